@@ -1,0 +1,2 @@
+//! The `jackal` program: a thin shell around [`jackal::cli`].
+fn main() {}

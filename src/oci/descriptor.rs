@@ -1,0 +1,86 @@
+//! Descriptors: where content is, what it is and how long it is.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, Platform};
+
+/// Points to content by digest, with the size that bounds reading it.
+///
+/// Source: OCI image-spec 1.1, descriptor.md. Unknown fields are ignored, as
+/// the specification asks of readers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// What the content is; one of [`media_type`] or any other type.
+    pub media_type: String,
+    /// Names the content.
+    pub digest: Digest,
+    /// Length of the content in bytes.
+    pub size: u64,
+    /// Free key-value pairs; sorted, so that what we write is reproducible.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// In an index: what the manifest was built for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+}
+
+impl Descriptor {
+    /// Describes `bytes` as `media_type`.
+    #[must_use]
+    pub fn of(media_type: &str, bytes: &[u8]) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest: Digest::of(bytes),
+            size: bytes.len() as u64,
+            annotations: BTreeMap::new(),
+            platform: None,
+        }
+    }
+}
+
+/// Media types that jackal reads or writes.
+pub mod media_type {
+    /// OCI image index.
+    pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    /// OCI image manifest.
+    pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    /// OCI image configuration.
+    pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+    /// OCI layer: a plain tar.
+    pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+    /// OCI layer: a gzip tar.
+    pub const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+    /// OCI layer: a Zstandard tar.
+    pub const LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+    /// Docker manifest list: its index.
+    pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+    /// Docker schema 2 image manifest.
+    pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+
+    /// Whether `media_type` is an index or a manifest list.
+    #[must_use]
+    pub fn is_index(media_type: &str) -> bool {
+        matches!(media_type, INDEX | DOCKER_INDEX)
+    }
+
+    /// Whether a layer of this type makes an artifact an image with a file system.
+    ///
+    /// Source: package.md 3.7, "Layer media types".
+    #[must_use]
+    pub fn is_container_layer(media_type: &str) -> bool {
+        matches!(
+            media_type,
+            LAYER
+                | LAYER_GZIP
+                | LAYER_ZSTD
+                | "application/vnd.oci.image.layer.nondistributable.v1.tar"
+                | "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+                | "application/vnd.docker.image.rootfs.diff.tar"
+                | "application/vnd.docker.image.rootfs.diff.tar.gzip"
+                | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+        )
+    }
+}
