@@ -5,9 +5,17 @@
 //! is for `verify`.
 
 mod checksums;
+mod definition;
 mod dialect;
+mod emit;
 mod file_name;
 
 pub use checksums::{Checksums, ChecksumsError};
+pub use definition::{
+    Action, ActionDefaults, ActionSet, Actions, BigBang, Build, Chart, Component, Constant,
+    DataInjection, DataTarget, Definition, Extensions, File, Import, Manifest, Metadata, Only,
+    OnlyCluster, Scripts, SetVariable, Shell, Variable, Wait, WaitCluster, WaitNetwork,
+};
 pub use dialect::{Dialect, Kind};
+pub use emit::{Tree, emit};
 pub use file_name::{ArchiveName, ArchiveNameError, SKELETON};
