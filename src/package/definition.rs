@@ -7,13 +7,17 @@
 use std::collections::BTreeMap;
 
 use super::emit::{Tree, emit};
+use super::parse::{self, Reading};
+use crate::yaml::{Node, Value};
 
 /// What a value of a definition can do.
-pub(super) trait Part {
+pub(super) trait Part: Sized {
     /// Whether the value is left out when written.
     fn blank(&self) -> bool;
     /// The value as it is written.
     fn tree(&self) -> Tree;
+    /// Reads the value of `key`; what is wrong is noted and reads as blank.
+    fn read(node: &Node, key: &str, reading: &mut Reading) -> Self;
 }
 
 impl Part for String {
@@ -22,6 +26,9 @@ impl Part for String {
     }
     fn tree(&self) -> Tree {
         Tree::Text(self.clone())
+    }
+    fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
+        parse::text(node, key, reading)
     }
 }
 
@@ -32,6 +39,9 @@ impl Part for bool {
     fn tree(&self) -> Tree {
         Tree::Literal(self.to_string())
     }
+    fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
+        parse::boolean(node, key, reading)
+    }
 }
 
 impl Part for i64 {
@@ -40,6 +50,9 @@ impl Part for i64 {
     }
     fn tree(&self) -> Tree {
         Tree::Literal(self.to_string())
+    }
+    fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
+        parse::integer(node, key, reading)
     }
 }
 
@@ -51,6 +64,9 @@ impl<T: Part> Part for Option<T> {
         self.as_ref()
             .map_or(Tree::Literal("null".into()), Part::tree)
     }
+    fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
+        Some(T::read(node, key, reading))
+    }
 }
 
 impl<T: Part> Part for Vec<T> {
@@ -60,6 +76,15 @@ impl<T: Part> Part for Vec<T> {
     fn tree(&self) -> Tree {
         Tree::List(self.iter().map(Part::tree).collect())
     }
+    fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
+        if !matches!(node.value, Value::Sequence(_)) {
+            reading.wrong(node, key, "a list");
+        }
+        node.items()
+            .iter()
+            .map(|item| T::read(item, key, reading))
+            .collect()
+    }
 }
 
 impl<T: Part> Part for BTreeMap<String, T> {
@@ -68,6 +93,13 @@ impl<T: Part> Part for BTreeMap<String, T> {
     }
     fn tree(&self) -> Tree {
         Tree::Map(self.iter().map(|(k, v)| (k.clone(), v.tree())).collect())
+    }
+    fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
+        let pairs = reading.pairs(node, key);
+        pairs
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), T::read(value, name, reading)))
+            .collect()
     }
 }
 
@@ -92,6 +124,17 @@ macro_rules! records {
                 })*
                 pairs.extend(self.extra.iter().cloned());
                 Tree::Map(pairs)
+            }
+            fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
+                let mut record = Self::default();
+                for (name, value) in reading.pairs(node, key) {
+                    match name {
+                        $($key if value.is_null() => {})*
+                        $($key => record.$field = Part::read(value, $key, reading),)*
+                        _ => record.extra.extend(reading.unknown(value, name, &[$($key),*])),
+                    }
+                }
+                record
             }
         }
     )*};

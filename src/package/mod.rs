@@ -4,11 +4,13 @@
 //! opens a file, and it never decides whether a package is to be trusted; that
 //! is for `verify`.
 
+mod check;
 mod checksums;
 mod definition;
 mod dialect;
 mod emit;
 mod file_name;
+mod parse;
 
 pub use checksums::{Checksums, ChecksumsError};
 pub use definition::{
@@ -19,3 +21,4 @@ pub use definition::{
 pub use dialect::{Dialect, Kind};
 pub use emit::{Tree, emit};
 pub use file_name::{ArchiveName, ArchiveNameError, SKELETON};
+pub use parse::Strictness;
