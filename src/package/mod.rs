@@ -4,10 +4,21 @@
 //! opens a file, and it never decides whether a package is to be trusted; that
 //! is for `verify`.
 
+mod check;
 mod checksums;
+mod definition;
 mod dialect;
+mod emit;
 mod file_name;
+mod parse;
 
 pub use checksums::{Checksums, ChecksumsError};
+pub use definition::{
+    Action, ActionDefaults, ActionSet, Actions, BigBang, Build, Chart, Component, Constant,
+    DataInjection, DataTarget, Definition, Extensions, File, Import, Manifest, Metadata, Only,
+    OnlyCluster, Scripts, SetVariable, Shell, Variable, Wait, WaitCluster, WaitNetwork,
+};
 pub use dialect::{Dialect, Kind};
+pub use emit::{Tree, emit};
 pub use file_name::{ArchiveName, ArchiveNameError, SKELETON};
+pub use parse::Strictness;
