@@ -1,0 +1,10 @@
+//! The local cache: blobs by digest.
+//!
+//! A store beside `layout` and `registry`; `exec` asks it before it runs
+//! anything. Whatever comes out is verified, and damage is a miss that heals.
+//! It never decides what a key covers, and never trusts a file's own mtime.
+
+mod access;
+mod store;
+
+pub use store::{Blob, Cas, CasError, Ingest};
