@@ -37,6 +37,9 @@ pub enum CasError {
     /// Nothing is stored under the digest, or what was there is damaged.
     #[error("blob {0} is not in the cache")]
     Missing(Digest),
+    /// A result of this length, over the limit that follows.
+    #[error("result has {0} bytes, at most {1} can be recorded")]
+    TooLarge(u64, u64),
     /// The bytes given are not the ones that were announced.
     #[error("content is {found} ({found_size} bytes), expected {expected} ({expected_size} bytes)")]
     Mismatch {
@@ -56,7 +59,7 @@ impl From<CasError> for io::Error {
         let kind = match &error {
             CasError::Io { source, .. } => source.kind(),
             CasError::Missing(_) => io::ErrorKind::NotFound,
-            CasError::Mismatch { .. } => io::ErrorKind::InvalidData,
+            CasError::Mismatch { .. } | CasError::TooLarge(..) => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)
     }
@@ -396,16 +399,14 @@ impl Read for Blob<'_> {
             Ok(0) if !buffer.is_empty() => {
                 locked(&self.cas.verified).insert(self.digest);
             }
+            // Another process may have healed it: remove only what we read.
             Err(error)
                 if matches!(
                     error.kind(),
                     io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-                ) =>
+                ) && fs::metadata(&self.path).is_ok_and(|m| m.ino() == self.inode) =>
             {
-                // Another process may have healed it: remove only what we read.
-                if fs::metadata(&self.path).is_ok_and(|m| m.ino() == self.inode) {
-                    let _ = fs::remove_file(&self.path);
-                }
+                let _ = fs::remove_file(&self.path);
             }
             _ => {}
         }
