@@ -1,0 +1,59 @@
+//! The access log: when each blob was last wanted, in our own words.
+//!
+//! Fixed-size records, appended whole; a torn or altered one is skipped. Used
+//! by `store` to touch and by `prune` to choose, instead of file times, which
+//! backups, mount options and copies rewrite.
+
+use std::collections::HashMap;
+
+use crate::oci::Digest;
+
+/// Digest, seconds, and the first bytes of a checksum over both.
+const RECORD: usize = 32 + 8 + 8;
+
+/// One record, ready to be appended.
+pub(super) fn record(digest: &Digest, seconds: u64) -> [u8; RECORD] {
+    let mut bytes = [0; RECORD];
+    bytes[..32].copy_from_slice(digest.as_bytes());
+    bytes[32..40].copy_from_slice(&seconds.to_le_bytes());
+    let sum = blake3::hash(&bytes[..40]);
+    bytes[40..].copy_from_slice(&sum.as_bytes()[..8]);
+    bytes
+}
+
+/// The latest access of every digest in `log`; finds its step again after damage.
+pub(super) fn parse(mut log: &[u8]) -> HashMap<Digest, u64> {
+    let mut latest = HashMap::new();
+    while log.len() >= RECORD {
+        let sum = blake3::hash(&log[..40]);
+        if sum.as_bytes()[..8] != log[40..RECORD] {
+            log = &log[1..];
+            continue;
+        }
+        let mut digest = [0; 32];
+        digest.copy_from_slice(&log[..32]);
+        let mut seconds = [0; 8];
+        seconds.copy_from_slice(&log[32..40]);
+        let seconds = u64::from_le_bytes(seconds);
+        let known = latest.entry(Digest::from_bytes(digest)).or_insert(seconds);
+        *known = seconds.max(*known);
+        log = &log[RECORD..];
+    }
+    latest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_record_does_not_hide_the_next() {
+        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
+        let mut log = record(&a, 5)[..17].to_vec();
+        log.extend(record(&b, 9));
+        log.extend(record(&b, 7));
+        let latest = parse(&log);
+        assert_eq!(latest.get(&b), Some(&9));
+        assert_eq!(latest.get(&a), None);
+    }
+}

@@ -1,0 +1,217 @@
+//! Results of finished work, by key.
+//!
+//! Sits on the blob store: a result is opaque bytes here, recorded only after
+//! the blobs it needs are held. It is written once per key, whole or not at
+//! all, and a damaged one is a miss. It never says what a key means.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+use crate::oci::Digest;
+
+use super::store::{Cas, CasError, at, sync_dir};
+
+/// Begins every result file; changes when its layout does.
+const MAGIC: &[u8; 8] = b"jkres\0\x01\n";
+
+/// A result lists outputs, it does not hold them: more than this is damage.
+const MAX_RESULT: u64 = 64 << 20;
+
+/// Names work, as a `Digest` names bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub [u8; 32]);
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(blake3::Hash::from_bytes(self.0).to_hex().as_str())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Cas {
+    /// The result under `key`; a missing, damaged or foreign one is `None`.
+    ///
+    /// # Errors
+    ///
+    /// The file is there and cannot be read.
+    pub fn result(&self, key: &Key) -> Result<Option<Vec<u8>>, CasError> {
+        let path = self.result_path(key);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(at(&path)(error)),
+        };
+        let mut bytes = Vec::new();
+        let limit = MAX_RESULT + HEADER as u64;
+        file.take(limit + 1)
+            .read_to_end(&mut bytes)
+            .map_err(at(&path))?;
+        if bytes.len() < HEADER || bytes.len() as u64 > limit {
+            return Ok(None);
+        }
+        let value = bytes.split_off(HEADER);
+        Ok((bytes == header(key, &value)).then_some(value))
+    }
+
+    /// Records `value` under `key`, unless a sound result is there already.
+    ///
+    /// `needs` are the blobs the result speaks of. Returns whether it was written.
+    ///
+    /// # Errors
+    ///
+    /// [`CasError::Missing`] for a blob in `needs` that is not held,
+    /// [`CasError::TooLarge`], or the file cannot be written.
+    pub fn put_result(
+        &self,
+        key: &Key,
+        value: &[u8],
+        needs: &[(Digest, u64)],
+    ) -> Result<bool, CasError> {
+        self.write_result(key, value, needs, false)
+    }
+
+    /// Records `value` under `key`, in place of any result there (`--force`).
+    ///
+    /// # Errors
+    ///
+    /// As [`put_result`](Self::put_result).
+    pub fn replace_result(
+        &self,
+        key: &Key,
+        value: &[u8],
+        needs: &[(Digest, u64)],
+    ) -> Result<(), CasError> {
+        self.write_result(key, value, needs, true).map(|_| ())
+    }
+
+    fn write_result(
+        &self,
+        key: &Key,
+        value: &[u8],
+        needs: &[(Digest, u64)],
+        replace: bool,
+    ) -> Result<bool, CasError> {
+        if value.len() as u64 > MAX_RESULT {
+            return Err(CasError::TooLarge(value.len() as u64, MAX_RESULT));
+        }
+        for (digest, size) in needs {
+            if !self.contains(digest, *size)? {
+                return Err(CasError::Missing(*digest));
+            }
+        }
+        if !replace && self.result(key)?.is_some() {
+            return Ok(false);
+        }
+        let target = self.result_path(key);
+        let results = self.results();
+        let dir = target.parent().unwrap_or(&results);
+        if !dir.exists() {
+            fs::create_dir_all(dir).map_err(at(dir))?;
+            sync_dir(&results)?;
+        }
+        let temp = self.temp_path()?;
+        let written = File::create_new(&temp).and_then(|mut file| {
+            file.write_all(&header(key, value))?;
+            file.write_all(value)?;
+            file.sync_all()
+        });
+        let placed = written.map_err(at(&temp)).and_then(|()| {
+            if !replace {
+                // A link refuses to replace: of two writers, the first stays.
+                match fs::hard_link(&temp, &target) {
+                    Ok(()) => return Ok(true),
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        if self.result(key)?.is_some() {
+                            return Ok(false);
+                        }
+                    }
+                    // No links on this file system: a rename must do.
+                    Err(_) => {}
+                }
+            }
+            fs::rename(&temp, &target).map_err(at(&target))?;
+            Ok(true)
+        });
+        // Renamed or never created, it is gone already.
+        let _ = fs::remove_file(&temp);
+        let placed = placed?;
+        sync_dir(dir)?;
+        Ok(placed)
+    }
+
+    fn results(&self) -> PathBuf {
+        self.root().join("results")
+    }
+
+    fn result_path(&self, key: &Key) -> PathBuf {
+        let hex = key.to_string();
+        self.results().join(&hex[..2]).join(&hex)
+    }
+}
+
+const HEADER: usize = MAGIC.len() + 32;
+
+/// Covers the key too: a result moved to another name is damage.
+fn header(key: &Key, value: &[u8]) -> Vec<u8> {
+    let sum = blake3::Hasher::new()
+        .update(&key.0)
+        .update(value)
+        .finalize();
+    [&MAGIC[..], sum.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: Key = Key([7; 32]);
+
+    #[test]
+    fn a_result_is_written_once_and_force_replaces_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(dir.path()).unwrap();
+        assert_eq!(cas.result(&KEY).unwrap(), None);
+        assert!(cas.put_result(&KEY, b"one", &[]).unwrap());
+        assert!(!cas.put_result(&KEY, b"two", &[]).unwrap());
+        assert_eq!(cas.result(&KEY).unwrap().unwrap(), b"one");
+        cas.replace_result(&KEY, b"two", &[]).unwrap();
+        assert_eq!(cas.result(&KEY).unwrap().unwrap(), b"two");
+    }
+
+    #[test]
+    fn a_result_without_its_blobs_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(dir.path()).unwrap();
+        let needs = [(Digest::of(b"abc"), 3)];
+        assert!(matches!(
+            cas.put_result(&KEY, b"one", &needs),
+            Err(CasError::Missing(_))
+        ));
+        let mut ingest = cas.ingest().unwrap();
+        ingest.write_all(b"abc").unwrap();
+        ingest.commit().unwrap();
+        assert!(cas.put_result(&KEY, b"one", &needs).unwrap());
+    }
+
+    #[test]
+    fn a_damaged_result_is_a_miss_and_is_written_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(dir.path()).unwrap();
+        cas.put_result(&KEY, b"one", &[]).unwrap();
+        let path = cas.result_path(&KEY);
+        let sound = fs::read(&path).unwrap();
+        for length in 0..sound.len() {
+            fs::write(&path, &sound[..length]).unwrap();
+            assert_eq!(cas.result(&KEY).unwrap(), None);
+        }
+        assert!(cas.put_result(&KEY, b"one", &[]).unwrap());
+        assert_eq!(cas.result(&KEY).unwrap().unwrap(), b"one");
+    }
+}

@@ -1,0 +1,12 @@
+//! The local cache: blobs by digest, results by key.
+//!
+//! A store beside `layout` and `registry`; `exec` asks it before it runs
+//! anything. Whatever comes out is verified, and damage is a miss that heals.
+//! It never decides what a key covers, and never trusts a file's own mtime.
+
+mod access;
+mod action_cache;
+mod store;
+
+pub use action_cache::Key;
+pub use store::{Blob, Cas, CasError, Ingest};

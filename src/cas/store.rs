@@ -1,0 +1,573 @@
+//! The blob store: one file per digest, written whole or not at all.
+//!
+//! Blobs are written under `ingest/`, flushed, then renamed into place, so a
+//! blob that has its name has its bytes. Several processes share one store:
+//! each keeps its unfinished files in a folder of its own, whose lock dies with
+//! it, and the next process to open the store reaps folders without an owner.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::content::{Fetch, Push, VerifyReader};
+use crate::oci::{Descriptor, Digest, Hasher};
+
+use super::access;
+
+/// An access is written again only when the last is this old: a null build
+/// writes nothing. Pruning spares whatever was touched within twice this.
+pub(super) const TOUCH_GRAIN: u64 = 3600;
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CasError {
+    /// A file operation failed.
+    #[error("cache at {path}: {source}")]
+    Io {
+        /// What was being read or written.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Nothing is stored under the digest, or what was there is damaged.
+    #[error("blob {0} is not in the cache")]
+    Missing(Digest),
+    /// A result of this length, over the limit that follows.
+    #[error("result has {0} bytes, at most {1} can be recorded")]
+    TooLarge(u64, u64),
+    /// The bytes given are not the ones that were announced.
+    #[error("content is {found} ({found_size} bytes), expected {expected} ({expected_size} bytes)")]
+    Mismatch {
+        /// Digest of what was read.
+        found: Digest,
+        /// Length of what was read, at most one more than expected.
+        found_size: u64,
+        /// Announced digest.
+        expected: Digest,
+        /// Announced length.
+        expected_size: u64,
+    },
+}
+
+impl From<CasError> for io::Error {
+    fn from(error: CasError) -> Self {
+        let kind = match &error {
+            CasError::Io { source, .. } => source.kind(),
+            CasError::Missing(_) => io::ErrorKind::NotFound,
+            CasError::Mismatch { .. } | CasError::TooLarge(..) => io::ErrorKind::InvalidData,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// Names the path in an I/O error.
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> CasError + '_ {
+    move |source| CasError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every guarded value is whole between statements, so poison carries no news.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Flushes a folder's entries, so that a rename in it survives power loss.
+pub(super) fn sync_dir(dir: &Path) -> Result<(), CasError> {
+    File::open(dir).and_then(|d| d.sync_all()).map_err(at(dir))
+}
+
+pub(super) fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// A content-addressed store on disk, shared by threads and processes.
+pub struct Cas {
+    root: PathBuf,
+    session: Mutex<Option<Session>>,
+    next: AtomicU64,
+    /// Hashed by this process, on the way in or out.
+    verified: Mutex<HashSet<Digest>>,
+    /// Last accesses, read on the first touch.
+    accessed: Mutex<Option<HashMap<Digest, u64>>>,
+}
+
+/// This process's folder under `ingest/`, removed when the store is closed.
+struct Session {
+    dir: PathBuf,
+    _lock: File,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Left behind, it is reaped by the next process: the lock is gone.
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl Cas {
+    /// Opens the store under `root`, creating it, and reaps what dead processes left.
+    ///
+    /// # Errors
+    ///
+    /// The folders cannot be made or read.
+    pub fn open(root: &Path) -> Result<Self, CasError> {
+        let cas = Self {
+            root: root.join("v1"),
+            session: Mutex::default(),
+            next: AtomicU64::new(0),
+            verified: Mutex::default(),
+            accessed: Mutex::default(),
+        };
+        for dir in [cas.blobs(), cas.root.join("ingest")] {
+            fs::create_dir_all(&dir).map_err(at(&dir))?;
+        }
+        cas.reap()?;
+        Ok(cas)
+    }
+
+    /// The versioned folder that everything is kept in.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn blobs(&self) -> PathBuf {
+        self.root.join("blobs/sha256")
+    }
+
+    pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.hex();
+        self.blobs().join(&hex[..2]).join(&hex)
+    }
+
+    /// The lock between processes; released when the file is dropped.
+    pub(super) fn gate(&self, exclusive: bool) -> Result<File, CasError> {
+        let path = self.root.join("gate.lock");
+        let gate = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(at(&path))?;
+        if exclusive {
+            gate.lock().map_err(at(&path))?;
+        } else {
+            gate.lock_shared().map_err(at(&path))?;
+        }
+        Ok(gate)
+    }
+
+    fn reap(&self) -> Result<(), CasError> {
+        let ingest = self.root.join("ingest");
+        let listed = || fs::read_dir(&ingest).map_err(at(&ingest));
+        if listed()?.next().is_none() {
+            return Ok(());
+        }
+        // Sessions are born behind the gate: one without a lock file is dead.
+        let _gate = self.gate(true)?;
+        for entry in listed()? {
+            let dir = entry.map_err(at(&ingest))?.path();
+            let dead = File::open(dir.join("lock")).map_or(true, |lock| lock.try_lock().is_ok());
+            if dead {
+                // A folder that ends at the same time removes itself.
+                let _ = fs::remove_dir_all(&dir);
+            }
+        }
+        Ok(())
+    }
+
+    /// A fresh path for an unfinished file, in this process's own folder.
+    pub(super) fn temp_path(&self) -> Result<PathBuf, CasError> {
+        let mut session = locked(&self.session);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        if let Some(open) = &*session {
+            return Ok(open.dir.join(number.to_string()));
+        }
+        let _gate = self.gate(true)?;
+        let ingest = self.root.join("ingest");
+        let dir = tempfile::Builder::new()
+            .prefix(&format!("{}-", std::process::id()))
+            .tempdir_in(&ingest)
+            .map_err(at(&ingest))?
+            .keep();
+        let lock = File::create(dir.join("lock")).map_err(at(&dir))?;
+        lock.lock().map_err(at(&dir))?;
+        let path = dir.join(number.to_string());
+        *session = Some(Session { dir, _lock: lock });
+        Ok(path)
+    }
+
+    /// Whether a blob of this digest and size is stored; if so, marks it as used.
+    ///
+    /// # Errors
+    ///
+    /// The access could not be written down.
+    pub fn contains(&self, digest: &Digest, size: u64) -> Result<bool, CasError> {
+        let there = || fs::metadata(self.blob_path(digest)).is_ok_and(|m| m.len() == size);
+        if !there() {
+            return Ok(false);
+        }
+        // Touched, then asked again: a prune in between has either seen the
+        // touch or taken the blob.
+        self.touch(digest)?;
+        Ok(there())
+    }
+
+    /// Writes down that `digest` is wanted now.
+    pub(super) fn touch(&self, digest: &Digest) -> Result<(), CasError> {
+        let path = self.root.join("access.log");
+        let now = now();
+        let mut accessed = locked(&self.accessed);
+        let map = match &mut *accessed {
+            Some(map) => map,
+            empty => empty.insert(self.accesses()?),
+        };
+        let recent = |last: &u64| now >= *last && now - last < TOUCH_GRAIN;
+        if map.get(digest).is_some_and(recent) {
+            return Ok(());
+        }
+        let _gate = self.gate(false)?;
+        File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .and_then(|mut log| log.write_all(&access::record(digest, now)))
+            .map_err(at(&path))?;
+        map.insert(*digest, now);
+        Ok(())
+    }
+
+    /// Every digest's last access, as the log has it now.
+    pub(super) fn accesses(&self) -> Result<HashMap<Digest, u64>, CasError> {
+        let path = self.root.join("access.log");
+        match fs::read(&path) {
+            Ok(log) => Ok(access::parse(&log)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(HashMap::new()),
+            Err(error) => Err(at(&path)(error)),
+        }
+    }
+
+    /// Opens a blob. Reading verifies it; damage removes it, so that it is a miss.
+    ///
+    /// # Errors
+    ///
+    /// [`CasError::Missing`], or the file cannot be read.
+    pub fn open_blob(&self, digest: &Digest) -> Result<Blob<'_>, CasError> {
+        let path = self.blob_path(digest);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(CasError::Missing(*digest));
+            }
+            Err(error) => return Err(at(&path)(error)),
+        };
+        self.touch(digest)?;
+        let metadata = file.metadata().map_err(at(&path))?;
+        let source = if locked(&self.verified).contains(digest) {
+            Source::Known(file)
+        } else {
+            let descriptor = Descriptor {
+                media_type: String::new(),
+                digest: *digest,
+                size: metadata.len(),
+                annotations: Default::default(),
+                platform: None,
+            };
+            Source::Checked(VerifyReader::new(file, &descriptor))
+        };
+        Ok(Blob {
+            cas: self,
+            digest: *digest,
+            path,
+            inode: metadata.ino(),
+            size: metadata.len(),
+            source,
+        })
+    }
+
+    /// Begins a blob whose digest is not known yet.
+    ///
+    /// # Errors
+    ///
+    /// The unfinished file cannot be created.
+    pub fn ingest(&self) -> Result<Ingest<'_>, CasError> {
+        let path = self.temp_path()?;
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(at(&path))?;
+        Ok(Ingest {
+            cas: self,
+            path,
+            file,
+            hasher: Hasher::default(),
+            size: 0,
+        })
+    }
+
+    /// Stores what `descriptor` names, unless it is there; reads no further than
+    /// one byte past its size.
+    ///
+    /// # Errors
+    ///
+    /// [`CasError::Mismatch`] for other content; nothing is stored then.
+    pub fn put(&self, descriptor: &Descriptor, content: impl Read) -> Result<(), CasError> {
+        if self.contains(&descriptor.digest, descriptor.size)? {
+            return Ok(());
+        }
+        let mut ingest = self.ingest()?;
+        let mut content = content.take(descriptor.size.saturating_add(1));
+        io::copy(&mut content, &mut ingest).map_err(at(&self.root))?;
+        let (found, found_size) = (ingest.hasher.clone().finish(), ingest.size);
+        if found != descriptor.digest || found_size != descriptor.size {
+            return Err(CasError::Mismatch {
+                found,
+                found_size,
+                expected: descriptor.digest,
+                expected_size: descriptor.size,
+            });
+        }
+        ingest.commit().map(|_| ())
+    }
+}
+
+impl Fetch for Cas {
+    fn fetch(&self, descriptor: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
+        let mut blob = self.open_blob(&descriptor.digest)?;
+        if blob.size != descriptor.size {
+            // Either the file is cut short, and reading it removes it, or the
+            // descriptor is wrong, and the reader's own check says so.
+            if io::copy(&mut blob, &mut io::sink()).is_err() {
+                return Err(CasError::Missing(descriptor.digest).into());
+            }
+            blob = self.open_blob(&descriptor.digest)?;
+        }
+        Ok(Box::new(blob))
+    }
+}
+
+impl Push for Cas {
+    fn contains(&self, descriptor: &Descriptor) -> io::Result<bool> {
+        Ok(Cas::contains(self, &descriptor.digest, descriptor.size)?)
+    }
+
+    fn push(&self, descriptor: &Descriptor, content: &mut dyn Read) -> io::Result<()> {
+        Ok(self.put(descriptor, content)?)
+    }
+}
+
+/// A stored blob being read.
+pub struct Blob<'a> {
+    cas: &'a Cas,
+    digest: Digest,
+    path: PathBuf,
+    inode: u64,
+    size: u64,
+    source: Source,
+}
+
+enum Source {
+    Known(File),
+    Checked(VerifyReader<File>),
+}
+
+impl Blob<'_> {
+    /// Length of the stored file.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl Read for Blob<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let reader = match &mut self.source {
+            Source::Known(file) => return file.read(buffer),
+            Source::Checked(reader) => reader,
+        };
+        let result = reader.read(buffer);
+        match &result {
+            Ok(0) if !buffer.is_empty() => {
+                locked(&self.cas.verified).insert(self.digest);
+            }
+            // Another process may have healed it: remove only what we read.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+                ) && fs::metadata(&self.path).is_ok_and(|m| m.ino() == self.inode) =>
+            {
+                let _ = fs::remove_file(&self.path);
+            }
+            _ => {}
+        }
+        result
+    }
+}
+
+/// A blob being written; dropped without [`commit`](Self::commit), it leaves nothing.
+pub struct Ingest<'a> {
+    cas: &'a Cas,
+    path: PathBuf,
+    file: File,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl Ingest<'_> {
+    /// Stores the bytes written so far; durable once this returns.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be flushed or moved into place.
+    pub fn commit(self) -> Result<(Digest, u64), CasError> {
+        let digest = self.hasher.clone().finish();
+        let known = locked(&self.cas.verified).contains(&digest);
+        if known && self.cas.contains(&digest, self.size)? {
+            return Ok((digest, self.size));
+        }
+        self.cas.touch(&digest)?;
+        self.file.sync_all().map_err(at(&self.path))?;
+        let target = self.cas.blob_path(&digest);
+        let blobs = self.cas.blobs();
+        let dir = target.parent().unwrap_or(&blobs);
+        if !dir.exists() {
+            fs::create_dir_all(dir).map_err(at(dir))?;
+            sync_dir(&blobs)?;
+        }
+        // Over a file of the same name: equal bytes, or damage that this heals.
+        fs::rename(&self.path, &target).map_err(at(&target))?;
+        sync_dir(dir)?;
+        locked(&self.cas.verified).insert(digest);
+        Ok((digest, self.size))
+    }
+}
+
+impl Write for Ingest<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Ingest<'_> {
+    fn drop(&mut self) {
+        // After a commit the name is gone already.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(cas: &Cas, bytes: &[u8]) -> Digest {
+        let mut ingest = cas.ingest().unwrap();
+        ingest.write_all(bytes).unwrap();
+        ingest.commit().unwrap().0
+    }
+
+    fn read(cas: &Cas, digest: &Digest) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        cas.open_blob(digest)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    #[test]
+    fn a_flipped_bit_is_a_miss_that_heals() {
+        let dir = tempfile::tempdir().unwrap();
+        let digest = store(&Cas::open(dir.path()).unwrap(), b"abc");
+        let cas = Cas::open(dir.path()).unwrap();
+        fs::write(cas.blob_path(&digest), b"abd").unwrap();
+        assert!(read(&cas, &digest).is_err());
+        assert!(!cas.contains(&digest, 3).unwrap());
+        store(&cas, b"abc");
+        assert_eq!(read(&cas, &digest).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn a_truncated_blob_is_not_contained_and_not_served() {
+        let dir = tempfile::tempdir().unwrap();
+        let digest = store(&Cas::open(dir.path()).unwrap(), b"abc");
+        let cas = Cas::open(dir.path()).unwrap();
+        fs::write(cas.blob_path(&digest), b"").unwrap();
+        assert!(!cas.contains(&digest, 3).unwrap());
+        let error = cas
+            .fetch(&Descriptor::of("x", b"abc"))
+            .err()
+            .map(|e| e.kind());
+        assert_eq!(error, Some(io::ErrorKind::NotFound));
+        assert!(!cas.blob_path(&digest).exists());
+    }
+
+    #[test]
+    fn two_writers_of_one_blob_both_succeed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (
+            Cas::open(dir.path()).unwrap(),
+            Cas::open(dir.path()).unwrap(),
+        );
+        let (mut first, mut second) = (a.ingest().unwrap(), b.ingest().unwrap());
+        first.write_all(b"same").unwrap();
+        second.write_all(b"same").unwrap();
+        assert_eq!(first.commit().unwrap(), second.commit().unwrap());
+        assert_eq!(read(&a, &Digest::of(b"same")).unwrap(), b"same");
+    }
+
+    #[test]
+    fn a_drop_without_commit_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(dir.path()).unwrap();
+        let mut ingest = cas.ingest().unwrap();
+        ingest.write_all(b"half").unwrap();
+        let path = ingest.path.clone();
+        drop(ingest);
+        assert!(!path.exists());
+        assert!(!cas.contains(&Digest::of(b"half"), 4).unwrap());
+    }
+
+    #[test]
+    fn a_dead_session_is_reaped_and_a_live_one_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let live = Cas::open(dir.path()).unwrap();
+        let ingest = live.ingest().unwrap();
+        let dead = dir.path().join("v1/ingest/1-dead");
+        fs::create_dir(&dead).unwrap();
+        fs::write(dead.join("lock"), b"").unwrap();
+        fs::write(dead.join("0"), b"half").unwrap();
+        let _second = Cas::open(dir.path()).unwrap();
+        assert!(!dead.exists());
+        assert!(ingest.path.exists());
+    }
+
+    #[test]
+    fn other_content_than_announced_is_not_stored() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(dir.path()).unwrap();
+        let descriptor = Descriptor::of("x", b"abc");
+        for content in [&b"abd"[..], b"ab", b"abcd"] {
+            assert!(matches!(
+                cas.put(&descriptor, content),
+                Err(CasError::Mismatch { .. })
+            ));
+        }
+        assert!(!cas.contains(&descriptor.digest, 3).unwrap());
+        cas.put(&descriptor, &b"abc"[..]).unwrap();
+        assert!(cas.contains(&descriptor.digest, 3).unwrap());
+    }
+}
