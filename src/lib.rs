@@ -3,10 +3,13 @@
 //!
 //! Modules stand on the road that a package's bytes take, and import only what
 //! stands below them; `tests/it/architecture.rs` holds that order.
-//!
-//! - words: [`oci`], [`content`], [`yaml`]
 
+pub mod app;
+pub mod cli;
 pub mod content;
+pub mod layout;
 pub mod oci;
+pub mod package;
 pub mod pipeline;
+pub mod verify;
 pub mod yaml;

@@ -1,2 +1,5 @@
 //! The `jackal` program: a thin shell around [`jackal::cli`].
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    jackal::cli::run()
+}

@@ -1,0 +1,23 @@
+//! The one table of exit codes.
+//!
+//! Source: pipeline.md part 1, "Exit codes".
+
+use std::process::ExitCode;
+
+/// How a command ended, when not well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// The command line is wrong.
+    Usage = 2,
+    /// The disk or the network refused.
+    Environment = 4,
+    /// Verification failed: what was found must not be trusted.
+    Verification = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

@@ -1,0 +1,102 @@
+//! Arguments in, text out. Alone prints, reads the environment and exits.
+//!
+//! Results go to stdout, errors to stderr.
+
+mod exit;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::{self, VerifyError};
+use crate::verify::Signature;
+
+pub use exit::Exit;
+
+/// Builds, verifies and inspects packages.
+#[derive(Parser)]
+#[command(name = "jackal", version, about, arg_required_else_help = true)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Work with finished packages
+    #[command(subcommand)]
+    Package(PackageCommand),
+}
+
+#[derive(Subcommand)]
+enum PackageCommand {
+    /// Check every file of a package against its checksums and definition
+    Verify {
+        /// A package: folder, `.tar` or `.tar.zst`, made by jackal or Zarf
+        source: PathBuf,
+    },
+    /// Verify a package, then print its definition
+    Inspect {
+        /// A package: folder, `.tar` or `.tar.zst`, made by jackal or Zarf
+        source: PathBuf,
+    },
+}
+
+/// Runs the program with the process's own arguments and streams.
+#[must_use]
+pub fn run() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // A closed stream leaves nobody to tell.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let Command::Package(command) = args.command;
+    let (source, definition) = match command {
+        PackageCommand::Verify { source } => (source, false),
+        PackageCommand::Inspect { source } => (source, true),
+    };
+    match package(&source, definition) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((exit, message)) => {
+            let _ = writeln!(std::io::stderr(), "error: {message}");
+            exit.into()
+        }
+    }
+}
+
+fn package(source: &std::path::Path, definition: bool) -> Result<(), (Exit, String)> {
+    let verified = app::package_verify(source).map_err(|error| {
+        let exit = match &error {
+            VerifyError::Layout(_) => Exit::Environment,
+            VerifyError::Refused(_) => Exit::Verification,
+        };
+        (exit, error.to_string())
+    })?;
+    let signature = match verified.signature() {
+        Signature::Absent => "not signed",
+        Signature::NotChecked => "signature NOT checked",
+    };
+    let mut out = std::io::stdout().lock();
+    let written = if definition {
+        let _ = writeln!(std::io::stderr(), "{}: {signature}", source.display());
+        out.write_all(verified.definition())
+    } else {
+        let bytes: u64 = verified.files().values().map(|(_, size)| size).sum();
+        writeln!(
+            out,
+            "{}: {} files, {bytes} bytes, all as listed; {signature}",
+            source.display(),
+            verified.files().len(),
+        )
+    };
+    written.map_err(|error| (Exit::Environment, format!("stdout: {error}")))
+}

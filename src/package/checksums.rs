@@ -1,0 +1,228 @@
+//! `checksums.txt`: the list of every file in a package and its digest.
+//!
+//! The definition carries the digest of this list, so that a signature over the
+//! definition covers all files. This module never reads the files themselves.
+
+use std::collections::BTreeMap;
+
+use crate::oci::{Digest, DigestError};
+
+/// The files of a package, path to digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checksums {
+    files: BTreeMap<String, Digest>,
+}
+
+/// Why a text is no list of checksums, or a path cannot be in one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChecksumsError {
+    /// The file is not text.
+    #[error("checksums are not UTF-8: expected lines of a hash, one space and a path")]
+    NotText,
+    /// A line is not two fields.
+    #[error("line {line} of the checksums is not a hash, one space and a path without spaces")]
+    Fields {
+        /// Counted from one.
+        line: usize,
+    },
+    /// The first field of a line is no SHA-256 in hex.
+    #[error("line {line} of the checksums has no usable hash")]
+    Hash {
+        /// Counted from one.
+        line: usize,
+        /// What is wrong with the hash.
+        source: DigestError,
+    },
+    /// A path leaves the package, or could not be read back.
+    #[error(
+        "`{0}` cannot be listed: expected a relative path with `/`, without spaces, `.` or `..`"
+    )]
+    Path(String),
+    /// A path is listed twice.
+    #[error("`{0}` is listed twice, so its digest is not certain")]
+    Twice(String),
+}
+
+impl Checksums {
+    /// Adds a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ChecksumsError::Path`] and [`ChecksumsError::Twice`].
+    pub fn insert(&mut self, path: &str, digest: Digest) -> Result<(), ChecksumsError> {
+        let shown = || path.chars().take(200).collect::<String>();
+        if !is_plain(path) {
+            return Err(ChecksumsError::Path(shown()));
+        }
+        if self.files.contains_key(path) {
+            return Err(ChecksumsError::Twice(shown()));
+        }
+        self.files.insert(path.to_owned(), digest);
+        Ok(())
+    }
+
+    /// Reads the text of `checksums.txt`: in any order, with empty lines, with
+    /// line ends of either kind.
+    ///
+    /// # Errors
+    ///
+    /// The first line that cannot be taken.
+    pub fn parse(text: &[u8]) -> Result<Self, ChecksumsError> {
+        let text = std::str::from_utf8(text).map_err(|_| ChecksumsError::NotText)?;
+        let mut checksums = Self::default();
+        for (index, line) in text.split('\n').enumerate() {
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            if line.is_empty() {
+                continue;
+            }
+            let number = index + 1;
+            let (hash, path) = line
+                .split_once(' ')
+                .filter(|(hash, path)| !hash.is_empty() && !path.is_empty() && !path.contains(' '))
+                .ok_or(ChecksumsError::Fields { line: number })?;
+            let digest = Digest::from_hex(hash).map_err(|source| ChecksumsError::Hash {
+                line: number,
+                source,
+            })?;
+            checksums.insert(path, digest)?;
+        }
+        Ok(checksums)
+    }
+
+    /// The bytes of `checksums.txt`: lines in order of the hash, then the path.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut lines: Vec<String> = self
+            .files
+            .iter()
+            .map(|(path, digest)| format!("{} {path}", digest.hex()))
+            .collect();
+        lines.sort_unstable();
+        let mut text = lines.join("\n");
+        text.push('\n');
+        text
+    }
+
+    /// The digest of the rendered list, as `metadata.aggregateChecksum` holds
+    /// it. For a list read from elsewhere, digest the bytes that were read.
+    #[must_use]
+    pub fn aggregate(&self) -> Digest {
+        Digest::of(self.render().as_bytes())
+    }
+
+    /// The digest of the file at `path`, if it is listed.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&Digest> {
+        self.files.get(path)
+    }
+
+    /// All files, in order of their paths.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Digest)> {
+        self.files
+            .iter()
+            .map(|(path, digest)| (path.as_str(), digest))
+    }
+
+    /// How many files are listed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether no file is listed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+}
+
+/// Whether a path stays inside the package and survives a round trip.
+fn is_plain(path: &str) -> bool {
+    !path.contains(|c: char| c == ' ' || c == '\\' || c.is_control())
+        && path
+            .split('/')
+            .all(|part| !part.is_empty() && part != "." && part != "..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SBOMS: &str = "9f3f02e684b7fe56949e48843bdf36fa7e0cc8825e0071348d5bb5c98db7cd12";
+    const DEMO: &str = "d227e21658bb8e82f7da4090fcf5b9c61cbb3e53c8d9af10c4d9a3758ebf4ffc";
+
+    #[test]
+    fn lines_stand_in_order_of_the_hash_and_the_aggregate_is_the_known_one() {
+        let mut sums = Checksums::default();
+        let demo = Digest::from_hex(DEMO).unwrap();
+        sums.insert("components/demo.tar", demo).unwrap();
+        sums.insert("sboms.tar", Digest::from_hex(SBOMS).unwrap())
+            .unwrap();
+        let text = format!("{SBOMS} sboms.tar\n{DEMO} components/demo.tar\n");
+        assert_eq!(sums.render(), text);
+        assert_eq!(
+            sums.aggregate().hex(),
+            "078881b596b1eade717246d6ef6b541580920f5e0a3c350bd0e8b1b5c3960a19"
+        );
+        assert_eq!(Checksums::parse(text.as_bytes()).unwrap(), sums);
+        assert_eq!(sums.get("components/demo.tar"), Some(&demo));
+    }
+
+    #[test]
+    fn no_files_are_a_single_line_end() {
+        let sums = Checksums::default();
+        assert_eq!(sums.render(), "\n");
+        assert_eq!(
+            sums.aggregate().hex(),
+            "01ba4719c80b6fe911b091a7c05124b64eeece964e09c058ef8f9805daca546b"
+        );
+        assert!(Checksums::parse(b"\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn empty_lines_and_carriage_returns_are_read_over() {
+        let text = format!("\r\n{SBOMS} b\r\n\n{DEMO} a");
+        assert_eq!(Checksums::parse(text.as_bytes()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_line_of_one_three_or_empty_fields_is_refused_with_its_number() {
+        for line in [
+            SBOMS.to_owned(),
+            format!("{SBOMS}  a"),
+            format!("{SBOMS} a b"),
+            format!(" {SBOMS} a"),
+            format!("{SBOMS} "),
+        ] {
+            let text = format!("\n{line}\n");
+            assert_eq!(
+                Checksums::parse(text.as_bytes()),
+                Err(ChecksumsError::Fields { line: 2 }),
+                "{line:?}"
+            );
+        }
+        assert!(matches!(
+            Checksums::parse(b"abc a\n"),
+            Err(ChecksumsError::Hash { line: 1, .. })
+        ));
+        assert_eq!(Checksums::parse(b"\xff"), Err(ChecksumsError::NotText));
+    }
+
+    #[test]
+    fn paths_that_leave_the_package_or_come_twice_are_refused() {
+        for path in ["../a", "/a", "a//b", "a/./b", "a\\b", "a\tb", "a/"] {
+            assert!(
+                matches!(
+                    Checksums::parse(format!("{SBOMS} {path}").as_bytes()),
+                    Err(ChecksumsError::Path(_))
+                ),
+                "{path:?}"
+            );
+        }
+        let twice = format!("{SBOMS} a\n{DEMO} a\n");
+        assert_eq!(
+            Checksums::parse(twice.as_bytes()),
+            Err(ChecksumsError::Twice("a".to_owned()))
+        );
+    }
+}

@@ -1,0 +1,193 @@
+//! The two families of packages, which differ in names only.
+//!
+//! Whoever reads or writes a package asks its [`Dialect`] for these names, so
+//! that no other module spells one of them.
+
+/// A family of packages: what its files, kinds, media types and templates are
+/// called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// Packages of jackal.
+    Jackal,
+    /// Packages of Zarf, from which jackal's format comes.
+    Zarf,
+}
+
+/// What a package is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// An ordinary package.
+    #[default]
+    Package,
+    /// A package that prepares a cluster.
+    Init,
+}
+
+impl Dialect {
+    /// All families.
+    pub const ALL: [Self; 2] = [Self::Jackal, Self::Zarf];
+
+    /// The list of checksums, called alike in all families.
+    pub const CHECKSUMS: &'static str = "checksums.txt";
+
+    /// The family's name as it stands in file names and media types.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Jackal => "jackal",
+            Self::Zarf => "zarf",
+        }
+    }
+
+    /// The definition's file name.
+    #[must_use]
+    pub fn definition_file(self) -> &'static str {
+        match self {
+            Self::Jackal => "jackal.yaml",
+            Self::Zarf => "zarf.yaml",
+        }
+    }
+
+    /// The file of the plain signature over the definition.
+    #[must_use]
+    pub fn signature_file(self) -> &'static str {
+        match self {
+            Self::Jackal => "jackal.yaml.sig",
+            Self::Zarf => "zarf.yaml.sig",
+        }
+    }
+
+    /// The file of the Sigstore bundle over the definition.
+    #[must_use]
+    pub fn bundle_file(self) -> &'static str {
+        match self {
+            Self::Jackal => "jackal.bundle.sig",
+            Self::Zarf => "zarf.bundle.sig",
+        }
+    }
+
+    /// The root files that `checksums.txt` does not list.
+    #[must_use]
+    pub fn exempt_files(self) -> [&'static str; 4] {
+        [
+            self.definition_file(),
+            Self::CHECKSUMS,
+            self.signature_file(),
+            self.bundle_file(),
+        ]
+    }
+
+    /// How the file names of component SBOMs begin in `sboms.tar`.
+    #[must_use]
+    pub fn component_sbom_prefix(self) -> &'static str {
+        match self {
+            Self::Jackal => "jackal-component-",
+            Self::Zarf => "zarf-component-",
+        }
+    }
+
+    /// The media type of a package's layers.
+    #[must_use]
+    pub fn layer_media_type(self) -> &'static str {
+        match self {
+            Self::Jackal => "application/vnd.jackal.layer.v1.blob",
+            Self::Zarf => "application/vnd.zarf.layer.v1.blob",
+        }
+    }
+
+    /// The media type of a package's config.
+    #[must_use]
+    pub fn config_media_type(self) -> &'static str {
+        match self {
+            Self::Jackal => "application/vnd.jackal.config.v1+json",
+            Self::Zarf => "application/vnd.zarf.config.v1+json",
+        }
+    }
+
+    /// How a template filled at create begins.
+    #[must_use]
+    pub fn create_template(self) -> &'static str {
+        match self {
+            Self::Jackal => "###JACKAL_PKG_TMPL_",
+            Self::Zarf => "###ZARF_PKG_TMPL_",
+        }
+    }
+
+    /// The older spelling of [`Self::create_template`].
+    #[must_use]
+    pub fn deprecated_create_template(self) -> &'static str {
+        match self {
+            Self::Jackal => "###JACKAL_PKG_VAR_",
+            Self::Zarf => "###ZARF_PKG_VAR_",
+        }
+    }
+
+    /// The word that stands for `kind` in a definition.
+    #[must_use]
+    pub fn kind_word(self, kind: Kind) -> &'static str {
+        match (self, kind) {
+            (Self::Jackal, Kind::Package) => "JackalPackageConfig",
+            (Self::Jackal, Kind::Init) => "JackalInitConfig",
+            (Self::Zarf, Kind::Package) => "ZarfPackageConfig",
+            (Self::Zarf, Kind::Init) => "ZarfInitConfig",
+        }
+    }
+
+    /// The family and kind that `word` stands for in a definition.
+    #[must_use]
+    pub fn of_kind(word: &str) -> Option<(Self, Kind)> {
+        Self::ALL
+            .into_iter()
+            .flat_map(|dialect| [(dialect, Kind::Package), (dialect, Kind::Init)])
+            .find(|(dialect, kind)| dialect.kind_word(*kind) == word)
+    }
+
+    /// The family whose definition is in a file called `name`.
+    #[must_use]
+    pub fn of_definition_file(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|dialect| dialect.definition_file() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_a_family_holds_its_word() {
+        for dialect in Dialect::ALL {
+            let word = dialect.word();
+            for name in [
+                dialect.definition_file(),
+                dialect.signature_file(),
+                dialect.bundle_file(),
+                dialect.component_sbom_prefix(),
+                dialect.layer_media_type(),
+                dialect.config_media_type(),
+                dialect.create_template(),
+                dialect.deprecated_create_template(),
+                dialect.kind_word(Kind::Package),
+                dialect.kind_word(Kind::Init),
+            ] {
+                assert!(name.to_lowercase().contains(word), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn kinds_and_files_lead_back_to_their_family() {
+        assert_eq!(
+            Dialect::of_kind("ZarfInitConfig"),
+            Some((Dialect::Zarf, Kind::Init))
+        );
+        assert_eq!(Dialect::of_kind("Deployment"), None);
+        for dialect in Dialect::ALL {
+            let file = dialect.definition_file();
+            assert_eq!(Dialect::of_definition_file(file), Some(dialect));
+            assert!(dialect.exempt_files().contains(&file));
+        }
+        assert!(Dialect::Zarf.exempt_files().contains(&"zarf.bundle.sig"));
+    }
+}

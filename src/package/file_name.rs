@@ -1,0 +1,177 @@
+//! The file name of a package's archive.
+//!
+//! A name is only made here, never taken apart: a package's version and
+//! architecture are read from its definition.
+
+use super::{Dialect, Kind};
+
+/// The architecture of a package that holds sources only.
+pub const SKELETON: &str = "skeleton";
+
+/// What goes into an archive's file name.
+#[derive(Clone, Copy, Debug)]
+pub struct ArchiveName<'a> {
+    /// The family of the package.
+    pub dialect: Dialect,
+    /// What the package is for; a package that prepares a cluster has no name.
+    pub kind: Kind,
+    /// The package's name.
+    pub name: &'a str,
+    /// The target architecture, or [`SKELETON`].
+    pub architecture: &'a str,
+    /// Left out if empty.
+    pub version: &'a str,
+    /// Left out if empty, or if there is no version.
+    pub flavor: &'a str,
+    /// The version that a differential package builds upon.
+    pub differential_base: Option<&'a str>,
+    /// Whether the archive is a plain tar.
+    pub uncompressed: bool,
+}
+
+/// Why no file name can be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArchiveNameError {
+    /// A part would lead into another directory.
+    #[error("the {part} `{value}` cannot be part of a file name: remove `/`, `\\` and controls")]
+    Separator {
+        /// Which part.
+        part: &'static str,
+        /// As given.
+        value: String,
+    },
+    /// A part that must be there is empty.
+    #[error("the {0} is empty, but the archive's file name needs it")]
+    Empty(&'static str),
+}
+
+impl ArchiveName<'_> {
+    /// The file name.
+    ///
+    /// # Errors
+    ///
+    /// A part holds a path separator, or a needed one is empty.
+    pub fn render(&self) -> Result<String, ArchiveNameError> {
+        let base = self.differential_base.unwrap_or_default();
+        for (part, value) in [
+            ("package name", self.name),
+            ("architecture", self.architecture),
+            ("version", self.version),
+            ("flavor", self.flavor),
+            ("base version", base),
+        ] {
+            if value.contains(|c: char| c == '/' || c == '\\' || c.is_control()) {
+                return Err(ArchiveNameError::Separator {
+                    part,
+                    value: value.chars().take(200).collect(),
+                });
+            }
+        }
+        if self.architecture.is_empty() {
+            return Err(ArchiveNameError::Empty("architecture"));
+        }
+        let mut parts = vec![self.dialect.word()];
+        match self.kind {
+            Kind::Package if self.name.is_empty() => {
+                return Err(ArchiveNameError::Empty("package name"));
+            }
+            Kind::Package => parts.extend(["package", self.name]),
+            Kind::Init => parts.push("init"),
+        }
+        parts.push(self.architecture);
+        if self.differential_base.is_some() {
+            if base.is_empty() {
+                return Err(ArchiveNameError::Empty("base version"));
+            }
+            if self.version.is_empty() {
+                return Err(ArchiveNameError::Empty("version"));
+            }
+            parts.extend([base, "differential"]);
+        }
+        if !self.version.is_empty() {
+            parts.push(self.version);
+            if !self.flavor.is_empty() {
+                parts.push(self.flavor);
+            }
+        }
+        let ending = if self.uncompressed { "tar" } else { "tar.zst" };
+        Ok(format!("{}.{ending}", parts.join("-")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEMO: ArchiveName<'static> = ArchiveName {
+        dialect: Dialect::Jackal,
+        kind: Kind::Package,
+        name: "demo",
+        architecture: "amd64",
+        version: "1.2.3",
+        flavor: "",
+        differential_base: None,
+        uncompressed: false,
+    };
+
+    #[test]
+    fn each_shape_of_package_has_its_name() {
+        let of = |name: ArchiveName<'_>| name.render().unwrap();
+        assert_eq!(of(DEMO), "jackal-package-demo-amd64-1.2.3.tar.zst");
+        let init = ArchiveName {
+            kind: Kind::Init,
+            ..DEMO
+        };
+        assert_eq!(of(init), "jackal-init-amd64-1.2.3.tar.zst");
+        let bare = ArchiveName {
+            version: "",
+            flavor: "x",
+            uncompressed: true,
+            ..DEMO
+        };
+        assert_eq!(of(bare), "jackal-package-demo-amd64.tar");
+        let skeleton = ArchiveName {
+            dialect: Dialect::Zarf,
+            architecture: SKELETON,
+            flavor: "vanilla",
+            ..DEMO
+        };
+        assert_eq!(
+            of(skeleton),
+            "zarf-package-demo-skeleton-1.2.3-vanilla.tar.zst"
+        );
+        let differential = ArchiveName {
+            differential_base: Some("1.0.0"),
+            ..DEMO
+        };
+        assert_eq!(
+            of(differential),
+            "jackal-package-demo-amd64-1.0.0-differential-1.2.3.tar.zst"
+        );
+    }
+
+    #[test]
+    fn a_version_with_a_slash_cannot_leave_the_directory() {
+        for version in ["../1", "1\\2", "1\0"] {
+            let name = ArchiveName { version, ..DEMO };
+            assert!(matches!(
+                name.render(),
+                Err(ArchiveNameError::Separator {
+                    part: "version",
+                    ..
+                })
+            ));
+        }
+    }
+
+    #[test]
+    fn a_needed_part_must_not_be_empty() {
+        let name = ArchiveName { name: "", ..DEMO };
+        assert_eq!(name.render(), Err(ArchiveNameError::Empty("package name")));
+        let name = ArchiveName {
+            architecture: "",
+            ..DEMO
+        };
+        assert_eq!(name.render(), Err(ArchiveNameError::Empty("architecture")));
+    }
+}

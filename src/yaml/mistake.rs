@@ -1,0 +1,123 @@
+//! Mistakes in a file: what, where, and what to do about it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::Span;
+
+/// A text with the name that messages call it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceText {
+    /// The path as the user would write it.
+    pub name: String,
+    /// The whole text.
+    pub text: Arc<str>,
+}
+
+impl SourceText {
+    /// Names a text.
+    pub fn new(name: impl Into<String>, text: impl Into<Arc<str>>) -> Self {
+        Self {
+            name: name.into(),
+            text: text.into(),
+        }
+    }
+}
+
+/// One mistake, at one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where.
+    pub span: Span,
+    /// What was found and what was expected; a lowercase fragment.
+    pub message: String,
+    /// The next step.
+    pub help: String,
+}
+
+impl Mistake {
+    /// A mistake at `span`.
+    pub fn new(span: Span, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            span,
+            message: message.into(),
+            help: help.into(),
+        }
+    }
+}
+
+/// All mistakes of one file, in the order of their places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistakes {
+    source: SourceText,
+    list: Vec<Mistake>,
+}
+
+impl Mistakes {
+    /// `Ok(value)` if `list` is empty, else all of it as one error.
+    ///
+    /// # Errors
+    ///
+    /// The mistakes, sorted by place.
+    pub fn none_or<T>(value: T, source: &SourceText, mut list: Vec<Mistake>) -> Result<T, Self> {
+        if list.is_empty() {
+            return Ok(value);
+        }
+        list.sort_by_key(|mistake| mistake.span);
+        Err(Self {
+            source: source.clone(),
+            list,
+        })
+    }
+
+    /// The mistakes, in order.
+    #[must_use]
+    pub fn list(&self) -> &[Mistake] {
+        &self.list
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+impl fmt::Display for Mistakes {
+    /// Each mistake as `file:line:column: message`, the line, a caret, the help.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mistake) in self.list.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            let Span {
+                line,
+                column,
+                length,
+            } = mistake.span;
+            writeln!(
+                f,
+                "{}:{line}:{column}: {}",
+                self.source.name, mistake.message
+            )?;
+            let text = self
+                .source
+                .text
+                .lines()
+                .nth(line.saturating_sub(1) as usize);
+            if let Some(text) = text.filter(|text| text.len() <= MAX_SHOWN_BYTES) {
+                let gutter = line.to_string();
+                let pad = " ".repeat(gutter.len());
+                let indent: String = text
+                    .chars()
+                    .take(column.saturating_sub(1) as usize)
+                    .map(|c| if c == '\t' { '\t' } else { ' ' })
+                    .collect();
+                writeln!(f, "{gutter} | {text}")?;
+                writeln!(f, "{pad} | {indent}{}", "^".repeat(length.max(1) as usize))?;
+            }
+            write!(f, "  help: {}", mistake.help)?;
+        }
+        Ok(())
+    }
+}
+
+/// Longest line quoted in a message, in bytes: a generated file may hold a
+/// megabyte on one line, which would hide the message.
+const MAX_SHOWN_BYTES: usize = 240;

@@ -1,0 +1,115 @@
+//! Nodes: values with the place where they were written.
+
+/// A stretch of a source text: where a node begins and how long it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+    /// Length in characters on the first line; at least 1.
+    pub length: u32,
+}
+
+/// How a scalar was written: only a plain one may be a number or a boolean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Without quotes.
+    Plain,
+    /// In quotes, or as a block.
+    Quoted,
+}
+
+/// One node of a document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Where it begins.
+    pub span: Span,
+    /// What it is.
+    pub value: Value,
+}
+
+/// What a node holds. Scalars keep their source text: `1.10` stays `1.10`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A scalar.
+    Scalar(String, Style),
+    /// A list.
+    Sequence(Vec<Node>),
+    /// Keys and values, in written order. A key given twice is kept twice.
+    Mapping(Vec<(Node, Node)>),
+}
+
+impl Node {
+    /// The text of a scalar that is not null.
+    #[must_use]
+    pub fn scalar(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar(text, _) if !self.is_null() => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether it is an empty, `~` or `null` plain scalar (YAML 1.2, 10.3.2).
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar(text, Style::Plain)
+            if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+    }
+
+    /// What a plain scalar would be read as by a YAML 1.1 or 1.2 reader, if not
+    /// as a string: `"boolean"` or `"number"`.
+    #[must_use]
+    pub fn plain_type(&self) -> Option<&'static str> {
+        let Value::Scalar(text, Style::Plain) = &self.value else {
+            return None;
+        };
+        let lower = text.to_ascii_lowercase();
+        if matches!(lower.as_str(), "true" | "false") {
+            return Some("boolean");
+        }
+        let digits = lower.trim_start_matches(['+', '-']);
+        let radix = |prefix: &str, radix| {
+            digits
+                .strip_prefix(prefix)
+                .is_some_and(|rest| u64::from_str_radix(rest, radix).is_ok())
+        };
+        let decimal = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+            && digits.bytes().any(|b| b.is_ascii_digit())
+            && digits.parse::<f64>().is_ok();
+        (decimal || radix("0x", 16) || radix("0o", 8)).then_some("number")
+    }
+
+    /// The value of `key` in a mapping; the last one if it is given twice.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        match &self.value {
+            Value::Mapping(pairs) => pairs
+                .iter()
+                .rev()
+                .find(|(name, _)| name.scalar() == Some(key))
+                .map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// The items of a sequence; nothing for other nodes.
+    #[must_use]
+    pub fn items(&self) -> &[Node] {
+        match &self.value {
+            Value::Sequence(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The kind of node in words, for messages.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match &self.value {
+            _ if self.is_null() => "nothing",
+            Value::Scalar(..) => self.plain_type().unwrap_or("string"),
+            Value::Sequence(_) => "list",
+            Value::Mapping(_) => "mapping",
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Text to nodes, over the events of `saphyr-parser`.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle};
+
+use super::{Mistake, Mistakes, Node, SourceText, Span, Style, Value};
+
+/// Most nodes of a document after its aliases are expanded: 200,000. A
+/// definition of a thousand components has fewer; an alias bomb has more.
+pub const MAX_NODES: usize = 200_000;
+
+/// Deepest nesting of lists and mappings: 64. Readers recurse over nodes.
+pub const MAX_DEPTH: usize = 64;
+
+/// Parses every document of `source`.
+///
+/// Aliases and merge keys (`<<`) are resolved. A document without content is
+/// left out.
+///
+/// # Errors
+///
+/// One [`Mistake`] for the first place that is not YAML, is nested deeper than
+/// [`MAX_DEPTH`], or expands to more than [`MAX_NODES`].
+pub fn parse(source: &SourceText) -> Result<Vec<Node>, Mistakes> {
+    build(&source.text).map_err(|mistake| {
+        let failed: Result<(), Mistakes> = Mistakes::none_or((), source, vec![mistake]);
+        failed.expect_err("one mistake was given")
+    })
+}
+
+/// Parses the first document of `source`: `None` if the text holds none.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn parse_first(source: &SourceText) -> Result<Option<Node>, Mistakes> {
+    parse(source).map(|documents| documents.into_iter().next())
+}
+
+enum Open {
+    Sequence(Vec<Node>),
+    Mapping(Vec<(Node, Node)>, Option<Node>),
+}
+
+struct Frame {
+    open: Open,
+    span: Span,
+    anchor: usize,
+    size: usize,
+}
+
+fn build(text: &str) -> Result<Vec<Node>, Mistake> {
+    let mut documents = Vec::new();
+    let mut stack: Vec<Frame> = Vec::new();
+    // Anchored nodes with their number of nodes.
+    let mut anchors: HashMap<usize, (Node, usize)> = HashMap::new();
+    let mut total = 0usize;
+    let mut at = Span {
+        line: 1,
+        column: 1,
+        length: 1,
+    };
+    for event in Parser::new_from_str(text) {
+        let (event, place) = event.map_err(|error| {
+            let mut at = point(error.marker().line(), error.marker().col(), 1);
+            at.line = at.line.max(1);
+            Mistake::new(
+                at,
+                format!("this is not YAML: {}", error.info()),
+                "Correct the indentation or the quotes at this place.",
+            )
+        })?;
+        let one_line = place.start.line() == place.end.line();
+        let length = if one_line {
+            place.end.col().saturating_sub(place.start.col()).max(1)
+        } else {
+            1
+        };
+        let here = point(place.start.line(), place.start.col(), length);
+        let (node, anchor, size) = match event {
+            Event::DocumentStart(_) => {
+                anchors.clear();
+                total = 0;
+                at = here;
+                continue;
+            }
+            Event::Scalar(text, style, anchor, _) => {
+                let style = if style == ScalarStyle::Plain {
+                    Style::Plain
+                } else {
+                    Style::Quoted
+                };
+                let value = Value::Scalar(text.into_owned(), style);
+                (Node { span: here, value }, anchor, 1)
+            }
+            Event::Alias(anchor) => {
+                let Some((node, size)) = anchors.get(&anchor) else {
+                    return Err(Mistake::new(
+                        here,
+                        "this alias names the node that it stands in",
+                        "Write the value out, or anchor an earlier node.",
+                    ));
+                };
+                if total + size > MAX_NODES {
+                    return Err(too_many(here));
+                }
+                let node = Node {
+                    span: here,
+                    value: node.value.clone(),
+                };
+                (node, 0, *size)
+            }
+            Event::SequenceStart(anchor, _) => {
+                push(&mut stack, Open::Sequence(Vec::new()), here, anchor)?;
+                continue;
+            }
+            Event::MappingStart(anchor, _) => {
+                push(&mut stack, Open::Mapping(Vec::new(), None), here, anchor)?;
+                continue;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Some(frame) = stack.pop() else { continue };
+                let value = match frame.open {
+                    Open::Sequence(items) => Value::Sequence(items),
+                    Open::Mapping(pairs, _) => Value::Mapping(merge(pairs)?),
+                };
+                total -= frame.size;
+                let node = Node {
+                    span: frame.span,
+                    value,
+                };
+                (node, frame.anchor, frame.size + 1)
+            }
+            _ => continue,
+        };
+        total += size;
+        if total > MAX_NODES {
+            return Err(too_many(at));
+        }
+        if anchor > 0 {
+            anchors.insert(anchor, (node.clone(), size));
+        }
+        match stack.last_mut() {
+            None if node.is_null() => {}
+            None => documents.push(node),
+            Some(frame) => {
+                frame.size += size;
+                match &mut frame.open {
+                    Open::Sequence(items) => items.push(node),
+                    Open::Mapping(pairs, key) => match key.take() {
+                        None => *key = Some(node),
+                        Some(name) => pairs.push((name, node)),
+                    },
+                }
+            }
+        }
+    }
+    Ok(documents)
+}
+
+fn push(stack: &mut Vec<Frame>, open: Open, span: Span, anchor: usize) -> Result<(), Mistake> {
+    if stack.len() >= MAX_DEPTH {
+        return Err(Mistake::new(
+            span,
+            format!("nested deeper than {MAX_DEPTH} levels"),
+            "Flatten this part of the file.",
+        ));
+    }
+    stack.push(Frame {
+        open,
+        span: Span { length: 1, ..span },
+        anchor,
+        size: 0,
+    });
+    Ok(())
+}
+
+/// Puts the pairs of merged mappings behind the mapping's own; own keys win.
+fn merge(pairs: Vec<(Node, Node)>) -> Result<Vec<(Node, Node)>, Mistake> {
+    let is_merge =
+        |key: &Node| matches!(&key.value, Value::Scalar(text, Style::Plain) if text == "<<");
+    if !pairs.iter().any(|(key, _)| is_merge(key)) {
+        return Ok(pairs);
+    }
+    let (merges, mut own): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(key, _)| is_merge(key));
+    for (key, value) in merges {
+        let sources = match value.value {
+            Value::Sequence(items) => items,
+            value => vec![Node {
+                span: key.span,
+                value,
+            }],
+        };
+        for source in sources {
+            let Value::Mapping(pairs) = source.value else {
+                return Err(Mistake::new(
+                    key.span,
+                    "a merge key takes a mapping or a list of mappings",
+                    "Give `<<` an alias of a mapping.",
+                ));
+            };
+            for (name, value) in pairs {
+                if !own.iter().any(|(key, _)| key.value == name.value) {
+                    own.push((name, value));
+                }
+            }
+        }
+    }
+    Ok(own)
+}
+
+fn too_many(span: Span) -> Mistake {
+    Mistake::new(
+        span,
+        format!("the document expands to more than {MAX_NODES} nodes"),
+        "Write fewer aliases, or split the file.",
+    )
+}
+
+fn point(line: usize, column: usize, length: usize) -> Span {
+    let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Span {
+        line: small(line),
+        column: small(column + 1),
+        length: small(length),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(text: &str) -> Node {
+        parse_first(&SourceText::new("t.yaml", text))
+            .unwrap()
+            .unwrap()
+    }
+
+    fn refused(text: &str) -> String {
+        parse(&SourceText::new("t.yaml", text))
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn nodes_know_their_line_and_column() {
+        let node = first("a: 1\nlist:\n  - x\n  - 'y'\n");
+        let y = &node.get("list").unwrap().items()[1];
+        assert_eq!((y.span.line, y.span.column, y.span.length), (4, 5, 3));
+        assert_eq!(y.scalar(), Some("y"));
+    }
+
+    #[test]
+    fn numbers_keep_their_source_text_and_are_told_from_strings() {
+        let node = first("a: 1.10\nb: '1.10'\nc: true\nd: v1\ne: 0x1F\nf: -\u{66}oo\n");
+        let kind = |key| node.get(key).unwrap().kind();
+        assert_eq!(node.get("a").unwrap().scalar(), Some("1.10"));
+        assert_eq!(
+            ["a", "b", "c", "d", "e", "f"].map(kind),
+            ["number", "string", "boolean", "string", "number", "string"]
+        );
+    }
+
+    #[test]
+    fn aliases_and_merge_keys_are_resolved_and_own_keys_win() {
+        let node = first("base: &b {x: 1, y: 2}\nthis: {<<: *b, y: 3}\n");
+        let this = node.get("this").unwrap();
+        assert_eq!(this.get("x").unwrap().scalar(), Some("1"));
+        assert_eq!(this.get("y").unwrap().scalar(), Some("3"));
+    }
+
+    #[test]
+    fn an_alias_bomb_is_refused() {
+        let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for level in 1..12 {
+            let before = format!("*a{}", level - 1);
+            let items = vec![before; 10].join(", ");
+            text += &format!("a{level}: &a{level} [{items}]\n");
+        }
+        assert!(
+            refused(&text).contains("more than 200000 nodes"),
+            "{}",
+            refused(&text)
+        );
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_with_its_place() {
+        let text = format!("{}{}", "[".repeat(100), "]".repeat(100));
+        let message = refused(&text);
+        assert!(
+            message.starts_with("t.yaml:1:65: nested deeper than 64"),
+            "{message}"
+        );
+        // Deeper still, the parser's own limit answers first: no overflow either way.
+        assert!(refused(&"[".repeat(100_000)).starts_with("t.yaml:1:"));
+    }
+
+    #[test]
+    fn text_that_is_not_yaml_is_refused_with_its_place() {
+        let message = refused("a: [1\nb: 2\n");
+        assert!(message.starts_with("t.yaml:2:"), "{message}");
+        assert!(message.contains("help:"));
+    }
+
+    #[test]
+    fn several_documents_are_kept_apart() {
+        let documents = parse(&SourceText::new("t.yaml", "a: 1\n---\nb: 2\n")).unwrap();
+        assert_eq!(documents.len(), 2);
+        assert!(
+            parse_first(&SourceText::new("t", "# only a comment\n"))
+                .unwrap()
+                .is_none()
+        );
+    }
+}

@@ -1,0 +1,244 @@
+//! Reads the keys of a mapping and notices every mistake on the way.
+
+use std::collections::BTreeSet;
+
+use super::{Mistake, Node, Span, Value};
+
+/// The keys of one mapping, taken one by one.
+///
+/// What is asked for becomes known; [`Fields::finish`] reports each key that
+/// nobody asked for, and each that was given twice. Wrong types are noted and
+/// read as absent, so that one pass finds every mistake of a file.
+pub struct Fields<'n> {
+    pairs: &'n [(Node, Node)],
+    what: &'static str,
+    span: Span,
+    known: BTreeSet<&'static str>,
+}
+
+impl<'n> Fields<'n> {
+    /// Reads `node` as a mapping that messages call `what`.
+    ///
+    /// Anything else is noted, and reads as an empty mapping.
+    pub fn new(node: &'n Node, what: &'static str, mistakes: &mut Vec<Mistake>) -> Self {
+        let pairs: &[(Node, Node)] = match &node.value {
+            Value::Mapping(pairs) => pairs,
+            _ => {
+                mistakes.push(Mistake::new(
+                    node.span,
+                    format!("{what} is a {}, expected a mapping", node.kind()),
+                    "Write it as `key: value` lines.",
+                ));
+                &[]
+            }
+        };
+        Self {
+            pairs,
+            what,
+            span: node.span,
+            known: BTreeSet::new(),
+        }
+    }
+
+    /// Where the mapping begins.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// The value of `key`, of any kind. Null counts as absent.
+    pub fn node(&mut self, key: &'static str) -> Option<&'n Node> {
+        self.known.insert(key);
+        self.pairs
+            .iter()
+            .rev()
+            .find(|(name, _)| name.scalar() == Some(key))
+            .map(|(_, value)| value)
+            .filter(|value| !value.is_null())
+    }
+
+    /// The value of `key` as a string. A plain number or boolean is noted, with
+    /// the quoted form as help: another reader would change its text.
+    pub fn string(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Option<String> {
+        let node = self.node(key)?;
+        string(node, key, mistakes)
+    }
+
+    /// The value of `key` as `true` or `false`.
+    pub fn bool(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Option<bool> {
+        let node = self.node(key)?;
+        match (node.plain_type(), node.scalar()) {
+            (Some("boolean"), Some(text)) => Some(text.eq_ignore_ascii_case("true")),
+            _ => {
+                mistakes.push(wrong(node, key, "true or false"));
+                None
+            }
+        }
+    }
+
+    /// The value of `key` as a whole number.
+    pub fn integer(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Option<i64> {
+        let node = self.node(key)?;
+        let number = node
+            .plain_type()
+            .and(node.scalar())
+            .and_then(|text| text.parse().ok());
+        if number.is_none() {
+            mistakes.push(wrong(node, key, "a whole number"));
+        }
+        number
+    }
+
+    /// The items of the list at `key`; empty when absent.
+    pub fn list(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> &'n [Node] {
+        match self.node(key) {
+            None => &[],
+            Some(node) => match &node.value {
+                Value::Sequence(items) => items,
+                _ => {
+                    mistakes.push(wrong(node, key, "a list"));
+                    &[]
+                }
+            },
+        }
+    }
+
+    /// The strings of the list at `key`; empty when absent.
+    pub fn strings(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Vec<String> {
+        self.list(key, mistakes)
+            .iter()
+            .filter_map(|item| string(item, key, mistakes))
+            .collect()
+    }
+
+    /// The names and string values of the mapping at `key`; empty when absent.
+    pub fn string_map(
+        &mut self,
+        key: &'static str,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<(String, String)> {
+        let Some(node) = self.node(key) else {
+            return Vec::new();
+        };
+        let Value::Mapping(pairs) = &node.value else {
+            mistakes.push(wrong(node, key, "a mapping"));
+            return Vec::new();
+        };
+        pairs
+            .iter()
+            .filter_map(|(name, value)| {
+                let name = string(name, key, mistakes)?;
+                Some((name, string(value, key, mistakes)?))
+            })
+            .collect()
+    }
+
+    /// Notes every key that was not asked for and every key given twice. Keys
+    /// that begin with `x-` are extensions and are passed over.
+    pub fn finish(self, mistakes: &mut Vec<Mistake>) {
+        let mut seen = BTreeSet::new();
+        for (key, _) in self.pairs {
+            let Some(name) = key.scalar() else {
+                mistakes.push(Mistake::new(
+                    key.span,
+                    format!("a key of {} is a {}", self.what, key.kind()),
+                    "Write keys as plain words.",
+                ));
+                continue;
+            };
+            if !seen.insert(name) {
+                mistakes.push(Mistake::new(
+                    key.span,
+                    format!("`{name}` is given twice in {}", self.what),
+                    "Keep one of the two.",
+                ));
+            } else if !self.known.contains(name) && !name.starts_with("x-") {
+                mistakes.push(Mistake::new(
+                    key.span,
+                    format!("{} has no key `{name}`", self.what),
+                    suggestion(name, &self.known),
+                ));
+            }
+        }
+    }
+}
+
+fn string(node: &Node, key: &str, mistakes: &mut Vec<Mistake>) -> Option<String> {
+    match (node.scalar(), node.plain_type()) {
+        (Some(text), None) => Some(text.to_owned()),
+        (Some(text), Some(kind)) => {
+            mistakes.push(Mistake::new(
+                node.span,
+                format!("`{key}` is a {kind}, expected a string"),
+                format!("Quote it: \"{text}\"."),
+            ));
+            None
+        }
+        _ => {
+            mistakes.push(wrong(node, key, "a string"));
+            None
+        }
+    }
+}
+
+fn wrong(node: &Node, key: &str, expected: &str) -> Mistake {
+    Mistake::new(
+        node.span,
+        format!("`{key}` is a {}, expected {expected}", node.kind()),
+        format!("Give `{key}` {expected}."),
+    )
+}
+
+fn suggestion(name: &str, known: &BTreeSet<&'static str>) -> String {
+    let near = known
+        .iter()
+        .map(|word| (strsim::damerau_levenshtein(name, word), word))
+        .min();
+    match near {
+        Some((distance, word)) if distance <= 1 + name.len() / 4 => {
+            format!("Did you mean `{word}`?")
+        }
+        _ => {
+            let words: Vec<&str> = known.iter().copied().collect();
+            format!("Remove it, or use one of: {}.", words.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Mistakes, SourceText, parse_first};
+    use super::*;
+
+    #[test]
+    fn every_mistake_of_a_mapping_is_reported_at_once() {
+        let source = SourceText::new("p.yaml", "name: 1.10\nflg: true\ncount: x\nname: b\n");
+        let node = parse_first(&source).unwrap().unwrap();
+        let mut mistakes = Vec::new();
+        let mut fields = Fields::new(&node, "the test", &mut mistakes);
+        assert_eq!(fields.string("name", &mut mistakes).as_deref(), Some("b"));
+        assert_eq!(fields.bool("flag", &mut mistakes), None);
+        assert_eq!(fields.integer("count", &mut mistakes), None);
+        fields.finish(&mut mistakes);
+        let text = Mistakes::none_or((), &source, mistakes)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("p.yaml:2:1: the test has no key `flg`"),
+            "{text}"
+        );
+        assert!(text.contains("Did you mean `flag`?"), "{text}");
+        assert!(text.contains("p.yaml:3:8: `count` is a string, expected a whole number"));
+        assert!(text.contains("p.yaml:4:1: `name` is given twice"), "{text}");
+    }
+
+    #[test]
+    fn a_number_where_a_string_belongs_is_shown_quoted() {
+        let source = SourceText::new("p.yaml", "version: 1.10\n");
+        let node = parse_first(&source).unwrap().unwrap();
+        let mut mistakes = Vec::new();
+        let mut fields = Fields::new(&node, "metadata", &mut mistakes);
+        assert_eq!(fields.string("version", &mut mistakes), None);
+        assert_eq!(mistakes[0].help, "Quote it: \"1.10\".");
+    }
+}
