@@ -11,5 +11,6 @@ pub mod content;
 pub mod layout;
 pub mod oci;
 pub mod package;
+pub mod pipeline;
 pub mod verify;
 pub mod yaml;

@@ -1,0 +1,10 @@
+//! The pipeline file as checked values: tasks, verbs, parameters, matrices and
+//! the expressions between them.
+//!
+//! It stands above `yaml` and `oci` and below the graph. It never opens a file,
+//! reads a clock or looks at the environment.
+
+pub mod duration;
+pub mod expression;
+pub mod matrix;
+pub mod size;
