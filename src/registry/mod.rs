@@ -1,0 +1,8 @@
+//! Registries: pulling manifests and blobs over the OCI distribution protocol.
+//!
+//! A store like the others: it speaks of descriptors and references, and hands
+//! out bytes for `content` to verify. Never reads the environment.
+
+mod credentials;
+
+pub use credentials::{Credential, Credentials, CredentialsError};
