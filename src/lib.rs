@@ -12,5 +12,6 @@ pub mod layout;
 pub mod oci;
 pub mod package;
 pub mod pipeline;
+pub mod registry;
 pub mod verify;
 pub mod yaml;

@@ -5,8 +5,12 @@
 
 mod descriptor;
 mod digest;
+mod manifest;
 mod platform;
+mod reference;
 
 pub use descriptor::{Descriptor, media_type};
 pub use digest::{Digest, DigestError, Hasher};
+pub use manifest::{Index, MAX_MANIFEST_BYTES, Manifest};
 pub use platform::{Platform, PlatformError};
+pub use reference::{Reference, ReferenceError};

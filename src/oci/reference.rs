@@ -1,0 +1,308 @@
+//! Image references: what people write to name an image, by Docker's rules.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::Digest;
+
+const DOCKER_HUB: &str = "docker.io";
+
+/// Longest registry and repository together, in bytes.
+///
+/// Source: the limit of Docker's own reference parser.
+const MAX_NAME_BYTES: usize = 255;
+
+/// Longest tag, in bytes. Source: distribution-spec 1.1, "Pulling manifests".
+const MAX_TAG_BYTES: usize = 128;
+
+/// A normalised name of an image: host, path, and a tag or digest or both.
+///
+/// Displays in full, `docker.io/library/nginx:latest`. At least one of
+/// [`tag`](Self::tag) and [`digest`](Self::digest) is there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reference {
+    registry: String,
+    repository: String,
+    tag: Option<String>,
+    digest: Option<Digest>,
+}
+
+/// Why a text does not name an image.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    /// 64 hex digits: the id of a local image, which no registry knows.
+    #[error("`{0}` is a bare image id: name a repository, as in name@sha256:{0}")]
+    BareId(String),
+    /// A repository may not hold upper-case letters.
+    #[error("`{0}` has an upper-case repository name: write it in lower case")]
+    UpperCase(String),
+    /// The registry, repository or tag breaks the grammar.
+    #[error("`{text}` is not an image reference: found a malformed {part}, expected {expected}")]
+    Malformed {
+        /// The text, shortened.
+        text: String,
+        /// Which part is wrong.
+        part: &'static str,
+        /// What that part should look like.
+        expected: &'static str,
+    },
+    /// What follows `@` is no digest that can be checked.
+    #[error("`{text}` is not an image reference: {source}")]
+    Digest {
+        /// The text, shortened.
+        text: String,
+        /// What is wrong with the digest.
+        source: super::DigestError,
+    },
+}
+
+impl Reference {
+    /// Host and optional port; `docker.io` for Docker Hub under any of its names.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// Path within the registry, such as `library/nginx`.
+    #[must_use]
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The tag, which may accompany a digest.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The digest; where there is one it decides, not the tag.
+    #[must_use]
+    pub fn digest(&self) -> Option<Digest> {
+        self.digest
+    }
+
+    /// The same repository at `digest`, without a tag.
+    #[must_use]
+    pub fn at(&self, digest: Digest) -> Self {
+        Self {
+            tag: None,
+            digest: Some(digest),
+            ..self.clone()
+        }
+    }
+
+    /// `@digest`, or `:tag` where there is no digest.
+    #[must_use]
+    pub fn tag_or_digest(&self) -> String {
+        match (&self.digest, &self.tag) {
+            (Some(digest), _) => format!("@{digest}"),
+            (None, Some(tag)) => format!(":{tag}"),
+            (None, None) => ":latest".to_owned(),
+        }
+    }
+}
+
+impl FromStr for Reference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let shown = || text.chars().take(200).collect::<String>();
+        let malformed = |part, expected| ReferenceError::Malformed {
+            text: shown(),
+            part,
+            expected,
+        };
+        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(ReferenceError::BareId(shown()));
+        }
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => {
+                let digest = digest.parse().map_err(|source| ReferenceError::Digest {
+                    text: shown(),
+                    source,
+                })?;
+                (rest, Some(digest))
+            }
+            None => (text, None),
+        };
+        let (host, rest) = match rest.split_once('/') {
+            Some((host, rest)) if is_host(host) => (host, rest),
+            _ => (DOCKER_HUB, rest),
+        };
+        let (path, tag) = match rest.split_once(':') {
+            Some((path, tag)) => (path, Some(tag)),
+            None => (rest, None),
+        };
+        if !valid_host(host) {
+            return Err(malformed("registry", "a host name and an optional port"));
+        }
+        if path.bytes().any(|b| b.is_ascii_uppercase()) {
+            return Err(ReferenceError::UpperCase(shown()));
+        }
+        if !path.split('/').all(valid_component) {
+            let expected = "lower-case words joined by one of . _ __ - and separated by /";
+            return Err(malformed("repository", expected));
+        }
+        if tag.is_some_and(|tag| !valid_tag(tag)) {
+            let expected = "at most 128 letters, digits, and _ . - after the first";
+            return Err(malformed("tag", expected));
+        }
+        let registry = match host {
+            "index.docker.io" => DOCKER_HUB,
+            other => other,
+        };
+        let repository = if registry == DOCKER_HUB && !path.contains('/') {
+            format!("library/{path}")
+        } else {
+            path.to_owned()
+        };
+        if registry.len() + 1 + repository.len() > MAX_NAME_BYTES {
+            return Err(malformed("name", "at most 255 bytes"));
+        }
+        Ok(Self {
+            registry: registry.to_owned(),
+            repository,
+            tag: match (tag, digest) {
+                (None, None) => Some("latest".to_owned()),
+                (tag, _) => tag.map(str::to_owned),
+            },
+            digest,
+        })
+    }
+}
+
+fn is_host(word: &str) -> bool {
+    word.contains(['.', ':']) || word == "localhost"
+}
+
+fn valid_host(host: &str) -> bool {
+    let (name, port) = match host.strip_prefix('[').and_then(|h| h.split_once(']')) {
+        Some((address, "")) => return address.parse::<std::net::Ipv6Addr>().is_ok(),
+        Some((address, port)) => {
+            if address.parse::<std::net::Ipv6Addr>().is_err() {
+                return false;
+            }
+            ("ip", port.strip_prefix(':').or(Some("")))
+        }
+        None => match host.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (host, None),
+        },
+    };
+    let plain = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    name.split('.').all(plain)
+        && port.is_none_or(|port| {
+            port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
+        })
+}
+
+fn valid_component(word: &str) -> bool {
+    let mut separator = String::new();
+    let mut started = false;
+    for character in word.chars() {
+        match character {
+            'a'..='z' | '0'..='9' => {
+                let joined = separator.is_empty()
+                    || matches!(separator.as_str(), "." | "_" | "__")
+                    || separator.bytes().all(|b| b == b'-');
+                if !joined {
+                    return false;
+                }
+                separator.clear();
+                started = true;
+            }
+            '.' | '_' | '-' if started => separator.push(character),
+            _ => return false,
+        }
+    }
+    started && separator.is_empty()
+}
+
+fn valid_tag(tag: &str) -> bool {
+    tag.len() <= MAX_TAG_BYTES
+        && !tag.is_empty()
+        && !tag.starts_with(['.', '-'])
+        && tag
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_names_gain_host_library_and_latest() {
+        let digest = Digest::of(b"x").to_string();
+        let cases = [
+            ("nginx", "docker.io/library/nginx:latest", ":latest"),
+            ("ghcr.io/a/b:1", "ghcr.io/a/b:1", ":1"),
+            ("localhost/a", "localhost/a:latest", ":latest"),
+            ("localhost:5000/a:b", "localhost:5000/a:b", ":b"),
+            ("[::1]:5000/a:b", "[::1]:5000/a:b", ":b"),
+            ("index.docker.io/a", "docker.io/library/a:latest", ":latest"),
+            ("a__b/c--d:V_1", "docker.io/a__b/c--d:V_1", ":V_1"),
+        ];
+        for (text, full, end) in cases {
+            let reference: Reference = text.parse().unwrap();
+            assert_eq!(reference.to_string(), full);
+            assert_eq!(reference.tag_or_digest(), end);
+            assert_eq!(full.parse::<Reference>().unwrap(), reference);
+        }
+        for (name, full) in [("a/b", "docker.io/a/b"), ("a/b:1", "docker.io/a/b:1")] {
+            let reference: Reference = format!("{name}@{digest}").parse().unwrap();
+            assert_eq!(reference.to_string(), format!("{full}@{digest}"));
+            assert_eq!(reference.tag_or_digest(), format!("@{digest}"));
+        }
+    }
+
+    #[test]
+    fn ids_upper_case_and_broken_names_are_refused() {
+        let parse = |text: &str| text.parse::<Reference>().unwrap_err();
+        assert!(matches!(parse(&"ab".repeat(32)), ReferenceError::BareId(_)));
+        assert!(matches!(parse("Nginx"), ReferenceError::UpperCase(_)));
+        assert!(matches!(parse("a@sha256:1"), ReferenceError::Digest { .. }));
+        for text in [
+            "",
+            "/",
+            "a/",
+            "a//b",
+            "a:",
+            "a:-b",
+            "a:b:c",
+            "a._b",
+            "-a",
+            "a-",
+            "é",
+            "h.io:x/a",
+            "h.io:99999/a",
+            ".h/a",
+            "[::g]/a",
+            "[::1]x/a",
+            "a:b/c",
+        ] {
+            assert!(text.parse::<Reference>().is_err(), "{text}");
+        }
+        assert!("a".repeat(300).parse::<Reference>().is_err());
+    }
+}

@@ -1,0 +1,408 @@
+//! The pull client: manifests whole, blobs streamed, transient faults retried.
+//!
+//! Uses HTTP by itself for hosts on this machine, else HTTPS. Every byte is
+//! checked against its digest where one is known. Never retries a refusal.
+
+use std::error::Error as _;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, RANGE, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
+
+use super::RegistryError;
+use super::auth::Auth;
+use super::credentials::Credentials;
+use crate::oci::{Descriptor, Digest, Hasher, MAX_MANIFEST_BYTES, Reference, media_type};
+
+/// Longest wait that a registry's `Retry-After` can ask of us.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// Longest wait between two attempts when the registry names none.
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
+
+/// Longest silence within an answer before the connection counts as lost.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How to speak to registries.
+pub struct Options {
+    /// Use HTTP for every host, not only for those on this machine.
+    pub plain_http: bool,
+    /// Logins; empty: anonymous.
+    pub credentials: Credentials,
+    /// Further attempts after the first, for each manifest and each blob.
+    pub retries: u32,
+    /// Bound of the first wait; it doubles with every attempt.
+    pub backoff: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            plain_http: false,
+            credentials: Credentials::default(),
+            retries: 4,
+            backoff: Duration::from_millis(500),
+        }
+    }
+}
+
+/// A client for any number of registries.
+pub struct Registry {
+    http: reqwest::Client,
+    auth: Auth,
+    plain_http: bool,
+    retries: u32,
+    backoff: Duration,
+}
+
+/// A failed attempt: worth another one, or not.
+pub(super) enum Failure {
+    Transient(RegistryError, Option<Duration>),
+    Final(RegistryError),
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl Registry {
+    /// Sets up a client; connects to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Setup`]: TLS could not be set up.
+    pub fn new(options: Options) -> Result<Self, RegistryError> {
+        // Fails only when a provider is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("jackal/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .build()
+            .map_err(|error| RegistryError::Setup(reason(error)))?;
+        Ok(Self {
+            auth: Auth::new(options.credentials),
+            http,
+            plain_http: options.plain_http,
+            retries: options.retries,
+            backoff: options.backoff,
+        })
+    }
+
+    /// Finds what `reference` names now: its descriptor, and its bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`]: refused, absent, unreachable, or not the digest asked for.
+    pub async fn resolve(
+        &self,
+        reference: &Reference,
+    ) -> Result<(Descriptor, Bytes), RegistryError> {
+        let mut attempt = 0;
+        loop {
+            match self.resolve_once(reference).await {
+                Ok(found) => return Ok(found),
+                Err(failure) => self.pause(&mut attempt, failure).await?,
+            }
+        }
+    }
+
+    /// Fetches the manifest that `descriptor` names from `reference`'s repository.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`resolve`](Self::resolve), and content of another size.
+    pub async fn manifest(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+    ) -> Result<Bytes, RegistryError> {
+        let reference = reference.at(descriptor.digest);
+        let (found, bytes) = self.resolve(&reference).await?;
+        if found.size == descriptor.size {
+            return Ok(bytes);
+        }
+        let expected = format!("{} bytes", descriptor.size);
+        Err(content(
+            &reference,
+            format!("{} bytes", found.size),
+            expected,
+        ))
+    }
+
+    /// Prepares to stream a blob of `reference`'s repository.
+    #[must_use]
+    pub fn blob(&self, reference: &Reference, descriptor: &Descriptor) -> Blob<'_> {
+        Blob {
+            registry: self,
+            reference: reference.at(descriptor.digest),
+            size: descriptor.size,
+            digest: descriptor.digest,
+            offset: 0,
+            skip: 0,
+            attempt: 0,
+            hasher: Hasher::default(),
+            response: None,
+        }
+    }
+
+    async fn resolve_once(&self, reference: &Reference) -> Result<(Descriptor, Bytes), Failure> {
+        let name = match (reference.digest(), reference.tag()) {
+            (Some(digest), _) => digest.to_string(),
+            (None, tag) => tag.unwrap_or("latest").to_owned(),
+        };
+        let mut response = self.get(reference, "manifests", &name, 0).await?;
+        let header = |name: &str| {
+            let value = response.headers().get(name);
+            value.and_then(|v| v.to_str().ok()).unwrap_or_default()
+        };
+        let kind = header(CONTENT_TYPE.as_str());
+        let kind = kind.split(';').next().unwrap_or(kind).trim().to_owned();
+        let promised = header("docker-content-digest").parse::<Digest>().ok();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| lost(reference, e))? {
+            if (bytes.len() + chunk.len()) as u64 > MAX_MANIFEST_BYTES {
+                let found = "a longer manifest".to_owned();
+                let expected = format!("at most {MAX_MANIFEST_BYTES} bytes");
+                return Err(content(reference, found, expected).into());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        let descriptor = Descriptor::of(&kind, &bytes);
+        match reference.digest().or(promised) {
+            Some(digest) if digest != descriptor.digest => {
+                let found = descriptor.digest.to_string();
+                Err(content(reference, found, digest.to_string()).into())
+            }
+            _ => Ok((descriptor, bytes.into())),
+        }
+    }
+
+    async fn get(
+        &self,
+        reference: &Reference,
+        kind: &str,
+        name: &str,
+        from: u64,
+    ) -> Result<Response, Failure> {
+        let (host, repository) = (reference.registry(), reference.repository());
+        let plain = self.plain_http || is_local(host);
+        let scheme = if plain { "http" } else { "https" };
+        let host = match host {
+            "docker.io" => "registry-1.docker.io",
+            other => other,
+        };
+        let url = format!("{scheme}://{host}/v2/{repository}/{kind}/{name}");
+        let mut authorised = self.auth.known(reference);
+        let mut asked = false;
+        loop {
+            let mut request = self.http.get(&url);
+            if kind == "manifests" {
+                let types = [
+                    media_type::INDEX,
+                    media_type::MANIFEST,
+                    media_type::DOCKER_INDEX,
+                    media_type::DOCKER_MANIFEST,
+                ];
+                request = request.header(ACCEPT, types.join(", "));
+            }
+            if from > 0 {
+                request = request.header(RANGE, format!("bytes={from}-"));
+            }
+            if let Some(value) = &authorised {
+                request = request.header(reqwest::header::AUTHORIZATION, value);
+            }
+            let response = request.send().await.map_err(|e| lost(reference, e))?;
+            if response.status() == StatusCode::UNAUTHORIZED && !asked {
+                asked = true;
+                let auth = &self.auth;
+                authorised = auth.answer(&self.http, reference, &response, plain).await?;
+                if authorised.is_some() {
+                    continue;
+                }
+            }
+            return check(reference, response);
+        }
+    }
+
+    /// Waits before the next attempt, or gives the error up to the caller.
+    async fn pause(&self, attempt: &mut u32, failure: Failure) -> Result<(), RegistryError> {
+        let (error, after) = match failure {
+            Failure::Transient(error, after) => (error, after),
+            Failure::Final(error) => return Err(error),
+        };
+        if *attempt >= self.retries {
+            return Err(error);
+        }
+        // Full jitter: clients that failed together do not come back together.
+        let bound = self.backoff.saturating_mul(1 << (*attempt).min(10));
+        let share = f64::from(RandomState::new().hash_one(*attempt) as u32) / f64::from(u32::MAX);
+        let wait = bound.min(MAX_BACKOFF).mul_f64(share);
+        *attempt += 1;
+        tokio::time::sleep(after.map_or(wait, |after| after.min(MAX_RETRY_AFTER))).await;
+        Ok(())
+    }
+}
+
+/// A blob on its way; resumed from the last good byte when the line is cut.
+pub struct Blob<'a> {
+    registry: &'a Registry,
+    reference: Reference,
+    size: u64,
+    digest: Digest,
+    offset: u64,
+    /// Bytes to drop, from a registry that ignored our `Range`.
+    skip: u64,
+    attempt: u32,
+    hasher: Hasher,
+    response: Option<Response>,
+}
+
+impl Blob<'_> {
+    /// The next piece; `None` once size and digest have been checked.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`], once attempts are used up or the content is wrong.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, RegistryError> {
+        loop {
+            if self.offset == self.size {
+                let found = self.hasher.clone().finish();
+                if found == self.digest {
+                    return Ok(None);
+                }
+                let expected = self.digest.to_string();
+                return Err(content(&self.reference, found.to_string(), expected));
+            }
+            match self.next().await {
+                Ok(chunk) if chunk.is_empty() => {}
+                Ok(chunk) => return Ok(Some(chunk)),
+                Err(failure) => {
+                    self.response = None;
+                    self.registry.pause(&mut self.attempt, failure).await?;
+                }
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Result<Bytes, Failure> {
+        let mut response = match self.response.take() {
+            Some(response) => response,
+            None => self.open().await?,
+        };
+        let chunk = response.chunk().await;
+        let Some(mut chunk) = chunk.map_err(|e| lost(&self.reference, e))? else {
+            let reason = format!("ended after {} of {} bytes", self.offset, self.size);
+            let reference = self.reference.to_string();
+            let error = RegistryError::Transport { reference, reason };
+            return Err(Failure::Transient(error, None));
+        };
+        self.response = Some(response);
+        let skipped = self.skip.min(chunk.len() as u64);
+        self.skip -= skipped;
+        // Fits: it is no more than the chunk's own length.
+        let chunk = chunk.split_off(skipped as usize);
+        if chunk.len() as u64 > self.size - self.offset {
+            let expected = format!("{} bytes", self.size);
+            return Err(content(&self.reference, "a longer blob".to_owned(), expected).into());
+        }
+        self.hasher.update(&chunk);
+        self.offset += chunk.len() as u64;
+        Ok(chunk)
+    }
+
+    async fn open(&mut self) -> Result<Response, Failure> {
+        let (reference, name) = (&self.reference, self.digest.to_string());
+        let response = self.registry.get(reference, "blobs", &name, self.offset);
+        let response = response.await?;
+        self.skip = self.offset;
+        if response.status() == StatusCode::PARTIAL_CONTENT {
+            let range = response.headers().get(CONTENT_RANGE);
+            let range = range.and_then(|v| v.to_str().ok()).unwrap_or_default();
+            if !range.starts_with(&format!("bytes {}-", self.offset)) {
+                let found = format!("the range `{range}`");
+                let expected = format!("one from byte {}", self.offset);
+                return Err(content(reference, found, expected).into());
+            }
+            self.skip = 0;
+        }
+        Ok(response)
+    }
+}
+
+pub(super) fn check(reference: &Reference, response: Response) -> Result<Response, Failure> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let (reference, status) = (reference.to_string(), status.as_u16());
+    Err(match status {
+        401 | 403 => RegistryError::Unauthorized { reference, status }.into(),
+        404 => RegistryError::NotFound { reference }.into(),
+        408 | 429 | 500 | 502 | 503 | 504 => {
+            let after = response.headers().get(RETRY_AFTER);
+            let after = after.and_then(|v| v.to_str().ok()?.parse().ok());
+            Failure::Transient(
+                RegistryError::Status { reference, status },
+                after.map(Duration::from_secs),
+            )
+        }
+        _ => RegistryError::Status { reference, status }.into(),
+    })
+}
+
+/// The connection broke; another attempt may fare better.
+pub(super) fn lost(reference: &Reference, error: reqwest::Error) -> Failure {
+    let permanent = error.is_builder() || error.is_redirect();
+    let error = RegistryError::Transport {
+        reference: reference.to_string(),
+        reason: reason(error),
+    };
+    if permanent {
+        return Failure::Final(error);
+    }
+    Failure::Transient(error, None)
+}
+
+/// The whole chain of causes, without the address: it may hold a signature.
+fn reason(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+pub(super) fn content(reference: &Reference, found: String, expected: String) -> RegistryError {
+    RegistryError::Content {
+        reference: reference.to_string(),
+        found,
+        expected,
+    }
+}
+
+/// Whether `host` is on this machine or its link, where TLS is not usual.
+fn is_local(host: &str) -> bool {
+    let name = match host.strip_prefix('[').and_then(|h| h.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split(':').next().unwrap_or(host),
+    };
+    name == "localhost"
+        || name.ends_with(".local")
+        || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

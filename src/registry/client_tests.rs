@@ -1,0 +1,172 @@
+//! The client against a registry of a few lines that fails on purpose.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+
+/// Serves `answers` in turn, one a connection, and keeps the requests.
+async fn serve(answers: Vec<Vec<u8>>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (log, own) = (Arc::clone(&seen), host.clone());
+    tokio::spawn(async move {
+        for answer in answers {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
+            while !request.windows(4).any(|w| w == b"\r\n\r\n") {
+                let count = socket.read(&mut buffer).await.unwrap();
+                assert!(count > 0);
+                request.extend_from_slice(&buffer[..count]);
+            }
+            log.lock()
+                .unwrap()
+                .push(String::from_utf8(request).unwrap());
+            let answer = String::from_utf8(answer).unwrap().replace("HOST", &own);
+            socket.write_all(answer.as_bytes()).await.unwrap();
+            socket.shutdown().await.unwrap();
+        }
+    });
+    (host, seen)
+}
+
+fn answer(status: &str, headers: &str, length: usize, body: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+    )
+    .into_bytes()
+}
+
+fn client() -> Registry {
+    Registry::new(Options {
+        retries: 2,
+        backoff: Duration::from_millis(1),
+        ..Options::default()
+    })
+    .unwrap()
+}
+
+async fn read(blob: &mut Blob<'_>) -> Result<Vec<u8>, RegistryError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = blob.chunk().await? {
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+#[tokio::test]
+async fn two_503_are_survived_and_a_third_is_reported() {
+    let busy = || answer("503 Busy", "Retry-After: 0\r\n", 0, "");
+    let good = answer("200 OK", "Content-Type: a/b; c=d\r\n", 2, "{}");
+    let (host, seen) = serve(vec![busy(), busy(), good, busy(), busy(), busy()]).await;
+    let reference = format!("{host}/a:1").parse().unwrap();
+    let (descriptor, bytes) = client().resolve(&reference).await.unwrap();
+    assert_eq!(descriptor, Descriptor::of("a/b", b"{}"));
+    assert_eq!(&bytes[..], b"{}");
+    let error = client().resolve(&reference).await.unwrap_err().to_string();
+    assert!(error.contains(&host) && error.contains("503"), "{error}");
+    assert_eq!(seen.lock().unwrap().len(), 6);
+}
+
+#[tokio::test]
+async fn refusals_and_absences_are_not_retried() {
+    let (host, seen) = serve(vec![
+        answer("401 No", "", 0, ""),
+        answer("404 No", "", 0, ""),
+    ])
+    .await;
+    let reference = format!("{host}/a").parse().unwrap();
+    let error = client().resolve(&reference).await.unwrap_err();
+    assert!(matches!(
+        error,
+        RegistryError::Unauthorized { status: 401, .. }
+    ));
+    let error = client().resolve(&reference).await.unwrap_err();
+    assert!(matches!(error, RegistryError::NotFound { .. }));
+    assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_cut_blob_resumes_from_the_last_good_byte() {
+    let partial = answer("206 Partial", "Content-Range: bytes 5-9/10\r\n", 5, "56789");
+    let (host, seen) = serve(vec![answer("200 OK", "", 10, "01234"), partial]).await;
+    let reference = format!("{host}/a").parse().unwrap();
+    let descriptor = Descriptor::of("a/b", b"0123456789");
+    let client = client();
+    let bytes = read(&mut client.blob(&reference, &descriptor))
+        .await
+        .unwrap();
+    assert_eq!(bytes, b"0123456789");
+    let requests = seen.lock().unwrap().join("").to_lowercase();
+    assert!(requests.contains("range: bytes=5-"), "{requests}");
+}
+
+#[tokio::test]
+async fn a_registry_that_ignores_ranges_is_read_again_from_the_start() {
+    let whole = answer("200 OK", "", 10, "0123456789");
+    let (host, _) = serve(vec![answer("200 OK", "", 10, "01234"), whole]).await;
+    let reference = format!("{host}/a").parse().unwrap();
+    let descriptor = Descriptor::of("a/b", b"0123456789");
+    let client = client();
+    let bytes = read(&mut client.blob(&reference, &descriptor))
+        .await
+        .unwrap();
+    assert_eq!(bytes, b"0123456789");
+}
+
+#[tokio::test]
+async fn altered_blobs_and_manifests_are_refused() {
+    let altered = || answer("200 OK", "", 3, "abd");
+    let (host, _) = serve(vec![altered(), altered()]).await;
+    let reference: Reference = format!("{host}/a").parse().unwrap();
+    let descriptor = Descriptor::of("a/b", b"abc");
+    let client = client();
+    let blob = read(&mut client.blob(&reference, &descriptor)).await;
+    assert!(matches!(blob, Err(RegistryError::Content { .. })));
+    let manifest = client.manifest(&reference, &descriptor).await;
+    assert!(matches!(manifest, Err(RegistryError::Content { .. })));
+}
+
+#[tokio::test]
+async fn a_challenge_is_answered_with_a_token_that_is_kept() {
+    let challenge = "WWW-Authenticate: Bearer realm=\"http://HOST/token\",service=\"s\"\r\n";
+    let good = || answer("200 OK", "", 2, "{}");
+    let token = answer("200 OK", "", 13, r#"{"token":"t"}"#);
+    let (host, seen) = serve(vec![
+        answer("401 No", challenge, 0, ""),
+        token,
+        good(),
+        good(),
+    ])
+    .await;
+    let reference = format!("{host}/a/b").parse().unwrap();
+    let client = client();
+    client.resolve(&reference).await.unwrap();
+    client.resolve(&reference).await.unwrap();
+    let seen = seen.lock().unwrap();
+    assert!(
+        seen[1].contains("scope=repository%3Aa%2Fb%3Apull"),
+        "{}",
+        seen[1]
+    );
+    assert!(seen[3].to_lowercase().contains("authorization: bearer t"));
+}
+
+#[test]
+fn only_hosts_on_this_machine_or_link_are_local() {
+    for host in [
+        "localhost",
+        "localhost:1",
+        "127.9.0.1:5",
+        "[::1]:5",
+        "a.local",
+    ] {
+        assert!(is_local(host), "{host}");
+    }
+    for host in ["docker.io", "10.0.0.1", "localhost.io", "1.local.io:5"] {
+        assert!(!is_local(host), "{host}");
+    }
+}

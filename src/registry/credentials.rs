@@ -1,0 +1,314 @@
+//! Registry logins, as `docker login` leaves them behind.
+//!
+//! Used by the client before it asks for a token. Reads a Docker configuration
+//! that the caller brings, and runs credential helpers from folders the caller
+//! names. Never looks for the file itself, and never prints a secret.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+/// Largest answer read from a credential helper, in bytes.
+///
+/// Tokens are a few kilobytes; a helper that writes more is not one.
+const MAX_ANSWER_BYTES: u64 = 64 << 10;
+
+/// The key under which Docker stores a login to Docker Hub.
+const HUB_KEY: &str = "https://index.docker.io/v1/";
+
+/// What to show a registry. `Debug` hides the secret.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// A user name and a password.
+    Basic {
+        /// The user.
+        username: String,
+        /// The password.
+        password: String,
+    },
+    /// An OAuth2 refresh token.
+    IdentityToken(String),
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Basic { username, .. } => write!(f, "Basic({username}, hidden)"),
+            Self::IdentityToken(_) => f.write_str("IdentityToken(hidden)"),
+        }
+    }
+}
+
+/// Why a login could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// The configuration is not the JSON expected.
+    #[error("docker configuration is malformed at line {line}: expected an object with `auths`")]
+    Config {
+        /// Line of the defect; the text around it may be secret.
+        line: usize,
+    },
+    /// `auth` of one registry is not base64 of `user:password`.
+    #[error("docker configuration: `auth` of {0} is not base64 of user:password; log in again")]
+    Auth(String),
+    /// The helper is named in the configuration but not installed.
+    #[error("credential helper `docker-credential-{0}` was not found; install it or log in again")]
+    HelperMissing(String),
+    /// The helper could not be run, or its answer not be read.
+    #[error("credential helper `docker-credential-{helper}` failed for {server}: {reason}")]
+    Helper {
+        /// The suffix of its name.
+        helper: String,
+        /// Whom it was asked about.
+        server: String,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawConfig {
+    auths: BTreeMap<String, RawAuth>,
+    cred_helpers: BTreeMap<String, String>,
+    creds_store: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawAuth {
+    auth: String,
+    username: String,
+    password: String,
+    identitytoken: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawAnswer {
+    username: String,
+    secret: String,
+}
+
+/// The logins of one Docker configuration file.
+#[derive(Default)]
+pub struct Credentials {
+    config: RawConfig,
+    helper_dirs: Vec<PathBuf>,
+}
+
+impl Credentials {
+    /// Reads `config`, the text of a Docker `config.json`.
+    ///
+    /// Helpers are looked for in `helper_dirs`, in order: usually `PATH`.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialsError::Config`]: not JSON, or of another shape.
+    pub fn from_docker_config(
+        config: &str,
+        helper_dirs: Vec<PathBuf>,
+    ) -> Result<Self, CredentialsError> {
+        let config = serde_json::from_str(config)
+            .map_err(|error| CredentialsError::Config { line: error.line() })?;
+        Ok(Self {
+            config,
+            helper_dirs,
+        })
+    }
+
+    /// The login for `registry`, a host and optional port; `None`: anonymous.
+    ///
+    /// A helper named for the registry is asked first, then the general one,
+    /// then `auths`. Blocks while a helper runs.
+    ///
+    /// # Errors
+    ///
+    /// The helper failed, or the stored login cannot be decoded.
+    pub fn get(&self, registry: &str) -> Result<Option<Credential>, CredentialsError> {
+        let keys: &[&str] = match registry {
+            "docker.io" | "index.docker.io" | "registry-1.docker.io" => {
+                &[HUB_KEY, "docker.io", "index.docker.io"]
+            }
+            other => &[other],
+        };
+        let helpers = &self.config.cred_helpers;
+        let helper = keys
+            .iter()
+            .find_map(|key| helpers.get(*key))
+            .or(Some(&self.config.creds_store).filter(|name| !name.is_empty()));
+        if let Some(helper) = helper
+            && let Some(found) = self.ask(helper, keys[0])?
+        {
+            return Ok(Some(found));
+        }
+        let entry = keys
+            .iter()
+            .find_map(|key| self.config.auths.get_key_value(*key))
+            .or_else(|| {
+                let mut entries = self.config.auths.iter();
+                entries.find(|(key, _)| keys.contains(&host_of(key)))
+            });
+        entry.map_or(Ok(None), |(key, auth)| decode(key, auth))
+    }
+
+    fn ask(&self, helper: &str, server: &str) -> Result<Option<Credential>, CredentialsError> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+        let program = Some(format!("docker-credential-{helper}"))
+            .filter(|_| helper.bytes().all(plain))
+            .and_then(|name| {
+                let mut paths = self.helper_dirs.iter().map(|dir| dir.join(&name));
+                paths.find(|path| path.is_file())
+            })
+            .ok_or_else(|| CredentialsError::HelperMissing(helper.to_owned()))?;
+        let failed = |reason: String| CredentialsError::Helper {
+            helper: helper.to_owned(),
+            server: server.to_owned(),
+            reason,
+        };
+        let io_failed = |error: std::io::Error| failed(error.to_string());
+        let mut child = Command::new(program)
+            .arg("get")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(io_failed)?;
+        if let Some(mut input) = child.stdin.take() {
+            // A helper that ends without reading tells us why through its status.
+            let _ = input.write_all(server.as_bytes());
+        }
+        let mut answer = Vec::new();
+        let read = match child.stdout.take() {
+            Some(output) => output.take(MAX_ANSWER_BYTES).read_to_end(&mut answer),
+            None => Ok(0),
+        };
+        let status = child.wait().map_err(io_failed)?;
+        read.map_err(io_failed)?;
+        if !status.success() {
+            let said = String::from_utf8_lossy(&answer);
+            if said.contains("credentials not found") {
+                return Ok(None);
+            }
+            let said: String = said.trim().chars().take(200).collect();
+            return Err(failed(format!("{status}: {said}")));
+        }
+        let answer: RawAnswer = serde_json::from_slice(&answer)
+            .map_err(|_| failed("answer is not JSON with Username and Secret".to_owned()))?;
+        Ok(Some(match answer.username.as_str() {
+            "<token>" => Credential::IdentityToken(answer.secret),
+            _ => Credential::Basic {
+                username: answer.username,
+                password: answer.secret,
+            },
+        }))
+    }
+}
+
+/// Older Docker clients stored `https://host/v1/` instead of the host.
+fn host_of(key: &str) -> &str {
+    let rest = key
+        .strip_prefix("https://")
+        .or_else(|| key.strip_prefix("http://"))
+        .unwrap_or(key);
+    rest.split('/').next().unwrap_or(rest)
+}
+
+fn decode(key: &str, auth: &RawAuth) -> Result<Option<Credential>, CredentialsError> {
+    if !auth.identitytoken.is_empty() {
+        return Ok(Some(Credential::IdentityToken(auth.identitytoken.clone())));
+    }
+    if auth.auth.is_empty() {
+        return Ok((!auth.username.is_empty()).then(|| Credential::Basic {
+            username: auth.username.clone(),
+            password: auth.password.clone(),
+        }));
+    }
+    let text = STANDARD
+        .decode(&auth.auth)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    match text.as_deref().and_then(|text| text.split_once(':')) {
+        Some((username, password)) => Ok(Some(Credential::Basic {
+            username: username.to_owned(),
+            password: password.trim_end_matches('\0').to_owned(),
+        })),
+        None => Err(CredentialsError::Auth(key.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn basic(username: &str, password: &str) -> Option<Credential> {
+        Some(Credential::Basic {
+            username: username.to_owned(),
+            password: password.to_owned(),
+        })
+    }
+
+    #[test]
+    fn stored_logins_are_found_by_host_hub_key_and_url() {
+        let config = r#"{"auths":{"a.io":{"auth":"dTpwOnE="},"b.io":{"identitytoken":"t"},
+            "https://index.docker.io/v1/":{"auth":"aDp4"},"https://c.io/v1/":{"auth":"dTpw"},
+            "bad.io":{"auth":"!"},"none.io":{}},"other":1}"#;
+        let logins = Credentials::from_docker_config(config, vec![]).unwrap();
+        assert_eq!(logins.get("a.io").unwrap(), basic("u", "p:q"));
+        let token = Credential::IdentityToken("t".to_owned());
+        assert_eq!(logins.get("b.io").unwrap(), Some(token));
+        assert_eq!(logins.get("docker.io").unwrap(), basic("h", "x"));
+        assert_eq!(logins.get("c.io").unwrap(), basic("u", "p"));
+        assert_eq!(logins.get("none.io").unwrap(), None);
+        assert_eq!(logins.get("x.io").unwrap(), None);
+        assert!(matches!(
+            logins.get("bad.io"),
+            Err(CredentialsError::Auth(_))
+        ));
+    }
+
+    #[test]
+    fn secrets_are_not_shown_by_debug() {
+        assert!(!format!("{:?}", basic("u", "p4ss")).contains("p4ss"));
+    }
+
+    #[test]
+    fn a_missing_helper_and_broken_json_are_told() {
+        let config = r#"{"credHelpers":{"a.io":"none","b.io":"../x"}}"#;
+        let logins = Credentials::from_docker_config(config, vec![]).unwrap();
+        for host in ["a.io", "b.io"] {
+            assert!(matches!(
+                logins.get(host),
+                Err(CredentialsError::HelperMissing(_))
+            ));
+        }
+        assert!(Credentials::from_docker_config("[", vec![]).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn helpers_are_asked_for_the_server() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("docker-credential-t");
+        let script = "#!/bin/sh\nread s\n[ \"$s\" = no.io ] && echo credentials not found in native keychain && exit 1\n[ \"$s\" = bad.io ] && exit 2\necho \"{\\\"Username\\\":\\\"<token>\\\",\\\"Secret\\\":\\\"$s\\\"}\"\n";
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let config = r#"{"credsStore":"t","auths":{"no.io":{"auth":"dTpw"}}}"#;
+        let dirs = vec![dir.path().to_owned()];
+        let logins = Credentials::from_docker_config(config, dirs).unwrap();
+        let token = Credential::IdentityToken("a.io".to_owned());
+        assert_eq!(logins.get("a.io").unwrap(), Some(token));
+        assert_eq!(logins.get("no.io").unwrap(), basic("u", "p"));
+        assert!(matches!(
+            logins.get("bad.io"),
+            Err(CredentialsError::Helper { .. })
+        ));
+    }
+}

@@ -1,0 +1,13 @@
+//! Registries: pulling manifests and blobs over the OCI distribution protocol.
+//!
+//! A store like the others: it speaks of descriptors and references, and hands
+//! out bytes for `content` to verify. Never reads the environment.
+
+mod auth;
+mod client;
+mod credentials;
+mod error;
+
+pub use client::{Blob, Options, Registry};
+pub use credentials::{Credential, Credentials, CredentialsError};
+pub use error::RegistryError;
