@@ -8,4 +8,5 @@
 
 pub mod content;
 pub mod oci;
+pub mod sbom;
 pub mod yaml;
