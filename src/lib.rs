@@ -13,5 +13,6 @@ pub mod oci;
 pub mod package;
 pub mod pipeline;
 pub mod registry;
+pub mod sbom;
 pub mod verify;
 pub mod yaml;

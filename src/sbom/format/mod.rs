@@ -1,0 +1,3 @@
+//! Writers of documents, one file a format. They never scan.
+
+pub mod syft;

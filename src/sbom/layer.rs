@@ -1,0 +1,296 @@
+//! One layer: an uncompressed tar read once, front to back.
+//!
+//! Sits between the stores, which bring the bytes, and `squash`, which stacks
+//! layers. Keeps the path table, deletions, the bytes of files cataloguers
+//! read, and facts of executables. It never keeps any other content.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use super::binary::{self, Facts};
+use crate::oci::{Digest, Hasher};
+
+/// Longest database or manifest kept. Status files of full desktops are 10 MB.
+const TEXT_LIMIT: u64 = 64 << 20;
+/// Longest executable looked into; larger ones are listed but not read.
+const BINARY_LIMIT: u64 = 512 << 20;
+/// Most entries in one layer; the largest known images have under a million.
+const ENTRY_LIMIT: usize = 4_000_000;
+
+/// Why a layer cannot be scanned.
+#[derive(Debug, thiserror::Error)]
+pub enum LayerError {
+    /// The tar is damaged or its source failed.
+    #[error("layer tar cannot be read")]
+    Read(#[from] io::Error),
+    /// More entries than the limit.
+    #[error("layer has over {ENTRY_LIMIT} entries")]
+    TooMany,
+}
+
+/// What stands at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// A symbolic link with its target as written.
+    Symlink(String),
+    /// A hard link with its target, cleaned.
+    Hardlink(String),
+    /// A device, pipe or socket.
+    Other,
+}
+
+/// What was kept of a regular file.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// All bytes.
+    Bytes(Vec<u8>),
+    /// Facts of an executable.
+    Executable(Facts),
+}
+
+/// One entry of a layer.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Cleaned path, no leading slash.
+    pub path: String,
+    /// What it is.
+    pub kind: NodeKind,
+    /// Size in bytes.
+    pub size: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Kept content, if it interests a cataloguer.
+    pub content: Option<Arc<Content>>,
+}
+
+/// The result of reading one layer.
+#[derive(Clone, Debug)]
+pub struct LayerScan {
+    /// Digest of the uncompressed tar.
+    pub diff_id: Digest,
+    /// Entries in tar order.
+    pub entries: Vec<Entry>,
+    /// Paths of lower layers to delete.
+    pub whiteouts: Vec<String>,
+    /// Directories of lower layers to empty.
+    pub opaque: Vec<String>,
+    /// Sum of the sizes of regular files.
+    pub file_bytes: u64,
+}
+
+struct Hashing<R> {
+    inner: R,
+    hasher: Hasher,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+/// Scans the uncompressed layer tar `input` to its end.
+///
+/// # Errors
+///
+/// [`LayerError`]: the tar is damaged or too large. Odd entries are skipped.
+pub fn scan(input: impl Read) -> Result<LayerScan, LayerError> {
+    let mut archive = tar::Archive::new(Hashing {
+        inner: input,
+        hasher: Hasher::default(),
+    });
+    let mut entries = Vec::new();
+    let (mut whiteouts, mut opaque, mut file_bytes) = (Vec::new(), Vec::new(), 0_u64);
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        if entries.len() >= ENTRY_LIMIT {
+            return Err(LayerError::TooMany);
+        }
+        let Some(path) = clean(&String::from_utf8_lossy(&entry.path_bytes())) else {
+            continue;
+        };
+        let (parent, base) = path.rsplit_once('/').unwrap_or(("", &path));
+        if base == ".wh..wh..opq" {
+            opaque.push(parent.to_owned());
+            continue;
+        }
+        if base.starts_with(".wh..wh.") {
+            continue;
+        }
+        if let Some(gone) = base.strip_prefix(".wh.") {
+            whiteouts.push(join(parent, gone));
+            continue;
+        }
+        let kind_byte = entry.header().entry_type();
+        let target = entry
+            .link_name_bytes()
+            .map(|target| String::from_utf8_lossy(&target).into_owned())
+            .unwrap_or_default();
+        let kind = if kind_byte.is_dir() {
+            NodeKind::Directory
+        } else if kind_byte.is_symlink() {
+            NodeKind::Symlink(target)
+        } else if kind_byte.is_hard_link() {
+            match clean(&target) {
+                Some(target) => NodeKind::Hardlink(target),
+                None => continue,
+            }
+        } else if kind_byte.is_file() || kind_byte.is_contiguous() || kind_byte.is_gnu_sparse() {
+            NodeKind::File
+        } else {
+            NodeKind::Other
+        };
+        let size = entry.size();
+        let mode = entry.header().mode().unwrap_or(0) & 0o7777;
+        let mut content = None;
+        if kind == NodeKind::File {
+            file_bytes = file_bytes.saturating_add(size);
+            content = keep(&path, size, &mut entry)?.map(Arc::new);
+        }
+        entries.push(Entry {
+            path,
+            kind,
+            size,
+            mode,
+            content,
+        });
+    }
+    let mut rest = archive.into_inner();
+    io::copy(&mut rest, &mut io::sink())?;
+    Ok(LayerScan {
+        diff_id: rest.hasher.finish(),
+        entries,
+        whiteouts,
+        opaque,
+        file_bytes,
+    })
+}
+
+/// Keeps what cataloguers want of one file, reading no more than needed.
+fn keep(path: &str, size: u64, input: &mut impl Read) -> io::Result<Option<Content>> {
+    if interesting(path) {
+        if size > TEXT_LIMIT {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        input.take(TEXT_LIMIT).read_to_end(&mut bytes)?;
+        return Ok(Some(Content::Bytes(bytes)));
+    }
+    if !(64..=BINARY_LIMIT).contains(&size) {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    input.by_ref().take(4).read_to_end(&mut bytes)?;
+    if !binary::is_executable(&bytes) {
+        return Ok(None);
+    }
+    input.take(BINARY_LIMIT).read_to_end(&mut bytes)?;
+    Ok(binary::facts(&bytes).map(Content::Executable))
+}
+
+/// Whether a cataloguer reads the whole file at `path`.
+fn interesting(path: &str) -> bool {
+    let (parent, base) = path.rsplit_once('/').unwrap_or(("", path));
+    let python = || {
+        let parent = parent.to_ascii_lowercase();
+        parent.ends_with("dist-info") || parent.ends_with("egg-info")
+    };
+    match base {
+        "package.json" | "os-release" | "package-lock.json" | "Cargo.lock" | "go.mod" => true,
+        "status" => parent.ends_with("lib/dpkg"),
+        "installed" => parent.ends_with("lib/apk/db"),
+        "repositories" => parent.ends_with("etc/apk"),
+        "copyright" => parent.contains("usr/share/doc/"),
+        "METADATA"
+        | "PKG-INFO"
+        | "RECORD"
+        | "installed-files.txt"
+        | "top_level.txt"
+        | "direct_url.json" => python(),
+        _ if base.ends_with(".egg-info") => true,
+        _ if base.ends_with(".md5sums") || base.ends_with(".conffiles") => {
+            parent.ends_with("lib/dpkg/info") || parent.ends_with("lib/dpkg/status.d")
+        }
+        _ => parent.ends_with("lib/dpkg/status.d"),
+    }
+}
+
+/// Drops empty and `.` parts; `None` for the root and for any `..`.
+pub(super) fn clean(path: &str) -> Option<String> {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => return None,
+            part => parts.push(part),
+        }
+    }
+    if parts.is_empty() {
+        return None;
+    }
+    Some(parts.join("/"))
+}
+
+fn join(parent: &str, base: &str) -> String {
+    if parent.is_empty() {
+        base.to_owned()
+    } else {
+        format!("{parent}/{base}")
+    }
+}
+
+/// Builds a tar for tests: a trailing slash is a directory, `-> ` a link.
+#[cfg(test)]
+pub(super) fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, data) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(0);
+        if let Some((path, target)) = path.split_once(" -> ") {
+            header.set_entry_type(tar::EntryType::Symlink);
+            builder.append_link(&mut header, path, target).unwrap();
+        } else if let Some((path, target)) = path.split_once(" == ") {
+            header.set_entry_type(tar::EntryType::Link);
+            builder.append_link(&mut header, path, target).unwrap();
+        } else {
+            header.set_size(data.len() as u64);
+            builder.append_data(&mut header, path, *data).unwrap();
+        }
+    }
+    builder.into_inner().unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_is_read_once_and_named_by_its_bytes() {
+        let tar = tar_of(&[
+            ("var/lib/dpkg/status", b"Package: a\n"),
+            ("etc/.wh.gone", b""),
+            ("opt/.wh..wh..opq", b""),
+            (".wh..wh.plnk", b""),
+            ("other", b"zzz"),
+        ]);
+        let scan = scan(&tar[..]).unwrap();
+        assert_eq!(scan.diff_id, Digest::of(&tar));
+        assert_eq!(scan.whiteouts, ["etc/gone"]);
+        assert_eq!(scan.opaque, ["opt"]);
+        assert_eq!(scan.entries.len(), 2);
+        assert_eq!(scan.file_bytes, 14);
+        assert!(scan.entries[0].content.is_some() && scan.entries[1].content.is_none());
+    }
+
+    #[test]
+    fn a_broken_tar_is_an_error() {
+        assert!(scan(&[7_u8; 600][..]).is_err());
+    }
+}

@@ -1,0 +1,12 @@
+//! Software bills of materials: what is inside an image or a component.
+//!
+//! `layer` reads one tar, `squash` stacks layers, `catalog` finds packages,
+//! `document` holds them, `format` writes them. Nothing here opens a file.
+
+pub mod binary;
+pub mod document;
+pub mod format;
+pub mod layer;
+pub mod names;
+mod relate;
+pub mod squash;

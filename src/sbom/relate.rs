@@ -1,0 +1,107 @@
+//! Edges between found packages, and the merge of double finds.
+//!
+//! Works on the finished package list. It never looks at files.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::document::{Kind, Package, Relationship};
+
+/// Unites packages of equal id and sorts by name, version, kind and paths.
+pub(super) fn merge(found: Vec<Package>) -> Vec<Package> {
+    let mut by_id: BTreeMap<String, Package> = BTreeMap::new();
+    for mut package in found.into_iter().filter(|p| !p.name.is_empty()) {
+        package.locations.sort();
+        package.locations.dedup();
+        match by_id.entry(package.id()) {
+            std::collections::btree_map::Entry::Vacant(slot) => {
+                slot.insert(package);
+            }
+            std::collections::btree_map::Entry::Occupied(mut slot) => {
+                slot.get_mut().licenses.append(&mut package.licenses);
+            }
+        }
+    }
+    let mut packages: Vec<Package> = by_id.into_values().collect();
+    packages.sort_by(|a, b| {
+        (&a.name, &a.version, a.kind.word(), &a.locations).cmp(&(
+            &b.name,
+            &b.version,
+            b.kind.word(),
+            &b.locations,
+        ))
+    });
+    packages
+}
+
+/// All edges: source to package, dependencies, ownership overlaps.
+pub(super) fn edges(source: &str, packages: &[Package]) -> Vec<Relationship> {
+    let ids: Vec<String> = packages.iter().map(Package::id).collect();
+    let mut providers: HashMap<(Kind, &str), Vec<usize>> = HashMap::new();
+    let mut owners: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (index, package) in packages.iter().enumerate() {
+        for name in &package.provides {
+            providers
+                .entry((package.kind, name))
+                .or_default()
+                .push(index);
+        }
+        for path in &package.owns {
+            owners.entry(path).or_default().push(index);
+        }
+    }
+    let mut all = BTreeSet::new();
+    for (index, package) in packages.iter().enumerate() {
+        let edge = |parent: &str, child: &str, kind, files| Relationship {
+            parent: parent.to_owned(),
+            child: child.to_owned(),
+            kind,
+            files,
+        };
+        all.insert(edge(source, &ids[index], "contains", Vec::new()));
+        for name in &package.requires {
+            for provider in providers
+                .get(&(package.kind, name.as_str()))
+                .into_iter()
+                .flatten()
+            {
+                if *provider != index {
+                    all.insert(edge(
+                        &ids[*provider],
+                        &ids[index],
+                        "dependency-of",
+                        Vec::new(),
+                    ));
+                }
+            }
+        }
+        let mut shared: BTreeMap<usize, BTreeSet<&str>> = BTreeMap::new();
+        for location in &package.locations {
+            let path = location.path.as_str();
+            if is_database(path) {
+                continue;
+            }
+            for owner in owners.get(path).into_iter().flatten() {
+                if *owner != index {
+                    shared.entry(*owner).or_default().insert(path);
+                }
+            }
+        }
+        for (owner, files) in shared {
+            let files = files.into_iter().map(str::to_owned).collect();
+            all.insert(edge(
+                &ids[owner],
+                &ids[index],
+                "ownership-by-file-overlap",
+                files,
+            ));
+        }
+    }
+    all.into_iter().collect()
+}
+
+/// Files every system package shares; sharing them proves nothing.
+fn is_database(path: &str) -> bool {
+    path.contains("/lib/dpkg/")
+        || path.ends_with("/lib/apk/db/installed")
+        || (path.starts_with("/usr/share/doc/") && path.ends_with("/copyright"))
+}
