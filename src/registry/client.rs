@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, RANGE, RETRY_AFTER};
+use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Response, StatusCode};
 
 use super::RegistryError;
@@ -28,6 +29,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Longest chain of redirects; storage behind a registry takes one or two.
+const MAX_REDIRECTS: usize = 5;
 
 /// How to speak to registries.
 pub struct Options {
@@ -86,6 +90,7 @@ impl Registry {
             .user_agent(concat!("jackal/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
+            .redirect(Policy::custom(follow))
             .build()
             .map_err(|error| RegistryError::Setup(reason(error)))?;
         Ok(Self {
@@ -357,6 +362,18 @@ pub(super) fn check(reference: &Reference, response: Response) -> Result<Respons
         }
         _ => RegistryError::Status { reference, status }.into(),
     })
+}
+
+/// Follows a few redirects, but never from HTTPS down to HTTP.
+fn follow(attempt: Attempt<'_>) -> Action {
+    let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
+    if attempt.previous().len() > MAX_REDIRECTS {
+        attempt.error("too many redirects")
+    } else if secure && attempt.url().scheme() != "https" {
+        attempt.error("redirected from https to http")
+    } else {
+        attempt.follow()
+    }
 }
 
 /// The connection broke; another attempt may fare better.

@@ -170,3 +170,30 @@ fn only_hosts_on_this_machine_or_link_are_local() {
         assert!(!is_local(host), "{host}");
     }
 }
+
+#[tokio::test]
+async fn a_repository_is_read_like_any_store() {
+    use crate::content::Fetch as _;
+    use std::io::Read as _;
+    let good = answer("200 OK", "", 3, "abc");
+    let (host, _) = serve(vec![good, answer("404 No", "", 0, "")]).await;
+    let runtime = tokio::runtime::Handle::current();
+    let read = move || {
+        let registry = client();
+        let repository = crate::registry::Repository {
+            registry: &registry,
+            reference: format!("{host}/a").parse().unwrap(),
+            runtime,
+        };
+        let descriptor = Descriptor::of("a/b", b"abc");
+        let mut text = String::new();
+        let mut blob = repository.fetch(&descriptor).unwrap();
+        blob.read_to_string(&mut text).unwrap();
+        let mut blob = repository.fetch(&descriptor).unwrap();
+        let error = blob.read_to_string(&mut String::new()).unwrap_err();
+        (text, error.kind())
+    };
+    let (text, kind) = tokio::task::spawn_blocking(read).await.unwrap();
+    assert_eq!(text, "abc");
+    assert_eq!(kind, std::io::ErrorKind::NotFound);
+}

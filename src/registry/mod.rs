@@ -7,7 +7,9 @@ mod auth;
 mod client;
 mod credentials;
 mod error;
+mod repository;
 
 pub use client::{Blob, Options, Registry};
 pub use credentials::{Credential, Credentials, CredentialsError};
 pub use error::RegistryError;
+pub use repository::Repository;

@@ -1,0 +1,63 @@
+//! A repository as a place that blobs are copied from.
+//!
+//! Joins the client, which is asynchronous, to [`crate::content`], which reads.
+
+use std::io::{self, Read};
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+use super::{Blob, Registry, RegistryError};
+use crate::content::Fetch;
+use crate::oci::{Descriptor, Reference};
+
+/// The blobs of one repository, read from a thread that may block.
+///
+/// Reading inside asynchronous code is a mistake that tokio ends with a panic:
+/// use a thread of one's own or [`tokio::task::spawn_blocking`].
+pub struct Repository<'a> {
+    /// The client.
+    pub registry: &'a Registry,
+    /// Names the repository; its tag and digest do not matter.
+    pub reference: Reference,
+    /// The runtime that does the client's work.
+    pub runtime: Handle,
+}
+
+impl Fetch for Repository<'_> {
+    fn fetch(&self, descriptor: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
+        Ok(Box::new(BlobReader {
+            blob: self.registry.blob(&self.reference, descriptor),
+            runtime: &self.runtime,
+            rest: Bytes::new(),
+        }))
+    }
+}
+
+struct BlobReader<'a> {
+    blob: Blob<'a>,
+    runtime: &'a Handle,
+    rest: Bytes,
+}
+
+impl Read for BlobReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.rest.is_empty() && !buffer.is_empty() {
+            let chunk = self.runtime.block_on(self.blob.chunk());
+            self.rest = chunk.map_err(into_io)?.unwrap_or_default();
+        }
+        let count = buffer.len().min(self.rest.len());
+        buffer[..count].copy_from_slice(&self.rest.split_to(count));
+        Ok(count)
+    }
+}
+
+fn into_io(error: RegistryError) -> io::Error {
+    let kind = match &error {
+        RegistryError::NotFound { .. } => io::ErrorKind::NotFound,
+        RegistryError::Unauthorized { .. } => io::ErrorKind::PermissionDenied,
+        RegistryError::Content { .. } => io::ErrorKind::InvalidData,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}
