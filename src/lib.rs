@@ -5,7 +5,9 @@
 //! stands below them; `tests/it/architecture.rs` holds that order.
 //!
 //! - words: [`oci`], [`content`], [`yaml`]
+//! - stores: [`archive`]
 
+pub mod archive;
 pub mod content;
 pub mod oci;
 pub mod yaml;

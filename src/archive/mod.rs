@@ -1,0 +1,11 @@
+//! Archive formats: tar entries, safe entry names, and seekable Zstandard.
+//!
+//! Sits among the stores, between the package's files and the one tarball that
+//! carries them. It turns streams into streams and never opens a file itself,
+//! asks the clock, or writes anything that differs between two runs.
+
+mod path;
+mod tar_write;
+
+pub use path::{PathError, SafePath};
+pub use tar_write::{EntryKind, TarError, TarWriter, header_bytes};
