@@ -5,6 +5,7 @@
 //! stands below them; `tests/it/architecture.rs` holds that order.
 
 pub mod app;
+pub mod archive;
 pub mod cas;
 pub mod cli;
 pub mod content;

@@ -1,0 +1,16 @@
+//! Archive formats: tar entries, safe entry names, and seekable Zstandard.
+//!
+//! Sits among the stores, between the package's files and the one tarball that
+//! carries them. It turns streams into streams and never opens a file itself,
+//! asks the clock, or writes anything that differs between two runs.
+
+mod path;
+mod seekable;
+mod tar_write;
+
+pub use path::{PathError, SafePath};
+pub use seekable::{
+    MAX_COMPRESSED_INPUT, MAX_FRAME_LEN, MAX_FRAMES, MAX_RANGE_IN_MEMORY, SeekTable, SeekableError,
+    SeekableReader, SeekableWriter,
+};
+pub use tar_write::{EntryKind, TarError, TarWriter, header_bytes};

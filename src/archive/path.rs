@@ -1,0 +1,158 @@
+//! Entry names that cannot leave the directory they are unpacked into.
+//!
+//! Sits under everything that reads or writes archive entries. It judges the
+//! text alone: it never looks at the disk, so a caller that unpacks must still
+//! refuse to write through symlinks.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+/// Longest accepted name: Linux's `PATH_MAX`, beyond which no file can be made.
+const MAX_LEN: usize = 4096;
+
+/// A relative path of plain names, joined by single slashes.
+///
+/// There is one spelling per path (`./a//b/` becomes `a/b`), so equal values
+/// are how a reader notices that an archive holds the same entry twice.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SafePath(String);
+
+/// Why a text is not a [`SafePath`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// No name is left, as in `` or `./`.
+    #[error("path names no entry, expected at least one file name")]
+    Empty,
+    /// Starts at a root, written with a slash, a backslash or a drive letter.
+    #[error("path {0:?} is absolute, expected one relative to the archive's root")]
+    Absolute(String),
+    /// Has a `..` between slashes or backslashes.
+    #[error("path {0:?} climbs with `..`, expected one that stays inside the archive")]
+    Climbs(String),
+    /// Holds a NUL byte, where other programs would end the name.
+    #[error("path {0:?} holds a NUL byte, which no file name may")]
+    Nul(String),
+    /// Longer than any file system accepts.
+    #[error("path is {0} bytes long, at most {MAX_LEN} are accepted")]
+    TooLong(usize),
+}
+
+impl SafePath {
+    /// Checks `text` and brings it to its one spelling.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError`]: empty, absolute, climbing, too long, or with a NUL.
+    pub fn parse(text: &str) -> Result<Self, PathError> {
+        if text.len() > MAX_LEN {
+            return Err(PathError::TooLong(text.len()));
+        }
+        let shown = || text.chars().take(100).collect::<String>();
+        if text.contains('\0') {
+            return Err(PathError::Nul(shown()));
+        }
+        let drive = matches!(text.as_bytes(), [letter, b':', b'/' | b'\\', ..] if letter.is_ascii_alphabetic());
+        if drive || text.starts_with(['/', '\\']) {
+            return Err(PathError::Absolute(shown()));
+        }
+        if text.split(['/', '\\']).any(|name| name == "..") {
+            return Err(PathError::Climbs(shown()));
+        }
+        let mut path = String::with_capacity(text.len());
+        for name in text.split('/').filter(|name| !matches!(*name, "" | ".")) {
+            if path.is_empty() {
+                // `./\x` must not become rooted by losing its dot.
+                if name.starts_with('\\') {
+                    return Err(PathError::Absolute(shown()));
+                }
+            } else {
+                path.push('/');
+            }
+            path.push_str(name);
+        }
+        if path.is_empty() {
+            return Err(PathError::Empty);
+        }
+        Ok(Self(path))
+    }
+
+    /// The path with `/` between names.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The same path for use below a directory: `directory.join(path.as_path())`.
+    #[must_use]
+    pub fn as_path(&self) -> &Path {
+        Path::new(&self.0)
+    }
+
+    /// The names from the outermost inwards; there is at least one.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/')
+    }
+}
+
+impl fmt::Display for SafePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl AsRef<str> for SafePath {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SafePath {
+    type Err = PathError;
+
+    fn from_str(text: &str) -> Result<Self, PathError> {
+        Self::parse(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_path_are_equal() {
+        for text in ["a/b", "./a/b", "././a//b/", "a/./b/."] {
+            assert_eq!(SafePath::parse(text).unwrap().as_str(), "a/b", "{text}");
+        }
+        let path: SafePath = "..a/b..".parse().unwrap();
+        assert_eq!(path.names().collect::<Vec<_>>(), ["..a", "b.."]);
+    }
+
+    #[test]
+    fn names_that_could_leave_the_root_are_refused() {
+        for text in ["/a", "//a", "\\a", "C:\\a", "c:/a", "./\\a"] {
+            assert!(
+                matches!(SafePath::parse(text), Err(PathError::Absolute(_))),
+                "{text}"
+            );
+        }
+        for text in ["..", "a/..", "./../a", "a\\..\\b", "..\\a", "a/../b"] {
+            assert!(
+                matches!(SafePath::parse(text), Err(PathError::Climbs(_))),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn empty_long_and_nul_names_are_refused() {
+        for text in ["", ".", "./", "././/"] {
+            assert_eq!(SafePath::parse(text), Err(PathError::Empty), "{text}");
+        }
+        assert!(matches!(SafePath::parse("a\0b"), Err(PathError::Nul(_))));
+        assert_eq!(
+            SafePath::parse(&"a".repeat(4097)),
+            Err(PathError::TooLong(4097))
+        );
+    }
+}
