@@ -6,6 +6,7 @@
 //!
 //! - words: [`oci`], [`content`], [`yaml`]
 
+pub mod action;
 pub mod content;
 pub mod oci;
 pub mod yaml;
