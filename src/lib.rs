@@ -8,5 +8,6 @@
 
 pub mod action;
 pub mod content;
+pub mod graph;
 pub mod oci;
 pub mod yaml;
