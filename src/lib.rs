@@ -4,11 +4,13 @@
 //! Modules stand on the road that a package's bytes take, and import only what
 //! stands below them; `tests/it/architecture.rs` holds that order.
 
+pub mod action;
 pub mod app;
 pub mod archive;
 pub mod cas;
 pub mod cli;
 pub mod content;
+pub mod graph;
 pub mod layout;
 pub mod oci;
 pub mod package;

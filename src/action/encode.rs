@@ -1,0 +1,308 @@
+//! The one walk over an action, and the key that is hashed from it.
+//!
+//! `explain` reads through the same walk, so a key can depend on nothing that
+//! an explanation does not show.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Action, InputKind};
+use crate::oci::Digest;
+
+/// Version of the walk below, in every key. Raise it when the walk changes.
+pub const KEY_FORMAT: u32 = 1;
+
+/// One value met on the walk.
+#[derive(Clone, Copy)]
+pub(super) enum Value<'a> {
+    Text(&'a str),
+    Digest(&'a Digest),
+    Number(u32),
+    Flag(bool),
+}
+
+/// Receives the fields of an action in the one fixed order.
+pub(super) trait FieldSink {
+    /// Takes one value: `label` says which of the field's entries it is.
+    fn put(&mut self, field: &'static str, label: &str, value: Value<'_>);
+}
+
+impl Action {
+    /// Visits every field the key covers, in the one fixed order.
+    pub(super) fn visit(&self, sink: &mut impl FieldSink) {
+        sink.put("key-format", "", Value::Number(KEY_FORMAT));
+        sink.put("kind", "", Value::Text(&self.kind));
+        if let Some(platform) = &self.platform {
+            sink.put("platform", "", Value::Text(&platform.to_string()));
+        }
+        sink.put("format", "", Value::Number(self.format));
+        sink.put("salt", "", Value::Text(&self.salt));
+        for (name, digest) in &self.tools {
+            sink.put("tool", name, Value::Digest(digest));
+        }
+        for (place, argument) in self.argv.iter().enumerate() {
+            sink.put("argv", &place.to_string(), Value::Text(argument));
+        }
+        for (name, value) in &self.env {
+            sink.put("env", name, Value::Text(value));
+        }
+        for name in &self.pass_through {
+            sink.put("pass-through", name, Value::Flag(true));
+        }
+        self.visit_inputs(sink);
+        for (place, output) in self.outputs.iter().enumerate() {
+            sink.put("output", &place.to_string(), Value::Text(output));
+        }
+        for (name, value) in &self.settings {
+            sink.put("setting", name, Value::Text(value));
+        }
+    }
+
+    fn visit_inputs(&self, sink: &mut impl FieldSink) {
+        let mut inputs: Vec<_> = self.inputs.iter().collect();
+        inputs.sort_unstable();
+        inputs.dedup();
+        for input in inputs {
+            let path = input.path.as_str();
+            match &input.kind {
+                InputKind::File { digest, executable } => {
+                    sink.put("input.file", path, Value::Digest(digest));
+                    sink.put("input.executable", path, Value::Flag(*executable));
+                }
+                InputKind::Symlink { target } => {
+                    sink.put("input.symlink", path, Value::Text(target));
+                }
+                InputKind::Directory => sink.put("input.directory", path, Value::Flag(true)),
+                InputKind::Blob { digest } => sink.put("input.blob", path, Value::Digest(digest)),
+            }
+        }
+    }
+
+    /// The key under which this action's result is kept.
+    #[must_use]
+    pub fn key(&self) -> ActionKey {
+        let mut sink = KeySink(blake3::Hasher::new());
+        self.visit(&mut sink);
+        ActionKey(*sink.0.finalize().as_bytes())
+    }
+}
+
+/// Hashes field, label and value, each after its length as 8 little-endian bytes.
+struct KeySink<S>(S);
+
+/// Where encoded bytes go: the hasher, or a test's buffer.
+trait Bytes {
+    fn write(&mut self, bytes: &[u8]);
+}
+
+impl Bytes for blake3::Hasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.update(bytes);
+    }
+}
+
+impl<S: Bytes> KeySink<S> {
+    fn piece(&mut self, bytes: &[u8]) {
+        self.0.write(&(bytes.len() as u64).to_le_bytes());
+        self.0.write(bytes);
+    }
+}
+
+impl<S: Bytes> FieldSink for KeySink<S> {
+    fn put(&mut self, field: &'static str, label: &str, value: Value<'_>) {
+        self.piece(field.as_bytes());
+        self.piece(label.as_bytes());
+        match value {
+            Value::Text(text) => self.piece(text.as_bytes()),
+            Value::Digest(digest) => self.piece(digest.as_bytes()),
+            Value::Number(number) => self.piece(&number.to_le_bytes()),
+            Value::Flag(flag) => self.piece(&[u8::from(flag)]),
+        }
+    }
+}
+
+/// The identity of an [`Action`]: equal keys promise equal outputs.
+///
+/// BLAKE3 of the encoded walk. A [`Digest`] names bytes, an `ActionKey` work:
+/// neither fits the other's store. Printed as 64 lowercase hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ActionKey([u8; 32]);
+
+impl ActionKey {
+    /// The 32 raw bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ActionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ActionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a text is not an action key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an action key: expected 64 lowercase hex digits")]
+pub struct ActionKeyError(String);
+
+impl FromStr for ActionKey {
+    type Err = ActionKeyError;
+
+    fn from_str(text: &str) -> Result<Self, ActionKeyError> {
+        Digest::from_hex(text)
+            .map(|digits| Self(*digits.as_bytes()))
+            .map_err(|_| ActionKeyError(text.chars().take(100).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::Input;
+
+    impl Bytes for Vec<u8> {
+        fn write(&mut self, bytes: &[u8]) {
+            self.extend_from_slice(bytes);
+        }
+    }
+
+    fn action() -> Action {
+        let mut action = Action::new("run", 1);
+        action.argv = vec!["cc".into(), "ab".into(), "c".into()];
+        action.env.insert("FOO".into(), "one".into());
+        action.inputs = vec![file("bin/x", b"x", false), file("a", b"a", false)];
+        action
+    }
+
+    fn file(path: &str, bytes: &[u8], executable: bool) -> Input {
+        let digest = Digest::of(bytes);
+        let kind = InputKind::File { digest, executable };
+        Input {
+            path: path.into(),
+            kind,
+        }
+    }
+
+    fn link(target: &str) -> Input {
+        let target = target.to_owned();
+        Input {
+            path: "link".into(),
+            kind: InputKind::Symlink { target },
+        }
+    }
+
+    fn key_with(change: impl FnOnce(&mut Action)) -> ActionKey {
+        let mut action = action();
+        change(&mut action);
+        action.key()
+    }
+
+    #[test]
+    fn swapped_arguments_change_the_key() {
+        assert_ne!(key_with(|_| ()), key_with(|a| a.argv.swap(1, 2)));
+    }
+
+    #[test]
+    fn a_boundary_moved_between_two_arguments_changes_the_key() {
+        let moved = key_with(|a| a.argv = vec!["cc".into(), "a".into(), "bc".into()]);
+        assert_ne!(key_with(|_| ()), moved);
+    }
+
+    #[test]
+    fn the_executable_bit_changes_the_key() {
+        assert_ne!(
+            key_with(|_| ()),
+            key_with(|a| a.inputs[0] = file("bin/x", b"x", true))
+        );
+    }
+
+    #[test]
+    fn a_retargeted_symlink_changes_the_key() {
+        assert_ne!(
+            key_with(|a| a.inputs.push(link("one"))),
+            key_with(|a| a.inputs.push(link("two")))
+        );
+    }
+
+    #[test]
+    fn an_empty_directory_changes_the_key() {
+        let empty = Input {
+            path: "empty".into(),
+            kind: InputKind::Directory,
+        };
+        assert_ne!(key_with(|_| ()), key_with(|a| a.inputs.push(empty)));
+    }
+
+    #[test]
+    fn every_other_field_changes_the_key() {
+        let keys = [
+            key_with(|_| ()),
+            key_with(|a| a.kind = "component".into()),
+            key_with(|a| a.platform = "linux/arm64".parse().ok()),
+            key_with(|a| a.format = 2),
+            key_with(|a| a.salt = "x".into()),
+            key_with(|a| {
+                a.env.insert("FOO".into(), "two".into());
+            }),
+            key_with(|a| {
+                a.tools.insert("cc".into(), Digest::of(b"1"));
+            }),
+            key_with(|a| {
+                a.pass_through.insert("HOME".into());
+            }),
+            key_with(|a| a.outputs.push("out".into())),
+            key_with(|a| a.settings.push(("s".into(), "1".into()))),
+        ];
+        let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
+        assert_eq!(distinct.len(), keys.len());
+    }
+
+    #[test]
+    fn the_order_in_which_inputs_were_found_does_not_change_the_key() {
+        assert_eq!(key_with(|_| ()), key_with(|a| a.inputs.reverse()));
+    }
+
+    #[test]
+    fn the_encoding_is_the_documented_one() {
+        let mut action = Action::new("run", 7);
+        action.argv = vec!["true".into()];
+        let mut sink = KeySink(Vec::new());
+        action.visit(&mut sink);
+        let fields: [(&str, &str, &[u8]); 5] = [
+            ("key-format", "", &[1, 0, 0, 0]),
+            ("kind", "", b"run"),
+            ("format", "", &[7, 0, 0, 0]),
+            ("salt", "", b""),
+            ("argv", "0", b"true"),
+        ];
+        let mut expected = Vec::new();
+        for (field, label, value) in fields {
+            for piece in [field.as_bytes(), label.as_bytes(), value] {
+                expected.push(u8::try_from(piece.len()).unwrap());
+                expected.extend([0; 7]);
+                expected.extend(piece);
+            }
+        }
+        assert_eq!(sink.0, expected);
+        assert_eq!(action.key().0, *blake3::hash(&expected).as_bytes());
+        assert_eq!(
+            action.key().to_string(),
+            "583de70077e8338557ab9483f10f95cf2f2add2359e2a46571b8583d997d9225"
+        );
+    }
+
+    #[test]
+    fn a_printed_key_parses_back() {
+        let key = action().key();
+        assert_eq!(key.to_string().parse(), Ok(key));
+        assert!("sha256:00".parse::<ActionKey>().is_err());
+    }
+}

@@ -1,0 +1,249 @@
+//! Why an action must run: the walk of its key as text, and two walks compared.
+//!
+//! Reads through the same walk as the key. Secrets never reach an action, so
+//! they never reach an explanation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Action;
+use super::encode::{FieldSink, Value};
+
+/// One field of an action's key, as text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Explained {
+    /// Name of the field: `env`, `input.file`, ...
+    pub field: String,
+    /// Which entry of the field: a variable's name, a path; empty for single fields.
+    pub label: String,
+    /// Its value, readable.
+    pub value: String,
+}
+
+impl Action {
+    /// Lists every field the key covers, in the key's order.
+    #[must_use]
+    pub fn explain(&self) -> Vec<Explained> {
+        let mut sink = TextSink(Vec::new());
+        self.visit(&mut sink);
+        sink.0
+    }
+}
+
+struct TextSink(Vec<Explained>);
+
+impl FieldSink for TextSink {
+    fn put(&mut self, field: &'static str, label: &str, value: Value<'_>) {
+        let value = match value {
+            Value::Text(text) => text.to_owned(),
+            Value::Digest(digest) => digest.to_string(),
+            Value::Number(number) => number.to_string(),
+            Value::Flag(flag) => flag.to_string(),
+        };
+        self.0.push(Explained {
+            field: field.to_owned(),
+            label: label.to_owned(),
+            value,
+        });
+    }
+}
+
+/// What a [`DirtyReason`] is about; in the order in which reasons are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// An input file, link or directory.
+    File,
+    /// A declared variable.
+    Env,
+    /// A tool found on `PATH`.
+    Tool,
+    /// The command line.
+    Argv,
+    /// The output of another action.
+    Upstream,
+    /// The name of a variable passed through.
+    PassThrough,
+    /// A setting of the verb.
+    Setting,
+    /// The declared outputs.
+    Outputs,
+    /// Verb, platform, salt, format, or a field of another jackal version.
+    Other,
+}
+
+impl Subject {
+    fn of(entry: &Explained) -> (Self, &str) {
+        let label = entry.label.as_str();
+        match entry.field.as_str() {
+            "input.blob" => (Self::Upstream, label),
+            "env" => (Self::Env, label),
+            "tool" => (Self::Tool, label),
+            "argv" => (Self::Argv, ""),
+            "pass-through" => (Self::PassThrough, label),
+            "setting" => (Self::Setting, label),
+            "output" => (Self::Outputs, ""),
+            field if field.starts_with("input.") => (Self::File, label),
+            field => (Self::Other, field),
+        }
+    }
+
+    fn noun(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Env => "env",
+            Self::Tool => "tool",
+            Self::Argv => "command",
+            Self::Upstream => "upstream",
+            Self::PassThrough => "pass-through variable",
+            Self::Setting => "setting",
+            Self::Outputs => "declared outputs",
+            Self::Other => "key field",
+        }
+    }
+}
+
+/// How a subject differs between two actions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Only the newer action has it.
+    Added,
+    /// Only the older action has it.
+    Removed,
+    /// Both have it, with different values.
+    Changed,
+}
+
+/// One reason why an earlier result no longer serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirtyReason {
+    /// What the reason is about.
+    pub subject: Subject,
+    /// Its path or name; empty for the command and the outputs.
+    pub name: String,
+    /// What happened to it.
+    pub change: Change,
+}
+
+impl fmt::Display for DirtyReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.subject.noun())?;
+        if !self.name.is_empty() {
+            write!(f, " `{}`", self.name)?;
+        }
+        f.write_str(match self.change {
+            Change::Added => " added",
+            Change::Removed => " removed",
+            Change::Changed => " changed",
+        })
+    }
+}
+
+/// Compares two explanations; empty exactly if they hold the same entries.
+///
+/// Reasons come files first, then variables, tools, command, upstream outputs
+/// and the rest, each by name.
+#[must_use]
+pub fn diff(old: &[Explained], new: &[Explained]) -> Vec<DirtyReason> {
+    let (old, new) = (grouped(old), grouped(new));
+    let subjects: BTreeSet<_> = old.keys().chain(new.keys()).copied().collect();
+    let reason = |place: (Subject, &str)| {
+        let change = match (old.get(&place), new.get(&place)) {
+            (Some(before), Some(after)) if before == after => return None,
+            (Some(_), Some(_)) => Change::Changed,
+            (Some(_), None) => Change::Removed,
+            (None, _) => Change::Added,
+        };
+        Some(DirtyReason {
+            subject: place.0,
+            name: place.1.to_owned(),
+            change,
+        })
+    };
+    subjects.into_iter().filter_map(reason).collect()
+}
+
+type Grouped<'a> = BTreeMap<(Subject, &'a str), Vec<(&'a str, &'a str)>>;
+
+fn grouped(entries: &[Explained]) -> Grouped<'_> {
+    let mut groups = Grouped::new();
+    for entry in entries {
+        groups
+            .entry(Subject::of(entry))
+            .or_default()
+            .push((&entry.field, &entry.value));
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::{Input, InputKind};
+    use crate::oci::Digest;
+
+    fn with_file(path: &str, executable: bool) -> Input {
+        let digest = Digest::of(b"same");
+        Input {
+            path: path.into(),
+            kind: InputKind::File { digest, executable },
+        }
+    }
+
+    #[test]
+    fn equal_actions_give_no_reason() {
+        let action = Action::new("run", 1);
+        assert_eq!(diff(&action.explain(), &action.explain()), []);
+    }
+
+    #[test]
+    fn the_changed_file_is_named_before_the_variable_and_the_command() {
+        let mut old = Action::new("run", 1);
+        old.inputs = vec![with_file("src/a", false), with_file("src/b", false)];
+        old.env.insert("FOO".into(), "one".into());
+        old.argv = vec!["cc".into()];
+        let mut new = old.clone();
+        new.inputs[1] = with_file("src/b", true);
+        new.env.insert("FOO".into(), "two".into());
+        new.argv.push("-O2".into());
+        new.tools.insert("cc".into(), Digest::of(b"cc"));
+        let told: Vec<_> = diff(&old.explain(), &new.explain())
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "file `src/b` changed",
+                "env `FOO` changed",
+                "tool `cc` added",
+                "command changed"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_file_that_became_a_link_is_one_reason() {
+        let mut old = Action::new("run", 1);
+        old.inputs = vec![with_file("x", false)];
+        let mut new = Action::new("run", 1);
+        new.inputs = vec![Input {
+            path: "x".into(),
+            kind: InputKind::Symlink { target: "y".into() },
+        }];
+        let reasons = diff(&old.explain(), &new.explain());
+        assert_eq!(reasons.len(), 1);
+        assert_eq!(reasons[0].change, Change::Changed);
+    }
+
+    #[test]
+    fn two_settings_swapped_under_one_name_are_a_change() {
+        let mut old = Action::new("run", 1);
+        old.settings = vec![("s".into(), "1".into()), ("s".into(), "2".into())];
+        let mut new = old.clone();
+        new.settings.reverse();
+        assert_eq!(diff(&old.explain(), &new.explain()).len(), 1);
+    }
+}

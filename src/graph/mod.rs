@@ -1,0 +1,265 @@
+//! The graph of tasks: what must be done before what.
+//!
+//! Sits beside `action` in the domain: built from task names and the edges
+//! their references make, read by `exec` to schedule them. It holds no loop,
+//! and knows nothing about what a task does. Every answer comes in the order
+//! of the node names, never in the order of a hash.
+
+mod render;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use petgraph::Direction;
+use petgraph::graph::{DiGraph, NodeIndex};
+
+/// A loop-free graph of tasks; an edge leads from a dependency to its dependant.
+#[derive(Clone, Debug)]
+pub struct Graph<N> {
+    /// Without loops; node indices ascend with the node names.
+    dag: DiGraph<N, ()>,
+    places: BTreeMap<N, NodeIndex>,
+    /// Every node after all of its dependencies.
+    order: Vec<NodeIndex>,
+}
+
+/// Why tasks and edges make no graph, or no part of one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GraphError {
+    /// Two tasks of one name.
+    #[error("task `{0}` is given twice, expected unique names")]
+    Duplicate(String),
+    /// An edge, or a wish, names a task that does not exist.
+    #[error("unknown task `{task}`{}, expected the name of a task", wanted(.by.as_deref()))]
+    Unknown {
+        /// The name that was not found.
+        task: String,
+        /// The task that depends on it; `None`: asked for by the user.
+        by: Option<String>,
+    },
+    /// Tasks that wait for each other.
+    #[error("tasks depend on each other in a circle: {}", .path.join(" -> "))]
+    Cycle {
+        /// Each task depends on the next; the first and last are the same.
+        path: Vec<String>,
+    },
+}
+
+fn wanted(by: Option<&str>) -> String {
+    by.map_or_else(String::new, |by| format!(" in the dependencies of `{by}`"))
+}
+
+impl<N: Ord + Clone + Display> Graph<N> {
+    /// Builds the graph from `tasks` and `edges` of (task, its dependency).
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError`]: a name given twice, an edge to nothing, or a circle.
+    pub fn build(
+        tasks: impl IntoIterator<Item = N>,
+        edges: impl IntoIterator<Item = (N, N)>,
+    ) -> Result<Self, GraphError> {
+        let mut names = BTreeSet::new();
+        for task in tasks {
+            if !names.insert(task.clone()) {
+                return Err(GraphError::Duplicate(task.to_string()));
+            }
+        }
+        let mut dag = DiGraph::new();
+        let places: BTreeMap<N, NodeIndex> = names
+            .into_iter()
+            .map(|name| (name.clone(), dag.add_node(name)))
+            .collect();
+        let edges: BTreeSet<(N, N)> = edges.into_iter().collect();
+        for (task, dependency) in edges {
+            let to = *places.get(&task).ok_or_else(|| unknown(&task, None))?;
+            let from = places
+                .get(&dependency)
+                .ok_or_else(|| unknown(&dependency, Some(&task)))?;
+            dag.add_edge(*from, to, ());
+        }
+        let order = ordered(&dag)?;
+        Ok(Self { dag, places, order })
+    }
+
+    /// How many tasks it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.dag.node_count()
+    }
+
+    /// Whether it holds no task.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every task after all of its dependencies.
+    pub fn tasks(&self) -> impl Iterator<Item = &N> {
+        self.order.iter().map(|place| &self.dag[*place])
+    }
+
+    /// What `task` waits for, by name; empty if it is no task of this graph.
+    #[must_use]
+    pub fn dependencies(&self, task: &N) -> Vec<&N> {
+        self.neighbors(task, Direction::Incoming)
+    }
+
+    /// What waits for `task`, by name; empty if it is no task of this graph.
+    #[must_use]
+    pub fn dependants(&self, task: &N) -> Vec<&N> {
+        self.neighbors(task, Direction::Outgoing)
+    }
+
+    fn neighbors(&self, task: &N, direction: Direction) -> Vec<&N> {
+        let places = self.places.get(task).into_iter();
+        let mut found: Vec<&N> = places
+            .flat_map(|place| self.dag.neighbors_directed(*place, direction))
+            .map(|place| &self.dag[place])
+            .collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// The part of the graph that `wanted` needs: those tasks and all they wait for.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError::Unknown`]: a wanted task is not in the graph.
+    pub fn subset(&self, wanted: &[N]) -> Result<Self, GraphError> {
+        let mut kept = BTreeSet::new();
+        let mut open: Vec<&N> = wanted.iter().collect();
+        while let Some(task) = open.pop() {
+            let (task, _) = self
+                .places
+                .get_key_value(task)
+                .ok_or_else(|| unknown(task, None))?;
+            if kept.insert(task) {
+                open.extend(self.dependencies(task));
+            }
+        }
+        let edges = kept.iter().flat_map(|task| {
+            let edge = |dependency: &N| ((*task).clone(), dependency.clone());
+            self.dependencies(task).into_iter().map(edge)
+        });
+        Self::build(kept.iter().map(|task| (*task).clone()), edges)
+    }
+
+    /// For each task, the cost of the longest way from its start to the end of the run.
+    ///
+    /// `cost` is a task's expected time in any one unit; sums stop at [`u64::MAX`].
+    #[must_use]
+    pub fn critical_path(&self, cost: impl Fn(&N) -> u64) -> BTreeMap<N, u64> {
+        let mut weights = vec![0u64; self.len()];
+        for place in self.order.iter().rev() {
+            let after = self.dag.neighbors(*place).map(|next| weights[next.index()]);
+            let after = after.max().unwrap_or(0);
+            weights[place.index()] = after.saturating_add(cost(&self.dag[*place]));
+        }
+        let weight = |(task, place): (&N, &NodeIndex)| (task.clone(), weights[place.index()]);
+        self.places.iter().map(weight).collect()
+    }
+}
+
+fn unknown<N: Display>(task: &N, by: Option<&N>) -> GraphError {
+    GraphError::Unknown {
+        task: task.to_string(),
+        by: by.map(ToString::to_string),
+    }
+}
+
+/// Kahn's order, the lowest free name first; or the circle that prevents one.
+fn ordered<N: Display>(dag: &DiGraph<N, ()>) -> Result<Vec<NodeIndex>, GraphError> {
+    let incoming = |place| dag.neighbors_directed(place, Direction::Incoming);
+    let mut waits: Vec<usize> = dag.node_indices().map(|p| incoming(p).count()).collect();
+    let mut free: BTreeSet<NodeIndex> = dag
+        .node_indices()
+        .filter(|place| waits[place.index()] == 0)
+        .collect();
+    let mut order = Vec::with_capacity(waits.len());
+    while let Some(place) = free.pop_first() {
+        order.push(place);
+        for next in dag.neighbors(place) {
+            waits[next.index()] -= 1;
+            if waits[next.index()] == 0 {
+                free.insert(next);
+            }
+        }
+    }
+    let stuck = |place: &NodeIndex| waits[place.index()] > 0;
+    // A stuck node waits for a stuck node, so walking on must meet itself.
+    let mut walk: Vec<NodeIndex> = Vec::new();
+    let mut met = BTreeMap::new();
+    let mut at = dag.node_indices().find(stuck);
+    while let Some(place) = at {
+        if let Some(start) = met.insert(place, walk.len()) {
+            walk.push(place);
+            let path = walk[start..].iter().map(|p| dag[*p].to_string()).collect();
+            return Err(GraphError::Cycle { path });
+        }
+        walk.push(place);
+        at = incoming(place).filter(stuck).min();
+    }
+    Ok(order)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn diamond() -> Graph<&'static str> {
+        let edges = [("b", "a"), ("c", "a"), ("d", "b"), ("d", "c")];
+        Graph::build(["d", "c", "b", "a"], edges).unwrap()
+    }
+
+    #[test]
+    fn tasks_come_after_their_dependencies_and_by_name() {
+        let graph = diamond();
+        assert_eq!(
+            graph.tasks().copied().collect::<Vec<_>>(),
+            ["a", "b", "c", "d"]
+        );
+        assert_eq!(graph.dependencies(&"d"), [&"b", &"c"]);
+        assert_eq!(graph.dependants(&"a"), [&"b", &"c"]);
+    }
+
+    #[test]
+    fn a_circle_is_refused_with_its_path() {
+        let edges = [("a", "b"), ("b", "c"), ("c", "b"), ("d", "a")];
+        let error = Graph::build(["a", "b", "c", "d"], edges).unwrap_err();
+        let message = "tasks depend on each other in a circle: b -> c -> b";
+        assert_eq!(error.to_string(), message);
+        let alone = Graph::build(["a"], [("a", "a")]).unwrap_err();
+        assert!(matches!(alone, GraphError::Cycle { path } if path == ["a", "a"]));
+    }
+
+    #[test]
+    fn names_given_twice_and_edges_to_nothing_are_refused() {
+        assert!(matches!(
+            Graph::build(["a", "a"], []),
+            Err(GraphError::Duplicate(_))
+        ));
+        let error = Graph::build(["a"], [("a", "x")]).unwrap_err();
+        assert!(error.to_string().contains("`x` in the dependencies of `a`"));
+    }
+
+    #[test]
+    fn a_subset_holds_the_wanted_and_all_they_wait_for() {
+        let subset = diamond().subset(&["b"]).unwrap();
+        assert_eq!(subset.tasks().copied().collect::<Vec<_>>(), ["a", "b"]);
+        assert!(diamond().subset(&["x"]).is_err());
+    }
+
+    #[test]
+    fn the_critical_path_weighs_the_longest_way_to_the_end() {
+        let weights = diamond().critical_path(|task| if *task == "c" { 5 } else { 1 });
+        let expected = [("a", 7), ("b", 2), ("c", 6), ("d", 1)];
+        assert_eq!(weights, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn a_chain_of_a_hundred_thousand_tasks_needs_no_stack() {
+        let graph = Graph::build(0..100_000, (1..100_000).map(|n| (n, n - 1))).unwrap();
+        assert_eq!(graph.critical_path(|_| 1)[&0], 100_000);
+    }
+}
