@@ -129,7 +129,7 @@ impl Checks<'_> {
             "Remove one of `required` and `default`.",
         );
         self.rule(
-            !(required && !component.group.is_empty()),
+            !required || component.group.is_empty(),
             at.get("group").unwrap_or(at),
             || "a required component cannot be in a group".into(),
             "Remove one of `required` and `group`.",
