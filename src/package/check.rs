@@ -3,7 +3,7 @@
 //! Runs on a definition with the node it was read from, so that each mistake
 //! has its place. It never changes a definition.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
 
@@ -48,6 +48,31 @@ pub(super) fn check(definition: &Definition, node: &Node, mistakes: &mut Vec<Mis
         checks.name(&component.name, at, "component");
         checks.unique(&mut names, &component.name, at, "component");
         checks.component(component, at, definition.metadata.yolo);
+    }
+    let mut groups: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for (component, at) in definition.components.iter().zip(list(node, "components")) {
+        if component.group.is_empty() {
+            continue;
+        }
+        let group = component.group.as_str();
+        let (members, defaults) = groups.entry(group).or_default();
+        *members += 1;
+        *defaults += usize::from(component.default);
+        checks.rule(
+            !component.default || *defaults == 1,
+            at.get("default").unwrap_or(at),
+            || format!("the group `{group}` has a second default"),
+            "Leave `default` on one component of the group.",
+        );
+    }
+    for (component, at) in definition.components.iter().zip(list(node, "components")) {
+        let group = component.group.as_str();
+        checks.rule(
+            groups.get(group).is_none_or(|(members, _)| *members > 1),
+            at.get("group").unwrap_or(at),
+            || format!("the group `{group}` has one member only"),
+            "Add another component to the group, or remove `group`.",
+        );
     }
 }
 
@@ -248,5 +273,16 @@ mod tests {
         let lines: Vec<u32> = mistakes.list().iter().map(|m| m.span.line).collect();
         assert_eq!(lines.len(), 12, "{:#?}", mistakes.list());
         assert!(lines.is_sorted());
+    }
+
+    #[test]
+    fn a_group_has_several_members_and_one_default() {
+        let text = "kind: JackalPackageConfig\nmetadata:\n  name: a\ncomponents:\n\
+                    - name: a\n  group: g\n  default: true\n- name: b\n  group: g\n  \
+                    default: true\n- name: c\n  group: h\n";
+        let source = SourceText::new("jackal.yaml", text);
+        let mistakes = Definition::parse(&source, Strictness::Source).unwrap_err();
+        let lines: Vec<u32> = mistakes.list().iter().map(|m| m.span.line).collect();
+        assert_eq!(lines, [10, 12], "{:#?}", mistakes.list());
     }
 }

@@ -229,4 +229,15 @@ mod tests {
             "components:\n- name: x\n  \"on\":\n  - 1\n- {}\n"
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_string_is_read_back_as_itself(value in "([a-z0-9.:#\"'\\\\ \\-\n\t~&*!|>%@`?\\[\\]{},]|\\PC){0,12}") {
+            let source = crate::yaml::SourceText::new("x", one(&value) + "z: 1\n");
+            let node = crate::yaml::parse_first(&source).unwrap().unwrap();
+            let read = node.get("k").unwrap();
+            proptest::prop_assert_eq!(read.scalar(), Some(value.as_str()));
+            proptest::prop_assert_eq!(read.plain_type(), None);
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod definition;
 mod dialect;
 mod emit;
 mod file_name;
+mod migrate;
 mod parse;
 
 pub use checksums::{Checksums, ChecksumsError};
@@ -21,4 +22,5 @@ pub use definition::{
 pub use dialect::{Dialect, Kind};
 pub use emit::{Tree, emit};
 pub use file_name::{ArchiveName, ArchiveNameError, SKELETON};
+pub use migrate::{Migrated, UNLIMITED_RETRIES};
 pub use parse::Strictness;
