@@ -9,4 +9,5 @@
 pub mod cas;
 pub mod content;
 pub mod oci;
+pub mod workspace;
 pub mod yaml;
