@@ -3,6 +3,8 @@
 //! A store beside `cas`; `app` and `exec` bring what it finds to the domain.
 //! It never starts git, never follows a link, and never leaves its root.
 
+mod stat_cache;
 mod walk;
 
+pub use stat_cache::{FileDigest, StatCache};
 pub use walk::{Entry, Globs, Kind, Stat, WalkError, walk};
