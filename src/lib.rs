@@ -18,4 +18,5 @@ pub mod pipeline;
 pub mod registry;
 pub mod sbom;
 pub mod verify;
+pub mod workspace;
 pub mod yaml;

@@ -1,0 +1,10 @@
+//! The checkout: which files it has, and what they hold.
+//!
+//! A store beside `cas`; `app` and `exec` bring what it finds to the domain.
+//! It never starts git, never follows a link, and never leaves its root.
+
+mod stat_cache;
+mod walk;
+
+pub use stat_cache::{FileDigest, StatCache};
+pub use walk::{Entry, Globs, Kind, Stat, WalkError, walk};

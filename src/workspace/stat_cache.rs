@@ -1,0 +1,275 @@
+//! What files held when they were last read, so that they need not be again.
+//!
+//! One checksummed file, loaded once and saved only when it changed; a damaged
+//! one is an empty cache. An entry is believed only if its file was settled
+//! when it was hashed: one as young as its hash may have changed within the
+//! same tick of the clock, and is read again.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rayon::prelude::*;
+
+use crate::oci::{Digest, Hasher};
+
+use super::walk::Stat;
+
+const MAGIC: &[u8; 8] = b"jkstat\x01\n";
+
+/// File times may lag behind the clock by a kernel tick, at most 10 ms.
+const TICK: i64 = 20_000_000;
+
+/// How often a file that changes while it is read is tried.
+const ATTEMPTS: usize = 3;
+
+/// The digests of one file's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileDigest {
+    /// For keys.
+    pub blake3: [u8; 32],
+    /// For blobs; present if it was ever asked for.
+    pub sha256: Option<Digest>,
+}
+
+#[derive(Clone, Copy)]
+struct Known {
+    stat: Stat,
+    /// The clock before the file was read.
+    hashed: i64,
+    digest: FileDigest,
+}
+
+impl Known {
+    fn settled(&self) -> bool {
+        self.stat.mtime.max(self.stat.ctime) < self.hashed.saturating_sub(TICK)
+    }
+}
+
+/// Digests by path, each with the stat it was true for.
+pub struct StatCache {
+    file: PathBuf,
+    known: HashMap<String, Known>,
+    changed: bool,
+}
+
+impl StatCache {
+    /// Loads `file`; a missing, damaged or foreign one is an empty cache.
+    #[must_use]
+    pub fn load(file: &Path) -> Self {
+        let known = fs::read(file).ok().and_then(|bytes| decode(&bytes));
+        Self {
+            file: file.to_owned(),
+            known: known.unwrap_or_default(),
+            changed: false,
+        }
+    }
+
+    /// Digests the regular files `paths` (relative to `root`) in parallel, in
+    /// their order; reads only those whose stat is not the known one.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read, or keeps changing while it is.
+    pub fn digest(
+        &mut self,
+        root: &Path,
+        files: &[(&str, Stat)],
+        sha256: bool,
+    ) -> io::Result<Vec<FileDigest>> {
+        let known = &self.known;
+        let found: Vec<(Known, bool)> = files
+            .par_iter()
+            .map(|(path, stat)| {
+                let sound = known.get(*path).filter(|k| k.stat == *stat && k.settled());
+                match sound {
+                    Some(k) if !sha256 || k.digest.sha256.is_some() => Ok((*k, false)),
+                    _ => hash(&root.join(path), sha256).map(|k| (k, true)),
+                }
+            })
+            .collect::<io::Result<_>>()?;
+        for ((path, _), (entry, read)) in files.iter().zip(&found) {
+            // An unsettled entry is never believed: keeping it would only make
+            // every run write.
+            if *read && entry.settled() {
+                self.known.insert((*path).to_owned(), *entry);
+                self.changed = true;
+            }
+        }
+        Ok(found.into_iter().map(|(entry, _)| entry.digest).collect())
+    }
+
+    /// Writes the cache, whole or not at all, if it changed since it was loaded.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn save(&mut self) -> io::Result<()> {
+        if !self.changed {
+            return Ok(());
+        }
+        let dir = self.file.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(dir)?;
+        let mut temp = tempfile::NamedTempFile::new_in(dir)?;
+        temp.write_all(&encode(&self.known))?;
+        temp.as_file().sync_all()?;
+        temp.persist(&self.file).map_err(|failed| failed.error)?;
+        self.changed = false;
+        Ok(())
+    }
+}
+
+fn hash(path: &Path, sha256: bool) -> io::Result<Known> {
+    for _ in 0..ATTEMPTS {
+        let hashed = SystemTime::now().duration_since(UNIX_EPOCH);
+        let hashed = hashed.map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX));
+        let mut file = File::open(path)?;
+        let stat = Stat::of(&file.metadata()?);
+        let (mut fast, mut named) = (blake3::Hasher::new(), sha256.then(Hasher::default));
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let count = match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            fast.update(&buffer[..count]);
+            if let Some(hasher) = &mut named {
+                hasher.update(&buffer[..count]);
+            }
+        }
+        if Stat::of(&file.metadata()?) == stat {
+            let digest = FileDigest {
+                blake3: *fast.finalize().as_bytes(),
+                sha256: named.map(Hasher::finish),
+            };
+            return Ok(Known {
+                stat,
+                hashed,
+                digest,
+            });
+        }
+    }
+    Err(io::Error::other(format!(
+        "{} changes while it is read, expected it to be at rest",
+        path.display()
+    )))
+}
+
+fn encode(known: &HashMap<String, Known>) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (path, k) in known {
+        body.extend((path.len() as u64).to_le_bytes());
+        body.extend(path.as_bytes());
+        body.extend(k.stat.size.to_le_bytes());
+        for time in [k.stat.mtime, k.stat.ctime, k.hashed] {
+            body.extend(time.to_le_bytes());
+        }
+        body.extend(k.stat.inode.to_le_bytes());
+        body.extend(k.stat.device.to_le_bytes());
+        body.extend(k.stat.mode.to_le_bytes());
+        body.extend(k.digest.blake3);
+        body.push(u8::from(k.digest.sha256.is_some()));
+        if let Some(digest) = k.digest.sha256 {
+            body.extend(digest.as_bytes());
+        }
+    }
+    [&MAGIC[..], blake3::hash(&body).as_bytes(), &body].concat()
+}
+
+fn decode(bytes: &[u8]) -> Option<HashMap<String, Known>> {
+    let (sum, mut body) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<32>()?;
+    if blake3::hash(body) != *sum {
+        return None;
+    }
+    let mut known = HashMap::new();
+    while !body.is_empty() {
+        let length = usize::try_from(u64::from_le_bytes(take(&mut body)?)).ok()?;
+        let (path, rest) = body.split_at_checked(length)?;
+        body = rest;
+        let size = u64::from_le_bytes(take(&mut body)?);
+        let mtime = i64::from_le_bytes(take(&mut body)?);
+        let ctime = i64::from_le_bytes(take(&mut body)?);
+        let hashed = i64::from_le_bytes(take(&mut body)?);
+        let stat = Stat {
+            size,
+            mtime,
+            ctime,
+            inode: u64::from_le_bytes(take(&mut body)?),
+            device: u64::from_le_bytes(take(&mut body)?),
+            mode: u32::from_le_bytes(take(&mut body)?),
+        };
+        let blake3 = take(&mut body)?;
+        let sha256 = match take::<1>(&mut body)? {
+            [0] => None,
+            _ => Some(Digest::from_bytes(take(&mut body)?)),
+        };
+        let digest = FileDigest { blake3, sha256 };
+        let path = String::from_utf8(path.to_vec()).ok()?;
+        known.insert(
+            path,
+            Known {
+                stat,
+                hashed,
+                digest,
+            },
+        );
+    }
+    Some(known)
+}
+
+fn take<const N: usize>(body: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, rest) = body.split_first_chunk::<N>()?;
+    *body = rest;
+    Some(*head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(path: &Path) -> Stat {
+        Stat::of(&fs::metadata(path).unwrap())
+    }
+
+    #[test]
+    fn a_racily_clean_file_is_read_again_and_a_settled_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let mut cache = StatCache::load(&dir.path().join("cache"));
+        fs::write(&path, "one").unwrap();
+        let files = [("f", stat(&path))];
+        cache.digest(dir.path(), &files, false).unwrap();
+        assert!(cache.known.is_empty(), "too young to be believed");
+        std::thread::sleep(std::time::Duration::from_millis(60));
+        let first = cache.digest(dir.path(), &files, true).unwrap();
+        assert_eq!(first[0].sha256, Some(Digest::of(b"one")));
+        cache.save().unwrap();
+        let mut again = StatCache::load(&dir.path().join("cache"));
+        assert_eq!(again.digest(dir.path(), &files, true).unwrap(), first);
+        assert!(!again.changed, "nothing was read");
+    }
+
+    #[test]
+    fn a_damaged_cache_is_an_empty_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, file) = (dir.path().join("f"), dir.path().join("cache"));
+        fs::write(&path, "one").unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(60));
+        let mut cache = StatCache::load(&file);
+        let files = [("f", stat(&path))];
+        cache.digest(dir.path(), &files, true).unwrap();
+        cache.save().unwrap();
+        let sound = fs::read(&file).unwrap();
+        assert_eq!(StatCache::load(&file).known.len(), 1);
+        for index in 0..sound.len() {
+            let mut bytes = sound.clone();
+            bytes[index] ^= 1;
+            assert!(decode(&bytes).is_none());
+            assert!(decode(&sound[..index]).is_none());
+        }
+    }
+}

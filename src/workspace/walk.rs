@@ -1,0 +1,240 @@
+//! One parallel walk of a root, one stat per entry.
+//!
+//! Yields relative paths in byte order, empty folders included, and leaves out
+//! what `.gitignore` names. It never follows a link and never opens a file.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use ignore::{WalkBuilder, WalkState};
+
+/// Why a root could not be walked or a pattern not used.
+#[derive(Debug, thiserror::Error)]
+pub enum WalkError {
+    /// Something could not be read.
+    #[error("cannot walk: {0}")]
+    Walk(#[from] ignore::Error),
+    /// A link could not be read.
+    #[error("cannot read {path}: {source}")]
+    Io {
+        /// What was being read.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A path that a key cannot hold the same way everywhere.
+    #[error("path {0:?} is not UTF-8, rename it or ignore it")]
+    NotUtf8(PathBuf),
+    /// Neither file, folder nor link.
+    #[error("{0:?} is a socket, pipe or device, expected a file, folder or link")]
+    Special(PathBuf),
+    /// A pattern that reaches outside the root, or is empty.
+    #[error("pattern `{0}` leaves its folder, expected a relative path without `..`")]
+    Escapes(String),
+    /// A pattern that is not a glob.
+    #[error("pattern is not a glob: {0}")]
+    Glob(#[from] globset::Error),
+}
+
+/// What tells whether a file is still the one that was hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Length in bytes.
+    pub size: u64,
+    /// Modification time, nanoseconds since the epoch.
+    pub mtime: i64,
+    /// Change time, nanoseconds since the epoch.
+    pub ctime: i64,
+    /// Inode number.
+    pub inode: u64,
+    /// Device number.
+    pub device: u64,
+    /// Type and permission bits.
+    pub mode: u32,
+}
+
+impl Stat {
+    /// Takes what a stat call found.
+    #[must_use]
+    pub fn of(metadata: &fs::Metadata) -> Self {
+        let nanos = |s: i64, ns: i64| s.saturating_mul(1_000_000_000).saturating_add(ns);
+        Self {
+            size: metadata.len(),
+            mtime: nanos(metadata.mtime(), metadata.mtime_nsec()),
+            ctime: nanos(metadata.ctime(), metadata.ctime_nsec()),
+            inode: metadata.ino(),
+            device: metadata.dev(),
+            mode: metadata.mode(),
+        }
+    }
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File {
+        /// Whether its owner may execute it.
+        executable: bool,
+    },
+    /// A folder.
+    Directory,
+    /// A symbolic link, not followed.
+    Link {
+        /// Where it points, as written.
+        target: String,
+    },
+}
+
+/// One thing found under the root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Relative to the root, with `/` between names.
+    pub path: String,
+    /// What it is.
+    pub kind: Kind,
+    /// What the one stat call said.
+    pub stat: Stat,
+}
+
+/// Walks `root`; the root itself and `.git` are left out.
+///
+/// # Errors
+///
+/// The first thing that could not be read or named.
+pub fn walk(root: &Path) -> Result<Vec<Entry>, WalkError> {
+    let (sender, receiver) = mpsc::channel();
+    WalkBuilder::new(root)
+        .standard_filters(false)
+        .git_ignore(true)
+        .require_git(false)
+        .filter_entry(|entry| entry.file_name() != ".git")
+        .build_parallel()
+        .run(|| {
+            let sender = sender.clone();
+            Box::new(move |found| {
+                let entry = found.map_err(WalkError::from).and_then(|f| entry(root, &f));
+                let failed = entry.is_err();
+                if sender.send(entry).is_err() || failed {
+                    return WalkState::Quit;
+                }
+                WalkState::Continue
+            })
+        });
+    drop(sender);
+    let found: Result<Vec<_>, _> = receiver.into_iter().collect();
+    let mut entries: Vec<Entry> = found?.into_iter().flatten().collect();
+    entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    Ok(entries)
+}
+
+fn entry(root: &Path, found: &ignore::DirEntry) -> Result<Option<Entry>, WalkError> {
+    let full = found.path();
+    let not_utf8 = || WalkError::NotUtf8(full.to_owned());
+    let path = full.strip_prefix(root).unwrap_or(full);
+    if found.depth() == 0 {
+        return Ok(None);
+    }
+    let metadata = found.metadata()?;
+    let file_type = metadata.file_type();
+    let kind = if file_type.is_file() {
+        let executable = metadata.mode() & 0o100 != 0;
+        Kind::File { executable }
+    } else if file_type.is_dir() {
+        Kind::Directory
+    } else if file_type.is_symlink() {
+        let target = fs::read_link(full).map_err(|source| WalkError::Io {
+            path: full.to_owned(),
+            source,
+        })?;
+        let target = target.to_str().ok_or_else(not_utf8)?.to_owned();
+        Kind::Link { target }
+    } else {
+        return Err(WalkError::Special(full.to_owned()));
+    };
+    Ok(Some(Entry {
+        path: path.to_str().ok_or_else(not_utf8)?.to_owned(),
+        kind,
+        stat: Stat::of(&metadata),
+    }))
+}
+
+/// Patterns relative to the root; those that begin with `!` exclude.
+pub struct Globs {
+    include: GlobSet,
+    exclude: GlobSet,
+}
+
+impl Globs {
+    /// Compiles `patterns`; one without wildcards, or with a `/` at its end,
+    /// also means everything below it.
+    ///
+    /// # Errors
+    ///
+    /// [`WalkError::Escapes`] and [`WalkError::Glob`].
+    pub fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Self, WalkError> {
+        let (mut include, mut exclude) = (GlobSetBuilder::new(), GlobSetBuilder::new());
+        for written in patterns {
+            let written = written.as_ref();
+            let (set, pattern) = match written.strip_prefix('!') {
+                Some(rest) => (&mut exclude, rest),
+                None => (&mut include, written),
+            };
+            let bare = pattern.trim_end_matches('/').trim_start_matches("./");
+            let escapes = pattern.starts_with('/') || bare.split('/').any(|part| part == "..");
+            if escapes || bare.is_empty() {
+                return Err(WalkError::Escapes(written.to_owned()));
+            }
+            let glob = |text: &str| GlobBuilder::new(text).literal_separator(true).build();
+            set.add(glob(bare)?);
+            if pattern.ends_with('/') || !bare.contains(['*', '?', '[', '{']) {
+                set.add(glob(&format!("{bare}/**"))?);
+            }
+        }
+        Ok(Self {
+            include: include.build()?,
+            exclude: exclude.build()?,
+        })
+    }
+
+    /// Whether `path` is included and not excluded.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        self.include.is_match(path) && !self.exclude.is_match(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_is_sorted_keeps_empty_folders_and_does_not_follow_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        fs::create_dir_all(root.join("a/empty")).unwrap();
+        fs::write(root.join("b.txt"), "b").unwrap();
+        fs::write(root.join("c.log"), "c").unwrap();
+        fs::write(root.join(".gitignore"), "*.log\n").unwrap();
+        std::os::unix::fs::symlink("/etc", root.join("link")).unwrap();
+        let entries = walk(root).unwrap();
+        let paths: Vec<_> = entries.iter().map(|e| e.path.as_str()).collect();
+        assert_eq!(paths, [".gitignore", "a", "a/empty", "b.txt", "link"]);
+        let target = "/etc".to_owned();
+        assert_eq!(entries[4].kind, Kind::Link { target });
+    }
+
+    #[test]
+    fn patterns_exclude_and_never_leave_the_root() {
+        let globs = Globs::new(&["web/**", "!web/**/*.test.ts", "dist/"]).unwrap();
+        assert!(globs.matches("web/a/b.ts") && globs.matches("dist/x/y"));
+        assert!(!globs.matches("web/a/b.test.ts") && !globs.matches("other"));
+        for pattern in ["../x", "/etc", "a/../../b", ""] {
+            assert!(Globs::new(&[pattern]).is_err());
+        }
+    }
+}
