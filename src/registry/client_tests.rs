@@ -197,3 +197,26 @@ async fn a_repository_is_read_like_any_store() {
     assert_eq!(text, "abc");
     assert_eq!(kind, std::io::ErrorKind::NotFound);
 }
+
+#[tokio::test]
+async fn a_basic_challenge_is_answered_once_and_an_unsafe_realm_never() {
+    let basic = || answer("401 No", "WWW-Authenticate: Basic realm=\"x\"\r\n", 0, "");
+    let ftp = "WWW-Authenticate: Bearer realm=\"ftp://HOST/token\"\r\n";
+    let good = answer("200 OK", "", 2, "{}");
+    let answers = vec![basic(), good, basic(), answer("401 No", ftp, 0, "")];
+    let (host, seen) = serve(answers).await;
+    let reference = format!("{host}/a").parse().unwrap();
+    let config = format!(r#"{{"auths":{{"{host}":{{"auth":"dTpw"}}}}}}"#);
+    let registry = Registry::new(Options {
+        credentials: Credentials::from_docker_config(&config, vec![]).unwrap(),
+        ..Options::default()
+    })
+    .unwrap();
+    registry.resolve(&reference).await.unwrap();
+    assert!(seen.lock().unwrap()[1].contains("Basic dTpw"));
+    let error = client().resolve(&reference).await.unwrap_err();
+    assert!(matches!(error, RegistryError::Unauthorized { .. }));
+    let error = client().resolve(&reference).await.unwrap_err();
+    assert!(matches!(error, RegistryError::Content { .. }));
+    assert_eq!(seen.lock().unwrap().len(), 4);
+}
