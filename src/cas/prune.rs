@@ -76,7 +76,11 @@ impl Cas {
                 continue;
             }
             let path = self.blob_path(&digest);
-            fs::remove_file(&path).map_err(at(&path))?;
+            match fs::remove_file(&path) {
+                // A reader found it damaged and was first.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                outcome => outcome.map_err(at(&path))?,
+            }
             held -= size;
             removed.blobs += 1;
             removed.bytes += size;
