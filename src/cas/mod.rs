@@ -6,7 +6,9 @@
 
 mod access;
 mod action_cache;
+mod prune;
 mod store;
 
 pub use action_cache::Key;
+pub use prune::{Limits, Usage};
 pub use store::{Blob, Cas, CasError, Ingest};
