@@ -8,6 +8,7 @@
 
 pub mod action;
 pub mod content;
+pub mod exec;
 pub mod graph;
 pub mod oci;
 pub mod yaml;
