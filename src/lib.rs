@@ -10,6 +10,7 @@ pub mod archive;
 pub mod cas;
 pub mod cli;
 pub mod content;
+pub mod exec;
 pub mod graph;
 pub mod layout;
 pub mod oci;

@@ -1,0 +1,431 @@
+//! Which task runs next: a state machine without clock, thread or file.
+//!
+//! Tasks go from wanted to ready to running, and end done, failed or skipped.
+//! Counters of open dependencies make a finished task cost its own edges only;
+//! a task that waits for a pool or lock is parked there, not asked again and
+//! again. Equal calls give equal answers.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use crate::graph::Graph;
+
+/// What one task occupies while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// CPU slots; more than the run has counts as all of them.
+    pub cpu: u32,
+    /// The pool it takes one slot of.
+    pub pool: Option<String>,
+    /// The lock it holds.
+    pub mutex: Option<String>,
+    /// Length of the critical path from here: the larger, the sooner.
+    pub weight: u64,
+}
+
+/// What the whole run may occupy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// CPU slots; 0 counts as 1.
+    pub cpu: u32,
+    /// Slots of each named pool.
+    pub pools: BTreeMap<String, u32>,
+    /// What a failure means for tasks that do not depend on it.
+    pub on_failure: OnFailure,
+}
+
+/// What a failure means for tasks that do not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// No further task starts.
+    FailFast,
+    /// They run.
+    KeepGoing,
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Waits for dependencies.
+    Wanted,
+    /// Waits for resources.
+    Ready,
+    /// Handed out.
+    Running,
+    /// Succeeded.
+    Done,
+    /// Failed.
+    Failed,
+    /// Will not run.
+    Skipped,
+}
+
+/// How a running task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its outputs are there.
+    Done,
+    /// It failed.
+    Failed,
+    /// Its condition was false.
+    Skipped,
+}
+
+/// Why no schedule can be made, or a call does not fit it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScheduleError {
+    /// A pool that was not declared.
+    #[error("task `{task}` uses pool `{pool}`, expected one named in `pools`")]
+    UnknownPool {
+        /// The task.
+        task: String,
+        /// The pool it names.
+        pool: String,
+    },
+    /// A pool in which nothing can run.
+    #[error("pool `{0}` has no slots, expected at least 1")]
+    EmptyPool(String),
+    /// Only running tasks can finish.
+    #[error("task `{0}` is not running, expected one that is")]
+    NotRunning(String),
+}
+
+/// Ready tasks, heaviest first, then by name: places ascend with names.
+type Queue = BTreeSet<(Reverse<u64>, usize)>;
+
+/// A pool or lock, and the ready tasks that found it full.
+struct Resource {
+    free: u32,
+    parked: Queue,
+}
+
+struct Slot<N> {
+    name: N,
+    needs: Needs,
+    /// Indices into `resources`.
+    holds: Vec<usize>,
+    open: usize,
+    after: Vec<usize>,
+    state: State,
+}
+
+/// The state of one run's tasks.
+pub struct Schedule<N> {
+    slots: Vec<Slot<N>>,
+    places: BTreeMap<N, usize>,
+    ready: Queue,
+    resources: Vec<Resource>,
+    cpu_free: u32,
+    running: usize,
+    on_failure: OnFailure,
+}
+
+impl<N: Ord + Clone + Display> Schedule<N> {
+    /// Wants every task of `graph`, each with its needs.
+    ///
+    /// # Errors
+    ///
+    /// - [`ScheduleError::UnknownPool`]: a task names a pool without a limit.
+    /// - [`ScheduleError::EmptyPool`]: a pool's limit is 0.
+    pub fn new(
+        graph: &Graph<N>,
+        limits: &Limits,
+        needs: impl Fn(&N) -> Needs,
+    ) -> Result<Self, ScheduleError> {
+        let mut resources = Vec::new();
+        let mut named = BTreeMap::new();
+        for (pool, free) in &limits.pools {
+            if *free == 0 {
+                return Err(ScheduleError::EmptyPool(pool.clone()));
+            }
+            named.insert((false, pool.clone()), resources.len());
+            resources.push(Resource::new(*free));
+        }
+        let names: BTreeSet<&N> = graph.tasks().collect();
+        let places: BTreeMap<N, usize> = names.into_iter().cloned().zip(0..).collect();
+        let cpu = limits.cpu.max(1);
+        let mut slots = Vec::with_capacity(places.len());
+        let mut ready = Queue::new();
+        for (name, place) in &places {
+            let mut needs = needs(name);
+            needs.cpu = needs.cpu.min(cpu);
+            let mut holds = Vec::new();
+            if let Some(pool) = &needs.pool {
+                let known = named.get(&(false, pool.clone()));
+                holds.push(*known.ok_or_else(|| ScheduleError::UnknownPool {
+                    task: name.to_string(),
+                    pool: pool.clone(),
+                })?);
+            }
+            if let Some(mutex) = &needs.mutex {
+                holds.push(*named.entry((true, mutex.clone())).or_insert_with(|| {
+                    resources.push(Resource::new(1));
+                    resources.len() - 1
+                }));
+            }
+            let open = graph.dependencies(name).len();
+            if open == 0 {
+                ready.insert((Reverse(needs.weight), *place));
+            }
+            slots.push(Slot {
+                name: name.clone(),
+                needs,
+                holds,
+                open,
+                after: graph.dependants(name).iter().map(|n| places[*n]).collect(),
+                state: if open == 0 {
+                    State::Ready
+                } else {
+                    State::Wanted
+                },
+            });
+        }
+        Ok(Self {
+            slots,
+            places,
+            ready,
+            resources,
+            cpu_free: cpu,
+            running: 0,
+            on_failure: limits.on_failure,
+        })
+    }
+
+    /// Hands out the next task to start, if one fits what is free.
+    ///
+    /// A task that only lacks CPU slots is not overtaken by smaller ones, so
+    /// it cannot wait for ever.
+    pub fn start(&mut self) -> Option<N> {
+        while let Some(entry) = self.ready.pop_first() {
+            let slot = &mut self.slots[entry.1];
+            let full = |at: &&usize| self.resources[**at].free == 0;
+            if let Some(full) = slot.holds.iter().find(full) {
+                self.resources[*full].parked.insert(entry);
+                continue;
+            }
+            if slot.needs.cpu > self.cpu_free {
+                self.ready.insert(entry);
+                return None;
+            }
+            for at in &slot.holds {
+                self.resources[*at].free -= 1;
+            }
+            self.cpu_free -= slot.needs.cpu;
+            self.running += 1;
+            slot.state = State::Running;
+            return Some(slot.name.clone());
+        }
+        None
+    }
+
+    /// Takes a running task's outcome; returns the tasks skipped because of it, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`ScheduleError::NotRunning`]: the task was not handed out, or ended before.
+    pub fn finish(&mut self, task: &N, outcome: Outcome) -> Result<Vec<N>, ScheduleError> {
+        let running = |place: &usize| self.slots[*place].state == State::Running;
+        let place = self.places.get(task).copied().filter(running);
+        let place = place.ok_or_else(|| ScheduleError::NotRunning(task.to_string()))?;
+        self.release(place);
+        self.slots[place].state = match outcome {
+            Outcome::Done => State::Done,
+            Outcome::Failed => State::Failed,
+            Outcome::Skipped => State::Skipped,
+        };
+        Ok(match outcome {
+            Outcome::Done => {
+                self.advance(place);
+                Vec::new()
+            }
+            Outcome::Failed if self.on_failure == OnFailure::FailFast => self.cancel(),
+            Outcome::Failed | Outcome::Skipped => self.skip_after(place),
+        })
+    }
+
+    /// Skips every task that has not started; returns them by name.
+    pub fn cancel(&mut self) -> Vec<N> {
+        let waits =
+            |place: &usize| matches!(self.slots[*place].state, State::Wanted | State::Ready);
+        let waiting = (0..self.slots.len()).filter(waits).collect();
+        self.ready.clear();
+        self.resources.iter_mut().for_each(|r| r.parked.clear());
+        self.skip(waiting)
+    }
+
+    /// Where a task stands; `None`: not a task of this run.
+    #[must_use]
+    pub fn state(&self, task: &N) -> Option<State> {
+        self.places.get(task).map(|place| self.slots[*place].state)
+    }
+
+    /// How many tasks are handed out and have not ended.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    fn release(&mut self, place: usize) {
+        self.running -= 1;
+        self.cpu_free += self.slots[place].needs.cpu;
+        for at in &self.slots[place].holds {
+            let resource = &mut self.resources[*at];
+            resource.free += 1;
+            self.ready.append(&mut resource.parked);
+        }
+    }
+
+    fn advance(&mut self, place: usize) {
+        for next in self.slots[place].after.clone() {
+            let slot = &mut self.slots[next];
+            slot.open -= 1;
+            if slot.open == 0 && slot.state == State::Wanted {
+                slot.state = State::Ready;
+                self.ready.insert((Reverse(slot.needs.weight), next));
+            }
+        }
+    }
+
+    /// Dependants of a task that did not succeed are all still wanted.
+    fn skip_after(&mut self, place: usize) -> Vec<N> {
+        let mut found = BTreeSet::new();
+        let mut open = self.slots[place].after.clone();
+        while let Some(next) = open.pop() {
+            if self.slots[next].state == State::Wanted && found.insert(next) {
+                open.extend(&self.slots[next].after);
+            }
+        }
+        self.skip(found)
+    }
+
+    fn skip(&mut self, places: BTreeSet<usize>) -> Vec<N> {
+        let skip = |place: usize| {
+            self.slots[place].state = State::Skipped;
+            self.slots[place].name.clone()
+        };
+        places.into_iter().map(skip).collect()
+    }
+}
+
+impl Resource {
+    fn new(free: u32) -> Self {
+        let parked = Queue::new();
+        Self { free, parked }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn needs(weight: u64) -> Needs {
+        Needs {
+            cpu: 1,
+            pool: None,
+            mutex: None,
+            weight,
+        }
+    }
+
+    fn limits(on_failure: OnFailure) -> Limits {
+        Limits {
+            cpu: 2,
+            pools: BTreeMap::from([("net".into(), 2)]),
+            on_failure,
+        }
+    }
+
+    fn fork(on_failure: OnFailure) -> Schedule<&'static str> {
+        let graph = Graph::build(["a", "b", "c", "d"], [("c", "a"), ("d", "c")]).unwrap();
+        Schedule::new(&graph, &limits(on_failure), |_| needs(1)).unwrap()
+    }
+
+    #[test]
+    fn the_heavier_task_starts_first_and_equals_start_by_name() {
+        let graph = Graph::build(["a", "b", "c"], []).unwrap();
+        let weigh = |n: &&str| needs(u64::from(*n == "c"));
+        let mut run = Schedule::new(&graph, &limits(OnFailure::KeepGoing), weigh).unwrap();
+        assert_eq!(
+            [run.start(), run.start(), run.start()],
+            [Some("c"), Some("a"), None]
+        );
+    }
+
+    #[test]
+    fn a_failure_skips_its_dependants_and_others_go_on() {
+        let mut run = fork(OnFailure::KeepGoing);
+        assert_eq!(run.start(), Some("a"));
+        assert_eq!(run.finish(&"a", Outcome::Failed), Ok(vec!["c", "d"]));
+        assert_eq!(run.start(), Some("b"));
+        assert!(run.finish(&"a", Outcome::Done).is_err());
+    }
+
+    #[test]
+    fn a_failure_under_fail_fast_starts_nothing_more() {
+        let mut run = fork(OnFailure::FailFast);
+        run.start();
+        assert_eq!(run.finish(&"a", Outcome::Failed), Ok(vec!["b", "c", "d"]));
+        assert_eq!(run.start(), None);
+    }
+
+    #[test]
+    fn an_unknown_pool_and_an_empty_pool_are_refused() {
+        let graph = Graph::build(["a"], []).unwrap();
+        let mut limits = limits(OnFailure::KeepGoing);
+        let pooled = |_: &&str| Needs {
+            pool: Some("disk".into()),
+            ..needs(1)
+        };
+        assert!(Schedule::new(&graph, &limits, pooled).is_err());
+        limits.pools.insert("disk".into(), 0);
+        assert!(Schedule::new(&graph, &limits, pooled).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn tasks_run_once_after_their_dependencies_within_limits_and_all_end(
+            edges in prop::collection::vec((0usize..12, 0usize..12), 0..25),
+            shapes in prop::collection::vec((0u32..4, any::<bool>(), any::<bool>(), 0u64..4, 0u8..8), 12),
+            picks in prop::collection::vec(any::<prop::sample::Index>(), 12),
+            fast in any::<bool>(),
+        ) {
+            let edges: Vec<_> = edges.into_iter().filter(|(a, b)| a > b).collect();
+            let graph = Graph::build(0..12, edges).unwrap();
+            let limits = limits(if fast { OnFailure::FailFast } else { OnFailure::KeepGoing });
+            let needs = |n: &usize| Needs {
+                cpu: shapes[*n].0,
+                pool: shapes[*n].1.then(|| "net".into()),
+                mutex: shapes[*n].2.then(|| "lock".into()),
+                weight: shapes[*n].3,
+            };
+            let mut run = Schedule::new(&graph, &limits, needs).unwrap();
+            let (mut active, mut started) = (Vec::new(), BTreeSet::new());
+            loop {
+                while let Some(task) = run.start() {
+                    prop_assert!(started.insert(task));
+                    for dependency in graph.dependencies(&task) {
+                        prop_assert_eq!(run.state(dependency), Some(State::Done));
+                    }
+                    active.push(task);
+                    prop_assert!(active.iter().map(|n| shapes[*n].0.min(2)).sum::<u32>() <= 2);
+                    prop_assert!(active.iter().filter(|n| shapes[**n].1).count() <= 2);
+                    prop_assert!(active.iter().filter(|n| shapes[**n].2).count() <= 1);
+                }
+                if active.is_empty() {
+                    break;
+                }
+                let task = active.remove(picks[started.len() - 1].index(active.len()));
+                let outcome = if shapes[task].4 == 0 { Outcome::Failed } else { Outcome::Done };
+                run.finish(&task, outcome).unwrap();
+            }
+            prop_assert_eq!(run.running(), 0);
+            for task in 0..12 {
+                let ended = matches!(run.state(&task), Some(State::Done | State::Failed | State::Skipped));
+                prop_assert!(ended);
+            }
+        }
+    }
+}
