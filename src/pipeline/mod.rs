@@ -4,7 +4,9 @@
 //! It stands above `yaml` and `oci` and below the graph. It never opens a file,
 //! reads a clock or looks at the environment.
 
+pub mod check;
 pub mod duration;
 pub mod expression;
 pub mod matrix;
+pub mod model;
 pub mod size;

@@ -1,0 +1,176 @@
+//! Turns a YAML node into a [`Pipeline`], and notes every mistake at once.
+//!
+//! Stands between `yaml` and the model. It never opens a file.
+
+mod reader;
+mod task;
+mod whole;
+
+use std::collections::BTreeMap;
+
+use super::model::{Param, ParamType, Pipeline};
+use crate::yaml::{Fields, Mistake, Mistakes, Node, SourceText, Value, parse_first};
+use reader::Reader;
+
+/// Reads and checks the text of a pipeline file.
+///
+/// # Errors
+///
+/// Every mistake of the file, with its place.
+pub fn parse(source: &SourceText) -> Result<Pipeline, Mistakes> {
+    let mut reader = Reader::default();
+    let empty = Node {
+        span: crate::yaml::Span::default(),
+        value: Value::Mapping(Vec::new()),
+    };
+    let node = parse_first(source)?.unwrap_or(empty);
+    let pipeline = pipeline(&node, &mut reader);
+    Mistakes::none_or(pipeline, source, reader.mistakes)
+}
+
+fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
+    let mut f = Fields::new(node, "the pipeline", &mut r.mistakes);
+    if f.string("kind", &mut r.mistakes).as_deref() != Some("JackalPipeline") {
+        r.note(
+            node,
+            "this is not a pipeline",
+            "Write `kind: JackalPipeline`.",
+        );
+    }
+    if f.integer("version", &mut r.mistakes) != Some(1) {
+        r.note(
+            node,
+            "the schema version is not 1",
+            "Write `version: 1` at the top.",
+        );
+    }
+    let name = f.string("name", &mut r.mistakes).unwrap_or_default();
+    let env = r.templates_map(&mut f, "env");
+    let pass_through_env = f.strings("passThroughEnv", &mut r.mistakes);
+    let mut params = BTreeMap::new();
+    for (key, value) in r.pairs(&mut f, "params") {
+        let param = param(value, r);
+        params.insert(key, param);
+    }
+    let mut pools = BTreeMap::new();
+    for (key, value) in r.pairs(&mut f, "pools") {
+        match value.scalar().and_then(|text| text.parse().ok()) {
+            Some(slots) if slots > 0 => drop(pools.insert(key, slots)),
+            _ => r.note(
+                value,
+                "a pool is not a whole number above 0",
+                "Write how many tasks may use it.",
+            ),
+        }
+    }
+    let mut tasks = BTreeMap::new();
+    for (key, value) in r.pairs(&mut f, "tasks") {
+        if let Some(task) = task::task(&key, value, &pools, r) {
+            tasks.insert(key, task);
+        }
+    }
+    f.finish(&mut r.mistakes);
+    whole::check(&tasks, f_tasks(node), r);
+    Pipeline {
+        name,
+        params,
+        env,
+        pass_through_env,
+        pools,
+        tasks,
+    }
+}
+
+fn f_tasks(node: &Node) -> Vec<String> {
+    match node.get("tasks").map(|tasks| &tasks.value) {
+        Some(Value::Mapping(pairs)) => pairs
+            .iter()
+            .filter_map(|(key, _)| key.scalar().map(str::to_owned))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn param(node: &Node, r: &mut Reader) -> Param {
+    let mut f = Fields::new(node, "the parameter", &mut r.mistakes);
+    let kind = match f.string("type", &mut r.mistakes).as_deref() {
+        None | Some("string" | "enum") => ParamType::Text,
+        Some("number") => ParamType::Number,
+        Some("bool") => ParamType::Bool,
+        Some(other) => {
+            let message = format!("`{other}` is not a parameter type");
+            r.note(node, message, "Use string, number, bool or enum.");
+            ParamType::Text
+        }
+    };
+    let default = match kind {
+        ParamType::Text => f.string("default", &mut r.mistakes),
+        _ => f
+            .node("default")
+            .and_then(|n| n.scalar().map(str::to_owned)),
+    };
+    let pattern = f.string("pattern", &mut r.mistakes);
+    if let Some(bad) = pattern.as_ref().filter(|p| regex::Regex::new(p).is_err()) {
+        let message = format!("`{bad}` is not a regular expression");
+        r.note(node, message, "Correct the pattern.");
+    }
+    let param = Param {
+        kind,
+        required: f.bool("required", &mut r.mistakes).unwrap_or(false),
+        default,
+        pattern,
+        allowed: f.strings("enum", &mut r.mistakes),
+        description: f.string("description", &mut r.mistakes),
+    };
+    f.finish(&mut r.mistakes);
+    param
+}
+
+impl Reader {
+    fn note(&mut self, node: &Node, message: impl Into<String>, help: impl Into<String>) {
+        self.mistakes.push(Mistake::new(node.span, message, help));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(tasks: &str) -> String {
+        let text = format!("kind: JackalPipeline\nversion: 1\nname: web\ntasks:\n{tasks}");
+        parse(&SourceText::new("p.yaml", text)).map_or_else(|e| e.to_string(), |_| String::new())
+    }
+
+    #[test]
+    fn a_whole_pipeline_is_read() {
+        let text = "kind: JackalPipeline\nversion: 1\nname: web\ntasks:\n  b:\n    run: [npm, build]\n    inputs: [web/**]\n    outputs: [dist/]\n    timeout: 5m\n  c:\n    matrix: { name: [web, jobs] }\n    component: { definition: jackal.yaml, name: '${{ matrix.name }}' }\n    inputs: ['task:b']\n  p:\n    package: { definition: jackal.yaml, components: c }\n";
+        let p = parse(&SourceText::new("p.yaml", text)).unwrap();
+        assert_eq!(p.tasks["c"].rows.len(), 2);
+        assert_eq!(p.tasks["c"].input_tasks[0].task, "b");
+        assert_eq!(p.tasks["b"].timeout.as_secs(), 300);
+    }
+
+    #[test]
+    fn every_mistake_is_reported_with_its_help() {
+        let found = errors(
+            "  a:\n    run: [x]\n    inputs: []\n    timeuot: 5m\n    needs: [zip]\n    outputs: [d/]\n  b:\n    sign: {}\n  c:\n    run: [x]\n    inputs: []\n    outputs: [d/e]\n    env: { V: 1.10 }\n",
+        );
+        for part in [
+            "Did you mean `timeout`",
+            "`zip`",
+            "not available yet",
+            "overlaps",
+            "\"1.10\"",
+        ] {
+            assert!(found.contains(part), "{part}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_cycle_is_shown_with_its_path() {
+        let found = errors(
+            "  a: { run: [x], inputs: ['task:b'] }\n  b: { run: [x], inputs: [], deps: [a] }\n",
+        );
+        assert!(found.contains("a -> b -> a"), "{found}");
+    }
+}

@@ -1,0 +1,291 @@
+//! Reads one task: the keys of every verb, then those of its own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::reader::Reader;
+use crate::pipeline::duration;
+use crate::pipeline::expression::Expression;
+use crate::pipeline::matrix::{Matrix, Row};
+use crate::pipeline::model::{Layer, Task, TaskKind};
+use crate::yaml::{Fields, Node, Value};
+
+/// Time of one attempt when the file says nothing.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+fn alias<'n>(f: &mut Fields<'n>, keys: &[&'static str]) -> Option<&'n Node> {
+    let found: Vec<&Node> = keys.iter().filter_map(|key| f.node(key)).collect();
+    found.first().copied()
+}
+
+fn yes(node: Option<&Node>, otherwise: bool, r: &mut Reader) -> bool {
+    match node.map(|n| (n, n.scalar())) {
+        None => otherwise,
+        Some((_, Some("true"))) => true,
+        Some((_, Some("false"))) => false,
+        Some((n, _)) => {
+            r.at(n.span, "expected true or false", "Write true or false.");
+            otherwise
+        }
+    }
+}
+
+pub(super) fn task(
+    id: &str,
+    node: &Node,
+    pools: &BTreeMap<String, u32>,
+    r: &mut Reader,
+) -> Option<Task> {
+    let mut f = Fields::new(node, "the task", &mut r.mistakes);
+    let kind = kind(id, &mut f, r);
+    let has_verb = kind.is_some();
+    let mut depends_on = Vec::new();
+    for key in ["dependsOn", "needs", "deps"] {
+        depends_on.extend(r.references(id, &mut f, key));
+    }
+    let (mut inputs, mut input_tasks) = (Vec::new(), Vec::new());
+    for n in Reader::nodes(&mut f, "inputs") {
+        match n.scalar().and_then(|text| text.strip_prefix("task:")) {
+            Some(text) => input_tasks.extend(r.reference(id, text, n.span)),
+            None => inputs.extend(r.template(n)),
+        }
+    }
+    let mut outputs = Vec::new();
+    for n in Reader::nodes(&mut f, "outputs") {
+        if let Some(text) = n.scalar() {
+            r.outputs.push((id.to_owned(), text.to_owned(), n.span));
+        }
+        outputs.extend(r.template(n));
+    }
+    let matrix = f.node("matrix").map(|n| matrix(n, r));
+    let rows = match (&matrix, f.node("matrix")) {
+        (Some(matrix), Some(n)) => matrix.rows().unwrap_or_else(|e| {
+            r.at(n.span, e.to_string(), "Correct the matrix.");
+            Vec::new()
+        }),
+        _ => vec![Row::new()],
+    };
+    let condition = f.node("if").and_then(|n| {
+        let parsed = Expression::parse(n.scalar().unwrap_or_default());
+        parsed
+            .map_err(|e| r.at(n.span, e.to_string(), "Correct the condition."))
+            .ok()
+    });
+    let mut timeout = DEFAULT_TIMEOUT;
+    if let Some(n) = f.node("timeout") {
+        match duration::parse(n.scalar().unwrap_or_default()) {
+            Ok(span) => timeout = span,
+            Err(e) => r.at(n.span, e.to_string(), "Write it as 15m."),
+        }
+    }
+    if let Some(minutes) = f.integer("timeout-minutes", &mut r.mistakes) {
+        timeout = Duration::from_secs(u64::try_from(minutes).unwrap_or(0).saturating_mul(60));
+    }
+    let retries = f.integer("retries", &mut r.mistakes).unwrap_or(0);
+    if let Some(n) = f
+        .node("retries")
+        .filter(|_| u32::try_from(retries).is_err())
+    {
+        r.at(
+            n.span,
+            "`retries` is out of range",
+            "Write a small whole number.",
+        );
+    }
+    let pool = f.string("pool", &mut r.mistakes);
+    if let (Some(name), Some(n)) = (&pool, f.node("pool"))
+        && !pools.contains_key(name)
+    {
+        r.at(
+            n.span,
+            format!("there is no pool `{name}`"),
+            "Add it under `pools`.",
+        );
+    }
+    let go_on = alias(
+        &mut f,
+        &["continueOnError", "continue-on-error", "allowFailure"],
+    );
+    let cache = f.node("cache");
+    let task = Task {
+        id: id.to_owned(),
+        depends_on,
+        inputs,
+        input_tasks,
+        outputs,
+        env: r.templates_map(&mut f, "env"),
+        pass_through_env: f.strings("passThroughEnv", &mut r.mistakes),
+        tools: f.strings("tools", &mut r.mistakes),
+        matrix,
+        rows,
+        condition,
+        platform: r.one(&mut f, "platform"),
+        cache: yes(cache, true, r),
+        timeout,
+        retries: u32::try_from(retries).unwrap_or(0),
+        pool,
+        mutex: alias(&mut f, &["mutex", "concurrency"]).and_then(|n| r.template(n)),
+        continue_on_error: yes(go_on, false, r),
+        workdir: r.one(&mut f, "workdir"),
+        description: f.string("description", &mut r.mistakes),
+        // Stands in until the mistakes of this task are all noted; then it is dropped.
+        kind: kind.unwrap_or(TaskKind::Run {
+            argv: Vec::new(),
+            shell: None,
+        }),
+    };
+    f.finish(&mut r.mistakes);
+    has_verb.then_some(task)
+}
+
+fn kind(id: &str, f: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
+    for verb in ["sign", "publish"] {
+        if let Some(n) = f.node(verb) {
+            let message = format!("the verb `{verb}` is not available yet");
+            r.at(
+                n.span,
+                message,
+                format!("Remove the task; use `jackal {verb}` after the build."),
+            );
+            return None;
+        }
+    }
+    let shell = f.string("shell", &mut r.mistakes);
+    let verbs = ["component", "images", "image", "sbom", "package", "run"];
+    let found: Vec<_> = verbs
+        .iter()
+        .filter_map(|v| Some((*v, f.node(v)?)))
+        .collect();
+    let [(verb, node)] = found[..] else {
+        let message = format!("the task `{id}` has {} verbs, expected one", found.len());
+        r.at(
+            f.span(),
+            message,
+            format!("Use one of: {}.", verbs.join(", ")),
+        );
+        return None;
+    };
+    if verb == "run" {
+        let argv = Reader::nodes(f, "run");
+        if shell.is_none() && node.scalar().is_some() {
+            r.at(
+                node.span,
+                "a script needs a shell",
+                "Write a list of arguments, or add `shell:`.",
+            );
+        }
+        if f.node("inputs").is_none() {
+            r.at(
+                node.span,
+                "`inputs` is missing",
+                "Add `inputs: []` if it reads no files.",
+            );
+        }
+        let argv = argv.into_iter().filter_map(|n| r.template(n)).collect();
+        return Some(TaskKind::Run { argv, shell });
+    }
+    let mut g = Fields::new(node, "the verb", &mut r.mistakes);
+    let g = &mut g;
+    let kind = match verb {
+        "component" => r
+            .must(g, "definition")
+            .zip(r.must(g, "name"))
+            .map(|(definition, name)| TaskKind::Component { definition, name }),
+        "images" => Some(TaskKind::Images {
+            from: r.many(g, "from"),
+            platform: r.one(g, "platform"),
+        }),
+        "sbom" => Some(TaskKind::Sbom {
+            of: r.references(id, g, "of"),
+            formats: g.strings("formats", &mut r.mistakes),
+        }),
+        "package" => r.must(g, "definition").map(|definition| TaskKind::Package {
+            definition,
+            set: r.templates_map(g, "set"),
+            components: r.references(id, g, "components"),
+            images: r.references(id, g, "images"),
+            sboms: r.references(id, g, "sboms"),
+        }),
+        _ => image(id, g, r),
+    };
+    finish(g, node, r);
+    kind
+}
+
+fn finish<'a>(g: &mut Fields<'a>, node: &'a Node, r: &mut Reader) {
+    let fresh = Fields::new(node, "the verb", &mut Vec::new());
+    std::mem::replace(g, fresh).finish(&mut r.mistakes);
+}
+
+fn image(id: &str, g: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
+    let mut layers = Vec::new();
+    for n in g.list("layers", &mut r.mistakes) {
+        let mut l = Fields::new(n, "the layer", &mut r.mistakes);
+        let from = l.node("from").and_then(Node::scalar);
+        if let Some(text) = from.and_then(|t| t.strip_prefix("task:")) {
+            r.reference(id, text, n.span);
+        }
+        if let Some((from, to)) = r.must(&mut l, "from").zip(r.must(&mut l, "to")) {
+            let owner = r.one(&mut l, "owner");
+            layers.push(Layer { from, to, owner });
+        }
+        l.finish(&mut r.mistakes);
+    }
+    let base = r.must(g, "base");
+    let platform = r.one(g, "platform");
+    let nothing = Node {
+        span: g.span(),
+        value: Value::Mapping(Vec::new()),
+    };
+    let mut c = Fields::new(
+        g.node("config").unwrap_or(&nothing),
+        "config",
+        &mut r.mistakes,
+    );
+    let kind = base.map(|base| TaskKind::Image {
+        base,
+        platform,
+        layers,
+        entrypoint: r.many(&mut c, "entrypoint"),
+        cmd: r.many(&mut c, "cmd"),
+        env: r.templates_map(&mut c, "env"),
+        user: r.one(&mut c, "user"),
+        workdir: r.one(&mut c, "workdir"),
+        labels: r.templates_map(&mut c, "labels"),
+    });
+    c.finish(&mut r.mistakes);
+    kind
+}
+
+fn matrix(node: &Node, r: &mut Reader) -> Matrix {
+    let mut out = Matrix::default();
+    let Value::Mapping(pairs) = &node.value else {
+        r.at(
+            node.span,
+            "`matrix` is not a mapping",
+            "Write `axis: [values]` lines.",
+        );
+        return out;
+    };
+    for (key, value) in pairs {
+        let name = key.scalar().unwrap_or_default();
+        if name == "include" || name == "exclude" {
+            let rows = value.items().iter().map(|item| match &item.value {
+                Value::Mapping(pairs) => pairs
+                    .iter()
+                    .filter_map(|(k, v)| Some((k.scalar()?.to_owned(), r.text(v)?)))
+                    .collect(),
+                _ => Row::new(),
+            });
+            let rows: Vec<Row> = rows.collect();
+            match name {
+                "include" => out.include = rows,
+                _ => out.exclude = rows,
+            }
+        } else {
+            let values = value.items().iter().filter_map(|v| r.text(v)).collect();
+            out.axes.push((name.to_owned(), values));
+        }
+    }
+    out
+}

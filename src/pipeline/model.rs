@@ -1,0 +1,192 @@
+//! The checked pipeline: what the planner reads.
+//!
+//! Only `check` makes these values, so references lead to tasks that exist and
+//! the tasks form no cycle. Templates are parsed, but not yet evaluated.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::expression::{Expression, Template};
+use super::matrix::{Matrix, Row};
+
+/// The name of a task within its file.
+pub type TaskId = String;
+
+/// A checked pipeline file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    /// Its name.
+    pub name: String,
+    /// Typed inputs of the run.
+    pub params: BTreeMap<String, Param>,
+    /// Variables of every task.
+    pub env: Vec<(String, Template)>,
+    /// Variables every task sees without their values entering a key.
+    pub pass_through_env: Vec<String>,
+    /// Named limits.
+    pub pools: BTreeMap<String, u32>,
+    /// The tasks.
+    pub tasks: BTreeMap<TaskId, Task>,
+}
+
+/// The type of a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParamType {
+    /// Any text.
+    Text,
+    /// A number.
+    Number,
+    /// True or false.
+    Bool,
+}
+
+/// A parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Param {
+    /// Its type.
+    pub kind: ParamType,
+    /// Whether the run must give it.
+    pub required: bool,
+    /// The value when the run gives none.
+    pub default: Option<String>,
+    /// A regular expression the value must match.
+    pub pattern: Option<String>,
+    /// The values allowed; empty allows all.
+    pub allowed: Vec<String>,
+    /// For people.
+    pub description: Option<String>,
+}
+
+/// A task as written, before its matrix is expanded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// Its name.
+    pub id: TaskId,
+    /// What it does.
+    pub kind: TaskKind,
+    /// Tasks that go first, for order only.
+    pub depends_on: Vec<TaskRef>,
+    /// Globs, `param:` and `env:` inputs, as templates.
+    pub inputs: Vec<Template>,
+    /// Tasks whose outputs are inputs.
+    pub input_tasks: Vec<TaskRef>,
+    /// Declared outputs of a `run` task; a trailing slash means a directory.
+    pub outputs: Vec<Template>,
+    /// Own variables.
+    pub env: Vec<(String, Template)>,
+    /// Variables passed by name.
+    pub pass_through_env: Vec<String>,
+    /// Programs whose digests enter the key.
+    pub tools: Vec<String>,
+    /// The matrix as written.
+    pub matrix: Option<Matrix>,
+    /// Values of each instance; one empty row without a matrix.
+    pub rows: Vec<Row>,
+    /// When false, the task is skipped.
+    pub condition: Option<Expression>,
+    /// `os/arch[/variant]` or `any`.
+    pub platform: Option<Template>,
+    /// Whether results are kept.
+    pub cache: bool,
+    /// Longest time of one attempt.
+    pub timeout: Duration,
+    /// Attempts after the first.
+    pub retries: u32,
+    /// The pool it takes a slot of.
+    pub pool: Option<String>,
+    /// A lock across the run.
+    pub mutex: Option<Template>,
+    /// Its failure does not fail the run.
+    pub continue_on_error: bool,
+    /// Directory it runs in, relative to the file.
+    pub workdir: Option<Template>,
+    /// For people.
+    pub description: Option<String>,
+}
+
+/// A reference to instances of a task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskRef {
+    /// The task, which exists.
+    pub task: TaskId,
+    /// Text of a [`super::matrix::Selector`] once rendered.
+    pub selector: Template,
+}
+
+/// What a task does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TaskKind {
+    /// Makes a component tar.
+    Component {
+        /// Package definition file.
+        definition: Template,
+        /// Component in it.
+        name: Template,
+    },
+    /// Fetches images.
+    Images {
+        /// Package definition file, or a list of references.
+        from: Vec<Template>,
+        /// Platform to choose.
+        platform: Option<Template>,
+    },
+    /// Builds an image from layers.
+    Image {
+        /// `scratch`, a reference or a task.
+        base: Template,
+        /// Platform of the image.
+        platform: Option<Template>,
+        /// Layers, lowest first.
+        layers: Vec<Layer>,
+        /// Entrypoint.
+        entrypoint: Vec<Template>,
+        /// Default arguments.
+        cmd: Vec<Template>,
+        /// Variables in the image.
+        env: Vec<(String, Template)>,
+        /// User to run as.
+        user: Option<Template>,
+        /// Directory to start in.
+        workdir: Option<Template>,
+        /// Labels.
+        labels: Vec<(String, Template)>,
+    },
+    /// Lists contents.
+    Sbom {
+        /// Subjects.
+        of: Vec<TaskRef>,
+        /// Formats to write.
+        formats: Vec<String>,
+    },
+    /// Puts a package together.
+    Package {
+        /// Package definition file.
+        definition: Template,
+        /// Values for its variables.
+        set: Vec<(String, Template)>,
+        /// Component tasks.
+        components: Vec<TaskRef>,
+        /// Image tasks.
+        images: Vec<TaskRef>,
+        /// Sbom tasks.
+        sboms: Vec<TaskRef>,
+    },
+    /// Runs a program.
+    Run {
+        /// Program and arguments; one script when `shell` is given.
+        argv: Vec<Template>,
+        /// Shell that reads the script.
+        shell: Option<String>,
+    },
+}
+
+/// A layer of an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layer {
+    /// `task:NAME` or a path.
+    pub from: Template,
+    /// Where it goes.
+    pub to: Template,
+    /// `uid:gid`.
+    pub owner: Option<Template>,
+}
