@@ -3,8 +3,10 @@
 //! A file that cannot be parsed is passed over: a scan finds what it can.
 
 mod apk;
+mod cargo;
 
 mod dpkg;
+mod go;
 
 mod npm;
 mod python;
@@ -13,7 +15,14 @@ use super::document::Package;
 use super::squash::View;
 
 /// Every cataloguer, in the order their finds are collected.
-const TABLE: [fn(&View) -> Vec<Package>; 4] = [dpkg::find, apk::find, python::find, npm::find];
+const TABLE: [fn(&View) -> Vec<Package>; 6] = [
+    dpkg::find,
+    apk::find,
+    python::find,
+    npm::find,
+    go::find,
+    cargo::find,
+];
 
 /// Runs all cataloguers over `view`.
 #[must_use]
