@@ -11,4 +11,5 @@ pub mod layer;
 pub mod names;
 mod purl;
 mod relate;
+pub mod scan;
 pub mod squash;
