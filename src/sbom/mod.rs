@@ -4,9 +4,12 @@
 //! `document` holds them, `format` writes them. Nothing here opens a file.
 
 pub mod binary;
+pub mod catalog;
 pub mod document;
 pub mod format;
 pub mod layer;
 pub mod names;
+mod purl;
 mod relate;
+pub mod scan;
 pub mod squash;

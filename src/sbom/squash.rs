@@ -48,7 +48,15 @@ impl View {
                 view.nodes.remove(path);
             }
             for entry in &layer.entries {
-                view.add(entry, layer.diff_id);
+                let mut entry = entry.clone();
+                // A path through a linked directory lands where the link leads.
+                if let Some((parent, base)) = entry.path.rsplit_once('/')
+                    && let Some(real) = view.resolve(parent)
+                    && !real.is_empty()
+                {
+                    entry.path = format!("{real}/{base}");
+                }
+                view.add(&entry, layer.diff_id);
             }
         }
         view

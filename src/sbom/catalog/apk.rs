@@ -1,0 +1,120 @@
+//! Alpine packages, from apk's installed database.
+
+use serde_json::json;
+
+use crate::sbom::document::{Evidence, Kind, License, Package};
+use crate::sbom::purl::{distro_of, purl};
+use crate::sbom::squash::View;
+
+/// Finds all packages of all installed databases.
+pub(super) fn find(view: &View) -> Vec<Package> {
+    let (id, word) = distro_of(&view.distro());
+    let mut found = Vec::new();
+    for path in view
+        .texts()
+        .filter(|path| path.ends_with("lib/apk/db/installed"))
+    {
+        let text = view.text(path).unwrap_or_default();
+        for stanza in text.split("\n\n") {
+            if let Some(mut package) = one(stanza, &id, &word) {
+                package
+                    .locations
+                    .extend(view.location(path, Evidence::Primary));
+                found.push(package);
+            }
+        }
+    }
+    found
+}
+
+fn one(stanza: &str, id: &str, distro: &str) -> Option<Package> {
+    let lines = || stanza.lines().filter_map(|line| line.split_once(':'));
+    let get = |key: &str| {
+        lines()
+            .find(|(k, _)| *k == key)
+            .map_or("", |(_, value)| value)
+    };
+    let (name, version, arch, origin) = (get("P"), get("V"), get("A"), get("o"));
+    if name.is_empty() {
+        return None;
+    }
+    let mut package = Package::new(Kind::Apk, name, version, "apk-db-cataloger", "apk-db-entry");
+    let mut folder = "";
+    let mut files = Vec::new();
+    for (key, value) in lines() {
+        if key == "F" {
+            folder = value;
+        }
+        if key == "F" || key == "R" {
+            let joined = if key == "F" {
+                format!("/{value}")
+            } else {
+                format!("/{folder}/{value}")
+            };
+            let path = joined.replace("//", "/");
+            files.push(json!({"path": path}));
+            if key == "R" {
+                package.owns.push(path);
+            }
+        }
+    }
+    let whole = License(get("L").to_owned());
+    if whole.spdx().is_empty() {
+        package.licenses = whole
+            .0
+            .split_whitespace()
+            .map(|l| License(l.to_owned()))
+            .collect();
+    } else {
+        package.licenses.insert(whole);
+    }
+    let upstream = if origin == name { "" } else { origin };
+    if !id.is_empty() {
+        let qualifiers = [("arch", arch), ("distro", distro), ("upstream", upstream)];
+        package.purl = purl("apk", id, name, version, &qualifiers);
+    }
+    let words = |key: &str| {
+        get(key)
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let bare = |item: &String| item.split(['<', '>', '=', '~']).next().map(str::to_owned);
+    let (needs, gives) = (words("D"), words("p"));
+    package.requires = needs.iter().filter_map(bare).collect();
+    package.provides = gives.iter().filter_map(bare).collect();
+    package.provides.push(name.to_owned());
+    package.metadata = json!({
+        "package": name, "originPackage": origin, "maintainer": get("m"), "version": version,
+        "architecture": arch, "url": get("U"), "description": get("T"),
+        "size": get("S").parse::<u64>().unwrap_or(0),
+        "installedSize": get("I").parse::<u64>().unwrap_or(0),
+        "pullDependencies": needs, "provides": gives, "pullChecksum": get("C"),
+        "gitCommitOfApkPort": get("c"), "files": files,
+    });
+    Some(package)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::view_of;
+    use super::*;
+
+    #[test]
+    fn packages_come_with_origin_files_and_needs() {
+        let found = find(&view_of(&[
+            ("etc/os-release", b"ID=alpine\nVERSION_ID=3.19.1\n"),
+            (
+                "lib/apk/db/installed",
+                b"P:musl-utils\nV:1.2-r4\nA:x86_64\no:musl\nL:MIT AND BSD-2-Clause\nD:so:libc.so.1>1\nF:usr/bin\nR:ldd\n\n",
+            ),
+        ]));
+        assert_eq!(
+            found[0].purl,
+            "pkg:apk/alpine/musl-utils@1.2-r4?arch=x86_64&distro=alpine-3.19.1&upstream=musl"
+        );
+        assert_eq!(found[0].owns, ["/usr/bin/ldd"]);
+        assert_eq!(found[0].requires, ["so:libc.so.1"]);
+        assert_eq!(found[0].licenses.len(), 1);
+    }
+}

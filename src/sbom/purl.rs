@@ -1,0 +1,84 @@
+//! Package URLs, written by one rule: qualifiers sorted, empty ones left out.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+/// Builds `pkg:kind/namespace/name@version?qualifiers`.
+pub(super) fn purl(
+    kind: &str,
+    namespace: &str,
+    name: &str,
+    version: &str,
+    qualifiers: &[(&str, &str)],
+) -> String {
+    let mut text = format!("pkg:{kind}/");
+    for part in namespace.split('/').filter(|part| !part.is_empty()) {
+        encode(part, &mut text);
+        text.push('/');
+    }
+    encode(name, &mut text);
+    if !version.is_empty() && version != "UNKNOWN" {
+        text.push('@');
+        encode(version, &mut text);
+    }
+    let sorted: BTreeMap<_, _> = qualifiers
+        .iter()
+        .copied()
+        .filter(|(_, v)| !v.is_empty())
+        .collect();
+    for (index, (key, value)) in sorted.into_iter().enumerate() {
+        text.push(if index == 0 { '?' } else { '&' });
+        text.push_str(key);
+        text.push('=');
+        encode(value, &mut text);
+    }
+    text
+}
+
+/// The `distro` qualifier: `<id>-<version>`, or what of it is known.
+pub(super) fn distro_of(distro: &Value) -> (String, String) {
+    let field = |key: &str| distro[key].as_str().unwrap_or_default();
+    let id = field("id");
+    let version = [field("versionID"), field("buildID")]
+        .into_iter()
+        .find(|version| !version.is_empty());
+    let word = match version {
+        Some(version) if !id.is_empty() => format!("{id}-{version}"),
+        _ => id.to_owned(),
+    };
+    (id.to_owned(), word)
+}
+
+fn encode(text: &str, out: &mut String) {
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => {
+                out.push(char::from(byte));
+            }
+            // Writing to a string cannot fail.
+            _ => drop(write!(out, "%{byte:02X}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn purls_are_encoded_and_their_qualifiers_sorted() {
+        assert_eq!(
+            purl(
+                "deb",
+                "debian",
+                "a",
+                "1:2+b",
+                &[("upstream", "s@1"), ("arch", "all"), ("x", "")]
+            ),
+            "pkg:deb/debian/a@1:2%2Bb?arch=all&upstream=s%401"
+        );
+        assert_eq!(purl("npm", "@s", "n", "UNKNOWN", &[]), "pkg:npm/%40s/n");
+    }
+}
