@@ -166,6 +166,12 @@ impl<W: Write> SeekableWriter<W> {
         })
     }
 
+    /// Gives `inner` back without a seek table: for frames that are kept to be
+    /// appended elsewhere.
+    pub fn into_inner(self) -> W {
+        self.inner
+    }
+
     /// Writes the seek table and gives `inner` back.
     ///
     /// # Errors

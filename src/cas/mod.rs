@@ -6,9 +6,11 @@
 
 mod access;
 mod action_cache;
+mod check;
 mod prune;
 mod store;
 
 pub use action_cache::Key;
+pub use check::Checked;
 pub use prune::{Limits, Usage};
 pub use store::{Blob, Cas, CasError, Ingest};

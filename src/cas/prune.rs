@@ -88,7 +88,7 @@ impl Cas {
         Ok(removed)
     }
 
-    fn list(&self) -> Result<Vec<(Digest, u64)>, CasError> {
+    pub(super) fn list(&self) -> Result<Vec<(Digest, u64)>, CasError> {
         let mut blobs = Vec::new();
         let root = self.blobs();
         for dir in fs::read_dir(&root).map_err(at(&root))? {

@@ -8,12 +8,20 @@ use std::process::ExitCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
+    /// A task failed.
+    Task = 1,
     /// The command line is wrong.
     Usage = 2,
+    /// A definition or pipeline is wrong.
+    Configuration = 3,
     /// The disk or the network refused.
     Environment = 4,
     /// Verification failed: what was found must not be trusted.
     Verification = 5,
+    /// Something took too long.
+    Timeout = 6,
+    /// A signal stopped the run (128 + SIGINT).
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {

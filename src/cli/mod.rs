@@ -2,7 +2,11 @@
 //!
 //! Results go to stdout, errors to stderr.
 
+mod build;
+mod cache;
 mod exit;
+mod progress;
+mod signal;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -25,6 +29,21 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Build packages: only what changed, in parallel, reproducibly
+    Build(build::BuildArgs),
+    /// Say why a task would run, or why it would not
+    Why(build::WhyArgs),
+    /// Print the graph of tasks
+    Graph(build::GraphArgs),
+    /// Move the pins of jackal.lock to what references stand for now
+    Update(build::UpdateArgs),
+    /// Look after the cache
+    Cache(cache::CacheArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// Work with finished packages
     #[command(subcommand)]
     Package(PackageCommand),
@@ -59,18 +78,30 @@ pub fn run() -> ExitCode {
             };
         }
     };
-    let Command::Package(command) = args.command;
-    let (source, definition) = match command {
-        PackageCommand::Verify { source } => (source, false),
-        PackageCommand::Inspect { source } => (source, true),
+    let done = match args.command {
+        Command::Build(args) => build::build(args),
+        Command::Why(args) => build::why(args),
+        Command::Graph(args) => build::graph(args),
+        Command::Update(args) => build::update(args),
+        Command::Cache(args) => cache::run(args),
+        Command::Completions { shell } => completions(shell),
+        Command::Package(PackageCommand::Verify { source }) => package(&source, false),
+        Command::Package(PackageCommand::Inspect { source }) => package(&source, true),
     };
-    match package(&source, definition) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err((exit, message)) => {
             let _ = writeln!(std::io::stderr(), "error: {message}");
             exit.into()
         }
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), (Exit, String)> {
+    let mut script = Vec::new();
+    let mut command = <Args as clap::CommandFactory>::command();
+    clap_complete::generate(shell, &mut command, "jackal", &mut script);
+    build::print(&String::from_utf8_lossy(&script))
 }
 
 fn package(source: &std::path::Path, definition: bool) -> Result<(), (Exit, String)> {

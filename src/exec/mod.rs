@@ -1,8 +1,24 @@
-//! Running: which task runs next, and how a command is run.
+//! Running: which task runs next, what each one does, and what is remembered.
 //!
 //! Sits above the stores and the domain, below `app`. Never prints, and never
 //! stores a result of a task that did not succeed.
+//!
+//! `plan` says what there is to do, `schedule` what may start, `run` drives
+//! both, `work` is what one step does with its `site`: the stores, the network
+//! and the pins that all steps share.
 
+pub mod event;
 pub mod executors;
+mod exports;
+mod failure;
+pub mod lockfile;
+pub mod plan;
 pub mod process;
+pub mod record;
+pub mod run;
 pub mod schedule;
+pub mod site;
+pub mod update;
+mod work;
+
+pub use failure::{Class, Failure};

@@ -13,3 +13,6 @@ mod purl;
 mod relate;
 pub mod scan;
 pub mod squash;
+mod stored;
+
+pub use stored::{CATALOGUE_VERSION, StoredError};

@@ -3,8 +3,10 @@
 //! A store beside `cas`; `app` and `exec` bring what it finds to the domain.
 //! It never starts git, never follows a link, and never leaves its root.
 
+mod list;
 mod stat_cache;
 mod walk;
 
+pub use list::list;
 pub use stat_cache::{FileDigest, StatCache};
 pub use walk::{Entry, Globs, Kind, Stat, WalkError, walk};

@@ -1,7 +1,18 @@
 //! One file a task kind: what a ready action does when nothing is cached.
 
 mod component;
+mod export;
 mod fetch;
+mod package;
+mod sbom;
 
 pub use component::{ComponentError, write_component};
+pub use export::{ArchiveFormat, ExportError, Exported, export_archive};
 pub use fetch::{FetchError, InFlight, Pin, fetch, resolve};
+pub use package::{BuildData, PackageError, Part, compress_member, package, sboms_tar};
+pub use sbom::{
+    SbomError, component_sbom, image_sbom, is_container, read_document, scan_layer,
+};
+
+mod shim;
+pub use shim::*;

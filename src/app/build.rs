@@ -1,0 +1,343 @@
+//! `jackal build`, `why`, `graph` and `update`: from folders to a plan, and
+//! from a plan to packages.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::cas::{Cas, CasError};
+use crate::exec::event::Event;
+use crate::exec::lockfile::LockfileError;
+use crate::exec::plan::{self, BuildFacts, Implied, Plan, PlanError};
+use crate::exec::record::RunRecord;
+use crate::exec::run::{self, How, Verdict};
+use crate::exec::site::{Site, Wishes};
+use crate::exec::update::{self, Moved};
+use crate::exec::{Class, Failure};
+use crate::graph::GraphError;
+use crate::package::{Definition, Strictness};
+use crate::registry::{Credentials, CredentialsError, Options, Registry, RegistryError};
+use crate::workspace::{self, WalkError};
+use crate::yaml::{Mistakes, SourceText};
+
+/// Marks the root of a workspace.
+const WORKSPACE_FILE: &str = "jackal-workspace.yaml";
+
+/// Largest definition read, in bytes: 16 MiB.
+const MAX_DEFINITION_BYTES: u64 = 16 << 20;
+
+/// What to build, and how. Everything from the command line and environment.
+#[derive(Clone, Debug)]
+pub struct BuildOptions {
+    /// Folders with packages; empty: every package of the workspace.
+    pub paths: Vec<PathBuf>,
+    /// The folder the user stands in.
+    pub here: PathBuf,
+    /// Only these tasks, and what they need.
+    pub tasks: Vec<String>,
+    /// Where archives go, relative to `here`.
+    pub output: PathBuf,
+    /// The cache folder.
+    pub cache: PathBuf,
+    /// What the run may do.
+    pub wishes: Wishes,
+    /// Go on after a failure.
+    pub keep_going: bool,
+    /// Speak HTTP to every registry.
+    pub plain_http: bool,
+    /// Text of Docker's `config.json`.
+    pub docker_config: Option<String>,
+    /// Folders that credential helpers are looked up in.
+    pub helper_folders: Vec<PathBuf>,
+    /// Overrides each definition's architecture.
+    pub architecture: Option<String>,
+    /// Components of this flavor are taken as well.
+    pub flavor: String,
+    /// Leave SBOMs out.
+    pub skip_sbom: bool,
+    /// For the build section of packages.
+    pub facts: BuildFacts,
+    /// Largest size of one archive file, in bytes.
+    pub split: Option<u64>,
+}
+
+/// Why nothing was built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Mistakes in a file.
+    #[error("{0}")]
+    Mistakes(#[from] Mistakes),
+    /// A definition that has no plan.
+    #[error("{path}: {source}")]
+    Plan {
+        /// The definition.
+        path: PathBuf,
+        /// Why.
+        source: PlanError,
+    },
+    /// Tasks that wait for each other, or are not there.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// There is nothing to build.
+    #[error("`{0}` holds no jackal.yaml: name a folder with a package, or create one")]
+    NoPackage(PathBuf),
+    /// The disk refused.
+    #[error("`{path}` cannot be read: {source}")]
+    Io {
+        /// What could not be read.
+        path: PathBuf,
+        /// What happened.
+        source: std::io::Error,
+    },
+    /// The workspace cannot be walked.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
+    /// The cache cannot be used.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// The lock file cannot be used.
+    #[error(transparent)]
+    Lock(#[from] LockfileError),
+    /// Docker's configuration cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The client cannot be made.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The run could not keep what it learned.
+    #[error("{0}")]
+    Save(String),
+}
+
+impl BuildError {
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Mistakes(_)
+            | Self::Plan { .. }
+            | Self::Graph(_)
+            | Self::NoPackage(_)
+            | Self::Lock(LockfileError::Malformed { .. })
+            | Self::Credentials(_) => Class::Configuration,
+            _ => Class::Environment,
+        }
+    }
+}
+
+/// What a build did.
+pub struct Built {
+    /// The whole run.
+    pub record: RunRecord,
+    /// Failures in the order in which they happened.
+    pub failures: Vec<(String, Failure)>,
+}
+
+/// A plan with the ground to carry it out on.
+pub struct Prepared {
+    site: Arc<Site>,
+    plan: Plan,
+    workspace: PathBuf,
+}
+
+/// Reads definitions and makes the plan.
+///
+/// # Errors
+///
+/// [`BuildError`]
+pub fn prepare(options: &BuildOptions) -> Result<Prepared, BuildError> {
+    let workspace = workspace_of(&options.here);
+    let folders = packages(options, &workspace)?;
+    let lone = folders.len() == 1;
+    let mut plan = Plan::default();
+    for folder in folders {
+        let Some((_, path)) = plan::definition_in(&folder) else {
+            return Err(BuildError::NoPackage(folder));
+        };
+        let shown = path.strip_prefix(&options.here).unwrap_or(&path);
+        let source = SourceText::new(shown.to_string_lossy(), read_text(&path)?);
+        let definition = Definition::parse(&source, Strictness::Source)?;
+        let relative = folder.strip_prefix(&workspace).unwrap_or(&folder);
+        let how = Implied {
+            prefix: if lone || relative.as_os_str().is_empty() {
+                String::new()
+            } else {
+                format!("{}:", relative.display())
+            },
+            folder: folder.clone(),
+            architecture: options.architecture.clone(),
+            flavor: options.flavor.clone(),
+            output: options.here.join(&options.output),
+            skip_sbom: options.skip_sbom,
+            build: options.facts.clone(),
+            split: options.split,
+        };
+        plan.imply(definition, &how)
+            .map_err(|source| BuildError::Plan {
+                path: shown.to_owned(),
+                source,
+            })?;
+    }
+    plan.narrow(&options.tasks)?;
+    let credentials = match &options.docker_config {
+        Some(text) => Credentials::from_docker_config(text, options.helper_folders.clone())?,
+        None => Credentials::default(),
+    };
+    let registry = Registry::new(Options {
+        plain_http: options.plain_http,
+        credentials,
+        ..Options::default()
+    })?;
+    let cas = Arc::new(Cas::open(&options.cache)?);
+    Ok(Prepared {
+        site: Site::new(cas, registry, &workspace, options.wishes.clone()),
+        plan,
+        workspace,
+    })
+}
+
+impl Prepared {
+    /// The plan.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Carries the plan out.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`]; failures of tasks are in [`Built`].
+    pub async fn build(
+        self,
+        keep_going: bool,
+        events: mpsc::UnboundedSender<Event>,
+        cancelled: watch::Receiver<bool>,
+    ) -> Result<Built, BuildError> {
+        let how = How {
+            workspace: self.workspace,
+            keep_going,
+            events,
+            cancelled,
+        };
+        let ran = run::run(&self.site, &self.plan, &how).await?;
+        self.site
+            .save()
+            .map_err(|failure| BuildError::Save(failure.message))?;
+        keep_record(&self.site.cas, &ran.record);
+        Ok(Built {
+            record: ran.record,
+            failures: ran.failures,
+        })
+    }
+
+    /// What [`build`](Self::build) would do with each task.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::Graph`]
+    pub async fn assess(&self) -> Result<Vec<(String, Verdict)>, BuildError> {
+        Ok(run::assess(&self.site, &self.plan, &self.workspace).await?)
+    }
+}
+
+impl Prepared {
+    /// Resolves the plan's references again (`names`, or all of them) and
+    /// writes their pins; returns what was looked at.
+    ///
+    /// # Errors
+    ///
+    /// The first reference that cannot be resolved; no pin has moved then.
+    pub async fn update(&self, names: &[String]) -> Result<Vec<Moved>, Failure> {
+        let moved = update::update(&self.site, &self.plan, names).await?;
+        self.site.save()?;
+        Ok(moved)
+    }
+}
+
+/// Keeps the record in the cache, if anything ran. A disk that refuses costs
+/// the record only.
+fn keep_record(cas: &Cas, record: &RunRecord) {
+    use crate::exec::record::Status;
+    if record.count(Status::Executed) + record.count(Status::Failed) == 0 {
+        return;
+    }
+    let folder = cas.root().join("runs");
+    let Ok(text) = serde_json::to_vec(record) else {
+        return;
+    };
+    let kept = fs::create_dir_all(&folder).and_then(|()| {
+        let mut temp = tempfile::NamedTempFile::new_in(&folder)?;
+        temp.write_all(&text)?;
+        temp.persist(folder.join("run.json"))
+            .map_err(|failed| failed.error)
+    });
+    drop(kept);
+}
+
+fn read_text(path: &Path) -> Result<String, BuildError> {
+    let io = |source| BuildError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let length = fs::metadata(path).map_err(io)?.len();
+    if length > MAX_DEFINITION_BYTES {
+        return Err(io(std::io::Error::other("larger than 16 MiB")));
+    }
+    fs::read_to_string(path).map_err(io)
+}
+
+/// The nearest folder above that marks a workspace, else the Git root, else
+/// the folder itself.
+fn workspace_of(here: &Path) -> PathBuf {
+    let marked = |name: &str| here.ancestors().find(|folder| folder.join(name).exists());
+    marked(WORKSPACE_FILE)
+        .or_else(|| marked(".git"))
+        .unwrap_or(here)
+        .to_owned()
+}
+
+fn packages(options: &BuildOptions, workspace: &Path) -> Result<Vec<PathBuf>, BuildError> {
+    if options.paths.is_empty() {
+        return below(workspace);
+    }
+    let mut folders = Vec::new();
+    for path in &options.paths {
+        let path = options.here.join(path);
+        let full = fs::canonicalize(&path).map_err(|source| BuildError::Io {
+            path: path.clone(),
+            source,
+        })?;
+        if full.is_file() {
+            folders.extend(full.parent().map(Path::to_owned));
+        } else if plan::definition_in(&full).is_some() {
+            folders.push(full);
+        } else {
+            folders.extend(below(&full)?);
+        }
+    }
+    folders.sort();
+    folders.dedup();
+    Ok(folders)
+}
+
+/// Every folder with a definition, `root` among them.
+fn below(root: &Path) -> Result<Vec<PathBuf>, BuildError> {
+    let mut folders = Vec::new();
+    if plan::definition_in(root).is_some() {
+        folders.push(root.to_owned());
+    }
+    for entry in workspace::walk(root)? {
+        if let Some(folder) = entry.path.strip_suffix("/jackal.yaml") {
+            folders.push(root.join(folder));
+        }
+    }
+    if folders.is_empty() {
+        return Err(BuildError::NoPackage(root.to_owned()));
+    }
+    folders.sort();
+    Ok(folders)
+}

@@ -1,0 +1,87 @@
+//! `jackal cache du`, `prune`, `verify`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::build::{Refused, cache_folder, print};
+use super::exit::Exit;
+use crate::app;
+use crate::cas::{CasError, Limits};
+use crate::pipeline::{duration, size};
+
+/// Arguments of `jackal cache`.
+#[derive(Args)]
+pub(super) struct CacheArgs {
+    /// Cache folder (default: ~/.cache/jackal)
+    #[arg(long, value_name = "DIR", env = "JACKAL_CACHE", global = true)]
+    cache_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    command: CacheCommand,
+}
+
+#[derive(Subcommand)]
+enum CacheCommand {
+    /// Print how much the cache holds
+    Du,
+    /// Remove what was not used for longest
+    Prune {
+        /// Keep at most this much, such as 20GiB
+        #[arg(long, value_name = "SIZE", default_value = "20GiB")]
+        max_size: String,
+        /// Remove what was not used for longer than this, such as 720h
+        #[arg(long, value_name = "TIME")]
+        max_age: Option<String>,
+    },
+    /// Read every byte; damaged blobs are removed, to be made again
+    Verify,
+}
+
+fn refused(error: &CasError) -> Refused {
+    (Exit::Environment, error.to_string())
+}
+
+pub(super) fn run(args: CacheArgs) -> Result<(), Refused> {
+    let folder = cache_folder(args.cache_dir)?;
+    match args.command {
+        CacheCommand::Du => {
+            let held = app::cache_usage(&folder).map_err(|error| refused(&error))?;
+            print(&format!("{} bytes in {} blobs\n", held.bytes, held.blobs))
+        }
+        CacheCommand::Prune { max_size, max_age } => {
+            let usage = |error: String| (Exit::Usage, error);
+            let max_bytes = size::parse(&max_size)
+                .map_err(|error| usage(format!("--max-size: {error}")))?;
+            let max_age = max_age
+                .map(|text| duration::parse(&text))
+                .transpose()
+                .map_err(|error| usage(format!("--max-age: {error}")))?;
+            let limits = Limits {
+                max_bytes: Some(max_bytes),
+                max_age: max_age.map(|age| age.as_secs()),
+            };
+            let gone = app::cache_prune(&folder, limits).map_err(|error| refused(&error))?;
+            print(&format!(
+                "removed {} bytes in {} blobs\n",
+                gone.bytes, gone.blobs
+            ))
+        }
+        CacheCommand::Verify => {
+            let found = app::cache_verify(&folder).map_err(|error| refused(&error))?;
+            print(&format!(
+                "read {} bytes in {} blobs\n",
+                found.read.bytes, found.read.blobs
+            ))?;
+            if found.damaged.is_empty() {
+                return Ok(());
+            }
+            let names: Vec<String> = found.damaged.iter().map(ToString::to_string).collect();
+            let message = format!(
+                "{} damaged blobs were removed and will be made again: {}",
+                names.len(),
+                names.join(", ")
+            );
+            Err((Exit::Verification, message))
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Draws events: a live line on a terminal, one block a finished task elsewhere.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use super::build::Refused;
+use super::exit::Exit;
+use crate::exec::event::Event;
+use crate::exec::record::Status;
+
+/// Draws on stderr, and writes NDJSON where asked.
+pub(super) struct Progress {
+    live: bool,
+    running: BTreeSet<String>,
+    planned: usize,
+    ended: usize,
+    events: Option<BufWriter<File>>,
+}
+
+impl Progress {
+    pub(super) fn new(live: bool, events: Option<&Path>) -> Result<Self, Refused> {
+        let open = |path: &Path| {
+            File::create(path).map(BufWriter::new).map_err(|error| {
+                let message = format!("--events `{}`: {error}", path.display());
+                (Exit::Environment, message)
+            })
+        };
+        Ok(Self {
+            live,
+            running: BTreeSet::new(),
+            planned: 0,
+            ended: 0,
+            events: events.map(open).transpose()?,
+        })
+    }
+
+    pub(super) fn draw(&mut self, event: &Event) {
+        if let Some(file) = &mut self.events
+            && let Ok(line) = serde_json::to_string(event)
+        {
+            // A full disk must not stop the build that is being told about.
+            let _ = writeln!(file, "{line}").and_then(|()| file.flush());
+        }
+        let mut text = String::new();
+        match event {
+            Event::Planned { tasks } => self.planned = *tasks,
+            Event::Started { task, .. } => {
+                self.running.insert(task.clone());
+            }
+            Event::Finished { record } => {
+                self.running.remove(&record.task);
+                self.ended += 1;
+                let seconds = std::time::Duration::from_millis(record.wall_ms).as_secs_f64();
+                match record.status {
+                    // Hits are quiet: the closing line counts them.
+                    Status::Cached | Status::Skipped => {}
+                    Status::Executed => {
+                        text = format!("executed {} ({seconds:.2} s): {}\n", record.task, record.reason);
+                    }
+                    Status::Failed => {
+                        text = format!("FAILED   {} ({seconds:.2} s)\n", record.task);
+                    }
+                }
+            }
+        }
+        let mut err = std::io::stderr().lock();
+        // A closed stderr has nobody to tell.
+        let _ = if self.live {
+            let names: Vec<&str> = self.running.iter().map(String::as_str).collect();
+            let mut line = format!("[{}/{}] {}", self.ended, self.planned, names.join(", "));
+            line = line.chars().take(78).collect();
+            write!(err, "\r\x1b[K{text}{line}").and_then(|()| err.flush())
+        } else {
+            err.write_all(text.as_bytes())
+        };
+    }
+
+    /// Clears the live line.
+    pub(super) fn close(&mut self) {
+        if self.live {
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+}

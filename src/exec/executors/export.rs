@@ -1,0 +1,409 @@
+//! Writes a package's archive: a projection of the CAS, as one stream.
+//!
+//! The archive takes its name only when it is whole and on disk; a failure
+//! leaves whatever stood there before. Source: package.md 2.5, 3.5.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::action::Output;
+use crate::archive::{
+    EntryKind, MAX_FRAME_LEN, SeekableError, SeekableWriter, TarError, header_bytes,
+};
+use crate::cas::{Cas, CasError};
+use crate::oci::{Digest, Hasher};
+
+/// One buffer between the store and the archive, in bytes: 1 MiB.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Largest content of one raw frame, in bytes: 64 MiB. A reader that wants the
+/// end of a member skips whole frames.
+const RAW_FRAME_BYTES: u64 = 64 << 20;
+const _: () = assert!(RAW_FRAME_BYTES <= MAX_FRAME_LEN);
+
+/// Most data parts of a split archive: their number has three digits.
+const MAX_PARTS: u64 = 999;
+
+/// What kind of archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArchiveFormat {
+    /// A Zstandard stream with a seek table.
+    TarZst,
+    /// A plain tar.
+    Tar,
+}
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// The archive, or its parts in order.
+    pub files: Vec<PathBuf>,
+    /// Bytes of the archive.
+    pub bytes: u64,
+}
+
+/// Why an archive could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The disk refused.
+    #[error("archive `{path}` cannot be written: {source}; nothing was left behind")]
+    Io {
+        /// The archive.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// The store refused.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// A member cannot be named in a tar.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// The stream cannot be written.
+    #[error("archive `{path}`: {source}")]
+    Seekable {
+        /// The archive.
+        path: PathBuf,
+        /// What happened.
+        source: SeekableError,
+    },
+    /// Too many parts.
+    #[error(
+        "archive `{path}` of {bytes} bytes would need more than {MAX_PARTS} parts: \
+         raise --max-package-size"
+    )]
+    Parts {
+        /// The archive.
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
+    },
+    /// Frames are not what `compress_member` writes.
+    #[error("cached frames of `{0}` are damaged: run the build with --force")]
+    Frames(String),
+}
+
+/// Writes the archive `to` of `members`, each with its compressed frames if it
+/// has them; splits it if it is larger than `split` bytes.
+///
+/// # Errors
+///
+/// [`ExportError`]; no partial file stays.
+pub fn export_archive(
+    cas: &Cas,
+    members: &[(Output, Option<Output>)],
+    to: &Path,
+    format: ArchiveFormat,
+    split: Option<u64>,
+) -> Result<Exported, ExportError> {
+    let io = |source| ExportError::Io {
+        path: to.to_owned(),
+        source,
+    };
+    let folder = to.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(io)?;
+    let mut temp = tempfile::Builder::new()
+        .prefix(".jackal-export-")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(folder)
+        .map_err(io)?;
+    let out = BufWriter::with_capacity(BUFFER_BYTES, temp.as_file_mut());
+    match format {
+        ArchiveFormat::Tar => write_tar(cas, members, out, to)?,
+        ArchiveFormat::TarZst => write_zst(cas, members, out, to)?,
+    }
+    let bytes = temp.as_file().metadata().map_err(io)?.len();
+    remove_parts(to).map_err(io)?;
+    if let Some(limit) = split.filter(|limit| bytes > *limit) {
+        let files = write_parts(temp.as_file_mut(), to, bytes, limit)?;
+        // The whole archive is what the parts replace.
+        match fs::remove_file(to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+        return Ok(Exported { files, bytes });
+    }
+    temp.as_file().sync_all().map_err(io)?;
+    temp.persist(to).map_err(|failed| io(failed.error))?;
+    File::open(folder).and_then(|dir| dir.sync_all()).map_err(io)?;
+    Ok(Exported {
+        files: vec![to.to_owned()],
+        bytes,
+    })
+}
+
+fn write_tar(
+    cas: &Cas,
+    members: &[(Output, Option<Output>)],
+    mut out: impl Write,
+    to: &Path,
+) -> Result<(), ExportError> {
+    let io = |source| ExportError::Io {
+        path: to.to_owned(),
+        source,
+    };
+    for (member, _) in members {
+        out.write_all(&header_bytes(&member.name, 0o644, member.size, EntryKind::File)?)
+            .map_err(io)?;
+        let mut content = cas.open_blob(&member.digest)?;
+        io::copy(&mut content, &mut out).map_err(io)?;
+        let padding = member.size.next_multiple_of(512) - member.size;
+        io::copy(&mut io::repeat(0).take(padding), &mut out).map_err(io)?;
+    }
+    out.write_all(&[0; 1024]).map_err(io)?;
+    out.flush().map_err(io)
+}
+
+fn write_zst(
+    cas: &Cas,
+    members: &[(Output, Option<Output>)],
+    out: impl Write,
+    to: &Path,
+) -> Result<(), ExportError> {
+    let seekable = |source| ExportError::Seekable {
+        path: to.to_owned(),
+        source,
+    };
+    let mut stream = SeekableWriter::new(out).map_err(seekable)?;
+    for (member, frames) in members {
+        let header = header_bytes(&member.name, 0o644, member.size, EntryKind::File)?;
+        stream.compressed(&header).map_err(seekable)?;
+        match frames {
+            Some(frames) => append(cas, member, frames, &mut stream).map_err(|error| match error {
+                Append::Export(error) => error,
+                Append::Stream(source) => seekable(source),
+            })?,
+            None => {
+                let mut content = cas.open_blob(&member.digest)?;
+                let mut left = member.size;
+                while left > 0 {
+                    let count = left.min(RAW_FRAME_BYTES);
+                    stream
+                        .raw_frame(&mut (&mut content).take(count), count)
+                        .map_err(seekable)?;
+                    left -= count;
+                }
+                // The verdict on the content comes at its end.
+                io::copy(&mut content, &mut io::sink())
+                    .map_err(|error| seekable(SeekableError::Io(error)))?;
+                let padding = member.size.next_multiple_of(512) - member.size;
+                stream
+                    .compressed(&vec![0; usize::try_from(padding).unwrap_or(0)])
+                    .map_err(seekable)?;
+            }
+        }
+    }
+    stream.compressed(&[0; 1024]).map_err(seekable)?;
+    stream.finish().map_err(seekable)?.flush().map_err(|source| ExportError::Io {
+        path: to.to_owned(),
+        source,
+    })
+}
+
+enum Append {
+    Export(ExportError),
+    Stream(SeekableError),
+}
+
+fn append<W: Write>(
+    cas: &Cas,
+    member: &Output,
+    frames: &Output,
+    stream: &mut SeekableWriter<W>,
+) -> Result<(), Append> {
+    let damaged = || Append::Export(ExportError::Frames(member.name.clone()));
+    let mut blob = cas
+        .open_blob(&frames.digest)
+        .map_err(|error| Append::Export(error.into()))?;
+    let mut left = frames.size;
+    while left > 0 {
+        let mut lengths = [0; 16];
+        let io = |error| Append::Stream(SeekableError::Io(error));
+        blob.read_exact(&mut lengths).map_err(io)?;
+        let number = |at: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&lengths[at..at + 8]);
+            u64::from_le_bytes(bytes)
+        };
+        let (len, content) = (number(0), number(8));
+        left = left.checked_sub(16 + len).ok_or_else(damaged)?;
+        let mut frame = Vec::new();
+        (&mut blob).take(len).read_to_end(&mut frame).map_err(io)?;
+        stream.append_frame(&frame, content).map_err(Append::Stream)?;
+    }
+    io::copy(&mut blob, &mut io::sink())
+        .map(drop)
+        .map_err(|error| Append::Stream(SeekableError::Io(error)))
+}
+
+/// Parts of an earlier archive would make the new one unreadable.
+fn remove_parts(to: &Path) -> io::Result<()> {
+    let Some(name) = to.file_name().and_then(|name| name.to_str()) else {
+        return Ok(());
+    };
+    let folder = to.parent().unwrap_or(Path::new("."));
+    let stem = format!("{name}.part");
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let number = entry.file_name();
+        let number = number.to_str().and_then(|text| text.strip_prefix(&stem));
+        if number.is_some_and(|n| n.len() == 3 && n.bytes().all(|b| b.is_ascii_digit())) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn part(to: &Path, number: u64) -> PathBuf {
+    let mut name = to.as_os_str().to_owned();
+    name.push(format!(".part{number:03}"));
+    name.into()
+}
+
+fn write_parts(
+    whole: &mut File,
+    to: &Path,
+    bytes: u64,
+    limit: u64,
+) -> Result<Vec<PathBuf>, ExportError> {
+    use io::Seek as _;
+    let io = |source| ExportError::Io {
+        path: to.to_owned(),
+        source,
+    };
+    let count = bytes.div_ceil(limit);
+    if count > MAX_PARTS {
+        return Err(ExportError::Parts {
+            path: to.to_owned(),
+            bytes,
+        });
+    }
+    let written = || -> io::Result<Digest> {
+        whole.rewind()?;
+        let mut hasher = Hasher::default();
+        let mut buffer = vec![0; BUFFER_BYTES];
+        for number in 1..=count {
+            let mut file = File::create(part(to, number))?;
+            let mut left = limit.min(bytes - (number - 1) * limit);
+            while left > 0 {
+                let most = usize::try_from(left).unwrap_or(BUFFER_BYTES).min(BUFFER_BYTES);
+                whole.read_exact(&mut buffer[..most])?;
+                hasher.update(&buffer[..most]);
+                file.write_all(&buffer[..most])?;
+                left -= most as u64;
+            }
+            file.sync_all()?;
+        }
+        Ok(hasher.finish())
+    }();
+    let header = written.and_then(|digest| {
+        // The header comes last: without it there is no split package.
+        let text = format!(
+            "{{\"sha256Sum\":\"{}\",\"bytes\":{bytes},\"count\":{count}}}",
+            digest.hex()
+        );
+        let mut file = File::create(part(to, 0))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    if let Err(error) = header {
+        // The first error is the one to tell.
+        let _ = remove_parts(to);
+        return Err(io(error));
+    }
+    Ok((0..=count).map(|number| part(to, number)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::executors::compress_member;
+    use crate::oci::Descriptor;
+
+    fn members(cas: &Cas) -> Vec<(Output, Option<Output>)> {
+        let large = vec![b'x'; 100_000];
+        [("jackal.yaml", &b"kind: x\n"[..]), ("images/blobs/sha256/00", &large)]
+            .iter()
+            .map(|(name, bytes)| {
+                let descriptor = Descriptor::of("x", bytes);
+                cas.put(&descriptor, *bytes).unwrap();
+                let member = Output {
+                    name: (*name).to_owned(),
+                    digest: descriptor.digest,
+                    size: descriptor.size,
+                };
+                let frames = if name.starts_with("images") {
+                    None
+                } else {
+                    compress_member(cas, &member).unwrap()
+                };
+                (member, frames)
+            })
+            .collect()
+    }
+
+    fn names(tar: impl Read) -> Vec<String> {
+        let mut archive = tar::Archive::new(tar);
+        let entries = archive.entries().unwrap();
+        entries
+            .map(|entry| entry.unwrap().path().unwrap().to_string_lossy().into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn both_forms_hold_the_members_in_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(&dir.path().join("c")).unwrap();
+        let members = members(&cas);
+        let tar = dir.path().join("out/p.tar");
+        let zst = dir.path().join("out/p.tar.zst");
+        export_archive(&cas, &members, &tar, ArchiveFormat::Tar, None).unwrap();
+        export_archive(&cas, &members, &zst, ArchiveFormat::TarZst, None).unwrap();
+        let plain = fs::read(&tar).unwrap();
+        assert_eq!(names(&plain[..]), ["jackal.yaml", "images/blobs/sha256/00"]);
+        assert_eq!(zstd::decode_all(File::open(&zst).unwrap()).unwrap(), plain);
+    }
+
+    #[test]
+    fn parts_join_to_the_whole_and_older_parts_are_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(&dir.path().join("c")).unwrap();
+        let members = members(&cas);
+        let to = dir.path().join("p.tar");
+        export_archive(&cas, &members, &to, ArchiveFormat::Tar, None).unwrap();
+        let whole = fs::read(&to).unwrap();
+        fs::write(part(&to, 9), "stale").unwrap();
+        let split = Some(40_000);
+        let done = export_archive(&cas, &members, &to, ArchiveFormat::Tar, split).unwrap();
+        let joined: Vec<u8> = done.files[1..]
+            .iter()
+            .flat_map(|file| fs::read(file).unwrap())
+            .collect();
+        assert_eq!(joined, whole);
+        assert!(!to.exists() && !part(&to, 9).exists());
+        let header = fs::read_to_string(&done.files[0]).unwrap();
+        assert!(header.contains(&Digest::of(&whole).hex()), "{header}");
+    }
+
+    #[test]
+    fn a_damaged_blob_leaves_the_earlier_archive_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().join("c");
+        let members = members(&Cas::open(&cache).unwrap());
+        let to = dir.path().join("p.tar.zst");
+        fs::write(&to, "earlier").unwrap();
+        let hex = members[1].0.digest.hex();
+        let blob = cache.join("v1/blobs/sha256").join(&hex[..2]).join(&hex);
+        let mut permissions = fs::metadata(&blob).unwrap().permissions();
+        std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o644);
+        fs::set_permissions(&blob, permissions).unwrap();
+        fs::write(&blob, vec![b'y'; 100_000]).unwrap();
+        let cas = Cas::open(&cache).unwrap();
+        let format = ArchiveFormat::TarZst;
+        assert!(export_archive(&cas, &members, &to, format, None).is_err());
+        assert_eq!(fs::read(&to).unwrap(), b"earlier");
+        let left = fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(left, 2);
+    }
+}

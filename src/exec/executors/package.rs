@@ -1,0 +1,344 @@
+//! Puts a package together: SBOM archive, checksums, definition.
+//!
+//! Source: package.md 1.3, 3.2, 3.3; sbom.md 1.2. Only names what is in the
+//! CAS already; no blob is copied.
+
+use std::io::{self, Read, Write};
+
+use rayon::prelude::*;
+
+use crate::action::Output;
+use crate::archive::{MAX_COMPRESSED_INPUT, SeekableError, SeekableWriter, TarError, TarWriter};
+use crate::cas::{Cas, CasError};
+use crate::oci::Digest;
+use crate::package::{Build, Checksums, ChecksumsError, Definition, Dialect};
+
+/// Migrations that a reader must count as done (package.md 1.8).
+const MIGRATIONS: [&str; 2] = ["scripts-to-actions", "pluralize-set-variable"];
+
+/// What older programs compare themselves with (package.md 1.3).
+const LAST_NON_BREAKING: &str = "v0.27.0";
+
+/// Chunks of a member that are compressed at the same time; each holds its
+/// input and its frame, so 8 bound the memory at some 64 MiB.
+const CHUNKS_AT_ONCE: usize = 8;
+
+/// A file that goes into a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its path in the package.
+    pub path: String,
+    /// Of its bytes.
+    pub digest: Digest,
+    /// Length in bytes.
+    pub size: u64,
+}
+
+/// What the build section says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildData {
+    /// Seconds since the Unix epoch.
+    pub timestamp: i64,
+    /// Version of the program.
+    pub version: String,
+    /// Architecture of the package.
+    pub architecture: String,
+    /// Host name, if it is to be recorded.
+    pub terminal: Option<String>,
+    /// User name, if it is to be recorded.
+    pub user: Option<String>,
+}
+
+/// Why a package could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// The store refused.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// A path cannot be listed.
+    #[error(transparent)]
+    Checksums(#[from] ChecksumsError),
+    /// The SBOM archive cannot be written.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// A member cannot be compressed.
+    #[error(transparent)]
+    Compress(#[from] SeekableError),
+    /// A member cannot be read.
+    #[error("`{path}` cannot be read from the cache: {source}")]
+    Io {
+        /// Path in the package.
+        path: String,
+        /// What happened.
+        source: io::Error,
+    },
+    /// The time does not fit a calendar.
+    #[error("{0} seconds is no time of the years 1970 to 9999: correct SOURCE_DATE_EPOCH")]
+    Time(i64),
+}
+
+/// Packs SBOM documents, sorted by file name; the first entry is `.`.
+///
+/// # Errors
+///
+/// [`PackageError`]
+pub fn sboms_tar(cas: &Cas, documents: &[(String, Output)]) -> Result<Output, PackageError> {
+    let mut sorted: Vec<&(String, Output)> = documents.iter().collect();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut tar = TarWriter::new(cas.ingest()?);
+    tar.directory(".", 0o700)?;
+    for (name, document) in sorted {
+        let mut content = cas.open_blob(&document.digest)?;
+        tar.file(name, 0o600, document.size, &mut content)?;
+    }
+    let (digest, size) = tar.finish()?.commit()?;
+    Ok(Output {
+        name: "sboms.tar".to_owned(),
+        digest,
+        size,
+    })
+}
+
+/// Writes `checksums.txt` and the definition of a package of `parts`.
+///
+/// Returns every file of the package by path, in the archive's order: the
+/// definition, `checksums.txt` and `sboms.tar` first, so that a reader gets at
+/// them without the rest.
+///
+/// # Errors
+///
+/// [`PackageError`]
+pub fn package(
+    cas: &Cas,
+    mut definition: Definition,
+    parts: Vec<Part>,
+    build: &BuildData,
+) -> Result<Vec<Output>, PackageError> {
+    let mut checksums = Checksums::default();
+    for part in &parts {
+        checksums.insert(&part.path, part.digest)?;
+    }
+    definition.migrate();
+    definition.metadata.aggregate_checksum = checksums.aggregate().hex();
+    definition.build = Build {
+        terminal: Some(build.terminal.clone().unwrap_or_default()),
+        user: Some(build.user.clone().unwrap_or_default()),
+        architecture: Some(build.architecture.clone()),
+        timestamp: Some(rfc1123z(build.timestamp).ok_or(PackageError::Time(build.timestamp))?),
+        version: Some(build.version.clone()),
+        migrations: MIGRATIONS.map(str::to_owned).to_vec(),
+        last_non_breaking_version: LAST_NON_BREAKING.to_owned(),
+        flavor: std::mem::take(&mut definition.build.flavor),
+        ..Build::default()
+    };
+    let dialect = Dialect::of_kind(&definition.kind).map_or(Dialect::Jackal, |(dialect, _)| dialect);
+    let store = |name: &str, text: String| -> Result<Output, PackageError> {
+        let mut ingest = cas.ingest()?;
+        ingest
+            .write_all(text.as_bytes())
+            .map_err(|source| PackageError::Io {
+                path: name.to_owned(),
+                source,
+            })?;
+        let (digest, size) = ingest.commit()?;
+        Ok(Output {
+            name: name.to_owned(),
+            digest,
+            size,
+        })
+    };
+    let mut members = vec![
+        store(dialect.definition_file(), definition.to_yaml())?,
+        store(Dialect::CHECKSUMS, checksums.render())?,
+    ];
+    let mut rest: Vec<Output> = parts
+        .into_iter()
+        .map(|part| Output {
+            name: part.path,
+            digest: part.digest,
+            size: part.size,
+        })
+        .collect();
+    rest.sort_by_key(|part| (part.name != "sboms.tar", part.name.clone()));
+    members.extend(rest);
+    Ok(members)
+}
+
+/// Compresses a member's content and its tar padding into frames, and stores
+/// them as one blob: for each frame its two lengths, then its bytes.
+///
+/// The frames depend on nothing but the content: not on how many threads made
+/// them.
+///
+/// # Errors
+///
+/// [`PackageError`]
+pub fn compress_member(cas: &Cas, member: &Output) -> Result<Option<Output>, PackageError> {
+    let io = |source| PackageError::Io {
+        path: member.name.clone(),
+        source,
+    };
+    let content = cas.open_blob(&member.digest)?;
+    let padding = member.size.next_multiple_of(512) - member.size;
+    let mut content = content.chain(io::repeat(0).take(padding));
+    let mut ingest = cas.ingest()?;
+    loop {
+        let mut chunks = Vec::new();
+        while chunks.len() < CHUNKS_AT_ONCE {
+            let mut chunk = Vec::new();
+            (&mut content)
+                .take(MAX_COMPRESSED_INPUT as u64)
+                .read_to_end(&mut chunk)
+                .map_err(io)?;
+            if chunk.is_empty() {
+                break;
+            }
+            chunks.push(chunk);
+        }
+        if chunks.is_empty() {
+            break;
+        }
+        let frames: Vec<Result<(u64, Vec<u8>), SeekableError>> = chunks
+            .into_par_iter()
+            .map(|chunk| Ok((chunk.len() as u64, frame(&chunk)?)))
+            .collect();
+        for made in frames {
+            let (len, frame) = made?;
+            ingest
+                .write_all(&(frame.len() as u64).to_le_bytes())
+                .and_then(|()| ingest.write_all(&len.to_le_bytes()))
+                .and_then(|()| ingest.write_all(&frame))
+                .map_err(io)?;
+        }
+    }
+    let (digest, size) = ingest.commit()?;
+    Ok(Some(Output {
+        name: member.name.clone(),
+        digest,
+        size,
+    }))
+}
+
+/// One Zstandard frame of `chunk`.
+fn frame(chunk: &[u8]) -> Result<Vec<u8>, SeekableError> {
+    let mut writer = SeekableWriter::new(Vec::new())?;
+    writer.compressed(chunk)?;
+    Ok(writer.into_inner())
+}
+
+/// `Mon, 02 Jan 2006 15:04:05 -0700`, in UTC; `None` outside 1970 to 9999.
+fn rfc1123z(seconds: i64) -> Option<String> {
+    const MAX: i64 = 253_402_300_799;
+    if !(0..=MAX).contains(&seconds) {
+        return None;
+    }
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let weekday = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][usize::try_from(days % 7).ok()?];
+    // Counted from 1 March of the year 0, so that a leap day ends a year.
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = usize::try_from((shifted_month + 2) % 12).ok()?;
+    let year = year_of_era + era * 400 + i64::from(shifted_month >= 10);
+    let name = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ][month];
+    Some(format!(
+        "{weekday}, {day:02} {name} {year:04} {:02}:{:02}:{:02} +0000",
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Descriptor;
+
+    fn cas() -> (tempfile::TempDir, Cas) {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(dir.path()).unwrap();
+        (dir, cas)
+    }
+
+    #[test]
+    fn times_are_written_as_go_writes_them() {
+        for (seconds, text) in [
+            (0, "Thu, 01 Jan 1970 00:00:00 +0000"),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 +0000"),
+            (1_704_164_645, "Tue, 02 Jan 2024 03:04:05 +0000"),
+            (4_102_444_799, "Thu, 31 Dec 2099 23:59:59 +0000"),
+        ] {
+            assert_eq!(rfc1123z(seconds).as_deref(), Some(text));
+        }
+        assert_eq!(rfc1123z(-1), None);
+        assert_eq!(rfc1123z(i64::MAX), None);
+    }
+
+    #[test]
+    fn an_empty_sbom_archive_is_the_known_one() {
+        let (_dir, cas) = cas();
+        let tar = sboms_tar(&cas, &[]).unwrap();
+        // package.md 9.
+        assert_eq!(
+            tar.digest.hex(),
+            "9f3f02e684b7fe56949e48843bdf36fa7e0cc8825e0071348d5bb5c98db7cd12"
+        );
+    }
+
+    #[test]
+    fn the_definition_vouches_for_the_checksums_and_they_for_the_parts() {
+        let (_dir, cas) = cas();
+        let part = Part {
+            path: "components/demo.tar".into(),
+            digest: Digest::of(b"tar"),
+            size: 3,
+        };
+        let build = BuildData {
+            timestamp: 0,
+            version: "1".into(),
+            architecture: "amd64".into(),
+            terminal: None,
+            user: None,
+        };
+        let members = package(&cas, Definition::default(), vec![part], &build).unwrap();
+        let names: Vec<_> = members.iter().map(|m| m.name.as_str()).collect();
+        assert_eq!(names, ["jackal.yaml", "checksums.txt", "components/demo.tar"]);
+        let mut yaml = String::new();
+        let mut blob = cas.open_blob(&members[0].digest).unwrap();
+        blob.read_to_string(&mut yaml).unwrap();
+        assert!(yaml.contains(&members[1].digest.hex()), "{yaml}");
+        assert!(yaml.contains("timestamp: Thu, 01 Jan 1970 00:00:00 +0000"), "{yaml}");
+        assert!(yaml.contains("user: \"\""), "{yaml}");
+    }
+
+    #[test]
+    fn frames_hold_the_content_and_its_padding() {
+        let (_dir, cas) = cas();
+        let bytes = vec![7; MAX_COMPRESSED_INPUT + 1000];
+        let descriptor = Descriptor::of("x", &bytes);
+        cas.put(&descriptor, &bytes[..]).unwrap();
+        let member = Output {
+            name: "m".into(),
+            digest: descriptor.digest,
+            size: descriptor.size,
+        };
+        let frames = compress_member(&cas, &member).unwrap().unwrap();
+        let mut blob = Vec::new();
+        cas.open_blob(&frames.digest).unwrap().read_to_end(&mut blob).unwrap();
+        let (mut at, mut found) = (0, Vec::new());
+        while at < blob.len() {
+            let len = u64::from_le_bytes(blob[at..at + 8].try_into().unwrap()) as usize;
+            found.extend(zstd::decode_all(&blob[at + 16..at + 16 + len]).unwrap());
+            at += 16 + len;
+        }
+        assert_eq!(found.len(), bytes.len().next_multiple_of(512));
+        assert_eq!(&found[..bytes.len()], &bytes[..]);
+    }
+}

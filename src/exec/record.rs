@@ -1,0 +1,92 @@
+//! The run record: what a run did, task by task.
+//!
+//! Source: pipeline.md part 3, decision 8. Who ran it, when and where belongs
+//! here and never into a package.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the record's shape; raised when a field changes its meaning.
+pub const RECORD_VERSION: u32 = 1;
+
+/// Everything one run did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RunRecord {
+    /// [`RECORD_VERSION`].
+    pub version: u32,
+    /// Version of the program.
+    pub jackal: String,
+    /// Start, in milliseconds since the Unix epoch.
+    pub start_ms: u64,
+    /// Wall time in milliseconds.
+    pub wall_ms: u64,
+    /// In the order in which they ended.
+    pub tasks: Vec<TaskRecord>,
+}
+
+/// How one task ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TaskRecord {
+    /// Its name.
+    pub task: String,
+    /// Its verb.
+    pub verb: String,
+    /// How it ended.
+    pub status: Status,
+    /// Why it ran, was skipped or failed; empty for a cached one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Hex of its action key; absent if it was never known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action_key: Option<String>,
+    /// What it made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<OutputRecord>,
+    /// Files written for the user, such as archives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// Start, in milliseconds after the run's.
+    pub start_ms: u64,
+    /// Wall time in milliseconds.
+    pub wall_ms: u64,
+    /// Attempts made; 0 for a cached or skipped task.
+    pub attempts: u32,
+    /// The captured log of a `run` task, lossily as text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub log: String,
+}
+
+/// One output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OutputRecord {
+    /// Its name.
+    pub name: String,
+    /// Digest of its bytes.
+    pub digest: String,
+    /// Length in bytes.
+    pub size: u64,
+}
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It ran and succeeded.
+    Executed,
+    /// An earlier result was used.
+    Cached,
+    /// Its condition was false, or something before it failed.
+    Skipped,
+    /// It ran and failed.
+    Failed,
+}
+
+impl RunRecord {
+    /// How many tasks ended as `status`.
+    #[must_use]
+    pub fn count(&self, status: Status) -> usize {
+        self.tasks.iter().filter(|t| t.status == status).count()
+    }
+}

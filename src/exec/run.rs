@@ -1,0 +1,402 @@
+//! Drives a plan: asks the schedule what may start, runs it, tells what happened.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::event::Event;
+use super::executors::{self, ArchiveFormat};
+use super::exports::Exports;
+use super::plan::{PackageWork, Plan, Step, Work};
+use super::record::{OutputRecord, RECORD_VERSION, RunRecord, Status, TaskRecord};
+use super::schedule::{Limits, Needs, OnFailure, Outcome, Schedule};
+use super::site::{Site, blocking};
+use super::work::{self, Done, Results};
+use super::{Class, Failure};
+use crate::action::{ActionKey, Output};
+use crate::graph::GraphError;
+
+/// How a run is carried out.
+pub struct How {
+    /// Absolute path of the workspace: explanations are kept for it.
+    pub workspace: PathBuf,
+    /// Go on with what does not depend on a failure.
+    pub keep_going: bool,
+    /// Receives what happens.
+    pub events: mpsc::UnboundedSender<Event>,
+    /// Becomes true when somebody wants the run to stop.
+    pub cancelled: watch::Receiver<bool>,
+}
+
+/// How a run ended.
+pub struct Ran {
+    /// What happened.
+    pub record: RunRecord,
+    /// The failures, in the order in which they happened.
+    pub failures: Vec<(String, Failure)>,
+}
+
+struct Ended {
+    task: String,
+    done: Result<(Done, Status), Failure>,
+    record: TaskRecord,
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Runs every step of `plan`.
+///
+/// # Errors
+///
+/// [`GraphError`]: the steps wait for each other. Failures of steps are in
+/// [`Ran`], not here.
+pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphError> {
+    let start = Instant::now();
+    let start_ms = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, millis);
+    let graph = plan.graph()?;
+    let paths = graph.critical_path(|_| 1);
+    let limits = Limits {
+        // A step mostly waits for the network or for its own parallel parts,
+        // which are bounded by themselves; twice the jobs keeps all of them busy.
+        cpu: u32::try_from(site.wishes.jobs.max(1) * 2).unwrap_or(u32::MAX),
+        pools: BTreeMap::new(),
+        on_failure: if how.keep_going {
+            OnFailure::KeepGoing
+        } else {
+            OnFailure::FailFast
+        },
+    };
+    let needs = |id: &String| Needs {
+        cpu: 1,
+        pool: None,
+        mutex: None,
+        weight: paths.get(id).copied().unwrap_or(1),
+    };
+    let mut schedule = match Schedule::new(&graph, &limits, needs) {
+        Ok(schedule) => schedule,
+        Err(error) => unreachable_schedule(&error)?,
+    };
+    // Nobody listens any more only when the caller is gone.
+    let tell = |event| drop(how.events.send(event));
+    tell(Event::Planned {
+        tasks: plan.steps.len(),
+    });
+    let mut results = Results::new();
+    let mut running: JoinSet<Ended> = JoinSet::new();
+    let mut tasks = Vec::new();
+    let mut failures = Vec::new();
+    let mut cancelled = how.cancelled.clone();
+    let mut stopped = false;
+    loop {
+        while let Some(id) = schedule.start() {
+            let Some(step) = plan.steps.get(&id) else {
+                continue;
+            };
+            let inputs: Results = step
+                .after
+                .iter()
+                .filter_map(|on| Some((on.clone(), Arc::clone(results.get(on)?))))
+                .collect();
+            let (site, step) = (Arc::clone(site), step.clone());
+            let (workspace, events) = (how.workspace.clone(), how.events.clone());
+            running.spawn(async move { one(&site, &step, inputs, &workspace, &events, start).await });
+        }
+        let ended = tokio::select! {
+            ended = running.join_next() => ended,
+            changed = cancelled.changed(), if !stopped => {
+                if changed.is_ok() && *cancelled.borrow() {
+                    failures.push((
+                        String::new(),
+                        Failure::new(Class::Cancelled, "stopped by a signal"),
+                    ));
+                    running.abort_all();
+                }
+                stopped = true;
+                for task in schedule.cancel() {
+                    tasks.push(skipped(plan, &task, "the run was stopped", start));
+                }
+                continue;
+            }
+        };
+        let Some(ended) = ended else { break };
+        // An aborted task has nothing more to say.
+        let Ok(ended) = ended else { continue };
+        let outcome = match ended.done {
+            Ok((done, status)) => {
+                debug_assert!(matches!(status, Status::Executed | Status::Cached));
+                results.insert(ended.task.clone(), Arc::new(done));
+                Outcome::Done
+            }
+            Err(failure) => {
+                failures.push((ended.task.clone(), failure));
+                Outcome::Failed
+            }
+        };
+        tell(Event::Finished {
+            record: Box::new(ended.record.clone()),
+        });
+        tasks.push(ended.record);
+        let why = format!("`{}` failed", ended.task);
+        for task in schedule.finish(&ended.task, outcome).unwrap_or_default() {
+            let record = skipped(plan, &task, &why, start);
+            tell(Event::Finished {
+                record: Box::new(record.clone()),
+            });
+            tasks.push(record);
+        }
+    }
+    Ok(Ran {
+        record: RunRecord {
+            version: RECORD_VERSION,
+            jackal: env!("CARGO_PKG_VERSION").to_owned(),
+            start_ms,
+            wall_ms: millis(start.elapsed()),
+            tasks,
+        },
+        failures,
+    })
+}
+
+fn unreachable_schedule<T>(error: &super::schedule::ScheduleError) -> Result<T, GraphError> {
+    Err(GraphError::Unknown {
+        task: error.to_string(),
+        by: None,
+    })
+}
+
+fn skipped(plan: &Plan, task: &str, why: &str, start: Instant) -> TaskRecord {
+    let verb = plan.steps.get(task).map_or("", |step| step.work.verb());
+    TaskRecord {
+        task: task.to_owned(),
+        verb: verb.to_owned(),
+        status: Status::Skipped,
+        reason: why.to_owned(),
+        action_key: None,
+        outputs: Vec::new(),
+        files: Vec::new(),
+        start_ms: millis(start.elapsed()),
+        wall_ms: 0,
+        attempts: 0,
+        log: String::new(),
+    }
+}
+
+async fn one(
+    site: &Arc<Site>,
+    step: &Step,
+    results: Results,
+    workspace: &Path,
+    events: &mpsc::UnboundedSender<Event>,
+    start: Instant,
+) -> Ended {
+    let began = Instant::now();
+    let mut record = skipped(&Plan::default(), &step.id, "", start);
+    record.verb = step.work.verb().to_owned();
+    let told = |reason: &str| {
+        drop(events.send(Event::Started {
+            task: step.id.clone(),
+            reason: reason.to_owned(),
+        }));
+    };
+    let done = attempt(site, step, &results, workspace, &mut record, told).await;
+    record.wall_ms = millis(began.elapsed());
+    record.status = match &done {
+        Ok((_, status)) => *status,
+        Err(failure) => {
+            record.reason = failure.message.clone();
+            record.log = failure.log.clone();
+            Status::Failed
+        }
+    };
+    Ended {
+        task: step.id.clone(),
+        done,
+        record,
+    }
+}
+
+async fn attempt(
+    site: &Arc<Site>,
+    step: &Step,
+    results: &Results,
+    workspace: &Path,
+    record: &mut TaskRecord,
+    told: impl Fn(&str),
+) -> Result<(Done, Status), Failure> {
+    let prepared = work::prepare(site, step, results).await?;
+    let key = prepared.action.key();
+    record.action_key = Some(key.to_string());
+    let (asked, looked) = (Arc::clone(site), key);
+    let known = blocking(move || Ok(asked.remembered(&looked)?.is_some())).await?;
+    if !known {
+        let (site, id) = (Arc::clone(site), step.id.clone());
+        let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
+        record.reason =
+            blocking(move || Ok(site.reason(&workspace, &id, &action))).await?;
+        told(&record.reason);
+    }
+    let performed = work::perform(site, step, &prepared, results).await?;
+    record.outputs = performed
+        .result
+        .outputs
+        .iter()
+        .map(|output| OutputRecord {
+            name: output.name.clone(),
+            digest: output.digest.to_string(),
+            size: output.size,
+        })
+        .collect();
+    if let Work::Package(package) = &step.work {
+        record.files = export(site, package, &performed.result.outputs).await?;
+    }
+    if !performed.cached {
+        record.attempts = 1;
+        let (site, id) = (Arc::clone(site), step.id.clone());
+        let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
+        blocking(move || {
+            site.tell(&workspace, &id, &action);
+            Ok(())
+        })
+        .await?;
+    } else {
+        record.reason.clear();
+    }
+    let status = if performed.cached {
+        Status::Cached
+    } else {
+        Status::Executed
+    };
+    Ok((work::done(&prepared, &performed), status))
+}
+
+/// Writes the archive, unless it is there and untouched.
+async fn export(
+    site: &Arc<Site>,
+    package: &PackageWork,
+    outputs: &[Output],
+) -> Result<Vec<String>, Failure> {
+    let (site, outputs) = (Arc::clone(site), outputs.to_vec());
+    let (archive, split) = (package.archive.clone(), package.split);
+    let format = if package.definition.metadata.uncompressed {
+        ArchiveFormat::Tar
+    } else {
+        ArchiveFormat::TarZst
+    };
+    blocking(move || {
+        let exports = Exports::of(&site.cas);
+        let files = match exports.current(&archive, &outputs) {
+            Some(files) if !site.wishes.force => files,
+            _ => {
+                let members = work::members(&outputs);
+                let written =
+                    executors::export_archive(&site.cas, &members, &archive, format, split)?;
+                exports.keep(&archive, &outputs, &written.files);
+                written.files
+            }
+        };
+        Ok(files
+            .iter()
+            .map(|file| file.to_string_lossy().into_owned())
+            .collect())
+    })
+    .await
+}
+
+/// What a run would do with one step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A result is remembered under this key.
+    Cached(ActionKey),
+    /// It would run, for this reason.
+    Runs {
+        /// Names its result.
+        key: ActionKey,
+        /// Why.
+        reason: String,
+    },
+    /// It depends on what these steps make.
+    After(Vec<String>),
+    /// It cannot be told.
+    Unknown(String),
+}
+
+/// Says what [`run`] would do, without doing it: executes nothing, and writes
+/// nothing. Resolves references that have no pin, as a run would.
+///
+/// # Errors
+///
+/// [`GraphError`]
+pub async fn assess(
+    site: &Arc<Site>,
+    plan: &Plan,
+    workspace: &Path,
+) -> Result<Vec<(String, Verdict)>, GraphError> {
+    let graph = plan.graph()?;
+    let mut results = Results::new();
+    let mut verdicts = Vec::new();
+    for id in graph.tasks() {
+        let Some(step) = plan.steps.get(id) else {
+            continue;
+        };
+        let open: Vec<String> = step
+            .after
+            .iter()
+            .filter(|on| !results.contains_key(*on))
+            .cloned()
+            .collect();
+        let verdict = if open.is_empty() {
+            match judge(site, step, &results, workspace).await {
+                Ok((verdict, Some(done))) => {
+                    results.insert(id.clone(), Arc::new(done));
+                    verdict
+                }
+                Ok((verdict, None)) => verdict,
+                Err(failure) => Verdict::Unknown(failure.message),
+            }
+        } else {
+            Verdict::After(open)
+        };
+        verdicts.push((id.clone(), verdict));
+    }
+    Ok(verdicts)
+}
+
+async fn judge(
+    site: &Arc<Site>,
+    step: &Step,
+    results: &Results,
+    workspace: &Path,
+) -> Result<(Verdict, Option<Done>), Failure> {
+    let prepared = work::prepare(site, step, results).await?;
+    let key = prepared.action.key();
+    let (asked, id) = (Arc::clone(site), step.id.clone());
+    let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
+    let found = blocking(move || {
+        Ok(match asked.remembered(&key)? {
+            Some(result) => Ok(result),
+            None => Err(asked.reason(&workspace, &id, &action)),
+        })
+    })
+    .await?;
+    Ok(match found {
+        Ok(result) => {
+            let performed = super::site::Performed {
+                result,
+                cached: true,
+            };
+            (
+                Verdict::Cached(key),
+                Some(work::done(&prepared, &performed)),
+            )
+        }
+        Err(reason) => (Verdict::Runs { key, reason }, None),
+    })
+}

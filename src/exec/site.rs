@@ -1,0 +1,315 @@
+//! What all steps of a run share: stores, network, pins, and the one way in
+//! which a result is looked up, made and remembered.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Semaphore;
+
+use super::executors::InFlight;
+use super::lockfile::{LOCK_FILE, Lockfile};
+use super::{Class, Failure};
+use crate::action::{Action, ActionKey, ActionResult, Explained, Output, diff};
+use crate::cas::{Cas, Key};
+use crate::oci::Digest;
+use crate::registry::Registry;
+use crate::workspace::{Entry, StatCache};
+
+/// Blobs that are transferred at the same time. More connections make no
+/// registry faster, and each holds a buffer.
+const TRANSFERS: usize = 6;
+
+/// What the user asked of the whole run.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// Run everything, and replace what is remembered.
+    pub force: bool,
+    /// A reference without a pin is an error.
+    pub locked: bool,
+    /// No network.
+    pub offline: bool,
+    /// Work on this many things at once.
+    pub jobs: usize,
+}
+
+/// The shared ground of a run.
+pub struct Site {
+    /// Bytes and results.
+    pub cas: Arc<Cas>,
+    /// The network.
+    pub registry: Registry,
+    /// What was asked for.
+    pub wishes: Wishes,
+    /// Bounds transfers.
+    pub transfers: Semaphore,
+    /// Bounds work on the processor inside steps.
+    pub cpu: Arc<Semaphore>,
+    /// Blobs that are being fetched.
+    pub fetching: InFlight,
+    stats: Mutex<StatCache>,
+    locks: Mutex<HashMap<PathBuf, Lockfile>>,
+    flights: Mutex<HashMap<ActionKey, Arc<tokio::sync::Mutex<()>>>>,
+    made: Mutex<HashSet<ActionKey>>,
+}
+
+/// A result, and how it was come by.
+#[derive(Clone, Debug)]
+pub struct Performed {
+    /// The result.
+    pub result: ActionResult,
+    /// Whether it was remembered, not made.
+    pub cached: bool,
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every guarded value is whole between statements, so poison carries no news.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs blocking work away from the threads that drive the network.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(Failure::new(Class::Task, format!("internal error: {error}"))),
+    }
+}
+
+impl Site {
+    /// Opens the ground of a run over `workspace`.
+    #[must_use]
+    pub fn new(cas: Arc<Cas>, registry: Registry, workspace: &Path, wishes: Wishes) -> Arc<Self> {
+        let name = blake3::hash(workspace.as_os_str().as_encoded_bytes()).to_hex();
+        let stats = StatCache::load(&cas.root().join("stat").join(name.as_str()));
+        Arc::new(Self {
+            transfers: Semaphore::new(TRANSFERS),
+            cpu: Arc::new(Semaphore::new(wishes.jobs.max(1))),
+            fetching: InFlight::default(),
+            stats: Mutex::new(stats),
+            locks: Mutex::default(),
+            flights: Mutex::default(),
+            made: Mutex::default(),
+            cas,
+            registry,
+            wishes,
+        })
+    }
+
+    /// Digests the files among `entries` (relative to `root`), in their order.
+    pub(super) fn digests(&self, root: &Path, entries: &[&Entry]) -> Result<Vec<Digest>, Failure> {
+        let full: Vec<String> = entries
+            .iter()
+            .map(|entry| root.join(&entry.path).to_string_lossy().into_owned())
+            .collect();
+        let files: Vec<_> = full
+            .iter()
+            .zip(entries)
+            .map(|(path, entry)| (path.as_str(), entry.stat))
+            .collect();
+        let found = held(&self.stats).digest(Path::new("/"), &files, true)?;
+        found
+            .iter()
+            .map(|digest| {
+                digest.sha256.ok_or_else(|| {
+                    Failure::new(Class::Task, "internal error: a file was not digested")
+                })
+            })
+            .collect()
+    }
+
+    /// Reads or changes the pins beside a definition.
+    pub(super) fn pins<T>(
+        &self,
+        folder: &Path,
+        use_pins: impl FnOnce(&mut Lockfile) -> T,
+    ) -> Result<T, Failure> {
+        let mut locks = held(&self.locks);
+        if !locks.contains_key(folder) {
+            locks.insert(folder.to_owned(), Lockfile::load(folder)?);
+        }
+        locks
+            .get_mut(folder)
+            .map(use_pins)
+            .ok_or_else(|| Failure::new(Class::Task, "internal error: no lock file"))
+    }
+
+    /// The error for a reference that may not be resolved now.
+    pub(super) fn unpinned(&self, reference: &str, folder: &Path) -> Option<Failure> {
+        let lock = folder.join(LOCK_FILE);
+        let why = if self.wishes.locked {
+            "--locked"
+        } else if self.wishes.offline {
+            "--offline"
+        } else {
+            return None;
+        };
+        Some(Failure::new(
+            Class::Configuration,
+            format!(
+                "`{reference}` has no pin in {}, and {why} forbids asking for it: \
+                 run `jackal update` with network access first",
+                lock.display()
+            ),
+        ))
+    }
+
+    /// Writes what the run learned: file digests and pins.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be written.
+    pub fn save(&self) -> Result<(), Failure> {
+        held(&self.stats).save()?;
+        for lock in held(&self.locks).values_mut() {
+            lock.save()?;
+        }
+        Ok(())
+    }
+
+    /// The result remembered for `key`, if all of its bytes are still there.
+    pub(super) fn remembered(&self, key: &ActionKey) -> Result<Option<ActionResult>, Failure> {
+        let known = held(&self.made).contains(key);
+        if self.wishes.force && !known {
+            return Ok(None);
+        }
+        let Some(bytes) = self.cas.result(&Key(*key.as_bytes()))? else {
+            return Ok(None);
+        };
+        // A damaged or foreign entry is a miss.
+        let Ok(result) = ActionResult::decode(&bytes) else {
+            return Ok(None);
+        };
+        for output in &result.outputs {
+            if !self.cas.contains(&output.digest, output.size)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(result))
+    }
+
+    /// Makes the result of `action` with `work`, or takes the remembered one.
+    ///
+    /// Identical actions in flight run once. A result is remembered only after
+    /// `work` succeeded and every blob it names is stored.
+    pub(super) async fn perform<F>(
+        self: &Arc<Self>,
+        action: &Action,
+        work: impl FnOnce() -> F,
+    ) -> Result<Performed, Failure>
+    where
+        F: Future<Output = Result<Made, Failure>>,
+    {
+        let key = action.key();
+        let flight = held(&self.flights).entry(key).or_default().clone();
+        let _flight = flight.lock().await;
+        let site = Arc::clone(self);
+        if let Some(result) = blocking(move || site.remembered(&key)).await? {
+            return Ok(Performed {
+                result,
+                cached: true,
+            });
+        }
+        let start = Instant::now();
+        let made = work().await?;
+        let result = ActionResult {
+            outputs: made.outputs,
+            log: made.log.as_ref().map(|log| log.digest),
+            wall_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        let site = Arc::clone(self);
+        let kept = result.clone();
+        blocking(move || {
+            let mut needs: Vec<_> = kept.outputs.iter().map(|o| (o.digest, o.size)).collect();
+            needs.extend(made.also);
+            needs.extend(made.log.map(|log| (log.digest, log.size)));
+            let (key, bytes) = (Key(*key.as_bytes()), kept.encode());
+            if site.wishes.force {
+                site.cas.replace_result(&key, &bytes, &needs)?;
+            } else {
+                site.cas.put_result(&key, &bytes, &needs)?;
+            }
+            Ok(())
+        })
+        .await?;
+        held(&self.made).insert(key);
+        Ok(Performed {
+            result,
+            cached: false,
+        })
+    }
+
+    fn story(&self, workspace: &Path, task: &str) -> PathBuf {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(workspace.as_os_str().as_encoded_bytes());
+        hasher.update(&[0]);
+        hasher.update(task.as_bytes());
+        let name = hasher.finalize().to_hex();
+        self.cas.root().join("why").join(name.as_str())
+    }
+
+    /// Why `action` has no result: compared with the task's last run here.
+    pub(super) fn reason(&self, workspace: &Path, task: &str, action: &Action) -> String {
+        if self.wishes.force {
+            return "--force".to_owned();
+        }
+        let told = fs::read(self.story(workspace, task)).ok();
+        let Some(old) = told.and_then(|bytes| serde_json::from_slice::<Vec<Explained>>(&bytes).ok())
+        else {
+            return "never run here".to_owned();
+        };
+        let reasons = diff(&old, &action.explain());
+        match reasons.len() {
+            0 => "its result is no longer in the cache".to_owned(),
+            count => {
+                let shown: Vec<String> = reasons.iter().take(5).map(ToString::to_string).collect();
+                let more = if count > 5 {
+                    format!(" and {} more", count - 5)
+                } else {
+                    String::new()
+                };
+                format!("{}{more}", shown.join(", "))
+            }
+        }
+    }
+
+    /// Keeps what `action` was, for the next [`reason`](Self::reason). Losing it
+    /// costs an explanation, so a disk that refuses is no failure.
+    pub(super) fn tell(&self, workspace: &Path, task: &str, action: &Action) {
+        let path = self.story(workspace, task);
+        let Some(folder) = path.parent() else { return };
+        let Ok(bytes) = serde_json::to_vec(&action.explain()) else {
+            return;
+        };
+        let written = fs::create_dir_all(folder).and_then(|()| {
+            let mut temp = tempfile::NamedTempFile::new_in(folder)?;
+            std::io::Write::write_all(&mut temp, &bytes)?;
+            temp.persist(&path).map_err(|failed| failed.error)
+        });
+        drop(written);
+    }
+}
+
+/// What a piece of work made.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Made {
+    /// The outputs.
+    pub(super) outputs: Vec<Output>,
+    /// Blobs that outputs speak of, such as a tree's files.
+    pub(super) also: Vec<(Digest, u64)>,
+    /// The captured log.
+    pub(super) log: Option<Output>,
+}
+
+impl From<Vec<Output>> for Made {
+    fn from(outputs: Vec<Output>) -> Self {
+        Self {
+            outputs,
+            ..Self::default()
+        }
+    }
+}
