@@ -327,16 +327,7 @@ impl Cas {
         let mut ingest = self.ingest()?;
         let mut content = content.take(descriptor.size.saturating_add(1));
         io::copy(&mut content, &mut ingest).map_err(at(&self.root))?;
-        let (found, found_size) = (ingest.hasher.clone().finish(), ingest.size);
-        if found != descriptor.digest || found_size != descriptor.size {
-            return Err(CasError::Mismatch {
-                found,
-                found_size,
-                expected: descriptor.digest,
-                expected_size: descriptor.size,
-            });
-        }
-        ingest.commit().map(|_| ())
+        ingest.commit_as(&descriptor.digest, descriptor.size)
     }
 }
 
@@ -424,6 +415,24 @@ pub struct Ingest<'a> {
 }
 
 impl Ingest<'_> {
+    /// Stores the bytes written so far, if they are the ones announced.
+    ///
+    /// # Errors
+    ///
+    /// [`CasError::Mismatch`]: nothing is stored then; or as [`commit`](Self::commit).
+    pub fn commit_as(self, expected: &Digest, expected_size: u64) -> Result<(), CasError> {
+        let (found, found_size) = (self.hasher.clone().finish(), self.size);
+        if found == *expected && found_size == expected_size {
+            return self.commit().map(|_| ());
+        }
+        Err(CasError::Mismatch {
+            found,
+            found_size,
+            expected: *expected,
+            expected_size,
+        })
+    }
+
     /// Stores the bytes written so far; durable once this returns.
     ///
     /// # Errors

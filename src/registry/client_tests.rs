@@ -156,17 +156,27 @@ async fn a_challenge_is_answered_with_a_token_that_is_kept() {
 }
 
 #[test]
-fn only_hosts_on_this_machine_or_link_are_local() {
+fn only_hosts_on_this_machine_and_in_private_networks_are_local() {
     for host in [
         "localhost",
         "localhost:1",
         "127.9.0.1:5",
         "[::1]:5",
         "a.local",
+        "10.0.0.1",
+        "172.31.0.1:5000",
+        "192.168.1.9",
     ] {
         assert!(is_local(host), "{host}");
     }
-    for host in ["docker.io", "10.0.0.1", "localhost.io", "1.local.io:5"] {
+    for host in [
+        "docker.io",
+        "172.32.0.1",
+        "11.0.0.1",
+        "10.0.0.1.io",
+        "localhost.io",
+        "1.local.io:5",
+    ] {
         assert!(!is_local(host), "{host}");
     }
 }

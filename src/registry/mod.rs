@@ -8,8 +8,10 @@ mod client;
 mod credentials;
 mod error;
 mod repository;
+mod sink;
 
 pub use client::{Blob, Options, Registry};
 pub use credentials::{Credential, Credentials, CredentialsError};
 pub use error::RegistryError;
 pub use repository::Repository;
+pub use sink::{Sink, SinkError};

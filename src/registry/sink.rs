@@ -1,0 +1,141 @@
+//! The way from the network into the cache: bytes cross from an asynchronous
+//! task to a blocking thread that digests and writes them.
+//!
+//! Sits between [`Blob`](super::Blob) and [`Cas`]. The channel between the two
+//! is short, so a slow disk slows the network down instead of filling memory.
+//! Never stores what was not committed.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::cas::{Cas, CasError};
+use crate::oci::Digest;
+
+/// Pieces on their way to the writer, at most; the network hands out some
+/// hundred kilobytes at a time, so this is a few megabytes for each stream.
+const QUEUE: usize = 8;
+
+/// Why bytes did not reach the cache.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The cache refused them.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// The writing thread is gone.
+    #[error("writer of the cache stopped: {0}; run jackal again, and report it if it recurs")]
+    Stopped(String),
+}
+
+enum Piece {
+    Bytes(Bytes),
+    Commit(Option<(Digest, u64)>),
+}
+
+type Stored = Option<(Digest, u64)>;
+
+/// A blob being written on a blocking thread; dropped uncommitted, it leaves nothing.
+pub struct Sink {
+    pieces: mpsc::Sender<Piece>,
+    writer: JoinHandle<Result<Stored, CasError>>,
+}
+
+impl Sink {
+    /// Begins a blob in `cas`. Call it within a tokio runtime.
+    #[must_use]
+    pub fn open(cas: &Arc<Cas>) -> Self {
+        let (pieces, received) = mpsc::channel(QUEUE);
+        let cas = Arc::clone(cas);
+        Self {
+            pieces,
+            writer: tokio::task::spawn_blocking(move || write(&cas, received)),
+        }
+    }
+
+    /// Hands over the next bytes, waiting while the disk is behind.
+    ///
+    /// # Errors
+    ///
+    /// The disk refused earlier bytes.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), SinkError> {
+        if self.pieces.send(Piece::Bytes(bytes)).await.is_ok() {
+            return Ok(());
+        }
+        // The writer gave up: its own reason says more than a closed channel.
+        self.joined().await.map(|_| ())
+    }
+
+    /// Stores the blob; with `expected`, only if digest and size agree.
+    ///
+    /// # Errors
+    ///
+    /// [`CasError::Mismatch`], or the disk refused.
+    pub async fn commit(
+        mut self,
+        expected: Option<(Digest, u64)>,
+    ) -> Result<(Digest, u64), SinkError> {
+        // Refused only by a writer that has failed, which `joined` tells.
+        let _ = self.pieces.send(Piece::Commit(expected)).await;
+        self.joined().await
+    }
+
+    async fn joined(&mut self) -> Result<(Digest, u64), SinkError> {
+        match (&mut self.writer).await {
+            Ok(Ok(Some(stored))) => Ok(stored),
+            Ok(Ok(None)) => Err(SinkError::Stopped("nothing was committed".to_owned())),
+            Ok(Err(error)) => Err(error.into()),
+            Err(error) => Err(SinkError::Stopped(error.to_string())),
+        }
+    }
+}
+
+fn write(cas: &Cas, mut received: mpsc::Receiver<Piece>) -> Result<Stored, CasError> {
+    let mut ingest = cas.ingest()?;
+    while let Some(piece) = received.blocking_recv() {
+        match piece {
+            Piece::Bytes(bytes) => ingest.write_all(&bytes).map_err(|source| CasError::Io {
+                path: cas.root().to_owned(),
+                source,
+            })?,
+            Piece::Commit(Some((digest, size))) => {
+                return ingest
+                    .commit_as(&digest, size)
+                    .map(|()| Some((digest, size)));
+            }
+            Piece::Commit(None) => return ingest.commit().map(Some),
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_committed_and_expected_bytes_are_stored() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Arc::new(Cas::open(dir.path()).unwrap());
+        let abc = (Digest::of(b"abc"), 3);
+        for expected in [None, Some(abc)] {
+            let mut sink = Sink::open(&cas);
+            sink.write(Bytes::from_static(b"ab")).await.unwrap();
+            sink.write(Bytes::from_static(b"c")).await.unwrap();
+            assert_eq!(sink.commit(expected).await.unwrap(), abc);
+        }
+        let mut sink = Sink::open(&cas);
+        sink.write(Bytes::from_static(b"abd")).await.unwrap();
+        assert!(matches!(
+            sink.commit(Some(abc)).await,
+            Err(SinkError::Cas(CasError::Mismatch { .. }))
+        ));
+        let mut sink = Sink::open(&cas);
+        sink.write(Bytes::from_static(b"left")).await.unwrap();
+        drop(sink);
+        assert!(!cas.contains(&Digest::of(b"abd"), 3).unwrap());
+        assert!(!cas.contains(&Digest::of(b"left"), 4).unwrap());
+    }
+}
