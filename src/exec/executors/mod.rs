@@ -2,6 +2,10 @@
 
 mod component;
 mod fetch;
+mod images;
+mod import;
 
 pub use component::{ComponentError, write_component};
-pub use fetch::{FetchError, InFlight, Pin, fetch, resolve};
+pub use fetch::{FetchError, InFlight, KindError, Pin, fetch, resolve};
+pub use images::{FetchedImage, ImagesError, assemble};
+pub use import::{ImportError, import};
