@@ -256,8 +256,21 @@ impl Registry {
             Failure::Transient(error, after) => (error, after),
             Failure::Final(error) => return Err(error),
         };
+        match self.wait(attempt, after).await {
+            true => Ok(()),
+            false => Err(error),
+        }
+    }
+
+    /// The client under the protocol, for files that no registry holds.
+    pub(super) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// Waits before attempt number `attempt`; `false`: there is to be no other.
+    pub(super) async fn wait(&self, attempt: &mut u32, after: Option<Duration>) -> bool {
         if *attempt >= self.retries {
-            return Err(error);
+            return false;
         }
         // Full jitter: clients that failed together do not come back together.
         let bound = self.backoff.saturating_mul(1 << (*attempt).min(10));
@@ -265,7 +278,7 @@ impl Registry {
         let wait = bound.min(MAX_BACKOFF).mul_f64(share);
         *attempt += 1;
         tokio::time::sleep(after.map_or(wait, |after| after.min(MAX_RETRY_AFTER))).await;
-        Ok(())
+        true
     }
 }
 
@@ -369,15 +382,18 @@ pub(super) fn check(reference: &Reference, response: Response) -> Result<Respons
         401 | 403 => RegistryError::Unauthorized { reference, status }.into(),
         404 => RegistryError::NotFound { reference }.into(),
         408 | 429 | 500 | 502 | 503 | 504 => {
-            let after = response.headers().get(RETRY_AFTER);
-            let after = after.and_then(|v| v.to_str().ok()?.parse().ok());
-            Failure::Transient(
-                RegistryError::Status { reference, status },
-                after.map(Duration::from_secs),
-            )
+            let after = retry_after(&response);
+            Failure::Transient(RegistryError::Status { reference, status }, after)
         }
         _ => RegistryError::Status { reference, status }.into(),
     })
+}
+
+/// How long the server asks to wait.
+pub(super) fn retry_after(response: &Response) -> Option<Duration> {
+    let after = response.headers().get(RETRY_AFTER)?;
+    let seconds = after.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// Follows a few redirects, but never from HTTPS down to HTTP.
@@ -406,7 +422,7 @@ pub(super) fn lost(reference: &Reference, error: reqwest::Error) -> Failure {
 }
 
 /// The whole chain of causes, without the address: it may hold a signature.
-fn reason(error: reqwest::Error) -> String {
+pub(super) fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = error.source();

@@ -6,12 +6,14 @@
 mod auth;
 mod client;
 mod credentials;
+mod download;
 mod error;
 mod repository;
 mod sink;
 
 pub use client::{Blob, Options, Registry};
 pub use credentials::{Credential, Credentials, CredentialsError};
+pub use download::{DownloadError, download};
 pub use error::RegistryError;
 pub use repository::Repository;
 pub use sink::{Sink, SinkError};
