@@ -5,6 +5,7 @@
 //! the same one, else begun again. Never shows a login or query of an address
 //! in a message.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use reqwest::header::{CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
 use reqwest::{Response, StatusCode, Url};
 use tokio::sync::Semaphore;
 
+use super::blob::PROGRESS_BYTES;
 use super::client::{Registry, reason, retry_after};
 use super::sink::{Sink, SinkError};
 use crate::action::Output;
@@ -119,10 +121,14 @@ pub async fn download(
     };
     let mut attempt = 0;
     loop {
+        let before = transfer.offset;
         match transfer.attempt().await {
             Ok(()) => break,
             Err(Failure::Final(error)) => return Err(*error),
             Err(Failure::Transient(error, after)) => {
+                if transfer.offset >= before + PROGRESS_BYTES {
+                    attempt = 0;
+                }
                 if !registry.wait(&mut attempt, after).await {
                     return Err(*error);
                 }
@@ -132,10 +138,13 @@ pub async fn download(
     transfer.finish(sha256).await
 }
 
-/// The size of a blob that the cache holds.
+/// The size of a blob that the cache holds, read through: a cut one is a miss.
 async fn held(cas: &Arc<Cas>, digest: Digest) -> Option<u64> {
     let cas = Arc::clone(cas);
-    let size = tokio::task::spawn_blocking(move || cas.open_blob(&digest).ok().map(|b| b.size()));
+    let size = tokio::task::spawn_blocking(move || {
+        let mut blob = cas.open_blob(&digest).ok()?;
+        io::copy(&mut blob, &mut io::sink()).ok()
+    });
     size.await.ok().flatten()
 }
 
