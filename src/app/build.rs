@@ -76,7 +76,7 @@ pub enum BuildError {
         /// The definition.
         path: PathBuf,
         /// Why.
-        source: PlanError,
+        source: Box<PlanError>,
     },
     /// Tasks that wait for each other, or are not there.
     #[error(transparent)]
@@ -178,7 +178,7 @@ pub fn prepare(options: &BuildOptions) -> Result<Prepared, BuildError> {
         plan.imply(definition, &how)
             .map_err(|source| BuildError::Plan {
                 path: shown.to_owned(),
-                source,
+                source: Box::new(source),
             })?;
     }
     plan.narrow(&options.tasks)?;

@@ -79,7 +79,11 @@ mod tests {
         let cas = Cas::open(dir.path()).unwrap();
         assert_eq!(cas.check().unwrap().damaged, []);
         let hex = digest.hex();
-        let path = dir.path().join("v1/blobs/sha256").join(&hex[..2]).join(&hex);
+        let path = dir
+            .path()
+            .join("v1/blobs/sha256")
+            .join(&hex[..2])
+            .join(&hex);
         let mut permissions = std::fs::metadata(&path).unwrap().permissions();
         std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o644);
         std::fs::set_permissions(&path, permissions).unwrap();

@@ -180,9 +180,11 @@ impl PlanArgs {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let split = match self.max_package_size {
             Some(0) | None => None,
-            Some(megabytes) => Some(megabytes.checked_mul(1_000_000).ok_or_else(|| {
-                (Exit::Usage, "--max-package-size is too large".to_owned())
-            })?),
+            Some(megabytes) => Some(
+                megabytes
+                    .checked_mul(1_000_000)
+                    .ok_or_else(|| (Exit::Usage, "--max-package-size is too large".to_owned()))?,
+            ),
         };
         Ok(BuildOptions {
             here: std::fs::canonicalize(&here).unwrap_or(here),
@@ -306,11 +308,13 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Refused> {
             let texts: Vec<String> = built
                 .failures
                 .iter()
-                .map(|(task, failure)| match (task.as_str(), failure.log.as_str()) {
-                    ("", _) => failure.message.clone(),
-                    (task, "") => format!("task `{task}`: {failure}"),
-                    (task, log) => format!("task `{task}`: {failure}\n{}", log.trim_end()),
-                })
+                .map(
+                    |(task, failure)| match (task.as_str(), failure.log.as_str()) {
+                        ("", _) => failure.message.clone(),
+                        (task, "") => format!("task `{task}`: {failure}"),
+                        (task, log) => format!("task `{task}`: {failure}\n{}", log.trim_end()),
+                    },
+                )
                 .collect();
             Err((exit_of(first.class), texts.join("\nerror: ")))
         }

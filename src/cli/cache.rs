@@ -50,8 +50,8 @@ pub(super) fn run(args: CacheArgs) -> Result<(), Refused> {
         }
         CacheCommand::Prune { max_size, max_age } => {
             let usage = |error: String| (Exit::Usage, error);
-            let max_bytes = size::parse(&max_size)
-                .map_err(|error| usage(format!("--max-size: {error}")))?;
+            let max_bytes =
+                size::parse(&max_size).map_err(|error| usage(format!("--max-size: {error}")))?;
             let max_age = max_age
                 .map(|text| duration::parse(&text))
                 .transpose()

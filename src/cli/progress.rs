@@ -57,7 +57,10 @@ impl Progress {
                     // Hits are quiet: the closing line counts them.
                     Status::Cached | Status::Skipped => {}
                     Status::Executed => {
-                        text = format!("executed {} ({seconds:.2} s): {}\n", record.task, record.reason);
+                        text = format!(
+                            "executed {} ({seconds:.2} s): {}\n",
+                            record.task, record.reason
+                        );
                     }
                     Status::Failed => {
                         text = format!("FAILED   {} ({seconds:.2} s)\n", record.task);

@@ -3,10 +3,12 @@
 use std::fmt;
 
 use super::executors::{
-    ComponentError, FetchError, ImagesError, ImportError, PackageError, SbomError,
+    ComponentError, ExportError, FetchError, ImagesError, PackageError, SbomError,
 };
 use super::lockfile::LockfileError;
+use crate::archive::SeekableError;
 use crate::cas::CasError;
+use crate::registry::{RegistryError, SinkError};
 use crate::workspace::WalkError;
 
 /// The kind of a failure; `cli` gives each its exit code.
@@ -85,41 +87,64 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-impl From<CasError> for Failure {
-    fn from(error: CasError) -> Self {
-        let message = whole(&error);
-        Self::new(of_io(&error.into()), message)
-    }
+/// Gives each error its class, and writes it with everything that caused it.
+macro_rules! failures {
+    ($($error:ty: $class:expr;)*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                let class: fn(&$error) -> Class = $class;
+                Self::new(class(&error), whole(&error))
+            }
+        }
+    )*};
 }
 
-impl From<LockfileError> for Failure {
-    fn from(error: LockfileError) -> Self {
-        let class = match &error {
-            LockfileError::Io { .. } => Class::Environment,
-            LockfileError::Malformed { .. } => Class::Configuration,
-        };
-        Self::new(class, whole(&error))
-    }
+failures! {
+    CasError: of_cas;
+    LockfileError: |error| match error {
+        LockfileError::Io { .. } => Class::Environment,
+        LockfileError::Malformed { .. } => Class::Configuration,
+    };
+    WalkError: |_| Class::Environment;
+    ComponentError: |error| match error {
+        ComponentError::Io { .. } => Class::Environment,
+        _ => Class::Configuration,
+    };
+    FetchError: |error| match error {
+        FetchError::Registry(RegistryError::Content { .. }) => Class::Verification,
+        FetchError::Kind { .. } => Class::Configuration,
+        FetchError::Store { source: SinkError::Cas(error), .. } => of_cas(error),
+        _ => Class::Environment,
+    };
+    ImagesError: |error| match error {
+        ImagesError::Cas(error) => of_cas(error),
+        ImagesError::Conflict { .. } => Class::Configuration,
+        _ => Class::Verification,
+    };
+    PackageError: |error| match error {
+        PackageError::Cas(error) => of_cas(error),
+        PackageError::Io { source, .. } => of_io(source),
+        PackageError::Compress(SeekableError::Io(error)) => of_io(error),
+        _ => Class::Configuration,
+    };
+    ExportError: |error| match error {
+        ExportError::Cas(error) => of_cas(error),
+        ExportError::Io { source, .. } => of_io(source),
+        ExportError::Seekable { source: SeekableError::Io(error), .. } => of_io(error),
+        ExportError::Frames(_) => Class::Verification,
+        _ => Class::Configuration,
+    };
+    SbomError: |error| match error {
+        SbomError::Cas(error) => of_cas(error),
+        SbomError::Io { source, .. } => of_io(source),
+        _ => Class::Verification,
+    };
 }
 
-impl From<WalkError> for Failure {
-    fn from(error: WalkError) -> Self {
-        Self::new(Class::Environment, whole(&error))
+fn of_cas(error: &CasError) -> Class {
+    match error {
+        CasError::Io { source, .. } => of_io(source),
+        CasError::TooLarge(..) => Class::Environment,
+        CasError::Missing(_) | CasError::Mismatch { .. } => Class::Verification,
     }
 }
-
-impl From<ComponentError> for Failure {
-    fn from(error: ComponentError) -> Self {
-        let class = match &error {
-            ComponentError::Io { .. } => Class::Environment,
-            _ => Class::Configuration,
-        };
-        Self::new(class, whole(&error))
-    }
-}
-impl From<FetchError> for Failure { fn from(e: FetchError) -> Self { Self::new(Class::Environment, whole(&e)) } }
-impl From<ImagesError> for Failure { fn from(e: ImagesError) -> Self { Self::new(Class::Environment, whole(&e)) } }
-impl From<ImportError> for Failure { fn from(e: ImportError) -> Self { Self::new(Class::Environment, whole(&e)) } }
-impl From<PackageError> for Failure { fn from(e: PackageError) -> Self { Self::new(Class::Environment, whole(&e)) } }
-impl From<SbomError> for Failure { fn from(e: SbomError) -> Self { Self::new(Class::Environment, whole(&e)) } }
-impl From<super::executors::ExportError> for Failure { fn from(e: super::executors::ExportError) -> Self { Self::new(Class::Environment, whole(&e)) } }

@@ -140,7 +140,12 @@ impl Lockfile {
     }
 
     /// Pins `reference` on `platform`; returns the pin that stood before.
-    pub fn pin_image(&mut self, reference: &str, platform: &str, pin: ImagePin) -> Option<ImagePin> {
+    pub fn pin_image(
+        &mut self,
+        reference: &str,
+        platform: &str,
+        pin: ImagePin,
+    ) -> Option<ImagePin> {
         let platforms = self.pins.images.entry(reference.to_owned()).or_default();
         if platforms.get(platform) == Some(&pin) {
             return Some(pin);

@@ -328,9 +328,11 @@ impl Plan {
             let suffix = format!(":{name}");
             let instance = format!("{name}[");
             let before = keep.len();
-            keep.extend(self.steps.keys().filter(|id| {
-                *id == name || id.ends_with(&suffix) || id.starts_with(&instance)
-            }));
+            keep.extend(
+                self.steps
+                    .keys()
+                    .filter(|id| *id == name || id.ends_with(&suffix) || id.starts_with(&instance)),
+            );
             if keep.len() == before {
                 return Err(GraphError::Unknown {
                     task: name.clone(),
@@ -353,11 +355,7 @@ impl Plan {
 }
 
 /// Drops components for other machines and flavors, and what decided it.
-fn select(
-    definition: &mut Definition,
-    architecture: &str,
-    flavor: &str,
-) -> Result<(), PlanError> {
+fn select(definition: &mut Definition, architecture: &str, flavor: &str) -> Result<(), PlanError> {
     // Source: package.md 2.7, rule 1.
     definition.components.retain(|component| {
         let fits = |asked: &str, have: &str| asked.is_empty() || asked == have;

@@ -107,7 +107,8 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
                 .collect();
             let (site, step) = (Arc::clone(site), step.clone());
             let (workspace, events) = (how.workspace.clone(), how.events.clone());
-            running.spawn(async move { one(&site, &step, inputs, &workspace, &events, start).await });
+            running
+                .spawn(async move { one(&site, &step, inputs, &workspace, &events, start).await });
         }
         let ended = tokio::select! {
             ended = running.join_next() => ended,
@@ -239,8 +240,7 @@ async fn attempt(
     if !known {
         let (site, id) = (Arc::clone(site), step.id.clone());
         let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
-        record.reason =
-            blocking(move || Ok(site.reason(&workspace, &id, &action))).await?;
+        record.reason = blocking(move || Ok(site.reason(&workspace, &id, &action))).await?;
         told(&record.reason);
     }
     let performed = work::perform(site, step, &prepared, results).await?;

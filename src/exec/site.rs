@@ -76,7 +76,10 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(error) => Err(Failure::new(Class::Task, format!("internal error: {error}"))),
+        Err(error) => Err(Failure::new(
+            Class::Task,
+            format!("internal error: {error}"),
+        )),
     }
 }
 
@@ -258,7 +261,8 @@ impl Site {
             return "--force".to_owned();
         }
         let told = fs::read(self.story(workspace, task)).ok();
-        let Some(old) = told.and_then(|bytes| serde_json::from_slice::<Vec<Explained>>(&bytes).ok())
+        let Some(old) =
+            told.and_then(|bytes| serde_json::from_slice::<Vec<Explained>>(&bytes).ok())
         else {
             return "never run here".to_owned();
         };

@@ -44,15 +44,21 @@ pub(super) struct Prepared {
 }
 
 fn of<'r>(results: &'r Results, step: &str) -> Result<&'r Arc<Done>, Failure> {
-    results
-        .get(step)
-        .ok_or_else(|| Failure::new(Class::Task, format!("internal error: `{step}` has no result")))
+    results.get(step).ok_or_else(|| {
+        Failure::new(
+            Class::Task,
+            format!("internal error: `{step}` has no result"),
+        )
+    })
 }
 
 fn image_of<'r>(results: &'r Results, step: &str) -> Result<(&'r Descriptor, &'r Done), Failure> {
     let done = of(results, step)?;
     let manifest = done.manifest.as_ref().ok_or_else(|| {
-        Failure::new(Class::Task, format!("internal error: `{step}` made no image"))
+        Failure::new(
+            Class::Task,
+            format!("internal error: `{step}` made no image"),
+        )
     })?;
     Ok((manifest, done))
 }
@@ -80,8 +86,7 @@ pub(super) async fn prepare(
     let mut manifest = None;
     let action = match &step.work {
         Work::Component { folder, component } => {
-            let (site, folder, component) =
-                (Arc::clone(site), folder.clone(), component.clone());
+            let (site, folder, component) = (Arc::clone(site), folder.clone(), component.clone());
             blocking(move || component_action(&site, &folder, &component)).await?
         }
         Work::Image {
@@ -117,7 +122,9 @@ pub(super) async fn prepare(
         Work::ImageSbom { reference, of } => {
             let (manifest, _) = image_of(results, of)?;
             let mut action = Action::new("sbom", CATALOGUE_VERSION);
-            action.settings.push(("reference".into(), reference.clone()));
+            action
+                .settings
+                .push(("reference".into(), reference.clone()));
             action.inputs.push(Input {
                 path: of.clone(),
                 kind: InputKind::Blob {
@@ -215,7 +222,8 @@ async fn make(
                 return Ok(Made::default());
             };
             let (cas, name) = (Arc::clone(&site.cas), name.clone());
-            let output = blocking(move || Ok(executors::component_sbom(&cas, &name, &tar)?)).await?;
+            let output =
+                blocking(move || Ok(executors::component_sbom(&cas, &name, &tar)?)).await?;
             Ok(vec![output].into())
         }
         Work::Package(work) => package(site, work, results).await,
@@ -337,9 +345,7 @@ fn component_tar(
     name: String,
 ) -> Result<Made, Failure> {
     let ingest = cas.ingest()?;
-    let Some(ingest) = Some(executors::write_component(folder, component, ingest)?) else {
-        return Ok(Made::default());
-    };
+    let ingest = executors::write_component(folder, component, ingest)?;
     let (digest, size) = ingest.commit()?;
     Ok(vec![Output { name, digest, size }].into())
 }
@@ -374,7 +380,9 @@ async fn image_sbom(
         let site = Arc::clone(site);
         scans.push(tokio::spawn(async move {
             let mut action = Action::new("scan", CATALOGUE_VERSION);
-            action.settings.push(("mediaType".into(), layer.media_type.clone()));
+            action
+                .settings
+                .push(("mediaType".into(), layer.media_type.clone()));
             action.inputs.push(Input {
                 path: "layer".into(),
                 kind: InputKind::Blob {
@@ -428,7 +436,7 @@ fn package_action(work: &PackageWork, results: &Results) -> Result<Action, Failu
             });
         }
     }
-    for step in &work.images {
+    if let Some(step) = &work.images {
         for output in &of(results, step)?.outputs {
             action.inputs.push(blob(step, output));
         }
@@ -439,11 +447,7 @@ fn package_action(work: &PackageWork, results: &Results) -> Result<Action, Failu
 /// Outputs of a package step that are compressed frames of a member, not members.
 const FRAMES: &str = "frames:";
 
-async fn package(
-    site: &Arc<Site>,
-    work: &PackageWork,
-    results: &Results,
-) -> Result<Made, Failure> {
+async fn package(site: &Arc<Site>, work: &PackageWork, results: &Results) -> Result<Made, Failure> {
     let mut parts = Vec::new();
     for (name, step) in &work.components {
         for output in &of(results, step)?.outputs {
@@ -454,7 +458,7 @@ async fn package(
             });
         }
     }
-    for step in &work.images {
+    if let Some(step) = &work.images {
         for output in &of(results, step)?.outputs {
             parts.push(Part {
                 path: output.name.clone(),

@@ -9,14 +9,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, RANGE, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, RANGE, RETRY_AFTER};
 use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Response, StatusCode};
 
 use super::RegistryError;
 use super::auth::Auth;
 use super::credentials::Credentials;
-use crate::oci::{Descriptor, Digest, Hasher, MAX_MANIFEST_BYTES, Reference, media_type};
+use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, Reference, media_type};
 
 /// Longest wait that a registry's `Retry-After` can ask of us.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
@@ -143,34 +143,6 @@ impl Registry {
         ))
     }
 
-    /// Prepares to stream a blob of `reference`'s repository.
-    #[must_use]
-    pub fn blob(&self, reference: &Reference, descriptor: &Descriptor) -> Blob<'_> {
-        Blob {
-            registry: self,
-            reference: reference.at(descriptor.digest),
-            size: descriptor.size,
-            digest: descriptor.digest,
-            offset: 0,
-            skip: 0,
-            attempt: 0,
-            hasher: Some(Hasher::default()),
-            response: None,
-        }
-    }
-
-    /// Prepares to stream a blob whose taker digests the bytes himself.
-    ///
-    /// Its size is checked here, its digest is not: digesting everything twice
-    /// would halve the speed of a pull.
-    #[must_use]
-    pub fn unverified_blob(&self, reference: &Reference, descriptor: &Descriptor) -> Blob<'_> {
-        Blob {
-            hasher: None,
-            ..self.blob(reference, descriptor)
-        }
-    }
-
     async fn resolve_once(&self, reference: &Reference) -> Result<(Descriptor, Bytes), Failure> {
         let name = match (reference.digest(), reference.tag()) {
             (Some(digest), _) => digest.to_string(),
@@ -203,7 +175,7 @@ impl Registry {
         }
     }
 
-    async fn get(
+    pub(super) async fn get(
         &self,
         reference: &Reference,
         kind: &str,
@@ -251,13 +223,30 @@ impl Registry {
     }
 
     /// Waits before the next attempt, or gives the error up to the caller.
-    async fn pause(&self, attempt: &mut u32, failure: Failure) -> Result<(), RegistryError> {
+    pub(super) async fn pause(
+        &self,
+        attempt: &mut u32,
+        failure: Failure,
+    ) -> Result<(), RegistryError> {
         let (error, after) = match failure {
             Failure::Transient(error, after) => (error, after),
             Failure::Final(error) => return Err(error),
         };
+        match self.wait(attempt, after).await {
+            true => Ok(()),
+            false => Err(error),
+        }
+    }
+
+    /// The client under the protocol, for files that no registry holds.
+    pub(super) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// Waits before attempt number `attempt`; `false`: there is to be no other.
+    pub(super) async fn wait(&self, attempt: &mut u32, after: Option<Duration>) -> bool {
         if *attempt >= self.retries {
-            return Err(error);
+            return false;
         }
         // Full jitter: clients that failed together do not come back together.
         let bound = self.backoff.saturating_mul(1 << (*attempt).min(10));
@@ -265,97 +254,7 @@ impl Registry {
         let wait = bound.min(MAX_BACKOFF).mul_f64(share);
         *attempt += 1;
         tokio::time::sleep(after.map_or(wait, |after| after.min(MAX_RETRY_AFTER))).await;
-        Ok(())
-    }
-}
-
-/// A blob on its way; resumed from the last good byte when the line is cut.
-pub struct Blob<'a> {
-    registry: &'a Registry,
-    reference: Reference,
-    size: u64,
-    digest: Digest,
-    offset: u64,
-    /// Bytes to drop, from a registry that ignored our `Range`.
-    skip: u64,
-    attempt: u32,
-    /// `None`: the taker digests.
-    hasher: Option<Hasher>,
-    response: Option<Response>,
-}
-
-impl Blob<'_> {
-    /// The next piece; `None` once the size has been checked, and the digest
-    /// unless that was left to the caller.
-    ///
-    /// # Errors
-    ///
-    /// [`RegistryError`], once attempts are used up or the content is wrong.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, RegistryError> {
-        loop {
-            if self.offset == self.size {
-                let found = self.hasher.clone().map(Hasher::finish);
-                let Some(found) = found.filter(|found| *found != self.digest) else {
-                    return Ok(None);
-                };
-                let expected = self.digest.to_string();
-                return Err(content(&self.reference, found.to_string(), expected));
-            }
-            match self.next().await {
-                Ok(chunk) if chunk.is_empty() => {}
-                Ok(chunk) => return Ok(Some(chunk)),
-                Err(failure) => {
-                    self.response = None;
-                    self.registry.pause(&mut self.attempt, failure).await?;
-                }
-            }
-        }
-    }
-
-    async fn next(&mut self) -> Result<Bytes, Failure> {
-        let mut response = match self.response.take() {
-            Some(response) => response,
-            None => self.open().await?,
-        };
-        let chunk = response.chunk().await;
-        let Some(mut chunk) = chunk.map_err(|e| lost(&self.reference, e))? else {
-            let reason = format!("ended after {} of {} bytes", self.offset, self.size);
-            let reference = self.reference.to_string();
-            let error = RegistryError::Transport { reference, reason };
-            return Err(Failure::Transient(error, None));
-        };
-        self.response = Some(response);
-        let skipped = self.skip.min(chunk.len() as u64);
-        self.skip -= skipped;
-        // Fits: it is no more than the chunk's own length.
-        let chunk = chunk.split_off(skipped as usize);
-        if chunk.len() as u64 > self.size - self.offset {
-            let expected = format!("{} bytes", self.size);
-            return Err(content(&self.reference, "a longer blob".to_owned(), expected).into());
-        }
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(&chunk);
-        }
-        self.offset += chunk.len() as u64;
-        Ok(chunk)
-    }
-
-    async fn open(&mut self) -> Result<Response, Failure> {
-        let (reference, name) = (&self.reference, self.digest.to_string());
-        let response = self.registry.get(reference, "blobs", &name, self.offset);
-        let response = response.await?;
-        self.skip = self.offset;
-        if response.status() == StatusCode::PARTIAL_CONTENT {
-            let range = response.headers().get(CONTENT_RANGE);
-            let range = range.and_then(|v| v.to_str().ok()).unwrap_or_default();
-            if !range.starts_with(&format!("bytes {}-", self.offset)) {
-                let found = format!("the range `{range}`");
-                let expected = format!("one from byte {}", self.offset);
-                return Err(content(reference, found, expected).into());
-            }
-            self.skip = 0;
-        }
-        Ok(response)
+        true
     }
 }
 
@@ -369,15 +268,18 @@ pub(super) fn check(reference: &Reference, response: Response) -> Result<Respons
         401 | 403 => RegistryError::Unauthorized { reference, status }.into(),
         404 => RegistryError::NotFound { reference }.into(),
         408 | 429 | 500 | 502 | 503 | 504 => {
-            let after = response.headers().get(RETRY_AFTER);
-            let after = after.and_then(|v| v.to_str().ok()?.parse().ok());
-            Failure::Transient(
-                RegistryError::Status { reference, status },
-                after.map(Duration::from_secs),
-            )
+            let after = retry_after(&response);
+            Failure::Transient(RegistryError::Status { reference, status }, after)
         }
         _ => RegistryError::Status { reference, status }.into(),
     })
+}
+
+/// How long the server asks to wait.
+pub(super) fn retry_after(response: &Response) -> Option<Duration> {
+    let after = response.headers().get(RETRY_AFTER)?;
+    let seconds = after.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// Follows a few redirects, but never from HTTPS down to HTTP.
@@ -406,7 +308,7 @@ pub(super) fn lost(reference: &Reference, error: reqwest::Error) -> Failure {
 }
 
 /// The whole chain of causes, without the address: it may hold a signature.
-fn reason(error: reqwest::Error) -> String {
+pub(super) fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = error.source();

@@ -138,7 +138,9 @@ impl<'b> Reader<'b> {
     fn list<T>(&mut self, item: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let count = self.number()?;
         // No more items than bytes: a damaged count must not reserve memory.
-        (0..count.min(self.0.len() as u64 + 1)).map(|_| item(self)).collect()
+        (0..count.min(self.0.len() as u64 + 1))
+            .map(|_| item(self))
+            .collect()
     }
 
     fn scan(mut self) -> Option<LayerScan> {

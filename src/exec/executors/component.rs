@@ -67,12 +67,7 @@ pub fn write_component<W: Write>(
         if matches!(base, "" | "." | "..") {
             return Err(ComponentError::Target(file.target.clone()));
         }
-        let inside = Path::new(&file.source)
-            .components()
-            .all(|part| matches!(part, Part::Normal(_) | Part::CurDir));
-        if !inside {
-            return Err(ComponentError::Outside(file.source.clone()));
-        }
+        inside(&file.source)?;
         let folder = format!("{name}/files/{index}");
         tar.directory(&folder, 0o700)?;
         let mode = if file.executable { 0o700 } else { 0o600 };
@@ -82,6 +77,20 @@ pub fn write_component<W: Write>(
         entry(&mut tar, &source, &format!("{folder}/{base}"), mode)?;
     }
     Ok(tar.finish()?)
+}
+
+/// Refuses a source that is absolute or leads out of the package's folder.
+///
+/// # Errors
+///
+/// [`ComponentError::Outside`]
+pub fn inside(source: &str) -> Result<(), ComponentError> {
+    let within = |part| matches!(part, Part::Normal(_) | Part::CurDir);
+    if !source.is_empty() && Path::new(source).components().all(within) {
+        Ok(())
+    } else {
+        Err(ComponentError::Outside(source.to_owned()))
+    }
 }
 
 fn refuse(component: &Component) -> Result<(), ComponentError> {

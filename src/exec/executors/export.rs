@@ -126,7 +126,9 @@ pub fn export_archive(
     }
     temp.as_file().sync_all().map_err(io)?;
     temp.persist(to).map_err(|failed| io(failed.error))?;
-    File::open(folder).and_then(|dir| dir.sync_all()).map_err(io)?;
+    File::open(folder)
+        .and_then(|dir| dir.sync_all())
+        .map_err(io)?;
     Ok(Exported {
         files: vec![to.to_owned()],
         bytes,
@@ -144,8 +146,13 @@ fn write_tar(
         source,
     };
     for (member, _) in members {
-        out.write_all(&header_bytes(&member.name, 0o644, member.size, EntryKind::File)?)
-            .map_err(io)?;
+        out.write_all(&header_bytes(
+            &member.name,
+            0o644,
+            member.size,
+            EntryKind::File,
+        )?)
+        .map_err(io)?;
         let mut content = cas.open_blob(&member.digest)?;
         io::copy(&mut content, &mut out).map_err(io)?;
         let padding = member.size.next_multiple_of(512) - member.size;
@@ -170,10 +177,12 @@ fn write_zst(
         let header = header_bytes(&member.name, 0o644, member.size, EntryKind::File)?;
         stream.compressed(&header).map_err(seekable)?;
         match frames {
-            Some(frames) => append(cas, member, frames, &mut stream).map_err(|error| match error {
-                Append::Export(error) => error,
-                Append::Stream(source) => seekable(source),
-            })?,
+            Some(frames) => {
+                append(cas, member, frames, &mut stream).map_err(|error| match error {
+                    Append::Export(error) => error,
+                    Append::Stream(source) => seekable(source),
+                })?
+            }
             None => {
                 let mut content = cas.open_blob(&member.digest)?;
                 let mut left = member.size;
@@ -195,10 +204,14 @@ fn write_zst(
         }
     }
     stream.compressed(&[0; 1024]).map_err(seekable)?;
-    stream.finish().map_err(seekable)?.flush().map_err(|source| ExportError::Io {
-        path: to.to_owned(),
-        source,
-    })
+    stream
+        .finish()
+        .map_err(seekable)?
+        .flush()
+        .map_err(|source| ExportError::Io {
+            path: to.to_owned(),
+            source,
+        })
 }
 
 enum Append {
@@ -230,7 +243,9 @@ fn append<W: Write>(
         left = left.checked_sub(16 + len).ok_or_else(damaged)?;
         let mut frame = Vec::new();
         (&mut blob).take(len).read_to_end(&mut frame).map_err(io)?;
-        stream.append_frame(&frame, content).map_err(Append::Stream)?;
+        stream
+            .append_frame(&frame, content)
+            .map_err(Append::Stream)?;
     }
     io::copy(&mut blob, &mut io::sink())
         .map(drop)
@@ -287,7 +302,9 @@ fn write_parts(
             let mut file = File::create(part(to, number))?;
             let mut left = limit.min(bytes - (number - 1) * limit);
             while left > 0 {
-                let most = usize::try_from(left).unwrap_or(BUFFER_BYTES).min(BUFFER_BYTES);
+                let most = usize::try_from(left)
+                    .unwrap_or(BUFFER_BYTES)
+                    .min(BUFFER_BYTES);
                 whole.read_exact(&mut buffer[..most])?;
                 hasher.update(&buffer[..most]);
                 file.write_all(&buffer[..most])?;
@@ -323,31 +340,41 @@ mod tests {
 
     fn members(cas: &Cas) -> Vec<(Output, Option<Output>)> {
         let large = vec![b'x'; 100_000];
-        [("jackal.yaml", &b"kind: x\n"[..]), ("images/blobs/sha256/00", &large)]
-            .iter()
-            .map(|(name, bytes)| {
-                let descriptor = Descriptor::of("x", bytes);
-                cas.put(&descriptor, *bytes).unwrap();
-                let member = Output {
-                    name: (*name).to_owned(),
-                    digest: descriptor.digest,
-                    size: descriptor.size,
-                };
-                let frames = if name.starts_with("images") {
-                    None
-                } else {
-                    compress_member(cas, &member).unwrap()
-                };
-                (member, frames)
-            })
-            .collect()
+        [
+            ("jackal.yaml", &b"kind: x\n"[..]),
+            ("images/blobs/sha256/00", &large),
+        ]
+        .iter()
+        .map(|(name, bytes)| {
+            let descriptor = Descriptor::of("x", bytes);
+            cas.put(&descriptor, *bytes).unwrap();
+            let member = Output {
+                name: (*name).to_owned(),
+                digest: descriptor.digest,
+                size: descriptor.size,
+            };
+            let frames = if name.starts_with("images") {
+                None
+            } else {
+                compress_member(cas, &member).unwrap()
+            };
+            (member, frames)
+        })
+        .collect()
     }
 
     fn names(tar: impl Read) -> Vec<String> {
         let mut archive = tar::Archive::new(tar);
         let entries = archive.entries().unwrap();
         entries
-            .map(|entry| entry.unwrap().path().unwrap().to_string_lossy().into_owned())
+            .map(|entry| {
+                entry
+                    .unwrap()
+                    .path()
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned()
+            })
             .collect()
     }
 

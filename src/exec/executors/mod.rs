@@ -3,16 +3,15 @@
 mod component;
 mod export;
 mod fetch;
+mod images;
+mod import;
 mod package;
 mod sbom;
 
-pub use component::{ComponentError, write_component};
+pub use component::{ComponentError, inside, write_component};
 pub use export::{ArchiveFormat, ExportError, Exported, export_archive};
-pub use fetch::{FetchError, InFlight, Pin, fetch, resolve};
+pub use fetch::{FetchError, InFlight, KindError, Pin, fetch, resolve};
+pub use images::{FetchedImage, ImagesError, assemble};
+pub use import::{ImportError, import};
 pub use package::{BuildData, PackageError, Part, compress_member, package, sboms_tar};
-pub use sbom::{
-    SbomError, component_sbom, image_sbom, is_container, read_document, scan_layer,
-};
-
-mod shim;
-pub use shim::*;
+pub use sbom::{SbomError, component_sbom, image_sbom, is_container, read_document, scan_layer};

@@ -131,7 +131,8 @@ pub fn package(
         flavor: std::mem::take(&mut definition.build.flavor),
         ..Build::default()
     };
-    let dialect = Dialect::of_kind(&definition.kind).map_or(Dialect::Jackal, |(dialect, _)| dialect);
+    let dialect =
+        Dialect::of_kind(&definition.kind).map_or(Dialect::Jackal, |(dialect, _)| dialect);
     let store = |name: &str, text: String| -> Result<Output, PackageError> {
         let mut ingest = cas.ingest()?;
         ingest
@@ -233,7 +234,8 @@ fn rfc1123z(seconds: i64) -> Option<String> {
         return None;
     }
     let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let weekday = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][usize::try_from(days % 7).ok()?];
+    let weekday =
+        ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][usize::try_from(days % 7).ok()?];
     // Counted from 1 March of the year 0, so that a leap day ends a year.
     let shifted = days + 719_468;
     let era = shifted / 146_097;
@@ -309,12 +311,18 @@ mod tests {
         };
         let members = package(&cas, Definition::default(), vec![part], &build).unwrap();
         let names: Vec<_> = members.iter().map(|m| m.name.as_str()).collect();
-        assert_eq!(names, ["jackal.yaml", "checksums.txt", "components/demo.tar"]);
+        assert_eq!(
+            names,
+            ["jackal.yaml", "checksums.txt", "components/demo.tar"]
+        );
         let mut yaml = String::new();
         let mut blob = cas.open_blob(&members[0].digest).unwrap();
         blob.read_to_string(&mut yaml).unwrap();
         assert!(yaml.contains(&members[1].digest.hex()), "{yaml}");
-        assert!(yaml.contains("timestamp: Thu, 01 Jan 1970 00:00:00 +0000"), "{yaml}");
+        assert!(
+            yaml.contains("timestamp: Thu, 01 Jan 1970 00:00:00 +0000"),
+            "{yaml}"
+        );
         assert!(yaml.contains("user: \"\""), "{yaml}");
     }
 
@@ -331,7 +339,10 @@ mod tests {
         };
         let frames = compress_member(&cas, &member).unwrap().unwrap();
         let mut blob = Vec::new();
-        cas.open_blob(&frames.digest).unwrap().read_to_end(&mut blob).unwrap();
+        cas.open_blob(&frames.digest)
+            .unwrap()
+            .read_to_end(&mut blob)
+            .unwrap();
         let (mut at, mut found) = (0, Vec::new());
         while at < blob.len() {
             let len = u64::from_le_bytes(blob[at..at + 8].try_into().unwrap()) as usize;

@@ -214,7 +214,7 @@ fn names(reference: &str, manifest: &Descriptor) -> (String, String) {
         Some(parsed) => {
             let name = format!("{}/{}", parsed.registry(), parsed.repository());
             let version = parsed.tag().map(str::to_owned);
-            let digest = parsed.digest().map(ToString::to_string);
+            let digest = parsed.digest().map(|digest| digest.to_string());
             let version = version.or(digest);
             (name, version.unwrap_or_else(|| manifest.digest.to_string()))
         }
