@@ -332,7 +332,10 @@ fn below(root: &Path) -> Result<Vec<PathBuf>, BuildError> {
     }
     for entry in workspace::walk(root)? {
         if let Some(folder) = entry.path.strip_suffix("/jackal.yaml") {
-            folders.push(root.join(folder));
+            let folder = root.join(folder);
+            if plan::definition_in(&folder).is_some() {
+                folders.push(folder);
+            }
         }
     }
     if folders.is_empty() {

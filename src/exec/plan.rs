@@ -435,9 +435,13 @@ fn host_architecture() -> &'static str {
     }
 }
 
-/// Whether a folder holds a definition, and under which name.
+/// Whether a folder holds a definition to build, and under which name. A
+/// package that was unpacked there, checksums and all, is none.
 #[must_use]
 pub fn definition_in(folder: &Path) -> Option<(Dialect, PathBuf)> {
+    if folder.join(Dialect::CHECKSUMS).is_file() {
+        return None;
+    }
     Dialect::ALL.into_iter().find_map(|dialect| {
         let path = folder.join(dialect.definition_file());
         path.is_file().then_some((dialect, path))

@@ -58,6 +58,49 @@ pub fn facts(bytes: &[u8]) -> Option<Facts> {
     (go.is_some() || audit.is_some()).then_some(Facts { go, audit })
 }
 
+/// Bytes of build information that are looked at behind its magic: 4 MiB, as
+/// the largest known programs list some thousand modules in 300 KiB.
+const GO_WINDOW: usize = 4 << 20;
+
+/// Searches a stream for Go's build information, without holding the stream.
+///
+/// The magic also stands in programs that read build information themselves;
+/// there no readable text follows, and the search goes on.
+///
+/// # Errors
+///
+/// The stream's own.
+pub fn search_go(input: &mut impl Read) -> std::io::Result<Option<(String, String)>> {
+    let finder = memchr::memmem::Finder::new(GO_MAGIC);
+    let mut window: Vec<u8> = Vec::new();
+    let mut ended = false;
+    loop {
+        let before = window.len();
+        input.by_ref().take(1 << 20).read_to_end(&mut window)?;
+        ended |= window.len() == before;
+        let mut from = 0;
+        while let Some(at) = finder.find(&window[from..]).map(|at| from + at) {
+            if window.len() - at < GO_WINDOW && !ended {
+                window.drain(..at);
+                let missing = (GO_WINDOW - window.len()) as u64;
+                input.by_ref().take(missing).read_to_end(&mut window)?;
+                ended = window.len() < GO_WINDOW;
+                from = 0;
+                continue;
+            }
+            if let Some(found) = go_text(&window[at..]) {
+                return Ok(Some(found));
+            }
+            from = at + GO_MAGIC.len();
+        }
+        if ended {
+            return Ok(None);
+        }
+        let keep = window.len().saturating_sub(GO_MAGIC.len() - 1).max(from);
+        window.drain(..keep);
+    }
+}
+
 /// Reads inline build information (Go 1.18 and later).
 fn go_text(section: &[u8]) -> Option<(String, String)> {
     let start = memchr::memmem::find(section, GO_MAGIC)?;
@@ -92,6 +135,38 @@ fn counted(data: &[u8]) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A stream of `size` bytes with build information at `at`.
+    fn with_go(size: usize, at: usize) -> Vec<u8> {
+        let mut data = GO_MAGIC.to_vec();
+        data.extend([8, 2]);
+        data.resize(32, 0);
+        data.push(6);
+        data.extend(b"go1.22");
+        data.push(32 + 7);
+        data.extend([b's'; 16]);
+        data.extend(b"path\tx\n");
+        data.extend([b'e'; 16]);
+        let mut stream = vec![1; size];
+        stream[at..at + data.len()].copy_from_slice(&data);
+        stream
+    }
+
+    #[test]
+    fn build_information_is_found_wherever_the_stream_is_cut() {
+        let found = Some(("go1.22".to_owned(), "path\tx\n".to_owned()));
+        let chunk = 1 << 20;
+        for at in [0, 100, chunk - 7, chunk, 5 * chunk + 3, 6 * chunk - 100] {
+            let mut stream = with_go(6 * chunk, at.min(6 * chunk - 100));
+            assert_eq!(search_go(&mut &stream[..]).unwrap(), found, "{at}");
+            // A bare magic before it is passed over.
+            if at > 50 {
+                stream[..GO_MAGIC.len()].copy_from_slice(GO_MAGIC);
+                assert_eq!(search_go(&mut &stream[..]).unwrap(), found, "{at}");
+            }
+        }
+        assert_eq!(search_go(&mut &vec![1; 3 * chunk][..]).unwrap(), None);
+    }
 
     #[test]
     fn inline_build_information_is_read_and_damage_is_nothing() {

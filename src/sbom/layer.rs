@@ -12,8 +12,11 @@ use crate::oci::{Digest, Hasher};
 
 /// Longest database or manifest kept. Status files of full desktops are 10 MB.
 const TEXT_LIMIT: u64 = 64 << 20;
-/// Longest executable looked into; larger ones are listed but not read.
-const BINARY_LIMIT: u64 = 512 << 20;
+/// Longest executable held whole, in bytes: 32 MiB, as two or more layers are
+/// scanned at a time. Larger ones are searched as they pass by, for Go's build
+/// information only: what cargo-auditable embeds is found through a table at
+/// the end of the file.
+const WHOLE_BINARY: u64 = 32 << 20;
 /// Most entries in one layer; the largest known images have under a million.
 const ENTRY_LIMIT: usize = 4_000_000;
 
@@ -182,15 +185,27 @@ fn keep(path: &str, size: u64, input: &mut impl Read) -> io::Result<Option<Conte
         input.take(TEXT_LIMIT).read_to_end(&mut bytes)?;
         return Ok(Some(Content::Bytes(bytes)));
     }
-    if !(64..=BINARY_LIMIT).contains(&size) {
+    if size < 64 {
         return Ok(None);
     }
-    let mut bytes = Vec::new();
-    input.by_ref().take(4).read_to_end(&mut bytes)?;
-    if !binary::is_executable(&bytes) {
+    let mut head = [0; 4];
+    input.read_exact(&mut head)?;
+    if !binary::is_executable(&head) {
         return Ok(None);
     }
-    input.take(BINARY_LIMIT).read_to_end(&mut bytes)?;
+    let mut whole = head.chain(input);
+    if size > WHOLE_BINARY {
+        let go = binary::search_go(&mut whole)?;
+        return Ok(go.map(|go| {
+            Content::Executable(Facts {
+                go: Some(go),
+                audit: None,
+            })
+        }));
+    }
+    // The size is bounded by the line above.
+    let mut bytes = Vec::with_capacity(size as usize);
+    whole.take(WHOLE_BINARY).read_to_end(&mut bytes)?;
     Ok(binary::facts(&bytes).map(Content::Executable))
 }
 
