@@ -26,7 +26,7 @@ pub enum SinkError {
     #[error(transparent)]
     Cas(#[from] CasError),
     /// The writing thread is gone.
-    #[error("writer of the cache stopped: {0}; run jackal again, and report it if it recurs")]
+    #[error("writer of the cache stopped: {0}")]
     Stopped(String),
 }
 
