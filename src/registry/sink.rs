@@ -15,9 +15,9 @@ use tokio::task::JoinHandle;
 use crate::cas::{Cas, CasError};
 use crate::oci::Digest;
 
-/// Pieces on their way to the writer, at most; the network hands out some
-/// hundred kilobytes at a time, so this is a few megabytes for each stream.
-const QUEUE: usize = 8;
+/// Pieces on their way to the writer, at most; the network hands out at most
+/// 400 KiB at a time, so this is under two megabytes for each stream.
+const QUEUE: usize = 4;
 
 /// Why bytes did not reach the cache.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum SinkError {
     #[error(transparent)]
     Cas(#[from] CasError),
     /// The writing thread is gone.
-    #[error("writer of the cache stopped: {0}; run jackal again, and report it if it recurs")]
+    #[error("writer of the cache stopped: {0}")]
     Stopped(String),
 }
 

@@ -48,7 +48,7 @@ pub enum FetchError {
         source: KindError,
     },
     /// A blob is not what the manifest says, or the disk refused it.
-    #[error("{reference}: {what} {digest} was not stored: {source}")]
+    #[error("{reference}: {what} {digest} was not stored: {source}; {}", advice(.source))]
     Store {
         /// The image.
         reference: String,
@@ -65,6 +65,13 @@ pub enum FetchError {
 }
 
 pub use select::KindError;
+
+fn advice(source: &SinkError) -> &'static str {
+    match source {
+        SinkError::Cas(CasError::Mismatch { .. }) => "fetch it again, or push the image again",
+        _ => "check the disk of the cache",
+    }
+}
 
 /// Asks the registry what `reference` means for `platform`.
 ///

@@ -89,7 +89,7 @@ pub enum ImportError {
         source: KindError,
     },
     /// A part is not what was announced, or the cache refused it.
-    #[error("`{path}`: {what} was not stored: {source}")]
+    #[error("`{path}`: {what} was not stored: {source}; {}", advice(.source))]
     Store {
         /// The source.
         path: PathBuf,
@@ -98,6 +98,13 @@ pub enum ImportError {
         /// What happened.
         source: Box<CasError>,
     },
+}
+
+fn advice(source: &CasError) -> &'static str {
+    match source {
+        CasError::Mismatch { .. } => "the image is damaged, make it again",
+        _ => "check the disk of the cache",
+    }
 }
 
 /// Brings one image of the folder or archive at `source` into the cache.

@@ -83,6 +83,8 @@ impl TarIndex {
             );
             let stated = header.entry_size().map_err(failed)?;
             let size = match extended.size {
+                // Links, folders and devices have no content, whatever they state.
+                _ if header_only(kind) => 0,
                 Some(size) if !own => size,
                 _ => stated,
             };
@@ -202,6 +204,18 @@ impl Extended {
         }
         Ok(())
     }
+}
+
+fn header_only(kind: EntryType) -> bool {
+    matches!(
+        kind,
+        EntryType::Link
+            | EntryType::Symlink
+            | EntryType::Directory
+            | EntryType::Char
+            | EntryType::Block
+            | EntryType::Fifo
+    )
 }
 
 fn extension(file: &File, place: Place) -> io::Result<Option<Vec<u8>>> {

@@ -265,6 +265,47 @@ fn archives_that_are_none_or_made_to_harm_are_refused() {
 }
 
 #[test]
+fn a_link_that_states_a_size_does_not_hide_the_entry_after_it() {
+    let bench = bench();
+    let hidden = archive(&[(EntryType::Regular, "/etc/x", b"", "")]);
+    let mut bytes = archive(&[(EntryType::Symlink, "a", b"", "b")]);
+    bytes.truncate(512);
+    let mut header = Header::from_byte_slice(&bytes).clone();
+    header.set_size(512);
+    header.set_cksum();
+    let bytes = [&header.as_bytes()[..], &hidden].concat();
+    assert!(bench.refused(&bytes).contains("absolute"));
+}
+
+#[test]
+fn extended_headers_give_long_names_and_sizes() {
+    let bench = bench();
+    let long = "d/".repeat(100) + "layer.tar";
+    let record = |key: &str, value: &str| {
+        let length = key.len() + value.len() + 3;
+        let digits = (length + 3).to_string().len();
+        format!("{} {key}={value}\n", length + digits)
+    };
+    let pax = record("path", &long) + &record("size", &LAYER.len().to_string());
+    let (list, config) = saved(
+        r#"["n:1"]"#,
+        &format!(r#"["{long}","l2"]"#),
+        &[Digest::of(LAYER); 2],
+    );
+    let gnu = format!("{long}\0");
+    let path = bench.file(&archive(&[
+        (EntryType::XHeader, "pax", pax.as_bytes(), ""),
+        (EntryType::Regular, "short", LAYER, ""),
+        (EntryType::GNULongLink, "long", gnu.as_bytes(), ""),
+        (EntryType::Link, "l2", b"", "cut"),
+        (EntryType::Regular, "c.json", &config, ""),
+        (EntryType::Regular, "manifest.json", &list, ""),
+    ]));
+    let (_, outputs) = bench.import(&path, None).unwrap();
+    assert_eq!(bench.names(&outputs).len(), 4);
+}
+
+#[test]
 fn no_cut_or_flipped_byte_of_an_archive_panics() {
     let bench = bench();
     let sound = layout_tar();
