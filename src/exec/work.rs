@@ -410,6 +410,8 @@ async fn image_sbom(
         reference.to_owned(),
         manifest.clone(),
     );
+    // A squashed image is held in memory: as many at a time as there are jobs.
+    let _permit = site.cpu.acquire().await;
     let output =
         blocking(move || Ok(executors::image_sbom(&cas, &reference, &manifest, &layers)?)).await?;
     Ok(vec![output].into())

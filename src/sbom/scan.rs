@@ -15,7 +15,7 @@ use crate::oci::Digest;
 
 /// Catalogues an image from its layer scans, base first.
 #[must_use]
-pub fn image(source: Source, layers: &[LayerScan]) -> Document {
+pub fn image(source: Source, layers: Vec<LayerScan>) -> Document {
     let view = View::squash(layers, true);
     Document::new(source, view.distro(), catalog::packages(&view))
 }
@@ -30,7 +30,7 @@ pub fn image(source: Source, layers: &[LayerScan]) -> Document {
 /// [`LayerError`]: the tar is damaged or too large.
 pub fn component(name: &str, tar: impl Read) -> Result<Document, LayerError> {
     let layer = layer::scan(tar)?;
-    let view = View::squash(&[layer], false);
+    let view = View::squash(vec![layer], false);
     let source = Source {
         id: Digest::of(name.as_bytes()).hex(),
         name: name.to_owned(),

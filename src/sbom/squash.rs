@@ -34,7 +34,7 @@ pub struct View {
 impl View {
     /// Stacks `layers`, base first. `layered`: locations name their layer.
     #[must_use]
-    pub fn squash(layers: &[LayerScan], layered: bool) -> Self {
+    pub fn squash(layers: Vec<LayerScan>, layered: bool) -> Self {
         let mut view = Self {
             nodes: BTreeMap::new(),
             layered,
@@ -47,45 +47,59 @@ impl View {
                 view.remove_below(path);
                 view.nodes.remove(path);
             }
-            for entry in &layer.entries {
-                let mut entry = entry.clone();
-                // A path through a linked directory lands where the link leads.
-                if let Some((parent, base)) = entry.path.rsplit_once('/')
-                    && let Some(real) = view.resolve(parent)
-                    && !real.is_empty()
-                {
-                    entry.path = format!("{real}/{base}");
+            // Entries come folder by folder: each folder is looked up once.
+            let mut last: Option<(String, Option<String>)> = None;
+            for mut entry in layer.entries {
+                if let Some((parent, base)) = entry.path.rsplit_once('/') {
+                    if last.as_ref().is_none_or(|(folder, _)| folder != parent) {
+                        last = Some((parent.to_owned(), view.settle(parent)));
+                    }
+                    // A path through a linked directory lands where the link leads.
+                    if let Some((_, Some(real))) = &last {
+                        entry.path = format!("{real}/{base}");
+                    }
                 }
-                view.add(&entry, layer.diff_id);
+                if !matches!(entry.kind, NodeKind::Directory | NodeKind::File) {
+                    // A new link changes where later paths lead.
+                    last = None;
+                }
+                view.add(entry, layer.diff_id);
             }
         }
         view
     }
 
-    fn add(&mut self, entry: &super::layer::Entry, layer: Digest) {
-        let node = match &entry.kind {
-            NodeKind::Hardlink(target) => match self.nodes.get(target) {
+    /// Makes way for entries in `parent`: what stands there and is no folder is
+    /// removed. Returns where the folder really is, if links lead elsewhere.
+    fn settle(&mut self, parent: &str) -> Option<String> {
+        let real = self.resolve(parent).filter(|real| !real.is_empty())?;
+        for (end, _) in real.match_indices('/').chain([(real.len(), "")]) {
+            let folder = &real[..end];
+            if self.nodes.get(folder).is_some_and(|node| {
+                !matches!(node.kind, NodeKind::Directory | NodeKind::Symlink(_))
+            }) {
+                self.nodes.remove(folder);
+            }
+        }
+        (real != parent).then_some(real)
+    }
+
+    fn add(&mut self, entry: super::layer::Entry, layer: Digest) {
+        let node = match entry.kind {
+            NodeKind::Hardlink(target) => match self.nodes.get(&target) {
                 Some(node) => node.clone(),
                 None => return,
             },
             kind => Node {
-                kind: kind.clone(),
+                kind,
                 layer,
-                content: entry.content.clone(),
+                content: entry.content,
             },
         };
         if node.kind != NodeKind::Directory {
             self.remove_below(&entry.path);
         }
-        for (end, _) in entry.path.match_indices('/') {
-            let parent = &entry.path[..end];
-            if self.nodes.get(parent).is_some_and(|node| {
-                !matches!(node.kind, NodeKind::Directory | NodeKind::Symlink(_))
-            }) {
-                self.nodes.remove(parent);
-            }
-        }
-        self.nodes.insert(entry.path.clone(), node);
+        self.nodes.insert(entry.path, node);
     }
 
     fn remove_below(&mut self, path: &str) {
@@ -239,7 +253,7 @@ mod tests {
             .iter()
             .map(|l| scan(&tar_of(l)[..]).unwrap())
             .collect();
-        View::squash(&scans, true)
+        View::squash(scans, true)
     }
 
     #[test]

@@ -203,7 +203,7 @@ pub fn image_sbom(
         kind: "image",
         metadata,
     };
-    write(cas, &scan::image(source, &layers))
+    write(cas, scan::image(source, layers))
 }
 
 /// Repository and tag of a reference; the digest stands in for a missing tag.
@@ -232,10 +232,23 @@ pub fn component_sbom(cas: &Cas, name: &str, tar: &Output) -> Result<Output, Sbo
         what: name.to_owned(),
         source,
     })?;
-    write(cas, &found)
+    write(cas, found)
 }
 
-fn write(cas: &Cas, document: &Document) -> Result<Output, SbomError> {
-    let bytes = syft::encode(document, env!("CARGO_PKG_VERSION"));
-    store(cas, "sbom", &bytes)
+fn write(cas: &Cas, document: Document) -> Result<Output, SbomError> {
+    let name = "sbom";
+    let mut out = io::BufWriter::with_capacity(256 << 10, cas.ingest()?);
+    let written = syft::write(document, env!("CARGO_PKG_VERSION"), &mut out);
+    let ingest = written
+        .and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error))
+        .map_err(|source| SbomError::Io {
+            what: name.to_owned(),
+            source,
+        })?;
+    let (digest, size) = ingest.commit()?;
+    Ok(Output {
+        name: name.to_owned(),
+        digest,
+        size,
+    })
 }

@@ -58,5 +58,5 @@ fn stanzas(text: &str) -> Vec<std::collections::HashMap<&str, String>> {
 #[cfg(test)]
 fn view_of(files: &[(&str, &[u8])]) -> View {
     let tar = super::layer::tar_of(files);
-    View::squash(&[super::layer::scan(&tar[..]).unwrap()], true)
+    View::squash(vec![super::layer::scan(&tar[..]).unwrap()], true)
 }

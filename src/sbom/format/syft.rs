@@ -3,6 +3,8 @@
 //! Writes the lean form: packages and edges between them, no file section.
 //! Output depends on the document only.
 
+use std::io::{self, Write};
+
 use serde_json::{Value, json};
 
 use crate::sbom::document::{Document, Package};
@@ -10,28 +12,17 @@ use crate::sbom::document::{Document, Package};
 /// The schema whose shapes are written.
 pub const SCHEMA: &str = "16.0.18";
 
-/// Encodes `document` as compact JSON, naming jackal `version` as its producer.
-#[must_use]
-pub fn encode(document: &Document, version: &str) -> Vec<u8> {
-    let artifacts: Vec<Value> = document.packages.iter().map(artifact).collect();
-    let edges: Vec<Value> = document
-        .relationships
-        .iter()
-        .map(|edge| {
-            let mut value = json!({"parent": edge.parent, "child": edge.child, "type": edge.kind});
-            if !edge.files.is_empty() {
-                value["metadata"] = json!({"files": edge.files});
-            }
-            value
-        })
-        .collect();
-    let url = format!(
-        "https://raw.githubusercontent.com/anchore/syft/main/schema/json/schema-{SCHEMA}.json"
-    );
-    let source = &document.source;
-    json!({
-        "artifacts": artifacts,
-        "artifactRelationships": edges,
+/// Writes `document` as compact JSON, naming jackal `version` as its producer.
+///
+/// Packages are written one by one and given up as they are written: documents
+/// of large images are tens of megabytes.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write(document: Document, version: &str, out: &mut impl Write) -> io::Result<()> {
+    let source = document.source;
+    let head = json!({
         "source": {
             "id": source.id,
             "name": source.name,
@@ -41,13 +32,38 @@ pub fn encode(document: &Document, version: &str) -> Vec<u8> {
         },
         "distro": document.distro,
         "descriptor": {"name": "jackal", "version": version},
-        "schema": {"version": SCHEMA, "url": url},
+        "schema": {
+            "version": SCHEMA,
+            "url": format!(
+                "https://raw.githubusercontent.com/anchore/syft/main/schema/json/schema-{SCHEMA}.json"
+            ),
+        },
     })
-    .to_string()
-    .into_bytes()
+    .to_string();
+    out.write_all(b"{\"artifacts\":[")?;
+    for (index, package) in document.packages.into_iter().enumerate() {
+        if index > 0 {
+            out.write_all(b",")?;
+        }
+        serde_json::to_writer(&mut *out, &artifact(package))?;
+    }
+    out.write_all(b"],\"artifactRelationships\":[")?;
+    for (index, edge) in document.relationships.into_iter().enumerate() {
+        if index > 0 {
+            out.write_all(b",")?;
+        }
+        let mut value = json!({"parent": edge.parent, "child": edge.child, "type": edge.kind});
+        if !edge.files.is_empty() {
+            value["metadata"] = json!({"files": edge.files});
+        }
+        serde_json::to_writer(&mut *out, &value)?;
+    }
+    out.write_all(b"],")?;
+    // The rest continues the object that was opened above.
+    out.write_all(&head.as_bytes()[1..])
 }
 
-fn artifact(package: &Package) -> Value {
+fn artifact(mut package: Package) -> Value {
     let licenses: Vec<Value> = package
         .licenses
         .iter()
@@ -80,7 +96,7 @@ fn artifact(package: &Package) -> Value {
     });
     if !package.metadata.is_null() {
         value["metadataType"] = json!(package.metadata_type);
-        value["metadata"] = package.metadata.clone();
+        value["metadata"] = package.metadata.take();
     }
     value
 }
@@ -102,8 +118,14 @@ mod tests {
         };
         let one = Document::new(source.clone(), json!({}), vec![package("b"), package("a")]);
         let two = Document::new(source, json!({}), vec![package("a"), package("b")]);
-        assert_eq!(encode(&one, "1"), encode(&two, "1"));
-        let value: Value = serde_json::from_slice(&encode(&one, "1")).unwrap();
+        let encode = |document| {
+            let mut bytes = Vec::new();
+            write(document, "1", &mut bytes).unwrap();
+            bytes
+        };
+        let (one, two) = (encode(one), encode(two));
+        assert_eq!(one, two);
+        let value: Value = serde_json::from_slice(&one).unwrap();
         assert_eq!(value["artifacts"][0]["name"], "a");
         assert_eq!(value["artifacts"][0]["id"].as_str().unwrap().len(), 16);
         assert_eq!(value["artifactRelationships"].as_array().unwrap().len(), 2);
