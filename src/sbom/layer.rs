@@ -12,11 +12,11 @@ use crate::oci::{Digest, Hasher};
 
 /// Longest database or manifest kept. Status files of full desktops are 10 MB.
 const TEXT_LIMIT: u64 = 64 << 20;
-/// Longest executable held whole, in bytes: 32 MiB, as two or more layers are
+/// Longest executable held whole, in bytes: 16 MiB, as two or more layers are
 /// scanned at a time. Larger ones are searched as they pass by, for Go's build
 /// information only: what cargo-auditable embeds is found through a table at
 /// the end of the file.
-const WHOLE_BINARY: u64 = 32 << 20;
+const WHOLE_BINARY: u64 = 16 << 20;
 /// Most entries in one layer; the largest known images have under a million.
 const ENTRY_LIMIT: usize = 4_000_000;
 

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use serde_json::json;
 
 use crate::action::Output;
-use crate::cas::{Cas, CasError};
+use crate::cas::{Cas, CasError, Ingest};
 use crate::oci::{Descriptor, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
 use crate::sbom::document::{Document, Source};
 use crate::sbom::format::syft;
@@ -96,7 +96,7 @@ pub fn scan_layer(cas: &Cas, layer: &Descriptor) -> Result<Output, SbomError> {
             what: what(),
             source,
         })?;
-    store(cas, "scan", &found.encode())
+    put(cas, "scan", |out| found.store(out).map(drop))
 }
 
 /// The plain bytes of a stream that may be gzip or Zstandard, told by how it
@@ -113,12 +113,19 @@ fn unpacked<'a>(blob: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     })
 }
 
-fn store(cas: &Cas, name: &str, bytes: &[u8]) -> Result<Output, SbomError> {
-    let mut ingest = cas.ingest()?;
-    io::Write::write_all(&mut ingest, bytes).map_err(|source| SbomError::Io {
-        what: name.to_owned(),
-        source,
-    })?;
+/// Stores what `write` writes.
+fn put(
+    cas: &Cas,
+    name: &str,
+    write: impl FnOnce(&mut io::BufWriter<Ingest<'_>>) -> io::Result<()>,
+) -> Result<Output, SbomError> {
+    let mut out = io::BufWriter::with_capacity(256 << 10, cas.ingest()?);
+    let ingest = write(&mut out)
+        .and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error))
+        .map_err(|source| SbomError::Io {
+            what: name.to_owned(),
+            source,
+        })?;
     let (digest, size) = ingest.commit()?;
     Ok(Output {
         name: name.to_owned(),
@@ -150,14 +157,7 @@ pub fn image_sbom(
         serde_json::from_slice(&config).map_err(json(&parsed.config.digest.to_string()))?;
     let mut layers = Vec::with_capacity(scans.len());
     for scan in scans {
-        let mut bytes = Vec::new();
-        cas.open_blob(&scan.digest)?
-            .read_to_end(&mut bytes)
-            .map_err(|source| SbomError::Io {
-                what: "a stored layer scan".to_owned(),
-                source,
-            })?;
-        layers.push(LayerScan::decode(&bytes)?);
+        layers.push(LayerScan::load(cas.open_blob(&scan.digest)?)?);
     }
     let described: Vec<_> = parsed
         .layers
@@ -236,19 +236,7 @@ pub fn component_sbom(cas: &Cas, name: &str, tar: &Output) -> Result<Output, Sbo
 }
 
 fn write(cas: &Cas, document: Document) -> Result<Output, SbomError> {
-    let name = "sbom";
-    let mut out = io::BufWriter::with_capacity(256 << 10, cas.ingest()?);
-    let written = syft::write(document, env!("CARGO_PKG_VERSION"), &mut out);
-    let ingest = written
-        .and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error))
-        .map_err(|source| SbomError::Io {
-            what: name.to_owned(),
-            source,
-        })?;
-    let (digest, size) = ingest.commit()?;
-    Ok(Output {
-        name: name.to_owned(),
-        digest,
-        size,
+    put(cas, "sbom", |out| {
+        syft::write(document, env!("CARGO_PKG_VERSION"), out)
     })
 }
