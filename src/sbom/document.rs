@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::oci::Digest;
 
@@ -140,8 +141,9 @@ pub struct Package {
     pub purl: String,
     /// Name of the shape of `metadata`.
     pub metadata_type: &'static str,
-    /// Facts of this ecosystem only.
-    pub metadata: Value,
+    /// Facts of this ecosystem only, as JSON text: the file lists of a large
+    /// image take several times as much memory as values.
+    pub metadata: Option<Box<RawValue>>,
     /// Files the package owns, absolute in the scanned root.
     pub owns: Vec<String>,
     /// Names under which others of its kind may require it.
@@ -175,11 +177,17 @@ impl Package {
             cpes: Vec::new(),
             purl: String::new(),
             metadata_type,
-            metadata: Value::Null,
+            metadata: None,
             owns: Vec::new(),
             provides: Vec::new(),
             requires: Vec::new(),
         }
+    }
+
+    /// Sets the facts of its ecosystem.
+    pub fn describe(&mut self, facts: &Value) {
+        // A value always has a text; without it the package is still a find.
+        self.metadata = serde_json::value::to_raw_value(facts).ok();
     }
 
     /// Identity inside and across documents: 16 hex digits that depend on

@@ -20,8 +20,8 @@ const MIGRATIONS: [&str; 2] = ["scripts-to-actions", "pluralize-set-variable"];
 const LAST_NON_BREAKING: &str = "v0.27.0";
 
 /// Chunks of a member that are compressed at the same time; each holds its
-/// input and its frame, so 8 bound the memory at some 64 MiB.
-const CHUNKS_AT_ONCE: usize = 8;
+/// input and its frame, so 4 bound the memory at some 32 MiB.
+const CHUNKS_AT_ONCE: usize = 4;
 
 /// A file that goes into a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,9 @@ pub enum PackageError {
         /// What happened.
         source: io::Error,
     },
+    /// A part has the name of a file that is written here.
+    #[error("`{0}` is written by jackal itself and cannot be a part of the package")]
+    Reserved(String),
     /// The time does not fit a calendar.
     #[error("{0} seconds is no time of the years 1970 to 9999: correct SOURCE_DATE_EPOCH")]
     Time(i64),
@@ -114,8 +117,13 @@ pub fn package(
     parts: Vec<Part>,
     build: &BuildData,
 ) -> Result<Vec<Output>, PackageError> {
+    let dialect =
+        Dialect::of_kind(&definition.kind).map_or(Dialect::Jackal, |(dialect, _)| dialect);
     let mut checksums = Checksums::default();
     for part in &parts {
+        if dialect.exempt_files().contains(&part.path.as_str()) {
+            return Err(PackageError::Reserved(part.path.clone()));
+        }
         checksums.insert(&part.path, part.digest)?;
     }
     definition.migrate();
@@ -131,8 +139,6 @@ pub fn package(
         flavor: std::mem::take(&mut definition.build.flavor),
         ..Build::default()
     };
-    let dialect =
-        Dialect::of_kind(&definition.kind).map_or(Dialect::Jackal, |(dialect, _)| dialect);
     let store = |name: &str, text: String| -> Result<Output, PackageError> {
         let mut ingest = cas.ingest()?;
         ingest

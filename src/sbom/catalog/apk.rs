@@ -84,14 +84,14 @@ fn one(stanza: &str, id: &str, distro: &str) -> Option<Package> {
     package.requires = needs.iter().filter_map(bare).collect();
     package.provides = gives.iter().filter_map(bare).collect();
     package.provides.push(name.to_owned());
-    package.metadata = json!({
+    package.describe(&json!({
         "package": name, "originPackage": origin, "maintainer": get("m"), "version": version,
         "architecture": arch, "url": get("U"), "description": get("T"),
         "size": get("S").parse::<u64>().unwrap_or(0),
         "installedSize": get("I").parse::<u64>().unwrap_or(0),
         "pullDependencies": needs, "provides": gives, "pullChecksum": get("C"),
         "gitCommitOfApkPort": get("c"), "files": files,
-    });
+    }));
     Some(package)
 }
 

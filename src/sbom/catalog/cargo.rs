@@ -32,7 +32,7 @@ pub(super) fn find(view: &View) -> Vec<Package> {
                 .locations
                 .extend(view.location(path, Evidence::Primary));
             package.purl = purl("cargo", "", name, version, &[]);
-            package.metadata = json!({"name": name, "version": version, "source": text("source")});
+            package.describe(&json!({"name": name, "version": version, "source": text("source")}));
             found.push(package);
         }
     }

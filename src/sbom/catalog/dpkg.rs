@@ -145,7 +145,7 @@ pub(super) fn find(view: &View) -> Vec<Package> {
                     metadata[key] = json!(list);
                 }
             }
-            package.metadata = metadata;
+            package.describe(&metadata);
             found.push(package);
         }
     }

@@ -54,6 +54,15 @@ fn modules(compiler: &str, text: &str) -> Vec<Package> {
             .map_or("", |(_, v)| *v)
     };
     let name = main.map_or("", |(path, _, _)| path);
+    let facts = |sum: &str| {
+        let mut facts = json!({
+            "goCompiledVersion": compiler, "architecture": setting("GOARCH"), "mainModule": name,
+        });
+        if !sum.is_empty() {
+            facts["h1Digest"] = json!(sum);
+        }
+        facts
+    };
     let package = |(path, version, sum): Module<'_>| {
         let version = if version == "(devel)" { "" } else { version };
         let mut package = Package::new(
@@ -65,12 +74,7 @@ fn modules(compiler: &str, text: &str) -> Vec<Package> {
         );
         let (space, last) = path.rsplit_once('/').unwrap_or(("", path));
         package.purl = purl("golang", space, last, version, &[]);
-        package.metadata = json!({
-            "goCompiledVersion": compiler, "architecture": setting("GOARCH"), "mainModule": name,
-        });
-        if !sum.is_empty() {
-            package.metadata["h1Digest"] = json!(sum);
-        }
+        package.describe(&facts(sum));
         package
     };
     let mut found: Vec<Package> = deps
@@ -79,13 +83,16 @@ fn modules(compiler: &str, text: &str) -> Vec<Package> {
         .map(package)
         .collect();
     if let Some(main) = main {
+        let sum = main.2;
         let mut main = package(main);
         let list: Vec<_> = settings
             .iter()
             .map(|(k, v)| json!({"key": k, "value": v}))
             .collect();
         if !list.is_empty() {
-            main.metadata["goBuildSettings"] = json!(list);
+            let mut facts = facts(sum);
+            facts["goBuildSettings"] = json!(list);
+            main.describe(&facts);
         }
         found.push(main);
     }

@@ -45,12 +45,12 @@ fn one(view: &View, path: &str) -> Option<Package> {
     let url = json["repository"]
         .as_str()
         .or_else(|| json["repository"]["url"].as_str());
-    package.metadata = json!({
+    package.describe(&json!({
         "name": name, "version": version, "author": author.unwrap_or_default(),
         "homepage": text("homepage"), "description": text("description"),
         "url": url.unwrap_or_default(),
         "private": json["private"].as_bool().unwrap_or(false),
-    });
+    }));
     Some(package)
 }
 

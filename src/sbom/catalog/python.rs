@@ -111,7 +111,7 @@ fn one(view: &View, path: &str) -> Option<Package> {
     if !requires.is_empty() {
         metadata["requiresDist"] = json!(requires);
     }
-    package.metadata = metadata;
+    package.describe(&metadata);
     package.provides.push(normal);
     // Needs behind an `extra` marker are not needs of this installation.
     package.requires = requires

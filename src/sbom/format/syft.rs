@@ -45,7 +45,7 @@ pub fn write(document: Document, version: &str, out: &mut impl Write) -> io::Res
         if index > 0 {
             out.write_all(b",")?;
         }
-        serde_json::to_writer(&mut *out, &artifact(package))?;
+        out.write_all(artifact(&package).as_bytes())?;
     }
     out.write_all(b"],\"artifactRelationships\":[")?;
     for (index, edge) in document.relationships.into_iter().enumerate() {
@@ -63,7 +63,8 @@ pub fn write(document: Document, version: &str, out: &mut impl Write) -> io::Res
     out.write_all(&head.as_bytes()[1..])
 }
 
-fn artifact(mut package: Package) -> Value {
+/// One package as JSON text.
+fn artifact(package: &Package) -> String {
     let licenses: Vec<Value> = package
         .licenses
         .iter()
@@ -82,7 +83,7 @@ fn artifact(mut package: Package) -> Value {
         .iter()
         .map(|cpe| json!({"cpe": cpe, "source": "declared"}))
         .collect();
-    let mut value = json!({
+    let mut text = json!({
         "id": package.id(),
         "name": package.name,
         "version": package.version,
@@ -93,12 +94,17 @@ fn artifact(mut package: Package) -> Value {
         "language": package.kind.language(),
         "cpes": cpes,
         "purl": package.purl,
-    });
-    if !package.metadata.is_null() {
-        value["metadataType"] = json!(package.metadata_type);
-        value["metadata"] = package.metadata.take();
+    })
+    .to_string();
+    if let Some(metadata) = &package.metadata {
+        // Continues the object: its closing brace moves to the end.
+        text.pop();
+        text.push_str(&format!(
+            ",\"metadataType\":{},\"metadata\":{metadata}}}",
+            json!(package.metadata_type)
+        ));
     }
-    value
+    text
 }
 
 #[cfg(test)]
