@@ -192,7 +192,7 @@ pub fn compress_member(cas: &Cas, member: &Output) -> Result<Option<Output>, Pac
     loop {
         let mut chunks = Vec::new();
         while chunks.len() < CHUNKS_AT_ONCE {
-            let mut chunk = Vec::new();
+            let mut chunk = Vec::with_capacity(MAX_COMPRESSED_INPUT);
             (&mut content)
                 .take(MAX_COMPRESSED_INPUT as u64)
                 .read_to_end(&mut chunk)
