@@ -12,7 +12,7 @@ use crate::cas::{Cas, CasError};
 use crate::exec::event::Event;
 use crate::exec::lockfile::LockfileError;
 use crate::exec::plan::{self, BuildFacts, Implied, Plan, PlanError};
-use crate::exec::record::RunRecord;
+use crate::exec::record::{RunRecord, Status, TaskRecord};
 use crate::exec::run::{self, How, Verdict};
 use crate::exec::site::{Site, Wishes};
 use crate::exec::update::{self, Moved};
@@ -28,6 +28,9 @@ const WORKSPACE_FILE: &str = "jackal-workspace.yaml";
 
 /// Largest definition read, in bytes: 16 MiB.
 const MAX_DEFINITION_BYTES: u64 = 16 << 20;
+
+/// Most times that a run is begun again because of damaged blobs.
+const MAX_HEALING_ROUNDS: usize = 20;
 
 /// What to build, and how. Everything from the command line and environment.
 #[derive(Clone, Debug)]
@@ -223,7 +226,17 @@ impl Prepared {
             events,
             cancelled,
         };
-        let ran = run::run(&self.site, &self.plan, &how).await?;
+        let mut ran = run::run(&self.site, &self.plan, &how).await?;
+        // Each round removes at least one damaged blob and makes it again; a
+        // disk that damages what was just written must not keep us here.
+        for _ in 0..MAX_HEALING_ROUNDS {
+            if !ran.healing {
+                break;
+            }
+            let mended = std::mem::take(&mut ran.record.tasks);
+            ran = run::run(&self.site, &self.plan, &how).await?;
+            executed_before(&mut ran.record, mended);
+        }
         self.site
             .save()
             .map_err(|failure| BuildError::Save(failure.message))?;
@@ -258,10 +271,21 @@ impl Prepared {
     }
 }
 
+/// Counts as executed what an earlier round of this run executed.
+fn executed_before(record: &mut RunRecord, earlier: Vec<TaskRecord>) {
+    for old in earlier {
+        let cached = |task: &&mut TaskRecord| {
+            task.task == old.task && task.status == Status::Cached && old.status == Status::Executed
+        };
+        if let Some(task) = record.tasks.iter_mut().find(cached) {
+            *task = old;
+        }
+    }
+}
+
 /// Keeps the record in the cache, if anything ran. A disk that refuses costs
 /// the record only.
 fn keep_record(cas: &Cas, record: &RunRecord) {
-    use crate::exec::record::Status;
     if record.count(Status::Executed) + record.count(Status::Failed) == 0 {
         return;
     }

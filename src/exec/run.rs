@@ -38,6 +38,9 @@ pub struct Ran {
     pub record: RunRecord,
     /// The failures, in the order in which they happened.
     pub failures: Vec<(String, Failure)>,
+    /// A failure came from damaged blobs of the cache, which are removed now:
+    /// another run makes them again.
+    pub healing: bool,
 }
 
 struct Ended {
@@ -95,6 +98,7 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
     let mut failures = Vec::new();
     let mut cancelled = how.cancelled.clone();
     let mut stopped = false;
+    let mut healing = false;
     loop {
         while let Some(id) = schedule.start() {
             let Some(step) = plan.steps.get(&id) else {
@@ -137,10 +141,20 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
                 Outcome::Done
             }
             Err(failure) => {
+                if failure.class == Class::Verification && !healing {
+                    let site = Arc::clone(site);
+                    healing = blocking(move || Ok(site.weed())).await.is_ok_and(|n| n > 0);
+                }
                 failures.push((ended.task.clone(), failure));
                 Outcome::Failed
             }
         };
+        if healing {
+            // Nothing is told of a failure that the next run mends.
+            schedule.cancel();
+            drop(schedule.finish(&ended.task, outcome));
+            continue;
+        }
         tell(Event::Finished {
             record: Box::new(ended.record.clone()),
         });
@@ -163,6 +177,7 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
             tasks,
         },
         failures,
+        healing,
     })
 }
 
@@ -292,13 +307,13 @@ async fn export(
     };
     blocking(move || {
         let exports = Exports::of(&site.cas);
-        let files = match exports.current(&archive, &outputs) {
+        let files = match exports.current(&archive, &outputs, split) {
             Some(files) if !site.wishes.force => files,
             _ => {
                 let members = work::members(&outputs);
                 let written =
                     executors::export_archive(&site.cas, &members, &archive, format, split)?;
-                exports.keep(&archive, &outputs, &written.files);
+                exports.keep(&archive, &outputs, split, &written.files);
                 written.files
             }
         };

@@ -54,6 +54,8 @@ pub struct Site {
     locks: Mutex<HashMap<PathBuf, Lockfile>>,
     flights: Mutex<HashMap<ActionKey, Arc<tokio::sync::Mutex<()>>>>,
     made: Mutex<HashSet<ActionKey>>,
+    /// Blobs that remembered results spoke of.
+    used: Mutex<HashSet<Digest>>,
 }
 
 /// A result, and how it was come by.
@@ -97,6 +99,7 @@ impl Site {
             locks: Mutex::default(),
             flights: Mutex::default(),
             made: Mutex::default(),
+            used: Mutex::default(),
             cas,
             registry,
             wishes,
@@ -212,6 +215,7 @@ impl Site {
         let _flight = flight.lock().await;
         let site = Arc::clone(self);
         if let Some(result) = blocking(move || site.remembered(&key)).await? {
+            held(&self.used).extend(result.outputs.iter().map(|output| output.digest));
             return Ok(Performed {
                 result,
                 cached: true,
@@ -244,6 +248,18 @@ impl Site {
             result,
             cached: false,
         })
+    }
+
+    /// Reads every blob that remembered results spoke of; what is damaged is
+    /// removed by that, so that its result is no longer remembered. Returns how
+    /// many were damaged or gone.
+    pub(super) fn weed(&self) -> usize {
+        let used = std::mem::take(&mut *held(&self.used));
+        let sound = |digest: &Digest| {
+            let blob = self.cas.open_blob(digest);
+            blob.is_ok_and(|mut blob| std::io::copy(&mut blob, &mut std::io::sink()).is_ok())
+        };
+        used.iter().filter(|digest| !sound(digest)).count()
     }
 
     fn story(&self, workspace: &Path, task: &str) -> PathBuf {
