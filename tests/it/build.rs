@@ -451,3 +451,24 @@ fn a_workspace_builds_every_package_in_it_and_graph_names_their_tasks() {
     assert!(graph.stdout.contains("pkg/one:package"), "{}", graph.stdout);
     assert_eq!(sandbox.build(&["pkg/two"]).len(), 3);
 }
+
+#[test]
+fn the_readmes_example_builds_and_its_sbom_names_what_is_inside() {
+    let sandbox = Sandbox::new();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/demo");
+    let output = sandbox.src().join("out");
+    let said = sandbox.run(&[
+        "build",
+        example,
+        "-a",
+        "amd64",
+        "-o",
+        output.to_str().unwrap(),
+    ]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let archive = output.join("jackal-package-demo-amd64-1.0.0.tar.zst");
+    assert_eq!(said.stdout, format!("{}\n", archive.display()));
+    let tar = zstd::decode_all(fs::File::open(archive).unwrap()).unwrap();
+    let text = String::from_utf8_lossy(&tar);
+    assert!(text.contains("\"name\":\"demo-site\""));
+}
