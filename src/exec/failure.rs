@@ -78,12 +78,29 @@ fn whole(error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
+    advised(text)
+}
+
+/// Says what to do about what the system said, where the error does not.
+fn advised(mut text: String) -> String {
+    let advice = [
+        (
+            "No space left on device",
+            "free some space, or choose other folders with --cache-dir and --output",
+        ),
+        ("Permission denied", "give yourself access to it"),
+    ];
+    for (said, todo) in advice {
+        if text.contains(said) {
+            text = format!("{text}; {todo}");
+        }
+    }
     text
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::new(of_io(&error), error)
+        Self::new(of_io(&error), whole(&error))
     }
 }
 

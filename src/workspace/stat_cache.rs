@@ -86,7 +86,14 @@ impl StatCache {
                 let sound = known.get(*path).filter(|k| k.stat == *stat && k.settled());
                 match sound {
                     Some(k) if !sha256 || k.digest.sha256.is_some() => Ok((*k, false)),
-                    _ => hash(&root.join(path), sha256).map(|k| (k, true)),
+                    _ => {
+                        let full = root.join(path);
+                        let named = |error: io::Error| {
+                            let text = format!("`{}` cannot be read: {error}", full.display());
+                            io::Error::new(error.kind(), text)
+                        };
+                        hash(&full, sha256).map(|k| (k, true)).map_err(named)
+                    }
                 }
             })
             .collect::<io::Result<_>>()?;
