@@ -279,4 +279,16 @@ mod tests {
             assert!(decode(&sound[..index]).is_none());
         }
     }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut cache = StatCache::load(&dir.path().join("cache"));
+        let stat = Stat::of(&fs::metadata(dir.path()).unwrap());
+        let error = cache
+            .digest(dir.path(), &[("absent", stat)], true)
+            .unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(error.to_string().contains("absent` cannot be read"));
+    }
 }
