@@ -8,7 +8,7 @@ mod import;
 mod package;
 mod sbom;
 
-pub use component::{ComponentError, inside, write_component};
+pub use component::{ComponentError, SourceError, inside, write_component};
 pub use export::{ArchiveFormat, ExportError, Exported, export_archive};
 pub use fetch::{FetchError, InFlight, KindError, Pin, fetch, resolve};
 pub use images::{FetchedImage, ImagesError, assemble};
