@@ -125,6 +125,7 @@ failures! {
     WalkError: |_| Class::Environment;
     ComponentError: |error| match error {
         ComponentError::Io { .. } => Class::Environment,
+        ComponentError::Cas(error) => of_cas(error),
         _ => Class::Configuration,
     };
     FetchError: |error| match error {
