@@ -1,6 +1,5 @@
 //! Drives a plan: asks the schedule what may start, runs it, tells what happened.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -70,7 +69,7 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
         // A step mostly waits for the network or for its own parallel parts,
         // which are bounded by themselves; twice the jobs keeps all of them busy.
         cpu: u32::try_from(site.wishes.jobs.max(1) * 2).unwrap_or(u32::MAX),
-        pools: BTreeMap::new(),
+        pools: plan.pools.clone(),
         on_failure: if how.keep_going {
             OnFailure::KeepGoing
         } else {
@@ -79,8 +78,8 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
     };
     let needs = |id: &String| Needs {
         cpu: 1,
-        pool: None,
-        mutex: None,
+        pool: plan.steps.get(id).and_then(|step| step.pool.clone()),
+        mutex: plan.steps.get(id).and_then(|step| step.mutex.clone()),
         weight: paths.get(id).copied().unwrap_or(1),
     };
     let mut schedule = match Schedule::new(&graph, &limits, needs) {
@@ -104,6 +103,18 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
             let Some(step) = plan.steps.get(&id) else {
                 continue;
             };
+            if step.skipped {
+                let record = skipped(plan, &id, "its condition is false", start);
+                tell(Event::Finished {
+                    record: Box::new(record.clone()),
+                });
+                tasks.push(record);
+                let why = format!("`{id}` was skipped");
+                for task in schedule.finish(&id, Outcome::Skipped).unwrap_or_default() {
+                    tasks.push(skipped(plan, &task, &why, start));
+                }
+                continue;
+            }
             let inputs: Results = step
                 .after
                 .iter()
@@ -145,8 +156,16 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
                     let site = Arc::clone(site);
                     healing = blocking(move || Ok(site.weed())).await.is_ok_and(|n| n > 0);
                 }
-                failures.push((ended.task.clone(), failure));
-                Outcome::Failed
+                let may_fail = plan
+                    .steps
+                    .get(&ended.task)
+                    .is_some_and(|step| step.may_fail);
+                if may_fail && !healing {
+                    Outcome::Skipped
+                } else {
+                    failures.push((ended.task.clone(), failure));
+                    Outcome::Failed
+                }
             }
         };
         if healing {
@@ -250,15 +269,28 @@ async fn attempt(
     let prepared = work::prepare(site, step, results).await?;
     let key = prepared.action.key();
     record.action_key = Some(key.to_string());
-    let (asked, looked) = (Arc::clone(site), key);
-    let known = blocking(move || Ok(asked.remembered(&looked)?.is_some())).await?;
+    let (asked, looked) = (Arc::clone(site), prepared.action.clone());
+    let known = step.cached && blocking(move || Ok(asked.remembered(&looked)?.is_some())).await?;
     if !known {
         let (site, id) = (Arc::clone(site), step.id.clone());
         let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
         record.reason = blocking(move || Ok(site.reason(&workspace, &id, &action))).await?;
         told(&record.reason);
     }
-    let performed = work::perform(site, step, &prepared, results).await?;
+    let mut attempts = 0;
+    let performed = loop {
+        attempts += 1;
+        match work::perform(site, step, &prepared, results).await {
+            Ok(performed) => break performed,
+            Err(failure) if attempts <= step.retries && retryable(&failure) => {
+                tokio::time::sleep(pause(attempts)).await;
+            }
+            Err(failure) => {
+                record.attempts = attempts;
+                return Err(failure);
+            }
+        }
+    };
     record.outputs = performed
         .result
         .outputs
@@ -269,11 +301,17 @@ async fn attempt(
             size: output.size,
         })
         .collect();
+    if let Work::Run(run) = &step.work {
+        let (site, run) = (Arc::clone(site), run.clone());
+        let outputs = performed.result.outputs.clone();
+        blocking(move || work::run_step::materialise(&site, &run, &outputs)).await?;
+    }
     if let Work::Package(package) = &step.work {
         record.files = export(site, package, &performed.result.outputs).await?;
     }
     if !performed.cached {
-        record.attempts = 1;
+        record.attempts = attempts;
+        record.log.clone_from(&performed.log);
         let (site, id) = (Arc::clone(site), step.id.clone());
         let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
         blocking(move || {
@@ -289,7 +327,20 @@ async fn attempt(
     } else {
         Status::Executed
     };
-    Ok((work::done(&prepared, &performed), status))
+    Ok((work::done(step, &prepared, &performed), status))
+}
+
+/// Whether another attempt may end otherwise.
+fn retryable(failure: &Failure) -> bool {
+    matches!(
+        failure.class,
+        Class::Task | Class::Environment | Class::Timeout
+    )
+}
+
+/// Seconds between attempts: 1, 2, 4 ... at most 30.
+fn pause(attempts: u32) -> Duration {
+    Duration::from_secs(1 << attempts.saturating_sub(1).min(5)).min(Duration::from_secs(30))
 }
 
 /// Writes the archive, unless it is there and untouched.
@@ -310,7 +361,7 @@ async fn export(
         let files = match exports.current(&archive, &outputs, split) {
             Some(files) if !site.wishes.force => files,
             _ => {
-                let members = work::members(&outputs);
+                let members = work::package_step::members(&outputs);
                 let written =
                     executors::export_archive(&site.cas, &members, &archive, format, split)?;
                 exports.keep(&archive, &outputs, split, &written.files);
@@ -395,7 +446,7 @@ async fn judge(
     let (asked, id) = (Arc::clone(site), step.id.clone());
     let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
     let found = blocking(move || {
-        Ok(match asked.remembered(&key)? {
+        Ok(match asked.remembered(&action)? {
             Some(result) => Ok(result),
             None => Err(asked.reason(&workspace, &id, &action)),
         })
@@ -406,10 +457,11 @@ async fn judge(
             let performed = super::site::Performed {
                 result,
                 cached: true,
+                log: String::new(),
             };
             (
                 Verdict::Cached(key),
-                Some(work::done(&prepared, &performed)),
+                Some(work::done(step, &prepared, &performed)),
             )
         }
         Err(reason) => (Verdict::Runs { key, reason }, None),

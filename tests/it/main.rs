@@ -4,4 +4,5 @@
 mod architecture;
 mod build;
 mod package_verify;
+mod pipelines;
 mod sandbox;

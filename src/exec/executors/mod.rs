@@ -7,6 +7,7 @@ mod image;
 mod images;
 mod import;
 mod package;
+mod run;
 mod sbom;
 
 pub use component::{ComponentError, SourceError, inside, write_component};
@@ -16,4 +17,5 @@ pub use image::{Base, ImageConfig, ImageError, ImageSpec, LayerSpec, build_image
 pub use images::{FetchedImage, ImagesError, assemble};
 pub use import::{ImportError, import};
 pub use package::{BuildData, PackageError, Part, compress_member, package, sboms_tar};
+pub use run::{DeclaredOutput, Ran, RunError, RunTask, Staged, materialise, run};
 pub use sbom::{SbomError, component_sbom, image_sbom, is_container, read_document, scan_layer};
