@@ -13,7 +13,7 @@ use super::exports::Exports;
 use super::plan::{PackageWork, Plan, Step, Work};
 use super::record::{OutputRecord, RECORD_VERSION, RunRecord, Status, TaskRecord};
 use super::schedule::{Limits, Needs, OnFailure, Outcome, Schedule};
-use super::site::{Site, blocking};
+use super::site::{Performed, Site, blocking};
 use super::work::{self, Done, Results};
 use super::{Class, Failure};
 use crate::action::{ActionKey, Output};
@@ -269,28 +269,36 @@ async fn attempt(
     let prepared = work::prepare(site, step, results).await?;
     let key = prepared.action.key();
     record.action_key = Some(key.to_string());
-    let (asked, looked) = (Arc::clone(site), prepared.action.clone());
-    let known = step.cached && blocking(move || Ok(asked.remembered(&looked)?.is_some())).await?;
-    if !known {
-        let (site, id) = (Arc::clone(site), step.id.clone());
-        let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
-        record.reason = blocking(move || Ok(site.reason(&workspace, &id, &action))).await?;
-        told(&record.reason);
-    }
-    let mut attempts = 0;
-    let performed = loop {
-        attempts += 1;
-        match work::perform(site, step, &prepared, results).await {
-            Ok(performed) => break performed,
-            Err(failure) if attempts <= step.retries && retryable(&failure) => {
-                tokio::time::sleep(pause(attempts)).await;
-            }
-            Err(failure) => {
-                record.attempts = attempts;
-                return Err(failure);
-            }
+    let (asked, looked, own) = (Arc::clone(site), prepared.action.clone(), step.clone());
+    let known = blocking(move || {
+        if !own.cached {
+            return Ok(None);
+        }
+        let Some(result) = asked.remembered(&looked)? else {
+            return Ok(None);
+        };
+        let files = deliver(&asked, &own, &result.outputs)?;
+        Ok(Some((result, files)))
+    })
+    .await?;
+    let (performed, files) = match known {
+        Some((result, files)) => {
+            let performed = Performed {
+                result,
+                cached: true,
+                log: String::new(),
+            };
+            (performed, files)
+        }
+        None => {
+            let performed = make(site, step, &prepared, results, workspace, record, told).await?;
+            let (shared, own) = (Arc::clone(site), step.clone());
+            let outputs = performed.result.outputs.clone();
+            let files = blocking(move || deliver(&shared, &own, &outputs)).await?;
+            (performed, files)
         }
     };
+    record.files = files;
     record.outputs = performed
         .result
         .outputs
@@ -301,16 +309,7 @@ async fn attempt(
             size: output.size,
         })
         .collect();
-    if let Work::Run(run) = &step.work {
-        let (site, run) = (Arc::clone(site), run.clone());
-        let outputs = performed.result.outputs.clone();
-        blocking(move || work::run_step::materialise(&site, &run, &outputs)).await?;
-    }
-    if let Work::Package(package) = &step.work {
-        record.files = export(site, package, &performed.result.outputs).await?;
-    }
     if !performed.cached {
-        record.attempts = attempts;
         record.log.clone_from(&performed.log);
         let (site, id) = (Arc::clone(site), step.id.clone());
         let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
@@ -321,6 +320,7 @@ async fn attempt(
         .await?;
     } else {
         record.reason.clear();
+        record.attempts = 0;
     }
     let status = if performed.cached {
         Status::Cached
@@ -328,6 +328,45 @@ async fn attempt(
         Status::Executed
     };
     Ok((work::done(step, &prepared, &performed), status))
+}
+
+/// Runs the step for want of a result; tries again as often as it may.
+async fn make(
+    site: &Arc<Site>,
+    step: &Step,
+    prepared: &work::Prepared,
+    results: &Results,
+    workspace: &Path,
+    record: &mut TaskRecord,
+    told: impl Fn(&str),
+) -> Result<Performed, Failure> {
+    let (shared, id) = (Arc::clone(site), step.id.clone());
+    let (place, action) = (workspace.to_owned(), prepared.action.clone());
+    record.reason = blocking(move || Ok(shared.reason(&place, &id, &action))).await?;
+    told(&record.reason);
+    loop {
+        record.attempts += 1;
+        match work::perform(site, step, prepared, results).await {
+            Ok(performed) => return Ok(performed),
+            Err(failure) if record.attempts <= step.retries && retryable(&failure) => {
+                tokio::time::sleep(pause(record.attempts)).await;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// Puts what a step made where the user looks for it: a command's outputs in
+/// the workspace, a package's archive in its folder. Returns archives.
+fn deliver(site: &Site, step: &Step, outputs: &[Output]) -> Result<Vec<String>, Failure> {
+    match &step.work {
+        Work::Run(run) => {
+            work::run_step::materialise(site, run, outputs)?;
+            Ok(Vec::new())
+        }
+        Work::Package(package) => export(site, package, outputs),
+        _ => Ok(Vec::new()),
+    }
 }
 
 /// Whether another attempt may end otherwise.
@@ -344,36 +383,27 @@ fn pause(attempts: u32) -> Duration {
 }
 
 /// Writes the archive, unless it is there and untouched.
-async fn export(
-    site: &Arc<Site>,
-    package: &PackageWork,
-    outputs: &[Output],
-) -> Result<Vec<String>, Failure> {
-    let (site, outputs) = (Arc::clone(site), outputs.to_vec());
-    let (archive, split) = (package.archive.clone(), package.split);
+fn export(site: &Site, package: &PackageWork, outputs: &[Output]) -> Result<Vec<String>, Failure> {
+    let (archive, split) = (&package.archive, package.split);
     let format = if package.definition.metadata.uncompressed {
         ArchiveFormat::Tar
     } else {
         ArchiveFormat::TarZst
     };
-    blocking(move || {
-        let exports = Exports::of(&site.cas);
-        let files = match exports.current(&archive, &outputs, split) {
-            Some(files) if !site.wishes.force => files,
-            _ => {
-                let members = work::package_step::members(&outputs);
-                let written =
-                    executors::export_archive(&site.cas, &members, &archive, format, split)?;
-                exports.keep(&archive, &outputs, split, &written.files);
-                written.files
-            }
-        };
-        Ok(files
-            .iter()
-            .map(|file| file.to_string_lossy().into_owned())
-            .collect())
-    })
-    .await
+    let exports = Exports::of(&site.cas);
+    let files = match exports.current(archive, outputs, split) {
+        Some(files) if !site.wishes.force => files,
+        _ => {
+            let members = work::package_step::members(outputs);
+            let written = executors::export_archive(&site.cas, &members, archive, format, split)?;
+            exports.keep(archive, outputs, split, &written.files);
+            written.files
+        }
+    };
+    Ok(files
+        .iter()
+        .map(|file| file.to_string_lossy().into_owned())
+        .collect())
 }
 
 /// What a run would do with one step.
@@ -454,7 +484,7 @@ async fn judge(
     .await?;
     Ok(match found {
         Ok(result) => {
-            let performed = super::site::Performed {
+            let performed = Performed {
                 result,
                 cached: true,
                 log: String::new(),

@@ -57,6 +57,8 @@ pub struct Site {
     made: Mutex<HashSet<ActionKey>>,
     /// What each workspace folder held when it was first looked at.
     snapshots: Mutex<HashMap<PathBuf, Arc<Vec<Entry>>>>,
+    /// Programs that were found, by name.
+    tools: Mutex<HashMap<String, Tool>>,
     /// Blobs that remembered results spoke of.
     used: Mutex<HashSet<Digest>>,
 }
@@ -105,6 +107,7 @@ impl Site {
             flights: Mutex::default(),
             made: Mutex::default(),
             snapshots: Mutex::default(),
+            tools: Mutex::default(),
             used: Mutex::default(),
             cas,
             registry,
@@ -144,6 +147,20 @@ impl Site {
         let found = Arc::new(workspace::walk(folder)?);
         snapshots.insert(folder.to_owned(), Arc::clone(&found));
         Ok(found)
+    }
+
+    /// The program called `name`, looked up once in a run.
+    pub(super) fn tool(
+        &self,
+        name: &str,
+        look: impl FnOnce() -> Result<Tool, Failure>,
+    ) -> Result<Tool, Failure> {
+        if let Some(tool) = held(&self.tools).get(name) {
+            return Ok(tool.clone());
+        }
+        let tool = look()?;
+        held(&self.tools).insert(name.to_owned(), tool.clone());
+        Ok(tool)
     }
 
     /// Reads or changes the pins beside a definition.
@@ -218,6 +235,7 @@ impl Site {
         if action.kind == "run" && !run_step::complete(&self.cas, &result.outputs)? {
             return Ok(None);
         }
+        held(&self.used).extend(result.outputs.iter().map(|output| output.digest));
         Ok(Some(result))
     }
 
@@ -239,7 +257,6 @@ impl Site {
         let site = Arc::clone(self);
         let asked = action.clone();
         if let Some(result) = blocking(move || site.remembered(&asked)).await? {
-            held(&self.used).extend(result.outputs.iter().map(|output| output.digest));
             return Ok(Performed {
                 result,
                 cached: true,
@@ -339,6 +356,15 @@ impl Site {
         });
         drop(written);
     }
+}
+
+/// A program with the digest of its file.
+#[derive(Clone, Debug)]
+pub(super) struct Tool {
+    /// As `PATH` leads to it.
+    pub(super) path: PathBuf,
+    /// Of what runs, behind all links.
+    pub(super) digest: Digest,
 }
 
 /// What a piece of work made.

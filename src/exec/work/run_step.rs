@@ -11,9 +11,8 @@ use crate::cas::Cas;
 use crate::cas::tree::{self, TreeEntry, TreeKind};
 use crate::exec::executors::{self, DeclaredOutput, RunTask, Staged};
 use crate::exec::plan::RunWork;
-use crate::exec::site::{Made, Site, blocking};
+use crate::exec::site::{Made, Site, Tool, blocking};
 use crate::exec::{Class, Failure};
-use crate::oci::Digest;
 use crate::workspace::{self, Entry, Globs, Stat};
 
 /// Version of how a command is run; raised when its result could differ.
@@ -21,12 +20,6 @@ const RUN_FORMAT: u32 = 1;
 
 /// Time between asking a command to stop and killing it.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// A program with the digest of its file.
-struct Tool {
-    path: PathBuf,
-    digest: Digest,
-}
 
 pub(super) async fn action(
     site: &Arc<Site>,
@@ -95,6 +88,10 @@ fn tool_names(work: &RunWork) -> BTreeSet<String> {
 }
 
 fn find(site: &Site, work: &RunWork, name: &str) -> Result<Tool, Failure> {
+    site.tool(name, || look(site, work, name))
+}
+
+fn look(site: &Site, work: &RunWork, name: &str) -> Result<Tool, Failure> {
     let candidates: Vec<PathBuf> = if name.starts_with('/') {
         vec![PathBuf::from(name)]
     } else {
