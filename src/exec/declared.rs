@@ -3,7 +3,7 @@
 //! One instance may need several steps: an `images` task fetches each image on
 //! its own, so that an image's SBOM starts while another image still comes in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ struct Declaring<'d> {
     by_id: BTreeMap<&'d str, &'d Instance>,
     images: BTreeMap<String, Images>,
     sboms: BTreeMap<String, Vec<(String, String)>>,
-    generated: Arc<Vec<String>>,
+    generated: Arc<BTreeSet<String>>,
 }
 
 impl Plan {

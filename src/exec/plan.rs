@@ -139,7 +139,7 @@ pub struct RunWork {
     /// Input patterns; `!` excludes.
     pub globs: Vec<String>,
     /// Outputs of every task: never an input by pattern.
-    pub generated: Arc<Vec<String>>,
+    pub generated: Arc<BTreeSet<String>>,
     /// Tasks whose outputs are inputs.
     pub input_tasks: Vec<String>,
     /// Parameters and variables that are inputs by name.

@@ -162,11 +162,12 @@ fn matched(site: &Site, work: &RunWork) -> Result<Vec<Entry>, Failure> {
     Ok(found)
 }
 
+/// Whether some task makes `path`, or a folder that it is in.
 fn generated(work: &RunWork, path: &str) -> bool {
-    work.generated.iter().any(|output| {
-        path.strip_prefix(output.as_str())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
+    let above = path.match_indices('/').map(|(at, _)| &path[..at]);
+    above
+        .chain([path])
+        .any(|folder| work.generated.contains(folder))
 }
 
 pub(super) async fn make(
