@@ -45,7 +45,9 @@ impl Definition {
             Some(node) => {
                 definition = Self::read(&node, "the definition", &mut reading);
                 if reading.strict {
-                    check(&definition, &node, &mut reading.mistakes);
+                    if matches!(node.value, Value::Mapping(_)) {
+                        check(&definition, &node, &mut reading.mistakes);
+                    }
                 }
             }
             None => reading.mistakes.push(Mistake::new(
@@ -106,12 +108,13 @@ impl Reading {
     /// Takes a key that no record knows: kept, or a mistake.
     pub(super) fn unknown(
         &mut self,
-        node: &Node,
+        mapping: &Node,
+        value: &Node,
         name: &str,
         known: &[&str],
     ) -> Option<(String, Tree)> {
         if !self.strict {
-            return Some((name.to_owned(), tree(node)));
+            return Some((name.to_owned(), tree(value)));
         }
         if name.starts_with("x-") {
             return None;
@@ -126,7 +129,7 @@ impl Reading {
             None => format!("Known here: {}.", known.join(", ")),
         };
         self.mistakes.push(Mistake::new(
-            node.span,
+            key_span(mapping, name).unwrap_or(value.span),
             format!("unknown key `{name}`"),
             help,
         ));
@@ -188,6 +191,15 @@ pub(super) fn integer(node: &Node, key: &str, reading: &mut Reading) -> i64 {
         reading.wrong(node, key, "a whole number");
         0
     })
+}
+
+/// Where the key `name` stands in `mapping`.
+fn key_span(mapping: &Node, name: &str) -> Option<Span> {
+    let Value::Mapping(pairs) = &mapping.value else {
+        return None;
+    };
+    let key = pairs.iter().find(|(key, _)| key.scalar() == Some(name))?;
+    Some(key.0.span)
 }
 
 #[cfg(test)]

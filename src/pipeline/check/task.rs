@@ -139,11 +139,7 @@ fn kind(id: &str, f: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
     for verb in ["sign", "publish"] {
         if let Some(n) = f.node(verb) {
             let message = format!("the verb `{verb}` is not available yet");
-            r.at(
-                n.span,
-                message,
-                format!("Remove the task; use `jackal {verb}` after the build."),
-            );
+            r.at(n.span, message, "Remove the task until jackal can do this.");
             return None;
         }
     }
