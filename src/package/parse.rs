@@ -44,10 +44,8 @@ impl Definition {
         match parse_first(source)? {
             Some(node) => {
                 definition = Self::read(&node, "the definition", &mut reading);
-                if reading.strict {
-                    if matches!(node.value, Value::Mapping(_)) {
-                        check(&definition, &node, &mut reading.mistakes);
-                    }
+                if reading.strict && matches!(node.value, Value::Mapping(_)) {
+                    check(&definition, &node, &mut reading.mistakes);
                 }
             }
             None => reading.mistakes.push(Mistake::new(
