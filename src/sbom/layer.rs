@@ -85,14 +85,26 @@ pub struct LayerScan {
     pub file_bytes: u64,
 }
 
+/// Zeros that complete a tar whose last padding or end marks are missing, in
+/// bytes: umoci writes such layers, and runtimes unpack them.
+const MISSING_END: usize = 3 * 512;
+
 struct Hashing<R> {
     inner: R,
     hasher: Hasher,
+    /// Bytes of [`MISSING_END`] that may still be given.
+    missing: usize,
 }
 
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
+        if count == 0 {
+            let zeros = self.missing.min(buffer.len());
+            self.missing -= zeros;
+            buffer[..zeros].fill(0);
+            return Ok(zeros);
+        }
         self.hasher.update(&buffer[..count]);
         Ok(count)
     }
@@ -107,6 +119,7 @@ pub fn scan(input: impl Read) -> Result<LayerScan, LayerError> {
     let mut archive = tar::Archive::new(Hashing {
         inner: input,
         hasher: Hasher::default(),
+        missing: MISSING_END,
     });
     let mut entries = Vec::new();
     let (mut whiteouts, mut opaque, mut file_bytes) = (Vec::new(), Vec::new(), 0_u64);
@@ -302,6 +315,16 @@ mod tests {
         assert_eq!(scan.entries.len(), 2);
         assert_eq!(scan.file_bytes, 14);
         assert!(scan.entries[0].content.is_some() && scan.entries[1].content.is_none());
+    }
+
+    #[test]
+    fn a_tar_without_its_last_padding_and_end_is_whole_and_a_cut_one_is_not() {
+        let whole = tar_of(&[("a", &[1; 5000])]);
+        let cut = &whole[..512 + 5000];
+        let scan = scan(cut).unwrap();
+        assert_eq!((scan.entries.len(), scan.file_bytes), (1, 5000));
+        assert_eq!(scan.diff_id, Digest::of(cut));
+        assert!(super::scan(&whole[..3000]).is_err());
     }
 
     #[test]
