@@ -8,14 +8,13 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::binary::{self, Facts};
+use super::search;
 use crate::oci::{Digest, Hasher};
 
 /// Longest database or manifest kept. Status files of full desktops are 10 MB.
 const TEXT_LIMIT: u64 = 64 << 20;
 /// Longest executable held whole, in bytes: 16 MiB, as two or more layers are
-/// scanned at a time. Larger ones are searched as they pass by, for Go's build
-/// information only: what cargo-auditable embeds is found through a table at
-/// the end of the file.
+/// scanned at a time. Larger ones are searched as they pass by.
 const WHOLE_BINARY: u64 = 16 << 20;
 /// Most entries in one layer; the largest known images have under a million.
 const ENTRY_LIMIT: usize = 4_000_000;
@@ -109,6 +108,7 @@ pub fn scan(input: impl Read) -> Result<LayerScan, LayerError> {
         hasher: Hasher::default(),
     });
     let mut entries = Vec::new();
+    let mut scratch = Vec::new();
     let (mut whiteouts, mut opaque, mut file_bytes) = (Vec::new(), Vec::new(), 0_u64);
     for entry in archive.entries()? {
         let mut entry = entry?;
@@ -154,7 +154,7 @@ pub fn scan(input: impl Read) -> Result<LayerScan, LayerError> {
         let mut content = None;
         if kind == NodeKind::File {
             file_bytes = file_bytes.saturating_add(size);
-            content = keep(&path, size, &mut entry)?.map(Arc::new);
+            content = keep(&path, size, &mut entry, &mut scratch)?.map(Arc::new);
         }
         entries.push(Entry {
             path,
@@ -176,7 +176,14 @@ pub fn scan(input: impl Read) -> Result<LayerScan, LayerError> {
 }
 
 /// Keeps what cataloguers want of one file, reading no more than needed.
-fn keep(path: &str, size: u64, input: &mut impl Read) -> io::Result<Option<Content>> {
+///
+/// `scratch` holds one executable at a time, to be reserved only once.
+fn keep(
+    path: &str,
+    size: u64,
+    input: &mut impl Read,
+    scratch: &mut Vec<u8>,
+) -> io::Result<Option<Content>> {
     if interesting(path) {
         if size > TEXT_LIMIT {
             return Ok(None);
@@ -188,25 +195,18 @@ fn keep(path: &str, size: u64, input: &mut impl Read) -> io::Result<Option<Conte
     if size < 64 {
         return Ok(None);
     }
-    let mut head = [0; 4];
+    let mut head = [0; binary::HEAD_BYTES];
     input.read_exact(&mut head)?;
     if !binary::is_executable(&head) {
         return Ok(None);
     }
     let mut whole = head.chain(input);
     if size > WHOLE_BINARY {
-        let go = binary::search_go(&mut whole)?;
-        return Ok(go.map(|go| {
-            Content::Executable(Facts {
-                go: Some(go),
-                audit: None,
-            })
-        }));
+        return Ok(search::search(&mut whole)?.map(Content::Executable));
     }
-    // The size is bounded by the line above.
-    let mut bytes = Vec::with_capacity(size as usize);
-    whole.take(WHOLE_BINARY).read_to_end(&mut bytes)?;
-    Ok(binary::facts(&bytes).map(Content::Executable))
+    scratch.clear();
+    whole.take(WHOLE_BINARY).read_to_end(scratch)?;
+    Ok(binary::facts(scratch).map(Content::Executable))
 }
 
 /// Whether a cataloguer reads the whole file at `path`.

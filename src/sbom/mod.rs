@@ -12,6 +12,7 @@ pub mod names;
 mod purl;
 mod relate;
 pub mod scan;
+pub mod search;
 pub mod squash;
 mod stored;
 

@@ -17,7 +17,10 @@ pub(super) fn merge(found: Vec<Package>) -> Vec<Package> {
                 slot.insert(package);
             }
             std::collections::btree_map::Entry::Occupied(mut slot) => {
-                slot.get_mut().licenses.append(&mut package.licenses);
+                let first = slot.get_mut();
+                first.licenses.append(&mut package.licenses);
+                first.provides.append(&mut package.provides);
+                first.requires.append(&mut package.requires);
             }
         }
     }
