@@ -15,5 +15,6 @@ pub mod scan;
 pub mod search;
 pub mod squash;
 mod stored;
+pub mod unpack;
 
 pub use stored::{CATALOGUE_VERSION, StoredError};

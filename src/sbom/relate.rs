@@ -106,5 +106,5 @@ pub(super) fn edges(source: &str, packages: &[Package]) -> Vec<Relationship> {
 fn is_database(path: &str) -> bool {
     path.contains("/lib/dpkg/")
         || path.ends_with("/lib/apk/db/installed")
-        || (path.starts_with("/usr/share/doc/") && path.ends_with("/copyright"))
+        || (path.contains("/usr/share/doc/") && path.ends_with("/copyright"))
 }
