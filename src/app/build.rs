@@ -1,6 +1,7 @@
 //! `jackal build`, `why`, `graph` and `update`: from folders to a plan, and
 //! from a plan to packages.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,16 +10,20 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use crate::cas::{Cas, CasError};
+use crate::exec::declared::Declared;
 use crate::exec::event::Event;
+use crate::exec::implied::{self, Implied};
 use crate::exec::lockfile::LockfileError;
-use crate::exec::plan::{self, BuildFacts, Implied, Plan, PlanError};
-use crate::exec::record::RunRecord;
+use crate::exec::plan::{self, BuildFacts, Plan, PlanError};
+use crate::exec::record::{RunRecord, Status, TaskRecord};
 use crate::exec::run::{self, How, Verdict};
 use crate::exec::site::{Site, Wishes};
 use crate::exec::update::{self, Moved};
 use crate::exec::{Class, Failure};
 use crate::graph::GraphError;
 use crate::package::{Definition, Strictness};
+use crate::pipeline::expand::{ExpandError, Facts};
+use crate::pipeline::{self, ImagesSource, RenderedKind};
 use crate::registry::{Credentials, CredentialsError, Options, Registry, RegistryError};
 use crate::workspace::{self, WalkError};
 use crate::yaml::{Mistakes, SourceText};
@@ -29,6 +34,9 @@ const WORKSPACE_FILE: &str = "jackal-workspace.yaml";
 /// Largest definition read, in bytes: 16 MiB.
 const MAX_DEFINITION_BYTES: u64 = 16 << 20;
 
+/// Most times that a run is begun again because of damaged blobs.
+const MAX_HEALING_ROUNDS: usize = 20;
+
 /// What to build, and how. Everything from the command line and environment.
 #[derive(Clone, Debug)]
 pub struct BuildOptions {
@@ -36,6 +44,12 @@ pub struct BuildOptions {
     pub paths: Vec<PathBuf>,
     /// The folder the user stands in.
     pub here: PathBuf,
+    /// A pipeline file, relative to `here`; without it the pipeline is implied.
+    pub pipeline: Option<PathBuf>,
+    /// Values of the pipeline's parameters.
+    pub params: BTreeMap<String, String>,
+    /// The environment, for variables that tasks pass through.
+    pub environment: BTreeMap<String, String>,
     /// Only these tasks, and what they need.
     pub tasks: Vec<String>,
     /// Where archives go, relative to `here`.
@@ -78,6 +92,17 @@ pub enum BuildError {
         /// Why.
         source: Box<PlanError>,
     },
+    /// Values of parameters.
+    #[error("{0}")]
+    Params(String),
+    /// Instances that cannot be made.
+    #[error("{path}: {source}")]
+    Expand {
+        /// The pipeline file.
+        path: PathBuf,
+        /// Why.
+        source: Box<ExpandError>,
+    },
     /// Tasks that wait for each other, or are not there.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -119,6 +144,8 @@ impl BuildError {
         match self {
             Self::Mistakes(_)
             | Self::Plan { .. }
+            | Self::Params(_)
+            | Self::Expand { .. }
             | Self::Graph(_)
             | Self::NoPackage(_)
             | Self::Lock(LockfileError::Malformed { .. })
@@ -150,37 +177,10 @@ pub struct Prepared {
 /// [`BuildError`]
 pub fn prepare(options: &BuildOptions) -> Result<Prepared, BuildError> {
     let workspace = workspace_of(&options.here);
-    let folders = packages(options, &workspace)?;
-    let lone = folders.len() == 1;
-    let mut plan = Plan::default();
-    for folder in folders {
-        let Some((_, path)) = plan::definition_in(&folder) else {
-            return Err(BuildError::NoPackage(folder));
-        };
-        let shown = path.strip_prefix(&options.here).unwrap_or(&path);
-        let source = SourceText::new(shown.to_string_lossy(), read_text(&path)?);
-        let definition = Definition::parse(&source, Strictness::Source)?;
-        let relative = folder.strip_prefix(&workspace).unwrap_or(&folder);
-        let how = Implied {
-            prefix: if lone || relative.as_os_str().is_empty() {
-                String::new()
-            } else {
-                format!("{}:", relative.display())
-            },
-            folder: folder.clone(),
-            architecture: options.architecture.clone(),
-            flavor: options.flavor.clone(),
-            output: options.here.join(&options.output),
-            skip_sbom: options.skip_sbom,
-            build: options.facts.clone(),
-            split: options.split,
-        };
-        plan.imply(definition, &how)
-            .map_err(|source| BuildError::Plan {
-                path: shown.to_owned(),
-                source: Box::new(source),
-            })?;
-    }
+    let mut plan = match &options.pipeline {
+        Some(file) => declared(options, &options.here.join(file))?,
+        None => implied(options, &workspace)?,
+    };
     plan.narrow(&options.tasks)?;
     let credentials = match &options.docker_config {
         Some(text) => Credentials::from_docker_config(text, options.helper_folders.clone())?,
@@ -197,6 +197,124 @@ pub fn prepare(options: &BuildOptions) -> Result<Prepared, BuildError> {
         plan,
         workspace,
     })
+}
+
+/// The plan of every package that is asked for.
+fn implied(options: &BuildOptions, workspace: &Path) -> Result<Plan, BuildError> {
+    let folders = packages(options, workspace)?;
+    let lone = folders.len() == 1;
+    let mut plan = Plan::default();
+    for folder in folders {
+        let Some((_, path)) = plan::definition_in(&folder) else {
+            return Err(BuildError::NoPackage(folder));
+        };
+        let definition = definition(options, &path)?;
+        let relative = folder.strip_prefix(workspace).unwrap_or(&folder);
+        let how = Implied {
+            prefix: if lone || relative.as_os_str().is_empty() {
+                String::new()
+            } else {
+                format!("{}:", relative.display())
+            },
+            folder: folder.clone(),
+            architecture: options.architecture.clone(),
+            flavor: options.flavor.clone(),
+            output: options.here.join(&options.output),
+            skip_sbom: options.skip_sbom,
+            build: options.facts.clone(),
+            split: options.split,
+        };
+        plan.imply(definition, &how)
+            .map_err(planned(options, &path))?;
+    }
+    Ok(plan)
+}
+
+fn planned<'a>(
+    options: &'a BuildOptions,
+    path: &'a Path,
+) -> impl FnOnce(PlanError) -> BuildError + 'a {
+    move |source| BuildError::Plan {
+        path: shown(options, path).to_owned(),
+        source: Box::new(source),
+    }
+}
+
+fn shown<'a>(options: &BuildOptions, path: &'a Path) -> &'a Path {
+    path.strip_prefix(&options.here).unwrap_or(path)
+}
+
+fn definition(options: &BuildOptions, path: &Path) -> Result<Definition, BuildError> {
+    let name = shown(options, path).to_string_lossy();
+    let source = SourceText::new(name, read_text(path)?);
+    Ok(Definition::parse(&source, Strictness::Source)?)
+}
+
+/// The plan of a pipeline file.
+fn declared(options: &BuildOptions, path: &Path) -> Result<Plan, BuildError> {
+    let source = SourceText::new(shown(options, path).to_string_lossy(), read_text(path)?);
+    let pipeline = pipeline::check::parse(&source)?;
+    let params = pipeline
+        .bind_params(&options.params)
+        .map_err(|error| BuildError::Params(error.to_string()))?;
+    let io = |source| BuildError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let full = fs::canonicalize(path).map_err(io)?;
+    let folder = full.parent().unwrap_or(Path::new("/")).to_owned();
+    let architecture = options
+        .architecture
+        .clone()
+        .unwrap_or_else(|| implied::host_architecture().to_owned());
+    let facts = Facts {
+        env: options.environment.clone(),
+        git: workspace::git_facts(&folder),
+        platform: format!("linux/{architecture}"),
+    };
+    let instances = pipeline::expand::expand(&pipeline, &params, &facts).map_err(|source| {
+        BuildError::Expand {
+            path: shown(options, path).to_owned(),
+            source: Box::new(source),
+        }
+    })?;
+    let mut definitions = BTreeMap::new();
+    for instance in &instances {
+        let (RenderedKind::Component {
+            definition: name, ..
+        }
+        | RenderedKind::Package {
+            definition: name, ..
+        }
+        | RenderedKind::Images {
+            from: ImagesSource::Definition(name),
+            ..
+        }) = &instance.kind
+        else {
+            continue;
+        };
+        if !definitions.contains_key(name) {
+            definitions.insert(name.clone(), definition(options, &folder.join(name))?);
+        }
+    }
+    let mut plan = Plan {
+        pools: pipeline.pools.clone(),
+        ..Plan::default()
+    };
+    let how = Declared {
+        folder,
+        name: pipeline.name.clone(),
+        definitions: &definitions,
+        output: options.here.join(&options.output),
+        build: options.facts.clone(),
+        split: options.split,
+        architecture: options.architecture.clone(),
+        environment: &options.environment,
+        path: options.helper_folders.clone(),
+    };
+    plan.declare(&instances, &how)
+        .map_err(planned(options, path))?;
+    Ok(plan)
 }
 
 impl Prepared {
@@ -223,7 +341,17 @@ impl Prepared {
             events,
             cancelled,
         };
-        let ran = run::run(&self.site, &self.plan, &how).await?;
+        let mut ran = run::run(&self.site, &self.plan, &how).await?;
+        // Each round removes at least one damaged blob and makes it again; a
+        // disk that damages what was just written must not keep us here.
+        for _ in 0..MAX_HEALING_ROUNDS {
+            if !ran.healing {
+                break;
+            }
+            let mended = std::mem::take(&mut ran.record.tasks);
+            ran = run::run(&self.site, &self.plan, &how).await?;
+            executed_before(&mut ran.record, mended);
+        }
         self.site
             .save()
             .map_err(|failure| BuildError::Save(failure.message))?;
@@ -258,10 +386,21 @@ impl Prepared {
     }
 }
 
+/// Counts as executed what an earlier round of this run executed.
+fn executed_before(record: &mut RunRecord, earlier: Vec<TaskRecord>) {
+    for old in earlier {
+        let cached = |task: &&mut TaskRecord| {
+            task.task == old.task && task.status == Status::Cached && old.status == Status::Executed
+        };
+        if let Some(task) = record.tasks.iter_mut().find(cached) {
+            *task = old;
+        }
+    }
+}
+
 /// Keeps the record in the cache, if anything ran. A disk that refuses costs
 /// the record only.
 fn keep_record(cas: &Cas, record: &RunRecord) {
-    use crate::exec::record::Status;
     if record.count(Status::Executed) + record.count(Status::Failed) == 0 {
         return;
     }

@@ -8,9 +8,13 @@ mod access;
 mod action_cache;
 mod check;
 mod prune;
+mod stage;
 mod store;
+pub mod tree;
 
 pub use action_cache::Key;
 pub use check::Checked;
 pub use prune::{Limits, Usage};
+pub use stage::Stage;
+pub(crate) use stage::remove;
 pub use store::{Blob, Cas, CasError, Ingest};

@@ -18,6 +18,7 @@ use crate::content::{Fetch, Push, VerifyReader};
 use crate::oci::{Descriptor, Digest, Hasher};
 
 use super::access;
+use super::stage::remove;
 
 /// An access is written again only when the last is this old: a null build
 /// writes nothing. Pruning spares whatever was touched within twice this.
@@ -109,7 +110,7 @@ struct Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // Left behind, it is reaped by the next process: the lock is gone.
-        let _ = fs::remove_dir_all(&self.dir);
+        let _ = remove(&self.dir);
     }
 }
 
@@ -178,7 +179,7 @@ impl Cas {
             let dead = File::open(dir.join("lock")).map_or(true, |lock| lock.try_lock().is_ok());
             if dead {
                 // A folder that ends at the same time removes itself.
-                let _ = fs::remove_dir_all(&dir);
+                let _ = remove(&dir);
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! `jackal build`, `why`, `graph`, `update`.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -21,6 +22,12 @@ use crate::exec::{Class, Failure};
 pub(super) struct PlanArgs {
     /// Folders with packages; without any, every package of the workspace
     paths: Vec<PathBuf>,
+    /// A pipeline file, instead of the implied pipeline of each package
+    #[arg(long, value_name = "FILE")]
+    pipeline: Option<PathBuf>,
+    /// Value of a pipeline's parameter (may be repeated)
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    params: Vec<String>,
     /// Only this task and what it needs (may be repeated)
     #[arg(long = "task", value_name = "NAME")]
     tasks: Vec<String>,
@@ -186,7 +193,15 @@ impl PlanArgs {
                     .ok_or_else(|| (Exit::Usage, "--max-package-size is too large".to_owned()))?,
             ),
         };
+        // What is not UTF-8 cannot be part of a key, and is not passed on.
+        let environment: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let params = params(&self.params, &environment)?;
         Ok(BuildOptions {
+            pipeline: self.pipeline,
+            params,
+            environment,
             here: std::fs::canonicalize(&here).unwrap_or(here),
             cache: cache_folder(self.cache_dir)?,
             wishes: Wishes {
@@ -209,6 +224,30 @@ impl PlanArgs {
             split,
         })
     }
+}
+
+/// `--param` before `JACKAL_PARAM_*`.
+fn params(
+    given: &[String],
+    environment: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Refused> {
+    let mut params: BTreeMap<String, String> = environment
+        .iter()
+        .filter_map(|(name, value)| {
+            Some((
+                name.strip_prefix("JACKAL_PARAM_")?.to_owned(),
+                value.clone(),
+            ))
+        })
+        .collect();
+    for text in given {
+        let Some((name, value)) = text.split_once('=') else {
+            let message = format!("--param `{text}` is not of the form NAME=VALUE");
+            return Err((Exit::Usage, message));
+        };
+        params.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(params)
 }
 
 /// The build section's facts: `SOURCE_DATE_EPOCH`, else the epoch.

@@ -28,10 +28,15 @@ impl<'c> Exports<'c> {
 
     /// The files of `archive`, if they are untouched since they were written
     /// from exactly `outputs`.
-    pub(super) fn current(&self, archive: &Path, outputs: &[Output]) -> Option<Vec<PathBuf>> {
+    pub(super) fn current(
+        &self,
+        archive: &Path,
+        outputs: &[Output],
+        split: Option<u64>,
+    ) -> Option<Vec<PathBuf>> {
         let text = fs::read_to_string(self.note(archive)).ok()?;
         let mut lines = text.lines();
-        if lines.next()? != identity(outputs) {
+        if lines.next()? != identity(outputs, split) {
             return None;
         }
         let mut files = Vec::new();
@@ -48,8 +53,14 @@ impl<'c> Exports<'c> {
 
     /// Notes that `files` were written from `outputs`. A lost note costs one
     /// rewrite of the archive, so a disk that refuses is no failure.
-    pub(super) fn keep(&self, archive: &Path, outputs: &[Output], files: &[PathBuf]) {
-        let mut text = identity(outputs);
+    pub(super) fn keep(
+        &self,
+        archive: &Path,
+        outputs: &[Output],
+        split: Option<u64>,
+        files: &[PathBuf],
+    ) {
+        let mut text = identity(outputs, split);
         text.push('\n');
         for file in files {
             let (Some(stamp), Some(name)) = (stamp(file), file.to_str()) else {
@@ -68,8 +79,9 @@ impl<'c> Exports<'c> {
     }
 }
 
-fn identity(outputs: &[Output]) -> String {
+fn identity(outputs: &[Output], split: Option<u64>) -> String {
     let mut hasher = blake3::Hasher::new();
+    hasher.update(&split.unwrap_or(0).to_le_bytes());
     for output in outputs {
         hasher.update(output.name.as_bytes());
         hasher.update(&[0]);
@@ -110,11 +122,12 @@ mod tests {
         let (first, second) = ([output(b"1")], [output(b"2")]);
         let exports = Exports::of(&cas);
         let files = vec![archive.clone()];
-        assert_eq!(exports.current(&archive, &first), None);
-        exports.keep(&archive, &first, &files);
-        assert_eq!(exports.current(&archive, &first), Some(files));
-        assert_eq!(exports.current(&archive, &second), None);
+        assert_eq!(exports.current(&archive, &first, None), None);
+        exports.keep(&archive, &first, None, &files);
+        assert_eq!(exports.current(&archive, &first, None), Some(files));
+        assert_eq!(exports.current(&archive, &second, None), None);
+        assert_eq!(exports.current(&archive, &first, Some(1)), None);
         fs::write(&archive, "two!").unwrap();
-        assert_eq!(exports.current(&archive, &first), None);
+        assert_eq!(exports.current(&archive, &first, None), None);
     }
 }

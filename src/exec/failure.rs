@@ -3,12 +3,14 @@
 use std::fmt;
 
 use super::executors::{
-    ComponentError, ExportError, FetchError, ImagesError, PackageError, SbomError,
+    ComponentError, ExportError, FetchError, ImageError, ImagesError, PackageError, RunError,
+    SbomError, SourceError,
 };
 use super::lockfile::LockfileError;
 use crate::archive::SeekableError;
 use crate::cas::CasError;
-use crate::registry::{RegistryError, SinkError};
+use crate::cas::tree::TreeError;
+use crate::registry::{DownloadError, RegistryError, SinkError};
 use crate::workspace::WalkError;
 
 /// The kind of a failure; `cli` gives each its exit code.
@@ -78,12 +80,29 @@ fn whole(error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
+    advised(text)
+}
+
+/// Says what to do about what the system said, where the error does not.
+fn advised(mut text: String) -> String {
+    let advice = [
+        (
+            "No space left on device",
+            "free some space, or choose other folders with --cache-dir and --output",
+        ),
+        ("Permission denied", "give yourself access to it"),
+    ];
+    for (said, todo) in advice {
+        if text.contains(said) {
+            text = format!("{text}; {todo}");
+        }
+    }
     text
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::new(of_io(&error), error)
+        Self::new(of_io(&error), whole(&error))
     }
 }
 
@@ -108,7 +127,27 @@ failures! {
     WalkError: |_| Class::Environment;
     ComponentError: |error| match error {
         ComponentError::Io { .. } => Class::Environment,
+        ComponentError::Cas(error) => of_cas(error),
         _ => Class::Configuration,
+    };
+    TreeError: |error| match error {
+        TreeError::Cas(error) => of_cas(error),
+        _ => Class::Verification,
+    };
+    SourceError: |error| match error {
+        SourceError::Outside(_) => Class::Configuration,
+        _ => Class::Environment,
+    };
+    ImageError: |error| match error {
+        ImageError::Cas(error) => of_cas(error),
+        ImageError::Source(SourceError::Outside(_)) => Class::Configuration,
+        ImageError::Source(_) => Class::Environment,
+        _ => Class::Configuration,
+    };
+    DownloadError: |error| match error {
+        DownloadError::Address(_) => Class::Configuration,
+        DownloadError::Digest { .. } => Class::Verification,
+        _ => Class::Environment,
     };
     FetchError: |error| match error {
         FetchError::Registry(RegistryError::Content { .. }) => Class::Verification,
@@ -139,6 +178,39 @@ failures! {
         SbomError::Io { source, .. } => of_io(source),
         _ => Class::Verification,
     };
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let message = whole(&error);
+        let (class, log) = match error {
+            RunError::TimedOut { log } => (Class::Timeout, log),
+            RunError::Exit { log, .. } | RunError::Signaled { log, .. } => (Class::Task, log),
+            RunError::Cancelled { log } => (Class::Cancelled, log),
+            _ => (Class::Task, String::new()),
+        };
+        Self {
+            log: shown(&log),
+            ..Self::new(class, message)
+        }
+    }
+}
+
+/// Longest log shown with a failure, in bytes: its end, which tells most.
+const SHOWN_LOG_BYTES: usize = 16 << 10;
+
+/// The end of a log, at a line's beginning.
+pub(super) fn shown(log: &str) -> String {
+    if log.len() <= SHOWN_LOG_BYTES {
+        return log.to_owned();
+    }
+    let mut start = log.len() - SHOWN_LOG_BYTES;
+    while !log.is_char_boundary(start) {
+        start += 1;
+    }
+    let rest = &log[start..];
+    let line = rest.find('\n').map_or(rest, |at| &rest[at + 1..]);
+    format!("[{} bytes before]\n{line}", log.len() - line.len())
 }
 
 fn of_cas(error: &CasError) -> Class {

@@ -7,10 +7,12 @@
 //! both, `work` is what one step does with its `site`: the stores, the network
 //! and the pins that all steps share.
 
+pub mod declared;
 pub mod event;
 pub mod executors;
 mod exports;
 mod failure;
+pub mod implied;
 pub mod lockfile;
 pub mod plan;
 pub mod process;

@@ -1,15 +1,17 @@
 //! What there is to do: steps with their work, and what each waits for.
 //!
-//! A folder with only a definition has an implied pipeline; this module writes
-//! it. Source: pipeline.md part 1, "Principles", and part 3, decision 7.
+//! `implied` writes the plan of a folder with only a definition, `declared`
+//! that of a pipeline file; `run` carries a plan out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::graph::{Graph, GraphError};
 use crate::oci::{Platform, Reference};
-use crate::package::{ArchiveName, ArchiveNameError, Component, Definition, Dialect, Kind};
-use crate::sbom::names;
+use crate::package::{ArchiveNameError, Component, Definition, Dialect};
+use crate::pipeline::{RenderedConfig, RenderedOutput};
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -22,6 +24,33 @@ pub struct Step {
     pub work: Work,
     /// The pool it takes a slot of.
     pub pool: Option<String>,
+    /// The lock it holds.
+    pub mutex: Option<String>,
+    /// Further attempts after a failure.
+    pub retries: u32,
+    /// Whether its result may be remembered.
+    pub cached: bool,
+    /// Its condition is false.
+    pub skipped: bool,
+    /// Its failure does not fail the run.
+    pub may_fail: bool,
+}
+
+impl Step {
+    /// A step that is run once its inputs are there, and remembered.
+    pub(super) fn new(id: String, after: Vec<String>, work: Work) -> Self {
+        Self {
+            id,
+            after,
+            work,
+            pool: None,
+            mutex: None,
+            retries: 0,
+            cached: true,
+            skipped: false,
+            may_fail: false,
+        }
+    }
 }
 
 /// What a step does.
@@ -64,6 +93,75 @@ pub enum Work {
     },
     /// Puts a package together and writes its archive.
     Package(Box<PackageWork>),
+    /// Builds an image from files, without a daemon.
+    BuildImage(Box<BuildWork>),
+    /// Runs a command.
+    Run(Box<RunWork>),
+}
+
+/// What an image is built from.
+#[derive(Clone, Debug)]
+pub struct BuildWork {
+    /// Layers' sources are relative to it.
+    pub folder: PathBuf,
+    /// The step that brings the base image.
+    pub base: Option<String>,
+    /// What it is for.
+    pub platform: Platform,
+    /// In order, lowest first.
+    pub layers: Vec<LayerWork>,
+    /// How it is run.
+    pub config: RenderedConfig,
+}
+
+/// One layer of an image.
+#[derive(Clone, Debug)]
+pub struct LayerWork {
+    /// A file or folder.
+    pub source: String,
+    /// Where it stands in the image.
+    pub to: String,
+    /// User and group, in numbers.
+    pub owner: Option<(u32, u32)>,
+    /// Permission bits of its files.
+    pub mode: Option<u32>,
+}
+
+/// A command with all it may see.
+#[derive(Clone, Debug)]
+pub struct RunWork {
+    /// The pipeline's folder: inputs and outputs are relative to it.
+    pub folder: PathBuf,
+    /// Program and arguments; one text for a shell.
+    pub argv: Vec<String>,
+    /// The shell that takes the text.
+    pub shell: Option<String>,
+    /// Input patterns; `!` excludes.
+    pub globs: Vec<String>,
+    /// Outputs of every task: never an input by pattern.
+    pub generated: Arc<BTreeSet<String>>,
+    /// Tasks whose outputs are inputs.
+    pub input_tasks: Vec<String>,
+    /// Parameters and variables that are inputs by name.
+    pub input_values: BTreeMap<String, String>,
+    /// Declared variables.
+    pub env: BTreeMap<String, String>,
+    /// Variables passed through, with their values.
+    pub pass_through: BTreeMap<String, String>,
+    /// Names of variables passed through, set or not.
+    pub pass_through_names: Vec<String>,
+    /// Tools by name.
+    pub tools: Vec<String>,
+    /// Folders that tools are looked up in.
+    pub path: Vec<PathBuf>,
+    /// What it must leave behind.
+    pub outputs: Vec<RenderedOutput>,
+    /// Where it runs, relative to the folder.
+    pub workdir: String,
+    /// For one attempt.
+    pub timeout: Duration,
+    /// What its outputs are for.
+    pub platform: Platform,
 }
 
 /// What a package is put together from.
@@ -108,6 +206,8 @@ impl Work {
             Self::Images { .. } => "images",
             Self::ImageSbom { .. } | Self::ComponentSbom { .. } => "sbom",
             Self::Package(_) => "package",
+            Self::BuildImage(_) => "image",
+            Self::Run(_) => "run",
         }
     }
 }
@@ -117,27 +217,8 @@ impl Work {
 pub struct Plan {
     /// By name.
     pub steps: BTreeMap<String, Step>,
-}
-
-/// What an implied pipeline is made with.
-#[derive(Clone, Debug)]
-pub struct Implied {
-    /// The package's folder.
-    pub folder: PathBuf,
-    /// Stands before every step's name, with a colon; empty for a lone package.
-    pub prefix: String,
-    /// Overrides the definition's architecture.
-    pub architecture: Option<String>,
-    /// Components of this flavor are taken as well.
-    pub flavor: String,
-    /// Where the archive goes.
-    pub output: PathBuf,
-    /// Leave SBOMs out.
-    pub skip_sbom: bool,
-    /// For the build section.
-    pub build: BuildFacts,
-    /// Largest size of one file of the archive, in bytes.
-    pub split: Option<u64>,
+    /// Slots of each named pool.
+    pub pools: BTreeMap<String, u32>,
 }
 
 /// Why a definition has no plan.
@@ -154,12 +235,77 @@ pub enum PlanError {
         source: crate::oci::ReferenceError,
     },
     /// Something that is not built yet.
-    #[error("component `{component}` has `{key}`, which jackal cannot build yet: remove it")]
+    #[error("`{component}` has `{key}`, which jackal cannot build yet: remove it")]
     NotYet {
-        /// The component.
+        /// The component or task.
         component: String,
         /// The key.
         key: &'static str,
+    },
+    /// A component that the definition lacks.
+    #[error("task `{task}` makes the component `{name}`, which `{definition}` does not have")]
+    NoComponent {
+        /// The task.
+        task: String,
+        /// The definition's path.
+        definition: String,
+        /// The component.
+        name: String,
+    },
+    /// A definition that was not read.
+    #[error(
+        "task `{task}` names the definition `{definition}`, which is not there: correct the path"
+    )]
+    NoDefinition {
+        /// The task.
+        task: String,
+        /// The definition's path.
+        definition: String,
+    },
+    /// A task that makes no image is used as one.
+    #[error("task `{task}` takes `{of}` for one image or component, which it does not make")]
+    NoImage {
+        /// The task.
+        task: String,
+        /// What it names.
+        of: String,
+    },
+    /// A layer from a task without outputs.
+    #[error("task `{task}` makes a layer from `{of}`, which declares no `outputs`: add them there")]
+    NoOutputs {
+        /// The task.
+        task: String,
+        /// What it names.
+        of: String,
+    },
+    /// An owner that is not two numbers.
+    #[error("task `{task}` gives a layer the owner `{owner}`: write numbers, such as '1000:1000'")]
+    Owner {
+        /// The task.
+        task: String,
+        /// As written.
+        owner: String,
+    },
+    /// A package that would lack a component's files.
+    #[error(
+        "task `{task}` packs no tar for the component `{component}`: name its task in `components`"
+    )]
+    ComponentLeftOut {
+        /// The task.
+        task: String,
+        /// The component.
+        component: String,
+    },
+    /// A key of `set` that sets nothing.
+    #[error(
+        "task `{task}` sets `{key}`, which is none of name, version, description, architecture; \
+         package templates cannot be set yet: remove it"
+    )]
+    Set {
+        /// The task.
+        task: String,
+        /// The key.
+        key: String,
     },
     /// Two SBOM documents would have one file name.
     #[error("the SBOMs of `{0}` and `{1}` would have the same file name: rename one")]
@@ -176,127 +322,7 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Adds the implied pipeline of a package.
-    ///
-    /// # Errors
-    ///
-    /// [`PlanError`]
-    pub fn imply(&mut self, mut definition: Definition, how: &Implied) -> Result<(), PlanError> {
-        let architecture = how
-            .architecture
-            .clone()
-            .or_else(|| Some(definition.metadata.architecture.clone()).filter(|a| !a.is_empty()))
-            .unwrap_or_else(|| host_architecture().to_owned());
-        let platform: Platform = format!("linux/{architecture}")
-            .parse()
-            .map_err(|_| PlanError::Architecture(architecture.clone()))?;
-        definition.metadata.architecture.clone_from(&architecture);
-        select(&mut definition, &architecture, &how.flavor)?;
-        let name = |rest: String| format!("{}{rest}", how.prefix);
-        let mut components = Vec::new();
-        let mut sboms: Vec<(String, String)> = Vec::new();
-        let mut images: BTreeMap<String, String> = BTreeMap::new();
-        let mut referenced: BTreeMap<String, Reference> = BTreeMap::new();
-        for component in &definition.components {
-            for image in &component.images {
-                let reference: Reference =
-                    image.parse().map_err(|source| PlanError::Reference {
-                        component: component.name.clone(),
-                        image: image.clone(),
-                        source,
-                    })?;
-                referenced.insert(reference.to_string(), reference);
-            }
-            if !has_content(component) {
-                continue;
-            }
-            let id = name(format!("component:{}", component.name));
-            self.add(Step {
-                id: id.clone(),
-                after: Vec::new(),
-                work: Work::Component {
-                    folder: how.folder.clone(),
-                    component: Box::new(component.clone()),
-                },
-                pool: None,
-            });
-            components.push((component.name.clone(), id.clone()));
-            let scanned = !component.files.is_empty() || !component.data_injections.is_empty();
-            if scanned && !how.skip_sbom {
-                let sbom = name(format!("sbom:component:{}", component.name));
-                self.add(Step {
-                    id: sbom.clone(),
-                    after: vec![id.clone()],
-                    work: Work::ComponentSbom {
-                        name: component.name.clone(),
-                        of: id,
-                    },
-                    pool: None,
-                });
-                sboms.push((names::component(&component.name), sbom));
-            }
-        }
-        for (full, reference) in referenced {
-            let id = name(format!("image:{full}"));
-            self.add(Step {
-                id: id.clone(),
-                after: Vec::new(),
-                work: Work::Image {
-                    folder: how.folder.clone(),
-                    reference,
-                    platform: platform.clone(),
-                },
-                pool: None,
-            });
-            if !how.skip_sbom {
-                let sbom = name(format!("sbom:image:{full}"));
-                self.add(Step {
-                    id: sbom.clone(),
-                    after: vec![id.clone()],
-                    work: Work::ImageSbom {
-                        reference: full.clone(),
-                        of: id.clone(),
-                    },
-                    pool: None,
-                });
-                sboms.push((names::image(&full), sbom));
-            }
-            images.insert(full, id);
-        }
-        let images: Vec<_> = images.into_iter().collect();
-        let flattened = (!images.is_empty()).then(|| name("images".to_owned()));
-        if let Some(id) = &flattened {
-            self.add(Step {
-                id: id.clone(),
-                after: images.iter().map(|(_, step)| step.clone()).collect(),
-                work: Work::Images { images },
-                pool: None,
-            });
-        }
-        distinct(&sboms)?;
-        let archive = archive_name(&definition, &architecture, &how.flavor)?;
-        let mut after: Vec<String> = components.iter().map(|(_, id)| id.clone()).collect();
-        after.extend(sboms.iter().map(|(_, id)| id.clone()));
-        after.extend(flattened.clone());
-        self.add(Step {
-            id: name("package".to_owned()),
-            after,
-            work: Work::Package(Box::new(PackageWork {
-                definition,
-                components,
-                images: flattened,
-                sboms,
-                build: how.build.clone(),
-                archive: how.output.join(archive),
-                folder: how.folder.clone(),
-                split: how.split,
-            })),
-            pool: None,
-        });
-        Ok(())
-    }
-
-    fn add(&mut self, step: Step) {
+    pub(super) fn add(&mut self, step: Step) {
         self.steps.insert(step.id.clone(), step);
     }
 
@@ -327,12 +353,14 @@ impl Plan {
         for name in wanted {
             let suffix = format!(":{name}");
             let instance = format!("{name}[");
+            let of_task = format!("{name}:");
             let before = keep.len();
-            keep.extend(
-                self.steps
-                    .keys()
-                    .filter(|id| *id == name || id.ends_with(&suffix) || id.starts_with(&instance)),
-            );
+            keep.extend(self.steps.keys().filter(|id| {
+                *id == name
+                    || id.ends_with(&suffix)
+                    || id.starts_with(&instance)
+                    || id.starts_with(&of_task)
+            }));
             if keep.len() == before {
                 return Err(GraphError::Unknown {
                     task: name.clone(),
@@ -351,87 +379,6 @@ impl Plan {
         }
         self.steps.retain(|id, _| needed.contains(id));
         Ok(())
-    }
-}
-
-/// Drops components for other machines and flavors, and what decided it.
-fn select(definition: &mut Definition, architecture: &str, flavor: &str) -> Result<(), PlanError> {
-    // Source: package.md 2.7, rule 1.
-    definition.components.retain(|component| {
-        let fits = |asked: &str, have: &str| asked.is_empty() || asked == have;
-        fits(&component.only.cluster.architecture, architecture)
-            && fits(&component.only.flavor, flavor)
-    });
-    for component in &mut definition.components {
-        component.only.cluster.architecture.clear();
-        component.only.flavor.clear();
-        let imports = [
-            &component.import.name,
-            &component.import.path,
-            &component.import.url,
-        ];
-        let not_yet = [
-            ("import", imports.iter().any(|word| !word.is_empty())),
-            ("charts", !component.charts.is_empty()),
-            ("repos", !component.repos.is_empty()),
-            ("extensions.bigbang", component.extensions.bigbang.is_some()),
-            (
-                "actions.onCreate",
-                component.actions.on_create != Default::default(),
-            ),
-        ];
-        if let Some((key, _)) = not_yet.iter().find(|(_, present)| *present) {
-            return Err(PlanError::NotYet {
-                component: component.name.clone(),
-                key,
-            });
-        }
-    }
-    Ok(())
-}
-
-fn has_content(component: &Component) -> bool {
-    !(component.files.is_empty()
-        && component.data_injections.is_empty()
-        && component.manifests.is_empty())
-}
-
-fn distinct(sboms: &[(String, String)]) -> Result<(), PlanError> {
-    let mut seen = BTreeMap::new();
-    for (file, step) in sboms {
-        if let Some(other) = seen.insert(file, step) {
-            return Err(PlanError::SbomNames(other.clone(), step.clone()));
-        }
-    }
-    Ok(())
-}
-
-fn archive_name(
-    definition: &Definition,
-    architecture: &str,
-    flavor: &str,
-) -> Result<String, ArchiveNameError> {
-    let (dialect, kind) =
-        Dialect::of_kind(&definition.kind).unwrap_or((Dialect::Jackal, Kind::Package));
-    ArchiveName {
-        dialect,
-        kind,
-        name: &definition.metadata.name,
-        architecture,
-        version: &definition.metadata.version,
-        flavor,
-        differential_base: None,
-        uncompressed: definition.metadata.uncompressed,
-    }
-    .render()
-}
-
-/// The machine's architecture in Go's names.
-fn host_architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
     }
 }
 

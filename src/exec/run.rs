@@ -1,6 +1,5 @@
 //! Drives a plan: asks the schedule what may start, runs it, tells what happened.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,7 +13,7 @@ use super::exports::Exports;
 use super::plan::{PackageWork, Plan, Step, Work};
 use super::record::{OutputRecord, RECORD_VERSION, RunRecord, Status, TaskRecord};
 use super::schedule::{Limits, Needs, OnFailure, Outcome, Schedule};
-use super::site::{Site, blocking};
+use super::site::{Performed, Site, blocking};
 use super::work::{self, Done, Results};
 use super::{Class, Failure};
 use crate::action::{ActionKey, Output};
@@ -38,6 +37,9 @@ pub struct Ran {
     pub record: RunRecord,
     /// The failures, in the order in which they happened.
     pub failures: Vec<(String, Failure)>,
+    /// A failure came from damaged blobs of the cache, which are removed now:
+    /// another run makes them again.
+    pub healing: bool,
 }
 
 struct Ended {
@@ -67,7 +69,7 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
         // A step mostly waits for the network or for its own parallel parts,
         // which are bounded by themselves; twice the jobs keeps all of them busy.
         cpu: u32::try_from(site.wishes.jobs.max(1) * 2).unwrap_or(u32::MAX),
-        pools: BTreeMap::new(),
+        pools: plan.pools.clone(),
         on_failure: if how.keep_going {
             OnFailure::KeepGoing
         } else {
@@ -76,8 +78,8 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
     };
     let needs = |id: &String| Needs {
         cpu: 1,
-        pool: None,
-        mutex: None,
+        pool: plan.steps.get(id).and_then(|step| step.pool.clone()),
+        mutex: plan.steps.get(id).and_then(|step| step.mutex.clone()),
         weight: paths.get(id).copied().unwrap_or(1),
     };
     let mut schedule = match Schedule::new(&graph, &limits, needs) {
@@ -95,11 +97,24 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
     let mut failures = Vec::new();
     let mut cancelled = how.cancelled.clone();
     let mut stopped = false;
+    let mut healing = false;
     loop {
         while let Some(id) = schedule.start() {
             let Some(step) = plan.steps.get(&id) else {
                 continue;
             };
+            if step.skipped {
+                let record = skipped(plan, &id, "its condition is false", start);
+                tell(Event::Finished {
+                    record: Box::new(record.clone()),
+                });
+                tasks.push(record);
+                let why = format!("`{id}` was skipped");
+                for task in schedule.finish(&id, Outcome::Skipped).unwrap_or_default() {
+                    tasks.push(skipped(plan, &task, &why, start));
+                }
+                continue;
+            }
             let inputs: Results = step
                 .after
                 .iter()
@@ -137,10 +152,28 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
                 Outcome::Done
             }
             Err(failure) => {
-                failures.push((ended.task.clone(), failure));
-                Outcome::Failed
+                if failure.class == Class::Verification && !healing {
+                    let site = Arc::clone(site);
+                    healing = blocking(move || Ok(site.weed())).await.is_ok_and(|n| n > 0);
+                }
+                let may_fail = plan
+                    .steps
+                    .get(&ended.task)
+                    .is_some_and(|step| step.may_fail);
+                if may_fail && !healing {
+                    Outcome::Skipped
+                } else {
+                    failures.push((ended.task.clone(), failure));
+                    Outcome::Failed
+                }
             }
         };
+        if healing {
+            // Nothing is told of a failure that the next run mends.
+            schedule.cancel();
+            drop(schedule.finish(&ended.task, outcome));
+            continue;
+        }
         tell(Event::Finished {
             record: Box::new(ended.record.clone()),
         });
@@ -163,6 +196,7 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
             tasks,
         },
         failures,
+        healing,
     })
 }
 
@@ -235,15 +269,36 @@ async fn attempt(
     let prepared = work::prepare(site, step, results).await?;
     let key = prepared.action.key();
     record.action_key = Some(key.to_string());
-    let (asked, looked) = (Arc::clone(site), key);
-    let known = blocking(move || Ok(asked.remembered(&looked)?.is_some())).await?;
-    if !known {
-        let (site, id) = (Arc::clone(site), step.id.clone());
-        let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
-        record.reason = blocking(move || Ok(site.reason(&workspace, &id, &action))).await?;
-        told(&record.reason);
-    }
-    let performed = work::perform(site, step, &prepared, results).await?;
+    let (asked, looked, own) = (Arc::clone(site), prepared.action.clone(), step.clone());
+    let known = blocking(move || {
+        if !own.cached {
+            return Ok(None);
+        }
+        let Some(result) = asked.remembered(&looked)? else {
+            return Ok(None);
+        };
+        let files = deliver(&asked, &own, &result.outputs)?;
+        Ok(Some((result, files)))
+    })
+    .await?;
+    let (performed, files) = match known {
+        Some((result, files)) => {
+            let performed = Performed {
+                result,
+                cached: true,
+                log: String::new(),
+            };
+            (performed, files)
+        }
+        None => {
+            let performed = make(site, step, &prepared, results, workspace, record, told).await?;
+            let (shared, own) = (Arc::clone(site), step.clone());
+            let outputs = performed.result.outputs.clone();
+            let files = blocking(move || deliver(&shared, &own, &outputs)).await?;
+            (performed, files)
+        }
+    };
+    record.files = files;
     record.outputs = performed
         .result
         .outputs
@@ -254,11 +309,8 @@ async fn attempt(
             size: output.size,
         })
         .collect();
-    if let Work::Package(package) = &step.work {
-        record.files = export(site, package, &performed.result.outputs).await?;
-    }
     if !performed.cached {
-        record.attempts = 1;
+        record.log.clone_from(&performed.log);
         let (site, id) = (Arc::clone(site), step.id.clone());
         let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
         blocking(move || {
@@ -268,46 +320,90 @@ async fn attempt(
         .await?;
     } else {
         record.reason.clear();
+        record.attempts = 0;
     }
     let status = if performed.cached {
         Status::Cached
     } else {
         Status::Executed
     };
-    Ok((work::done(&prepared, &performed), status))
+    Ok((work::done(step, &prepared, &performed), status))
+}
+
+/// Runs the step for want of a result; tries again as often as it may.
+async fn make(
+    site: &Arc<Site>,
+    step: &Step,
+    prepared: &work::Prepared,
+    results: &Results,
+    workspace: &Path,
+    record: &mut TaskRecord,
+    told: impl Fn(&str),
+) -> Result<Performed, Failure> {
+    let (shared, id) = (Arc::clone(site), step.id.clone());
+    let (place, action) = (workspace.to_owned(), prepared.action.clone());
+    record.reason = blocking(move || Ok(shared.reason(&place, &id, &action))).await?;
+    told(&record.reason);
+    loop {
+        record.attempts += 1;
+        match work::perform(site, step, prepared, results).await {
+            Ok(performed) => return Ok(performed),
+            Err(failure) if record.attempts <= step.retries && retryable(&failure) => {
+                tokio::time::sleep(pause(record.attempts)).await;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// Puts what a step made where the user looks for it: a command's outputs in
+/// the workspace, a package's archive in its folder. Returns archives.
+fn deliver(site: &Site, step: &Step, outputs: &[Output]) -> Result<Vec<String>, Failure> {
+    match &step.work {
+        Work::Run(run) => {
+            work::run_step::materialise(site, run, outputs)?;
+            Ok(Vec::new())
+        }
+        Work::Package(package) => export(site, package, outputs),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Whether another attempt may end otherwise.
+fn retryable(failure: &Failure) -> bool {
+    matches!(
+        failure.class,
+        Class::Task | Class::Environment | Class::Timeout
+    )
+}
+
+/// Seconds between attempts: 1, 2, 4 ... at most 30.
+fn pause(attempts: u32) -> Duration {
+    Duration::from_secs(1 << attempts.saturating_sub(1).min(5)).min(Duration::from_secs(30))
 }
 
 /// Writes the archive, unless it is there and untouched.
-async fn export(
-    site: &Arc<Site>,
-    package: &PackageWork,
-    outputs: &[Output],
-) -> Result<Vec<String>, Failure> {
-    let (site, outputs) = (Arc::clone(site), outputs.to_vec());
-    let (archive, split) = (package.archive.clone(), package.split);
+fn export(site: &Site, package: &PackageWork, outputs: &[Output]) -> Result<Vec<String>, Failure> {
+    let (archive, split) = (&package.archive, package.split);
     let format = if package.definition.metadata.uncompressed {
         ArchiveFormat::Tar
     } else {
         ArchiveFormat::TarZst
     };
-    blocking(move || {
-        let exports = Exports::of(&site.cas);
-        let files = match exports.current(&archive, &outputs) {
-            Some(files) if !site.wishes.force => files,
-            _ => {
-                let members = work::members(&outputs);
-                let written =
-                    executors::export_archive(&site.cas, &members, &archive, format, split)?;
-                exports.keep(&archive, &outputs, &written.files);
-                written.files
-            }
-        };
-        Ok(files
-            .iter()
-            .map(|file| file.to_string_lossy().into_owned())
-            .collect())
-    })
-    .await
+    let exports = Exports::of(&site.cas);
+    let files = match exports.current(archive, outputs, split) {
+        Some(files) if !site.wishes.force => files,
+        _ => {
+            let members = work::package_step::members(outputs);
+            let written = executors::export_archive(&site.cas, &members, archive, format, split)?;
+            exports.keep(archive, outputs, split, &written.files);
+            written.files
+        }
+    };
+    Ok(files
+        .iter()
+        .map(|file| file.to_string_lossy().into_owned())
+        .collect())
 }
 
 /// What a run would do with one step.
@@ -380,7 +476,7 @@ async fn judge(
     let (asked, id) = (Arc::clone(site), step.id.clone());
     let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
     let found = blocking(move || {
-        Ok(match asked.remembered(&key)? {
+        Ok(match asked.remembered(&action)? {
             Some(result) => Ok(result),
             None => Err(asked.reason(&workspace, &id, &action)),
         })
@@ -388,13 +484,14 @@ async fn judge(
     .await?;
     Ok(match found {
         Ok(result) => {
-            let performed = super::site::Performed {
+            let performed = Performed {
                 result,
                 cached: true,
+                log: String::new(),
             };
             (
                 Verdict::Cached(key),
-                Some(work::done(&prepared, &performed)),
+                Some(work::done(step, &prepared, &performed)),
             )
         }
         Err(reason) => (Verdict::Runs { key, reason }, None),

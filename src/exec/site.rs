@@ -12,12 +12,13 @@ use tokio::sync::Semaphore;
 
 use super::executors::InFlight;
 use super::lockfile::{LOCK_FILE, Lockfile};
+use super::work::run_step;
 use super::{Class, Failure};
 use crate::action::{Action, ActionKey, ActionResult, Explained, Output, diff};
 use crate::cas::{Cas, Key};
 use crate::oci::Digest;
 use crate::registry::Registry;
-use crate::workspace::{Entry, StatCache};
+use crate::workspace::{self, Entry, StatCache};
 
 /// Blobs that are transferred at the same time. More connections make no
 /// registry faster, and each holds a buffer.
@@ -54,6 +55,12 @@ pub struct Site {
     locks: Mutex<HashMap<PathBuf, Lockfile>>,
     flights: Mutex<HashMap<ActionKey, Arc<tokio::sync::Mutex<()>>>>,
     made: Mutex<HashSet<ActionKey>>,
+    /// What each workspace folder held when it was first looked at.
+    snapshots: Mutex<HashMap<PathBuf, Arc<Vec<Entry>>>>,
+    /// Programs that were found, by name.
+    tools: Mutex<HashMap<String, Tool>>,
+    /// Blobs that remembered results spoke of.
+    used: Mutex<HashSet<Digest>>,
 }
 
 /// A result, and how it was come by.
@@ -63,6 +70,8 @@ pub struct Performed {
     pub result: ActionResult,
     /// Whether it was remembered, not made.
     pub cached: bool,
+    /// What a command printed just now.
+    pub log: String,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -97,6 +106,9 @@ impl Site {
             locks: Mutex::default(),
             flights: Mutex::default(),
             made: Mutex::default(),
+            snapshots: Mutex::default(),
+            tools: Mutex::default(),
+            used: Mutex::default(),
             cas,
             registry,
             wishes,
@@ -123,6 +135,32 @@ impl Site {
                 })
             })
             .collect()
+    }
+
+    /// What `folder` holds, sorted by path. Looked at once in a run: what tasks
+    /// write later is an input only by the task's name.
+    pub(super) fn snapshot(&self, folder: &Path) -> Result<Arc<Vec<Entry>>, Failure> {
+        let mut snapshots = held(&self.snapshots);
+        if let Some(known) = snapshots.get(folder) {
+            return Ok(Arc::clone(known));
+        }
+        let found = Arc::new(workspace::walk(folder)?);
+        snapshots.insert(folder.to_owned(), Arc::clone(&found));
+        Ok(found)
+    }
+
+    /// The program called `name`, looked up once in a run.
+    pub(super) fn tool(
+        &self,
+        name: &str,
+        look: impl FnOnce() -> Result<Tool, Failure>,
+    ) -> Result<Tool, Failure> {
+        if let Some(tool) = held(&self.tools).get(name) {
+            return Ok(tool.clone());
+        }
+        let tool = look()?;
+        held(&self.tools).insert(name.to_owned(), tool.clone());
+        Ok(tool)
     }
 
     /// Reads or changes the pins beside a definition.
@@ -174,8 +212,9 @@ impl Site {
         Ok(())
     }
 
-    /// The result remembered for `key`, if all of its bytes are still there.
-    pub(super) fn remembered(&self, key: &ActionKey) -> Result<Option<ActionResult>, Failure> {
+    /// The result remembered for `action`, if all of its bytes are still there.
+    pub(super) fn remembered(&self, action: &Action) -> Result<Option<ActionResult>, Failure> {
+        let key = &action.key();
         let known = held(&self.made).contains(key);
         if self.wishes.force && !known {
             return Ok(None);
@@ -192,6 +231,11 @@ impl Site {
                 return Ok(None);
             }
         }
+        // A command's outputs are trees, which speak of further blobs.
+        if action.kind == "run" && !run_step::complete(&self.cas, &result.outputs)? {
+            return Ok(None);
+        }
+        held(&self.used).extend(result.outputs.iter().map(|output| output.digest));
         Ok(Some(result))
     }
 
@@ -211,10 +255,12 @@ impl Site {
         let flight = held(&self.flights).entry(key).or_default().clone();
         let _flight = flight.lock().await;
         let site = Arc::clone(self);
-        if let Some(result) = blocking(move || site.remembered(&key)).await? {
+        let asked = action.clone();
+        if let Some(result) = blocking(move || site.remembered(&asked)).await? {
             return Ok(Performed {
                 result,
                 cached: true,
+                log: String::new(),
             });
         }
         let start = Instant::now();
@@ -226,10 +272,11 @@ impl Site {
         };
         let site = Arc::clone(self);
         let kept = result.clone();
+        let (also, log) = (made.also, made.log);
         blocking(move || {
             let mut needs: Vec<_> = kept.outputs.iter().map(|o| (o.digest, o.size)).collect();
-            needs.extend(made.also);
-            needs.extend(made.log.map(|log| (log.digest, log.size)));
+            needs.extend(also);
+            needs.extend(log.map(|log| (log.digest, log.size)));
             let (key, bytes) = (Key(*key.as_bytes()), kept.encode());
             if site.wishes.force {
                 site.cas.replace_result(&key, &bytes, &needs)?;
@@ -243,7 +290,20 @@ impl Site {
         Ok(Performed {
             result,
             cached: false,
+            log: made.text,
         })
+    }
+
+    /// Reads every blob that remembered results spoke of; what is damaged is
+    /// removed by that, so that its result is no longer remembered. Returns how
+    /// many were damaged or gone.
+    pub(super) fn weed(&self) -> usize {
+        let used = std::mem::take(&mut *held(&self.used));
+        let sound = |digest: &Digest| {
+            let blob = self.cas.open_blob(digest);
+            blob.is_ok_and(|mut blob| std::io::copy(&mut blob, &mut std::io::sink()).is_ok())
+        };
+        used.iter().filter(|digest| !sound(digest)).count()
     }
 
     fn story(&self, workspace: &Path, task: &str) -> PathBuf {
@@ -298,6 +358,15 @@ impl Site {
     }
 }
 
+/// A program with the digest of its file.
+#[derive(Clone, Debug)]
+pub(super) struct Tool {
+    /// As `PATH` leads to it.
+    pub(super) path: PathBuf,
+    /// Of what runs, behind all links.
+    pub(super) digest: Digest,
+}
+
 /// What a piece of work made.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Made {
@@ -307,6 +376,8 @@ pub(super) struct Made {
     pub(super) also: Vec<(Digest, u64)>,
     /// The captured log.
     pub(super) log: Option<Output>,
+    /// The log as text.
+    pub(super) text: String,
 }
 
 impl From<Vec<Output>> for Made {

@@ -23,7 +23,10 @@ pub(super) fn check(definition: &Definition, node: &Node, mistakes: &mut Vec<Mis
     checks.rule(
         kind.is_some(),
         node.get("kind").unwrap_or(node),
-        || format!("`{}` is not a kind of package", definition.kind),
+        || match definition.kind.as_str() {
+            "" => "the definition has no `kind`".to_owned(),
+            kind => format!("`{kind}` is not a kind of package"),
+        },
         "Write `kind: JackalPackageConfig`, or `JackalInitConfig`.",
     );
     checks.rule(
@@ -33,6 +36,17 @@ pub(super) fn check(definition: &Definition, node: &Node, mistakes: &mut Vec<Mis
         "Remove `yolo`.",
     );
     checks.name(&definition.metadata.name, metadata, "package");
+    for (key, value) in [
+        ("version", &definition.metadata.version),
+        ("architecture", &definition.metadata.architecture),
+    ] {
+        checks.rule(
+            !value.contains(['/', '\\']) && !value.contains(char::is_control),
+            metadata.get(key).unwrap_or(metadata),
+            || format!("the {key} `{value}` cannot be part of a file name"),
+            "Use letters, digits, dots and hyphens.",
+        );
+    }
     for (variable, at) in definition.variables.iter().zip(list(node, "variables")) {
         checks.variable(&variable.name, at);
         checks.pattern(&variable.pattern, None, at);
@@ -96,7 +110,10 @@ impl Checks<'_> {
                 && !name.starts_with('-')
                 && !name.ends_with('-'),
             place,
-            || format!("`{name}` is not a name for a {what}"),
+            || match name {
+                "" => format!("the {what} has no `name`"),
+                name => format!("`{name}` is not a name for a {what}"),
+            },
             "Use lowercase letters, digits and inner hyphens.",
         );
     }

@@ -131,7 +131,7 @@ macro_rules! records {
                     match name {
                         $($key if value.is_null() => {})*
                         $($key => record.$field = Part::read(value, $key, reading),)*
-                        _ => record.extra.extend(reading.unknown(value, name, &[$($key),*])),
+                        _ => record.extra.extend(reading.unknown(node, value, name, &[$($key),*])),
                     }
                 }
                 record

@@ -44,7 +44,7 @@ impl Definition {
         match parse_first(source)? {
             Some(node) => {
                 definition = Self::read(&node, "the definition", &mut reading);
-                if reading.strict {
+                if reading.strict && matches!(node.value, Value::Mapping(_)) {
                     check(&definition, &node, &mut reading.mistakes);
                 }
             }
@@ -106,12 +106,13 @@ impl Reading {
     /// Takes a key that no record knows: kept, or a mistake.
     pub(super) fn unknown(
         &mut self,
-        node: &Node,
+        mapping: &Node,
+        value: &Node,
         name: &str,
         known: &[&str],
     ) -> Option<(String, Tree)> {
         if !self.strict {
-            return Some((name.to_owned(), tree(node)));
+            return Some((name.to_owned(), tree(value)));
         }
         if name.starts_with("x-") {
             return None;
@@ -126,7 +127,7 @@ impl Reading {
             None => format!("Known here: {}.", known.join(", ")),
         };
         self.mistakes.push(Mistake::new(
-            node.span,
+            key_span(mapping, name).unwrap_or(value.span),
             format!("unknown key `{name}`"),
             help,
         ));
@@ -188,6 +189,15 @@ pub(super) fn integer(node: &Node, key: &str, reading: &mut Reading) -> i64 {
         reading.wrong(node, key, "a whole number");
         0
     })
+}
+
+/// Where the key `name` stands in `mapping`.
+fn key_span(mapping: &Node, name: &str) -> Option<Span> {
+    let Value::Mapping(pairs) = &mapping.value else {
+        return None;
+    };
+    let key = pairs.iter().find(|(key, _)| key.scalar() == Some(name))?;
+    Some(key.0.span)
 }
 
 #[cfg(test)]

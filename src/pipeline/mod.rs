@@ -6,7 +6,16 @@
 
 pub mod check;
 pub mod duration;
+pub mod expand;
 pub mod expression;
 pub mod matrix;
 pub mod model;
+pub mod params;
 pub mod size;
+
+pub use expand::{
+    ExpandError, Facts, ImageLayer, ImageSource, ImagesSource, Instance, LayerSource,
+    RenderedConfig, RenderedKind, RenderedOutput, RunsAfter, expand,
+};
+pub use model::Pipeline;
+pub use params::ParamError;

@@ -70,8 +70,8 @@ pub struct Task {
     pub inputs: Vec<Template>,
     /// Tasks whose outputs are inputs.
     pub input_tasks: Vec<TaskRef>,
-    /// Declared outputs of a `run` task; a trailing slash means a directory.
-    pub outputs: Vec<Template>,
+    /// Declared outputs of a `run` task.
+    pub outputs: Vec<Output>,
     /// Own variables.
     pub env: Vec<(String, Template)>,
     /// Variables passed by name.
@@ -125,8 +125,8 @@ pub enum TaskKind {
     },
     /// Fetches images.
     Images {
-        /// Package definition file, or a list of references.
-        from: Vec<Template>,
+        /// Where their references stand.
+        from: ImagesFrom,
         /// Platform to choose.
         platform: Option<Template>,
     },
@@ -189,4 +189,22 @@ pub struct Layer {
     pub to: Template,
     /// `uid:gid`.
     pub owner: Option<Template>,
+}
+
+/// Where an `images` task finds its references.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ImagesFrom {
+    /// A package definition file, whose images are meant.
+    Definition(Template),
+    /// The references themselves; `task:NAME` is an image built here.
+    List(Vec<Template>),
+}
+
+/// A declared output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// Its path; a trailing slash means a directory.
+    pub path: Template,
+    /// Whether it may be missing after success.
+    pub optional: bool,
 }

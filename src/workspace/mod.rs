@@ -3,10 +3,12 @@
 //! A store beside `cas`; `app` and `exec` bring what it finds to the domain.
 //! It never starts git, never follows a link, and never leaves its root.
 
+mod git;
 mod list;
 mod stat_cache;
 mod walk;
 
+pub use git::git_facts;
 pub use list::list;
 pub use stat_cache::{FileDigest, StatCache};
 pub use walk::{Entry, Globs, Kind, Stat, WalkError, walk};

@@ -80,25 +80,40 @@ impl StatCache {
         sha256: bool,
     ) -> io::Result<Vec<FileDigest>> {
         let known = &self.known;
-        let found: Vec<(Known, bool)> = files
+        let sound = |path: &str, stat: &Stat| {
+            let entry = known.get(path)?;
+            let told = !sha256 || entry.digest.sha256.is_some();
+            (told && entry.stat == *stat && entry.settled()).then_some(*entry)
+        };
+        // Looking up costs less than waking another thread; reading does not.
+        let mut found: Vec<Option<Known>> =
+            files.iter().map(|(path, stat)| sound(path, stat)).collect();
+        let missing: Vec<usize> = (0..found.len()).filter(|at| found[*at].is_none()).collect();
+        let read: Vec<(usize, Known)> = missing
             .par_iter()
-            .map(|(path, stat)| {
-                let sound = known.get(*path).filter(|k| k.stat == *stat && k.settled());
-                match sound {
-                    Some(k) if !sha256 || k.digest.sha256.is_some() => Ok((*k, false)),
-                    _ => hash(&root.join(path), sha256).map(|k| (k, true)),
-                }
+            .map(|at| {
+                let full = root.join(files[*at].0);
+                let named = |error: io::Error| {
+                    let text = format!("`{}` cannot be read: {error}", full.display());
+                    io::Error::new(error.kind(), text)
+                };
+                Ok((*at, hash(&full, sha256).map_err(named)?))
             })
             .collect::<io::Result<_>>()?;
-        for ((path, _), (entry, read)) in files.iter().zip(&found) {
+        for (at, entry) in read {
+            found[at] = Some(entry);
             // An unsettled entry is never believed: keeping it would only make
             // every run write.
-            if *read && entry.settled() {
-                self.known.insert((*path).to_owned(), *entry);
+            if entry.settled() {
+                self.known.insert(files[at].0.to_owned(), entry);
                 self.changed = true;
             }
         }
-        Ok(found.into_iter().map(|(entry, _)| entry.digest).collect())
+        Ok(found
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.digest)
+            .collect())
     }
 
     /// Writes the cache, whole or not at all, if it changed since it was loaded.
@@ -271,5 +286,17 @@ mod tests {
             assert!(decode(&bytes).is_none());
             assert!(decode(&sound[..index]).is_none());
         }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut cache = StatCache::load(&dir.path().join("cache"));
+        let stat = Stat::of(&fs::metadata(dir.path()).unwrap());
+        let error = cache
+            .digest(dir.path(), &[("absent", stat)], true)
+            .unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(error.to_string().contains("absent` cannot be read"));
     }
 }

@@ -65,11 +65,12 @@ fn build(text: &str) -> Result<Vec<Node>, Mistake> {
         let (event, place) = event.map_err(|error| {
             let mut at = point(error.marker().line(), error.marker().col(), 1);
             at.line = at.line.max(1);
-            Mistake::new(
-                at,
-                format!("this is not YAML: {}", error.info()),
-                "Correct the indentation or the quotes at this place.",
-            )
+            let help = if error.info().contains("anchor") {
+                "Anchor a node with `&name` before `*name` repeats it."
+            } else {
+                "Correct the indentation, quotes or brackets at this place."
+            };
+            Mistake::new(at, format!("this is not YAML: {}", error.info()), help)
         })?;
         let one_line = place.start.line() == place.end.line();
         let length = if one_line {

@@ -2,4 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod architecture;
+mod bad_input;
+mod build;
 mod package_verify;
+mod pipelines;
+mod sandbox;

@@ -1,15 +1,28 @@
-//! The component tar: local files and folders of one component, as package.md
-//! 2.8 and 3.4 lay them out.
+//! The component tar: files, data and manifests of one component, as
+//! package.md 2.8 and 3.4 lay them out.
 //!
-//! Streams from the source files; holds no file in memory. Kinds of content
-//! that are not built yet are refused, never left out in silence.
+//! Streams from the source files and from downloaded blobs; holds no file in
+//! memory and asks no network. Kinds of content that are not built yet are
+//! refused, never left out in silence.
 
-use std::fs;
-use std::io::{self, Write};
-use std::path::{Component as Part, Path, PathBuf};
+pub(super) mod source;
 
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::action::Output;
 use crate::archive::{TarError, TarWriter};
-use crate::package::Component;
+use crate::cas::{Cas, CasError};
+use crate::oci::{Digest, Hasher};
+use crate::package::{Component, File, Manifest};
+use crate::workspace::{Kind, WalkError};
+pub use source::SourceError;
+use source::{Tree, is_inside};
+
+/// Modes of what the component's own layout is made of.
+const OWN_FOLDER: u32 = 0o700;
+const OWN_FILE: u32 = 0o600;
 
 /// Why a component tar could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -23,25 +36,92 @@ pub enum ComponentError {
         key: &'static str,
     },
     /// A source leads out of the package folder.
-    #[error("`{0}` leads out of the package folder: copy the file into it")]
+    #[error("`{0}` leads out of the package folder: copy what it names into the folder")]
     Outside(String),
+    /// A source was written to meanwhile.
+    #[error("`{0}` changed while it was read: wait until nothing writes to it, then build again")]
+    Changed(PathBuf),
     /// A target has no last name to store the file under.
     #[error("target `{0}` ends in no file name: write the full path of the file")]
     Target(String),
-    /// The disk refused.
+    /// A name that cannot be one file's name in the package, or is there twice.
+    #[error("manifest name `{0}` cannot be used: expected one without `/`, once in the component")]
+    Name(String),
+    /// A manifest's source is a folder or a link.
+    #[error("manifest file `{0}` is {1}, expected a file: name the file itself")]
+    NoFile(String, &'static str),
+    /// A checksum that is none, or for what has none.
+    #[error("`{file}` has shasum `{shasum}`, expected {expected}")]
+    Shasum {
+        /// The source.
+        file: String,
+        /// As written.
+        shasum: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// The file is not the expected one.
+    #[error(
+        "`{file}` has the SHA-256 sum {found}, expected {expected} by its `shasum`: \
+         correct the one or restore the other"
+    )]
+    Mismatch {
+        /// The source.
+        file: String,
+        /// Sum of its bytes, in hex.
+        found: String,
+        /// As the definition has it.
+        expected: String,
+    },
+    /// A URL of another kind.
+    #[error("`{0}` cannot be downloaded: expected http or https, or a file in the package folder")]
+    Scheme(String),
+    /// A URL that nobody has downloaded.
+    #[error(
+        "component `{component}` needs `{url}`, which was not downloaded: \
+         put the file into the package folder and name it there"
+    )]
+    NotFetched {
+        /// The component.
+        component: String,
+        /// The URL.
+        url: String,
+    },
+    /// The disk refused, or a blob is damaged.
     #[error("`{path}` cannot be read: {source}")]
     Io {
-        /// The file.
+        /// The file or URL.
         path: PathBuf,
         /// What happened.
         source: io::Error,
     },
+    /// Something that cannot be packed.
+    #[error(transparent)]
+    Walk(WalkError),
     /// The archive could not be written.
     #[error(transparent)]
     Tar(#[from] TarError),
+    /// The cache refused.
+    #[error(transparent)]
+    Cas(#[from] CasError),
 }
 
-/// Writes the tar of `component`, whose sources are relative to `root`.
+impl From<SourceError> for ComponentError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Outside(source) => Self::Outside(source),
+            SourceError::Changed(path) => Self::Changed(path),
+            SourceError::Io { path, source } => Self::Io { path, source },
+            SourceError::Walk(error) => Self::Walk(error),
+        }
+    }
+}
+
+/// Writes the tar of `component`, whose sources are relative to `root`, or are
+/// URLs that `remote` has in `cas`.
+///
+/// `None`: all its files together have no byte, and packages leave such a tar
+/// out.
 ///
 /// # Errors
 ///
@@ -49,34 +129,61 @@ pub enum ComponentError {
 pub fn write_component<W: Write>(
     root: &Path,
     component: &Component,
+    remote: &BTreeMap<String, Output>,
+    cas: &Cas,
     out: W,
-) -> Result<W, ComponentError> {
+) -> Result<Option<W>, ComponentError> {
     refuse(component)?;
-    let mut tar = TarWriter::new(out);
     let name = &component.name;
-    tar.directory(name, 0o700)?;
+    let mut writer = Writer {
+        root,
+        component: name,
+        remote,
+        cas,
+        tar: TarWriter::new(out),
+        bytes: 0,
+    };
+    writer.tar.directory(name, OWN_FOLDER)?;
+    // Each folder, and what is in it, in bytewise order: `data` is the first.
+    if !component.data_injections.is_empty() {
+        writer.tar.directory(&format!("{name}/data"), OWN_FOLDER)?;
+    }
+    for index in by_name(component.data_injections.len()) {
+        let data = &component.data_injections[index];
+        let path = writer.numbered("data", index, &data.target.path)?;
+        writer.item(&Item::new(path, &data.source))?;
+    }
     if !component.files.is_empty() {
-        tar.directory(&format!("{name}/files"), 0o700)?;
+        writer.tar.directory(&format!("{name}/files"), OWN_FOLDER)?;
     }
-    // Entries come in the lexical order of their paths: `10` before `2`.
-    let mut order: Vec<usize> = (0..component.files.len()).collect();
-    order.sort_by_key(ToString::to_string);
-    for index in order {
+    for index in by_name(component.files.len()) {
         let file = &component.files[index];
-        let base = file.target.rsplit('/').next().unwrap_or_default();
-        if matches!(base, "" | "." | "..") {
-            return Err(ComponentError::Target(file.target.clone()));
-        }
-        inside(&file.source)?;
-        let folder = format!("{name}/files/{index}");
-        tar.directory(&folder, 0o700)?;
-        let mode = if file.executable { 0o700 } else { 0o600 };
-        let source = root.join(&file.source);
-        let kind = fs::symlink_metadata(&source).map_err(|error| io_error(&source, error))?;
-        let mode = if kind.is_dir() { 0o700 } else { mode };
-        entry(&mut tar, &source, &format!("{folder}/{base}"), mode)?;
+        let path = writer.numbered("files", index, &file.target)?;
+        writer.item(&Item {
+            file_mode: Some(if file.executable {
+                OWN_FOLDER
+            } else {
+                OWN_FILE
+            }),
+            folder_mode: OWN_FOLDER,
+            sums: sums(file)?,
+            ..Item::new(path, &file.source)
+        })?;
     }
-    Ok(tar.finish()?)
+    if !component.manifests.is_empty() {
+        writer
+            .tar
+            .directory(&format!("{name}/manifests"), OWN_FOLDER)?;
+    }
+    for (file, source) in manifests(&component.manifests)? {
+        writer.item(&Item {
+            only_file: true,
+            ..Item::new(format!("{name}/manifests/{file}"), source)
+        })?;
+    }
+    let Writer { tar, bytes, .. } = writer;
+    let out = tar.finish()?;
+    Ok((bytes > 0).then_some(out))
 }
 
 /// Refuses a source that is absolute or leads out of the package's folder.
@@ -85,8 +192,7 @@ pub fn write_component<W: Write>(
 ///
 /// [`ComponentError::Outside`]
 pub fn inside(source: &str) -> Result<(), ComponentError> {
-    let within = |part| matches!(part, Part::Normal(_) | Part::CurDir);
-    if !source.is_empty() && Path::new(source).components().all(within) {
+    if is_inside(source) {
         Ok(())
     } else {
         Err(ComponentError::Outside(source.to_owned()))
@@ -94,31 +200,18 @@ pub fn inside(source: &str) -> Result<(), ComponentError> {
 }
 
 fn refuse(component: &Component) -> Result<(), ComponentError> {
+    let extract = component.files.iter().any(|f| !f.extract_path.is_empty());
+    let built = component
+        .manifests
+        .iter()
+        .any(|manifest| !manifest.kustomizations.is_empty());
     let keys = [
-        ("charts", component.charts.is_empty()),
-        ("manifests", component.manifests.is_empty()),
-        ("dataInjections", component.data_injections.is_empty()),
-        ("repos", component.repos.is_empty()),
-        (
-            "files.shasum",
-            component.files.iter().all(|file| file.shasum.is_empty()),
-        ),
-        (
-            "files.extractPath",
-            component
-                .files
-                .iter()
-                .all(|file| file.extract_path.is_empty()),
-        ),
-        (
-            "files.source as a URL",
-            component
-                .files
-                .iter()
-                .all(|file| !file.source.contains("://")),
-        ),
+        ("charts", !component.charts.is_empty()),
+        ("repos", !component.repos.is_empty()),
+        ("files.extractPath", extract),
+        ("manifests.kustomizations", built),
     ];
-    match keys.iter().find(|(_, absent)| !absent) {
+    match keys.iter().find(|(_, present)| *present) {
         None => Ok(()),
         Some((key, _)) => Err(ComponentError::NotYet {
             component: component.name.clone(),
@@ -127,93 +220,235 @@ fn refuse(component: &Component) -> Result<(), ComponentError> {
     }
 }
 
-fn entry<W: Write>(
-    tar: &mut TarWriter<W>,
-    source: &Path,
-    path: &str,
-    mode: u32,
-) -> Result<(), ComponentError> {
-    let io = |error| io_error(source, error);
-    let kind = fs::symlink_metadata(source).map_err(io)?;
-    if kind.is_symlink() {
-        let target = fs::read_link(source).map_err(io)?;
-        tar.symlink(path, &target.to_string_lossy())?;
-    } else if kind.is_dir() {
-        tar.directory(path, mode)?;
-        let mut names = Vec::new();
-        for found in fs::read_dir(source).map_err(io)? {
-            let name = found.map_err(io)?.file_name().into_string();
-            names.push(name.map_err(|name| {
-                io_error(&source.join(name), io::ErrorKind::InvalidFilename.into())
-            })?);
-        }
-        names.sort();
-        for name in names {
-            let below = source.join(&name);
-            let kind = fs::symlink_metadata(&below).map_err(|error| io_error(&below, error))?;
-            entry(tar, &below, &format!("{path}/{name}"), normal_mode(&kind))?;
-        }
-    } else {
-        let mut content = fs::File::open(source).map_err(io)?;
-        tar.file(path, mode, kind.len(), &mut content)?;
-    }
-    Ok(())
+/// Indexes in the order of their names in a folder: `10` before `2`.
+fn by_name(count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by_key(ToString::to_string);
+    order
 }
 
-/// Modes below a folder: only the executable bit counts, so that a umask does
-/// not change the bytes.
-fn normal_mode(kind: &fs::Metadata) -> u32 {
-    use std::os::unix::fs::PermissionsExt as _;
-    if kind.is_dir() || kind.permissions().mode() & 0o100 != 0 {
-        0o755
-    } else {
-        0o644
+/// Every manifest file as it is named in the package, sorted, and its source.
+fn manifests(list: &[Manifest]) -> Result<BTreeMap<String, &str>, ComponentError> {
+    let mut named = BTreeMap::new();
+    for manifest in list {
+        if manifest.name.is_empty() || manifest.name.contains('/') {
+            return Err(ComponentError::Name(manifest.name.clone()));
+        }
+        for (index, source) in manifest.files.iter().enumerate() {
+            let file = format!("{}-{index}.yaml", manifest.name);
+            if named.insert(file, source.as_str()).is_some() {
+                return Err(ComponentError::Name(manifest.name.clone()));
+            }
+        }
+    }
+    Ok(named)
+}
+
+/// What the file must digest to: its `shasum`, and the one at its URL's end.
+fn sums(file: &File) -> Result<Vec<Digest>, ComponentError> {
+    let mut sums = Vec::new();
+    if !file.shasum.is_empty() {
+        let digest = Digest::from_hex(&file.shasum.to_ascii_lowercase());
+        sums.push(digest.map_err(|_| ComponentError::Shasum {
+            file: file.source.clone(),
+            shasum: file.shasum.chars().take(100).collect(),
+            expected: "64 hex digits",
+        })?);
+    }
+    if is_url(&file.source)
+        && let Some((_, end)) = file.source.rsplit_once('@')
+        && let Ok(digest) = Digest::from_hex(&end.to_ascii_lowercase())
+    {
+        sums.push(digest);
+    }
+    Ok(sums)
+}
+
+fn is_url(source: &str) -> bool {
+    source.contains("://")
+}
+
+/// One source and its place in the tar.
+struct Item<'a> {
+    path: String,
+    source: &'a str,
+    /// Mode if the source is a file; `None`: by its executable bit.
+    file_mode: Option<u32>,
+    /// Mode if it is a folder; what is below keeps a mode of its own.
+    folder_mode: u32,
+    /// Whether it must be a file.
+    only_file: bool,
+    sums: Vec<Digest>,
+}
+
+impl<'a> Item<'a> {
+    fn new(path: String, source: &'a str) -> Self {
+        Self {
+            path,
+            source,
+            file_mode: None,
+            folder_mode: 0o755,
+            only_file: false,
+            sums: Vec::new(),
+        }
+    }
+
+    fn compare(&self, found: Digest) -> Result<(), ComponentError> {
+        match self.sums.iter().find(|expected| **expected != found) {
+            None => Ok(()),
+            Some(expected) => Err(ComponentError::Mismatch {
+                file: self.source.to_owned(),
+                found: found.hex(),
+                expected: expected.hex(),
+            }),
+        }
     }
 }
 
-fn io_error(path: &Path, source: io::Error) -> ComponentError {
-    ComponentError::Io {
-        path: path.to_owned(),
-        source,
+struct Writer<'a, W> {
+    root: &'a Path,
+    component: &'a str,
+    remote: &'a BTreeMap<String, Output>,
+    cas: &'a Cas,
+    tar: TarWriter<W>,
+    /// Of all files, and targets of links.
+    bytes: u64,
+}
+
+impl<W: Write> Writer<'_, W> {
+    /// Begins the folder of one listed item; its content has the last name of `target`.
+    fn numbered(
+        &mut self,
+        kind: &str,
+        index: usize,
+        target: &str,
+    ) -> Result<String, ComponentError> {
+        let base = target.trim_end_matches('/').rsplit('/').next();
+        let base = base.filter(|base| !matches!(*base, "" | "." | ".."));
+        let base = base.ok_or_else(|| ComponentError::Target(target.to_owned()))?;
+        let folder = format!("{}/{kind}/{index}", self.component);
+        self.tar.directory(&folder, OWN_FOLDER)?;
+        Ok(format!("{folder}/{base}"))
+    }
+
+    fn item(&mut self, item: &Item<'_>) -> Result<(), ComponentError> {
+        if is_url(item.source) {
+            return self.downloaded(item);
+        }
+        let tree = Tree::list(self.root, item.source)?;
+        let kind = match tree.top().kind {
+            Kind::File { .. } => None,
+            Kind::Directory => Some("a folder"),
+            Kind::Link { .. } => Some("a symbolic link"),
+        };
+        if let Some(kind) = kind.filter(|_| item.only_file) {
+            return Err(ComponentError::NoFile(item.source.to_owned(), kind));
+        }
+        if let Some(sum) = item.sums.first().filter(|_| kind.is_some()) {
+            return Err(ComponentError::Shasum {
+                file: item.source.to_owned(),
+                shasum: sum.hex(),
+                expected: "none, because it is no file",
+            });
+        }
+        for (below, entry) in tree.entries() {
+            let (top, path) = match below {
+                "" => (true, item.path.clone()),
+                below => (false, format!("{}/{below}", item.path)),
+            };
+            match &entry.kind {
+                Kind::Link { target } => {
+                    self.bytes += target.len() as u64;
+                    self.tar.symlink(&path, target)?;
+                }
+                Kind::Directory => {
+                    let mode = if top { item.folder_mode } else { 0o755 };
+                    self.tar.directory(&path, mode)?;
+                }
+                Kind::File { executable } => {
+                    // A umask must not change the bytes.
+                    let normal = if *executable { 0o755 } else { 0o644 };
+                    let mode = item.file_mode.filter(|_| top).unwrap_or(normal);
+                    let file = tree.open(entry)?;
+                    let found = self
+                        .file(&path, mode, entry.stat.size, file, &item.sums)
+                        .map_err(|error| at_source(error, &tree.path(entry)))?;
+                    found.map_or(Ok(()), |found| item.compare(found))?;
+                }
+            }
+        }
+        Ok(tree.settle()?)
+    }
+
+    fn downloaded(&mut self, item: &Item<'_>) -> Result<(), ComponentError> {
+        let url = item.source;
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            return Err(ComponentError::Scheme(url.to_owned()));
+        }
+        let Some(output) = self.remote.get(url) else {
+            return Err(ComponentError::NotFetched {
+                component: self.component.to_owned(),
+                url: url.to_owned(),
+            });
+        };
+        item.compare(output.digest)?;
+        let blob = self.cas.open_blob(&output.digest)?;
+        let mode = item.file_mode.unwrap_or(0o644);
+        self.file(&item.path, mode, output.size, blob, &[])
+            .map_err(|error| match error {
+                TarError::Read { source, .. } => ComponentError::Io {
+                    path: url.into(),
+                    source,
+                },
+                other => other.into(),
+            })?;
+        Ok(())
+    }
+
+    /// Adds a file; digests it if there is something to compare with.
+    fn file(
+        &mut self,
+        path: &str,
+        mode: u32,
+        size: u64,
+        content: impl Read,
+        sums: &[Digest],
+    ) -> Result<Option<Digest>, TarError> {
+        let hasher = (!sums.is_empty()).then(Hasher::default);
+        let mut content = Summed { content, hasher };
+        self.tar.file(path, mode, size, &mut content)?;
+        self.bytes = self.bytes.saturating_add(size);
+        Ok(content.hasher.map(Hasher::finish))
+    }
+}
+
+/// Names the source, not the entry, where the source is at fault.
+fn at_source(error: TarError, path: &Path) -> ComponentError {
+    match error {
+        TarError::Short { .. } | TarError::Long { .. } => ComponentError::Changed(path.to_owned()),
+        TarError::Read { source, .. } => ComponentError::Io {
+            path: path.to_owned(),
+            source,
+        },
+        other => other.into(),
+    }
+}
+
+/// Digests what is read, if asked to.
+struct Summed<R> {
+    content: R,
+    hasher: Option<Hasher>,
+}
+
+impl<R: Read> Read for Summed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.content.read(buffer)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&buffer[..count]);
+        }
+        Ok(count)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::oci::Digest;
-    use crate::package::File;
-
-    fn component(source: &str) -> Component {
-        Component {
-            name: "demo".into(),
-            files: vec![File {
-                source: source.into(),
-                target: "/srv/hello.txt".into(),
-                ..File::default()
-            }],
-            ..Component::default()
-        }
-    }
-
-    #[test]
-    fn the_tar_of_a_small_component_is_the_one_go_makes() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::write(root.path().join("h"), "hello\n").unwrap();
-        let tar = write_component(root.path(), &component("h"), Vec::new()).unwrap();
-        // package.md 9, "Component tar".
-        assert_eq!(
-            Digest::of(&tar).hex(),
-            "d227e21658bb8e82f7da4090fcf5b9c61cbb3e53c8d9af10c4d9a3758ebf4ffc"
-        );
-    }
-
-    #[test]
-    fn a_source_outside_the_folder_and_unbuilt_content_are_refused() {
-        let root = tempfile::tempdir().unwrap();
-        let outside = write_component(root.path(), &component("../h"), Vec::new());
-        assert!(matches!(outside, Err(ComponentError::Outside(_))));
-        let remote = write_component(root.path(), &component("https://h/x"), Vec::new());
-        assert!(matches!(remote, Err(ComponentError::NotYet { .. })));
-    }
-}
+mod tests;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use crate::pipeline::duration;
-use crate::pipeline::expression::Expression;
+use crate::pipeline::expression::{Expression, Template};
 use crate::pipeline::matrix::{Matrix, Row};
-use crate::pipeline::model::{Layer, Task, TaskKind};
+use crate::pipeline::model::{ImagesFrom, Layer, Output, Task, TaskKind};
 use crate::yaml::{Fields, Node, Value};
 
 /// Time of one attempt when the file says nothing.
@@ -52,10 +52,7 @@ pub(super) fn task(
     }
     let mut outputs = Vec::new();
     for n in Reader::nodes(&mut f, "outputs") {
-        if let Some(text) = n.scalar() {
-            r.outputs.push((id.to_owned(), text.to_owned(), n.span));
-        }
-        outputs.extend(r.template(n));
+        outputs.extend(output(id, n, r));
     }
     let matrix = f.node("matrix").map(|n| matrix(n, r));
     let rows = match (&matrix, f.node("matrix")) {
@@ -142,11 +139,7 @@ fn kind(id: &str, f: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
     for verb in ["sign", "publish"] {
         if let Some(n) = f.node(verb) {
             let message = format!("the verb `{verb}` is not available yet");
-            r.at(
-                n.span,
-                message,
-                format!("Remove the task; use `jackal {verb}` after the build."),
-            );
+            r.at(n.span, message, "Remove the task until jackal can do this.");
             return None;
         }
     }
@@ -192,7 +185,7 @@ fn kind(id: &str, f: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
             .zip(r.must(g, "name"))
             .map(|(definition, name)| TaskKind::Component { definition, name }),
         "images" => Some(TaskKind::Images {
-            from: r.many(g, "from"),
+            from: images_from(id, g, r),
             platform: r.one(g, "platform"),
         }),
         "sbom" => Some(TaskKind::Sbom {
@@ -217,13 +210,59 @@ fn finish<'a>(g: &mut Fields<'a>, node: &'a Node, r: &mut Reader) {
     std::mem::replace(g, fresh).finish(&mut r.mistakes);
 }
 
+/// Remembers the edge of a value that may be `task:NAME`.
+fn task_in(id: &str, node: &Node, r: &mut Reader) {
+    if let Some(text) = node.scalar().and_then(|text| text.strip_prefix("task:")) {
+        r.reference(id, text, node.span);
+    }
+}
+
+fn images_from(id: &str, g: &mut Fields<'_>, r: &mut Reader) -> ImagesFrom {
+    let single = g
+        .node("from")
+        .is_some_and(|n| n.scalar().is_some_and(|text| !text.starts_with("task:")));
+    if single && let Some(definition) = r.one(g, "from") {
+        return ImagesFrom::Definition(definition);
+    }
+    let nodes = Reader::nodes(g, "from");
+    if nodes.is_empty() {
+        let help = "Name a definition, or write a list of image references.";
+        r.at(g.span(), "`from` is missing", help);
+    }
+    for node in &nodes {
+        task_in(id, node, r);
+    }
+    ImagesFrom::List(nodes.into_iter().filter_map(|n| r.template(n)).collect())
+}
+
+/// An output: a path, or `{ path, optional }`.
+fn output(id: &str, node: &Node, r: &mut Reader) -> Option<Output> {
+    let (path, optional) = match &node.value {
+        Value::Mapping(_) => {
+            let mut f = Fields::new(node, "the output", &mut r.mistakes);
+            let optional = f.bool("optional", &mut r.mistakes).unwrap_or(false);
+            r.must(&mut f, "path");
+            let path = f.node("path");
+            f.finish(&mut r.mistakes);
+            (path?, optional)
+        }
+        _ => {
+            r.template(node)?;
+            (node, false)
+        }
+    };
+    let text = path.scalar()?;
+    r.outputs.push((id.to_owned(), text.to_owned(), path.span));
+    let path = Template::parse(text).ok()?;
+    Some(Output { path, optional })
+}
+
 fn image(id: &str, g: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
     let mut layers = Vec::new();
     for n in g.list("layers", &mut r.mistakes) {
         let mut l = Fields::new(n, "the layer", &mut r.mistakes);
-        let from = l.node("from").and_then(Node::scalar);
-        if let Some(text) = from.and_then(|t| t.strip_prefix("task:")) {
-            r.reference(id, text, n.span);
+        if let Some(from) = l.node("from") {
+            task_in(id, from, r);
         }
         if let Some((from, to)) = r.must(&mut l, "from").zip(r.must(&mut l, "to")) {
             let owner = r.one(&mut l, "owner");
@@ -232,6 +271,9 @@ fn image(id: &str, g: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
         l.finish(&mut r.mistakes);
     }
     let base = r.must(g, "base");
+    if let Some(n) = g.node("base") {
+        task_in(id, n, r);
+    }
     let platform = r.one(g, "platform");
     let nothing = Node {
         span: g.span(),

@@ -1,0 +1,111 @@
+//! Folders to work in: one for each command that runs, gone when it is done.
+//!
+//! A stage lives in the session folder of the store, so what a killed process
+//! leaves is reaped when the store is opened again, read-only folders included.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::store::{Cas, CasError, at};
+
+/// An empty folder of one's own, on the file system of the store; removed when dropped.
+#[derive(Debug)]
+pub struct Stage {
+    path: PathBuf,
+}
+
+impl Stage {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // What resists is reaped when the store is next opened.
+        let _ = remove(&self.path);
+    }
+}
+
+impl Cas {
+    /// Makes a folder to work in.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be made.
+    pub fn stage(&self) -> Result<Stage, CasError> {
+        let path = self.temp_path()?;
+        fs::create_dir(&path).map_err(at(&path))?;
+        Ok(Stage { path })
+    }
+}
+
+/// Removes whatever stands at `path`, without following links; nothing there is fine.
+///
+/// A folder that its maker closed to writing is opened first: module caches and
+/// package managers leave such folders behind.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    let metadata = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata?,
+    };
+    if !metadata.is_dir() {
+        return fs::remove_file(path);
+    }
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(path)?;
+            fs::remove_dir_all(path)
+        }
+        outcome => outcome,
+    }
+}
+
+fn open_up(top: &Path) -> io::Result<()> {
+    let mut folders = vec![top.to_owned()];
+    while let Some(folder) = folders.pop() {
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_is_removed_with_the_read_only_folders_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(dir.path()).unwrap();
+        let stage = cas.stage().unwrap();
+        let folder = stage.path().join("a/b");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("f"), "x").unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o500)).unwrap();
+        let path = stage.path().to_owned();
+        drop(stage);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_a_killed_process_leaves_is_reaped_when_the_store_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let dead = dir.path().join("v1/ingest/1-dead");
+        fs::create_dir_all(dead.join("0/closed/below")).unwrap();
+        fs::write(dead.join("lock"), b"").unwrap();
+        let closed = fs::Permissions::from_mode(0o500);
+        fs::set_permissions(dead.join("0/closed"), closed).unwrap();
+        let _cas = Cas::open(dir.path()).unwrap();
+        assert!(!dead.exists());
+    }
+}

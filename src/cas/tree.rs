@@ -1,0 +1,283 @@
+//! Trees: what a command left at one path, in a form that has no machine in it.
+//!
+//! Sits on the blob store: file bytes are blobs, and the encoded tree is a blob
+//! that names them. Holds names, bytes, the executable bit, link targets and
+//! folders, empty ones too; never owners, times or other mode bits. A tree that
+//! could write outside the path it is put at is refused before anything is.
+
+mod disk;
+mod encode;
+mod staging;
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::archive::SafePath;
+use crate::oci::Digest;
+
+use super::CasError;
+
+pub(crate) use disk::place_entry;
+pub use disk::{load, place, restore, store};
+pub use encode::MAX_TREE_BYTES;
+pub(crate) use staging::{Staging, make_parents};
+
+/// Longest link target: Linux's `PATH_MAX`.
+const MAX_TARGET_BYTES: usize = 4096;
+
+/// What stands at one path: a folder, or a single file or link, whose entry then has an empty path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tree {
+    /// In byte order of their paths; each one's folder stands before it.
+    pub entries: Vec<TreeEntry>,
+}
+
+/// One thing in a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeEntry {
+    /// Below the tree's own path, with `/` between names.
+    pub path: String,
+    /// What it is.
+    pub kind: TreeKind,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TreeKind {
+    /// A regular file.
+    File {
+        /// Of its bytes.
+        digest: Digest,
+        /// Length in bytes.
+        size: u64,
+        /// Whether its owner may execute it.
+        executable: bool,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Relative, and inside the tree.
+        target: String,
+    },
+    /// A folder.
+    Directory,
+}
+
+/// Why a tree cannot be stored, read or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum TreeError {
+    /// A file operation failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// What was being read or written.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The store refused.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// Neither file, folder nor link.
+    #[error("{0} is a device, socket or pipe: only files, folders and links can be kept")]
+    Special(PathBuf),
+    /// A name or link target that is not UTF-8.
+    #[error("{0} has a name or target that is not UTF-8: rename it")]
+    NotUtf8(PathBuf),
+    /// A link whose target may lie outside.
+    #[error(
+        "link `{path}` points to `{target}`, which may lie outside the tree: use a relative target inside it"
+    )]
+    Escapes {
+        /// The link.
+        path: String,
+        /// Its target.
+        target: String,
+    },
+    /// Longer than any tree that is kept.
+    #[error("tree has {0} bytes encoded, expected at most {MAX_TREE_BYTES}: split the output")]
+    TooLarge(usize),
+    /// Not a tree, or one that breaks the rules.
+    #[error("tree is malformed at `{at}`: expected {expected}")]
+    Malformed {
+        /// The entry's path, or a byte offset.
+        at: String,
+        /// What should have been there.
+        expected: &'static str,
+    },
+}
+
+/// Names the path in an I/O error.
+fn at(path: &Path) -> impl FnOnce(io::Error) -> TreeError + '_ {
+    move |source| TreeError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+impl Tree {
+    /// The file or link that the whole tree is, if it is no folder.
+    #[must_use]
+    pub fn single(&self) -> Option<&TreeEntry> {
+        match self.entries.as_slice() {
+            [only] if only.path.is_empty() => Some(only),
+            _ => None,
+        }
+    }
+
+    /// The files' blobs, each once.
+    #[must_use]
+    pub fn blobs(&self) -> Vec<(Digest, u64)> {
+        let mut seen = HashSet::new();
+        let file = |entry: &TreeEntry| match entry.kind {
+            TreeKind::File { digest, size, .. } => Some((digest, size)),
+            _ => None,
+        };
+        let all = self.entries.iter().filter_map(file);
+        all.filter(|blob| seen.insert(*blob)).collect()
+    }
+
+    /// Checks the rules that every tree keeps.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::Malformed`] and [`TreeError::Escapes`] name the entry.
+    pub fn check(&self) -> Result<(), TreeError> {
+        let mut folders = HashSet::from([""]);
+        let mut last: Option<&str> = None;
+        for entry in &self.entries {
+            let path = entry.path.as_str();
+            let bad = |expected| TreeError::Malformed {
+                at: path.chars().take(200).collect(),
+                expected,
+            };
+            if path.is_empty() {
+                if self.single().is_none() || entry.kind == TreeKind::Directory {
+                    return Err(bad(
+                        "an entry without a path to be the only one, and no folder",
+                    ));
+                }
+            } else {
+                let safe = SafePath::parse(path).is_ok_and(|safe| safe.as_str() == path);
+                if !safe {
+                    return Err(bad("plain names with single slashes between them"));
+                }
+                let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+                if !folders.contains(parent) {
+                    return Err(bad("its folder before it"));
+                }
+            }
+            if last.is_some_and(|last| last >= path) {
+                return Err(bad("each path once, in byte order"));
+            }
+            last = Some(path);
+            match &entry.kind {
+                TreeKind::Directory => {
+                    folders.insert(path);
+                }
+                TreeKind::Symlink { target } if !stays_inside(path, target) => {
+                    return Err(TreeError::Escapes {
+                        path: path.to_owned(),
+                        target: target.chars().take(200).collect(),
+                    });
+                }
+                TreeKind::Symlink { .. } | TreeKind::File { .. } => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a link at `path` with this `target` stays below the folder that `path` counts from,
+/// whatever other such links its way leads through.
+///
+/// `..` is taken only at the target's start: there it climbs real folders, while
+/// after a name it would climb from wherever a link of that name leads.
+#[must_use]
+pub fn stays_inside(path: &str, target: &str) -> bool {
+    if target.is_empty()
+        || target.len() > MAX_TARGET_BYTES
+        || target.starts_with('/')
+        || target.contains('\0')
+    {
+        return false;
+    }
+    let mut room = path.matches('/').count();
+    let mut named = false;
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if named || room == 0 => return false,
+            ".." => room -= 1,
+            _ => named = true,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(path: &str, kind: TreeKind) -> TreeEntry {
+        let path = path.to_owned();
+        TreeEntry { path, kind }
+    }
+
+    fn link(path: &str, target: &str) -> TreeEntry {
+        let target = target.to_owned();
+        entry(path, TreeKind::Symlink { target })
+    }
+
+    #[test]
+    fn links_that_could_leave_are_refused_even_through_other_links() {
+        for (path, target) in [
+            ("a", "b"),
+            ("a/b", "../c"),
+            ("a/b", "./c/d"),
+            ("", "x.so.1"),
+        ] {
+            assert!(stays_inside(path, target), "{path} -> {target}");
+        }
+        for (path, target) in [
+            ("a", "/etc"),
+            ("a", "../x"),
+            ("", "../x"),
+            ("a/b", "../../x"),
+            // `l` may be a link to a shallower folder.
+            ("a/b", "l/.."),
+            ("a", ""),
+        ] {
+            assert!(!stays_inside(path, target), "{path} -> {target}");
+        }
+    }
+
+    #[test]
+    fn a_tree_that_would_write_through_a_link_or_outside_is_refused() {
+        let file = || TreeKind::File {
+            digest: Digest::of(b""),
+            size: 0,
+            executable: false,
+        };
+        for entries in [
+            vec![entry("../a", file())],
+            vec![entry("/a", file())],
+            vec![entry("a//b", file())],
+            vec![entry("a/b", file())],
+            vec![link("a", "b"), entry("a/b", file())],
+            vec![entry("b", file()), entry("a", file())],
+            vec![entry("a", file()), entry("a", file())],
+            vec![entry("", TreeKind::Directory)],
+            vec![entry("", file()), entry("a", file())],
+            vec![link("a", "/etc")],
+        ] {
+            let tree = Tree { entries };
+            assert!(tree.check().is_err(), "{tree:?}");
+        }
+        let entries = vec![
+            entry("a", TreeKind::Directory),
+            entry("a.txt", file()),
+            entry("a/b", file()),
+        ];
+        Tree { entries }.check().unwrap();
+    }
+}

@@ -1,0 +1,353 @@
+//! Trees and folders: storing what stands on disk, and putting it there again.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use rustix::fs::OFlags;
+
+use crate::cas::{Cas, CasError};
+use crate::oci::Digest;
+
+use super::staging::{Staging, make_folder, swap};
+use super::{MAX_TREE_BYTES, Tree, TreeEntry, TreeError, TreeKind, at, stays_inside};
+
+/// Deepest folder nesting that is stored; deeper trees are loops or attacks.
+const MAX_DEPTH: usize = 255;
+
+/// Bytes moved at a time.
+const BUFFER_BYTES: usize = 128 << 10;
+
+/// Stores what stands at `from`, a folder, file or link: the files' bytes, then the tree.
+///
+/// # Errors
+///
+/// [`TreeError`]: something there is of another kind, leads out, has a name that
+/// is not UTF-8, or cannot be read.
+pub fn store(cas: &Cas, from: &Path) -> Result<(Tree, Digest, u64), TreeError> {
+    let mut found = Vec::new();
+    visit(from, String::new(), 0, &mut found)?;
+    let mut entries: Vec<TreeEntry> = found
+        .into_par_iter()
+        .map(|(path, kind)| {
+            let kind = match kind {
+                Some(kind) => kind,
+                None => store_file(cas, &below(from, &path))?,
+            };
+            Ok(TreeEntry { path, kind })
+        })
+        .collect::<Result<_, TreeError>>()?;
+    entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    let tree = Tree { entries };
+    tree.check()?;
+    let bytes = tree.encode();
+    if bytes.len() > MAX_TREE_BYTES {
+        return Err(TreeError::TooLarge(bytes.len()));
+    }
+    let mut ingest = cas.ingest()?;
+    ingest.write_all(&bytes).map_err(at(cas.root()))?;
+    let (digest, size) = ingest.commit()?;
+    Ok((tree, digest, size))
+}
+
+/// `root` itself for the empty path, which `join` would end with a slash.
+fn below(root: &Path, path: &str) -> PathBuf {
+    if path.is_empty() {
+        root.to_owned()
+    } else {
+        root.join(path)
+    }
+}
+
+/// Lists files (as `None`), links and folders.
+fn visit(
+    full: &Path,
+    path: String,
+    depth: usize,
+    found: &mut Vec<(String, Option<TreeKind>)>,
+) -> Result<(), TreeError> {
+    let metadata = fs::symlink_metadata(full).map_err(at(full))?;
+    let file_type = metadata.file_type();
+    if file_type.is_file() {
+        found.push((path, None));
+        return Ok(());
+    }
+    if file_type.is_symlink() {
+        let target = fs::read_link(full).map_err(at(full))?;
+        let target = target
+            .to_str()
+            .ok_or_else(|| TreeError::NotUtf8(full.to_owned()))?;
+        let target = target.to_owned();
+        if !stays_inside(&path, &target) {
+            let path = full.display().to_string();
+            return Err(TreeError::Escapes { path, target });
+        }
+        found.push((path, Some(TreeKind::Symlink { target })));
+        return Ok(());
+    }
+    if !file_type.is_dir() {
+        return Err(TreeError::Special(full.to_owned()));
+    }
+    if depth > MAX_DEPTH {
+        let deep = io::Error::other("folders are nested deeper than 255 levels");
+        return Err(at(full)(deep));
+    }
+    let prefix = if path.is_empty() {
+        String::new()
+    } else {
+        format!("{path}/")
+    };
+    if !path.is_empty() {
+        found.push((path, Some(TreeKind::Directory)));
+    }
+    for entry in fs::read_dir(full).map_err(at(full))? {
+        let entry = entry.map_err(at(full))?.path();
+        let name = entry.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| TreeError::NotUtf8(entry.clone()))?;
+        visit(&entry, format!("{prefix}{name}"), depth + 1, found)?;
+    }
+    Ok(())
+}
+
+fn store_file(cas: &Cas, path: &Path) -> Result<TreeKind, TreeError> {
+    // Whatever took the file's place since it was listed is neither followed
+    // nor waited for.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let mut options = File::options();
+    options.read(true).custom_flags(flags.cast_signed());
+    let file = options.open(path).map_err(at(path))?;
+    let metadata = file.metadata().map_err(at(path))?;
+    if !metadata.is_file() {
+        return Err(TreeError::Special(path.to_owned()));
+    }
+    let mut ingest = cas.ingest()?;
+    copy(&mut file.take(metadata.len()), &mut ingest).map_err(at(path))?;
+    let (digest, size) = ingest.commit()?;
+    Ok(TreeKind::File {
+        digest,
+        size,
+        executable: metadata.permissions().mode() & 0o100 != 0,
+    })
+}
+
+fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<u64> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut total = 0;
+    loop {
+        let count = match from.read(&mut buffer) {
+            Ok(0) => return Ok(total),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        to.write_all(&buffer[..count])?;
+        total += count as u64;
+    }
+}
+
+/// Reads the tree stored under `digest`.
+///
+/// # Errors
+///
+/// [`CasError::Missing`] when it is not there or damaged; or it is no tree.
+pub fn load(cas: &Cas, digest: &Digest) -> Result<Tree, TreeError> {
+    let blob = cas.open_blob(digest)?;
+    let mut bytes = Vec::new();
+    let mut blob = blob.take(MAX_TREE_BYTES as u64 + 1);
+    match blob.read_to_end(&mut bytes) {
+        Ok(_) => Tree::decode(&bytes),
+        Err(error) if damage(&error) => Err(CasError::Missing(*digest).into()),
+        Err(error) => Err(at(cas.root())(error)),
+    }
+}
+
+fn damage(error: &io::Error) -> bool {
+    let kind = error.kind();
+    matches!(
+        kind,
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+    )
+}
+
+/// Puts `tree` at `to`, where nothing but folders may stand in its way; every byte is verified.
+///
+/// # Errors
+///
+/// [`TreeError`]; [`CasError::Missing`] for a blob that is gone or damaged. What
+/// was written until then stays.
+pub fn place(cas: &Cas, tree: &Tree, to: &Path) -> Result<(), TreeError> {
+    tree.check()?;
+    if tree.single().is_none() {
+        make_folder(to)?;
+    }
+    for entry in &tree.entries {
+        if entry.kind == TreeKind::Directory {
+            make_folder(&to.join(&entry.path))?;
+        }
+    }
+    tree.entries
+        .par_iter()
+        .try_for_each(|entry| place_entry(cas, &entry.kind, &below(to, &entry.path)))
+}
+
+/// Puts one file or link at `to`, where nothing may stand yet.
+pub(crate) fn place_entry(cas: &Cas, kind: &TreeKind, to: &Path) -> Result<(), TreeError> {
+    match kind {
+        TreeKind::Directory => Ok(()),
+        TreeKind::Symlink { target } => symlink(target, to).map_err(at(to)),
+        TreeKind::File {
+            digest,
+            size,
+            executable,
+        } => place_file(cas, (digest, *size), *executable, to),
+    }
+}
+
+fn place_file(
+    cas: &Cas,
+    (digest, size): (&Digest, u64),
+    executable: bool,
+    to: &Path,
+) -> Result<(), TreeError> {
+    let mut blob = cas.open_blob(digest)?;
+    let mut options = File::options();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .open(to)
+        .map_err(at(to))?;
+    let written = copy(&mut blob, &mut file).map_err(|error| {
+        if damage(&error) {
+            CasError::Missing(*digest).into()
+        } else {
+            at(to)(error)
+        }
+    })?;
+    if written != size {
+        return Err(CasError::Missing(*digest).into());
+    }
+    let mode = if executable { 0o755 } else { 0o644 };
+    let mode = fs::Permissions::from_mode(mode);
+    file.set_permissions(mode).map_err(at(to))
+}
+
+/// Puts `tree` at `to` in place of whatever is there, which is removed only
+/// after every byte of the new is held and verified.
+///
+/// # Errors
+///
+/// As [`place`]; what stands at `to` is then as it was.
+pub fn restore(cas: &Cas, tree: &Tree, to: &Path) -> Result<(), TreeError> {
+    let folder = to.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(folder).map_err(at(folder))?;
+    let staging = Staging::beside(folder)?;
+    let new = staging.join("new");
+    place(cas, tree, &new)?;
+    swap(&staging, &new, to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn made(root: &Path) -> PathBuf {
+        let from = root.join("from");
+        fs::create_dir_all(from.join("bin/empty")).unwrap();
+        fs::write(from.join("bin/tool"), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(from.join("bin/tool"), fs::Permissions::from_mode(0o4710)).unwrap();
+        fs::write(from.join("bin.txt"), "text").unwrap();
+        symlink("../bin.txt", from.join("bin/link")).unwrap();
+        from
+    }
+
+    #[test]
+    fn a_folder_comes_back_with_its_links_empty_folders_and_executable_bits() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(&dir.path().join("cas")).unwrap();
+        let from = made(dir.path());
+        let (tree, digest, size) = store(&cas, &from).unwrap();
+        assert_eq!(load(&cas, &digest).unwrap(), tree);
+        assert_eq!(tree.encode().len() as u64, size);
+        let to = dir.path().join("to");
+        fs::write(&to, "in the way").unwrap();
+        restore(&cas, &tree, &to).unwrap();
+        assert_eq!(fs::read_to_string(to.join("bin/link")).unwrap(), "text");
+        assert!(
+            fs::symlink_metadata(to.join("bin/link"))
+                .unwrap()
+                .is_symlink()
+        );
+        assert!(to.join("bin/empty").is_dir());
+        assert_eq!(
+            (mode(&to.join("bin/tool")), mode(&to.join("bin.txt"))),
+            (0o755, 0o644)
+        );
+        assert_eq!(store(&cas, &to).unwrap().1, digest);
+        // Nothing is left beside it.
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn a_single_file_is_a_tree() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(&dir.path().join("cas")).unwrap();
+        let path = dir.path().join("f");
+        fs::write(&path, "one").unwrap();
+        let (tree, digest, _) = store(&cas, &path).unwrap();
+        assert!(tree.single().is_some());
+        fs::remove_file(&path).unwrap();
+        restore(&cas, &load(&cas, &digest).unwrap(), &path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one");
+    }
+
+    #[test]
+    fn a_damaged_blob_leaves_what_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("cas");
+        let from = made(dir.path());
+        let (tree, ..) = store(&Cas::open(&root).unwrap(), &from).unwrap();
+        let hex = Digest::of(b"text").hex();
+        let blob = root.join("v1/blobs/sha256").join(&hex[..2]).join(&hex);
+        fs::write(blob, "teXt").unwrap();
+        fs::write(from.join("bin.txt"), "kept").unwrap();
+        let cas = Cas::open(&root).unwrap();
+        let error = restore(&cas, &tree, &from).unwrap_err();
+        assert!(
+            matches!(error, TreeError::Cas(CasError::Missing(_))),
+            "{error}"
+        );
+        assert_eq!(fs::read_to_string(from.join("bin.txt")).unwrap(), "kept");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn sockets_and_links_that_lead_out_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(&dir.path().join("cas")).unwrap();
+        let out = dir.path().join("out");
+        fs::create_dir(&out).unwrap();
+        symlink("/etc/passwd", out.join("l")).unwrap();
+        assert!(matches!(store(&cas, &out), Err(TreeError::Escapes { .. })));
+        fs::remove_file(out.join("l")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(out.join("s")).unwrap();
+        assert!(matches!(store(&cas, &out), Err(TreeError::Special(_))));
+    }
+
+    #[test]
+    fn a_staging_folder_without_an_owner_is_removed_by_the_next_restore() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(&dir.path().join("cas")).unwrap();
+        let dead = dir.path().join(".jackal-staging-dead");
+        fs::create_dir(&dead).unwrap();
+        let alive = Staging::beside(dir.path()).unwrap();
+        assert!(!dead.exists());
+        restore(&cas, &Tree::default(), &dir.path().join("to")).unwrap();
+        assert!(alive.join("").is_dir());
+    }
+}

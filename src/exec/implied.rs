@@ -1,0 +1,228 @@
+//! The plan of a folder with only a definition: nobody writes YAML to start.
+//!
+//! Source: pipeline.md part 1, "Principles", and part 3, decision 7.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::plan::{BuildFacts, PackageWork, Plan, PlanError, Step, Work};
+use crate::oci::{Platform, Reference};
+use crate::package::{ArchiveName, ArchiveNameError, Component, Definition, Dialect, Kind};
+use crate::sbom::names;
+
+/// What an implied pipeline is made with.
+#[derive(Clone, Debug)]
+pub struct Implied {
+    /// The package's folder.
+    pub folder: PathBuf,
+    /// Stands before every step's name, with a colon; empty for a lone package.
+    pub prefix: String,
+    /// Overrides the definition's architecture.
+    pub architecture: Option<String>,
+    /// Components of this flavor are taken as well.
+    pub flavor: String,
+    /// Where the archive goes.
+    pub output: PathBuf,
+    /// Leave SBOMs out.
+    pub skip_sbom: bool,
+    /// For the build section.
+    pub build: BuildFacts,
+    /// Largest size of one file of the archive, in bytes.
+    pub split: Option<u64>,
+}
+
+impl Plan {
+    /// Adds the implied pipeline of a package.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`]
+    pub fn imply(&mut self, mut definition: Definition, how: &Implied) -> Result<(), PlanError> {
+        let architecture = how
+            .architecture
+            .clone()
+            .or_else(|| Some(definition.metadata.architecture.clone()).filter(|a| !a.is_empty()))
+            .unwrap_or_else(|| host_architecture().to_owned());
+        let platform: Platform = format!("linux/{architecture}")
+            .parse()
+            .map_err(|_| PlanError::Architecture(architecture.clone()))?;
+        definition.metadata.architecture.clone_from(&architecture);
+        select(&mut definition, &architecture, &how.flavor)?;
+        let name = |rest: String| format!("{}{rest}", how.prefix);
+        let mut components = Vec::new();
+        let mut sboms: Vec<(String, String)> = Vec::new();
+        let mut images: BTreeMap<String, String> = BTreeMap::new();
+        let mut referenced: BTreeMap<String, Reference> = BTreeMap::new();
+        for component in &definition.components {
+            for image in &component.images {
+                let reference: Reference =
+                    image.parse().map_err(|source| PlanError::Reference {
+                        component: component.name.clone(),
+                        image: image.clone(),
+                        source,
+                    })?;
+                referenced.insert(reference.to_string(), reference);
+            }
+            if !has_content(component) {
+                continue;
+            }
+            let id = name(format!("component:{}", component.name));
+            self.add(Step::new(
+                id.clone(),
+                Vec::new(),
+                Work::Component {
+                    folder: how.folder.clone(),
+                    component: Box::new(component.clone()),
+                },
+            ));
+            components.push((component.name.clone(), id.clone()));
+            let scanned = !component.files.is_empty() || !component.data_injections.is_empty();
+            if scanned && !how.skip_sbom {
+                let sbom = name(format!("sbom:component:{}", component.name));
+                self.add(Step::new(
+                    sbom.clone(),
+                    vec![id.clone()],
+                    Work::ComponentSbom {
+                        name: component.name.clone(),
+                        of: id,
+                    },
+                ));
+                sboms.push((names::component(&component.name), sbom));
+            }
+        }
+        for (full, reference) in referenced {
+            let id = name(format!("image:{full}"));
+            self.add(Step::new(
+                id.clone(),
+                Vec::new(),
+                Work::Image {
+                    folder: how.folder.clone(),
+                    reference,
+                    platform: platform.clone(),
+                },
+            ));
+            if !how.skip_sbom {
+                let sbom = name(format!("sbom:image:{full}"));
+                self.add(Step::new(
+                    sbom.clone(),
+                    vec![id.clone()],
+                    Work::ImageSbom {
+                        reference: full.clone(),
+                        of: id.clone(),
+                    },
+                ));
+                sboms.push((names::image(&full), sbom));
+            }
+            images.insert(full, id);
+        }
+        let images: Vec<_> = images.into_iter().collect();
+        let flattened = (!images.is_empty()).then(|| name("images".to_owned()));
+        if let Some(id) = &flattened {
+            let after = images.iter().map(|(_, step)| step.clone()).collect();
+            self.add(Step::new(id.clone(), after, Work::Images { images }));
+        }
+        distinct(&sboms)?;
+        let archive = archive_name(&definition, &architecture, &how.flavor)?;
+        let mut after: Vec<String> = components.iter().map(|(_, id)| id.clone()).collect();
+        after.extend(sboms.iter().map(|(_, id)| id.clone()));
+        after.extend(flattened.clone());
+        let work = Work::Package(Box::new(PackageWork {
+            definition,
+            components,
+            images: flattened,
+            sboms,
+            build: how.build.clone(),
+            archive: how.output.join(archive),
+            folder: how.folder.clone(),
+            split: how.split,
+        }));
+        self.add(Step::new(name("package".to_owned()), after, work));
+        Ok(())
+    }
+}
+
+/// Drops components for other machines and flavors, and what decided it.
+pub(super) fn select(
+    definition: &mut Definition,
+    architecture: &str,
+    flavor: &str,
+) -> Result<(), PlanError> {
+    // Source: package.md 2.7, rule 1.
+    definition.components.retain(|component| {
+        let fits = |asked: &str, have: &str| asked.is_empty() || asked == have;
+        fits(&component.only.cluster.architecture, architecture)
+            && fits(&component.only.flavor, flavor)
+    });
+    for component in &mut definition.components {
+        component.only.cluster.architecture.clear();
+        component.only.flavor.clear();
+        let imports = [
+            &component.import.name,
+            &component.import.path,
+            &component.import.url,
+        ];
+        let not_yet = [
+            ("import", imports.iter().any(|word| !word.is_empty())),
+            ("charts", !component.charts.is_empty()),
+            ("repos", !component.repos.is_empty()),
+            ("extensions.bigbang", component.extensions.bigbang.is_some()),
+            (
+                "actions.onCreate",
+                component.actions.on_create != Default::default(),
+            ),
+        ];
+        if let Some((key, _)) = not_yet.iter().find(|(_, present)| *present) {
+            return Err(PlanError::NotYet {
+                component: component.name.clone(),
+                key,
+            });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn has_content(component: &Component) -> bool {
+    !(component.files.is_empty()
+        && component.data_injections.is_empty()
+        && component.manifests.is_empty())
+}
+
+pub(super) fn distinct(sboms: &[(String, String)]) -> Result<(), PlanError> {
+    let mut seen = BTreeMap::new();
+    for (file, step) in sboms {
+        if let Some(other) = seen.insert(file, step) {
+            return Err(PlanError::SbomNames(other.clone(), step.clone()));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn archive_name(
+    definition: &Definition,
+    architecture: &str,
+    flavor: &str,
+) -> Result<String, ArchiveNameError> {
+    let (dialect, kind) =
+        Dialect::of_kind(&definition.kind).unwrap_or((Dialect::Jackal, Kind::Package));
+    ArchiveName {
+        dialect,
+        kind,
+        name: &definition.metadata.name,
+        architecture,
+        version: &definition.metadata.version,
+        flavor,
+        differential_base: None,
+        uncompressed: definition.metadata.uncompressed,
+    }
+    .render()
+}
+
+/// The machine's architecture in Go's names.
+#[must_use]
+pub fn host_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}

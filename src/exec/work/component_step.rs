@@ -1,0 +1,182 @@
+//! `component` steps: which files decide a component's tar, and the writing of it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::inputs;
+use crate::action::{Action, Input, InputKind, Output};
+use crate::exec::executors;
+use crate::exec::lockfile::FilePin;
+use crate::exec::site::{Made, Site, blocking};
+use crate::exec::{Class, Failure};
+use crate::oci::Digest;
+use crate::package::{Component, File};
+use crate::registry;
+use crate::workspace::{self, Entry};
+
+/// Version of what is written; raised when its bytes change.
+const COMPONENT_FORMAT: u32 = 1;
+
+/// Names the tar: digests local files, and asks what an unpinned URL holds.
+pub(super) async fn action(
+    site: &Arc<Site>,
+    folder: &Path,
+    component: &Component,
+) -> Result<Action, Failure> {
+    let (shared, root, own) = (Arc::clone(site), folder.to_owned(), component.clone());
+    let mut action = blocking(move || local_action(&shared, &root, &own)).await?;
+    for url in sources(component).filter(|source| remote(source)) {
+        let pin = pinned(site, folder, component, url).await?;
+        action.inputs.push(Input {
+            path: url.to_owned(),
+            kind: InputKind::Blob { digest: pin.digest },
+        });
+    }
+    Ok(action)
+}
+
+fn remote(source: &str) -> bool {
+    source.starts_with("https://") || source.starts_with("http://")
+}
+
+/// What `url` holds: by its pin, else by looking.
+async fn pinned(
+    site: &Arc<Site>,
+    folder: &Path,
+    component: &Component,
+    url: &str,
+) -> Result<FilePin, Failure> {
+    let sum = component
+        .files
+        .iter()
+        .find(|file| file.source == url && !file.shasum.is_empty())
+        .map(|file| &file.shasum);
+    let sum: Option<Digest> = match sum {
+        None => None,
+        Some(text) => Some(
+            Digest::from_hex(&text.to_ascii_lowercase()).map_err(|error| {
+                Failure::new(Class::Configuration, format!("shasum of `{url}`: {error}"))
+            })?,
+        ),
+    };
+    let known = site.pins(folder, |lock| lock.file(url).cloned())?;
+    if let Some(pin) = known.filter(|pin| sum.is_none_or(|sum| sum == pin.digest)) {
+        return Ok(pin);
+    }
+    if let Some(failure) = site.unpinned(url, folder) {
+        return Err(failure);
+    }
+    let found = download(site, url, sum).await?;
+    let pin = FilePin {
+        digest: found.digest,
+        size: found.size,
+    };
+    site.pins(folder, |lock| lock.pin_file(url, pin.clone()))?;
+    Ok(pin)
+}
+
+async fn download(site: &Arc<Site>, url: &str, sum: Option<Digest>) -> Result<Output, Failure> {
+    Ok(registry::download(&site.registry, url, sum, &site.cas, &site.transfers).await?)
+}
+
+/// Writes the tar; brings what it lacks from the network first.
+pub(super) async fn make(
+    site: &Arc<Site>,
+    folder: &Path,
+    component: &Component,
+    id: &str,
+) -> Result<Made, Failure> {
+    let mut fetched = BTreeMap::new();
+    for url in sources(component).filter(|source| remote(source)) {
+        let pin = pinned(site, folder, component, url).await?;
+        let (cas, digest, size) = (Arc::clone(&site.cas), pin.digest, pin.size);
+        let held = blocking(move || Ok(cas.contains(&digest, size)?)).await?;
+        if !held && site.wishes.offline {
+            let message = format!(
+                "`{url}` is not in the cache and --offline forbids fetching it: \
+                 build once with network access"
+            );
+            return Err(Failure::new(Class::Environment, message));
+        }
+        let output = if held {
+            Output {
+                name: url.to_owned(),
+                digest,
+                size,
+            }
+        } else {
+            download(site, url, Some(digest)).await?
+        };
+        fetched.insert(url.to_owned(), output);
+    }
+    let (cas, folder) = (Arc::clone(&site.cas), folder.to_owned());
+    let (component, name) = (component.clone(), id.to_owned());
+    blocking(move || {
+        let ingest = cas.ingest()?;
+        let written = executors::write_component(&folder, &component, &fetched, &cas, ingest)?;
+        // Without any byte there is no tar (package.md 3.4).
+        let Some(ingest) = written else {
+            return Ok(Made::default());
+        };
+        let (digest, size) = ingest.commit()?;
+        Ok(vec![Output { name, digest, size }].into())
+    })
+    .await
+}
+
+/// Everything in a definition's component that decides its tar's bytes: not
+/// its description, its images, or the order of other keys.
+fn component_settings(component: &Component) -> Vec<(String, String)> {
+    let mut settings = vec![("name".to_owned(), component.name.clone())];
+    for (index, file) in component.files.iter().enumerate() {
+        let at = |key: &str| format!("files.{index}.{key}");
+        let File {
+            source,
+            shasum,
+            target,
+            executable,
+            extract_path,
+            ..
+        } = file;
+        settings.push((at("source"), source.clone()));
+        settings.push((at("shasum"), shasum.clone()));
+        settings.push((at("target"), target.clone()));
+        settings.push((at("executable"), executable.to_string()));
+        settings.push((at("extractPath"), extract_path.clone()));
+    }
+    for (index, data) in component.data_injections.iter().enumerate() {
+        let at = |key: &str| format!("dataInjections.{index}.{key}");
+        settings.push((at("source"), data.source.clone()));
+        settings.push((at("target.path"), data.target.path.clone()));
+    }
+    for (index, manifest) in component.manifests.iter().enumerate() {
+        let at = |key: &str| format!("manifests.{index}.{key}");
+        settings.push((at("name"), manifest.name.clone()));
+        for file in &manifest.files {
+            settings.push((at("file"), file.clone()));
+        }
+    }
+    settings
+}
+
+fn sources(component: &Component) -> impl Iterator<Item = &str> {
+    let files = component.files.iter().map(|file| &file.source);
+    let data = component.data_injections.iter().map(|data| &data.source);
+    let manifests = component.manifests.iter().flat_map(|m| &m.files);
+    files.chain(data).chain(manifests).map(String::as_str)
+}
+
+fn local_action(site: &Site, folder: &Path, component: &Component) -> Result<Action, Failure> {
+    let mut action = Action::new("component", COMPONENT_FORMAT);
+    action.settings = component_settings(component);
+    let mut entries: Vec<Entry> = Vec::new();
+    for source in sources(component).filter(|source| !remote(source)) {
+        executors::inside(source)?;
+        entries.extend(workspace::list(folder, source)?);
+    }
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    entries.dedup_by(|a, b| a.path == b.path);
+    action.inputs = inputs(site, folder, &entries)?;
+    Ok(action)
+}

@@ -1,0 +1,311 @@
+//! What each kind of step does: the action that names its result, and the
+//! making of it.
+
+mod component_step;
+mod image_step;
+pub(super) mod package_step;
+pub(super) mod run_step;
+mod sbom_step;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::action::{Action, ActionResult, Input, InputKind, Output};
+use crate::exec::executors::{self, FetchedImage};
+use crate::exec::lockfile::ImagePin;
+use crate::exec::plan::{Step, Work};
+use crate::exec::site::{Made, Performed, Site, blocking};
+use crate::exec::{Class, Failure};
+use crate::oci::{Descriptor, Platform, Reference, media_type};
+use crate::sbom::CATALOGUE_VERSION;
+use crate::workspace::{Entry, Kind};
+
+/// Versions of what each verb writes; raised when its bytes change.
+const IMAGE_FORMAT: u32 = 1;
+const IMAGES_FORMAT: u32 = 1;
+
+/// What a finished step left for those after it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::exec) struct Done {
+    /// Its outputs.
+    pub(in crate::exec) outputs: Vec<Output>,
+    /// The manifest, if it made or brought an image.
+    pub(in crate::exec) manifest: Option<Descriptor>,
+}
+
+/// Finished steps by name.
+pub(in crate::exec) type Results = BTreeMap<String, Arc<Done>>;
+
+/// A step that could be run now.
+pub(in crate::exec) struct Prepared {
+    /// Names its result.
+    pub(in crate::exec) action: Action,
+    /// The image it is about.
+    manifest: Option<Descriptor>,
+}
+
+fn of<'r>(results: &'r Results, step: &str) -> Result<&'r Arc<Done>, Failure> {
+    results.get(step).ok_or_else(|| {
+        Failure::new(
+            Class::Task,
+            format!("internal error: `{step}` has no result"),
+        )
+    })
+}
+
+fn image_of<'r>(results: &'r Results, step: &str) -> Result<(&'r Descriptor, &'r Done), Failure> {
+    let done = of(results, step)?;
+    let manifest = done.manifest.as_ref().ok_or_else(|| {
+        Failure::new(
+            Class::Task,
+            format!("internal error: `{step}` made no image"),
+        )
+    })?;
+    Ok((manifest, done))
+}
+
+fn blob(producer: &str, output: &Output) -> Input {
+    Input {
+        path: if output.name == producer {
+            producer.to_owned()
+        } else {
+            format!("{producer}/{}", output.name)
+        },
+        kind: InputKind::Blob {
+            digest: output.digest,
+        },
+    }
+}
+
+/// Finds out what names the step's result: digests its files, resolves its
+/// references. Asks the network only for a reference that has no pin.
+pub(in crate::exec) async fn prepare(
+    site: &Arc<Site>,
+    step: &Step,
+    results: &Results,
+) -> Result<Prepared, Failure> {
+    let mut manifest = None;
+    let action = match &step.work {
+        Work::Component { folder, component } => {
+            component_step::action(site, folder, component).await?
+        }
+        Work::Image {
+            folder,
+            reference,
+            platform,
+        } => {
+            let pin = pinned(site, folder, reference, platform).await?;
+            let mut action = Action::new("image", IMAGE_FORMAT);
+            action.platform = Some(platform.clone());
+            action.inputs.push(Input {
+                path: reference.to_string(),
+                kind: InputKind::Blob {
+                    digest: pin.manifest.digest,
+                },
+            });
+            manifest = Some(pin.manifest);
+            action
+        }
+        Work::Images { images } => {
+            let mut action = Action::new("images", IMAGES_FORMAT);
+            for (reference, step) in images {
+                let (manifest, _) = image_of(results, step)?;
+                action.inputs.push(Input {
+                    path: reference.clone(),
+                    kind: InputKind::Blob {
+                        digest: manifest.digest,
+                    },
+                });
+            }
+            action
+        }
+        Work::ImageSbom { reference, of } => {
+            let (manifest, _) = image_of(results, of)?;
+            let mut action = Action::new("sbom", CATALOGUE_VERSION);
+            action
+                .settings
+                .push(("reference".into(), reference.clone()));
+            action.inputs.push(Input {
+                path: of.clone(),
+                kind: InputKind::Blob {
+                    digest: manifest.digest,
+                },
+            });
+            action
+        }
+        Work::ComponentSbom { name, of: step } => {
+            let mut action = Action::new("sbom", CATALOGUE_VERSION);
+            action.settings.push(("component".into(), name.clone()));
+            for output in &of(results, step)?.outputs {
+                action.inputs.push(blob(step, output));
+            }
+            action
+        }
+        Work::Package(work) => package_step::action(work, results)?,
+        Work::BuildImage(work) => image_step::action(site, work, results).await?,
+        Work::Run(work) => run_step::action(site, work, results).await?,
+    };
+    Ok(Prepared { action, manifest })
+}
+
+/// The result of a prepared step, remembered or made now.
+pub(in crate::exec) async fn perform(
+    site: &Arc<Site>,
+    step: &Step,
+    prepared: &Prepared,
+    results: &Results,
+) -> Result<Performed, Failure> {
+    if step.cached {
+        return site
+            .perform(&prepared.action, || make(site, step, prepared, results))
+            .await;
+    }
+    let made = make(site, step, prepared, results).await?;
+    Ok(Performed {
+        result: ActionResult {
+            outputs: made.outputs,
+            log: made.log.map(|log| log.digest),
+            wall_ms: 0,
+        },
+        cached: false,
+        log: made.text,
+    })
+}
+
+/// What the step leaves for those after it.
+pub(in crate::exec) fn done(step: &Step, prepared: &Prepared, performed: &Performed) -> Done {
+    let outputs = performed.result.outputs.clone();
+    let built = || {
+        let made = outputs.iter().find(|output| output.name == "manifest")?;
+        Some(Descriptor {
+            media_type: media_type::MANIFEST.to_owned(),
+            digest: made.digest,
+            size: made.size,
+            annotations: BTreeMap::new(),
+            platform: None,
+        })
+    };
+    let manifest = match &step.work {
+        Work::BuildImage(_) => built(),
+        _ => prepared.manifest.clone(),
+    };
+    Done { outputs, manifest }
+}
+
+async fn make(
+    site: &Arc<Site>,
+    step: &Step,
+    prepared: &Prepared,
+    results: &Results,
+) -> Result<Made, Failure> {
+    match &step.work {
+        Work::Component { folder, component } => {
+            component_step::make(site, folder, component, &step.id).await
+        }
+        Work::Image { reference, .. } => {
+            if site.wishes.offline {
+                let message = format!(
+                    "`{reference}` is not in the cache and --offline forbids fetching it: \
+                     build once with network access"
+                );
+                return Err(Failure::new(Class::Environment, message));
+            }
+            let manifest = prepared.manifest.as_ref().ok_or_else(|| {
+                Failure::new(Class::Task, "internal error: an image without manifest")
+            })?;
+            let outputs = executors::fetch(
+                &site.registry,
+                &site.cas,
+                reference,
+                manifest,
+                &site.transfers,
+                &site.fetching,
+            )
+            .await?;
+            Ok(outputs.into())
+        }
+        Work::Images { images } => {
+            let mut fetched = Vec::new();
+            for (reference, step) in images {
+                let (manifest, done) = image_of(results, step)?;
+                fetched.push(FetchedImage {
+                    reference: reference.clone(),
+                    manifest: manifest.clone(),
+                    outputs: done.outputs.clone(),
+                });
+            }
+            let cas = Arc::clone(&site.cas);
+            let outputs = blocking(move || Ok(executors::assemble(&cas, &fetched)?)).await?;
+            Ok(outputs.into())
+        }
+        Work::ImageSbom { reference, of } => {
+            let (manifest, _) = image_of(results, of)?;
+            sbom_step::image(site, reference, manifest).await
+        }
+        Work::ComponentSbom { name, of: step } => {
+            let Some(tar) = of(results, step)?.outputs.first().cloned() else {
+                return Ok(Made::default());
+            };
+            let (cas, name) = (Arc::clone(&site.cas), name.clone());
+            let output =
+                blocking(move || Ok(executors::component_sbom(&cas, &name, &tar)?)).await?;
+            Ok(vec![output].into())
+        }
+        Work::Package(work) => package_step::make(site, work, results).await,
+        Work::BuildImage(work) => image_step::make(site, work, results).await,
+        Work::Run(work) => run_step::make(site, work, results).await,
+    }
+}
+
+async fn pinned(
+    site: &Arc<Site>,
+    folder: &Path,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<ImagePin, Failure> {
+    let (name, wanted) = (reference.to_string(), platform.to_string());
+    let known = site.pins(folder, |lock| lock.image(&name, &wanted).cloned())?;
+    if let Some(pin) = known {
+        return Ok(pin);
+    }
+    if let Some(failure) = site.unpinned(&name, folder) {
+        return Err(failure);
+    }
+    let found = executors::resolve(&site.registry, reference, platform).await?;
+    let pin = ImagePin {
+        index: found.index,
+        manifest: found.manifest,
+    };
+    site.pins(folder, |lock| lock.pin_image(&name, &wanted, pin.clone()))?;
+    Ok(pin)
+}
+
+/// Entries as inputs, files by their digests.
+fn inputs(site: &Site, root: &Path, entries: &[Entry]) -> Result<Vec<Input>, Failure> {
+    let files: Vec<&Entry> = entries
+        .iter()
+        .filter(|entry| matches!(entry.kind, Kind::File { .. }))
+        .collect();
+    let mut digests = site.digests(root, &files)?.into_iter();
+    let mut inputs = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let kind = match &entry.kind {
+            Kind::File { executable } => InputKind::File {
+                digest: digests.next().ok_or_else(|| {
+                    Failure::new(Class::Task, "internal error: fewer digests than files")
+                })?,
+                executable: *executable,
+            },
+            Kind::Link { target } => InputKind::Symlink {
+                target: target.clone(),
+            },
+            Kind::Directory => InputKind::Directory,
+        };
+        inputs.push(Input {
+            path: entry.path.clone(),
+            kind,
+        });
+    }
+    Ok(inputs)
+}

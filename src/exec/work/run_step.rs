@@ -1,0 +1,307 @@
+//! `run` steps: which files a command may see, and what names its result.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Results, inputs, of};
+use crate::action::{Action, Input, InputKind, Output};
+use crate::cas::Cas;
+use crate::cas::tree::{self, TreeEntry, TreeKind};
+use crate::exec::executors::{self, DeclaredOutput, RunTask, Staged};
+use crate::exec::plan::RunWork;
+use crate::exec::site::{Made, Site, Tool, blocking};
+use crate::exec::{Class, Failure};
+use crate::workspace::{self, Entry, Globs, Stat};
+
+/// Version of how a command is run; raised when its result could differ.
+const RUN_FORMAT: u32 = 1;
+
+/// Time between asking a command to stop and killing it.
+const GRACE: Duration = Duration::from_secs(10);
+
+pub(super) async fn action(
+    site: &Arc<Site>,
+    work: &RunWork,
+    results: &Results,
+) -> Result<Action, Failure> {
+    let (site, work, results) = (Arc::clone(site), work.clone(), results.clone());
+    blocking(move || {
+        let mut action = Action::new("run", RUN_FORMAT);
+        action.platform = Some(work.platform.clone());
+        action.argv = work.argv.clone();
+        action.env = work.env.clone();
+        action.pass_through = work.pass_through_names.iter().cloned().collect();
+        action.outputs = work.outputs.iter().map(written).collect();
+        action.settings = vec![
+            ("shell".into(), work.shell.clone().unwrap_or_default()),
+            ("workdir".into(), work.workdir.clone()),
+        ];
+        for (name, value) in &work.input_values {
+            action.settings.push((name.clone(), value.clone()));
+        }
+        for name in tool_names(&work) {
+            let digest = find(&site, &work, &name)?.digest;
+            action.tools.insert(name, digest);
+        }
+        let entries = matched(&site, &work)?;
+        action.inputs = inputs(&site, &work.folder, &entries)?;
+        for task in &work.input_tasks {
+            for output in &of(&results, task)?.outputs {
+                action.inputs.push(Input {
+                    path: format!("{task}/{}", output.name),
+                    kind: InputKind::Blob {
+                        digest: output.digest,
+                    },
+                });
+            }
+        }
+        Ok(action)
+    })
+    .await
+}
+
+fn written(output: &crate::pipeline::RenderedOutput) -> String {
+    let directory = if output.directory { "/" } else { "" };
+    let optional = if output.optional { "?" } else { "" };
+    format!("{}{directory}{optional}", output.full)
+}
+
+/// Declared tools, the program itself, and the shell.
+fn tool_names(work: &RunWork) -> BTreeSet<String> {
+    let mut names: BTreeSet<String> = work.tools.iter().cloned().collect();
+    match (&work.shell, work.argv.first()) {
+        (Some(shell), _) => {
+            names.extend(shell.split_whitespace().next().map(str::to_owned));
+        }
+        // With a slash it is a file of the workspace: an input, no tool.
+        (None, Some(program)) if !program.contains('/') => {
+            names.insert(program.clone());
+        }
+        (None, Some(program)) if program.starts_with('/') => {
+            names.insert(program.clone());
+        }
+        _ => {}
+    }
+    names
+}
+
+fn find(site: &Site, work: &RunWork, name: &str) -> Result<Tool, Failure> {
+    site.tool(name, || look(site, work, name))
+}
+
+fn look(site: &Site, work: &RunWork, name: &str) -> Result<Tool, Failure> {
+    let candidates: Vec<PathBuf> = if name.starts_with('/') {
+        vec![PathBuf::from(name)]
+    } else {
+        work.path.iter().map(|folder| folder.join(name)).collect()
+    };
+    for path in candidates {
+        // What a link on PATH leads to is what runs.
+        let Ok(real) = std::fs::canonicalize(&path) else {
+            continue;
+        };
+        let Ok(metadata) = std::fs::metadata(&real) else {
+            continue;
+        };
+        let executable = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111;
+        if !metadata.is_file() || executable == 0 {
+            continue;
+        }
+        let full = real.to_string_lossy().into_owned();
+        let entry = Entry {
+            path: full,
+            kind: workspace::Kind::File { executable: true },
+            stat: Stat::of(&metadata),
+        };
+        let digest = site.digests(Path::new("/"), &[&entry])?.remove(0);
+        return Ok(Tool { path, digest });
+    }
+    let message = format!("the tool `{name}` is not on PATH: install it, or correct `tools`");
+    Err(Failure::new(Class::Configuration, message))
+}
+
+/// Files of the workspace that the patterns name.
+fn matched(site: &Site, work: &RunWork) -> Result<Vec<Entry>, Failure> {
+    if work.globs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let globs = Globs::new(&work.globs)?;
+    let snapshot = site.snapshot(&work.folder)?;
+    let mut found: Vec<Entry> = Vec::new();
+    for pattern in work.globs.iter().filter(|glob| !glob.starts_with('!')) {
+        let bare = pattern.trim_start_matches("./").trim_end_matches('/');
+        // Only what begins like the pattern's fixed part can match it.
+        let fixed = bare
+            .find(['*', '?', '[', '{'])
+            .map_or(bare, |at| &bare[..at]);
+        let folder = fixed.rfind('/').map_or("", |at| &fixed[..=at]);
+        let prefix = if fixed.len() == bare.len() {
+            fixed
+        } else {
+            folder
+        };
+        let start = snapshot.partition_point(|entry| entry.path.as_str() < prefix);
+        let before = found.len();
+        found.extend(
+            snapshot[start..]
+                .iter()
+                .take_while(|entry| entry.path.starts_with(prefix))
+                .filter(|entry| globs.matches(&entry.path) && !generated(work, &entry.path))
+                .cloned(),
+        );
+        let literal = fixed.len() == bare.len();
+        if literal && found.len() == before && !generated(work, bare) {
+            // Named literally: taken even where Git ignores it.
+            found.extend(workspace::list(&work.folder, bare)?);
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found.dedup_by(|a, b| a.path == b.path);
+    Ok(found)
+}
+
+/// Whether some task makes `path`, or a folder that it is in.
+fn generated(work: &RunWork, path: &str) -> bool {
+    let above = path.match_indices('/').map(|(at, _)| &path[..at]);
+    above
+        .chain([path])
+        .any(|folder| work.generated.contains(folder))
+}
+
+pub(super) async fn make(
+    site: &Arc<Site>,
+    work: &RunWork,
+    results: &Results,
+) -> Result<Made, Failure> {
+    let (shared, plan, results) = (Arc::clone(site), work.clone(), results.clone());
+    let task = blocking(move || staged(&shared, &plan, &results)).await?;
+    let ran = executors::run(&site.cas, task, std::future::pending()).await?;
+    Ok(Made {
+        outputs: ran
+            .outputs
+            .iter()
+            .map(|(output, _)| output.clone())
+            .collect(),
+        also: ran.also,
+        log: ran.log,
+        text: crate::exec::failure::shown(&ran.log_text),
+    })
+}
+
+fn staged(site: &Site, work: &RunWork, results: &Results) -> Result<RunTask, Failure> {
+    let mut staged: Vec<Staged> = matched(site, work)?
+        .into_iter()
+        .map(|entry| Staged::Workspace {
+            root: work.folder.clone(),
+            entry,
+        })
+        .collect();
+    for task in &work.input_tasks {
+        for output in &of(results, task)?.outputs {
+            staged.push(Staged::Tree {
+                at: output.name.clone(),
+                tree: tree::load(&site.cas, &output.digest)?,
+            });
+        }
+    }
+    let mut folders: Vec<PathBuf> = Vec::new();
+    let mut argv = work.argv.clone();
+    for name in tool_names(work) {
+        let tool = find(site, work, &name)?;
+        if work.shell.is_none() && argv.first() == Some(&name) {
+            argv[0] = tool.path.to_string_lossy().into_owned();
+        }
+        folders.extend(tool.path.parent().map(Path::to_owned));
+    }
+    if let Some(shell) = &work.shell {
+        let mut words: Vec<String> = shell.split_whitespace().map(str::to_owned).collect();
+        if let Some(program) = words.first_mut() {
+            *program = find(site, work, program)?
+                .path
+                .to_string_lossy()
+                .into_owned();
+        }
+        words.push("-c".to_owned());
+        words.extend(argv);
+        argv = words;
+    }
+    folders.dedup();
+    let mut env = work.pass_through.clone();
+    env.extend(work.env.clone());
+    if !folders.is_empty() && !env.contains_key("PATH") {
+        let path: Vec<String> = folders
+            .iter()
+            .map(|folder| folder.to_string_lossy().into_owned())
+            .collect();
+        env.insert("PATH".to_owned(), path.join(":"));
+    }
+    Ok(RunTask {
+        argv,
+        env,
+        inputs: staged,
+        outputs: work
+            .outputs
+            .iter()
+            .map(|output| DeclaredOutput {
+                path: output.full.clone(),
+                directory: output.directory,
+                optional: output.optional,
+            })
+            .collect(),
+        workdir: work.workdir.clone(),
+        timeout: work.timeout,
+        grace: GRACE,
+        secrets: Vec::new(),
+    })
+}
+
+/// Puts the outputs into the workspace; a tree that is as it should be costs
+/// stats only. Returns how many things were repaired.
+pub(in crate::exec) fn materialise(
+    site: &Site,
+    work: &RunWork,
+    outputs: &[Output],
+) -> Result<usize, Failure> {
+    let mut trees = Vec::with_capacity(outputs.len());
+    for output in outputs {
+        let tree = tree::load(&site.cas, &output.digest)?;
+        trees.push((output.name.clone(), tree));
+    }
+    let same = |path: &Path, expected: &TreeEntry| {
+        let (Ok(metadata), TreeKind::File { digest, .. }) =
+            (path.symlink_metadata(), &expected.kind)
+        else {
+            return false;
+        };
+        let entry = Entry {
+            path: path.to_string_lossy().into_owned(),
+            kind: workspace::Kind::File { executable: false },
+            stat: Stat::of(&metadata),
+        };
+        site.digests(Path::new("/"), &[&entry])
+            .is_ok_and(|found| found.first() == Some(digest))
+    };
+    Ok(executors::materialise(
+        &site.cas,
+        &work.folder,
+        &trees,
+        &same,
+    )?)
+}
+
+/// Whether every file that the result's trees speak of is still there.
+pub(in crate::exec) fn complete(cas: &Cas, outputs: &[Output]) -> Result<bool, Failure> {
+    for output in outputs {
+        let Ok(tree) = tree::load(cas, &output.digest) else {
+            return Ok(false);
+        };
+        for (digest, size) in tree.blobs() {
+            if !cas.contains(&digest, size)? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,356 @@
+//! From a checked pipeline to the instances of its tasks: matrices multiplied,
+//! templates rendered, references resolved, conditions decided.
+//!
+//! Stands on the model and the expressions; the planner reads what it makes.
+//! The result depends on its arguments alone, and so does its order. It never
+//! opens a file or looks at the environment.
+
+mod instance;
+mod render;
+mod scope;
+
+use std::collections::BTreeMap;
+
+pub use instance::{
+    ImageLayer, ImageSource, ImagesSource, Instance, LayerSource, RenderedConfig, RenderedKind,
+    RenderedOutput, RunsAfter,
+};
+
+use super::expression::ExpressionError;
+use super::matrix::MatrixError;
+use super::model::Pipeline;
+
+/// Most instances of one pipeline.
+pub const MAX_TOTAL: usize = 20_000;
+
+/// Most edges between them: above any real build, below what fills memory.
+const MAX_EDGES: usize = 1_000_000;
+
+/// What a run knows beside the file and the parameters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The environment of the run; only declared names are read.
+    pub env: BTreeMap<String, String>,
+    /// `sha`, `shortSha`, `branch`, `tag`, `commitTime` and `dirty`, as far as known.
+    pub git: BTreeMap<String, String>,
+    /// `os/arch` of tasks that name no platform.
+    pub platform: String,
+}
+
+/// Why a pipeline has no instances.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExpandError {
+    /// A template or condition has no value.
+    #[error("`{key}` of the task `{instance}`: {source}: {help}")]
+    Expression {
+        /// The instance.
+        instance: String,
+        /// The key that holds it.
+        key: String,
+        /// What is wrong.
+        source: ExpressionError,
+        /// The next step.
+        help: String,
+    },
+    /// A reference is not a selector once rendered.
+    #[error("`{key}` of the task `{instance}`: {source}")]
+    Selector {
+        /// The instance.
+        instance: String,
+        /// The key that holds it.
+        key: String,
+        /// What is wrong.
+        source: MatrixError,
+    },
+    /// A reference selects no instance.
+    #[error(
+        "`{key}` of the task `{instance}` selects `{selector}`, which no instance is: use one of: {known}"
+    )]
+    NoInstance {
+        /// The instance.
+        instance: String,
+        /// The key that holds it.
+        key: String,
+        /// The reference.
+        selector: String,
+        /// Instances that exist.
+        known: String,
+    },
+    /// A reference selects several instances where one is expected.
+    #[error(
+        "`{key}` of the task `{instance}` selects {count} instances with `{selector}`, expected one: add [axis=value]"
+    )]
+    ManyInstances {
+        /// The instance.
+        instance: String,
+        /// The key that holds it.
+        key: String,
+        /// The reference.
+        selector: String,
+        /// How many.
+        count: usize,
+    },
+    /// An output leaves the working directory.
+    #[error(
+        "the output `{path}` of the task `{instance}` is not a path inside the task's directory: write a relative path without `..`"
+    )]
+    OutputPath {
+        /// The instance.
+        instance: String,
+        /// The path.
+        path: String,
+    },
+    /// Two instances write the same path.
+    #[error(
+        "the output `{path}` of the task `{instance}` overlaps one of `{other}`: put a matrix value in the path, or give each output one task"
+    )]
+    OutputOverlap {
+        /// The instance.
+        instance: String,
+        /// The path.
+        path: String,
+        /// The instance that has it already.
+        other: String,
+    },
+    /// Too much for one run.
+    #[error("the pipeline makes more than {limit} {what}: use smaller matrices or selectors")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// The most there may be.
+        limit: usize,
+    },
+}
+
+/// Every instance of every task, by task name and then in the order of its
+/// matrix.
+///
+/// `params` are bound values, from [`Pipeline::bind_params`].
+///
+/// # Errors
+///
+/// The first instance that has no meaning.
+pub fn expand(
+    pipeline: &Pipeline,
+    params: &BTreeMap<String, String>,
+    facts: &Facts,
+) -> Result<Vec<Instance>, ExpandError> {
+    let total: usize = pipeline.tasks.values().map(|task| task.rows.len()).sum();
+    if total > MAX_TOTAL {
+        return Err(ExpandError::TooMany {
+            what: "task instances",
+            limit: MAX_TOTAL,
+        });
+    }
+    let mut instances = Vec::with_capacity(total);
+    let mut edges = 0;
+    for task in pipeline.tasks.values() {
+        for row in &task.rows {
+            let made = scope::Scope::new(pipeline, task, row, params, facts)?.instance()?;
+            edges += made.depends_on.len();
+            if edges > MAX_EDGES {
+                return Err(ExpandError::TooMany {
+                    what: "edges between task instances",
+                    limit: MAX_EDGES,
+                });
+            }
+            instances.push(made);
+        }
+    }
+    skip_dependants(&mut instances);
+    check_outputs(&instances)?;
+    Ok(instances)
+}
+
+/// Skips what waits for a skipped instance, unless its condition allows it.
+fn skip_dependants(instances: &mut [Instance]) {
+    let mut waiting: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, instance) in instances.iter().enumerate() {
+        for id in &instance.depends_on {
+            waiting.entry(id).or_default().push(index);
+        }
+    }
+    let mut skipped: Vec<bool> = instances.iter().map(|i| i.skipped).collect();
+    let mut gone = vec![0; instances.len()];
+    let mut queue: Vec<usize> = (0..skipped.len()).filter(|at| skipped[*at]).collect();
+    while let Some(at) = queue.pop() {
+        let dependants = waiting.get(instances[at].id.as_str());
+        for &next in dependants.into_iter().flatten() {
+            gone[next] += 1;
+            let instance = &instances[next];
+            let after = instance.runs_after;
+            let may_fail = after.failure && gone[next] < instance.depends_on.len();
+            if !skipped[next] && !after.skipped && !may_fail {
+                skipped[next] = true;
+                queue.push(next);
+            }
+        }
+    }
+    for (instance, skipped) in instances.iter_mut().zip(skipped) {
+        instance.skipped = skipped;
+    }
+}
+
+fn check_outputs(instances: &[Instance]) -> Result<(), ExpandError> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for instance in instances.iter().filter(|i| !i.skipped) {
+        for output in &instance.outputs {
+            let key = format!("{}/", output.full);
+            let above = key
+                .match_indices('/')
+                .find_map(|(at, _)| seen.get(&key[..=at]));
+            let other = above.copied().or_else(|| {
+                let (path, other) = seen.range(key.clone()..).next()?;
+                path.starts_with(&key).then_some(*other)
+            });
+            if let Some(other) = other {
+                return Err(ExpandError::OutputOverlap {
+                    instance: instance.id.clone(),
+                    path: output.path.clone(),
+                    other: other.to_owned(),
+                });
+            }
+            seen.insert(key, &instance.id);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::check::parse;
+    use crate::yaml::SourceText;
+
+    fn made(tasks: &str, params: &[(&str, &str)]) -> Result<Vec<Instance>, String> {
+        let text = format!(
+            "kind: JackalPipeline\nversion: 1\nname: web\nparams:\n  v: {{}}\n  \
+             channel: {{ default: nightly }}\nenv: {{ LC_ALL: C, WHERE: '${{{{ params.channel }}}}' }}\n\
+             passThroughEnv: [HOME]\ntasks:\n{tasks}"
+        );
+        let pipeline = parse(&SourceText::new("p.yaml", text)).map_err(|e| e.to_string())?;
+        let given = params.iter().map(|(k, v)| ((*k).into(), (*v).into()));
+        let params = pipeline.bind_params(&given.collect()).unwrap();
+        let mut facts = Facts {
+            platform: "linux/amd64".into(),
+            ..Facts::default()
+        };
+        facts.env.insert("HOME".into(), "/root".into());
+        expand(&pipeline, &params, &facts).map_err(|e| e.to_string())
+    }
+
+    fn ids(list: &[Instance]) -> Vec<&str> {
+        list.iter().map(|i| i.id.as_str()).collect()
+    }
+
+    const MONOREPO: &str = "  bundle: { run: [npm, 'v=${{ params.v }}'], inputs: ['web/**', 'param:v', 'env:HOME'], outputs: [dist/, { path: log.txt, optional: true }], workdir: web }\n  \
+        img:\n    matrix: { arch: [amd64, arm64] }\n    image: { base: 'task:ubi[arch=${{ matrix.arch }}]', layers: [{ from: 'task:bundle', to: /srv }] }\n  \
+        ubi: { matrix: { arch: [amd64, arm64] }, images: { from: ['ubi:9'], platform: 'linux/${{ matrix.arch }}' } }\n  \
+        all: { images: { from: ['task:img', 'redis:7'] } }\n  \
+        parts: { component: { definition: jackal.yaml, name: web } }\n  \
+        boms: { sbom: { of: [parts, img] } }\n  \
+        pkg: { package: { definition: jackal.yaml, set: { V: '${{ env.WHERE }}' }, components: parts, images: 'img[arch=arm64]', sboms: boms } }\n";
+
+    #[test]
+    fn every_verb_is_rendered_and_every_reference_is_an_edge() {
+        let list = made(MONOREPO, &[("v", "1.4")]).unwrap();
+        let names = [
+            "all",
+            "boms",
+            "bundle",
+            "img[arch=amd64]",
+            "img[arch=arm64]",
+            "parts",
+            "pkg",
+            "ubi[arch=amd64]",
+            "ubi[arch=arm64]",
+        ];
+        assert_eq!(ids(&list), names);
+        assert_eq!(list[0].depends_on, ["img[arch=amd64]", "img[arch=arm64]"]);
+        assert_eq!(list[1].depends_on.len(), 3);
+        let argv = vec!["npm".to_owned(), "v=1.4".to_owned()];
+        assert_eq!(list[2].kind, RenderedKind::Run { argv, shell: None });
+        assert_eq!(list[2].input_globs, ["web/**"]);
+        assert_eq!(list[2].input_values["param:v"], "1.4");
+        assert_eq!(list[2].input_values["env:HOME"], "/root");
+        assert_eq!(list[2].outputs[0].full, "web/dist");
+        assert!(list[2].outputs[0].directory && list[2].outputs[1].optional);
+        assert_eq!(list[2].env["LC_ALL"], "C");
+        assert_eq!(list[2].pass_through, ["HOME"]);
+        assert_eq!(list[4].depends_on, ["bundle", "ubi[arch=arm64]"]);
+        let RenderedKind::Image { base, .. } = &list[4].kind else {
+            panic!("{:?}", list[4].kind)
+        };
+        assert_eq!(*base, ImageSource::Task("ubi[arch=arm64]".into()));
+        let RenderedKind::Package { set, images, .. } = &list[6].kind else {
+            panic!("{:?}", list[6].kind)
+        };
+        assert_eq!(
+            (set["V"].as_str(), &images[..]),
+            ("nightly", &["img[arch=arm64]".to_owned()][..])
+        );
+        assert_eq!(list, made(MONOREPO, &[("v", "1.4")]).unwrap());
+    }
+
+    #[test]
+    fn a_false_condition_skips_an_instance_and_what_waits_for_it() {
+        let tasks = "  a: { matrix: { os: [linux, mac] }, if: \"matrix.os == 'mac' && params.v != ''\", run: ['${{ params.v }}'], inputs: [] }\n  \
+            b: { run: [x], inputs: ['task:a'] }\n  c: { if: always(), run: [x], inputs: [], needs: [a] }\n  \
+            d: { run: [x], inputs: [], needs: [b] }\n  e: { if: failure(), run: [x], inputs: [], needs: [a] }\n";
+        let skipped = |params: &[(&str, &str)]| {
+            let list = made(tasks, params).unwrap();
+            let gone = list.iter().filter(|i| i.skipped).map(|i| i.id.clone());
+            gone.collect::<Vec<_>>()
+        };
+        assert_eq!(skipped(&[]), ["a[os=linux]", "a[os=mac]", "b", "d", "e"]);
+        assert_eq!(skipped(&[("v", "1")]), ["a[os=linux]", "b", "d"]);
+        let list = made(tasks, &[("v", "1")]).unwrap();
+        let c = list.iter().find(|i| i.id == "c").unwrap();
+        assert!(c.runs_after.failure && c.runs_after.skipped);
+    }
+
+    #[test]
+    fn what_cannot_be_expanded_names_the_instance_and_the_next_step() {
+        for (tasks, part) in [
+            (
+                "  a: { run: ['${{ params.v }}'], inputs: [] }\n",
+                "give --param v=VALUE",
+            ),
+            (
+                "  a: { run: ['${{ git.sha }}'], inputs: [] }\n",
+                "Git checkout",
+            ),
+            (
+                "  a: { matrix: { n: ['1', '2'] }, run: [x], inputs: [], outputs: [o/] }\n",
+                "overlaps one of `a[n=1]`",
+            ),
+            (
+                "  a: { run: [x], inputs: [], outputs: ['../o'] }\n",
+                "without `..`",
+            ),
+            (
+                "  a: { matrix: { n: ['1', '2'] }, images: { from: ['r:1'] } }\n  b: { image: { base: 'task:a' } }\n",
+                "expected one",
+            ),
+            (
+                "  a: { matrix: { n: ['1'] }, images: { from: ['r:1'] } }\n  b: { sbom: { of: 'a[n=${{ params.channel }}]' } }\n",
+                "use one of: a[n=1]",
+            ),
+        ] {
+            let found = made(tasks, &[]).unwrap_err();
+            assert!(found.contains(part), "{part}: {found}");
+        }
+    }
+
+    #[test]
+    fn matrices_that_multiply_beyond_reason_are_refused() {
+        let row: Vec<String> = (0..1000).map(|n| format!("'{n}'")).collect();
+        let row = row.join(", ");
+        let mut tasks = String::new();
+        for n in 0..21 {
+            tasks += &format!("  t{n}: {{ matrix: {{ n: [{row}] }}, run: [x], inputs: [] }}\n");
+        }
+        let found = made(&tasks, &[]).unwrap_err();
+        assert!(found.contains("20000 task instances"), "{found}");
+    }
+}

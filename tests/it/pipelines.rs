@@ -1,0 +1,375 @@
+//! Every file in `pipelines/` is run, and run again; what `run` tasks see and
+//! what makes them run.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+use super::sandbox::{Sandbox, said, settle};
+
+const PIPELINES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines");
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn statuses(sandbox: &Sandbox, file: &str) -> Vec<(String, String)> {
+    sandbox.build(&["--pipeline", file])
+}
+
+#[test]
+fn every_pipeline_runs_and_then_has_nothing_to_do() {
+    let mut files: Vec<String> = fs::read_dir(PIPELINES)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".yaml"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let text = fs::read_to_string(Path::new(PIPELINES).join(&file)).unwrap();
+        assert!(text.starts_with("# "), "{file} says what it shows");
+        let sandbox = Sandbox::new();
+        copy(Path::new(PIPELINES), &sandbox.src());
+        settle();
+        let first = statuses(&sandbox, &file);
+        assert!(
+            first.iter().all(|(_, status)| status == "executed"),
+            "{file}: {first:?}"
+        );
+        settle();
+        let second = statuses(&sandbox, &file);
+        assert!(
+            second.iter().all(|(_, status)| status == "cached"),
+            "{file}: {second:?}"
+        );
+    }
+}
+
+#[test]
+fn the_demo_package_holds_the_image_the_component_and_both_sboms() {
+    let sandbox = Sandbox::new();
+    copy(Path::new(PIPELINES), &sandbox.src());
+    statuses(&sandbox, "01-demo.yaml");
+    let archive = sandbox
+        .src()
+        .join("dist/jackal-package-pipeline-demo-amd64-1.0.0.tar.zst");
+    let verified = sandbox.run(&["package", "verify", archive.to_str().unwrap()]);
+    assert_eq!(verified.code, Some(0), "{}", verified.stderr);
+    let tar = zstd::decode_all(fs::File::open(archive).unwrap()).unwrap();
+    let text = String::from_utf8_lossy(&tar);
+    for part in [
+        "localhost/demo/web-image:latest",
+        "components/tool.tar",
+        "localhost_demo_web-image_latest.json",
+        "jackal-component-tool.json",
+        "\"name\":\"pipeline-demo-site\"",
+    ] {
+        assert!(text.contains(part), "{part}");
+    }
+}
+
+/// A pipeline of one command over `in/`, which writes what it sees to `out/`.
+fn one_task(sandbox: &Sandbox, argv: &str, more: &str) {
+    sandbox.write(
+        "p.yaml",
+        format!(
+            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  t:\n    run: {argv}\n    \
+             inputs: [in/**]\n    outputs: [out/]\n    tools: [sh, ls, cat, mkdir]\n{more}"
+        ),
+    );
+}
+
+const LIST: &str = "[sh, -c, 'mkdir out && ls -R in > out/list && cat in/a > out/a']";
+
+fn executed(sandbox: &Sandbox) -> bool {
+    let tasks = statuses(sandbox, "p.yaml");
+    tasks.iter().any(|(_, status)| status == "executed")
+}
+
+#[test]
+fn every_change_that_a_command_could_see_is_a_miss_and_no_other_is() {
+    type Mutation = (&'static str, fn(&Sandbox), bool);
+    let mutations: [Mutation; 14] = [
+        ("nothing", |_| {}, false),
+        (
+            "touch only",
+            |s| {
+                let file = fs::File::options()
+                    .append(true)
+                    .open(s.src().join("in/a"))
+                    .unwrap();
+                file.set_modified(std::time::SystemTime::now()).unwrap();
+            },
+            false,
+        ),
+        (
+            "the clock set back",
+            |s| {
+                let file = fs::File::options()
+                    .append(true)
+                    .open(s.src().join("in/a"))
+                    .unwrap();
+                file.set_modified(std::time::UNIX_EPOCH).unwrap();
+            },
+            false,
+        ),
+        ("an input's bytes", |s| s.write("in/a", "other\n"), true),
+        (
+            "edit and revert",
+            |s| {
+                s.write("in/a", "x\n");
+                s.write("in/a", "other\n");
+            },
+            false,
+        ),
+        ("a new input", |s| s.write("in/new", ""), true),
+        (
+            "a file that is no input",
+            |s| s.write("elsewhere", ""),
+            false,
+        ),
+        (
+            "the executable bit",
+            |s| {
+                let path = s.src().join("in/a");
+                fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+            },
+            true,
+        ),
+        (
+            "a link that leads to equal bytes",
+            |s| {
+                fs::remove_file(s.src().join("in/link")).unwrap();
+                symlink("b2", s.src().join("in/link")).unwrap();
+            },
+            true,
+        ),
+        (
+            "an empty folder",
+            |s| fs::create_dir(s.src().join("in/void")).unwrap(),
+            true,
+        ),
+        (
+            "the command",
+            |s| one_task(s, &LIST.replace("ls -R", "ls -aR"), ""),
+            true,
+        ),
+        (
+            "a declared variable",
+            |s| {
+                one_task(s, &LIST.replace("ls -R", "ls -aR"), "    env: { A: '1' }\n");
+            },
+            true,
+        ),
+        (
+            "its value",
+            |s| {
+                one_task(s, &LIST.replace("ls -R", "ls -aR"), "    env: { A: '2' }\n");
+            },
+            true,
+        ),
+        ("the value of an undeclared variable", |_| {}, false),
+    ];
+    let sandbox = Sandbox::new();
+    sandbox.write("in/a", "a\n");
+    sandbox.write("in/b", "b\n");
+    sandbox.write("in/b2", "b\n");
+    symlink("b", sandbox.src().join("in/link")).unwrap();
+    one_task(&sandbox, LIST, "");
+    settle();
+    assert!(executed(&sandbox));
+    for (name, mutate, expected) in mutations {
+        settle();
+        mutate(&sandbox);
+        settle();
+        assert_eq!(executed(&sandbox), expected, "{name}");
+    }
+}
+
+#[test]
+fn swapped_arguments_are_another_command() {
+    let sandbox = Sandbox::new();
+    let task = |first: &str, second: &str| {
+        sandbox.write(
+            "p.yaml",
+            format!(
+                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  t:\n    \
+                 run: [sh, -c, 'printf %s \"$1-$2\" > o', sh, {first}, {second}]\n    \
+                 inputs: []\n    outputs: [o]\n    tools: [sh]\n"
+            ),
+        );
+    };
+    task("one", "two");
+    assert!(executed(&sandbox));
+    task("two", "one");
+    assert!(executed(&sandbox));
+    assert_eq!(
+        fs::read_to_string(sandbox.src().join("o")).unwrap(),
+        "two-one"
+    );
+}
+
+#[test]
+fn a_command_sees_declared_inputs_and_variables_only() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in/a", "a\n");
+    sandbox.write("secret", "s\n");
+    one_task(
+        &sandbox,
+        "[sh, -c, 'mkdir out && ls > out/seen && env > out/env']",
+        "    env: { GIVEN: yes-it-is }\n    passThroughEnv: [PASSED]\n",
+    );
+    sandbox.write(
+        "p.yaml",
+        fs::read_to_string(sandbox.src().join("p.yaml"))
+            .unwrap()
+            .replace("cat, mkdir", "cat, mkdir, env"),
+    );
+    let mut command = sandbox.command(&["build", "--pipeline", "p.yaml"]);
+    command.env("PASSED", "through").env("HIDDEN", "x");
+    let built = said(&mut command);
+    assert_eq!(built.code, Some(0), "{}", built.stderr);
+    let read = |name: &str| fs::read_to_string(sandbox.src().join("out").join(name)).unwrap();
+    assert_eq!(read("seen"), "in\nout\n");
+    let env = read("env");
+    assert!(
+        env.contains("GIVEN=yes-it-is") && env.contains("PASSED=through"),
+        "{env}"
+    );
+    assert!(!env.contains("HIDDEN") && !env.contains("JACKAL"), "{env}");
+}
+
+#[test]
+fn altered_deleted_and_stray_outputs_are_put_right_without_running() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in/a", "a\n");
+    one_task(&sandbox, LIST, "");
+    settle();
+    assert!(executed(&sandbox));
+    let out = sandbox.src().join("out");
+    settle();
+    fs::write(out.join("a"), "tampered").unwrap();
+    assert!(!executed(&sandbox));
+    assert_eq!(fs::read_to_string(out.join("a")).unwrap(), "a\n");
+    fs::write(out.join("stray"), "").unwrap();
+    assert!(!executed(&sandbox));
+    assert!(!out.join("stray").exists());
+    fs::remove_dir_all(&out).unwrap();
+    assert!(!executed(&sandbox));
+    assert_eq!(fs::read_to_string(out.join("a")).unwrap(), "a\n");
+}
+
+#[test]
+fn an_unchanged_output_stops_the_wave() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in/a", "a\n");
+    sandbox.write(
+        "p.yaml",
+        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+         first: { run: [sh, -c, 'cat in/a | head -c 1 > o'], inputs: [in/a], outputs: [o], tools: [sh, cat, head] }\n  \
+         second: { run: [cp, o, p], inputs: ['task:first'], outputs: [p], tools: [cp] }\n",
+    );
+    settle();
+    statuses(&sandbox, "p.yaml");
+    sandbox.write("in/a", "a comment\n");
+    settle();
+    let tasks = statuses(&sandbox, "p.yaml");
+    assert_eq!(
+        tasks,
+        [
+            ("first".to_owned(), "executed".to_owned()),
+            ("second".to_owned(), "cached".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn a_failing_command_shows_its_log_is_not_remembered_and_skips_what_follows() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in/a", "a\n");
+    one_task(
+        &sandbox,
+        "[sh, -c, 'echo what went wrong >&2; exit 7']",
+        "  after: { run: [sh, -c, 'true'], inputs: ['task:t'], tools: [sh] }\n",
+    );
+    for _ in 0..2 {
+        let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+        assert_eq!(said.code, Some(1), "{}", said.stderr);
+        assert!(
+            said.stderr.contains("exited with code 7"),
+            "{}",
+            said.stderr
+        );
+        assert!(said.stderr.contains("what went wrong"), "{}", said.stderr);
+        assert!(
+            said.stderr.contains("1 skipped, 1 failed"),
+            "{}",
+            said.stderr
+        );
+    }
+    assert!(!sandbox.src().join("out").exists());
+}
+
+#[test]
+fn a_command_past_its_timeout_is_ended_with_its_own_exit_code() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in/a", "a\n");
+    one_task(&sandbox, "[sh, -c, 'sleep 60 & wait']", "    timeout: 1s\n");
+    let text = fs::read_to_string(sandbox.src().join("p.yaml")).unwrap();
+    sandbox.write("p.yaml", text.replace("cat, mkdir", "cat, mkdir, sleep"));
+    let start = std::time::Instant::now();
+    let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+    assert_eq!(said.code, Some(6), "{}", said.stderr);
+    assert!(start.elapsed().as_secs() < 30);
+}
+
+#[test]
+fn a_missing_output_and_an_unknown_tool_are_told_with_what_to_do() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in/a", "a\n");
+    one_task(&sandbox, "[sh, -c, 'true']", "");
+    let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    assert!(said.stderr.contains("output `out"), "{}", said.stderr);
+    one_task(&sandbox, "[no-such-program]", "");
+    let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("`no-such-program` is not on PATH"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
+fn a_parameter_is_given_checked_and_enters_the_keys_of_those_who_use_it() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "p.yaml",
+        "kind: JackalPipeline\nversion: 1\nname: p\nparams:\n  v: { type: string, required: true, pattern: '^[0-9]$' }\ntasks:\n  \
+         uses: { run: [sh, -c, 'echo ${{ params.v }} > o'], inputs: [], outputs: [o], tools: [sh] }\n  \
+         not: { run: [sh, -c, 'echo x > n'], inputs: [], outputs: [n], tools: [sh] }\n",
+    );
+    let refused = sandbox.run(&["build", "--pipeline", "p.yaml", "--param", "v=x"]);
+    assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+    sandbox.build(&["--pipeline", "p.yaml", "--param", "v=1"]);
+    let tasks = sandbox.build(&["--pipeline", "p.yaml", "--param", "v=2"]);
+    assert_eq!(
+        tasks,
+        [
+            ("not".to_owned(), "cached".to_owned()),
+            ("uses".to_owned(), "executed".to_owned())
+        ]
+    );
+    assert_eq!(fs::read_to_string(sandbox.src().join("o")).unwrap(), "2\n");
+}
