@@ -1,14 +1,22 @@
 //! Facts that executables carry about what they were built from.
 //!
-//! Reads bytes in hand; every offset is checked, damage means no facts.
+//! Reads bytes in hand; every offset is checked, damage means no facts. Larger
+//! files are read by `search`.
 
 use std::io::Read;
 
-use object::{Object as _, ObjectSection as _};
+use object::read::macho::MachOFatFile32;
+use object::{File, Object as _, ObjectSection as _, ObjectSegment as _};
 
 /// Longest inflated dependency list; real ones are some hundred kilobytes.
-const AUDIT_LIMIT: u64 = 8 << 20;
-const GO_MAGIC: &[u8] = b"\xff Go buildinf:";
+pub(super) const AUDIT_LIMIT: u64 = 8 << 20;
+/// What Go's build information begins with.
+pub(super) const GO_MAGIC: &[u8] = b"\xff Go buildinf:";
+/// Bytes of a file that [`is_executable`] looks at.
+pub const HEAD_BYTES: usize = 8;
+/// A universal binary has fewer parts than this; a Java class, which begins
+/// alike, has a version of 45 or more in the same place.
+const FAT_PARTS: u8 = 45;
 
 /// What was found in one executable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +32,7 @@ pub struct Facts {
 pub fn is_executable(head: &[u8]) -> bool {
     head.starts_with(b"\x7fELF")
         || head.starts_with(b"MZ")
+        || is_universal(head)
         || [
             [0xfe, 0xed, 0xfa, 0xce],
             [0xfe, 0xed, 0xfa, 0xcf],
@@ -34,89 +43,104 @@ pub fn is_executable(head: &[u8]) -> bool {
         .any(|magic| head.starts_with(magic))
 }
 
-/// Looks for known facts in a whole executable.
+fn is_universal(head: &[u8]) -> bool {
+    head.starts_with(&[0xca, 0xfe, 0xba, 0xbe, 0, 0, 0])
+        && head.get(7).is_some_and(|parts| *parts < FAT_PARTS)
+}
+
+/// Looks for known facts in a whole executable; in a universal binary, in its
+/// first part that has any.
 #[must_use]
 pub fn facts(bytes: &[u8]) -> Option<Facts> {
-    let file = object::File::parse(bytes).ok()?;
+    if is_universal(bytes) {
+        let fat = MachOFatFile32::parse(bytes).ok()?;
+        return fat.arches().iter().find_map(|part| {
+            let part = object::read::macho::FatArch::data(part, bytes).ok()?;
+            single(part)
+        });
+    }
+    single(bytes)
+}
+
+fn single(bytes: &[u8]) -> Option<Facts> {
+    let file = File::parse(bytes).ok()?;
     let section = |names: &[&str]| {
         names
             .iter()
             .find_map(|name| file.section_by_name(name))
             .and_then(|section| section.data().ok())
     };
-    let go = match section(&[".go.buildinfo", "__go_buildinfo"]) {
-        Some(data) => go_text(data),
-        None if bytes.starts_with(b"MZ") => section(&[".data"]).and_then(go_text),
+    let info = match section(&[".go.buildinfo", "__go_buildinfo"]) {
+        Some(data) => Some(data),
+        None if bytes.starts_with(b"MZ") => section(&[".data"]),
         None => None,
     };
-    let audit = section(&[".dep-v0"]).and_then(|data| {
-        let mut text = Vec::new();
-        let mut input = flate2::read::ZlibDecoder::new(data).take(AUDIT_LIMIT + 1);
-        input.read_to_end(&mut text).ok()?;
-        (text.len() as u64 <= AUDIT_LIMIT).then_some(text)
+    let go = info.and_then(|data| {
+        let data = &data[memchr::memmem::find(data, GO_MAGIC)?..];
+        go_inline(data).or_else(|| go_pointed(&file, data))
     });
+    let audit = section(&[".dep-v0"]).and_then(|data| inflate(data, AUDIT_LIMIT));
     (go.is_some() || audit.is_some()).then_some(Facts { go, audit })
 }
 
-/// Bytes of build information that are looked at behind its magic: 4 MiB, as
-/// the largest known programs list some thousand modules in 300 KiB.
-const GO_WINDOW: usize = 4 << 20;
-
-/// Searches a stream for Go's build information, without holding the stream.
-///
-/// The magic also stands in programs that read build information themselves;
-/// there no readable text follows, and the search goes on.
-///
-/// # Errors
-///
-/// The stream's own.
-pub fn search_go(input: &mut impl Read) -> std::io::Result<Option<(String, String)>> {
-    let finder = memchr::memmem::Finder::new(GO_MAGIC);
-    let mut window: Vec<u8> = Vec::new();
-    let mut ended = false;
-    loop {
-        let before = window.len();
-        input.by_ref().take(1 << 20).read_to_end(&mut window)?;
-        ended |= window.len() == before;
-        let mut from = 0;
-        while let Some(at) = finder.find(&window[from..]).map(|at| from + at) {
-            if window.len() - at < GO_WINDOW && !ended {
-                window.drain(..at);
-                let missing = (GO_WINDOW - window.len()) as u64;
-                input.by_ref().take(missing).read_to_end(&mut window)?;
-                ended = window.len() < GO_WINDOW;
-                from = 0;
-                continue;
-            }
-            if let Some(found) = go_text(&window[at..]) {
-                return Ok(Some(found));
-            }
-            from = at + GO_MAGIC.len();
-        }
-        if ended {
-            return Ok(None);
-        }
-        let keep = window.len().saturating_sub(GO_MAGIC.len() - 1).max(from);
-        window.drain(..keep);
-    }
+/// Inflates zlib data of at most `limit` plain bytes.
+pub(super) fn inflate(data: &[u8], limit: u64) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    let mut input = flate2::read::ZlibDecoder::new(data).take(limit + 1);
+    input.read_to_end(&mut text).ok()?;
+    (text.len() as u64 <= limit).then_some(text)
 }
 
-/// Reads inline build information (Go 1.18 and later).
-fn go_text(section: &[u8]) -> Option<(String, String)> {
-    let start = memchr::memmem::find(section, GO_MAGIC)?;
-    let data = section.get(start..)?;
+/// Reads build information that begins at its magic and stands in one place
+/// (Go 1.18 and later).
+pub(super) fn go_inline(data: &[u8]) -> Option<(String, String)> {
     if data.get(15)? & 2 == 0 {
         return None;
     }
     let (version, rest) = counted(data.get(32..)?)?;
     let (wrapped, _) = counted(rest)?;
-    let text = if wrapped.len() >= 33 {
+    Some((own(version), own(unwrapped(wrapped))))
+}
+
+/// Reads build information that points to its texts (before Go 1.18).
+fn go_pointed(file: &File<'_>, data: &[u8]) -> Option<(String, String)> {
+    let (width, flags) = (usize::from(*data.get(14)?), *data.get(15)?);
+    if flags & 2 != 0 || !matches!(width, 4 | 8) {
+        return None;
+    }
+    let number = |bytes: &[u8], index: usize| {
+        let bytes = bytes.get(index * width..(index + 1) * width)?;
+        let join = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+        Some(if flags & 1 == 0 {
+            bytes.iter().rev().fold(0, join)
+        } else {
+            bytes.iter().fold(0, join)
+        })
+    };
+    let at = |address: u64, size: u64| {
+        file.segments()
+            .find_map(|segment| segment.data_range(address, size).ok().flatten())
+    };
+    let text = |index: usize| {
+        let header = at(number(data.get(16..)?, index)?, 2 * width as u64)?;
+        at(number(header, 0)?, number(header, 1)?)
+    };
+    let version = own(text(0)?);
+    let modules = text(1).map_or_else(String::new, |wrapped| own(unwrapped(wrapped)));
+    (!version.is_empty()).then_some((version, modules))
+}
+
+/// The module text without the 16 bytes that stand around it.
+fn unwrapped(wrapped: &[u8]) -> &[u8] {
+    if wrapped.len() >= 33 {
         &wrapped[16..wrapped.len() - 16]
     } else {
         &[]
-    };
-    let own = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    Some((own(version), own(text)))
+    }
+}
+
+fn own(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Splits off bytes that a varint length stands before.
@@ -136,38 +160,6 @@ fn counted(data: &[u8]) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::*;
 
-    /// A stream of `size` bytes with build information at `at`.
-    fn with_go(size: usize, at: usize) -> Vec<u8> {
-        let mut data = GO_MAGIC.to_vec();
-        data.extend([8, 2]);
-        data.resize(32, 0);
-        data.push(6);
-        data.extend(b"go1.22");
-        data.push(32 + 7);
-        data.extend([b's'; 16]);
-        data.extend(b"path\tx\n");
-        data.extend([b'e'; 16]);
-        let mut stream = vec![1; size];
-        stream[at..at + data.len()].copy_from_slice(&data);
-        stream
-    }
-
-    #[test]
-    fn build_information_is_found_wherever_the_stream_is_cut() {
-        let found = Some(("go1.22".to_owned(), "path\tx\n".to_owned()));
-        let chunk = 1 << 20;
-        for at in [0, 100, chunk - 7, chunk, 5 * chunk + 3, 6 * chunk - 100] {
-            let mut stream = with_go(6 * chunk, at.min(6 * chunk - 100));
-            assert_eq!(search_go(&mut &stream[..]).unwrap(), found, "{at}");
-            // A bare magic before it is passed over.
-            if at > 50 {
-                stream[..GO_MAGIC.len()].copy_from_slice(GO_MAGIC);
-                assert_eq!(search_go(&mut &stream[..]).unwrap(), found, "{at}");
-            }
-        }
-        assert_eq!(search_go(&mut &vec![1; 3 * chunk][..]).unwrap(), None);
-    }
-
     #[test]
     fn inline_build_information_is_read_and_damage_is_nothing() {
         let mut data = GO_MAGIC.to_vec();
@@ -180,12 +172,19 @@ mod tests {
         data.extend(b"path\tx\n");
         data.extend([b'e'; 16]);
         assert_eq!(
-            go_text(&data),
+            go_inline(&data),
             Some(("go1.22".to_owned(), "path\tx\n".to_owned()))
         );
         for end in 0..data.len() {
-            assert_eq!(go_text(&data[..end]), None);
+            assert_eq!(go_inline(&data[..end]), None);
         }
         assert_eq!(facts(b"\x7fELF broken"), None);
+    }
+
+    #[test]
+    fn universal_binaries_are_told_from_java_classes() {
+        assert!(is_executable(&[0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 2]));
+        assert!(!is_executable(&[0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 52]));
+        assert_eq!(facts(&[0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 2, 9]), None);
     }
 }

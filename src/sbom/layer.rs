@@ -8,15 +8,17 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::binary::{self, Facts};
+use super::search;
 use crate::oci::{Digest, Hasher};
 
 /// Longest database or manifest kept. Status files of full desktops are 10 MB.
 const TEXT_LIMIT: u64 = 64 << 20;
 /// Longest executable held whole, in bytes: 16 MiB, as two or more layers are
-/// scanned at a time. Larger ones are searched as they pass by, for Go's build
-/// information only: what cargo-auditable embeds is found through a table at
-/// the end of the file.
+/// scanned at a time. Larger ones are searched as they pass by.
 const WHOLE_BINARY: u64 = 16 << 20;
+/// Most bytes kept of one layer, in bytes: 256 MiB. Databases and manifests of
+/// the largest known images are a fifth of it.
+const KEPT_LIMIT: u64 = 256 << 20;
 /// Most entries in one layer; the largest known images have under a million.
 const ENTRY_LIMIT: usize = 4_000_000;
 
@@ -29,6 +31,9 @@ pub enum LayerError {
     /// More entries than the limit.
     #[error("layer has over {ENTRY_LIMIT} entries")]
     TooMany,
+    /// More kept bytes than the limit.
+    #[error("layer has over {} MiB of package databases and manifests", KEPT_LIMIT >> 20)]
+    TooMuch,
 }
 
 /// What stands at a path.
@@ -53,6 +58,20 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// Facts of an executable.
     Executable(Facts),
+}
+
+impl Content {
+    /// Bytes it takes, about.
+    fn size(&self) -> u64 {
+        let bytes = match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Executable(facts) => {
+                let go = facts.go.as_ref().map_or(0, |(_, text)| text.len());
+                go + facts.audit.as_ref().map_or(0, Vec::len)
+            }
+        };
+        bytes as u64
+    }
 }
 
 /// One entry of a layer.
@@ -116,12 +135,22 @@ impl<R: Read> Read for Hashing<R> {
 ///
 /// [`LayerError`]: the tar is damaged or too large. Odd entries are skipped.
 pub fn scan(input: impl Read) -> Result<LayerScan, LayerError> {
+    let mut keeper = Keeper::default();
+    walk(input, |path, size, input| keeper.keep(path, size, input))
+}
+
+/// Like [`scan`]; `keep` says what of a regular file is kept.
+pub(super) fn walk(
+    input: impl Read,
+    mut keep: impl FnMut(&str, u64, &mut dyn Read) -> io::Result<Option<Content>>,
+) -> Result<LayerScan, LayerError> {
     let mut archive = tar::Archive::new(Hashing {
         inner: input,
         hasher: Hasher::default(),
         missing: MISSING_END,
     });
     let mut entries = Vec::new();
+    let mut kept = 0;
     let (mut whiteouts, mut opaque, mut file_bytes) = (Vec::new(), Vec::new(), 0_u64);
     for entry in archive.entries()? {
         let mut entry = entry?;
@@ -168,6 +197,10 @@ pub fn scan(input: impl Read) -> Result<LayerScan, LayerError> {
         if kind == NodeKind::File {
             file_bytes = file_bytes.saturating_add(size);
             content = keep(&path, size, &mut entry)?.map(Arc::new);
+            kept += content.as_deref().map_or(0, Content::size);
+            if kept > KEPT_LIMIT {
+                return Err(LayerError::TooMuch);
+            }
         }
         entries.push(Entry {
             path,
@@ -188,38 +221,45 @@ pub fn scan(input: impl Read) -> Result<LayerScan, LayerError> {
     })
 }
 
-/// Keeps what cataloguers want of one file, reading no more than needed.
-fn keep(path: &str, size: u64, input: &mut impl Read) -> io::Result<Option<Content>> {
-    if interesting(path) {
-        if size > TEXT_LIMIT {
+/// Keeps what cataloguers want of files, one after the other.
+#[derive(Default)]
+pub(super) struct Keeper {
+    /// Holds one executable at a time, reserved only once.
+    scratch: Vec<u8>,
+}
+
+impl Keeper {
+    /// Keeps what is wanted of one file, reading no more than needed.
+    pub(super) fn keep(
+        &mut self,
+        path: &str,
+        size: u64,
+        input: &mut dyn Read,
+    ) -> io::Result<Option<Content>> {
+        if interesting(path) {
+            if size > TEXT_LIMIT {
+                return Ok(None);
+            }
+            let mut bytes = Vec::new();
+            input.take(TEXT_LIMIT).read_to_end(&mut bytes)?;
+            return Ok(Some(Content::Bytes(bytes)));
+        }
+        if size < 64 {
             return Ok(None);
         }
-        let mut bytes = Vec::new();
-        input.take(TEXT_LIMIT).read_to_end(&mut bytes)?;
-        return Ok(Some(Content::Bytes(bytes)));
+        let mut head = [0; binary::HEAD_BYTES];
+        input.read_exact(&mut head)?;
+        if !binary::is_executable(&head) {
+            return Ok(None);
+        }
+        let mut whole = head.chain(input);
+        if size > WHOLE_BINARY {
+            return Ok(search::search(&mut whole)?.map(Content::Executable));
+        }
+        self.scratch.clear();
+        whole.take(WHOLE_BINARY).read_to_end(&mut self.scratch)?;
+        Ok(binary::facts(&self.scratch).map(Content::Executable))
     }
-    if size < 64 {
-        return Ok(None);
-    }
-    let mut head = [0; 4];
-    input.read_exact(&mut head)?;
-    if !binary::is_executable(&head) {
-        return Ok(None);
-    }
-    let mut whole = head.chain(input);
-    if size > WHOLE_BINARY {
-        let go = binary::search_go(&mut whole)?;
-        return Ok(go.map(|go| {
-            Content::Executable(Facts {
-                go: Some(go),
-                audit: None,
-            })
-        }));
-    }
-    // The size is bounded by the line above.
-    let mut bytes = Vec::with_capacity(size as usize);
-    whole.take(WHOLE_BINARY).read_to_end(&mut bytes)?;
-    Ok(binary::facts(&bytes).map(Content::Executable))
 }
 
 /// Whether a cataloguer reads the whole file at `path`.

@@ -12,7 +12,9 @@ pub mod names;
 mod purl;
 mod relate;
 pub mod scan;
+pub mod search;
 pub mod squash;
 mod stored;
+pub mod unpack;
 
 pub use stored::{CATALOGUE_VERSION, StoredError};

@@ -17,7 +17,10 @@ pub(super) fn merge(found: Vec<Package>) -> Vec<Package> {
                 slot.insert(package);
             }
             std::collections::btree_map::Entry::Occupied(mut slot) => {
-                slot.get_mut().licenses.append(&mut package.licenses);
+                let first = slot.get_mut();
+                first.licenses.append(&mut package.licenses);
+                first.provides.append(&mut package.provides);
+                first.requires.append(&mut package.requires);
             }
         }
     }
@@ -103,5 +106,5 @@ pub(super) fn edges(source: &str, packages: &[Package]) -> Vec<Relationship> {
 fn is_database(path: &str) -> bool {
     path.contains("/lib/dpkg/")
         || path.ends_with("/lib/apk/db/installed")
-        || (path.starts_with("/usr/share/doc/") && path.ends_with("/copyright"))
+        || (path.contains("/usr/share/doc/") && path.ends_with("/copyright"))
 }

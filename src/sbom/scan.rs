@@ -1,17 +1,23 @@
 //! Whole scans: from layers or a component tar to a document.
 //!
 //! An image's layers are stacked first; a component's tar is one plain tree.
-//! Archives staged inside a component are not opened.
+//! Tars staged inside a component, compressed or not, are trees of their own;
+//! tars inside those are not opened.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use serde_json::{Value, json};
 
 use super::catalog;
-use super::document::{Document, Source};
-use super::layer::{self, LayerError, LayerScan};
+use super::document::{Annotations, Document, Evidence, Location, Package, Source};
+use super::layer::{self, Keeper, LayerError, LayerScan};
 use super::squash::View;
+use super::unpack::{self, TAR_HEAD};
 use crate::oci::Digest;
+
+/// Plain bytes read of one archive inside a component: 64 GiB. What stands
+/// behind is passed over, so a bomb costs a minute and not a day.
+const ARCHIVE_LIMIT: u64 = 64 << 30;
 
 /// Catalogues an image from its layer scans, base first.
 #[must_use]
@@ -23,14 +29,28 @@ pub fn image(source: Source, layers: Vec<LayerScan>) -> Document {
 /// Catalogues the files of component `name` from its uncompressed tar.
 ///
 /// Locations are paths inside the component, so the document is the same on
-/// every machine.
+/// every machine. What is found in an archive has paths such as
+/// `/files/0/app.tar.gz:/web/package.json`, and the archive as a location.
 ///
 /// # Errors
 ///
-/// [`LayerError`]: the tar is damaged or too large.
+/// [`LayerError`]: the tar is damaged or too large. Damaged archives in it are
+/// files like any other.
 pub fn component(name: &str, tar: impl Read) -> Result<Document, LayerError> {
-    let layer = layer::scan(tar)?;
+    let mut inside = Vec::new();
+    let mut keeper = Keeper::default();
+    let layer = layer::walk(tar, |path, size, input| {
+        let mut head = Vec::with_capacity(TAR_HEAD);
+        input.take(TAR_HEAD as u64).read_to_end(&mut head)?;
+        if unpack::is_compressed(&head) || unpack::is_tar(&head) {
+            inside.extend(archive(path, (&head[..]).chain(input)));
+            return Ok(None);
+        }
+        keeper.keep(path, size, &mut (&head[..]).chain(input))
+    })?;
     let view = View::squash(vec![layer], false);
+    let mut found = catalog::packages(&view);
+    found.extend(inside);
     let source = Source {
         id: Digest::of(name.as_bytes()).hex(),
         name: name.to_owned(),
@@ -39,13 +59,61 @@ pub fn component(name: &str, tar: impl Read) -> Result<Document, LayerError> {
         metadata: json!({"path": name}),
     };
     let distro = Value::Object(serde_json::Map::new());
-    Ok(Document::new(source, distro, catalog::packages(&view)))
+    Ok(Document::new(source, distro, found))
+}
+
+/// The packages in an archive at `path`; none if it is not a sound tar.
+fn archive(path: &str, input: impl Read) -> Vec<Package> {
+    let scan = || -> Result<LayerScan, LayerError> {
+        let mut plain = unpack::unpacked(input)?.take(ARCHIVE_LIMIT);
+        let mut head = Vec::with_capacity(TAR_HEAD);
+        (&mut plain).take(TAR_HEAD as u64).read_to_end(&mut head)?;
+        if !unpack::is_tar(&head) {
+            return Err(io::Error::from(io::ErrorKind::InvalidData).into());
+        }
+        layer::scan(head.chain(plain))
+    };
+    let Ok(layer) = scan() else {
+        return Vec::new();
+    };
+    let view = View::squash(vec![layer], false);
+    let mut found = catalog::packages(&view);
+    for package in &mut found {
+        belong(package, path);
+    }
+    found
+}
+
+/// Makes `package`, found at the root of the archive at `path`, one of the
+/// component around it.
+fn belong(package: &mut Package, path: &str) {
+    let archive = format!("/{path}");
+    for location in &mut package.locations {
+        location.path = format!("{archive}:{}", location.path);
+        location.access_path = format!("{archive}:{}", location.access_path);
+    }
+    // Only packages of the same archive own or need each other.
+    for owned in &mut package.owns {
+        *owned = format!("{archive}:{owned}");
+    }
+    for name in package.provides.iter_mut().chain(&mut package.requires) {
+        *name = format!("{archive}\0{name}");
+    }
+    package.locations.push(Location {
+        path: archive.clone(),
+        layer: None,
+        access_path: archive,
+        annotations: Annotations {
+            evidence: Evidence::Supporting,
+        },
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sbom::layer::tar_of;
+    use std::io::Write as _;
 
     #[test]
     fn component_locations_are_relative_to_the_component() {
@@ -55,5 +123,42 @@ mod tests {
         assert_eq!(location.path, "/files/0/app/package.json");
         assert_eq!(location.layer, None);
         assert_eq!(document.distro, json!({}));
+    }
+
+    #[test]
+    fn archives_are_opened_one_level_deep() {
+        let deepest = tar_of(&[("package.json", br#"{"name":"no","version":"1"}"#)]);
+        let inner = tar_of(&[
+            ("web/package.json", br#"{"name":"a","version":"1"}"#),
+            ("deeper.tar", &deepest),
+        ]);
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&inner).unwrap();
+        let gzip = gzip.finish().unwrap();
+        let zstandard = zstd::encode_all(&inner[..], 1).unwrap();
+        let tar = tar_of(&[
+            ("files/0/a.tar", &inner),
+            ("files/1/b", &gzip),
+            ("files/2/c.tzst", &zstandard),
+            ("files/3/cut.tgz", &gzip[..gzip.len() / 2]),
+            ("files/4/d.gz", &zstd::encode_all(&b"text"[..], 1).unwrap()),
+            ("files/5/package.json", br#"{"name":"b","version":"1"}"#),
+        ]);
+        let document = component("base", &tar[..]).unwrap();
+        let found: Vec<_> = document
+            .packages
+            .iter()
+            .map(|p| (p.name.as_str(), p.locations.last().unwrap().path.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("a", "/files/0/a.tar:/web/package.json"),
+                ("a", "/files/1/b:/web/package.json"),
+                ("a", "/files/2/c.tzst:/web/package.json"),
+                ("b", "/files/5/package.json"),
+            ]
+        );
+        assert_eq!(document.packages[0].locations[0].path, "/files/0/a.tar");
     }
 }

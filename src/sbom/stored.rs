@@ -10,7 +10,7 @@ use super::layer::{Content, Entry, LayerScan, NodeKind};
 use crate::oci::Digest;
 
 /// Version of what cataloguers find; raised whenever an SBOM could differ.
-pub const CATALOGUE_VERSION: u32 = 1;
+pub const CATALOGUE_VERSION: u32 = 2;
 
 const MAGIC: &[u8; 8] = b"jkscan\x01\n";
 

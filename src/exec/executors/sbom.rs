@@ -3,7 +3,7 @@
 //! Source: sbom.md 1.3, 2.7, 4. Each layer is scanned once and its scan kept;
 //! an image's document is made from the scans of its layers.
 
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, BufReader, Read as _};
 
 use base64::Engine as _;
 use serde_json::json;
@@ -14,7 +14,7 @@ use crate::oci::{Descriptor, MAX_MANIFEST_BYTES, Manifest, Reference, media_type
 use crate::sbom::document::{Document, Source};
 use crate::sbom::format::syft;
 use crate::sbom::layer::{self, LayerError, LayerScan};
-use crate::sbom::{StoredError, scan};
+use crate::sbom::{StoredError, scan, unpack};
 
 /// Why an SBOM could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +89,7 @@ pub fn is_container(manifest: &[u8]) -> bool {
 pub fn scan_layer(cas: &Cas, layer: &Descriptor) -> Result<Output, SbomError> {
     let what = || layer.digest.to_string();
     let blob = cas.open_blob(&layer.digest)?;
-    let found = unpacked(blob)
+    let found = unpack::unpacked(blob)
         .map_err(LayerError::from)
         .and_then(layer::scan)
         .map_err(|source| SbomError::Layer {
@@ -97,20 +97,6 @@ pub fn scan_layer(cas: &Cas, layer: &Descriptor) -> Result<Output, SbomError> {
             source,
         })?;
     put(cas, "scan", |out| found.store(out).map(drop))
-}
-
-/// The plain bytes of a stream that may be gzip or Zstandard, told by how it
-/// begins: media types are often wrong.
-fn unpacked<'a>(blob: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
-    let mut blob = BufReader::with_capacity(256 << 10, blob);
-    let head = blob.fill_buf()?;
-    Ok(if head.starts_with(&[0x1f, 0x8b]) {
-        Box::new(flate2::bufread::MultiGzDecoder::new(blob))
-    } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        Box::new(zstd::stream::read::Decoder::with_buffer(blob)?)
-    } else {
-        Box::new(blob)
-    })
 }
 
 /// Stores what `write` writes.

@@ -15,7 +15,8 @@ pub(super) fn find(view: &View) -> Vec<Package> {
             .as_deref()
             .and_then(|json| serde_json::from_slice(json).ok());
         let parsed: Value = parsed.unwrap_or_default();
-        for item in parsed["packages"].as_array().into_iter().flatten() {
+        let items = parsed["packages"].as_array().map_or(&[][..], Vec::as_slice);
+        for item in items {
             let text = |key: &str| item[key].as_str().unwrap_or_default();
             let (name, version) = (text("name"), text("version"));
             if name.is_empty() || text("kind") == "build" {
@@ -32,9 +33,55 @@ pub(super) fn find(view: &View) -> Vec<Package> {
                 .locations
                 .extend(view.location(path, Evidence::Primary));
             package.purl = purl("cargo", "", name, version, &[]);
+            package.provides.push(mark(path, item));
+            let needs = item["dependencies"].as_array().into_iter().flatten();
+            package.requires = needs
+                .filter_map(|index| items.get(usize::try_from(index.as_u64()?).ok()?))
+                .map(|need| mark(path, need))
+                .collect();
             package.describe(&json!({"name": name, "version": version, "source": text("source")}));
             found.push(package);
         }
     }
     found
+}
+
+/// What tells a crate of one executable from those of others.
+fn mark(path: &str, item: &Value) -> String {
+    let text = |key: &str| item[key].as_str().unwrap_or_default();
+    format!("{path}\0{}\0{}", text("name"), text("version"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sbom::document::{Document, Source};
+    use crate::sbom::layer::{Content, scan, tar_of};
+
+    #[test]
+    fn run_time_crates_and_their_edges_are_found() {
+        let list = br#"{"packages":[{"name":"a","version":"1.0.0","dependencies":[1,2,9]},
+            {"name":"b","version":"2.0.0"},{"name":"c","version":"3.0.0","kind":"build"}]}"#;
+        let mut layer = scan(&tar_of(&[("a", b"")])[..]).unwrap();
+        let facts = crate::sbom::binary::Facts {
+            go: None,
+            audit: Some(list.to_vec()),
+        };
+        layer.entries[0].content = Some(std::sync::Arc::new(Content::Executable(facts)));
+        let source = Source {
+            id: "s".into(),
+            name: String::new(),
+            version: String::new(),
+            kind: "image",
+            metadata: Value::Null,
+        };
+        let found = find(&View::squash(vec![layer], true));
+        let document = Document::new(source, Value::Null, found);
+        let names: Vec<&str> = document.packages.iter().map(|p| p.name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+        let edges = document.relationships.iter();
+        let edges: Vec<_> = edges.filter(|edge| edge.kind == "dependency-of").collect();
+        assert_eq!(edges.len(), 1);
+        assert_eq!(edges[0].parent, document.packages[1].id());
+    }
 }

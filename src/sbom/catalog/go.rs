@@ -2,12 +2,31 @@
 
 use serde_json::json;
 
+use super::goversion;
 use crate::sbom::document::{Evidence, Kind, License, Package};
 use crate::sbom::purl::purl;
 use crate::sbom::squash::View;
 
-/// One module line: path, version, checksum.
-type Module<'a> = (&'a str, &'a str, &'a str);
+/// What Go calls a main module that was built from a working copy.
+const DEVEL: &str = "(devel)";
+
+/// One module line.
+#[derive(Clone, Copy, Default)]
+struct Module<'a> {
+    path: &'a str,
+    version: &'a str,
+    sum: &'a str,
+}
+
+/// The module text of one executable.
+#[derive(Default)]
+struct BuildInfo<'a> {
+    /// Import path of the main package.
+    path: &'a str,
+    main: Option<Module<'a>>,
+    deps: Vec<Module<'a>>,
+    settings: Vec<(&'a str, String)>,
+}
 
 /// Finds main module, dependencies and standard library of every executable.
 pub(super) fn find(view: &View) -> Vec<Package> {
@@ -16,7 +35,7 @@ pub(super) fn find(view: &View) -> Vec<Package> {
         let Some((compiler, text)) = &facts.go else {
             continue;
         };
-        for mut package in modules(compiler, text) {
+        for mut package in modules(path, compiler, text) {
             package
                 .locations
                 .extend(view.location(path, Evidence::Primary));
@@ -26,82 +45,153 @@ pub(super) fn find(view: &View) -> Vec<Package> {
     found
 }
 
-fn modules(compiler: &str, text: &str) -> Vec<Package> {
-    let compiler = compiler.split(' ').next().unwrap_or_default();
-    let (mut main, mut deps, mut settings) = (None, Vec::<Module<'_>>::new(), Vec::new());
+fn parse(text: &str) -> BuildInfo<'_> {
+    let mut info = BuildInfo::default();
     for line in text.lines() {
-        let mut fields = line.split('\t');
-        let word = fields.next().unwrap_or_default();
-        let mut next = || fields.next().unwrap_or_default();
+        let (word, rest) = line.split_once('\t').unwrap_or((line, ""));
+        let module = || {
+            let mut fields = rest.split('\t');
+            let mut next = || fields.next().unwrap_or_default();
+            Module {
+                path: next(),
+                version: next(),
+                sum: next(),
+            }
+        };
         match word {
-            "mod" => main = Some((next(), next(), next())),
-            "dep" => deps.push((next(), next(), next())),
+            "path" => info.path = rest,
+            "mod" => info.main = Some(module()),
+            "dep" => info.deps.push(module()),
             "=>" => {
-                if let Some(last) = deps.last_mut() {
-                    let (path, version, sum) = (next(), next(), next());
-                    let local = path.starts_with(['.', '/']);
-                    *last = (if local { last.0 } else { path }, version, sum);
+                if let Some(last) = info.deps.last_mut() {
+                    let new = module();
+                    let local = new.path.starts_with(['.', '/']);
+                    *last = Module {
+                        path: if local { last.path } else { new.path },
+                        ..new
+                    };
                 }
             }
-            "build" => settings.extend(next().split_once('=')),
+            "build" => {
+                if let Some((key, value)) = rest.split_once('=') {
+                    info.settings.push((key, goversion::unquoted(value)));
+                }
+            }
             _ => {}
         }
     }
-    let setting = |key| {
-        settings
+    info
+}
+
+impl<'a> BuildInfo<'a> {
+    fn setting(&self, key: &str) -> &str {
+        self.settings
             .iter()
             .find(|(k, _)| *k == key)
-            .map_or("", |(_, v)| *v)
-    };
-    let name = main.map_or("", |(path, _, _)| path);
+            .map_or("", |(_, value)| value)
+    }
+
+    /// The main module. Programs built from files named on the command line
+    /// have none: then the only dependency that is being worked on, else what
+    /// the main package is called.
+    fn main(&self) -> Option<Module<'a>> {
+        if let Some(main) = self
+            .main
+            .filter(|main| !main.path.is_empty() && main.path != "command-line-arguments")
+        {
+            return Some(main);
+        }
+        let mut devel = self.deps.iter().filter(|dep| dep.version == DEVEL);
+        match (devel.next(), devel.next()) {
+            (Some(only), None) => Some(*only),
+            _ => (!self.path.is_empty()).then_some(Module {
+                path: self.path,
+                version: DEVEL,
+                sum: "",
+            }),
+        }
+    }
+
+    /// The main module's version, looked for where builds leave it.
+    fn version(&self, main: Module<'_>) -> String {
+        if !matches!(main.version, "" | DEVEL) {
+            return main.version.to_owned();
+        }
+        goversion::from_flags(self.setting("-ldflags"), main.path)
+            .or_else(|| goversion::pseudo(self.setting("vcs.revision"), self.setting("vcs.time")))
+            .unwrap_or_default()
+    }
+}
+
+/// All packages of one executable; `file` tells them from those of others.
+fn modules(file: &str, compiler: &str, text: &str) -> Vec<Package> {
+    let info = parse(text);
+    let (compiler, experiments) = compiler.split_once(' ').unwrap_or((compiler, ""));
+    let main = info.main();
+    let name = main.map_or("", |main| main.path);
     let facts = |sum: &str| {
         let mut facts = json!({
-            "goCompiledVersion": compiler, "architecture": setting("GOARCH"), "mainModule": name,
+            "goCompiledVersion": compiler,
+            "architecture": info.setting("GOARCH"),
+            "mainModule": name,
         });
         if !sum.is_empty() {
             facts["h1Digest"] = json!(sum);
         }
         facts
     };
-    let package = |(path, version, sum): Module<'_>| {
-        let version = if version == "(devel)" { "" } else { version };
+    let package = |module: Module<'_>| {
+        let version = if module.version == DEVEL {
+            ""
+        } else {
+            module.version
+        };
         let mut package = Package::new(
             Kind::Go,
-            path,
+            module.path,
             version,
             "go-module-binary-cataloger",
             "go-module-buildinfo-entry",
         );
-        let (space, last) = path.rsplit_once('/').unwrap_or(("", path));
+        let (space, last) = module.path.rsplit_once('/').unwrap_or(("", module.path));
         package.purl = purl("golang", space, last, version, &[]);
-        package.describe(&facts(sum));
+        package.describe(&facts(module.sum));
+        package
+            .provides
+            .push(format!("{file}\0{}\0{version}", module.path));
         package
     };
-    let mut found: Vec<Package> = deps
-        .into_iter()
-        .filter(|dep| dep.0 != name)
-        .map(package)
-        .collect();
-    if let Some(main) = main {
-        let sum = main.2;
-        let mut main = package(main);
-        let list: Vec<_> = settings
-            .iter()
-            .map(|(k, v)| json!({"key": k, "value": v}))
-            .collect();
-        if !list.is_empty() {
-            let mut facts = facts(sum);
-            facts["goBuildSettings"] = json!(list);
-            main.describe(&facts);
-        }
-        found.push(main);
-    }
+    let deps = info.deps.iter().copied().filter(|dep| dep.path != name);
+    let mut found: Vec<Package> = deps.map(package).collect();
     if let Some(number) = compiler.strip_prefix("go").filter(|n| !n.is_empty()) {
-        let mut library = package(("stdlib", compiler, ""));
+        let mut library = package(Module {
+            path: "stdlib",
+            version: compiler,
+            sum: "",
+        });
         library.purl = purl("golang", "", "stdlib", number, &[]);
         library.cpes = vec![format!("cpe:2.3:a:golang:go:{number}:-:*:*:*:*:*:*")];
         library.licenses.insert(License("BSD-3-Clause".to_owned()));
         found.push(library);
+    }
+    if let Some(main) = main {
+        let version = info.version(main);
+        let mut owner = package(Module {
+            version: &version,
+            ..main
+        });
+        owner.requires = found.iter().flat_map(|dep| dep.provides.clone()).collect();
+        let mut facts = facts(main.sum);
+        if !info.settings.is_empty() {
+            let list = info.settings.iter();
+            let list = list.map(|(key, value)| json!({"key": key, "value": value}));
+            facts["goBuildSettings"] = list.collect();
+        }
+        if let Some(experiments) = experiments.strip_prefix("X:") {
+            facts["goExperiments"] = experiments.split(',').collect();
+        }
+        owner.describe(&facts);
+        found.push(owner);
     }
     found
 }
@@ -110,9 +200,15 @@ fn modules(compiler: &str, text: &str) -> Vec<Package> {
 mod tests {
     use super::*;
 
+    fn named(text: &str) -> Vec<(String, String)> {
+        let found = modules("a", "devel", text);
+        found.into_iter().map(|p| (p.name, p.version)).collect()
+    }
+
     #[test]
     fn replaced_modules_and_the_standard_library_are_named() {
         let found = modules(
+            "a",
             "go1.22.3 X:boringcrypto",
             "path\tx\nmod\te.org/m\t(devel)\t\ndep\ta.b/c/v2\tv2.0.0\th1:x\n=>\td.e/f\tv1.0.0\th1:y\nbuild\tGOARCH=amd64\n",
         );
@@ -121,10 +217,34 @@ mod tests {
             purls,
             [
                 "pkg:golang/d.e/f@v1.0.0",
+                "pkg:golang/stdlib@1.22.3",
                 "pkg:golang/e.org/m",
-                "pkg:golang/stdlib@1.22.3"
             ]
         );
-        assert_eq!(found[1].version, "UNKNOWN");
+        assert_eq!(found[2].version, "UNKNOWN");
+        assert_eq!(found[2].requires.len(), 2);
+    }
+
+    #[test]
+    fn a_main_module_without_version_takes_it_from_flags_or_history() {
+        let main = "mod\te.org/m\t(devel)\t\n";
+        let flags = "build\t-ldflags=\"-w -X main.version=1.18.1\"\n";
+        assert_eq!(named(&format!("{main}{flags}"))[0].1, "v1.18.1");
+        let history =
+            "build\tvcs.revision=0123456789abcdef0123\nbuild\tvcs.time=2024-12-13T18:41:10Z\n";
+        assert_eq!(
+            named(&format!("{main}{history}"))[0].1,
+            "v0.0.0-20241213184110-0123456789ab"
+        );
+    }
+
+    #[test]
+    fn programs_without_main_module_are_called_by_their_package() {
+        let unknown = |name: &str| vec![(name.to_owned(), "UNKNOWN".to_owned())];
+        assert_eq!(named("path\tcmd/gofmt\n"), unknown("cmd/gofmt"));
+        assert_eq!(
+            named("path\tcommand-line-arguments\ndep\te.org/m\t(devel)\t\n"),
+            unknown("e.org/m")
+        );
     }
 }

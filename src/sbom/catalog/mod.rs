@@ -4,10 +4,9 @@
 
 mod apk;
 mod cargo;
-
 mod dpkg;
 mod go;
-
+mod goversion;
 mod npm;
 mod python;
 

@@ -1,0 +1,184 @@
+//! Facts of executables that are too large to hold: found as the bytes pass.
+//!
+//! Looks for what the facts themselves begin with, as the table that says where
+//! they lie may stand behind them. It holds two windows of the file, no more.
+
+use std::io::{self, Read};
+
+use super::binary::{AUDIT_LIMIT, Facts, GO_MAGIC, go_inline, inflate};
+
+/// Bytes seen behind the start of a fact: 4 MiB. The largest known programs
+/// list some thousand modules in 300 KiB.
+const WINDOW: usize = 4 << 20;
+/// Starts of compressed data that are tried in one file. Chance makes about
+/// fifty in a megabyte; a file made of nothing else must not cost minutes.
+const MAX_TRIES: u32 = 1 << 17;
+/// Lists inflated whole that turn out to be none, before giving up.
+const MAX_BROKEN: u32 = 16;
+/// How the list that cargo-auditable embeds begins.
+const LIST_START: &[u8] = b"{\"packages\":";
+/// Compressed bytes that surely give [`LIST_START`]: a block's code table
+/// takes at most some 300.
+const START_BYTES: usize = 1 << 10;
+
+/// Searches a stream for known facts, reading it to its end unless found.
+///
+/// The magic of Go's build information also stands in programs that read it
+/// themselves; there no readable text follows, and the search goes on.
+///
+/// # Errors
+///
+/// The stream's own.
+pub fn search(input: &mut impl Read) -> io::Result<Option<Facts>> {
+    let finder = memchr::memmem::Finder::new(GO_MAGIC);
+    let mut lists = Lists::default();
+    let mut window: Vec<u8> = Vec::new();
+    loop {
+        let missing = (2 * WINDOW).saturating_sub(window.len()) as u64;
+        input.by_ref().take(missing).read_to_end(&mut window)?;
+        let ended = window.len() < 2 * WINDOW;
+        // What starts before `end` has all its bytes at hand.
+        let end = if ended { window.len() } else { WINDOW };
+        let head = &window[..window.len().min(end + GO_MAGIC.len() - 1)];
+        if let Some(go) = finder
+            .find_iter(head)
+            .find_map(|at| go_inline(&window[at..]))
+        {
+            return Ok(Some(Facts {
+                go: Some(go),
+                audit: None,
+            }));
+        }
+        if let Some(audit) = lists.find(&window, end) {
+            return Ok(Some(Facts {
+                go: None,
+                audit: Some(audit),
+            }));
+        }
+        if ended {
+            return Ok(None);
+        }
+        window.drain(..end);
+    }
+}
+
+/// Finds the compressed list of cargo-auditable.
+struct Lists {
+    inflater: flate2::Decompress,
+    tries: u32,
+    broken: u32,
+}
+
+impl Default for Lists {
+    fn default() -> Self {
+        Self {
+            inflater: flate2::Decompress::new(true),
+            tries: 0,
+            broken: 0,
+        }
+    }
+}
+
+impl Lists {
+    /// The first list that starts before `end`.
+    fn find(&mut self, bytes: &[u8], end: usize) -> Option<Vec<u8>> {
+        for at in memchr::memchr_iter(0x78, &bytes[..end]) {
+            let rest = &bytes[at..];
+            if rest.len() < 3 || !matches!(rest[1], 0x01 | 0x5e | 0x9c | 0xda) {
+                continue;
+            }
+            // Block type 3 does not exist.
+            if rest[2] & 6 == 6 || self.tries == MAX_TRIES || self.broken == MAX_BROKEN {
+                continue;
+            }
+            self.tries += 1;
+            if !self.starts(rest) {
+                continue;
+            }
+            let list = inflate(rest, AUDIT_LIMIT);
+            if list.as_deref().is_some_and(is_list) {
+                return list;
+            }
+            self.broken += 1;
+        }
+        None
+    }
+
+    fn starts(&mut self, bytes: &[u8]) -> bool {
+        let mut start = [0; LIST_START.len()];
+        self.inflater.reset(true);
+        let bytes = &bytes[..bytes.len().min(START_BYTES)];
+        let flush = flate2::FlushDecompress::None;
+        // Damage behind the start is an error too; what came out tells.
+        drop(self.inflater.decompress(bytes, &mut start, flush));
+        start == LIST_START
+    }
+}
+
+fn is_list(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(bytes).is_ok_and(|list| list["packages"].is_array())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    const LIST: &[u8] = br#"{"packages":[{"name":"a","version":"1.0.0","source":"local"}]}"#;
+
+    fn go() -> Vec<u8> {
+        let mut data = GO_MAGIC.to_vec();
+        data.extend([8, 2]);
+        data.resize(32, 0);
+        data.push(6);
+        data.extend(b"go1.22");
+        data.push(32 + 7);
+        data.extend([b's'; 16]);
+        data.extend(b"path\tx\n");
+        data.extend([b'e'; 16]);
+        data
+    }
+
+    fn packed(bytes: &[u8]) -> Vec<u8> {
+        let level = flate2::Compression::new(7);
+        let mut out = flate2::write::ZlibEncoder::new(Vec::new(), level);
+        out.write_all(bytes).unwrap();
+        out.finish().unwrap()
+    }
+
+    fn found(stream: &[u8]) -> Facts {
+        search(&mut &stream[..]).unwrap().unwrap_or_default()
+    }
+
+    #[test]
+    fn facts_are_found_wherever_the_window_ends() {
+        let size = 3 * WINDOW;
+        for at in [0, WINDOW - 7, WINDOW, 2 * WINDOW - 1, size - 100] {
+            let mut stream = vec![0x78; size];
+            stream[at..at + go().len()].copy_from_slice(&go());
+            let text = Some(("go1.22".to_owned(), "path\tx\n".to_owned()));
+            assert_eq!(found(&stream).go, text, "{at}");
+            let mut stream = vec![0x78; size];
+            stream[at..at + packed(LIST).len()].copy_from_slice(&packed(LIST));
+            assert_eq!(found(&stream).audit.as_deref(), Some(LIST), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_bare_magic_and_a_broken_list_are_passed_over() {
+        let mut stream = GO_MAGIC.to_vec();
+        stream.extend(packed(br#"{"packages":3}"#));
+        assert_eq!(found(&stream), Facts::default());
+        stream.extend(packed(LIST));
+        assert_eq!(found(&stream).audit.as_deref(), Some(LIST));
+    }
+
+    #[test]
+    fn files_made_of_starts_end_soon() {
+        let tries = [0x78, 0x9c, 0x05].repeat(WINDOW);
+        assert_eq!(found(&tries), Facts::default());
+        assert_eq!(found(&GO_MAGIC.repeat(WINDOW / 7)), Facts::default());
+        let lists = packed(br#"{"packages":3}"#).repeat(WINDOW / 20);
+        assert_eq!(found(&lists), Facts::default());
+    }
+}
