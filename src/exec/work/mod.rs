@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::action::{Action, ActionResult, Input, InputKind, Output};
+use crate::action::{Action, ActionResult, Input, InputKind, Output, diff};
 use crate::exec::executors::{self, FetchedImage};
 use crate::exec::lockfile::ImagePin;
 use crate::exec::plan::{Step, Work};
@@ -158,10 +158,10 @@ pub(in crate::exec) async fn perform(
 ) -> Result<Performed, Failure> {
     if step.cached {
         return site
-            .perform(&prepared.action, || make(site, step, prepared, results))
+            .perform(&prepared.action, || sound(site, step, prepared, results))
             .await;
     }
-    let made = make(site, step, prepared, results).await?;
+    let made = sound(site, step, prepared, results).await?;
     Ok(Performed {
         result: ActionResult {
             outputs: made.outputs,
@@ -191,6 +191,30 @@ pub(in crate::exec) fn done(step: &Step, prepared: &Prepared, performed: &Perfor
         _ => prepared.manifest.clone(),
     };
     Done { outputs, manifest }
+}
+
+/// Makes the result, and refuses it if a source is not what it was when the
+/// key was made: old bytes in the key and new ones in the result would be
+/// remembered for good.
+async fn sound(
+    site: &Arc<Site>,
+    step: &Step,
+    prepared: &Prepared,
+    results: &Results,
+) -> Result<Made, Failure> {
+    let made = make(site, step, prepared, results).await?;
+    // A command's own inputs are looked at again where it is run.
+    if matches!(step.work, Work::Component { .. } | Work::BuildImage(_)) {
+        let now = prepare(site, step, results).await?.action;
+        let reasons = diff(&prepared.action.explain(), &now.explain());
+        if let Some(reason) = reasons.first() {
+            let message = format!(
+                "{reason} while it was packed: wait until nothing writes to it, then build again"
+            );
+            return Err(Failure::new(Class::Task, message));
+        }
+    }
+    Ok(made)
 }
 
 async fn make(
@@ -308,4 +332,49 @@ fn inputs(site: &Site, root: &Path, entries: &[Entry]) -> Result<Vec<Input>, Fai
         });
     }
     Ok(inputs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cas::Cas;
+    use crate::exec::site::Wishes;
+    use crate::package::{Component, File};
+    use crate::registry::{Options, Registry};
+
+    #[tokio::test]
+    async fn a_source_that_changes_after_its_key_was_made_is_not_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Arc::new(Cas::open(&dir.path().join("cache")).unwrap());
+        let registry = Registry::new(Options::default()).unwrap();
+        let site = Site::new(cas, registry, dir.path(), Wishes::default());
+        std::fs::write(dir.path().join("f"), "old").unwrap();
+        let component = Component {
+            name: "c".into(),
+            files: vec![File {
+                source: "f".into(),
+                target: "/f".into(),
+                ..File::default()
+            }],
+            ..Component::default()
+        };
+        let work = Work::Component {
+            folder: dir.path().to_owned(),
+            component: Box::new(component),
+        };
+        let step = Step::new("component:c".into(), Vec::new(), work);
+        let results = Results::new();
+        let prepared = prepare(&site, &step, &results).await.unwrap();
+        std::fs::write(dir.path().join("f"), "new!").unwrap();
+        let refused = perform(&site, &step, &prepared, &results)
+            .await
+            .unwrap_err();
+        assert!(
+            refused.message.contains("file `f` changed while"),
+            "{refused}"
+        );
+        assert!(site.remembered(&prepared.action).unwrap().is_none());
+        let again = prepare(&site, &step, &results).await.unwrap();
+        assert!(perform(&site, &step, &again, &results).await.is_ok());
+    }
 }
