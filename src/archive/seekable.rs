@@ -6,6 +6,7 @@
 //! table before the file's own length bears it out.
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
 
 use zstd::zstd_safe::{CParameter, find_frame_compressed_size, get_frame_content_size};
 
@@ -264,9 +265,11 @@ fn at_end(content: &mut impl Read, expected: u64) -> Result<(), SeekableError> {
 }
 
 /// Where each frame of a file lies, checked against the file's length.
+///
+/// A clone shares the memory.
 #[derive(Clone, Debug)]
 pub struct SeekTable {
-    frames: Vec<Frame>,
+    frames: Arc<[Frame]>,
     len: u64,
 }
 
@@ -327,13 +330,25 @@ impl SeekTable {
         if compressed_at != start {
             return Err(SeekableError::Table("its frames do not fill the file"));
         }
-        Ok(Self { frames, len: at })
+        Ok(Self {
+            frames: frames.into(),
+            len: at,
+        })
     }
 
     /// Length of the whole decompressed content, as the table claims.
     #[must_use]
     pub fn decompressed_len(&self) -> u64 {
         self.len
+    }
+
+    /// Where the content of the frame starts that holds the byte at `offset`.
+    ///
+    /// Reading from `offset` on decodes the bytes between the two for nothing.
+    #[must_use]
+    pub fn frame_start(&self, offset: u64) -> u64 {
+        let next = self.frames.partition_point(|frame| frame.at <= offset);
+        next.checked_sub(1).map_or(0, |index| self.frames[index].at)
     }
 
     /// How many frames there are.
@@ -364,6 +379,11 @@ impl<R: Read + Seek> SeekableReader<R> {
     pub fn new(mut inner: R) -> Result<Self, SeekableError> {
         let table = SeekTable::read(&mut inner)?;
         Ok(Self { inner, table })
+    }
+
+    /// Uses a table that was read from `inner` before.
+    pub fn with_table(inner: R, table: SeekTable) -> Self {
+        Self { inner, table }
     }
 
     /// The file's table.

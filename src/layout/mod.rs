@@ -1,7 +1,16 @@
-//! Packages as they lie on disk: a folder, a `.tar`, or a `.tar.zst`.
+//! Packages as they lie on disk: a folder, a `.tar`, a `.tar.zst`, or the parts
+//! that an archive was split into.
 //!
-//! Reads evidence for `verify`, as a stream, in one pass; it judges nothing.
+//! Sits between the archive formats and whoever verifies, inspects or extracts a
+//! package. Finds and hands out bytes; it judges nothing and writes nothing.
 
+mod bytes;
+mod error;
+mod open;
+mod parts;
 mod read;
+mod walk;
 
-pub use read::{LayoutError, MAX_DOCUMENT_BYTES, read};
+pub use error::LayoutError;
+pub use open::{Member, PackageFile, open};
+pub use read::{MAX_DOCUMENT_BYTES, read, read_opened};

@@ -1,9 +1,9 @@
 //! Reads a package in one pass: digests of all files, bytes of the documents.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 
+use super::{LayoutError, PackageFile, open};
 use crate::oci::{Digest, Hasher};
 use crate::package::Dialect;
 use crate::verify::Evidence;
@@ -12,86 +12,30 @@ use crate::verify::Evidence;
 /// A list of half a million files is smaller.
 pub const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
 
-/// Most files of a package: a million. Their paths are held in memory.
-const MAX_FILES: usize = 1_000_000;
-
-/// Largest window that a decoder grants, as a power of two: 512 MiB, as
-/// package.md 3.5 asks of readers.
-const MAX_WINDOW_LOG: u32 = 29;
-
-/// Bytes that Zstandard frames begin with.
-const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-
-/// Why a package cannot be read at all.
-#[derive(Debug, thiserror::Error)]
-pub enum LayoutError {
-    /// The disk refused, or the stream is damaged.
-    #[error("`{path}` cannot be read: {source}")]
-    Io {
-        /// The package, or the file in it.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
-    /// A file name that is not relative, or leads out of the package.
-    #[error("`{path}` holds an entry named `{entry}`, which leads out of the package")]
-    Unsafe {
-        /// The package.
-        path: PathBuf,
-        /// The entry's name.
-        entry: String,
-    },
-    /// A name is there twice, so that readers could see different packages.
-    #[error("`{path}` holds `{entry}` twice")]
-    Twice {
-        /// The package.
-        path: PathBuf,
-        /// The entry's name.
-        entry: String,
-    },
-    /// More than a limit allows.
-    #[error("`{path}`: {what}")]
-    TooLarge {
-        /// The package.
-        path: PathBuf,
-        /// Which limit.
-        what: String,
-    },
+/// Reads the package at `path`, of any form that [`open`] knows.
+///
+/// # Errors
+///
+/// [`LayoutError`]; what is merely wrong in the package is left to `verify`.
+pub fn read(path: &Path) -> Result<Evidence, LayoutError> {
+    read_opened(&open(path)?)
 }
 
-/// Reads the package at `path`: a folder, a tar, or a Zstandard tar, told apart
-/// by what they are and not by their names.
+/// Reads a package that is open already.
 ///
 /// Memory is bounded by [`MAX_DOCUMENT_BYTES`] and the paths of the files.
 ///
 /// # Errors
 ///
 /// [`LayoutError`]; what is merely wrong in the package is left to `verify`.
-pub fn read(path: &Path) -> Result<Evidence, LayoutError> {
+pub fn read_opened(package: &PackageFile) -> Result<Evidence, LayoutError> {
+    // First, so that a part copied badly is not told as a damaged stream.
+    package.check_parts()?;
     let mut gatherer = Gatherer {
-        package: path,
+        package: package.path(),
         evidence: Evidence::default(),
     };
-    let io = |source| LayoutError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    if path.is_dir() {
-        gatherer.folder(path, "", 0)?;
-        return Ok(gatherer.evidence);
-    }
-    let mut file = File::open(path).map_err(io)?;
-    let mut magic = Vec::new();
-    (&mut file).take(4).read_to_end(&mut magic).map_err(io)?;
-    let start = io::Cursor::new(magic.clone());
-    let whole = BufReader::with_capacity(1 << 20, start.chain(file));
-    if magic == ZSTD_MAGIC {
-        let mut decoder = zstd::stream::read::Decoder::with_buffer(whole).map_err(io)?;
-        decoder.window_log_max(MAX_WINDOW_LOG).map_err(io)?;
-        gatherer.tar(decoder)?;
-    } else {
-        gatherer.tar(whole)?;
-    }
+    package.visit(|name, _, content| gatherer.file(name, content))?;
     Ok(gatherer.evidence)
 }
 
@@ -101,95 +45,27 @@ struct Gatherer<'p> {
 }
 
 impl Gatherer<'_> {
-    fn io(&self, source: io::Error) -> LayoutError {
-        LayoutError::Io {
+    fn file(&mut self, name: &str, content: &mut dyn Read) -> Result<(), LayoutError> {
+        let io = |error| LayoutError::io(self.package, error);
+        let twice = |name: &str| LayoutError::Twice {
             path: self.package.to_owned(),
-            source,
-        }
-    }
-
-    fn tar(&mut self, stream: impl Read) -> Result<(), LayoutError> {
-        let mut archive = tar::Archive::new(stream);
-        for entry in archive.entries().map_err(|error| self.io(error))? {
-            let mut entry = entry.map_err(|error| self.io(error))?;
-            // Readers take regular files by name and skip the rest (package.md 3.5).
-            if !entry.header().entry_type().is_file() {
-                continue;
-            }
-            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            let name = name.trim_start_matches("./").to_owned();
-            let inside = name.split('/').all(|part| !matches!(part, "" | "." | ".."));
-            if !inside {
-                return Err(LayoutError::Unsafe {
-                    path: self.package.to_owned(),
-                    entry: name,
-                });
-            }
-            self.file(name, &mut entry)?;
-        }
-        // What follows the end of the tar must still be a sound stream.
-        io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(|error| self.io(error))?;
-        Ok(())
-    }
-
-    fn folder(&mut self, folder: &Path, prefix: &str, depth: usize) -> Result<(), LayoutError> {
-        let io = |path: &Path, source| LayoutError::Io {
-            path: path.to_owned(),
-            source,
+            entry: name.to_owned(),
         };
-        if depth > 32 {
-            return Err(LayoutError::TooLarge {
-                path: self.package.to_owned(),
-                what: "folders are nested deeper than 32 levels".to_owned(),
-            });
-        }
-        for entry in std::fs::read_dir(folder).map_err(|error| io(folder, error))? {
-            let entry = entry.map_err(|error| io(folder, error))?;
-            let path = entry.path();
-            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            let kind = entry.file_type().map_err(|error| io(&path, error))?;
-            if kind.is_dir() {
-                self.folder(&path, &format!("{name}/"), depth + 1)?;
-            } else if kind.is_file() {
-                let mut file = File::open(&path).map_err(|error| io(&path, error))?;
-                self.file(name, &mut file)?;
-            } else {
-                return Err(LayoutError::Unsafe {
-                    path: self.package.to_owned(),
-                    entry: name,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn file(&mut self, name: String, content: &mut impl Read) -> Result<(), LayoutError> {
-        if self.evidence.files.len() >= MAX_FILES {
-            return Err(LayoutError::TooLarge {
-                path: self.package.to_owned(),
-                what: format!("more than {MAX_FILES} files"),
-            });
-        }
-        let dialect = Dialect::of_definition_file(&name);
+        let dialect = Dialect::of_definition_file(name);
         let (digest, size) = if dialect.is_some() || name == Dialect::CHECKSUMS {
             let mut bytes = Vec::new();
             content
                 .take(MAX_DOCUMENT_BYTES + 1)
                 .read_to_end(&mut bytes)
-                .map_err(|error| self.io(error))?;
+                .map_err(io)?;
             if bytes.len() as u64 > MAX_DOCUMENT_BYTES {
-                return Err(LayoutError::TooLarge {
-                    path: self.package.to_owned(),
-                    what: format!("`{name}` is larger than {MAX_DOCUMENT_BYTES} bytes"),
-                });
+                let what = format!("`{name}` is larger than {MAX_DOCUMENT_BYTES} bytes");
+                return Err(LayoutError::too_large(self.package, what));
             }
             let found = (Digest::of(&bytes), bytes.len() as u64);
             match dialect {
                 Some(_) if self.evidence.definition.is_some() => {
-                    return Err(LayoutError::Twice {
-                        path: self.package.to_owned(),
-                        entry: "definition (jackal.yaml or zarf.yaml)".to_owned(),
-                    });
+                    return Err(twice("definition (jackal.yaml or zarf.yaml)"));
                 }
                 Some(dialect) => self.evidence.definition = Some((dialect, bytes)),
                 None => self.evidence.checksums = Some(bytes),
@@ -200,7 +76,7 @@ impl Gatherer<'_> {
             let mut size = 0;
             let mut buffer = vec![0; 128 << 10];
             loop {
-                match content.read(&mut buffer).map_err(|error| self.io(error))? {
+                match content.read(&mut buffer).map_err(io)? {
                     0 => break,
                     count => {
                         hasher.update(&buffer[..count]);
@@ -210,12 +86,10 @@ impl Gatherer<'_> {
             }
             (hasher.finish(), size)
         };
-        match self.evidence.files.insert(name.clone(), (digest, size)) {
+        let file = (digest, size);
+        match self.evidence.files.insert(name.to_owned(), file) {
             None => Ok(()),
-            Some(_) => Err(LayoutError::Twice {
-                path: self.package.to_owned(),
-                entry: name,
-            }),
+            Some(_) => Err(twice(name)),
         }
     }
 }

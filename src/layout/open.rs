@@ -1,0 +1,643 @@
+//! Opens a package of any form, lists its files and hands out single ones.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use super::LayoutError;
+use super::bytes::{Forward, Framed, Joined, Stream};
+use super::parts::{self, Parts};
+use super::walk::{Walk, WalkError};
+use crate::archive::{SeekTable, SeekableReader};
+
+/// Most files of a package: a million. Their paths are held in memory.
+const MAX_FILES: usize = 1_000_000;
+
+/// Largest window that a decoder grants, as a power of two: 512 MiB, as
+/// package.md 3.5 asks of readers.
+const MAX_WINDOW_LOG: u32 = 29;
+
+/// Deepest folder of a package that lies unpacked.
+const MAX_DEPTH: usize = 32;
+
+/// Bytes that Zstandard frames begin with.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Bytes that Zstandard's skippable frames begin with, but for the first four
+/// bits: a stream may begin with one.
+const SKIPPABLE_MAGIC: [u8; 3] = [0x2a, 0x4d, 0x18];
+
+/// One file of a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Length in bytes.
+    pub size: u64,
+    /// Where the content starts in the tar; 0 in a folder.
+    pub offset: u64,
+}
+
+/// A package that was found, and whose form is known. Nothing of it is trusted.
+#[derive(Debug)]
+pub struct PackageFile {
+    path: PathBuf,
+    form: Form,
+    members: OnceLock<BTreeMap<String, Member>>,
+}
+
+#[derive(Debug)]
+enum Form {
+    Folder,
+    Archive(Archive),
+}
+
+#[derive(Debug)]
+struct Archive {
+    files: Arc<[(PathBuf, u64)]>,
+    split: Option<Parts>,
+    packing: Packing,
+}
+
+#[derive(Debug)]
+enum Packing {
+    Plain,
+    Zstd,
+    /// With the table that finds frames.
+    Seekable(SeekTable),
+}
+
+/// Opens the package at `path`: a folder, a tar, a Zstandard tar, or any part of
+/// a split one. Forms are told by what is there, not by names, except parts.
+///
+/// Reads a few bytes and the seek table only.
+///
+/// # Errors
+///
+/// [`LayoutError`]: nothing there, or the parts are not all there.
+pub fn open(path: &Path) -> Result<PackageFile, LayoutError> {
+    let opened = |form| PackageFile {
+        path: path.to_owned(),
+        form,
+        members: OnceLock::new(),
+    };
+    let io = |error| LayoutError::io(path, error);
+    let base = match std::fs::metadata(path) {
+        Ok(facts) if facts.is_dir() => return Ok(opened(Form::Folder)),
+        Ok(facts) if facts.is_file() => match parts::stem(path) {
+            Some(base) => base,
+            None => {
+                let files = vec![(path.to_owned(), facts.len())].into();
+                return Ok(opened(Form::Archive(archive(path, files, None)?)));
+            }
+        },
+        Ok(_) => return Err(io(io::Error::other("it is neither a folder nor a file"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match parts::stem(path) {
+            Some(base) => base,
+            None if parts::part(path, 0).is_file() => path.to_owned(),
+            None => return Err(io(error)),
+        },
+        Err(error) => return Err(io(error)),
+    };
+    let parts = parts::find(&base)?;
+    let files = parts.files.clone().into();
+    let archive = archive(path, files, Some(parts))?;
+    Ok(opened(Form::Archive(archive)))
+}
+
+fn archive(
+    path: &Path,
+    files: Arc<[(PathBuf, u64)]>,
+    split: Option<Parts>,
+) -> Result<Archive, LayoutError> {
+    let io = |error| LayoutError::io(path, error);
+    let mut bytes = Joined::new(Arc::clone(&files));
+    let mut magic = Vec::new();
+    (&mut bytes).take(4).read_to_end(&mut magic).map_err(io)?;
+    let skippable = magic.len() == 4 && magic[0] >> 4 == 5 && magic[1..] == SKIPPABLE_MAGIC;
+    let packing = if magic != ZSTD_MAGIC && !skippable {
+        Packing::Plain
+    } else {
+        // Without a sound table the stream is read from its start.
+        match SeekTable::read(&mut bytes) {
+            Ok(table) if table.frame_count() > 0 => Packing::Seekable(table),
+            _ => Packing::Zstd,
+        }
+    };
+    Ok(Archive {
+        files,
+        split,
+        packing,
+    })
+}
+
+impl PackageFile {
+    /// Where it was found, as given to [`open`].
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether one file can be read without reading those before it.
+    #[must_use]
+    pub fn is_seekable(&self) -> bool {
+        !matches!(
+            &self.form,
+            Form::Archive(Archive {
+                packing: Packing::Zstd,
+                ..
+            })
+        )
+    }
+
+    /// Every regular file by its path.
+    ///
+    /// A tar with a seek table or without compression is asked for its headers
+    /// only; a plain Zstandard stream is decoded once.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: damaged, unsafe or ambiguous.
+    pub fn members(&self) -> Result<&BTreeMap<String, Member>, LayoutError> {
+        if let Some(members) = self.members.get() {
+            return Ok(members);
+        }
+        let found = self.list()?;
+        Ok(self.members.get_or_init(|| found))
+    }
+
+    /// Writes the content of `name` to `out`, and decodes nothing else if the
+    /// package can be sought in.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: no such file, damaged, or `out` failed.
+    pub fn read_member(&self, name: &str, out: &mut impl Write) -> Result<(), LayoutError> {
+        let no_member = || LayoutError::NoMember {
+            path: self.path.clone(),
+            entry: name.to_owned(),
+        };
+        let member = *self.members()?.get(name).ok_or_else(no_member)?;
+        let mut out = Noted { out, failed: None };
+        let read = self.copy_member(name, member, &mut out);
+        match out.failed {
+            Some(source) => Err(LayoutError::Output {
+                path: self.path.clone(),
+                entry: name.to_owned(),
+                source,
+            }),
+            None => read,
+        }
+    }
+
+    /// The content of `name`, at most `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_member`](Self::read_member), and [`LayoutError::TooLarge`].
+    pub fn read_document(&self, name: &str, limit: u64) -> Result<Vec<u8>, LayoutError> {
+        if let Some(member) = self.members()?.get(name)
+            && member.size > limit
+        {
+            let what = format!("`{name}` is larger than {limit} bytes");
+            return Err(LayoutError::too_large(&self.path, what));
+        }
+        let mut bytes = Vec::new();
+        self.read_member(name, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Compares the parts of a split package with the sum in its header; does
+    /// nothing for a package in one piece.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError::PartsSum`], or a part cannot be read.
+    pub fn check_parts(&self) -> Result<(), LayoutError> {
+        match &self.form {
+            Form::Archive(Archive {
+                split: Some(parts), ..
+            }) => parts::check_sum(&self.path, parts),
+            _ => Ok(()),
+        }
+    }
+
+    /// Shows every file with its content, in the order they lie in.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`], and whatever `visit` returns.
+    pub(super) fn visit(
+        &self,
+        mut visit: impl FnMut(&str, u64, &mut dyn Read) -> Result<(), LayoutError>,
+    ) -> Result<(), LayoutError> {
+        let Form::Archive(archive) = &self.form else {
+            let members = self.members()?;
+            for (name, member) in members {
+                let path = self.path.join(name);
+                let mut file = File::open(&path).map_err(|error| LayoutError::io(&path, error))?;
+                visit(name, member.size, &mut file)?;
+            }
+            return Ok(());
+        };
+        let mut walk = Walk::new(Stream(self.stream(archive)?));
+        let mut members = BTreeMap::new();
+        while let Some(entry) = walk.next().map_err(|error| self.walk_error(error))? {
+            let name = entry.name.as_str();
+            visit(name, entry.size, &mut walk)?;
+            let member = Member {
+                size: entry.size,
+                offset: entry.offset,
+            };
+            self.enter(&mut members, name, member)?;
+        }
+        // What follows the end of the tar must still be a sound stream, and
+        // hide nothing.
+        self.nothing_follows(walk.into_inner().0)?;
+        let _ = self.members.set(members);
+        Ok(())
+    }
+
+    fn nothing_follows(&self, mut stream: impl Read) -> Result<(), LayoutError> {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match stream.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) if buffer[..count].iter().all(|byte| *byte == 0) => {}
+                Ok(_) => {
+                    let what = "there is more after the end of the tar, which no list covers";
+                    let error = io::Error::new(io::ErrorKind::InvalidData, what);
+                    return Err(LayoutError::io(&self.path, error));
+                }
+                Err(error) => return Err(LayoutError::io(&self.path, error)),
+            }
+        }
+    }
+
+    fn stream(&self, archive: &Archive) -> Result<Box<dyn Read>, LayoutError> {
+        let bytes = Joined::new(Arc::clone(&archive.files));
+        let bytes = BufReader::with_capacity(1 << 20, bytes);
+        if matches!(archive.packing, Packing::Plain) {
+            return Ok(Box::new(bytes));
+        }
+        let io = |error| LayoutError::io(&self.path, error);
+        let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(io)?;
+        decoder.window_log_max(MAX_WINDOW_LOG).map_err(io)?;
+        Ok(Box::new(BufReader::with_capacity(1 << 17, decoder)))
+    }
+
+    fn list(&self) -> Result<BTreeMap<String, Member>, LayoutError> {
+        let Form::Archive(archive) = &self.form else {
+            let mut members = BTreeMap::new();
+            self.list_folder(&self.path, "", 0, &mut members)?;
+            return Ok(members);
+        };
+        let bytes = Joined::new(Arc::clone(&archive.files));
+        match &archive.packing {
+            Packing::Plain => self.list_tar(&mut Walk::new(bytes)),
+            Packing::Zstd => self.list_tar(&mut Walk::new(Stream(self.stream(archive)?))),
+            Packing::Seekable(table) => {
+                let reader = SeekableReader::with_table(bytes, table.clone());
+                let mut walk = Walk::new(Framed::new(reader));
+                let listed = self.list_tar(&mut walk);
+                if listed.is_err() && walk.into_inner().is_exhausted() {
+                    return self.list_tar(&mut Walk::new(Stream(self.stream(archive)?)));
+                }
+                listed
+            }
+        }
+    }
+
+    fn list_tar<F: Forward>(
+        &self,
+        walk: &mut Walk<F>,
+    ) -> Result<BTreeMap<String, Member>, LayoutError> {
+        let mut members = BTreeMap::new();
+        while let Some(entry) = walk.next().map_err(|error| self.walk_error(error))? {
+            let member = Member {
+                size: entry.size,
+                offset: entry.offset,
+            };
+            self.enter(&mut members, entry.name.as_str(), member)?;
+        }
+        Ok(members)
+    }
+
+    fn enter(
+        &self,
+        members: &mut BTreeMap<String, Member>,
+        name: &str,
+        member: Member,
+    ) -> Result<(), LayoutError> {
+        if members.len() >= MAX_FILES {
+            let what = format!("more than {MAX_FILES} files");
+            return Err(LayoutError::too_large(&self.path, what));
+        }
+        match members.insert(name.to_owned(), member) {
+            None => Ok(()),
+            Some(_) => Err(LayoutError::Twice {
+                path: self.path.clone(),
+                entry: name.to_owned(),
+            }),
+        }
+    }
+
+    fn list_folder(
+        &self,
+        folder: &Path,
+        prefix: &str,
+        depth: usize,
+        members: &mut BTreeMap<String, Member>,
+    ) -> Result<(), LayoutError> {
+        if depth > MAX_DEPTH {
+            let what = format!("folders are nested deeper than {MAX_DEPTH} levels");
+            return Err(LayoutError::too_large(&self.path, what));
+        }
+        for entry in std::fs::read_dir(folder).map_err(|error| LayoutError::io(folder, error))? {
+            let entry = entry.map_err(|error| LayoutError::io(folder, error))?;
+            let path = entry.path();
+            let io = |error| LayoutError::io(&path, error);
+            let outside = |name: String| LayoutError::Unsafe {
+                path: self.path.clone(),
+                entry: name,
+            };
+            let name = match entry.file_name().into_string() {
+                Ok(name) => format!("{prefix}{name}"),
+                Err(name) => return Err(outside(name.to_string_lossy().into_owned())),
+            };
+            let kind = entry.file_type().map_err(io)?;
+            if kind.is_dir() {
+                self.list_folder(&path, &format!("{name}/"), depth + 1, members)?;
+            } else if kind.is_file() {
+                let size = entry.metadata().map_err(io)?.len();
+                self.enter(members, &name, Member { size, offset: 0 })?;
+            } else {
+                return Err(outside(name));
+            }
+        }
+        Ok(())
+    }
+
+    fn copy_member(
+        &self,
+        name: &str,
+        member: Member,
+        out: &mut impl Write,
+    ) -> Result<(), LayoutError> {
+        let io = |error| LayoutError::io(&self.path, error);
+        let exactly = |content: &mut dyn Read, out: &mut dyn Write| {
+            let copied = io::copy(&mut content.take(member.size), out).map_err(io)?;
+            if copied == member.size {
+                return Ok(());
+            }
+            let message = format!("`{name}` became shorter while it was read");
+            Err(io(io::Error::new(io::ErrorKind::UnexpectedEof, message)))
+        };
+        let Form::Archive(archive) = &self.form else {
+            let path = self.path.join(name);
+            let mut file = File::open(&path).map_err(|error| LayoutError::io(&path, error))?;
+            return exactly(&mut file, out);
+        };
+        let mut bytes = Joined::new(Arc::clone(&archive.files));
+        match &archive.packing {
+            Packing::Plain => {
+                bytes.seek(SeekFrom::Start(member.offset)).map_err(io)?;
+                exactly(&mut BufReader::with_capacity(1 << 17, bytes), out)
+            }
+            Packing::Seekable(table) => SeekableReader::with_table(bytes, table.clone())
+                .copy_range(member.offset, member.size, out)
+                .map_err(|error| LayoutError::frames(&self.path, error)),
+            Packing::Zstd => {
+                let mut stream = Stream(self.stream(archive)?);
+                stream.pass(member.offset).map_err(io)?;
+                exactly(&mut stream, out)
+            }
+        }
+    }
+
+    fn walk_error(&self, error: WalkError) -> LayoutError {
+        match error {
+            WalkError::Io(error) => LayoutError::io(&self.path, error),
+            WalkError::Unsafe(name) => LayoutError::Unsafe {
+                path: self.path.clone(),
+                entry: name.chars().take(200).collect(),
+            },
+        }
+    }
+}
+
+/// Remembers that the failure was the writer's.
+struct Noted<'w, W> {
+    out: &'w mut W,
+    failed: Option<io::Error>,
+}
+
+impl<W: Write> Write for Noted<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes).map_err(|error| {
+            let kind = error.kind();
+            // An interrupted write is tried again.
+            if kind != io::ErrorKind::Interrupted {
+                self.failed = Some(error);
+            }
+            kind.into()
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::{EntryKind, SeekableWriter, header_bytes};
+    use crate::oci::Digest;
+
+    fn contents() -> Vec<(&'static str, Vec<u8>)> {
+        let noise = |seed: u32| {
+            let byte = move |n: u32| (n.wrapping_mul(2_654_435_761) >> seed) as u8;
+            (0..200_000).map(byte).collect()
+        };
+        vec![
+            ("jackal.yaml", b"kind: x\n".to_vec()),
+            ("components/a.tar", noise(7)),
+            ("images/b", noise(11)),
+            ("empty", Vec::new()),
+        ]
+    }
+
+    /// The archive as jackal writes it, and where each member's frames lie.
+    fn seekable() -> Vec<u8> {
+        let mut writer = SeekableWriter::new(Vec::new()).unwrap();
+        for (name, bytes) in contents() {
+            let header = header_bytes(name, 0o644, bytes.len() as u64, EntryKind::File).unwrap();
+            writer.compressed(&header).unwrap();
+            writer
+                .raw_frame(&mut &bytes[..], bytes.len() as u64)
+                .unwrap();
+            let padding = bytes.len().next_multiple_of(512) - bytes.len();
+            writer.compressed(&vec![0; padding]).unwrap();
+        }
+        writer.compressed(&[0; 1024]).unwrap();
+        writer.finish().unwrap()
+    }
+
+    fn tar() -> Vec<u8> {
+        zstd::decode_all(&seekable()[..]).unwrap()
+    }
+
+    fn written(dir: &Path, bytes: &[u8]) -> PathBuf {
+        let path = dir.join("p");
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn check(path: &Path) {
+        let package = open(path).unwrap();
+        let sizes: Vec<_> = package
+            .members()
+            .unwrap()
+            .values()
+            .map(|m| m.size)
+            .collect();
+        assert_eq!(sizes, [200_000, 0, 200_000, 8]);
+        for (name, bytes) in contents() {
+            let mut found = Vec::new();
+            package.read_member(name, &mut found).unwrap();
+            assert!(found == bytes, "{name}");
+        }
+        let other = package.read_member("other", &mut io::sink());
+        assert!(matches!(other, Err(LayoutError::NoMember { .. })));
+        let large = package.read_document("images/b", 100);
+        assert!(matches!(large, Err(LayoutError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn every_form_holds_the_same_files() {
+        let dir = tempfile::tempdir().unwrap();
+        check(&written(dir.path(), &tar()));
+        check(&written(
+            dir.path(),
+            &zstd::encode_all(&tar()[..], 3).unwrap(),
+        ));
+        let path = written(dir.path(), &seekable());
+        assert!(open(&path).unwrap().is_seekable());
+        check(&path);
+        let folder = dir.path().join("folder");
+        for (name, bytes) in contents() {
+            let file = folder.join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, bytes).unwrap();
+        }
+        check(&folder);
+    }
+
+    #[test]
+    fn any_part_or_the_bare_name_opens_a_split_package() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = seekable();
+        let base = dir.path().join("p.tar.zst");
+        let pieces: Vec<&[u8]> = whole.chunks(90_000).collect();
+        for (index, piece) in pieces.iter().enumerate() {
+            std::fs::write(parts::part(&base, index + 1), piece).unwrap();
+        }
+        let header = format!(
+            r#"{{"sha256Sum":"{}","bytes":{},"count":{}}}"#,
+            Digest::of(&whole).hex(),
+            whole.len(),
+            pieces.len()
+        );
+        std::fs::write(parts::part(&base, 0), header).unwrap();
+        check(&base);
+        for number in 0..=pieces.len() {
+            check(&parts::part(&base, number));
+        }
+        let mut altered = pieces[1].to_vec();
+        altered[100] ^= 1;
+        std::fs::write(parts::part(&base, 2), altered).unwrap();
+        let sum = open(&base).unwrap().check_parts();
+        assert!(matches!(sum, Err(LayoutError::PartsSum { .. })));
+        std::fs::remove_file(parts::part(&base, 2)).unwrap();
+        let missing = open(&base);
+        assert!(matches!(missing, Err(LayoutError::PartMissing { .. })));
+    }
+
+    #[test]
+    fn with_a_seek_table_only_the_frames_of_a_member_are_decoded() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = seekable();
+        let (_, other) = &contents()[1];
+        // Ruin every block header of the other member, so that decoding it fails.
+        let at = bytes.windows(64).position(|w| w == &other[..64]).unwrap();
+        bytes[at - 3..at].fill(0xff);
+        let path = written(dir.path(), &bytes);
+        let package = open(&path).unwrap();
+        for (name, content) in contents() {
+            let mut found = Vec::new();
+            let read = package.read_member(name, &mut found);
+            if name == "components/a.tar" {
+                assert!(read.is_err());
+            } else {
+                read.unwrap();
+                assert!(found == content, "{name}");
+            }
+        }
+        assert!(
+            package
+                .visit(|_, _, content| {
+                    io::copy(content, &mut io::sink())
+                        .map_err(|error| LayoutError::io(&path, error))?;
+                    Ok(())
+                })
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn many_headers_in_one_large_frame_are_read_from_the_start_instead() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tar = Vec::new();
+        for number in 0..3000 {
+            let name = format!("f{number}");
+            tar.extend(header_bytes(&name, 0o644, 0, EntryKind::File).unwrap());
+        }
+        let mut writer = SeekableWriter::new(Vec::new()).unwrap();
+        writer.compressed(&tar).unwrap();
+        let path = written(dir.path(), &writer.finish().unwrap());
+        assert_eq!(open(&path).unwrap().members().unwrap().len(), 3000);
+    }
+
+    #[test]
+    fn a_table_that_lies_is_an_error_or_passed_over_but_never_a_panic() {
+        let dir = tempfile::tempdir().unwrap();
+        let sound = seekable();
+        for back in 1..150 {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut bytes = sound.clone();
+                let at = bytes.len() - back;
+                bytes[at] ^= flip;
+                let package = open(&written(dir.path(), &bytes));
+                let Ok(package) = package else { continue };
+                let _ = package.members();
+                let _ = package.read_member("images/b", &mut io::sink());
+            }
+        }
+    }
+
+    #[test]
+    fn what_hides_behind_the_end_of_the_tar_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes = [tar(), b"hidden".to_vec()].concat();
+        let package = open(&written(dir.path(), &bytes)).unwrap();
+        assert!(
+            package
+                .visit(|_, _, content| {
+                    io::copy(content, &mut io::sink()).unwrap();
+                    Ok(())
+                })
+                .is_err()
+        );
+    }
+}

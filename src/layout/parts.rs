@@ -1,0 +1,222 @@
+//! Archives split into parts: a header, and files that follow one another.
+//!
+//! Source: package.md 2.5 and 5.6; package-changes-since.md 2 for the case of
+//! the header's keys.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::LayoutError;
+use crate::oci::{Digest, Hasher};
+
+/// Longest header, in bytes; one is some 120 bytes long.
+const MAX_HEADER_BYTES: u64 = 4096;
+
+/// Most data parts: their number has three digits.
+const MAX_PARTS: usize = 999;
+
+/// What a split package is made of; sizes agree, the sum is not yet checked.
+#[derive(Clone, Debug)]
+pub(super) struct Parts {
+    /// Each data part with its length, in order.
+    pub files: Vec<(PathBuf, u64)>,
+    /// Of all parts together.
+    pub sum: Digest,
+}
+
+/// The name without its part number, if `path` ends in one.
+pub(super) fn stem(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let (stem, number) = name.rsplit_once(".part")?;
+    let numbered = number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit());
+    (numbered && !stem.is_empty()).then(|| path.with_file_name(stem))
+}
+
+/// The file of part `number` of the archive `base`.
+pub(super) fn part(base: &Path, number: usize) -> PathBuf {
+    let mut name = base.as_os_str().to_owned();
+    name.push(format!(".part{number:03}"));
+    name.into()
+}
+
+/// Finds the parts of the archive `base` by its header.
+pub(super) fn find(base: &Path) -> Result<Parts, LayoutError> {
+    let path = part(base, 0);
+    let header = match read_header(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(LayoutError::SplitHeader {
+                path,
+                what: "there is no such file, and without it the parts cannot be joined".to_owned(),
+            });
+        }
+        read => read.map_err(|error| LayoutError::io(&path, error))?,
+    };
+    let header = parse(&header).map_err(|what| LayoutError::SplitHeader { path, what })?;
+    let mut files = Vec::with_capacity(header.count);
+    let mut found = 0_u64;
+    for number in 1..=header.count {
+        let path = part(base, number);
+        let size = match std::fs::metadata(&path) {
+            Ok(facts) if facts.is_file() => facts.len(),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(LayoutError::io(&path, error));
+            }
+            _ => {
+                let count = header.count;
+                return Err(LayoutError::PartMissing { path, count });
+            }
+        };
+        found = found.saturating_add(size);
+        files.push((path, size));
+    }
+    if found != header.bytes {
+        return Err(LayoutError::PartsSize {
+            path: base.to_owned(),
+            expected: header.bytes,
+            found,
+        });
+    }
+    Ok(Parts {
+        files,
+        sum: header.sum,
+    })
+}
+
+/// Reads all parts and compares their digest with the header's.
+pub(super) fn check_sum(base: &Path, parts: &Parts) -> Result<(), LayoutError> {
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; 1 << 20];
+    for (path, _) in &parts.files {
+        let mut file = File::open(path).map_err(|error| LayoutError::io(path, error))?;
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => hasher.update(&buffer[..count]),
+                Err(error) => return Err(LayoutError::io(path, error)),
+            }
+        }
+    }
+    let found = hasher.finish();
+    if found == parts.sum {
+        return Ok(());
+    }
+    Err(LayoutError::PartsSum {
+        path: base.to_owned(),
+        expected: parts.sum.hex(),
+        found: found.hex(),
+    })
+}
+
+fn read_header(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_HEADER_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+struct Header {
+    sum: Digest,
+    bytes: u64,
+    count: usize,
+}
+
+fn parse(bytes: &[u8]) -> Result<Header, String> {
+    if bytes.len() as u64 > MAX_HEADER_BYTES {
+        return Err(format!("it is longer than {MAX_HEADER_BYTES} bytes"));
+    }
+    let map: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes)
+        .map_err(|error| format!("expected a JSON object with its sum and sizes, {error}"))?;
+    let field = |name: &str| {
+        let mut fields = map.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        match (fields.next(), fields.next()) {
+            (Some((_, value)), None) => Ok(value),
+            (None, _) => Err(format!("it has no `{name}`")),
+            _ => Err(format!("it has `{name}` in two spellings")),
+        }
+    };
+    let number = |name: &str| {
+        let value = field(name)?.as_u64();
+        value.ok_or_else(|| format!("its `{name}` is not a whole number"))
+    };
+    let sum = field("sha256Sum")?.as_str().map(Digest::from_hex);
+    let Some(Ok(sum)) = sum else {
+        return Err("its `sha256Sum` is not a SHA-256 in hex".to_owned());
+    };
+    let count = number("count")?;
+    match usize::try_from(count) {
+        Ok(count @ 1..=MAX_PARTS) => Ok(Header {
+            sum,
+            bytes: number("bytes")?,
+            count,
+        }),
+        _ => Err(format!("its `count` is {count}, expected 1 to {MAX_PARTS}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(dir: &Path) -> PathBuf {
+        let base = dir.join("p.tar");
+        std::fs::write(part(&base, 1), "abc").unwrap();
+        std::fs::write(part(&base, 2), "de").unwrap();
+        let sum = Digest::of(b"abcde").hex();
+        let header = format!(r#"{{"Sha256Sum":"{sum}","BYTES":5,"count":2}}"#);
+        std::fs::write(part(&base, 0), header).unwrap();
+        base
+    }
+
+    #[test]
+    fn parts_are_found_whatever_the_case_of_the_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = split(dir.path());
+        let parts = find(&base).unwrap();
+        assert_eq!(parts.files[1], (part(&base, 2), 2));
+        check_sum(&base, &parts).unwrap();
+        assert_eq!(stem(&part(&base, 0)), Some(base.clone()));
+        assert_eq!(stem(&part(&base, 2)), Some(base));
+        assert_eq!(stem(Path::new("a.part0")), None);
+    }
+
+    #[test]
+    fn a_missing_a_short_and_an_altered_part_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = split(dir.path());
+        std::fs::write(part(&base, 2), "dX").unwrap();
+        let parts = find(&base).unwrap();
+        let wrong = check_sum(&base, &parts);
+        assert!(matches!(wrong, Err(LayoutError::PartsSum { .. })));
+        std::fs::write(part(&base, 2), "d").unwrap();
+        let short = find(&base);
+        assert!(matches!(
+            short,
+            Err(LayoutError::PartsSize { found: 4, .. })
+        ));
+        std::fs::remove_file(part(&base, 2)).unwrap();
+        let missing = find(&base);
+        assert!(matches!(missing, Err(LayoutError::PartMissing { .. })));
+        std::fs::remove_file(part(&base, 0)).unwrap();
+        assert!(matches!(find(&base), Err(LayoutError::SplitHeader { .. })));
+    }
+
+    #[test]
+    fn headers_that_say_nonsense_are_refused() {
+        let sum = Digest::of(b"").hex();
+        for text in [
+            "".to_owned(),
+            "[]".to_owned(),
+            format!(r#"{{"sha256Sum":"{sum}","bytes":1}}"#),
+            format!(r#"{{"sha256Sum":"{sum}","bytes":1,"count":0}}"#),
+            format!(r#"{{"sha256Sum":"{sum}","bytes":1,"count":1000}}"#),
+            format!(r#"{{"sha256Sum":"{sum}","bytes":-1,"count":1}}"#),
+            format!(r#"{{"sha256Sum":"{sum}","bytes":1,"count":1,"Count":2}}"#),
+            r#"{"sha256Sum":"zz","bytes":1,"count":1}"#.to_owned(),
+            "x".repeat(5000),
+        ] {
+            assert!(parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+}
