@@ -352,6 +352,24 @@ impl Declaring<'_> {
             }
         }
         for text in wanted {
+            if let Some(rest) = on_disk(&text) {
+                let unnamed = || PlanError::Unnamed {
+                    task: instance.id.clone(),
+                    image: text.clone(),
+                };
+                let (path, name) = rest.split_once(':').ok_or_else(unnamed)?;
+                let full = reference(instance, name)?;
+                let id = format!("{}:{full}", instance.id);
+                let work = Work::Import {
+                    folder: self.how.folder.clone(),
+                    path: path.trim_end_matches('/').to_owned(),
+                    reference: full.clone(),
+                    platform: platform.clone(),
+                };
+                plan.add(self.step(instance, id.clone(), Vec::new(), work));
+                images.insert(full.to_string(), id);
+                continue;
+            }
             let full = reference(instance, &text)?;
             // Built here: not to be asked of a registry.
             let local = self
@@ -542,6 +560,14 @@ impl Declaring<'_> {
         plan.add(self.step(instance, instance.id.clone(), after, work));
         Ok(())
     }
+}
+
+/// What stands behind the name of a transport, written as skopeo does. The
+/// kind of the source is told by its content.
+fn on_disk(text: &str) -> Option<&str> {
+    ["oci:", "oci-archive:", "docker-archive:"]
+        .iter()
+        .find_map(|transport| text.strip_prefix(transport))
 }
 
 fn reference(instance: &Instance, text: &str) -> Result<Reference, PlanError> {

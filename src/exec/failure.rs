@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::executors::{
-    ComponentError, ExportError, FetchError, ImageError, ImagesError, PackageError, RunError,
-    SbomError, SourceError,
+    ComponentError, ExportError, FetchError, ImageError, ImagesError, ImportError, PackageError,
+    RunError, SbomError, SourceError,
 };
 use super::lockfile::LockfileError;
 use crate::archive::SeekableError;
@@ -142,6 +142,12 @@ failures! {
         ImageError::Cas(error) => of_cas(error),
         ImageError::Source(SourceError::Outside(_)) => Class::Configuration,
         ImageError::Source(_) => Class::Environment,
+        _ => Class::Configuration,
+    };
+    ImportError: |error| match error {
+        ImportError::Io { source, .. } => of_io(source),
+        ImportError::Store { source, .. } => of_cas(source),
+        ImportError::Malformed { .. } | ImportError::Missing { .. } => Class::Verification,
         _ => Class::Configuration,
     };
     DownloadError: |error| match error {

@@ -72,6 +72,17 @@ pub enum Work {
         /// For which platform.
         platform: Platform,
     },
+    /// Brings an image from the disk into the store.
+    Import {
+        /// Paths are relative to it.
+        folder: PathBuf,
+        /// An OCI layout or a docker-archive: a folder or a file.
+        path: String,
+        /// Which image of it.
+        reference: Reference,
+        /// For which platform.
+        platform: Platform,
+    },
     /// Flattens images into one layout.
     Images {
         /// Each reference with the step that brings it.
@@ -202,7 +213,7 @@ impl Work {
     pub fn verb(&self) -> &'static str {
         match self {
             Self::Component { .. } => "component",
-            Self::Image { .. } => "image",
+            Self::Image { .. } | Self::Import { .. } => "image",
             Self::Images { .. } => "images",
             Self::ImageSbom { .. } | Self::ComponentSbom { .. } => "sbom",
             Self::Package(_) => "package",
@@ -241,6 +252,17 @@ pub enum PlanError {
         component: String,
         /// The key.
         key: &'static str,
+    },
+    /// An image on the disk that is not named.
+    #[error(
+        "task `{task}` takes `{image}`, which names no image: add its reference, as in \
+         oci:DIR:example.com/app:1.0"
+    )]
+    Unnamed {
+        /// The task.
+        task: String,
+        /// As written.
+        image: String,
     },
     /// A component that the definition lacks.
     #[error("task `{task}` makes the component `{name}`, which `{definition}` does not have")]

@@ -9,10 +9,14 @@ use crate::exec::Failure;
 use crate::exec::executors::{self, Base, ImageConfig, ImageSpec, LayerSpec};
 use crate::exec::plan::BuildWork;
 use crate::exec::site::{Made, Site, blocking};
+use crate::oci::{Platform, Reference, media_type};
 use crate::workspace;
 
 /// Version of how layers and configurations are written.
 const BUILD_FORMAT: u32 = 1;
+
+/// Version of how images on the disk are read.
+const IMPORT_FORMAT: u32 = 1;
 
 pub(super) async fn action(
     site: &Arc<Site>,
@@ -54,6 +58,58 @@ pub(super) async fn action(
     .await?;
     action.inputs.extend(found);
     Ok(action)
+}
+
+/// Names an image on the disk by every byte of what holds it.
+pub(super) async fn import_action(
+    site: &Arc<Site>,
+    folder: &Path,
+    path: &str,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<Action, Failure> {
+    executors::inside(path)?;
+    let mut action = Action::new("image-import", IMPORT_FORMAT);
+    action.platform = Some(platform.clone());
+    action
+        .settings
+        .push(("reference".into(), reference.to_string()));
+    let (site, folder, path) = (Arc::clone(site), folder.to_owned(), path.to_owned());
+    action.inputs = blocking(move || {
+        let entries = workspace::list(&folder, &path)?;
+        inputs(&site, &folder, &entries)
+    })
+    .await?;
+    Ok(action)
+}
+
+/// Output name of a manifest of Docker's own kind.
+pub(super) const DOCKER_MANIFEST: &str = "manifest.docker";
+
+pub(super) async fn import(
+    site: &Arc<Site>,
+    folder: &Path,
+    path: &str,
+    reference: &Reference,
+    platform: &Platform,
+) -> Result<Made, Failure> {
+    let (cas, source) = (Arc::clone(&site.cas), folder.join(path));
+    let (wanted, platform) = (reference.to_string(), platform.clone());
+    let outputs = blocking(move || {
+        let (pin, mut outputs) = executors::import(&cas, &source, Some(&wanted), &platform)?;
+        if pin.manifest.media_type == media_type::DOCKER_MANIFEST {
+            // A remembered result has names and digests, no media types.
+            for output in outputs
+                .iter_mut()
+                .filter(|output| output.name == "manifest")
+            {
+                output.name = DOCKER_MANIFEST.to_owned();
+            }
+        }
+        Ok(outputs)
+    })
+    .await?;
+    Ok(outputs.into())
 }
 
 fn trimmed(source: &str) -> &str {

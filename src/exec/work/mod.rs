@@ -144,6 +144,12 @@ pub(in crate::exec) async fn prepare(
         }
         Work::Package(work) => package_step::action(work, results)?,
         Work::BuildImage(work) => image_step::action(site, work, results).await?,
+        Work::Import {
+            folder,
+            path,
+            reference,
+            platform,
+        } => image_step::import_action(site, folder, path, reference, platform).await?,
         Work::Run(work) => run_step::action(site, work, results).await?,
     };
     Ok(Prepared { action, manifest })
@@ -177,9 +183,16 @@ pub(in crate::exec) async fn perform(
 pub(in crate::exec) fn done(step: &Step, prepared: &Prepared, performed: &Performed) -> Done {
     let outputs = performed.result.outputs.clone();
     let built = || {
-        let made = outputs.iter().find(|output| output.name == "manifest")?;
+        let docker = image_step::DOCKER_MANIFEST;
+        let mut found = outputs.iter();
+        let made = found.find(|output| output.name == "manifest" || output.name == docker)?;
+        let kind = if made.name == docker {
+            media_type::DOCKER_MANIFEST
+        } else {
+            media_type::MANIFEST
+        };
         Some(Descriptor {
-            media_type: media_type::MANIFEST.to_owned(),
+            media_type: kind.to_owned(),
             digest: made.digest,
             size: made.size,
             annotations: BTreeMap::new(),
@@ -187,7 +200,7 @@ pub(in crate::exec) fn done(step: &Step, prepared: &Prepared, performed: &Perfor
         })
     };
     let manifest = match &step.work {
-        Work::BuildImage(_) => built(),
+        Work::BuildImage(_) | Work::Import { .. } => built(),
         _ => prepared.manifest.clone(),
     };
     Done { outputs, manifest }
@@ -204,7 +217,10 @@ async fn sound(
 ) -> Result<Made, Failure> {
     let made = make(site, step, prepared, results).await?;
     // A command's own inputs are looked at again where it is run.
-    if matches!(step.work, Work::Component { .. } | Work::BuildImage(_)) {
+    if matches!(
+        step.work,
+        Work::Component { .. } | Work::BuildImage(_) | Work::Import { .. }
+    ) {
         let now = prepare(site, step, results).await?.action;
         let reasons = diff(&prepared.action.explain(), &now.explain());
         if let Some(reason) = reasons.first() {
@@ -278,6 +294,12 @@ async fn make(
         }
         Work::Package(work) => package_step::make(site, work, results).await,
         Work::BuildImage(work) => image_step::make(site, work, results).await,
+        Work::Import {
+            folder,
+            path,
+            reference,
+            platform,
+        } => image_step::import(site, folder, path, reference, platform).await,
         Work::Run(work) => run_step::make(site, work, results).await,
     }
 }
