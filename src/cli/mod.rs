@@ -39,6 +39,11 @@ enum Command {
     Update(build::UpdateArgs),
     /// Look after the cache
     Cache(cache::CacheArgs),
+    /// Print a JSON Schema
+    Schema {
+        /// Of what
+        of: SchemaOf,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -47,6 +52,24 @@ enum Command {
     /// Work with finished packages
     #[command(subcommand)]
     Package(PackageCommand),
+}
+
+/// What there is a schema of.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum SchemaOf {
+    /// A package definition, jackal.yaml
+    Package,
+    /// A run record, run.json
+    Run,
+}
+
+impl SchemaOf {
+    fn text(self) -> String {
+        match self {
+            Self::Package => crate::package::Definition::json_schema(),
+            Self::Run => crate::exec::record::RunRecord::json_schema(),
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -84,6 +107,7 @@ pub fn run() -> ExitCode {
         Command::Graph(args) => build::graph(args),
         Command::Update(args) => build::update(args),
         Command::Cache(args) => cache::run(args),
+        Command::Schema { of } => build::print(&of.text()),
         Command::Completions { shell } => completions(shell),
         Command::Package(PackageCommand::Verify { source }) => package(&source, false),
         Command::Package(PackageCommand::Inspect { source }) => package(&source, true),

@@ -4,6 +4,7 @@
 //! here and never into a package.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// Version of the record's shape; raised when a field changes its meaning.
 pub const RECORD_VERSION: u32 = 1;
@@ -84,6 +85,46 @@ pub enum Status {
 }
 
 impl RunRecord {
+    /// The JSON Schema of a run record.
+    #[must_use]
+    pub fn json_schema() -> String {
+        let text = json!({"type": "string"});
+        let number = json!({"type": "integer", "minimum": 0});
+        let object = |required: &[&str], properties: Value| {
+            json!({
+                "type": "object",
+                "properties": properties,
+                "required": required,
+                "additionalProperties": false,
+            })
+        };
+        let output = object(
+            &["name", "digest", "size"],
+            json!({"name": text, "digest": text, "size": number}),
+        );
+        let task = object(
+            &["task", "verb", "status", "startMs", "wallMs", "attempts"],
+            json!({
+                "task": text, "verb": text, "reason": text, "actionKey": text, "log": text,
+                "status": {"enum": ["executed", "cached", "skipped", "failed"]},
+                "outputs": {"type": "array", "items": output},
+                "files": {"type": "array", "items": text},
+                "startMs": number, "wallMs": number, "attempts": number,
+            }),
+        );
+        let mut schema = object(
+            &["version", "jackal", "startMs", "wallMs", "tasks"],
+            json!({
+                "version": {"const": RECORD_VERSION}, "jackal": text,
+                "startMs": number, "wallMs": number,
+                "tasks": {"type": "array", "items": task},
+            }),
+        );
+        schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+        schema["title"] = json!("A run record of jackal (run.json)");
+        format!("{schema:#}\n")
+    }
+
     /// How many tasks ended as `status`.
     #[must_use]
     pub fn count(&self, status: Status) -> usize {

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value as Json, json};
+
 use super::emit::{Tree, emit};
 use super::parse::{self, Reading};
 use crate::yaml::{Node, Value};
@@ -18,6 +20,8 @@ pub(super) trait Part: Sized {
     fn tree(&self) -> Tree;
     /// Reads the value of `key`; what is wrong is noted and reads as blank.
     fn read(node: &Node, key: &str, reading: &mut Reading) -> Self;
+    /// What JSON Schema says of such a value.
+    fn schema() -> Json;
 }
 
 impl Part for String {
@@ -29,6 +33,9 @@ impl Part for String {
     }
     fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
         parse::text(node, key, reading)
+    }
+    fn schema() -> Json {
+        json!({"type": "string"})
     }
 }
 
@@ -42,6 +49,9 @@ impl Part for bool {
     fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
         parse::boolean(node, key, reading)
     }
+    fn schema() -> Json {
+        json!({"type": "boolean"})
+    }
 }
 
 impl Part for i64 {
@@ -53,6 +63,9 @@ impl Part for i64 {
     }
     fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
         parse::integer(node, key, reading)
+    }
+    fn schema() -> Json {
+        json!({"type": "integer"})
     }
 }
 
@@ -66,6 +79,9 @@ impl<T: Part> Part for Option<T> {
     }
     fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
         Some(T::read(node, key, reading))
+    }
+    fn schema() -> Json {
+        T::schema()
     }
 }
 
@@ -85,6 +101,9 @@ impl<T: Part> Part for Vec<T> {
             .map(|item| T::read(item, key, reading))
             .collect()
     }
+    fn schema() -> Json {
+        json!({"type": "array", "items": T::schema()})
+    }
 }
 
 impl<T: Part> Part for BTreeMap<String, T> {
@@ -100,6 +119,9 @@ impl<T: Part> Part for BTreeMap<String, T> {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), T::read(value, name, reading)))
             .collect()
+    }
+    fn schema() -> Json {
+        json!({"type": "object", "additionalProperties": T::schema()})
     }
 }
 
@@ -135,6 +157,16 @@ macro_rules! records {
                     }
                 }
                 record
+            }
+            fn schema() -> Json {
+                let mut properties = serde_json::Map::new();
+                $(properties.insert($key.to_owned(), <$kind as Part>::schema());)*
+                json!({
+                    "type": "object",
+                    "properties": properties,
+                    "patternProperties": {"^x-": {}},
+                    "additionalProperties": false,
+                })
             }
         }
     )*};
@@ -376,6 +408,19 @@ records! {
 }
 
 impl Definition {
+    /// The JSON Schema of a definition: the keys and types that are read, made
+    /// from the same table as the reading of them.
+    #[must_use]
+    pub fn json_schema() -> String {
+        let mut schema = Self::schema();
+        schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+        schema["title"] = json!("A package definition of jackal (jackal.yaml)");
+        schema["required"] = json!(["kind", "metadata", "components"]);
+        schema["properties"]["metadata"]["required"] = json!(["name"]);
+        schema["properties"]["components"]["items"]["required"] = json!(["name"]);
+        format!("{schema:#}\n")
+    }
+
     /// The YAML text of the definition, the same for equal definitions.
     #[must_use]
     pub fn to_yaml(&self) -> String {

@@ -7,3 +7,4 @@ mod build;
 mod package_verify;
 mod pipelines;
 mod sandbox;
+mod schemas;

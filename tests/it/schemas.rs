@@ -1,0 +1,135 @@
+//! `schemas/` is what the program prints, and agrees with what it reads and writes.
+
+use std::fs;
+
+use jackal::yaml::{Node, SourceText, Value, parse_first};
+use serde_json::{Value as Json, json};
+
+use super::sandbox::Sandbox;
+
+const FOLDER: &str = env!("CARGO_MANIFEST_DIR");
+
+fn schema(kind: &str) -> Json {
+    let path = format!("{FOLDER}/schemas/{kind}.schema.json");
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_schemas_are_the_ones_that_the_program_prints() {
+    let sandbox = Sandbox::new();
+    for kind in ["package", "run"] {
+        let printed = sandbox.run(&["schema", kind]);
+        let path = format!("{FOLDER}/schemas/{kind}.schema.json");
+        assert!(
+            printed.stdout == fs::read_to_string(&path).unwrap(),
+            "run: jackal schema {kind} > {path}"
+        );
+    }
+}
+
+/// Checks the words that our schemas use: type, properties, items, required,
+/// additionalProperties, patternProperties, enum and const.
+fn check(schema: &Json, value: &Json, at: &str, wrong: &mut Vec<String>) {
+    let fits = match schema["type"].as_str() {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("boolean") => value.is_boolean(),
+        Some("integer") => value.is_i64() || value.is_u64(),
+        _ => true,
+    };
+    let listed = schema["enum"]
+        .as_array()
+        .is_none_or(|list| list.contains(value));
+    let constant = schema.get("const").is_none_or(|constant| constant == value);
+    if !fits || !listed || !constant {
+        wrong.push(format!("{at}: {value}"));
+    }
+    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        check(&schema["items"], item, &format!("{at}[{index}]"), wrong);
+    }
+    let Some(object) = value.as_object() else {
+        return;
+    };
+    for key in schema["required"].as_array().into_iter().flatten() {
+        if !object.contains_key(key.as_str().unwrap()) {
+            wrong.push(format!("{at} lacks {key}"));
+        }
+    }
+    for (key, value) in object {
+        let at = format!("{at}.{key}");
+        match schema["properties"].get(key) {
+            Some(schema) => check(schema, value, &at, wrong),
+            None if schema["additionalProperties"].is_object() => {
+                check(&schema["additionalProperties"], value, &at, wrong);
+            }
+            None if key.starts_with("x-") => {}
+            None => wrong.push(format!("{at} is unknown")),
+        }
+    }
+}
+
+fn to_json(node: &Node) -> Json {
+    match &node.value {
+        Value::Mapping(pairs) => pairs
+            .iter()
+            .map(|(key, value)| (key.scalar().unwrap().to_owned(), to_json(value)))
+            .collect(),
+        Value::Sequence(items) => items.iter().map(to_json).collect(),
+        Value::Scalar(text, _) => match node.plain_type() {
+            Some("boolean") => json!(text == "true"),
+            Some(_) => text
+                .parse::<i64>()
+                .map_or(json!(text), |number| json!(number)),
+            None => json!(text),
+        },
+    }
+}
+
+#[test]
+fn good_definitions_fit_the_schema_and_unknown_keys_do_not() {
+    let schema = schema("package");
+    let verdict = |text: &str| {
+        let source = SourceText::new("jackal.yaml", text);
+        let mut wrong = Vec::new();
+        check(
+            &schema,
+            &to_json(&parse_first(&source).unwrap().unwrap()),
+            "",
+            &mut wrong,
+        );
+        wrong
+    };
+    for path in ["examples/demo/jackal.yaml", "pipelines/demo/jackal.yaml"] {
+        let text = fs::read_to_string(format!("{FOLDER}/{path}")).unwrap();
+        assert_eq!(verdict(&text), Vec::<String>::new(), "{path}");
+    }
+    for bad in [
+        "unknown-top-key",
+        "unknown-metadata-key",
+        "unknown-file-key",
+        "uncompressed-text",
+        "no-kind",
+        "name-missing",
+    ] {
+        let path = format!("{FOLDER}/tests/fixtures/bad/package-{bad}.yaml");
+        assert!(
+            !verdict(&fs::read_to_string(path).unwrap()).is_empty(),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn a_run_record_fits_its_schema() {
+    let sandbox = Sandbox::new();
+    sandbox.package();
+    let file = sandbox.src().join("run.json");
+    let said = sandbox.run(&["build", "--summary", file.to_str().unwrap()]);
+    assert_eq!(said.code, Some(0));
+    let record: Json = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    let mut wrong = Vec::new();
+    check(&schema("run"), &record, "", &mut wrong);
+    assert_eq!(wrong, Vec::<String>::new());
+    assert_eq!(record["tasks"].as_array().unwrap().len(), 5);
+}
