@@ -37,22 +37,36 @@ const MAX_DEFINITION_BYTES: u64 = 16 << 20;
 /// Most times that a run is begun again because of damaged blobs.
 const MAX_HEALING_ROUNDS: usize = 20;
 
+/// What a plan is made of.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Every package of the workspace, through implied pipelines.
+    Workspace,
+    /// The packages in and below these folders.
+    Paths(Vec<PathBuf>),
+    /// The package of this very folder.
+    Package(PathBuf),
+    /// A pipeline file.
+    Pipeline {
+        /// The file.
+        file: PathBuf,
+        /// Values of its parameters.
+        params: BTreeMap<String, String>,
+    },
+}
+
 /// What to build, and how. Everything from the command line and environment.
 #[derive(Clone, Debug)]
 pub struct BuildOptions {
-    /// Folders with packages; empty: every package of the workspace.
-    pub paths: Vec<PathBuf>,
-    /// The folder the user stands in.
+    /// What the plan is made of.
+    pub target: Target,
+    /// The folder the user stands in: every path is relative to it.
     pub here: PathBuf,
-    /// A pipeline file, relative to `here`; without it the pipeline is implied.
-    pub pipeline: Option<PathBuf>,
-    /// Values of the pipeline's parameters.
-    pub params: BTreeMap<String, String>,
     /// The environment, for variables that tasks pass through.
     pub environment: BTreeMap<String, String>,
     /// Only these tasks, and what they need.
     pub tasks: Vec<String>,
-    /// Where archives go, relative to `here`.
+    /// Where archives go.
     pub output: PathBuf,
     /// The cache folder.
     pub cache: PathBuf,
@@ -70,6 +84,8 @@ pub struct BuildOptions {
     pub architecture: Option<String>,
     /// Components of this flavor are taken as well.
     pub flavor: String,
+    /// Images whose reference begins with a key are pulled from its value instead.
+    pub registry_overrides: BTreeMap<String, String>,
     /// Leave SBOMs out.
     pub skip_sbom: bool,
     /// For the build section of packages.
@@ -177,9 +193,11 @@ pub struct Prepared {
 /// [`BuildError`]
 pub fn prepare(options: &BuildOptions) -> Result<Prepared, BuildError> {
     let workspace = workspace_of(&options.here);
-    let mut plan = match &options.pipeline {
-        Some(file) => declared(options, &options.here.join(file))?,
-        None => implied(options, &workspace)?,
+    let mut plan = match &options.target {
+        Target::Pipeline { file, params } => declared(options, &options.here.join(file), params)?,
+        Target::Workspace => implied(options, &workspace, below(&workspace)?)?,
+        Target::Paths(paths) => implied(options, &workspace, packages(options, paths)?)?,
+        Target::Package(folder) => implied(options, &workspace, vec![lone(options, folder)?])?,
     };
     plan.narrow(&options.tasks)?;
     let credentials = match &options.docker_config {
@@ -200,8 +218,11 @@ pub fn prepare(options: &BuildOptions) -> Result<Prepared, BuildError> {
 }
 
 /// The plan of every package that is asked for.
-fn implied(options: &BuildOptions, workspace: &Path) -> Result<Plan, BuildError> {
-    let folders = packages(options, workspace)?;
+fn implied(
+    options: &BuildOptions,
+    workspace: &Path,
+    folders: Vec<PathBuf>,
+) -> Result<Plan, BuildError> {
     let lone = folders.len() == 1;
     let mut plan = Plan::default();
     for folder in folders {
@@ -219,7 +240,8 @@ fn implied(options: &BuildOptions, workspace: &Path) -> Result<Plan, BuildError>
             folder: folder.clone(),
             architecture: options.architecture.clone(),
             flavor: options.flavor.clone(),
-            output: options.here.join(&options.output),
+            output: output_folder(options),
+            registry_overrides: options.registry_overrides.clone(),
             skip_sbom: options.skip_sbom,
             build: options.facts.clone(),
             split: options.split,
@@ -228,6 +250,11 @@ fn implied(options: &BuildOptions, workspace: &Path) -> Result<Plan, BuildError>
             .map_err(planned(options, &path))?;
     }
     Ok(plan)
+}
+
+/// Where archives go; of a `.` in the path nothing stays.
+fn output_folder(options: &BuildOptions) -> PathBuf {
+    options.here.join(&options.output).components().collect()
 }
 
 fn planned<'a>(
@@ -251,11 +278,15 @@ fn definition(options: &BuildOptions, path: &Path) -> Result<Definition, BuildEr
 }
 
 /// The plan of a pipeline file.
-fn declared(options: &BuildOptions, path: &Path) -> Result<Plan, BuildError> {
+fn declared(
+    options: &BuildOptions,
+    path: &Path,
+    params: &BTreeMap<String, String>,
+) -> Result<Plan, BuildError> {
     let source = SourceText::new(shown(options, path).to_string_lossy(), read_text(path)?);
     let pipeline = pipeline::check::parse(&source)?;
     let params = pipeline
-        .bind_params(&options.params)
+        .bind_params(params)
         .map_err(|error| BuildError::Params(error.to_string()))?;
     let io = |source| BuildError::Io {
         path: path.to_owned(),
@@ -305,7 +336,7 @@ fn declared(options: &BuildOptions, path: &Path) -> Result<Plan, BuildError> {
         folder,
         name: pipeline.name.clone(),
         definitions: &definitions,
-        output: options.here.join(&options.output),
+        output: output_folder(options),
         build: options.facts.clone(),
         split: options.split,
         architecture: options.architecture.clone(),
@@ -439,17 +470,24 @@ fn workspace_of(here: &Path) -> PathBuf {
         .to_owned()
 }
 
-fn packages(options: &BuildOptions, workspace: &Path) -> Result<Vec<PathBuf>, BuildError> {
-    if options.paths.is_empty() {
-        return below(workspace);
+fn resolved(options: &BuildOptions, path: &Path) -> Result<PathBuf, BuildError> {
+    let path = options.here.join(path);
+    fs::canonicalize(&path).map_err(|source| BuildError::Io { path, source })
+}
+
+/// The folder of a package that is named itself, not looked for.
+fn lone(options: &BuildOptions, folder: &Path) -> Result<PathBuf, BuildError> {
+    let folder = resolved(options, folder)?;
+    if plan::definition_in(&folder).is_none() {
+        return Err(BuildError::NoPackage(folder));
     }
+    Ok(folder)
+}
+
+fn packages(options: &BuildOptions, paths: &[PathBuf]) -> Result<Vec<PathBuf>, BuildError> {
     let mut folders = Vec::new();
-    for path in &options.paths {
-        let path = options.here.join(path);
-        let full = fs::canonicalize(&path).map_err(|source| BuildError::Io {
-            path: path.clone(),
-            source,
-        })?;
+    for path in paths {
+        let full = resolved(options, path)?;
         if full.is_file() {
             folders.extend(full.parent().map(Path::to_owned));
         } else if plan::definition_in(&full).is_some() {

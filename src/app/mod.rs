@@ -2,8 +2,11 @@
 
 mod build;
 mod cache;
-mod package_verify;
+mod package_read;
 
-pub use build::{BuildError, BuildOptions, Built, Prepared, prepare};
+pub use build::{BuildError, BuildOptions, Built, Prepared, Target, prepare};
 pub use cache::{cache_prune, cache_usage, cache_verify};
-pub use package_verify::{VerifyError, package_verify};
+pub use package_read::{
+    ExtractOptions, PackageReadError, package_definition, package_documents, package_extract,
+    package_sboms, package_verify,
+};

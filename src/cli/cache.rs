@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::build::{Refused, cache_folder, print};
+use super::build::{Refused, print};
 use super::exit::Exit;
+use super::options::cache_folder;
 use crate::app;
 use crate::cas::{CasError, Limits};
 use crate::pipeline::{duration, size};

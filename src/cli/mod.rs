@@ -5,17 +5,15 @@
 mod build;
 mod cache;
 mod exit;
+mod options;
+mod package;
 mod progress;
 mod signal;
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-use crate::app::{self, VerifyError};
-use crate::verify::Signature;
 
 pub use exit::Exit;
 
@@ -49,9 +47,9 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Work with finished packages
-    #[command(subcommand)]
-    Package(PackageCommand),
+    /// Make, verify, inspect and extract packages
+    #[command(subcommand, visible_alias = "p")]
+    Package(package::PackageCommand),
 }
 
 /// What there is a schema of.
@@ -70,20 +68,6 @@ impl SchemaOf {
             Self::Run => crate::exec::record::RunRecord::json_schema(),
         }
     }
-}
-
-#[derive(Subcommand)]
-enum PackageCommand {
-    /// Check every file of a package against its checksums and definition
-    Verify {
-        /// A package: folder, `.tar` or `.tar.zst`, made by jackal or Zarf
-        source: PathBuf,
-    },
-    /// Verify a package, then print its definition
-    Inspect {
-        /// A package: folder, `.tar` or `.tar.zst`, made by jackal or Zarf
-        source: PathBuf,
-    },
 }
 
 /// Runs the program with the process's own arguments and streams.
@@ -109,8 +93,7 @@ pub fn run() -> ExitCode {
         Command::Cache(args) => cache::run(args),
         Command::Schema { of } => build::print(&of.text()),
         Command::Completions { shell } => completions(shell),
-        Command::Package(PackageCommand::Verify { source }) => package(&source, false),
-        Command::Package(PackageCommand::Inspect { source }) => package(&source, true),
+        Command::Package(command) => package::run(command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -126,32 +109,4 @@ fn completions(shell: clap_complete::Shell) -> Result<(), (Exit, String)> {
     let mut command = <Args as clap::CommandFactory>::command();
     clap_complete::generate(shell, &mut command, "jackal", &mut script);
     build::print(&String::from_utf8_lossy(&script))
-}
-
-fn package(source: &std::path::Path, definition: bool) -> Result<(), (Exit, String)> {
-    let verified = app::package_verify(source).map_err(|error| {
-        let exit = match &error {
-            VerifyError::Layout(_) => Exit::Environment,
-            VerifyError::Refused(_) => Exit::Verification,
-        };
-        (exit, error.to_string())
-    })?;
-    let signature = match verified.signature() {
-        Signature::Absent => "not signed",
-        Signature::NotChecked => "signature NOT checked",
-    };
-    let mut out = std::io::stdout().lock();
-    let written = if definition {
-        let _ = writeln!(std::io::stderr(), "{}: {signature}", source.display());
-        out.write_all(verified.definition())
-    } else {
-        let bytes: u64 = verified.files().values().map(|(_, size)| size).sum();
-        writeln!(
-            out,
-            "{}: {} files, {bytes} bytes, all as listed; {signature}",
-            source.display(),
-            verified.files().len(),
-        )
-    };
-    written.map_err(|error| (Exit::Environment, format!("stdout: {error}")))
 }

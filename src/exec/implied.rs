@@ -23,6 +23,8 @@ pub struct Implied {
     pub flavor: String,
     /// Where the archive goes.
     pub output: PathBuf,
+    /// Images whose reference begins with a key are pulled from its value.
+    pub registry_overrides: BTreeMap<String, String>,
     /// Leave SBOMs out.
     pub skip_sbom: bool,
     /// For the build section.
@@ -48,6 +50,9 @@ impl Plan {
             .map_err(|_| PlanError::Architecture(architecture.clone()))?;
         definition.metadata.architecture.clone_from(&architecture);
         select(&mut definition, &architecture, &how.flavor)?;
+        definition.build.flavor.clone_from(&how.flavor);
+        let overrides = &how.registry_overrides;
+        definition.build.registry_overrides.clone_from(overrides);
         let name = |rest: String| format!("{}{rest}", how.prefix);
         let mut components = Vec::new();
         let mut sboms: Vec<(String, String)> = Vec::new();
@@ -61,7 +66,14 @@ impl Plan {
                         image: image.clone(),
                         source,
                     })?;
-                referenced.insert(reference.to_string(), reference);
+                let full = reference.to_string();
+                let pulled = overridden(&full, overrides);
+                let from = pulled.parse().map_err(|source| PlanError::Override {
+                    image: full.clone(),
+                    to: pulled.clone(),
+                    source,
+                })?;
+                referenced.insert(full, from);
             }
             if !has_content(component) {
                 continue;
@@ -181,6 +193,19 @@ pub(super) fn select(
     Ok(())
 }
 
+/// Where an image is pulled from: the longest prefix that fits decides.
+///
+/// Source: package.md 2.5.
+fn overridden(full: &str, overrides: &BTreeMap<String, String>) -> String {
+    let fitting = overrides
+        .iter()
+        .filter_map(|(from, to)| Some((from, to, full.strip_prefix(from.as_str())?)));
+    match fitting.max_by_key(|(from, _, _)| from.len()) {
+        Some((_, to, rest)) => format!("{to}{rest}"),
+        None => full.to_owned(),
+    }
+}
+
 pub(super) fn has_content(component: &Component) -> bool {
     !(component.files.is_empty()
         && component.data_injections.is_empty()
@@ -224,5 +249,28 @@ pub fn host_architecture() -> &'static str {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_override_that_fits_says_where_an_image_is_pulled_from() {
+        let overrides = [
+            ("docker.io", "mirror.example.com"),
+            ("docker.io/library", "mirror.example.com:5000/hub"),
+            ("quay.io", "unused.example.com"),
+        ]
+        .map(|(from, to)| (from.to_owned(), to.to_owned()))
+        .into();
+        let from = |full: &str| overridden(full, &overrides);
+        assert_eq!(
+            from("docker.io/library/nginx:1"),
+            "mirror.example.com:5000/hub/nginx:1"
+        );
+        assert_eq!(from("docker.io/a/b:1"), "mirror.example.com/a/b:1");
+        assert_eq!(from("ghcr.io/a/docker.io:1"), "ghcr.io/a/docker.io:1");
     }
 }

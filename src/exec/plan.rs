@@ -67,7 +67,7 @@ pub enum Work {
     Image {
         /// Pins are beside this folder's definition.
         folder: PathBuf,
-        /// Which image.
+        /// Where it is pulled from: its reference, unless that is overridden.
         reference: Reference,
         /// For which platform.
         platform: Platform,
@@ -243,6 +243,16 @@ pub enum PlanError {
         /// As written.
         image: String,
         /// What is wrong with it.
+        source: crate::oci::ReferenceError,
+    },
+    /// An override that makes no reference.
+    #[error("`{image}` would be pulled from `{to}`: {source}; correct --registry-override")]
+    Override {
+        /// The image.
+        image: String,
+        /// What the override makes of it.
+        to: String,
+        /// What is wrong with that.
         source: crate::oci::ReferenceError,
     },
     /// Something that is not built yet.

@@ -49,7 +49,7 @@ pub enum LayoutError {
         source: SeekableError,
     },
     /// The package has no such file.
-    #[error("`{path}` holds no file `{entry}`: `jackal package inspect --files` lists what it has")]
+    #[error("`{path}` holds no file `{entry}`: `jackal package inspect files` lists what it has")]
     NoMember {
         /// The package.
         path: PathBuf,
@@ -65,6 +65,16 @@ pub enum LayoutError {
         entry: String,
         /// What happened.
         source: io::Error,
+    },
+    /// Something in a tar that is not unpacked.
+    #[error("`{path}` holds `{entry}`, {what}: it is not unpacked")]
+    Foreign {
+        /// The tar.
+        path: PathBuf,
+        /// The entry's name.
+        entry: String,
+        /// What it is.
+        what: &'static str,
     },
     /// The header of a split package is not one.
     #[error("`{path}` is not the header of a split package: {what}")]

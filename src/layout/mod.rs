@@ -2,15 +2,18 @@
 //! that an archive was split into.
 //!
 //! Sits between the archive formats and whoever verifies, inspects or extracts a
-//! package. Finds and hands out bytes; it judges nothing and writes nothing.
+//! package. Finds and hands out bytes, and unpacks the tars inside of a package;
+//! it judges nothing.
 
 mod bytes;
 mod error;
 mod open;
 mod parts;
 mod read;
+mod unpack;
 mod walk;
 
 pub use error::LayoutError;
 pub use open::{Member, PackageFile, open};
-pub use read::{MAX_DOCUMENT_BYTES, read, read_opened};
+pub use read::{MAX_DOCUMENT_BYTES, read, read_opened, read_some};
+pub use unpack::unpack_tar;

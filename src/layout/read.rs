@@ -1,6 +1,7 @@
 //! Reads a package in one pass: digests of all files, bytes of the documents.
 
-use std::io::Read;
+use std::collections::BTreeSet;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::{LayoutError, PackageFile, open};
@@ -39,6 +40,116 @@ pub fn read_opened(package: &PackageFile) -> Result<Evidence, LayoutError> {
     Ok(gatherer.evidence)
 }
 
+/// Reads the documents of an open package, and each file of `names` that it
+/// has; the content of those goes to what `sink` makes of a name and its size.
+///
+/// Nothing else is decoded where the package can be sought in, and the sum over
+/// the parts of a split package is not checked.
+///
+/// # Errors
+///
+/// [`LayoutError`], and whatever `sink` returns.
+pub fn read_some<W: Write>(
+    package: &PackageFile,
+    names: &[String],
+    mut sink: impl FnMut(&str, u64) -> Result<W, LayoutError>,
+) -> Result<Evidence, LayoutError> {
+    let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let mut evidence = Evidence::default();
+    let mut begin = |name: &str, size| -> Result<Option<Taken<W>>, LayoutError> {
+        let out = if names.contains(name) {
+            Some(sink(name, size)?)
+        } else {
+            None
+        };
+        let document = is_document(name);
+        if document && size > MAX_DOCUMENT_BYTES {
+            let what = format!("`{name}` is larger than {MAX_DOCUMENT_BYTES} bytes");
+            return Err(LayoutError::too_large(package.path(), what));
+        }
+        Ok((out.is_some() || document).then(|| Taken {
+            out,
+            document: document.then(Vec::new),
+            hasher: Hasher::default(),
+        }))
+    };
+    let mut end = |name: &str, size, mut taken: Taken<W>| {
+        let output = |source| LayoutError::Output {
+            path: package.path().to_owned(),
+            entry: name.to_owned(),
+            source,
+        };
+        taken.flush().map_err(output)?;
+        let file = (taken.hasher.finish(), size);
+        match (taken.document, Dialect::of_definition_file(name)) {
+            (Some(_), Some(_)) if evidence.definition.is_some() => {
+                return Err(two_definitions(package.path()));
+            }
+            (Some(bytes), Some(dialect)) => evidence.definition = Some((dialect, bytes)),
+            (Some(bytes), None) if name == Dialect::CHECKSUMS => evidence.checksums = Some(bytes),
+            _ => {}
+        }
+        evidence.files.insert(name.to_owned(), file);
+        Ok(())
+    };
+    if package.is_seekable() {
+        for (name, member) in package.members()? {
+            if let Some(mut taken) = begin(name, member.size)? {
+                package.read_member(name, &mut taken)?;
+                end(name, member.size, taken)?;
+            }
+        }
+    } else {
+        // One pass: each file behind another would be decoded from the start.
+        package.visit(|name, size, content| {
+            let Some(mut taken) = begin(name, size)? else {
+                return Ok(());
+            };
+            let copied = io::copy(content, &mut taken);
+            copied.map_err(|error| LayoutError::io(package.path(), error))?;
+            end(name, size, taken)
+        })?;
+    }
+    Ok(evidence)
+}
+
+/// Files whose bytes `verify` looks at, and signatures: all small.
+fn is_document(name: &str) -> bool {
+    Dialect::ALL
+        .iter()
+        .any(|dialect| dialect.exempt_files().contains(&name))
+}
+
+fn two_definitions(package: &Path) -> LayoutError {
+    LayoutError::Twice {
+        path: package.to_owned(),
+        entry: "definition (jackal.yaml or zarf.yaml)".to_owned(),
+    }
+}
+
+/// A file that is read: digested, held if it is a document, passed on if asked for.
+struct Taken<W> {
+    out: Option<W>,
+    document: Option<Vec<u8>>,
+    hasher: Hasher,
+}
+
+impl<W: Write> Write for Taken<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(out) = &mut self.out {
+            out.write_all(bytes)?;
+        }
+        if let Some(document) = &mut self.document {
+            document.extend_from_slice(bytes);
+        }
+        self.hasher.update(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
 struct Gatherer<'p> {
     package: &'p Path,
     evidence: Evidence,
@@ -65,7 +176,7 @@ impl Gatherer<'_> {
             let found = (Digest::of(&bytes), bytes.len() as u64);
             match dialect {
                 Some(_) if self.evidence.definition.is_some() => {
-                    return Err(twice("definition (jackal.yaml or zarf.yaml)"));
+                    return Err(two_definitions(self.package));
                 }
                 Some(dialect) => self.evidence.definition = Some((dialect, bytes)),
                 None => self.evidence.checksums = Some(bytes),

@@ -421,6 +421,12 @@ impl Definition {
         format!("{schema:#}\n")
     }
 
+    /// The definition as a JSON value, with the keys of the YAML.
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        self.tree().to_json()
+    }
+
     /// The YAML text of the definition, the same for equal definitions.
     #[must_use]
     pub fn to_yaml(&self) -> String {

@@ -3,6 +3,8 @@
 //! Lists stand at their key's column. Strings are plain unless another reader
 //! could take them for something else; those are double-quoted.
 
+use serde_json::Value as Json;
+
 /// A value of a definition, with its keys in written order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tree {
@@ -14,6 +16,24 @@ pub enum Tree {
     List(Vec<Tree>),
     /// Keys and values.
     Map(Vec<(String, Tree)>),
+}
+
+impl Tree {
+    /// The same value in JSON.
+    pub(super) fn to_json(&self) -> Json {
+        match self {
+            Self::Text(text) => text.as_str().into(),
+            // Numbers that JSON cannot write stay text.
+            Self::Literal(text) => {
+                serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into())
+            }
+            Self::List(items) => items.iter().map(Self::to_json).collect(),
+            Self::Map(pairs) => pairs
+                .iter()
+                .map(|(key, value)| (key.clone(), value.to_json()))
+                .collect(),
+        }
+    }
 }
 
 /// The YAML text of `tree`.

@@ -22,13 +22,25 @@ pub struct Evidence {
     pub files: BTreeMap<String, (Digest, u64)>,
 }
 
-/// A package whose every file is the one its definition vouches for.
+/// A package whose every file that was read is the one its definition vouches for.
 #[derive(Debug)]
 pub struct VerifiedPackage {
     dialect: Dialect,
     definition: Vec<u8>,
+    checksums: Checksums,
     files: BTreeMap<String, (Digest, u64)>,
+    scope: Scope,
     signature: Signature,
+}
+
+/// How much of a package is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of it: a listed file that is not there is a reason to refuse.
+    Whole,
+    /// The files in the evidence only: whoever reads one member of a large
+    /// package does not read the rest. What was not read stays untrusted.
+    Given,
 }
 
 /// What is known about who made a package.
@@ -100,7 +112,20 @@ impl VerifiedPackage {
         &self.definition
     }
 
-    /// Digest and size in bytes of every file, by path.
+    /// The list of checksums, which the definition vouches for. Of files that
+    /// were not read it says what they must be, not that they are.
+    #[must_use]
+    pub fn checksums(&self) -> &Checksums {
+        &self.checksums
+    }
+
+    /// How much of the package was judged.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Digest and size in bytes of every file that was read, by path.
     #[must_use]
     pub fn files(&self) -> &BTreeMap<String, (Digest, u64)> {
         &self.files
@@ -113,14 +138,14 @@ impl VerifiedPackage {
     }
 }
 
-/// Judges a package by its evidence.
+/// Judges a package, or the part of it that `scope` says, by its evidence.
 ///
 /// Source: package.md 3.3 and 5.4; package-changes-since.md 7, advice 1.
 ///
 /// # Errors
 ///
 /// Every [`Refusal`] there is, so that a damaged package is described whole.
-pub fn verify(evidence: Evidence) -> Result<VerifiedPackage, Vec<Refusal>> {
+pub fn verify(evidence: Evidence, scope: Scope) -> Result<VerifiedPackage, Vec<Refusal>> {
     let Some((dialect, definition)) = evidence.definition else {
         return Err(vec![Refusal::NoDefinition]);
     };
@@ -140,10 +165,16 @@ pub fn verify(evidence: Evidence) -> Result<VerifiedPackage, Vec<Refusal>> {
     if let Some(expected) = expected.filter(|expected| *expected != found) {
         refusals.push(Refusal::Aggregate { expected, found });
     }
-    match Checksums::parse(&text) {
-        Ok(checksums) => compare(dialect, &checksums, &evidence.files, &mut refusals),
-        Err(error) => refusals.push(error.into()),
-    }
+    let checksums = match Checksums::parse(&text) {
+        Ok(checksums) => {
+            compare(dialect, &checksums, &evidence.files, scope, &mut refusals);
+            checksums
+        }
+        Err(error) => {
+            refusals.push(error.into());
+            Checksums::default()
+        }
+    };
     if !refusals.is_empty() {
         return Err(refusals);
     }
@@ -153,7 +184,9 @@ pub fn verify(evidence: Evidence) -> Result<VerifiedPackage, Vec<Refusal>> {
     Ok(VerifiedPackage {
         dialect,
         definition,
+        checksums,
         files: evidence.files,
+        scope,
         signature: if signed {
             Signature::NotChecked
         } else {
@@ -176,10 +209,12 @@ fn compare(
     dialect: Dialect,
     checksums: &Checksums,
     files: &BTreeMap<String, (Digest, u64)>,
+    scope: Scope,
     refusals: &mut Vec<Refusal>,
 ) {
     for (path, expected) in checksums.iter() {
         match files.get(path) {
+            None if scope == Scope::Given => {}
             None => refusals.push(Refusal::Missing(path.to_owned())),
             Some((found, _)) if found != expected => refusals.push(Refusal::Altered {
                 path: path.to_owned(),
@@ -219,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_package_whose_files_are_all_listed_and_equal_passes() {
-        let package = verify(evidence()).unwrap();
+        let package = verify(evidence(), Scope::Whole).unwrap();
         assert_eq!(package.signature(), Signature::Absent);
         assert_eq!(package.files().len(), 1);
     }
@@ -237,7 +272,7 @@ mod tests {
             .files
             .insert("components/a.tar".into(), (Digest::of(b"x"), 1));
         damaged.files.insert("stray".into(), (Digest::of(b"y"), 1));
-        let refusals = verify(damaged).unwrap_err();
+        let refusals = verify(damaged, Scope::Whole).unwrap_err();
         let text: Vec<String> = refusals.iter().map(ToString::to_string).collect();
         let text = text.join("\n");
         for part in [
@@ -256,15 +291,33 @@ mod tests {
         signed
             .files
             .insert("jackal.yaml.sig".into(), (Digest::of(b"s"), 1));
-        assert_eq!(verify(signed).unwrap().signature(), Signature::NotChecked);
+        assert_eq!(
+            verify(signed, Scope::Whole).unwrap().signature(),
+            Signature::NotChecked
+        );
+    }
+
+    #[test]
+    fn of_a_package_read_in_part_the_rest_may_be_away_but_no_stray_passes() {
+        let mut part = evidence();
+        part.files.clear();
+        let package = verify(part.clone(), Scope::Given).unwrap();
+        assert!(package.files().is_empty());
+        assert!(package.checksums().get("components/a.tar").is_some());
+        part.files.insert("stray".into(), (Digest::of(b"y"), 1));
+        let refusals = verify(part, Scope::Given).unwrap_err();
+        assert_eq!(refusals, [Refusal::Extra("stray".into())]);
     }
 
     #[test]
     fn a_package_without_definition_or_checksums_is_refused() {
-        let refusals = verify(Evidence::default()).unwrap_err();
+        let refusals = verify(Evidence::default(), Scope::Whole).unwrap_err();
         assert_eq!(refusals, [Refusal::NoDefinition]);
         let mut bare = evidence();
         bare.checksums = None;
-        assert_eq!(verify(bare).unwrap_err(), [Refusal::NoChecksums]);
+        assert_eq!(
+            verify(bare, Scope::Whole).unwrap_err(),
+            [Refusal::NoChecksums]
+        );
     }
 }

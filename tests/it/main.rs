@@ -4,7 +4,7 @@
 mod architecture;
 mod bad_input;
 mod build;
-mod package_verify;
+mod package;
 mod pipelines;
 mod sandbox;
 mod schemas;

@@ -155,6 +155,17 @@ cp blob.good "$blob"
 [ "$(code)" = 0 ] || { cat err.log; fail "healed registry"; }
 ok "404, no registry, altered and cut blobs have clear errors and leave nothing"
 
+# Another name for the same images, pulled from the registry that has them.
+sed "s#127.0.0.1:$port/peer#registry.example.com/peer#" good.yaml > pkg/jackal.yaml
+(cd pkg && "$jackal" package create --registry-override "registry.example.com=127.0.0.1:$port" -o over) > /dev/null 2> err.log ||
+  { cat err.log; fail "registry override"; }
+"$jackal" package extract pkg/over/*.tar.zst images/index.json -o over > /dev/null 2>&1
+grep -q 'registry.example.com/peer/one:1' over/images/index.json || fail "the package lost the original name"
+"$jackal" package inspect pkg/over/*.tar.zst 2> /dev/null | grep -A1 registryOverrides | grep -q "127.0.0.1:$port" || fail "build.registryOverrides"
+rm pkg/jackal.lock
+cp good.yaml pkg/jackal.yaml
+ok "an overridden registry is pulled from, and the package keeps the names"
+
 mkdir small
 if mount -t tmpfs -o size=4m tmpfs small 2> /dev/null; then
   set +e

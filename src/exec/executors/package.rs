@@ -136,6 +136,8 @@ pub fn package(
         version: Some(build.version.clone()),
         migrations: MIGRATIONS.map(str::to_owned).to_vec(),
         last_non_breaking_version: LAST_NON_BREAKING.to_owned(),
+        // These say how the definition was read; the caller knows them.
+        registry_overrides: std::mem::take(&mut definition.build.registry_overrides),
         flavor: std::mem::take(&mut definition.build.flavor),
         ..Build::default()
     };

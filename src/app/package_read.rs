@@ -1,0 +1,278 @@
+//! What is done with a finished package: verify, inspect and extract it.
+//!
+//! Each reads no more of the package than it needs, and takes nothing from it
+//! that `verify` has not passed.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter};
+use std::path::{Path, PathBuf};
+
+use crate::layout::{self, LayoutError, PackageFile};
+use crate::package::{Definition, Dialect, Strictness};
+use crate::verify::{self, Refusal, Scope, VerifiedPackage};
+use crate::yaml::{Mistakes, SourceText};
+
+/// The SBOM archive's path in a package.
+pub(super) const SBOMS: &str = "sboms.tar";
+
+/// Why a package was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageReadError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// It was read and must not be trusted; every reason is given.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Refused(Vec<Refusal>),
+    /// Its definition is verified, and yet not one.
+    #[error("the definition cannot be read: {0}")]
+    Definition(#[from] Mistakes),
+    /// It carries no SBOMs.
+    #[error("`{0}` does not contain an SBOM: it was made with --skip-sbom, or has nothing to list")]
+    NoSbom(PathBuf),
+    /// A path that the package does not list.
+    #[error("`{0}` lists no file or folder `{1}`: see `jackal package inspect files`")]
+    NoFile(PathBuf, String),
+    /// What is to be written is there already.
+    #[error("`{0}` is there already: choose another folder, or give --force to replace it")]
+    Exists(PathBuf),
+    /// A name in the package that cannot be a folder's.
+    #[error("the package calls itself `{0}`, which cannot name a folder")]
+    Name(String),
+    /// The disk refused.
+    #[error("`{path}` cannot be written: {source}")]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+}
+
+fn write_error(path: &Path) -> impl FnOnce(io::Error) -> PackageReadError + '_ {
+    move |source| PackageReadError::Write {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Reads and verifies the whole package at `path`: a folder, a tar, a Zstandard
+/// tar, or any part of a split one.
+///
+/// # Errors
+///
+/// [`PackageReadError`]
+pub fn package_verify(path: &Path) -> Result<VerifiedPackage, PackageReadError> {
+    verify::verify(layout::read(path)?, Scope::Whole).map_err(PackageReadError::Refused)
+}
+
+/// Reads and verifies the documents of a package, and nothing else of it.
+///
+/// # Errors
+///
+/// [`PackageReadError`]
+pub fn package_documents(path: &Path) -> Result<VerifiedPackage, PackageReadError> {
+    let evidence = layout::read_some(&layout::open(path)?, &[], |_, _| Ok(io::sink()))?;
+    verify::verify(evidence, Scope::Given).map_err(PackageReadError::Refused)
+}
+
+/// The definition of a verified package, typed.
+///
+/// # Errors
+///
+/// [`PackageReadError::Definition`]
+pub fn package_definition(package: &VerifiedPackage) -> Result<Definition, PackageReadError> {
+    let text = String::from_utf8_lossy(package.definition()).into_owned();
+    let source = SourceText::new(package.dialect().definition_file(), text);
+    Ok(Definition::parse(&source, Strictness::Existing)?)
+}
+
+/// Writes the SBOM documents to a folder called like the package below `to`,
+/// replacing it; returns that folder.
+///
+/// # Errors
+///
+/// [`PackageReadError`]; a folder that was there stays as it was.
+pub fn package_sboms(path: &Path, to: &Path) -> Result<PathBuf, PackageReadError> {
+    let package = layout::open(path)?;
+    if !package.members()?.contains_key(SBOMS) {
+        return Err(PackageReadError::NoSbom(path.to_owned()));
+    }
+    let stage = Stage::beside(&to.join("sboms"))?;
+    let verified = stage.fetch(&package, &[SBOMS.to_owned()])?;
+    let name = package_definition(&verified)?.metadata.name;
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        return Err(PackageReadError::Name(name));
+    }
+    let folder = stage.path().join("unpacked");
+    stage.unpack(SBOMS, &folder)?;
+    let target = to.join(name);
+    if target.exists() {
+        fs::remove_dir_all(&target).map_err(write_error(&target))?;
+    }
+    fs::rename(&folder, &target).map_err(write_error(&target))?;
+    Ok(target)
+}
+
+/// What `jackal package extract` does.
+#[derive(Clone, Debug)]
+pub struct ExtractOptions {
+    /// The package.
+    pub source: PathBuf,
+    /// The folder to make.
+    pub to: PathBuf,
+    /// Files, or folders of them, as the package lists them; empty: all.
+    pub only: Vec<String>,
+    /// Unpack component tars and SBOMs, instead of leaving them tars.
+    pub unarchive: bool,
+    /// Replace the folder if it is there.
+    pub force: bool,
+}
+
+/// Verifies a package, or the files asked for, and writes them to a folder.
+///
+/// The folder takes its name only when everything in it is written and
+/// verified.
+///
+/// # Errors
+///
+/// [`PackageReadError`]; nothing new is left behind then.
+pub fn package_extract(options: &ExtractOptions) -> Result<VerifiedPackage, PackageReadError> {
+    if !options.force && fs::symlink_metadata(&options.to).is_ok() {
+        return Err(PackageReadError::Exists(options.to.clone()));
+    }
+    let package = layout::open(&options.source)?;
+    let stage = Stage::beside(&options.to)?;
+    let names = if options.only.is_empty() {
+        // All of it is judged before a byte is written.
+        let whole = verify::verify(layout::read_opened(&package)?, Scope::Whole)
+            .map_err(PackageReadError::Refused)?;
+        let files = whole.files().keys().cloned();
+        files.chain(documents(whole.dialect())).collect()
+    } else {
+        chosen(&package, options)?
+    };
+    let content: BTreeSet<String> = names.into_iter().collect();
+    let content: Vec<String> = content.into_iter().collect();
+    let verified = stage.fetch(&package, &content)?;
+    if options.unarchive {
+        for name in content.iter().filter(|name| name.ends_with(".tar")) {
+            let tar = stage.path().join(name);
+            let folder = match name.strip_prefix("components/") {
+                // Its entries begin with the component's name.
+                Some(_) => stage.path().join("components"),
+                None => tar.with_extension(""),
+            };
+            stage.unpack(name, &folder)?;
+            fs::remove_file(&tar).map_err(write_error(&tar))?;
+        }
+    }
+    stage.keep(&options.to)?;
+    Ok(verified)
+}
+
+fn documents(dialect: Dialect) -> [String; 2] {
+    [
+        dialect.definition_file().to_owned(),
+        Dialect::CHECKSUMS.to_owned(),
+    ]
+}
+
+/// Members that are asked for by name or by a folder above them.
+fn chosen(
+    package: &PackageFile,
+    options: &ExtractOptions,
+) -> Result<Vec<String>, PackageReadError> {
+    let members = package.members()?;
+    let mut chosen = Vec::new();
+    for wanted in &options.only {
+        let below = format!("{}/", wanted.trim_end_matches('/'));
+        let before = chosen.len();
+        let fits = |name: &&String| *name == wanted || name.starts_with(&below);
+        chosen.extend(members.keys().filter(fits).cloned());
+        if chosen.len() == before {
+            let source = options.source.clone();
+            return Err(PackageReadError::NoFile(source, wanted.clone()));
+        }
+    }
+    Ok(chosen)
+}
+
+/// A folder beside the one to be made, on the same file system; it goes away
+/// unless it is kept.
+struct Stage {
+    dir: tempfile::TempDir,
+}
+
+impl Stage {
+    fn beside(to: &Path) -> Result<Self, PackageReadError> {
+        let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        fs::create_dir_all(parent).map_err(write_error(parent))?;
+        let dir = tempfile::Builder::new()
+            .prefix(".jackal-extract-")
+            .tempdir_in(parent)
+            .map_err(write_error(parent))?;
+        Ok(Self { dir })
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes `names` into the stage and judges them by what was written.
+    fn fetch(
+        &self,
+        package: &PackageFile,
+        names: &[String],
+    ) -> Result<VerifiedPackage, PackageReadError> {
+        let evidence = layout::read_some(package, names, |name, _| {
+            let path = self.path().join(name);
+            let io = |source| LayoutError::Output {
+                path: package.path().to_owned(),
+                entry: name.to_owned(),
+                source,
+            };
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent).map_err(io)?;
+            }
+            let file = File::create_new(&path).map_err(io)?;
+            Ok(BufWriter::with_capacity(1 << 20, file))
+        })?;
+        verify::verify(evidence, Scope::Given).map_err(PackageReadError::Refused)
+    }
+
+    fn unpack(&self, name: &str, folder: &Path) -> Result<(), PackageReadError> {
+        let tar = self.path().join(name);
+        fs::create_dir_all(folder).map_err(write_error(folder))?;
+        let file = File::open(&tar).map_err(write_error(&tar))?;
+        Ok(layout::unpack_tar(
+            Path::new(name),
+            BufReader::with_capacity(1 << 20, file),
+            folder,
+        )?)
+    }
+
+    fn keep(self, to: &Path) -> Result<(), PackageReadError> {
+        let path = self.dir.keep();
+        // Made for this process alone; what comes out is for everybody.
+        let shared = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        let moved = fs::set_permissions(&path, shared).and_then(|()| {
+            match fs::symlink_metadata(to) {
+                Ok(facts) if facts.is_dir() => fs::remove_dir_all(to)?,
+                Ok(_) => fs::remove_file(to)?,
+                Err(_) => {}
+            }
+            fs::rename(&path, to)
+        });
+        moved.map_err(|source| {
+            // The error that matters is the one that stopped us.
+            let _ = fs::remove_dir_all(&path);
+            PackageReadError::Write {
+                path: to.to_owned(),
+                source,
+            }
+        })
+    }
+}

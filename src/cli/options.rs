@@ -1,0 +1,222 @@
+//! Flags and environment that lead to a plan, for every command that makes one.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::build::Refused;
+use super::exit::Exit;
+use crate::app::{BuildOptions, Target};
+use crate::exec::plan::BuildFacts;
+use crate::exec::site::Wishes;
+
+/// What every command that makes a plan understands, whatever it plans.
+#[derive(Args)]
+pub(super) struct SharedArgs {
+    /// Cache folder (default: ~/.cache/jackal)
+    #[arg(long, value_name = "DIR", env = "JACKAL_CACHE")]
+    pub(super) cache_dir: Option<PathBuf>,
+    /// Work on so many things at once (default: the number of processors)
+    #[arg(long, short, value_name = "N")]
+    pub(super) jobs: Option<usize>,
+    /// Run every task, and replace what is cached
+    #[arg(long)]
+    force: bool,
+    /// Fail if jackal.lock lacks a pin
+    #[arg(long)]
+    locked: bool,
+    /// Use no network
+    #[arg(long)]
+    offline: bool,
+    /// Speak HTTP instead of HTTPS to every registry
+    #[arg(long)]
+    plain_http: bool,
+    /// Architecture of the package, such as amd64 or arm64
+    #[arg(long, short, value_name = "ARCH")]
+    architecture: Option<String>,
+    /// Take components of this flavor as well
+    #[arg(long, short, value_name = "NAME", default_value = "")]
+    flavor: String,
+    /// Make no SBOMs
+    #[arg(long)]
+    skip_sbom: bool,
+    /// Split archives into files of this many megabytes (1,000,000 bytes)
+    #[arg(long, short, value_name = "MB")]
+    max_package_size: Option<u64>,
+    /// Pull images whose reference begins with FROM from TO instead; the
+    /// package keeps the original names (may be repeated, the longest match counts)
+    #[arg(long = "registry-override", value_name = "FROM=TO")]
+    registry_overrides: Vec<String>,
+    /// Record host and user in the package: it is then no longer reproducible
+    #[arg(long)]
+    with_build_machine_info: bool,
+}
+
+/// What every command over a workspace or a pipeline understands.
+#[derive(Args)]
+pub(super) struct PlanArgs {
+    /// Folders with packages; without any, every package of the workspace
+    paths: Vec<PathBuf>,
+    /// A pipeline file, instead of the implied pipeline of each package
+    #[arg(long, value_name = "FILE")]
+    pipeline: Option<PathBuf>,
+    /// Value of a pipeline's parameter (may be repeated)
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    params: Vec<String>,
+    /// Only this task and what it needs (may be repeated)
+    #[arg(long = "task", value_name = "NAME")]
+    pub(super) tasks: Vec<String>,
+    /// Folder for archives
+    #[arg(long, short, value_name = "DIR", default_value = "dist")]
+    output: PathBuf,
+    #[command(flatten)]
+    shared: SharedArgs,
+}
+
+pub(super) fn environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The cache folder: flag, `JACKAL_CACHE`, `XDG_CACHE_HOME`, `HOME`.
+pub(super) fn cache_folder(given: Option<PathBuf>) -> Result<PathBuf, Refused> {
+    given
+        .or_else(|| environment("XDG_CACHE_HOME").map(|dir| PathBuf::from(dir).join("jackal")))
+        .or_else(|| environment("HOME").map(|dir| PathBuf::from(dir).join(".cache/jackal")))
+        .ok_or_else(|| {
+            let message = "there is no HOME to keep a cache in: give --cache-dir";
+            (Exit::Usage, message.to_owned())
+        })
+}
+
+impl PlanArgs {
+    pub(super) fn into_options(self) -> Result<BuildOptions, Refused> {
+        // What is not UTF-8 cannot be part of a key, and is not passed on.
+        let variables: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let params = params(&self.params, &variables)?;
+        let target = match self.pipeline {
+            Some(file) => Target::Pipeline { file, params },
+            None if self.paths.is_empty() => Target::Workspace,
+            None => Target::Paths(self.paths),
+        };
+        let options = self.shared.into_options(target, self.output)?;
+        Ok(BuildOptions {
+            environment: variables,
+            tasks: self.tasks,
+            ..options
+        })
+    }
+}
+
+impl SharedArgs {
+    /// Options for `target`, with every task of it and no variable passed on.
+    pub(super) fn into_options(
+        self,
+        target: Target,
+        output: PathBuf,
+    ) -> Result<BuildOptions, Refused> {
+        let here = std::env::current_dir()
+            .map_err(|error| (Exit::Environment, format!("the current folder: {error}")))?;
+        let docker = environment("DOCKER_CONFIG")
+            .map(PathBuf::from)
+            .or_else(|| environment("HOME").map(|home| PathBuf::from(home).join(".docker")));
+        let docker_config =
+            docker.and_then(|dir| std::fs::read_to_string(dir.join("config.json")).ok());
+        let path = environment("PATH").unwrap_or_default();
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let split = match self.max_package_size {
+            Some(0) | None => None,
+            Some(megabytes) => Some(
+                megabytes
+                    .checked_mul(1_000_000)
+                    .ok_or_else(|| (Exit::Usage, "--max-package-size is too large".to_owned()))?,
+            ),
+        };
+        Ok(BuildOptions {
+            target,
+            environment: BTreeMap::new(),
+            here: std::fs::canonicalize(&here).unwrap_or(here),
+            cache: cache_folder(self.cache_dir)?,
+            wishes: Wishes {
+                force: self.force,
+                locked: self.locked,
+                offline: self.offline,
+                jobs: self.jobs.unwrap_or(processors).max(1),
+            },
+            facts: facts(self.with_build_machine_info)?,
+            helper_folders: std::env::split_paths(&path).collect(),
+            tasks: Vec::new(),
+            output,
+            keep_going: false,
+            plain_http: self.plain_http,
+            architecture: self.architecture,
+            flavor: self.flavor,
+            registry_overrides: pairs("--registry-override", &self.registry_overrides)?,
+            skip_sbom: self.skip_sbom,
+            docker_config,
+            split,
+        })
+    }
+}
+
+/// `NAME=VALUE` texts of a repeated flag; the last of a name counts.
+fn pairs(flag: &str, given: &[String]) -> Result<BTreeMap<String, String>, Refused> {
+    given
+        .iter()
+        .map(|text| match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+            _ => {
+                let message = format!("{flag} `{text}` is not of the form NAME=VALUE");
+                Err((Exit::Usage, message))
+            }
+        })
+        .collect()
+}
+
+/// `--param` before `JACKAL_PARAM_*`.
+fn params(
+    given: &[String],
+    environment: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Refused> {
+    let mut params: BTreeMap<String, String> = environment
+        .iter()
+        .filter_map(|(name, value)| {
+            Some((
+                name.strip_prefix("JACKAL_PARAM_")?.to_owned(),
+                value.clone(),
+            ))
+        })
+        .collect();
+    params.extend(pairs("--param", given)?);
+    Ok(params)
+}
+
+/// The build section's facts: `SOURCE_DATE_EPOCH`, else the epoch.
+fn facts(machine: bool) -> Result<BuildFacts, Refused> {
+    let timestamp = match environment("SOURCE_DATE_EPOCH") {
+        None => 0,
+        Some(text) => text
+            .to_str()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| {
+                let message = format!(
+                    "SOURCE_DATE_EPOCH is `{}`, expected whole seconds since 1970",
+                    text.to_string_lossy()
+                );
+                (Exit::Usage, message)
+            })?,
+    };
+    let text = |name| environment(name).map(|text| text.to_string_lossy().into_owned());
+    let host = || {
+        let name = rustix::system::uname();
+        name.nodename().to_string_lossy().into_owned()
+    };
+    Ok(BuildFacts {
+        timestamp,
+        terminal: machine.then(host),
+        user: if machine { text("USER") } else { None },
+    })
+}

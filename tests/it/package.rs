@@ -1,0 +1,184 @@
+//! `jackal package ...`, run as a user runs it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use super::sandbox::Sandbox;
+
+const ZARF: &str = "tests/fixtures/packages/zarf-package-interop-amd64-1.2.3.tar.zst";
+
+fn jackal(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_jackal"))
+        .args(args)
+        .env_clear()
+        .output()
+        .unwrap()
+}
+
+fn unpack(into: &Path) {
+    let packed = std::fs::File::open(ZARF).unwrap();
+    let decoder = zstd::stream::read::Decoder::new(packed).unwrap();
+    tar::Archive::new(decoder).unpack(into).unwrap();
+}
+
+#[test]
+fn a_package_made_by_zarf_0_84_verifies() {
+    let output = jackal(&["package", "verify", ZARF]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(
+        text.contains("10 files, 265741 bytes, all as listed; not signed"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_same_package_as_a_folder_verifies_and_each_damage_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    unpack(folder.path());
+    let path = folder.path().to_str().unwrap();
+    assert!(jackal(&["package", "verify", path]).status.success());
+
+    std::fs::write(folder.path().join("sboms.tar"), "altered").unwrap();
+    std::fs::remove_file(folder.path().join("components/app.tar")).unwrap();
+    std::fs::write(folder.path().join("stray"), "").unwrap();
+    let output = jackal(&["package", "verify", path]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    for name in [
+        "`sboms.tar` digests to",
+        "`components/app.tar` is listed",
+        "`stray` is in",
+    ] {
+        assert!(text.contains(name), "{name} not in {text}");
+    }
+}
+
+#[test]
+fn inspect_prints_the_definition_byte_for_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    unpack(folder.path());
+    let output = jackal(&["package", "inspect", ZARF]);
+    let expected = std::fs::read(folder.path().join("zarf.yaml")).unwrap();
+    assert_eq!(output.stdout, expected);
+}
+
+#[test]
+fn a_truncated_package_and_a_wrong_word_have_their_own_exit_codes() {
+    let cut = tempfile::NamedTempFile::new().unwrap();
+    let whole = std::fs::read(ZARF).unwrap();
+    std::fs::write(cut.path(), &whole[..whole.len() / 2]).unwrap();
+    let output = jackal(&["package", "verify", cut.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(4));
+    assert_eq!(jackal(&["package", "verfy"]).status.code(), Some(2));
+}
+
+#[test]
+fn create_builds_the_package_of_one_folder_like_build_does() {
+    let sandbox = Sandbox::new();
+    sandbox.package();
+    sandbox.build(&[]);
+    let built = sandbox.archive_sum();
+    let said = sandbox.run(&["package", "create", ".", "--confirm", "--sbom-out", "boms"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(said.stderr.contains("0 executed"), "{}", said.stderr);
+    let archive = sandbox
+        .src()
+        .join("jackal-package-demo-amd64-1.0.0.tar.zst");
+    assert_eq!(said.stdout.trim(), archive.to_str().unwrap());
+    let bytes = std::fs::read(archive).unwrap();
+    assert_eq!(jackal::oci::Digest::of(&bytes).to_string(), built);
+    let sbom = sandbox.src().join("boms/demo/jackal-component-tree.json");
+    assert!(sbom.is_file());
+    let nothing = sandbox.run(&["package", "create", "tree"]);
+    assert_eq!(nothing.code, Some(3));
+    assert!(nothing.stderr.contains("holds no jackal.yaml"));
+}
+
+#[test]
+fn inspect_lists_images_variables_files_and_sboms_of_a_zarf_package() {
+    let out = |args: &[&str]| {
+        let output = jackal(&[&["package", "inspect"], args].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let files = out(&["files", ZARF]);
+    assert_eq!(files.lines().count(), 8, "{files}");
+    assert!(files.contains("  components/app.tar\n"));
+    let definition: serde_json::Value =
+        serde_json::from_str(&out(&["definition", "--json", ZARF])).unwrap();
+    assert_eq!(definition["metadata"]["name"], "interop");
+    let images: serde_json::Value =
+        serde_json::from_str(&out(&["images", "--json", ZARF])).unwrap();
+    for image in out(&["images", ZARF]).lines() {
+        assert!(images.to_string().contains(image), "{image}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().to_str().unwrap();
+    out(&["sbom", ZARF, "-o", to]);
+    let names: Vec<_> = std::fs::read_dir(folder.path().join("interop"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(
+        names.contains(&"zarf-component-base.json".to_owned()),
+        "{names:?}"
+    );
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn extract_gives_every_file_or_those_asked_for_and_never_an_altered_one() {
+    let sandbox = Sandbox::new();
+    sandbox.package();
+    sandbox.build(&[]);
+    let archive = sandbox.archive();
+    let archive = archive.to_str().unwrap();
+    let said = sandbox.run(&["package", "extract", archive, "--unarchive"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let to = sandbox.src().join("jackal-package-demo-amd64-1.0.0");
+    let tree = to.join("components/tree/files/0/tree");
+    assert_eq!(std::fs::read(tree.join("d0/f0")).unwrap(), b"0\n");
+    assert_eq!(
+        std::fs::read_link(tree.join("link")).unwrap(),
+        Path::new("d0/f0")
+    );
+    assert!(tree.join("empty").is_dir());
+    assert!(to.join("sboms/jackal-component-tool.json").is_file());
+    assert!(to.join("jackal.yaml").is_file() && !to.join("sboms.tar").exists());
+
+    let again = sandbox.run(&["package", "extract", archive]);
+    assert_eq!(again.code, Some(2));
+    assert!(again.stderr.contains("--force"), "{}", again.stderr);
+    assert_eq!(
+        sandbox
+            .run(&["package", "extract", archive, "--force"])
+            .code,
+        Some(0)
+    );
+    assert!(to.join("sboms.tar").is_file() && !to.join("sboms").exists());
+
+    let some = sandbox.run(&["package", "extract", archive, "components", "-o", "some"]);
+    assert!(some.stderr.contains("what was extracted was checked"));
+    let some = sandbox.src().join("some");
+    assert_eq!(std::fs::read_dir(&some).unwrap().count(), 1);
+    assert!(some.join("components/tool.tar").is_file());
+    let none = sandbox.run(&["package", "extract", archive, "absent", "-o", "none"]);
+    assert!(
+        none.stderr.contains("no file or folder `absent`"),
+        "{}",
+        none.stderr
+    );
+
+    std::fs::write(some.join("jackal.yaml"), "kind: x\n").unwrap();
+    std::fs::write(to.join("components/tool.tar"), "altered").unwrap();
+    let altered = sandbox.run(&["package", "extract", to.to_str().unwrap(), "-o", "out"]);
+    assert_eq!(altered.code, Some(5), "{}", altered.stderr);
+    let left: Vec<_> = std::fs::read_dir(sandbox.src())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name == "out" || name == "none" || name.starts_with(".jackal"))
+        .collect();
+    assert_eq!(left, Vec::<String>::new());
+}
