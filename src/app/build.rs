@@ -330,6 +330,7 @@ fn declared(
     }
     let mut plan = Plan {
         pools: pipeline.pools.clone(),
+        cache_limits: pipeline.cache_limits,
         ..Plan::default()
     };
     let how = Declared {

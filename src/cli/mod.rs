@@ -55,6 +55,8 @@ enum Command {
 /// What there is a schema of.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum SchemaOf {
+    /// A pipeline file
+    Pipeline,
     /// A package definition, jackal.yaml
     Package,
     /// A run record, run.json
@@ -64,6 +66,7 @@ enum SchemaOf {
 impl SchemaOf {
     fn text(self) -> String {
         match self {
+            Self::Pipeline => crate::pipeline::schema::json_schema(),
             Self::Package => crate::package::Definition::json_schema(),
             Self::Run => crate::exec::record::RunRecord::json_schema(),
         }

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::plan::{
-    BuildFacts, BuildWork, LayerWork, PackageWork, Plan, PlanError, RunWork, Step, Work,
+    BuildFacts, BuildWork, LayerWork, PackageWork, Plan, PlanError, RunWork, SecretValue, Step,
+    Work,
 };
+use super::schedule::When;
 use crate::oci::{Platform, Reference};
 use crate::package::Definition;
 use crate::pipeline::{
-    ImageSource, ImagesSource, Instance, LayerSource, RenderedKind, RenderedOutput,
+    ImageSource, ImagesSource, Instance, LayerSource, RenderedKind, RenderedOutput, Secret,
 };
 use crate::sbom::names;
 
@@ -89,9 +91,6 @@ impl Plan {
 
 impl Declaring<'_> {
     fn instance(&mut self, plan: &mut Plan, instance: &Instance) -> Result<(), PlanError> {
-        if instance.runs_after.failure || instance.runs_after.skipped {
-            return Err(not_yet(instance, "a condition with always() or failure()"));
-        }
         match &instance.kind {
             RenderedKind::Component {
                 definition,
@@ -138,6 +137,7 @@ impl Declaring<'_> {
                             folder: self.how.folder.clone(),
                             reference,
                             platform: platform.clone(),
+                            fresh: instance.fresh,
                         };
                         plan.add(self.step(instance, id.clone(), Vec::new(), work));
                         Some(id)
@@ -177,17 +177,33 @@ impl Declaring<'_> {
                     env: instance.env.clone(),
                     pass_through: passed.collect(),
                     pass_through_names: instance.pass_through.clone(),
+                    secrets: self.secrets(instance),
                     tools: instance.tools.clone(),
                     path: self.how.path.clone(),
                     outputs: instance.outputs.clone(),
                     workdir: instance.workdir.clone(),
                     timeout: instance.timeout,
+                    grace: instance.grace,
                     platform: self.platform(instance, None)?,
                 }));
                 plan.add(self.step(instance, instance.id.clone(), Vec::new(), work));
             }
         }
         Ok(())
+    }
+
+    fn secrets(&self, instance: &Instance) -> BTreeMap<String, SecretValue> {
+        let secrets = instance.secrets.iter().map(|(name, secret)| {
+            let value = match secret {
+                Secret::File(path) => SecretValue::File(self.how.folder.join(path)),
+                Secret::Env(variable) => match self.how.environment.get(variable) {
+                    Some(text) => SecretValue::Text(text.clone()),
+                    None => SecretValue::Missing(variable.clone()),
+                },
+            };
+            (name.clone(), value)
+        });
+        secrets.collect()
     }
 
     fn step(&self, instance: &Instance, id: String, mut after: Vec<String>, work: Work) -> Step {
@@ -207,9 +223,20 @@ impl Declaring<'_> {
             work,
             pool: instance.pool.clone(),
             mutex: instance.mutex.clone(),
-            retries: instance.retries,
+            retries: instance.retries.clone(),
+            resources: instance.resources,
+            priority: instance.priority,
+            when: When {
+                success: instance.runs_after.success,
+                failure: instance.runs_after.failure,
+                skipped: instance.runs_after.skipped,
+            },
             cached: instance.cache,
-            skipped: instance.skipped,
+            salts: instance.salts.clone(),
+            tags: instance.tags.clone(),
+            // Without a task before it there is no failure to run after.
+            skipped: instance.skipped
+                || instance.depends_on.is_empty() && !instance.runs_after.success,
             may_fail: instance.continue_on_error,
         }
     }
@@ -386,6 +413,7 @@ impl Declaring<'_> {
                 folder: self.how.folder.clone(),
                 reference: full.clone(),
                 platform: platform.clone(),
+                fresh: instance.fresh,
             };
             plan.add(self.step(instance, id.clone(), Vec::new(), work));
             images.insert(full.to_string(), id);

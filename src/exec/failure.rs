@@ -30,13 +30,25 @@ pub enum Class {
     Cancelled,
 }
 
+/// What another attempt could mend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// A connection, or a server that had a fault of its own.
+    Network,
+    /// An attempt that took too long.
+    Timeout,
+    /// A command that ended with this code; one that a signal ended has the
+    /// code that a shell gives it, 128 and the signal.
+    Exit(i32),
+}
+
 /// Why a task failed.
 #[derive(Debug)]
 pub struct Failure {
     /// What kind it is.
     pub class: Class,
-    /// Whether another attempt may succeed.
-    pub transient: bool,
+    /// What another attempt could mend; `None`: it would fail the same way.
+    pub again: Option<Again>,
     /// What happened and what to do, in one text.
     pub message: String,
     /// What the command had printed, if there was one.
@@ -48,7 +60,7 @@ impl Failure {
     pub fn new(class: Class, message: impl fmt::Display) -> Self {
         Self {
             class,
-            transient: false,
+            again: None,
             message: message.to_string(),
             log: String::new(),
         }
@@ -106,13 +118,24 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+/// Whether a server that answered so may answer otherwise later.
+fn passing(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..)
+}
+
 /// Gives each error its class, and writes it with everything that caused it.
 macro_rules! failures {
-    ($($error:ty: $class:expr;)*) => {$(
+    ($($error:ty: $class:expr $(, again: $again:expr)?;)*) => {$(
         impl From<$error> for Failure {
             fn from(error: $error) -> Self {
                 let class: fn(&$error) -> Class = $class;
-                Self::new(class(&error), whole(&error))
+                #[allow(unused_mut, reason = "only some errors can be mended")]
+                let mut failure = Self::new(class(&error), whole(&error));
+                $(
+                    let mends: fn(&$error) -> bool = $again;
+                    failure.again = mends(&error).then_some(Again::Network);
+                )?
+                failure
             }
         }
     )*};
@@ -154,12 +177,20 @@ failures! {
         DownloadError::Address(_) => Class::Configuration,
         DownloadError::Digest { .. } => Class::Verification,
         _ => Class::Environment,
+    }, again: |error| match error {
+        DownloadError::Transport { .. } => true,
+        DownloadError::Status { status, .. } => passing(*status),
+        _ => false,
     };
     FetchError: |error| match error {
         FetchError::Registry(RegistryError::Content { .. }) => Class::Verification,
         FetchError::Kind { .. } => Class::Configuration,
         FetchError::Store { source: SinkError::Cas(error), .. } => of_cas(error),
         _ => Class::Environment,
+    }, again: |error| match error {
+        FetchError::Registry(RegistryError::Transport { .. }) => true,
+        FetchError::Registry(RegistryError::Status { status, .. }) => passing(*status),
+        _ => false,
     };
     ImagesError: |error| match error {
         ImagesError::Cas(error) => of_cas(error),
@@ -189,13 +220,17 @@ failures! {
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let message = whole(&error);
-        let (class, log) = match error {
-            RunError::TimedOut { log } => (Class::Timeout, log),
-            RunError::Exit { log, .. } | RunError::Signaled { log, .. } => (Class::Task, log),
-            RunError::Cancelled { log } => (Class::Cancelled, log),
-            _ => (Class::Task, String::new()),
+        let (class, again, log) = match error {
+            RunError::TimedOut { log } => (Class::Timeout, Some(Again::Timeout), log),
+            RunError::Exit { code, log } => (Class::Task, Some(Again::Exit(code)), log),
+            RunError::Signaled { signal, log } => {
+                (Class::Task, Some(Again::Exit(128 + signal)), log)
+            }
+            RunError::Cancelled { log } => (Class::Cancelled, None, log),
+            _ => (Class::Task, None, String::new()),
         };
         Self {
+            again,
             log: shown(&log),
             ..Self::new(class, message)
         }

@@ -111,6 +111,7 @@ impl Plan {
                     folder: how.folder.clone(),
                     reference,
                     platform: platform.clone(),
+                    fresh: None,
                 },
             ));
             if !how.skip_sbom {

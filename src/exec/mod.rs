@@ -23,4 +23,4 @@ pub mod site;
 pub mod update;
 mod work;
 
-pub use failure::{Class, Failure};
+pub use failure::{Again, Class, Failure};

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::schedule::When;
 use crate::graph::{Graph, GraphError};
 use crate::oci::{Platform, Reference};
 use crate::package::{ArchiveNameError, Component, Definition, Dialect};
-use crate::pipeline::{RenderedConfig, RenderedOutput};
+use crate::pipeline::{CacheLimits, RenderedConfig, RenderedOutput, Resources, Retries};
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -26,10 +27,20 @@ pub struct Step {
     pub pool: Option<String>,
     /// The lock it holds.
     pub mutex: Option<String>,
-    /// Further attempts after a failure.
-    pub retries: u32,
+    /// What follows a failed attempt.
+    pub retries: Retries,
+    /// What it occupies while it runs.
+    pub resources: Resources,
+    /// Among ready steps the larger goes first.
+    pub priority: i32,
+    /// After which outcomes of the steps before it.
+    pub when: When,
     /// Whether its result may be remembered.
     pub cached: bool,
+    /// Texts that its key holds besides.
+    pub salts: Vec<String>,
+    /// Words it is selected by.
+    pub tags: Vec<String>,
     /// Its condition is false.
     pub skipped: bool,
     /// Its failure does not fail the run.
@@ -45,8 +56,13 @@ impl Step {
             work,
             pool: None,
             mutex: None,
-            retries: 0,
+            retries: Retries::plain(0),
+            resources: Resources { cpu: 1, memory: 0 },
+            priority: 0,
+            when: When::SUCCESS,
             cached: true,
+            salts: Vec::new(),
+            tags: Vec::new(),
             skipped: false,
             may_fail: false,
         }
@@ -71,6 +87,8 @@ pub enum Work {
         reference: Reference,
         /// For which platform.
         platform: Platform,
+        /// The pin is asked again when it was last asked longer ago.
+        fresh: Option<Duration>,
     },
     /// Brings an image from the disk into the store.
     Import {
@@ -161,6 +179,8 @@ pub struct RunWork {
     pub pass_through: BTreeMap<String, String>,
     /// Names of variables passed through, set or not.
     pub pass_through_names: Vec<String>,
+    /// Values that the command sees; no key, log or record holds them.
+    pub secrets: BTreeMap<String, SecretValue>,
     /// Tools by name.
     pub tools: Vec<String>,
     /// Folders that tools are looked up in.
@@ -171,8 +191,27 @@ pub struct RunWork {
     pub workdir: String,
     /// For one attempt.
     pub timeout: Duration,
+    /// Between asking the command to stop and killing it.
+    pub grace: Duration,
     /// What its outputs are for.
     pub platform: Platform,
+}
+
+/// A secret, which no message shows.
+#[derive(Clone)]
+pub enum SecretValue {
+    /// The value.
+    Text(String),
+    /// The file that holds it, with a line break that is cut.
+    File(PathBuf),
+    /// A variable that is not set.
+    Missing(String),
+}
+
+impl std::fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// What a package is put together from.
@@ -230,6 +269,8 @@ pub struct Plan {
     pub steps: BTreeMap<String, Step>,
     /// Slots of each named pool.
     pub pools: BTreeMap<String, u32>,
+    /// What the cache may hold, as far as a pipeline file says.
+    pub cache_limits: CacheLimits,
 }
 
 /// Why a definition has no plan.
@@ -372,7 +413,8 @@ impl Plan {
     }
 
     /// Keeps `wanted` and what they need. A name stands for itself, and for
-    /// every step of that name in any package (`package` for `web:package`).
+    /// every step of that name in any package (`package` for `web:package`);
+    /// `tag:WORD` stands for every step that carries the tag.
     ///
     /// # Errors
     ///
@@ -386,12 +428,15 @@ impl Plan {
             let suffix = format!(":{name}");
             let instance = format!("{name}[");
             let of_task = format!("{name}:");
+            let tag = name.strip_prefix("tag:");
             let before = keep.len();
-            keep.extend(self.steps.keys().filter(|id| {
-                *id == name
+            keep.extend(self.steps.iter().filter_map(|(id, step)| {
+                let named = id == name
                     || id.ends_with(&suffix)
                     || id.starts_with(&instance)
-                    || id.starts_with(&of_task)
+                    || id.starts_with(&of_task);
+                let tagged = tag.is_some_and(|tag| step.tags.iter().any(|own| own == tag));
+                (named || tagged).then_some(id)
             }));
             if keep.len() == before {
                 return Err(GraphError::Unknown {

@@ -15,9 +15,10 @@ use super::record::{OutputRecord, RECORD_VERSION, RunRecord, Status, TaskRecord}
 use super::schedule::{Limits, Needs, OnFailure, Outcome, Schedule};
 use super::site::{Performed, Site, blocking};
 use super::work::{self, Done, Results};
-use super::{Class, Failure};
+use super::{Again, Class, Failure};
 use crate::action::{ActionKey, Output};
 use crate::graph::GraphError;
+use crate::pipeline::{Retries, RetryOn};
 
 /// How a run is carried out.
 pub struct How {
@@ -69,6 +70,7 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
         // A step mostly waits for the network or for its own parallel parts,
         // which are bounded by themselves; twice the jobs keeps all of them busy.
         cpu: u32::try_from(site.wishes.jobs.max(1) * 2).unwrap_or(u32::MAX),
+        memory: rustix::system::sysinfo().totalram,
         pools: plan.pools.clone(),
         on_failure: if how.keep_going {
             OnFailure::KeepGoing
@@ -76,11 +78,9 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
             OnFailure::FailFast
         },
     };
-    let needs = |id: &String| Needs {
-        cpu: 1,
-        pool: plan.steps.get(id).and_then(|step| step.pool.clone()),
-        mutex: plan.steps.get(id).and_then(|step| step.mutex.clone()),
-        weight: paths.get(id).copied().unwrap_or(1),
+    let needs = |id: &String| {
+        // The graph was made of these very steps.
+        needs(&plan.steps[id], paths.get(id).copied().unwrap_or(1))
     };
     let mut schedule = match Schedule::new(&graph, &limits, needs) {
         Ok(schedule) => schedule,
@@ -111,7 +111,11 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
                 tasks.push(record);
                 let why = format!("`{id}` was skipped");
                 for task in schedule.finish(&id, Outcome::Skipped).unwrap_or_default() {
-                    tasks.push(skipped(plan, &task, &why, start));
+                    let record = skipped(plan, &task, &why, start);
+                    tell(Event::Finished {
+                        record: Box::new(record.clone()),
+                    });
+                    tasks.push(record);
                 }
                 continue;
             }
@@ -178,7 +182,10 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
             record: Box::new(ended.record.clone()),
         });
         tasks.push(ended.record);
-        let why = format!("`{}` failed", ended.task);
+        let why = match outcome {
+            Outcome::Failed => format!("`{}` failed", ended.task),
+            _ => format!("its condition does not hold after `{}`", ended.task),
+        };
         for task in schedule.finish(&ended.task, outcome).unwrap_or_default() {
             let record = skipped(plan, &task, &why, start);
             tell(Event::Finished {
@@ -198,6 +205,25 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
         failures,
         healing,
     })
+}
+
+/// What a step occupies. A command takes whole processors, of which there are
+/// two slots each; other steps bound their own parallel parts.
+fn needs(step: &Step, length: u64) -> Needs {
+    let slots = match step.work {
+        Work::Run(_) => step.resources.cpu.saturating_mul(2),
+        _ => 1,
+    };
+    // A priority outweighs any length.
+    let rank = u64::from(step.priority.wrapping_sub(i32::MIN).cast_unsigned());
+    Needs {
+        cpu: slots,
+        memory: step.resources.memory,
+        pool: step.pool.clone(),
+        mutex: step.mutex.clone(),
+        weight: rank << 32 | length.min(u64::from(u32::MAX)),
+        when: step.when,
+    }
 }
 
 fn unreachable_schedule<T>(error: &super::schedule::ScheduleError) -> Result<T, GraphError> {
@@ -348,8 +374,11 @@ async fn make(
         record.attempts += 1;
         match work::perform(site, step, prepared, results).await {
             Ok(performed) => return Ok(performed),
-            Err(failure) if record.attempts <= step.retries && retryable(&failure) => {
-                tokio::time::sleep(pause(record.attempts)).await;
+            Err(failure)
+                if record.attempts <= step.retries.attempts
+                    && retryable(&failure, &step.retries) =>
+            {
+                tokio::time::sleep(pause(record.attempts, &step.retries)).await;
             }
             Err(failure) => return Err(failure),
         }
@@ -369,17 +398,25 @@ fn deliver(site: &Site, step: &Step, outputs: &[Output]) -> Result<Vec<String>, 
     }
 }
 
-/// Whether another attempt may end otherwise.
-fn retryable(failure: &Failure) -> bool {
-    matches!(
-        failure.class,
-        Class::Task | Class::Environment | Class::Timeout
-    )
+/// Whether another attempt may end otherwise, and the task wants one.
+fn retryable(failure: &Failure, retries: &Retries) -> bool {
+    let only = &retries.only;
+    match failure.again {
+        None => false,
+        Some(_) if only.is_empty() => true,
+        Some(Again::Network) => only.contains(&RetryOn::Network),
+        Some(Again::Timeout) => only.contains(&RetryOn::Timeout),
+        Some(Again::Exit(code)) => only.contains(&RetryOn::Exit(code)),
+    }
 }
 
-/// Seconds between attempts: 1, 2, 4 ... at most 30.
-fn pause(attempts: u32) -> Duration {
-    Duration::from_secs(1 << attempts.saturating_sub(1).min(5)).min(Duration::from_secs(30))
+/// How long to wait before the next attempt.
+fn pause(attempts: u32, retries: &Retries) -> Duration {
+    let doubled = 1_u32 << attempts.saturating_sub(1).min(20);
+    retries
+        .backoff
+        .saturating_mul(doubled)
+        .min(retries.max_delay)
 }
 
 /// Writes the archive, unless it is there and untouched.
@@ -496,4 +533,43 @@ async fn judge(
         }
         Err(reason) => (Verdict::Runs { key, reason }, None),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_another_attempt_may_mend_is_tried_again() {
+        let failed = |again| Failure {
+            again,
+            ..Failure::new(Class::Task, "x")
+        };
+        let any = Retries::plain(3);
+        let some = Retries {
+            only: vec![RetryOn::Network, RetryOn::Exit(75)],
+            ..Retries::plain(3)
+        };
+        for (again, by_any, by_some) in [
+            (None, false, false),
+            (Some(Again::Network), true, true),
+            (Some(Again::Timeout), true, false),
+            (Some(Again::Exit(75)), true, true),
+            (Some(Again::Exit(1)), true, false),
+        ] {
+            let found = [&any, &some].map(|retries| retryable(&failed(again), retries));
+            assert_eq!(found, [by_any, by_some], "{again:?}");
+        }
+    }
+
+    #[test]
+    fn the_wait_doubles_up_to_its_longest() {
+        let retries = Retries {
+            backoff: Duration::from_secs(5),
+            max_delay: Duration::from_secs(12),
+            ..Retries::plain(9)
+        };
+        let waits = [1, 2, 3, 90].map(|attempts| pause(attempts, &retries).as_secs());
+        assert_eq!(waits, [5, 10, 12, 12]);
+    }
 }

@@ -16,12 +16,53 @@ use crate::graph::Graph;
 pub struct Needs {
     /// CPU slots; more than the run has counts as all of them.
     pub cpu: u32,
+    /// Bytes of memory; more than the run has counts as all of it.
+    pub memory: u64,
     /// The pool it takes one slot of.
     pub pool: Option<String>,
     /// The lock it holds.
     pub mutex: Option<String>,
     /// Length of the critical path from here: the larger, the sooner.
     pub weight: u64,
+    /// After which outcomes of what comes before it.
+    pub when: When,
+}
+
+/// The outcomes of earlier tasks after which one runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct When {
+    /// All succeeded.
+    pub success: bool,
+    /// One failed, or was skipped because of a failure.
+    pub failure: bool,
+    /// One was skipped and none failed.
+    pub skipped: bool,
+}
+
+impl When {
+    /// As tasks have it that do not say otherwise.
+    pub const SUCCESS: Self = Self {
+        success: true,
+        failure: false,
+        skipped: false,
+    };
+
+    fn fits(self, worst: Outcome) -> bool {
+        match worst {
+            Outcome::Done => self.success,
+            Outcome::Skipped => self.skipped,
+            Outcome::Failed => self.failure,
+        }
+    }
+
+    /// Whether it may still come to run, given the worst outcome so far.
+    fn may_fit(self, worst: Outcome) -> bool {
+        match worst {
+            Outcome::Done => true,
+            Outcome::Skipped => self.skipped || self.failure,
+            Outcome::Failed => self.failure,
+        }
+    }
 }
 
 /// What the whole run may occupy.
@@ -29,6 +70,8 @@ pub struct Needs {
 pub struct Limits {
     /// CPU slots; 0 counts as 1.
     pub cpu: u32,
+    /// Bytes of memory that tasks may ask for together.
+    pub memory: u64,
     /// Slots of each named pool.
     pub pools: BTreeMap<String, u32>,
     /// What a failure means for tasks that do not depend on it.
@@ -61,15 +104,15 @@ pub enum State {
     Skipped,
 }
 
-/// How a running task ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a running task ended; the worse, the larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// Its outputs are there.
     Done,
-    /// It failed.
-    Failed,
     /// Its condition was false.
     Skipped,
+    /// It failed.
+    Failed,
 }
 
 /// Why no schedule can be made, or a call does not fit it.
@@ -106,6 +149,8 @@ struct Slot<N> {
     /// Indices into `resources`.
     holds: Vec<usize>,
     open: usize,
+    /// Of those before it that have ended.
+    worst: Outcome,
     after: Vec<usize>,
     state: State,
 }
@@ -117,6 +162,7 @@ pub struct Schedule<N> {
     ready: Queue,
     resources: Vec<Resource>,
     cpu_free: u32,
+    memory_free: u64,
     running: usize,
     on_failure: OnFailure,
 }
@@ -150,6 +196,7 @@ impl<N: Ord + Clone + Display> Schedule<N> {
         for (name, place) in &places {
             let mut needs = needs(name);
             needs.cpu = needs.cpu.min(cpu);
+            needs.memory = needs.memory.min(limits.memory);
             let mut holds = Vec::new();
             if let Some(pool) = &needs.pool {
                 let known = named.get(&(false, pool.clone()));
@@ -173,6 +220,7 @@ impl<N: Ord + Clone + Display> Schedule<N> {
                 needs,
                 holds,
                 open,
+                worst: Outcome::Done,
                 after: graph.dependants(name).iter().map(|n| places[*n]).collect(),
                 state: if open == 0 {
                     State::Ready
@@ -187,6 +235,7 @@ impl<N: Ord + Clone + Display> Schedule<N> {
             ready,
             resources,
             cpu_free: cpu,
+            memory_free: limits.memory,
             running: 0,
             on_failure: limits.on_failure,
         })
@@ -194,7 +243,7 @@ impl<N: Ord + Clone + Display> Schedule<N> {
 
     /// Hands out the next task to start, if one fits what is free.
     ///
-    /// A task that only lacks CPU slots is not overtaken by smaller ones, so
+    /// A task that only lacks CPU slots or memory is not overtaken by smaller ones, so
     /// it cannot wait for ever.
     pub fn start(&mut self) -> Option<N> {
         while let Some(entry) = self.ready.pop_first() {
@@ -204,7 +253,7 @@ impl<N: Ord + Clone + Display> Schedule<N> {
                 self.resources[*full].parked.insert(entry);
                 continue;
             }
-            if slot.needs.cpu > self.cpu_free {
+            if slot.needs.cpu > self.cpu_free || slot.needs.memory > self.memory_free {
                 self.ready.insert(entry);
                 return None;
             }
@@ -212,6 +261,7 @@ impl<N: Ord + Clone + Display> Schedule<N> {
                 self.resources[*at].free -= 1;
             }
             self.cpu_free -= slot.needs.cpu;
+            self.memory_free -= slot.needs.memory;
             self.running += 1;
             slot.state = State::Running;
             return Some(slot.name.clone());
@@ -220,6 +270,9 @@ impl<N: Ord + Clone + Display> Schedule<N> {
     }
 
     /// Takes a running task's outcome; returns the tasks skipped because of it, by name.
+    ///
+    /// A failure under [`OnFailure::FailFast`] skips every task that has not
+    /// started, except those that are there for failures.
     ///
     /// # Errors
     ///
@@ -234,21 +287,34 @@ impl<N: Ord + Clone + Display> Schedule<N> {
             Outcome::Failed => State::Failed,
             Outcome::Skipped => State::Skipped,
         };
-        Ok(match outcome {
-            Outcome::Done => {
-                self.advance(place);
-                Vec::new()
+        let mut ended = vec![(place, outcome)];
+        let mut skipped = BTreeSet::new();
+        if outcome == Outcome::Failed && self.on_failure == OnFailure::FailFast {
+            for at in self.waiting() {
+                if !self.slots[at].needs.when.failure {
+                    skipped.insert(at);
+                    ended.push((at, Outcome::Failed));
+                }
             }
-            Outcome::Failed if self.on_failure == OnFailure::FailFast => self.cancel(),
-            Outcome::Failed | Outcome::Skipped => self.skip_after(place),
-        })
+            self.ready.retain(|(_, at)| !skipped.contains(at));
+            for resource in &mut self.resources {
+                resource.parked.retain(|(_, at)| !skipped.contains(at));
+            }
+            self.skip(skipped.clone());
+        }
+        self.settle(ended, &mut skipped);
+        Ok(self.skip(skipped))
+    }
+
+    fn waiting(&self) -> BTreeSet<usize> {
+        let waits =
+            |place: &usize| matches!(self.slots[*place].state, State::Wanted | State::Ready);
+        (0..self.slots.len()).filter(waits).collect()
     }
 
     /// Skips every task that has not started; returns them by name.
     pub fn cancel(&mut self) -> Vec<N> {
-        let waits =
-            |place: &usize| matches!(self.slots[*place].state, State::Wanted | State::Ready);
-        let waiting = (0..self.slots.len()).filter(waits).collect();
+        let waiting = self.waiting();
         self.ready.clear();
         self.resources.iter_mut().for_each(|r| r.parked.clear());
         self.skip(waiting)
@@ -269,6 +335,7 @@ impl<N: Ord + Clone + Display> Schedule<N> {
     fn release(&mut self, place: usize) {
         self.running -= 1;
         self.cpu_free += self.slots[place].needs.cpu;
+        self.memory_free += self.slots[place].needs.memory;
         for at in &self.slots[place].holds {
             let resource = &mut self.resources[*at];
             resource.free += 1;
@@ -276,27 +343,30 @@ impl<N: Ord + Clone + Display> Schedule<N> {
         }
     }
 
-    fn advance(&mut self, place: usize) {
-        for next in self.slots[place].after.clone() {
-            let slot = &mut self.slots[next];
-            slot.open -= 1;
-            if slot.open == 0 && slot.state == State::Wanted {
-                slot.state = State::Ready;
-                self.ready.insert((Reverse(slot.needs.weight), next));
+    /// Tells those that wait for what has ended; each edge is counted once.
+    ///
+    /// What cannot run any more ends as skipped, and is told on in the same
+    /// way: as a failure, if one is the reason.
+    fn settle(&mut self, mut ended: Vec<(usize, Outcome)>, skipped: &mut BTreeSet<usize>) {
+        while let Some((place, outcome)) = ended.pop() {
+            for next in self.slots[place].after.clone() {
+                let slot = &mut self.slots[next];
+                slot.open -= 1;
+                slot.worst = slot.worst.max(outcome);
+                if slot.state != State::Wanted {
+                    continue;
+                }
+                let when = slot.needs.when;
+                if !when.may_fit(slot.worst) || slot.open == 0 && !when.fits(slot.worst) {
+                    slot.state = State::Skipped;
+                    skipped.insert(next);
+                    ended.push((next, slot.worst.max(Outcome::Skipped)));
+                } else if slot.open == 0 {
+                    slot.state = State::Ready;
+                    self.ready.insert((Reverse(slot.needs.weight), next));
+                }
             }
         }
-    }
-
-    /// Dependants of a task that did not succeed are all still wanted.
-    fn skip_after(&mut self, place: usize) -> Vec<N> {
-        let mut found = BTreeSet::new();
-        let mut open = self.slots[place].after.clone();
-        while let Some(next) = open.pop() {
-            if self.slots[next].state == State::Wanted && found.insert(next) {
-                open.extend(&self.slots[next].after);
-            }
-        }
-        self.skip(found)
     }
 
     fn skip(&mut self, places: BTreeSet<usize>) -> Vec<N> {
@@ -326,13 +396,16 @@ mod tests {
             cpu: 1,
             pool: None,
             mutex: None,
+            memory: 0,
             weight,
+            when: When::SUCCESS,
         }
     }
 
     fn limits(on_failure: OnFailure) -> Limits {
         Limits {
             cpu: 2,
+            memory: 100,
             pools: BTreeMap::from([("net".into(), 2)]),
             on_failure,
         }
@@ -384,30 +457,106 @@ mod tests {
         assert!(Schedule::new(&graph, &limits, pooled).is_err());
     }
 
+    /// Nothing said, always(), failure(), and what a skipped one allows.
+    const WHENS: [When; 4] = [
+        When::SUCCESS,
+        When {
+            success: true,
+            failure: true,
+            skipped: true,
+        },
+        When {
+            success: false,
+            failure: true,
+            skipped: false,
+        },
+        When {
+            success: true,
+            failure: false,
+            skipped: true,
+        },
+    ];
+
+    #[test]
+    fn tasks_for_failures_run_after_one_and_only_then() {
+        for on_failure in [OnFailure::FailFast, OnFailure::KeepGoing] {
+            for outcome in [Outcome::Done, Outcome::Failed] {
+                let edges = [("mend", "a"), ("b", "a"), ("clean", "b")];
+                let graph = Graph::build(["a", "b", "clean", "mend"], edges).unwrap();
+                let shape = |n: &&str| Needs {
+                    when: match *n {
+                        "clean" => WHENS[1],
+                        "mend" => WHENS[2],
+                        _ => When::SUCCESS,
+                    },
+                    ..needs(1)
+                };
+                let mut run = Schedule::new(&graph, &limits(on_failure), shape).unwrap();
+                assert_eq!(run.start(), Some("a"));
+                let skipped = run.finish(&"a", outcome).unwrap();
+                let failed = outcome == Outcome::Failed;
+                assert_eq!(skipped, [if failed { "b" } else { "mend" }]);
+                let next = [run.start(), run.start()];
+                let expected = if failed {
+                    [Some("clean"), Some("mend")]
+                } else {
+                    [Some("b"), None]
+                };
+                assert_eq!(next, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn tasks_that_ask_for_more_memory_than_is_left_wait() {
+        let graph = Graph::build(["a", "b", "c"], []).unwrap();
+        let shape = |n: &&str| Needs {
+            memory: if *n == "c" { 1000 } else { 60 },
+            ..needs(1)
+        };
+        let mut run = Schedule::new(&graph, &limits(OnFailure::KeepGoing), shape).unwrap();
+        assert_eq!([run.start(), run.start()], [Some("a"), None]);
+        run.finish(&"a", Outcome::Done).unwrap();
+        assert_eq!([run.start(), run.start()], [Some("b"), None]);
+        run.finish(&"b", Outcome::Done).unwrap();
+        assert_eq!(run.start(), Some("c"));
+    }
+
     proptest! {
         #[test]
         fn tasks_run_once_after_their_dependencies_within_limits_and_all_end(
             edges in prop::collection::vec((0usize..12, 0usize..12), 0..25),
-            shapes in prop::collection::vec((0u32..4, any::<bool>(), any::<bool>(), 0u64..4, 0u8..8), 12),
+            shapes in prop::collection::vec((0u32..4, any::<bool>(), any::<bool>(), 0u64..4, 0u8..8, 0usize..4), 12),
             picks in prop::collection::vec(any::<prop::sample::Index>(), 12),
             fast in any::<bool>(),
         ) {
             let edges: Vec<_> = edges.into_iter().filter(|(a, b)| a > b).collect();
             let graph = Graph::build(0..12, edges).unwrap();
             let limits = limits(if fast { OnFailure::FailFast } else { OnFailure::KeepGoing });
-            let needs = |n: &usize| Needs {
+            let shape = |n: &usize| Needs {
                 cpu: shapes[*n].0,
                 pool: shapes[*n].1.then(|| "net".into()),
                 mutex: shapes[*n].2.then(|| "lock".into()),
                 weight: shapes[*n].3,
+                when: WHENS[shapes[*n].5],
+                ..needs(0)
             };
-            let mut run = Schedule::new(&graph, &limits, needs).unwrap();
+            let mut run = Schedule::new(&graph, &limits, shape).unwrap();
             let (mut active, mut started) = (Vec::new(), BTreeSet::new());
             loop {
                 while let Some(task) = run.start() {
                     prop_assert!(started.insert(task));
-                    for dependency in graph.dependencies(&task) {
-                        prop_assert_eq!(run.state(dependency), Some(State::Done));
+                    let before: Vec<_> =
+                        graph.dependencies(&task).iter().map(|on| run.state(on)).collect();
+                    let ended = |state: &Option<State>| {
+                        matches!(state, Some(State::Done | State::Failed | State::Skipped))
+                    };
+                    prop_assert!(before.iter().all(ended));
+                    if WHENS[shapes[task].5] == When::SUCCESS {
+                        prop_assert!(before.iter().all(|state| *state == Some(State::Done)));
+                    }
+                    if before.contains(&Some(State::Failed)) {
+                        prop_assert!(WHENS[shapes[task].5].failure);
                     }
                     active.push(task);
                     prop_assert!(active.iter().map(|n| shapes[*n].0.min(2)).sum::<u32>() <= 2);

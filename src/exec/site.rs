@@ -6,7 +6,7 @@ use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
@@ -61,6 +61,8 @@ pub struct Site {
     tools: Mutex<HashMap<String, Tool>>,
     /// Blobs that remembered results spoke of.
     used: Mutex<HashSet<Digest>>,
+    /// Seconds since the Unix epoch.
+    clock: fn() -> u64,
 }
 
 /// A result, and how it was come by.
@@ -109,6 +111,7 @@ impl Site {
             snapshots: Mutex::default(),
             tools: Mutex::default(),
             used: Mutex::default(),
+            clock: system_clock,
             cas,
             registry,
             wishes,
@@ -177,6 +180,31 @@ impl Site {
             .get_mut(folder)
             .map(use_pins)
             .ok_or_else(|| Failure::new(Class::Task, "internal error: no lock file"))
+    }
+
+    /// Whether `reference` was last asked for longer ago than `age`, or never.
+    /// The time is kept in the cache: in jackal.lock it would change a file
+    /// that is under version control with every look.
+    pub(super) fn asked_before(&self, reference: &str, age: Duration) -> bool {
+        let asked = fs::read_to_string(self.asked_file(reference)).ok();
+        let asked = asked.and_then(|text| text.trim().parse::<u64>().ok());
+        let now = (self.clock)();
+        // A time in the future is one that cannot be trusted.
+        asked.is_none_or(|asked| now < asked || now - asked > age.as_secs())
+    }
+
+    /// Keeps that `reference` was asked for now. Losing it costs a question.
+    pub(super) fn asked_now(&self, reference: &str) {
+        let path = self.asked_file(reference);
+        let Some(folder) = path.parent() else { return };
+        let written = fs::create_dir_all(folder)
+            .and_then(|()| write_whole(&path, (self.clock)().to_string().as_bytes()));
+        drop(written);
+    }
+
+    fn asked_file(&self, reference: &str) -> PathBuf {
+        let name = blake3::hash(reference.as_bytes()).to_hex();
+        self.cas.root().join("asked").join(name.as_str())
     }
 
     /// The error for a reference that may not be resolved now.
@@ -349,13 +377,22 @@ impl Site {
         let Ok(bytes) = serde_json::to_vec(&action.explain()) else {
             return;
         };
-        let written = fs::create_dir_all(folder).and_then(|()| {
-            let mut temp = tempfile::NamedTempFile::new_in(folder)?;
-            std::io::Write::write_all(&mut temp, &bytes)?;
-            temp.persist(&path).map_err(|failed| failed.error)
-        });
-        drop(written);
+        drop(fs::create_dir_all(folder).and_then(|()| write_whole(&path, &bytes)));
     }
+}
+
+/// Writes a file that is there whole or not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut temp = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::Write::write_all(&mut temp, bytes)?;
+    temp.persist(path).map(drop).map_err(|failed| failed.error)
+}
+
+fn system_clock() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
 }
 
 /// A program with the digest of its file.
@@ -386,5 +423,34 @@ impl From<Vec<Output>> for Made {
             outputs,
             ..Self::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::registry::Options;
+
+    static NOW: AtomicU64 = AtomicU64::new(1_000_000);
+
+    #[test]
+    fn a_reference_is_asked_again_once_its_answer_is_older_than_allowed() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Arc::new(Cas::open(dir.path()).unwrap());
+        let registry = Registry::new(Options::default()).unwrap();
+        let mut site = Site::new(cas, registry, dir.path(), Wishes::default());
+        Arc::get_mut(&mut site).unwrap().clock = || NOW.load(Ordering::Relaxed);
+        let day = Duration::from_secs(86_400);
+        assert!(site.asked_before("a", day), "never asked");
+        site.asked_now("a");
+        assert!(!site.asked_before("a", day));
+        assert!(site.asked_before("b", day));
+        NOW.fetch_add(86_401, Ordering::Relaxed);
+        assert!(site.asked_before("a", day));
+        site.asked_now("a");
+        NOW.fetch_sub(500_000, Ordering::Relaxed);
+        assert!(site.asked_before("a", day), "the clock went backwards");
     }
 }

@@ -35,6 +35,7 @@ pub(crate) async fn update(
             folder,
             reference,
             platform,
+            ..
         } = &step.work
         else {
             continue;

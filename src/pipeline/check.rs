@@ -2,6 +2,7 @@
 //!
 //! Stands between `yaml` and the model. It never opens a file.
 
+mod limits;
 mod reader;
 mod task;
 mod whole;
@@ -52,6 +53,19 @@ fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
         let param = param(value, r);
         params.insert(key, param);
     }
+    for key in ["remote", "schedules", "include"] {
+        if let Some(n) = f.node(key) {
+            let message = format!("`{key}` is not available yet");
+            r.note(n, message, "Remove it until jackal can do this.");
+        }
+    }
+    let defaults = f.node("defaults").map(|n| limits::defaults(n, r));
+    let defaults = defaults.unwrap_or_default();
+    let global_inputs = r.many(&mut f, "globalInputs");
+    let (salt, cache_limits) = f
+        .node("cache")
+        .map(|n| limits::cache(n, r))
+        .unwrap_or_default();
     let mut pools = BTreeMap::new();
     for (key, value) in r.pairs(&mut f, "pools") {
         match value.scalar().and_then(|text| text.parse().ok()) {
@@ -65,7 +79,7 @@ fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
     }
     let mut tasks = BTreeMap::new();
     for (key, value) in r.pairs(&mut f, "tasks") {
-        if let Some(task) = task::task(&key, value, &pools, r) {
+        if let Some(task) = task::task(&key, value, &pools, &defaults, r) {
             tasks.insert(key, task);
         }
     }
@@ -76,6 +90,9 @@ fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
         params,
         env,
         pass_through_env,
+        global_inputs,
+        salt,
+        cache_limits,
         pools,
         tasks,
     }

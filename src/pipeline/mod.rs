@@ -11,11 +11,12 @@ pub mod expression;
 pub mod matrix;
 pub mod model;
 pub mod params;
+pub mod schema;
 pub mod size;
 
 pub use expand::{
     ExpandError, Facts, ImageLayer, ImageSource, ImagesSource, Instance, LayerSource,
     RenderedConfig, RenderedKind, RenderedOutput, RunsAfter, expand,
 };
-pub use model::Pipeline;
+pub use model::{CacheLimits, Pipeline, Resources, Retries, RetryOn, Secret};
 pub use params::ParamError;

@@ -23,10 +23,25 @@ pub struct Pipeline {
     pub env: Vec<(String, Template)>,
     /// Variables every task sees without their values entering a key.
     pub pass_through_env: Vec<String>,
+    /// Inputs of every `run` task: globs, `param:` and `env:`, as templates.
+    pub global_inputs: Vec<Template>,
+    /// Part of every key of this file.
+    pub salt: String,
+    /// What the cache may hold, as far as the file says.
+    pub cache_limits: CacheLimits,
     /// Named limits.
     pub pools: BTreeMap<String, u32>,
     /// The tasks.
     pub tasks: BTreeMap<TaskId, Task>,
+}
+
+/// What the cache may hold after a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// In bytes.
+    pub max_size: Option<u64>,
+    /// Since the last use.
+    pub max_age: Option<Duration>,
 }
 
 /// The type of a parameter.
@@ -86,12 +101,22 @@ pub struct Task {
     pub condition: Option<Expression>,
     /// `os/arch[/variant]` or `any`.
     pub platform: Option<Template>,
-    /// Whether results are kept.
-    pub cache: bool,
+    /// Whether and how results are kept.
+    pub cache: Caching,
     /// Longest time of one attempt.
     pub timeout: Duration,
-    /// Attempts after the first.
-    pub retries: u32,
+    /// Time between asking a command to stop and killing it.
+    pub grace: Duration,
+    /// What follows a failed attempt.
+    pub retries: Retries,
+    /// Values that the command sees and nobody else does.
+    pub secrets: Vec<(String, Secret)>,
+    /// What it occupies while it runs.
+    pub resources: Resources,
+    /// Among ready tasks the larger goes first; 0 when not given.
+    pub priority: i32,
+    /// Words that `--task tag:WORD` selects by.
+    pub tags: Vec<String>,
     /// The pool it takes a slot of.
     pub pool: Option<String>,
     /// A lock across the run.
@@ -102,6 +127,87 @@ pub struct Task {
     pub workdir: Option<Template>,
     /// For people.
     pub description: Option<String>,
+}
+
+/// Whether and how a task's results are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caching {
+    /// Whether they are.
+    pub keep: bool,
+    /// Part of the key.
+    pub salt: String,
+    /// Mutable references are asked again when they were last asked longer ago.
+    pub fresh: Option<Duration>,
+    /// A task with secrets is kept as well.
+    pub with_secrets: bool,
+}
+
+impl Caching {
+    /// As a task without the key has it.
+    #[must_use]
+    pub fn kept() -> Self {
+        Self {
+            keep: true,
+            salt: String::new(),
+            fresh: None,
+            with_secrets: false,
+        }
+    }
+}
+
+/// What follows a failed attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retries {
+    /// Attempts after the first.
+    pub attempts: u32,
+    /// Before the second attempt; doubles from then on.
+    pub backoff: Duration,
+    /// The longest wait.
+    pub max_delay: Duration,
+    /// After these failures only; empty: after any that another attempt may mend.
+    pub only: Vec<RetryOn>,
+}
+
+impl Retries {
+    /// So many attempts after the first, waiting 1 s, 2 s, 4 s ... at most 30 s.
+    #[must_use]
+    pub fn plain(attempts: u32) -> Self {
+        Self {
+            attempts,
+            backoff: Duration::from_secs(1),
+            max_delay: Duration::from_secs(30),
+            only: Vec::new(),
+        }
+    }
+}
+
+/// A failure after which a task may be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryOn {
+    /// The network broke off, or a server had a fault of its own.
+    Network,
+    /// The attempt took too long.
+    Timeout,
+    /// The command ended with this code.
+    Exit(i32),
+}
+
+/// Where a secret comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// A variable of the run.
+    Env(String),
+    /// A file, relative to the pipeline file; a line break at its end is cut.
+    File(String),
+}
+
+/// What a task occupies while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resources {
+    /// Processors; 1 when not given.
+    pub cpu: u32,
+    /// Bytes.
+    pub memory: u64,
 }
 
 /// A reference to instances of a task.
@@ -150,6 +256,8 @@ pub enum TaskKind {
         workdir: Option<Template>,
         /// Labels.
         labels: Vec<(String, Template)>,
+        /// Ports, such as `8080/tcp`.
+        ports: Vec<Template>,
     },
     /// Lists contents.
     Sbom {
@@ -189,6 +297,8 @@ pub struct Layer {
     pub to: Template,
     /// `uid:gid`.
     pub owner: Option<Template>,
+    /// Permission bits of every file.
+    pub mode: Option<u32>,
 }
 
 /// Where an `images` task finds its references.

@@ -37,7 +37,8 @@ fn every_pipeline_runs_and_then_has_nothing_to_do() {
     assert!(files.len() >= 4, "{files:?}");
     for file in files {
         let text = fs::read_to_string(Path::new(PIPELINES).join(&file)).unwrap();
-        assert!(text.starts_with("# "), "{file} says what it shows");
+        let said = text.lines().nth(1).unwrap_or_default();
+        assert!(said.starts_with("# "), "{file} says what it shows");
         let sandbox = Sandbox::new();
         copy(Path::new(PIPELINES), &sandbox.src());
         settle();
@@ -372,4 +373,138 @@ fn a_parameter_is_given_checked_and_enters_the_keys_of_those_who_use_it() {
         ]
     );
     assert_eq!(fs::read_to_string(sandbox.src().join("o")).unwrap(), "2\n");
+}
+
+#[test]
+fn a_command_is_tried_again_after_the_failures_it_names_and_no_others() {
+    let sandbox = Sandbox::new();
+    let count = sandbox.src().join("count");
+    let attempts = |code: u8| {
+        std::fs::write(&count, "").unwrap();
+        sandbox.write(
+            "p.yaml",
+            format!(
+                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
+                 run: [sh, -c, 'echo x >> {0}; test $(wc -l < {0}) -ge 3 || exit {code}']\n    \
+                 inputs: []\n    tools: [sh, wc]\n    cache: false\n    \
+                 retries: {{ attempts: 5, backoff: 1ms, only: ['exit:75'] }}\n",
+                count.display()
+            ),
+        );
+        let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+        (
+            said.code,
+            std::fs::read_to_string(&count).unwrap().len() / 2,
+        )
+    };
+    assert_eq!(attempts(75), (Some(0), 3));
+    assert_eq!(attempts(1), (Some(1), 1));
+}
+
+#[test]
+fn a_secret_is_seen_by_the_command_and_kept_nowhere() {
+    let sandbox = Sandbox::new();
+    let pipeline = |cache: &str| {
+        format!(
+            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
+             run: [sh, -c, 'echo \"got $TOKEN\"; echo ${{#TOKEN}} > n.txt']\n    inputs: []\n    \
+             outputs: [n.txt]\n    tools: [sh]\n    secrets: {{ TOKEN: {{ env: CI_TOKEN }} }}\n{cache}"
+        )
+    };
+    let build = |token: Option<&str>| {
+        let mut command =
+            sandbox.command(&["build", "--pipeline", "p.yaml", "--summary", "run.json"]);
+        if let Some(token) = token {
+            command.env("CI_TOKEN", token);
+        }
+        said(&mut command)
+    };
+    sandbox.write("p.yaml", pipeline(""));
+    let first = build(Some("s3cr3t-canary"));
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    let count = std::fs::read_to_string(sandbox.src().join("n.txt")).unwrap();
+    assert_eq!(count.trim(), "13");
+    let record = std::fs::read_to_string(sandbox.src().join("run.json")).unwrap();
+    assert!(record.contains("got ***"), "{record}");
+    let holds = |text: &[u8]| text.windows(6).any(|part| part == b"canary");
+    assert!(!holds(record.as_bytes()) && !holds(first.stderr.as_bytes()));
+    for (path, bytes) in sandbox.cached_files() {
+        assert!(!holds(&bytes), "{}", path.display());
+    }
+    // Not kept, so it runs again; kept if the file allows it, whatever the value.
+    assert!(build(Some("other-secret")).stderr.starts_with("executed a"));
+    sandbox.write("p.yaml", pipeline("    cache: { allow: [secrets] }\n"));
+    assert!(
+        build(Some("s3cr3t-canary"))
+            .stderr
+            .starts_with("executed a")
+    );
+    assert!(
+        build(Some("another"))
+            .stderr
+            .contains("0 executed, 1 cached")
+    );
+    std::fs::remove_dir_all(sandbox.cache()).unwrap();
+    let missing = build(None);
+    assert_eq!(missing.code, Some(3), "{}", missing.stderr);
+    assert!(
+        missing
+            .stderr
+            .contains("`CI_TOKEN`, which is not set: export it")
+    );
+}
+
+#[test]
+fn a_task_for_failures_runs_after_one_and_a_salt_is_part_of_the_key() {
+    let sandbox = Sandbox::new();
+    let pipeline = |code: u8, salt: &str| {
+        format!(
+            "kind: JackalPipeline\nversion: 1\nname: p\ncache: {{ salt: '{salt}' }}\ntasks:\n  \
+             a: {{ run: [sh, -c, 'exit {code}'], inputs: [], tools: [sh] }}\n  \
+             b: {{ run: [sh, -c, 'true'], inputs: [], dependsOn: a, tools: [sh] }}\n  \
+             mend: {{ if: failure(), run: [sh, -c, 'echo m > m'], inputs: [], dependsOn: a, outputs: [m], tools: [sh] }}\n  \
+             clean: {{ if: always(), run: [sh, -c, 'echo c > c'], inputs: [], dependsOn: b, outputs: [c], tools: [sh] }}\n"
+        )
+    };
+    let outcome = |code: u8| {
+        sandbox.write("p.yaml", pipeline(code, "one"));
+        let run = ["build", "--pipeline", "p.yaml", "--summary", "run.json"];
+        let said = sandbox.run(&run);
+        let text = std::fs::read(sandbox.src().join("run.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let mut tasks: Vec<String> = record["tasks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|t| {
+                format!(
+                    "{} {}",
+                    t["task"].as_str().unwrap(),
+                    t["status"].as_str().unwrap()
+                )
+            })
+            .collect();
+        tasks.sort();
+        (said.code, tasks.join(", "))
+    };
+    assert_eq!(
+        outcome(3),
+        (
+            Some(1),
+            "a failed, b skipped, clean executed, mend executed".to_owned()
+        )
+    );
+    assert_eq!(
+        outcome(0),
+        (
+            Some(0),
+            "a executed, b executed, clean cached, mend skipped".to_owned()
+        )
+    );
+    sandbox.write("p.yaml", pipeline(0, "two"));
+    let statuses = statuses(&sandbox, "p.yaml");
+    assert!(
+        statuses.contains(&("a".into(), "executed".into())),
+        "{statuses:?}"
+    );
 }

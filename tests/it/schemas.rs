@@ -17,7 +17,7 @@ fn schema(kind: &str) -> Json {
 #[test]
 fn the_schemas_are_the_ones_that_the_program_prints() {
     let sandbox = Sandbox::new();
-    for kind in ["package", "run"] {
+    for kind in ["package", "pipeline", "run"] {
         let printed = sandbox.run(&["schema", kind]);
         let path = format!("{FOLDER}/schemas/{kind}.schema.json");
         assert!(
@@ -27,17 +27,43 @@ fn the_schemas_are_the_ones_that_the_program_prints() {
     }
 }
 
+fn has_type(value: &Json, name: &str) -> bool {
+    match name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        other => panic!("the schema has the type {other}"),
+    }
+}
+
 /// Checks the words that our schemas use: type, properties, items, required,
-/// additionalProperties, patternProperties, enum and const.
+/// additionalProperties, patternProperties, enum, const, pattern, minimum, oneOf.
 fn check(schema: &Json, value: &Json, at: &str, wrong: &mut Vec<String>) {
-    let fits = match schema["type"].as_str() {
-        Some("object") => value.is_object(),
-        Some("array") => value.is_array(),
-        Some("string") => value.is_string(),
-        Some("boolean") => value.is_boolean(),
-        Some("integer") => value.is_i64() || value.is_u64(),
-        _ => true,
+    if let Some(forms) = schema["oneOf"].as_array() {
+        let fitting = forms.iter().filter(|form| {
+            let mut wrong = Vec::new();
+            check(form, value, at, &mut wrong);
+            wrong.is_empty()
+        });
+        if fitting.count() != 1 {
+            wrong.push(format!("{at} has not exactly one of the forms"));
+        }
+        return;
+    }
+    let types: Vec<&str> = match &schema["type"] {
+        Json::Array(names) => names.iter().map(|name| name.as_str().unwrap()).collect(),
+        name => name.as_str().into_iter().collect(),
     };
+    let mut fits = types.is_empty() || types.iter().any(|name| has_type(value, name));
+    if let (Some(pattern), Some(text)) = (schema["pattern"].as_str(), value.as_str()) {
+        fits &= regex::Regex::new(pattern).unwrap().is_match(text);
+    }
+    if let (Some(least), Some(number)) = (schema["minimum"].as_i64(), value.as_i64()) {
+        fits &= number >= least;
+    }
     let listed = schema["enum"]
         .as_array()
         .is_none_or(|list| list.contains(value));
@@ -64,6 +90,7 @@ fn check(schema: &Json, value: &Json, at: &str, wrong: &mut Vec<String>) {
                 check(&schema["additionalProperties"], value, &at, wrong);
             }
             None if key.starts_with("x-") => {}
+            None if schema["additionalProperties"] != json!(false) => {}
             None => wrong.push(format!("{at} is unknown")),
         }
     }
@@ -117,6 +144,43 @@ fn good_definitions_fit_the_schema_and_unknown_keys_do_not() {
             !verdict(&fs::read_to_string(path).unwrap()).is_empty(),
             "{bad}"
         );
+    }
+}
+
+#[test]
+fn good_pipelines_fit_the_schema_and_bad_ones_do_not() {
+    let schema = schema("pipeline");
+    let verdict = |path: &std::path::Path| {
+        let source = SourceText::new("p.yaml", fs::read_to_string(path).unwrap());
+        let mut wrong = Vec::new();
+        if let Some(node) = parse_first(&source).unwrap() {
+            check(&schema, &to_json(&node), "", &mut wrong);
+        }
+        wrong
+    };
+    let mut good = 0;
+    for entry in fs::read_dir(format!("{FOLDER}/pipelines")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "yaml") {
+            assert_eq!(verdict(&path), Vec::<String>::new(), "{}", path.display());
+            good += 1;
+        }
+    }
+    assert!(good >= 6, "{good}");
+    for bad in [
+        "cache-word",
+        "duration",
+        "no-version",
+        "param-type",
+        "publish",
+        "retry-word",
+        "run-without-inputs",
+        "secret-twice",
+        "two-verbs",
+        "unknown-verb",
+    ] {
+        let path = format!("{FOLDER}/tests/fixtures/bad/pipeline-{bad}.yaml");
+        assert!(!verdict(path.as_ref()).is_empty(), "{bad}");
     }
 }
 

@@ -10,6 +10,7 @@ mod sbom_step;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::action::{Action, ActionResult, Input, InputKind, Output, diff};
 use crate::exec::executors::{self, FetchedImage};
@@ -49,7 +50,7 @@ fn of<'r>(results: &'r Results, step: &str) -> Result<&'r Arc<Done>, Failure> {
     results.get(step).ok_or_else(|| {
         Failure::new(
             Class::Task,
-            format!("internal error: `{step}` has no result"),
+            format!("it needs what `{step}` makes, which failed or was skipped"),
         )
     })
 }
@@ -86,7 +87,7 @@ pub(in crate::exec) async fn prepare(
     results: &Results,
 ) -> Result<Prepared, Failure> {
     let mut manifest = None;
-    let action = match &step.work {
+    let mut action = match &step.work {
         Work::Component { folder, component } => {
             component_step::action(site, folder, component).await?
         }
@@ -94,8 +95,9 @@ pub(in crate::exec) async fn prepare(
             folder,
             reference,
             platform,
+            fresh,
         } => {
-            let pin = pinned(site, folder, reference, platform).await?;
+            let pin = pinned(site, folder, reference, platform, *fresh).await?;
             let mut action = Action::new("image", IMAGE_FORMAT);
             action.platform = Some(platform.clone());
             action.inputs.push(Input {
@@ -152,6 +154,10 @@ pub(in crate::exec) async fn prepare(
         } => image_step::import_action(site, folder, path, reference, platform).await?,
         Work::Run(work) => run_step::action(site, work, results).await?,
     };
+    let salts = step.salts.iter();
+    action
+        .settings
+        .extend(salts.map(|salt| ("salt".to_owned(), salt.clone())));
     Ok(Prepared { action, manifest })
 }
 
@@ -309,11 +315,17 @@ async fn pinned(
     folder: &Path,
     reference: &Reference,
     platform: &Platform,
+    fresh: Option<Duration>,
 ) -> Result<ImagePin, Failure> {
     let (name, wanted) = (reference.to_string(), platform.to_string());
     let known = site.pins(folder, |lock| lock.image(&name, &wanted).cloned())?;
+    let pinned_only = site.wishes.locked || site.wishes.offline;
+    let asked = format!("{}\n{name}\n{wanted}", folder.display());
     if let Some(pin) = known {
-        return Ok(pin);
+        let stale = |age| !pinned_only && site.asked_before(&asked, age);
+        if !fresh.is_some_and(stale) {
+            return Ok(pin);
+        }
     }
     if let Some(failure) = site.unpinned(&name, folder) {
         return Err(failure);
@@ -324,6 +336,9 @@ async fn pinned(
         manifest: found.manifest,
     };
     site.pins(folder, |lock| lock.pin_image(&name, &wanted, pin.clone()))?;
+    if fresh.is_some() {
+        site.asked_now(&asked);
+    }
     Ok(pin)
 }
 

@@ -1,25 +1,22 @@
 //! `run` steps: which files a command may see, and what names its result.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{Results, inputs, of};
 use crate::action::{Action, Input, InputKind, Output};
 use crate::cas::Cas;
 use crate::cas::tree::{self, TreeEntry, TreeKind};
 use crate::exec::executors::{self, DeclaredOutput, RunTask, Staged};
-use crate::exec::plan::RunWork;
+use crate::exec::plan::{RunWork, SecretValue};
 use crate::exec::site::{Made, Site, Tool, blocking};
 use crate::exec::{Class, Failure};
 use crate::workspace::{self, Entry, Globs, Stat};
 
 /// Version of how a command is run; raised when its result could differ.
 const RUN_FORMAT: u32 = 1;
-
-/// Time between asking a command to stop and killing it.
-const GRACE: Duration = Duration::from_secs(10);
 
 pub(super) async fn action(
     site: &Arc<Site>,
@@ -33,6 +30,8 @@ pub(super) async fn action(
         action.argv = work.argv.clone();
         action.env = work.env.clone();
         action.pass_through = work.pass_through_names.iter().cloned().collect();
+        // A secret is visible to the command; of it the name alone is in the key.
+        action.pass_through.extend(work.secrets.keys().cloned());
         action.outputs = work.outputs.iter().map(written).collect();
         action.settings = vec![
             ("shell".into(), work.shell.clone().unwrap_or_default()),
@@ -230,6 +229,8 @@ fn staged(site: &Site, work: &RunWork, results: &Results) -> Result<RunTask, Fai
     folders.dedup();
     let mut env = work.pass_through.clone();
     env.extend(work.env.clone());
+    let secrets = secrets(work)?;
+    env.extend(secrets.iter().cloned());
     if !folders.is_empty() && !env.contains_key("PATH") {
         let path: Vec<String> = folders
             .iter()
@@ -252,9 +253,45 @@ fn staged(site: &Site, work: &RunWork, results: &Results) -> Result<RunTask, Fai
             .collect(),
         workdir: work.workdir.clone(),
         timeout: work.timeout,
-        grace: GRACE,
-        secrets: Vec::new(),
+        grace: work.grace,
+        secrets: secrets.into_iter().map(|(_, value)| value).collect(),
     })
+}
+
+/// Largest file that a secret is read from, in bytes: 64 KiB; a variable
+/// cannot hold more on every system.
+const MAX_SECRET_BYTES: u64 = 64 << 10;
+
+/// The secrets by name, with their values.
+fn secrets(work: &RunWork) -> Result<Vec<(String, String)>, Failure> {
+    let read = |(name, value): (&String, &SecretValue)| {
+        let refuse = |why: String| {
+            let message = format!("the secret `{name}` {why}");
+            Failure::new(Class::Configuration, message)
+        };
+        let text = match value {
+            SecretValue::Text(text) => text.clone(),
+            SecretValue::Missing(variable) => {
+                let why = format!("comes from `{variable}`, which is not set: export it");
+                return Err(refuse(why));
+            }
+            SecretValue::File(path) => {
+                let shown = path.display();
+                let file = std::fs::File::open(path)
+                    .map_err(|error| refuse(format!("cannot be read from `{shown}`: {error}")))?;
+                let mut text = String::new();
+                file.take(MAX_SECRET_BYTES + 1)
+                    .read_to_string(&mut text)
+                    .map_err(|error| refuse(format!("cannot be read from `{shown}`: {error}")))?;
+                if text.len() as u64 > MAX_SECRET_BYTES {
+                    return Err(refuse(format!("in `{shown}` is longer than 64 KiB")));
+                }
+                text.trim_end_matches(['\r', '\n']).to_owned()
+            }
+        };
+        Ok((name.clone(), text))
+    };
+    work.secrets.iter().map(read).collect()
 }
 
 /// Puts the outputs into the workspace; a tree that is as it should be costs

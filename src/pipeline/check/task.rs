@@ -1,17 +1,14 @@
 //! Reads one task: the keys of every verb, then those of its own.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+
+use super::limits;
 
 use super::reader::Reader;
-use crate::pipeline::duration;
 use crate::pipeline::expression::{Expression, Template};
 use crate::pipeline::matrix::{Matrix, Row};
 use crate::pipeline::model::{ImagesFrom, Layer, Output, Task, TaskKind};
 use crate::yaml::{Fields, Node, Value};
-
-/// Time of one attempt when the file says nothing.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 fn alias<'n>(f: &mut Fields<'n>, keys: &[&'static str]) -> Option<&'n Node> {
     let found: Vec<&Node> = keys.iter().filter_map(|key| f.node(key)).collect();
@@ -34,10 +31,11 @@ pub(super) fn task(
     id: &str,
     node: &Node,
     pools: &BTreeMap<String, u32>,
+    defaults: &limits::Defaults,
     r: &mut Reader,
 ) -> Option<Task> {
     let mut f = Fields::new(node, "the task", &mut r.mistakes);
-    let kind = kind(id, &mut f, r);
+    let kind = kind(id, &mut f, defaults, r);
     let has_verb = kind.is_some();
     let mut depends_on = Vec::new();
     for key in ["dependsOn", "needs", "deps"] {
@@ -68,27 +66,9 @@ pub(super) fn task(
             .map_err(|e| r.at(n.span, e.to_string(), "Correct the condition."))
             .ok()
     });
-    let mut timeout = DEFAULT_TIMEOUT;
-    if let Some(n) = f.node("timeout") {
-        match duration::parse(n.scalar().unwrap_or_default()) {
-            Ok(span) => timeout = span,
-            Err(e) => r.at(n.span, e.to_string(), "Write it as 15m."),
-        }
-    }
-    if let Some(minutes) = f.integer("timeout-minutes", &mut r.mistakes) {
-        timeout = Duration::from_secs(u64::try_from(minutes).unwrap_or(0).saturating_mul(60));
-    }
-    let retries = f.integer("retries", &mut r.mistakes).unwrap_or(0);
-    if let Some(n) = f
-        .node("retries")
-        .filter(|_| u32::try_from(retries).is_err())
-    {
-        r.at(
-            n.span,
-            "`retries` is out of range",
-            "Write a small whole number.",
-        );
-    }
+    let timeout = limits::timeout(&mut f, r);
+    let grace = limits::grace(&mut f, r);
+    let retries = f.node("retries").map(|n| limits::retries(n, r));
     let pool = f.string("pool", &mut r.mistakes);
     if let (Some(name), Some(n)) = (&pool, f.node("pool"))
         && !pools.contains_key(name)
@@ -103,7 +83,7 @@ pub(super) fn task(
         &mut f,
         &["continueOnError", "continue-on-error", "allowFailure"],
     );
-    let cache = f.node("cache");
+    let cache = f.node("cache").map(|n| limits::caching(n, r));
     let task = Task {
         id: id.to_owned(),
         depends_on,
@@ -116,10 +96,17 @@ pub(super) fn task(
         matrix,
         rows,
         condition,
-        platform: r.one(&mut f, "platform"),
-        cache: yes(cache, true, r),
-        timeout,
-        retries: u32::try_from(retries).unwrap_or(0),
+        platform: r
+            .one(&mut f, "platform")
+            .or_else(|| defaults.platform.clone()),
+        cache: cache.unwrap_or_else(|| defaults.cache.clone()),
+        timeout: timeout.unwrap_or(defaults.timeout),
+        grace: grace.unwrap_or(limits::GRACE),
+        retries: retries.unwrap_or_else(|| defaults.retries.clone()),
+        secrets: limits::secrets(&mut f, r),
+        resources: limits::resources(&mut f, r),
+        priority: limits::priority(&mut f, r),
+        tags: f.strings("tags", &mut r.mistakes),
         pool,
         mutex: alias(&mut f, &["mutex", "concurrency"]).and_then(|n| r.template(n)),
         continue_on_error: yes(go_on, false, r),
@@ -135,7 +122,12 @@ pub(super) fn task(
     has_verb.then_some(task)
 }
 
-fn kind(id: &str, f: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
+fn kind(
+    id: &str,
+    f: &mut Fields<'_>,
+    defaults: &limits::Defaults,
+    r: &mut Reader,
+) -> Option<TaskKind> {
     for verb in ["sign", "publish"] {
         if let Some(n) = f.node(verb) {
             let message = format!("the verb `{verb}` is not available yet");
@@ -160,6 +152,9 @@ fn kind(id: &str, f: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
     };
     if verb == "run" {
         let argv = Reader::nodes(f, "run");
+        // A list is argv and needs no shell, whatever the file's default.
+        let default = defaults.shell.clone().filter(|_| node.scalar().is_some());
+        let shell = shell.or(default);
         if shell.is_none() && node.scalar().is_some() {
             r.at(
                 node.span,
@@ -266,7 +261,13 @@ fn image(id: &str, g: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
         }
         if let Some((from, to)) = r.must(&mut l, "from").zip(r.must(&mut l, "to")) {
             let owner = r.one(&mut l, "owner");
-            layers.push(Layer { from, to, owner });
+            let mode = l.node("mode").and_then(|n| limits::mode(n, r));
+            layers.push(Layer {
+                from,
+                to,
+                owner,
+                mode,
+            });
         }
         l.finish(&mut r.mistakes);
     }
@@ -294,6 +295,7 @@ fn image(id: &str, g: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
         user: r.one(&mut c, "user"),
         workdir: r.one(&mut c, "workdir"),
         labels: r.templates_map(&mut c, "labels"),
+        ports: r.many(&mut c, "ports"),
     });
     c.finish(&mut r.mistakes);
     kind

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::pipeline::model::{Resources, Retries, Secret};
+
 /// One instance of a task, with plain values only.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Instance {
@@ -35,14 +37,28 @@ pub struct Instance {
     pub tools: Vec<String>,
     /// Longest time of one attempt.
     pub timeout: Duration,
-    /// Attempts after the first.
-    pub retries: u32,
+    /// Time between asking a command to stop and killing it.
+    pub grace: Duration,
+    /// What follows a failed attempt.
+    pub retries: Retries,
+    /// Values that the command sees and nobody else does.
+    pub secrets: Vec<(String, Secret)>,
+    /// What it occupies while it runs.
+    pub resources: Resources,
+    /// Among ready tasks the larger goes first.
+    pub priority: i32,
+    /// Words it can be selected by.
+    pub tags: Vec<String>,
     /// The pool it takes a slot of.
     pub pool: Option<String>,
     /// The lock it holds.
     pub mutex: Option<String>,
     /// Whether its result is kept.
     pub cache: bool,
+    /// Part of its key: the file's and its own.
+    pub salts: Vec<String>,
+    /// Mutable references are asked again when they were last asked longer ago.
+    pub fresh: Option<Duration>,
     /// Whether its failure leaves the run successful.
     pub continue_on_error: bool,
     /// Directory it runs in, relative to the file; `.` when not given.

@@ -16,7 +16,11 @@ impl Scope<'_> {
         let kind = self.kind()?;
         let mut input_globs = Vec::new();
         let mut input_values = BTreeMap::new();
-        for text in self.list("inputs", &task.inputs)? {
+        let mut inputs = self.list("inputs", &task.inputs)?;
+        if matches!(task.kind, TaskKind::Run { .. }) {
+            inputs.extend(self.list("globalInputs", &self.pipeline.global_inputs)?);
+        }
+        for text in inputs {
             if let Some(name) = text.strip_prefix("param:") {
                 let value = self.params.get(name).cloned();
                 input_values.extend(value.map(|value| (text, value)));
@@ -53,10 +57,21 @@ impl Scope<'_> {
             pass_through,
             tools: task.tools.clone(),
             timeout: task.timeout,
-            retries: task.retries,
+            grace: task.grace,
+            retries: task.retries.clone(),
+            secrets: task.secrets.clone(),
+            resources: task.resources,
+            priority: task.priority,
+            tags: task.tags.clone(),
             pool: task.pool.clone(),
             mutex,
-            cache: task.cache,
+            cache: task.cache.keep && (task.secrets.is_empty() || task.cache.with_secrets),
+            salts: [&self.pipeline.salt, &task.cache.salt]
+                .into_iter()
+                .filter(|salt| !salt.is_empty())
+                .cloned()
+                .collect(),
+            fresh: task.cache.fresh,
             continue_on_error: task.continue_on_error,
             workdir,
             platform: self.platform,
@@ -164,6 +179,7 @@ impl Scope<'_> {
             user,
             workdir,
             labels,
+            ports,
         } = &self.task.kind
         else {
             unreachable!("only called for an image");
@@ -178,7 +194,7 @@ impl Scope<'_> {
                 },
                 to: self.render("layers.to", &layer.to)?,
                 owner: self.optional("layers.owner", layer.owner.as_ref())?,
-                mode: None,
+                mode: layer.mode,
             });
         }
         Ok(RenderedKind::Image {
@@ -192,7 +208,7 @@ impl Scope<'_> {
                 user: self.optional("config.user", user.as_ref())?,
                 workdir: self.optional("config.workdir", workdir.as_ref())?,
                 labels: self.map("config.labels", labels)?,
-                ports: Vec::new(),
+                ports: self.list("config.ports", ports)?,
             },
         })
     }
