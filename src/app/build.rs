@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::cas::{Cas, CasError};
+use crate::cas::{Cas, CasError, Limits};
 use crate::exec::declared::Declared;
 use crate::exec::event::Event;
 use crate::exec::implied::{self, Implied};
 use crate::exec::lockfile::LockfileError;
 use crate::exec::plan::{self, BuildFacts, Plan, PlanError};
 use crate::exec::record::{RunRecord, Status, TaskRecord};
-use crate::exec::run::{self, How, Verdict};
+use crate::exec::run::{self, How, Stop, Verdict};
 use crate::exec::site::{Site, Wishes};
 use crate::exec::update::{self, Moved};
 use crate::exec::{Class, Failure};
@@ -92,7 +92,13 @@ pub struct BuildOptions {
     pub facts: BuildFacts,
     /// Largest size of one archive file, in bytes.
     pub split: Option<u64>,
+    /// What the cache may hold after the run, in bytes; a pipeline file's own
+    /// limit counts where this is `None`.
+    pub cache_size: Option<u64>,
 }
+
+/// What the cache may hold when nobody says otherwise, in bytes: 20 GiB.
+const CACHE_SIZE: u64 = 20 << 30;
 
 /// Why nothing was built.
 #[derive(Debug, thiserror::Error)]
@@ -184,6 +190,7 @@ pub struct Prepared {
     site: Arc<Site>,
     plan: Plan,
     workspace: PathBuf,
+    cache_size: Option<u64>,
 }
 
 /// Reads definitions and makes the plan.
@@ -214,6 +221,7 @@ pub fn prepare(options: &BuildOptions) -> Result<Prepared, BuildError> {
         site: Site::new(cas, registry, &workspace, options.wishes.clone()),
         plan,
         workspace,
+        cache_size: options.cache_size,
     })
 }
 
@@ -365,13 +373,13 @@ impl Prepared {
         self,
         keep_going: bool,
         events: mpsc::UnboundedSender<Event>,
-        cancelled: watch::Receiver<bool>,
+        stop: watch::Receiver<Stop>,
     ) -> Result<Built, BuildError> {
         let how = How {
             workspace: self.workspace,
             keep_going,
             events,
-            cancelled,
+            stop,
         };
         let mut ran = run::run(&self.site, &self.plan, &how).await?;
         // Each round removes at least one damaged blob and makes it again; a
@@ -388,6 +396,15 @@ impl Prepared {
             .save()
             .map_err(|failure| BuildError::Save(failure.message))?;
         keep_record(&self.site.cas, &ran.record);
+        if ran.record.count(Status::Executed) > 0 {
+            let own = self.plan.cache_limits;
+            let limits = Limits {
+                max_bytes: self.cache_size.or(own.max_size).or(Some(CACHE_SIZE)),
+                max_age: own.max_age.map(|age| age.as_secs()),
+            };
+            // A cache that cannot be pruned is larger, and the build is done.
+            drop(self.site.cas.prune(limits));
+        }
         Ok(Built {
             record: ran.record,
             failures: ran.failures,

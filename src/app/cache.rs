@@ -1,6 +1,5 @@
 //! `jackal cache`: how large it is, make room, check every byte.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use crate::cas::{Cas, CasError, Checked, Limits, Usage};
@@ -20,7 +19,7 @@ pub fn cache_usage(folder: &Path) -> Result<Usage, CasError> {
 ///
 /// The cache cannot be read or changed.
 pub fn cache_prune(folder: &Path, limits: Limits) -> Result<Usage, CasError> {
-    Cas::open(folder)?.prune(limits, &HashSet::new())
+    Cas::open(folder)?.prune(limits)
 }
 
 /// Reads every byte and removes what is damaged.

@@ -1,14 +1,18 @@
 //! Disk use, and making room.
 //!
-//! Chooses by the access log alone. It never takes a pinned blob, nor one
-//! wanted so recently that a running build may count on it.
+//! Chooses by the access log alone, never by file times. It takes nothing that
+//! this process uses, nor what another running one may count on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
 
 use crate::oci::Digest;
 
-use super::store::{Cas, CasError, TOUCH_GRAIN, at, now};
+use super::access;
+use super::store::{Cas, CasError, TOUCH_GRAIN, at, locked, now};
+
+/// Keeps the time of the last prune.
+const PRUNED: &str = "pruned";
 
 /// What is held, or was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,24 +47,31 @@ impl Cas {
         Ok(usage)
     }
 
-    /// Removes blobs until `limits` hold, sparing `pinned` and recent ones;
-    /// returns what was removed.
+    /// Removes blobs until `limits` hold, and results that are then of no use;
+    /// returns the blobs that were removed.
+    ///
+    /// Spares what this process asked for or wrote, and, while another process
+    /// has the store open, whatever was wanted so recently that it may count on it.
     ///
     /// # Errors
     ///
     /// The store cannot be listed, or a blob not removed.
-    pub fn prune(&self, limits: Limits, pinned: &HashSet<Digest>) -> Result<Usage, CasError> {
-        self.prune_at(limits, pinned, now())
+    pub fn prune(&self, limits: Limits) -> Result<Usage, CasError> {
+        self.prune_at(limits, now())
     }
 
-    fn prune_at(
-        &self,
-        limits: Limits,
-        pinned: &HashSet<Digest>,
-        now: u64,
-    ) -> Result<Usage, CasError> {
+    fn prune_at(&self, limits: Limits, now: u64) -> Result<Usage, CasError> {
         // No touch can slip in between reading the log and removing.
         let _gate = self.gate(true)?;
+        let alone = self.users.try_lock().is_ok();
+        let pruned = self.prune_gated(limits, now, alone);
+        let users = self.root().join("users.lock");
+        self.users.lock_shared().map_err(at(&users))?;
+        pruned
+    }
+
+    fn prune_gated(&self, limits: Limits, now: u64, alone: bool) -> Result<Usage, CasError> {
+        let wanted = locked(&self.wanted).clone();
         let accesses: HashMap<Digest, u64> = self.accesses()?;
         // A blob the log has lost counts as wanted now.
         let age = |digest: &Digest| now.saturating_sub(*accesses.get(digest).unwrap_or(&now));
@@ -71,7 +82,8 @@ impl Cas {
         for (digest, size) in blobs {
             let old = limits.max_age.is_some_and(|max| age(&digest) > max);
             let over = limits.max_bytes.is_some_and(|max| held > max);
-            let spared = pinned.contains(&digest) || age(&digest) < 2 * TOUCH_GRAIN;
+            let recent = !alone && age(&digest) < 2 * TOUCH_GRAIN;
+            let spared = recent || wanted.contains(&digest);
             if spared || !(old || over) {
                 continue;
             }
@@ -85,7 +97,38 @@ impl Cas {
             removed.blobs += 1;
             removed.bytes += size;
         }
+        if removed.blobs > 0 {
+            self.forget(&accesses, now)?;
+        }
         Ok(removed)
+    }
+
+    /// Drops the accesses of blobs that are gone, and notes that a prune took
+    /// something: whoever misses a result is told.
+    fn forget(&self, accesses: &HashMap<Digest, u64>, now: u64) -> Result<(), CasError> {
+        let mut log = Vec::new();
+        for (digest, seconds) in accesses {
+            if self.blob_path(digest).exists() {
+                log.extend(access::record(digest, *seconds));
+            }
+        }
+        for (name, bytes) in [("access.log", log), (PRUNED, now.to_string().into_bytes())] {
+            // Behind the gate nobody else writes it; a crash leaves a file
+            // that the next prune replaces.
+            let temp = self.root().join(format!("{name}.new"));
+            let path = self.root().join(name);
+            fs::write(&temp, bytes)
+                .and_then(|()| fs::rename(&temp, &path))
+                .map_err(at(&path))?;
+        }
+        Ok(())
+    }
+
+    /// When blobs were last pruned, in seconds since the Unix epoch.
+    #[must_use]
+    pub fn last_pruned(&self) -> Option<u64> {
+        let text = fs::read_to_string(self.root().join(PRUNED)).ok()?;
+        text.trim().parse().ok()
     }
 
     pub(super) fn list(&self) -> Result<Vec<(Digest, u64)>, CasError> {
@@ -112,29 +155,59 @@ mod tests {
     use super::*;
     use crate::oci::Descriptor;
 
+    fn put(cas: &Cas, bytes: &[u8]) -> Digest {
+        cas.put(&Descriptor::of("x", bytes), bytes).unwrap();
+        Digest::of(bytes)
+    }
+
     #[test]
-    fn old_blobs_go_and_pinned_and_recent_ones_stay() {
+    fn the_longest_unused_go_first_and_what_this_process_uses_stays() {
         let dir = tempfile::tempdir().unwrap();
+        let limits = |max_bytes| Limits {
+            max_bytes: Some(max_bytes),
+            max_age: None,
+        };
         let cas = Cas::open(dir.path()).unwrap();
-        for bytes in [&b"abc"[..], b"defg"] {
-            cas.put(&Descriptor::of("x", bytes), bytes).unwrap();
-        }
+        let [a, b] = [&b"abc"[..], b"defg"].map(|bytes| put(&cas, bytes));
         let (bytes, blobs) = (7, 2);
         assert_eq!(cas.usage().unwrap(), Usage { blobs, bytes });
+        assert_eq!(cas.prune(limits(0)).unwrap(), Usage::default());
+        assert_eq!(cas.last_pruned(), None);
+        drop(cas);
+        let cas = Cas::open(dir.path()).unwrap();
+        assert!(cas.contains(&b, 4).unwrap());
+        assert_eq!(cas.prune_at(limits(4), 77).unwrap().bytes, 3);
+        assert!(!cas.contains(&a, 3).unwrap() && cas.contains(&b, 4).unwrap());
+        assert_eq!(cas.last_pruned(), Some(77));
+        let accesses = cas.accesses().unwrap();
+        assert!(accesses.contains_key(&b) && !accesses.contains_key(&a));
+    }
+
+    #[test]
+    fn what_another_process_may_count_on_stays_until_it_is_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Cas::open(dir.path()).unwrap();
+        put(&first, b"abc");
+        let second = Cas::open(dir.path()).unwrap();
         let limits = Limits {
             max_bytes: Some(0),
             max_age: None,
         };
-        let none = HashSet::new();
-        assert_eq!(cas.prune(limits, &none).unwrap(), Usage::default());
-        let pinned = HashSet::from([Digest::of(b"abc")]);
+        assert_eq!(second.prune(limits).unwrap(), Usage::default());
         let later = now() + 3 * TOUCH_GRAIN;
-        assert_eq!(cas.prune_at(limits, &pinned, later).unwrap().bytes, 4);
-        assert!(cas.contains(&Digest::of(b"abc"), 3).unwrap());
+        assert_eq!(second.prune_at(limits, later).unwrap().bytes, 3);
+    }
+
+    #[test]
+    fn what_was_not_used_for_too_long_goes_whatever_the_size() {
+        let dir = tempfile::tempdir().unwrap();
+        put(&Cas::open(dir.path()).unwrap(), b"abc");
+        let cas = Cas::open(dir.path()).unwrap();
         let limits = Limits {
             max_bytes: None,
-            max_age: Some(2 * TOUCH_GRAIN),
+            max_age: Some(60),
         };
-        assert_eq!(cas.prune_at(limits, &none, later).unwrap().blobs, 1);
+        assert_eq!(cas.prune(limits).unwrap(), Usage::default());
+        assert_eq!(cas.prune_at(limits, now() + 61).unwrap().blobs, 1);
     }
 }

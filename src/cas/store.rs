@@ -99,6 +99,10 @@ pub struct Cas {
     verified: Mutex<HashSet<Digest>>,
     /// Last accesses, read on the first touch.
     accessed: Mutex<Option<HashMap<Digest, u64>>>,
+    /// Asked for or written by this process: never pruned by it.
+    pub(super) wanted: Mutex<HashSet<Digest>>,
+    /// Held shared by every process that has the store open.
+    pub(super) users: File,
 }
 
 /// This process's folder under `ingest/`, removed when the store is closed.
@@ -121,16 +125,28 @@ impl Cas {
     ///
     /// The folders cannot be made or read.
     pub fn open(root: &Path) -> Result<Self, CasError> {
+        let root = root.join("v1");
+        for dir in [root.join("blobs/sha256"), root.join("ingest")] {
+            fs::create_dir_all(&dir).map_err(at(&dir))?;
+        }
+        let path = root.join("users.lock");
+        // Opened for reading where it is there: a build with nothing to do
+        // writes nothing, and may not be allowed to.
+        let users = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => File::create(&path),
+            opened => opened,
+        };
+        let users = users.map_err(at(&path))?;
+        users.lock_shared().map_err(at(&path))?;
         let cas = Self {
-            root: root.join("v1"),
+            root,
             session: Mutex::default(),
             next: AtomicU64::new(0),
             verified: Mutex::default(),
             accessed: Mutex::default(),
+            wanted: Mutex::default(),
+            users,
         };
-        for dir in [cas.blobs(), cas.root.join("ingest")] {
-            fs::create_dir_all(&dir).map_err(at(&dir))?;
-        }
         cas.reap()?;
         Ok(cas)
     }
@@ -224,6 +240,7 @@ impl Cas {
 
     /// Writes down that `digest` is wanted now.
     pub(super) fn touch(&self, digest: &Digest) -> Result<(), CasError> {
+        locked(&self.wanted).insert(*digest);
         let path = self.root.join("access.log");
         let now = now();
         let mut accessed = locked(&self.accessed);

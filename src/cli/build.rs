@@ -11,8 +11,11 @@ use super::options::{PlanArgs, environment};
 use super::progress::Progress;
 use crate::app::{self, BuildError, BuildOptions, Prepared};
 use crate::exec::record::{RunRecord, Status};
-use crate::exec::run::Verdict;
+use crate::exec::run::{Stop, Verdict};
 use crate::exec::{Class, Failure};
+
+/// After a second signal, the time in which commands are killed.
+const KILLING: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Arguments of `jackal build`.
 #[derive(Args)]
@@ -24,9 +27,23 @@ pub(super) struct BuildArgs {
     keep_going: bool,
     #[command(flatten)]
     report: ReportArgs,
+    /// Which logs of commands are shown
+    #[arg(long, value_enum, default_value = "new-only")]
+    logs: Logs,
     /// Say what would run and why, and run nothing
     #[arg(long, value_name = "FORM", num_args = 0..=1, default_missing_value = "text", require_equals = true)]
     dry_run: Option<DryRun>,
+}
+
+/// Which logs are shown; those of failures always are, at the end.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Logs {
+    /// Of commands that run, and of those that ran before.
+    Full,
+    /// Of commands that run.
+    NewOnly,
+    /// Of commands that fail.
+    ErrorsOnly,
 }
 
 /// Where a build is told of, beside the terminal.
@@ -134,10 +151,11 @@ pub(super) fn print(text: &str) -> Result<(), Refused> {
 }
 
 pub(super) fn build(args: BuildArgs) -> Result<(), Refused> {
-    let options = BuildOptions {
+    let mut options = BuildOptions {
         keep_going: args.keep_going,
         ..args.plan.into_options()?
     };
+    options.wishes.replay = args.logs == Logs::Full;
     match args.dry_run {
         Some(form) => {
             let runtime = runtime()?;
@@ -146,18 +164,23 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Refused> {
                 .map_err(|error| refused(&error))?;
             print(&dry_run(&verdicts, form))
         }
-        None => carry_out(&options, &args.report).map(drop),
+        None => carry_out(&options, &args.report, args.logs).map(drop),
     }
 }
 
 /// Builds what `options` ask for; archives are told on stdout, and returned.
-pub(super) fn carry_out(options: &BuildOptions, tell: &ReportArgs) -> Result<Vec<String>, Refused> {
+pub(super) fn carry_out(
+    options: &BuildOptions,
+    tell: &ReportArgs,
+    logs: Logs,
+) -> Result<Vec<String>, Refused> {
     let runtime = runtime()?;
     let prepared = prepare(options)?;
     let (events, mut happened) = mpsc::unbounded_channel();
-    let (stop, cancelled) = watch::channel(false);
+    let (wish, stop) = watch::channel(Stop::No);
     let mut progress = Progress::new(
         std::io::stderr().is_terminal() && environment("CI").is_none(),
+        logs != Logs::ErrorsOnly,
         tell.events.as_deref(),
     )?;
     let built = runtime.block_on(async {
@@ -168,13 +191,16 @@ pub(super) fn carry_out(options: &BuildOptions, tell: &ReportArgs) -> Result<Vec
             progress
         });
         tokio::spawn(async move {
-            super::signal::wait().await;
             // A run that has ended needs no stopping.
-            let _ = stop.send(true);
             super::signal::wait().await;
+            let _ = wish.send(Stop::Soon);
+            super::signal::wait().await;
+            let _ = wish.send(Stop::Now);
+            // Time to kill what runs; nothing is waited for beyond that.
+            tokio::time::sleep(KILLING).await;
             std::process::exit(Exit::Interrupted as i32);
         });
-        let built = prepared.build(options.keep_going, events, cancelled).await;
+        let built = prepared.build(options.keep_going, events, stop).await;
         if let Ok(mut progress) = drawn.await {
             progress.close();
         }

@@ -49,6 +49,9 @@ pub(super) struct SharedArgs {
     /// package keeps the original names (may be repeated, the longest match counts)
     #[arg(long = "registry-override", value_name = "FROM=TO")]
     registry_overrides: Vec<String>,
+    /// What the cache may hold after the build (default: 20GiB)
+    #[arg(long, value_name = "SIZE", env = "JACKAL_CACHE_MAX_SIZE")]
+    cache_max_size: Option<String>,
     /// Record host and user in the package: it is then no longer reproducible
     #[arg(long)]
     with_build_machine_info: bool,
@@ -145,6 +148,7 @@ impl SharedArgs {
                 locked: self.locked,
                 offline: self.offline,
                 jobs: self.jobs.unwrap_or(processors).max(1),
+                replay: false,
             },
             facts: facts(self.with_build_machine_info)?,
             helper_folders: std::env::split_paths(&path).collect(),
@@ -158,6 +162,11 @@ impl SharedArgs {
             skip_sbom: self.skip_sbom,
             docker_config,
             split,
+            cache_size: self
+                .cache_max_size
+                .map(|text| crate::pipeline::size::parse(&text))
+                .transpose()
+                .map_err(|error| (Exit::Usage, format!("--cache-max-size: {error}")))?,
         })
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::build::{Refused, ReportArgs, carry_out, print};
+use super::build::{Logs, Refused, ReportArgs, carry_out, print};
 use super::exit::Exit;
 use super::options::SharedArgs;
 use crate::app::{self, ExtractOptions, PackageReadError, Target};
@@ -137,7 +137,7 @@ fn create(args: CreateArgs) -> Result<(), Refused> {
     let options = args
         .shared
         .into_options(Target::Package(args.folder), args.output)?;
-    let archives = carry_out(&options, &args.report)?;
+    let archives = carry_out(&options, &args.report, Logs::NewOnly)?;
     let Some(to) = args.sbom_out else {
         return Ok(());
     };

@@ -13,6 +13,7 @@ use crate::exec::record::Status;
 /// Draws on stderr, and writes NDJSON where asked.
 pub(super) struct Progress {
     live: bool,
+    logs: bool,
     running: BTreeSet<String>,
     planned: usize,
     ended: usize,
@@ -20,7 +21,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(live: bool, events: Option<&Path>) -> Result<Self, Refused> {
+    pub(super) fn new(live: bool, logs: bool, events: Option<&Path>) -> Result<Self, Refused> {
         let open = |path: &Path| {
             File::create(path).map(BufWriter::new).map_err(|error| {
                 let message = format!("--events `{}`: {error}", path.display());
@@ -29,6 +30,7 @@ impl Progress {
         };
         Ok(Self {
             live,
+            logs,
             running: BTreeSet::new(),
             planned: 0,
             ended: 0,
@@ -55,7 +57,9 @@ impl Progress {
                 let seconds = std::time::Duration::from_millis(record.wall_ms).as_secs_f64();
                 match record.status {
                     // Hits are quiet: the closing line counts them.
-                    Status::Cached | Status::Skipped => {}
+                    Status::Cached if record.log.is_empty() => {}
+                    Status::Cached => text = format!("cached   {}\n", record.task),
+                    Status::Skipped => {}
                     Status::Executed => {
                         text = format!(
                             "executed {} ({seconds:.2} s): {}\n",
@@ -65,6 +69,10 @@ impl Progress {
                     Status::Failed => {
                         text = format!("FAILED   {} ({seconds:.2} s)\n", record.task);
                     }
+                }
+                // A failure's log comes at the end, whole.
+                if self.logs && record.status != Status::Failed && !record.log.is_empty() {
+                    text.push_str(&block(&record.log, self.live));
                 }
             }
         }
@@ -85,5 +93,59 @@ impl Progress {
         if self.live {
             let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
         }
+    }
+}
+
+/// A log as it stands below its task's line: every line is marked as the
+/// command's and ends, and none steers the terminal. Colours stay on one.
+fn block(log: &str, colours: bool) -> String {
+    let mut text = String::new();
+    for line in log.lines() {
+        text.push_str("  | ");
+        let mut rest = line.chars();
+        let mut coloured = false;
+        while let Some(c) = rest.next() {
+            if c == '\u{1b}' {
+                let sequence = escape(&mut rest);
+                if colours && sequence.starts_with('[') && sequence.ends_with('m') {
+                    coloured = true;
+                    text.push(c);
+                    text.push_str(&sequence);
+                }
+            } else if c == '\t' || !c.is_control() {
+                text.push(c);
+            }
+        }
+        text.push_str(if coloured { "\x1b[0m\n" } else { "\n" });
+    }
+    text
+}
+
+/// What follows an escape character, up to the letter that ends it.
+fn escape(rest: &mut std::str::Chars<'_>) -> String {
+    let mut sequence = String::new();
+    for c in rest.by_ref() {
+        sequence.push(c);
+        let opens = sequence.len() == 1 && c == '[';
+        if !opens && ('@'..='~').contains(&c) {
+            break;
+        }
+    }
+    sequence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_shown_line_by_line_and_steers_nothing() {
+        let log = "a\x1b[31mred\x1b[0m\x1b[2J\x1b[1;1Hb\rc\x07\nlast";
+        assert_eq!(block(log, false), "  | aredbc\n  | last\n");
+        assert_eq!(
+            block(log, true),
+            "  | a\x1b[31mred\x1b[0mbc\x1b[0m\n  | last\n"
+        );
+        assert_eq!(block("open\x1b[", true), "  | open\n");
     }
 }

@@ -237,8 +237,9 @@ impl From<RunError> for Failure {
     }
 }
 
-/// Longest log shown with a failure, in bytes: its end, which tells most.
-const SHOWN_LOG_BYTES: usize = 16 << 10;
+/// Longest log shown, in bytes: 1 MiB of its end, which tells most. A record
+/// of a thousand tasks must still be readable.
+const SHOWN_LOG_BYTES: usize = 1 << 20;
 
 /// The end of a log, at a line's beginning.
 pub(super) fn shown(log: &str) -> String {

@@ -14,6 +14,7 @@ mod exports;
 mod failure;
 pub mod implied;
 pub mod lockfile;
+pub mod log;
 pub mod plan;
 pub mod process;
 pub mod record;

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::event::Event;
 use super::executors::{self, ArchiveFormat};
 use super::exports::Exports;
+use super::failure::shown;
 use super::plan::{PackageWork, Plan, Step, Work};
 use super::record::{OutputRecord, RECORD_VERSION, RunRecord, Status, TaskRecord};
 use super::schedule::{Limits, Needs, OnFailure, Outcome, Schedule};
@@ -28,8 +29,20 @@ pub struct How {
     pub keep_going: bool,
     /// Receives what happens.
     pub events: mpsc::UnboundedSender<Event>,
-    /// Becomes true when somebody wants the run to stop.
-    pub cancelled: watch::Receiver<bool>,
+    /// Whether somebody wants the run to stop.
+    pub stop: watch::Receiver<Stop>,
+}
+
+/// Whether a run is to stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// It is not.
+    #[default]
+    No,
+    /// Commands are asked to end, and killed after their grace; all else ends now.
+    Soon,
+    /// Everything is killed.
+    Now,
 }
 
 /// How a run ended.
@@ -95,8 +108,9 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
     let mut running: JoinSet<Ended> = JoinSet::new();
     let mut tasks = Vec::new();
     let mut failures = Vec::new();
-    let mut cancelled = how.cancelled.clone();
-    let mut stopped = false;
+    site.stop_with(how.stop.clone());
+    let mut stop = how.stop.clone();
+    let mut stopped = Stop::No;
     let mut healing = false;
     loop {
         while let Some(id) = schedule.start() {
@@ -126,23 +140,28 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
                 .collect();
             let (site, step) = (Arc::clone(site), step.clone());
             let (workspace, events) = (how.workspace.clone(), how.events.clone());
-            running
-                .spawn(async move { one(&site, &step, inputs, &workspace, &events, start).await });
+            running.spawn(async move {
+                let patient = matches!(step.work, Work::Run(_));
+                tokio::select! {
+                    ended = one(&site, &step, inputs, &workspace, &events, start) => ended,
+                    () = site.stopped(), if !patient => stopped_step(&step, start),
+                }
+            });
         }
         let ended = tokio::select! {
             ended = running.join_next() => ended,
-            changed = cancelled.changed(), if !stopped => {
-                if changed.is_ok() && *cancelled.borrow() {
-                    failures.push((
-                        String::new(),
-                        Failure::new(Class::Cancelled, "stopped by a signal"),
-                    ));
+            wanted = wish(&mut stop, stopped), if stopped != Stop::Now => {
+                if stopped == Stop::No {
+                    let failure = Failure::new(Class::Cancelled, "stopped by a signal");
+                    failures.push((String::new(), failure));
+                    for task in schedule.cancel() {
+                        tasks.push(skipped(plan, &task, STOPPED, start));
+                    }
+                }
+                if wanted == Stop::Now {
                     running.abort_all();
                 }
-                stopped = true;
-                for task in schedule.cancel() {
-                    tasks.push(skipped(plan, &task, "the run was stopped", start));
-                }
+                stopped = wanted;
                 continue;
             }
         };
@@ -154,6 +173,11 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
                 debug_assert!(matches!(status, Status::Executed | Status::Cached));
                 results.insert(ended.task.clone(), Arc::new(done));
                 Outcome::Done
+            }
+            Err(failure) if failure.class == Class::Cancelled => {
+                tasks.push(skipped(plan, &ended.task, STOPPED, start));
+                drop(schedule.finish(&ended.task, Outcome::Skipped));
+                continue;
             }
             Err(failure) => {
                 if failure.class == Class::Verification && !healing {
@@ -205,6 +229,25 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
         failures,
         healing,
     })
+}
+
+/// Why a task of a stopped run did not end by itself.
+const STOPPED: &str = "the run was stopped";
+
+/// Waits until more than `so_far` is wished; for ever, if nobody can wish.
+async fn wish(stop: &mut watch::Receiver<Stop>, so_far: Stop) -> Stop {
+    if let Ok(wanted) = stop.wait_for(|wanted| *wanted > so_far).await {
+        return *wanted;
+    }
+    std::future::pending().await
+}
+
+fn stopped_step(step: &Step, start: Instant) -> Ended {
+    Ended {
+        task: step.id.clone(),
+        done: Err(Failure::new(Class::Cancelled, STOPPED)),
+        record: skipped(&Plan::default(), &step.id, STOPPED, start),
+    }
 }
 
 /// What a step occupies. A command takes whole processors, of which there are
@@ -310,9 +353,9 @@ async fn attempt(
     let (performed, files) = match known {
         Some((result, files)) => {
             let performed = Performed {
+                log: site.replayed(&result),
                 result,
                 cached: true,
-                log: String::new(),
             };
             (performed, files)
         }
@@ -335,8 +378,8 @@ async fn attempt(
             size: output.size,
         })
         .collect();
+    record.log = shown(&performed.log);
     if !performed.cached {
-        record.log.clone_from(&performed.log);
         let (site, id) = (Arc::clone(site), step.id.clone());
         let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
         blocking(move || {

@@ -5,13 +5,15 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::executors::InFlight;
 use super::lockfile::{LOCK_FILE, Lockfile};
+use super::log;
+use super::run::Stop;
 use super::work::run_step;
 use super::{Class, Failure};
 use crate::action::{Action, ActionKey, ActionResult, Explained, Output, diff};
@@ -35,6 +37,8 @@ pub struct Wishes {
     pub offline: bool,
     /// Work on this many things at once.
     pub jobs: usize,
+    /// Tell the log of a remembered result as well.
+    pub replay: bool,
 }
 
 /// The shared ground of a run.
@@ -63,6 +67,8 @@ pub struct Site {
     used: Mutex<HashSet<Digest>>,
     /// Seconds since the Unix epoch.
     clock: fn() -> u64,
+    /// Whether the run is to stop; set once it begins.
+    stopping: OnceLock<watch::Receiver<Stop>>,
 }
 
 /// A result, and how it was come by.
@@ -112,10 +118,31 @@ impl Site {
             tools: Mutex::default(),
             used: Mutex::default(),
             clock: system_clock,
+            stopping: OnceLock::new(),
             cas,
             registry,
             wishes,
         })
+    }
+
+    /// Lets commands see the wish to stop.
+    pub(super) fn stop_with(&self, stopping: watch::Receiver<Stop>) {
+        // A run that is begun again to heal the cache has the same one.
+        let _ = self.stopping.set(stopping);
+    }
+
+    /// Completes when the run is to stop; never, if nobody can wish that.
+    pub(super) async fn stopped(&self) {
+        if let Some(stopping) = self.stopping.get()
+            && stopping
+                .clone()
+                .wait_for(|stop| *stop > Stop::No)
+                .await
+                .is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
     }
 
     /// Digests the files among `entries` (relative to `root`), in their order.
@@ -267,6 +294,22 @@ impl Site {
         Ok(Some(result))
     }
 
+    /// What the command had printed when `result` was made, if that is to be
+    /// told. A log that is gone or damaged costs itself only.
+    pub(super) fn replayed(&self, result: &ActionResult) -> String {
+        let kept = || {
+            let mut bytes = Vec::new();
+            let mut blob = self.cas.open_blob(&result.log?).ok()?;
+            std::io::Read::read_to_end(&mut blob, &mut bytes).ok()?;
+            Some(log::text(&log::decode(&bytes)?))
+        };
+        if self.wishes.replay {
+            kept().unwrap_or_default()
+        } else {
+            String::new()
+        }
+    }
+
     /// Makes the result of `action` with `work`, or takes the remembered one.
     ///
     /// Identical actions in flight run once. A result is remembered only after
@@ -299,14 +342,15 @@ impl Site {
             wall_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         let site = Arc::clone(self);
-        let kept = result.clone();
+        let (kept, asked) = (result.clone(), action.clone());
         let (also, log) = (made.also, made.log);
         blocking(move || {
             let mut needs: Vec<_> = kept.outputs.iter().map(|o| (o.digest, o.size)).collect();
             needs.extend(also);
             needs.extend(log.map(|log| (log.digest, log.size)));
             let (key, bytes) = (Key(*key.as_bytes()), kept.encode());
-            if site.wishes.force {
+            // One that speaks of blobs that are gone must not stay in the way.
+            if site.wishes.force || site.remembered(&asked)?.is_none() {
                 site.cas.replace_result(&key, &bytes, &needs)?;
             } else {
                 site.cas.put_result(&key, &bytes, &needs)?;
@@ -356,7 +400,13 @@ impl Site {
         };
         let reasons = diff(&old, &action.explain());
         match reasons.len() {
-            0 => "its result is no longer in the cache".to_owned(),
+            0 => match self.cas.last_pruned() {
+                Some(at) => format!(
+                    "its result is no longer in the cache, which was pruned {}",
+                    ago((self.clock)().saturating_sub(at))
+                ),
+                None => "its result is no longer in the cache".to_owned(),
+            },
             count => {
                 let shown: Vec<String> = reasons.iter().take(5).map(ToString::to_string).collect();
                 let more = if count > 5 {
@@ -387,6 +437,16 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut temp = tempfile::NamedTempFile::new_in(folder)?;
     std::io::Write::write_all(&mut temp, bytes)?;
     temp.persist(path).map(drop).map_err(|failed| failed.error)
+}
+
+/// Seconds in the largest unit that fits.
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s ago"),
+        120..=7199 => format!("{} min ago", seconds / 60),
+        7200..=172_799 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
 }
 
 fn system_clock() -> u64 {

@@ -508,3 +508,104 @@ fn a_task_for_failures_runs_after_one_and_a_salt_is_part_of_the_key() {
         "{statuses:?}"
     );
 }
+
+#[test]
+fn logs_are_shown_with_their_task_and_replayed_on_demand() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "p.yaml",
+        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+         a: { run: [sh, -c, 'echo one; echo two >&2; echo x > a'], inputs: [], outputs: [a], tools: [sh] }\n",
+    );
+    let build = |logs: &[&str]| {
+        let args = [&["build", "--pipeline", "p.yaml"], logs].concat();
+        sandbox.run(&args).stderr
+    };
+    let block = "  | one\n  | two\n";
+    let first = build(&[]);
+    assert!(
+        first.starts_with("executed a ") && first.contains(block),
+        "{first}"
+    );
+    assert!(!build(&[]).contains("one"), "a hit is quiet");
+    let replayed = build(&["--logs", "full"]);
+    assert!(
+        replayed.starts_with(&format!("cached   a\n{block}")),
+        "{replayed}"
+    );
+    assert!(!build(&["--force", "--logs", "errors-only"]).contains("one"));
+}
+
+/// The processes whose command line holds `word`.
+fn running(word: &str) -> Vec<String> {
+    let lines = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let line = fs::read(entry.unwrap().path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&line).replace('\0', " "))
+    });
+    lines.filter(|line| line.contains(word)).collect()
+}
+
+#[test]
+fn a_signal_ends_commands_with_all_their_children_and_a_second_one_at_once() {
+    for (signals, nap) in [(1, "86401.25"), (2, "86402.25")] {
+        let sandbox = Sandbox::new();
+        let grace = if signals == 1 { "50ms" } else { "10m" };
+        sandbox.write(
+            "p.yaml",
+            format!(
+                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
+                 run: [sh, -c, \"trap '' TERM; (trap '' TERM; sleep {nap}) & touch $MARK; while :; do sleep {nap}; done\"]\n    \
+                 inputs: []\n    tools: [sh, sleep, touch]\n    passThroughEnv: [MARK]\n    grace: {grace}\n"
+            ),
+        );
+        let mark = sandbox.src().join("mark");
+        let mut child = sandbox
+            .command(&["build", "--pipeline", "p.yaml"])
+            .env("MARK", &mark)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        while !mark.exists() {
+            assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+            std::thread::yield_now();
+        }
+        let pid = rustix::process::Pid::from_child(&child);
+        for _ in 0..signals {
+            rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+            settle();
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert_eq!(running(nap), Vec::<String>::new());
+        let left = fs::read_dir(sandbox.cache().join("v1/ingest")).unwrap();
+        // What a second signal leaves, the next build takes away.
+        assert!(left.count() <= signals - 1);
+    }
+}
+
+#[test]
+fn the_cache_is_kept_within_its_size_and_a_pruned_result_is_explained() {
+    let sandbox = Sandbox::new();
+    let pipeline = |number: u32| {
+        format!(
+            "kind: JackalPipeline\nversion: 1\nname: p\ncache: {{ maxSize: 250KB }}\ntasks:\n  \
+             a: {{ run: [sh, -c, 'head -c 100000 /dev/urandom > a; echo {number}'], inputs: [], outputs: [a], tools: [sh, head] }}\n"
+        )
+    };
+    for number in 0..6 {
+        sandbox.write("p.yaml", pipeline(number));
+        statuses(&sandbox, "p.yaml");
+        let held: usize = sandbox
+            .cached_files()
+            .iter()
+            .filter(|(path, _)| path.to_string_lossy().contains("/blobs/"))
+            .map(|(_, bytes)| bytes.len())
+            .sum();
+        assert!(held <= 250_000, "{held} after {number}");
+    }
+    sandbox.write("p.yaml", pipeline(5));
+    assert_eq!(statuses(&sandbox, "p.yaml")[0].1, "cached");
+    sandbox.write("p.yaml", pipeline(0));
+    let again = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+    assert!(again.stderr.contains("executed a"), "{}", again.stderr);
+    assert_eq!(statuses(&sandbox, "p.yaml")[0].1, "cached");
+}

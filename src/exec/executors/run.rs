@@ -19,7 +19,8 @@ use crate::action::Output;
 use crate::archive::{PathError, SafePath};
 use crate::cas::tree::{self, Tree, TreeError};
 use crate::cas::{Cas, CasError, Stage};
-use crate::exec::process::{Ending, Process, ProcessError};
+use crate::exec::log;
+use crate::exec::process::{Ending, Piece, Process, ProcessError};
 use crate::oci::Digest;
 
 pub use materialise::materialise;
@@ -263,8 +264,8 @@ pub async fn run(
     let store = Arc::clone(cas);
     blocking(move || {
         let finished = finished?;
-        let log = mask::text(&finished, &secrets);
-        let text = |log: &[u8]| String::from_utf8_lossy(log).into_owned();
+        let log = mask::pieces(&finished, &secrets);
+        let text = log::text;
         match finished.ending {
             Ending::Exited(0) => {}
             Ending::Exited(code) => {
@@ -299,7 +300,7 @@ fn collect(
     cas: &Cas,
     stage: Stage,
     declared: &[DeclaredOutput],
-    log: &[u8],
+    log: &[Piece],
 ) -> Result<Ran, RunError> {
     let root = stage.path().join(stage::ROOT);
     let (mut outputs, mut also, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
@@ -318,7 +319,9 @@ fn collect(
         None
     } else {
         let mut ingest = cas.ingest()?;
-        ingest.write_all(log).map_err(at(cas.root()))?;
+        ingest
+            .write_all(&log::encode(log))
+            .map_err(at(cas.root()))?;
         let (digest, size) = ingest.commit()?;
         let name = "log".to_owned();
         Some(Output { name, digest, size })
@@ -327,7 +330,7 @@ fn collect(
         outputs,
         also,
         log: kept,
-        log_text: String::from_utf8_lossy(log).into_owned(),
+        log_text: log::text(log),
     })
 }
 

@@ -176,7 +176,7 @@ pub(super) async fn make(
 ) -> Result<Made, Failure> {
     let (shared, plan, results) = (Arc::clone(site), work.clone(), results.clone());
     let task = blocking(move || staged(&shared, &plan, &results)).await?;
-    let ran = executors::run(&site.cas, task, std::future::pending()).await?;
+    let ran = executors::run(&site.cas, task, site.stopped()).await?;
     Ok(Made {
         outputs: ran
             .outputs
@@ -185,7 +185,7 @@ pub(super) async fn make(
             .collect(),
         also: ran.also,
         log: ran.log,
-        text: crate::exec::failure::shown(&ran.log_text),
+        text: ran.log_text,
     })
 }
 

@@ -5,7 +5,7 @@
 
 use memchr::memmem;
 
-use crate::exec::process::{Finished, Stream};
+use crate::exec::process::{Finished, Piece, Stream};
 
 /// What stands for a secret.
 const MASK: &[u8] = b"***";
@@ -14,7 +14,7 @@ const MASK: &[u8] = b"***";
 const MIN_LINE_BYTES: usize = 6;
 
 /// The log in order of arrival, without `secrets`.
-pub(super) fn text(finished: &Finished, secrets: &[String]) -> Vec<u8> {
+pub(super) fn pieces(finished: &Finished, secrets: &[String]) -> Vec<Piece> {
     let secrets = needles(secrets);
     let whole = |stream| {
         let pieces = finished.log.iter().filter(|piece| piece.stream == stream);
@@ -35,10 +35,11 @@ pub(super) fn text(finished: &Finished, secrets: &[String]) -> Vec<u8> {
         let stream = usize::from(piece.stream == Stream::Stderr);
         let (start, end) = (at[stream], at[stream] + piece.bytes.len());
         let mut next = start;
+        let mut bytes = Vec::new();
         while let Some(&(from, to)) = hidden[stream].last().filter(|range| range.0 < end) {
             if from >= next {
-                log.extend(&piece.bytes[next - start..from - start]);
-                log.extend(MASK);
+                bytes.extend(&piece.bytes[next - start..from - start]);
+                bytes.extend(MASK);
             }
             next = to.min(end);
             if to > end {
@@ -46,12 +47,20 @@ pub(super) fn text(finished: &Finished, secrets: &[String]) -> Vec<u8> {
             }
             hidden[stream].pop();
         }
-        log.extend(&piece.bytes[next - start..]);
+        bytes.extend(&piece.bytes[next - start..]);
         at[stream] = end;
+        log.push(Piece {
+            bytes,
+            ..piece.clone()
+        });
     }
     if finished.dropped > 0 {
         let more = format!("\n[{} more bytes were not kept]\n", finished.dropped);
-        log.extend(more.as_bytes());
+        log.push(Piece {
+            at: finished.wall,
+            stream: Stream::Stderr,
+            bytes: more.into_bytes(),
+        });
     }
     log
 }
@@ -113,7 +122,8 @@ fn extend(ranges: &mut Vec<(usize, usize)>, range: (usize, usize)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exec::process::{Ending, Piece};
+    use crate::exec::log;
+    use crate::exec::process::Ending;
     use std::time::Duration;
 
     fn masked(pieces: &[(Stream, &str)], dropped: u64, secrets: &[&str]) -> String {
@@ -129,7 +139,7 @@ mod tests {
             wall: Duration::ZERO,
         };
         let secrets: Vec<String> = secrets.iter().map(|s| (*s).to_owned()).collect();
-        String::from_utf8(text(&finished, &secrets)).unwrap()
+        log::text(&super::pieces(&finished, &secrets))
     }
 
     #[test]
