@@ -17,7 +17,7 @@ use crate::verify::{Scope, Signature, VerifiedPackage};
 pub(super) enum PackageCommand {
     /// Build the package of one folder
     #[command(visible_alias = "c")]
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
     /// Check every file of a package against its checksums and definition
     Verify {
         /// A package: folder, `.tar`, `.tar.zst` or a part of a split one
@@ -114,7 +114,7 @@ pub(super) struct ExtractArgs {
 
 pub(super) fn run(command: PackageCommand) -> Result<(), Refused> {
     match command {
-        PackageCommand::Create(args) => create(args),
+        PackageCommand::Create(args) => create(*args),
         PackageCommand::Verify { source, json } => verify(&source, json),
         PackageCommand::Inspect(args) => inspect(args),
         PackageCommand::Extract(args) => extract(args),
