@@ -80,8 +80,9 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
     let graph = plan.graph()?;
     let paths = graph.critical_path(|_| 1);
     let limits = Limits {
-        // A step mostly waits for the network or for its own parallel parts,
-        // which are bounded by themselves; twice the jobs keeps all of them busy.
+        // A step mostly waits for the network, for a processor, or for its own
+        // parallel parts, all of which are bounded by themselves; twice the jobs
+        // keeps all of them busy.
         cpu: u32::try_from(site.wishes.jobs.max(1) * 2).unwrap_or(u32::MAX),
         memory: rustix::system::sysinfo().totalram,
         pools: plan.pools.clone(),
@@ -250,17 +251,13 @@ fn stopped_step(step: &Step, start: Instant) -> Ended {
     }
 }
 
-/// What a step occupies. A command takes whole processors, of which there are
-/// two slots each; other steps bound their own parallel parts.
+/// What a step occupies. Its processors it takes when it is run, not while its
+/// result is looked up.
 fn needs(step: &Step, length: u64) -> Needs {
-    let slots = match step.work {
-        Work::Run(_) => step.resources.cpu.saturating_mul(2),
-        _ => 1,
-    };
     // A priority outweighs any length.
     let rank = u64::from(step.priority.wrapping_sub(i32::MIN).cast_unsigned());
     Needs {
-        cpu: slots,
+        cpu: 1,
         memory: step.resources.memory,
         pool: step.pool.clone(),
         mutex: step.mutex.clone(),

@@ -609,3 +609,24 @@ fn the_cache_is_kept_within_its_size_and_a_pruned_result_is_explained() {
     assert!(again.stderr.contains("executed a"), "{}", again.stderr);
     assert_eq!(statuses(&sandbox, "p.yaml")[0].1, "cached");
 }
+
+#[test]
+fn commands_that_ask_for_all_processors_never_run_together() {
+    let sandbox = Sandbox::new();
+    let lock = sandbox.src().join("lock");
+    let tasks: String = (0..4)
+        .map(|number| {
+            format!(
+                "  t{number}: {{ run: [sh, -c, 'mkdir {0} && sleep 0.05 && rmdir {0} # {number}'], \
+                 inputs: [], tools: [sh, mkdir, sleep, rmdir], resources: {{ cpu: 64 }} }}\n",
+                lock.display()
+            )
+        })
+        .collect();
+    sandbox.write(
+        "p.yaml",
+        format!("kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n{tasks}"),
+    );
+    let said = sandbox.run(&["build", "--pipeline", "p.yaml", "--jobs", "3"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+}

@@ -306,7 +306,7 @@ async fn make(
             reference,
             platform,
         } => image_step::import(site, folder, path, reference, platform).await,
-        Work::Run(work) => run_step::make(site, work, results).await,
+        Work::Run(work) => run_step::make(site, step, work, results).await,
     }
 }
 

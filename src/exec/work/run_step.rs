@@ -10,7 +10,7 @@ use crate::action::{Action, Input, InputKind, Output};
 use crate::cas::Cas;
 use crate::cas::tree::{self, TreeEntry, TreeKind};
 use crate::exec::executors::{self, DeclaredOutput, RunTask, Staged};
-use crate::exec::plan::{RunWork, SecretValue};
+use crate::exec::plan::{RunWork, SecretValue, Step};
 use crate::exec::site::{Made, Site, Tool, blocking};
 use crate::exec::{Class, Failure};
 use crate::workspace::{self, Entry, Globs, Stat};
@@ -171,11 +171,21 @@ fn generated(work: &RunWork, path: &str) -> bool {
 
 pub(super) async fn make(
     site: &Arc<Site>,
+    step: &Step,
     work: &RunWork,
     results: &Results,
 ) -> Result<Made, Failure> {
     let (shared, plan, results) = (Arc::clone(site), work.clone(), results.clone());
     let task = blocking(move || staged(&shared, &plan, &results)).await?;
+    // More processors than there are counts as all of them.
+    let processors = u32::try_from(site.wishes.jobs.max(1)).unwrap_or(u32::MAX);
+    let wanted = step.resources.cpu.clamp(1, processors);
+    let _held = tokio::select! {
+        held = site.cpu.acquire_many(wanted) => held,
+        () = site.stopped() => {
+            return Err(Failure::new(Class::Cancelled, "stopped before it began"));
+        }
+    };
     let ran = executors::run(&site.cas, task, site.stopped()).await?;
     Ok(Made {
         outputs: ran
