@@ -515,7 +515,7 @@ fn logs_are_shown_with_their_task_and_replayed_on_demand() {
     sandbox.write(
         "p.yaml",
         "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
-         a: { run: [sh, -c, 'echo one; echo two >&2; echo x > a'], inputs: [], outputs: [a], tools: [sh] }\n",
+         a: { run: [sh, -c, 'echo one; echo two; echo x > a'], inputs: [], outputs: [a], tools: [sh] }\n",
     );
     let build = |logs: &[&str]| {
         let args = [&["build", "--pipeline", "p.yaml"], logs].concat();
