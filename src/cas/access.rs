@@ -8,14 +8,14 @@ use std::collections::HashMap;
 
 use crate::oci::Digest;
 
-/// Digest, seconds, and the first bytes of a checksum over both.
+/// Digest, milliseconds, and the first bytes of a checksum over both.
 const RECORD: usize = 32 + 8 + 8;
 
 /// One record, ready to be appended.
-pub(super) fn record(digest: &Digest, seconds: u64) -> [u8; RECORD] {
+pub(super) fn record(digest: &Digest, milliseconds: u64) -> [u8; RECORD] {
     let mut bytes = [0; RECORD];
     bytes[..32].copy_from_slice(digest.as_bytes());
-    bytes[32..40].copy_from_slice(&seconds.to_le_bytes());
+    bytes[32..40].copy_from_slice(&milliseconds.to_le_bytes());
     let sum = blake3::hash(&bytes[..40]);
     bytes[40..].copy_from_slice(&sum.as_bytes()[..8]);
     bytes
@@ -32,11 +32,11 @@ pub(super) fn parse(mut log: &[u8]) -> HashMap<Digest, u64> {
         }
         let mut digest = [0; 32];
         digest.copy_from_slice(&log[..32]);
-        let mut seconds = [0; 8];
-        seconds.copy_from_slice(&log[32..40]);
-        let seconds = u64::from_le_bytes(seconds);
-        let known = latest.entry(Digest::from_bytes(digest)).or_insert(seconds);
-        *known = seconds.max(*known);
+        let mut time = [0; 8];
+        time.copy_from_slice(&log[32..40]);
+        let time = u64::from_le_bytes(time);
+        let known = latest.entry(Digest::from_bytes(digest)).or_insert(time);
+        *known = time.max(*known);
         log = &log[RECORD..];
     }
     latest

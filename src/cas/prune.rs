@@ -80,7 +80,7 @@ impl Cas {
         blobs.sort_by_key(|(digest, _)| (std::cmp::Reverse(age(digest)), *digest));
         let mut removed = Usage::default();
         for (digest, size) in blobs {
-            let old = limits.max_age.is_some_and(|max| age(&digest) > max);
+            let old = limits.max_age.is_some_and(|max| age(&digest) / 1000 > max);
             let over = limits.max_bytes.is_some_and(|max| held > max);
             let recent = !alone && age(&digest) < 2 * TOUCH_GRAIN;
             let spared = recent || wanted.contains(&digest);
@@ -107,12 +107,15 @@ impl Cas {
     /// something: whoever misses a result is told.
     fn forget(&self, accesses: &HashMap<Digest, u64>, now: u64) -> Result<(), CasError> {
         let mut log = Vec::new();
-        for (digest, seconds) in accesses {
+        for (digest, time) in accesses {
             if self.blob_path(digest).exists() {
-                log.extend(access::record(digest, *seconds));
+                log.extend(access::record(digest, *time));
             }
         }
-        for (name, bytes) in [("access.log", log), (PRUNED, now.to_string().into_bytes())] {
+        for (name, bytes) in [
+            ("access.log", log),
+            (PRUNED, (now / 1000).to_string().into_bytes()),
+        ] {
             // Behind the gate nobody else writes it; a crash leaves a file
             // that the next prune replaces.
             let temp = self.root().join(format!("{name}.new"));
@@ -176,7 +179,7 @@ mod tests {
         drop(cas);
         let cas = Cas::open(dir.path()).unwrap();
         assert!(cas.contains(&b, 4).unwrap());
-        assert_eq!(cas.prune_at(limits(4), 77).unwrap().bytes, 3);
+        assert_eq!(cas.prune_at(limits(4), 77_000).unwrap().bytes, 3);
         assert!(!cas.contains(&a, 3).unwrap() && cas.contains(&b, 4).unwrap());
         assert_eq!(cas.last_pruned(), Some(77));
         let accesses = cas.accesses().unwrap();
@@ -208,6 +211,6 @@ mod tests {
             max_age: Some(60),
         };
         assert_eq!(cas.prune(limits).unwrap(), Usage::default());
-        assert_eq!(cas.prune_at(limits, now() + 61).unwrap().blobs, 1);
+        assert_eq!(cas.prune_at(limits, now() + 61_000).unwrap().blobs, 1);
     }
 }

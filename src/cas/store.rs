@@ -20,9 +20,10 @@ use crate::oci::{Descriptor, Digest, Hasher};
 use super::access;
 use super::stage::remove;
 
-/// An access is written again only when the last is this old: a null build
-/// writes nothing. Pruning spares whatever was touched within twice this.
-pub(super) const TOUCH_GRAIN: u64 = 3600;
+/// An access is written again only when the last is this old, in milliseconds:
+/// one hour, so that a null build writes nothing. Pruning spares whatever was
+/// touched within twice this, while another process may count on it.
+pub(super) const TOUCH_GRAIN: u64 = 3_600_000;
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -84,10 +85,14 @@ pub(super) fn sync_dir(dir: &Path) -> Result<(), CasError> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(at(dir))
 }
 
+/// Milliseconds since the Unix epoch: builds that follow each other quickly
+/// must still have an order.
 pub(super) fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_secs())
+        .map_or(0, |elapsed| {
+            u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+        })
 }
 
 /// A content-addressed store on disk, shared by threads and processes.
