@@ -8,9 +8,13 @@ use super::{Action, Actions};
 use super::{ActionDefaults, ActionSet, Component, Definition, Scripts, SetVariable};
 
 /// The migration of `scripts`, as `build.migrations` names it.
-const SCRIPTS: &str = "scripts-to-actions";
+pub(super) const SCRIPTS: &str = "scripts-to-actions";
 /// The migration of `setVariable`, as `build.migrations` names it.
-const SET_VARIABLE: &str = "pluralize-set-variable";
+pub(super) const SET_VARIABLE: &str = "pluralize-set-variable";
+
+/// The migrations that every package made here has been through, as
+/// `build.migrations` names them.
+pub const MIGRATIONS: [&str; 2] = [SCRIPTS, SET_VARIABLE];
 
 /// From here on a number of retries means no limit: older programs wrote their
 /// largest integer, 31 or 63 bits wide.

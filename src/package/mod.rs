@@ -6,14 +6,18 @@
 
 mod check;
 mod checksums;
+mod compose;
 mod definition;
 mod dialect;
 mod emit;
 mod file_name;
 mod migrate;
 mod parse;
+mod surroundings;
+mod template;
 
 pub use checksums::{Checksums, ChecksumsError};
+pub use compose::{Choice, Composed, Warning};
 pub use definition::{
     Action, ActionDefaults, ActionSet, Actions, BigBang, Build, Chart, Component, Constant,
     DataInjection, DataTarget, Definition, Extensions, File, Import, Manifest, Metadata, Only,
@@ -22,5 +26,7 @@ pub use definition::{
 pub use dialect::{Dialect, Kind};
 pub use emit::{Tree, emit};
 pub use file_name::{ArchiveName, ArchiveNameError, SKELETON};
-pub use migrate::{Migrated, UNLIMITED_RETRIES};
+pub use migrate::{MIGRATIONS, Migrated, UNLIMITED_RETRIES};
 pub use parse::Strictness;
+pub use surroundings::{ImportError, SkeletonUrl, Surroundings};
+pub use template::is_name as is_template_name;

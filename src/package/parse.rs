@@ -48,18 +48,24 @@ impl Definition {
                     check(&definition, &node, &mut reading.mistakes);
                 }
             }
-            None => reading.mistakes.push(Mistake::new(
-                Span {
-                    line: 1,
-                    column: 1,
-                    length: 1,
-                },
-                "the definition is empty",
-                "Begin with `kind:`, `metadata:` and `components:`.",
-            )),
+            None => reading.mistakes.push(empty()),
         }
         Mistakes::none_or(definition, source, reading.mistakes)
     }
+}
+
+/// A file without a document.
+pub(super) fn empty() -> Mistake {
+    let start = Span {
+        line: 1,
+        column: 1,
+        length: 1,
+    };
+    Mistake::new(
+        start,
+        "the definition is empty",
+        "Begin with `kind:`, `metadata:` and `components:`.",
+    )
 }
 
 impl Reading {

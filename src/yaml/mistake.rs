@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Span;
+use super::{Sources, Span};
 
 /// A text with the name that messages call it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,10 +46,11 @@ impl Mistake {
     }
 }
 
-/// All mistakes of one file, in the order of their places.
+/// All mistakes of a file, or of files that belong together, in the order of
+/// their places.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistakes {
-    source: SourceText,
+    sources: Sources,
     list: Vec<Mistake>,
 }
 
@@ -59,13 +60,27 @@ impl Mistakes {
     /// # Errors
     ///
     /// The mistakes, sorted by place.
-    pub fn none_or<T>(value: T, source: &SourceText, mut list: Vec<Mistake>) -> Result<T, Self> {
+    pub fn none_or<T>(value: T, source: &SourceText, list: Vec<Mistake>) -> Result<T, Self> {
+        if list.is_empty() {
+            return Ok(value);
+        }
+        Self::none_of(value, &source.clone().into(), list)
+    }
+
+    /// As [`none_or`](Self::none_or), for spans in any of `sources`. What is
+    /// said twice of one place is kept once.
+    ///
+    /// # Errors
+    ///
+    /// The mistakes, sorted by file and place.
+    pub fn none_of<T>(value: T, sources: &Sources, mut list: Vec<Mistake>) -> Result<T, Self> {
         if list.is_empty() {
             return Ok(value);
         }
         list.sort_by_key(|mistake| mistake.span);
+        list.dedup();
         Err(Self {
-            source: source.clone(),
+            sources: sources.clone(),
             list,
         })
     }
@@ -86,21 +101,16 @@ impl fmt::Display for Mistakes {
             if index > 0 {
                 writeln!(f)?;
             }
+            let Some((source, span)) = self.sources.place(mistake.span) else {
+                continue;
+            };
             let Span {
                 line,
                 column,
                 length,
-            } = mistake.span;
-            writeln!(
-                f,
-                "{}:{line}:{column}: {}",
-                self.source.name, mistake.message
-            )?;
-            let text = self
-                .source
-                .text
-                .lines()
-                .nth(line.saturating_sub(1) as usize);
+            } = span;
+            writeln!(f, "{}:{line}:{column}: {}", source.name, mistake.message)?;
+            let text = source.text.lines().nth(line.saturating_sub(1) as usize);
             if let Some(text) = text.filter(|text| text.len() <= MAX_SHOWN_BYTES) {
                 let gutter = line.to_string();
                 let pad = " ".repeat(gutter.len());

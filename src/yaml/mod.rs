@@ -9,8 +9,10 @@ mod mistake;
 mod node;
 mod parse;
 mod reader;
+mod sources;
 
 pub use mistake::{Mistake, Mistakes, SourceText};
 pub use node::{Node, Span, Style, Value};
 pub use parse::{MAX_DEPTH, MAX_NODES, parse, parse_first};
 pub use reader::Fields;
+pub use sources::Sources;

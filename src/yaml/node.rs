@@ -93,6 +93,103 @@ impl Node {
         }
     }
 
+    /// A mapping without pairs.
+    #[must_use]
+    pub fn mapping(span: Span) -> Self {
+        Self {
+            span,
+            value: Value::Mapping(Vec::new()),
+        }
+    }
+
+    /// A list.
+    #[must_use]
+    pub fn sequence(span: Span, items: Vec<Self>) -> Self {
+        Self {
+            span,
+            value: Value::Sequence(items),
+        }
+    }
+
+    /// A string: no reader takes it for anything else.
+    #[must_use]
+    pub fn text(span: Span, text: impl Into<String>) -> Self {
+        Self {
+            span,
+            value: Value::Scalar(text.into(), Style::Quoted),
+        }
+    }
+
+    /// A number or boolean, by its source text.
+    #[must_use]
+    pub fn literal(span: Span, text: impl Into<String>) -> Self {
+        Self {
+            span,
+            value: Value::Scalar(text.into(), Style::Plain),
+        }
+    }
+
+    /// The value of `key` in a mapping, as [`get`](Self::get) finds it.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+        match &mut self.value {
+            Value::Mapping(pairs) => pairs
+                .iter_mut()
+                .rev()
+                .find(|(name, _)| name.scalar() == Some(key))
+                .map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// Gives `key` a value, in the place of an older one. Other nodes than
+    /// mappings stay as they are.
+    pub fn set(&mut self, key: &str, value: Self) {
+        if let Some(old) = self.get_mut(key) {
+            *old = value;
+        } else if let Value::Mapping(pairs) = &mut self.value {
+            pairs.push((Self::text(value.span, key), value));
+        }
+    }
+
+    /// The value of `key`, which is `new` if there was none. `None` in other
+    /// nodes than mappings.
+    pub fn ensure(&mut self, key: &str, new: Self) -> Option<&mut Self> {
+        if self.get(key).is_none_or(Self::is_null) {
+            self.set(key, new);
+        }
+        self.get_mut(key)
+    }
+
+    /// Takes `key` out of a mapping, however often it is there.
+    pub fn remove(&mut self, key: &str) -> Option<Self> {
+        let found = self.get(key).cloned();
+        if let Value::Mapping(pairs) = &mut self.value {
+            pairs.retain(|(name, _)| name.scalar() != Some(key));
+        }
+        found
+    }
+
+    /// The items of a sequence; nothing for other nodes.
+    pub fn items_mut(&mut self) -> &mut [Self] {
+        match &mut self.value {
+            Value::Sequence(items) => items,
+            _ => &mut [],
+        }
+    }
+
+    /// How many nodes there are, this one and all keys among them.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match &self.value {
+            Value::Scalar(..) => 1,
+            Value::Sequence(items) => 1 + items.iter().map(Self::count).sum::<usize>(),
+            Value::Mapping(pairs) => {
+                let pairs = pairs.iter().map(|(key, value)| key.count() + value.count());
+                1 + pairs.sum::<usize>()
+            }
+        }
+    }
+
     /// The items of a sequence; nothing for other nodes.
     #[must_use]
     pub fn items(&self) -> &[Node] {

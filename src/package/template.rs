@@ -1,0 +1,242 @@
+//! Templates that are filled at create: `###JACKAL_PKG_TMPL_NAME###`.
+//!
+//! Source: package.md 2.4. Works on nodes: a value takes the place of the
+//! template inside one string and can neither end that string nor add a key,
+//! whatever characters it holds. Nothing that a value brings along is filled
+//! again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Dialect;
+use crate::yaml::{Mistake, Node, Span, Style, Value};
+
+/// What marks both ends of a template.
+const MARK: &str = "###";
+
+/// How keys begin below which nothing is filled.
+const EXTENSION: &str = "x-";
+
+/// A template in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Template<'t> {
+    /// A value that the user sets.
+    Value {
+        /// Its name.
+        name: &'t str,
+        /// The family whose older spelling it is written in, if it is.
+        deprecated: Option<Dialect>,
+    },
+    /// The package's architecture.
+    Architecture,
+    /// The name of the component it stands in.
+    ComponentName,
+}
+
+/// The templates of `text`, each with its place in bytes.
+pub(super) fn templates(
+    text: &str,
+) -> impl Iterator<Item = (std::ops::Range<usize>, Template<'_>)> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let start = from + text.get(from..)?.find(MARK)?;
+            // Of more than three marks in a row, the last three begin it.
+            let word = text[start..].trim_start_matches('#');
+            let inner = text.len() - word.len();
+            let Some((name, _)) = word.split_once(MARK) else {
+                return None;
+            };
+            if let Some(template) = template(name) {
+                let end = inner + name.len() + MARK.len();
+                from = end;
+                return Some((inner - MARK.len()..end, template));
+            }
+            // The marks that end what is none may begin another.
+            from = inner + name.len();
+        }
+    })
+}
+
+fn template(word: &str) -> Option<Template<'_>> {
+    for dialect in Dialect::ALL {
+        let upper = dialect.word().to_ascii_uppercase();
+        let Some(rest) = word.strip_prefix(upper.as_str()) else {
+            continue;
+        };
+        return match rest {
+            "_PKG_ARCH" => Some(Template::Architecture),
+            "_COMPONENT_NAME" => Some(Template::ComponentName),
+            rest => [("_PKG_TMPL_", None), ("_PKG_VAR_", Some(dialect))]
+                .into_iter()
+                .find_map(|(prefix, deprecated)| {
+                    let name = rest.strip_prefix(prefix)?;
+                    is_name(name).then_some(Template::Value { name, deprecated })
+                }),
+        };
+    }
+    None
+}
+
+/// Whether `name` can be the name of a template: `[A-Z0-9_]+`.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    !name.is_empty() && name.chars().all(allowed)
+}
+
+/// Fills templates, and keeps what was found on the way.
+pub(super) struct Filling<'f> {
+    /// Values by name.
+    pub values: &'f BTreeMap<String, String>,
+    /// Asked once for each name without a value.
+    pub ask: &'f mut dyn FnMut(&str) -> Option<String>,
+    /// For `PKG_ARCH`.
+    pub architecture: &'f str,
+    pub asked: BTreeMap<String, Option<String>>,
+    pub found: BTreeSet<String>,
+    pub mistakes: Vec<Mistake>,
+    pub warnings: Vec<Mistake>,
+}
+
+impl Filling<'_> {
+    /// Fills every string of a definition.
+    pub(super) fn definition(&mut self, definition: &mut Node) {
+        if let Some(components) = definition.get_mut("components") {
+            for component in components.items_mut() {
+                // A name that is itself made by a template is filled with it.
+                let name = component.get("name").and_then(Node::scalar);
+                let name = name.unwrap_or_default().to_owned();
+                let mut own = |_: Span, template: Template<'_>| {
+                    matches!(template, Template::ComponentName).then(|| name.clone())
+                };
+                walk(component, &mut own);
+            }
+        }
+        walk(definition, &mut |at, template| self.value(at, template));
+    }
+
+    fn value(&mut self, at: Span, template: Template<'_>) -> Option<String> {
+        let (name, deprecated) = match template {
+            Template::Architecture => return Some(self.architecture.to_owned()),
+            Template::ComponentName => return None,
+            Template::Value { name, deprecated } => (name, deprecated),
+        };
+        if let Some(dialect) = deprecated {
+            let old = dialect.deprecated_create_template();
+            let new = dialect.create_template();
+            self.warnings.push(Mistake::new(
+                at,
+                format!("deprecated syntax {old}{name}###"),
+                format!("Write {new}{name}###."),
+            ));
+        }
+        self.found.insert(name.to_owned());
+        if let Some(value) = self.values.get(name) {
+            return Some(value.clone());
+        }
+        if !self.asked.contains_key(name) {
+            let answer = (self.ask)(name);
+            if answer.is_none() {
+                self.mistakes.push(Mistake::new(
+                    at,
+                    format!("template \"{name}\" must be '--set': it has no value"),
+                    format!("Give --set {name}=VALUE."),
+                ));
+            }
+            self.asked.insert(name.to_owned(), answer);
+        }
+        self.asked.get(name).cloned().flatten()
+    }
+}
+
+/// Asks `fill` for each template of each string below `node`.
+fn walk(node: &mut Node, fill: &mut dyn FnMut(Span, Template<'_>) -> Option<String>) {
+    let span = node.span;
+    match &mut node.value {
+        Value::Sequence(items) => items.iter_mut().for_each(|item| walk(item, fill)),
+        Value::Mapping(pairs) => {
+            for (key, value) in pairs {
+                if !key.scalar().is_some_and(|key| key.starts_with(EXTENSION)) {
+                    walk(value, fill);
+                }
+            }
+        }
+        Value::Scalar(text, style) => {
+            if let Some(filled) = filled(text, span, fill) {
+                *text = filled;
+                // A value such as 1.10 stays the string that it stands in.
+                *style = Style::Quoted;
+            }
+        }
+    }
+}
+
+/// `text` with its templates filled, if any was.
+fn filled(
+    text: &str,
+    at: Span,
+    fill: &mut dyn FnMut(Span, Template<'_>) -> Option<String>,
+) -> Option<String> {
+    let mut out = String::new();
+    let mut done = 0;
+    for (range, template) in templates(text) {
+        let Some(value) = fill(at, template) else {
+            continue;
+        };
+        out.push_str(&text[done..range.start]);
+        out.push_str(&value);
+        done = range.end;
+    }
+    if done == 0 {
+        return None;
+    }
+    out.push_str(&text[done..]);
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> Vec<(&str, Template<'_>)> {
+        templates(text)
+            .map(|(range, t)| (&text[range], t))
+            .collect()
+    }
+
+    fn value(name: &str) -> Template<'_> {
+        Template::Value {
+            name,
+            deprecated: None,
+        }
+    }
+
+    #[test]
+    fn templates_of_both_families_are_found_and_nothing_else() {
+        let text = "a###JACKAL_PKG_TMPL_A_1###b###ZARF_PKG_ARCH### ###JACKAL_REGISTRY### \
+                    ###JACKAL_PKG_TMPL_a### ###JACKAL_VAR_X######ZARF_COMPONENT_NAME###";
+        assert_eq!(
+            names(text),
+            [
+                ("###JACKAL_PKG_TMPL_A_1###", value("A_1")),
+                ("###ZARF_PKG_ARCH###", Template::Architecture),
+                ("###ZARF_COMPONENT_NAME###", Template::ComponentName),
+            ]
+        );
+        assert_eq!(names("###JACKAL_PKG_TMPL_A"), []);
+        assert_eq!(names("######"), []);
+        assert_eq!(
+            names("x ####JACKAL_PKG_TMPL_A###"),
+            [("###JACKAL_PKG_TMPL_A###", value("A"))]
+        );
+    }
+
+    #[test]
+    fn a_value_is_taken_as_it_is_and_not_filled_again() {
+        let value = "\" x: [y] \\ ###JACKAL_PKG_TMPL_A### {{";
+        let mut fill = |_: Span, _: Template<'_>| Some(value.to_owned());
+        let text = filled("<###JACKAL_PKG_TMPL_A###>", Span::default(), &mut fill);
+        assert_eq!(text, Some(format!("<{value}>")));
+        assert_eq!(filled("plain ###", Span::default(), &mut fill), None);
+    }
+}
