@@ -18,6 +18,7 @@ pub mod package;
 pub mod pipeline;
 pub mod registry;
 pub mod sbom;
+pub mod source;
 pub mod verify;
 pub mod workspace;
 pub mod yaml;

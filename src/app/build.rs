@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::compose::{Ask, Chosen, Composer};
+use super::definitions;
+use super::skeletons::{Pins, Skeletons};
 use crate::cas::{Cas, CasError, Limits};
 use crate::exec::declared::Declared;
 use crate::exec::event::Event;
@@ -21,9 +24,9 @@ use crate::exec::site::{Site, Wishes};
 use crate::exec::update::{self, Moved};
 use crate::exec::{Class, Failure};
 use crate::graph::GraphError;
-use crate::package::{Definition, Strictness};
+use crate::package::Warning;
+use crate::pipeline;
 use crate::pipeline::expand::{ExpandError, Facts};
-use crate::pipeline::{self, ImagesSource, RenderedKind};
 use crate::registry::{Credentials, CredentialsError, Options, Registry, RegistryError};
 use crate::workspace::{self, WalkError};
 use crate::yaml::{Mistakes, SourceText};
@@ -84,6 +87,10 @@ pub struct BuildOptions {
     pub architecture: Option<String>,
     /// Components of this flavor are taken as well.
     pub flavor: String,
+    /// Values of the definitions' templates.
+    pub set: BTreeMap<String, String>,
+    /// Imports from registries are looked up again, whatever is pinned.
+    pub move_pins: bool,
     /// Images whose reference begins with a key are pulled from its value instead.
     pub registry_overrides: BTreeMap<String, String>,
     /// Leave SBOMs out.
@@ -191,53 +198,81 @@ pub struct Prepared {
     plan: Plan,
     workspace: PathBuf,
     cache_size: Option<u64>,
+    warnings: Vec<Warning>,
 }
 
-/// Reads definitions and makes the plan.
+/// Reads definitions and makes the plan; `ask` answers for templates without
+/// a value.
 ///
 /// # Errors
 ///
 /// [`BuildError`]
-pub fn prepare(options: &BuildOptions) -> Result<Prepared, BuildError> {
+pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildError> {
     let workspace = workspace_of(&options.here);
-    let mut plan = match &options.target {
-        Target::Pipeline { file, params } => declared(options, &options.here.join(file), params)?,
-        Target::Workspace => implied(options, &workspace, below(&workspace)?)?,
-        Target::Paths(paths) => implied(options, &workspace, packages(options, paths)?)?,
-        Target::Package(folder) => implied(options, &workspace, vec![lone(options, folder)?])?,
-    };
-    plan.narrow(&options.tasks)?;
-    let credentials = match &options.docker_config {
-        Some(text) => Credentials::from_docker_config(text, options.helper_folders.clone())?,
-        None => Credentials::default(),
-    };
-    let registry = Registry::new(Options {
-        plain_http: options.plain_http,
-        credentials,
-        ..Options::default()
-    })?;
+    let registry = registry_of(options)?;
     let cas = Arc::new(Cas::open(&options.cache)?);
+    let pins = match &options.wishes {
+        _ if options.move_pins => Pins::Moved,
+        wishes if wishes.offline => Pins::Offline,
+        wishes if wishes.locked => Pins::Demanded,
+        _ => Pins::Kept,
+    };
+    let mut composer = Composer {
+        options,
+        ask,
+        skeletons: Skeletons::new(&cas, &registry, pins),
+        warnings: Vec::new(),
+        answers: BTreeMap::new(),
+    };
+    let composer = &mut composer;
+    let mut plan = match &options.target {
+        Target::Pipeline { file, params } => declared(composer, &options.here.join(file), params)?,
+        Target::Workspace => implied(composer, &workspace, below(&workspace)?)?,
+        Target::Paths(paths) => implied(composer, &workspace, packages(options, paths)?)?,
+        Target::Package(folder) => implied(composer, &workspace, vec![lone(options, folder)?])?,
+    };
+    let warnings = std::mem::take(&mut composer.warnings);
+    plan.narrow(&options.tasks)?;
     Ok(Prepared {
         site: Site::new(cas, registry, &workspace, options.wishes.clone()),
         plan,
         workspace,
         cache_size: options.cache_size,
+        warnings,
     })
+}
+
+/// The client that the options ask for.
+pub(super) fn registry_of(options: &BuildOptions) -> Result<Registry, BuildError> {
+    let credentials = match &options.docker_config {
+        Some(text) => Credentials::from_docker_config(text, options.helper_folders.clone())?,
+        None => Credentials::default(),
+    };
+    Ok(Registry::new(Options {
+        plain_http: options.plain_http,
+        credentials,
+        ..Options::default()
+    })?)
 }
 
 /// The plan of every package that is asked for.
 fn implied(
-    options: &BuildOptions,
+    composer: &mut Composer<'_>,
     workspace: &Path,
     folders: Vec<PathBuf>,
 ) -> Result<Plan, BuildError> {
+    let options = composer.options;
     let lone = folders.len() == 1;
     let mut plan = Plan::default();
     for folder in folders {
         let Some((_, path)) = plan::definition_in(&folder) else {
             return Err(BuildError::NoPackage(folder));
         };
-        let definition = definition(options, &path)?;
+        let chosen = Chosen {
+            architecture: options.architecture.clone(),
+            ..Chosen::default()
+        };
+        let (composed, _) = composer.compose(&path, &chosen)?;
         let relative = folder.strip_prefix(workspace).unwrap_or(&folder);
         let how = Implied {
             prefix: if lone || relative.as_os_str().is_empty() {
@@ -246,7 +281,7 @@ fn implied(
                 format!("{}:", relative.display())
             },
             folder: folder.clone(),
-            architecture: options.architecture.clone(),
+            imported: composed.imported,
             flavor: options.flavor.clone(),
             output: output_folder(options),
             registry_overrides: options.registry_overrides.clone(),
@@ -254,7 +289,7 @@ fn implied(
             build: options.facts.clone(),
             split: options.split,
         };
-        plan.imply(definition, &how)
+        plan.imply(composed.definition, &how)
             .map_err(planned(options, &path))?;
     }
     Ok(plan)
@@ -275,22 +310,17 @@ fn planned<'a>(
     }
 }
 
-fn shown<'a>(options: &BuildOptions, path: &'a Path) -> &'a Path {
+pub(super) fn shown<'a>(options: &BuildOptions, path: &'a Path) -> &'a Path {
     path.strip_prefix(&options.here).unwrap_or(path)
-}
-
-fn definition(options: &BuildOptions, path: &Path) -> Result<Definition, BuildError> {
-    let name = shown(options, path).to_string_lossy();
-    let source = SourceText::new(name, read_text(path)?);
-    Ok(Definition::parse(&source, Strictness::Source)?)
 }
 
 /// The plan of a pipeline file.
 fn declared(
-    options: &BuildOptions,
+    composer: &mut Composer<'_>,
     path: &Path,
     params: &BTreeMap<String, String>,
 ) -> Result<Plan, BuildError> {
+    let options = composer.options;
     let source = SourceText::new(shown(options, path).to_string_lossy(), read_text(path)?);
     let pipeline = pipeline::check::parse(&source)?;
     let params = pipeline
@@ -317,25 +347,8 @@ fn declared(
             source: Box::new(source),
         }
     })?;
-    let mut definitions = BTreeMap::new();
-    for instance in &instances {
-        let (RenderedKind::Component {
-            definition: name, ..
-        }
-        | RenderedKind::Package {
-            definition: name, ..
-        }
-        | RenderedKind::Images {
-            from: ImagesSource::Definition(name),
-            ..
-        }) = &instance.kind
-        else {
-            continue;
-        };
-        if !definitions.contains_key(name) {
-            definitions.insert(name.clone(), definition(options, &folder.join(name))?);
-        }
-    }
+    let definitions = definitions::of_instances(composer, &folder, &instances)
+        .map_err(|error| error.of(shown(options, path)))?;
     let mut plan = Plan {
         pools: pipeline.pools.clone(),
         cache_limits: pipeline.cache_limits,
@@ -358,6 +371,12 @@ fn declared(
 }
 
 impl Prepared {
+    /// What the user should know of the definitions.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
     /// The plan.
     #[must_use]
     pub fn plan(&self) -> &Plan {
@@ -466,7 +485,7 @@ fn keep_record(cas: &Cas, record: &RunRecord) {
     drop(kept);
 }
 
-fn read_text(path: &Path) -> Result<String, BuildError> {
+pub(super) fn read_text(path: &Path) -> Result<String, BuildError> {
     let io = |source| BuildError::Io {
         path: path.to_owned(),
         source,

@@ -2,10 +2,14 @@
 
 mod build;
 mod cache;
+mod compose;
+mod definitions;
 mod package_read;
+mod skeletons;
 
 pub use build::{BuildError, BuildOptions, Built, Prepared, Target, prepare};
 pub use cache::{cache_prune, cache_usage, cache_verify};
+pub use compose::Ask;
 pub use package_read::{
     ExtractOptions, PackageReadError, package_definition, package_documents, package_extract,
     package_sboms, package_verify,

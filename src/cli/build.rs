@@ -135,12 +135,44 @@ fn runtime() -> Result<tokio::runtime::Runtime, Refused> {
         .map_err(|error| (Exit::Environment, format!("threads cannot start: {error}")))
 }
 
-fn prepare(options: &BuildOptions) -> Result<Prepared, Refused> {
+/// Whether the user may be asked for what is missing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Questions {
+    /// If there is a terminal, and no CI.
+    Asked,
+    /// Never.
+    Never,
+}
+
+/// Makes the plan; what is to be said of definitions is said on stderr.
+fn prepare(options: &BuildOptions, questions: Questions) -> Result<Prepared, Refused> {
     // A second global pool is an error that changes nothing.
     let _ = rayon::ThreadPoolBuilder::new()
         .num_threads(options.wishes.jobs)
         .build_global();
-    app::prepare(options).map_err(|error| refused(&error))
+    let interactive = questions == Questions::Asked
+        && std::io::stdin().is_terminal()
+        && std::io::stderr().is_terminal()
+        && environment("CI").is_none();
+    let mut ask = |template: &str| interactive.then(|| answer(template)).flatten();
+    let prepared = app::prepare(options, &mut ask).map_err(|error| refused(&error))?;
+    let mut err = std::io::stderr().lock();
+    for warning in prepared.warnings() {
+        // A closed stderr has nobody to tell.
+        let _ = writeln!(err, "warning: {warning}");
+    }
+    Ok(prepared)
+}
+
+/// Asks on the terminal; an empty line is no answer.
+fn answer(template: &str) -> Option<String> {
+    let mut err = std::io::stderr().lock();
+    let _ = write!(err, "Value for the template {template}: ");
+    let _ = err.flush();
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).ok()?;
+    let line = line.trim_end_matches(['\r', '\n']);
+    (!line.is_empty()).then(|| line.to_owned())
 }
 
 pub(super) fn print(text: &str) -> Result<(), Refused> {
@@ -160,11 +192,11 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Refused> {
         Some(form) => {
             let runtime = runtime()?;
             let verdicts = runtime
-                .block_on(prepare(&options)?.assess())
+                .block_on(prepare(&options, Questions::Asked)?.assess())
                 .map_err(|error| refused(&error))?;
             print(&dry_run(&verdicts, form))
         }
-        None => carry_out(&options, &args.report, args.logs).map(drop),
+        None => carry_out(&options, &args.report, args.logs, Questions::Asked).map(drop),
     }
 }
 
@@ -173,9 +205,10 @@ pub(super) fn carry_out(
     options: &BuildOptions,
     tell: &ReportArgs,
     logs: Logs,
+    questions: Questions,
 ) -> Result<Vec<String>, Refused> {
     let runtime = runtime()?;
-    let prepared = prepare(options)?;
+    let prepared = prepare(options, questions)?;
     let (events, mut happened) = mpsc::unbounded_channel();
     let (wish, stop) = watch::channel(Stop::No);
     let mut progress = Progress::new(
@@ -306,7 +339,7 @@ fn line(task: &str, verdict: &Verdict) -> String {
 pub(super) fn why(mut args: WhyArgs) -> Result<(), Refused> {
     let runtime = runtime()?;
     args.plan.tasks = vec![args.task.clone()];
-    let prepared = prepare(&args.plan.into_options()?)?;
+    let prepared = prepare(&args.plan.into_options()?, Questions::Asked)?;
     let verdicts = runtime
         .block_on(prepared.assess())
         .map_err(|error| refused(&error))?;
@@ -328,7 +361,7 @@ pub(super) fn why(mut args: WhyArgs) -> Result<(), Refused> {
 }
 
 pub(super) fn graph(args: GraphArgs) -> Result<(), Refused> {
-    let prepared = prepare(&args.plan.into_options()?)?;
+    let prepared = prepare(&args.plan.into_options()?, Questions::Asked)?;
     let graph = prepared
         .plan()
         .graph()
@@ -342,7 +375,11 @@ pub(super) fn graph(args: GraphArgs) -> Result<(), Refused> {
 
 pub(super) fn update(args: UpdateArgs) -> Result<(), Refused> {
     let runtime = runtime()?;
-    let prepared = prepare(&args.plan.into_options()?)?;
+    let options = BuildOptions {
+        move_pins: args.images.is_empty(),
+        ..args.plan.into_options()?
+    };
+    let prepared = prepare(&options, Questions::Asked)?;
     let moved = runtime
         .block_on(prepared.update(&args.images))
         .map_err(|failure| failed(&failure))?;

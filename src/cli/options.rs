@@ -39,6 +39,9 @@ pub(super) struct SharedArgs {
     /// Take components of this flavor as well
     #[arg(long, short, value_name = "NAME", default_value = "")]
     flavor: String,
+    /// Value of a template: for A, ###JACKAL_PKG_TMPL_A### becomes VALUE (may be repeated)
+    #[arg(long = "set", value_name = "A=VALUE")]
+    set: Vec<String>,
     /// Make no SBOMs
     #[arg(long)]
     skip_sbom: bool,
@@ -158,6 +161,8 @@ impl SharedArgs {
             plain_http: self.plain_http,
             architecture: self.architecture,
             flavor: self.flavor,
+            set: templates(&self.set)?,
+            move_pins: false,
             registry_overrides: pairs("--registry-override", &self.registry_overrides)?,
             skip_sbom: self.skip_sbom,
             docker_config,
@@ -183,6 +188,50 @@ fn pairs(flag: &str, given: &[String]) -> Result<BTreeMap<String, String>, Refus
             }
         })
         .collect()
+}
+
+/// `--set` values by upper-case name. One flag may hold several, as one record
+/// of comma-separated values: `A=x,B=y`, and with quotes `"A=x,y"`.
+fn templates(given: &[String]) -> Result<BTreeMap<String, String>, Refused> {
+    let mut fields = Vec::new();
+    for text in given {
+        fields.extend(record(text).ok_or_else(|| {
+            let message = format!("--set `{text}` has a quote that is not closed");
+            (Exit::Usage, message)
+        })?);
+    }
+    let set = pairs("--set", &fields)?;
+    Ok(set
+        .into_iter()
+        .map(|(name, value)| (name.to_ascii_uppercase(), value))
+        .collect())
+}
+
+/// The fields of one CSV record; `None` if a quote stays open.
+fn record(text: &str) -> Option<Vec<String>> {
+    let mut fields = vec![String::new()];
+    let mut quoted = false;
+    let mut chars = text.chars().peekable();
+    let mut start = true;
+    while let Some(c) = chars.next() {
+        let field = fields.last_mut()?;
+        match c {
+            '"' if start => quoted = true,
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                field.push('"');
+            }
+            '"' if quoted => quoted = false,
+            ',' if !quoted => {
+                fields.push(String::new());
+                start = true;
+                continue;
+            }
+            c => field.push(c),
+        }
+        start = false;
+    }
+    (!quoted).then_some(fields)
 }
 
 /// `--param` before `JACKAL_PARAM_*`.
@@ -228,4 +277,31 @@ fn facts(machine: bool) -> Result<BuildFacts, Refused> {
         terminal: machine.then(host),
         user: if machine { text("USER") } else { None },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_flag_is_one_record_of_comma_separated_values() {
+        let given = [
+            "a=1,B=x=y",
+            "\"C=v,w\"",
+            "D=say \"hi\"",
+            "\"E=\"\"q\"\"\"",
+            "a=2",
+        ];
+        let set = templates(&given.map(str::to_owned)).unwrap();
+        let expected = [
+            ("A", "2"),
+            ("B", "x=y"),
+            ("C", "v,w"),
+            ("D", "say \"hi\""),
+            ("E", "\"q\""),
+        ];
+        assert_eq!(set, expected.map(|(k, v)| (k.into(), v.into())).into());
+        assert!(templates(&["\"a=1".to_owned()]).is_err());
+        assert!(templates(&["a".to_owned()]).is_err());
+    }
 }

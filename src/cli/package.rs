@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::build::{Logs, Refused, ReportArgs, carry_out, print};
+use super::build::{Logs, Questions, Refused, ReportArgs, carry_out, print};
 use super::exit::Exit;
 use super::options::SharedArgs;
 use crate::app::{self, ExtractOptions, PackageReadError, Target};
@@ -42,7 +42,7 @@ pub(super) struct CreateArgs {
     /// Folder for the archive
     #[arg(long, short, value_name = "DIR", default_value = ".")]
     output: PathBuf,
-    /// Ask nothing (jackal never does; accepted for scripts)
+    /// Ask nothing: a template without value is an error
     #[arg(long)]
     confirm: bool,
     /// Write the SBOM documents to DIR/<package name>/ as well
@@ -137,7 +137,11 @@ fn create(args: CreateArgs) -> Result<(), Refused> {
     let options = args
         .shared
         .into_options(Target::Package(args.folder), args.output)?;
-    let archives = carry_out(&options, &args.report, Logs::NewOnly)?;
+    let questions = match args.confirm {
+        true => Questions::Never,
+        false => Questions::Asked,
+    };
+    let archives = carry_out(&options, &args.report, Logs::NewOnly, questions)?;
     let Some(to) = args.sbom_out else {
         return Ok(());
     };

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::folders::Folders;
 use super::plan::{
     BuildFacts, BuildWork, LayerWork, PackageWork, Plan, PlanError, RunWork, SecretValue, Step,
     Work,
@@ -25,8 +26,8 @@ pub struct Declared<'d> {
     pub folder: PathBuf,
     /// The pipeline's name.
     pub name: String,
-    /// Definitions by the path that tasks name them with.
-    pub definitions: &'d BTreeMap<String, Definition>,
+    /// The definition of each instance that names one, by the instance.
+    pub definitions: &'d BTreeMap<String, Composed>,
     /// Where archives go.
     pub output: PathBuf,
     /// For the build section of packages.
@@ -39,6 +40,15 @@ pub struct Declared<'d> {
     pub environment: &'d BTreeMap<String, String>,
     /// Folders that tools are looked up in.
     pub path: Vec<PathBuf>,
+}
+
+/// A definition with nothing left to import or fill in.
+#[derive(Clone, Debug)]
+pub struct Composed {
+    /// The definition.
+    pub definition: Definition,
+    /// Folders of imported definitions, by their path from the package's.
+    pub imported: BTreeMap<String, PathBuf>,
 }
 
 /// The images an instance stands for: reference and the step that brings each.
@@ -100,8 +110,9 @@ impl Declaring<'_> {
                 if inline.is_some() {
                     return Err(not_yet(instance, "an inline component"));
                 }
-                let component = self
-                    .definition(instance, definition)?
+                let composed = self.composed(instance, definition)?;
+                let component = composed
+                    .definition
                     .components
                     .iter()
                     .find(|component| component.name == *name)
@@ -111,7 +122,10 @@ impl Declaring<'_> {
                         name: name.clone(),
                     })?;
                 let work = Work::Component {
-                    folder: self.beside(definition),
+                    folders: Folders {
+                        own: self.beside(definition),
+                        imported: composed.imported.clone(),
+                    },
                     component: Box::new(component.clone()),
                 };
                 plan.add(self.step(instance, instance.id.clone(), Vec::new(), work));
@@ -241,10 +255,10 @@ impl Declaring<'_> {
         }
     }
 
-    fn definition(&self, instance: &Instance, path: &str) -> Result<&Definition, PlanError> {
+    fn composed(&self, instance: &Instance, path: &str) -> Result<&Composed, PlanError> {
         self.how
             .definitions
-            .get(path)
+            .get(&instance.id)
             .ok_or_else(|| PlanError::NoDefinition {
                 task: instance.id.clone(),
                 definition: path.to_owned(),
@@ -357,7 +371,7 @@ impl Declaring<'_> {
         let mut wanted = Vec::new();
         match from {
             ImagesSource::Definition(path) => {
-                for component in &self.definition(instance, path)?.components {
+                for component in &self.composed(instance, path)?.definition.components {
                     wanted.extend(component.images.iter().cloned());
                 }
             }
@@ -486,7 +500,7 @@ impl Declaring<'_> {
     fn package_task(&self, plan: &mut Plan, instance: &Instance) -> Result<(), PlanError> {
         let RenderedKind::Package {
             definition: path,
-            set,
+            set: _,
             components,
             images,
             sboms,
@@ -494,27 +508,10 @@ impl Declaring<'_> {
         else {
             return Ok(());
         };
-        let mut definition = self.definition(instance, path)?.clone();
-        for (key, value) in set {
-            let metadata = &mut definition.metadata;
-            match key.as_str() {
-                "name" => metadata.name.clone_from(value),
-                "version" => metadata.version.clone_from(value),
-                "description" => metadata.description.clone_from(value),
-                "architecture" => metadata.architecture.clone_from(value),
-                _ => {
-                    return Err(PlanError::Set {
-                        task: instance.id.clone(),
-                        key: key.clone(),
-                    });
-                }
-            }
-        }
-        if definition.metadata.architecture.is_empty() {
-            definition.metadata.architecture = self.platform(instance, None)?.architecture;
-        }
+        // What `set` says was put in when the definition was composed.
+        let definition = self.composed(instance, path)?.definition.clone();
         let architecture = definition.metadata.architecture.clone();
-        super::implied::select(&mut definition, &architecture, "")?;
+        super::implied::buildable(&definition)?;
         let mut parts = Vec::new();
         for task in components {
             if let Some(RenderedKind::Component { name, .. }) =

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::folders::Folders;
 use super::plan::{BuildFacts, PackageWork, Plan, PlanError, Step, Work};
 use crate::oci::{Platform, Reference};
 use crate::package::{ArchiveName, ArchiveNameError, Component, Definition, Dialect, Kind};
@@ -17,9 +18,9 @@ pub struct Implied {
     pub folder: PathBuf,
     /// Stands before every step's name, with a colon; empty for a lone package.
     pub prefix: String,
-    /// Overrides the definition's architecture.
-    pub architecture: Option<String>,
-    /// Components of this flavor are taken as well.
+    /// Folders of imported definitions, by their path from the package's.
+    pub imported: BTreeMap<String, PathBuf>,
+    /// The flavor that was chosen.
     pub flavor: String,
     /// Where the archive goes.
     pub output: PathBuf,
@@ -34,22 +35,17 @@ pub struct Implied {
 }
 
 impl Plan {
-    /// Adds the implied pipeline of a package.
+    /// Adds the implied pipeline of a package, whose definition is composed.
     ///
     /// # Errors
     ///
     /// [`PlanError`]
     pub fn imply(&mut self, mut definition: Definition, how: &Implied) -> Result<(), PlanError> {
-        let architecture = how
-            .architecture
-            .clone()
-            .or_else(|| Some(definition.metadata.architecture.clone()).filter(|a| !a.is_empty()))
-            .unwrap_or_else(|| host_architecture().to_owned());
+        let architecture = definition.metadata.architecture.clone();
         let platform: Platform = format!("linux/{architecture}")
             .parse()
             .map_err(|_| PlanError::Architecture(architecture.clone()))?;
-        definition.metadata.architecture.clone_from(&architecture);
-        select(&mut definition, &architecture, &how.flavor)?;
+        buildable(&definition)?;
         definition.build.flavor.clone_from(&how.flavor);
         let overrides = &how.registry_overrides;
         definition.build.registry_overrides.clone_from(overrides);
@@ -83,7 +79,10 @@ impl Plan {
                 id.clone(),
                 Vec::new(),
                 Work::Component {
-                    folder: how.folder.clone(),
+                    folders: Folders {
+                        own: how.folder.clone(),
+                        imported: how.imported.clone(),
+                    },
                     component: Box::new(component.clone()),
                 },
             ));
@@ -154,28 +153,10 @@ impl Plan {
     }
 }
 
-/// Drops components for other machines and flavors, and what decided it.
-pub(super) fn select(
-    definition: &mut Definition,
-    architecture: &str,
-    flavor: &str,
-) -> Result<(), PlanError> {
-    // Source: package.md 2.7, rule 1.
-    definition.components.retain(|component| {
-        let fits = |asked: &str, have: &str| asked.is_empty() || asked == have;
-        fits(&component.only.cluster.architecture, architecture)
-            && fits(&component.only.flavor, flavor)
-    });
-    for component in &mut definition.components {
-        component.only.cluster.architecture.clear();
-        component.only.flavor.clear();
-        let imports = [
-            &component.import.name,
-            &component.import.path,
-            &component.import.url,
-        ];
+/// Refuses what a composed definition has and jackal cannot build.
+pub(super) fn buildable(definition: &Definition) -> Result<(), PlanError> {
+    for component in &definition.components {
         let not_yet = [
-            ("import", imports.iter().any(|word| !word.is_empty())),
             ("charts", !component.charts.is_empty()),
             ("repos", !component.repos.is_empty()),
             ("extensions.bigbang", component.extensions.bigbang.is_some()),

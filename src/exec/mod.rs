@@ -12,6 +12,7 @@ pub mod event;
 pub mod executors;
 mod exports;
 mod failure;
+pub mod folders;
 pub mod implied;
 pub mod lockfile;
 pub mod log;

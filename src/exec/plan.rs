@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::folders::Folders;
 use super::schedule::When;
 use crate::graph::{Graph, GraphError};
 use crate::oci::{Platform, Reference};
@@ -74,8 +75,8 @@ impl Step {
 pub enum Work {
     /// Makes a component's tar.
     Component {
-        /// Sources are relative to it.
-        folder: PathBuf,
+        /// Where its sources are.
+        folders: Folders,
         /// The component, composed.
         component: Box<Component>,
     },
@@ -371,8 +372,8 @@ pub enum PlanError {
     },
     /// A key of `set` that sets nothing.
     #[error(
-        "task `{task}` sets `{key}`, which is none of name, version, description, architecture; \
-         package templates cannot be set yet: remove it"
+        "task `{task}` sets `{key}`, which is none of name, version, description, architecture \
+         and no template of its definition: write ###JACKAL_PKG_TMPL_{key}### there, or remove it"
     )]
     Set {
         /// The task.

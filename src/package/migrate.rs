@@ -1,8 +1,8 @@
 //! Deprecated keys and what stands for them now.
 //!
-//! At create the new form is added and the old one stays beside it, for older
-//! programs. On load, an old key whose new form was already written is dropped,
-//! so that nothing runs twice.
+//! At create, `compose` adds the new form and the old one stays beside it, for
+//! older programs. On load, which is dealt with here, an old key whose new form
+//! was already written is dropped, so that nothing runs twice.
 
 use super::{Action, Actions};
 use super::{ActionDefaults, ActionSet, Component, Definition, Scripts, SetVariable};
@@ -32,18 +32,6 @@ pub struct Migrated {
 }
 
 impl Definition {
-    /// Adds the new form of every deprecated key, and records in
-    /// `build.migrations` that this was done. Tells what was found.
-    pub fn migrate(&mut self) -> Vec<Migrated> {
-        let mut found = Vec::new();
-        for component in &mut self.components {
-            component.migrate_scripts(&mut found);
-            component.migrate_set_variable(&mut found);
-        }
-        self.build.migrations = vec![SCRIPTS.to_owned(), SET_VARIABLE.to_owned()];
-        found
-    }
-
     /// Settles the deprecated keys of a package that was read: dropped where
     /// the migration was done at create, migrated where it was not. A package
     /// that knows of no migrations is left as it is.
@@ -174,9 +162,10 @@ mod tests {
     }
 
     #[test]
-    fn old_keys_gain_their_new_form_and_stay() {
+    fn old_keys_that_were_not_migrated_gain_their_new_form() {
         let mut definition = old();
-        let found = definition.migrate();
+        definition.build.migrations = vec!["another".to_owned()];
+        let found = definition.settle_migrations();
         let olds: Vec<&str> = found.iter().map(|migrated| migrated.old).collect();
         assert_eq!(olds, ["scripts", "setVariable"]);
         let component = &definition.components[0];
@@ -187,13 +176,13 @@ mod tests {
         let deploy = &component.actions.on_deploy;
         assert_eq!(deploy.after[0].cmd, "z");
         assert_eq!(deploy.on_failure[0].set_variables[0].name, "X");
-        assert_eq!(component.scripts.after, ["z"]);
+        assert_eq!(component.scripts, Scripts::default());
     }
 
     #[test]
     fn what_was_migrated_at_create_does_not_run_twice() {
         let mut definition = old();
-        definition.migrate();
+        definition.build.migrations = MIGRATIONS.map(str::to_owned).to_vec();
         let actions = definition.components[0].actions.clone();
         assert!(definition.settle_migrations().is_empty());
         let component = &definition.components[0];

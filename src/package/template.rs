@@ -43,9 +43,7 @@ pub(super) fn templates(
             // Of more than three marks in a row, the last three begin it.
             let word = text[start..].trim_start_matches('#');
             let inner = text.len() - word.len();
-            let Some((name, _)) = word.split_once(MARK) else {
-                return None;
-            };
+            let (name, _) = word.split_once(MARK)?;
             if let Some(template) = template(name) {
                 let end = inner + name.len() + MARK.len();
                 from = end;

@@ -24,13 +24,22 @@ pub struct Repository<'a> {
     pub runtime: Handle,
 }
 
+impl Repository<'_> {
+    /// The bytes of `blob`, read from a thread that may block.
+    #[must_use]
+    pub fn reader<'b>(blob: Blob<'b>, runtime: &'b Handle) -> impl Read + Send + 'b {
+        BlobReader {
+            blob,
+            runtime,
+            rest: Bytes::new(),
+        }
+    }
+}
+
 impl Fetch for Repository<'_> {
     fn fetch(&self, descriptor: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
-        Ok(Box::new(BlobReader {
-            blob: self.registry.unverified_blob(&self.reference, descriptor),
-            runtime: &self.runtime,
-            rest: Bytes::new(),
-        }))
+        let blob = self.registry.unverified_blob(&self.reference, descriptor);
+        Ok(Box::new(Self::reader(blob, &self.runtime)))
     }
 }
 

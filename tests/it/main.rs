@@ -4,6 +4,7 @@
 mod architecture;
 mod bad_input;
 mod build;
+mod compose;
 mod package;
 mod pipelines;
 mod sandbox;

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::action::Output;
 use crate::archive::{TarError, TarWriter};
 use crate::cas::{Cas, CasError};
+use crate::exec::folders::Folders;
 use crate::oci::{Digest, Hasher};
 use crate::package::{Component, File, Manifest};
 use crate::workspace::{Kind, WalkError};
@@ -117,8 +118,8 @@ impl From<SourceError> for ComponentError {
     }
 }
 
-/// Writes the tar of `component`, whose sources are relative to `root`, or are
-/// URLs that `remote` has in `cas`.
+/// Writes the tar of `component`, whose sources are in `folders`, or are URLs
+/// that `remote` has in `cas`.
 ///
 /// `None`: all its files together have no byte, and packages leave such a tar
 /// out.
@@ -127,7 +128,7 @@ impl From<SourceError> for ComponentError {
 ///
 /// [`ComponentError`]; what was written to `out` is then of no use.
 pub fn write_component<W: Write>(
-    root: &Path,
+    folders: &Folders,
     component: &Component,
     remote: &BTreeMap<String, Output>,
     cas: &Cas,
@@ -136,7 +137,7 @@ pub fn write_component<W: Write>(
     refuse(component)?;
     let name = &component.name;
     let mut writer = Writer {
-        root,
+        folders,
         component: name,
         remote,
         cas,
@@ -195,8 +196,13 @@ pub fn inside(source: &str) -> Result<(), ComponentError> {
     if is_inside(source) {
         Ok(())
     } else {
-        Err(ComponentError::Outside(source.to_owned()))
+        Err(outside(source))
     }
+}
+
+/// The error for a source that [`inside`] would refuse.
+pub fn outside(source: &str) -> ComponentError {
+    ComponentError::Outside(source.to_owned())
 }
 
 fn refuse(component: &Component) -> Result<(), ComponentError> {
@@ -306,7 +312,7 @@ impl<'a> Item<'a> {
 }
 
 struct Writer<'a, W> {
-    root: &'a Path,
+    folders: &'a Folders,
     component: &'a str,
     remote: &'a BTreeMap<String, Output>,
     cas: &'a Cas,
@@ -335,7 +341,11 @@ impl<W: Write> Writer<'_, W> {
         if is_url(item.source) {
             return self.downloaded(item);
         }
-        let tree = Tree::list(self.root, item.source)?;
+        let found = self.folders.find(item.source);
+        let tree = Tree::list(found.root, found.below).map_err(|error| match error {
+            SourceError::Outside(_) => outside(item.source),
+            other => other.into(),
+        })?;
         let kind = match tree.top().kind {
             Kind::File { .. } => None,
             Kind::Directory => Some("a folder"),

@@ -10,7 +10,7 @@ mod package;
 mod run;
 mod sbom;
 
-pub use component::{ComponentError, SourceError, inside, write_component};
+pub use component::{ComponentError, SourceError, inside, outside, write_component};
 pub use export::{ArchiveFormat, ExportError, Exported, export_archive};
 pub use fetch::{FetchError, InFlight, KindError, Pin, fetch, resolve};
 pub use image::{Base, ImageConfig, ImageError, ImageSpec, LayerSpec, build_image};

@@ -11,13 +11,17 @@ use crate::action::Output;
 use crate::archive::{MAX_COMPRESSED_INPUT, SeekableError, SeekableWriter, TarError, TarWriter};
 use crate::cas::{Cas, CasError};
 use crate::oci::Digest;
-use crate::package::{Build, Checksums, ChecksumsError, Definition, Dialect};
+use crate::package::{Build, Checksums, ChecksumsError, Definition, Dialect, MIGRATIONS};
 
-/// Migrations that a reader must count as done (package.md 1.8).
-const MIGRATIONS: [&str; 2] = ["scripts-to-actions", "pluralize-set-variable"];
-
-/// What older programs compare themselves with (package.md 1.3).
-const LAST_NON_BREAKING: &str = "v0.27.0";
+/// What older programs compare themselves with; Zarf writes it no longer.
+///
+/// Source: package.md 1.3; package-changes-since.md 1.
+fn last_non_breaking(dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Jackal => "v0.27.0".to_owned(),
+        Dialect::Zarf => String::new(),
+    }
+}
 
 /// Chunks of a member that are compressed at the same time; each holds its
 /// input and its frame, so 4 bound the memory at some 32 MiB.
@@ -126,7 +130,6 @@ pub fn package(
         }
         checksums.insert(&part.path, part.digest)?;
     }
-    definition.migrate();
     definition.metadata.aggregate_checksum = checksums.aggregate().hex();
     definition.build = Build {
         terminal: Some(build.terminal.clone().unwrap_or_default()),
@@ -135,7 +138,7 @@ pub fn package(
         timestamp: Some(rfc1123z(build.timestamp).ok_or(PackageError::Time(build.timestamp))?),
         version: Some(build.version.clone()),
         migrations: MIGRATIONS.map(str::to_owned).to_vec(),
-        last_non_breaking_version: LAST_NON_BREAKING.to_owned(),
+        last_non_breaking_version: last_non_breaking(dialect),
         // These say how the definition was read; the caller knows them.
         registry_overrides: std::mem::take(&mut definition.build.registry_overrides),
         flavor: std::mem::take(&mut definition.build.flavor),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::inputs;
 use crate::action::{Action, Input, InputKind, Output};
 use crate::exec::executors;
+use crate::exec::folders::{Folders, Found};
 use crate::exec::lockfile::FilePin;
 use crate::exec::site::{Made, Site, blocking};
 use crate::exec::{Class, Failure};
@@ -21,13 +22,13 @@ const COMPONENT_FORMAT: u32 = 1;
 /// Names the tar: digests local files, and asks what an unpinned URL holds.
 pub(super) async fn action(
     site: &Arc<Site>,
-    folder: &Path,
+    folders: &Folders,
     component: &Component,
 ) -> Result<Action, Failure> {
-    let (shared, root, own) = (Arc::clone(site), folder.to_owned(), component.clone());
-    let mut action = blocking(move || local_action(&shared, &root, &own)).await?;
+    let (shared, roots, own) = (Arc::clone(site), folders.clone(), component.clone());
+    let mut action = blocking(move || local_action(&shared, &roots, &own)).await?;
     for url in sources(component).filter(|source| remote(source)) {
-        let pin = pinned(site, folder, component, url).await?;
+        let pin = pinned(site, &folders.own, component, url).await?;
         action.inputs.push(Input {
             path: url.to_owned(),
             kind: InputKind::Blob { digest: pin.digest },
@@ -83,13 +84,13 @@ async fn download(site: &Arc<Site>, url: &str, sum: Option<Digest>) -> Result<Ou
 /// Writes the tar; brings what it lacks from the network first.
 pub(super) async fn make(
     site: &Arc<Site>,
-    folder: &Path,
+    folders: &Folders,
     component: &Component,
     id: &str,
 ) -> Result<Made, Failure> {
     let mut fetched = BTreeMap::new();
     for url in sources(component).filter(|source| remote(source)) {
-        let pin = pinned(site, folder, component, url).await?;
+        let pin = pinned(site, &folders.own, component, url).await?;
         let (cas, digest, size) = (Arc::clone(&site.cas), pin.digest, pin.size);
         let held = blocking(move || Ok(cas.contains(&digest, size)?)).await?;
         if !held && site.wishes.offline {
@@ -110,11 +111,11 @@ pub(super) async fn make(
         };
         fetched.insert(url.to_owned(), output);
     }
-    let (cas, folder) = (Arc::clone(&site.cas), folder.to_owned());
+    let (cas, folders) = (Arc::clone(&site.cas), folders.clone());
     let (component, name) = (component.clone(), id.to_owned());
     blocking(move || {
         let ingest = cas.ingest()?;
-        let written = executors::write_component(&folder, &component, &fetched, &cas, ingest)?;
+        let written = executors::write_component(&folders, &component, &fetched, &cas, ingest)?;
         // Without any byte there is no tar (package.md 3.4).
         let Some(ingest) = written else {
             return Ok(Made::default());
@@ -167,16 +168,26 @@ fn sources(component: &Component) -> impl Iterator<Item = &str> {
     files.chain(data).chain(manifests).map(String::as_str)
 }
 
-fn local_action(site: &Site, folder: &Path, component: &Component) -> Result<Action, Failure> {
+fn local_action(site: &Site, folders: &Folders, component: &Component) -> Result<Action, Failure> {
     let mut action = Action::new("component", COMPONENT_FORMAT);
     action.settings = component_settings(component);
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut entries: BTreeMap<&str, (Found<'_>, Vec<Entry>)> = BTreeMap::new();
     for source in sources(component).filter(|source| !remote(source)) {
-        executors::inside(source)?;
-        entries.extend(workspace::list(folder, source)?);
+        let found = folders.find(source);
+        executors::inside(found.below).map_err(|_| executors::outside(source))?;
+        let (_, entries) = entries
+            .entry(found.prefix)
+            .or_insert_with(|| (found, Vec::new()));
+        entries.extend(workspace::list(found.root, found.below)?);
     }
-    entries.sort_by(|a, b| a.path.cmp(&b.path));
-    entries.dedup_by(|a, b| a.path == b.path);
-    action.inputs = inputs(site, folder, &entries)?;
+    for (found, mut entries) in entries.into_values() {
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        entries.dedup_by(|a, b| a.path == b.path);
+        let named = inputs(site, found.root, &entries)?.into_iter();
+        action.inputs.extend(named.map(|input| Input {
+            path: found.named(&input.path),
+            ..input
+        }));
+    }
     Ok(action)
 }

@@ -88,8 +88,8 @@ pub(in crate::exec) async fn prepare(
 ) -> Result<Prepared, Failure> {
     let mut manifest = None;
     let mut action = match &step.work {
-        Work::Component { folder, component } => {
-            component_step::action(site, folder, component).await?
+        Work::Component { folders, component } => {
+            component_step::action(site, folders, component).await?
         }
         Work::Image {
             folder,
@@ -246,8 +246,8 @@ async fn make(
     results: &Results,
 ) -> Result<Made, Failure> {
     match &step.work {
-        Work::Component { folder, component } => {
-            component_step::make(site, folder, component, &step.id).await
+        Work::Component { folders, component } => {
+            component_step::make(site, folders, component, &step.id).await
         }
         Work::Image { reference, .. } => {
             if site.wishes.offline {
@@ -396,7 +396,7 @@ mod tests {
             ..Component::default()
         };
         let work = Work::Component {
-            folder: dir.path().to_owned(),
+            folders: dir.path().to_owned().into(),
             component: Box::new(component),
         };
         let step = Step::new("component:c".into(), Vec::new(), work);

@@ -153,7 +153,7 @@ impl Composer<'_> {
                 "Write it relative to this file's folder.",
             ),
             (Some((path, at)), None) => {
-                let folder = clean(&format!("{}/{path}", last.folder).trim_start_matches('/'));
+                let folder = clean(format!("{}/{path}", last.folder).trim_start_matches('/'));
                 return Some((Wanted::Folder(folder), at));
             }
             (None, Some((url, at))) => match skeleton_url(&url, &last.folder) {

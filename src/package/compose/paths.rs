@@ -29,7 +29,7 @@ pub(super) fn join(folder: &str, path: &str) -> String {
     if is_url(path) || path.starts_with('/') {
         return path.to_owned();
     }
-    match clean(&format!("{folder}/{path}").trim_start_matches('/')) {
+    match clean(format!("{folder}/{path}").trim_start_matches('/')) {
         own if own.is_empty() => ".".to_owned(),
         joined => joined,
     }

@@ -34,7 +34,13 @@ impl Setting {
     }
 
     fn write(&self, component: &Component) -> Result<Option<Vec<u8>>, ComponentError> {
-        write_component(&self.root(), component, &self.remote, &self.cas, Vec::new())
+        write_component(
+            &self.root().into(),
+            component,
+            &self.remote,
+            &self.cas,
+            Vec::new(),
+        )
     }
 
     fn error(&self, component: &Component) -> String {
@@ -127,7 +133,13 @@ fn files_and_manifests_are_laid_out_as_zarf_lays_them_out() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/zarf-source");
     let setting = Setting::new();
     let write = |component: &Component| {
-        let tar = write_component(&root, component, &setting.remote, &setting.cas, Vec::new());
+        let tar = write_component(
+            &root.clone().into(),
+            component,
+            &setting.remote,
+            &setting.cas,
+            Vec::new(),
+        );
         tar.unwrap().unwrap()
     };
     let zarf = of_zarf();
@@ -349,7 +361,7 @@ fn a_file_that_changes_while_it_is_read_is_noticed() {
         };
         let content = component(vec![file("h", "/h")]);
         let written = write_component(
-            &setting.root(),
+            &setting.root().into(),
             &content,
             &setting.remote,
             &setting.cas,

@@ -1,0 +1,158 @@
+//! Definitions as a build takes them: read from the disk, with what they import,
+//! their templates filled.
+//!
+//! Does for `package::compose`, which is pure, what touches the world.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::build::{BuildError, BuildOptions, read_text, shown};
+use super::skeletons::Skeletons;
+use crate::exec::declared::Composed;
+use crate::exec::implied::host_architecture;
+use crate::exec::plan;
+use crate::package::{Choice, Definition, ImportError, SkeletonUrl, Surroundings, Warning};
+use crate::yaml::SourceText;
+
+/// Asks the user for the value of a template; `None`: there is nobody to ask.
+pub type Ask<'a> = &'a mut dyn FnMut(&str) -> Option<String>;
+
+/// Composes the definitions of one run, and keeps what is to be said of them.
+pub(super) struct Composer<'r> {
+    pub(super) options: &'r BuildOptions,
+    pub(super) ask: Ask<'r>,
+    pub(super) skeletons: Skeletons<'r>,
+    /// Each said once, in the order in which files were read.
+    pub(super) warnings: Vec<Warning>,
+    /// Answers so far: one question each, however many packages ask it.
+    pub(super) answers: BTreeMap<String, Option<String>>,
+}
+
+/// What is chosen for one definition, beside the options of the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Chosen {
+    /// Instead of the definition's own architecture.
+    pub(super) architecture: Option<String>,
+    /// Values of templates that the run gives none.
+    pub(super) set: BTreeMap<String, String>,
+    /// Values of keys of `metadata`.
+    pub(super) metadata: BTreeMap<String, String>,
+}
+
+impl Composer<'_> {
+    /// Composes the definition at `path`; tells the templates in it as well.
+    pub(super) fn compose(
+        &mut self,
+        path: &Path,
+        chosen: &Chosen,
+    ) -> Result<(Composed, BTreeSet<String>), BuildError> {
+        let name = shown(self.options, path).to_string_lossy();
+        let source = SourceText::new(name, read_text(path)?);
+        let mut set = chosen.set.clone();
+        set.extend(self.options.set.clone());
+        let choice = Choice {
+            architecture: chosen.architecture.as_deref(),
+            host: host_architecture(),
+            flavor: &self.options.flavor,
+            set: &set,
+            metadata: &chosen.metadata,
+        };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut disk = Disk {
+            options: self.options,
+            folder,
+            skeletons: &mut self.skeletons,
+            unpacked: BTreeMap::new(),
+            ask: self.ask,
+            answers: &mut self.answers,
+        };
+        let composed = Definition::compose(source, &mut disk, &choice)?;
+        let Disk { unpacked, .. } = disk;
+        for warning in composed.warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+        let imported = composed.folders.into_iter().map(|name| {
+            let place = unpacked.get(&name).cloned();
+            let place = place.unwrap_or_else(|| folder.join(&name));
+            (name, place)
+        });
+        let imported = imported.collect();
+        let definition = composed.definition;
+        Ok((
+            Composed {
+                definition,
+                imported,
+            },
+            composed.templates,
+        ))
+    }
+}
+
+/// The surroundings of the definition in `folder`.
+struct Disk<'d, 'r> {
+    options: &'d BuildOptions,
+    folder: &'d Path,
+    skeletons: &'d mut Skeletons<'r>,
+    /// Where the files of skeletons are, by the folder that sources name.
+    unpacked: BTreeMap<String, PathBuf>,
+    ask: &'d mut dyn FnMut(&str) -> Option<String>,
+    answers: &'d mut BTreeMap<String, Option<String>>,
+}
+
+impl Surroundings for Disk<'_, '_> {
+    fn definition(&mut self, folder: &str) -> Result<SourceText, ImportError> {
+        let place = self.folder.join(folder);
+        let missing = || {
+            let name = if folder.is_empty() { "." } else { folder };
+            ImportError::NoDefinition(name.to_owned())
+        };
+        let (_, path) = plan::definition_in(&place).ok_or_else(missing)?;
+        let text = read_text(&path).map_err(|error| ImportError::Unusable(error.to_string()))?;
+        Ok(SourceText::new(self.name(folder, &path), text))
+    }
+
+    fn skeleton(&mut self, url: &SkeletonUrl) -> Result<SourceText, ImportError> {
+        self.skeletons.definition(self.folder, url)
+    }
+
+    fn skeleton_files(
+        &mut self,
+        url: &SkeletonUrl,
+        component: &str,
+    ) -> Result<String, ImportError> {
+        let (name, place) = self.skeletons.files(self.folder, url, component)?;
+        self.unpacked.insert(name.clone(), place);
+        Ok(name)
+    }
+
+    fn exists(&mut self, path: &str) -> bool {
+        let unpacked = self.unpacked.iter().find_map(|(name, place)| {
+            let below = path.strip_prefix(name.as_str())?;
+            Some(place.join(below.trim_start_matches('/')))
+        });
+        unpacked.unwrap_or_else(|| self.folder.join(path)).exists()
+    }
+
+    fn answer(&mut self, template: &str) -> Option<String> {
+        if let Some(known) = self.answers.get(template) {
+            return known.clone();
+        }
+        let answer = (self.ask)(template);
+        self.answers.insert(template.to_owned(), answer.clone());
+        answer
+    }
+}
+
+impl Disk<'_, '_> {
+    /// How messages call an imported file: as seen from where the user stands.
+    fn name(&self, folder: &str, path: &Path) -> String {
+        let file = path.file_name().unwrap_or_default();
+        let full = match std::fs::canonicalize(path) {
+            Ok(full) => full,
+            Err(_) => self.folder.join(folder).join(file),
+        };
+        shown(self.options, &full).to_string_lossy().into_owned()
+    }
+}

@@ -1,0 +1,154 @@
+//! Which definition each task of a pipeline works on, composed for that task.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::build::BuildError;
+use super::compose::{Chosen, Composer};
+use crate::exec::declared::Composed;
+use crate::exec::plan::PlanError;
+use crate::package::is_template_name;
+use crate::pipeline::expand::Instance;
+use crate::pipeline::{ImagesSource, RenderedKind};
+
+/// Keys of `set` that stand for a key of `metadata`.
+const METADATA: [&str; 4] = ["name", "version", "description", "architecture"];
+
+/// Why an instance has no definition.
+pub(super) enum NoDefinition {
+    Build(BuildError),
+    Plan(PlanError),
+}
+
+impl NoDefinition {
+    /// The error of a build of the pipeline at `path`.
+    pub(super) fn of(self, path: &Path) -> BuildError {
+        match self {
+            Self::Build(error) => error,
+            Self::Plan(source) => BuildError::Plan {
+                path: path.to_owned(),
+                source: Box::new(source),
+            },
+        }
+    }
+}
+
+/// Composes the definition of every instance that names one.
+///
+/// A package task's `set` holds for the tasks that share its definition too,
+/// as far as no two packages set one template to different values.
+pub(super) fn of_instances(
+    composer: &mut Composer<'_>,
+    folder: &Path,
+    instances: &[Instance],
+) -> Result<BTreeMap<String, Composed>, NoDefinition> {
+    let shared = shared(instances);
+    let mut known: BTreeMap<(&str, Chosen), (Composed, BTreeSet<String>)> = BTreeMap::new();
+    let mut found = BTreeMap::new();
+    for instance in instances {
+        let Some(name) = named(instance) else {
+            continue;
+        };
+        let none = BTreeMap::new();
+        let set = match &instance.kind {
+            RenderedKind::Package { set, .. } => set,
+            _ => &none,
+        };
+        let mut chosen = Chosen {
+            architecture: architecture(composer, instance),
+            set: shared.get(name).cloned().unwrap_or_default(),
+            ..Chosen::default()
+        };
+        let refused = |key: &str| {
+            NoDefinition::Plan(PlanError::Set {
+                task: instance.id.clone(),
+                key: key.to_owned(),
+            })
+        };
+        for (key, value) in set {
+            if METADATA.contains(&key.as_str()) {
+                chosen.metadata.insert(key.clone(), value.clone());
+                if key == "architecture" {
+                    chosen.architecture = Some(value.clone());
+                }
+            } else if is_template_name(key) {
+                chosen.set.insert(key.clone(), value.clone());
+            } else {
+                return Err(refused(key));
+            }
+        }
+        let key = (name, chosen);
+        if !known.contains_key(&key) {
+            let composed = composer.compose(&folder.join(name), &key.1);
+            known.insert(key.clone(), composed.map_err(NoDefinition::Build)?);
+        }
+        let Some((composed, templates)) = known.get(&key) else {
+            continue;
+        };
+        let stray = set
+            .iter()
+            .find(|(key, _)| !METADATA.contains(&key.as_str()) && !templates.contains(*key));
+        if let Some((key, _)) = stray {
+            return Err(refused(key));
+        }
+        found.insert(instance.id.clone(), composed.clone());
+    }
+    Ok(found)
+}
+
+fn named(instance: &Instance) -> Option<&str> {
+    match &instance.kind {
+        RenderedKind::Component { definition, .. } | RenderedKind::Package { definition, .. } => {
+            Some(definition)
+        }
+        RenderedKind::Images {
+            from: ImagesSource::Definition(definition),
+            ..
+        } => Some(definition),
+        _ => None,
+    }
+}
+
+/// The architecture that an instance's platform says, else the user's.
+fn architecture(composer: &Composer<'_>, instance: &Instance) -> Option<String> {
+    let own = match &instance.kind {
+        RenderedKind::Images { platform, .. } => platform.as_deref(),
+        _ => None,
+    };
+    let platform = own.or(instance.platform.as_deref());
+    let named = platform.filter(|text| *text != "any");
+    let word = named.and_then(|text| text.split('/').nth(1));
+    word.map(str::to_owned)
+        .or_else(|| composer.options.architecture.clone())
+}
+
+/// By definition, the templates that its package tasks set, where they agree.
+fn shared(instances: &[Instance]) -> BTreeMap<&str, BTreeMap<String, String>> {
+    let mut agreed: BTreeMap<&str, BTreeMap<String, Option<String>>> = BTreeMap::new();
+    for instance in instances {
+        let RenderedKind::Package {
+            definition, set, ..
+        } = &instance.kind
+        else {
+            continue;
+        };
+        let values = agreed.entry(definition).or_default();
+        for (key, value) in set.iter().filter(|(key, _)| is_template_name(key)) {
+            values
+                .entry(key.clone())
+                .and_modify(|old| {
+                    if old.as_ref() != Some(value) {
+                        *old = None;
+                    }
+                })
+                .or_insert_with(|| Some(value.clone()));
+        }
+    }
+    let agreed = agreed.into_iter().map(|(definition, values)| {
+        let kept = values
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)));
+        (definition, kept.collect())
+    });
+    agreed.collect()
+}

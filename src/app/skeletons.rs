@@ -1,0 +1,160 @@
+//! Skeleton packages that the definitions of one run import from: found once,
+//! pinned in `jackal.lock`, their files unpacked into the cache.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::cas::Cas;
+use crate::exec::lockfile::{ImagePin, LOCK_FILE, Lockfile};
+use crate::oci::{Descriptor, Digest, Reference};
+use crate::package::{ImportError, SkeletonUrl};
+use crate::registry::Registry;
+use crate::source::{Skeleton, SkeletonError};
+use crate::yaml::SourceText;
+
+/// The folder that sources of skeletons seem to be in; what follows it is the
+/// digest of their tar, so that it is the same on every machine.
+const FOLDER: &str = ".jackal/skeletons";
+
+/// What pins of skeletons are for.
+const PLATFORM: &str = "multi/skeleton";
+
+/// What may be done about pins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pins {
+    /// Used, and written where there is none.
+    Kept,
+    /// Used; what has none is refused.
+    Demanded,
+    /// Used; what has none is refused, and no network is asked for anything.
+    Offline,
+    /// Written anew.
+    Moved,
+    /// Used, never written.
+    Read,
+}
+
+/// Access to skeleton packages.
+pub(super) struct Skeletons<'r> {
+    cas: &'r Cas,
+    registry: &'r Registry,
+    pins: Pins,
+    /// Does the network's work; made when it is needed.
+    runtime: Option<tokio::runtime::Runtime>,
+    found: BTreeMap<(PathBuf, SkeletonUrl), Skeleton<'r>>,
+}
+
+impl<'r> Skeletons<'r> {
+    pub(super) fn new(cas: &'r Cas, registry: &'r Registry, pins: Pins) -> Self {
+        Self {
+            cas,
+            registry,
+            pins,
+            runtime: None,
+            found: BTreeMap::new(),
+        }
+    }
+
+    /// The definition of the skeleton at `url`, for the package in `folder`.
+    pub(super) fn definition(
+        &mut self,
+        folder: &Path,
+        url: &SkeletonUrl,
+    ) -> Result<SourceText, ImportError> {
+        let skeleton = self.find(folder, url)?;
+        let (file, text) = skeleton.definition().map_err(|error| told(url, error))?;
+        Ok(SourceText::new(format!("{url}/{file}"), text))
+    }
+
+    /// The folder that names `component`'s files, and where it really is.
+    pub(super) fn files(
+        &mut self,
+        folder: &Path,
+        url: &SkeletonUrl,
+        component: &str,
+    ) -> Result<(String, PathBuf), ImportError> {
+        let root = self.cas.root().to_owned();
+        let skeleton = self.find(folder, url)?;
+        let found = skeleton
+            .files(component)
+            .map_err(|error| told(url, error))?;
+        let (place, digest) = found.unwrap_or_else(|| {
+            // No file: a folder that is not there has none.
+            let digest = Digest::of(format!("{url}{component}").as_bytes());
+            (root.join("skeletons").join("none"), digest)
+        });
+        Ok((format!("{FOLDER}/{}", digest.hex()), place))
+    }
+
+    fn find(&mut self, folder: &Path, url: &SkeletonUrl) -> Result<&Skeleton<'r>, ImportError> {
+        let key = (folder.to_owned(), url.clone());
+        if !self.found.contains_key(&key) {
+            let skeleton = match url {
+                SkeletonUrl::Layout {
+                    folder: layout,
+                    tag,
+                } => Skeleton::in_layout(self.cas, &folder.join(layout), tag)
+                    .map_err(|error| told(url, error))?,
+                SkeletonUrl::Registry(rest) => self.in_registry(folder, url, rest)?,
+            };
+            self.found.insert(key.clone(), skeleton);
+        }
+        let found = self.found.get(&key);
+        found.ok_or_else(|| ImportError::NoSkeleton(url.to_string()))
+    }
+
+    fn in_registry(
+        &mut self,
+        folder: &Path,
+        url: &SkeletonUrl,
+        rest: &str,
+    ) -> Result<Skeleton<'r>, ImportError> {
+        let unusable = |error: String| ImportError::Unusable(format!("{url}: {error}"));
+        let reference: Reference = rest
+            .parse()
+            .map_err(|error: crate::oci::ReferenceError| unusable(error.to_string()))?;
+        let mut lock = Lockfile::load(folder).map_err(|error| unusable(error.to_string()))?;
+        let name = reference.to_string();
+        let known = lock.image(&name, PLATFORM).map(|pin| pin.manifest.clone());
+        let known: Option<Descriptor> = known.filter(|_| self.pins != Pins::Moved);
+        if known.is_none() && matches!(self.pins, Pins::Demanded | Pins::Offline) {
+            return Err(unusable(format!(
+                "it has no pin in {LOCK_FILE}, and --locked or --offline forbids asking for it: \
+                 build once without"
+            )));
+        }
+        if let (Pins::Offline, Some(known)) = (self.pins, &known) {
+            return Skeleton::in_cache(self.cas, known.clone()).map_err(|error| told(url, error));
+        }
+        let runtime = match &mut self.runtime {
+            Some(runtime) => runtime,
+            none => {
+                let runtime = tokio::runtime::Builder::new_multi_thread()
+                    .worker_threads(1)
+                    .enable_all()
+                    .build()
+                    .map_err(|error| unusable(error.to_string()))?;
+                none.insert(runtime)
+            }
+        };
+        let handle = runtime.handle().clone();
+        let skeleton = Skeleton::in_registry(self.cas, self.registry, reference, known, handle)
+            .map_err(|error| told(url, error))?;
+        if self.pins != Pins::Read {
+            let pin = ImagePin {
+                index: None,
+                manifest: skeleton.manifest.clone(),
+            };
+            lock.pin_image(&name, PLATFORM, pin);
+            lock.save().map_err(|error| unusable(error.to_string()))?;
+        }
+        Ok(skeleton)
+    }
+}
+
+fn told(url: &SkeletonUrl, error: SkeletonError) -> ImportError {
+    match error {
+        SkeletonError::Missing => ImportError::NoSkeleton(url.to_string()),
+        error => ImportError::Unusable(format!("{url}: {error}")),
+    }
+}

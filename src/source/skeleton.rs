@@ -1,0 +1,415 @@
+//! Skeleton packages: definitions with their local files, for others to import,
+//! in a registry or in an OCI image layout on the disk.
+//!
+//! Blobs are brought into the CAS one by one, as they are asked for, each
+//! checked against its descriptor. A component's files are unpacked beside the
+//! blobs, and compared with their tar each time they are used.
+//!
+//! Source: package.md 2.7, step 2, and 4.2 to 4.4.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use tokio::runtime::Handle;
+
+use crate::cas::{Cas, CasError};
+use crate::content::{self, Fetch};
+use crate::layout::{LayoutError, unpack_tar};
+use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
+use crate::package::{Dialect, SKELETON};
+use crate::registry::{Registry, RegistryError, Repository};
+
+/// The system that an index names for packages.
+const SYSTEM: &str = "multi";
+
+/// Largest definition read, in bytes: 16 MiB, as for one's own.
+const MAX_DEFINITION_BYTES: u64 = 16 << 20;
+
+/// Where files stand in a manifest's layers.
+const TITLE: &str = "org.opencontainers.image.title";
+
+/// What a layout's index calls its images by.
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// Why a skeleton package cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SkeletonError {
+    /// Nothing there, or no skeleton.
+    #[error("there is no skeleton package")]
+    Missing,
+    /// What is there is malformed.
+    #[error("{what}: expected {expected}")]
+    Malformed {
+        /// What was found.
+        what: String,
+        /// What should be there.
+        expected: &'static str,
+    },
+    /// The registry refused.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The cache refused, or a blob is not what its descriptor says.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// A component's tar cannot be unpacked.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The disk refused.
+    #[error("`{path}`: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> SkeletonError + '_ {
+    move |source| SkeletonError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Where a skeleton's blobs are.
+pub enum Origin<'o> {
+    /// An OCI image layout.
+    Layout(PathBuf),
+    /// Nowhere but in the cache: the network is not to be asked.
+    Cache,
+    /// A repository.
+    Registry {
+        /// The client.
+        registry: &'o Registry,
+        /// The skeleton's reference.
+        reference: Reference,
+        /// Does the client's work; must not be this thread's own.
+        runtime: Handle,
+    },
+}
+
+impl Fetch for Origin<'_> {
+    fn fetch(&self, descriptor: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
+        match self {
+            Self::Layout(folder) => {
+                let path = folder.join("blobs/sha256").join(descriptor.digest.hex());
+                Ok(Box::new(File::open(path)?))
+            }
+            Self::Cache => Err(io::Error::other(
+                "it is not in the cache and --offline forbids fetching it: build once with \
+                 network access",
+            )),
+            Self::Registry {
+                registry,
+                reference,
+                runtime,
+            } => {
+                let blob = registry.unverified_blob(reference, descriptor);
+                Ok(Box::new(Repository::reader(blob, runtime)))
+            }
+        }
+    }
+}
+
+/// A skeleton package that was found.
+pub struct Skeleton<'o> {
+    origin: Origin<'o>,
+    cas: &'o Cas,
+    /// What its tag stood for: the manifest of the skeleton.
+    pub manifest: Descriptor,
+    layers: BTreeMap<String, Descriptor>,
+}
+
+impl<'o> Skeleton<'o> {
+    /// Finds the skeleton that `tag` names in a layout.
+    ///
+    /// # Errors
+    ///
+    /// [`SkeletonError`]
+    pub fn in_layout(cas: &'o Cas, folder: &Path, tag: &str) -> Result<Self, SkeletonError> {
+        let path = folder.join("index.json");
+        let bytes = match read_bounded(&path) {
+            Err(SkeletonError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Err(SkeletonError::Missing);
+            }
+            bytes => bytes?,
+        };
+        let index: Index = document(&bytes)?;
+        let named = index.manifests.into_iter().find(|found| {
+            found
+                .annotations
+                .get(REF_NAME)
+                .is_some_and(|name| name == tag)
+        });
+        let named = named.ok_or(SkeletonError::Missing)?;
+        let origin = Origin::Layout(folder.to_owned());
+        let manifest = if media_type::is_index(&named.media_type) {
+            skeleton_of(&origin_document(&origin, cas, &named)?)?
+        } else {
+            named
+        };
+        Self::open(cas, origin, manifest)
+    }
+
+    /// Finds the skeleton that a registry has under `reference`; `pinned` is
+    /// what that stood for before, and then only this is looked for.
+    ///
+    /// # Errors
+    ///
+    /// [`SkeletonError`]
+    pub fn in_registry(
+        cas: &'o Cas,
+        registry: &'o Registry,
+        reference: Reference,
+        pinned: Option<Descriptor>,
+        runtime: Handle,
+    ) -> Result<Self, SkeletonError> {
+        let manifest = match pinned {
+            Some(manifest) => manifest,
+            None => match runtime.block_on(registry.resolve(&reference)) {
+                Ok((found, bytes)) if media_type::is_index(&found.media_type) => {
+                    skeleton_of(&bytes)?
+                }
+                // A digest may name the manifest itself.
+                Ok((found, bytes)) => {
+                    cas.put(&found, &bytes[..])?;
+                    found
+                }
+                Err(RegistryError::NotFound { .. }) => return Err(SkeletonError::Missing),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let origin = Origin::Registry {
+            registry,
+            reference,
+            runtime,
+        };
+        Self::open(cas, origin, manifest)
+    }
+
+    /// The skeleton that a pin names, from the cache only.
+    ///
+    /// # Errors
+    ///
+    /// [`SkeletonError`]
+    pub fn in_cache(cas: &'o Cas, pinned: Descriptor) -> Result<Self, SkeletonError> {
+        Self::open(cas, Origin::Cache, pinned)
+    }
+
+    fn open(cas: &'o Cas, origin: Origin<'o>, manifest: Descriptor) -> Result<Self, SkeletonError> {
+        let document: Manifest = document(&origin_document(&origin, cas, &manifest)?)?;
+        let layers = document.layers.into_iter().filter_map(|layer| {
+            let title = layer.annotations.get(TITLE)?.clone();
+            Some((title, layer))
+        });
+        Ok(Self {
+            origin,
+            cas,
+            manifest,
+            layers: layers.collect(),
+        })
+    }
+
+    /// The text of its definition, and the name of that file.
+    ///
+    /// # Errors
+    ///
+    /// [`SkeletonError`]
+    pub fn definition(&self) -> Result<(&'static str, String), SkeletonError> {
+        let names = Dialect::ALL.map(Dialect::definition_file);
+        let found = names
+            .iter()
+            .find_map(|name| Some((*name, self.layers.get(*name)?)));
+        let malformed = |what: &str| SkeletonError::Malformed {
+            what: what.to_owned(),
+            expected: "a definition of at most 16 MiB of text",
+        };
+        let (name, layer) = found.ok_or_else(|| malformed("no definition among its layers"))?;
+        if layer.size > MAX_DEFINITION_BYTES {
+            return Err(malformed("a larger definition"));
+        }
+        let mut text = String::new();
+        self.blob(layer)?
+            .read_to_string(&mut text)
+            .map_err(|_| malformed("a definition that is not text"))?;
+        Ok((name, text))
+    }
+
+    /// Unpacks the files of `component`; gives their folder, and the digest of
+    /// their tar. `None`: the component has no files.
+    ///
+    /// # Errors
+    ///
+    /// [`SkeletonError`]
+    pub fn files(&self, component: &str) -> Result<Option<(PathBuf, Digest)>, SkeletonError> {
+        let Some(layer) = self.layers.get(&format!("components/{component}.tar")) else {
+            return Ok(None);
+        };
+        let folder = self.cas.root().join("skeletons").join(layer.digest.hex());
+        let same = folder.is_dir() && holds(&folder, component, self.blob(layer)?).unwrap_or(false);
+        if !same {
+            let stage = self.cas.stage()?;
+            let name = PathBuf::from(format!("components/{component}.tar"));
+            unpack_tar(&name, self.blob(layer)?, stage.path())?;
+            let made = stage.path().join(component);
+            fs::create_dir_all(&made).map_err(at(&made))?;
+            let parent = folder.parent().unwrap_or(&folder);
+            fs::create_dir_all(parent).map_err(at(parent))?;
+            if folder.exists() {
+                // What was damaged goes with the stage.
+                let old = stage.path().join(".damaged");
+                fs::rename(&folder, &old).map_err(at(&folder))?;
+            }
+            match fs::rename(&made, &folder) {
+                // Another process was faster, with the same bytes.
+                Err(_) if folder.is_dir() => {}
+                renamed => renamed.map_err(at(&folder))?,
+            }
+        }
+        Ok(Some((folder, layer.digest)))
+    }
+
+    fn blob(&self, descriptor: &Descriptor) -> Result<impl Read + '_, SkeletonError> {
+        copied(&self.origin, self.cas, descriptor)?;
+        Ok(self.cas.open_blob(&descriptor.digest)?)
+    }
+}
+
+fn copied(origin: &Origin<'_>, cas: &Cas, descriptor: &Descriptor) -> Result<(), SkeletonError> {
+    content::copy(origin, cas, descriptor).map_err(|source| SkeletonError::Io {
+        path: descriptor.digest.to_string().into(),
+        source,
+    })
+}
+
+/// A manifest or index, by way of the cache.
+fn origin_document(
+    origin: &Origin<'_>,
+    cas: &Cas,
+    descriptor: &Descriptor,
+) -> Result<Vec<u8>, SkeletonError> {
+    if descriptor.size > MAX_MANIFEST_BYTES {
+        return Err(SkeletonError::Malformed {
+            what: format!("a document of {} bytes", descriptor.size),
+            expected: "at most 4 MiB",
+        });
+    }
+    match origin {
+        Origin::Layout(_) | Origin::Cache => copied(origin, cas, descriptor)?,
+        Origin::Registry {
+            registry,
+            reference,
+            runtime,
+        } => {
+            if !cas.contains(&descriptor.digest, descriptor.size)? {
+                let bytes = runtime.block_on(registry.manifest(reference, descriptor))?;
+                cas.put(descriptor, &bytes[..])?;
+            }
+        }
+    }
+    let mut bytes = Vec::new();
+    cas.open_blob(&descriptor.digest)?
+        .read_to_end(&mut bytes)
+        .map_err(at(cas.root()))?;
+    Ok(bytes)
+}
+
+fn document<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, SkeletonError> {
+    serde_json::from_slice(bytes).map_err(|error| SkeletonError::Malformed {
+        what: error.to_string(),
+        expected: "a manifest or an index in JSON",
+    })
+}
+
+/// The skeleton's manifest among those of an index.
+fn skeleton_of(bytes: &[u8]) -> Result<Descriptor, SkeletonError> {
+    let index: Index = document(bytes)?;
+    let is_skeleton = |found: &Descriptor| {
+        let platform = found.platform.as_ref();
+        platform.is_some_and(|it| it.os == SYSTEM && it.architecture == SKELETON)
+    };
+    let found = index.manifests.into_iter().find(is_skeleton);
+    found.ok_or(SkeletonError::Missing)
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, SkeletonError> {
+    let file = File::open(path).map_err(at(path))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_MANIFEST_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(at(path))?;
+    if bytes.len() as u64 > MAX_MANIFEST_BYTES {
+        return Err(SkeletonError::Malformed {
+            what: "a larger index.json".to_owned(),
+            expected: "at most 4 MiB",
+        });
+    }
+    Ok(bytes)
+}
+
+/// Whether `folder` has what the tar of `component` has, and nothing else.
+fn holds(folder: &Path, component: &str, tar: impl Read) -> io::Result<bool> {
+    let mut archive = tar::Archive::new(tar);
+    let mut expected = 0_usize;
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.into_owned();
+        let Ok(below) = path.strip_prefix(component) else {
+            continue;
+        };
+        if below.as_os_str().is_empty() {
+            continue;
+        }
+        expected += 1;
+        let there = folder.join(below);
+        let kind = entry.header().entry_type();
+        let same = if kind.is_dir() {
+            fs::symlink_metadata(&there)?.is_dir()
+        } else if kind.is_symlink() {
+            Some(fs::read_link(&there)?.as_path()) == entry.link_name()?.as_deref()
+        } else {
+            fs::symlink_metadata(&there)?.is_file() && equal(&mut entry, File::open(&there)?)?
+        };
+        if !same {
+            return Ok(false);
+        }
+    }
+    Ok(count(folder)? == expected)
+}
+
+fn equal(one: &mut impl Read, other: File) -> io::Result<bool> {
+    let mut other = io::BufReader::new(other);
+    let mut buffer = vec![0; 64 << 10];
+    let mut beside = vec![0; 64 << 10];
+    loop {
+        let length = one.read(&mut buffer)?;
+        if length == 0 {
+            return Ok(other.read(&mut beside[..1])? == 0);
+        }
+        match other.read_exact(&mut beside[..length]) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            read => read?,
+        }
+        if buffer[..length] != beside[..length] {
+            return Ok(false);
+        }
+    }
+}
+
+/// Entries below `folder`, at any depth.
+fn count(folder: &Path) -> io::Result<usize> {
+    let mut open = vec![folder.to_owned()];
+    let mut found = 0;
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            found += 1;
+            if entry.file_type()?.is_dir() {
+                open.push(entry.path());
+            }
+        }
+    }
+    Ok(found)
+}
