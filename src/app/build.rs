@@ -135,9 +135,15 @@ pub enum BuildError {
     /// Tasks that wait for each other, or are not there.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// A task that is asked for and not there.
+    #[error("{0}")]
+    Task(PlanError),
     /// There is nothing to build.
     #[error("`{0}` holds no jackal.yaml: name a folder with a package, or create one")]
     NoPackage(PathBuf),
+    /// A folder or file that is not there.
+    #[error("`{0}` is not there: correct the path")]
+    Absent(PathBuf),
     /// The disk refused.
     #[error("`{path}` cannot be read: {source}")]
     Io {
@@ -173,6 +179,7 @@ impl BuildError {
         match self {
             Self::Mistakes(_)
             | Self::Plan { .. }
+            | Self::Task(_)
             | Self::Params(_)
             | Self::Expand { .. }
             | Self::Graph(_)
@@ -232,7 +239,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         Target::Package(folder) => implied(composer, &workspace, vec![lone(options, folder)?])?,
     };
     let warnings = std::mem::take(&mut composer.warnings);
-    plan.narrow(&options.tasks)?;
+    plan.narrow(&options.tasks).map_err(BuildError::Task)?;
     Ok(Prepared {
         site: Site::new(cas, registry, &workspace, options.wishes.clone()),
         plan,
@@ -486,10 +493,7 @@ fn keep_record(cas: &Cas, record: &RunRecord) {
 }
 
 pub(super) fn read_text(path: &Path) -> Result<String, BuildError> {
-    let io = |source| BuildError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let io = |source| unreadable(path.to_owned(), source);
     let length = fs::metadata(path).map_err(io)?.len();
     if length > MAX_DEFINITION_BYTES {
         return Err(io(std::io::Error::other("larger than 16 MiB")));
@@ -509,7 +513,14 @@ fn workspace_of(here: &Path) -> PathBuf {
 
 fn resolved(options: &BuildOptions, path: &Path) -> Result<PathBuf, BuildError> {
     let path = options.here.join(path);
-    fs::canonicalize(&path).map_err(|source| BuildError::Io { path, source })
+    fs::canonicalize(&path).map_err(|source| unreadable(path, source))
+}
+
+fn unreadable(path: PathBuf, source: std::io::Error) -> BuildError {
+    match source.kind() {
+        std::io::ErrorKind::NotFound => BuildError::Absent(path),
+        _ => BuildError::Io { path, source },
+    }
 }
 
 /// The folder of a package that is named itself, not looked for.

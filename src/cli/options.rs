@@ -103,6 +103,14 @@ impl PlanArgs {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let params = params(&self.params, &variables)?;
+        if self.pipeline.is_none() && !self.params.is_empty() {
+            let message = "--param sets a pipeline's parameter: name the file with --pipeline";
+            return Err((Exit::Usage, message.to_owned()));
+        }
+        if self.pipeline.is_some() && !self.paths.is_empty() {
+            let message = "folders and --pipeline cannot be built together: give one of them";
+            return Err((Exit::Usage, message.to_owned()));
+        }
         let target = match self.pipeline {
             Some(file) => Target::Pipeline { file, params },
             None if self.paths.is_empty() => Target::Workspace,

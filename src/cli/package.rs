@@ -10,6 +10,7 @@ use super::build::{Logs, Questions, Refused, ReportArgs, carry_out, print};
 use super::exit::Exit;
 use super::options::SharedArgs;
 use crate::app::{self, ExtractOptions, PackageReadError, Target};
+use crate::layout::LayoutError;
 use crate::package::Definition;
 use crate::verify::{Scope, Signature, VerifiedPackage};
 
@@ -123,7 +124,12 @@ pub(super) fn run(command: PackageCommand) -> Result<(), Refused> {
 
 fn refused(error: &PackageReadError) -> Refused {
     let exit = match error {
-        PackageReadError::Layout(_) | PackageReadError::Write { .. } => Exit::Environment,
+        PackageReadError::Layout(
+            LayoutError::Absent(_) | LayoutError::Io { .. } | LayoutError::Output { .. },
+        )
+        | PackageReadError::Write { .. } => Exit::Environment,
+        // It was read, and is made as no package should be.
+        PackageReadError::Layout(_) => Exit::Verification,
         PackageReadError::Exists(_) | PackageReadError::NoFile(..) => Exit::Usage,
         PackageReadError::Refused(_)
         | PackageReadError::Definition(_)

@@ -390,6 +390,14 @@ pub enum PlanError {
     /// The archive has no name.
     #[error(transparent)]
     Archive(#[from] ArchiveNameError),
+    /// A task that is asked for and not there.
+    #[error("there is no task `{task}`: {near}`jackal graph` shows all of them")]
+    NoTask {
+        /// As asked for.
+        task: String,
+        /// What may have been meant, as a question.
+        near: String,
+    },
     /// The steps make no graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -419,8 +427,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`GraphError::Unknown`]
-    pub fn narrow(&mut self, wanted: &[String]) -> Result<(), GraphError> {
+    /// [`PlanError::NoTask`]
+    pub fn narrow(&mut self, wanted: &[String]) -> Result<(), PlanError> {
         if wanted.is_empty() {
             return Ok(());
         }
@@ -440,9 +448,14 @@ impl Plan {
                 (named || tagged).then_some(id)
             }));
             if keep.len() == before {
-                return Err(GraphError::Unknown {
+                let near = self
+                    .steps
+                    .keys()
+                    .min_by_key(|id| strsim::damerau_levenshtein(id, name))
+                    .map_or(String::new(), |id| format!("did you mean `{id}`? "));
+                return Err(PlanError::NoTask {
                     task: name.clone(),
-                    by: None,
+                    near,
                 });
             }
         }

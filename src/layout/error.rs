@@ -8,6 +8,9 @@ use crate::archive::SeekableError;
 /// Why a package cannot be read at all.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
+    /// There is no such file or folder.
+    #[error("`{0}` is not there: correct the path")]
+    Absent(PathBuf),
     /// The disk refused, or the stream is damaged.
     #[error("`{path}` cannot be read: {source}")]
     Io {

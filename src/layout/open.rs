@@ -95,7 +95,7 @@ pub fn open(path: &Path) -> Result<PackageFile, LayoutError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => match parts::stem(path) {
             Some(base) => base,
             None if parts::part(path, 0).is_file() => path.to_owned(),
-            None => return Err(io(error)),
+            None => return Err(LayoutError::Absent(path.to_owned())),
         },
         Err(error) => return Err(io(error)),
     };

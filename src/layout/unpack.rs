@@ -81,7 +81,11 @@ pub fn unpack_tar(name: &Path, content: impl Read, folder: &Path) -> Result<(), 
         link(&to, &target).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => LayoutError::Twice {
                 path: name.to_owned(),
-                entry: to.to_string_lossy().into_owned(),
+                entry: to
+                    .strip_prefix(folder)
+                    .unwrap_or(&to)
+                    .to_string_lossy()
+                    .into_owned(),
             },
             _ => LayoutError::io(&to, error),
         })?;

@@ -182,3 +182,49 @@ fn extract_gives_every_file_or_those_asked_for_and_never_an_altered_one() {
         .collect();
     assert_eq!(left, Vec::<String>::new());
 }
+
+/// A sound package whose one component tar holds a file called `name`.
+fn package_holding(name: &str) -> Vec<u8> {
+    let tar_of = |entries: &[(&str, &[u8])]| {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, bytes) in entries {
+            let mut header = tar::Header::new_ustar();
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            header.set_cksum();
+            builder.append(&header, *bytes).unwrap();
+        }
+        builder.into_inner().unwrap()
+    };
+    let hex = |bytes: &[u8]| jackal::oci::Digest::of(bytes).hex();
+    let component = tar_of(&[(name, b"x")]);
+    let checksums = format!("{} components/a.tar\n", hex(&component));
+    let definition = format!(
+        "kind: JackalPackageConfig\nmetadata:\n  name: a\n  aggregateChecksum: {}\n",
+        hex(checksums.as_bytes())
+    );
+    tar_of(&[
+        ("jackal.yaml", definition.as_bytes()),
+        ("checksums.txt", checksums.as_bytes()),
+        ("components/a.tar", &component),
+    ])
+}
+
+#[test]
+fn a_component_that_leads_out_of_its_folder_is_not_unpacked() {
+    let sandbox = Sandbox::new();
+    sandbox.write("good.tar", package_holding("a/f"));
+    sandbox.write("bad.tar", package_holding("../f"));
+    let extract = |name: &str| sandbox.run(&["package", "extract", name, "--unarchive"]);
+    assert_eq!(extract("good.tar").code, Some(0));
+    let bad = extract("bad.tar");
+    assert_eq!(bad.code, Some(5), "{}", bad.stderr);
+    assert!(
+        bad.stderr.contains("`../f`, which leads out"),
+        "{}",
+        bad.stderr
+    );
+    let names = std::fs::read_dir(sandbox.src()).unwrap();
+    assert_eq!(names.count(), 3, "good.tar, bad.tar, good");
+}
