@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::build::{BuildError, BuildOptions, read_text, shown};
+use super::build::{BuildError, BuildOptions, shown};
+use super::find::read_text;
 use super::skeletons::Skeletons;
 use crate::exec::declared::Composed;
 use crate::exec::implied::host_architecture;

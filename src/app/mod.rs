@@ -4,6 +4,7 @@ mod build;
 mod cache;
 mod compose;
 mod definitions;
+mod find;
 mod package_read;
 mod skeletons;
 

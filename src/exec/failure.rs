@@ -103,7 +103,10 @@ fn advised(mut text: String) -> String {
             "free some space, or choose other folders with --cache-dir and --output",
         ),
         ("Permission denied", "give yourself access to it"),
-        ("No such file or directory", "correct the path, or create it"),
+        (
+            "No such file or directory",
+            "correct the path, or create it",
+        ),
     ];
     for (said, todo) in advice {
         if text.contains(said) {

@@ -1,0 +1,102 @@
+//! Where packages are: the workspace, and the folders with a definition in it.
+//!
+//! Source: pipeline.md part 3, decision 7.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::build::{BuildError, BuildOptions};
+use crate::exec::plan;
+use crate::package::Dialect;
+use crate::workspace;
+
+/// Marks the root of a workspace.
+const WORKSPACE_FILE: &str = "jackal-workspace.yaml";
+
+/// Largest definition read, in bytes: 16 MiB.
+const MAX_DEFINITION_BYTES: u64 = 16 << 20;
+
+/// The text of a definition or pipeline, within its limit.
+pub(super) fn read_text(path: &Path) -> Result<String, BuildError> {
+    let io = |source| unreadable(path.to_owned(), source);
+    let length = fs::metadata(path).map_err(io)?.len();
+    if length > MAX_DEFINITION_BYTES {
+        return Err(io(std::io::Error::other("larger than 16 MiB")));
+    }
+    fs::read_to_string(path).map_err(io)
+}
+
+/// The nearest folder above that marks a workspace, else the Git root, else
+/// the folder itself.
+pub(super) fn workspace_of(here: &Path) -> PathBuf {
+    let marked = |name: &str| here.ancestors().find(|folder| folder.join(name).exists());
+    marked(WORKSPACE_FILE)
+        .or_else(|| marked(".git"))
+        .unwrap_or(here)
+        .to_owned()
+}
+
+fn resolved(options: &BuildOptions, path: &Path) -> Result<PathBuf, BuildError> {
+    let path = options.here.join(path);
+    fs::canonicalize(&path).map_err(|source| unreadable(path, source))
+}
+
+fn unreadable(path: PathBuf, source: std::io::Error) -> BuildError {
+    match source.kind() {
+        std::io::ErrorKind::NotFound => BuildError::Absent(path),
+        _ => BuildError::Io { path, source },
+    }
+}
+
+/// The folder of a package that is named itself, not looked for.
+pub(super) fn lone(options: &BuildOptions, folder: &Path) -> Result<PathBuf, BuildError> {
+    let folder = resolved(options, folder)?;
+    if plan::definition_in(&folder).is_none() {
+        return Err(BuildError::NoPackage(folder));
+    }
+    Ok(folder)
+}
+
+/// The packages in and below `paths`.
+pub(super) fn packages(
+    options: &BuildOptions,
+    paths: &[PathBuf],
+) -> Result<Vec<PathBuf>, BuildError> {
+    let mut folders = Vec::new();
+    for path in paths {
+        let full = resolved(options, path)?;
+        if full.is_file() {
+            folders.extend(full.parent().map(Path::to_owned));
+        } else if plan::definition_in(&full).is_some() {
+            folders.push(full);
+        } else {
+            folders.extend(below(&full)?);
+        }
+    }
+    folders.sort();
+    folders.dedup();
+    Ok(folders)
+}
+
+/// Every folder with a definition, `root` among them.
+pub(super) fn below(root: &Path) -> Result<Vec<PathBuf>, BuildError> {
+    let mut folders = Vec::new();
+    if plan::definition_in(root).is_some() {
+        folders.push(root.to_owned());
+    }
+    for entry in workspace::walk(root)? {
+        let Some((folder, name)) = entry.path.rsplit_once('/') else {
+            continue;
+        };
+        let folder = root.join(folder);
+        if Dialect::of_definition_file(name).is_some() && plan::definition_in(&folder).is_some() {
+            folders.push(folder);
+        }
+    }
+    if folders.is_empty() {
+        return Err(BuildError::NoPackage(root.to_owned()));
+    }
+    folders.sort();
+    folders.dedup();
+    Ok(folders)
+}
