@@ -103,7 +103,7 @@ for name in one two; do
   there=$(skopeo inspect --tls-verify=false "docker://127.0.0.1:$port/peer/$name:1" | python3 -c 'import json,sys; print(json.load(sys.stdin)["Digest"])')
   [ "$found" = "$there" ] || fail "skopeo: $found is not $there"
 done
-umoci ls --layout x/images | grep -q "peer/one:1" || fail "umoci ls"
+umoci ls --layout x/images > umoci.log && grep -q "peer/one:1" umoci.log || fail "umoci ls"
 umoci unpack --rootless --image "x/images:127.0.0.1:$port/peer/one:1" bundle > /dev/null 2>&1 || fail "umoci unpack"
 grep -q '"one"' bundle/rootfs/srv/package.json || fail "unpacked image"
 ok "skopeo and umoci accept the flattened images with the registry's digests"
@@ -161,7 +161,8 @@ sed "s#127.0.0.1:$port/peer#registry.example.com/peer#" good.yaml > pkg/jackal.y
   { cat err.log; fail "registry override"; }
 "$jackal" package extract pkg/over/*.tar.zst images/index.json -o over > /dev/null 2>&1
 grep -q 'registry.example.com/peer/one:1' over/images/index.json || fail "the package lost the original name"
-"$jackal" package inspect pkg/over/*.tar.zst 2> /dev/null | grep -A1 registryOverrides | grep -q "127.0.0.1:$port" || fail "build.registryOverrides"
+"$jackal" package inspect pkg/over/*.tar.zst > over.yaml 2> /dev/null
+grep -A1 registryOverrides over.yaml > over.log && grep -q "127.0.0.1:$port" over.log || fail "build.registryOverrides"
 rm pkg/jackal.lock
 cp good.yaml pkg/jackal.yaml
 ok "an overridden registry is pulled from, and the package keeps the names"
