@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
 
+use super::definition::Part as _;
 use super::{ActionSet, Component, Definition, Dialect, Kind};
 use crate::yaml::{Mistake, Node};
 
@@ -20,6 +21,14 @@ pub(super) fn check(definition: &Definition, node: &Node, mistakes: &mut Vec<Mis
     let mut checks = Checks(mistakes);
     let kind = Dialect::of_kind(&definition.kind);
     let metadata = node.get("metadata").unwrap_or(node);
+    checks.rule(
+        !definition.api_version.ends_with("/v1beta1"),
+        node.get("apiVersion").unwrap_or(node),
+        || format!("the format `{}` cannot be read yet", definition.api_version),
+        "Write the definition in the format zarf.dev/v1alpha1, which needs no `apiVersion`.",
+    );
+    checks.unbuilt(!definition.values.blank(), node, "values");
+    checks.unbuilt(!definition.documentation.is_empty(), node, "documentation");
     checks.rule(
         kind.is_some(),
         node.get("kind").unwrap_or(node),
@@ -155,8 +164,28 @@ impl Checks<'_> {
         }
     }
 
+    /// Refuses a key whose content would be missing in the package: a reader
+    /// that knows the key counts on it.
+    fn unbuilt(&mut self, used: bool, at: &Node, key: &str) {
+        self.rule(
+            !used,
+            at.get(key).unwrap_or(at),
+            || format!("`{key}` asks for files in the package that jackal cannot make yet"),
+            "Remove it, or make this package with Zarf.",
+        );
+    }
+
     fn component(&mut self, component: &Component, at: &Node, yolo: bool) {
         let only = &component.only;
+        self.unbuilt(!component.image_archives.is_empty(), at, "imageArchives");
+        for (chart, at) in component.charts.iter().zip(list(at, "charts")) {
+            let used = !chart.templated_values_files.is_empty();
+            self.unbuilt(used, at, "templatedValuesFiles");
+        }
+        for (manifest, at) in component.manifests.iter().zip(list(at, "manifests")) {
+            let used = manifest.enable_kustomize_plugins;
+            self.unbuilt(used, at, "enableKustomizePlugins");
+        }
         self.rule(
             matches!(only.local_os.as_str(), "" | "linux" | "darwin" | "windows"),
             at.get("only").unwrap_or(at),

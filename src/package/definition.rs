@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::emit::{Tree, emit};
 use super::parse::{self, Reading};
+use super::schema;
 use crate::yaml::{Node, Value};
 
 /// What a value of a definition can do.
@@ -125,6 +126,22 @@ impl<T: Part> Part for BTreeMap<String, T> {
     }
 }
 
+/// Any value: what is kept without being understood.
+impl Part for Tree {
+    fn blank(&self) -> bool {
+        false
+    }
+    fn tree(&self) -> Tree {
+        self.clone()
+    }
+    fn read(node: &Node, _: &str, _: &mut Reading) -> Self {
+        parse::tree(node)
+    }
+    fn schema() -> Json {
+        json!({})
+    }
+}
+
 macro_rules! records {
     ($($(#[$doc:meta])* $name:ident { $($field:ident: $kind:ty = $key:literal,)* })*) => {$(
         $(#[$doc])*
@@ -160,13 +177,11 @@ macro_rules! records {
             }
             fn schema() -> Json {
                 let mut properties = serde_json::Map::new();
-                $(properties.insert($key.to_owned(), <$kind as Part>::schema());)*
-                json!({
-                    "type": "object",
-                    "properties": properties,
-                    "patternProperties": {"^x-": {}},
-                    "additionalProperties": false,
-                })
+                $(properties.insert(
+                    $key.to_owned(),
+                    schema::property(stringify!($name), $key, <$kind as Part>::schema()),
+                );)*
+                schema::record(stringify!($name), properties)
             }
         }
     )*};
@@ -182,6 +197,13 @@ records! {
         components: Vec<Component> = "components",
         constants: Vec<Constant> = "constants",
         variables: Vec<Variable> = "variables",
+        values: Values = "values",
+        documentation: BTreeMap<String, String> = "documentation",
+    }
+    /// Values of the whole package, for charts and templates.
+    Values {
+        files: Vec<String> = "files",
+        schema: String = "schema",
     }
     /// What a package is called and says of itself.
     Metadata {
@@ -198,6 +220,7 @@ records! {
         source: String = "source",
         vendor: String = "vendor",
         annotations: BTreeMap<String, String> = "annotations",
+        allow_namespace_override: Option<bool> = "allowNamespaceOverride",
         aggregate_checksum: String = "aggregateChecksum",
     }
     /// How the package was made. `Some("")` is written, `None` is not.
@@ -214,6 +237,14 @@ records! {
         differential_missing: Vec<String> = "differentialMissing",
         last_non_breaking_version: String = "lastNonBreakingVersion",
         flavor: String = "flavor",
+        signed: Option<bool> = "signed",
+        version_requirements: Vec<VersionRequirement> = "versionRequirements",
+        provenance_files: Vec<String> = "provenanceFiles",
+    }
+    /// The program that a package needs.
+    VersionRequirement {
+        version: String = "version",
+        reason: String = "reason",
     }
     /// One part of a package, deployed as a whole.
     Component {
@@ -230,10 +261,25 @@ records! {
         data_injections: Vec<DataInjection> = "dataInjections",
         files: Vec<File> = "files",
         images: Vec<String> = "images",
+        image_archives: Vec<ImageArchive> = "imageArchives",
         repos: Vec<String> = "repos",
+        health_checks: Vec<HealthCheck> = "healthChecks",
+        state_access: Vec<Tree> = "stateAccess",
         extensions: Extensions = "extensions",
         scripts: Scripts = "scripts",
         actions: Actions = "actions",
+    }
+    /// Images in an archive on the disk.
+    ImageArchive {
+        path: String = "path",
+        images: Vec<String> = "images",
+    }
+    /// A resource that is waited for after the charts.
+    HealthCheck {
+        api_version: String = "apiVersion",
+        kind: String = "kind",
+        namespace: String = "namespace",
+        name: String = "name",
     }
     /// Where a component applies.
     Only {
@@ -260,6 +306,9 @@ records! {
         kustomize_allow_any_directory: bool = "kustomizeAllowAnyDirectory",
         kustomizations: Vec<String> = "kustomizations",
         no_wait: bool = "noWait",
+        server_side_apply: String = "serverSideApply",
+        template: bool = "template",
+        enable_kustomize_plugins: bool = "enableKustomizePlugins",
     }
     /// A Helm chart.
     Chart {
@@ -273,6 +322,23 @@ records! {
         release_name: String = "releaseName",
         no_wait: bool = "noWait",
         values_files: Vec<String> = "valuesFiles",
+        templated_values_files: Vec<String> = "templatedValuesFiles",
+        variables: Vec<ChartVariable> = "variables",
+        values: Vec<ChartValue> = "values",
+        schema_validation: Option<bool> = "schemaValidation",
+        server_side_apply: String = "serverSideApply",
+    }
+    /// A variable that is written into a chart's values.
+    ChartVariable {
+        name: String = "name",
+        description: String = "description",
+        path: String = "path",
+    }
+    /// Values of the package that become values of a chart.
+    ChartValue {
+        source_path: String = "sourcePath",
+        target_path: String = "targetPath",
+        exclude_paths: Vec<String> = "excludePaths",
     }
     /// Data copied into a running container.
     DataInjection {
@@ -295,6 +361,7 @@ records! {
         executable: bool = "executable",
         symlinks: Vec<String> = "symlinks",
         extract_path: String = "extractPath",
+        template: bool = "template",
     }
     /// What is expanded into a component at create.
     Extensions {
@@ -357,6 +424,8 @@ records! {
         shell: Option<Shell> = "shell",
         set_variable: String = "setVariable",
         set_variables: Vec<SetVariable> = "setVariables",
+        set_values: Vec<Tree> = "setValues",
+        template: bool = "template",
         description: String = "description",
         wait: Option<Wait> = "wait",
     }
@@ -415,9 +484,6 @@ impl Definition {
         let mut schema = Self::schema();
         schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
         schema["title"] = json!("A package definition of jackal (jackal.yaml)");
-        schema["required"] = json!(["kind", "metadata", "components"]);
-        schema["properties"]["metadata"]["required"] = json!(["name"]);
-        schema["properties"]["components"]["items"]["required"] = json!(["name"]);
         format!("{schema:#}\n")
     }
 
@@ -454,14 +520,14 @@ mod tests {
             components: vec![Component {
                 name: "a".into(),
                 required: Some(false),
-                extra: vec![("healthChecks".into(), Tree::List(vec![]))],
+                extra: vec![("futureChecks".into(), Tree::List(vec![]))],
                 ..Component::default()
             }],
             ..Definition::default()
         };
         let text = "kind: JackalPackageConfig\nmetadata:\n  name: demo\n  version: \"1.10\"\n\
                     build:\n  user: \"\"\ncomponents:\n- name: a\n  required: false\n  \
-                    healthChecks: []\n";
+                    futureChecks: []\n";
         assert_eq!(definition.to_yaml(), text);
     }
 }

@@ -13,15 +13,17 @@ mod emit;
 mod file_name;
 mod migrate;
 mod parse;
+mod schema;
 mod surroundings;
 mod template;
 
 pub use checksums::{Checksums, ChecksumsError};
 pub use compose::{Choice, Composed, Warning};
 pub use definition::{
-    Action, ActionDefaults, ActionSet, Actions, BigBang, Build, Chart, Component, Constant,
-    DataInjection, DataTarget, Definition, Extensions, File, Import, Manifest, Metadata, Only,
-    OnlyCluster, Scripts, SetVariable, Shell, Variable, Wait, WaitCluster, WaitNetwork,
+    Action, ActionDefaults, ActionSet, Actions, BigBang, Build, Chart, ChartValue, ChartVariable,
+    Component, Constant, DataInjection, DataTarget, Definition, Extensions, File, HealthCheck,
+    ImageArchive, Import, Manifest, Metadata, Only, OnlyCluster, Scripts, SetVariable, Shell,
+    Values, Variable, VersionRequirement, Wait, WaitCluster, WaitNetwork,
 };
 pub use dialect::{Dialect, Kind};
 pub use emit::{Tree, emit};

@@ -129,6 +129,8 @@ fn good_definitions_fit_the_schema_and_unknown_keys_do_not() {
     };
     for path in ["examples/demo/jackal.yaml", "pipelines/demo/jackal.yaml"] {
         let text = fs::read_to_string(format!("{FOLDER}/{path}")).unwrap();
+        let header = "# yaml-language-server: $schema=../../schemas/package.schema.json\n";
+        assert!(text.starts_with(header), "{path}");
         assert_eq!(verdict(&text), Vec::<String>::new(), "{path}");
     }
     for bad in [
@@ -138,6 +140,10 @@ fn good_definitions_fit_the_schema_and_unknown_keys_do_not() {
         "uncompressed-text",
         "no-kind",
         "name-missing",
+        "name-upper-case",
+        "bad-local-os",
+        "chart-without-version",
+        "component-without-name",
     ] {
         let path = format!("{FOLDER}/tests/fixtures/bad/package-{bad}.yaml");
         assert!(

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::paths::{clean, join};
 use super::{Composer, merge, migrate, name_of};
 use crate::package::surroundings::{ImportError, SkeletonUrl};
-use crate::yaml::{Node, SourceText, Span};
+use crate::yaml::{Node, SourceText, Span, Value};
 
 /// Longest import chain. Folders cannot be imported twice, but through links
 /// one folder has names without end.
@@ -182,9 +182,27 @@ impl Composer<'_> {
         let found = read(self);
         let source = self.usable(found, at);
         let node = source.and_then(|source| self.load(source, own));
+        if let Some(node) = &node {
+            self.whole_package_only(node);
+        }
         let node = node.map(Rc::new);
         self.files.insert(key.to_owned(), node.clone());
         node
+    }
+
+    /// Refuses what an imported definition says of its whole package, and what
+    /// would be lost for its components.
+    fn whole_package_only(&mut self, root: &Node) {
+        for key in ["values", "documentation"] {
+            let Some(node) = root.get(key) else { continue };
+            if matches!(&node.value, Value::Mapping(pairs) if !pairs.is_empty()) {
+                self.mistake(
+                    node.span,
+                    format!("`{key}` of an imported definition cannot be taken over yet"),
+                    "Remove it there, or import the component from a definition without it.",
+                );
+            }
+        }
     }
 
     fn usable<T>(&mut self, found: Result<T, ImportError>, at: Span) -> Option<T> {

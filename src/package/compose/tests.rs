@@ -476,3 +476,56 @@ fn what_imports_multiply_is_bounded() {
     let text = refused(&[("", &format!("components:\n{many}")), ("base", &base)]);
     assert!(text.contains("more than 1000000 nodes"), "{text}");
 }
+
+#[test]
+fn keys_of_newer_programs_are_composed_or_refused_by_name() {
+    let composed = good(&[
+        (
+            "",
+            "components:\n- name: a\n  import: {path: c}\n  healthChecks:\n  - {apiVersion: v1, \
+             kind: Pod, namespace: n, name: two}\n  charts:\n  - {name: c, namespace: n, \
+             serverSideApply: 'false', variables: [{name: Y, path: .y}]}\n",
+        ),
+        (
+            "c",
+            "components:\n- name: a\n  stateAccess: [{x: 1}]\n  healthChecks:\n  - {apiVersion: \
+             v1, kind: Pod, namespace: n, name: one}\n  charts:\n  - {name: c, namespace: n, \
+             version: '1', localPath: p, serverSideApply: auto, schemaValidation: false, variables: \
+             [{name: X, path: .x}], values: [{sourcePath: .a, targetPath: .b}]}\n  files:\n  \
+             - {source: f, target: /f, template: true}\n",
+        ),
+    ]);
+    let component = &composed.definition.components[0];
+    let checks: Vec<&str> = component
+        .health_checks
+        .iter()
+        .map(|c| c.name.as_str())
+        .collect();
+    assert_eq!(checks, ["one", "two"]);
+    assert_eq!(component.state_access.len(), 1);
+    let chart = &component.charts[0];
+    assert_eq!(
+        (chart.server_side_apply.as_str(), chart.schema_validation),
+        ("false", Some(false))
+    );
+    let variables: Vec<&str> = chart.variables.iter().map(|v| v.name.as_str()).collect();
+    assert_eq!(variables, ["X", "Y"]);
+    assert_eq!(chart.values[0].target_path, ".b");
+    assert!(component.files[0].template);
+    let text = refused(&[(
+        "",
+        "values: {files: [v.yaml]}\ndocumentation: {a: b.md}\ncomponents:\n- name: a\n  \
+         imageArchives: [{path: x.tar, images: [x]}]\n",
+    )]);
+    for key in ["values", "documentation", "imageArchives"] {
+        assert!(text.contains(&format!("`{key}` asks for files")), "{text}");
+    }
+    let text = refused(&[
+        ("", "components:\n- name: a\n  import: {path: c}\n"),
+        ("c", "values: {files: [v.yaml]}\ncomponents:\n- name: a\n"),
+    ]);
+    assert!(
+        text.starts_with("c/jackal.yaml:3:9: `values` of an imported"),
+        "{text}"
+    );
+}
