@@ -14,7 +14,7 @@ use super::definitions;
 use super::find::{below, lone, packages, read_text, workspace_of};
 use super::skeletons::{Pins, Skeletons};
 use crate::cas::{Cas, CasError, Limits};
-use crate::exec::declared::Declared;
+use crate::exec::declared::{Composed, Declared};
 use crate::exec::event::Event;
 use crate::exec::implied::{self, Implied};
 use crate::exec::lockfile::LockfileError;
@@ -213,20 +213,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     let workspace = workspace_of(&options.here);
     let registry = registry_of(options)?;
     let cas = Arc::new(Cas::open(&options.cache)?);
-    let pins = match &options.wishes {
-        _ if options.move_pins => Pins::Moved,
-        wishes if wishes.offline => Pins::Offline,
-        wishes if wishes.locked => Pins::Demanded,
-        _ => Pins::Kept,
-    };
-    let mut composer = Composer {
-        options,
-        ask,
-        skeletons: Skeletons::new(&cas, &registry, pins),
-        warnings: Vec::new(),
-        answers: BTreeMap::new(),
-    };
-    let composer = &mut composer;
+    let composer = &mut composer(options, ask, &cas, &registry);
     let mut plan = match &options.target {
         Target::Pipeline { file, params } => declared(composer, &options.here.join(file), params)?,
         Target::Workspace => implied(composer, &workspace, below(&workspace)?)?,
@@ -242,6 +229,44 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         cache_size: options.cache_size,
         warnings,
     })
+}
+
+fn composer<'r>(
+    options: &'r BuildOptions,
+    ask: Ask<'r>,
+    cas: &'r Arc<Cas>,
+    registry: &'r Registry,
+) -> Composer<'r> {
+    let pins = match &options.wishes {
+        _ if options.move_pins => Pins::Moved,
+        wishes if wishes.offline => Pins::Offline,
+        wishes if wishes.locked => Pins::Demanded,
+        _ => Pins::Kept,
+    };
+    Composer {
+        options,
+        ask,
+        skeletons: Skeletons::new(cas, registry, pins),
+        warnings: Vec::new(),
+        answers: BTreeMap::new(),
+    }
+}
+
+/// The definition of the package in `folder`, composed, with that folder.
+pub(super) fn compose_one(
+    options: &BuildOptions,
+    folder: &Path,
+    ask: Ask<'_>,
+) -> Result<(PathBuf, Composed), BuildError> {
+    let registry = registry_of(options)?;
+    let cas = Arc::new(Cas::open(&options.cache)?);
+    let folder = lone(options, folder)?;
+    let Some((_, path)) = plan::definition_in(&folder) else {
+        return Err(BuildError::NoPackage(folder));
+    };
+    let mut composer = composer(options, ask, &cas, &registry);
+    let (composed, _) = composer.compose(&path, &Chosen::default())?;
+    Ok((folder, composed))
 }
 
 /// The client that the options ask for.

@@ -5,13 +5,17 @@ mod cache;
 mod compose;
 mod definitions;
 mod find;
+mod find_images;
 mod package_read;
+mod sha256sum;
 mod skeletons;
 
 pub use build::{BuildError, BuildOptions, Built, Prepared, Target, prepare};
 pub use cache::{cache_prune, cache_usage, cache_verify};
 pub use compose::Ask;
+pub use find_images::{FindOptions, Found, ImageSearch};
 pub use package_read::{
     ExtractOptions, PackageReadError, package_definition, package_documents, package_extract,
     package_sboms, package_verify,
 };
+pub use sha256sum::sha256sum;

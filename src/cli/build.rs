@@ -120,15 +120,15 @@ fn exit_of(class: Class) -> Exit {
     }
 }
 
-fn refused(error: &BuildError) -> Refused {
+pub(super) fn refused(error: &BuildError) -> Refused {
     (exit_of(error.class()), error.to_string())
 }
 
-fn failed(failure: &Failure) -> Refused {
+pub(super) fn failed(failure: &Failure) -> Refused {
     (exit_of(failure.class), failure.message.clone())
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Refused> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Refused> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -173,6 +173,11 @@ fn answer(template: &str) -> Option<String> {
     std::io::stdin().read_line(&mut line).ok()?;
     let line = line.trim_end_matches(['\r', '\n']);
     (!line.is_empty()).then(|| line.to_owned())
+}
+
+/// A word on stderr; a closed one has nobody to tell.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 pub(super) fn print(text: &str) -> Result<(), Refused> {

@@ -4,6 +4,7 @@
 
 mod build;
 mod cache;
+mod dev;
 mod exit;
 mod options;
 mod package;
@@ -47,6 +48,9 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Help for those who write packages
+    #[command(subcommand)]
+    Dev(dev::DevCommand),
     /// Make, verify, inspect and extract packages
     #[command(subcommand, visible_alias = "p")]
     Package(package::PackageCommand),
@@ -96,6 +100,7 @@ pub fn run() -> ExitCode {
         Command::Cache(args) => cache::run(args),
         Command::Schema { of } => build::print(&of.text()),
         Command::Completions { shell } => completions(shell),
+        Command::Dev(command) => dev::run(command),
         Command::Package(command) => package::run(command),
     };
     match done {

@@ -185,7 +185,7 @@ impl SharedArgs {
 }
 
 /// `NAME=VALUE` texts of a repeated flag; the last of a name counts.
-fn pairs(flag: &str, given: &[String]) -> Result<BTreeMap<String, String>, Refused> {
+pub(super) fn pairs(flag: &str, given: &[String]) -> Result<BTreeMap<String, String>, Refused> {
     given
         .iter()
         .map(|text| match text.split_once('=') {

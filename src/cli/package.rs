@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::build::{Logs, Questions, Refused, ReportArgs, carry_out, print};
+use super::build::{Logs, Questions, Refused, ReportArgs, carry_out, note, print};
 use super::exit::Exit;
 use super::options::SharedArgs;
 use crate::app::{self, ExtractOptions, PackageReadError, Target};
@@ -156,11 +156,6 @@ fn create(args: CreateArgs) -> Result<(), Refused> {
         note(&format!("SBOMs are in {}", folder.display()));
     }
     Ok(())
-}
-
-/// A word on stderr; a closed one has nobody to tell.
-fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn signature(package: &VerifiedPackage) -> &'static str {

@@ -11,6 +11,7 @@ mod definition;
 mod dialect;
 mod emit;
 mod file_name;
+mod images_in;
 mod migrate;
 mod parse;
 mod schema;
@@ -28,6 +29,7 @@ pub use definition::{
 pub use dialect::{Dialect, Kind};
 pub use emit::{Tree, emit};
 pub use file_name::{ArchiveName, ArchiveNameError, SKELETON};
+pub use images_in::ImagesIn;
 pub use migrate::{MIGRATIONS, Migrated, UNLIMITED_RETRIES};
 pub use parse::Strictness;
 pub use surroundings::{ImportError, SkeletonUrl, Surroundings};

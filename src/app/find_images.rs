@@ -1,0 +1,305 @@
+//! `jackal dev find-images`: which images the manifests and charts of a package
+//! name.
+//!
+//! Charts are rendered by Helm, if it is there; what only looks like an image is
+//! kept if a registry has it. Source: package.md 7.4.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+use super::build::{BuildError, BuildOptions, Target, compose_one, registry_of};
+use super::compose::Ask;
+use super::find::read_text;
+use crate::exec::declared::Composed;
+use crate::oci::Reference;
+use crate::package::{Chart, Component, ImagesIn};
+use crate::registry::Registry;
+use crate::yaml::{SourceText, parse};
+
+/// Most bytes that one rendered chart may have: 64 MiB.
+const MAX_RENDERED: usize = 64 << 20;
+
+/// What is looked for, and with which values.
+#[derive(Clone, Debug)]
+pub struct FindOptions {
+    /// How the package is read; its target names it.
+    pub build: BuildOptions,
+    /// Values of deploy variables.
+    pub deploy_set: BTreeMap<String, String>,
+    /// Stands for the registry that a cluster will have.
+    pub registry_url: String,
+    /// The Kubernetes version that charts are rendered for.
+    pub kube_version: Option<String>,
+}
+
+/// What was found for one component.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The component.
+    pub component: String,
+    /// Images that resources name, with the resources.
+    pub images: BTreeMap<String, BTreeSet<String>>,
+    /// Images that a registry has and something looks like.
+    pub possible: BTreeMap<String, BTreeSet<String>>,
+    /// Signatures and attestations of the images, as cosign tags them.
+    pub cosign: Vec<String>,
+    /// What could not be looked at.
+    pub errors: Vec<String>,
+}
+
+/// A package whose images are to be found.
+pub struct ImageSearch {
+    options: FindOptions,
+    folder: PathBuf,
+    composed: Composed,
+    registry: Registry,
+}
+
+impl ImageSearch {
+    /// Reads and composes the definition.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`]
+    pub fn new(options: FindOptions, ask: Ask<'_>) -> Result<Self, BuildError> {
+        let Target::Package(folder) = &options.build.target else {
+            return Err(BuildError::NoPackage(options.build.here.clone()));
+        };
+        let (folder, composed) = compose_one(&options.build, folder, ask)?;
+        let registry = registry_of(&options.build)?;
+        Ok(Self {
+            options,
+            folder,
+            composed,
+            registry,
+        })
+    }
+
+    /// Finds the images of every component. What cannot be rendered is in
+    /// [`Found::errors`], beside what was found elsewhere.
+    pub async fn run(&self) -> Vec<Found> {
+        let mut all = Vec::new();
+        for component in &self.composed.definition.components {
+            let mut look = Look {
+                options: &self.options,
+                composed: &self.composed,
+                folder: &self.folder,
+                images: ImagesIn::default(),
+                errors: Vec::new(),
+            };
+            look.component(component).await;
+            let Look { images, errors, .. } = look;
+            let mut found = Found {
+                component: component.name.clone(),
+                images: images.sure,
+                errors,
+                ..Found::default()
+            };
+            if !self.options.build.wishes.offline {
+                for (image, places) in images.maybe {
+                    if digest_of(&self.registry, &image).await.is_some() {
+                        found.possible.insert(image, places);
+                    }
+                }
+                for image in found.images.keys().chain(found.possible.keys()) {
+                    found
+                        .cosign
+                        .extend(cosign_tags(&self.registry, image).await);
+                }
+            }
+            all.push(found);
+        }
+        all
+    }
+}
+
+struct Look<'o> {
+    options: &'o FindOptions,
+    composed: &'o Composed,
+    folder: &'o Path,
+    images: ImagesIn,
+    errors: Vec<String>,
+}
+
+impl Look<'_> {
+    async fn component(&mut self, component: &Component) {
+        for manifest in &component.manifests {
+            for file in &manifest.files {
+                if file.contains("://") {
+                    let why = "is not on the disk: look at it yourself";
+                    self.errors.push(format!("manifest `{file}` {why}"));
+                    continue;
+                }
+                match read_text(&self.path(file)) {
+                    Ok(text) => self.text(file, &text),
+                    Err(error) => self.errors.push(error.to_string()),
+                }
+            }
+            for path in &manifest.kustomizations {
+                let full = self.place(path).to_string_lossy().into_owned();
+                let built = run("kustomize", &["build", &full], self.folder).await;
+                let built = match built {
+                    Err(Missing::Program) => {
+                        run("kubectl", &["kustomize", &full], self.folder).await
+                    }
+                    built => built,
+                };
+                self.rendered("kustomization", path, "kustomize or kubectl", built);
+            }
+        }
+        for chart in &component.charts {
+            let rendered = self.chart(chart).await;
+            self.rendered("chart", &chart.name, "helm", rendered);
+        }
+    }
+
+    /// A local path as a program is given it; a URL stays one.
+    fn place(&self, path: &str) -> PathBuf {
+        if path.contains("://") {
+            PathBuf::from(path)
+        } else {
+            self.path(path)
+        }
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        let imported = self.composed.imported.iter().find_map(|(name, place)| {
+            let below = path.strip_prefix(name.as_str())?.strip_prefix('/')?;
+            Some(place.join(below))
+        });
+        imported.unwrap_or_else(|| self.folder.join(path))
+    }
+
+    fn rendered(&mut self, what: &str, name: &str, tools: &str, out: Result<String, Missing>) {
+        match out {
+            Ok(text) => self.text(name, &text),
+            Err(Missing::Program) => self.errors.push(format!(
+                "{what} `{name}` needs {tools} to be rendered, which is not on PATH: install it"
+            )),
+            Err(Missing::Output(why)) => self
+                .errors
+                .push(format!("{what} `{name}` cannot be rendered: {why}")),
+        }
+    }
+
+    fn text(&mut self, name: &str, text: &str) {
+        match parse(&SourceText::new(name, self.filled(text))) {
+            Ok(documents) => self.images.look(&documents, name),
+            Err(mistakes) => self.errors.push(mistakes.to_string()),
+        }
+    }
+
+    /// Deploy-time placeholders replaced by the values that are known now.
+    fn filled(&self, text: &str) -> String {
+        let definition = &self.composed.definition;
+        let mut values: BTreeMap<String, &str> = BTreeMap::new();
+        for variable in &definition.variables {
+            values.insert(format!("VAR_{}", variable.name), &variable.default);
+        }
+        for (name, value) in &self.options.deploy_set {
+            values.insert(format!("VAR_{}", name.to_uppercase()), value);
+        }
+        for constant in &definition.constants {
+            let value = constant.value.as_deref().unwrap_or_default();
+            values.insert(format!("CONST_{}", constant.name), value);
+        }
+        values.insert("REGISTRY".to_owned(), &self.options.registry_url);
+        let mut text = text.to_owned();
+        for (name, value) in values {
+            for word in ["JACKAL", "ZARF"] {
+                text = text.replace(&format!("###{word}_{name}###"), value);
+            }
+        }
+        text
+    }
+
+    async fn chart(&self, chart: &Chart) -> Result<String, Missing> {
+        let local = self.path(&chart.local_path).to_string_lossy().into_owned();
+        let name = if chart.repo_name.is_empty() {
+            &chart.name
+        } else {
+            &chart.repo_name
+        };
+        let mut arguments = vec!["template".to_owned(), chart.name.clone()];
+        if !chart.local_path.is_empty() {
+            arguments.push(local);
+        } else if chart.url.starts_with("oci://") {
+            arguments.push(chart.url.clone());
+        } else if chart.url.ends_with(".git") || !chart.git_path.is_empty() {
+            let why = "it is in a Git repository: clone it and set `localPath`";
+            return Err(Missing::Output(why.to_owned()));
+        } else {
+            arguments.extend([name.clone(), "--repo".to_owned(), chart.url.clone()]);
+        }
+        if chart.local_path.is_empty() && !chart.version.is_empty() {
+            arguments.extend(["--version".to_owned(), chart.version.clone()]);
+        }
+        arguments.extend(["--namespace".to_owned(), chart.namespace.clone()]);
+        if let Some(version) = &self.options.kube_version {
+            arguments.extend(["--kube-version".to_owned(), version.clone()]);
+        }
+        arguments.push("--include-crds".to_owned());
+        for file in &chart.values_files {
+            arguments.push("--values".to_owned());
+            arguments.push(self.place(file).to_string_lossy().into_owned());
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        run("helm", &arguments, self.folder).await
+    }
+}
+
+/// Why a program gave nothing.
+enum Missing {
+    /// It is not on `PATH`.
+    Program,
+    /// It failed, and said this.
+    Output(String),
+}
+
+async fn run(program: &str, arguments: &[&str], folder: &Path) -> Result<String, Missing> {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Missing::Program,
+            _ => Missing::Output(error.to_string()),
+        })?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(Missing::Output(format!("{program}: {}", said.trim())));
+    }
+    if output.stdout.len() > MAX_RENDERED {
+        return Err(Missing::Output("it has more than 64 MiB".to_owned()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+async fn digest_of(registry: &Registry, image: &str) -> Option<String> {
+    let reference: Reference = image.parse().ok()?;
+    let (descriptor, _) = registry.resolve(&reference).await.ok()?;
+    Some(descriptor.digest.hex())
+}
+
+/// The tags that cosign keeps an image's signature and attestations under, as
+/// far as the registry has them.
+async fn cosign_tags(registry: &Registry, image: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let (Some(hex), Ok(reference)) = (digest_of(registry, image).await, image.parse::<Reference>())
+    else {
+        return found;
+    };
+    let repository = format!("{}/{}", reference.registry(), reference.repository());
+    for end in ["sig", "att"] {
+        let tagged = format!("{repository}:sha256-{hex}.{end}");
+        if digest_of(registry, &tagged).await.is_some() {
+            found.push(tagged);
+        }
+    }
+    found
+}

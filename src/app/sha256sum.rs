@@ -1,0 +1,41 @@
+//! `jackal dev sha256sum`: the sum that a definition's `shasum` wants.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::cas::Cas;
+use crate::exec::Failure;
+use crate::oci::{Digest, Hasher};
+use crate::registry::{self, Options, Registry};
+
+/// The SHA-256 sum of a file, or of what an http or https address holds.
+///
+/// # Errors
+///
+/// The file cannot be read, or the address not fetched.
+pub async fn sha256sum(source: &str) -> Result<Digest, Failure> {
+    if source.starts_with("http://") || source.starts_with("https://") {
+        // Kept for as long as it is summed, and nowhere else.
+        let folder = tempfile::tempdir()?;
+        let cas = Arc::new(Cas::open(folder.path())?);
+        let client = Registry::new(Options::default())
+            .map_err(|error| Failure::new(crate::exec::Class::Environment, error))?;
+        let found = registry::download(&client, source, None, &cas, &Semaphore::new(1)).await?;
+        return Ok(found.digest);
+    }
+    let named = |error: std::io::Error| {
+        std::io::Error::new(error.kind(), format!("`{source}` cannot be read: {error}"))
+    };
+    let mut file = std::fs::File::open(Path::new(source)).map_err(named)?;
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        match file.read(&mut buffer).map_err(named)? {
+            0 => return Ok(hasher.finish()),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}

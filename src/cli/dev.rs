@@ -1,0 +1,157 @@
+//! `jackal dev`: help for those who write packages.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::build::{Refused, note, print, refused, runtime};
+use super::exit::Exit;
+use super::options::{SharedArgs, pairs};
+use crate::app::{self, FindOptions, Found, ImageSearch, Target};
+
+#[derive(Subcommand)]
+pub(super) enum DevCommand {
+    /// Find the images that manifests and charts of a package name
+    #[command(visible_alias = "f")]
+    FindImages(Box<FindImagesArgs>),
+    /// Print the SHA-256 sum of a file or of what a URL holds
+    #[command(visible_alias = "s")]
+    Sha256sum {
+        /// A file, or an http or https address
+        source: String,
+    },
+}
+
+/// Arguments of `jackal dev find-images`.
+#[derive(Args)]
+pub(super) struct FindImagesArgs {
+    /// The folder with the definition
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+    /// Value of a deploy variable (may be repeated)
+    #[arg(long, value_name = "NAME=VALUE")]
+    deploy_set: Vec<String>,
+    /// Stands for ###JACKAL_REGISTRY###
+    #[arg(long, value_name = "HOST", default_value = "127.0.0.1:31999")]
+    registry_url: String,
+    /// Kubernetes version that charts are rendered for
+    #[arg(long, value_name = "VERSION")]
+    kube_version: Option<String>,
+    /// Say which resources name this image, instead of listing images
+    #[arg(long, value_name = "IMAGE")]
+    why: Option<String>,
+    #[command(flatten)]
+    shared: SharedArgs,
+}
+
+pub(super) fn run(command: DevCommand) -> Result<(), Refused> {
+    match command {
+        DevCommand::FindImages(args) => find_images(*args),
+        DevCommand::Sha256sum { source } => sha256sum(&source),
+    }
+}
+
+fn find_images(args: FindImagesArgs) -> Result<(), Refused> {
+    let target = Target::Package(args.folder);
+    let options = FindOptions {
+        deploy_set: pairs("--deploy-set", &args.deploy_set)?,
+        registry_url: args.registry_url,
+        kube_version: args.kube_version,
+        build: args.shared.into_options(target, PathBuf::from("."))?,
+    };
+    let search = ImageSearch::new(options, &mut |_| None).map_err(|error| refused(&error))?;
+    let found = runtime()?.block_on(search.run());
+    match &args.why {
+        Some(image) => print(&why(&found, image))?,
+        None => print(&listing(&found))?,
+    }
+    let errors: Vec<String> = found
+        .iter()
+        .flat_map(|found| {
+            found
+                .errors
+                .iter()
+                .map(|e| format!("{}: {e}", found.component))
+        })
+        .collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err((Exit::Task, errors.join("\nerror: ")))
+}
+
+/// YAML that can be pasted into a definition.
+fn listing(all: &[Found]) -> String {
+    let mut text = "components:\n".to_owned();
+    for found in all {
+        if found.images.is_empty() && found.possible.is_empty() {
+            continue;
+        }
+        text.push_str(&format!("- name: {}\n  images:\n", found.component));
+        let mut list = |title: &str, images: &mut dyn Iterator<Item = &String>| {
+            for (index, image) in images.enumerate() {
+                if index == 0 && !title.is_empty() {
+                    text.push_str(&format!("  # {title}\n"));
+                }
+                text.push_str(&format!("  - {image}\n"));
+            }
+        };
+        list("", &mut found.images.keys());
+        list(
+            "These only look like images, and a registry has them:",
+            &mut found.possible.keys(),
+        );
+        list("Signatures and attestations:", &mut found.cosign.iter());
+    }
+    text
+}
+
+fn why(all: &[Found], image: &str) -> String {
+    let mut text = String::new();
+    for found in all {
+        for places in [found.images.get(image), found.possible.get(image)] {
+            for place in places.into_iter().flatten() {
+                text.push_str(&format!("{}: {place}\n", found.component));
+            }
+        }
+    }
+    if text.is_empty() {
+        note(&format!("no resource names `{image}`"));
+    }
+    text
+}
+
+fn sha256sum(source: &str) -> Result<(), Refused> {
+    let sum = runtime()?
+        .block_on(app::sha256sum(source))
+        .map_err(|failure| super::build::failed(&failure))?;
+    print(&format!("{}\n", sum.hex()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_is_listed_as_a_definition_has_it() {
+        let place = || [("a:1".to_owned(), ["m.yaml: Pod p".to_owned()].into())].into();
+        let found = [
+            Found {
+                component: "empty".into(),
+                ..Found::default()
+            },
+            Found {
+                component: "web".into(),
+                images: place(),
+                possible: [("b:2".to_owned(), ["x".to_owned()].into())].into(),
+                ..Found::default()
+            },
+        ];
+        assert_eq!(
+            listing(&found),
+            "components:\n- name: web\n  images:\n  - a:1\n  \
+             # These only look like images, and a registry has them:\n  - b:2\n"
+        );
+        assert_eq!(why(&found, "a:1"), "web: m.yaml: Pod p\n");
+    }
+}
