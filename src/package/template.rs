@@ -5,7 +5,7 @@
 //! whatever characters it holds. Nothing that a value brings along is filled
 //! again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::Dialect;
 use crate::yaml::{Mistake, Node, Span, Style, Value};
@@ -91,7 +91,8 @@ pub(super) struct Filling<'f> {
     /// For `PKG_ARCH`.
     pub architecture: &'f str,
     pub asked: BTreeMap<String, Option<String>>,
-    pub found: BTreeSet<String>,
+    /// Where each name stands first.
+    pub found: BTreeMap<String, Span>,
     pub mistakes: Vec<Mistake>,
     pub warnings: Vec<Mistake>,
 }
@@ -128,7 +129,7 @@ impl Filling<'_> {
                 format!("Write {new}{name}###."),
             ));
         }
-        self.found.insert(name.to_owned());
+        self.found.entry(name.to_owned()).or_insert(at);
         if let Some(value) = self.values.get(name) {
             return Some(value.clone());
         }

@@ -83,7 +83,7 @@ impl Composer<'_> {
                     composer.surroundings.definition(&folder)
                 })?;
                 let component = self.lookup(&root, name, &folder, at)?;
-                self.folders.insert(folder.clone());
+                self.whole.folders.insert(folder.clone());
                 Some(Link {
                     component,
                     root,
@@ -98,7 +98,7 @@ impl Composer<'_> {
                 let component = self.lookup(&root, name, &shown, at)?;
                 let files = self.surroundings.skeleton_files(&url, name);
                 let folder = self.usable(files, at)?;
-                self.folders.insert(folder.clone());
+                self.whole.folders.insert(folder.clone());
                 Some(Link {
                     component,
                     root,
@@ -269,7 +269,7 @@ impl Composer<'_> {
             } else {
                 Vec::new()
             };
-            migrate::migrate(&mut component, &done, &mut self.warnings);
+            migrate::migrate(&mut component, &done, &mut self.whole.warnings);
             if alone {
                 unconditional(&mut component);
                 component.remove("import");
@@ -279,7 +279,7 @@ impl Composer<'_> {
             merge::relocate(&mut component, &link.folder, &mut |path| {
                 surroundings.exists(path)
             });
-            merge::merge(&mut base, component, &mut self.mistakes);
+            merge::merge(&mut base, component, &mut self.whole.mistakes);
         }
         base
     }

@@ -14,6 +14,8 @@ mod paths;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(super) use merge::{SETS, STAGES};
+
 use super::check::check;
 use super::definition::Part;
 use super::parse::Reading;
@@ -84,45 +86,66 @@ impl Definition {
         surroundings: &mut dyn Surroundings,
         choice: &Choice<'_>,
     ) -> Result<Composed, Mistakes> {
-        let mut composer = Composer {
-            surroundings,
-            flavor: choice.flavor,
-            architecture: choice.architecture.unwrap_or_default().to_owned(),
-            sources: Sources::default(),
-            mistakes: Vec::new(),
-            warnings: Vec::new(),
-            files: BTreeMap::new(),
-            folders: BTreeSet::new(),
-            nodes: 0,
-        };
-        let head = composer.load(source, true);
-        let composed = head.map(|head| composer.composed(head, choice));
-        let Composer {
-            sources,
-            mistakes,
-            mut warnings,
-            folders,
-            ..
-        } = composer;
-        let (definition, templates) = composed.unwrap_or_default();
-        warnings.sort_by_key(|warning| warning.span);
-        let mut shown: Vec<Warning> = warnings
-            .into_iter()
-            .map(|warning| Warning {
-                place: sources.shown(warning.span),
-                message: warning.message,
-                help: warning.help,
-            })
-            .collect();
-        shown.dedup();
+        let whole = compose(source, surroundings, choice);
         let composed = Composed {
-            definition,
-            warnings: shown,
-            folders,
-            templates,
+            warnings: whole.shown(),
+            definition: whole.definition,
+            folders: whole.folders,
+            templates: whole.templates.into_keys().collect(),
         };
-        Mistakes::none_of(composed, &sources, mistakes)
+        Mistakes::none_of(composed, &whole.sources, whole.mistakes)
     }
+}
+
+/// A composition with all that was found on the way, good or bad.
+#[derive(Default)]
+pub(super) struct Whole {
+    pub(super) definition: Definition,
+    /// As it was before templates were filled.
+    pub(super) unfilled: Option<Node>,
+    pub(super) sources: Sources,
+    pub(super) mistakes: Vec<Mistake>,
+    /// In order.
+    pub(super) warnings: Vec<Mistake>,
+    pub(super) folders: BTreeSet<String>,
+    /// Where each template stands first.
+    pub(super) templates: BTreeMap<String, Span>,
+}
+
+impl Whole {
+    /// The warnings as they are told, each once.
+    fn shown(&self) -> Vec<Warning> {
+        let shown = self.warnings.iter().map(|warning| Warning {
+            place: self.sources.shown(warning.span),
+            message: warning.message.clone(),
+            help: warning.help.clone(),
+        });
+        let mut shown: Vec<Warning> = shown.collect();
+        shown.dedup();
+        shown
+    }
+}
+
+/// Composes as far as that is possible.
+pub(super) fn compose(
+    source: SourceText,
+    surroundings: &mut dyn Surroundings,
+    choice: &Choice<'_>,
+) -> Whole {
+    let mut composer = Composer {
+        surroundings,
+        flavor: choice.flavor,
+        architecture: choice.architecture.unwrap_or_default().to_owned(),
+        whole: Whole::default(),
+        files: BTreeMap::new(),
+        nodes: 0,
+    };
+    if let Some(head) = composer.load(source, true) {
+        composer.composed(head, choice);
+    }
+    let mut whole = composer.whole;
+    whole.warnings.sort_by_key(|warning| warning.span);
+    whole
 }
 
 /// A composition under way.
@@ -130,12 +153,9 @@ struct Composer<'c> {
     surroundings: &'c mut dyn Surroundings,
     flavor: &'c str,
     architecture: String,
-    sources: Sources,
-    mistakes: Vec<Mistake>,
-    warnings: Vec<Mistake>,
+    whole: Whole,
     /// Imported definitions by folder or URL; `None` cannot be used.
     files: BTreeMap<String, Option<std::rc::Rc<Node>>>,
-    folders: BTreeSet<String>,
     /// Of all components so far.
     nodes: usize,
 }
@@ -144,7 +164,7 @@ impl Composer<'_> {
     /// Reads a definition as nodes; a file that its user wrote is held to its
     /// shape as well.
     fn load(&mut self, source: SourceText, own: bool) -> Option<Node> {
-        let before = self.sources.add(source.clone());
+        let before = self.whole.sources.add(source.clone());
         let shifted = |mut mistake: Mistake| {
             mistake.span.line = mistake.span.line.saturating_add(before);
             mistake
@@ -152,11 +172,11 @@ impl Composer<'_> {
         let mut node = match parse_first(&source) {
             Err(found) => {
                 let found = found.list().iter().cloned();
-                self.mistakes.extend(found.map(shifted));
+                self.whole.mistakes.extend(found.map(shifted));
                 return None;
             }
             Ok(None) => {
-                self.mistakes.push(shifted(super::parse::empty()));
+                self.whole.mistakes.push(shifted(super::parse::empty()));
                 return None;
             }
             Ok(Some(node)) => node,
@@ -168,11 +188,11 @@ impl Composer<'_> {
         };
         // Whether the shape is right; what is read is read again when whole.
         let _ = Definition::read(&node, "the definition", &mut reading);
-        self.mistakes.extend(reading.mistakes);
+        self.whole.mistakes.extend(reading.mistakes);
         matches!(node.value, Value::Mapping(_)).then_some(node)
     }
 
-    fn composed(&mut self, mut head: Node, choice: &Choice<'_>) -> (Definition, BTreeSet<String>) {
+    fn composed(&mut self, mut head: Node, choice: &Choice<'_>) {
         self.metadata(&mut head, choice);
         let root = std::rc::Rc::new(head.clone());
         let listed = head.get("components").map_or(&[][..], Node::items).to_vec();
@@ -193,7 +213,7 @@ impl Composer<'_> {
             let component = self.merged(chain);
             self.nodes = self.nodes.saturating_add(component.count());
             if self.nodes > MAX_COMPOSED_NODES {
-                self.mistakes.push(Mistake::new(
+                self.whole.mistakes.push(Mistake::new(
                     component.span,
                     format!("the composed definition has more than {MAX_COMPOSED_NODES} nodes"),
                     "Import less, or split the package.",
@@ -210,16 +230,17 @@ impl Composer<'_> {
                 head.set(key, Node::sequence(span, merged.items));
             }
         }
-        let templates = self.fill(&mut head, choice);
+        self.whole.unfilled = Some(head.clone());
+        self.fill(&mut head, choice);
         let mut reading = Reading {
             strict: false,
             mistakes: Vec::new(),
         };
         let mut definition = Definition::read(&head, "the definition", &mut reading);
         check(&definition, &head, &mut reading.mistakes);
-        self.mistakes.extend(reading.mistakes);
+        self.whole.mistakes.extend(reading.mistakes);
         definition.build.migrations = MIGRATIONS.map(str::to_owned).to_vec();
-        (definition, templates)
+        self.whole.definition = definition;
     }
 
     /// Puts the user's choices in and settles the architecture (package.md 2.3).
@@ -243,7 +264,7 @@ impl Composer<'_> {
         metadata.set("architecture", Node::text(at, &self.architecture));
     }
 
-    fn fill(&mut self, head: &mut Node, choice: &Choice<'_>) -> BTreeSet<String> {
+    fn fill(&mut self, head: &mut Node, choice: &Choice<'_>) {
         let surroundings = &mut *self.surroundings;
         let mut ask = |name: &str| surroundings.answer(name);
         let mut filling = Filling {
@@ -251,14 +272,16 @@ impl Composer<'_> {
             ask: &mut ask,
             architecture: &self.architecture,
             asked: BTreeMap::new(),
-            found: BTreeSet::new(),
+            found: BTreeMap::new(),
             mistakes: Vec::new(),
             warnings: Vec::new(),
         };
         filling.definition(head);
-        self.mistakes.append(&mut filling.mistakes);
-        self.warnings.append(&mut filling.warnings);
-        filling.found
+        let (found, mut mistakes, mut warnings) =
+            (filling.found, filling.mistakes, filling.warnings);
+        self.whole.mistakes.append(&mut mistakes);
+        self.whole.warnings.append(&mut warnings);
+        self.whole.templates = found;
     }
 
     /// Whether a component is for this architecture and flavor (2.7, rule 1).
@@ -276,7 +299,7 @@ impl Composer<'_> {
     }
 
     fn mistake(&mut self, at: Span, message: impl Into<String>, help: impl Into<String>) {
-        self.mistakes.push(Mistake::new(at, message, help));
+        self.whole.mistakes.push(Mistake::new(at, message, help));
     }
 }
 
