@@ -211,14 +211,18 @@ pub struct Prepared {
 /// [`BuildError`]
 pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildError> {
     let workspace = workspace_of(&options.here);
-    let registry = registry_of(options)?;
+    let registry = registry_for(options)?;
     let cas = Arc::new(Cas::open(&options.cache)?);
     let composer = &mut composer(options, ask, &cas, &registry);
     let mut plan = match &options.target {
-        Target::Pipeline { file, params } => declared(composer, &options.here.join(file), params)?,
-        Target::Workspace => implied(composer, &workspace, below(&workspace)?)?,
-        Target::Paths(paths) => implied(composer, &workspace, packages(options, paths)?)?,
-        Target::Package(folder) => implied(composer, &workspace, vec![lone(options, folder)?])?,
+        Target::Pipeline { file, params } => {
+            declared(options, composer, &options.here.join(file), params)?
+        }
+        Target::Workspace => implied(options, composer, &workspace, below(&workspace)?)?,
+        Target::Paths(paths) => implied(options, composer, &workspace, packages(options, paths)?)?,
+        Target::Package(folder) => {
+            implied(options, composer, &workspace, vec![lone(options, folder)?])?
+        }
     };
     let warnings = std::mem::take(&mut composer.warnings);
     plan.narrow(&options.tasks).map_err(BuildError::Task)?;
@@ -244,7 +248,10 @@ fn composer<'r>(
         _ => Pins::Kept,
     };
     Composer {
-        options,
+        here: &options.here,
+        flavor: &options.flavor,
+        set: &options.set,
+        architecture: options.architecture.as_deref(),
         ask,
         skeletons: Skeletons::new(cas, registry, pins),
         warnings: Vec::new(),
@@ -258,7 +265,7 @@ pub(super) fn compose_one(
     folder: &Path,
     ask: Ask<'_>,
 ) -> Result<(PathBuf, Composed), BuildError> {
-    let registry = registry_of(options)?;
+    let registry = registry_for(options)?;
     let cas = Arc::new(Cas::open(&options.cache)?);
     let folder = lone(options, folder)?;
     let Some((_, path)) = plan::definition_in(&folder) else {
@@ -270,13 +277,26 @@ pub(super) fn compose_one(
 }
 
 /// The client that the options ask for.
-pub(super) fn registry_of(options: &BuildOptions) -> Result<Registry, BuildError> {
-    let credentials = match &options.docker_config {
-        Some(text) => Credentials::from_docker_config(text, options.helper_folders.clone())?,
+pub(super) fn registry_for(options: &BuildOptions) -> Result<Registry, BuildError> {
+    registry_of(
+        options.plain_http,
+        options.docker_config.as_deref(),
+        &options.helper_folders,
+    )
+}
+
+/// A client with the logins of Docker's configuration.
+pub(super) fn registry_of(
+    plain_http: bool,
+    docker_config: Option<&str>,
+    helper_folders: &[PathBuf],
+) -> Result<Registry, BuildError> {
+    let credentials = match docker_config {
+        Some(text) => Credentials::from_docker_config(text, helper_folders.to_vec())?,
         None => Credentials::default(),
     };
     Ok(Registry::new(Options {
-        plain_http: options.plain_http,
+        plain_http,
         credentials,
         ..Options::default()
     })?)
@@ -284,11 +304,11 @@ pub(super) fn registry_of(options: &BuildOptions) -> Result<Registry, BuildError
 
 /// The plan of every package that is asked for.
 fn implied(
+    options: &BuildOptions,
     composer: &mut Composer<'_>,
     workspace: &Path,
     folders: Vec<PathBuf>,
 ) -> Result<Plan, BuildError> {
-    let options = composer.options;
     let lone = folders.len() == 1;
     let mut plan = Plan::default();
     for folder in folders {
@@ -332,23 +352,26 @@ fn planned<'a>(
     path: &'a Path,
 ) -> impl FnOnce(PlanError) -> BuildError + 'a {
     move |source| BuildError::Plan {
-        path: shown(options, path).to_owned(),
+        path: shown(&options.here, path).to_owned(),
         source: Box::new(source),
     }
 }
 
-pub(super) fn shown<'a>(options: &BuildOptions, path: &'a Path) -> &'a Path {
-    path.strip_prefix(&options.here).unwrap_or(path)
+pub(super) fn shown<'a>(here: &Path, path: &'a Path) -> &'a Path {
+    path.strip_prefix(here).unwrap_or(path)
 }
 
 /// The plan of a pipeline file.
 fn declared(
+    options: &BuildOptions,
     composer: &mut Composer<'_>,
     path: &Path,
     params: &BTreeMap<String, String>,
 ) -> Result<Plan, BuildError> {
-    let options = composer.options;
-    let source = SourceText::new(shown(options, path).to_string_lossy(), read_text(path)?);
+    let source = SourceText::new(
+        shown(&options.here, path).to_string_lossy(),
+        read_text(path)?,
+    );
     let pipeline = pipeline::check::parse(&source)?;
     let params = pipeline
         .bind_params(params)
@@ -370,12 +393,12 @@ fn declared(
     };
     let instances = pipeline::expand::expand(&pipeline, &params, &facts).map_err(|source| {
         BuildError::Expand {
-            path: shown(options, path).to_owned(),
+            path: shown(&options.here, path).to_owned(),
             source: Box::new(source),
         }
     })?;
     let definitions = definitions::of_instances(composer, &folder, &instances)
-        .map_err(|error| error.of(shown(options, path)))?;
+        .map_err(|error| error.of(shown(&options.here, path)))?;
     let mut plan = Plan {
         pools: pipeline.pools.clone(),
         cache_limits: pipeline.cache_limits,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::build::{BuildError, BuildOptions, shown};
+use super::build::{BuildError, shown};
 use super::find::read_text;
 use super::skeletons::Skeletons;
 use crate::exec::declared::Composed;
@@ -20,7 +20,13 @@ pub type Ask<'a> = &'a mut dyn FnMut(&str) -> Option<String>;
 
 /// Composes the definitions of one run, and keeps what is to be said of them.
 pub(super) struct Composer<'r> {
-    pub(super) options: &'r BuildOptions,
+    /// The folder the user stands in.
+    pub(super) here: &'r Path,
+    pub(super) flavor: &'r str,
+    /// Values of templates.
+    pub(super) set: &'r BTreeMap<String, String>,
+    /// The user's, instead of the definitions' own.
+    pub(super) architecture: Option<&'r str>,
     pub(super) ask: Ask<'r>,
     pub(super) skeletons: Skeletons<'r>,
     /// Each said once, in the order in which files were read.
@@ -47,20 +53,19 @@ impl Composer<'_> {
         path: &Path,
         chosen: &Chosen,
     ) -> Result<(Composed, BTreeSet<String>), BuildError> {
-        let name = shown(self.options, path).to_string_lossy();
-        let source = SourceText::new(name, read_text(path)?);
+        let source = source(self.here, path)?;
         let mut set = chosen.set.clone();
-        set.extend(self.options.set.clone());
+        set.extend(self.set.clone());
         let choice = Choice {
             architecture: chosen.architecture.as_deref(),
             host: host_architecture(),
-            flavor: &self.options.flavor,
+            flavor: self.flavor,
             set: &set,
             metadata: &chosen.metadata,
         };
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut disk = Disk {
-            options: self.options,
+            here: self.here,
             folder,
             skeletons: &mut self.skeletons,
             unpacked: BTreeMap::new(),
@@ -91,15 +96,21 @@ impl Composer<'_> {
     }
 }
 
+/// The definition at `path`, called as the user at `here` would.
+pub(super) fn source(here: &Path, path: &Path) -> Result<SourceText, BuildError> {
+    let name = shown(here, path).to_string_lossy();
+    Ok(SourceText::new(name, read_text(path)?))
+}
+
 /// The surroundings of the definition in `folder`.
-struct Disk<'d, 'r> {
-    options: &'d BuildOptions,
-    folder: &'d Path,
-    skeletons: &'d mut Skeletons<'r>,
+pub(super) struct Disk<'d, 'r> {
+    pub(super) here: &'d Path,
+    pub(super) folder: &'d Path,
+    pub(super) skeletons: &'d mut Skeletons<'r>,
     /// Where the files of skeletons are, by the folder that sources name.
-    unpacked: BTreeMap<String, PathBuf>,
-    ask: &'d mut dyn FnMut(&str) -> Option<String>,
-    answers: &'d mut BTreeMap<String, Option<String>>,
+    pub(super) unpacked: BTreeMap<String, PathBuf>,
+    pub(super) ask: &'d mut dyn FnMut(&str) -> Option<String>,
+    pub(super) answers: &'d mut BTreeMap<String, Option<String>>,
 }
 
 impl Surroundings for Disk<'_, '_> {
@@ -154,6 +165,6 @@ impl Disk<'_, '_> {
             Ok(full) => full,
             Err(_) => self.folder.join(folder).join(file),
         };
-        shown(self.options, &full).to_string_lossy().into_owned()
+        shown(self.here, &full).to_string_lossy().into_owned()
     }
 }

@@ -119,7 +119,7 @@ fn architecture(composer: &Composer<'_>, instance: &Instance) -> Option<String> 
     let named = platform.filter(|text| *text != "any");
     let word = named.and_then(|text| text.split('/').nth(1));
     word.map(str::to_owned)
-        .or_else(|| composer.options.architecture.clone())
+        .or_else(|| composer.architecture.map(str::to_owned))
 }
 
 /// By definition, the templates that its package tasks set, where they agree.

@@ -6,6 +6,7 @@ mod compose;
 mod definitions;
 mod find;
 mod find_images;
+mod lint;
 mod package_read;
 mod sha256sum;
 mod skeletons;
@@ -14,6 +15,7 @@ pub use build::{BuildError, BuildOptions, Built, Prepared, Target, prepare};
 pub use cache::{cache_prune, cache_usage, cache_verify};
 pub use compose::Ask;
 pub use find_images::{FindOptions, Found, ImageSearch};
+pub use lint::{LintOptions, lint};
 pub use package_read::{
     ExtractOptions, PackageReadError, package_definition, package_documents, package_extract,
     package_sboms, package_verify,

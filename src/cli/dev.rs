@@ -3,17 +3,27 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::build::{Refused, note, print, refused, runtime};
 use super::exit::Exit;
-use super::options::{SharedArgs, pairs};
-use crate::app::{self, FindOptions, Found, ImageSearch, Target};
+use super::options::{
+    SharedArgs, cache_folder, docker_config, here, pairs, program_folders, templates,
+};
+use crate::app::{self, FindOptions, Found, ImageSearch, LintOptions, Target};
+use crate::package::{Finding, Severity};
 
 #[derive(Subcommand)]
 pub(super) enum DevCommand {
     /// Find the images that manifests and charts of a package name
     #[command(visible_alias = "f")]
     FindImages(Box<FindImagesArgs>),
+    /// Look for mistakes and risks in definitions, and in what they import
+    ///
+    /// Only components for the architecture and flavor that are chosen are
+    /// looked at. Exit code 1 if there is an error; warnings alone give 0.
+    #[command(visible_alias = "l")]
+    Lint(LintArgs),
     /// Print the SHA-256 sum of a file or of what a URL holds
     #[command(visible_alias = "s")]
     Sha256sum {
@@ -44,9 +54,39 @@ pub(super) struct FindImagesArgs {
     shared: SharedArgs,
 }
 
+/// Arguments of `jackal dev lint`.
+#[derive(Args)]
+pub(super) struct LintArgs {
+    /// Folders with definitions
+    #[arg(default_value = ".")]
+    folders: Vec<PathBuf>,
+    /// Value of a template, as for `jackal build` (may be repeated)
+    #[arg(long = "set", value_name = "A=VALUE")]
+    set: Vec<String>,
+    /// Architecture of the package, such as amd64 or arm64
+    #[arg(long, short, value_name = "ARCH")]
+    architecture: Option<String>,
+    /// Look at components of this flavor as well
+    #[arg(long, short, value_name = "NAME", default_value = "")]
+    flavor: String,
+    /// Cache folder (default: ~/.cache/jackal)
+    #[arg(long, value_name = "DIR", env = "JACKAL_CACHE")]
+    cache_dir: Option<PathBuf>,
+    /// Use no network
+    #[arg(long)]
+    offline: bool,
+    /// Speak HTTP instead of HTTPS to every registry
+    #[arg(long)]
+    plain_http: bool,
+    /// Print the findings as a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
 pub(super) fn run(command: DevCommand) -> Result<(), Refused> {
     match command {
         DevCommand::FindImages(args) => find_images(*args),
+        DevCommand::Lint(args) => lint(args),
         DevCommand::Sha256sum { source } => sha256sum(&source),
     }
 }
@@ -126,6 +166,76 @@ fn sha256sum(source: &str) -> Result<(), Refused> {
         .block_on(app::sha256sum(source))
         .map_err(|failure| super::build::failed(&failure))?;
     print(&format!("{}\n", sum.hex()))
+}
+
+fn lint(args: LintArgs) -> Result<(), Refused> {
+    let options = LintOptions {
+        here: here()?,
+        folders: args.folders,
+        cache: cache_folder(args.cache_dir)?,
+        architecture: args.architecture,
+        flavor: args.flavor,
+        set: templates(&args.set)?,
+        offline: args.offline,
+        plain_http: args.plain_http,
+        docker_config: docker_config(),
+        helper_folders: program_folders(),
+    };
+    let findings = app::lint(&options).map_err(|error| refused(&error))?;
+    print(&match args.json {
+        true => json_text(&findings),
+        false => text(&findings),
+    })?;
+    let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let counted = |count: usize, what: &str| match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    };
+    let told = format!(
+        "{}, {}",
+        counted(errors, "error"),
+        counted(warnings, "warning")
+    );
+    if errors > 0 {
+        return Err((Exit::Task, told));
+    }
+    note(&told);
+    Ok(())
+}
+
+fn text(findings: &[Finding]) -> String {
+    let lines = findings.iter().map(|found| {
+        format!(
+            "{}:{}:{}: {}: {} [{}]\n  help: {}\n",
+            found.file,
+            found.line,
+            found.column,
+            found.severity.word(),
+            found.message,
+            found.rule,
+            found.help,
+        )
+    });
+    lines.collect()
+}
+
+fn json_text(findings: &[Finding]) -> String {
+    let list: Vec<_> = findings
+        .iter()
+        .map(|found| {
+            json!({
+                "severity": found.severity.word(),
+                "rule": found.rule,
+                "file": found.file,
+                "line": found.line,
+                "column": found.column,
+                "message": found.message,
+                "help": found.help,
+            })
+        })
+        .collect();
+    format!("{:#}\n", serde_json::Value::from(list))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// A task failed.
+    /// A task failed, or `dev lint` found an error.
     Task = 1,
     /// The command line is wrong.
     Usage = 2,

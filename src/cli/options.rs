@@ -85,6 +85,26 @@ pub(super) fn environment(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
+/// The folder the user stands in.
+pub(super) fn here() -> Result<PathBuf, Refused> {
+    let here = std::env::current_dir()
+        .map_err(|error| (Exit::Environment, format!("the current folder: {error}")))?;
+    Ok(std::fs::canonicalize(&here).unwrap_or(here))
+}
+
+/// Text of Docker's `config.json`, if there is one.
+pub(super) fn docker_config() -> Option<String> {
+    let folder = environment("DOCKER_CONFIG")
+        .map(PathBuf::from)
+        .or_else(|| environment("HOME").map(|home| PathBuf::from(home).join(".docker")))?;
+    std::fs::read_to_string(folder.join("config.json")).ok()
+}
+
+/// Where programs are looked up: `PATH`.
+pub(super) fn program_folders() -> Vec<PathBuf> {
+    std::env::split_paths(&environment("PATH").unwrap_or_default()).collect()
+}
+
 /// The cache folder: flag, `JACKAL_CACHE`, `XDG_CACHE_HOME`, `HOME`.
 pub(super) fn cache_folder(given: Option<PathBuf>) -> Result<PathBuf, Refused> {
     given
@@ -132,14 +152,6 @@ impl SharedArgs {
         target: Target,
         output: PathBuf,
     ) -> Result<BuildOptions, Refused> {
-        let here = std::env::current_dir()
-            .map_err(|error| (Exit::Environment, format!("the current folder: {error}")))?;
-        let docker = environment("DOCKER_CONFIG")
-            .map(PathBuf::from)
-            .or_else(|| environment("HOME").map(|home| PathBuf::from(home).join(".docker")));
-        let docker_config =
-            docker.and_then(|dir| std::fs::read_to_string(dir.join("config.json")).ok());
-        let path = environment("PATH").unwrap_or_default();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let split = match self.max_package_size {
             Some(0) | None => None,
@@ -152,7 +164,7 @@ impl SharedArgs {
         Ok(BuildOptions {
             target,
             environment: BTreeMap::new(),
-            here: std::fs::canonicalize(&here).unwrap_or(here),
+            here: here()?,
             cache: cache_folder(self.cache_dir)?,
             wishes: Wishes {
                 force: self.force,
@@ -162,7 +174,7 @@ impl SharedArgs {
                 replay: false,
             },
             facts: facts(self.with_build_machine_info)?,
-            helper_folders: std::env::split_paths(&path).collect(),
+            helper_folders: program_folders(),
             tasks: Vec::new(),
             output,
             keep_going: false,
@@ -173,7 +185,7 @@ impl SharedArgs {
             move_pins: false,
             registry_overrides: pairs("--registry-override", &self.registry_overrides)?,
             skip_sbom: self.skip_sbom,
-            docker_config,
+            docker_config: docker_config(),
             split,
             cache_size: self
                 .cache_max_size
@@ -200,7 +212,7 @@ pub(super) fn pairs(flag: &str, given: &[String]) -> Result<BTreeMap<String, Str
 
 /// `--set` values by upper-case name. One flag may hold several, as one record
 /// of comma-separated values: `A=x,B=y`, and with quotes `"A=x,y"`.
-fn templates(given: &[String]) -> Result<BTreeMap<String, String>, Refused> {
+pub(super) fn templates(given: &[String]) -> Result<BTreeMap<String, String>, Refused> {
     let mut fields = Vec::new();
     for text in given {
         fields.extend(record(text).ok_or_else(|| {

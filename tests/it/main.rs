@@ -6,6 +6,7 @@ mod bad_input;
 mod build;
 mod compose;
 mod dev;
+mod lint;
 mod package;
 mod pipelines;
 mod sandbox;
