@@ -272,7 +272,11 @@ pub(super) fn compose_one(
         return Err(BuildError::NoPackage(folder));
     };
     let mut composer = composer(options, ask, &cas, &registry);
-    let (composed, _) = composer.compose(&path, &Chosen::default())?;
+    let chosen = Chosen {
+        architecture: options.architecture.clone(),
+        ..Chosen::default()
+    };
+    let (composed, _) = composer.compose(&path, &chosen)?;
     Ok((folder, composed))
 }
 

@@ -569,7 +569,8 @@ impl Declaring<'_> {
             documents.extend(self.sboms.get(task).cloned().unwrap_or_default());
         }
         super::implied::distinct(&documents)?;
-        let archive = super::implied::archive_name(&definition, &architecture, "")?;
+        let archive =
+            super::implied::archive_name(&definition, &architecture, &definition.build.flavor)?;
         let mut after: Vec<String> = documents.iter().map(|(_, step)| step.clone()).collect();
         after.extend(layout.clone());
         let work = Work::Package(Box::new(PackageWork {

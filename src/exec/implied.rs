@@ -46,7 +46,6 @@ impl Plan {
             .parse()
             .map_err(|_| PlanError::Architecture(architecture.clone()))?;
         buildable(&definition)?;
-        definition.build.flavor.clone_from(&how.flavor);
         let overrides = &how.registry_overrides;
         definition.build.registry_overrides.clone_from(overrides);
         let name = |rest: String| format!("{}{rest}", how.prefix);

@@ -40,7 +40,7 @@ pub(super) fn check(definition: &Definition, node: &Node, mistakes: &mut Vec<Mis
     );
     checks.rule(
         !(definition.metadata.yolo && matches!(kind, Some((_, Kind::Init)))),
-        metadata,
+        metadata.get("yolo").unwrap_or(metadata),
         || "an init package cannot be `yolo`".into(),
         "Remove `yolo`.",
     );
@@ -188,7 +188,9 @@ impl Checks<'_> {
         }
         self.rule(
             matches!(only.local_os.as_str(), "" | "linux" | "darwin" | "windows"),
-            at.get("only").unwrap_or(at),
+            at.get("only")
+                .and_then(|only| only.get("localOS"))
+                .unwrap_or(at),
             || format!("`{}` is not a system", only.local_os),
             "Write linux, darwin or windows.",
         );

@@ -26,6 +26,9 @@ pub enum Strictness {
 /// What is carried along while reading.
 pub(super) struct Reading {
     pub(super) strict: bool,
+    /// Whether keys that begin with `x-` are kept, which is so in a package that
+    /// another program made.
+    pub(super) extensions: bool,
     pub(super) mistakes: Vec<Mistake>,
 }
 
@@ -38,6 +41,7 @@ impl Definition {
     pub fn parse(source: &SourceText, strictness: Strictness) -> Result<Self, Mistakes> {
         let mut reading = Reading {
             strict: strictness == Strictness::Source,
+            extensions: strictness == Strictness::Existing,
             mistakes: Vec::new(),
         };
         let mut definition = Self::default();
@@ -117,11 +121,11 @@ impl Reading {
         name: &str,
         known: &[&str],
     ) -> Option<(String, Tree)> {
+        if name.starts_with("x-") && !self.extensions {
+            return None;
+        }
         if !self.strict {
             return Some((name.to_owned(), tree(value)));
-        }
-        if name.starts_with("x-") {
-            return None;
         }
         let near = known
             .iter()

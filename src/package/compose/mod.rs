@@ -184,6 +184,7 @@ impl Composer<'_> {
         node.shift(before);
         let mut reading = Reading {
             strict: own,
+            extensions: false,
             mistakes: Vec::new(),
         };
         // Whether the shape is right; what is read is read again when whole.
@@ -234,11 +235,13 @@ impl Composer<'_> {
         self.fill(&mut head, choice);
         let mut reading = Reading {
             strict: false,
+            extensions: false,
             mistakes: Vec::new(),
         };
         let mut definition = Definition::read(&head, "the definition", &mut reading);
         check(&definition, &head, &mut reading.mistakes);
         self.whole.mistakes.extend(reading.mistakes);
+        definition.build.flavor = choice.flavor.to_owned();
         definition.build.migrations = MIGRATIONS.map(str::to_owned).to_vec();
         self.whole.definition = definition;
     }
