@@ -235,7 +235,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     })
 }
 
-fn composer<'r>(
+pub(super) fn composer<'r>(
     options: &'r BuildOptions,
     ask: Ask<'r>,
     cas: &'r Arc<Cas>,

@@ -13,7 +13,7 @@ use crate::exec::declared::Composed;
 use crate::exec::implied::host_architecture;
 use crate::exec::plan;
 use crate::package::{Choice, Definition, ImportError, SkeletonUrl, Surroundings, Warning};
-use crate::yaml::SourceText;
+use crate::yaml::{Mistakes, SourceText};
 
 /// Asks the user for the value of a template; `None`: there is nobody to ask.
 pub type Ask<'a> = &'a mut dyn FnMut(&str) -> Option<String>;
@@ -46,12 +46,38 @@ pub(super) struct Chosen {
     pub(super) metadata: BTreeMap<String, String>,
 }
 
+/// One of the ways to compose.
+type Compose = fn(
+    SourceText,
+    &mut dyn Surroundings,
+    &Choice<'_>,
+) -> Result<crate::package::Composed, Mistakes>;
+
 impl Composer<'_> {
     /// Composes the definition at `path`; tells the templates in it as well.
     pub(super) fn compose(
         &mut self,
         path: &Path,
         chosen: &Chosen,
+    ) -> Result<(Composed, BTreeSet<String>), BuildError> {
+        self.composed(path, chosen, Definition::compose)
+    }
+
+    /// Composes the definition at `path` for a skeleton.
+    pub(super) fn skeleton(
+        &mut self,
+        path: &Path,
+        chosen: &Chosen,
+    ) -> Result<Composed, BuildError> {
+        let (composed, _) = self.composed(path, chosen, Definition::compose_skeleton)?;
+        Ok(composed)
+    }
+
+    fn composed(
+        &mut self,
+        path: &Path,
+        chosen: &Chosen,
+        compose: Compose,
     ) -> Result<(Composed, BTreeSet<String>), BuildError> {
         let source = source(self.here, path)?;
         let mut set = chosen.set.clone();
@@ -72,7 +98,7 @@ impl Composer<'_> {
             ask: self.ask,
             answers: &mut self.answers,
         };
-        let composed = Definition::compose(source, &mut disk, &choice)?;
+        let composed = compose(source, &mut disk, &choice)?;
         let Disk { unpacked, .. } = disk;
         for warning in composed.warnings {
             if !self.warnings.contains(&warning) {

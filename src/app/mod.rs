@@ -9,6 +9,7 @@ mod find_images;
 mod lint;
 mod package_read;
 mod sha256sum;
+mod skeleton;
 mod skeletons;
 
 pub use build::{BuildError, BuildOptions, Built, Prepared, Target, prepare};
@@ -21,3 +22,4 @@ pub use package_read::{
     package_sboms, package_verify,
 };
 pub use sha256sum::sha256sum;
+pub use skeleton::{MadeSkeleton, SkeletonMakeError, create_skeleton};

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::build::{Logs, Questions, Refused, ReportArgs, carry_out, note, print};
 use super::exit::Exit;
 use super::options::SharedArgs;
-use crate::app::{self, ExtractOptions, PackageReadError, Target};
+use crate::app::{self, ExtractOptions, PackageReadError, SkeletonMakeError, Target};
 use crate::layout::LayoutError;
 use crate::package::Definition;
 use crate::verify::{Scope, Signature, VerifiedPackage};
@@ -43,6 +43,10 @@ pub(super) struct CreateArgs {
     /// Folder for the archive
     #[arg(long, short, value_name = "DIR", default_value = ".")]
     output: PathBuf,
+    /// Make a skeleton: the definition with its local files, for others to
+    /// import; needs -o oci-layout:DIR
+    #[arg(long)]
+    skeleton: bool,
     /// Ask nothing: a template without value is an error
     #[arg(long)]
     confirm: bool,
@@ -139,7 +143,48 @@ fn refused(error: &PackageReadError) -> Refused {
     (exit, error.to_string())
 }
 
+/// Makes a skeleton; its place and digest are told on stdout.
+fn skeleton(args: CreateArgs, layout: Option<PathBuf>) -> Result<(), Refused> {
+    let Some(layout) = layout.filter(|layout| !layout.as_os_str().is_empty()) else {
+        let message = "--skeleton needs a layout to write to: give -o oci-layout:DIR";
+        return Err((Exit::Usage, message.to_owned()));
+    };
+    let folder = args.folder.clone();
+    let options = args
+        .shared
+        .into_options(Target::Package(args.folder), PathBuf::from("."))?;
+    let made =
+        app::create_skeleton(&options, &folder, &layout, &mut |_| None).map_err(|error| {
+            let exit = match &error {
+                SkeletonMakeError::Build(error) => super::build::refused(error).0,
+                SkeletonMakeError::NoVersion
+                | SkeletonMakeError::Tag(_)
+                | SkeletonMakeError::Twice(_)
+                | SkeletonMakeError::Component(_) => Exit::Configuration,
+                _ => Exit::Environment,
+            };
+            (exit, error.to_string())
+        })?;
+    for warning in &made.warnings {
+        note(&format!("warning: {warning}"));
+    }
+    let layout = layout.display();
+    print(&format!("oci:{layout}:{} {}\n", made.tag, made.digest))
+}
+
 fn create(args: CreateArgs) -> Result<(), Refused> {
+    let layout = args
+        .output
+        .to_str()
+        .and_then(|text| text.strip_prefix("oci-layout:"))
+        .map(PathBuf::from);
+    if args.skeleton {
+        return skeleton(args, layout);
+    }
+    if layout.is_some() {
+        let message = "-o oci-layout: is for --skeleton only: name a folder";
+        return Err((Exit::Usage, message.to_owned()));
+    }
     let options = args
         .shared
         .into_options(Target::Package(args.folder), args.output)?;

@@ -7,6 +7,7 @@
 
 mod bytes;
 mod error;
+mod image_layout;
 mod open;
 mod parts;
 mod read;
@@ -14,6 +15,7 @@ mod unpack;
 mod walk;
 
 pub use error::LayoutError;
+pub use image_layout::{ImageLayout, is_tag};
 pub use open::{Member, PackageFile, open};
 pub use read::{MAX_DOCUMENT_BYTES, read, read_opened, read_some};
 pub use unpack::unpack_tar;

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use super::compose::{Choice, SETS, STAGES, Whole, compose};
+use super::compose::{Choice, Purpose, SETS, STAGES, Whole, compose};
 use super::surroundings::Surroundings;
 use crate::oci::Reference;
 use crate::yaml::{Mistake, Node, SourceText, Span, Value};
@@ -65,7 +65,7 @@ pub fn lint(
         inner: surroundings,
         unset: BTreeSet::new(),
     };
-    let whole = compose(source, &mut patient, choice);
+    let whole = compose(source, &mut patient, choice, Purpose::Package);
     let unset = std::mem::take(&mut patient.unset);
     let mut found: Vec<(Severity, &'static str, Mistake)> = Vec::new();
     let mistakes = whole.mistakes.iter().cloned();

@@ -13,6 +13,7 @@ mod emit;
 mod file_name;
 mod images_in;
 mod lint;
+pub mod manifest;
 mod migrate;
 mod parse;
 mod schema;

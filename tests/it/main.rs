@@ -12,3 +12,4 @@ mod package;
 mod pipelines;
 mod sandbox;
 mod schemas;
+mod skeleton;

@@ -234,7 +234,7 @@ fn by_name(count: usize) -> Vec<usize> {
 }
 
 /// Every manifest file as it is named in the package, sorted, and its source.
-fn manifests(list: &[Manifest]) -> Result<BTreeMap<String, &str>, ComponentError> {
+pub(super) fn manifests(list: &[Manifest]) -> Result<BTreeMap<String, &str>, ComponentError> {
     let mut named = BTreeMap::new();
     for manifest in list {
         if manifest.name.is_empty() || manifest.name.contains('/') {

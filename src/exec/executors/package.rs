@@ -238,6 +238,21 @@ fn frame(chunk: &[u8]) -> Result<Vec<u8>, SeekableError> {
     Ok(writer.into_inner())
 }
 
+/// `2006-01-02T15:04:05Z`; `None` outside 1970 to 9999.
+pub fn rfc3339(seconds: i64) -> Option<String> {
+    let text = rfc1123z(seconds)?;
+    let parts: Vec<&str> = text.split(' ').collect();
+    let [_, day, month, year, time, _] = parts[..] else {
+        return None;
+    };
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    Some(format!("{year}-{month:02}-{day}T{time}Z"))
+}
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
 /// `Mon, 02 Jan 2006 15:04:05 -0700`, in UTC; `None` outside 1970 to 9999.
 fn rfc1123z(seconds: i64) -> Option<String> {
     const MAX: i64 = 253_402_300_799;
@@ -258,9 +273,7 @@ fn rfc1123z(seconds: i64) -> Option<String> {
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
     let month = usize::try_from((shifted_month + 2) % 12).ok()?;
     let year = year_of_era + era * 400 + i64::from(shifted_month >= 10);
-    let name = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ][month];
+    let name = MONTHS[month];
     Some(format!(
         "{weekday}, {day:02} {name} {year:04} {:02}:{:02}:{:02} +0000",
         second / 3600,

@@ -258,7 +258,9 @@ impl Composer<'_> {
     /// The component that a chain stands for.
     pub(super) fn merged(&mut self, chain: Vec<Link>) -> Node {
         let alone = chain.len() == 1;
+        let any = self.is_for_any();
         let mut base = Node::mapping(chain[0].component.span);
+        let kept = architecture(&chain[0].component).filter(|_| any).cloned();
         for link in chain.into_iter().rev() {
             let mut component = link.component;
             let done = if link.remote {
@@ -271,7 +273,7 @@ impl Composer<'_> {
             };
             migrate::migrate(&mut component, &done, &mut self.whole.warnings);
             if alone {
-                unconditional(&mut component);
+                unconditional(&mut component, any);
                 component.remove("import");
                 return component;
             }
@@ -281,15 +283,29 @@ impl Composer<'_> {
             });
             merge::merge(&mut base, component, &mut self.whole.mistakes);
         }
+        if let Some(kept) = kept {
+            // Whoever imports the skeleton chooses by it.
+            let cluster = base
+                .ensure("only", Node::mapping(kept.span))
+                .and_then(|only| only.ensure("cluster", Node::mapping(kept.span)));
+            if let Some(cluster) = cluster {
+                cluster.set("architecture", kept);
+            }
+        }
         base
     }
 }
 
-/// Blanks the conditions that chose the component.
-fn unconditional(component: &mut Node) {
+fn architecture(component: &Node) -> Option<&Node> {
+    component.get("only")?.get("cluster")?.get("architecture")
+}
+
+/// Blanks the conditions that chose the component; for `any` architecture, that
+/// one chose nothing.
+fn unconditional(component: &mut Node, any: bool) {
     if let Some(only) = component.get_mut("only") {
         only.remove("flavor");
-        if let Some(cluster) = only.get_mut("cluster") {
+        if let Some(cluster) = only.get_mut("cluster").filter(|_| !any) {
             cluster.remove("architecture");
         }
     }

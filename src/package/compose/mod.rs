@@ -21,7 +21,7 @@ use super::definition::Part;
 use super::parse::Reading;
 use super::surroundings::Surroundings;
 use super::template::Filling;
-use super::{Definition, MIGRATIONS};
+use super::{Definition, MIGRATIONS, SKELETON};
 use crate::yaml::{
     MAX_NODES, Mistake, Mistakes, Node, SourceText, Sources, Span, Value, parse_first,
 };
@@ -86,15 +86,30 @@ impl Definition {
         surroundings: &mut dyn Surroundings,
         choice: &Choice<'_>,
     ) -> Result<Composed, Mistakes> {
-        let whole = compose(source, surroundings, choice);
-        let composed = Composed {
-            warnings: whole.shown(),
-            definition: whole.definition,
-            folders: whole.folders,
-            templates: whole.templates.into_keys().collect(),
-        };
-        Mistakes::none_of(composed, &whole.sources, whole.mistakes)
+        compose(source, surroundings, choice, Purpose::Package).into_result()
     }
+
+    /// Composes the definition in `source` for a skeleton package: templates
+    /// stay, for whoever imports it, and so do components of every architecture
+    /// unless one is chosen.
+    ///
+    /// # Errors
+    ///
+    /// All mistakes of all files, each at its place.
+    pub fn compose_skeleton(
+        source: SourceText,
+        surroundings: &mut dyn Surroundings,
+        choice: &Choice<'_>,
+    ) -> Result<Composed, Mistakes> {
+        compose(source, surroundings, choice, Purpose::Skeleton).into_result()
+    }
+}
+
+/// What a definition is composed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Package,
+    Skeleton,
 }
 
 /// A composition with all that was found on the way, good or bad.
@@ -113,6 +128,16 @@ pub(super) struct Whole {
 }
 
 impl Whole {
+    fn into_result(self) -> Result<Composed, Mistakes> {
+        let composed = Composed {
+            warnings: self.shown(),
+            definition: self.definition,
+            folders: self.folders,
+            templates: self.templates.into_keys().collect(),
+        };
+        Mistakes::none_of(composed, &self.sources, self.mistakes)
+    }
+
     /// The warnings as they are told, each once.
     fn shown(&self) -> Vec<Warning> {
         let shown = self.warnings.iter().map(|warning| Warning {
@@ -131,9 +156,11 @@ pub(super) fn compose(
     source: SourceText,
     surroundings: &mut dyn Surroundings,
     choice: &Choice<'_>,
+    purpose: Purpose,
 ) -> Whole {
     let mut composer = Composer {
         surroundings,
+        purpose,
         flavor: choice.flavor,
         architecture: choice.architecture.unwrap_or_default().to_owned(),
         whole: Whole::default(),
@@ -151,6 +178,7 @@ pub(super) fn compose(
 /// A composition under way.
 struct Composer<'c> {
     surroundings: &'c mut dyn Surroundings,
+    purpose: Purpose,
     flavor: &'c str,
     architecture: String,
     whole: Whole,
@@ -232,14 +260,18 @@ impl Composer<'_> {
             }
         }
         self.whole.unfilled = Some(head.clone());
-        self.fill(&mut head, choice);
+        if self.purpose == Purpose::Package {
+            self.fill(&mut head, choice);
+        }
         let mut reading = Reading {
             strict: false,
             extensions: false,
             mistakes: Vec::new(),
         };
         let mut definition = Definition::read(&head, "the definition", &mut reading);
-        check(&definition, &head, &mut reading.mistakes);
+        if self.purpose == Purpose::Package {
+            check(&definition, &head, &mut reading.mistakes);
+        }
         self.whole.mistakes.extend(reading.mistakes);
         definition.build.flavor = choice.flavor.to_owned();
         definition.build.migrations = MIGRATIONS.map(str::to_owned).to_vec();
@@ -255,6 +287,10 @@ impl Composer<'_> {
         let at = metadata.span;
         for (key, value) in choice.metadata {
             metadata.set(key, Node::text(at, value));
+        }
+        if self.purpose == Purpose::Skeleton {
+            metadata.set("architecture", Node::text(at, SKELETON));
+            return;
         }
         if self.architecture.is_empty() {
             let own = metadata.get("architecture").and_then(Node::scalar);
@@ -295,10 +331,14 @@ impl Composer<'_> {
             asked.is_empty() || asked == have
         };
         let cluster = only.and_then(|only| only.get("cluster"));
-        fits(
-            cluster.and_then(|cluster| cluster.get("architecture")),
-            &self.architecture,
-        ) && fits(only.and_then(|only| only.get("flavor")), self.flavor)
+        let architecture = cluster.and_then(|cluster| cluster.get("architecture"));
+        let flavor = only.and_then(|only| only.get("flavor"));
+        (self.is_for_any() || fits(architecture, &self.architecture)) && fits(flavor, self.flavor)
+    }
+
+    /// Whether components of every architecture are taken.
+    fn is_for_any(&self) -> bool {
+        self.purpose == Purpose::Skeleton && self.architecture.is_empty()
     }
 
     fn mistake(&mut self, at: Span, message: impl Into<String>, help: impl Into<String>) {

@@ -1,0 +1,163 @@
+//! An OCI image layout on the disk, written: blobs under their digests, then
+//! one tag in `index.json`, which is moved into place last.
+//!
+//! Source: OCI image-spec 1.1, image-layout.md. What others put there stays.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::LayoutError;
+use crate::content::Push;
+use crate::oci::{Descriptor, Index, MAX_MANIFEST_BYTES, Reference, media_type};
+
+/// Marks a layout.
+const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// What an index calls its images by.
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// A layout that is written to.
+#[derive(Debug)]
+pub struct ImageLayout {
+    folder: PathBuf,
+}
+
+impl ImageLayout {
+    /// Opens the layout in `folder`, or makes one.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: the disk refused, or something else is there.
+    pub fn open(folder: &Path) -> Result<Self, LayoutError> {
+        let at = |error| LayoutError::io(folder, error);
+        let marker = folder.join("oci-layout");
+        if !marker.is_file() {
+            if folder.is_dir() && fs::read_dir(folder).map_err(at)?.next().is_some() {
+                let error = io::Error::other("it holds files, and is no OCI image layout");
+                return Err(at(error));
+            }
+            fs::create_dir_all(folder).map_err(at)?;
+            fs::write(&marker, MARKER).map_err(at)?;
+        }
+        fs::create_dir_all(folder.join("blobs/sha256")).map_err(at)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
+    }
+
+    fn path(&self, descriptor: &Descriptor) -> PathBuf {
+        self.folder
+            .join("blobs/sha256")
+            .join(descriptor.digest.hex())
+    }
+
+    /// Stores a document.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: the disk refused.
+    pub fn document(&self, media_type: &str, bytes: &[u8]) -> Result<Descriptor, LayoutError> {
+        let descriptor = Descriptor::of(media_type, bytes);
+        self.push(&descriptor, &mut &bytes[..])
+            .map_err(|error| LayoutError::io(&self.path(&descriptor), error))?;
+        Ok(descriptor)
+    }
+
+    /// The index that `tag` names, if it names one.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: `index.json` or the index cannot be read.
+    pub fn index_at(&self, tag: &str) -> Result<Option<Index>, LayoutError> {
+        let named = self
+            .index()?
+            .manifests
+            .into_iter()
+            .find(|found| is_called(found, tag));
+        match named.filter(|found| media_type::is_index(&found.media_type)) {
+            None => Ok(None),
+            Some(found) => read(&self.path(&found)).map(Some),
+        }
+    }
+
+    /// Lets `tag` name `descriptor`, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: the disk refused.
+    pub fn tag(&self, tag: &str, mut descriptor: Descriptor) -> Result<(), LayoutError> {
+        let mut index = self.index()?;
+        index.manifests.retain(|found| !is_called(found, tag));
+        descriptor
+            .annotations
+            .insert(REF_NAME.to_owned(), tag.to_owned());
+        index.manifests.push(descriptor);
+        let path = self.folder.join("index.json");
+        let at = |error| LayoutError::io(&path, error);
+        let text = serde_json::to_vec(&index).map_err(|error| at(error.into()))?;
+        replace(&self.folder, &path, &mut &text[..]).map_err(at)
+    }
+
+    fn index(&self) -> Result<Index, LayoutError> {
+        let path = self.folder.join("index.json");
+        if path.exists() {
+            return read(&path);
+        }
+        Ok(Index {
+            schema_version: 2,
+            media_type: Some(media_type::INDEX.to_owned()),
+            artifact_type: None,
+            manifests: Vec::new(),
+            subject: None,
+            annotations: Default::default(),
+        })
+    }
+}
+
+impl Push for ImageLayout {
+    fn contains(&self, descriptor: &Descriptor) -> io::Result<bool> {
+        Ok(fs::metadata(self.path(descriptor)).is_ok_and(|facts| facts.len() == descriptor.size))
+    }
+
+    fn push(&self, descriptor: &Descriptor, content: &mut dyn Read) -> io::Result<()> {
+        let folder = self.folder.join("blobs/sha256");
+        replace(&folder, &self.path(descriptor), content)
+    }
+}
+
+fn is_called(descriptor: &Descriptor, tag: &str) -> bool {
+    descriptor
+        .annotations
+        .get(REF_NAME)
+        .is_some_and(|name| name == tag)
+}
+
+fn read(path: &Path) -> Result<Index, LayoutError> {
+    let at = |error| LayoutError::io(path, error);
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_MANIFEST_BYTES).read_to_end(&mut bytes))
+        .map_err(at)?;
+    serde_json::from_slice(&bytes).map_err(|error| at(error.into()))
+}
+
+/// Writes a file whole or not at all.
+fn replace(folder: &Path, path: &Path, content: &mut dyn Read) -> io::Result<()> {
+    let mut temp = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(folder)?;
+    io::copy(content, &mut temp)?;
+    temp.flush()?;
+    temp.as_file().sync_all()?;
+    temp.persist(path).map_err(|failed| failed.error)?;
+    Ok(())
+}
+
+/// Whether `tag` can name something in a registry.
+#[must_use]
+pub fn is_tag(tag: &str) -> bool {
+    format!("r.io/x:{tag}")
+        .parse::<Reference>()
+        .is_ok_and(|found| found.tag() == Some(tag))
+}

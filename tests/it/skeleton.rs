@@ -1,0 +1,249 @@
+//! `jackal package create --skeleton`, beside the skeleton that Zarf 0.84 made
+//! of the same folder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use jackal::oci::{Digest, Index, Manifest};
+use jackal::package::{Checksums, Definition, Strictness};
+use jackal::yaml::SourceText;
+
+use super::sandbox::{Sandbox, settle};
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+const TITLE: &str = "org.opencontainers.image.title";
+
+fn blob(layout: &Path, digest: &Digest) -> Vec<u8> {
+    fs::read(layout.join("blobs/sha256").join(digest.hex())).unwrap()
+}
+
+/// The files of the skeleton in a layout, after every digest was checked.
+fn files(layout: &Path, tag: &str) -> (BTreeMap<String, Vec<u8>>, Manifest) {
+    let top: Index = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+    let named = |found: &&jackal::oci::Descriptor| {
+        found
+            .annotations
+            .get("org.opencontainers.image.ref.name")
+            .unwrap()
+            == tag
+    };
+    let index = top.manifests.iter().find(named).unwrap();
+    let index: Index = serde_json::from_slice(&blob(layout, &index.digest)).unwrap();
+    let platform = "multi/skeleton".parse().unwrap();
+    let found = index.select(&platform).unwrap();
+    let bytes = blob(layout, &found.digest);
+    assert_eq!(
+        (Digest::of(&bytes), bytes.len() as u64),
+        (found.digest, found.size)
+    );
+    let manifest: Manifest = serde_json::from_slice(&bytes).unwrap();
+    let files = manifest.layers.iter().map(|layer| {
+        let bytes = blob(layout, &layer.digest);
+        assert_eq!(
+            (Digest::of(&bytes), bytes.len() as u64),
+            (layer.digest, layer.size)
+        );
+        (layer.annotations[TITLE].clone(), bytes)
+    });
+    (files.collect(), manifest)
+}
+
+/// A tar's entries: name, kind, mode of what is no link, target or content.
+fn entries(tar: &[u8]) -> Vec<(String, char, u32, String)> {
+    let mut archive = tar::Archive::new(tar);
+    let found = archive.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().display().to_string();
+        let header = entry.header().clone();
+        let link = entry
+            .link_name()
+            .unwrap()
+            .map(|link| link.display().to_string());
+        let mut content = String::new();
+        entry.read_to_string(&mut content).unwrap();
+        let mode = header.mode().unwrap() & 0o777;
+        match link {
+            Some(target) => (path, 'l', 0, target),
+            None if header.entry_type().is_dir() => (path, 'd', mode, String::new()),
+            None => (path, 'f', mode, content),
+        }
+    });
+    found.collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(&path).unwrap(), to).unwrap();
+        } else if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            fs::copy(&path, &to).unwrap();
+        }
+    }
+}
+
+fn zarf_layout(sandbox: &Sandbox) -> PathBuf {
+    let tar = format!("{FIXTURES}/packages/zarf-0.84-skeleton.tar");
+    let folder = sandbox.src().join("zarf");
+    tar::Archive::new(fs::File::open(tar).unwrap())
+        .unpack(&folder)
+        .unwrap();
+    folder.join("skeleton")
+}
+
+fn make(sandbox: &Sandbox, args: &[&str]) -> String {
+    let said = sandbox.run(&[&["package", "create", "--skeleton"], args].concat());
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    said.stdout
+}
+
+#[test]
+fn the_skeleton_of_zarfs_folder_is_the_one_that_zarf_makes() {
+    let sandbox = Sandbox::new();
+    copy(
+        Path::new(&format!("{FIXTURES}/zarf-source")),
+        &sandbox.src().join("pkg"),
+    );
+    settle();
+    let told = make(&sandbox, &["pkg", "-o", "oci-layout:out"]);
+    assert!(told.starts_with("oci:out:1.2.3 sha256:"), "{told}");
+    let (ours, manifest) = files(&sandbox.src().join("out"), "1.2.3");
+    let (theirs, _) = files(&zarf_layout(&sandbox), "1.2.3");
+    let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&ours), names(&theirs));
+    for tar in ["components/base.tar", "components/app.tar"] {
+        assert_eq!(entries(&ours[tar]), entries(&theirs[tar]), "{tar}");
+    }
+    // No link in it, and links are where the two differ: in their mode.
+    assert!(ours["components/app.tar"] == theirs["components/app.tar"]);
+    let read = |files: &BTreeMap<String, Vec<u8>>| {
+        let text = String::from_utf8(files["zarf.yaml"].clone()).unwrap();
+        Definition::parse(&SourceText::new("zarf.yaml", text), Strictness::Existing).unwrap()
+    };
+    let (our, their) = (read(&ours), read(&theirs));
+    assert_eq!(our.components, their.components);
+    assert_eq!(
+        (&our.variables, &our.constants),
+        (&their.variables, &their.constants)
+    );
+    assert_eq!(our.metadata.architecture, "skeleton");
+    assert_eq!(our.build.architecture.as_deref(), Some("skeleton"));
+    assert_eq!(our.build.migrations, their.build.migrations);
+    let sums = &ours["checksums.txt"];
+    assert_eq!(our.metadata.aggregate_checksum, Digest::of(sums).hex());
+    Checksums::parse(sums).unwrap();
+    assert_eq!(
+        manifest.config.media_type,
+        "application/vnd.zarf.config.v1+json"
+    );
+    assert_eq!(manifest.annotations[TITLE], "interop");
+}
+
+#[test]
+fn a_skeleton_is_imported_as_the_folder_it_was_made_of() {
+    let sandbox = Sandbox::new();
+    let head = "kind: JackalPackageConfig\nmetadata: {name: base, version: 1.0.0}\ncomponents:\n";
+    sandbox.write(
+        "base/jackal.yaml",
+        format!(
+            "{head}- name: web\n  description: '###JACKAL_PKG_TMPL_TEXT###'\n  import: {{path: \
+             ../deep}}\n  files:\n  - {{source: f, target: /f}}\n- name: arm\n  only: {{cluster: \
+             {{architecture: arm64}}}}\n- name: old\n  scripts: {{after: [once]}}\n"
+        ),
+    );
+    sandbox.write("base/f", "file\n");
+    sandbox.write(
+        "deep/jackal.yaml",
+        format!("{head}- name: web\n  files:\n  - {{source: g, target: /g}}\n"),
+    );
+    sandbox.write("deep/g", "deep\n");
+    sandbox.write(
+        "pkg/jackal.yaml",
+        "kind: JackalPackageConfig\nmetadata: {name: demo, version: 1.0.0}\ncomponents:\n- name: \
+         web\n  import: {url: 'oci:../out:1.0.0'}\n- name: old\n  import: {url: 'oci:../out:1.0.0'}\n\
+         - name: arm\n  only: {cluster: {architecture: arm64}}\n  import: {url: \
+         'oci:../out:1.0.0'}\n",
+    );
+    settle();
+    let first = make(&sandbox, &["base", "-o", "oci-layout:out"]);
+    assert_eq!(make(&sandbox, &["base", "-o", "oci-layout:out"]), first);
+    let (files, _) = files(&sandbox.src().join("out"), "1.0.0");
+    assert_eq!(
+        files.keys().collect::<Vec<_>>(),
+        ["checksums.txt", "components/web.tar", "jackal.yaml"]
+    );
+    let flags = ["--set", "TEXT=hi", "-a", "arm64", "--confirm", "-o", "dist"];
+    let said = sandbox.run(&[&["package", "create", "pkg"], &flags[..]].concat());
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let archive = "dist/jackal-package-demo-arm64-1.0.0.tar.zst";
+    let text = sandbox.run(&["package", "inspect", archive]).stdout;
+    let definition = Definition::parse(&SourceText::new("d", text), Strictness::Existing).unwrap();
+    let names: Vec<&str> = definition
+        .components
+        .iter()
+        .map(|c| c.name.as_str())
+        .collect();
+    assert_eq!(names, ["web", "old", "arm"]);
+    assert_eq!(definition.components[0].description, "hi");
+    assert_eq!(definition.components[1].actions.on_deploy.after.len(), 1);
+    let extract = ["package", "extract", "--unarchive", archive, "-o", "x"];
+    assert_eq!(sandbox.run(&extract).code, Some(0));
+    let file =
+        |path: &str| fs::read_to_string(sandbox.src().join("x/components/web/files").join(path));
+    assert_eq!(file("0/g").unwrap(), "deep\n");
+    assert_eq!(file("1/f").unwrap(), "file\n");
+}
+
+#[test]
+fn a_second_tag_leaves_the_first_and_what_is_wrong_is_said() {
+    let sandbox = Sandbox::new();
+    let write = |version: &str, rest: &str| {
+        sandbox.write(
+            "jackal.yaml",
+            format!(
+                "kind: JackalPackageConfig\nmetadata: {{name: a{version}}}\ncomponents:\n{rest}"
+            ),
+        );
+    };
+    for version in ["1", "2"] {
+        write(&format!(", version: '{version}'"), "- name: a\n");
+        make(&sandbox, &[".", "-o", "oci-layout:out"]);
+    }
+    for tag in ["1", "2"] {
+        assert_eq!(files(&sandbox.src().join("out"), tag).0.len(), 2);
+    }
+    for (version, rest, code, message) in [
+        ("", "- name: a\n", 3, "version is required for publishing"),
+        (", version: 1+2", "- name: a\n", 3, "`1+2` cannot be a tag"),
+        (
+            ", version: v1",
+            "- name: a\n- name: a\n",
+            3,
+            "two components are called `a`",
+        ),
+        (
+            ", version: v1",
+            "- name: a\n  manifests: [{name: m, kustomizations: [k]}]\n",
+            3,
+            "`manifests.kustomizations`",
+        ),
+    ] {
+        write(version, rest);
+        let said = sandbox.run(&["package", "create", "--skeleton", "-o", "oci-layout:out"]);
+        assert_eq!(said.code, Some(code), "{}", said.stderr);
+        assert!(said.stderr.contains(message), "{}", said.stderr);
+    }
+    for args in [&["--skeleton"][..], &["-o", "oci-layout:out"]] {
+        let said = sandbox.run(&[&["package", "create"], args].concat());
+        assert_eq!(said.code, Some(2), "{}", said.stderr);
+    }
+    sandbox.write("full/file", "");
+    let said = sandbox.run(&["package", "create", "--skeleton", "-o", "oci-layout:full"]);
+    assert_ne!(said.code, Some(0));
+}
