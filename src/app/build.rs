@@ -108,6 +108,9 @@ pub enum BuildError {
     /// Mistakes in a file.
     #[error("{0}")]
     Mistakes(#[from] Mistakes),
+    /// Something imported could not be had, told where it is named.
+    #[error("{0}")]
+    Import(Mistakes),
     /// A definition that has no plan.
     #[error("{path}: {source}")]
     Plan {

@@ -98,8 +98,12 @@ impl Composer<'_> {
             ask: self.ask,
             answers: &mut self.answers,
         };
-        let composed = compose(source, &mut disk, &choice)?;
+        let composed = compose(source, &mut disk, &choice);
         let Disk { unpacked, .. } = disk;
+        let composed = composed.map_err(|mistakes| match self.skeletons.refused {
+            true => BuildError::Import(mistakes),
+            false => BuildError::Mistakes(mistakes),
+        })?;
         for warning in composed.warnings {
             if !self.warnings.contains(&warning) {
                 self.warnings.push(warning);

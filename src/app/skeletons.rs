@@ -42,6 +42,8 @@ pub(super) struct Skeletons<'r> {
     /// Does the network's work; made when it is needed.
     runtime: Option<tokio::runtime::Runtime>,
     found: BTreeMap<(PathBuf, SkeletonUrl), Skeleton<'r>>,
+    /// Whether the network, the cache or the disk refused something.
+    pub(super) refused: bool,
 }
 
 impl<'r> Skeletons<'r> {
@@ -52,6 +54,7 @@ impl<'r> Skeletons<'r> {
             pins,
             runtime: None,
             found: BTreeMap::new(),
+            refused: false,
         }
     }
 
@@ -61,8 +64,8 @@ impl<'r> Skeletons<'r> {
         folder: &Path,
         url: &SkeletonUrl,
     ) -> Result<SourceText, ImportError> {
-        let skeleton = self.find(folder, url)?;
-        let (file, text) = skeleton.definition().map_err(|error| told(url, error))?;
+        let found = self.find(folder, url)?.definition();
+        let (file, text) = found.map_err(|error| self.told(url, error))?;
         Ok(SourceText::new(format!("{url}/{file}"), text))
     }
 
@@ -74,10 +77,8 @@ impl<'r> Skeletons<'r> {
         component: &str,
     ) -> Result<(String, PathBuf), ImportError> {
         let root = self.cas.root().to_owned();
-        let skeleton = self.find(folder, url)?;
-        let found = skeleton
-            .files(component)
-            .map_err(|error| told(url, error))?;
+        let found = self.find(folder, url)?.files(component);
+        let found = found.map_err(|error| self.told(url, error))?;
         let (place, digest) = found.unwrap_or_else(|| {
             // No file: a folder that is not there has none.
             let digest = Digest::of(format!("{url}{component}").as_bytes());
@@ -94,7 +95,7 @@ impl<'r> Skeletons<'r> {
                     folder: layout,
                     tag,
                 } => Skeleton::in_layout(self.cas, &folder.join(layout), tag)
-                    .map_err(|error| told(url, error))?,
+                    .map_err(|error| self.told(url, error))?,
                 SkeletonUrl::Registry(rest) => self.in_registry(folder, url, rest)?,
             };
             self.found.insert(key.clone(), skeleton);
@@ -124,7 +125,8 @@ impl<'r> Skeletons<'r> {
             )));
         }
         if let (Pins::Offline, Some(known)) = (self.pins, &known) {
-            return Skeleton::in_cache(self.cas, known.clone()).map_err(|error| told(url, error));
+            let found = Skeleton::in_cache(self.cas, known.clone());
+            return found.map_err(|error| self.told(url, error));
         }
         let runtime = match &mut self.runtime {
             Some(runtime) => runtime,
@@ -139,7 +141,7 @@ impl<'r> Skeletons<'r> {
         };
         let handle = runtime.handle().clone();
         let skeleton = Skeleton::in_registry(self.cas, self.registry, reference, known, handle)
-            .map_err(|error| told(url, error))?;
+            .map_err(|error| self.told(url, error))?;
         if self.pins != Pins::Read {
             let pin = ImagePin {
                 index: None,
@@ -150,11 +152,12 @@ impl<'r> Skeletons<'r> {
         }
         Ok(skeleton)
     }
-}
 
-fn told(url: &SkeletonUrl, error: SkeletonError) -> ImportError {
-    match error {
-        SkeletonError::Missing => ImportError::NoSkeleton(url.to_string()),
-        error => ImportError::Unusable(format!("{url}: {error}")),
+    fn told(&mut self, url: &SkeletonUrl, error: SkeletonError) -> ImportError {
+        if let SkeletonError::Missing = error {
+            return ImportError::NoSkeleton(url.to_string());
+        }
+        self.refused |= !matches!(error, SkeletonError::Malformed { .. });
+        ImportError::Unusable(format!("{url}: {error}"))
     }
 }

@@ -423,6 +423,11 @@ fn a_skeleton_in_a_registry_is_pinned_and_then_needs_no_network() {
     sandbox.build(&["--offline", "pkg"]);
     assert_eq!(fs::read(sandbox.src().join(ARCHIVE)).unwrap(), before);
     let said = sandbox.run(&["build", "--offline", "--cache-dir", "../empty", "pkg"]);
-    assert_ne!(said.code, Some(0));
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("pkg/jackal.yaml:5:17: oci://"),
+        "{}",
+        said.stderr
+    );
     assert!(said.stderr.contains("--offline forbids"), "{}", said.stderr);
 }

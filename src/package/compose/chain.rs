@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::paths::{clean, join};
-use super::{Composer, merge, migrate, name_of};
+use super::{Composer, Whole, merge, migrate, name_of};
 use crate::package::surroundings::{ImportError, SkeletonUrl};
 use crate::yaml::{Node, SourceText, Span, Value};
 
@@ -281,7 +281,10 @@ impl Composer<'_> {
             merge::relocate(&mut component, &link.folder, &mut |path| {
                 surroundings.exists(path)
             });
-            merge::merge(&mut base, component, &mut self.whole.mistakes);
+            let Whole {
+                mistakes, warnings, ..
+            } = &mut self.whole;
+            merge::merge(&mut base, component, mistakes, warnings);
         }
         if let Some(kept) = kept {
             // Whoever imports the skeleton chooses by it.

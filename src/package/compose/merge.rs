@@ -27,7 +27,12 @@ pub(in crate::package) const SETS: [&str; 3] = ["onCreate", "onDeploy", "onRemov
 pub(in crate::package) const STAGES: [&str; 4] = ["before", "after", "onSuccess", "onFailure"];
 
 /// Puts `later` on top of `base`.
-pub(super) fn merge(base: &mut Node, later: Node, mistakes: &mut Vec<Mistake>) {
+pub(super) fn merge(
+    base: &mut Node,
+    later: Node,
+    mistakes: &mut Vec<Mistake>,
+    warnings: &mut Vec<Mistake>,
+) {
     for key in OWN {
         base.remove(key);
     }
@@ -42,8 +47,8 @@ pub(super) fn merge(base: &mut Node, later: Node, mistakes: &mut Vec<Mistake>) {
         match key.as_str() {
             "import" => {}
             "only" => only(base, &value, mistakes),
-            "charts" => named(base, &key, value, chart),
-            "manifests" => named(base, &key, value, manifest),
+            "charts" => named(base, &key, value, chart, warnings),
+            "manifests" => named(base, &key, value, manifest, warnings),
             "actions" => actions(base, value),
             "scripts" => scripts(base, value),
             "extensions" => extensions(base, value),
@@ -97,7 +102,13 @@ fn only(base: &mut Node, value: &Node, mistakes: &mut Vec<Mistake>) {
 }
 
 /// Joins the list at `key`: `join` for an item whose name is there already.
-fn named(base: &mut Node, key: &str, value: Node, join: fn(&mut Node, Node)) {
+fn named(
+    base: &mut Node,
+    key: &str,
+    value: Node,
+    join: fn(&mut Node, Node, &mut Vec<Mistake>),
+    warnings: &mut Vec<Mistake>,
+) {
     let Value::Sequence(items) = value.value else {
         return;
     };
@@ -114,14 +125,14 @@ fn named(base: &mut Node, key: &str, value: Node, join: fn(&mut Node, Node)) {
             .take(before)
             .position(|old| name.is_some() && old.get("name").and_then(Node::scalar) == name);
         match (same, &mut list.value) {
-            (Some(index), Value::Sequence(list)) => join(&mut list[index], item),
+            (Some(index), Value::Sequence(list)) => join(&mut list[index], item, warnings),
             (None, Value::Sequence(list)) => list.push(item),
             _ => {}
         }
     }
 }
 
-fn chart(old: &mut Node, later: Node) {
+fn chart(old: &mut Node, later: Node, warnings: &mut Vec<Mistake>) {
     let replaced = [
         "namespace",
         "releaseName",
@@ -129,20 +140,32 @@ fn chart(old: &mut Node, later: Node) {
         "serverSideApply",
     ];
     let appended = ["valuesFiles", "templatedValuesFiles", "variables", "values"];
-    resource(old, later, &replaced, &appended);
+    resource(old, later, &replaced, &appended, warnings);
 }
 
-fn manifest(old: &mut Node, later: Node) {
+fn manifest(old: &mut Node, later: Node, warnings: &mut Vec<Mistake>) {
     let replaced = [
         "namespace",
         "template",
         "serverSideApply",
         "enableKustomizePlugins",
     ];
-    resource(old, later, &replaced, &["files", "kustomizations"]);
+    resource(
+        old,
+        later,
+        &replaced,
+        &["files", "kustomizations"],
+        warnings,
+    );
 }
 
-fn resource(old: &mut Node, mut later: Node, replaced: &[&str], appended: &[&str]) {
+fn resource(
+    old: &mut Node,
+    mut later: Node,
+    replaced: &[&str],
+    appended: &[&str],
+    warnings: &mut Vec<Mistake>,
+) {
     for key in replaced {
         if let Some(value) = later.remove(key) {
             replace(old, key, value);
@@ -151,6 +174,23 @@ fn resource(old: &mut Node, mut later: Node, replaced: &[&str], appended: &[&str
     for key in appended {
         if let Some(value) = later.remove(key) {
             append(old, key, value);
+        }
+    }
+    let Value::Mapping(pairs) = later.value else {
+        return;
+    };
+    for (key, value) in pairs {
+        let Some(name) = key.scalar().filter(|name| !name.starts_with("x-")) else {
+            continue;
+        };
+        let differs = old.get(name).is_none_or(|old| old.value != value.value);
+        let blank = value.is_null() || value.scalar() == Some("") || name == "name";
+        if differs && !blank {
+            warnings.push(Mistake::new(
+                key.span,
+                format!("`{name}` is ignored here: what is imported under this name keeps its own"),
+                "Change it in the imported definition, or give this one another name.",
+            ));
         }
     }
 }

@@ -127,6 +127,15 @@ fn a_chain_of_three_is_merged_tail_first_with_its_paths() {
     );
     assert_eq!(chart.local_path, "../a/b/chart");
     assert_eq!(chart.values_files, ["../a/b/v0.yaml", "v.yaml"]);
+    let ignored = &composed.warnings[0];
+    assert!(
+        ignored.message.starts_with("`version` is ignored here"),
+        "{ignored}"
+    );
+    assert_eq!(
+        (composed.warnings.len(), ignored.place.as_str()),
+        (1, "jackal.yaml:10:31")
+    );
     let manifest = &component.manifests[0];
     assert_eq!(manifest.files, ["../a/b/m.yaml"]);
     assert_eq!(manifest.kustomizations, ["here", "github.com/x/y"]);
