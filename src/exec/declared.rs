@@ -121,14 +121,13 @@ impl Declaring<'_> {
                         definition: definition.clone(),
                         name: name.clone(),
                     })?;
-                let work = Work::Component {
-                    folders: Folders {
-                        own: self.beside(definition),
-                        imported: composed.imported.clone(),
-                    },
-                    component: Box::new(component.clone()),
+                let folders = Folders {
+                    own: self.beside(definition),
+                    imported: composed.imported.clone(),
                 };
-                plan.add(self.step(instance, instance.id.clone(), Vec::new(), work));
+                plan.component(&instance.id, folders, component, |id, after, work| {
+                    self.step(instance, id, after, work)
+                })?;
             }
             RenderedKind::Images { from, platform } => {
                 self.images_task(plan, instance, from, platform.as_deref())?;

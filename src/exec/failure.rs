@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::executors::{
-    ComponentError, ExportError, FetchError, ImageError, ImagesError, ImportError, PackageError,
-    RunError, SbomError, SourceError,
+    ChartError, ComponentError, ExportError, FetchError, ImageError, ImagesError, ImportError,
+    PackageError, RunError, SbomError, SourceError,
 };
 use super::lockfile::LockfileError;
 use crate::archive::SeekableError;
@@ -155,6 +155,10 @@ failures! {
     ComponentError: |error| match error {
         ComponentError::Io { .. } => Class::Environment,
         ComponentError::Cas(error) => of_cas(error),
+        _ => Class::Configuration,
+    };
+    ChartError: |error| match error {
+        ChartError::Io { .. } | ChartError::Changed(_) => Class::Environment,
         _ => Class::Configuration,
     };
     TreeError: |error| match error {

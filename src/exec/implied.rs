@@ -74,17 +74,11 @@ impl Plan {
                 continue;
             }
             let id = name(format!("component:{}", component.name));
-            self.add(Step::new(
-                id.clone(),
-                Vec::new(),
-                Work::Component {
-                    folders: Folders {
-                        own: how.folder.clone(),
-                        imported: how.imported.clone(),
-                    },
-                    component: Box::new(component.clone()),
-                },
-            ));
+            let folders = Folders {
+                own: how.folder.clone(),
+                imported: how.imported.clone(),
+            };
+            self.component(&id, folders, component, Step::new)?;
             components.push((component.name.clone(), id.clone()));
             let scanned = !component.files.is_empty() || !component.data_injections.is_empty();
             if scanned && !how.skip_sbom {
@@ -156,7 +150,6 @@ impl Plan {
 pub(super) fn buildable(definition: &Definition) -> Result<(), PlanError> {
     for component in &definition.components {
         let not_yet = [
-            ("charts", !component.charts.is_empty()),
             ("repos", !component.repos.is_empty()),
             ("extensions.bigbang", component.extensions.bigbang.is_some()),
             (
@@ -190,7 +183,8 @@ fn overridden(full: &str, overrides: &BTreeMap<String, String>) -> String {
 pub(super) fn has_content(component: &Component) -> bool {
     !(component.files.is_empty()
         && component.data_injections.is_empty()
-        && component.manifests.is_empty())
+        && component.manifests.is_empty()
+        && component.charts.is_empty())
 }
 
 pub(super) fn distinct(sboms: &[(String, String)]) -> Result<(), PlanError> {

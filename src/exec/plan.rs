@@ -12,7 +12,7 @@ use super::folders::Folders;
 use super::schedule::When;
 use crate::graph::{Graph, GraphError};
 use crate::oci::{Platform, Reference};
-use crate::package::{ArchiveNameError, Component, Definition, Dialect};
+use crate::package::{ArchiveNameError, Chart, Component, Definition, Dialect};
 use crate::pipeline::{CacheLimits, RenderedConfig, RenderedOutput, Resources, Retries};
 
 /// One thing to do.
@@ -79,6 +79,15 @@ pub enum Work {
         folders: Folders,
         /// The component, composed.
         component: Box<Component>,
+        /// What other steps make of it.
+        parts: Vec<Part>,
+    },
+    /// Packages a chart.
+    Chart {
+        /// Where the package's sources are.
+        folders: Folders,
+        /// As the component lists it.
+        chart: Box<Chart>,
     },
     /// Brings an image into the store.
     Image {
@@ -127,6 +136,15 @@ pub enum Work {
     BuildImage(Box<BuildWork>),
     /// Runs a command.
     Run(Box<RunWork>),
+}
+
+/// What a component holds and another step makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Where it stands in the component.
+    pub place: String,
+    /// The step that makes it: its first output.
+    pub of: String,
 }
 
 /// What an image is built from.
@@ -253,6 +271,7 @@ impl Work {
     pub fn verb(&self) -> &'static str {
         match self {
             Self::Component { .. } => "component",
+            Self::Chart { .. } => "chart",
             Self::Image { .. } | Self::Import { .. } => "image",
             Self::Images { .. } => "images",
             Self::ImageSbom { .. } | Self::ComponentSbom { .. } => "sbom",

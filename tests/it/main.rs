@@ -9,6 +9,7 @@ mod corpus;
 mod dev;
 mod lint;
 mod package;
+mod parts;
 mod pipelines;
 mod sandbox;
 mod schemas;

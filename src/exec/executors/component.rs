@@ -1,10 +1,11 @@
-//! The component tar: files, data and manifests of one component, as
-//! package.md 2.8 and 3.4 lay them out.
+//! The component tar: what one component holds, as package.md 2.8 and 3.4 lay
+//! it out.
 //!
-//! Streams from the source files and from downloaded blobs; holds no file in
-//! memory and asks no network. Kinds of content that are not built yet are
-//! refused, never left out in silence.
+//! Streams from the source files, from downloaded blobs and from what other
+//! steps made (charts, repositories, members of archives, kustomizations);
+//! holds no file in memory and asks no network.
 
+mod parts;
 pub(super) mod source;
 
 use std::collections::BTreeMap;
@@ -16,8 +17,9 @@ use crate::archive::{TarError, TarWriter};
 use crate::cas::{Cas, CasError};
 use crate::exec::folders::Folders;
 use crate::oci::{Digest, Hasher};
-use crate::package::{Component, File, Manifest};
+use crate::package::{Component, File, Manifest, RepoUrlError};
 use crate::workspace::{Kind, WalkError};
+pub use parts::{chart_file, is_archive, repo_folder};
 pub use source::SourceError;
 use source::{Tree, is_inside};
 
@@ -36,6 +38,14 @@ pub enum ComponentError {
         /// The key in the definition.
         key: &'static str,
     },
+    /// Nobody made what the component holds.
+    #[error("internal error: component `{component}` lacks `{place}`, which no step made")]
+    NotMade {
+        /// The component.
+        component: String,
+        /// Where it stands in the component.
+        place: String,
+    },
     /// A source leads out of the package folder.
     #[error("`{0}` leads out of the package folder: copy what it names into the folder")]
     Outside(String),
@@ -48,6 +58,14 @@ pub enum ComponentError {
     /// A name that cannot be one file's name in the package, or is there twice.
     #[error("manifest name `{0}` cannot be used: expected one without `/`, once in the component")]
     Name(String),
+    /// Not the URL of a repository.
+    #[error(transparent)]
+    Repo(#[from] RepoUrlError),
+    /// As [`Name`](Self::Name), of a chart or repository.
+    #[error(
+        "`{0}` cannot be a file in the package: expected a name without `/`, once in the component"
+    )]
+    Place(String),
     /// A manifest's source is a folder or a link.
     #[error("manifest file `{0}` is {1}, expected a file: name the file itself")]
     NoFile(String, &'static str),
@@ -118,8 +136,18 @@ impl From<SourceError> for ComponentError {
     }
 }
 
-/// Writes the tar of `component`, whose sources are in `folders`, or are URLs
-/// that `remote` has in `cas`.
+/// Blobs that a component is made from.
+#[derive(Clone, Debug, Default)]
+pub struct Brought {
+    /// Downloaded files, by their URL.
+    pub files: BTreeMap<String, Output>,
+    /// What other steps made, by its place in the component. One with the name
+    /// [`TREE`](super::TREE) is a tar of what stands there.
+    pub parts: BTreeMap<String, Output>,
+}
+
+/// Writes the tar of `component`, whose sources are in `folders`, or are
+/// `brought` to `cas`.
 ///
 /// `None`: all its files together have no byte, and packages leave such a tar
 /// out.
@@ -130,22 +158,22 @@ impl From<SourceError> for ComponentError {
 pub fn write_component<W: Write>(
     folders: &Folders,
     component: &Component,
-    remote: &BTreeMap<String, Output>,
+    brought: &Brought,
     cas: &Cas,
     out: W,
 ) -> Result<Option<W>, ComponentError> {
-    refuse(component)?;
     let name = &component.name;
     let mut writer = Writer {
         folders,
         component: name,
-        remote,
+        brought,
         cas,
         tar: TarWriter::new(out),
         bytes: 0,
     };
     writer.tar.directory(name, OWN_FOLDER)?;
-    // Each folder, and what is in it, in bytewise order: `data` is the first.
+    // Each folder, and what is in it, in bytewise order: `charts` is the first.
+    writer.charts(&component.charts)?;
     if !component.data_injections.is_empty() {
         writer.tar.directory(&format!("{name}/data"), OWN_FOLDER)?;
     }
@@ -160,6 +188,10 @@ pub fn write_component<W: Write>(
     for index in by_name(component.files.len()) {
         let file = &component.files[index];
         let path = writer.numbered("files", index, &file.target)?;
+        if !file.extract_path.is_empty() {
+            writer.part(&extracted(index), &path, Some(file.executable))?;
+            continue;
+        }
         writer.item(&Item {
             file_mode: Some(if file.executable {
                 OWN_FOLDER
@@ -177,11 +209,17 @@ pub fn write_component<W: Write>(
             .directory(&format!("{name}/manifests"), OWN_FOLDER)?;
     }
     for (file, source) in manifests(&component.manifests)? {
-        writer.item(&Item {
-            only_file: true,
-            ..Item::new(format!("{name}/manifests/{file}"), source)
-        })?;
+        let path = format!("{name}/manifests/{file}");
+        match source {
+            Some(source) => writer.item(&Item {
+                only_file: true,
+                ..Item::new(path, source)
+            })?,
+            None => writer.part(&format!("manifests/{file}"), &path, Some(false))?,
+        }
     }
+    writer.repos(&component.repos)?;
+    writer.values(&component.charts)?;
     let Writer { tar, bytes, .. } = writer;
     let out = tar.finish()?;
     Ok((bytes > 0).then_some(out))
@@ -205,27 +243,6 @@ pub fn outside(source: &str) -> ComponentError {
     ComponentError::Outside(source.to_owned())
 }
 
-fn refuse(component: &Component) -> Result<(), ComponentError> {
-    let extract = component.files.iter().any(|f| !f.extract_path.is_empty());
-    let built = component
-        .manifests
-        .iter()
-        .any(|manifest| !manifest.kustomizations.is_empty());
-    let keys = [
-        ("charts", !component.charts.is_empty()),
-        ("repos", !component.repos.is_empty()),
-        ("files.extractPath", extract),
-        ("manifests.kustomizations", built),
-    ];
-    match keys.iter().find(|(_, present)| *present) {
-        None => Ok(()),
-        Some((key, _)) => Err(ComponentError::NotYet {
-            component: component.name.clone(),
-            key,
-        }),
-    }
-}
-
 /// Indexes in the order of their names in a folder: `10` before `2`.
 fn by_name(count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
@@ -233,16 +250,37 @@ fn by_name(count: usize) -> Vec<usize> {
     order
 }
 
-/// Every manifest file as it is named in the package, sorted, and its source.
-pub(super) fn manifests(list: &[Manifest]) -> Result<BTreeMap<String, &str>, ComponentError> {
+/// The place of a file that is a member of an archive.
+#[must_use]
+pub fn extracted(index: usize) -> String {
+    format!("files/{index}")
+}
+
+/// The file name of a built kustomization.
+#[must_use]
+pub fn kustomized(manifest: &str, index: usize) -> String {
+    format!("kustomization-{manifest}-{index}.yaml")
+}
+
+/// Every manifest file as it is named in the package, sorted, and its source;
+/// `None`: a step builds it.
+pub(super) fn manifests(
+    list: &[Manifest],
+) -> Result<BTreeMap<String, Option<&str>>, ComponentError> {
     let mut named = BTreeMap::new();
     for manifest in list {
         if manifest.name.is_empty() || manifest.name.contains('/') {
             return Err(ComponentError::Name(manifest.name.clone()));
         }
-        for (index, source) in manifest.files.iter().enumerate() {
+        let files = manifest.files.iter().enumerate();
+        let files = files.map(|(index, source)| {
             let file = format!("{}-{index}.yaml", manifest.name);
-            if named.insert(file, source.as_str()).is_some() {
+            (file, Some(source.as_str()))
+        });
+        let built = 0..manifest.kustomizations.len();
+        let built = built.map(|index| (kustomized(&manifest.name, index), None));
+        for (file, source) in files.chain(built) {
+            if named.insert(file, source).is_some() {
                 return Err(ComponentError::Name(manifest.name.clone()));
             }
         }
@@ -314,7 +352,7 @@ impl<'a> Item<'a> {
 struct Writer<'a, W> {
     folders: &'a Folders,
     component: &'a str,
-    remote: &'a BTreeMap<String, Output>,
+    brought: &'a Brought,
     cas: &'a Cas,
     tar: TarWriter<W>,
     /// Of all files, and targets of links.
@@ -395,7 +433,7 @@ impl<W: Write> Writer<'_, W> {
         if !url.starts_with("http://") && !url.starts_with("https://") {
             return Err(ComponentError::Scheme(url.to_owned()));
         }
-        let Some(output) = self.remote.get(url) else {
+        let Some(output) = self.brought.files.get(url) else {
             return Err(ComponentError::NotFetched {
                 component: self.component.to_owned(),
                 url: url.to_owned(),

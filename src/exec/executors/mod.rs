@@ -1,5 +1,6 @@
 //! One file a task kind: what a ready action does when nothing is cached.
 
+mod chart;
 mod component;
 mod export;
 mod fetch;
@@ -11,7 +12,15 @@ mod run;
 mod sbom;
 mod skeleton;
 
-pub use component::{ComponentError, SourceError, inside, outside, write_component};
+/// The name of an output that is a tar of one thing, whose entries begin with
+/// one name: what stands there, links as they are.
+pub const TREE: &str = "tree.tar";
+
+pub use chart::{ChartError, chart_files, package_chart};
+pub use component::{
+    Brought, ComponentError, SourceError, chart_file, extracted, inside, is_archive, kustomized,
+    outside, repo_folder, write_component,
+};
 pub use export::{ArchiveFormat, ExportError, Exported, export_archive};
 pub use fetch::{FetchError, InFlight, KindError, Pin, fetch, resolve};
 pub use image::{Base, ImageConfig, ImageError, ImageSpec, LayerSpec, build_image};

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::inputs;
+use super::{Results, inputs, of};
 use crate::action::{Action, Input, InputKind, Output};
 use crate::exec::executors;
 use crate::exec::folders::{Folders, Found};
 use crate::exec::lockfile::FilePin;
+use crate::exec::plan::Part;
 use crate::exec::site::{Made, Site, blocking};
 use crate::exec::{Class, Failure};
 use crate::oci::Digest;
@@ -24,6 +25,8 @@ pub(super) async fn action(
     site: &Arc<Site>,
     folders: &Folders,
     component: &Component,
+    parts: &[Part],
+    results: &Results,
 ) -> Result<Action, Failure> {
     let (shared, roots, own) = (Arc::clone(site), folders.clone(), component.clone());
     let mut action = blocking(move || local_action(&shared, &roots, &own)).await?;
@@ -34,7 +37,24 @@ pub(super) async fn action(
             kind: InputKind::Blob { digest: pin.digest },
         });
     }
+    for part in parts {
+        let made = one(results, part)?;
+        action.inputs.push(Input {
+            path: part.place.clone(),
+            kind: InputKind::Blob {
+                digest: made.digest,
+            },
+        });
+    }
     Ok(action)
+}
+
+/// What the step of a part made.
+fn one<'r>(results: &'r Results, part: &Part) -> Result<&'r Output, Failure> {
+    of(results, &part.of)?.outputs.first().ok_or_else(|| {
+        let message = format!("internal error: `{}` made nothing", part.of);
+        Failure::new(Class::Task, message)
+    })
 }
 
 fn remote(source: &str) -> bool {
@@ -86,6 +106,8 @@ pub(super) async fn make(
     site: &Arc<Site>,
     folders: &Folders,
     component: &Component,
+    parts: &[Part],
+    results: &Results,
     id: &str,
 ) -> Result<Made, Failure> {
     let mut fetched = BTreeMap::new();
@@ -111,11 +133,19 @@ pub(super) async fn make(
         };
         fetched.insert(url.to_owned(), output);
     }
+    let mut brought = executors::Brought {
+        files: fetched,
+        ..Default::default()
+    };
+    for part in parts {
+        let made = one(results, part)?.clone();
+        brought.parts.insert(part.place.clone(), made);
+    }
     let (cas, folders) = (Arc::clone(&site.cas), folders.clone());
     let (component, name) = (component.clone(), id.to_owned());
     blocking(move || {
         let ingest = cas.ingest()?;
-        let written = executors::write_component(&folders, &component, &fetched, &cas, ingest)?;
+        let written = executors::write_component(&folders, &component, &brought, &cas, ingest)?;
         // Without any byte there is no tar (package.md 3.4).
         let Some(ingest) = written else {
             return Ok(Made::default());
@@ -158,14 +188,30 @@ fn component_settings(component: &Component) -> Vec<(String, String)> {
             settings.push((at("file"), file.clone()));
         }
     }
+    for (index, chart) in component.charts.iter().enumerate() {
+        let at = |key: &str| format!("charts.{index}.{key}");
+        settings.push((at("name"), chart.name.clone()));
+        settings.push((at("version"), chart.version.clone()));
+        settings.push((at("localPath"), chart.local_path.clone()));
+        for values in &chart.values_files {
+            settings.push((at("valuesFile"), values.clone()));
+        }
+    }
     settings
 }
 
+/// Sources that are read here, not by a step of their own.
 fn sources(component: &Component) -> impl Iterator<Item = &str> {
-    let files = component.files.iter().map(|file| &file.source);
+    let files = component.files.iter();
+    let files = files.filter(|file| file.extract_path.is_empty());
+    let files = files.map(|file| &file.source);
     let data = component.data_injections.iter().map(|data| &data.source);
     let manifests = component.manifests.iter().flat_map(|m| &m.files);
-    files.chain(data).chain(manifests).map(String::as_str)
+    let packaged = component.charts.iter().map(|chart| &chart.local_path);
+    let packaged = packaged.filter(|path| executors::is_archive(path));
+    let values = component.charts.iter().flat_map(|c| &c.values_files);
+    let all = files.chain(data).chain(manifests);
+    all.chain(packaged).chain(values).map(String::as_str)
 }
 
 fn local_action(site: &Site, folders: &Folders, component: &Component) -> Result<Action, Failure> {

@@ -1,6 +1,7 @@
 //! What each kind of step does: the action that names its result, and the
 //! making of it.
 
+mod chart_step;
 mod component_step;
 mod image_step;
 pub(super) mod package_step;
@@ -88,9 +89,12 @@ pub(in crate::exec) async fn prepare(
 ) -> Result<Prepared, Failure> {
     let mut manifest = None;
     let mut action = match &step.work {
-        Work::Component { folders, component } => {
-            component_step::action(site, folders, component).await?
-        }
+        Work::Component {
+            folders,
+            component,
+            parts,
+        } => component_step::action(site, folders, component, parts, results).await?,
+        Work::Chart { folders, chart } => chart_step::action(site, folders, chart).await?,
         Work::Image {
             folder,
             reference,
@@ -225,7 +229,7 @@ async fn sound(
     // A command's own inputs are looked at again where it is run.
     if matches!(
         step.work,
-        Work::Component { .. } | Work::BuildImage(_) | Work::Import { .. }
+        Work::Component { .. } | Work::Chart { .. } | Work::BuildImage(_) | Work::Import { .. }
     ) {
         let now = prepare(site, step, results).await?.action;
         let reasons = diff(&prepared.action.explain(), &now.explain());
@@ -246,9 +250,12 @@ async fn make(
     results: &Results,
 ) -> Result<Made, Failure> {
     match &step.work {
-        Work::Component { folders, component } => {
-            component_step::make(site, folders, component, &step.id).await
-        }
+        Work::Component {
+            folders,
+            component,
+            parts,
+        } => component_step::make(site, folders, component, parts, results, &step.id).await,
+        Work::Chart { folders, chart } => chart_step::make(site, folders, chart).await,
         Work::Image { reference, .. } => {
             if site.wishes.offline {
                 let message = format!(
@@ -398,6 +405,7 @@ mod tests {
         let work = Work::Component {
             folders: dir.path().to_owned().into(),
             component: Box::new(component),
+            parts: Vec::new(),
         };
         let step = Step::new("component:c".into(), Vec::new(), work);
         let results = Results::new();

@@ -3,12 +3,13 @@ use std::io::Read as _;
 use std::os::unix::fs::symlink;
 
 use super::*;
-use crate::package::{DataInjection, DataTarget};
+use crate::exec::executors::package_chart;
+use crate::package::{Chart, DataInjection, DataTarget};
 
 struct Setting {
     dir: tempfile::TempDir,
     cas: Cas,
-    remote: BTreeMap<String, Output>,
+    brought: Brought,
 }
 
 impl Setting {
@@ -19,7 +20,7 @@ impl Setting {
         Self {
             dir,
             cas,
-            remote: BTreeMap::new(),
+            brought: Brought::default(),
         }
     }
 
@@ -37,7 +38,7 @@ impl Setting {
         write_component(
             &self.root().into(),
             component,
-            &self.remote,
+            &self.brought,
             &self.cas,
             Vec::new(),
         )
@@ -129,14 +130,14 @@ fn of_zarf() -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn files_and_manifests_are_laid_out_as_zarf_lays_them_out() {
+fn components_are_laid_out_as_zarf_lays_them_out() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/zarf-source");
     let setting = Setting::new();
     let write = |component: &Component| {
         let tar = write_component(
             &root.clone().into(),
             component,
-            &setting.remote,
+            &setting.brought,
             &setting.cas,
             Vec::new(),
         );
@@ -151,16 +152,45 @@ fn files_and_manifests_are_laid_out_as_zarf_lays_them_out() {
         ])
     };
     assert_eq!(write(&base), zarf["base.tar"], "the very bytes");
+    let packed = package_chart(&root.join("chart"), "chart", setting.cas.ingest().unwrap());
+    let (digest, size) = packed.unwrap().commit().unwrap();
+    let name = "chart.tgz".to_owned();
+    let mut brought = Brought::default();
+    let place = "charts/web-0.1.0.tgz".to_owned();
+    brought.parts.insert(place, Output { name, digest, size });
     let app = Component {
         name: "app".into(),
         manifests: vec![manifest("cm", &["cm.yaml"])],
+        charts: vec![Chart {
+            values_files: vec!["values.yaml".into()],
+            ..chart("web", "0.1.0")
+        }],
         ..Component::default()
     };
-    let unbuilt = ["app/charts", "app/values"];
-    let mut expected = entries(&zarf["app.tar"]);
-    expected.retain(|entry| !unbuilt.iter().any(|name| entry.0.starts_with(name)));
-    assert_eq!(expected.len(), 3);
-    assert_eq!(entries(&write(&app)), expected);
+    let app = write_component(&root.into(), &app, &brought, &setting.cas, Vec::new());
+    let (mut made, mut expected) = (entries(&app.unwrap().unwrap()), entries(&zarf["app.tar"]));
+    // A packaged chart is compared by what is in it: Zarf's has a clock in it.
+    let inner = |list: &mut Vec<(String, u8, u32, String, Vec<u8>)>| {
+        let found = list.iter_mut().find(|entry| entry.0.ends_with(".tgz"));
+        let bytes = std::mem::take(&mut found.unwrap().4);
+        let mut plain = Vec::new();
+        let mut zipped = flate2::read::MultiGzDecoder::new(&bytes[..]);
+        zipped.read_to_end(&mut plain).unwrap();
+        let named = entries(&plain).into_iter();
+        named
+            .map(|entry| (entry.0, entry.2, entry.4))
+            .collect::<Vec<_>>()
+    };
+    let (own, zarfs) = (inner(&mut made), inner(&mut expected));
+    assert_eq!(own, zarfs);
+    assert_eq!(own.len(), 3);
+    for entry in &mut expected {
+        // Zarf 0.84 has 0755 here; package.md 3.4 has one mode for all.
+        if matches!(entry.0.as_str(), "app/charts" | "app/values") {
+            entry.2 = OWN_FOLDER;
+        }
+    }
+    assert_eq!(made, expected);
 }
 
 #[test]
@@ -280,7 +310,7 @@ fn a_url_comes_from_the_cache_and_its_sums_are_checked() {
             digest,
             size: 4,
         };
-        setting.remote.insert(url.clone(), output);
+        setting.brought.files.insert(url.clone(), output);
     }
     let from = |url: &str| Component {
         manifests: vec![manifest("m", &["https://h.io/x"])],
@@ -363,7 +393,7 @@ fn a_file_that_changes_while_it_is_read_is_noticed() {
         let written = write_component(
             &setting.root().into(),
             &content,
-            &setting.remote,
+            &setting.brought,
             &setting.cas,
             out,
         );
@@ -434,6 +464,31 @@ fn what_cannot_be_packed_is_refused_by_name() {
     extract.files[0].extract_path = "x".into();
     assert!(matches!(
         setting.write(&extract),
-        Err(ComponentError::NotYet { .. })
+        Err(ComponentError::NotMade { .. })
     ));
+    let mut charts = component(Vec::new());
+    charts.charts = vec![chart("a", "1"), chart("a", "1")];
+    let twice = setting.write(&charts);
+    assert!(matches!(
+        twice,
+        Err(ComponentError::NotMade { .. } | ComponentError::Place(_))
+    ));
+    charts.charts = vec![chart("a/b", "1")];
+    let slash = setting.write(&charts);
+    assert!(matches!(slash, Err(ComponentError::Place(_))));
+    let mut repos = component(Vec::new());
+    repos.repos = vec!["git@example.com:a/b".into()];
+    assert!(matches!(
+        setting.write(&repos),
+        Err(ComponentError::Repo(_))
+    ));
+}
+
+fn chart(name: &str, version: &str) -> Chart {
+    Chart {
+        name: name.into(),
+        version: version.into(),
+        local_path: "chart".into(),
+        ..Chart::default()
+    }
 }

@@ -1,0 +1,93 @@
+//! `chart` steps: which files decide a chart's archive, and the making of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::inputs;
+use crate::action::{Action, Input, Output};
+use crate::exec::executors;
+use crate::exec::folders::{Folders, Found};
+use crate::exec::site::{Made, Site, blocking};
+use crate::exec::{Class, Failure};
+use crate::package::Chart;
+use crate::workspace::{Entry, Kind, Stat};
+
+/// Version of what is written; raised when its bytes change.
+const CHART_FORMAT: u32 = 1;
+
+/// Names the archive of a chart.
+pub(super) async fn action(
+    site: &Arc<Site>,
+    folders: &Folders,
+    chart: &Chart,
+) -> Result<Action, Failure> {
+    if !chart.url.is_empty() {
+        return Err(not_yet(chart));
+    }
+    let (site, folders, chart) = (Arc::clone(site), folders.clone(), chart.clone());
+    blocking(move || {
+        let (found, root) = local(&folders, &chart)?;
+        let mut action = Action::new("chart", CHART_FORMAT);
+        let mut entries = Vec::new();
+        for path in executors::chart_files(&root, &chart.local_path)? {
+            // As Helm reads them: through links, whatever their mode.
+            let metadata = std::fs::metadata(root.join(&path))?;
+            entries.push(Entry {
+                path,
+                kind: Kind::File { executable: false },
+                stat: Stat::of(&metadata),
+            });
+        }
+        let named = inputs(&site, &root, &entries)?.into_iter();
+        let below = found.below.trim_end_matches('/');
+        action.inputs.extend(named.map(|input| Input {
+            path: found.named(&format!("{below}/{}", input.path)),
+            ..input
+        }));
+        Ok(action)
+    })
+    .await
+}
+
+fn not_yet(chart: &Chart) -> Failure {
+    let message = format!(
+        "chart `{}` has `url`, which jackal cannot fetch yet: download it and name it in `localPath`",
+        chart.name
+    );
+    Failure::new(Class::Configuration, message)
+}
+
+/// The chart's folder, which is in the package's or an imported one.
+fn local<'f>(folders: &'f Folders, chart: &'f Chart) -> Result<(Found<'f>, PathBuf), Failure> {
+    let found = folders.find(&chart.local_path);
+    executors::inside(found.below).map_err(|_| executors::outside(&chart.local_path))?;
+    let full = found.root.join(found.below);
+    let real = |path: &std::path::Path| {
+        std::fs::canonicalize(path).map_err(|error| {
+            let shown = path.display();
+            let message = format!("`{shown}`: {error}: correct `localPath`, or create it");
+            Failure::new(Class::Configuration, message)
+        })
+    };
+    if !real(&full)?.starts_with(real(found.root)?) {
+        return Err(executors::outside(&chart.local_path).into());
+    }
+    Ok((found, full))
+}
+
+/// Makes the archive.
+pub(super) async fn make(
+    site: &Arc<Site>,
+    folders: &Folders,
+    chart: &Chart,
+) -> Result<Made, Failure> {
+    let (cas, folders, chart) = (Arc::clone(&site.cas), folders.clone(), chart.clone());
+    blocking(move || {
+        let (_, root) = local(&folders, &chart)?;
+        let ingest = executors::package_chart(&root, &chart.local_path, cas.ingest()?)?;
+        let (digest, size) = ingest.commit()?;
+        let name = "chart.tgz".to_owned();
+        Ok(vec![Output { name, digest, size }].into())
+    })
+    .await
+}

@@ -1,0 +1,182 @@
+//! URLs of Git repositories, and the folders that stand for them in a package.
+//!
+//! Deploy finds a repository by its folder's name, so the name is part of the
+//! format. Source: package.md 3.6 and the vectors of section 9.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// A repository's address with what is wanted of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepoUrl {
+    /// As it is cloned: without reference and service path.
+    pub address: String,
+    /// Last part of the address, without `.git`.
+    pub repo: String,
+    /// What is checked out.
+    pub wanted: Wanted,
+    full: String,
+}
+
+/// Which part of a repository is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All branches and tags.
+    All,
+    /// One commit, by its 40 hex digits.
+    Commit(String),
+    /// One reference, by its full name, such as `refs/tags/v1`.
+    Reference(String),
+}
+
+/// A text that is no such URL.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not the URL of a Git repository: expected one such as \
+     https://example.com/team/repo.git@v1.0.0"
+)]
+pub struct RepoUrlError(String);
+
+/// Proto, path of the host, repository, `.git`, reference.
+static GRAMMAR: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r"^(?P<proto>[a-z]+://)(?P<host>.+?)/(?P<repo>[0-9A-Za-z_\-.]+?)?(?P<git>\.git)?/?",
+        r"(?P<at>@(?P<force>\+)?(?P<ref>[/+0-9A-Za-z_\-.]+))?",
+        r"(?P<path>/(?P<service>info/.*|git-upload-pack|git-receive-pack))?$"
+    ))
+    .ok()
+});
+
+impl RepoUrl {
+    /// Reads a URL as components list it.
+    ///
+    /// # Errors
+    ///
+    /// [`RepoUrlError`]
+    pub fn parse(text: &str) -> Result<Self, RepoUrlError> {
+        let refuse = || RepoUrlError(text.chars().take(200).collect());
+        let grammar = GRAMMAR.as_ref().ok_or_else(refuse)?;
+        let found = grammar.captures(text).ok_or_else(refuse)?;
+        let part = |name| found.name(name).map_or("", |part| part.as_str());
+        let (proto, host, repo, git) = (part("proto"), part("host"), part("repo"), part("git"));
+        if repo.is_empty() || matches!(repo, "." | "..") {
+            return Err(refuse());
+        }
+        let wanted = match part("ref") {
+            "" => Wanted::All,
+            hex if hex.len() == 40 && hex.bytes().all(|b| b.is_ascii_hexdigit()) => {
+                Wanted::Commit(hex.to_ascii_lowercase())
+            }
+            full if full.starts_with("refs/") => Wanted::Reference(full.to_owned()),
+            tag => Wanted::Reference(format!("refs/tags/{tag}")),
+        };
+        Ok(Self {
+            address: format!("{proto}{host}/{repo}{git}"),
+            repo: repo.to_owned(),
+            wanted,
+            full: format!("{proto}{host}/{repo}{git}{}", part("at")),
+        })
+    }
+
+    /// Name of the folder below `repos/`.
+    #[must_use]
+    pub fn folder(&self) -> String {
+        format!("{}-{}", self.repo, crc32(self.full.as_bytes()))
+    }
+}
+
+/// CRC-32 (IEEE 802.3), bit by bit: the texts are short.
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            let carry = if crc & 1 == 1 { 0xedb8_8320 } else { 0 };
+            crc = crc >> 1 ^ carry;
+        }
+    }
+    !crc
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_have_the_names_that_deploy_looks_for() {
+        let zarf = "https://github.com/defenseunicorns/zarf-public-test.git";
+        let commit = "01a23218923f24194133b5eb11268cf8d73ff1bb";
+        for (url, folder) in [
+            (
+                "https://github.com/stefanprodan/podinfo.git".to_owned(),
+                "podinfo-47672159",
+            ),
+            (
+                "https://github.com/stefanprodan/podinfo.git@6.4.0".to_owned(),
+                "podinfo-1972888344",
+            ),
+            (
+                "https://github.com/stefanprodan/podinfo.git@refs/tags/6.4.0".to_owned(),
+                "podinfo-3532253410",
+            ),
+            (zarf.to_owned(), "zarf-public-test-1143224168"),
+            (format!("{zarf}@v0.0.1"), "zarf-public-test-443792367"),
+            (
+                format!("{zarf}@refs/heads/dragons"),
+                "zarf-public-test-1670574289",
+            ),
+            (format!("{zarf}@{commit}"), "zarf-public-test-2357350897"),
+            (
+                "http://localhost:5000/some-cool-repo".to_owned(),
+                "some-cool-repo-1916670310",
+            ),
+            (
+                "file:///srv/git/stefanprodan/podinfo@adf0fasd10.1.223124123123-asdf".to_owned(),
+                "podinfo-122075437",
+            ),
+            (
+                "https://repo1.dso.mil/platform-one/big-bang/apps/security-tools/\
+                 twistlock.git@0.0.9-bb.0"
+                    .replace(' ', ""),
+                "twistlock-1920149257",
+            ),
+        ] {
+            let parsed = RepoUrl::parse(&url).map(|url| url.folder());
+            assert_eq!(parsed.as_deref(), Ok(folder), "{url}");
+        }
+    }
+
+    #[test]
+    fn references_are_commits_full_names_or_tags() {
+        let parsed = |text: &str| RepoUrl::parse(text).unwrap();
+        let hex = "01A23218923f24194133b5eb11268cf8d73ff1bb";
+        for (end, wanted) in [
+            ("", Wanted::All),
+            ("@v1", Wanted::Reference("refs/tags/v1".into())),
+            ("@a/b+c", Wanted::Reference("refs/tags/a/b+c".into())),
+            ("@refs/heads/x", Wanted::Reference("refs/heads/x".into())),
+            ("@abc1234", Wanted::Reference("refs/tags/abc1234".into())),
+        ] {
+            let url = parsed(&format!("ssh://git@h/t/r.git{end}"));
+            assert_eq!(url.address, "ssh://git@h/t/r.git");
+            assert_eq!((url.repo.as_str(), url.wanted), ("r", wanted), "{end}");
+        }
+        let commit = parsed(&format!("https://h/r@{hex}")).wanted;
+        assert_eq!(commit, Wanted::Commit(hex.to_lowercase()));
+        assert_eq!(
+            parsed("https://h/r.git/info/refs").address,
+            "https://h/r.git"
+        );
+        for wrong in [
+            "h/r",
+            "https://h",
+            "https://h/",
+            "git@h:t/r",
+            "https://h/..",
+            "",
+        ] {
+            assert!(RepoUrl::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
