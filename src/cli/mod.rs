@@ -4,6 +4,7 @@
 
 mod build;
 mod cache;
+mod config;
 mod dev;
 mod exit;
 mod options;
@@ -14,7 +15,7 @@ mod signal;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use exit::Exit;
 
@@ -80,9 +81,9 @@ impl SchemaOf {
 /// Runs the program with the process's own arguments and streams.
 #[must_use]
 pub fn run() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match arguments() {
         Ok(args) => args,
-        Err(error) => {
+        Err(Unread::Arguments(error)) => {
             // A closed stream leaves nobody to tell.
             let _ = error.print();
             return if error.use_stderr() {
@@ -91,8 +92,42 @@ pub fn run() -> ExitCode {
                 ExitCode::SUCCESS
             };
         }
+        Err(Unread::Settings(refused)) => return finish(Err(refused)),
     };
-    let done = match args.command {
+    finish(carry_out(args))
+}
+
+/// Why the command line was not understood.
+enum Unread {
+    /// Itself; or help was asked for.
+    Arguments(clap::Error),
+    /// The configuration file or a variable.
+    Settings(build::Refused),
+}
+
+/// The command line, with what file and environment set where it says nothing.
+fn arguments() -> Result<Args, Unread> {
+    let command = Args::command();
+    let given = command
+        .clone()
+        .try_get_matches()
+        .map_err(Unread::Arguments)?;
+    let settings = config::Settings::read(&command, &given).map_err(Unread::Settings)?;
+    let matches = if settings.is_empty() {
+        given
+    } else {
+        let command = settings.apply(command);
+        command.try_get_matches().map_err(Unread::Arguments)?
+    };
+    let mut args = Args::from_arg_matches(&matches).map_err(Unread::Arguments)?;
+    if let Command::Package(package::PackageCommand::Create(create)) = &mut args.command {
+        create.add_templates(settings.templates());
+    }
+    Ok(args)
+}
+
+fn carry_out(args: Args) -> Result<(), build::Refused> {
+    match args.command {
         Command::Build(args) => build::build(args),
         Command::Why(args) => build::why(args),
         Command::Graph(args) => build::graph(args),
@@ -102,7 +137,10 @@ pub fn run() -> ExitCode {
         Command::Completions { shell } => completions(shell),
         Command::Dev(command) => dev::run(command),
         Command::Package(command) => package::run(command),
-    };
+    }
+}
+
+fn finish(done: Result<(), build::Refused>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err((exit, message)) => {
@@ -114,7 +152,7 @@ pub fn run() -> ExitCode {
 
 fn completions(shell: clap_complete::Shell) -> Result<(), (Exit, String)> {
     let mut script = Vec::new();
-    let mut command = <Args as clap::CommandFactory>::command();
+    let mut command = Args::command();
     clap_complete::generate(shell, &mut command, "jackal", &mut script);
     build::print(&String::from_utf8_lossy(&script))
 }

@@ -146,6 +146,14 @@ impl PlanArgs {
 }
 
 impl SharedArgs {
+    pub(super) fn add_templates(&mut self, set: Vec<String>) {
+        self.set.splice(0..0, set);
+    }
+
+    pub(super) fn skips_sbom(&self) -> bool {
+        self.skip_sbom
+    }
+
     /// Options for `target`, with every task of it and no variable passed on.
     pub(super) fn into_options(
         self,

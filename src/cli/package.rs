@@ -14,6 +14,14 @@ use crate::layout::LayoutError;
 use crate::package::Definition;
 use crate::verify::{Scope, Signature, VerifiedPackage};
 
+/// Where flags may be given as well.
+const SETTINGS_HELP: &str = "\
+Settings may stand in jackal-config.toml, .yaml or .json, in this folder or in
+~/.jackal (JACKAL_CONFIG names another file), below `package.create`: flavor,
+max_package_size, output, registry_override, sbom_output, set, skip_sbom; and
+above it architecture, jackal_cache. A variable such as
+JACKAL_PACKAGE_CREATE_FLAVOR counts before the file, a flag before both.";
+
 #[derive(Subcommand)]
 pub(super) enum PackageCommand {
     /// Build the package of one folder
@@ -36,6 +44,7 @@ pub(super) enum PackageCommand {
 
 /// Arguments of `jackal package create`.
 #[derive(Args)]
+#[command(after_help = SETTINGS_HELP)]
 pub(super) struct CreateArgs {
     /// The folder with the definition
     #[arg(default_value = ".")]
@@ -143,6 +152,13 @@ fn refused(error: &PackageReadError) -> Refused {
     (exit, error.to_string())
 }
 
+impl CreateArgs {
+    /// Puts `set` before what `--set` says, which counts.
+    pub(super) fn add_templates(&mut self, set: Vec<String>) {
+        self.shared.add_templates(set);
+    }
+}
+
 /// Makes a skeleton; its place and digest are told on stdout.
 fn skeleton(args: CreateArgs, layout: Option<PathBuf>) -> Result<(), Refused> {
     let Some(layout) = layout.filter(|layout| !layout.as_os_str().is_empty()) else {
@@ -183,6 +199,11 @@ fn create(args: CreateArgs) -> Result<(), Refused> {
     }
     if layout.is_some() {
         let message = "-o oci-layout: is for --skeleton only: name a folder";
+        return Err((Exit::Usage, message.to_owned()));
+    }
+    if args.sbom_out.is_some() && args.shared.skips_sbom() {
+        // Of flags, clap says so; these are two settings.
+        let message = "the settings say both skip_sbom and sbom_output: take one of them out";
         return Err((Exit::Usage, message.to_owned()));
     }
     let options = args

@@ -5,6 +5,7 @@ mod architecture;
 mod bad_input;
 mod build;
 mod compose;
+mod config;
 mod corpus;
 mod dev;
 mod lint;

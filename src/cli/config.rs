@@ -1,0 +1,564 @@
+//! The configuration file and the environment, as defaults of flags.
+//!
+//! Stands between the command line as clap describes it and the one the user
+//! gave: what a file or a variable sets becomes the default of its flag, so
+//! that a flag always wins and values are read by one parser. It never changes
+//! what a flag means.
+//!
+//! Source: package.md 2.2, 7.1 and 7.2.
+
+mod toml;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command};
+
+use super::build::{Refused, note};
+use super::exit::Exit;
+use super::options::environment;
+use crate::yaml::{self, Mistake, Mistakes, Node, SourceText, Value};
+
+/// Largest configuration file, in bytes: 1 MiB. The longest known ones, with
+/// every key of every command, are a few kilobytes.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
+/// Endings that are looked for, the first that is there counts.
+const ENDINGS: [&str; 4] = ["toml", "yaml", "yml", "json"];
+
+/// What a value may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Flag,
+    Number,
+    /// Names and texts.
+    Map,
+}
+
+/// Which command a key is meant for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// Each that has the flag.
+    All,
+    /// `jackal package create`.
+    Create,
+}
+
+/// One key: its name with dots, and the flag it is the default of.
+struct Key {
+    name: &'static str,
+    kind: Kind,
+    reach: Reach,
+    arg: &'static str,
+}
+
+const fn key(name: &'static str, kind: Kind, reach: Reach, arg: &'static str) -> Key {
+    Key {
+        name,
+        kind,
+        reach,
+        arg,
+    }
+}
+
+/// Every key that is carried out. An older name stands before the newer one,
+/// which then counts.
+const KEYS: &[Key] = &[
+    key("architecture", Kind::Text, Reach::All, "architecture"),
+    key("jackal_cache", Kind::Text, Reach::All, "cache_dir"),
+    key(
+        "package.create.output_directory",
+        Kind::Text,
+        Reach::Create,
+        "output",
+    ),
+    key("package.create.output", Kind::Text, Reach::Create, "output"),
+    key("package.create.flavor", Kind::Text, Reach::Create, "flavor"),
+    key(
+        "package.create.max_package_size",
+        Kind::Number,
+        Reach::Create,
+        "max_package_size",
+    ),
+    key(
+        "package.create.registry_override",
+        Kind::Map,
+        Reach::Create,
+        "registry_overrides",
+    ),
+    key(
+        "package.create.sbom_output",
+        Kind::Text,
+        Reach::Create,
+        "sbom_out",
+    ),
+    key("package.create.set", Kind::Map, Reach::Create, SET),
+    key(
+        "package.create.skip_sbom",
+        Kind::Flag,
+        Reach::Create,
+        "skip_sbom",
+    ),
+];
+
+/// The flag whose values from everywhere are merged.
+const SET: &str = "set";
+
+/// Keys, and beginnings of keys, that Jackal has for what this program does not
+/// do or always does. One file serves both programs, so they are passed over.
+const PASSED_OVER: &[&str] = &[
+    "dev",
+    "init",
+    "insecure",
+    "log_level",
+    "no_color",
+    "no_log_file",
+    "no_progress",
+    "package.create.sbom",
+    "package.deploy",
+    "package.oci_concurrency",
+    "package.public_key",
+    "package.publish",
+    "package.pull",
+    "tmp_dir",
+];
+
+/// Keys that would be missed: a package would come out other than asked for.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "package.create.signing_key",
+        "`package create` does not sign",
+    ),
+    (
+        "package.create.signing_key_password",
+        "`package create` does not sign",
+    ),
+    (
+        "package.create.differential",
+        "`package create` makes no differential packages",
+    ),
+];
+
+/// A flag that was given, and the setting that it leaves no room for.
+const EXCLUDED: [(&str, &str); 2] = [
+    ("skip_sbom", "package.create.sbom_output"),
+    ("sbom_out", "package.create.skip_sbom"),
+];
+
+/// Values by the name of their key.
+type Values = BTreeMap<&'static str, Vec<String>>;
+
+/// What file and environment say, for one command line.
+#[derive(Default)]
+pub(super) struct Settings {
+    values: Values,
+}
+
+impl Settings {
+    /// Reads the file and the environment, if the command has a flag they can
+    /// set; says on stderr which file is used.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake in the file, or the first variable that cannot be read.
+    pub(super) fn read(command: &Command, matches: &ArgMatches) -> Result<Self, Refused> {
+        if !concerned(command, matches, "") {
+            return Ok(Self::default());
+        }
+        let mut values = match find()? {
+            Some(path) => {
+                let values = read_file(&path)?;
+                note(&format!("settings are read from {}", path.display()));
+                values
+            }
+            None => Values::new(),
+        };
+        for key in KEYS {
+            if let Some(value) = from_environment(key)? {
+                values.insert(key.name, value);
+            }
+        }
+        let leaf = innermost(matches);
+        for (flag, name) in EXCLUDED {
+            let known = leaf.try_contains_id(flag).is_ok();
+            if known && leaf.value_source(flag) == Some(ValueSource::CommandLine) {
+                values.remove(name);
+            }
+        }
+        Ok(Self { values })
+    }
+
+    /// Whether nothing is set.
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The command with what is set as defaults of its flags.
+    pub(super) fn apply(&self, command: Command) -> Command {
+        self.apply_below(command, "")
+    }
+
+    /// Values for `--set`, which flags are added to.
+    pub(super) fn templates(&self) -> Vec<String> {
+        let set = KEYS.iter().filter(|key| key.arg == SET);
+        set.filter_map(|key| self.values.get(key.name))
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
+    fn apply_below(&self, mut command: Command, path: &str) -> Command {
+        for key in KEYS.iter().filter(|key| key.arg != SET) {
+            if let Some(values) = self.values.get(key.name)
+                && key.reaches(&command, path)
+            {
+                command = command.mut_arg(key.arg, |arg| arg.default_values(values.clone()));
+            }
+        }
+        let names: Vec<String> = command
+            .get_subcommands()
+            .map(|command| command.get_name().to_owned())
+            .collect();
+        for name in names {
+            let below = format!("{path} {name}");
+            command = command.mut_subcommand(name, |command| self.apply_below(command, &below));
+        }
+        command
+    }
+}
+
+impl Key {
+    fn reaches(&self, command: &Command, path: &str) -> bool {
+        let here = match self.reach {
+            Reach::All => true,
+            Reach::Create => path == " package create",
+        };
+        here && command.get_arguments().any(|arg| arg.get_id() == self.arg)
+    }
+
+    /// `package.create.flavor` is `JACKAL_PACKAGE_CREATE_FLAVOR`.
+    fn variable(&self) -> String {
+        format!("JACKAL_{}", self.name.replace('.', "_").to_uppercase())
+    }
+}
+
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    match matches.subcommand() {
+        Some((_, below)) => innermost(below),
+        None => matches,
+    }
+}
+
+/// Whether a key sets a flag of the command that was called.
+fn concerned(command: &Command, matches: &ArgMatches, path: &str) -> bool {
+    KEYS.iter().any(|key| key.reaches(command, path))
+        || matches.subcommand().is_some_and(|(name, matches)| {
+            command
+                .find_subcommand(name)
+                .is_some_and(|command| concerned(command, matches, &format!("{path} {name}")))
+        })
+}
+
+fn find() -> Result<Option<PathBuf>, Refused> {
+    if let Some(named) = environment("JACKAL_CONFIG") {
+        let named = PathBuf::from(named);
+        if !named.is_file() {
+            let message = format!(
+                "JACKAL_CONFIG names `{}`, which is not a file: correct it or unset it",
+                named.display()
+            );
+            return Err((Exit::Usage, message));
+        }
+        return Ok(Some(named));
+    }
+    let home = environment("HOME").map(|home| PathBuf::from(home).join(".jackal"));
+    let folders = [Some(PathBuf::new()), home];
+    let mut files = folders
+        .into_iter()
+        .flatten()
+        .flat_map(|folder| ENDINGS.map(|ending| folder.join(format!("jackal-config.{ending}"))));
+    Ok(files.find(|file| file.is_file()))
+}
+
+fn read_file(path: &Path) -> Result<Values, Refused> {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    let Some(ending) = ending.filter(|ending| ENDINGS.contains(ending)) else {
+        let message = format!(
+            "`{}` cannot be read: expected a name ending in .{}",
+            path.display(),
+            ENDINGS.join(", .")
+        );
+        return Err((Exit::Usage, message));
+    };
+    let io = |error| {
+        let message = format!("`{}` cannot be read: {error}", path.display());
+        (Exit::Environment, message)
+    };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(io)?;
+    if bytes.len() as u64 > MAX_CONFIG_BYTES {
+        let message = format!(
+            "`{}` is larger than {MAX_CONFIG_BYTES} bytes, which no configuration is",
+            path.display()
+        );
+        return Err((Exit::Configuration, message));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| {
+        let message = format!("`{}` is not UTF-8 text: save it as such", path.display());
+        (Exit::Configuration, message)
+    })?;
+    let source = SourceText::new(path.display().to_string(), text);
+    parse(&source, ending).map_err(|mistakes| (Exit::Configuration, mistakes.to_string()))
+}
+
+fn parse(source: &SourceText, ending: &str) -> Result<Values, Mistakes> {
+    let root = match ending {
+        "toml" => Some(toml::parse(source)?),
+        _ => yaml::parse_first(source)?,
+    };
+    let mut values = Values::new();
+    let mut mistakes = Vec::new();
+    if let Some(root) = root.filter(|root| !root.is_null()) {
+        read_keys(&root, "", &mut values, &mut mistakes);
+    }
+    Mistakes::none_or(values, source, mistakes)
+}
+
+/// Reads the keys of `node`, whose own name, with a dot, is `above`. Names are
+/// compared without regard to case, as Jackal does.
+fn read_keys(node: &Node, above: &str, values: &mut Values, mistakes: &mut Vec<Mistake>) {
+    let Value::Mapping(pairs) = &node.value else {
+        let what = match above.trim_end_matches('.') {
+            "" => "the configuration".to_owned(),
+            name => format!("`{name}`"),
+        };
+        mistakes.push(Mistake::new(
+            node.span,
+            format!("{what} is a {}, expected a mapping", node.kind()),
+            "Write the keys of a section below its name.",
+        ));
+        return;
+    };
+    for (index, (key, value)) in pairs.iter().enumerate() {
+        let own = key.scalar().unwrap_or_default().to_ascii_lowercase();
+        let name = format!("{above}{own}");
+        let before = pairs[..index].iter().filter_map(|(key, _)| key.scalar());
+        if before
+            .into_iter()
+            .any(|name| name.eq_ignore_ascii_case(&own))
+        {
+            mistakes.push(Mistake::new(
+                key.span,
+                format!("`{name}` is given twice"),
+                "Keep one of the two.",
+            ));
+        } else if let Some(known) = KEYS.iter().find(|known| known.name == name) {
+            if !value.is_null()
+                && let Some(read) = read_value(known, value, mistakes)
+            {
+                values.insert(known.name, read);
+            }
+        } else if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
+            mistakes.push(Mistake::new(
+                key.span,
+                format!("`{name}` is not carried out: {why}"),
+                "Take it out of the file.",
+            ));
+        } else if PASSED_OVER.contains(&name.as_str()) {
+        } else if is_section(&name) {
+            if !value.is_null() {
+                read_keys(value, &format!("{name}."), values, mistakes);
+            }
+        } else {
+            mistakes.push(Mistake::new(
+                key.span,
+                format!("there is no setting `{name}`"),
+                suggestion(&name),
+            ));
+        }
+    }
+}
+
+fn is_section(name: &str) -> bool {
+    let below = format!("{name}.");
+    KEYS.iter().any(|key| key.name.starts_with(&below))
+}
+
+fn suggestion(name: &str) -> String {
+    let near = KEYS
+        .iter()
+        .map(|key| (strsim::damerau_levenshtein(name, key.name), key.name))
+        .min();
+    match near {
+        Some((distance, near)) if distance <= 1 + name.len() / 4 => {
+            format!("Did you mean `{near}`?")
+        }
+        _ => {
+            let names: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+            format!("Remove it, or use one of: {}.", names.join(", "))
+        }
+    }
+}
+
+fn read_value(key: &Key, node: &Node, mistakes: &mut Vec<Mistake>) -> Option<Vec<String>> {
+    let mut wrong = |node: &Node, expected: &str| {
+        mistakes.push(Mistake::new(
+            node.span,
+            format!("`{}` is a {}, expected {expected}", key.name, node.kind()),
+            format!("Give it {expected}."),
+        ));
+    };
+    let plain = node.scalar();
+    match (key.kind, node.plain_type()) {
+        (Kind::Map, _) => {
+            let Value::Mapping(pairs) = &node.value else {
+                wrong(node, "a mapping of names to texts");
+                return None;
+            };
+            let mut read = Vec::new();
+            for (name, value) in pairs {
+                // Numbers and booleans pass: they stay as they were written.
+                match (name.scalar(), scalar_or_empty(value)) {
+                    (Some(name), Some(text)) => read.push(pair(key, name, text)),
+                    _ => wrong(value, "a mapping of names to texts"),
+                }
+            }
+            Some(read)
+        }
+        (Kind::Text, None) if plain.is_some_and(|text| !text.is_empty()) => {
+            plain.map(|text| vec![text.to_owned()])
+        }
+        // Set and empty is as good as not set.
+        (Kind::Text, None) if plain.is_some() => None,
+        (Kind::Text, _) => {
+            wrong(node, "a text in quotes");
+            None
+        }
+        (Kind::Flag, Some("boolean")) => plain.map(|text| vec![text.to_ascii_lowercase()]),
+        (Kind::Flag, _) => {
+            wrong(node, "true or false");
+            None
+        }
+        (Kind::Number, Some("number")) if plain.is_some_and(is_number) => {
+            plain.map(|text| vec![text.to_owned()])
+        }
+        (Kind::Number, _) => {
+            wrong(node, "a whole number");
+            None
+        }
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    text.parse::<u64>().is_ok()
+}
+
+fn scalar_or_empty(node: &Node) -> Option<&str> {
+    if node.is_null() {
+        return Some("");
+    }
+    node.scalar()
+}
+
+/// A name and its text as the flag takes them.
+fn pair(key: &Key, name: &str, text: &str) -> String {
+    if key.arg == SET {
+        let name = name.to_ascii_uppercase();
+        // One record of comma-separated values a flag.
+        return format!("\"{}\"", format!("{name}={text}").replace('"', "\"\""));
+    }
+    format!("{name}={text}")
+}
+
+fn from_environment(key: &Key) -> Result<Option<Vec<String>>, Refused> {
+    let name = key.variable();
+    let Some(value) = environment(&name) else {
+        return Ok(None);
+    };
+    let wrong = |expected: &str| {
+        let message = format!(
+            "{name} is `{}`, expected {expected}",
+            value.to_string_lossy()
+        );
+        (Exit::Usage, message)
+    };
+    let text = value.to_str().ok_or_else(|| wrong("UTF-8 text"))?;
+    match key.kind {
+        Kind::Text => Ok(Some(vec![text.to_owned()])),
+        Kind::Number if is_number(text) => Ok(Some(vec![text.to_owned()])),
+        Kind::Number => Err(wrong("a whole number")),
+        Kind::Flag => match text.to_ascii_lowercase().as_str() {
+            "true" | "t" | "1" => Ok(Some(vec!["true".to_owned()])),
+            "false" | "f" | "0" => Ok(Some(vec!["false".to_owned()])),
+            _ => Err(wrong("true or false")),
+        },
+        Kind::Map => {
+            let expected = "a JSON object of texts, such as {\"A\": \"b\"}";
+            let map: BTreeMap<String, String> =
+                serde_json::from_str(text).map_err(|_| wrong(expected))?;
+            let pairs = map.iter().map(|(name, text)| pair(key, name, text));
+            Ok(Some(pairs.collect()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str, text: &str) -> Result<Values, String> {
+        let ending = name.rsplit('.').next().unwrap();
+        parse(&SourceText::new(name, text), ending).map_err(|mistakes| mistakes.to_string())
+    }
+
+    #[test]
+    fn toml_yaml_and_json_say_the_same() {
+        let toml = "architecture = 'arm64'\n[package.create]\nmax_package_size = 1_000\n\
+                    skip_sbom = true\n[package.create.set]\na = 'x,\"y\"'\n[package.deploy]\nretries = 3\n";
+        let yaml = "Architecture: arm64\npackage:\n  create:\n    max_package_size: 1000\n    \
+                    skip_sbom: true\n    set: {a: 'x,\"y\"'}\n  deploy: {retries: 3}\n";
+        let json = r#"{"architecture": "arm64", "package": {"create": {"max_package_size": 1000,
+                    "skip_sbom": true, "set": {"a": "x,\"y\""}}, "deploy": {"retries": 3}}}"#;
+        let expected = [
+            ("architecture", "arm64"),
+            ("package.create.max_package_size", "1000"),
+            ("package.create.skip_sbom", "true"),
+            ("package.create.set", r#""A=x,""y""""#),
+        ];
+        let expected: Values = expected
+            .map(|(name, text)| (name, vec![text.to_owned()]))
+            .into();
+        for (name, text) in [("c.toml", toml), ("c.yaml", yaml), ("c.json", json)] {
+            assert_eq!(read(name, text).as_ref(), Ok(&expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_place() {
+        let toml = "archtecture = 'a'\n[package.create]\nmax_package_size = 'x'\nset = 3\n\
+                    signing_key = 'k'\n";
+        let text = read("c.toml", toml).unwrap_err();
+        for part in [
+            "c.toml:1:1: there is no setting `archtecture`",
+            "Did you mean `architecture`?",
+            "c.toml:3:20: `package.create.max_package_size` is a string, expected a whole number",
+            "c.toml:4:7: `package.create.set` is a number",
+            "c.toml:5:1: `package.create.signing_key` is not carried out",
+        ] {
+            assert!(text.contains(part), "{part} not in {text}");
+        }
+        let text = read("c.toml", "a = 1\nb = = 2\n").unwrap_err();
+        assert!(text.starts_with("c.toml:2:5: this is not TOML"), "{text}");
+        let text = read("c.yaml", "package:\n  create: [x]\n").unwrap_err();
+        assert!(
+            text.starts_with("c.yaml:2:11: `package.create` is a list"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! Configuration file and environment, as a user sets them.
+
+use super::sandbox::{Sandbox, said};
+
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "jackal.yaml",
+        "kind: JackalPackageConfig\nmetadata:\n  name: demo\n  version: \"1\"\n  \
+         description: '###JACKAL_PKG_TMPL_A### ###JACKAL_PKG_TMPL_B### ###JACKAL_PKG_TMPL_C###'\n\
+         components:\n- name: tool\n  files:\n  - source: tool.sh\n    target: /bin/tool\n",
+    );
+    sandbox.write("tool.sh", "#!/bin/sh\n");
+    sandbox
+}
+
+const CREATE: [&str; 3] = ["package", "create", "--confirm"];
+
+#[test]
+fn a_flag_counts_before_a_variable_before_the_file() {
+    let sandbox = sandbox();
+    sandbox.write(
+        "jackal-config.toml",
+        "architecture = 'file-arch'\n[package.create]\noutput = 'from-file'\nskip_sbom = true\n\
+         [package.create.set]\na = 'file, a'\nb = 'file b'\nc = 'file c'\n",
+    );
+    let out = said(
+        sandbox
+            .command(&CREATE)
+            .args(["--set", "B=flag b"])
+            .env("JACKAL_ARCHITECTURE", "env-arch"),
+    );
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    let announced = "settings are read from jackal-config.toml";
+    assert!(out.stderr.contains(announced), "{}", out.stderr);
+    let archive = "from-file/jackal-package-demo-env-arch-1.tar.zst";
+    let definition = sandbox.run(&["package", "inspect", archive]).stdout;
+    let filled = "description: file, a flag b file c";
+    assert!(definition.contains(filled), "{definition}");
+    let files = sandbox
+        .run(&["package", "inspect", "files", archive])
+        .stdout;
+    assert!(!files.contains("sboms.tar"), "{files}");
+
+    let out = said(
+        sandbox
+            .command(&CREATE)
+            .args(["-a", "flag-arch", "-o", "from-flag"])
+            .env("JACKAL_ARCHITECTURE", "env-arch")
+            .env("JACKAL_PACKAGE_CREATE_SKIP_SBOM", "0")
+            .env(
+                "JACKAL_PACKAGE_CREATE_SET",
+                r#"{"a": "1", "b": "2", "c": "3"}"#,
+            ),
+    );
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    let archive = "from-flag/jackal-package-demo-flag-arch-1.tar.zst";
+    let definition = sandbox.run(&["package", "inspect", archive]).stdout;
+    assert!(definition.contains("description: 1 2 3"), "{definition}");
+    let files = sandbox
+        .run(&["package", "inspect", "files", archive])
+        .stdout;
+    assert!(files.contains("sboms.tar"), "{files}");
+}
+
+#[test]
+fn a_flag_leaves_no_room_for_a_setting_it_excludes() {
+    let sandbox = sandbox();
+    sandbox.write(
+        "jackal-config.json",
+        r#"{"package": {"create": {"sbom_output": "sboms", "set": {"a": "", "b": "", "c": ""}}}}"#,
+    );
+    let out = said(sandbox.command(&CREATE).arg("--skip-sbom"));
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    assert!(!sandbox.src().join("sboms").exists());
+}
+
+#[test]
+fn the_file_is_found_by_variable_then_here_then_at_home() {
+    let sandbox = sandbox();
+    let home = sandbox.src().join("home");
+    let set = "    set: {a: a, b: b, c: c}\n";
+    let file = |output| format!("package:\n  create:\n    output: {output}\n{set}");
+    sandbox.write("home/.jackal/jackal-config.yaml", file("at-home"));
+    let run = |named: Option<&str>| {
+        let mut command = sandbox.command(&CREATE);
+        command.env("HOME", &home);
+        if let Some(named) = named {
+            command.env("JACKAL_CONFIG", named);
+        }
+        said(&mut command)
+    };
+    assert_eq!(run(None).code, Some(0));
+    assert!(sandbox.src().join("at-home").is_dir());
+    sandbox.write("jackal-config.yml", file("here"));
+    assert_eq!(run(None).code, Some(0));
+    assert!(sandbox.src().join("here").is_dir());
+    sandbox.write("own.yaml", file("named"));
+    assert_eq!(run(Some("own.yaml")).code, Some(0));
+    assert!(sandbox.src().join("named").is_dir());
+    for (named, told) in [("gone.toml", "not a file"), ("tool.sh", "ending in .toml")] {
+        let out = run(Some(named));
+        assert_eq!(out.code, Some(2));
+        assert!(out.stderr.contains(told), "{}", out.stderr);
+    }
+}
+
+#[test]
+fn a_wrong_setting_stops_the_command_and_says_where_it_stands() {
+    let sandbox = sandbox();
+    sandbox.write("jackal-config.toml", "[package.create]\nflavour = 'x'\n");
+    let out = sandbox.run(&CREATE);
+    assert_eq!(out.code, Some(3));
+    let told = "jackal-config.toml:2:1: there is no setting `package.create.flavour`";
+    assert!(out.stderr.contains(told), "{}", out.stderr);
+    // Commands that no setting reaches do not read it.
+    assert_eq!(sandbox.run(&["schema", "package"]).code, Some(0));
+
+    std::fs::remove_file(sandbox.src().join("jackal-config.toml")).unwrap();
+    let variable = "JACKAL_PACKAGE_CREATE_MAX_PACKAGE_SIZE";
+    let out = said(sandbox.command(&CREATE).env(variable, "big"));
+    assert_eq!(out.code, Some(2));
+    let told = format!("{variable} is `big`, expected a whole number");
+    assert!(out.stderr.contains(&told), "{}", out.stderr);
+}
