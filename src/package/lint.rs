@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use super::compose::{Choice, Purpose, SETS, STAGES, Whole, compose};
 use super::surroundings::Surroundings;
+use super::template::{Template, templates};
 use crate::oci::Reference;
 use crate::yaml::{Mistake, Node, SourceText, Span, Value};
 
@@ -68,7 +69,13 @@ pub fn lint(
     let whole = compose(source, &mut patient, choice, Purpose::Package);
     let unset = std::mem::take(&mut patient.unset);
     let mut found: Vec<(Severity, &'static str, Mistake)> = Vec::new();
-    let mistakes = whole.mistakes.iter().cloned();
+    // What a string is worth that waits for its value, nobody can tell.
+    let mut waiting = BTreeSet::new();
+    if let Some(definition) = &whole.unfilled {
+        unfilled(definition, &unset, &mut waiting);
+    }
+    let certain = |mistake: &&Mistake| !waiting.contains(&mistake.span);
+    let mistakes = whole.mistakes.iter().filter(certain).cloned();
     found.extend(mistakes.map(|mistake| (Severity::Error, "invalid", mistake)));
     let warnings = whole.warnings.iter().cloned();
     found.extend(warnings.map(|warning| (Severity::Warning, "deprecated", warning)));
@@ -303,6 +310,24 @@ impl Rules<'_> {
     }
 }
 
+/// Where the strings are that hold one of the templates `unset`.
+fn unfilled(node: &Node, unset: &BTreeSet<String>, found: &mut BTreeSet<Span>) {
+    match &node.value {
+        Value::Sequence(items) => items.iter().for_each(|item| unfilled(item, unset, found)),
+        Value::Mapping(pairs) => pairs
+            .iter()
+            .for_each(|(_, value)| unfilled(value, unset, found)),
+        Value::Scalar(text, _) => {
+            let waits = templates(text).any(|(_, template)| {
+                matches!(template, Template::Value { name, .. } if unset.contains(name))
+            });
+            if waits {
+                found.insert(node.span);
+            }
+        }
+    }
+}
+
 /// Whether `text` holds something that is filled in, now or later.
 fn is_template(text: &str) -> bool {
     text.contains("###")
@@ -449,6 +474,21 @@ mod tests {
                 "j.yaml:18 warning unset-template",
                 "j.yaml:19 warning deprecated",
                 "j.yaml:21 error invalid",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_string_that_waits_for_its_value_is_not_judged() {
+        let text = "constants:\n- {name: A, value: '###JACKAL_PKG_TMPL_V###', pattern: '^[0-9]+$'}\n\
+                    components:\n- name: a\n  only: {localOS: '###JACKAL_PKG_TMPL_V###'}\n- name: \
+                    '###JACKAL_PKG_TMPL_N###'\n- name: '###JACKAL_PKG_TMPL_N###'\n- name: B\n";
+        assert_eq!(
+            found(text, ""),
+            [
+                "j.yaml:4 warning unset-template",
+                "j.yaml:8 warning unset-template",
+                "j.yaml:10 error invalid",
             ]
         );
     }
