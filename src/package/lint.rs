@@ -77,8 +77,13 @@ pub fn lint(
     let certain = |mistake: &&Mistake| !waiting.contains(&mistake.span);
     let mistakes = whole.mistakes.iter().filter(certain).cloned();
     found.extend(mistakes.map(|mistake| (Severity::Error, "invalid", mistake)));
-    let warnings = whole.warnings.iter().cloned();
-    found.extend(warnings.map(|warning| (Severity::Warning, "deprecated", warning)));
+    for (rule, warnings) in [
+        ("deprecated", &whole.deprecated),
+        ("ignored-key", &whole.ignored),
+    ] {
+        let warnings = warnings.iter().cloned();
+        found.extend(warnings.map(|warning| (Severity::Warning, rule, warning)));
+    }
     for name in unset {
         let at = whole.templates.get(&name).copied().unwrap_or_default();
         found.push((

@@ -271,7 +271,7 @@ impl Composer<'_> {
             } else {
                 Vec::new()
             };
-            migrate::migrate(&mut component, &done, &mut self.whole.warnings);
+            migrate::migrate(&mut component, &done, &mut self.whole.deprecated);
             if alone {
                 unconditional(&mut component, any);
                 component.remove("import");
@@ -282,9 +282,9 @@ impl Composer<'_> {
                 surroundings.exists(path)
             });
             let Whole {
-                mistakes, warnings, ..
+                mistakes, ignored, ..
             } = &mut self.whole;
-            merge::merge(&mut base, component, mistakes, warnings);
+            merge::merge(&mut base, component, mistakes, ignored);
         }
         if let Some(kept) = kept {
             // Whoever imports the skeleton chooses by it.

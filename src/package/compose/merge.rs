@@ -31,7 +31,7 @@ pub(super) fn merge(
     base: &mut Node,
     later: Node,
     mistakes: &mut Vec<Mistake>,
-    warnings: &mut Vec<Mistake>,
+    ignored: &mut Vec<Mistake>,
 ) {
     for key in OWN {
         base.remove(key);
@@ -47,8 +47,8 @@ pub(super) fn merge(
         match key.as_str() {
             "import" => {}
             "only" => only(base, &value, mistakes),
-            "charts" => named(base, &key, value, chart, warnings),
-            "manifests" => named(base, &key, value, manifest, warnings),
+            "charts" => named(base, &key, value, chart, ignored),
+            "manifests" => named(base, &key, value, manifest, ignored),
             "actions" => actions(base, value),
             "scripts" => scripts(base, value),
             "extensions" => extensions(base, value),
@@ -107,7 +107,7 @@ fn named(
     key: &str,
     value: Node,
     join: fn(&mut Node, Node, &mut Vec<Mistake>),
-    warnings: &mut Vec<Mistake>,
+    ignored: &mut Vec<Mistake>,
 ) {
     let Value::Sequence(items) = value.value else {
         return;
@@ -125,14 +125,14 @@ fn named(
             .take(before)
             .position(|old| name.is_some() && old.get("name").and_then(Node::scalar) == name);
         match (same, &mut list.value) {
-            (Some(index), Value::Sequence(list)) => join(&mut list[index], item, warnings),
+            (Some(index), Value::Sequence(list)) => join(&mut list[index], item, ignored),
             (None, Value::Sequence(list)) => list.push(item),
             _ => {}
         }
     }
 }
 
-fn chart(old: &mut Node, later: Node, warnings: &mut Vec<Mistake>) {
+fn chart(old: &mut Node, later: Node, ignored: &mut Vec<Mistake>) {
     let replaced = [
         "namespace",
         "releaseName",
@@ -140,23 +140,17 @@ fn chart(old: &mut Node, later: Node, warnings: &mut Vec<Mistake>) {
         "serverSideApply",
     ];
     let appended = ["valuesFiles", "templatedValuesFiles", "variables", "values"];
-    resource(old, later, &replaced, &appended, warnings);
+    resource(old, later, &replaced, &appended, ignored);
 }
 
-fn manifest(old: &mut Node, later: Node, warnings: &mut Vec<Mistake>) {
+fn manifest(old: &mut Node, later: Node, ignored: &mut Vec<Mistake>) {
     let replaced = [
         "namespace",
         "template",
         "serverSideApply",
         "enableKustomizePlugins",
     ];
-    resource(
-        old,
-        later,
-        &replaced,
-        &["files", "kustomizations"],
-        warnings,
-    );
+    resource(old, later, &replaced, &["files", "kustomizations"], ignored);
 }
 
 fn resource(
@@ -164,7 +158,7 @@ fn resource(
     mut later: Node,
     replaced: &[&str],
     appended: &[&str],
-    warnings: &mut Vec<Mistake>,
+    ignored: &mut Vec<Mistake>,
 ) {
     for key in replaced {
         if let Some(value) = later.remove(key) {
@@ -186,7 +180,7 @@ fn resource(
         let differs = old.get(name).is_none_or(|old| old.value != value.value);
         let blank = value.is_null() || value.scalar() == Some("") || name == "name";
         if differs && !blank {
-            warnings.push(Mistake::new(
+            ignored.push(Mistake::new(
                 key.span,
                 format!("`{name}` is ignored here: what is imported under this name keeps its own"),
                 "Change it in the imported definition, or give this one another name.",

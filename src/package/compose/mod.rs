@@ -120,8 +120,10 @@ pub(super) struct Whole {
     pub(super) unfilled: Option<Node>,
     pub(super) sources: Sources,
     pub(super) mistakes: Vec<Mistake>,
-    /// In order.
-    pub(super) warnings: Vec<Mistake>,
+    /// What is deprecated, in order.
+    pub(super) deprecated: Vec<Mistake>,
+    /// What has no effect, in order.
+    pub(super) ignored: Vec<Mistake>,
     pub(super) folders: BTreeSet<String>,
     /// Where each template stands first.
     pub(super) templates: BTreeMap<String, Span>,
@@ -140,7 +142,9 @@ impl Whole {
 
     /// The warnings as they are told, each once.
     fn shown(&self) -> Vec<Warning> {
-        let shown = self.warnings.iter().map(|warning| Warning {
+        let mut warnings: Vec<&Mistake> = self.deprecated.iter().chain(&self.ignored).collect();
+        warnings.sort_by_key(|warning| warning.span);
+        let shown = warnings.into_iter().map(|warning| Warning {
             place: self.sources.shown(warning.span),
             message: warning.message.clone(),
             help: warning.help.clone(),
@@ -171,7 +175,8 @@ pub(super) fn compose(
         composer.composed(head, choice);
     }
     let mut whole = composer.whole;
-    whole.warnings.sort_by_key(|warning| warning.span);
+    whole.deprecated.sort_by_key(|warning| warning.span);
+    whole.ignored.sort_by_key(|warning| warning.span);
     whole
 }
 
@@ -319,7 +324,7 @@ impl Composer<'_> {
         let (found, mut mistakes, mut warnings) =
             (filling.found, filling.mistakes, filling.warnings);
         self.whole.mistakes.append(&mut mistakes);
-        self.whole.warnings.append(&mut warnings);
+        self.whole.deprecated.append(&mut warnings);
         self.whole.templates = found;
     }
 
