@@ -315,6 +315,35 @@ fn a_skeleton_in_a_layout_is_imported_and_its_damaged_files_are_healed() {
 }
 
 #[test]
+fn a_chart_with_its_values_is_packaged_from_a_skeleton() {
+    let sandbox = Sandbox::new();
+    zarf_skeleton(&sandbox);
+    sandbox.write(
+        "pkg/jackal.yaml",
+        "kind: JackalPackageConfig\nmetadata: {name: demo, version: '1.0.0', architecture: \
+         amd64}\ncomponents:\n- name: app\n  import: {url: 'oci:../layouts/skeleton:1.2.3'}\n  \
+         charts:\n  - {name: web, namespace: mine, valuesFiles: [own.yaml]}\n",
+    );
+    sandbox.write("pkg/own.yaml", "mine: true\n");
+    settle();
+    sandbox.build(&["pkg"]);
+    let found = definition(&sandbox, ARCHIVE);
+    let chart = &found.components[0].charts[0];
+    assert_eq!(
+        (chart.namespace.as_str(), chart.version.as_str()),
+        ("mine", "0.1.0")
+    );
+    let values = |index: usize| format!("components/app/values/web-0.1.0-{index}");
+    assert_eq!(packed(&sandbox, ARCHIVE, &values(0)), "replicas: 1\n");
+    assert_eq!(packed(&sandbox, ARCHIVE, &values(1)), "mine: true\n");
+    let chart = sandbox
+        .src()
+        .join("out/components/app/charts/web-0.1.0.tgz");
+    assert!(chart.is_file());
+    assert!(packed(&sandbox, ARCHIVE, "components/app/manifests/cm-0.yaml").contains("ConfigMap"));
+}
+
+#[test]
 fn a_skeleton_that_is_not_there_is_told_at_the_import() {
     let sandbox = Sandbox::new();
     zarf_skeleton(&sandbox);
