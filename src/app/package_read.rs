@@ -37,6 +37,16 @@ pub enum PackageReadError {
     /// What is to be written is there already.
     #[error("`{0}` is there already: choose another folder, or give --force to replace it")]
     Exists(PathBuf),
+    /// A file is verified, and yet not the document it should be.
+    #[error("`{package}`: {entry} cannot be read: {what}; make the package anew")]
+    Document {
+        /// The package.
+        package: PathBuf,
+        /// The file in it.
+        entry: String,
+        /// What is wrong.
+        what: String,
+    },
     /// A name in the package that cannot be a folder's.
     #[error("the package calls itself `{0}`, which cannot name a folder")]
     Name(String),

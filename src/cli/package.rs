@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::build::{Logs, Questions, Refused, ReportArgs, carry_out, note, print};
 use super::exit::Exit;
 use super::options::SharedArgs;
+use super::package_diff::{DiffArgs, diff};
 use crate::app::{self, ExtractOptions, PackageReadError, SkeletonMakeError, Target};
 use crate::layout::LayoutError;
 use crate::package::Definition;
@@ -38,6 +39,8 @@ pub(super) enum PackageCommand {
     /// Print what is in a package: its definition, or what a sub-command says
     #[command(visible_alias = "i")]
     Inspect(InspectArgs),
+    /// Say what changed between two packages
+    Diff(DiffArgs),
     /// Verify a package, or some of its files, and write them to a folder
     Extract(ExtractArgs),
 }
@@ -131,11 +134,12 @@ pub(super) fn run(command: PackageCommand) -> Result<(), Refused> {
         PackageCommand::Create(args) => create(*args),
         PackageCommand::Verify { source, json } => verify(&source, json),
         PackageCommand::Inspect(args) => inspect(args),
+        PackageCommand::Diff(args) => diff(&args),
         PackageCommand::Extract(args) => extract(args),
     }
 }
 
-fn refused(error: &PackageReadError) -> Refused {
+pub(super) fn refused(error: &PackageReadError) -> Refused {
     let exit = match error {
         PackageReadError::Layout(
             LayoutError::Absent(_) | LayoutError::Io { .. } | LayoutError::Output { .. },
@@ -147,6 +151,7 @@ fn refused(error: &PackageReadError) -> Refused {
         PackageReadError::Refused(_)
         | PackageReadError::Definition(_)
         | PackageReadError::NoSbom(_)
+        | PackageReadError::Document { .. }
         | PackageReadError::Name(_) => Exit::Verification,
     };
     (exit, error.to_string())

@@ -141,7 +141,7 @@ impl LayoutError {
         }
     }
 
-    pub(super) fn too_large(path: &Path, what: impl Into<String>) -> Self {
+    pub(crate) fn too_large(path: &Path, what: impl Into<String>) -> Self {
         Self::TooLarge {
             path: path.to_owned(),
             what: what.into(),

@@ -9,6 +9,7 @@ mod checksums;
 mod compose;
 mod definition;
 mod dialect;
+pub mod diff;
 mod emit;
 mod file_name;
 mod images_in;

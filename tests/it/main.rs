@@ -10,6 +10,7 @@ mod corpus;
 mod dev;
 mod lint;
 mod package;
+mod package_diff;
 mod parts;
 mod pipelines;
 mod sandbox;

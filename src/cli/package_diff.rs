@@ -1,0 +1,92 @@
+//! `jackal package diff`: what changed between two packages.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::build::{Refused, note, print};
+use super::package::refused;
+use crate::app;
+use crate::package::diff::{Change, Difference};
+
+/// Arguments of `jackal package diff`.
+#[derive(Args)]
+pub(super) struct DiffArgs {
+    /// A package: folder, `.tar`, `.tar.zst` or a part of a split one
+    first: PathBuf,
+    /// The package it is compared with
+    second: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn diff(args: &DiffArgs) -> Result<(), Refused> {
+    let difference =
+        app::package_diff(&args.first, &args.second).map_err(|error| refused(&error))?;
+    note(
+        "only definitions, lists and SBOMs were checked; for the rest, run `jackal package verify`",
+    );
+    if difference.packages.is_none() {
+        note("catalogued packages were not compared: one of the two carries no sboms.tar");
+    }
+    if args.json {
+        return print(&format!("{:#}\n", difference.to_json()));
+    }
+    print(&text(&difference))
+}
+
+fn text(difference: &Difference) -> String {
+    let mut text = String::new();
+    section(&mut text, "definition", &difference.definition, value);
+    section(
+        &mut text,
+        "components",
+        &difference.components,
+        Clone::clone,
+    );
+    section(&mut text, "images", &difference.images, Clone::clone);
+    section(&mut text, "files", &difference.files, Clone::clone);
+    if let Some(packages) = &difference.packages {
+        section(&mut text, "packages", packages, |versions| {
+            versions.join(", ")
+        });
+    }
+    if difference.is_empty() {
+        text.push_str("no difference\n");
+    }
+    text
+}
+
+/// A value on one line; texts without quotes unless they need them.
+fn value(value: &Value) -> String {
+    match value {
+        Value::String(text) if !text.is_empty() && !text.contains(char::is_control) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn section<T>(text: &mut String, title: &str, changes: &[Change<T>], show: impl Fn(&T) -> String) {
+    if changes.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "{title}:");
+    for change in changes {
+        let shown = |value: &Option<T>| value.as_ref().map(|value| printable(&show(value)));
+        let name = printable(&change.name);
+        let _ = match (shown(&change.from), shown(&change.to)) {
+            (Some(from), Some(to)) => writeln!(text, "  ~ {name}: {from} -> {to}"),
+            (Some(from), None) => writeln!(text, "  - {name}: {from}"),
+            (_, to) => writeln!(text, "  + {name}: {}", to.unwrap_or_default()),
+        };
+    }
+}
+
+/// Without what could steer a terminal: packages are made by strangers.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}

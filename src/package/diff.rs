@@ -1,0 +1,407 @@
+//! How two packages differ, by their documents: what changed in the definition,
+//! and which components, images, other files and catalogued packages.
+//!
+//! Compares what `app` has read and verified; looks at no content. What is told
+//! is sorted, so equal pairs of packages tell the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value as Json, json};
+
+use super::{Checksums, Definition};
+
+/// What stands for a value that is not to be shown.
+const HIDDEN: &str = "****";
+
+/// Names and their digests, in text form.
+pub type Digests = BTreeMap<String, String>;
+
+/// Versions of a catalogued package, by SBOM document, kind and name.
+pub type Catalogue = BTreeMap<(String, String, String), BTreeSet<String>>;
+
+/// What is compared of one package.
+#[derive(Clone, Debug, Default)]
+pub struct Side {
+    /// Its definition.
+    pub definition: Definition,
+    /// Its `checksums.txt`.
+    pub checksums: Checksums,
+    /// Manifest digests of its images, by reference.
+    pub images: Digests,
+    /// What its SBOMs list; `None` if it carries none.
+    pub catalogue: Option<Catalogue>,
+}
+
+/// One value that is there in one, or other in the other. Never both `None`,
+/// never equal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change<T> {
+    /// What it is called.
+    pub name: String,
+    /// In the first package.
+    pub from: Option<T>,
+    /// In the second one.
+    pub to: Option<T>,
+}
+
+/// Everything that differs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Difference {
+    /// Values of the definition by their path. The aggregate checksum is left
+    /// out: it only repeats the rest.
+    pub definition: Vec<Change<Json>>,
+    /// Components, by the digest of their tar; empty for one without content.
+    pub components: Vec<Change<String>>,
+    /// Images, by the digest of their manifest.
+    pub images: Vec<Change<String>>,
+    /// Listed files that are none of the above, by digest.
+    pub files: Vec<Change<String>>,
+    /// Catalogued packages as `document: kind name`, by their versions. `None`
+    /// if one of the two carries no SBOMs.
+    pub packages: Option<Vec<Change<Vec<String>>>>,
+}
+
+impl<T> Change<T> {
+    /// `added`, `removed` or `changed`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match (&self.from, &self.to) {
+            (None, _) => "added",
+            (_, None) => "removed",
+            _ => "changed",
+        }
+    }
+}
+
+impl Difference {
+    /// What changes from `first` to `second`.
+    #[must_use]
+    pub fn between(first: &Side, second: &Side) -> Self {
+        let mut definition = Vec::new();
+        let trees = [first, second].map(|side| shown(&side.definition));
+        values("", Some(&trees[0]), Some(&trees[1]), &mut definition);
+        let packages = match (&first.catalogue, &second.catalogue) {
+            (Some(first), Some(second)) => Some(maps(&listed(first), &listed(second))),
+            _ => None,
+        };
+        Self {
+            definition,
+            components: maps(&components(first), &components(second)),
+            images: maps(&first.images, &second.images),
+            files: maps(&others(&first.checksums), &others(&second.checksums)),
+            packages,
+        }
+    }
+
+    /// Whether nothing differs that could be compared.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.definition.is_empty()
+            && self.components.is_empty()
+            && self.images.is_empty()
+            && self.files.is_empty()
+            && self.packages.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    /// The difference as a JSON object; `packages` is null if not compared.
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        json!({
+            "definition": changes(&self.definition),
+            "components": changes(&self.components),
+            "images": changes(&self.images),
+            "files": changes(&self.files),
+            "packages": self.packages.as_ref().map(|packages| changes(packages)),
+        })
+    }
+}
+
+fn changes<T: Clone + Into<Json>>(changes: &[Change<T>]) -> Json {
+    let of = |change: &Change<T>| {
+        let mut told = json!({"name": change.name, "change": change.word()});
+        for (key, value) in [("from", &change.from), ("to", &change.to)] {
+            if let Some(value) = value {
+                told[key] = value.clone().into();
+            }
+        }
+        told
+    };
+    changes.iter().map(of).collect()
+}
+
+/// The definition without its aggregate checksum and without secrets.
+fn shown(definition: &Definition) -> Json {
+    let mut definition = definition.clone();
+    definition.metadata.aggregate_checksum = String::new();
+    for variable in &mut definition.variables {
+        if variable.sensitive && !variable.default.is_empty() {
+            variable.default = HIDDEN.to_owned();
+        }
+    }
+    definition.to_json()
+}
+
+/// Notes what differs between two values at `path`.
+///
+/// Records of a list are paired by their name, if each has one of its own, and
+/// else by their place; texts of a list by what they are, unless only their
+/// order differs.
+fn values(path: &str, from: Option<&Json>, to: Option<&Json>, found: &mut Vec<Change<Json>>) {
+    if from == to {
+        return;
+    }
+    match (from, to) {
+        (Some(Json::Object(from)), Some(Json::Object(to))) => {
+            let keys: BTreeSet<&String> = from.keys().chain(to.keys()).collect();
+            for key in keys {
+                let below = match path {
+                    "" => key.clone(),
+                    _ => format!("{path}.{key}"),
+                };
+                values(&below, from.get(key), to.get(key), found);
+            }
+        }
+        (Some(Json::Array(from)), Some(Json::Array(to))) => lists(path, from, to, found),
+        _ => found.push(Change {
+            name: path.to_owned(),
+            from: from.cloned(),
+            to: to.cloned(),
+        }),
+    }
+}
+
+fn lists(path: &str, from: &[Json], to: &[Json], found: &mut Vec<Change<Json>>) {
+    if let (Some(from), Some(to)) = (named(from), named(to)) {
+        let names: Vec<&str> = from.iter().chain(&to).map(|(name, _)| *name).collect();
+        let mut seen = BTreeSet::new();
+        let by_name = |list: &[(&str, &Json)], wanted: &str| -> Option<Json> {
+            let item = list.iter().find(|(name, _)| *name == wanted);
+            item.map(|(_, value)| (*value).clone())
+        };
+        let before = found.len();
+        for name in names.into_iter().filter(|name| seen.insert(*name)) {
+            let (from, to) = (by_name(&from, name), by_name(&to, name));
+            values(
+                &format!("{path}[{name}]"),
+                from.as_ref(),
+                to.as_ref(),
+                found,
+            );
+        }
+        if found.len() == before {
+            let order = |list: &[(&str, &Json)]| -> Json {
+                list.iter().map(|(name, _)| Json::from(*name)).collect()
+            };
+            found.push(Change {
+                name: format!("{path} (order)"),
+                from: Some(order(&from)),
+                to: Some(order(&to)),
+            });
+        }
+        return;
+    }
+    if from
+        .iter()
+        .chain(to)
+        .any(|item| item.is_object() || item.is_array())
+    {
+        for index in 0..from.len().max(to.len()) {
+            let below = format!("{path}[{index}]");
+            values(&below, from.get(index), to.get(index), found);
+        }
+        return;
+    }
+    let texts = |list: &[Json]| -> BTreeSet<String> { list.iter().map(Json::to_string).collect() };
+    let (old, new) = (texts(from), texts(to));
+    if old == new {
+        found.push(Change {
+            name: format!("{path} (order)"),
+            from: Some(from.to_vec().into()),
+            to: Some(to.to_vec().into()),
+        });
+        return;
+    }
+    let gone = from.iter().filter(|item| !new.contains(&item.to_string()));
+    found.extend(gone.map(|item| Change {
+        name: path.to_owned(),
+        from: Some(item.clone()),
+        to: None,
+    }));
+    let come = to.iter().filter(|item| !old.contains(&item.to_string()));
+    found.extend(come.map(|item| Change {
+        name: path.to_owned(),
+        from: None,
+        to: Some(item.clone()),
+    }));
+}
+
+/// The items by name, if each is a record with a name of its own.
+fn named(list: &[Json]) -> Option<Vec<(&str, &Json)>> {
+    let mut seen = BTreeSet::new();
+    list.iter()
+        .map(|item| {
+            let name = item.get("name")?.as_str()?;
+            seen.insert(name).then_some((name, item))
+        })
+        .collect()
+}
+
+fn maps<T: Clone + PartialEq>(
+    from: &BTreeMap<String, T>,
+    to: &BTreeMap<String, T>,
+) -> Vec<Change<T>> {
+    let names: BTreeSet<&String> = from.keys().chain(to.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| from.get(*name) != to.get(*name))
+        .map(|name| Change {
+            name: name.clone(),
+            from: from.get(name).cloned(),
+            to: to.get(name).cloned(),
+        })
+        .collect()
+}
+
+fn components(side: &Side) -> Digests {
+    let digest = |name: &str| {
+        let tar = side.checksums.get(&format!("components/{name}.tar"));
+        tar.map(ToString::to_string).unwrap_or_default()
+    };
+    let components = side.definition.components.iter();
+    components
+        .map(|component| (component.name.clone(), digest(&component.name)))
+        .collect()
+}
+
+fn others(checksums: &Checksums) -> Digests {
+    let told = |path: &str| {
+        path == "sboms.tar" || path.starts_with("components/") || path.starts_with("images/")
+    };
+    checksums
+        .iter()
+        .filter(|(path, _)| !told(path))
+        .map(|(path, digest)| (path.to_owned(), digest.to_string()))
+        .collect()
+}
+
+fn listed(catalogue: &Catalogue) -> BTreeMap<String, Vec<String>> {
+    catalogue
+        .iter()
+        .map(|((document, kind, name), versions)| {
+            let name = format!("{document}: {kind} {name}");
+            (name, versions.iter().cloned().collect())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Strictness;
+    use super::*;
+    use crate::yaml::SourceText;
+
+    fn side(yaml: &str) -> Side {
+        let source = SourceText::new("jackal.yaml", yaml);
+        Side {
+            definition: Definition::parse(&source, Strictness::Existing).unwrap(),
+            ..Side::default()
+        }
+    }
+
+    fn told(difference: &Difference) -> Vec<String> {
+        let show = |value: &Option<Json>| value.as_ref().map_or("-".into(), Json::to_string);
+        let changes = difference.definition.iter();
+        changes
+            .map(|change| {
+                let (from, to) = (show(&change.from), show(&change.to));
+                format!("{} {from} {to}", change.name)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn records_are_paired_by_name_and_texts_by_what_they_are() {
+        let first = side(
+            "kind: JackalPackageConfig\nmetadata:\n  name: a\n  version: '1'\n  aggregateChecksum: x\n\
+             components:\n- name: one\n  images: [i:1, j:1]\n- name: two\n  required: true\n",
+        );
+        let second = side(
+            "kind: JackalPackageConfig\nmetadata:\n  name: a\n  version: '2'\n  aggregateChecksum: y\n\
+             components:\n- name: two\n- name: one\n  images: [j:1, i:2]\n- name: three\n",
+        );
+        let difference = Difference::between(&first, &second);
+        let expected = [
+            r#"components[one].images "i:1" -"#,
+            r#"components[one].images - "i:2""#,
+            "components[two].required true -",
+            r#"components[three] - {"name":"three"}"#,
+            r#"metadata.version "1" "2""#,
+        ];
+        assert_eq!(told(&difference), expected);
+        let [three] = difference.components.as_slice() else {
+            panic!("{:?}", difference.components);
+        };
+        assert_eq!((three.name.as_str(), three.word()), ("three", "added"));
+    }
+
+    #[test]
+    fn another_order_alone_is_told_as_such() {
+        let kind = "kind: JackalPackageConfig\ncomponents:\n";
+        let first = side(&format!("{kind}- name: a\n- name: b\n  repos: [x, y]\n"));
+        let second = side(&format!("{kind}- name: b\n  repos: [x, y]\n- name: a\n"));
+        let difference = Difference::between(&first, &second);
+        assert_eq!(
+            told(&difference),
+            [r#"components (order) ["a","b"] ["b","a"]"#]
+        );
+        let third = side(&format!("{kind}- name: a\n- name: b\n  repos: [y, x]\n"));
+        let difference = Difference::between(&first, &third);
+        let expected = [r#"components[b].repos (order) ["x","y"] ["y","x"]"#];
+        assert_eq!(told(&difference), expected);
+    }
+
+    #[test]
+    fn a_sensitive_default_is_never_shown() {
+        let of = |default: &str| {
+            side(&format!(
+                "kind: JackalPackageConfig\nvariables:\n- name: P\n  sensitive: true\n{default}"
+            ))
+        };
+        let difference = Difference::between(&of(""), &of("  default: secret\n"));
+        assert_eq!(told(&difference), [r#"variables[P].default - "****""#]);
+    }
+
+    #[test]
+    fn digests_and_versions_are_compared_by_name() {
+        let catalogue = |versions: &[&str]| -> Catalogue {
+            let key = ("i.json".to_owned(), "deb".to_owned(), "zlib".to_owned());
+            let versions = versions.iter().map(|v| (*v).to_owned()).collect();
+            [(key, versions)].into()
+        };
+        let image = |digest: &str| -> Digests { [("i".to_owned(), digest.to_owned())].into() };
+        let mut first = Side {
+            images: image("d1"),
+            catalogue: Some(catalogue(&["1"])),
+            ..Side::default()
+        };
+        let second = Side {
+            images: image("d2"),
+            catalogue: Some(catalogue(&["1", "2"])),
+            ..Side::default()
+        };
+        let told = Difference::between(&first, &second).to_json();
+        assert_eq!(
+            told["images"],
+            json!([{"name": "i", "change": "changed", "from": "d1", "to": "d2"}])
+        );
+        assert_eq!(
+            told["packages"],
+            json!([{"name": "i.json: deb zlib", "change": "changed", "from": ["1"], "to": ["1", "2"]}])
+        );
+        first.catalogue = None;
+        let difference = Difference::between(&first, &second);
+        assert_eq!(difference.packages, None);
+        assert!(!difference.is_empty());
+        assert!(Difference::between(&second, &second).is_empty());
+    }
+}
