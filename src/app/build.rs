@@ -60,8 +60,6 @@ pub struct BuildOptions {
     pub target: Target,
     /// The folder the user stands in: every path is relative to it.
     pub here: PathBuf,
-    /// The environment, for variables that tasks pass through.
-    pub environment: BTreeMap<String, String>,
     /// Only these tasks, and what they need.
     pub tasks: Vec<String>,
     /// Where archives go.
@@ -394,7 +392,7 @@ fn declared(
         .clone()
         .unwrap_or_else(|| implied::host_architecture().to_owned());
     let facts = Facts {
-        env: options.environment.clone(),
+        env: options.wishes.environment.clone(),
         git: workspace::git_facts(&folder),
         platform: format!("linux/{architecture}"),
     };
@@ -419,7 +417,7 @@ fn declared(
         build: options.facts.clone(),
         split: options.split,
         architecture: options.architecture.clone(),
-        environment: &options.environment,
+        environment: &options.wishes.environment,
         path: options.helper_folders.clone(),
     };
     plan.declare(&instances, &how)

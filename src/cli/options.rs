@@ -118,11 +118,7 @@ pub(super) fn cache_folder(given: Option<PathBuf>) -> Result<PathBuf, Refused> {
 
 impl PlanArgs {
     pub(super) fn into_options(self) -> Result<BuildOptions, Refused> {
-        // What is not UTF-8 cannot be part of a key, and is not passed on.
-        let variables: BTreeMap<String, String> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        let params = params(&self.params, &variables)?;
+        let params = params(&self.params, &variables())?;
         if self.pipeline.is_none() && !self.params.is_empty() {
             let message = "--param sets a pipeline's parameter: name the file with --pipeline";
             return Err((Exit::Usage, message.to_owned()));
@@ -138,11 +134,18 @@ impl PlanArgs {
         };
         let options = self.shared.into_options(target, self.output)?;
         Ok(BuildOptions {
-            environment: variables,
             tasks: self.tasks,
             ..options
         })
     }
+}
+
+/// The environment. What is not UTF-8 cannot be part of a key, and is not
+/// passed on.
+fn variables() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 impl SharedArgs {
@@ -154,7 +157,7 @@ impl SharedArgs {
         self.skip_sbom
     }
 
-    /// Options for `target`, with every task of it and no variable passed on.
+    /// Options for `target`, with every task of it.
     pub(super) fn into_options(
         self,
         target: Target,
@@ -171,7 +174,6 @@ impl SharedArgs {
         };
         Ok(BuildOptions {
             target,
-            environment: BTreeMap::new(),
             here: here()?,
             cache: cache_folder(self.cache_dir)?,
             wishes: Wishes {
@@ -180,6 +182,7 @@ impl SharedArgs {
                 offline: self.offline,
                 jobs: self.jobs.unwrap_or(processors).max(1),
                 replay: false,
+                environment: variables(),
             },
             facts: facts(self.with_build_machine_info)?,
             helper_folders: program_folders(),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::executors::{
     ChartError, ComponentError, ExportError, FetchError, ImageError, ImagesError, ImportError,
-    PackageError, RunError, SbomError, SourceError,
+    MemberError, PackageError, RepositoryError, RunError, SbomError, SourceError,
 };
 use super::lockfile::LockfileError;
 use crate::archive::SeekableError;
@@ -161,6 +161,17 @@ failures! {
         ChartError::Io { .. } | ChartError::Changed(_) => Class::Environment,
         _ => Class::Configuration,
     };
+    MemberError: |error| match error {
+        MemberError::Cas(error) => of_cas(error),
+        MemberError::Io { source, .. } => of_io(source),
+        _ => Class::Configuration,
+    };
+    RepositoryError: |error| match error {
+        RepositoryError::Cas(error) => of_cas(error),
+        RepositoryError::Absent { .. } | RepositoryError::Moved { .. } => Class::Configuration,
+        RepositoryError::Slow { .. } => Class::Timeout,
+        _ => Class::Environment,
+    }, again: |error| matches!(error, RepositoryError::Git { .. } | RepositoryError::Slow { .. });
     TreeError: |error| match error {
         TreeError::Cas(error) => of_cas(error),
         _ => Class::Verification,

@@ -150,7 +150,6 @@ impl Plan {
 pub(super) fn buildable(definition: &Definition) -> Result<(), PlanError> {
     for component in &definition.components {
         let not_yet = [
-            ("repos", !component.repos.is_empty()),
             ("extensions.bigbang", component.extensions.bigbang.is_some()),
             (
                 "actions.onCreate",
@@ -184,7 +183,8 @@ pub(super) fn has_content(component: &Component) -> bool {
     !(component.files.is_empty()
         && component.data_injections.is_empty()
         && component.manifests.is_empty()
-        && component.charts.is_empty())
+        && component.charts.is_empty()
+        && component.repos.is_empty())
 }
 
 pub(super) fn distinct(sboms: &[(String, String)]) -> Result<(), PlanError> {

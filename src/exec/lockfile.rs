@@ -39,6 +39,9 @@ struct Pins {
     images: BTreeMap<String, BTreeMap<String, ImagePin>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     files: BTreeMap<String, FilePin>,
+    /// Address with reference, then a commit, or a digest over all references.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    repositories: BTreeMap<String, String>,
 }
 
 /// What an image reference stood for.
@@ -165,6 +168,21 @@ impl Lockfile {
         if self.pins.files.get(url) != Some(&pin) {
             self.changed = true;
             self.pins.files.insert(url.to_owned(), pin);
+        }
+    }
+
+    /// What the repository `url` stands for, if it is pinned.
+    #[must_use]
+    pub fn repository(&self, url: &str) -> Option<&str> {
+        self.pins.repositories.get(url).map(String::as_str)
+    }
+
+    /// Pins the repository `url`.
+    pub fn pin_repository(&mut self, url: &str, pin: &str) {
+        if self.repository(url) != Some(pin) {
+            self.changed = true;
+            let repositories = &mut self.pins.repositories;
+            repositories.insert(url.to_owned(), pin.to_owned());
         }
     }
 

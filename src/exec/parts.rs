@@ -4,10 +4,12 @@
 //! same way in both. A part is a step of its own: to change a chart's values
 //! packages no other chart and clones no repository again.
 
+use std::collections::BTreeMap;
+
 use super::executors;
 use super::folders::Folders;
-use super::plan::{Part, Plan, PlanError, Step, Work};
-use crate::package::Component;
+use super::plan::{Part, PartKind, PartWork, Plan, PlanError, Step, Work};
+use crate::package::{Component, RepoUrl};
 
 impl Plan {
     /// Adds the steps of `component`; its tar is made by the one called `id`.
@@ -18,7 +20,7 @@ impl Plan {
         component: &Component,
         step: impl Fn(String, Vec<String>, Work) -> Step,
     ) -> Result<(), PlanError> {
-        let made = made(&folders, component);
+        let made = made(&folders, component)?;
         let mut parts = Vec::with_capacity(made.len());
         for (name, place, work) in made {
             let of = format!("{id}:{name}");
@@ -37,8 +39,17 @@ impl Plan {
 }
 
 /// What steps make of the component: the step's name, the place, the work.
-fn made(folders: &Folders, component: &Component) -> Vec<(String, String, Work)> {
+fn made(
+    folders: &Folders,
+    component: &Component,
+) -> Result<Vec<(String, String, Work)>, PlanError> {
     let mut made = Vec::new();
+    let part = |kind| {
+        Work::Part(Box::new(PartWork {
+            folders: folders.clone(),
+            kind,
+        }))
+    };
     for chart in &component.charts {
         if executors::is_archive(&chart.local_path) {
             continue;
@@ -51,5 +62,35 @@ fn made(folders: &Folders, component: &Component) -> Vec<(String, String, Work)>
         let name = file.trim_end_matches(".tgz");
         made.push((format!("chart:{name}"), format!("charts/{file}"), work));
     }
-    made
+    // One URL may be listed twice: it is one folder.
+    let mut repositories = BTreeMap::new();
+    for text in &component.repos {
+        let url = RepoUrl::parse(text).map_err(|source| PlanError::Repository {
+            component: component.name.clone(),
+            source,
+        })?;
+        repositories.insert(url.folder(), url);
+    }
+    for (folder, url) in repositories {
+        let work = part(PartKind::Repository(url));
+        made.push((format!("repo:{folder}"), format!("repos/{folder}"), work));
+    }
+    for (index, file) in component.files.iter().enumerate() {
+        if !file.extract_path.is_empty() {
+            let work = part(PartKind::Member(Box::new(file.clone())));
+            made.push((format!("file:{index}"), executors::extracted(index), work));
+        }
+    }
+    for manifest in &component.manifests {
+        for (index, source) in manifest.kustomizations.iter().enumerate() {
+            let file = executors::kustomized(&manifest.name, index);
+            let work = part(PartKind::Kustomization {
+                source: source.clone(),
+                any_folder: manifest.kustomize_allow_any_directory,
+            });
+            let name = file.trim_end_matches(".yaml");
+            made.push((name.to_owned(), format!("manifests/{file}"), work));
+        }
+    }
+    Ok(made)
 }

@@ -12,7 +12,9 @@ use super::folders::Folders;
 use super::schedule::When;
 use crate::graph::{Graph, GraphError};
 use crate::oci::{Platform, Reference};
-use crate::package::{ArchiveNameError, Chart, Component, Definition, Dialect};
+use crate::package::{
+    ArchiveNameError, Chart, Component, Definition, Dialect, File, RepoUrl, RepoUrlError,
+};
 use crate::pipeline::{CacheLimits, RenderedConfig, RenderedOutput, Resources, Retries};
 
 /// One thing to do.
@@ -82,6 +84,8 @@ pub enum Work {
         /// What other steps make of it.
         parts: Vec<Part>,
     },
+    /// Makes another part of a component.
+    Part(Box<PartWork>),
     /// Packages a chart.
     Chart {
         /// Where the package's sources are.
@@ -136,6 +140,31 @@ pub enum Work {
     BuildImage(Box<BuildWork>),
     /// Runs a command.
     Run(Box<RunWork>),
+}
+
+/// What one part of a component is made from.
+#[derive(Clone, Debug)]
+pub struct PartWork {
+    /// Where sources are; pins are beside the own one.
+    pub folders: Folders,
+    /// What is made.
+    pub kind: PartKind,
+}
+
+/// What is made for a component.
+#[derive(Clone, Debug)]
+pub enum PartKind {
+    /// A clone of a Git repository.
+    Repository(RepoUrl),
+    /// A file or folder of an archive.
+    Member(Box<File>),
+    /// A kustomization's resources.
+    Kustomization {
+        /// A folder, or what else kustomize takes.
+        source: String,
+        /// Files outside of it may be read.
+        any_folder: bool,
+    },
 }
 
 /// What a component holds and another step makes.
@@ -272,6 +301,11 @@ impl Work {
         match self {
             Self::Component { .. } => "component",
             Self::Chart { .. } => "chart",
+            Self::Part(work) => match work.kind {
+                PartKind::Repository(_) => "repo",
+                PartKind::Member(_) => "fetch",
+                PartKind::Kustomization { .. } => "kustomization",
+            },
             Self::Image { .. } | Self::Import { .. } => "image",
             Self::Images { .. } => "images",
             Self::ImageSbom { .. } | Self::ComponentSbom { .. } => "sbom",
@@ -315,6 +349,14 @@ pub enum PlanError {
         to: String,
         /// What is wrong with that.
         source: crate::oci::ReferenceError,
+    },
+    /// A repository that cannot be named.
+    #[error("component `{component}`: {source}")]
+    Repository {
+        /// The component.
+        component: String,
+        /// What is wrong.
+        source: RepoUrlError,
     },
     /// Something that is not built yet.
     #[error("`{component}` has `{key}`, which jackal cannot build yet: remove it")]

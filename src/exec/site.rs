@@ -1,7 +1,7 @@
 //! What all steps of a run share: stores, network, pins, and the one way in
 //! which a result is looked up, made and remembered.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,8 @@ pub struct Wishes {
     pub jobs: usize,
     /// Tell the log of a remembered result as well.
     pub replay: bool,
+    /// Variables of the user, for programs that find credentials by them.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// The shared ground of a run.

@@ -3,6 +3,7 @@
 //! Deploy finds a repository by its folder's name, so the name is part of the
 //! format. Source: package.md 3.6 and the vectors of section 9.
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -17,6 +18,13 @@ pub struct RepoUrl {
     /// What is checked out.
     pub wanted: Wanted,
     full: String,
+    written: String,
+}
+
+impl fmt::Display for RepoUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written)
+    }
 }
 
 /// Which part of a repository is wanted.
@@ -75,6 +83,7 @@ impl RepoUrl {
             address: format!("{proto}{host}/{repo}{git}"),
             repo: repo.to_owned(),
             wanted,
+            written: text.to_owned(),
             full: format!("{proto}{host}/{repo}{git}{}", part("at")),
         })
     }
@@ -86,17 +95,11 @@ impl RepoUrl {
     }
 }
 
-/// CRC-32 (IEEE 802.3), bit by bit: the texts are short.
+/// CRC-32 (IEEE 802.3).
 fn crc32(bytes: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            let carry = if crc & 1 == 1 { 0xedb8_8320 } else { 0 };
-            crc = crc >> 1 ^ carry;
-        }
-    }
-    !crc
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
 }
 
 #[cfg(test)]

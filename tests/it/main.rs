@@ -13,6 +13,7 @@ mod package;
 mod package_diff;
 mod parts;
 mod pipelines;
+mod repositories;
 mod sandbox;
 mod schemas;
 mod skeleton;

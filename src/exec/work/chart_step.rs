@@ -1,15 +1,16 @@
 //! `chart` steps: which files decide a chart's archive, and the making of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::inputs;
+use super::{inputs, part_step};
 use crate::action::{Action, Input, Output};
+use crate::cas::Cas;
 use crate::exec::executors;
 use crate::exec::folders::{Folders, Found};
 use crate::exec::site::{Made, Site, blocking};
 use crate::exec::{Class, Failure};
-use crate::package::Chart;
+use crate::package::{Chart, RepoUrl};
 use crate::workspace::{Entry, Kind, Stat};
 
 /// Version of what is written; raised when its bytes change.
@@ -21,6 +22,16 @@ pub(super) async fn action(
     folders: &Folders,
     chart: &Chart,
 ) -> Result<Action, Failure> {
+    if let Some(url) = repository_of(chart)? {
+        let mut action = Action::new("chart", CHART_FORMAT);
+        let pin = part_step::pinned(site, &folders.own, &url).await?;
+        action.settings = vec![
+            ("repository".to_owned(), url.address.clone()),
+            ("pin".to_owned(), pin),
+            ("gitPath".to_owned(), chart.git_path.clone()),
+        ];
+        return Ok(action);
+    }
     if !chart.url.is_empty() {
         return Err(not_yet(chart));
     }
@@ -47,6 +58,25 @@ pub(super) async fn action(
         Ok(action)
     })
     .await
+}
+
+/// The Git repository that a chart is in, if it is in one.
+fn repository_of(chart: &Chart) -> Result<Option<RepoUrl>, Failure> {
+    let ends = |text: &str| text.ends_with(".git");
+    let bare = chart.url.rsplit_once('@').map(|(bare, _)| bare);
+    let referenced = bare.is_some_and(ends);
+    if !ends(&chart.url) && !referenced {
+        return Ok(None);
+    }
+    let written = if referenced || chart.version.is_empty() {
+        chart.url.clone()
+    } else {
+        format!("{}@{}", chart.url, chart.version)
+    };
+    match RepoUrl::parse(&written) {
+        Ok(url) => Ok(Some(url)),
+        Err(error) => Err(Failure::new(Class::Configuration, error)),
+    }
 }
 
 fn not_yet(chart: &Chart) -> Failure {
@@ -82,12 +112,35 @@ pub(super) async fn make(
     chart: &Chart,
 ) -> Result<Made, Failure> {
     let (cas, folders, chart) = (Arc::clone(&site.cas), folders.clone(), chart.clone());
+    if let Some(url) = repository_of(&chart)? {
+        let pin = part_step::pinned(site, &folders.own, &url).await?;
+        let stage = part_step::staged(site).await?;
+        let git = part_step::git(site)?;
+        git.check_out(&url, &pin, stage.path()).await?;
+        return blocking(move || {
+            let below = chart.git_path.trim_start_matches("./").trim_matches('/');
+            let root = if below.is_empty() {
+                // What Git keeps of itself is no part of a chart.
+                std::fs::remove_dir_all(stage.path().join(".git"))?;
+                stage.path().to_owned()
+            } else {
+                executors::inside(below).map_err(|_| executors::outside(&chart.git_path))?;
+                stage.path().join(below)
+            };
+            packaged(&cas, &root, &chart.git_path)
+        })
+        .await;
+    }
     blocking(move || {
         let (_, root) = local(&folders, &chart)?;
-        let ingest = executors::package_chart(&root, &chart.local_path, cas.ingest()?)?;
-        let (digest, size) = ingest.commit()?;
-        let name = "chart.tgz".to_owned();
-        Ok(vec![Output { name, digest, size }].into())
+        packaged(&cas, &root, &chart.local_path)
     })
     .await
+}
+
+fn packaged(cas: &Cas, root: &Path, named: &str) -> Result<Made, Failure> {
+    let ingest = executors::package_chart(root, named, cas.ingest()?)?;
+    let (digest, size) = ingest.commit()?;
+    let name = "chart.tgz".to_owned();
+    Ok(vec![Output { name, digest, size }].into())
 }

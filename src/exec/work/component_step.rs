@@ -1,7 +1,7 @@
 //! `component` steps: which files decide a component's tar, and the writing of it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Results, inputs, of};
@@ -31,7 +31,7 @@ pub(super) async fn action(
     let (shared, roots, own) = (Arc::clone(site), folders.clone(), component.clone());
     let mut action = blocking(move || local_action(&shared, &roots, &own)).await?;
     for url in sources(component).filter(|source| remote(source)) {
-        let pin = pinned(site, &folders.own, component, url).await?;
+        let pin = pinned(site, &folders.own, Some(component), url).await?;
         action.inputs.push(Input {
             path: url.to_owned(),
             kind: InputKind::Blob { digest: pin.digest },
@@ -57,7 +57,39 @@ fn one<'r>(results: &'r Results, part: &Part) -> Result<&'r Output, Failure> {
     })
 }
 
-fn remote(source: &str) -> bool {
+/// Where an archive is that something is taken out of.
+pub(super) enum Archive {
+    /// In the store.
+    Blob(Digest),
+    /// On the disk.
+    File(PathBuf),
+}
+
+/// Finds `source`, downloading it if it is not stored.
+pub(super) async fn archive(
+    site: &Arc<Site>,
+    folders: &Folders,
+    source: &str,
+) -> Result<Archive, Failure> {
+    if !remote(source) {
+        let found = folders.find(source);
+        executors::inside(found.below).map_err(|_| executors::outside(source))?;
+        return Ok(Archive::File(found.root.join(found.below)));
+    }
+    let pin = pinned(site, &folders.own, None, source).await?;
+    Ok(Archive::Blob(stored(site, source, &pin).await?.digest))
+}
+
+/// The digest of what `url` holds, by its pin.
+pub(super) async fn pinned_url(
+    site: &Arc<Site>,
+    folder: &Path,
+    url: &str,
+) -> Result<Digest, Failure> {
+    Ok(pinned(site, folder, None, url).await?.digest)
+}
+
+pub(super) fn remote(source: &str) -> bool {
     source.starts_with("https://") || source.starts_with("http://")
 }
 
@@ -65,12 +97,12 @@ fn remote(source: &str) -> bool {
 async fn pinned(
     site: &Arc<Site>,
     folder: &Path,
-    component: &Component,
+    component: Option<&Component>,
     url: &str,
 ) -> Result<FilePin, Failure> {
     let sum = component
-        .files
-        .iter()
+        .into_iter()
+        .flat_map(|component| &component.files)
         .find(|file| file.source == url && !file.shasum.is_empty())
         .map(|file| &file.shasum);
     let sum: Option<Digest> = match sum {
@@ -97,6 +129,23 @@ async fn pinned(
     Ok(pin)
 }
 
+/// What is pinned, from the store, else from the network.
+async fn stored(site: &Arc<Site>, url: &str, pin: &FilePin) -> Result<Output, Failure> {
+    let (cas, digest, size) = (Arc::clone(&site.cas), pin.digest, pin.size);
+    if blocking(move || Ok(cas.contains(&digest, size)?)).await? {
+        let name = url.to_owned();
+        return Ok(Output { name, digest, size });
+    }
+    if site.wishes.offline {
+        let message = format!(
+            "`{url}` is not in the cache and --offline forbids fetching it: \
+             build once with network access"
+        );
+        return Err(Failure::new(Class::Environment, message));
+    }
+    download(site, url, Some(digest)).await
+}
+
 async fn download(site: &Arc<Site>, url: &str, sum: Option<Digest>) -> Result<Output, Failure> {
     Ok(registry::download(&site.registry, url, sum, &site.cas, &site.transfers).await?)
 }
@@ -112,25 +161,8 @@ pub(super) async fn make(
 ) -> Result<Made, Failure> {
     let mut fetched = BTreeMap::new();
     for url in sources(component).filter(|source| remote(source)) {
-        let pin = pinned(site, &folders.own, component, url).await?;
-        let (cas, digest, size) = (Arc::clone(&site.cas), pin.digest, pin.size);
-        let held = blocking(move || Ok(cas.contains(&digest, size)?)).await?;
-        if !held && site.wishes.offline {
-            let message = format!(
-                "`{url}` is not in the cache and --offline forbids fetching it: \
-                 build once with network access"
-            );
-            return Err(Failure::new(Class::Environment, message));
-        }
-        let output = if held {
-            Output {
-                name: url.to_owned(),
-                digest,
-                size,
-            }
-        } else {
-            download(site, url, Some(digest)).await?
-        };
+        let pin = pinned(site, &folders.own, Some(component), url).await?;
+        let output = stored(site, url, &pin).await?;
         fetched.insert(url.to_owned(), output);
     }
     let mut brought = executors::Brought {

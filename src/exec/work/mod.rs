@@ -5,6 +5,7 @@ mod chart_step;
 mod component_step;
 mod image_step;
 pub(super) mod package_step;
+mod part_step;
 pub(super) mod run_step;
 mod sbom_step;
 
@@ -95,6 +96,7 @@ pub(in crate::exec) async fn prepare(
             parts,
         } => component_step::action(site, folders, component, parts, results).await?,
         Work::Chart { folders, chart } => chart_step::action(site, folders, chart).await?,
+        Work::Part(work) => part_step::action(site, work).await?,
         Work::Image {
             folder,
             reference,
@@ -229,7 +231,11 @@ async fn sound(
     // A command's own inputs are looked at again where it is run.
     if matches!(
         step.work,
-        Work::Component { .. } | Work::Chart { .. } | Work::BuildImage(_) | Work::Import { .. }
+        Work::Component { .. }
+            | Work::Chart { .. }
+            | Work::Part(_)
+            | Work::BuildImage(_)
+            | Work::Import { .. }
     ) {
         let now = prepare(site, step, results).await?.action;
         let reasons = diff(&prepared.action.explain(), &now.explain());
@@ -256,6 +262,7 @@ async fn make(
             parts,
         } => component_step::make(site, folders, component, parts, results, &step.id).await,
         Work::Chart { folders, chart } => chart_step::make(site, folders, chart).await,
+        Work::Part(work) => part_step::make(site, work).await,
         Work::Image { reference, .. } => {
             if site.wishes.offline {
                 let message = format!(

@@ -87,14 +87,15 @@ fn tool_names(work: &RunWork) -> BTreeSet<String> {
 }
 
 fn find(site: &Site, work: &RunWork, name: &str) -> Result<Tool, Failure> {
-    site.tool(name, || look(site, work, name))
+    site.tool(name, || look(site, &work.path, name))
 }
 
-fn look(site: &Site, work: &RunWork, name: &str) -> Result<Tool, Failure> {
+/// The program called `name` in one of the folders of `path`.
+pub(super) fn look(site: &Site, path: &[PathBuf], name: &str) -> Result<Tool, Failure> {
     let candidates: Vec<PathBuf> = if name.starts_with('/') {
         vec![PathBuf::from(name)]
     } else {
-        work.path.iter().map(|folder| folder.join(name)).collect()
+        path.iter().map(|folder| folder.join(name)).collect()
     };
     for path in candidates {
         // What a link on PATH leads to is what runs.
