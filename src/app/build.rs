@@ -25,7 +25,7 @@ use crate::exec::site::{Site, Wishes};
 use crate::exec::update::{self, Moved};
 use crate::exec::{Class, Failure};
 use crate::graph::GraphError;
-use crate::package::Warning;
+use crate::package::{Base, DifferentialError, Warning};
 use crate::pipeline;
 use crate::pipeline::expand::{ExpandError, Facts};
 use crate::registry::{Credentials, CredentialsError, Options, Registry, RegistryError};
@@ -86,6 +86,8 @@ pub struct BuildOptions {
     pub move_pins: bool,
     /// Images whose reference begins with a key are pulled from its value instead.
     pub registry_overrides: BTreeMap<String, String>,
+    /// What is left out of the package, and of its definition.
+    pub differential: Option<Base>,
     /// Leave SBOMs out.
     pub skip_sbom: bool,
     /// For the build section of packages.
@@ -128,6 +130,9 @@ pub enum BuildError {
         /// Why.
         source: Box<ExpandError>,
     },
+    /// There can be no differential package.
+    #[error("--differential: {0}")]
+    Differential(#[from] DifferentialError),
     /// Tasks that wait for each other, or are not there.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -179,6 +184,7 @@ impl BuildError {
             | Self::Params(_)
             | Self::Expand { .. }
             | Self::Graph(_)
+            | Self::Differential(_)
             | Self::NoPackage(_)
             | Self::Lock(LockfileError::Malformed { .. })
             | Self::Credentials(_) => Class::Configuration,
@@ -324,7 +330,10 @@ fn implied(
             architecture: options.architecture.clone(),
             ..Chosen::default()
         };
-        let (composed, _) = composer.compose(&path, &chosen)?;
+        let (mut composed, _) = composer.compose(&path, &chosen)?;
+        if let Some(base) = &options.differential {
+            composed.definition.reduce(base)?;
+        }
         let relative = folder.strip_prefix(workspace).unwrap_or(&folder);
         let how = Implied {
             prefix: if lone || relative.as_os_str().is_empty() {

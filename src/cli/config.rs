@@ -77,6 +77,12 @@ const KEYS: &[Key] = &[
         "output",
     ),
     key("package.create.output", Kind::Text, Reach::Create, "output"),
+    key(
+        "package.create.differential",
+        Kind::Text,
+        Reach::Create,
+        "differential",
+    ),
     key("package.create.flavor", Kind::Text, Reach::Create, "flavor"),
     key(
         "package.create.max_package_size",
@@ -136,10 +142,6 @@ const REFUSED: &[(&str, &str)] = &[
     (
         "package.create.signing_key_password",
         "`package create` does not sign",
-    ),
-    (
-        "package.create.differential",
-        "`package create` makes no differential packages",
     ),
 ];
 

@@ -194,6 +194,7 @@ impl SharedArgs {
             flavor: self.flavor,
             set: templates(&self.set)?,
             move_pins: false,
+            differential: None,
             registry_overrides: pairs("--registry-override", &self.registry_overrides)?,
             skip_sbom: self.skip_sbom,
             docker_config: docker_config(),

@@ -10,16 +10,16 @@ use super::build::{Logs, Questions, Refused, ReportArgs, carry_out, note, print}
 use super::exit::Exit;
 use super::options::SharedArgs;
 use super::package_diff::{DiffArgs, diff};
-use crate::app::{self, ExtractOptions, PackageReadError, SkeletonMakeError, Target};
+use crate::app::{self, BuildOptions, ExtractOptions, PackageReadError, SkeletonMakeError, Target};
 use crate::layout::LayoutError;
-use crate::package::Definition;
+use crate::package::{Base, Definition};
 use crate::verify::{Scope, Signature, VerifiedPackage};
 
 /// Where flags may be given as well.
 const SETTINGS_HELP: &str = "\
 Settings may stand in jackal-config.toml, .yaml or .json, in this folder or in
 ~/.jackal (JACKAL_CONFIG names another file), below `package.create`: flavor,
-max_package_size, output, registry_override, sbom_output, set, skip_sbom; and
+max_package_size, output, registry_override, sbom_output, set, skip_sbom, differential; and
 above it architecture, jackal_cache. A variable such as
 JACKAL_PACKAGE_CREATE_FLAVOR counts before the file, a flag before both.";
 
@@ -62,6 +62,10 @@ pub(super) struct CreateArgs {
     /// Ask nothing: a template without value is an error
     #[arg(long)]
     confirm: bool,
+    /// Leave out images and repositories that this earlier package carries,
+    /// but for those whose tag or branch moves
+    #[arg(long, value_name = "PACKAGE", conflicts_with = "skeleton")]
+    differential: Option<PathBuf>,
     /// Write the SBOM documents to DIR/<package name>/ as well
     #[arg(long, value_name = "DIR", conflicts_with = "skip_sbom")]
     sbom_out: Option<PathBuf>,
@@ -211,9 +215,13 @@ fn create(args: CreateArgs) -> Result<(), Refused> {
         let message = "the settings say both skip_sbom and sbom_output: take one of them out";
         return Err((Exit::Usage, message.to_owned()));
     }
-    let options = args
-        .shared
-        .into_options(Target::Package(args.folder), args.output)?;
+    let differential = args.differential.as_deref().map(base).transpose()?;
+    let options = BuildOptions {
+        differential,
+        ..args
+            .shared
+            .into_options(Target::Package(args.folder), args.output)?
+    };
     let questions = match args.confirm {
         true => Questions::Never,
         false => Questions::Asked,
@@ -227,6 +235,16 @@ fn create(args: CreateArgs) -> Result<(), Refused> {
         note(&format!("SBOMs are in {}", folder.display()));
     }
     Ok(())
+}
+
+/// What a differential package builds upon, with a word on what was checked.
+fn base(source: &Path) -> Result<Base, Refused> {
+    let package = documents(source)?;
+    let definition = app::package_definition(&package).map_err(|error| refused(&error))?;
+    Base::of(&definition).map_err(|error| {
+        let message = format!("--differential {}: {error}", source.display());
+        (Exit::Configuration, message)
+    })
 }
 
 fn signature(package: &VerifiedPackage) -> &'static str {

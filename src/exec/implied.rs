@@ -211,7 +211,10 @@ pub(super) fn archive_name(
         architecture,
         version: &definition.metadata.version,
         flavor,
-        differential_base: None,
+        differential_base: definition
+            .build
+            .differential
+            .then_some(definition.build.differential_package_version.as_str()),
         uncompressed: definition.metadata.uncompressed,
     }
     .render()

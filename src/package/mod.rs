@@ -10,6 +10,7 @@ mod compose;
 mod definition;
 mod dialect;
 pub mod diff;
+mod differential;
 mod emit;
 mod file_name;
 mod images_in;
@@ -31,6 +32,7 @@ pub use definition::{
     Values, Variable, VersionRequirement, Wait, WaitCluster, WaitNetwork,
 };
 pub use dialect::{Dialect, Kind};
+pub use differential::{Base, DifferentialError};
 pub use emit::{Tree, emit};
 pub use file_name::{ArchiveName, ArchiveNameError, SKELETON};
 pub use images_in::ImagesIn;

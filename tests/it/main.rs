@@ -8,6 +8,7 @@ mod compose;
 mod config;
 mod corpus;
 mod dev;
+mod differential;
 mod lint;
 mod package;
 mod package_diff;

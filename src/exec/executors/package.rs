@@ -142,6 +142,10 @@ pub fn package(
         // These say how the definition was read; the caller knows them.
         registry_overrides: std::mem::take(&mut definition.build.registry_overrides),
         flavor: std::mem::take(&mut definition.build.flavor),
+        differential: definition.build.differential,
+        differential_package_version: std::mem::take(
+            &mut definition.build.differential_package_version,
+        ),
         ..Build::default()
     };
     let store = |name: &str, text: String| -> Result<Output, PackageError> {

@@ -278,6 +278,9 @@ impl Composer<'_> {
             check(&definition, &head, &mut reading.mistakes);
         }
         self.whole.mistakes.extend(reading.mistakes);
+        // A source may carry the build section of a finished package.
+        definition.build.differential = false;
+        definition.build.differential_package_version.clear();
         definition.build.flavor = choice.flavor.to_owned();
         definition.build.migrations = MIGRATIONS.map(str::to_owned).to_vec();
         self.whole.definition = definition;

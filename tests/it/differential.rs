@@ -1,0 +1,99 @@
+//! `jackal package create --differential`, run as a user runs it.
+
+use jackal::oci::Digest;
+
+use super::sandbox::{Said, Sandbox};
+
+/// A package with two images that no machine can pull.
+fn definition(version: &str) -> String {
+    format!(
+        "kind: JackalPackageConfig\nmetadata:\n  name: demo\n  version: '{version}'\n  \
+         architecture: amd64\ncomponents:\n- name: app\n  files:\n  - source: app.conf\n    \
+         target: /etc/app.conf\n- name: images\n  images:\n  - registry.invalid/app:1\n"
+    )
+}
+
+/// The new version, and an earlier one as a folder: only its documents count.
+fn sandbox(base: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write("app.conf", "a = 1\n");
+    sandbox.write("jackal.yaml", definition("2"));
+    let aggregate = Digest::of(b"\n").hex();
+    let earlier = base.replace(
+        "metadata:\n",
+        &format!("metadata:\n  aggregateChecksum: {aggregate}\n"),
+    );
+    sandbox.write("earlier/jackal.yaml", earlier);
+    sandbox.write("earlier/checksums.txt", "\n");
+    sandbox
+}
+
+fn create(sandbox: &Sandbox) -> Said {
+    let create = ["package", "create", "--confirm", "--offline"];
+    sandbox.run(&[&create[..], &["--differential", "earlier"]].concat())
+}
+
+#[test]
+fn what_the_base_carries_is_neither_pulled_nor_listed() {
+    let sandbox = sandbox(&definition("1"));
+    let out = create(&sandbox);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    let checked = "earlier: not signed; only the definition was checked";
+    assert!(out.stderr.contains(checked), "{}", out.stderr);
+    let archive = "jackal-package-demo-amd64-1-differential-2.tar.zst";
+    assert_eq!(sandbox.run(&["package", "verify", archive]).code, Some(0));
+    let written = sandbox.run(&["package", "inspect", archive]).stdout;
+    for part in [
+        "  differential: true\n  differentialPackageVersion: \"1\"\n",
+        "- name: images\n",
+    ] {
+        assert!(written.contains(part), "{part} not in {written}");
+    }
+    assert!(!written.contains("registry.invalid"), "{written}");
+
+    // A whole package made from what was a differential one is none.
+    let whole = definition("3").replace("  images:\n  - registry.invalid/app:1\n", "");
+    let build = "build:\n  differential: true\n  differentialPackageVersion: '1'\n";
+    sandbox.write("jackal.yaml", format!("{whole}{build}"));
+    let out = sandbox.run(&["package", "create", "--confirm", "--offline"]);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    let archive = "jackal-package-demo-amd64-3.tar.zst";
+    let written = sandbox.run(&["package", "inspect", archive]).stdout;
+    assert!(!written.contains("differential"), "{written}");
+}
+
+#[test]
+fn an_image_that_may_have_moved_is_pulled_again() {
+    let sandbox = sandbox(&definition("1").replace("app:1", "app:latest"));
+    sandbox.write(
+        "jackal.yaml",
+        definition("2").replace("app:1", "app:latest"),
+    );
+    let out = create(&sandbox);
+    // It is asked for, which --offline forbids.
+    assert_eq!(out.code, Some(3), "{}", out.stderr);
+    let told = "`registry.invalid/app:latest` has no pin";
+    assert!(out.stderr.contains(told), "{}", out.stderr);
+}
+
+#[test]
+fn versions_that_make_no_difference_are_refused() {
+    let out = create(&sandbox(&definition("2")));
+    assert_eq!(out.code, Some(3));
+    assert!(out.stderr.contains("both version `2`"), "{}", out.stderr);
+    let out = create(&sandbox(&definition("")));
+    assert_eq!(out.code, Some(3));
+    assert!(
+        out.stderr.contains("the base has no metadata.version"),
+        "{}",
+        out.stderr
+    );
+
+    let altered = sandbox(&definition("1"));
+    altered.write("earlier/checksums.txt", "\n\n");
+    let out = create(&altered);
+    assert_eq!(out.code, Some(5), "{}", out.stderr);
+    let none = Sandbox::new();
+    none.write("jackal.yaml", definition("2"));
+    assert_eq!(create(&none).code, Some(4));
+}
