@@ -7,6 +7,7 @@ mod definitions;
 mod find;
 mod find_images;
 mod lint;
+mod package_delta;
 mod package_diff;
 mod package_read;
 mod sha256sum;
@@ -18,6 +19,7 @@ pub use cache::{cache_prune, cache_usage, cache_verify};
 pub use compose::Ask;
 pub use find_images::{FindOptions, Found, ImageSearch};
 pub use lint::{LintOptions, lint};
+pub use package_delta::{PackageDeltaError, package_delta, package_join};
 pub use package_diff::package_diff;
 pub use package_read::{
     ExtractOptions, PackageReadError, package_definition, package_documents, package_extract,

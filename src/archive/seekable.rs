@@ -351,6 +351,11 @@ impl SeekTable {
         next.checked_sub(1).map_or(0, |index| self.frames[index].at)
     }
 
+    /// Length of each frame as it lies in the file, in order.
+    pub fn frame_lens(&self) -> impl Iterator<Item = u64> {
+        self.frames.iter().map(|frame| u64::from(frame.compressed))
+    }
+
     /// How many frames there are.
     #[must_use]
     pub fn frame_count(&self) -> usize {

@@ -9,6 +9,7 @@ mod dev;
 mod exit;
 mod options;
 mod package;
+mod package_delta;
 mod package_diff;
 mod progress;
 mod signal;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::build::{Logs, Questions, Refused, ReportArgs, carry_out, note, print};
 use super::exit::Exit;
 use super::options::SharedArgs;
+use super::package_delta::{DeltaArgs, JoinArgs, delta, join};
 use super::package_diff::{DiffArgs, diff};
 use crate::app::{self, BuildOptions, ExtractOptions, PackageReadError, SkeletonMakeError, Target};
 use crate::layout::LayoutError;
@@ -41,6 +42,10 @@ pub(super) enum PackageCommand {
     Inspect(InspectArgs),
     /// Say what changed between two packages
     Diff(DiffArgs),
+    /// Write what turns one archive into another, for where the first one is
+    Delta(DeltaArgs),
+    /// Make the archive that a delta was made of, byte for byte
+    Join(JoinArgs),
     /// Verify a package, or some of its files, and write them to a folder
     Extract(ExtractArgs),
 }
@@ -139,6 +144,8 @@ pub(super) fn run(command: PackageCommand) -> Result<(), Refused> {
         PackageCommand::Verify { source, json } => verify(&source, json),
         PackageCommand::Inspect(args) => inspect(args),
         PackageCommand::Diff(args) => diff(&args),
+        PackageCommand::Delta(args) => delta(&args),
+        PackageCommand::Join(args) => join(&args),
         PackageCommand::Extract(args) => extract(args),
     }
 }

@@ -6,6 +6,7 @@
 //! it judges nothing.
 
 mod bytes;
+mod delta;
 mod error;
 mod image_layout;
 mod open;
@@ -14,6 +15,7 @@ mod read;
 mod unpack;
 mod walk;
 
+pub use delta::{Delta, DeltaError, Whole, apply_delta, write_delta};
 pub use error::LayoutError;
 pub use image_layout::{ImageLayout, is_tag};
 pub use open::{Member, PackageFile, open};

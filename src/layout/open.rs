@@ -150,6 +150,37 @@ impl PackageFile {
         )
     }
 
+    /// The bytes of the archive, in one piece; `None` for a folder.
+    pub(super) fn bytes(&self) -> Option<Joined> {
+        match &self.form {
+            Form::Folder => None,
+            Form::Archive(archive) => Some(Joined::new(Arc::clone(&archive.files))),
+        }
+    }
+
+    /// Lengths of the stretches that the archive's bytes fall into, in order:
+    /// frames, or files and what lies between them; what is left at the end is
+    /// not told. `None` where there are none: a folder, a single stream.
+    pub(super) fn stretches(&self) -> Result<Option<Vec<u64>>, LayoutError> {
+        let Form::Archive(archive) = &self.form else {
+            return Ok(None);
+        };
+        match &archive.packing {
+            Packing::Zstd => Ok(None),
+            Packing::Seekable(table) => Ok(Some(table.frame_lens().collect())),
+            Packing::Plain => {
+                let mut members: Vec<Member> = self.members()?.values().copied().collect();
+                members.sort_by_key(|member| (member.offset, member.size));
+                let (mut lens, mut at) = (Vec::new(), 0);
+                for member in members {
+                    lens.extend([member.offset.saturating_sub(at), member.size]);
+                    at = member.offset + member.size;
+                }
+                Ok(Some(lens))
+            }
+        }
+    }
+
     /// Every regular file by its path.
     ///
     /// A tar with a seek table or without compression is asked for its headers

@@ -11,6 +11,7 @@ mod dev;
 mod differential;
 mod lint;
 mod package;
+mod package_delta;
 mod package_diff;
 mod parts;
 mod pipelines;
