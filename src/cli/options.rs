@@ -183,6 +183,7 @@ impl SharedArgs {
                 jobs: self.jobs.unwrap_or(processors).max(1),
                 replay: false,
                 environment: variables(),
+                program: std::env::current_exe().ok(),
             },
             facts: facts(self.with_build_machine_info)?,
             helper_folders: program_folders(),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::folders::Folders;
+use super::parts::Order;
 use super::plan::{
     BuildFacts, BuildWork, LayerWork, PackageWork, Plan, PlanError, RunWork, SecretValue, Step,
     Work,
@@ -125,9 +126,10 @@ impl Declaring<'_> {
                     own: self.beside(definition),
                     imported: composed.imported.clone(),
                 };
-                plan.component(&instance.id, folders, component, |id, after, work| {
-                    self.step(instance, id, after, work)
-                })?;
+                // A pipeline says itself what comes before what.
+                let mut order = Order::default();
+                let step = |id, after, work| self.step(instance, id, after, work);
+                plan.component(&instance.id, folders, component, &mut order, step)?;
             }
             RenderedKind::Images { from, platform } => {
                 self.images_task(plan, instance, from, platform.as_deref())?;
@@ -572,6 +574,9 @@ impl Declaring<'_> {
             super::implied::archive_name(&definition, &architecture, &definition.build.flavor)?;
         let mut after: Vec<String> = documents.iter().map(|(_, step)| step.clone()).collect();
         after.extend(layout.clone());
+        // A component is done when its last actions are.
+        let ends = parts.iter().map(|(_, task)| format!("{task}:after"));
+        after.extend(ends.filter(|id| plan.steps.contains_key(id)));
         let work = Work::Package(Box::new(PackageWork {
             definition,
             components: parts,

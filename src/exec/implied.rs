@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::folders::Folders;
+use super::parts::{Order, has_actions};
 use super::plan::{BuildFacts, PackageWork, Plan, PlanError, Step, Work};
 use crate::oci::{Platform, Reference};
-use crate::package::{ArchiveName, ArchiveNameError, Component, Definition, Dialect, Kind};
+use crate::package::{Action, ArchiveName, ArchiveNameError, Component, Definition, Dialect, Kind};
 use crate::sbom::names;
 
 /// What an implied pipeline is made with.
@@ -50,6 +51,7 @@ impl Plan {
         definition.build.registry_overrides.clone_from(overrides);
         let name = |rest: String| format!("{}{rest}", how.prefix);
         let mut components = Vec::new();
+        let (mut order, mut ends) = (Order::default(), Vec::new());
         let mut sboms: Vec<(String, String)> = Vec::new();
         let mut images: BTreeMap<String, String> = BTreeMap::new();
         let mut referenced: BTreeMap<String, Reference> = BTreeMap::new();
@@ -70,7 +72,7 @@ impl Plan {
                 })?;
                 referenced.insert(full, from);
             }
-            if !has_content(component) {
+            if !has_content(component) && !has_actions(component) {
                 continue;
             }
             let id = name(format!("component:{}", component.name));
@@ -78,7 +80,7 @@ impl Plan {
                 own: how.folder.clone(),
                 imported: how.imported.clone(),
             };
-            self.component(&id, folders, component, Step::new)?;
+            ends.extend(self.component(&id, folders, component, &mut order, Step::new)?);
             components.push((component.name.clone(), id.clone()));
             let scanned = !component.files.is_empty() || !component.data_injections.is_empty();
             if scanned && !how.skip_sbom {
@@ -131,6 +133,9 @@ impl Plan {
         let mut after: Vec<String> = components.iter().map(|(_, id)| id.clone()).collect();
         after.extend(sboms.iter().map(|(_, id)| id.clone()));
         after.extend(flattened.clone());
+        after.extend(ends);
+        after.sort();
+        after.dedup();
         let work = Work::Package(Box::new(PackageWork {
             definition,
             components,
@@ -149,11 +154,22 @@ impl Plan {
 /// Refuses what a composed definition has and jackal cannot build.
 pub(super) fn buildable(definition: &Definition) -> Result<(), PlanError> {
     for component in &definition.components {
+        let set = &component.actions.on_create;
+        let lists = [&set.before, &set.after, &set.on_success, &set.on_failure];
+        let any = |has: fn(&Action) -> bool| lists.iter().any(|list| list.iter().any(has));
         let not_yet = [
             ("extensions.bigbang", component.extensions.bigbang.is_some()),
             (
-                "actions.onCreate",
-                component.actions.on_create != Default::default(),
+                "actions.onCreate with `wait`",
+                any(|action| action.wait.is_some()),
+            ),
+            (
+                "actions.onCreate with `setValues`",
+                any(|action| !action.set_values.is_empty()),
+            ),
+            (
+                "actions.onCreate with `template`",
+                any(|action| action.template),
             ),
         ];
         if let Some((key, _)) = not_yet.iter().find(|(_, present)| *present) {

@@ -8,33 +8,125 @@ use std::collections::BTreeMap;
 
 use super::executors;
 use super::folders::Folders;
-use super::plan::{Part, PartKind, PartWork, Plan, PlanError, Step, Work};
-use crate::package::{Component, RepoUrl};
+use super::plan::{ActionsWork, Part, PartKind, PartWork, Plan, PlanError, Step, Work};
+use super::schedule::When;
+use crate::package::{Action, Component, RepoUrl};
+use crate::pipeline::Retries;
+
+/// Which steps a component's first ones wait for, where components follow one
+/// another as package.md 2.1 has them: what an action leaves behind may be read
+/// by every later component, and nothing else orders them.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    /// The last steps of the last component with actions.
+    barrier: Vec<String>,
+    /// Those, and of every component since.
+    ends: Vec<String>,
+}
+
+impl Order {
+    fn before(&self, component: &Component) -> &[String] {
+        if has_actions(component) {
+            &self.ends
+        } else {
+            &self.barrier
+        }
+    }
+
+    fn ended(&mut self, component: &Component, ends: &[String]) {
+        if has_actions(component) {
+            self.ends = ends.to_vec();
+            self.barrier = ends.to_vec();
+        } else {
+            self.ends.extend_from_slice(ends);
+        }
+    }
+}
+
+/// Whether commands run when the component is made.
+pub(super) fn has_actions(component: &Component) -> bool {
+    let set = &component.actions.on_create;
+    [&set.before, &set.after, &set.on_success, &set.on_failure]
+        .iter()
+        .any(|list| !list.is_empty())
+}
 
 impl Plan {
     /// Adds the steps of `component`; its tar is made by the one called `id`.
+    /// Gives the last of them: once those are done, the component is.
     pub(super) fn component(
         &mut self,
         id: &str,
         folders: Folders,
         component: &Component,
+        order: &mut Order,
         step: impl Fn(String, Vec<String>, Work) -> Step,
-    ) -> Result<(), PlanError> {
+    ) -> Result<Vec<String>, PlanError> {
+        let set = &component.actions.on_create;
+        let actions = |list: &[Action], on_failure| {
+            Work::Actions(Box::new(ActionsWork {
+                folders: folders.clone(),
+                component: id.to_owned(),
+                defaults: set.defaults.clone(),
+                actions: list.to_vec(),
+                on_failure,
+            }))
+        };
+        // What is never cached, and tried again by its own rule.
+        let uncached = |step: Step| Step {
+            cached: false,
+            retries: Retries::plain(0),
+            ..step
+        };
+        let mut own = Vec::new();
+        let mut waits = order.before(component).to_vec();
+        if !set.before.is_empty() || !set.on_failure.is_empty() {
+            let before = format!("{id}:before");
+            let work = actions(&set.before, false);
+            self.add(uncached(step(before.clone(), waits, work)));
+            own.push(before.clone());
+            waits = vec![before];
+        }
         let made = made(&folders, component)?;
         let mut parts = Vec::with_capacity(made.len());
+        let mut after = waits.clone();
         for (name, place, work) in made {
             let of = format!("{id}:{name}");
-            self.add(step(of.clone(), Vec::new(), work));
+            self.add(step(of.clone(), waits.clone(), work));
+            after.push(of.clone());
+            own.push(of.clone());
             parts.push(Part { place, of });
         }
-        let after = parts.iter().map(|part| part.of.clone()).collect();
         let work = Work::Component {
-            folders,
+            folders: folders.clone(),
             component: Box::new(component.clone()),
             parts,
         };
         self.add(step(id.to_owned(), after, work));
-        Ok(())
+        own.push(id.to_owned());
+        let mut ends = vec![id.to_owned()];
+        let last = [set.after.as_slice(), &set.on_success].concat();
+        if !last.is_empty() {
+            let after = format!("{id}:after");
+            self.add(uncached(step(after.clone(), ends, actions(&last, false))));
+            own.push(after.clone());
+            ends = vec![after];
+        }
+        if !set.on_failure.is_empty() {
+            let work = actions(&set.on_failure, true);
+            let failed = Step {
+                when: When {
+                    success: false,
+                    failure: true,
+                    skipped: false,
+                },
+                may_fail: true,
+                ..uncached(step(format!("{id}:failure"), own, work))
+            };
+            self.add(failed);
+        }
+        order.ended(component, &ends);
+        Ok(ends)
     }
 }
 

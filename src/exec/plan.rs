@@ -13,7 +13,8 @@ use super::schedule::When;
 use crate::graph::{Graph, GraphError};
 use crate::oci::{Platform, Reference};
 use crate::package::{
-    ArchiveNameError, Chart, Component, Definition, Dialect, File, RepoUrl, RepoUrlError,
+    self, ActionDefaults, ArchiveNameError, Chart, Component, Definition, Dialect, File, RepoUrl,
+    RepoUrlError,
 };
 use crate::pipeline::{CacheLimits, RenderedConfig, RenderedOutput, Resources, Retries};
 
@@ -84,6 +85,8 @@ pub enum Work {
         /// What other steps make of it.
         parts: Vec<Part>,
     },
+    /// Runs commands that the definition has around a component.
+    Actions(Box<ActionsWork>),
     /// Makes another part of a component.
     Part(Box<PartWork>),
     /// Packages a chart.
@@ -140,6 +143,21 @@ pub enum Work {
     BuildImage(Box<BuildWork>),
     /// Runs a command.
     Run(Box<RunWork>),
+}
+
+/// Commands that run in the package's folder, one after the other.
+#[derive(Clone, Debug)]
+pub struct ActionsWork {
+    /// Where they run; a `dir` is looked up in it.
+    pub folders: Folders,
+    /// The component's own step, by which its steps know each other.
+    pub component: String,
+    /// For each that says nothing else.
+    pub defaults: ActionDefaults,
+    /// In order.
+    pub actions: Vec<package::Action>,
+    /// They follow a failure of the component, and only of that one.
+    pub on_failure: bool,
 }
 
 /// What one part of a component is made from.
@@ -301,6 +319,7 @@ impl Work {
         match self {
             Self::Component { .. } => "component",
             Self::Chart { .. } => "chart",
+            Self::Actions(_) => "actions",
             Self::Part(work) => match work.kind {
                 PartKind::Repository(_) => "repo",
                 PartKind::Member(_) => "fetch",
@@ -529,6 +548,16 @@ impl Plan {
                 }
             }
         }
+        // Who fails must be able to clean up after all that was kept.
+        let follows = |step: &Step| {
+            let follows = matches!(&step.work, Work::Actions(work) if work.on_failure);
+            follows && step.after.iter().all(|on| needed.contains(on))
+        };
+        let followers: Vec<String> = (self.steps.values())
+            .filter(|step| follows(step))
+            .map(|step| step.id.clone())
+            .collect();
+        needed.extend(followers);
         self.steps.retain(|id, _| needed.contains(id));
         Ok(())
     }

@@ -41,6 +41,8 @@ pub struct Wishes {
     pub replay: bool,
     /// Variables of the user, for programs that find credentials by them.
     pub environment: BTreeMap<String, String>,
+    /// This program's own file, for commands that call it.
+    pub program: Option<PathBuf>,
 }
 
 /// The shared ground of a run.
@@ -65,6 +67,8 @@ pub struct Site {
     snapshots: Mutex<HashMap<PathBuf, Arc<Vec<Entry>>>>,
     /// Programs that were found, by name.
     tools: Mutex<HashMap<String, Tool>>,
+    /// Components whose making has begun.
+    begun: Mutex<HashSet<String>>,
     /// Blobs that remembered results spoke of.
     used: Mutex<HashSet<Digest>>,
     /// Seconds since the Unix epoch.
@@ -118,6 +122,7 @@ impl Site {
             made: Mutex::default(),
             snapshots: Mutex::default(),
             tools: Mutex::default(),
+            begun: Mutex::default(),
             used: Mutex::default(),
             clock: system_clock,
             stopping: OnceLock::new(),
@@ -179,6 +184,23 @@ impl Site {
         let found = Arc::new(workspace::walk(folder)?);
         snapshots.insert(folder.to_owned(), Arc::clone(&found));
         Ok(found)
+    }
+
+    /// Looks at `folder`, and at what is around and in it, anew: something that
+    /// no task declares may have written there.
+    pub(super) fn forget_snapshots(&self, folder: &Path) {
+        let related = |other: &Path| other.starts_with(folder) || folder.starts_with(other);
+        held(&self.snapshots).retain(|other, _| !related(other));
+    }
+
+    /// Keeps that the making of `component` has begun.
+    pub(super) fn begin(&self, component: &str) {
+        held(&self.begun).insert(component.to_owned());
+    }
+
+    /// Whether the making of `component` has begun in this run.
+    pub(super) fn has_begun(&self, component: &str) -> bool {
+        held(&self.begun).contains(component)
     }
 
     /// The program called `name`, looked up once in a run.

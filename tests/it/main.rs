@@ -1,6 +1,7 @@
 //! Integration tests: one binary, one module per subject.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod actions;
 mod architecture;
 mod bad_input;
 mod build;

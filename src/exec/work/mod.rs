@@ -1,6 +1,7 @@
 //! What each kind of step does: the action that names its result, and the
 //! making of it.
 
+mod actions_step;
 mod chart_step;
 mod component_step;
 mod image_step;
@@ -96,6 +97,7 @@ pub(in crate::exec) async fn prepare(
             parts,
         } => component_step::action(site, folders, component, parts, results).await?,
         Work::Chart { folders, chart } => chart_step::action(site, folders, chart).await?,
+        Work::Actions(work) => actions_step::action(work),
         Work::Part(work) => part_step::action(site, work).await?,
         Work::Image {
             folder,
@@ -262,6 +264,7 @@ async fn make(
             parts,
         } => component_step::make(site, folders, component, parts, results, &step.id).await,
         Work::Chart { folders, chart } => chart_step::make(site, folders, chart).await,
+        Work::Actions(work) => actions_step::make(site, work).await,
         Work::Part(work) => part_step::make(site, work).await,
         Work::Image { reference, .. } => {
             if site.wishes.offline {

@@ -1,0 +1,154 @@
+//! Commands around the making of a component: `actions.onCreate`.
+
+use crate::sandbox::{Sandbox, settle};
+
+/// A package with these components.
+fn package(sandbox: &Sandbox, components: &str) {
+    sandbox.write(
+        "jackal.yaml",
+        format!(
+            "kind: JackalPackageConfig\nmetadata:\n  name: demo\n  version: \"1.0.0\"\n  \
+             architecture: amd64\ncomponents:\n{components}"
+        ),
+    );
+    settle();
+}
+
+fn text(sandbox: &Sandbox, path: &str) -> String {
+    std::fs::read_to_string(sandbox.src().join(path)).unwrap_or_default()
+}
+
+#[test]
+fn what_an_action_leaves_behind_is_packed_and_each_build_runs_it() {
+    let sandbox = Sandbox::new();
+    sandbox.write("sub/in", "");
+    package(
+        &sandbox,
+        "- name: web\n  files:\n  - source: made.txt\n    target: /made.txt\n  actions:\n    \
+         onCreate:\n      defaults:\n        env: [\"WHO=set\", \"OWN=set\"]\n      before:\n      \
+         - cmd: echo \"$WHO $OWN\" > made.txt && echo before >> log\n        env: [\"OWN=mine\"]\n      \
+         - cmd: echo in $(basename \"$PWD\") >> ../log\n        dir: sub\n      after:\n      \
+         - cmd: echo after >> log\n      onSuccess:\n      - cmd: echo success >> log\n      \
+         onFailure:\n      - cmd: echo failure >> log\n",
+    );
+    let executed = [
+        "component:web",
+        "component:web:after",
+        "component:web:before",
+        "package",
+    ];
+    let first: Vec<String> = sandbox.executed();
+    for step in executed {
+        assert!(first.contains(&step.to_owned()), "{first:?}");
+    }
+    let once = "before\nin sub\nafter\nsuccess\n";
+    assert_eq!(text(&sandbox, "log"), once);
+    assert_eq!(text(&sandbox, "made.txt"), "set mine\n");
+    settle();
+    let again = sandbox.executed();
+    assert_eq!(again, ["component:web:after", "component:web:before"]);
+    assert_eq!(text(&sandbox, "log"), once.repeat(2));
+    let said = sandbox.run(&["build", "--offline"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(text(&sandbox, "log"), once.repeat(3));
+}
+
+#[test]
+fn a_failed_component_runs_its_own_commands_for_failures_and_no_other_ones() {
+    let sandbox = Sandbox::new();
+    package(
+        &sandbox,
+        "- name: one\n  actions:\n    onCreate:\n      before:\n      - cmd: echo one >> log; \
+         echo shown; exit 3\n        maxRetries: 2\n      after:\n      - cmd: echo after >> log\n      \
+         onFailure:\n      - cmd: echo cleanup >> log; false\n      - cmd: echo more >> log\n\
+         - name: two\n  actions:\n    onCreate:\n      before:\n      - cmd: echo two >> log\n      \
+         onFailure:\n      - cmd: echo other >> log\n",
+    );
+    for flags in [&["build"][..], &["build", "--keep-going"]] {
+        let said = sandbox.run(flags);
+        assert_eq!(said.code, Some(1), "{}", said.stderr);
+        assert!(
+            said.stderr.contains("failed after 2 retries"),
+            "{}",
+            said.stderr
+        );
+        assert!(said.stderr.contains("shown"), "{}", said.stderr);
+        assert_eq!(
+            text(&sandbox, "log"),
+            "one\none\none\ncleanup\nmore\n",
+            "{flags:?}"
+        );
+        std::fs::remove_file(sandbox.src().join("log")).unwrap();
+    }
+}
+
+#[test]
+fn components_after_one_with_actions_wait_for_its_last_one() {
+    let sandbox = Sandbox::new();
+    sandbox.write("made.txt", "old");
+    let file = "  files:\n  - source: made.txt\n    target: /made.txt\n";
+    package(
+        &sandbox,
+        &format!(
+            "- name: first\n{file}- name: second\n  actions:\n    onCreate:\n      before:\n      \
+             - cmd: echo new > made.txt\n      onSuccess:\n      - cmd: echo last > made.txt\n\
+             - name: third\n{file}"
+        ),
+    );
+    sandbox.build(&[]);
+    let said = sandbox.run(&[
+        "package",
+        "extract",
+        "dist/jackal-package-demo-amd64-1.0.0.tar.zst",
+        "-o",
+        "out",
+    ]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let packed = |component: &str| {
+        let tar = sandbox
+            .src()
+            .join(format!("out/components/{component}.tar"));
+        let bytes = std::fs::read(tar).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    assert!(packed("first").contains("old"));
+    assert!(packed("third").contains("last"));
+}
+
+#[test]
+fn an_action_ends_at_its_time_and_a_muted_one_is_not_heard() {
+    let sandbox = Sandbox::new();
+    package(
+        &sandbox,
+        "- name: web\n  actions:\n    onCreate:\n      defaults:\n        mute: true\n      \
+         before:\n      - cmd: echo quiet\n      - cmd: echo loud; sleep 600\n        mute: false\n        \
+         maxTotalSeconds: 1\n        maxRetries: 5\n        description: wait for ever\n",
+    );
+    let said = sandbox.run(&["build"]);
+    assert_eq!(said.code, Some(6), "{}", said.stderr);
+    let expected = "command \"wait for ever\" timed out after 1 seconds";
+    assert!(said.stderr.contains(expected), "{}", said.stderr);
+    let heard = said.stderr.contains("loud") && !said.stderr.contains("quiet");
+    assert!(heard, "{}", said.stderr);
+}
+
+#[test]
+fn what_no_action_can_do_while_a_package_is_made_is_refused_by_its_key() {
+    let sandbox = Sandbox::new();
+    for (action, told) in [
+        (
+            "wait: {network: {protocol: tcp, address: localhost}}",
+            "`wait`",
+        ),
+        ("{cmd: x, setVariables: [{name: A}]}", "`onDeploy` only"),
+    ] {
+        let before = format!("      before:\n      - {action}\n");
+        package(
+            &sandbox,
+            &format!("- name: web\n  actions:\n    onCreate:\n{before}"),
+        );
+        let said = sandbox.run(&["build"]);
+        assert_eq!(said.code, Some(3), "{}", said.stderr);
+        assert!(said.stderr.contains(told), "{}", said.stderr);
+    }
+}
