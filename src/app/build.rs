@@ -14,11 +14,12 @@ use super::definitions;
 use super::find::{below, lone, packages, read_text, workspace_of};
 use super::skeletons::{Pins, Skeletons};
 use crate::cas::{Cas, CasError, Limits};
+use crate::exec::confine;
 use crate::exec::declared::{Composed, Declared};
 use crate::exec::event::Event;
 use crate::exec::implied::{self, Implied};
 use crate::exec::lockfile::LockfileError;
-use crate::exec::plan::{self, BuildFacts, Plan, PlanError};
+use crate::exec::plan::{self, BuildFacts, Plan, PlanError, Step, Work};
 use crate::exec::record::{RunRecord, Status, TaskRecord};
 use crate::exec::run::{self, How, Stop, Verdict};
 use crate::exec::site::{Site, Wishes};
@@ -26,8 +27,8 @@ use crate::exec::update::{self, Moved};
 use crate::exec::{Class, Failure};
 use crate::graph::GraphError;
 use crate::package::{Base, DifferentialError, Warning};
-use crate::pipeline;
 use crate::pipeline::expand::{ExpandError, Facts};
+use crate::pipeline::{self, Sandbox};
 use crate::registry::{Credentials, CredentialsError, Options, Registry, RegistryError};
 use crate::workspace::{self, WalkError};
 use crate::yaml::{Mistakes, SourceText};
@@ -439,6 +440,16 @@ impl Prepared {
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    /// Whether commands should be kept to what they declare, and cannot be here.
+    #[must_use]
+    pub fn unconfined(&self) -> bool {
+        let wanted = |step: &Step| match &step.work {
+            Work::Run(work) => work.sandbox == Sandbox::Warn && !step.skipped,
+            _ => false,
+        };
+        !confine::supported() && self.plan.steps.values().any(wanted)
     }
 
     /// The plan.

@@ -161,6 +161,10 @@ fn prepare(options: &BuildOptions, questions: Questions) -> Result<Prepared, Ref
         // A closed stderr has nobody to tell.
         let _ = writeln!(err, "warning: {warning}");
     }
+    if prepared.unconfined() {
+        let text = "this kernel has no Landlock: commands may open files that they do not declare";
+        let _ = writeln!(err, "warning: {text}");
+    }
     Ok(prepared)
 }
 

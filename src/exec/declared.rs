@@ -17,7 +17,7 @@ use super::schedule::When;
 use crate::oci::{Platform, Reference};
 use crate::package::Definition;
 use crate::pipeline::{
-    ImageSource, ImagesSource, Instance, LayerSource, RenderedKind, RenderedOutput, Secret,
+    ImageSource, ImagesSource, Instance, LayerSource, RenderedKind, RenderedOutput, Sandbox, Secret,
 };
 use crate::sbom::names;
 
@@ -199,12 +199,26 @@ impl Declaring<'_> {
                     workdir: instance.workdir.clone(),
                     timeout: instance.timeout,
                     grace: instance.grace,
+                    sandbox: self.sandbox(instance),
                     platform: self.platform(instance, None)?,
                 }));
                 plan.add(self.step(instance, instance.id.clone(), Vec::new(), work));
             }
         }
         Ok(())
+    }
+
+    /// A build server has nobody to read a warning.
+    fn sandbox(&self, instance: &Instance) -> Sandbox {
+        let server = self
+            .how
+            .environment
+            .get("CI")
+            .is_some_and(|ci| ci == "true");
+        match instance.sandbox {
+            Sandbox::Warn if server => Sandbox::Strict,
+            sandbox => sandbox,
+        }
     }
 
     fn secrets(&self, instance: &Instance) -> BTreeMap<String, SecretValue> {

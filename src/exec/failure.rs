@@ -241,7 +241,7 @@ impl From<RunError> for Failure {
         let message = whole(&error);
         let (class, again, log) = match error {
             RunError::TimedOut { log } => (Class::Timeout, Some(Again::Timeout), log),
-            RunError::Exit { code, log } => (Class::Task, Some(Again::Exit(code)), log),
+            RunError::Exit { code, log, .. } => (Class::Task, Some(Again::Exit(code)), log),
             RunError::Signaled { signal, log } => {
                 (Class::Task, Some(Again::Exit(128 + signal)), log)
             }

@@ -7,6 +7,7 @@
 //! both, `work` is what one step does with its `site`: the stores, the network
 //! and the pins that all steps share.
 
+pub mod confine;
 pub mod declared;
 pub mod event;
 pub mod executors;

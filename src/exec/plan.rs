@@ -16,7 +16,7 @@ use crate::package::{
     self, ActionDefaults, ArchiveNameError, Chart, Component, Definition, Dialect, File, RepoUrl,
     RepoUrlError,
 };
-use crate::pipeline::{CacheLimits, RenderedConfig, RenderedOutput, Resources, Retries};
+use crate::pipeline::{CacheLimits, RenderedConfig, RenderedOutput, Resources, Retries, Sandbox};
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -259,6 +259,8 @@ pub struct RunWork {
     pub timeout: Duration,
     /// Between asking the command to stop and killing it.
     pub grace: Duration,
+    /// Whether it is kept to what it declares.
+    pub sandbox: Sandbox,
     /// What its outputs are for.
     pub platform: Platform,
 }

@@ -14,6 +14,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
+use super::confine::Confinement;
+
 /// Most log bytes held for one command: 16 MiB; a build's log is rarely over 1 MiB.
 pub const MAX_LOG_BYTES: usize = 16 << 20;
 
@@ -33,6 +35,8 @@ pub struct Process {
     pub timeout: Option<Duration>,
     /// Time between TERM and KILL.
     pub grace: Duration,
+    /// The files it may use; `None`: all that this user may.
+    pub confinement: Option<Confinement>,
 }
 
 /// Where a piece of output came from.
@@ -95,6 +99,9 @@ pub enum ProcessError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The kernel would not confine it; it was not started.
+    #[error("cannot confine the command, expected Landlock to work here: see `sandbox`")]
+    Confine(#[source] landlock::RulesetError),
     /// The system lost track of it.
     #[error("cannot wait for the command")]
     Wait(#[source] std::io::Error),
@@ -136,7 +143,8 @@ impl Process {
     pub async fn run(&self, cancel: impl Future<Output = ()>) -> Result<Finished, ProcessError> {
         let (program, arguments) = self.argv.split_first().ok_or(ProcessError::Empty)?;
         let start = Instant::now();
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .env_clear()
             .envs(&self.env)
@@ -145,12 +153,15 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|source| ProcessError::Start {
-                program: program.clone(),
-                source,
-            })?;
+            .kill_on_drop(true);
+        let refused = |source| ProcessError::Start {
+            program: program.clone(),
+            source,
+        };
+        let mut child = match self.confinement.clone() {
+            None => command.spawn().map_err(refused)?,
+            Some(confinement) => spawn_confined(command, confinement, refused).await?,
+        };
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         let group = Group(id.and_then(Pid::from_raw));
         let log = Arc::new(Mutex::new(Log::default()));
@@ -202,6 +213,31 @@ impl Process {
     }
 }
 
+/// Starts the command on a thread that is confined and ends at once: rules once
+/// laid on a thread stay, so it can be none that is used again.
+async fn spawn_confined(
+    mut command: Command,
+    confinement: Confinement,
+    refused: impl FnOnce(std::io::Error) -> ProcessError,
+) -> Result<Child, ProcessError> {
+    let runtime = tokio::runtime::Handle::current();
+    let (answer, started) = tokio::sync::oneshot::channel();
+    let body = move || {
+        let _entered = runtime.enter();
+        let child = confinement.enforce().map(|()| command.spawn());
+        // Nobody waits any more: the child is dropped here, and so killed.
+        let _ = answer.send(child);
+    };
+    if let Err(source) = std::thread::Builder::new().spawn(body) {
+        return Err(refused(source));
+    }
+    match started.await {
+        Ok(Ok(spawned)) => spawned.map_err(refused),
+        Ok(Err(source)) => Err(ProcessError::Confine(source)),
+        Err(_) => Err(refused(std::io::ErrorKind::BrokenPipe.into())),
+    }
+}
+
 fn ended(status: std::process::ExitStatus) -> Ending {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
@@ -244,6 +280,7 @@ mod tests {
             cwd: std::env::temp_dir(),
             timeout: Some(Duration::from_millis(timeout_ms)),
             grace: Duration::from_millis(100),
+            confinement: None,
         };
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().unwrap();

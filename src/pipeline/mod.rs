@@ -18,5 +18,5 @@ pub use expand::{
     ExpandError, Facts, ImageLayer, ImageSource, ImagesSource, Instance, LayerSource,
     RenderedConfig, RenderedKind, RenderedOutput, RunsAfter, expand,
 };
-pub use model::{CacheLimits, Pipeline, Resources, Retries, RetryOn, Secret};
+pub use model::{CacheLimits, Pipeline, Resources, Retries, RetryOn, Sandbox, Secret};
 pub use params::ParamError;

@@ -107,6 +107,8 @@ pub struct Task {
     pub timeout: Duration,
     /// Time between asking a command to stop and killing it.
     pub grace: Duration,
+    /// Whether its command is kept to what it declares.
+    pub sandbox: Sandbox,
     /// What follows a failed attempt.
     pub retries: Retries,
     /// Values that the command sees and nobody else does.
@@ -190,6 +192,17 @@ pub enum RetryOn {
     Timeout,
     /// The command ended with this code.
     Exit(i32),
+}
+
+/// Whether a command is kept to what its task declares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sandbox {
+    /// It is; a kernel that cannot do so fails the task.
+    Strict,
+    /// It is, where the kernel can.
+    Warn,
+    /// It may use whatever the user may.
+    None,
 }
 
 /// Where a secret comes from.

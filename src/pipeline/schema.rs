@@ -210,6 +210,10 @@ fn shared() -> Map<String, Value> {
         "timeout": duration("Longest time of one attempt. 15m when not given."),
         "timeout-minutes": whole(1, "The same in minutes."),
         "grace": duration("Between asking a command to stop and killing it. 10s when not given."),
+        "sandbox": {
+            "enum": ["strict", "warn", "none"],
+            "description": "Whether a command may open only what it declares and the system's own files. warn when not given: where the kernel can.",
+        },
         "retries": retries(),
         "resources": object(
             json!({

@@ -7,6 +7,7 @@ mod bad_input;
 mod build;
 mod compose;
 mod config;
+mod confinement;
 mod corpus;
 mod dev;
 mod differential;

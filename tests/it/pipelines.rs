@@ -386,7 +386,7 @@ fn a_command_is_tried_again_after_the_failures_it_names_and_no_others() {
             format!(
                 "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
                  run: [sh, -c, 'echo x >> {0}; test $(wc -l < {0}) -ge 3 || exit {code}']\n    \
-                 inputs: []\n    tools: [sh, wc]\n    cache: false\n    \
+                 inputs: []\n    tools: [sh, wc]\n    cache: false\n    sandbox: none\n    \
                  retries: {{ attempts: 5, backoff: 1ms, only: ['exit:75'] }}\n",
                 count.display()
             ),
@@ -555,7 +555,7 @@ fn a_signal_ends_commands_with_all_their_children_and_a_second_one_at_once() {
             format!(
                 "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
                  run: [sh, -c, \"trap '' TERM; (trap '' TERM; sleep {nap}) & touch $MARK; while :; do sleep {nap}; done\"]\n    \
-                 inputs: []\n    tools: [sh, sleep, touch]\n    passThroughEnv: [MARK]\n    grace: {grace}\n"
+                 inputs: []\n    tools: [sh, sleep, touch]\n    passThroughEnv: [MARK]\n    sandbox: none\n    grace: {grace}\n"
             ),
         );
         let mark = sandbox.src().join("mark");
@@ -618,7 +618,7 @@ fn commands_that_ask_for_all_processors_never_run_together() {
         .map(|number| {
             format!(
                 "  t{number}: {{ run: [sh, -c, 'mkdir {0} && sleep 0.05 && rmdir {0} # {number}'], \
-                 inputs: [], tools: [sh, mkdir, sleep, rmdir], resources: {{ cpu: 64 }} }}\n",
+                 inputs: [], tools: [sh, mkdir, sleep, rmdir], sandbox: none, resources: {{ cpu: 64 }} }}\n",
                 lock.display()
             )
         })

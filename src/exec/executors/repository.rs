@@ -159,6 +159,7 @@ impl Git {
             cwd: folder.to_owned(),
             timeout: Some(TIMEOUT),
             grace: Duration::from_secs(5),
+            confinement: None,
         };
         let finished = process.run(std::future::pending()).await?;
         let text = |stream| {

@@ -19,6 +19,7 @@ use crate::action::Output;
 use crate::archive::{PathError, SafePath};
 use crate::cas::tree::{self, Tree, TreeError};
 use crate::cas::{Cas, CasError, Stage};
+use crate::exec::confine::Confinement;
 use crate::exec::log;
 use crate::exec::process::{Ending, Piece, Process, ProcessError};
 use crate::oci::Digest;
@@ -44,6 +45,8 @@ pub struct RunTask {
     pub timeout: Duration,
     /// Time between TERM and KILL.
     pub grace: Duration,
+    /// The files it may use besides its stage; `None`: all that this user may.
+    pub confinement: Option<Confinement>,
     /// Values that are masked in the log.
     pub secrets: Vec<String>,
 }
@@ -110,12 +113,14 @@ pub enum RunError {
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// It said that it failed.
-    #[error("command exited with code {code}, expected 0: its log says why")]
+    #[error("command exited with code {code}, expected 0: its log says why{}", because(.refused))]
     Exit {
         /// Its exit code.
         code: i32,
         /// What it wrote, masked.
         log: String,
+        /// Paths in the log that it may not use, being confined.
+        refused: Vec<PathBuf>,
     },
     /// Something else ended it.
     #[error("command was ended by signal {signal}, expected it to exit: was it out of memory?")]
@@ -192,6 +197,22 @@ pub enum RunError {
     BrokenOff,
 }
 
+/// What a failure adds when the log names paths that the command may not use.
+fn because(refused: &[PathBuf]) -> String {
+    if refused.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = refused
+        .iter()
+        .map(|path| format!("`{}`", path.display()))
+        .collect();
+    format!(
+        "; it names {}, which the task did not declare and may not open: \
+         add files to `inputs`, programs to `tools`, or set `sandbox: none`",
+        names.join(", ")
+    )
+}
+
 /// Names the path in an I/O error.
 fn at(path: &Path) -> impl FnOnce(std::io::Error) -> RunError + '_ {
     move |source| RunError::Io {
@@ -240,6 +261,7 @@ pub async fn run(
         workdir,
         timeout,
         grace,
+        confinement,
         secrets,
     } = task;
     let store = Arc::clone(cas);
@@ -253,12 +275,17 @@ pub async fn run(
         let folder = stage.path().join(folder).to_string_lossy().into_owned();
         env.entry(name.to_owned()).or_insert(folder);
     }
+    let confinement = confinement.map(|mut confinement| {
+        confinement.writable.push(stage.path().to_owned());
+        confinement
+    });
     let process = Process {
         argv,
         env,
         cwd,
         timeout: Some(timeout),
         grace,
+        confinement: confinement.clone(),
     };
     let finished = process.run(cancel).await;
     let store = Arc::clone(cas);
@@ -269,9 +296,12 @@ pub async fn run(
         match finished.ending {
             Ending::Exited(0) => {}
             Ending::Exited(code) => {
+                let log = text(&log);
+                let refused = confinement.map(|rules| rules.refused_in(&log));
                 return Err(RunError::Exit {
                     code,
-                    log: text(&log),
+                    refused: refused.unwrap_or_default(),
+                    log,
                 });
             }
             Ending::Signaled(signal) => {

@@ -156,6 +156,7 @@ fn process(
         cwd,
         timeout: limit,
         grace: GRACE,
+        confinement: None,
     })
 }
 

@@ -319,6 +319,7 @@ async fn kustomization_made(
         cwd: work.folders.own.clone(),
         timeout: Some(KUSTOMIZE_TIMEOUT),
         grace: Duration::from_secs(5),
+        confinement: None,
     };
     let finished = process
         .run(site.stopped())

@@ -9,14 +9,16 @@ use super::{Results, inputs, of};
 use crate::action::{Action, Input, InputKind, Output};
 use crate::cas::Cas;
 use crate::cas::tree::{self, TreeEntry, TreeKind};
+use crate::exec::confine::{self, Confinement};
 use crate::exec::executors::{self, DeclaredOutput, RunTask, Staged};
 use crate::exec::plan::{RunWork, SecretValue, Step};
 use crate::exec::site::{Made, Site, Tool, blocking};
 use crate::exec::{Class, Failure};
+use crate::pipeline::Sandbox;
 use crate::workspace::{self, Entry, Globs, Stat};
 
 /// Version of how a command is run; raised when its result could differ.
-const RUN_FORMAT: u32 = 1;
+const RUN_FORMAT: u32 = 2;
 
 pub(super) async fn action(
     site: &Arc<Site>,
@@ -36,6 +38,11 @@ pub(super) async fn action(
         action.settings = vec![
             ("shell".into(), work.shell.clone().unwrap_or_default()),
             ("workdir".into(), work.workdir.clone()),
+            // Kept to its inputs or not: what it could read differs.
+            (
+                "sandbox".into(),
+                if confined(&work)? { "landlock" } else { "none" }.into(),
+            ),
         ];
         for (name, value) in &work.input_values {
             action.settings.push((name.clone(), value.clone()));
@@ -59,6 +66,21 @@ pub(super) async fn action(
         Ok(action)
     })
     .await
+}
+
+/// Whether the command is kept to what it declares.
+fn confined(work: &RunWork) -> Result<bool, Failure> {
+    match work.sandbox {
+        Sandbox::None => Ok(false),
+        Sandbox::Warn => Ok(confine::supported()),
+        Sandbox::Strict if confine::supported() => Ok(true),
+        Sandbox::Strict => {
+            let message = "this kernel has no Landlock with the right to rename between folders, \
+                           expected it for `sandbox: strict`, or `warn` under CI=true: \
+                           use Linux 5.19 or later, or set `sandbox: none`";
+            Err(Failure::new(Class::Configuration, message))
+        }
+    }
 }
 
 fn written(output: &crate::pipeline::RenderedOutput) -> String {
@@ -217,6 +239,7 @@ fn staged(site: &Site, work: &RunWork, results: &Results) -> Result<RunTask, Fai
         }
     }
     let mut folders: Vec<PathBuf> = Vec::new();
+    let mut readable: Vec<PathBuf> = Vec::new();
     let mut argv = work.argv.clone();
     for name in tool_names(work) {
         let tool = find(site, work, &name)?;
@@ -224,6 +247,7 @@ fn staged(site: &Site, work: &RunWork, results: &Results) -> Result<RunTask, Fai
             argv[0] = tool.path.to_string_lossy().into_owned();
         }
         folders.extend(tool.path.parent().map(Path::to_owned));
+        readable.push(tool.path.clone());
     }
     if let Some(shell) = &work.shell {
         let mut words: Vec<String> = shell.split_whitespace().map(str::to_owned).collect();
@@ -265,6 +289,10 @@ fn staged(site: &Site, work: &RunWork, results: &Results) -> Result<RunTask, Fai
         workdir: work.workdir.clone(),
         timeout: work.timeout,
         grace: work.grace,
+        confinement: confined(work)?.then(|| Confinement {
+            readable,
+            ..Confinement::default()
+        }),
         secrets: secrets.into_iter().map(|(_, value)| value).collect(),
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use crate::pipeline::expression::Template;
-use crate::pipeline::model::{CacheLimits, Caching, Resources, Retries, RetryOn, Secret};
+use crate::pipeline::model::{CacheLimits, Caching, Resources, Retries, RetryOn, Sandbox, Secret};
 use crate::pipeline::{duration, size};
 use crate::yaml::{Fields, Node, Value};
 
@@ -125,6 +125,20 @@ pub(super) fn timeout(f: &mut Fields<'_>, r: &mut Reader) -> Option<Duration> {
 
 pub(super) fn grace(f: &mut Fields<'_>, r: &mut Reader) -> Option<Duration> {
     span(f, "grace", r)
+}
+
+/// `strict`, `warn` or `none`.
+pub(super) fn sandbox(node: &Node, r: &mut Reader) -> Sandbox {
+    match node.scalar() {
+        Some("strict") => Sandbox::Strict,
+        Some("warn") => Sandbox::Warn,
+        Some("none") => Sandbox::None,
+        _ => {
+            let message = "`sandbox` is not one of its words";
+            r.at(node.span, message, "Use strict, warn or none.");
+            Sandbox::Warn
+        }
+    }
 }
 
 pub(super) fn priority(f: &mut Fields<'_>, r: &mut Reader) -> i32 {

@@ -7,7 +7,7 @@ use super::limits;
 use super::reader::Reader;
 use crate::pipeline::expression::{Expression, Template};
 use crate::pipeline::matrix::{Matrix, Row};
-use crate::pipeline::model::{ImagesFrom, Layer, Output, Task, TaskKind};
+use crate::pipeline::model::{ImagesFrom, Layer, Output, Sandbox, Task, TaskKind};
 use crate::yaml::{Fields, Node, Value};
 
 fn alias<'n>(f: &mut Fields<'n>, keys: &[&'static str]) -> Option<&'n Node> {
@@ -68,6 +68,7 @@ pub(super) fn task(
     });
     let timeout = limits::timeout(&mut f, r);
     let grace = limits::grace(&mut f, r);
+    let sandbox = f.node("sandbox").map(|n| limits::sandbox(n, r));
     let retries = f.node("retries").map(|n| limits::retries(n, r));
     let pool = f.string("pool", &mut r.mistakes);
     if let (Some(name), Some(n)) = (&pool, f.node("pool"))
@@ -102,6 +103,7 @@ pub(super) fn task(
         cache: cache.unwrap_or_else(|| defaults.cache.clone()),
         timeout: timeout.unwrap_or(defaults.timeout),
         grace: grace.unwrap_or(limits::GRACE),
+        sandbox: sandbox.unwrap_or(Sandbox::Warn),
         retries: retries.unwrap_or_else(|| defaults.retries.clone()),
         secrets: limits::secrets(&mut f, r),
         resources: limits::resources(&mut f, r),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::pipeline::model::{Resources, Retries, Secret};
+use crate::pipeline::model::{Resources, Retries, Sandbox, Secret};
 
 /// One instance of a task, with plain values only.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +39,8 @@ pub struct Instance {
     pub timeout: Duration,
     /// Time between asking a command to stop and killing it.
     pub grace: Duration,
+    /// Whether its command is kept to what it declares.
+    pub sandbox: Sandbox,
     /// What follows a failed attempt.
     pub retries: Retries,
     /// Values that the command sees and nobody else does.

@@ -58,6 +58,7 @@ impl Scope<'_> {
             tools: task.tools.clone(),
             timeout: task.timeout,
             grace: task.grace,
+            sandbox: task.sandbox,
             retries: task.retries.clone(),
             secrets: task.secrets.clone(),
             resources: task.resources,
