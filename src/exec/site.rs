@@ -106,6 +106,26 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
+/// Runs work that computes on the pool with one thread a processor, whose
+/// memory is used again by what comes next: on the many threads that wait for
+/// disks each would keep what it once needed.
+pub(super) async fn computing<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    rayon::spawn(move || {
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        // Nobody listens any more when the run was stopped.
+        let _ = tell.send(done);
+    });
+    let internal = |what: &str| Failure::new(Class::Task, format!("internal error: {what}"));
+    match told.await {
+        Ok(Ok(done)) => done,
+        Ok(Err(_)) => Err(internal("a computation panicked")),
+        Err(_) => Err(internal("a computation was lost")),
+    }
+}
+
 impl Site {
     /// Opens the ground of a run over `workspace`.
     #[must_use]

@@ -19,7 +19,7 @@ use crate::action::{Action, ActionResult, Input, InputKind, Output, diff};
 use crate::exec::executors::{self, FetchedImage};
 use crate::exec::lockfile::ImagePin;
 use crate::exec::plan::{Step, Work};
-use crate::exec::site::{Made, Performed, Site, blocking};
+use crate::exec::site::{Made, Performed, Site, blocking, computing};
 use crate::exec::{Class, Failure};
 use crate::oci::{Descriptor, Platform, Reference, media_type};
 use crate::sbom::CATALOGUE_VERSION;
@@ -312,7 +312,7 @@ async fn make(
             };
             let (cas, name) = (Arc::clone(&site.cas), name.clone());
             let output =
-                blocking(move || Ok(executors::component_sbom(&cas, &name, &tar)?)).await?;
+                computing(move || Ok(executors::component_sbom(&cas, &name, &tar)?)).await?;
             Ok(vec![output].into())
         }
         Work::Package(work) => package_step::make(site, work, results).await,

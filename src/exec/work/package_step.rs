@@ -8,7 +8,7 @@ use crate::action::{Action, Input, InputKind, Output};
 use crate::exec::Failure;
 use crate::exec::executors::{self, BuildData, Part};
 use crate::exec::plan::PackageWork;
-use crate::exec::site::{Made, Site, blocking};
+use crate::exec::site::{Made, Site, blocking, computing};
 
 /// Versions of what is written; raised when its bytes change.
 const PACKAGE_FORMAT: u32 = 1;
@@ -125,7 +125,7 @@ async fn frames(site: &Arc<Site>, member: &Output) -> Result<Option<Output>, Fai
     let name = format!("{FRAMES}{}", member.name);
     let performed = site
         .perform(&action, || async move {
-            let frames = blocking(move || Ok(executors::compress_member(&cas, &member)?)).await?;
+            let frames = computing(move || Ok(executors::compress_member(&cas, &member)?)).await?;
             Ok(frames.into_iter().collect::<Vec<_>>().into())
         })
         .await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::action::{Action, Input, InputKind};
 use crate::exec::executors;
-use crate::exec::site::{Made, Site, blocking};
+use crate::exec::site::{Made, Site, blocking, computing};
 use crate::exec::{Class, Failure};
 use crate::oci::{Descriptor, Manifest, media_type};
 use crate::sbom::CATALOGUE_VERSION;
@@ -51,7 +51,7 @@ pub(super) async fn image(
             let (cas, cpu) = (Arc::clone(&site.cas), Arc::clone(&site.cpu));
             site.perform(&action, || async move {
                 let _permit = cpu.acquire_owned().await;
-                let output = blocking(move || Ok(executors::scan_layer(&cas, &layer)?)).await?;
+                let output = computing(move || Ok(executors::scan_layer(&cas, &layer)?)).await?;
                 Ok(vec![output].into())
             })
             .await
@@ -72,6 +72,6 @@ pub(super) async fn image(
     // A squashed image is held in memory: as many at a time as there are jobs.
     let _permit = site.cpu.acquire().await;
     let output =
-        blocking(move || Ok(executors::image_sbom(&cas, &reference, &manifest, &layers)?)).await?;
+        computing(move || Ok(executors::image_sbom(&cas, &reference, &manifest, &layers)?)).await?;
     Ok(vec![output].into())
 }
