@@ -53,6 +53,10 @@ pub struct TaskRecord {
     pub wall_ms: u64,
     /// Attempts made; 0 for a cached or skipped task.
     pub attempts: u32,
+    /// Bytes of the outputs, if they were made now.
+    pub bytes_made: u64,
+    /// Bytes that came over the network.
+    pub bytes_fetched: u64,
     /// The captured log of a `run` task, lossily as text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub log: String,
@@ -103,13 +107,23 @@ impl RunRecord {
             json!({"name": text, "digest": text, "size": number}),
         );
         let task = object(
-            &["task", "verb", "status", "startMs", "wallMs", "attempts"],
+            &[
+                "task",
+                "verb",
+                "status",
+                "startMs",
+                "wallMs",
+                "attempts",
+                "bytesMade",
+                "bytesFetched",
+            ],
             json!({
                 "task": text, "verb": text, "reason": text, "actionKey": text, "log": text,
                 "status": {"enum": ["executed", "cached", "skipped", "failed"]},
                 "outputs": {"type": "array", "items": output},
                 "files": {"type": "array", "items": text},
                 "startMs": number, "wallMs": number, "attempts": number,
+                "bytesMade": number, "bytesFetched": number,
             }),
         );
         let mut schema = object(

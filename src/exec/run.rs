@@ -286,6 +286,8 @@ fn skipped(plan: &Plan, task: &str, why: &str, start: Instant) -> TaskRecord {
         start_ms: millis(start.elapsed()),
         wall_ms: 0,
         attempts: 0,
+        bytes_made: 0,
+        bytes_fetched: 0,
         log: String::new(),
     }
 }
@@ -353,6 +355,7 @@ async fn attempt(
                 log: site.replayed(&result),
                 result,
                 cached: true,
+                fetched: 0,
             };
             (performed, files)
         }
@@ -376,7 +379,9 @@ async fn attempt(
         })
         .collect();
     record.log = shown(&performed.log);
+    record.bytes_fetched = performed.fetched;
     if !performed.cached {
+        record.bytes_made = record.outputs.iter().map(|output| output.size).sum();
         let (site, id) = (Arc::clone(site), step.id.clone());
         let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
         blocking(move || {
@@ -565,6 +570,7 @@ async fn judge(
                 result,
                 cached: true,
                 log: String::new(),
+                fetched: 0,
             };
             (
                 Verdict::Cached(key),

@@ -86,6 +86,8 @@ pub struct Performed {
     pub cached: bool,
     /// What a command printed just now.
     pub log: String,
+    /// Bytes that came over the network just now.
+    pub fetched: u64,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -376,6 +378,7 @@ impl Site {
                 result,
                 cached: true,
                 log: String::new(),
+                fetched: 0,
             });
         }
         let start = Instant::now();
@@ -407,6 +410,7 @@ impl Site {
             result,
             cached: false,
             log: made.text,
+            fetched: made.fetched,
         })
     }
 
@@ -519,6 +523,8 @@ pub(super) struct Made {
     pub(super) log: Option<Output>,
     /// The log as text.
     pub(super) text: String,
+    /// Bytes that came over the network.
+    pub(super) fetched: u64,
 }
 
 impl From<Vec<Output>> for Made {

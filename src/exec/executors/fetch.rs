@@ -11,6 +11,7 @@ mod select;
 use std::io::Read as _;
 use std::pin::Pin as Pinned;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -101,6 +102,15 @@ pub async fn resolve(
     }
 }
 
+/// An image that is in the cache.
+#[derive(Clone, Debug, Default)]
+pub struct Fetched {
+    /// Its parts.
+    pub outputs: Vec<Output>,
+    /// Bytes that came over the network: parts that were there cost none.
+    pub bytes: u64,
+}
+
 /// Brings `manifest` and all it names into the cache, from `reference`'s repository.
 ///
 /// Outputs are named `manifest`, `config`, `layer/0`, `layer/1`, ... Each
@@ -117,13 +127,14 @@ pub async fn fetch(
     manifest: &Descriptor,
     permits: &Semaphore,
     in_flight: &InFlight,
-) -> Result<Vec<Output>, FetchError> {
+) -> Result<Fetched, FetchError> {
     let transfer = Transfer {
         registry,
         cas,
         reference,
         permits,
         in_flight,
+        fetched: AtomicU64::new(0),
     };
     let bytes = transfer.manifest(manifest).await?;
     let document: Manifest =
@@ -139,7 +150,10 @@ pub async fn fetch(
     all(blobs).await?;
     let mut outputs = vec![output("manifest", manifest)];
     outputs.extend(parts.iter().map(|(name, blob)| output(name, blob)));
-    Ok(outputs)
+    Ok(Fetched {
+        outputs,
+        bytes: transfer.fetched.into_inner(),
+    })
 }
 
 /// The blobs of an image under the names of its outputs.
@@ -164,6 +178,7 @@ struct Transfer<'a> {
     reference: &'a Reference,
     permits: &'a Semaphore,
     in_flight: &'a InFlight,
+    fetched: AtomicU64,
 }
 
 impl Transfer<'_> {
@@ -207,6 +222,7 @@ impl Transfer<'_> {
         }
         let _permit = self.permit().await?;
         let bytes = self.registry.manifest(self.reference, manifest).await?;
+        self.fetched.fetch_add(manifest.size, Ordering::Relaxed);
         let (wanted, content) = (manifest.clone(), bytes.clone());
         self.with_cas("manifest", manifest, move |cas| cas.put(&wanted, &*content))
             .await?;
@@ -232,6 +248,7 @@ impl Transfer<'_> {
         }
         let stored = sink.commit(Some((digest, size))).await;
         stored.map_err(|source| self.store(name, blob, source))?;
+        self.fetched.fetch_add(size, Ordering::Relaxed);
         Ok(())
     }
 }

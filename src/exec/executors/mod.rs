@@ -24,7 +24,7 @@ pub use component::{
     outside, repo_folder, write_component,
 };
 pub use export::{ArchiveFormat, ExportError, Exported, export_archive};
-pub use fetch::{FetchError, InFlight, KindError, Pin, fetch, resolve};
+pub use fetch::{FetchError, Fetched, InFlight, KindError, Pin, fetch, resolve};
 pub use image::{Base, ImageConfig, ImageError, ImageSpec, LayerSpec, build_image};
 pub use images::{FetchedImage, ImagesError, assemble};
 pub use import::{ImportError, import};

@@ -190,6 +190,7 @@ pub(in crate::exec) async fn perform(
         },
         cached: false,
         log: made.text,
+        fetched: made.fetched,
     })
 }
 
@@ -277,7 +278,7 @@ async fn make(
             let manifest = prepared.manifest.as_ref().ok_or_else(|| {
                 Failure::new(Class::Task, "internal error: an image without manifest")
             })?;
-            let outputs = executors::fetch(
+            let fetched = executors::fetch(
                 &site.registry,
                 &site.cas,
                 reference,
@@ -286,7 +287,10 @@ async fn make(
                 &site.fetching,
             )
             .await?;
-            Ok(outputs.into())
+            Ok(Made {
+                fetched: fetched.bytes,
+                ..fetched.outputs.into()
+            })
         }
         Work::Images { images } => {
             let mut fetched = Vec::new();

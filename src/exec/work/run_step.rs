@@ -219,6 +219,7 @@ pub(super) async fn make(
         also: ran.also,
         log: ran.log,
         text: ran.log_text,
+        fetched: 0,
     })
 }
 

@@ -114,11 +114,7 @@ fn bench() -> Bench {
 }
 
 impl Bench {
-    async fn pull(
-        &self,
-        reference: &str,
-        manifest: &Descriptor,
-    ) -> Result<Vec<Output>, FetchError> {
+    async fn pull(&self, reference: &str, manifest: &Descriptor) -> Result<Fetched, FetchError> {
         let reference: Reference = reference.parse().unwrap();
         fetch(
             &self.registry,
@@ -147,8 +143,15 @@ async fn two_images_at_once_fetch_each_blob_once_and_resume_cut_lines() {
         bench.pull(&names[0], &image.manifest),
         bench.pull(&names[1], &image.manifest)
     );
-    let outputs = one.unwrap();
-    assert_eq!(outputs, two.unwrap());
+    let (one, two) = (one.unwrap(), two.unwrap());
+    let outputs = one.outputs;
+    assert_eq!(outputs, two.outputs);
+    // Each part was fetched once, for whichever asked first.
+    let mut sizes: Vec<_> = outputs.iter().map(|o| (o.digest, o.size)).collect();
+    sizes.sort();
+    sizes.dedup();
+    let all: u64 = sizes.iter().map(|(_, size)| size).sum();
+    assert_eq!(one.bytes + two.bytes, all);
     let shown: Vec<_> = outputs.iter().map(|output| output.name.as_str()).collect();
     assert_eq!(
         shown,
