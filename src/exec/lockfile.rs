@@ -42,6 +42,26 @@ struct Pins {
     /// Address with reference, then a commit, or a digest over all references.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     repositories: BTreeMap<String, String>,
+    /// Repository, chart and wanted version, with spaces between.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    charts: BTreeMap<String, ChartPin>,
+}
+
+/// What a chart's name and version stood for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChartPin {
+    /// The version that was chosen.
+    pub version: String,
+    /// Where its archive is.
+    pub url: String,
+    /// Of the archive.
+    pub digest: Digest,
+    /// Length in bytes.
+    pub size: u64,
+    /// The manifest, if it is in a registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Descriptor>,
 }
 
 /// What an image reference stood for.
@@ -184,6 +204,21 @@ impl Lockfile {
             let repositories = &mut self.pins.repositories;
             repositories.insert(url.to_owned(), pin.to_owned());
         }
+    }
+
+    /// What a chart stands for, if it is pinned.
+    #[must_use]
+    pub fn chart(&self, asked: &str) -> Option<&ChartPin> {
+        self.pins.charts.get(asked)
+    }
+
+    /// Pins a chart; returns the pin that stood before.
+    pub fn pin_chart(&mut self, asked: &str, pin: ChartPin) -> Option<ChartPin> {
+        if self.chart(asked) == Some(&pin) {
+            return Some(pin);
+        }
+        self.changed = true;
+        self.pins.charts.insert(asked.to_owned(), pin)
     }
 
     /// Writes the file, whole or not at all, if a pin moved.

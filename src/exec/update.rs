@@ -6,6 +6,7 @@ use super::executors;
 use super::lockfile::ImagePin;
 use super::plan::{Plan, Work};
 use super::site::Site;
+use super::work::{chart_step, remote_chart};
 use super::{Class, Failure};
 use crate::oci::Digest;
 
@@ -14,15 +15,15 @@ use crate::oci::Digest;
 pub struct Moved {
     /// The reference.
     pub reference: String,
-    /// For which platform.
+    /// For which platform; `chart` for a chart.
     pub platform: String,
-    /// The manifest it was pinned to.
+    /// The manifest or archive it was pinned to.
     pub from: Option<Digest>,
-    /// The manifest it is pinned to now.
+    /// The manifest or archive it is pinned to now.
     pub to: Digest,
 }
 
-/// Resolves every image of `plan` (those in `names`, if there are any) and pins
+/// Resolves every image and remote chart of `plan` (those in `names`, if there are any) and pins
 /// what was found, once all of them have answered.
 pub(crate) async fn update(
     site: &Arc<Site>,
@@ -30,7 +31,18 @@ pub(crate) async fn update(
     names: &[String],
 ) -> Result<Vec<Moved>, Failure> {
     let mut found = Vec::new();
+    let mut charts = Vec::new();
     for step in plan.steps.values() {
+        if let Work::Chart { folders, chart } = &step.work
+            && !chart.url.is_empty()
+            && chart_step::repository_of(chart)?.is_none()
+        {
+            let asked = remote_chart::asked(chart);
+            if names.is_empty() || names.contains(&asked) {
+                let pin = remote_chart::resolved(site, chart).await?;
+                charts.push((&folders.own, asked, pin));
+            }
+        }
         let Work::Image {
             folder,
             reference,
@@ -52,7 +64,8 @@ pub(crate) async fn update(
         found.push((folder, name, platform.to_string(), pin));
     }
     for name in names {
-        if !found.iter().any(|(_, reference, _, _)| reference == name) {
+        let image = found.iter().any(|(_, reference, _, _)| reference == name);
+        if !image && !charts.iter().any(|(_, asked, _)| asked == name) {
             let message = format!(
                 "no package names the image `{name}`: give the full reference, \
                  as `jackal graph` shows it"
@@ -68,6 +81,16 @@ pub(crate) async fn update(
             reference,
             platform,
             from: before.map(|pin| pin.manifest.digest),
+            to,
+        });
+    }
+    for (folder, asked, pin) in charts {
+        let to = pin.digest;
+        let before = site.pins(folder, |lock| lock.pin_chart(&asked, pin))?;
+        moved.push(Moved {
+            reference: asked,
+            platform: "chart".to_owned(),
+            from: before.map(|pin| pin.digest),
             to,
         });
     }

@@ -4,6 +4,7 @@
 //! opens a file, and it never decides whether a package is to be trusted; that
 //! is for `verify`.
 
+mod chart_version;
 mod check;
 mod checksums;
 mod compose;
@@ -23,6 +24,7 @@ mod schema;
 mod surroundings;
 mod template;
 
+pub use chart_version::{ChartConstraint, chart_version};
 pub use checksums::{Checksums, ChecksumsError};
 pub use compose::{Choice, Composed, Warning};
 pub use definition::{

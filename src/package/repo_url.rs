@@ -83,15 +83,33 @@ impl RepoUrl {
             address: format!("{proto}{host}/{repo}{git}"),
             repo: repo.to_owned(),
             wanted,
-            written: text.to_owned(),
+            written: without_login(text),
             full: format!("{proto}{host}/{repo}{git}{}", part("at")),
         })
+    }
+
+    /// The address without a login, as clones and messages have it.
+    #[must_use]
+    pub fn public_address(&self) -> String {
+        without_login(&self.address)
     }
 
     /// Name of the folder below `repos/`.
     #[must_use]
     pub fn folder(&self) -> String {
         format!("{}-{}", self.repo, crc32(self.full.as_bytes()))
+    }
+}
+
+/// An address without the login that its host is asked with; ssh needs its user.
+fn without_login(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return text.to_owned();
+    };
+    let end = rest.find('/').unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(login) if scheme.starts_with("http") => format!("{scheme}://{}", &rest[login + 1..]),
+        _ => text.to_owned(),
     }
 }
 
@@ -171,6 +189,10 @@ mod tests {
             parsed("https://h/r.git/info/refs").address,
             "https://h/r.git"
         );
+        let secret = parsed("https://u:secret@h/t/r.git@v1");
+        assert_eq!(secret.to_string(), "https://h/t/r.git@v1");
+        assert_eq!(secret.public_address(), "https://h/t/r.git");
+        assert_eq!(secret.address, "https://u:secret@h/t/r.git");
         for wrong in [
             "h/r",
             "https://h",

@@ -5,6 +5,7 @@ mod actions;
 mod architecture;
 mod bad_input;
 mod build;
+mod charts;
 mod compose;
 mod config;
 mod confinement;

@@ -7,6 +7,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 
+use super::charts::Server;
 use super::sandbox::{Sandbox, settle};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
@@ -308,4 +309,56 @@ fn parts_are_made_anew_only_if_they_changed() {
     sandbox.write("values.yaml", "b: 2\n");
     settle();
     assert_eq!(sandbox.executed(), [expected[0], expected[2], expected[3]]);
+}
+
+#[test]
+fn a_login_in_a_url_gets_into_no_clone_no_message_and_no_lock_file() {
+    let (sandbox, server) = (Sandbox::new(), Server::start());
+    let origin = sandbox.src().join("origin/repo");
+    repository(&origin);
+    git(&origin, &["update-server-info"]);
+    let mut open = vec![origin.join(".git")];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(origin.join(".git")).unwrap();
+            let bytes = fs::read(&path).unwrap();
+            server.put(
+                &format!("/r.git/{}", name.display()),
+                "text/plain",
+                bytes.clone(),
+            );
+            if name == Path::new("info/refs") {
+                let asked = "/r.git/info/refs?service=git-upload-pack";
+                server.put(asked, "text/plain", bytes);
+            }
+        }
+    }
+    let url = format!("http://user:secret@127.0.0.1:{}/r.git", server.port);
+    let clone = cloned(&sandbox, &format!("{url}@v1"));
+    assert_eq!(fs::read_to_string(clone.join("one")).unwrap(), "1\n");
+    let remote = git(&clone, &["remote", "get-url", "online-upstream"]);
+    assert_eq!(remote, url.replace("user:secret@", ""));
+    let lock = fs::read_to_string(sandbox.src().join("pkg/jackal.lock")).unwrap();
+    assert!(
+        lock.contains("r.git@v1") && !lock.contains("secret"),
+        "{lock}"
+    );
+    for (wanted, flag) in [("v9", "--force"), ("v8", "--locked"), ("v7", "--offline")] {
+        sandbox.write(
+            "pkg/jackal.yaml",
+            format!(
+                "kind: JackalPackageConfig\nmetadata: {{name: demo, architecture: amd64}}\n\
+                 components:\n- name: r\n  repos: ['{url}@{wanted}']\n"
+            ),
+        );
+        let said = sandbox.run(&["build", "pkg", flag]);
+        assert_ne!(said.code, Some(0));
+        let told = said.stderr.contains(wanted) && !said.stderr.contains("secret");
+        assert!(told, "{}", said.stderr);
+    }
 }

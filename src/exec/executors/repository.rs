@@ -175,7 +175,8 @@ impl Git {
                 command,
             }),
             _ => {
-                let said = text(Stream::Stderr);
+                // Git repeats the address with the login that is in it.
+                let said = text(Stream::Stderr).replace(&url.address, &url.public_address());
                 let lines: Vec<&str> = said.trim().lines().rev().take(4).collect();
                 let said: Vec<&str> = lines.into_iter().rev().collect();
                 Err(RepositoryError::Git {
@@ -324,6 +325,8 @@ impl Git {
                 branch
             }
         };
+        // A login that fetched it must not go into the package.
+        git(&["remote", "set-url", REMOTE, &url.public_address()]).await?;
         git(&["symbolic-ref", "HEAD", &format!("refs/heads/{head}")]).await?;
         git(&["checkout", "-q", "-f", "HEAD", "--", "."])
             .await

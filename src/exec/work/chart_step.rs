@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{inputs, part_step};
-use crate::action::{Action, Input, Output};
+use super::{inputs, part_step, remote_chart};
+use crate::action::{Action, Input, InputKind, Output};
 use crate::cas::Cas;
 use crate::exec::executors;
 use crate::exec::folders::{Folders, Found};
@@ -33,7 +33,13 @@ pub(super) async fn action(
         return Ok(action);
     }
     if !chart.url.is_empty() {
-        return Err(not_yet(chart));
+        let pin = remote_chart::pinned(site, &folders.own, chart).await?;
+        let mut action = Action::new("chart", CHART_FORMAT);
+        action.inputs.push(Input {
+            path: pin.url,
+            kind: InputKind::Blob { digest: pin.digest },
+        });
+        return Ok(action);
     }
     let (site, folders, chart) = (Arc::clone(site), folders.clone(), chart.clone());
     blocking(move || {
@@ -61,7 +67,7 @@ pub(super) async fn action(
 }
 
 /// The Git repository that a chart is in, if it is in one.
-fn repository_of(chart: &Chart) -> Result<Option<RepoUrl>, Failure> {
+pub(in crate::exec) fn repository_of(chart: &Chart) -> Result<Option<RepoUrl>, Failure> {
     let ends = |text: &str| text.ends_with(".git");
     let bare = chart.url.rsplit_once('@').map(|(bare, _)| bare);
     let referenced = bare.is_some_and(ends);
@@ -77,14 +83,6 @@ fn repository_of(chart: &Chart) -> Result<Option<RepoUrl>, Failure> {
         Ok(url) => Ok(Some(url)),
         Err(error) => Err(Failure::new(Class::Configuration, error)),
     }
-}
-
-fn not_yet(chart: &Chart) -> Failure {
-    let message = format!(
-        "chart `{}` has `url`, which jackal cannot fetch yet: download it and name it in `localPath`",
-        chart.name
-    );
-    Failure::new(Class::Configuration, message)
 }
 
 /// The chart's folder, which is in the package's or an imported one.
@@ -130,6 +128,11 @@ pub(super) async fn make(
             packaged(&cas, &root, &chart.git_path)
         })
         .await;
+    }
+    if !chart.url.is_empty() {
+        let pin = remote_chart::pinned(site, &folders.own, &chart).await?;
+        let output = remote_chart::fetched(site, &chart, &pin).await?;
+        return Ok(vec![output].into());
     }
     blocking(move || {
         let (_, root) = local(&folders, &chart)?;

@@ -2,11 +2,12 @@
 //! making of it.
 
 mod actions_step;
-mod chart_step;
+pub(super) mod chart_step;
 mod component_step;
 mod image_step;
 pub(super) mod package_step;
 mod part_step;
+pub(super) mod remote_chart;
 pub(super) mod run_step;
 mod sbom_step;
 

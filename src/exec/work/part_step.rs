@@ -19,7 +19,7 @@ use crate::package::{File, RepoUrl, Wanted};
 use crate::workspace;
 
 /// Versions of what is written; raised when its bytes change.
-const REPOSITORY_FORMAT: u32 = 1;
+const REPOSITORY_FORMAT: u32 = 2;
 const MEMBER_FORMAT: u32 = 1;
 const KUSTOMIZATION_FORMAT: u32 = 1;
 

@@ -1,0 +1,212 @@
+//! Charts from Helm repositories and from registries, over loopback.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::sandbox::{Sandbox, settle};
+
+/// Media type and content, by path.
+type Served = BTreeMap<String, (String, Vec<u8>)>;
+
+/// Serves what is put into it, by path; counts requests, and those with a login.
+pub struct Server {
+    pub port: u16,
+    files: Arc<Mutex<Served>>,
+    asked: Arc<AtomicUsize>,
+    logins: Arc<AtomicUsize>,
+}
+
+impl Server {
+    pub fn start() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Self {
+            port: listener.local_addr().unwrap().port(),
+            files: Arc::default(),
+            asked: Arc::default(),
+            logins: Arc::default(),
+        };
+        let files = Arc::clone(&server.files);
+        let (asked, logins) = (Arc::clone(&server.asked), Arc::clone(&server.logins));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = Vec::new();
+                let mut buffer = [0; 1024];
+                while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+                    match stream.read(&mut buffer) {
+                        Ok(count @ 1..) => request.extend(&buffer[..count]),
+                        _ => break,
+                    }
+                }
+                let request = String::from_utf8_lossy(&request).into_owned();
+                asked.fetch_add(1, Ordering::SeqCst);
+                if request.to_lowercase().contains("authorization: basic") {
+                    logins.fetch_add(1, Ordering::SeqCst);
+                }
+                let path = request.split(' ').nth(1).unwrap_or_default();
+                let found = files.lock().unwrap().get(path).cloned();
+                let (status, kind, body) = match found {
+                    Some((kind, body)) => ("200 OK", kind, body),
+                    None => ("404 Not Found", "text/plain".to_owned(), Vec::new()),
+                };
+                let head = format!(
+                    "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
+                     Connection: close\r\n\r\n",
+                    body.len()
+                );
+                let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+            }
+        });
+        server
+    }
+
+    pub fn put(&self, path: &str, kind: &str, body: impl Into<Vec<u8>>) {
+        let mut files = self.files.lock().unwrap();
+        files.insert(path.to_owned(), (kind.to_owned(), body.into()));
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.swap(0, Ordering::SeqCst)
+    }
+}
+
+fn package(sandbox: &Sandbox, url: &str, version: &str) {
+    sandbox.write(
+        "jackal.yaml",
+        format!(
+            "kind: JackalPackageConfig\nmetadata:\n  name: demo\n  version: \"1.0.0\"\n  \
+             architecture: amd64\ncomponents:\n- name: web\n  charts:\n  - name: mine\n    \
+             repoName: web\n    version: \"{version}\"\n    namespace: n\n    url: {url}\n"
+        ),
+    );
+    settle();
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
+}
+
+/// The chart's archive in the package.
+fn packed(sandbox: &Sandbox, file: &str) -> Vec<u8> {
+    let archive = "dist/jackal-package-demo-amd64-1.0.0.tar.zst";
+    let said = sandbox.run(&["package", "extract", archive, "-o", "out"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let bytes = std::fs::read(sandbox.src().join("out/components/web.tar")).unwrap();
+    std::fs::remove_dir_all(sandbox.src().join("out")).unwrap();
+    let mut archive = tar::Archive::new(&bytes[..]);
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        if entry.path().unwrap().to_string_lossy() == format!("web/charts/{file}") {
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            return content;
+        }
+    }
+    panic!("no {file} in the component");
+}
+
+#[test]
+fn a_constraint_is_answered_once_and_the_archive_comes_from_its_repository() {
+    let (sandbox, server) = (Sandbox::new(), Server::start());
+    let index = |versions: &[(&str, &str)]| {
+        let mut text = "apiVersion: v1\nentries:\n  web:\n".to_owned();
+        for (version, sum) in versions {
+            text += &format!(
+                "  - version: {version}\n    digest: {sum}\n    urls: [web-{version}.tgz]\n"
+            );
+        }
+        server.put("/charts/index.yaml", "text/yaml", text);
+    };
+    let old = (b"old".to_vec(), hex(b"old"));
+    server.put("/charts/web-1.2.0.tgz", "application/gzip", old.0.clone());
+    server.put("/charts/web-1.3.0.tgz", "application/gzip", b"new".to_vec());
+    index(&[("1.2.0", &old.1), ("2.0.0", &old.1)]);
+    let url = format!("http://user:secret@127.0.0.1:{}/charts", server.port);
+    package(&sandbox, &url, "^1.2");
+    for flag in ["--locked", "--offline"] {
+        let said = sandbox.run(&["build", flag]);
+        assert_eq!(said.code, Some(3), "{}", said.stderr);
+        assert!(!said.stderr.contains("secret"), "{}", said.stderr);
+    }
+    assert_eq!(server.asked(), 0);
+    assert_eq!(sandbox.executed().len(), 3);
+    assert_eq!(server.asked(), 2, "the index and the archive");
+    assert_eq!(server.logins.load(Ordering::SeqCst), 2);
+    assert_eq!(packed(&sandbox, "mine-^1.2.tgz"), old.0);
+    // A newer one that fits changes nothing until the pin is moved.
+    index(&[("1.3.0", &hex(b"new")), ("1.2.0", &old.1)]);
+    assert_eq!(sandbox.executed(), [""; 0]);
+    assert_eq!(server.asked(), 0);
+    std::fs::remove_dir_all(sandbox.cache()).unwrap();
+    assert_eq!(sandbox.executed().len(), 3);
+    assert_eq!(server.asked(), 1, "the archive alone");
+    let lock = std::fs::read_to_string(sandbox.src().join("jackal.lock")).unwrap();
+    assert!(!lock.contains("secret") && lock.contains("1.2.0"), "{lock}");
+    let said = sandbox.run(&["update"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(sandbox.executed().len(), 3);
+    assert_eq!(packed(&sandbox, "mine-^1.2.tgz"), b"new");
+}
+
+#[test]
+fn an_archive_that_is_not_the_one_of_the_index_is_refused() {
+    let (sandbox, server) = (Sandbox::new(), Server::start());
+    let sum = hex(b"expected");
+    let index =
+        format!("entries:\n  web:\n  - version: 1.0.0\n    digest: {sum}\n    urls: [w.tgz]\n");
+    server.put("/index.yaml", "text/yaml", index);
+    server.put("/w.tgz", "application/gzip", b"other".to_vec());
+    package(
+        &sandbox,
+        &format!("http://127.0.0.1:{}", server.port),
+        "1.0.0",
+    );
+    let said = sandbox.run(&["build"]);
+    assert_eq!(said.code, Some(5), "{}", said.stderr);
+    assert!(said.stderr.contains(&sum), "{}", said.stderr);
+}
+
+#[test]
+fn a_chart_of_a_registry_is_the_layer_that_helm_pushes() {
+    let (sandbox, server) = (Sandbox::new(), Server::start());
+    let (chart, config) = (b"a chart".to_vec(), b"{}".to_vec());
+    let manifest = format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\
+         \"config\":{{\"mediaType\":\"application/vnd.cncf.helm.config.v1+json\",\"digest\":\
+         \"sha256:{}\",\"size\":{}}},\"layers\":[{{\"mediaType\":\
+         \"application/vnd.cncf.helm.chart.content.v1.tar+gzip\",\"digest\":\"sha256:{}\",\
+         \"size\":{}}}]}}",
+        hex(&config),
+        config.len(),
+        hex(&chart),
+        chart.len()
+    );
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let repository = "/v2/charts/web";
+    server.put("/v2/", "application/json", "{}");
+    for name in ["1.2.0_b1", &format!("sha256:{}", hex(manifest.as_bytes()))] {
+        server.put(
+            &format!("{repository}/manifests/{name}"),
+            kind,
+            manifest.clone(),
+        );
+    }
+    for blob in [&chart, &config] {
+        let path = format!("{repository}/blobs/sha256:{}", hex(blob));
+        server.put(&path, "application/octet-stream", blob.clone());
+    }
+    let url = format!("oci://127.0.0.1:{}/charts/web", server.port);
+    package(&sandbox, &url, "1.2.0+b1");
+    assert_eq!(sandbox.executed().len(), 3);
+    assert_eq!(packed(&sandbox, "mine-1.2.0+b1.tgz"), chart);
+    server.asked();
+    assert_eq!(sandbox.executed(), [""; 0]);
+    assert_eq!(server.asked(), 0);
+}
