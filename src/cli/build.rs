@@ -394,8 +394,8 @@ pub(super) fn update(args: UpdateArgs) -> Result<(), Refused> {
         .map_err(|failure| failed(&failure))?;
     let lines: String = moved
         .iter()
-        .map(|pin| match pin.from {
-            Some(from) if from == pin.to => {
+        .map(|pin| match &pin.from {
+            Some(from) if *from == pin.to => {
                 format!("{} {}: unchanged\n", pin.reference, pin.platform)
             }
             Some(from) => format!("{} {}: {from} -> {}\n", pin.reference, pin.platform, pin.to),

@@ -245,6 +245,12 @@ fn a_clone_has_the_same_bytes_each_time_and_stays_what_was_pinned() {
     assert_eq!(sum(), first);
     let again = sandbox.run(&["build", "pkg", "--offline"]);
     assert!(again.stderr.starts_with("0 executed"), "{}", again.stderr);
+    let said = sandbox.run(&["update", "pkg"]);
+    let new = git(&origin, &["rev-parse", "side"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(said.stdout.contains(&new), "{}", said.stdout);
+    let clone = cloned(&sandbox, &url);
+    assert_eq!(git(&clone, &["rev-parse", "HEAD"]), new);
 }
 
 #[test]

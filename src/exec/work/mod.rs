@@ -6,7 +6,7 @@ pub(super) mod chart_step;
 mod component_step;
 mod image_step;
 pub(super) mod package_step;
-mod part_step;
+pub(super) mod part_step;
 pub(super) mod remote_chart;
 pub(super) mod run_step;
 mod sbom_step;

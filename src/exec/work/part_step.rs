@@ -231,7 +231,7 @@ fn folders_of_path(site: &Site) -> Vec<PathBuf> {
         .collect()
 }
 
-pub(super) fn git(site: &Site) -> Result<Git, Failure> {
+pub(in crate::exec) fn git(site: &Site) -> Result<Git, Failure> {
     let tool = tool(site, "git")?.ok_or_else(|| {
         let message = "Git repositories need `git`, which is not on PATH: install it";
         Failure::new(Class::Environment, message)
