@@ -388,6 +388,13 @@ impl Declaring<'_> {
             ImagesSource::Definition(path) => {
                 for component in &self.composed(instance, path)?.definition.components {
                     wanted.extend(component.images.iter().cloned());
+                    // Archives are named from the definition's folder.
+                    let beside = Path::new(path).parent().unwrap_or(Path::new(""));
+                    for archive in &component.image_archives {
+                        let file = beside.join(&archive.path);
+                        let named = |image| format!("oci-archive:{}:{image}", file.display());
+                        wanted.extend(archive.images.iter().map(named));
+                    }
                 }
             }
             ImagesSource::List(list) => {

@@ -54,15 +54,34 @@ impl Plan {
         let (mut order, mut ends) = (Order::default(), Vec::new());
         let mut sboms: Vec<(String, String)> = Vec::new();
         let mut images: BTreeMap<String, String> = BTreeMap::new();
-        let mut referenced: BTreeMap<String, Reference> = BTreeMap::new();
+        let mut referenced: BTreeMap<String, Work> = BTreeMap::new();
         for component in &definition.components {
+            let named = |image: &String| -> Result<Reference, PlanError> {
+                image.parse().map_err(|source| PlanError::Reference {
+                    component: component.name.clone(),
+                    image: image.clone(),
+                    source,
+                })
+            };
+            let folders = Folders {
+                own: how.folder.clone(),
+                imported: how.imported.clone(),
+            };
+            for archive in &component.image_archives {
+                for image in &archive.images {
+                    let reference = named(image)?;
+                    let found = folders.find(&archive.path);
+                    let work = Work::Import {
+                        folder: found.root.to_owned(),
+                        path: found.below.to_owned(),
+                        reference: reference.clone(),
+                        platform: platform.clone(),
+                    };
+                    referenced.insert(reference.to_string(), work);
+                }
+            }
             for image in &component.images {
-                let reference: Reference =
-                    image.parse().map_err(|source| PlanError::Reference {
-                        component: component.name.clone(),
-                        image: image.clone(),
-                        source,
-                    })?;
+                let reference = named(image)?;
                 let full = reference.to_string();
                 let pulled = overridden(&full, overrides);
                 let from = pulled.parse().map_err(|source| PlanError::Override {
@@ -70,16 +89,18 @@ impl Plan {
                     to: pulled.clone(),
                     source,
                 })?;
-                referenced.insert(full, from);
+                // What an archive brings is not asked of a registry as well.
+                referenced.entry(full).or_insert_with(|| Work::Image {
+                    folder: how.folder.clone(),
+                    reference: from,
+                    platform: platform.clone(),
+                    fresh: None,
+                });
             }
             if !has_content(component) && !has_actions(component) {
                 continue;
             }
             let id = name(format!("component:{}", component.name));
-            let folders = Folders {
-                own: how.folder.clone(),
-                imported: how.imported.clone(),
-            };
             ends.extend(self.component(&id, folders, component, &mut order, Step::new)?);
             components.push((component.name.clone(), id.clone()));
             let scanned = !component.files.is_empty() || !component.data_injections.is_empty();
@@ -96,18 +117,9 @@ impl Plan {
                 sboms.push((names::component(&component.name), sbom));
             }
         }
-        for (full, reference) in referenced {
+        for (full, work) in referenced {
             let id = name(format!("image:{full}"));
-            self.add(Step::new(
-                id.clone(),
-                Vec::new(),
-                Work::Image {
-                    folder: how.folder.clone(),
-                    reference,
-                    platform: platform.clone(),
-                    fresh: None,
-                },
-            ));
+            self.add(Step::new(id.clone(), Vec::new(), work));
             if !how.skip_sbom {
                 let sbom = name(format!("sbom:image:{full}"));
                 self.add(Step::new(

@@ -177,7 +177,6 @@ impl Checks<'_> {
 
     fn component(&mut self, component: &Component, at: &Node, yolo: bool) {
         let only = &component.only;
-        self.unbuilt(!component.image_archives.is_empty(), at, "imageArchives");
         for (chart, at) in component.charts.iter().zip(list(at, "charts")) {
             let used = !chart.templated_values_files.is_empty();
             self.unbuilt(used, at, "templatedValuesFiles");

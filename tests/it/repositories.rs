@@ -368,3 +368,23 @@ fn a_login_in_a_url_gets_into_no_clone_no_message_and_no_lock_file() {
         assert!(told, "{}", said.stderr);
     }
 }
+
+#[test]
+fn images_come_from_archives_on_the_disk_without_a_registry() {
+    let sandbox = Sandbox::new();
+    let layout = concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines/demo/layout");
+    copy(Path::new(layout), &sandbox.src().join("layout"));
+    sandbox.write(
+        "jackal.yaml",
+        "kind: JackalPackageConfig\nmetadata: {name: demo, version: \"1.0.0\", architecture: amd64}\n\
+         components:\n- name: web\n  imageArchives:\n  - {path: layout, images: ['example.com/app:2.1']}\n",
+    );
+    settle();
+    let said = sandbox.run(&["build", "--offline"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let index = member(&sandbox.archive(), "images/index.json");
+    let index = String::from_utf8(index).unwrap();
+    assert!(index.contains("example.com/app:2.1"), "{index}");
+    let sboms = entries(&member(&sandbox.archive(), "sboms.tar"));
+    assert!(sboms.contains_key("example.com_app_2.1.json"));
+}

@@ -523,10 +523,9 @@ fn keys_of_newer_programs_are_composed_or_refused_by_name() {
     assert!(component.files[0].template);
     let text = refused(&[(
         "",
-        "values: {files: [v.yaml]}\ndocumentation: {a: b.md}\ncomponents:\n- name: a\n  \
-         imageArchives: [{path: x.tar, images: [x]}]\n",
+        "values: {files: [v.yaml]}\ndocumentation: {a: b.md}\ncomponents:\n- name: a\n",
     )]);
-    for key in ["values", "documentation", "imageArchives"] {
+    for key in ["values", "documentation"] {
         assert!(text.contains(&format!("`{key}` asks for files")), "{text}");
     }
     let text = refused(&[
