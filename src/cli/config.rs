@@ -151,6 +151,69 @@ const EXCLUDED: [(&str, &str); 2] = [
     ("sbom_out", "package.create.skip_sbom"),
 ];
 
+/// A file with every key as a comment, in the form that `ending` names: nothing
+/// changes until a line is uncommented. `None`: that form has no comments.
+pub(super) fn example(command: &Command, ending: &str) -> Option<String> {
+    let toml = match ending {
+        "toml" => true,
+        "yaml" | "yml" => false,
+        _ => return None,
+    };
+    let package = command.find_subcommand("package");
+    let create = package.and_then(|package| package.find_subcommand("create"))?;
+    let mut text =
+        "# Defaults of flags. A flag, or a variable such as JACKAL_ARCHITECTURE, wins.\n"
+            .to_owned();
+    let mut section = "";
+    // An older name of a key is none to begin with.
+    let kept = KEYS
+        .iter()
+        .filter(|key| key.name != "package.create.output_directory");
+    for key in kept {
+        let (above, name) = key.name.rsplit_once('.').unwrap_or(("", key.name));
+        if above != section {
+            section = above;
+            text.push('\n');
+            if toml {
+                text.push_str(&format!("[{above}]\n"));
+            } else {
+                for (depth, part) in above.split('.').enumerate() {
+                    text.push_str(&format!("# {}{part}:\n", "  ".repeat(depth)));
+                }
+            }
+        }
+        let depth = if above.is_empty() {
+            0
+        } else {
+            above.split('.').count()
+        };
+        let help = create.get_arguments().find(|arg| arg.get_id() == key.arg);
+        let help = help.and_then(|arg| arg.get_help()).map(ToString::to_string);
+        if let Some(help) = help.as_deref().and_then(|help| help.lines().next()) {
+            text.push_str(&format!(
+                "# {}# {help}\n",
+                if toml {
+                    String::new()
+                } else {
+                    "  ".repeat(depth)
+                }
+            ));
+        }
+        let value = match key.kind {
+            Kind::Text => "\"\"",
+            Kind::Flag => "false",
+            Kind::Number => "0",
+            Kind::Map => "{}",
+        };
+        text.push_str(&if toml {
+            format!("# {name} = {value}\n")
+        } else {
+            format!("# {}{name}: {value}\n", "  ".repeat(depth))
+        });
+    }
+    Some(text)
+}
+
 /// Values by the name of their key.
 type Values = BTreeMap<&'static str, Vec<String>>;
 

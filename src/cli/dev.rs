@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::options::{
     SharedArgs, cache_folder, docker_config, here, pairs, program_folders, templates,
 };
+use super::scaffold::{self, GenerateArgs, PatchGitArgs};
 use crate::app::{self, FindOptions, Found, ImageSearch, LintOptions, Target};
 use crate::package::{Finding, Severity};
 
@@ -18,6 +19,19 @@ pub(super) enum DevCommand {
     /// Find the images that manifests and charts of a package name
     #[command(visible_alias = "f")]
     FindImages(Box<FindImagesArgs>),
+    /// Write a definition for a chart, with its images
+    #[command(visible_alias = "g")]
+    Generate(Box<GenerateArgs>),
+    /// Write a configuration file with every key, all of them comments
+    #[command(visible_alias = "gc")]
+    GenerateConfig {
+        /// The file, which must not be there; .toml, .yaml or .yml
+        #[arg(default_value = "jackal-config.toml")]
+        file: PathBuf,
+    },
+    /// Replace links to Git repositories by those of a cluster's own server
+    #[command(visible_aliases = ["p", "git-links"])]
+    PatchGit(PatchGitArgs),
     /// Look for mistakes and risks in definitions, and in what they import
     ///
     /// Only components for the architecture and flavor that are chosen are
@@ -86,6 +100,9 @@ pub(super) struct LintArgs {
 pub(super) fn run(command: DevCommand) -> Result<(), Refused> {
     match command {
         DevCommand::FindImages(args) => find_images(*args),
+        DevCommand::Generate(args) => scaffold::generate(*args),
+        DevCommand::GenerateConfig { file } => scaffold::generate_config(&file),
+        DevCommand::PatchGit(args) => scaffold::patch_git(&args),
         DevCommand::Lint(args) => lint(args),
         DevCommand::Sha256sum { source } => sha256sum(&source),
     }

@@ -12,6 +12,7 @@ mod package;
 mod package_delta;
 mod package_diff;
 mod progress;
+mod scaffold;
 mod signal;
 
 use std::io::Write;

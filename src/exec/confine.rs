@@ -120,7 +120,7 @@ impl Confinement {
     }
 
     /// Paths that `log` names, that exist, and that the rules refuse; in order,
-    /// at most [`MAX_NAMED`].
+    /// at most five of them.
     #[must_use]
     pub fn refused_in(&self, log: &str) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = Vec::new();

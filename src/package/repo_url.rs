@@ -113,6 +113,17 @@ fn without_login(text: &str) -> String {
     }
 }
 
+impl RepoUrl {
+    /// The repository's name on a cluster's own server: one for every reference.
+    #[must_use]
+    pub fn server_name(&self) -> String {
+        let address = self.address.split_once("://");
+        let address = address.map_or(self.address.as_str(), |(_, rest)| rest);
+        let bare = address.strip_suffix(".git").unwrap_or(address);
+        format!("{}-{}", self.repo, crc32(bare.as_bytes()))
+    }
+}
+
 /// CRC-32 (IEEE 802.3).
 fn crc32(bytes: &[u8]) -> u32 {
     let mut crc = flate2::Crc::new();
@@ -123,6 +134,34 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_servers_name_has_neither_scheme_nor_reference() {
+        for (url, name) in [
+            (
+                "https://github.com/stefanprodan/podinfo.git@6.4.0",
+                "podinfo-1646971829",
+            ),
+            (
+                "https://github.com/defenseunicorns/zarf-public-test.git@refs/heads/dragons",
+                "zarf-public-test-2469062884",
+            ),
+            (
+                "http://localhost:5000/some-cool-repo",
+                "some-cool-repo-926913879",
+            ),
+            (
+                "file:///srv/git/stefanprodan/podinfo@adf0fasd10.1.223124123123-asdf",
+                "podinfo-1175499642",
+            ),
+            (
+                "https://repo1.dso.mil/platform-one/big-bang/apps/security-tools/twistlock.git@0.0.9-bb.0",
+                "twistlock-97328248",
+            ),
+        ] {
+            assert_eq!(RepoUrl::parse(url).unwrap().server_name(), name, "{url}");
+        }
+    }
 
     #[test]
     fn folders_have_the_names_that_deploy_looks_for() {

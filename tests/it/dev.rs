@@ -53,3 +53,90 @@ fn images_of_manifests_are_found_and_what_needs_helm_is_told() {
     let why = find(&["--why", "ghcr.io/a/b:9", "--deploy-set", "tag=9"]);
     assert_eq!(why.stdout, "web: m.yaml: Deployment d\n");
 }
+
+#[test]
+fn a_generated_configuration_is_read_and_changes_nothing_until_it_is_edited() {
+    let sandbox = Sandbox::new();
+    sandbox.package();
+    for name in ["jackal-config.toml", "jackal-config.yaml"] {
+        let made = sandbox.run(&["dev", "generate-config", name]);
+        assert_eq!(made.code, Some(0), "{}", made.stderr);
+        let file = sandbox.src().join(name);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains("max_package_size"), "{text}");
+        let built = sandbox.run(&["package", "create", "-o", "dist"]);
+        assert_eq!(built.code, Some(0), "{}", built.stderr);
+        assert!(sandbox.archive().exists());
+        let again = sandbox.run(&["dev", "generate-config", name]);
+        assert_eq!(again.code, Some(2), "{}", again.stderr);
+        std::fs::remove_file(file).unwrap();
+    }
+    // A line that is uncommented counts.
+    sandbox.run(&["dev", "generate-config"]);
+    let file = sandbox.src().join("jackal-config.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text = text.replace("# architecture = \"\"", "architecture = \"arm64\"");
+    std::fs::write(&file, text).unwrap();
+    let built = sandbox.run(&["package", "create", "-o", "dist"]);
+    assert!(built.stdout.contains("demo-arm64-"), "{}", built.stdout);
+    assert_eq!(
+        sandbox.run(&["dev", "generate-config", "x.json"]).code,
+        Some(2)
+    );
+}
+
+#[test]
+fn links_to_repositories_are_shown_and_replaced_only_when_confirmed() {
+    let sandbox = Sandbox::new();
+    let text = "url: https://github.com/stefanprodan/podinfo.git\nother: 1\n";
+    sandbox.write("m.yaml", text);
+    let patch = ["dev", "patch-git", "https://git.example.com", "m.yaml"];
+    let shown = sandbox.run(&patch);
+    let new = "https://git.example.com/jackal-git-user/podinfo-1646971829.git";
+    assert_eq!(
+        shown.stdout,
+        format!("-url: https://github.com/stefanprodan/podinfo.git\n+url: {new}\n")
+    );
+    let read = || std::fs::read_to_string(sandbox.src().join("m.yaml")).unwrap();
+    assert_eq!(read(), text);
+    let written = sandbox.run(&[&patch[..], &["--confirm"]].concat());
+    assert_eq!(written.code, Some(0), "{}", written.stderr);
+    assert_eq!(read(), format!("url: {new}\nother: 1\n"));
+}
+
+#[test]
+fn a_definition_is_generated_for_a_chart_and_never_over_another() {
+    let sandbox = Sandbox::new();
+    let generate = || {
+        let args = [
+            "dev",
+            "generate",
+            "web",
+            "--url",
+            "https://charts.example.com",
+            "--version",
+            "1.0.0",
+            "--output-directory",
+            "out",
+            "--offline",
+        ];
+        let mut command = sandbox.command(&args);
+        // No helm is on this PATH: the images are not found, and that is told.
+        command.env("PATH", sandbox.src());
+        super::sandbox::said(&mut command)
+    };
+    let first = generate();
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    assert_eq!(first.stdout, "out/jackal.yaml\n");
+    assert!(first.stderr.contains("needs helm"), "{}", first.stderr);
+    let text = std::fs::read_to_string(sandbox.src().join("out/jackal.yaml")).unwrap();
+    for part in [
+        "name: web",
+        "url: https://charts.example.com",
+        "required: true",
+    ] {
+        assert!(text.contains(part), "{part} not in {text}");
+    }
+    assert_eq!(generate().stdout, "out/web-jackal.yaml\n");
+    assert_eq!(generate().code, Some(2));
+}
