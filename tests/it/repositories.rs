@@ -388,3 +388,16 @@ fn images_come_from_archives_on_the_disk_without_a_registry() {
     let sboms = entries(&member(&sandbox.archive(), "sboms.tar"));
     assert!(sboms.contains_key("example.com_app_2.1.json"));
 }
+
+#[test]
+fn an_address_that_would_run_a_program_is_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "pkg/jackal.yaml",
+        "kind: JackalPackageConfig\nmetadata: {name: demo, architecture: amd64}\n\
+         components:\n- name: r\n  repos: ['ext://host/path/repo.git']\n",
+    );
+    let said = sandbox.run(&["build", "pkg"]);
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    assert!(said.stderr.contains("'ext' not allowed"), "{}", said.stderr);
+}

@@ -145,6 +145,8 @@ impl Git {
         let mut env = self.env.clone();
         for (name, value) in [
             ("GIT_TERMINAL_PROMPT", "0"),
+            // An address must not name a helper that runs what it says.
+            ("GIT_ALLOW_PROTOCOL", "file:git:http:https:ssh"),
             ("GIT_CONFIG_NOSYSTEM", "1"),
             ("GIT_CONFIG_GLOBAL", "/dev/null"),
             ("GIT_OPTIONAL_LOCKS", "0"),
