@@ -1,8 +1,34 @@
 //! jackal: a declarative build-pipeline runner that makes packages as cached,
 //! parallel, reproducible steps.
 //!
-//! Modules stand on the road that a package's bytes take, and import only what
+//! Modules stand on the roads that a package's bytes take, and import only what
 //! stands below them; `tests/it/architecture.rs` holds that order.
+//!
+//! # The build road
+//!
+//! 1. [`pipeline`] turns a pipeline file into checked tasks, every mistake at
+//!    once; a folder with only a definition has an implied one
+//!    ([`exec::implied`]). [`package`] composes definitions and fills templates.
+//! 2. [`exec::plan`] is what there is to do: steps, each with what it waits for;
+//!    [`graph`] finds circles and critical paths.
+//! 3. [`exec::schedule`], a state machine without clock or thread, says what may
+//!    start; [`exec::run`] starts it.
+//! 4. [`workspace`] lists and digests what a step reads. An [`action`] names the
+//!    work: one walk over its fields gives the key and the explanation of a miss.
+//! 5. A result that [`cas`] remembers under the key is used; else one of
+//!    [`exec::executors`] makes it, [`registry`] brings what is far away, and
+//!    [`sbom`] lists what is inside.
+//! 6. The package is a projection of the store: [`archive`] writes it as a stream.
+//!
+//! # The reading road
+//!
+//! [`source`] and [`layout`] open a package of any form, and trust nothing in
+//! it; [`verify`] is the one door; what `app` inspects, extracts or compares has
+//! passed it.
+//!
+//! [`cli`] alone prints, reads the environment and exits; [`app`] is one user
+//! operation a file. [`oci`], [`content`] and [`yaml`] are the words that all
+//! others are written in.
 
 pub mod action;
 pub mod app;

@@ -363,6 +363,3 @@ fn collect(
         log_text: log::text(log),
     })
 }
-
-#[cfg(test)]
-mod tests;
