@@ -13,6 +13,9 @@ pub const MAX_NODES: usize = 200_000;
 /// Deepest nesting of lists and mappings: 64. Readers recurse over nodes.
 pub const MAX_DEPTH: usize = 64;
 
+/// Longest key, in characters: 500. Those of Kubernetes have at most 317.
+pub const MAX_KEY: usize = 500;
+
 /// Parses every document of `source`.
 ///
 /// Aliases and merge keys (`<<`) are resolved. A document without content is
@@ -150,7 +153,10 @@ fn build(text: &str) -> Result<Vec<Node>, Mistake> {
                 match &mut frame.open {
                     Open::Sequence(items) => items.push(node),
                     Open::Mapping(pairs, key) => match key.take() {
-                        None => *key = Some(node),
+                        None => {
+                            plain_key(&node)?;
+                            *key = Some(node);
+                        }
                         Some(name) => pairs.push((name, node)),
                     },
                 }
@@ -158,6 +164,20 @@ fn build(text: &str) -> Result<Vec<Node>, Mistake> {
         }
     }
     Ok(documents)
+}
+
+/// Refuses a key that could not be written again: YAML reads a key on one line
+/// up to 1024 characters, and escapes make it longer.
+fn plain_key(node: &Node) -> Result<(), Mistake> {
+    let Value::Scalar(text, _) = &node.value else {
+        return Ok(());
+    };
+    if text.chars().count() <= MAX_KEY && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let message = format!("a key is longer than {MAX_KEY} characters, or holds control characters");
+    let help = "Shorten the key, and write what it holds as a value.";
+    Err(Mistake::new(node.span, message, help))
 }
 
 fn push(stack: &mut Vec<Frame>, open: Open, span: Span, anchor: usize) -> Result<(), Mistake> {
@@ -314,5 +334,14 @@ mod tests {
                 .unwrap()
                 .is_none()
         );
+    }
+
+    #[test]
+    fn keys_that_could_not_be_written_again_are_refused() {
+        let parsed = |key: &str| parse(&SourceText::new("f", format!("? {key}\n: v\n")));
+        assert!(parsed(&"k".repeat(MAX_KEY)).is_ok());
+        let long = parsed(&"k".repeat(MAX_KEY + 1)).unwrap_err();
+        assert_eq!(long.list()[0].span.line, 1);
+        assert!(parsed("\"a\\u001d\"").is_err());
     }
 }
