@@ -123,12 +123,13 @@ pub fn generate(options: GenerateOptions) -> Result<Generated, GenerateError> {
 }
 
 impl Generated {
-    /// Looks for the chart's images and writes them into the definition.
+    /// A search for the chart's images, with the folder that it reads: that goes
+    /// away when it is dropped.
     ///
     /// # Errors
     ///
-    /// [`GenerateError`]; the definition stays as it was.
-    pub fn search(&self) -> Result<ImageSearch, GenerateError> {
+    /// [`GenerateError`]
+    pub fn search(&self) -> Result<(ImageSearch, tempfile::TempDir), GenerateError> {
         // The definition may have another name than packages have; a folder of
         // its own has it under the usual one.
         let folder = tempfile::tempdir().map_err(|source| GenerateError::Write {
@@ -140,7 +141,7 @@ impl Generated {
             .map_err(|source| GenerateError::Write { path, source })?;
         let mut find = self.draft.find.clone();
         find.build.target = Target::Package(folder.path().to_owned());
-        Ok(ImageSearch::new(find, &mut |_| None)?)
+        Ok((ImageSearch::new(find, &mut |_| None)?, folder))
     }
 
     /// Takes what was found into the definition.

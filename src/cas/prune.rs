@@ -47,8 +47,8 @@ impl Cas {
         Ok(usage)
     }
 
-    /// Removes blobs until `limits` hold, and results that are then of no use;
-    /// returns the blobs that were removed.
+    /// Removes blobs until `limits` hold; returns what was removed. A result that
+    /// speaks of one is a miss from then on, and is replaced when it is made again.
     ///
     /// Spares what this process asked for or wrote, and, while another process
     /// has the store open, whatever was wanted so recently that it may count on it.

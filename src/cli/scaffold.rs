@@ -81,7 +81,7 @@ pub(super) fn generate(args: GenerateArgs) -> Result<(), Refused> {
         },
     };
     let generated = app::generate(options).map_err(refused)?;
-    let search = generated.search().map_err(refused)?;
+    let (search, _folder) = generated.search().map_err(refused)?;
     let found = runtime()?.block_on(search.run());
     let generated = generated.complete(&found).map_err(refused)?;
     for error in &generated.errors {

@@ -140,3 +140,32 @@ fn a_definition_is_generated_for_a_chart_and_never_over_another() {
     assert_eq!(generate().stdout, "out/web-jackal.yaml\n");
     assert_eq!(generate().code, Some(2));
 }
+
+#[test]
+fn a_generated_definition_lists_the_images_of_the_rendered_chart() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "bin/helm",
+        "#!/bin/sh\necho 'kind: Pod\nspec: {containers: [{image: \"ghcr.io/a/b:1\"}]}'\n",
+    );
+    let helm = sandbox.src().join("bin/helm");
+    std::fs::set_permissions(helm, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let args = [
+        "dev",
+        "generate",
+        "web",
+        "--url",
+        "https://charts.example.com",
+        "--version",
+        "1.0.0",
+        "--output-directory",
+        "out",
+        "--offline",
+    ];
+    let mut command = sandbox.command(&args);
+    let path = format!("{}:/usr/bin:/bin", sandbox.src().join("bin").display());
+    let said = super::sandbox::said(command.env("PATH", path));
+    assert_eq!(said.stderr, "1 images\n");
+    let text = std::fs::read_to_string(sandbox.src().join("out/jackal.yaml")).unwrap();
+    assert!(text.contains("- ghcr.io/a/b:1"), "{text}");
+}
