@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::compose::{Ask, Chosen, Composer};
+use super::connection::{Connection, ConnectionError};
 use super::definitions;
 use super::find::{below, lone, packages, read_text, workspace_of};
 use super::skeletons::{Pins, Skeletons};
@@ -29,7 +30,7 @@ use crate::graph::GraphError;
 use crate::package::{Base, DifferentialError, Warning};
 use crate::pipeline::expand::{ExpandError, Facts};
 use crate::pipeline::{self, Sandbox};
-use crate::registry::{Credentials, CredentialsError, Options, Registry, RegistryError};
+use crate::registry::Registry;
 use crate::workspace::{self, WalkError};
 use crate::yaml::{Mistakes, SourceText};
 
@@ -71,12 +72,8 @@ pub struct BuildOptions {
     pub wishes: Wishes,
     /// Go on after a failure.
     pub keep_going: bool,
-    /// Speak HTTP to every registry.
-    pub plain_http: bool,
-    /// Text of Docker's `config.json`.
-    pub docker_config: Option<String>,
-    /// Folders that credential helpers are looked up in.
-    pub helper_folders: Vec<PathBuf>,
+    /// How registries are reached.
+    pub connection: Connection,
     /// Overrides each definition's architecture.
     pub architecture: Option<String>,
     /// Components of this flavor are taken as well.
@@ -163,12 +160,9 @@ pub enum BuildError {
     /// The lock file cannot be used.
     #[error(transparent)]
     Lock(#[from] LockfileError),
-    /// Docker's configuration cannot be used.
+    /// Registries cannot be reached as told.
     #[error(transparent)]
-    Credentials(#[from] CredentialsError),
-    /// The client cannot be made.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Connection(#[from] ConnectionError),
     /// The run could not keep what it learned.
     #[error("{0}")]
     Save(String),
@@ -188,7 +182,7 @@ impl BuildError {
             | Self::Differential(_)
             | Self::NoPackage(_)
             | Self::Lock(LockfileError::Malformed { .. })
-            | Self::Credentials(_) => Class::Configuration,
+            | Self::Connection(_) => Class::Configuration,
             _ => Class::Environment,
         }
     }
@@ -219,7 +213,7 @@ pub struct Prepared {
 /// [`BuildError`]
 pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildError> {
     let workspace = workspace_of(&options.here);
-    let registry = registry_for(options)?;
+    let registry = options.connection.client()?;
     let cas = Arc::new(Cas::open(&options.cache)?);
     let composer = &mut composer(options, ask, &cas, &registry);
     let mut plan = match &options.target {
@@ -273,7 +267,7 @@ pub(super) fn compose_one(
     folder: &Path,
     ask: Ask<'_>,
 ) -> Result<(PathBuf, Composed), BuildError> {
-    let registry = registry_for(options)?;
+    let registry = options.connection.client()?;
     let cas = Arc::new(Cas::open(&options.cache)?);
     let folder = lone(options, folder)?;
     let Some((_, path)) = plan::definition_in(&folder) else {
@@ -286,32 +280,6 @@ pub(super) fn compose_one(
     };
     let (composed, _) = composer.compose(&path, &chosen)?;
     Ok((folder, composed))
-}
-
-/// The client that the options ask for.
-pub(super) fn registry_for(options: &BuildOptions) -> Result<Registry, BuildError> {
-    registry_of(
-        options.plain_http,
-        options.docker_config.as_deref(),
-        &options.helper_folders,
-    )
-}
-
-/// A client with the logins of Docker's configuration.
-pub(super) fn registry_of(
-    plain_http: bool,
-    docker_config: Option<&str>,
-    helper_folders: &[PathBuf],
-) -> Result<Registry, BuildError> {
-    let credentials = match docker_config {
-        Some(text) => Credentials::from_docker_config(text, helper_folders.to_vec())?,
-        None => Credentials::default(),
-    };
-    Ok(Registry::new(Options {
-        plain_http,
-        credentials,
-        ..Options::default()
-    })?)
 }
 
 /// The plan of every package that is asked for.
@@ -428,7 +396,7 @@ fn declared(
         split: options.split,
         architecture: options.architecture.clone(),
         environment: &options.wishes.environment,
-        path: options.helper_folders.clone(),
+        path: options.connection.helper_folders.clone(),
     };
     plan.declare(&instances, &how)
         .map_err(planned(options, path))?;

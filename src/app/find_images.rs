@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use super::build::{BuildError, BuildOptions, Target, compose_one, registry_for};
+use super::build::{BuildError, BuildOptions, Target, compose_one};
 use super::compose::Ask;
 use super::find::read_text;
 use crate::exec::declared::Composed;
@@ -68,7 +68,7 @@ impl ImageSearch {
             return Err(BuildError::NoPackage(options.build.here.clone()));
         };
         let (folder, composed) = compose_one(&options.build, folder, ask)?;
-        let registry = registry_for(&options.build)?;
+        let registry = options.build.connection.client()?;
         Ok(Self {
             options,
             folder,

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::build::{BuildError, registry_of};
+use super::build::BuildError;
 use super::compose::{Disk, source};
+use super::connection::Connection;
 use super::skeletons::{Pins, Skeletons};
 use crate::cas::Cas;
 use crate::exec::implied::host_architecture;
@@ -28,12 +29,8 @@ pub struct LintOptions {
     pub set: BTreeMap<String, String>,
     /// Use no network.
     pub offline: bool,
-    /// Speak HTTP to every registry.
-    pub plain_http: bool,
-    /// Text of Docker's `config.json`.
-    pub docker_config: Option<String>,
-    /// Folders that credential helpers are looked up in.
-    pub helper_folders: Vec<PathBuf>,
+    /// How registries are reached.
+    pub connection: Connection,
 }
 
 /// Everything that was found in the definitions of all folders.
@@ -44,11 +41,7 @@ pub struct LintOptions {
 ///
 /// [`BuildError`]: a folder has no definition, or one cannot be read.
 pub fn lint(options: &LintOptions) -> Result<Vec<Finding>, BuildError> {
-    let registry = registry_of(
-        options.plain_http,
-        options.docker_config.as_deref(),
-        &options.helper_folders,
-    )?;
+    let registry = options.connection.client()?;
     let cas = Cas::open(&options.cache)?;
     let pins = match options.offline {
         true => Pins::Offline,

@@ -3,6 +3,7 @@
 mod build;
 mod cache;
 mod compose;
+mod connection;
 mod definitions;
 mod find;
 mod find_images;
@@ -18,6 +19,7 @@ mod skeletons;
 pub use build::{BuildError, BuildOptions, Built, Prepared, Target, prepare};
 pub use cache::{cache_prune, cache_usage, cache_verify};
 pub use compose::Ask;
+pub use connection::{Connection, ConnectionError};
 pub use find_images::{FindOptions, Found, ImageSearch};
 pub use generate::{GenerateError, GenerateOptions, Generated, generate};
 pub use lint::{LintOptions, lint};

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::build::{BuildError, BuildOptions, composer, registry_for};
+use super::build::{BuildError, BuildOptions, composer};
 use super::compose::{Ask, Chosen};
 use super::find::lone;
 use crate::cas::{Cas, CasError};
@@ -79,7 +79,7 @@ pub fn create_skeleton(
     layout: &Path,
     ask: Ask<'_>,
 ) -> Result<MadeSkeleton, SkeletonMakeError> {
-    let registry = registry_for(options)?;
+    let registry = options.connection.client().map_err(BuildError::from)?;
     let cas = Arc::new(Cas::open(&options.cache).map_err(BuildError::from)?);
     let folder = lone(options, folder)?;
     let Some((dialect, path)) = plan::definition_in(&folder) else {
@@ -132,13 +132,7 @@ pub fn create_skeleton(
     };
     let mut layers = Vec::new();
     for member in &members {
-        let file = Descriptor {
-            media_type: String::new(),
-            digest: member.digest,
-            size: member.size,
-            annotations: BTreeMap::new(),
-            platform: None,
-        };
+        let file = Descriptor::blob(member.digest, member.size);
         let layer = manifest::layer(dialect, &member.name, file);
         content::copy(&*cas, &out, &layer).map_err(|source| SkeletonMakeError::Copy {
             path: layout.clone(),

@@ -297,13 +297,7 @@ impl Cas {
         let source = if locked(&self.verified).contains(digest) {
             Source::Known(file)
         } else {
-            let descriptor = Descriptor {
-                media_type: String::new(),
-                digest: *digest,
-                size: metadata.len(),
-                annotations: Default::default(),
-                platform: None,
-            };
+            let descriptor = Descriptor::blob(*digest, metadata.len());
             Source::Checked(VerifyReader::new(file, &descriptor))
         };
         Ok(Blob {

@@ -6,10 +6,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::build::{Refused, note, print, refused, runtime};
+use super::connection::ConnectionArgs;
 use super::exit::Exit;
-use super::options::{
-    SharedArgs, cache_folder, docker_config, here, pairs, program_folders, templates,
-};
+use super::options::{SharedArgs, cache_folder, here, pairs, templates};
 use super::scaffold::{self, GenerateArgs, PatchGitArgs};
 use crate::app::{self, FindOptions, Found, ImageSearch, LintOptions, Target};
 use crate::package::{Finding, Severity};
@@ -89,9 +88,8 @@ pub(super) struct LintArgs {
     /// Use no network
     #[arg(long)]
     offline: bool,
-    /// Speak HTTP instead of HTTPS to every registry
-    #[arg(long)]
-    plain_http: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
     /// Print the findings as a JSON array
     #[arg(long)]
     json: bool,
@@ -194,9 +192,7 @@ fn lint(args: LintArgs) -> Result<(), Refused> {
         flavor: args.flavor,
         set: templates(&args.set)?,
         offline: args.offline,
-        plain_http: args.plain_http,
-        docker_config: docker_config(),
-        helper_folders: program_folders(),
+        connection: args.connection.into_connection(),
     };
     let findings = app::lint(&options).map_err(|error| refused(&error))?;
     print(&match args.json {

@@ -5,6 +5,7 @@
 mod build;
 mod cache;
 mod config;
+mod connection;
 mod dev;
 mod exit;
 mod options;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::build::Refused;
+use super::connection::ConnectionArgs;
 use super::exit::Exit;
 use crate::app::{BuildOptions, Target};
 use crate::exec::plan::BuildFacts;
@@ -30,9 +31,8 @@ pub(super) struct SharedArgs {
     /// Use no network
     #[arg(long)]
     offline: bool,
-    /// Speak HTTP instead of HTTPS to every registry
-    #[arg(long)]
-    plain_http: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
     /// Architecture of the package, such as amd64 or arm64
     #[arg(long, short, value_name = "ARCH")]
     architecture: Option<String>,
@@ -90,14 +90,6 @@ pub(super) fn here() -> Result<PathBuf, Refused> {
     let here = std::env::current_dir()
         .map_err(|error| (Exit::Environment, format!("the current folder: {error}")))?;
     Ok(std::fs::canonicalize(&here).unwrap_or(here))
-}
-
-/// Text of Docker's `config.json`, if there is one.
-pub(super) fn docker_config() -> Option<String> {
-    let folder = environment("DOCKER_CONFIG")
-        .map(PathBuf::from)
-        .or_else(|| environment("HOME").map(|home| PathBuf::from(home).join(".docker")))?;
-    std::fs::read_to_string(folder.join("config.json")).ok()
 }
 
 /// Where programs are looked up: `PATH`.
@@ -186,11 +178,10 @@ impl SharedArgs {
                 program: std::env::current_exe().ok(),
             },
             facts: facts(self.with_build_machine_info)?,
-            helper_folders: program_folders(),
             tasks: Vec::new(),
             output,
             keep_going: false,
-            plain_http: self.plain_http,
+            connection: self.connection.into_connection(),
             architecture: self.architecture,
             flavor: self.flavor,
             set: templates(&self.set)?,
@@ -198,7 +189,6 @@ impl SharedArgs {
             differential: None,
             registry_overrides: pairs("--registry-override", &self.registry_overrides)?,
             skip_sbom: self.skip_sbom,
-            docker_config: docker_config(),
             split,
             cache_size: self
                 .cache_max_size

@@ -25,6 +25,9 @@ pub struct Descriptor {
     /// In an index: what the manifest was built for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
+    /// In an index: what kind of artifact the manifest is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
 }
 
 impl Descriptor {
@@ -37,6 +40,17 @@ impl Descriptor {
             size: bytes.len() as u64,
             annotations: BTreeMap::new(),
             platform: None,
+            artifact_type: None,
+        }
+    }
+
+    /// Names content of `size` bytes whose type does not matter.
+    #[must_use]
+    pub fn blob(digest: Digest, size: u64) -> Self {
+        Self {
+            digest,
+            size,
+            ..Self::of("application/octet-stream", &[])
         }
     }
 }

@@ -63,6 +63,19 @@ pub struct Index {
 }
 
 impl Index {
+    /// An OCI index with nothing in it yet.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            schema_version: 2,
+            media_type: Some(super::media_type::INDEX.to_owned()),
+            artifact_type: None,
+            manifests: Vec::new(),
+            subject: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+
     /// The first child built for `platform`.
     ///
     /// System and architecture must be equal, the variant only if `platform`

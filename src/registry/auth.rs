@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,23 +14,61 @@ use reqwest::{Response, Url};
 use serde::Deserialize;
 
 use super::RegistryError;
-use super::client::{Failure, content, lost};
+use super::client::{content, lost};
 use super::credentials::{Credential, Credentials};
+use super::retry::Failure;
 use crate::oci::Reference;
 
 /// Largest answer taken from a token server, in bytes; tokens are kilobytes.
 const MAX_TOKEN_BYTES: usize = 1 << 20;
 
+/// How long a token is shown before its end; it may be checked a while after
+/// it was sent.
+const EARLY: Duration = Duration::from_secs(5);
+
+/// What is to be done with a repository; tokens are asked to allow no more.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Access {
+    /// Read.
+    Pull,
+    /// Read and write.
+    Push,
+    /// Write, and read this other repository.
+    Mount(String),
+}
+
+impl Access {
+    fn scopes(&self, repository: &str) -> Vec<String> {
+        match self {
+            Self::Pull => vec![format!("repository:{repository}:pull")],
+            Self::Push => vec![format!("repository:{repository}:pull,push")],
+            Self::Mount(from) => vec![
+                format!("repository:{repository}:pull,push"),
+                format!("repository:{from}:pull"),
+            ],
+        }
+    }
+}
+
 pub(super) struct Auth {
     credentials: Arc<Credentials>,
-    /// `Authorization` values that worked, by registry and repository.
-    known: Mutex<HashMap<String, String>>,
+    /// What worked, by registry, repository and access.
+    known: Mutex<HashMap<(String, Access), Known>>,
+}
+
+struct Known {
+    /// The `Authorization` header's value.
+    value: String,
+    /// When it is good no longer, as the token server said.
+    until: Option<Instant>,
 }
 
 #[derive(Deserialize)]
 struct Token {
     token: Option<String>,
     access_token: Option<String>,
+    /// In seconds.
+    expires_in: Option<u64>,
 }
 
 impl Auth {
@@ -40,9 +79,20 @@ impl Auth {
         }
     }
 
-    pub(super) fn known(&self, reference: &Reference) -> Option<String> {
+    /// What to show at once; `None`: ask first.
+    pub(super) fn known(&self, reference: &Reference, access: &Access) -> Option<String> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&key(reference)).cloned()
+        // Who may write may read.
+        let accesses: &[Access] = match access {
+            Access::Pull => &[Access::Pull, Access::Push],
+            other => std::slice::from_ref(other),
+        };
+        let now = Instant::now();
+        let mut found = accesses
+            .iter()
+            .filter_map(|access| known.get(&(key(reference), access.clone())))
+            .filter(|known| known.until.is_none_or(|until| now < until));
+        found.next().map(|known| known.value.clone())
     }
 
     /// The `Authorization` that `refusal` asks for; `None`: there is none to give.
@@ -50,6 +100,7 @@ impl Auth {
         &self,
         http: &reqwest::Client,
         reference: &Reference,
+        access: &Access,
         refusal: &Response,
         plain: bool,
     ) -> Result<Option<String>, Failure> {
@@ -57,18 +108,25 @@ impl Auth {
         let challenge = challenge.and_then(|v| v.to_str().ok()).unwrap_or_default();
         let (scheme, rest) = challenge.split_once(' ').unwrap_or((challenge, ""));
         let login = self.login(reference).await?;
-        let value = if scheme.eq_ignore_ascii_case("basic") {
-            login.as_ref().and_then(basic)
+        let known = if scheme.eq_ignore_ascii_case("basic") {
+            let value = login.as_ref().and_then(basic);
+            value.map(|value| Known { value, until: None })
+        } else if let Some(Credential::Bearer(token)) = &login {
+            let value = format!("Bearer {token}");
+            Some(Known { value, until: None })
         } else if scheme.eq_ignore_ascii_case("bearer") {
-            Some(token(http, reference, &parameters(rest), login, plain).await?)
+            let parameters = parameters(rest);
+            let scopes = access.scopes(reference.repository());
+            Some(token(http, reference, &parameters, &scopes, login, plain).await?)
         } else {
             None
         };
-        if let Some(value) = &value {
+        Ok(known.map(|found| {
+            let value = found.value.clone();
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.insert(key(reference), value.clone());
-        }
-        Ok(value)
+            known.insert((key(reference), access.clone()), found);
+            value
+        }))
     }
 
     async fn login(&self, reference: &Reference) -> Result<Option<Credential>, RegistryError> {
@@ -94,7 +152,7 @@ fn basic(login: &Credential) -> Option<String> {
             let pair = STANDARD.encode(format!("{username}:{password}"));
             Some(format!("Basic {pair}"))
         }
-        Credential::IdentityToken(_) => None,
+        Credential::IdentityToken(_) | Credential::Bearer(_) => None,
     }
 }
 
@@ -102,9 +160,10 @@ async fn token(
     http: &reqwest::Client,
     reference: &Reference,
     challenge: &HashMap<String, String>,
+    scopes: &[String],
     login: Option<Credential>,
     plain: bool,
-) -> Result<String, Failure> {
+) -> Result<Known, Failure> {
     let field = |name: &str| challenge.get(name).map_or("", String::as_str);
     let odd = |found: &str, expected: &str| content(reference, found.into(), expected.into());
     let realm = Url::parse(field("realm"))
@@ -113,7 +172,6 @@ async fn token(
     let Some(mut url) = realm else {
         return Err(odd("a challenge without a safe realm", "an https address").into());
     };
-    let scope = format!("repository:{}:pull", reference.repository());
     let request = if let Some(Credential::IdentityToken(refresh)) = &login {
         let mut form = url.clone();
         form.query_pairs_mut()
@@ -121,7 +179,7 @@ async fn token(
             .append_pair("grant_type", "refresh_token")
             .append_pair("client_id", "jackal")
             .append_pair("service", field("service"))
-            .append_pair("scope", &scope)
+            .append_pair("scope", &scopes.join(" "))
             .append_pair("refresh_token", refresh);
         let body = form.query().unwrap_or_default().to_owned();
         http.post(url)
@@ -130,14 +188,14 @@ async fn token(
     } else {
         url.query_pairs_mut()
             .append_pair("service", field("service"))
-            .append_pair("scope", &scope);
+            .extend_pairs(scopes.iter().map(|scope| ("scope", scope)));
         match login.as_ref().and_then(basic) {
             Some(value) => http.get(url).header(AUTHORIZATION, value),
             None => http.get(url),
         }
     };
     let response = request.send().await.map_err(|e| lost(reference, e))?;
-    let mut response = super::client::check(reference, response)?;
+    let mut response = super::client::check(reference, response).await?;
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| lost(reference, e))? {
         bytes.extend_from_slice(&chunk);
@@ -146,8 +204,15 @@ async fn token(
         }
     }
     let token = serde_json::from_slice::<Token>(&bytes).ok();
+    let lasts = token.as_ref().and_then(|t| t.expires_in);
     match token.and_then(|t| t.token.or(t.access_token)) {
-        Some(token) if token.bytes().all(|b| b.is_ascii_graphic()) => Ok(format!("Bearer {token}")),
+        Some(token) if token.bytes().all(|b| b.is_ascii_graphic()) => Ok(Known {
+            value: format!("Bearer {token}"),
+            until: lasts.and_then(|seconds| {
+                let lasts = Duration::from_secs(seconds).saturating_sub(EARLY);
+                Instant::now().checked_add(lasts)
+            }),
+        }),
         _ => Err(odd("no token", "JSON with `token`").into()),
     }
 }

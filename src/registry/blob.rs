@@ -4,11 +4,12 @@
 //! than the descriptor promises.
 
 use bytes::Bytes;
-use reqwest::header::CONTENT_RANGE;
-use reqwest::{Response, StatusCode};
+use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
+use reqwest::{Method, Response, StatusCode};
 
 use super::RegistryError;
-use super::client::{Failure, Registry, content, lost};
+use super::client::{Call, Registry, content, lost};
+use super::retry::Failure;
 use crate::oci::{Descriptor, Digest, Hasher, Reference};
 
 /// Bytes after which an attempt counts as a success, though the line is cut
@@ -86,7 +87,8 @@ impl Blob<'_> {
                 Err(failure) => {
                     self.response = None;
                     self.progress = 0;
-                    self.registry.pause(&mut self.attempt, failure).await?;
+                    let retries = self.registry.retries();
+                    retries.pause(&mut self.attempt, failure).await?;
                 }
             }
         }
@@ -125,9 +127,17 @@ impl Blob<'_> {
     }
 
     async fn open(&mut self) -> Result<Response, Failure> {
-        let (reference, name) = (&self.reference, self.digest.to_string());
-        let response = self.registry.get(reference, "blobs", &name, self.offset);
-        let response = response.await?;
+        let reference = &self.reference;
+        let url = self
+            .registry
+            .url(reference, &format!("blobs/{}", self.digest))?;
+        let mut call = Call::new(Method::GET, reference, url);
+        if self.offset > 0
+            && let Ok(from) = HeaderValue::from_str(&format!("bytes={}-", self.offset))
+        {
+            call.headers.insert(RANGE, from);
+        }
+        let response = self.registry.send(&call).await?;
         self.skip = self.offset;
         if response.status() == StatusCode::PARTIAL_CONTENT {
             let range = response.headers().get(CONTENT_RANGE);

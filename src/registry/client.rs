@@ -1,42 +1,33 @@
-//! The pull client: manifests whole, blobs streamed, transient faults retried.
+//! The client: requests with login and retries, manifests whole.
 //!
 //! Uses HTTP by itself on this machine and in private networks, else HTTPS. Every byte is
 //! checked against its digest where one is known. Never retries a refusal.
 
 use std::error::Error as _;
-use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, RANGE, RETRY_AFTER};
-use reqwest::redirect::{Action, Attempt, Policy};
-use reqwest::{Response, StatusCode};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode, Url};
 
 use super::RegistryError;
-use super::auth::Auth;
+use super::auth::{Access, Auth};
+use super::body::{Upload, watched};
 use super::credentials::Credentials;
+use super::host::{Clients, Hosts};
+use super::retry::{Failure, Retries};
 use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, Reference, media_type};
 
-/// Longest wait that a registry's `Retry-After` can ask of us.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+/// What is taken of a refusal's body, in bytes; more than any message needs.
+const MAX_REFUSAL_BYTES: usize = 16 << 10;
 
-/// Longest wait between two attempts when the registry names none.
-const MAX_BACKOFF: Duration = Duration::from_secs(10);
-
-/// Longest silence within an answer before the connection counts as lost.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Longest chain of redirects; storage behind a registry takes one or two.
-const MAX_REDIRECTS: usize = 5;
+/// What of it is shown, in characters.
+const MAX_REFUSAL_CHARS: usize = 300;
 
 /// How to speak to registries.
 pub struct Options {
-    /// Use HTTP for every host, not only for those near by.
-    pub plain_http: bool,
+    /// Schemes and certificates.
+    pub hosts: Hosts,
     /// Logins; empty: anonymous.
     pub credentials: Credentials,
     /// Further attempts after the first, for each manifest and each blob.
@@ -48,9 +39,9 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            plain_http: false,
+            hosts: Hosts::default(),
             credentials: Credentials::default(),
-            retries: 4,
+            retries: 5,
             backoff: Duration::from_millis(500),
         }
     }
@@ -58,22 +49,46 @@ impl Default for Options {
 
 /// A client for any number of registries.
 pub struct Registry {
-    http: reqwest::Client,
+    clients: Clients,
     auth: Auth,
-    plain_http: bool,
-    retries: u32,
-    backoff: Duration,
+    retries: Retries,
 }
 
-/// A failed attempt: worth another one, or not.
-pub(super) enum Failure {
-    Transient(RegistryError, Option<Duration>),
-    Final(RegistryError),
+/// What is asked of a repository.
+pub(super) struct Call<'a> {
+    pub method: Method,
+    /// The repository, and what errors are told of.
+    pub reference: &'a Reference,
+    /// What a token must allow.
+    pub access: Access,
+    /// Where: [`Registry::url`], or what the registry named.
+    pub url: Url,
+    pub headers: HeaderMap,
+    pub body: Body<'a>,
 }
 
-impl From<RegistryError> for Failure {
-    fn from(error: RegistryError) -> Self {
-        Self::Final(error)
+/// What is sent along.
+pub(super) enum Body<'a> {
+    Empty,
+    Bytes(Bytes),
+    /// A blob; opened anew for each time that it is sent.
+    Upload(&'a Upload),
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(method: Method, reference: &'a Reference, url: Url) -> Self {
+        let access = match method {
+            Method::GET | Method::HEAD => Access::Pull,
+            _ => Access::Push,
+        };
+        Self {
+            method,
+            reference,
+            access,
+            url,
+            headers: HeaderMap::new(),
+            body: Body::Empty,
+        }
     }
 }
 
@@ -84,21 +99,10 @@ impl Registry {
     ///
     /// [`RegistryError::Setup`]: TLS could not be set up.
     pub fn new(options: Options) -> Result<Self, RegistryError> {
-        // Fails only when a provider is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("jackal/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .redirect(Policy::custom(follow))
-            .build()
-            .map_err(|error| RegistryError::Setup(reason(error)))?;
         Ok(Self {
+            clients: Clients::new(options.hosts)?,
             auth: Auth::new(options.credentials),
-            http,
-            plain_http: options.plain_http,
-            retries: options.retries,
-            backoff: options.backoff,
+            retries: Retries::new(options.retries, options.backoff),
         })
     }
 
@@ -115,7 +119,7 @@ impl Registry {
         loop {
             match self.resolve_once(reference).await {
                 Ok(found) => return Ok(found),
-                Err(failure) => self.pause(&mut attempt, failure).await?,
+                Err(failure) => self.retries.pause(&mut attempt, failure).await?,
             }
         }
     }
@@ -144,18 +148,10 @@ impl Registry {
     }
 
     async fn resolve_once(&self, reference: &Reference) -> Result<(Descriptor, Bytes), Failure> {
-        let name = match (reference.digest(), reference.tag()) {
-            (Some(digest), _) => digest.to_string(),
-            (None, tag) => tag.unwrap_or("latest").to_owned(),
-        };
-        let mut response = self.get(reference, "manifests", &name, 0).await?;
-        let header = |name: &str| {
-            let value = response.headers().get(name);
-            value.and_then(|v| v.to_str().ok()).unwrap_or_default()
-        };
-        let kind = header(CONTENT_TYPE.as_str());
+        let mut response = self.get_manifest(Method::GET, reference).await?;
+        let kind = header(&response, CONTENT_TYPE.as_str());
         let kind = kind.split(';').next().unwrap_or(kind).trim().to_owned();
-        let promised = header("docker-content-digest").parse::<Digest>().ok();
+        let promised = header(&response, DIGEST).parse::<Digest>().ok();
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| lost(reference, e))? {
             if (bytes.len() + chunk.len()) as u64 > MAX_MANIFEST_BYTES {
@@ -175,104 +171,222 @@ impl Registry {
         }
     }
 
-    pub(super) async fn get(
+    /// Asks for a manifest, or for its headers.
+    pub(super) async fn get_manifest(
         &self,
+        method: Method,
         reference: &Reference,
-        kind: &str,
-        name: &str,
-        from: u64,
     ) -> Result<Response, Failure> {
+        let name = match (reference.digest(), reference.tag()) {
+            (Some(digest), _) => digest.to_string(),
+            (None, tag) => tag.unwrap_or("latest").to_owned(),
+        };
+        let url = self.url(reference, &format!("manifests/{name}"))?;
+        let mut call = Call::new(method, reference, url);
+        let types = [
+            media_type::INDEX,
+            media_type::MANIFEST,
+            media_type::DOCKER_INDEX,
+            media_type::DOCKER_MANIFEST,
+        ];
+        if let Ok(types) = HeaderValue::from_str(&types.join(", ")) {
+            call.headers.insert(ACCEPT, types);
+        }
+        self.send(&call).await
+    }
+
+    /// The address of something in `reference`'s repository.
+    pub(super) fn url(&self, reference: &Reference, rest: &str) -> Result<Url, RegistryError> {
         let (host, repository) = (reference.registry(), reference.repository());
-        let plain = self.plain_http || is_local(host);
-        let scheme = if plain { "http" } else { "https" };
+        let scheme = match self.clients.is_plain(host) {
+            true => "http",
+            false => "https",
+        };
         let host = match host {
             "docker.io" => "registry-1.docker.io",
             other => other,
         };
-        let url = format!("{scheme}://{host}/v2/{repository}/{kind}/{name}");
-        let mut authorised = self.auth.known(reference);
+        let text = format!("{scheme}://{host}/v2/{repository}/{rest}");
+        Url::parse(&text).map_err(|error| RegistryError::Setup(format!("`{text}`: {error}")))
+    }
+
+    /// Sends one request, and again with a login if it is asked for one.
+    pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response, Failure> {
+        let host = call.reference.registry();
+        let http = self.clients.of(host)?;
+        // Whoever stores uploads for a registry is not shown its login.
+        let own = self.url(call.reference, "")?.origin() == call.url.origin();
+        let mut authorised = match own {
+            true => self.auth.known(call.reference, &call.access),
+            false => None,
+        };
         let mut asked = false;
         loop {
-            let mut request = self.http.get(&url);
-            if kind == "manifests" {
-                let types = [
-                    media_type::INDEX,
-                    media_type::MANIFEST,
-                    media_type::DOCKER_INDEX,
-                    media_type::DOCKER_MANIFEST,
-                ];
-                request = request.header(ACCEPT, types.join(", "));
-            }
-            if from > 0 {
-                request = request.header(RANGE, format!("bytes={from}-"));
-            }
+            let client = match call.body {
+                Body::Upload(_) => &http.writes,
+                _ => &http.reads,
+            };
+            let request = client.request(call.method.clone(), call.url.clone());
+            let mut request = request.headers(call.headers.clone());
             if let Some(value) = &authorised {
-                request = request.header(reqwest::header::AUTHORIZATION, value);
+                request = request.header(AUTHORIZATION, value);
             }
-            let response = request.send().await.map_err(|e| lost(reference, e))?;
-            if response.status() == StatusCode::UNAUTHORIZED && !asked {
+            let sent = match &call.body {
+                Body::Empty => request.send().await.map_err(|e| lost(call.reference, e)),
+                Body::Bytes(bytes) => {
+                    let sent = request.body(bytes.clone()).send().await;
+                    sent.map_err(|e| lost(call.reference, e))
+                }
+                Body::Upload(upload) => watched(call.reference, request, upload).await,
+            };
+            let response = sent?;
+            if response.status() == StatusCode::UNAUTHORIZED && !asked && own {
                 asked = true;
-                let auth = &self.auth;
-                authorised = auth.answer(&self.http, reference, &response, plain).await?;
+                let plain = self.clients.is_plain(host);
+                let answer =
+                    self.auth
+                        .answer(&http.reads, call.reference, &call.access, &response, plain);
+                authorised = answer.await?;
                 if authorised.is_some() {
                     continue;
                 }
             }
-            return check(reference, response);
+            let response = check(call.reference, response).await?;
+            self.retries.succeeded();
+            return Ok(response);
         }
     }
 
-    /// Waits before the next attempt, or gives the error up to the caller.
-    pub(super) async fn pause(
-        &self,
-        attempt: &mut u32,
-        failure: Failure,
-    ) -> Result<(), RegistryError> {
-        let (error, after) = match failure {
-            Failure::Transient(error, after) => (error, after),
-            Failure::Final(error) => return Err(error),
-        };
-        match self.wait(attempt, after).await {
-            true => Ok(()),
-            false => Err(error),
-        }
+    /// The one policy of repetitions.
+    pub(super) fn retries(&self) -> &Retries {
+        &self.retries
     }
 
     /// The client under the protocol, for files that no registry holds.
     pub(super) fn http(&self) -> &reqwest::Client {
-        &self.http
-    }
-
-    /// Waits before attempt number `attempt`; `false`: there is to be no other.
-    pub(super) async fn wait(&self, attempt: &mut u32, after: Option<Duration>) -> bool {
-        if *attempt >= self.retries {
-            return false;
-        }
-        // Full jitter: clients that failed together do not come back together.
-        let bound = self.backoff.saturating_mul(1 << (*attempt).min(10));
-        let share = f64::from(RandomState::new().hash_one(*attempt) as u32) / f64::from(u32::MAX);
-        let wait = bound.min(MAX_BACKOFF).mul_f64(share);
-        *attempt += 1;
-        tokio::time::sleep(after.map_or(wait, |after| after.min(MAX_RETRY_AFTER))).await;
-        true
+        &self.clients.shared().reads
     }
 }
 
-pub(super) fn check(reference: &Reference, response: Response) -> Result<Response, Failure> {
+/// Names the content of a response.
+pub(super) const DIGEST: &str = "docker-content-digest";
+
+/// A header's text; empty where there is none.
+pub(super) fn header<'r>(response: &'r Response, name: &str) -> &'r str {
+    let value = response.headers().get(name);
+    value.and_then(|v| v.to_str().ok()).unwrap_or_default()
+}
+
+/// Passes on success; else says what the status means.
+pub(super) async fn check(reference: &Reference, response: Response) -> Result<Response, Failure> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
     }
-    let (reference, status) = (reference.to_string(), status.as_u16());
+    let after = retry_after(&response);
+    let status = status.as_u16();
+    let said = said(response).await;
+    let reference = reference.to_string();
     Err(match status {
-        401 | 403 => RegistryError::Unauthorized { reference, status }.into(),
-        404 => RegistryError::NotFound { reference }.into(),
-        408 | 429 | 500 | 502 | 503 | 504 => {
-            let after = retry_after(&response);
-            Failure::Transient(RegistryError::Status { reference, status }, after)
+        401 | 403 => RegistryError::Unauthorized {
+            reference,
+            status,
+            said,
         }
-        _ => RegistryError::Status { reference, status }.into(),
+        .into(),
+        404 if said.is("MANIFEST_BLOB_UNKNOWN") => {
+            RegistryError::BlobUnknown { reference, said }.into()
+        }
+        400 if said.is("MANIFEST_BLOB_UNKNOWN") => {
+            RegistryError::BlobUnknown { reference, said }.into()
+        }
+        404 => RegistryError::NotFound { reference }.into(),
+        408 | 429 | 500 | 502 | 503 | 504 => Failure::Transient(
+            RegistryError::Status {
+                reference,
+                status,
+                said,
+            },
+            after,
+        ),
+        _ => RegistryError::Status {
+            reference,
+            status,
+            said,
+        }
+        .into(),
     })
+}
+
+/// What a registry says of its refusal.
+///
+/// Source: distribution-spec 1.1, "Error Codes".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The codes, such as `TAG_INVALID`.
+    pub codes: Vec<String>,
+    /// The first message, shortened.
+    pub message: String,
+}
+
+impl Said {
+    /// Whether `code` is among the codes.
+    #[must_use]
+    pub fn is(&self, code: &str) -> bool {
+        self.codes.iter().any(|found| found == code)
+    }
+}
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.codes.first(), self.message.as_str()) {
+            (None, "") => Ok(()),
+            (Some(code), "") => write!(f, ", {code}"),
+            (None, message) => write!(f, ", \"{message}\""),
+            (Some(code), message) => write!(f, ", {code} \"{message}\""),
+        }
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Errors {
+    errors: Vec<OneError>,
+}
+
+#[derive(serde::Deserialize)]
+struct OneError {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+async fn said(mut response: Response) -> Said {
+    let mut bytes = Vec::new();
+    // A message that breaks off is a shorter message.
+    while let Ok(Some(chunk)) = response.chunk().await {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > MAX_REFUSAL_BYTES {
+            break;
+        }
+    }
+    let Ok(found) = serde_json::from_slice::<Errors>(&bytes) else {
+        return Said::default();
+    };
+    let plain = |text: &str| -> String {
+        let shown = text.chars().filter(|c| !c.is_control());
+        shown.take(MAX_REFUSAL_CHARS).collect()
+    };
+    let first = found.errors.first();
+    Said {
+        message: first.map_or_else(String::new, |error| plain(&error.message)),
+        codes: found
+            .errors
+            .iter()
+            .map(|error| plain(&error.code))
+            .filter(|code| !code.is_empty())
+            .collect(),
+    }
 }
 
 /// How long the server asks to wait.
@@ -280,18 +394,6 @@ pub(super) fn retry_after(response: &Response) -> Option<Duration> {
     let after = response.headers().get(RETRY_AFTER)?;
     let seconds = after.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
-}
-
-/// Follows a few redirects, but never from HTTPS down to HTTP.
-fn follow(attempt: Attempt<'_>) -> Action {
-    let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
-    if attempt.previous().len() > MAX_REDIRECTS {
-        attempt.error("too many redirects")
-    } else if secure && attempt.url().scheme() != "https" {
-        attempt.error("redirected from https to http")
-    } else {
-        attempt.follow()
-    }
 }
 
 /// The connection broke; another attempt may fare better.
@@ -325,22 +427,6 @@ pub(super) fn content(reference: &Reference, found: String, expected: String) ->
         found,
         expected,
     }
-}
-
-/// Whether `host` is on this machine or in a private network, where TLS is not usual.
-///
-/// Source: package.md 3.7, "Fetching".
-fn is_local(host: &str) -> bool {
-    let name = match host.strip_prefix('[').and_then(|h| h.split_once(']')) {
-        Some((address, _)) => address,
-        None => host.split(':').next().unwrap_or(host),
-    };
-    name == "localhost"
-        || name.ends_with(".local")
-        || name.parse::<IpAddr>().is_ok_and(|ip| match ip {
-            IpAddr::V4(ip) => ip.is_loopback() || ip.is_private(),
-            IpAddr::V6(ip) => ip.is_loopback(),
-        })
 }
 
 #[cfg(test)]

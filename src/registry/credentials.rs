@@ -34,6 +34,8 @@ pub enum Credential {
     },
     /// An OAuth2 refresh token.
     IdentityToken(String),
+    /// A token for the registry itself, which no token server is asked for.
+    Bearer(String),
 }
 
 impl fmt::Debug for Credential {
@@ -41,6 +43,7 @@ impl fmt::Debug for Credential {
         match self {
             Self::Basic { username, .. } => write!(f, "Basic({username}, hidden)"),
             Self::IdentityToken(_) => f.write_str("IdentityToken(hidden)"),
+            Self::Bearer(_) => f.write_str("Bearer(hidden)"),
         }
     }
 }
@@ -87,6 +90,7 @@ struct RawAuth {
     username: String,
     password: String,
     identitytoken: String,
+    registrytoken: String,
 }
 
 #[derive(Deserialize)]
@@ -96,30 +100,33 @@ struct RawAnswer {
     secret: String,
 }
 
-/// The logins of one Docker configuration file.
+/// The logins of Docker configuration files.
 #[derive(Default)]
 pub struct Credentials {
-    config: RawConfig,
+    configs: Vec<RawConfig>,
     helper_dirs: Vec<PathBuf>,
 }
 
 impl Credentials {
-    /// Reads `config`, the text of a Docker `config.json`.
+    /// Reads `configs`, texts of Docker's `config.json` or Podman's `auth.json`;
+    /// the first that has a login for a host counts.
     ///
     /// Helpers are looked for in `helper_dirs`, in order: usually `PATH`.
     ///
     /// # Errors
     ///
     /// [`CredentialsError::Config`]: not JSON, or of another shape.
-    pub fn from_docker_config(
-        config: &str,
-        helper_dirs: Vec<PathBuf>,
+    pub fn from_docker_configs(
+        configs: &[String],
+        helper_dirs: &[PathBuf],
     ) -> Result<Self, CredentialsError> {
-        let config = serde_json::from_str(config)
-            .map_err(|error| CredentialsError::Config { line: error.line() })?;
+        let read = |config: &String| {
+            serde_json::from_str(config)
+                .map_err(|error| CredentialsError::Config { line: error.line() })
+        };
         Ok(Self {
-            config,
-            helper_dirs,
+            configs: configs.iter().map(read).collect::<Result<_, _>>()?,
+            helper_dirs: helper_dirs.to_vec(),
         })
     }
 
@@ -138,11 +145,23 @@ impl Credentials {
             }
             other => &[other],
         };
-        let helpers = &self.config.cred_helpers;
+        for config in &self.configs {
+            if let Some(found) = self.find(config, keys)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn find(
+        &self,
+        config: &RawConfig,
+        keys: &[&str],
+    ) -> Result<Option<Credential>, CredentialsError> {
         let helper = keys
             .iter()
-            .find_map(|key| helpers.get(*key))
-            .or(Some(&self.config.creds_store).filter(|name| !name.is_empty()));
+            .find_map(|key| config.cred_helpers.get(*key))
+            .or(Some(&config.creds_store).filter(|name| !name.is_empty()));
         if let Some(helper) = helper
             && let Some(found) = self.ask(helper, keys[0])?
         {
@@ -150,9 +169,9 @@ impl Credentials {
         }
         let entry = keys
             .iter()
-            .find_map(|key| self.config.auths.get_key_value(*key))
+            .find_map(|key| config.auths.get_key_value(*key))
             .or_else(|| {
-                let mut entries = self.config.auths.iter();
+                let mut entries = config.auths.iter();
                 entries.find(|(key, _)| keys.contains(&host_of(key)))
             });
         entry.map_or(Ok(None), |(key, auth)| decode(key, auth))
@@ -221,6 +240,9 @@ fn host_of(key: &str) -> &str {
 }
 
 fn decode(key: &str, auth: &RawAuth) -> Result<Option<Credential>, CredentialsError> {
+    if !auth.registrytoken.is_empty() {
+        return Ok(Some(Credential::Bearer(auth.registrytoken.clone())));
+    }
     if !auth.identitytoken.is_empty() {
         return Ok(Some(Credential::IdentityToken(auth.identitytoken.clone())));
     }
@@ -259,7 +281,7 @@ mod tests {
         let config = r#"{"auths":{"a.io":{"auth":"dTpwOnE="},"b.io":{"identitytoken":"t"},
             "https://index.docker.io/v1/":{"auth":"aDp4"},"https://c.io/v1/":{"auth":"dTpw"},
             "bad.io":{"auth":"!"},"none.io":{}},"other":1}"#;
-        let logins = Credentials::from_docker_config(config, vec![]).unwrap();
+        let logins = Credentials::from_docker_configs(&[config.to_owned()], &[]).unwrap();
         assert_eq!(logins.get("a.io").unwrap(), basic("u", "p:q"));
         let token = Credential::IdentityToken("t".to_owned());
         assert_eq!(logins.get("b.io").unwrap(), Some(token));
@@ -281,14 +303,14 @@ mod tests {
     #[test]
     fn a_missing_helper_and_broken_json_are_told() {
         let config = r#"{"credHelpers":{"a.io":"none","b.io":"../x"}}"#;
-        let logins = Credentials::from_docker_config(config, vec![]).unwrap();
+        let logins = Credentials::from_docker_configs(&[config.to_owned()], &[]).unwrap();
         for host in ["a.io", "b.io"] {
             assert!(matches!(
                 logins.get(host),
                 Err(CredentialsError::HelperMissing(_))
             ));
         }
-        assert!(Credentials::from_docker_config("[", vec![]).is_err());
+        assert!(Credentials::from_docker_configs(&["[".to_owned()], &[]).is_err());
     }
 
     #[cfg(unix)]
@@ -302,7 +324,7 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let config = r#"{"credsStore":"t","auths":{"no.io":{"auth":"dTpw"}}}"#;
         let dirs = vec![dir.path().to_owned()];
-        let logins = Credentials::from_docker_config(config, dirs).unwrap();
+        let logins = Credentials::from_docker_configs(&[config.to_owned()], &dirs).unwrap();
         let token = Credential::IdentityToken("a.io".to_owned());
         assert_eq!(logins.get("a.io").unwrap(), Some(token));
         assert_eq!(logins.get("no.io").unwrap(), basic("u", "p"));

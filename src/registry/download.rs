@@ -129,7 +129,7 @@ pub async fn download(
                 if transfer.offset >= before + PROGRESS_BYTES {
                     attempt = 0;
                 }
-                if !registry.wait(&mut attempt, after).await {
+                if !registry.retries().wait(&mut attempt, after).await {
                     return Err(*error);
                 }
             }

@@ -1,6 +1,7 @@
 //! What can go wrong between us and a registry, and what to do about it.
 
 use super::CredentialsError;
+use super::client::Said;
 
 /// Why a registry did not give what was asked of it.
 #[derive(Debug, thiserror::Error)]
@@ -10,13 +11,15 @@ pub enum RegistryError {
     Setup(String),
     /// 401 or 403, also after showing what login there is.
     #[error(
-        "{reference}: registry refused access (HTTP {status}); log in to it, or check the name"
+        "{reference}: registry refused access (HTTP {status}{said}); log in to it, or check the name"
     )]
     Unauthorized {
         /// What was asked for.
         reference: String,
         /// The HTTP status.
         status: u16,
+        /// Its own words.
+        said: Said,
     },
     /// 404: no such repository, tag or blob.
     #[error("{reference}: not found in the registry (HTTP 404); check the name and the tag")]
@@ -24,13 +27,23 @@ pub enum RegistryError {
         /// What was asked for.
         reference: String,
     },
+    /// A manifest was refused because the registry lacks what it names.
+    #[error("{reference}: registry lacks blobs of this manifest{said}; publish again")]
+    BlobUnknown {
+        /// The manifest.
+        reference: String,
+        /// The registry's own words.
+        said: Said,
+    },
     /// Any other status that is not success.
-    #[error("{reference}: registry answered HTTP {status}; {}", advice(*.status))]
+    #[error("{reference}: registry answered HTTP {status}{said}; {}", advice(*.status))]
     Status {
         /// What was asked for.
         reference: String,
         /// The HTTP status.
         status: u16,
+        /// Its own words.
+        said: Said,
     },
     /// No answer, or one that broke off.
     #[error("{reference}: connection failed: {reason}; check the network and the registry's name")]
@@ -50,6 +63,46 @@ pub enum RegistryError {
         /// What should have come.
         expected: String,
     },
+    /// The registry said it stored a blob, and does not have it.
+    #[error(
+        "{reference}: registry took the blob and has {found}; it loses uploads, so do not trust it until that is mended"
+    )]
+    Lost {
+        /// The blob.
+        reference: String,
+        /// What it has.
+        found: String,
+    },
+    /// More than the registry is known to take.
+    #[error(
+        "{reference}: {size} bytes are more than {host} takes in one layer ({limit}); make the component or image layer smaller"
+    )]
+    TooLarge {
+        /// The blob.
+        reference: String,
+        /// Its length in bytes.
+        size: u64,
+        /// What the host's kind is called.
+        host: String,
+        /// In bytes.
+        limit: u64,
+    },
+    /// What was to be sent could not be read, or is not what it should be.
+    #[error("{reference}: what is to be sent cannot be read: {reason}")]
+    Source {
+        /// The blob.
+        reference: String,
+        /// What happened.
+        reason: String,
+    },
+    /// Others keep changing what we change as well.
+    #[error("{reference}: others changed it {rounds} times while it was being updated; try again")]
+    Contended {
+        /// The tag.
+        reference: String,
+        /// How often it was read again.
+        rounds: u32,
+    },
     /// The login could not be read.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
@@ -57,6 +110,9 @@ pub enum RegistryError {
 
 fn advice(status: u16) -> &'static str {
     match status {
+        409 | 412 => "the tag may be immutable: publish under another one",
+        413 => "it is larger than this registry takes",
+        416 => "it takes no upload of this size",
         429 => "it limits requests, so log in or wait",
         500.. => "it has a fault of its own, so try again later",
         _ => "expected success, so check that it is an OCI registry",

@@ -1,21 +1,31 @@
-//! Registries: pulling manifests and blobs over the OCI distribution protocol.
+//! Registries: manifests and blobs over the OCI distribution protocol.
 //!
 //! A store like the others: it speaks of descriptors and references, and hands
 //! out bytes for `content` to verify. Never reads the environment.
 
 mod auth;
 mod blob;
+mod body;
 mod client;
 mod credentials;
 mod download;
 mod error;
+mod host;
+mod index;
+mod push;
+mod referrers;
 mod repository;
+mod retry;
 mod sink;
 
 pub use blob::Blob;
-pub use client::{Options, Registry};
+pub use body::Source;
+pub use client::{Options, Registry, Said};
 pub use credentials::{Credential, Credentials, CredentialsError};
 pub use download::{DownloadError, download};
 pub use error::RegistryError;
-pub use repository::Repository;
+pub use host::{Hosts, PlainHttp};
+pub use index::{Merge, Merged};
+pub use push::Sent;
+pub use repository::{Repository, blob_reader};
 pub use sink::{Sink, SinkError};

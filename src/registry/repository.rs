@@ -3,6 +3,7 @@
 //! Joins the client, which is asynchronous, to [`crate::content`], which reads.
 
 use std::io::{self, Read};
+use std::ops::Deref;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -15,31 +16,29 @@ use crate::oci::{Descriptor, Reference};
 ///
 /// Reading inside asynchronous code is a mistake that tokio ends with a panic:
 /// use a thread of one's own or [`tokio::task::spawn_blocking`].
-pub struct Repository<'a> {
-    /// The client.
-    pub registry: &'a Registry,
+pub struct Repository<R> {
+    /// The client, borrowed or shared.
+    pub registry: R,
     /// Names the repository; its tag and digest do not matter.
     pub reference: Reference,
     /// The runtime that does the client's work.
     pub runtime: Handle,
 }
 
-impl Repository<'_> {
-    /// The bytes of `blob`, read from a thread that may block.
-    #[must_use]
-    pub fn reader<'b>(blob: Blob<'b>, runtime: &'b Handle) -> impl Read + Send + 'b {
-        BlobReader {
-            blob,
-            runtime,
-            rest: Bytes::new(),
-        }
+impl<R: Deref<Target = Registry>> Fetch for Repository<R> {
+    fn fetch(&self, descriptor: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
+        let blob = self.registry.unverified_blob(&self.reference, descriptor);
+        Ok(Box::new(blob_reader(blob, &self.runtime)))
     }
 }
 
-impl Fetch for Repository<'_> {
-    fn fetch(&self, descriptor: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
-        let blob = self.registry.unverified_blob(&self.reference, descriptor);
-        Ok(Box::new(Self::reader(blob, &self.runtime)))
+/// The bytes of `blob`, read from a thread that may block.
+#[must_use]
+pub fn blob_reader<'b>(blob: Blob<'b>, runtime: &'b Handle) -> impl Read + Send + 'b {
+    BlobReader {
+        blob,
+        runtime,
+        rest: Bytes::new(),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::content::{self, Fetch};
 use crate::layout::{LayoutError, unpack_tar};
 use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
 use crate::package::{Dialect, SKELETON};
-use crate::registry::{Registry, RegistryError, Repository};
+use crate::registry::{Registry, RegistryError, blob_reader};
 
 /// The system that an index names for packages.
 const SYSTEM: &str = "multi";
@@ -107,7 +107,7 @@ impl Fetch for Origin<'_> {
                 runtime,
             } => {
                 let blob = registry.unverified_blob(reference, descriptor);
-                Ok(Box::new(Repository::reader(blob, runtime)))
+                Ok(Box::new(blob_reader(blob, runtime)))
             }
         }
     }

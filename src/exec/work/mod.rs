@@ -209,10 +209,7 @@ pub(in crate::exec) fn done(step: &Step, prepared: &Prepared, performed: &Perfor
         };
         Some(Descriptor {
             media_type: kind.to_owned(),
-            digest: made.digest,
-            size: made.size,
-            annotations: BTreeMap::new(),
-            platform: None,
+            ..Descriptor::blob(made.digest, made.size)
         })
     };
     let manifest = match &step.work {

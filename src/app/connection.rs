@@ -1,0 +1,44 @@
+//! How registries are reached: what every operation that speaks to one takes.
+
+use std::path::PathBuf;
+
+use crate::registry::{Credentials, CredentialsError, Hosts, Options, Registry, RegistryError};
+
+/// Everything about registries from the command line and environment.
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    /// Schemes and certificates.
+    pub hosts: Hosts,
+    /// Texts of files with logins, in Docker's form; the first that has one for
+    /// a host counts.
+    pub logins: Vec<String>,
+    /// Folders that credential helpers are looked up in.
+    pub helper_folders: Vec<PathBuf>,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// The logins cannot be read.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The client cannot be set up.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+impl Connection {
+    /// A client; it connects to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError`]
+    pub fn client(&self) -> Result<Registry, ConnectionError> {
+        let credentials = Credentials::from_docker_configs(&self.logins, &self.helper_folders)?;
+        Ok(Registry::new(Options {
+            hosts: self.hosts.clone(),
+            credentials,
+            ..Options::default()
+        })?)
+    }
+}

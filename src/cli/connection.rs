@@ -1,0 +1,80 @@
+//! Flags, files and environment that say how registries are reached.
+//!
+//! Logins: `DOCKER_AUTH_CONFIG` (the text itself), then the files that
+//! `REGISTRY_AUTH_FILE` and `DOCKER_CONFIG` name, Podman's and Docker's usual
+//! ones. Certificates: the folders that Podman and Docker look into. Source:
+//! containers-auth.json(5), containers-certs.d(5).
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::options::{environment, program_folders};
+use crate::app::Connection;
+use crate::registry::{Hosts, PlainHttp};
+
+/// What every command that speaks to a registry understands.
+#[derive(Args, Debug)]
+pub(super) struct ConnectionArgs {
+    /// Speak HTTP instead of HTTPS to every registry, or with =HOST[:PORT] to
+    /// that one (may be repeated)
+    #[arg(long, value_name = "HOST", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    plain_http: Vec<String>,
+    /// Take any TLS certificate of a registry: who it is, is then not checked
+    #[arg(long)]
+    insecure_skip_tls_verify: bool,
+    /// Folder with a folder for each registry, HOST[:PORT], that holds its
+    /// *.crt and, to identify us, *.cert with *.key
+    /// (default: ~/.config/containers/certs.d, /etc/containers/certs.d, ~/.docker/certs.d, /etc/docker/certs.d)
+    #[arg(long, value_name = "DIR", env = "JACKAL_CERTS_DIR")]
+    certs_dir: Option<PathBuf>,
+}
+
+impl ConnectionArgs {
+    pub(super) fn into_connection(self) -> Connection {
+        let plain_http = match self.plain_http {
+            none if none.is_empty() => PlainHttp::Nearby,
+            hosts if hosts.iter().any(String::is_empty) => PlainHttp::Everywhere,
+            hosts => PlainHttp::Hosts(hosts.into_iter().collect()),
+        };
+        let home = environment("HOME").map(PathBuf::from);
+        let below = |rest: &str| home.as_ref().map(|home| home.join(rest));
+        let usual = [
+            below(".config/containers/certs.d"),
+            Some("/etc/containers/certs.d".into()),
+            below(".docker/certs.d"),
+            Some("/etc/docker/certs.d".into()),
+        ];
+        Connection {
+            hosts: Hosts {
+                plain_http,
+                certificates: match self.certs_dir {
+                    Some(folder) => vec![folder],
+                    None => usual.into_iter().flatten().collect(),
+                },
+                insecure_skip_tls_verify: self.insecure_skip_tls_verify,
+            },
+            logins: logins(home),
+            helper_folders: program_folders(),
+        }
+    }
+}
+
+/// The texts with logins that there are, the one that counts first.
+fn logins(home: Option<PathBuf>) -> Vec<String> {
+    let runtime = environment("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let files = [
+        environment("REGISTRY_AUTH_FILE").map(PathBuf::from),
+        environment("DOCKER_CONFIG").map(|folder| PathBuf::from(folder).join("config.json")),
+        runtime.map(|folder| folder.join("containers/auth.json")),
+        home.as_ref()
+            .map(|home| home.join(".config/containers/auth.json")),
+        home.map(|home| home.join(".docker/config.json")),
+    ];
+    let given = environment("DOCKER_AUTH_CONFIG").and_then(|text| text.into_string().ok());
+    let read = files
+        .into_iter()
+        .flatten()
+        .filter_map(|path| std::fs::read_to_string(path).ok());
+    given.into_iter().chain(read).collect()
+}

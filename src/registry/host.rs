@@ -1,0 +1,297 @@
+//! How each registry host is spoken to: by which scheme, with which
+//! certificates.
+//!
+//! Certificates lie in folders called like the host, as Docker and Podman have
+//! them (`certs.d/HOST/*.crt`, `*.cert` with `*.key`); the caller names where.
+//! Source: containers-certs.d(5); package.md 3.7, "Fetching".
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::redirect::{Action, Attempt, Policy};
+use reqwest::{Certificate, Identity};
+
+use super::RegistryError;
+
+/// Longest silence within an answer before the connection counts as lost.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Longest chain of redirects; storage behind a registry takes one or two.
+const MAX_REDIRECTS: usize = 5;
+
+/// Which hosts are spoken to without TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PlainHttp {
+    /// Those on this machine and in private networks.
+    #[default]
+    Nearby,
+    /// These, and those near by.
+    Hosts(BTreeSet<String>),
+    /// All.
+    Everywhere,
+}
+
+/// Settings of hosts.
+#[derive(Clone, Debug, Default)]
+pub struct Hosts {
+    /// Who is spoken to without TLS.
+    pub plain_http: PlainHttp,
+    /// Folders that hold a folder for each host with its certificates; the
+    /// first that has one for a host counts.
+    pub certificates: Vec<PathBuf>,
+    /// Take any certificate.
+    pub insecure_skip_tls_verify: bool,
+}
+
+/// Clients by host.
+pub(super) struct Clients {
+    hosts: Hosts,
+    shared: Http,
+    own: Mutex<HashMap<String, Http>>,
+}
+
+/// Two ways to the same hosts.
+#[derive(Clone)]
+pub(super) struct Http {
+    /// Ends requests whose answer does not come or go on.
+    pub reads: reqwest::Client,
+    /// For bodies, during which no answer is to be expected.
+    pub writes: reqwest::Client,
+}
+
+impl Clients {
+    pub(super) fn new(hosts: Hosts) -> Result<Self, RegistryError> {
+        // Fails only when a provider is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let shared = http(&hosts, None)?;
+        Ok(Self {
+            hosts,
+            shared,
+            own: Mutex::default(),
+        })
+    }
+
+    /// The client for files of any host.
+    pub(super) fn shared(&self) -> &Http {
+        &self.shared
+    }
+
+    /// The client for `host`, with its certificates.
+    pub(super) fn of(&self, host: &str) -> Result<Http, RegistryError> {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(http) = own.get(host) {
+            return Ok(http.clone());
+        }
+        let folders = self.hosts.certificates.iter();
+        let folder = folders
+            .map(|dir| dir.join(host))
+            .find(|folder| folder.is_dir());
+        let made = match folder {
+            Some(folder) => http(&self.hosts, Some(&folder))?,
+            None => self.shared.clone(),
+        };
+        own.insert(host.to_owned(), made.clone());
+        Ok(made)
+    }
+
+    /// Whether `host` is spoken to without TLS.
+    pub(super) fn is_plain(&self, host: &str) -> bool {
+        match &self.hosts.plain_http {
+            PlainHttp::Everywhere => true,
+            PlainHttp::Hosts(hosts) if hosts.contains(host) => true,
+            _ => is_local(host) && !self.has_certificates(host),
+        }
+    }
+
+    /// Who has certificates for a host wants TLS with it, wherever it stands.
+    fn has_certificates(&self, host: &str) -> bool {
+        let mut folders = self.hosts.certificates.iter();
+        folders.any(|dir| dir.join(host).is_dir())
+    }
+}
+
+fn http(hosts: &Hosts, certificates: Option<&Path>) -> Result<Http, RegistryError> {
+    let build = |reads: bool| {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("jackal/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(Policy::custom(follow));
+        if reads {
+            builder = builder.read_timeout(READ_TIMEOUT);
+        }
+        if hosts.insecure_skip_tls_verify {
+            builder = builder.tls_danger_accept_invalid_certs(true);
+        }
+        if let Some(folder) = certificates {
+            let read = Files::in_folder(folder).map_err(|what| unusable(folder, &what))?;
+            builder = builder.tls_certs_merge(read.authorities);
+            if let Some(identity) = read.identity {
+                builder = builder.identity(identity);
+            }
+        }
+        builder
+            .build()
+            .map_err(|error| RegistryError::Setup(super::client::reason(error)))
+    };
+    Ok(Http {
+        reads: build(true)?,
+        writes: build(false)?,
+    })
+}
+
+fn unusable(folder: &Path, what: &str) -> RegistryError {
+    RegistryError::Setup(format!("certificates in `{}`: {what}", folder.display()))
+}
+
+/// The certificates of one host.
+struct Files {
+    authorities: Vec<Certificate>,
+    identity: Option<Identity>,
+}
+
+impl Files {
+    fn in_folder(folder: &Path) -> Result<Self, String> {
+        let mut files = Self {
+            authorities: Vec::new(),
+            identity: None,
+        };
+        let io = |error: io::Error| error.to_string();
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(folder).map_err(io)? {
+            paths.push(entry.map_err(io)?.path());
+        }
+        paths.sort();
+        for path in paths {
+            let read = |path: &Path| {
+                fs::read(path).map_err(|error| format!("`{}`: {error}", path.display()))
+            };
+            let at = |error| format!("`{}`: {}", path.display(), super::client::reason(error));
+            match path.extension().and_then(|end| end.to_str()) {
+                Some("crt") => {
+                    let found = Certificate::from_pem_bundle(&read(&path)?).map_err(at)?;
+                    files.authorities.extend(found);
+                }
+                Some("cert") if files.identity.is_none() => {
+                    let mut pem = read(&path.with_extension("key"))?;
+                    pem.push(b'\n');
+                    pem.extend(read(&path)?);
+                    files.identity = Some(Identity::from_pem(&pem).map_err(at)?);
+                }
+                Some("key") if !path.with_extension("cert").is_file() => {
+                    return Err(format!("`{}` has no .cert beside it", path.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// Follows a few redirects, but never from HTTPS down to HTTP. Whoever is on
+/// another host does not see the login: the client under us drops it.
+fn follow(attempt: Attempt<'_>) -> Action {
+    let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
+    if attempt.previous().len() > MAX_REDIRECTS {
+        attempt.error("too many redirects")
+    } else if secure && attempt.url().scheme() != "https" {
+        attempt.error("redirected from https to http")
+    } else {
+        attempt.follow()
+    }
+}
+
+/// Whether `host` is on this machine or in a private network, where TLS is not usual.
+///
+/// Source: package.md 3.7, "Fetching".
+fn is_local(host: &str) -> bool {
+    let name = match host.strip_prefix('[').and_then(|h| h.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split(':').next().unwrap_or(host),
+    };
+    name == "localhost"
+        || name.ends_with(".local")
+        || name.parse::<IpAddr>().is_ok_and(|ip| match ip {
+            IpAddr::V4(ip) => ip.is_loopback() || ip.is_private(),
+            IpAddr::V6(ip) => ip.is_loopback(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clients(hosts: Hosts) -> Clients {
+        Clients::new(hosts).unwrap()
+    }
+
+    #[test]
+    fn only_hosts_on_this_machine_and_in_private_networks_are_local() {
+        for host in [
+            "localhost",
+            "localhost:1",
+            "127.9.0.1:5",
+            "[::1]:5",
+            "a.local",
+            "10.0.0.1",
+            "172.31.0.1:5000",
+            "192.168.1.9",
+        ] {
+            assert!(is_local(host), "{host}");
+        }
+        for host in [
+            "docker.io",
+            "172.32.0.1",
+            "11.0.0.1",
+            "10.0.0.1.io",
+            "localhost.io",
+            "1.local.io:5",
+        ] {
+            assert!(!is_local(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn plain_http_is_for_hosts_near_by_and_those_that_were_named() {
+        let near = clients(Hosts::default());
+        for host in [
+            "localhost:5000",
+            "127.0.0.1",
+            "10.1.2.3:80",
+            "[::1]:5000",
+            "a.local",
+        ] {
+            assert!(near.is_plain(host), "{host}");
+        }
+        assert!(!near.is_plain("ghcr.io"));
+        let named = clients(Hosts {
+            plain_http: PlainHttp::Hosts(["r.example:80".to_owned()].into()),
+            ..Hosts::default()
+        });
+        assert!(named.is_plain("r.example:80") && !named.is_plain("r.example"));
+    }
+
+    #[test]
+    fn a_host_with_certificates_is_spoken_to_over_tls_and_bad_files_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("127.0.0.1:5000");
+        fs::create_dir(&folder).unwrap();
+        let found = clients(Hosts {
+            certificates: vec![dir.path().to_owned()],
+            ..Hosts::default()
+        });
+        assert!(!found.is_plain("127.0.0.1:5000") && found.is_plain("127.0.0.1:5001"));
+        fs::write(folder.join("client.cert"), "x").unwrap();
+        let Err(error) = found.of("127.0.0.1:5000") else {
+            panic!("a certificate without a key was taken");
+        };
+        assert!(error.to_string().contains("client.key"), "{error}");
+    }
+}

@@ -1,0 +1,142 @@
+//! Indexes that several publishers write to: read, merged, written, and read
+//! again until they stay as they are.
+//!
+//! Registries know no conditional write. A publisher who reads just before
+//! another one writes takes that one's entry out again; so whoever has written
+//! waits longer than a writer needs, looks again, and repeats. Between reading
+//! and writing lies one request, and a reading that has grown old is made anew.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use reqwest::Method;
+
+use super::RegistryError;
+use super::client::Registry;
+use super::retry::{Failure, jitter};
+use crate::oci::{Descriptor, Index, Reference, media_type};
+
+/// Shortest wait between a write and the look at what became of it.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// The wait in units of the slowest request seen, since others are as slow.
+const SETTLE_FACTOR: u32 = 4;
+
+/// Longest such wait.
+const MAX_SETTLE: Duration = Duration::from_secs(20);
+
+/// How often others may interfere before we give up.
+const MAX_ROUNDS: u32 = 100;
+
+/// What is to become of an index.
+#[derive(Debug)]
+pub enum Merge {
+    /// It holds what it should.
+    Unchanged,
+    /// This is to be written.
+    Put(Vec<u8>),
+}
+
+/// What became of a tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// The index that the tag names.
+    pub index: Descriptor,
+    /// How often it was written; 0: it was as it should be.
+    pub writes: u32,
+}
+
+impl Registry {
+    /// What a tag names, if it names anything; `None`: there is no such tag.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`resolve`](Self::resolve), but for absence.
+    pub async fn find(
+        &self,
+        reference: &Reference,
+    ) -> Result<Option<(Descriptor, Bytes)>, RegistryError> {
+        match self.resolve(reference).await {
+            Ok(found) => Ok(Some(found)),
+            Err(RegistryError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a manifest is in the repository of `reference`.
+    ///
+    /// # Errors
+    ///
+    /// Refused or unreachable.
+    pub async fn has_manifest(&self, reference: &Reference) -> Result<bool, RegistryError> {
+        let mut attempt = 0;
+        loop {
+            match self.get_manifest(Method::HEAD, reference).await {
+                Ok(_) => return Ok(true),
+                Err(Failure::Final(RegistryError::NotFound { .. })) => return Ok(false),
+                Err(failure) => self.retries().pause(&mut attempt, failure).await?,
+            }
+        }
+    }
+
+    /// Brings the index at `tag` into the shape that `merge` gives it, beside
+    /// others who do the same.
+    ///
+    /// `merge` sees what is there now, `None` at first, and is called again
+    /// until it answers [`Merge::Unchanged`] to what stood for a while.
+    ///
+    /// # Errors
+    ///
+    /// What `merge` returns; [`RegistryError`]: the tag names no index, others
+    /// never stop, refused or unreachable.
+    pub async fn merge_index<E: From<RegistryError>>(
+        &self,
+        tag: &Reference,
+        mut merge: impl FnMut(Option<&Index>) -> Result<Merge, E> + Send,
+    ) -> Result<Merged, E> {
+        let mut writes = 0;
+        let mut slowest = Duration::ZERO;
+        for _ in 0..MAX_ROUNDS {
+            let began = Instant::now();
+            let found = self.find(tag).await?;
+            slowest = slowest.max(began.elapsed());
+            let index = found
+                .as_ref()
+                .map(|(descriptor, bytes)| parse(tag, descriptor, bytes))
+                .transpose()?;
+            let put = match (merge(index.as_ref())?, found) {
+                (Merge::Unchanged, Some((index, _))) => return Ok(Merged { index, writes }),
+                (Merge::Unchanged, None) => {
+                    let reference = tag.to_string();
+                    return Err(RegistryError::NotFound { reference }.into());
+                }
+                (Merge::Put(bytes), _) => Bytes::from(bytes),
+            };
+            let began = Instant::now();
+            self.push_manifest(tag, media_type::INDEX, &put).await?;
+            slowest = slowest.max(began.elapsed());
+            writes += 1;
+            let settle = (slowest * SETTLE_FACTOR).clamp(SETTLE, MAX_SETTLE);
+            tokio::time::sleep(settle + jitter(settle / 2)).await;
+        }
+        let reference = tag.to_string();
+        let rounds = MAX_ROUNDS;
+        Err(RegistryError::Contended { reference, rounds }.into())
+    }
+}
+
+/// Reads the index at `tag`.
+///
+/// # Errors
+///
+/// [`RegistryError::Content`]: it is something else, such as a manifest.
+fn parse(tag: &Reference, descriptor: &Descriptor, bytes: &[u8]) -> Result<Index, RegistryError> {
+    let odd = |found: String| super::client::content(tag, found, "an index".to_owned());
+    if !media_type::is_index(&descriptor.media_type) {
+        return Err(odd(format!(
+            "a `{}` at this tag, to which no platform can be added",
+            descriptor.media_type
+        )));
+    }
+    serde_json::from_slice(bytes).map_err(|error| odd(format!("an unreadable index ({error})")))
+}

@@ -1,0 +1,270 @@
+//! Blobs and manifests into a registry.
+//!
+//! A blob is sent in one streamed request: chunked uploads lose bytes in
+//! silence on more than one kind of registry. What is there is not sent, what
+//! another repository holds is mounted, and what was sent is asked for before
+//! it counts. Source: distribution-spec 1.1, "Push".
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
+use reqwest::{Method, Response, StatusCode, Url};
+
+use super::RegistryError;
+use super::auth::Access;
+use super::body::{Source, Upload};
+use super::client::{Body, Call, DIGEST, Registry, content, header};
+use super::retry::Failure;
+use crate::oci::{Descriptor, Digest, Reference};
+
+/// How a blob came to be in the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It was there.
+    Present,
+    /// The registry took it from another of its repositories.
+    Mounted,
+    /// It was sent.
+    Uploaded,
+}
+
+/// What is known of a blob before it is pushed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hints<'a> {
+    /// A repository of the same registry that holds it.
+    pub mount_from: Option<&'a str>,
+    /// Send it whatever the registry says of having it: it said so before, and
+    /// refused the manifest for want of it.
+    pub missing: bool,
+}
+
+impl Registry {
+    /// Whether the repository of `reference` holds a blob of this size.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`]: refused or unreachable.
+    pub async fn holds(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+    ) -> Result<bool, RegistryError> {
+        let mut attempt = 0;
+        loop {
+            match self.size_of(reference, descriptor.digest).await {
+                Ok(found) => return Ok(is_held(found, descriptor)),
+                Err(failure) => self.retries().pause(&mut attempt, failure).await?,
+            }
+        }
+    }
+
+    /// Brings a blob into the repository of `to`.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`]: refused, unreachable, the source is not what
+    /// `descriptor` says, or the registry does not keep what it takes.
+    pub async fn push_blob(
+        &self,
+        to: &Reference,
+        descriptor: &Descriptor,
+        source: &Source,
+        hints: Hints<'_>,
+    ) -> Result<Sent, RegistryError> {
+        let to = to.at(descriptor.digest);
+        let upload = Upload {
+            descriptor: descriptor.clone(),
+            source: Source::clone(source),
+        };
+        let mut attempt = 0;
+        loop {
+            match self.push_once(&to, &upload, hints).await {
+                Ok(sent) => return Ok(sent),
+                Err(failure) => self.retries().pause(&mut attempt, failure).await?,
+            }
+        }
+    }
+
+    async fn push_once(
+        &self,
+        to: &Reference,
+        upload: &Upload,
+        hints: Hints<'_>,
+    ) -> Result<Sent, Failure> {
+        let descriptor = &upload.descriptor;
+        let digest = descriptor.digest;
+        if !hints.missing && is_held(self.size_of(to, digest).await?, descriptor) {
+            return Ok(Sent::Present);
+        }
+        let (sent, location) = match hints.mount_from {
+            Some(from) if !hints.missing => self.mount_or_begin(to, digest, from).await?,
+            _ => (Sent::Uploaded, Some(self.begin(to).await?)),
+        };
+        if let Some(mut url) = location {
+            url.query_pairs_mut()
+                .append_pair("digest", &digest.to_string());
+            let mut call = Call::new(Method::PUT, to, url);
+            call.body = Body::Upload(upload);
+            self.send(&call).await.map_err(worth_another)?;
+        }
+        match self.size_of(to, digest).await? {
+            Some(Some(size)) if size != descriptor.size => Err(gone(to, format!("{size} bytes"))),
+            Some(_) => Ok(sent),
+            None => Err(gone(to, "none of it".to_owned())),
+        }
+    }
+
+    /// The length of a blob: `None` where there is none, `Some(None)` where the
+    /// registry does not say.
+    async fn size_of(
+        &self,
+        at: &Reference,
+        digest: Digest,
+    ) -> Result<Option<Option<u64>>, Failure> {
+        let url = self.url(at, &format!("blobs/{digest}"))?;
+        let mut call = Call::new(Method::HEAD, at, url);
+        // Whoever asks this means to write: one token serves for both.
+        call.access = Access::Push;
+        match self.send(&call).await {
+            Ok(response) => Ok(Some(
+                header(&response, CONTENT_LENGTH.as_str()).parse().ok(),
+            )),
+            Err(Failure::Final(RegistryError::NotFound { .. })) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Begins an upload; answers where it goes.
+    async fn begin(&self, to: &Reference) -> Result<Url, Failure> {
+        let url = self.url(to, "blobs/uploads/")?;
+        let mut call = Call::new(Method::POST, to, url);
+        call.headers
+            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        let response = self.send(&call).await?;
+        location(to, &call.url, &response)
+    }
+
+    /// Asks for a mount; a registry that does not mount begins an upload.
+    async fn mount_or_begin(
+        &self,
+        to: &Reference,
+        digest: Digest,
+        from: &str,
+    ) -> Result<(Sent, Option<Url>), Failure> {
+        let mut url = self.url(to, "blobs/uploads/")?;
+        url.query_pairs_mut()
+            .append_pair("mount", &digest.to_string())
+            .append_pair("from", from);
+        let mut call = Call::new(Method::POST, to, url);
+        call.access = Access::Mount(from.to_owned());
+        call.headers
+            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        match self.send(&call).await {
+            Ok(response) if response.status() == StatusCode::CREATED => Ok((Sent::Mounted, None)),
+            Ok(response) => {
+                let url = location(to, &call.url, &response)?;
+                Ok((Sent::Uploaded, Some(url)))
+            }
+            // Not allowed to read there, or no such thing as mounting.
+            Err(Failure::Final(_)) => Ok((Sent::Uploaded, Some(self.begin(to).await?))),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Stores a manifest under the digest or the tag of `to`; answers whether
+    /// the registry says that it heeds the manifest's subject.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::BlobUnknown`]: the registry lacks what it names. Else
+    /// refused, unreachable, or stored as something else.
+    pub async fn push_manifest(
+        &self,
+        to: &Reference,
+        media_type: &str,
+        bytes: &Bytes,
+    ) -> Result<bool, RegistryError> {
+        let mut attempt = 0;
+        loop {
+            match self.push_manifest_once(to, media_type, bytes).await {
+                Ok(heeded) => return Ok(heeded),
+                Err(failure) => self.retries().pause(&mut attempt, failure).await?,
+            }
+        }
+    }
+
+    async fn push_manifest_once(
+        &self,
+        to: &Reference,
+        media_type: &str,
+        bytes: &Bytes,
+    ) -> Result<bool, Failure> {
+        let name = match (to.digest(), to.tag()) {
+            (Some(digest), _) => digest.to_string(),
+            (None, tag) => tag.unwrap_or("latest").to_owned(),
+        };
+        let url = self.url(to, &format!("manifests/{name}"))?;
+        let mut call = Call::new(Method::PUT, to, url);
+        let kind = HeaderValue::from_str(media_type)
+            .map_err(|_| content(to, "no media type".into(), "that of a manifest".into()))?;
+        call.headers.insert(CONTENT_TYPE, kind);
+        call.body = Body::Bytes(bytes.clone());
+        let response = self.send(&call).await?;
+        let expected = Digest::of(bytes);
+        match header(&response, DIGEST).parse::<Digest>() {
+            Ok(found) if found != expected => {
+                let found = format!("word that it stored {found}");
+                Err(content(to, found, expected.to_string()).into())
+            }
+            _ => Ok(!header(&response, "oci-subject").is_empty()),
+        }
+    }
+}
+
+fn is_held(found: Option<Option<u64>>, descriptor: &Descriptor) -> bool {
+    found.is_some_and(|size| size.is_none_or(|size| size == descriptor.size))
+}
+
+fn gone(to: &Reference, found: String) -> Failure {
+    let reference = to.to_string();
+    Failure::Transient(RegistryError::Lost { reference, found }, None)
+}
+
+/// Refusals of an upload that a new one may not meet: the session was
+/// forgotten, or the bytes were not those we sent.
+fn worth_another(failure: Failure) -> Failure {
+    match failure {
+        Failure::Final(error) => match &error {
+            RegistryError::NotFound { .. } => Failure::Transient(error, None),
+            RegistryError::Status {
+                status: 400, said, ..
+            } if said.is("DIGEST_INVALID")
+                || said.is("SIZE_INVALID")
+                || said.is("BLOB_UPLOAD_INVALID")
+                || said.is("BLOB_UPLOAD_UNKNOWN") =>
+            {
+                Failure::Transient(error, None)
+            }
+            _ => Failure::Final(error),
+        },
+        transient => transient,
+    }
+}
+
+/// Where an upload goes on, which must not be in the clear if we began safely.
+fn location(to: &Reference, base: &Url, response: &Response) -> Result<Url, Failure> {
+    let text = header(response, LOCATION.as_str());
+    let url = Some(text)
+        .filter(|text| !text.is_empty())
+        .and_then(|text| base.join(text).ok())
+        .filter(|url| {
+            url.scheme() == base.scheme() || base.scheme() == "http" && url.scheme() == "https"
+        });
+    url.ok_or_else(|| {
+        let found = "an upload without a usable location".to_owned();
+        content(to, found, format!("a Location over {}", base.scheme())).into()
+    })
+}
+
+#[cfg(test)]
+#[path = "push_tests.rs"]
+mod tests;

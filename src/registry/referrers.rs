@@ -1,0 +1,174 @@
+//! Manifests that speak about another one: signatures, attestations, SBOMs.
+//!
+//! Uses the referrers API where the registry proves to have it, else the index
+//! under the fallback tag; reads both, since others may have written either.
+//! Source: distribution-spec 1.1, "Listing Referrers", "Referrers Tag Schema".
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use reqwest::Method;
+
+use super::RegistryError;
+use super::client::{Call, Registry, content, lost};
+use super::index::Merge;
+use super::retry::Failure;
+use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
+
+/// Most pages of a listing that are read; a registry that never ends is broken.
+const MAX_PAGES: usize = 100;
+
+impl Registry {
+    /// Every manifest of the repository that speaks about `subject`.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`]: refused, unreachable, or no index.
+    pub async fn referrers(
+        &self,
+        repository: &Reference,
+        subject: Digest,
+    ) -> Result<Vec<Descriptor>, RegistryError> {
+        let mut found = BTreeMap::new();
+        let listed = self.listed(repository, subject).await?;
+        let tagged = self.find(&fallback(repository, subject)?).await?;
+        let tagged = tagged.and_then(|(_, bytes)| serde_json::from_slice::<Index>(&bytes).ok());
+        let tagged = tagged.map(|index| index.manifests).unwrap_or_default();
+        for descriptor in listed.unwrap_or_default().into_iter().chain(tagged) {
+            found.entry(descriptor.digest).or_insert(descriptor);
+        }
+        Ok(found.into_values().collect())
+    }
+
+    /// Stores a manifest that names a subject, and lets it be found by that.
+    ///
+    /// Its blobs must be there. Pushing it again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`]: no subject in it, refused, unreachable.
+    pub async fn attach(
+        &self,
+        repository: &Reference,
+        bytes: &Bytes,
+    ) -> Result<Descriptor, RegistryError> {
+        let odd = |found: &str| {
+            let expected = "a manifest with a subject".to_owned();
+            content(repository, found.to_owned(), expected)
+        };
+        let manifest: Manifest =
+            serde_json::from_slice(bytes).map_err(|_| odd("no manifest to attach"))?;
+        let subject = manifest
+            .subject
+            .ok_or_else(|| odd("a manifest without one"))?;
+        let described = Descriptor {
+            annotations: manifest.annotations,
+            // An artifact without a type of its own is what its config is.
+            artifact_type: Some(manifest.artifact_type.unwrap_or(manifest.config.media_type)),
+            ..Descriptor::of(media_type::MANIFEST, bytes)
+        };
+        let at = repository.at(described.digest);
+        let heeded = self.push_manifest(&at, media_type::MANIFEST, bytes).await?;
+        // Some say they heed the subject and have no such listing.
+        if heeded {
+            let listed = self.listed(repository, subject.digest).await?;
+            let is_listed = |all: Vec<Descriptor>| all.iter().any(|d| d.digest == described.digest);
+            if listed.is_some_and(is_listed) {
+                return Ok(described);
+            }
+        }
+        let tag = fallback(repository, subject.digest)?;
+        self.merge_index(&tag, |index| with(index, &described))
+            .await?;
+        Ok(described)
+    }
+
+    /// What the referrers API lists; `None`: the registry has none.
+    async fn listed(
+        &self,
+        repository: &Reference,
+        subject: Digest,
+    ) -> Result<Option<Vec<Descriptor>>, RegistryError> {
+        let reference = repository.at(subject);
+        let mut url = self.url(repository, &format!("referrers/{subject}"))?;
+        let mut found = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let mut attempt = 0;
+            let (index, next) = loop {
+                match self.page(&reference, &url).await {
+                    Ok(Some(page)) => break page,
+                    Ok(None) => return Ok(None),
+                    Err(failure) => self.retries().pause(&mut attempt, failure).await?,
+                }
+            };
+            found.extend(index.manifests);
+            match next.and_then(|next| url.join(&next).ok()) {
+                Some(next) if next.origin() == url.origin() => url = next,
+                _ => return Ok(Some(found)),
+            }
+        }
+        let expected = format!("at most {MAX_PAGES} pages of referrers");
+        Err(content(&reference, "more of them".to_owned(), expected))
+    }
+
+    async fn page(
+        &self,
+        reference: &Reference,
+        url: &reqwest::Url,
+    ) -> Result<Option<(Index, Option<String>)>, Failure> {
+        let call = Call::new(Method::GET, reference, url.clone());
+        let mut response = match self.send(&call).await {
+            Ok(response) => response,
+            Err(Failure::Final(RegistryError::NotFound { .. })) => return Ok(None),
+            // Those who do not know the address at all.
+            Err(Failure::Final(RegistryError::Status {
+                status: 400 | 405 | 406,
+                ..
+            })) => {
+                return Ok(None);
+            }
+            Err(failure) => return Err(failure),
+        };
+        let next = next_page(super::client::header(&response, "link"));
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| lost(reference, e))? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() as u64 > MAX_MANIFEST_BYTES {
+                let expected = format!("at most {MAX_MANIFEST_BYTES} bytes");
+                return Err(content(reference, "a longer listing".into(), expected).into());
+            }
+        }
+        // A page for people, with status 200, comes from those without the API.
+        Ok(serde_json::from_slice(&bytes)
+            .ok()
+            .map(|index| (index, next)))
+    }
+}
+
+/// `<address>; rel="next"`.
+///
+/// Source: distribution-spec 1.1, "Listing Tags"; RFC 5988.
+fn next_page(link: &str) -> Option<String> {
+    let (address, rest) = link.strip_prefix('<')?.split_once('>')?;
+    rest.contains("next").then(|| address.to_owned())
+}
+
+/// The tag of the index where the API is not known.
+fn fallback(repository: &Reference, subject: Digest) -> Result<Reference, RegistryError> {
+    let (host, path) = (repository.registry(), repository.repository());
+    let text = format!("{host}/{path}:sha256-{}", subject.hex());
+    text.parse()
+        .map_err(|error: crate::oci::ReferenceError| RegistryError::Setup(error.to_string()))
+}
+
+fn with(index: Option<&Index>, described: &Descriptor) -> Result<Merge, RegistryError> {
+    let mut index = index.cloned().unwrap_or_else(Index::empty);
+    if index.manifests.contains(described) {
+        return Ok(Merge::Unchanged);
+    }
+    index.manifests.retain(|d| d.digest != described.digest);
+    index.manifests.push(described.clone());
+    let bytes = serde_json::to_vec(&index);
+    let bytes = bytes.map_err(|error| RegistryError::Setup(error.to_string()))?;
+    Ok(Merge::Put(bytes))
+}
