@@ -12,6 +12,7 @@ mod lint;
 mod package_delta;
 mod package_diff;
 mod package_read;
+mod publish;
 mod sha256sum;
 mod skeleton;
 mod skeletons;
@@ -29,5 +30,9 @@ pub use package_read::{
     ExtractOptions, PackageReadError, package_definition, package_documents, package_extract,
     package_sboms, package_verify,
 };
+pub use publish::{
+    Publication, PublishError, PublishOptions, Published, Unfinished, abort_release, publication,
+    unfinished_releases,
+};
 pub use sha256sum::sha256sum;
-pub use skeleton::{MadeSkeleton, SkeletonMakeError, create_skeleton};
+pub use skeleton::SkeletonMakeError;

@@ -20,6 +20,8 @@ pub enum Exit {
     Verification = 5,
     /// Something took too long.
     Timeout = 6,
+    /// A tag names another package, and may not be moved.
+    Conflict = 7,
     /// A signal stopped the run (128 + SIGINT).
     Interrupted = 130,
 }

@@ -13,6 +13,7 @@ mod package;
 mod package_delta;
 mod package_diff;
 mod progress;
+mod publish;
 mod scaffold;
 mod signal;
 
@@ -59,6 +60,9 @@ enum Command {
     /// Make, verify, inspect and extract packages
     #[command(subcommand, visible_alias = "p")]
     Package(package::PackageCommand),
+    /// Look after releases that were begun and have not ended
+    #[command(subcommand)]
+    Release(publish::ReleaseCommand),
 }
 
 /// What there is a schema of.
@@ -141,6 +145,7 @@ fn carry_out(args: Args) -> Result<(), build::Refused> {
         Command::Completions { shell } => completions(shell),
         Command::Dev(command) => dev::run(command),
         Command::Package(command) => package::run(command),
+        Command::Release(command) => publish::release(command),
     }
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use super::build::Refused;
 use super::connection::ConnectionArgs;
 use super::exit::Exit;
-use crate::app::{BuildOptions, Target};
+use crate::app::{BuildOptions, Connection, Target};
 use crate::exec::plan::BuildFacts;
 use crate::exec::site::Wishes;
 
@@ -58,6 +58,56 @@ pub(super) struct SharedArgs {
     /// Record host and user in the package: it is then no longer reproducible
     #[arg(long)]
     with_build_machine_info: bool,
+}
+
+/// What commands understand that read definitions and plan nothing.
+#[derive(Args)]
+pub(super) struct PlainArgs {
+    /// Architecture of the package, such as amd64 or arm64
+    #[arg(long, short, value_name = "ARCH")]
+    pub(super) architecture: Option<String>,
+    /// Take components of this flavor as well
+    #[arg(long, short, value_name = "NAME", default_value = "")]
+    flavor: String,
+    /// Value of a template: for A, ###JACKAL_PKG_TMPL_A### becomes VALUE (may be repeated)
+    #[arg(long = "set", value_name = "A=VALUE")]
+    set: Vec<String>,
+    /// Cache folder (default: ~/.cache/jackal)
+    #[arg(long, value_name = "DIR", env = "JACKAL_CACHE")]
+    cache_dir: Option<PathBuf>,
+}
+
+impl PlainArgs {
+    pub(super) fn into_options(self, connection: Connection) -> Result<BuildOptions, Refused> {
+        Ok(BuildOptions {
+            target: Target::Workspace,
+            here: here()?,
+            tasks: Vec::new(),
+            output: PathBuf::from("."),
+            cache: cache_folder(self.cache_dir)?,
+            wishes: Wishes {
+                force: false,
+                locked: false,
+                offline: false,
+                jobs: std::thread::available_parallelism().map_or(1, usize::from),
+                replay: false,
+                environment: variables(),
+                program: None,
+            },
+            keep_going: false,
+            connection,
+            architecture: self.architecture,
+            flavor: self.flavor,
+            set: templates(&self.set)?,
+            move_pins: false,
+            registry_overrides: BTreeMap::new(),
+            differential: None,
+            skip_sbom: false,
+            facts: facts(false)?,
+            split: None,
+            cache_size: None,
+        })
+    }
 }
 
 /// What every command over a workspace or a pipeline understands.

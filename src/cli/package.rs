@@ -11,7 +11,8 @@ use super::exit::Exit;
 use super::options::SharedArgs;
 use super::package_delta::{DeltaArgs, JoinArgs, delta, join};
 use super::package_diff::{DiffArgs, diff};
-use crate::app::{self, BuildOptions, ExtractOptions, PackageReadError, SkeletonMakeError, Target};
+use super::publish::{PublishArgs, publish};
+use crate::app::{self, BuildOptions, ExtractOptions, PackageReadError, Target};
 use crate::layout::LayoutError;
 use crate::package::{Base, Definition};
 use crate::verify::{Scope, Signature, VerifiedPackage};
@@ -46,6 +47,9 @@ pub(super) enum PackageCommand {
     Delta(DeltaArgs),
     /// Make the archive that a delta was made of, byte for byte
     Join(JoinArgs),
+    /// Put packages into registries or image layouts, as one release
+    #[command(visible_alias = "p")]
+    Publish(Box<PublishArgs>),
     /// Verify a package, or some of its files, and write them to a folder
     Extract(ExtractArgs),
 }
@@ -146,6 +150,7 @@ pub(super) fn run(command: PackageCommand) -> Result<(), Refused> {
         PackageCommand::Diff(args) => diff(&args),
         PackageCommand::Delta(args) => delta(&args),
         PackageCommand::Join(args) => join(&args),
+        PackageCommand::Publish(args) => publish(*args),
         PackageCommand::Extract(args) => extract(args),
     }
 }
@@ -181,27 +186,11 @@ fn skeleton(args: CreateArgs, layout: Option<PathBuf>) -> Result<(), Refused> {
         let message = "--skeleton needs a layout to write to: give -o oci-layout:DIR";
         return Err((Exit::Usage, message.to_owned()));
     };
-    let folder = args.folder.clone();
-    let options = args
+    let source = args.folder.to_string_lossy().into_owned();
+    let build = args
         .shared
         .into_options(Target::Package(args.folder), PathBuf::from("."))?;
-    let made =
-        app::create_skeleton(&options, &folder, &layout, &mut |_| None).map_err(|error| {
-            let exit = match &error {
-                SkeletonMakeError::Build(error) => super::build::refused(error).0,
-                SkeletonMakeError::NoVersion
-                | SkeletonMakeError::Tag(_)
-                | SkeletonMakeError::Twice(_)
-                | SkeletonMakeError::Component(_) => Exit::Configuration,
-                _ => Exit::Environment,
-            };
-            (exit, error.to_string())
-        })?;
-    for warning in &made.warnings {
-        note(&format!("warning: {warning}"));
-    }
-    let layout = layout.display();
-    print(&format!("oci:{layout}:{} {}\n", made.tag, made.digest))
+    super::publish::into_layout(build, source, &layout)
 }
 
 fn create(args: CreateArgs) -> Result<(), Refused> {

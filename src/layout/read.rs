@@ -5,8 +5,9 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::{LayoutError, PackageFile, open};
+use crate::cas::{Cas, CasError};
 use crate::oci::{Digest, Hasher};
-use crate::package::Dialect;
+use crate::package::{Checksums, Dialect};
 use crate::verify::Evidence;
 
 /// Largest definition or `checksums.txt` held in memory, in bytes: 64 MiB.
@@ -38,6 +39,74 @@ pub fn read_opened(package: &PackageFile) -> Result<Evidence, LayoutError> {
     };
     package.visit(|name, _, content| gatherer.file(name, content))?;
     Ok(gatherer.evidence)
+}
+
+/// Reads a package that is open already, and puts every file into `cas`.
+///
+/// # Errors
+///
+/// As [`read_opened`], and the cache refused.
+pub fn read_into(package: &PackageFile, cas: &Cas) -> Result<Evidence, LayoutError> {
+    package.check_parts()?;
+    let mut gatherer = Gatherer {
+        package: package.path(),
+        evidence: Evidence::default(),
+    };
+    package.visit(|name, _, content| {
+        let refused = |error: CasError| LayoutError::Output {
+            path: package.path().to_owned(),
+            entry: name.to_owned(),
+            source: io::Error::other(error),
+        };
+        let mut tee = Tee {
+            content,
+            out: cas.ingest().map_err(refused)?,
+        };
+        gatherer.file(name, &mut tee)?;
+        tee.out.commit().map(|_| ()).map_err(refused)
+    })?;
+    Ok(gatherer.evidence)
+}
+
+/// Passes on what it reads.
+struct Tee<'r, W> {
+    content: &'r mut dyn Read,
+    out: W,
+}
+
+impl<W: Write> Read for Tee<'_, W> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.content.read(buffer)?;
+        self.out.write_all(&buffer[..count])?;
+        Ok(count)
+    }
+}
+
+/// Reads the documents and signatures of an open package; of every other file
+/// it takes the digest that `checksums.txt` promises.
+///
+/// For whoever checks that digest when he reads the file.
+///
+/// # Errors
+///
+/// [`LayoutError`]; what is merely wrong in the package is left to `verify`.
+pub fn read_promised(package: &PackageFile) -> Result<Evidence, LayoutError> {
+    let signatures: Vec<String> = Dialect::ALL
+        .iter()
+        .flat_map(|dialect| [dialect.signature_file(), dialect.bundle_file()])
+        .map(str::to_owned)
+        .collect();
+    let mut evidence = read_some(package, &signatures, |_, _| Ok(io::sink()))?;
+    let promised = evidence.checksums.as_deref().unwrap_or_default();
+    let promised = Checksums::parse(promised).unwrap_or_default();
+    for (name, member) in package.members()? {
+        // What nothing vouches for is refused, whatever it digests to.
+        let digest = promised.get(name).copied();
+        let digest = digest.unwrap_or_else(|| Digest::of(&[]));
+        let files = &mut evidence.files;
+        files.entry(name.clone()).or_insert((digest, member.size));
+    }
+    Ok(evidence)
 }
 
 /// Reads the documents of an open package, and each file of `names` that it

@@ -7,14 +7,146 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Dialect, Metadata};
-use crate::oci::{Descriptor, Manifest, media_type};
+use super::{Definition, Dialect, Metadata, time};
+use crate::oci::{Descriptor, Digest, Index, Manifest, Platform, Reference, media_type};
 
 /// Where a file stands in a package.
 const TITLE: &str = "org.opencontainers.image.title";
 
 /// The system that an index names for packages.
 pub const MULTI: &str = "multi";
+
+/// A package as registries and image layouts hold it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// The package's name.
+    pub name: String,
+    /// For which architecture; [`SKELETON`](super::SKELETON) for sources.
+    pub architecture: String,
+    /// The bytes of the manifest.
+    pub manifest: Vec<u8>,
+    /// The bytes of the configuration.
+    pub config: Vec<u8>,
+    /// What the manifest names, each once; the configuration first.
+    pub blobs: Vec<Descriptor>,
+}
+
+/// Why a package cannot be an artifact.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArtifactError {
+    /// There is nothing to call it by.
+    #[error("version is required for publishing: add `metadata.version`, or give --tag")]
+    NoVersion,
+    /// What would be its tag is none.
+    #[error("`{0}` cannot be a tag: use letters, digits, `_`, `.` and `-` in version and flavor")]
+    Tag(String),
+    /// Its build time is not one.
+    #[error("build.timestamp is `{0}`, expected such as `Mon, 02 Jan 2006 15:04:05 +0000`")]
+    Time(String),
+    /// JSON cannot be made of it; no value in question leads there.
+    #[error("manifest cannot be written: {0}")]
+    Json(String),
+}
+
+/// The artifact of a package with these files: path, digest, size in bytes.
+///
+/// Layers stand in order of their digests, and the package is as old as its
+/// build, so that the same package is the same manifest wherever it is made.
+///
+/// # Errors
+///
+/// [`ArtifactError`]
+pub fn artifact(
+    dialect: Dialect,
+    definition: &Definition,
+    architecture: &str,
+    files: impl IntoIterator<Item = (String, Digest, u64)>,
+) -> Result<Artifact, ArtifactError> {
+    let json = |error: serde_json::Error| ArtifactError::Json(error.to_string());
+    let text = definition.build.timestamp.clone().unwrap_or_default();
+    let created = time::parse_rfc1123z(&text).and_then(time::rfc3339);
+    let created = created.ok_or(ArtifactError::Time(text))?;
+    let annotations = annotations(&definition.metadata, &created);
+    let mut layers: Vec<Descriptor> = files
+        .into_iter()
+        .map(|(path, digest, size)| layer(dialect, &path, Descriptor::blob(digest, size)))
+        .collect();
+    layers.sort_by(|a, b| (a.digest, title(a)).cmp(&(b.digest, title(b))));
+    let config = config(architecture, &annotations).map_err(json)?;
+    let described = Descriptor::of(dialect.config_media_type(), &config);
+    let mut blobs = vec![described.clone()];
+    blobs.extend(layers.iter().cloned());
+    blobs.dedup_by_key(|blob| blob.digest);
+    Ok(Artifact {
+        name: definition.metadata.name.clone(),
+        architecture: architecture.to_owned(),
+        manifest: manifest(described, layers, annotations).map_err(json)?,
+        config,
+        blobs,
+    })
+}
+
+/// Where a layer stands in its package, if it says so.
+#[must_use]
+pub fn title(layer: &Descriptor) -> Option<&str> {
+    layer.annotations.get(TITLE).map(String::as_str)
+}
+
+/// The tag of a published package.
+///
+/// Source: package.md 4.1.
+///
+/// # Errors
+///
+/// [`ArtifactError::NoVersion`], [`ArtifactError::Tag`]
+pub fn tag(version: &str, flavor: &str) -> Result<String, ArtifactError> {
+    let tag = match (version, flavor) {
+        ("", _) => return Err(ArtifactError::NoVersion),
+        (version, "") => version.to_owned(),
+        (version, flavor) => format!("{version}-{flavor}"),
+    };
+    let read = format!("r.io/x:{tag}").parse::<Reference>();
+    match read {
+        Ok(found) if found.tag() == Some(&tag) => Ok(tag),
+        _ => Err(ArtifactError::Tag(tag)),
+    }
+}
+
+/// The platform that an index gives a package.
+#[must_use]
+pub fn platform(architecture: &str) -> Platform {
+    Platform {
+        architecture: architecture.to_owned(),
+        os: MULTI.to_owned(),
+        variant: None,
+    }
+}
+
+/// The entry of `index` for a package of `architecture`.
+#[must_use]
+pub fn entry<'i>(index: &'i Index, architecture: &str) -> Option<&'i Descriptor> {
+    let wanted = platform(architecture);
+    let mut entries = index.manifests.iter();
+    entries.find(|found| found.platform.as_ref() == Some(&wanted))
+}
+
+/// Lets `index` name `manifest` for its architecture; what is there for others
+/// stays, in its place.
+#[must_use]
+pub fn with_entry(index: Option<&Index>, manifest: &Descriptor, architecture: &str) -> Index {
+    let made = Descriptor {
+        platform: Some(platform(architecture)),
+        annotations: BTreeMap::new(),
+        ..manifest.clone()
+    };
+    let mut index = index.cloned().unwrap_or_else(Index::empty);
+    let mut entries = index.manifests.iter_mut();
+    match entries.find(|found| found.platform == made.platform) {
+        Some(old) => *old = made,
+        None => index.manifests.push(made),
+    }
+    index
+}
 
 /// A file of a package as a layer.
 #[must_use]

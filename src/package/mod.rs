@@ -24,6 +24,7 @@ mod repo_url;
 mod schema;
 mod surroundings;
 mod template;
+pub mod time;
 
 pub use chart_version::{ChartConstraint, chart_version};
 pub use checksums::{Checksums, ChecksumsError};

@@ -102,7 +102,7 @@ impl Registry {
             slowest = slowest.max(began.elapsed());
             let index = found
                 .as_ref()
-                .map(|(descriptor, bytes)| parse(tag, descriptor, bytes))
+                .map(|(descriptor, bytes)| read_index(tag, descriptor, bytes))
                 .transpose()?;
             let put = match (merge(index.as_ref())?, found) {
                 (Merge::Unchanged, Some((index, _))) => return Ok(Merged { index, writes }),
@@ -130,7 +130,11 @@ impl Registry {
 /// # Errors
 ///
 /// [`RegistryError::Content`]: it is something else, such as a manifest.
-fn parse(tag: &Reference, descriptor: &Descriptor, bytes: &[u8]) -> Result<Index, RegistryError> {
+pub fn read_index(
+    tag: &Reference,
+    descriptor: &Descriptor,
+    bytes: &[u8],
+) -> Result<Index, RegistryError> {
     let odd = |found: String| super::client::content(tag, found, "an index".to_owned());
     if !media_type::is_index(&descriptor.media_type) {
         return Err(odd(format!(

@@ -1,8 +1,13 @@
 //! Where existing packages come from.
 //!
-//! So far: skeleton packages, which definitions import from. Nothing that is
-//! found here is trusted further than its digest.
+//! Skeleton packages, which definitions import from; packages in files and in
+//! registries, with their blobs. Nothing that is found here is trusted further
+//! than its digest.
 
+mod local;
+mod remote;
 mod skeleton;
 
+pub use local::PackageBlobs;
+pub use remote::{RemoteError, RemotePackage};
 pub use skeleton::{Origin, Skeleton, SkeletonError};

@@ -28,6 +28,7 @@ const ORDER: &[&str] = &[
     "remote",
     "transparency",
     "source",
+    "release",
     "exec",
     "app",
     "cli",

@@ -29,7 +29,7 @@ pub use image::{Base, ImageConfig, ImageError, ImageSpec, LayerSpec, build_image
 pub use images::{FetchedImage, ImagesError, assemble};
 pub use import::{ImportError, import};
 pub use member::{MemberError, extract_member};
-pub use package::{BuildData, PackageError, Part, compress_member, package, rfc3339, sboms_tar};
+pub use package::{BuildData, PackageError, Part, compress_member, package, sboms_tar};
 pub use repository::{Git, RepositoryError};
 pub use run::{DeclaredOutput, Ran, RunError, RunTask, Staged, materialise, run};
 pub use sbom::{SbomError, component_sbom, image_sbom, is_container, read_document, scan_layer};

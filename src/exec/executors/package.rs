@@ -11,7 +11,7 @@ use crate::action::Output;
 use crate::archive::{MAX_COMPRESSED_INPUT, SeekableError, SeekableWriter, TarError, TarWriter};
 use crate::cas::{Cas, CasError};
 use crate::oci::Digest;
-use crate::package::{Build, Checksums, ChecksumsError, Definition, Dialect, MIGRATIONS};
+use crate::package::{Build, Checksums, ChecksumsError, Definition, Dialect, MIGRATIONS, time};
 
 /// What older programs compare themselves with; Zarf writes it no longer.
 ///
@@ -135,7 +135,9 @@ pub fn package(
         terminal: Some(build.terminal.clone().unwrap_or_default()),
         user: Some(build.user.clone().unwrap_or_default()),
         architecture: Some(build.architecture.clone()),
-        timestamp: Some(rfc1123z(build.timestamp).ok_or(PackageError::Time(build.timestamp))?),
+        timestamp: Some(
+            time::rfc1123z(build.timestamp).ok_or(PackageError::Time(build.timestamp))?,
+        ),
         version: Some(build.version.clone()),
         migrations: MIGRATIONS.map(str::to_owned).to_vec(),
         last_non_breaking_version: last_non_breaking(dialect),
@@ -242,50 +244,6 @@ fn frame(chunk: &[u8]) -> Result<Vec<u8>, SeekableError> {
     Ok(writer.into_inner())
 }
 
-/// `2006-01-02T15:04:05Z`; `None` outside 1970 to 9999.
-pub fn rfc3339(seconds: i64) -> Option<String> {
-    let text = rfc1123z(seconds)?;
-    let parts: Vec<&str> = text.split(' ').collect();
-    let [_, day, month, year, time, _] = parts[..] else {
-        return None;
-    };
-    let month = MONTHS.iter().position(|name| *name == month)? + 1;
-    Some(format!("{year}-{month:02}-{day}T{time}Z"))
-}
-
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
-
-/// `Mon, 02 Jan 2006 15:04:05 -0700`, in UTC; `None` outside 1970 to 9999.
-fn rfc1123z(seconds: i64) -> Option<String> {
-    const MAX: i64 = 253_402_300_799;
-    if !(0..=MAX).contains(&seconds) {
-        return None;
-    }
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let weekday =
-        ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][usize::try_from(days % 7).ok()?];
-    // Counted from 1 March of the year 0, so that a leap day ends a year.
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = usize::try_from((shifted_month + 2) % 12).ok()?;
-    let year = year_of_era + era * 400 + i64::from(shifted_month >= 10);
-    let name = MONTHS[month];
-    Some(format!(
-        "{weekday}, {day:02} {name} {year:04} {:02}:{:02}:{:02} +0000",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,20 +253,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cas = Cas::open(dir.path()).unwrap();
         (dir, cas)
-    }
-
-    #[test]
-    fn times_are_written_as_go_writes_them() {
-        for (seconds, text) in [
-            (0, "Thu, 01 Jan 1970 00:00:00 +0000"),
-            (951_782_400, "Tue, 29 Feb 2000 00:00:00 +0000"),
-            (1_704_164_645, "Tue, 02 Jan 2024 03:04:05 +0000"),
-            (4_102_444_799, "Thu, 31 Dec 2099 23:59:59 +0000"),
-        ] {
-            assert_eq!(rfc1123z(seconds).as_deref(), Some(text));
-        }
-        assert_eq!(rfc1123z(-1), None);
-        assert_eq!(rfc1123z(i64::MAX), None);
     }
 
     #[test]

@@ -1,0 +1,454 @@
+//! `jackal package publish`: packages of any form into registries and image
+//! layouts, as one release.
+//!
+//! A local package is judged by its documents and the list of its files; each
+//! file is checked against that list while it is sent, before anything names
+//! it. One in a registry is taken as it is, manifest and all.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::build::BuildOptions;
+use super::compose::Ask;
+use super::connection::ConnectionError;
+use super::package_read::{PackageReadError, package_definition};
+use super::skeleton::{SkeletonMakeError, skeleton};
+use crate::cas::{Cas, CasError};
+use crate::exec::plan;
+use crate::layout::{self, LayoutError};
+use crate::oci::{Reference, ReferenceError};
+use crate::package::manifest::{self, ArtifactError};
+use crate::package::{Dialect, Warning};
+use crate::registry::{Registry, Repository, Source};
+use crate::release::{
+    self, Artifact, Begun, Item, Journal, JournalError, Place, ReleaseError, Released, Rules,
+};
+use crate::source::{PackageBlobs, RemoteError, RemotePackage};
+use crate::verify::{self, Scope, Signature, VerifiedPackage};
+
+/// What to publish, where to and how.
+#[derive(Clone, Debug)]
+pub struct PublishOptions {
+    /// Packages, folders with a definition, `oci://` references.
+    pub sources: Vec<String>,
+    /// `oci://HOST/PATH` or `oci-layout:FOLDER`; each gets all packages.
+    pub destinations: Vec<String>,
+    /// Instead of version and flavor.
+    pub tag: Option<String>,
+    /// Whether tags that name something else may be moved.
+    pub move_tag: bool,
+    /// Transfers at the same time.
+    pub concurrency: usize,
+    /// Which package of an index is meant.
+    pub architecture: String,
+    /// Where journals lie.
+    pub state: PathBuf,
+    /// How definitions become skeletons; its connection is used for all.
+    pub build: BuildOptions,
+}
+
+/// Why nothing, or not all, was published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// Where to publish is not said well.
+    #[error("`{0}` is no place to publish to: expected oci://HOST[/PATH] or oci-layout:FOLDER")]
+    Destination(String),
+    /// A name cannot be made of it.
+    #[error("`{destination}`: {source}")]
+    Name {
+        /// As given.
+        destination: String,
+        /// What is wrong.
+        source: ReferenceError,
+    },
+    /// A source cannot be read or is not to be trusted.
+    #[error("{path}: {error}")]
+    Read {
+        /// As given.
+        path: String,
+        /// What is wrong.
+        error: Box<PackageReadError>,
+    },
+    /// A package in a registry cannot be had.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// A manifest that cannot be copied.
+    #[error("{0}: its manifest cannot be read: {1}")]
+    Manifest(String, serde_json::Error),
+    /// The package cannot be an artifact.
+    #[error("{path}: {error}")]
+    Artifact {
+        /// As given.
+        path: String,
+        /// What is wrong.
+        error: ArtifactError,
+    },
+    /// No skeleton can be made of a folder.
+    #[error("{0}")]
+    Skeleton(Box<SkeletonMakeError>),
+    /// Registries cannot be reached as told.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The cache refused.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// The release did not come to its end.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+    /// A journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The sources are not those that the release was begun with.
+    #[error(
+        "the packages are not those that release `{0}` was begun with: publish them anew, or bring the old ones back"
+    )]
+    Changed(String),
+}
+
+/// A package that is ready to be published.
+struct Ready {
+    artifact: Arc<Artifact>,
+    /// The last part of its repository.
+    name: String,
+    tag: String,
+    signature: Signature,
+}
+
+/// What was published.
+#[derive(Debug)]
+pub struct Published {
+    /// The artifacts, in the order of sources, then destinations.
+    pub items: Vec<Released>,
+    /// What the user should know of definitions and sources.
+    pub notes: Vec<String>,
+}
+
+/// Sources that were opened and judged.
+pub struct Publication {
+    options: PublishOptions,
+    registry: Arc<Registry>,
+    local: Vec<Option<Ready>>,
+    notes: Vec<String>,
+}
+
+/// Opens what is on this machine and judges it, making skeletons of folders
+/// with a definition; `ask` answers for templates without a value.
+///
+/// # Errors
+///
+/// [`PublishError`]; nothing was sent then.
+pub fn publication(options: PublishOptions, ask: Ask<'_>) -> Result<Publication, PublishError> {
+    for destination in &options.destinations {
+        Destination::parse(destination, &options.build.here)?;
+    }
+    let registry = Arc::new(options.build.connection.client()?);
+    let cas = Arc::new(Cas::open(&options.build.cache)?);
+    let mut notes = Vec::new();
+    let mut local = Vec::new();
+    for source in &options.sources {
+        if source.starts_with("oci://") {
+            local.push(None);
+            continue;
+        }
+        let path = options.build.here.join(source);
+        if plan::definition_in(&path).is_some() && !path.join(Dialect::CHECKSUMS).is_file() {
+            let made = skeleton(&options.build, Path::new(source), &cas, &registry, ask);
+            let made = made.map_err(|error| PublishError::Skeleton(Box::new(error)))?;
+            notes.extend(made.warnings.iter().map(Warning::to_string));
+            local.push(Some(Ready {
+                name: made.artifact.name.clone(),
+                artifact: Arc::new(made.artifact),
+                tag: options.tag.clone().unwrap_or(made.tag),
+                signature: Signature::Absent,
+            }));
+            continue;
+        }
+        let ready = open(&path, source, options.tag.as_deref(), &cas)?;
+        notes.extend(unchecked(source, ready.signature));
+        local.push(Some(ready));
+    }
+    Ok(Publication {
+        options,
+        registry,
+        local,
+        notes,
+    })
+}
+
+fn unchecked(source: &str, signature: Signature) -> Option<String> {
+    (signature == Signature::NotChecked)
+        .then(|| format!("{source}: the package is signed, and its signature was NOT checked"))
+}
+
+/// A package in files, which are not read further than need be.
+fn open(
+    path: &Path,
+    source: &str,
+    tag: Option<&str>,
+    cas: &Arc<Cas>,
+) -> Result<Ready, PublishError> {
+    let wrong = |error: PackageReadError| PublishError::Read {
+        path: source.to_owned(),
+        error: Box::new(error),
+    };
+    let package = layout::open(path).map_err(|error| wrong(error.into()))?;
+    let judged = |evidence: Result<verify::Evidence, LayoutError>| {
+        let evidence = evidence.map_err(|error| wrong(error.into()))?;
+        verify::verify(evidence, Scope::Whole)
+            .map_err(|refusals| wrong(PackageReadError::Refused(refusals)))
+    };
+    let verified: VerifiedPackage;
+    let blobs: Source = if package.is_seekable() {
+        verified = judged(layout::read_promised(&package))?;
+        Arc::new(PackageBlobs::new(package, &verified))
+    } else {
+        // One stream: each file is put where it can be read on its own.
+        verified = judged(layout::read_into(&package, cas))?;
+        Arc::<Cas>::clone(cas)
+    };
+    let definition = package_definition(&verified).map_err(wrong)?;
+    let artifact = |error| PublishError::Artifact {
+        path: source.to_owned(),
+        error,
+    };
+    let build = &definition.build;
+    let tag = match tag {
+        Some(tag) => manifest::tag(tag, ""),
+        None => manifest::tag(&definition.metadata.version, &build.flavor),
+    };
+    let files = verified.files().iter();
+    let files = files.map(|(name, (digest, size))| (name.clone(), *digest, *size));
+    let architecture = build.architecture.as_deref().unwrap_or_default();
+    let made = manifest::artifact(verified.dialect(), &definition, architecture, files);
+    Ok(Ready {
+        name: definition.metadata.name.clone(),
+        artifact: Arc::new(Artifact::made(made.map_err(artifact)?, blobs)),
+        tag: tag.map_err(artifact)?,
+        signature: verified.signature(),
+    })
+}
+
+impl Publication {
+    /// Publishes, or goes on with a release that was begun.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`]; tags that were not reached are where they were.
+    pub async fn publish(self) -> Result<Published, PublishError> {
+        self.carry_out(None).await
+    }
+
+    /// Goes on with this very release.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Changed`], and those of [`publish`](Self::publish).
+    pub async fn resume(self, id: &str) -> Result<Published, PublishError> {
+        self.carry_out(Some(id)).await
+    }
+
+    async fn carry_out(mut self, resumed: Option<&str>) -> Result<Published, PublishError> {
+        let options = &self.options;
+        let mut items = Vec::new();
+        for (source, local) in options.sources.iter().zip(self.local.drain(..)) {
+            let ready = match local {
+                Some(ready) => ready,
+                None => {
+                    let ready = remote(&self.registry, options, source).await?;
+                    self.notes.extend(unchecked(source, ready.signature));
+                    ready
+                }
+            };
+            for destination in &options.destinations {
+                let to = Destination::parse(destination, &options.build.here)?;
+                items.push(Item {
+                    place: to.place(&ready.name, &ready.tag)?,
+                    artifact: Arc::clone(&ready.artifact),
+                });
+            }
+        }
+        let begun = Begun {
+            sources: options.sources.clone(),
+            destinations: options.destinations.clone(),
+            here: options.build.here.to_string_lossy().into_owned(),
+            tag: options.tag.clone(),
+            move_tag: options.move_tag,
+            ..Begun::new(items.iter().map(Item::known).collect())
+        };
+        if let Some(id) = resumed.filter(|id| begun.id() != *id) {
+            return Err(PublishError::Changed(id.to_owned()));
+        }
+        let rules = Rules {
+            move_tag: options.move_tag,
+            concurrency: options.concurrency,
+        };
+        let journal = || Journal::begin(&options.state, begun);
+        let items = release::run(&self.registry, &items, rules, journal).await?;
+        Ok(Published {
+            items,
+            notes: self.notes,
+        })
+    }
+}
+
+/// A package in a registry, which stays there until it is copied.
+async fn remote(
+    registry: &Arc<Registry>,
+    options: &PublishOptions,
+    source: &str,
+) -> Result<Ready, PublishError> {
+    let text = source.strip_prefix("oci://").unwrap_or(source);
+    let reference = hosted(text).map_err(|error| PublishError::Name {
+        destination: source.to_owned(),
+        source: error,
+    })?;
+    let found = RemotePackage::find(registry, &reference, &options.architecture).await?;
+    let wrong = |error: PackageReadError| PublishError::Read {
+        path: source.to_owned(),
+        error: Box::new(error),
+    };
+    let verified = verify::verify(found.promised(registry).await?, Scope::Whole)
+        .map_err(|refusals| wrong(PackageReadError::Refused(refusals)))?;
+    let definition = package_definition(&verified).map_err(wrong)?;
+    let built = definition.build.architecture.clone().unwrap_or_default();
+    let blobs = Repository {
+        registry: Arc::clone(registry),
+        reference: reference.clone(),
+        runtime: Handle::current(),
+    };
+    let name = reference.repository().rsplit('/').next();
+    let artifact = |error| PublishError::Artifact {
+        path: source.to_owned(),
+        error,
+    };
+    let tag = match (&options.tag, reference.tag()) {
+        (Some(tag), _) => manifest::tag(tag, ""),
+        (None, Some(tag)) => Ok(tag.to_owned()),
+        (None, None) => manifest::tag(&definition.metadata.version, &definition.build.flavor),
+    };
+    let copied = Artifact::copied(
+        definition.metadata.name.clone(),
+        found.architecture.clone().unwrap_or(built),
+        found.bytes.clone(),
+        Arc::new(blobs),
+        Some(reference.clone()),
+    );
+    Ok(Ready {
+        name: name.unwrap_or_default().to_owned(),
+        tag: tag.map_err(artifact)?,
+        artifact: Arc::new(copied.map_err(|e| PublishError::Manifest(source.to_owned(), e))?),
+        signature: verified.signature(),
+    })
+}
+
+/// A reference whose first word is a host whatever it looks like.
+fn hosted(text: &str) -> Result<Reference, ReferenceError> {
+    let reference: Reference = text.parse()?;
+    let host = text.split('/').next().unwrap_or_default();
+    if reference.registry() == host || host == "index.docker.io" {
+        return Ok(reference);
+    }
+    Err(ReferenceError::Malformed {
+        text: text.chars().take(200).collect(),
+        part: "registry",
+        expected: "a host with a dot or a port, or localhost",
+    })
+}
+
+/// Where packages go, before it is known what they are called.
+enum Destination {
+    Registry { text: String, base: String },
+    Layout(PathBuf),
+}
+
+impl Destination {
+    fn parse(text: &str, here: &Path) -> Result<Self, PublishError> {
+        let wrong = || PublishError::Destination(text.to_owned());
+        if let Some(folder) = text.strip_prefix("oci-layout:") {
+            let folder = Some(folder).filter(|folder| !folder.is_empty());
+            return Ok(Self::Layout(here.join(folder.ok_or_else(wrong)?)));
+        }
+        let base = text.strip_prefix("oci://").ok_or_else(wrong)?;
+        let base = base.trim_end_matches('/');
+        let name = base.rsplit('/').next().unwrap_or_default();
+        // A tag or digest would be the package's, which it brings itself.
+        let tagged = base.contains('@') || base.contains('/') && name.contains(':');
+        if base.is_empty() || tagged {
+            return Err(wrong());
+        }
+        let name = |source| PublishError::Name {
+            destination: text.to_owned(),
+            source,
+        };
+        hosted(&format!("{base}/x:y")).map_err(name)?;
+        Ok(Self::Registry {
+            text: text.to_owned(),
+            base: base.to_owned(),
+        })
+    }
+
+    fn place(self, name: &str, tag: &str) -> Result<Place, PublishError> {
+        match self {
+            Self::Layout(folder) => Ok(Place::Layout {
+                folder,
+                tag: tag.to_owned(),
+            }),
+            Self::Registry { text, base } => hosted(&format!("{base}/{name}:{tag}"))
+                .map(Place::Registry)
+                .map_err(|source| PublishError::Name {
+                    destination: text,
+                    source,
+                }),
+        }
+    }
+}
+
+/// A release that has not ended.
+#[derive(Debug)]
+pub struct Unfinished {
+    /// Its name.
+    pub id: String,
+    /// What it is made of.
+    pub begun: Begun,
+    /// Of each artifact: whether it is staged, whether it is visible.
+    pub steps: Vec<(bool, bool)>,
+}
+
+/// The releases that have not ended, as their journals tell.
+///
+/// # Errors
+///
+/// [`JournalError`]: one cannot be read, or another process works on it.
+pub fn unfinished_releases(state: &Path) -> Result<Vec<Unfinished>, JournalError> {
+    let ids = Journal::unfinished(state)?;
+    ids.into_iter()
+        .map(|id| {
+            let journal = Journal::open(state, &id)?;
+            let begun = journal.begun().clone();
+            let items = begun.items.iter();
+            let steps = items.map(|item| (journal.is_staged(item), journal.is_visible(item)));
+            Ok(Unfinished {
+                id,
+                steps: steps.collect(),
+                begun,
+            })
+        })
+        .collect()
+}
+
+/// Forgets a release; what it staged stays without a name, and tags that it
+/// moved stay moved. Returns those.
+///
+/// # Errors
+///
+/// [`JournalError`]
+pub fn abort_release(state: &Path, id: &str) -> Result<Vec<String>, JournalError> {
+    let journal = Journal::open(state, id)?;
+    let items = journal.begun().items.iter();
+    let visible = items.filter(|item| journal.is_visible(item));
+    let visible = visible.map(|item| item.place.clone()).collect();
+    journal.end()?;
+    Ok(visible)
+}

@@ -1,0 +1,371 @@
+//! `jackal package publish` and `jackal release`: packages become visible, all
+//! of them or none.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::build::{Refused, note, print, refused as build_refused, runtime};
+use super::connection::ConnectionArgs;
+use super::exit::Exit;
+use super::options::{PlainArgs, cache_folder, environment};
+use crate::app::{
+    self, BuildOptions, PublishError, PublishOptions, Published, SkeletonMakeError, Unfinished,
+};
+use crate::exec::implied::host_architecture;
+use crate::registry::RegistryError;
+use crate::release::{JournalError, ReleaseError, Released};
+use crate::source::RemoteError;
+
+const PUBLISH_HELP: &str = "\
+Everything is staged under digests and read back first; tags move last. When a
+run is interrupted, run it again, or `jackal release resume`: what is there is
+not sent again. A tag that names another package of the same architecture is an
+error (exit 7) without --move-tag; one that names the same package is left alone.";
+
+/// Arguments of `jackal package publish`.
+#[derive(Args)]
+#[command(after_help = PUBLISH_HELP)]
+pub(super) struct PublishArgs {
+    /// Packages (folder, `.tar`, `.tar.zst`, a part of a split one, oci://), or
+    /// folders with a definition, which are published as skeletons; and last
+    /// where to: oci://HOST[/PATH] or oci-layout:FOLDER
+    #[arg(required = true, num_args = 2.., value_name = "SOURCE... DESTINATION")]
+    names: Vec<String>,
+    /// Publish there as well (may be repeated)
+    #[arg(long, value_name = "DESTINATION")]
+    mirror: Vec<String>,
+    /// Tag, instead of the package's version and flavor
+    #[arg(long, value_name = "TAG")]
+    tag: Option<String>,
+    /// Move a tag that names another package
+    #[arg(long)]
+    move_tag: bool,
+    /// Transfers at the same time
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    oci_concurrency: usize,
+    #[command(flatten)]
+    release: ReleaseFlags,
+    #[command(flatten)]
+    plain: PlainArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// What every command about releases understands.
+#[derive(Args)]
+pub(super) struct ReleaseFlags {
+    /// Folder for the journals of releases
+    /// (default: ~/.local/state/jackal/releases)
+    #[arg(long, value_name = "DIR", env = "JACKAL_STATE_DIR")]
+    state_dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `jackal release`.
+#[derive(Subcommand)]
+pub(super) enum ReleaseCommand {
+    /// List the releases that were begun and have not ended
+    Status {
+        #[command(flatten)]
+        release: ReleaseFlags,
+    },
+    /// Go on with a release where it stopped
+    Resume {
+        /// As `status` calls it; without it, the only one there is
+        id: Option<String>,
+        /// Transfers at the same time
+        #[arg(long, value_name = "N", default_value_t = 3)]
+        oci_concurrency: usize,
+        #[command(flatten)]
+        release: ReleaseFlags,
+        #[command(flatten)]
+        plain: PlainArgs,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+    },
+    /// Forget a release: tags that it did not reach stay where they are
+    Abort {
+        /// As `status` calls it; without it, the only one there is
+        id: Option<String>,
+        #[command(flatten)]
+        release: ReleaseFlags,
+    },
+}
+
+pub(super) fn publish(mut args: PublishArgs) -> Result<(), Refused> {
+    let state = state_folder(args.release.state_dir)?;
+    let mut destinations: Vec<String> = args.names.pop().into_iter().collect();
+    destinations.extend(args.mirror);
+    let architecture = args.plain.architecture.clone();
+    let build = args.plain.into_options(args.connection.into_connection())?;
+    let options = PublishOptions {
+        sources: args.names,
+        destinations,
+        tag: args.tag,
+        move_tag: args.move_tag,
+        concurrency: args.oci_concurrency,
+        architecture: architecture.unwrap_or_else(|| host_architecture().to_owned()),
+        state,
+        build,
+    };
+    carry_out(options, None, args.release.json)
+}
+
+/// Makes the skeleton of the folder `source` in the layout `to`.
+pub(super) fn into_layout(build: BuildOptions, source: String, to: &Path) -> Result<(), Refused> {
+    // Nothing of a layout need be gone on with: it is on this machine.
+    let state = cache_folder(Some(build.cache.clone()))?.join("releases");
+    let options = PublishOptions {
+        sources: vec![source],
+        destinations: vec![format!("oci-layout:{}", to.display())],
+        tag: None,
+        move_tag: true,
+        concurrency: 1,
+        architecture: host_architecture().to_owned(),
+        state,
+        build,
+    };
+    let published = run(options, None)?;
+    for text in &published.notes {
+        note(&format!("warning: {text}"));
+    }
+    let lines: String = published
+        .items
+        .iter()
+        .map(|made| {
+            let place = made.item.place.replace("oci-layout:", "oci:");
+            format!("{place} {}\n", made.item.manifest)
+        })
+        .collect();
+    print(&lines)
+}
+
+fn carry_out(options: PublishOptions, resumed: Option<&str>, as_json: bool) -> Result<(), Refused> {
+    let published = run(options, resumed)?;
+    for text in &published.notes {
+        note(&format!("warning: {text}"));
+    }
+    if as_json {
+        let items: Value = published.items.iter().map(as_value).collect();
+        return print(&format!("{items:#}\n"));
+    }
+    print(&published.items.iter().map(line).collect::<String>())
+}
+
+fn run(options: PublishOptions, resumed: Option<&str>) -> Result<Published, Refused> {
+    let publication = app::publication(options, &mut |_| None).map_err(|error| refused(&error))?;
+    let published = runtime()?.block_on(async {
+        tokio::select! {
+            published = async {
+                match resumed {
+                    Some(id) => publication.resume(id).await,
+                    None => publication.publish().await,
+                }
+            } => published.map_err(|error| refused(&error)),
+            () = super::signal::wait() => {
+                let message = "interrupted; what was sent stays, and no tag was left half-moved: run it again, or `jackal release resume`";
+                Err((Exit::Interrupted, message.to_owned()))
+            }
+        }
+    })?;
+    Ok(published)
+}
+
+fn line(made: &Released) -> String {
+    let (place, digest) = (&made.item.place, made.item.manifest);
+    let what = if made.unchanged {
+        "unchanged".to_owned()
+    } else {
+        let moved = made.moved;
+        format!(
+            "sent {} blobs ({} bytes), mounted {}, {} were there",
+            moved.uploaded, moved.uploaded_bytes, moved.mounted, moved.present
+        )
+    };
+    format!("{place} {} {digest} {what}\n", made.item.architecture)
+}
+
+fn as_value(made: &Released) -> Value {
+    json!({
+        "place": made.item.place,
+        "architecture": made.item.architecture,
+        "manifest": made.item.manifest.to_string(),
+        "unchanged": made.unchanged,
+        "blobs": {
+            "present": made.moved.present,
+            "mounted": made.moved.mounted,
+            "uploaded": made.moved.uploaded,
+            "uploadedBytes": made.moved.uploaded_bytes,
+        },
+    })
+}
+
+pub(super) fn release(command: ReleaseCommand) -> Result<(), Refused> {
+    match command {
+        ReleaseCommand::Status { release } => {
+            let state = state_folder(release.state_dir)?;
+            let found = app::unfinished_releases(&state).map_err(|error| journal(&error))?;
+            status(&found, release.json)
+        }
+        ReleaseCommand::Resume {
+            id,
+            oci_concurrency,
+            release,
+            plain,
+            connection,
+        } => {
+            let state = state_folder(release.state_dir)?;
+            let found = the_one(&state, id)?;
+            let architecture = plain.architecture.clone();
+            let mut build = plain.into_options(connection.into_connection())?;
+            build.here = PathBuf::from(&found.begun.here);
+            let options = PublishOptions {
+                sources: found.begun.sources,
+                destinations: found.begun.destinations,
+                tag: found.begun.tag,
+                move_tag: found.begun.move_tag,
+                concurrency: oci_concurrency,
+                architecture: architecture.unwrap_or_else(|| host_architecture().to_owned()),
+                state,
+                build,
+            };
+            carry_out(options, Some(&found.id), release.json)
+        }
+        ReleaseCommand::Abort { id, release } => {
+            let state = state_folder(release.state_dir)?;
+            let found = the_one(&state, id)?;
+            let visible = app::abort_release(&state, &found.id).map_err(|error| journal(&error))?;
+            if release.json {
+                let told = json!({"release": found.id, "visible": visible});
+                return print(&format!("{told:#}\n"));
+            }
+            let moved = match visible.as_slice() {
+                [] => "no tag was moved".to_owned(),
+                places => format!("these tags were moved: {}", places.join(", ")),
+            };
+            print(&format!("{}: forgotten; {moved}\n", found.id))
+        }
+    }
+}
+
+fn the_one(state: &Path, id: Option<String>) -> Result<Unfinished, Refused> {
+    let found = app::unfinished_releases(state).map_err(|error| journal(&error))?;
+    let usage = |message: String| (Exit::Usage, message);
+    match id {
+        Some(id) => {
+            let mut named = found.into_iter().filter(|found| found.id == id);
+            let message =
+                format!("there is no unfinished release `{id}`: see `jackal release status`");
+            named.next().ok_or_else(|| usage(message))
+        }
+        None if found.len() > 1 => Err(usage(
+            "there are several unfinished releases: name one of `jackal release status`".to_owned(),
+        )),
+        None => {
+            let message = "there is no unfinished release".to_owned();
+            found.into_iter().next().ok_or_else(|| usage(message))
+        }
+    }
+}
+
+fn status(found: &[Unfinished], as_json: bool) -> Result<(), Refused> {
+    let word = |(staged, visible): (bool, bool)| match (staged, visible) {
+        (_, true) => "visible",
+        (true, false) => "staged",
+        (false, false) => "pending",
+    };
+    if as_json {
+        let told: Value = found
+            .iter()
+            .map(|release| {
+                let items = release.begun.items.iter().zip(&release.steps);
+                let items: Value = items
+                    .map(|(item, step)| {
+                        json!({
+                            "place": item.place,
+                            "architecture": item.architecture,
+                            "manifest": item.manifest.to_string(),
+                            "state": word(*step),
+                        })
+                    })
+                    .collect();
+                json!({"release": release.id, "sources": release.begun.sources, "items": items})
+            })
+            .collect();
+        return print(&format!("{told:#}\n"));
+    }
+    let mut text = String::new();
+    for release in found {
+        text.push_str(&format!("{}\n", release.id));
+        for (item, step) in release.begun.items.iter().zip(&release.steps) {
+            let (place, architecture) = (&item.place, &item.architecture);
+            text.push_str(&format!(
+                "  {:<8} {place} {architecture} {}\n",
+                word(*step),
+                item.manifest
+            ));
+        }
+    }
+    print(&text)
+}
+
+/// The folder for journals: flag, `JACKAL_STATE_DIR`, `XDG_STATE_HOME`, `HOME`.
+fn state_folder(given: Option<PathBuf>) -> Result<PathBuf, Refused> {
+    given
+        .or_else(|| {
+            environment("XDG_STATE_HOME").map(|dir| PathBuf::from(dir).join("jackal/releases"))
+        })
+        .or_else(|| {
+            environment("HOME").map(|dir| PathBuf::from(dir).join(".local/state/jackal/releases"))
+        })
+        .ok_or_else(|| {
+            let message = "there is no HOME to keep journals in: give --state-dir";
+            (Exit::Usage, message.to_owned())
+        })
+}
+
+fn journal(error: &JournalError) -> Refused {
+    let exit = match error {
+        JournalError::Unknown(_) => Exit::Usage,
+        _ => Exit::Environment,
+    };
+    (exit, error.to_string())
+}
+
+fn registry(error: &RegistryError) -> Exit {
+    match error {
+        RegistryError::Content { .. } | RegistryError::Lost { .. } => Exit::Verification,
+        RegistryError::Source { .. } => Exit::Verification,
+        _ => Exit::Environment,
+    }
+}
+
+pub(super) fn refused(error: &PublishError) -> Refused {
+    let exit = match error {
+        PublishError::Destination(_) | PublishError::Name { .. } => Exit::Usage,
+        PublishError::Read { error, .. } => super::package::refused(error).0,
+        PublishError::Remote(RemoteError::Registry(error)) => registry(error),
+        PublishError::Remote(RemoteError::Platform { .. }) => Exit::Usage,
+        PublishError::Remote(RemoteError::Shape { .. }) | PublishError::Manifest(..) => {
+            Exit::Verification
+        }
+        PublishError::Artifact { .. } | PublishError::Changed(_) => Exit::Configuration,
+        PublishError::Skeleton(error) => match &**error {
+            SkeletonMakeError::Build(error) => build_refused(error).0,
+            SkeletonMakeError::Artifact(_)
+            | SkeletonMakeError::Twice(_)
+            | SkeletonMakeError::Component(_) => Exit::Configuration,
+            _ => Exit::Environment,
+        },
+        PublishError::Release(ReleaseError::Taken { .. }) => Exit::Conflict,
+        PublishError::Release(ReleaseError::Twice { .. }) => Exit::Usage,
+        PublishError::Release(ReleaseError::Registry(error)) => registry(error),
+        PublishError::Connection(_) => Exit::Configuration,
+        _ => Exit::Environment,
+    };
+    (exit, error.to_string())
+}

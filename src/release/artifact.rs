@@ -1,0 +1,179 @@
+//! What is published, and where to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::action::Output;
+use crate::cas::{Cas, CasError};
+use crate::content::Fetch;
+use crate::oci::{Descriptor, Digest, Manifest, Reference, media_type};
+use crate::package::manifest::{self, ArtifactError};
+use crate::package::{Definition, Dialect, Strictness};
+use crate::registry::Source;
+use crate::yaml::{Mistakes, SourceText};
+
+/// A package as it goes into a registry: its manifest, and where the blobs are.
+#[derive(Clone)]
+pub struct Artifact {
+    /// The package's name.
+    pub name: String,
+    /// The entry that an index has for it.
+    pub architecture: String,
+    /// Of the manifest.
+    pub manifest: Descriptor,
+    /// The bytes of the manifest.
+    pub bytes: Bytes,
+    /// What the manifest names, each once.
+    pub blobs: Vec<Descriptor>,
+    /// Yields every blob. What it yields is checked on the way.
+    pub source: Source,
+    /// The repository that the blobs lie in, if they lie in one.
+    pub origin: Option<Reference>,
+}
+
+/// Why files in the cache are no artifact.
+#[derive(Debug, thiserror::Error)]
+pub enum StoredError {
+    /// They lack what makes them a package.
+    #[error("there is no definition among the package's files")]
+    NoDefinition,
+    /// The definition cannot be read.
+    #[error("{0}")]
+    Definition(#[from] Mistakes),
+    /// It cannot be published.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The cache refused.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// A file of the cache cannot be read.
+    #[error("cache: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl Artifact {
+    /// The package whose files, by path, are in the cache, straight from there;
+    /// with its definition. `architecture`: instead of the definition's own.
+    ///
+    /// # Errors
+    ///
+    /// [`StoredError`]
+    pub fn stored(
+        cas: &Arc<Cas>,
+        files: &[Output],
+        architecture: Option<&str>,
+    ) -> Result<(Self, Definition), StoredError> {
+        let mut named = files
+            .iter()
+            .filter_map(|file| Some((file, Dialect::of_definition_file(&file.name)?)));
+        let (file, dialect) = named.next().ok_or(StoredError::NoDefinition)?;
+        let mut text = String::new();
+        cas.open_blob(&file.digest)?.read_to_string(&mut text)?;
+        let source = SourceText::new(dialect.definition_file(), text);
+        let definition = Definition::parse(&source, Strictness::Existing)?;
+        let built = definition.build.architecture.as_deref().unwrap_or_default();
+        let architecture = architecture.unwrap_or(built);
+        let files = files.iter();
+        let files = files.map(|file| (file.name.clone(), file.digest, file.size));
+        let made = manifest::artifact(dialect, &definition, architecture, files)?;
+        let source: Source = Arc::<Cas>::clone(cas);
+        Ok((Self::made(made, source), definition))
+    }
+
+    /// A package that was put together here, with its blobs in `files`.
+    #[must_use]
+    pub fn made(made: manifest::Artifact, files: Source) -> Self {
+        Self {
+            name: made.name,
+            architecture: made.architecture,
+            manifest: Descriptor::of(media_type::MANIFEST, &made.manifest),
+            bytes: made.manifest.into(),
+            blobs: made.blobs,
+            source: Arc::new(WithDocuments::new([made.config], files)),
+            origin: None,
+        }
+    }
+
+    /// A package that lies elsewhere as an artifact, taken as it is.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no manifest.
+    pub fn copied(
+        name: String,
+        architecture: String,
+        bytes: Bytes,
+        source: Source,
+        origin: Option<Reference>,
+    ) -> Result<Self, serde_json::Error> {
+        let manifest: Manifest = serde_json::from_slice(&bytes)?;
+        let mut blobs: BTreeMap<Digest, Descriptor> = BTreeMap::new();
+        for blob in std::iter::once(manifest.config).chain(manifest.layers) {
+            blobs.entry(blob.digest).or_insert(blob);
+        }
+        let kind = manifest.media_type.as_deref();
+        Ok(Self {
+            name,
+            architecture,
+            manifest: Descriptor::of(kind.unwrap_or(media_type::MANIFEST), &bytes),
+            bytes,
+            blobs: blobs.into_values().collect(),
+            source,
+            origin,
+        })
+    }
+}
+
+/// Small content from memory, before a store that has the rest.
+pub struct WithDocuments {
+    documents: BTreeMap<Digest, Vec<u8>>,
+    rest: Source,
+}
+
+impl WithDocuments {
+    /// Puts `documents` before `rest`.
+    pub fn new(documents: impl IntoIterator<Item = Vec<u8>>, rest: Source) -> Self {
+        let documents = documents.into_iter();
+        Self {
+            documents: documents.map(|bytes| (Digest::of(&bytes), bytes)).collect(),
+            rest,
+        }
+    }
+}
+
+impl Fetch for WithDocuments {
+    fn fetch(&self, descriptor: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
+        match self.documents.get(&descriptor.digest) {
+            Some(bytes) => Ok(Box::new(&bytes[..])),
+            None => self.rest.fetch(descriptor),
+        }
+    }
+}
+
+/// Where an artifact becomes visible.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A tag of a repository.
+    Registry(Reference),
+    /// A tag of an image layout on this machine.
+    Layout {
+        /// Its folder.
+        folder: PathBuf,
+        /// The tag.
+        tag: String,
+    },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry(reference) => write!(f, "oci://{reference}"),
+            Self::Layout { folder, tag } => write!(f, "oci-layout:{}:{tag}", folder.display()),
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! The journal of a release: what it is made of, and how far it got.
+//!
+//! One file a release, named by what is released, so that the same release is
+//! found again. A line of JSON a step, synced before the next step is taken. A
+//! line that a crash cut short counts as not written.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::oci::{Digest, Hasher};
+
+/// Largest journal that is read, in bytes: 64 MiB, far more than steps of a
+/// hundred thousand packages.
+const MAX_JOURNAL_BYTES: u64 = 64 << 20;
+
+const FORMAT: u32 = 1;
+
+/// What a release is made of, and how it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Begun {
+    /// Of this encoding.
+    pub format: u32,
+    /// What was to be published, as the user named it, below `here`.
+    pub sources: Vec<String>,
+    /// Where to.
+    pub destinations: Vec<String>,
+    /// The folder that the user stood in.
+    pub here: String,
+    /// Instead of the tags that follow from the packages.
+    pub tag: Option<String>,
+    /// Whether tags that name something else may be moved.
+    pub move_tag: bool,
+    /// The artifacts with their places.
+    pub items: Vec<Known>,
+}
+
+/// One artifact of a release.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Known {
+    /// Where it becomes visible.
+    pub place: String,
+    /// Its entry in the index there.
+    pub architecture: String,
+    /// Of its manifest.
+    pub manifest: Digest,
+}
+
+/// One thing that was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Step {
+    /// The first line.
+    Begun(Begun),
+    /// All of an artifact is there, and was read back by its digest.
+    Staged(Known),
+    /// Its tag names it.
+    Visible(Known),
+}
+
+/// Why a journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The disk refused.
+    #[error("journal `{path}`: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// It is not one of ours.
+    #[error(
+        "journal `{path}` cannot be read: {what}; if it is in the way, remove it with `jackal release abort`"
+    )]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Another process works on the same release.
+    #[error("journal `{0}`: another process works on this release: wait for it to end")]
+    Busy(PathBuf),
+    /// No such release.
+    #[error("there is no unfinished release `{0}`: see `jackal release status`")]
+    Unknown(String),
+}
+
+/// The journal of one release; this process alone writes to it.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    begun: Begun,
+    steps: Vec<Step>,
+}
+
+impl Journal {
+    /// Begins the journal of a release in `folder`, or goes on with it.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]
+    pub fn begin(folder: &Path, begun: Begun) -> Result<Self, JournalError> {
+        let path = folder.join(format!("{}.journal", id(&begun.items)));
+        let at = |source| JournalError::Io {
+            path: path.clone(),
+            source,
+        };
+        fs::create_dir_all(folder).map_err(at)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(&path)
+            .map_err(at)?;
+        let steps = locked(&path, &mut file)?;
+        if let Some(Step::Begun(found)) = steps.first() {
+            // The same artifacts in the same places: only the wish may differ.
+            let begun = Begun {
+                move_tag: begun.move_tag,
+                ..found.clone()
+            };
+            return Ok(Self {
+                path,
+                file,
+                begun,
+                steps,
+            });
+        }
+        let mut journal = Self {
+            path: path.clone(),
+            file,
+            begun: begun.clone(),
+            steps: Vec::new(),
+        };
+        journal.note(Step::Begun(begun))?;
+        // The name must outlive a crash as well.
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(at)?;
+        Ok(journal)
+    }
+
+    /// Opens the journal called `id`, to go on with it.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]
+    pub fn open(folder: &Path, id: &str) -> Result<Self, JournalError> {
+        let path = folder.join(format!("{id}.journal"));
+        let known = id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let file = OpenOptions::new().read(true).append(true).open(&path);
+        let mut file = match file {
+            Ok(file) if known => file,
+            _ => return Err(JournalError::Unknown(id.to_owned())),
+        };
+        let steps = locked(&path, &mut file)?;
+        match steps.first() {
+            Some(Step::Begun(begun)) => Ok(Self {
+                begun: begun.clone(),
+                path,
+                file,
+                steps,
+            }),
+            _ => Err(JournalError::Malformed {
+                path,
+                what: "it has no first line".to_owned(),
+            }),
+        }
+    }
+
+    /// Ids of the releases in `folder` that have not ended, sorted.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read.
+    pub fn unfinished(folder: &Path) -> Result<Vec<String>, JournalError> {
+        let at = |source| JournalError::Io {
+            path: folder.to_owned(),
+            source,
+        };
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            read => read.map_err(at)?,
+        };
+        let mut ids = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(at)?.file_name();
+            let id = name.to_str().and_then(|name| name.strip_suffix(".journal"));
+            ids.extend(id.map(str::to_owned));
+        }
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// What the release is made of.
+    #[must_use]
+    pub fn begun(&self) -> &Begun {
+        &self.begun
+    }
+
+    /// The release's name.
+    #[must_use]
+    pub fn id(&self) -> String {
+        id(&self.begun.items)
+    }
+
+    /// Whether all of `item` is staged.
+    #[must_use]
+    pub fn is_staged(&self, item: &Known) -> bool {
+        self.has(|step| matches!(step, Step::Staged(found) if found == item))
+    }
+
+    /// Whether the tag of `item` names it.
+    #[must_use]
+    pub fn is_visible(&self, item: &Known) -> bool {
+        self.has(|step| matches!(step, Step::Visible(found) if found == item))
+    }
+
+    fn has(&self, is: impl Fn(&Step) -> bool) -> bool {
+        self.steps.iter().any(is)
+    }
+
+    /// Writes a step down; returns once it would outlive a crash.
+    ///
+    /// # Errors
+    ///
+    /// The disk refused.
+    pub fn note(&mut self, step: Step) -> Result<(), JournalError> {
+        let io = |source| JournalError::Io {
+            path: self.path.clone(),
+            source,
+        };
+        let mut line = serde_json::to_vec(&step).map_err(|error| io(error.into()))?;
+        line.push(b'\n');
+        self.file
+            .write_all(&line)
+            .and_then(|()| self.file.sync_data())
+            .map_err(io)?;
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// Ends the release: there is nothing to go on with.
+    ///
+    /// # Errors
+    ///
+    /// The disk refused.
+    pub fn end(self) -> Result<(), JournalError> {
+        fs::remove_file(&self.path).map_err(|source| JournalError::Io {
+            path: self.path,
+            source,
+        })
+    }
+}
+
+impl Begun {
+    /// A release of these artifacts.
+    #[must_use]
+    pub fn new(mut items: Vec<Known>) -> Self {
+        items.sort();
+        Self {
+            format: FORMAT,
+            sources: Vec::new(),
+            destinations: Vec::new(),
+            here: String::new(),
+            tag: None,
+            move_tag: false,
+            items,
+        }
+    }
+}
+
+impl Begun {
+    /// The release's name.
+    #[must_use]
+    pub fn id(&self) -> String {
+        id(&self.items)
+    }
+}
+
+/// The same artifacts in the same places are the same release.
+fn id(items: &[Known]) -> String {
+    let mut hasher = Hasher::default();
+    for item in items {
+        let line = format!("{}\n{}\n{}\n", item.place, item.architecture, item.manifest);
+        hasher.update(line.as_bytes());
+    }
+    hasher.finish().hex()[..16].to_owned()
+}
+
+/// Takes the lock, and reads the steps that are there: none, or first what was
+/// begun.
+fn locked(path: &Path, file: &mut File) -> Result<Vec<Step>, JournalError> {
+    let io = |source| JournalError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let malformed = |what| JournalError::Malformed {
+        path: path.to_owned(),
+        what,
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => return Err(JournalError::Busy(path.to_owned())),
+        Err(fs::TryLockError::Error(source)) => return Err(io(source)),
+    }
+    let mut text = Vec::new();
+    file.take(MAX_JOURNAL_BYTES)
+        .read_to_end(&mut text)
+        .map_err(io)?;
+    // What follows the last line end was cut short by a crash.
+    let end = text.iter().rposition(|byte| *byte == b'\n');
+    let whole = &text[..end.map_or(0, |end| end + 1)];
+    if whole.len() < text.len() {
+        file.set_len(whole.len() as u64).map_err(io)?;
+    }
+    let lines = whole.split(|byte| *byte == b'\n');
+    let steps: Vec<Step> = lines
+        .filter(|line| !line.is_empty())
+        .map(serde_json::from_slice)
+        .collect::<Result<_, _>>()
+        .map_err(|error| malformed(error.to_string()))?;
+    match steps.first() {
+        None => {}
+        Some(Step::Begun(begun)) if begun.format == FORMAT => {}
+        Some(_) => return Err(malformed("it is not of this version".to_owned())),
+    }
+    Ok(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(name: &str) -> Known {
+        Known {
+            place: format!("oci://r.io/{name}:1"),
+            architecture: "amd64".to_owned(),
+            manifest: Digest::of(name.as_bytes()),
+        }
+    }
+
+    #[test]
+    fn a_journal_is_found_again_and_a_cut_line_counts_as_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let begun = Begun::new(vec![item("b"), item("a")]);
+        let mut journal = Journal::begin(dir.path(), begun.clone()).unwrap();
+        journal.note(Step::Staged(item("a"))).unwrap();
+        let id = journal.id();
+        assert!(matches!(
+            Journal::begin(dir.path(), begun.clone()),
+            Err(JournalError::Busy(_))
+        ));
+        drop(journal);
+        let path = dir.path().join(format!("{id}.journal"));
+        let mut text = fs::read(&path).unwrap();
+        text.extend_from_slice(br#"{"staged":{"pl"#);
+        fs::write(&path, &text).unwrap();
+        let mut again = Journal::begin(dir.path(), begun).unwrap();
+        assert!(again.is_staged(&item("a")) && !again.is_staged(&item("b")));
+        again.note(Step::Visible(item("a"))).unwrap();
+        drop(again);
+        assert_eq!(Journal::unfinished(dir.path()).unwrap(), [id.clone()]);
+        let again = Journal::open(dir.path(), &id).unwrap();
+        assert!(again.is_visible(&item("a")));
+        again.end().unwrap();
+        assert!(Journal::unfinished(dir.path()).unwrap().is_empty());
+        assert!(matches!(
+            Journal::open(dir.path(), "../x"),
+            Err(JournalError::Unknown(_))
+        ));
+    }
+
+    #[test]
+    fn another_set_of_artifacts_is_another_release() {
+        let dir = tempfile::tempdir().unwrap();
+        let one = Journal::begin(dir.path(), Begun::new(vec![item("a")])).unwrap();
+        let two = Journal::begin(dir.path(), Begun::new(vec![item("b")])).unwrap();
+        assert_ne!(one.id(), two.id());
+    }
+}

@@ -1,0 +1,13 @@
+//! Releases: packages that become visible together, or not at all.
+//!
+//! Sits above the stores, which move bytes, and below whoever decides what is
+//! published. Everything is staged under digests and read back; tags move last.
+//! A journal on disk says how far a release is, so that a rerun goes on.
+
+mod artifact;
+mod journal;
+mod transaction;
+
+pub use artifact::{Artifact, Place, StoredError, WithDocuments};
+pub use journal::{Begun, Journal, JournalError, Known, Step};
+pub use transaction::{Item, Moved, ReleaseError, Released, Rules, run};

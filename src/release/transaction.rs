@@ -1,0 +1,433 @@
+//! The transaction: survey, stage, read back, and only then move tags.
+//!
+//! Any step may be the last before a crash; taking them again leads to the same
+//! end. What is there already costs a question, not a transfer.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+use tokio::task::JoinSet;
+
+use super::artifact::{Artifact, Place};
+use super::journal::{Journal, JournalError, Known, Step};
+use crate::content;
+use crate::layout::{ImageLayout, LayoutError};
+use crate::oci::{Descriptor, Digest, Index, Reference, media_type};
+use crate::package::manifest;
+use crate::registry::{Hints, Merge, Registry, RegistryError, Sent};
+
+/// One artifact on its way to one place.
+#[derive(Clone)]
+pub struct Item {
+    /// What.
+    pub artifact: Arc<Artifact>,
+    /// Where to.
+    pub place: Place,
+}
+
+impl Item {
+    /// How the journal calls it.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        Known {
+            place: self.place.to_string(),
+            architecture: self.artifact.architecture.clone(),
+            manifest: self.artifact.manifest.digest,
+        }
+    }
+}
+
+/// What a release may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Whether a tag that names another package of the same architecture moves.
+    pub move_tag: bool,
+    /// Transfers at the same time.
+    pub concurrency: usize,
+}
+
+/// What was done with one artifact.
+#[derive(Clone, Debug)]
+pub struct Released {
+    /// Which.
+    pub item: Known,
+    /// How its blobs came to be there.
+    pub moved: Moved,
+    /// It was there, and nothing was written.
+    pub unchanged: bool,
+}
+
+/// Blobs and bytes by the way that they came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Blobs that were there.
+    pub present: u64,
+    /// Blobs that the registry took from another repository.
+    pub mounted: u64,
+    /// Blobs that were sent.
+    pub uploaded: u64,
+    /// Their bytes.
+    pub uploaded_bytes: u64,
+}
+
+/// Why a release did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseError {
+    /// A tag is taken.
+    #[error(
+        "{place} names another package for {architecture}: it is {found}, to be published was {wanted}; publish under another version, or give --move-tag"
+    )]
+    Taken {
+        /// The tag.
+        place: String,
+        /// The entry of its index.
+        architecture: String,
+        /// What it names.
+        found: Digest,
+        /// What was to be published.
+        wanted: Digest,
+    },
+    /// Two artifacts of one release are for one entry of one tag.
+    #[error("two different packages are for {place}, architecture {architecture}: take one out")]
+    Twice {
+        /// The tag.
+        place: String,
+        /// The entry.
+        architecture: String,
+    },
+    /// The registry refused or is away.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The layout refused.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// A blob did not get into a layout.
+    #[error("{place}: {source}")]
+    Copy {
+        /// The layout.
+        place: String,
+        /// What happened.
+        source: io::Error,
+    },
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A task of ours died.
+    #[error("a transfer stopped: {0}")]
+    Stopped(String),
+}
+
+/// What is known of an item before anything is written.
+enum Survey {
+    /// Its tag names it.
+    There,
+    /// Its tag names something else, or nothing.
+    Wanted,
+}
+
+/// Publishes `items`; each outcome is in their order.
+///
+/// `journal` is asked for once there is something to write, and ended when all
+/// tags are moved.
+///
+/// # Errors
+///
+/// [`ReleaseError`]; tags that were not reached are where they were, and the
+/// journal says how to go on.
+pub async fn run(
+    registry: &Arc<Registry>,
+    items: &[Item],
+    rules: Rules,
+    journal: impl FnOnce() -> Result<Journal, JournalError>,
+) -> Result<Vec<Released>, ReleaseError> {
+    distinct(items)?;
+    let permits = Arc::new(Semaphore::new(rules.concurrency.max(1)));
+    let mut surveys = Vec::new();
+    for item in items {
+        surveys.push(survey(registry, item, rules).await?);
+    }
+    let mut released: Vec<Released> = items
+        .iter()
+        .map(|item| Released {
+            item: item.known(),
+            moved: Moved::default(),
+            unchanged: true,
+        })
+        .collect();
+    let wanted: Vec<usize> = (0..items.len())
+        .filter(|index| matches!(surveys[*index], Survey::Wanted))
+        .collect();
+    if wanted.is_empty() {
+        return Ok(released);
+    }
+    let mut journal = journal()?;
+    let stage = Stage {
+        registry: Arc::clone(registry),
+        permits,
+        holders: Arc::default(),
+    };
+    for index in &wanted {
+        let item = &items[*index];
+        let known = item.known();
+        released[*index].unchanged = false;
+        released[*index].moved = stage.stage(item).await?;
+        if !journal.is_staged(&known) {
+            journal.note(Step::Staged(known))?;
+        }
+    }
+    // Nothing that anybody sees has changed so far.
+    let mut by_place: BTreeMap<&Place, Vec<&Item>> = BTreeMap::new();
+    for index in &wanted {
+        let item = &items[*index];
+        by_place.entry(&item.place).or_default().push(item);
+    }
+    for (place, items) in by_place {
+        flip(registry, place, &items, rules).await?;
+        for item in items {
+            journal.note(Step::Visible(item.known()))?;
+        }
+    }
+    journal.end()?;
+    Ok(released)
+}
+
+fn distinct(items: &[Item]) -> Result<(), ReleaseError> {
+    let mut seen: BTreeMap<(&Place, &str), Digest> = BTreeMap::new();
+    for item in items {
+        let key = (&item.place, item.artifact.architecture.as_str());
+        let digest = item.artifact.manifest.digest;
+        if *seen.entry(key).or_insert(digest) != digest {
+            return Err(ReleaseError::Twice {
+                place: item.place.to_string(),
+                architecture: item.artifact.architecture.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn survey(
+    registry: &Arc<Registry>,
+    item: &Item,
+    rules: Rules,
+) -> Result<Survey, ReleaseError> {
+    let index = match &item.place {
+        Place::Registry(tag) => match registry.find(tag).await? {
+            Some((found, bytes)) => Some(crate::registry::read_index(tag, &found, &bytes)?),
+            None => None,
+        },
+        Place::Layout { folder, tag } => ImageLayout::open(folder)?.index_at(tag)?,
+    };
+    let Some(index) = index else {
+        return Ok(Survey::Wanted);
+    };
+    if !is_entered(&index, item, rules)? {
+        return Ok(Survey::Wanted);
+    }
+    // A tag may outlive what it names.
+    let there = match &item.place {
+        Place::Registry(tag) => {
+            let at = tag.at(item.artifact.manifest.digest);
+            registry.has_manifest(&at).await?
+        }
+        Place::Layout { folder, .. } => {
+            let manifest = &item.artifact.manifest;
+            content::Push::contains(&ImageLayout::open(folder)?, manifest).unwrap_or(false)
+        }
+    };
+    Ok(if there { Survey::There } else { Survey::Wanted })
+}
+
+/// Whether `index` names the item; an error if it names another and may not be
+/// changed.
+fn is_entered(index: &Index, item: &Item, rules: Rules) -> Result<bool, ReleaseError> {
+    let wanted = &item.artifact.manifest;
+    match manifest::entry(index, &item.artifact.architecture) {
+        Some(found) if found.digest == wanted.digest => Ok(true),
+        Some(found) if !rules.move_tag => Err(ReleaseError::Taken {
+            place: item.place.to_string(),
+            architecture: item.artifact.architecture.clone(),
+            found: found.digest,
+            wanted: wanted.digest,
+        }),
+        _ => Ok(false),
+    }
+}
+
+/// Repositories of a registry that are known to hold a blob; whoever holds the
+/// lock of a blob is bringing it.
+type Holders = Mutex<HashMap<(String, Digest), Arc<AsyncMutex<Option<String>>>>>;
+
+struct Stage {
+    registry: Arc<Registry>,
+    permits: Arc<Semaphore>,
+    holders: Arc<Holders>,
+}
+
+impl Stage {
+    /// Brings all of an artifact to its place, under digests.
+    async fn stage(&self, item: &Item) -> Result<Moved, ReleaseError> {
+        let artifact = &item.artifact;
+        match &item.place {
+            Place::Registry(tag) => {
+                let mut moved = self.blobs(tag, artifact, false).await?;
+                let at = tag.at(artifact.manifest.digest);
+                let kind = &artifact.manifest.media_type;
+                let pushed = self.registry.push_manifest(&at, kind, &artifact.bytes);
+                match pushed.await {
+                    Ok(_) => {}
+                    // It said it had them all.
+                    Err(RegistryError::BlobUnknown { .. }) => {
+                        moved = self.blobs(tag, artifact, true).await?;
+                        let again = self.registry.push_manifest(&at, kind, &artifact.bytes);
+                        again.await?;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+                // Read back: a registry that answers 201 need not have stored.
+                self.registry.manifest(&at, &artifact.manifest).await?;
+                Ok(moved)
+            }
+            Place::Layout { folder, .. } => {
+                let (artifact, folder) = (Arc::clone(artifact), folder.clone());
+                let place = item.place.to_string();
+                let copied = tokio::task::spawn_blocking(move || into_layout(&artifact, &folder));
+                copied
+                    .await
+                    .map_err(|error| ReleaseError::Stopped(error.to_string()))?
+                    .map_err(|error| match error {
+                        Failed::Layout(error) => error.into(),
+                        Failed::Copy(source) => ReleaseError::Copy { place, source },
+                    })
+            }
+        }
+    }
+
+    async fn blobs(
+        &self,
+        to: &Reference,
+        artifact: &Arc<Artifact>,
+        missing: bool,
+    ) -> Result<Moved, ReleaseError> {
+        let mut tasks = JoinSet::new();
+        for blob in &artifact.blobs {
+            let (to, artifact, blob) = (to.clone(), Arc::clone(artifact), blob.clone());
+            let registry = Arc::clone(&self.registry);
+            let permits = Arc::clone(&self.permits);
+            let holder = self.holder(to.registry(), blob.digest);
+            tasks.spawn(async move {
+                let mut holder = holder.lock().await;
+                // Closed by nobody.
+                let _permit = permits.acquire().await;
+                let origin = artifact.origin.as_ref();
+                let origin = origin
+                    .filter(|from| from.registry() == to.registry())
+                    .map(Reference::repository);
+                let from = holder.as_deref().or(origin);
+                let hints = Hints {
+                    mount_from: from.filter(|from| *from != to.repository()),
+                    missing,
+                };
+                let sent = registry.push_blob(&to, &blob, &artifact.source, hints);
+                let sent = sent.await?;
+                *holder = Some(to.repository().to_owned());
+                Ok::<_, RegistryError>((sent, blob.size))
+            });
+        }
+        let mut moved = Moved::default();
+        while let Some(done) = tasks.join_next().await {
+            let done = done.map_err(|error| ReleaseError::Stopped(error.to_string()))?;
+            // The other transfers end with the set.
+            match done? {
+                (Sent::Present, _) => moved.present += 1,
+                (Sent::Mounted, _) => moved.mounted += 1,
+                (Sent::Uploaded, size) => {
+                    moved.uploaded += 1;
+                    moved.uploaded_bytes += size;
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    fn holder(&self, host: &str, digest: Digest) -> Arc<AsyncMutex<Option<String>>> {
+        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(holders.entry((host.to_owned(), digest)).or_default())
+    }
+}
+
+enum Failed {
+    Layout(LayoutError),
+    Copy(io::Error),
+}
+
+fn into_layout(artifact: &Artifact, folder: &std::path::Path) -> Result<Moved, Failed> {
+    let layout = ImageLayout::open(folder).map_err(Failed::Layout)?;
+    let mut moved = Moved::default();
+    for blob in &artifact.blobs {
+        if content::Push::contains(&layout, blob).map_err(Failed::Copy)? {
+            moved.present += 1;
+            continue;
+        }
+        content::copy(&*artifact.source, &layout, blob).map_err(Failed::Copy)?;
+        moved.uploaded += 1;
+        moved.uploaded_bytes += blob.size;
+    }
+    let kind = &artifact.manifest.media_type;
+    let stored = layout.document(kind, &artifact.bytes);
+    stored.map_err(Failed::Layout)?;
+    Ok(moved)
+}
+
+/// Moves the tag of `place` to `items`, beside what others put there.
+async fn flip(
+    registry: &Arc<Registry>,
+    place: &Place,
+    items: &[&Item],
+    rules: Rules,
+) -> Result<(), ReleaseError> {
+    let merged = |index: Option<&Index>| -> Result<Option<Index>, ReleaseError> {
+        let mut found: Option<Index> = index.cloned();
+        let mut changed = false;
+        for item in items {
+            let entered = match &found {
+                Some(index) => is_entered(index, item, rules)?,
+                None => false,
+            };
+            if !entered {
+                let artifact = &item.artifact;
+                let (manifest, architecture) = (&artifact.manifest, &artifact.architecture);
+                found = Some(manifest::with_entry(found.as_ref(), manifest, architecture));
+                changed = true;
+            }
+        }
+        Ok(found.filter(|_| changed))
+    };
+    let json = |error: serde_json::Error| ReleaseError::Copy {
+        place: place.to_string(),
+        source: error.into(),
+    };
+    match place {
+        Place::Registry(tag) => {
+            let merge = |index: Option<&Index>| {
+                let Some(index) = merged(index)? else {
+                    return Ok(Merge::Unchanged);
+                };
+                serde_json::to_vec(&index).map(Merge::Put).map_err(json)
+            };
+            registry.merge_index(tag, merge).await?;
+        }
+        Place::Layout { folder, tag } => {
+            let layout = ImageLayout::open(folder)?;
+            let found = layout.index_at(tag)?;
+            if let Some(index) = merged(found.as_ref())? {
+                let bytes = serde_json::to_vec(&index).map_err(json)?;
+                let index: Descriptor = layout.document(media_type::INDEX, &bytes)?;
+                layout.tag(tag, index)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! A package in a registry: resolved by tag or digest and architecture, its
+//! documents read, everything else known by the digests of its manifest.
+//!
+//! Source: package.md 4.2, 4.3, 4.6.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::archive::SafePath;
+use crate::layout::MAX_DOCUMENT_BYTES;
+use crate::oci::{Descriptor, Digest, Index, Manifest, Reference, media_type};
+use crate::package::{Dialect, manifest};
+use crate::registry::{Registry, RegistryError};
+use crate::verify::Evidence;
+
+/// A package that was found in a registry. Nothing of it is trusted.
+#[derive(Clone, Debug)]
+pub struct RemotePackage {
+    /// Its repository, with the tag or digest that was asked for.
+    pub reference: Reference,
+    /// Its entry in an index, if it was found by one.
+    pub architecture: Option<String>,
+    /// Of its manifest.
+    pub manifest: Descriptor,
+    /// The bytes of the manifest.
+    pub bytes: Bytes,
+    /// Its files by path.
+    pub layers: BTreeMap<String, Descriptor>,
+    /// Of which family it is.
+    pub dialect: Dialect,
+}
+
+/// Why there is no package.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// The registry refused, or is away.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The index is for others.
+    #[error(
+        "{reference} has no package for {wanted}, but for {}; choose one with --architecture", shown(.found)
+    )]
+    Platform {
+        /// What was asked for.
+        reference: String,
+        /// The architecture.
+        wanted: String,
+        /// Those that are there.
+        found: Vec<String>,
+    },
+    /// It is something else, or not as packages are.
+    #[error("{reference} is no package: {what}")]
+    Shape {
+        /// What was asked for.
+        reference: String,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+fn shown(found: &[String]) -> String {
+    match found {
+        [] => "nothing".to_owned(),
+        found => found.join(", "),
+    }
+}
+
+impl RemotePackage {
+    /// Finds the package that `reference` names for `architecture`.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError`]
+    pub async fn find(
+        registry: &Registry,
+        reference: &Reference,
+        architecture: &str,
+    ) -> Result<Self, RemoteError> {
+        let shape = |what: String| RemoteError::Shape {
+            reference: reference.to_string(),
+            what,
+        };
+        let (mut found, mut bytes) = registry.resolve(reference).await?;
+        let mut entry = None;
+        if media_type::is_index(&found.media_type) {
+            let index: Index = serde_json::from_slice(&bytes)
+                .map_err(|error| shape(format!("its index cannot be read ({error})")))?;
+            let chosen = manifest::entry(&index, architecture);
+            found = chosen.cloned().ok_or_else(|| RemoteError::Platform {
+                reference: reference.to_string(),
+                wanted: architecture.to_owned(),
+                found: architectures(&index),
+            })?;
+            bytes = registry.manifest(reference, &found).await?;
+            entry = Some(architecture.to_owned());
+        }
+        let manifest: Manifest = serde_json::from_slice(&bytes)
+            .map_err(|error| shape(format!("its manifest cannot be read ({error})")))?;
+        let dialect = Dialect::ALL
+            .into_iter()
+            .find(|dialect| dialect.config_media_type() == manifest.config.media_type);
+        let dialect = dialect.ok_or_else(|| {
+            let kind: String = manifest.config.media_type.chars().take(100).collect();
+            shape(format!("its configuration is of type `{kind}`"))
+        })?;
+        let mut layers = BTreeMap::new();
+        for layer in manifest.layers {
+            let title = manifest::title(&layer).unwrap_or_default().to_owned();
+            if SafePath::parse(&title).is_err() {
+                let shown: String = title.chars().take(200).collect();
+                return Err(shape(format!("a layer's title is `{shown}`")));
+            }
+            if layers.insert(title.clone(), layer).is_some() {
+                return Err(shape(format!("two layers are titled `{title}`")));
+            }
+        }
+        Ok(Self {
+            reference: reference.clone(),
+            architecture: entry,
+            manifest: Descriptor {
+                platform: None,
+                ..found
+            },
+            bytes,
+            layers,
+            dialect,
+        })
+    }
+
+    /// Fetches the documents; of every other file the manifest's word is taken,
+    /// for whoever checks it when he reads the file.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError`]
+    pub async fn promised(&self, registry: &Registry) -> Result<Evidence, RemoteError> {
+        let mut evidence = Evidence::default();
+        for (name, layer) in &self.layers {
+            let file = (layer.digest, layer.size);
+            evidence.files.insert(name.clone(), file);
+        }
+        let definition = self.document(registry, self.dialect.definition_file());
+        evidence.definition = definition.await?.map(|bytes| (self.dialect, bytes));
+        evidence.checksums = self.document(registry, Dialect::CHECKSUMS).await?;
+        Ok(evidence)
+    }
+
+    /// The content of a file that is small; `None`: there is no such file.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError`]
+    pub async fn document(
+        &self,
+        registry: &Registry,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>, RemoteError> {
+        let Some(layer) = self.layers.get(name) else {
+            return Ok(None);
+        };
+        if layer.size > MAX_DOCUMENT_BYTES {
+            return Err(RemoteError::Shape {
+                reference: self.reference.to_string(),
+                what: format!("`{name}` is larger than {MAX_DOCUMENT_BYTES} bytes"),
+            });
+        }
+        let mut blob = registry.blob(&self.reference, layer);
+        let mut bytes = Vec::new();
+        while let Some(chunk) = blob.chunk().await? {
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(Some(bytes))
+    }
+
+    /// The digest of the manifest, by which the package is known.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.manifest.digest
+    }
+}
+
+/// The architectures of packages in an index.
+fn architectures(index: &Index) -> Vec<String> {
+    let mut found: Vec<String> = index
+        .manifests
+        .iter()
+        .filter_map(|entry| entry.platform.as_ref())
+        .filter(|platform| platform.os == manifest::MULTI)
+        .map(|platform| platform.architecture.clone())
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
