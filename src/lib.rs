@@ -43,6 +43,7 @@ pub mod oci;
 pub mod package;
 pub mod pipeline;
 pub mod registry;
+pub mod rehearsal;
 pub mod release;
 pub mod sbom;
 pub mod source;

@@ -13,6 +13,7 @@ mod package_delta;
 mod package_diff;
 mod package_read;
 mod publish;
+mod rehearse;
 mod sha256sum;
 mod skeleton;
 mod skeletons;
@@ -34,5 +35,6 @@ pub use publish::{
     Publication, PublishError, PublishOptions, Published, Unfinished, abort_release, publication,
     unfinished_releases,
 };
+pub use rehearse::rehearse;
 pub use sha256sum::sha256sum;
 pub use skeleton::SkeletonMakeError;

@@ -5,13 +5,16 @@
 //! ones. Certificates: the folders that Podman and Docker look into. Source:
 //! containers-auth.json(5), containers-certs.d(5).
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::options::{environment, program_folders};
+use super::build::Refused;
+use super::exit::Exit;
+use super::options::{environment, pairs, program_folders};
 use crate::app::Connection;
-use crate::registry::{Hosts, PlainHttp};
+use crate::registry::{Hosts, PlainHttp, Profile};
 
 /// What every command that speaks to a registry understands.
 #[derive(Args, Debug)]
@@ -28,10 +31,21 @@ pub(super) struct ConnectionArgs {
     /// (default: ~/.config/containers/certs.d, /etc/containers/certs.d, ~/.docker/certs.d, /etc/docker/certs.d)
     #[arg(long, value_name = "DIR", env = "JACKAL_CERTS_DIR")]
     certs_dir: Option<PathBuf>,
+    /// What kind of registry a host is, such as r.example=artifactory, where its
+    /// name does not tell (may be repeated)
+    #[arg(long, value_name = "HOST=KIND")]
+    registry_profile: Vec<String>,
 }
 
 impl ConnectionArgs {
-    pub(super) fn into_connection(self) -> Connection {
+    pub(super) fn into_connection(self) -> Result<Connection, Refused> {
+        let mut profiles = BTreeMap::new();
+        for (host, name) in pairs("--registry-profile", &self.registry_profile)? {
+            let profile = name.parse::<Profile>();
+            let profile =
+                profile.map_err(|error| (Exit::Usage, format!("--registry-profile: {error}")))?;
+            profiles.insert(host, profile);
+        }
         let plain_http = match self.plain_http {
             none if none.is_empty() => PlainHttp::Nearby,
             hosts if hosts.iter().any(String::is_empty) => PlainHttp::Everywhere,
@@ -45,7 +59,7 @@ impl ConnectionArgs {
             below(".docker/certs.d"),
             Some("/etc/docker/certs.d".into()),
         ];
-        Connection {
+        Ok(Connection {
             hosts: Hosts {
                 plain_http,
                 certificates: match self.certs_dir {
@@ -53,10 +67,11 @@ impl ConnectionArgs {
                     None => usual.into_iter().flatten().collect(),
                 },
                 insecure_skip_tls_verify: self.insecure_skip_tls_verify,
+                profiles,
             },
             logins: logins(home),
             helper_folders: program_folders(),
-        }
+        })
     }
 }
 

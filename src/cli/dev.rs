@@ -9,12 +9,16 @@ use super::build::{Refused, note, print, refused, runtime};
 use super::connection::ConnectionArgs;
 use super::exit::Exit;
 use super::options::{SharedArgs, cache_folder, here, pairs, templates};
+use super::registry::{RegistryArgs, serve};
 use super::scaffold::{self, GenerateArgs, PatchGitArgs};
 use crate::app::{self, FindOptions, Found, ImageSearch, LintOptions, Target};
 use crate::package::{Finding, Severity};
 
 #[derive(Subcommand)]
 pub(super) enum DevCommand {
+    /// Serve a small registry on this machine, with the habits of a kind of
+    /// registry and with faults, to rehearse publishing and pulling
+    Registry(Box<RegistryArgs>),
     /// Find the images that manifests and charts of a package name
     #[command(visible_alias = "f")]
     FindImages(Box<FindImagesArgs>),
@@ -97,6 +101,7 @@ pub(super) struct LintArgs {
 
 pub(super) fn run(command: DevCommand) -> Result<(), Refused> {
     match command {
+        DevCommand::Registry(args) => serve(*args),
         DevCommand::FindImages(args) => find_images(*args),
         DevCommand::Generate(args) => scaffold::generate(*args),
         DevCommand::GenerateConfig { file } => scaffold::generate_config(&file),
@@ -192,7 +197,7 @@ fn lint(args: LintArgs) -> Result<(), Refused> {
         flavor: args.flavor,
         set: templates(&args.set)?,
         offline: args.offline,
-        connection: args.connection.into_connection(),
+        connection: args.connection.into_connection()?,
     };
     let findings = app::lint(&options).map_err(|error| refused(&error))?;
     print(&match args.json {

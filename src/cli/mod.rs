@@ -14,6 +14,7 @@ mod package_delta;
 mod package_diff;
 mod progress;
 mod publish;
+mod registry;
 mod scaffold;
 mod signal;
 

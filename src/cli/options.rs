@@ -231,7 +231,7 @@ impl SharedArgs {
             tasks: Vec::new(),
             output,
             keep_going: false,
-            connection: self.connection.into_connection(),
+            connection: self.connection.into_connection()?,
             architecture: self.architecture,
             flavor: self.flavor,
             set: templates(&self.set)?,

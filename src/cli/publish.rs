@@ -101,7 +101,9 @@ pub(super) fn publish(mut args: PublishArgs) -> Result<(), Refused> {
     let mut destinations: Vec<String> = args.names.pop().into_iter().collect();
     destinations.extend(args.mirror);
     let architecture = args.plain.architecture.clone();
-    let build = args.plain.into_options(args.connection.into_connection())?;
+    let build = args
+        .plain
+        .into_options(args.connection.into_connection()?)?;
     let options = PublishOptions {
         sources: args.names,
         destinations,
@@ -137,8 +139,8 @@ pub(super) fn into_layout(build: BuildOptions, source: String, to: &Path) -> Res
         .items
         .iter()
         .map(|made| {
-            let place = made.item.place.replace("oci-layout:", "oci:");
-            format!("{place} {}\n", made.item.manifest)
+            let tag = made.item.place.rsplit(':').next().unwrap_or_default();
+            format!("oci:{}:{tag} {}\n", to.display(), made.item.manifest)
         })
         .collect();
     print(&lines)
@@ -221,7 +223,7 @@ pub(super) fn release(command: ReleaseCommand) -> Result<(), Refused> {
             let state = state_folder(release.state_dir)?;
             let found = the_one(&state, id)?;
             let architecture = plain.architecture.clone();
-            let mut build = plain.into_options(connection.into_connection())?;
+            let mut build = plain.into_options(connection.into_connection()?)?;
             build.here = PathBuf::from(&found.begun.here);
             let options = PublishOptions {
                 sources: found.begun.sources,

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
 
-use super::RegistryError;
 use super::auth::{Access, Auth};
 use super::body::{Upload, watched};
 use super::credentials::Credentials;
 use super::host::{Clients, Hosts};
 use super::retry::{Failure, Retries};
+use super::{Profile, RegistryError};
 use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, Reference, media_type};
 
 /// What is taken of a refusal's body, in bytes; more than any message needs.
@@ -255,6 +255,11 @@ impl Registry {
             self.retries.succeeded();
             return Ok(response);
         }
+    }
+
+    /// What kind of registry holds `reference`.
+    pub(super) fn profile(&self, reference: &Reference) -> Profile {
+        self.clients.profile(reference.registry())
     }
 
     /// The one policy of repetitions.

@@ -5,7 +5,7 @@
 //! them (`certs.d/HOST/*.crt`, `*.cert` with `*.key`); the caller names where.
 //! Source: containers-certs.d(5); package.md 3.7, "Fetching".
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Certificate, Identity};
 
-use super::RegistryError;
+use super::{Profile, RegistryError};
 
 /// Longest silence within an answer before the connection counts as lost.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
@@ -49,6 +49,8 @@ pub struct Hosts {
     pub certificates: Vec<PathBuf>,
     /// Take any certificate.
     pub insecure_skip_tls_verify: bool,
+    /// What kind of registry a host is, where its name does not tell.
+    pub profiles: BTreeMap<String, Profile>,
 }
 
 /// Clients by host.
@@ -109,6 +111,12 @@ impl Clients {
             PlainHttp::Hosts(hosts) if hosts.contains(host) => true,
             _ => is_local(host) && !self.has_certificates(host),
         }
+    }
+
+    /// What kind of registry `host` is.
+    pub(super) fn profile(&self, host: &str) -> Profile {
+        let told = self.hosts.profiles.get(host).copied();
+        told.unwrap_or_else(|| *Profile::of_host(host))
     }
 
     /// Who has certificates for a host wants TLS with it, wherever it stands.

@@ -94,9 +94,8 @@ impl Registry {
         tag: &Reference,
         mut merge: impl FnMut(Option<&Index>) -> Result<Merge, E> + Send,
     ) -> Result<Merged, E> {
-        let mut writes = 0;
         let mut slowest = Duration::ZERO;
-        for _ in 0..MAX_ROUNDS {
+        for writes in 0..MAX_ROUNDS {
             let began = Instant::now();
             let found = self.find(tag).await?;
             slowest = slowest.max(began.elapsed());
@@ -115,7 +114,6 @@ impl Registry {
             let began = Instant::now();
             self.push_manifest(tag, media_type::INDEX, &put).await?;
             slowest = slowest.max(began.elapsed());
-            writes += 1;
             let settle = (slowest * SETTLE_FACTOR).clamp(SETTLE, MAX_SETTLE);
             tokio::time::sleep(settle + jitter(settle / 2)).await;
         }

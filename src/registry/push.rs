@@ -71,6 +71,19 @@ impl Registry {
         hints: Hints<'_>,
     ) -> Result<Sent, RegistryError> {
         let to = to.at(descriptor.digest);
+        let profile = self.profile(&to);
+        if let Some(limit) = profile.max_layer.filter(|limit| descriptor.size > *limit) {
+            return Err(RegistryError::TooLarge {
+                reference: to.to_string(),
+                size: descriptor.size,
+                host: profile.to_string(),
+                limit,
+            });
+        }
+        let hints = Hints {
+            mount_from: hints.mount_from.filter(|_| profile.mounts),
+            ..hints
+        };
         let upload = Upload {
             descriptor: descriptor.clone(),
             source: Source::clone(source),
@@ -264,7 +277,3 @@ fn location(to: &Reference, base: &Url, response: &Response) -> Result<Url, Fail
         content(to, found, format!("a Location over {}", base.scheme())).into()
     })
 }
-
-#[cfg(test)]
-#[path = "push_tests.rs"]
-mod tests;

@@ -367,7 +367,7 @@ mod tests {
         assert!(again.is_staged(&item("a")) && !again.is_staged(&item("b")));
         again.note(Step::Visible(item("a"))).unwrap();
         drop(again);
-        assert_eq!(Journal::unfinished(dir.path()).unwrap(), [id.clone()]);
+        assert_eq!(Journal::unfinished(dir.path()).unwrap(), [&id[..]]);
         let again = Journal::open(dir.path(), &id).unwrap();
         assert!(again.is_visible(&item("a")));
         again.end().unwrap();

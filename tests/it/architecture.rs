@@ -25,6 +25,7 @@ const ORDER: &[&str] = &[
     "cas",
     "layout",
     "registry",
+    "rehearsal",
     "remote",
     "transparency",
     "source",

@@ -18,6 +18,7 @@ mod package_delta;
 mod package_diff;
 mod parts;
 mod pipelines;
+mod publish;
 mod repositories;
 mod sandbox;
 mod schemas;

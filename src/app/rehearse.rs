@@ -1,0 +1,14 @@
+//! `jackal dev registry`: a registry to try publishing and pulling with.
+
+use std::io;
+
+use crate::rehearsal::{Options, Server};
+
+/// Starts the registry; it runs until what is returned is dropped.
+///
+/// # Errors
+///
+/// The address or the folder cannot be used.
+pub async fn rehearse(options: Options) -> io::Result<Server> {
+    Server::start(options).await
+}

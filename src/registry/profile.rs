@@ -1,0 +1,204 @@
+//! What is known of kinds of registries beyond the specification.
+//!
+//! The client asks it before it sends anything; the rehearsal registry behaves
+//! like it. Each fact names the report that it comes from.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What a registry does with an upload in several pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chunks {
+    /// Puts them together.
+    Joined,
+    /// Keeps the first and answers 201 all the same.
+    ///
+    /// Source: aws/containers-roadmap issue 2831.
+    FirstOnly,
+    /// Keeps the last and answers 201 all the same.
+    ///
+    /// Source: wasmCloud/wasmCloud issue 3405.
+    LastOnly,
+    /// Refuses pieces above this many bytes with 416.
+    ///
+    /// Source: oras-project/rust-oci-client issue 35.
+    AtMost(u64),
+}
+
+/// What a registry knows of referrers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Referrers {
+    /// It lists them.
+    Listed,
+    /// It does not; the fallback tag is used.
+    Absent,
+    /// It says that it heeds subjects, and lists nothing.
+    ///
+    /// Source: sigstore/sigstore-js pull request 1183.
+    Claimed,
+}
+
+/// One kind of registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// Endings of host names that tell it.
+    pub hosts: &'static [&'static str],
+    /// What becomes of chunked uploads.
+    pub chunks: Chunks,
+    /// Whether it takes a blob from another of its repositories.
+    pub mounts: bool,
+    /// Whether referrers are found.
+    pub referrers: Referrers,
+    /// Largest layer, in bytes.
+    pub max_layer: Option<u64>,
+}
+
+const GB: u64 = 1_000_000_000;
+
+/// All kinds; the first is what a host that is not known is taken for.
+pub const PROFILES: &[Profile] = &[
+    Profile {
+        name: "generic",
+        hosts: &[],
+        chunks: Chunks::Joined,
+        mounts: true,
+        referrers: Referrers::Listed,
+        max_layer: None,
+    },
+    // The reference implementation, to 2.8: no referrers API.
+    Profile {
+        name: "distribution",
+        hosts: &[],
+        chunks: Chunks::Joined,
+        mounts: true,
+        referrers: Referrers::Absent,
+        max_layer: None,
+    },
+    Profile {
+        name: "ecr",
+        hosts: &[".amazonaws.com", ".amazonaws.com.cn", "public.ecr.aws"],
+        chunks: Chunks::FirstOnly,
+        mounts: false,
+        referrers: Referrers::Claimed,
+        max_layer: None,
+    },
+    Profile {
+        name: "artifactory",
+        hosts: &[".jfrog.io"],
+        chunks: Chunks::LastOnly,
+        mounts: true,
+        referrers: Referrers::Listed,
+        max_layer: None,
+    },
+    // Source of the limits: aquaproj/aqua issue 4018.
+    Profile {
+        name: "ghcr",
+        hosts: &["ghcr.io"],
+        chunks: Chunks::AtMost(4 << 20),
+        mounts: true,
+        referrers: Referrers::Absent,
+        max_layer: Some(10 * GB),
+    },
+    // Source of the limit: oras-project/oras-py pull request 137.
+    Profile {
+        name: "quay",
+        hosts: &["quay.io"],
+        chunks: Chunks::Joined,
+        mounts: true,
+        referrers: Referrers::Listed,
+        max_layer: Some(20 * GB),
+    },
+    Profile {
+        name: "harbor",
+        hosts: &[],
+        chunks: Chunks::Joined,
+        mounts: true,
+        referrers: Referrers::Listed,
+        max_layer: None,
+    },
+    Profile {
+        name: "acr",
+        hosts: &[".azurecr.io"],
+        chunks: Chunks::Joined,
+        mounts: true,
+        referrers: Referrers::Listed,
+        max_layer: None,
+    },
+    Profile {
+        name: "zot",
+        hosts: &[],
+        chunks: Chunks::Joined,
+        mounts: true,
+        referrers: Referrers::Listed,
+        max_layer: None,
+    },
+];
+
+impl Profile {
+    /// What is known of `host`, a name with an optional port.
+    #[must_use]
+    pub fn of_host(host: &str) -> &'static Self {
+        let name = host.split(':').next().unwrap_or(host);
+        let fits = |ending: &&str| match ending.strip_prefix('.') {
+            Some(_) => name.ends_with(*ending),
+            None => name == *ending,
+        };
+        PROFILES
+            .iter()
+            .find(|profile| profile.hosts.iter().any(fits))
+            .unwrap_or(&PROFILES[0])
+    }
+}
+
+/// A name that no profile has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no kind of registry: expected one of {names}", names = names())]
+pub struct ProfileError(String);
+
+fn names() -> String {
+    let names: Vec<&str> = PROFILES.iter().map(|profile| profile.name).collect();
+    names.join(", ")
+}
+
+impl FromStr for Profile {
+    type Err = ProfileError;
+
+    fn from_str(text: &str) -> Result<Self, ProfileError> {
+        let mut profiles = PROFILES.iter();
+        let found = profiles.find(|profile| profile.name == text);
+        found.copied().ok_or_else(|| ProfileError(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_told_by_their_names() {
+        for (host, name) in [
+            ("ghcr.io", "ghcr"),
+            ("1.dkr.ecr.eu-west-1.amazonaws.com", "ecr"),
+            ("x.jfrog.io:443", "artifactory"),
+            ("notghcr.io", "generic"),
+            ("localhost:5000", "generic"),
+        ] {
+            assert_eq!(Profile::of_host(host).name, name, "{host}");
+        }
+        assert_eq!("quay".parse::<Profile>().unwrap().to_string(), "quay");
+        assert!(
+            "x".parse::<Profile>()
+                .unwrap_err()
+                .to_string()
+                .contains("ghcr")
+        );
+    }
+}

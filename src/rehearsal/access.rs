@@ -1,0 +1,88 @@
+//! Who may do what: one user, by password or by tokens that run out.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// The user.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// Name.
+    pub user: String,
+    /// Password.
+    pub password: String,
+    /// With one, tokens are asked for and are good for so long.
+    pub token_ttl: Option<Duration>,
+}
+
+/// The door.
+pub(super) struct Access {
+    login: Option<Login>,
+    tokens: Mutex<HashMap<String, Token>>,
+}
+
+struct Token {
+    scopes: Vec<String>,
+    until: Instant,
+}
+
+impl Access {
+    pub(super) fn new(login: Option<Login>) -> Self {
+        Self {
+            login,
+            tokens: Mutex::default(),
+        }
+    }
+
+    /// Whether `authorization` lets `repository` be written to, or read.
+    pub(super) fn admits(&self, authorization: &str, repository: &str, write: bool) -> bool {
+        let Some(login) = &self.login else {
+            return true;
+        };
+        if login.token_ttl.is_none() {
+            return self.is_user(authorization);
+        }
+        let token = authorization.strip_prefix("Bearer ").unwrap_or_default();
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.get(token).is_some_and(|token| {
+            let reads = format!("repository:{repository}:pull");
+            let writes = format!("repository:{repository}:pull,push");
+            let admits = |scope: &String| *scope == writes || !write && *scope == reads;
+            Instant::now() < token.until && token.scopes.iter().any(admits)
+        })
+    }
+
+    /// Whether `authorization` is the user's own.
+    pub(super) fn is_user(&self, authorization: &str) -> bool {
+        let Some(login) = &self.login else {
+            return true;
+        };
+        let pair = STANDARD.encode(format!("{}:{}", login.user, login.password));
+        authorization == format!("Basic {pair}")
+    }
+
+    /// What a refused request is asked for.
+    pub(super) fn challenge(&self, host: &str, scheme: &str) -> String {
+        match self.login.as_ref().and_then(|login| login.token_ttl) {
+            None => "Basic realm=\"rehearsal\"".to_owned(),
+            Some(_) => format!("Bearer realm=\"{scheme}://{host}/token\",service=\"rehearsal\""),
+        }
+    }
+
+    /// A new token for `scopes`, as the token server's answer.
+    pub(super) fn grant(&self, scopes: Vec<String>) -> serde_json::Value {
+        let ttl = self.login.as_ref().and_then(|login| login.token_ttl);
+        let ttl = ttl.unwrap_or(Duration::from_secs(60));
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.retain(|_, token| Instant::now() < token.until);
+        // No secret: the registry is one to rehearse with.
+        let name = format!("t{}-{:p}", tokens.len(), &scopes);
+        let name = format!("{name}-{:?}", Instant::now()).replace([' ', '{', '}', ':', ','], "");
+        let until = Instant::now() + ttl;
+        tokens.insert(name.clone(), Token { scopes, until });
+        serde_json::json!({"token": name, "expires_in": ttl.as_secs()})
+    }
+}

@@ -1,0 +1,660 @@
+//! What is answered to whom. Source: distribution-spec 1.1.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, HeaderName, LINK, LOCATION,
+    RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use tokio::io::AsyncWriteExt as _;
+
+use super::access::Access;
+use super::body::Answer;
+use super::fault::{Fault, Kind};
+use super::server::{self, Log};
+use super::store::{self, Store};
+use crate::oci::{Digest, MAX_MANIFEST_BYTES, Reference};
+use crate::registry::{Chunks, Profile, Referrers};
+
+const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+const UPLOAD: HeaderName = HeaderName::from_static("docker-upload-uuid");
+const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+const FILTERS: HeaderName = HeaderName::from_static("oci-filters-applied");
+
+/// Tells uploads of one moment apart.
+static UPLOADS: AtomicU64 = AtomicU64::new(0);
+
+/// Tags of one page, if nobody asks for fewer.
+const PAGE: usize = 100;
+
+pub(super) struct Site {
+    pub store: Store,
+    pub profile: Profile,
+    pub max_layer: Option<u64>,
+    pub faults: Vec<Fault>,
+    pub access: Access,
+    pub immutable: bool,
+    pub log: Log,
+}
+
+type Answered = Response<Answer>;
+
+/// Why a request ends without its proper answer.
+enum Trouble {
+    /// An error of the protocol.
+    Refused(StatusCode, &'static str, String),
+    /// The connection is closed.
+    Cut,
+    /// The disk, or the peer.
+    Io(io::Error),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn refused(status: u16, code: &'static str, message: impl Into<String>) -> Trouble {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    Trouble::Refused(status, code, message.into())
+}
+
+fn unknown() -> Trouble {
+    refused(404, "NAME_UNKNOWN", "there is no such thing")
+}
+
+/// A request, taken apart.
+struct Asked {
+    method: Method,
+    /// Of a repository.
+    repository: String,
+    /// `blobs`, `manifests`, ...
+    what: String,
+    /// What follows.
+    name: String,
+    query: Vec<(String, String)>,
+    headers: HeaderMap,
+    strike: Option<Kind>,
+}
+
+impl Asked {
+    fn query(&self, name: &str) -> Option<&str> {
+        let mut found = self.query.iter().filter(|(key, _)| key == name);
+        found.next().map(|(_, value)| value.as_str())
+    }
+
+    fn header(&self, name: &HeaderName) -> &str {
+        let value = self.headers.get(name);
+        value.and_then(|v| v.to_str().ok()).unwrap_or_default()
+    }
+
+    fn digest(&self) -> Result<Digest, Trouble> {
+        let read = self.name.parse();
+        read.map_err(|_| refused(400, "DIGEST_INVALID", "the name is no sha256 digest"))
+    }
+}
+
+impl Site {
+    pub(super) async fn answer(
+        site: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Answered, io::Error> {
+        let method = request.method().clone();
+        let path = request.uri().path_and_query();
+        let path = path.map_or_else(String::new, ToString::to_string);
+        let came = AtomicU64::new(0);
+        let answered = site.dispatch(request, &path, &came).await;
+        let answered = match answered {
+            Ok(answered) => Ok(answered),
+            Err(Trouble::Refused(status, code, message)) => Ok(error(status, code, &message)),
+            Err(Trouble::Cut) => Err(io::Error::other("cut on purpose")),
+            Err(Trouble::Io(error)) => Err(error),
+        };
+        let size = |answered: &Answered| hyper::body::Body::size_hint(answered.body()).exact();
+        site.log.note(server::Request {
+            method: method.to_string(),
+            path,
+            status: answered.as_ref().map_or(0, |a| a.status().as_u16()),
+            bytes_in: came.load(Ordering::Relaxed),
+            bytes_out: match (&answered, &method) {
+                (Ok(answered), &Method::GET) => size(answered).unwrap_or(0),
+                _ => 0,
+            },
+        });
+        answered
+    }
+
+    async fn dispatch(
+        &self,
+        request: Request<Incoming>,
+        path: &str,
+        came: &AtomicU64,
+    ) -> Result<Answered, Trouble> {
+        let (parts, mut body) = request.into_parts();
+        let mut strike = None;
+        for fault in &self.faults {
+            strike = fault.strike(parts.method.as_str(), path);
+            match strike {
+                None => continue,
+                Some(Kind::Slow) => tokio::time::sleep(fault.delay).await,
+                Some(Kind::Status(status)) => {
+                    // An answer before the body is read looks like a reset.
+                    drain(&mut body, came).await?;
+                    let mut refusal = refused_now(status);
+                    if status == 429 || status == 503 {
+                        let soon = hyper::header::HeaderValue::from_static("0");
+                        refusal.headers_mut().insert(RETRY_AFTER, soon);
+                    }
+                    return Ok(refusal);
+                }
+                Some(Kind::Reset) => return Err(Trouble::Cut),
+                Some(Kind::Truncate) if parts.method != Method::GET => return Err(Trouble::Cut),
+                Some(_) => {}
+            }
+            break;
+        }
+        let query = parts.uri.query().unwrap_or_default();
+        let query = reqwest::Url::parse(&format!("http://x/?{query}"))
+            .map(|url| url.query_pairs().into_owned().collect())
+            .unwrap_or_default();
+        let mut asked = Asked {
+            method: parts.method,
+            repository: String::new(),
+            what: String::new(),
+            name: String::new(),
+            query,
+            headers: parts.headers,
+            strike,
+        };
+        let path = parts.uri.path();
+        if path == "/token" {
+            return self.token(&asked);
+        }
+        let rest = path.strip_prefix("/v2/").ok_or_else(unknown)?;
+        if rest.is_empty() {
+            return Ok(plain(StatusCode::OK, Answer::empty()));
+        }
+        (asked.repository, asked.what, asked.name) = parse(rest).ok_or_else(unknown)?;
+        let write = !matches!(asked.method, Method::GET | Method::HEAD);
+        let shown = asked.header(&AUTHORIZATION);
+        if !self.access.admits(shown, &asked.repository, write) {
+            drain(&mut body, came).await?;
+            let host = asked.header(&HOST);
+            let challenge = self.access.challenge(host, "http");
+            let mut refusal = error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "log in");
+            set(&mut refusal, WWW_AUTHENTICATE, &challenge);
+            return Ok(refusal);
+        }
+        match (asked.what.as_str(), &asked.method) {
+            ("blobs", &Method::GET | &Method::HEAD) => self.blob(&asked),
+            ("blobs", &Method::DELETE) => {
+                self.store
+                    .unlink(&asked.repository, asked.digest()?)
+                    .map_err(|_| refused(404, "BLOB_UNKNOWN", "there is no such blob"))?;
+                Ok(plain(StatusCode::ACCEPTED, Answer::empty()))
+            }
+            ("uploads", &Method::POST) => self.begin(&asked, &mut body, came).await,
+            ("uploads", &Method::PATCH) => self.patch(&asked, &mut body, came).await,
+            ("uploads", &Method::PUT) => self.finish(&asked, &mut body, came).await,
+            ("uploads", &Method::GET) => self.progress(&asked).await,
+            ("uploads", &Method::DELETE) => {
+                let upload = self.store.upload(&asked.name).ok_or_else(unknown)?;
+                tokio::fs::remove_file(upload)
+                    .await
+                    .map_err(|_| no_upload())?;
+                Ok(plain(StatusCode::NO_CONTENT, Answer::empty()))
+            }
+            ("manifests", &Method::GET | &Method::HEAD) => self.manifest(&asked),
+            ("manifests", &Method::PUT) => self.put_manifest(&asked, &mut body, came).await,
+            ("manifests", &Method::DELETE) => {
+                self.store
+                    .remove_manifest(&asked.repository, &asked.name)
+                    .map_err(|_| refused(404, "MANIFEST_UNKNOWN", "there is no such manifest"))?;
+                Ok(plain(StatusCode::ACCEPTED, Answer::empty()))
+            }
+            ("tags", &Method::GET) => self.tags(&asked),
+            ("referrers", &Method::GET) => self.referrers(&asked),
+            _ => Err(refused(405, "UNSUPPORTED", "no such method here")),
+        }
+    }
+
+    fn token(&self, asked: &Asked) -> Result<Answered, Trouble> {
+        if !self.access.is_user(asked.header(&AUTHORIZATION)) {
+            return Err(refused(401, "UNAUTHORIZED", "wrong user or password"));
+        }
+        let scopes = asked.query.iter().filter(|(key, _)| key == "scope");
+        let scopes = scopes.map(|(_, scope)| scope.clone()).collect();
+        Ok(json(StatusCode::OK, &self.access.grant(scopes)))
+    }
+
+    fn blob(&self, asked: &Asked) -> Result<Answered, Trouble> {
+        let digest = asked.digest()?;
+        let lies = asked.strike == Some(Kind::LyingHead) && asked.method == Method::HEAD;
+        let size = match self.store.size_of(&asked.repository, digest) {
+            None if lies => return Ok(plain(StatusCode::OK, Answer::empty())),
+            None => return Err(refused(404, "BLOB_UNKNOWN", "there is no such blob")),
+            Some(size) if lies => size + 1,
+            Some(size) => size,
+        };
+        let mut from = 0;
+        let range = asked.header(&RANGE);
+        if let Some(text) = range.strip_prefix("bytes=").and_then(|r| r.split_once('-')) {
+            from = text.0.parse().unwrap_or(0);
+            if from >= size && size > 0 {
+                return Err(refused(
+                    416,
+                    "UNSUPPORTED",
+                    "the range begins after the end",
+                ));
+            }
+        }
+        let len = size - from;
+        let body = match asked.method {
+            Method::HEAD => Answer::empty(),
+            _ => {
+                let ends = (asked.strike == Some(Kind::Truncate)).then_some(len / 2);
+                Answer::file(self.store.blob(digest), from, len, ends)
+            }
+        };
+        let status = match from {
+            0 => StatusCode::OK,
+            _ => StatusCode::PARTIAL_CONTENT,
+        };
+        let mut answer = plain(status, body);
+        set(&mut answer, CONTENT_LENGTH, &len.to_string());
+        set(&mut answer, CONTENT_TYPE, "application/octet-stream");
+        set(&mut answer, DIGEST, &digest.to_string());
+        if from > 0 {
+            let range = format!("bytes {from}-{}/{size}", size - 1);
+            set(&mut answer, CONTENT_RANGE, &range);
+        }
+        Ok(answer)
+    }
+
+    async fn begin(
+        &self,
+        asked: &Asked,
+        body: &mut Incoming,
+        came: &AtomicU64,
+    ) -> Result<Answered, Trouble> {
+        if let (Some(mount), Some(from)) = (asked.query("mount"), asked.query("from"))
+            && self.profile.mounts
+            && let Ok(digest) = mount.parse::<Digest>()
+            && self.store.size_of(from, digest).is_some()
+        {
+            self.store.link(&asked.repository, digest)?;
+            return Ok(created(&asked.repository, "blobs", digest));
+        }
+        let number = UPLOADS.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{:?}{number}", std::time::Instant::now());
+        let id = Digest::of(id.as_bytes()).hex();
+        let path = self.store.upload(&id).ok_or_else(unknown)?;
+        tokio::fs::File::create(&path).await?;
+        if asked.query("digest").is_some() {
+            let whole = Asked {
+                method: Method::PUT,
+                name: id,
+                repository: asked.repository.clone(),
+                what: asked.what.clone(),
+                query: asked.query.clone(),
+                headers: asked.headers.clone(),
+                strike: asked.strike,
+            };
+            return self.finish(&whole, body, came).await;
+        }
+        Ok(upload_at(StatusCode::ACCEPTED, &asked.repository, &id, 0))
+    }
+
+    async fn patch(
+        &self,
+        asked: &Asked,
+        body: &mut Incoming,
+        came: &AtomicU64,
+    ) -> Result<Answered, Trouble> {
+        let path = self.store.upload(&asked.name).ok_or_else(unknown)?;
+        let facts = tokio::fs::metadata(&path).await;
+        let have = facts.map_err(|_| no_upload())?.len();
+        let announced: u64 = asked.header(&CONTENT_LENGTH).parse().unwrap_or(0);
+        if let Chunks::AtMost(most) = self.profile.chunks
+            && announced > most
+        {
+            return Err(refused(416, "SIZE_INVALID", "the piece is too long"));
+        }
+        if let Some((start, _)) = asked.header(&CONTENT_RANGE).split_once('-')
+            && start.parse() != Ok(have)
+        {
+            return Err(refused(416, "RANGE_INVALID", "the piece does not follow"));
+        }
+        // Some keep one piece, and tell nobody.
+        let lost = have > 0 && self.profile.chunks == Chunks::FirstOnly;
+        let afresh = have > 0 && self.profile.chunks == Chunks::LastOnly;
+        let taken = match lost {
+            true => drain(body, came).await?,
+            false => take(&path, body, came, afresh, None).await?,
+        };
+        Ok(upload_at(
+            StatusCode::ACCEPTED,
+            &asked.repository,
+            &asked.name,
+            have + taken,
+        ))
+    }
+
+    async fn finish(
+        &self,
+        asked: &Asked,
+        body: &mut Incoming,
+        came: &AtomicU64,
+    ) -> Result<Answered, Trouble> {
+        let path = self.store.upload(&asked.name).ok_or_else(unknown)?;
+        let facts = tokio::fs::metadata(&path).await;
+        let have = facts.map_err(|_| no_upload())?.len();
+        let digest = asked.query("digest").and_then(|text| text.parse().ok());
+        let digest: Digest =
+            digest.ok_or_else(|| refused(400, "DIGEST_INVALID", "there is no sha256 digest"))?;
+        let announced: u64 = asked.header(&CONTENT_LENGTH).parse().unwrap_or(0);
+        if let Some(most) = self.max_layer
+            && have + announced > most
+        {
+            return Err(refused(413, "SIZE_INVALID", "the layer is too large"));
+        }
+        let garble = asked.strike == Some(Kind::Garble);
+        take(&path, body, came, false, garble.then_some(0)).await?;
+        let made = created(&asked.repository, "blobs", digest);
+        if asked.strike == Some(Kind::LostWrite) {
+            tokio::fs::remove_file(&path).await?;
+            return Ok(made);
+        }
+        let read = path.clone();
+        let found = tokio::task::spawn_blocking(move || digest_of(&read)).await;
+        let found = found.map_err(io::Error::other)??;
+        let silent = matches!(self.profile.chunks, Chunks::FirstOnly | Chunks::LastOnly);
+        if found != digest && !(silent && have > 0) {
+            tokio::fs::remove_file(&path).await?;
+            return Err(refused(
+                400,
+                "DIGEST_INVALID",
+                format!("the content is {found}"),
+            ));
+        }
+        self.store.keep(&asked.repository, digest, &path)?;
+        Ok(made)
+    }
+
+    async fn progress(&self, asked: &Asked) -> Result<Answered, Trouble> {
+        let path = self.store.upload(&asked.name).ok_or_else(unknown)?;
+        let facts = tokio::fs::metadata(&path).await;
+        let have = facts.map_err(|_| no_upload())?.len();
+        let status = StatusCode::NO_CONTENT;
+        Ok(upload_at(status, &asked.repository, &asked.name, have))
+    }
+
+    fn manifest(&self, asked: &Asked) -> Result<Answered, Trouble> {
+        let found = self.store.manifest(&asked.repository, &asked.name);
+        let found =
+            found.ok_or_else(|| refused(404, "MANIFEST_UNKNOWN", "there is no such manifest"))?;
+        let mut bytes = found.bytes;
+        let len = bytes.len();
+        if asked.strike == Some(Kind::Garble)
+            && let Some(first) = bytes.last_mut()
+        {
+            *first ^= 1;
+        }
+        let truncated = asked.strike == Some(Kind::Truncate) && asked.method == Method::GET;
+        let body = match asked.method {
+            Method::HEAD => Answer::empty(),
+            _ if truncated => Answer::file(
+                self.store.blob(found.digest),
+                0,
+                len as u64,
+                Some(len as u64 / 2),
+            ),
+            _ => Answer::bytes(bytes),
+        };
+        let mut answer = plain(StatusCode::OK, body);
+        set(&mut answer, CONTENT_LENGTH, &len.to_string());
+        set(&mut answer, CONTENT_TYPE, &found.media_type);
+        set(&mut answer, DIGEST, &found.digest.to_string());
+        Ok(answer)
+    }
+
+    async fn put_manifest(
+        &self,
+        asked: &Asked,
+        body: &mut Incoming,
+        came: &AtomicU64,
+    ) -> Result<Answered, Trouble> {
+        let mut bytes = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(io::Error::other)?;
+            if let Ok(data) = frame.into_data() {
+                came.fetch_add(data.len() as u64, Ordering::Relaxed);
+                bytes.extend_from_slice(&data);
+            }
+            if bytes.len() as u64 > MAX_MANIFEST_BYTES {
+                return Err(refused(413, "SIZE_INVALID", "the manifest is too long"));
+            }
+        }
+        let value = serde_json::from_slice::<serde_json::Value>(&bytes);
+        if !value.is_ok_and(|value| value.is_object()) {
+            return Err(refused(400, "MANIFEST_INVALID", "it is no JSON object"));
+        }
+        let digest = Digest::of(&bytes);
+        let tag = match asked.name.parse::<Digest>() {
+            Ok(named) if named != digest => {
+                return Err(refused(
+                    400,
+                    "DIGEST_INVALID",
+                    format!("it digests to {digest}"),
+                ));
+            }
+            Ok(_) => None,
+            Err(_) => Some(asked.name.as_str()),
+        };
+        if let Some(lacking) = self.store.lacking(&asked.repository, &bytes) {
+            let message = format!("there is no blob {lacking}");
+            return Err(refused(404, "MANIFEST_BLOB_UNKNOWN", message));
+        }
+        if let Some(tag) = tag.filter(|_| self.immutable)
+            && let Some(found) = self.store.manifest(&asked.repository, tag)
+            && found.digest != digest
+        {
+            return Err(refused(400, "TAG_INVALID", "the tag is immutable"));
+        }
+        if asked.strike != Some(Kind::LostWrite) {
+            let kind = asked.header(&CONTENT_TYPE);
+            self.store
+                .put_manifest(&asked.repository, kind, &bytes, tag)?;
+        }
+        let mut answer = created(&asked.repository, "manifests", digest);
+        if let Some(subject) = store::subject(&bytes)
+            && self.profile.referrers != Referrers::Absent
+        {
+            set(&mut answer, SUBJECT, &subject.digest.to_string());
+        }
+        Ok(answer)
+    }
+
+    fn tags(&self, asked: &Asked) -> Result<Answered, Trouble> {
+        let tags = self.store.tags(&asked.repository).ok_or_else(unknown)?;
+        let most = asked.query("n").and_then(|text| text.parse().ok());
+        let most: usize = most.unwrap_or(PAGE);
+        let last = asked.query("last").unwrap_or_default();
+        let rest: Vec<String> = tags.into_iter().filter(|tag| tag.as_str() > last).collect();
+        let page: Vec<String> = rest.iter().take(most).cloned().collect();
+        let name = &asked.repository;
+        let told = serde_json::json!({"name": name, "tags": page});
+        let mut answer = json(StatusCode::OK, &told);
+        if let Some(last) = page.last().filter(|_| rest.len() > page.len()) {
+            let next = format!("</v2/{name}/tags/list?n={most}&last={last}>; rel=\"next\"");
+            set(&mut answer, LINK, &next);
+        }
+        Ok(answer)
+    }
+
+    fn referrers(&self, asked: &Asked) -> Result<Answered, Trouble> {
+        let mut index = match self.profile.referrers {
+            Referrers::Absent => return Err(unknown()),
+            Referrers::Claimed => crate::oci::Index::empty(),
+            Referrers::Listed => self.store.referrers(&asked.repository, asked.digest()?),
+        };
+        let kind = asked.query("artifactType");
+        if let Some(kind) = kind {
+            index
+                .manifests
+                .retain(|found| found.artifact_type.as_deref() == Some(kind));
+        }
+        let mut answer = json(StatusCode::OK, &index);
+        set(&mut answer, CONTENT_TYPE, crate::oci::media_type::INDEX);
+        if kind.is_some() {
+            set(&mut answer, FILTERS, "artifactType");
+        }
+        Ok(answer)
+    }
+}
+
+/// Takes apart what follows `/v2/`; nothing that is no valid name passes.
+fn parse(rest: &str) -> Option<(String, String, String)> {
+    let (repository, what, name) = if let Some(at) = rest.find("/blobs/uploads") {
+        let name = rest[at + "/blobs/uploads".len()..].trim_start_matches('/');
+        (&rest[..at], "uploads", name)
+    } else {
+        let what = ["/blobs/", "/manifests/", "/tags/", "/referrers/"];
+        let found = what
+            .iter()
+            .find_map(|what| rest.rfind(what).map(|at| (at, *what)));
+        let (at, what) = found?;
+        (
+            &rest[..at],
+            what.trim_matches('/'),
+            &rest[at + what.len()..],
+        )
+    };
+    // The rules for names are those of references.
+    let tagged = match what {
+        "manifests" if !name.contains(':') => format!("r.io/{repository}:{name}"),
+        "blobs" | "manifests" | "referrers" => format!("r.io/{repository}@{name}"),
+        _ => format!("r.io/{repository}"),
+    };
+    tagged.parse::<Reference>().ok()?;
+    Some((repository.to_owned(), what.to_owned(), name.to_owned()))
+}
+
+fn no_upload() -> Trouble {
+    refused(404, "BLOB_UPLOAD_UNKNOWN", "there is no such upload")
+}
+
+/// Reads a body that is not wanted.
+async fn drain(body: &mut Incoming, came: &AtomicU64) -> Result<u64, Trouble> {
+    let mut len = 0;
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
+            came.fetch_add(data.len() as u64, Ordering::Relaxed);
+            len += data.len() as u64;
+        }
+    }
+    Ok(len)
+}
+
+/// Appends a body to an upload, or puts it in its place; turns a bit of the
+/// byte at `garble`.
+async fn take(
+    path: &Path,
+    body: &mut Incoming,
+    came: &AtomicU64,
+    afresh: bool,
+    garble: Option<usize>,
+) -> Result<u64, Trouble> {
+    let mut file = tokio::fs::OpenOptions::new()
+        .append(!afresh)
+        .write(true)
+        .truncate(afresh)
+        .open(path)
+        .await?;
+    let mut len = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(io::Error::other)?.into_data() else {
+            continue;
+        };
+        came.fetch_add(data.len() as u64, Ordering::Relaxed);
+        let data = match garble {
+            Some(at) if len == 0 && at < data.len() => {
+                let mut turned = data.to_vec();
+                turned[at] ^= 1;
+                Bytes::from(turned)
+            }
+            _ => data,
+        };
+        len += data.len() as u64;
+        file.write_all(&data).await?;
+    }
+    file.flush().await?;
+    Ok(len)
+}
+
+fn digest_of(path: &Path) -> io::Result<Digest> {
+    let mut hasher = crate::oci::Hasher::default();
+    let mut file = std::fs::File::open(path)?;
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match io::Read::read(&mut file, &mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}
+
+fn plain(status: StatusCode, body: Answer) -> Answered {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    answer
+}
+
+fn set(answer: &mut Answered, name: HeaderName, value: &str) {
+    // Values that no header can hold come from names that were refused.
+    if let Ok(value) = value.parse() {
+        answer.headers_mut().insert(name, value);
+    }
+}
+
+fn json(status: StatusCode, value: &impl serde::Serialize) -> Answered {
+    let bytes = serde_json::to_vec(value).unwrap_or_default();
+    let mut answer = plain(status, Answer::bytes(bytes));
+    set(&mut answer, CONTENT_TYPE, "application/json");
+    answer
+}
+
+fn error(status: StatusCode, code: &str, message: &str) -> Answered {
+    let told = serde_json::json!({"errors": [{"code": code, "message": message}]});
+    json(status, &told)
+}
+
+fn refused_now(status: u16) -> Answered {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    error(status, "UNKNOWN", "a rehearsed fault")
+}
+
+fn created(repository: &str, what: &str, digest: Digest) -> Answered {
+    let mut answer = plain(StatusCode::CREATED, Answer::empty());
+    let place = format!("/v2/{repository}/{what}/{digest}");
+    set(&mut answer, LOCATION, &place);
+    set(&mut answer, DIGEST, &digest.to_string());
+    answer
+}
+
+fn upload_at(status: StatusCode, repository: &str, id: &str, have: u64) -> Answered {
+    let mut answer = plain(status, Answer::empty());
+    let place = format!("/v2/{repository}/blobs/uploads/{id}");
+    set(&mut answer, LOCATION, &place);
+    set(&mut answer, RANGE, &format!("0-{}", have.saturating_sub(1)));
+    set(&mut answer, UPLOAD, id);
+    answer
+}

@@ -1,0 +1,177 @@
+//! The server: connections in, a log of requests out.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+
+use super::access::{Access, Login};
+use super::fault::Fault;
+use super::route::Site;
+use super::store::Store;
+use crate::registry::{PROFILES, Profile};
+
+/// How to rehearse.
+#[derive(Debug)]
+pub struct Options {
+    /// Where to listen; port 0: a free one.
+    pub listen: SocketAddr,
+    /// Where everything lies; `None`: in a folder that goes away.
+    pub folder: Option<PathBuf>,
+    /// Whose habits it has.
+    pub profile: Profile,
+    /// Largest layer in bytes, instead of the profile's.
+    pub max_layer: Option<u64>,
+    /// What goes wrong.
+    pub faults: Vec<Fault>,
+    /// Who may come in; `None`: anybody.
+    pub login: Option<Login>,
+    /// A tag that is there cannot be moved.
+    pub immutable: bool,
+    /// Where a line of JSON goes for each request.
+    pub log: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            folder: None,
+            profile: PROFILES[0],
+            max_layer: None,
+            faults: Vec::new(),
+            login: None,
+            immutable: false,
+            log: None,
+        }
+    }
+}
+
+/// One request that came, as it was answered.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// `GET`, ...
+    pub method: String,
+    /// With the query.
+    pub path: String,
+    /// 0: the connection was closed instead.
+    pub status: u16,
+    /// Of the body that came, in bytes.
+    pub bytes_in: u64,
+    /// Of the body that went, in bytes, as announced.
+    pub bytes_out: u64,
+}
+
+/// What was asked for so far.
+#[derive(Default)]
+pub(super) struct Log {
+    requests: Mutex<Vec<Request>>,
+    file: Option<Mutex<std::fs::File>>,
+}
+
+impl Log {
+    pub(super) fn note(&self, request: Request) {
+        if let Some(file) = &self.file
+            && let Ok(mut line) = serde_json::to_vec(&request)
+        {
+            line.push(b'\n');
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            // A log that cannot be written must not end the rehearsal.
+            let _ = file.write_all(&line);
+            return;
+        }
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.push(request);
+    }
+}
+
+/// A registry that runs until it is dropped.
+pub struct Server {
+    address: SocketAddr,
+    site: Arc<Site>,
+    running: AbortHandle,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Server {
+    /// Starts; answers once connections are taken. Call it within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// The address or the folder cannot be used.
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let (folder, temporary) = match options.folder {
+            Some(folder) => (folder, None),
+            None => {
+                let folder = tempfile::tempdir()?;
+                (folder.path().to_owned(), Some(folder))
+            }
+        };
+        let listener = TcpListener::bind(options.listen).await?;
+        let address = listener.local_addr()?;
+        let append = |path: PathBuf| {
+            let mut open = std::fs::OpenOptions::new();
+            open.create(true).append(true).open(path).map(Mutex::new)
+        };
+        let site = Arc::new(Site {
+            store: Store::open(&folder)?,
+            profile: options.profile,
+            max_layer: options.max_layer.or(options.profile.max_layer),
+            faults: options.faults,
+            access: Access::new(options.login),
+            immutable: options.immutable,
+            log: Log {
+                requests: Mutex::default(),
+                file: options.log.map(append).transpose()?,
+            },
+        });
+        let own = Arc::clone(&site);
+        let running = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let _ = stream.set_nodelay(true);
+                let site = Arc::clone(&own);
+                let service = service_fn(move |request| Site::answer(Arc::clone(&site), request));
+                tokio::spawn(async move {
+                    // A connection that breaks is the peer's matter, or a fault of ours.
+                    let _ = http1::Builder::new()
+                        .timer(TokioTimer::new())
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                });
+            }
+        });
+        Ok(Self {
+            address,
+            site,
+            running: running.abort_handle(),
+            _temporary: temporary,
+        })
+    }
+
+    /// Where it listens, as `HOST:PORT`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// What was asked for so far, and is not in a log file; forgets it.
+    #[must_use]
+    pub fn take_requests(&self) -> Vec<Request> {
+        let log = &self.site.log.requests;
+        std::mem::take(&mut *log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}

@@ -1,0 +1,206 @@
+//! What the registry holds, as files: blobs once for all, and for each
+//! repository empty files that say what it has.
+//!
+//! Everything is written under another name and moved into place, so that a
+//! process that is killed leaves nothing half-written.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::oci::{Descriptor, Digest, Index, Manifest};
+
+/// The files below a folder.
+pub(super) struct Store {
+    root: PathBuf,
+}
+
+/// A manifest that is there.
+pub(super) struct Found {
+    pub media_type: String,
+    pub digest: Digest,
+    pub bytes: Vec<u8>,
+}
+
+/// Folders that no repository's last part can be called.
+const BLOBS: &str = "_blobs";
+const MANIFESTS: &str = "_manifests";
+const TAGS: &str = "_tags";
+const REFERRERS: &str = "_referrers";
+
+impl Store {
+    pub(super) fn open(root: &Path) -> io::Result<Self> {
+        for folder in ["blobs", "repositories", "uploads"] {
+            fs::create_dir_all(root.join(folder))?;
+        }
+        Ok(Self {
+            root: root.to_owned(),
+        })
+    }
+
+    fn repository(&self, name: &str) -> PathBuf {
+        self.root.join("repositories").join(name)
+    }
+
+    /// Where a blob lies, whoever has it.
+    pub(super) fn blob(&self, digest: Digest) -> PathBuf {
+        self.root.join("blobs").join(digest.hex())
+    }
+
+    /// Where an upload called `id` lies.
+    pub(super) fn upload(&self, id: &str) -> Option<PathBuf> {
+        let plain = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        plain.then(|| self.root.join("uploads").join(id))
+    }
+
+    /// The length of a blob that the repository has.
+    pub(super) fn size_of(&self, repository: &str, digest: Digest) -> Option<u64> {
+        let mark = self.repository(repository).join(BLOBS).join(digest.hex());
+        mark.is_file()
+            .then(|| fs::metadata(self.blob(digest)).ok())
+            .flatten()
+            .map(|facts| facts.len())
+    }
+
+    /// Takes an upload in as a blob.
+    pub(super) fn keep(&self, repository: &str, digest: Digest, upload: &Path) -> io::Result<()> {
+        fs::rename(upload, self.blob(digest))?;
+        self.link(repository, digest)
+    }
+
+    /// Lets a repository have a blob that is there.
+    pub(super) fn link(&self, repository: &str, digest: Digest) -> io::Result<()> {
+        let folder = self.repository(repository).join(BLOBS);
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(digest.hex()), "")
+    }
+
+    pub(super) fn unlink(&self, repository: &str, digest: Digest) -> io::Result<()> {
+        fs::remove_file(self.repository(repository).join(BLOBS).join(digest.hex()))
+    }
+
+    /// Stores a manifest, and lets `tag` name it.
+    pub(super) fn put_manifest(
+        &self,
+        repository: &str,
+        media_type: &str,
+        bytes: &[u8],
+        tag: Option<&str>,
+    ) -> io::Result<Digest> {
+        let digest = Digest::of(bytes);
+        let folder = self.repository(repository);
+        self.write(&self.blob(digest), bytes)?;
+        let kind = folder.join(MANIFESTS).join(digest.hex());
+        self.write(&kind, media_type.as_bytes())?;
+        if let Some(subject) = subject(bytes) {
+            let mark = folder.join(REFERRERS).join(subject.digest.hex());
+            self.write(&mark.join(digest.hex()), b"")?;
+        }
+        if let Some(tag) = tag {
+            self.write(&folder.join(TAGS).join(tag), digest.hex().as_bytes())?;
+        }
+        Ok(digest)
+    }
+
+    /// What `name`, a tag or digest, names.
+    pub(super) fn manifest(&self, repository: &str, name: &str) -> Option<Found> {
+        let folder = self.repository(repository);
+        let digest = match name.parse::<Digest>() {
+            Ok(digest) => digest,
+            Err(_) => {
+                let hex = fs::read_to_string(folder.join(TAGS).join(name)).ok()?;
+                Digest::from_hex(&hex).ok()?
+            }
+        };
+        let kind = folder.join(MANIFESTS).join(digest.hex());
+        Some(Found {
+            media_type: fs::read_to_string(kind).ok()?,
+            bytes: fs::read(self.blob(digest)).ok()?,
+            digest,
+        })
+    }
+
+    pub(super) fn remove_manifest(&self, repository: &str, name: &str) -> io::Result<()> {
+        let folder = self.repository(repository);
+        match name.parse::<Digest>() {
+            Ok(digest) => fs::remove_file(folder.join(MANIFESTS).join(digest.hex())),
+            Err(_) => fs::remove_file(folder.join(TAGS).join(name)),
+        }
+    }
+
+    /// All tags of a repository, sorted; `None`: there is no such repository.
+    pub(super) fn tags(&self, repository: &str) -> Option<Vec<String>> {
+        let folder = self.repository(repository);
+        if !folder.join(MANIFESTS).is_dir() {
+            return None;
+        }
+        let entries = fs::read_dir(folder.join(TAGS)).into_iter().flatten();
+        let mut tags: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect();
+        tags.sort();
+        Some(tags)
+    }
+
+    /// What speaks about `subject`.
+    pub(super) fn referrers(&self, repository: &str, subject: Digest) -> Index {
+        let folder = self.repository(repository);
+        let entries = fs::read_dir(folder.join(REFERRERS).join(subject.hex()));
+        let mut index = Index::empty();
+        for entry in entries.into_iter().flatten().flatten() {
+            let name = entry.file_name().into_string().unwrap_or_default();
+            let digest = Digest::from_hex(&name).map(|digest| digest.to_string());
+            let Some(found) = digest
+                .ok()
+                .and_then(|name| self.manifest(repository, &name))
+            else {
+                continue;
+            };
+            let Ok(manifest) = serde_json::from_slice::<Manifest>(&found.bytes) else {
+                continue;
+            };
+            let kind = manifest.artifact_type;
+            index.manifests.push(Descriptor {
+                annotations: manifest.annotations,
+                artifact_type: Some(kind.unwrap_or(manifest.config.media_type)),
+                ..Descriptor::of(&found.media_type, &found.bytes)
+            });
+        }
+        index.manifests.sort_by_key(|found| found.digest);
+        index
+    }
+
+    /// What a manifest names and the repository lacks.
+    pub(super) fn lacking(&self, repository: &str, bytes: &[u8]) -> Option<Digest> {
+        if let Ok(manifest) = serde_json::from_slice::<Manifest>(bytes) {
+            let mut blobs = std::iter::once(&manifest.config).chain(&manifest.layers);
+            let lacking =
+                blobs.find(|blob| self.size_of(repository, blob.digest) != Some(blob.size));
+            return lacking.map(|blob| blob.digest);
+        }
+        let index = serde_json::from_slice::<Index>(bytes).ok()?;
+        let mut children = index.manifests.iter();
+        children
+            .find(|child| {
+                let name = child.digest.to_string();
+                self.manifest(repository, &name).is_none()
+            })
+            .map(|child| child.digest)
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let mut temp = tempfile::NamedTempFile::new_in(self.root.join("uploads"))?;
+        temp.write_all(bytes)?;
+        temp.persist(path).map_err(|failed| failed.error)?;
+        Ok(())
+    }
+}
+
+/// What a manifest speaks about.
+pub(super) fn subject(bytes: &[u8]) -> Option<Descriptor> {
+    let manifest = serde_json::from_slice::<Manifest>(bytes).ok()?;
+    manifest.subject
+}

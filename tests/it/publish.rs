@@ -1,0 +1,450 @@
+//! `jackal package publish` and `jackal release`, run as a user runs them
+//! against the registry that comes with the program.
+
+use jackal::oci::{Digest, Index, Manifest};
+use jackal::registry::{Options as ClientOptions, Profile, Registry};
+use jackal::rehearsal::{Fault, Login, Options, Request, Server};
+use serde_json::Value;
+
+use super::sandbox::{Said, Sandbox};
+
+/// A registry that answers while the program runs.
+pub struct Rehearsal {
+    runtime: tokio::runtime::Runtime,
+    server: Server,
+}
+
+impl Rehearsal {
+    pub fn new(options: Options) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let server = runtime.block_on(Server::start(options)).unwrap();
+        Self { runtime, server }
+    }
+
+    pub fn with_faults(faults: &[&str]) -> Self {
+        let faults = faults.iter().map(|text| text.parse::<Fault>().unwrap());
+        Self::new(Options {
+            faults: faults.collect(),
+            ..Options::default()
+        })
+    }
+
+    /// `oci://HOST/path`
+    pub fn at(&self, path: &str) -> String {
+        format!("oci://{}/{path}", self.server.address())
+    }
+
+    pub fn host(&self) -> String {
+        self.server.address()
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        self.server.take_requests()
+    }
+
+    /// The index at a tag.
+    pub fn index(&self, path: &str) -> Option<Index> {
+        let reference = format!("{}/{path}", self.server.address());
+        let reference = reference.parse().unwrap();
+        let client = Registry::new(ClientOptions::default()).unwrap();
+        let found = self.runtime.block_on(client.find(&reference)).unwrap();
+        found.map(|(_, bytes)| serde_json::from_slice(&bytes).unwrap())
+    }
+
+    /// Whether a repository holds a blob.
+    pub fn holds(&self, repository: &str, blob: &jackal::oci::Descriptor) -> bool {
+        let reference = format!("{}/{repository}", self.server.address());
+        let client = Registry::new(ClientOptions::default()).unwrap();
+        let mut reader = client.blob(&reference.parse().unwrap(), blob);
+        self.runtime.block_on(async {
+            loop {
+                match reader.chunk().await {
+                    Ok(None) => return true,
+                    Ok(Some(_)) => {}
+                    Err(_) => return false,
+                }
+            }
+        })
+    }
+
+    /// The manifest that the index at a tag has for `architecture`.
+    pub fn manifest(&self, path: &str, architecture: &str) -> (Digest, Manifest) {
+        let index = self.index(path).unwrap();
+        let entry = jackal::package::manifest::entry(&index, architecture).unwrap();
+        let reference = format!("{}/{path}", self.server.address());
+        let client = Registry::new(ClientOptions::default()).unwrap();
+        let bytes = self
+            .runtime
+            .block_on(client.manifest(&reference.parse().unwrap(), entry))
+            .unwrap();
+        (entry.digest, serde_json::from_slice(&bytes).unwrap())
+    }
+}
+
+/// A package archive of the sandbox's package.
+pub fn built() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.package();
+    sandbox.build(&[]);
+    sandbox
+}
+
+const ARCHIVE: &str = "dist/jackal-package-demo-amd64-1.0.0.tar.zst";
+
+pub fn publish(sandbox: &Sandbox, args: &[&str]) -> Said {
+    let state = sandbox.src().join("../state");
+    let state = state.to_str().unwrap().to_owned();
+    sandbox.run(&[&["package", "publish", "--state-dir", &state], args].concat())
+}
+
+fn journals(sandbox: &Sandbox) -> usize {
+    let entries = std::fs::read_dir(sandbox.src().join("../state"));
+    entries.map_or(0, |entries| entries.count())
+}
+
+#[test]
+fn a_package_goes_up_once_and_a_second_time_nothing_is_written() {
+    let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
+    let said = publish(&sandbox, &[ARCHIVE, &registry.at("team")]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(
+        said.stdout.contains("/team/demo:1.0.0 amd64"),
+        "{}",
+        said.stdout
+    );
+    let (_, manifest) = registry.manifest("team/demo:1.0.0", "amd64");
+    let mut titles: Vec<&str> = manifest
+        .layers
+        .iter()
+        .map(|layer| jackal::package::manifest::title(layer).unwrap())
+        .collect();
+    titles.sort_unstable();
+    let files = [
+        "checksums.txt",
+        "components/tool.tar",
+        "components/tree.tar",
+        "jackal.yaml",
+        "sboms.tar",
+    ];
+    assert_eq!(titles, files);
+    let order: Vec<Digest> = manifest.layers.iter().map(|layer| layer.digest).collect();
+    assert!(order.is_sorted());
+    registry.requests();
+    let again = publish(&sandbox, &[ARCHIVE, &registry.at("team"), "--json"]);
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    let told: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(told[0]["unchanged"], true);
+    let requests = registry.requests();
+    assert!(requests.len() <= 2, "{requests:?}");
+    assert!(
+        requests
+            .iter()
+            .all(|r| r.method != "PUT" && r.method != "POST")
+    );
+    assert_eq!(journals(&sandbox), 0);
+}
+
+#[test]
+fn tags_move_only_after_everything_is_there_and_read_back() {
+    let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
+    publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+    let requests = registry.requests();
+    let place = |found: &dyn Fn(&Request) -> bool| {
+        requests
+            .iter()
+            .position(found)
+            .unwrap_or_else(|| panic!("{requests:?}"))
+    };
+    let tag = place(&|r| r.method == "PUT" && r.path.ends_with("/manifests/1.0.0"));
+    let staged = place(&|r| r.method == "PUT" && r.path.contains("/manifests/sha256:"));
+    let read = place(&|r| r.method == "GET" && r.path.contains("/manifests/sha256:"));
+    assert!(staged < read && read < tag, "{requests:?}");
+    let last = requests.iter().rposition(|r| r.path.contains("/blobs/"));
+    assert!(last.unwrap() < staged);
+}
+
+#[test]
+fn another_package_under_the_same_tag_is_refused_with_both_digests_and_moved_when_told() {
+    let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
+    publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+    let (before, _) = registry.manifest("x/demo:1.0.0", "amd64");
+    sandbox.write("tool.sh", "#!/bin/sh\necho changed\n");
+    sandbox.build(&[]);
+    registry.requests();
+    let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+    assert_eq!(said.code, Some(7), "{}", said.stderr);
+    assert!(said.stderr.contains(&before.to_string()), "{}", said.stderr);
+    assert!(said.stderr.contains("--move-tag"), "{}", said.stderr);
+    assert_eq!(said.stderr.matches("sha256:").count(), 2, "{}", said.stderr);
+    assert!(registry.requests().iter().all(|r| r.method == "GET"));
+    let said = publish(&sandbox, &[ARCHIVE, &registry.at("x"), "--move-tag"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_ne!(registry.manifest("x/demo:1.0.0", "amd64").0, before);
+}
+
+#[test]
+fn an_immutable_tag_takes_the_same_package_again_and_tells_of_another() {
+    let sandbox = built();
+    let registry = Rehearsal::new(Options {
+        immutable: true,
+        ..Options::default()
+    });
+    for _ in 0..2 {
+        let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+    }
+    sandbox.write("tool.sh", "#!/bin/sh\necho changed\n");
+    sandbox.build(&[]);
+    let said = publish(&sandbox, &[ARCHIVE, &registry.at("x"), "--move-tag"]);
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("the tag is immutable"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
+fn a_package_is_copied_between_repositories_without_its_bytes_passing_through() {
+    let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
+    publish(&sandbox, &[ARCHIVE, &registry.at("one")]);
+    let (digest, manifest) = registry.manifest("one/demo:1.0.0", "amd64");
+    registry.requests();
+    let source = registry.at("one/demo:1.0.0");
+    let said = publish(&sandbox, &["-a", "amd64", &source, &registry.at("two")]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(registry.manifest("two/demo:1.0.0", "amd64").0, digest);
+    let requests = registry.requests();
+    let up: u64 = requests
+        .iter()
+        .filter(|r| r.path.contains("/blobs/"))
+        .map(|r| r.bytes_in)
+        .sum();
+    assert_eq!(up, 0, "{requests:?}");
+    let documents: Vec<u64> = manifest
+        .layers
+        .iter()
+        .filter(|layer| {
+            let title = jackal::package::manifest::title(layer).unwrap();
+            title == "jackal.yaml" || title == "checksums.txt"
+        })
+        .map(|layer| layer.size)
+        .collect();
+    let down: u64 = requests
+        .iter()
+        .filter(|r| r.method == "GET" && r.path.contains("/blobs/"))
+        .map(|r| r.bytes_out)
+        .sum();
+    assert_eq!(down, documents.iter().sum::<u64>(), "{requests:?}");
+    // To another host the bytes have to go, past this disk.
+    let other = Rehearsal::with_faults(&[]);
+    let said = publish(&sandbox, &["-a", "amd64", &source, &other.at("three")]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(other.manifest("three/demo:1.0.0", "amd64").0, digest);
+}
+
+#[test]
+fn a_folder_with_a_definition_is_published_as_a_skeleton_beside_the_package() {
+    let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
+    publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+    let said = publish(&sandbox, &[".", &registry.at("x")]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let index = registry.index("x/demo:1.0.0").unwrap();
+    let architectures: Vec<&str> = index
+        .manifests
+        .iter()
+        .map(|entry| entry.platform.as_ref().unwrap().architecture.as_str())
+        .collect();
+    assert_eq!(architectures, ["amd64", "skeleton"]);
+}
+
+#[test]
+fn faults_end_in_success_or_in_an_error_and_never_in_other_bytes() {
+    let sandbox = built();
+    let clean = Rehearsal::with_faults(&[]);
+    publish(&sandbox, &[ARCHIVE, &clean.at("x")]);
+    let (wanted, manifest) = clean.manifest("x/demo:1.0.0", "amd64");
+    let mut successes = 0;
+    for seed in 0..6 {
+        let fault = format!(
+            "rate=0.3,seed={seed},delay=5ms,kinds=429+500+502+reset+truncate+slow+lying-head+lost-write+garble"
+        );
+        let registry = Rehearsal::with_faults(&[&fault]);
+        let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+        let visible = said.code == Some(0);
+        successes += usize::from(visible);
+        if !visible {
+            assert!(said.stderr.contains("error: "), "{}", said.stderr);
+            continue;
+        }
+        // Seen without the faults: the same folder behind another door.
+        let (found, _) = registry.manifest("x/demo:1.0.0", "amd64");
+        assert_eq!(found, wanted);
+        for layer in &manifest.layers {
+            assert!(registry.holds("x/demo", layer), "{layer:?}");
+        }
+    }
+    assert!(successes >= 4, "{successes} of 6");
+}
+
+#[test]
+fn a_registry_that_loses_every_upload_is_found_out_and_no_tag_moves() {
+    let sandbox = built();
+    let registry = Rehearsal::with_faults(&["kinds=lost-write,match=^PUT .*/blobs/"]);
+    let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+    assert_eq!(said.code, Some(5), "{}", said.stderr);
+    assert!(said.stderr.contains("loses uploads"), "{}", said.stderr);
+    assert!(registry.index("x/demo:1.0.0").is_none());
+    let registry = Rehearsal::with_faults(&["kinds=lying-head,match=^HEAD .*/blobs/"]);
+    let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+    assert_ne!(said.code, Some(0));
+    assert!(registry.index("x/demo:1.0.0").is_none());
+}
+
+#[test]
+fn a_release_that_stopped_is_told_and_goes_on_or_is_forgotten() {
+    let sandbox = built();
+    let registry = Rehearsal::with_faults(&["kinds=403,match=^PUT .*/manifests/1.0.0,count=2"]);
+    let state = sandbox.src().join("../state");
+    let state = state.to_str().unwrap().to_owned();
+    let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    let status = sandbox.run(&["release", "status", "--state-dir", &state]);
+    assert!(status.stdout.contains("staged"), "{}", status.stdout);
+    let said = sandbox.run(&["release", "resume", "--state-dir", &state]);
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    let aborted = sandbox.run(&["release", "abort", "--state-dir", &state]);
+    assert!(
+        aborted.stdout.contains("no tag was moved"),
+        "{}",
+        aborted.stdout
+    );
+    assert_eq!(journals(&sandbox), 0);
+    let registry = Rehearsal::with_faults(&["kinds=403,match=^PUT .*/manifests/1.0.0,count=1"]);
+    publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+    registry.requests();
+    let said = sandbox.run(&["release", "resume", "--state-dir", &state]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let sent: u64 = registry
+        .requests()
+        .iter()
+        .filter(|r| r.path.contains("/blobs/"))
+        .map(|r| r.bytes_in)
+        .sum();
+    assert_eq!(sent, 0);
+    assert_eq!(journals(&sandbox), 0);
+    assert!(registry.index("x/demo:1.0.0").is_some());
+}
+
+#[test]
+fn a_login_is_used_tokens_are_renewed_and_the_secret_is_told_to_nobody() {
+    let sandbox = built();
+    for token_ttl in [None, Some(std::time::Duration::from_millis(250))] {
+        let slow = "kinds=slow,delay=60ms".parse::<Fault>().unwrap();
+        let registry = Rehearsal::new(Options {
+            faults: vec![slow],
+            login: Some(Login {
+                user: "u".to_owned(),
+                password: "s3cret-canary".to_owned(),
+                token_ttl,
+            }),
+            ..Options::default()
+        });
+        let refused = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+        assert_eq!(refused.code, Some(4), "{}", refused.stderr);
+        assert!(refused.stderr.contains("log in"), "{}", refused.stderr);
+        let auth = "dTpzM2NyZXQtY2FuYXJ5";
+        let config = format!(
+            r#"{{"auths":{{"{}":{{"auth":"{auth}"}}}}}}"#,
+            registry.host()
+        );
+        let state = sandbox.src().join("../state");
+        let mut command = sandbox.command(&["package", "publish", ARCHIVE, &registry.at("x")]);
+        command
+            .env("DOCKER_AUTH_CONFIG", config)
+            .env("JACKAL_STATE_DIR", state);
+        let said = command.output().unwrap();
+        let text = String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.success(), "{text}");
+        let asked = registry.requests();
+        let tokens = asked.iter().filter(|r| r.path.starts_with("/token"));
+        // Several run out on the way; none is asked for more than once a request.
+        assert_eq!(tokens.count() > 1, token_ttl.is_some(), "{asked:?}");
+        assert!(!text.contains("canary") && !text.contains(auth), "{text}");
+    }
+}
+
+#[test]
+fn a_layer_above_what_the_registry_takes_is_refused_before_a_byte_is_sent() {
+    let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
+    let mut profile: Profile = "ghcr".parse().unwrap();
+    profile.max_layer = Some(1000);
+    let client = Registry::new(ClientOptions {
+        hosts: jackal::registry::Hosts {
+            profiles: [(registry.host(), profile)].into(),
+            ..Default::default()
+        },
+        ..ClientOptions::default()
+    })
+    .unwrap();
+    let content = vec![7; 1001];
+    let descriptor = jackal::oci::Descriptor::of("a/b", &content);
+    let source = jackal::release::WithDocuments::new([content], std::sync::Arc::new(Nothing));
+    let to = format!("{}/x", registry.host()).parse().unwrap();
+    let pushed = registry.runtime.block_on(client.push_blob(
+        &to,
+        &descriptor,
+        &(std::sync::Arc::new(source) as jackal::registry::Source),
+        Default::default(),
+    ));
+    let error = pushed.unwrap_err().to_string();
+    assert!(
+        error.contains("1001 bytes") && error.contains("ghcr"),
+        "{error}"
+    );
+    assert!(registry.requests().is_empty());
+    drop(sandbox);
+}
+
+struct Nothing;
+
+impl jackal::content::Fetch for Nothing {
+    fn fetch(
+        &self,
+        _: &jackal::oci::Descriptor,
+    ) -> std::io::Result<Box<dyn std::io::Read + Send + '_>> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+}
+
+#[test]
+fn publishers_of_different_architectures_do_not_lose_each_other() {
+    let registry = Rehearsal::with_faults(&["rate=0.5,kinds=slow,delay=40ms,seed=3"]);
+    let sandbox = Sandbox::new();
+    let names = ["amd64", "arm64", "riscv64", "s390x"];
+    for architecture in names {
+        sandbox.write(
+            &format!("{architecture}/jackal.yaml"),
+            format!(
+                "kind: JackalPackageConfig\nmetadata:\n  name: demo\n  version: 1.0.0\n  architecture: {architecture}\ncomponents:\n- name: a\n"
+            ),
+        );
+        let said = sandbox.run(&["package", "create", architecture, "--confirm"]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+    }
+    for round in 0..2 {
+        let path = format!("round{round}");
+        std::thread::scope(|scope| {
+            for architecture in names {
+                let (sandbox, to) = (&sandbox, registry.at(&path));
+                scope.spawn(move || {
+                    let archive = format!("jackal-package-demo-{architecture}-1.0.0.tar.zst");
+                    let said = publish(sandbox, &[&archive, &to]);
+                    assert_eq!(said.code, Some(0), "{}", said.stderr);
+                });
+            }
+        });
+        let index = registry.index(&format!("{path}/demo:1.0.0")).unwrap();
+        assert_eq!(index.manifests.len(), names.len(), "{index:?}");
+    }
+}
