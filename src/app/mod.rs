@@ -9,10 +9,12 @@ mod find;
 mod find_images;
 mod generate;
 mod lint;
+mod opened;
 mod package_delta;
 mod package_diff;
 mod package_read;
 mod publish;
+mod pull;
 mod rehearse;
 mod sha256sum;
 mod skeleton;
@@ -25,6 +27,7 @@ pub use connection::{Connection, ConnectionError};
 pub use find_images::{FindOptions, Found, ImageSearch};
 pub use generate::{GenerateError, GenerateOptions, Generated, generate};
 pub use lint::{LintOptions, lint};
+pub use opened::{OpenError, Opened, ReadOptions};
 pub use package_delta::{PackageDeltaError, package_delta, package_join};
 pub use package_diff::package_diff;
 pub use package_read::{
@@ -35,6 +38,7 @@ pub use publish::{
     Publication, PublishError, PublishOptions, Published, Unfinished, abort_release, publication,
     unfinished_releases,
 };
+pub use pull::{PullError, PullOptions, Pulled, package_pull, package_tags};
 pub use rehearse::rehearse;
 pub use sha256sum::sha256sum;
 pub use skeleton::SkeletonMakeError;

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::package_read::{PackageReadError, package_verify};
+use super::package_read::PackageReadError;
 use crate::layout::{self, Delta, DeltaError, LayoutError};
 use crate::verify::{self, Scope};
 
@@ -50,14 +50,20 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> PackageDeltaError + '_ {
     }
 }
 
+fn verified(path: &Path) -> Result<(), PackageDeltaError> {
+    let judged = verify::verify(layout::read(path)?, Scope::Whole);
+    judged.map_err(PackageReadError::Refused)?;
+    Ok(())
+}
+
 /// Writes to `to` what turns the archive `old` into the archive `new`.
 ///
 /// # Errors
 ///
 /// [`PackageDeltaError`]; nothing is left behind then.
 pub fn package_delta(old: &Path, new: &Path, to: &Path) -> Result<Delta, PackageDeltaError> {
-    package_verify(old)?;
-    package_verify(new)?;
+    verified(old)?;
+    verified(new)?;
     let (old, new) = (layout::open(old)?, layout::open(new)?);
     let mut file = Unnamed::beside(to)?;
     let made = layout::write_delta(&old, &new, to, &mut file.writer())?;

@@ -10,8 +10,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::opened::Opened;
 use super::package_read::{PackageReadError, SBOMS, package_definition};
-use crate::layout::{self, LayoutError, MAX_DOCUMENT_BYTES};
+use crate::layout::{LayoutError, MAX_DOCUMENT_BYTES};
 use crate::oci::Index;
 use crate::package::diff::{Catalogue, Difference, Digests, Side};
 use crate::verify::{self, Scope};
@@ -30,19 +31,20 @@ const MAX_SBOM_BYTES: u64 = 1 << 30;
 /// has images and components.
 const MAX_SBOMS: usize = 100_000;
 
-/// Compares the packages at `first` and `second`.
+/// Compares two packages.
 ///
 /// # Errors
 ///
 /// [`PackageReadError`]
-pub fn package_diff(first: &Path, second: &Path) -> Result<Difference, PackageReadError> {
+pub fn package_diff(first: &Opened, second: &Opened) -> Result<Difference, PackageReadError> {
     Ok(Difference::between(&side(first)?, &side(second)?))
 }
 
-fn side(path: &Path) -> Result<Side, PackageReadError> {
+fn side(opened: &Opened) -> Result<Side, PackageReadError> {
+    let path = Path::new(&opened.name);
     let mut files = BTreeMap::new();
     let names = [SBOMS, IMAGES].map(str::to_owned);
-    let evidence = layout::read_some(&layout::open(path)?, &names, |name, size| {
+    let evidence = opened.package.read_some(&names, |name, size| {
         if name == IMAGES && size > MAX_DOCUMENT_BYTES {
             let what = format!("`{name}` is larger than {MAX_DOCUMENT_BYTES} bytes");
             return Err(LayoutError::too_large(path, what));

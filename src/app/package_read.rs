@@ -8,8 +8,10 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
-use crate::layout::{self, LayoutError, PackageFile};
+use super::opened::{OpenError, Opened};
+use crate::layout::{self, LayoutError};
 use crate::package::{Definition, Dialect, Strictness};
+use crate::source::{Package, SourceError};
 use crate::verify::{self, Refusal, Scope, VerifiedPackage};
 use crate::yaml::{Mistakes, SourceText};
 
@@ -22,6 +24,9 @@ pub enum PackageReadError {
     /// It cannot be read.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// It cannot be found or read.
+    #[error(transparent)]
+    Open(Box<OpenError>),
     /// It was read and must not be trusted; every reason is given.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Refused(Vec<Refusal>),
@@ -30,10 +35,10 @@ pub enum PackageReadError {
     Definition(#[from] Mistakes),
     /// It carries no SBOMs.
     #[error("`{0}` does not contain an SBOM: it was made with --skip-sbom, or has nothing to list")]
-    NoSbom(PathBuf),
+    NoSbom(String),
     /// A path that the package does not list.
     #[error("`{0}` lists no file or folder `{1}`: see `jackal package inspect files`")]
-    NoFile(PathBuf, String),
+    NoFile(String, String),
     /// What is to be written is there already.
     #[error("`{0}` is there already: choose another folder, or give --force to replace it")]
     Exists(PathBuf),
@@ -60,6 +65,24 @@ pub enum PackageReadError {
     },
 }
 
+impl From<SourceError> for PackageReadError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Layout(error) => Self::Layout(error),
+            other => Self::Open(Box::new(other.into())),
+        }
+    }
+}
+
+impl From<OpenError> for PackageReadError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Source(SourceError::Layout(error)) => Self::Layout(error),
+            other => Self::Open(Box::new(other)),
+        }
+    }
+}
+
 fn write_error(path: &Path) -> impl FnOnce(io::Error) -> PackageReadError + '_ {
     move |source| PackageReadError::Write {
         path: path.to_owned(),
@@ -67,14 +90,14 @@ fn write_error(path: &Path) -> impl FnOnce(io::Error) -> PackageReadError + '_ {
     }
 }
 
-/// Reads and verifies the whole package at `path`: a folder, a tar, a Zstandard
-/// tar, or any part of a split one.
+/// Reads and verifies the whole package.
 ///
 /// # Errors
 ///
 /// [`PackageReadError`]
-pub fn package_verify(path: &Path) -> Result<VerifiedPackage, PackageReadError> {
-    verify::verify(layout::read(path)?, Scope::Whole).map_err(PackageReadError::Refused)
+pub fn package_verify(opened: &Opened) -> Result<VerifiedPackage, PackageReadError> {
+    let evidence = opened.package.read_all()?;
+    verify::verify(evidence, Scope::Whole).map_err(PackageReadError::Refused)
 }
 
 /// Reads and verifies the documents of a package, and nothing else of it.
@@ -82,8 +105,8 @@ pub fn package_verify(path: &Path) -> Result<VerifiedPackage, PackageReadError> 
 /// # Errors
 ///
 /// [`PackageReadError`]
-pub fn package_documents(path: &Path) -> Result<VerifiedPackage, PackageReadError> {
-    let evidence = layout::read_some(&layout::open(path)?, &[], |_, _| Ok(io::sink()))?;
+pub fn package_documents(opened: &Opened) -> Result<VerifiedPackage, PackageReadError> {
+    let evidence = opened.package.read_some(&[], |_, _| Ok(io::sink()))?;
     verify::verify(evidence, Scope::Given).map_err(PackageReadError::Refused)
 }
 
@@ -104,13 +127,12 @@ pub fn package_definition(package: &VerifiedPackage) -> Result<Definition, Packa
 /// # Errors
 ///
 /// [`PackageReadError`]; a folder that was there stays as it was.
-pub fn package_sboms(path: &Path, to: &Path) -> Result<PathBuf, PackageReadError> {
-    let package = layout::open(path)?;
-    if !package.members()?.contains_key(SBOMS) {
-        return Err(PackageReadError::NoSbom(path.to_owned()));
+pub fn package_sboms(opened: &Opened, to: &Path) -> Result<PathBuf, PackageReadError> {
+    if !opened.package.files()?.contains_key(SBOMS) {
+        return Err(PackageReadError::NoSbom(opened.name.clone()));
     }
     let stage = Stage::beside(&to.join("sboms"))?;
-    let verified = stage.fetch(&package, &[SBOMS.to_owned()])?;
+    let verified = stage.fetch(opened, &[SBOMS.to_owned()])?;
     let name = package_definition(&verified)?.metadata.name;
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
         return Err(PackageReadError::Name(name));
@@ -128,8 +150,6 @@ pub fn package_sboms(path: &Path, to: &Path) -> Result<PathBuf, PackageReadError
 /// What `jackal package extract` does.
 #[derive(Clone, Debug)]
 pub struct ExtractOptions {
-    /// The package.
-    pub source: PathBuf,
     /// The folder to make.
     pub to: PathBuf,
     /// Files, or folders of them, as the package lists them; empty: all.
@@ -148,24 +168,25 @@ pub struct ExtractOptions {
 /// # Errors
 ///
 /// [`PackageReadError`]; nothing new is left behind then.
-pub fn package_extract(options: &ExtractOptions) -> Result<VerifiedPackage, PackageReadError> {
+pub fn package_extract(
+    opened: &Opened,
+    options: &ExtractOptions,
+) -> Result<VerifiedPackage, PackageReadError> {
     if !options.force && fs::symlink_metadata(&options.to).is_ok() {
         return Err(PackageReadError::Exists(options.to.clone()));
     }
-    let package = layout::open(&options.source)?;
     let stage = Stage::beside(&options.to)?;
     let names = if options.only.is_empty() {
         // All of it is judged before a byte is written.
-        let whole = verify::verify(layout::read_opened(&package)?, Scope::Whole)
-            .map_err(PackageReadError::Refused)?;
+        let whole = judged_first(opened)?;
         let files = whole.files().keys().cloned();
         files.chain(documents(whole.dialect())).collect()
     } else {
-        chosen(&package, options)?
+        chosen(opened, options)?
     };
     let content: BTreeSet<String> = names.into_iter().collect();
     let content: Vec<String> = content.into_iter().collect();
-    let verified = stage.fetch(&package, &content)?;
+    let verified = stage.fetch(opened, &content)?;
     if options.unarchive {
         for name in content.iter().filter(|name| name.ends_with(".tar")) {
             let tar = stage.path().join(name);
@@ -182,6 +203,17 @@ pub fn package_extract(options: &ExtractOptions) -> Result<VerifiedPackage, Pack
     Ok(verified)
 }
 
+/// The judgement of all files before they are read into the stage: of what lies
+/// here by reading it, of what is far away by the digests that reading it will
+/// be held to.
+fn judged_first(opened: &Opened) -> Result<VerifiedPackage, PackageReadError> {
+    let evidence = match &opened.package {
+        Package::Local(_) => opened.package.read_all()?,
+        Package::Remote(remote) => remote.promised()?,
+    };
+    verify::verify(evidence, Scope::Whole).map_err(PackageReadError::Refused)
+}
+
 fn documents(dialect: Dialect) -> [String; 2] {
     [
         dialect.definition_file().to_owned(),
@@ -190,11 +222,8 @@ fn documents(dialect: Dialect) -> [String; 2] {
 }
 
 /// Members that are asked for by name or by a folder above them.
-fn chosen(
-    package: &PackageFile,
-    options: &ExtractOptions,
-) -> Result<Vec<String>, PackageReadError> {
-    let members = package.members()?;
+fn chosen(opened: &Opened, options: &ExtractOptions) -> Result<Vec<String>, PackageReadError> {
+    let members = opened.package.files()?;
     let mut chosen = Vec::new();
     for wanted in &options.only {
         let below = format!("{}/", wanted.trim_end_matches('/'));
@@ -202,7 +231,7 @@ fn chosen(
         let fits = |name: &&String| *name == wanted || name.starts_with(&below);
         chosen.extend(members.keys().filter(fits).cloned());
         if chosen.len() == before {
-            let source = options.source.clone();
+            let source = opened.name.clone();
             return Err(PackageReadError::NoFile(source, wanted.clone()));
         }
     }
@@ -234,13 +263,13 @@ impl Stage {
     /// Writes `names` into the stage and judges them by what was written.
     fn fetch(
         &self,
-        package: &PackageFile,
+        opened: &Opened,
         names: &[String],
     ) -> Result<VerifiedPackage, PackageReadError> {
-        let evidence = layout::read_some(package, names, |name, _| {
+        let evidence = opened.package.read_some(names, |name, _| {
             let path = self.path().join(name);
             let io = |source| LayoutError::Output {
-                path: package.path().to_owned(),
+                path: PathBuf::from(&opened.name),
                 entry: name.to_owned(),
                 source,
             };

@@ -344,7 +344,7 @@ async fn remote(
 }
 
 /// A reference whose first word is a host whatever it looks like.
-fn hosted(text: &str) -> Result<Reference, ReferenceError> {
+pub(super) fn hosted(text: &str) -> Result<Reference, ReferenceError> {
     let reference: Reference = text.parse()?;
     let host = text.split('/').next().unwrap_or_default();
     if reference.registry() == host || host == "index.docker.io" {

@@ -171,6 +171,13 @@ impl Cas {
         self.blobs().join(&hex[..2]).join(&hex)
     }
 
+    /// The file of a blob, for whoever must read it by its path; it is not
+    /// verified, and may be pruned once its age allows it.
+    #[must_use]
+    pub fn path_of(&self, digest: &Digest) -> PathBuf {
+        self.blob_path(digest)
+    }
+
     /// The lock between processes; released when the file is dropped.
     pub(super) fn gate(&self, exclusive: bool) -> Result<File, CasError> {
         let path = self.root.join("gate.lock");

@@ -12,8 +12,10 @@ use clap::Args;
 
 use super::build::Refused;
 use super::exit::Exit;
-use super::options::{environment, pairs, program_folders};
-use crate::app::Connection;
+use super::options::{cache_folder, environment, pairs, program_folders};
+use crate::app::{Connection, ReadOptions};
+use crate::exec::implied::host_architecture;
+use crate::oci::Digest;
 use crate::registry::{Hosts, PlainHttp, Profile};
 
 /// What every command that speaks to a registry understands.
@@ -71,6 +73,46 @@ impl ConnectionArgs {
             },
             logins: logins(home),
             helper_folders: program_folders(),
+        })
+    }
+}
+
+/// What every command understands that reads a package from anywhere.
+#[derive(Args, Debug)]
+pub(super) struct ReadArgs {
+    /// Which package of an index, such as amd64, arm64 or skeleton
+    /// (default: this machine's)
+    #[arg(long, short, value_name = "ARCH")]
+    architecture: Option<String>,
+    /// SHA-256 of a file that comes over http(s); of an oci:// package, the
+    /// digest of its manifest
+    #[arg(long, value_name = "HEX")]
+    shasum: Option<String>,
+    /// Transfers at the same time
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    oci_concurrency: usize,
+    /// Cache folder (default: ~/.cache/jackal)
+    #[arg(long, value_name = "DIR", env = "JACKAL_CACHE")]
+    cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+impl ReadArgs {
+    pub(super) fn into_options(self) -> Result<ReadOptions, Refused> {
+        let digest = |text: String| {
+            let hex = text.strip_prefix("sha256:").unwrap_or(&text);
+            let read = Digest::from_hex(hex);
+            read.map_err(|error| (Exit::Usage, format!("--shasum: {error}")))
+        };
+        Ok(ReadOptions {
+            connection: self.connection.into_connection()?,
+            architecture: self
+                .architecture
+                .unwrap_or_else(|| host_architecture().to_owned()),
+            cache: cache_folder(self.cache_dir).ok(),
+            shasum: self.shasum.map(digest).transpose()?,
+            concurrency: self.oci_concurrency,
         })
     }
 }

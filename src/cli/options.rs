@@ -206,14 +206,7 @@ impl SharedArgs {
         output: PathBuf,
     ) -> Result<BuildOptions, Refused> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let split = match self.max_package_size {
-            Some(0) | None => None,
-            Some(megabytes) => Some(
-                megabytes
-                    .checked_mul(1_000_000)
-                    .ok_or_else(|| (Exit::Usage, "--max-package-size is too large".to_owned()))?,
-            ),
-        };
+        let split = megabytes(self.max_package_size)?;
         Ok(BuildOptions {
             target,
             here: here()?,
@@ -247,6 +240,15 @@ impl SharedArgs {
                 .map_err(|error| (Exit::Usage, format!("--cache-max-size: {error}")))?,
         })
     }
+}
+
+/// `--max-package-size` in bytes; 0 is no limit.
+pub(super) fn megabytes(given: Option<u64>) -> Result<Option<u64>, Refused> {
+    let bytes = given.filter(|megabytes| *megabytes > 0).map(|megabytes| {
+        let bytes = megabytes.checked_mul(1_000_000);
+        bytes.ok_or_else(|| (Exit::Usage, "--max-package-size is too large".to_owned()))
+    });
+    bytes.transpose()
 }
 
 /// `NAME=VALUE` texts of a repeated flag; the last of a name counts.

@@ -7,14 +7,21 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::build::{Logs, Questions, Refused, ReportArgs, carry_out, note, print};
+use super::connection::ReadArgs;
 use super::exit::Exit;
 use super::options::SharedArgs;
+use super::options::megabytes;
 use super::package_delta::{DeltaArgs, JoinArgs, delta, join};
 use super::package_diff::{DiffArgs, diff};
 use super::publish::{PublishArgs, publish};
-use crate::app::{self, BuildOptions, ExtractOptions, PackageReadError, Target};
+use crate::app::{
+    self, BuildOptions, ExtractOptions, OpenError, Opened, PackageReadError, PullError,
+    PullOptions, Target,
+};
 use crate::layout::LayoutError;
 use crate::package::{Base, Definition};
+use crate::registry::DownloadError;
+use crate::source::SourceError;
 use crate::verify::{Scope, Signature, VerifiedPackage};
 
 /// Where flags may be given as well.
@@ -31,18 +38,12 @@ pub(super) enum PackageCommand {
     #[command(visible_alias = "c")]
     Create(Box<CreateArgs>),
     /// Check every file of a package against its checksums and definition
-    Verify {
-        /// A package: folder, `.tar`, `.tar.zst` or a part of a split one
-        source: PathBuf,
-        /// Say what was checked as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Verify(Box<SourceArgs>),
     /// Print what is in a package: its definition, or what a sub-command says
     #[command(visible_alias = "i")]
-    Inspect(InspectArgs),
+    Inspect(Box<InspectArgs>),
     /// Say what changed between two packages
-    Diff(DiffArgs),
+    Diff(Box<DiffArgs>),
     /// Write what turns one archive into another, for where the first one is
     Delta(DeltaArgs),
     /// Make the archive that a delta was made of, byte for byte
@@ -50,8 +51,12 @@ pub(super) enum PackageCommand {
     /// Put packages into registries or image layouts, as one release
     #[command(visible_alias = "p")]
     Publish(Box<PublishArgs>),
+    /// Fetch a package from a registry, verified, into an archive
+    Pull(Box<PullArgs>),
+    /// List the tags of a repository, versions in their order
+    ListTags(Box<SourceArgs>),
     /// Verify a package, or some of its files, and write them to a folder
-    Extract(ExtractArgs),
+    Extract(Box<ExtractArgs>),
 }
 
 /// Arguments of `jackal package create`.
@@ -90,9 +95,11 @@ pub(super) struct CreateArgs {
 pub(super) struct InspectArgs {
     #[command(subcommand)]
     what: Option<InspectCommand>,
-    /// A package; its definition is printed
+    /// A package: path, oci:// or https://; its definition is printed
     #[arg(required = true)]
-    source: Option<PathBuf>,
+    source: Option<String>,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 #[derive(Subcommand)]
@@ -107,28 +114,51 @@ enum InspectCommand {
     Files(SourceArgs),
     /// Write the SBOM documents to a folder
     Sbom {
-        /// A package
-        source: PathBuf,
+        /// A package: path, oci:// or https://
+        source: String,
         /// Where the folder, called like the package, is made
         #[arg(long, short, value_name = "DIR", default_value = ".")]
         output: PathBuf,
+        #[command(flatten)]
+        read: ReadArgs,
     },
 }
 
 #[derive(Args)]
-struct SourceArgs {
-    /// A package: folder, `.tar`, `.tar.zst` or a part of a split one
-    source: PathBuf,
+pub(super) struct SourceArgs {
+    /// A package: folder, `.tar`, `.tar.zst`, a part of a split one,
+    /// oci://HOST/PATH:TAG, https://ADDRESS@sha256:HEX
+    source: String,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    read: ReadArgs,
+}
+
+/// Arguments of `jackal package pull`.
+#[derive(Args)]
+pub(super) struct PullArgs {
+    /// oci://HOST/PATH:TAG or oci://HOST/PATH@DIGEST
+    source: String,
+    /// Folder for the archive
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Split the archive into files of this many megabytes (1,000,000 bytes)
+    #[arg(long, short, value_name = "MB")]
+    max_package_size: Option<u64>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 /// Arguments of `jackal package extract`.
 #[derive(Args)]
 pub(super) struct ExtractArgs {
-    /// A package: folder, `.tar`, `.tar.zst` or a part of a split one
-    source: PathBuf,
+    /// A package: folder, `.tar`, `.tar.zst`, a part of a split one, oci:// or https://
+    source: String,
     /// Only these files, or folders of them, such as `sboms.tar` or `images`
     paths: Vec<String>,
     /// The folder to make (default: the package's file name without its ending)
@@ -140,18 +170,22 @@ pub(super) struct ExtractArgs {
     /// Replace the folder if it is there
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
 pub(super) fn run(command: PackageCommand) -> Result<(), Refused> {
     match command {
         PackageCommand::Create(args) => create(*args),
-        PackageCommand::Verify { source, json } => verify(&source, json),
-        PackageCommand::Inspect(args) => inspect(args),
-        PackageCommand::Diff(args) => diff(&args),
+        PackageCommand::Verify(args) => verify(*args),
+        PackageCommand::Inspect(args) => inspect(*args),
+        PackageCommand::Diff(args) => diff(*args),
         PackageCommand::Delta(args) => delta(&args),
         PackageCommand::Join(args) => join(&args),
         PackageCommand::Publish(args) => publish(*args),
-        PackageCommand::Extract(args) => extract(args),
+        PackageCommand::Pull(args) => pull(*args),
+        PackageCommand::ListTags(args) => list_tags(*args),
+        PackageCommand::Extract(args) => extract(*args),
     }
 }
 
@@ -161,6 +195,7 @@ pub(super) fn refused(error: &PackageReadError) -> Refused {
             LayoutError::Absent(_) | LayoutError::Io { .. } | LayoutError::Output { .. },
         )
         | PackageReadError::Write { .. } => Exit::Environment,
+        PackageReadError::Open(error) => open_exit(error),
         // It was read, and is made as no package should be.
         PackageReadError::Layout(_) => Exit::Verification,
         PackageReadError::Exists(_) | PackageReadError::NoFile(..) => Exit::Usage,
@@ -171,6 +206,89 @@ pub(super) fn refused(error: &PackageReadError) -> Refused {
         | PackageReadError::Name(_) => Exit::Verification,
     };
     (exit, error.to_string())
+}
+
+fn open_exit(error: &OpenError) -> Exit {
+    match error {
+        OpenError::Scheme(_)
+        | OpenError::Name { .. }
+        | OpenError::NoSum(_)
+        | OpenError::Sum(_)
+        | OpenError::NoCache => Exit::Usage,
+        OpenError::Source(SourceError::Remote(error)) => super::publish::remote_exit(error),
+        OpenError::Download(DownloadError::Digest { .. }) => Exit::Verification,
+        OpenError::Connection(_) => Exit::Configuration,
+        _ => Exit::Environment,
+    }
+}
+
+/// Opens a package by what the user calls it.
+fn opened(source: &str, read: ReadArgs) -> Result<Opened, Refused> {
+    let options = read.into_options()?;
+    Opened::open(source, &options).map_err(|error| refused(&error.into()))
+}
+
+fn pull(args: PullArgs) -> Result<(), Refused> {
+    let options = PullOptions {
+        to: args.output,
+        split: megabytes(args.max_package_size)?,
+    };
+    let pulled = app::package_pull(&args.source, &args.read.into_options()?, &options);
+    let pulled = pulled.map_err(|error| pull_refused(&error))?;
+    note(&format!(
+        "{}: every file as listed; {}",
+        args.source,
+        signature(&pulled.package)
+    ));
+    let files: Vec<String> = pulled
+        .files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    if args.json {
+        let told = json!({
+            "source": args.source,
+            "manifest": pulled.manifest.to_string(),
+            "files": files,
+            "blobs": {
+                "fetched": pulled.fetched,
+                "fetchedBytes": pulled.fetched_bytes,
+                "cached": pulled.cached,
+            },
+            "signature": signature(&pulled.package),
+        });
+        return print(&format!("{told:#}\n"));
+    }
+    print(
+        &files
+            .iter()
+            .map(|file| format!("{file}\n"))
+            .collect::<String>(),
+    )
+}
+
+fn pull_refused(error: &PullError) -> Refused {
+    let exit = match error {
+        PullError::NotRemote(_) => Exit::Usage,
+        PullError::Read(error) => return refused(error),
+        PullError::Name(_) => Exit::Verification,
+        _ => Exit::Environment,
+    };
+    (exit, error.to_string())
+}
+
+fn list_tags(args: SourceArgs) -> Result<(), Refused> {
+    let tags = app::package_tags(&args.source, &args.read.into_options()?);
+    let tags = tags.map_err(|error| pull_refused(&error))?;
+    if args.json {
+        return print(&format!("{:#}\n", json!(tags)));
+    }
+    print(
+        &tags
+            .iter()
+            .map(|tag| format!("{tag}\n"))
+            .collect::<String>(),
+    )
 }
 
 impl CreateArgs {
@@ -227,7 +345,9 @@ fn create(args: CreateArgs) -> Result<(), Refused> {
         return Ok(());
     };
     for archive in archives.iter().take(1) {
-        let folder = app::package_sboms(Path::new(archive), &to).map_err(|e| refused(&e))?;
+        let read = |error: PackageReadError| refused(&error);
+        let opened = Opened::here(Path::new(archive)).map_err(|error| read(error.into()))?;
+        let folder = app::package_sboms(&opened, &to).map_err(read)?;
         note(&format!("SBOMs are in {}", folder.display()));
     }
     Ok(())
@@ -235,7 +355,8 @@ fn create(args: CreateArgs) -> Result<(), Refused> {
 
 /// What a differential package builds upon, with a word on what was checked.
 fn base(source: &Path) -> Result<Base, Refused> {
-    let package = documents(source)?;
+    let opened = Opened::here(source).map_err(|error| refused(&error.into()))?;
+    let package = documents(&opened)?;
     let definition = app::package_definition(&package).map_err(|error| refused(&error))?;
     Base::of(&definition).map_err(|error| {
         let message = format!("--differential {}: {error}", source.display());
@@ -250,13 +371,15 @@ fn signature(package: &VerifiedPackage) -> &'static str {
     }
 }
 
-fn verify(source: &Path, as_json: bool) -> Result<(), Refused> {
-    let package = app::package_verify(source).map_err(|error| refused(&error))?;
+fn verify(args: SourceArgs) -> Result<(), Refused> {
+    let (source, as_json) = (args.source, args.json);
+    let opened = opened(&source, args.read)?;
+    let package = app::package_verify(&opened).map_err(|error| refused(&error))?;
     let bytes: u64 = package.files().values().map(|(_, size)| size).sum();
     let files = package.files().len();
     if as_json {
         let told = json!({
-            "source": source.to_string_lossy(),
+            "source": source,
             "dialect": package.dialect().word(),
             "files": files,
             "bytes": bytes,
@@ -266,8 +389,7 @@ fn verify(source: &Path, as_json: bool) -> Result<(), Refused> {
         return print(&format!("{told:#}\n"));
     }
     print(&format!(
-        "{}: {files} files, {bytes} bytes, all as listed; {}\n",
-        source.display(),
+        "{source}: {files} files, {bytes} bytes, all as listed; {}\n",
         signature(&package),
     ))
 }
@@ -275,39 +397,45 @@ fn verify(source: &Path, as_json: bool) -> Result<(), Refused> {
 fn inspect(args: InspectArgs) -> Result<(), Refused> {
     match (args.what, args.source) {
         (None, None) => Err((Exit::Usage, "name a package".to_owned())),
-        (None, Some(source)) => definition(&SourceArgs {
+        (None, Some(source)) => definition(SourceArgs {
             source,
             json: false,
+            read: args.read,
         }),
-        (Some(InspectCommand::Definition(args)), _) => definition(&args),
-        (Some(InspectCommand::Images(args)), _) => listing(&args, &images),
-        (Some(InspectCommand::Variables(args)), _) => listing(&args, &variables),
-        (Some(InspectCommand::Files(args)), _) => files(&args),
-        (Some(InspectCommand::Sbom { source, output }), _) => {
-            let folder = app::package_sboms(&source, &output).map_err(|e| refused(&e))?;
+        (Some(InspectCommand::Definition(args)), _) => definition(args),
+        (Some(InspectCommand::Images(args)), _) => listing(args, &images),
+        (Some(InspectCommand::Variables(args)), _) => listing(args, &variables),
+        (Some(InspectCommand::Files(args)), _) => files(args),
+        (
+            Some(InspectCommand::Sbom {
+                source,
+                output,
+                read,
+            }),
+            _,
+        ) => {
+            let opened = opened(&source, read)?;
+            let folder = app::package_sboms(&opened, &output).map_err(|e| refused(&e))?;
             note(&partly(&source, "sboms.tar was checked"));
             print(&format!("{}\n", folder.display()))
         }
     }
 }
 
-fn partly(source: &Path, checked: &str) -> String {
-    format!(
-        "{}: {checked}; for the rest, run `jackal package verify`",
-        source.display()
-    )
+fn partly(source: &str, checked: &str) -> String {
+    format!("{source}: {checked}; for the rest, run `jackal package verify`")
 }
 
 /// The documents of a package, with a word on what was checked.
-fn documents(source: &Path) -> Result<VerifiedPackage, Refused> {
-    let package = app::package_documents(source).map_err(|error| refused(&error))?;
+fn documents(opened: &Opened) -> Result<VerifiedPackage, Refused> {
+    let package = app::package_documents(opened).map_err(|error| refused(&error))?;
     let checked = format!("{}; only the definition was checked", signature(&package));
-    note(&partly(source, &checked));
+    note(&partly(&opened.name, &checked));
     Ok(package)
 }
 
-fn definition(args: &SourceArgs) -> Result<(), Refused> {
-    let package = documents(&args.source)?;
+fn definition(args: SourceArgs) -> Result<(), Refused> {
+    let package = documents(&opened(&args.source, args.read)?)?;
     if args.json {
         let read = app::package_definition(&package).map_err(|error| refused(&error))?;
         return print(&format!("{:#}\n", read.to_json()));
@@ -320,10 +448,10 @@ fn definition(args: &SourceArgs) -> Result<(), Refused> {
 
 /// Prints what `select` takes from the definition: a line a text, or JSON.
 fn listing(
-    args: &SourceArgs,
+    args: SourceArgs,
     select: &dyn Fn(&Definition) -> (Value, Vec<String>),
 ) -> Result<(), Refused> {
-    let package = documents(&args.source)?;
+    let package = documents(&opened(&args.source, args.read)?)?;
     let read = app::package_definition(&package).map_err(|error| refused(&error))?;
     let (value, lines) = select(&read);
     if args.json {
@@ -391,8 +519,8 @@ fn variables(definition: &Definition) -> (Value, Vec<String>) {
     )
 }
 
-fn files(args: &SourceArgs) -> Result<(), Refused> {
-    let package = documents(&args.source)?;
+fn files(args: SourceArgs) -> Result<(), Refused> {
+    let package = documents(&opened(&args.source, args.read)?)?;
     let listed = package.checksums().iter();
     if args.json {
         let files: Value = listed
@@ -407,11 +535,22 @@ fn files(args: &SourceArgs) -> Result<(), Refused> {
 }
 
 /// The file name without what says how it is packed.
-fn bare_name(source: &Path) -> PathBuf {
-    let name = source.file_name().unwrap_or_default().to_string_lossy();
+fn bare_name(source: &str) -> PathBuf {
+    let address = source.contains("://");
+    // Of an address, the last word without tag or digest.
+    let source = match address {
+        true => source.split('@').next().unwrap_or(source),
+        false => source,
+    };
+    let name = Path::new(source).file_name().unwrap_or_default();
+    let name = name.to_string_lossy();
+    let name = match name.split_once(':') {
+        Some((name, _)) if address => name.to_owned(),
+        _ => name.into_owned(),
+    };
     let whole = match name.rsplit_once(".part") {
         Some((whole, number)) if number.len() == 3 => whole,
-        _ => &name,
+        _ => name.as_str(),
     };
     let bare = whole.strip_suffix(".zst").unwrap_or(whole);
     PathBuf::from(bare.strip_suffix(".tar").unwrap_or(bare))
@@ -420,21 +559,17 @@ fn bare_name(source: &Path) -> PathBuf {
 fn extract(args: ExtractArgs) -> Result<(), Refused> {
     let options = ExtractOptions {
         to: args.output.unwrap_or_else(|| bare_name(&args.source)),
-        source: args.source,
         only: args.paths,
         unarchive: args.unarchive,
         force: args.force,
     };
-    let package = app::package_extract(&options).map_err(|error| refused(&error))?;
+    let opened = opened(&args.source, args.read)?;
+    let package = app::package_extract(&opened, &options).map_err(|error| refused(&error))?;
     match package.scope() {
         Scope::Given if !options.only.is_empty() => {
-            note(&partly(&options.source, "what was extracted was checked"));
+            note(&partly(&args.source, "what was extracted was checked"));
         }
-        _ => note(&format!(
-            "{}: {}",
-            options.source.display(),
-            signature(&package)
-        )),
+        _ => note(&format!("{}: {}", args.source, signature(&package))),
     }
     print(&format!("{}\n", options.to.display()))
 }

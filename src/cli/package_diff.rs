@@ -1,12 +1,12 @@
 //! `jackal package diff`: what changed between two packages.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::Value;
 
 use super::build::{Refused, note, print};
+use super::connection::ReadArgs;
 use super::package::refused;
 use crate::app;
 use crate::package::diff::{Change, Difference};
@@ -14,18 +14,23 @@ use crate::package::diff::{Change, Difference};
 /// Arguments of `jackal package diff`.
 #[derive(Args)]
 pub(super) struct DiffArgs {
-    /// A package: folder, `.tar`, `.tar.zst` or a part of a split one
-    first: PathBuf,
+    /// A package: path, oci:// or https://
+    first: String,
     /// The package it is compared with
-    second: PathBuf,
+    second: String,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    read: ReadArgs,
 }
 
-pub(super) fn diff(args: &DiffArgs) -> Result<(), Refused> {
-    let difference =
-        app::package_diff(&args.first, &args.second).map_err(|error| refused(&error))?;
+pub(super) fn diff(args: DiffArgs) -> Result<(), Refused> {
+    let options = args.read.into_options()?;
+    let open =
+        |name: &str| app::Opened::open(name, &options).map_err(|error| refused(&error.into()));
+    let (first, second) = (open(&args.first)?, open(&args.second)?);
+    let difference = app::package_diff(&first, &second).map_err(|error| refused(&error))?;
     note(
         "only definitions, lists and SBOMs were checked; for the rest, run `jackal package verify`",
     );

@@ -346,15 +346,20 @@ fn registry(error: &RegistryError) -> Exit {
     }
 }
 
+pub(super) fn remote_exit(error: &RemoteError) -> Exit {
+    match error {
+        RemoteError::Registry(error) => registry(error),
+        RemoteError::Platform { .. } => Exit::Usage,
+        RemoteError::Shape { .. } => Exit::Verification,
+    }
+}
+
 pub(super) fn refused(error: &PublishError) -> Refused {
     let exit = match error {
         PublishError::Destination(_) | PublishError::Name { .. } => Exit::Usage,
         PublishError::Read { error, .. } => super::package::refused(error).0,
-        PublishError::Remote(RemoteError::Registry(error)) => registry(error),
-        PublishError::Remote(RemoteError::Platform { .. }) => Exit::Usage,
-        PublishError::Remote(RemoteError::Shape { .. }) | PublishError::Manifest(..) => {
-            Exit::Verification
-        }
+        PublishError::Remote(error) => remote_exit(error),
+        PublishError::Manifest(..) => Exit::Verification,
         PublishError::Artifact { .. } | PublishError::Changed(_) => Exit::Configuration,
         PublishError::Skeleton(error) => match &**error {
             SkeletonMakeError::Build(error) => build_refused(error).0,

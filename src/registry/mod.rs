@@ -18,6 +18,7 @@ mod referrers;
 mod repository;
 mod retry;
 mod sink;
+mod tags;
 
 pub use blob::Blob;
 pub use body::Source;

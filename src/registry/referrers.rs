@@ -148,7 +148,7 @@ impl Registry {
 /// `<address>; rel="next"`.
 ///
 /// Source: distribution-spec 1.1, "Listing Tags"; RFC 5988.
-fn next_page(link: &str) -> Option<String> {
+pub(super) fn next_page(link: &str) -> Option<String> {
     let (address, rest) = link.strip_prefix('<')?.split_once('>')?;
     rest.contains("next").then(|| address.to_owned())
 }

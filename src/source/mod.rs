@@ -5,9 +5,11 @@
 //! than its digest.
 
 mod local;
+mod package;
 mod remote;
 mod skeleton;
 
 pub use local::PackageBlobs;
+pub use package::{Package, Remote, SourceError};
 pub use remote::{RemoteError, RemotePackage};
 pub use skeleton::{Origin, Skeleton, SkeletonError};

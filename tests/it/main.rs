@@ -19,6 +19,7 @@ mod package_diff;
 mod parts;
 mod pipelines;
 mod publish;
+mod pull;
 mod repositories;
 mod sandbox;
 mod schemas;

@@ -1,6 +1,8 @@
 //! `jackal package publish` and `jackal release`, run as a user runs them
 //! against the registry that comes with the program.
 
+use std::sync::Arc;
+
 use jackal::oci::{Digest, Index, Manifest};
 use jackal::registry::{Options as ClientOptions, Profile, Registry};
 use jackal::rehearsal::{Fault, Login, Options, Request, Server};
@@ -49,6 +51,33 @@ impl Rehearsal {
         let client = Registry::new(ClientOptions::default()).unwrap();
         let found = self.runtime.block_on(client.find(&reference)).unwrap();
         found.map(|(_, bytes)| serde_json::from_slice(&bytes).unwrap())
+    }
+
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    /// Stores a manifest under its digest.
+    pub fn put_manifest(&self, repository: &str, kind: &str, bytes: &[u8]) -> Digest {
+        let digest = Digest::of(bytes);
+        let reference = format!("{}/{repository}@{digest}", self.host());
+        let reference = reference.parse().unwrap();
+        let client = Registry::new(ClientOptions::default()).unwrap();
+        let bytes = bytes::Bytes::copy_from_slice(bytes);
+        let pushed = client.push_manifest(&reference, kind, &bytes);
+        self.runtime.block_on(pushed).unwrap();
+        digest
+    }
+
+    pub fn put_blob(&self, repository: &str, bytes: &[u8]) -> Digest {
+        let descriptor = jackal::oci::Descriptor::of("a/b", bytes);
+        let source = jackal::release::WithDocuments::new([bytes.to_vec()], Arc::new(Nothing));
+        let source: jackal::registry::Source = Arc::new(source);
+        let to = format!("{}/{repository}", self.host()).parse().unwrap();
+        let client = Registry::new(ClientOptions::default()).unwrap();
+        let pushed = client.push_blob(&to, &descriptor, &source, Default::default());
+        self.runtime.block_on(pushed).unwrap();
+        descriptor.digest
     }
 
     /// Whether a repository holds a blob.
@@ -389,12 +418,12 @@ fn a_layer_above_what_the_registry_takes_is_refused_before_a_byte_is_sent() {
     .unwrap();
     let content = vec![7; 1001];
     let descriptor = jackal::oci::Descriptor::of("a/b", &content);
-    let source = jackal::release::WithDocuments::new([content], std::sync::Arc::new(Nothing));
+    let source = jackal::release::WithDocuments::new([content], Arc::new(Nothing));
     let to = format!("{}/x", registry.host()).parse().unwrap();
     let pushed = registry.runtime.block_on(client.push_blob(
         &to,
         &descriptor,
-        &(std::sync::Arc::new(source) as jackal::registry::Source),
+        &(Arc::new(source) as jackal::registry::Source),
         Default::default(),
     ));
     let error = pushed.unwrap_err().to_string();

@@ -1,0 +1,191 @@
+//! Opens a package by what a user calls it: a path, `oci://`, `http(s)://`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+
+use super::connection::{Connection, ConnectionError};
+use super::publish::hosted;
+use crate::cas::{Cas, CasError};
+use crate::layout;
+use crate::oci::{Digest, Reference, ReferenceError};
+use crate::registry::{self, DownloadError, Registry};
+use crate::source::{Package, Remote, RemoteError, RemotePackage, SourceError};
+
+/// How packages are reached that do not lie here.
+#[derive(Clone, Debug)]
+pub struct ReadOptions {
+    /// How registries are reached.
+    pub connection: Connection,
+    /// Which package of an index is meant.
+    pub architecture: String,
+    /// The cache folder, if there is one.
+    pub cache: Option<PathBuf>,
+    /// What the whole file digests to; in a registry, its manifest.
+    pub shasum: Option<Digest>,
+    /// Transfers at the same time.
+    pub concurrency: usize,
+}
+
+/// Why no package was opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It begins like an address, and is none that packages come from.
+    #[error("`{0}` cannot be a package's address: expected oci://, https://, http:// or a path")]
+    Scheme(String),
+    /// The reference is malformed.
+    #[error("`{text}`: {source}")]
+    Name {
+        /// As given.
+        text: String,
+        /// What is wrong.
+        source: ReferenceError,
+    },
+    /// Nobody would notice another file.
+    #[error(
+        "`{0}` comes from a web server without a checksum: give --shasum, or end the address with @sha256:<hex>"
+    )]
+    NoSum(String),
+    /// A checksum for what has none.
+    #[error("--shasum is for addresses: `{0}` is a path, whose files `package verify` checks")]
+    Sum(String),
+    /// It cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// It cannot be downloaded.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    /// Registries cannot be reached as told.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The cache refused.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// There is no place for downloads.
+    #[error("there is no HOME to keep a cache in: give --cache-dir")]
+    NoCache,
+    /// Threads cannot be started.
+    #[error("threads cannot start: {0}")]
+    Threads(std::io::Error),
+}
+
+impl From<RemoteError> for OpenError {
+    fn from(error: RemoteError) -> Self {
+        Self::Source(error.into())
+    }
+}
+
+/// A package that was opened, with what reads it.
+pub struct Opened {
+    /// As the user called it.
+    pub name: String,
+    /// The package.
+    pub package: Package,
+    /// Keeps the client going.
+    _runtime: Option<Runtime>,
+}
+
+impl Opened {
+    /// Opens the package called `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]
+    pub fn open(name: &str, options: &ReadOptions) -> Result<Self, OpenError> {
+        if let Some(rest) = name.strip_prefix("oci://") {
+            return Self::in_registry(name, rest, options);
+        }
+        if name.starts_with("http://") || name.starts_with("https://") {
+            return Self::on_the_web(name, options);
+        }
+        if name.contains("://") {
+            return Err(OpenError::Scheme(name.to_owned()));
+        }
+        if options.shasum.is_some() {
+            return Err(OpenError::Sum(name.to_owned()));
+        }
+        Self::here(name.as_ref())
+    }
+
+    /// Opens the package in a file or folder.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]
+    pub fn here(path: &Path) -> Result<Self, OpenError> {
+        let package = layout::open(path).map_err(SourceError::from)?;
+        Ok(Self {
+            name: path.display().to_string(),
+            package: Package::Local(package),
+            _runtime: None,
+        })
+    }
+
+    fn in_registry(name: &str, rest: &str, options: &ReadOptions) -> Result<Self, OpenError> {
+        let (registry, reference) = client_of(name, rest, options)?;
+        let registry = Arc::new(registry);
+        let runtime = runtime()?;
+        let found = RemotePackage::find(&registry, &reference, &options.architecture);
+        let found = runtime.block_on(found)?;
+        Ok(Self {
+            name: name.to_owned(),
+            package: Package::Remote(Box::new(Remote {
+                found,
+                registry,
+                runtime: runtime.handle().clone(),
+                concurrency: options.concurrency,
+            })),
+            _runtime: Some(runtime),
+        })
+    }
+
+    fn on_the_web(name: &str, options: &ReadOptions) -> Result<Self, OpenError> {
+        let (address, inside) = match name.rsplit_once('@') {
+            Some((address, sum)) if !sum.contains('/') => {
+                let hex = sum.strip_prefix("sha256:").unwrap_or(sum);
+                (address, Digest::from_hex(hex).ok())
+            }
+            _ => (name, None),
+        };
+        let sum = options.shasum.or(inside);
+        let sum = sum.ok_or_else(|| OpenError::NoSum(name.to_owned()))?;
+        let runtime = runtime()?;
+        let registry: Registry = options.connection.client()?;
+        let cache = options.cache.as_ref().ok_or(OpenError::NoCache)?;
+        let cas = Arc::new(Cas::open(cache)?);
+        let permits = Semaphore::new(1);
+        let stored = registry::download(&registry, address, Some(sum), &cas, &permits);
+        let stored = runtime.block_on(stored)?;
+        let path = cas.path_of(&stored.digest);
+        let package = layout::open(&path).map_err(SourceError::from)?;
+        Ok(Self {
+            name: name.to_owned(),
+            package: Package::Local(package),
+            _runtime: None,
+        })
+    }
+}
+
+/// The client, and the reference that `rest` of `name` is.
+pub(super) fn client_of(
+    name: &str,
+    rest: &str,
+    options: &ReadOptions,
+) -> Result<(Registry, Reference), OpenError> {
+    let reference = hosted(rest).map_err(|source| OpenError::Name {
+        text: name.to_owned(),
+        source,
+    })?;
+    let reference = match options.shasum {
+        Some(digest) => reference.at(digest),
+        None => reference,
+    };
+    Ok((options.connection.client()?, reference))
+}
+
+pub(super) fn runtime() -> Result<Runtime, OpenError> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().build().map_err(OpenError::Threads)
+}

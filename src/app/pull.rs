@@ -1,0 +1,244 @@
+//! `jackal package pull`: a package from a registry to an archive here.
+//!
+//! Blobs go into the cache, each verified, so that a pull which was interrupted
+//! goes on with what it has. The archive is the one that building the package
+//! here would have written, and takes its name when it is whole.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::opened::{OpenError, Opened, ReadOptions};
+use super::package_read::{PackageReadError, package_definition};
+use crate::action::Output;
+use crate::cas::{Cas, CasError};
+use crate::exec::executors::{self, ArchiveFormat, ExportError, PackageError};
+use crate::oci::Descriptor;
+use crate::package::{ArchiveName, ArchiveNameError, Definition, Dialect, Kind};
+use crate::registry::{Registry, RegistryError, Sink, SinkError};
+use crate::source::{Package, Remote, RemoteError, SourceError};
+use crate::verify::{self, Scope, VerifiedPackage};
+
+/// Where a pulled package goes.
+#[derive(Clone, Debug)]
+pub struct PullOptions {
+    /// The folder for the archive.
+    pub to: PathBuf,
+    /// Largest size of one file, in bytes.
+    pub split: Option<u64>,
+}
+
+/// What was pulled.
+#[derive(Debug)]
+pub struct Pulled {
+    /// The archive, or its parts.
+    pub files: Vec<PathBuf>,
+    /// Of the package's manifest.
+    pub manifest: crate::oci::Digest,
+    /// Blobs that came over the network.
+    pub fetched: u64,
+    /// Their bytes.
+    pub fetched_bytes: u64,
+    /// Blobs that the cache had.
+    pub cached: u64,
+    /// The package.
+    pub package: VerifiedPackage,
+}
+
+/// Why nothing was pulled.
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    /// It lies here.
+    #[error("`{0}` is no package in a registry: pull takes oci:// references")]
+    NotRemote(String),
+    /// It cannot be found, read or trusted.
+    #[error(transparent)]
+    Read(#[from] PackageReadError),
+    /// The cache refused.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// The cache refused while a blob came in.
+    #[error("cache: {0}")]
+    Sink(#[from] SinkError),
+    /// The archive has no name.
+    #[error(transparent)]
+    Name(#[from] ArchiveNameError),
+    /// A file cannot be compressed.
+    #[error(transparent)]
+    Compress(#[from] PackageError),
+    /// The archive cannot be written.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// A transfer of ours died.
+    #[error("a transfer stopped: {0}")]
+    Stopped(String),
+}
+
+impl From<RegistryError> for PullError {
+    fn from(error: RegistryError) -> Self {
+        let source = SourceError::Remote(RemoteError::Registry(error));
+        Self::Read(OpenError::Source(source).into())
+    }
+}
+
+/// Pulls the package called `name`.
+///
+/// # Errors
+///
+/// [`PullError`]; no archive was written then, and what was fetched stays in
+/// the cache.
+pub fn package_pull(
+    name: &str,
+    read: &ReadOptions,
+    options: &PullOptions,
+) -> Result<Pulled, PullError> {
+    let opened = Opened::open(name, read).map_err(PackageReadError::from)?;
+    let Package::Remote(remote) = &opened.package else {
+        return Err(PullError::NotRemote(name.to_owned()));
+    };
+    let cache = read.cache.as_ref().ok_or(OpenError::NoCache);
+    let cas = Arc::new(Cas::open(cache.map_err(PackageReadError::from)?)?);
+    // Judged by digests first; fetching then holds every blob to its digest.
+    let promised = remote.promised().map_err(PackageReadError::from)?;
+    let package = verify::verify(promised, Scope::Whole).map_err(PackageReadError::Refused)?;
+    let definition = package_definition(&package)?;
+    let archive = options.to.join(file_name(&definition, remote)?);
+    let (fetched, cached) = remote.runtime.block_on(fetch_all(remote, &cas))?;
+    let format = match definition.metadata.uncompressed {
+        true => ArchiveFormat::Tar,
+        false => ArchiveFormat::TarZst,
+    };
+    let members = members(&cas, remote, format)?;
+    let written = executors::export_archive(&cas, &members, &archive, format, options.split)?;
+    Ok(Pulled {
+        files: written.files,
+        manifest: remote.found.digest(),
+        fetched: fetched.0,
+        fetched_bytes: fetched.1,
+        cached,
+        package,
+    })
+}
+
+fn file_name(definition: &Definition, remote: &Remote) -> Result<String, ArchiveNameError> {
+    let (metadata, build) = (&definition.metadata, &definition.build);
+    let (dialect, kind) =
+        Dialect::of_kind(&definition.kind).unwrap_or((remote.found.dialect, Kind::Package));
+    let base = &build.differential_package_version;
+    ArchiveName {
+        dialect,
+        kind,
+        name: &metadata.name,
+        architecture: build.architecture.as_deref().unwrap_or_default(),
+        version: &metadata.version,
+        flavor: &build.flavor,
+        differential_base: build.differential.then_some(base.as_str()),
+        uncompressed: metadata.uncompressed,
+    }
+    .render()
+}
+
+/// Brings every blob into the cache; counts those that came, with their bytes,
+/// and those that were there.
+async fn fetch_all(remote: &Remote, cas: &Arc<Cas>) -> Result<((u64, u64), u64), PullError> {
+    let permits = Arc::new(Semaphore::new(remote.concurrency.max(1)));
+    let layers = remote.found.layers.values();
+    let layers: std::collections::BTreeMap<_, _> =
+        layers.map(|layer| (layer.digest, layer.clone())).collect();
+    let mut fetching = JoinSet::new();
+    for layer in layers.into_values() {
+        let (registry, cas) = (Arc::clone(&remote.registry), Arc::clone(cas));
+        let (reference, permits) = (remote.found.reference.clone(), Arc::clone(&permits));
+        fetching.spawn(async move {
+            // Closed by nobody.
+            let _permit = permits.acquire().await;
+            fetch(&registry, &reference, &layer, &cas).await
+        });
+    }
+    let (mut fetched, mut cached) = ((0, 0), 0);
+    while let Some(done) = fetching.join_next().await {
+        match done.map_err(|error| PullError::Stopped(error.to_string()))?? {
+            Some(bytes) => fetched = (fetched.0 + 1, fetched.1 + bytes),
+            None => cached += 1,
+        }
+    }
+    Ok((fetched, cached))
+}
+
+/// Brings one blob into the cache; `None`: it was there.
+async fn fetch(
+    registry: &Registry,
+    reference: &crate::oci::Reference,
+    layer: &Descriptor,
+    cas: &Arc<Cas>,
+) -> Result<Option<u64>, PullError> {
+    if cas.contains(&layer.digest, layer.size)? {
+        return Ok(None);
+    }
+    let mut blob = registry.unverified_blob(reference, layer);
+    let mut sink = Sink::open(cas);
+    while let Some(chunk) = blob.chunk().await? {
+        sink.write(chunk).await?;
+    }
+    sink.commit(Some((layer.digest, layer.size))).await?;
+    Ok(Some(layer.size))
+}
+
+/// The files of the archive in its order, each with its compressed frames.
+fn members(
+    cas: &Cas,
+    remote: &Remote,
+    format: ArchiveFormat,
+) -> Result<Vec<(Output, Option<Output>)>, PullError> {
+    let definition = remote.found.dialect.definition_file();
+    let place = |name: &str| match name {
+        name if name == definition => 0,
+        Dialect::CHECKSUMS => 1,
+        "sboms.tar" => 2,
+        _ => 3,
+    };
+    let layers = remote.found.layers.iter();
+    let mut files: Vec<Output> = layers
+        .map(|(name, layer)| Output {
+            name: name.clone(),
+            digest: layer.digest,
+            size: layer.size,
+        })
+        .collect();
+    files.sort_by_key(|file| (place(&file.name), file.name.clone()));
+    let mut members = Vec::new();
+    for file in files {
+        // Layers of images are compressed as they are.
+        let plain = format == ArchiveFormat::Tar || file.name.starts_with("images/blobs/");
+        let frames = match plain {
+            true => None,
+            false => executors::compress_member(cas, &file)?,
+        };
+        members.push((file, frames));
+    }
+    Ok(members)
+}
+
+/// Every tag of the repository called `name`, versions in their order first.
+///
+/// # Errors
+///
+/// [`PullError`]
+pub fn package_tags(name: &str, read: &ReadOptions) -> Result<Vec<String>, PullError> {
+    let rest = name.strip_prefix("oci://");
+    let rest = rest.ok_or_else(|| PullError::NotRemote(name.to_owned()))?;
+    let (registry, reference) =
+        super::opened::client_of(name, rest, read).map_err(PackageReadError::from)?;
+    let runtime = super::opened::runtime().map_err(PackageReadError::from)?;
+    let mut tags = runtime.block_on(registry.tags(&reference))?;
+    let version = |tag: &str| semver::Version::parse(tag.trim_start_matches('v')).ok();
+    tags.sort_by(|a, b| match (version(a), version(b)) {
+        (Some(a), Some(b)) => a.cmp(&b),
+        (Some(_), None) => std::cmp::Ordering::Less,
+        (None, Some(_)) => std::cmp::Ordering::Greater,
+        (None, None) => a.cmp(b),
+    });
+    Ok(tags)
+}

@@ -1,0 +1,69 @@
+//! The tags of a repository. Source: distribution-spec 1.1, "Listing Tags".
+
+use reqwest::Method;
+use serde::Deserialize;
+
+use super::RegistryError;
+use super::client::{Call, Registry, content, header, lost};
+use super::referrers::next_page;
+use super::retry::Failure;
+use crate::oci::{MAX_MANIFEST_BYTES, Reference};
+
+/// Most pages that are read; a registry that never ends is broken.
+const MAX_PAGES: usize = 10_000;
+
+#[derive(Deserialize)]
+struct Page {
+    tags: Option<Vec<String>>,
+}
+
+impl Registry {
+    /// Every tag of the repository of `reference`, in the registry's order.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`]: no such repository, refused, unreachable.
+    pub async fn tags(&self, reference: &Reference) -> Result<Vec<String>, RegistryError> {
+        let mut url = self.url(reference, "tags/list")?;
+        let mut tags = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let mut attempt = 0;
+            let (page, next) = loop {
+                match self.tags_page(reference, &url).await {
+                    Ok(page) => break page,
+                    Err(failure) => self.retries().pause(&mut attempt, failure).await?,
+                }
+            };
+            tags.extend(page.tags.unwrap_or_default());
+            match next.and_then(|next| url.join(&next).ok()) {
+                Some(next) if next.origin() == url.origin() && next != url => url = next,
+                _ => return Ok(tags),
+            }
+        }
+        let expected = format!("at most {MAX_PAGES} pages of tags");
+        Err(content(reference, "more of them".to_owned(), expected))
+    }
+
+    async fn tags_page(
+        &self,
+        reference: &Reference,
+        url: &reqwest::Url,
+    ) -> Result<(Page, Option<String>), Failure> {
+        let call = Call::new(Method::GET, reference, url.clone());
+        let mut response = self.send(&call).await?;
+        let next = next_page(header(&response, "link"));
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| lost(reference, e))? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() as u64 > MAX_MANIFEST_BYTES {
+                let expected = format!("at most {MAX_MANIFEST_BYTES} bytes");
+                return Err(content(reference, "a longer listing".into(), expected).into());
+            }
+        }
+        let page = serde_json::from_slice(&bytes).map_err(|error| {
+            let found = format!("no list of tags ({error})");
+            content(reference, found, "JSON with `tags`".to_owned())
+        })?;
+        Ok((page, next))
+    }
+}

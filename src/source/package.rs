@@ -1,0 +1,199 @@
+//! A package wherever it lies, as one shape: files by path, read in part or
+//! whole, and evidence for `verify`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read as _, Write};
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::remote::{RemoteError, RemotePackage};
+use crate::content::{Fetch as _, VerifyReader};
+use crate::layout::{self, LayoutError, PackageFile};
+use crate::oci::Descriptor;
+use crate::package::Dialect;
+use crate::registry::{Registry, RegistryError, Repository};
+use crate::verify::Evidence;
+
+/// A package that was found. Nothing of it is trusted.
+pub enum Package {
+    /// In a file, its parts, or a folder.
+    Local(PackageFile),
+    /// In a registry.
+    Remote(Box<Remote>),
+}
+
+/// A package in a registry, with the way there.
+pub struct Remote {
+    /// What was found.
+    pub found: RemotePackage,
+    /// The client.
+    pub registry: Arc<Registry>,
+    /// Does the client's work; threads that may block wait for it.
+    pub runtime: Handle,
+    /// Transfers at the same time.
+    pub concurrency: usize,
+}
+
+/// Why a package was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A file cannot be read, or what is in it.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The registry refused, is away, or sent something else.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+}
+
+impl From<RegistryError> for SourceError {
+    fn from(error: RegistryError) -> Self {
+        Self::Remote(error.into())
+    }
+}
+
+impl Package {
+    /// Every file with its length in bytes, by path.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`]
+    pub fn files(&self) -> Result<BTreeMap<String, u64>, SourceError> {
+        let sizes = |name: &String, size| (name.clone(), size);
+        Ok(match self {
+            Self::Local(package) => {
+                let members = package.members()?.iter();
+                members.map(|(n, member)| sizes(n, member.size)).collect()
+            }
+            Self::Remote(remote) => {
+                let layers = remote.found.layers.iter();
+                layers.map(|(n, layer)| sizes(n, layer.size)).collect()
+            }
+        })
+    }
+
+    /// Reads the documents and each file of `names` that there is; the content
+    /// of those goes to what `sink` makes of a name and its size.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`], and whatever `sink` returns.
+    pub fn read_some<W: Write>(
+        &self,
+        names: &[String],
+        sink: impl FnMut(&str, u64) -> Result<W, LayoutError>,
+    ) -> Result<Evidence, SourceError> {
+        match self {
+            Self::Local(package) => Ok(layout::read_some(package, names, sink)?),
+            Self::Remote(remote) => remote.read_some(names, sink),
+        }
+    }
+
+    /// Reads all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`]
+    pub fn read_all(&self) -> Result<Evidence, SourceError> {
+        match self {
+            Self::Local(package) => Ok(layout::read_opened(package)?),
+            Self::Remote(remote) => remote.read_all(),
+        }
+    }
+}
+
+impl Remote {
+    /// What it says of itself; its blobs are not read.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`]
+    pub fn promised(&self) -> Result<Evidence, SourceError> {
+        Ok(self.runtime.block_on(self.found.promised(&self.registry))?)
+    }
+
+    fn read_some<W: Write>(
+        &self,
+        names: &[String],
+        mut sink: impl FnMut(&str, u64) -> Result<W, LayoutError>,
+    ) -> Result<Evidence, SourceError> {
+        let wanted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        let found = &self.found;
+        let promised = self.promised()?;
+        let mut evidence = Evidence {
+            definition: promised.definition,
+            checksums: promised.checksums,
+            files: BTreeMap::new(),
+        };
+        let documents = [found.dialect.definition_file(), Dialect::CHECKSUMS];
+        for (name, layer) in &found.layers {
+            let document = documents.contains(&name.as_str());
+            if wanted.contains(name.as_str()) {
+                let out = sink(name, layer.size)?;
+                self.copy(name, layer, out)?;
+            } else if !document {
+                continue;
+            }
+            let file = (layer.digest, layer.size);
+            evidence.files.insert(name.clone(), file);
+        }
+        Ok(evidence)
+    }
+
+    /// Copies a layer to `out`, verified.
+    fn copy(&self, name: &str, layer: &Descriptor, mut out: impl Write) -> Result<(), SourceError> {
+        let repository = Repository {
+            registry: Arc::clone(&self.registry),
+            reference: self.found.reference.clone(),
+            runtime: self.runtime.clone(),
+        };
+        let refused = |source: io::Error| RemoteError::Shape {
+            reference: self.found.reference.to_string(),
+            what: format!("`{name}`: {source}"),
+        };
+        let content = repository.fetch(layer).map_err(refused)?;
+        let mut content = VerifyReader::new(content, layer);
+        let mut buffer = vec![0; 256 << 10];
+        let output = |source| LayoutError::Output {
+            path: self.found.reference.to_string().into(),
+            entry: name.to_owned(),
+            source,
+        };
+        loop {
+            match content.read(&mut buffer).map_err(refused)? {
+                0 => return Ok(out.flush().map_err(output)?),
+                count => out.write_all(&buffer[..count]).map_err(output)?,
+            }
+        }
+    }
+
+    fn read_all(&self) -> Result<Evidence, SourceError> {
+        let promised = self.promised()?;
+        // Each blob once, however many titles it has.
+        let layers = self.found.layers.values();
+        let layers: BTreeMap<_, _> = layers.map(|layer| (layer.digest, layer)).collect();
+        let permits = Arc::new(Semaphore::new(self.concurrency.max(1)));
+        let mut reading = JoinSet::new();
+        for layer in layers.into_values() {
+            let (registry, layer) = (Arc::clone(&self.registry), layer.clone());
+            let (reference, permits) = (self.found.reference.clone(), Arc::clone(&permits));
+            let task = async move {
+                // Closed by nobody.
+                let _permit = permits.acquire().await;
+                let mut blob = registry.blob(&reference, &layer);
+                while blob.chunk().await?.is_some() {}
+                Ok::<_, RegistryError>(())
+            };
+            reading.spawn_on(task, &self.runtime);
+        }
+        self.runtime.block_on(async {
+            while let Some(read) = reading.join_next().await {
+                read.map_err(|error| RegistryError::Setup(error.to_string()))??;
+            }
+            Ok::<_, RegistryError>(())
+        })?;
+        Ok(promised)
+    }
+}

@@ -1,0 +1,268 @@
+//! Packages read from registries and web servers, run as a user does it.
+
+use jackal::oci::{Descriptor, Digest, media_type};
+use jackal::package::manifest::title;
+use serde_json::Value;
+
+use super::publish::{Rehearsal, built, publish};
+use super::sandbox::{Said, Sandbox};
+
+const ARCHIVE: &str = "dist/jackal-package-demo-amd64-1.0.0.tar.zst";
+
+fn published(faults: &[&str]) -> (Sandbox, Rehearsal) {
+    let (sandbox, registry) = (built(), Rehearsal::with_faults(faults));
+    let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    registry.requests();
+    (sandbox, registry)
+}
+
+/// Runs a command with a cache of its own, as on another machine.
+fn elsewhere(sandbox: &Sandbox, args: &[&str]) -> Said {
+    let cache = sandbox.src().join("../other-cache");
+    let mut command = sandbox.command(args);
+    let out = command.env("JACKAL_CACHE", cache).output().unwrap();
+    Said {
+        code: out.status.code(),
+        stdout: String::from_utf8(out.stdout).unwrap(),
+        stderr: String::from_utf8(out.stderr).unwrap(),
+    }
+}
+
+fn blob_bytes(registry: &Rehearsal) -> u64 {
+    let requests = registry.requests();
+    let blobs = requests.iter().filter(|r| r.path.contains("/blobs/"));
+    blobs.map(|r| r.bytes_out).sum()
+}
+
+#[test]
+fn what_is_pulled_is_the_archive_that_was_built_byte_for_byte() {
+    let (sandbox, registry) = published(&[]);
+    let source = registry.at("x/demo:1.0.0");
+    let pull = ["package", "pull", "-a", "amd64", &source, "-o", "pulled"];
+    let said = elsewhere(&sandbox, &pull);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let archive = "pulled/jackal-package-demo-amd64-1.0.0.tar.zst";
+    assert_eq!(said.stdout.trim(), archive);
+    let read = |path: &str| std::fs::read(sandbox.src().join(path)).unwrap();
+    assert!(read(archive) == read(ARCHIVE));
+    registry.requests();
+    // A second time all blobs are here.
+    let said = elsewhere(&sandbox, &[&pull[..], &["--json"]].concat());
+    let told: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(told["blobs"]["fetched"], 0, "{told}");
+    // By digest, whatever the architecture; and in parts.
+    let digest = registry.manifest("x/demo:1.0.0", "amd64").0.to_string();
+    let source = registry.at(&format!("x/demo@{digest}"));
+    let said = elsewhere(
+        &sandbox,
+        &["package", "pull", "-a", "arm64", &source, "-o", "again"],
+    );
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+}
+
+#[test]
+fn inspecting_and_comparing_move_documents_and_nothing_else() {
+    let (sandbox, registry) = published(&[]);
+    let (_, manifest) = registry.manifest("x/demo:1.0.0", "amd64");
+    let size_of = |names: &[&str]| -> u64 {
+        let layers = manifest.layers.iter();
+        layers
+            .filter(|layer| names.contains(&title(layer).unwrap()))
+            .map(|layer| layer.size)
+            .sum()
+    };
+    let documents = size_of(&["jackal.yaml", "checksums.txt"]);
+    registry.requests();
+    let source = registry.at("x/demo:1.0.0");
+    let said = elsewhere(&sandbox, &["package", "inspect", "-a", "amd64", &source]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(said.stdout.contains("name: demo"), "{}", said.stdout);
+    assert_eq!(blob_bytes(&registry), documents);
+    let said = elsewhere(
+        &sandbox,
+        &["package", "diff", "-a", "amd64", &source, &source],
+    );
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let requests = registry.requests();
+    assert!(requests.len() <= 10, "{requests:?}");
+    let moved: u64 = requests
+        .iter()
+        .filter(|r| r.path.contains("/blobs/"))
+        .map(|r| r.bytes_out)
+        .sum();
+    assert_eq!(moved, 2 * (documents + size_of(&["sboms.tar"])));
+    let said = elsewhere(&sandbox, &["package", "verify", "-a", "amd64", &source]);
+    assert!(said.stdout.contains("all as listed"), "{}", said.stdout);
+    let said = elsewhere(
+        &sandbox,
+        &["package", "extract", "-a", "amd64", &source, "components"],
+    );
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(sandbox.src().join("demo/components/tree.tar").is_file());
+    let said = elsewhere(&sandbox, &["package", "inspect", "-a", "s390x", &source]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("but for amd64"), "{}", said.stderr);
+}
+
+#[test]
+fn a_pull_that_was_interrupted_goes_on_with_what_it_has() {
+    let (sandbox, registry) = published(&["kinds=403,match=^GET .*/blobs/,after=4,count=1"]);
+    let source = registry.at("x/demo:1.0.0");
+    let pull = [
+        "package",
+        "pull",
+        "-a",
+        "amd64",
+        "--oci-concurrency",
+        "1",
+        &source,
+        "--json",
+    ];
+    let said = elsewhere(&sandbox, &pull);
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    assert!(
+        !sandbox
+            .src()
+            .join("jackal-package-demo-amd64-1.0.0.tar.zst")
+            .exists()
+    );
+    let said = elsewhere(&sandbox, &pull);
+    let told: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert!(told["blobs"]["cached"].as_u64().unwrap() >= 2, "{told}");
+}
+
+#[test]
+fn lines_that_are_cut_and_bytes_that_are_turned_are_never_taken_for_the_package() {
+    let (sandbox, registry) = published(&["kinds=truncate,match=^GET .*/blobs/,count=3"]);
+    let source = registry.at("x/demo:1.0.0");
+    let said = elsewhere(
+        &sandbox,
+        &["package", "pull", "-a", "amd64", &source, "-o", "p"],
+    );
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let read = |path: &str| std::fs::read(sandbox.src().join(path)).unwrap();
+    assert!(read("p/jackal-package-demo-amd64-1.0.0.tar.zst") == read(ARCHIVE));
+    let (sandbox, registry) = published(&["kinds=garble,match=^GET .*/manifests/sha256,after=1"]);
+    let source = registry.at("x/demo:1.0.0");
+    let said = elsewhere(&sandbox, &["package", "pull", "-a", "amd64", &source]);
+    assert_ne!(said.code, Some(0));
+}
+
+#[test]
+fn a_manifest_that_puts_other_content_under_a_name_is_refused() {
+    let (sandbox, registry) = published(&[]);
+    let (_, mut manifest) = registry.manifest("x/demo:1.0.0", "amd64");
+    let layer = |name: &str| {
+        let mut places = manifest.layers.iter();
+        places.position(|layer| title(layer) == Some(name)).unwrap()
+    };
+    let (tool, tree) = (layer("components/tool.tar"), layer("components/tree.tar"));
+    let other = manifest.layers[tree].clone();
+    manifest.layers[tool].digest = other.digest;
+    manifest.layers[tool].size = other.size;
+    let bytes = serde_json::to_vec(&manifest).unwrap();
+    let swapped = registry.put_manifest("x/demo", media_type::MANIFEST, &bytes);
+    let source = registry.at(&format!("x/demo@{swapped}"));
+    for command in ["verify", "pull", "extract"] {
+        let said = elsewhere(&sandbox, &["package", command, &source]);
+        assert_eq!(said.code, Some(5), "{command}: {}", said.stderr);
+        assert!(
+            said.stderr.contains("`components/tool.tar` digests to"),
+            "{}",
+            said.stderr
+        );
+    }
+    let said = publish(
+        &sandbox,
+        &["-a", "amd64", &source, &registry.at("y"), "--tag", "1"],
+    );
+    assert_eq!(said.code, Some(5), "{}", said.stderr);
+    // Names that lead out, and names that come twice.
+    for name in ["../evil", "/etc/passwd", "components/tree.tar"] {
+        let mut bad = manifest.clone();
+        let key = "org.opencontainers.image.title".to_owned();
+        bad.layers[tool].annotations.insert(key, name.to_owned());
+        let bytes = serde_json::to_vec(&bad).unwrap();
+        let digest = registry.put_manifest("x/demo", media_type::MANIFEST, &bytes);
+        let source = registry.at(&format!("x/demo@{digest}"));
+        let said = elsewhere(&sandbox, &["package", "pull", &source]);
+        assert_eq!(said.code, Some(5), "{name}: {}", said.stderr);
+    }
+}
+
+#[test]
+fn a_file_from_the_web_needs_its_sum_and_is_read_like_a_local_one() {
+    let (sandbox, registry) = published(&[]);
+    let bytes = std::fs::read(sandbox.src().join(ARCHIVE)).unwrap();
+    let digest = registry.put_blob("files", &bytes);
+    let address = format!("http://{}/v2/files/blobs/{digest}", registry.host());
+    // The address ends in a digest of its own; it is the server's, not ours.
+    let said = elsewhere(&sandbox, &["package", "inspect", &address]);
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+    assert!(said.stderr.contains("--shasum"), "{}", said.stderr);
+    let given = format!("{address}@{digest}");
+    let said = elsewhere(&sandbox, &["package", "verify", &given]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let wrong = Digest::of(b"x").to_string();
+    let said = elsewhere(
+        &sandbox,
+        &["package", "inspect", &address, "--shasum", &wrong],
+    );
+    assert_eq!(said.code, Some(5), "{}", said.stderr);
+    let said = elsewhere(&sandbox, &["package", "inspect", "ftp://x/y"]);
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+}
+
+#[test]
+fn tags_are_listed_over_pages_with_versions_in_their_order() {
+    let (sandbox, registry) = published(&[]);
+    for tag in ["1.10.0", "1.2.0", "latest"] {
+        let said = publish(&sandbox, &[ARCHIVE, &registry.at("x"), "--tag", tag]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+    }
+    let said = elsewhere(&sandbox, &["package", "list-tags", &registry.at("x/demo")]);
+    let tags: Vec<&str> = said.stdout.lines().collect();
+    assert_eq!(tags, ["1.0.0", "1.2.0", "1.10.0", "latest"]);
+}
+
+#[test]
+fn referrers_are_found_with_the_api_without_it_and_when_it_is_only_claimed() {
+    use jackal::registry::{Options as ClientOptions, Registry};
+    for kind in ["generic", "distribution", "ecr"] {
+        let registry = Rehearsal::new(jackal::rehearsal::Options {
+            profile: kind.parse().unwrap(),
+            ..Default::default()
+        });
+        let sandbox = built();
+        publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+        let (subject, manifest) = registry.manifest("x/demo:1.0.0", "amd64");
+        let repository = format!("{}/x/demo", registry.host()).parse().unwrap();
+        let size = serde_json::to_vec(&manifest).unwrap().len() as u64;
+        for note in ["one", "two"] {
+            let mut speaks = manifest.clone();
+            speaks.artifact_type = Some("application/vnd.example".to_owned());
+            speaks.subject = Some(Descriptor {
+                media_type: media_type::MANIFEST.to_owned(),
+                ..Descriptor::blob(subject, size)
+            });
+            speaks
+                .annotations
+                .insert("note".to_owned(), note.to_owned());
+            let bytes = bytes::Bytes::from(serde_json::to_vec(&speaks).unwrap());
+            let client = Registry::new(ClientOptions::default()).unwrap();
+            for _ in 0..2 {
+                registry
+                    .block_on(client.attach(&repository, &bytes))
+                    .unwrap();
+            }
+        }
+        let client = Registry::new(ClientOptions::default()).unwrap();
+        let found = registry
+            .block_on(client.referrers(&repository, subject))
+            .unwrap();
+        assert_eq!(found.len(), 2, "{kind}: {found:?}");
+        let kind = Some("application/vnd.example");
+        assert!(found.iter().all(|d| d.artifact_type.as_deref() == kind));
+    }
+}
