@@ -4,6 +4,7 @@
 //! goes on with what it has. The archive is the one that building the package
 //! here would have written, and takes its name when it is whole.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ use super::opened::{OpenError, Opened, ReadOptions};
 use super::package_read::{PackageReadError, package_definition};
 use crate::action::Output;
 use crate::cas::{Cas, CasError};
-use crate::exec::executors::{self, ArchiveFormat, ExportError, PackageError};
-use crate::oci::Descriptor;
+use crate::exec::executors::{self, ArchiveFormat, ExportError, Packing};
+use crate::oci::{Descriptor, Digest};
 use crate::package::{ArchiveName, ArchiveNameError, Definition, Dialect, Kind};
 use crate::registry::{Registry, RegistryError, Sink, SinkError};
 use crate::source::{Package, Remote, RemoteError, SourceError};
@@ -65,9 +66,6 @@ pub enum PullError {
     /// The archive has no name.
     #[error(transparent)]
     Name(#[from] ArchiveNameError),
-    /// A file cannot be compressed.
-    #[error(transparent)]
-    Compress(#[from] PackageError),
     /// The archive cannot be written.
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -105,19 +103,38 @@ pub fn package_pull(
     let package = verify::verify(promised, Scope::Whole).map_err(PackageReadError::Refused)?;
     let definition = package_definition(&package)?;
     let archive = options.to.join(file_name(&definition, remote)?);
-    let (fetched, cached) = remote.runtime.block_on(fetch_all(remote, &cas))?;
     let format = match definition.metadata.uncompressed {
         true => ArchiveFormat::Tar,
         false => ArchiveFormat::TarZst,
     };
-    let members = members(&cas, remote, format)?;
-    let written = executors::export_archive(&cas, &members, &archive, format, options.split)?;
+    let mut fetching = Fetching::begin(remote, &cas);
+    let files = in_order(remote).into_iter();
+    let members = files.map(|file| {
+        // Layers of images are compressed as they are.
+        let packing = match file.name.starts_with("images/blobs/") {
+            true => Packing::Raw,
+            false => Packing::Compressed,
+        };
+        match fetching.wait_for(file.digest) {
+            Ok(()) => Ok((file, packing)),
+            Err(error) => {
+                let told = ExportError::Member(error.to_string());
+                fetching.failed = Some(error);
+                Err(told)
+            }
+        }
+    });
+    let written = executors::export_archive(&cas, members, &archive, format, options.split);
+    let written = match (written, fetching.failed.take()) {
+        (_, Some(error)) => return Err(error),
+        (written, None) => written?,
+    };
     Ok(Pulled {
         files: written.files,
         manifest: remote.found.digest(),
-        fetched: fetched.0,
-        fetched_bytes: fetched.1,
-        cached,
+        fetched: fetching.fetched,
+        fetched_bytes: fetching.fetched_bytes,
+        cached: fetching.cached,
         package,
     })
 }
@@ -140,31 +157,66 @@ fn file_name(definition: &Definition, remote: &Remote) -> Result<String, Archive
     .render()
 }
 
-/// Brings every blob into the cache; counts those that came, with their bytes,
-/// and those that were there.
-async fn fetch_all(remote: &Remote, cas: &Arc<Cas>) -> Result<((u64, u64), u64), PullError> {
-    let permits = Arc::new(Semaphore::new(remote.concurrency.max(1)));
-    let layers = remote.found.layers.values();
-    let layers: std::collections::BTreeMap<_, _> =
-        layers.map(|layer| (layer.digest, layer.clone())).collect();
-    let mut fetching = JoinSet::new();
-    for layer in layers.into_values() {
-        let (registry, cas) = (Arc::clone(&remote.registry), Arc::clone(cas));
-        let (reference, permits) = (remote.found.reference.clone(), Arc::clone(&permits));
-        fetching.spawn(async move {
-            // Closed by nobody.
-            let _permit = permits.acquire().await;
-            fetch(&registry, &reference, &layer, &cas).await
-        });
-    }
-    let (mut fetched, mut cached) = ((0, 0), 0);
-    while let Some(done) = fetching.join_next().await {
-        match done.map_err(|error| PullError::Stopped(error.to_string()))?? {
-            Some(bytes) => fetched = (fetched.0 + 1, fetched.1 + bytes),
-            None => cached += 1,
+/// Blobs on their way into the cache, in the archive's order.
+struct Fetching<'r> {
+    remote: &'r Remote,
+    tasks: JoinSet<Result<(Digest, u64, bool), PullError>>,
+    here: BTreeSet<Digest>,
+    fetched: u64,
+    fetched_bytes: u64,
+    cached: u64,
+    failed: Option<PullError>,
+}
+
+impl<'r> Fetching<'r> {
+    fn begin(remote: &'r Remote, cas: &Arc<Cas>) -> Self {
+        let permits = Arc::new(Semaphore::new(remote.concurrency.max(1)));
+        let mut tasks = JoinSet::new();
+        let mut seen = BTreeSet::new();
+        for file in in_order(remote) {
+            if !seen.insert(file.digest) {
+                continue;
+            }
+            let (registry, cas) = (Arc::clone(&remote.registry), Arc::clone(cas));
+            let (reference, permits) = (remote.found.reference.clone(), Arc::clone(&permits));
+            let layer = Descriptor::blob(file.digest, file.size);
+            let task = async move {
+                // Closed by nobody; served in the order of asking.
+                let _permit = permits.acquire().await;
+                let came = fetch(&registry, &reference, &layer, &cas).await?;
+                Ok((layer.digest, layer.size, came.is_some()))
+            };
+            tasks.spawn_on(task, &remote.runtime);
+        }
+        Self {
+            remote,
+            tasks,
+            here: BTreeSet::new(),
+            fetched: 0,
+            fetched_bytes: 0,
+            cached: 0,
+            failed: None,
         }
     }
-    Ok((fetched, cached))
+
+    /// Returns when the cache has the blob.
+    fn wait_for(&mut self, digest: Digest) -> Result<(), PullError> {
+        while !self.here.contains(&digest) {
+            let done = self.remote.runtime.block_on(self.tasks.join_next());
+            let stopped = || PullError::Stopped("a blob was not fetched".to_owned());
+            let done = done.ok_or_else(stopped)?;
+            let (digest, size, came) =
+                done.map_err(|error| PullError::Stopped(error.to_string()))??;
+            self.here.insert(digest);
+            if came {
+                self.fetched += 1;
+                self.fetched_bytes += size;
+            } else {
+                self.cached += 1;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Brings one blob into the cache; `None`: it was there.
@@ -186,12 +238,8 @@ async fn fetch(
     Ok(Some(layer.size))
 }
 
-/// The files of the archive in its order, each with its compressed frames.
-fn members(
-    cas: &Cas,
-    remote: &Remote,
-    format: ArchiveFormat,
-) -> Result<Vec<(Output, Option<Output>)>, PullError> {
+/// The files of the archive in its order.
+fn in_order(remote: &Remote) -> Vec<Output> {
     let definition = remote.found.dialect.definition_file();
     let place = |name: &str| match name {
         name if name == definition => 0,
@@ -208,17 +256,7 @@ fn members(
         })
         .collect();
     files.sort_by_key(|file| (place(&file.name), file.name.clone()));
-    let mut members = Vec::new();
-    for file in files {
-        // Layers of images are compressed as they are.
-        let plain = format == ArchiveFormat::Tar || file.name.starts_with("images/blobs/");
-        let frames = match plain {
-            true => None,
-            false => executors::compress_member(cas, &file)?,
-        };
-        members.push((file, frames));
-    }
-    Ok(members)
+    files
 }
 
 /// Every tag of the repository called `name`, versions in their order first.

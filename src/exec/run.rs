@@ -477,7 +477,9 @@ fn export(site: &Site, package: &PackageWork, outputs: &[Output]) -> Result<Vec<
         Some(files) if !site.wishes.force => files,
         _ => {
             let members = work::package_step::members(outputs);
-            let written = executors::export_archive(&site.cas, &members, archive, format, split)?;
+            let members = members.into_iter();
+            let members = members.map(|(member, frames)| Ok((member, frames.into())));
+            let written = executors::export_archive(&site.cas, members, archive, format, split)?;
             exports.keep(archive, outputs, split, &written.files);
             written.files
         }

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::package::{PackageError, compress};
 use crate::action::Output;
 use crate::archive::{
     EntryKind, MAX_FRAME_LEN, SeekableError, SeekableWriter, TarError, header_bytes,
@@ -79,20 +80,43 @@ pub enum ExportError {
         /// Its length.
         bytes: u64,
     },
+    /// A member cannot be compressed.
+    #[error(transparent)]
+    Compress(#[from] PackageError),
+    /// A member cannot be had.
+    #[error("{0}")]
+    Member(String),
     /// Frames are not what `compress_member` writes.
     #[error("cached frames of `{0}` are damaged: run the build with --force")]
     Frames(String),
 }
 
-/// Writes the archive `to` of `members`, each with its compressed frames if it
-/// has them; splits it if it is larger than `split` bytes.
+/// How a member's content goes into a compressed archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// As it is.
+    Raw,
+    /// As the frames that `compress_member` made of it.
+    Frames(Output),
+    /// As the same frames, made on the way.
+    Compressed,
+}
+
+impl From<Option<Output>> for Packing {
+    fn from(frames: Option<Output>) -> Self {
+        frames.map_or(Self::Raw, Self::Frames)
+    }
+}
+
+/// Writes the archive `to` of `members`; splits it if it is larger than `split`
+/// bytes. A member is asked for when it is its turn, and read then.
 ///
 /// # Errors
 ///
 /// [`ExportError`]; no partial file stays.
 pub fn export_archive(
     cas: &Cas,
-    members: &[(Output, Option<Output>)],
+    members: impl IntoIterator<Item = Result<(Output, Packing), ExportError>>,
     to: &Path,
     format: ArchiveFormat,
     split: Option<u64>,
@@ -137,7 +161,7 @@ pub fn export_archive(
 
 fn write_tar(
     cas: &Cas,
-    members: &[(Output, Option<Output>)],
+    members: impl IntoIterator<Item = Result<(Output, Packing), ExportError>>,
     mut out: impl Write,
     to: &Path,
 ) -> Result<(), ExportError> {
@@ -145,7 +169,8 @@ fn write_tar(
         path: to.to_owned(),
         source,
     };
-    for (member, _) in members {
+    for member in members {
+        let (member, _) = member?;
         out.write_all(&header_bytes(
             &member.name,
             0o644,
@@ -164,7 +189,7 @@ fn write_tar(
 
 fn write_zst(
     cas: &Cas,
-    members: &[(Output, Option<Output>)],
+    members: impl IntoIterator<Item = Result<(Output, Packing), ExportError>>,
     out: impl Write,
     to: &Path,
 ) -> Result<(), ExportError> {
@@ -173,17 +198,21 @@ fn write_zst(
         source,
     };
     let mut stream = SeekableWriter::new(out).map_err(seekable)?;
-    for (member, frames) in members {
+    for member in members {
+        let (member, packing) = member?;
         let header = header_bytes(&member.name, 0o644, member.size, EntryKind::File)?;
         stream.compressed(&header).map_err(seekable)?;
-        match frames {
-            Some(frames) => {
-                append(cas, member, frames, &mut stream).map_err(|error| match error {
+        match packing {
+            Packing::Frames(frames) => {
+                append(cas, &member, &frames, &mut stream).map_err(|error| match error {
                     Append::Export(error) => error,
                     Append::Stream(source) => seekable(source),
                 })?
             }
-            None => {
+            Packing::Compressed => compress(cas, &member, |len, frame| {
+                stream.append_frame(frame, len).map_err(seekable)
+            })?,
+            Packing::Raw => {
                 let mut content = cas.open_blob(&member.digest)?;
                 let mut left = member.size;
                 while left > 0 {
@@ -335,6 +364,13 @@ fn write_parts(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ready(
+        members: &[(Output, Option<Output>)],
+    ) -> impl Iterator<Item = Result<(Output, Packing), ExportError>> + '_ {
+        let members = members.iter().cloned();
+        members.map(|(member, frames)| Ok((member, frames.into())))
+    }
     use crate::exec::executors::compress_member;
     use crate::oci::Descriptor;
 
@@ -385,8 +421,8 @@ mod tests {
         let members = members(&cas);
         let tar = dir.path().join("out/p.tar");
         let zst = dir.path().join("out/p.tar.zst");
-        export_archive(&cas, &members, &tar, ArchiveFormat::Tar, None).unwrap();
-        export_archive(&cas, &members, &zst, ArchiveFormat::TarZst, None).unwrap();
+        export_archive(&cas, ready(&members), &tar, ArchiveFormat::Tar, None).unwrap();
+        export_archive(&cas, ready(&members), &zst, ArchiveFormat::TarZst, None).unwrap();
         let plain = fs::read(&tar).unwrap();
         assert_eq!(names(&plain[..]), ["jackal.yaml", "images/blobs/sha256/00"]);
         assert_eq!(zstd::decode_all(File::open(&zst).unwrap()).unwrap(), plain);
@@ -398,11 +434,11 @@ mod tests {
         let cas = Cas::open(&dir.path().join("c")).unwrap();
         let members = members(&cas);
         let to = dir.path().join("p.tar");
-        export_archive(&cas, &members, &to, ArchiveFormat::Tar, None).unwrap();
+        export_archive(&cas, ready(&members), &to, ArchiveFormat::Tar, None).unwrap();
         let whole = fs::read(&to).unwrap();
         fs::write(part(&to, 9), "stale").unwrap();
         let split = Some(40_000);
-        let done = export_archive(&cas, &members, &to, ArchiveFormat::Tar, split).unwrap();
+        let done = export_archive(&cas, ready(&members), &to, ArchiveFormat::Tar, split).unwrap();
         let joined: Vec<u8> = done.files[1..]
             .iter()
             .flat_map(|file| fs::read(file).unwrap())
@@ -428,7 +464,7 @@ mod tests {
         fs::write(&blob, vec![b'y'; 100_000]).unwrap();
         let cas = Cas::open(&cache).unwrap();
         let format = ArchiveFormat::TarZst;
-        assert!(export_archive(&cas, &members, &to, format, None).is_err());
+        assert!(export_archive(&cas, ready(&members), &to, format, None).is_err());
         assert_eq!(fs::read(&to).unwrap(), b"earlier");
         let left = fs::read_dir(dir.path()).unwrap().count();
         assert_eq!(left, 2);

@@ -23,7 +23,7 @@ pub use component::{
     Brought, ComponentError, SourceError, chart_file, extracted, inside, is_archive, kustomized,
     outside, repo_folder, write_component,
 };
-pub use export::{ArchiveFormat, ExportError, Exported, export_archive};
+pub use export::{ArchiveFormat, ExportError, Exported, Packing, export_archive};
 pub use fetch::{FetchError, Fetched, InFlight, KindError, Pin, fetch, resolve};
 pub use image::{Base, ImageConfig, ImageError, ImageSpec, LayerSpec, build_image};
 pub use images::{FetchedImage, ImagesError, assemble};

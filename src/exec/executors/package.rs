@@ -192,14 +192,39 @@ pub fn package(
 ///
 /// [`PackageError`]
 pub fn compress_member(cas: &Cas, member: &Output) -> Result<Option<Output>, PackageError> {
+    let mut ingest = cas.ingest()?;
+    compress(cas, member, |len, frame| {
+        ingest
+            .write_all(&(frame.len() as u64).to_le_bytes())
+            .and_then(|()| ingest.write_all(&len.to_le_bytes()))
+            .and_then(|()| ingest.write_all(frame))
+            .map_err(|source| PackageError::Io {
+                path: member.name.clone(),
+                source,
+            })
+    })?;
+    let (digest, size) = ingest.commit()?;
+    Ok(Some(Output {
+        name: member.name.clone(),
+        digest,
+        size,
+    }))
+}
+
+/// Hands the frames of a member and its padding to `take`, each with the length
+/// of what is in it.
+pub(super) fn compress<E: From<PackageError>>(
+    cas: &Cas,
+    member: &Output,
+    mut take: impl FnMut(u64, &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
     let io = |source| PackageError::Io {
         path: member.name.clone(),
         source,
     };
-    let content = cas.open_blob(&member.digest)?;
+    let content = cas.open_blob(&member.digest).map_err(PackageError::from)?;
     let padding = member.size.next_multiple_of(512) - member.size;
     let mut content = content.chain(io::repeat(0).take(padding));
-    let mut ingest = cas.ingest()?;
     loop {
         let mut chunks = Vec::new();
         while chunks.len() < CHUNKS_AT_ONCE {
@@ -214,27 +239,17 @@ pub fn compress_member(cas: &Cas, member: &Output) -> Result<Option<Output>, Pac
             chunks.push(chunk);
         }
         if chunks.is_empty() {
-            break;
+            return Ok(());
         }
         let frames: Vec<Result<(u64, Vec<u8>), SeekableError>> = chunks
             .into_par_iter()
             .map(|chunk| Ok((chunk.len() as u64, frame(&chunk)?)))
             .collect();
         for made in frames {
-            let (len, frame) = made?;
-            ingest
-                .write_all(&(frame.len() as u64).to_le_bytes())
-                .and_then(|()| ingest.write_all(&len.to_le_bytes()))
-                .and_then(|()| ingest.write_all(&frame))
-                .map_err(io)?;
+            let (len, frame) = made.map_err(PackageError::from)?;
+            take(len, &frame)?;
         }
     }
-    let (digest, size) = ingest.commit()?;
-    Ok(Some(Output {
-        name: member.name.clone(),
-        digest,
-        size,
-    }))
 }
 
 /// One Zstandard frame of `chunk`.
