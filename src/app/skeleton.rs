@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use super::build::{BuildError, BuildOptions, composer};
 use super::compose::{Ask, Chosen};
-use super::find::lone;
+use super::find::{lone, workspace_of};
 use crate::cas::{Cas, CasError};
 use crate::exec::executors::{self, BuildData, ComponentError, PackageError, Part};
 use crate::exec::folders::Folders;
-use crate::exec::plan;
+use crate::exec::parts::make_for_skeleton;
+use crate::exec::site::Site;
+use crate::exec::{Failure, plan};
 use crate::package::manifest::{self, ArtifactError};
 use crate::package::{SKELETON, Warning};
 use crate::registry::Registry;
@@ -50,6 +52,12 @@ pub enum SkeletonMakeError {
     /// The package cannot be put together.
     #[error(transparent)]
     Package(#[from] PackageError),
+    /// A part of it cannot be made.
+    #[error("{}", .0.message)]
+    Part(Failure),
+    /// Threads cannot be started.
+    #[error("threads cannot start: {0}")]
+    Threads(std::io::Error),
     /// The cache refused.
     #[error(transparent)]
     Cas(#[from] CasError),
@@ -83,14 +91,28 @@ pub fn skeleton(
         own: folder,
         imported: composed.imported,
     };
+    let site = Site::new(
+        Arc::clone(cas),
+        options.connection.client().map_err(BuildError::from)?,
+        &workspace_of(&options.here),
+        options.wishes.clone(),
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(SkeletonMakeError::Threads)?;
     let mut parts: BTreeMap<String, Part> = BTreeMap::new();
     let mut names = std::collections::BTreeSet::new();
     for component in &mut definition.components {
         if !names.insert(component.name.clone()) {
             return Err(SkeletonMakeError::Twice(component.name.clone()));
         }
+        let brought = runtime
+            .block_on(make_for_skeleton(&site, &folders, component))
+            .map_err(SkeletonMakeError::Part)?;
         let ingest = cas.ingest()?;
-        let Some(ingest) = executors::write_skeleton(&folders, component, ingest)? else {
+        let written = executors::write_skeleton(&folders, component, &brought, cas, ingest)?;
+        let Some(ingest) = written else {
             continue;
         };
         let (digest, size) = ingest.commit()?;

@@ -17,7 +17,7 @@ pub mod folders;
 pub mod implied;
 pub mod lockfile;
 pub mod log;
-mod parts;
+pub mod parts;
 pub mod plan;
 pub mod process;
 pub mod record;

@@ -5,11 +5,14 @@
 //! packages no other chart and clones no repository again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::executors;
+use super::Failure;
+use super::executors::{self, Brought};
 use super::folders::Folders;
 use super::plan::{ActionsWork, Part, PartKind, PartWork, Plan, PlanError, Step, Work};
 use super::schedule::When;
+use super::site::Site;
 use crate::package::{Action, Component, RepoUrl};
 use crate::pipeline::Retries;
 
@@ -128,6 +131,50 @@ impl Plan {
         order.ended(component, &ends);
         Ok(ends)
     }
+}
+
+/// Makes what must be there before a skeleton holds the component: members of
+/// local archives, and kustomizations.
+///
+/// # Errors
+///
+/// The first that cannot be made.
+pub async fn make_for_skeleton(
+    site: &Arc<Site>,
+    folders: &Folders,
+    component: &Component,
+) -> Result<Brought, Failure> {
+    let mut brought = Brought::default();
+    for (place, work) in of_skeleton(folders, component) {
+        let made = super::work::part(site, &work).await?;
+        brought.parts.insert(place, made);
+    }
+    Ok(brought)
+}
+
+fn of_skeleton(folders: &Folders, component: &Component) -> Vec<(String, PartWork)> {
+    let mut made = Vec::new();
+    let part = |kind| PartWork {
+        folders: folders.clone(),
+        kind,
+    };
+    for (index, file) in component.files.iter().enumerate() {
+        if executors::is_made(file) {
+            let work = part(PartKind::Member(Box::new(file.clone())));
+            made.push((executors::extracted(index), work));
+        }
+    }
+    for manifest in &component.manifests {
+        for (index, source) in manifest.kustomizations.iter().enumerate() {
+            let file = executors::kustomized(&manifest.name, index);
+            let work = part(PartKind::Kustomization {
+                source: source.clone(),
+                any_folder: manifest.kustomize_allow_any_directory,
+            });
+            made.push((format!("manifests/{file}"), work));
+        }
+    }
+    made
 }
 
 /// What steps make of the component: the step's name, the place, the work.

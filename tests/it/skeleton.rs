@@ -227,12 +227,6 @@ fn a_second_tag_leaves_the_first_and_what_is_wrong_is_said() {
             3,
             "two components are called `a`",
         ),
-        (
-            ", version: v1",
-            "- name: a\n  manifests: [{name: m, kustomizations: [k]}]\n",
-            3,
-            "`manifests.kustomizations`",
-        ),
     ] {
         write(version, rest);
         let said = sandbox.run(&["package", "create", "--skeleton", "-o", "oci-layout:out"]);
@@ -246,4 +240,76 @@ fn a_second_tag_leaves_the_first_and_what_is_wrong_is_said() {
     sandbox.write("full/file", "");
     let said = sandbox.run(&["package", "create", "--skeleton", "-o", "oci-layout:full"]);
     assert_ne!(said.code, Some(0));
+}
+
+#[test]
+fn members_of_archives_and_kustomizations_are_made_before_and_the_definition_names_the_result() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    sandbox.write("pack/bin/tool", "tool\n");
+    let mut archive = tar::Builder::new(Vec::new());
+    let folder = sandbox.src().join("pack");
+    archive.append_dir_all("pack", folder).unwrap();
+    sandbox.write("pkg/pack.tar", archive.into_inner().unwrap());
+    sandbox.write("pkg/k/kustomization.yaml", "resources: []\n");
+    sandbox.write(
+        "pkg/jackal.yaml",
+        "kind: JackalPackageConfig\nmetadata: {name: base, version: 1.0.0}\ncomponents:\n\
+         - name: a\n  files:\n  - {source: pack.tar, extractPath: pack/bin/tool, target: /bin/tool}\n  \
+         - {source: pack.tar, extractPath: pack, target: /srv/all}\n  \
+         manifests: [{name: m, kustomizations: [k]}]\n",
+    );
+    sandbox.write("bin/kustomize", "#!/bin/sh\necho 'kind: Rendered'\n");
+    let program = sandbox.src().join("bin/kustomize");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    settle();
+    let bin = sandbox.src().join("bin");
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let out = sandbox
+        .command(&[
+            "package",
+            "create",
+            "--skeleton",
+            "pkg",
+            "-o",
+            "oci-layout:out",
+        ])
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    let (ours, _) = files(&sandbox.src().join("out"), "1.0.0");
+    let text = String::from_utf8(ours["jackal.yaml"].clone()).unwrap();
+    let read = Definition::parse(&SourceText::new("x", text), Strictness::Existing).unwrap();
+    let component = &read.components[0];
+    assert_eq!(component.files[0].source, "files/0/tool");
+    assert_eq!(component.files[1].source, "files/1/all");
+    assert!(
+        component
+            .files
+            .iter()
+            .all(|file| file.extract_path.is_empty())
+    );
+    let rendered = "manifests/kustomization-m-0.yaml";
+    assert_eq!(component.manifests[0].files, [rendered]);
+    assert!(component.manifests[0].kustomizations.is_empty());
+    let held = entries(&ours["components/a.tar"]);
+    let content = |path: &str| {
+        let path = format!("a/{path}");
+        let mut found = held
+            .iter()
+            .filter(|entry| entry.0.trim_end_matches('/') == path);
+        found
+            .next()
+            .unwrap_or_else(|| panic!("{path}: {held:?}"))
+            .3
+            .clone()
+    };
+    assert_eq!(content("files/0/tool"), "tool\n");
+    assert_eq!(content("files/1/all/bin/tool"), "tool\n");
+    assert_eq!(content(rendered), "kind: Rendered\n");
 }

@@ -30,14 +30,6 @@ const OWN_FILE: u32 = 0o600;
 /// Why a component tar could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ComponentError {
-    /// The component has content of a kind that is not built yet.
-    #[error("component `{component}` has `{key}`, which jackal cannot build yet: remove it")]
-    NotYet {
-        /// The component.
-        component: String,
-        /// The key in the definition.
-        key: &'static str,
-    },
     /// Nobody made what the component holds.
     #[error("internal error: component `{component}` lacks `{place}`, which no step made")]
     NotMade {

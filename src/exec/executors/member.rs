@@ -6,6 +6,8 @@
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 
+use lzma_rust2::XzReader;
+
 use super::TREE;
 use crate::action::Output;
 use crate::archive::{SafePath, TarError, TarWriter};
@@ -23,11 +25,17 @@ const MAX_ENTRIES: usize = 2_000_000;
 /// Largest file or folder that is taken out, in bytes: 64 GiB. A bomb has more.
 const MAX_BYTES: u64 = 64 << 30;
 
+/// Most memory that a block of an xz archive may ask for: 128 MiB. `xz -9`
+/// writes dictionaries of 64 MiB.
+const XZ_MEMORY_KIB: u32 = 128 << 10;
+
 /// Why nothing was taken out.
 #[derive(Debug, thiserror::Error)]
 pub enum MemberError {
     /// It is no archive that is known.
-    #[error("`{0}` is no archive that can be read: expected tar, tar.gz, tar.zst or zip")]
+    #[error(
+        "`{0}` is no archive that can be read: expected tar, tar.gz, tar.xz, tar.bz2, tar.zst or zip"
+    )]
     Form(String),
     /// The archive lacks it.
     #[error("`{archive}` holds no `{wanted}`: correct `extractPath`; it begins with {seen}")]
@@ -91,6 +99,10 @@ pub fn extract_member(
         Box::new(flate2::bufread::MultiGzDecoder::new(content))
     } else if begins(&[0x28, 0xb5, 0x2f, 0xfd]) {
         Box::new(zstd::stream::read::Decoder::with_buffer(content).map_err(io)?)
+    } else if begins(b"\xfd7zXZ\0") {
+        Box::new(XzReader::new_mem_limit(content, true, XZ_MEMORY_KIB))
+    } else if begins(b"BZh") {
+        Box::new(bzip2::bufread::MultiBzDecoder::new(content))
     } else if magic.get(257..262) == Some(b"ustar") {
         Box::new(content)
     } else if begins(b"PK\x03\x04") {
@@ -364,6 +376,19 @@ mod tests {
         out.finish().unwrap()
     }
 
+    fn xz(bytes: &[u8]) -> Vec<u8> {
+        let options = lzma_rust2::XzOptions::with_preset(0);
+        let mut out = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+        out.write_all(bytes).unwrap();
+        out.finish().unwrap()
+    }
+
+    fn bzip(bytes: &[u8]) -> Vec<u8> {
+        let mut out = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        out.write_all(bytes).unwrap();
+        out.finish().unwrap()
+    }
+
     fn zip(entries: &[(&str, &str)]) -> Vec<u8> {
         let mut writer = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
         for (name, text) in entries {
@@ -383,7 +408,7 @@ mod tests {
         let tar = tar_of(ENTRIES);
         let zst = zstd::encode_all(&tar[..], 1).unwrap();
         let mut folders = Vec::new();
-        for bytes in [gzip(&tar), zst, zip(ENTRIES), tar] {
+        for bytes in [gzip(&tar), xz(&tar), bzip(&tar), zst, zip(ENTRIES), tar] {
             let take = |wanted| extract_member(&cas, "x", io::Cursor::new(&bytes), wanted);
             let one = take("d/b/tool").unwrap();
             assert_eq!((one.name.as_str(), one.size), (FILE, 4));

@@ -33,4 +33,4 @@ pub use package::{BuildData, PackageError, Part, compress_member, package, sboms
 pub use repository::{Git, RepositoryError};
 pub use run::{DeclaredOutput, Ran, RunError, RunTask, Staged, materialise, run};
 pub use sbom::{SbomError, component_sbom, image_sbom, is_container, read_document, scan_layer};
-pub use skeleton::write_skeleton;
+pub use skeleton::{is_made, write_skeleton};

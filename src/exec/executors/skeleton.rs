@@ -1,17 +1,20 @@
 //! Skeletons: a component's own files as they are, for others to build on.
 //!
 //! Writes what package.md 2.9 lays out, and says what the definition names the
-//! files by then. Asks no network: URLs stay URLs. What would have to be made
-//! first, as kustomizations, is refused.
+//! files by then. Asks no network: URLs stay URLs. Members of local archives and
+//! kustomizations are made before, and come as parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
+use super::TREE;
 use super::component::source::Tree;
-use super::component::{ComponentError, manifests, outside};
-use crate::archive::TarWriter;
+use super::component::{Brought, ComponentError, extracted, kustomized, manifests, outside};
+use crate::action::Output;
+use crate::archive::{TarError, TarWriter};
+use crate::cas::Cas;
 use crate::exec::folders::Folders;
-use crate::package::Component;
+use crate::package::{Component, File};
 use crate::workspace::Kind;
 
 /// Modes of everything, as Zarf writes them: only the owner counts.
@@ -19,8 +22,15 @@ const FOLDER: u32 = 0o700;
 const FILE: u32 = 0o600;
 
 /// Where each file of a component goes in its tar, by the names on the way, and
-/// the source it is read from.
-type Places = BTreeMap<Vec<String>, String>;
+/// where it is read from.
+type Places = BTreeMap<Vec<String>, From>;
+
+enum From {
+    /// A path, as the definition has it.
+    Source(String),
+    /// What a step made for this place.
+    Part(String),
+}
 
 /// Rewrites `component` so that its local sources are inside of its tar, and
 /// writes that tar. `None`: it has no local file.
@@ -31,6 +41,8 @@ type Places = BTreeMap<Vec<String>, String>;
 pub fn write_skeleton<W: Write>(
     folders: &Folders,
     component: &mut Component,
+    brought: &Brought,
+    cas: &Cas,
     out: W,
 ) -> Result<Option<W>, ComponentError> {
     let places = moved(component)?;
@@ -40,12 +52,12 @@ pub fn write_skeleton<W: Write>(
     let mut made = BTreeSet::new();
     let mut bytes = 0;
     // Older programs leave this folder behind, and some count on it.
-    let mut steps: Vec<(Vec<String>, Option<&String>)> = places
+    let mut steps: Vec<(Vec<String>, Option<&From>)> = places
         .iter()
         .map(|(path, source)| (path.clone(), Some(source)))
         .collect();
     steps.push((vec!["temp".to_owned()], None));
-    steps.sort();
+    steps.sort_by(|(a, _), (b, _)| a.cmp(b));
     for (path, source) in steps {
         let folders_above = match source {
             Some(_) => path.len() - 1,
@@ -59,7 +71,17 @@ pub fn write_skeleton<W: Write>(
         }
         if let Some(source) = source {
             let to = format!("{name}/{}", path.join("/"));
-            bytes += copy(&mut tar, folders, source, &to)?;
+            bytes += match source {
+                From::Source(source) => copy(&mut tar, folders, source, &to)?,
+                From::Part(place) => {
+                    let part = brought.parts.get(place);
+                    let part = part.ok_or_else(|| ComponentError::NotMade {
+                        component: name.clone(),
+                        place: place.clone(),
+                    })?;
+                    copy_part(&mut tar, cas, part, place, &to)?
+                }
+            };
         }
     }
     let out = tar.finish()?;
@@ -102,31 +124,68 @@ fn copy<W: Write>(
     Ok(bytes)
 }
 
+/// Adds what a step made; gives the bytes of its files and links.
+fn copy_part<W: Write>(
+    tar: &mut TarWriter<W>,
+    cas: &Cas,
+    part: &Output,
+    place: &str,
+    to: &str,
+) -> Result<u64, ComponentError> {
+    let unread = |source| ComponentError::Io {
+        path: place.into(),
+        source,
+    };
+    let at_part = |error: TarError| match error {
+        TarError::Read { source, .. } => unread(source),
+        other => other.into(),
+    };
+    let mut blob = cas.open_blob(&part.digest)?;
+    if part.name != TREE {
+        tar.file(to, FILE, part.size, &mut blob).map_err(at_part)?;
+        return Ok(part.size);
+    }
+    let mut bytes = 0;
+    let mut archive = tar::Archive::new(blob);
+    for entry in archive.entries().map_err(unread)? {
+        let mut entry = entry.map_err(unread)?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let path = match name.split_once('/') {
+            None => to.to_owned(),
+            Some((_, below)) => format!("{to}/{below}"),
+        };
+        let kind = entry.header().entry_type();
+        if kind.is_dir() {
+            tar.directory(&path, FOLDER)?;
+        } else if kind.is_symlink() {
+            let target = entry.link_name_bytes().unwrap_or_default();
+            let target = String::from_utf8_lossy(&target).into_owned();
+            bytes += target.len() as u64;
+            tar.symlink(&path, &target)?;
+        } else {
+            let executable = entry.header().mode().map_err(unread)? & 0o100 != 0;
+            let (mode, size) = (if executable { FOLDER } else { FILE }, entry.size());
+            bytes += size;
+            tar.file(&path, mode, size, &mut entry).map_err(at_part)?;
+        }
+    }
+    Ok(bytes)
+}
+
 /// Gives every local source its name in the skeleton.
 fn moved(component: &mut Component) -> Result<Places, ComponentError> {
-    let not_yet = |key: &'static str| ComponentError::NotYet {
-        component: component.name.clone(),
-        key,
-    };
-    let extract = |file: &crate::package::File| !file.extract_path.is_empty();
-    let mut files = component.files.iter();
-    if files.any(|file| extract(file) && !is_url(&file.source)) {
-        return Err(not_yet("files.extractPath"));
-    }
-    let mut all = component.manifests.iter();
-    if all.any(|manifest| !manifest.kustomizations.is_empty()) {
-        return Err(not_yet("manifests.kustomizations"));
-    }
     // Refuses names that two manifests would share.
     manifests(&component.manifests)?;
     let mut places = Places::new();
+    let mut made = Vec::new();
     let mut place = |source: &mut String, path: &[&str]| {
         if source.is_empty() || is_url(source) {
             return;
         }
         let path: Vec<String> = path.iter().map(|name| (*name).to_owned()).collect();
         let new = path.join("/");
-        places.insert(path, std::mem::replace(source, new));
+        let old = std::mem::replace(source, new);
+        places.insert(path, From::Source(old));
     };
     for (index, chart) in component.charts.iter_mut().enumerate() {
         let plain = |text: &str| !text.contains('/') && !matches!(text, "" | "." | "..");
@@ -142,6 +201,15 @@ fn moved(component: &mut Component) -> Result<Places, ComponentError> {
     }
     for (index, file) in component.files.iter_mut().enumerate() {
         let base = last_name(&file.target)?.to_owned();
+        if is_made(file) {
+            made.push((
+                vec!["files".to_owned(), index.to_string(), base.clone()],
+                extracted(index),
+            ));
+            file.source = format!("files/{index}/{base}");
+            file.extract_path.clear();
+            continue;
+        }
         place(&mut file.source, &["files", &index.to_string(), &base]);
     }
     for (index, data) in component.data_injections.iter_mut().enumerate() {
@@ -153,6 +221,14 @@ fn moved(component: &mut Component) -> Result<Places, ComponentError> {
             let name = format!("{}-{index}.yaml", manifest.name);
             place(file, &["manifests", &name]);
         }
+        // Older programs drop them, and importers have nothing.
+        for index in 0..std::mem::take(&mut manifest.kustomizations).len() {
+            let name = kustomized(&manifest.name, index);
+            let new = format!("manifests/{name}");
+            made.push((vec!["manifests".to_owned(), name], new.clone()));
+            manifest.files.push(new);
+        }
+        manifest.kustomize_allow_any_directory = false;
     }
     place(&mut component.cosign_key_path, &["cosign.pub"]);
     let create = &mut component.actions.on_create;
@@ -167,7 +243,15 @@ fn moved(component: &mut Component) -> Result<Places, ComponentError> {
             action.dir = None;
         }
     }
+    let made = made.into_iter();
+    places.extend(made.map(|(path, place)| (path, From::Part(place))));
     Ok(places)
+}
+
+/// Whether a file is taken out of a local archive for a skeleton.
+#[must_use]
+pub fn is_made(file: &File) -> bool {
+    !file.extract_path.is_empty() && !is_url(&file.source)
 }
 
 fn last_name(target: &str) -> Result<&str, ComponentError> {

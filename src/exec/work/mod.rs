@@ -19,7 +19,7 @@ use std::time::Duration;
 use crate::action::{Action, ActionResult, Input, InputKind, Output, diff};
 use crate::exec::executors::{self, FetchedImage};
 use crate::exec::lockfile::ImagePin;
-use crate::exec::plan::{Step, Work};
+use crate::exec::plan::{PartWork, Step, Work};
 use crate::exec::site::{Made, Performed, Site, blocking, computing};
 use crate::exec::{Class, Failure};
 use crate::oci::{Descriptor, Platform, Reference, media_type};
@@ -193,6 +193,16 @@ pub(in crate::exec) async fn perform(
         log: made.text,
         fetched: made.fetched,
     })
+}
+
+/// Makes a part outside of a plan, or remembers it.
+pub(in crate::exec) async fn part(site: &Arc<Site>, work: &PartWork) -> Result<Output, Failure> {
+    let action = part_step::action(site, work).await?;
+    let performed = site
+        .perform(&action, || part_step::make(site, work))
+        .await?;
+    let made = performed.result.outputs.into_iter().next();
+    made.ok_or_else(|| Failure::new(Class::Task, "a step made nothing"))
 }
 
 /// What the step leaves for those after it.
