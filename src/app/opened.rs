@@ -7,11 +7,11 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use super::connection::{Connection, ConnectionError};
-use super::publish::hosted;
 use crate::cas::{Cas, CasError};
 use crate::layout;
 use crate::oci::{Digest, Reference, ReferenceError};
 use crate::registry::{self, DownloadError, Registry};
+use crate::release::hosted;
 use crate::source::{Package, Remote, RemoteError, RemotePackage, SourceError};
 
 /// How packages are reached that do not lie here.

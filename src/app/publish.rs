@@ -18,12 +18,13 @@ use super::skeleton::{SkeletonMakeError, skeleton};
 use crate::cas::{Cas, CasError};
 use crate::exec::plan;
 use crate::layout::{self, LayoutError};
-use crate::oci::{Reference, ReferenceError};
+use crate::oci::ReferenceError;
 use crate::package::manifest::{self, ArtifactError};
 use crate::package::{Dialect, Warning};
 use crate::registry::{Registry, Repository, Source};
 use crate::release::{
-    self, Artifact, Begun, Item, Journal, JournalError, Place, ReleaseError, Released, Rules,
+    self, Artifact, Begun, Destination, DestinationError, Item, Journal, JournalError,
+    ReleaseError, Released, Rules, hosted,
 };
 use crate::source::{PackageBlobs, RemoteError, RemotePackage};
 use crate::verify::{self, Scope, Signature, VerifiedPackage};
@@ -53,9 +54,9 @@ pub struct PublishOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// Where to publish is not said well.
-    #[error("`{0}` is no place to publish to: expected oci://HOST[/PATH] or oci-layout:FOLDER")]
-    Destination(String),
-    /// A name cannot be made of it.
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
+    /// A name cannot be read.
     #[error("`{destination}`: {source}")]
     Name {
         /// As given.
@@ -341,68 +342,6 @@ async fn remote(
         artifact: Arc::new(copied.map_err(|e| PublishError::Manifest(source.to_owned(), e))?),
         signature: verified.signature(),
     })
-}
-
-/// A reference whose first word is a host whatever it looks like.
-pub(super) fn hosted(text: &str) -> Result<Reference, ReferenceError> {
-    let reference: Reference = text.parse()?;
-    let host = text.split('/').next().unwrap_or_default();
-    if reference.registry() == host || host == "index.docker.io" {
-        return Ok(reference);
-    }
-    Err(ReferenceError::Malformed {
-        text: text.chars().take(200).collect(),
-        part: "registry",
-        expected: "a host with a dot or a port, or localhost",
-    })
-}
-
-/// Where packages go, before it is known what they are called.
-enum Destination {
-    Registry { text: String, base: String },
-    Layout(PathBuf),
-}
-
-impl Destination {
-    fn parse(text: &str, here: &Path) -> Result<Self, PublishError> {
-        let wrong = || PublishError::Destination(text.to_owned());
-        if let Some(folder) = text.strip_prefix("oci-layout:") {
-            let folder = Some(folder).filter(|folder| !folder.is_empty());
-            return Ok(Self::Layout(here.join(folder.ok_or_else(wrong)?)));
-        }
-        let base = text.strip_prefix("oci://").ok_or_else(wrong)?;
-        let base = base.trim_end_matches('/');
-        let name = base.rsplit('/').next().unwrap_or_default();
-        // A tag or digest would be the package's, which it brings itself.
-        let tagged = base.contains('@') || base.contains('/') && name.contains(':');
-        if base.is_empty() || tagged {
-            return Err(wrong());
-        }
-        let name = |source| PublishError::Name {
-            destination: text.to_owned(),
-            source,
-        };
-        hosted(&format!("{base}/x:y")).map_err(name)?;
-        Ok(Self::Registry {
-            text: text.to_owned(),
-            base: base.to_owned(),
-        })
-    }
-
-    fn place(self, name: &str, tag: &str) -> Result<Place, PublishError> {
-        match self {
-            Self::Layout(folder) => Ok(Place::Layout {
-                folder,
-                tag: tag.to_owned(),
-            }),
-            Self::Registry { text, base } => hosted(&format!("{base}/{name}:{tag}"))
-                .map(Place::Registry)
-                .map_err(|source| PublishError::Name {
-                    destination: text,
-                    source,
-                }),
-        }
-    }
 }
 
 /// A release that has not ended.

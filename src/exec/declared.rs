@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::folders::Folders;
 use super::parts::Order;
 use super::plan::{
-    BuildFacts, BuildWork, LayerWork, PackageWork, Plan, PlanError, RunWork, SecretValue, Step,
-    Work,
+    BuildFacts, BuildWork, LayerWork, PackageWork, Plan, PlanError, PublishWork, RunWork,
+    SecretValue, Step, Work,
 };
 use super::schedule::When;
 use crate::oci::{Platform, Reference};
@@ -19,6 +19,7 @@ use crate::package::Definition;
 use crate::pipeline::{
     ImageSource, ImagesSource, Instance, LayerSource, RenderedKind, RenderedOutput, Sandbox, Secret,
 };
+use crate::release::Destination;
 use crate::sbom::names;
 
 /// What a pipeline's steps are made with.
@@ -84,6 +85,7 @@ impl Plan {
                 let found = match &instance.kind {
                     RenderedKind::Image { .. } => 0,
                     RenderedKind::Sbom { .. } | RenderedKind::Package { .. } => 2,
+                    RenderedKind::Publish { .. } => 3,
                     _ => 1,
                 };
                 if found == rank && !matches!(instance.kind, RenderedKind::Package { .. }) {
@@ -93,6 +95,11 @@ impl Plan {
         }
         for instance in instances {
             if matches!(instance.kind, RenderedKind::Package { .. }) {
+                declaring.instance(self, instance)?;
+            }
+        }
+        for instance in instances {
+            if matches!(instance.kind, RenderedKind::Publish { .. }) {
                 declaring.instance(self, instance)?;
             }
         }
@@ -177,6 +184,7 @@ impl Declaring<'_> {
             }
             RenderedKind::Sbom { of, formats } => self.sbom_task(plan, instance, of, formats)?,
             RenderedKind::Package { .. } => self.package_task(plan, instance)?,
+            RenderedKind::Publish { .. } => self.publish_task(plan, instance)?,
             RenderedKind::Run { argv, shell } => {
                 let passed = instance.pass_through.iter().filter_map(|name| {
                     Some((name.clone(), self.how.environment.get(name)?.clone()))
@@ -517,6 +525,49 @@ impl Declaring<'_> {
             after: vec![on.to_owned()],
             ..self.step(instance, id.to_owned(), Vec::new(), work)
         }
+    }
+
+    fn publish_task(&self, plan: &mut Plan, instance: &Instance) -> Result<(), PlanError> {
+        let RenderedKind::Publish {
+            packages,
+            to,
+            tags,
+            move_tags,
+        } = &instance.kind
+        else {
+            return Ok(());
+        };
+        for task in packages {
+            let found = self.by_id.get(task.as_str()).map(|found| &found.kind);
+            if !matches!(found, Some(RenderedKind::Package { .. })) {
+                return Err(PlanError::NoPackage {
+                    task: instance.id.clone(),
+                    of: task.clone(),
+                });
+            }
+        }
+        let destinations = to.iter().map(|to| Destination::parse(to, &self.how.folder));
+        let to =
+            destinations
+                .collect::<Result<_, _>>()
+                .map_err(|source| PlanError::Destination {
+                    task: instance.id.clone(),
+                    source,
+                })?;
+        let work = Work::Publish(Box::new(PublishWork {
+            task: instance.id.clone(),
+            packages: packages.clone(),
+            to,
+            tags: tags.clone(),
+            move_tags: *move_tags,
+        }));
+        let step = self.step(instance, instance.id.clone(), packages.clone(), work);
+        // What a registry holds is asked for every time.
+        plan.add(Step {
+            cached: false,
+            ..step
+        });
+        Ok(())
     }
 
     fn package_task(&self, plan: &mut Plan, instance: &Instance) -> Result<(), PlanError> {

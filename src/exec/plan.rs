@@ -17,6 +17,7 @@ use crate::package::{
     RepoUrlError,
 };
 use crate::pipeline::{CacheLimits, RenderedConfig, RenderedOutput, Resources, Retries, Sandbox};
+use crate::release::{Destination, DestinationError};
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -139,6 +140,8 @@ pub enum Work {
     },
     /// Puts a package together and writes its archive.
     Package(Box<PackageWork>),
+    /// Publishes packages.
+    Publish(Box<PublishWork>),
     /// Builds an image from files, without a daemon.
     BuildImage(Box<BuildWork>),
     /// Runs a command.
@@ -303,6 +306,21 @@ pub struct PackageWork {
     pub split: Option<u64>,
 }
 
+/// What is published, and where to.
+#[derive(Clone, Debug)]
+pub struct PublishWork {
+    /// The task, for messages.
+    pub task: String,
+    /// Steps that make the packages.
+    pub packages: Vec<String>,
+    /// Where to; each gets all of them.
+    pub to: Vec<Destination>,
+    /// Instead of each package's version and flavor.
+    pub tags: Vec<String>,
+    /// Whether tags that name something else are moved.
+    pub move_tags: bool,
+}
+
 /// What a build section says beside the definition itself.
 #[derive(Clone, Debug, Default)]
 pub struct BuildFacts {
@@ -331,6 +349,7 @@ impl Work {
             Self::Images { .. } => "images",
             Self::ImageSbom { .. } | Self::ComponentSbom { .. } => "sbom",
             Self::Package(_) => "package",
+            Self::Publish(_) => "publish",
             Self::BuildImage(_) => "image",
             Self::Run(_) => "run",
         }
@@ -407,6 +426,22 @@ pub enum PlanError {
         definition: String,
         /// The component.
         name: String,
+    },
+    /// A place that nothing can be published to.
+    #[error("task `{task}`: {source}")]
+    Destination {
+        /// The task.
+        task: String,
+        /// What is wrong.
+        source: DestinationError,
+    },
+    /// A task that makes no package is to be published.
+    #[error("task `{task}` publishes `{of}`, which makes no package")]
+    NoPackage {
+        /// The task.
+        task: String,
+        /// What it names.
+        of: String,
     },
     /// A definition that was not read.
     #[error(

@@ -50,7 +50,7 @@ pub struct Site {
     /// Bytes and results.
     pub cas: Arc<Cas>,
     /// The network.
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     /// What was asked for.
     pub wishes: Wishes,
     /// Bounds transfers.
@@ -149,7 +149,7 @@ impl Site {
             clock: system_clock,
             stopping: OnceLock::new(),
             cas,
-            registry,
+            registry: Arc::new(registry),
             wishes,
         })
     }

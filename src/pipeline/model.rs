@@ -292,6 +292,19 @@ pub enum TaskKind {
         /// Sbom tasks.
         sboms: Vec<TaskRef>,
     },
+    /// Publishes packages, all of them or none.
+    Publish {
+        /// Package tasks.
+        packages: Vec<TaskRef>,
+        /// `oci://HOST/PATH` or `oci-layout:FOLDER`.
+        to: Template,
+        /// More of these.
+        mirrors: Vec<Template>,
+        /// Instead of version and flavor.
+        tags: Vec<Template>,
+        /// Whether tags that name something else are moved.
+        move_tags: bool,
+    },
     /// Runs a program.
     Run {
         /// Program and arguments; one script when `shell` is given.

@@ -365,6 +365,23 @@ fn task() -> Value {
             &[],
             vec![],
         ),
+        (
+            "publish",
+            object(
+                json!({
+                    "packages": one_or_many("Tasks that make the packages: one release."),
+                    "to": text("oci://HOST/PATH, or oci-layout:FOLDER relative to the file."),
+                    "mirrors": one_or_many("Publish there as well."),
+                    "tags": one_or_many("Tags, instead of each package's version and flavor."),
+                    "moveTags": {"type": "boolean", "description": "Move tags that name another package."},
+                    "when": {"enum": ["changed"], "description": "Nothing is written where the package is there."},
+                }),
+                &["packages", "to"],
+                "Publishes packages, all of them or none: tags move last.",
+            ),
+            &[],
+            vec![],
+        ),
     ];
     let forms: Vec<Value> = verbs
         .into_iter()

@@ -5,9 +5,11 @@
 //! A journal on disk says how far a release is, so that a rerun goes on.
 
 mod artifact;
+mod destination;
 mod journal;
 mod transaction;
 
 pub use artifact::{Artifact, Place, StoredError, WithDocuments};
+pub use destination::{Destination, DestinationError, hosted};
 pub use journal::{Begun, Journal, JournalError, Known, Step};
 pub use transaction::{Item, Moved, ReleaseError, Released, Rules, run};

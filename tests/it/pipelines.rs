@@ -49,10 +49,9 @@ fn every_pipeline_runs_and_then_has_nothing_to_do() {
         );
         settle();
         let second = statuses(&sandbox, &file);
-        assert!(
-            second.iter().all(|(_, status)| status == "cached"),
-            "{file}: {second:?}"
-        );
+        // What a registry holds is asked for every time.
+        let same = |(task, status): &(String, String)| status == "cached" || task == "publish";
+        assert!(second.iter().all(same), "{file}: {second:?}");
     }
 }
 

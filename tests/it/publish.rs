@@ -477,3 +477,85 @@ fn publishers_of_different_architectures_do_not_lose_each_other() {
         assert_eq!(index.manifests.len(), names.len(), "{index:?}");
     }
 }
+
+/// A pipeline that packs and publishes the sandbox's package.
+fn pipeline(to: &str, more: &str) -> String {
+    format!(
+        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+         tree: {{component: {{definition: jackal.yaml, name: tree}}}}\n  \
+         tool: {{component: {{definition: jackal.yaml, name: tool}}}}\n  \
+         package: {{package: {{definition: jackal.yaml, components: [tree, tool]}}}}\n  \
+         publish: {{publish: {{packages: package, to: '{to}'{more}}}}}\n"
+    )
+}
+
+#[test]
+fn a_pipeline_publishes_from_the_cache_and_a_quiet_night_writes_nothing() {
+    let registry = Rehearsal::with_faults(&[]);
+    let sandbox = Sandbox::new();
+    sandbox.package();
+    let more = ", tags: ['1.0.0', nightly], moveTags: true";
+    sandbox.write("p.yaml", pipeline(&registry.at("x"), more));
+    let ran = sandbox.build(&["--pipeline", "p.yaml"]);
+    assert!(
+        ran.iter().all(|(_, status)| status == "executed"),
+        "{ran:?}"
+    );
+    let (digest, _) = registry.manifest("x/demo:1.0.0", "amd64");
+    assert_eq!(registry.manifest("x/demo:nightly", "amd64").0, digest);
+    registry.requests();
+    sandbox.build(&["--pipeline", "p.yaml"]);
+    let night = registry.requests();
+    assert!(night.len() <= 5, "{night:?}");
+    assert!(
+        night
+            .iter()
+            .all(|r| r.method == "GET" || r.method == "HEAD")
+    );
+    // A real change: its component, and documents.
+    sandbox.write("tool.sh", "#!/bin/sh\necho changed\n");
+    super::sandbox::settle();
+    sandbox.build(&["--pipeline", "p.yaml"]);
+    let (changed, manifest) = registry.manifest("x/demo:nightly", "amd64");
+    assert_ne!(changed, digest);
+    let sent = registry.requests();
+    let uploads = sent
+        .iter()
+        .filter(|r| r.method == "PUT" && r.path.contains("/blobs/"));
+    assert!(uploads.count() < manifest.layers.len() + 1, "{sent:?}");
+}
+
+#[test]
+fn what_cannot_be_published_is_said_before_anything_runs() {
+    let sandbox = Sandbox::new();
+    sandbox.package();
+    for (to, more, message) in [
+        ("https://r.io/x", "", "is no place to publish to"),
+        ("oci://r.io/x:1", "", "is no place to publish to"),
+        (
+            "oci-layout:out",
+            ", when: always",
+            "`when` is not `changed`",
+        ),
+        (
+            "oci-layout:out",
+            ", signatures: tool",
+            "`signatures` is not available yet",
+        ),
+        ("oci-layout:out", ", moveTags: perhaps", "moveTags"),
+    ] {
+        sandbox.write("p.yaml", pipeline(to, more));
+        let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+        assert_eq!(said.code, Some(3), "{}", said.stderr);
+        assert!(said.stderr.contains(message), "{}", said.stderr);
+    }
+    let wrong = pipeline("oci-layout:out", "").replace("packages: package", "packages: tool");
+    sandbox.write("p.yaml", wrong);
+    let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("which makes no package"),
+        "{}",
+        said.stderr
+    );
+}

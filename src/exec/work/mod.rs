@@ -7,6 +7,7 @@ mod component_step;
 mod image_step;
 pub(super) mod package_step;
 pub(super) mod part_step;
+mod publish_step;
 pub(super) mod remote_chart;
 pub(super) mod run_step;
 mod sbom_step;
@@ -154,6 +155,7 @@ pub(in crate::exec) async fn prepare(
             action
         }
         Work::Package(work) => package_step::action(work, results)?,
+        Work::Publish(work) => publish_step::action(work, results)?,
         Work::BuildImage(work) => image_step::action(site, work, results).await?,
         Work::Import {
             folder,
@@ -328,6 +330,7 @@ async fn make(
             Ok(vec![output].into())
         }
         Work::Package(work) => package_step::make(site, work, results).await,
+        Work::Publish(work) => publish_step::make(site, work, results).await,
         Work::BuildImage(work) => image_step::make(site, work, results).await,
         Work::Import {
             folder,

@@ -130,15 +130,21 @@ fn kind(
     defaults: &limits::Defaults,
     r: &mut Reader,
 ) -> Option<TaskKind> {
-    for verb in ["sign", "publish"] {
-        if let Some(n) = f.node(verb) {
-            let message = format!("the verb `{verb}` is not available yet");
-            r.at(n.span, message, "Remove the task until jackal can do this.");
-            return None;
-        }
+    if let Some(n) = f.node("sign") {
+        let message = "the verb `sign` is not available yet";
+        r.at(n.span, message, "Remove the task until jackal can do this.");
+        return None;
     }
     let shell = f.string("shell", &mut r.mistakes);
-    let verbs = ["component", "images", "image", "sbom", "package", "run"];
+    let verbs = [
+        "component",
+        "images",
+        "image",
+        "sbom",
+        "package",
+        "publish",
+        "run",
+    ];
     let found: Vec<_> = verbs
         .iter()
         .filter_map(|v| Some((*v, f.node(v)?)))
@@ -196,10 +202,46 @@ fn kind(
             images: r.references(id, g, "images"),
             sboms: r.references(id, g, "sboms"),
         }),
+        "publish" => publish(id, g, r),
         _ => image(id, g, r),
     };
     finish(g, node, r);
     kind
+}
+
+fn publish(id: &str, g: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
+    if let Some(n) = g.node("when")
+        && n.scalar() != Some("changed")
+    {
+        let message = "`when` is not `changed`, the only word there is";
+        r.at(n.span, message, "Leave it out, or write `changed`.");
+    }
+    if let Some(n) = g.node("signatures") {
+        let message = "`signatures` is not available yet";
+        r.at(n.span, message, "Remove it until jackal can sign.");
+    }
+    let packages = r.references(id, g, "packages");
+    if packages.is_empty() {
+        r.at(
+            g.span(),
+            "`packages` is missing",
+            "Name tasks that make packages.",
+        );
+    }
+    let list = |g: &mut Fields<'_>, r: &mut Reader, key| -> Vec<Template> {
+        let nodes = Reader::nodes(g, key).into_iter();
+        nodes.filter_map(|n| r.template(n)).collect()
+    };
+    let move_tags = g.bool("moveTags", &mut r.mistakes).unwrap_or(false);
+    let mirrors = list(g, r, "mirrors");
+    let tags = list(g, r, "tags");
+    r.must(g, "to").map(|to| TaskKind::Publish {
+        packages,
+        to,
+        mirrors,
+        tags,
+        move_tags,
+    })
 }
 
 fn finish<'a>(g: &mut Fields<'a>, node: &'a Node, r: &mut Reader) {

@@ -144,6 +144,17 @@ pub enum RenderedKind {
         /// Sbom instances.
         sboms: Vec<String>,
     },
+    /// Publishes packages.
+    Publish {
+        /// Instances that make them.
+        packages: Vec<String>,
+        /// Where to, each gets all of them.
+        to: Vec<String>,
+        /// Instead of version and flavor.
+        tags: Vec<String>,
+        /// Whether tags that name something else are moved.
+        move_tags: bool,
+    },
     /// Runs a program.
     Run {
         /// Program and arguments; one script when `shell` is given.

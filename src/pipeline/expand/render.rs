@@ -142,6 +142,20 @@ impl Scope<'_> {
                 images: self.references("images", images)?,
                 sboms: self.references("sboms", sboms)?,
             },
+            TaskKind::Publish {
+                packages,
+                to,
+                mirrors,
+                tags,
+                move_tags,
+            } => RenderedKind::Publish {
+                packages: self.references("packages", packages)?,
+                to: std::iter::once(self.render("to", to))
+                    .chain(mirrors.iter().map(|to| self.render("mirrors", to)))
+                    .collect::<Result<_, _>>()?,
+                tags: self.list("tags", tags)?,
+                move_tags: *move_tags,
+            },
             TaskKind::Run { argv, shell } => RenderedKind::Run {
                 argv: self.list("run", argv)?,
                 shell: shell.clone(),

@@ -1,0 +1,133 @@
+//! `publish` steps: packages straight from the cache, as one release.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use super::{Results, blob, of, package_step};
+use crate::action::{Action, Output};
+use crate::exec::plan::PublishWork;
+use crate::exec::site::{Made, Site, blocking};
+use crate::exec::{Class, Failure};
+use crate::package::manifest;
+use crate::release::{self, Artifact, Begun, Item, Journal, ReleaseError, Rules};
+
+/// Version of the receipt.
+const PUBLISH_FORMAT: u32 = 1;
+
+/// Transfers of one release at the same time, as `package publish` has them.
+const CONCURRENCY: usize = 3;
+
+/// Never remembered: the key is for records.
+pub(super) fn action(work: &PublishWork, results: &Results) -> Result<Action, Failure> {
+    let mut action = Action::new("publish", PUBLISH_FORMAT);
+    action.settings = vec![
+        ("to".to_owned(), format!("{:?}", work.to)),
+        ("tags".to_owned(), format!("{:?}", work.tags)),
+        ("moveTags".to_owned(), work.move_tags.to_string()),
+    ];
+    for step in &work.packages {
+        for output in &of(results, step)?.outputs {
+            action.inputs.push(blob(step, output));
+        }
+    }
+    Ok(action)
+}
+
+pub(super) async fn make(
+    site: &Arc<Site>,
+    work: &PublishWork,
+    results: &Results,
+) -> Result<Made, Failure> {
+    if site.wishes.offline
+        && work
+            .to
+            .iter()
+            .any(|to| matches!(to, release::Destination::Registry(_)))
+    {
+        let message = format!("`{}` publishes, which --offline forbids", work.task);
+        return Err(Failure::new(Class::Environment, message));
+    }
+    let mut items = Vec::new();
+    for step in &work.packages {
+        let outputs = of(results, step)?.outputs.clone();
+        let cas = Arc::clone(&site.cas);
+        let (artifact, definition) = blocking(move || {
+            let members = package_step::members(&outputs).into_iter();
+            let files: Vec<Output> = members.map(|(member, _)| member).collect();
+            Artifact::stored(&cas, &files, None)
+                .map_err(|error| Failure::new(Class::Configuration, error))
+        })
+        .await?;
+        let configuration = |error: manifest::ArtifactError| {
+            Failure::new(Class::Configuration, format!("`{step}`: {error}"))
+        };
+        let tags = match work.tags.as_slice() {
+            [] => vec![manifest::tag(
+                &definition.metadata.version,
+                &definition.build.flavor,
+            )],
+            tags => tags.iter().map(|tag| manifest::tag(tag, "")).collect(),
+        };
+        let artifact = Arc::new(artifact);
+        for tag in tags {
+            let tag = tag.map_err(configuration)?;
+            for to in &work.to {
+                let place = to.place(&artifact.name, &tag);
+                items.push(Item {
+                    artifact: Arc::clone(&artifact),
+                    place: place.map_err(|error| Failure::new(Class::Configuration, error))?,
+                });
+            }
+        }
+    }
+    let begun = Begun {
+        sources: work.packages.clone(),
+        move_tag: work.move_tags,
+        ..Begun::new(items.iter().map(Item::known).collect())
+    };
+    // Run again, the pipeline goes on with it; nobody else can.
+    let folder = site.cas.root().join("releases");
+    let rules = Rules {
+        move_tag: work.move_tags,
+        concurrency: CONCURRENCY,
+    };
+    let journal = || Journal::begin(&folder, begun);
+    let released = release::run(&site.registry, &items, rules, journal).await;
+    let released = released.map_err(failure)?;
+    let receipt: Vec<serde_json::Value> = released
+        .iter()
+        .map(|made| {
+            let entries: BTreeMap<&str, serde_json::Value> = [
+                ("place", made.item.place.clone().into()),
+                ("architecture", made.item.architecture.clone().into()),
+                ("manifest", made.item.manifest.to_string().into()),
+                ("unchanged", made.unchanged.into()),
+                ("uploadedBytes", made.moved.uploaded_bytes.into()),
+            ]
+            .into();
+            serde_json::json!(entries)
+        })
+        .collect();
+    let cas = Arc::clone(&site.cas);
+    blocking(move || {
+        let mut ingest = cas.ingest()?;
+        ingest.write_all(&serde_json::to_vec(&receipt).map_err(std::io::Error::from)?)?;
+        let (digest, size) = ingest.commit()?;
+        let name = "receipt.json".to_owned();
+        Ok(vec![Output { name, digest, size }].into())
+    })
+    .await
+}
+
+fn failure(error: ReleaseError) -> Failure {
+    let class = match &error {
+        ReleaseError::Taken { .. } | ReleaseError::Twice { .. } => Class::Configuration,
+        ReleaseError::Registry(
+            crate::registry::RegistryError::Content { .. }
+            | crate::registry::RegistryError::Lost { .. },
+        ) => Class::Verification,
+        _ => Class::Environment,
+    };
+    Failure::new(class, error)
+}

@@ -1,0 +1,127 @@
+//! Where packages go, before it is known what they are called.
+
+use std::path::{Path, PathBuf};
+
+use super::artifact::Place;
+use crate::oci::{Reference, ReferenceError};
+
+/// A registry's path or an image layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Below this path of a registry.
+    Registry(String),
+    /// In this folder.
+    Layout(PathBuf),
+}
+
+/// Why a text is none, or makes no place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DestinationError {
+    /// It is something else.
+    #[error("`{0}` is no place to publish to: expected oci://HOST[/PATH] or oci-layout:FOLDER")]
+    Form(String),
+    /// No reference can be made of it.
+    #[error("`{destination}`: {source}")]
+    Name {
+        /// As given.
+        destination: String,
+        /// What is wrong.
+        source: ReferenceError,
+    },
+}
+
+impl Destination {
+    /// Reads `oci://HOST[/PATH]` or `oci-layout:FOLDER`, relative to `here`.
+    ///
+    /// # Errors
+    ///
+    /// [`DestinationError`]
+    pub fn parse(text: &str, here: &Path) -> Result<Self, DestinationError> {
+        let wrong = || DestinationError::Form(text.to_owned());
+        if let Some(folder) = text.strip_prefix("oci-layout:") {
+            let folder = Some(folder).filter(|folder| !folder.is_empty());
+            return Ok(Self::Layout(here.join(folder.ok_or_else(wrong)?)));
+        }
+        let base = text.strip_prefix("oci://").ok_or_else(wrong)?;
+        let base = base.trim_end_matches('/');
+        let name = base.rsplit('/').next().unwrap_or_default();
+        // A tag or digest would be the package's, which it brings itself.
+        let tagged = base.contains('@') || base.contains('/') && name.contains(':');
+        if base.is_empty() || tagged {
+            return Err(wrong());
+        }
+        let found = Self::Registry(base.to_owned());
+        found.place("x", "y")?;
+        Ok(found)
+    }
+
+    /// Where the package `name` stands under `tag`.
+    ///
+    /// # Errors
+    ///
+    /// [`DestinationError::Name`]
+    pub fn place(&self, name: &str, tag: &str) -> Result<Place, DestinationError> {
+        match self {
+            Self::Layout(folder) => Ok(Place::Layout {
+                folder: folder.clone(),
+                tag: tag.to_owned(),
+            }),
+            Self::Registry(base) => hosted(&format!("{base}/{name}:{tag}"))
+                .map(Place::Registry)
+                .map_err(|source| DestinationError::Name {
+                    destination: format!("oci://{base}"),
+                    source,
+                }),
+        }
+    }
+}
+
+/// A reference whose first word is a host, whatever it looks like.
+///
+/// # Errors
+///
+/// [`ReferenceError`]
+pub fn hosted(text: &str) -> Result<Reference, ReferenceError> {
+    let reference: Reference = text.parse()?;
+    let host = text.split('/').next().unwrap_or_default();
+    if reference.registry() == host || host == "index.docker.io" {
+        return Ok(reference);
+    }
+    Err(ReferenceError::Malformed {
+        text: text.chars().take(200).collect(),
+        part: "registry",
+        expected: "a host with a dot or a port, or localhost",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_are_named_below_a_path_and_bring_their_tag() {
+        let here = Path::new("/here");
+        let registry = Destination::parse("oci://r.io:5000/team/", here).unwrap();
+        let place = registry.place("demo", "1.0").unwrap();
+        assert_eq!(place.to_string(), "oci://r.io:5000/team/demo:1.0");
+        let bare = Destination::parse("oci://localhost", here).unwrap();
+        let place = bare.place("demo", "1.0").unwrap();
+        assert_eq!(place.to_string(), "oci://localhost/demo:1.0");
+        let layout = Destination::parse("oci-layout:out", here).unwrap();
+        let place = layout.place("demo", "1.0").unwrap();
+        assert_eq!(place.to_string(), "oci-layout:/here/out:1.0");
+        for text in [
+            "",
+            "r.io/x",
+            "oci://",
+            "oci://r.io/x:1",
+            "oci://r.io/x@sha256:0",
+            "oci://nohost/x",
+            "oci://r.io/UPPER",
+            "oci-layout:",
+            "https://r.io/x",
+        ] {
+            assert!(Destination::parse(text, here).is_err(), "{text}");
+        }
+    }
+}
