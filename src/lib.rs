@@ -22,9 +22,10 @@
 //!
 //! # The reading road
 //!
-//! [`source`] and [`layout`] open a package of any form, and trust nothing in
-//! it; [`verify`] is the one door; what `app` inspects, extracts or compares has
-//! passed it.
+//! [`source`] and [`layout`] open a package of any form and from anywhere, and
+//! trust nothing in it; [`verify`] is the one door; what `app` inspects, extracts,
+//! compares, pulls or publishes has passed it. [`release`] makes packages visible,
+//! tags last; [`rehearsal`] is a registry to try that with.
 //!
 //! [`cli`] alone prints, reads the environment and exits; [`app`] is one user
 //! operation a file. [`oci`], [`content`] and [`yaml`] are the words that all

@@ -285,8 +285,10 @@ impl Publication {
             move_tag: options.move_tag,
             concurrency: options.concurrency,
         };
+        let id = begun.id();
         let journal = || Journal::begin(&options.state, begun);
         let items = release::run(&self.registry, &items, rules, journal).await?;
+        Journal::forget(&options.state, &id)?;
         Ok(Published {
             items,
             notes: self.notes,

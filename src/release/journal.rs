@@ -175,6 +175,20 @@ impl Journal {
         }
     }
 
+    /// Ends a release that turned out to be over: a crash came between its last
+    /// tag and its end.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]: the disk refused, or another process is at it.
+    pub fn forget(folder: &Path, id: &str) -> Result<(), JournalError> {
+        match Self::open(folder, id) {
+            Ok(journal) => journal.end(),
+            Err(JournalError::Unknown(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Ids of the releases in `folder` that have not ended, sorted.
     ///
     /// # Errors

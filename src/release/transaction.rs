@@ -178,19 +178,40 @@ pub async fn run(
         }
     }
     // Nothing that anybody sees has changed so far.
-    let mut by_place: BTreeMap<&Place, Vec<&Item>> = BTreeMap::new();
+    let mut by_place: BTreeMap<&Place, Vec<Item>> = BTreeMap::new();
     for index in &wanted {
         let item = &items[*index];
-        by_place.entry(&item.place).or_default().push(item);
+        by_place.entry(&item.place).or_default().push(item.clone());
     }
+    // Most of a move is waiting for others who may write to the same tag.
+    let mut moving = JoinSet::new();
     for (place, items) in by_place {
-        flip(registry, place, &items, rules).await?;
-        for item in items {
-            journal.note(Step::Visible(item.known()))?;
+        let (registry, place) = (Arc::clone(registry), place.clone());
+        moving.spawn(async move {
+            flip(&registry, &place, &items, rules).await?;
+            Ok::<_, ReleaseError>(items)
+        });
+    }
+    let mut failed = None;
+    while let Some(moved) = moving.join_next().await {
+        let moved = moved.map_err(|error| ReleaseError::Stopped(error.to_string()));
+        match moved.and_then(|moved| moved) {
+            Ok(items) => {
+                for item in items {
+                    journal.note(Step::Visible(item.known()))?;
+                }
+            }
+            // The others are let end, so that the journal knows of them.
+            Err(error) => failed = failed.or(Some(error)),
         }
     }
-    journal.end()?;
-    Ok(released)
+    match failed {
+        Some(error) => Err(error),
+        None => {
+            journal.end()?;
+            Ok(released)
+        }
+    }
 }
 
 fn distinct(items: &[Item]) -> Result<(), ReleaseError> {
@@ -385,7 +406,7 @@ fn into_layout(artifact: &Artifact, folder: &std::path::Path) -> Result<Moved, F
 async fn flip(
     registry: &Arc<Registry>,
     place: &Place,
-    items: &[&Item],
+    items: &[Item],
     rules: Rules,
 ) -> Result<(), ReleaseError> {
     let merged = |index: Option<&Index>| -> Result<Option<Index>, ReleaseError> {

@@ -559,3 +559,50 @@ fn what_cannot_be_published_is_said_before_anything_runs() {
         said.stderr
     );
 }
+
+#[test]
+fn the_artifact_that_zarf_published_is_verified_pulled_and_copied_as_it_is() {
+    let registry = Rehearsal::with_faults(&[]);
+    let sandbox = Sandbox::new();
+    let tar = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/packages/zarf-0.84-published.tar"
+    );
+    let folder = sandbox.src().join("layout");
+    tar::Archive::new(std::fs::File::open(tar).unwrap())
+        .unpack(&folder)
+        .unwrap();
+    let folder = folder.join("published");
+    let read = |digest: Digest| {
+        let path = folder.join("blobs/sha256").join(digest.hex());
+        std::fs::read(path).unwrap()
+    };
+    let top = std::fs::read(folder.join("index.json")).unwrap();
+    let top: Index = serde_json::from_slice(&top).unwrap();
+    let mut found = top.manifests[0].clone();
+    if jackal::oci::media_type::is_index(&found.media_type) {
+        let index: Index = serde_json::from_slice(&read(found.digest)).unwrap();
+        found = index.manifests[0].clone();
+    }
+    let manifest: Manifest = serde_json::from_slice(&read(found.digest)).unwrap();
+    for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
+        registry.put_blob("zarf/interop", &read(blob.digest));
+    }
+    let pushed = registry.put_manifest("zarf/interop", &found.media_type, &read(found.digest));
+    assert_eq!(pushed, found.digest);
+    let source = registry.at(&format!("zarf/interop@{pushed}"));
+    let said = sandbox.run(&["package", "verify", &source]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let said = publish(&sandbox, &[&source, &registry.at("copy")]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(registry.manifest("copy/interop:1.2.3", "amd64").0, pushed);
+    let said = sandbox.run(&["package", "pull", &source, "-o", "pulled"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    // From the archive its content goes up as the same layers.
+    let archive = "pulled/zarf-package-interop-amd64-1.2.3.tar.zst";
+    let said = publish(&sandbox, &[archive, &registry.at("again")]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let (_, again) = registry.manifest("again/interop:1.2.3", "amd64");
+    assert_eq!(again.layers, manifest.layers);
+    assert_eq!(again.annotations, manifest.annotations);
+}

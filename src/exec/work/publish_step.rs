@@ -92,9 +92,11 @@ pub(super) async fn make(
         move_tag: work.move_tags,
         concurrency: CONCURRENCY,
     };
+    let id = begun.id();
     let journal = || Journal::begin(&folder, begun);
     let released = release::run(&site.registry, &items, rules, journal).await;
     let released = released.map_err(failure)?;
+    Journal::forget(&folder, &id).map_err(|error| failure(error.into()))?;
     let receipt: Vec<serde_json::Value> = released
         .iter()
         .map(|made| {

@@ -1,0 +1,147 @@
+#!/usr/bin/env bash
+# Peer tests of publishing and pulling: against docker-registry, in the clear,
+# over TLS with a private authority, with a client certificate, with a login;
+# and what skopeo and oras read of it. jackal's own registry is read by them as well.
+#
+#   tests/peer/registry.sh JACKAL
+#
+# Needs docker-registry, skopeo, openssl and htpasswd (Debian packages
+# docker-registry skopeo openssl apache2-utils), and oras (go install
+# oras.land/oras/cmd/oras@v1.2.3). A missing peer is a failure.
+set -euo pipefail
+jackal=$(realpath "$1")
+for peer in docker-registry skopeo openssl htpasswd oras python3; do
+  command -v "$peer" > /dev/null || { echo "peer missing: $peer"; exit 1; }
+done
+work=$(mktemp -d)
+servers=()
+trap 'kill "${servers[@]}" 2> /dev/null || true; rm -rf "$work"' EXIT
+cd "$work"
+passed=0
+ok() { passed=$((passed + 1)); echo "ok: $*"; }
+fail() { echo "FAILED: $*"; exit 1; }
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+listening() {
+  for _ in $(seq 1 100); do
+    python3 -c "import socket; socket.create_connection(('127.0.0.1', $1), 1)" 2> /dev/null && return
+    sleep 0.1
+  done
+  fail "nothing listens on $1"
+}
+# serve PORT NAME HTTP-YAML MORE-YAML
+serve() {
+  cat > "$2.yml" <<YML
+version: 0.1
+log: {level: error}
+storage: {filesystem: {rootdirectory: $work/$2}, delete: {enabled: true}}
+http: {addr: "127.0.0.1:$1"$3}
+$4
+YML
+  docker-registry serve "$2.yml" > "$2.log" 2>&1 &
+  servers+=($!)
+  listening "$1"
+}
+export JACKAL_CACHE=$work/cache JACKAL_STATE_DIR=$work/state HOME=$work/home
+mkdir -p home pkg
+head -c 3000000 /dev/urandom > pkg/data
+cat > pkg/jackal.yaml <<YML
+kind: JackalPackageConfig
+metadata: {name: peer, version: "1.0.0", architecture: amd64}
+components:
+- name: data
+  files: [{source: data, target: /srv/data}]
+YML
+"$jackal" package create pkg --confirm -o out > /dev/null 2>&1
+archive=out/jackal-package-peer-amd64-1.0.0.tar.zst
+
+# In the clear.
+plain=$(free_port)
+serve "$plain" plain "" ""
+to=oci://127.0.0.1:$plain
+"$jackal" package publish "$archive" "$to/one" > first
+grep -q "^$to/one/peer:1.0.0 amd64 sha256:" first || fail "publish said $(cat first)"
+"$jackal" package publish "$archive" "$to/one" > second
+grep -q unchanged second || fail "a second publish said $(cat second)"
+ok "docker-registry takes a package, and a second time nothing is written"
+
+skopeo inspect --raw --tls-verify=false "docker://127.0.0.1:$plain/one/peer:1.0.0" > index.json
+python3 - index.json <<'PY' || fail "skopeo reads another index"
+import json, sys
+index = json.load(open(sys.argv[1]))
+entry, = index["manifests"]
+assert entry["platform"] == {"architecture": "amd64", "os": "multi"}, entry
+PY
+digest=$(python3 -c 'import json; print(json.load(open("index.json"))["manifests"][0]["digest"])')
+skopeo copy -q --src-tls-verify=false "docker://127.0.0.1:$plain/one/peer@$digest" oci:read:x
+"$jackal" package pull "$to/one/peer:1.0.0" -a amd64 -o pulled > /dev/null 2>&1
+cmp "$archive" pulled/jackal-package-peer-amd64-1.0.0.tar.zst || fail "the pulled archive differs"
+ok "skopeo reads the package, and what is pulled is what was built"
+
+"$jackal" package publish -a amd64 "$to/one/peer:1.0.0" "$to/two" > copied
+grep -q "sent 0 blobs (0 bytes), mounted" copied || fail "a copy said $(cat copied)"
+grep -q "$digest" copied || fail "the copy has another digest"
+ok "a copy within the registry moves no bytes"
+
+"$jackal" dev registry > address &
+servers+=($!)
+for _ in $(seq 1 100); do [ -s address ] && break; sleep 0.1; done
+own=$(cat address)
+"$jackal" package publish -a amd64 "$to/one/peer:1.0.0" "oci://$own/three" > /dev/null
+skopeo copy -q --src-tls-verify=false "docker://$own/three/peer@$digest" oci:read:own
+skopeo copy -q --dest-tls-verify=false oci:read:own "docker://$own/four/peer:1"
+back=$(skopeo inspect --raw --tls-verify=false "docker://$own/four/peer:1" | sha256sum | cut -d' ' -f1)
+[ "sha256:$back" = "$digest" ] || fail "skopeo's push to our registry came back as $back"
+echo attached > note.txt
+oras attach --plain-http --artifact-type application/vnd.example "$own/four/peer:1" note.txt:text/plain > /dev/null
+oras discover --plain-http --format json "$own/four/peer:1" | grep -q application/vnd.example || fail "oras does not find what it attached"
+oras pull --plain-http -o oras "$own/three/peer@$digest" > /dev/null
+cmp oras/components/data.tar <("$jackal" package extract "$archive" components/data.tar -o x > /dev/null 2>&1; cat x/components/data.tar) || fail "oras pulled another component"
+ok "skopeo and oras pull from and push to the registry in the box"
+
+# A private authority, and a client certificate.
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority \
+  -addext basicConstraints=critical,CA:TRUE -keyout ca.key -out ca.crt 2> /dev/null
+issue() { # NAME EXTENSIONS
+  openssl req -newkey rsa:2048 -nodes -subj "/CN=$1" -keyout "$1.key" -out "$1.csr" 2> /dev/null
+  openssl x509 -req -in "$1.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 \
+    -extfile <(echo "$2") -out "$1.crt" 2> /dev/null
+}
+issue server 'subjectAltName=IP:127.0.0.1,DNS:localhost'
+issue client 'extendedKeyUsage=clientAuth'
+tls=$(free_port)
+serve "$tls" tls ", tls: {certificate: $work/server.crt, key: $work/server.key, clientcas: [$work/ca.crt]}" ""
+certs=$work/certs/127.0.0.1:$tls
+mkdir -p "$certs"
+cp ca.crt "$certs/ca.crt"
+if "$jackal" package publish --certs-dir certs "$archive" "oci://127.0.0.1:$tls/x" > refused 2>&1; then
+  fail "a registry that wants a client certificate let us in without one"
+fi
+cp client.crt "$certs/client.cert"
+cp client.key "$certs/client.key"
+"$jackal" package publish --certs-dir certs "$archive" "oci://127.0.0.1:$tls/x" > /dev/null
+"$jackal" package verify --certs-dir certs -a amd64 "oci://127.0.0.1:$tls/x/peer:1.0.0" > /dev/null
+mkdir "$work/none"
+rm "$certs/ca.crt"
+if "$jackal" package verify --certs-dir certs -a amd64 "oci://127.0.0.1:$tls/x/peer:1.0.0" > refused 2>&1; then
+  fail "a certificate of an unknown authority was taken"
+fi
+grep -qi certificate refused || fail "the error does not speak of the certificate: $(cat refused)"
+"$jackal" package verify --certs-dir certs --insecure-skip-tls-verify -a amd64 "oci://127.0.0.1:$tls/x/peer:1.0.0" > /dev/null
+ok "TLS with a private authority, with a client certificate, and an error without them"
+
+# A login.
+htpasswd -Bbc users canary s3cret-canary 2> /dev/null
+auth=$(free_port)
+serve "$auth" auth "" "auth: {htpasswd: {realm: peer, path: $work/users}}"
+if "$jackal" package publish "$archive" "oci://127.0.0.1:$auth/x" > refused 2>&1; then
+  fail "a registry with a login let us in without one"
+fi
+grep -q "log in" refused || fail "the error does not say to log in: $(cat refused)"
+config="{\"auths\":{\"127.0.0.1:$auth\":{\"auth\":\"$(printf 'canary:s3cret-canary' | base64)\"}}}"
+DOCKER_AUTH_CONFIG=$config "$jackal" package publish "$archive" "oci://127.0.0.1:$auth/x" > told 2>&1
+echo "$config" > login.json
+REGISTRY_AUTH_FILE=$work/login.json "$jackal" package verify -a amd64 "oci://127.0.0.1:$auth/x/peer:1.0.0" >> told 2>&1
+if grep -q s3cret told refused; then fail "the password was told"; fi
+ok "a login from the environment and from a file, and told to nobody"
+
+echo "$passed checks passed"
