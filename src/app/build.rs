@@ -31,6 +31,7 @@ use crate::package::{Base, DifferentialError, Warning};
 use crate::pipeline::expand::{ExpandError, Facts};
 use crate::pipeline::{self, Sandbox};
 use crate::registry::Registry;
+use crate::release::Destination;
 use crate::workspace::{self, WalkError};
 use crate::yaml::{Mistakes, SourceText};
 
@@ -66,6 +67,8 @@ pub struct BuildOptions {
     pub tasks: Vec<String>,
     /// Where archives go.
     pub output: PathBuf,
+    /// Where packages are published to, instead of archives.
+    pub publish: Option<Destination>,
     /// The cache folder.
     pub cache: PathBuf,
     /// What the run may do.
@@ -314,6 +317,7 @@ fn implied(
             imported: composed.imported,
             flavor: options.flavor.clone(),
             output: output_folder(options),
+            publish: options.publish.clone(),
             registry_overrides: options.registry_overrides.clone(),
             skip_sbom: options.skip_sbom,
             build: options.facts.clone(),

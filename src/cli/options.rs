@@ -84,6 +84,7 @@ impl PlainArgs {
             here: here()?,
             tasks: Vec::new(),
             output: PathBuf::from("."),
+            publish: None,
             cache: cache_folder(self.cache_dir)?,
             wishes: Wishes {
                 force: false,
@@ -223,6 +224,7 @@ impl SharedArgs {
             facts: facts(self.with_build_machine_info)?,
             tasks: Vec::new(),
             output,
+            publish: None,
             keep_going: false,
             connection: self.connection.into_connection()?,
             architecture: self.architecture,

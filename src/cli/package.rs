@@ -16,11 +16,13 @@ use super::package_diff::{DiffArgs, diff};
 use super::publish::{PublishArgs, publish};
 use crate::app::{
     self, BuildOptions, ExtractOptions, OpenError, Opened, PackageReadError, PullError,
-    PullOptions, Target,
+    PullOptions, ReadOptions, Target,
 };
+use crate::exec::implied::host_architecture;
 use crate::layout::LayoutError;
 use crate::package::{Base, Definition};
 use crate::registry::DownloadError;
+use crate::release::Destination;
 use crate::source::SourceError;
 use crate::verify::{Scope, Signature, VerifiedPackage};
 
@@ -66,7 +68,8 @@ pub(super) struct CreateArgs {
     /// The folder with the definition
     #[arg(default_value = ".")]
     folder: PathBuf,
-    /// Folder for the archive
+    /// Folder for the archive; or oci://HOST/PATH or oci-layout:DIR, where the
+    /// package is published instead
     #[arg(long, short, value_name = "DIR", default_value = ".")]
     output: PathBuf,
     /// Make a skeleton: the definition with its local files, for others to
@@ -76,10 +79,10 @@ pub(super) struct CreateArgs {
     /// Ask nothing: a template without value is an error
     #[arg(long)]
     confirm: bool,
-    /// Leave out images and repositories that this earlier package carries,
-    /// but for those whose tag or branch moves
+    /// Leave out images and repositories that this earlier package (path, oci://
+    /// or https://) carries, but for those whose tag or branch moves
     #[arg(long, value_name = "PACKAGE", conflicts_with = "skeleton")]
-    differential: Option<PathBuf>,
+    differential: Option<String>,
     /// Write the SBOM documents to DIR/<package name>/ as well
     #[arg(long, value_name = "DIR", conflicts_with = "skip_sbom")]
     sbom_out: Option<PathBuf>,
@@ -320,8 +323,16 @@ fn create(args: CreateArgs) -> Result<(), Refused> {
     if args.skeleton {
         return skeleton(args, layout);
     }
-    if layout.is_some() {
-        let message = "-o oci-layout: is for --skeleton only: name a folder";
+    let here = super::options::here()?;
+    let publish = match args.output.to_str() {
+        Some(text) if layout.is_some() || text.starts_with("oci://") => {
+            let read = Destination::parse(text, &here);
+            Some(read.map_err(|error| (Exit::Usage, error.to_string()))?)
+        }
+        _ => None,
+    };
+    if publish.is_some() && args.sbom_out.is_some() {
+        let message = "--sbom-out is for archives: `package inspect sbom` reads published packages";
         return Err((Exit::Usage, message.to_owned()));
     }
     if args.sbom_out.is_some() && args.shared.skips_sbom() {
@@ -329,12 +340,17 @@ fn create(args: CreateArgs) -> Result<(), Refused> {
         let message = "the settings say both skip_sbom and sbom_output: take one of them out";
         return Err((Exit::Usage, message.to_owned()));
     }
-    let differential = args.differential.as_deref().map(base).transpose()?;
+    let options = args
+        .shared
+        .into_options(Target::Package(args.folder), args.output)?;
+    let differential = match &args.differential {
+        Some(source) => Some(base(source, &options)?),
+        None => None,
+    };
     let options = BuildOptions {
         differential,
-        ..args
-            .shared
-            .into_options(Target::Package(args.folder), args.output)?
+        publish,
+        ..options
     };
     let questions = match args.confirm {
         true => Questions::Never,
@@ -354,12 +370,20 @@ fn create(args: CreateArgs) -> Result<(), Refused> {
 }
 
 /// What a differential package builds upon, with a word on what was checked.
-fn base(source: &Path) -> Result<Base, Refused> {
-    let opened = Opened::here(source).map_err(|error| refused(&error.into()))?;
+fn base(source: &str, options: &BuildOptions) -> Result<Base, Refused> {
+    let architecture = options.architecture.as_deref();
+    let read = ReadOptions {
+        connection: options.connection.clone(),
+        architecture: architecture.unwrap_or(host_architecture()).to_owned(),
+        cache: Some(options.cache.clone()),
+        shasum: None,
+        concurrency: 1,
+    };
+    let opened = Opened::open(source, &read).map_err(|error| refused(&error.into()))?;
     let package = documents(&opened)?;
     let definition = app::package_definition(&package).map_err(|error| refused(&error))?;
     Base::of(&definition).map_err(|error| {
-        let message = format!("--differential {}: {error}", source.display());
+        let message = format!("--differential {source}: {error}");
         (Exit::Configuration, message)
     })
 }

@@ -655,7 +655,7 @@ impl Declaring<'_> {
             images: layout,
             sboms: documents,
             build: self.how.build.clone(),
-            archive: self.how.output.join(archive),
+            archive: Some(self.how.output.join(archive)),
             folder: self.beside(path),
             split: self.how.split,
         }));

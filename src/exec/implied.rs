@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use super::folders::Folders;
 use super::parts::{Order, has_actions};
-use super::plan::{BuildFacts, PackageWork, Plan, PlanError, Step, Work};
+use super::plan::{BuildFacts, PackageWork, Plan, PlanError, PublishWork, Step, Work};
 use crate::oci::{Platform, Reference};
 use crate::package::{Action, ArchiveName, ArchiveNameError, Component, Definition, Dialect, Kind};
+use crate::release::Destination;
 use crate::sbom::names;
 
 /// What an implied pipeline is made with.
@@ -25,6 +26,8 @@ pub struct Implied {
     pub flavor: String,
     /// Where the archive goes.
     pub output: PathBuf,
+    /// Where the package is published to, instead of an archive.
+    pub publish: Option<Destination>,
     /// Images whose reference begins with a key are pulled from its value.
     pub registry_overrides: BTreeMap<String, String>,
     /// Leave SBOMs out.
@@ -154,11 +157,26 @@ impl Plan {
             images: flattened,
             sboms,
             build: how.build.clone(),
-            archive: how.output.join(archive),
+            archive: how.publish.is_none().then(|| how.output.join(archive)),
             folder: how.folder.clone(),
             split: how.split,
         }));
-        self.add(Step::new(name("package".to_owned()), after, work));
+        let package = name("package".to_owned());
+        self.add(Step::new(package.clone(), after, work));
+        if let Some(to) = &how.publish {
+            let id = name("publish".to_owned());
+            let work = Work::Publish(Box::new(PublishWork {
+                task: id.clone(),
+                packages: vec![package.clone()],
+                to: vec![to.clone()],
+                tags: Vec::new(),
+                move_tags: false,
+            }));
+            self.add(Step {
+                cached: false,
+                ..Step::new(id, vec![package], work)
+            });
+        }
         Ok(())
     }
 }

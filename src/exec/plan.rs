@@ -298,8 +298,8 @@ pub struct PackageWork {
     pub sboms: Vec<(String, String)>,
     /// What goes into the build section.
     pub build: BuildFacts,
-    /// Where the archive goes.
-    pub archive: PathBuf,
+    /// Where the archive goes; `None`: none is written.
+    pub archive: Option<PathBuf>,
     /// The folder that pins and messages are about.
     pub folder: PathBuf,
     /// Largest size of one file of the archive, in bytes.

@@ -44,7 +44,8 @@ pub struct TaskRecord {
     /// What it made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputRecord>,
-    /// Files written for the user, such as archives.
+    /// What was written for the user: archives, places that packages were
+    /// published to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
     /// Start, in milliseconds after the run's.

@@ -431,7 +431,8 @@ async fn make(
 }
 
 /// Puts what a step made where the user looks for it: a command's outputs in
-/// the workspace, a package's archive in its folder. Returns archives.
+/// the workspace, a package's archive in its folder. Returns archives, and the
+/// places that packages were published to.
 fn deliver(site: &Site, step: &Step, outputs: &[Output]) -> Result<Vec<String>, Failure> {
     match &step.work {
         Work::Run(run) => {
@@ -439,6 +440,7 @@ fn deliver(site: &Site, step: &Step, outputs: &[Output]) -> Result<Vec<String>, 
             Ok(Vec::new())
         }
         Work::Package(package) => export(site, package, outputs),
+        Work::Publish(_) => work::publish_step::places(site, outputs),
         _ => Ok(Vec::new()),
     }
 }
@@ -466,7 +468,9 @@ fn pause(attempts: u32, retries: &Retries) -> Duration {
 
 /// Writes the archive, unless it is there and untouched.
 fn export(site: &Site, package: &PackageWork, outputs: &[Output]) -> Result<Vec<String>, Failure> {
-    let (archive, split) = (&package.archive, package.split);
+    let (Some(archive), split) = (&package.archive, package.split) else {
+        return Ok(Vec::new());
+    };
     let format = if package.definition.metadata.uncompressed {
         ArchiveFormat::Tar
     } else {

@@ -606,3 +606,65 @@ fn the_artifact_that_zarf_published_is_verified_pulled_and_copied_as_it_is() {
     assert_eq!(again.layers, manifest.layers);
     assert_eq!(again.annotations, manifest.annotations);
 }
+
+#[test]
+fn create_publishes_without_an_archive_and_a_published_package_is_a_base() {
+    let registry = Rehearsal::with_faults(&[]);
+    let sandbox = Sandbox::new();
+    sandbox.package();
+    let to = registry.at("x");
+    let create = ["package", "create", "--confirm", "-o", &to];
+    let said = sandbox.run(&create);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let (digest, _) = registry.manifest("x/demo:1.0.0", "amd64");
+    let expected = format!("{to}/demo:1.0.0@{digest}");
+    assert_eq!(said.stdout.trim(), expected);
+    let archives = std::fs::read_dir(sandbox.src()).unwrap();
+    let names = archives.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(names.into_iter().all(|name| !name.contains(".tar")));
+    // The same package by way of an archive is the same manifest.
+    sandbox.build(&[]);
+    let said = publish(&sandbox, &[ARCHIVE, &to]);
+    assert!(
+        said.stdout.contains("unchanged"),
+        "{} {}",
+        said.stdout,
+        said.stderr
+    );
+    // As a base, it has the version that a new package must not have.
+    let base = format!("{to}/demo:1.0.0");
+    let said = sandbox.run(&[
+        "package",
+        "create",
+        "--confirm",
+        "--differential",
+        &base,
+        "-a",
+        "amd64",
+    ]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(said.stderr.contains("1.0.0"), "{}", said.stderr);
+}
+
+#[test]
+fn every_kind_of_registry_takes_a_package_and_gives_it_back() {
+    let sandbox = built();
+    for profile in jackal::registry::PROFILES {
+        let registry = Rehearsal::new(Options {
+            profile: *profile,
+            ..Options::default()
+        });
+        let to = registry.at("x");
+        let kind = format!("{}={profile}", registry.host());
+        let said = publish(&sandbox, &[ARCHIVE, &to, "--registry-profile", &kind]);
+        assert_eq!(said.code, Some(0), "{profile}: {}", said.stderr);
+        let source = format!("{to}/demo:1.0.0");
+        let folder = format!("pulled-{profile}");
+        let pull = ["package", "pull", "-a", "amd64", &source, "-o", &folder];
+        let said = sandbox.run(&[&pull[..], &["--cache-dir", &folder]].concat());
+        assert_eq!(said.code, Some(0), "{profile}: {}", said.stderr);
+        let read = |path: &str| std::fs::read(sandbox.src().join(path)).unwrap();
+        let archive = format!("{folder}/jackal-package-demo-amd64-1.0.0.tar.zst");
+        assert!(read(&archive) == read(ARCHIVE), "{profile}");
+    }
+}

@@ -233,10 +233,8 @@ fn a_second_tag_leaves_the_first_and_what_is_wrong_is_said() {
         assert_eq!(said.code, Some(code), "{}", said.stderr);
         assert!(said.stderr.contains(message), "{}", said.stderr);
     }
-    for args in [&["--skeleton"][..], &["-o", "oci-layout:out"]] {
-        let said = sandbox.run(&[&["package", "create"], args].concat());
-        assert_eq!(said.code, Some(2), "{}", said.stderr);
-    }
+    let said = sandbox.run(&["package", "create", "--skeleton"]);
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
     sandbox.write("full/file", "");
     let said = sandbox.run(&["package", "create", "--skeleton", "-o", "oci-layout:full"]);
     assert_ne!(said.code, Some(0));

@@ -7,7 +7,7 @@ mod component_step;
 mod image_step;
 pub(super) mod package_step;
 pub(super) mod part_step;
-mod publish_step;
+pub(super) mod publish_step;
 pub(super) mod remote_chart;
 pub(super) mod run_step;
 mod sbom_step;

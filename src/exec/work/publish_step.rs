@@ -1,7 +1,7 @@
 //! `publish` steps: packages straight from the cache, as one release.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use super::{Results, blob, of, package_step};
@@ -120,6 +120,26 @@ pub(super) async fn make(
         Ok(vec![Output { name, digest, size }].into())
     })
     .await
+}
+
+/// Where a receipt says that packages are, each with its digest.
+pub(in crate::exec) fn places(site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
+    let mut places = Vec::new();
+    for output in outputs {
+        let mut text = String::new();
+        site.cas
+            .open_blob(&output.digest)?
+            .read_to_string(&mut text)?;
+        let receipt: Vec<BTreeMap<String, serde_json::Value>> =
+            serde_json::from_str(&text).map_err(std::io::Error::from)?;
+        for made in &receipt {
+            let field = |key: &str| made.get(key).and_then(|value| value.as_str());
+            if let (Some(place), Some(manifest)) = (field("place"), field("manifest")) {
+                places.push(format!("{place}@{manifest}"));
+            }
+        }
+    }
+    Ok(places)
 }
 
 fn failure(error: ReleaseError) -> Failure {
