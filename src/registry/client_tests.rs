@@ -205,3 +205,58 @@ async fn a_basic_challenge_is_answered_once_and_an_unsafe_realm_never() {
     assert!(matches!(error, RegistryError::Content { .. }));
     assert_eq!(seen.lock().unwrap().len(), 4);
 }
+
+#[tokio::test]
+async fn a_login_is_not_shown_to_whom_a_registry_sends_us() {
+    let (storage, seen) = serve(vec![answer("200 OK", "", 3, "abc")]).await;
+    let challenge = answer("401 No", "WWW-Authenticate: Basic realm=\"x\"\r\n", 0, "");
+    let moved = format!("Location: http://{storage}/blob?signature=s\r\n");
+    let moved = answer("307 Moved", &moved, 0, "");
+    let (host, asked) = serve(vec![challenge, moved]).await;
+    let reference = format!("{host}/a").parse().unwrap();
+    let config = format!(r#"{{"auths":{{"{host}":{{"auth":"dTpw"}}}}}}"#);
+    let registry = Registry::new(Options {
+        credentials: Credentials::from_docker_configs(&[config], &[]).unwrap(),
+        ..Options::default()
+    })
+    .unwrap();
+    let descriptor = Descriptor::of("a/b", b"abc");
+    let bytes = read(&mut registry.blob(&reference, &descriptor)).await;
+    assert_eq!(bytes.unwrap(), b"abc");
+    assert!(asked.lock().unwrap()[1].contains("Basic dTpw"));
+    let followed = seen.lock().unwrap()[0].to_lowercase();
+    assert!(!followed.contains("authorization"), "{followed}");
+}
+
+#[tokio::test]
+async fn an_upload_that_goes_to_another_host_goes_there_without_the_login() {
+    let (storage, seen) = serve(vec![answer("201 Created", "", 0, "")]).await;
+    let absent = || answer("404 No", "", 0, "");
+    let challenge = answer("401 No", "WWW-Authenticate: Basic realm=\"x\"\r\n", 0, "");
+    let place = format!("Location: http://{storage}/put?token=s\r\n");
+    let begun = answer("202 Accepted", &place, 0, "");
+    let held = answer("200 OK", "", 3, "");
+    let (host, _) = serve(vec![challenge, absent(), begun, held]).await;
+    let to = format!("{host}/a").parse().unwrap();
+    let config = format!(r#"{{"auths":{{"{host}":{{"auth":"dTpw"}}}}}}"#);
+    let registry = Registry::new(Options {
+        credentials: Credentials::from_docker_configs(&[config], &[]).unwrap(),
+        ..Options::default()
+    })
+    .unwrap();
+    struct Abc;
+    impl crate::content::Fetch for Abc {
+        fn fetch(&self, _: &Descriptor) -> std::io::Result<Box<dyn std::io::Read + Send + '_>> {
+            Ok(Box::new(&b"abc"[..]))
+        }
+    }
+    let source: crate::registry::Source = Arc::new(Abc);
+    let descriptor = Descriptor::of("a/b", b"abc");
+    let sent = registry
+        .push_blob(&to, &descriptor, &source, Default::default())
+        .await;
+    assert_eq!(sent.unwrap(), crate::registry::Sent::Uploaded);
+    let request = seen.lock().unwrap()[0].to_lowercase();
+    assert!(!request.contains("authorization"), "{request}");
+    assert!(request.contains("token=s&digest=sha256"), "{request}");
+}
