@@ -27,11 +27,12 @@ use crate::exec::site::{Site, Wishes};
 use crate::exec::update::{self, Moved};
 use crate::exec::{Class, Failure};
 use crate::graph::GraphError;
+use crate::oci::{Reference, ReferenceError};
 use crate::package::{Base, DifferentialError, Warning};
 use crate::pipeline::expand::{ExpandError, Facts};
 use crate::pipeline::{self, Sandbox};
 use crate::registry::Registry;
-use crate::release::Destination;
+use crate::release::{Destination, PublishedResults, hosted};
 use crate::workspace::{self, WalkError};
 use crate::yaml::{Mistakes, SourceText};
 
@@ -69,6 +70,8 @@ pub struct BuildOptions {
     pub output: PathBuf,
     /// Where packages are published to, instead of archives.
     pub publish: Option<Destination>,
+    /// Published packages whose results are used, as `oci://` references.
+    pub cache_from: Vec<String>,
     /// The cache folder.
     pub cache: PathBuf,
     /// What the run may do.
@@ -131,6 +134,9 @@ pub enum BuildError {
         /// Why.
         source: Box<ExpandError>,
     },
+    /// A package with results that cannot be named.
+    #[error("--cache-from `{0}`: {1}; expected oci://HOST/PATH:TAG")]
+    CacheFrom(String, ReferenceError),
     /// There can be no differential package.
     #[error("--differential: {0}")]
     Differential(#[from] DifferentialError),
@@ -183,6 +189,7 @@ impl BuildError {
             | Self::Expand { .. }
             | Self::Graph(_)
             | Self::Differential(_)
+            | Self::CacheFrom(..)
             | Self::NoPackage(_)
             | Self::Lock(LockfileError::Malformed { .. })
             | Self::Connection(_) => Class::Configuration,
@@ -197,6 +204,8 @@ pub struct Built {
     pub record: RunRecord,
     /// Failures in the order in which they happened.
     pub failures: Vec<(String, Failure)>,
+    /// What did not help, and did not hinder.
+    pub notes: Vec<String>,
 }
 
 /// A plan with the ground to carry it out on.
@@ -206,6 +215,9 @@ pub struct Prepared {
     workspace: PathBuf,
     cache_size: Option<u64>,
     warnings: Vec<Warning>,
+    /// Packages with results, for this architecture.
+    cache_from: Vec<Reference>,
+    architecture: String,
 }
 
 /// Reads definitions and makes the plan; `ask` answers for templates without
@@ -237,7 +249,22 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         workspace,
         cache_size: options.cache_size,
         warnings,
+        cache_from: cache_from(&options.cache_from)?,
+        architecture: options
+            .architecture
+            .clone()
+            .unwrap_or_else(|| implied::host_architecture().to_owned()),
     })
+}
+
+fn cache_from(given: &[String]) -> Result<Vec<Reference>, BuildError> {
+    given
+        .iter()
+        .map(|text| {
+            let rest = text.strip_prefix("oci://").unwrap_or_default();
+            hosted(rest).map_err(|error| BuildError::CacheFrom(text.clone(), error))
+        })
+        .collect()
 }
 
 pub(super) fn composer<'r>(
@@ -441,6 +468,17 @@ impl Prepared {
         events: mpsc::UnboundedSender<Event>,
         stop: watch::Receiver<Stop>,
     ) -> Result<Built, BuildError> {
+        let mut notes = Vec::new();
+        let mut published = Vec::new();
+        for reference in &self.cache_from {
+            let (registry, architecture) = (&self.site.registry, &self.architecture);
+            match PublishedResults::load(registry, reference, architecture).await {
+                Ok(results) => published.push(results),
+                Err(error) => notes.push(format!("--cache-from: {error}; building without it")),
+            }
+        }
+        // Nobody else sets it.
+        let _ = self.site.published.set(published);
         let how = How {
             workspace: self.workspace,
             keep_going,
@@ -474,6 +512,7 @@ impl Prepared {
         Ok(Built {
             record: ran.record,
             failures: ran.failures,
+            notes,
         })
     }
 

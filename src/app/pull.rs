@@ -271,6 +271,12 @@ pub fn package_tags(name: &str, read: &ReadOptions) -> Result<Vec<String>, PullE
         super::opened::client_of(name, rest, read).map_err(PackageReadError::from)?;
     let runtime = super::opened::runtime().map_err(PackageReadError::from)?;
     let mut tags = runtime.block_on(registry.tags(&reference))?;
+    // Where referrers are not listed, their indexes have tags, which name no package.
+    let is_referrers = |tag: &str| {
+        let hex = tag.strip_prefix("sha256-").unwrap_or_default();
+        Digest::from_hex(hex).is_ok()
+    };
+    tags.retain(|tag| !is_referrers(tag));
     let version = |tag: &str| semver::Version::parse(tag.trim_start_matches('v')).ok();
     tags.sort_by(|a, b| match (version(a), version(b)) {
         (Some(a), Some(b)) => a.cmp(&b),

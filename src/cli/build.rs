@@ -249,6 +249,9 @@ pub(super) fn carry_out(
         built
     });
     let built = built.map_err(|error| refused(&error))?;
+    for text in &built.notes {
+        note(&format!("warning: {text}"));
+    }
     if let Some(file) = &tell.summary {
         write_summary(file, &built.record)?;
     }

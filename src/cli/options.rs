@@ -52,6 +52,10 @@ pub(super) struct SharedArgs {
     /// package keeps the original names (may be repeated, the longest match counts)
     #[arg(long = "registry-override", value_name = "FROM=TO")]
     registry_overrides: Vec<String>,
+    /// Use results that a pipeline published with this package,
+    /// oci://HOST/PATH:TAG (may be repeated); who may write there is trusted
+    #[arg(long, value_name = "PACKAGE")]
+    cache_from: Vec<String>,
     /// What the cache may hold after the build (default: 20GiB)
     #[arg(long, value_name = "SIZE", env = "JACKAL_CACHE_MAX_SIZE")]
     cache_max_size: Option<String>,
@@ -85,6 +89,7 @@ impl PlainArgs {
             tasks: Vec::new(),
             output: PathBuf::from("."),
             publish: None,
+            cache_from: Vec::new(),
             cache: cache_folder(self.cache_dir)?,
             wishes: Wishes {
                 force: false,
@@ -225,6 +230,7 @@ impl SharedArgs {
             tasks: Vec::new(),
             output,
             publish: None,
+            cache_from: self.cache_from,
             keep_going: false,
             connection: self.connection.into_connection()?,
             architecture: self.architecture,

@@ -561,12 +561,13 @@ impl Declaring<'_> {
             tags: tags.clone(),
             move_tags: *move_tags,
         }));
-        let step = self.step(instance, instance.id.clone(), packages.clone(), work);
-        // What a registry holds is asked for every time.
-        plan.add(Step {
+        let after = plan.with_ancestors(packages);
+        let step = Step {
+            // What a registry holds is asked for every time.
             cached: false,
-            ..step
-        });
+            ..self.step(instance, instance.id.clone(), after, work)
+        };
+        plan.add(step);
         Ok(())
     }
 

@@ -165,16 +165,18 @@ impl Plan {
         self.add(Step::new(package.clone(), after, work));
         if let Some(to) = &how.publish {
             let id = name("publish".to_owned());
-            let work = Work::Publish(Box::new(PublishWork {
+            let work = PublishWork {
                 task: id.clone(),
-                packages: vec![package.clone()],
+                packages: vec![package],
                 to: vec![to.clone()],
                 tags: Vec::new(),
                 move_tags: false,
-            }));
+            };
+            let after = self.with_ancestors(&work.packages);
             self.add(Step {
+                // What a registry holds is asked for every time.
                 cached: false,
-                ..Step::new(id, vec![package], work)
+                ..Step::new(id, after, Work::Publish(Box::new(work)))
             });
         }
         Ok(())

@@ -367,6 +367,23 @@ pub struct Plan {
     pub cache_limits: CacheLimits,
 }
 
+impl Plan {
+    /// These steps and everything they are made of: a step that publishes them
+    /// tells the results of all.
+    pub(super) fn with_ancestors(&self, steps: &[String]) -> Vec<String> {
+        let mut found: BTreeSet<String> = BTreeSet::new();
+        let mut open = steps.to_vec();
+        while let Some(id) = open.pop() {
+            if let Some(step) = self.steps.get(&id)
+                && found.insert(id)
+            {
+                open.extend(step.after.iter().cloned());
+            }
+        }
+        found.into_iter().collect()
+    }
+}
+
 /// Why a definition has no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {

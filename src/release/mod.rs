@@ -7,9 +7,11 @@
 mod artifact;
 mod destination;
 mod journal;
+mod results;
 mod transaction;
 
 pub use artifact::{Artifact, Place, StoredError, WithDocuments};
 pub use destination::{Destination, DestinationError, hosted};
 pub use journal::{Begun, Journal, JournalError, Known, Step};
+pub use results::{PublishedResults, attach_results};
 pub use transaction::{Item, Moved, ReleaseError, Released, Rules, run};

@@ -519,10 +519,20 @@ fn a_pipeline_publishes_from_the_cache_and_a_quiet_night_writes_nothing() {
     let (changed, manifest) = registry.manifest("x/demo:nightly", "amd64");
     assert_ne!(changed, digest);
     let sent = registry.requests();
-    let uploads = sent
-        .iter()
-        .filter(|r| r.method == "PUT" && r.path.contains("/blobs/"));
-    assert!(uploads.count() < manifest.layers.len() + 1, "{sent:?}");
+    let is_sent = |layer: &jackal::oci::Descriptor| {
+        let hex = layer.digest.hex();
+        let mut puts = sent.iter().filter(|r| r.method == "PUT");
+        puts.any(|r| r.path.contains("digest=") && r.path.ends_with(&hex))
+    };
+    let layers = manifest.layers.iter().filter(|layer| is_sent(layer));
+    let mut titles: Vec<&str> = layers
+        .filter_map(jackal::package::manifest::title)
+        .collect();
+    titles.sort_unstable();
+    assert_eq!(
+        titles,
+        ["checksums.txt", "components/tool.tar", "jackal.yaml"]
+    );
 }
 
 #[test]
@@ -667,4 +677,57 @@ fn every_kind_of_registry_takes_a_package_and_gives_it_back() {
         let archive = format!("{folder}/jackal-package-demo-amd64-1.0.0.tar.zst");
         assert!(read(&archive) == read(ARCHIVE), "{profile}");
     }
+}
+
+#[test]
+fn an_empty_machine_takes_what_is_unchanged_from_the_published_package() {
+    let registry = Rehearsal::with_faults(&[]);
+    let (here, there) = (Sandbox::new(), Sandbox::new());
+    let bill = "  bill: {sbom: {of: [tree, tool]}}\n";
+    for sandbox in [&here, &there] {
+        sandbox.package();
+        let text = pipeline(&registry.at("x"), ", moveTags: true");
+        let text = text.replace(
+            "components: [tree, tool]",
+            "components: [tree, tool], sboms: bill",
+        );
+        sandbox.write("p.yaml", text + bill);
+    }
+    let before = here.build(&["--pipeline", "p.yaml"]);
+    let count = |ran: &[(String, String)], word: &str| -> Vec<String> {
+        let found = ran.iter().filter(|(_, status)| status == word);
+        found.map(|(task, _)| task.clone()).collect()
+    };
+    assert!(count(&before, "cached").is_empty());
+    let from = registry.at("x/demo:1.0.0");
+    let flags = ["--pipeline", "p.yaml", "-a", "amd64", "--cache-from", &from];
+    // The same sources elsewhere: nothing is made but the package, which is there.
+    let same = there.build(&flags);
+    assert_eq!(count(&same, "executed"), ["package", "publish"], "{same:?}");
+    let (first, _) = registry.manifest("x/demo:1.0.0", "amd64");
+    // One component changed on a third machine: it, and what lists it.
+    let third = Sandbox::new();
+    third.package();
+    third.write("p.yaml", std::fs::read(here.src().join("p.yaml")).unwrap());
+    third.write("tool.sh", "#!/bin/sh\necho changed\n");
+    super::sandbox::settle();
+    let changed = third.build(&flags);
+    let executed = count(&changed, "executed");
+    assert!(!executed.contains(&"tree".to_owned()), "{changed:?}");
+    assert!(executed.contains(&"tool".to_owned()), "{changed:?}");
+    assert_ne!(registry.manifest("x/demo:1.0.0", "amd64").0, first);
+    // A package that is not there, or results that cannot be fetched, cost time only.
+    let fourth = Sandbox::new();
+    fourth.package();
+    fourth.write("p.yaml", pipeline("oci-layout:out", ""));
+    let nowhere = registry.at("x/none:1");
+    let said = fourth.run(&["build", "--pipeline", "p.yaml", "--cache-from", &nowhere]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("building without it"),
+        "{}",
+        said.stderr
+    );
+    let said = fourth.run(&["build", "--pipeline", "p.yaml", "--cache-from", "x"]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
 }

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::action::{Action, ActionResult, Input, InputKind, Output, diff};
+use crate::action::{Action, ActionKey, ActionResult, Input, InputKind, Output, diff};
 use crate::exec::executors::{self, FetchedImage};
 use crate::exec::lockfile::ImagePin;
 use crate::exec::plan::{PartWork, Step, Work};
@@ -38,6 +38,8 @@ pub(in crate::exec) struct Done {
     pub(in crate::exec) outputs: Vec<Output>,
     /// The manifest, if it made or brought an image.
     pub(in crate::exec) manifest: Option<Descriptor>,
+    /// Under which key the result may be remembered.
+    pub(in crate::exec) key: Option<ActionKey>,
 }
 
 /// Finished steps by name.
@@ -228,7 +230,11 @@ pub(in crate::exec) fn done(step: &Step, prepared: &Prepared, performed: &Perfor
         Work::BuildImage(_) | Work::Import { .. } => built(),
         _ => prepared.manifest.clone(),
     };
-    Done { outputs, manifest }
+    Done {
+        outputs,
+        manifest,
+        key: step.cached.then(|| prepared.action.key()),
+    }
 }
 
 /// Makes the result, and refuses it if a source is not what it was when the

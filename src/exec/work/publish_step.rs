@@ -5,11 +5,13 @@ use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use super::{Results, blob, of, package_step};
-use crate::action::{Action, Output};
+use crate::action::{Action, ActionKey, Output};
+use crate::cas::Cas;
 use crate::exec::plan::PublishWork;
 use crate::exec::site::{Made, Site, blocking};
 use crate::exec::{Class, Failure};
 use crate::package::manifest;
+use crate::registry::Source;
 use crate::release::{self, Artifact, Begun, Item, Journal, ReleaseError, Rules};
 
 /// Version of the receipt.
@@ -97,6 +99,33 @@ pub(super) async fn make(
     let released = release::run(&site.registry, &items, rules, journal).await;
     let released = released.map_err(failure)?;
     Journal::forget(&folder, &id).map_err(|error| failure(error.into()))?;
+    // A package is put together quickly, and its frames are all of it once more.
+    let results: BTreeMap<ActionKey, Vec<Output>> = results
+        .iter()
+        .filter(|(step, _)| !work.packages.contains(step))
+        .filter_map(|(_, done)| Some((done.key?, done.outputs.clone())))
+        .collect();
+    for (item, made) in items.iter().zip(&released) {
+        let release::Place::Registry(to) = &item.place else {
+            continue;
+        };
+        if made.unchanged {
+            continue;
+        }
+        let artifact = &item.artifact;
+        let held = artifact.blobs.iter().map(|blob| blob.digest).collect();
+        let source: Source = Arc::<Cas>::clone(&site.cas);
+        release::attach_results(
+            &site.registry,
+            to,
+            &artifact.manifest,
+            &held,
+            &results,
+            &source,
+        )
+        .await
+        .map_err(|error| failure(error.into()))?;
+    }
     let receipt: Vec<serde_json::Value> = released
         .iter()
         .map(|made| {

@@ -1,0 +1,202 @@
+//! Results that travel with a package: under which action keys its parts, and
+//! what they were made of, were made.
+//!
+//! A manifest that refers to the package's, so that the package itself is the
+//! same whoever made it. Its configuration lists keys with outputs; what of those
+//! the package does not hold, such as single SBOM documents, are its layers.
+//! Whoever may write to the repository may write these: see adr/0018.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::action::{ActionKey, Output};
+use crate::oci::{Descriptor, Digest, Manifest, Reference, media_type};
+use crate::registry::{Hints, Registry, RegistryError, Source};
+use crate::source::{RemoteError, RemotePackage};
+
+use super::artifact::WithDocuments;
+
+/// What the manifest is, and its configuration.
+const RESULTS: &str = "application/vnd.jackal.results.v1+json";
+
+/// Largest blob that is sent for the sake of a result alone, in bytes: 64 MiB.
+/// SBOM documents are smaller; large outputs of commands are made again.
+const MAX_EXTRA_BYTES: u64 = 64 << 20;
+
+/// Largest list of results that is read, in bytes: 16 MiB.
+const MAX_DOCUMENT_BYTES: u64 = 16 << 20;
+
+const FORMAT: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    format: u32,
+    results: Vec<Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    key: String,
+    outputs: Vec<Made>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Made {
+    name: String,
+    digest: Digest,
+    size: u64,
+}
+
+/// Lets `results` travel with the package `subject` in the repository of `to`;
+/// `held` are the blobs that the package has.
+///
+/// # Errors
+///
+/// [`RegistryError`]
+pub async fn attach_results(
+    registry: &Registry,
+    to: &Reference,
+    subject: &Descriptor,
+    held: &BTreeSet<Digest>,
+    results: &BTreeMap<ActionKey, Vec<Output>>,
+    source: &Source,
+) -> Result<(), RegistryError> {
+    let mut extra: BTreeMap<Digest, u64> = BTreeMap::new();
+    let mut entries = Vec::new();
+    for (key, outputs) in results {
+        let missing = outputs.iter().filter(|made| !held.contains(&made.digest));
+        let missing: Vec<&Output> = missing.collect();
+        if missing.iter().any(|made| made.size > MAX_EXTRA_BYTES) {
+            continue;
+        }
+        extra.extend(missing.iter().map(|made| (made.digest, made.size)));
+        entries.push(Entry {
+            key: key.to_string(),
+            outputs: outputs
+                .iter()
+                .map(|made| Made {
+                    name: made.name.clone(),
+                    digest: made.digest,
+                    size: made.size,
+                })
+                .collect(),
+        });
+    }
+    let json = |error: serde_json::Error| RegistryError::Setup(error.to_string());
+    let document = Document {
+        format: FORMAT,
+        results: entries,
+    };
+    let document = serde_json::to_vec(&document).map_err(json)?;
+    let config = Descriptor::of(RESULTS, &document);
+    let layers: Vec<Descriptor> = extra
+        .into_iter()
+        .map(|(digest, size)| Descriptor::blob(digest, size))
+        .collect();
+    let source: Source = std::sync::Arc::new(WithDocuments::new(
+        [document],
+        std::sync::Arc::clone(source),
+    ));
+    for blob in std::iter::once(&config).chain(&layers) {
+        registry
+            .push_blob(to, blob, &source, Hints::default())
+            .await?;
+    }
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: Some(media_type::MANIFEST.to_owned()),
+        artifact_type: Some(RESULTS.to_owned()),
+        config,
+        layers,
+        subject: Some(subject.clone()),
+        annotations: BTreeMap::new(),
+    };
+    let bytes = Bytes::from(serde_json::to_vec(&manifest).map_err(json)?);
+    registry.attach(to, &bytes).await?;
+    Ok(())
+}
+
+/// Results that travel with a published package.
+#[derive(Debug)]
+pub struct PublishedResults {
+    /// Its repository, which holds their blobs.
+    pub reference: Reference,
+    results: HashMap<ActionKey, Vec<Output>>,
+}
+
+impl PublishedResults {
+    /// Reads the results of the package that `reference` names.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError`]: no such package, or unreadable results.
+    pub async fn load(
+        registry: &Registry,
+        reference: &Reference,
+        architecture: &str,
+    ) -> Result<Self, RemoteError> {
+        let shape = |what: String| RemoteError::Shape {
+            reference: reference.to_string(),
+            what,
+        };
+        let package = RemotePackage::find(registry, reference, architecture).await?;
+        let mut results = HashMap::new();
+        let speaking = registry.referrers(reference, package.digest()).await?;
+        for found in speaking {
+            if found.artifact_type.as_deref() != Some(RESULTS) {
+                continue;
+            }
+            let bytes = registry.manifest(reference, &found).await?;
+            let manifest: Manifest = serde_json::from_slice(&bytes)
+                .map_err(|error| shape(format!("its results have no manifest ({error})")))?;
+            if manifest.config.size > MAX_DOCUMENT_BYTES {
+                return Err(shape("its list of results is too long".to_owned()));
+            }
+            let mut blob = registry.blob(reference, &manifest.config);
+            let mut text = Vec::new();
+            while let Some(chunk) = blob.chunk().await? {
+                text.extend_from_slice(&chunk);
+            }
+            let document: Document = serde_json::from_slice(&text)
+                .map_err(|error| shape(format!("its results cannot be read ({error})")))?;
+            if document.format != FORMAT {
+                continue;
+            }
+            for entry in document.results {
+                let Ok(key) = entry.key.parse::<ActionKey>() else {
+                    continue;
+                };
+                let outputs = entry.outputs.into_iter().map(|made| Output {
+                    name: made.name,
+                    digest: made.digest,
+                    size: made.size,
+                });
+                results.insert(key, outputs.collect());
+            }
+        }
+        Ok(Self {
+            reference: reference.clone(),
+            results,
+        })
+    }
+
+    /// What was made under `key`.
+    #[must_use]
+    pub fn get(&self, key: &ActionKey) -> Option<&[Output]> {
+        self.results.get(key).map(Vec::as_slice)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.results.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.results.is_empty()
+    }
+}
