@@ -385,7 +385,9 @@ impl Site {
                 fetched: 0,
             });
         }
-        if let Some((result, fetched)) = self.published_result(&key).await {
+        if action.kind != "run"
+            && let Some((result, fetched)) = self.published_result(&key).await
+        {
             return Ok(Performed {
                 result,
                 cached: true,

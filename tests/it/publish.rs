@@ -683,7 +683,8 @@ fn every_kind_of_registry_takes_a_package_and_gives_it_back() {
 fn an_empty_machine_takes_what_is_unchanged_from_the_published_package() {
     let registry = Rehearsal::with_faults(&[]);
     let (here, there) = (Sandbox::new(), Sandbox::new());
-    let bill = "  bill: {sbom: {of: [tree, tool]}}\n";
+    let bill = "  bill: {sbom: {of: [tree, tool]}}\n  \
+                made: {run: [sh, -c, 'mkdir d; echo 1 > d/f'], inputs: [], outputs: [d/], tools: [sh]}\n";
     for sandbox in [&here, &there] {
         sandbox.package();
         let text = pipeline(&registry.at("x"), ", moveTags: true");
@@ -691,6 +692,8 @@ fn an_empty_machine_takes_what_is_unchanged_from_the_published_package() {
             "components: [tree, tool]",
             "components: [tree, tool], sboms: bill",
         );
+        // An ancestor whose outputs are trees, which do not travel.
+        let text = text.replace("name: tool}}", "name: tool}, dependsOn: [made]}");
         sandbox.write("p.yaml", text + bill);
     }
     let before = here.build(&["--pipeline", "p.yaml"]);
@@ -701,9 +704,11 @@ fn an_empty_machine_takes_what_is_unchanged_from_the_published_package() {
     assert!(count(&before, "cached").is_empty());
     let from = registry.at("x/demo:1.0.0");
     let flags = ["--pipeline", "p.yaml", "-a", "amd64", "--cache-from", &from];
-    // The same sources elsewhere: nothing is made but the package, which is there.
+    // The same sources elsewhere: nothing is made but the package, which is there,
+    // and what no package holds.
     let same = there.build(&flags);
-    assert_eq!(count(&same, "executed"), ["package", "publish"], "{same:?}");
+    let executed = count(&same, "executed");
+    assert_eq!(executed, ["made", "package", "publish"], "{same:?}");
     let (first, _) = registry.manifest("x/demo:1.0.0", "amd64");
     // One component changed on a third machine: it, and what lists it.
     let third = Sandbox::new();

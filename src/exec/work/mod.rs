@@ -38,7 +38,8 @@ pub(in crate::exec) struct Done {
     pub(in crate::exec) outputs: Vec<Output>,
     /// The manifest, if it made or brought an image.
     pub(in crate::exec) manifest: Option<Descriptor>,
-    /// Under which key the result may be remembered.
+    /// Under which key the result may be remembered, also elsewhere: its
+    /// outputs are all there is to it.
     pub(in crate::exec) key: Option<ActionKey>,
 }
 
@@ -230,10 +231,12 @@ pub(in crate::exec) fn done(step: &Step, prepared: &Prepared, performed: &Perfor
         Work::BuildImage(_) | Work::Import { .. } => built(),
         _ => prepared.manifest.clone(),
     };
+    // A command's outputs are trees, which speak of further blobs.
+    let travels = step.cached && !matches!(step.work, Work::Run(_));
     Done {
         outputs,
         manifest,
-        key: step.cached.then(|| prepared.action.key()),
+        key: travels.then(|| prepared.action.key()),
     }
 }
 
