@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::build::Refused;
+use super::build::{Refused, note};
 use super::exit::Exit;
 use super::options::{cache_folder, environment, pairs, program_folders};
 use crate::app::{Connection, ReadOptions};
@@ -47,6 +47,9 @@ impl ConnectionArgs {
             let profile =
                 profile.map_err(|error| (Exit::Usage, format!("--registry-profile: {error}")))?;
             profiles.insert(host, profile);
+        }
+        if self.insecure_skip_tls_verify {
+            note("warning: TLS certificates of registries are NOT checked");
         }
         let plain_http = match self.plain_http {
             none if none.is_empty() => PlainHttp::Nearby,

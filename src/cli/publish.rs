@@ -26,12 +26,15 @@ error (exit 7) without --move-tag; one that names the same package is left alone
 
 /// Arguments of `jackal package publish`.
 #[derive(Args)]
-#[command(after_help = PUBLISH_HELP)]
+#[command(
+    after_help = PUBLISH_HELP,
+    override_usage = "jackal package publish [OPTIONS] SOURCE... DESTINATION"
+)]
 pub(super) struct PublishArgs {
     /// Packages (folder, `.tar`, `.tar.zst`, a part of a split one, oci://), or
     /// folders with a definition, which are published as skeletons; and last
     /// where to: oci://HOST[/PATH] or oci-layout:FOLDER
-    #[arg(required = true, num_args = 2.., value_name = "SOURCE... DESTINATION")]
+    #[arg(required = true, num_args = 2.., value_name = "NAME")]
     names: Vec<String>,
     /// Publish there as well (may be repeated)
     #[arg(long, value_name = "DESTINATION")]

@@ -126,7 +126,8 @@ if "$jackal" package verify --certs-dir certs -a amd64 "oci://127.0.0.1:$tls/x/p
   fail "a certificate of an unknown authority was taken"
 fi
 grep -qi certificate refused || fail "the error does not speak of the certificate: $(cat refused)"
-"$jackal" package verify --certs-dir certs --insecure-skip-tls-verify -a amd64 "oci://127.0.0.1:$tls/x/peer:1.0.0" > /dev/null
+"$jackal" package verify --certs-dir certs --insecure-skip-tls-verify -a amd64 "oci://127.0.0.1:$tls/x/peer:1.0.0" > told 2>&1
+grep -q "NOT checked" told || fail "a check was turned off in silence"
 ok "TLS with a private authority, with a client certificate, and an error without them"
 
 # A login.
