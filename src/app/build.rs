@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, watch};
 
@@ -477,6 +478,16 @@ impl Prepared {
                 Err(error) => notes.push(format!("--cache-from: {error}; building without it")),
             }
         }
+        // An archive needs the bytes, a publication their digests.
+        let archives = |step: &Step| match &step.work {
+            Work::Package(package) => package.archive.is_some(),
+            Work::Run(_) => true,
+            _ => false,
+        };
+        let by_reference = !published.is_empty() && !self.plan.steps.values().any(archives);
+        self.site
+            .by_reference
+            .store(by_reference, Ordering::Relaxed);
         // Nobody else sets it.
         let _ = self.site.published.set(published);
         let how = How {
@@ -486,6 +497,10 @@ impl Prepared {
             stop,
         };
         let mut ran = run::run(&self.site, &self.plan, &how).await?;
+        if !ran.failures.is_empty() && self.site.fetch_all_from_now_on() {
+            // Perhaps for want of a blob that was left in the registry.
+            ran = run::run(&self.site, &self.plan, &how).await?;
+        }
         // Each round removes at least one damaged blob and makes it again; a
         // disk that damages what was just written must not keep us here.
         for _ in 0..MAX_HEALING_ROUNDS {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,11 @@ pub struct Site {
     pub fetching: InFlight,
     /// Results that were published with packages.
     pub published: OnceLock<Vec<PublishedResults>>,
+    /// Whether their blobs may stay where they are: nothing that is made is
+    /// written here. What turns out to need one fails, and is run again without.
+    pub by_reference: AtomicBool,
+    /// Blobs that were left there.
+    left: AtomicU64,
     stats: Mutex<StatCache>,
     locks: Mutex<HashMap<PathBuf, Lockfile>>,
     flights: Mutex<HashMap<ActionKey, Arc<tokio::sync::Mutex<()>>>>,
@@ -142,6 +148,8 @@ impl Site {
             cpu: Arc::new(Semaphore::new(wishes.jobs.max(1))),
             fetching: InFlight::default(),
             published: OnceLock::new(),
+            by_reference: AtomicBool::new(false),
+            left: AtomicU64::new(0),
             stats: Mutex::new(stats),
             locks: Mutex::default(),
             flights: Mutex::default(),
@@ -386,7 +394,7 @@ impl Site {
             });
         }
         if action.kind != "run"
-            && let Some((result, fetched)) = self.published_result(&key).await
+            && let Some((result, fetched)) = self.published_result(action, &key).await
         {
             return Ok(Performed {
                 result,
@@ -409,6 +417,14 @@ impl Site {
             let mut needs: Vec<_> = kept.outputs.iter().map(|o| (o.digest, o.size)).collect();
             needs.extend(also);
             needs.extend(log.map(|log| (log.digest, log.size)));
+            if site.left.load(Ordering::Relaxed) > 0 {
+                for (digest, size) in &needs {
+                    // A result here has its blobs here.
+                    if !site.cas.contains(digest, *size)? {
+                        return Ok(());
+                    }
+                }
+            }
             let (key, bytes) = (Key(*key.as_bytes()), kept.encode());
             // One that speaks of blobs that are gone must not stay in the way.
             if site.wishes.force || site.remembered(&asked)?.is_none() {
@@ -430,15 +446,25 @@ impl Site {
 
     /// Brings a result that was published, and how many bytes that took. What
     /// cannot be brought is made here: a cache that is away fails no build.
-    async fn published_result(&self, key: &ActionKey) -> Option<(ActionResult, u64)> {
+    async fn published_result(
+        &self,
+        action: &Action,
+        key: &ActionKey,
+    ) -> Option<(ActionResult, u64)> {
         if self.wishes.force || self.wishes.offline {
             return None;
         }
         let mut all = self.published.get()?.iter();
         let (results, outputs) = all.find_map(|found| Some((found, found.get(key)?)))?;
-        let mut fetched = 0;
+        // Documents are put together anew; of all else a package needs digests.
+        let by_reference = action.kind != "sbom" && self.by_reference.load(Ordering::Relaxed);
+        let (mut fetched, mut left) = (0, 0);
         for output in outputs {
             if self.cas.contains(&output.digest, output.size).ok()? {
+                continue;
+            }
+            if by_reference {
+                left += 1;
                 continue;
             }
             let _permit = self.transfers.acquire().await.ok()?;
@@ -457,10 +483,21 @@ impl Site {
             log: None,
             wall_ms: 0,
         };
+        if left > 0 {
+            // Not remembered: a result here has its blobs here.
+            self.left.fetch_add(left, Ordering::Relaxed);
+            return Some((result, fetched));
+        }
         let needs: Vec<_> = outputs.iter().map(|o| (o.digest, o.size)).collect();
         let (cas, bytes, name) = (Arc::clone(&self.cas), result.encode(), Key(*key.as_bytes()));
         let kept = blocking(move || Ok(cas.put_result(&name, &bytes, &needs)?)).await;
         kept.ok().map(|_| (result, fetched))
+    }
+
+    /// Gives up leaving blobs where they are; whether any was left.
+    pub fn fetch_all_from_now_on(&self) -> bool {
+        self.by_reference.store(false, Ordering::Relaxed);
+        self.left.swap(0, Ordering::Relaxed) > 0
     }
 
     /// Reads every blob that remembered results spoke of; what is damaged is

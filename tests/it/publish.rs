@@ -736,3 +736,78 @@ fn an_empty_machine_takes_what_is_unchanged_from_the_published_package() {
     let said = fourth.run(&["build", "--pipeline", "p.yaml", "--cache-from", "x"]);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
 }
+
+#[test]
+fn an_empty_machine_publishes_again_without_fetching_what_is_there() {
+    let registry = Rehearsal::with_faults(&[]);
+    let (here, there) = (Sandbox::new(), Sandbox::new());
+    here.package();
+    there.package();
+    let to = registry.at("x");
+    let create = ["package", "create", "--confirm", "-o", &to];
+    let said = here.run(&create);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let (first, manifest) = registry.manifest("x/demo:1.0.0", "amd64");
+    let layer = |name: &str| {
+        let mut layers = manifest.layers.iter();
+        let found = layers.find(|layer| jackal::package::manifest::title(layer) == Some(name));
+        found.unwrap().digest.hex()
+    };
+    let (tree, tool) = (layer("components/tree.tar"), layer("components/tool.tar"));
+    registry.requests();
+    let from = registry.at("x/demo:1.0.0");
+    let flags = ["-a", "amd64", "--cache-from", &from];
+    let said = there.run(&[&create[..], &flags].concat());
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(said.stdout.contains(&first.to_string()), "{}", said.stdout);
+    let requests = registry.requests();
+    let moved = |requests: &[Request], hex: &str| {
+        let mut found = requests.iter();
+        found.any(|r| r.path.contains(hex) && (r.bytes_in > 0 || r.bytes_out > 0))
+    };
+    assert!(
+        !moved(&requests, &tree) && !moved(&requests, &tool),
+        "{requests:?}"
+    );
+    // One component changed, and another repository: one goes up, one is mounted.
+    let third = Sandbox::new();
+    third.package();
+    third.write("tool.sh", "#!/bin/sh\necho changed\n");
+    super::sandbox::settle();
+    let other = registry.at("y");
+    let create = ["package", "create", "--confirm", "-o", &other];
+    let said = third.run(&[&create[..], &flags].concat());
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let requests = registry.requests();
+    assert!(!moved(&requests, &tree), "{requests:?}");
+    assert!(
+        requests
+            .iter()
+            .any(|r| r.path.contains("mount=") && r.path.contains(&tree))
+    );
+    // Elsewhere it passes through, and is what it was.
+    let far = Rehearsal::with_faults(&[]);
+    let fourth = Sandbox::new();
+    fourth.package();
+    let other = far.at("z");
+    let create = ["package", "create", "--confirm", "-o", &other];
+    let said = fourth.run(&[&create[..], &flags].concat());
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(far.manifest("z/demo:1.0.0", "amd64").0, first);
+    // What needs the bytes after all, here a catalogue nobody made, has them fetched.
+    let bare = Sandbox::new();
+    bare.package();
+    let to = registry.at("bare");
+    let create = ["package", "create", "--confirm", "-o", &to];
+    let said = bare.run(&[&create[..], &["--skip-sbom"]].concat());
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let fifth = Sandbox::new();
+    fifth.package();
+    let from = registry.at("bare/demo:1.0.0");
+    let other = registry.at("whole");
+    let create = ["package", "create", "--confirm", "-o", &other];
+    let flags = ["-a", "amd64", "--cache-from", &from];
+    let said = fifth.run(&[&create[..], &flags].concat());
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(registry.manifest("whole/demo:1.0.0", "amd64").0, first);
+}

@@ -24,6 +24,10 @@ pub(super) fn action(work: &PackageWork, results: &Results) -> Result<Action, Fa
         set("terminal", format!("{:?}", work.build.terminal)),
         set("user", format!("{:?}", work.build.user)),
     ];
+    if work.archive.is_none() {
+        // Without the frames that an archive wants.
+        action.settings.push(set("archive", "none".to_owned()));
+    }
     let parts = work.components.iter().chain(&work.sboms);
     for (name, step) in parts {
         for output in &of(results, step)?.outputs {
@@ -99,7 +103,7 @@ pub(super) async fn make(
     })
     .await?;
     let mut outputs = members.clone();
-    if !work.definition.metadata.uncompressed {
+    if work.archive.is_some() && !work.definition.metadata.uncompressed {
         for member in &members {
             outputs.extend(frames(site, member).await?);
         }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use super::{Results, blob, of, package_step};
 use crate::action::{Action, ActionKey, Output};
 use crate::cas::Cas;
+use crate::content::Fetch;
 use crate::exec::plan::PublishWork;
 use crate::exec::site::{Made, Site, blocking};
 use crate::exec::{Class, Failure};
+use crate::oci::Descriptor;
 use crate::package::manifest;
-use crate::registry::Source;
+use crate::registry::{Registry, Repository, Source};
 use crate::release::{self, Artifact, Begun, Item, Journal, ReleaseError, Rules};
 
 /// Version of the receipt.
@@ -71,7 +73,7 @@ pub(super) async fn make(
             )],
             tags => tags.iter().map(|tag| manifest::tag(tag, "")).collect(),
         };
-        let artifact = Arc::new(artifact);
+        let artifact = Arc::new(lent(site, artifact));
         for tag in tags {
             let tag = tag.map_err(configuration)?;
             for to in &work.to {
@@ -149,6 +151,46 @@ pub(super) async fn make(
         Ok(vec![Output { name, digest, size }].into())
     })
     .await
+}
+
+/// Lets blobs that were left where they were published come from there: the
+/// registry takes them from its other repository, else they pass through.
+fn lent(site: &Arc<Site>, artifact: Artifact) -> Artifact {
+    let published = site.published.get().and_then(|all| all.first());
+    let Some(published) = published else {
+        return artifact;
+    };
+    let there = Repository {
+        registry: Arc::clone(&site.registry),
+        reference: published.reference.clone(),
+        runtime: tokio::runtime::Handle::current(),
+    };
+    Artifact {
+        source: Arc::new(Lent {
+            here: Arc::clone(&artifact.source),
+            cas: Arc::clone(&site.cas),
+            there,
+        }),
+        origin: Some(published.reference.clone()),
+        ..artifact
+    }
+}
+
+/// What is here, and else what is there.
+struct Lent {
+    here: Source,
+    cas: Arc<Cas>,
+    there: Repository<Arc<Registry>>,
+}
+
+impl Fetch for Lent {
+    fn fetch(&self, blob: &Descriptor) -> std::io::Result<Box<dyn std::io::Read + Send + '_>> {
+        let is_here = self.cas.contains(&blob.digest, blob.size);
+        match self.here.fetch(blob) {
+            Err(_) if !is_here.unwrap_or(false) => self.there.fetch(blob),
+            found => found,
+        }
+    }
 }
 
 /// Where a receipt says that packages are, each with its digest.
