@@ -192,10 +192,6 @@ pub(super) fn buildable(definition: &Definition) -> Result<(), PlanError> {
         let not_yet = [
             ("extensions.bigbang", component.extensions.bigbang.is_some()),
             (
-                "actions.onCreate with `wait`",
-                any(|action| action.wait.is_some()),
-            ),
-            (
                 "actions.onCreate with `setValues`",
                 any(|action| !action.set_values.is_empty()),
             ),

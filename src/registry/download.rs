@@ -138,6 +138,14 @@ pub async fn download(
     transfer.finish(sha256).await
 }
 
+impl Registry {
+    /// The status that `url` answers a `GET` with; `None`: it does not answer.
+    pub async fn status(&self, url: &str) -> Option<u16> {
+        let answer = self.http().get(url).send().await.ok()?;
+        Some(answer.status().as_u16())
+    }
+}
+
 /// The size of a blob that the cache holds, read through: a cut one is a miss.
 async fn held(cas: &Arc<Cas>, digest: Digest) -> Option<u64> {
     let cas = Arc::clone(cas);

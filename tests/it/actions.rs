@@ -136,11 +136,8 @@ fn an_action_ends_at_its_time_and_a_muted_one_is_not_heard() {
 fn what_no_action_can_do_while_a_package_is_made_is_refused_by_its_key() {
     let sandbox = Sandbox::new();
     for (action, told) in [
-        (
-            "wait: {network: {protocol: tcp, address: localhost}}",
-            "`wait`",
-        ),
         ("{cmd: x, setVariables: [{name: A}]}", "`onDeploy` only"),
+        ("{cmd: x, template: true}", "`template`"),
     ] {
         let before = format!("      before:\n      - {action}\n");
         package(
@@ -151,4 +148,66 @@ fn what_no_action_can_do_while_a_package_is_made_is_refused_by_its_key() {
         assert_eq!(said.code, Some(3), "{}", said.stderr);
         assert!(said.stderr.contains(told), "{}", said.stderr);
     }
+}
+
+#[test]
+fn an_action_waits_for_an_address_or_a_resource_and_says_what_did_not_come() {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::fs::PermissionsExt as _;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // One that only connects says nothing.
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 204 None\r\nConnection: close\r\n\r\n");
+        }
+    });
+    let sandbox = Sandbox::new();
+    let program = "#!/bin/sh\necho \"$@\" >> kubectl.log\necho pod/x\n";
+    sandbox.write("bin/kubectl", program);
+    let kubectl = sandbox.src().join("bin/kubectl");
+    std::fs::set_permissions(&kubectl, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", sandbox.src().join("bin").display());
+    let run = |waits: &[String]| {
+        let list: String = waits
+            .iter()
+            .map(|wait| format!("      - {{wait: {wait}, maxTotalSeconds: 1}}\n"))
+            .collect();
+        package(
+            &sandbox,
+            &format!("- name: web\n  actions:\n    onCreate:\n      before:\n{list}"),
+        );
+        let mut command = sandbox.command(&["build"]);
+        let out = command.env("PATH", &path).output().unwrap();
+        let said = String::from_utf8(out.stderr).unwrap();
+        (out.status.code(), said)
+    };
+    let network = |protocol: &str, rest: &str| {
+        format!("{{network: {{protocol: {protocol}, address: '{address}'{rest}}}}}")
+    };
+    let cluster =
+        |rest: &str| format!("{{cluster: {{kind: pod, name: app=x, namespace: n{rest}}}}}");
+    let (code, said) = run(&[
+        network("tcp", ""),
+        network("http", ", code: 204"),
+        cluster(""),
+        cluster(", condition: Ready"),
+    ]);
+    assert_eq!(code, Some(0), "{said}");
+    let asked = text(&sandbox, "kubectl.log");
+    let asked: Vec<&str> = asked.lines().collect();
+    assert_eq!(asked[0], "get -o name pod -l app=x -n n");
+    assert!(
+        asked[2].starts_with("wait --for condition=Ready --timeout="),
+        "{asked:?}"
+    );
+    // Without a code it is 200 that is waited for.
+    let (code, said) = run(&[network("http", "")]);
+    assert_eq!(code, Some(6), "{said}");
+    assert!(
+        said.contains("waited 1 seconds for http 127.0.0.1"),
+        "{said}"
+    );
 }

@@ -82,6 +82,9 @@ async fn one(
         .unwrap_or(defaults.max_total_seconds);
     let limit = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
     let limit = limit.map(Duration::from_secs);
+    if let Some(wait) = &action.wait {
+        return super::wait::wait_for(site, work, wait, limit).await;
+    }
     let retries = action.max_retries.unwrap_or(defaults.max_retries).max(0);
     let process = process(site, work, action, limit)?;
     let shown = shown(action);

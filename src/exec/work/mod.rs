@@ -11,6 +11,7 @@ pub(super) mod publish_step;
 pub(super) mod remote_chart;
 pub(super) mod run_step;
 mod sbom_step;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::path::Path;
