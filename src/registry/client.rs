@@ -115,13 +115,7 @@ impl Registry {
         &self,
         reference: &Reference,
     ) -> Result<(Descriptor, Bytes), RegistryError> {
-        let mut attempt = 0;
-        loop {
-            match self.resolve_once(reference).await {
-                Ok(found) => return Ok(found),
-                Err(failure) => self.retries.pause(&mut attempt, failure).await?,
-            }
-        }
+        self.retries.run(|| self.resolve_once(reference)).await
     }
 
     /// Fetches the manifest that `descriptor` names from `reference`'s repository.
@@ -148,19 +142,11 @@ impl Registry {
     }
 
     async fn resolve_once(&self, reference: &Reference) -> Result<(Descriptor, Bytes), Failure> {
-        let mut response = self.get_manifest(Method::GET, reference).await?;
+        let response = self.get_manifest(Method::GET, reference).await?;
         let kind = header(&response, CONTENT_TYPE.as_str());
         let kind = kind.split(';').next().unwrap_or(kind).trim().to_owned();
         let promised = header(&response, DIGEST).parse::<Digest>().ok();
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| lost(reference, e))? {
-            if (bytes.len() + chunk.len()) as u64 > MAX_MANIFEST_BYTES {
-                let found = "a longer manifest".to_owned();
-                let expected = format!("at most {MAX_MANIFEST_BYTES} bytes");
-                return Err(content(reference, found, expected).into());
-            }
-            bytes.extend_from_slice(&chunk);
-        }
+        let bytes = whole(reference, response, "a longer manifest").await?;
         let descriptor = Descriptor::of(&kind, &bytes);
         match reference.digest().or(promised) {
             Some(digest) if digest != descriptor.digest => {
@@ -282,6 +268,24 @@ pub(super) fn header<'r>(response: &'r Response, name: &str) -> &'r str {
     value.and_then(|v| v.to_str().ok()).unwrap_or_default()
 }
 
+/// The body of an answer that is no longer than a manifest may be; `longer`
+/// says what came else.
+pub(super) async fn whole(
+    reference: &Reference,
+    mut response: Response,
+    longer: &str,
+) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| lost(reference, e))? {
+        if (bytes.len() + chunk.len()) as u64 > MAX_MANIFEST_BYTES {
+            let expected = format!("at most {MAX_MANIFEST_BYTES} bytes");
+            return Err(content(reference, longer.to_owned(), expected).into());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
 /// Passes on success; else says what the status means.
 pub(super) async fn check(reference: &Reference, response: Response) -> Result<Response, Failure> {
     let status = response.status();
@@ -299,10 +303,7 @@ pub(super) async fn check(reference: &Reference, response: Response) -> Result<R
             said,
         }
         .into(),
-        404 if said.is("MANIFEST_BLOB_UNKNOWN") => {
-            RegistryError::BlobUnknown { reference, said }.into()
-        }
-        400 if said.is("MANIFEST_BLOB_UNKNOWN") => {
+        400 | 404 if said.is("MANIFEST_BLOB_UNKNOWN") => {
             RegistryError::BlobUnknown { reference, said }.into()
         }
         404 => RegistryError::NotFound { reference }.into(),

@@ -18,7 +18,7 @@ async fn serve(answers: Vec<Vec<u8>>) -> (String, Arc<Mutex<Vec<String>>>) {
         for answer in answers {
             let (mut socket, _) = listener.accept().await.unwrap();
             let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
-            while !request.windows(4).any(|w| w == b"\r\n\r\n") {
+            while !is_whole(&request) {
                 let count = socket.read(&mut buffer).await.unwrap();
                 assert!(count > 0);
                 request.extend_from_slice(&buffer[..count]);
@@ -32,6 +32,19 @@ async fn serve(answers: Vec<Vec<u8>>) -> (String, Arc<Mutex<Vec<String>>>) {
         }
     });
     (host, seen)
+}
+
+/// Whether a request has come with all of its body: to close on an unread one
+/// may take the answer away.
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    length.is_none_or(|length| body.len() >= length.parse().unwrap())
 }
 
 fn answer(status: &str, headers: &str, length: usize, body: &str) -> Vec<u8> {
@@ -259,4 +272,42 @@ async fn an_upload_that_goes_to_another_host_goes_there_without_the_login() {
     let request = seen.lock().unwrap()[0].to_lowercase();
     assert!(!request.contains("authorization"), "{request}");
     assert!(request.contains("token=s&digest=sha256"), "{request}");
+}
+
+#[tokio::test]
+async fn a_write_to_an_index_that_must_be_repeated_follows_a_new_reading() {
+    use crate::registry::Merge;
+    let absent = answer("404 No", "", 0, "");
+    let busy = answer("503 Busy", "Retry-After: 0\r\n", 0, "");
+    let index = |names: &str| {
+        let kind = "Content-Type: application/vnd.oci.image.index.v1+json\r\n";
+        let text = format!(r#"{{"schemaVersion":2,"manifests":[{names}]}}"#);
+        answer("200 OK", kind, text.len(), &text)
+    };
+    let entry = |text: &str| {
+        serde_json::to_string(&Descriptor::of(media_type::MANIFEST, text.as_bytes())).unwrap()
+    };
+    let (theirs, ours) = (entry("theirs"), entry("ours"));
+    let stored = answer("201 Created", "", 0, "");
+    // Somebody else came while our first write was refused.
+    let (between, after) = (index(&theirs), index(&format!("{theirs},{ours}")));
+    let (host, seen) = serve(vec![absent, busy, between, stored, after]).await;
+    let tag = format!("{host}/a:1").parse().unwrap();
+    let merge = |found: Option<&crate::oci::Index>| {
+        let mut index = found.cloned().unwrap_or_else(crate::oci::Index::empty);
+        let own = Descriptor::of(media_type::MANIFEST, b"ours");
+        if index.manifests.contains(&own) {
+            return Ok::<_, RegistryError>(Merge::Unchanged);
+        }
+        index.manifests.push(own);
+        Ok(Merge::Put(serde_json::to_vec(&index).unwrap()))
+    };
+    client().merge_index(&tag, merge).await.unwrap();
+    let seen = seen.lock().unwrap();
+    let asked: Vec<&str> = seen
+        .iter()
+        .map(|request| request.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(asked, ["GET", "PUT", "GET", "PUT", "GET"]);
+    assert!(seen[3].contains(&theirs), "{}", seen[3]);
 }

@@ -4,7 +4,8 @@
 //! Registries know no conditional write. A publisher who reads just before
 //! another one writes takes that one's entry out again; so whoever has written
 //! waits longer than a writer needs, looks again, and repeats. Between reading
-//! and writing lies one request, and a reading that has grown old is made anew.
+//! and writing lies one request: a write that has to be repeated follows a new
+//! reading, since others may have written, and settled, in the meantime.
 
 use std::time::{Duration, Instant};
 
@@ -37,15 +38,6 @@ pub enum Merge {
     Put(Vec<u8>),
 }
 
-/// What became of a tag.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Merged {
-    /// The index that the tag names.
-    pub index: Descriptor,
-    /// How often it was written; 0: it was as it should be.
-    pub writes: u32,
-}
-
 impl Registry {
     /// What a tag names, if it names anything; `None`: there is no such tag.
     ///
@@ -69,14 +61,14 @@ impl Registry {
     ///
     /// Refused or unreachable.
     pub async fn has_manifest(&self, reference: &Reference) -> Result<bool, RegistryError> {
-        let mut attempt = 0;
-        loop {
+        let once = || async {
             match self.get_manifest(Method::HEAD, reference).await {
-                Ok(_) => return Ok(true),
-                Err(Failure::Final(RegistryError::NotFound { .. })) => return Ok(false),
-                Err(failure) => self.retries().pause(&mut attempt, failure).await?,
+                Ok(_) => Ok(true),
+                Err(Failure::Final(RegistryError::NotFound { .. })) => Ok(false),
+                Err(failure) => Err(failure),
             }
-        }
+        };
+        self.retries().run(once).await
     }
 
     /// Brings the index at `tag` into the shape that `merge` gives it, beside
@@ -93,9 +85,10 @@ impl Registry {
         &self,
         tag: &Reference,
         mut merge: impl FnMut(Option<&Index>) -> Result<Merge, E> + Send,
-    ) -> Result<Merged, E> {
+    ) -> Result<(), E> {
         let mut slowest = Duration::ZERO;
-        for writes in 0..MAX_ROUNDS {
+        let mut attempt = 0;
+        for _ in 0..MAX_ROUNDS {
             let began = Instant::now();
             let found = self.find(tag).await?;
             slowest = slowest.max(began.elapsed());
@@ -104,7 +97,7 @@ impl Registry {
                 .map(|(descriptor, bytes)| read_index(tag, descriptor, bytes))
                 .transpose()?;
             let put = match (merge(index.as_ref())?, found) {
-                (Merge::Unchanged, Some((index, _))) => return Ok(Merged { index, writes }),
+                (Merge::Unchanged, Some(_)) => return Ok(()),
                 (Merge::Unchanged, None) => {
                     let reference = tag.to_string();
                     return Err(RegistryError::NotFound { reference }.into());
@@ -112,8 +105,13 @@ impl Registry {
                 (Merge::Put(bytes), _) => Bytes::from(bytes),
             };
             let began = Instant::now();
-            self.push_manifest(tag, media_type::INDEX, &put).await?;
+            let written = self.push_manifest_once(tag, media_type::INDEX, &put).await;
             slowest = slowest.max(began.elapsed());
+            if let Err(failure) = written {
+                self.retries().pause(&mut attempt, failure).await?;
+                continue;
+            }
+            attempt = 0;
             let settle = (slowest * SETTLE_FACTOR).clamp(SETTLE, MAX_SETTLE);
             tokio::time::sleep(settle + jitter(settle / 2)).await;
         }

@@ -27,7 +27,7 @@ pub use credentials::{Credential, Credentials, CredentialsError};
 pub use download::{DownloadError, download};
 pub use error::RegistryError;
 pub use host::{Hosts, PlainHttp};
-pub use index::{Merge, Merged, read_index};
+pub use index::{Merge, read_index};
 pub use profile::{Chunks, PROFILES, Profile, ProfileError, Referrers};
 pub use push::{Hints, Sent};
 pub use repository::{Repository, blob_reader};

@@ -38,25 +38,6 @@ pub struct Hints<'a> {
 }
 
 impl Registry {
-    /// Whether the repository of `reference` holds a blob of this size.
-    ///
-    /// # Errors
-    ///
-    /// [`RegistryError`]: refused or unreachable.
-    pub async fn holds(
-        &self,
-        reference: &Reference,
-        descriptor: &Descriptor,
-    ) -> Result<bool, RegistryError> {
-        let mut attempt = 0;
-        loop {
-            match self.size_of(reference, descriptor.digest).await {
-                Ok(found) => return Ok(is_held(found, descriptor)),
-                Err(failure) => self.retries().pause(&mut attempt, failure).await?,
-            }
-        }
-    }
-
     /// Brings a blob into the repository of `to`.
     ///
     /// # Errors
@@ -88,13 +69,8 @@ impl Registry {
             descriptor: descriptor.clone(),
             source: Source::clone(source),
         };
-        let mut attempt = 0;
-        loop {
-            match self.push_once(&to, &upload, hints).await {
-                Ok(sent) => return Ok(sent),
-                Err(failure) => self.retries().pause(&mut attempt, failure).await?,
-            }
-        }
+        let once = || self.push_once(&to, &upload, hints);
+        self.retries().run(once).await
     }
 
     async fn push_once(
@@ -196,16 +172,11 @@ impl Registry {
         media_type: &str,
         bytes: &Bytes,
     ) -> Result<bool, RegistryError> {
-        let mut attempt = 0;
-        loop {
-            match self.push_manifest_once(to, media_type, bytes).await {
-                Ok(heeded) => return Ok(heeded),
-                Err(failure) => self.retries().pause(&mut attempt, failure).await?,
-            }
-        }
+        let once = || self.push_manifest_once(to, media_type, bytes);
+        self.retries().run(once).await
     }
 
-    async fn push_manifest_once(
+    pub(super) async fn push_manifest_once(
         &self,
         to: &Reference,
         media_type: &str,

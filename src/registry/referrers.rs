@@ -10,10 +10,10 @@ use bytes::Bytes;
 use reqwest::Method;
 
 use super::RegistryError;
-use super::client::{Call, Registry, content, lost};
+use super::client::{Call, Registry, content, header, whole};
 use super::index::Merge;
 use super::retry::Failure;
-use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
+use crate::oci::{Descriptor, Digest, Index, Manifest, Reference, media_type};
 
 /// Most pages of a listing that are read; a registry that never ends is broken.
 const MAX_PAGES: usize = 100;
@@ -93,13 +93,9 @@ impl Registry {
         let mut url = self.url(repository, &format!("referrers/{subject}"))?;
         let mut found = Vec::new();
         for _ in 0..MAX_PAGES {
-            let mut attempt = 0;
-            let (index, next) = loop {
-                match self.page(&reference, &url).await {
-                    Ok(Some(page)) => break page,
-                    Ok(None) => return Ok(None),
-                    Err(failure) => self.retries().pause(&mut attempt, failure).await?,
-                }
+            let once = || self.page(&reference, &url);
+            let Some((index, next)) = self.retries().run(once).await? else {
+                return Ok(None);
             };
             found.extend(index.manifests);
             match next.and_then(|next| url.join(&next).ok()) {
@@ -117,7 +113,7 @@ impl Registry {
         url: &reqwest::Url,
     ) -> Result<Option<(Index, Option<String>)>, Failure> {
         let call = Call::new(Method::GET, reference, url.clone());
-        let mut response = match self.send(&call).await {
+        let response = match self.send(&call).await {
             Ok(response) => response,
             Err(Failure::Final(RegistryError::NotFound { .. })) => return Ok(None),
             // Those who do not know the address at all.
@@ -129,15 +125,8 @@ impl Registry {
             }
             Err(failure) => return Err(failure),
         };
-        let next = next_page(super::client::header(&response, "link"));
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| lost(reference, e))? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() as u64 > MAX_MANIFEST_BYTES {
-                let expected = format!("at most {MAX_MANIFEST_BYTES} bytes");
-                return Err(content(reference, "a longer listing".into(), expected).into());
-            }
-        }
+        let next = next_page(header(&response, "link"));
+        let bytes = whole(reference, response, "a longer listing").await?;
         // A page for people, with status 200, comes from those without the API.
         Ok(serde_json::from_slice(&bytes)
             .ok()

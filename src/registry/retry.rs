@@ -67,6 +67,20 @@ impl Retries {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, give);
     }
 
+    /// Makes a request as often as it may fail.
+    pub(super) async fn run<T, F>(&self, once: impl Fn() -> F) -> Result<T, RegistryError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let mut attempt = 0;
+        loop {
+            match once().await {
+                Ok(found) => return Ok(found),
+                Err(failure) => self.pause(&mut attempt, failure).await?,
+            }
+        }
+    }
+
     /// Waits before the next attempt, or gives the error up to the caller.
     pub(super) async fn pause(
         &self,

@@ -4,10 +4,10 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::RegistryError;
-use super::client::{Call, Registry, content, header, lost};
+use super::client::{Call, Registry, content, header, whole};
 use super::referrers::next_page;
 use super::retry::Failure;
-use crate::oci::{MAX_MANIFEST_BYTES, Reference};
+use crate::oci::Reference;
 
 /// Most pages that are read; a registry that never ends is broken.
 const MAX_PAGES: usize = 10_000;
@@ -27,13 +27,8 @@ impl Registry {
         let mut url = self.url(reference, "tags/list")?;
         let mut tags = Vec::new();
         for _ in 0..MAX_PAGES {
-            let mut attempt = 0;
-            let (page, next) = loop {
-                match self.tags_page(reference, &url).await {
-                    Ok(page) => break page,
-                    Err(failure) => self.retries().pause(&mut attempt, failure).await?,
-                }
-            };
+            let once = || self.tags_page(reference, &url);
+            let (page, next) = self.retries().run(once).await?;
             tags.extend(page.tags.unwrap_or_default());
             match next.and_then(|next| url.join(&next).ok()) {
                 Some(next) if next.origin() == url.origin() && next != url => url = next,
@@ -50,16 +45,9 @@ impl Registry {
         url: &reqwest::Url,
     ) -> Result<(Page, Option<String>), Failure> {
         let call = Call::new(Method::GET, reference, url.clone());
-        let mut response = self.send(&call).await?;
+        let response = self.send(&call).await?;
         let next = next_page(header(&response, "link"));
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| lost(reference, e))? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() as u64 > MAX_MANIFEST_BYTES {
-                let expected = format!("at most {MAX_MANIFEST_BYTES} bytes");
-                return Err(content(reference, "a longer listing".into(), expected).into());
-            }
-        }
+        let bytes = whole(reference, response, "a longer listing").await?;
         let page = serde_json::from_slice(&bytes).map_err(|error| {
             let found = format!("no list of tags ({error})");
             content(reference, found, "JSON with `tags`".to_owned())
