@@ -13,7 +13,7 @@ use super::folders::Folders;
 use super::plan::{ActionsWork, Part, PartKind, PartWork, Plan, PlanError, Step, Work};
 use super::schedule::When;
 use super::site::Site;
-use crate::package::{Action, Component, RepoUrl};
+use crate::package::{Action, Component, File, RepoUrl};
 use crate::pipeline::Retries;
 
 /// Which steps a component's first ones wait for, where components follow one
@@ -144,24 +144,30 @@ pub async fn make_for_skeleton(
     folders: &Folders,
     component: &Component,
 ) -> Result<Brought, Failure> {
-    let mut brought = Brought::default();
-    for (place, work) in of_skeleton(folders, component) {
-        let made = super::work::part(site, &work).await?;
-        brought.parts.insert(place, made);
+    let mut made = Brought::default();
+    for (_, place, work) in brought(folders, component, executors::is_made) {
+        let output = super::work::part(site, &work).await?;
+        made.parts.insert(place, output);
     }
-    Ok(brought)
+    Ok(made)
 }
 
-fn of_skeleton(folders: &Folders, component: &Component) -> Vec<(String, PartWork)> {
-    let mut made = Vec::new();
+/// Members of the archives of files that are `taken`, and kustomizations: the
+/// step's name, the place, the work.
+fn brought(
+    folders: &Folders,
+    component: &Component,
+    taken: impl Fn(&File) -> bool,
+) -> Vec<(String, String, PartWork)> {
+    let mut brought = Vec::new();
     let part = |kind| PartWork {
         folders: folders.clone(),
         kind,
     };
     for (index, file) in component.files.iter().enumerate() {
-        if executors::is_made(file) {
+        if taken(file) {
             let work = part(PartKind::Member(Box::new(file.clone())));
-            made.push((executors::extracted(index), work));
+            brought.push((format!("file:{index}"), executors::extracted(index), work));
         }
     }
     for manifest in &component.manifests {
@@ -171,10 +177,11 @@ fn of_skeleton(folders: &Folders, component: &Component) -> Vec<(String, PartWor
                 source: source.clone(),
                 any_folder: manifest.kustomize_allow_any_directory,
             });
-            made.push((format!("manifests/{file}"), work));
+            let name = file.trim_end_matches(".yaml");
+            brought.push((name.to_owned(), format!("manifests/{file}"), work));
         }
     }
-    made
+    brought
 }
 
 /// What steps make of the component: the step's name, the place, the work.
@@ -183,12 +190,6 @@ fn made(
     component: &Component,
 ) -> Result<Vec<(String, String, Work)>, PlanError> {
     let mut made = Vec::new();
-    let part = |kind| {
-        Work::Part(Box::new(PartWork {
-            folders: folders.clone(),
-            kind,
-        }))
-    };
     for chart in &component.charts {
         if executors::is_archive(&chart.local_path) {
             continue;
@@ -211,25 +212,17 @@ fn made(
         repositories.insert(url.folder(), url);
     }
     for (folder, url) in repositories {
-        let work = part(PartKind::Repository(url));
+        let work = Work::Part(Box::new(PartWork {
+            folders: folders.clone(),
+            kind: PartKind::Repository(url),
+        }));
         made.push((format!("repo:{folder}"), format!("repos/{folder}"), work));
     }
-    for (index, file) in component.files.iter().enumerate() {
-        if !file.extract_path.is_empty() {
-            let work = part(PartKind::Member(Box::new(file.clone())));
-            made.push((format!("file:{index}"), executors::extracted(index), work));
-        }
-    }
-    for manifest in &component.manifests {
-        for (index, source) in manifest.kustomizations.iter().enumerate() {
-            let file = executors::kustomized(&manifest.name, index);
-            let work = part(PartKind::Kustomization {
-                source: source.clone(),
-                any_folder: manifest.kustomize_allow_any_directory,
-            });
-            let name = file.trim_end_matches(".yaml");
-            made.push((name.to_owned(), format!("manifests/{file}"), work));
-        }
-    }
+    let brought = brought(folders, component, |file| !file.extract_path.is_empty());
+    made.extend(
+        brought
+            .into_iter()
+            .map(|(name, place, work)| (name, place, Work::Part(Box::new(work)))),
+    );
     Ok(made)
 }

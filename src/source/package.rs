@@ -127,19 +127,39 @@ impl Remote {
             checksums: promised.checksums,
             files: BTreeMap::new(),
         };
-        let documents = [found.dialect.definition_file(), Dialect::CHECKSUMS];
         for (name, layer) in &found.layers {
-            let document = documents.contains(&name.as_str());
+            // Documents are here already.
+            let document = match name.as_str() {
+                Dialect::CHECKSUMS => evidence.checksums.as_deref(),
+                name if name == found.dialect.definition_file() => {
+                    evidence.definition.as_ref().map(|(_, bytes)| &bytes[..])
+                }
+                _ => None,
+            };
             if wanted.contains(name.as_str()) {
-                let out = sink(name, layer.size)?;
-                self.copy(name, layer, out)?;
-            } else if !document {
+                let mut out = sink(name, layer.size)?;
+                match document {
+                    Some(bytes) => out
+                        .write_all(bytes)
+                        .and_then(|()| out.flush())
+                        .map_err(|error| self.refused_output(name, error))?,
+                    None => self.copy(name, layer, out)?,
+                }
+            } else if document.is_none() {
                 continue;
             }
             let file = (layer.digest, layer.size);
             evidence.files.insert(name.clone(), file);
         }
         Ok(evidence)
+    }
+
+    fn refused_output(&self, name: &str, source: io::Error) -> LayoutError {
+        LayoutError::Output {
+            path: self.found.reference.to_string().into(),
+            entry: name.to_owned(),
+            source,
+        }
     }
 
     /// Copies a layer to `out`, verified.
@@ -156,11 +176,7 @@ impl Remote {
         let content = repository.fetch(layer).map_err(refused)?;
         let mut content = VerifyReader::new(content, layer);
         let mut buffer = vec![0; 256 << 10];
-        let output = |source| LayoutError::Output {
-            path: self.found.reference.to_string().into(),
-            entry: name.to_owned(),
-            source,
-        };
+        let output = |error| self.refused_output(name, error);
         loop {
             match content.read(&mut buffer).map_err(refused)? {
                 0 => return Ok(out.flush().map_err(output)?),

@@ -1,6 +1,6 @@
 //! `publish` steps: packages straight from the cache, as one release.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::exec::{Class, Failure};
 use crate::oci::Descriptor;
 use crate::package::manifest;
 use crate::registry::{Registry, Repository, Source};
-use crate::release::{self, Artifact, Begun, Item, Journal, ReleaseError, Rules};
+use crate::release::{self, Artifact, Begun, Item, Journal, ReleaseError, Released, Rules};
 
 /// Version of the receipt.
 const PUBLISH_FORMAT: u32 = 1;
@@ -107,27 +107,7 @@ pub(super) async fn make(
         .filter(|(step, _)| !work.packages.contains(step))
         .filter_map(|(_, done)| Some((done.key?, done.outputs.clone())))
         .collect();
-    for (item, made) in items.iter().zip(&released) {
-        let release::Place::Registry(to) = &item.place else {
-            continue;
-        };
-        if made.unchanged {
-            continue;
-        }
-        let artifact = &item.artifact;
-        let held = artifact.blobs.iter().map(|blob| blob.digest).collect();
-        let source: Source = Arc::<Cas>::clone(&site.cas);
-        release::attach_results(
-            &site.registry,
-            to,
-            &artifact.manifest,
-            &held,
-            &results,
-            &source,
-        )
-        .await
-        .map_err(|error| failure(error.into()))?;
-    }
+    let text = tell(site, &items, &released, &results).await;
     let receipt: Vec<serde_json::Value> = released
         .iter()
         .map(|made| {
@@ -143,14 +123,46 @@ pub(super) async fn make(
         })
         .collect();
     let cas = Arc::clone(&site.cas);
-    blocking(move || {
+    let receipt = blocking(move || {
         let mut ingest = cas.ingest()?;
         ingest.write_all(&serde_json::to_vec(&receipt).map_err(std::io::Error::from)?)?;
         let (digest, size) = ingest.commit()?;
         let name = "receipt.json".to_owned();
-        Ok(vec![Output { name, digest, size }].into())
+        Ok(Output { name, digest, size })
+    });
+    Ok(Made {
+        text,
+        ..vec![receipt.await?].into()
     })
-    .await
+}
+
+/// Lets results travel with what was published; each package once, however many
+/// tags it has. What is published is published: a failure is told, and costs
+/// somebody a build.
+async fn tell(
+    site: &Arc<Site>,
+    items: &[Item],
+    released: &[Released],
+    results: &BTreeMap<ActionKey, Vec<Output>>,
+) -> String {
+    let source: Source = Arc::<Cas>::clone(&site.cas);
+    let (mut told, mut text) = (BTreeSet::new(), String::new());
+    for (item, made) in items.iter().zip(released) {
+        let release::Place::Registry(to) = &item.place else {
+            continue;
+        };
+        let manifest = &item.artifact.manifest;
+        if made.unchanged || !told.insert(to.at(manifest.digest)) {
+            continue;
+        }
+        let held = item.artifact.blobs.iter().map(|blob| blob.digest).collect();
+        let attached =
+            release::attach_results(&site.registry, to, manifest, &held, results, &source).await;
+        if let Err(error) = attached {
+            text.push_str(&format!("results do not travel with {to}: {error}\n"));
+        }
+    }
+    text
 }
 
 /// Lets blobs that were left where they were published come from there: the
@@ -168,7 +180,6 @@ fn lent(site: &Arc<Site>, artifact: Artifact) -> Artifact {
     Artifact {
         source: Arc::new(Lent {
             here: Arc::clone(&artifact.source),
-            cas: Arc::clone(&site.cas),
             there,
         }),
         origin: Some(published.reference.clone()),
@@ -179,15 +190,13 @@ fn lent(site: &Arc<Site>, artifact: Artifact) -> Artifact {
 /// What is here, and else what is there.
 struct Lent {
     here: Source,
-    cas: Arc<Cas>,
     there: Repository<Arc<Registry>>,
 }
 
 impl Fetch for Lent {
     fn fetch(&self, blob: &Descriptor) -> std::io::Result<Box<dyn std::io::Read + Send + '_>> {
-        let is_here = self.cas.contains(&blob.digest, blob.size);
         match self.here.fetch(blob) {
-            Err(_) if !is_here.unwrap_or(false) => self.there.fetch(blob),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.there.fetch(blob),
             found => found,
         }
     }
