@@ -6,7 +6,6 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, watch};
 
@@ -22,6 +21,7 @@ use crate::exec::event::Event;
 use crate::exec::implied::{self, Implied};
 use crate::exec::lockfile::LockfileError;
 use crate::exec::plan::{self, BuildFacts, Plan, PlanError, Step, Work};
+use crate::exec::published::Published;
 use crate::exec::record::{RunRecord, Status, TaskRecord};
 use crate::exec::run::{self, How, Stop, Verdict};
 use crate::exec::site::{Site, Wishes};
@@ -469,27 +469,7 @@ impl Prepared {
         events: mpsc::UnboundedSender<Event>,
         stop: watch::Receiver<Stop>,
     ) -> Result<Built, BuildError> {
-        let mut notes = Vec::new();
-        let mut published = Vec::new();
-        for reference in &self.cache_from {
-            let (registry, architecture) = (&self.site.registry, &self.architecture);
-            match PublishedResults::load(registry, reference, architecture).await {
-                Ok(results) => published.push(results),
-                Err(error) => notes.push(format!("--cache-from: {error}; building without it")),
-            }
-        }
-        // An archive needs the bytes, a publication their digests.
-        let archives = |step: &Step| match &step.work {
-            Work::Package(package) => package.archive.is_some(),
-            Work::Run(_) => true,
-            _ => false,
-        };
-        let by_reference = !published.is_empty() && !self.plan.steps.values().any(archives);
-        self.site
-            .by_reference
-            .store(by_reference, Ordering::Relaxed);
-        // Nobody else sets it.
-        let _ = self.site.published.set(published);
+        let notes = self.use_published().await;
         let how = How {
             workspace: self.workspace,
             keep_going,
@@ -497,7 +477,8 @@ impl Prepared {
             stop,
         };
         let mut ran = run::run(&self.site, &self.plan, &how).await?;
-        if !ran.failures.is_empty() && self.site.fetch_all_from_now_on() {
+        let published = self.site.published.get();
+        if !ran.failures.is_empty() && published.is_some_and(Published::fetch_from_now_on) {
             // Perhaps for want of a blob that was left in the registry.
             ran = run::run(&self.site, &self.plan, &how).await?;
         }
@@ -529,6 +510,33 @@ impl Prepared {
             failures: ran.failures,
             notes,
         })
+    }
+
+    /// Reads the results that are to be used; says what cannot be.
+    async fn use_published(&self) -> Vec<String> {
+        let (mut notes, mut packages) = (Vec::new(), Vec::new());
+        for reference in &self.cache_from {
+            let (registry, architecture) = (&self.site.registry, &self.architecture);
+            match PublishedResults::load(registry, reference, architecture).await {
+                Ok(results) => packages.push(results),
+                Err(error) => notes.push(format!("--cache-from: {error}; building without it")),
+            }
+        }
+        // An archive and a command need the bytes, a publication their digests.
+        let needs_bytes = |step: &Step| match &step.work {
+            Work::Package(package) => package.archive.is_some(),
+            Work::Run(_) => true,
+            _ => false,
+        };
+        let by_reference = !self.plan.steps.values().any(needs_bytes);
+        if !packages.is_empty() {
+            // Nobody else sets it.
+            let _ = self
+                .site
+                .published
+                .set(Published::new(packages, by_reference));
+        }
+        notes
     }
 
     /// What [`build`](Self::build) would do with each task.

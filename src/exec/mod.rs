@@ -20,6 +20,7 @@ pub mod log;
 pub mod parts;
 pub mod plan;
 pub mod process;
+pub mod published;
 pub mod record;
 pub mod run;
 pub mod schedule;

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,14 +13,14 @@ use tokio::sync::{Semaphore, watch};
 use super::executors::InFlight;
 use super::lockfile::{LOCK_FILE, Lockfile};
 use super::log;
+use super::published::Published;
 use super::run::Stop;
 use super::work::run_step;
 use super::{Class, Failure};
 use crate::action::{Action, ActionKey, ActionResult, Explained, Output, diff};
 use crate::cas::{Cas, Key};
-use crate::oci::{Descriptor, Digest};
-use crate::registry::{Registry, Sink};
-use crate::release::PublishedResults;
+use crate::oci::Digest;
+use crate::registry::Registry;
 use crate::workspace::{self, Entry, StatCache};
 
 /// Blobs that are transferred at the same time. More connections make no
@@ -61,13 +60,8 @@ pub struct Site {
     pub cpu: Arc<Semaphore>,
     /// Blobs that are being fetched.
     pub fetching: InFlight,
-    /// Results that were published with packages.
-    pub published: OnceLock<Vec<PublishedResults>>,
-    /// Whether their blobs may stay where they are: nothing that is made is
-    /// written here. What turns out to need one fails, and is run again without.
-    pub by_reference: AtomicBool,
-    /// Blobs that were left there.
-    left: AtomicU64,
+    /// Results that were published with packages, if any are used.
+    pub published: OnceLock<Published>,
     stats: Mutex<StatCache>,
     locks: Mutex<HashMap<PathBuf, Lockfile>>,
     flights: Mutex<HashMap<ActionKey, Arc<tokio::sync::Mutex<()>>>>,
@@ -148,8 +142,6 @@ impl Site {
             cpu: Arc::new(Semaphore::new(wishes.jobs.max(1))),
             fetching: InFlight::default(),
             published: OnceLock::new(),
-            by_reference: AtomicBool::new(false),
-            left: AtomicU64::new(0),
             stats: Mutex::new(stats),
             locks: Mutex::default(),
             flights: Mutex::default(),
@@ -393,8 +385,8 @@ impl Site {
                 fetched: 0,
             });
         }
-        if action.kind != "run"
-            && let Some((result, fetched)) = self.published_result(action, &key).await
+        if let Some(published) = self.published.get()
+            && let Some((result, fetched)) = published.bring(self, action).await
         {
             return Ok(Performed {
                 result,
@@ -417,7 +409,7 @@ impl Site {
             let mut needs: Vec<_> = kept.outputs.iter().map(|o| (o.digest, o.size)).collect();
             needs.extend(also);
             needs.extend(log.map(|log| (log.digest, log.size)));
-            if site.left.load(Ordering::Relaxed) > 0 {
+            if site.published.get().is_some_and(Published::has_left) {
                 for (digest, size) in &needs {
                     // A result here has its blobs here.
                     if !site.cas.contains(digest, *size)? {
@@ -442,62 +434,6 @@ impl Site {
             log: made.text,
             fetched: made.fetched,
         })
-    }
-
-    /// Brings a result that was published, and how many bytes that took. What
-    /// cannot be brought is made here: a cache that is away fails no build.
-    async fn published_result(
-        &self,
-        action: &Action,
-        key: &ActionKey,
-    ) -> Option<(ActionResult, u64)> {
-        if self.wishes.force || self.wishes.offline {
-            return None;
-        }
-        let mut all = self.published.get()?.iter();
-        let (results, outputs) = all.find_map(|found| Some((found, found.get(key)?)))?;
-        // Documents are put together anew; of all else a package needs digests.
-        let by_reference = action.kind != "sbom" && self.by_reference.load(Ordering::Relaxed);
-        let (mut fetched, mut left) = (0, 0);
-        for output in outputs {
-            if self.cas.contains(&output.digest, output.size).ok()? {
-                continue;
-            }
-            if by_reference {
-                left += 1;
-                continue;
-            }
-            let _permit = self.transfers.acquire().await.ok()?;
-            let blob = Descriptor::blob(output.digest, output.size);
-            let mut blob = self.registry.unverified_blob(&results.reference, &blob);
-            let mut sink = Sink::open(&self.cas);
-            while let Some(chunk) = blob.chunk().await.ok()? {
-                sink.write(chunk).await.ok()?;
-            }
-            let expected = Some((output.digest, output.size));
-            sink.commit(expected).await.ok()?;
-            fetched += output.size;
-        }
-        let result = ActionResult {
-            outputs: outputs.to_vec(),
-            log: None,
-            wall_ms: 0,
-        };
-        if left > 0 {
-            // Not remembered: a result here has its blobs here.
-            self.left.fetch_add(left, Ordering::Relaxed);
-            return Some((result, fetched));
-        }
-        let needs: Vec<_> = outputs.iter().map(|o| (o.digest, o.size)).collect();
-        let (cas, bytes, name) = (Arc::clone(&self.cas), result.encode(), Key(*key.as_bytes()));
-        let kept = blocking(move || Ok(cas.put_result(&name, &bytes, &needs)?)).await;
-        kept.ok().map(|_| (result, fetched))
-    }
-
-    /// Gives up leaving blobs where they are; whether any was left.
-    pub fn fetch_all_from_now_on(&self) -> bool {
-        self.by_reference.store(false, Ordering::Relaxed);
-        self.left.swap(0, Ordering::Relaxed) > 0
     }
 
     /// Reads every blob that remembered results spoke of; what is damaged is

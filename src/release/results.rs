@@ -187,16 +187,4 @@ impl PublishedResults {
     pub fn get(&self, key: &ActionKey) -> Option<&[Output]> {
         self.results.get(key).map(Vec::as_slice)
     }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.results.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.results.is_empty()
-    }
 }

@@ -9,6 +9,7 @@ use crate::action::{Action, ActionKey, Output};
 use crate::cas::Cas;
 use crate::content::Fetch;
 use crate::exec::plan::PublishWork;
+use crate::exec::published::Published;
 use crate::exec::site::{Made, Site, blocking};
 use crate::exec::{Class, Failure};
 use crate::oci::Descriptor;
@@ -168,13 +169,12 @@ async fn tell(
 /// Lets blobs that were left where they were published come from there: the
 /// registry takes them from its other repository, else they pass through.
 fn lent(site: &Arc<Site>, artifact: Artifact) -> Artifact {
-    let published = site.published.get().and_then(|all| all.first());
-    let Some(published) = published else {
+    let Some(published) = site.published.get().and_then(Published::repository) else {
         return artifact;
     };
     let there = Repository {
         registry: Arc::clone(&site.registry),
-        reference: published.reference.clone(),
+        reference: published.clone(),
         runtime: tokio::runtime::Handle::current(),
     };
     Artifact {
@@ -182,7 +182,7 @@ fn lent(site: &Arc<Site>, artifact: Artifact) -> Artifact {
             here: Arc::clone(&artifact.source),
             there,
         }),
-        origin: Some(published.reference.clone()),
+        origin: Some(published.clone()),
         ..artifact
     }
 }
