@@ -24,7 +24,7 @@ use crate::package::{Dialect, Warning};
 use crate::registry::{Registry, Repository, Source};
 use crate::release::{
     self, Artifact, Begun, Destination, DestinationError, Item, Journal, JournalError,
-    ReleaseError, Released, Rules, hosted,
+    ReleaseError, Released, Rules, Step, hosted,
 };
 use crate::source::{PackageBlobs, RemoteError, RemotePackage};
 use crate::verify::{self, Scope, Signature, VerifiedPackage};
@@ -274,6 +274,7 @@ impl Publication {
             sources: options.sources.clone(),
             destinations: options.destinations.clone(),
             here: options.build.here.to_string_lossy().into_owned(),
+            architecture: options.architecture.clone(),
             tag: options.tag.clone(),
             move_tag: options.move_tag,
             ..Begun::new(items.iter().map(Item::known).collect())
@@ -361,22 +362,28 @@ pub struct Unfinished {
 ///
 /// # Errors
 ///
-/// [`JournalError`]: one cannot be read, or another process works on it.
+/// [`JournalError`]: one cannot be read.
 pub fn unfinished_releases(state: &Path) -> Result<Vec<Unfinished>, JournalError> {
-    let ids = Journal::unfinished(state)?;
-    ids.into_iter()
-        .map(|id| {
-            let journal = Journal::open(state, &id)?;
-            let begun = journal.begun().clone();
-            let items = begun.items.iter();
-            let steps = items.map(|item| (journal.is_staged(item), journal.is_visible(item)));
-            Ok(Unfinished {
-                id,
-                steps: steps.collect(),
-                begun,
-            })
-        })
-        .collect()
+    let mut found = Vec::new();
+    for id in Journal::unfinished(state)? {
+        let Some((begun, steps)) = Journal::peek(state, &id)? else {
+            continue;
+        };
+        let has = |step: Step| steps.contains(&step);
+        let items = begun.items.iter();
+        let told = items.map(|item| {
+            (
+                has(Step::Staged(item.clone())),
+                has(Step::Visible(item.clone())),
+            )
+        });
+        found.push(Unfinished {
+            id,
+            steps: told.collect(),
+            begun,
+        });
+    }
+    Ok(found)
 }
 
 /// Forgets a release; what it staged stays without a name, and tags that it

@@ -16,9 +16,8 @@ use crate::exec::site::Wishes;
 /// What every command that makes a plan understands, whatever it plans.
 #[derive(Args)]
 pub(super) struct SharedArgs {
-    /// Cache folder (default: ~/.cache/jackal)
-    #[arg(long, value_name = "DIR", env = "JACKAL_CACHE")]
-    pub(super) cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    plain: PlainArgs,
     /// Work on so many things at once (default: the number of processors)
     #[arg(long, short, value_name = "N")]
     pub(super) jobs: Option<usize>,
@@ -33,15 +32,6 @@ pub(super) struct SharedArgs {
     offline: bool,
     #[command(flatten)]
     connection: ConnectionArgs,
-    /// Architecture of the package, such as amd64 or arm64
-    #[arg(long, short, value_name = "ARCH")]
-    architecture: Option<String>,
-    /// Take components of this flavor as well
-    #[arg(long, short, value_name = "NAME", default_value = "")]
-    flavor: String,
-    /// Value of a template: for A, ###JACKAL_PKG_TMPL_A### becomes VALUE (may be repeated)
-    #[arg(long = "set", value_name = "A=VALUE")]
-    set: Vec<String>,
     /// Make no SBOMs
     #[arg(long)]
     skip_sbom: bool,
@@ -198,7 +188,7 @@ fn variables() -> BTreeMap<String, String> {
 
 impl SharedArgs {
     pub(super) fn add_templates(&mut self, set: Vec<String>) {
-        self.set.splice(0..0, set);
+        self.plain.set.splice(0..0, set);
     }
 
     pub(super) fn skips_sbom(&self) -> bool {
@@ -211,33 +201,23 @@ impl SharedArgs {
         target: Target,
         output: PathBuf,
     ) -> Result<BuildOptions, Refused> {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let split = megabytes(self.max_package_size)?;
+        let plain = self
+            .plain
+            .into_options(self.connection.into_connection()?)?;
         Ok(BuildOptions {
             target,
-            here: here()?,
-            cache: cache_folder(self.cache_dir)?,
             wishes: Wishes {
                 force: self.force,
                 locked: self.locked,
                 offline: self.offline,
-                jobs: self.jobs.unwrap_or(processors).max(1),
-                replay: false,
-                environment: variables(),
+                jobs: self.jobs.unwrap_or(plain.wishes.jobs).max(1),
                 program: std::env::current_exe().ok(),
+                ..plain.wishes
             },
             facts: facts(self.with_build_machine_info)?,
-            tasks: Vec::new(),
             output,
-            publish: None,
             cache_from: self.cache_from,
-            keep_going: false,
-            connection: self.connection.into_connection()?,
-            architecture: self.architecture,
-            flavor: self.flavor,
-            set: templates(&self.set)?,
-            move_pins: false,
-            differential: None,
             registry_overrides: pairs("--registry-override", &self.registry_overrides)?,
             skip_sbom: self.skip_sbom,
             split,
@@ -246,6 +226,7 @@ impl SharedArgs {
                 .map(|text| crate::pipeline::size::parse(&text))
                 .transpose()
                 .map_err(|error| (Exit::Usage, format!("--cache-max-size: {error}")))?,
+            ..plain
         })
     }
 }

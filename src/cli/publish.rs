@@ -45,6 +45,13 @@ pub(super) struct PublishArgs {
     /// Move a tag that names another package
     #[arg(long)]
     move_tag: bool,
+    #[command(flatten)]
+    transfer: TransferArgs,
+}
+
+/// What every command understands that carries a release out.
+#[derive(Args)]
+pub(super) struct TransferArgs {
     /// Transfers at the same time
     #[arg(long, value_name = "N", default_value_t = 3)]
     oci_concurrency: usize,
@@ -80,15 +87,8 @@ pub(super) enum ReleaseCommand {
     Resume {
         /// As `status` calls it; without it, the only one there is
         id: Option<String>,
-        /// Transfers at the same time
-        #[arg(long, value_name = "N", default_value_t = 3)]
-        oci_concurrency: usize,
         #[command(flatten)]
-        release: ReleaseFlags,
-        #[command(flatten)]
-        plain: PlainArgs,
-        #[command(flatten)]
-        connection: ConnectionArgs,
+        transfer: Box<TransferArgs>,
     },
     /// Forget a release: tags that it did not reach stay where they are
     Abort {
@@ -100,24 +100,46 @@ pub(super) enum ReleaseCommand {
 }
 
 pub(super) fn publish(mut args: PublishArgs) -> Result<(), Refused> {
-    let state = state_folder(args.release.state_dir)?;
+    let transfer = args.transfer;
+    let state = state_folder(transfer.release.state_dir)?;
     let mut destinations: Vec<String> = args.names.pop().into_iter().collect();
     destinations.extend(args.mirror);
-    let architecture = args.plain.architecture.clone();
-    let build = args
-        .plain
-        .into_options(args.connection.into_connection()?)?;
+    let architecture = transfer.plain.architecture.clone();
+    let connection = transfer.connection.into_connection()?;
     let options = PublishOptions {
         sources: args.names,
         destinations,
         tag: args.tag,
         move_tag: args.move_tag,
-        concurrency: args.oci_concurrency,
+        concurrency: transfer.oci_concurrency,
         architecture: architecture.unwrap_or_else(|| host_architecture().to_owned()),
         state,
-        build,
+        build: transfer.plain.into_options(connection)?,
     };
-    carry_out(options, None, args.release.json)
+    carry_out(options, None, transfer.release.json)
+}
+
+/// Goes on as the release was begun; flags count before what it remembers.
+fn resume(id: Option<String>, transfer: TransferArgs) -> Result<(), Refused> {
+    let state = state_folder(transfer.release.state_dir)?;
+    let found = the_one(&state, id)?;
+    let begun = found.begun;
+    let architecture = transfer.plain.architecture.clone();
+    let connection = transfer.connection.into_connection()?;
+    let options = PublishOptions {
+        sources: begun.sources,
+        destinations: begun.destinations,
+        tag: begun.tag,
+        move_tag: begun.move_tag,
+        concurrency: transfer.oci_concurrency,
+        architecture: architecture.unwrap_or(begun.architecture),
+        state,
+        build: BuildOptions {
+            here: PathBuf::from(&begun.here),
+            ..transfer.plain.into_options(connection)?
+        },
+    };
+    carry_out(options, Some(&found.id), transfer.release.json)
 }
 
 /// Makes the skeleton of the folder `source` in the layout `to`.
@@ -216,30 +238,7 @@ pub(super) fn release(command: ReleaseCommand) -> Result<(), Refused> {
             let found = app::unfinished_releases(&state).map_err(|error| journal(&error))?;
             status(&found, release.json)
         }
-        ReleaseCommand::Resume {
-            id,
-            oci_concurrency,
-            release,
-            plain,
-            connection,
-        } => {
-            let state = state_folder(release.state_dir)?;
-            let found = the_one(&state, id)?;
-            let architecture = plain.architecture.clone();
-            let mut build = plain.into_options(connection.into_connection()?)?;
-            build.here = PathBuf::from(&found.begun.here);
-            let options = PublishOptions {
-                sources: found.begun.sources,
-                destinations: found.begun.destinations,
-                tag: found.begun.tag,
-                move_tag: found.begun.move_tag,
-                concurrency: oci_concurrency,
-                architecture: architecture.unwrap_or_else(|| host_architecture().to_owned()),
-                state,
-                build,
-            };
-            carry_out(options, Some(&found.id), release.json)
-        }
+        ReleaseCommand::Resume { id, transfer } => resume(id, *transfer),
         ReleaseCommand::Abort { id, release } => {
             let state = state_folder(release.state_dir)?;
             let found = the_one(&state, id)?;

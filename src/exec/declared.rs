@@ -3,6 +3,8 @@
 //! One instance may need several steps: an `images` task fetches each image on
 //! its own, so that an image's SBOM starts while another image still comes in.
 
+mod packages;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,8 +12,7 @@ use std::sync::Arc;
 use super::folders::Folders;
 use super::parts::Order;
 use super::plan::{
-    BuildFacts, BuildWork, LayerWork, PackageWork, Plan, PlanError, PublishWork, RunWork,
-    SecretValue, Step, Work,
+    BuildFacts, BuildWork, LayerWork, Plan, PlanError, RunWork, SecretValue, Step, Work,
 };
 use super::schedule::When;
 use crate::oci::{Platform, Reference};
@@ -19,7 +20,6 @@ use crate::package::Definition;
 use crate::pipeline::{
     ImageSource, ImagesSource, Instance, LayerSource, RenderedKind, RenderedOutput, Sandbox, Secret,
 };
-use crate::release::Destination;
 use crate::sbom::names;
 
 /// What a pipeline's steps are made with.
@@ -79,29 +79,19 @@ impl Plan {
             sboms: BTreeMap::new(),
             generated: Arc::new(outputs.map(|output| output.full.clone()).collect()),
         };
-        // Images first, then what catalogues them, then what packs both.
-        for rank in 0..3 {
-            for instance in instances {
-                let found = match &instance.kind {
-                    RenderedKind::Image { .. } => 0,
-                    RenderedKind::Sbom { .. } | RenderedKind::Package { .. } => 2,
-                    RenderedKind::Publish { .. } => 3,
-                    _ => 1,
-                };
-                if found == rank && !matches!(instance.kind, RenderedKind::Package { .. }) {
-                    declaring.instance(self, instance)?;
-                }
-            }
-        }
-        for instance in instances {
-            if matches!(instance.kind, RenderedKind::Package { .. }) {
-                declaring.instance(self, instance)?;
-            }
-        }
-        for instance in instances {
-            if matches!(instance.kind, RenderedKind::Publish { .. }) {
-                declaring.instance(self, instance)?;
-            }
+        // Images first, then what catalogues them, what packs both, and what
+        // publishes that.
+        let rank = |instance: &&Instance| match &instance.kind {
+            RenderedKind::Image { .. } => 0,
+            RenderedKind::Sbom { .. } => 2,
+            RenderedKind::Package { .. } => 3,
+            RenderedKind::Publish { .. } => 4,
+            _ => 1,
+        };
+        let mut ordered: Vec<&Instance> = instances.iter().collect();
+        ordered.sort_by_key(rank);
+        for instance in ordered {
+            declaring.instance(self, instance)?;
         }
         Ok(())
     }
@@ -525,143 +515,6 @@ impl Declaring<'_> {
             after: vec![on.to_owned()],
             ..self.step(instance, id.to_owned(), Vec::new(), work)
         }
-    }
-
-    fn publish_task(&self, plan: &mut Plan, instance: &Instance) -> Result<(), PlanError> {
-        let RenderedKind::Publish {
-            packages,
-            to,
-            tags,
-            move_tags,
-        } = &instance.kind
-        else {
-            return Ok(());
-        };
-        for task in packages {
-            let found = self.by_id.get(task.as_str()).map(|found| &found.kind);
-            if !matches!(found, Some(RenderedKind::Package { .. })) {
-                return Err(PlanError::NoPackage {
-                    task: instance.id.clone(),
-                    of: task.clone(),
-                });
-            }
-        }
-        let destinations = to.iter().map(|to| Destination::parse(to, &self.how.folder));
-        let to =
-            destinations
-                .collect::<Result<_, _>>()
-                .map_err(|source| PlanError::Destination {
-                    task: instance.id.clone(),
-                    source,
-                })?;
-        let work = Work::Publish(Box::new(PublishWork {
-            task: instance.id.clone(),
-            packages: packages.clone(),
-            to,
-            tags: tags.clone(),
-            move_tags: *move_tags,
-        }));
-        let after = plan.with_ancestors(packages);
-        let step = Step {
-            // What a registry holds is asked for every time.
-            cached: false,
-            ..self.step(instance, instance.id.clone(), after, work)
-        };
-        plan.add(step);
-        Ok(())
-    }
-
-    fn package_task(&self, plan: &mut Plan, instance: &Instance) -> Result<(), PlanError> {
-        let RenderedKind::Package {
-            definition: path,
-            set: _,
-            components,
-            images,
-            sboms,
-        } = &instance.kind
-        else {
-            return Ok(());
-        };
-        // What `set` says was put in when the definition was composed.
-        let definition = self.composed(instance, path)?.definition.clone();
-        let architecture = definition.metadata.architecture.clone();
-        super::implied::buildable(&definition)?;
-        let mut parts = Vec::new();
-        for task in components {
-            if let Some(RenderedKind::Component { name, .. }) =
-                self.by_id.get(task.as_str()).map(|found| &found.kind)
-            {
-                parts.push((name.clone(), task.clone()));
-            }
-        }
-        for component in &definition.components {
-            let made = parts.iter().any(|(name, _)| *name == component.name);
-            if super::implied::has_content(component) && !made {
-                return Err(PlanError::ComponentLeftOut {
-                    task: instance.id.clone(),
-                    component: component.name.clone(),
-                });
-            }
-        }
-        let layout = match images.as_slice() {
-            [] => None,
-            [one]
-                if matches!(
-                    self.by_id.get(one.as_str()).map(|i| &i.kind),
-                    Some(RenderedKind::Images { .. })
-                ) =>
-            {
-                Some(one.clone())
-            }
-            several => {
-                // Image tasks, or several of them: flattened for this package.
-                let mut all = BTreeMap::new();
-                for task in several {
-                    let found = self.images.get(task).ok_or_else(|| PlanError::NoImage {
-                        task: instance.id.clone(),
-                        of: task.clone(),
-                    })?;
-                    all.extend(found.iter().cloned());
-                }
-                let all: Images = all.into_iter().collect();
-                let id = format!("{}:images", instance.id);
-                let after = all.iter().map(|(_, step)| step.clone()).collect();
-                plan.add(Step {
-                    after,
-                    ..self.step(
-                        instance,
-                        id.clone(),
-                        Vec::new(),
-                        Work::Images { images: all },
-                    )
-                });
-                Some(id)
-            }
-        };
-        let mut documents = Vec::new();
-        for task in sboms {
-            documents.extend(self.sboms.get(task).cloned().unwrap_or_default());
-        }
-        super::implied::distinct(&documents)?;
-        let archive =
-            super::implied::archive_name(&definition, &architecture, &definition.build.flavor)?;
-        let mut after: Vec<String> = documents.iter().map(|(_, step)| step.clone()).collect();
-        after.extend(layout.clone());
-        // A component is done when its last actions are.
-        let ends = parts.iter().map(|(_, task)| format!("{task}:after"));
-        after.extend(ends.filter(|id| plan.steps.contains_key(id)));
-        let work = Work::Package(Box::new(PackageWork {
-            definition,
-            components: parts,
-            images: layout,
-            sboms: documents,
-            build: self.how.build.clone(),
-            archive: Some(self.how.output.join(archive)),
-            folder: self.beside(path),
-            split: self.how.split,
-        }));
-        plan.add(self.step(instance, instance.id.clone(), after, work));
-        Ok(())
     }
 }
 

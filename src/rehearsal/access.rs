@@ -1,6 +1,7 @@
 //! Who may do what: one user, by password or by tokens that run out.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ pub struct Login {
 pub(super) struct Access {
     login: Option<Login>,
     tokens: Mutex<HashMap<String, Token>>,
+    /// How many tokens there ever were.
+    granted: AtomicU64,
 }
 
 struct Token {
@@ -34,6 +37,7 @@ impl Access {
         Self {
             login,
             tokens: Mutex::default(),
+            granted: AtomicU64::new(0),
         }
     }
 
@@ -65,10 +69,10 @@ impl Access {
     }
 
     /// What a refused request is asked for.
-    pub(super) fn challenge(&self, host: &str, scheme: &str) -> String {
+    pub(super) fn challenge(&self, host: &str) -> String {
         match self.login.as_ref().and_then(|login| login.token_ttl) {
             None => "Basic realm=\"rehearsal\"".to_owned(),
-            Some(_) => format!("Bearer realm=\"{scheme}://{host}/token\",service=\"rehearsal\""),
+            Some(_) => format!("Bearer realm=\"http://{host}/token\",service=\"rehearsal\""),
         }
     }
 
@@ -79,8 +83,7 @@ impl Access {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.retain(|_, token| Instant::now() < token.until);
         // No secret: the registry is one to rehearse with.
-        let name = format!("t{}-{:p}", tokens.len(), &scopes);
-        let name = format!("{name}-{:?}", Instant::now()).replace([' ', '{', '}', ':', ','], "");
+        let name = format!("t{}", self.granted.fetch_add(1, Ordering::Relaxed));
         let until = Instant::now() + ttl;
         tokens.insert(name.clone(), Token { scopes, until });
         serde_json::json!({"token": name, "expires_in": ttl.as_secs()})

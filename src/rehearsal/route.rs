@@ -1,7 +1,7 @@
 //! What is answered to whom. Source: distribution-spec 1.1.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -188,7 +188,7 @@ impl Site {
         if !self.access.admits(shown, &asked.repository, write) {
             drain(&mut body, came).await?;
             let host = asked.header(&HOST);
-            let challenge = self.access.challenge(host, "http");
+            let challenge = self.access.challenge(host);
             let mut refusal = error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "log in");
             set(&mut refusal, WWW_AUTHENTICATE, &challenge);
             return Ok(refusal);
@@ -313,15 +313,21 @@ impl Site {
         Ok(upload_at(StatusCode::ACCEPTED, &asked.repository, &id, 0))
     }
 
+    /// An upload that was begun: its file, and what it has of it.
+    async fn begun(&self, asked: &Asked) -> Result<(PathBuf, u64), Trouble> {
+        let path = self.store.upload(&asked.name).ok_or_else(unknown)?;
+        let facts = tokio::fs::metadata(&path).await;
+        let have = facts.map_err(|_| no_upload())?.len();
+        Ok((path, have))
+    }
+
     async fn patch(
         &self,
         asked: &Asked,
         body: &mut Incoming,
         came: &AtomicU64,
     ) -> Result<Answered, Trouble> {
-        let path = self.store.upload(&asked.name).ok_or_else(unknown)?;
-        let facts = tokio::fs::metadata(&path).await;
-        let have = facts.map_err(|_| no_upload())?.len();
+        let (path, have) = self.begun(asked).await?;
         let announced: u64 = asked.header(&CONTENT_LENGTH).parse().unwrap_or(0);
         if let Chunks::AtMost(most) = self.profile.chunks
             && announced > most
@@ -354,9 +360,7 @@ impl Site {
         body: &mut Incoming,
         came: &AtomicU64,
     ) -> Result<Answered, Trouble> {
-        let path = self.store.upload(&asked.name).ok_or_else(unknown)?;
-        let facts = tokio::fs::metadata(&path).await;
-        let have = facts.map_err(|_| no_upload())?.len();
+        let (path, have) = self.begun(asked).await?;
         let digest = asked.query("digest").and_then(|text| text.parse().ok());
         let digest: Digest =
             digest.ok_or_else(|| refused(400, "DIGEST_INVALID", "there is no sha256 digest"))?;
@@ -390,9 +394,7 @@ impl Site {
     }
 
     async fn progress(&self, asked: &Asked) -> Result<Answered, Trouble> {
-        let path = self.store.upload(&asked.name).ok_or_else(unknown)?;
-        let facts = tokio::fs::metadata(&path).await;
-        let have = facts.map_err(|_| no_upload())?.len();
+        let (_, have) = self.begun(asked).await?;
         let status = StatusCode::NO_CONTENT;
         Ok(upload_at(status, &asked.repository, &asked.name, have))
     }

@@ -30,6 +30,8 @@ pub struct Begun {
     pub destinations: Vec<String>,
     /// The folder that the user stood in.
     pub here: String,
+    /// Which packages of indexes were meant.
+    pub architecture: String,
     /// Instead of the tags that follow from the packages.
     pub tag: Option<String>,
     /// Whether tags that name something else may be moved.
@@ -74,9 +76,7 @@ pub enum JournalError {
         source: io::Error,
     },
     /// It is not one of ours.
-    #[error(
-        "journal `{path}` cannot be read: {what}; if it is in the way, remove it with `jackal release abort`"
-    )]
+    #[error("journal `{path}` cannot be read: {what}; if it is in the way, remove the file")]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -189,6 +189,28 @@ impl Journal {
         }
     }
 
+    /// What the journal called `id` tells, also while another process writes to
+    /// it; `None`: nothing, or it has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]
+    pub fn peek(folder: &Path, id: &str) -> Result<Option<(Begun, Vec<Step>)>, JournalError> {
+        let path = folder.join(format!("{id}.journal"));
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(|source| JournalError::Io {
+                path: path.clone(),
+                source,
+            })?,
+        };
+        let (steps, _) = steps(&path, &mut file)?;
+        Ok(match steps.first() {
+            Some(Step::Begun(begun)) => Some((begun.clone(), steps)),
+            _ => None,
+        })
+    }
+
     /// Ids of the releases in `folder` that have not ended, sorted.
     ///
     /// # Errors
@@ -284,14 +306,13 @@ impl Begun {
             sources: Vec::new(),
             destinations: Vec::new(),
             here: String::new(),
+            architecture: String::new(),
             tag: None,
             move_tag: false,
             items,
         }
     }
-}
 
-impl Begun {
     /// The release's name.
     #[must_use]
     pub fn id(&self) -> String {
@@ -316,25 +337,32 @@ fn locked(path: &Path, file: &mut File) -> Result<Vec<Step>, JournalError> {
         path: path.to_owned(),
         source,
     };
-    let malformed = |what| JournalError::Malformed {
-        path: path.to_owned(),
-        what,
-    };
     match file.try_lock() {
         Ok(()) => {}
         Err(fs::TryLockError::WouldBlock) => return Err(JournalError::Busy(path.to_owned())),
         Err(fs::TryLockError::Error(source)) => return Err(io(source)),
     }
+    let (steps, whole) = steps(path, file)?;
+    // What follows was cut short by a crash; nobody else writes now.
+    file.set_len(whole).map_err(io)?;
+    Ok(steps)
+}
+
+/// The steps that are written whole, and where they end.
+fn steps(path: &Path, file: &mut File) -> Result<(Vec<Step>, u64), JournalError> {
+    let malformed = |what| JournalError::Malformed {
+        path: path.to_owned(),
+        what,
+    };
     let mut text = Vec::new();
     file.take(MAX_JOURNAL_BYTES)
         .read_to_end(&mut text)
-        .map_err(io)?;
-    // What follows the last line end was cut short by a crash.
+        .map_err(|source| JournalError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
     let end = text.iter().rposition(|byte| *byte == b'\n');
     let whole = &text[..end.map_or(0, |end| end + 1)];
-    if whole.len() < text.len() {
-        file.set_len(whole.len() as u64).map_err(io)?;
-    }
     let lines = whole.split(|byte| *byte == b'\n');
     let steps: Vec<Step> = lines
         .filter(|line| !line.is_empty())
@@ -346,7 +374,7 @@ fn locked(path: &Path, file: &mut File) -> Result<Vec<Step>, JournalError> {
         Some(Step::Begun(begun)) if begun.format == FORMAT => {}
         Some(_) => return Err(malformed("it is not of this version".to_owned())),
     }
-    Ok(steps)
+    Ok((steps, whole.len() as u64))
 }
 
 #[cfg(test)]
@@ -372,6 +400,9 @@ mod tests {
             Journal::begin(dir.path(), begun.clone()),
             Err(JournalError::Busy(_))
         ));
+        // Whoever only looks is not kept out.
+        let (told, steps) = Journal::peek(dir.path(), &id).unwrap().unwrap();
+        assert_eq!((told, steps.len()), (begun.clone(), 2));
         drop(journal);
         let path = dir.path().join(format!("{id}.journal"));
         let mut text = fs::read(&path).unwrap();
@@ -390,6 +421,17 @@ mod tests {
             Journal::open(dir.path(), "../x"),
             Err(JournalError::Unknown(_))
         ));
+    }
+
+    #[test]
+    fn a_journal_without_a_first_line_tells_nothing_and_is_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let begun = Begun::new(vec![item("a")]);
+        let id = begun.id();
+        fs::write(dir.path().join(format!("{id}.journal")), "{\"beg").unwrap();
+        assert_eq!(Journal::peek(dir.path(), &id).unwrap(), None);
+        drop(Journal::begin(dir.path(), begun).unwrap());
+        assert!(Journal::peek(dir.path(), &id).unwrap().is_some());
     }
 
     #[test]

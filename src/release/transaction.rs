@@ -119,14 +119,6 @@ pub enum ReleaseError {
     Stopped(String),
 }
 
-/// What is known of an item before anything is written.
-enum Survey {
-    /// Its tag names it.
-    There,
-    /// Its tag names something else, or nothing.
-    Wanted,
-}
-
 /// Publishes `items`; each outcome is in their order.
 ///
 /// `journal` is asked for once there is something to write, and ended when all
@@ -143,46 +135,35 @@ pub async fn run(
     journal: impl FnOnce() -> Result<Journal, JournalError>,
 ) -> Result<Vec<Released>, ReleaseError> {
     distinct(items)?;
-    let permits = Arc::new(Semaphore::new(rules.concurrency.max(1)));
-    let mut surveys = Vec::new();
+    let mut released = Vec::new();
     for item in items {
-        surveys.push(survey(registry, item, rules).await?);
-    }
-    let mut released: Vec<Released> = items
-        .iter()
-        .map(|item| Released {
+        released.push(Released {
             item: item.known(),
             moved: Moved::default(),
-            unchanged: true,
-        })
-        .collect();
-    let wanted: Vec<usize> = (0..items.len())
-        .filter(|index| matches!(surveys[*index], Survey::Wanted))
-        .collect();
-    if wanted.is_empty() {
+            unchanged: is_there(registry, item, rules).await?,
+        });
+    }
+    if released.iter().all(|made| made.unchanged) {
         return Ok(released);
     }
     let mut journal = journal()?;
     let stage = Stage {
         registry: Arc::clone(registry),
-        permits,
-        holders: Arc::default(),
+        permits: Arc::new(Semaphore::new(rules.concurrency.max(1))),
+        holders: Holders::default(),
     };
-    for index in &wanted {
-        let item = &items[*index];
-        let known = item.known();
-        released[*index].unchanged = false;
-        released[*index].moved = stage.stage(item).await?;
-        if !journal.is_staged(&known) {
-            journal.note(Step::Staged(known))?;
-        }
-    }
-    // Nothing that anybody sees has changed so far.
     let mut by_place: BTreeMap<&Place, Vec<Item>> = BTreeMap::new();
-    for index in &wanted {
-        let item = &items[*index];
+    for (item, made) in items.iter().zip(&mut released) {
+        if made.unchanged {
+            continue;
+        }
+        made.moved = stage.stage(item).await?;
+        if !journal.is_staged(&made.item) {
+            journal.note(Step::Staged(made.item.clone()))?;
+        }
         by_place.entry(&item.place).or_default().push(item.clone());
     }
+    // Nothing that anybody sees has changed so far.
     // Most of a move is waiting for others who may write to the same tag.
     let mut moving = JoinSet::new();
     for (place, items) in by_place {
@@ -229,11 +210,13 @@ fn distinct(items: &[Item]) -> Result<(), ReleaseError> {
     Ok(())
 }
 
-async fn survey(
+/// Whether the item's tag names it; an error if it names another package and
+/// may not be moved.
+async fn is_there(
     registry: &Arc<Registry>,
     item: &Item,
     rules: Rules,
-) -> Result<Survey, ReleaseError> {
+) -> Result<bool, ReleaseError> {
     let index = match &item.place {
         Place::Registry(tag) => match registry.find(tag).await? {
             Some((found, bytes)) => Some(crate::registry::read_index(tag, &found, &bytes)?),
@@ -241,24 +224,21 @@ async fn survey(
         },
         Place::Layout { folder, tag } => ImageLayout::open(folder)?.index_at(tag)?,
     };
-    let Some(index) = index else {
-        return Ok(Survey::Wanted);
+    let entered = match index {
+        Some(index) => is_entered(&index, item, rules)?,
+        None => false,
     };
-    if !is_entered(&index, item, rules)? {
-        return Ok(Survey::Wanted);
+    if !entered {
+        return Ok(false);
     }
     // A tag may outlive what it names.
-    let there = match &item.place {
-        Place::Registry(tag) => {
-            let at = tag.at(item.artifact.manifest.digest);
-            registry.has_manifest(&at).await?
-        }
+    let manifest = &item.artifact.manifest;
+    Ok(match &item.place {
+        Place::Registry(tag) => registry.has_manifest(&tag.at(manifest.digest)).await?,
         Place::Layout { folder, .. } => {
-            let manifest = &item.artifact.manifest;
             content::Push::contains(&ImageLayout::open(folder)?, manifest).unwrap_or(false)
         }
-    };
-    Ok(if there { Survey::There } else { Survey::Wanted })
+    })
 }
 
 /// Whether `index` names the item; an error if it names another and may not be
@@ -284,7 +264,7 @@ type Holders = Mutex<HashMap<(String, Digest), Arc<AsyncMutex<Option<String>>>>>
 struct Stage {
     registry: Arc<Registry>,
     permits: Arc<Semaphore>,
-    holders: Arc<Holders>,
+    holders: Holders,
 }
 
 impl Stage {

@@ -811,3 +811,22 @@ fn an_empty_machine_publishes_again_without_fetching_what_is_there() {
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert_eq!(registry.manifest("whole/demo:1.0.0", "amd64").0, first);
 }
+
+#[test]
+fn a_release_goes_on_with_the_package_that_it_was_begun_with() {
+    let sandbox = built();
+    let fault = "kinds=403,match=^PUT /v2/y/demo/manifests/1.0.0,count=1";
+    let registry = Rehearsal::with_faults(&[fault]);
+    for source in [ARCHIVE, "."] {
+        let said = publish(&sandbox, &[source, &registry.at("x")]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+    }
+    let source = registry.at("x/demo:1.0.0");
+    let said = publish(&sandbox, &["-a", "skeleton", &source, &registry.at("y")]);
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    let state = sandbox.src().join("../state");
+    let state = state.to_str().unwrap().to_owned();
+    let said = sandbox.run(&["release", "resume", "--state-dir", &state]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    registry.manifest("y/demo:1.0.0", "skeleton");
+}
