@@ -1,18 +1,23 @@
 //! Opens a package by what a user calls it: a path, `oci://`, `http(s)://`.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use super::connection::{Connection, ConnectionError};
+use super::package_read::PackageReadError;
 use crate::cas::{Cas, CasError};
 use crate::layout;
 use crate::oci::{Digest, Reference, ReferenceError};
 use crate::registry::{self, DownloadError, Registry};
 use crate::release::hosted;
+use crate::signing::MAX_ATTESTATION_BYTES;
 use crate::source::{Package, Remote, RemoteError, RemotePackage, SourceError};
+use crate::verify::{self, Evidence, Policy, Scope, VerifiedPackage};
 
 /// How packages are reached that do not lie here.
 #[derive(Clone, Debug)]
@@ -27,6 +32,10 @@ pub struct ReadOptions {
     pub shasum: Option<Digest>,
     /// Transfers at the same time.
     pub concurrency: usize,
+    /// What is demanded of whoever made the package.
+    pub policy: Arc<Policy>,
+    /// Files with bundles that speak about the package, one a line.
+    pub bundles: Vec<PathBuf>,
 }
 
 /// Why no package was opened.
@@ -66,6 +75,14 @@ pub enum OpenError {
     /// There is no place for downloads.
     #[error("there is no HOME to keep a cache in: give --cache-dir")]
     NoCache,
+    /// A file with bundles cannot be read.
+    #[error("bundles `{path}`: {what}")]
+    Bundles {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// Threads cannot be started.
     #[error("threads cannot start: {0}")]
     Threads(std::io::Error),
@@ -83,6 +100,8 @@ pub struct Opened {
     pub name: String,
     /// The package.
     pub package: Package,
+    policy: Arc<Policy>,
+    bundles: Vec<Vec<u8>>,
     /// Keeps the client going.
     _runtime: Option<Runtime>,
 }
@@ -106,7 +125,7 @@ impl Opened {
         if options.shasum.is_some() {
             return Err(OpenError::Sum(name.to_owned()));
         }
-        Self::here(name.as_ref())
+        Self::here(name.as_ref(), options)
     }
 
     /// Opens the package in a file or folder.
@@ -114,13 +133,41 @@ impl Opened {
     /// # Errors
     ///
     /// [`OpenError`]
-    pub fn here(path: &Path) -> Result<Self, OpenError> {
+    pub fn here(path: &Path, options: &ReadOptions) -> Result<Self, OpenError> {
         let package = layout::open(path).map_err(SourceError::from)?;
+        let mut files = options.bundles.clone();
+        // What a pull put beside the archive.
+        let beside = bundles_beside(path);
+        if options.policy.wants_attached() && !files.contains(&beside) && beside.is_file() {
+            files.push(beside);
+        }
         Ok(Self {
             name: path.display().to_string(),
             package: Package::Local(package),
+            policy: Arc::clone(&options.policy),
+            bundles: read_bundles(&files)?,
             _runtime: None,
         })
+    }
+
+    /// Judges what was read of the package, by the policy it was opened with.
+    ///
+    /// # Errors
+    ///
+    /// [`PackageReadError::Refused`], or bundles beside the package cannot be
+    /// fetched.
+    pub fn judge(
+        &self,
+        mut evidence: Evidence,
+        scope: Scope,
+    ) -> Result<VerifiedPackage, PackageReadError> {
+        if self.policy.wants_attached() {
+            evidence.attached.extend(self.bundles.iter().cloned());
+            if let Package::Remote(remote) = &self.package {
+                evidence.attached.extend(remote.attached()?);
+            }
+        }
+        verify::verify(evidence, scope, &self.policy).map_err(PackageReadError::Refused)
     }
 
     fn in_registry(name: &str, rest: &str, options: &ReadOptions) -> Result<Self, OpenError> {
@@ -137,6 +184,8 @@ impl Opened {
                 runtime: runtime.handle().clone(),
                 concurrency: options.concurrency,
             })),
+            policy: Arc::clone(&options.policy),
+            bundles: read_bundles(&options.bundles)?,
             _runtime: Some(runtime),
         })
     }
@@ -163,9 +212,42 @@ impl Opened {
         Ok(Self {
             name: name.to_owned(),
             package: Package::Local(package),
+            policy: Arc::clone(&options.policy),
+            bundles: read_bundles(&options.bundles)?,
             _runtime: None,
         })
     }
+}
+
+/// Where bundles lie that were pulled with the archive at `path`.
+pub(super) fn bundles_beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".sigstore.jsonl");
+    PathBuf::from(name)
+}
+
+/// The bundles in `files`: JSON, one a line, or one over many lines.
+pub(super) fn read_bundles(files: &[PathBuf]) -> Result<Vec<Vec<u8>>, OpenError> {
+    let mut bundles = Vec::new();
+    for path in files {
+        let wrong = |what: String| OpenError::Bundles {
+            path: path.clone(),
+            what,
+        };
+        let mut text = Vec::new();
+        let file = std::fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
+        let read = file.take(MAX_ATTESTATION_BYTES + 1).read_to_end(&mut text);
+        read.map_err(|error| wrong(error.to_string()))?;
+        if text.len() as u64 > MAX_ATTESTATION_BYTES {
+            return Err(wrong(format!("longer than {MAX_ATTESTATION_BYTES} bytes")));
+        }
+        let values = serde_json::Deserializer::from_slice(&text).into_iter::<Box<RawValue>>();
+        for value in values {
+            let value = value.map_err(|error| wrong(error.to_string()))?;
+            bundles.push(value.get().as_bytes().to_vec());
+        }
+    }
+    Ok(bundles)
 }
 
 /// The client, and the reference that `rest` of `name` is.

@@ -15,7 +15,7 @@ use super::package_read::{PackageReadError, SBOMS, package_definition};
 use crate::layout::{LayoutError, MAX_DOCUMENT_BYTES};
 use crate::oci::Index;
 use crate::package::diff::{Catalogue, Difference, Digests, Side};
-use crate::verify::{self, Scope};
+use crate::verify::Scope;
 
 /// The index of a package's images.
 const IMAGES: &str = "images/index.json";
@@ -60,7 +60,7 @@ fn side(opened: &Opened) -> Result<Side, PackageReadError> {
             source,
         })
     })?;
-    let package = verify::verify(evidence, Scope::Given).map_err(PackageReadError::Refused)?;
+    let package = opened.judge(evidence, Scope::Given)?;
     let document = |entry: &str, error: &dyn std::fmt::Display| PackageReadError::Document {
         package: path.to_owned(),
         entry: entry.to_owned(),

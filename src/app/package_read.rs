@@ -12,7 +12,7 @@ use super::opened::{OpenError, Opened};
 use crate::layout::{self, LayoutError};
 use crate::package::{Definition, Dialect, Strictness};
 use crate::source::{Package, SourceError};
-use crate::verify::{self, Refusal, Scope, VerifiedPackage};
+use crate::verify::{Refusal, Scope, VerifiedPackage};
 use crate::yaml::{Mistakes, SourceText};
 
 /// The SBOM archive's path in a package.
@@ -97,7 +97,7 @@ fn write_error(path: &Path) -> impl FnOnce(io::Error) -> PackageReadError + '_ {
 /// [`PackageReadError`]
 pub fn package_verify(opened: &Opened) -> Result<VerifiedPackage, PackageReadError> {
     let evidence = opened.package.read_all()?;
-    verify::verify(evidence, Scope::Whole).map_err(PackageReadError::Refused)
+    opened.judge(evidence, Scope::Whole)
 }
 
 /// Reads and verifies the documents of a package, and nothing else of it.
@@ -107,7 +107,7 @@ pub fn package_verify(opened: &Opened) -> Result<VerifiedPackage, PackageReadErr
 /// [`PackageReadError`]
 pub fn package_documents(opened: &Opened) -> Result<VerifiedPackage, PackageReadError> {
     let evidence = opened.package.read_some(&[], |_, _| Ok(io::sink()))?;
-    verify::verify(evidence, Scope::Given).map_err(PackageReadError::Refused)
+    opened.judge(evidence, Scope::Given)
 }
 
 /// The definition of a verified package, typed.
@@ -211,7 +211,7 @@ fn judged_first(opened: &Opened) -> Result<VerifiedPackage, PackageReadError> {
         Package::Local(_) => opened.package.read_all()?,
         Package::Remote(remote) => remote.promised()?,
     };
-    verify::verify(evidence, Scope::Whole).map_err(PackageReadError::Refused)
+    opened.judge(evidence, Scope::Whole)
 }
 
 fn documents(dialect: Dialect) -> [String; 2] {
@@ -279,7 +279,7 @@ impl Stage {
             let file = File::create_new(&path).map_err(io)?;
             Ok(BufWriter::with_capacity(1 << 20, file))
         })?;
-        verify::verify(evidence, Scope::Given).map_err(PackageReadError::Refused)
+        opened.judge(evidence, Scope::Given)
     }
 
     fn unpack(&self, name: &str, folder: &Path) -> Result<(), PackageReadError> {

@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use super::build::BuildOptions;
 use super::compose::Ask;
 use super::connection::ConnectionError;
+use super::opened::{bundles_beside, read_bundles};
 use super::package_read::{PackageReadError, package_definition};
 use super::skeleton::{SkeletonMakeError, skeleton};
 use crate::cas::{Cas, CasError};
@@ -27,7 +28,7 @@ use crate::release::{
     ReleaseError, Released, Rules, Step, hosted,
 };
 use crate::source::{PackageBlobs, RemoteError, RemotePackage};
-use crate::verify::{self, Scope, Signature, VerifiedPackage};
+use crate::verify::{self, Policy, Scope, Signature, VerifiedPackage};
 
 /// What to publish, where to and how.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct PublishOptions {
     pub concurrency: usize,
     /// Which package of an index is meant.
     pub architecture: String,
+    /// What is demanded of whoever made the packages.
+    pub policy: Arc<Policy>,
     /// Where journals lie.
     pub state: PathBuf,
     /// How definitions become skeletons; its connection is used for all.
@@ -166,8 +169,8 @@ pub fn publication(options: PublishOptions, ask: Ask<'_>) -> Result<Publication,
             }));
             continue;
         }
-        let ready = open(&path, source, options.tag.as_deref(), &cas)?;
-        notes.extend(unchecked(source, ready.signature));
+        let ready = open(&path, source, &options, &cas)?;
+        notes.extend(unchecked(source, &ready.signature));
         local.push(Some(ready));
     }
     Ok(Publication {
@@ -178,16 +181,21 @@ pub fn publication(options: PublishOptions, ask: Ask<'_>) -> Result<Publication,
     })
 }
 
-fn unchecked(source: &str, signature: Signature) -> Option<String> {
-    (signature == Signature::NotChecked)
-        .then(|| format!("{source}: the package is signed, and its signature was NOT checked"))
+fn unchecked(source: &str, signature: &Signature) -> Option<String> {
+    match signature {
+        Signature::NotChecked => Some(format!(
+            "{source}: the package is signed, and its signature was NOT checked"
+        )),
+        Signature::Checked(_) => Some(format!("{source}: {}", signature.told())),
+        Signature::Absent => None,
+    }
 }
 
 /// A package in files, which are not read further than need be.
 fn open(
     path: &Path,
     source: &str,
-    tag: Option<&str>,
+    options: &PublishOptions,
     cas: &Arc<Cas>,
 ) -> Result<Ready, PublishError> {
     let wrong = |error: PackageReadError| PublishError::Read {
@@ -195,9 +203,13 @@ fn open(
         error: Box::new(error),
     };
     let package = layout::open(path).map_err(|error| wrong(error.into()))?;
+    let beside = Some(bundles_beside(path)).filter(|beside| beside.is_file());
+    let bundles = read_bundles(&beside.into_iter().collect::<Vec<_>>());
+    let bundles = bundles.map_err(|error| wrong(error.into()))?;
     let judged = |evidence: Result<verify::Evidence, LayoutError>| {
-        let evidence = evidence.map_err(|error| wrong(error.into()))?;
-        verify::verify(evidence, Scope::Whole)
+        let mut evidence = evidence.map_err(|error| wrong(error.into()))?;
+        evidence.attached = bundles.clone();
+        verify::verify(evidence, Scope::Whole, &options.policy)
             .map_err(|refusals| wrong(PackageReadError::Refused(refusals)))
     };
     let verified: VerifiedPackage;
@@ -215,7 +227,7 @@ fn open(
         error,
     };
     let build = &definition.build;
-    let tag = match tag {
+    let tag = match &options.tag {
         Some(tag) => manifest::tag(tag, ""),
         None => manifest::tag(&definition.metadata.version, &build.flavor),
     };
@@ -227,7 +239,7 @@ fn open(
         name: definition.metadata.name.clone(),
         artifact: Arc::new(Artifact::made(made.map_err(artifact)?, blobs)),
         tag: tag.map_err(artifact)?,
-        signature: verified.signature(),
+        signature: verified.signature().clone(),
     })
 }
 
@@ -258,7 +270,7 @@ impl Publication {
                 Some(ready) => ready,
                 None => {
                     let ready = remote(&self.registry, options, source).await?;
-                    self.notes.extend(unchecked(source, ready.signature));
+                    self.notes.extend(unchecked(source, &ready.signature));
                     ready
                 }
             };
@@ -313,7 +325,10 @@ async fn remote(
         path: source.to_owned(),
         error: Box::new(error),
     };
-    let verified = verify::verify(found.promised(registry).await?, Scope::Whole)
+    let mut evidence = found.promised(registry).await?;
+    evidence.attached = found.attached(registry).await?;
+    let bundles = evidence.attached.clone();
+    let verified = verify::verify(evidence, Scope::Whole, &options.policy)
         .map_err(|refusals| wrong(PackageReadError::Refused(refusals)))?;
     let definition = package_definition(&verified).map_err(wrong)?;
     let built = definition.build.architecture.clone().unwrap_or_default();
@@ -343,7 +358,7 @@ async fn remote(
         name: name.unwrap_or_default().to_owned(),
         tag: tag.map_err(artifact)?,
         artifact: Arc::new(copied.map_err(|e| PublishError::Manifest(source.to_owned(), e))?),
-        signature: verified.signature(),
+        signature: verified.signature().clone(),
     })
 }
 

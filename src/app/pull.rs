@@ -20,7 +20,7 @@ use crate::oci::{Descriptor, Digest};
 use crate::package::{ArchiveName, ArchiveNameError, Definition, Dialect, Kind};
 use crate::registry::{Registry, RegistryError, Sink, SinkError};
 use crate::source::{Package, Remote, RemoteError, SourceError};
-use crate::verify::{self, Scope, VerifiedPackage};
+use crate::verify::{Scope, VerifiedPackage};
 
 /// Where a pulled package goes.
 #[derive(Clone, Debug)]
@@ -100,7 +100,7 @@ pub fn package_pull(
     let cas = Arc::new(Cas::open(cache.map_err(PackageReadError::from)?)?);
     // Judged by digests first; fetching then holds every blob to its digest.
     let promised = remote.promised().map_err(PackageReadError::from)?;
-    let package = verify::verify(promised, Scope::Whole).map_err(PackageReadError::Refused)?;
+    let package = opened.judge(promised, Scope::Whole)?;
     let definition = package_definition(&package)?;
     let archive = options.to.join(file_name(&definition, remote)?);
     let format = match definition.metadata.uncompressed {

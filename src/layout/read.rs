@@ -8,6 +8,7 @@ use super::{LayoutError, PackageFile, open};
 use crate::cas::{Cas, CasError};
 use crate::oci::{Digest, Hasher};
 use crate::package::{Checksums, Dialect};
+use crate::signing::MAX_BUNDLE_BYTES;
 use crate::verify::Evidence;
 
 /// Largest definition or `checksums.txt` held in memory, in bytes: 64 MiB.
@@ -91,12 +92,7 @@ impl<W: Write> Read for Tee<'_, W> {
 ///
 /// [`LayoutError`]; what is merely wrong in the package is left to `verify`.
 pub fn read_promised(package: &PackageFile) -> Result<Evidence, LayoutError> {
-    let signatures: Vec<String> = Dialect::ALL
-        .iter()
-        .flat_map(|dialect| [dialect.signature_file(), dialect.bundle_file()])
-        .map(str::to_owned)
-        .collect();
-    let mut evidence = read_some(package, &signatures, |_, _| Ok(io::sink()))?;
+    let mut evidence = read_some(package, &[], |_, _| Ok(io::sink()))?;
     let promised = evidence.checksums.as_deref().unwrap_or_default();
     let promised = Checksums::parse(promised).unwrap_or_default();
     for (name, member) in package.members()? {
@@ -132,8 +128,8 @@ pub fn read_some<W: Write>(
             None
         };
         let document = is_document(name);
-        if document && size > MAX_DOCUMENT_BYTES {
-            let what = format!("`{name}` is larger than {MAX_DOCUMENT_BYTES} bytes");
+        if document && size > limit(name) {
+            let what = format!("`{name}` is larger than {} bytes", limit(name));
             return Err(LayoutError::too_large(package.path(), what));
         }
         Ok((out.is_some() || document).then(|| Taken {
@@ -155,8 +151,8 @@ pub fn read_some<W: Write>(
                 return Err(two_definitions(package.path()));
             }
             (Some(bytes), Some(dialect)) => evidence.definition = Some((dialect, bytes)),
-            (Some(bytes), None) if name == Dialect::CHECKSUMS => evidence.checksums = Some(bytes),
-            _ => {}
+            (Some(bytes), None) => keep(&mut evidence, name, bytes),
+            (None, _) => {}
         }
         evidence.files.insert(name.to_owned(), file);
         Ok(())
@@ -187,6 +183,35 @@ fn is_document(name: &str) -> bool {
     Dialect::ALL
         .iter()
         .any(|dialect| dialect.exempt_files().contains(&name))
+}
+
+/// Largest size in bytes of the document called `name`.
+#[must_use]
+pub fn limit(name: &str) -> u64 {
+    match is_signature(name) {
+        true => MAX_BUNDLE_BYTES,
+        false => MAX_DOCUMENT_BYTES,
+    }
+}
+
+fn is_signature(name: &str) -> bool {
+    let mut names = Dialect::ALL
+        .iter()
+        .flat_map(|dialect| [dialect.signature_file(), dialect.bundle_file()]);
+    names.any(|signature| signature == name)
+}
+
+/// Puts a document that is no definition where it belongs. A signature counts
+/// by the names of the package's own family.
+pub fn keep(evidence: &mut Evidence, name: &str, bytes: Vec<u8>) {
+    let of = |pick: fn(Dialect) -> &'static str| Dialect::ALL.map(pick).contains(&name);
+    if name == Dialect::CHECKSUMS {
+        evidence.checksums = Some(bytes);
+    } else if of(Dialect::signature_file) {
+        evidence.signature = Some(bytes);
+    } else if of(Dialect::bundle_file) {
+        evidence.bundle = Some(bytes);
+    }
 }
 
 fn two_definitions(package: &Path) -> LayoutError {
@@ -232,14 +257,12 @@ impl Gatherer<'_> {
             entry: name.to_owned(),
         };
         let dialect = Dialect::of_definition_file(name);
-        let (digest, size) = if dialect.is_some() || name == Dialect::CHECKSUMS {
+        let (digest, size) = if is_document(name) {
+            let limit = limit(name);
             let mut bytes = Vec::new();
-            content
-                .take(MAX_DOCUMENT_BYTES + 1)
-                .read_to_end(&mut bytes)
-                .map_err(io)?;
-            if bytes.len() as u64 > MAX_DOCUMENT_BYTES {
-                let what = format!("`{name}` is larger than {MAX_DOCUMENT_BYTES} bytes");
+            content.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
+            if bytes.len() as u64 > limit {
+                let what = format!("`{name}` is larger than {limit} bytes");
                 return Err(LayoutError::too_large(self.package, what));
             }
             let found = (Digest::of(&bytes), bytes.len() as u64);
@@ -248,7 +271,7 @@ impl Gatherer<'_> {
                     return Err(two_definitions(self.package));
                 }
                 Some(dialect) => self.evidence.definition = Some((dialect, bytes)),
-                None => self.evidence.checksums = Some(bytes),
+                None => keep(&mut self.evidence, name, bytes),
             }
             found
         } else {

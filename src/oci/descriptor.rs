@@ -69,6 +69,8 @@ pub mod media_type {
     pub const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
     /// OCI layer: a Zstandard tar.
     pub const LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+    /// Nothing: the configuration of artifacts that need none.
+    pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
     /// Docker manifest list: its index.
     pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
     /// Docker schema 2 image manifest.

@@ -72,7 +72,7 @@ pub(super) struct Http {
 impl Clients {
     pub(super) fn new(hosts: Hosts) -> Result<Self, RegistryError> {
         // Fails only when a provider is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let shared = http(&hosts, None)?;
         Ok(Self {
             hosts,

@@ -114,6 +114,15 @@ impl Remote {
         Ok(self.runtime.block_on(self.found.promised(&self.registry))?)
     }
 
+    /// Bundles that speak about it.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`]
+    pub fn attached(&self) -> Result<Vec<Vec<u8>>, SourceError> {
+        Ok(self.runtime.block_on(self.found.attached(&self.registry))?)
+    }
+
     fn read_some<W: Write>(
         &self,
         names: &[String],
@@ -123,17 +132,19 @@ impl Remote {
         let found = &self.found;
         let promised = self.promised()?;
         let mut evidence = Evidence {
-            definition: promised.definition,
-            checksums: promised.checksums,
             files: BTreeMap::new(),
+            ..promised
         };
         for (name, layer) in &found.layers {
             // Documents are here already.
+            let dialect = found.dialect;
             let document = match name.as_str() {
                 Dialect::CHECKSUMS => evidence.checksums.as_deref(),
-                name if name == found.dialect.definition_file() => {
+                name if name == dialect.definition_file() => {
                     evidence.definition.as_ref().map(|(_, bytes)| &bytes[..])
                 }
+                name if name == dialect.signature_file() => evidence.signature.as_deref(),
+                name if name == dialect.bundle_file() => evidence.bundle.as_deref(),
                 _ => None,
             };
             if wanted.contains(name.as_str()) {

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::archive::SafePath;
-use crate::layout::MAX_DOCUMENT_BYTES;
+use crate::layout;
 use crate::oci::{Descriptor, Digest, Index, Manifest, Reference, media_type};
 use crate::package::{Dialect, manifest};
 use crate::registry::{Registry, RegistryError};
-use crate::verify::Evidence;
+use crate::signing::{BUNDLE, MAX_ATTESTATION_BYTES};
+use crate::verify::{Asked, Evidence, MAX_ATTACHED};
 
 /// A package that was found in a registry. Nothing of it is trusted.
 #[derive(Clone, Debug)]
@@ -140,10 +141,61 @@ impl RemotePackage {
             let file = (layer.digest, layer.size);
             evidence.files.insert(name.clone(), file);
         }
-        let definition = self.document(registry, self.dialect.definition_file());
-        evidence.definition = definition.await?.map(|bytes| (self.dialect, bytes));
+        let dialect = self.dialect;
+        let definition = self.document(registry, dialect.definition_file());
+        evidence.definition = definition.await?.map(|bytes| (dialect, bytes));
         evidence.checksums = self.document(registry, Dialect::CHECKSUMS).await?;
+        evidence.signature = self.document(registry, dialect.signature_file()).await?;
+        evidence.bundle = self.document(registry, dialect.bundle_file()).await?;
+        evidence.artifact = Some(self.digest());
+        evidence.asked = Some(self.asked());
         Ok(evidence)
+    }
+
+    /// By what name, entry and version it was asked for.
+    fn asked(&self) -> Asked {
+        let name = self.reference.repository().rsplit('/').next();
+        // Tags such as `latest` say nothing of the version.
+        let version = |tag: &&str| semver::Version::parse(tag.trim_start_matches('v')).is_ok();
+        Asked {
+            name: name.unwrap_or_default().to_owned(),
+            architecture: self.architecture.clone(),
+            tag: self.reference.tag().filter(version).map(str::to_owned),
+        }
+    }
+
+    /// Bundles that speak about it: candidates, from anybody. Those of
+    /// attestations may be large; what is larger than any client takes is
+    /// passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError`]: a registry that fails is not one that has none.
+    pub async fn attached(&self, registry: &Registry) -> Result<Vec<Vec<u8>>, RemoteError> {
+        let mut bundles = Vec::new();
+        let speaking = registry.referrers(&self.reference, self.digest()).await?;
+        let named = speaking.into_iter().filter(|found| {
+            let kind = found.artifact_type.as_deref();
+            // Some registries put the type of the config there.
+            kind.is_none_or(|kind| kind == BUNDLE || kind == media_type::EMPTY)
+        });
+        for found in named.take(MAX_ATTACHED) {
+            let bytes = registry.manifest(&self.reference, &found).await?;
+            let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else {
+                continue;
+            };
+            let about = manifest.subject.as_ref().map(|subject| subject.digest);
+            let [layer] = &manifest.layers[..] else {
+                continue;
+            };
+            let fits = about == Some(self.digest())
+                && layer.media_type == BUNDLE
+                && layer.size <= MAX_ATTESTATION_BYTES;
+            if fits {
+                bundles.push(self.content(registry, layer).await?);
+            }
+        }
+        Ok(bundles)
     }
 
     /// The content of a file that is small; `None`: there is no such file.
@@ -159,18 +211,27 @@ impl RemotePackage {
         let Some(layer) = self.layers.get(name) else {
             return Ok(None);
         };
-        if layer.size > MAX_DOCUMENT_BYTES {
+        let limit = layout::limit(name);
+        if layer.size > limit {
             return Err(RemoteError::Shape {
                 reference: self.reference.to_string(),
-                what: format!("`{name}` is larger than {MAX_DOCUMENT_BYTES} bytes"),
+                what: format!("`{name}` is larger than {limit} bytes"),
             });
         }
-        let mut blob = registry.blob(&self.reference, layer);
+        self.content(registry, layer).await.map(Some)
+    }
+
+    async fn content(
+        &self,
+        registry: &Registry,
+        blob: &Descriptor,
+    ) -> Result<Vec<u8>, RemoteError> {
+        let mut blob = registry.blob(&self.reference, blob);
         let mut bytes = Vec::new();
         while let Some(chunk) = blob.chunk().await? {
             bytes.extend_from_slice(&chunk);
         }
-        Ok(Some(bytes))
+        Ok(bytes)
     }
 
     /// The digest of the manifest, by which the package is known.

@@ -1,15 +1,27 @@
 //! The one door between a package that somebody handed over and its use.
 //!
-//! Takes evidence (the definition, `checksums.txt`, the digest of every file
-//! found) and answers with a [`VerifiedPackage`], or with every reason why not.
-//! Reads no file itself: `layout` gathers the evidence. Signatures are not
-//! checked yet, and [`VerifiedPackage::signature`] says so.
+//! Takes evidence (the definition, `checksums.txt`, signatures, the digest of
+//! every file found) and the user's [`Policy`], and answers with a
+//! [`VerifiedPackage`], or with every reason why not. Reads no file itself:
+//! `layout` and `source` gather the evidence.
+//!
+//! In this order: the signature over the raw bytes of the definition; the
+//! definition over `checksums.txt`; that over every file.
+
+mod policy;
+mod policy_file;
+mod signature;
 
 use std::collections::BTreeMap;
 
+pub use policy::{Check, Policy, RequiredAttestation, Rule, Signer};
+pub use policy_file::parse_policy;
+pub use signature::{Attested, By, MAX_ATTACHED, Signature, Signed};
+
 use crate::oci::Digest;
-use crate::package::{Checksums, ChecksumsError, Dialect};
-use crate::yaml::{self, Mistakes, SourceText};
+use crate::package::{Checksums, ChecksumsError, Dialect, manifest, time};
+use crate::yaml::{self, Mistakes, Node, SourceText};
+use signature::Facts;
 
 /// What was found in a package, before anything of it is believed.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +32,27 @@ pub struct Evidence {
     pub checksums: Option<Vec<u8>>,
     /// Digest and size in bytes of every regular file, by path.
     pub files: BTreeMap<String, (Digest, u64)>,
+    /// The file of the plain signature over the definition.
+    pub signature: Option<Vec<u8>>,
+    /// The file of the bundle over the definition.
+    pub bundle: Option<Vec<u8>>,
+    /// Bundles that lie beside the package: candidates, from anybody.
+    pub attached: Vec<Vec<u8>>,
+    /// Of the manifest, if it is an artifact in a registry.
+    pub artifact: Option<Digest>,
+    /// What was asked for, if it was asked for by name.
+    pub asked: Option<Asked>,
+}
+
+/// What somebody asked for, so that no other package is passed off as it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The package's name.
+    pub name: String,
+    /// Its entry in the index, if it was found by one.
+    pub architecture: Option<String>,
+    /// The tag, if it is a version.
+    pub tag: Option<String>,
 }
 
 /// A package whose every file that was read is the one its definition vouches for.
@@ -43,18 +76,65 @@ pub enum Scope {
     Given,
 }
 
-/// What is known about who made a package.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signature {
-    /// The package carries none.
-    Absent,
-    /// It carries one that was not checked.
-    NotChecked,
-}
-
 /// One reason not to trust a package.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// It is signed, and there is nothing to check with.
+    #[error(
+        "the package is signed, and nothing was given to check it with: give --key, or --certificate-identity and --certificate-oidc-issuer, or --policy; or --skip-signature-validation, which is told"
+    )]
+    NoSigner,
+    /// There is something to check with, and nothing to check.
+    #[error(
+        "something to check the signature with was given, and the package is not signed: it is another package, or somebody took the signature away"
+    )]
+    NotSigned,
+    /// It says that it is signed, and is not.
+    #[error("the definition says that it is signed, and there is no signature: somebody took it away")]
+    SignatureLost,
+    /// The signature is not by one whom the user named.
+    #[error("{file}: {what}")]
+    Signature {
+        /// The file of the package, or what it is.
+        file: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The policy says nothing of such a package.
+    #[error("the policy has no rule for a package called `{0}`: add one, with its signers")]
+    NoRule(String),
+    /// The built-in root is broken.
+    #[error("{0}")]
+    Root(String),
+    /// An attestation that must be there is not.
+    #[error("there is no attestation of type {wanted}{} by a signer whom the policy names", with_builder(.builder.as_deref()))]
+    NoAttestation {
+        /// The predicate type.
+        wanted: String,
+        /// Who was to have built it.
+        builder: Option<String>,
+    },
+    /// It was signed too long ago.
+    #[error("it was signed {age} seconds ago, and the policy allows {limit}: ask for a newer package")]
+    Old {
+        /// In seconds.
+        age: u64,
+        /// In seconds.
+        limit: u64,
+    },
+    /// Nobody says when it was signed.
+    #[error("the policy limits its age, and nothing says when it was made or signed")]
+    NoTime,
+    /// It is another package than was asked for.
+    #[error("{what} `{wanted}` was asked for, and this package, which is signed, is `{found}`: somebody put it in another's place")]
+    Asked {
+        /// Name, architecture or version.
+        what: &'static str,
+        /// As asked for.
+        wanted: String,
+        /// As the definition says.
+        found: String,
+    },
     /// Neither `jackal.yaml` nor `zarf.yaml` is there.
     #[error("there is no jackal.yaml or zarf.yaml: this is not a package")]
     NoDefinition,
@@ -133,30 +213,44 @@ impl VerifiedPackage {
 
     /// What is known about who made it.
     #[must_use]
-    pub fn signature(&self) -> Signature {
-        self.signature
+    pub fn signature(&self) -> &Signature {
+        &self.signature
     }
+}
+
+fn with_builder(builder: Option<&str>) -> String {
+    builder.map_or_else(String::new, |builder| format!(", built by {builder},"))
 }
 
 /// Judges a package, or the part of it that `scope` says, by its evidence.
 ///
-/// Source: package.md 3.3 and 5.4; package-changes-since.md 7, advice 1.
+/// Source: package.md 3.3, 5.4 and 5.5; package-changes-since.md 7, advice 1;
+/// signing.md 2.6.
 ///
 /// # Errors
 ///
 /// Every [`Refusal`] there is, so that a damaged package is described whole.
-pub fn verify(evidence: Evidence, scope: Scope) -> Result<VerifiedPackage, Vec<Refusal>> {
-    let Some((dialect, definition)) = evidence.definition else {
+pub fn verify(
+    mut evidence: Evidence,
+    scope: Scope,
+    policy: &Policy,
+) -> Result<VerifiedPackage, Vec<Refusal>> {
+    let Some((dialect, definition)) = evidence.definition.take() else {
         return Err(vec![Refusal::NoDefinition]);
     };
+    let root = document(dialect, &definition).map_err(|refusal| vec![refusal])?;
+    let facts = facts(&root);
+    // Of what nobody signed who may, nothing else is worth a look.
+    let signature = signature::judge(&evidence, dialect, &definition, &facts, policy)
+        .map_err(|refusal| vec![refusal])?;
     let mut refusals = Vec::new();
-    let expected = match aggregate(dialect, &definition) {
-        Ok(expected) => Some(expected),
-        Err(refusal) => {
-            refusals.push(refusal);
-            None
-        }
-    };
+    if let (Signature::Checked(_), Some(asked)) = (&signature, &evidence.asked) {
+        refusals.extend(passed_off(asked, &facts));
+    }
+    let expected = text_at(&root, ["metadata", "aggregateChecksum"]);
+    if expected.is_none() {
+        refusals.push(Refusal::NoAggregate);
+    }
     let Some(text) = evidence.checksums else {
         refusals.push(Refusal::NoChecksums);
         return Err(refusals);
@@ -178,31 +272,54 @@ pub fn verify(evidence: Evidence, scope: Scope) -> Result<VerifiedPackage, Vec<R
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    let signed = [dialect.signature_file(), dialect.bundle_file()]
-        .iter()
-        .any(|name| evidence.files.contains_key(*name));
     Ok(VerifiedPackage {
         dialect,
         definition,
         checksums,
         files: evidence.files,
         scope,
-        signature: if signed {
-            Signature::NotChecked
-        } else {
-            Signature::Absent
-        },
+        signature,
     })
 }
 
-fn aggregate(dialect: Dialect, definition: &[u8]) -> Result<String, Refusal> {
+fn document(dialect: Dialect, definition: &[u8]) -> Result<Node, Refusal> {
     let text = std::str::from_utf8(definition).map_err(|_| Refusal::NotText)?;
     let source = SourceText::new(dialect.definition_file(), text);
-    yaml::parse_first(&source)?
-        .as_ref()
-        .and_then(|root| root.get("metadata")?.get("aggregateChecksum")?.scalar())
-        .map(str::to_owned)
-        .ok_or(Refusal::NoAggregate)
+    yaml::parse_first(&source)?.ok_or(Refusal::NoAggregate)
+}
+
+fn text_at(root: &Node, path: [&str; 2]) -> Option<String> {
+    root.get(path[0])?.get(path[1])?.scalar().map(str::to_owned)
+}
+
+fn facts(root: &Node) -> Facts {
+    let text = |path| text_at(root, path).unwrap_or_default();
+    Facts {
+        name: text(["metadata", "name"]),
+        architecture: text(["build", "architecture"]),
+        tag: manifest::tag(&text(["metadata", "version"]), &text(["build", "flavor"]))
+            .unwrap_or_default(),
+        says_signed: text(["build", "signed"]) == "true",
+        timestamp: time::parse_rfc1123z(&text(["build", "timestamp"])),
+    }
+}
+
+/// What of the package is not what was asked for.
+fn passed_off(asked: &Asked, facts: &Facts) -> Vec<Refusal> {
+    let pairs = [
+        ("name", Some(&asked.name), &facts.name),
+        ("architecture", asked.architecture.as_ref(), &facts.architecture),
+        ("version", asked.tag.as_ref(), &facts.tag),
+    ];
+    let other = pairs.into_iter().filter_map(|(what, wanted, found)| {
+        let wanted = wanted.filter(|wanted| *wanted != found)?;
+        Some(Refusal::Asked {
+            what,
+            wanted: wanted.clone(),
+            found: found.clone(),
+        })
+    });
+    other.collect()
 }
 
 fn compare(
@@ -252,10 +369,14 @@ mod tests {
         }
     }
 
+    fn look() -> Policy {
+        Policy::without_signers(Check::Look)
+    }
+
     #[test]
     fn a_package_whose_files_are_all_listed_and_equal_passes() {
-        let package = verify(evidence(), Scope::Whole).unwrap();
-        assert_eq!(package.signature(), Signature::Absent);
+        let package = verify(evidence(), Scope::Whole, &look()).unwrap();
+        assert_eq!(*package.signature(), Signature::Absent);
         assert_eq!(package.files().len(), 1);
     }
 
@@ -272,7 +393,7 @@ mod tests {
             .files
             .insert("components/a.tar".into(), (Digest::of(b"x"), 1));
         damaged.files.insert("stray".into(), (Digest::of(b"y"), 1));
-        let refusals = verify(damaged, Scope::Whole).unwrap_err();
+        let refusals = verify(damaged, Scope::Whole, &look()).unwrap_err();
         let text: Vec<String> = refusals.iter().map(ToString::to_string).collect();
         let text = text.join("\n");
         for part in [
@@ -291,32 +412,34 @@ mod tests {
         signed
             .files
             .insert("jackal.yaml.sig".into(), (Digest::of(b"s"), 1));
-        assert_eq!(
-            verify(signed, Scope::Whole).unwrap().signature(),
-            Signature::NotChecked
-        );
+        signed.signature = Some(b"s".to_vec());
+        let package = verify(signed.clone(), Scope::Whole, &look()).unwrap();
+        assert_eq!(*package.signature(), Signature::NotChecked);
+        // Whoever means to use it, must check it.
+        let used = verify(signed, Scope::Whole, &Policy::without_signers(Check::Use));
+        assert_eq!(used.unwrap_err(), [Refusal::NoSigner]);
     }
 
     #[test]
     fn of_a_package_read_in_part_the_rest_may_be_away_but_no_stray_passes() {
         let mut part = evidence();
         part.files.clear();
-        let package = verify(part.clone(), Scope::Given).unwrap();
+        let package = verify(part.clone(), Scope::Given, &look()).unwrap();
         assert!(package.files().is_empty());
         assert!(package.checksums().get("components/a.tar").is_some());
         part.files.insert("stray".into(), (Digest::of(b"y"), 1));
-        let refusals = verify(part, Scope::Given).unwrap_err();
+        let refusals = verify(part, Scope::Given, &look()).unwrap_err();
         assert_eq!(refusals, [Refusal::Extra("stray".into())]);
     }
 
     #[test]
     fn a_package_without_definition_or_checksums_is_refused() {
-        let refusals = verify(Evidence::default(), Scope::Whole).unwrap_err();
+        let refusals = verify(Evidence::default(), Scope::Whole, &look()).unwrap_err();
         assert_eq!(refusals, [Refusal::NoDefinition]);
         let mut bare = evidence();
         bare.checksums = None;
         assert_eq!(
-            verify(bare, Scope::Whole).unwrap_err(),
+            verify(bare, Scope::Whole, &look()).unwrap_err(),
             [Refusal::NoChecksums]
         );
     }

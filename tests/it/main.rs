@@ -23,4 +23,5 @@ mod pull;
 mod repositories;
 mod sandbox;
 mod schemas;
+mod signing;
 mod skeleton;

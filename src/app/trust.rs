@@ -1,0 +1,139 @@
+//! What the user trusts: keys, identities, policy file and root, brought
+//! together as one policy.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::signing::{Demands, Identity, IdentityError, Root, RootError};
+use crate::transparency::{KeyReferenceError, KeySources};
+use crate::verify::{Check, Policy, Rule, Signer, parse_policy};
+use crate::yaml::{Mistakes, SourceText};
+
+/// Largest policy file or trusted root, in bytes: 16 MiB.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// What was given to check with.
+#[derive(Clone, Debug)]
+pub struct TrustOptions {
+    /// What to do where nothing was given.
+    pub check: Check,
+    /// References to public keys, any one of which must have signed.
+    pub keys: Vec<String>,
+    /// Whom a certificate must name.
+    pub identity: Option<String>,
+    /// The same by an expression.
+    pub identity_regexp: Option<String>,
+    /// Who must vouch for him.
+    pub issuer: Option<String>,
+    /// The same by an expression.
+    pub issuer_regexp: Option<String>,
+    /// A policy file.
+    pub policy: Option<PathBuf>,
+    /// A trusted root.
+    pub root: Option<PathBuf>,
+    /// What certificates must come with.
+    pub demands: Demands,
+}
+
+/// Why there is no policy.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// A key cannot be had.
+    #[error("--key {name}: {source}")]
+    Key {
+        /// The reference.
+        name: String,
+        /// What is wrong.
+        source: KeyReferenceError,
+    },
+    /// An identity names nobody.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A file cannot be read.
+    #[error("`{path}` cannot be read: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// The policy file has mistakes.
+    #[error("{0}")]
+    Policy(#[from] Mistakes),
+    /// The trusted root is none.
+    #[error(transparent)]
+    Root(#[from] RootError),
+}
+
+/// Reads a file that is no longer than configuration is.
+fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
+    let io = |source| TrustError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(io)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(io(io::Error::other(format!("longer than {MAX_BYTES} bytes"))));
+    }
+    Ok(bytes)
+}
+
+/// Brings together what was given.
+///
+/// # Errors
+///
+/// [`TrustError`]
+pub fn policy(options: &TrustOptions, sources: &KeySources) -> Result<Policy, TrustError> {
+    let mut signers = Vec::new();
+    for name in &options.keys {
+        let key = sources.public_key(name, Path::new("."));
+        let key = key.map_err(|source| TrustError::Key {
+            name: name.clone(),
+            source,
+        })?;
+        signers.push(Signer::Key {
+            name: name.clone(),
+            key,
+        });
+    }
+    let identity = Identity::given(
+        ["--certificate-identity", "--certificate-oidc-issuer"],
+        (options.identity.as_deref(), options.identity_regexp.as_deref()),
+        (options.issuer.as_deref(), options.issuer_regexp.as_deref()),
+    )?;
+    signers.extend(identity.map(Signer::Identity));
+    let rules = match &options.policy {
+        Some(path) => {
+            let folder = path.parent().unwrap_or(Path::new("."));
+            let text = String::from_utf8_lossy(&read(path)?).into_owned();
+            let source = SourceText::new(path.display().to_string(), text);
+            let key = |name: &str| {
+                let key = sources.public_key(name, folder);
+                key.map_err(|error| error.to_string())
+            };
+            parse_policy(&source, &key)?
+        }
+        None if signers.is_empty() => Vec::new(),
+        None => vec![Rule {
+            signers,
+            ..Rule::default()
+        }],
+    };
+    let root = match &options.root {
+        Some(path) => Some(Arc::new(Root::parse(&read(path)?, &path.display().to_string())?)),
+        None => None,
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Policy {
+        check: options.check,
+        rules,
+        root,
+        demands: options.demands,
+        now: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+    })
+}

@@ -1,0 +1,219 @@
+//! Statements about artifacts, and the envelopes that sign them.
+//!
+//! Source: signing.md 3.3; DSSE v1; in-toto attestation framework, Statement v1.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha384, Sha512};
+
+use super::json;
+use crate::oci::Digest;
+
+/// The payload type of statements.
+pub const IN_TOTO: &str = "application/vnd.in-toto+json";
+
+/// Provenance by SLSA, version 1.
+pub const SLSA_PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+
+/// An SPDX document.
+pub const SPDX_PREDICATE: &str = "https://spdx.dev/Document";
+
+/// What cosign says of an image that it signs.
+pub const SIGN_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
+
+const STATEMENT: &str = "https://in-toto.io/Statement/v1";
+
+/// What `cosign attest` still writes.
+const OLD_STATEMENT: &str = "https://in-toto.io/Statement/v0.1";
+
+/// Most subjects of a statement; the limit of all clients.
+const MAX_SUBJECTS: usize = 1024;
+
+/// Most digests of a subject; the limit of all clients.
+const MAX_DIGESTS: usize = 32;
+
+/// A payload with its type; the signature is over both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// What the payload is.
+    pub payload_type: String,
+    /// The signed bytes.
+    pub payload: Vec<u8>,
+    /// The one signature.
+    pub signature: Vec<u8>,
+}
+
+impl Envelope {
+    /// What is signed: type and payload, each with its length in bytes.
+    #[must_use]
+    pub fn signed_bytes(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+        let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
+        [head.as_bytes(), payload].concat()
+    }
+
+    /// What this one's signature is over.
+    #[must_use]
+    pub fn message(&self) -> Vec<u8> {
+        Self::signed_bytes(&self.payload_type, &self.payload)
+    }
+}
+
+/// What is said of which artifacts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Statement {
+    /// Which version of statements it is.
+    #[serde(rename = "_type")]
+    pub kind: String,
+    /// The artifacts.
+    pub subject: Vec<Subject>,
+    /// What kind of thing is said.
+    pub predicate_type: String,
+    /// What is said.
+    #[serde(default)]
+    pub predicate: Value,
+}
+
+/// An artifact that a statement is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subject {
+    /// What it is called.
+    #[serde(default)]
+    pub name: String,
+    /// Its digests in hex, by algorithm.
+    #[serde(default)]
+    pub digest: BTreeMap<String, String>,
+}
+
+/// Something that a build used, or made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceDescriptor {
+    /// What it is called.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub name: String,
+    /// Where it comes from.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub uri: String,
+    /// Its digests in hex, by algorithm.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub digest: BTreeMap<String, String>,
+}
+
+/// Why a payload says nothing about an artifact.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StatementError {
+    /// Signed, and something else.
+    #[error("the envelope holds `{0}`, not {IN_TOTO}")]
+    PayloadType(String),
+    /// No JSON of the right shape.
+    #[error("the statement cannot be read: {0}")]
+    Malformed(String),
+    /// Another kind of document.
+    #[error("the statement calls itself `{0}`: expected {STATEMENT}")]
+    Kind(String),
+    /// More than any client takes.
+    #[error("the statement has more than {MAX_SUBJECTS} subjects, or {MAX_DIGESTS} digests of one")]
+    Large,
+    /// It speaks about others.
+    #[error("the statement is not about {0}")]
+    OtherSubject(String),
+}
+
+impl Statement {
+    /// Says `predicate` of `subject`.
+    #[must_use]
+    pub fn new(subject: Vec<Subject>, predicate_type: &str, predicate: Value) -> Self {
+        Self {
+            kind: STATEMENT.to_owned(),
+            subject,
+            predicate_type: predicate_type.to_owned(),
+            predicate,
+        }
+    }
+
+    /// Reads the payload of an envelope whose signature has been checked.
+    ///
+    /// # Errors
+    ///
+    /// [`StatementError`]
+    pub fn of(envelope: &Envelope) -> Result<Self, StatementError> {
+        let shown = |text: &str| text.chars().take(200).collect::<String>();
+        if envelope.payload_type != IN_TOTO {
+            return Err(StatementError::PayloadType(shown(&envelope.payload_type)));
+        }
+        let malformed = |error: serde_json::Error| StatementError::Malformed(error.to_string());
+        let value = json::parse(&envelope.payload).map_err(malformed)?;
+        let statement: Self = serde_json::from_value(value).map_err(malformed)?;
+        if statement.kind != STATEMENT && statement.kind != OLD_STATEMENT {
+            return Err(StatementError::Kind(shown(&statement.kind)));
+        }
+        let large = |subject: &Subject| subject.digest.len() > MAX_DIGESTS;
+        if statement.subject.len() > MAX_SUBJECTS || statement.subject.iter().any(large) {
+            return Err(StatementError::Large);
+        }
+        Ok(statement)
+    }
+
+    /// Checks that one of the subjects has one of `digests`, given in hex by
+    /// the name of their algorithm.
+    ///
+    /// # Errors
+    ///
+    /// [`StatementError::OtherSubject`]
+    pub fn is_about(&self, digests: &[(&str, String)]) -> Result<(), StatementError> {
+        let named = |subject: &Subject| {
+            digests.iter().any(|(algorithm, hex)| {
+                let found = subject.digest.get(*algorithm);
+                found.is_some_and(|found| found.eq_ignore_ascii_case(hex))
+            })
+        };
+        match self.subject.iter().any(named) {
+            true => Ok(()),
+            false => {
+                let wanted = digests.first().map(|(algorithm, hex)| format!("{algorithm}:{hex}"));
+                Err(StatementError::OtherSubject(wanted.unwrap_or_default()))
+            }
+        }
+    }
+}
+
+/// The digests by which statements may name `blob`.
+#[must_use]
+pub fn digests(blob: &[u8]) -> Vec<(&'static str, String)> {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    vec![
+        ("sha256", Digest::of(blob).hex()),
+        ("sha384", hex(&Sha384::digest(blob))),
+        ("sha512", hex(&Sha512::digest(blob))),
+    ]
+}
+
+impl Subject {
+    /// The artifact `name` with its digest.
+    #[must_use]
+    pub fn new(name: &str, digest: &Digest) -> Self {
+        Self {
+            name: name.to_owned(),
+            digest: [("sha256".to_owned(), digest.hex())].into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_in_what_is_signed_are_in_bytes() {
+        // DSSE v1, protocol.md, "Signature Definition".
+        let signed = Envelope::signed_bytes("http://example.com/HelloWorld", b"hello world");
+        let expected = b"DSSEv1 29 http://example.com/HelloWorld 11 hello world";
+        assert_eq!(signed, expected);
+        let signed = Envelope::signed_bytes("ä", "ö€".as_bytes());
+        assert_eq!(signed, "DSSEv1 2 ä 5 ö€".as_bytes());
+    }
+}

@@ -1,0 +1,176 @@
+//! JSON as protobuf documents are read: strictly, so that no two readers see
+//! two documents in the same bytes.
+//!
+//! Members named twice, unknown members and bytes after the end are errors;
+//! `null` is absent; names may be in snake case, bytes in either alphabet of
+//! base64. Source: signing.md 3.1.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+const LENIENT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+const URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+/// Bytes in either alphabet, padded or not.
+pub fn bytes(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).or_else(|_| URL.decode(text)).ok()
+}
+
+/// Parses `text`; a member named twice is an error, at any depth.
+pub fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
+    Ok(serde_json::from_slice::<Strict>(text)?.0)
+}
+
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Strict)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(Strict(item)) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let Strict(value) = map.next_value()?;
+            if members.contains_key(&name) {
+                let shown: String = name.chars().take(60).collect();
+                return Err(A::Error::custom(format_args!("member `{shown}` stands twice")));
+            }
+            members.insert(name, value);
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+/// What a member may hold.
+#[derive(Clone, Copy)]
+pub enum Shape {
+    /// Text.
+    Text,
+    /// Bytes, in base64.
+    Bytes,
+    /// A number, also as text.
+    Number,
+    /// A word of a list, also by its number there.
+    Word(&'static [&'static str]),
+    /// Members.
+    Object(&'static [(&'static str, Shape)]),
+    /// Items of one shape.
+    List(&'static Shape),
+}
+
+/// `value` in the one spelling that writers use; what is unknown is an error.
+///
+/// # Errors
+///
+/// What is wrong, with the path of the member.
+pub fn normal(value: &Value, shape: Shape, at: &str) -> Result<Value, String> {
+    let wrong = |expected: &str| format!("`{at}` is not {expected}");
+    Ok(match (shape, value) {
+        (Shape::Text, Value::String(_)) => value.clone(),
+        (Shape::Text, _) => return Err(wrong("text")),
+        (Shape::Bytes, Value::String(text)) => {
+            use base64::engine::general_purpose::STANDARD as WRITER;
+            let bytes = bytes(text).ok_or_else(|| wrong("base64"))?;
+            Value::String(WRITER.encode(bytes))
+        }
+        (Shape::Bytes, _) => return Err(wrong("base64")),
+        (Shape::Number, Value::String(text)) if text.parse::<i64>().is_ok() => value.clone(),
+        (Shape::Number, Value::Number(number)) if number.is_i64() => {
+            Value::String(number.to_string())
+        }
+        (Shape::Number, _) => return Err(wrong("a whole number")),
+        (Shape::Word(words), Value::String(word)) if words.contains(&word.as_str()) => {
+            value.clone()
+        }
+        (Shape::Word(words), Value::Number(number)) => {
+            let word = number.as_u64().and_then(|number| words.get(usize::try_from(number).ok()?));
+            Value::String((*word.ok_or_else(|| wrong("a known word"))?).to_owned())
+        }
+        (Shape::Word(_), _) => return Err(wrong("a known word")),
+        (Shape::List(item), Value::Array(items)) => {
+            let items = items.iter().enumerate();
+            let items = items.map(|(index, value)| normal(value, *item, &format!("{at}[{index}]")));
+            Value::Array(items.collect::<Result<_, _>>()?)
+        }
+        (Shape::List(_), _) => return Err(wrong("a list")),
+        (Shape::Object(known), Value::Object(members)) => {
+            let mut made = Map::new();
+            for (name, value) in members {
+                let found = known.iter().find(|(known, _)| known == name || snake(known) == *name);
+                let shown: String = name.chars().take(60).collect();
+                let path = if at.is_empty() { shown } else { format!("{at}.{shown}") };
+                let (known, shape) = found.ok_or_else(|| format!("`{path}` is unknown"))?;
+                if value.is_null() {
+                    continue;
+                }
+                let value = normal(value, *shape, &path)?;
+                if made.insert((*known).to_owned(), value).is_some() {
+                    return Err(format!("`{path}` stands twice"));
+                }
+            }
+            Value::Object(made)
+        }
+        (Shape::Object(_), _) => return Err(wrong("an object")),
+    })
+}
+
+fn snake(camel: &str) -> String {
+    let mut text = String::new();
+    for letter in camel.chars() {
+        if letter.is_ascii_uppercase() {
+            text.push('_');
+        }
+        text.push(letter.to_ascii_lowercase());
+    }
+    text
+}

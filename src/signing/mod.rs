@@ -1,0 +1,35 @@
+//! Keys, signatures, statements and bundles: signs bytes and checks them.
+//!
+//! Values in, values out: `app` brings the bytes of key files, passwords and
+//! trusted roots; `transparency` speaks with certificate authorities and logs.
+//! What a checked signature is worth, `verify` decides by the user's policy.
+//!
+//! Nothing in a signed file chooses how it is checked: the key or identity that
+//! the user gave does. Formats: signing.md 1 to 4.
+
+mod bundle;
+mod container;
+mod envelope;
+mod evidence;
+mod file;
+mod identity;
+mod json;
+mod key;
+mod pem_block;
+pub use pem_block::MAX_KEY_BYTES;
+mod public_key;
+
+pub use bundle::{
+    Bundle, BundleError, Content, KeyBundleError, MAX_ATTESTATION_BYTES, MAX_BUNDLE_BYTES,
+    MEDIA_TYPE as BUNDLE, Material,
+};
+pub use container::{ContainerError, open_container, seal};
+pub use envelope::{
+    Envelope, IN_TOTO, ResourceDescriptor, SIGN_PREDICATE, SLSA_PROVENANCE, SPDX_PREDICATE,
+    Statement, StatementError, Subject, digests,
+};
+pub use evidence::{Demands, KeylessError, Proven, Root, RootError};
+pub use file::{SignatureFileError, read_signature_file, write_signature_file};
+pub use identity::{Identity, IdentityError, Pattern};
+pub use key::{ImportError, KeyError, SignError, SigningKey, import};
+pub use public_key::{Algorithm, Mismatch, PublicKey, PublicKeyError};

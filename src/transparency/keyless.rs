@@ -1,0 +1,413 @@
+//! Signatures by a certificate of ten minutes: a fresh key, a certificate for
+//! it, a witness of the time.
+//!
+//! Each service is asked with a budget of its own, and asked again only when it
+//! may answer otherwise. What was signed is checked here against the trusted
+//! root before anybody gets it. Source: signing.md 4.2 to 4.4.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use sigstore_bundle::BundleV03;
+use sigstore_crypto::KeyPair;
+use sigstore_fulcio::{Error as FulcioError, FulcioClient};
+use sigstore_rekor::{
+    DsseEntry, Error as RekorError, HashedRekord, HashedRekordV2, RekorClient, RekorV2Client,
+    RekorV2KeyDetails,
+};
+use sigstore_tsa::{Error as TimestampError, TimestampClient};
+use sigstore_types::{
+    DerCertificate, DsseEnvelope, DsseSignature, KeyId, KindVersion, Sha256Hash, SignatureBytes,
+    TransparencyLogEntry,
+};
+
+use super::token::{TokenError, TokenSources};
+use crate::oci::Digest;
+use crate::signing::{Bundle, Demands, Envelope, IN_TOTO, Identity, Pattern, Root, digests};
+
+/// How long one request may take: old logs answer slowly.
+///
+/// Source: signing.md 4.3.
+const REQUEST: Duration = Duration::from_secs(90);
+
+/// How long one service is asked again, in all.
+const BUDGET: Duration = Duration::from_secs(120);
+
+/// The first pause between two questions; it doubles, up to the longest.
+const PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Whom to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Services {
+    /// The certificate authority.
+    pub fulcio: String,
+    /// The log, and the major version of its interface.
+    pub rekor: Option<(String, u32)>,
+    /// The timestamp authority.
+    pub timestamps: Option<String>,
+}
+
+impl Services {
+    /// Those of the public instance.
+    #[must_use]
+    pub fn public() -> Self {
+        Self {
+            fulcio: "https://fulcio.sigstore.dev".to_owned(),
+            rekor: Some(("https://rekor.sigstore.dev".to_owned(), 1)),
+            timestamps: None,
+        }
+    }
+}
+
+/// Why nothing was signed.
+#[derive(Debug, thiserror::Error)]
+pub enum KeylessSignError {
+    /// There is no token, or none that will do.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// Without a witness, the signature would be worth nothing in ten minutes.
+    #[error("a signature by certificate needs a log or a timestamp authority: give --rekor-url or --tsa-server-url")]
+    NoWitness,
+    /// The second version of logs tells no time.
+    #[error("a log of version 2 tells no time: give --tsa-server-url as well")]
+    NoTime,
+    /// No such version.
+    #[error("logs of version {0} are not known: expected 1 or 2")]
+    Version(u32),
+    /// A service refused, or is away.
+    #[error("{service} {url}: {what}; nothing was signed, run it again")]
+    Service {
+        /// Which.
+        service: &'static str,
+        /// Its address.
+        url: String,
+        /// What happened.
+        what: String,
+    },
+    /// Something here does not work.
+    #[error("signing failed: {0}")]
+    Here(String),
+    /// What came out cannot be verified.
+    #[error("what was signed does not verify against the trusted root, so nobody would accept it: {0}")]
+    Unverified(String),
+}
+
+/// Signs with certificates.
+pub struct Keyless {
+    /// Whom to ask.
+    pub services: Services,
+    /// Whom to be.
+    pub tokens: TokenSources,
+    /// Against what to check one's own signatures.
+    pub root: Arc<Root>,
+    /// What certificates must come with in that deployment.
+    pub demands: Demands,
+}
+
+impl std::fmt::Debug for Keyless {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Keyless({:?})", self.services)
+    }
+}
+
+/// What is signed.
+enum Signed<'s> {
+    Blob(&'s [u8]),
+    Statement(&'s [u8]),
+}
+
+impl Keyless {
+    /// A bundle of the signature of `blob`.
+    ///
+    /// # Errors
+    ///
+    /// [`KeylessSignError`]
+    pub async fn blob(&self, blob: &[u8]) -> Result<String, KeylessSignError> {
+        self.sign(Signed::Blob(blob)).await
+    }
+
+    /// A bundle of the statement `json`.
+    ///
+    /// # Errors
+    ///
+    /// [`KeylessSignError`]
+    pub async fn statement(&self, json: &[u8]) -> Result<String, KeylessSignError> {
+        self.sign(Signed::Statement(json)).await
+    }
+
+    async fn sign(&self, what: Signed<'_>) -> Result<String, KeylessSignError> {
+        let here = |error: &dyn std::fmt::Display| KeylessSignError::Here(error.to_string());
+        match (&self.services.rekor, &self.services.timestamps) {
+            (None, None) => return Err(KeylessSignError::NoWitness),
+            (Some((_, 2)), None) => return Err(KeylessSignError::NoTime),
+            (Some((_, version)), _) if !(1..=2).contains(version) => {
+                return Err(KeylessSignError::Version(*version));
+            }
+            _ => {}
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(now.as_secs()).unwrap_or_default();
+        let token = self.tokens.token(now).await?;
+        let client = http().map_err(|error| here(&error))?;
+
+        let pair = KeyPair::generate_ecdsa_p256().map_err(|error| here(&error))?;
+        let url = &self.services.fulcio;
+        let authority = FulcioClient::builder(url)
+            .with_http_client(client.clone())
+            .build()
+            .map_err(|error| here(&error))?;
+        let certified = asked("the certificate authority", url, again_fulcio, || {
+            authority.create_signing_certificate(&token, &pair)
+        });
+        let certificate = certified.await?.leaf_certificate().clone();
+        let certified = sigstore_crypto::parse_certificate_info(&certificate)
+            .map_err(|error| here(&error))?;
+        let ours = pair.public_key_der().map_err(|error| here(&error))?;
+        if certified.public_key.as_bytes() != ours.as_bytes() {
+            return Err(KeylessSignError::Service {
+                service: "the certificate authority",
+                url: url.clone(),
+                what: "its certificate is for another key".to_owned(),
+            });
+        }
+
+        let message = match what {
+            Signed::Blob(blob) => blob.to_vec(),
+            Signed::Statement(json) => Envelope::signed_bytes(IN_TOTO, json),
+        };
+        let signature = pair.sign(&message).map_err(|error| here(&error))?;
+        let hash = Sha256Hash::from_bytes(*Digest::of(&message).as_bytes());
+        let envelope = match what {
+            Signed::Blob(_) => None,
+            Signed::Statement(json) => Some(DsseEnvelope::new(
+                IN_TOTO.to_owned(),
+                json.to_vec().into(),
+                DsseSignature::new(signature.clone(), KeyId::default()),
+            )),
+        };
+        let entry = match &self.services.rekor {
+            None => None,
+            Some((url, version)) => {
+                let entry = Entry {
+                    client: &client,
+                    url,
+                    hash: &hash,
+                    signature: &signature,
+                    certificate: &certificate,
+                    envelope: envelope.as_ref(),
+                };
+                Some(match version {
+                    1 => entry.first().await?,
+                    _ => entry.second().await?,
+                })
+            }
+        };
+        let timestamp = match &self.services.timestamps {
+            None => None,
+            Some(url) => {
+                let authority = TimestampClient::builder(url)
+                    .with_http_client(client.clone())
+                    .build()
+                    .map_err(|error| here(&error))?;
+                let asking = asked("the timestamp authority", url, again_timestamp, || {
+                    authority.timestamp_signature(&signature)
+                });
+                Some(asking.await?)
+            }
+        };
+
+        let mut bundle = match envelope {
+            None => BundleV03::with_certificate_and_signature(certificate, signature, hash),
+            Some(envelope) => BundleV03::with_certificate_and_dsse(certificate, envelope),
+        };
+        if let Some(entry) = entry {
+            bundle = bundle.with_tlog_entry(entry);
+        }
+        if let Some(timestamp) = timestamp {
+            bundle = bundle.with_rfc3161_timestamp(timestamp);
+        }
+        let text = bundle.into_bundle().to_json().map_err(|error| here(&error))?;
+        let text = tidy(&text).map_err(|error| here(&error))?;
+        self.check(&text, &certified, what)?;
+        Ok(text)
+    }
+
+    /// Checks what was made as everybody else will.
+    fn check(
+        &self,
+        text: &str,
+        certified: &sigstore_crypto::CertificateInfo,
+        what: Signed<'_>,
+    ) -> Result<(), KeylessSignError> {
+        let wrong = |error: &dyn std::fmt::Display| KeylessSignError::Unverified(error.to_string());
+        let bundle = Bundle::parse(text.as_bytes()).map_err(|error| wrong(&error))?;
+        let identity = Identity {
+            subject: Pattern::Exact(
+                certified
+                    .identity
+                    .as_ref()
+                    .map(|name| name.as_str().to_owned())
+                    .unwrap_or_default(),
+            ),
+            issuer: Pattern::Exact(certified.issuer.clone().unwrap_or_default()),
+        };
+        let demands = Demands {
+            log: self.services.rekor.is_some(),
+            timestamp: self.services.timestamps.is_some(),
+            sct: self.demands.sct,
+        };
+        let (subjects, blob) = match what {
+            Signed::Blob(blob) => (digests(blob), Some(blob)),
+            Signed::Statement(json) => {
+                let statement: Value =
+                    serde_json::from_slice(json).map_err(|error| wrong(&error))?;
+                let digest = statement["subject"][0]["digest"]["sha256"].as_str();
+                (vec![("sha256", digest.unwrap_or_default().to_owned())], None)
+            }
+        };
+        bundle
+            .verify_keyless(&self.root, &identity, demands, &subjects, blob)
+            .map(|_| ())
+            .map_err(|error| wrong(&error))
+    }
+}
+
+/// Without lists that are empty and members that are nothing.
+fn tidy(text: &str) -> Result<String, serde_json::Error> {
+    let mut value: Value = serde_json::from_str(text)?;
+    if let Some(material) = value["verificationMaterial"].as_object_mut() {
+        material.retain(|_, member| *member != json!([]) && *member != json!({}) && !member.is_null());
+        let empty = json!({"rfc3161Timestamps": []});
+        material.retain(|_, member| *member != empty);
+    }
+    serde_json::to_string(&value)
+}
+
+/// An entry on its way into a log.
+struct Entry<'e> {
+    client: &'e reqwest::Client,
+    url: &'e str,
+    hash: &'e Sha256Hash,
+    signature: &'e SignatureBytes,
+    certificate: &'e DerCertificate,
+    envelope: Option<&'e DsseEnvelope>,
+}
+
+impl Entry<'_> {
+    fn here(error: &dyn std::fmt::Display) -> KeylessSignError {
+        KeylessSignError::Here(error.to_string())
+    }
+
+    async fn first(&self) -> Result<TransparencyLogEntry, KeylessSignError> {
+        let log = RekorClient::builder(self.url)
+            .with_http_client(self.client.clone())
+            .build()
+            .map_err(|error| Self::here(&error))?;
+        let (made, kind) = match self.envelope {
+            None => {
+                let entry = || {
+                    let entry = HashedRekord::new(self.hash, self.signature, self.certificate);
+                    log.create_entry(entry)
+                };
+                let made = asked("the log", self.url, again_rekor, entry).await?;
+                (made, KindVersion::HashedRekordV001)
+            }
+            Some(envelope) => {
+                let entry = DsseEntry::new(envelope, self.certificate);
+                let entry = entry.map_err(|error| Self::here(&error))?;
+                let once = || log.create_dsse_entry(entry.clone());
+                let made = asked("the log", self.url, again_rekor, once).await?;
+                (made, KindVersion::DsseV001)
+            }
+        };
+        made.to_bundle_entry(kind).map_err(|error| Self::here(&error))
+    }
+
+    async fn second(&self) -> Result<TransparencyLogEntry, KeylessSignError> {
+        let log = RekorV2Client::builder(self.url)
+            .with_http_client(self.client.clone())
+            .build()
+            .map_err(|error| Self::here(&error))?;
+        let once = || {
+            // A statement is logged by the hash of what its signature is over.
+            log.create_entry(HashedRekordV2::new_with_certificate(
+                self.hash,
+                self.signature,
+                self.certificate,
+                RekorV2KeyDetails::PkixEcdsaP256Sha256,
+            ))
+        };
+        asked("the log", self.url, again_rekor, once).await
+    }
+}
+
+/// Whether a status may be another one the next time.
+fn passing(status: u16) -> bool {
+    status == 429 || status >= 500
+}
+
+fn again_fulcio(error: &FulcioError) -> bool {
+    match error {
+        FulcioError::Http(_) => true,
+        FulcioError::Status { status, .. } => passing(*status),
+        _ => false,
+    }
+}
+
+fn again_rekor(error: &RekorError) -> bool {
+    match error {
+        RekorError::Http(_) => true,
+        RekorError::Status { status, .. } => passing(*status),
+        _ => false,
+    }
+}
+
+/// The library folds the status into the text; a request that is wrong is
+/// asked in vain for a while.
+fn again_timestamp(error: &TimestampError) -> bool {
+    matches!(error, TimestampError::Http(_))
+}
+
+/// Asks until an answer comes that will not change, or the budget is spent.
+async fn asked<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
+    service: &'static str,
+    url: &str,
+    again: impl Fn(&E) -> bool,
+    once: impl Fn() -> F,
+) -> Result<T, KeylessSignError> {
+    let begun = Instant::now();
+    let mut pause = PAUSE;
+    loop {
+        let error = match once().await {
+            Ok(found) => return Ok(found),
+            Err(error) => error,
+        };
+        if !again(&error) || begun.elapsed() + pause > BUDGET {
+            let what = error.to_string();
+            return Err(KeylessSignError::Service {
+                service,
+                url: url.to_owned(),
+                what: what.chars().filter(|c| !c.is_control()).take(300).collect(),
+            });
+        }
+        // Full jitter, as towards registries.
+        let mut random = [0];
+        let _ = aws_lc_rs::rand::fill(&mut random);
+        tokio::time::sleep(pause * u32::from(random[0]) / 255).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// A client for services that sign. It follows no redirects: none of them has
+/// any, and tokens go with the requests.
+pub(super) fn http() -> Result<reqwest::Client, String> {
+    crate::registry::install_tls();
+    reqwest::Client::builder()
+        .timeout(REQUEST)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("jackal/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| error.to_string())
+}

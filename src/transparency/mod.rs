@@ -1,0 +1,21 @@
+//! Signers that are elsewhere: keys by reference, key management services,
+//! certificate authorities with their logs and timestamps.
+//!
+//! Stands above `signing`, which knows what is signed, and brings it what only
+//! a network, a program or the environment has. Source: signing.md 1.6 and 4.
+
+mod keyless;
+mod plugin;
+mod reference;
+mod signer;
+mod token;
+mod trust_config;
+mod vault;
+
+pub use keyless::{Keyless, KeylessSignError, Services};
+pub use plugin::{Plugin, PluginError};
+pub use reference::{KeyReferenceError, KeySources};
+pub use signer::{Signer, SignerError};
+pub use token::{TokenError, TokenSources};
+pub use trust_config::{TrustConfig, TrustConfigError};
+pub use vault::{Vault, VaultError};

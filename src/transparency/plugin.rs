@@ -1,0 +1,218 @@
+//! Key management services by plugin: a program `sigstore-kms-NAME` that is
+//! asked for a public key and for signatures.
+//!
+//! Source: signing.md 1.6; protocol version v1 of cosign's plugins: the first
+//! argument is the version, the second JSON, the message comes on stdin, the
+//! answer is JSON on stdout, an error one of its fields, the exit code nothing.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::signing::{PublicKey, PublicKeyError};
+
+const VERSION: &str = "v1";
+
+/// SHA-256 as the protocol numbers it.
+const SHA256: u32 = 5;
+
+/// How long a plugin may take to answer.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Largest answer that is read, in bytes.
+const MAX_ANSWER_BYTES: u64 = 1 << 20;
+
+/// Why a plugin yields no key or signature.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// It is not installed.
+    #[error("keys at {0}:// need the program sigstore-kms-{0} on PATH: install it")]
+    Missing(String),
+    /// It does not run.
+    #[error("`{program}`: {source}")]
+    Io {
+        /// The program.
+        program: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// It says so.
+    #[error("`{program}`: {message}")]
+    Refused {
+        /// The program.
+        program: PathBuf,
+        /// In its words.
+        message: String,
+    },
+    /// It answers something else.
+    #[error("`{program}` does not answer as plugins do: {what}")]
+    Answer {
+        /// The program.
+        program: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// Its public key is none of ours.
+    #[error(transparent)]
+    Key(#[from] PublicKeyError),
+}
+
+/// A key in a service that a plugin speaks to.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    program: PathBuf,
+    resource: String,
+    public: PublicKey,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Answer {
+    error_message: String,
+    public_key: Option<PublicKeyAnswer>,
+    sign_message: Option<SignMessageAnswer>,
+}
+
+#[derive(Deserialize)]
+struct PublicKeyAnswer {
+    #[serde(rename = "publicKeyPEM")]
+    pem: String,
+}
+
+#[derive(Deserialize)]
+struct SignMessageAnswer {
+    signature: String,
+}
+
+impl Plugin {
+    /// Asks `program` for the public half of the key that it knows as `resource`.
+    ///
+    /// # Errors
+    ///
+    /// [`PluginError`]
+    pub fn open(program: PathBuf, resource: &str) -> Result<Self, PluginError> {
+        let options = json!({"publicKeyOptions": {"rpcOptions": {
+            "keyVersion": "", "remoteVerification": false,
+        }}});
+        let answer = ask(&program, resource, "publicKey", &options, &[])?;
+        let wrong = |what: &str| PluginError::Answer {
+            program: program.clone(),
+            what: what.to_owned(),
+        };
+        let found = answer.public_key.ok_or_else(|| wrong("no public key"))?;
+        let pem = STANDARD.decode(found.pem).map_err(|_| wrong("no base64"))?;
+        let public = PublicKey::parse(&pem)?;
+        Ok(Self {
+            resource: resource.to_owned(),
+            public,
+            program,
+        })
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// Signs `message`; blocks while the plugin runs.
+    ///
+    /// # Errors
+    ///
+    /// [`PluginError`]
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PluginError> {
+        let options = json!({"signOptions": {
+            "rpcOptions": {"keyVersion": "", "remoteVerification": false},
+            "messageOptions": {"digest": null, "hashFunc": SHA256},
+        }});
+        let answer = ask(&self.program, &self.resource, "signMessage", &options, message)?;
+        let wrong = |what: &str| PluginError::Answer {
+            program: self.program.clone(),
+            what: what.to_owned(),
+        };
+        let found = answer.sign_message.ok_or_else(|| wrong("no signature"))?;
+        let signature = STANDARD.decode(found.signature);
+        let signature = signature.map_err(|_| wrong("no base64"))?;
+        // What it signed is what was asked for, and can be checked later on.
+        self.public
+            .verify(message, &signature)
+            .map_err(|_| wrong("the signature does not match its own public key"))?;
+        Ok(signature)
+    }
+}
+
+fn ask(
+    program: &PathBuf,
+    resource: &str,
+    method: &str,
+    options: &Value,
+    message: &[u8],
+) -> Result<Answer, PluginError> {
+    let io = |source| PluginError::Io {
+        program: program.clone(),
+        source,
+    };
+    let arguments = json!({
+        "initOptions": {
+            "protocolVersion": VERSION,
+            "keyResourceID": resource,
+            "hashFunc": SHA256,
+            "rpcOptions": {"keyVersion": "", "remoteVerification": false},
+        },
+        "methodName": method,
+        method: options,
+    });
+    let mut child = Command::new(program)
+        .args([VERSION, &arguments.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .map_err(io)?;
+    let mut stdin = child.stdin.take();
+    let stdout = child.stdout.take();
+    let answer = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let mut bytes = Vec::new();
+            if let Some(stdout) = stdout {
+                stdout.take(MAX_ANSWER_BYTES).read_to_end(&mut bytes)?;
+            }
+            Ok(bytes)
+        });
+        if let Some(stdin) = &mut stdin {
+            // One that does not read the message may have gone already.
+            let _ = stdin.write_all(message);
+        }
+        drop(stdin.take());
+        let begun = std::time::Instant::now();
+        while child.try_wait().map_err(io)?.is_none() {
+            if begun.elapsed() > PATIENCE {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(io(io::ErrorKind::TimedOut.into()));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        match reading.join() {
+            Ok(read) => read.map_err(io),
+            Err(_) => Err(io(io::Error::other("its answer was not read"))),
+        }
+    })?;
+    let answer: Answer = serde_json::from_slice(&answer).map_err(|error| PluginError::Answer {
+        program: program.clone(),
+        what: error.to_string(),
+    })?;
+    match answer.error_message.is_empty() {
+        true => Ok(answer),
+        false => Err(PluginError::Refused {
+            program: program.clone(),
+            message: answer.error_message,
+        }),
+    }
+}

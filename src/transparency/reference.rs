@@ -1,0 +1,216 @@
+//! Keys by the name that the user gives: a file, a variable, an address, a key
+//! management service.
+//!
+//! A scheme that nobody knows is an error, never a file. Source: signing.md 1.6.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::plugin::{Plugin, PluginError};
+use super::signer::Signer;
+use super::vault::{Vault, VaultError};
+use crate::signing::{KeyError, MAX_KEY_BYTES, PublicKey, PublicKeyError, SigningKey};
+
+/// Schemes of key management services that this program does not speak itself,
+/// with the plugin that does.
+const BY_PLUGIN: [&str; 3] = ["awskms", "gcpkms", "azurekms"];
+
+/// Schemes that cosign knows and this program does not.
+const NOT_HERE: [&str; 3] = ["k8s", "gitlab", "pkcs11"];
+
+/// Why a reference leads to no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyReferenceError {
+    /// The scheme is unknown.
+    #[error(
+        "no key is kept under `{0}://`: expected a path, env://NAME, https://…, hashivault://KEY, or NAME://… with a program sigstore-kms-NAME on PATH"
+    )]
+    Scheme(String),
+    /// Anybody on the way could change it.
+    #[error("keys are not fetched over http://: use https://, or a file")]
+    Http,
+    /// The variable is not set.
+    #[error("the variable {0} is not set")]
+    NoVariable(String),
+    /// The file cannot be read.
+    #[error("`{path}` cannot be read: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// Longer than a key.
+    #[error("it is longer than {MAX_KEY_BYTES} bytes, so it is no key")]
+    Large,
+    /// It could not be fetched.
+    #[error("it cannot be fetched: {0}")]
+    Fetch(String),
+    /// It is no public key.
+    #[error(transparent)]
+    Public(#[from] PublicKeyError),
+    /// It is no private key, or stays closed.
+    #[error(transparent)]
+    Private(#[from] KeyError),
+    /// The plugin failed.
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
+    /// The vault refused.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// Where keys may come from. Made by whoever may look at the environment.
+#[derive(Clone, Debug, Default)]
+pub struct KeySources {
+    /// Variables, by name.
+    pub environment: BTreeMap<String, String>,
+    /// Folders that plugins are looked up in.
+    pub folders: Vec<PathBuf>,
+}
+
+impl KeySources {
+    /// The public key that `reference` leads to; paths are relative to `folder`.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyReferenceError`]
+    pub fn public_key(
+        &self,
+        reference: &str,
+        folder: &Path,
+    ) -> Result<PublicKey, KeyReferenceError> {
+        let Some((scheme, rest)) = reference.split_once("://") else {
+            return Ok(PublicKey::parse(&read(&folder.join(reference))?)?);
+        };
+        match scheme {
+            "env" => Ok(PublicKey::parse(self.variable(rest)?.as_bytes())?),
+            "https" => Ok(PublicKey::parse(&fetch(reference)?)?),
+            _ => Ok(self.elsewhere(scheme, rest)?.public().clone()),
+        }
+    }
+
+    /// The signer that `reference` leads to; `password` is asked for only if
+    /// there is a key to be opened.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyReferenceError`]
+    pub fn signer(
+        &self,
+        reference: &str,
+        password: &dyn Fn() -> Zeroizing<Vec<u8>>,
+    ) -> Result<Signer, KeyReferenceError> {
+        let open = |text: &[u8]| -> Result<Signer, KeyReferenceError> {
+            Ok(Signer::Key(SigningKey::open(text, &password())?))
+        };
+        let Some((scheme, rest)) = reference.split_once("://") else {
+            return open(&read(Path::new(reference))?);
+        };
+        match scheme {
+            "env" => open(self.variable(rest)?.as_bytes()),
+            "https" => open(&fetch(reference)?),
+            _ => self.elsewhere(scheme, rest),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Result<&str, KeyReferenceError> {
+        let text = self.environment.get(name).map(String::as_str);
+        text.ok_or_else(|| KeyReferenceError::NoVariable(name.to_owned()))
+    }
+
+    fn elsewhere(&self, scheme: &str, rest: &str) -> Result<Signer, KeyReferenceError> {
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if scheme == "http" {
+            return Err(KeyReferenceError::Http);
+        }
+        if matches!(scheme, "hashivault" | "openbao") {
+            return Ok(Signer::Vault(Vault::open(rest, &self.environment)?));
+        }
+        let unknown = || KeyReferenceError::Scheme(scheme.chars().take(60).collect());
+        if NOT_HERE.contains(&scheme) || scheme.is_empty() || !scheme.chars().all(word) {
+            return Err(unknown());
+        }
+        let name = format!("sigstore-kms-{scheme}");
+        let programs = self.folders.iter().map(|folder| folder.join(&name));
+        match programs.into_iter().find(|program| program.is_file()) {
+            Some(program) => Ok(Signer::Plugin(Plugin::open(program, rest)?)),
+            None if BY_PLUGIN.contains(&scheme) => {
+                Err(PluginError::Missing(scheme.to_owned()).into())
+            }
+            None => Err(unknown()),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyReferenceError> {
+    let io = |source| KeyReferenceError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mut bytes = Zeroizing::new(Vec::new());
+    let file = File::open(path).map_err(io)?;
+    let limit = MAX_KEY_BYTES as u64 + 1;
+    file.take(limit).read_to_end(&mut bytes).map_err(io)?;
+    match bytes.len() > MAX_KEY_BYTES {
+        true => Err(KeyReferenceError::Large),
+        false => Ok(bytes),
+    }
+}
+
+/// What is at an address, from threads that may block.
+fn fetch(address: &str) -> Result<Vec<u8>, KeyReferenceError> {
+    let failed = |error: String| KeyReferenceError::Fetch(error);
+    let client = super::keyless::http().map_err(failed)?;
+    blocking(async {
+        let text = |error: reqwest::Error| failed(error.to_string());
+        let response = client.get(address).send().await.map_err(text)?;
+        let mut response = response.error_for_status().map_err(text)?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(text)? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > MAX_KEY_BYTES {
+                return Err(KeyReferenceError::Large);
+            }
+        }
+        Ok(bytes)
+    })
+    .unwrap_or_else(|error| Err(failed(error)))
+}
+
+/// Runs `work` to its end on a thread of its own, so that callers may be
+/// anywhere.
+pub(super) fn blocking<T: Send>(work: impl Future<Output = T> + Send) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| runtime.block_on(work));
+        running.join().map_err(|_| "it stopped".to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scheme_that_nobody_knows_is_no_file() {
+        let sources = KeySources::default();
+        for reference in ["nokms://x", "pkcs11://x", "://x", "a/b://c"] {
+            let error = sources.public_key(reference, Path::new("/")).unwrap_err();
+            assert!(matches!(error, KeyReferenceError::Scheme(_)), "{reference}: {error}");
+        }
+        let error = sources.public_key("http://x/cosign.pub", Path::new("/")).unwrap_err();
+        assert!(matches!(error, KeyReferenceError::Http));
+        let error = sources.public_key("awskms:///alias/x", Path::new("/")).unwrap_err();
+        assert!(error.to_string().contains("sigstore-kms-awskms"), "{error}");
+        let error = sources.public_key("env://X", Path::new("/")).unwrap_err();
+        assert!(matches!(error, KeyReferenceError::NoVariable(_)));
+    }
+}

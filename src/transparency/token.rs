@@ -1,0 +1,166 @@
+//! Identity tokens: who a certificate is to name.
+//!
+//! A token is never shown, and is judged before anybody is asked: whom it is
+//! for, and how long it lasts. Source: signing.md 4.1.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use sigstore_oidc::IdentityToken;
+
+/// For whom tokens must be made.
+const AUDIENCE: &str = "sigstore";
+
+/// What a token must last at least, in seconds.
+const MIN_LEFT: i64 = 60;
+
+/// Where Kubernetes puts a token of the service account.
+const PROJECTED: &str = "/var/run/sigstore/cosign/oidc-token";
+
+/// How often the token service of GitHub Actions is asked.
+const ATTEMPTS: u32 = 3;
+
+/// Largest answer that is read, in bytes.
+const MAX_ANSWER_BYTES: usize = 64 << 10;
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// Nothing yields one.
+    #[error(
+        "there is no identity token: give --identity-token, set SIGSTORE_ID_TOKEN, or run where CI mints one (GitHub Actions: permissions id-token: write; GitLab: id_tokens with aud: sigstore)"
+    )]
+    None,
+    /// A file cannot be read.
+    #[error("identity token `{path}`: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        source: std::io::Error,
+    },
+    /// It is no token.
+    #[error("the identity token from {from} cannot be read: {what}")]
+    Malformed {
+        /// Where it comes from.
+        from: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// It is for somebody else.
+    #[error("the identity token from {0} is not for `{AUDIENCE}`: ask for one with that audience")]
+    Audience(String),
+    /// It ends too soon.
+    #[error("the identity token from {0} has expired, or will within {MIN_LEFT} seconds: get a new one")]
+    Expired(String),
+    /// Its mail address is nobody's yet.
+    #[error("the mail address in the identity token from {0} is not verified")]
+    Unverified(String),
+    /// The token service failed.
+    #[error("the token service of GitHub Actions failed: {0}")]
+    Service(String),
+}
+
+/// Where a token may come from.
+#[derive(Clone, Debug, Default)]
+pub struct TokenSources {
+    /// The token itself, or a file with it.
+    pub given: Option<String>,
+    /// Variables, by name.
+    pub environment: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Minted {
+    value: String,
+}
+
+impl TokenSources {
+    /// The first token that there is; it is judged already.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`]
+    pub async fn token(&self, now: i64) -> Result<IdentityToken, TokenError> {
+        let (text, from) = self.text().await?;
+        let malformed = |what: String| TokenError::Malformed {
+            from: from.clone(),
+            what,
+        };
+        let token = IdentityToken::from_jwt(text.trim());
+        let token = token.map_err(|error| malformed(error.to_string()))?;
+        if !token.claims().aud.contains(AUDIENCE) {
+            return Err(TokenError::Audience(from));
+        }
+        if token.expiration().as_second() < now + MIN_LEFT {
+            return Err(TokenError::Expired(from));
+        }
+        if token.email().is_some() && !token.email_verified() {
+            return Err(TokenError::Unverified(from));
+        }
+        Ok(token)
+    }
+
+    async fn text(&self) -> Result<(String, String), TokenError> {
+        if let Some(given) = &self.given {
+            let flag = "--identity-token".to_owned();
+            // Three words of base64 with dots between them are a token.
+            return match given.split('.').count() == 3 && !given.contains('/') {
+                true => Ok((given.clone(), flag)),
+                false => read(PathBuf::from(given)).map(|text| (text, format!("`{given}`"))),
+            };
+        }
+        let variable = |name: &str| self.environment.get(name).filter(|text| !text.is_empty());
+        if let Some(token) = variable("SIGSTORE_ID_TOKEN") {
+            return Ok((token.clone(), "SIGSTORE_ID_TOKEN".to_owned()));
+        }
+        let actions = (
+            variable("ACTIONS_ID_TOKEN_REQUEST_URL"),
+            variable("ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
+        );
+        if let (Some(url), Some(secret)) = actions {
+            let token = mint(url, secret).await?;
+            return Ok((token, "GitHub Actions".to_owned()));
+        }
+        let projected = PathBuf::from(PROJECTED);
+        if projected.is_file() {
+            return read(projected).map(|text| (text, format!("`{PROJECTED}`")));
+        }
+        Err(TokenError::None)
+    }
+}
+
+fn read(path: PathBuf) -> Result<String, TokenError> {
+    std::fs::read_to_string(&path).map_err(|source| TokenError::Io { path, source })
+}
+
+async fn mint(url: &str, secret: &str) -> Result<String, TokenError> {
+    let client = super::keyless::http().map_err(TokenError::Service)?;
+    let join = if url.contains('?') { '&' } else { '?' };
+    let address = format!("{url}{join}audience={AUDIENCE}");
+    let mut last = String::new();
+    for attempt in 0..ATTEMPTS {
+        let pause = std::time::Duration::from_millis(250) * (1 << attempt);
+        let request = client.get(&address).bearer_auth(secret);
+        match request.send().await {
+            Ok(response) if response.status().is_success() => {
+                let bytes = response.bytes().await;
+                // The address and the token stay out of messages.
+                let bytes = bytes.map_err(|e| TokenError::Service(e.without_url().to_string()))?;
+                let small = bytes.len() <= MAX_ANSWER_BYTES;
+                let minted: Option<Minted> =
+                    small.then(|| serde_json::from_slice(&bytes).ok()).flatten();
+                let minted = minted.ok_or_else(|| TokenError::Service("no token in it".into()))?;
+                return Ok(minted.value);
+            }
+            Ok(response) if response.status().is_client_error() => {
+                return Err(TokenError::Service(response.status().to_string()));
+            }
+            Ok(response) => last = response.status().to_string(),
+            Err(error) => last = error.without_url().to_string(),
+        }
+        tokio::time::sleep(pause).await;
+    }
+    Err(TokenError::Service(last))
+}

@@ -1,0 +1,89 @@
+//! One file that tells of a private deployment: whom to trust, whom to ask.
+//!
+//! Source: signing.md 4.5; Sigstore's ClientTrustConfig, version 0.1.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sigstore_trust_root::{ServiceSelector, SigningConfig};
+
+use super::keyless::Services;
+use crate::signing::{Root, RootError};
+
+/// Why a file tells nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustConfigError {
+    /// No JSON of this kind.
+    #[error("trust config `{name}`: {what}")]
+    Malformed {
+        /// The file.
+        name: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// Its root cannot be used.
+    #[error(transparent)]
+    Root(#[from] RootError),
+}
+
+/// A deployment.
+#[derive(Debug)]
+pub struct TrustConfig {
+    /// Whom to trust.
+    pub root: Root,
+    /// Whom to ask for signatures.
+    pub services: Services,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Raw<'r> {
+    #[serde(borrow)]
+    trusted_root: &'r RawValue,
+    #[serde(borrow)]
+    signing_config: &'r RawValue,
+}
+
+impl TrustConfig {
+    /// Reads the file called `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustConfigError`]
+    pub fn parse(text: &[u8], name: &str) -> Result<Self, TrustConfigError> {
+        let wrong = |what: String| TrustConfigError::Malformed {
+            name: name.to_owned(),
+            what,
+        };
+        let raw: Raw<'_> =
+            serde_json::from_slice(text).map_err(|error| wrong(error.to_string()))?;
+        Ok(Self {
+            root: Root::parse(raw.trusted_root.get().as_bytes(), name)?,
+            services: services(raw.signing_config.get()).map_err(wrong)?,
+        })
+    }
+}
+
+fn services(json: &str) -> Result<Services, String> {
+    let config = SigningConfig::from_json(json).map_err(|error| error.to_string())?;
+    let fulcio = config.fulcio_url().ok_or("it names no certificate authority")?;
+    for (what, selection) in [
+        ("logs", &config.rekor_tlog_config),
+        ("timestamp authorities", &config.tsa_config),
+    ] {
+        let one = match selection.selector {
+            ServiceSelector::Any => true,
+            ServiceSelector::Exact => selection.count == Some(1),
+            _ => false,
+        };
+        if !one {
+            return Err(format!("it wants several {what}, and one is asked here"));
+        }
+    }
+    Ok(Services {
+        fulcio: fulcio.url.clone(),
+        rekor: config
+            .rekor_url(None)
+            .map(|log| (log.url.clone(), log.major_api_version)),
+        timestamps: config.tsa_url().map(|authority| authority.url.clone()),
+    })
+}

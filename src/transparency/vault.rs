@@ -1,0 +1,188 @@
+//! Keys in Vault's (or OpenBao's) transit engine.
+//!
+//! Source: signing.md 1.6; Vault, "Transit secrets engine (API)".
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::keyless::http;
+use super::reference::blocking;
+use crate::oci::Digest;
+use crate::signing::{Algorithm, PublicKey, PublicKeyError};
+
+/// Largest answer that is read, in bytes.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
+
+/// What SubjectPublicKeyInfo puts before the 32 bytes of an Ed25519 key.
+///
+/// Source: RFC 8410, section 4.
+const ED25519_PREFIX: [u8; 12] = [
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
+
+/// Why a vault yields no key or signature.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The variable is not set.
+    #[error("{0} is not set: it says {1}")]
+    NoVariable(&'static str, &'static str),
+    /// A key's name that would lead elsewhere.
+    #[error("`{0}` is no name of a key in a vault")]
+    Name(String),
+    /// It cannot be reached.
+    #[error("the vault cannot be reached: {0}")]
+    Reach(String),
+    /// It refused.
+    #[error("the vault answers {status}: {what}")]
+    Refused {
+        /// Of HTTP.
+        status: u16,
+        /// In its words.
+        what: String,
+    },
+    /// It answers something else.
+    #[error("the vault does not answer as the transit engine does: {0}")]
+    Answer(&'static str),
+    /// Its key is none of ours.
+    #[error(transparent)]
+    Key(#[from] PublicKeyError),
+}
+
+/// A key in a vault.
+#[derive(Clone)]
+pub struct Vault {
+    address: String,
+    token: String,
+    engine: String,
+    name: String,
+    version: u64,
+    public: PublicKey,
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Vault({}/{}/{})", self.address, self.engine, self.name)
+    }
+}
+
+impl Vault {
+    /// Fetches the public half of the key called `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`]
+    pub fn open(name: &str, environment: &BTreeMap<String, String>) -> Result<Self, VaultError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || !name.chars().all(plain) || name.starts_with('.') {
+            return Err(VaultError::Name(name.chars().take(100).collect()));
+        }
+        let either = |first: &str, second: &str| {
+            let found = environment.get(first).or_else(|| environment.get(second));
+            found.cloned()
+        };
+        let address = either("VAULT_ADDR", "BAO_ADDR");
+        let address = address.ok_or(VaultError::NoVariable("VAULT_ADDR", "where the vault is"))?;
+        let token = either("VAULT_TOKEN", "BAO_TOKEN");
+        let token = token.ok_or(VaultError::NoVariable("VAULT_TOKEN", "who asks"))?;
+        let engine = environment.get("TRANSIT_SECRET_ENGINE_PATH").cloned();
+        let mut vault = Self {
+            address: address.trim_end_matches('/').to_owned(),
+            token,
+            engine: engine.unwrap_or_else(|| "transit".to_owned()),
+            name: name.to_owned(),
+            version: 0,
+            // Replaced by the vault's own, or not returned.
+            public: PublicKey::from_spki(&[&ED25519_PREFIX[..], &[0; 32]].concat())?,
+        };
+        let found = vault.call("keys", "", None)?;
+        vault.version = found["data"]["latest_version"]
+            .as_u64()
+            .ok_or(VaultError::Answer("no latest version"))?;
+        let key = &found["data"]["keys"][vault.version.to_string()];
+        let text = key["public_key"].as_str().ok_or(VaultError::Answer("no public key"))?;
+        vault.public = match text.contains("BEGIN") {
+            true => PublicKey::parse(text.as_bytes())?,
+            false => {
+                let raw = STANDARD.decode(text);
+                let raw = raw.map_err(|_| VaultError::Answer("a public key in no known form"))?;
+                PublicKey::from_spki(&[&ED25519_PREFIX[..], &raw].concat())?
+            }
+        };
+        Ok(vault)
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// Signs `message`; blocks while the vault is asked.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError`]
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let mut body = json!({"key_version": self.version});
+        match self.public.algorithm() {
+            // Whole: this algorithm hashes twice.
+            Algorithm::Ed25519 => body["input"] = json!(STANDARD.encode(message)),
+            algorithm => {
+                body["input"] = json!(STANDARD.encode(Digest::of(message).as_bytes()));
+                body["prehashed"] = json!(true);
+                match algorithm {
+                    Algorithm::Rsa => body["signature_algorithm"] = json!("pkcs1v15"),
+                    _ => body["marshaling_algorithm"] = json!("asn1"),
+                }
+            }
+        }
+        let found = self.call("sign", "/sha2-256", Some(body))?;
+        let text = found["data"]["signature"].as_str();
+        let text = text.ok_or(VaultError::Answer("no signature"))?;
+        // `vault:v1:BASE64`
+        let encoded = text.rsplit(':').next().unwrap_or_default();
+        let signature = STANDARD.decode(encoded);
+        let signature = signature.map_err(|_| VaultError::Answer("a signature in no known form"))?;
+        self.public
+            .verify(message, &signature)
+            .map_err(|_| VaultError::Answer("the signature does not match its own public key"))?;
+        Ok(signature)
+    }
+
+    fn call(&self, verb: &str, tail: &str, body: Option<Value>) -> Result<Value, VaultError> {
+        let url = format!("{}/v1/{}/{verb}/{}{tail}", self.address, self.engine, self.name);
+        let client = http().map_err(VaultError::Reach)?;
+        blocking(async {
+            let request = match body {
+                None => client.get(&url),
+                Some(body) => client
+                    .post(&url)
+                    .header("content-type", "application/json")
+                    .body(body.to_string()),
+            };
+            let reach = |error: reqwest::Error| VaultError::Reach(error.without_url().to_string());
+            let request = request.header("x-vault-token", &self.token);
+            let mut response = request.send().await.map_err(reach)?;
+            let status = response.status();
+            let mut bytes = Vec::new();
+            while let Some(chunk) = response.chunk().await.map_err(reach)? {
+                bytes.extend_from_slice(&chunk);
+                if bytes.len() > MAX_ANSWER_BYTES {
+                    return Err(VaultError::Answer("an endless answer"));
+                }
+            }
+            if !status.is_success() {
+                let what = String::from_utf8_lossy(&bytes);
+                return Err(VaultError::Refused {
+                    status: status.as_u16(),
+                    what: what.trim().chars().filter(|c| !c.is_control()).take(300).collect(),
+                });
+            }
+            serde_json::from_slice(&bytes).map_err(|_| VaultError::Answer("no JSON"))
+        })
+        .unwrap_or_else(|what| Err(VaultError::Reach(what)))
+    }
+}

@@ -1,0 +1,203 @@
+//! The policy file: who may sign which package, and what must be attested.
+//!
+//! Keys are read by whoever calls, so that this stays without files.
+
+use globset::Glob;
+
+use super::policy::{RequiredAttestation, Rule, Signer};
+use crate::signing::{Identity, PublicKey};
+use crate::yaml::{Fields, Mistake, Mistakes, Node, SourceText, parse_first};
+
+/// Seconds of the units that ages are given in.
+const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86400)];
+
+const IDENTITY: [&str; 2] = ["identity", "issuer"];
+
+/// Reads a policy file; `key` yields the key at a path as it is written there.
+///
+/// # Errors
+///
+/// Every mistake of the file.
+pub fn parse_policy(
+    source: &SourceText,
+    key: &dyn Fn(&str) -> Result<PublicKey, String>,
+) -> Result<Vec<Rule>, Mistakes> {
+    let mut mistakes = Vec::new();
+    let mut rules = Vec::new();
+    if let Some(root) = parse_first(source)? {
+        let mut fields = Fields::new(&root, "the policy", &mut mistakes);
+        let list = fields.list("rules", &mut mistakes);
+        if list.is_empty() {
+            mistakes.push(Mistake::new(
+                root.span,
+                "the policy has no rules",
+                "Add `rules:` with a list of packages and their signers.",
+            ));
+        }
+        for node in list {
+            rules.push(rule(node, key, &mut mistakes));
+        }
+        fields.finish(&mut mistakes);
+    } else {
+        mistakes.push(Mistake::new(
+            crate::yaml::Span { line: 1, column: 1, length: 1 },
+            "the policy is empty",
+            "Add `rules:` with a list of packages and their signers.",
+        ));
+    }
+    Mistakes::none_or(rules, source, mistakes)
+}
+
+fn rule(
+    node: &Node,
+    key: &dyn Fn(&str) -> Result<PublicKey, String>,
+    mistakes: &mut Vec<Mistake>,
+) -> Rule {
+    let mut fields = Fields::new(node, "a rule", mistakes);
+    let mut rule = Rule::default();
+    if let Some(text) = fields.string("packages", mistakes) {
+        match Glob::new(&text) {
+            Ok(glob) => rule.packages = Some(glob.compile_matcher()),
+            Err(error) => mistakes.push(Mistake::new(
+                node.span,
+                format!("`packages` is no pattern: {error}"),
+                "Write a name, or a pattern such as `team-*`.",
+            )),
+        }
+    }
+    let signers = fields.list("signers", mistakes);
+    if signers.is_empty() {
+        mistakes.push(Mistake::new(
+            node.span,
+            "a rule has no signers",
+            "Add `signers:` with a `key`, or an `identity` and its `issuer`.",
+        ));
+    }
+    for signer in signers {
+        rule.signers.extend(self::signer(signer, key, mistakes));
+    }
+    for node in fields.list("attestations", mistakes) {
+        let mut fields = Fields::new(node, "an attestation", mistakes);
+        let predicate_type = fields.string("predicateType", mistakes);
+        let builder = fields.string("builder", mistakes);
+        match predicate_type {
+            Some(predicate_type) => rule.attestations.push(RequiredAttestation {
+                predicate_type,
+                builder,
+            }),
+            None => mistakes.push(Mistake::new(
+                node.span,
+                "an attestation has no predicateType",
+                "Add one, such as `https://slsa.dev/provenance/v1`.",
+            )),
+        }
+        fields.finish(mistakes);
+    }
+    if let Some(text) = fields.string("maxAge", mistakes) {
+        match age(&text) {
+            Some(seconds) => rule.max_age = Some(seconds),
+            None => mistakes.push(Mistake::new(
+                node.span,
+                format!("`maxAge` is `{text}`"),
+                "Write a number and one of s, m, h, d, such as `90d`.",
+            )),
+        }
+    }
+    fields.finish(mistakes);
+    rule
+}
+
+fn age(text: &str) -> Option<u64> {
+    let unit = text.chars().last()?;
+    let (_, seconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
+    text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*seconds)
+}
+
+fn signer(
+    node: &Node,
+    key: &dyn Fn(&str) -> Result<PublicKey, String>,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<Signer> {
+    let mut fields = Fields::new(node, "a signer", mistakes);
+    let named = fields.string("key", mistakes);
+    let [subject, subject_regexp, issuer, issuer_regexp] =
+        ["identity", "identityRegexp", "issuer", "issuerRegexp"]
+            .map(|name| fields.string(name, mistakes));
+    fields.finish(mistakes);
+    let identity = Identity::given(
+        IDENTITY,
+        (subject.as_deref(), subject_regexp.as_deref()),
+        (issuer.as_deref(), issuer_regexp.as_deref()),
+    );
+    let wrong = |what: String, help: &str| Mistake::new(node.span, what, help);
+    match (named, identity) {
+        (_, Err(error)) => {
+            mistakes.push(wrong(error.to_string(), "Give both identity and issuer, each once."));
+            None
+        }
+        (Some(name), Ok(None)) => match key(&name) {
+            Ok(key) => Some(Signer::Key { name, key }),
+            Err(what) => {
+                let help = "Name a public key file, relative to the policy file.";
+                mistakes.push(wrong(format!("key `{name}`: {what}"), help));
+                None
+            }
+        },
+        (None, Ok(Some(identity))) => Some(Signer::Identity(identity)),
+        (Some(_), Ok(Some(_))) => {
+            let help = "Make two signers of it: any one of them must have signed.";
+            mistakes.push(wrong("a signer has both key and identity".to_owned(), help));
+            None
+        }
+        (None, Ok(None)) => {
+            let help = "Give a `key`, or an `identity` and its `issuer`.";
+            mistakes.push(wrong("a signer names nobody".to_owned(), help));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signing::SigningKey;
+
+    fn parsed(text: &str) -> Result<Vec<Rule>, Mistakes> {
+        let key = |name: &str| match name {
+            "a.pub" => {
+                let pkcs8 = SigningKey::generate(crate::signing::Algorithm::Ed25519).unwrap();
+                Ok(SigningKey::from_pkcs8(&pkcs8).unwrap().public().clone())
+            }
+            _ => Err("no such file".to_owned()),
+        };
+        parse_policy(&SourceText::new("p.yaml", text), &key)
+    }
+
+    #[test]
+    fn rules_are_read_whole() {
+        let rules = parsed(
+            "rules:\n- packages: team-*\n  signers: [{key: a.pub}, {identity: i, issuerRegexp: ^x}]\n  maxAge: 2h\n  attestations: [{predicateType: p, builder: b}]\n",
+        )
+        .unwrap();
+        assert_eq!((rules[0].signers.len(), rules[0].max_age), (2, Some(7200)));
+        assert!(rules[0].packages.as_ref().unwrap().is_match("team-a"));
+        assert_eq!(rules[0].attestations[0].builder.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_line() {
+        let text = "rules:\n- signers:\n  - key: b.pub\n  - identity: x\n  - {}\n  maxAge: soon\n- packages: \"[\"\n";
+        let told = parsed(text).unwrap_err().to_string();
+        for part in [
+            "p.yaml:3:5: key `b.pub`: no such file",
+            "p.yaml:4:5: an identity is worth nothing without its issuer",
+            "p.yaml:5:5: a signer names nobody",
+            "`maxAge` is `soon`",
+            "`packages` is no pattern",
+            "a rule has no signers",
+        ] {
+            assert!(told.contains(part), "{part} not in {told}");
+        }
+        assert!(parsed("").is_err() && parsed("rules: []\n").is_err());
+    }
+}

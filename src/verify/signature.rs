@@ -1,0 +1,467 @@
+//! The judgement of a package's signatures and attestations.
+//!
+//! The raw bytes of the definition are what is signed; all else hangs off them.
+//! Source: signing.md 2.6, 4.4, 7.
+
+use super::policy::{Check, Policy, Rule, Signer};
+use super::{Evidence, Refusal};
+use crate::oci::Digest;
+use crate::package::Dialect;
+use crate::signing::{
+    Bundle, Content, Demands, Material, Proven, PublicKey, Root, SIGN_PREDICATE, SLSA_PROVENANCE,
+    Statement, digests, read_signature_file,
+};
+
+/// Most bundles beside a package that are looked at.
+///
+/// Source: signing.md 7, row 22.
+pub const MAX_ATTACHED: usize = 100;
+
+/// What is known about who made a package.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Signature {
+    /// The package carries none.
+    Absent,
+    /// It carries one that was not checked.
+    NotChecked,
+    /// It was checked, and is by one whom the user named.
+    Checked(Box<Signed>),
+}
+
+impl Signature {
+    /// A few words on it.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match self {
+            Self::Absent => "not signed".to_owned(),
+            Self::NotChecked => "signature NOT checked".to_owned(),
+            Self::Checked(signed) => format!("signed by {}", signed.by.told()),
+        }
+    }
+}
+
+/// A signature that was checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signed {
+    /// Who.
+    pub by: By,
+    /// What was checked: files of the package, or `referrer`.
+    pub found_in: Vec<String>,
+    /// When, in seconds since the Unix epoch, as logs and timestamp authorities
+    /// say; empty: nobody says.
+    pub times: Vec<i64>,
+    /// The checks that were made, in words of this program.
+    pub checks: Vec<&'static str>,
+    /// Name and digest of the trusted root that was used.
+    pub root: Option<(String, Digest)>,
+    /// Attestations that were checked.
+    pub attestations: Vec<Attested>,
+}
+
+/// Who signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Whoever has the private half of a key.
+    Key {
+        /// The key as the user named it.
+        name: String,
+        /// SHA-256 of its SubjectPublicKeyInfo.
+        fingerprint: Digest,
+        /// Its kind.
+        algorithm: &'static str,
+    },
+    /// Whoever was certified.
+    Identity {
+        /// As the certificate names him.
+        identity: String,
+        /// Who vouched for him.
+        issuer: String,
+        /// What else the certificate says of a CI job.
+        claims: Vec<(&'static str, String)>,
+    },
+}
+
+impl By {
+    fn told(&self) -> String {
+        match self {
+            Self::Key { name, fingerprint, .. } => format!("key `{name}` ({fingerprint})"),
+            Self::Identity { identity, issuer, .. } => format!("`{identity}` ({issuer})"),
+        }
+    }
+}
+
+/// An attestation that was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attested {
+    /// What is said.
+    pub predicate_type: String,
+    /// Who built it, if it is provenance.
+    pub builder: Option<String>,
+}
+
+/// One signature that was checked.
+struct Found {
+    by: By,
+    times: Vec<i64>,
+    checks: Vec<&'static str>,
+    statement: Option<Statement>,
+}
+
+/// Judges who signed; `name` is what the definition calls the package.
+pub(super) fn judge(
+    evidence: &Evidence,
+    dialect: Dialect,
+    definition: &[u8],
+    facts: &Facts,
+    policy: &Policy,
+) -> Result<Signature, Refusal> {
+    let in_package = evidence.signature.is_some() || evidence.bundle.is_some();
+    let signed = in_package || !evidence.attached.is_empty();
+    if policy.check == Check::Skip {
+        return Ok(match signed || facts.says_signed {
+            true => Signature::NotChecked,
+            false => Signature::Absent,
+        });
+    }
+    if policy.rules.is_empty() {
+        return match (in_package || facts.says_signed, policy.check) {
+            (false, _) => Ok(Signature::Absent),
+            (true, Check::Look) => Ok(Signature::NotChecked),
+            (true, _) if !in_package => Err(Refusal::SignatureLost),
+            (true, _) => Err(Refusal::NoSigner),
+        };
+    }
+    let Some(rule) = policy.rule(&facts.name) else {
+        return Err(Refusal::NoRule(shown(&facts.name)));
+    };
+    if !signed {
+        return Err(Refusal::NotSigned);
+    }
+    let public;
+    let root = match &policy.root {
+        Some(root) => root,
+        None => {
+            public = Root::public().map_err(|error| Refusal::Root(error.to_string()))?;
+            &public
+        }
+    };
+    let judge = Judge {
+        definition,
+        subjects: subjects(evidence, definition),
+        rule,
+        root,
+        pinned: policy.root.is_some(),
+        demands: policy.demands,
+    };
+    let mut signed = judge.signature(evidence, dialect)?;
+    signed.attestations = judge.attestations(&evidence.attached)?;
+    if let Some(limit) = rule.max_age {
+        // Without a witness, the signed bytes themselves say when.
+        let since = signed.times.iter().min().copied().or(facts.timestamp);
+        let age = since.map(|since| policy.now.saturating_sub(since));
+        match age.map(u64::try_from) {
+            Some(Ok(age)) if age > limit => return Err(Refusal::Old { age, limit }),
+            // From the future, or of today.
+            Some(_) => {}
+            None => return Err(Refusal::NoTime),
+        }
+    }
+    Ok(Signature::Checked(Box::new(signed)))
+}
+
+/// What the definition says that the judgement needs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    pub name: String,
+    pub architecture: String,
+    /// As published under its version.
+    pub tag: String,
+    /// A hint; it may add strictness, never remove it.
+    pub says_signed: bool,
+    pub timestamp: Option<i64>,
+}
+
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(100).collect()
+}
+
+/// The digests by which statements may mean this package.
+fn subjects(evidence: &Evidence, definition: &[u8]) -> Vec<(&'static str, String)> {
+    let artifact = evidence.artifact.map(|digest| ("sha256", digest.hex()));
+    artifact.into_iter().chain(digests(definition)).collect()
+}
+
+struct Judge<'j> {
+    definition: &'j [u8],
+    subjects: Vec<(&'static str, String)>,
+    rule: &'j Rule,
+    root: &'j Root,
+    /// The user gave the root: what it can check of a key's bundle, it must.
+    pinned: bool,
+    demands: Demands,
+}
+
+impl Judge<'_> {
+    fn signature(&self, evidence: &Evidence, dialect: Dialect) -> Result<Signed, Refusal> {
+        let keys = self.keys();
+        let mut found = None;
+        let mut found_in = Vec::new();
+        if let Some(bytes) = &evidence.bundle {
+            let file = dialect.bundle_file();
+            let wrong = |what| Refusal::Signature { file: file.to_owned(), what };
+            let bundle = Bundle::parse(bytes).map_err(|error| wrong(error.to_string()))?;
+            found = Some(self.blob(&bundle).map_err(wrong)?);
+            found_in.push(file.to_owned());
+        }
+        // Never instead of a bundle that is bad; beside a good one, it counts
+        // if there is something to check it with.
+        if let Some(bytes) = &evidence.signature {
+            let file = dialect.signature_file();
+            let wrong = |what| Refusal::Signature { file: file.to_owned(), what };
+            if !keys.is_empty() {
+                let plain = self.plain(bytes, &keys).map_err(wrong)?;
+                found_in.push(file.to_owned());
+                found = found.or(Some(plain));
+            } else if found.is_none() {
+                return Err(wrong("it is a signature by a key, and no key was given".to_owned()));
+            }
+        }
+        let found = match found {
+            Some(found) => found,
+            None => {
+                found_in.push("referrer".to_owned());
+                self.attached(&evidence.attached)?
+            }
+        };
+        let uses_root = found.checks.iter().any(|check| *check != "signature");
+        Ok(Signed {
+            by: found.by,
+            found_in,
+            times: found.times,
+            checks: found.checks,
+            root: uses_root.then(|| (self.root.name().to_owned(), self.root.digest())),
+            attestations: Vec::new(),
+        })
+    }
+
+    fn keys(&self) -> Vec<(&str, &PublicKey)> {
+        let signers = self.rule.signers.iter();
+        let keys = signers.filter_map(|signer| match signer {
+            Signer::Key { name, key } => Some((name.as_str(), key)),
+            Signer::Identity(_) => None,
+        });
+        keys.collect()
+    }
+
+    fn plain(&self, file: &[u8], keys: &[(&str, &PublicKey)]) -> Result<Found, String> {
+        let signature = read_signature_file(file).map_err(|error| error.to_string())?;
+        let fits = |(_, key): &&(&str, &PublicKey)| {
+            key.verify(self.definition, &signature).is_ok()
+        };
+        let (name, key) = keys.iter().find(fits).ok_or_else(|| {
+            let names: Vec<&str> = keys.iter().map(|(name, _)| *name).collect();
+            format!("it does not match the definition and the key: {}", names.join(", "))
+        })?;
+        Ok(Found {
+            by: by_key(name, key),
+            times: Vec::new(),
+            checks: vec!["signature"],
+            statement: None,
+        })
+    }
+
+    /// A bundle over the definition itself.
+    fn blob(&self, bundle: &Bundle) -> Result<Found, String> {
+        if matches!(bundle.content(), Content::Envelope(_)) {
+            return Err("it holds a statement, not the signature of the definition".to_owned());
+        }
+        self.by_any(bundle)
+    }
+
+    /// Checks a bundle with each signer who may have made it.
+    fn by_any(&self, bundle: &Bundle) -> Result<Found, String> {
+        let mut reasons = Vec::new();
+        for signer in &self.rule.signers {
+            let found = match (signer, bundle.material()) {
+                (Signer::Key { name, key }, Material::Key) => self.by_key(bundle, name, key),
+                (Signer::Identity(identity), Material::Certificate) => {
+                    let blob = self.message(bundle);
+                    let proven = bundle.verify_keyless(
+                        self.root,
+                        identity,
+                        self.demands,
+                        &self.digests_of(bundle),
+                        blob,
+                    );
+                    proven.map(by_identity).map_err(|error| error.to_string())
+                }
+                (Signer::Key { .. }, Material::Certificate) => {
+                    Err("it is signed with a certificate, and a key was given".to_owned())
+                }
+                (Signer::Identity(_), Material::Key) => {
+                    Err("it is signed with a key, and an identity was given".to_owned())
+                }
+            };
+            match found {
+                Ok(found) => return Ok(found),
+                Err(reason) => reasons.push(format!("{}: {reason}", signer.name())),
+            }
+        }
+        Err(reasons.join("; "))
+    }
+
+    /// The signed file, where the bundle signs that.
+    fn message(&self, bundle: &Bundle) -> Option<&[u8]> {
+        matches!(bundle.content(), Content::Message { .. }).then_some(self.definition)
+    }
+
+    /// The digests that the bundle may be about: the library looks for the
+    /// first, and the statement decides which that is.
+    fn digests_of(&self, bundle: &Bundle) -> Vec<(&'static str, String)> {
+        let mut digests = self.subjects.clone();
+        if let Content::Envelope(envelope) = bundle.content()
+            && let Ok(statement) = Statement::of(envelope)
+        {
+            digests.sort_by_key(|digest| statement.is_about(std::slice::from_ref(digest)).is_err());
+        }
+        digests
+    }
+
+    fn by_key(&self, bundle: &Bundle, name: &str, key: &PublicKey) -> Result<Found, String> {
+        let text = |error: &dyn std::error::Error| error.to_string();
+        let blob = self.message(bundle);
+        let statement = match blob {
+            Some(blob) => {
+                bundle.verify_blob(key, blob).map_err(|error| text(&error))?;
+                None
+            }
+            None => {
+                let statement = bundle.verify_statement(key).map_err(|error| text(&error))?;
+                statement.is_about(&self.subjects).map_err(|error| text(&error))?;
+                Some(statement)
+            }
+        };
+        let mut found = Found {
+            by: by_key(name, key),
+            times: Vec::new(),
+            checks: vec!["signature"],
+            statement,
+        };
+        let evidence = bundle.log_entries() + bundle.timestamps() > 0;
+        // A key's owner needs no witness. One that is there, and that a root the
+        // user gave knows, must not lie.
+        if self.pinned && evidence {
+            let demands = Demands {
+                log: bundle.log_entries() > 0,
+                timestamp: bundle.timestamps() > 0,
+                sct: false,
+            };
+            let digests = self.digests_of(bundle);
+            found.times = bundle
+                .verify_evidence(self.root, key, demands, &digests, blob)
+                .map_err(|error| text(&error))?;
+            found.checks.extend(demands.log.then_some("transparencyLog"));
+            found.checks.extend(demands.timestamp.then_some("timestamp"));
+        }
+        Ok(found)
+    }
+
+    /// The first bundle beside the package that says who signed it.
+    fn attached(&self, candidates: &[Vec<u8>]) -> Result<Found, Refusal> {
+        let mut reasons = Vec::new();
+        for candidate in candidates.iter().take(MAX_ATTACHED) {
+            let bundle = match Bundle::parse(candidate) {
+                Ok(bundle) => bundle,
+                Err(error) => {
+                    reasons.push(error.to_string());
+                    continue;
+                }
+            };
+            match self.by_any(&bundle) {
+                Ok(found) => {
+                    let kind = found.statement.as_ref();
+                    match kind.map(|statement| statement.predicate_type.as_str()) {
+                        None | Some(SIGN_PREDICATE) => return Ok(found),
+                        // Who attests a build need not vouch for the package.
+                        Some(_) => {}
+                    }
+                }
+                Err(reason) => reasons.push(reason),
+            }
+        }
+        reasons.sort();
+        reasons.dedup();
+        reasons.truncate(3);
+        Err(match reasons.is_empty() {
+            true => Refusal::NotSigned,
+            false => Refusal::Signature {
+                file: "bundle beside the package".to_owned(),
+                what: reasons.join("; "),
+            },
+        })
+    }
+
+    /// Every attestation by one of the signers that is about this package;
+    /// an error if one that must be there is not.
+    fn attestations(&self, candidates: &[Vec<u8>]) -> Result<Vec<Attested>, Refusal> {
+        let mut attested = Vec::new();
+        for candidate in candidates.iter().take(MAX_ATTACHED) {
+            // What cannot be checked says nothing.
+            let Ok(bundle) = Bundle::parse(candidate) else {
+                continue;
+            };
+            let Ok(Found { statement: Some(statement), .. }) = self.by_any(&bundle) else {
+                continue;
+            };
+            let builder = &statement.predicate["runDetails"]["builder"]["id"];
+            let is_provenance = statement.predicate_type == SLSA_PROVENANCE;
+            let builder = builder.as_str().filter(|_| is_provenance);
+            attested.push(Attested {
+                builder: builder.map(str::to_owned),
+                predicate_type: statement.predicate_type,
+            });
+        }
+        for wanted in &self.rule.attestations {
+            let fits = |found: &Attested| {
+                found.predicate_type == wanted.predicate_type
+                    && (wanted.builder.is_none() || found.builder == wanted.builder)
+            };
+            if !attested.iter().any(fits) {
+                return Err(Refusal::NoAttestation {
+                    wanted: wanted.predicate_type.clone(),
+                    builder: wanted.builder.clone(),
+                });
+            }
+        }
+        attested.retain(|found| found.predicate_type != SIGN_PREDICATE);
+        attested.sort_by(|a, b| a.predicate_type.cmp(&b.predicate_type));
+        attested.dedup();
+        Ok(attested)
+    }
+}
+
+fn by_key(name: &str, key: &PublicKey) -> By {
+    By::Key {
+        name: name.to_owned(),
+        fingerprint: key.fingerprint(),
+        algorithm: key.algorithm().name(),
+    }
+}
+
+fn by_identity(proven: Proven) -> Found {
+    let mut checks = vec!["signature", "certificateChain"];
+    checks.extend(proven.sct.then_some("signedCertificateTimestamp"));
+    checks.extend(proven.logged.then_some("transparencyLog"));
+    checks.extend((proven.timestamps > 0).then_some("timestamp"));
+    checks.push("identity");
+    Found {
+        by: By::Identity {
+            identity: proven.identity,
+            issuer: proven.issuer,
+            claims: proven.claims,
+        },
+        times: proven.times,
+        checks,
+        statement: proven.statement,
+    }
+}

@@ -1,0 +1,158 @@
+//! Every case of `tests/fixtures/signing/manifest.json` against its verdict.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jackal::signing::{
+    Bundle, Demands, Identity, Pattern, PublicKey, Root, SigningKey, Statement, digests, import,
+    read_signature_file,
+};
+use regex::Regex;
+use serde_json::Value;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/signing")
+}
+
+struct Case {
+    id: String,
+    row: Value,
+}
+
+impl Case {
+    fn all(kind: &str) -> Vec<Self> {
+        let text = fs::read_to_string(folder().join("manifest.json")).unwrap();
+        let manifest: Value = serde_json::from_str(&text).unwrap();
+        let rows = manifest["cases"].as_array().unwrap().iter();
+        let rows = rows.filter(|row| row["kind"] == kind).cloned();
+        rows.map(|row| Self {
+            id: row["id"].as_str().unwrap().to_owned(),
+            row,
+        })
+        .collect()
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.row[name].as_str().unwrap_or_else(|| panic!("{}: no {name}", self.id))
+    }
+
+    fn file(&self, name: &str) -> Vec<u8> {
+        fs::read(folder().join(self.text(name))).unwrap()
+    }
+
+    fn has(&self, option: &str) -> bool {
+        let options = self.row["options"].as_array();
+        options.is_some_and(|options| options.iter().any(|found| found == option))
+    }
+}
+
+/// Runs all cases of a kind, and asserts that each ends as it should.
+fn judge(kind: &str, count: usize, accept: impl Fn(&Case) -> Result<(), String>) {
+    let cases = Case::all(kind);
+    assert_eq!(cases.len(), count);
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let found = accept(case);
+        let expected = case.text("expect") == "accept";
+        if found.is_ok() != expected {
+            wrong.push(format!("{}: expected {}, found {found:?}", case.id, case.text("expect")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+#[test]
+fn private_keys_load_or_are_refused() {
+    judge("private-key-load", 33, |case| {
+        let key = SigningKey::open(&case.file("key"), case.text("password").as_bytes());
+        let key = key.map_err(text)?;
+        let signature = key.sign(b"message").map_err(text)?;
+        key.public().verify(b"message", &signature).map_err(text)
+    });
+}
+
+#[test]
+fn plain_keys_are_imported_or_refused() {
+    judge("private-key-import", 5, |case| {
+        let key = import(&case.file("key")).map_err(text)?;
+        let key = SigningKey::from_pkcs8(&key).map_err(text)?;
+        let signature = key.sign(b"message").map_err(text)?;
+        key.public().verify(b"message", &signature).map_err(text)
+    });
+}
+
+#[test]
+fn signatures_of_files_pass_or_are_refused() {
+    judge("blob-signature", 42, |case| {
+        let key = PublicKey::parse(&case.file("key")).map_err(text)?;
+        let signature = read_signature_file(&case.file("signature")).map_err(text)?;
+        key.verify(&case.file("blob"), &signature).map_err(text)
+    });
+}
+
+#[test]
+fn bundles_by_keys_pass_or_are_refused() {
+    judge("key-bundle", 35, |case| {
+        let key = PublicKey::parse(&case.file("key")).map_err(text)?;
+        let bundle = Bundle::parse(&case.file("bundle")).map_err(text)?;
+        bundle.verify_blob(&key, &case.file("blob")).map_err(text)
+    });
+}
+
+fn of_type(statement: &Statement, case: &Case) -> Result<(), String> {
+    match statement.predicate_type == case.text("predicateType") {
+        true => Ok(()),
+        false => Err(format!("it is a {}", statement.predicate_type)),
+    }
+}
+
+#[test]
+fn attestations_by_keys_pass_or_are_refused() {
+    judge("key-attestation", 21, |case| {
+        let key = PublicKey::parse(&case.file("key")).map_err(text)?;
+        let bundle = Bundle::parse(&case.file("bundle")).map_err(text)?;
+        let statement = bundle.verify_statement(&key).map_err(text)?;
+        statement.is_about(&digests(&case.file("blob"))).map_err(text)?;
+        of_type(&statement, case)
+    });
+}
+
+fn keyless(case: &Case) -> Result<Option<Statement>, String> {
+    let root = Root::parse(&case.file("trustedRoot"), case.text("trustedRoot")).map_err(text)?;
+    let bundle = Bundle::parse(&case.file("bundle")).map_err(text)?;
+    let pattern = |name: &str, option: &str| match case.has(option) {
+        true => Pattern::Search(Regex::new(case.text(name)).unwrap()),
+        false => Pattern::Exact(case.text(name).to_owned()),
+    };
+    let identity = Identity {
+        subject: pattern("identity", "idre"),
+        issuer: pattern("issuer", "issre"),
+    };
+    let demands = Demands {
+        log: !case.has("notlog"),
+        sct: !case.has("nosct"),
+        timestamp: case.has("tsa"),
+    };
+    let blob = case.file("blob");
+    let proven = bundle
+        .verify_keyless(&root, &identity, demands, &digests(&blob), Some(&blob))
+        .map_err(text)?;
+    Ok(proven.statement)
+}
+
+#[test]
+fn bundles_by_certificates_pass_or_are_refused() {
+    judge("keyless-bundle", 59, |case| keyless(case).map(|_| ()));
+}
+
+#[test]
+fn attestations_by_certificates_pass_or_are_refused() {
+    judge("keyless-attestation", 6, |case| {
+        let statement = keyless(case)?.ok_or("it is no statement")?;
+        of_type(&statement, case)
+    });
+}
