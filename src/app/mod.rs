@@ -19,6 +19,7 @@ mod rehearse;
 mod sha256sum;
 mod skeleton;
 mod skeletons;
+mod trust;
 
 pub use build::{BuildError, BuildOptions, Built, Prepared, Target, prepare};
 pub use cache::{cache_prune, cache_usage, cache_verify};
@@ -42,3 +43,4 @@ pub use pull::{PullError, PullOptions, Pulled, package_pull, package_tags};
 pub use rehearse::rehearse;
 pub use sha256sum::sha256sum;
 pub use skeleton::SkeletonMakeError;
+pub use trust::{TrustError, TrustOptions, policy};

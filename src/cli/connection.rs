@@ -13,10 +13,12 @@ use clap::Args;
 use super::build::{Refused, note};
 use super::exit::Exit;
 use super::options::{cache_folder, environment, pairs, program_folders};
+use super::trust::TrustArgs;
 use crate::app::{Connection, ReadOptions};
 use crate::exec::implied::host_architecture;
 use crate::oci::Digest;
 use crate::registry::{Hosts, PlainHttp, Profile};
+use crate::verify::Check;
 
 /// What every command that speaks to a registry understands.
 #[derive(Args, Debug)]
@@ -97,12 +99,19 @@ pub(super) struct ReadArgs {
     /// Cache folder (default: ~/.cache/jackal)
     #[arg(long, value_name = "DIR", env = "JACKAL_CACHE")]
     cache_dir: Option<PathBuf>,
+    /// File with bundles that speak about the package, beside those in its
+    /// registry and in PACKAGE.sigstore.jsonl (may be repeated)
+    #[arg(long, value_name = "FILE")]
+    bundle: Vec<PathBuf>,
     #[command(flatten)]
     connection: ConnectionArgs,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 impl ReadArgs {
-    pub(super) fn into_options(self) -> Result<ReadOptions, Refused> {
+    /// Options to read with; `check` says what for.
+    pub(super) fn into_options(self, check: Check) -> Result<ReadOptions, Refused> {
         let digest = |text: String| {
             let hex = text.strip_prefix("sha256:").unwrap_or(&text);
             let read = Digest::from_hex(hex);
@@ -116,6 +125,8 @@ impl ReadArgs {
             cache: cache_folder(self.cache_dir).ok(),
             shasum: self.shasum.map(digest).transpose()?,
             concurrency: self.oci_concurrency,
+            policy: self.trust.into_policy(check)?,
+            bundles: self.bundle,
         })
     }
 }

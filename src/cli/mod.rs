@@ -8,6 +8,7 @@ mod config;
 mod connection;
 mod dev;
 mod exit;
+mod keys;
 mod options;
 mod package;
 mod package_delta;
@@ -17,6 +18,7 @@ mod publish;
 mod registry;
 mod scaffold;
 mod signal;
+mod trust;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -180,7 +180,7 @@ impl PlanArgs {
 
 /// The environment. What is not UTF-8 cannot be part of a key, and is not
 /// passed on.
-fn variables() -> BTreeMap<String, String> {
+pub(super) fn variables() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()

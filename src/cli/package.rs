@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -20,11 +21,11 @@ use crate::app::{
 };
 use crate::exec::implied::host_architecture;
 use crate::layout::LayoutError;
-use crate::package::{Base, Definition};
+use crate::package::{Base, Definition, time};
 use crate::registry::DownloadError;
 use crate::release::Destination;
 use crate::source::SourceError;
-use crate::verify::{Scope, Signature, VerifiedPackage};
+use crate::verify::{By, Check, Policy, Scope, Signature, VerifiedPackage};
 
 /// Where flags may be given as well.
 const SETTINGS_HELP: &str = "\
@@ -226,8 +227,8 @@ fn open_exit(error: &OpenError) -> Exit {
 }
 
 /// Opens a package by what the user calls it.
-fn opened(source: &str, read: ReadArgs) -> Result<Opened, Refused> {
-    let options = read.into_options()?;
+fn opened(source: &str, read: ReadArgs, check: Check) -> Result<Opened, Refused> {
+    let options = read.into_options(check)?;
     Opened::open(source, &options).map_err(|error| refused(&error.into()))
 }
 
@@ -236,12 +237,12 @@ fn pull(args: PullArgs) -> Result<(), Refused> {
         to: args.output,
         split: megabytes(args.max_package_size)?,
     };
-    let pulled = app::package_pull(&args.source, &args.read.into_options()?, &options);
+    let pulled = app::package_pull(&args.source, &args.read.into_options(Check::Use)?, &options);
     let pulled = pulled.map_err(|error| pull_refused(&error))?;
     note(&format!(
         "{}: every file as listed; {}",
         args.source,
-        signature(&pulled.package)
+        pulled.package.signature().told()
     ));
     let files: Vec<String> = pulled
         .files
@@ -258,7 +259,7 @@ fn pull(args: PullArgs) -> Result<(), Refused> {
                 "fetchedBytes": pulled.fetched_bytes,
                 "cached": pulled.cached,
             },
-            "signature": signature(&pulled.package),
+            "signature": signature(pulled.package.signature()),
         });
         return print(&format!("{told:#}\n"));
     }
@@ -281,7 +282,7 @@ fn pull_refused(error: &PullError) -> Refused {
 }
 
 fn list_tags(args: SourceArgs) -> Result<(), Refused> {
-    let tags = app::package_tags(&args.source, &args.read.into_options()?);
+    let tags = app::package_tags(&args.source, &args.read.into_options(Check::Look)?);
     let tags = tags.map_err(|error| pull_refused(&error))?;
     if args.json {
         return print(&format!("{:#}\n", json!(tags)));
@@ -362,24 +363,30 @@ fn create(args: CreateArgs) -> Result<(), Refused> {
     };
     for archive in archives.iter().take(1) {
         let read = |error: PackageReadError| refused(&error);
-        let opened = Opened::here(Path::new(archive)).map_err(|error| read(error.into()))?;
+        let opened = Opened::here(Path::new(archive), &reading(&options)).map_err(|error| read(error.into()))?;
         let folder = app::package_sboms(&opened, &to).map_err(read)?;
         note(&format!("SBOMs are in {}", folder.display()));
     }
     Ok(())
 }
 
-/// What a differential package builds upon, with a word on what was checked.
-fn base(source: &str, options: &BuildOptions) -> Result<Base, Refused> {
+/// How a build looks into packages, of which nothing is used.
+fn reading(options: &BuildOptions) -> ReadOptions {
     let architecture = options.architecture.as_deref();
-    let read = ReadOptions {
+    ReadOptions {
         connection: options.connection.clone(),
         architecture: architecture.unwrap_or(host_architecture()).to_owned(),
         cache: Some(options.cache.clone()),
         shasum: None,
         concurrency: 1,
-    };
-    let opened = Opened::open(source, &read).map_err(|error| refused(&error.into()))?;
+        policy: Arc::new(Policy::without_signers(Check::Look)),
+        bundles: Vec::new(),
+    }
+}
+
+/// What a differential package builds upon, with a word on what was checked.
+fn base(source: &str, options: &BuildOptions) -> Result<Base, Refused> {
+    let opened = Opened::open(source, &reading(options)).map_err(|error| refused(&error.into()))?;
     let package = documents(&opened)?;
     let definition = app::package_definition(&package).map_err(|error| refused(&error))?;
     Base::of(&definition).map_err(|error| {
@@ -388,16 +395,49 @@ fn base(source: &str, options: &BuildOptions) -> Result<Base, Refused> {
     })
 }
 
-fn signature(package: &VerifiedPackage) -> &'static str {
-    match package.signature() {
-        Signature::Absent => "not signed",
-        Signature::NotChecked => "signature NOT checked",
-    }
+/// Who signed, when, with what, and what of it was checked.
+fn signature(found: &Signature) -> Value {
+    let told = found.told();
+    let Signature::Checked(signed) = found else {
+        return json!({"verified": false, "told": told});
+    };
+    let by = match &signed.by {
+        By::Key {
+            name,
+            fingerprint,
+            algorithm,
+        } => json!({"key": name, "fingerprint": fingerprint.to_string(), "algorithm": algorithm}),
+        By::Identity {
+            identity,
+            issuer,
+            claims,
+        } => {
+            let claims: serde_json::Map<String, Value> =
+                claims.iter().map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
+            json!({"identity": identity, "issuer": issuer, "claims": claims})
+        }
+    };
+    let times = signed.times.iter().map(|time| time::rfc3339(*time));
+    let attestations = signed.attestations.iter();
+    let attestations: Value = attestations
+        .map(|found| json!({"predicateType": found.predicate_type, "builder": found.builder}))
+        .collect();
+    let root = signed.root.as_ref();
+    json!({
+        "verified": true,
+        "told": told,
+        "by": by,
+        "foundIn": signed.found_in,
+        "signedAt": times.collect::<Value>(),
+        "checks": signed.checks,
+        "trustedRoot": root.map(|(name, digest)| json!({"name": name, "digest": digest.to_string()})),
+        "attestations": attestations,
+    })
 }
 
 fn verify(args: SourceArgs) -> Result<(), Refused> {
     let (source, as_json) = (args.source, args.json);
-    let opened = opened(&source, args.read)?;
+    let opened = opened(&source, args.read, Check::Use)?;
     let package = app::package_verify(&opened).map_err(|error| refused(&error))?;
     let bytes: u64 = package.files().values().map(|(_, size)| size).sum();
     let files = package.files().len();
@@ -408,13 +448,13 @@ fn verify(args: SourceArgs) -> Result<(), Refused> {
             "files": files,
             "bytes": bytes,
             "checks": ["aggregateChecksum", "checksums", "missing", "extra"],
-            "signature": signature(&package),
+            "signature": signature(package.signature()),
         });
         return print(&format!("{told:#}\n"));
     }
     print(&format!(
         "{source}: {files} files, {bytes} bytes, all as listed; {}\n",
-        signature(&package),
+        package.signature().told(),
     ))
 }
 
@@ -438,7 +478,7 @@ fn inspect(args: InspectArgs) -> Result<(), Refused> {
             }),
             _,
         ) => {
-            let opened = opened(&source, read)?;
+            let opened = opened(&source, read, Check::Look)?;
             let folder = app::package_sboms(&opened, &output).map_err(|e| refused(&e))?;
             note(&partly(&source, "sboms.tar was checked"));
             print(&format!("{}\n", folder.display()))
@@ -453,13 +493,13 @@ fn partly(source: &str, checked: &str) -> String {
 /// The documents of a package, with a word on what was checked.
 fn documents(opened: &Opened) -> Result<VerifiedPackage, Refused> {
     let package = app::package_documents(opened).map_err(|error| refused(&error))?;
-    let checked = format!("{}; only the definition was checked", signature(&package));
+    let checked = format!("{}; only the definition was checked", package.signature().told());
     note(&partly(&opened.name, &checked));
     Ok(package)
 }
 
 fn definition(args: SourceArgs) -> Result<(), Refused> {
-    let package = documents(&opened(&args.source, args.read)?)?;
+    let package = documents(&opened(&args.source, args.read, Check::Look)?)?;
     if args.json {
         let read = app::package_definition(&package).map_err(|error| refused(&error))?;
         return print(&format!("{:#}\n", read.to_json()));
@@ -475,7 +515,7 @@ fn listing(
     args: SourceArgs,
     select: &dyn Fn(&Definition) -> (Value, Vec<String>),
 ) -> Result<(), Refused> {
-    let package = documents(&opened(&args.source, args.read)?)?;
+    let package = documents(&opened(&args.source, args.read, Check::Look)?)?;
     let read = app::package_definition(&package).map_err(|error| refused(&error))?;
     let (value, lines) = select(&read);
     if args.json {
@@ -544,7 +584,7 @@ fn variables(definition: &Definition) -> (Value, Vec<String>) {
 }
 
 fn files(args: SourceArgs) -> Result<(), Refused> {
-    let package = documents(&opened(&args.source, args.read)?)?;
+    let package = documents(&opened(&args.source, args.read, Check::Look)?)?;
     let listed = package.checksums().iter();
     if args.json {
         let files: Value = listed
@@ -587,13 +627,13 @@ fn extract(args: ExtractArgs) -> Result<(), Refused> {
         unarchive: args.unarchive,
         force: args.force,
     };
-    let opened = opened(&args.source, args.read)?;
+    let opened = opened(&args.source, args.read, Check::Use)?;
     let package = app::package_extract(&opened, &options).map_err(|error| refused(&error))?;
     match package.scope() {
         Scope::Given if !options.only.is_empty() => {
             note(&partly(&args.source, "what was extracted was checked"));
         }
-        _ => note(&format!("{}: {}", args.source, signature(&package))),
+        _ => note(&format!("{}: {}", args.source, package.signature().told())),
     }
     print(&format!("{}\n", options.to.display()))
 }

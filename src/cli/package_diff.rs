@@ -10,6 +10,7 @@ use super::connection::ReadArgs;
 use super::package::refused;
 use crate::app;
 use crate::package::diff::{Change, Difference};
+use crate::verify::Check;
 
 /// Arguments of `jackal package diff`.
 #[derive(Args)]
@@ -26,7 +27,7 @@ pub(super) struct DiffArgs {
 }
 
 pub(super) fn diff(args: DiffArgs) -> Result<(), Refused> {
-    let options = args.read.into_options()?;
+    let options = args.read.into_options(Check::Look)?;
     let open =
         |name: &str| app::Opened::open(name, &options).map_err(|error| refused(&error.into()));
     let (first, second) = (open(&args.first)?, open(&args.second)?);

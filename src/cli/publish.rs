@@ -2,6 +2,7 @@
 //! of them or none.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use super::build::{Refused, note, print, refused as build_refused, runtime};
 use super::connection::ConnectionArgs;
 use super::exit::Exit;
 use super::options::{PlainArgs, cache_folder, environment};
+use super::trust::TrustArgs;
 use crate::app::{
     self, BuildOptions, PublishError, PublishOptions, Published, SkeletonMakeError, Unfinished,
 };
@@ -17,6 +19,7 @@ use crate::exec::implied::host_architecture;
 use crate::registry::RegistryError;
 use crate::release::{JournalError, ReleaseError, Released};
 use crate::source::RemoteError;
+use crate::verify::{Check, Policy};
 
 const PUBLISH_HELP: &str = "\
 Everything is staged under digests and read back first; tags move last. When a
@@ -61,6 +64,8 @@ pub(super) struct TransferArgs {
     plain: PlainArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 /// What every command about releases understands.
@@ -113,6 +118,7 @@ pub(super) fn publish(mut args: PublishArgs) -> Result<(), Refused> {
         move_tag: args.move_tag,
         concurrency: transfer.oci_concurrency,
         architecture: architecture.unwrap_or_else(|| host_architecture().to_owned()),
+        policy: transfer.trust.into_policy(Check::Use)?,
         state,
         build: transfer.plain.into_options(connection)?,
     };
@@ -133,6 +139,7 @@ fn resume(id: Option<String>, transfer: TransferArgs) -> Result<(), Refused> {
         move_tag: begun.move_tag,
         concurrency: transfer.oci_concurrency,
         architecture: architecture.unwrap_or(begun.architecture),
+        policy: transfer.trust.into_policy(Check::Use)?,
         state,
         build: BuildOptions {
             here: PathBuf::from(&begun.here),
@@ -153,6 +160,7 @@ pub(super) fn into_layout(build: BuildOptions, source: String, to: &Path) -> Res
         move_tag: true,
         concurrency: 1,
         architecture: host_architecture().to_owned(),
+        policy: Arc::new(Policy::without_signers(Check::Use)),
         state,
         build,
     };

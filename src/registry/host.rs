@@ -69,10 +69,15 @@ pub(super) struct Http {
     pub writes: reqwest::Client,
 }
 
+/// Says with what this process speaks TLS; may be said again.
+pub fn install_tls() {
+    // Fails only when a provider is installed already, which is as good.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
 impl Clients {
     pub(super) fn new(hosts: Hosts) -> Result<Self, RegistryError> {
-        // Fails only when a provider is installed already, which is as good.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        install_tls();
         let shared = http(&hosts, None)?;
         Ok(Self {
             hosts,

@@ -26,7 +26,7 @@ pub use client::{Options, Registry, Said};
 pub use credentials::{Credential, Credentials, CredentialsError};
 pub use download::{DownloadError, download};
 pub use error::RegistryError;
-pub use host::{Hosts, PlainHttp};
+pub use host::{Hosts, PlainHttp, install_tls};
 pub use index::{Merge, read_index};
 pub use profile::{Chunks, PROFILES, Profile, ProfileError, Referrers};
 pub use push::{Hints, Sent};

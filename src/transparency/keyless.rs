@@ -23,7 +23,6 @@ use sigstore_types::{
 };
 
 use super::token::{TokenError, TokenSources};
-use crate::oci::Digest;
 use crate::signing::{Bundle, Demands, Envelope, IN_TOTO, Identity, Pattern, Root, digests};
 
 /// How long one request may take: old logs answer slowly.
@@ -178,7 +177,7 @@ impl Keyless {
             Signed::Statement(json) => Envelope::signed_bytes(IN_TOTO, json),
         };
         let signature = pair.sign(&message).map_err(|error| here(&error))?;
-        let hash = Sha256Hash::from_bytes(*Digest::of(&message).as_bytes());
+        let hash = sigstore_crypto::sha256(&message);
         let envelope = match what {
             Signed::Blob(_) => None,
             Signed::Statement(json) => Some(DsseEnvelope::new(

@@ -15,7 +15,7 @@ mod vault;
 pub use keyless::{Keyless, KeylessSignError, Services};
 pub use plugin::{Plugin, PluginError};
 pub use reference::{KeyReferenceError, KeySources};
-pub use signer::{Signer, SignerError};
+pub use signer::{HeldKey, Signer, SignerError};
 pub use token::{TokenError, TokenSources};
 pub use trust_config::{TrustConfig, TrustConfigError};
 pub use vault::{Vault, VaultError};

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::plugin::{Plugin, PluginError};
-use super::signer::Signer;
+use super::signer::HeldKey;
 use super::vault::{Vault, VaultError};
 use crate::signing::{KeyError, MAX_KEY_BYTES, PublicKey, PublicKeyError, SigningKey};
 
@@ -94,19 +94,19 @@ impl KeySources {
         }
     }
 
-    /// The signer that `reference` leads to; `password` is asked for only if
-    /// there is a key to be opened.
+    /// The key to sign with that `reference` leads to; `password` is asked for
+    /// only if there is one to be opened.
     ///
     /// # Errors
     ///
     /// [`KeyReferenceError`]
-    pub fn signer(
+    pub fn signing_key(
         &self,
         reference: &str,
         password: &dyn Fn() -> Zeroizing<Vec<u8>>,
-    ) -> Result<Signer, KeyReferenceError> {
-        let open = |text: &[u8]| -> Result<Signer, KeyReferenceError> {
-            Ok(Signer::Key(SigningKey::open(text, &password())?))
+    ) -> Result<HeldKey, KeyReferenceError> {
+        let open = |text: &[u8]| -> Result<HeldKey, KeyReferenceError> {
+            Ok(HeldKey::Here(SigningKey::open(text, &password())?))
         };
         let Some((scheme, rest)) = reference.split_once("://") else {
             return open(&read(Path::new(reference))?);
@@ -123,13 +123,13 @@ impl KeySources {
         text.ok_or_else(|| KeyReferenceError::NoVariable(name.to_owned()))
     }
 
-    fn elsewhere(&self, scheme: &str, rest: &str) -> Result<Signer, KeyReferenceError> {
+    fn elsewhere(&self, scheme: &str, rest: &str) -> Result<HeldKey, KeyReferenceError> {
         let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if scheme == "http" {
             return Err(KeyReferenceError::Http);
         }
         if matches!(scheme, "hashivault" | "openbao") {
-            return Ok(Signer::Vault(Vault::open(rest, &self.environment)?));
+            return Ok(HeldKey::Vault(Vault::open(rest, &self.environment)?));
         }
         let unknown = || KeyReferenceError::Scheme(scheme.chars().take(60).collect());
         if NOT_HERE.contains(&scheme) || scheme.is_empty() || !scheme.chars().all(word) {
@@ -138,7 +138,7 @@ impl KeySources {
         let name = format!("sigstore-kms-{scheme}");
         let programs = self.folders.iter().map(|folder| folder.join(&name));
         match programs.into_iter().find(|program| program.is_file()) {
-            Some(program) => Ok(Signer::Plugin(Plugin::open(program, rest)?)),
+            Some(program) => Ok(HeldKey::Plugin(Plugin::open(program, rest)?)),
             None if BY_PLUGIN.contains(&scheme) => {
                 Err(PluginError::Missing(scheme.to_owned()).into())
             }

@@ -1,15 +1,12 @@
 //! Whoever signs: a key here, a key elsewhere, or a certificate.
-
-use std::sync::Arc;
+//!
+//! Blocks while others are asked, so it is called from threads that may.
 
 use super::keyless::{Keyless, KeylessSignError};
 use super::plugin::{Plugin, PluginError};
+use super::reference::blocking;
 use super::vault::{Vault, VaultError};
-use crate::package::Dialect;
-use crate::signing::{
-    Bundle, Envelope, IN_TOTO, Identity, PublicKey, SignError, SigningKey, Statement,
-    write_signature_file,
-};
+use crate::signing::{Bundle, Envelope, IN_TOTO, PublicKey, SignError, SigningKey, Statement};
 
 /// Why nothing was signed.
 #[derive(Debug, thiserror::Error)]
@@ -32,4 +29,97 @@ pub enum SignerError {
     /// A thread of ours died.
     #[error("signing stopped: {0}")]
     Stopped(String),
+}
+
+/// A long-lived key, wherever it is.
+#[derive(Debug)]
+pub enum HeldKey {
+    /// In this process.
+    Here(SigningKey),
+    /// In a service that a plugin speaks to.
+    Plugin(Plugin),
+    /// In a vault.
+    Vault(Vault),
+}
+
+impl HeldKey {
+    /// The public half.
+    #[must_use]
+    pub fn public(&self) -> &PublicKey {
+        match self {
+            Self::Here(key) => key.public(),
+            Self::Plugin(plugin) => plugin.public(),
+            Self::Vault(vault) => vault.public(),
+        }
+    }
+
+    /// The signature of `message`.
+    ///
+    /// # Errors
+    ///
+    /// [`SignerError`]
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        Ok(match self {
+            Self::Here(key) => key.sign(message)?,
+            Self::Plugin(plugin) => plugin.sign(message)?,
+            Self::Vault(vault) => vault.sign(message)?,
+        })
+    }
+}
+
+/// One who signs.
+#[derive(Debug)]
+pub enum Signer {
+    /// By a key.
+    Key(HeldKey),
+    /// By certificates.
+    Keyless(Box<Keyless>),
+}
+
+impl Signer {
+    /// Tells signers apart: what one signed need not be signed by him again.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Key(key) => format!("key {}", key.public().fingerprint()),
+            Self::Keyless(keyless) => format!("certificate of {}", keyless.services.fulcio),
+        }
+    }
+
+    /// A bundle of the signature of `blob`.
+    ///
+    /// # Errors
+    ///
+    /// [`SignerError`]
+    pub fn blob(&self, blob: &[u8]) -> Result<String, SignerError> {
+        match self {
+            Self::Key(key) => Ok(Bundle::of_blob(key.public(), blob, &key.sign(blob)?)),
+            Self::Keyless(keyless) => {
+                Ok(blocking(keyless.blob(blob)).map_err(SignerError::Stopped)??)
+            }
+        }
+    }
+
+    /// A bundle of `statement`.
+    ///
+    /// # Errors
+    ///
+    /// [`SignerError`]
+    pub fn statement(&self, statement: &Statement) -> Result<String, SignerError> {
+        let payload = serde_json::to_vec(statement)?;
+        match self {
+            Self::Key(key) => {
+                let signature = key.sign(&Envelope::signed_bytes(IN_TOTO, &payload))?;
+                let envelope = Envelope {
+                    payload_type: IN_TOTO.to_owned(),
+                    payload,
+                    signature,
+                };
+                Ok(Bundle::of_envelope(key.public(), &envelope))
+            }
+            Self::Keyless(keyless) => {
+                Ok(blocking(keyless.statement(&payload)).map_err(SignerError::Stopped)??)
+            }
+        }
+    }
 }

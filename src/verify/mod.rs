@@ -366,6 +366,7 @@ mod tests {
             definition: Some((Dialect::Jackal, definition.into_bytes())),
             checksums: Some(checksums.into_bytes()),
             files,
+            ..Evidence::default()
         }
     }
 
