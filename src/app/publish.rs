@@ -25,9 +25,10 @@ use crate::package::{Dialect, Warning};
 use crate::registry::{Registry, Repository, Source};
 use crate::release::{
     self, Artifact, Begun, Destination, DestinationError, Item, Journal, JournalError,
-    ReleaseError, Released, Rules, Step, hosted,
+    ReleaseError, Released, Rules, Step, Vouching, hosted,
 };
 use crate::source::{PackageBlobs, RemoteError, RemotePackage};
+use crate::transparency::{Seal, Signer};
 use crate::verify::{self, Policy, Scope, Signature, VerifiedPackage};
 
 /// What to publish, where to and how.
@@ -47,6 +48,11 @@ pub struct PublishOptions {
     pub architecture: String,
     /// What is demanded of whoever made the packages.
     pub policy: Arc<Policy>,
+    /// Who signs what is published: in it, and beside it.
+    pub signer: Option<Arc<Signer>>,
+    /// What is written into the packages; `None`: nothing, the signature lies
+    /// beside them.
+    pub seal: Option<Seal>,
     /// Where journals lie.
     pub state: PathBuf,
     /// How definitions become skeletons; its connection is used for all.
@@ -89,6 +95,14 @@ pub enum PublishError {
         /// What is wrong.
         error: ArtifactError,
     },
+    /// Nobody signed.
+    #[error("{path}: not signed, and nothing was published: {what}")]
+    Sign {
+        /// As given.
+        path: String,
+        /// Why not.
+        what: String,
+    },
     /// No skeleton can be made of a folder.
     #[error("{0}")]
     Skeleton(Box<SkeletonMakeError>),
@@ -118,6 +132,8 @@ struct Ready {
     name: String,
     tag: String,
     signature: Signature,
+    /// What speaks about it, and goes with it.
+    bundles: Vec<Vec<u8>>,
 }
 
 /// What was published.
@@ -166,6 +182,7 @@ pub fn publication(options: PublishOptions, ask: Ask<'_>) -> Result<Publication,
                 artifact: Arc::new(made.artifact),
                 tag: options.tag.clone().unwrap_or(made.tag),
                 signature: Signature::Absent,
+                bundles: Vec::new(),
             }));
             continue;
         }
@@ -240,6 +257,7 @@ fn open(
         artifact: Arc::new(Artifact::made(made.map_err(artifact)?, blobs)),
         tag: tag.map_err(artifact)?,
         signature: verified.signature().clone(),
+        bundles,
     })
 }
 
@@ -274,11 +292,13 @@ impl Publication {
                     ready
                 }
             };
+            let ready = sealed(ready, source, options).await?;
             for destination in &options.destinations {
                 let to = Destination::parse(destination, &options.build.here)?;
                 items.push(Item {
                     place: to.place(&ready.name, &ready.tag)?,
                     artifact: Arc::clone(&ready.artifact),
+                    bundles: ready.bundles.clone(),
                 });
             }
         }
@@ -289,6 +309,7 @@ impl Publication {
             architecture: options.architecture.clone(),
             tag: options.tag.clone(),
             move_tag: options.move_tag,
+            signer: options.signer.as_ref().map(|signer| signer.name()),
             ..Begun::new(items.iter().map(Item::known).collect())
         };
         if let Some(id) = resumed.filter(|id| begun.id() != *id) {
@@ -297,6 +318,10 @@ impl Publication {
         let rules = Rules {
             move_tag: options.move_tag,
             concurrency: options.concurrency,
+            vouching: match &options.signer {
+                Some(signer) => Some(vouching(signer).await?),
+                None => None,
+            },
         };
         let id = begun.id();
         let journal = || Journal::begin(&options.state, begun);
@@ -307,6 +332,35 @@ impl Publication {
             notes: self.notes,
         })
     }
+}
+
+/// Signs in the package, if that is wanted.
+async fn sealed(
+    ready: Ready,
+    source: &str,
+    options: &PublishOptions,
+) -> Result<Ready, PublishError> {
+    let (Some(signer), Some(how)) = (&options.signer, options.seal) else {
+        return Ok(ready);
+    };
+    let (signer, artifact) = (Arc::clone(signer), Artifact::clone(&ready.artifact));
+    // The bundles that came with it speak about it as it was.
+    let sealing = tokio::task::spawn_blocking(move || artifact.sealed(&signer, how));
+    let sealed = sealing.await.map_err(|error| error.to_string()).and_then(|sealed| sealed);
+    Ok(Ready {
+        artifact: Arc::new(sealed.map_err(|what| PublishError::Sign {
+            path: source.to_owned(),
+            what,
+        })?),
+        bundles: Vec::new(),
+        ..ready
+    })
+}
+
+async fn vouching(signer: &Arc<Signer>) -> Result<Vouching, PublishError> {
+    let signer = Arc::clone(signer);
+    let asking = tokio::task::spawn_blocking(move || Vouching::by(signer));
+    asking.await.map_err(|error| ReleaseError::Stopped(error.to_string()).into())
 }
 
 /// A package in a registry, which stays there until it is copied.
@@ -359,6 +413,7 @@ async fn remote(
         tag: tag.map_err(artifact)?,
         artifact: Arc::new(copied.map_err(|e| PublishError::Manifest(source.to_owned(), e))?),
         signature: verified.signature().clone(),
+        bundles,
     })
 }
 

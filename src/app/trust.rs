@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::oci::Digest;
 use crate::signing::{Demands, Identity, IdentityError, Root, RootError};
-use crate::transparency::{KeyReferenceError, KeySources};
+use crate::transparency::{FetchError, KeyReferenceError, KeySources, TrustConfig, fetch_root};
 use crate::verify::{Check, Policy, Rule, Signer, parse_policy};
 use crate::yaml::{Mistakes, SourceText};
 
@@ -66,6 +67,9 @@ pub enum TrustError {
     /// The trusted root is none.
     #[error(transparent)]
     Root(#[from] RootError),
+    /// It cannot be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
 }
 
 /// Reads a file that is no longer than configuration is.
@@ -125,7 +129,7 @@ pub fn policy(options: &TrustOptions, sources: &KeySources) -> Result<Policy, Tr
         }],
     };
     let root = match &options.root {
-        Some(path) => Some(Arc::new(Root::parse(&read(path)?, &path.display().to_string())?)),
+        Some(path) => Some(Arc::new(root_in(path)?.1)),
         None => None,
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -135,5 +139,77 @@ pub fn policy(options: &TrustOptions, sources: &KeySources) -> Result<Policy, Tr
         root,
         demands: options.demands,
         now: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+    })
+}
+
+/// The trusted root in a file, with its text: a root, or a trust config, which
+/// holds one.
+fn root_in(path: &Path) -> Result<(String, Root), TrustError> {
+    let name = path.display().to_string();
+    let text = read(path)?;
+    let text = match TrustConfig::root_text(&text) {
+        Some(inner) => inner,
+        None => String::from_utf8_lossy(&text).into_owned(),
+    };
+    let root = Root::parse(text.as_bytes(), &name)?;
+    Ok((text, root))
+}
+
+/// Whence a trusted root is taken.
+#[derive(Clone, Debug)]
+pub enum RootFrom {
+    /// This program.
+    BuiltIn,
+    /// The public instance, as it is now.
+    Public,
+    /// A mirror of TUF metadata, by its first root.
+    Mirror {
+        /// Its address.
+        url: String,
+        /// The file with its first `root.json`.
+        root: PathBuf,
+    },
+    /// A file.
+    File(PathBuf),
+}
+
+/// A trusted root, ready to be pinned.
+#[derive(Clone, Debug)]
+pub struct FoundRoot {
+    /// Whence.
+    pub name: String,
+    /// The file's content.
+    pub json: String,
+    /// SHA-256 of it.
+    pub digest: Digest,
+}
+
+/// Finds a trusted root, which can be used.
+///
+/// # Errors
+///
+/// [`TrustError`]
+pub fn trusted_root(from: &RootFrom) -> Result<FoundRoot, TrustError> {
+    let (json, root) = match from {
+        RootFrom::BuiltIn => {
+            let root = Root::public()?;
+            (Root::public_json().to_owned(), root)
+        }
+        RootFrom::File(path) => root_in(path)?,
+        RootFrom::Public => {
+            let json = fetch_root(None)?;
+            let root = Root::parse(json.as_bytes(), "public Sigstore instance, fetched")?;
+            (json, root)
+        }
+        RootFrom::Mirror { url, root } => {
+            let json = fetch_root(Some((url, &read(root)?)))?;
+            let root = Root::parse(json.as_bytes(), url)?;
+            (json, root)
+        }
+    };
+    Ok(FoundRoot {
+        name: root.name().to_owned(),
+        digest: root.digest(),
+        json,
     })
 }

@@ -117,3 +117,16 @@ fn eprint_question(text: &str) {
     let _ = write!(std::io::stderr(), "{text}");
     let _ = std::io::stderr().flush();
 }
+
+/// Whether the user agrees; where nobody can be asked, he does not.
+pub(super) fn confirmed(question: &str) -> Result<bool, Refused> {
+    if !asks() {
+        return Ok(false);
+    }
+    eprint_question(&format!("{question} [y/N] "));
+    let mut line = String::new();
+    std::io::stdin()
+        .read_line(&mut line)
+        .map_err(|error| (Exit::Environment, format!("terminal: {error}")))?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}

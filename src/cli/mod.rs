@@ -18,6 +18,8 @@ mod publish;
 mod registry;
 mod scaffold;
 mod signal;
+mod signing;
+mod tools;
 mod trust;
 
 use std::io::Write;
@@ -66,6 +68,9 @@ enum Command {
     /// Look after releases that were begun and have not ended
     #[command(subcommand)]
     Release(publish::ReleaseCommand),
+    /// Make keys, and look after trusted roots
+    #[command(subcommand, visible_alias = "t")]
+    Tools(tools::ToolsCommand),
 }
 
 /// What there is a schema of.
@@ -149,6 +154,7 @@ fn carry_out(args: Args) -> Result<(), build::Refused> {
         Command::Dev(command) => dev::run(command),
         Command::Package(command) => package::run(command),
         Command::Release(command) => publish::release(command),
+        Command::Tools(command) => tools::run(command),
     }
 }
 

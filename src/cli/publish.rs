@@ -11,6 +11,7 @@ use super::build::{Refused, note, print, refused as build_refused, runtime};
 use super::connection::ConnectionArgs;
 use super::exit::Exit;
 use super::options::{PlainArgs, cache_folder, environment};
+use super::signing::SignArgs;
 use super::trust::TrustArgs;
 use crate::app::{
     self, BuildOptions, PublishError, PublishOptions, Published, SkeletonMakeError, Unfinished,
@@ -48,6 +49,11 @@ pub(super) struct PublishArgs {
     /// Move a tag that names another package
     #[arg(long)]
     move_tag: bool,
+    /// Ask nothing
+    #[arg(long)]
+    confirm: bool,
+    #[command(flatten)]
+    signing: SignArgs,
     #[command(flatten)]
     transfer: TransferArgs,
 }
@@ -93,6 +99,8 @@ pub(super) enum ReleaseCommand {
         /// As `status` calls it; without it, the only one there is
         id: Option<String>,
         #[command(flatten)]
+        signing: Box<SignArgs>,
+        #[command(flatten)]
         transfer: Box<TransferArgs>,
     },
     /// Forget a release: tags that it did not reach stay where they are
@@ -118,6 +126,8 @@ pub(super) fn publish(mut args: PublishArgs) -> Result<(), Refused> {
         move_tag: args.move_tag,
         concurrency: transfer.oci_concurrency,
         architecture: architecture.unwrap_or_else(|| host_architecture().to_owned()),
+        seal: args.signing.seal(true),
+        signer: args.signing.into_signer(args.confirm)?,
         policy: transfer.trust.into_policy(Check::Use)?,
         state,
         build: transfer.plain.into_options(connection)?,
@@ -126,10 +136,18 @@ pub(super) fn publish(mut args: PublishArgs) -> Result<(), Refused> {
 }
 
 /// Goes on as the release was begun; flags count before what it remembers.
-fn resume(id: Option<String>, transfer: TransferArgs) -> Result<(), Refused> {
+fn resume(
+    id: Option<String>,
+    signing: SignArgs,
+    transfer: TransferArgs,
+) -> Result<(), Refused> {
     let state = state_folder(transfer.release.state_dir)?;
     let found = the_one(&state, id)?;
     let begun = found.begun;
+    if let Some(signer) = begun.signer.as_ref().filter(|_| !signing.signs()) {
+        let message = format!("the release is signed by {signer}: give --signing-key or --keyless");
+        return Err((Exit::Usage, message));
+    }
     let architecture = transfer.plain.architecture.clone();
     let connection = transfer.connection.into_connection()?;
     let options = PublishOptions {
@@ -139,6 +157,8 @@ fn resume(id: Option<String>, transfer: TransferArgs) -> Result<(), Refused> {
         move_tag: begun.move_tag,
         concurrency: transfer.oci_concurrency,
         architecture: architecture.unwrap_or(begun.architecture),
+        seal: signing.seal(true),
+        signer: signing.into_signer(true)?,
         policy: transfer.trust.into_policy(Check::Use)?,
         state,
         build: BuildOptions {
@@ -161,6 +181,8 @@ pub(super) fn into_layout(build: BuildOptions, source: String, to: &Path) -> Res
         concurrency: 1,
         architecture: host_architecture().to_owned(),
         policy: Arc::new(Policy::without_signers(Check::Use)),
+        signer: None,
+        seal: None,
         state,
         build,
     };
@@ -216,8 +238,12 @@ fn line(made: &Released) -> String {
         "unchanged".to_owned()
     } else {
         let moved = made.moved;
+        let attached = match made.attached {
+            0 => String::new(),
+            count => format!("; attached {count} bundles"),
+        };
         format!(
-            "sent {} blobs ({} bytes), mounted {}, {} were there",
+            "sent {} blobs ({} bytes), mounted {}, {} were there{attached}",
             moved.uploaded, moved.uploaded_bytes, moved.mounted, moved.present
         )
     };
@@ -230,6 +256,7 @@ fn as_value(made: &Released) -> Value {
         "architecture": made.item.architecture,
         "manifest": made.item.manifest.to_string(),
         "unchanged": made.unchanged,
+        "attachedBundles": made.attached,
         "blobs": {
             "present": made.moved.present,
             "mounted": made.moved.mounted,
@@ -246,7 +273,11 @@ pub(super) fn release(command: ReleaseCommand) -> Result<(), Refused> {
             let found = app::unfinished_releases(&state).map_err(|error| journal(&error))?;
             status(&found, release.json)
         }
-        ReleaseCommand::Resume { id, transfer } => resume(id, *transfer),
+        ReleaseCommand::Resume {
+            id,
+            signing,
+            transfer,
+        } => resume(id, *signing, *transfer),
         ReleaseCommand::Abort { id, release } => {
             let state = state_folder(release.state_dir)?;
             let found = the_one(&state, id)?;
@@ -370,6 +401,7 @@ pub(super) fn refused(error: &PublishError) -> Refused {
         PublishError::Read { error, .. } => super::package::refused(error).0,
         PublishError::Remote(error) => remote_exit(error),
         PublishError::Manifest(..) => Exit::Verification,
+        PublishError::Release(ReleaseError::Unproven { .. }) => Exit::Verification,
         PublishError::Artifact { .. } | PublishError::Changed(_) => Exit::Configuration,
         PublishError::Skeleton(error) => match &**error {
             SkeletonMakeError::Build(error) => build_refused(error).0,

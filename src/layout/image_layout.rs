@@ -7,9 +7,12 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
+
 use super::LayoutError;
 use crate::content::Push;
-use crate::oci::{Descriptor, Index, MAX_MANIFEST_BYTES, Reference, media_type};
+use crate::oci::{Descriptor, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
+use crate::signing::{BUNDLE, MAX_ATTESTATION_BYTES};
 
 /// Marks a layout.
 const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -93,9 +96,58 @@ impl ImageLayout {
             .annotations
             .insert(REF_NAME.to_owned(), tag.to_owned());
         index.manifests.push(descriptor);
+        self.write_index(&index)
+    }
+
+    /// Stores a manifest that speaks about another one; its blobs are there.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: the disk refused.
+    pub fn attach(&self, manifest: &[u8]) -> Result<(), LayoutError> {
+        let made = self.document(media_type::MANIFEST, manifest)?;
+        let mut index = self.index()?;
+        if index.manifests.iter().any(|found| found.digest == made.digest) {
+            return Ok(());
+        }
+        // Without a name: it is found by what it speaks about.
+        index.manifests.push(made);
+        self.write_index(&index)
+    }
+
+    /// The bundles that speak about `subject`: candidates, from anybody.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: `index.json` or a manifest cannot be read.
+    pub fn bundles_about(&self, subject: &Descriptor) -> Result<Vec<Vec<u8>>, LayoutError> {
+        let mut bundles = Vec::new();
+        for found in self.index()?.manifests {
+            if found.media_type != media_type::MANIFEST {
+                continue;
+            }
+            let manifest: Manifest = read(&self.path(&found))?;
+            let about = manifest.subject.as_ref().map(|about| about.digest);
+            let [layer] = &manifest.layers[..] else {
+                continue;
+            };
+            if about != Some(subject.digest) || layer.media_type != BUNDLE {
+                continue;
+            }
+            let path = self.path(layer);
+            let mut bytes = Vec::new();
+            File::open(&path)
+                .and_then(|file| file.take(MAX_ATTESTATION_BYTES).read_to_end(&mut bytes))
+                .map_err(|error| LayoutError::io(&path, error))?;
+            bundles.push(bytes);
+        }
+        Ok(bundles)
+    }
+
+    fn write_index(&self, index: &Index) -> Result<(), LayoutError> {
         let path = self.folder.join("index.json");
         let at = |error| LayoutError::io(&path, error);
-        let text = serde_json::to_vec(&index).map_err(|error| at(error.into()))?;
+        let text = serde_json::to_vec(index).map_err(|error| at(error.into()))?;
         replace(&self.folder, &path, &mut &text[..]).map_err(at)
     }
 
@@ -133,7 +185,7 @@ fn is_called(descriptor: &Descriptor, tag: &str) -> bool {
         .is_some_and(|name| name == tag)
 }
 
-fn read(path: &Path) -> Result<Index, LayoutError> {
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, LayoutError> {
     let at = |error| LayoutError::io(path, error);
     let mut bytes = Vec::new();
     File::open(path)

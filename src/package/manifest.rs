@@ -229,6 +229,29 @@ pub fn manifest(
     })
 }
 
+/// The manifest `bytes` of a package without the files called `without`, and
+/// with `files`; all else stays.
+///
+/// # Errors
+///
+/// It is no manifest.
+pub fn with_files(
+    bytes: &[u8],
+    dialect: Dialect,
+    without: &[&str],
+    files: impl IntoIterator<Item = (String, Descriptor)>,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let found: Manifest = serde_json::from_slice(bytes)?;
+    let mut layers = found.layers;
+    layers.retain(|layer| title(layer).is_none_or(|name| !without.contains(&name)));
+    for (path, file) in files {
+        layers.retain(|layer| title(layer) != Some(&path));
+        layers.push(layer(dialect, &path, file));
+    }
+    layers.sort_by(|a, b| (a.digest, title(a)).cmp(&(b.digest, title(b))));
+    manifest(found.config, layers, found.annotations)
+}
+
 /// Compact JSON with the escapes of Go's encoder: the characters stand nowhere
 /// but in strings.
 fn go_json(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {

@@ -14,7 +14,9 @@ use crate::content::Fetch;
 use crate::oci::{Descriptor, Digest, Manifest, Reference, media_type};
 use crate::package::manifest::{self, ArtifactError};
 use crate::package::{Definition, Dialect, Strictness};
+use super::vouching::documents;
 use crate::registry::Source;
+use crate::transparency::{Seal, Signer, seal};
 use crate::yaml::{Mistakes, SourceText};
 
 /// A package as it goes into a registry: its manifest, and where the blobs are.
@@ -126,6 +128,29 @@ impl Artifact {
             source,
             origin,
         })
+    }
+}
+
+impl Artifact {
+    /// The same package with a signature in it, instead of any it had.
+    ///
+    /// # Errors
+    ///
+    /// Nobody signed, or it cannot be read; told in words.
+    pub fn sealed(self, signer: &Signer, how: Seal) -> Result<Self, String> {
+        let text = |error: &dyn fmt::Display| error.to_string();
+        let evidence = documents(&self).map_err(|error| text(&error))?;
+        let (dialect, definition) = evidence.definition.ok_or("it has no definition")?;
+        let files = seal(dialect, &definition, signer, how).map_err(|error| text(&error))?;
+        let described = files.iter();
+        let described = described.map(|(name, bytes)| (name.clone(), Descriptor::of("", bytes)));
+        let without = [dialect.signature_file(), dialect.bundle_file()];
+        let bytes = manifest::with_files(&self.bytes, dialect, &without, described);
+        let bytes = Bytes::from(bytes.map_err(|error| text(&error))?);
+        let contents = files.into_iter().map(|(_, bytes)| bytes);
+        let source: Source = Arc::new(WithDocuments::new(contents, self.source));
+        Self::copied(self.name, self.architecture, bytes, source, self.origin)
+            .map_err(|error| text(&error))
     }
 }
 

@@ -36,6 +36,9 @@ pub struct Begun {
     pub tag: Option<String>,
     /// Whether tags that name something else may be moved.
     pub move_tag: bool,
+    /// Who signs, if somebody does: whoever goes on must be able to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
     /// The artifacts with their places.
     pub items: Vec<Known>,
 }
@@ -60,6 +63,8 @@ pub enum Step {
     Begun(Begun),
     /// All of an artifact is there, and was read back by its digest.
     Staged(Known),
+    /// A bundle speaks about it, which was made but perhaps not attached.
+    Signed(Known, String),
     /// Its tag names it.
     Visible(Known),
 }
@@ -124,6 +129,7 @@ impl Journal {
             // The same artifacts in the same places: only the wish may differ.
             let begun = Begun {
                 move_tag: begun.move_tag,
+                signer: begun.signer,
                 ..found.clone()
             };
             return Ok(Self {
@@ -253,6 +259,16 @@ impl Journal {
         self.has(|step| matches!(step, Step::Staged(found) if found == item))
     }
 
+    /// The bundles that were made for the artifact `manifest`, wherever to.
+    #[must_use]
+    pub fn bundles(&self, manifest: &Digest) -> Vec<String> {
+        let made = self.steps.iter().filter_map(|step| match step {
+            Step::Signed(item, bundle) if item.manifest == *manifest => Some(bundle.clone()),
+            _ => None,
+        });
+        made.collect()
+    }
+
     /// Whether the tag of `item` names it.
     #[must_use]
     pub fn is_visible(&self, item: &Known) -> bool {
@@ -309,6 +325,7 @@ impl Begun {
             architecture: String::new(),
             tag: None,
             move_tag: false,
+            signer: None,
             items,
         }
     }

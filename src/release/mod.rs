@@ -9,9 +9,13 @@ mod destination;
 mod journal;
 mod results;
 mod transaction;
+mod vouching;
 
 pub use artifact::{Artifact, Place, StoredError, WithDocuments};
 pub use destination::{Destination, DestinationError, hosted};
 pub use journal::{Begun, Journal, JournalError, Known, Step};
 pub use results::{PublishedResults, attach_results};
 pub use transaction::{Item, Moved, ReleaseError, Released, Rules, run};
+pub use vouching::{
+    Vouching, accept_identity, documents, policy_of, signature_statement, subjects,
+};

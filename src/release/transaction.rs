@@ -1,4 +1,5 @@
-//! The transaction: survey, stage, read back, and only then move tags.
+//! The transaction: survey, stage, read back, sign, prove, and only then move
+//! tags.
 //!
 //! Any step may be the last before a crash; taking them again leads to the same
 //! end. What is there already costs a question, not a transfer.
@@ -12,11 +13,14 @@ use tokio::task::JoinSet;
 
 use super::artifact::{Artifact, Place};
 use super::journal::{Journal, JournalError, Known, Step};
+use super::vouching::{Vouched, Vouching, accept_identity};
 use crate::content;
 use crate::layout::{ImageLayout, LayoutError};
 use crate::oci::{Descriptor, Digest, Index, Reference, media_type};
 use crate::package::manifest;
 use crate::registry::{Hints, Merge, Registry, RegistryError, Sent};
+use crate::source::RemoteError;
+use crate::transparency::SignerError;
 
 /// One artifact on its way to one place.
 #[derive(Clone)]
@@ -25,6 +29,8 @@ pub struct Item {
     pub artifact: Arc<Artifact>,
     /// Where to.
     pub place: Place,
+    /// Bundles that speak about it, and go where it goes.
+    pub bundles: Vec<Vec<u8>>,
 }
 
 impl Item {
@@ -37,15 +43,25 @@ impl Item {
             manifest: self.artifact.manifest.digest,
         }
     }
+
+    fn vouched<'v>(&'v self, registry: &'v Arc<Registry>) -> Vouched<'v> {
+        Vouched {
+            registry,
+            place: &self.place,
+            artifact: &self.artifact,
+        }
+    }
 }
 
-/// What a release may do.
-#[derive(Clone, Copy, Debug)]
+/// What a release may do, and must.
+#[derive(Clone)]
 pub struct Rules {
     /// Whether a tag that names another package of the same architecture moves.
     pub move_tag: bool,
     /// Transfers at the same time.
     pub concurrency: usize,
+    /// Whose signature must be there before anything is visible.
+    pub vouching: Option<Vouching>,
 }
 
 /// What was done with one artifact.
@@ -57,6 +73,8 @@ pub struct Released {
     pub moved: Moved,
     /// It was there, and nothing was written.
     pub unchanged: bool,
+    /// Bundles that were attached just now.
+    pub attached: usize,
 }
 
 /// Blobs and bytes by the way that they came.
@@ -111,6 +129,30 @@ pub enum ReleaseError {
         /// What happened.
         source: io::Error,
     },
+    /// What is attached cannot be read.
+    #[error("{place}: what is attached to it cannot be read: {source}")]
+    Unreadable {
+        /// The tag.
+        place: String,
+        /// What happened.
+        source: Box<RemoteError>,
+    },
+    /// Nobody signed.
+    #[error("{place}: it was not signed, so its tag stays where it is: {source}")]
+    Sign {
+        /// The tag.
+        place: String,
+        /// Why not.
+        source: Box<SignerError>,
+    },
+    /// What must be proven is not.
+    #[error("{place}: its signature does not verify, so its tag stays where it is: {why}")]
+    Unproven {
+        /// The tag.
+        place: String,
+        /// The refusals of `verify`.
+        why: String,
+    },
     /// The journal cannot be written.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -140,7 +182,9 @@ pub async fn run(
         released.push(Released {
             item: item.known(),
             moved: Moved::default(),
-            unchanged: is_there(registry, item, rules).await?,
+            unchanged: is_there(registry, item, &rules).await?
+                && is_vouched(registry, item, &rules).await?,
+            attached: 0,
         });
     }
     if released.iter().all(|made| made.unchanged) {
@@ -163,13 +207,19 @@ pub async fn run(
         }
         by_place.entry(&item.place).or_default().push(item.clone());
     }
+    for (item, made) in items.iter().zip(&mut released) {
+        if !made.unchanged {
+            made.attached = vouch(registry, item, &rules, &mut journal).await?;
+        }
+    }
     // Nothing that anybody sees has changed so far.
     // Most of a move is waiting for others who may write to the same tag.
     let mut moving = JoinSet::new();
     for (place, items) in by_place {
         let (registry, place) = (Arc::clone(registry), place.clone());
+        let rules = rules.clone();
         moving.spawn(async move {
-            flip(&registry, &place, &items, rules).await?;
+            flip(&registry, &place, &items, &rules).await?;
             Ok::<_, ReleaseError>(items)
         });
     }
@@ -195,6 +245,78 @@ pub async fn run(
     }
 }
 
+/// Whether what must speak about the item is there already.
+async fn is_vouched(
+    registry: &Arc<Registry>,
+    item: &Item,
+    rules: &Rules,
+) -> Result<bool, ReleaseError> {
+    if rules.vouching.is_none() && item.bundles.is_empty() {
+        return Ok(true);
+    }
+    let vouched = item.vouched(registry);
+    let attached = vouched.attached().await?;
+    if item.bundles.iter().any(|bundle| !attached.contains(bundle)) {
+        return Ok(false);
+    }
+    Ok(match &rules.vouching {
+        None => true,
+        Some(vouching) => match vouched.proven(&vouching.policy, attached).await {
+            Ok(()) => true,
+            Err(ReleaseError::Unproven { .. }) => false,
+            Err(error) => return Err(error),
+        },
+    })
+}
+
+/// Attaches what speaks about the item, reads it back, and proves what must be
+/// proven; signs if nothing that is there proves it. Returns how many bundles
+/// were attached.
+async fn vouch(
+    registry: &Arc<Registry>,
+    item: &Item,
+    rules: &Rules,
+    journal: &mut Journal,
+) -> Result<usize, ReleaseError> {
+    let manifest = item.artifact.manifest.digest;
+    if rules.vouching.is_none() && item.bundles.is_empty() {
+        return Ok(0);
+    }
+    let vouched = item.vouched(registry);
+    let mut count = 0;
+    let mut attached = vouched.attached().await?;
+    let made = journal.bundles(&manifest).into_iter().map(String::into_bytes);
+    let brought: Vec<Vec<u8>> = item.bundles.iter().cloned().chain(made.clone()).collect();
+    for bundle in brought {
+        if !attached.contains(&bundle) {
+            vouched.attach(&bundle).await?;
+            attached.push(bundle);
+            count += 1;
+        }
+    }
+    let Some(vouching) = &rules.vouching else {
+        return Ok(count);
+    };
+    let mut policy = vouching.policy.clone();
+    made.for_each(|bundle| accept_identity(&mut policy, &bundle));
+    // What the registry says it has is what others will find.
+    let mut read_back = vouched.attached().await?;
+    match (vouched.proven(&policy, read_back).await, &vouching.signer) {
+        (Ok(()), _) => return Ok(count),
+        (Err(ReleaseError::Unproven { .. }), Some(signer)) => {
+            let bundle = vouched.sign(signer).await?;
+            journal.note(Step::Signed(item.known(), bundle.clone()))?;
+            accept_identity(&mut policy, bundle.as_bytes());
+            vouched.attach(bundle.as_bytes()).await?;
+            count += 1;
+            read_back = vouched.attached().await?;
+        }
+        (Err(error), _) => return Err(error),
+    }
+    vouched.proven(&policy, read_back).await?;
+    Ok(count)
+}
+
 fn distinct(items: &[Item]) -> Result<(), ReleaseError> {
     let mut seen: BTreeMap<(&Place, &str), Digest> = BTreeMap::new();
     for item in items {
@@ -215,7 +337,7 @@ fn distinct(items: &[Item]) -> Result<(), ReleaseError> {
 async fn is_there(
     registry: &Arc<Registry>,
     item: &Item,
-    rules: Rules,
+    rules: &Rules,
 ) -> Result<bool, ReleaseError> {
     let index = match &item.place {
         Place::Registry(tag) => match registry.find(tag).await? {
@@ -243,7 +365,7 @@ async fn is_there(
 
 /// Whether `index` names the item; an error if it names another and may not be
 /// changed.
-fn is_entered(index: &Index, item: &Item, rules: Rules) -> Result<bool, ReleaseError> {
+fn is_entered(index: &Index, item: &Item, rules: &Rules) -> Result<bool, ReleaseError> {
     let wanted = &item.artifact.manifest;
     match manifest::entry(index, &item.artifact.architecture) {
         Some(found) if found.digest == wanted.digest => Ok(true),
@@ -387,7 +509,7 @@ async fn flip(
     registry: &Arc<Registry>,
     place: &Place,
     items: &[Item],
-    rules: Rules,
+    rules: &Rules,
 ) -> Result<(), ReleaseError> {
     let merged = |index: Option<&Index>| -> Result<Option<Index>, ReleaseError> {
         let mut found: Option<Index> = index.cloned();

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha384, Sha512};
+use sigstore_types::DerCertificate;
 
 use super::envelope::{Envelope, Statement, StatementError};
 use super::json::{self, Shape};
@@ -292,6 +293,17 @@ impl Bundle {
     #[must_use]
     pub fn timestamps(&self) -> usize {
         self.timestamps
+    }
+
+    /// Identity and issuer as its certificate says: nothing of it is checked.
+    #[must_use]
+    pub fn claimed(&self) -> Option<(String, String)> {
+        let material = &self.normal["verificationMaterial"];
+        let chain = &material["x509CertificateChain"]["certificates"][0]["rawBytes"];
+        let leaf = material["certificate"]["rawBytes"].as_str().or(chain.as_str())?;
+        let certificate = DerCertificate::from_bytes(&json::bytes(leaf)?);
+        let read = sigstore_crypto::parse_certificate_info(&certificate).ok()?;
+        Some((read.identity?.as_str().to_owned(), read.issuer?))
     }
 
     /// The bundle in the one spelling.

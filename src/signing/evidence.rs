@@ -47,6 +47,7 @@ pub struct Root {
     verifier: Verifier,
     digest: Digest,
     name: String,
+    certificate_logs: bool,
 }
 
 impl std::fmt::Debug for Root {
@@ -67,6 +68,7 @@ impl Root {
         let root = TrustedRoot::from_json(json).map_err(|error| wrong(error.to_string()))?;
         let verifier = Verifier::new(&root).map_err(|error| wrong(error.to_string()))?;
         Ok(Self {
+            certificate_logs: !root.ctlogs.is_empty(),
             verifier,
             digest: Digest::of(text),
             name: name.to_owned(),
@@ -79,14 +81,25 @@ impl Root {
     ///
     /// [`RootError`]: never, if the library is whole.
     pub fn public() -> Result<Self, RootError> {
-        let json = SigstoreInstance::PublicGood.embedded_trusted_root_json();
-        Self::parse(json.as_bytes(), "public Sigstore instance, built in")
+        Self::parse(Self::public_json().as_bytes(), "public Sigstore instance, built in")
+    }
+
+    /// The file of that one.
+    #[must_use]
+    pub fn public_json() -> &'static str {
+        SigstoreInstance::PublicGood.embedded_trusted_root_json()
     }
 
     /// Of the file's bytes.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// Whether it knows logs that promise to show certificates.
+    #[must_use]
+    pub fn has_certificate_logs(&self) -> bool {
+        self.certificate_logs
     }
 
     /// What it is called.

@@ -12,8 +12,8 @@ use crate::layout;
 use crate::oci::{Descriptor, Digest, Index, Manifest, Reference, media_type};
 use crate::package::{Dialect, manifest};
 use crate::registry::{Registry, RegistryError};
-use crate::signing::{BUNDLE, MAX_ATTESTATION_BYTES};
-use crate::verify::{Asked, Evidence, MAX_ATTACHED};
+use super::attached::{bundles_about, content};
+use crate::verify::{Asked, Evidence};
 
 /// A package that was found in a registry. Nothing of it is trusted.
 #[derive(Clone, Debug)]
@@ -164,38 +164,13 @@ impl RemotePackage {
         }
     }
 
-    /// Bundles that speak about it: candidates, from anybody. Those of
-    /// attestations may be large; what is larger than any client takes is
-    /// passed over.
+    /// Bundles that speak about it: candidates, from anybody.
     ///
     /// # Errors
     ///
     /// [`RemoteError`]: a registry that fails is not one that has none.
     pub async fn attached(&self, registry: &Registry) -> Result<Vec<Vec<u8>>, RemoteError> {
-        let mut bundles = Vec::new();
-        let speaking = registry.referrers(&self.reference, self.digest()).await?;
-        let named = speaking.into_iter().filter(|found| {
-            let kind = found.artifact_type.as_deref();
-            // Some registries put the type of the config there.
-            kind.is_none_or(|kind| kind == BUNDLE || kind == media_type::EMPTY)
-        });
-        for found in named.take(MAX_ATTACHED) {
-            let bytes = registry.manifest(&self.reference, &found).await?;
-            let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else {
-                continue;
-            };
-            let about = manifest.subject.as_ref().map(|subject| subject.digest);
-            let [layer] = &manifest.layers[..] else {
-                continue;
-            };
-            let fits = about == Some(self.digest())
-                && layer.media_type == BUNDLE
-                && layer.size <= MAX_ATTESTATION_BYTES;
-            if fits {
-                bundles.push(self.content(registry, layer).await?);
-            }
-        }
-        Ok(bundles)
+        bundles_about(registry, &self.reference, self.digest()).await
     }
 
     /// The content of a file that is small; `None`: there is no such file.
@@ -218,20 +193,7 @@ impl RemotePackage {
                 what: format!("`{name}` is larger than {limit} bytes"),
             });
         }
-        self.content(registry, layer).await.map(Some)
-    }
-
-    async fn content(
-        &self,
-        registry: &Registry,
-        blob: &Descriptor,
-    ) -> Result<Vec<u8>, RemoteError> {
-        let mut blob = registry.blob(&self.reference, blob);
-        let mut bytes = Vec::new();
-        while let Some(chunk) = blob.chunk().await? {
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes)
+        Ok(Some(content(registry, &self.reference, layer).await?))
     }
 
     /// The digest of the manifest, by which the package is known.

@@ -136,6 +136,27 @@ impl Keyless {
         self.sign(Signed::Statement(json)).await
     }
 
+    /// What signatures of this deployment come with.
+    #[must_use]
+    pub fn demands(&self) -> Demands {
+        Demands {
+            log: self.services.rekor.is_some(),
+            timestamp: self.services.timestamps.is_some(),
+            sct: self.demands.sct,
+        }
+    }
+
+    /// Whom a certificate will name, as far as the token tells; `None`: there
+    /// is no token at hand.
+    #[must_use]
+    pub fn expected(&self) -> Option<Identity> {
+        let found = super::reference::blocking(self.tokens.claims(now())).ok()?.ok()?;
+        Some(Identity {
+            subject: Pattern::Exact(found.0),
+            issuer: Pattern::Exact(found.1),
+        })
+    }
+
     async fn sign(&self, what: Signed<'_>) -> Result<String, KeylessSignError> {
         let here = |error: &dyn std::fmt::Display| KeylessSignError::Here(error.to_string());
         match (&self.services.rekor, &self.services.timestamps) {
@@ -146,9 +167,7 @@ impl Keyless {
             }
             _ => {}
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(now.as_secs()).unwrap_or_default();
-        let token = self.tokens.token(now).await?;
+        let token = self.tokens.token(now()).await?;
         let client = http().map_err(|error| here(&error))?;
 
         let pair = KeyPair::generate_ecdsa_p256().map_err(|error| here(&error))?;
@@ -252,11 +271,7 @@ impl Keyless {
             ),
             issuer: Pattern::Exact(certified.issuer.clone().unwrap_or_default()),
         };
-        let demands = Demands {
-            log: self.services.rekor.is_some(),
-            timestamp: self.services.timestamps.is_some(),
-            sct: self.demands.sct,
-        };
+        let demands = self.demands();
         let (subjects, blob) = match what {
             Signed::Blob(blob) => (digests(blob), Some(blob)),
             Signed::Statement(json) => {
@@ -271,6 +286,12 @@ impl Keyless {
             .map(|_| ())
             .map_err(|error| wrong(&error))
     }
+}
+
+/// Seconds since the Unix epoch.
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or_default()
 }
 
 /// Without lists that are empty and members that are nothing.

@@ -7,6 +7,8 @@
 mod keyless;
 mod plugin;
 mod reference;
+mod root_fetch;
+mod seal;
 mod signer;
 mod token;
 mod trust_config;
@@ -15,6 +17,8 @@ mod vault;
 pub use keyless::{Keyless, KeylessSignError, Services};
 pub use plugin::{Plugin, PluginError};
 pub use reference::{KeyReferenceError, KeySources};
+pub use root_fetch::{FetchError, fetch_root};
+pub use seal::{Seal, seal};
 pub use signer::{HeldKey, Signer, SignerError};
 pub use token::{TokenError, TokenSources};
 pub use trust_config::{TrustConfig, TrustConfigError};

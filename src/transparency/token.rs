@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use base64::Engine as _;
 use serde::Deserialize;
 use sigstore_oidc::IdentityToken;
 
@@ -76,6 +77,13 @@ struct Minted {
     value: String,
 }
 
+/// Claims of CI jobs that become names in certificates.
+#[derive(Default, Deserialize)]
+struct CiClaims {
+    job_workflow_ref: Option<String>,
+    ci_config_ref_uri: Option<String>,
+}
+
 impl TokenSources {
     /// The first token that there is; it is judged already.
     ///
@@ -100,6 +108,31 @@ impl TokenSources {
             return Err(TokenError::Unverified(from));
         }
         Ok(token)
+    }
+
+    /// The identity and issuer that a certificate for the token names.
+    ///
+    /// Source: Fulcio, "OIDC Usage": an e-mail address as it is; GitHub's
+    /// workflow and GitLab's configuration as addresses; else the subject.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`]
+    pub async fn claims(&self, now: i64) -> Result<(String, String), TokenError> {
+        let token = self.token(now).await?;
+        let payload = token.expose_secret().split('.').nth(1).unwrap_or_default();
+        let read = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload);
+        let more: CiClaims = read
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default();
+        let subject = match (token.email(), more.job_workflow_ref, more.ci_config_ref_uri) {
+            (Some(email), _, _) => email.to_owned(),
+            (None, Some(workflow), _) => format!("https://github.com/{workflow}"),
+            (None, None, Some(file)) => format!("https://{file}"),
+            (None, None, None) => token.subject().to_owned(),
+        };
+        Ok((subject, token.issuer().to_owned()))
     }
 
     async fn text(&self) -> Result<(String, String), TokenError> {

@@ -44,6 +44,13 @@ struct Raw<'r> {
 }
 
 impl TrustConfig {
+    /// The trusted root in `text`, if that is a trust config.
+    #[must_use]
+    pub fn root_text(text: &[u8]) -> Option<String> {
+        let raw: Raw<'_> = serde_json::from_slice(text).ok()?;
+        Some(raw.trusted_root.get().to_owned())
+    }
+
     /// Reads the file called `name`.
     ///
     /// # Errors

@@ -204,7 +204,7 @@ struct Judge<'j> {
 impl Judge<'_> {
     fn signature(&self, evidence: &Evidence, dialect: Dialect) -> Result<Signed, Refusal> {
         let keys = self.keys();
-        let mut found = None;
+        let (mut found, mut foreign) = (None, None);
         let mut found_in = Vec::new();
         if let Some(bytes) = &evidence.bundle {
             let file = dialect.bundle_file();
@@ -223,14 +223,17 @@ impl Judge<'_> {
                 found_in.push(file.to_owned());
                 found = found.or(Some(plain));
             } else if found.is_none() {
-                return Err(wrong("it is a signature by a key, and no key was given".to_owned()));
+                let what = "it is a signature by a key, and no key was given";
+                foreign = Some(wrong(what.to_owned()));
             }
         }
         let found = match found {
             Some(found) => found,
             None => {
                 found_in.push("referrer".to_owned());
-                self.attached(&evidence.attached)?
+                let found = self.attached(&evidence.attached);
+                // A bundle beside it may do; what it carries is told of first.
+                found.map_err(|refusal| foreign.unwrap_or(refusal))?
             }
         };
         let uses_root = found.checks.iter().any(|check| *check != "signature");

@@ -82,6 +82,7 @@ pub(super) async fn make(
                 items.push(Item {
                     artifact: Arc::clone(&artifact),
                     place: place.map_err(|error| Failure::new(Class::Configuration, error))?,
+                    bundles: Vec::new(),
                 });
             }
         }
@@ -96,6 +97,7 @@ pub(super) async fn make(
     let rules = Rules {
         move_tag: work.move_tags,
         concurrency: CONCURRENCY,
+        vouching: None,
     };
     let id = begun.id();
     let journal = || Journal::begin(&folder, begun);

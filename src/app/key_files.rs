@@ -1,0 +1,160 @@
+//! Key files: made, or made of plain keys.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::oci::Digest;
+use crate::signing::{
+    Algorithm, ContainerError, ImportError, KeyError, MAX_KEY_BYTES, SignError, SigningKey, import,
+    seal,
+};
+
+/// The private key's file.
+const PRIVATE: &str = "cosign.key";
+
+/// The public key's file.
+const PUBLIC: &str = "cosign.pub";
+
+/// A pair of files that was written.
+#[derive(Debug)]
+pub struct KeyPair {
+    /// The private key, encrypted.
+    pub private: PathBuf,
+    /// The public key.
+    pub public: PathBuf,
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub fingerprint: Digest,
+}
+
+/// Why there are no key files.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// One is there.
+    #[error("`{0}` is there already: whatever it signed could not be signed again; give --force to replace it, or --output another folder")]
+    Exists(PathBuf),
+    /// The disk refused.
+    #[error("`{path}`: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// No key was made.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// It cannot be encrypted.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// It is none.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// It is no plain key.
+    #[error("`{path}`: {source}")]
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: ImportError,
+    },
+}
+
+/// How key files are written.
+#[derive(Clone, Debug)]
+pub struct KeyFileOptions {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Replaces files that are there.
+    pub force: bool,
+}
+
+impl KeyFileOptions {
+    /// Refuses before anything is asked for, if files are in the way.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError::Exists`]
+    pub fn check(&self) -> Result<(), KeyFileError> {
+        let taken = [PRIVATE, PUBLIC].map(|name| self.folder.join(name));
+        match taken.into_iter().find(|path| path.exists() && !self.force) {
+            Some(path) => Err(KeyFileError::Exists(path)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Makes a new key.
+///
+/// # Errors
+///
+/// [`KeyFileError`]
+pub fn generate_key(
+    algorithm: Algorithm,
+    password: &[u8],
+    options: &KeyFileOptions,
+) -> Result<KeyPair, KeyFileError> {
+    write_pair(&SigningKey::generate(algorithm)?, password, options)
+}
+
+/// Makes key files of the plain key in the file `path`.
+///
+/// # Errors
+///
+/// [`KeyFileError`]
+pub fn import_key(
+    path: &Path,
+    password: &[u8],
+    options: &KeyFileOptions,
+) -> Result<KeyPair, KeyFileError> {
+    let io = |source| KeyFileError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mut text = zeroize::Zeroizing::new(Vec::new());
+    let file = File::open(path).map_err(io)?;
+    let limit = MAX_KEY_BYTES as u64 + 1;
+    file.take(limit).read_to_end(&mut text).map_err(io)?;
+    let pkcs8 = import(&text).map_err(|source| KeyFileError::Import {
+        path: path.to_owned(),
+        source,
+    })?;
+    write_pair(&pkcs8, password, options)
+}
+
+fn write_pair(
+    pkcs8: &[u8],
+    password: &[u8],
+    options: &KeyFileOptions,
+) -> Result<KeyPair, KeyFileError> {
+    options.check()?;
+    let key = SigningKey::from_pkcs8(pkcs8)?;
+    let container = seal(pkcs8, password)?;
+    let pair = KeyPair {
+        private: options.folder.join(PRIVATE),
+        public: options.folder.join(PUBLIC),
+        fingerprint: key.public().fingerprint(),
+    };
+    write(&pair.private, container.as_bytes(), 0o600)?;
+    write(&pair.public, key.public().to_pem().as_bytes(), 0o644)?;
+    Ok(pair)
+}
+
+/// Writes a file whole, with its mode from the start.
+fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
+    let io = |source| KeyFileError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(io)?;
+    let mut temp = tempfile::Builder::new()
+        .permissions(fs::Permissions::from_mode(mode))
+        .tempfile_in(folder)
+        .map_err(io)?;
+    temp.write_all(bytes).map_err(io)?;
+    temp.as_file().sync_all().map_err(io)?;
+    temp.persist(path).map_err(|failed| io(failed.error))?;
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! `jackal tools`: keys and trusted roots.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::build::{Refused, note, print};
+use super::exit::Exit;
+use super::keys::PasswordFrom;
+use crate::app::{self, KeyFileError, KeyFileOptions, KeyPair, RootFrom};
+use crate::signing::Algorithm;
+
+const KEY_HELP: &str = "\
+The files are those of cosign: cosign.key, encrypted by a password, and
+cosign.pub, which is given to whoever verifies. The password comes from its
+flag, its file, COSIGN_PASSWORD, or is asked for twice.";
+
+/// Arguments of `jackal tools`.
+#[derive(Subcommand)]
+pub(super) enum ToolsCommand {
+    /// Make a key to sign with: cosign.key and cosign.pub
+    #[command(after_help = KEY_HELP)]
+    GenKey {
+        /// Kind of key; the first is read everywhere
+        #[arg(long, value_enum, default_value_t)]
+        algorithm: KeyKind,
+        #[command(flatten)]
+        files: KeyFileArgs,
+    },
+    /// Make cosign.key and cosign.pub of a plain key: PKCS #8, PKCS #1 or SEC 1
+    #[command(after_help = KEY_HELP)]
+    ImportKey {
+        /// The file with the plain key
+        key: PathBuf,
+        #[command(flatten)]
+        files: KeyFileArgs,
+    },
+    /// Print a trusted root, to be pinned with --trusted-root; its digest goes
+    /// to stderr
+    TrustedRoot {
+        /// Fetch it, instead of taking the one that is built in
+        #[arg(long)]
+        fetch: bool,
+        /// Fetch it from this mirror of TUF metadata
+        #[arg(long, value_name = "URL", requires = "root", requires = "fetch")]
+        mirror: Option<String>,
+        /// The mirror's first root.json, which is trusted
+        #[arg(long, value_name = "FILE", requires = "mirror")]
+        root: Option<PathBuf>,
+        /// Take it out of this file: a trust config, or another trusted root
+        #[arg(long, value_name = "FILE", conflicts_with = "fetch")]
+        from: Option<PathBuf>,
+        /// Write it to this file
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// How key files are written.
+#[derive(Args)]
+pub(super) struct KeyFileArgs {
+    /// Folder for the files
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Replace files that are there
+    #[arg(long)]
+    force: bool,
+    /// Password of the new file; others on this machine can read it
+    #[arg(long, value_name = "PASSWORD")]
+    signing_key_pass: Option<String>,
+    /// File with the password
+    #[arg(long, value_name = "FILE", conflicts_with = "signing_key_pass")]
+    signing_key_pass_file: Option<PathBuf>,
+}
+
+/// Kinds of keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum KeyKind {
+    /// ECDSA, P-256
+    #[default]
+    P256,
+    /// ECDSA, P-384
+    P384,
+    /// ECDSA, P-521
+    P521,
+    /// RSA, 3072 bits
+    Rsa,
+    /// Ed25519
+    Ed25519,
+}
+
+pub(super) fn run(command: ToolsCommand) -> Result<(), Refused> {
+    match command {
+        ToolsCommand::GenKey { algorithm, files } => {
+            let algorithm = match algorithm {
+                KeyKind::P256 => Algorithm::P256,
+                KeyKind::P384 => Algorithm::P384,
+                KeyKind::P521 => Algorithm::P521,
+                KeyKind::Rsa => Algorithm::Rsa,
+                KeyKind::Ed25519 => Algorithm::Ed25519,
+            };
+            files.write(|password, options| app::generate_key(algorithm, password, options))
+        }
+        ToolsCommand::ImportKey { key, files } => {
+            files.write(|password, options| app::import_key(&key, password, options))
+        }
+        ToolsCommand::TrustedRoot {
+            fetch,
+            mirror,
+            root,
+            from,
+            output,
+        } => {
+            let from = match (fetch, mirror.zip(root), from) {
+                (_, Some((url, root)), _) => RootFrom::Mirror { url, root },
+                (true, None, _) => RootFrom::Public,
+                (false, None, Some(path)) => RootFrom::File(path),
+                (false, None, None) => RootFrom::BuiltIn,
+            };
+            trusted_root(&from, output)
+        }
+    }
+}
+
+impl KeyFileArgs {
+    fn write(
+        self,
+        make: impl FnOnce(&[u8], &KeyFileOptions) -> Result<KeyPair, KeyFileError>,
+    ) -> Result<(), Refused> {
+        let options = KeyFileOptions {
+            folder: self.output,
+            force: self.force,
+        };
+        let refused = |error: KeyFileError| {
+            let exit = match &error {
+                KeyFileError::Exists(_) | KeyFileError::Import { .. } => Exit::Usage,
+                _ => Exit::Environment,
+            };
+            (exit, error.to_string())
+        };
+        // Before anybody thinks of a password.
+        options.check().map_err(refused)?;
+        let from = PasswordFrom {
+            flag: self.signing_key_pass,
+            file: self.signing_key_pass_file,
+        };
+        let password = from.new_password()?;
+        if password.is_empty() {
+            note("warning: the password is empty: whoever reads the file can sign");
+        }
+        let pair = make(&password, &options).map_err(refused)?;
+        print(&format!(
+            "{}\n{}\nfingerprint {}\n",
+            pair.private.display(),
+            pair.public.display(),
+            pair.fingerprint,
+        ))
+    }
+}
+
+fn trusted_root(from: &RootFrom, output: Option<PathBuf>) -> Result<(), Refused> {
+    let found = app::trusted_root(from).map_err(|error| (Exit::Environment, error.to_string()))?;
+    note(&format!("trusted root: {}, {}", found.name, found.digest));
+    match output {
+        None => print(&format!("{}\n", found.json.trim_end())),
+        Some(path) => {
+            let wrong = |error: std::io::Error| {
+                (Exit::Environment, format!("`{}`: {error}", path.display()))
+            };
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let mut temp = tempfile::NamedTempFile::new_in(folder.unwrap_or(".".as_ref()))
+                .map_err(wrong)?;
+            temp.write_all(found.json.as_bytes()).map_err(wrong)?;
+            temp.persist(&path).map_err(|failed| wrong(failed.error))?;
+            print(&format!("{}\n", path.display()))
+        }
+    }
+}

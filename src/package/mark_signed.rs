@@ -1,0 +1,82 @@
+//! What a Zarf definition says of itself before it is signed.
+//!
+//! The lines are put into the text as it is, so that all else stays byte for
+//! byte. Source: signing.md 2.5.
+
+use super::Dialect;
+
+/// What Zarf asks readers for.
+const REQUIRED: [&str; 4] = [
+    "versionRequirements:",
+    "- version: v0.71.0",
+    "  reason: This package contains a bundle format signature which requires Zarf v0.71.0 or later",
+    "provenanceFiles:",
+];
+
+/// Why a definition cannot be marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the definition has no `build:` section in block style to say in that it is signed")]
+pub struct MarkError;
+
+/// The definition `text` with `build.signed` and the bundle among
+/// `build.provenanceFiles`; unchanged where it says so already.
+///
+/// # Errors
+///
+/// [`MarkError`]
+pub fn mark_signed(text: &str) -> Result<String, MarkError> {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let start = lines.iter().position(|line| line.trim_end() == "build:");
+    let start = start.ok_or(MarkError)? + 1;
+    let inside = |line: &&str| line.starts_with([' ', '-']) || line.trim().is_empty();
+    let len = lines[start..].iter().take_while(|line| inside(line)).count();
+    let block = &lines[start..start + len];
+    let first = block.first().ok_or(MarkError)?;
+    let indent = &first[..first.len() - first.trim_start().len()];
+    let has = |key: &str| block.iter().any(|line| line.strip_prefix(indent) == Some(key));
+    let file = format!("- {}", Dialect::Zarf.bundle_file());
+    let lists = |line: &&str| line.trim() == file;
+    if has("signed: true\n") && block.iter().any(lists) {
+        return Ok(text.to_owned());
+    }
+    let mut marked = lines[..start].concat();
+    let mut put = |line: &str| marked.push_str(&format!("{indent}{line}\n"));
+    let provenance = format!("{}\n", REQUIRED[3]);
+    put("signed: true");
+    if !has(&format!("{}\n", REQUIRED[0])) {
+        REQUIRED[..3].iter().for_each(|line| put(line));
+    }
+    if !has(&provenance) {
+        put(REQUIRED[3]);
+        put(&file);
+    }
+    for line in block {
+        let bare = line.strip_prefix(indent);
+        if bare.is_some_and(|line| line.starts_with("signed:")) {
+            continue;
+        }
+        marked.push_str(line);
+        if bare == Some(&provenance) && !block.iter().any(lists) {
+            marked.push_str(&format!("{indent}{file}\n"));
+        }
+    }
+    marked.push_str(&lines[start + len..].concat());
+    Ok(marked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_definition_says_that_it_is_signed_once() {
+        let plain = "kind: ZarfPackageConfig\nbuild:\n  architecture: amd64\n  signed: false\n  provenanceFiles:\n  - checksums.txt\ncomponents: []\n";
+        let marked = mark_signed(plain).unwrap();
+        let expected = "kind: ZarfPackageConfig\nbuild:\n  signed: true\n  versionRequirements:\n  - version: v0.71.0\n    reason: This package contains a bundle format signature which requires Zarf v0.71.0 or later\n  architecture: amd64\n  provenanceFiles:\n  - zarf.bundle.sig\n  - checksums.txt\ncomponents: []\n";
+        assert_eq!(marked, expected);
+        assert_eq!(mark_signed(&marked).unwrap(), marked);
+        let without = mark_signed("build:\n    user: x\n").unwrap();
+        assert!(without.ends_with("    provenanceFiles:\n    - zarf.bundle.sig\n    user: x\n"));
+        assert!(mark_signed("build: {user: x}\n").is_err());
+    }
+}

@@ -1,0 +1,237 @@
+//! Signatures of a release: made, attached and proven before any tag moves.
+//!
+//! A bundle lies beside the package, as a manifest that speaks about its
+//! manifest, so that the package is the same whoever signs it. What is attached
+//! already and proves what must be proven, is not signed again.
+
+use std::io::{self, Read as _};
+use std::sync::Arc;
+
+use super::artifact::{Artifact, Place};
+use super::transaction::ReleaseError;
+use crate::layout::{ImageLayout, MAX_DOCUMENT_BYTES};
+use crate::oci::{Descriptor, Digest, Manifest, media_type};
+use crate::package::{Dialect, manifest};
+use crate::registry::{Hints, Registry, Source};
+use crate::release::WithDocuments;
+use crate::signing::{Bundle, Identity, Pattern, SIGN_PREDICATE, Statement, Subject};
+use crate::source::{EMPTY_CONFIG, bundles_about, speaking_manifest};
+use crate::transparency::{Signer, SignerError};
+use crate::verify::{self, Check, Evidence, Policy, Rule, Scope};
+
+/// What must be proven of each package before its tag moves, and who signs what
+/// is not proven.
+#[derive(Clone)]
+pub struct Vouching {
+    /// Whose signature must be there.
+    pub policy: Policy,
+    /// Who signs; `None`: the bundles that come with the packages must do.
+    pub signer: Option<Arc<Signer>>,
+}
+
+impl Vouching {
+    /// Everything is signed by `signer`.
+    #[must_use]
+    pub fn by(signer: Arc<Signer>) -> Self {
+        Self {
+            policy: policy_of(&signer),
+            signer: Some(signer),
+        }
+    }
+}
+
+/// The policy that what `signer` signed passes.
+#[must_use]
+pub fn policy_of(signer: &Signer) -> Policy {
+    let mut policy = Policy::without_signers(Check::Use);
+    let known = match signer {
+        Signer::Key(key) => Some(verify::Signer::Key {
+            name: "of this release".to_owned(),
+            key: key.public().clone(),
+        }),
+        Signer::Keyless(keyless) => {
+            policy.root = Some(Arc::clone(&keyless.root));
+            policy.demands = keyless.demands();
+            keyless.expected().map(verify::Signer::Identity)
+        }
+    };
+    policy.rules = vec![Rule {
+        signers: known.into_iter().collect(),
+        ..Rule::default()
+    }];
+    policy
+}
+
+/// Lets `policy` accept the identity that `bundle`, which was made just now,
+/// carries.
+pub fn accept_identity(policy: &mut Policy, bundle: &[u8]) {
+    let claimed = Bundle::parse(bundle).ok().and_then(|read| read.claimed());
+    let Some((subject, issuer)) = claimed else {
+        return;
+    };
+    let identity = Identity {
+        subject: Pattern::Exact(subject),
+        issuer: Pattern::Exact(issuer),
+    };
+    for rule in &mut policy.rules {
+        rule.signers.push(verify::Signer::Identity(identity.clone()));
+    }
+}
+
+/// Whom statements about a package name: its manifest, and its definition, so
+/// that they speak about its archive as well.
+#[must_use]
+pub fn subjects(artifact: &Artifact, definition: &[u8], dialect: Dialect) -> Vec<Subject> {
+    vec![
+        Subject::new(&artifact.name, &artifact.manifest.digest),
+        Subject::new(dialect.definition_file(), &Digest::of(definition)),
+    ]
+}
+
+/// What `signer` says of every package that he signs.
+#[must_use]
+pub fn signature_statement(subjects: Vec<Subject>) -> Statement {
+    Statement::new(subjects, SIGN_PREDICATE, serde_json::json!({}))
+}
+
+/// The documents of an artifact, by which it is judged.
+///
+/// # Errors
+///
+/// Its source cannot be read.
+pub fn documents(artifact: &Artifact) -> io::Result<Evidence> {
+    let manifest: Manifest = serde_json::from_slice(&artifact.bytes)?;
+    let dialect = Dialect::ALL
+        .into_iter()
+        .find(|dialect| dialect.config_media_type() == manifest.config.media_type)
+        .unwrap_or(Dialect::Jackal);
+    let mut evidence = Evidence {
+        artifact: Some(artifact.manifest.digest),
+        ..Evidence::default()
+    };
+    for layer in &manifest.layers {
+        let name = manifest::title(layer).unwrap_or_default();
+        let file = (layer.digest, layer.size);
+        evidence.files.insert(name.to_owned(), file);
+        if name != dialect.definition_file() && name != Dialect::CHECKSUMS {
+            continue;
+        }
+        let mut bytes = Vec::new();
+        let content = artifact.source.fetch(layer)?;
+        content.take(MAX_DOCUMENT_BYTES).read_to_end(&mut bytes)?;
+        if Digest::of(&bytes) != layer.digest {
+            return Err(io::Error::other(format!("`{name}` is not what its digest says")));
+        }
+        if name == Dialect::CHECKSUMS {
+            evidence.checksums = Some(bytes);
+        } else {
+            evidence.definition = Some((dialect, bytes));
+        }
+    }
+    Ok(evidence)
+}
+
+/// An artifact with what speaks about it.
+pub(super) struct Vouched<'v> {
+    pub registry: &'v Arc<Registry>,
+    pub place: &'v Place,
+    pub artifact: &'v Arc<Artifact>,
+}
+
+impl Vouched<'_> {
+    /// The bundles that are at the place, by anybody.
+    pub(super) async fn attached(&self) -> Result<Vec<Vec<u8>>, ReleaseError> {
+        match self.place {
+            Place::Registry(tag) => {
+                let subject = self.artifact.manifest.digest;
+                let found = bundles_about(self.registry, tag, subject).await;
+                found.map_err(|error| ReleaseError::Unreadable {
+                    place: self.place.to_string(),
+                    source: Box::new(error),
+                })
+            }
+            Place::Layout { folder, .. } => {
+                Ok(ImageLayout::open(folder)?.bundles_about(&self.artifact.manifest)?)
+            }
+        }
+    }
+
+    /// Whether `bundles` prove what must be; an error says why not.
+    pub(super) async fn proven(
+        &self,
+        policy: &Policy,
+        bundles: Vec<Vec<u8>>,
+    ) -> Result<(), ReleaseError> {
+        let (artifact, policy) = (Arc::clone(self.artifact), policy.clone());
+        let judged = tokio::task::spawn_blocking(move || {
+            let mut evidence = documents(&artifact)?;
+            evidence.attached = bundles;
+            Ok::<_, io::Error>(verify::verify(evidence, Scope::Whole, &policy))
+        });
+        let judged = judged.await.map_err(|e| ReleaseError::Stopped(e.to_string()))?;
+        let judged = judged.map_err(|source| ReleaseError::Copy {
+            place: self.place.to_string(),
+            source,
+        })?;
+        judged.map(|_| ()).map_err(|refusals| ReleaseError::Unproven {
+            place: self.place.to_string(),
+            why: refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+        })
+    }
+
+    /// Signs the artifact.
+    pub(super) async fn sign(&self, signer: &Arc<Signer>) -> Result<String, ReleaseError> {
+        let (artifact, signer) = (Arc::clone(self.artifact), Arc::clone(signer));
+        let signing = tokio::task::spawn_blocking(move || {
+            let evidence = documents(&artifact).map_err(|e| SignerError::Stopped(e.to_string()))?;
+            let (dialect, definition) = evidence.definition.unwrap_or((Dialect::Jackal, Vec::new()));
+            signer.statement(&signature_statement(subjects(&artifact, &definition, dialect)))
+        });
+        let signed = signing.await.map_err(|e| ReleaseError::Stopped(e.to_string()))?;
+        signed.map_err(|source| ReleaseError::Sign {
+            place: self.place.to_string(),
+            source: Box::new(source),
+        })
+    }
+
+    /// Attaches `bundle`, which is then found beside the artifact.
+    pub(super) async fn attach(&self, bundle: &[u8]) -> Result<(), ReleaseError> {
+        let subject = &self.artifact.manifest;
+        let json = |error: serde_json::Error| ReleaseError::Copy {
+            place: self.place.to_string(),
+            source: error.into(),
+        };
+        let manifest = speaking_manifest(subject, bundle).map_err(json)?;
+        let blobs = [bundle.to_vec(), EMPTY_CONFIG.to_vec()];
+        match self.place {
+            Place::Registry(tag) => {
+                let parts: Manifest = serde_json::from_slice(&manifest).map_err(json)?;
+                let source: Source = Arc::new(WithDocuments::new(blobs, nothing()));
+                for blob in parts.layers.iter().chain([&parts.config]) {
+                    let sent = self.registry.push_blob(tag, blob, &source, Hints::default());
+                    sent.await?;
+                }
+                self.registry.attach(tag, &manifest).await?;
+            }
+            Place::Layout { folder, .. } => {
+                let layout = ImageLayout::open(folder)?;
+                for blob in blobs {
+                    layout.document(media_type::EMPTY, &blob)?;
+                }
+                layout.attach(&manifest)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A store that holds nothing.
+fn nothing() -> Source {
+    struct Nothing;
+    impl crate::content::Fetch for Nothing {
+        fn fetch(&self, _: &Descriptor) -> io::Result<Box<dyn io::Read + Send + '_>> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+    Arc::new(Nothing)
+}

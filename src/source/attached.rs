@@ -1,0 +1,111 @@
+//! Bundles that speak about a manifest in a registry.
+//!
+//! An index of referrers is anybody's word: what it lists are candidates, which
+//! are counted and measured before they are fetched. Source: signing.md 3.4; 7,
+//! row 22.
+
+use bytes::Bytes;
+
+use super::remote::RemoteError;
+use crate::oci::{Descriptor, Digest, Manifest, Reference, media_type};
+use crate::registry::{Registry, RegistryError};
+use crate::signing::{BUNDLE, Bundle, Content, MAX_ATTESTATION_BYTES, Statement};
+use crate::verify::MAX_ATTACHED;
+
+/// What kind of content a bundle has.
+const CONTENT: &str = "dev.sigstore.bundle.content";
+
+/// What its statement says.
+const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
+
+/// Bundles about the manifest `subject`: candidates, from anybody. Those of
+/// attestations may be large; what is larger than any client takes is passed
+/// over.
+///
+/// # Errors
+///
+/// [`RemoteError`]: a registry that fails is not one that has none.
+pub async fn bundles_about(
+    registry: &Registry,
+    repository: &Reference,
+    subject: Digest,
+) -> Result<Vec<Vec<u8>>, RemoteError> {
+    let mut bundles = Vec::new();
+    let speaking = registry.referrers(repository, subject).await?;
+    let named = speaking.into_iter().filter(|found| {
+        let kind = found.artifact_type.as_deref();
+        // Some registries put the type of the config there.
+        kind.is_none_or(|kind| kind == BUNDLE || kind == media_type::EMPTY)
+    });
+    for found in named.take(MAX_ATTACHED) {
+        let bytes = registry.manifest(repository, &found).await?;
+        let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else {
+            continue;
+        };
+        let about = manifest.subject.as_ref().map(|subject| subject.digest);
+        let [layer] = &manifest.layers[..] else {
+            continue;
+        };
+        let fits = about == Some(subject)
+            && layer.media_type == BUNDLE
+            && layer.size <= MAX_ATTESTATION_BYTES;
+        if fits {
+            bundles.push(content(registry, repository, layer).await?);
+        }
+    }
+    Ok(bundles)
+}
+
+/// The bytes of a blob that is small enough to be held.
+pub(super) async fn content(
+    registry: &Registry,
+    repository: &Reference,
+    blob: &Descriptor,
+) -> Result<Vec<u8>, RegistryError> {
+    let mut blob = registry.blob(repository, blob);
+    let mut bytes = Vec::new();
+    while let Some(chunk) = blob.chunk().await? {
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// The manifest by which `bundle` speaks about `subject`; the same bundle is
+/// the same manifest, wherever and whenever it is attached.
+///
+/// # Errors
+///
+/// JSON cannot be written.
+pub fn speaking_manifest(subject: &Descriptor, bundle: &[u8]) -> Result<Bytes, serde_json::Error> {
+    let mut annotations = std::collections::BTreeMap::new();
+    let read = Bundle::parse(bundle);
+    let kind = match read.as_ref().map(Bundle::content) {
+        Ok(Content::Envelope(envelope)) => {
+            if let Ok(statement) = Statement::of(envelope) {
+                annotations.insert(PREDICATE_TYPE.to_owned(), statement.predicate_type);
+            }
+            "dsse-envelope"
+        }
+        _ => "message-signature",
+    };
+    annotations.insert(CONTENT.to_owned(), kind.to_owned());
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: Some(media_type::MANIFEST.to_owned()),
+        artifact_type: Some(BUNDLE.to_owned()),
+        config: Descriptor::of(media_type::EMPTY, EMPTY_CONFIG),
+        layers: vec![Descriptor::of(BUNDLE, bundle)],
+        subject: Some(Descriptor {
+            annotations: Default::default(),
+            platform: None,
+            ..subject.clone()
+        }),
+        annotations,
+    };
+    serde_json::to_vec(&manifest).map(Bytes::from)
+}
+
+/// The configuration of artifacts that have none.
+///
+/// Source: OCI image-spec 1.1, "Guidance for an Empty Descriptor".
+pub const EMPTY_CONFIG: &[u8] = b"{}";

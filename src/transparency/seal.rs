@@ -1,0 +1,59 @@
+//! The signature of a package that lies in the package.
+//!
+//! Source: signing.md 2.2, 2.5, 2.6 item 3.
+
+use super::signer::{Signer, SignerError};
+use crate::package::{Dialect, mark_signed};
+use crate::signing::write_signature_file;
+
+/// What is written into a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seal {
+    /// What the oldest readers of the dialect that can check anything read: a
+    /// plain signature for Jackal, a bundle for Zarf. By a certificate, a
+    /// bundle for both.
+    Plain,
+    /// A bundle, beside the plain signature where there is a key. Jackal
+    /// v0.32.7 refuses archives with it.
+    Bundle,
+}
+
+/// Signs a package whose definition is `definition`, and returns the files that
+/// are new or replaced; the definition is among them if it had to say that it
+/// is signed.
+///
+/// # Errors
+///
+/// [`SignerError`]
+pub fn seal(
+    dialect: Dialect,
+    definition: &[u8],
+    signer: &Signer,
+    how: Seal,
+) -> Result<Vec<(String, Vec<u8>)>, SignerError> {
+    let mut files = Vec::new();
+    let marked = match dialect {
+        Dialect::Jackal => definition.to_vec(),
+        Dialect::Zarf => {
+            let text = String::from_utf8_lossy(definition);
+            let marked = mark_signed(&text).map_err(|e| SignerError::Stopped(e.to_string()))?;
+            marked.into_bytes()
+        }
+    };
+    let plain = match (dialect, signer) {
+        (Dialect::Jackal, Signer::Key(key)) => Some(key),
+        _ => None,
+    };
+    if let Some(key) = plain {
+        let signature = write_signature_file(&key.sign(&marked)?);
+        files.push((dialect.signature_file().to_owned(), signature));
+    }
+    if plain.is_none() || how == Seal::Bundle {
+        let bundle = signer.blob(&marked)?.into_bytes();
+        files.push((dialect.bundle_file().to_owned(), bundle));
+    }
+    if marked != definition {
+        files.push((dialect.definition_file().to_owned(), marked));
+    }
+    Ok(files)
+}
