@@ -20,7 +20,8 @@ use crate::exec::declared::{Composed, Declared};
 use crate::exec::event::Event;
 use crate::exec::implied::{self, Implied};
 use crate::exec::lockfile::LockfileError;
-use crate::exec::plan::{self, BuildFacts, Plan, PlanError, Step, Work};
+use crate::exec::plan::{self, BuildFacts, Plan, PlanError, SignWork, Step, Work};
+use crate::exec::provenance::Asked;
 use crate::exec::published::Published;
 use crate::exec::record::{RunRecord, Status, TaskRecord};
 use crate::exec::run::{self, How, Stop, Verdict};
@@ -71,6 +72,8 @@ pub struct BuildOptions {
     pub output: PathBuf,
     /// Where packages are published to, instead of archives.
     pub publish: Option<Destination>,
+    /// How packages are signed, if they are; of a pipeline, its tasks say.
+    pub sign: Option<SignWork>,
     /// Published packages whose results are used, as `oci://` references.
     pub cache_from: Vec<String>,
     /// The cache folder.
@@ -346,6 +349,13 @@ fn implied(
             flavor: options.flavor.clone(),
             output: output_folder(options),
             publish: options.publish.clone(),
+            sign: options.sign.as_ref().map(|sign| SignWork {
+                asked: Asked {
+                    parameters: parameters(options, "implied"),
+                    ..sign.asked.clone()
+                },
+                ..sign.clone()
+            }),
             registry_overrides: options.registry_overrides.clone(),
             skip_sbom: options.skip_sbom,
             build: options.facts.clone(),
@@ -422,6 +432,7 @@ fn declared(
     let how = Declared {
         folder,
         name: pipeline.name.clone(),
+        parameters: parameters(options, &pipeline.name),
         definitions: &definitions,
         output: output_folder(options),
         build: options.facts.clone(),
@@ -433,6 +444,30 @@ fn declared(
     plan.declare(&instances, &how)
         .map_err(planned(options, path))?;
     Ok(plan)
+}
+
+/// What the user chose that can change a package, by name.
+fn parameters(options: &BuildOptions, pipeline: &str) -> BTreeMap<String, String> {
+    let mut named: BTreeMap<String, String> = [("pipeline".to_owned(), pipeline.to_owned())].into();
+    let mut add = |name: &str, value: &str| {
+        if !value.is_empty() {
+            named.insert(name.to_owned(), value.to_owned());
+        }
+    };
+    add("architecture", options.architecture.as_deref().unwrap_or_default());
+    add("flavor", &options.flavor);
+    for (name, value) in &options.set {
+        add(&format!("set.{name}"), value);
+    }
+    for (from, to) in &options.registry_overrides {
+        add(&format!("registryOverride.{from}"), to);
+    }
+    if let Target::Pipeline { params, .. } = &options.target {
+        for (name, value) in params {
+            add(&format!("param.{name}"), value);
+        }
+    }
+    named
 }
 
 impl Prepared {

@@ -14,11 +14,11 @@ mod opened;
 mod package_delta;
 mod package_diff;
 mod package_read;
+mod package_sign;
 mod publish;
 mod pull;
 mod rehearse;
 mod sha256sum;
-mod signer;
 mod skeleton;
 mod skeletons;
 mod trust;
@@ -38,6 +38,7 @@ pub use package_read::{
     ExtractOptions, PackageReadError, package_definition, package_documents, package_extract,
     package_sboms, package_verify,
 };
+pub use package_sign::{PackageSignError, PackageSignOptions, Resigned, package_sign};
 pub use publish::{
     Publication, PublishError, PublishOptions, Published, Unfinished, abort_release, publication,
     unfinished_releases,
@@ -45,6 +46,5 @@ pub use publish::{
 pub use pull::{PullError, PullOptions, Pulled, package_pull, package_tags};
 pub use rehearse::rehearse;
 pub use sha256sum::sha256sum;
-pub use signer::{KeylessOptions, SignerSetupError, key_signer, keyless_signer};
 pub use skeleton::SkeletonMakeError;
 pub use trust::{FoundRoot, RootFrom, TrustError, TrustOptions, policy, trusted_root};

@@ -1,10 +1,8 @@
 //! Opens a package by what a user calls it: a path, `oci://`, `http(s)://`.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
@@ -15,7 +13,6 @@ use crate::layout;
 use crate::oci::{Digest, Reference, ReferenceError};
 use crate::registry::{self, DownloadError, Registry};
 use crate::release::hosted;
-use crate::signing::MAX_ATTESTATION_BYTES;
 use crate::source::{Package, Remote, RemoteError, RemotePackage, SourceError};
 use crate::verify::{self, Evidence, Policy, Scope, VerifiedPackage};
 
@@ -75,14 +72,6 @@ pub enum OpenError {
     /// There is no place for downloads.
     #[error("there is no HOME to keep a cache in: give --cache-dir")]
     NoCache,
-    /// A file with bundles cannot be read.
-    #[error("bundles `{path}`: {what}")]
-    Bundles {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
     /// Threads cannot be started.
     #[error("threads cannot start: {0}")]
     Threads(std::io::Error),
@@ -137,7 +126,7 @@ impl Opened {
         let package = layout::open(path).map_err(SourceError::from)?;
         let mut files = options.bundles.clone();
         // What a pull put beside the archive.
-        let beside = bundles_beside(path);
+        let beside = layout::bundles_beside(path);
         if options.policy.wants_attached() && !files.contains(&beside) && beside.is_file() {
             files.push(beside);
         }
@@ -145,7 +134,7 @@ impl Opened {
             name: path.display().to_string(),
             package: Package::Local(package),
             policy: Arc::clone(&options.policy),
-            bundles: read_bundles(&files)?,
+            bundles: bundles_in(&files)?,
             _runtime: None,
         })
     }
@@ -185,7 +174,7 @@ impl Opened {
                 concurrency: options.concurrency,
             })),
             policy: Arc::clone(&options.policy),
-            bundles: read_bundles(&options.bundles)?,
+            bundles: bundles_in(&options.bundles)?,
             _runtime: Some(runtime),
         })
     }
@@ -213,39 +202,16 @@ impl Opened {
             name: name.to_owned(),
             package: Package::Local(package),
             policy: Arc::clone(&options.policy),
-            bundles: read_bundles(&options.bundles)?,
+            bundles: bundles_in(&options.bundles)?,
             _runtime: None,
         })
     }
 }
 
-/// Where bundles lie that were pulled with the archive at `path`.
-pub(super) fn bundles_beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".sigstore.jsonl");
-    PathBuf::from(name)
-}
-
-/// The bundles in `files`: JSON, one a line, or one over many lines.
-pub(super) fn read_bundles(files: &[PathBuf]) -> Result<Vec<Vec<u8>>, OpenError> {
+fn bundles_in(files: &[PathBuf]) -> Result<Vec<Vec<u8>>, OpenError> {
     let mut bundles = Vec::new();
     for path in files {
-        let wrong = |what: String| OpenError::Bundles {
-            path: path.clone(),
-            what,
-        };
-        let mut text = Vec::new();
-        let file = std::fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
-        let read = file.take(MAX_ATTESTATION_BYTES + 1).read_to_end(&mut text);
-        read.map_err(|error| wrong(error.to_string()))?;
-        if text.len() as u64 > MAX_ATTESTATION_BYTES {
-            return Err(wrong(format!("longer than {MAX_ATTESTATION_BYTES} bytes")));
-        }
-        let values = serde_json::Deserializer::from_slice(&text).into_iter::<Box<RawValue>>();
-        for value in values {
-            let value = value.map_err(|error| wrong(error.to_string()))?;
-            bundles.push(value.get().as_bytes().to_vec());
-        }
+        bundles.extend(layout::read_bundles(path).map_err(SourceError::from)?);
     }
     Ok(bundles)
 }

@@ -13,7 +13,6 @@ use tokio::runtime::Handle;
 use super::build::BuildOptions;
 use super::compose::Ask;
 use super::connection::ConnectionError;
-use super::opened::{bundles_beside, read_bundles};
 use super::package_read::{PackageReadError, package_definition};
 use super::skeleton::{SkeletonMakeError, skeleton};
 use crate::cas::{Cas, CasError};
@@ -220,9 +219,11 @@ fn open(
         error: Box::new(error),
     };
     let package = layout::open(path).map_err(|error| wrong(error.into()))?;
-    let beside = Some(bundles_beside(path)).filter(|beside| beside.is_file());
-    let bundles = read_bundles(&beside.into_iter().collect::<Vec<_>>());
-    let bundles = bundles.map_err(|error| wrong(error.into()))?;
+    let beside = layout::bundles_beside(path);
+    let bundles = match beside.is_file() {
+        true => layout::read_bundles(&beside).map_err(|error| wrong(error.into()))?,
+        false => Vec::new(),
+    };
     let judged = |evidence: Result<verify::Evidence, LayoutError>| {
         let mut evidence = evidence.map_err(|error| wrong(error.into()))?;
         evidence.attached = bundles.clone();

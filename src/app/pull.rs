@@ -16,6 +16,7 @@ use super::package_read::{PackageReadError, package_definition};
 use crate::action::Output;
 use crate::cas::{Cas, CasError};
 use crate::exec::executors::{self, ArchiveFormat, ExportError, Packing};
+use crate::layout;
 use crate::oci::{Descriptor, Digest};
 use crate::package::{ArchiveName, ArchiveNameError, Definition, Dialect, Kind};
 use crate::registry::{Registry, RegistryError, Sink, SinkError};
@@ -129,8 +130,11 @@ pub fn package_pull(
         (_, Some(error)) => return Err(error),
         (written, None) => written?,
     };
+    // So that who has no registry can judge as well.
+    let bundles = remote.attached().map_err(PackageReadError::from)?;
+    let beside = layout::write_bundles(&archive, &bundles).map_err(PackageReadError::from)?;
     Ok(Pulled {
-        files: written.files,
+        files: written.files.into_iter().chain(beside).collect(),
         manifest: remote.found.digest(),
         fetched: fetching.fetched,
         fetched_bytes: fetching.fetched_bytes,
@@ -240,13 +244,6 @@ async fn fetch(
 
 /// The files of the archive in its order.
 fn in_order(remote: &Remote) -> Vec<Output> {
-    let definition = remote.found.dialect.definition_file();
-    let place = |name: &str| match name {
-        name if name == definition => 0,
-        Dialect::CHECKSUMS => 1,
-        "sboms.tar" => 2,
-        _ => 3,
-    };
     let layers = remote.found.layers.iter();
     let mut files: Vec<Output> = layers
         .map(|(name, layer)| Output {
@@ -255,7 +252,7 @@ fn in_order(remote: &Remote) -> Vec<Output> {
             size: layer.size,
         })
         .collect();
-    files.sort_by_key(|file| (place(&file.name), file.name.clone()));
+    files.sort_by_key(|file| remote.found.dialect.place_in_archive(&file.name));
     files
 }
 

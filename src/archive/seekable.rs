@@ -82,6 +82,19 @@ struct Frame {
     compressed: u32,
 }
 
+/// Where a frame lies, and its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameAt {
+    /// Where its content starts.
+    pub at: u64,
+    /// How long its content is.
+    pub len: u64,
+    /// Where its bytes start in the file.
+    pub compressed_at: u64,
+    /// How many they are.
+    pub compressed: u64,
+}
+
 /// Writes frames, then the table that finds them.
 ///
 /// After an error every later call is [`SeekableError::Broken`].
@@ -164,6 +177,28 @@ impl<W: Write> SeekableWriter<W> {
             }
             this.enter(frame.len() as u64, decompressed_len)?;
             Ok(this.inner.write_all(frame)?)
+        })
+    }
+
+    /// Copies a frame of another file as it is: `compressed` bytes of it, whose
+    /// content is `len` long, as that file's table says.
+    ///
+    /// # Errors
+    ///
+    /// [`SeekableError`]: it ends early, or the write failed.
+    pub fn copy_frame(
+        &mut self,
+        from: &mut impl Read,
+        compressed: u64,
+        len: u64,
+    ) -> Result<(), SeekableError> {
+        self.guarded(|this| {
+            this.enter(compressed, len)?;
+            let copied = io::copy(&mut from.take(compressed), &mut this.inner)?;
+            match copied == compressed {
+                true => Ok(()),
+                false => Err(SeekableError::NotAFrame),
+            }
         })
     }
 
@@ -354,6 +389,16 @@ impl SeekTable {
     /// Length of each frame as it lies in the file, in order.
     pub fn frame_lens(&self) -> impl Iterator<Item = u64> {
         self.frames.iter().map(|frame| u64::from(frame.compressed))
+    }
+
+    /// Every frame, in order.
+    pub fn frames(&self) -> impl Iterator<Item = FrameAt> {
+        self.frames.iter().map(|frame| FrameAt {
+            at: frame.at,
+            len: u64::from(frame.len),
+            compressed_at: frame.compressed_at,
+            compressed: u64::from(frame.compressed),
+        })
     }
 
     /// How many frames there are.

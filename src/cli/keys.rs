@@ -1,6 +1,6 @@
 //! Where keys and passwords come from: flags, files, environment, terminal.
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use zeroize::Zeroizing;
@@ -8,10 +8,7 @@ use zeroize::Zeroizing;
 use super::build::Refused;
 use super::exit::Exit;
 use super::options::{environment, program_folders, variables};
-use crate::transparency::KeySources;
-
-/// Longest password that is read from a file, in bytes: 64 KiB.
-const MAX_PASSWORD_BYTES: u64 = 64 << 10;
+use crate::transparency::{KeySources, password_in};
 
 /// Whence keys may be had: variables, services, plugins on `PATH`.
 pub(super) fn key_sources() -> KeySources {
@@ -39,7 +36,8 @@ impl PasswordFrom {
             return Ok(Zeroizing::new(flag.clone().into_bytes()));
         }
         if let Some(path) = &self.file {
-            return from_file(path);
+            let read = password_in(path);
+            return read.map_err(|error| (Exit::Usage, error.to_string()));
         }
         // Also one that is empty.
         if let Some(text) = std::env::var_os("COSIGN_PASSWORD") {
@@ -70,27 +68,6 @@ fn asks() -> bool {
     std::io::stdin().is_terminal()
         && std::io::stderr().is_terminal()
         && environment("CI").is_none()
-}
-
-/// What is in the file, without the line end that editors put there.
-fn from_file(path: &PathBuf) -> Result<Zeroizing<Vec<u8>>, Refused> {
-    let wrong = |what: String| {
-        let message = format!("--signing-key-pass-file `{}`: {what}", path.display());
-        (Exit::Usage, message)
-    };
-    let mut bytes = Zeroizing::new(Vec::new());
-    let file = std::fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
-    let read = file.take(MAX_PASSWORD_BYTES + 1).read_to_end(&mut bytes);
-    read.map_err(|error| wrong(error.to_string()))?;
-    if bytes.len() as u64 > MAX_PASSWORD_BYTES {
-        return Err(wrong("too long for a password".to_owned()));
-    }
-    for end in [b'\n', b'\r'] {
-        if bytes.last() == Some(&end) {
-            bytes.pop();
-        }
-    }
-    Ok(bytes)
 }
 
 /// Asks on the terminal, which shows nothing of the answer.

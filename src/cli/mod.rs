@@ -13,6 +13,7 @@ mod options;
 mod package;
 mod package_delta;
 mod package_diff;
+mod package_sign;
 mod progress;
 mod publish;
 mod registry;

@@ -72,6 +72,20 @@ pub(super) struct PlainArgs {
 }
 
 impl PlainArgs {
+    /// Options of a command that takes none of these flags.
+    pub(super) fn default_options(
+        connection: Connection,
+        cache: PathBuf,
+    ) -> Result<BuildOptions, Refused> {
+        let nothing = Self {
+            architecture: None,
+            flavor: String::new(),
+            set: Vec::new(),
+            cache_dir: Some(cache),
+        };
+        nothing.into_options(connection)
+    }
+
     pub(super) fn into_options(self, connection: Connection) -> Result<BuildOptions, Refused> {
         Ok(BuildOptions {
             target: Target::Workspace,
@@ -79,6 +93,7 @@ impl PlainArgs {
             tasks: Vec::new(),
             output: PathBuf::from("."),
             publish: None,
+            sign: None,
             cache_from: Vec::new(),
             cache: cache_folder(self.cache_dir)?,
             wishes: Wishes {

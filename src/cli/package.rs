@@ -14,12 +14,16 @@ use super::options::SharedArgs;
 use super::options::megabytes;
 use super::package_delta::{DeltaArgs, JoinArgs, delta, join};
 use super::package_diff::{DiffArgs, diff};
+use super::package_sign::{PackageSignArgs, sign};
 use super::publish::{PublishArgs, publish};
+use super::signing::SignArgs;
 use crate::app::{
     self, BuildOptions, ExtractOptions, OpenError, Opened, PackageReadError, PullError,
     PullOptions, ReadOptions, Target,
 };
 use crate::exec::implied::host_architecture;
+use crate::exec::plan::{Attest, SignWork, SignerFrom, SignerNamed};
+use crate::exec::provenance::{Asked, BUILDER};
 use crate::layout::LayoutError;
 use crate::package::{Base, Definition, time};
 use crate::registry::DownloadError;
@@ -31,8 +35,9 @@ use crate::verify::{By, Check, Policy, Scope, Signature, VerifiedPackage};
 const SETTINGS_HELP: &str = "\
 Settings may stand in jackal-config.toml, .yaml or .json, in this folder or in
 ~/.jackal (JACKAL_CONFIG names another file), below `package.create`: flavor,
-max_package_size, output, registry_override, sbom_output, set, skip_sbom, differential; and
-above it architecture, jackal_cache. A variable such as
+max_package_size, output, registry_override, sbom_output, set, skip_sbom, differential, signing_key, signing_key_password;
+below `package.publish`: signing_key, signing_key_password; in `package`: public_key; and above
+it architecture, jackal_cache. A variable such as
 JACKAL_PACKAGE_CREATE_FLAVOR counts before the file, a flag before both.";
 
 #[derive(Subcommand)]
@@ -51,6 +56,8 @@ pub(super) enum PackageCommand {
     Delta(DeltaArgs),
     /// Make the archive that a delta was made of, byte for byte
     Join(JoinArgs),
+    /// Sign a package that is there, without packing it anew
+    Sign(Box<PackageSignArgs>),
     /// Put packages into registries or image layouts, as one release
     #[command(visible_alias = "p")]
     Publish(Box<PublishArgs>),
@@ -87,6 +94,11 @@ pub(super) struct CreateArgs {
     /// Write the SBOM documents to DIR/<package name>/ as well
     #[arg(long, value_name = "DIR", conflicts_with = "skip_sbom")]
     sbom_out: Option<PathBuf>,
+    /// Attest as well what the package is made of, and what is inside
+    #[arg(long)]
+    attest: bool,
+    #[command(flatten)]
+    signing: SignArgs,
     #[command(flatten)]
     shared: SharedArgs,
     #[command(flatten)]
@@ -186,6 +198,7 @@ pub(super) fn run(command: PackageCommand) -> Result<(), Refused> {
         PackageCommand::Diff(args) => diff(*args),
         PackageCommand::Delta(args) => delta(&args),
         PackageCommand::Join(args) => join(&args),
+        PackageCommand::Sign(args) => sign(*args),
         PackageCommand::Publish(args) => publish(*args),
         PackageCommand::Pull(args) => pull(*args),
         PackageCommand::ListTags(args) => list_tags(*args),
@@ -309,10 +322,12 @@ fn skeleton(args: CreateArgs, layout: Option<PathBuf>) -> Result<(), Refused> {
         return Err((Exit::Usage, message.to_owned()));
     };
     let source = args.folder.to_string_lossy().into_owned();
+    let seal = args.signing.seal(true);
+    let signer = args.signing.into_signer(args.confirm)?;
     let build = args
         .shared
         .into_options(Target::Package(args.folder), PathBuf::from("."))?;
-    super::publish::into_layout(build, source, &layout)
+    super::publish::into_layout(build, source, &layout, signer, seal)
 }
 
 fn create(args: CreateArgs) -> Result<(), Refused> {
@@ -341,6 +356,29 @@ fn create(args: CreateArgs) -> Result<(), Refused> {
         let message = "the settings say both skip_sbom and sbom_output: take one of them out";
         return Err((Exit::Usage, message.to_owned()));
     }
+    let seal = args.signing.seal(publish.is_some());
+    let sign = match args.signing.into_signer(args.confirm)? {
+        None if args.attest => {
+            let message = "--attest needs somebody who signs: give --signing-key or --keyless";
+            return Err((Exit::Usage, message.to_owned()));
+        }
+        None => None,
+        Some(signer) => Some(SignWork {
+            task: "sign".to_owned(),
+            packages: Vec::new(),
+            signer: SignerFrom::new(SignerNamed::Given(signer), None),
+            seal,
+            attest: Attest {
+                provenance: args.attest,
+                sbom: args.attest,
+            },
+            asked: Asked {
+                builder: BUILDER.to_owned(),
+                ..Asked::default()
+            },
+            annotations: Default::default(),
+        }),
+    };
     let options = args
         .shared
         .into_options(Target::Package(args.folder), args.output)?;
@@ -351,6 +389,7 @@ fn create(args: CreateArgs) -> Result<(), Refused> {
     let options = BuildOptions {
         differential,
         publish,
+        sign,
         ..options
     };
     let questions = match args.confirm {

@@ -14,12 +14,14 @@ use super::options::{PlainArgs, cache_folder, environment};
 use super::signing::SignArgs;
 use super::trust::TrustArgs;
 use crate::app::{
-    self, BuildOptions, PublishError, PublishOptions, Published, SkeletonMakeError, Unfinished,
+    self, BuildOptions, PublishError, PublishOptions, Published, ReadOptions, SkeletonMakeError,
+    Unfinished,
 };
 use crate::exec::implied::host_architecture;
 use crate::registry::RegistryError;
 use crate::release::{JournalError, ReleaseError, Released};
 use crate::source::RemoteError;
+use crate::transparency::{Seal, Signer};
 use crate::verify::{Check, Policy};
 
 const PUBLISH_HELP: &str = "\
@@ -135,6 +137,35 @@ pub(super) fn publish(mut args: PublishArgs) -> Result<(), Refused> {
     carry_out(options, None, transfer.release.json)
 }
 
+/// Publishes the package `source` to where it is, signed.
+pub(super) fn republish(
+    source: String,
+    to: String,
+    tag: String,
+    read: ReadOptions,
+    signer: Arc<Signer>,
+    seal: Option<Seal>,
+) -> Result<(), Refused> {
+    let cache = read.cache.clone().ok_or_else(|| {
+        let message = "there is no HOME to keep a cache in: give --cache-dir";
+        (Exit::Usage, message.to_owned())
+    })?;
+    let options = PublishOptions {
+        sources: vec![source],
+        destinations: vec![to],
+        tag: Some(tag),
+        move_tag: true,
+        concurrency: read.concurrency,
+        architecture: read.architecture,
+        policy: read.policy,
+        signer: Some(signer),
+        seal,
+        state: state_folder(environment("JACKAL_STATE_DIR").map(PathBuf::from))?,
+        build: PlainArgs::default_options(read.connection, cache)?,
+    };
+    carry_out(options, None, false)
+}
+
 /// Goes on as the release was begun; flags count before what it remembers.
 fn resume(
     id: Option<String>,
@@ -170,7 +201,13 @@ fn resume(
 }
 
 /// Makes the skeleton of the folder `source` in the layout `to`.
-pub(super) fn into_layout(build: BuildOptions, source: String, to: &Path) -> Result<(), Refused> {
+pub(super) fn into_layout(
+    build: BuildOptions,
+    source: String,
+    to: &Path,
+    signer: Option<Arc<Signer>>,
+    seal: Option<Seal>,
+) -> Result<(), Refused> {
     // Nothing of a layout need be gone on with: it is on this machine.
     let state = cache_folder(Some(build.cache.clone()))?.join("releases");
     let options = PublishOptions {
@@ -181,8 +218,8 @@ pub(super) fn into_layout(build: BuildOptions, source: String, to: &Path) -> Res
         concurrency: 1,
         architecture: host_architecture().to_owned(),
         policy: Arc::new(Policy::without_signers(Check::Use)),
-        signer: None,
-        seal: None,
+        signer,
+        seal,
         state,
         build,
     };

@@ -9,8 +9,7 @@ use super::build::{Refused, note};
 use super::exit::Exit;
 use super::keys::{PasswordFrom, confirmed, key_sources};
 use super::options::variables;
-use crate::app::{self, KeylessOptions};
-use crate::transparency::{Seal, Signer};
+use crate::transparency::{KeylessOptions, Seal, Signer, key_signer, keyless_signer};
 
 /// Where a signature goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -108,7 +107,7 @@ impl SignArgs {
                     Default::default()
                 }
             };
-            let signer = app::key_signer(reference, &key_sources(), &password);
+            let signer = key_signer(reference, &key_sources(), &password);
             if let Some(error) = failed.into_inner() {
                 return Err(error);
             }
@@ -127,7 +126,7 @@ impl SignArgs {
             timestamps: self.tsa_server_url,
         };
         let logged = options.log;
-        let signer = app::keyless_signer(options).map_err(|error| refused(&error))?;
+        let signer = keyless_signer(options).map_err(|error| refused(&error))?;
         if logged && !confirm {
             note("Your identity and the digests of what is signed will be in a log for ever, for all to read.");
             if !confirmed("Sign?")? {

@@ -28,6 +28,8 @@ pub struct Declared<'d> {
     pub folder: PathBuf,
     /// The pipeline's name.
     pub name: String,
+    /// What the user chose, for provenance.
+    pub parameters: BTreeMap<String, String>,
     /// The definition of each instance that names one, by the instance.
     pub definitions: &'d BTreeMap<String, Composed>,
     /// Where archives go.
@@ -85,7 +87,8 @@ impl Plan {
             RenderedKind::Image { .. } => 0,
             RenderedKind::Sbom { .. } => 2,
             RenderedKind::Package { .. } => 3,
-            RenderedKind::Publish { .. } => 4,
+            RenderedKind::Sign(_) => 4,
+            RenderedKind::Publish { .. } => 5,
             _ => 1,
         };
         let mut ordered: Vec<&Instance> = instances.iter().collect();
@@ -174,6 +177,7 @@ impl Declaring<'_> {
             }
             RenderedKind::Sbom { of, formats } => self.sbom_task(plan, instance, of, formats)?,
             RenderedKind::Package { .. } => self.package_task(plan, instance)?,
+            RenderedKind::Sign(_) => self.sign_task(plan, instance)?,
             RenderedKind::Publish { .. } => self.publish_task(plan, instance)?,
             RenderedKind::Run { argv, shell } => {
                 let passed = instance.pass_through.iter().filter_map(|name| {

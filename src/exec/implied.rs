@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use super::folders::Folders;
 use super::parts::{Order, has_actions};
-use super::plan::{BuildFacts, PackageWork, Plan, PlanError, PublishWork, Step, Work};
+use super::plan::{
+    BuildFacts, PackageWork, Plan, PlanError, PublishWork, SignWork, SignedPackage, Step, Work,
+};
 use crate::oci::{Platform, Reference};
 use crate::package::{Action, ArchiveName, ArchiveNameError, Component, Definition, Dialect, Kind};
 use crate::release::Destination;
@@ -28,6 +30,8 @@ pub struct Implied {
     pub output: PathBuf,
     /// Where the package is published to, instead of an archive.
     pub publish: Option<Destination>,
+    /// How the package is signed, if it is; without packages.
+    pub sign: Option<SignWork>,
     /// Images whose reference begins with a key are pulled from its value.
     pub registry_overrides: BTreeMap<String, String>,
     /// Leave SBOMs out.
@@ -158,21 +162,44 @@ impl Plan {
             sboms,
             build: how.build.clone(),
             archive: how.publish.is_none().then(|| how.output.join(archive)),
+            framed: how.publish.is_none(),
             folder: how.folder.clone(),
             split: how.split,
         }));
         let package = name("package".to_owned());
         self.add(Step::new(package.clone(), after, work));
+        let signing = how.sign.as_ref().map(|sign| {
+            let id = name("sign".to_owned());
+            let work = SignWork {
+                task: id.clone(),
+                packages: vec![SignedPackage {
+                    step: package.clone(),
+                    steps: self.led_to(&package),
+                    archive: self.take_archive(&package),
+                }],
+                ..sign.clone()
+            };
+            let after = self.with_ancestors(std::slice::from_ref(&package));
+            self.add(Step::new(id.clone(), after, Work::Sign(Box::new(work.clone()))));
+            (id, work)
+        });
         if let Some(to) = &how.publish {
             let id = name("publish".to_owned());
+            let signatures = match signing {
+                Some((id, work)) => vec![(id, work)],
+                None => Vec::new(),
+            };
             let work = PublishWork {
+                signatures,
                 task: id.clone(),
                 packages: vec![package],
                 to: vec![to.clone()],
                 tags: Vec::new(),
                 move_tags: false,
             };
-            let after = self.with_ancestors(&work.packages);
+            let signed = work.signatures.iter().map(|(step, _)| step.clone());
+            let needed: Vec<String> = work.packages.iter().cloned().chain(signed).collect();
+            let after = self.with_ancestors(&needed);
             self.add(Step {
                 // What a registry holds is asked for every time.
                 cached: false,

@@ -19,6 +19,7 @@ pub mod lockfile;
 pub mod log;
 pub mod parts;
 pub mod plan;
+pub mod provenance;
 pub mod process;
 pub mod published;
 pub mod record;

@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::folders::Folders;
+use super::provenance;
 use super::schedule::When;
 use crate::graph::{Graph, GraphError};
 use crate::oci::{Platform, Reference};
@@ -18,6 +19,11 @@ use crate::package::{
 };
 use crate::pipeline::{CacheLimits, RenderedConfig, RenderedOutput, Resources, Retries, Sandbox};
 use crate::release::{Destination, DestinationError};
+use crate::signing::Identity;
+use crate::transparency::{
+    KeySources, KeylessOptions, Seal, Signer, SignerSetupError, key_signer, keyless_signer,
+    password_in,
+};
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -140,6 +146,8 @@ pub enum Work {
     },
     /// Puts a package together and writes its archive.
     Package(Box<PackageWork>),
+    /// Signs packages, and attests what they are made of.
+    Sign(Box<SignWork>),
     /// Publishes packages.
     Publish(Box<PublishWork>),
     /// Builds an image from files, without a daemon.
@@ -300,10 +308,132 @@ pub struct PackageWork {
     pub build: BuildFacts,
     /// Where the archive goes; `None`: none is written.
     pub archive: Option<PathBuf>,
+    /// Whether an archive is written, here or once it is signed.
+    pub framed: bool,
     /// The folder that pins and messages are about.
     pub folder: PathBuf,
     /// Largest size of one file of the archive, in bytes.
     pub split: Option<u64>,
+}
+
+/// Packages that are signed.
+#[derive(Clone, Debug)]
+pub struct SignWork {
+    /// The task, for messages.
+    pub task: String,
+    /// The packages.
+    pub packages: Vec<SignedPackage>,
+    /// Who signs.
+    pub signer: SignerFrom,
+    /// What is written into the packages; `None`: nothing.
+    pub seal: Option<Seal>,
+    /// What else is said of them.
+    pub attest: Attest,
+    /// What provenance says of the run.
+    pub asked: provenance::Asked,
+    /// What the signature says of the packages besides.
+    pub annotations: BTreeMap<String, serde_json::Value>,
+}
+
+/// A package that is signed.
+#[derive(Clone, Debug)]
+pub struct SignedPackage {
+    /// The step that makes it.
+    pub step: String,
+    /// It, and all that led to it, with their verbs.
+    pub steps: Vec<(String, &'static str)>,
+    /// Its archive, if it is written with the signature in it.
+    pub archive: Option<SignedArchive>,
+}
+
+/// An archive with a signature in it.
+#[derive(Clone, Debug)]
+pub struct SignedArchive {
+    /// Where it goes.
+    pub path: PathBuf,
+    /// Whether it is not compressed.
+    pub uncompressed: bool,
+    /// Largest size of one file of it, in bytes.
+    pub split: Option<u64>,
+}
+
+/// What is attested of packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attest {
+    /// What they were made of, and how.
+    pub provenance: bool,
+    /// What is inside.
+    pub sbom: bool,
+}
+
+/// Who signs, and how he is come by.
+#[derive(Clone, Debug)]
+pub struct SignerFrom {
+    /// How.
+    pub named: SignerNamed,
+    /// Whom a certificate must name.
+    pub identity: Option<Identity>,
+    opened: Arc<OnceLock<Arc<Signer>>>,
+}
+
+/// How a signer is named.
+#[derive(Clone, Debug)]
+pub enum SignerNamed {
+    /// He is here.
+    Given(Arc<Signer>),
+    /// By the key that a reference leads to.
+    Key {
+        /// A path, or what else keys are called by.
+        reference: String,
+        /// The file with its password.
+        password_file: Option<PathBuf>,
+        /// Variables and folders.
+        sources: KeySources,
+    },
+    /// By a token and services.
+    Keyless(Box<KeylessOptions>),
+}
+
+impl SignerFrom {
+    /// One who is opened when he is first needed.
+    #[must_use]
+    pub fn new(named: SignerNamed, identity: Option<Identity>) -> Self {
+        Self {
+            named,
+            identity,
+            opened: Arc::default(),
+        }
+    }
+
+    /// Opens him; asked again, it is the same one.
+    ///
+    /// # Errors
+    ///
+    /// [`SignerSetupError`], or the password's file cannot be read.
+    pub fn signer(&self) -> Result<Arc<Signer>, SignerSetupError> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(Arc::clone(opened));
+        }
+        let signer = match &self.named {
+            SignerNamed::Given(signer) => Arc::clone(signer),
+            SignerNamed::Keyless(options) => keyless_signer((**options).clone())?,
+            SignerNamed::Key {
+                reference,
+                password_file,
+                sources,
+            } => {
+                let password = match password_file {
+                    Some(path) => password_in(path)?,
+                    None => {
+                        let variable = sources.environment.get("COSIGN_PASSWORD");
+                        variable.cloned().unwrap_or_default().into_bytes().into()
+                    }
+                };
+                key_signer(reference, sources, &|| password.clone())?
+            }
+        };
+        Ok(Arc::clone(self.opened.get_or_init(|| signer)))
+    }
 }
 
 /// What is published, and where to.
@@ -319,6 +449,9 @@ pub struct PublishWork {
     pub tags: Vec<String>,
     /// Whether tags that name something else are moved.
     pub move_tags: bool,
+    /// The steps that sign the packages, with what they do: nothing that they
+    /// did not sign becomes visible.
+    pub signatures: Vec<(String, SignWork)>,
 }
 
 /// What a build section says beside the definition itself.
@@ -349,6 +482,7 @@ impl Work {
             Self::Images { .. } => "images",
             Self::ImageSbom { .. } | Self::ComponentSbom { .. } => "sbom",
             Self::Package(_) => "package",
+            Self::Sign(_) => "sign",
             Self::Publish(_) => "publish",
             Self::BuildImage(_) => "image",
             Self::Run(_) => "run",
@@ -371,6 +505,20 @@ impl Plan {
     /// These steps and everything they are made of: a step that publishes them
     /// tells the results of all.
     pub(super) fn with_ancestors(&self, steps: &[String]) -> Vec<String> {
+        self.ancestors(steps).into_iter().collect()
+    }
+
+    /// These steps and everything they are made of, with their verbs.
+    pub(super) fn led_to(&self, step: &str) -> Vec<(String, &'static str)> {
+        let found = self.ancestors(&[step.to_owned()]).into_iter();
+        let named = found.filter_map(|id| {
+            let verb = self.steps.get(&id)?.work.verb();
+            Some((id, verb))
+        });
+        named.collect()
+    }
+
+    fn ancestors(&self, steps: &[String]) -> BTreeSet<String> {
         let mut found: BTreeSet<String> = BTreeSet::new();
         let mut open = steps.to_vec();
         while let Some(id) = open.pop() {
@@ -380,7 +528,20 @@ impl Plan {
                 open.extend(step.after.iter().cloned());
             }
         }
-        found.into_iter().collect()
+        found
+    }
+
+    /// The archive that `step`, which makes a package, would write: whoever
+    /// signs writes it instead.
+    pub(super) fn take_archive(&mut self, step: &str) -> Option<SignedArchive> {
+        let Work::Package(package) = &mut self.steps.get_mut(step)?.work else {
+            return None;
+        };
+        Some(SignedArchive {
+            path: package.archive.take()?,
+            uncompressed: package.definition.metadata.uncompressed,
+            split: package.split,
+        })
     }
 }
 
@@ -414,6 +575,30 @@ pub enum PlanError {
         component: String,
         /// What is wrong.
         source: RepoUrlError,
+    },
+    /// A task that signs nothing where one that signs is wanted.
+    #[error("`{task}` lists `{of}` under `signatures`, which is no `sign` task")]
+    NoSignature {
+        /// The task.
+        task: String,
+        /// What it names.
+        of: String,
+    },
+    /// A package that is to be published with others that are signed.
+    #[error("`{task}` has `signatures` and none of them signs `{of}`: add it to their `subjects`")]
+    Unsigned {
+        /// The task.
+        task: String,
+        /// The package's task.
+        of: String,
+    },
+    /// An identity that names nobody.
+    #[error("`{task}`: {what}")]
+    Identity {
+        /// The task.
+        task: String,
+        /// What is wrong.
+        what: String,
     },
     /// Something that is not built yet.
     #[error("`{component}` has `{key}`, which jackal cannot build yet: remove it")]

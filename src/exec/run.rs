@@ -11,7 +11,7 @@ use super::event::Event;
 use super::executors::{self, ArchiveFormat};
 use super::exports::Exports;
 use super::failure::shown;
-use super::plan::{PackageWork, Plan, Step, Work};
+use super::plan::{Plan, SignedArchive, Step, Work};
 use super::record::{OutputRecord, RECORD_VERSION, RunRecord, Status, TaskRecord};
 use super::schedule::{Limits, Needs, OnFailure, Outcome, Schedule};
 use super::site::{Performed, Site, blocking};
@@ -19,6 +19,7 @@ use super::work::{self, Done, Results};
 use super::{Again, Class, Failure};
 use crate::action::{ActionKey, Output};
 use crate::graph::GraphError;
+use crate::layout;
 use crate::pipeline::{Retries, RetryOn};
 
 /// How a run is carried out.
@@ -439,7 +440,27 @@ fn deliver(site: &Site, step: &Step, outputs: &[Output]) -> Result<Vec<String>, 
             work::run_step::materialise(site, run, outputs)?;
             Ok(Vec::new())
         }
-        Work::Package(package) => export(site, package, outputs),
+        Work::Package(package) => {
+            let Some(path) = &package.archive else {
+                return Ok(Vec::new());
+            };
+            let archive = SignedArchive {
+                path: path.clone(),
+                uncompressed: package.definition.metadata.uncompressed,
+                split: package.split,
+            };
+            export(site, &archive, outputs, &[])
+        }
+        Work::Sign(sign) => {
+            let mut files = Vec::new();
+            for package in &sign.packages {
+                if let Some(archive) = &package.archive {
+                    let signed = work::sign_step::signed_package(outputs, &package.step);
+                    files.extend(export(site, archive, &signed.members, &signed.bundles)?);
+                }
+            }
+            Ok(files)
+        }
         Work::Publish(_) => work::publish_step::places(site, outputs),
         _ => Ok(Vec::new()),
     }
@@ -466,12 +487,25 @@ fn pause(attempts: u32, retries: &Retries) -> Duration {
         .min(retries.max_delay)
 }
 
-/// Writes the archive, unless it is there and untouched.
-fn export(site: &Site, package: &PackageWork, outputs: &[Output]) -> Result<Vec<String>, Failure> {
-    let (Some(archive), split) = (&package.archive, package.split) else {
-        return Ok(Vec::new());
-    };
-    let format = if package.definition.metadata.uncompressed {
+/// Writes the archive, unless it is there and untouched; what speaks about it,
+/// beside it.
+fn export(
+    site: &Site,
+    archive: &SignedArchive,
+    outputs: &[Output],
+    bundles: &[Output],
+) -> Result<Vec<String>, Failure> {
+    let SignedArchive {
+        path: archive,
+        uncompressed,
+        split,
+    } = archive;
+    let split = *split;
+    let bundles = work::sign_step::bundles(&site.cas, bundles)?;
+    layout::write_bundles(archive, &bundles).map_err(|error| {
+        Failure::new(Class::Environment, error)
+    })?;
+    let format = if *uncompressed {
         ArchiveFormat::Tar
     } else {
         ArchiveFormat::TarZst

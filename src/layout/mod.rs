@@ -5,6 +5,7 @@
 //! package. Finds and hands out bytes, and unpacks the tars inside of a package;
 //! it judges nothing.
 
+mod bundles;
 mod bytes;
 mod delta;
 mod error;
@@ -12,9 +13,11 @@ mod image_layout;
 mod open;
 mod parts;
 mod read;
+mod splice;
 mod unpack;
 mod walk;
 
+pub use bundles::{bundles_beside, read_bundles, write_bundles};
 pub use delta::{Delta, DeltaError, Whole, apply_delta, write_delta};
 pub use error::LayoutError;
 pub use image_layout::{ImageLayout, is_tag};
@@ -22,4 +25,5 @@ pub use open::{Member, PackageFile, open};
 pub use read::{
     MAX_DOCUMENT_BYTES, limit, read, read_into, read_opened, read_promised, read_some,
 };
+pub use splice::{Spliced, splice};
 pub use unpack::unpack_tar;

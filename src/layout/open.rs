@@ -59,9 +59,12 @@ struct Archive {
     packing: Packing,
 }
 
+/// How an archive's bytes are packed.
 #[derive(Debug)]
-enum Packing {
+pub(super) enum Packing {
+    /// Not at all.
     Plain,
+    /// As one stream.
     Zstd,
     /// With the table that finds frames.
     Seekable(SeekTable),
@@ -148,6 +151,26 @@ impl PackageFile {
                 ..
             })
         )
+    }
+
+    /// Whether it was split into parts.
+    #[must_use]
+    pub fn is_split(&self) -> bool {
+        matches!(&self.form, Form::Archive(archive) if archive.split.is_some())
+    }
+
+    /// Whether it is an archive that is compressed.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        self.packing().is_some_and(|packing| !matches!(packing, Packing::Plain))
+    }
+
+    /// How the archive is packed; `None` for a folder.
+    pub(super) fn packing(&self) -> Option<&Packing> {
+        match &self.form {
+            Form::Folder => None,
+            Form::Archive(archive) => Some(&archive.packing),
+        }
     }
 
     /// The bytes of the archive, in one piece; `None` for a folder.

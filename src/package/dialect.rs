@@ -77,6 +77,21 @@ impl Dialect {
         ]
     }
 
+    /// Where a file stands in an archive: what vouches for the rest first, so
+    /// that a reader gets at it without the rest, and a signature can be put
+    /// before what is there.
+    #[must_use]
+    pub fn place_in_archive(self, name: &str) -> (u8, String) {
+        let order = match name {
+            name if name == self.signature_file() || name == self.bundle_file() => 0,
+            name if name == self.definition_file() => 1,
+            Self::CHECKSUMS => 2,
+            "sboms.tar" => 3,
+            _ => 4,
+        };
+        (order, name.to_owned())
+    }
+
     /// How the file names of component SBOMs begin in `sboms.tar`.
     #[must_use]
     pub fn component_sbom_prefix(self) -> &'static str {

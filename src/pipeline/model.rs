@@ -292,6 +292,8 @@ pub enum TaskKind {
         /// Sbom tasks.
         sboms: Vec<TaskRef>,
     },
+    /// Signs packages, and attests what they are made of.
+    Sign(Box<Sign>),
     /// Publishes packages, all of them or none.
     Publish {
         /// Package tasks.
@@ -300,6 +302,8 @@ pub enum TaskKind {
         to: Template,
         /// More of these.
         mirrors: Vec<Template>,
+        /// Tasks that sign them.
+        signatures: Vec<TaskRef>,
         /// Instead of version and flavor.
         tags: Vec<Template>,
         /// Whether tags that name something else are moved.
@@ -312,6 +316,33 @@ pub enum TaskKind {
         /// Shell that reads the script.
         shell: Option<String>,
     },
+}
+
+/// What a `sign` task does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sign {
+    /// Package tasks.
+    pub subjects: Vec<TaskRef>,
+    /// The key; `None`: a certificate.
+    pub key: Option<Template>,
+    /// The file with its password.
+    pub password_file: Option<Template>,
+    /// Whom the certificate must name.
+    pub identity: Option<Template>,
+    /// Who must vouch for that.
+    pub issuer: Option<Template>,
+    /// A private deployment.
+    pub trust_config: Option<Template>,
+    /// What is said of the packages besides.
+    pub annotations: Vec<(String, Template)>,
+    /// Who builds, as provenance says.
+    pub builder: Option<Template>,
+    /// Whether it is attested how they were made.
+    pub provenance: bool,
+    /// Whether it is attested what is inside.
+    pub sbom: bool,
+    /// Whether a key's signature is written into them.
+    pub in_package: bool,
 }
 
 /// A layer of an image.

@@ -366,10 +366,34 @@ fn task() -> Value {
             vec![],
         ),
         (
+            "sign",
+            object(
+                json!({
+                    "subjects": one_or_many("Tasks that make the packages."),
+                    "key": text("The private key: a file relative to this one, env://NAME, hashivault://KEY, or what a program sigstore-kms-NAME keeps. Its password is in `passwordFile`, else in COSIGN_PASSWORD."),
+                    "passwordFile": text("The file with the key's password."),
+                    "keyless": {"type": "boolean", "description": "Sign with a certificate for an identity token, which is logged in public."},
+                    "identity": text("Whom the certificate must name, or no tag moves."),
+                    "issuer": text("Who must vouch for that name."),
+                    "trustConfig": text("A private Sigstore, in one file."),
+                    "annotations": map("What the signature says of the packages besides."),
+                    "builder": text("Who builds, as provenance says: an address that consumers know."),
+                    "provenance": {"type": "boolean", "description": "Attest what the packages were made of, and how (SLSA provenance v1)."},
+                    "sbom": {"type": "boolean", "description": "Attest what is inside (SPDX)."},
+                    "inPackage": {"type": "boolean", "description": "Write a key's signature into the packages as well, as Jackal v0.32.7 reads it."},
+                }),
+                &["subjects"],
+                "Signs packages; archives are written with their signature.",
+            ),
+            &[],
+            vec![],
+        ),
+        (
             "publish",
             object(
                 json!({
                     "packages": one_or_many("Tasks that make the packages: one release."),
+                    "signatures": one_or_many("Tasks that sign them: nothing becomes visible without its signature."),
                     "to": text("oci://HOST/PATH, or oci-layout:FOLDER relative to the file."),
                     "mirrors": one_or_many("Publish there as well."),
                     "tags": one_or_many("Tags, instead of each package's version and flavor."),

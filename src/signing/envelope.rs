@@ -77,7 +77,7 @@ pub struct Statement {
 }
 
 /// An artifact that a statement is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Subject {
     /// What it is called.
@@ -86,6 +86,9 @@ pub struct Subject {
     /// Its digests in hex, by algorithm.
     #[serde(default)]
     pub digest: BTreeMap<String, String>,
+    /// What else is said of it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub annotations: BTreeMap<String, Value>,
 }
 
 /// Something that a build used, or made.
@@ -199,6 +202,7 @@ impl Subject {
         Self {
             name: name.to_owned(),
             digest: [("sha256".to_owned(), digest.hex())].into(),
+            annotations: BTreeMap::new(),
         }
     }
 }

@@ -1,11 +1,18 @@
 //! The steps of `package` and `publish` tasks.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::{Declaring, Images};
-use crate::exec::plan::{PackageWork, Plan, PlanError, PublishWork, Step, Work};
+use crate::exec::plan::{
+    Attest, PackageWork, Plan, PlanError, PublishWork, SignWork, SignedPackage, SignerFrom,
+    SignerNamed, Step, Work,
+};
+use crate::exec::provenance::{Asked, BUILDER};
 use crate::pipeline::{Instance, RenderedKind};
 use crate::release::Destination;
+use crate::signing::{Identity, IdentityError};
+use crate::transparency::{KeySources, KeylessOptions, Seal};
 
 impl Declaring<'_> {
     pub(super) fn publish_task(
@@ -18,6 +25,7 @@ impl Declaring<'_> {
             to,
             tags,
             move_tags,
+            signatures,
         } = &instance.kind
         else {
             return Ok(());
@@ -45,14 +53,127 @@ impl Declaring<'_> {
             to,
             tags: tags.clone(),
             move_tags: *move_tags,
+            signatures: self.signatures(plan, instance, packages, signatures)?,
         }));
-        let after = plan.with_ancestors(packages);
+        let needed: Vec<String> = packages.iter().chain(signatures).cloned().collect();
+        let after = plan.with_ancestors(&needed);
         let step = Step {
             // What a registry holds is asked for every time.
             cached: false,
             ..self.step(instance, instance.id.clone(), after, work)
         };
         plan.add(step);
+        Ok(())
+    }
+
+    /// The tasks that sign what is published: all of it, or none.
+    fn signatures(
+        &self,
+        plan: &Plan,
+        instance: &Instance,
+        packages: &[String],
+        signatures: &[String],
+    ) -> Result<Vec<(String, SignWork)>, PlanError> {
+        let mut signing = Vec::new();
+        for task in signatures {
+            match plan.steps.get(task).map(|step| &step.work) {
+                Some(Work::Sign(work)) => signing.push((task.clone(), (**work).clone())),
+                _ => {
+                    return Err(PlanError::NoSignature {
+                        task: instance.id.clone(),
+                        of: task.clone(),
+                    });
+                }
+            }
+        }
+        let is_signed = |package: &&String| {
+            let mut all = signing.iter().flat_map(|(_, work)| &work.packages);
+            all.any(|signed| signed.step == **package)
+        };
+        match packages.iter().find(|package| !is_signed(package)) {
+            Some(package) if !signing.is_empty() => Err(PlanError::Unsigned {
+                task: instance.id.clone(),
+                of: package.clone(),
+            }),
+            _ => Ok(signing),
+        }
+    }
+
+    pub(super) fn sign_task(&self, plan: &mut Plan, instance: &Instance) -> Result<(), PlanError> {
+        let RenderedKind::Sign(sign) = &instance.kind else {
+            return Ok(());
+        };
+        let mut packages = Vec::new();
+        for task in &sign.subjects {
+            let found = self.by_id.get(task.as_str()).map(|found| &found.kind);
+            if !matches!(found, Some(RenderedKind::Package { .. })) {
+                return Err(PlanError::NoPackage {
+                    task: instance.id.clone(),
+                    of: task.clone(),
+                });
+            }
+            packages.push(SignedPackage {
+                step: task.clone(),
+                steps: plan.led_to(task),
+                archive: plan.take_archive(task),
+            });
+        }
+        let beside = |path: &str| self.how.folder.join(path);
+        let named = match &sign.key {
+            Some(key) => SignerNamed::Key {
+                reference: match key.contains("://") {
+                    true => key.clone(),
+                    false => beside(key).to_string_lossy().into_owned(),
+                },
+                password_file: sign.password_file.as_deref().map(beside),
+                sources: KeySources {
+                    environment: self.how.environment.clone(),
+                    folders: self.how.path.clone(),
+                },
+            },
+            None => SignerNamed::Keyless(Box::new(KeylessOptions {
+                environment: self.how.environment.clone(),
+                trust_config: sign.trust_config.as_deref().map(beside).or_else(|| {
+                    let variable = self.how.environment.get("JACKAL_TRUST_CONFIG");
+                    variable.map(PathBuf::from)
+                }),
+                log: true,
+                ..KeylessOptions::default()
+            })),
+        };
+        let wrong = |error: IdentityError| PlanError::Identity {
+            task: instance.id.clone(),
+            what: error.to_string(),
+        };
+        let identity = Identity::given(
+            ["identity", "issuer"],
+            (sign.identity.as_deref(), None),
+            (sign.issuer.as_deref(), None),
+        );
+        let annotations = sign.annotations.iter();
+        let work = SignWork {
+            task: instance.id.clone(),
+            signer: SignerFrom::new(named, identity.map_err(wrong)?),
+            seal: match sign.key {
+                // A certificate's bundle lies beside what is signed.
+                None => None,
+                Some(_) => sign.in_package.then_some(Seal::Plain),
+            },
+            attest: Attest {
+                provenance: sign.provenance,
+                sbom: sign.sbom,
+            },
+            asked: Asked {
+                builder: sign.builder.clone().unwrap_or_else(|| BUILDER.to_owned()),
+                parameters: self.how.parameters.clone(),
+            },
+            annotations: annotations
+                .map(|(name, text)| (name.clone(), serde_json::json!(text)))
+                .collect(),
+            packages,
+        };
+        let after = plan.with_ancestors(&sign.subjects);
+        plan.add(self.step(instance, instance.id.clone(), after, Work::Sign(Box::new(work))));
         Ok(())
     }
 
@@ -149,6 +270,7 @@ impl Declaring<'_> {
             sboms: documents,
             build: self.how.build.clone(),
             archive: Some(self.how.output.join(archive)),
+            framed: true,
             folder: self.beside(path),
             split: self.how.split,
         }));

@@ -177,7 +177,7 @@ pub fn package(
             size: part.size,
         })
         .collect();
-    rest.sort_by_key(|part| (part.name != "sboms.tar", part.name.clone()));
+    rest.sort_by_key(|part| dialect.place_in_archive(&part.name));
     members.extend(rest);
     Ok(members)
 }

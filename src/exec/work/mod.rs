@@ -11,6 +11,7 @@ pub(super) mod publish_step;
 pub(super) mod remote_chart;
 pub(super) mod run_step;
 mod sbom_step;
+pub(super) mod sign_step;
 mod wait;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,8 @@ pub(in crate::exec) struct Done {
     /// Under which key the result may be remembered, also elsewhere: its
     /// outputs are all there is to it.
     pub(in crate::exec) key: Option<ActionKey>,
+    /// What was carried out, or would have been.
+    pub(in crate::exec) action: Option<Action>,
 }
 
 /// Finished steps by name.
@@ -159,6 +162,7 @@ pub(in crate::exec) async fn prepare(
             action
         }
         Work::Package(work) => package_step::action(work, results)?,
+        Work::Sign(work) => sign_step::action(work, results).await?,
         Work::Publish(work) => publish_step::action(work, results)?,
         Work::BuildImage(work) => image_step::action(site, work, results).await?,
         Work::Import {
@@ -233,11 +237,13 @@ pub(in crate::exec) fn done(step: &Step, prepared: &Prepared, performed: &Perfor
         _ => prepared.manifest.clone(),
     };
     // A command's outputs are trees, which speak of further blobs.
-    let travels = step.cached && !matches!(step.work, Work::Run(_));
+    // What somebody signed, he signs himself elsewhere.
+    let travels = step.cached && !matches!(step.work, Work::Run(_) | Work::Sign(_));
     Done {
         outputs,
         manifest,
         key: travels.then(|| prepared.action.key()),
+        action: Some(prepared.action.clone()),
     }
 }
 
@@ -340,6 +346,7 @@ async fn make(
             Ok(vec![output].into())
         }
         Work::Package(work) => package_step::make(site, work, results).await,
+        Work::Sign(work) => sign_step::make(site, work, results).await,
         Work::Publish(work) => publish_step::make(site, work, results).await,
         Work::BuildImage(work) => image_step::make(site, work, results).await,
         Work::Import {

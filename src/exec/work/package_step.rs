@@ -24,7 +24,7 @@ pub(super) fn action(work: &PackageWork, results: &Results) -> Result<Action, Fa
         set("terminal", format!("{:?}", work.build.terminal)),
         set("user", format!("{:?}", work.build.user)),
     ];
-    if work.archive.is_none() {
+    if !work.framed {
         // Without the frames that an archive wants.
         action.settings.push(set("archive", "none".to_owned()));
     }
@@ -103,7 +103,7 @@ pub(super) async fn make(
     })
     .await?;
     let mut outputs = members.clone();
-    if work.archive.is_some() && !work.definition.metadata.uncompressed {
+    if work.framed && !work.definition.metadata.uncompressed {
         for member in &members {
             outputs.extend(frames(site, member).await?);
         }
@@ -111,7 +111,7 @@ pub(super) async fn make(
     Ok(outputs.into())
 }
 
-async fn frames(site: &Arc<Site>, member: &Output) -> Result<Option<Output>, Failure> {
+pub(super) async fn frames(site: &Arc<Site>, member: &Output) -> Result<Option<Output>, Failure> {
     let mut action = Action::new("compress", FRAMES_FORMAT);
     // Whether a member is worth compressing is decided by its path.
     let layer = member.name.starts_with("images/blobs/");

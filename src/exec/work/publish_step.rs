@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
-use super::{Results, blob, of, package_step};
+use super::{Results, blob, of, package_step, sign_step};
 use crate::action::{Action, ActionKey, Output};
 use crate::cas::Cas;
 use crate::content::Fetch;
@@ -15,7 +15,10 @@ use crate::exec::{Class, Failure};
 use crate::oci::Descriptor;
 use crate::package::manifest;
 use crate::registry::{Registry, Repository, Source};
-use crate::release::{self, Artifact, Begun, Item, Journal, ReleaseError, Released, Rules};
+use crate::release::{
+    self, Artifact, Begun, Item, Journal, ReleaseError, Released, Rules, Vouching,
+};
+use crate::verify::Policy;
 
 /// Version of the receipt.
 const PUBLISH_FORMAT: u32 = 1;
@@ -31,7 +34,8 @@ pub(super) fn action(work: &PublishWork, results: &Results) -> Result<Action, Fa
         ("tags".to_owned(), format!("{:?}", work.tags)),
         ("moveTags".to_owned(), work.move_tags.to_string()),
     ];
-    for step in &work.packages {
+    let signed = work.signatures.iter().map(|(step, _)| step);
+    for step in work.packages.iter().chain(signed) {
         for output in &of(results, step)?.outputs {
             action.inputs.push(blob(step, output));
         }
@@ -54,12 +58,29 @@ pub(super) async fn make(
         return Err(Failure::new(Class::Environment, message));
     }
     let mut items = Vec::new();
+    let mut proof: Option<Policy> = None;
     for step in &work.packages {
-        let outputs = of(results, step)?.outputs.clone();
+        let signing = work.signatures.iter();
+        let signing = signing.rev().find(|(_, sign)| sign.packages.iter().any(|p| p.step == *step));
+        let (members, bundles) = match signing {
+            None => (package_step::members(&of(results, step)?.outputs), Vec::new()),
+            Some((id, sign)) => {
+                let signed = sign_step::signed_package(&of(results, id)?.outputs, step);
+                let members = package_step::members(&signed.members);
+                let bundles = sign_step::bundles(&site.cas, &signed.bundles)?;
+                let signer = sign_step::signer(&sign.signer).await?;
+                let policy = sign_step::policy(sign, &signer, &bundles);
+                match &mut proof {
+                    None => proof = Some(policy),
+                    // Each package must be signed by its own.
+                    Some(proof) => proof.rules.extend(policy.rules),
+                }
+                (members, bundles)
+            }
+        };
         let cas = Arc::clone(&site.cas);
         let (artifact, definition) = blocking(move || {
-            let members = package_step::members(&outputs).into_iter();
-            let files: Vec<Output> = members.map(|(member, _)| member).collect();
+            let files: Vec<Output> = members.into_iter().map(|(member, _)| member).collect();
             Artifact::stored(&cas, &files, None)
                 .map_err(|error| Failure::new(Class::Configuration, error))
         })
@@ -82,7 +103,7 @@ pub(super) async fn make(
                 items.push(Item {
                     artifact: Arc::clone(&artifact),
                     place: place.map_err(|error| Failure::new(Class::Configuration, error))?,
-                    bundles: Vec::new(),
+                    bundles: bundles.clone(),
                 });
             }
         }
@@ -97,7 +118,10 @@ pub(super) async fn make(
     let rules = Rules {
         move_tag: work.move_tags,
         concurrency: CONCURRENCY,
-        vouching: None,
+        vouching: proof.map(|policy| Vouching {
+            policy,
+            signer: None,
+        }),
     };
     let id = begun.id();
     let journal = || Journal::begin(&folder, begun);
@@ -227,6 +251,7 @@ pub(in crate::exec) fn places(site: &Site, outputs: &[Output]) -> Result<Vec<Str
 fn failure(error: ReleaseError) -> Failure {
     let class = match &error {
         ReleaseError::Taken { .. } | ReleaseError::Twice { .. } => Class::Configuration,
+        ReleaseError::Unproven { .. } => Class::Verification,
         ReleaseError::Registry(
             crate::registry::RegistryError::Content { .. }
             | crate::registry::RegistryError::Lost { .. },

@@ -7,7 +7,7 @@ use super::limits;
 use super::reader::Reader;
 use crate::pipeline::expression::{Expression, Template};
 use crate::pipeline::matrix::{Matrix, Row};
-use crate::pipeline::model::{ImagesFrom, Layer, Output, Sandbox, Task, TaskKind};
+use crate::pipeline::model::{ImagesFrom, Layer, Output, Sandbox, Sign, Task, TaskKind};
 use crate::yaml::{Fields, Node, Value};
 
 fn alias<'n>(f: &mut Fields<'n>, keys: &[&'static str]) -> Option<&'n Node> {
@@ -130,11 +130,6 @@ fn kind(
     defaults: &limits::Defaults,
     r: &mut Reader,
 ) -> Option<TaskKind> {
-    if let Some(n) = f.node("sign") {
-        let message = "the verb `sign` is not available yet";
-        r.at(n.span, message, "Remove the task until jackal can do this.");
-        return None;
-    }
     let shell = f.string("shell", &mut r.mistakes);
     let verbs = [
         "component",
@@ -142,6 +137,7 @@ fn kind(
         "image",
         "sbom",
         "package",
+        "sign",
         "publish",
         "run",
     ];
@@ -202,11 +198,62 @@ fn kind(
             images: r.references(id, g, "images"),
             sboms: r.references(id, g, "sboms"),
         }),
+        "sign" => sign(id, g, r),
         "publish" => publish(id, g, r),
         _ => image(id, g, r),
     };
     finish(g, node, r);
     kind
+}
+
+fn sign(id: &str, g: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
+    let subjects = r.references(id, g, "subjects");
+    if subjects.is_empty() {
+        r.at(
+            g.span(),
+            "`subjects` is missing",
+            "Name tasks that make packages.",
+        );
+    }
+    let key = r.one(g, "key");
+    let keyless = g.bool("keyless", &mut r.mistakes).unwrap_or(false);
+    if key.is_some() == keyless {
+        let message = "it says nothing of who signs, or too much";
+        let help = "Write either `key: FILE` or `keyless: true`.";
+        r.at(g.span(), message, help);
+    }
+    for (name, only) in [
+        ("passwordFile", !keyless),
+        ("inPackage", !keyless),
+        ("identity", keyless),
+        ("issuer", keyless),
+        ("trustConfig", keyless),
+    ] {
+        if let Some(node) = g.node(name).filter(|_| !only) {
+            let message = format!("`{name}` means nothing here");
+            let kind = if keyless { "keyless: true" } else { "key" };
+            r.at(node.span, message, format!("Leave it out beside `{kind}`."));
+        }
+    }
+    let identity = r.one(g, "identity");
+    let issuer = r.one(g, "issuer");
+    if identity.is_some() != issuer.is_some() {
+        let message = "an identity is worth nothing without its issuer, nor the reverse";
+        r.at(g.span(), message, "Write both `identity` and `issuer`.");
+    }
+    Some(TaskKind::Sign(Box::new(Sign {
+        subjects,
+        key,
+        password_file: r.one(g, "passwordFile"),
+        identity,
+        issuer,
+        trust_config: r.one(g, "trustConfig"),
+        annotations: r.templates_map(g, "annotations"),
+        builder: r.one(g, "builder"),
+        provenance: g.bool("provenance", &mut r.mistakes).unwrap_or(true),
+        sbom: g.bool("sbom", &mut r.mistakes).unwrap_or(true),
+        in_package: g.bool("inPackage", &mut r.mistakes).unwrap_or(true),
+    })))
 }
 
 fn publish(id: &str, g: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
@@ -216,10 +263,7 @@ fn publish(id: &str, g: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
         let message = "`when` is not `changed`, the only word there is";
         r.at(n.span, message, "Leave it out, or write `changed`.");
     }
-    if let Some(n) = g.node("signatures") {
-        let message = "`signatures` is not available yet";
-        r.at(n.span, message, "Remove it until jackal can sign.");
-    }
+    let signatures = r.references(id, g, "signatures");
     let packages = r.references(id, g, "packages");
     if packages.is_empty() {
         r.at(
@@ -237,6 +281,7 @@ fn publish(id: &str, g: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
     let tags = list(g, r, "tags");
     r.must(g, "to").map(|to| TaskKind::Publish {
         packages,
+        signatures,
         to,
         mirrors,
         tags,

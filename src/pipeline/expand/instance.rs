@@ -144,12 +144,16 @@ pub enum RenderedKind {
         /// Sbom instances.
         sboms: Vec<String>,
     },
+    /// Signs packages.
+    Sign(Box<RenderedSign>),
     /// Publishes packages.
     Publish {
         /// Instances that make them.
         packages: Vec<String>,
         /// Where to, each gets all of them.
         to: Vec<String>,
+        /// Instances that sign them.
+        signatures: Vec<String>,
         /// Instead of version and flavor.
         tags: Vec<String>,
         /// Whether tags that name something else are moved.
@@ -162,6 +166,33 @@ pub enum RenderedKind {
         /// Shell that reads the script.
         shell: Option<String>,
     },
+}
+
+/// What a `sign` instance does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderedSign {
+    /// Package instances.
+    pub subjects: Vec<String>,
+    /// The key; `None`: a certificate.
+    pub key: Option<String>,
+    /// The file with its password.
+    pub password_file: Option<String>,
+    /// Whom the certificate must name.
+    pub identity: Option<String>,
+    /// Who must vouch for that.
+    pub issuer: Option<String>,
+    /// A private deployment.
+    pub trust_config: Option<String>,
+    /// What is said of the packages besides.
+    pub annotations: BTreeMap<String, String>,
+    /// Who builds, as provenance says.
+    pub builder: Option<String>,
+    /// Whether it is attested how they were made.
+    pub provenance: bool,
+    /// Whether it is attested what is inside.
+    pub sbom: bool,
+    /// Whether a key's signature is written into them.
+    pub in_package: bool,
 }
 
 /// Which images an `images` instance fetches.

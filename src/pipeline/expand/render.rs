@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::ExpandError;
 use super::instance::{
     ImageLayer, ImageSource, ImagesSource, Instance, LayerSource, RenderedConfig, RenderedKind,
-    RenderedOutput,
+    RenderedOutput, RenderedSign,
 };
 use super::scope::Scope;
 use crate::pipeline::model::{ImagesFrom, TaskKind};
@@ -142,14 +142,29 @@ impl Scope<'_> {
                 images: self.references("images", images)?,
                 sboms: self.references("sboms", sboms)?,
             },
+            TaskKind::Sign(sign) => RenderedKind::Sign(Box::new(RenderedSign {
+                subjects: self.references("subjects", &sign.subjects)?,
+                key: self.optional("key", sign.key.as_ref())?,
+                password_file: self.optional("passwordFile", sign.password_file.as_ref())?,
+                identity: self.optional("identity", sign.identity.as_ref())?,
+                issuer: self.optional("issuer", sign.issuer.as_ref())?,
+                trust_config: self.optional("trustConfig", sign.trust_config.as_ref())?,
+                annotations: self.map("annotations", &sign.annotations)?,
+                builder: self.optional("builder", sign.builder.as_ref())?,
+                provenance: sign.provenance,
+                sbom: sign.sbom,
+                in_package: sign.in_package,
+            })),
             TaskKind::Publish {
                 packages,
+                signatures,
                 to,
                 mirrors,
                 tags,
                 move_tags,
             } => RenderedKind::Publish {
                 packages: self.references("packages", packages)?,
+                signatures: self.references("signatures", signatures)?,
                 to: std::iter::once(self.render("to", to))
                     .chain(mirrors.iter().map(|to| self.render("mirrors", to)))
                     .collect::<Result<_, _>>()?,

@@ -2,16 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use crate::signing::{Demands, Root, RootError};
-use crate::transparency::{
-    KeyReferenceError, KeySources, Keyless, Services, Signer, TokenSources, TrustConfig,
-    TrustConfigError,
-};
+use super::keyless::{Keyless, Services};
+use super::reference::{KeyReferenceError, KeySources};
+use super::signer::Signer;
+use super::token::TokenSources;
+use super::trust_config::{TrustConfig, TrustConfigError};
+
+/// Longest password that is read from a file, in bytes: 64 KiB.
+const MAX_PASSWORD_BYTES: u64 = 64 << 10;
 
 /// How to sign with a certificate.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +54,14 @@ pub enum SignerSetupError {
     /// The built-in root is broken.
     #[error(transparent)]
     Root(#[from] RootError),
+    /// A password cannot be read.
+    #[error("password file `{path}`: {source}")]
+    Password {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        source: std::io::Error,
+    },
     /// A file cannot be read.
     #[error("trust config `{path}`: {source}")]
     Io {
@@ -75,6 +88,30 @@ pub fn key_signer(
         source,
     })?;
     Ok(Arc::new(Signer::Key(key)))
+}
+
+/// The password in a file, without the line end that editors put there.
+///
+/// # Errors
+///
+/// The file cannot be read, or is far too long.
+pub fn password_in(path: &Path) -> Result<Zeroizing<Vec<u8>>, SignerSetupError> {
+    let wrong = |source| SignerSetupError::Password {
+        path: path.to_owned(),
+        source,
+    };
+    let mut bytes = Zeroizing::new(Vec::new());
+    let file = fs::File::open(path).map_err(wrong)?;
+    file.take(MAX_PASSWORD_BYTES + 1).read_to_end(&mut bytes).map_err(wrong)?;
+    if bytes.len() as u64 > MAX_PASSWORD_BYTES {
+        return Err(wrong(std::io::Error::other("too long for a password")));
+    }
+    for end in [b'\n', b'\r'] {
+        if bytes.last() == Some(&end) {
+            bytes.pop();
+        }
+    }
+    Ok(bytes)
 }
 
 /// Whoever the token names.

@@ -1,0 +1,256 @@
+//! `jackal package sign`: a signature for an archive or folder that is there.
+
+use std::fs;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::opened::{OpenError, Opened, ReadOptions};
+use super::package_read::PackageReadError;
+use crate::action::Output;
+use crate::cas::{Cas, CasError};
+use crate::exec::executors::{self, ArchiveFormat, ExportError, Packing};
+use crate::layout::{self, LayoutError, PackageFile, Spliced};
+use crate::release::signature_statement;
+use crate::signing::Subject;
+use crate::source::Package;
+use crate::transparency::{Seal, Signer, SignerError, seal};
+use crate::verify::{Scope, VerifiedPackage};
+
+/// Who signs, and where the result goes.
+#[derive(Clone, Debug)]
+pub struct PackageSignOptions {
+    /// Who.
+    pub signer: Arc<Signer>,
+    /// What is written into the package; `None`: nothing.
+    pub seal: Option<Seal>,
+    /// The folder for the signed package; `None`: where it is.
+    pub output: Option<PathBuf>,
+}
+
+/// Why nothing was signed.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageSignError {
+    /// It cannot be read, or is damaged: nobody should sign it.
+    #[error(transparent)]
+    Read(#[from] PackageReadError),
+    /// Nobody signed.
+    #[error("{0}")]
+    Sign(#[from] SignerError),
+    /// It cannot be written.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The disk refused.
+    #[error("`{path}`: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        source: std::io::Error,
+    },
+    /// It is split.
+    #[error("`{0}` is a part of a split archive: give -o DIR, where it is written in one piece")]
+    Split(PathBuf),
+    /// It comes from elsewhere.
+    #[error("`{0}` is not on this machine: pull it first")]
+    Elsewhere(String),
+    /// The cache refused.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// It cannot be packed.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+}
+
+/// What was signed.
+#[derive(Debug)]
+pub struct Resigned {
+    /// The package, as it was judged before it was signed.
+    pub package: VerifiedPackage,
+    /// The package's file or folder, and the file with bundles beside it.
+    pub files: Vec<PathBuf>,
+}
+
+/// Signs the package at `path`, of which every file is checked first.
+///
+/// # Errors
+///
+/// [`PackageSignError`]; the package is as it was then.
+pub fn package_sign(
+    path: &Path,
+    read: &ReadOptions,
+    options: &PackageSignOptions,
+) -> Result<Resigned, PackageSignError> {
+    let opened = Opened::here(path, read).map_err(PackageReadError::from)?;
+    let Package::Local(file) = &opened.package else {
+        return Err(PackageSignError::Elsewhere(opened.name));
+    };
+    let evidence = opened.package.read_all().map_err(PackageReadError::from)?;
+    let package = opened.judge(evidence, Scope::Whole)?;
+    let dialect = package.dialect();
+    let files = match options.seal {
+        None => Vec::new(),
+        Some(how) => seal(dialect, package.definition(), &options.signer, how)?,
+    };
+    let definition = files.iter().find(|(name, _)| *name == dialect.definition_file());
+    let definition = definition.map_or(package.definition(), |(_, bytes)| bytes);
+    let subject = Subject::new(dialect.definition_file(), &crate::oci::Digest::of(definition));
+    let bundle = options.signer.statement(&signature_statement(vec![subject]))?;
+    let target = match &options.output {
+        Some(folder) => folder.join(whole_name(path)),
+        None => path.to_owned(),
+    };
+    if !files.is_empty() {
+        write(file, &package, &files, &target, read)?;
+    } else if target != path {
+        copy(path, &target)?;
+    }
+    let mut bundles = match layout::bundles_beside(path) {
+        beside if beside.is_file() => layout::read_bundles(&beside)?,
+        _ => Vec::new(),
+    };
+    if !bundles.contains(&bundle.clone().into_bytes()) {
+        bundles.insert(0, bundle.into_bytes());
+    }
+    let beside = layout::write_bundles(&target, &bundles)?;
+    Ok(Resigned {
+        package,
+        files: [target].into_iter().chain(beside).collect(),
+    })
+}
+
+/// The file's name, without the number of a part.
+fn whole_name(path: &Path) -> PathBuf {
+    let beside = layout::bundles_beside(path);
+    PathBuf::from(beside.file_stem().unwrap_or_default()).with_extension("")
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), PackageSignError> {
+    let io = |source| PackageSignError::Io {
+        path: to.to_owned(),
+        source,
+    };
+    fs::create_dir_all(to.parent().unwrap_or(Path::new("."))).map_err(io)?;
+    fs::copy(from, to).map(drop).map_err(io)
+}
+
+fn write(
+    file: &PackageFile,
+    package: &VerifiedPackage,
+    files: &[(String, Vec<u8>)],
+    target: &Path,
+    read: &ReadOptions,
+) -> Result<(), PackageSignError> {
+    let dialect = package.dialect();
+    let mut without = vec![dialect.signature_file(), dialect.bundle_file()];
+    without.extend(files.iter().map(|(name, _)| name.as_str()));
+    let io = |source| PackageSignError::Io {
+        path: target.to_owned(),
+        source,
+    };
+    if file.path().is_dir() {
+        return into_folder(file.path(), target, &without, files);
+    }
+    if target == file.path() && file.is_split() {
+        return Err(PackageSignError::Split(target.to_owned()));
+    }
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(io)?;
+    let mut temp = tempfile::Builder::new()
+        .prefix(".jackal-sign-")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(folder)
+        .map_err(io)?;
+    let mut out = BufWriter::with_capacity(1 << 20, temp.as_file_mut());
+    let spliced = layout::splice(file, &without, files, &mut out)?;
+    out.flush().map_err(io)?;
+    drop(out);
+    if spliced == Spliced::Repack {
+        return repack(file, package, &without, files, target, read);
+    }
+    temp.as_file().sync_all().map_err(io)?;
+    temp.persist(target).map_err(|failed| io(failed.error))?;
+    fs::File::open(folder).and_then(|dir| dir.sync_all()).map_err(io)
+}
+
+/// Packs the archive anew, by way of the cache.
+fn repack(
+    file: &PackageFile,
+    package: &VerifiedPackage,
+    without: &[&str],
+    files: &[(String, Vec<u8>)],
+    target: &Path,
+    read: &ReadOptions,
+) -> Result<(), PackageSignError> {
+    let cache = read.cache.as_ref().ok_or(OpenError::NoCache);
+    let cas = Cas::open(cache.map_err(PackageReadError::from)?)?;
+    layout::read_into(file, &cas)?;
+    let mut members: Vec<Output> = package
+        .files()
+        .iter()
+        .filter(|(name, _)| !without.contains(&name.as_str()))
+        .map(|(name, (digest, size))| Output {
+            name: name.clone(),
+            digest: *digest,
+            size: *size,
+        })
+        .collect();
+    for (name, bytes) in files {
+        let described = crate::oci::Descriptor::of("", bytes);
+        cas.put(&described, &bytes[..])?;
+        members.push(Output {
+            name: name.clone(),
+            digest: described.digest,
+            size: described.size,
+        });
+    }
+    members.sort_by_key(|member| package.dialect().place_in_archive(&member.name));
+    let members = members.into_iter().map(|member| {
+        // Layers of images are compressed as they are.
+        let packing = match member.name.starts_with("images/blobs/") {
+            true => Packing::Raw,
+            false => Packing::Compressed,
+        };
+        Ok((member, packing))
+    });
+    let format = match file.is_compressed() {
+        true => ArchiveFormat::TarZst,
+        false => ArchiveFormat::Tar,
+    };
+    executors::export_archive(&cas, members, target, format, None)?;
+    Ok(())
+}
+
+fn into_folder(
+    from: &Path,
+    to: &Path,
+    without: &[&str],
+    files: &[(String, Vec<u8>)],
+) -> Result<(), PackageSignError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| PackageSignError::Io { path, source }
+    };
+    if from != to {
+        let other = "signing a folder writes into it: leave -o out, or sign a copy of it";
+        return Err(io(to)(std::io::Error::other(other)));
+    }
+    for (name, bytes) in files {
+        let path = to.join(name);
+        let mut temp = tempfile::NamedTempFile::new_in(to).map_err(io(&path))?;
+        temp.write_all(bytes).map_err(io(&path))?;
+        temp.persist(&path).map_err(|failed| io(&path)(failed.error))?;
+    }
+    let written = |name: &str| files.iter().any(|(written, _)| written == name);
+    for name in without.iter().filter(|name| !written(name)) {
+        let path = to.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(io(&path)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

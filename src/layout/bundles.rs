@@ -1,0 +1,76 @@
+//! Bundles that lie beside an archive, and go where it goes.
+//!
+//! One file, a bundle a line. Source: signing.md 3.3, of attestations that
+//! speak about an archive as well.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::value::RawValue;
+
+use super::{LayoutError, parts};
+use crate::signing::MAX_ATTESTATION_BYTES;
+
+/// The file with the bundles about the archive at `path`, or about the one that
+/// `path` is a part of.
+#[must_use]
+pub fn bundles_beside(path: &Path) -> PathBuf {
+    let whole = parts::stem(path).unwrap_or_else(|| path.to_owned());
+    let mut name = whole.into_os_string();
+    name.push(".sigstore.jsonl");
+    PathBuf::from(name)
+}
+
+/// The bundles in the file at `path`: JSON, one a line, or one over many lines.
+///
+/// # Errors
+///
+/// [`LayoutError`]: it cannot be read, or is too large.
+pub fn read_bundles(path: &Path) -> Result<Vec<Vec<u8>>, LayoutError> {
+    let io = |error| LayoutError::io(path, error);
+    let mut text = Vec::new();
+    let file = fs::File::open(path).map_err(io)?;
+    file.take(MAX_ATTESTATION_BYTES + 1).read_to_end(&mut text).map_err(io)?;
+    if text.len() as u64 > MAX_ATTESTATION_BYTES {
+        let what = format!("longer than {MAX_ATTESTATION_BYTES} bytes");
+        return Err(LayoutError::too_large(path, what));
+    }
+    let values = serde_json::Deserializer::from_slice(&text).into_iter::<Box<RawValue>>();
+    let bundles = values.map(|value| Ok(value?.get().as_bytes().to_vec()));
+    bundles.collect::<Result<_, serde_json::Error>>().map_err(|error| io(error.into()))
+}
+
+/// Puts `bundles` beside the archive at `path`, instead of any that are there;
+/// none: nothing stays there.
+///
+/// # Errors
+///
+/// [`LayoutError`]: the disk refused.
+pub fn write_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<Option<PathBuf>, LayoutError> {
+    let beside = bundles_beside(path);
+    let io = |error| LayoutError::io(&beside, error);
+    if bundles.is_empty() {
+        return match fs::remove_file(&beside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(error)),
+            _ => Ok(None),
+        };
+    }
+    let folder = beside.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(io)?;
+    let mut temp = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(folder)
+        .map_err(io)?;
+    for bundle in bundles {
+        // Whatever its writer's taste: on one line.
+        let line = serde_json::from_slice::<serde_json::Value>(bundle);
+        let line = line.and_then(|value| serde_json::to_vec(&value));
+        temp.write_all(&line.map_err(|error| io(error.into()))?).map_err(io)?;
+        temp.write_all(b"\n").map_err(io)?;
+    }
+    temp.as_file().sync_all().map_err(io)?;
+    temp.persist(&beside).map_err(|failed| io(failed.error))?;
+    Ok(Some(beside))
+}
