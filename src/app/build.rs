@@ -454,7 +454,10 @@ fn parameters(options: &BuildOptions, pipeline: &str) -> BTreeMap<String, String
             named.insert(name.to_owned(), value.to_owned());
         }
     };
-    add("architecture", options.architecture.as_deref().unwrap_or_default());
+    add(
+        "architecture",
+        options.architecture.as_deref().unwrap_or_default(),
+    );
     add("flavor", &options.flavor);
     for (name, value) in &options.set {
         add(&format!("set.{name}"), value);

@@ -32,7 +32,9 @@ pub struct KeyPair {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// One is there.
-    #[error("`{0}` is there already: whatever it signed could not be signed again; give --force to replace it, or --output another folder")]
+    #[error(
+        "`{0}` is there already: whatever it signed could not be signed again; give --force to replace it, or --output another folder"
+    )]
     Exists(PathBuf),
     /// The disk refused.
     #[error("`{path}`: {source}")]

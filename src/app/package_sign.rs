@@ -92,10 +92,17 @@ pub fn package_sign(
         None => Vec::new(),
         Some(how) => seal(dialect, package.definition(), &options.signer, how)?,
     };
-    let definition = files.iter().find(|(name, _)| *name == dialect.definition_file());
+    let definition = files
+        .iter()
+        .find(|(name, _)| *name == dialect.definition_file());
     let definition = definition.map_or(package.definition(), |(_, bytes)| bytes);
-    let subject = Subject::new(dialect.definition_file(), &crate::oci::Digest::of(definition));
-    let bundle = options.signer.statement(&signature_statement(vec![subject]))?;
+    let subject = Subject::new(
+        dialect.definition_file(),
+        &crate::oci::Digest::of(definition),
+    );
+    let bundle = options
+        .signer
+        .statement(&signature_statement(vec![subject]))?;
     let target = match &options.output {
         Some(folder) => folder.join(whole_name(path)),
         None => path.to_owned(),
@@ -154,7 +161,9 @@ fn write(
     if target == file.path() && file.is_split() {
         return Err(PackageSignError::Split(target.to_owned()));
     }
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = target
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io)?;
     let mut temp = tempfile::Builder::new()
@@ -171,7 +180,9 @@ fn write(
     }
     temp.as_file().sync_all().map_err(io)?;
     temp.persist(target).map_err(|failed| io(failed.error))?;
-    fs::File::open(folder).and_then(|dir| dir.sync_all()).map_err(io)
+    fs::File::open(folder)
+        .and_then(|dir| dir.sync_all())
+        .map_err(io)
 }
 
 /// Packs the archive anew, by way of the cache.
@@ -240,7 +251,8 @@ fn into_folder(
         let path = to.join(name);
         let mut temp = tempfile::NamedTempFile::new_in(to).map_err(io(&path))?;
         temp.write_all(bytes).map_err(io(&path))?;
-        temp.persist(&path).map_err(|failed| io(&path)(failed.error))?;
+        temp.persist(&path)
+            .map_err(|failed| io(&path)(failed.error))?;
     }
     let written = |name: &str| files.iter().any(|(written, _)| written == name);
     for name in without.iter().filter(|name| !written(name)) {

@@ -202,8 +202,7 @@ fn unchecked(source: &str, signature: &Signature) -> Option<String> {
         Signature::NotChecked => Some(format!(
             "{source}: the package is signed, and its signature was NOT checked"
         )),
-        Signature::Checked(_) => Some(format!("{source}: {}", signature.told())),
-        Signature::Absent => None,
+        Signature::Checked(_) | Signature::Absent => None,
     }
 }
 
@@ -347,7 +346,10 @@ async fn sealed(
     let (signer, artifact) = (Arc::clone(signer), Artifact::clone(&ready.artifact));
     // The bundles that came with it speak about it as it was.
     let sealing = tokio::task::spawn_blocking(move || artifact.sealed(&signer, how));
-    let sealed = sealing.await.map_err(|error| error.to_string()).and_then(|sealed| sealed);
+    let sealed = sealing
+        .await
+        .map_err(|error| error.to_string())
+        .and_then(|sealed| sealed);
     Ok(Ready {
         artifact: Arc::new(sealed.map_err(|what| PublishError::Sign {
             path: source.to_owned(),
@@ -361,7 +363,9 @@ async fn sealed(
 async fn vouching(signer: &Arc<Signer>) -> Result<Vouching, PublishError> {
     let signer = Arc::clone(signer);
     let asking = tokio::task::spawn_blocking(move || Vouching::by(signer));
-    asking.await.map_err(|error| ReleaseError::Stopped(error.to_string()).into())
+    asking
+        .await
+        .map_err(|error| ReleaseError::Stopped(error.to_string()).into())
 }
 
 /// A package in a registry, which stays there until it is copied.

@@ -80,9 +80,13 @@ fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
     };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(io)?;
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
+    file.take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(io)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(io(io::Error::other(format!("longer than {MAX_BYTES} bytes"))));
+        return Err(io(io::Error::other(format!(
+            "longer than {MAX_BYTES} bytes"
+        ))));
     }
     Ok(bytes)
 }
@@ -107,7 +111,10 @@ pub fn policy(options: &TrustOptions, sources: &KeySources) -> Result<Policy, Tr
     }
     let identity = Identity::given(
         ["--certificate-identity", "--certificate-oidc-issuer"],
-        (options.identity.as_deref(), options.identity_regexp.as_deref()),
+        (
+            options.identity.as_deref(),
+            options.identity_regexp.as_deref(),
+        ),
         (options.issuer.as_deref(), options.issuer_regexp.as_deref()),
     )?;
     signers.extend(identity.map(Signer::Identity));
@@ -132,7 +139,9 @@ pub fn policy(options: &TrustOptions, sources: &KeySources) -> Result<Policy, Tr
         Some(path) => Some(Arc::new(root_in(path)?.1)),
         None => None,
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Ok(Policy {
         check: options.check,
         rules,

@@ -59,15 +59,16 @@ impl PasswordFrom {
         let second = ask("The same again: ")?;
         match first == second {
             true => Ok(first),
-            false => Err((Exit::Usage, "the two passwords differ: nothing was written".to_owned())),
+            false => Err((
+                Exit::Usage,
+                "the two passwords differ: nothing was written".to_owned(),
+            )),
         }
     }
 }
 
 fn asks() -> bool {
-    std::io::stdin().is_terminal()
-        && std::io::stderr().is_terminal()
-        && environment("CI").is_none()
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && environment("CI").is_none()
 }
 
 /// Asks on the terminal, which shows nothing of the answer.
@@ -78,14 +79,17 @@ fn ask(question: &str) -> Result<Zeroizing<Vec<u8>>, Refused> {
     let shown = rustix::termios::tcgetattr(&stdin).map_err(|error| wrong(&error))?;
     let mut hidden = shown.clone();
     hidden.local_modes.remove(rustix::termios::LocalModes::ECHO);
-    let set = |modes| rustix::termios::tcsetattr(&stdin, rustix::termios::OptionalActions::Flush, modes);
+    let set =
+        |modes| rustix::termios::tcsetattr(&stdin, rustix::termios::OptionalActions::Flush, modes);
     set(&hidden).map_err(|error| wrong(&error))?;
     let mut line = Zeroizing::new(String::new());
     let read = stdin.read_line(&mut line);
     set(&shown).map_err(|error| wrong(&error))?;
     eprint_question("\n");
     read.map_err(|error| wrong(&error))?;
-    Ok(Zeroizing::new(line.trim_end_matches(['\n', '\r']).as_bytes().to_vec()))
+    Ok(Zeroizing::new(
+        line.trim_end_matches(['\n', '\r']).as_bytes().to_vec(),
+    ))
 }
 
 fn eprint_question(text: &str) {

@@ -402,7 +402,8 @@ fn create(args: CreateArgs) -> Result<(), Refused> {
     };
     for archive in archives.iter().take(1) {
         let read = |error: PackageReadError| refused(&error);
-        let opened = Opened::here(Path::new(archive), &reading(&options)).map_err(|error| read(error.into()))?;
+        let opened = Opened::here(Path::new(archive), &reading(&options))
+            .map_err(|error| read(error.into()))?;
         let folder = app::package_sboms(&opened, &to).map_err(read)?;
         note(&format!("SBOMs are in {}", folder.display()));
     }
@@ -451,8 +452,10 @@ fn signature(found: &Signature) -> Value {
             issuer,
             claims,
         } => {
-            let claims: serde_json::Map<String, Value> =
-                claims.iter().map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
+            let claims: serde_json::Map<String, Value> = claims
+                .iter()
+                .map(|(name, text)| ((*name).to_owned(), json!(text)))
+                .collect();
             json!({"identity": identity, "issuer": issuer, "claims": claims})
         }
     };
@@ -532,7 +535,10 @@ fn partly(source: &str, checked: &str) -> String {
 /// The documents of a package, with a word on what was checked.
 fn documents(opened: &Opened) -> Result<VerifiedPackage, Refused> {
     let package = app::package_documents(opened).map_err(|error| refused(&error))?;
-    let checked = format!("{}; only the definition was checked", package.signature().told());
+    let checked = format!(
+        "{}; only the definition was checked",
+        package.signature().told()
+    );
     note(&partly(&opened.name, &checked));
     Ok(package)
 }

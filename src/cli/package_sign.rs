@@ -51,13 +51,16 @@ pub(super) fn sign(args: PackageSignArgs) -> Result<(), Refused> {
             let message = "-o is for archives: a package in a registry is signed where it is";
             return Err((Exit::Usage, message.to_owned()));
         }
-        let reference = hosted(rest)
-            .map_err(|error| (Exit::Usage, format!("`{}`: {error}", args.source)))?;
+        let reference =
+            hosted(rest).map_err(|error| (Exit::Usage, format!("`{}`: {error}", args.source)))?;
         let Some(tag) = reference.tag().map(str::to_owned) else {
             let message = "a package in a registry is signed by its tag: name one";
             return Err((Exit::Usage, message.to_owned()));
         };
-        let path = reference.repository().rsplit_once('/').map(|(path, _)| path);
+        let path = reference
+            .repository()
+            .rsplit_once('/')
+            .map(|(path, _)| path);
         let to = match path {
             Some(path) => format!("oci://{}/{path}", reference.registry()),
             None => format!("oci://{}", reference.registry()),

@@ -167,11 +167,7 @@ pub(super) fn republish(
 }
 
 /// Goes on as the release was begun; flags count before what it remembers.
-fn resume(
-    id: Option<String>,
-    signing: SignArgs,
-    transfer: TransferArgs,
-) -> Result<(), Refused> {
+fn resume(id: Option<String>, signing: SignArgs, transfer: TransferArgs) -> Result<(), Refused> {
     let state = state_folder(transfer.release.state_dir)?;
     let found = the_one(&state, id)?;
     let begun = found.begun;

@@ -128,7 +128,9 @@ impl SignArgs {
         let logged = options.log;
         let signer = keyless_signer(options).map_err(|error| refused(&error))?;
         if logged && !confirm {
-            note("Your identity and the digests of what is signed will be in a log for ever, for all to read.");
+            note(
+                "Your identity and the digests of what is signed will be in a log for ever, for all to read.",
+            );
             if !confirmed("Sign?")? {
                 let message = "nothing was signed: give --confirm to sign without being asked";
                 return Err((Exit::Usage, message.to_owned()));

@@ -168,9 +168,11 @@ fn trusted_root(from: &RootFrom, output: Option<PathBuf>) -> Result<(), Refused>
             let wrong = |error: std::io::Error| {
                 (Exit::Environment, format!("`{}`: {error}", path.display()))
             };
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            let mut temp = tempfile::NamedTempFile::new_in(folder.unwrap_or(".".as_ref()))
-                .map_err(wrong)?;
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            let mut temp =
+                tempfile::NamedTempFile::new_in(folder.unwrap_or(".".as_ref())).map_err(wrong)?;
             temp.write_all(found.json.as_bytes()).map_err(wrong)?;
             temp.persist(&path).map_err(|failed| wrong(failed.error))?;
             print(&format!("{}\n", path.display()))

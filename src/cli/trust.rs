@@ -32,7 +32,12 @@ pub(super) struct TrustArgs {
     #[arg(long, value_name = "REGEXP", conflicts_with_all = ["key", "policy"])]
     certificate_oidc_issuer_regexp: Option<String>,
     /// Policy file: who may sign which package, what must be attested
-    #[arg(long, value_name = "FILE", env = "JACKAL_POLICY", conflicts_with = "key")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "JACKAL_POLICY",
+        conflicts_with = "key"
+    )]
     policy: Option<PathBuf>,
     /// Authorities and logs that are trusted, instead of those of the public
     /// Sigstore instance
@@ -61,7 +66,10 @@ impl TrustArgs {
         }
         for (given, what) in [
             (self.insecure_ignore_tlog, "log entries are not required"),
-            (self.insecure_ignore_sct, "promises of certificate logs are not required"),
+            (
+                self.insecure_ignore_sct,
+                "promises of certificate logs are not required",
+            ),
         ] {
             if given {
                 note(&format!("warning: {what}, as a flag says"));

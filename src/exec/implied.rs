@@ -180,7 +180,11 @@ impl Plan {
                 ..sign.clone()
             };
             let after = self.with_ancestors(std::slice::from_ref(&package));
-            self.add(Step::new(id.clone(), after, Work::Sign(Box::new(work.clone()))));
+            self.add(Step::new(
+                id.clone(),
+                after,
+                Work::Sign(Box::new(work.clone())),
+            ));
             (id, work)
         });
         if let Some(to) = &how.publish {

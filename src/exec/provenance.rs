@@ -29,7 +29,11 @@ pub struct Asked {
 }
 
 /// The predicate of a package that `steps`, with their verbs, led to.
-pub(super) fn predicate(asked: &Asked, steps: &[(String, &'static str)], results: &Results) -> Value {
+pub(super) fn predicate(
+    asked: &Asked,
+    steps: &[(String, &'static str)],
+    results: &Results,
+) -> Value {
     let mut materials: BTreeMap<(String, String), ResourceDescriptor> = BTreeMap::new();
     let mut ran = Vec::new();
     for (id, verb) in steps {
@@ -51,7 +55,12 @@ pub(super) fn predicate(asked: &Asked, steps: &[(String, &'static str)], results
             materials.insert((place, digest), found);
         };
         for (name, digest) in &action.tools {
-            add(format!("tool:{name}"), String::new(), "sha256", digest.hex());
+            add(
+                format!("tool:{name}"),
+                String::new(),
+                "sha256",
+                digest.hex(),
+            );
         }
         for input in &action.inputs {
             match input {
@@ -65,7 +74,12 @@ pub(super) fn predicate(asked: &Asked, steps: &[(String, &'static str)], results
                     path,
                     kind: InputKind::Blob { digest },
                 } if *verb == "image" => {
-                    add(String::new(), format!("oci://{path}"), "sha256", digest.hex());
+                    add(
+                        String::new(),
+                        format!("oci://{path}"),
+                        "sha256",
+                        digest.hex(),
+                    );
                 }
                 Input {
                     path,

@@ -502,9 +502,8 @@ fn export(
     } = archive;
     let split = *split;
     let bundles = work::sign_step::bundles(&site.cas, bundles)?;
-    layout::write_bundles(archive, &bundles).map_err(|error| {
-        Failure::new(Class::Environment, error)
-    })?;
+    layout::write_bundles(archive, &bundles)
+        .map_err(|error| Failure::new(Class::Environment, error))?;
     let format = if *uncompressed {
         ArchiveFormat::Tar
     } else {

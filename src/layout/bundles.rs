@@ -31,14 +31,18 @@ pub fn read_bundles(path: &Path) -> Result<Vec<Vec<u8>>, LayoutError> {
     let io = |error| LayoutError::io(path, error);
     let mut text = Vec::new();
     let file = fs::File::open(path).map_err(io)?;
-    file.take(MAX_ATTESTATION_BYTES + 1).read_to_end(&mut text).map_err(io)?;
+    file.take(MAX_ATTESTATION_BYTES + 1)
+        .read_to_end(&mut text)
+        .map_err(io)?;
     if text.len() as u64 > MAX_ATTESTATION_BYTES {
         let what = format!("longer than {MAX_ATTESTATION_BYTES} bytes");
         return Err(LayoutError::too_large(path, what));
     }
     let values = serde_json::Deserializer::from_slice(&text).into_iter::<Box<RawValue>>();
     let bundles = values.map(|value| Ok(value?.get().as_bytes().to_vec()));
-    bundles.collect::<Result<_, serde_json::Error>>().map_err(|error| io(error.into()))
+    bundles
+        .collect::<Result<_, serde_json::Error>>()
+        .map_err(|error| io(error.into()))
 }
 
 /// Puts `bundles` beside the archive at `path`, instead of any that are there;
@@ -56,7 +60,9 @@ pub fn write_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<Option<PathBuf>
             _ => Ok(None),
         };
     }
-    let folder = beside.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = beside
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io)?;
     let mut temp = tempfile::Builder::new()
@@ -67,7 +73,8 @@ pub fn write_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<Option<PathBuf>
         // Whatever its writer's taste: on one line.
         let line = serde_json::from_slice::<serde_json::Value>(bundle);
         let line = line.and_then(|value| serde_json::to_vec(&value));
-        temp.write_all(&line.map_err(|error| io(error.into()))?).map_err(io)?;
+        temp.write_all(&line.map_err(|error| io(error.into()))?)
+            .map_err(io)?;
         temp.write_all(b"\n").map_err(io)?;
     }
     temp.as_file().sync_all().map_err(io)?;

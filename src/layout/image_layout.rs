@@ -107,7 +107,11 @@ impl ImageLayout {
     pub fn attach(&self, manifest: &[u8]) -> Result<(), LayoutError> {
         let made = self.document(media_type::MANIFEST, manifest)?;
         let mut index = self.index()?;
-        if index.manifests.iter().any(|found| found.digest == made.digest) {
+        if index
+            .manifests
+            .iter()
+            .any(|found| found.digest == made.digest)
+        {
             return Ok(());
         }
         // Without a name: it is found by what it speaks about.

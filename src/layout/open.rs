@@ -162,7 +162,8 @@ impl PackageFile {
     /// Whether it is an archive that is compressed.
     #[must_use]
     pub fn is_compressed(&self) -> bool {
-        self.packing().is_some_and(|packing| !matches!(packing, Packing::Plain))
+        self.packing()
+            .is_some_and(|packing| !matches!(packing, Packing::Plain))
     }
 
     /// How the archive is packed; `None` for a folder.

@@ -260,7 +260,10 @@ impl Gatherer<'_> {
         let (digest, size) = if is_document(name) {
             let limit = limit(name);
             let mut bytes = Vec::new();
-            content.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
+            content
+                .take(limit + 1)
+                .read_to_end(&mut bytes)
+                .map_err(io)?;
             if bytes.len() as u64 > limit {
                 let what = format!("`{name}` is larger than {limit} bytes");
                 return Err(LayoutError::too_large(self.package, what));

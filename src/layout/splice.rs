@@ -52,7 +52,10 @@ pub fn splice(
     match packing {
         Packing::Plain => {
             let parts = first.iter().flatten();
-            parts.into_iter().try_for_each(|part| out.write_all(part)).map_err(io)?;
+            parts
+                .into_iter()
+                .try_for_each(|part| out.write_all(part))
+                .map_err(io)?;
             let mut at = 0;
             for (start, end) in gaps {
                 io::copy(&mut (&mut bytes).take(start - at), out).map_err(io)?;
@@ -72,7 +75,10 @@ pub fn splice(
         }
         Packing::Seekable(table) => {
             let within = |(start, end): &(u64, u64), at: u64, len: u64| {
-                (at >= *start && at + len <= *end, at < *end && at + len > *start)
+                (
+                    at >= *start && at + len <= *end,
+                    at < *end && at + len > *start,
+                )
             };
             let mut kept = Vec::new();
             for frame in table.frames() {
@@ -87,10 +93,14 @@ pub fn splice(
             for [header, content, padding] in &first {
                 // As an export writes them, so that the bytes are the same.
                 stream.compressed(header).map_err(frames)?;
-                stream.compressed(&[&content[..], padding].concat()).map_err(frames)?;
+                stream
+                    .compressed(&[&content[..], padding].concat())
+                    .map_err(frames)?;
             }
             for frame in kept {
-                bytes.seek(SeekFrom::Start(frame.compressed_at)).map_err(io)?;
+                bytes
+                    .seek(SeekFrom::Start(frame.compressed_at))
+                    .map_err(io)?;
                 stream
                     .copy_frame(&mut bytes, frame.compressed, frame.len)
                     .map_err(frames)?;
@@ -119,4 +129,3 @@ fn gaps(package: &PackageFile, without: &[&str]) -> Result<Option<Vec<(u64, u64)
     }
     Ok(Some(gaps))
 }
-

@@ -29,11 +29,18 @@ pub fn mark_signed(text: &str) -> Result<String, MarkError> {
     let start = lines.iter().position(|line| line.trim_end() == "build:");
     let start = start.ok_or(MarkError)? + 1;
     let inside = |line: &&str| line.starts_with([' ', '-']) || line.trim().is_empty();
-    let len = lines[start..].iter().take_while(|line| inside(line)).count();
+    let len = lines[start..]
+        .iter()
+        .take_while(|line| inside(line))
+        .count();
     let block = &lines[start..start + len];
     let first = block.first().ok_or(MarkError)?;
     let indent = &first[..first.len() - first.trim_start().len()];
-    let has = |key: &str| block.iter().any(|line| line.strip_prefix(indent) == Some(key));
+    let has = |key: &str| {
+        block
+            .iter()
+            .any(|line| line.strip_prefix(indent) == Some(key))
+    };
     let file = format!("- {}", Dialect::Zarf.bundle_file());
     let lists = |line: &&str| line.trim() == file;
     if has("signed: true\n") && block.iter().any(lists) {

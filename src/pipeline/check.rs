@@ -175,7 +175,7 @@ mod tests {
         for part in [
             "Did you mean `timeout`",
             "`zip`",
-            "not available yet",
+            "says nothing of who signs",
             "overlaps",
             "\"1.10\"",
         ] {

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::vouching::documents;
 use crate::action::Output;
 use crate::cas::{Cas, CasError};
 use crate::content::Fetch;
 use crate::oci::{Descriptor, Digest, Manifest, Reference, media_type};
 use crate::package::manifest::{self, ArtifactError};
 use crate::package::{Definition, Dialect, Strictness};
-use super::vouching::documents;
 use crate::registry::Source;
 use crate::transparency::{Seal, Signer, seal};
 use crate::yaml::{Mistakes, SourceText};

@@ -285,7 +285,10 @@ async fn vouch(
     let vouched = item.vouched(registry);
     let mut count = 0;
     let mut attached = vouched.attached().await?;
-    let made = journal.bundles(&manifest).into_iter().map(String::into_bytes);
+    let made = journal
+        .bundles(&manifest)
+        .into_iter()
+        .map(String::into_bytes);
     let brought: Vec<Vec<u8>> = item.bundles.iter().cloned().chain(made.clone()).collect();
     for bundle in brought {
         if !attached.contains(&bundle) {

@@ -74,7 +74,8 @@ pub fn accept_identity(policy: &mut Policy, bundle: &[u8]) {
         issuer: Pattern::Exact(issuer),
     };
     for rule in &mut policy.rules {
-        rule.signers.push(verify::Signer::Identity(identity.clone()));
+        rule.signers
+            .push(verify::Signer::Identity(identity.clone()));
     }
 }
 
@@ -120,7 +121,9 @@ pub fn documents(artifact: &Artifact) -> io::Result<Evidence> {
         let content = artifact.source.fetch(layer)?;
         content.take(MAX_DOCUMENT_BYTES).read_to_end(&mut bytes)?;
         if Digest::of(&bytes) != layer.digest {
-            return Err(io::Error::other(format!("`{name}` is not what its digest says")));
+            return Err(io::Error::other(format!(
+                "`{name}` is not what its digest says"
+            )));
         }
         if name == Dialect::CHECKSUMS {
             evidence.checksums = Some(bytes);
@@ -168,15 +171,23 @@ impl Vouched<'_> {
             evidence.attached = bundles;
             Ok::<_, io::Error>(verify::verify(evidence, Scope::Whole, &policy))
         });
-        let judged = judged.await.map_err(|e| ReleaseError::Stopped(e.to_string()))?;
+        let judged = judged
+            .await
+            .map_err(|e| ReleaseError::Stopped(e.to_string()))?;
         let judged = judged.map_err(|source| ReleaseError::Copy {
             place: self.place.to_string(),
             source,
         })?;
-        judged.map(|_| ()).map_err(|refusals| ReleaseError::Unproven {
-            place: self.place.to_string(),
-            why: refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
-        })
+        judged
+            .map(|_| ())
+            .map_err(|refusals| ReleaseError::Unproven {
+                place: self.place.to_string(),
+                why: refusals
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            })
     }
 
     /// Signs the artifact.
@@ -184,10 +195,17 @@ impl Vouched<'_> {
         let (artifact, signer) = (Arc::clone(self.artifact), Arc::clone(signer));
         let signing = tokio::task::spawn_blocking(move || {
             let evidence = documents(&artifact).map_err(|e| SignerError::Stopped(e.to_string()))?;
-            let (dialect, definition) = evidence.definition.unwrap_or((Dialect::Jackal, Vec::new()));
-            signer.statement(&signature_statement(subjects(&artifact, &definition, dialect)))
+            let (dialect, definition) =
+                evidence.definition.unwrap_or((Dialect::Jackal, Vec::new()));
+            signer.statement(&signature_statement(subjects(
+                &artifact,
+                &definition,
+                dialect,
+            )))
         });
-        let signed = signing.await.map_err(|e| ReleaseError::Stopped(e.to_string()))?;
+        let signed = signing
+            .await
+            .map_err(|e| ReleaseError::Stopped(e.to_string()))?;
         signed.map_err(|source| ReleaseError::Sign {
             place: self.place.to_string(),
             source: Box::new(source),
@@ -208,7 +226,9 @@ impl Vouched<'_> {
                 let parts: Manifest = serde_json::from_slice(&manifest).map_err(json)?;
                 let source: Source = Arc::new(WithDocuments::new(blobs, nothing()));
                 for blob in parts.layers.iter().chain([&parts.config]) {
-                    let sent = self.registry.push_blob(tag, blob, &source, Hints::default());
+                    let sent = self
+                        .registry
+                        .push_blob(tag, blob, &source, Hints::default());
                     sent.await?;
                 }
                 self.registry.attach(tag, &manifest).await?;

@@ -31,7 +31,10 @@ pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// Media types that are read, in the spelling of the newest writers.
 const MEDIA_TYPES: [(&str, &str); 4] = [
     (MEDIA_TYPE, MEDIA_TYPE),
-    ("application/vnd.dev.sigstore.bundle+json;version=0.3", MEDIA_TYPE),
+    (
+        "application/vnd.dev.sigstore.bundle+json;version=0.3",
+        MEDIA_TYPE,
+    ),
     (
         "application/vnd.dev.sigstore.bundle+json;version=0.2",
         "application/vnd.dev.sigstore.bundle+json;version=0.2",
@@ -42,7 +45,12 @@ const MEDIA_TYPES: [(&str, &str); 4] = [
     ),
 ];
 
-const HASHES: &[&str] = &["HASH_ALGORITHM_UNSPECIFIED", "SHA2_256", "SHA2_384", "SHA2_512"];
+const HASHES: &[&str] = &[
+    "HASH_ALGORITHM_UNSPECIFIED",
+    "SHA2_256",
+    "SHA2_384",
+    "SHA2_512",
+];
 
 const LOG_ENTRY: Shape = Shape::Object(&[
     ("logIndex", Shape::Number),
@@ -109,7 +117,10 @@ const BUNDLE: Shape = Shape::Object(&[
             ("payloadType", Shape::Text),
             (
                 "signatures",
-                Shape::List(&Shape::Object(&[("sig", Shape::Bytes), ("keyid", Shape::Text)])),
+                Shape::List(&Shape::Object(&[
+                    ("sig", Shape::Bytes),
+                    ("keyid", Shape::Text),
+                ])),
             ),
         ]),
     ),
@@ -138,7 +149,9 @@ pub enum BundleError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyBundleError {
     /// A certificate where a key is wanted.
-    #[error("the bundle is signed with a certificate, and a key was given: give --certificate-identity and --certificate-oidc-issuer instead")]
+    #[error(
+        "the bundle is signed with a certificate, and a key was given: give --certificate-identity and --certificate-oidc-issuer instead"
+    )]
     OtherKind,
     /// The signature is not one of these bytes by this key.
     #[error(transparent)]
@@ -211,9 +224,8 @@ impl Bundle {
         let shape = |what: &str| BundleError::Shape(what.to_owned());
         let found = normal["mediaType"].as_str().unwrap_or_default();
         let known = MEDIA_TYPES.iter().find(|(name, _)| *name == found);
-        let known = known.ok_or_else(|| {
-            BundleError::MediaType(found.chars().take(100).collect())
-        })?;
+        let known =
+            known.ok_or_else(|| BundleError::MediaType(found.chars().take(100).collect()))?;
         let newest = known.1 == MEDIA_TYPE;
         normal["mediaType"] = json!(known.1);
         let material = &normal["verificationMaterial"];
@@ -300,7 +312,9 @@ impl Bundle {
     pub fn claimed(&self) -> Option<(String, String)> {
         let material = &self.normal["verificationMaterial"];
         let chain = &material["x509CertificateChain"]["certificates"][0]["rawBytes"];
-        let leaf = material["certificate"]["rawBytes"].as_str().or(chain.as_str())?;
+        let leaf = material["certificate"]["rawBytes"]
+            .as_str()
+            .or(chain.as_str())?;
         let certificate = DerCertificate::from_bytes(&json::bytes(leaf)?);
         let read = sigstore_crypto::parse_certificate_info(&certificate).ok()?;
         Some((read.identity?.as_str().to_owned(), read.issuer?))
@@ -429,7 +443,10 @@ fn content(normal: &Value) -> Result<Content, String> {
                 return Err("its envelope does not have exactly one signature".to_owned());
             };
             Ok(Content::Envelope(Envelope {
-                payload_type: envelope["payloadType"].as_str().unwrap_or_default().to_owned(),
+                payload_type: envelope["payloadType"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
                 payload: bytes(&envelope["payload"]),
                 signature: full(bytes(&signature["sig"]))?,
             }))

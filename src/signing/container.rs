@@ -2,10 +2,10 @@
 //!
 //! Source: signing.md 1.1.
 
-use crypto_secretbox::XSalsa20Poly1305;
-use crypto_secretbox::aead::{Aead, KeyInit};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use crypto_secretbox::XSalsa20Poly1305;
+use crypto_secretbox::aead::{Aead, KeyInit};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -104,10 +104,12 @@ pub fn open_container(text: &[u8], password: &[u8]) -> Result<Zeroizing<Vec<u8>>
     let (label, content) = pem_block::first(text).ok_or(ContainerError::NoBlock)?;
     if !LABELS.contains(&label.as_str()) {
         let shown: String = label.chars().take(100).collect();
-        return Err(match label.ends_with("PRIVATE KEY") && label != "ENCRYPTED PRIVATE KEY" {
-            true => ContainerError::Plain(shown),
-            false => ContainerError::Label(shown),
-        });
+        return Err(
+            match label.ends_with("PRIVATE KEY") && label != "ENCRYPTED PRIVATE KEY" {
+                true => ContainerError::Plain(shown),
+                false => ContainerError::Label(shown),
+            },
+        );
     }
     let container: Container = serde_json::from_slice(&content)
         .map_err(|error| ContainerError::Malformed(error.to_string()))?;
@@ -122,7 +124,11 @@ pub fn open_container(text: &[u8], password: &[u8]) -> Result<Zeroizing<Vec<u8>>
     if !COSTS.contains(&n) || r != 8 || p != 1 {
         return Err(ContainerError::Cost { n, r, p });
     }
-    let bytes = |text: &str| STANDARD.decode(text).map_err(|_| malformed("it is not base64"));
+    let bytes = |text: &str| {
+        STANDARD
+            .decode(text)
+            .map_err(|_| malformed("it is not base64"))
+    };
     let salt = bytes(&container.kdf.salt)?;
     let nonce: [u8; NONCE_BYTES] = bytes(&container.cipher.nonce)?
         .try_into()
@@ -130,7 +136,9 @@ pub fn open_container(text: &[u8], password: &[u8]) -> Result<Zeroizing<Vec<u8>>
     let secret = derive(password, &salt, n)?;
     let cipher = XSalsa20Poly1305::new((&*secret).into());
     let plain = cipher.decrypt(&nonce.into(), &bytes(&container.ciphertext)?[..]);
-    plain.map(Zeroizing::new).map_err(|_| ContainerError::Decrypt)
+    plain
+        .map(Zeroizing::new)
+        .map_err(|_| ContainerError::Decrypt)
 }
 
 /// `pkcs8` in a container of its own.
@@ -152,7 +160,11 @@ pub fn seal(pkcs8: &[u8], password: &[u8]) -> Result<String, ContainerError> {
     let container = Container {
         kdf: Kdf {
             name: "scrypt".to_owned(),
-            params: Params { n: COST, r: 8, p: 1 },
+            params: Params {
+                n: COST,
+                r: 8,
+                p: 1,
+            },
             salt: STANDARD.encode(salt),
         },
         cipher: Cipher {
@@ -185,7 +197,10 @@ mod tests {
         let text = seal(b"pkcs8", b"secret").unwrap();
         assert!(text.starts_with("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n"));
         assert!(text.lines().all(|line| line.len() <= 64), "{text}");
-        assert_eq!(*open_container(text.as_bytes(), b"secret").unwrap(), b"pkcs8");
+        assert_eq!(
+            *open_container(text.as_bytes(), b"secret").unwrap(),
+            b"pkcs8"
+        );
         let wrong = open_container(text.as_bytes(), b"Secret");
         assert_eq!(wrong.unwrap_err(), ContainerError::Decrypt);
     }
@@ -194,6 +209,9 @@ mod tests {
     fn a_file_too_large_for_a_key_is_refused_unread() {
         let text = seal(b"pkcs8", b"").unwrap();
         let padded = [vec![b'x'; MAX_KEY_BYTES], text.into_bytes()].concat();
-        assert_eq!(open_container(&padded, b"").unwrap_err(), ContainerError::NoBlock);
+        assert_eq!(
+            open_container(&padded, b"").unwrap_err(),
+            ContainerError::NoBlock
+        );
     }
 }

@@ -49,7 +49,11 @@ impl Envelope {
     /// What is signed: type and payload, each with its length in bytes.
     #[must_use]
     pub fn signed_bytes(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-        let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
+        let head = format!(
+            "DSSEv1 {} {payload_type} {} ",
+            payload_type.len(),
+            payload.len()
+        );
         [head.as_bytes(), payload].concat()
     }
 
@@ -177,7 +181,9 @@ impl Statement {
         match self.subject.iter().any(named) {
             true => Ok(()),
             false => {
-                let wanted = digests.first().map(|(algorithm, hex)| format!("{algorithm}:{hex}"));
+                let wanted = digests
+                    .first()
+                    .map(|(algorithm, hex)| format!("{algorithm}:{hex}"));
                 Err(StatementError::OtherSubject(wanted.unwrap_or_default()))
             }
         }

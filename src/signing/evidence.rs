@@ -81,7 +81,10 @@ impl Root {
     ///
     /// [`RootError`]: never, if the library is whole.
     pub fn public() -> Result<Self, RootError> {
-        Self::parse(Self::public_json().as_bytes(), "public Sigstore instance, built in")
+        Self::parse(
+            Self::public_json().as_bytes(),
+            "public Sigstore instance, built in",
+        )
     }
 
     /// The file of that one.
@@ -130,9 +133,7 @@ pub enum KeylessError {
     #[error("the library left out a check: {0}")]
     LeftOut(&'static str),
     /// Somebody else.
-    #[error(
-        "it was signed by `{found}` ({issuer}), not by `{wanted}` ({wanted_issuer})"
-    )]
+    #[error("it was signed by `{found}` ({issuer}), not by `{wanted}` ({wanted_issuer})")]
     OtherSigner {
         /// Who signed.
         found: String,
@@ -203,8 +204,14 @@ impl Bundle {
         let found = self.check(root, &policy, artifact, blob)?;
         let proofs = [
             (found.certificate_verified(), "chain of the certificate"),
-            (found.sct_verified() || !demands.sct, "promise of the certificate log"),
-            (found.tlog_verified() || !demands.log, "proof of the log entry"),
+            (
+                found.sct_verified() || !demands.sct,
+                "promise of the certificate log",
+            ),
+            (
+                found.tlog_verified() || !demands.log,
+                "proof of the log entry",
+            ),
             (!found.verified_timestamps().is_empty(), "time"),
         ];
         if let Some((_, what)) = proofs.iter().find(|(made, _)| !made) {
@@ -236,7 +243,11 @@ impl Bundle {
         Ok(Proven {
             identity: subject,
             issuer,
-            times: found.verified_timestamps().iter().map(|time| time.as_second()).collect(),
+            times: found
+                .verified_timestamps()
+                .iter()
+                .map(|time| time.as_second())
+                .collect(),
             logged: found.tlog_verified(),
             sct: found.sct_verified(),
             timestamps: self.timestamps(),
@@ -270,7 +281,11 @@ impl Bundle {
             policy = policy.skip_tlog_unsafe();
         }
         let found = self.check(root, &policy, artifact, blob)?;
-        Ok(found.verified_timestamps().iter().map(|time| time.as_second()).collect())
+        Ok(found
+            .verified_timestamps()
+            .iter()
+            .map(|time| time.as_second())
+            .collect())
     }
 
     fn check(
@@ -286,7 +301,9 @@ impl Bundle {
         let input: Artifact<'_> = match blob {
             Some(blob) => Artifact::from(blob),
             None => {
-                let named = artifact.iter().find(|(algorithm, _)| *algorithm == "sha256");
+                let named = artifact
+                    .iter()
+                    .find(|(algorithm, _)| *algorithm == "sha256");
                 let hex = named.map(|(_, hex)| hex.as_str()).unwrap_or_default();
                 let hash = Sha256Hash::from_hex(hex).map_err(|error| library(error.to_string()))?;
                 Artifact::from(hash)
@@ -313,5 +330,7 @@ fn claims(found: &VerificationResult) -> Vec<(&'static str, String)> {
         ("run", &ci.run_invocation_uri),
     ];
     let given = named.into_iter();
-    given.filter_map(|(name, claim)| Some((name, claim.clone()?))).collect()
+    given
+        .filter_map(|(name, claim)| Some((name, claim.clone()?)))
+        .collect()
 }

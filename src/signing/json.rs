@@ -83,7 +83,9 @@ impl<'de> Visitor<'de> for StrictVisitor {
             let Strict(value) = map.next_value()?;
             if members.contains_key(&name) {
                 let shown: String = name.chars().take(60).collect();
-                return Err(A::Error::custom(format_args!("member `{shown}` stands twice")));
+                return Err(A::Error::custom(format_args!(
+                    "member `{shown}` stands twice"
+                )));
             }
             members.insert(name, value);
         }
@@ -133,7 +135,9 @@ pub fn normal(value: &Value, shape: Shape, at: &str) -> Result<Value, String> {
             value.clone()
         }
         (Shape::Word(words), Value::Number(number)) => {
-            let word = number.as_u64().and_then(|number| words.get(usize::try_from(number).ok()?));
+            let word = number
+                .as_u64()
+                .and_then(|number| words.get(usize::try_from(number).ok()?));
             Value::String((*word.ok_or_else(|| wrong("a known word"))?).to_owned())
         }
         (Shape::Word(_), _) => return Err(wrong("a known word")),
@@ -146,9 +150,15 @@ pub fn normal(value: &Value, shape: Shape, at: &str) -> Result<Value, String> {
         (Shape::Object(known), Value::Object(members)) => {
             let mut made = Map::new();
             for (name, value) in members {
-                let found = known.iter().find(|(known, _)| known == name || snake(known) == *name);
+                let found = known
+                    .iter()
+                    .find(|(known, _)| known == name || snake(known) == *name);
                 let shown: String = name.chars().take(60).collect();
-                let path = if at.is_empty() { shown } else { format!("{at}.{shown}") };
+                let path = if at.is_empty() {
+                    shown
+                } else {
+                    format!("{at}.{shown}")
+                };
                 let (known, shape) = found.ok_or_else(|| format!("`{path}` is unknown"))?;
                 if value.is_null() {
                     continue;

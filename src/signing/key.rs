@@ -135,11 +135,17 @@ impl SigningKey {
         }
         if let Ok(pair) = Ed25519KeyPair::from_pkcs8(pkcs8) {
             let public = spki(pair.public_key().as_der())?;
-            return Ok(Self { pair: Pair::Ed25519(Box::new(pair)), public });
+            return Ok(Self {
+                pair: Pair::Ed25519(Box::new(pair)),
+                public,
+            });
         }
         let pair = RsaKeyPair::from_pkcs8(pkcs8).map_err(|_| KeyError::Unsupported)?;
         let public = spki(pair.public_key().as_der())?;
-        Ok(Self { pair: Pair::Rsa(Box::new(pair)), public })
+        Ok(Self {
+            pair: Pair::Rsa(Box::new(pair)),
+            public,
+        })
     }
 
     /// A new key of `algorithm`, as PKCS #8.
@@ -156,9 +162,7 @@ impl SigningKey {
                 .and_then(|pair| pair.to_pkcs8v1()),
             Algorithm::P521 => EcdsaKeyPair::generate(&ECDSA_P521_SHA256_ASN1_SIGNING)
                 .and_then(|pair| pair.to_pkcs8v1()),
-            Algorithm::Ed25519 => {
-                Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1())
-            }
+            Algorithm::Ed25519 => Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1()),
             Algorithm::Rsa => {
                 let der: Pkcs8V1Der<'_> = RsaKeyPair::generate(KeySize::Rsa3072)
                     .and_then(|pair| pair.as_der())
@@ -269,8 +273,14 @@ mod tests {
             let public = PublicKey::parse(key.public().to_pem().as_bytes()).unwrap();
             assert_eq!(&public, key.public());
             assert_eq!(key.sign(b"message").unwrap(), signature, "{algorithm:?}");
-            assert!(public.verify(b"message", &signature).is_ok(), "{algorithm:?}");
-            assert!(public.verify(b"messagE", &signature).is_err(), "{algorithm:?}");
+            assert!(
+                public.verify(b"message", &signature).is_ok(),
+                "{algorithm:?}"
+            );
+            assert!(
+                public.verify(b"messagE", &signature).is_err(),
+                "{algorithm:?}"
+            );
         }
     }
 }

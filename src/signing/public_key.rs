@@ -4,13 +4,13 @@
 //! hash of its curve or SHA-256, RSA PKCS #1 v1.5 with SHA-256, pure Ed25519.
 //! Source: signing.md 1.2, 1.3, 2.1, 2.4.
 
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::rsa::PublicKey as RsaPublicKey;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA256_ASN1,
     ECDSA_P521_SHA512_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
     VerificationAlgorithm,
 };
-use aws_lc_rs::rsa::PublicKey as RsaPublicKey;
-use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
@@ -183,7 +183,11 @@ impl PublicKey {
             let key = UnparsedPublicKey::new(*scheme, &self.raw);
             key.verify(message, signature).is_ok()
         };
-        self.schemes().iter().any(fits).then_some(()).ok_or(Mismatch)
+        self.schemes()
+            .iter()
+            .any(fits)
+            .then_some(())
+            .ok_or(Mismatch)
     }
 
     /// What kind of key it is.

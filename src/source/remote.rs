@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::attached::{bundles_about, content};
 use crate::archive::SafePath;
 use crate::layout;
 use crate::oci::{Descriptor, Digest, Index, Manifest, Reference, media_type};
 use crate::package::{Dialect, manifest};
 use crate::registry::{Registry, RegistryError};
-use super::attached::{bundles_about, content};
 use crate::verify::{Asked, Evidence};
 
 /// A package that was found in a registry. Nothing of it is trusted.

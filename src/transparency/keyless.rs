@@ -67,7 +67,9 @@ pub enum KeylessSignError {
     #[error(transparent)]
     Token(#[from] TokenError),
     /// Without a witness, the signature would be worth nothing in ten minutes.
-    #[error("a signature by certificate needs a log or a timestamp authority: give --rekor-url or --tsa-server-url")]
+    #[error(
+        "a signature by certificate needs a log or a timestamp authority: give --rekor-url or --tsa-server-url"
+    )]
     NoWitness,
     /// The second version of logs tells no time.
     #[error("a log of version 2 tells no time: give --tsa-server-url as well")]
@@ -89,7 +91,9 @@ pub enum KeylessSignError {
     #[error("signing failed: {0}")]
     Here(String),
     /// What came out cannot be verified.
-    #[error("what was signed does not verify against the trusted root, so nobody would accept it: {0}")]
+    #[error(
+        "what was signed does not verify against the trusted root, so nobody would accept it: {0}"
+    )]
     Unverified(String),
 }
 
@@ -150,7 +154,9 @@ impl Keyless {
     /// is no token at hand.
     #[must_use]
     pub fn expected(&self) -> Option<Identity> {
-        let found = super::reference::blocking(self.tokens.claims(now())).ok()?.ok()?;
+        let found = super::reference::blocking(self.tokens.claims(now()))
+            .ok()?
+            .ok()?;
         Some(Identity {
             subject: Pattern::Exact(found.0),
             issuer: Pattern::Exact(found.1),
@@ -180,8 +186,8 @@ impl Keyless {
             authority.create_signing_certificate(&token, &pair)
         });
         let certificate = certified.await?.leaf_certificate().clone();
-        let certified = sigstore_crypto::parse_certificate_info(&certificate)
-            .map_err(|error| here(&error))?;
+        let certified =
+            sigstore_crypto::parse_certificate_info(&certificate).map_err(|error| here(&error))?;
         let ours = pair.public_key_der().map_err(|error| here(&error))?;
         if certified.public_key.as_bytes() != ours.as_bytes() {
             return Err(KeylessSignError::Service {
@@ -246,7 +252,10 @@ impl Keyless {
         if let Some(timestamp) = timestamp {
             bundle = bundle.with_rfc3161_timestamp(timestamp);
         }
-        let text = bundle.into_bundle().to_json().map_err(|error| here(&error))?;
+        let text = bundle
+            .into_bundle()
+            .to_json()
+            .map_err(|error| here(&error))?;
         let text = tidy(&text).map_err(|error| here(&error))?;
         self.check(&text, &certified, what)?;
         Ok(text)
@@ -278,7 +287,10 @@ impl Keyless {
                 let statement: Value =
                     serde_json::from_slice(json).map_err(|error| wrong(&error))?;
                 let digest = statement["subject"][0]["digest"]["sha256"].as_str();
-                (vec![("sha256", digest.unwrap_or_default().to_owned())], None)
+                (
+                    vec![("sha256", digest.unwrap_or_default().to_owned())],
+                    None,
+                )
             }
         };
         bundle
@@ -290,7 +302,9 @@ impl Keyless {
 
 /// Seconds since the Unix epoch.
 fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(now.as_secs()).unwrap_or_default()
 }
 
@@ -298,7 +312,8 @@ fn now() -> i64 {
 fn tidy(text: &str) -> Result<String, serde_json::Error> {
     let mut value: Value = serde_json::from_str(text)?;
     if let Some(material) = value["verificationMaterial"].as_object_mut() {
-        material.retain(|_, member| *member != json!([]) && *member != json!({}) && !member.is_null());
+        material
+            .retain(|_, member| *member != json!([]) && *member != json!({}) && !member.is_null());
         let empty = json!({"rfc3161Timestamps": []});
         material.retain(|_, member| *member != empty);
     }
@@ -342,7 +357,8 @@ impl Entry<'_> {
                 (made, KindVersion::DsseV001)
             }
         };
-        made.to_bundle_entry(kind).map_err(|error| Self::here(&error))
+        made.to_bundle_entry(kind)
+            .map_err(|error| Self::here(&error))
     }
 
     async fn second(&self) -> Result<TransparencyLogEntry, KeylessSignError> {

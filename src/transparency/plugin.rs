@@ -131,7 +131,13 @@ impl Plugin {
             "rpcOptions": {"keyVersion": "", "remoteVerification": false},
             "messageOptions": {"digest": null, "hashFunc": SHA256},
         }});
-        let answer = ask(&self.program, &self.resource, "signMessage", &options, message)?;
+        let answer = ask(
+            &self.program,
+            &self.resource,
+            "signMessage",
+            &options,
+            message,
+        )?;
         let wrong = |what: &str| PluginError::Answer {
             program: self.program.clone(),
             what: what.to_owned(),

@@ -204,11 +204,18 @@ mod tests {
         let sources = KeySources::default();
         for reference in ["nokms://x", "pkcs11://x", "://x", "a/b://c"] {
             let error = sources.public_key(reference, Path::new("/")).unwrap_err();
-            assert!(matches!(error, KeyReferenceError::Scheme(_)), "{reference}: {error}");
+            assert!(
+                matches!(error, KeyReferenceError::Scheme(_)),
+                "{reference}: {error}"
+            );
         }
-        let error = sources.public_key("http://x/cosign.pub", Path::new("/")).unwrap_err();
+        let error = sources
+            .public_key("http://x/cosign.pub", Path::new("/"))
+            .unwrap_err();
         assert!(matches!(error, KeyReferenceError::Http));
-        let error = sources.public_key("awskms:///alias/x", Path::new("/")).unwrap_err();
+        let error = sources
+            .public_key("awskms:///alias/x", Path::new("/"))
+            .unwrap_err();
         assert!(error.to_string().contains("sigstore-kms-awskms"), "{error}");
         let error = sources.public_key("env://X", Path::new("/")).unwrap_err();
         assert!(matches!(error, KeyReferenceError::NoVariable(_)));

@@ -20,7 +20,9 @@ pub struct FetchError {
 ///
 /// [`FetchError`]
 pub fn fetch_root(mirror: Option<(&str, &[u8])>) -> Result<String, FetchError> {
-    let from = mirror.map_or("the public instance", |(url, _)| url).to_owned();
+    let from = mirror
+        .map_or("the public instance", |(url, _)| url)
+        .to_owned();
     let failed = |what: String| FetchError {
         from: from.clone(),
         what,
@@ -32,6 +34,8 @@ pub fn fetch_root(mirror: Option<(&str, &[u8])>) -> Result<String, FetchError> {
     let client = super::keyless::http().map_err(failed)?;
     let config = config.without_cache().with_http_client(client);
     let fetched = super::reference::blocking(TrustedRoot::from_tuf(config));
-    let root = fetched.map_err(failed)?.map_err(|error| failed(error.to_string()))?;
+    let root = fetched
+        .map_err(failed)?
+        .map_err(|error| failed(error.to_string()))?;
     serde_json::to_string_pretty(&root).map_err(|error| failed(error.to_string()))
 }

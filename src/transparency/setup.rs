@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::signing::{Demands, Root, RootError};
 use super::keyless::{Keyless, Services};
 use super::reference::{KeyReferenceError, KeySources};
 use super::signer::Signer;
 use super::token::TokenSources;
 use super::trust_config::{TrustConfig, TrustConfigError};
+use crate::signing::{Demands, Root, RootError};
 
 /// Longest password that is read from a file, in bytes: 64 KiB.
 const MAX_PASSWORD_BYTES: u64 = 64 << 10;
@@ -102,7 +102,9 @@ pub fn password_in(path: &Path) -> Result<Zeroizing<Vec<u8>>, SignerSetupError> 
     };
     let mut bytes = Zeroizing::new(Vec::new());
     let file = fs::File::open(path).map_err(wrong)?;
-    file.take(MAX_PASSWORD_BYTES + 1).read_to_end(&mut bytes).map_err(wrong)?;
+    file.take(MAX_PASSWORD_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(wrong)?;
     if bytes.len() as u64 > MAX_PASSWORD_BYTES {
         return Err(wrong(std::io::Error::other("too long for a password")));
     }

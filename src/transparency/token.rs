@@ -53,7 +53,9 @@ pub enum TokenError {
     #[error("the identity token from {0} is not for `{AUDIENCE}`: ask for one with that audience")]
     Audience(String),
     /// It ends too soon.
-    #[error("the identity token from {0} has expired, or will within {MIN_LEFT} seconds: get a new one")]
+    #[error(
+        "the identity token from {0} has expired, or will within {MIN_LEFT} seconds: get a new one"
+    )]
     Expired(String),
     /// Its mail address is nobody's yet.
     #[error("the mail address in the identity token from {0} is not verified")]

@@ -72,7 +72,9 @@ impl TrustConfig {
 
 fn services(json: &str) -> Result<Services, String> {
     let config = SigningConfig::from_json(json).map_err(|error| error.to_string())?;
-    let fulcio = config.fulcio_url().ok_or("it names no certificate authority")?;
+    let fulcio = config
+        .fulcio_url()
+        .ok_or("it names no certificate authority")?;
     for (what, selection) in [
         ("logs", &config.rekor_tlog_config),
         ("timestamp authorities", &config.tsa_config),

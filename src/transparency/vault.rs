@@ -102,7 +102,9 @@ impl Vault {
             .as_u64()
             .ok_or(VaultError::Answer("no latest version"))?;
         let key = &found["data"]["keys"][vault.version.to_string()];
-        let text = key["public_key"].as_str().ok_or(VaultError::Answer("no public key"))?;
+        let text = key["public_key"]
+            .as_str()
+            .ok_or(VaultError::Answer("no public key"))?;
         vault.public = match text.contains("BEGIN") {
             true => PublicKey::parse(text.as_bytes())?,
             false => {
@@ -145,7 +147,8 @@ impl Vault {
         // `vault:v1:BASE64`
         let encoded = text.rsplit(':').next().unwrap_or_default();
         let signature = STANDARD.decode(encoded);
-        let signature = signature.map_err(|_| VaultError::Answer("a signature in no known form"))?;
+        let signature =
+            signature.map_err(|_| VaultError::Answer("a signature in no known form"))?;
         self.public
             .verify(message, &signature)
             .map_err(|_| VaultError::Answer("the signature does not match its own public key"))?;
@@ -153,7 +156,10 @@ impl Vault {
     }
 
     fn call(&self, verb: &str, tail: &str, body: Option<Value>) -> Result<Value, VaultError> {
-        let url = format!("{}/v1/{}/{verb}/{}{tail}", self.address, self.engine, self.name);
+        let url = format!(
+            "{}/v1/{}/{verb}/{}{tail}",
+            self.address, self.engine, self.name
+        );
         let client = http().map_err(VaultError::Reach)?;
         blocking(async {
             let request = match body {
@@ -178,7 +184,12 @@ impl Vault {
                 let what = String::from_utf8_lossy(&bytes);
                 return Err(VaultError::Refused {
                     status: status.as_u16(),
-                    what: what.trim().chars().filter(|c| !c.is_control()).take(300).collect(),
+                    what: what
+                        .trim()
+                        .chars()
+                        .filter(|c| !c.is_control())
+                        .take(300)
+                        .collect(),
                 });
             }
             serde_json::from_slice(&bytes).map_err(|_| VaultError::Answer("no JSON"))

@@ -90,7 +90,9 @@ pub enum Refusal {
     )]
     NotSigned,
     /// It says that it is signed, and is not.
-    #[error("the definition says that it is signed, and there is no signature: somebody took it away")]
+    #[error(
+        "the definition says that it is signed, and there is no signature: somebody took it away"
+    )]
     SignatureLost,
     /// The signature is not by one whom the user named.
     #[error("{file}: {what}")]
@@ -115,7 +117,9 @@ pub enum Refusal {
         builder: Option<String>,
     },
     /// It was signed too long ago.
-    #[error("it was signed {age} seconds ago, and the policy allows {limit}: ask for a newer package")]
+    #[error(
+        "it was signed {age} seconds ago, and the policy allows {limit}: ask for a newer package"
+    )]
     Old {
         /// In seconds.
         age: u64,
@@ -126,7 +130,9 @@ pub enum Refusal {
     #[error("the policy limits its age, and nothing says when it was made or signed")]
     NoTime,
     /// It is another package than was asked for.
-    #[error("{what} `{wanted}` was asked for, and this package, which is signed, is `{found}`: somebody put it in another's place")]
+    #[error(
+        "{what} `{wanted}` was asked for, and this package, which is signed, is `{found}`: somebody put it in another's place"
+    )]
     Asked {
         /// Name, architecture or version.
         what: &'static str,
@@ -308,7 +314,11 @@ fn facts(root: &Node) -> Facts {
 fn passed_off(asked: &Asked, facts: &Facts) -> Vec<Refusal> {
     let pairs = [
         ("name", Some(&asked.name), &facts.name),
-        ("architecture", asked.architecture.as_ref(), &facts.architecture),
+        (
+            "architecture",
+            asked.architecture.as_ref(),
+            &facts.architecture,
+        ),
         ("version", asked.tag.as_ref(), &facts.tag),
     ];
     let other = pairs.into_iter().filter_map(|(what, wanted, found)| {

@@ -40,7 +40,11 @@ pub fn parse_policy(
         fields.finish(&mut mistakes);
     } else {
         mistakes.push(Mistake::new(
-            crate::yaml::Span { line: 1, column: 1, length: 1 },
+            crate::yaml::Span {
+                line: 1,
+                column: 1,
+                length: 1,
+            },
             "the policy is empty",
             "Add `rules:` with a list of packages and their signers.",
         ));
@@ -110,7 +114,10 @@ fn rule(
 fn age(text: &str) -> Option<u64> {
     let unit = text.chars().last()?;
     let (_, seconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
-    text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*seconds)
+    text.strip_suffix(unit)?
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(*seconds)
 }
 
 fn signer(
@@ -132,7 +139,10 @@ fn signer(
     let wrong = |what: String, help: &str| Mistake::new(node.span, what, help);
     match (named, identity) {
         (_, Err(error)) => {
-            mistakes.push(wrong(error.to_string(), "Give both identity and issuer, each once."));
+            mistakes.push(wrong(
+                error.to_string(),
+                "Give both identity and issuer, each once.",
+            ));
             None
         }
         (Some(name), Ok(None)) => match key(&name) {

@@ -84,8 +84,12 @@ pub enum By {
 impl By {
     fn told(&self) -> String {
         match self {
-            Self::Key { name, fingerprint, .. } => format!("key `{name}` ({fingerprint})"),
-            Self::Identity { identity, issuer, .. } => format!("`{identity}` ({issuer})"),
+            Self::Key {
+                name, fingerprint, ..
+            } => format!("key `{name}` ({fingerprint})"),
+            Self::Identity {
+                identity, issuer, ..
+            } => format!("`{identity}` ({issuer})"),
         }
     }
 }
@@ -208,7 +212,10 @@ impl Judge<'_> {
         let mut found_in = Vec::new();
         if let Some(bytes) = &evidence.bundle {
             let file = dialect.bundle_file();
-            let wrong = |what| Refusal::Signature { file: file.to_owned(), what };
+            let wrong = |what| Refusal::Signature {
+                file: file.to_owned(),
+                what,
+            };
             let bundle = Bundle::parse(bytes).map_err(|error| wrong(error.to_string()))?;
             found = Some(self.blob(&bundle).map_err(wrong)?);
             found_in.push(file.to_owned());
@@ -217,7 +224,10 @@ impl Judge<'_> {
         // if there is something to check it with.
         if let Some(bytes) = &evidence.signature {
             let file = dialect.signature_file();
-            let wrong = |what| Refusal::Signature { file: file.to_owned(), what };
+            let wrong = |what| Refusal::Signature {
+                file: file.to_owned(),
+                what,
+            };
             if !keys.is_empty() {
                 let plain = self.plain(bytes, &keys).map_err(wrong)?;
                 found_in.push(file.to_owned());
@@ -232,8 +242,11 @@ impl Judge<'_> {
             None => {
                 found_in.push("referrer".to_owned());
                 let found = self.attached(&evidence.attached);
-                // A bundle beside it may do; what it carries is told of first.
-                found.map_err(|refusal| foreign.unwrap_or(refusal))?
+                // Without any beside it, what it carries is told of.
+                found.map_err(|refusal| match foreign {
+                    Some(foreign) if evidence.attached.is_empty() => foreign,
+                    _ => refusal,
+                })?
             }
         };
         let uses_root = found.checks.iter().any(|check| *check != "signature");
@@ -258,12 +271,13 @@ impl Judge<'_> {
 
     fn plain(&self, file: &[u8], keys: &[(&str, &PublicKey)]) -> Result<Found, String> {
         let signature = read_signature_file(file).map_err(|error| error.to_string())?;
-        let fits = |(_, key): &&(&str, &PublicKey)| {
-            key.verify(self.definition, &signature).is_ok()
-        };
+        let fits = |(_, key): &&(&str, &PublicKey)| key.verify(self.definition, &signature).is_ok();
         let (name, key) = keys.iter().find(fits).ok_or_else(|| {
             let names: Vec<&str> = keys.iter().map(|(name, _)| *name).collect();
-            format!("it does not match the definition and the key: {}", names.join(", "))
+            format!(
+                "it does not match the definition and the key: {}",
+                names.join(", ")
+            )
         })?;
         Ok(Found {
             by: by_key(name, key),
@@ -335,12 +349,16 @@ impl Judge<'_> {
         let blob = self.message(bundle);
         let statement = match blob {
             Some(blob) => {
-                bundle.verify_blob(key, blob).map_err(|error| text(&error))?;
+                bundle
+                    .verify_blob(key, blob)
+                    .map_err(|error| text(&error))?;
                 None
             }
             None => {
                 let statement = bundle.verify_statement(key).map_err(|error| text(&error))?;
-                statement.is_about(&self.subjects).map_err(|error| text(&error))?;
+                statement
+                    .is_about(&self.subjects)
+                    .map_err(|error| text(&error))?;
                 Some(statement)
             }
         };
@@ -363,8 +381,12 @@ impl Judge<'_> {
             found.times = bundle
                 .verify_evidence(self.root, key, demands, &digests, blob)
                 .map_err(|error| text(&error))?;
-            found.checks.extend(demands.log.then_some("transparencyLog"));
-            found.checks.extend(demands.timestamp.then_some("timestamp"));
+            found
+                .checks
+                .extend(demands.log.then_some("transparencyLog"));
+            found
+                .checks
+                .extend(demands.timestamp.then_some("timestamp"));
         }
         Ok(found)
     }
@@ -413,7 +435,11 @@ impl Judge<'_> {
             let Ok(bundle) = Bundle::parse(candidate) else {
                 continue;
             };
-            let Ok(Found { statement: Some(statement), .. }) = self.by_any(&bundle) else {
+            let Ok(Found {
+                statement: Some(statement),
+                ..
+            }) = self.by_any(&bundle)
+            else {
                 continue;
             };
             let builder = &statement.predicate["runDetails"]["builder"]["id"];

@@ -25,3 +25,4 @@ mod sandbox;
 mod schemas;
 mod signing;
 mod skeleton;
+mod trust;

@@ -550,7 +550,7 @@ fn what_cannot_be_published_is_said_before_anything_runs() {
         (
             "oci-layout:out",
             ", signatures: tool",
-            "`signatures` is not available yet",
+            "lists `tool` under `signatures`, which is no `sign` task",
         ),
         ("oci-layout:out", ", moveTags: perhaps", "moveTags"),
     ] {

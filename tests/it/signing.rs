@@ -33,7 +33,9 @@ impl Case {
     }
 
     fn text(&self, name: &str) -> &str {
-        self.row[name].as_str().unwrap_or_else(|| panic!("{}: no {name}", self.id))
+        self.row[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("{}: no {name}", self.id))
     }
 
     fn file(&self, name: &str) -> Vec<u8> {
@@ -55,7 +57,11 @@ fn judge(kind: &str, count: usize, accept: impl Fn(&Case) -> Result<(), String>)
         let found = accept(case);
         let expected = case.text("expect") == "accept";
         if found.is_ok() != expected {
-            wrong.push(format!("{}: expected {}, found {found:?}", case.id, case.text("expect")));
+            wrong.push(format!(
+                "{}: expected {}, found {found:?}",
+                case.id,
+                case.text("expect")
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -116,7 +122,9 @@ fn attestations_by_keys_pass_or_are_refused() {
         let key = PublicKey::parse(&case.file("key")).map_err(text)?;
         let bundle = Bundle::parse(&case.file("bundle")).map_err(text)?;
         let statement = bundle.verify_statement(&key).map_err(text)?;
-        statement.is_about(&digests(&case.file("blob"))).map_err(text)?;
+        statement
+            .is_about(&digests(&case.file("blob")))
+            .map_err(text)?;
         of_type(&statement, case)
     });
 }

@@ -173,7 +173,12 @@ impl Declaring<'_> {
             packages,
         };
         let after = plan.with_ancestors(&sign.subjects);
-        plan.add(self.step(instance, instance.id.clone(), after, Work::Sign(Box::new(work))));
+        plan.add(self.step(
+            instance,
+            instance.id.clone(),
+            after,
+            Work::Sign(Box::new(work)),
+        ));
         Ok(())
     }
 

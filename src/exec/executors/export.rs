@@ -125,7 +125,7 @@ pub fn export_archive(
         path: to.to_owned(),
         source,
     };
-    let folder = to.parent().unwrap_or(Path::new("."));
+    let folder = folder_of(to);
     fs::create_dir_all(folder).map_err(io)?;
     let mut temp = tempfile::Builder::new()
         .prefix(".jackal-export-")
@@ -281,12 +281,18 @@ fn append<W: Write>(
         .map_err(|error| Append::Stream(SeekableError::Io(error)))
 }
 
+/// Where the archive lies; a bare name is in the folder that the user stands in.
+fn folder_of(to: &Path) -> &Path {
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
 /// Parts of an earlier archive would make the new one unreadable.
 fn remove_parts(to: &Path) -> io::Result<()> {
     let Some(name) = to.file_name().and_then(|name| name.to_str()) else {
         return Ok(());
     };
-    let folder = to.parent().unwrap_or(Path::new("."));
+    let folder = folder_of(to);
     let stem = format!("{name}.part");
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

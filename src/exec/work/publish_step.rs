@@ -61,9 +61,14 @@ pub(super) async fn make(
     let mut proof: Option<Policy> = None;
     for step in &work.packages {
         let signing = work.signatures.iter();
-        let signing = signing.rev().find(|(_, sign)| sign.packages.iter().any(|p| p.step == *step));
+        let signing = signing
+            .rev()
+            .find(|(_, sign)| sign.packages.iter().any(|p| p.step == *step));
         let (members, bundles) = match signing {
-            None => (package_step::members(&of(results, step)?.outputs), Vec::new()),
+            None => (
+                package_step::members(&of(results, step)?.outputs),
+                Vec::new(),
+            ),
             Some((id, sign)) => {
                 let signed = sign_step::signed_package(&of(results, id)?.outputs, step);
                 let members = package_step::members(&signed.members);

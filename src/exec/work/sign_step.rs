@@ -66,7 +66,9 @@ pub(super) async fn action(work: &SignWork, results: &Results) -> Result<Action,
         }
         if work.attest.provenance {
             let said = provenance::predicate(&work.asked, &package.steps, results);
-            action.settings.push((package.step.clone(), said.to_string()));
+            action
+                .settings
+                .push((package.step.clone(), said.to_string()));
         }
     }
     Ok(action)
@@ -88,7 +90,10 @@ pub(super) async fn make(
 ) -> Result<Made, Failure> {
     let signer = signer(&work.signer).await?;
     if site.wishes.offline && matches!(*signer, Signer::Keyless(_)) {
-        let message = format!("`{}` signs with a certificate, which --offline forbids", work.task);
+        let message = format!(
+            "`{}` signs with a certificate, which --offline forbids",
+            work.task
+        );
         return Err(Failure::new(Class::Environment, message));
     }
     let mut outputs = Vec::new();
@@ -103,7 +108,10 @@ pub(super) async fn make(
         let (members, bundles) =
             blocking(move || signed(&cas, &shared, &step, &signer, made, said)).await?;
         let named = |name: &str| format!("{}>{name}", package.step);
-        let framed = package.archive.as_ref().is_some_and(|archive| !archive.uncompressed);
+        let framed = package
+            .archive
+            .as_ref()
+            .is_some_and(|archive| !archive.uncompressed);
         for (member, frames) in members {
             let frames = match frames {
                 None if framed => package_step::frames(site, &member).await?,
@@ -169,7 +177,11 @@ fn signed(
     }
     let catalogues = catalogues(cas, &files)?;
     if work.attest.sbom && !catalogues.is_empty() {
-        let timestamp = read_definition.build.timestamp.as_deref().unwrap_or_default();
+        let timestamp = read_definition
+            .build
+            .timestamp
+            .as_deref()
+            .unwrap_or_default();
         let created = time::parse_rfc1123z(timestamp).and_then(time::rfc3339);
         let about = spdx::Subject {
             name: &read_definition.metadata.name,
@@ -191,7 +203,9 @@ fn signed(
     statements.insert(0, release::signature_statement(subjects));
     let mut bundles = Vec::new();
     for statement in &statements {
-        let bundle = signer.statement(statement).map_err(|error| failed(&error))?;
+        let bundle = signer
+            .statement(statement)
+            .map_err(|error| failed(&error))?;
         bundles.push(put(cas, BUNDLE.to_owned(), bundle.as_bytes())?);
     }
     Ok((members, bundles))
@@ -199,7 +213,9 @@ fn signed(
 
 fn read(cas: &Cas, file: &Output, limit: u64) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    cas.open_blob(&file.digest)?.take(limit).read_to_end(&mut bytes)?;
+    cas.open_blob(&file.digest)?
+        .take(limit)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -252,7 +268,10 @@ pub(in crate::exec) fn signed_package(outputs: &[Output], package: &str) -> Sign
 /// The bytes of bundles.
 pub(in crate::exec) fn bundles(cas: &Cas, outputs: &[Output]) -> Result<Vec<Vec<u8>>, Failure> {
     let limit = crate::signing::MAX_ATTESTATION_BYTES;
-    outputs.iter().map(|output| read(cas, output, limit)).collect()
+    outputs
+        .iter()
+        .map(|output| read(cas, output, limit))
+        .collect()
 }
 
 /// What must be proven of each package before its tag moves. `bundles` are
@@ -263,7 +282,10 @@ pub(super) fn policy(work: &SignWork, signer: &Signer, bundles: &[Vec<u8>]) -> P
     let pinned = work.signer.identity.clone().map(verify::Signer::Identity);
     match (signer, pinned) {
         (Signer::Keyless(_), Some(pinned)) => {
-            policy.rules.iter_mut().for_each(|rule| rule.signers = vec![pinned.clone()]);
+            policy
+                .rules
+                .iter_mut()
+                .for_each(|rule| rule.signers = vec![pinned.clone()]);
         }
         (Signer::Keyless(_), None) => {
             for bundle in bundles {

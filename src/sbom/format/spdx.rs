@@ -33,12 +33,20 @@ pub fn document(subject: Subject<'_>, documents: &[(String, Value)]) -> Value {
         let source = &catalogue["source"];
         let id = format!("SPDXRef-Source-{index}");
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        packages.push(package(&id, &text(&source["name"]), &text(&source["version"])));
+        packages.push(package(
+            &id,
+            &text(&source["name"]),
+            &text(&source["version"]),
+        ));
         edges.push(edge(root, "CONTAINS", &id));
         let found = catalogue["artifacts"].as_array();
         for (number, artifact) in found.into_iter().flatten().enumerate() {
             let inner = format!("SPDXRef-Source-{index}-{number}");
-            let mut entry = package(&inner, &text(&artifact["name"]), &text(&artifact["version"]));
+            let mut entry = package(
+                &inner,
+                &text(&artifact["name"]),
+                &text(&artifact["version"]),
+            );
             let declared: Vec<String> = artifact["licenses"]
                 .as_array()
                 .into_iter()
@@ -126,7 +134,10 @@ mod tests {
         let made = document(subject, &[("app.json".to_owned(), catalogue)]);
         let inner = &made["packages"][2];
         assert_eq!(inner["licenseDeclared"], "Zlib AND (MIT OR ISC)");
-        assert_eq!(inner["externalRefs"][0]["referenceLocator"], "pkg:apk/alpine/zlib@1.3");
+        assert_eq!(
+            inner["externalRefs"][0]["referenceLocator"],
+            "pkg:apk/alpine/zlib@1.3"
+        );
         assert_eq!(made["relationships"].as_array().unwrap().len(), 3);
     }
 }
