@@ -153,7 +153,7 @@ impl Opened {
         if self.policy.wants_attached() {
             evidence.attached.extend(self.bundles.iter().cloned());
             if let Package::Remote(remote) = &self.package {
-                evidence.attached.extend(remote.attached()?);
+                remote.add_attached(&mut evidence)?;
             }
         }
         verify::verify(evidence, scope, &self.policy).map_err(PackageReadError::Refused)

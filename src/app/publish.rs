@@ -385,8 +385,11 @@ async fn remote(
         error: Box::new(error),
     };
     let mut evidence = found.promised(registry).await?;
-    evidence.attached = found.attached(registry).await?;
-    let bundles = evidence.attached.clone();
+    let bundles = found.attached(registry).await?;
+    match options.policy.wants_attached() && bundles.is_empty() {
+        true => found.add_attached(registry, &mut evidence).await?,
+        false => evidence.attached.clone_from(&bundles),
+    }
     let verified = verify::verify(evidence, Scope::Whole, &options.policy)
         .map_err(|refusals| wrong(PackageReadError::Refused(refusals)))?;
     let definition = package_definition(&verified).map_err(wrong)?;

@@ -396,6 +396,24 @@ impl Bundle {
         .to_string()
     }
 
+    /// A bundle around a DSSE envelope in JSON, as it stands alone, that a key
+    /// signed: for one way to check both. `None`: it is none.
+    #[must_use]
+    pub fn around_envelope(envelope: &[u8]) -> Option<Vec<u8>> {
+        let mut envelope = json::parse(envelope).ok()?;
+        let signatures = envelope.get_mut("signatures")?.as_array_mut()?;
+        for signature in signatures {
+            // What older clients write, and bundles do not know.
+            signature.as_object_mut()?.retain(|name, _| name == "sig");
+        }
+        let bundle = json!({
+            "mediaType": MEDIA_TYPE,
+            "verificationMaterial": {"publicKey": {"hint": ""}},
+            "dsseEnvelope": envelope,
+        });
+        serde_json::to_vec(&bundle).ok()
+    }
+
     /// A bundle of an envelope that a key signed.
     #[must_use]
     pub fn of_envelope(key: &PublicKey, envelope: &Envelope) -> String {

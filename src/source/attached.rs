@@ -9,14 +9,24 @@ use bytes::Bytes;
 use super::remote::RemoteError;
 use crate::oci::{Descriptor, Digest, Manifest, Reference, media_type};
 use crate::registry::{Registry, RegistryError};
-use crate::signing::{BUNDLE, Bundle, Content, MAX_ATTESTATION_BYTES, Statement};
-use crate::verify::MAX_ATTACHED;
+use crate::signing::{
+    BUNDLE, Bundle, Content, MAX_ATTESTATION_BYTES, MAX_BUNDLE_BYTES, Statement,
+};
+use crate::verify::{MAX_ATTACHED, SignedPayload};
 
 /// What kind of content a bundle has.
 const CONTENT: &str = "dev.sigstore.bundle.content";
 
 /// What its statement says.
 const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
+
+/// What older clients sign, and what they put attestations into.
+const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
+
+/// Where they put the signature, and the certificate if there is one.
+const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
 
 /// Bundles about the manifest `subject`: candidates, from anybody. Those of
 /// attestations may be large; what is larger than any client takes is passed
@@ -54,6 +64,57 @@ pub async fn bundles_about(
         }
     }
     Ok(bundles)
+}
+
+/// What older clients attached under tags of their own: plain signatures of a
+/// payload that names the manifest; and attestations, brought into the form of
+/// bundles. Candidates, from anybody.
+///
+/// Source: signing.md 3.4, "Old (tags)".
+///
+/// # Errors
+///
+/// [`RemoteError`]: a registry that fails is not one that has none.
+pub async fn tagged_about(
+    registry: &Registry,
+    repository: &Reference,
+    subject: Digest,
+) -> Result<(Vec<SignedPayload>, Vec<Vec<u8>>), RemoteError> {
+    let (mut payloads, mut bundles) = (Vec::new(), Vec::new());
+    for (suffix, kind) in [("sig", PAYLOAD), ("att", ENVELOPE)] {
+        let (host, path) = (repository.registry(), repository.repository());
+        let tag = format!("{host}/{path}:sha256-{}.{suffix}", subject.hex());
+        let tag: Reference = tag.parse().map_err(|error: crate::oci::ReferenceError| {
+            RegistryError::Setup(error.to_string())
+        })?;
+        let Some((_, bytes)) = registry.find(&tag).await? else {
+            continue;
+        };
+        let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else {
+            continue;
+        };
+        for layer in manifest.layers.iter().take(MAX_ATTACHED) {
+            let limit = match suffix {
+                "sig" => MAX_BUNDLE_BYTES,
+                _ => MAX_ATTESTATION_BYTES,
+            };
+            if layer.media_type != kind || layer.size > limit {
+                continue;
+            }
+            let bytes = content(registry, repository, layer).await?;
+            if suffix == "att" {
+                bundles.extend(Bundle::around_envelope(&bytes));
+                continue;
+            }
+            let signature = layer.annotations.get(SIGNATURE).cloned();
+            payloads.push(SignedPayload {
+                payload: bytes,
+                signature: signature.unwrap_or_default().into_bytes(),
+                certified: layer.annotations.contains_key(CERTIFICATE),
+            });
+        }
+    }
+    Ok((payloads, bundles))
 }
 
 /// The bytes of a blob that is small enough to be held.

@@ -10,7 +10,7 @@ mod package;
 mod remote;
 mod skeleton;
 
-pub use attached::{EMPTY_CONFIG, bundles_about, speaking_manifest};
+pub use attached::{EMPTY_CONFIG, bundles_about, speaking_manifest, tagged_about};
 pub use local::PackageBlobs;
 pub use package::{Package, Remote, SourceError};
 pub use remote::{RemoteError, RemotePackage};

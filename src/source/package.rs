@@ -123,6 +123,16 @@ impl Remote {
         Ok(self.runtime.block_on(self.found.attached(&self.registry))?)
     }
 
+    /// Lets `evidence` hold everything that speaks about it.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`]
+    pub fn add_attached(&self, evidence: &mut Evidence) -> Result<(), SourceError> {
+        let adding = self.found.add_attached(&self.registry, evidence);
+        Ok(self.runtime.block_on(adding)?)
+    }
+
     fn read_some<W: Write>(
         &self,
         names: &[String],

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::attached::{bundles_about, content};
+use super::attached::{bundles_about, content, tagged_about};
 use crate::archive::SafePath;
 use crate::layout;
 use crate::oci::{Descriptor, Digest, Index, Manifest, Reference, media_type};
@@ -171,6 +171,26 @@ impl RemotePackage {
     /// [`RemoteError`]: a registry that fails is not one that has none.
     pub async fn attached(&self, registry: &Registry) -> Result<Vec<Vec<u8>>, RemoteError> {
         bundles_about(registry, &self.reference, self.digest()).await
+    }
+
+    /// Lets `evidence` hold everything that speaks about the package; what
+    /// older clients attached, only where there is nothing newer.
+    ///
+    /// # Errors
+    ///
+    /// As [`attached`](Self::attached).
+    pub async fn add_attached(
+        &self,
+        registry: &Registry,
+        evidence: &mut Evidence,
+    ) -> Result<(), RemoteError> {
+        let mut bundles = self.attached(registry).await?;
+        if bundles.is_empty() {
+            let found = tagged_about(registry, &self.reference, self.digest()).await?;
+            (evidence.payloads, bundles) = found;
+        }
+        evidence.attached.extend(bundles);
+        Ok(())
     }
 
     /// The content of a file that is small; `None`: there is no such file.

@@ -17,6 +17,9 @@ use crate::signing::{
 /// Source: signing.md 7, row 22.
 pub const MAX_ATTACHED: usize = 100;
 
+/// What older clients call what they sign.
+const SIGNED_TYPE: &str = "cosign container image signature";
+
 /// What is known about who made a package.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Signature {
@@ -103,6 +106,18 @@ pub struct Attested {
     pub builder: Option<String>,
 }
 
+/// A payload that names a manifest, with its signature, as cosign wrote them
+/// before bundles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedPayload {
+    /// What is signed.
+    pub payload: Vec<u8>,
+    /// Base64.
+    pub signature: Vec<u8>,
+    /// A certificate says who signed.
+    pub certified: bool,
+}
+
 /// One signature that was checked.
 struct Found {
     by: By,
@@ -120,7 +135,8 @@ pub(super) fn judge(
     policy: &Policy,
 ) -> Result<Signature, Refusal> {
     let in_package = evidence.signature.is_some() || evidence.bundle.is_some();
-    let signed = in_package || !evidence.attached.is_empty();
+    let beside = !evidence.attached.is_empty() || !evidence.payloads.is_empty();
+    let signed = in_package || beside;
     if policy.check == Check::Skip {
         return Ok(match signed || facts.says_signed {
             true => Signature::NotChecked,
@@ -241,11 +257,11 @@ impl Judge<'_> {
             Some(found) => found,
             None => {
                 found_in.push("referrer".to_owned());
-                let found = self.attached(&evidence.attached);
+                let found = self.attached(evidence);
                 // Without any beside it, what it carries is told of.
-                found.map_err(|refusal| match foreign {
-                    Some(foreign) if evidence.attached.is_empty() => foreign,
-                    _ => refusal,
+                found.map_err(|refusal| match (foreign, refusal) {
+                    (Some(foreign), Refusal::NotSigned) => foreign,
+                    (_, refusal) => refusal,
                 })?
             }
         };
@@ -279,6 +295,36 @@ impl Judge<'_> {
                 names.join(", ")
             )
         })?;
+        Ok(Found {
+            by: by_key(name, key),
+            times: Vec::new(),
+            checks: vec!["signature"],
+            statement: None,
+        })
+    }
+
+    /// A signature of an older client: a key's.
+    ///
+    /// Source: signing.md 3.4.
+    fn payload(&self, signed: &SignedPayload, artifact: Option<Digest>) -> Result<Found, String> {
+        let keys = self.keys();
+        if keys.is_empty() || signed.certified {
+            let what = "it is in the form that cosign had before bundles, of which only signatures by keys are checked";
+            return Err(what.to_owned());
+        }
+        let signature = read_signature_file(&signed.signature).map_err(|e| e.to_string())?;
+        let mut keys = keys.into_iter();
+        let fits = |(_, key): &(&str, &PublicKey)| key.verify(&signed.payload, &signature).is_ok();
+        let (name, key) = keys
+            .find(fits)
+            .ok_or("the signature of its payload does not match any key")?;
+        let read: serde_json::Value =
+            serde_json::from_slice(&signed.payload).map_err(|error| error.to_string())?;
+        let critical = &read["critical"];
+        let about = critical["image"]["docker-manifest-digest"].as_str();
+        if critical["type"] != SIGNED_TYPE || about != artifact.map(|d| d.to_string()).as_deref() {
+            return Err("its payload is about something else".to_owned());
+        }
         Ok(Found {
             by: by_key(name, key),
             times: Vec::new(),
@@ -392,9 +438,15 @@ impl Judge<'_> {
     }
 
     /// The first bundle beside the package that says who signed it.
-    fn attached(&self, candidates: &[Vec<u8>]) -> Result<Found, Refusal> {
+    fn attached(&self, evidence: &Evidence) -> Result<Found, Refusal> {
         let mut reasons = Vec::new();
-        for candidate in candidates.iter().take(MAX_ATTACHED) {
+        for payload in evidence.payloads.iter().take(MAX_ATTACHED) {
+            match self.payload(payload, evidence.artifact) {
+                Ok(found) => return Ok(found),
+                Err(reason) => reasons.push(reason),
+            }
+        }
+        for candidate in evidence.attached.iter().take(MAX_ATTACHED) {
             let bundle = match Bundle::parse(candidate) {
                 Ok(bundle) => bundle,
                 Err(error) => {

@@ -1,0 +1,216 @@
+#!/usr/bin/env bash
+# Peer tests of signatures and attestations: what jackal signs, cosign (current
+# v3 and last v2) and openssl verify, and the reverse; what was tampered with,
+# neither accepts. Verification is watched by strace: it opens no socket.
+#
+#   tests/peer/signing.sh JACKAL COSIGN3 COSIGN2
+#
+# Needs docker-registry, openssl, strace, zstd (Debian packages) and two builds of cosign:
+# go install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3 and
+# github.com/sigstore/cosign/v2/cmd/cosign@v2.6.2. A missing peer is a failure.
+set -euo pipefail
+jackal=$(realpath "$1") cosign3=$(realpath "$2") cosign2=$(realpath "$3")
+for peer in docker-registry openssl strace zstd python3 "$cosign3" "$cosign2"; do
+  command -v "$peer" > /dev/null || { echo "peer missing: $peer"; exit 1; }
+done
+work=$(mktemp -d)
+servers=()
+trap 'kill "${servers[@]}" 2> /dev/null || true; rm -rf "$work"' EXIT
+cd "$work"
+passed=0
+ok() { passed=$((passed + 1)); echo "ok: $*"; }
+fail() { echo "FAILED: $*"; cat last.log 2> /dev/null || true; exit 1; }
+yes_() { "$@" > last.log 2>&1 || fail "should pass: $*"; }
+no_() { if "$@" > last.log 2>&1; then fail "should be refused: $*"; fi; }
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+listening() {
+  for _ in $(seq 1 100); do
+    python3 -c "import socket; socket.create_connection(('127.0.0.1', $1), 1)" 2> /dev/null && return
+    sleep 0.1
+  done
+  fail "nothing listens on $1"
+}
+export JACKAL_CACHE=$work/cache JACKAL_STATE_DIR=$work/state HOME=$work/home COSIGN_PASSWORD=pw
+mkdir -p home pkg
+echo hello > pkg/data
+cat > pkg/jackal.yaml <<YML
+kind: JackalPackageConfig
+metadata: {name: peer, version: "1.0.0", architecture: amd64}
+components:
+- name: data
+  files: [{source: data, target: /srv/data}]
+YML
+yes_ "$jackal" package create pkg --confirm -o plain
+archive=jackal-package-peer-amd64-1.0.0.tar.zst
+yes_ "$jackal" tools trusted-root -o root.json
+# cosign must not look for a log that nothing was written to.
+offline=(--insecure-ignore-tlog=true)
+
+# Each kind of key, by each verifier.
+for kind in p256 p384 p521 rsa ed25519; do
+  yes_ "$jackal" tools gen-key --algorithm $kind -o "$kind"
+  cp "plain/$archive" "$kind/"
+  yes_ "$jackal" package sign "$kind/$archive" --signing-key "$kind/cosign.key" --signature bundle
+  zstd -dcq "$kind/$archive" | tar -xf - -C "$kind" jackal.yaml jackal.yaml.sig jackal.bundle.sig
+  base64 -d "$kind/jackal.yaml.sig" > "$kind/raw.sig"
+  if [ $kind = ed25519 ]; then
+    yes_ openssl pkeyutl -verify -pubin -inkey $kind/cosign.pub -rawin -in $kind/jackal.yaml -sigfile $kind/raw.sig
+  else
+    yes_ openssl dgst -sha256 -verify $kind/cosign.pub -signature $kind/raw.sig $kind/jackal.yaml
+  fi
+  sed 's/peer/pier/' "$kind/jackal.yaml" > "$kind/other.yaml"
+  for cosign in "$cosign3" "$cosign2"; do
+    plain=("$cosign" verify-blob --key "$kind/cosign.pub" "${offline[@]}" --signature "$kind/jackal.yaml.sig")
+    yes_ "${plain[@]}" "$kind/jackal.yaml"
+    no_ "${plain[@]}" "$kind/other.yaml"
+    bundle=("$cosign" verify-blob --key "$kind/cosign.pub" "${offline[@]}" --bundle "$kind/jackal.bundle.sig" --new-bundle-format --trusted-root root.json)
+    yes_ "${bundle[@]}" "$kind/jackal.yaml"
+    no_ "${bundle[@]}" "$kind/other.yaml"
+  done
+  # The key itself is one of cosign's.
+  yes_ "$cosign3" public-key --key "$kind/cosign.key"
+  diff -q last.log "$kind/cosign.pub" > /dev/null || fail "cosign reads another public key from $kind"
+  ok "$kind: signature and bundle, by openssl and both cosigns"
+done
+
+# Keys and signatures of cosign, here.
+for cosign in "$cosign3" "$cosign2"; do
+  name=by-$("$cosign" version 2> /dev/null | sed -n 's/^GitVersion: *//p')
+  mkdir -p "$name/package"
+  (cd "$name" && yes_ "$cosign" generate-key-pair)
+  zstd -dcq "plain/$archive" | tar -xf - -C "$name/package"
+  extra=()
+  [ "$cosign" = "$cosign3" ] && extra=(--use-signing-config=false)
+  yes_ "$cosign" sign-blob -y --tlog-upload=false "${extra[@]}" --new-bundle-format=false --key "$name/cosign.key" --output-signature "$name/sig" "$name/package/jackal.yaml"
+  tr -d '\n' < "$name/sig" > "$name/package/jackal.yaml.sig"
+  yes_ "$jackal" package verify "$name/package" --key "$name/cosign.pub"
+  no_ "$jackal" package verify "$name/package" --key p256/cosign.pub
+  rm "$name/package/jackal.yaml.sig"
+  yes_ "$cosign" sign-blob -y --tlog-upload=false "${extra[@]}" --new-bundle-format=true --key "$name/cosign.key" --bundle "$name/package/jackal.bundle.sig" "$name/package/jackal.yaml"
+  yes_ "$jackal" package verify "$name/package" --key "$name/cosign.pub"
+  no_ "$jackal" package verify "$name/package" --key p256/cosign.pub
+  printf '#' >> "$name/package/jackal.yaml"
+  no_ "$jackal" package verify "$name/package" --key "$name/cosign.pub"
+  # And its key signs here.
+  cp "plain/$archive" "$name/"
+  yes_ "$jackal" package sign "$name/$archive" --signing-key "$name/cosign.key"
+  yes_ "$jackal" package verify "$name/$archive" --key "$name/cosign.pub"
+  ok "$name: its key and its signatures"
+done
+
+# In registries with and without a listing of referrers.
+port=$(free_port)
+cat > registry.yml <<YML
+version: 0.1
+log: {level: error}
+storage: {filesystem: {rootdirectory: $work/registry}}
+http: {addr: "127.0.0.1:$port"}
+YML
+docker-registry serve registry.yml > registry.log 2>&1 &
+servers+=($!)
+listening "$port"
+"$jackal" dev registry --dir "$work/own" > own.addr 2> own.log &
+servers+=($!)
+for _ in $(seq 1 50); do [ -s own.addr ] && break; sleep 0.1; done
+cat > policy.yaml <<YML
+rules:
+- packages: peer
+  signers: [{key: p256/cosign.pub}]
+  attestations:
+  - {predicateType: https://slsa.dev/provenance/v1}
+  - {predicateType: https://spdx.dev/Document}
+YML
+digest_at() { curl -sf -H 'Accept: application/vnd.oci.image.index.v1+json' "http://$1/v2/$2/manifests/1.0.0" | python3 -c "import json,sys; print(json.load(sys.stdin)['manifests'][0]['digest'])"; }
+for host in "127.0.0.1:$port" "$(tr -d '\n' < own.addr)"; do
+  yes_ "$jackal" package create pkg --confirm -o "oci://$host/signed" --signing-key p256/cosign.key --attest
+  at=$host/signed/peer@$(digest_at "$host" signed/peer)
+  yes_ "$jackal" package verify "oci://$host/signed/peer:1.0.0" -a amd64 --policy policy.yaml
+  for cosign in "$cosign3" "$cosign2"; do
+    how=("${offline[@]}" --allow-http-registry --new-bundle-format --trusted-root root.json)
+    yes_ "$cosign" verify --key p256/cosign.pub "${how[@]}" "$at"
+    no_ "$cosign" verify --key p384/cosign.pub "${how[@]}" "$at"
+    for type in slsaprovenance1 spdxjson; do
+      yes_ "$cosign" verify-attestation --type $type --key p256/cosign.pub "${how[@]}" "$at"
+      no_ "$cosign" verify-attestation --type $type --key p384/cosign.pub "${how[@]}" "$at"
+    done
+  done
+  ok "$host: our signature and attestations, by both cosigns"
+  yes_ "$jackal" package pull "oci://$host/signed/peer:1.0.0" -a amd64 -o pulled --policy policy.yaml
+  yes_ "$jackal" package verify "pulled/$archive" --policy policy.yaml
+  zstd -dcq "pulled/$archive" | tar -xf - -C pulled jackal.yaml
+  number=0
+  while read -r line; do
+    number=$((number + 1))
+    printf '%s' "$line" > "pulled/$number.json"
+    case $number in 1) continue ;; 2) type=slsaprovenance1 ;; *) type=spdxjson ;; esac
+    grep -q . "pulled/$number.json"
+  done < "pulled/$archive.sigstore.jsonl"
+  for file in pulled/[0-9].json; do
+    type=$(python3 -c "
+import base64, json, sys
+said = json.loads(base64.b64decode(json.load(open(sys.argv[1]))['dsseEnvelope']['payload']))
+print(said['predicateType'])" "$file")
+    yes_ "$cosign3" verify-blob-attestation --key p256/cosign.pub "${offline[@]}" --bundle "$file" --new-bundle-format --type "$type" pulled/jackal.yaml
+    no_ "$cosign3" verify-blob-attestation --key p256/cosign.pub "${offline[@]}" --bundle "$file" --new-bundle-format --type "$type" pkg/data
+  done
+  ok "$host: what was pulled carries them, for cosign as well"
+  # What cosign signs and attests, in its new form and, of v2, the old one.
+  for form in v3 v2-bundle v2-tags; do
+    yes_ "$jackal" package publish "plain/$archive" "oci://$host/$form"
+    at=$host/$form/peer@$(digest_at "$host" "$form/peer")
+    cosign=$cosign2 flags=(--tlog-upload=false -y --allow-http-registry --key p256/cosign.key)
+    case $form in
+      v3) cosign=$cosign3; flags+=(--use-signing-config=false) ;;
+      v2-bundle) flags+=(--new-bundle-format) ;;
+    esac
+    no_ "$jackal" package verify "oci://$host/$form/peer:1.0.0" -a amd64 --key p256/cosign.pub
+    yes_ "$cosign" sign "${flags[@]}" "$at"
+    yes_ "$jackal" package verify "oci://$host/$form/peer:1.0.0" -a amd64 --key p256/cosign.pub
+    no_ "$jackal" package verify "oci://$host/$form/peer:1.0.0" -a amd64 --key p384/cosign.pub
+    echo '{"buildDefinition":{"buildType":"x","externalParameters":{}},"runDetails":{"builder":{"id":"b"}}}' > predicate.json
+    printf 'rules:\n- signers: [{key: p256/cosign.pub}]\n  attestations: [{predicateType: https://slsa.dev/provenance/v1, builder: b}]\n' > one.yaml
+    no_ "$jackal" package verify "oci://$host/$form/peer:1.0.0" -a amd64 --policy one.yaml
+    yes_ "$cosign" attest "${flags[@]}" --type slsaprovenance1 --predicate predicate.json "$at"
+    # The old form knows no referrers: its attestation is looked for beside the tag.
+    yes_ "$jackal" package verify "oci://$host/$form/peer:1.0.0" -a amd64 --policy one.yaml
+    ok "$host: what cosign signs and attests ($form), here"
+  done
+done
+
+# A key that only a plugin has.
+mkdir bin
+cat > bin/sigstore-kms-peer <<'SH'
+#!/usr/bin/env bash
+# As cosign's plugins: version, arguments; the message on stdin.
+if [[ $2 == *'"methodName":"publicKey"'* ]]; then
+  printf '{"publicKey":{"publicKeyPEM":"%s"}}' "$(openssl pkey -in "$PEER_KEY" -pubout | base64 -w0)"
+else
+  printf '{"signMessage":{"signature":"%s"}}' "$(openssl dgst -sha256 -sign "$PEER_KEY" | base64 -w0)"
+fi
+SH
+chmod +x bin/sigstore-kms-peer
+openssl ecparam -genkey -name prime256v1 -noout -out plugin.pem
+openssl pkey -in plugin.pem -pubout -out plugin.pub
+cp "plain/$archive" plugin.tar.zst
+export PEER_KEY=$work/plugin.pem
+yes_ env PATH="$work/bin:$PATH" "$jackal" package sign plugin.tar.zst --signing-key peer://any
+yes_ "$jackal" package verify plugin.tar.zst --key plugin.pub
+yes_ env PATH="$work/bin:$PATH" "$jackal" package verify plugin.tar.zst --key peer://any
+yes_ "$jackal" tools import-key plugin.pem -o imported
+yes_ "$jackal" package verify plugin.tar.zst --key imported/cosign.pub
+ok "a key that a plugin has, and the same one imported"
+
+# Verification asks nobody: not one socket in a hundred runs.
+count=0
+for turn in $(seq 1 25); do
+  for what in "pulled/$archive --policy policy.yaml" "p256/$archive --key p256/cosign.pub" \
+    "rsa/$archive --key rsa/cosign.pub" "ed25519/$archive --key ed25519/cosign.pub"; do
+    # shellcheck disable=SC2086
+    strace -f -qq -e trace=network -o trace.log "$jackal" package verify $what > last.log 2>&1 || fail "verify $what"
+    if grep -Eq 'socket\(|connect\(' trace.log; then cat trace.log; fail "a socket in turn $turn: $what"; fi
+    count=$((count + 1))
+  done
+done
+ok "$count offline verifications, 0 sockets"
+
+echo "all $passed checks against cosign and openssl passed"
