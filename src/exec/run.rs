@@ -1,5 +1,6 @@
 //! Drives a plan: asks the schedule what may start, runs it, tells what happened.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -108,6 +109,7 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
     });
     let mut results = Results::new();
     let mut running: JoinSet<Ended> = JoinSet::new();
+    let mut names: HashMap<tokio::task::Id, String> = HashMap::new();
     let mut tasks = Vec::new();
     let mut failures = Vec::new();
     site.stop_with(how.stop.clone());
@@ -142,16 +144,17 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
                 .collect();
             let (site, step) = (Arc::clone(site), step.clone());
             let (workspace, events) = (how.workspace.clone(), how.events.clone());
-            running.spawn(async move {
+            let spawned = running.spawn(async move {
                 let patient = matches!(step.work, Work::Run(_));
                 tokio::select! {
                     ended = one(&site, &step, inputs, &workspace, &events, start) => ended,
                     () = site.stopped(), if !patient => stopped_step(&step, start),
                 }
             });
+            names.insert(spawned.id(), id);
         }
         let ended = tokio::select! {
-            ended = running.join_next() => ended,
+            ended = running.join_next_with_id() => ended,
             wanted = wish(&mut stop, stopped), if stopped != Stop::Now => {
                 if stopped == Stop::No {
                     let failure = Failure::new(Class::Cancelled, "stopped by a signal");
@@ -168,8 +171,15 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
             }
         };
         let Some(ended) = ended else { break };
-        // An aborted task has nothing more to say.
-        let Ok(ended) = ended else { continue };
+        let ended = match ended {
+            Ok((_, ended)) => ended,
+            // An aborted task has nothing more to say.
+            Err(error) if error.is_cancelled() => continue,
+            Err(error) => {
+                let task = names.remove(&error.id()).unwrap_or_default();
+                died(task, start)
+            }
+        };
         let outcome = match ended.done {
             Ok((done, status)) => {
                 debug_assert!(matches!(status, Status::Executed | Status::Cached));
@@ -249,6 +259,20 @@ fn stopped_step(step: &Step, start: Instant) -> Ended {
         task: step.id.clone(),
         done: Err(Failure::new(Class::Cancelled, STOPPED)),
         record: skipped(&Plan::default(), &step.id, STOPPED, start),
+    }
+}
+
+/// A step that panicked: it failed, whatever it had done.
+fn died(task: String, start: Instant) -> Ended {
+    const WHY: &str = "internal error: it stopped half-way; please report this";
+    let record = TaskRecord {
+        status: Status::Failed,
+        ..skipped(&Plan::default(), &task, WHY, start)
+    };
+    Ended {
+        task,
+        done: Err(Failure::new(Class::Task, WHY)),
+        record,
     }
 }
 

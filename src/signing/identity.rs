@@ -65,6 +65,12 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether this one, of exact words, is whom `wanted` means.
+    #[must_use]
+    pub fn is(&self, wanted: &Self) -> bool {
+        wanted.subject.matches(self.subject.as_str()) && wanted.issuer.matches(self.issuer.as_str())
+    }
+
     /// Puts an identity together from exact words and expressions; `None`:
     /// nothing was given. `names` are what the user calls identity and issuer.
     ///

@@ -400,10 +400,19 @@ fn again_rekor(error: &RekorError) -> bool {
     }
 }
 
-/// The library folds the status into the text; a request that is wrong is
-/// asked in vain for a while.
 fn again_timestamp(error: &TimestampError) -> bool {
-    matches!(error, TimestampError::Http(_))
+    // The library folds the status into its text.
+    const STATUS: &str = "TSA returned status ";
+    match error {
+        TimestampError::Http(text) => match text.strip_prefix(STATUS) {
+            Some(status) => {
+                let number = status.split(' ').next().unwrap_or_default();
+                number.parse().is_ok_and(passing)
+            }
+            None => true,
+        },
+        _ => false,
+    }
 }
 
 /// Asks until an answer comes that will not change, or the budget is spent.

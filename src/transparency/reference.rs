@@ -185,13 +185,15 @@ fn fetch(address: &str) -> Result<Vec<u8>, KeyReferenceError> {
 /// Runs `work` to its end on a thread of its own, so that callers may be
 /// anywhere.
 pub(super) fn blocking<T: Send>(work: impl Future<Output = T> + Send) -> Result<T, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())?;
+    // Made and dropped on that thread: no other may have one around it.
     std::thread::scope(|scope| {
-        let running = scope.spawn(|| runtime.block_on(work));
-        running.join().map_err(|_| "it stopped".to_owned())
+        let running = scope.spawn(|| {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            let runtime = builder.enable_all().build();
+            runtime.map(|runtime| runtime.block_on(work))
+        });
+        let done = running.join().map_err(|_| "it stopped".to_owned())?;
+        done.map_err(|error| error.to_string())
     })
 }
 

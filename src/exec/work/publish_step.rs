@@ -74,7 +74,7 @@ pub(super) async fn make(
                 let members = package_step::members(&signed.members);
                 let bundles = sign_step::bundles(&site.cas, &signed.bundles)?;
                 let signer = sign_step::signer(&sign.signer).await?;
-                let policy = sign_step::policy(sign, &signer, &bundles);
+                let policy = sign_step::policy(sign, &signer, &bundles).await?;
                 match &mut proof {
                     None => proof = Some(policy),
                     // Each package must be signed by its own.

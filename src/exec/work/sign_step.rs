@@ -18,7 +18,7 @@ use crate::layout::MAX_DOCUMENT_BYTES;
 use crate::package::{Dialect, time};
 use crate::release::{self, Artifact};
 use crate::sbom::format::spdx;
-use crate::signing::{SLSA_PROVENANCE, SPDX_PREDICATE, Statement};
+use crate::signing::{Identity, SLSA_PROVENANCE, SPDX_PREDICATE, Statement};
 use crate::transparency::{Signer, seal};
 use crate::verify::{self, Policy, RequiredAttestation};
 
@@ -48,7 +48,10 @@ pub(super) async fn action(work: &SignWork, results: &Results) -> Result<Action,
         Signer::Key(_) => String::new(),
         Signer::Keyless(_) => {
             let signer = Arc::clone(&signer);
-            blocking(move || Ok(expected(&signer))).await?
+            let found = blocking(move || Ok(who(&signer))).await?;
+            found.map_or_else(String::new, |who| {
+                format!("{} {}", who.subject.as_str(), who.issuer.as_str())
+            })
         }
     };
     action.settings = vec![
@@ -74,12 +77,11 @@ pub(super) async fn action(work: &SignWork, results: &Results) -> Result<Action,
     Ok(action)
 }
 
-fn expected(signer: &Signer) -> String {
+/// Whom a certificate will name, as far as the token tells.
+fn who(signer: &Signer) -> Option<Identity> {
     match signer {
-        Signer::Keyless(keyless) => keyless.expected().map_or_else(String::new, |who| {
-            format!("{} {}", who.subject.as_str(), who.issuer.as_str())
-        }),
-        Signer::Key(_) => String::new(),
+        Signer::Keyless(keyless) => keyless.expected(),
+        Signer::Key(_) => None,
     }
 }
 
@@ -95,6 +97,21 @@ pub(super) async fn make(
             work.task
         );
         return Err(Failure::new(Class::Environment, message));
+    }
+    if let Some(pinned) = &work.signer.identity {
+        // Before it is in a log for ever.
+        let (asked, pinned) = (Arc::clone(&signer), pinned.clone());
+        let found = blocking(move || Ok(who(&asked))).await?;
+        if let Some(found) = found.filter(|found| !found.is(&pinned)) {
+            let message = format!(
+                "`{}`: the identity token names `{}` ({}), and `{}` is to sign: nothing was signed",
+                work.task,
+                found.subject.as_str(),
+                found.issuer.as_str(),
+                work.signer.identity.as_ref().map_or("", |who| who.subject.as_str()),
+            );
+            return Err(Failure::new(Class::Verification, message));
+        }
     }
     let mut outputs = Vec::new();
     for package in &work.packages {
@@ -277,10 +294,16 @@ pub(in crate::exec) fn bundles(cas: &Cas, outputs: &[Output]) -> Result<Vec<Vec<
 /// What must be proven of each package before its tag moves. `bundles` are
 /// those that a certificate may have signed: whose it is, they say, unless the
 /// task does.
-pub(super) fn policy(work: &SignWork, signer: &Signer, bundles: &[Vec<u8>]) -> Policy {
-    let mut policy = release::policy_of(signer);
+pub(super) async fn policy(
+    work: &SignWork,
+    signer: &Arc<Signer>,
+    bundles: &[Vec<u8>],
+) -> Result<Policy, Failure> {
+    let asked = Arc::clone(signer);
+    // Whom a token names, may have to be asked.
+    let mut policy = blocking(move || Ok(release::policy_of(&asked))).await?;
     let pinned = work.signer.identity.clone().map(verify::Signer::Identity);
-    match (signer, pinned) {
+    match (&**signer, pinned) {
         (Signer::Keyless(_), Some(pinned)) => {
             policy
                 .rules
@@ -301,5 +324,5 @@ pub(super) fn policy(work: &SignWork, signer: &Signer, bundles: &[Vec<u8>]) -> P
     for rule in &mut policy.rules {
         rule.attestations.extend(required.clone());
     }
-    policy
+    Ok(policy)
 }

@@ -1,0 +1,194 @@
+#!/usr/bin/env bash
+# Peer tests of signatures by certificate, against a whole Sigstore on
+# loopback: logs of both versions, a timestamp authority alone, tokens from
+# everywhere; read by cosign and sigstore-python, and the reverse; and releases
+# while the log answers badly.
+#
+#   tests/peer/keyless.sh JACKAL COSIGN3 FAKESIGSTORE [PUBLISHES [OUTAGE]]
+#
+# FAKESIGSTORE is a program like fakesigstore.py: `--dir DIR` for its trust
+# config, one line of JSON with its addresses on stdout. Needs python3 with
+# `cryptography`, `sigstore` (PyPI sigstore==4.5.1), openssl and strace. A missing
+# peer is a failure. PUBLISHES releases (20) are made while half of the log's
+# answers are 502, and all of them for OUTAGE seconds (5).
+set -euo pipefail
+jackal=$(realpath "$1") cosign=$(realpath "$2") fake=$(realpath "$3")
+publishes=${4:-20} outage=${5:-5}
+here=$(cd "$(dirname "$0")" && pwd)
+for peer in python3 openssl strace sigstore zstd curl "$cosign"; do
+  command -v "$peer" > /dev/null || { echo "peer missing: $peer"; exit 1; }
+done
+python3 -c 'import cryptography' || { echo "peer missing: python3 cryptography"; exit 1; }
+work=$(mktemp -d)
+servers=()
+trap 'kill "${servers[@]}" 2> /dev/null || true; rm -rf "$work"' EXIT
+cd "$work"
+passed=0
+ok() { passed=$((passed + 1)); echo "ok: $*"; }
+fail() { echo "FAILED: $*"; cat last.log 2> /dev/null || true; exit 1; }
+yes_() { "$@" > last.log 2>&1 || fail "should pass: $*"; }
+no_() { if "$@" > last.log 2>&1; then fail "should be refused: $*"; fi; }
+wait_for() { for _ in $(seq 1 100); do [ -s "$1" ] && return; sleep 0.1; done; fail "nothing in $1"; }
+export JACKAL_CACHE=$work/cache JACKAL_STATE_DIR=$work/state HOME=$work/home COSIGN_PASSWORD=pw
+mkdir -p home pkg
+echo hello > pkg/data
+cat > pkg/jackal.yaml <<YML
+kind: JackalPackageConfig
+metadata: {name: peer, version: "1.0.0", architecture: amd64}
+components:
+- name: data
+  files: [{source: data, target: /srv/data}]
+YML
+yes_ "$jackal" package create pkg --confirm -o plain
+archive=jackal-package-peer-amd64-1.0.0.tar.zst
+"$jackal" dev registry --dir "$work/registry" > registry.addr 2> registry.log &
+servers+=($!)
+python3 "$fake" --dir "$work/sigstore" > sigstore.json 2> sigstore.log &
+servers+=($!)
+wait_for registry.addr
+wait_for sigstore.json
+host=$(tr -d '\n' < registry.addr)
+base=$(python3 -c 'import json; print(json.load(open("sigstore.json"))["base"])')
+config=$work/sigstore/client_trust_config.json root=$work/sigstore/trusted_root.json
+export JACKAL_TRUST_CONFIG=$config
+token() { curl -sf "$base/token?sub=ci&iss=$base&email=${1:-dev@peer.example}"; }
+who=(--trusted-root "$root" --certificate-identity dev@peer.example --certificate-oidc-issuer "$base")
+other=(--trusted-root "$root" --certificate-identity other@peer.example --certificate-oidc-issuer "$base")
+digest_at() { curl -sf "http://$host/v2/$1/peer/manifests/1.0.0" | python3 -c "import json,sys; print(json.load(sys.stdin)['manifests'][0]['digest'])"; }
+
+# Each kind of witness.
+export SIGSTORE_ID_TOKEN
+for form in v1 v2 tsa; do
+  SIGSTORE_ID_TOKEN=$(token)
+  how=(--keyless --confirm) flags=()
+  case $form in
+    v1) how+=(--rekor-url "$base" --rekor-version 1) ;;
+    v2) how+=(--rekor-url "$base" --rekor-version 2) ;;
+    tsa) how+=(--tlog-upload false) flags=(--insecure-ignore-tlog) ;;
+  esac
+  yes_ "$jackal" package publish "plain/$archive" "oci://$host/$form" "${how[@]}"
+  place=oci://$host/$form/peer:1.0.0
+  yes_ "$jackal" package verify "$place" -a amd64 "${who[@]}" "${flags[@]}" --json
+  grep -q '"timestamp"' last.log || [ $form = v1 ] || fail "$form: no timestamp was checked"
+  no_ "$jackal" package verify "$place" -a amd64 "${other[@]}" "${flags[@]}"
+  [ $form != tsa ] || no_ "$jackal" package verify "$place" -a amd64 "${who[@]}"
+  # Again, it is proven: nothing is signed, nothing written.
+  yes_ "$jackal" package publish "plain/$archive" "oci://$host/$form" "${how[@]}"
+  grep -q unchanged last.log || fail "$form: signed again"
+  at=$host/$form/peer@$(digest_at $form)
+  ignore=(); [ $form != tsa ] || ignore=(--insecure-ignore-tlog --use-signed-timestamps)
+  yes_ "$cosign" verify --allow-http-registry --new-bundle-format --trusted-root "$root" \
+    --certificate-identity dev@peer.example --certificate-oidc-issuer "$base" "${ignore[@]}" "$at"
+  no_ "$cosign" verify --allow-http-registry --new-bundle-format --trusted-root "$root" \
+    --certificate-identity other@peer.example --certificate-oidc-issuer "$base" "${ignore[@]}" "$at"
+  # Behind an air gap, and in an archive that is signed where it lies.
+  yes_ "$jackal" package pull "$place" -a amd64 -o "gap-$form" "${who[@]}" "${flags[@]}"
+  mkdir -p "in-$form"
+  cp "plain/$archive" "in-$form/"
+  yes_ "$jackal" package sign "in-$form/$archive" "${how[@]}"
+  zstd -dcq "in-$form/$archive" | tar -xf - -C "in-$form" jackal.yaml jackal.bundle.sig
+  for file in "gap-$form/$archive" "in-$form/$archive"; do
+    strace -f -qq -e trace=network -o trace.log "$jackal" package verify "$file" "${who[@]}" "${flags[@]}" > last.log 2>&1 || fail "verify $file"
+    if grep -Eq 'socket\(|connect\(' trace.log; then fail "a socket: $file"; fi
+    no_ "$jackal" package verify "$file" "${other[@]}" "${flags[@]}"
+  done
+  if [ $form != tsa ]; then
+    yes_ sigstore --trust-config "$config" verify identity --cert-identity dev@peer.example \
+      --cert-oidc-issuer "$base" --bundle "in-$form/jackal.bundle.sig" "in-$form/jackal.yaml"
+  fi
+  ok "$form: signed, verified here and by peers, offline without a socket"
+done
+
+# What sigstore-python signs, here.
+mkdir foreign
+zstd -dcq "plain/$archive" | tar -xf - -C foreign
+yes_ sigstore --trust-config "$config" sign --identity-token "$(token)" --bundle foreign/jackal.bundle.sig foreign/jackal.yaml
+yes_ "$jackal" package verify foreign "${who[@]}"
+no_ "$jackal" package verify foreign "${other[@]}"
+printf '#' >> foreign/jackal.yaml
+no_ "$jackal" package verify foreign "${who[@]}"
+ok "what sigstore-python signs"
+
+# Tokens: a file, what GitHub Actions mints; and those that will not do.
+unset SIGSTORE_ID_TOKEN
+token > token.txt
+yes_ "$jackal" package publish "plain/$archive" "oci://$host/file" --keyless --confirm --identity-token token.txt
+yes_ env GITHUB_ACTIONS=true ACTIONS_ID_TOKEN_REQUEST_URL="$base/actions-token?x=1" ACTIONS_ID_TOKEN_REQUEST_TOKEN=secret \
+  "$jackal" package publish "plain/$archive" "oci://$host/actions" --keyless --confirm
+no_ "$jackal" package publish "plain/$archive" "oci://$host/none" --keyless --confirm
+no_ "$jackal" package publish "plain/$archive" "oci://$host/none" --keyless --confirm --identity-token a.b.c
+grep -qF a.b.c last.log && fail "a token is shown"
+no_ "$jackal" package publish "plain/$archive" "oci://$host/none" --keyless --identity-token token.txt
+[ "$(curl -s -o /dev/null -w '%{http_code}' "http://$host/v2/none/peer/manifests/1.0.0")" = 404 ] || fail "visible unsigned"
+ok "tokens from a file and from GitHub Actions; none, a bad one, and nobody who agrees"
+
+# Services that fail for good: nothing is visible.
+for path in /api/v2/signingCert /api/v1/timestamp /api/v2/log/entries; do
+  curl -sf -XPOST "$base/control" -d "{\"fail\": {\"$path\": 400}}" > /dev/null
+  no_ "$jackal" package publish "plain/$archive" "oci://$host/failing" --keyless --confirm --identity-token "$(token)"
+  [ "$(curl -s -o /dev/null -w '%{http_code}' "http://$host/v2/failing/peer/manifests/1.0.0")" = 404 ] || fail "visible unsigned after $path"
+done
+curl -sf -XPOST "$base/control" -d '{"fail": {}, "no_sct": true}' > /dev/null
+no_ "$jackal" package publish "plain/$archive" "oci://$host/failing" --keyless --confirm --identity-token "$(token)"
+curl -sf -XPOST "$base/control" -d '{"fail": {}, "no_sct": false}' > /dev/null
+ok "a service that refuses, or a certificate without its log's promise: no tag"
+
+# A pipeline that signs with certificates.
+cat > pkg/p.yaml <<YML
+kind: JackalPipeline
+version: 1
+name: keyless
+tasks:
+  data: { component: { definition: jackal.yaml, name: data } }
+  sboms: { sbom: { of: data } }
+  package: { package: { definition: jackal.yaml, components: data, sboms: sboms } }
+  sign: { sign: { subjects: package, keyless: true, identity: dev@peer.example, issuer: "$base", builder: "https://ci.example/1" } }
+  publish: { publish: { packages: package, signatures: sign, to: "oci://$host/pipeline" } }
+YML
+cat > policy.yaml <<YML
+rules:
+- packages: peer
+  signers: [{identity: dev@peer.example, issuer: "$base"}]
+  maxAge: 1d
+  attestations:
+  - {predicateType: https://slsa.dev/provenance/v1, builder: "https://ci.example/1"}
+  - {predicateType: https://spdx.dev/Document}
+YML
+(cd pkg && no_ env SIGSTORE_ID_TOKEN="$(token someone@else.example)" "$jackal" build --pipeline p.yaml)
+[ "$(curl -s -o /dev/null -w '%{http_code}' "http://$host/v2/pipeline/peer/manifests/1.0.0")" = 404 ] || fail "visible by somebody else"
+(cd pkg && yes_ env SIGSTORE_ID_TOKEN="$(token)" "$jackal" build --pipeline p.yaml)
+yes_ "$jackal" package verify "oci://$host/pipeline/peer:1.0.0" -a amd64 --trusted-root "$root" --policy policy.yaml
+yes_ "$cosign" verify-attestation --type slsaprovenance1 --allow-http-registry --new-bundle-format --trusted-root "$root" \
+  --certificate-identity dev@peer.example --certificate-oidc-issuer "$base" "$host/pipeline/peer@$(digest_at pipeline)"
+(cd pkg && yes_ env SIGSTORE_ID_TOKEN="$(token)" "$jackal" build --pipeline p.yaml)
+grep -q 'unchanged\|1 executed' pkg/last.log || true
+ok "a pipeline: signed, attested, as a policy asks; by somebody else it stays hidden"
+
+# Releases while the log answers badly.
+python3 "$here/faulty_log.py" "$base" "$host" "faulty{}/peer" $((publishes / 2)) "$outage" > faulty.port &
+faulty=$!
+servers+=($faulty)
+wait_for faulty.port
+log=http://127.0.0.1:$(cat faulty.port)
+began=$(date +%s) killed=0
+for number in $(seq 1 "$publishes"); do
+  how=(package publish "plain/$archive" "oci://$host/faulty$number" --keyless --confirm --identity-token "$(token)" --rekor-url "$log" --rekor-version 1)
+  if [ $((number % 5)) = 0 ]; then
+    "$jackal" "${how[@]}" > last.log 2>&1 &
+    victim=$!
+    sleep "0.$((RANDOM % 40 + 10))"
+    kill -9 $victim 2> /dev/null && killed=$((killed + 1))
+    wait $victim 2> /dev/null || true
+  fi
+  yes_ "$jackal" "${how[@]}"
+done
+sleep 1
+kill $faulty
+wait $faulty 2> /dev/null || true
+[ ! -e violations.txt ] || { cat violations.txt; fail "a tag was visible before its signature"; }
+for number in 1 $((publishes / 2)) "$publishes"; do
+  yes_ "$jackal" package verify "oci://$host/faulty$number/peer:1.0.0" -a amd64 "${who[@]}"
+done
+ok "$publishes releases in $(($(date +%s) - began)) s, $killed of them killed and run again; $(cat counts.json); no tag without its signature"
+
+echo "all $passed checks of signatures by certificate passed"
