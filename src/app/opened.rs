@@ -33,6 +33,9 @@ pub struct ReadOptions {
     pub policy: Arc<Policy>,
     /// Files with bundles that speak about the package, one a line.
     pub bundles: Vec<PathBuf>,
+    /// Most bytes that the files of an archive may have; `None`: what its own
+    /// size allows.
+    pub content_limit: Option<u64>,
 }
 
 /// Why no package was opened.
@@ -124,6 +127,7 @@ impl Opened {
     /// [`OpenError`]
     pub fn here(path: &Path, options: &ReadOptions) -> Result<Self, OpenError> {
         let package = layout::open(path).map_err(SourceError::from)?;
+        let package = package.with_limit(options.content_limit);
         let mut files = options.bundles.clone();
         // What a pull put beside the archive.
         let beside = layout::bundles_beside(path);
@@ -198,6 +202,7 @@ impl Opened {
         let stored = runtime.block_on(stored)?;
         let path = cas.path_of(&stored.digest);
         let package = layout::open(&path).map_err(SourceError::from)?;
+        let package = package.with_limit(options.content_limit);
         Ok(Self {
             name: name.to_owned(),
             package: Package::Local(package),

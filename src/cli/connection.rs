@@ -103,6 +103,10 @@ pub(super) struct ReadArgs {
     /// registry and in PACKAGE.sigstore.jsonl (may be repeated)
     #[arg(long, value_name = "FILE")]
     bundle: Vec<PathBuf>,
+    /// What the files of an archive may have in all, such as 500GiB (default: 200
+    /// times the archive's size, at least 32 GiB)
+    #[arg(long, value_name = "SIZE")]
+    max_content_size: Option<String>,
     #[command(flatten)]
     connection: ConnectionArgs,
     #[command(flatten)]
@@ -127,6 +131,7 @@ impl ReadArgs {
             concurrency: self.oci_concurrency,
             policy: self.trust.into_policy(check)?,
             bundles: self.bundle,
+            content_limit: super::options::size("--max-content-size", self.max_content_size)?,
         })
     }
 }

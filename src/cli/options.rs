@@ -236,14 +236,18 @@ impl SharedArgs {
             registry_overrides: pairs("--registry-override", &self.registry_overrides)?,
             skip_sbom: self.skip_sbom,
             split,
-            cache_size: self
-                .cache_max_size
-                .map(|text| crate::pipeline::size::parse(&text))
-                .transpose()
-                .map_err(|error| (Exit::Usage, format!("--cache-max-size: {error}")))?,
+            cache_size: size("--cache-max-size", self.cache_max_size)?,
             ..plain
         })
     }
+}
+
+/// The size that `flag` gives, in bytes.
+pub(super) fn size(flag: &str, given: Option<String>) -> Result<Option<u64>, Refused> {
+    let read = given
+        .map(|text| crate::pipeline::size::parse(&text))
+        .transpose();
+    read.map_err(|error| (Exit::Usage, format!("{flag}: {error}")))
 }
 
 /// `--max-package-size` in bytes; 0 is no limit.

@@ -421,6 +421,7 @@ fn reading(options: &BuildOptions) -> ReadOptions {
         concurrency: 1,
         policy: Arc::new(Policy::without_signers(Check::Look)),
         bundles: Vec::new(),
+        content_limit: None,
     }
 }
 

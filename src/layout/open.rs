@@ -1,10 +1,12 @@
 //! Opens a package of any form, lists its files and hands out single ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::LayoutError;
 use super::bytes::{Forward, Framed, Joined, Stream};
@@ -18,6 +20,12 @@ const MAX_FILES: usize = 1_000_000;
 /// Largest window that a decoder grants, as a power of two: 512 MiB, as
 /// package.md 3.5 asks of readers.
 const MAX_WINDOW_LOG: u32 = 29;
+
+/// How many times its own size an archive may hold: text packs a hundredfold.
+const MAX_RATIO: u64 = 200;
+
+/// What any archive may hold, in bytes: 32 GiB.
+const ALWAYS_ALLOWED: u64 = 32 << 30;
 
 /// Deepest folder of a package that lies unpacked.
 const MAX_DEPTH: usize = 32;
@@ -44,6 +52,8 @@ pub struct PackageFile {
     path: PathBuf,
     form: Form,
     members: OnceLock<BTreeMap<String, Member>>,
+    /// Most bytes that its files may have, as the user says.
+    limit: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -70,6 +80,27 @@ pub(super) enum Packing {
     Seekable(SeekTable),
 }
 
+/// Files by their names, of which no two are the same to any file system.
+#[derive(Default)]
+struct Members {
+    by_name: BTreeMap<String, Member>,
+    /// Names that are not their own folded form, folded.
+    folded: BTreeSet<String>,
+}
+
+impl Members {
+    /// Whether the name was free.
+    fn insert(&mut self, name: &str, member: Member) -> bool {
+        // As file systems do that know no case, or one spelling of an accent.
+        let folded: String = name.nfc().collect::<String>().to_lowercase();
+        let taken = match folded == name {
+            true => self.folded.contains(name),
+            false => self.by_name.contains_key(&folded) || !self.folded.insert(folded),
+        };
+        !taken && self.by_name.insert(name.to_owned(), member).is_none()
+    }
+}
+
 /// Opens the package at `path`: a folder, a tar, a Zstandard tar, or any part of
 /// a split one. Forms are told by what is there, not by names, except parts.
 ///
@@ -83,6 +114,7 @@ pub fn open(path: &Path) -> Result<PackageFile, LayoutError> {
         path: path.to_owned(),
         form,
         members: OnceLock::new(),
+        limit: None,
     };
     let io = |error| LayoutError::io(path, error);
     let base = match std::fs::metadata(path) {
@@ -135,6 +167,39 @@ fn archive(
 }
 
 impl PackageFile {
+    /// The same package, whose files may have `limit` bytes in all, instead of
+    /// what its archive's own size allows.
+    #[must_use]
+    pub fn with_limit(self, limit: Option<u64>) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Most bytes that its files may have. What is not compressed takes its
+    /// own room already.
+    fn most(&self) -> u64 {
+        let Form::Archive(archive) = &self.form else {
+            return u64::MAX;
+        };
+        let bytes: u64 = archive.files.iter().map(|(_, len)| len).sum();
+        let allowed = bytes.saturating_mul(MAX_RATIO).max(ALWAYS_ALLOWED);
+        self.limit.unwrap_or(match archive.packing {
+            Packing::Plain => u64::MAX,
+            _ => allowed,
+        })
+    }
+
+    fn bounded(&self, total: &mut u64, size: u64) -> Result<(), LayoutError> {
+        *total = total.saturating_add(size);
+        let most = self.most();
+        if *total <= most {
+            return Ok(());
+        }
+        let what = format!(
+            "its files have more than {most} bytes, which no archive of its size should: if they are meant to, give --max-content-size"
+        );
+        Err(LayoutError::too_large(&self.path, what))
+    }
+
     /// Where it was found, as given to [`open`].
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -296,9 +361,11 @@ impl PackageFile {
             return Ok(());
         };
         let mut walk = Walk::new(Stream(self.stream(archive)?));
-        let mut members = BTreeMap::new();
+        let mut members = Members::default();
+        let mut total = 0;
         while let Some(entry) = walk.next().map_err(|error| self.walk_error(error))? {
             let name = entry.name.as_str();
+            self.bounded(&mut total, entry.size)?;
             visit(name, entry.size, &mut walk)?;
             let member = Member {
                 size: entry.size,
@@ -309,7 +376,7 @@ impl PackageFile {
         // What follows the end of the tar must still be a sound stream, and
         // hide nothing.
         self.nothing_follows(walk.into_inner().0)?;
-        let _ = self.members.set(members);
+        let _ = self.members.set(members.by_name);
         Ok(())
     }
 
@@ -343,9 +410,9 @@ impl PackageFile {
 
     fn list(&self) -> Result<BTreeMap<String, Member>, LayoutError> {
         let Form::Archive(archive) = &self.form else {
-            let mut members = BTreeMap::new();
+            let mut members = Members::default();
             self.list_folder(&self.path, "", 0, &mut members)?;
-            return Ok(members);
+            return Ok(members.by_name);
         };
         let bytes = Joined::new(Arc::clone(&archive.files));
         match &archive.packing {
@@ -367,30 +434,27 @@ impl PackageFile {
         &self,
         walk: &mut Walk<F>,
     ) -> Result<BTreeMap<String, Member>, LayoutError> {
-        let mut members = BTreeMap::new();
+        let mut members = Members::default();
+        let mut total = 0;
         while let Some(entry) = walk.next().map_err(|error| self.walk_error(error))? {
+            self.bounded(&mut total, entry.size)?;
             let member = Member {
                 size: entry.size,
                 offset: entry.offset,
             };
             self.enter(&mut members, entry.name.as_str(), member)?;
         }
-        Ok(members)
+        Ok(members.by_name)
     }
 
-    fn enter(
-        &self,
-        members: &mut BTreeMap<String, Member>,
-        name: &str,
-        member: Member,
-    ) -> Result<(), LayoutError> {
-        if members.len() >= MAX_FILES {
+    fn enter(&self, members: &mut Members, name: &str, member: Member) -> Result<(), LayoutError> {
+        if members.by_name.len() >= MAX_FILES {
             let what = format!("more than {MAX_FILES} files");
             return Err(LayoutError::too_large(&self.path, what));
         }
-        match members.insert(name.to_owned(), member) {
-            None => Ok(()),
-            Some(_) => Err(LayoutError::Twice {
+        match members.insert(name, member) {
+            true => Ok(()),
+            false => Err(LayoutError::Twice {
                 path: self.path.clone(),
                 entry: name.to_owned(),
             }),
@@ -402,7 +466,7 @@ impl PackageFile {
         folder: &Path,
         prefix: &str,
         depth: usize,
-        members: &mut BTreeMap<String, Member>,
+        members: &mut Members,
     ) -> Result<(), LayoutError> {
         if depth > MAX_DEPTH {
             let what = format!("folders are nested deeper than {MAX_DEPTH} levels");
@@ -567,6 +631,49 @@ mod tests {
         assert!(matches!(other, Err(LayoutError::NoMember { .. })));
         let large = package.read_document("images/b", 100);
         assert!(matches!(large, Err(LayoutError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn names_that_some_file_system_takes_for_one_are_refused() {
+        for (first, second) in [
+            ("a/B", "a/b"),
+            ("a/b", "a/B"),
+            ("e\u{301}", "\u{e9}"),
+            ("x", "x"),
+        ] {
+            let tar: Vec<u8> = [first, second]
+                .iter()
+                .flat_map(|name| header_bytes(name, 0o644, 0, EntryKind::File).unwrap())
+                .collect();
+            let dir = tempfile::tempdir().unwrap();
+            let path = written(dir.path(), &tar);
+            let found = open(&path).unwrap().members().map(BTreeMap::len);
+            assert!(
+                matches!(found, Err(LayoutError::Twice { .. })),
+                "{first} {second}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_archive_that_holds_far_more_than_its_size_is_not_read_to_its_end() {
+        // A header that promises 1 TiB of zeros, and begins to keep its word.
+        let mut tar = header_bytes("components/a.tar", 0o644, 1 << 40, EntryKind::File).unwrap();
+        tar.extend(vec![0; 1 << 20]);
+        let dir = tempfile::tempdir().unwrap();
+        let path = written(dir.path(), &zstd::encode_all(&tar[..], 3).unwrap());
+        let package = open(&path).unwrap();
+        let told = package
+            .visit(|_, _, _| panic!("it was read"))
+            .unwrap_err()
+            .to_string();
+        assert!(told.contains("--max-content-size"), "{told}");
+        // Whoever means it, may say so: then it is only damaged.
+        let package = package.with_limit(Some(2 << 40));
+        let told = package.members().unwrap_err().to_string();
+        assert!(!told.contains("--max-content-size"), "{told}");
+        let limited = open(&path).unwrap().with_limit(Some(1000));
+        assert!(limited.members().is_err());
     }
 
     #[test]

@@ -119,12 +119,20 @@ impl<F: Forward> Walk<F> {
                     if name.ends_with('/') {
                         return Err(damaged("a regular file is named like a folder"));
                     }
-                    let name = SafePath::parse(&name).map_err(|_| WalkError::Unsafe(name))?;
+                    // Terminals obey control characters, in any message about it.
+                    let name = match SafePath::parse(&name) {
+                        Ok(safe) if !name.contains(char::is_control) => safe,
+                        _ => return Err(WalkError::Unsafe(name.escape_debug().to_string())),
+                    };
                     self.begin(size)?;
                     let offset = self.at;
                     return Ok(Some(Entry { name, size, offset }));
                 }
                 b'S' => return Err(sparse()),
+                b'1' | b'2' => return Err(damaged("it holds a link, which no package does")),
+                b'3' | b'4' | b'6' => {
+                    return Err(damaged("it holds a device or pipe, which no package does"));
+                }
                 // Readers pass over the rest (package.md 3.5). With content,
                 // readers would disagree on where the next header is.
                 _ if size > 0 || long_size.is_some_and(|size| size > 0) => {
@@ -326,7 +334,11 @@ mod tests {
         for tar in [
             raw(b'S', "sparse", 0),
             raw(b'5', "folder", 512),
-            raw(b'1', "link", 9),
+            raw(b'1', "link", 0),
+            raw(b'2', "symlink", 0),
+            raw(b'3', "device", 0),
+            raw(b'4', "device", 0),
+            raw(b'6', "pipe", 0),
             raw(b'0', "a/", 0),
             raw(b'0', "a", u64::MAX >> 1),
             raw(b'x', "x", 2 << 20),
@@ -338,7 +350,15 @@ mod tests {
         ] {
             assert!(walk(&tar).is_err());
         }
-        for name in ["../a", "/a", "a/../b"] {
+        for name in [
+            "../a",
+            "/a",
+            "a/../b",
+            "C:\\a",
+            "\\\\host\\a",
+            "a\x1b[2J",
+            "a\n",
+        ] {
             assert!(matches!(
                 walk(&raw(b'0', name, 0)),
                 Err(WalkError::Unsafe(_))

@@ -9,9 +9,7 @@ use bytes::Bytes;
 use super::remote::RemoteError;
 use crate::oci::{Descriptor, Digest, Manifest, Reference, media_type};
 use crate::registry::{Registry, RegistryError};
-use crate::signing::{
-    BUNDLE, Bundle, Content, MAX_ATTESTATION_BYTES, MAX_BUNDLE_BYTES, Statement,
-};
+use crate::signing::{BUNDLE, Bundle, Content, MAX_ATTESTATION_BYTES, MAX_BUNDLE_BYTES, Statement};
 use crate::verify::{MAX_ATTACHED, SignedPayload};
 
 /// What kind of content a bundle has.
@@ -84,9 +82,9 @@ pub async fn tagged_about(
     for (suffix, kind) in [("sig", PAYLOAD), ("att", ENVELOPE)] {
         let (host, path) = (repository.registry(), repository.repository());
         let tag = format!("{host}/{path}:sha256-{}.{suffix}", subject.hex());
-        let tag: Reference = tag.parse().map_err(|error: crate::oci::ReferenceError| {
-            RegistryError::Setup(error.to_string())
-        })?;
+        let tag: Reference = tag
+            .parse()
+            .map_err(|error: crate::oci::ReferenceError| RegistryError::Setup(error.to_string()))?;
         let Some((_, bytes)) = registry.find(&tag).await? else {
             continue;
         };

@@ -108,8 +108,8 @@ impl RemotePackage {
         let mut layers = BTreeMap::new();
         for layer in manifest.layers {
             let title = manifest::title(&layer).unwrap_or_default().to_owned();
-            if SafePath::parse(&title).is_err() {
-                let shown: String = title.chars().take(200).collect();
+            if SafePath::parse(&title).is_err() || title.contains(char::is_control) {
+                let shown: String = title.escape_debug().take(200).collect();
                 return Err(shape(format!("a layer's title is `{shown}`")));
             }
             if layers.insert(title.clone(), layer).is_some() {

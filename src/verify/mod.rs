@@ -175,6 +175,14 @@ pub enum Refusal {
     /// A file is there that nothing vouches for.
     #[error("`{0}` is in the package and not listed in checksums.txt")]
     Extra(String),
+    /// A blob is not what its name says.
+    #[error("`{path}` digests to {found}, which is not its name")]
+    Misnamed {
+        /// Path in the package.
+        path: String,
+        /// Of the bytes found.
+        found: Digest,
+    },
     /// A file has other bytes than the list says.
     #[error("`{path}` digests to {found}, but checksums.txt says {expected}")]
     Altered {
@@ -327,8 +335,8 @@ fn passed_off(asked: &Asked, facts: &Facts) -> Vec<Refusal> {
         let wanted = wanted.filter(|wanted| *wanted != found)?;
         Some(Refusal::Asked {
             what,
-            wanted: wanted.clone(),
-            found: found.clone(),
+            wanted: signature::shown(wanted),
+            found: signature::shown(found),
         })
     });
     other.collect()
@@ -351,6 +359,16 @@ fn compare(
                 found: *found,
             }),
             Some(_) => {}
+        }
+    }
+    for (path, (found, _)) in files {
+        // The index of images finds blobs by their names.
+        let name = path.strip_prefix("images/blobs/sha256/");
+        if name.is_some_and(|name| name != found.hex()) {
+            refusals.push(Refusal::Misnamed {
+                path: path.clone(),
+                found: *found,
+            });
         }
     }
     let exempt = dialect.exempt_files();

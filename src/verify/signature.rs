@@ -201,7 +201,7 @@ pub(super) struct Facts {
     pub timestamp: Option<i64>,
 }
 
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 

@@ -108,7 +108,10 @@ pub(super) async fn make(
                 work.task,
                 found.subject.as_str(),
                 found.issuer.as_str(),
-                work.signer.identity.as_ref().map_or("", |who| who.subject.as_str()),
+                work.signer
+                    .identity
+                    .as_ref()
+                    .map_or("", |who| who.subject.as_str()),
             );
             return Err(Failure::new(Class::Verification, message));
         }
