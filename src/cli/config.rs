@@ -46,6 +46,8 @@ enum Reach {
     All,
     /// `jackal package create`.
     Create,
+    /// `jackal package publish`.
+    Publish,
 }
 
 /// One key: its name with dots, and the flag it is the default of.
@@ -109,6 +111,31 @@ const KEYS: &[Key] = &[
         Reach::Create,
         "skip_sbom",
     ),
+    key(
+        "package.create.signing_key",
+        Kind::Text,
+        Reach::Create,
+        "signing_key",
+    ),
+    key(
+        "package.create.signing_key_password",
+        Kind::Text,
+        Reach::Create,
+        "signing_key_pass",
+    ),
+    key("package.public_key", Kind::Text, Reach::All, "key"),
+    key(
+        "package.publish.signing_key",
+        Kind::Text,
+        Reach::Publish,
+        "signing_key",
+    ),
+    key(
+        "package.publish.signing_key_password",
+        Kind::Text,
+        Reach::Publish,
+        "signing_key_pass",
+    ),
 ];
 
 /// The flag whose values from everywhere are merged.
@@ -127,22 +154,8 @@ const PASSED_OVER: &[&str] = &[
     "package.create.sbom",
     "package.deploy",
     "package.oci_concurrency",
-    "package.public_key",
-    "package.publish",
     "package.pull",
     "tmp_dir",
-];
-
-/// Keys that would be missed: a package would come out other than asked for.
-const REFUSED: &[(&str, &str)] = &[
-    (
-        "package.create.signing_key",
-        "`package create` does not sign",
-    ),
-    (
-        "package.create.signing_key_password",
-        "`package create` does not sign",
-    ),
 ];
 
 /// A flag that was given, and the setting that it leaves no room for.
@@ -301,6 +314,7 @@ impl Key {
         let here = match self.reach {
             Reach::All => true,
             Reach::Create => path == " package create",
+            Reach::Publish => path == " package publish",
         };
         here && command.get_arguments().any(|arg| arg.get_id() == self.arg)
     }
@@ -429,12 +443,6 @@ fn read_keys(node: &Node, above: &str, values: &mut Values, mistakes: &mut Vec<M
             {
                 values.insert(known.name, read);
             }
-        } else if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
-            mistakes.push(Mistake::new(
-                key.span,
-                format!("`{name}` is not carried out: {why}"),
-                "Take it out of the file.",
-            ));
         } else if PASSED_OVER.contains(&name.as_str()) {
         } else if is_section(&name) {
             if !value.is_null() {
@@ -606,15 +614,13 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_with_its_place() {
-        let toml = "archtecture = 'a'\n[package.create]\nmax_package_size = 'x'\nset = 3\n\
-                    signing_key = 'k'\n";
+        let toml = "archtecture = 'a'\n[package.create]\nmax_package_size = 'x'\nset = 3\n";
         let text = read("c.toml", toml).unwrap_err();
         for part in [
             "c.toml:1:1: there is no setting `archtecture`",
             "Did you mean `architecture`?",
             "c.toml:3:20: `package.create.max_package_size` is a string, expected a whole number",
             "c.toml:4:7: `package.create.set` is a number",
-            "c.toml:5:1: `package.create.signing_key` is not carried out",
         ] {
             assert!(text.contains(part), "{part} not in {text}");
         }

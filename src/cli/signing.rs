@@ -93,7 +93,7 @@ impl SignArgs {
     /// not be asked.
     pub(super) fn into_signer(self, confirm: bool) -> Result<Option<Arc<Signer>>, Refused> {
         let refused = |error: &dyn std::fmt::Display| (Exit::Usage, error.to_string());
-        if let Some(reference) = &self.signing_key {
+        if let Some(reference) = self.signing_key.as_ref().filter(|_| !self.keyless) {
             let from = PasswordFrom {
                 flag: self.signing_key_pass,
                 file: self.signing_key_pass_file,

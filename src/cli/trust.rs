@@ -75,9 +75,16 @@ impl TrustArgs {
                 note(&format!("warning: {what}, as a flag says"));
             }
         }
+        let identity = self.certificate_identity.is_some()
+            || self.certificate_identity_regexp.is_some()
+            || self.policy.is_some();
         let options = TrustOptions {
             check,
-            keys: self.key,
+            // A key of the configuration file stands back.
+            keys: match identity {
+                true => Vec::new(),
+                false => self.key,
+            },
             identity: self.certificate_identity,
             identity_regexp: self.certificate_identity_regexp,
             issuer: self.certificate_oidc_issuer,

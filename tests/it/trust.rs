@@ -719,6 +719,42 @@ fn keys_are_made_imported_and_never_overwritten() {
 }
 
 #[test]
+fn the_configuration_file_says_who_signs_and_whose_packages_are_trusted() {
+    let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
+    key(&sandbox, "a");
+    key(&sandbox, "b");
+    sandbox.write(
+        "jackal-config.toml",
+        "[package]\npublic_key = 'a/cosign.pub'\n[package.create]\nsigning_key = 'a/cosign.key'\nsigning_key_password = 'pw'\n[package.publish]\nsigning_key = 'b/cosign.key'\nsigning_key_password = 'pw'\n",
+    );
+    let said = sandbox.run(&["package", "create", "--confirm", "-o", "dist"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let said = verify(&sandbox, &[ARCHIVE]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(
+        said.stdout.contains("signed by key `a/cosign.pub`"),
+        "{}",
+        said.stdout
+    );
+    // What a flag says, counts alone.
+    let said = verify(&sandbox, &[ARCHIVE, "--key", "b/cosign.pub"]);
+    assert_eq!(said.code, REFUSED, "{}", said.stderr);
+    let identity = [
+        "--certificate-identity",
+        "x",
+        "--certificate-oidc-issuer",
+        "y",
+    ];
+    let said = verify(&sandbox, &[&[ARCHIVE], &identity[..]].concat());
+    assert_eq!(said.code, REFUSED, "{}", said.stdout);
+    let said = publish(&sandbox, &[ARCHIVE, &registry.at("team")]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let place = registry.at("team/demo:1.0.0");
+    let said = verify(&sandbox, &[&place, "-a", "amd64", "--key", "b/cosign.pub"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+}
+
+#[test]
 fn trusted_roots_are_pinned_with_their_digest() {
     let sandbox = Sandbox::new();
     let said = sandbox.run(&["tools", "trusted-root", "-o", "root.json"]);
