@@ -54,11 +54,28 @@ pub fn read_bundles(path: &Path) -> Result<Vec<Vec<u8>>, LayoutError> {
 pub fn write_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<Option<PathBuf>, LayoutError> {
     let beside = bundles_beside(path);
     let io = |error| LayoutError::io(&beside, error);
+    // A build that changes nothing writes nothing, here as well.
+    let there = match fs::read(&beside) {
+        Ok(there) => Some(there),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(io(error)),
+    };
     if bundles.is_empty() {
-        return match fs::remove_file(&beside) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(error)),
-            _ => Ok(None),
-        };
+        if there.is_some() {
+            fs::remove_file(&beside).map_err(io)?;
+        }
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    for bundle in bundles {
+        // Whatever its writer's taste: on one line.
+        let line = serde_json::from_slice::<serde_json::Value>(bundle);
+        let line = line.and_then(|value| serde_json::to_vec(&value));
+        text.append(&mut line.map_err(|error| io(error.into()))?);
+        text.push(b'\n');
+    }
+    if there.as_ref() == Some(&text) {
+        return Ok(Some(beside));
     }
     let folder = beside
         .parent()
@@ -69,14 +86,7 @@ pub fn write_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<Option<PathBuf>
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .tempfile_in(folder)
         .map_err(io)?;
-    for bundle in bundles {
-        // Whatever its writer's taste: on one line.
-        let line = serde_json::from_slice::<serde_json::Value>(bundle);
-        let line = line.and_then(|value| serde_json::to_vec(&value));
-        temp.write_all(&line.map_err(|error| io(error.into()))?)
-            .map_err(io)?;
-        temp.write_all(b"\n").map_err(io)?;
-    }
+    temp.write_all(&text).map_err(io)?;
     temp.as_file().sync_all().map_err(io)?;
     temp.persist(&beside).map_err(|failed| io(failed.error))?;
     Ok(Some(beside))

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 
 use crate::oci::{Digest, DigestError};
 
+/// What Linux's `PATH_MAX` leaves, as for every path that is taken from outside.
+const MAX_PATH_BYTES: usize = 4096;
+
 /// The files of a package, path to digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checksums {
@@ -136,9 +139,13 @@ impl Checksums {
     }
 }
 
-/// Whether a path stays inside the package and survives a round trip.
+/// Whether a path stays inside the package, on Windows as well, fits a file
+/// system and survives a round trip.
 fn is_plain(path: &str) -> bool {
-    !path.contains(|c: char| c == ' ' || c == '\\' || c.is_control())
+    let drive = matches!(path.as_bytes(), [letter, b':', b'/', ..] if letter.is_ascii_alphabetic());
+    !drive
+        && path.len() <= MAX_PATH_BYTES
+        && !path.contains(|c: char| c == ' ' || c == '\\' || c.is_control())
         && path
             .split('/')
             .all(|part| !part.is_empty() && part != "." && part != "..")
@@ -210,7 +217,8 @@ mod tests {
 
     #[test]
     fn paths_that_leave_the_package_or_come_twice_are_refused() {
-        for path in ["../a", "/a", "a//b", "a/./b", "a\\b", "a\tb", "a/"] {
+        let long = "a".repeat(MAX_PATH_BYTES + 1);
+        for path in ["../a", "/a", "a//b", "a/./b", "a\\b", "a\tb", "a/", "c:/a", &long] {
             assert!(
                 matches!(
                     Checksums::parse(format!("{SBOMS} {path}").as_bytes()),

@@ -138,14 +138,9 @@ for host in "127.0.0.1:$port" "$(tr -d '\n' < own.addr)"; do
   yes_ "$jackal" package pull "oci://$host/signed/peer:1.0.0" -a amd64 -o pulled --policy policy.yaml
   yes_ "$jackal" package verify "pulled/$archive" --policy policy.yaml
   zstd -dcq "pulled/$archive" | tar -xf - -C pulled jackal.yaml
-  number=0
-  while read -r line; do
-    number=$((number + 1))
-    printf '%s' "$line" > "pulled/$number.json"
-    case $number in 1) continue ;; 2) type=slsaprovenance1 ;; *) type=spdxjson ;; esac
-    grep -q . "pulled/$number.json"
-  done < "pulled/$archive.sigstore.jsonl"
-  for file in pulled/[0-9].json; do
+  # The first line is the signature, the others are the attestations.
+  split -l 1 -d "pulled/$archive.sigstore.jsonl" pulled/bundle-
+  for file in pulled/bundle-0[1-9]; do
     type=$(python3 -c "
 import base64, json, sys
 said = json.loads(base64.b64decode(json.load(open(sys.argv[1]))['dsseEnvelope']['payload']))
