@@ -24,8 +24,15 @@
 //!
 //! [`source`] and [`layout`] open a package of any form and from anywhere, and
 //! trust nothing in it; [`verify`] is the one door; what `app` inspects, extracts,
-//! compares, pulls or publishes has passed it. [`release`] makes packages visible,
-//! tags last; [`rehearsal`] is a registry to try that with.
+//! compares, pulls or publishes has passed it, signatures included.
+//!
+//! # The release road
+//!
+//! [`signing`] knows keys, bundles, statements and identities, and asks nobody;
+//! [`transparency`] has the parties that do the signing: keys elsewhere, certificate
+//! authorities, logs, clocks. [`release`] stages packages, attaches what vouches for
+//! them, verifies that as a receiver would, and moves tags last; [`rehearsal`] is a
+//! registry to try that with.
 //!
 //! [`cli`] alone prints, reads the environment and exits; [`app`] is one user
 //! operation a file. [`oci`], [`content`] and [`yaml`] are the words that all

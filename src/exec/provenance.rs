@@ -97,6 +97,11 @@ pub(super) fn predicate(
         if let (Some(address), Some(pin)) = (setting("repository"), setting("pin")) {
             add(String::new(), format!("git+{address}"), "gitCommit", pin);
         }
+        if let (Some(base), Some(checksum)) = (setting("base"), setting("baseChecksum")) {
+            // The digest of the list that names all that the base holds.
+            let name = format!("package:{base}/checksums.txt");
+            add(name, String::new(), "sha256", checksum);
+        }
     }
     json!({
         "buildDefinition": {

@@ -218,7 +218,9 @@ mod tests {
     #[test]
     fn paths_that_leave_the_package_or_come_twice_are_refused() {
         let long = "a".repeat(MAX_PATH_BYTES + 1);
-        for path in ["../a", "/a", "a//b", "a/./b", "a\\b", "a\tb", "a/", "c:/a", &long] {
+        for path in [
+            "../a", "/a", "a//b", "a/./b", "a\\b", "a\tb", "a/", "c:/a", &long,
+        ] {
             assert!(
                 matches!(
                     Checksums::parse(format!("{SBOMS} {path}").as_bytes()),

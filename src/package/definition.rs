@@ -234,6 +234,7 @@ records! {
         registry_overrides: BTreeMap<String, String> = "registryOverrides",
         differential: bool = "differential",
         differential_package_version: String = "differentialPackageVersion",
+        differential_package_checksum: String = "differentialPackageChecksum",
         differential_missing: Vec<String> = "differentialMissing",
         last_non_breaking_version: String = "lastNonBreakingVersion",
         flavor: String = "flavor",

@@ -4,7 +4,7 @@
 //! the composed one before anything is planned. What may have moved since is
 //! kept: a tag such as `latest`, a branch.
 //!
-//! Source: package.md 2.6.
+//! Source: package.md 2.6; signing.md 7, row 37, for the checksum of the base.
 
 use std::collections::BTreeSet;
 
@@ -18,6 +18,7 @@ const MOVING_TAGS: [&str; 3] = ["latest", "nightly", "stable"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Base {
     version: String,
+    checksum: String,
     images: BTreeSet<String>,
     repos: BTreeSet<String>,
 }
@@ -52,6 +53,7 @@ impl Base {
         let components = definition.components.iter();
         Ok(Self {
             version: definition.metadata.version.clone(),
+            checksum: definition.metadata.aggregate_checksum.clone(),
             images: components
                 .clone()
                 .flat_map(|component| component.images.iter().cloned())
@@ -85,9 +87,12 @@ impl Definition {
             component.repos.retain(|repo| !carried(repo));
         }
         self.build.differential = true;
-        self.build
-            .differential_package_version
-            .clone_from(&base.version);
+        let build = &mut self.build;
+        build.differential_package_version.clone_from(&base.version);
+        // So that a signature says which base, not only which version of it.
+        build
+            .differential_package_checksum
+            .clone_from(&base.checksum);
         Ok(())
     }
 }

@@ -212,6 +212,10 @@ const DESCRIPTIONS: &[(&str, &[(&str, &str)])] = &[
                 "differentialPackageVersion",
                 "The version that it differs from",
             ),
+            (
+                "differentialPackageChecksum",
+                "The aggregate checksum of the package that it differs from",
+            ),
             ("differentialMissing", "Components that are not in it"),
             (
                 "lastNonBreakingVersion",

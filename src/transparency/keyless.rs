@@ -22,13 +22,9 @@ use sigstore_types::{
     TransparencyLogEntry,
 };
 
+use super::http;
 use super::token::{TokenError, TokenSources};
 use crate::signing::{Bundle, Demands, Envelope, IN_TOTO, Identity, Pattern, Root, digests};
-
-/// How long one request may take: old logs answer slowly.
-///
-/// Source: signing.md 4.3.
-const REQUEST: Duration = Duration::from_secs(90);
 
 /// How long one service is asked again, in all.
 const BUDGET: Duration = Duration::from_secs(120);
@@ -154,9 +150,7 @@ impl Keyless {
     /// is no token at hand.
     #[must_use]
     pub fn expected(&self) -> Option<Identity> {
-        let found = super::reference::blocking(self.tokens.claims(now()))
-            .ok()?
-            .ok()?;
+        let found = http::blocking(self.tokens.claims(now())).ok()?.ok()?;
         Some(Identity {
             subject: Pattern::Exact(found.0),
             issuer: Pattern::Exact(found.1),
@@ -174,7 +168,7 @@ impl Keyless {
             _ => {}
         }
         let token = self.tokens.token(now()).await?;
-        let client = http().map_err(|error| here(&error))?;
+        let client = http::client().map_err(|error| here(&error))?;
 
         let pair = KeyPair::generate_ecdsa_p256().map_err(|error| here(&error))?;
         let url = &self.services.fulcio;
@@ -445,14 +439,87 @@ async fn asked<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
     }
 }
 
-/// A client for services that sign. It follows no redirects: none of them has
-/// any, and tokens go with the requests.
-pub(super) fn http() -> Result<reqwest::Client, String> {
-    crate::registry::install_tls();
-    reqwest::Client::builder()
-        .timeout(REQUEST)
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("jackal/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|error| error.to_string())
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::super::stub::Stub;
+    use super::*;
+
+    fn keyless(fulcio: &str) -> Keyless {
+        let claims = json!({
+            "iss": "https://issuer.example", "sub": "s", "aud": "sigstore", "exp": now() + 600, "iat": now(),
+        });
+        let words = [
+            json!({"alg": "RS256"}).to_string(),
+            claims.to_string(),
+            "x".to_owned(),
+        ];
+        let token = words.map(|word| URL_SAFE_NO_PAD.encode(word)).join(".");
+        Keyless {
+            services: Services {
+                fulcio: fulcio.to_owned(),
+                rekor: Some(("http://127.0.0.1:9".to_owned(), 1)),
+                timestamps: None,
+            },
+            tokens: TokenSources {
+                given: Some(token),
+                ..TokenSources::default()
+            },
+            root: Arc::new(Root::public().unwrap()),
+            demands: Demands::default(),
+        }
+    }
+
+    fn signed(keyless: &Keyless) -> String {
+        let work = async { keyless.blob(b"x").await.unwrap_err().to_string() };
+        http::blocking(work).unwrap()
+    }
+
+    #[test]
+    fn a_service_that_is_away_is_asked_again_and_one_that_refuses_is_not() {
+        let busy = AtomicUsize::new(2);
+        let stub = Stub::new(move |_, _| {
+            let away = busy.load(Ordering::Relaxed);
+            if away > 0 {
+                busy.store(away - 1, Ordering::Relaxed);
+                return ([502, 429][away - 1], "", b"later".to_vec());
+            }
+            (403, "", b"you are\x1b nobody".to_vec())
+        });
+        let said = signed(&keyless(&stub.url));
+        assert_eq!(stub.count(), 3, "{said}");
+        assert!(said.contains(&stub.url), "{said}");
+        assert!(said.contains("nothing was signed, run it again"), "{said}");
+        assert!(!said.contains('\x1b'), "{said:?}");
+    }
+
+    #[test]
+    fn what_goes_with_a_token_goes_nowhere_else() {
+        let other = Stub::new(|_, _| (200, "", Vec::new()));
+        let to: &'static str = Box::leak(format!("location: {}/\r\n", other.url).into_boxed_str());
+        let stub = Stub::new(move |_, _| (307, to, Vec::new()));
+        let said = signed(&keyless(&stub.url));
+        assert!(said.contains("the certificate authority"), "{said}");
+        assert_eq!((stub.count(), other.count()), (1, 0));
+    }
+
+    #[test]
+    fn without_a_witness_of_the_time_nobody_is_asked() {
+        let stub = Stub::new(|_, _| (200, "", Vec::new()));
+        let mut keyless = keyless(&stub.url);
+        for (rekor, message) in [
+            (None, "a log or a timestamp authority"),
+            (Some((stub.url.clone(), 2)), "tells no time"),
+            (Some((stub.url.clone(), 3)), "version 3"),
+        ] {
+            keyless.services.rekor = rekor;
+            let said = signed(&keyless);
+            assert!(said.contains(message), "{said}");
+        }
+        assert_eq!(stub.count(), 0);
+    }
 }

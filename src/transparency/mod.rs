@@ -4,6 +4,7 @@
 //! Stands above `signing`, which knows what is signed, and brings it what only
 //! a network, a program or the environment has. Source: signing.md 1.6 and 4.
 
+mod http;
 mod keyless;
 mod plugin;
 mod reference;
@@ -11,6 +12,8 @@ mod root_fetch;
 mod seal;
 mod setup;
 mod signer;
+#[cfg(test)]
+mod stub;
 mod token;
 mod trust_config;
 mod vault;

@@ -181,7 +181,7 @@ fn ask(
         .stderr(Stdio::inherit())
         .spawn()
         .map_err(io)?;
-    let mut stdin = child.stdin.take();
+    let stdin = child.stdin.take();
     let stdout = child.stdout.take();
     let answer = std::thread::scope(|scope| {
         let reading = scope.spawn(|| {
@@ -191,11 +191,14 @@ fn ask(
             }
             Ok(bytes)
         });
-        if let Some(stdin) = &mut stdin {
-            // One that does not read the message may have gone already.
-            let _ = stdin.write_all(message);
-        }
-        drop(stdin.take());
+        // A thread of its own: one that never reads a long message runs into the
+        // deadline as well.
+        scope.spawn(move || {
+            if let Some(mut stdin) = stdin {
+                // One that does not read the message may have gone already.
+                let _ = stdin.write_all(message);
+            }
+        });
         let begun = std::time::Instant::now();
         while child.try_wait().map_err(io)?.is_none() {
             if begun.elapsed() > PATIENCE {
@@ -220,5 +223,64 @@ fn ask(
             program: program.clone(),
             message: answer.error_message,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signing::{Algorithm, SigningKey};
+
+    fn plugin(folder: &std::path::Path, script: &str) -> PathBuf {
+        let (text, program) = (folder.join("text"), folder.join("sigstore-kms-test"));
+        std::fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
+        // Written by another process: a program that is open for writing in this
+        // one, or in one that another test starts, does not run.
+        let mut made = Command::new("install");
+        made.arg("-m755").args([&text, &program]);
+        assert!(made.status().unwrap().success());
+        program
+    }
+
+    #[test]
+    fn a_plugin_that_fails_or_talks_nonsense_signs_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let refuses = r#"echo '{"errorMessage":"no such key"}'; exit 0"#;
+        let error = Plugin::open(plugin(folder.path(), refuses), "test://k").unwrap_err();
+        assert!(error.to_string().ends_with("no such key"), "{error}");
+        for (script, what) in [
+            ("echo hello", "expected value"),
+            ("echo '{}'", "no public key"),
+            (r#"echo '{"publicKey":{"publicKeyPEM":"-"}}'"#, "no base64"),
+            ("exit 3", "EOF"),
+        ] {
+            let error = Plugin::open(plugin(folder.path(), script), "test://k").unwrap_err();
+            assert!(error.to_string().contains(what), "{script}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_long_message_need_not_be_read_and_a_wrong_signature_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = SigningKey::generate(Algorithm::P256).unwrap();
+        let key = SigningKey::from_pkcs8(&made).unwrap();
+        let pem = STANDARD.encode(key.public().to_pem());
+        let message = vec![7; 1 << 20];
+        let answers = |signature: &[u8]| {
+            format!(
+                "case $2 in *'\"methodName\":\"publicKey\"'*) echo '{{\"publicKey\":{{\"publicKeyPEM\":\"{pem}\"}}}}' ;; *) echo '{{\"signMessage\":{{\"signature\":\"{}\"}}}}' ;; esac",
+                STANDARD.encode(signature)
+            )
+        };
+        let right = key.sign(&message).unwrap();
+        let opened = Plugin::open(plugin(folder.path(), &answers(&right)), "test://k").unwrap();
+        assert_eq!(opened.public().spki(), key.public().spki());
+        assert_eq!(opened.sign(&message).unwrap(), right);
+        let other = key.sign(b"other").unwrap();
+        let opened = Plugin::open(plugin(folder.path(), &answers(&other)), "test://k").unwrap();
+        assert!(matches!(
+            opened.sign(&message),
+            Err(PluginError::Answer { .. })
+        ));
     }
 }

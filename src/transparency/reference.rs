@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::http;
 use super::plugin::{Plugin, PluginError};
 use super::signer::HeldKey;
 use super::vault::{Vault, VaultError};
@@ -165,36 +166,15 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyReferenceError> {
 /// What is at an address, from threads that may block.
 fn fetch(address: &str) -> Result<Vec<u8>, KeyReferenceError> {
     let failed = |error: String| KeyReferenceError::Fetch(error);
-    let client = super::keyless::http().map_err(failed)?;
-    blocking(async {
+    let client = http::client().map_err(failed)?;
+    http::blocking(async {
         let text = |error: reqwest::Error| failed(error.to_string());
         let response = client.get(address).send().await.map_err(text)?;
-        let mut response = response.error_for_status().map_err(text)?;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(text)? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > MAX_KEY_BYTES {
-                return Err(KeyReferenceError::Large);
-            }
-        }
-        Ok(bytes)
+        let response = response.error_for_status().map_err(text)?;
+        let read = http::body(response, MAX_KEY_BYTES).await.map_err(text)?;
+        read.ok_or(KeyReferenceError::Large)
     })
     .unwrap_or_else(|error| Err(failed(error)))
-}
-
-/// Runs `work` to its end on a thread of its own, so that callers may be
-/// anywhere.
-pub(super) fn blocking<T: Send>(work: impl Future<Output = T> + Send) -> Result<T, String> {
-    // Made and dropped on that thread: no other may have one around it.
-    std::thread::scope(|scope| {
-        let running = scope.spawn(|| {
-            let mut builder = tokio::runtime::Builder::new_current_thread();
-            let runtime = builder.enable_all().build();
-            runtime.map(|runtime| runtime.block_on(work))
-        });
-        let done = running.join().map_err(|_| "it stopped".to_owned())?;
-        done.map_err(|error| error.to_string())
-    })
 }
 
 #[cfg(test)]

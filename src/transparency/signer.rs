@@ -2,9 +2,9 @@
 //!
 //! Blocks while others are asked, so it is called from threads that may.
 
+use super::http::blocking;
 use super::keyless::{Keyless, KeylessSignError};
 use super::plugin::{Plugin, PluginError};
-use super::reference::blocking;
 use super::vault::{Vault, VaultError};
 use crate::signing::{Bundle, Envelope, IN_TOTO, PublicKey, SignError, SigningKey, Statement};
 

@@ -171,7 +171,7 @@ fn read(path: PathBuf) -> Result<String, TokenError> {
 }
 
 async fn mint(url: &str, secret: &str) -> Result<String, TokenError> {
-    let client = super::keyless::http().map_err(TokenError::Service)?;
+    let client = super::http::client().map_err(TokenError::Service)?;
     let join = if url.contains('?') { '&' } else { '?' };
     let address = format!("{url}{join}audience={AUDIENCE}");
     let mut last = String::new();
@@ -180,12 +180,11 @@ async fn mint(url: &str, secret: &str) -> Result<String, TokenError> {
         let request = client.get(&address).bearer_auth(secret);
         match request.send().await {
             Ok(response) if response.status().is_success() => {
-                let bytes = response.bytes().await;
+                let bytes = super::http::body(response, MAX_ANSWER_BYTES).await;
                 // The address and the token stay out of messages.
                 let bytes = bytes.map_err(|e| TokenError::Service(e.without_url().to_string()))?;
-                let small = bytes.len() <= MAX_ANSWER_BYTES;
                 let minted: Option<Minted> =
-                    small.then(|| serde_json::from_slice(&bytes).ok()).flatten();
+                    bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
                 let minted = minted.ok_or_else(|| TokenError::Service("no token in it".into()))?;
                 return Ok(minted.value);
             }

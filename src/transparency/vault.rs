@@ -8,8 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::keyless::http;
-use super::reference::blocking;
+use super::http;
 use crate::oci::Digest;
 use crate::signing::{Algorithm, PublicKey, PublicKeyError};
 
@@ -160,8 +159,8 @@ impl Vault {
             "{}/v1/{}/{verb}/{}{tail}",
             self.address, self.engine, self.name
         );
-        let client = http().map_err(VaultError::Reach)?;
-        blocking(async {
+        let client = http::client().map_err(VaultError::Reach)?;
+        http::blocking(async {
             let request = match body {
                 None => client.get(&url),
                 Some(body) => client
@@ -171,15 +170,12 @@ impl Vault {
             };
             let reach = |error: reqwest::Error| VaultError::Reach(error.without_url().to_string());
             let request = request.header("x-vault-token", &self.token);
-            let mut response = request.send().await.map_err(reach)?;
+            let response = request.send().await.map_err(reach)?;
             let status = response.status();
-            let mut bytes = Vec::new();
-            while let Some(chunk) = response.chunk().await.map_err(reach)? {
-                bytes.extend_from_slice(&chunk);
-                if bytes.len() > MAX_ANSWER_BYTES {
-                    return Err(VaultError::Answer("an endless answer"));
-                }
-            }
+            let read = http::body(response, MAX_ANSWER_BYTES)
+                .await
+                .map_err(reach)?;
+            let bytes = read.ok_or(VaultError::Answer("an endless answer"))?;
             if !status.is_success() {
                 let what = String::from_utf8_lossy(&bytes);
                 return Err(VaultError::Refused {
@@ -195,5 +191,113 @@ impl Vault {
             serde_json::from_slice(&bytes).map_err(|_| VaultError::Answer("no JSON"))
         })
         .unwrap_or_else(|what| Err(VaultError::Reach(what)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stub::Stub;
+    use super::*;
+    use crate::signing::SigningKey;
+
+    const MESSAGE: &[u8] = b"message";
+
+    fn open(stub: &Stub) -> Result<Vault, VaultError> {
+        let set = [("VAULT_ADDR", stub.url.as_str()), ("VAULT_TOKEN", "t")];
+        let environment = set.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Vault::open("key", &environment.into())
+    }
+
+    fn serving(algorithm: Algorithm, signer: Algorithm) -> (Stub, PublicKey) {
+        let made = |algorithm| SigningKey::from_pkcs8(&SigningKey::generate(algorithm).unwrap());
+        let key = made(algorithm).unwrap();
+        let other = made(signer).unwrap();
+        let public = key.public().clone();
+        let text = match algorithm {
+            // As the engine has it: the bare key.
+            Algorithm::Ed25519 => STANDARD.encode(&public.spki()[ED25519_PREFIX.len()..]),
+            _ => public.to_pem(),
+        };
+        let stub = Stub::new(move |path, body| {
+            if path == "/v1/transit/keys/key" {
+                let told =
+                    json!({"data": {"latest_version": 3, "keys": {"3": {"public_key": text}}}});
+                return (200, "", told.to_string().into_bytes());
+            }
+            assert_eq!(path, "/v1/transit/sign/key/sha2-256");
+            let asked: Value = serde_json::from_slice(body).unwrap();
+            assert_eq!(asked["key_version"], 3);
+            let signer = match algorithm == signer {
+                true => &key,
+                false => &other,
+            };
+            let input = STANDARD.decode(asked["input"].as_str().unwrap()).unwrap();
+            let whole = algorithm == Algorithm::Ed25519;
+            assert_eq!(asked["prehashed"] == true, !whole);
+            match whole {
+                true => assert_eq!(input, MESSAGE),
+                false => assert_eq!(input, Digest::of(MESSAGE).as_bytes()),
+            }
+            let signature = STANDARD.encode(signer.sign(MESSAGE).unwrap());
+            let told = json!({"data": {"signature": format!("vault:v3:{signature}")}});
+            (200, "", told.to_string().into_bytes())
+        });
+        (stub, public)
+    }
+
+    #[test]
+    fn keys_of_every_kind_sign_in_the_engine() {
+        for algorithm in [Algorithm::P256, Algorithm::Ed25519, Algorithm::Rsa] {
+            let (stub, public) = serving(algorithm, algorithm);
+            let vault = open(&stub).unwrap();
+            assert_eq!(vault.public().spki(), public.spki());
+            let signature = vault.sign(MESSAGE).unwrap();
+            public.verify(MESSAGE, &signature).unwrap();
+            let asked = stub.asked.lock().unwrap();
+            assert!(
+                asked
+                    .iter()
+                    .all(|(head, _)| head.contains("x-vault-token: t"))
+            );
+        }
+    }
+
+    #[test]
+    fn a_signature_that_its_own_key_does_not_verify_is_none() {
+        let (stub, _) = serving(Algorithm::P256, Algorithm::Ed25519);
+        let error = open(&stub).unwrap().sign(MESSAGE).unwrap_err();
+        assert!(matches!(error, VaultError::Answer(_)), "{error}");
+    }
+
+    #[test]
+    fn refusals_are_told_in_the_vaults_words_and_redirects_not_followed() {
+        let stub = Stub::new(|_, _| (403, "", br#"{"errors":["permission denied"]}"#.to_vec()));
+        let error = open(&stub).unwrap_err().to_string();
+        assert!(
+            error.contains("403") && error.contains("permission denied"),
+            "{error}"
+        );
+        let other = Stub::new(|_, _| (200, "", b"{}".to_vec()));
+        let to: &'static str = Box::leak(format!("location: {}/\r\n", other.url).into_boxed_str());
+        let stub = Stub::new(move |_, _| (307, to, Vec::new()));
+        assert!(matches!(
+            open(&stub),
+            Err(VaultError::Refused { status: 307, .. })
+        ));
+        assert_eq!(other.count(), 0);
+        let stub = Stub::new(|_, _| (200, "", vec![b' '; MAX_ANSWER_BYTES + 1]));
+        assert!(matches!(
+            open(&stub),
+            Err(VaultError::Answer("an endless answer"))
+        ));
+        assert!(matches!(
+            Vault::open("../sys/seal", &BTreeMap::new()),
+            Err(VaultError::Name(_))
+        ));
+        let error = Vault::open("key", &BTreeMap::new()).unwrap_err();
+        assert!(
+            error.to_string().contains("VAULT_ADDR is not set"),
+            "{error}"
+        );
     }
 }

@@ -3,6 +3,7 @@
 use jackal::oci::Digest;
 
 use super::sandbox::{Said, Sandbox};
+use super::trust::statements;
 
 /// A package with two images that no machine can pull.
 fn definition(version: &str) -> String {
@@ -29,8 +30,12 @@ fn sandbox(base: &str) -> Sandbox {
 }
 
 fn create(sandbox: &Sandbox) -> Said {
+    create_with(sandbox, &[])
+}
+
+fn create_with(sandbox: &Sandbox, args: &[&str]) -> Said {
     let create = ["package", "create", "--confirm", "--offline"];
-    sandbox.run(&[&create[..], &["--differential", "earlier"]].concat())
+    sandbox.run(&[&create[..], &["--differential", "earlier"], args].concat())
 }
 
 #[test]
@@ -43,17 +48,31 @@ fn what_the_base_carries_is_neither_pulled_nor_listed() {
     let archive = "jackal-package-demo-amd64-1-differential-2.tar.zst";
     assert_eq!(sandbox.run(&["package", "verify", archive]).code, Some(0));
     let written = sandbox.run(&["package", "inspect", archive]).stdout;
+    // Which base, not only which version: the digest of its list of files.
+    let base = Digest::of(b"\n").hex();
     for part in [
         "  differential: true\n  differentialPackageVersion: \"1\"\n",
+        &format!("  differentialPackageChecksum: {base}\n"),
         "- name: images\n",
     ] {
         assert!(written.contains(part), "{part} not in {written}");
     }
     assert!(!written.contains("registry.invalid"), "{written}");
 
+    // Provenance names the base as something the package is made of.
+    sandbox.run(&["tools", "gen-key", "-o", "keys"]);
+    let out = create_with(&sandbox, &["--signing-key", "keys/cosign.key", "--attest"]);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    let said = statements(&sandbox, archive);
+    let provenance = &said["https://slsa.dev/provenance/v1"]["predicate"];
+    let materials = &provenance["buildDefinition"]["resolvedDependencies"];
+    let named = |material: &&serde_json::Value| material["name"] == "package:demo:1/checksums.txt";
+    let found = materials.as_array().unwrap().iter().find(named).unwrap();
+    assert_eq!(found["digest"]["sha256"], base);
+
     // A whole package made from what was a differential one is none.
     let whole = definition("3").replace("  images:\n  - registry.invalid/app:1\n", "");
-    let build = "build:\n  differential: true\n  differentialPackageVersion: '1'\n";
+    let build = "build:\n  differential: true\n  differentialPackageVersion: '1'\n  differentialPackageChecksum: x\n";
     sandbox.write("jackal.yaml", format!("{whole}{build}"));
     let out = sandbox.run(&["package", "create", "--confirm", "--offline"]);
     assert_eq!(out.code, Some(0), "{}", out.stderr);

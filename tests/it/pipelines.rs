@@ -41,6 +41,8 @@ fn every_pipeline_runs_and_then_has_nothing_to_do() {
         assert!(said.starts_with("# "), "{file} says what it shows");
         let sandbox = Sandbox::new();
         copy(Path::new(PIPELINES), &sandbox.src());
+        let made = sandbox.run(&["tools", "gen-key", "-o", "keys"]);
+        assert_eq!(made.code, Some(0), "{}", made.stderr);
         settle();
         let first = statuses(&sandbox, &file);
         assert!(

@@ -544,7 +544,7 @@ fn provenance_names_what_the_package_is_made_of() {
     sandbox.write("pw", "pw\n");
     sandbox.write("p.yaml", PIPELINE);
     sandbox.build(&["--pipeline", "p.yaml"]);
-    let said = statements(&sandbox);
+    let said = statements(&sandbox, ARCHIVE);
     let provenance = &said["https://slsa.dev/provenance/v1"]["predicate"];
     let materials = provenance["buildDefinition"]["resolvedDependencies"]
         .as_array()
@@ -582,8 +582,11 @@ fn provenance_names_what_the_package_is_made_of() {
 }
 
 /// What is said beside the archive, by predicate type.
-fn statements(sandbox: &Sandbox) -> std::collections::BTreeMap<String, Value> {
-    let text = fs::read_to_string(sandbox.src().join(format!("{ARCHIVE}.sigstore.jsonl"))).unwrap();
+pub(super) fn statements(
+    sandbox: &Sandbox,
+    archive: &str,
+) -> std::collections::BTreeMap<String, Value> {
+    let text = fs::read_to_string(sandbox.src().join(format!("{archive}.sigstore.jsonl"))).unwrap();
     text.lines()
         .map(|line| {
             let bundle = jackal::signing::Bundle::parse(line.as_bytes()).unwrap();

@@ -148,6 +148,9 @@ pub fn package(
         differential_package_version: std::mem::take(
             &mut definition.build.differential_package_version,
         ),
+        differential_package_checksum: std::mem::take(
+            &mut definition.build.differential_package_checksum,
+        ),
         ..Build::default()
     };
     let store = |name: &str, text: String| -> Result<Output, PackageError> {

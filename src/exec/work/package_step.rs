@@ -28,6 +28,15 @@ pub(super) fn action(work: &PackageWork, results: &Results) -> Result<Action, Fa
         // Without the frames that an archive wants.
         action.settings.push(set("archive", "none".to_owned()));
     }
+    let build = &work.definition.build;
+    if build.differential {
+        // Said of its own, for provenance.
+        let name = &work.definition.metadata.name;
+        let base = format!("{name}:{}", build.differential_package_version);
+        action.settings.push(set("base", base));
+        let checksum = build.differential_package_checksum.clone();
+        action.settings.push(set("baseChecksum", checksum));
+    }
     let parts = work.components.iter().chain(&work.sboms);
     for (name, step) in parts {
         for output in &of(results, step)?.outputs {

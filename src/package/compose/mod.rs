@@ -281,6 +281,7 @@ impl Composer<'_> {
         // A source may carry the build section of a finished package.
         definition.build.differential = false;
         definition.build.differential_package_version.clear();
+        definition.build.differential_package_checksum.clear();
         definition.build.flavor = choice.flavor.to_owned();
         definition.build.migrations = MIGRATIONS.map(str::to_owned).to_vec();
         self.whole.definition = definition;

@@ -1,0 +1,51 @@
+//! One way to ask services that sign: without redirects, with an end to every
+//! answer, from threads that may block.
+
+use std::time::Duration;
+
+/// How long one request may take: old logs answer slowly.
+///
+/// Source: signing.md 4.3.
+const REQUEST: Duration = Duration::from_secs(90);
+
+/// A client for services that sign. It follows no redirects: none of them has
+/// any, and tokens go with the requests.
+pub(super) fn client() -> Result<reqwest::Client, String> {
+    crate::registry::install_tls();
+    reqwest::Client::builder()
+        .timeout(REQUEST)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("jackal/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| error.to_string())
+}
+
+/// The body of `response`; `None`: longer than `limit` bytes.
+pub(super) async fn body(
+    mut response: reqwest::Response,
+    limit: usize,
+) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > limit {
+            return Ok(None);
+        }
+    }
+    Ok(Some(bytes))
+}
+
+/// Runs `work` to its end on a thread of its own, so that callers may be
+/// anywhere.
+pub(super) fn blocking<T: Send>(work: impl Future<Output = T> + Send) -> Result<T, String> {
+    // Made and dropped on that thread: no other may have one around it.
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            let runtime = builder.enable_all().build();
+            runtime.map(|runtime| runtime.block_on(work))
+        });
+        let done = running.join().map_err(|_| "it stopped".to_owned())?;
+        done.map_err(|error| error.to_string())
+    })
+}

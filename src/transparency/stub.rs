@@ -1,0 +1,65 @@
+//! A service on loopback that answers as a test says.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// What was asked: the request line and headers in lower case, the body.
+pub(super) type Asked = (String, Vec<u8>);
+
+/// Serves until the process ends.
+pub(super) struct Stub {
+    pub url: String,
+    pub asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Stub {
+    /// Answers with what `answer` makes of a path and a body: a status, further
+    /// header lines, a body.
+    pub fn new(
+        answer: impl Fn(&str, &[u8]) -> (u16, &'static str, Vec<u8>) + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::<Mutex<Vec<Asked>>>::default();
+        let seen = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let (head, body) = read(&mut stream);
+                let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+                let (status, headers, out) = answer(&path, &body);
+                seen.lock().unwrap().push((head, body));
+                let length = out.len();
+                let head = format!(
+                    "HTTP/1.1 {status} x\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n"
+                );
+                let _ = stream.write_all(&[head.as_bytes(), &out].concat());
+            }
+        });
+        Self { url, asked }
+    }
+
+    /// How often it was asked so far.
+    pub fn count(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+fn read(stream: &mut TcpStream) -> Asked {
+    let mut bytes = Vec::new();
+    let mut byte = [0];
+    while !bytes.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+        bytes.push(byte[0]);
+    }
+    let head = String::from_utf8(bytes).unwrap();
+    let (line, headers) = head.split_once("\r\n").unwrap();
+    let head = format!("{line}\r\n{}", headers.to_lowercase());
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map_or(0, |text| text.parse().unwrap());
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    (head, body)
+}
