@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::exit::Exit;
 use super::options::{PlanArgs, environment};
+use super::output::{note, print};
 use super::progress::Progress;
 use crate::app::{self, BuildError, BuildOptions, Prepared};
 use crate::exec::record::{RunRecord, Status};
@@ -156,14 +157,12 @@ fn prepare(options: &BuildOptions, questions: Questions) -> Result<Prepared, Ref
         && environment("CI").is_none();
     let mut ask = |template: &str| interactive.then(|| answer(template)).flatten();
     let prepared = app::prepare(options, &mut ask).map_err(|error| refused(&error))?;
-    let mut err = std::io::stderr().lock();
     for warning in prepared.warnings() {
-        // A closed stderr has nobody to tell.
-        let _ = writeln!(err, "warning: {warning}");
+        note(&format!("warning: {warning}"));
     }
     if prepared.unconfined() {
         let text = "this kernel has no Landlock: commands may open files that they do not declare";
-        let _ = writeln!(err, "warning: {text}");
+        note(&format!("warning: {text}"));
     }
     Ok(prepared)
 }
@@ -177,18 +176,6 @@ fn answer(template: &str) -> Option<String> {
     std::io::stdin().read_line(&mut line).ok()?;
     let line = line.trim_end_matches(['\r', '\n']);
     (!line.is_empty()).then(|| line.to_owned())
-}
-
-/// A word on stderr; a closed one has nobody to tell.
-pub(super) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
-pub(super) fn print(text: &str) -> Result<(), Refused> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| (Exit::Environment, format!("stdout: {error}")))
 }
 
 pub(super) fn build(args: BuildArgs) -> Result<(), Refused> {
@@ -286,18 +273,14 @@ fn write_summary(file: &std::path::Path, record: &RunRecord) -> Result<(), Refus
 
 /// Archives on stdout; the count of what was done on stderr.
 fn report(record: &RunRecord) -> Result<(), Refused> {
-    let mut err = std::io::stderr().lock();
-    // A closed stderr has nobody to tell.
-    let _ = writeln!(
-        err,
+    note(&format!(
         "{} executed, {} cached, {} skipped, {} failed in {:.2} s",
         record.count(Status::Executed),
         record.count(Status::Cached),
         record.count(Status::Skipped),
         record.count(Status::Failed),
         std::time::Duration::from_millis(record.wall_ms).as_secs_f64(),
-    );
-    drop(err);
+    ));
     let files: Vec<String> = archives(record)
         .iter()
         .map(|file| format!("{file}\n"))

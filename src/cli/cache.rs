@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::build::{Refused, print};
+use super::build::Refused;
 use super::exit::Exit;
 use super::options::cache_folder;
+use super::output::print;
 use crate::app;
 use crate::cas::{CasError, Limits};
 use crate::pipeline::{duration, size};

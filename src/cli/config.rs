@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
-use super::build::{Refused, note};
+use super::build::Refused;
 use super::exit::Exit;
 use super::options::environment;
+use super::output::note;
 use crate::yaml::{self, Mistake, Mistakes, Node, SourceText, Value};
 
 /// Largest configuration file, in bytes: 1 MiB. The longest known ones, with

@@ -10,9 +10,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::build::{Refused, note};
+use super::build::Refused;
 use super::exit::Exit;
 use super::options::{cache_folder, environment, pairs, program_folders};
+use super::output::note;
 use super::trust::TrustArgs;
 use crate::app::{Connection, ReadOptions};
 use crate::exec::implied::host_architecture;

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::build::{Refused, note, print, refused, runtime};
+use super::build::{Refused, refused, runtime};
 use super::connection::ConnectionArgs;
 use super::exit::Exit;
 use super::options::{SharedArgs, cache_folder, here, pairs, templates};
+use super::output::{note, print};
 use super::registry::{RegistryArgs, serve};
 use super::scaffold::{self, GenerateArgs, PatchGitArgs};
 use crate::app::{self, FindOptions, Found, ImageSearch, LintOptions, Target};

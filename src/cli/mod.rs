@@ -10,6 +10,7 @@ mod dev;
 mod exit;
 mod keys;
 mod options;
+mod output;
 mod package;
 mod package_delta;
 mod package_diff;
@@ -23,7 +24,6 @@ mod signing;
 mod tools;
 mod trust;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -150,7 +150,7 @@ fn carry_out(args: Args) -> Result<(), build::Refused> {
         Command::Graph(args) => build::graph(args),
         Command::Update(args) => build::update(args),
         Command::Cache(args) => cache::run(args),
-        Command::Schema { of } => build::print(&of.text()),
+        Command::Schema { of } => output::print(&of.text()),
         Command::Completions { shell } => completions(shell),
         Command::Dev(command) => dev::run(command),
         Command::Package(command) => package::run(command),
@@ -163,7 +163,7 @@ fn finish(done: Result<(), build::Refused>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err((exit, message)) => {
-            let _ = writeln!(std::io::stderr(), "error: {message}");
+            output::note(&format!("error: {message}"));
             exit.into()
         }
     }
@@ -173,5 +173,5 @@ fn completions(shell: clap_complete::Shell) -> Result<(), (Exit, String)> {
     let mut script = Vec::new();
     let mut command = Args::command();
     clap_complete::generate(shell, &mut command, "jackal", &mut script);
-    build::print(&String::from_utf8_lossy(&script))
+    output::print(&String::from_utf8_lossy(&script))
 }

@@ -1,17 +1,18 @@
 //! `jackal package`: make a package the classic way, and look at finished ones.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::build::{Logs, Questions, Refused, ReportArgs, carry_out, note, print};
+use super::build::{Logs, Questions, Refused, ReportArgs, carry_out};
 use super::connection::ReadArgs;
 use super::exit::Exit;
 use super::options::SharedArgs;
 use super::options::megabytes;
+use super::output::{note, one_line, print};
 use super::package_delta::{DeltaArgs, JoinArgs, delta, join};
 use super::package_diff::{DiffArgs, diff};
 use super::package_sign::{PackageSignArgs, sign};
@@ -551,6 +552,10 @@ fn definition(args: SourceArgs) -> Result<(), Refused> {
         return print(&format!("{:#}\n", read.to_json()));
     }
     let mut out = std::io::stdout().lock();
+    if out.is_terminal() {
+        drop(out);
+        return print(&String::from_utf8_lossy(package.definition()));
+    }
     out.write_all(package.definition())
         .and_then(|()| out.flush())
         .map_err(|error| (Exit::Environment, format!("stdout: {error}")))
@@ -570,7 +575,7 @@ fn listing(
     print(
         &lines
             .iter()
-            .map(|line| format!("{line}\n"))
+            .map(|line| format!("{}\n", one_line(line)))
             .collect::<String>(),
     )
 }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::build::{Refused, print};
+use super::build::Refused;
 use super::exit::Exit;
+use super::output::print;
 use super::package::refused;
 use crate::app::{self, PackageDeltaError};
 use crate::layout::DeltaError;

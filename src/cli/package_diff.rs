@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::Value;
 
-use super::build::{Refused, note, print};
+use super::build::Refused;
 use super::connection::ReadArgs;
+use super::output::{note, one_line, print};
 use super::package::refused;
 use crate::app;
 use crate::package::diff::{Change, Difference};
@@ -80,19 +81,12 @@ fn section<T>(text: &mut String, title: &str, changes: &[Change<T>], show: impl 
     }
     let _ = writeln!(text, "{title}:");
     for change in changes {
-        let shown = |value: &Option<T>| value.as_ref().map(|value| printable(&show(value)));
-        let name = printable(&change.name);
+        let shown = |value: &Option<T>| value.as_ref().map(|value| one_line(&show(value)));
+        let name = one_line(&change.name);
         let _ = match (shown(&change.from), shown(&change.to)) {
             (Some(from), Some(to)) => writeln!(text, "  ~ {name}: {from} -> {to}"),
             (Some(from), None) => writeln!(text, "  - {name}: {from}"),
             (_, to) => writeln!(text, "  + {name}: {}", to.unwrap_or_default()),
         };
     }
-}
-
-/// Without what could steer a terminal: packages are made by strangers.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::build::{Refused, note, print};
+use super::build::Refused;
 use super::connection::ReadArgs;
 use super::exit::Exit;
+use super::output::{note, print};
 use super::package::refused;
 use super::publish::republish;
 use super::signing::SignArgs;

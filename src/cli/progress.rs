@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::build::Refused;
 use super::exit::Exit;
+use super::output::one_line;
 use crate::exec::event::Event;
 use crate::exec::record::Status;
 
@@ -54,20 +55,21 @@ impl Progress {
             Event::Finished { record } => {
                 self.running.remove(&record.task);
                 self.ended += 1;
+                let task = one_line(&record.task);
                 let seconds = std::time::Duration::from_millis(record.wall_ms).as_secs_f64();
                 match record.status {
                     // Hits are quiet: the closing line counts them.
                     Status::Cached if record.log.is_empty() => {}
-                    Status::Cached => text = format!("cached   {}\n", record.task),
+                    Status::Cached => text = format!("cached   {task}\n"),
                     Status::Skipped => {}
                     Status::Executed => {
                         text = format!(
-                            "executed {} ({seconds:.2} s): {}\n",
-                            record.task, record.reason
+                            "executed {task} ({seconds:.2} s): {}\n",
+                            one_line(&record.reason)
                         );
                     }
                     Status::Failed => {
-                        text = format!("FAILED   {} ({seconds:.2} s)\n", record.task);
+                        text = format!("FAILED   {task} ({seconds:.2} s)\n");
                     }
                 }
                 // A failure's log comes at the end, whole.
@@ -81,7 +83,7 @@ impl Progress {
         let _ = if self.live {
             let names: Vec<&str> = self.running.iter().map(String::as_str).collect();
             let mut line = format!("[{}/{}] {}", self.ended, self.planned, names.join(", "));
-            line = line.chars().take(78).collect();
+            line = one_line(&line).chars().take(78).collect();
             write!(err, "\r\x1b[K{text}{line}").and_then(|()| err.flush())
         } else {
             err.write_all(text.as_bytes())

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::build::{Refused, note, print, refused as build_refused, runtime};
+use super::build::{Refused, refused as build_refused, runtime};
 use super::connection::ConnectionArgs;
 use super::exit::Exit;
 use super::options::{PlainArgs, cache_folder, environment};
+use super::output::{note, print};
 use super::signing::SignArgs;
 use super::trust::TrustArgs;
 use crate::app::{

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::build::{Refused, print, runtime};
+use super::build::{Refused, runtime};
 use super::exit::Exit;
+use super::output::print;
 use crate::app;
 use crate::registry::Profile;
 use crate::rehearsal::{Fault, Login, Options};

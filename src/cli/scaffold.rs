@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory as _};
 
-use super::build::{Refused, note, print, runtime};
+use super::build::{Refused, runtime};
 use super::config;
 use super::exit::Exit;
 use super::options::SharedArgs;
+use super::output::{note, print};
 use crate::app::{self, FindOptions, GenerateError, GenerateOptions, Target};
 use crate::package::patch_git_links;
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use super::build::{Refused, note};
+use super::build::Refused;
 use super::exit::Exit;
 use super::keys::{PasswordFrom, confirmed, key_sources};
 use super::options::variables;
+use super::output::note;
 use crate::transparency::{KeylessOptions, Seal, Signer, key_signer, keyless_signer};
 
 /// Where a signature goes.

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::build::{Refused, note, print};
+use super::build::Refused;
 use super::exit::Exit;
 use super::keys::PasswordFrom;
+use super::output::{note, print};
 use crate::app::{self, KeyFileError, KeyFileOptions, KeyPair, RootFrom};
 use crate::signing::Algorithm;
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::build::{Refused, note};
+use super::build::Refused;
 use super::exit::Exit;
 use super::keys::key_sources;
+use super::output::note;
 use crate::app::{self, TrustOptions};
 use crate::verify::{Check, Policy};
 

@@ -228,3 +228,43 @@ fn a_component_that_leads_out_of_its_folder_is_not_unpacked() {
     let names = std::fs::read_dir(sandbox.src()).unwrap();
     assert_eq!(names.count(), 3, "good.tar, bad.tar, good");
 }
+
+/// Packages are made by strangers, and terminals obey what is printed.
+#[test]
+fn what_a_stranger_wrote_steers_no_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        let aggregate = jackal::oci::Digest::of(b"\n").hex();
+        let definition = format!(
+            "kind: JackalPackageConfig\nmetadata:\n  name: \"{text}\"\n  version: \"{text}\"\n  aggregateChecksum: {aggregate}\n\
+             variables:\n- {{name: A, default: \"{text}\", description: \"{text}\"}}\n\
+             components:\n- {{name: \"{text}\", images: [\"{text}\"]}}\n"
+        );
+        std::fs::write(path.join("jackal.yaml"), definition).unwrap();
+        std::fs::write(path.join("checksums.txt"), "\n").unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let a = package("a", r"x\e[2J\x9b1m\nsigned by you\r");
+    let b = package("b", r"y\e]0;t\a");
+    for args in [
+        &["package", "inspect", "images", &a][..],
+        &["package", "inspect", "variables", &a],
+        &["package", "inspect", "files", &a],
+        &["package", "verify", &a],
+        &["package", "diff", &a, &b],
+        &["package", "publish", &a, "oci://127.0.0.1:9/x"],
+    ] {
+        let output = jackal(args);
+        for stream in [output.stdout, output.stderr] {
+            let text = String::from_utf8(stream).unwrap();
+            let steers = |c: char| c.is_control() && c != '\n';
+            assert!(!text.contains(steers), "{args:?}: {text:?}");
+            assert!(
+                !text.lines().any(|line| line.starts_with("signed by")),
+                "{args:?}: {text}"
+            );
+        }
+    }
+}

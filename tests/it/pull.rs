@@ -46,7 +46,11 @@ fn what_is_pulled_is_the_archive_that_was_built_byte_for_byte() {
     assert_eq!(said.stdout.trim(), archive);
     let read = |path: &str| std::fs::read(sandbox.src().join(path)).unwrap();
     assert!(read(archive) == read(ARCHIVE));
-    registry.requests();
+    // A tag that moves meanwhile changes nothing: it is asked once, all else by
+    // digest.
+    let requests = registry.requests();
+    let by_tag = requests.iter().filter(|r| r.path.ends_with("/1.0.0"));
+    assert_eq!(by_tag.count(), 1, "{requests:?}");
     // A second time all blobs are here.
     let said = elsewhere(&sandbox, &[&pull[..], &["--json"]].concat());
     let told: Value = serde_json::from_str(&said.stdout).unwrap();
@@ -178,6 +182,16 @@ fn a_manifest_that_puts_other_content_under_a_name_is_refused() {
         &["-a", "amd64", &source, &registry.at("y"), "--tag", "1"],
     );
     assert_eq!(said.code, Some(5), "{}", said.stderr);
+    // What calls itself something else is no package.
+    for kind in ["application/vnd.oci.image.config.v1+json", "text/plain"] {
+        let mut other = registry.manifest("x/demo:1.0.0", "amd64").1;
+        other.config.media_type = kind.to_owned();
+        let bytes = serde_json::to_vec(&other).unwrap();
+        let digest = registry.put_manifest("x/demo", media_type::MANIFEST, &bytes);
+        let source = registry.at(&format!("x/demo@{digest}"));
+        let said = elsewhere(&sandbox, &["package", "verify", &source]);
+        assert_eq!(said.code, Some(5), "{kind}: {}", said.stderr);
+    }
     // Names that lead out, and names that come twice.
     for name in ["../evil", "/etc/passwd", "components/tree.tar"] {
         let mut bad = manifest.clone();

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jackal::signing::{
-    Bundle, Demands, Identity, Pattern, PublicKey, Root, SigningKey, Statement, digests, import,
-    read_signature_file,
+    Bundle, Demands, Envelope, IN_TOTO, Identity, Pattern, PublicKey, Root, SigningKey, Statement,
+    Subject, digests, import, read_signature_file,
 };
 use regex::Regex;
 use serde_json::Value;
@@ -130,8 +130,12 @@ fn attestations_by_keys_pass_or_are_refused() {
 }
 
 fn keyless(case: &Case) -> Result<Option<Statement>, String> {
+    keyless_by(case, &case.file("bundle"))
+}
+
+fn keyless_by(case: &Case, bundle: &[u8]) -> Result<Option<Statement>, String> {
     let root = Root::parse(&case.file("trustedRoot"), case.text("trustedRoot")).map_err(text)?;
-    let bundle = Bundle::parse(&case.file("bundle")).map_err(text)?;
+    let bundle = Bundle::parse(bundle).map_err(text)?;
     let pattern = |name: &str, option: &str| match case.has(option) {
         true => Pattern::Search(Regex::new(case.text(name)).unwrap()),
         false => Pattern::Exact(case.text(name).to_owned()),
@@ -163,4 +167,66 @@ fn attestations_by_certificates_pass_or_are_refused() {
         let statement = keyless(case)?.ok_or("it is no statement")?;
         of_type(&statement, case)
     });
+}
+
+/// The media type is not signed: whoever writes another one must gain nothing.
+#[test]
+fn a_bundle_that_calls_itself_older_needs_the_same_proofs() {
+    let mut accepted = 0;
+    // A chain is a matter of form, and in older bundles the usual one.
+    let cases = Case::all("keyless-bundle").into_iter();
+    for case in cases.filter(|case| case.id != "keyless-v1-chain-in-v0.3") {
+        let Ok(mut bundle) = serde_json::from_slice::<Value>(&case.file("bundle")) else {
+            continue;
+        };
+        for version in ["0.1", "0.2"] {
+            let claimed = format!("application/vnd.dev.sigstore.bundle+json;version={version}");
+            bundle["mediaType"] = claimed.into();
+            let found = keyless_by(&case, &serde_json::to_vec(&bundle).unwrap());
+            let expected = case.text("expect") == "accept";
+            assert!(expected || found.is_err(), "{} as {version}", case.id);
+            accepted += usize::from(found.is_ok());
+        }
+    }
+    assert!(accepted > 0, "older bundles are read");
+}
+
+#[test]
+fn evidence_without_end_is_refused() {
+    let text = fs::read(folder().join("keyless/bundles/v1.sigstore.json")).unwrap();
+    let good: Value = serde_json::from_slice(&text).unwrap();
+    for (count, refused) in [(32, false), (33, true)] {
+        let mut bundle = good.clone();
+        let entry = &good["verificationMaterial"]["tlogEntries"][0];
+        let entries = (0..count).map(|index: u32| {
+            let mut entry = entry.clone();
+            entry["logIndex"] = index.to_string().into();
+            entry
+        });
+        bundle["verificationMaterial"]["tlogEntries"] = entries.collect();
+        let parsed = Bundle::parse(&serde_json::to_vec(&bundle).unwrap());
+        assert_eq!(parsed.is_err(), refused, "{count} entries");
+    }
+    let subject = |digests: u32| {
+        let digests = (0..digests).map(|n| (format!("a{n}"), "00".to_owned()));
+        Subject {
+            name: "x".to_owned(),
+            digest: digests.collect(),
+            annotations: Default::default(),
+        }
+    };
+    for (subjects, refused) in [
+        (vec![subject(1); 1024], false),
+        (vec![subject(1); 1025], true),
+        (vec![subject(32)], false),
+        (vec![subject(33)], true),
+    ] {
+        let statement = Statement::new(subjects, "p", Value::Null);
+        let envelope = Envelope {
+            payload_type: IN_TOTO.to_owned(),
+            payload: serde_json::to_vec(&statement).unwrap(),
+            signature: Vec::new(),
+        };
+        assert_eq!(Statement::of(&envelope).is_err(), refused);
+    }
 }

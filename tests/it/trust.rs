@@ -83,6 +83,20 @@ fn what_was_given_and_what_is_found_must_agree() {
         assert_eq!(said.code, REFUSED, "{args:?}: {}", said.stderr);
         assert!(said.stderr.contains(message), "{args:?}: {}", said.stderr);
     }
+    // Half of a name is nobody's, whatever the package.
+    for args in [
+        &["--certificate-identity", "x@y.z"][..],
+        &["--certificate-oidc-issuer", "https://i"],
+        &[
+            "--certificate-identity-regexp",
+            "(",
+            "--certificate-oidc-issuer",
+            "https://i",
+        ],
+    ] {
+        let said = verify(&sandbox, &[&["no-such-package"], args].concat());
+        assert_eq!(said.code, Some(2), "{args:?}: {}", said.stderr);
+    }
     // Whoever looks is told; whoever turns the check off is told so, too.
     let look = sandbox.run(&["package", "inspect", ARCHIVE]);
     assert_eq!(look.code, Some(0));
