@@ -1,5 +1,6 @@
-//! Any bytes as a bundle: whatever they are, nobody signed anything; and what
-//! is read is read the same in the one spelling.
+//! Any bytes as a bundle, or as what older clients kept under a tag: whatever
+//! they are, nobody signed anything; and what is read is read the same in the one
+//! spelling.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -17,7 +18,20 @@ static KEY: LazyLock<PublicKey> = LazyLock::new(|| {
 static ROOT: LazyLock<Root> = LazyLock::new(|| Root::public().unwrap());
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = Bundle::around_envelope(bytes);
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let said = ["bundle", "certificate", "rfc3161timestamp"]
+        .map(|name| (format!("dev.sigstore.cosign/{name}"), text.clone()));
+    for count in 0..=said.len() {
+        let annotations = said[..count].iter().cloned().collect();
+        for read in [
+            Bundle::of_tagged_envelope(bytes, &annotations),
+            Bundle::of_tagged_payload(bytes, &annotations),
+        ] {
+            if let Ok(bundle) = read {
+                assert!(bundle.verify_statement(&KEY).is_err());
+            }
+        }
+    }
     let Ok(bundle) = Bundle::parse(bytes) else {
         return;
     };

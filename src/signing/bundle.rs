@@ -28,6 +28,9 @@ const MAX_EVIDENCE: usize = 32;
 /// The media type of bundles, and the artifact type of referrers with one.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
+/// That of the version whose log entries have a promise.
+pub(super) const PROMISED_MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle+json;version=0.1";
+
 /// Media types that are read, in the spelling of the newest writers.
 const MEDIA_TYPES: [(&str, &str); 4] = [
     (MEDIA_TYPE, MEDIA_TYPE),
@@ -39,10 +42,7 @@ const MEDIA_TYPES: [(&str, &str); 4] = [
         "application/vnd.dev.sigstore.bundle+json;version=0.2",
         "application/vnd.dev.sigstore.bundle+json;version=0.2",
     ),
-    (
-        "application/vnd.dev.sigstore.bundle+json;version=0.1",
-        "application/vnd.dev.sigstore.bundle+json;version=0.1",
-    ),
+    (PROMISED_MEDIA_TYPE, PROMISED_MEDIA_TYPE),
 ];
 
 const HASHES: &[&str] = &[
@@ -205,6 +205,7 @@ pub struct Bundle {
     content: Content,
     log_entries: Vec<(String, String)>,
     has_proofs: bool,
+    has_promises: bool,
     timestamps: usize,
     normal: Value,
 }
@@ -271,6 +272,7 @@ impl Bundle {
             content,
             log_entries,
             has_proofs,
+            has_promises: false,
             timestamps: timestamps.len(),
             normal,
         })
@@ -295,10 +297,29 @@ impl Bundle {
     }
 
     /// Whether each of its log entries, of which it has one, proves that it is
-    /// in the log.
+    /// in the log, or may come with the log's promise instead.
     #[must_use]
-    pub fn has_proofs(&self) -> bool {
-        self.has_proofs
+    pub fn is_logged(&self) -> bool {
+        self.has_proofs || self.has_promises
+    }
+
+    /// Whether a log's promise stands for the proof.
+    #[must_use]
+    pub fn is_promised(&self) -> bool {
+        self.has_promises && !self.has_proofs
+    }
+
+    /// Takes promises for proofs: the form that it was read from has no others.
+    #[must_use]
+    pub(super) fn with_promises(mut self) -> Self {
+        let entries = self.normal["verificationMaterial"]["tlogEntries"].as_array();
+        let promised = |entry: &Value| {
+            let promise = &entry["inclusionPromise"]["signedEntryTimestamp"];
+            promise.as_str().is_some_and(|text| !text.is_empty())
+        };
+        self.has_promises =
+            entries.is_some_and(|entries| !entries.is_empty() && entries.iter().all(promised));
+        self
     }
 
     /// How many timestamps of RFC 3161 it carries.
@@ -394,24 +415,6 @@ impl Bundle {
             },
         })
         .to_string()
-    }
-
-    /// A bundle around a DSSE envelope in JSON, as it stands alone, that a key
-    /// signed: for one way to check both. `None`: it is none.
-    #[must_use]
-    pub fn around_envelope(envelope: &[u8]) -> Option<Vec<u8>> {
-        let mut envelope = json::parse(envelope).ok()?;
-        let signatures = envelope.get_mut("signatures")?.as_array_mut()?;
-        for signature in signatures {
-            // What older clients write, and bundles do not know.
-            signature.as_object_mut()?.retain(|name, _| name == "sig");
-        }
-        let bundle = json!({
-            "mediaType": MEDIA_TYPE,
-            "verificationMaterial": {"publicKey": {"hint": ""}},
-            "dsseEnvelope": envelope,
-        });
-        serde_json::to_vec(&bundle).ok()
     }
 
     /// A bundle of an envelope that a key signed.

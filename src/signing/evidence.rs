@@ -160,6 +160,8 @@ pub struct Proven {
     pub times: Vec<i64>,
     /// An entry in a trusted log was proven.
     pub logged: bool,
+    /// Or promised by the log alone.
+    pub promised: bool,
     /// A certificate log promised to show the certificate.
     pub sct: bool,
     /// Timestamps of RFC 3161 that were checked.
@@ -188,7 +190,7 @@ impl Bundle {
         if *self.material() != Material::Certificate {
             return Err(KeylessError::OtherKind);
         }
-        if demands.log && !self.has_proofs() {
+        if demands.log && !self.is_logged() {
             return Err(KeylessError::NoLog);
         }
         if demands.timestamp && self.timestamps() == 0 {
@@ -248,7 +250,8 @@ impl Bundle {
                 .iter()
                 .map(|time| time.as_second())
                 .collect(),
-            logged: found.tlog_verified(),
+            logged: found.tlog_verified() && !self.is_promised(),
+            promised: found.tlog_verified() && self.is_promised(),
             sct: found.sct_verified(),
             timestamps: self.timestamps(),
             claims: claims(&found),
@@ -270,7 +273,7 @@ impl Bundle {
         artifact: &[(&str, String)],
         blob: Option<&[u8]>,
     ) -> Result<Vec<i64>, KeylessError> {
-        if demands.log && !self.has_proofs() {
+        if demands.log && !self.is_logged() {
             return Err(KeylessError::NoLog);
         }
         if demands.timestamp && self.timestamps() == 0 {

@@ -16,8 +16,8 @@ mod identity;
 mod json;
 mod key;
 mod pem_block;
-pub use pem_block::MAX_KEY_BYTES;
 mod public_key;
+mod tagged;
 
 pub use bundle::{
     Bundle, BundleError, Content, KeyBundleError, MAX_ATTESTATION_BYTES, MAX_BUNDLE_BYTES,
@@ -32,4 +32,5 @@ pub use evidence::{Demands, KeylessError, Proven, Root, RootError};
 pub use file::{SignatureFileError, read_signature_file, write_signature_file};
 pub use identity::{Identity, IdentityError, Pattern};
 pub use key::{ImportError, KeyError, SignError, SigningKey, import};
+pub use pem_block::MAX_KEY_BYTES;
 pub use public_key::{Algorithm, Mismatch, PublicKey, PublicKeyError};

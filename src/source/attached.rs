@@ -10,7 +10,7 @@ use super::remote::RemoteError;
 use crate::oci::{Descriptor, Digest, Manifest, Reference, media_type};
 use crate::registry::{Registry, RegistryError};
 use crate::signing::{BUNDLE, Bundle, Content, MAX_ATTESTATION_BYTES, MAX_BUNDLE_BYTES, Statement};
-use crate::verify::{MAX_ATTACHED, SignedPayload};
+use crate::verify::{MAX_ATTACHED, Tagged};
 
 /// What kind of content a bundle has.
 const CONTENT: &str = "dev.sigstore.bundle.content";
@@ -21,10 +21,6 @@ const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 /// What older clients sign, and what they put attestations into.
 const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
-
-/// Where they put the signature, and the certificate if there is one.
-const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
-const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
 
 /// Bundles about the manifest `subject`: candidates, from anybody. Those of
 /// attestations may be large; what is larger than any client takes is passed
@@ -64,9 +60,8 @@ pub async fn bundles_about(
     Ok(bundles)
 }
 
-/// What older clients attached under tags of their own: plain signatures of a
-/// payload that names the manifest; and attestations, brought into the form of
-/// bundles. Candidates, from anybody.
+/// What older clients attached under tags of their own: signatures of a payload
+/// that names the manifest, and attestations. Candidates, from anybody.
 ///
 /// Source: signing.md 3.4, "Old (tags)".
 ///
@@ -77,8 +72,8 @@ pub async fn tagged_about(
     registry: &Registry,
     repository: &Reference,
     subject: Digest,
-) -> Result<(Vec<SignedPayload>, Vec<Vec<u8>>), RemoteError> {
-    let (mut payloads, mut bundles) = (Vec::new(), Vec::new());
+) -> Result<Vec<Tagged>, RemoteError> {
+    let mut found = Vec::new();
     for (suffix, kind) in [("sig", PAYLOAD), ("att", ENVELOPE)] {
         let (host, path) = (repository.registry(), repository.repository());
         let tag = format!("{host}/{path}:sha256-{}.{suffix}", subject.hex());
@@ -100,19 +95,19 @@ pub async fn tagged_about(
                 continue;
             }
             let bytes = content(registry, repository, layer).await?;
-            if suffix == "att" {
-                bundles.extend(Bundle::around_envelope(&bytes));
+            let read = match suffix {
+                "sig" => Bundle::of_tagged_payload(&bytes, &layer.annotations),
+                _ => Bundle::of_tagged_envelope(&bytes, &layer.annotations),
+            };
+            // What cannot be read proves nothing.
+            let Ok(bundle) = read else {
                 continue;
-            }
-            let signature = layer.annotations.get(SIGNATURE).cloned();
-            payloads.push(SignedPayload {
-                payload: bytes,
-                signature: signature.unwrap_or_default().into_bytes(),
-                certified: layer.annotations.contains_key(CERTIFICATE),
-            });
+            };
+            let payload = (suffix == "sig").then_some(bytes);
+            found.push(Tagged { payload, bundle });
         }
     }
-    Ok((payloads, bundles))
+    Ok(found)
 }
 
 /// The bytes of a blob that is small enough to be held.

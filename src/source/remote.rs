@@ -184,10 +184,9 @@ impl RemotePackage {
         registry: &Registry,
         evidence: &mut Evidence,
     ) -> Result<(), RemoteError> {
-        let mut bundles = self.attached(registry).await?;
+        let bundles = self.attached(registry).await?;
         if bundles.is_empty() {
-            let found = tagged_about(registry, &self.reference, self.digest()).await?;
-            (evidence.payloads, bundles) = found;
+            evidence.tagged = tagged_about(registry, &self.reference, self.digest()).await?;
         }
         evidence.attached.extend(bundles);
         Ok(())

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 pub use policy::{Check, Policy, RequiredAttestation, Rule, Signer};
 pub use policy_file::parse_policy;
-pub use signature::{Attested, By, MAX_ATTACHED, Signature, Signed, SignedPayload};
+pub use signature::{Attested, By, MAX_ATTACHED, Signature, Signed, Tagged};
 
 use crate::oci::Digest;
 use crate::package::{Checksums, ChecksumsError, Dialect, manifest, time};
@@ -38,8 +38,8 @@ pub struct Evidence {
     pub bundle: Option<Vec<u8>>,
     /// Bundles that lie beside the package: candidates, from anybody.
     pub attached: Vec<Vec<u8>>,
-    /// Signatures of older clients, from beside the package: candidates, too.
-    pub payloads: Vec<SignedPayload>,
+    /// What older clients kept beside the package: candidates, too.
+    pub tagged: Vec<Tagged>,
     /// Of the manifest, if it is an artifact in a registry.
     pub artifact: Option<Digest>,
     /// What was asked for, if it was asked for by name.

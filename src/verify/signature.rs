@@ -106,16 +106,14 @@ pub struct Attested {
     pub builder: Option<String>,
 }
 
-/// A payload that names a manifest, with its signature, as cosign wrote them
-/// before bundles.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedPayload {
-    /// What is signed.
-    pub payload: Vec<u8>,
-    /// Base64.
-    pub signature: Vec<u8>,
-    /// A certificate says who signed.
-    pub certified: bool,
+/// What a client before bundles kept under a tag.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tagged {
+    /// What is signed and names the manifest; `None`: the bundle holds a
+    /// statement.
+    pub payload: Option<Vec<u8>>,
+    /// The same signature in the form of a bundle.
+    pub bundle: Bundle,
 }
 
 /// One signature that was checked.
@@ -135,7 +133,7 @@ pub(super) fn judge(
     policy: &Policy,
 ) -> Result<Signature, Refusal> {
     let in_package = evidence.signature.is_some() || evidence.bundle.is_some();
-    let beside = !evidence.attached.is_empty() || !evidence.payloads.is_empty();
+    let beside = !evidence.attached.is_empty() || !evidence.tagged.is_empty();
     let signed = in_package || beside;
     if policy.check == Check::Skip {
         return Ok(match signed || facts.says_signed {
@@ -174,7 +172,7 @@ pub(super) fn judge(
         demands: policy.demands,
     };
     let mut signed = judge.signature(evidence, dialect)?;
-    signed.attestations = judge.attestations(&evidence.attached)?;
+    signed.attestations = judge.attestations(evidence)?;
     if let Some(limit) = rule.max_age {
         // Without a witness, the signed bytes themselves say when.
         let since = signed.times.iter().min().copied().or(facts.timestamp);
@@ -256,13 +254,14 @@ impl Judge<'_> {
         let found = match found {
             Some(found) => found,
             None => {
-                found_in.push("referrer".to_owned());
                 let found = self.attached(evidence);
                 // Without any beside it, what it carries is told of.
-                found.map_err(|refusal| match (foreign, refusal) {
+                let (found, place) = found.map_err(|refusal| match (foreign, refusal) {
                     (Some(foreign), Refusal::NotSigned) => foreign,
                     (_, refusal) => refusal,
-                })?
+                })?;
+                found_in.push(place.to_owned());
+                found
             }
         };
         let uses_root = found.checks.iter().any(|check| *check != "signature");
@@ -303,34 +302,24 @@ impl Judge<'_> {
         })
     }
 
-    /// A signature of an older client: a key's.
+    /// A signature of an older client over `payload`.
     ///
     /// Source: signing.md 3.4.
-    fn payload(&self, signed: &SignedPayload, artifact: Option<Digest>) -> Result<Found, String> {
-        let keys = self.keys();
-        if keys.is_empty() || signed.certified {
-            let what = "it is in the form that cosign had before bundles, of which only signatures by keys are checked";
-            return Err(what.to_owned());
-        }
-        let signature = read_signature_file(&signed.signature).map_err(|e| e.to_string())?;
-        let mut keys = keys.into_iter();
-        let fits = |(_, key): &(&str, &PublicKey)| key.verify(&signed.payload, &signature).is_ok();
-        let (name, key) = keys
-            .find(fits)
-            .ok_or("the signature of its payload does not match any key")?;
+    fn payload(
+        &self,
+        payload: &[u8],
+        bundle: &Bundle,
+        artifact: Option<Digest>,
+    ) -> Result<Found, String> {
+        let found = self.by_any(bundle, payload)?;
         let read: serde_json::Value =
-            serde_json::from_slice(&signed.payload).map_err(|error| error.to_string())?;
+            serde_json::from_slice(payload).map_err(|error| error.to_string())?;
         let critical = &read["critical"];
         let about = critical["image"]["docker-manifest-digest"].as_str();
         if critical["type"] != SIGNED_TYPE || about != artifact.map(|d| d.to_string()).as_deref() {
             return Err("its payload is about something else".to_owned());
         }
-        Ok(Found {
-            by: by_key(name, key),
-            times: Vec::new(),
-            checks: vec!["signature"],
-            statement: None,
-        })
+        Ok(found)
     }
 
     /// A bundle over the definition itself.
@@ -338,17 +327,18 @@ impl Judge<'_> {
         if matches!(bundle.content(), Content::Envelope(_)) {
             return Err("it holds a statement, not the signature of the definition".to_owned());
         }
-        self.by_any(bundle)
+        self.by_any(bundle, self.definition)
     }
 
-    /// Checks a bundle with each signer who may have made it.
-    fn by_any(&self, bundle: &Bundle) -> Result<Found, String> {
+    /// Checks a bundle with each signer who may have made it; `file` is what is
+    /// signed if it holds no statement.
+    fn by_any(&self, bundle: &Bundle, file: &[u8]) -> Result<Found, String> {
+        let blob = matches!(bundle.content(), Content::Message { .. }).then_some(file);
         let mut reasons = Vec::new();
         for signer in &self.rule.signers {
             let found = match (signer, bundle.material()) {
-                (Signer::Key { name, key }, Material::Key) => self.by_key(bundle, name, key),
+                (Signer::Key { name, key }, Material::Key) => self.by_key(bundle, blob, name, key),
                 (Signer::Identity(identity), Material::Certificate) => {
-                    let blob = self.message(bundle);
                     let proven = bundle.verify_keyless(
                         self.root,
                         identity,
@@ -373,11 +363,6 @@ impl Judge<'_> {
         Err(reasons.join("; "))
     }
 
-    /// The signed file, where the bundle signs that.
-    fn message(&self, bundle: &Bundle) -> Option<&[u8]> {
-        matches!(bundle.content(), Content::Message { .. }).then_some(self.definition)
-    }
-
     /// The digests that the bundle may be about: the library looks for the
     /// first, and the statement decides which that is.
     fn digests_of(&self, bundle: &Bundle) -> Vec<(&'static str, String)> {
@@ -390,9 +375,14 @@ impl Judge<'_> {
         digests
     }
 
-    fn by_key(&self, bundle: &Bundle, name: &str, key: &PublicKey) -> Result<Found, String> {
+    fn by_key(
+        &self,
+        bundle: &Bundle,
+        blob: Option<&[u8]>,
+        name: &str,
+        key: &PublicKey,
+    ) -> Result<Found, String> {
         let text = |error: &dyn std::error::Error| error.to_string();
-        let blob = self.message(bundle);
         let statement = match blob {
             Some(blob) => {
                 bundle
@@ -437,12 +427,15 @@ impl Judge<'_> {
         Ok(found)
     }
 
-    /// The first bundle beside the package that says who signed it.
-    fn attached(&self, evidence: &Evidence) -> Result<Found, Refusal> {
+    /// The first signature beside the package that is good, and where it was.
+    fn attached(&self, evidence: &Evidence) -> Result<(Found, &'static str), Refusal> {
         let mut reasons = Vec::new();
-        for payload in evidence.payloads.iter().take(MAX_ATTACHED) {
-            match self.payload(payload, evidence.artifact) {
-                Ok(found) => return Ok(found),
+        for tagged in evidence.tagged.iter().take(MAX_ATTACHED) {
+            let Some(payload) = &tagged.payload else {
+                continue;
+            };
+            match self.payload(payload, &tagged.bundle, evidence.artifact) {
+                Ok(found) => return Ok((found, "tag")),
                 Err(reason) => reasons.push(reason),
             }
         }
@@ -454,11 +447,11 @@ impl Judge<'_> {
                     continue;
                 }
             };
-            match self.by_any(&bundle) {
+            match self.by_any(&bundle, self.definition) {
                 Ok(found) => {
                     let kind = found.statement.as_ref();
                     match kind.map(|statement| statement.predicate_type.as_str()) {
-                        None | Some(SIGN_PREDICATE) => return Ok(found),
+                        None | Some(SIGN_PREDICATE) => return Ok((found, "referrer")),
                         // Who attests a build need not vouch for the package.
                         Some(_) => {}
                     }
@@ -472,7 +465,7 @@ impl Judge<'_> {
         Err(match reasons.is_empty() {
             true => Refusal::NotSigned,
             false => Refusal::Signature {
-                file: "bundle beside the package".to_owned(),
+                file: "beside the package".to_owned(),
                 what: reasons.join("; "),
             },
         })
@@ -480,17 +473,18 @@ impl Judge<'_> {
 
     /// Every attestation by one of the signers that is about this package;
     /// an error if one that must be there is not.
-    fn attestations(&self, candidates: &[Vec<u8>]) -> Result<Vec<Attested>, Refusal> {
+    fn attestations(&self, evidence: &Evidence) -> Result<Vec<Attested>, Refusal> {
         let mut attested = Vec::new();
-        for candidate in candidates.iter().take(MAX_ATTACHED) {
-            // What cannot be checked says nothing.
-            let Ok(bundle) = Bundle::parse(candidate) else {
-                continue;
-            };
+        let attached = evidence.attached.iter().take(MAX_ATTACHED);
+        // What cannot be read or checked says nothing.
+        let attached = attached.filter_map(|candidate| Bundle::parse(candidate).ok());
+        let tagged = evidence.tagged.iter().take(MAX_ATTACHED);
+        let tagged = tagged.filter(|tagged| tagged.payload.is_none());
+        for bundle in attached.chain(tagged.map(|tagged| tagged.bundle.clone())) {
             let Ok(Found {
                 statement: Some(statement),
                 ..
-            }) = self.by_any(&bundle)
+            }) = self.by_any(&bundle, self.definition)
             else {
                 continue;
             };
@@ -533,6 +527,7 @@ fn by_identity(proven: Proven) -> Found {
     let mut checks = vec!["signature", "certificateChain"];
     checks.extend(proven.sct.then_some("signedCertificateTimestamp"));
     checks.extend(proven.logged.then_some("transparencyLog"));
+    checks.extend(proven.promised.then_some("transparencyLogPromise"));
     checks.extend((proven.timestamps > 0).then_some("timestamp"));
     checks.push("identity");
     Found {

@@ -1,11 +1,14 @@
 //! Every case of `tests/fixtures/signing/manifest.json` against its verdict.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jackal::signing::{
-    Bundle, Demands, Envelope, IN_TOTO, Identity, Pattern, PublicKey, Root, SigningKey, Statement,
-    Subject, digests, import, read_signature_file,
+    Bundle, Content, Demands, Envelope, IN_TOTO, Identity, Pattern, PublicKey, Root, SigningKey,
+    Statement, Subject, digests, import, read_signature_file,
 };
 use regex::Regex;
 use serde_json::Value;
@@ -228,5 +231,99 @@ fn evidence_without_end_is_refused() {
             signature: Vec::new(),
         };
         assert_eq!(Statement::of(&envelope).is_err(), refused);
+    }
+}
+
+/// The annotations that cosign had before bundles, of what `bundle` holds.
+fn as_tagged(bundle: &Value) -> BTreeMap<String, String> {
+    let material = &bundle["verificationMaterial"];
+    let der = material["certificate"]["rawBytes"].as_str().unwrap();
+    let entry = &material["tlogEntries"][0];
+    let number = |name: &str| entry[name].as_str().unwrap().parse::<u64>().unwrap();
+    let id = STANDARD.decode(entry["logId"]["keyId"].as_str().unwrap());
+    let log = serde_json::json!({
+        "SignedEntryTimestamp": entry["inclusionPromise"]["signedEntryTimestamp"],
+        "Payload": {
+            "body": entry["canonicalizedBody"],
+            "integratedTime": number("integratedTime"),
+            "logIndex": number("logIndex"),
+            "logID": id.unwrap().iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+        },
+    });
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{der}\n-----END CERTIFICATE-----\n");
+    let signature = bundle["messageSignature"]["signature"].as_str();
+    [
+        (
+            "dev.cosignproject.cosign/signature",
+            signature.unwrap_or_default().to_owned(),
+        ),
+        ("dev.sigstore.cosign/certificate", pem),
+        ("dev.sigstore.cosign/bundle", log.to_string()),
+    ]
+    .map(|(name, text)| (name.to_owned(), text))
+    .into()
+}
+
+/// Only what was never a bundle may have the log's promise instead of its proof.
+#[test]
+fn what_older_clients_kept_under_tags_needs_the_logs_promise() {
+    let root = fs::read(folder().join("keyless/trusted_root.json")).unwrap();
+    let root = Root::parse(&root, "root").unwrap();
+    let anybody = || Pattern::Search(Regex::new(".").unwrap());
+    let identity = Identity {
+        subject: anybody(),
+        issuer: anybody(),
+    };
+    let check = |bundle: &Bundle, blob: &[u8]| {
+        let message = matches!(bundle.content(), Content::Message { .. });
+        bundle
+            .verify_keyless(
+                &root,
+                &identity,
+                Demands::default(),
+                &digests(blob),
+                message.then_some(blob),
+            )
+            .map_err(text)
+    };
+    for (id, kind) in [
+        ("keyless-v1", "keyless-bundle"),
+        ("keyless-dsse-v1", "keyless-attestation"),
+    ] {
+        let case = Case::all(kind)
+            .into_iter()
+            .find(|case| case.id == id)
+            .unwrap();
+        let blob = case.file("blob");
+        let whole: Value = serde_json::from_slice(&case.file("bundle")).unwrap();
+        let envelope = serde_json::to_vec(&whole["dsseEnvelope"]).unwrap();
+        let read = |annotations: &BTreeMap<String, String>| match kind {
+            "keyless-bundle" => Bundle::of_tagged_payload(&blob, annotations),
+            _ => Bundle::of_tagged_envelope(&envelope, annotations),
+        };
+        let annotations = as_tagged(&whole);
+        let bundle = read(&annotations).unwrap();
+        let proven = check(&bundle, &blob).unwrap();
+        assert_eq!((proven.logged, proven.promised), (false, true), "{id}");
+        assert!(check(&bundle, b"other").is_err(), "{id}");
+        // The same in a bundle's own words is none.
+        let again = Bundle::parse(bundle.to_json().as_bytes()).unwrap();
+        assert!(check(&again, &blob).is_err(), "{id}");
+
+        let mut without = annotations.clone();
+        without.remove("dev.sigstore.cosign/bundle");
+        assert!(check(&read(&without).unwrap(), &blob).is_err(), "{id}");
+        for (from, to) in [
+            ("SignedEntryTimestamp", "x"),
+            ("integratedTime\":", "integratedTime\":1"),
+        ] {
+            let mut altered = annotations.clone();
+            let log = altered.get_mut("dev.sigstore.cosign/bundle").unwrap();
+            *log = log.replacen(from, to, 1);
+            let refused = read(&altered)
+                .map_err(text)
+                .and_then(|bundle| check(&bundle, &blob));
+            assert!(refused.is_err(), "{id}: {from}");
+        }
     }
 }

@@ -109,6 +109,38 @@ printf '#' >> foreign/jackal.yaml
 no_ "$jackal" package verify foreign "${who[@]}"
 ok "what sigstore-python signs"
 
+# What cosign signs and attests: as a bundle, as before bundles with the log's
+# promise, the same with a timestamp besides, and with that alone.
+echo '{"buildDefinition":{"buildType":"x","externalParameters":{}},"runDetails":{"builder":{"id":"b"}}}' > predicate.json
+cat > policy.yaml <<YML
+rules:
+- signers: [{identity: dev@peer.example, issuer: "$base"}]
+  attestations: [{predicateType: https://slsa.dev/provenance/v1, builder: b}]
+YML
+for form in bundle tag tag-stamped tag-unlogged; do
+  yes_ "$jackal" package publish "plain/$archive" "oci://$host/$form"
+  place=oci://$host/$form/peer:1.0.0 at=$host/$form/peer@$(digest_at $form) flags=()
+  how=(-y --allow-http-registry --use-signing-config=false --fulcio-url "$base" --rekor-url "$base"
+    --oidc-issuer "$base" --trusted-root "$root")
+  stamp=(--timestamp-server-url "$base/api/v1/timestamp")
+  case $form in
+    tag) how+=(--new-bundle-format=false) ;;
+    tag-stamped) how+=(--new-bundle-format=false "${stamp[@]}") flags=(--use-signed-timestamps) ;;
+    tag-unlogged) how+=(--new-bundle-format=false --tlog-upload=false "${stamp[@]}") flags=(--insecure-ignore-tlog) ;;
+  esac
+  no_ "$jackal" package verify "$place" -a amd64 "${who[@]}" "${flags[@]}"
+  yes_ "$cosign" sign "${how[@]}" --identity-token "$(token)" "$at"
+  yes_ "$jackal" package verify "$place" -a amd64 "${who[@]}" "${flags[@]}"
+  no_ "$jackal" package verify "$place" -a amd64 "${other[@]}" "${flags[@]}"
+  [ $form != tag-unlogged ] || no_ "$jackal" package verify "$place" -a amd64 "${who[@]}"
+  [ $form != tag ] || no_ "$jackal" package verify "$place" -a amd64 "${who[@]}" --use-signed-timestamps
+  policy=(--policy policy.yaml --trusted-root "$root" "${flags[@]}")
+  no_ "$jackal" package verify "$place" -a amd64 "${policy[@]}"
+  yes_ "$cosign" attest "${how[@]}" --identity-token "$(token)" --type slsaprovenance1 --predicate predicate.json "$at"
+  yes_ "$jackal" package verify "$place" -a amd64 "${policy[@]}"
+  ok "$form: what cosign signs and attests by certificate, here"
+done
+
 # Tokens: a file, what GitHub Actions mints; and those that will not do.
 unset SIGSTORE_ID_TOKEN
 token > token.txt
