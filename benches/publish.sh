@@ -9,15 +9,12 @@
 # counts; a pull begins with an empty cache each time.
 #
 # Needs docker-registry and GNU time.
-set -euo pipefail
+. "$(dirname "$(realpath "$0")")/../tests/peer/lib.sh"
 jackal=$(realpath "$1")
 zarf=${2:+$(realpath "$2")}
-work=$(mktemp -d)
-server=
-trap 'kill $server 2> /dev/null || true; rm -rf "$work"' EXIT
-cd "$work"
-export HOME=$work/home JACKAL_CACHE=$work/cache JACKAL_STATE_DIR=$work/state
-mkdir -p home pkg
+need docker-registry /usr/bin/time python3
+begin
+mkdir pkg
 for number in 1 2 3 4; do head -c 120000000 /dev/urandom > "pkg/r$number"; done
 seq 1 4000000 > pkg/text
 cat > pkg/zarf.yaml <<YML
@@ -31,16 +28,8 @@ components:
 YML
 "$jackal" package create pkg --confirm -o out > /dev/null 2>&1
 archive=out/zarf-package-big-amd64-1.0.0.tar.zst
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-cat > registry.yml <<YML
-version: 0.1
-log: {level: error}
-storage: {filesystem: {rootdirectory: $work/registry}, delete: {enabled: true}}
-http: {addr: "127.0.0.1:$port"}
-YML
-docker-registry serve registry.yml > registry.log 2>&1 &
-server=$!
-sleep 1
+port=$(free_port)
+serve "$port" registry
 timed() { # FILE COMMAND...: appends "seconds kilobytes"
   local file=$1
   shift

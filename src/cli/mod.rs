@@ -83,6 +83,8 @@ enum SchemaOf {
     Package,
     /// A run record, run.json
     Run,
+    /// A policy file, for --policy
+    Policy,
 }
 
 impl SchemaOf {
@@ -91,6 +93,7 @@ impl SchemaOf {
             Self::Pipeline => crate::pipeline::schema::json_schema(),
             Self::Package => crate::package::Definition::json_schema(),
             Self::Run => crate::exec::record::RunRecord::json_schema(),
+            Self::Policy => crate::verify::policy_schema(),
         }
     }
 }

@@ -15,7 +15,7 @@ mod signature;
 use std::collections::BTreeMap;
 
 pub use policy::{Check, Policy, RequiredAttestation, Rule, Signer};
-pub use policy_file::parse_policy;
+pub use policy_file::{parse_policy, policy_schema};
 pub use signature::{Attested, By, MAX_ATTACHED, Signature, Signed, Tagged};
 
 use crate::oci::Digest;

@@ -3,6 +3,7 @@
 //! Keys are read by whoever calls, so that this stays without files.
 
 use globset::Glob;
+use serde_json::{Value, json};
 
 use super::policy::{RequiredAttestation, Rule, Signer};
 use crate::signing::{Identity, PublicKey};
@@ -50,6 +51,67 @@ pub fn parse_policy(
         ));
     }
     Mistakes::none_or(rules, source, mistakes)
+}
+
+/// The JSON Schema (2020-12) of a policy file, with a line break at its end.
+#[must_use]
+pub fn policy_schema() -> String {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    let object = |required: &[&str], properties: Value| {
+        json!({
+            "type": "object",
+            "required": required,
+            "properties": properties,
+            "additionalProperties": false,
+        })
+    };
+    let list = |items: Value, description: &str| json!({"type": "array", "items": items, "description": description});
+    let whom = [
+        ("identity", text("Whom the certificate must name.")),
+        ("identityRegexp", text("The same by an expression.")),
+    ];
+    let by = [
+        ("issuer", text("Who must have vouched for that name.")),
+        ("issuerRegexp", text("The same by an expression.")),
+    ];
+    let mut forms = vec![object(
+        &["key"],
+        json!({"key": text("A public key, relative to this file, or a reference to one.")}),
+    )];
+    for (subject, shown) in &whom {
+        for (issuer, told) in &by {
+            let properties = json!({*subject: shown, *issuer: told});
+            forms.push(object(&[subject, issuer], properties));
+        }
+    }
+    let attestation = object(
+        &["predicateType"],
+        json!({
+            "predicateType": text("What is said, such as https://slsa.dev/provenance/v1."),
+            "builder": text("Who must have built it, as provenance says."),
+        }),
+    );
+    let age = json!({
+        "type": "string",
+        "pattern": "^[0-9]+[smhd]$",
+        "description": "How long ago it may have been signed or, by key, built.",
+    });
+    let rule = object(
+        &["signers"],
+        json!({
+            "packages": text("Names of packages, with `*`; without it, all."),
+            "signers": list(json!({"oneOf": forms}), "Any one of these must have signed."),
+            "attestations": list(attestation, "All of these must be there, each by a signer."),
+            "maxAge": age,
+        }),
+    );
+    let mut schema = object(
+        &["rules"],
+        json!({"rules": list(rule, "The first that fits a package's name counts.")}),
+    );
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+    schema["title"] = "Whom jackal trusts".into();
+    format!("{schema:#}\n")
 }
 
 fn rule(

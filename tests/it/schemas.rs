@@ -17,7 +17,7 @@ fn schema(kind: &str) -> Json {
 #[test]
 fn the_schemas_are_the_ones_that_the_program_prints() {
     let sandbox = Sandbox::new();
-    for kind in ["package", "pipeline", "run"] {
+    for kind in ["package", "pipeline", "run", "policy"] {
         let printed = sandbox.run(&["schema", kind]);
         let path = format!("{FOLDER}/schemas/{kind}.schema.json");
         assert!(
@@ -202,4 +202,39 @@ fn a_run_record_fits_its_schema() {
     check(&schema("run"), &record, "", &mut wrong);
     assert_eq!(wrong, Vec::<String>::new());
     assert_eq!(record["tasks"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn policies_fit_the_schema_or_are_refused_by_both() {
+    let schema = schema("policy");
+    let sandbox = Sandbox::new();
+    sandbox.run(&["tools", "gen-key", "-o", "keys"]);
+    // Both say of the same text what they say.
+    let verdicts = |text: &str| {
+        let mut wrong = Vec::new();
+        let source = SourceText::new("policy.yaml", text);
+        let node = parse_first(&source).unwrap().unwrap();
+        check(&schema, &to_json(&node), "", &mut wrong);
+        sandbox.write("policy.yaml", text);
+        let said = sandbox.run(&["package", "verify", "gone", "--policy", "policy.yaml"]);
+        let read = !said.stderr.contains("policy.yaml");
+        (wrong.is_empty(), read, format!("{wrong:?} {}", said.stderr))
+    };
+    let example = fs::read_to_string(format!("{FOLDER}/examples/policy.yaml")).unwrap();
+    let (fits, read, told) = verdicts(&example);
+    assert!(fits && read, "{told}");
+    for bad in [
+        "rules: 1\n",
+        "rule: []\n",
+        "rules:\n- packages: a\n",
+        "rules:\n- signers: [{key: keys/cosign.pub, identity: a, issuer: b}]\n",
+        "rules:\n- signers: [{identity: a}]\n",
+        "rules:\n- signers: [{identity: a, identityRegexp: b, issuer: c}]\n",
+        "rules:\n- signers: [{key: keys/cosign.pub}]\n  maxAge: soon\n",
+        "rules:\n- signers: [{key: keys/cosign.pub}]\n  maxage: 1d\n",
+        "rules:\n- signers: [{key: keys/cosign.pub}]\n  attestations: [{builder: b}]\n",
+    ] {
+        let (fits, read, told) = verdicts(bad);
+        assert!(!fits && !read, "{bad}: {told}");
+    }
 }

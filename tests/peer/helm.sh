@@ -5,15 +5,10 @@
 #
 # Needs helm 3 (go install helm.sh/helm/v3/cmd/helm@v3.16.4) and python3. A
 # missing peer is a failure, never a pass.
-set -euo pipefail
+. "$(dirname "$(realpath "$0")")/lib.sh"
 jackal=$(realpath "$1")
-for peer in helm python3; do
-  command -v "$peer" > /dev/null || { echo "peer missing: $peer"; exit 1; }
-done
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-export HOME=$work JACKAL_CACHE=$work/cache
+need helm python3
+begin
 mkdir charts
 
 # 1: what helm itself makes for a new chart.

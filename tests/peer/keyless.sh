@@ -11,41 +11,20 @@
 # `cryptography`, `sigstore` (PyPI sigstore==4.5.1), openssl and strace. A missing
 # peer is a failure. PUBLISHES releases (20) are made while half of the log's
 # answers are 502, and all of them for OUTAGE seconds (5).
-set -euo pipefail
+here=$(dirname "$(realpath "$0")")
+. "$here/lib.sh"
 jackal=$(realpath "$1") cosign=$(realpath "$2") fake=$(realpath "$3")
 publishes=${4:-20} outage=${5:-5}
-here=$(cd "$(dirname "$0")" && pwd)
-for peer in python3 openssl strace sigstore zstd curl "$cosign"; do
-  command -v "$peer" > /dev/null || { echo "peer missing: $peer"; exit 1; }
-done
+need python3 openssl strace sigstore zstd curl "$cosign"
 python3 -c 'import cryptography' || { echo "peer missing: python3 cryptography"; exit 1; }
-work=$(mktemp -d)
-servers=()
-trap 'kill "${servers[@]}" 2> /dev/null || true; rm -rf "$work"' EXIT
-cd "$work"
-passed=0
-ok() { passed=$((passed + 1)); echo "ok: $*"; }
-fail() { echo "FAILED: $*"; cat last.log 2> /dev/null || true; exit 1; }
-yes_() { "$@" > last.log 2>&1 || fail "should pass: $*"; }
-no_() { if "$@" > last.log 2>&1; then fail "should be refused: $*"; fi; }
-wait_for() { for _ in $(seq 1 100); do [ -s "$1" ] && return; sleep 0.1; done; fail "nothing in $1"; }
-export JACKAL_CACHE=$work/cache JACKAL_STATE_DIR=$work/state HOME=$work/home COSIGN_PASSWORD=pw
-mkdir -p home pkg
-echo hello > pkg/data
-cat > pkg/jackal.yaml <<YML
-kind: JackalPackageConfig
-metadata: {name: peer, version: "1.0.0", architecture: amd64}
-components:
-- name: data
-  files: [{source: data, target: /srv/data}]
-YML
+begin
+export COSIGN_PASSWORD=pw
+peer_package
 yes_ "$jackal" package create pkg --confirm -o plain
 archive=jackal-package-peer-amd64-1.0.0.tar.zst
-"$jackal" dev registry --dir "$work/registry" > registry.addr 2> registry.log &
-servers+=($!)
+own_registry registry
 python3 "$fake" --dir "$work/sigstore" > sigstore.json 2> sigstore.log &
 servers+=($!)
-wait_for registry.addr
 wait_for sigstore.json
 host=$(tr -d '\n' < registry.addr)
 base=$(python3 -c 'import json; print(json.load(open("sigstore.json"))["base"])')
@@ -54,7 +33,6 @@ export JACKAL_TRUST_CONFIG=$config
 token() { curl -sf "$base/token?sub=ci&iss=$base&email=${1:-dev@peer.example}"; }
 who=(--trusted-root "$root" --certificate-identity dev@peer.example --certificate-oidc-issuer "$base")
 other=(--trusted-root "$root" --certificate-identity other@peer.example --certificate-oidc-issuer "$base")
-digest_at() { curl -sf "http://$host/v2/$1/peer/manifests/1.0.0" | python3 -c "import json,sys; print(json.load(sys.stdin)['manifests'][0]['digest'])"; }
 
 # Each kind of witness.
 export SIGSTORE_ID_TOKEN
@@ -75,7 +53,7 @@ for form in v1 v2 tsa; do
   # Again, it is proven: nothing is signed, nothing written.
   yes_ "$jackal" package publish "plain/$archive" "oci://$host/$form" "${how[@]}"
   grep -q unchanged last.log || fail "$form: signed again"
-  at=$host/$form/peer@$(digest_at $form)
+  at=$host/$form/peer@$(digest_of "$host" "$form/peer" 1.0.0)
   ignore=(); [ $form != tsa ] || ignore=(--insecure-ignore-tlog --use-signed-timestamps)
   yes_ "$cosign" verify --allow-http-registry --new-bundle-format --trusted-root "$root" \
     --certificate-identity dev@peer.example --certificate-oidc-issuer "$base" "${ignore[@]}" "$at"
@@ -119,7 +97,7 @@ rules:
 YML
 for form in bundle tag tag-stamped tag-unlogged; do
   yes_ "$jackal" package publish "plain/$archive" "oci://$host/$form"
-  place=oci://$host/$form/peer:1.0.0 at=$host/$form/peer@$(digest_at $form) flags=()
+  place=oci://$host/$form/peer:1.0.0 at=$host/$form/peer@$(digest_of "$host" "$form/peer" 1.0.0) flags=()
   how=(-y --allow-http-registry --use-signing-config=false --fulcio-url "$base" --rekor-url "$base"
     --oidc-issuer "$base" --trusted-root "$root")
   stamp=(--timestamp-server-url "$base/api/v1/timestamp")
@@ -191,7 +169,7 @@ YML
 (cd pkg && yes_ env SIGSTORE_ID_TOKEN="$(token)" "$jackal" build --pipeline p.yaml)
 yes_ "$jackal" package verify "oci://$host/pipeline/peer:1.0.0" -a amd64 --trusted-root "$root" --policy policy.yaml
 yes_ "$cosign" verify-attestation --type slsaprovenance1 --allow-http-registry --new-bundle-format --trusted-root "$root" \
-  --certificate-identity dev@peer.example --certificate-oidc-issuer "$base" "$host/pipeline/peer@$(digest_at pipeline)"
+  --certificate-identity dev@peer.example --certificate-oidc-issuer "$base" "$host/pipeline/peer@$(digest_of "$host" pipeline/peer 1.0.0)"
 (cd pkg && yes_ env SIGSTORE_ID_TOKEN="$(token)" "$jackal" build --pipeline p.yaml)
 grep -q 'unchanged\|1 executed' pkg/last.log || true
 ok "a pipeline: signed, attested, as a policy asks; by somebody else it stays hidden"

@@ -8,55 +8,18 @@
 # Needs docker-registry, skopeo, openssl and htpasswd (Debian packages
 # docker-registry skopeo openssl apache2-utils), and oras (go install
 # oras.land/oras/cmd/oras@v1.2.3). A missing peer is a failure.
-set -euo pipefail
+. "$(dirname "$(realpath "$0")")/lib.sh"
 jackal=$(realpath "$1")
-for peer in docker-registry skopeo openssl htpasswd oras python3; do
-  command -v "$peer" > /dev/null || { echo "peer missing: $peer"; exit 1; }
-done
-work=$(mktemp -d)
-servers=()
-trap 'kill "${servers[@]}" 2> /dev/null || true; rm -rf "$work"' EXIT
-cd "$work"
-passed=0
-ok() { passed=$((passed + 1)); echo "ok: $*"; }
-fail() { echo "FAILED: $*"; exit 1; }
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-listening() {
-  for _ in $(seq 1 100); do
-    python3 -c "import socket; socket.create_connection(('127.0.0.1', $1), 1)" 2> /dev/null && return
-    sleep 0.1
-  done
-  fail "nothing listens on $1"
-}
-# serve PORT NAME HTTP-YAML MORE-YAML
-serve() {
-  cat > "$2.yml" <<YML
-version: 0.1
-log: {level: error}
-storage: {filesystem: {rootdirectory: $work/$2}, delete: {enabled: true}}
-http: {addr: "127.0.0.1:$1"$3}
-$4
-YML
-  docker-registry serve "$2.yml" > "$2.log" 2>&1 &
-  servers+=($!)
-  listening "$1"
-}
-export JACKAL_CACHE=$work/cache JACKAL_STATE_DIR=$work/state HOME=$work/home
-mkdir -p home pkg
+need docker-registry skopeo openssl htpasswd oras python3
+begin
+peer_package
 head -c 3000000 /dev/urandom > pkg/data
-cat > pkg/jackal.yaml <<YML
-kind: JackalPackageConfig
-metadata: {name: peer, version: "1.0.0", architecture: amd64}
-components:
-- name: data
-  files: [{source: data, target: /srv/data}]
-YML
 "$jackal" package create pkg --confirm -o out > /dev/null 2>&1
 archive=out/jackal-package-peer-amd64-1.0.0.tar.zst
 
 # In the clear.
 plain=$(free_port)
-serve "$plain" plain "" ""
+serve "$plain" plain
 to=oci://127.0.0.1:$plain
 "$jackal" package publish "$archive" "$to/one" > first
 grep -q "^$to/one/peer:1.0.0 amd64 sha256:" first || fail "publish said $(cat first)"

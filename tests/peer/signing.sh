@@ -8,38 +8,12 @@
 # Needs docker-registry, openssl, strace, zstd (Debian packages) and two builds of cosign:
 # go install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3 and
 # github.com/sigstore/cosign/v2/cmd/cosign@v2.6.2. A missing peer is a failure.
-set -euo pipefail
+. "$(dirname "$(realpath "$0")")/lib.sh"
 jackal=$(realpath "$1") cosign3=$(realpath "$2") cosign2=$(realpath "$3")
-for peer in docker-registry openssl strace zstd python3 "$cosign3" "$cosign2"; do
-  command -v "$peer" > /dev/null || { echo "peer missing: $peer"; exit 1; }
-done
-work=$(mktemp -d)
-servers=()
-trap 'kill "${servers[@]}" 2> /dev/null || true; rm -rf "$work"' EXIT
-cd "$work"
-passed=0
-ok() { passed=$((passed + 1)); echo "ok: $*"; }
-fail() { echo "FAILED: $*"; cat last.log 2> /dev/null || true; exit 1; }
-yes_() { "$@" > last.log 2>&1 || fail "should pass: $*"; }
-no_() { if "$@" > last.log 2>&1; then fail "should be refused: $*"; fi; }
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-listening() {
-  for _ in $(seq 1 100); do
-    python3 -c "import socket; socket.create_connection(('127.0.0.1', $1), 1)" 2> /dev/null && return
-    sleep 0.1
-  done
-  fail "nothing listens on $1"
-}
-export JACKAL_CACHE=$work/cache JACKAL_STATE_DIR=$work/state HOME=$work/home COSIGN_PASSWORD=pw
-mkdir -p home pkg
-echo hello > pkg/data
-cat > pkg/jackal.yaml <<YML
-kind: JackalPackageConfig
-metadata: {name: peer, version: "1.0.0", architecture: amd64}
-components:
-- name: data
-  files: [{source: data, target: /srv/data}]
-YML
+need docker-registry openssl strace zstd curl python3 "$cosign3" "$cosign2"
+begin
+export COSIGN_PASSWORD=pw
+peer_package
 yes_ "$jackal" package create pkg --confirm -o plain
 archive=jackal-package-peer-amd64-1.0.0.tar.zst
 yes_ "$jackal" tools trusted-root -o root.json
@@ -100,18 +74,8 @@ done
 
 # In registries with and without a listing of referrers.
 port=$(free_port)
-cat > registry.yml <<YML
-version: 0.1
-log: {level: error}
-storage: {filesystem: {rootdirectory: $work/registry}}
-http: {addr: "127.0.0.1:$port"}
-YML
-docker-registry serve registry.yml > registry.log 2>&1 &
-servers+=($!)
-listening "$port"
-"$jackal" dev registry --dir "$work/own" > own.addr 2> own.log &
-servers+=($!)
-for _ in $(seq 1 50); do [ -s own.addr ] && break; sleep 0.1; done
+serve "$port" registry
+own_registry own
 cat > policy.yaml <<YML
 rules:
 - packages: peer
@@ -120,10 +84,9 @@ rules:
   - {predicateType: https://slsa.dev/provenance/v1}
   - {predicateType: https://spdx.dev/Document}
 YML
-digest_at() { curl -sf -H 'Accept: application/vnd.oci.image.index.v1+json' "http://$1/v2/$2/manifests/1.0.0" | python3 -c "import json,sys; print(json.load(sys.stdin)['manifests'][0]['digest'])"; }
 for host in "127.0.0.1:$port" "$(tr -d '\n' < own.addr)"; do
   yes_ "$jackal" package create pkg --confirm -o "oci://$host/signed" --signing-key p256/cosign.key --attest
-  at=$host/signed/peer@$(digest_at "$host" signed/peer)
+  at=$host/signed/peer@$(digest_of "$host" signed/peer 1.0.0)
   yes_ "$jackal" package verify "oci://$host/signed/peer:1.0.0" -a amd64 --policy policy.yaml
   for cosign in "$cosign3" "$cosign2"; do
     how=("${offline[@]}" --allow-http-registry --new-bundle-format --trusted-root root.json)
@@ -152,7 +115,7 @@ print(said['predicateType'])" "$file")
   # What cosign signs and attests, in its new form and, of v2, the old one.
   for form in v3 v2-bundle v2-tags; do
     yes_ "$jackal" package publish "plain/$archive" "oci://$host/$form"
-    at=$host/$form/peer@$(digest_at "$host" "$form/peer")
+    at=$host/$form/peer@$(digest_of "$host" "$form/peer" 1.0.0)
     cosign=$cosign2 flags=(--tlog-upload=false -y --allow-http-registry --key p256/cosign.key)
     case $form in
       v3) cosign=$cosign3; flags+=(--use-signing-config=false) ;;
