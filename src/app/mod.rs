@@ -16,6 +16,7 @@ mod package_diff;
 mod package_read;
 mod package_sign;
 mod publish;
+mod publish_seal;
 mod pull;
 mod rehearse;
 mod sha256sum;

@@ -107,10 +107,15 @@ pub fn package_sign(
         Some(folder) => folder.join(whole_name(path)),
         None => path.to_owned(),
     };
+    // Two spellings of one place are one.
+    let target = match (fs::canonicalize(&target), fs::canonicalize(path)) {
+        (Ok(there), Ok(here)) if there == here => path.to_owned(),
+        _ => target,
+    };
     if !files.is_empty() {
         write(file, &package, &files, &target, read)?;
     } else if target != path {
-        copy(path, &target)?;
+        copy(file, &target)?;
     }
     let mut bundles = match layout::bundles_beside(path) {
         beside if beside.is_file() => layout::read_bundles(&beside)?,
@@ -132,13 +137,45 @@ fn whole_name(path: &Path) -> PathBuf {
     PathBuf::from(beside.file_stem().unwrap_or_default()).with_extension("")
 }
 
-fn copy(from: &Path, to: &Path) -> Result<(), PackageSignError> {
+/// The archive as it is, in one piece.
+fn copy(file: &PackageFile, to: &Path) -> Result<(), PackageSignError> {
+    if file.path().is_dir() {
+        return into_folder(file.path(), to, &[], &[]);
+    }
+    replace(to, |out| file.copy_to(out).map(|()| true))?;
+    Ok(())
+}
+
+/// Writes a file whole or not at all: not, where `write` says so.
+fn replace(
+    to: &Path,
+    write: impl FnOnce(&mut BufWriter<&mut fs::File>) -> Result<bool, LayoutError>,
+) -> Result<bool, PackageSignError> {
     let io = |source| PackageSignError::Io {
         path: to.to_owned(),
         source,
     };
-    fs::create_dir_all(to.parent().unwrap_or(Path::new("."))).map_err(io)?;
-    fs::copy(from, to).map(drop).map_err(io)
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(io)?;
+    let mut temp = tempfile::Builder::new()
+        .prefix(".jackal-sign-")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(folder)
+        .map_err(io)?;
+    let mut out = BufWriter::with_capacity(1 << 20, temp.as_file_mut());
+    let whole = write(&mut out)?;
+    out.flush().map_err(io)?;
+    drop(out);
+    if !whole {
+        return Ok(false);
+    }
+    temp.as_file().sync_all().map_err(io)?;
+    temp.persist(to).map_err(|failed| io(failed.error))?;
+    fs::File::open(folder)
+        .and_then(|dir| dir.sync_all())
+        .map_err(io)?;
+    Ok(true)
 }
 
 fn write(
@@ -151,38 +188,19 @@ fn write(
     let dialect = package.dialect();
     let mut without = vec![dialect.signature_file(), dialect.bundle_file()];
     without.extend(files.iter().map(|(name, _)| name.as_str()));
-    let io = |source| PackageSignError::Io {
-        path: target.to_owned(),
-        source,
-    };
     if file.path().is_dir() {
         return into_folder(file.path(), target, &without, files);
     }
     if target == file.path() && file.is_split() {
         return Err(PackageSignError::Split(target.to_owned()));
     }
-    let folder = target
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(io)?;
-    let mut temp = tempfile::Builder::new()
-        .prefix(".jackal-sign-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)
-        .map_err(io)?;
-    let mut out = BufWriter::with_capacity(1 << 20, temp.as_file_mut());
-    let spliced = layout::splice(file, &without, files, &mut out)?;
-    out.flush().map_err(io)?;
-    drop(out);
-    if spliced == Spliced::Repack {
-        return repack(file, package, &without, files, target, read);
+    let spliced = replace(target, |out| {
+        Ok(layout::splice(file, &without, files, out)? == Spliced::Done)
+    })?;
+    match spliced {
+        true => Ok(()),
+        false => repack(file, package, &without, files, target, read),
     }
-    temp.as_file().sync_all().map_err(io)?;
-    temp.persist(target).map_err(|failed| io(failed.error))?;
-    fs::File::open(folder)
-        .and_then(|dir| dir.sync_all())
-        .map_err(io)
 }
 
 /// Packs the archive anew, by way of the cache.

@@ -14,6 +14,7 @@ use super::build::BuildOptions;
 use super::compose::Ask;
 use super::connection::ConnectionError;
 use super::package_read::{PackageReadError, package_definition};
+use super::publish_seal::Sealing;
 use super::skeleton::{SkeletonMakeError, skeleton};
 use crate::cas::{Cas, CasError};
 use crate::exec::plan;
@@ -125,14 +126,14 @@ pub enum PublishError {
 }
 
 /// A package that is ready to be published.
-struct Ready {
-    artifact: Arc<Artifact>,
+pub(super) struct Ready {
+    pub(super) artifact: Arc<Artifact>,
     /// The last part of its repository.
-    name: String,
-    tag: String,
-    signature: Signature,
+    pub(super) name: String,
+    pub(super) tag: String,
+    pub(super) signature: Signature,
     /// What speaks about it, and goes with it.
-    bundles: Vec<Vec<u8>>,
+    pub(super) bundles: Vec<Vec<u8>>,
 }
 
 /// What was published.
@@ -282,7 +283,11 @@ impl Publication {
 
     async fn carry_out(mut self, resumed: Option<&str>) -> Result<Published, PublishError> {
         let options = &self.options;
-        let mut items = Vec::new();
+        let vouching = match &options.signer {
+            Some(signer) => Some(Arc::new(vouching(signer).await?)),
+            None => None,
+        };
+        let (mut items, mut kept) = (Vec::new(), Vec::new());
         for (source, local) in options.sources.iter().zip(self.local.drain(..)) {
             let ready = match local {
                 Some(ready) => ready,
@@ -292,13 +297,30 @@ impl Publication {
                     ready
                 }
             };
-            let ready = sealed(ready, source, options).await?;
+            let ready = match (&vouching, options.seal) {
+                (Some(vouching), Some(how)) => {
+                    let sealing = Sealing {
+                        registry: &self.registry,
+                        options,
+                        vouching,
+                        how,
+                    };
+                    kept.extend(sealing.kept(&ready));
+                    let sealed = sealing.sealed(ready).await;
+                    sealed.map_err(|what| PublishError::Sign {
+                        path: source.clone(),
+                        what,
+                    })?
+                }
+                _ => ready,
+            };
             for destination in &options.destinations {
                 let to = Destination::parse(destination, &options.build.here)?;
                 items.push(Item {
                     place: to.place(&ready.name, &ready.tag)?,
                     artifact: Arc::clone(&ready.artifact),
                     bundles: ready.bundles.clone(),
+                    vouching: vouching.clone(),
                 });
             }
         }
@@ -318,46 +340,20 @@ impl Publication {
         let rules = Rules {
             move_tag: options.move_tag,
             concurrency: options.concurrency,
-            vouching: match &options.signer {
-                Some(signer) => Some(vouching(signer).await?),
-                None => None,
-            },
         };
         let id = begun.id();
         let journal = || Journal::begin(&options.state, begun);
         let items = release::run(&self.registry, &items, rules, journal).await?;
         Journal::forget(&options.state, &id)?;
+        for path in kept {
+            // What has ended needs no going on.
+            let _ = std::fs::remove_file(path);
+        }
         Ok(Published {
             items,
             notes: self.notes,
         })
     }
-}
-
-/// Signs in the package, if that is wanted.
-async fn sealed(
-    ready: Ready,
-    source: &str,
-    options: &PublishOptions,
-) -> Result<Ready, PublishError> {
-    let (Some(signer), Some(how)) = (&options.signer, options.seal) else {
-        return Ok(ready);
-    };
-    let (signer, artifact) = (Arc::clone(signer), Artifact::clone(&ready.artifact));
-    // The bundles that came with it speak about it as it was.
-    let sealing = tokio::task::spawn_blocking(move || artifact.sealed(&signer, how));
-    let sealed = sealing
-        .await
-        .map_err(|error| error.to_string())
-        .and_then(|sealed| sealed);
-    Ok(Ready {
-        artifact: Arc::new(sealed.map_err(|what| PublishError::Sign {
-            path: source.to_owned(),
-            what,
-        })?),
-        bundles: Vec::new(),
-        ..ready
-    })
 }
 
 async fn vouching(signer: &Arc<Signer>) -> Result<Vouching, PublishError> {

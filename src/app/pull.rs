@@ -108,6 +108,8 @@ pub fn package_pull(
         true => ArchiveFormat::Tar,
         false => ArchiveFormat::TarZst,
     };
+    // So that who has no registry can judge as well.
+    let bundles = remote.attached().map_err(PackageReadError::from)?;
     let mut fetching = Fetching::begin(remote, &cas);
     let files = in_order(remote).into_iter();
     let members = files.map(|file| {
@@ -130,8 +132,6 @@ pub fn package_pull(
         (_, Some(error)) => return Err(error),
         (written, None) => written?,
     };
-    // So that who has no registry can judge as well.
-    let bundles = remote.attached().map_err(PackageReadError::from)?;
     let beside = layout::write_bundles(&archive, &bundles).map_err(PackageReadError::from)?;
     Ok(Pulled {
         files: written.files.into_iter().chain(beside).collect(),
@@ -268,9 +268,11 @@ pub fn package_tags(name: &str, read: &ReadOptions) -> Result<Vec<String>, PullE
         super::opened::client_of(name, rest, read).map_err(PackageReadError::from)?;
     let runtime = super::opened::runtime().map_err(PackageReadError::from)?;
     let mut tags = runtime.block_on(registry.tags(&reference))?;
-    // Where referrers are not listed, their indexes have tags, which name no package.
+    // Where referrers are not listed, their indexes have tags, which name no package;
+    // nor do those that cosign keeps signatures under.
     let is_referrers = |tag: &str| {
         let hex = tag.strip_prefix("sha256-").unwrap_or_default();
+        let hex = hex.split_once('.').map_or(hex, |(hex, _)| hex);
         Digest::from_hex(hex).is_ok()
     };
     tags.retain(|tag| !is_referrers(tag));

@@ -71,25 +71,45 @@ fn asks() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && environment("CI").is_none()
 }
 
-/// Asks on the terminal, which shows nothing of the answer.
+/// Asks on the terminal, which shows nothing of the answer. Keys arrive as they
+/// are pressed, Ctrl-C as well, so that the terminal is left as it was.
 fn ask(question: &str) -> Result<Zeroizing<Vec<u8>>, Refused> {
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
     let wrong = |error: &dyn std::fmt::Display| (Exit::Environment, format!("terminal: {error}"));
     eprint_question(question);
     let stdin = std::io::stdin();
-    let shown = rustix::termios::tcgetattr(&stdin).map_err(|error| wrong(&error))?;
+    let shown = tcgetattr(&stdin).map_err(|error| wrong(&error))?;
     let mut hidden = shown.clone();
-    hidden.local_modes.remove(rustix::termios::LocalModes::ECHO);
-    let set =
-        |modes| rustix::termios::tcsetattr(&stdin, rustix::termios::OptionalActions::Flush, modes);
+    hidden
+        .local_modes
+        .remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
+    let set = |modes| tcsetattr(&stdin, OptionalActions::Flush, modes);
     set(&hidden).map_err(|error| wrong(&error))?;
-    let mut line = Zeroizing::new(String::new());
-    let read = stdin.read_line(&mut line);
+    let typed = line_of(&mut stdin.lock());
     set(&shown).map_err(|error| wrong(&error))?;
     eprint_question("\n");
-    read.map_err(|error| wrong(&error))?;
-    Ok(Zeroizing::new(
-        line.trim_end_matches(['\n', '\r']).as_bytes().to_vec(),
-    ))
+    typed
+        .map_err(|error| wrong(&error))?
+        .ok_or((Exit::Interrupted, "stopped at the password".to_owned()))
+}
+
+/// What is typed up to the end of the line; `None`: Ctrl-C.
+fn line_of(keys: &mut impl std::io::Read) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(1024));
+    let mut key = [0];
+    loop {
+        let ended = keys.read(&mut key)? == 0;
+        match key[0] {
+            _ if ended => return Ok(Some(line)),
+            b'\n' | b'\r' | 0x04 => return Ok(Some(line)),
+            0x03 | 0x1c => return Ok(None),
+            // Backspace takes a character, which may be several bytes.
+            0x08 | 0x7f => while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {},
+            // Ctrl-U begins anew.
+            0x15 => line.clear(),
+            key => line.push(key),
+        }
+    }
 }
 
 fn eprint_question(text: &str) {
@@ -110,4 +130,19 @@ pub(super) fn confirmed(question: &str) -> Result<bool, Refused> {
         .read_line(&mut line)
         .map_err(|error| (Exit::Environment, format!("terminal: {error}")))?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_typed_corrected_or_given_up() {
+        let typed = |keys: &[u8]| line_of(&mut &keys[..]).unwrap().map(|line| line.to_vec());
+        assert_eq!(typed(b"secret\rrest"), Some(b"secret".to_vec()));
+        assert_eq!(typed("ab\u{e9}\x7fc\n".as_bytes()), Some(b"abc".to_vec()));
+        assert_eq!(typed(b"wrong\x15right"), Some(b"right".to_vec()));
+        assert_eq!(typed(b"\x7f\n"), Some(Vec::new()));
+        assert_eq!(typed(b"sec\x03"), None);
+    }
 }

@@ -41,7 +41,8 @@ pub(super) struct PublishArgs {
     /// Packages (folder, `.tar`, `.tar.zst`, a part of a split one, oci://), or
     /// folders with a definition, which are published as skeletons; and last
     /// where to: oci://HOST[/PATH] or oci-layout:FOLDER
-    #[arg(required = true, num_args = 2.., value_name = "NAME")]
+    // Options may stand between them, so they are counted later.
+    #[arg(required = true, num_args = 1.., value_name = "NAME")]
     names: Vec<String>,
     /// Publish there as well (may be repeated)
     #[arg(long, value_name = "DESTINATION")]
@@ -116,6 +117,13 @@ pub(super) enum ReleaseCommand {
 }
 
 pub(super) fn publish(mut args: PublishArgs) -> Result<(), Refused> {
+    if args.names.len() < 2 {
+        let message = format!(
+            "`{}` is all that was named: give a package, and last where to publish it",
+            args.names.join(" ")
+        );
+        return Err((Exit::Usage, message));
+    }
     let transfer = args.transfer;
     let state = state_folder(transfer.release.state_dir)?;
     let mut destinations: Vec<String> = args.names.pop().into_iter().collect();

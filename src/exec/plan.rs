@@ -592,6 +592,16 @@ pub enum PlanError {
         /// The package's task.
         of: String,
     },
+    /// A package that two tasks sign, each in its own way.
+    #[error(
+        "`{of}` is signed by several of the `signatures` of `{task}`, and goes out in one form: leave one of them"
+    )]
+    SignedTwice {
+        /// The task.
+        task: String,
+        /// The package's task.
+        of: String,
+    },
     /// An identity that names nobody.
     #[error("`{task}`: {what}")]
     Identity {

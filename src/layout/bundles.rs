@@ -10,13 +10,21 @@ use std::path::{Path, PathBuf};
 use serde_json::value::RawValue;
 
 use super::{LayoutError, parts};
-use crate::signing::MAX_ATTESTATION_BYTES;
+use crate::signing::{Bundle, MAX_ATTESTATION_BYTES};
+
+/// Most bundles in a file: more are not looked at anywhere.
+const MAX_BUNDLES: usize = 100;
+
+/// Largest file, in bytes: what may be attached in a registry, with line ends.
+const MAX_FILE_BYTES: u64 = MAX_ATTESTATION_BYTES + (1 << 20);
 
 /// The file with the bundles about the archive at `path`, or about the one that
 /// `path` is a part of.
 #[must_use]
 pub fn bundles_beside(path: &Path) -> PathBuf {
-    let whole = parts::stem(path).unwrap_or_else(|| path.to_owned());
+    // Without a slash at the end, which would lead into a folder.
+    let path: PathBuf = path.components().collect();
+    let whole = parts::stem(&path).unwrap_or(path);
     let mut name = whole.into_os_string();
     name.push(".sigstore.jsonl");
     PathBuf::from(name)
@@ -31,18 +39,28 @@ pub fn read_bundles(path: &Path) -> Result<Vec<Vec<u8>>, LayoutError> {
     let io = |error| LayoutError::io(path, error);
     let mut text = Vec::new();
     let file = fs::File::open(path).map_err(io)?;
-    file.take(MAX_ATTESTATION_BYTES + 1)
+    file.take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut text)
         .map_err(io)?;
-    if text.len() as u64 > MAX_ATTESTATION_BYTES {
-        let what = format!("longer than {MAX_ATTESTATION_BYTES} bytes");
+    if text.len() as u64 > MAX_FILE_BYTES {
+        let what = format!("longer than {MAX_FILE_BYTES} bytes");
         return Err(LayoutError::too_large(path, what));
     }
-    let values = serde_json::Deserializer::from_slice(&text).into_iter::<Box<RawValue>>();
-    let bundles = values.map(|value| Ok(value?.get().as_bytes().to_vec()));
-    bundles
-        .collect::<Result<_, serde_json::Error>>()
-        .map_err(|error| io(error.into()))
+    let mut bundles: Vec<Vec<u8>> = Vec::new();
+    for value in serde_json::Deserializer::from_slice(&text).into_iter::<Box<RawValue>>() {
+        let value = value.map_err(|error| io(error.into()))?;
+        if bundles.len() == MAX_BUNDLES {
+            let what = format!("of more than {MAX_BUNDLES} bundles");
+            return Err(LayoutError::too_large(path, what));
+        }
+        if !Bundle::is_called(value.get().as_bytes()) {
+            let count = bundles.len() + 1;
+            let what = format!("number {count} in it is no Sigstore bundle: take it out");
+            return Err(io(std::io::Error::other(what)));
+        }
+        bundles.push(value.get().as_bytes().to_vec());
+    }
+    Ok(bundles)
 }
 
 /// Puts `bundles` beside the archive at `path`, instead of any that are there;
@@ -66,12 +84,19 @@ pub fn write_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<Option<PathBuf>
         }
         return Ok(None);
     }
+    if bundles.len() > MAX_BUNDLES {
+        let what = format!("of more than {MAX_BUNDLES} bundles");
+        return Err(LayoutError::too_large(&beside, what));
+    }
     let mut text = Vec::new();
     for bundle in bundles {
-        // Whatever its writer's taste: on one line.
-        let line = serde_json::from_slice::<serde_json::Value>(bundle);
-        let line = line.and_then(|value| serde_json::to_vec(&value));
-        text.append(&mut line.map_err(|error| io(error.into()))?);
+        // Whatever its writer's taste: on one line. In JSON, a line ends between
+        // members only.
+        let line = bundle.trim_ascii().iter();
+        text.extend(line.map(|byte| match byte {
+            b'\n' | b'\r' => b' ',
+            byte => *byte,
+        }));
         text.push(b'\n');
     }
     if there.as_ref() == Some(&text) {

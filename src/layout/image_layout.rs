@@ -49,6 +49,16 @@ impl ImageLayout {
         })
     }
 
+    /// Keeps others from writing the index while it is read and replaced: a lock
+    /// on the marker, which nobody replaces. Ends when it is dropped.
+    fn lock(&self) -> Result<File, LayoutError> {
+        let marker = self.folder.join("oci-layout");
+        let at = |error| LayoutError::io(&marker, error);
+        let file = File::open(&marker).map_err(at)?;
+        file.lock().map_err(at)?;
+        Ok(file)
+    }
+
     fn path(&self, descriptor: &Descriptor) -> PathBuf {
         self.folder
             .join("blobs/sha256")
@@ -90,6 +100,7 @@ impl ImageLayout {
     ///
     /// [`LayoutError`]: the disk refused.
     pub fn tag(&self, tag: &str, mut descriptor: Descriptor) -> Result<(), LayoutError> {
+        let _lock = self.lock()?;
         let mut index = self.index()?;
         index.manifests.retain(|found| !is_called(found, tag));
         descriptor
@@ -106,6 +117,7 @@ impl ImageLayout {
     /// [`LayoutError`]: the disk refused.
     pub fn attach(&self, manifest: &[u8]) -> Result<(), LayoutError> {
         let made = self.document(media_type::MANIFEST, manifest)?;
+        let _lock = self.lock()?;
         let mut index = self.index()?;
         if index
             .manifests
@@ -216,4 +228,30 @@ pub fn is_tag(tag: &str) -> bool {
     format!("r.io/x:{tag}")
         .parse::<Reference>()
         .is_ok_and(|found| found.tag() == Some(tag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writers_at_the_same_time_do_not_lose_each_others_tags() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("layout");
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let path = &path;
+                scope.spawn(move || {
+                    let layout = ImageLayout::open(path).unwrap();
+                    for number in 0..8 {
+                        let tag = format!("{writer}-{number}");
+                        let made = layout.document(media_type::INDEX, tag.as_bytes());
+                        layout.tag(&tag, made.unwrap()).unwrap();
+                    }
+                });
+            }
+        });
+        let index = ImageLayout::open(&path).unwrap().index().unwrap();
+        assert_eq!(index.manifests.len(), 64);
+    }
 }

@@ -22,6 +22,8 @@ pub use delta::{Delta, DeltaError, Whole, apply_delta, write_delta};
 pub use error::LayoutError;
 pub use image_layout::{ImageLayout, is_tag};
 pub use open::{Member, PackageFile, open};
-pub use read::{MAX_DOCUMENT_BYTES, limit, read, read_into, read_opened, read_promised, read_some};
+pub use read::{
+    MAX_DOCUMENT_BYTES, keep, limit, read, read_into, read_opened, read_promised, read_some,
+};
 pub use splice::{Spliced, splice};
 pub use unpack::unpack_tar;

@@ -247,6 +247,18 @@ impl PackageFile {
         }
     }
 
+    /// Writes the archive as it is, in one piece.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: it cannot be read, or `out` failed; or it is a folder.
+    pub fn copy_to(&self, out: &mut impl Write) -> Result<(), LayoutError> {
+        let io = |error| LayoutError::io(&self.path, error);
+        let folder = || io::Error::other("it is a folder, not an archive");
+        let mut bytes = self.bytes().ok_or_else(folder).map_err(io)?;
+        io::copy(&mut bytes, out).map(drop).map_err(io)
+    }
+
     /// Lengths of the stretches that the archive's bytes fall into, in order:
     /// frames, or files and what lies between them; what is left at the end is
     /// not told. `None` where there are none: a folder, a single stream.

@@ -132,6 +132,17 @@ impl Artifact {
 }
 
 impl Artifact {
+    /// The digest of its definition.
+    #[must_use]
+    pub fn definition(&self) -> Option<Digest> {
+        let manifest: Manifest = serde_json::from_slice(&self.bytes).ok()?;
+        let mut layers = manifest.layers.iter();
+        let is_definition = |layer: &&Descriptor| {
+            manifest::title(layer).is_some_and(|name| Dialect::of_definition_file(name).is_some())
+        };
+        layers.find(is_definition).map(|layer| layer.digest)
+    }
+
     /// The same package with a signature in it, instead of any it had.
     ///
     /// # Errors
@@ -142,6 +153,20 @@ impl Artifact {
         let evidence = documents(&self).map_err(|error| text(&error))?;
         let (dialect, definition) = evidence.definition.ok_or("it has no definition")?;
         let files = seal(dialect, &definition, signer, how).map_err(|error| text(&error))?;
+        self.with_seal(dialect, files)
+    }
+
+    /// The same package with the files of a signature in it, instead of any it had.
+    ///
+    /// # Errors
+    ///
+    /// The manifest cannot be read; told in words.
+    pub fn with_seal(
+        self,
+        dialect: Dialect,
+        files: Vec<(String, Vec<u8>)>,
+    ) -> Result<Self, String> {
+        let text = |error: &dyn fmt::Display| error.to_string();
         let described = files.iter();
         let described = described.map(|(name, bytes)| (name.clone(), Descriptor::of("", bytes)));
         let without = [dialect.signature_file(), dialect.bundle_file()];

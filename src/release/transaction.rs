@@ -31,6 +31,8 @@ pub struct Item {
     pub place: Place,
     /// Bundles that speak about it, and go where it goes.
     pub bundles: Vec<Vec<u8>>,
+    /// Whose signature must be there before it is visible.
+    pub vouching: Option<Arc<Vouching>>,
 }
 
 impl Item {
@@ -60,8 +62,6 @@ pub struct Rules {
     pub move_tag: bool,
     /// Transfers at the same time.
     pub concurrency: usize,
-    /// Whose signature must be there before anything is visible.
-    pub vouching: Option<Vouching>,
 }
 
 /// What was done with one artifact.
@@ -183,7 +183,7 @@ pub async fn run(
             item: item.known(),
             moved: Moved::default(),
             unchanged: is_there(registry, item, &rules).await?
-                && is_vouched(registry, item, &rules).await?,
+                && is_vouched(registry, item).await?,
             attached: 0,
         });
     }
@@ -209,7 +209,7 @@ pub async fn run(
     }
     for (item, made) in items.iter().zip(&mut released) {
         if !made.unchanged {
-            made.attached = vouch(registry, item, &rules, &mut journal).await?;
+            made.attached = vouch(registry, item, &mut journal).await?;
         }
     }
     // Nothing that anybody sees has changed so far.
@@ -246,12 +246,8 @@ pub async fn run(
 }
 
 /// Whether what must speak about the item is there already.
-async fn is_vouched(
-    registry: &Arc<Registry>,
-    item: &Item,
-    rules: &Rules,
-) -> Result<bool, ReleaseError> {
-    if rules.vouching.is_none() && item.bundles.is_empty() {
+async fn is_vouched(registry: &Arc<Registry>, item: &Item) -> Result<bool, ReleaseError> {
+    if item.vouching.is_none() && item.bundles.is_empty() {
         return Ok(true);
     }
     let vouched = item.vouched(registry);
@@ -259,7 +255,7 @@ async fn is_vouched(
     if item.bundles.iter().any(|bundle| !attached.contains(bundle)) {
         return Ok(false);
     }
-    Ok(match &rules.vouching {
+    Ok(match &item.vouching {
         None => true,
         Some(vouching) => match vouched.proven(&vouching.policy, attached).await {
             Ok(()) => true,
@@ -275,11 +271,10 @@ async fn is_vouched(
 async fn vouch(
     registry: &Arc<Registry>,
     item: &Item,
-    rules: &Rules,
     journal: &mut Journal,
 ) -> Result<usize, ReleaseError> {
     let manifest = item.artifact.manifest.digest;
-    if rules.vouching.is_none() && item.bundles.is_empty() {
+    if item.vouching.is_none() && item.bundles.is_empty() {
         return Ok(0);
     }
     let vouched = item.vouched(registry);
@@ -297,7 +292,7 @@ async fn vouch(
             count += 1;
         }
     }
-    let Some(vouching) = &rules.vouching else {
+    let Some(vouching) = &item.vouching else {
         return Ok(count);
     };
     let mut policy = vouching.policy.clone();

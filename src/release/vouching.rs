@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::artifact::{Artifact, Place};
 use super::transaction::ReleaseError;
-use crate::layout::{ImageLayout, MAX_DOCUMENT_BYTES};
+use crate::layout::{self, ImageLayout};
 use crate::oci::{Descriptor, Digest, Manifest, media_type};
 use crate::package::{Dialect, manifest};
 use crate::registry::{Hints, Registry, Source};
@@ -17,7 +17,7 @@ use crate::release::WithDocuments;
 use crate::signing::{Bundle, Identity, Pattern, SIGN_PREDICATE, Statement, Subject};
 use crate::source::{EMPTY_CONFIG, bundles_about, speaking_manifest};
 use crate::transparency::{Signer, SignerError};
-use crate::verify::{self, Check, Evidence, Policy, Rule, Scope};
+use crate::verify::{self, Asked, Check, Evidence, Policy, Rule, Scope};
 
 /// What must be proven of each package before its tag moves, and who signs what
 /// is not proven.
@@ -114,21 +114,26 @@ pub fn documents(artifact: &Artifact) -> io::Result<Evidence> {
         let name = manifest::title(layer).unwrap_or_default();
         let file = (layer.digest, layer.size);
         evidence.files.insert(name.to_owned(), file);
-        if name != dialect.definition_file() && name != Dialect::CHECKSUMS {
+        let read = [
+            dialect.definition_file(),
+            Dialect::CHECKSUMS,
+            dialect.signature_file(),
+            dialect.bundle_file(),
+        ];
+        if !read.contains(&name) {
             continue;
         }
         let mut bytes = Vec::new();
         let content = artifact.source.fetch(layer)?;
-        content.take(MAX_DOCUMENT_BYTES).read_to_end(&mut bytes)?;
+        content.take(layout::limit(name)).read_to_end(&mut bytes)?;
         if Digest::of(&bytes) != layer.digest {
             return Err(io::Error::other(format!(
                 "`{name}` is not what its digest says"
             )));
         }
-        if name == Dialect::CHECKSUMS {
-            evidence.checksums = Some(bytes);
-        } else {
-            evidence.definition = Some((dialect, bytes));
+        match name == dialect.definition_file() {
+            true => evidence.definition = Some((dialect, bytes)),
+            false => layout::keep(&mut evidence, name, bytes),
         }
     }
     Ok(evidence)
@@ -159,17 +164,35 @@ impl Vouched<'_> {
         }
     }
 
-    /// Whether `bundles` prove what must be; an error says why not.
+    /// Whether `bundles`, and what is in the package, prove what must be; an error
+    /// says why not.
     pub(super) async fn proven(
         &self,
         policy: &Policy,
         bundles: Vec<Vec<u8>>,
     ) -> Result<(), ReleaseError> {
         let (artifact, policy) = (Arc::clone(self.artifact), policy.clone());
+        // As whoever asks for it by this name will.
+        let asked = match self.place {
+            Place::Registry(tag) => Some(Asked::at(tag, Some(artifact.architecture.clone()))),
+            Place::Layout { .. } => None,
+        };
         let judged = tokio::task::spawn_blocking(move || {
             let mut evidence = documents(&artifact)?;
             evidence.attached = bundles;
-            Ok::<_, io::Error>(verify::verify(evidence, Scope::Whole, &policy))
+            evidence.asked = asked;
+            // A signature within does not stand for the one beside it, which must be
+            // there; and a foreign one within is what readers judge first.
+            let beside = Evidence {
+                signature: None,
+                bundle: None,
+                ..evidence.clone()
+            };
+            let judged = verify::verify(beside, Scope::Whole, &policy);
+            Ok::<_, io::Error>(match judged {
+                Ok(_) => verify::verify(evidence, Scope::Whole, &policy),
+                refused => refused,
+            })
         });
         let judged = judged
             .await

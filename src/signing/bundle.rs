@@ -5,6 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha384, Sha512};
 use sigstore_types::DerCertificate;
@@ -217,7 +218,8 @@ impl Bundle {
     ///
     /// [`BundleError`]
     pub fn parse(text: &[u8]) -> Result<Self, BundleError> {
-        let value = json::parse(text).map_err(|error| BundleError::Json(error.to_string()))?;
+        let value =
+            json::parse_bounded(text).map_err(|error| BundleError::Json(error.to_string()))?;
         if value.get("base64Signature").is_some() {
             return Err(BundleError::OldCosign);
         }
@@ -275,6 +277,22 @@ impl Bundle {
             has_promises: false,
             timestamps: timestamps.len(),
             normal,
+        })
+    }
+
+    /// Whether `text` calls itself a bundle, of whatever version; nothing else of
+    /// it is held.
+    #[must_use]
+    pub fn is_called(text: &[u8]) -> bool {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Head {
+            #[serde(alias = "media_type")]
+            media_type: String,
+        }
+        serde_json::from_slice::<Head>(text).is_ok_and(|head| {
+            head.media_type
+                .starts_with("application/vnd.dev.sigstore.bundle")
         })
     }
 

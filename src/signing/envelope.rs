@@ -172,13 +172,8 @@ impl Statement {
     ///
     /// [`StatementError::OtherSubject`]
     pub fn is_about(&self, digests: &[(&str, String)]) -> Result<(), StatementError> {
-        let named = |subject: &Subject| {
-            digests.iter().any(|(algorithm, hex)| {
-                let found = subject.digest.get(*algorithm);
-                found.is_some_and(|found| found.eq_ignore_ascii_case(hex))
-            })
-        };
-        match self.subject.iter().any(named) {
+        let mut subjects = self.subject.iter();
+        match subjects.any(|subject| names(&subject.digest, digests)) {
             true => Ok(()),
             false => {
                 let wanted = digests
@@ -187,6 +182,107 @@ impl Statement {
                 Err(StatementError::OtherSubject(wanted.unwrap_or_default()))
             }
         }
+    }
+}
+
+/// Whether a subject with the digests `found` is one of `digests`.
+fn names(found: &BTreeMap<String, String>, digests: &[(&str, String)]) -> bool {
+    digests.iter().any(|(algorithm, hex)| {
+        let found = found.get(*algorithm);
+        found.is_some_and(|found| found.eq_ignore_ascii_case(hex))
+    })
+}
+
+/// What a statement of a stranger is about; nothing else of it is held.
+pub struct Claims(Vec<BTreeMap<String, String>>);
+
+impl Claims {
+    /// Those of the statement in `envelope`, of which nothing was checked; none,
+    /// if it cannot be read.
+    #[must_use]
+    pub fn of(envelope: &Envelope) -> Self {
+        let read = serde_json::from_slice::<Claimed>(&envelope.payload);
+        let subjects = read.map(|claimed| claimed.subject.0).unwrap_or_default();
+        Self(subjects.into_iter().map(|one| one.digest.0).collect())
+    }
+
+    /// Whether one of the subjects has one of `digests`.
+    #[must_use]
+    pub fn about(&self, digests: &[(&str, String)]) -> bool {
+        self.0.iter().any(|found| names(found, digests))
+    }
+}
+
+#[derive(Deserialize)]
+struct Claimed {
+    subject: Few<ClaimedSubject, MAX_SUBJECTS>,
+}
+
+#[derive(Deserialize)]
+struct ClaimedSubject {
+    #[serde(default)]
+    digest: FewDigests,
+}
+
+/// A list that ends, or is none.
+struct Few<T, const MOST: usize>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Few<T, MOST> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T, const MOST: usize>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>, const MOST: usize> serde::de::Visitor<'de> for Visitor<T, MOST> {
+            type Value = Few<T, MOST>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "a list of at most {MOST}")
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                mut seq: A,
+            ) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    if items.len() == MOST {
+                        return Err(serde::de::Error::invalid_length(MOST + 1, &self));
+                    }
+                    items.push(item);
+                }
+                Ok(Few(items))
+            }
+        }
+        deserializer.deserialize_seq(Visitor(std::marker::PhantomData))
+    }
+}
+
+#[derive(Default)]
+struct FewDigests(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for FewDigests {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = FewDigests;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "at most {MAX_DIGESTS} digests")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> Result<Self::Value, A::Error> {
+                let mut digests = BTreeMap::new();
+                while let Some((name, hex)) = map.next_entry()? {
+                    if digests.len() == MAX_DIGESTS {
+                        return Err(serde::de::Error::invalid_length(MAX_DIGESTS + 1, &self));
+                    }
+                    digests.insert(name, hex);
+                }
+                Ok(FewDigests(digests))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
     }
 }
 

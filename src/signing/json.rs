@@ -28,6 +28,30 @@ pub fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
     Ok(serde_json::from_slice::<Strict>(text)?.0)
 }
 
+/// Most members and items of a document that a stranger wrote: far more than any
+/// bundle has, and far less than its bytes could be.
+const MAX_VALUES: usize = 100_000;
+
+/// Parses `text` of a stranger, whose memory is not to be many times its length.
+pub fn parse_bounded(text: &[u8]) -> Result<Value, serde_json::Error> {
+    let (mut values, mut quoted, mut escaped) = (0, false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' | b'[' | b'{' if !quoted => values += 1,
+            _ => {}
+        }
+    }
+    match values > MAX_VALUES {
+        true => Err(serde_json::Error::custom(format_args!(
+            "more than {MAX_VALUES} values"
+        ))),
+        false => parse(text),
+    }
+}
+
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {

@@ -25,7 +25,7 @@ pub use bundle::{
 };
 pub use container::{ContainerError, open_container, seal};
 pub use envelope::{
-    Envelope, IN_TOTO, ResourceDescriptor, SIGN_PREDICATE, SLSA_PROVENANCE, SPDX_PREDICATE,
+    Claims, Envelope, IN_TOTO, ResourceDescriptor, SIGN_PREDICATE, SLSA_PROVENANCE, SPDX_PREDICATE,
     Statement, StatementError, Subject, digests,
 };
 pub use evidence::{Demands, KeylessError, Proven, Root, RootError};

@@ -52,7 +52,7 @@ impl Bundle {
         annotations: &BTreeMap<String, String>,
     ) -> Result<Self, BundleError> {
         let mut envelope =
-            json::parse(envelope).map_err(|error| BundleError::Json(error.to_string()))?;
+            json::parse_bounded(envelope).map_err(|error| BundleError::Json(error.to_string()))?;
         let signatures = envelope.get_mut("signatures").and_then(Value::as_array_mut);
         for signature in signatures.into_iter().flatten() {
             // What older clients write, and bundles do not know.
@@ -71,7 +71,7 @@ fn around(
 ) -> Result<Bundle, BundleError> {
     let shape = |what: &str| BundleError::Shape(what.to_owned());
     let read = |text: &str| {
-        json::parse(text.as_bytes()).map_err(|error| BundleError::Json(error.to_string()))
+        json::parse_bounded(text.as_bytes()).map_err(|error| BundleError::Json(error.to_string()))
     };
     let log = annotations.get(LOG).map(|text| read(text)).transpose()?;
     // Only the first version of bundles has promises, and it has chains.

@@ -22,9 +22,9 @@ const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 
-/// Bundles about the manifest `subject`: candidates, from anybody. Those of
-/// attestations may be large; what is larger than any client takes is passed
-/// over.
+/// Bundles about the manifest `subject`: candidates, from anybody, the small ones
+/// first. Those of attestations may be large; what would make all of them larger
+/// than any client takes is passed over, and so is what is named and not there.
 ///
 /// # Errors
 ///
@@ -34,30 +34,53 @@ pub async fn bundles_about(
     repository: &Reference,
     subject: Digest,
 ) -> Result<Vec<Vec<u8>>, RemoteError> {
-    let mut bundles = Vec::new();
     let speaking = registry.referrers(repository, subject).await?;
     let named = speaking.into_iter().filter(|found| {
         let kind = found.artifact_type.as_deref();
         // Some registries put the type of the config there.
         kind.is_none_or(|kind| kind == BUNDLE || kind == media_type::EMPTY)
     });
+    let mut layers = Vec::new();
     for found in named.take(MAX_ATTACHED) {
-        let bytes = registry.manifest(repository, &found).await?;
+        let Some(bytes) = there(registry.manifest(repository, &found).await)? else {
+            continue;
+        };
         let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else {
             continue;
         };
         let about = manifest.subject.as_ref().map(|subject| subject.digest);
-        let [layer] = &manifest.layers[..] else {
+        if let ([layer], true) = (&manifest.layers[..], about == Some(subject))
+            && layer.media_type == BUNDLE
+        {
+            layers.push(layer.clone());
+        }
+    }
+    // All of them are held: a large one must not keep the small ones out.
+    layers.sort_by_key(|layer| layer.size);
+    let (mut bundles, mut left) = (Vec::new(), MAX_ATTESTATION_BYTES);
+    for layer in layers {
+        let Some(after) = left.checked_sub(layer.size) else {
+            break;
+        };
+        let Some(bytes) = there(content(registry, repository, &layer).await)? else {
             continue;
         };
-        let fits = about == Some(subject)
-            && layer.media_type == BUNDLE
-            && layer.size <= MAX_ATTESTATION_BYTES;
-        if fits {
-            bundles.push(content(registry, repository, layer).await?);
+        // Also of versions to come: others may read them.
+        if Bundle::is_called(&bytes) {
+            left = after;
+            bundles.push(bytes);
         }
     }
     Ok(bundles)
+}
+
+/// What a list names and is not there, says nothing.
+fn there<T>(found: Result<T, RegistryError>) -> Result<Option<T>, RegistryError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(RegistryError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// What older clients attached under tags of their own: signatures of a payload
@@ -73,7 +96,7 @@ pub async fn tagged_about(
     repository: &Reference,
     subject: Digest,
 ) -> Result<Vec<Tagged>, RemoteError> {
-    let mut found = Vec::new();
+    let (mut found, mut left) = (Vec::new(), MAX_ATTESTATION_BYTES);
     for (suffix, kind) in [("sig", PAYLOAD), ("att", ENVELOPE)] {
         let (host, path) = (repository.registry(), repository.repository());
         let tag = format!("{host}/{path}:sha256-{}.{suffix}", subject.hex());
@@ -94,7 +117,13 @@ pub async fn tagged_about(
             if layer.media_type != kind || layer.size > limit {
                 continue;
             }
-            let bytes = content(registry, repository, layer).await?;
+            let Some(after) = left.checked_sub(layer.size) else {
+                break;
+            };
+            let Some(bytes) = there(content(registry, repository, layer).await)? else {
+                continue;
+            };
+            left = after;
             let read = match suffix {
                 "sig" => Bundle::of_tagged_payload(&bytes, &layer.annotations),
                 _ => Bundle::of_tagged_envelope(&bytes, &layer.annotations),

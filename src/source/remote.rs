@@ -148,20 +148,8 @@ impl RemotePackage {
         evidence.signature = self.document(registry, dialect.signature_file()).await?;
         evidence.bundle = self.document(registry, dialect.bundle_file()).await?;
         evidence.artifact = Some(self.digest());
-        evidence.asked = Some(self.asked());
+        evidence.asked = Some(Asked::at(&self.reference, self.architecture.clone()));
         Ok(evidence)
-    }
-
-    /// By what name, entry and version it was asked for.
-    fn asked(&self) -> Asked {
-        let name = self.reference.repository().rsplit('/').next();
-        // Tags such as `latest` say nothing of the version.
-        let version = |tag: &&str| semver::Version::parse(tag.trim_start_matches('v')).is_ok();
-        Asked {
-            name: name.unwrap_or_default().to_owned(),
-            architecture: self.architecture.clone(),
-            tag: self.reference.tag().filter(version).map(str::to_owned),
-        }
     }
 
     /// Bundles that speak about it: candidates, from anybody.

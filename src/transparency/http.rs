@@ -8,13 +8,32 @@ use std::time::Duration;
 /// Source: signing.md 4.3.
 const REQUEST: Duration = Duration::from_secs(90);
 
+/// How often an address of a key may lead to another one.
+const MAX_REDIRECTS: usize = 5;
+
 /// A client for services that sign. It follows no redirects: none of them has
 /// any, and tokens go with the requests.
 pub(super) fn client() -> Result<reqwest::Client, String> {
+    built(reqwest::redirect::Policy::none())
+}
+
+/// A client for what is public, with nothing to give away: it follows redirects
+/// from https to https.
+pub(super) fn public_client() -> Result<reqwest::Client, String> {
+    built(reqwest::redirect::Policy::custom(|attempt| {
+        let plain = attempt.url().scheme() != "https";
+        match attempt.previous().len() > MAX_REDIRECTS || plain {
+            true => attempt.error("it redirects too often, or away from https"),
+            false => attempt.follow(),
+        }
+    }))
+}
+
+fn built(redirects: reqwest::redirect::Policy) -> Result<reqwest::Client, String> {
     crate::registry::install_tls();
     reqwest::Client::builder()
         .timeout(REQUEST)
-        .redirect(reqwest::redirect::Policy::none())
+        .redirect(redirects)
         .user_agent(concat!("jackal/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| error.to_string())

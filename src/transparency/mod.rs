@@ -22,7 +22,7 @@ pub use keyless::{Keyless, KeylessSignError, Services};
 pub use plugin::{Plugin, PluginError};
 pub use reference::{KeyReferenceError, KeySources};
 pub use root_fetch::{FetchError, fetch_root};
-pub use seal::{Seal, seal};
+pub use seal::{Seal, is_seal, seal};
 pub use setup::{KeylessOptions, SignerSetupError, key_signer, keyless_signer, password_in};
 pub use signer::{HeldKey, Signer, SignerError};
 pub use token::{TokenError, TokenSources};

@@ -8,6 +8,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -27,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: u64 = 1 << 20;
+
+/// How much of a plugin's own words is told, in characters.
+const MAX_MESSAGE: usize = 300;
 
 /// Why a plugin yields no key or signature.
 #[derive(Debug, thiserror::Error)]
@@ -181,38 +185,36 @@ fn ask(
         .stderr(Stdio::inherit())
         .spawn()
         .map_err(io)?;
-    let stdin = child.stdin.take();
-    let stdout = child.stdout.take();
-    let answer = std::thread::scope(|scope| {
-        let reading = scope.spawn(|| {
+    let begun = std::time::Instant::now();
+    // Threads of their own, left behind at the deadline: one that never reads a long
+    // message, or leaves a child that never closes its output, holds up nobody.
+    if let Some(mut stdin) = child.stdin.take() {
+        let message = message.to_vec();
+        std::thread::spawn(move || {
+            // One that does not read the message may have gone already.
+            let _ = stdin.write_all(&message);
+        });
+    }
+    let (said, answer) = mpsc::channel();
+    if let Some(stdout) = child.stdout.take() {
+        std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            if let Some(stdout) = stdout {
-                stdout.take(MAX_ANSWER_BYTES).read_to_end(&mut bytes)?;
-            }
-            Ok(bytes)
+            let read = stdout.take(MAX_ANSWER_BYTES).read_to_end(&mut bytes);
+            // Nobody waits any more after the deadline.
+            let _ = said.send(read.map(|_| bytes));
         });
-        // A thread of its own: one that never reads a long message runs into the
-        // deadline as well.
-        scope.spawn(move || {
-            if let Some(mut stdin) = stdin {
-                // One that does not read the message may have gone already.
-                let _ = stdin.write_all(message);
-            }
-        });
-        let begun = std::time::Instant::now();
-        while child.try_wait().map_err(io)?.is_none() {
-            if begun.elapsed() > PATIENCE {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(io(io::ErrorKind::TimedOut.into()));
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        match reading.join() {
-            Ok(read) => read.map_err(io),
-            Err(_) => Err(io(io::Error::other("its answer was not read"))),
-        }
-    })?;
+    }
+    let answer = answer.recv_timeout(PATIENCE);
+    while answer.is_ok() && child.try_wait().map_err(io)?.is_none() && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // It is over, or late.
+    let _ = child.kill();
+    let _ = child.wait();
+    let answer = match answer {
+        Ok(read) => read.map_err(io)?,
+        Err(_) => return Err(io(io::ErrorKind::TimedOut.into())),
+    };
     let answer: Answer = serde_json::from_slice(&answer).map_err(|error| PluginError::Answer {
         program: program.clone(),
         what: error.to_string(),
@@ -221,7 +223,7 @@ fn ask(
         true => Ok(answer),
         false => Err(PluginError::Refused {
             program: program.clone(),
-            message: answer.error_message,
+            message: answer.error_message.chars().take(MAX_MESSAGE).collect(),
         }),
     }
 }

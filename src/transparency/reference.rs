@@ -166,7 +166,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyReferenceError> {
 /// What is at an address, from threads that may block.
 fn fetch(address: &str) -> Result<Vec<u8>, KeyReferenceError> {
     let failed = |error: String| KeyReferenceError::Fetch(error);
-    let client = http::client().map_err(failed)?;
+    let client = http::public_client().map_err(failed)?;
     http::blocking(async {
         let text = |error: reqwest::Error| failed(error.to_string());
         let response = client.get(address).send().await.map_err(text)?;

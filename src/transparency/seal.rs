@@ -32,14 +32,7 @@ pub fn seal(
     how: Seal,
 ) -> Result<Vec<(String, Vec<u8>)>, SignerError> {
     let mut files = Vec::new();
-    let marked = match dialect {
-        Dialect::Jackal => definition.to_vec(),
-        Dialect::Zarf => {
-            let text = String::from_utf8_lossy(definition);
-            let marked = mark_signed(&text).map_err(|e| SignerError::Stopped(e.to_string()))?;
-            marked.into_bytes()
-        }
-    };
+    let marked = marked(dialect, definition).map_err(SignerError::Stopped)?;
     let plain = match (dialect, signer) {
         (Dialect::Jackal, Signer::Key(key)) => Some(key),
         _ => None,
@@ -56,4 +49,38 @@ pub fn seal(
         files.push((dialect.definition_file().to_owned(), marked));
     }
     Ok(files)
+}
+
+/// Whether `files` are what [`seal`] makes, but for the signatures themselves,
+/// which nobody has checked.
+#[must_use]
+pub fn is_seal(
+    dialect: Dialect,
+    definition: &[u8],
+    signer: &Signer,
+    how: Seal,
+    files: &[(String, Vec<u8>)],
+) -> bool {
+    let has = |name: &str| files.iter().any(|(found, _)| found == name);
+    let plain = dialect == Dialect::Jackal && matches!(signer, Signer::Key(_));
+    let Ok(marked) = marked(dialect, definition) else {
+        return false;
+    };
+    files.iter().all(|(name, bytes)| match name {
+        name if name == dialect.definition_file() => *bytes == marked,
+        name => name == dialect.signature_file() || name == dialect.bundle_file(),
+    }) && has(dialect.signature_file()) == plain
+        && has(dialect.bundle_file()) == (!plain || how == Seal::Bundle)
+        && has(dialect.definition_file()) == (marked != definition)
+}
+
+/// The definition as it is signed.
+fn marked(dialect: Dialect, definition: &[u8]) -> Result<Vec<u8>, String> {
+    match dialect {
+        Dialect::Jackal => Ok(definition.to_vec()),
+        Dialect::Zarf => {
+            let marked = mark_signed(&String::from_utf8_lossy(definition));
+            Ok(marked.map_err(|error| error.to_string())?.into_bytes())
+        }
+    }
 }

@@ -86,6 +86,12 @@ impl Signer {
         }
     }
 
+    /// Whether it signs the same bytes the same way each time.
+    #[must_use]
+    pub fn is_deterministic(&self) -> bool {
+        matches!(self, Self::Key(HeldKey::Here(_)))
+    }
+
     /// A bundle of the signature of `blob`.
     ///
     /// # Errors

@@ -41,6 +41,9 @@ pub enum TokenError {
         /// What happened.
         source: std::io::Error,
     },
+    /// What was given is no token, and perhaps part of one: it is not shown.
+    #[error("--identity-token is neither a token, three words with dots between them, nor a file")]
+    Given,
     /// It is no token.
     #[error("the identity token from {from} cannot be read: {what}")]
     Malformed {
@@ -139,11 +142,14 @@ impl TokenSources {
 
     async fn text(&self) -> Result<(String, String), TokenError> {
         if let Some(given) = &self.given {
-            let flag = "--identity-token".to_owned();
+            let path = PathBuf::from(given);
+            if path.is_file() {
+                return read(path).map(|text| (text, format!("`{given}`")));
+            }
             // Three words of base64 with dots between them are a token.
             return match given.split('.').count() == 3 && !given.contains('/') {
-                true => Ok((given.clone(), flag)),
-                false => read(PathBuf::from(given)).map(|text| (text, format!("`{given}`"))),
+                true => Ok((given.clone(), "--identity-token".to_owned())),
+                false => Err(TokenError::Given),
             };
         }
         let variable = |name: &str| self.environment.get(name).filter(|text| !text.is_empty());

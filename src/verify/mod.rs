@@ -18,7 +18,7 @@ pub use policy::{Check, Policy, RequiredAttestation, Rule, Signer};
 pub use policy_file::{parse_policy, policy_schema};
 pub use signature::{Attested, By, MAX_ATTACHED, Signature, Signed, Tagged};
 
-use crate::oci::Digest;
+use crate::oci::{Digest, Reference};
 use crate::package::{Checksums, ChecksumsError, Dialect, manifest, time};
 use crate::yaml::{self, Mistakes, Node, SourceText};
 use signature::Facts;
@@ -55,6 +55,21 @@ pub struct Asked {
     pub architecture: Option<String>,
     /// The tag, if it is a version.
     pub tag: Option<String>,
+}
+
+impl Asked {
+    /// What asking for `reference`, and there for the entry `architecture`, asks for.
+    #[must_use]
+    pub fn at(reference: &Reference, architecture: Option<String>) -> Self {
+        let name = reference.repository().rsplit('/').next();
+        // Tags such as `latest` say nothing of the version.
+        let version = |tag: &&str| semver::Version::parse(tag.trim_start_matches('v')).is_ok();
+        Self {
+            name: name.unwrap_or_default().to_owned(),
+            architecture,
+            tag: reference.tag().filter(version).map(str::to_owned),
+        }
+    }
 }
 
 /// A package whose every file that was read is the one its definition vouches for.

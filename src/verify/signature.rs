@@ -8,8 +8,8 @@ use super::{Evidence, Refusal};
 use crate::oci::Digest;
 use crate::package::Dialect;
 use crate::signing::{
-    Bundle, Content, Demands, Material, Proven, PublicKey, Root, SIGN_PREDICATE, SLSA_PROVENANCE,
-    Statement, digests, read_signature_file,
+    Bundle, Claims, Content, Demands, Material, Proven, PublicKey, Root, SIGN_PREDICATE,
+    SLSA_PROVENANCE, Statement, digests, read_signature_file,
 };
 
 /// Most bundles beside a package that are looked at.
@@ -285,6 +285,11 @@ impl Judge<'_> {
     }
 
     fn plain(&self, file: &[u8], keys: &[(&str, &PublicKey)]) -> Result<Found, String> {
+        if self.demands.timestamp {
+            return Err(
+                "it carries no timestamp, and --use-signed-timestamps was given".to_owned(),
+            );
+        }
         let signature = read_signature_file(file).map_err(|error| error.to_string())?;
         let fits = |(_, key): &&(&str, &PublicKey)| key.verify(self.definition, &signature).is_ok();
         let (name, key) = keys.iter().find(fits).ok_or_else(|| {
@@ -367,10 +372,9 @@ impl Judge<'_> {
     /// first, and the statement decides which that is.
     fn digests_of(&self, bundle: &Bundle) -> Vec<(&'static str, String)> {
         let mut digests = self.subjects.clone();
-        if let Content::Envelope(envelope) = bundle.content()
-            && let Ok(statement) = Statement::of(envelope)
-        {
-            digests.sort_by_key(|digest| statement.is_about(std::slice::from_ref(digest)).is_err());
+        if let Content::Envelope(envelope) = bundle.content() {
+            let claims = Claims::of(envelope);
+            digests.sort_by_key(|digest| !claims.about(std::slice::from_ref(digest)));
         }
         digests
     }
@@ -404,10 +408,15 @@ impl Judge<'_> {
             checks: vec!["signature"],
             statement,
         };
+        if self.demands.timestamp && bundle.timestamps() == 0 {
+            return Err(
+                "it carries no timestamp, and --use-signed-timestamps was given".to_owned(),
+            );
+        }
         let evidence = bundle.log_entries() + bundle.timestamps() > 0;
         // A key's owner needs no witness. One that is there, and that a root the
         // user gave knows, must not lie.
-        if self.pinned && evidence {
+        if (self.pinned || self.demands.timestamp) && evidence {
             let demands = Demands {
                 log: bundle.log_entries() > 0,
                 timestamp: bundle.timestamps() > 0,
@@ -429,35 +438,36 @@ impl Judge<'_> {
 
     /// The first signature beside the package that is good, and where it was.
     fn attached(&self, evidence: &Evidence) -> Result<(Found, &'static str), Refusal> {
-        let mut reasons = Vec::new();
-        for tagged in evidence.tagged.iter().take(MAX_ATTACHED) {
-            let Some(payload) = &tagged.payload else {
-                continue;
-            };
-            match self.payload(payload, &tagged.bundle, evidence.artifact) {
-                Ok(found) => return Ok((found, "tag")),
+        let tagged = evidence.tagged.iter().take(MAX_ATTACHED);
+        let tagged = tagged.filter_map(|tagged| {
+            let payload = tagged.payload.as_ref()?;
+            let found = self.payload(payload, &tagged.bundle, evidence.artifact);
+            Some(found.map(|found| Some((found, "tag"))))
+        });
+        let referred = evidence.attached.iter().take(MAX_ATTACHED);
+        let referred = referred.map(|candidate| {
+            let bundle = Bundle::parse(candidate).map_err(|error| error.to_string())?;
+            let found = self.by_any(&bundle, self.definition)?;
+            let kind = found.statement.as_ref();
+            // Who attests a build need not vouch for the package.
+            let vouches = kind.is_none_or(|kind| kind.predicate_type == SIGN_PREDICATE);
+            Ok(vouches.then_some((found, "referrer")))
+        });
+        let since = |(found, _): &(Found, _)| found.times.iter().min().copied();
+        let (mut newest, mut reasons) = (None, Vec::new());
+        for judged in tagged.chain(referred) {
+            match judged {
+                // Where it matters how old it is, the newest one counts.
+                Ok(Some(found)) if self.rule.max_age.is_none() => return Ok(found),
+                Ok(Some(found)) if newest.as_ref().is_none_or(|n| since(&found) > since(n)) => {
+                    newest = Some(found);
+                }
+                Ok(_) => {}
                 Err(reason) => reasons.push(reason),
             }
         }
-        for candidate in evidence.attached.iter().take(MAX_ATTACHED) {
-            let bundle = match Bundle::parse(candidate) {
-                Ok(bundle) => bundle,
-                Err(error) => {
-                    reasons.push(error.to_string());
-                    continue;
-                }
-            };
-            match self.by_any(&bundle, self.definition) {
-                Ok(found) => {
-                    let kind = found.statement.as_ref();
-                    match kind.map(|statement| statement.predicate_type.as_str()) {
-                        None | Some(SIGN_PREDICATE) => return Ok((found, "referrer")),
-                        // Who attests a build need not vouch for the package.
-                        Some(_) => {}
-                    }
-                }
-                Err(reason) => reasons.push(reason),
-            }
+        if let Some(newest) = newest {
+            return Ok(newest);
         }
         reasons.sort();
         reasons.dedup();

@@ -26,3 +26,4 @@ mod schemas;
 mod signing;
 mod skeleton;
 mod trust;
+mod trust_traps;

@@ -9,32 +9,32 @@ use serde_json::Value;
 use super::publish::{Rehearsal, built, publish};
 use super::sandbox::{Said, Sandbox};
 
-const ARCHIVE: &str = "dist/jackal-package-demo-amd64-1.0.0.tar.zst";
+pub(super) const ARCHIVE: &str = "dist/jackal-package-demo-amd64-1.0.0.tar.zst";
 
 /// Exit code of what is not to be trusted.
-const REFUSED: Option<i32> = Some(5);
+pub(super) const REFUSED: Option<i32> = Some(5);
 
 /// Makes the key pair `name`/cosign.key, with the password `pw`.
-fn key(sandbox: &Sandbox, name: &str) {
+pub(super) fn key(sandbox: &Sandbox, name: &str) {
     let said = sandbox.run(&["tools", "gen-key", "-o", name, "--signing-key-pass", "pw"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
 }
 
-fn sign(sandbox: &Sandbox, args: &[&str]) -> Said {
+pub(super) fn sign(sandbox: &Sandbox, args: &[&str]) -> Said {
     let key = ["--signing-key", "a/cosign.key", "--signing-key-pass", "pw"];
     sandbox.run(&[&["package", "sign"], args, &key].concat())
 }
 
-fn publish_signed(sandbox: &Sandbox, args: &[&str]) -> Said {
+pub(super) fn publish_signed(sandbox: &Sandbox, args: &[&str]) -> Said {
     let key = ["--signing-key", "a/cosign.key", "--signing-key-pass", "pw"];
     publish(sandbox, &[args, &key].concat())
 }
 
-fn verify(sandbox: &Sandbox, args: &[&str]) -> Said {
+pub(super) fn verify(sandbox: &Sandbox, args: &[&str]) -> Said {
     sandbox.run(&[&["package", "verify"], args].concat())
 }
 
-fn signed() -> Sandbox {
+pub(super) fn signed() -> Sandbox {
     let sandbox = built();
     key(&sandbox, "a");
     let said = sign(&sandbox, &[ARCHIVE]);

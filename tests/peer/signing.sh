@@ -154,6 +154,17 @@ export PEER_KEY=$work/plugin.pem
 yes_ env PATH="$work/bin:$PATH" "$jackal" package sign plugin.tar.zst --signing-key peer://any
 yes_ "$jackal" package verify plugin.tar.zst --key plugin.pub
 yes_ env PATH="$work/bin:$PATH" "$jackal" package verify plugin.tar.zst --key peer://any
+# It signs otherwise each time: what it made is used again, at the place and after a stop.
+for turn in 1 2 3; do
+  yes_ env PATH="$work/bin:$PATH" "$jackal" package publish "plain/$archive" "oci://127.0.0.1:$port/plugin" --signing-key peer://any
+  [ $turn = 1 ] || grep -q unchanged last.log || fail "another signature is another package"
+done
+"$jackal" dev registry --dir "$work/stopping" --fault 'kinds=403,match=^PUT .*/manifests/1.0.0,count=1' > stopping.addr 2> stopping.log &
+servers+=($!)
+wait_for stopping.addr
+no_ env PATH="$work/bin:$PATH" "$jackal" package publish "plain/$archive" "oci://$(cat stopping.addr)/plugin" --signing-key peer://any
+yes_ env PATH="$work/bin:$PATH" "$jackal" release resume --signing-key peer://any
+yes_ "$jackal" package verify "oci://$(cat stopping.addr)/plugin/peer:1.0.0" -a amd64 --key plugin.pub
 yes_ "$jackal" tools import-key plugin.pem -o imported
 yes_ "$jackal" package verify plugin.tar.zst --key imported/cosign.pub
 ok "a key that a plugin has, and the same one imported"

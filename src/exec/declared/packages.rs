@@ -86,17 +86,22 @@ impl Declaring<'_> {
                 }
             }
         }
-        let is_signed = |package: &&String| {
-            let mut all = signing.iter().flat_map(|(_, work)| &work.packages);
-            all.any(|signed| signed.step == **package)
-        };
-        match packages.iter().find(|package| !is_signed(package)) {
-            Some(package) if !signing.is_empty() => Err(PlanError::Unsigned {
-                task: instance.id.clone(),
-                of: package.clone(),
-            }),
-            _ => Ok(signing),
+        if signing.is_empty() {
+            return Ok(signing);
         }
+        for package in packages {
+            let by = signing.iter().filter(|(_, work)| {
+                let mut signed = work.packages.iter();
+                signed.any(|signed| signed.step == *package)
+            });
+            let (task, of) = (instance.id.clone(), package.clone());
+            match by.count() {
+                0 => return Err(PlanError::Unsigned { task, of }),
+                1 => {}
+                _ => return Err(PlanError::SignedTwice { task, of }),
+            }
+        }
+        Ok(signing)
     }
 
     pub(super) fn sign_task(&self, plan: &mut Plan, instance: &Instance) -> Result<(), PlanError> {

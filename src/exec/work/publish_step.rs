@@ -18,7 +18,6 @@ use crate::registry::{Registry, Repository, Source};
 use crate::release::{
     self, Artifact, Begun, Item, Journal, ReleaseError, Released, Rules, Vouching,
 };
-use crate::verify::Policy;
 
 /// Version of the receipt.
 const PUBLISH_FORMAT: u32 = 1;
@@ -58,16 +57,14 @@ pub(super) async fn make(
         return Err(Failure::new(Class::Environment, message));
     }
     let mut items = Vec::new();
-    let mut proof: Option<Policy> = None;
     for step in &work.packages {
-        let signing = work.signatures.iter();
-        let signing = signing
-            .rev()
-            .find(|(_, sign)| sign.packages.iter().any(|p| p.step == *step));
-        let (members, bundles) = match signing {
+        let mut signing = work.signatures.iter();
+        let signing = signing.find(|(_, sign)| sign.packages.iter().any(|p| p.step == *step));
+        let (members, bundles, vouching) = match signing {
             None => (
                 package_step::members(&of(results, step)?.outputs),
                 Vec::new(),
+                None,
             ),
             Some((id, sign)) => {
                 let signed = sign_step::signed_package(&of(results, id)?.outputs, step);
@@ -75,12 +72,12 @@ pub(super) async fn make(
                 let bundles = sign_step::bundles(&site.cas, &signed.bundles)?;
                 let signer = sign_step::signer(&sign.signer).await?;
                 let policy = sign_step::policy(sign, &signer, &bundles).await?;
-                match &mut proof {
-                    None => proof = Some(policy),
-                    // Each package must be signed by its own.
-                    Some(proof) => proof.rules.extend(policy.rules),
-                }
-                (members, bundles)
+                // Whoever was to sign this package, and nobody else's signer.
+                let vouching = Vouching {
+                    policy,
+                    signer: None,
+                };
+                (members, bundles, Some(Arc::new(vouching)))
             }
         };
         let cas = Arc::clone(&site.cas);
@@ -109,6 +106,7 @@ pub(super) async fn make(
                     artifact: Arc::clone(&artifact),
                     place: place.map_err(|error| Failure::new(Class::Configuration, error))?,
                     bundles: bundles.clone(),
+                    vouching: vouching.clone(),
                 });
             }
         }
@@ -123,10 +121,6 @@ pub(super) async fn make(
     let rules = Rules {
         move_tag: work.move_tags,
         concurrency: CONCURRENCY,
-        vouching: proof.map(|policy| Vouching {
-            policy,
-            signer: None,
-        }),
     };
     let id = begun.id();
     let journal = || Journal::begin(&folder, begun);
