@@ -43,7 +43,7 @@ impl Sealing<'_> {
         };
         let sealed = match found {
             Some(found) => found,
-            None => self.new(&ready, signer, kept).await?,
+            None => self.newly(&ready, signer, kept).await?,
         };
         // The manifest is another one; what speaks about the definition, speaks
         // about it as well, unless signing has changed that.
@@ -65,7 +65,7 @@ impl Sealing<'_> {
         })
     }
 
-    async fn new(
+    async fn newly(
         &self,
         ready: &Ready,
         signer: &Arc<Signer>,
