@@ -185,14 +185,18 @@ impl Opened {
 
     fn on_the_web(name: &str, options: &ReadOptions) -> Result<Self, OpenError> {
         let (address, inside) = match name.rsplit_once('@') {
-            Some((address, sum)) if !sum.contains('/') => {
+            Some((address, sum)) => {
                 let hex = sum.strip_prefix("sha256:").unwrap_or(sum);
-                (address, Digest::from_hex(hex).ok())
+                match Digest::from_hex(hex) {
+                    Ok(digest) => (address, Some(digest)),
+                    // It belongs to the address.
+                    Err(_) => (name, None),
+                }
             }
-            _ => (name, None),
+            None => (name, None),
         };
         let sum = options.shasum.or(inside);
-        let sum = sum.ok_or_else(|| OpenError::NoSum(name.to_owned()))?;
+        let sum = sum.ok_or_else(|| OpenError::NoSum(without_query(name)))?;
         let runtime = runtime()?;
         let registry: Registry = options.connection.client()?;
         let cache = options.cache.as_ref().ok_or(OpenError::NoCache)?;
@@ -241,4 +245,9 @@ pub(super) fn client_of(
 pub(super) fn runtime() -> Result<Runtime, OpenError> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().build().map_err(OpenError::Threads)
+}
+
+/// An address without what may be a secret.
+fn without_query(address: &str) -> String {
+    address.split('?').next().unwrap_or(address).to_owned()
 }

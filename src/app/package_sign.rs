@@ -9,10 +9,11 @@ use super::opened::{OpenError, Opened, ReadOptions};
 use super::package_read::PackageReadError;
 use crate::action::Output;
 use crate::cas::{Cas, CasError};
+use crate::content;
 use crate::exec::executors::{self, ArchiveFormat, ExportError, Packing};
 use crate::layout::{self, LayoutError, PackageFile, Spliced};
 use crate::release::signature_statement;
-use crate::signing::Subject;
+use crate::signing::{Claims, Subject};
 use crate::source::Package;
 use crate::transparency::{Seal, Signer, SignerError, seal};
 use crate::verify::{Scope, VerifiedPackage};
@@ -69,6 +70,8 @@ pub struct Resigned {
     pub package: VerifiedPackage,
     /// The package's file or folder, and the file with bundles beside it.
     pub files: Vec<PathBuf>,
+    /// Bundles about it as it was, which its signature has changed.
+    pub dropped: usize,
 }
 
 /// Signs the package at `path`, of which every file is checked first.
@@ -103,6 +106,22 @@ pub fn package_sign(
     let bundle = options
         .signer
         .statement(&signature_statement(vec![subject]))?;
+    // Before anything is written: it may not be readable, or become too much.
+    let mut bundles = match layout::bundles_beside(path) {
+        beside if beside.is_file() => layout::read_bundles(&beside)?,
+        _ => Vec::new(),
+    };
+    let before = bundles.len();
+    if definition[..] != *package.definition() {
+        // What speaks about it as it was, says nothing any more.
+        let digest = ("sha256", crate::oci::Digest::of(definition).hex());
+        bundles.retain(|bundle| Claims::name(bundle, &digest));
+    }
+    let dropped = before - bundles.len();
+    if !bundles.contains(&bundle.clone().into_bytes()) {
+        bundles.insert(0, bundle.into_bytes());
+    }
+    layout::check_bundles(path, &bundles)?;
     let target = match &options.output {
         Some(folder) => folder.join(whole_name(path)),
         None => path.to_owned(),
@@ -117,17 +136,11 @@ pub fn package_sign(
     } else if target != path {
         copy(file, &target)?;
     }
-    let mut bundles = match layout::bundles_beside(path) {
-        beside if beside.is_file() => layout::read_bundles(&beside)?,
-        _ => Vec::new(),
-    };
-    if !bundles.contains(&bundle.clone().into_bytes()) {
-        bundles.insert(0, bundle.into_bytes());
-    }
     let beside = layout::write_bundles(&target, &bundles)?;
     Ok(Resigned {
         package,
         files: [target].into_iter().chain(beside).collect(),
+        dropped,
     })
 }
 
@@ -158,11 +171,7 @@ fn replace(
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io)?;
-    let mut temp = tempfile::Builder::new()
-        .prefix(".jackal-sign-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)
-        .map_err(io)?;
+    let mut temp = content::temporary(folder).map_err(io)?;
     let mut out = BufWriter::with_capacity(1 << 20, temp.as_file_mut());
     let whole = write(&mut out)?;
     out.flush().map_err(io)?;

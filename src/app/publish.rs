@@ -307,10 +307,16 @@ impl Publication {
                     };
                     kept.extend(sealing.kept(&ready));
                     let sealed = sealing.sealed(ready).await;
-                    sealed.map_err(|what| PublishError::Sign {
+                    let (ready, dropped) = sealed.map_err(|what| PublishError::Sign {
                         path: source.clone(),
                         what,
-                    })?
+                    })?;
+                    if dropped > 0 {
+                        self.notes.push(format!(
+                            "{source}: signing changes its definition, so {dropped} bundles about it as it was are left out: attest it again, or give --signature detached"
+                        ));
+                    }
+                    ready
                 }
                 _ => ready,
             };
@@ -332,6 +338,7 @@ impl Publication {
             tag: options.tag.clone(),
             move_tag: options.move_tag,
             signer: options.signer.as_ref().map(|signer| signer.name()),
+            seal: options.seal.filter(|_| options.signer.is_some()),
             ..Begun::new(items.iter().map(Item::known).collect())
         };
         if let Some(id) = resumed.filter(|id| begun.id() != *id) {
@@ -345,9 +352,11 @@ impl Publication {
         let journal = || Journal::begin(&options.state, begun);
         let items = release::run(&self.registry, &items, rules, journal).await?;
         Journal::forget(&options.state, &id)?;
-        for path in kept {
-            // What has ended needs no going on.
-            let _ = std::fs::remove_file(path);
+        // What has ended needs no going on; others may have begun with the same.
+        if Journal::unfinished(&options.state)?.is_empty() {
+            for path in kept {
+                let _ = std::fs::remove_file(path);
+            }
         }
         Ok(Published {
             items,
@@ -382,7 +391,7 @@ async fn remote(
     };
     let mut evidence = found.promised(registry).await?;
     let bundles = found.attached(registry).await?;
-    match options.policy.wants_attached() && bundles.is_empty() {
+    match options.policy.wants_attached() {
         true => found.add_attached(registry, &mut evidence).await?,
         false => evidence.attached.clone_from(&bundles),
     }

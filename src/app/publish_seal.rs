@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::publish::{PublishOptions, Ready};
-use crate::oci::Digest;
-use crate::package::Dialect;
+use crate::layout::{self, ImageLayout};
+use crate::oci::{Digest, MAX_MANIFEST_BYTES, Manifest, Reference};
+use crate::package::{Dialect, manifest};
 use crate::registry::Registry;
 use crate::release::{Artifact, Destination, Place, Vouching, documents};
-use crate::signing::{Bundle, Claims, Content};
+use crate::signing::Claims;
 use crate::source::RemotePackage;
 use crate::transparency::{Seal, Signer, is_seal, seal};
 use crate::verify::{self, Scope};
@@ -31,10 +32,11 @@ pub(super) struct Sealing<'s> {
 }
 
 impl Sealing<'_> {
-    /// The package with a signature in it; an error says why there is none.
-    pub(super) async fn sealed(&self, ready: Ready) -> Result<Ready, String> {
+    /// The package with a signature in it, and how many bundles about it as it was
+    /// are left out; an error says why there is none.
+    pub(super) async fn sealed(&self, ready: Ready) -> Result<(Ready, usize), String> {
         let Some(signer) = &self.vouching.signer else {
-            return Ok(ready);
+            return Ok((ready, 0));
         };
         let kept = self.kept(&ready);
         let found = match &kept {
@@ -47,22 +49,17 @@ impl Sealing<'_> {
         };
         // The manifest is another one; what speaks about the definition, speaks
         // about it as well, unless signing has changed that.
-        let definition = sealed.definition();
-        let still = |bundle: &Vec<u8>| {
-            let named = definition.map(|digest| ("sha256", digest.hex()));
-            let read = Bundle::parse(bundle).ok();
-            read.zip(named).is_some_and(|(bundle, named)| {
-                let Content::Envelope(envelope) = bundle.content() else {
-                    return false;
-                };
-                Claims::of(envelope).about(&[named])
-            })
-        };
-        Ok(Ready {
-            bundles: ready.bundles.iter().filter(|b| still(b)).cloned().collect(),
+        let named = sealed.definition().map(|digest| ("sha256", digest.hex()));
+        let (bundles, dropped): (Vec<_>, Vec<_>) = ready.bundles.into_iter().partition(|bundle| {
+            let named = named.as_ref();
+            named.is_some_and(|digest| Claims::name(bundle, digest))
+        });
+        let ready = Ready {
+            bundles,
             artifact: Arc::new(sealed),
             ..ready
-        })
+        };
+        Ok((ready, dropped.len()))
     }
 
     async fn newly(
@@ -96,30 +93,38 @@ impl Sealing<'_> {
         }
         for destination in &self.options.destinations {
             let to = Destination::parse(destination, &self.options.build.here).ok()?;
-            let Ok(Place::Registry(tag)) = to.place(&ready.name, &ready.tag) else {
+            let Ok(place) = to.place(&ready.name, &ready.tag) else {
                 continue;
             };
             let architecture = &ready.artifact.architecture;
             // Whatever is wrong there, publishing will tell.
-            let Ok(found) = RemotePackage::find(self.registry, &tag, architecture).await else {
+            let found = match &place {
+                Place::Registry(tag) => self.in_registry(tag, architecture).await,
+                Place::Layout { folder, tag } => in_layout(folder, tag, architecture),
+            };
+            let Some((digest, files)) = found else {
                 continue;
             };
-            let mut files = Vec::new();
-            for dialect in Dialect::ALL {
-                let names = [dialect.signature_file(), dialect.bundle_file()];
-                for name in names.into_iter().chain([dialect.definition_file()]) {
-                    if let Ok(Some(bytes)) = found.document(self.registry, name).await {
-                        files.push((name.to_owned(), bytes));
-                    }
-                }
-            }
             if let Some(sealed) = self.judged(ready, signer, files).await
-                && sealed.manifest.digest == found.digest()
+                && sealed.manifest.digest == digest
             {
                 return Some(sealed);
             }
         }
         None
+    }
+
+    /// The package that a tag names, and those of its files that a signature writes.
+    async fn in_registry(&self, tag: &Reference, architecture: &str) -> Option<(Digest, Files)> {
+        let found = RemotePackage::find(self.registry, tag, architecture).await;
+        let found = found.ok()?;
+        let mut files = Vec::new();
+        for name in sealed_names() {
+            if let Ok(Some(bytes)) = found.document(self.registry, name).await {
+                files.push((name.to_owned(), bytes));
+            }
+        }
+        Some((found.digest(), files))
     }
 
     /// The package with `files`, if they are a good signature of it.
@@ -162,6 +167,40 @@ impl Sealing<'_> {
         let folder = self.options.state.join("seals");
         Some(folder.join(format!("{name}.json")))
     }
+}
+
+fn sealed_names() -> impl Iterator<Item = &'static str> {
+    let names = |dialect: Dialect| {
+        [
+            dialect.signature_file(),
+            dialect.bundle_file(),
+            dialect.definition_file(),
+        ]
+    };
+    Dialect::ALL.into_iter().flat_map(names)
+}
+
+/// The same of an image layout.
+fn in_layout(folder: &Path, tag: &str, architecture: &str) -> Option<(Digest, Files)> {
+    if !folder.is_dir() {
+        return None;
+    }
+    let layout = ImageLayout::open(folder).ok()?;
+    let index = layout.index_at(tag).ok()??;
+    let entry = manifest::entry(&index, architecture)?;
+    let bytes = layout.content(entry, MAX_MANIFEST_BYTES).ok()?;
+    let manifest: Manifest = serde_json::from_slice(&bytes).ok()?;
+    let mut files = Vec::new();
+    for layer in &manifest.layers {
+        let Some(name) = manifest::title(layer) else {
+            continue;
+        };
+        if sealed_names().any(|sealed| sealed == name) {
+            let bytes = layout.content(layer, layout::limit(name)).ok()?;
+            files.push((name.to_owned(), bytes));
+        }
+    }
+    Some((entry.digest, files))
 }
 
 async fn blocking<T: Send + 'static>(

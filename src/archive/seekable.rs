@@ -18,6 +18,11 @@ pub const MAX_COMPRESSED_INPUT: usize = 4 << 20;
 /// Source: RFC 8878, section 3.1.1.1.
 const FRAME_HEAD_LEN: usize = 18;
 
+/// Up to this many bytes, a frame is looked at whole when the table is read:
+/// definitions and heads of files lie in such. What hides behind larger ones, is
+/// found by whoever reads the archive whole.
+const SMALL_FRAME_LEN: usize = 64 << 10;
+
 /// Content of one frame: the bound that the reference implementation sets.
 pub const MAX_FRAME_LEN: u64 = 1 << 30;
 /// Frames in one file: keeps the table in memory at or below 24 MiB.
@@ -372,15 +377,19 @@ impl SeekTable {
             return Err(SeekableError::Table("its frames do not fill the file"));
         }
         // Whoever reads the stream from its start must find the same at each place.
-        let mut head = [0; FRAME_HEAD_LEN];
+        let mut bytes = Vec::new();
         for frame in &frames {
-            let most = head.len().min(frame.compressed as usize);
-            let head = &mut head[..most];
+            let compressed = frame.compressed as usize;
+            let whole = compressed <= SMALL_FRAME_LEN;
+            bytes.resize(if whole { compressed } else { FRAME_HEAD_LEN }, 0);
             file.seek(SeekFrom::Start(frame.compressed_at))?;
-            file.read_exact(head)?;
-            let says = get_frame_content_size(head);
-            if says.ok().flatten() != Some(u64::from(frame.len)) {
+            file.read_exact(&mut bytes)?;
+            let says = get_frame_content_size(&bytes);
+            if frame.len == 0 || says.ok().flatten() != Some(u64::from(frame.len)) {
                 return Err(SeekableError::Table("a frame says another length"));
+            }
+            if whole && find_frame_compressed_size(&bytes).ok() != Some(compressed) {
+                return Err(SeekableError::Table("more than a frame stands for one"));
             }
         }
         Ok(Self {
@@ -594,6 +603,47 @@ mod tests {
         let mut lying = file.clone();
         lying[end - 13] += 1;
         assert!(read(&lying).is_err());
+    }
+
+    /// A reader of the whole stream would find what the table hides.
+    #[test]
+    fn a_slice_of_more_or_less_than_one_frame_is_refused() {
+        let frame = |text: &[u8]| zstd::bulk::compress(text, 3).unwrap();
+        let (shown, hidden) = (frame(b"shown"), frame(b"hidden"));
+        let skipped = [&0x184d_2a50_u32.to_le_bytes()[..], &0_u32.to_le_bytes()].concat();
+        let file = |slices: &[(Vec<u8>, u32)]| {
+            let mut file = Vec::new();
+            let mut rows = Vec::new();
+            for (slice, len) in slices {
+                file.extend(slice);
+                rows.extend((slice.len() as u32).to_le_bytes());
+                rows.extend(len.to_le_bytes());
+            }
+            let count = slices.len() as u32;
+            file.extend(TABLE_MAGIC.to_le_bytes());
+            file.extend((rows.len() as u32 + 9).to_le_bytes());
+            file.extend(rows);
+            file.extend(count.to_le_bytes());
+            file.push(0);
+            file.extend(FOOTER_MAGIC.to_le_bytes());
+            file
+        };
+        let read = |slices: &[(Vec<u8>, u32)]| SeekTable::read(&mut Cursor::new(file(slices)));
+        assert!(read(&[(shown.clone(), 5)]).is_ok());
+        for hiding in [
+            vec![(shown.clone(), 5), ([&skipped[..], &hidden].concat(), 0)],
+            vec![
+                (shown.clone(), 5),
+                ([frame(b""), hidden.clone()].concat(), 0),
+            ],
+            vec![([shown.clone(), hidden.clone()].concat(), 5)],
+            vec![
+                (shown[..shown.len() - 1].to_vec(), 5),
+                (shown[shown.len() - 1..].to_vec(), 0),
+            ],
+        ] {
+            assert!(read(&hiding).is_err());
+        }
     }
 
     #[test]

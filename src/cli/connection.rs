@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::build::Refused;
 use super::exit::Exit;
-use super::options::{cache_folder, environment, pairs, program_folders};
+use super::options::{cache_folder, environment, pairs, program_folders, transfers};
 use super::output::note;
 use super::trust::TrustArgs;
 use crate::app::{Connection, ReadOptions};
@@ -95,7 +95,7 @@ pub(super) struct ReadArgs {
     #[arg(long, value_name = "HEX")]
     shasum: Option<String>,
     /// Transfers at the same time
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = transfers)]
     oci_concurrency: usize,
     /// Cache folder (default: ~/.cache/jackal)
     #[arg(long, value_name = "DIR", env = "JACKAL_CACHE")]

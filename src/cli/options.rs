@@ -362,6 +362,14 @@ fn facts(machine: bool) -> Result<BuildFacts, Refused> {
     })
 }
 
+/// How many transfers run at the same time.
+pub(super) fn transfers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=1024) => Ok(count),
+        _ => Err("expected a number from 1 to 1024".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,20 +4,24 @@
 //! printed: nothing that steers one leaves here. A command's own colours are the
 //! exception, which `progress` lets through.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use super::Exit;
 use super::build::Refused;
 
 /// A word on stderr; a closed one has nobody to tell.
 pub(super) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", tame(text));
+    let _ = writeln!(std::io::stderr(), "{}", tame(&without_logins(text)));
 }
 
-/// Prints `text` as it is, but for what steers a terminal.
+/// Prints `text` as it is; on a terminal, but for what steers it.
 pub(super) fn print(text: &str) -> Result<(), Refused> {
     let mut out = std::io::stdout().lock();
-    out.write_all(tame(text).as_bytes())
+    let text = match out.is_terminal() {
+        true => tame(text),
+        false => text.to_owned(),
+    };
+    out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(|error| (Exit::Environment, format!("stdout: {error}")))
 }
@@ -27,6 +31,28 @@ pub(super) fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
+}
+
+/// `text` with the logins in addresses, as somebody may have given them, left out.
+fn without_logins(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        let end = |c: char| matches!(c, '/' | '?' | '#' | '`' | '"' | '\'') || c.is_whitespace();
+        let host = after.split(end).next().unwrap_or(after);
+        let login = host.rfind('@').filter(|at| host[..*at].contains(':'));
+        rest = match login {
+            Some(at) => {
+                shown.push_str("***");
+                &after[at..]
+            }
+            None => after,
+        };
+    }
+    shown.push_str(rest);
+    shown
 }
 
 /// `text` of many lines.
@@ -47,6 +73,20 @@ fn tame(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn logins_in_addresses_are_left_out() {
+        for (text, shown) in [
+            ("`oci://u:secret@h:1/x`: no", "`oci://***@h:1/x`: no"),
+            (
+                "https://u:a@b@h/x?y, oci://h/x@sha256:0",
+                "https://***@h/x?y, oci://h/x@sha256:0",
+            ),
+            ("oci://h/x:1 and u:p@h", "oci://h/x:1 and u:p@h"),
+        ] {
+            assert_eq!(without_logins(text), shown);
+        }
+    }
 
     #[test]
     fn what_steers_a_terminal_is_replaced_and_lines_stay() {

@@ -80,12 +80,22 @@ pub(super) fn sign(args: PackageSignArgs) -> Result<(), Refused> {
         args.source,
         signed.package.signature().told()
     ));
+    if signed.dropped > 0 {
+        note(&dropped(signed.dropped));
+    }
     let lines: String = signed
         .files
         .iter()
         .map(|file| format!("{}\n", file.display()))
         .collect();
     print(&lines)
+}
+
+/// What no longer fits a package that says of itself that it is signed.
+fn dropped(count: usize) -> String {
+    format!(
+        "warning: signing changes this definition, so {count} attestations about it as it was are left out: attest it again, or sign it with --signature detached"
+    )
 }
 
 fn told(error: &PackageSignError) -> Refused {

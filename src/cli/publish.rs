@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::build::{Refused, refused as build_refused, runtime};
 use super::connection::ConnectionArgs;
 use super::exit::Exit;
-use super::options::{PlainArgs, cache_folder, environment};
+use super::options::{PlainArgs, cache_folder, environment, transfers};
 use super::output::{note, print};
 use super::signing::SignArgs;
 use super::trust::TrustArgs;
@@ -66,7 +66,7 @@ pub(super) struct PublishArgs {
 #[derive(Args)]
 pub(super) struct TransferArgs {
     /// Transfers at the same time
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = transfers)]
     oci_concurrency: usize,
     #[command(flatten)]
     release: ReleaseFlags,
@@ -193,7 +193,11 @@ fn resume(id: Option<String>, signing: SignArgs, transfer: TransferArgs) -> Resu
         move_tag: begun.move_tag,
         concurrency: transfer.oci_concurrency,
         architecture: architecture.unwrap_or(begun.architecture),
-        seal: signing.seal(true),
+        // As it was begun, or it would be other packages.
+        seal: match begun.signer {
+            Some(_) => begun.seal,
+            None => signing.seal(true),
+        },
         signer: signing.into_signer(true)?,
         policy: transfer.trust.into_policy(Check::Use)?,
         state,

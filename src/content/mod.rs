@@ -3,12 +3,14 @@
 //! [`copy`] is the only mover of blobs, and [`VerifyReader`] the only way bytes
 //! become trusted: whatever crosses a boundary is checked for size and digest.
 
+mod temporary;
 mod verify_reader;
 
 use std::io::{self, Read};
 
 use crate::oci::Descriptor;
 
+pub use temporary::temporary;
 pub use verify_reader::VerifyReader;
 
 /// A place that content can be read from. What it yields is not trusted.

@@ -22,8 +22,12 @@ const MAX_FILE_BYTES: u64 = MAX_ATTESTATION_BYTES + (1 << 20);
 /// `path` is a part of.
 #[must_use]
 pub fn bundles_beside(path: &Path) -> PathBuf {
-    // Without a slash at the end, which would lead into a folder.
+    // Without a slash at the end, which would lead into a folder; and so do dots.
     let path: PathBuf = path.components().collect();
+    let path = match path.file_name() {
+        Some(_) => path,
+        None => fs::canonicalize(&path).unwrap_or(path),
+    };
     let whole = parts::stem(&path).unwrap_or(path);
     let mut name = whole.into_os_string();
     name.push(".sigstore.jsonl");
@@ -63,6 +67,21 @@ pub fn read_bundles(path: &Path) -> Result<Vec<Vec<u8>>, LayoutError> {
     Ok(bundles)
 }
 
+/// Whether `bundles` can lie beside the archive at `path`.
+///
+/// # Errors
+///
+/// [`LayoutError`]: there are too many, or they are too large.
+pub fn check_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<(), LayoutError> {
+    let bytes: usize = bundles.iter().map(|bundle| bundle.len() + 1).sum();
+    let what = match () {
+        () if bundles.len() > MAX_BUNDLES => format!("of more than {MAX_BUNDLES} bundles"),
+        () if bytes as u64 > MAX_FILE_BYTES => format!("longer than {MAX_FILE_BYTES} bytes"),
+        () => return Ok(()),
+    };
+    Err(LayoutError::too_large(&bundles_beside(path), what))
+}
+
 /// Puts `bundles` beside the archive at `path`, instead of any that are there;
 /// none: nothing stays there.
 ///
@@ -84,10 +103,7 @@ pub fn write_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<Option<PathBuf>
         }
         return Ok(None);
     }
-    if bundles.len() > MAX_BUNDLES {
-        let what = format!("of more than {MAX_BUNDLES} bundles");
-        return Err(LayoutError::too_large(&beside, what));
-    }
+    check_bundles(path, bundles)?;
     let mut text = Vec::new();
     for bundle in bundles {
         // Whatever its writer's taste: on one line. In JSON, a line ends between

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::LayoutError;
-use crate::content::Push;
-use crate::oci::{Descriptor, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
+use crate::content::{self, Push};
+use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
 use crate::signing::{BUNDLE, MAX_ATTESTATION_BYTES};
 
 /// Marks a layout.
@@ -77,37 +77,69 @@ impl ImageLayout {
         Ok(descriptor)
     }
 
+    /// The bytes of a blob, which are its own and at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: it cannot be read, or is another one.
+    pub fn content(&self, blob: &Descriptor, limit: u64) -> Result<Vec<u8>, LayoutError> {
+        let path = self.path(blob);
+        let at = |error| LayoutError::io(&path, error);
+        let mut bytes = Vec::new();
+        let file = File::open(&path).map_err(at)?;
+        file.take(limit).read_to_end(&mut bytes).map_err(at)?;
+        match Digest::of(&bytes) == blob.digest {
+            true => Ok(bytes),
+            false => Err(at(io::Error::other("it is not what its digest says"))),
+        }
+    }
+
+    /// What `tag` names, an index or not.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: `index.json` cannot be read.
+    pub fn named(&self, tag: &str) -> Result<Option<Descriptor>, LayoutError> {
+        let mut found = self.index()?.manifests.into_iter();
+        Ok(found.find(|found| is_called(found, tag)))
+    }
+
     /// The index that `tag` names, if it names one.
     ///
     /// # Errors
     ///
     /// [`LayoutError`]: `index.json` or the index cannot be read.
     pub fn index_at(&self, tag: &str) -> Result<Option<Index>, LayoutError> {
-        let named = self
-            .index()?
-            .manifests
-            .into_iter()
-            .find(|found| is_called(found, tag));
-        match named.filter(|found| media_type::is_index(&found.media_type)) {
+        match self
+            .named(tag)?
+            .filter(|found| media_type::is_index(&found.media_type))
+        {
             None => Ok(None),
             Some(found) => read(&self.path(&found)).map(Some),
         }
     }
 
-    /// Lets `tag` name `descriptor`, and nothing else.
+    /// Lets `tag` name the index that `merge` makes of the one it names now, if
+    /// it names one; `None`: it stays. Nobody else writes meanwhile.
     ///
     /// # Errors
     ///
-    /// [`LayoutError`]: the disk refused.
-    pub fn tag(&self, tag: &str, mut descriptor: Descriptor) -> Result<(), LayoutError> {
+    /// Those of `merge`, and [`LayoutError`]: the disk refused.
+    pub fn merge<E: From<LayoutError>>(
+        &self,
+        tag: &str,
+        merge: impl FnOnce(Option<&Index>) -> Result<Option<Vec<u8>>, E>,
+    ) -> Result<(), E> {
         let _lock = self.lock()?;
+        let Some(bytes) = merge(self.index_at(tag)?.as_ref())? else {
+            return Ok(());
+        };
+        let mut made = self.document(media_type::INDEX, &bytes)?;
         let mut index = self.index()?;
         index.manifests.retain(|found| !is_called(found, tag));
-        descriptor
-            .annotations
-            .insert(REF_NAME.to_owned(), tag.to_owned());
-        index.manifests.push(descriptor);
-        self.write_index(&index)
+        made.annotations.insert(REF_NAME.to_owned(), tag.to_owned());
+        index.manifests.push(made);
+        Ok(self.write_index(&index)?)
     }
 
     /// Stores a manifest that speaks about another one; its blobs are there.
@@ -142,6 +174,10 @@ impl ImageLayout {
             if found.media_type != media_type::MANIFEST {
                 continue;
             }
+            // What a list names and is not there, says nothing.
+            if !self.path(&found).exists() {
+                continue;
+            }
             let manifest: Manifest = read(&self.path(&found))?;
             let about = manifest.subject.as_ref().map(|about| about.digest);
             let [layer] = &manifest.layers[..] else {
@@ -151,6 +187,9 @@ impl ImageLayout {
                 continue;
             }
             let path = self.path(layer);
+            if !path.exists() {
+                continue;
+            }
             let mut bytes = Vec::new();
             File::open(&path)
                 .and_then(|file| file.take(MAX_ATTESTATION_BYTES).read_to_end(&mut bytes))
@@ -211,11 +250,9 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, LayoutError> {
 }
 
 /// Writes a file whole or not at all.
-fn replace(folder: &Path, path: &Path, content: &mut dyn Read) -> io::Result<()> {
-    let mut temp = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)?;
-    io::copy(content, &mut temp)?;
+fn replace(folder: &Path, path: &Path, from: &mut dyn Read) -> io::Result<()> {
+    let mut temp = content::temporary(folder)?;
+    io::copy(from, &mut temp)?;
     temp.flush()?;
     temp.as_file().sync_all()?;
     temp.persist(path).map_err(|failed| failed.error)?;
@@ -233,9 +270,10 @@ pub fn is_tag(tag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::package::manifest;
 
     #[test]
-    fn writers_at_the_same_time_do_not_lose_each_others_tags() {
+    fn writers_at_the_same_time_lose_neither_tags_nor_entries_of_others() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("layout");
         std::thread::scope(|scope| {
@@ -243,15 +281,20 @@ mod tests {
                 let path = &path;
                 scope.spawn(move || {
                     let layout = ImageLayout::open(path).unwrap();
-                    for number in 0..8 {
-                        let tag = format!("{writer}-{number}");
-                        let made = layout.document(media_type::INDEX, tag.as_bytes());
-                        layout.tag(&tag, made.unwrap()).unwrap();
+                    for tag in [format!("own-{writer}"), "all".to_owned()] {
+                        let merged = layout.merge(&tag, |found| {
+                            let entry = Descriptor::of(media_type::MANIFEST, &[writer]);
+                            let name = format!("a{writer}");
+                            let index = manifest::with_entry(found, &entry, &name);
+                            Ok::<_, LayoutError>(serde_json::to_vec(&index).ok())
+                        });
+                        merged.unwrap();
                     }
                 });
             }
         });
-        let index = ImageLayout::open(&path).unwrap().index().unwrap();
-        assert_eq!(index.manifests.len(), 64);
+        let layout = ImageLayout::open(&path).unwrap();
+        assert_eq!(layout.index().unwrap().manifests.len(), 9);
+        assert_eq!(layout.index_at("all").unwrap().unwrap().manifests.len(), 8);
     }
 }

@@ -17,7 +17,7 @@ mod splice;
 mod unpack;
 mod walk;
 
-pub use bundles::{bundles_beside, read_bundles, write_bundles};
+pub use bundles::{bundles_beside, check_bundles, read_bundles, write_bundles};
 pub use delta::{Delta, DeltaError, Whole, apply_delta, write_delta};
 pub use error::LayoutError;
 pub use image_layout::{ImageLayout, is_tag};

@@ -130,12 +130,13 @@ impl Auth {
     }
 
     async fn login(&self, reference: &Reference) -> Result<Option<Credential>, RegistryError> {
-        let (credentials, host) = (
-            Arc::clone(&self.credentials),
+        let credentials = Arc::clone(&self.credentials);
+        let (host, path) = (
             reference.registry().to_owned(),
+            reference.repository().to_owned(),
         );
         // A helper blocks, perhaps to ask its user.
-        match tokio::task::spawn_blocking(move || credentials.get(&host)).await {
+        match tokio::task::spawn_blocking(move || credentials.get(&host, &path)).await {
             Ok(found) => Ok(found?),
             Err(error) => Err(RegistryError::Setup(error.to_string())),
         }
@@ -209,7 +210,9 @@ async fn token(
         Some(token) if token.bytes().all(|b| b.is_ascii_graphic()) => Ok(Known {
             value: format!("Bearer {token}"),
             until: lasts.and_then(|seconds| {
-                let lasts = Duration::from_secs(seconds).saturating_sub(EARLY);
+                let lasts = Duration::from_secs(seconds);
+                // One that is short is good for a while, too.
+                let lasts = lasts - EARLY.min(lasts / 2);
                 Instant::now().checked_add(lasts)
             }),
         }),

@@ -18,6 +18,9 @@ use super::retry::{Failure, Retries};
 use super::{Profile, RegistryError};
 use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, Reference, media_type};
 
+/// How long the words of a refusal are waited for.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What is taken of a refusal's body, in bytes; more than any message needs.
 const MAX_REFUSAL_BYTES: usize = 16 << 10;
 
@@ -115,7 +118,7 @@ impl Registry {
         &self,
         reference: &Reference,
     ) -> Result<(Descriptor, Bytes), RegistryError> {
-        self.retries.run(|| self.resolve_once(reference)).await
+        self.resolve_for(reference, &Access::Pull).await
     }
 
     /// Fetches the manifest that `descriptor` names from `reference`'s repository.
@@ -141,8 +144,23 @@ impl Registry {
         ))
     }
 
-    async fn resolve_once(&self, reference: &Reference) -> Result<(Descriptor, Bytes), Failure> {
-        let response = self.get_manifest(Method::GET, reference).await?;
+    /// The same with a token that allows `access`.
+    pub(super) async fn resolve_for(
+        &self,
+        reference: &Reference,
+        access: &Access,
+    ) -> Result<(Descriptor, Bytes), RegistryError> {
+        let once = || self.resolve_once(reference, access);
+        self.retries.run(once).await
+    }
+
+    async fn resolve_once(
+        &self,
+        reference: &Reference,
+        access: &Access,
+    ) -> Result<(Descriptor, Bytes), Failure> {
+        let access = access.clone();
+        let response = self.get_manifest(Method::GET, reference, access).await?;
         let kind = header(&response, CONTENT_TYPE.as_str());
         let kind = kind.split(';').next().unwrap_or(kind).trim().to_owned();
         let promised = header(&response, DIGEST).parse::<Digest>().ok();
@@ -157,11 +175,12 @@ impl Registry {
         }
     }
 
-    /// Asks for a manifest, or for its headers.
+    /// Asks for a manifest, or for its headers, with a token that allows `access`.
     pub(super) async fn get_manifest(
         &self,
         method: Method,
         reference: &Reference,
+        access: Access,
     ) -> Result<Response, Failure> {
         let name = match (reference.digest(), reference.tag()) {
             (Some(digest), _) => digest.to_string(),
@@ -169,6 +188,7 @@ impl Registry {
         };
         let url = self.url(reference, &format!("manifests/{name}"))?;
         let mut call = Call::new(method, reference, url);
+        call.access = access;
         let types = [
             media_type::INDEX,
             media_type::MANIFEST,
@@ -369,13 +389,16 @@ struct OneError {
 
 async fn said(mut response: Response) -> Said {
     let mut bytes = Vec::new();
-    // A message that breaks off is a shorter message.
-    while let Ok(Some(chunk)) = response.chunk().await {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > MAX_REFUSAL_BYTES {
-            break;
+    let reading = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > MAX_REFUSAL_BYTES {
+                break;
+            }
         }
-    }
+    };
+    // A message that breaks off, or never comes, is a shorter message.
+    let _ = tokio::time::timeout(REFUSAL_PATIENCE, reading).await;
     let Ok(found) = serde_json::from_slice::<Errors>(&bytes) else {
         return Said::default();
     };
@@ -402,12 +425,31 @@ pub(super) fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
+/// What broken connections say of a wrong setting, and which that is.
+const SETTINGS: [(&str, &str); 2] = [
+    (
+        "invalid peer certificate",
+        "; if it is the right one, its authority belongs into --certs-dir DIR/HOST/ca.crt",
+    ),
+    (
+        "InvalidContentType",
+        "; it seems to speak HTTP without TLS: give --plain-http=HOST",
+    ),
+];
+
 /// The connection broke; another attempt may fare better.
 pub(super) fn lost(reference: &Reference, error: reqwest::Error) -> Failure {
     let permanent = error.is_builder() || error.is_redirect();
+    let mut reason = reason(error);
+    // What a setting would mend, time does not.
+    let setting = SETTINGS.iter().find(|(sign, _)| reason.contains(sign));
+    if let Some((_, advice)) = setting {
+        reason.push_str(advice);
+    }
+    let permanent = permanent || setting.is_some();
     let error = RegistryError::Transport {
         reference: reference.to_string(),
-        reason: reason(error),
+        reason,
     };
     if permanent {
         return Failure::Final(error);

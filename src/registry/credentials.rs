@@ -130,15 +130,21 @@ impl Credentials {
         })
     }
 
-    /// The login for `registry`, a host and optional port; `None`: anonymous.
+    /// The login for `repository` of `registry`, a host and optional port; `None`:
+    /// anonymous.
     ///
     /// A helper named for the registry is asked first, then the general one,
-    /// then `auths`. Blocks while a helper runs.
+    /// then `auths`: there, the longest path that the repository is below, as Podman
+    /// has them, before the host alone. Blocks while a helper runs.
     ///
     /// # Errors
     ///
     /// The helper failed, or the stored login cannot be decoded.
-    pub fn get(&self, registry: &str) -> Result<Option<Credential>, CredentialsError> {
+    pub fn get(
+        &self,
+        registry: &str,
+        repository: &str,
+    ) -> Result<Option<Credential>, CredentialsError> {
         let keys: &[&str] = match registry {
             "docker.io" | "index.docker.io" | "registry-1.docker.io" => {
                 &[HUB_KEY, "docker.io", "index.docker.io"]
@@ -146,7 +152,7 @@ impl Credentials {
             other => &[other],
         };
         for config in &self.configs {
-            if let Some(found) = self.find(config, keys)? {
+            if let Some(found) = self.find(config, keys, repository)? {
                 return Ok(Some(found));
             }
         }
@@ -157,6 +163,7 @@ impl Credentials {
         &self,
         config: &RawConfig,
         keys: &[&str],
+        repository: &str,
     ) -> Result<Option<Credential>, CredentialsError> {
         let helper = keys
             .iter()
@@ -167,11 +174,18 @@ impl Credentials {
         {
             return Ok(Some(found));
         }
-        let entry = keys
-            .iter()
-            .find_map(|key| config.auths.get_key_value(*key))
+        let paths = repository
+            .rmatch_indices('/')
+            .map(|(end, _)| &repository[..end]);
+        let paths = std::iter::once(repository).chain(paths);
+        let below = paths.flat_map(|path| keys.iter().map(move |key| format!("{key}/{path}")));
+        let entry = below
+            .filter(|_| !repository.is_empty())
+            .find_map(|key| config.auths.get_key_value(&key))
+            .or_else(|| keys.iter().find_map(|key| config.auths.get_key_value(*key)))
             .or_else(|| {
                 let mut entries = config.auths.iter();
+                // As Docker has written them; a path below is another's login.
                 entries.find(|(key, _)| keys.contains(&host_of(key)))
             });
         entry.map_or(Ok(None), |(key, auth)| decode(key, auth))
@@ -232,11 +246,17 @@ impl Credentials {
 
 /// Older Docker clients stored `https://host/v1/` instead of the host.
 fn host_of(key: &str) -> &str {
-    let rest = key
+    let web = key
         .strip_prefix("https://")
-        .or_else(|| key.strip_prefix("http://"))
-        .unwrap_or(key);
-    rest.split('/').next().unwrap_or(rest)
+        .or_else(|| key.strip_prefix("http://"));
+    let (host, path) = match web.unwrap_or(key).split_once('/') {
+        Some((host, path)) => (host, path.trim_end_matches('/')),
+        None => (web.unwrap_or(key), ""),
+    };
+    match matches!(path, "" | "v1" | "v2") {
+        true => host,
+        false => "",
+    }
 }
 
 fn decode(key: &str, auth: &RawAuth) -> Result<Option<Credential>, CredentialsError> {
@@ -282,17 +302,38 @@ mod tests {
             "https://index.docker.io/v1/":{"auth":"aDp4"},"https://c.io/v1/":{"auth":"dTpw"},
             "bad.io":{"auth":"!"},"none.io":{}},"other":1}"#;
         let logins = Credentials::from_docker_configs(&[config.to_owned()], &[]).unwrap();
-        assert_eq!(logins.get("a.io").unwrap(), basic("u", "p:q"));
+        assert_eq!(logins.get("a.io", "x/y").unwrap(), basic("u", "p:q"));
         let token = Credential::IdentityToken("t".to_owned());
-        assert_eq!(logins.get("b.io").unwrap(), Some(token));
-        assert_eq!(logins.get("docker.io").unwrap(), basic("h", "x"));
-        assert_eq!(logins.get("c.io").unwrap(), basic("u", "p"));
-        assert_eq!(logins.get("none.io").unwrap(), None);
-        assert_eq!(logins.get("x.io").unwrap(), None);
+        assert_eq!(logins.get("b.io", "x/y").unwrap(), Some(token));
+        assert_eq!(logins.get("docker.io", "x/y").unwrap(), basic("h", "x"));
+        assert_eq!(logins.get("c.io", "x/y").unwrap(), basic("u", "p"));
+        assert_eq!(logins.get("none.io", "x/y").unwrap(), None);
+        assert_eq!(logins.get("x.io", "x/y").unwrap(), None);
         assert!(matches!(
-            logins.get("bad.io"),
+            logins.get("bad.io", "x/y"),
             Err(CredentialsError::Auth(_))
         ));
+    }
+
+    #[test]
+    fn a_login_for_a_path_is_for_what_is_below_it() {
+        let config = r#"{"auths":{"h.io/a":{"auth":"dTE6cDE="},"h.io/a/b":{"auth":"dTI6cDI="},
+            "h.io":{"auth":"dTM6cDM="},"only.io/x":{"auth":"dTE6cDE="}}}"#;
+        let logins = Credentials::from_docker_configs(&[config.to_owned()], &[]).unwrap();
+        for (host, repository, login) in [
+            ("h.io", "a/c", basic("u1", "p1")),
+            ("h.io", "a", basic("u1", "p1")),
+            ("h.io", "a/b/c", basic("u2", "p2")),
+            ("h.io", "ab/c", basic("u3", "p3")),
+            ("only.io", "x/y", basic("u1", "p1")),
+            ("only.io", "y", None),
+        ] {
+            assert_eq!(
+                logins.get(host, repository).unwrap(),
+                login,
+                "{host}/{repository}"
+            );
+        }
     }
 
     #[test]
@@ -306,7 +347,7 @@ mod tests {
         let logins = Credentials::from_docker_configs(&[config.to_owned()], &[]).unwrap();
         for host in ["a.io", "b.io"] {
             assert!(matches!(
-                logins.get(host),
+                logins.get(host, "x/y"),
                 Err(CredentialsError::HelperMissing(_))
             ));
         }
@@ -326,10 +367,10 @@ mod tests {
         let dirs = vec![dir.path().to_owned()];
         let logins = Credentials::from_docker_configs(&[config.to_owned()], &dirs).unwrap();
         let token = Credential::IdentityToken("a.io".to_owned());
-        assert_eq!(logins.get("a.io").unwrap(), Some(token));
-        assert_eq!(logins.get("no.io").unwrap(), basic("u", "p"));
+        assert_eq!(logins.get("a.io", "x/y").unwrap(), Some(token));
+        assert_eq!(logins.get("no.io", "x/y").unwrap(), basic("u", "p"));
         assert!(matches!(
-            logins.get("bad.io"),
+            logins.get("bad.io", "x/y"),
             Err(CredentialsError::Helper { .. })
         ));
     }

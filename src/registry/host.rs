@@ -229,6 +229,7 @@ fn is_local(host: &str) -> bool {
         Some((address, _)) => address,
         None => host.split(':').next().unwrap_or(host),
     };
+    let name = name.to_ascii_lowercase();
     name == "localhost"
         || name.ends_with(".local")
         || name.parse::<IpAddr>().is_ok_and(|ip| match ip {

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use reqwest::Method;
 
 use super::RegistryError;
+use super::auth::Access;
 use super::client::Registry;
 use super::retry::{Failure, jitter};
 use crate::oci::{Descriptor, Index, Reference, media_type};
@@ -48,11 +49,20 @@ impl Registry {
         &self,
         reference: &Reference,
     ) -> Result<Option<(Descriptor, Bytes)>, RegistryError> {
-        match self.resolve(reference).await {
-            Ok(found) => Ok(Some(found)),
-            Err(RegistryError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        absent(self.resolve(reference).await)
+    }
+
+    /// The same for whoever is about to write there: some hosts grant nobody the
+    /// reading of a repository that is not there yet, and whoever may write may read.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find).
+    pub async fn find_to_write(
+        &self,
+        reference: &Reference,
+    ) -> Result<Option<(Descriptor, Bytes)>, RegistryError> {
+        absent(self.resolve_for(reference, &Access::Push).await)
     }
 
     /// Whether a manifest is in the repository of `reference`.
@@ -62,7 +72,10 @@ impl Registry {
     /// Refused or unreachable.
     pub async fn has_manifest(&self, reference: &Reference) -> Result<bool, RegistryError> {
         let once = || async {
-            match self.get_manifest(Method::HEAD, reference).await {
+            match self
+                .get_manifest(Method::HEAD, reference, Access::Push)
+                .await
+            {
                 Ok(_) => Ok(true),
                 Err(Failure::Final(RegistryError::NotFound { .. })) => Ok(false),
                 Err(failure) => Err(failure),
@@ -90,7 +103,7 @@ impl Registry {
         let mut attempt = 0;
         for _ in 0..MAX_ROUNDS {
             let began = Instant::now();
-            let found = self.find(tag).await?;
+            let found = self.find_to_write(tag).await?;
             slowest = slowest.max(began.elapsed());
             let index = found
                 .as_ref()
@@ -118,6 +131,14 @@ impl Registry {
         let reference = tag.to_string();
         let rounds = MAX_ROUNDS;
         Err(RegistryError::Contended { reference, rounds }.into())
+    }
+}
+
+fn absent<T>(found: Result<T, RegistryError>) -> Result<Option<T>, RegistryError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(RegistryError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

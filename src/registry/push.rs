@@ -51,16 +51,9 @@ impl Registry {
         source: &Source,
         hints: Hints<'_>,
     ) -> Result<Sent, RegistryError> {
+        self.check_size(to, descriptor)?;
         let to = to.at(descriptor.digest);
         let profile = self.profile(&to);
-        if let Some(limit) = profile.max_layer.filter(|limit| descriptor.size > *limit) {
-            return Err(RegistryError::TooLarge {
-                reference: to.to_string(),
-                size: descriptor.size,
-                host: profile.to_string(),
-                limit,
-            });
-        }
         let hints = Hints {
             mount_from: hints.mount_from.filter(|_| profile.mounts),
             ..hints
@@ -71,6 +64,24 @@ impl Registry {
         };
         let once = || self.push_once(&to, &upload, hints);
         self.retries().run(once).await
+    }
+
+    /// Whether a registry of that kind takes a blob of that size.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::TooLarge`]
+    pub fn check_size(&self, to: &Reference, blob: &Descriptor) -> Result<(), RegistryError> {
+        let profile = self.profile(to);
+        match profile.max_layer.filter(|limit| blob.size > *limit) {
+            None => Ok(()),
+            Some(limit) => Err(RegistryError::TooLarge {
+                reference: to.at(blob.digest).to_string(),
+                size: blob.size,
+                host: profile.to_string(),
+                limit,
+            }),
+        }
     }
 
     async fn push_once(

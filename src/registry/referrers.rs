@@ -98,9 +98,9 @@ impl Registry {
                 return Ok(None);
             };
             found.extend(index.manifests);
-            match next.and_then(|next| url.join(&next).ok()) {
-                Some(next) if next.origin() == url.origin() => url = next,
-                _ => return Ok(Some(found)),
+            match next.and_then(|next| follow(&url, &next)) {
+                Some(next) => url = next,
+                None => return Ok(Some(found)),
             }
         }
         let expected = format!("at most {MAX_PAGES} pages of referrers");
@@ -118,7 +118,7 @@ impl Registry {
             Err(Failure::Final(RegistryError::NotFound { .. })) => return Ok(None),
             // Those who do not know the address at all.
             Err(Failure::Final(RegistryError::Status {
-                status: 400 | 405 | 406,
+                status: 400 | 405 | 406 | 501,
                 ..
             })) => {
                 return Ok(None);
@@ -134,12 +134,30 @@ impl Registry {
     }
 }
 
-/// `<address>; rel="next"`.
+/// `<address>; rel="next"`, perhaps among others.
 ///
-/// Source: distribution-spec 1.1, "Listing Tags"; RFC 5988.
+/// Source: distribution-spec 1.1, "Listing Tags"; RFC 8288.
 pub(super) fn next_page(link: &str) -> Option<String> {
-    let (address, rest) = link.strip_prefix('<')?.split_once('>')?;
-    rest.contains("next").then(|| address.to_owned())
+    let mut links = link.split('<').skip(1);
+    links.find_map(|link| {
+        let (address, rest) = link.split_once('>')?;
+        let rel = rest.split(';').find_map(|part| {
+            let (name, value) = part.split_once('=')?;
+            let value = value.trim_matches([' ', ',', '"']);
+            (name.trim().eq_ignore_ascii_case("rel")).then_some(value)
+        });
+        (rel == Some("next")).then(|| address.to_owned())
+    })
+}
+
+/// The page `next` of a listing at `url`, at the same host: behind a proxy, a
+/// registry may not know what it is called. `None`: it is the same page.
+pub(super) fn follow(url: &reqwest::Url, next: &str) -> Option<reqwest::Url> {
+    let named = url.join(next).ok()?;
+    let mut own = url.clone();
+    own.set_path(named.path());
+    own.set_query(named.query());
+    (own != *url).then_some(own)
 }
 
 /// The tag of the index where the API is not known.
@@ -160,4 +178,31 @@ fn with(index: Option<&Index>, described: &Descriptor) -> Result<Merge, Registry
     let bytes = serde_json::to_vec(&index);
     let bytes = bytes.map_err(|error| RegistryError::Setup(error.to_string()))?;
     Ok(Merge::Put(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_found_among_other_links_and_at_the_same_host() {
+        let url = reqwest::Url::parse("https://r.example/v2/x/tags/list").unwrap();
+        for (link, page) in [
+            (
+                "<https://internal:5000/v2/x/tags/list?last=b&n=2>; rel=\"next\"",
+                Some("?last=b&n=2"),
+            ),
+            (
+                "</v2/x/tags/list?a>; rel=\"prev\", </v2/x/tags/list?b>; rel=next",
+                Some("?b"),
+            ),
+            ("</v2/x/tags/list?a>; rel=\"prev\"", None),
+            ("</v2/x/tags/list>; rel=\"next\"", None),
+            ("nonsense", None),
+        ] {
+            let found = next_page(link).and_then(|next| follow(&url, &next));
+            let expected = page.map(|page| format!("{url}{page}"));
+            assert_eq!(found.map(String::from), expected, "{link}");
+        }
+    }
 }

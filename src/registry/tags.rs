@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::RegistryError;
 use super::client::{Call, Registry, content, header, whole};
-use super::referrers::next_page;
+use super::referrers::{follow, next_page};
 use super::retry::Failure;
 use crate::oci::Reference;
 
@@ -30,9 +30,9 @@ impl Registry {
             let once = || self.tags_page(reference, &url);
             let (page, next) = self.retries().run(once).await?;
             tags.extend(page.tags.unwrap_or_default());
-            match next.and_then(|next| url.join(&next).ok()) {
-                Some(next) if next.origin() == url.origin() && next != url => url = next,
-                _ => return Ok(tags),
+            match next.and_then(|next| follow(&url, &next)) {
+                Some(next) => url = next,
+                None => return Ok(tags),
             }
         }
         let expected = format!("at most {MAX_PAGES} pages of tags");

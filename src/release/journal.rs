@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::oci::{Digest, Hasher};
+use crate::transparency::Seal;
 
 /// Largest journal that is read, in bytes: 64 MiB, far more than steps of a
 /// hundred thousand packages.
@@ -39,6 +40,9 @@ pub struct Begun {
     /// Who signs, if somebody does: whoever goes on must be able to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
+    /// What he writes into the packages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<Seal>,
     /// The artifacts with their places.
     pub items: Vec<Known>,
 }
@@ -130,6 +134,7 @@ impl Journal {
             let begun = Begun {
                 move_tag: begun.move_tag,
                 signer: begun.signer,
+                seal: begun.seal,
                 ..found.clone()
             };
             return Ok(Self {
@@ -326,6 +331,7 @@ impl Begun {
             tag: None,
             move_tag: false,
             signer: None,
+            seal: None,
             items,
         }
     }

@@ -179,6 +179,10 @@ pub async fn run(
     distinct(items)?;
     let mut released = Vec::new();
     for item in items {
+        if let Some(vouching) = &item.vouching {
+            let vouched = item.vouched(registry);
+            vouched.can_be_proven(&vouching.policy).await?;
+        }
         released.push(Released {
             item: item.known(),
             moved: Moved::default(),
@@ -189,6 +193,14 @@ pub async fn run(
     }
     if released.iter().all(|made| made.unchanged) {
         return Ok(released);
+    }
+    // Before the first byte of any of them.
+    for item in items {
+        if let Place::Registry(to) = &item.place {
+            for blob in &item.artifact.blobs {
+                registry.check_size(to, blob)?;
+            }
+        }
     }
     let mut journal = journal()?;
     let stage = Stage {
@@ -284,6 +296,7 @@ async fn vouch(
         .bundles(&manifest)
         .into_iter()
         .map(String::into_bytes);
+    let signed = made.len() > 0;
     let brought: Vec<Vec<u8>> = item.bundles.iter().cloned().chain(made.clone()).collect();
     for bundle in brought {
         if !attached.contains(&bundle) {
@@ -299,7 +312,9 @@ async fn vouch(
     made.for_each(|bundle| accept_identity(&mut policy, &bundle));
     // What the registry says it has is what others will find.
     let mut read_back = vouched.attached().await?;
-    match (vouched.proven(&policy, read_back).await, &vouching.signer) {
+    // What was signed once and does not prove it, will not do so the next time.
+    let signer = vouching.signer.as_ref().filter(|_| !signed);
+    match (vouched.proven(&policy, read_back).await, signer) {
         (Ok(()), _) => return Ok(count),
         (Err(ReleaseError::Unproven { .. }), Some(signer)) => {
             let bundle = vouched.sign(signer).await?;
@@ -337,12 +352,29 @@ async fn is_there(
     item: &Item,
     rules: &Rules,
 ) -> Result<bool, ReleaseError> {
+    // Something else than packages, which nobody wants to lose unasked.
+    let foreign = |found: &Descriptor| match rules.move_tag {
+        true => Ok(()),
+        false => Err(taken(item, found.digest)),
+    };
     let index = match &item.place {
-        Place::Registry(tag) => match registry.find(tag).await? {
-            Some((found, bytes)) => Some(crate::registry::read_index(tag, &found, &bytes)?),
+        Place::Registry(tag) => match registry.find_to_write(tag).await? {
+            Some((found, bytes)) => {
+                if !media_type::is_index(&found.media_type) {
+                    foreign(&found)?;
+                }
+                Some(crate::registry::read_index(tag, &found, &bytes)?)
+            }
             None => None,
         },
-        Place::Layout { folder, tag } => ImageLayout::open(folder)?.index_at(tag)?,
+        Place::Layout { folder, tag } => {
+            let layout = ImageLayout::open(folder)?;
+            let named = layout.named(tag)?;
+            if let Some(found) = named.filter(|found| !media_type::is_index(&found.media_type)) {
+                foreign(&found)?;
+            }
+            layout.index_at(tag)?
+        }
     };
     let entered = match index {
         Some(index) => is_entered(&index, item, rules)?,
@@ -367,13 +399,17 @@ fn is_entered(index: &Index, item: &Item, rules: &Rules) -> Result<bool, Release
     let wanted = &item.artifact.manifest;
     match manifest::entry(index, &item.artifact.architecture) {
         Some(found) if found.digest == wanted.digest => Ok(true),
-        Some(found) if !rules.move_tag => Err(ReleaseError::Taken {
-            place: item.place.to_string(),
-            architecture: item.artifact.architecture.clone(),
-            found: found.digest,
-            wanted: wanted.digest,
-        }),
+        Some(found) if !rules.move_tag => Err(taken(item, found.digest)),
         _ => Ok(false),
+    }
+}
+
+fn taken(item: &Item, found: Digest) -> ReleaseError {
+    ReleaseError::Taken {
+        place: item.place.to_string(),
+        architecture: item.artifact.architecture.clone(),
+        found,
+        wanted: item.artifact.manifest.digest,
     }
 }
 
@@ -542,12 +578,11 @@ async fn flip(
         }
         Place::Layout { folder, tag } => {
             let layout = ImageLayout::open(folder)?;
-            let found = layout.index_at(tag)?;
-            if let Some(index) = merged(found.as_ref())? {
-                let bytes = serde_json::to_vec(&index).map_err(json)?;
-                let index: Descriptor = layout.document(media_type::INDEX, &bytes)?;
-                layout.tag(tag, index)?;
-            }
+            layout.merge(tag, |found| -> Result<_, ReleaseError> {
+                let index = merged(found)?;
+                let bytes = index.map(|index| serde_json::to_vec(&index).map_err(json));
+                bytes.transpose()
+            })?;
         }
     }
     Ok(())

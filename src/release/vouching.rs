@@ -164,6 +164,56 @@ impl Vouched<'_> {
         }
     }
 
+    /// Whether a signature beside the package can make it proven: it is what the
+    /// place says, and what is in it is not by somebody else. Asked before anybody
+    /// signs, which may be logged for ever.
+    pub(super) async fn can_be_proven(&self, policy: &Policy) -> Result<(), ReleaseError> {
+        let artifact = Arc::clone(self.artifact);
+        let read = tokio::task::spawn_blocking(move || documents(&artifact)).await;
+        let read = read.map_err(|e| ReleaseError::Stopped(e.to_string()))?;
+        let mut evidence = read.map_err(|source| ReleaseError::Copy {
+            place: self.place.to_string(),
+            source,
+        })?;
+        evidence.asked = self.asked();
+        let within = evidence.signature.is_some() || evidence.bundle.is_some();
+        let rules = policy.rules.iter().flat_map(|rule| &rule.signers);
+        let by_key = rules
+            .clone()
+            .any(|by| matches!(by, verify::Signer::Key { .. }));
+        let mut refusals = verify::passed_off_as(&evidence);
+        // Whom a certificate will name is not known always.
+        if within && (by_key || (evidence.bundle.is_some() && rules.count() > 0)) {
+            let mut policy = policy.clone();
+            for rule in &mut policy.rules {
+                rule.attestations.clear();
+            }
+            let judged = verify::verify(evidence, Scope::Whole, &policy);
+            refusals.extend(judged.err().unwrap_or_default());
+        }
+        match refusals.is_empty() {
+            true => Ok(()),
+            false => Err(self.unproven(&refusals)),
+        }
+    }
+
+    /// As what whoever asks for it by this name will want it.
+    fn asked(&self) -> Option<Asked> {
+        match self.place {
+            Place::Registry(tag) => Some(Asked::at(tag, Some(self.artifact.architecture.clone()))),
+            Place::Layout { .. } => None,
+        }
+    }
+
+    fn unproven(&self, refusals: &[verify::Refusal]) -> ReleaseError {
+        let mut why: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+        why.dedup();
+        ReleaseError::Unproven {
+            place: self.place.to_string(),
+            why: why.join("; "),
+        }
+    }
+
     /// Whether `bundles`, and what is in the package, prove what must be; an error
     /// says why not.
     pub(super) async fn proven(
@@ -172,11 +222,7 @@ impl Vouched<'_> {
         bundles: Vec<Vec<u8>>,
     ) -> Result<(), ReleaseError> {
         let (artifact, policy) = (Arc::clone(self.artifact), policy.clone());
-        // As whoever asks for it by this name will.
-        let asked = match self.place {
-            Place::Registry(tag) => Some(Asked::at(tag, Some(artifact.architecture.clone()))),
-            Place::Layout { .. } => None,
-        };
+        let asked = self.asked();
         let judged = tokio::task::spawn_blocking(move || {
             let mut evidence = documents(&artifact)?;
             evidence.attached = bundles;
@@ -203,14 +249,7 @@ impl Vouched<'_> {
         })?;
         judged
             .map(|_| ())
-            .map_err(|refusals| ReleaseError::Unproven {
-                place: self.place.to_string(),
-                why: refusals
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join("; "),
-            })
+            .map_err(|refusals| self.unproven(&refusals))
     }
 
     /// Signs the artifact.

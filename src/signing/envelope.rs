@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha384, Sha512};
 
+use super::bundle::{Bundle, Content};
 use super::json;
 use crate::oci::Digest;
 
@@ -204,6 +205,17 @@ impl Claims {
         let read = serde_json::from_slice::<Claimed>(&envelope.payload);
         let subjects = read.map(|claimed| claimed.subject.0).unwrap_or_default();
         Self(subjects.into_iter().map(|one| one.digest.0).collect())
+    }
+
+    /// Whether the statement in `bundle` names `digest`; nothing of it is checked.
+    #[must_use]
+    pub fn name(bundle: &[u8], digest: &(&str, String)) -> bool {
+        match Bundle::parse(bundle).as_ref().map(Bundle::content) {
+            Ok(Content::Envelope(envelope)) => {
+                Self::of(envelope).about(std::slice::from_ref(digest))
+            }
+            _ => false,
+        }
     }
 
     /// Whether one of the subjects has one of `digests`.

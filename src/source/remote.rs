@@ -161,8 +161,7 @@ impl RemotePackage {
         bundles_about(registry, &self.reference, self.digest()).await
     }
 
-    /// Lets `evidence` hold everything that speaks about the package; what
-    /// older clients attached, only where there is nothing newer.
+    /// Lets `evidence` hold everything that speaks about the package.
     ///
     /// # Errors
     ///
@@ -173,9 +172,8 @@ impl RemotePackage {
         evidence: &mut Evidence,
     ) -> Result<(), RemoteError> {
         let bundles = self.attached(registry).await?;
-        if bundles.is_empty() {
-            evidence.tagged = tagged_about(registry, &self.reference, self.digest()).await?;
-        }
+        // Anybody's bundle must not hide them.
+        evidence.tagged = tagged_about(registry, &self.reference, self.digest()).await?;
         evidence.attached.extend(bundles);
         Ok(())
     }

@@ -26,6 +26,12 @@ const SHA256: u32 = 5;
 /// How long a plugin may take to answer.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// How often it is looked whether it has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long after its end more of its answer is waited for.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: u64 = 1 << 20;
 
@@ -195,26 +201,54 @@ fn ask(
             let _ = stdin.write_all(&message);
         });
     }
-    let (said, answer) = mpsc::channel();
-    if let Some(stdout) = child.stdout.take() {
+    let (said, pieces) = mpsc::channel();
+    if let Some(mut stdout) = child.stdout.take() {
         std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let read = stdout.take(MAX_ANSWER_BYTES).read_to_end(&mut bytes);
-            // Nobody waits any more after the deadline.
-            let _ = said.send(read.map(|_| bytes));
+            let mut piece = vec![0; 64 << 10];
+            loop {
+                let read = stdout.read(&mut piece);
+                let ends = !matches!(read, Ok(count) if count > 0);
+                // Nobody waits any more after the end.
+                if said
+                    .send(read.map(|count| piece[..count].to_vec()))
+                    .is_err()
+                    || ends
+                {
+                    break;
+                }
+            }
         });
     }
-    let answer = answer.recv_timeout(PATIENCE);
-    while answer.is_ok() && child.try_wait().map_err(io)?.is_none() && begun.elapsed() < PATIENCE {
-        std::thread::sleep(Duration::from_millis(5));
+    let mut answer = Vec::new();
+    let mut ended = None;
+    loop {
+        match pieces.recv_timeout(LOOK) {
+            Ok(Ok(piece)) if piece.is_empty() => break,
+            Ok(Ok(piece)) if answer.len() as u64 <= MAX_ANSWER_BYTES => answer.extend(piece),
+            Ok(Ok(_)) => break,
+            Ok(Err(error)) => return Err(io(error)),
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+        }
+        if ended.is_none() && child.try_wait().map_err(io)?.is_some() {
+            ended = Some(std::time::Instant::now());
+        }
+        // Its own child may hold the output open for as long as it likes.
+        if ended.is_some_and(|at| at.elapsed() > GRACE) {
+            break;
+        }
+        if begun.elapsed() > PATIENCE {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(io(io::ErrorKind::TimedOut.into()));
+        }
+    }
+    while child.try_wait().map_err(io)?.is_none() && begun.elapsed() < PATIENCE {
+        std::thread::sleep(LOOK);
     }
     // It is over, or late.
     let _ = child.kill();
     let _ = child.wait();
-    let answer = match answer {
-        Ok(read) => read.map_err(io)?,
-        Err(_) => return Err(io(io::ErrorKind::TimedOut.into())),
-    };
     let answer: Answer = serde_json::from_slice(&answer).map_err(|error| PluginError::Answer {
         program: program.clone(),
         what: error.to_string(),
@@ -277,6 +311,10 @@ mod tests {
         let right = key.sign(&message).unwrap();
         let opened = Plugin::open(plugin(folder.path(), &answers(&right)), "test://k").unwrap();
         assert_eq!(opened.public().spki(), key.public().spki());
+        assert_eq!(opened.sign(&message).unwrap(), right);
+        // One that leaves somebody behind who holds its output open.
+        let leaves = format!("sleep 30 & {}", answers(&right));
+        let opened = Plugin::open(plugin(folder.path(), &leaves), "test://k").unwrap();
         assert_eq!(opened.sign(&message).unwrap(), right);
         let other = key.sign(b"other").unwrap();
         let opened = Plugin::open(plugin(folder.path(), &answers(&other)), "test://k").unwrap();

@@ -2,12 +2,15 @@
 //!
 //! Source: signing.md 2.2, 2.5, 2.6 item 3.
 
+use serde::{Deserialize, Serialize};
+
 use super::signer::{Signer, SignerError};
 use crate::package::{Dialect, mark_signed};
 use crate::signing::write_signature_file;
 
 /// What is written into a package.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Seal {
     /// What the oldest readers of the dialect that can check anything read: a
     /// plain signature for Jackal, a bundle for Zarf. By a certificate, a

@@ -335,6 +335,20 @@ fn facts(root: &Node) -> Facts {
     }
 }
 
+/// What of the package in `evidence` is not what was asked for, whoever signed it.
+#[must_use]
+pub fn passed_off_as(evidence: &Evidence) -> Vec<Refusal> {
+    let Some(((dialect, definition), asked)) =
+        evidence.definition.as_ref().zip(evidence.asked.as_ref())
+    else {
+        return Vec::new();
+    };
+    match document(*dialect, definition) {
+        Ok(root) => passed_off(asked, &facts(&root)),
+        Err(refusal) => vec![refusal],
+    }
+}
+
 /// What of the package is not what was asked for.
 fn passed_off(asked: &Asked, facts: &Facts) -> Vec<Refusal> {
     let pairs = [
@@ -344,7 +358,12 @@ fn passed_off(asked: &Asked, facts: &Facts) -> Vec<Refusal> {
             asked.architecture.as_ref(),
             &facts.architecture,
         ),
-        ("version", asked.tag.as_ref(), &facts.tag),
+        // One without a version, or with one that cannot be a tag, is found by any.
+        (
+            "version",
+            asked.tag.as_ref().filter(|_| !facts.tag.is_empty()),
+            &facts.tag,
+        ),
     ];
     let other = pairs.into_iter().filter_map(|(what, wanted, found)| {
         let wanted = wanted.filter(|wanted| *wanted != found)?;

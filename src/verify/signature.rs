@@ -116,6 +116,8 @@ pub struct Tagged {
     pub bundle: Bundle,
 }
 
+const NO_TIMESTAMP: &str = "it carries no timestamp, and --use-signed-timestamps was given";
+
 /// One signature that was checked.
 struct Found {
     by: By,
@@ -264,6 +266,12 @@ impl Judge<'_> {
                 found
             }
         };
+        if self.demands.timestamp && !found.checks.contains(&"timestamp") {
+            return Err(Refusal::Signature {
+                file: found_in.join(", "),
+                what: NO_TIMESTAMP.to_owned(),
+            });
+        }
         let uses_root = found.checks.iter().any(|check| *check != "signature");
         Ok(Signed {
             by: found.by,
@@ -285,11 +293,6 @@ impl Judge<'_> {
     }
 
     fn plain(&self, file: &[u8], keys: &[(&str, &PublicKey)]) -> Result<Found, String> {
-        if self.demands.timestamp {
-            return Err(
-                "it carries no timestamp, and --use-signed-timestamps was given".to_owned(),
-            );
-        }
         let signature = read_signature_file(file).map_err(|error| error.to_string())?;
         let fits = |(_, key): &&(&str, &PublicKey)| key.verify(self.definition, &signature).is_ok();
         let (name, key) = keys.iter().find(fits).ok_or_else(|| {
@@ -409,9 +412,7 @@ impl Judge<'_> {
             statement,
         };
         if self.demands.timestamp && bundle.timestamps() == 0 {
-            return Err(
-                "it carries no timestamp, and --use-signed-timestamps was given".to_owned(),
-            );
+            return Err(NO_TIMESTAMP.to_owned());
         }
         let evidence = bundle.log_entries() + bundle.timestamps() > 0;
         // A key's owner needs no witness. One that is there, and that a root the

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use jackal::oci::{Digest, Index, Manifest};
+use jackal::oci::{Descriptor, Digest, Index, Manifest, media_type};
 use jackal::registry::{Options as ClientOptions, Profile, Registry};
 use jackal::rehearsal::{Fault, Login, Options, Request, Server};
 use serde_json::Value;
@@ -829,4 +829,38 @@ fn a_release_goes_on_with_the_package_that_it_was_begun_with() {
     let said = sandbox.run(&["release", "resume", "--state-dir", &state]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     registry.manifest("y/demo:1.0.0", "skeleton");
+}
+
+/// What others keep under a tag is not lost unasked.
+#[test]
+fn a_tag_of_something_else_in_a_layout_is_a_conflict() {
+    let sandbox = built();
+    let blob = Descriptor::of("application/x", b"theirs");
+    let manifest = format!(
+        "{{\"schemaVersion\":2,\"mediaType\":\"{}\",\"config\":{{\"mediaType\":\"a/b\",\"digest\":\"{}\",\"size\":6}},\"layers\":[]}}",
+        media_type::MANIFEST,
+        blob.digest,
+    );
+    let theirs = Descriptor::of(media_type::MANIFEST, manifest.as_bytes());
+    sandbox.write("lay/oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}");
+    sandbox.write(
+        &format!("lay/blobs/sha256/{}", theirs.digest.hex()),
+        &manifest,
+    );
+    sandbox.write("lay/index.json", format!(
+        "{{\"schemaVersion\":2,\"manifests\":[{{\"mediaType\":\"{}\",\"digest\":\"{}\",\"size\":{},\"annotations\":{{\"org.opencontainers.image.ref.name\":\"1.0.0\"}}}}]}}",
+        media_type::MANIFEST, theirs.digest, theirs.size,
+    ));
+    let said = publish(&sandbox, &[ARCHIVE, "oci-layout:lay"]);
+    assert_eq!(said.code, Some(7), "{}{}", said.stdout, said.stderr);
+    let kept = std::fs::read_to_string(sandbox.src().join("lay/index.json")).unwrap();
+    assert!(kept.contains(&theirs.digest.to_string()), "{kept}");
+    let said = publish(&sandbox, &[ARCHIVE, "oci-layout:lay", "--move-tag"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let many = ["--oci-concurrency", "18446744073709551615"];
+    let said = publish(
+        &sandbox,
+        &[&[ARCHIVE, "oci-layout:lay"], &many[..]].concat(),
+    );
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
 }

@@ -13,6 +13,7 @@ use crate::archive::{
     EntryKind, MAX_FRAME_LEN, SeekableError, SeekableWriter, TarError, header_bytes,
 };
 use crate::cas::{Cas, CasError};
+use crate::content;
 use crate::oci::{Digest, Hasher};
 
 /// One buffer between the store and the archive, in bytes: 1 MiB.
@@ -127,11 +128,7 @@ pub fn export_archive(
     };
     let folder = folder_of(to);
     fs::create_dir_all(folder).map_err(io)?;
-    let mut temp = tempfile::Builder::new()
-        .prefix(".jackal-export-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)
-        .map_err(io)?;
+    let mut temp = content::temporary(folder).map_err(io)?;
     let out = BufWriter::with_capacity(BUFFER_BYTES, temp.as_file_mut());
     match format {
         ArchiveFormat::Tar => write_tar(cas, members, out, to)?,

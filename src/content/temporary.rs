@@ -1,0 +1,81 @@
+//! Files that are not whole yet, beside those that they become.
+//!
+//! A process that is killed cannot remove its own, so the next one does: whoever
+//! still writes holds a lock on his file.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::NamedTempFile;
+
+/// How such files are called.
+const PREFIX: &str = ".jackal-tmp-";
+
+/// How long after its last byte a file without a lock is left alone: its maker may
+/// be about to take it.
+const YOUNG: Duration = Duration::from_secs(60);
+
+/// Makes a file in `folder` that is removed unless it gets another name, and
+/// removes those that dead processes left.
+///
+/// # Errors
+///
+/// The disk refused.
+pub fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+    reap(folder)?;
+    let temp = tempfile::Builder::new()
+        .prefix(PREFIX)
+        .permissions(fs::Permissions::from_mode(0o644))
+        .tempfile_in(folder)?;
+    // Where there are no locks, nobody takes it for dead either.
+    let _ = temp.as_file().lock();
+    Ok(temp)
+}
+
+fn reap(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !name.to_str().is_some_and(|name| name.starts_with(PREFIX)) {
+            continue;
+        }
+        let age = entry.metadata().and_then(|facts| facts.modified());
+        let age = age.ok().and_then(|at| at.elapsed().ok());
+        let dead = age.is_some_and(|age| age > YOUNG)
+            && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if dead {
+            // Somebody else may have done so.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_dead_writers_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(format!("{PREFIX}{name}"));
+        let old = std::time::SystemTime::now() - 2 * YOUNG;
+        for name in ["dead", "alive"] {
+            File::create(path(name)).unwrap().set_modified(old).unwrap();
+        }
+        File::create(path("young")).unwrap();
+        let other = folder.path().join("other");
+        File::create(&other).unwrap().set_modified(old).unwrap();
+        let alive = File::open(path("alive")).unwrap();
+        alive.lock().unwrap();
+        let made = temporary(folder.path()).unwrap();
+        assert!(!path("dead").exists());
+        assert!(path("alive").exists() && path("young").exists() && other.exists());
+        made.as_file().set_modified(old).unwrap();
+        temporary(folder.path()).unwrap();
+        assert!(made.path().exists());
+    }
+}
