@@ -5,6 +5,7 @@
 //! file is checked against that list while it is sent, before anything names
 //! it. One in a registry is taken as it is, manifest and all.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,13 +20,13 @@ use super::skeleton::{SkeletonMakeError, skeleton};
 use crate::cas::{Cas, CasError};
 use crate::exec::plan;
 use crate::layout::{self, LayoutError};
-use crate::oci::ReferenceError;
+use crate::oci::{Digest, ReferenceError};
 use crate::package::manifest::{self, ArtifactError};
 use crate::package::{Dialect, Warning};
 use crate::registry::{Registry, Repository, Source};
 use crate::release::{
     self, Artifact, Begun, Destination, DestinationError, Item, Journal, JournalError,
-    ReleaseError, Released, Rules, Step, Vouching, hosted,
+    ReleaseError, Released, Rules, Signed, Step, Vouching, hosted,
 };
 use crate::source::{PackageBlobs, RemoteError, RemotePackage};
 use crate::transparency::{Seal, Signer};
@@ -305,7 +306,7 @@ impl Publication {
                         vouching,
                         how,
                     };
-                    kept.extend(sealing.kept(&ready));
+                    let path = sealing.kept(&ready);
                     let sealed = sealing.sealed(ready).await;
                     let (ready, dropped) = sealed.map_err(|what| PublishError::Sign {
                         path: source.clone(),
@@ -316,6 +317,7 @@ impl Publication {
                             "{source}: signing changes its definition, so {dropped} bundles about it as it was are left out: attest it again, or give --signature detached"
                         ));
                     }
+                    kept.extend(path.map(|path| (path, ready.artifact.manifest.digest)));
                     ready
                 }
                 _ => ready,
@@ -338,7 +340,10 @@ impl Publication {
             tag: options.tag.clone(),
             move_tag: options.move_tag,
             signer: options.signer.as_ref().map(|signer| signer.name()),
-            seal: options.seal.filter(|_| options.signer.is_some()),
+            signed: options.signer.as_ref().map(|_| match options.seal {
+                None => Signed::Beside,
+                Some(seal) => Signed::Within(seal),
+            }),
             ..Begun::new(items.iter().map(Item::known).collect())
         };
         if let Some(id) = resumed.filter(|id| begun.id() != *id) {
@@ -352,9 +357,13 @@ impl Publication {
         let journal = || Journal::begin(&options.state, begun);
         let items = release::run(&self.registry, &items, rules, journal).await?;
         Journal::forget(&options.state, &id)?;
-        // What has ended needs no going on; others may have begun with the same.
-        if Journal::unfinished(&options.state)?.is_empty() {
-            for path in kept {
+        // What has ended needs no going on; others may have begun with the same. It
+        // is published, whatever becomes of these.
+        let others = unfinished_releases(&options.state).unwrap_or_default();
+        let others = others.iter().flat_map(|other| &other.begun.items);
+        let begun: BTreeSet<Digest> = others.map(|item| item.manifest).collect();
+        for (path, manifest) in kept {
+            if !begun.contains(&manifest) {
                 let _ = std::fs::remove_file(path);
             }
         }

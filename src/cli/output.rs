@@ -42,7 +42,9 @@ fn without_logins(text: &str) -> String {
         shown.push_str("://");
         let end = |c: char| matches!(c, '/' | '?' | '#' | '`' | '"' | '\'') || c.is_whitespace();
         let host = after.split(end).next().unwrap_or(after);
-        let login = host.rfind('@').filter(|at| host[..*at].contains(':'));
+        let login = host
+            .rfind('@')
+            .filter(|at| !host[*at..].starts_with("@sha256:"));
         rest = match login {
             Some(at) => {
                 shown.push_str("***");
@@ -82,6 +84,8 @@ mod tests {
                 "https://u:a@b@h/x?y, oci://h/x@sha256:0",
                 "https://***@h/x?y, oci://h/x@sha256:0",
             ),
+            ("https://token@h/x", "https://***@h/x"),
+            ("oci://h@sha256:0", "oci://h@sha256:0"),
             ("oci://h/x:1 and u:p@h", "oci://h/x:1 and u:p@h"),
         ] {
             assert_eq!(without_logins(text), shown);

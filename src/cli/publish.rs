@@ -194,8 +194,8 @@ fn resume(id: Option<String>, signing: SignArgs, transfer: TransferArgs) -> Resu
         concurrency: transfer.oci_concurrency,
         architecture: architecture.unwrap_or(begun.architecture),
         // As it was begun, or it would be other packages.
-        seal: match begun.signer {
-            Some(_) => begun.seal,
+        seal: match begun.signed {
+            Some(signed) => signed.seal(),
             None => signing.seal(true),
         },
         signer: signing.into_signer(true)?,

@@ -31,8 +31,13 @@ pub fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
         .permissions(fs::Permissions::from_mode(0o644))
         .tempfile_in(folder)?;
     // Where there are no locks, nobody takes it for dead either.
-    let _ = temp.as_file().lock();
+    let _ = temp.as_file().try_lock();
     Ok(temp)
+}
+
+/// For writing as well: NFS locks no others.
+fn writable(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).open(path)
 }
 
 fn reap(folder: &Path) -> io::Result<()> {
@@ -45,7 +50,7 @@ fn reap(folder: &Path) -> io::Result<()> {
         let age = entry.metadata().and_then(|facts| facts.modified());
         let age = age.ok().and_then(|at| at.elapsed().ok());
         let dead = age.is_some_and(|age| age > YOUNG)
-            && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+            && writable(&entry.path()).is_ok_and(|file| file.try_lock().is_ok());
         if dead {
             // Somebody else may have done so.
             let _ = fs::remove_file(entry.path());

@@ -54,9 +54,14 @@ impl ImageLayout {
     fn lock(&self) -> Result<File, LayoutError> {
         let marker = self.folder.join("oci-layout");
         let at = |error| LayoutError::io(&marker, error);
-        let file = File::open(&marker).map_err(at)?;
-        file.lock().map_err(at)?;
-        Ok(file)
+        // For writing as well: NFS gives no other such lock.
+        let file = File::options().read(true).write(true).open(&marker);
+        let file = file.map_err(at)?;
+        match file.lock() {
+            // Where there are no locks, whoever writes there knows.
+            Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(at(error)),
+            _ => Ok(file),
+        }
     }
 
     fn path(&self, descriptor: &Descriptor) -> PathBuf {

@@ -302,7 +302,7 @@ async fn a_write_to_an_index_that_must_be_repeated_follows_a_new_reading() {
         index.manifests.push(own);
         Ok(Merge::Put(serde_json::to_vec(&index).unwrap()))
     };
-    client().merge_index(&tag, merge).await.unwrap();
+    client().merge_index(&tag, false, merge).await.unwrap();
     let seen = seen.lock().unwrap();
     let asked: Vec<&str> = seen
         .iter()

@@ -87,6 +87,8 @@ impl Registry {
     /// Brings the index at `tag` into the shape that `merge` gives it, beside
     /// others who do the same.
     ///
+    /// With `replace`, what is no index counts as nothing.
+    ///
     /// `merge` sees what is there now, `None` at first, and is called again
     /// until it answers [`Merge::Unchanged`] to what stood for a while.
     ///
@@ -97,6 +99,7 @@ impl Registry {
     pub async fn merge_index<E: From<RegistryError>>(
         &self,
         tag: &Reference,
+        replace: bool,
         mut merge: impl FnMut(Option<&Index>) -> Result<Merge, E> + Send,
     ) -> Result<(), E> {
         let mut slowest = Duration::ZERO;
@@ -107,6 +110,7 @@ impl Registry {
             slowest = slowest.max(began.elapsed());
             let index = found
                 .as_ref()
+                .filter(|(found, _)| !replace || media_type::is_index(&found.media_type))
                 .map(|(descriptor, bytes)| read_index(tag, descriptor, bytes))
                 .transpose()?;
             let put = match (merge(index.as_ref())?, found) {

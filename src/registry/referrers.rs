@@ -78,7 +78,7 @@ impl Registry {
             }
         }
         let tag = fallback(repository, subject.digest)?;
-        self.merge_index(&tag, |index| with(index, &described))
+        self.merge_index(&tag, false, |index| with(index, &described))
             .await?;
         Ok(described)
     }
@@ -95,7 +95,9 @@ impl Registry {
         for _ in 0..MAX_PAGES {
             let once = || self.page(&reference, &url);
             let Some((index, next)) = self.retries().run(once).await? else {
-                return Ok(None);
+                // A page that is named and not there, behind a proxy perhaps, does
+                // not take back those before it.
+                return Ok(Some(found).filter(|found| !found.is_empty()));
             };
             found.extend(index.manifests);
             match next.and_then(|next| follow(&url, &next)) {

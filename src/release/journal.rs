@@ -40,11 +40,32 @@ pub struct Begun {
     /// Who signs, if somebody does: whoever goes on must be able to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
-    /// What he writes into the packages.
+    /// Where he does so; unknown for those of older programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seal: Option<Seal>,
+    pub signed: Option<Signed>,
     /// The artifacts with their places.
     pub items: Vec<Known>,
+}
+
+/// Where the signatures of a release are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Signed {
+    /// Only beside the packages.
+    Beside,
+    /// In them as well.
+    Within(Seal),
+}
+
+impl Signed {
+    /// What is written into packages.
+    #[must_use]
+    pub fn seal(self) -> Option<Seal> {
+        match self {
+            Self::Beside => None,
+            Self::Within(seal) => Some(seal),
+        }
+    }
 }
 
 /// One artifact of a release.
@@ -134,7 +155,7 @@ impl Journal {
             let begun = Begun {
                 move_tag: begun.move_tag,
                 signer: begun.signer,
-                seal: begun.seal,
+                signed: begun.signed,
                 ..found.clone()
             };
             return Ok(Self {
@@ -331,7 +352,7 @@ impl Begun {
             tag: None,
             move_tag: false,
             signer: None,
-            seal: None,
+            signed: None,
             items,
         }
     }

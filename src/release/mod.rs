@@ -13,7 +13,7 @@ mod vouching;
 
 pub use artifact::{Artifact, Place, StoredError, WithDocuments};
 pub use destination::{Destination, DestinationError, hosted};
-pub use journal::{Begun, Journal, JournalError, Known, Step};
+pub use journal::{Begun, Journal, JournalError, Known, Signed, Step};
 pub use results::{PublishedResults, attach_results};
 pub use transaction::{Item, Moved, ReleaseError, Released, Rules, run};
 pub use vouching::{

@@ -19,8 +19,9 @@ use crate::layout::{ImageLayout, LayoutError};
 use crate::oci::{Descriptor, Digest, Index, Reference, media_type};
 use crate::package::manifest;
 use crate::registry::{Hints, Merge, Registry, RegistryError, Sent};
+use crate::signing::{Bundle, Material};
 use crate::source::RemoteError;
-use crate::transparency::SignerError;
+use crate::transparency::{Signer, SignerError};
 
 /// One artifact on its way to one place.
 #[derive(Clone)]
@@ -296,7 +297,8 @@ async fn vouch(
         .bundles(&manifest)
         .into_iter()
         .map(String::into_bytes);
-    let signed = made.len() > 0;
+    let signer = item.vouching.as_ref().and_then(|by| by.signer.as_ref());
+    let signed = signer.is_some_and(|signer| made.clone().any(|bundle| made_by(signer, &bundle)));
     let brought: Vec<Vec<u8>> = item.bundles.iter().cloned().chain(made.clone()).collect();
     for bundle in brought {
         if !attached.contains(&bundle) {
@@ -328,6 +330,18 @@ async fn vouch(
     }
     vouched.proven(&policy, read_back).await?;
     Ok(count)
+}
+
+/// Whether `bundle`, which was made here, is of this signer, and not of another
+/// one whom the release was begun with.
+fn made_by(signer: &Signer, bundle: &[u8]) -> bool {
+    let Ok(bundle) = Bundle::parse(bundle) else {
+        return false;
+    };
+    match signer {
+        Signer::Key(key) => bundle.verify_statement(key.public()).is_ok(),
+        Signer::Keyless(_) => *bundle.material() == Material::Certificate,
+    }
 }
 
 fn distinct(items: &[Item]) -> Result<(), ReleaseError> {
@@ -362,6 +376,7 @@ async fn is_there(
             Some((found, bytes)) => {
                 if !media_type::is_index(&found.media_type) {
                     foreign(&found)?;
+                    return Ok(false);
                 }
                 Some(crate::registry::read_index(tag, &found, &bytes)?)
             }
@@ -574,7 +589,7 @@ async fn flip(
                 };
                 serde_json::to_vec(&index).map(Merge::Put).map_err(json)
             };
-            registry.merge_index(tag, merge).await?;
+            registry.merge_index(tag, rules.move_tag, merge).await?;
         }
         Place::Layout { folder, tag } => {
             let layout = ImageLayout::open(folder)?;

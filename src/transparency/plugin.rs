@@ -201,7 +201,8 @@ fn ask(
             let _ = stdin.write_all(&message);
         });
     }
-    let (said, pieces) = mpsc::channel();
+    // Short, so that one who never ends fills no memory.
+    let (said, pieces) = mpsc::sync_channel(1);
     if let Some(mut stdout) = child.stdout.take() {
         std::thread::spawn(move || {
             let mut piece = vec![0; 64 << 10];
@@ -225,8 +226,17 @@ fn ask(
         match pieces.recv_timeout(LOOK) {
             Ok(Ok(piece)) if piece.is_empty() => break,
             Ok(Ok(piece)) if answer.len() as u64 <= MAX_ANSWER_BYTES => answer.extend(piece),
-            Ok(Ok(_)) => break,
-            Ok(Err(error)) => return Err(io(error)),
+            Ok(said) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(match said {
+                    Err(error) => io(error),
+                    Ok(_) => PluginError::Answer {
+                        program: program.clone(),
+                        what: "it does not end".to_owned(),
+                    },
+                });
+            }
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
             Err(mpsc::RecvTimeoutError::Timeout) => {}
         }
@@ -289,6 +299,7 @@ mod tests {
             ("echo '{}'", "no public key"),
             (r#"echo '{"publicKey":{"publicKeyPEM":"-"}}'"#, "no base64"),
             ("exit 3", "EOF"),
+            ("exec cat /dev/zero", "does not end"),
         ] {
             let error = Plugin::open(plugin(folder.path(), script), "test://k").unwrap_err();
             assert!(error.to_string().contains(what), "{script}: {error}");

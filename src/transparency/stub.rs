@@ -26,7 +26,10 @@ impl Stub {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
-                let (head, body) = read(&mut stream);
+                // Whoever gives up may connect and say nothing.
+                let Some((head, body)) = read(&mut stream) else {
+                    continue;
+                };
                 let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
                 let (status, headers, out) = answer(&path, &body);
                 seen.lock().unwrap().push((head, body));
@@ -46,20 +49,20 @@ impl Stub {
     }
 }
 
-fn read(stream: &mut TcpStream) -> Asked {
+fn read(stream: &mut TcpStream) -> Option<Asked> {
     let mut bytes = Vec::new();
     let mut byte = [0];
     while !bytes.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
         bytes.push(byte[0]);
     }
     let head = String::from_utf8(bytes).unwrap();
-    let (line, headers) = head.split_once("\r\n").unwrap();
+    let (line, headers) = head.split_once("\r\n")?;
     let head = format!("{line}\r\n{}", headers.to_lowercase());
     let length = head
         .lines()
         .find_map(|line| line.strip_prefix("content-length: "))
         .map_or(0, |text| text.parse().unwrap());
     let mut body = vec![0; length];
-    stream.read_exact(&mut body).unwrap();
-    (head, body)
+    stream.read_exact(&mut body).ok()?;
+    Some((head, body))
 }

@@ -833,7 +833,7 @@ fn a_release_goes_on_with_the_package_that_it_was_begun_with() {
 
 /// What others keep under a tag is not lost unasked.
 #[test]
-fn a_tag_of_something_else_in_a_layout_is_a_conflict() {
+fn a_tag_of_something_else_is_a_conflict() {
     let sandbox = built();
     let blob = Descriptor::of("application/x", b"theirs");
     let manifest = format!(
@@ -856,6 +856,19 @@ fn a_tag_of_something_else_in_a_layout_is_a_conflict() {
     let kept = std::fs::read_to_string(sandbox.src().join("lay/index.json")).unwrap();
     assert!(kept.contains(&theirs.digest.to_string()), "{kept}");
     let said = publish(&sandbox, &[ARCHIVE, "oci-layout:lay", "--move-tag"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    // The same in a registry, whose tag names an image.
+    let registry = Rehearsal::with_faults(&[]);
+    registry.put_blob("x/demo", b"theirs");
+    let tag = format!("{}/x/demo:1.0.0", registry.host()).parse().unwrap();
+    let client = Registry::new(ClientOptions::default()).unwrap();
+    let bytes = bytes::Bytes::from(manifest);
+    let pushed = client.push_manifest(&tag, media_type::MANIFEST, &bytes);
+    registry.block_on(pushed).unwrap();
+    let to = registry.at("x");
+    let said = publish(&sandbox, &[ARCHIVE, &to]);
+    assert_eq!(said.code, Some(7), "{}{}", said.stdout, said.stderr);
+    let said = publish(&sandbox, &[ARCHIVE, &to, "--move-tag"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let many = ["--oci-concurrency", "18446744073709551615"];
     let said = publish(

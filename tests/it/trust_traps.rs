@@ -298,3 +298,22 @@ fn what_may_be_a_token_is_never_shown() {
         assert!(said.stderr.contains("neither a token"), "{}", said.stderr);
     }
 }
+
+/// What another signer has left in the journal holds up nobody.
+#[test]
+fn a_release_that_stopped_can_be_ended_by_another_signer() {
+    let fault = "kinds=403,match=^PUT .*/manifests/1.0.0,count=1";
+    let (sandbox, registry) = (built(), Rehearsal::with_faults(&[fault]));
+    key(&sandbox, "a");
+    key(&sandbox, "b");
+    let to = registry.at("team");
+    let detached = [ARCHIVE, &to, "--signature", "detached"];
+    let said = publish_signed(&sandbox, &detached);
+    assert_ne!(said.code, Some(0), "{}", said.stdout);
+    let by_b = ["--signing-key", "b/cosign.key", "--signing-key-pass", "pw"];
+    let said = publish(&sandbox, &[&detached[..], &by_b].concat());
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let place = registry.at("team/demo:1.0.0");
+    let said = verify(&sandbox, &[&place, "-a", "amd64", "--key", "b/cosign.pub"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+}

@@ -20,12 +20,15 @@ async fn serve(content: HashMap<String, Vec<u8>>) -> (String, Seen) {
     let seen = Seen::default();
     let log = Arc::clone(&seen);
     tokio::spawn(async move {
-        loop {
+        // Whoever gives up a transfer may connect and say nothing, or be gone.
+        'next: loop {
             let (mut socket, _) = listener.accept().await.unwrap();
             let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
             while !request.windows(4).any(|w| w == b"\r\n\r\n") {
-                let count = socket.read(&mut buffer).await.unwrap();
-                request.extend_from_slice(&buffer[..count]);
+                match socket.read(&mut buffer).await {
+                    Ok(count) if count > 0 => request.extend_from_slice(&buffer[..count]),
+                    _ => continue 'next,
+                }
             }
             let request = String::from_utf8(request).unwrap().to_ascii_lowercase();
             let path = request.split(' ').nth(1).unwrap().to_owned();
@@ -47,9 +50,9 @@ async fn serve(content: HashMap<String, Vec<u8>>) -> (String, Seen) {
                 body.len(),
                 body.len(),
             );
-            socket.write_all(head.as_bytes()).await.unwrap();
             let sent = if cut { &rest[..4] } else { rest };
-            socket.write_all(sent).await.unwrap();
+            let answer = [head.as_bytes(), sent].concat();
+            let _ = socket.write_all(&answer).await;
             let _ = socket.shutdown().await;
         }
     });
