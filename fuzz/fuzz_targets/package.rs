@@ -25,7 +25,11 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let names: Vec<String> = evidence.files.keys().cloned().collect();
     assert_eq!(names, package.members().unwrap().keys().cloned().collect::<Vec<_>>());
-    let _ = verify(evidence, Scope::Whole, &Policy::without_signers(Check::Look));
+    let judged = verify(evidence, Scope::Whole, &Policy::without_signers(Check::Look));
+    if judged.is_err() {
+        // Nobody signs what is refused, such as another spelling of a signature's name.
+        return;
+    }
     let mut out = tempfile::NamedTempFile::new().unwrap();
     let files = [("jackal.yaml.sig".to_owned(), b"signature".to_vec())];
     let without = ["jackal.yaml.sig"];
