@@ -171,6 +171,7 @@ fn replace(
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io)?;
+    content::reap(folder).map_err(io)?;
     let mut temp = content::temporary(folder).map_err(io)?;
     let mut out = BufWriter::with_capacity(1 << 20, temp.as_file_mut());
     let whole = write(&mut out)?;

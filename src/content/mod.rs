@@ -10,7 +10,7 @@ use std::io::{self, Read};
 
 use crate::oci::Descriptor;
 
-pub use temporary::temporary;
+pub use temporary::{reap, temporary};
 pub use verify_reader::VerifyReader;
 
 /// A place that content can be read from. What it yields is not trusted.

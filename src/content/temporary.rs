@@ -18,14 +18,12 @@ const PREFIX: &str = ".jackal-tmp-";
 /// be about to take it.
 const YOUNG: Duration = Duration::from_secs(60);
 
-/// Makes a file in `folder` that is removed unless it gets another name, and
-/// removes those that dead processes left.
+/// Makes a file in `folder` that is removed unless it gets another name.
 ///
 /// # Errors
 ///
 /// The disk refused.
 pub fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
-    reap(folder)?;
     let temp = tempfile::Builder::new()
         .prefix(PREFIX)
         .permissions(fs::Permissions::from_mode(0o644))
@@ -40,7 +38,13 @@ fn writable(path: &Path) -> io::Result<File> {
     File::options().read(true).write(true).open(path)
 }
 
-fn reap(folder: &Path) -> io::Result<()> {
+/// Removes the files in `folder` that dead processes left: once for many files that
+/// are made there, as it looks at all that is in it.
+///
+/// # Errors
+///
+/// The folder cannot be read.
+pub fn reap(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -77,10 +81,11 @@ mod tests {
         let alive = File::open(path("alive")).unwrap();
         alive.lock().unwrap();
         let made = temporary(folder.path()).unwrap();
+        reap(folder.path()).unwrap();
         assert!(!path("dead").exists());
         assert!(path("alive").exists() && path("young").exists() && other.exists());
         made.as_file().set_modified(old).unwrap();
-        temporary(folder.path()).unwrap();
+        reap(folder.path()).unwrap();
         assert!(made.path().exists());
     }
 }

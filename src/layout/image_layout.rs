@@ -70,6 +70,16 @@ impl ImageLayout {
             .join(descriptor.digest.hex())
     }
 
+    /// Removes what writers that were killed have left of blobs.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: the folder cannot be read.
+    pub fn reap(&self) -> Result<(), LayoutError> {
+        let folder = self.folder.join("blobs/sha256");
+        content::reap(&folder).map_err(|error| LayoutError::io(&folder, error))
+    }
+
     /// Stores a document.
     ///
     /// # Errors

@@ -537,6 +537,7 @@ enum Failed {
 
 fn into_layout(artifact: &Artifact, folder: &std::path::Path) -> Result<Moved, Failed> {
     let layout = ImageLayout::open(folder).map_err(Failed::Layout)?;
+    layout.reap().map_err(Failed::Layout)?;
     let mut moved = Moved::default();
     for blob in &artifact.blobs {
         if content::Push::contains(&layout, blob).map_err(Failed::Copy)? {

@@ -128,6 +128,7 @@ pub fn export_archive(
     };
     let folder = folder_of(to);
     fs::create_dir_all(folder).map_err(io)?;
+    content::reap(folder).map_err(io)?;
     let mut temp = content::temporary(folder).map_err(io)?;
     let out = BufWriter::with_capacity(BUFFER_BYTES, temp.as_file_mut());
     match format {
