@@ -92,11 +92,7 @@ pub fn write_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<Option<PathBuf>
     let beside = bundles_beside(path);
     let io = |error| LayoutError::io(&beside, error);
     // A build that changes nothing writes nothing, here as well.
-    let there = match fs::read(&beside) {
-        Ok(there) => Some(there),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(io(error)),
-    };
+    let there = beside.metadata().map(|facts| facts.len()).ok();
     if bundles.is_empty() {
         if there.is_some() {
             fs::remove_file(&beside).map_err(io)?;
@@ -115,7 +111,7 @@ pub fn write_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<Option<PathBuf>
         }));
         text.push(b'\n');
     }
-    if there.as_ref() == Some(&text) {
+    if there == Some(text.len() as u64) && fs::read(&beside).map_err(io)? == text {
         return Ok(Some(beside));
     }
     let folder = beside
