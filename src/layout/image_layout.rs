@@ -36,7 +36,9 @@ impl ImageLayout {
         let at = |error| LayoutError::io(folder, error);
         let marker = folder.join("oci-layout");
         if !marker.is_file() {
-            if folder.is_dir() && fs::read_dir(folder).map_err(at)?.next().is_some() {
+            let holds = folder.is_dir() && fs::read_dir(folder).map_err(at)?.next().is_some();
+            // Somebody else may be making it just now: the marker comes first.
+            if holds && !marker.is_file() {
                 let error = io::Error::other("it holds files, and is no OCI image layout");
                 return Err(at(error));
             }
