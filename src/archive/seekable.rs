@@ -8,7 +8,9 @@
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
-use zstd::zstd_safe::{CParameter, find_frame_compressed_size, get_frame_content_size};
+use zstd::zstd_safe::{
+    CParameter, compress_bound, find_frame_compressed_size, get_frame_content_size,
+};
 
 /// Input of one compressed frame: small enough to seek in, large enough to shrink.
 pub const MAX_COMPRESSED_INPUT: usize = 4 << 20;
@@ -112,8 +114,42 @@ pub struct FrameAt {
 pub struct SeekableWriter<W> {
     inner: W,
     entries: Vec<(u32, u32)>,
-    compressor: zstd::bulk::Compressor<'static>,
+    maker: FrameMaker,
+    frame: Vec<u8>,
     broken: bool,
+}
+
+/// Makes compressed frames, one after the other; each depends on its input alone.
+pub struct FrameMaker {
+    compressor: zstd::bulk::Compressor<'static>,
+}
+
+impl FrameMaker {
+    /// A maker of the frames that [`SeekableWriter::compressed`] writes.
+    ///
+    /// # Errors
+    ///
+    /// [`SeekableError::Io`]: no compressor could be made.
+    pub fn new() -> Result<Self, SeekableError> {
+        let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
+        compressor.set_parameter(CParameter::ChecksumFlag(true))?;
+        Ok(Self { compressor })
+    }
+
+    /// Makes `frame` hold one frame of `input`, which is at most
+    /// [`MAX_COMPRESSED_INPUT`] long. The memory of `frame` is used again.
+    ///
+    /// # Errors
+    ///
+    /// [`SeekableError`]: the input is too long.
+    pub fn frame(&mut self, input: &[u8], frame: &mut Vec<u8>) -> Result<(), SeekableError> {
+        let limit = MAX_COMPRESSED_INPUT as u64;
+        within("input of a frame", input.len() as u64, limit)?;
+        frame.clear();
+        frame.reserve(compress_bound(input.len()));
+        self.compressor.compress_to_buffer(input, frame)?;
+        Ok(())
+    }
 }
 
 impl<W: Write> SeekableWriter<W> {
@@ -123,12 +159,11 @@ impl<W: Write> SeekableWriter<W> {
     ///
     /// [`SeekableError::Io`]: no compressor could be made.
     pub fn new(inner: W) -> Result<Self, SeekableError> {
-        let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
-        compressor.set_parameter(CParameter::ChecksumFlag(true))?;
         Ok(Self {
             inner,
             entries: Vec::new(),
-            compressor,
+            maker: FrameMaker::new()?,
+            frame: Vec::new(),
             broken: false,
         })
     }
@@ -153,9 +188,9 @@ impl<W: Write> SeekableWriter<W> {
     pub fn compressed(&mut self, bytes: &[u8]) -> Result<(), SeekableError> {
         self.guarded(|this| {
             for chunk in bytes.chunks(MAX_COMPRESSED_INPUT) {
-                let frame = this.compressor.compress(chunk)?;
-                this.enter(frame.len() as u64, chunk.len() as u64)?;
-                this.inner.write_all(&frame)?;
+                this.maker.frame(chunk, &mut this.frame)?;
+                this.enter(this.frame.len() as u64, chunk.len() as u64)?;
+                this.inner.write_all(&this.frame)?;
             }
             Ok(())
         })
@@ -213,8 +248,8 @@ impl<W: Write> SeekableWriter<W> {
         })
     }
 
-    /// Gives `inner` back without a seek table: for frames that are kept to be
-    /// appended elsewhere.
+    /// Gives `inner` back without a seek table: for frames that go before those
+    /// of a stream that has none.
     pub fn into_inner(self) -> W {
         self.inner
     }
@@ -548,6 +583,26 @@ mod tests {
     fn a_plain_decoder_reads_the_same_bytes() {
         let (file, plain) = sample();
         assert!(zstd::stream::decode_all(&file[..]).unwrap() == plain);
+    }
+
+    #[test]
+    fn a_frame_depends_on_its_input_alone() {
+        let (_, plain) = sample();
+        let inputs = [&plain[..], &plain[5..3_000_000], b"", &plain[200_000..]];
+        let alone = |input: &[u8]| {
+            let mut frame = Vec::new();
+            FrameMaker::new().unwrap().frame(input, &mut frame).unwrap();
+            frame
+        };
+        let mut maker = FrameMaker::new().unwrap();
+        let mut frame = Vec::new();
+        for input in inputs.iter().chain(inputs.iter().rev()) {
+            let input = &input[..input.len().min(MAX_COMPRESSED_INPUT)];
+            maker.frame(input, &mut frame).unwrap();
+            assert!(frame == alone(input));
+        }
+        let long = vec![0; MAX_COMPRESSED_INPUT + 1];
+        assert!(maker.frame(&long, &mut frame).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use super::package::{PackageError, compress};
 use crate::action::Output;
@@ -23,6 +24,9 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// end of a member skips whole frames.
 const RAW_FRAME_BYTES: u64 = 64 << 20;
 const _: () = assert!(RAW_FRAME_BYTES <= MAX_FRAME_LEN);
+
+/// After so many bytes the disk is asked to begin with them: 32 MiB.
+const FLUSH_BYTES: u64 = 32 << 20;
 
 /// Most data parts of a split archive: their number has three digits.
 const MAX_PARTS: u64 = 999;
@@ -130,11 +134,27 @@ pub fn export_archive(
     fs::create_dir_all(folder).map_err(io)?;
     content::reap(folder).map_err(io)?;
     let mut temp = content::temporary(folder).map_err(io)?;
-    let out = BufWriter::with_capacity(BUFFER_BYTES, temp.as_file_mut());
-    match format {
-        ArchiveFormat::Tar => write_tar(cas, members, out, to)?,
-        ArchiveFormat::TarZst => write_zst(cas, members, out, to)?,
-    }
+    let beside = temp.as_file().try_clone().map_err(io)?;
+    std::thread::scope(|threads| {
+        let (wake, woken) = sync_channel(1);
+        // The disk begins while the rest is still to come.
+        let flushing = threads.spawn(move || woken.iter().try_for_each(|()| beside.sync_data()));
+        let out = Eager {
+            file: temp.as_file_mut(),
+            unasked: 0,
+            wake,
+        };
+        let out = BufWriter::with_capacity(BUFFER_BYTES, out);
+        match format {
+            ArchiveFormat::Tar => write_tar(cas, members, out, to)?,
+            ArchiveFormat::TarZst => write_zst(cas, members, out, to)?,
+        }
+        // A failure is told once, to whoever flushes first.
+        let flushed = flushing.join();
+        flushed
+            .unwrap_or_else(|_| Err(io::Error::other("the flushing thread died")))
+            .map_err(io)
+    })?;
     let bytes = temp.as_file().metadata().map_err(io)?.len();
     remove_parts(to).map_err(io)?;
     if let Some(limit) = split.filter(|limit| bytes > *limit) {
@@ -155,6 +175,30 @@ pub fn export_archive(
         files: vec![to.to_owned()],
         bytes,
     })
+}
+
+/// A file whose bytes are sent to the disk while more are written.
+struct Eager<'f> {
+    file: &'f mut File,
+    unasked: u64,
+    wake: SyncSender<()>,
+}
+
+impl Write for Eager<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.unasked += count as u64;
+        if self.unasked >= FLUSH_BYTES {
+            self.unasked = 0;
+            // Asked already: what is written now goes along.
+            let _ = self.wake.try_send(());
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 fn write_tar(

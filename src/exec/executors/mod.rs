@@ -4,6 +4,7 @@ mod chart;
 mod component;
 mod export;
 mod fetch;
+mod frames;
 mod image;
 mod images;
 mod import;

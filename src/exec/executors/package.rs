@@ -5,10 +5,9 @@
 
 use std::io::{self, Read, Write};
 
-use rayon::prelude::*;
-
+use super::frames::frames;
 use crate::action::Output;
-use crate::archive::{MAX_COMPRESSED_INPUT, SeekableError, SeekableWriter, TarError, TarWriter};
+use crate::archive::{SeekableError, TarError, TarWriter};
 use crate::cas::{Cas, CasError};
 use crate::oci::Digest;
 use crate::package::{Build, Checksums, ChecksumsError, Definition, Dialect, MIGRATIONS, time};
@@ -22,10 +21,6 @@ fn last_non_breaking(dialect: Dialect) -> String {
         Dialect::Zarf => String::new(),
     }
 }
-
-/// Chunks of a member that are compressed at the same time; each holds its
-/// input and its frame, so 4 bound the memory at some 32 MiB.
-const CHUNKS_AT_ONCE: usize = 4;
 
 /// A file that goes into a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,45 +216,32 @@ pub(super) fn compress<E: From<PackageError>>(
     member: &Output,
     mut take: impl FnMut(u64, &[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let io = |source| PackageError::Io {
-        path: member.name.clone(),
-        source,
-    };
     let content = cas.open_blob(&member.digest).map_err(PackageError::from)?;
-    let padding = member.size.next_multiple_of(512) - member.size;
-    let mut content = content.chain(io::repeat(0).take(padding));
-    loop {
-        let mut chunks = Vec::new();
-        while chunks.len() < CHUNKS_AT_ONCE {
-            let mut chunk = Vec::with_capacity(MAX_COMPRESSED_INPUT);
-            (&mut content)
-                .take(MAX_COMPRESSED_INPUT as u64)
-                .read_to_end(&mut chunk)
-                .map_err(io)?;
-            if chunk.is_empty() {
-                break;
-            }
-            chunks.push(chunk);
+    let whole = member.size.next_multiple_of(512);
+    let padding = io::repeat(0).take(whole - member.size);
+    let made = frames(content.chain(padding), whole, |len, frame| {
+        take(len, frame).map_err(Stopped::Taking)
+    });
+    made.map_err(|stopped| match stopped {
+        Stopped::Taking(error) => error,
+        Stopped::Making(SeekableError::Io(source)) => {
+            let path = member.name.clone();
+            PackageError::Io { path, source }.into()
         }
-        if chunks.is_empty() {
-            return Ok(());
-        }
-        let frames: Vec<Result<(u64, Vec<u8>), SeekableError>> = chunks
-            .into_par_iter()
-            .map(|chunk| Ok((chunk.len() as u64, frame(&chunk)?)))
-            .collect();
-        for made in frames {
-            let (len, frame) = made.map_err(PackageError::from)?;
-            take(len, &frame)?;
-        }
-    }
+        Stopped::Making(error) => PackageError::from(error).into(),
+    })
 }
 
-/// One Zstandard frame of `chunk`.
-fn frame(chunk: &[u8]) -> Result<Vec<u8>, SeekableError> {
-    let mut writer = SeekableWriter::new(Vec::new())?;
-    writer.compressed(chunk)?;
-    Ok(writer.into_inner())
+/// Why no more frames were made.
+enum Stopped<E> {
+    Making(SeekableError),
+    Taking(E),
+}
+
+impl<E> From<SeekableError> for Stopped<E> {
+    fn from(error: SeekableError) -> Self {
+        Self::Making(error)
+    }
 }
 
 #[cfg(test)]
