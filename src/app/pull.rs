@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::opened::{OpenError, Opened, ReadOptions};
@@ -30,6 +30,8 @@ pub struct PullOptions {
     pub to: PathBuf,
     /// Largest size of one file, in bytes.
     pub split: Option<u64>,
+    /// Becomes true when the user wants no more of it.
+    pub stop: watch::Receiver<bool>,
 }
 
 /// What was pulled.
@@ -70,6 +72,9 @@ pub enum PullError {
     /// The archive cannot be written.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// Somebody stopped it.
+    #[error("interrupted; no archive was written, and what was fetched stays in the cache: run it again")]
+    Interrupted,
     /// A transfer of ours died.
     #[error("a transfer stopped: {0}")]
     Stopped(String),
@@ -110,7 +115,7 @@ pub fn package_pull(
     };
     // So that who has no registry can judge as well.
     let bundles = remote.attached().map_err(PackageReadError::from)?;
-    let mut fetching = Fetching::begin(remote, &cas);
+    let mut fetching = Fetching::begin(remote, &cas, &options.stop);
     let files = in_order(remote).into_iter();
     let members = files.map(|file| {
         // Layers of images are compressed as they are.
@@ -164,6 +169,7 @@ fn file_name(definition: &Definition, remote: &Remote) -> Result<String, Archive
 /// Blobs on their way into the cache, in the archive's order.
 struct Fetching<'r> {
     remote: &'r Remote,
+    stop: watch::Receiver<bool>,
     tasks: JoinSet<Result<(Digest, u64, bool), PullError>>,
     here: BTreeSet<Digest>,
     fetched: u64,
@@ -173,7 +179,7 @@ struct Fetching<'r> {
 }
 
 impl<'r> Fetching<'r> {
-    fn begin(remote: &'r Remote, cas: &Arc<Cas>) -> Self {
+    fn begin(remote: &'r Remote, cas: &Arc<Cas>, stop: &watch::Receiver<bool>) -> Self {
         let permits = Arc::new(Semaphore::new(remote.concurrency.max(1)));
         let mut tasks = JoinSet::new();
         let mut seen = BTreeSet::new();
@@ -194,6 +200,7 @@ impl<'r> Fetching<'r> {
         }
         Self {
             remote,
+            stop: stop.clone(),
             tasks,
             here: BTreeSet::new(),
             fetched: 0,
@@ -205,8 +212,16 @@ impl<'r> Fetching<'r> {
 
     /// Returns when the cache has the blob.
     fn wait_for(&mut self, digest: Digest) -> Result<(), PullError> {
+        if *self.stop.borrow() {
+            return Err(PullError::Interrupted);
+        }
         while !self.here.contains(&digest) {
-            let done = self.remote.runtime.block_on(self.tasks.join_next());
+            let done = self.remote.runtime.block_on(async {
+                tokio::select! {
+                    done = self.tasks.join_next() => Ok(done),
+                    Ok(_) = self.stop.wait_for(|stop| *stop) => Err(PullError::Interrupted),
+                }
+            })?;
             let stopped = || PullError::Stopped("a blob was not fetched".to_owned());
             let done = done.ok_or_else(stopped)?;
             let (digest, size, came) =

@@ -81,7 +81,7 @@ pub enum SeekableError {
     #[error("compressed file is incomplete after an earlier error, start it again")]
     Broken,
     /// Reading, writing or decoding failed.
-    #[error("seekable file could not be read or written")]
+    #[error("it could not be read or written: {0}")]
     Io(#[from] io::Error),
 }
 

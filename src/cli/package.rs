@@ -247,11 +247,16 @@ fn opened(source: &str, read: ReadArgs, check: Check) -> Result<Opened, Refused>
 }
 
 fn pull(args: PullArgs) -> Result<(), Refused> {
+    let (tell, stop) = tokio::sync::watch::channel(false);
     let options = PullOptions {
         to: args.output,
         split: megabytes(args.max_package_size)?,
+        stop,
     };
-    let pulled = app::package_pull(&args.source, &args.read.into_options(Check::Use)?, &options);
+    let read = args.read.into_options(Check::Use)?;
+    let runtime = super::build::runtime()?;
+    runtime.spawn(super::signal::told_twice(tell));
+    let pulled = app::package_pull(&args.source, &read, &options);
     let pulled = pulled.map_err(|error| pull_refused(&error))?;
     note(&format!(
         "{}: every file as listed; {}",
@@ -290,6 +295,7 @@ fn pull_refused(error: &PullError) -> Refused {
         PullError::NotRemote(_) => Exit::Usage,
         PullError::Read(error) => return refused(error),
         PullError::Name(_) => Exit::Verification,
+        PullError::Interrupted => Exit::Interrupted,
         _ => Exit::Environment,
     };
     (exit, error.to_string())

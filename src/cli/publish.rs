@@ -261,7 +261,8 @@ fn carry_out(options: PublishOptions, resumed: Option<&str>, as_json: bool) -> R
 
 fn run(options: PublishOptions, resumed: Option<&str>) -> Result<Published, Refused> {
     let publication = app::publication(options, &mut |_| None).map_err(|error| refused(&error))?;
-    let published = runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let published = runtime.block_on(async {
         tokio::select! {
             published = async {
                 match resumed {
@@ -274,8 +275,11 @@ fn run(options: PublishOptions, resumed: Option<&str>) -> Result<Published, Refu
                 Err((Exit::Interrupted, message.to_owned()))
             }
         }
-    })?;
-    Ok(published)
+    });
+    // Threads that read or write a blob just now end with the program: waiting
+    // for them may take long, and taking the runtime from them is a panic.
+    std::mem::forget(runtime);
+    published
 }
 
 fn line(made: &Released) -> String {
@@ -456,7 +460,9 @@ pub(super) fn refused(error: &PublishError) -> Refused {
             | SkeletonMakeError::Component(_) => Exit::Configuration,
             _ => Exit::Environment,
         },
-        PublishError::Release(ReleaseError::Taken { .. }) => Exit::Conflict,
+        PublishError::Release(
+            ReleaseError::Taken { .. } | ReleaseError::Registry(RegistryError::Immutable { .. }),
+        ) => Exit::Conflict,
         PublishError::Release(ReleaseError::Twice { .. }) => Exit::Usage,
         PublishError::Release(ReleaseError::Registry(error)) => registry(error),
         PublishError::Connection(_) => Exit::Configuration,

@@ -35,6 +35,18 @@ pub enum RegistryError {
         /// The registry's own words.
         said: Said,
     },
+    /// The tag may not be moved, or there may be no such tag.
+    #[error(
+        "{reference}: registry refuses to write the tag (HTTP {status}{said}): if tags are immutable there, publish under another version"
+    )]
+    Immutable {
+        /// The tag.
+        reference: String,
+        /// The HTTP status.
+        status: u16,
+        /// The registry's own words.
+        said: Said,
+    },
     /// Any other status that is not success.
     #[error("{reference}: registry answered HTTP {status}{said}; {}", advice(*.status))]
     Status {
@@ -110,7 +122,6 @@ pub enum RegistryError {
 
 fn advice(status: u16) -> &'static str {
     match status {
-        409 | 412 => "the tag may be immutable: publish under another one",
         413 => "it is larger than this registry takes",
         416 => "it takes no upload of this size",
         429 => "it limits requests, so log in or wait",

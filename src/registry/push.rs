@@ -203,7 +203,8 @@ impl Registry {
             .map_err(|_| content(to, "no media type".into(), "that of a manifest".into()))?;
         call.headers.insert(CONTENT_TYPE, kind);
         call.body = Body::Bytes(bytes.clone());
-        let response = self.send(&call).await?;
+        let response = self.send(&call).await;
+        let response = response.map_err(|failure| immutable(to, failure))?;
         let expected = Digest::of(bytes);
         match header(&response, DIGEST).parse::<Digest>() {
             Ok(found) if found != expected => {
@@ -222,6 +223,26 @@ fn is_held(found: Option<Option<u64>>, descriptor: &Descriptor) -> bool {
 fn gone(to: &Reference, found: String) -> Failure {
     let reference = to.to_string();
     Failure::Transient(RegistryError::Lost { reference, found }, None)
+}
+
+/// Tells the refusal to write a tag from others.
+fn immutable(to: &Reference, failure: Failure) -> Failure {
+    match failure {
+        Failure::Final(RegistryError::Status {
+            reference,
+            status,
+            said,
+        }) if to.digest().is_none()
+            && (matches!(status, 409 | 412) || said.is("TAG_INVALID")) =>
+        {
+            Failure::Final(RegistryError::Immutable {
+                reference,
+                status,
+                said,
+            })
+        }
+        other => other,
+    }
 }
 
 /// Refusals of an upload that a new one may not meet: the session was

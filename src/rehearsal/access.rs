@@ -41,6 +41,19 @@ impl Access {
         }
     }
 
+    /// Whether `authorization` is anybody's whom the registry knows.
+    pub(super) fn knows(&self, authorization: &str) -> bool {
+        match &self.login {
+            Some(login) if login.token_ttl.is_some() => {
+                let token = authorization.strip_prefix("Bearer ").unwrap_or_default();
+                let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+                let token = tokens.get(token);
+                token.is_some_and(|token| Instant::now() < token.until)
+            }
+            _ => self.is_user(authorization),
+        }
+    }
+
     /// Whether `authorization` lets `repository` be written to, or read.
     pub(super) fn admits(&self, authorization: &str, repository: &str, write: bool) -> bool {
         let Some(login) = &self.login else {

@@ -180,18 +180,18 @@ impl Site {
         }
         let rest = path.strip_prefix("/v2/").ok_or_else(unknown)?;
         if rest.is_empty() {
-            return Ok(plain(StatusCode::OK, Answer::empty()));
+            // By this, clients find out how to log in.
+            return Ok(match self.access.knows(asked.header(&AUTHORIZATION)) {
+                true => plain(StatusCode::OK, Answer::empty()),
+                false => self.log_in(&asked),
+            });
         }
         (asked.repository, asked.what, asked.name) = parse(rest).ok_or_else(unknown)?;
         let write = !matches!(asked.method, Method::GET | Method::HEAD);
         let shown = asked.header(&AUTHORIZATION);
         if !self.access.admits(shown, &asked.repository, write) {
             drain(&mut body, came).await?;
-            let host = asked.header(&HOST);
-            let challenge = self.access.challenge(host);
-            let mut refusal = error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "log in");
-            set(&mut refusal, WWW_AUTHENTICATE, &challenge);
-            return Ok(refusal);
+            return Ok(self.log_in(&asked));
         }
         match (asked.what.as_str(), &asked.method) {
             ("blobs", &Method::GET | &Method::HEAD) => self.blob(&asked),
@@ -224,6 +224,13 @@ impl Site {
             ("referrers", &Method::GET) => self.referrers(&asked),
             _ => Err(refused(405, "UNSUPPORTED", "no such method here")),
         }
+    }
+
+    fn log_in(&self, asked: &Asked) -> Answered {
+        let challenge = self.access.challenge(asked.header(&HOST));
+        let mut refusal = error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "log in");
+        set(&mut refusal, WWW_AUTHENTICATE, &challenge);
+        refusal
     }
 
     fn token(&self, asked: &Asked) -> Result<Answered, Trouble> {

@@ -4,7 +4,7 @@
 //! Any step may be the last before a crash; taking them again leads to the same
 //! end. What is there already costs a question, not a transfer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -444,7 +444,8 @@ impl Stage {
         let artifact = &item.artifact;
         match &item.place {
             Place::Registry(tag) => {
-                let mut moved = self.blobs(tag, artifact, false).await?;
+                let every: Vec<&Descriptor> = artifact.blobs.iter().collect();
+                let (mut moved, there) = self.blobs(tag, artifact, &every, false).await?;
                 let at = tag.at(artifact.manifest.digest);
                 let kind = &artifact.manifest.media_type;
                 let pushed = self.registry.push_manifest(&at, kind, &artifact.bytes);
@@ -452,7 +453,14 @@ impl Stage {
                     Ok(_) => {}
                     // It said it had them all.
                     Err(RegistryError::BlobUnknown { .. }) => {
-                        moved = self.blobs(tag, artifact, true).await?;
+                        // What was sent just now it has.
+                        let unsure = every.iter().filter(|blob| there.contains(&blob.digest));
+                        let unsure: Vec<&Descriptor> = unsure.copied().collect();
+                        let again = self.blobs(tag, artifact, &unsure, true).await?.0;
+                        moved.present = 0;
+                        moved.mounted = 0;
+                        moved.uploaded += again.uploaded;
+                        moved.uploaded_bytes += again.uploaded_bytes;
                         let again = self.registry.push_manifest(&at, kind, &artifact.bytes);
                         again.await?;
                     }
@@ -477,15 +485,19 @@ impl Stage {
         }
     }
 
+    /// Brings `blobs` of an artifact there; returns which of them were not sent
+    /// as well. `missing`: they are not there, whatever the registry says.
     async fn blobs(
         &self,
         to: &Reference,
         artifact: &Arc<Artifact>,
+        blobs: &[&Descriptor],
         missing: bool,
-    ) -> Result<Moved, ReleaseError> {
+    ) -> Result<(Moved, BTreeSet<Digest>), ReleaseError> {
         let mut tasks = JoinSet::new();
-        for blob in &artifact.blobs {
-            let (to, artifact, blob) = (to.clone(), Arc::clone(artifact), blob.clone());
+        for blob in blobs {
+            let (to, artifact) = (to.clone(), Arc::clone(artifact));
+            let blob = Descriptor::clone(blob);
             let registry = Arc::clone(&self.registry);
             let permits = Arc::clone(&self.permits);
             let holder = self.holder(to.registry(), blob.digest);
@@ -505,23 +517,26 @@ impl Stage {
                 let sent = registry.push_blob(&to, &blob, &artifact.source, hints);
                 let sent = sent.await?;
                 *holder = Some(to.repository().to_owned());
-                Ok::<_, RegistryError>((sent, blob.size))
+                Ok::<_, RegistryError>((sent, blob))
             });
         }
-        let mut moved = Moved::default();
+        let (mut moved, mut there) = (Moved::default(), BTreeSet::new());
         while let Some(done) = tasks.join_next().await {
             let done = done.map_err(|error| ReleaseError::Stopped(error.to_string()))?;
             // The other transfers end with the set.
-            match done? {
-                (Sent::Present, _) => moved.present += 1,
-                (Sent::Mounted, _) => moved.mounted += 1,
-                (Sent::Uploaded, size) => {
+            let (sent, blob) = done?;
+            match sent {
+                Sent::Present => moved.present += 1,
+                Sent::Mounted => moved.mounted += 1,
+                Sent::Uploaded => {
                     moved.uploaded += 1;
-                    moved.uploaded_bytes += size;
+                    moved.uploaded_bytes += blob.size;
+                    continue;
                 }
             }
+            there.insert(blob.digest);
         }
-        Ok(moved)
+        Ok((moved, there))
     }
 
     fn holder(&self, host: &str, digest: Digest) -> Arc<AsyncMutex<Option<String>>> {

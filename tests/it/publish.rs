@@ -225,9 +225,9 @@ fn an_immutable_tag_takes_the_same_package_again_and_tells_of_another() {
     sandbox.write("tool.sh", "#!/bin/sh\necho changed\n");
     sandbox.build(&[]);
     let said = publish(&sandbox, &[ARCHIVE, &registry.at("x"), "--move-tag"]);
-    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    assert_eq!(said.code, Some(7), "{}", said.stderr);
     assert!(
-        said.stderr.contains("the tag is immutable"),
+        said.stderr.contains("publish under another version"),
         "{}",
         said.stderr
     );
@@ -328,6 +328,21 @@ fn a_registry_that_loses_every_upload_is_found_out_and_no_tag_moves() {
     let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
     assert_ne!(said.code, Some(0));
     assert!(registry.index("x/demo:1.0.0").is_none());
+}
+
+#[test]
+fn only_what_a_registry_lied_about_having_is_sent_after_all() {
+    let sandbox = built();
+    let registry = Rehearsal::with_faults(&["kinds=lying-head,match=^HEAD .*/blobs/,count=1"]);
+    let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let requests = registry.requests();
+    let is_upload = |r: &&Request| r.method == "PUT" && r.path.contains("digest=");
+    let uploads = requests.iter().filter(is_upload).count();
+    let (_, manifest) = registry.manifest("x/demo:1.0.0", "amd64");
+    assert_eq!(uploads, manifest.layers.len() + 1, "{requests:?}");
+    let expected = format!("sent {uploads} blobs");
+    assert!(said.stdout.contains(&expected), "{}", said.stdout);
 }
 
 #[test]
@@ -533,6 +548,32 @@ fn a_pipeline_publishes_from_the_cache_and_a_quiet_night_writes_nothing() {
         titles,
         ["checksums.txt", "components/tool.tar", "jackal.yaml"]
     );
+}
+
+#[test]
+fn what_is_damaged_in_the_cache_is_made_again_before_it_is_published() {
+    let (first, second) = (Rehearsal::with_faults(&[]), Rehearsal::with_faults(&[]));
+    let sandbox = Sandbox::new();
+    sandbox.package();
+    sandbox.write("p.yaml", pipeline(&first.at("x"), ""));
+    sandbox.build(&["--pipeline", "p.yaml"]);
+    let (digest, manifest) = first.manifest("x/demo:1.0.0", "amd64");
+    let mut layers = manifest.layers.iter();
+    let tree = layers.find(|layer| {
+        jackal::package::manifest::title(layer) == Some("components/tree.tar")
+    });
+    let hex = tree.unwrap().digest.hex();
+    let cached = sandbox.cached_files().into_iter();
+    let mut cached = cached.filter(|(path, _)| path.ends_with(&hex));
+    let (path, mut bytes) = cached.next().unwrap();
+    bytes[0] ^= 1;
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    for to in [second.at("x"), "oci-layout:out".to_owned()] {
+        sandbox.write("p.yaml", pipeline(&to, ""));
+        sandbox.build(&["--pipeline", "p.yaml"]);
+    }
+    assert_eq!(second.manifest("x/demo:1.0.0", "amd64").0, digest);
 }
 
 #[test]

@@ -280,3 +280,36 @@ fn referrers_are_found_with_the_api_without_it_and_when_it_is_only_claimed() {
         assert!(found.iter().all(|d| d.artifact_type.as_deref() == kind));
     }
 }
+
+#[test]
+fn an_interrupted_pull_leaves_no_file_and_says_how_to_go_on() {
+    let (sandbox, registry) = published(&[]);
+    let (_, manifest) = registry.manifest("x/demo:1.0.0", "amd64");
+    let mut layers = manifest.layers.iter();
+    let tree = layers.find(|layer| title(layer) == Some("components/tree.tar"));
+    let hex = tree.unwrap().digest.hex();
+    let slow = format!("kinds=slow,delay=60000ms,match=^GET .*{hex}");
+    let registry = Rehearsal::with_faults(&[&slow]);
+    let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let source = registry.at("x/demo:1.0.0");
+    let pull = ["package", "pull", "-a", "amd64", &source, "-o", "pulled"];
+    let cache = sandbox.src().join("../other-cache");
+    let mut command = sandbox.command(&pull);
+    command.env("JACKAL_CACHE", cache);
+    command.stderr(std::process::Stdio::piped());
+    let child = command.spawn().unwrap();
+    let folder = sandbox.src().join("pulled");
+    let files = || std::fs::read_dir(&folder).map_or(0, Iterator::count);
+    // Its archive is begun.
+    while files() == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("run it again"), "{stderr}");
+    assert_eq!(files(), 0);
+}

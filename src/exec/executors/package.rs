@@ -247,6 +247,7 @@ impl<E> From<SeekableError> for Stopped<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::MAX_COMPRESSED_INPUT;
     use crate::oci::Descriptor;
 
     fn cas() -> (tempfile::TempDir, Cas) {

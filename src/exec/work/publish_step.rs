@@ -1,7 +1,7 @@
 //! `publish` steps: packages straight from the cache, as one release.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::sync::Arc;
 
 use super::{Results, blob, of, package_step, sign_step};
@@ -14,7 +14,7 @@ use crate::exec::site::{Made, Site, blocking};
 use crate::exec::{Class, Failure};
 use crate::oci::Descriptor;
 use crate::package::manifest;
-use crate::registry::{Registry, Repository, Source};
+use crate::registry::{Registry, RegistryError, Repository, Source};
 use crate::release::{
     self, Artifact, Begun, Item, Journal, ReleaseError, Released, Rules, Vouching,
 };
@@ -151,7 +151,7 @@ pub(super) async fn make(
     let cas = Arc::clone(&site.cas);
     let receipt = blocking(move || {
         let mut ingest = cas.ingest()?;
-        ingest.write_all(&serde_json::to_vec(&receipt).map_err(std::io::Error::from)?)?;
+        ingest.write_all(&serde_json::to_vec(&receipt).map_err(io::Error::from)?)?;
         let (digest, size) = ingest.commit()?;
         let name = "receipt.json".to_owned();
         Ok(Output { name, digest, size })
@@ -219,9 +219,9 @@ struct Lent {
 }
 
 impl Fetch for Lent {
-    fn fetch(&self, blob: &Descriptor) -> std::io::Result<Box<dyn std::io::Read + Send + '_>> {
+    fn fetch(&self, blob: &Descriptor) -> io::Result<Box<dyn io::Read + Send + '_>> {
         match self.here.fetch(blob) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.there.fetch(blob),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.there.fetch(blob),
             found => found,
         }
     }
@@ -236,7 +236,7 @@ pub(in crate::exec) fn places(site: &Site, outputs: &[Output]) -> Result<Vec<Str
             .open_blob(&output.digest)?
             .read_to_string(&mut text)?;
         let receipt: Vec<BTreeMap<String, serde_json::Value>> =
-            serde_json::from_str(&text).map_err(std::io::Error::from)?;
+            serde_json::from_str(&text).map_err(io::Error::from)?;
         for made in &receipt {
             let field = |key: &str| made.get(key).and_then(|value| value.as_str());
             if let (Some(place), Some(manifest)) = (field("place"), field("manifest")) {
@@ -247,14 +247,23 @@ pub(in crate::exec) fn places(site: &Site, outputs: &[Output]) -> Result<Vec<Str
     Ok(places)
 }
 
+fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    matches!(error.kind(), InvalidData | NotFound | UnexpectedEof)
+}
+
 fn failure(error: ReleaseError) -> Failure {
     let class = match &error {
-        ReleaseError::Taken { .. } | ReleaseError::Twice { .. } => Class::Configuration,
+        ReleaseError::Taken { .. }
+        | ReleaseError::Twice { .. }
+        | ReleaseError::Registry(RegistryError::Immutable { .. }) => Class::Configuration,
         ReleaseError::Unproven { .. } => Class::Verification,
-        ReleaseError::Registry(
-            crate::registry::RegistryError::Content { .. }
-            | crate::registry::RegistryError::Lost { .. },
-        ) => Class::Verification,
+        // What is kept here is not what it was: it is made again.
+        ReleaseError::Registry(RegistryError::Source { .. }) => Class::Verification,
+        ReleaseError::Copy { source, .. } if is_damage(source) => Class::Verification,
+        ReleaseError::Registry(RegistryError::Content { .. } | RegistryError::Lost { .. }) => {
+            Class::Verification
+        }
         _ => Class::Environment,
     };
     Failure::new(class, error)
