@@ -8,11 +8,15 @@
 # with ZARF, the same of that program, and the ratios. Three rounds, the median
 # counts; a pull begins with an empty cache each time.
 #
-# Needs docker-registry and GNU time.
+# The limit of a first publish is what curl takes to send the same files, which
+# it need not unpack nor digest, three at a time; that of a pull is curl fetching
+# them, and cat writing them to one file, flushed to the disk.
+#
+# Needs docker-registry, curl, zstd and GNU time.
 . "$(dirname "$(realpath "$0")")/../tests/peer/lib.sh"
 jackal=$(realpath "$1")
 zarf=${2:+$(realpath "$2")}
-need docker-registry /usr/bin/time python3
+need docker-registry curl zstd /usr/bin/time python3
 begin
 mkdir pkg
 for number in 1 2 3 4; do head -c 120000000 /dev/urandom > "pkg/r$number"; done
@@ -35,7 +39,31 @@ timed() { # FILE COMMAND...: appends "seconds kilobytes"
   shift
   /usr/bin/time -a -o "$file" -f '%e %M' "$@" > /dev/null 2> "$file.err" || { cat "$file.err"; exit 1; }
 }
+mkdir blobs
+zstd -dc "$archive" | tar -x -C blobs --strip-components=1 components
+(cd blobs && sha256sum ./*) > sums
+cat > put <<'SH'
+#!/bin/sh
+# REPOSITORY SHA256 FILE
+at=$(curl -sfi -X POST "$1/blobs/uploads/" | tr -d '\r' | sed -n 's/^[Ll]ocation: //p')
+exec curl -sf -X PUT -H 'Content-Type: application/octet-stream' -T "$3" "$at&digest=sha256:$2"
+SH
+cat > send <<'SH'
+#!/bin/sh
+# REPOSITORY
+sed 's,\./,blobs/,' sums | xargs -P 3 -L 1 sh ./put "$1"
+SH
+cat > fetch <<'SH'
+#!/bin/sh
+# REPOSITORY
+rm -rf got && mkdir got
+cut -d' ' -f1 sums | xargs -P 3 -I{} curl -sf -o got/{} "$1/blobs/sha256:{}"
+cat got/* > got.all
+sync got.all
+SH
 for round in 1 2 3; do
+  timed limit.first sh ./send "http://127.0.0.1:$port/v2/l$round"
+  timed limit.pull sh ./fetch "http://127.0.0.1:$port/v2/l$round"
   to=127.0.0.1:$port/j$round
   timed jackal.first "$jackal" package publish "$archive" "oci://$to"
   timed jackal.again "$jackal" package publish "$archive" "oci://$to"
@@ -62,5 +90,8 @@ for what in ("first", "again", "pull"):
     if os.path.exists(f"zarf.{what}"):
         theirs, heavy = median(f"zarf.{what}")
         line += f"   zarf {theirs:6.2f} s {heavy:4.0f} MiB   ratio {ours / theirs:.2f}"
+    if os.path.exists(f"limit.{what}"):
+        least, _ = median(f"limit.{what}")
+        line += f"   limit {least:6.2f} s   ratio {ours / least:.2f}"
     print(line)
 PY

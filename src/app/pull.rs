@@ -73,7 +73,9 @@ pub enum PullError {
     #[error(transparent)]
     Export(#[from] ExportError),
     /// Somebody stopped it.
-    #[error("interrupted; no archive was written, and what was fetched stays in the cache: run it again")]
+    #[error(
+        "interrupted; no archive was written, and what was fetched stays in the cache: run it again"
+    )]
     Interrupted,
     /// A transfer of ours died.
     #[error("a transfer stopped: {0}")]

@@ -18,7 +18,7 @@ use super::trust::TrustArgs;
 use crate::app::{Connection, ReadOptions};
 use crate::exec::implied::host_architecture;
 use crate::oci::Digest;
-use crate::registry::{Hosts, PlainHttp, Profile};
+use crate::registry::{Hosts, PlainHttp, Profile, Rates};
 use crate::verify::Check;
 
 /// What every command that speaks to a registry understands.
@@ -40,6 +40,22 @@ pub(super) struct ConnectionArgs {
     /// name does not tell (may be repeated)
     #[arg(long, value_name = "HOST=KIND")]
     registry_profile: Vec<String>,
+    /// Ask every registry, or with HOST=N that one, at most N times a second,
+    /// such as 5 or 0.5 (may be repeated)
+    #[arg(long, value_name = "[HOST=]N", value_parser = rate)]
+    max_requests_per_second: Vec<(Option<String>, f64)>,
+}
+
+fn rate(text: &str) -> Result<(Option<String>, f64), String> {
+    let (host, number) = match text.rsplit_once('=') {
+        Some((host, number)) => (Some(host.to_owned()), number),
+        None => (None, text),
+    };
+    let rate = number.parse::<f64>().ok();
+    // An hour apart is as good as never.
+    let rate = rate.filter(|rate| (1.0 / 3600.0..=1e6).contains(rate));
+    let rate = rate.ok_or("expected requests a second, such as 5, 0.5 or r.example=5")?;
+    Ok((host.filter(|host| !host.is_empty()), rate))
 }
 
 impl ConnectionArgs {
@@ -50,6 +66,13 @@ impl ConnectionArgs {
             let profile =
                 profile.map_err(|error| (Exit::Usage, format!("--registry-profile: {error}")))?;
             profiles.insert(host, profile);
+        }
+        let mut rates = Rates::default();
+        for (host, rate) in self.max_requests_per_second {
+            match host {
+                Some(host) => drop(rates.hosts.insert(host, rate)),
+                None => rates.every = Some(rate),
+            }
         }
         if self.insecure_skip_tls_verify {
             note("warning: TLS certificates of registries are NOT checked");
@@ -76,6 +99,7 @@ impl ConnectionArgs {
                 },
                 insecure_skip_tls_verify: self.insecure_skip_tls_verify,
                 profiles,
+                rates,
             },
             logins: logins(home),
             helper_folders: program_folders(),

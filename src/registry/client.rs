@@ -14,7 +14,8 @@ use super::auth::{Access, Auth};
 use super::body::{Upload, watched};
 use super::credentials::Credentials;
 use super::host::{Clients, Hosts};
-use super::retry::{Failure, Retries};
+use super::pace::Pace;
+use super::retry::{Failure, MAX_RETRY_AFTER, Retries};
 use super::{Profile, RegistryError};
 use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, Reference, media_type};
 
@@ -55,6 +56,7 @@ pub struct Registry {
     clients: Clients,
     auth: Auth,
     retries: Retries,
+    pace: Pace,
 }
 
 /// What is asked of a repository.
@@ -106,6 +108,7 @@ impl Registry {
             clients: Clients::new(options.hosts)?,
             auth: Auth::new(options.credentials),
             retries: Retries::new(options.retries, options.backoff),
+            pace: Pace::default(),
         })
     }
 
@@ -237,6 +240,7 @@ impl Registry {
             if let Some(value) = &authorised {
                 request = request.header(AUTHORIZATION, value);
             }
+            self.pace.turn(host, self.clients.apart(host)).await;
             let sent = match &call.body {
                 Body::Empty => request.send().await.map_err(|e| lost(call.reference, e)),
                 Body::Bytes(bytes) => {
@@ -256,6 +260,11 @@ impl Registry {
                 if authorised.is_some() {
                     continue;
                 }
+            }
+            if response.status() == StatusCode::TOO_MANY_REQUESTS
+                && let Some(wish) = retry_after(&response)
+            {
+                self.pace.close(host, wish.min(MAX_RETRY_AFTER));
             }
             let response = check(call.reference, response).await?;
             self.retries.succeeded();

@@ -51,6 +51,17 @@ pub struct Hosts {
     pub insecure_skip_tls_verify: bool,
     /// What kind of registry a host is, where its name does not tell.
     pub profiles: BTreeMap<String, Profile>,
+    /// Most requests a second, of all hosts and of single ones.
+    pub rates: Rates,
+}
+
+/// Most requests a second.
+#[derive(Clone, Debug, Default)]
+pub struct Rates {
+    /// Of every host that is not named.
+    pub every: Option<f64>,
+    /// Of hosts by their names.
+    pub hosts: BTreeMap<String, f64>,
 }
 
 /// Clients by host.
@@ -122,6 +133,14 @@ impl Clients {
     pub(super) fn profile(&self, host: &str) -> Profile {
         let told = self.hosts.profiles.get(host).copied();
         told.unwrap_or_else(|| *Profile::of_host(host))
+    }
+
+    /// How long `host` is left alone between two requests.
+    pub(super) fn apart(&self, host: &str) -> Duration {
+        let rates = &self.hosts.rates;
+        let rate = rates.hosts.get(host).copied().or(rates.every);
+        let apart = rate.map(|rate| Duration::try_from_secs_f64(rate.recip()));
+        apart.and_then(Result::ok).unwrap_or_default()
     }
 
     /// Who has certificates for a host wants TLS with it, wherever it stands.

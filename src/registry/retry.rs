@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::RegistryError;
 
 /// Longest wait that a registry's `Retry-After` can ask of us.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Longest wait between two attempts when the registry names none.
 const MAX_BACKOFF: Duration = Duration::from_secs(10);

@@ -331,6 +331,96 @@ fn a_registry_that_loses_every_upload_is_found_out_and_no_tag_moves() {
 }
 
 #[test]
+fn a_registry_is_asked_no_more_often_than_is_allowed() {
+    let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
+    let flag = "--max-requests-per-second";
+    for wrong in ["0", "-1", "x", "r.example=", "1e-9", "NaN"] {
+        let said = publish(
+            &sandbox,
+            &[ARCHIVE, &registry.at("x"), &format!("{flag}={wrong}")],
+        );
+        assert_eq!(said.code, Some(2), "{wrong}: {}", said.stderr);
+    }
+    let rate = format!("{}=50", registry.host());
+    let begin = std::time::Instant::now();
+    let said = publish(
+        &sandbox,
+        &[ARCHIVE, &registry.at("x"), flag, &rate, flag, "0.01"],
+    );
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let requests = registry.requests().len() as u32;
+    let least = std::time::Duration::from_millis(20) * (requests - 1);
+    assert!(
+        begin.elapsed() >= least,
+        "{requests} in {:?}",
+        begin.elapsed()
+    );
+}
+
+#[test]
+fn one_of_fifty_components_costs_an_empty_machine_one_component() {
+    let registry = Rehearsal::with_faults(&[]);
+    let (here, there) = (Sandbox::new(), Sandbox::new());
+    let size = 100_000;
+    let mut definition = "kind: JackalPackageConfig\n\
+                          metadata: {name: demo, version: 1.0.0, architecture: amd64}\n\
+                          components:\n"
+        .to_owned();
+    for n in 0..50_u8 {
+        definition += &format!("- {{name: c{n}, files: [{{source: f{n}, target: /f}}]}}\n");
+        // Nothing that shrinks.
+        let noise = (0..size / 32).flat_map(|i: u32| {
+            let hex = Digest::of(format!("{n} {i}").as_bytes()).hex();
+            hex.into_bytes().into_iter().take(32)
+        });
+        let noise: Vec<u8> = noise.collect();
+        for sandbox in [&here, &there] {
+            sandbox.write(&format!("f{n}"), &noise);
+        }
+    }
+    for sandbox in [&here, &there] {
+        sandbox.write("jackal.yaml", &definition);
+    }
+    there.write("f7", vec![7; size as usize]);
+    let to = registry.at("x");
+    let create = ["package", "create", "--confirm", "-o", &to, "-a", "amd64"];
+    let said = here.run(&create);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    registry.requests();
+    let from = registry.at("x/demo:1.0.0");
+    let other = registry.at("y");
+    let record = there.src().join("run.json");
+    let record = record.to_str().unwrap();
+    let create = [
+        "package",
+        "create",
+        "--confirm",
+        "-o",
+        &other,
+        "-a",
+        "amd64",
+    ];
+    let flags = ["--cache-from", &from, "--summary", record];
+    let said = there.run(&[&create[..], &flags].concat());
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let requests = registry.requests();
+    let down: u64 = requests.iter().map(|r| r.bytes_out).sum();
+    let up: u64 = requests.iter().map(|r| r.bytes_in).sum();
+    let one = u64::from(size);
+    assert!(
+        down < 2 * one && up < 2 * one + 50_000,
+        "down {down}, up {up}"
+    );
+    let told: Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+    let tasks = told["tasks"].as_array().unwrap().iter();
+    let executed = tasks.filter(|task| task["status"] == "executed");
+    let mut executed: Vec<&str> = executed.filter_map(|task| task["task"].as_str()).collect();
+    executed.sort_unstable();
+    let expected = ["component:c7", "package", "publish", "sbom:component:c7"];
+    assert_eq!(executed, expected);
+}
+
+#[test]
 fn only_what_a_registry_lied_about_having_is_sent_after_all() {
     let sandbox = built();
     let registry = Rehearsal::with_faults(&["kinds=lying-head,match=^HEAD .*/blobs/,count=1"]);
@@ -559,9 +649,8 @@ fn what_is_damaged_in_the_cache_is_made_again_before_it_is_published() {
     sandbox.build(&["--pipeline", "p.yaml"]);
     let (digest, manifest) = first.manifest("x/demo:1.0.0", "amd64");
     let mut layers = manifest.layers.iter();
-    let tree = layers.find(|layer| {
-        jackal::package::manifest::title(layer) == Some("components/tree.tar")
-    });
+    let tree =
+        layers.find(|layer| jackal::package::manifest::title(layer) == Some("components/tree.tar"));
     let hex = tree.unwrap().digest.hex();
     let cached = sandbox.cached_files().into_iter();
     let mut cached = cached.filter(|(path, _)| path.ends_with(&hex));

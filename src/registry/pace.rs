@@ -1,0 +1,93 @@
+//! How often a host is asked: no faster than its rate allows, and by nobody
+//! before the time that it named to anybody.
+//!
+//! Requests of all tasks wait here, so that one refusal for too many of them
+//! holds back the others as well, instead of costing each an attempt.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// When hosts may be asked again.
+#[derive(Default)]
+pub(super) struct Pace {
+    hosts: Mutex<HashMap<String, Turns>>,
+}
+
+#[derive(Clone, Copy)]
+struct Turns {
+    /// Whose turn is next, has it then.
+    next: Instant,
+    /// Nobody has one before.
+    closed: Instant,
+}
+
+impl Pace {
+    /// Waits until `host` may be asked; turns are at least `apart`.
+    pub(super) async fn turn(&self, host: &str, apart: Duration) {
+        let mut at = {
+            let mut turns = self.turns(host);
+            let turns = turns.get_mut(host);
+            let Some(turns) = turns else { return };
+            let at = turns.next.max(Instant::now());
+            turns.next = at + apart;
+            at.max(turns.closed)
+        };
+        while at > Instant::now() {
+            sleep_until(at).await;
+            // Closed meanwhile, for longer.
+            let turns = self.turns(host);
+            at = turns.get(host).map_or(at, |turns| turns.closed);
+        }
+    }
+
+    /// Keeps everybody from asking `host` for as long as it wishes.
+    pub(super) fn close(&self, host: &str, wish: Duration) {
+        if let Some(turns) = self.turns(host).get_mut(host) {
+            turns.closed = turns.closed.max(Instant::now() + wish);
+        }
+    }
+
+    /// All hosts, with an entry for this one.
+    fn turns(&self, host: &str) -> MutexGuard<'_, HashMap<String, Turns>> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !hosts.contains_key(host) {
+            let now = Instant::now();
+            let turns = Turns {
+                next: now,
+                closed: now,
+            };
+            hosts.insert(host.to_owned(), turns);
+        }
+        hosts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn turns_are_apart_and_a_closed_host_is_asked_by_nobody() {
+        let (pace, apart) = (Pace::default(), Duration::from_millis(10));
+        let begin = Instant::now();
+        let turns = [(); 6].map(|()| pace.turn("a", apart));
+        let [a, b, c, d, e, f] = turns;
+        tokio::join!(a, b, c, d, e, f);
+        assert!(begin.elapsed() >= 5 * apart);
+        // Whoever waits already waits longer; other hosts are not concerned.
+        let wish = Duration::from_secs(1);
+        pace.turn("a", 10 * apart).await;
+        let waiting = pace.turn("a", apart);
+        let closing = async {
+            pace.close("a", wish);
+            Instant::now()
+        };
+        let ((), closed) = tokio::join!(waiting, closing);
+        assert!(closed.elapsed() >= wish);
+        pace.close("a", Duration::from_secs(3600));
+        pace.turn("b", apart).await;
+    }
+}
