@@ -7,6 +7,7 @@ mod cache;
 mod config;
 mod connection;
 mod dev;
+mod doctor;
 mod exit;
 mod keys;
 mod options;
@@ -69,6 +70,8 @@ enum Command {
     /// Look after releases that were begun and have not ended
     #[command(subcommand)]
     Release(publish::ReleaseCommand),
+    /// Ask a registry for all that publishing and pulling need
+    Doctor(doctor::DoctorArgs),
     /// Make keys, and look after trusted roots
     #[command(subcommand, visible_alias = "t")]
     Tools(tools::ToolsCommand),
@@ -158,6 +161,7 @@ fn carry_out(args: Args) -> Result<(), build::Refused> {
         Command::Dev(command) => dev::run(command),
         Command::Package(command) => package::run(command),
         Command::Release(command) => publish::release(command),
+        Command::Doctor(args) => doctor::run(args),
         Command::Tools(command) => tools::run(command),
     }
 }

@@ -226,7 +226,7 @@ pub(super) fn refused(error: &PackageReadError) -> Refused {
     (exit, error.to_string())
 }
 
-fn open_exit(error: &OpenError) -> Exit {
+pub(super) fn open_exit(error: &OpenError) -> Exit {
     match error {
         OpenError::Scheme(_)
         | OpenError::Name { .. }

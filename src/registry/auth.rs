@@ -129,7 +129,10 @@ impl Auth {
         }))
     }
 
-    async fn login(&self, reference: &Reference) -> Result<Option<Credential>, RegistryError> {
+    pub(super) async fn login(
+        &self,
+        reference: &Reference,
+    ) -> Result<Option<Credential>, RegistryError> {
         let credentials = Arc::clone(&self.credentials);
         let (host, path) = (
             reference.registry().to_owned(),

@@ -272,6 +272,16 @@ impl Registry {
         }
     }
 
+    /// The client for answers of the registry of `reference`, without logins.
+    pub(super) fn reader(&self, reference: &Reference) -> Result<reqwest::Client, RegistryError> {
+        Ok(self.clients.of(reference.registry())?.reads)
+    }
+
+    /// Whether there is a login for `reference`.
+    pub(super) async fn knows_login(&self, reference: &Reference) -> Result<bool, RegistryError> {
+        Ok(self.auth.login(reference).await?.is_some())
+    }
+
     /// What kind of registry holds `reference`.
     pub(super) fn profile(&self, reference: &Reference) -> Profile {
         self.clients.profile(reference.registry())

@@ -134,7 +134,7 @@ impl Registry {
     }
 
     /// Begins an upload; answers where it goes.
-    async fn begin(&self, to: &Reference) -> Result<Url, Failure> {
+    pub(super) async fn begin(&self, to: &Reference) -> Result<Url, Failure> {
         let url = self.url(to, "blobs/uploads/")?;
         let mut call = Call::new(Method::POST, to, url);
         call.headers

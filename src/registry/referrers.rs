@@ -84,7 +84,7 @@ impl Registry {
     }
 
     /// What the referrers API lists; `None`: the registry has none.
-    async fn listed(
+    pub(super) async fn listed(
         &self,
         repository: &Reference,
         subject: Digest,

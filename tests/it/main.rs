@@ -12,6 +12,7 @@ mod confinement;
 mod corpus;
 mod dev;
 mod differential;
+mod doctor;
 mod lint;
 mod package;
 mod package_delta;

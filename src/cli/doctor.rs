@@ -1,0 +1,68 @@
+//! `jackal doctor`: one line for each thing that publishing and pulling need.
+
+use clap::Args;
+
+use super::build::{Refused, runtime};
+use super::connection::ConnectionArgs;
+use super::exit::Exit;
+use super::output::print;
+use crate::app;
+
+/// Arguments of `jackal doctor`.
+#[derive(Args)]
+pub(super) struct DoctorArgs {
+    /// oci://HOST/PATH, such as the repository that is published to
+    registry: String,
+    /// Do not ask whether it takes uploads; asking begins one and gives it up
+    #[arg(long)]
+    read_only: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+pub(super) fn run(args: DoctorArgs) -> Result<(), Refused> {
+    let connection = args.connection.into_connection()?;
+    let asking = app::doctor(&args.registry, &connection, !args.read_only);
+    let probes = runtime()?.block_on(asking);
+    let refused = |error| (super::package::open_exit(&error), error.to_string());
+    let probes = probes.map_err(refused)?;
+    let failed: Vec<&str> = probes
+        .iter()
+        .filter(|probe| probe.found.is_err())
+        .map(|probe| probe.what)
+        .collect();
+    let told = |found: &Result<String, _>| match found {
+        Ok(found) => found.clone(),
+        Err(error) => format!("{error}"),
+    };
+    let text = if args.json {
+        let probes = probes.iter().map(|probe| {
+            serde_json::json!({
+                "what": probe.what,
+                "ok": probe.found.is_ok(),
+                "found": told(&probe.found),
+            })
+        });
+        format!("{:#}\n", probes.collect::<serde_json::Value>())
+    } else {
+        let lines = probes.iter().map(|probe| {
+            let verdict = if probe.found.is_ok() { "ok" } else { "FAILED" };
+            format!("{verdict:<7} {:<11} {}\n", probe.what, told(&probe.found))
+        });
+        lines.collect()
+    };
+    print(&text)?;
+    match failed.as_slice() {
+        [] => Ok(()),
+        failed => {
+            let what = failed.join(", ");
+            Err((
+                Exit::Environment,
+                format!("{}: {what} failed", args.registry),
+            ))
+        }
+    }
+}

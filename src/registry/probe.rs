@@ -1,0 +1,108 @@
+//! What a registry does for us, asked before it is needed.
+//!
+//! Leaves nothing behind: an upload is begun and given up. Source:
+//! distribution-spec 1.1, "Determining Support", "Pushing a blob in chunks" and
+//! "Listing Referrers".
+
+use reqwest::{Method, StatusCode};
+
+use super::RegistryError;
+use super::client::{Call, Registry, check, lost};
+use super::retry::Failure;
+use crate::oci::{Digest, Reference};
+
+/// One thing that was asked.
+#[derive(Debug)]
+pub struct Probe {
+    /// `connection`, `login`, `read`, `write`, `referrers` or `limits`.
+    pub what: &'static str,
+    /// What was found; or why it cannot be had.
+    pub found: Result<String, RegistryError>,
+}
+
+impl Registry {
+    /// Asks the repository of `at` for all that publishing and pulling need; with
+    /// `write`, whether it takes uploads. Ends with what makes the rest pointless.
+    pub async fn probe(&self, at: &Reference, write: bool) -> Vec<Probe> {
+        let mut probes = Vec::new();
+        let mut note = |what, found: Result<String, RegistryError>| {
+            let sound = found.is_ok();
+            probes.push(Probe { what, found });
+            sound
+        };
+        if !note("connection", self.connects(at).await)
+            || !note("login", self.has_login(at).await)
+            || !note("read", self.reads(at).await)
+        {
+            return probes;
+        }
+        if write {
+            note("write", self.writes(at).await);
+        }
+        note("referrers", self.lists_referrers(at).await);
+        let profile = self.profile(at);
+        let limits = match profile.max_layer {
+            Some(limit) => format!("layers of at most {limit} bytes are taken ({profile})"),
+            None => "none are known".to_owned(),
+        };
+        note("limits", Ok(limits));
+        probes
+    }
+
+    async fn connects(&self, at: &Reference) -> Result<String, RegistryError> {
+        let once = || self.ping(at);
+        self.retries().run(once).await?;
+        let url = self.url(at, "")?;
+        let scheme = url.scheme().to_uppercase();
+        Ok(format!("{scheme}; taken for {}", self.profile(at)))
+    }
+
+    async fn ping(&self, at: &Reference) -> Result<(), Failure> {
+        let mut url = self.url(at, "")?;
+        url.set_path("/v2/");
+        let client = self.reader(at)?;
+        let response = client.get(url).send().await;
+        let response = response.map_err(|error| lost(at, error))?;
+        // Who asks for a login is there.
+        match response.status() {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(()),
+            _ => check(at, response).await.map(drop),
+        }
+    }
+
+    async fn has_login(&self, at: &Reference) -> Result<String, RegistryError> {
+        Ok(match self.knows_login(at).await? {
+            true => "there is one".to_owned(),
+            false => "none is known here: anonymous".to_owned(),
+        })
+    }
+
+    async fn reads(&self, at: &Reference) -> Result<String, RegistryError> {
+        match self.tags(at).await {
+            Ok(tags) => Ok(format!("{} tags", tags.len())),
+            Err(RegistryError::NotFound { .. }) => Ok("no such repository yet".to_owned()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn writes(&self, at: &Reference) -> Result<String, RegistryError> {
+        let once = || self.begin(at);
+        let upload = self.retries().run(once).await?;
+        let own = self.url(at, "")?.origin() == upload.origin();
+        // An upload that is not given up is forgotten by the registry some day.
+        let _ = self.send(&Call::new(Method::DELETE, at, upload)).await;
+        Ok(match own {
+            true => "takes uploads".to_owned(),
+            false => "takes uploads, elsewhere".to_owned(),
+        })
+    }
+
+    async fn lists_referrers(&self, at: &Reference) -> Result<String, RegistryError> {
+        // Of something that is not there: a registry with the API lists nothing.
+        let nothing = Digest::of(b"jackal doctor");
+        Ok(match self.listed(at, nothing).await? {
+            Some(_) => "listed".to_owned(),
+            None => "not listed: signatures are found by a tag of their own".to_owned(),
+        })
+    }
+}
