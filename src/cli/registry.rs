@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::output::print;
 use crate::app;
 use crate::registry::Profile;
-use crate::rehearsal::{Fault, Login, Options};
+use crate::rehearsal::{Fault, Login, Options, Tls};
 
 const REGISTRY_HELP: &str = "\
 A fault is words with commas between them; `kinds` must be there:
@@ -24,7 +24,7 @@ A fault is words with commas between them; `kinds` must be there:
   delay=200ms     how late a slow answer comes
 
 For example --fault 'kinds=reset,match=^PUT .*/manifests/,after=2,count=1'.
-It speaks HTTP, and is for rehearsals: do not keep packages in it.";
+It is for rehearsals: do not keep packages in it.";
 
 /// Arguments of `jackal dev registry`.
 #[derive(Args)]
@@ -55,6 +55,15 @@ pub(super) struct RegistryArgs {
     /// Refuse to move tags
     #[arg(long)]
     immutable: bool,
+    /// Speak TLS with this certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Let in only who shows a certificate of one of these authorities, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
     /// Write a line of JSON for each request
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -84,6 +93,14 @@ pub(super) fn serve(args: RegistryArgs) -> Result<(), Refused> {
         faults: args.fault,
         login,
         immutable: args.immutable,
+        tls: args
+            .tls_cert
+            .zip(args.tls_key)
+            .map(|(certificate, key)| Tls {
+                certificate,
+                key,
+                client_authorities: args.tls_client_ca,
+            }),
         log: args.log,
     };
     runtime()?.block_on(async {

@@ -419,7 +419,13 @@ async fn said(mut response: Response) -> Said {
     // A message that breaks off, or never comes, is a shorter message.
     let _ = tokio::time::timeout(REFUSAL_PATIENCE, reading).await;
     let Ok(found) = serde_json::from_slice::<Errors>(&bytes) else {
-        return Said::default();
+        // As servers in Go say it.
+        let tls = memchr::memmem::find(&bytes, b"HTTP request to an HTTPS server");
+        let message = tls.map_or("", |_| SPEAKS_TLS.trim_start_matches("; "));
+        return Said {
+            codes: Vec::new(),
+            message: message.to_owned(),
+        };
     };
     let plain = |text: &str| -> String {
         let shown = text.chars().filter(|c| !c.is_control());
@@ -444,8 +450,13 @@ pub(super) fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
+const CLIENT_CERTIFICATE: &str =
+    "; it lets in who has a certificate: *.cert with *.key in --certs-dir DIR/HOST";
+
+const SPEAKS_TLS: &str = "; it seems to speak TLS, which is tried near by where there is --certs-dir DIR/HOST with its ca.crt";
+
 /// What broken connections say of a wrong setting, and which that is.
-const SETTINGS: [(&str, &str); 2] = [
+const SETTINGS: [(&str, &str); 5] = [
     (
         "invalid peer certificate",
         "; if it is the right one, its authority belongs into --certs-dir DIR/HOST/ca.crt",
@@ -454,6 +465,9 @@ const SETTINGS: [(&str, &str); 2] = [
         "InvalidContentType",
         "; it seems to speak HTTP without TLS: give --plain-http=HOST",
     ),
+    ("CertificateRequired", CLIENT_CERTIFICATE),
+    ("UnknownCA", CLIENT_CERTIFICATE),
+    ("invalid HTTP version parsed", SPEAKS_TLS),
 ];
 
 /// The connection broke; another attempt may fare better.

@@ -21,6 +21,8 @@ pub struct Login {
 
 /// The door.
 pub(super) struct Access {
+    /// Whether the token server is spoken to over TLS.
+    tls: bool,
     login: Option<Login>,
     tokens: Mutex<HashMap<String, Token>>,
     /// How many tokens there ever were.
@@ -33,8 +35,9 @@ struct Token {
 }
 
 impl Access {
-    pub(super) fn new(login: Option<Login>) -> Self {
+    pub(super) fn new(login: Option<Login>, tls: bool) -> Self {
         Self {
+            tls,
             login,
             tokens: Mutex::default(),
             granted: AtomicU64::new(0),
@@ -85,7 +88,10 @@ impl Access {
     pub(super) fn challenge(&self, host: &str) -> String {
         match self.login.as_ref().and_then(|login| login.token_ttl) {
             None => "Basic realm=\"rehearsal\"".to_owned(),
-            Some(_) => format!("Bearer realm=\"http://{host}/token\",service=\"rehearsal\""),
+            Some(_) => {
+                let scheme = if self.tls { "https" } else { "http" };
+                format!("Bearer realm=\"{scheme}://{host}/token\",service=\"rehearsal\"")
+            }
         }
     }
 

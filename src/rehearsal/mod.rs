@@ -12,7 +12,9 @@ mod fault;
 mod route;
 mod server;
 mod store;
+mod tls;
 
 pub use access::Login;
 pub use fault::{Fault, FaultError, Kind};
 pub use server::{Options, Request, Server};
+pub use tls::Tls;

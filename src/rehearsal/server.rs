@@ -9,6 +9,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
@@ -16,6 +17,7 @@ use super::access::{Access, Login};
 use super::fault::Fault;
 use super::route::Site;
 use super::store::Store;
+use super::tls::Tls;
 use crate::registry::{PROFILES, Profile};
 
 /// How to rehearse.
@@ -35,6 +37,8 @@ pub struct Options {
     pub login: Option<Login>,
     /// A tag that is there cannot be moved.
     pub immutable: bool,
+    /// Speak TLS.
+    pub tls: Option<Tls>,
     /// Where a line of JSON goes for each request.
     pub log: Option<PathBuf>,
 }
@@ -49,6 +53,7 @@ impl Default for Options {
             faults: Vec::new(),
             login: None,
             immutable: false,
+            tls: None,
             log: None,
         }
     }
@@ -115,6 +120,7 @@ impl Server {
                 (folder.path().to_owned(), Some(folder))
             }
         };
+        let acceptor = options.tls.as_ref().map(Tls::acceptor).transpose()?;
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
         let append = |path: PathBuf| {
@@ -126,7 +132,7 @@ impl Server {
             profile: options.profile,
             max_layer: options.max_layer.or(options.profile.max_layer),
             faults: options.faults,
-            access: Access::new(options.login),
+            access: Access::new(options.login, acceptor.is_some()),
             immutable: options.immutable,
             log: Log {
                 requests: Mutex::default(),
@@ -138,13 +144,17 @@ impl Server {
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = stream.set_nodelay(true);
                 let site = Arc::clone(&own);
-                let service = service_fn(move |request| Site::answer(Arc::clone(&site), request));
+                let acceptor = acceptor.clone();
                 tokio::spawn(async move {
-                    // A connection that breaks is the peer's matter, or a fault of ours.
-                    let _ = http1::Builder::new()
-                        .timer(TokioTimer::new())
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
+                    match acceptor {
+                        None => serve(site, stream).await,
+                        Some(acceptor) => {
+                            // Who does not get through is told by TLS itself.
+                            if let Ok(stream) = acceptor.accept(stream).await {
+                                serve(site, stream).await;
+                            }
+                        }
+                    }
                 });
             }
         });
@@ -168,6 +178,15 @@ impl Server {
         let log = &self.site.log.requests;
         std::mem::take(&mut *log.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+async fn serve(site: Arc<Site>, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let service = service_fn(move |request| Site::answer(Arc::clone(&site), request));
+    // A connection that breaks is the peer's matter, or a fault of ours.
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 impl Drop for Server {

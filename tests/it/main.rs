@@ -26,5 +26,6 @@ mod sandbox;
 mod schemas;
 mod signing;
 mod skeleton;
+mod tls;
 mod trust;
 mod trust_traps;
