@@ -54,7 +54,13 @@ fn every_setting_of_tls_works_or_is_named() {
     let authority = "its authority belongs into --certs-dir";
     let shown = "*.cert with *.key in --certs-dir";
     // Of whom, what lies in its folder, with which flag: what is to be said.
-    let cells: [(&Rehearsal, &[&str], Option<&str>, Result<(), &str>); 12] = [
+    type Cell<'a> = (
+        &'a Rehearsal,
+        &'a [&'a str],
+        Option<&'a str>,
+        Result<(), &'a str>,
+    );
+    let cells: [Cell<'_>; 12] = [
         (&plain, &["ca"], None, Ok(())),
         (&plain, &["ca", "client"], None, Ok(())),
         (&plain, &[], None, Err("seems to speak TLS")),

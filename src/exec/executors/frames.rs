@@ -87,8 +87,7 @@ type Made = Result<Chunk, SeekableError>;
 
 /// Deals chunks out until the content ends, fails, or nobody wants more.
 fn read(mut content: impl Read, spare: &Receiver<Chunk>, inlets: &[SyncSender<Made>], most: usize) {
-    let mut begun = 0;
-    for inlet in inlets.iter().cycle() {
+    for (begun, inlet) in inlets.iter().cycle().enumerate() {
         let mut chunk = match begun < most {
             true => Chunk::default(),
             false => match spare.recv() {
@@ -96,7 +95,6 @@ fn read(mut content: impl Read, spare: &Receiver<Chunk>, inlets: &[SyncSender<Ma
                 Err(_) => return,
             },
         };
-        begun += 1;
         let filled = match chunk.fill(&mut content) {
             Ok(true) => Ok(chunk),
             Ok(false) => return,
