@@ -3,9 +3,10 @@
 //!
 //! Source: OCI image-spec 1.1, image-layout.md. What others put there stays.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
@@ -19,6 +20,9 @@ const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// What an index calls its images by.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// How long somebody else may hold the index, who needs milliseconds.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A layout that is written to.
 #[derive(Debug)]
@@ -59,10 +63,23 @@ impl ImageLayout {
         // For writing as well: NFS gives no other such lock.
         let file = File::options().read(true).write(true).open(&marker);
         let file = file.map_err(at)?;
-        match file.lock() {
-            // Where there are no locks, whoever writes there knows.
-            Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(at(error)),
-            _ => Ok(file),
+        let begin = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if begin.elapsed() < PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let message = "another process has been writing to this layout for a minute: see which, end it, and try again";
+                    return Err(at(io::Error::new(io::ErrorKind::TimedOut, message)));
+                }
+                // Where there are no locks, whoever writes there knows.
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                    return Ok(file);
+                }
+                Err(TryLockError::Error(error)) => return Err(at(error)),
+            }
         }
     }
 

@@ -453,9 +453,11 @@ impl Stage {
                     Ok(_) => {}
                     // It said it had them all.
                     Err(RegistryError::BlobUnknown { .. }) => {
-                        // What was sent just now it has.
-                        let unsure = every.iter().filter(|blob| there.contains(&blob.digest));
-                        let unsure: Vec<&Descriptor> = unsure.copied().collect();
+                        // What was sent just now it has, if that cannot be all.
+                        let mut unsure = every.clone();
+                        if !there.is_empty() {
+                            unsure.retain(|blob| there.contains(&blob.digest));
+                        }
                         let again = self.blobs(tag, artifact, &unsure, true).await?.0;
                         moved.present = 0;
                         moved.mounted = 0;

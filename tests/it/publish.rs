@@ -652,16 +652,22 @@ fn what_is_damaged_in_the_cache_is_made_again_before_it_is_published() {
     let tree =
         layers.find(|layer| jackal::package::manifest::title(layer) == Some("components/tree.tar"));
     let hex = tree.unwrap().digest.hex();
-    let cached = sandbox.cached_files().into_iter();
-    let mut cached = cached.filter(|(path, _)| path.ends_with(&hex));
-    let (path, mut bytes) = cached.next().unwrap();
-    bytes[0] ^= 1;
-    std::fs::remove_file(&path).unwrap();
-    std::fs::write(&path, bytes).unwrap();
-    for to in [second.at("x"), "oci-layout:out".to_owned()] {
+    let places = [second.at("x"), "oci-layout:out".to_owned()];
+    for (to, gone) in places.iter().flat_map(|to| [(to, false), (to, true)]) {
+        let cached = sandbox.cached_files().into_iter();
+        let mut cached = cached.filter(|(path, _)| path.ends_with(&hex));
+        let (path, mut bytes) = cached.next().unwrap();
+        bytes[0] ^= 1;
+        std::fs::remove_file(&path).unwrap();
+        if !gone {
+            std::fs::write(&path, bytes).unwrap();
+        }
+        // Else it is there, and nobody reads it.
+        let to = format!("{to}{}", if gone { "/gone" } else { "" });
         sandbox.write("p.yaml", pipeline(&to, ""));
         sandbox.build(&["--pipeline", "p.yaml"]);
     }
+    assert_eq!(second.manifest("x/gone/demo:1.0.0", "amd64").0, digest);
     assert_eq!(second.manifest("x/demo:1.0.0", "amd64").0, digest);
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Results, blob, of, package_step, sign_step};
 use crate::action::{Action, ActionKey, Output};
-use crate::cas::Cas;
+use crate::cas::{Cas, CasError};
 use crate::content::Fetch;
 use crate::exec::plan::PublishWork;
 use crate::exec::published::Published;
@@ -247,9 +247,13 @@ pub(in crate::exec) fn places(site: &Site, outputs: &[Output]) -> Result<Vec<Str
     Ok(places)
 }
 
+/// Whether what is kept here is not what it was, or gone; not the place that it
+/// goes to.
 fn is_damage(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
-    matches!(error.kind(), InvalidData | NotFound | UnexpectedEof)
+    use io::ErrorKind::{InvalidData, UnexpectedEof};
+    let inner = error.get_ref();
+    let cas = inner.and_then(|error| error.downcast_ref::<CasError>());
+    matches!(error.kind(), InvalidData | UnexpectedEof) || matches!(cas, Some(CasError::Missing(_)))
 }
 
 fn failure(error: ReleaseError) -> Failure {
