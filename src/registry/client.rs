@@ -456,7 +456,7 @@ const CLIENT_CERTIFICATE: &str =
 const SPEAKS_TLS: &str = "; it seems to speak TLS, which is tried near by where there is --certs-dir DIR/HOST with its ca.crt";
 
 /// What broken connections say of a wrong setting, and which that is.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 6] = [
     (
         "invalid peer certificate",
         "; if it is the right one, its authority belongs into --certs-dir DIR/HOST/ca.crt",
@@ -466,6 +466,8 @@ const SETTINGS: [(&str, &str); 5] = [
         "; it seems to speak HTTP without TLS: give --plain-http=HOST",
     ),
     ("CertificateRequired", CLIENT_CERTIFICATE),
+    // Older servers in Go.
+    ("BadCertificate", CLIENT_CERTIFICATE),
     ("UnknownCA", CLIENT_CERTIFICATE),
     ("invalid HTTP version parsed", SPEAKS_TLS),
 ];

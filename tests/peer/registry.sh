@@ -79,6 +79,7 @@ cp ca.crt "$certs/ca.crt"
 if "$jackal" package publish --certs-dir certs "$archive" "oci://127.0.0.1:$tls/x" > refused 2>&1; then
   fail "a registry that wants a client certificate let us in without one"
 fi
+grep -q "lets in who has a certificate" refused || fail "the error does not say what it wants: $(cat refused)"
 cp client.crt "$certs/client.cert"
 cp client.key "$certs/client.key"
 "$jackal" package publish --certs-dir certs "$archive" "oci://127.0.0.1:$tls/x" > /dev/null
