@@ -448,25 +448,26 @@ impl Stage {
                 let (mut moved, there) = self.blobs(tag, artifact, &every, false).await?;
                 let at = tag.at(artifact.manifest.digest);
                 let kind = &artifact.manifest.media_type;
-                let pushed = self.registry.push_manifest(&at, kind, &artifact.bytes);
-                match pushed.await {
-                    Ok(_) => {}
-                    // It said it had them all.
-                    Err(RegistryError::BlobUnknown { .. }) => {
-                        // What was sent just now it has, if that cannot be all.
-                        let mut unsure = every.clone();
-                        if !there.is_empty() {
-                            unsure.retain(|blob| there.contains(&blob.digest));
-                        }
-                        let again = self.blobs(tag, artifact, &unsure, true).await?.0;
-                        moved.present = 0;
-                        moved.mounted = 0;
-                        moved.uploaded += again.uploaded;
-                        moved.uploaded_bytes += again.uploaded_bytes;
-                        let again = self.registry.push_manifest(&at, kind, &artifact.bytes);
-                        again.await?;
-                    }
-                    Err(error) => return Err(error.into()),
+                // It said it had them all: first what it claimed to have already is
+                // sent, then, as it may lose uploads as well, everything.
+                let mut unsure = every.clone();
+                unsure.retain(|blob| there.contains(&blob.digest));
+                let tries = [unsure, every].into_iter();
+                let mut tries = tries.filter(|blobs| !blobs.is_empty());
+                loop {
+                    let pushed = self.registry.push_manifest(&at, kind, &artifact.bytes);
+                    let blobs = match (pushed.await, tries.next()) {
+                        (Ok(_), _) => break,
+                        (Err(RegistryError::BlobUnknown { .. }), Some(blobs)) => blobs,
+                        (Err(error), _) => return Err(error.into()),
+                    };
+                    let again = self.blobs(tag, artifact, &blobs, true).await?.0;
+                    moved = Moved {
+                        present: 0,
+                        mounted: 0,
+                        uploaded: moved.uploaded + again.uploaded,
+                        uploaded_bytes: moved.uploaded_bytes + again.uploaded_bytes,
+                    };
                 }
                 // Read back: a registry that answers 201 need not have stored.
                 self.registry.manifest(&at, &artifact.manifest).await?;

@@ -436,6 +436,34 @@ fn only_what_a_registry_lied_about_having_is_sent_after_all() {
 }
 
 #[test]
+fn an_upload_that_is_lost_behind_a_lying_head_is_sent_again() {
+    let sandbox = built();
+    std::fs::rename(sandbox.archive(), sandbox.src().join("one.tar.zst")).unwrap();
+    sandbox.write("tool.sh", "#!/bin/sh\necho changed\n");
+    super::sandbox::settle();
+    sandbox.build(&[]);
+    let teaching = Rehearsal::with_faults(&[]);
+    publish(&sandbox, &[ARCHIVE, &teaching.at("x")]);
+    let (two, manifest) = teaching.manifest("x/demo:1.0.0", "amd64");
+    let mut layers = manifest.layers.iter();
+    let title = jackal::package::manifest::title;
+    let tool = layers.find(|layer| title(layer) == Some("components/tool.tar"));
+    let hex = tool.unwrap().digest.hex();
+    // Others are there already, so that what was sent is not in doubt at first.
+    let registry = Rehearsal::with_faults(&[
+        &format!("kinds=lost-write,match=^PUT .*{hex},count=1"),
+        &format!("kinds=lying-head,match=^HEAD .*{hex},after=1,count=1"),
+    ]);
+    let to = registry.at("x");
+    let said = publish(&sandbox, &["one.tar.zst", &to]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let said = publish(&sandbox, &[ARCHIVE, &to, "--move-tag"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(registry.manifest("x/demo:1.0.0", "amd64").0, two);
+    assert!(registry.holds("x/demo", tool.unwrap()));
+}
+
+#[test]
 fn a_release_that_stopped_is_told_and_goes_on_or_is_forgotten() {
     let sandbox = built();
     let registry = Rehearsal::with_faults(&["kinds=403,match=^PUT .*/manifests/1.0.0,count=2"]);
