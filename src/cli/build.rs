@@ -117,6 +117,7 @@ fn exit_of(class: Class) -> Exit {
         Class::Environment => Exit::Environment,
         Class::Verification => Exit::Verification,
         Class::Timeout => Exit::Timeout,
+        Class::Conflict => Exit::Conflict,
         Class::Cancelled => Exit::Interrupted,
     }
 }

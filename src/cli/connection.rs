@@ -41,7 +41,7 @@ pub(super) struct ConnectionArgs {
     #[arg(long, value_name = "HOST=KIND")]
     registry_profile: Vec<String>,
     /// Ask every registry, or with HOST=N that one, at most N times a second,
-    /// such as 5 or 0.5 (may be repeated)
+    /// such as 5 or 0.5; what its storage is asked is not counted (may be repeated)
     #[arg(long, value_name = "[HOST=]N", value_parser = rate)]
     max_requests_per_second: Vec<(Option<String>, f64)>,
 }

@@ -432,7 +432,7 @@ fn journal(error: &JournalError) -> Refused {
 fn registry(error: &RegistryError) -> Exit {
     match error {
         RegistryError::Content { .. } | RegistryError::Lost { .. } => Exit::Verification,
-        RegistryError::Source { .. } => Exit::Verification,
+        RegistryError::Source { damaged: true, .. } => Exit::Verification,
         _ => Exit::Environment,
     }
 }

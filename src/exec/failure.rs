@@ -11,6 +11,7 @@ use crate::archive::SeekableError;
 use crate::cas::CasError;
 use crate::cas::tree::TreeError;
 use crate::registry::{DownloadError, RegistryError, SinkError};
+use crate::release::StoredError;
 use crate::workspace::WalkError;
 
 /// The kind of a failure; `cli` gives each its exit code.
@@ -26,6 +27,8 @@ pub enum Class {
     Verification,
     /// It took too long.
     Timeout,
+    /// A tag names something else, and may not be moved.
+    Conflict,
     /// Somebody stopped it.
     Cancelled,
 }
@@ -147,6 +150,11 @@ macro_rules! failures {
 
 failures! {
     CasError: of_cas;
+    StoredError: |error| match error {
+        StoredError::Cas(error) => of_cas(error),
+        StoredError::Io(error) => of_io(error),
+        _ => Class::Configuration,
+    };
     LockfileError: |error| match error {
         LockfileError::Io { .. } => Class::Environment,
         LockfileError::Malformed { .. } => Class::Configuration,

@@ -52,7 +52,7 @@ struct Progress {
     sent: AtomicU64,
     ended: AtomicBool,
     /// The source failed, which explains a connection that broke.
-    failed: Mutex<Option<String>>,
+    failed: Mutex<Option<(io::ErrorKind, String)>>,
 }
 
 struct Pieces {
@@ -111,7 +111,7 @@ pub(super) async fn watched(
     tokio::task::spawn_blocking(move || {
         if let Err(error) = read(&source, &descriptor, &pieces) {
             let mut failed = told.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            *failed = Some(error.to_string());
+            *failed = Some((error.kind(), error.to_string()));
             drop(failed);
             // Nobody listens any more when the connection broke first.
             let _ = pieces.blocking_send(Err(error));
@@ -137,8 +137,12 @@ pub(super) async fn watched(
         .unwrap_or_else(PoisonError::into_inner)
         .take();
     match (sent, failed) {
-        (Err(_), Some(reason)) => Err(Failure::Final(RegistryError::Source {
+        (Err(_), Some((kind, reason))) => Err(Failure::Final(RegistryError::Source {
             reference: reference.to_string(),
+            damaged: matches!(
+                kind,
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound
+            ),
             reason,
         })),
         (sent, _) => sent,

@@ -219,12 +219,30 @@ impl Registry {
         Url::parse(&text).map_err(|error| RegistryError::Setup(format!("`{text}`: {error}")))
     }
 
-    /// Sends one request, and again with a login if it is asked for one.
+    /// Sends one request, and again with a login if it is asked for one; a host
+    /// that wishes to be left alone for a while is left alone by all.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response, Failure> {
+        let sent = self.send_in_turn(call).await;
+        if let Err(Failure::Transient(_, Some(wish))) = &sent {
+            let host = call.reference.registry();
+            self.pace.close(host, (*wish).min(MAX_RETRY_AFTER));
+        }
+        sent
+    }
+
+    /// Waits until the host of `reference` may be asked.
+    pub(super) async fn turn(&self, reference: &Reference) {
+        let host = reference.registry();
+        self.pace.turn(host, self.clients.apart(host)).await;
+    }
+
+    async fn send_in_turn(&self, call: &Call<'_>) -> Result<Response, Failure> {
         let host = call.reference.registry();
         let http = self.clients.of(host)?;
         // Whoever stores uploads for a registry is not shown its login.
         let own = self.url(call.reference, "")?.origin() == call.url.origin();
+        self.turn(call.reference).await;
+        // Looked up only now: what was good before may be so no longer.
         let mut authorised = match own {
             true => self.auth.known(call.reference, &call.access),
             false => None,
@@ -240,7 +258,6 @@ impl Registry {
             if let Some(value) = &authorised {
                 request = request.header(AUTHORIZATION, value);
             }
-            self.pace.turn(host, self.clients.apart(host)).await;
             let sent = match &call.body {
                 Body::Empty => request.send().await.map_err(|e| lost(call.reference, e)),
                 Body::Bytes(bytes) => {
@@ -252,6 +269,8 @@ impl Registry {
             let response = sent?;
             if response.status() == StatusCode::UNAUTHORIZED && !asked && own {
                 asked = true;
+                // One for the token, and at once with it: it may be short-lived.
+                self.turn(call.reference).await;
                 let plain = self.clients.is_plain(host);
                 let answer =
                     self.auth
@@ -260,11 +279,6 @@ impl Registry {
                 if authorised.is_some() {
                     continue;
                 }
-            }
-            if response.status() == StatusCode::TOO_MANY_REQUESTS
-                && let Some(wish) = retry_after(&response)
-            {
-                self.pace.close(host, wish.min(MAX_RETRY_AFTER));
             }
             let response = check(call.reference, response).await?;
             self.retries.succeeded();

@@ -311,3 +311,24 @@ async fn a_write_to_an_index_that_must_be_repeated_follows_a_new_reading() {
     assert_eq!(asked, ["GET", "PUT", "GET", "PUT", "GET"]);
     assert!(seen[3].contains(&theirs), "{}", seen[3]);
 }
+
+#[tokio::test]
+async fn a_host_that_says_when_to_come_back_is_asked_by_nobody_before() {
+    for status in ["429 Too Many Requests", "503 Service Unavailable"] {
+        let manifest = answer("200 OK", "Content-Type: a/b\r\n", 2, "{}");
+        let busy = answer(status, "Retry-After: 1\r\n", 0, "");
+        let (host, seen) = serve(vec![busy, manifest]).await;
+        let reference = |path: &str| format!("{host}/{path}:1").parse::<Reference>().unwrap();
+        let registry = Registry::new(Options {
+            retries: 0,
+            ..Options::default()
+        })
+        .unwrap();
+        let begin = std::time::Instant::now();
+        registry.resolve(&reference("a")).await.unwrap_err();
+        // Somebody else, who was told nothing.
+        registry.resolve(&reference("b")).await.unwrap();
+        assert!(begin.elapsed() >= Duration::from_secs(1), "{status}");
+        assert_eq!(seen.lock().unwrap().len(), 2);
+    }
+}

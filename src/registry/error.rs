@@ -104,6 +104,8 @@ pub enum RegistryError {
     Source {
         /// The blob.
         reference: String,
+        /// It is gone, or other bytes than it was; else reading it was refused.
+        damaged: bool,
         /// What happened.
         reason: String,
     },

@@ -27,19 +27,23 @@ struct Turns {
 impl Pace {
     /// Waits until `host` may be asked; turns are at least `apart`.
     pub(super) async fn turn(&self, host: &str, apart: Duration) {
-        let mut at = {
-            let mut turns = self.turns(host);
-            let turns = turns.get_mut(host);
-            let Some(turns) = turns else { return };
-            let at = turns.next.max(Instant::now());
-            turns.next = at + apart;
-            at.max(turns.closed)
-        };
-        while at > Instant::now() {
+        let mut mine = None;
+        loop {
+            let at = {
+                let mut hosts = self.turns(host);
+                let Some(turns) = hosts.get_mut(host) else {
+                    return;
+                };
+                // It has come, and nobody closed the host meanwhile.
+                if mine.is_some_and(|at| turns.closed <= at) {
+                    return;
+                }
+                let at = turns.next.max(turns.closed).max(Instant::now());
+                turns.next = at + apart;
+                at
+            };
+            mine = Some(at);
             sleep_until(at).await;
-            // Closed meanwhile, for longer.
-            let turns = self.turns(host);
-            at = turns.get(host).map_or(at, |turns| turns.closed);
         }
     }
 
@@ -71,22 +75,21 @@ mod tests {
 
     #[tokio::test]
     async fn turns_are_apart_and_a_closed_host_is_asked_by_nobody() {
-        let (pace, apart) = (Pace::default(), Duration::from_millis(10));
+        let (pace, apart) = (Pace::default(), Duration::from_millis(20));
         let begin = Instant::now();
         let turns = [(); 6].map(|()| pace.turn("a", apart));
         let [a, b, c, d, e, f] = turns;
         tokio::join!(a, b, c, d, e, f);
         assert!(begin.elapsed() >= 5 * apart);
-        // Whoever waits already waits longer; other hosts are not concerned.
-        let wish = Duration::from_secs(1);
-        pace.turn("a", 10 * apart).await;
-        let waiting = pace.turn("a", apart);
-        let closing = async {
-            pace.close("a", wish);
-            Instant::now()
-        };
-        let ((), closed) = tokio::join!(waiting, closing);
-        assert!(closed.elapsed() >= wish);
+        // Whoever waits already waits longer, and those who waited are apart again.
+        let wish = Duration::from_millis(500);
+        let begin = Instant::now();
+        let turns = [(); 4].map(|()| pace.turn("a", apart));
+        let [a, b, c, d] = turns;
+        let closing = async { pace.close("a", wish) };
+        tokio::join!(a, b, c, d, closing);
+        assert!(begin.elapsed() >= wish + 3 * apart);
+        // Other hosts are not concerned.
         pace.close("a", Duration::from_secs(3600));
         pace.turn("b", apart).await;
     }

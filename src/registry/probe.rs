@@ -61,6 +61,7 @@ impl Registry {
         let mut url = self.url(at, "")?;
         url.set_path("/v2/");
         let client = self.reader(at)?;
+        self.turn(at).await;
         let response = client.get(url).send().await;
         let response = response.map_err(|error| lost(at, error))?;
         // Who asks for a login is there.

@@ -83,8 +83,7 @@ pub(super) async fn make(
         let cas = Arc::clone(&site.cas);
         let (artifact, definition) = blocking(move || {
             let files: Vec<Output> = members.into_iter().map(|(member, _)| member).collect();
-            Artifact::stored(&cas, &files, None)
-                .map_err(|error| Failure::new(Class::Configuration, error))
+            Ok(Artifact::stored(&cas, &files, None)?)
         })
         .await?;
         let configuration = |error: manifest::ArtifactError| {
@@ -258,12 +257,13 @@ fn is_damage(error: &io::Error) -> bool {
 
 fn failure(error: ReleaseError) -> Failure {
     let class = match &error {
-        ReleaseError::Taken { .. }
-        | ReleaseError::Twice { .. }
-        | ReleaseError::Registry(RegistryError::Immutable { .. }) => Class::Configuration,
+        ReleaseError::Twice { .. } => Class::Configuration,
+        ReleaseError::Taken { .. } | ReleaseError::Registry(RegistryError::Immutable { .. }) => {
+            Class::Conflict
+        }
         ReleaseError::Unproven { .. } => Class::Verification,
         // What is kept here is not what it was: it is made again.
-        ReleaseError::Registry(RegistryError::Source { .. }) => Class::Verification,
+        ReleaseError::Registry(RegistryError::Source { damaged: true, .. }) => Class::Verification,
         ReleaseError::Copy { source, .. } if is_damage(source) => Class::Verification,
         ReleaseError::Registry(RegistryError::Content { .. } | RegistryError::Lost { .. }) => {
             Class::Verification

@@ -188,8 +188,7 @@ fn signed(
         members.sort_by_key(|(member, _)| dialect.place_in_archive(&member.name));
     }
     let files: Vec<Output> = members.iter().map(|(member, _)| member.clone()).collect();
-    let (artifact, read_definition) =
-        Artifact::stored(cas, &files, None).map_err(|error| failed(&error))?;
+    let (artifact, read_definition) = Artifact::stored(cas, &files, None)?;
     let mut subjects = release::subjects(&artifact, &definition, dialect);
     let mut statements = Vec::new();
     if let Some(said) = provenance {
