@@ -257,7 +257,7 @@ fn repack(
         true => ArchiveFormat::TarZst,
         false => ArchiveFormat::Tar,
     };
-    executors::export_archive(&cas, members, target, format, None)?;
+    executors::export_archive(&cas, members, target, format, None, &|| false)?;
     Ok(())
 }
 

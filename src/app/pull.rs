@@ -134,9 +134,12 @@ pub fn package_pull(
             }
         }
     });
-    let written = executors::export_archive(&cas, members, &archive, format, options.split);
+    let stopped = || *options.stop.borrow();
+    let written =
+        executors::export_archive(&cas, members, &archive, format, options.split, &stopped);
     let written = match (written, fetching.failed.take()) {
         (_, Some(error)) => return Err(error),
+        (Err(ExportError::Stopped), None) => return Err(PullError::Interrupted),
         (written, None) => written?,
     };
     let beside = layout::write_bundles(&archive, &bundles).map_err(PackageReadError::from)?;
@@ -214,9 +217,6 @@ impl<'r> Fetching<'r> {
 
     /// Returns when the cache has the blob.
     fn wait_for(&mut self, digest: Digest) -> Result<(), PullError> {
-        if *self.stop.borrow() {
-            return Err(PullError::Interrupted);
-        }
         while !self.here.contains(&digest) {
             let done = self.remote.runtime.block_on(async {
                 tokio::select! {

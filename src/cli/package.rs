@@ -247,7 +247,7 @@ fn opened(source: &str, read: ReadArgs, check: Check) -> Result<Opened, Refused>
 }
 
 fn pull(args: PullArgs) -> Result<(), Refused> {
-    let (tell, stop) = tokio::sync::watch::channel(false);
+    let (stopping, stop) = tokio::sync::watch::channel(false);
     let options = PullOptions {
         to: args.output,
         split: megabytes(args.max_package_size)?,
@@ -255,7 +255,7 @@ fn pull(args: PullArgs) -> Result<(), Refused> {
     };
     let read = args.read.into_options(Check::Use)?;
     let runtime = super::build::runtime()?;
-    runtime.spawn(super::signal::told_twice(tell));
+    runtime.spawn(super::signal::stop_then_end(stopping));
     let pulled = app::package_pull(&args.source, &read, &options);
     let pulled = pulled.map_err(|error| pull_refused(&error))?;
     note(&format!(

@@ -540,7 +540,8 @@ fn export(
             let members = work::package_step::members(outputs);
             let members = members.into_iter();
             let members = members.map(|(member, frames)| Ok((member, frames.into())));
-            let written = executors::export_archive(&site.cas, members, archive, format, split)?;
+            let written =
+                executors::export_archive(&site.cas, members, archive, format, split, &|| false)?;
             exports.keep(archive, outputs, split, &written.files);
             written.files
         }

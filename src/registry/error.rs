@@ -37,7 +37,7 @@ pub enum RegistryError {
     },
     /// The tag may not be moved, or there may be no such tag.
     #[error(
-        "{reference}: registry refuses to write the tag (HTTP {status}{said}): if tags are immutable there, publish under another version"
+        "{reference}: registry refuses to write the tag (HTTP {status}{said}): if tags are immutable there, {}", todo(.reference)
     )]
     Immutable {
         /// The tag.
@@ -120,6 +120,16 @@ pub enum RegistryError {
     /// The login could not be read.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+}
+
+/// What to do where tags are immutable.
+fn todo(reference: &str) -> &'static str {
+    match reference.contains(":sha256-") {
+        true => {
+            "except sha256-*: it has no referrers API, so signatures are listed under such tags"
+        }
+        false => "publish under another version",
+    }
 }
 
 fn advice(status: u16) -> &'static str {

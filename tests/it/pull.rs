@@ -298,12 +298,14 @@ fn an_interrupted_pull_leaves_no_file_and_says_how_to_go_on() {
     let mut command = sandbox.command(&pull);
     command.env("JACKAL_CACHE", cache);
     command.stderr(std::process::Stdio::piped());
-    let child = command.spawn().unwrap();
+    let mut child = command.spawn().unwrap();
     let folder = sandbox.src().join("pulled");
     let files = || std::fs::read_dir(&folder).map_or(0, Iterator::count);
     // Its archive is begun.
     while files() == 0 {
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        let ended = child.try_wait().unwrap();
+        assert!(ended.is_none(), "it ended by itself: {ended:?}");
+        std::thread::yield_now();
     }
     let process = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();

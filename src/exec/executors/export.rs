@@ -6,7 +6,6 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
 
 use super::package::{PackageError, compress};
 use crate::action::Output;
@@ -24,9 +23,6 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// end of a member skips whole frames.
 const RAW_FRAME_BYTES: u64 = 64 << 20;
 const _: () = assert!(RAW_FRAME_BYTES <= MAX_FRAME_LEN);
-
-/// After so many bytes the disk is asked to begin with them: 32 MiB.
-const FLUSH_BYTES: u64 = 32 << 20;
 
 /// Most data parts of a split archive: their number has three digits.
 const MAX_PARTS: u64 = 999;
@@ -91,6 +87,9 @@ pub enum ExportError {
     /// A member cannot be had.
     #[error("{0}")]
     Member(String),
+    /// Somebody stopped it.
+    #[error("stopped; nothing was left behind")]
+    Stopped,
     /// Frames are not what `compress_member` writes.
     #[error("cached frames of `{0}` are damaged: run the build with --force")]
     Frames(String),
@@ -114,7 +113,8 @@ impl From<Option<Output>> for Packing {
 }
 
 /// Writes the archive `to` of `members`; splits it if it is larger than `split`
-/// bytes. A member is asked for when it is its turn, and read then.
+/// bytes. A member is asked for when it is its turn, and read then. Ends soon
+/// once `stopped` says so.
 ///
 /// # Errors
 ///
@@ -125,6 +125,7 @@ pub fn export_archive(
     to: &Path,
     format: ArchiveFormat,
     split: Option<u64>,
+    stopped: &dyn Fn() -> bool,
 ) -> Result<Exported, ExportError> {
     let io = |source| ExportError::Io {
         path: to.to_owned(),
@@ -134,31 +135,26 @@ pub fn export_archive(
     fs::create_dir_all(folder).map_err(io)?;
     content::reap(folder).map_err(io)?;
     let mut temp = content::temporary(folder).map_err(io)?;
-    let beside = temp.as_file().try_clone().map_err(io)?;
-    std::thread::scope(|threads| {
-        let (wake, woken) = sync_channel(1);
-        // The disk begins while the rest is still to come.
-        let flushing = threads.spawn(move || woken.iter().try_for_each(|()| beside.sync_data()));
-        let out = Eager {
-            file: temp.as_file_mut(),
-            unasked: 0,
-            wake,
-        };
-        let out = BufWriter::with_capacity(BUFFER_BYTES, out);
-        match format {
-            ArchiveFormat::Tar => write_tar(cas, members, out, to)?,
-            ArchiveFormat::TarZst => write_zst(cas, members, out, to)?,
-        }
-        // A failure is told once, to whoever flushes first.
-        let flushed = flushing.join();
-        flushed
-            .unwrap_or_else(|_| Err(io::Error::other("the flushing thread died")))
-            .map_err(io)
-    })?;
+    // Whatever failed then failed for that.
+    let unless_stopped = |failed: ExportError| match stopped() {
+        true => ExportError::Stopped,
+        false => failed,
+    };
+    let out = Stoppable {
+        file: temp.as_file_mut(),
+        stopped,
+    };
+    let out = BufWriter::with_capacity(BUFFER_BYTES, out);
+    match format {
+        ArchiveFormat::Tar => write_tar(cas, members, out, to),
+        ArchiveFormat::TarZst => write_zst(cas, members, out, to),
+    }
+    .map_err(unless_stopped)?;
     let bytes = temp.as_file().metadata().map_err(io)?.len();
     remove_parts(to).map_err(io)?;
     if let Some(limit) = split.filter(|limit| bytes > *limit) {
-        let files = write_parts(temp.as_file_mut(), to, bytes, limit)?;
+        let parts = write_parts(temp.as_file_mut(), to, bytes, limit, stopped);
+        let files = parts.map_err(unless_stopped)?;
         // The whole archive is what the parts replace.
         match fs::remove_file(to) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
@@ -167,6 +163,9 @@ pub fn export_archive(
         return Ok(Exported { files, bytes });
     }
     temp.as_file().sync_all().map_err(io)?;
+    if stopped() {
+        return Err(ExportError::Stopped);
+    }
     temp.persist(to).map_err(|failed| io(failed.error))?;
     File::open(folder)
         .and_then(|dir| dir.sync_all())
@@ -177,28 +176,28 @@ pub fn export_archive(
     })
 }
 
-/// A file whose bytes are sent to the disk while more are written.
-struct Eager<'f> {
+/// A file that takes no more bytes when somebody stopped it.
+struct Stoppable<'f> {
     file: &'f mut File,
-    unasked: u64,
-    wake: SyncSender<()>,
+    stopped: &'f dyn Fn() -> bool,
 }
 
-impl Write for Eager<'_> {
+impl Write for Stoppable<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
-        self.unasked += count as u64;
-        if self.unasked >= FLUSH_BYTES {
-            self.unasked = 0;
-            // Asked already: what is written now goes along.
-            let _ = self.wake.try_send(());
+        match (self.stopped)() {
+            true => Err(stop()),
+            false => self.file.write(bytes),
         }
-        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+/// Ends writing; becomes [`ExportError::Stopped`].
+fn stop() -> io::Error {
+    io::Error::other("stopped")
 }
 
 fn write_tar(
@@ -358,6 +357,7 @@ fn write_parts(
     to: &Path,
     bytes: u64,
     limit: u64,
+    stopped: &dyn Fn() -> bool,
 ) -> Result<Vec<PathBuf>, ExportError> {
     use io::Seek as _;
     let io = |source| ExportError::Io {
@@ -379,6 +379,9 @@ fn write_parts(
             let mut file = File::create(part(to, number))?;
             let mut left = limit.min(bytes - (number - 1) * limit);
             while left > 0 {
+                if stopped() {
+                    return Err(stop());
+                }
                 let most = usize::try_from(left)
                     .unwrap_or(BUFFER_BYTES)
                     .min(BUFFER_BYTES);
@@ -469,8 +472,24 @@ mod tests {
         let members = members(&cas);
         let tar = dir.path().join("out/p.tar");
         let zst = dir.path().join("out/p.tar.zst");
-        export_archive(&cas, ready(&members), &tar, ArchiveFormat::Tar, None).unwrap();
-        export_archive(&cas, ready(&members), &zst, ArchiveFormat::TarZst, None).unwrap();
+        export_archive(
+            &cas,
+            ready(&members),
+            &tar,
+            ArchiveFormat::Tar,
+            None,
+            &|| false,
+        )
+        .unwrap();
+        export_archive(
+            &cas,
+            ready(&members),
+            &zst,
+            ArchiveFormat::TarZst,
+            None,
+            &|| false,
+        )
+        .unwrap();
         let plain = fs::read(&tar).unwrap();
         assert_eq!(names(&plain[..]), ["jackal.yaml", "images/blobs/sha256/00"]);
         assert_eq!(zstd::decode_all(File::open(&zst).unwrap()).unwrap(), plain);
@@ -482,11 +501,27 @@ mod tests {
         let cas = Cas::open(&dir.path().join("c")).unwrap();
         let members = members(&cas);
         let to = dir.path().join("p.tar");
-        export_archive(&cas, ready(&members), &to, ArchiveFormat::Tar, None).unwrap();
+        export_archive(
+            &cas,
+            ready(&members),
+            &to,
+            ArchiveFormat::Tar,
+            None,
+            &|| false,
+        )
+        .unwrap();
         let whole = fs::read(&to).unwrap();
         fs::write(part(&to, 9), "stale").unwrap();
         let split = Some(40_000);
-        let done = export_archive(&cas, ready(&members), &to, ArchiveFormat::Tar, split).unwrap();
+        let done = export_archive(
+            &cas,
+            ready(&members),
+            &to,
+            ArchiveFormat::Tar,
+            split,
+            &|| false,
+        )
+        .unwrap();
         let joined: Vec<u8> = done.files[1..]
             .iter()
             .flat_map(|file| fs::read(file).unwrap())
@@ -512,9 +547,40 @@ mod tests {
         fs::write(&blob, vec![b'y'; 100_000]).unwrap();
         let cas = Cas::open(&cache).unwrap();
         let format = ArchiveFormat::TarZst;
-        assert!(export_archive(&cas, ready(&members), &to, format, None).is_err());
+        assert!(export_archive(&cas, ready(&members), &to, format, None, &|| false).is_err());
         assert_eq!(fs::read(&to).unwrap(), b"earlier");
         let left = fs::read_dir(dir.path()).unwrap().count();
         assert_eq!(left, 2);
+    }
+
+    #[test]
+    fn whoever_stops_it_at_any_moment_finds_what_stood_there_before() {
+        use std::cell::Cell;
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(&dir.path().join("c")).unwrap();
+        let members = members(&cas);
+        let to = dir.path().join("out/p.tar");
+        for split in [None, Some(40_000)] {
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::write(&to, "earlier").unwrap();
+            for moment in 1.. {
+                let asked = Cell::new(0);
+                let stopped = || {
+                    asked.set(asked.get() + 1);
+                    asked.get() >= moment
+                };
+                let format = ArchiveFormat::Tar;
+                match export_archive(&cas, ready(&members), &to, format, split, &stopped) {
+                    Ok(_) => {
+                        assert!(moment > 2, "it asks nobody");
+                        break;
+                    }
+                    Err(error) => assert!(matches!(error, ExportError::Stopped), "{error}"),
+                }
+                assert_eq!(fs::read(&to).unwrap(), b"earlier");
+                assert_eq!(fs::read_dir(to.parent().unwrap()).unwrap().count(), 1);
+            }
+            fs::remove_dir_all(to.parent().unwrap()).unwrap();
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::thread::Scope;
 
 use crate::archive::{FrameMaker, MAX_COMPRESSED_INPUT, SeekableError};
 
@@ -63,11 +64,13 @@ pub(super) fn frames<E: From<SeekableError>>(
         for _ in 0..workers {
             let (inlet, waiting) = sync_channel(1);
             let (made, outlet) = sync_channel(1);
-            threads.spawn(move || compress(&waiting, &made));
+            begin(threads, move || compress(&waiting, &made))?;
             inlets.push(inlet);
             outlets.push(outlet);
         }
-        threads.spawn(move || read(content, &spare, &inlets, workers + QUEUED));
+        begin(threads, move || {
+            read(content, &spare, &inlets, workers + QUEUED);
+        })?;
         // Chunks were dealt out in turn, and are collected so. Whoever ends drops
         // his channels, which ends all others.
         for outlet in outlets.iter().cycle() {
@@ -81,6 +84,15 @@ pub(super) fn frames<E: From<SeekableError>>(
         }
         Ok(())
     })
+}
+
+/// Begins a thread, which a system with many of them may refuse.
+fn begin<'scope>(
+    threads: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() + Send + 'scope,
+) -> Result<(), SeekableError> {
+    let begun = std::thread::Builder::new().spawn_scoped(threads, work);
+    Ok(begun.map(drop)?)
 }
 
 type Made = Result<Chunk, SeekableError>;
