@@ -18,6 +18,7 @@ mod package_diff;
 mod package_sign;
 mod progress;
 mod publish;
+mod pull;
 mod registry;
 mod scaffold;
 mod signal;

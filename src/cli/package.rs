@@ -11,16 +11,15 @@ use super::build::{Logs, Questions, Refused, ReportArgs, carry_out};
 use super::connection::ReadArgs;
 use super::exit::Exit;
 use super::options::SharedArgs;
-use super::options::megabytes;
 use super::output::{note, one_line, print};
 use super::package_delta::{DeltaArgs, JoinArgs, delta, join};
 use super::package_diff::{DiffArgs, diff};
 use super::package_sign::{PackageSignArgs, sign};
 use super::publish::{PublishArgs, publish};
+use super::pull::{PullArgs, list_tags, pull};
 use super::signing::SignArgs;
 use crate::app::{
-    self, BuildOptions, ExtractOptions, OpenError, Opened, PackageReadError, PullError,
-    PullOptions, ReadOptions, Target,
+    self, BuildOptions, ExtractOptions, OpenError, Opened, PackageReadError, ReadOptions, Target,
 };
 use crate::exec::implied::host_architecture;
 use crate::exec::plan::{Attest, SignWork, SignerFrom, SignerNamed};
@@ -145,30 +144,12 @@ enum InspectCommand {
 pub(super) struct SourceArgs {
     /// A package: folder, `.tar`, `.tar.zst`, a part of a split one,
     /// oci://HOST/PATH:TAG, https://ADDRESS@sha256:HEX
-    source: String,
+    pub(super) source: String,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     #[command(flatten)]
-    read: ReadArgs,
-}
-
-/// Arguments of `jackal package pull`.
-#[derive(Args)]
-pub(super) struct PullArgs {
-    /// oci://HOST/PATH:TAG or oci://HOST/PATH@DIGEST
-    source: String,
-    /// Folder for the archive
-    #[arg(long, short, value_name = "DIR", default_value = ".")]
-    output: PathBuf,
-    /// Split the archive into files of this many megabytes (1,000,000 bytes)
-    #[arg(long, short, value_name = "MB")]
-    max_package_size: Option<u64>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    read: ReadArgs,
+    pub(super) read: ReadArgs,
 }
 
 /// Arguments of `jackal package extract`.
@@ -244,75 +225,6 @@ pub(super) fn open_exit(error: &OpenError) -> Exit {
 fn opened(source: &str, read: ReadArgs, check: Check) -> Result<Opened, Refused> {
     let options = read.into_options(check)?;
     Opened::open(source, &options).map_err(|error| refused(&error.into()))
-}
-
-fn pull(args: PullArgs) -> Result<(), Refused> {
-    let (stopping, stop) = tokio::sync::watch::channel(false);
-    let options = PullOptions {
-        to: args.output,
-        split: megabytes(args.max_package_size)?,
-        stop,
-    };
-    let read = args.read.into_options(Check::Use)?;
-    let runtime = super::build::runtime()?;
-    runtime.spawn(super::signal::stop_then_end(stopping));
-    let pulled = app::package_pull(&args.source, &read, &options);
-    let pulled = pulled.map_err(|error| pull_refused(&error))?;
-    note(&format!(
-        "{}: every file as listed; {}",
-        args.source,
-        pulled.package.signature().told()
-    ));
-    let files: Vec<String> = pulled
-        .files
-        .iter()
-        .map(|file| file.display().to_string())
-        .collect();
-    if args.json {
-        let told = json!({
-            "source": args.source,
-            "manifest": pulled.manifest.to_string(),
-            "files": files,
-            "blobs": {
-                "fetched": pulled.fetched,
-                "fetchedBytes": pulled.fetched_bytes,
-                "cached": pulled.cached,
-            },
-            "signature": signature(pulled.package.signature()),
-        });
-        return print(&format!("{told:#}\n"));
-    }
-    print(
-        &files
-            .iter()
-            .map(|file| format!("{file}\n"))
-            .collect::<String>(),
-    )
-}
-
-fn pull_refused(error: &PullError) -> Refused {
-    let exit = match error {
-        PullError::NotRemote(_) => Exit::Usage,
-        PullError::Read(error) => return refused(error),
-        PullError::Name(_) => Exit::Verification,
-        PullError::Interrupted => Exit::Interrupted,
-        _ => Exit::Environment,
-    };
-    (exit, error.to_string())
-}
-
-fn list_tags(args: SourceArgs) -> Result<(), Refused> {
-    let tags = app::package_tags(&args.source, &args.read.into_options(Check::Look)?);
-    let tags = tags.map_err(|error| pull_refused(&error))?;
-    if args.json {
-        return print(&format!("{:#}\n", json!(tags)));
-    }
-    print(
-        &tags
-            .iter()
-            .map(|tag| format!("{tag}\n"))
-            .collect::<String>(),
-    )
 }
 
 impl CreateArgs {
@@ -444,7 +356,7 @@ fn base(source: &str, options: &BuildOptions) -> Result<Base, Refused> {
 }
 
 /// Who signed, when, with what, and what of it was checked.
-fn signature(found: &Signature) -> Value {
+pub(super) fn signature(found: &Signature) -> Value {
     let told = found.told();
     let Signature::Checked(signed) = found else {
         return json!({"verified": false, "told": told});

@@ -1,0 +1,248 @@
+//! The reading side: a table that is believed no further than the file bears it
+//! out, and ranges that cost only the frames they touch.
+
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+
+use zstd::zstd_safe::{find_frame_compressed_size, get_frame_content_size};
+
+use super::{
+    FOOTER_LEN, FOOTER_MAGIC, FrameAt, MAX_FRAME_LEN, MAX_FRAMES, MAX_RANGE_IN_MEMORY,
+    SeekableError, TABLE_MAGIC, at_end, within,
+};
+
+/// The longest head of a frame, in bytes.
+///
+/// Source: RFC 8878, section 3.1.1.1.
+const FRAME_HEAD_LEN: usize = 18;
+
+/// Up to this many bytes, a frame is looked at whole when the table is read:
+/// definitions and heads of files lie in such. What hides behind larger ones, is
+/// found by whoever reads the archive whole.
+const SMALL_FRAME_LEN: usize = 64 << 10;
+
+/// 128 MiB, the window that `zstd -d` accepts unasked.
+const READ_WINDOW_LOG: u32 = 27;
+
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    /// Where its content starts.
+    at: u64,
+    /// Where its bytes start in the file.
+    compressed_at: u64,
+    len: u32,
+    compressed: u32,
+}
+
+/// Where each frame of a file lies, checked against the file's length.
+///
+/// A clone shares the memory.
+#[derive(Clone, Debug)]
+pub struct SeekTable {
+    frames: Arc<[Frame]>,
+    len: u64,
+}
+
+impl SeekTable {
+    /// Reads the table at the end of `file`.
+    ///
+    /// # Errors
+    ///
+    /// [`SeekableError`]: no table, one that disagrees with the file, or one
+    /// over the limits.
+    pub fn read(file: &mut (impl Read + Seek)) -> Result<Self, SeekableError> {
+        let end = file.seek(SeekFrom::End(0))?;
+        if end < FOOTER_LEN + 8 {
+            return Err(SeekableError::Table("the file is too short to hold one"));
+        }
+        file.seek(SeekFrom::Start(end - FOOTER_LEN))?;
+        let count = read_u32(file)?;
+        let mut descriptor = [0];
+        file.read_exact(&mut descriptor)?;
+        if read_u32(file)? != FOOTER_MAGIC {
+            return Err(SeekableError::Table("the file does not end in its magic"));
+        }
+        if descriptor[0] & 0x7c != 0 {
+            return Err(SeekableError::Table("reserved bits are set"));
+        }
+        within("number of frames", u64::from(count), MAX_FRAMES as u64)?;
+        let checksums = descriptor[0] & 0x80 != 0;
+        let size = u64::from(count) * if checksums { 12 } else { 8 } + FOOTER_LEN;
+        let Some(start) = end.checked_sub(size + 8) else {
+            return Err(SeekableError::Table("it is longer than the file"));
+        };
+        file.seek(SeekFrom::Start(start))?;
+        let mut rows = BufReader::new(&mut *file);
+        if read_u32(&mut rows)? != TABLE_MAGIC || u64::from(read_u32(&mut rows)?) != size {
+            return Err(SeekableError::Table(
+                "its first bytes disagree with its last",
+            ));
+        }
+        let mut frames = Vec::with_capacity(count as usize);
+        let (mut compressed_at, mut at) = (0, 0);
+        for _ in 0..count {
+            let compressed = read_u32(&mut rows)?;
+            let len = read_u32(&mut rows)?;
+            if checksums {
+                read_u32(&mut rows)?;
+            }
+            within("frame content", u64::from(len), MAX_FRAME_LEN)?;
+            frames.push(Frame {
+                at,
+                compressed_at,
+                len,
+                compressed,
+            });
+            // A million 32-bit numbers cannot overflow.
+            compressed_at += u64::from(compressed);
+            at += u64::from(len);
+        }
+        if compressed_at != start {
+            return Err(SeekableError::Table("its frames do not fill the file"));
+        }
+        // Whoever reads the stream from its start must find the same at each place.
+        let mut bytes = Vec::new();
+        for frame in &frames {
+            let compressed = frame.compressed as usize;
+            let whole = compressed <= SMALL_FRAME_LEN;
+            bytes.resize(if whole { compressed } else { FRAME_HEAD_LEN }, 0);
+            file.seek(SeekFrom::Start(frame.compressed_at))?;
+            file.read_exact(&mut bytes)?;
+            let says = get_frame_content_size(&bytes);
+            if frame.len == 0 || says.ok().flatten() != Some(u64::from(frame.len)) {
+                return Err(SeekableError::Table("a frame says another length"));
+            }
+            if whole && find_frame_compressed_size(&bytes).ok() != Some(compressed) {
+                return Err(SeekableError::Table("more than a frame stands for one"));
+            }
+        }
+        Ok(Self {
+            frames: frames.into(),
+            len: at,
+        })
+    }
+
+    /// Length of the whole decompressed content, as the table claims.
+    #[must_use]
+    pub fn decompressed_len(&self) -> u64 {
+        self.len
+    }
+
+    /// Where the content of the frame starts that holds the byte at `offset`.
+    ///
+    /// Reading from `offset` on decodes the bytes between the two for nothing.
+    #[must_use]
+    pub fn frame_start(&self, offset: u64) -> u64 {
+        let next = self.frames.partition_point(|frame| frame.at <= offset);
+        next.checked_sub(1).map_or(0, |index| self.frames[index].at)
+    }
+
+    /// Length of each frame as it lies in the file, in order.
+    pub fn frame_lens(&self) -> impl Iterator<Item = u64> {
+        self.frames.iter().map(|frame| u64::from(frame.compressed))
+    }
+
+    /// Every frame, in order.
+    pub fn frames(&self) -> impl Iterator<Item = FrameAt> {
+        self.frames.iter().map(|frame| FrameAt {
+            at: frame.at,
+            len: u64::from(frame.len),
+            compressed_at: frame.compressed_at,
+            compressed: u64::from(frame.compressed),
+        })
+    }
+
+    /// How many frames there are.
+    #[must_use]
+    pub fn frame_count(&self) -> usize {
+        self.frames.len()
+    }
+}
+
+fn read_u32(file: &mut impl Read) -> io::Result<u32> {
+    let mut bytes = [0; 4];
+    file.read_exact(&mut bytes)?;
+    Ok(u32::from_le_bytes(bytes))
+}
+
+/// Reads ranges of the content, decoding only the frames they touch.
+pub struct SeekableReader<R> {
+    inner: R,
+    table: SeekTable,
+}
+
+impl<R: Read + Seek> SeekableReader<R> {
+    /// Reads the table of `inner`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SeekTable::read`].
+    pub fn new(mut inner: R) -> Result<Self, SeekableError> {
+        let table = SeekTable::read(&mut inner)?;
+        Ok(Self { inner, table })
+    }
+
+    /// Uses a table that was read from `inner` before.
+    pub fn with_table(inner: R, table: SeekTable) -> Self {
+        Self { inner, table }
+    }
+
+    /// The file's table.
+    #[must_use]
+    pub fn table(&self) -> &SeekTable {
+        &self.table
+    }
+
+    /// Writes `len` bytes of content from `offset` on to `output`.
+    ///
+    /// A frame's own checksum is checked only when the range reaches its end.
+    ///
+    /// # Errors
+    ///
+    /// [`SeekableError`]: outside the content, a frame that disagrees with the
+    /// table or does not decode, or a read or write failed.
+    pub fn copy_range(
+        &mut self,
+        offset: u64,
+        len: u64,
+        output: &mut impl Write,
+    ) -> Result<(), SeekableError> {
+        let total = self.table.len;
+        let end = offset.checked_add(len).filter(|end| *end <= total);
+        let end = end.ok_or(SeekableError::Range { offset, len, total })?;
+        let frames = &self.table.frames;
+        let first = frames.partition_point(|frame| frame.at + u64::from(frame.len) <= offset);
+        let needed = frames[first..].iter().take_while(|frame| frame.at < end);
+        for frame in needed.filter(|frame| frame.len > 0) {
+            self.inner.seek(SeekFrom::Start(frame.compressed_at))?;
+            let bytes = (&mut self.inner).take(u64::from(frame.compressed));
+            let mut decoder = zstd::stream::read::Decoder::new(bytes)?;
+            decoder.window_log_max(READ_WINDOW_LOG)?;
+            let expected = u64::from(frame.len);
+            let skip = offset.saturating_sub(frame.at);
+            let stop = (end - frame.at).min(expected);
+            let skipped = io::copy(&mut (&mut decoder).take(skip), &mut io::sink())?;
+            let copied = io::copy(&mut (&mut decoder).take(stop - skip), output)?;
+            if skipped + copied != stop {
+                return Err(SeekableError::Size { expected });
+            }
+            if stop == expected {
+                at_end(&mut decoder, expected)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The `len` bytes of content from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SeekableReader::copy_range`], and
+    /// [`SeekableError::TooLarge`] over [`MAX_RANGE_IN_MEMORY`].
+    pub fn read_range(&mut self, offset: u64, len: u64) -> Result<Vec<u8>, SeekableError> {
+        within("range", len, MAX_RANGE_IN_MEMORY)?;
+        let mut bytes = Vec::new();
+        self.copy_range(offset, len, &mut bytes)?;
+        Ok(bytes)
+    }
+}

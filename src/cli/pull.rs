@@ -1,0 +1,103 @@
+//! `jackal package pull` and `list-tags`: from registries to here.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::build::{Refused, runtime};
+use super::connection::ReadArgs;
+use super::exit::Exit;
+use super::options::megabytes;
+use super::output::{note, print};
+use super::package::{SourceArgs, refused, signature};
+use super::signal::stop_then_end;
+use crate::app::{self, PullError, PullOptions};
+use crate::verify::Check;
+
+/// Arguments of `jackal package pull`.
+#[derive(Args)]
+pub(super) struct PullArgs {
+    /// oci://HOST/PATH:TAG or oci://HOST/PATH@DIGEST
+    source: String,
+    /// Folder for the archive
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Split the archive into files of this many megabytes (1,000,000 bytes)
+    #[arg(long, short, value_name = "MB")]
+    max_package_size: Option<u64>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    read: ReadArgs,
+}
+
+pub(super) fn pull(args: PullArgs) -> Result<(), Refused> {
+    let (stopping, stop) = tokio::sync::watch::channel(false);
+    let options = PullOptions {
+        to: args.output,
+        split: megabytes(args.max_package_size)?,
+        stop,
+    };
+    let read = args.read.into_options(Check::Use)?;
+    let runtime = runtime()?;
+    runtime.spawn(stop_then_end(stopping));
+    let pulled = app::package_pull(&args.source, &read, &options);
+    let pulled = pulled.map_err(|error| pull_refused(&error))?;
+    note(&format!(
+        "{}: every file as listed; {}",
+        args.source,
+        pulled.package.signature().told()
+    ));
+    let files: Vec<String> = pulled
+        .files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    if args.json {
+        let told = json!({
+            "source": args.source,
+            "manifest": pulled.manifest.to_string(),
+            "files": files,
+            "blobs": {
+                "fetched": pulled.fetched,
+                "fetchedBytes": pulled.fetched_bytes,
+                "cached": pulled.cached,
+            },
+            "signature": signature(pulled.package.signature()),
+        });
+        return print(&format!("{told:#}\n"));
+    }
+    print(
+        &files
+            .iter()
+            .map(|file| format!("{file}\n"))
+            .collect::<String>(),
+    )
+}
+
+fn pull_refused(error: &PullError) -> Refused {
+    let exit = match error {
+        PullError::NotRemote(_) => Exit::Usage,
+        PullError::Read(error) => return refused(error),
+        PullError::Name(_) => Exit::Verification,
+        PullError::Interrupted => Exit::Interrupted,
+        _ => Exit::Environment,
+    };
+    (exit, error.to_string())
+}
+
+pub(super) fn list_tags(args: SourceArgs) -> Result<(), Refused> {
+    let tags = app::package_tags(&args.source, &args.read.into_options(Check::Look)?);
+    let tags = tags.map_err(|error| pull_refused(&error))?;
+    if args.json {
+        return print(&format!("{:#}\n", json!(tags)));
+    }
+    print(
+        &tags
+            .iter()
+            .map(|tag| format!("{tag}\n"))
+            .collect::<String>(),
+    )
+}
