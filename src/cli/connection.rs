@@ -18,7 +18,7 @@ use super::trust::TrustArgs;
 use crate::app::{Connection, ReadOptions};
 use crate::exec::implied::host_architecture;
 use crate::oci::Digest;
-use crate::registry::{Hosts, PlainHttp, Profile, Rates};
+use crate::registry::{Hosts, PerHost, PlainHttp, Profile};
 use crate::verify::Check;
 
 /// What every command that speaks to a registry understands.
@@ -44,18 +44,48 @@ pub(super) struct ConnectionArgs {
     /// such as 5 or 0.5; what its storage is asked is not counted (may be repeated)
     #[arg(long, value_name = "[HOST=]N", value_parser = rate)]
     max_requests_per_second: Vec<(Option<String>, f64)>,
+    /// Send blobs above SIZE, such as 95MB, in pieces of it to every registry, or
+    /// with HOST=SIZE to that one: for proxies that take no larger requests (may
+    /// be repeated)
+    #[arg(long, value_name = "[HOST=]SIZE", value_parser = body)]
+    max_request_body: Vec<(Option<String>, u64)>,
+}
+
+/// Takes apart `[HOST=]VALUE`.
+fn per_host(text: &str) -> (Option<String>, &str) {
+    match text.rsplit_once('=') {
+        Some((host, value)) => (Some(host.to_owned()).filter(|h| !h.is_empty()), value),
+        None => (None, text),
+    }
+}
+
+fn collected<T>(given: Vec<(Option<String>, T)>) -> PerHost<T> {
+    let mut all = PerHost::default();
+    for (host, value) in given {
+        match host {
+            Some(host) => drop(all.hosts.insert(host, value)),
+            None => all.every = Some(value),
+        }
+    }
+    all
+}
+
+fn body(text: &str) -> Result<(Option<String>, u64), String> {
+    let (host, size) = per_host(text);
+    match crate::pipeline::size::parse(size) {
+        Ok(0) => Err("nothing can be sent in requests of 0 bytes".to_owned()),
+        Ok(size) => Ok((host, size)),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn rate(text: &str) -> Result<(Option<String>, f64), String> {
-    let (host, number) = match text.rsplit_once('=') {
-        Some((host, number)) => (Some(host.to_owned()), number),
-        None => (None, text),
-    };
+    let (host, number) = per_host(text);
     let rate = number.parse::<f64>().ok();
     // An hour apart is as good as never.
     let rate = rate.filter(|rate| (1.0 / 3600.0..=1e6).contains(rate));
     let rate = rate.ok_or("expected requests a second, such as 5, 0.5 or r.example=5")?;
-    Ok((host.filter(|host| !host.is_empty()), rate))
+    Ok((host, rate))
 }
 
 impl ConnectionArgs {
@@ -66,13 +96,6 @@ impl ConnectionArgs {
             let profile =
                 profile.map_err(|error| (Exit::Usage, format!("--registry-profile: {error}")))?;
             profiles.insert(host, profile);
-        }
-        let mut rates = Rates::default();
-        for (host, rate) in self.max_requests_per_second {
-            match host {
-                Some(host) => drop(rates.hosts.insert(host, rate)),
-                None => rates.every = Some(rate),
-            }
         }
         if self.insecure_skip_tls_verify {
             note("warning: TLS certificates of registries are NOT checked");
@@ -99,7 +122,8 @@ impl ConnectionArgs {
                 },
                 insecure_skip_tls_verify: self.insecure_skip_tls_verify,
                 profiles,
-                rates,
+                rates: collected(self.max_requests_per_second),
+                max_bodies: collected(self.max_request_body),
             },
             logins: logins(home),
             helper_folders: program_folders(),

@@ -43,6 +43,10 @@ pub(super) struct RegistryArgs {
     /// Largest layer in bytes, instead of the profile's
     #[arg(long, value_name = "BYTES")]
     max_layer: Option<u64>,
+    /// Largest body of a request in bytes, instead of the profile's, as of a
+    /// proxy before it
+    #[arg(long, value_name = "BYTES")]
+    max_body: Option<u64>,
     /// What goes wrong, see below (may be repeated, the first that strikes counts)
     #[arg(long, value_name = "FAULT")]
     fault: Vec<Fault>,
@@ -90,6 +94,7 @@ pub(super) fn serve(args: RegistryArgs) -> Result<(), Refused> {
         folder: args.dir,
         profile: args.profile,
         max_layer: args.max_layer,
+        max_body: args.max_body,
         faults: args.fault,
         login,
         immutable: args.immutable,

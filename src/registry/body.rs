@@ -6,9 +6,10 @@
 //! upload. Memory is bounded by a short queue.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -40,10 +41,80 @@ const FINALISE: Duration = Duration::from_secs(600);
 /// Where blobs to be sent come from.
 pub type Source = Arc<dyn Fetch + Send + Sync>;
 
-/// A blob to be sent, as often as need be.
+/// A blob to be sent, as often as need be, whole or one part after the other.
 pub(super) struct Upload {
     pub descriptor: Descriptor,
-    pub source: Source,
+    source: Source,
+    /// The reader that the part before was sent from.
+    kept: Mutex<Option<Arc<Mutex<Reading>>>>,
+}
+
+/// A reader on its way through a blob.
+struct Reading {
+    pieces: mpsc::Receiver<io::Result<Bytes>>,
+    /// What a part left of a piece.
+    rest: Bytes,
+    /// How many bytes went out.
+    at: u64,
+    /// The source failed, which explains a connection that broke.
+    failed: Arc<Mutex<Option<(io::ErrorKind, String)>>>,
+}
+
+impl Upload {
+    pub(super) fn new(descriptor: Descriptor, source: Source) -> Self {
+        Self {
+            descriptor,
+            source,
+            kept: Mutex::default(),
+        }
+    }
+
+    /// The reader that stands at `at`, else a new one.
+    fn reading(&self, at: u64) -> Arc<Mutex<Reading>> {
+        match lock(&self.kept).take() {
+            Some(kept) if lock(&kept).at == at => kept,
+            _ => Arc::new(Mutex::new(Reading::start(self, at))),
+        }
+    }
+}
+
+impl Reading {
+    fn start(upload: &Upload, at: u64) -> Self {
+        let (sender, pieces) = mpsc::channel(QUEUE);
+        let failed = Arc::default();
+        let (source, descriptor) = (Arc::clone(&upload.source), upload.descriptor.clone());
+        let told = Arc::clone(&failed);
+        // Ends at once when its queue is closed, unless the source itself hangs.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = read(&source, &descriptor, at, &sender) {
+                *lock(&told) = Some((error.kind(), error.to_string()));
+                // Nobody listens any more when the connection broke first.
+                let _ = sender.blocking_send(Err(error));
+            }
+        });
+        Self {
+            pieces,
+            rest: Bytes::new(),
+            at,
+            failed,
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, most: u64) -> Poll<Option<io::Result<Bytes>>> {
+        if self.rest.is_empty() {
+            match self.pieces.poll_recv(context) {
+                Poll::Ready(Some(Ok(piece))) => self.rest = piece,
+                other => return other,
+            }
+        }
+        let len = most.min(self.rest.len() as u64);
+        self.at += len;
+        Poll::Ready(Some(Ok(self.rest.split_to(len as usize))))
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How far a sending is.
@@ -51,12 +122,10 @@ pub(super) struct Upload {
 struct Progress {
     sent: AtomicU64,
     ended: AtomicBool,
-    /// The source failed, which explains a connection that broke.
-    failed: Mutex<Option<(io::ErrorKind, String)>>,
 }
 
 struct Pieces {
-    receiver: mpsc::Receiver<io::Result<Bytes>>,
+    reading: Arc<Mutex<Reading>>,
     left: u64,
     progress: Arc<Progress>,
 }
@@ -69,7 +138,11 @@ impl http_body::Body for Pieces {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Poll::Ready(piece) = self.receiver.poll_recv(context) else {
+        let left = self.left;
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(piece) = lock(&self.reading).poll(context, left) else {
             return Poll::Pending;
         };
         Poll::Ready(piece.map(|piece| {
@@ -93,32 +166,21 @@ impl http_body::Body for Pieces {
     }
 }
 
-/// Sends `upload` with `request`, and gives up on it when nothing moves.
+/// Sends `range` of `upload` with `request`, and gives up on it when nothing moves.
 pub(super) async fn watched(
     reference: &Reference,
     request: RequestBuilder,
     upload: &Upload,
+    range: &Range<u64>,
 ) -> Result<Response, Failure> {
     let progress = Arc::new(Progress::default());
-    let (pieces, receiver) = mpsc::channel(QUEUE);
-    let (source, descriptor) = (Arc::clone(&upload.source), upload.descriptor.clone());
-    let told = Arc::clone(&progress);
-    let size = descriptor.size;
+    let reading = upload.reading(range.start);
+    let size = range.end - range.start;
     if size == 0 {
         progress.ended.store(true, Ordering::Relaxed);
     }
-    // Ends at once when its queue is closed, unless the source itself hangs.
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = read(&source, &descriptor, &pieces) {
-            let mut failed = told.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            *failed = Some((error.kind(), error.to_string()));
-            drop(failed);
-            // Nobody listens any more when the connection broke first.
-            let _ = pieces.blocking_send(Err(error));
-        }
-    });
     let body = Pieces {
-        receiver,
+        reading: Arc::clone(&reading),
         left: size,
         progress: Arc::clone(&progress),
     };
@@ -131,11 +193,10 @@ pub(super) async fn watched(
         sent = sending => sent.map_err(|error| lost(reference, error)),
         failure = stalled(reference, &progress) => Err(failure),
     };
-    let failed = progress
-        .failed
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
+    let (at, failed) = {
+        let reading = lock(&reading);
+        (reading.at, lock(&reading.failed).take())
+    };
     match (sent, failed) {
         (Err(_), Some((kind, reason))) => Err(Failure::Final(RegistryError::Source {
             reference: reference.to_string(),
@@ -145,6 +206,12 @@ pub(super) async fn watched(
             ),
             reason,
         })),
+        (Ok(response), _) => {
+            if at == range.end && at < upload.descriptor.size {
+                *lock(&upload.kept) = Some(reading);
+            }
+            Ok(response)
+        }
         (sent, _) => sent,
     }
 }
@@ -172,9 +239,12 @@ async fn stalled(reference: &Reference, progress: &Progress) -> Failure {
 fn read(
     source: &Source,
     descriptor: &Descriptor,
+    from: u64,
     pieces: &mpsc::Sender<io::Result<Bytes>>,
 ) -> io::Result<()> {
     let mut content = VerifyReader::new(source.fetch(descriptor)?, descriptor);
+    // Read all the same: the digest is that of all of it.
+    io::copy(&mut (&mut content).take(from), &mut io::sink())?;
     let mut held = Bytes::new();
     loop {
         let mut piece = Vec::with_capacity(PIECE);

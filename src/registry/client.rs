@@ -4,6 +4,7 @@
 //! checked against its digest where one is known. Never retries a refusal.
 
 use std::error::Error as _;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -76,8 +77,8 @@ pub(super) struct Call<'a> {
 pub(super) enum Body<'a> {
     Empty,
     Bytes(Bytes),
-    /// A blob; opened anew for each time that it is sent.
-    Upload(&'a Upload),
+    /// A part of a blob, or all of it; read anew for each time that it is sent.
+    Upload(&'a Upload, Range<u64>),
 }
 
 impl<'a> Call<'a> {
@@ -250,7 +251,7 @@ impl Registry {
         let mut asked = false;
         loop {
             let client = match call.body {
-                Body::Upload(_) => &http.writes,
+                Body::Upload(..) => &http.writes,
                 _ => &http.reads,
             };
             let request = client.request(call.method.clone(), call.url.clone());
@@ -264,7 +265,9 @@ impl Registry {
                     let sent = request.body(bytes.clone()).send().await;
                     sent.map_err(|e| lost(call.reference, e))
                 }
-                Body::Upload(upload) => watched(call.reference, request, upload).await,
+                Body::Upload(upload, range) => {
+                    watched(call.reference, request, upload, range).await
+                }
             };
             let response = sent?;
             if response.status() == StatusCode::UNAUTHORIZED && !asked && own {
@@ -299,6 +302,11 @@ impl Registry {
     /// What kind of registry holds `reference`.
     pub(super) fn profile(&self, reference: &Reference) -> Profile {
         self.clients.profile(reference.registry())
+    }
+
+    /// Most bytes that a request to the registry of `reference` may hold.
+    pub(super) fn max_body(&self, reference: &Reference) -> Option<u64> {
+        self.clients.max_body(reference.registry())
     }
 
     /// The one policy of repetitions.

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::registry::Blob;
+use crate::registry::{Blob, PerHost};
 
 /// Serves `answers` in turn, one a connection, and keeps the requests.
 async fn serve(answers: Vec<Vec<u8>>) -> (String, Arc<Mutex<Vec<String>>>) {
@@ -55,12 +55,25 @@ fn answer(status: &str, headers: &str, length: usize, body: &str) -> Vec<u8> {
 }
 
 fn client() -> Registry {
+    client_with(Hosts::default())
+}
+
+fn client_with(hosts: Hosts) -> Registry {
     Registry::new(Options {
+        hosts,
         retries: 2,
         backoff: Duration::from_millis(1),
         ..Options::default()
     })
     .unwrap()
+}
+
+struct Held(&'static [u8]);
+
+impl crate::content::Fetch for Held {
+    fn fetch(&self, _: &Descriptor) -> std::io::Result<Box<dyn std::io::Read + Send + '_>> {
+        Ok(Box::new(self.0))
+    }
 }
 
 async fn read(blob: &mut Blob<'_>) -> Result<Vec<u8>, RegistryError> {
@@ -257,13 +270,7 @@ async fn an_upload_that_goes_to_another_host_goes_there_without_the_login() {
         ..Options::default()
     })
     .unwrap();
-    struct Abc;
-    impl crate::content::Fetch for Abc {
-        fn fetch(&self, _: &Descriptor) -> std::io::Result<Box<dyn std::io::Read + Send + '_>> {
-            Ok(Box::new(&b"abc"[..]))
-        }
-    }
-    let source: crate::registry::Source = Arc::new(Abc);
+    let source: crate::registry::Source = Arc::new(Held(b"abc"));
     let descriptor = Descriptor::of("a/b", b"abc");
     let sent = registry
         .push_blob(&to, &descriptor, &source, Default::default())
@@ -272,6 +279,56 @@ async fn an_upload_that_goes_to_another_host_goes_there_without_the_login() {
     let request = seen.lock().unwrap()[0].to_lowercase();
     assert!(!request.contains("authorization"), "{request}");
     assert!(request.contains("token=s&digest=sha256"), "{request}");
+}
+
+#[tokio::test]
+async fn a_piece_that_breaks_off_is_followed_by_what_the_registry_lacks() {
+    let at = |status: &str, number: u8, range: &str| {
+        let headers = format!("Location: /up/{number}\r\nRange: {range}\r\n");
+        answer(status, &headers, 0, "")
+    };
+    let (host, seen) = serve(vec![
+        answer("404 No", "", 0, ""),
+        at("202 Accepted", 1, "0-0"),
+        at("202 Accepted", 2, "0-3"),
+        answer("502 Bad Gateway", "", 0, ""),
+        at("204 No Content", 3, "bytes=0-5"),
+        at("202 Accepted", 4, "0-9"),
+        answer("201 Created", "", 0, ""),
+        answer("200 OK", "", 10, ""),
+    ])
+    .await;
+    let registry = client_with(Hosts {
+        max_bodies: PerHost {
+            every: Some(4),
+            ..Default::default()
+        },
+        ..Default::default()
+    });
+    let to = format!("{host}/a").parse().unwrap();
+    let source: crate::registry::Source = Arc::new(Held(b"0123456789"));
+    let descriptor = Descriptor::of("a/b", b"0123456789");
+    let sent = registry.push_blob(&to, &descriptor, &source, Default::default());
+    assert_eq!(sent.await.unwrap(), crate::registry::Sent::Uploaded);
+    let seen = seen.lock().unwrap();
+    let told: Vec<(String, &str)> = seen[2..7]
+        .iter()
+        .map(|request| {
+            let (head, body) = request.split_once("\r\n\r\n").unwrap();
+            let range = head.lines().find(|l| l.starts_with("content-range"));
+            let line: Vec<&str> = head.split(['?', ' ']).take(2).collect();
+            (format!("{} {}", line.join(" "), range.unwrap_or("")), body)
+        })
+        .collect();
+    let expected = [
+        ("PATCH /up/1 content-range: 0-3", "0123"),
+        ("PATCH /up/2 content-range: 4-7", "4567"),
+        ("GET /up/2 ", ""),
+        ("PATCH /up/3 content-range: 6-9", "6789"),
+        ("PUT /up/4 ", ""),
+    ];
+    let expected = expected.map(|(line, body)| (line.to_owned(), body));
+    assert_eq!(told, expected);
 }
 
 #[tokio::test]

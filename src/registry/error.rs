@@ -99,6 +99,20 @@ pub enum RegistryError {
         /// In bytes.
         limit: u64,
     },
+    /// More than a request may hold, to a registry that loses pieces.
+    #[error(
+        "{reference}: {size} bytes are more than a request may hold ({limit}), and {host} is known to lose uploads in pieces; make the component or image layer smaller, or raise --max-request-body"
+    )]
+    Unsplittable {
+        /// The blob.
+        reference: String,
+        /// Its length in bytes.
+        size: u64,
+        /// What the host's kind is called.
+        host: String,
+        /// In bytes.
+        limit: u64,
+    },
     /// What was to be sent could not be read, or is not what it should be.
     #[error("{reference}: what is to be sent cannot be read: {reason}")]
     Source {
@@ -134,8 +148,10 @@ fn todo(reference: &str) -> &'static str {
 
 fn advice(status: u16) -> &'static str {
     match status {
-        413 => "it is larger than this registry takes",
-        416 => "it takes no upload of this size",
+        413 => {
+            "it, or a proxy before it, takes no request of this size: with --max-request-body=SIZE blobs go in pieces"
+        }
+        416 => "it takes no piece of this size: give a smaller --max-request-body",
         429 => "it limits requests, so log in or wait",
         500.. => "it has a fault of its own, so try again later",
         _ => "expected success, so check that it is an OCI registry",

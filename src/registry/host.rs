@@ -51,17 +51,35 @@ pub struct Hosts {
     pub insecure_skip_tls_verify: bool,
     /// What kind of registry a host is, where its name does not tell.
     pub profiles: BTreeMap<String, Profile>,
-    /// Most requests a second, of all hosts and of single ones.
-    pub rates: Rates,
+    /// Most requests a second.
+    pub rates: PerHost<f64>,
+    /// Most bytes that the body of a request may have.
+    pub max_bodies: PerHost<u64>,
 }
 
-/// Most requests a second.
-#[derive(Clone, Debug, Default)]
-pub struct Rates {
+/// A setting of every host, and of single ones.
+#[derive(Clone, Debug)]
+pub struct PerHost<T> {
     /// Of every host that is not named.
-    pub every: Option<f64>,
+    pub every: Option<T>,
     /// Of hosts by their names.
-    pub hosts: BTreeMap<String, f64>,
+    pub hosts: BTreeMap<String, T>,
+}
+
+impl<T> Default for PerHost<T> {
+    fn default() -> Self {
+        Self {
+            every: None,
+            hosts: BTreeMap::new(),
+        }
+    }
+}
+
+impl<T: Copy> PerHost<T> {
+    /// What holds for `host`.
+    fn of(&self, host: &str) -> Option<T> {
+        self.hosts.get(host).copied().or(self.every)
+    }
 }
 
 /// Clients by host.
@@ -137,10 +155,18 @@ impl Clients {
 
     /// How long `host` is left alone between two requests.
     pub(super) fn apart(&self, host: &str) -> Duration {
-        let rates = &self.hosts.rates;
-        let rate = rates.hosts.get(host).copied().or(rates.every);
-        let apart = rate.map(|rate| Duration::try_from_secs_f64(rate.recip()));
+        let apart = self
+            .hosts
+            .rates
+            .of(host)
+            .map(|rate| Duration::try_from_secs_f64(rate.recip()));
         apart.and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// Most bytes that `host` takes in a request, if a limit is known.
+    pub(super) fn max_body(&self, host: &str) -> Option<u64> {
+        let told = self.hosts.max_bodies.of(host);
+        told.or(self.profile(host).max_body)
     }
 
     /// Who has certificates for a host wants TLS with it, wherever it stands.

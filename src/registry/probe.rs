@@ -41,9 +41,10 @@ impl Registry {
         }
         note("referrers", self.lists_referrers(at).await);
         let profile = self.profile(at);
-        let limits = match profile.max_layer {
-            Some(limit) => format!("layers of at most {limit} bytes are taken ({profile})"),
-            None => "none are known".to_owned(),
+        let limits = match (profile.max_layer, self.max_body(at)) {
+            (Some(limit), _) => format!("layers of at most {limit} bytes are taken ({profile})"),
+            (None, Some(most)) => format!("blobs above {most} bytes go in pieces"),
+            (None, None) => "none are known".to_owned(),
         };
         note("limits", Ok(limits));
         probes

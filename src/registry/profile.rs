@@ -53,6 +53,8 @@ pub struct Profile {
     pub referrers: Referrers,
     /// Largest layer, in bytes.
     pub max_layer: Option<u64>,
+    /// Largest body of a request, in bytes; larger blobs go in pieces.
+    pub max_body: Option<u64>,
 }
 
 const GB: u64 = 1_000_000_000;
@@ -66,6 +68,7 @@ pub const PROFILES: &[Profile] = &[
         mounts: true,
         referrers: Referrers::Listed,
         max_layer: None,
+        max_body: None,
     },
     // The reference implementation, to 2.8: no referrers API.
     Profile {
@@ -75,6 +78,7 @@ pub const PROFILES: &[Profile] = &[
         mounts: true,
         referrers: Referrers::Absent,
         max_layer: None,
+        max_body: None,
     },
     Profile {
         name: "ecr",
@@ -83,6 +87,7 @@ pub const PROFILES: &[Profile] = &[
         mounts: false,
         referrers: Referrers::Claimed,
         max_layer: None,
+        max_body: None,
     },
     Profile {
         name: "artifactory",
@@ -91,6 +96,7 @@ pub const PROFILES: &[Profile] = &[
         mounts: true,
         referrers: Referrers::Listed,
         max_layer: None,
+        max_body: None,
     },
     // Source of the limits: aquaproj/aqua issue 4018.
     Profile {
@@ -100,15 +106,17 @@ pub const PROFILES: &[Profile] = &[
         mounts: true,
         referrers: Referrers::Absent,
         max_layer: Some(10 * GB),
+        max_body: None,
     },
-    // Source of the limit: oras-project/oras-py pull request 137.
+    // No request above the limit, but pieces. Source: oras-project/oras-py pull request 137.
     Profile {
         name: "quay",
         hosts: &["quay.io"],
         chunks: Chunks::Joined,
         mounts: true,
         referrers: Referrers::Listed,
-        max_layer: Some(20 * GB),
+        max_layer: None,
+        max_body: Some(20 * GB),
     },
     Profile {
         name: "harbor",
@@ -117,6 +125,7 @@ pub const PROFILES: &[Profile] = &[
         mounts: true,
         referrers: Referrers::Listed,
         max_layer: None,
+        max_body: None,
     },
     Profile {
         name: "acr",
@@ -125,6 +134,7 @@ pub const PROFILES: &[Profile] = &[
         mounts: true,
         referrers: Referrers::Listed,
         max_layer: None,
+        max_body: None,
     },
     Profile {
         name: "zot",
@@ -133,6 +143,7 @@ pub const PROFILES: &[Profile] = &[
         mounts: true,
         referrers: Referrers::Listed,
         max_layer: None,
+        max_body: None,
     },
 ];
 

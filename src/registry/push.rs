@@ -1,7 +1,8 @@
 //! Blobs and manifests into a registry.
 //!
-//! A blob is sent in one streamed request: chunked uploads lose bytes in
-//! silence on more than one kind of registry. What is there is not sent, what
+//! A blob is sent in one streamed request, unless it is larger than the
+//! registry takes in one: uploads in pieces lose bytes in silence on more than
+//! one kind of registry. What is there is not sent, what
 //! another repository holds is mounted, and what was sent is asked for before
 //! it counts. Source: distribution-spec 1.1, "Push".
 
@@ -13,6 +14,7 @@ use super::RegistryError;
 use super::auth::Access;
 use super::body::{Source, Upload};
 use super::client::{Body, Call, DIGEST, Registry, content, header};
+use super::pieces::Way;
 use super::retry::Failure;
 use crate::oci::{Descriptor, Digest, Reference};
 
@@ -58,10 +60,7 @@ impl Registry {
             mount_from: hints.mount_from.filter(|_| profile.mounts),
             ..hints
         };
-        let upload = Upload {
-            descriptor: descriptor.clone(),
-            source: Source::clone(source),
-        };
+        let upload = Upload::new(descriptor.clone(), Source::clone(source));
         let once = || self.push_once(&to, &upload, hints);
         self.retries().run(once).await
     }
@@ -70,11 +69,11 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`RegistryError::TooLarge`]
+    /// [`RegistryError::TooLarge`], [`RegistryError::Unsplittable`]
     pub fn check_size(&self, to: &Reference, blob: &Descriptor) -> Result<(), RegistryError> {
         let profile = self.profile(to);
         match profile.max_layer.filter(|limit| blob.size > *limit) {
-            None => Ok(()),
+            None => self.way(to, blob).map(drop),
             Some(limit) => Err(RegistryError::TooLarge {
                 reference: to.at(blob.digest).to_string(),
                 size: blob.size,
@@ -100,10 +99,17 @@ impl Registry {
             _ => (Sent::Uploaded, Some(self.begin(to).await?)),
         };
         if let Some(mut url) = location {
+            let rest = match self.way(to, descriptor)? {
+                Way::Whole => 0..descriptor.size,
+                Way::Pieces(most) => {
+                    url = self.send_pieces(to, upload, most, url).await?;
+                    descriptor.size..descriptor.size
+                }
+            };
             url.query_pairs_mut()
                 .append_pair("digest", &digest.to_string());
             let mut call = Call::new(Method::PUT, to, url);
-            call.body = Body::Upload(upload);
+            call.body = Body::Upload(upload, rest);
             self.send(&call).await.map_err(worth_another)?;
         }
         match self.size_of(to, digest).await? {
@@ -220,7 +226,7 @@ fn is_held(found: Option<Option<u64>>, descriptor: &Descriptor) -> bool {
     found.is_some_and(|size| size.is_none_or(|size| size == descriptor.size))
 }
 
-fn gone(to: &Reference, found: String) -> Failure {
+pub(super) fn gone(to: &Reference, found: String) -> Failure {
     let reference = to.to_string();
     Failure::Transient(RegistryError::Lost { reference, found }, None)
 }
@@ -245,7 +251,7 @@ fn immutable(to: &Reference, failure: Failure) -> Failure {
 
 /// Refusals of an upload that a new one may not meet: the session was
 /// forgotten, or the bytes were not those we sent.
-fn worth_another(failure: Failure) -> Failure {
+pub(super) fn worth_another(failure: Failure) -> Failure {
     match failure {
         Failure::Final(error) => match &error {
             RegistryError::NotFound { .. } => Failure::Transient(error, None),
@@ -265,7 +271,7 @@ fn worth_another(failure: Failure) -> Failure {
 }
 
 /// Where an upload goes on, which must not be in the clear if we began safely.
-fn location(to: &Reference, base: &Url, response: &Response) -> Result<Url, Failure> {
+pub(super) fn location(to: &Reference, base: &Url, response: &Response) -> Result<Url, Failure> {
     let text = header(response, LOCATION.as_str());
     let url = Some(text)
         .filter(|text| !text.is_empty())

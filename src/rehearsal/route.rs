@@ -38,6 +38,7 @@ pub(super) struct Site {
     pub store: Store,
     pub profile: Profile,
     pub max_layer: Option<u64>,
+    pub max_body: Option<u64>,
     pub faults: Vec<Fault>,
     pub access: Access,
     pub immutable: bool,
@@ -193,6 +194,11 @@ impl Site {
             drain(&mut body, came).await?;
             return Ok(self.log_in(&asked));
         }
+        let announced: u64 = asked.header(&CONTENT_LENGTH).parse().unwrap_or(0);
+        if self.max_body.is_some_and(|most| announced > most) {
+            drain(&mut body, came).await?;
+            return Err(refused(413, "SIZE_INVALID", "the request is too large"));
+        }
         match (asked.what.as_str(), &asked.method) {
             ("blobs", &Method::GET | &Method::HEAD) => self.blob(&asked),
             ("blobs", &Method::DELETE) => {
@@ -341,10 +347,13 @@ impl Site {
         {
             return Err(refused(416, "SIZE_INVALID", "the piece is too long"));
         }
-        if let Some((start, _)) = asked.header(&CONTENT_RANGE).split_once('-')
-            && start.parse() != Ok(have)
-        {
-            return Err(refused(416, "RANGE_INVALID", "the piece does not follow"));
+        let silent = self.loses_pieces();
+        let mut told = have + announced;
+        if let Some((start, end)) = asked.header(&CONTENT_RANGE).split_once('-') {
+            if !silent && start.parse() != Ok(have) {
+                return Err(refused(416, "RANGE_INVALID", "the piece does not follow"));
+            }
+            told = end.parse().map_or(told, |end: u64| end.saturating_add(1));
         }
         // Some keep one piece, and tell nobody.
         let lost = have > 0 && self.profile.chunks == Chunks::FirstOnly;
@@ -357,7 +366,7 @@ impl Site {
             StatusCode::ACCEPTED,
             &asked.repository,
             &asked.name,
-            have + taken,
+            if silent { told } else { have + taken },
         ))
     }
 
@@ -387,8 +396,7 @@ impl Site {
         let read = path.clone();
         let found = tokio::task::spawn_blocking(move || digest_of(&read)).await;
         let found = found.map_err(io::Error::other)??;
-        let silent = matches!(self.profile.chunks, Chunks::FirstOnly | Chunks::LastOnly);
-        if found != digest && !(silent && have > 0) {
+        if found != digest && !(self.loses_pieces() && have > 0) {
             tokio::fs::remove_file(&path).await?;
             return Err(refused(
                 400,
@@ -398,6 +406,10 @@ impl Site {
         }
         self.store.keep(&asked.repository, digest, &path)?;
         Ok(made)
+    }
+
+    fn loses_pieces(&self) -> bool {
+        matches!(self.profile.chunks, Chunks::FirstOnly | Chunks::LastOnly)
     }
 
     async fn progress(&self, asked: &Asked) -> Result<Answered, Trouble> {

@@ -31,6 +31,8 @@ pub struct Options {
     pub profile: Profile,
     /// Largest layer in bytes, instead of the profile's.
     pub max_layer: Option<u64>,
+    /// Largest body of a request in bytes, instead of the profile's.
+    pub max_body: Option<u64>,
     /// What goes wrong.
     pub faults: Vec<Fault>,
     /// Who may come in; `None`: anybody.
@@ -50,6 +52,7 @@ impl Default for Options {
             folder: None,
             profile: PROFILES[0],
             max_layer: None,
+            max_body: None,
             faults: Vec::new(),
             login: None,
             immutable: false,
@@ -131,6 +134,7 @@ impl Server {
             store: Store::open(&folder)?,
             profile: options.profile,
             max_layer: options.max_layer.or(options.profile.max_layer),
+            max_body: options.max_body.or(options.profile.max_body),
             faults: options.faults,
             access: Access::new(options.login, acceptor.is_some()),
             immutable: options.immutable,

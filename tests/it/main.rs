@@ -18,6 +18,7 @@ mod package;
 mod package_delta;
 mod package_diff;
 mod parts;
+mod pieces;
 mod pipelines;
 mod publish;
 mod pull;

@@ -118,7 +118,7 @@ pub fn built() -> Sandbox {
     sandbox
 }
 
-const ARCHIVE: &str = "dist/jackal-package-demo-amd64-1.0.0.tar.zst";
+pub const ARCHIVE: &str = "dist/jackal-package-demo-amd64-1.0.0.tar.zst";
 
 pub fn publish(sandbox: &Sandbox, args: &[&str]) -> Said {
     let state = sandbox.src().join("../state");
@@ -538,39 +538,8 @@ fn a_login_is_used_tokens_are_renewed_and_the_secret_is_told_to_nobody() {
     }
 }
 
-#[test]
-fn a_layer_above_what_the_registry_takes_is_refused_before_a_byte_is_sent() {
-    let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
-    let mut profile: Profile = "ghcr".parse().unwrap();
-    profile.max_layer = Some(1000);
-    let client = Registry::new(ClientOptions {
-        hosts: jackal::registry::Hosts {
-            profiles: [(registry.host(), profile)].into(),
-            ..Default::default()
-        },
-        ..ClientOptions::default()
-    })
-    .unwrap();
-    let content = vec![7; 1001];
-    let descriptor = jackal::oci::Descriptor::of("a/b", &content);
-    let source = jackal::release::WithDocuments::new([content], Arc::new(Nothing));
-    let to = format!("{}/x", registry.host()).parse().unwrap();
-    let pushed = registry.runtime.block_on(client.push_blob(
-        &to,
-        &descriptor,
-        &(Arc::new(source) as jackal::registry::Source),
-        Default::default(),
-    ));
-    let error = pushed.unwrap_err().to_string();
-    assert!(
-        error.contains("1001 bytes") && error.contains("ghcr"),
-        "{error}"
-    );
-    assert!(registry.requests().is_empty());
-    drop(sandbox);
-}
-
-struct Nothing;
+/// What has no blobs.
+pub struct Nothing;
 
 impl jackal::content::Fetch for Nothing {
     fn fetch(

@@ -45,6 +45,11 @@ grep -q "sent 0 blobs (0 bytes), mounted" copied || fail "a copy said $(cat copi
 grep -q "$digest" copied || fail "the copy has another digest"
 ok "a copy within the registry moves no bytes"
 
+"$jackal" package publish "$archive" "$to/five" --max-request-body "127.0.0.1:$plain=256KiB" > pieces
+grep -q "$digest" pieces || fail "publishing in pieces said $(cat pieces)"
+skopeo copy -q --src-tls-verify=false "docker://127.0.0.1:$plain/five/peer@$digest" oci:read:pieces
+ok "docker-registry puts blobs together that are sent in pieces"
+
 "$jackal" dev registry > address &
 servers+=($!)
 for _ in $(seq 1 100); do [ -s address ] && break; sleep 0.1; done

@@ -1,0 +1,164 @@
+//! Blobs in pieces, where no single request may be as large as they are.
+//!
+//! Registries have been seen to keep one piece and to answer as if they had
+//! all. So what a registry says it has is compared after each piece, and where
+//! a piece breaks off it is asked what to go on with. Source:
+//! distribution-spec 1.1, "Pushing a blob in chunks".
+
+use std::ops::Range;
+
+use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
+use reqwest::{Method, Response, Url};
+
+use super::RegistryError;
+use super::auth::Access;
+use super::body::Upload;
+use super::client::{Body, Call, Registry, content, header};
+use super::profile::Chunks;
+use super::push::{gone, location, worth_another};
+use super::retry::Failure;
+use crate::oci::{Descriptor, Reference};
+
+/// How a blob is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// In one request.
+    Whole,
+    /// In requests of at most so many bytes each.
+    Pieces(u64),
+}
+
+/// The way of a blob of `size` bytes to a registry that takes at most `most`
+/// bytes in a request; `None`: there is none.
+fn way(chunks: Chunks, most: Option<u64>, size: u64) -> Option<Way> {
+    match (most.filter(|most| size > *most), chunks) {
+        (None, _) => Some(Way::Whole),
+        (Some(most), Chunks::Joined) => Some(Way::Pieces(most)),
+        (Some(most), Chunks::AtMost(limit)) => Some(Way::Pieces(most.min(limit))),
+        (Some(_), Chunks::FirstOnly | Chunks::LastOnly) => None,
+    }
+}
+
+impl Registry {
+    /// How `blob` goes to the registry of `to`.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError::Unsplittable`]: in no way.
+    pub(super) fn way(&self, to: &Reference, blob: &Descriptor) -> Result<Way, RegistryError> {
+        let (profile, most) = (self.profile(to), self.max_body(to));
+        let way = way(profile.chunks, most, blob.size);
+        way.ok_or_else(|| RegistryError::Unsplittable {
+            reference: to.at(blob.digest).to_string(),
+            size: blob.size,
+            host: profile.to_string(),
+            limit: most.unwrap_or_default(),
+        })
+    }
+
+    /// Sends a blob to the upload at `url` in pieces of at most `most` bytes;
+    /// answers where the upload is to be ended.
+    pub(super) async fn send_pieces(
+        &self,
+        to: &Reference,
+        upload: &Upload,
+        most: u64,
+        mut url: Url,
+    ) -> Result<Url, Failure> {
+        let size = upload.descriptor.size;
+        let (mut have, mut attempt) = (0, 0);
+        while have < size {
+            let range = have..size.min(have.saturating_add(most));
+            let sent = self.send_piece(to, upload, &range, &url).await;
+            let failure = match sent {
+                Ok((end, next)) if end == range.end => {
+                    (have, url, attempt) = (end, next, 0);
+                    continue;
+                }
+                Ok((end, _)) => gone(to, format!("{end} bytes of it after {}", range.end)),
+                Err(failure) => failure,
+            };
+            self.retries().pause(&mut attempt, failure).await?;
+            let asking = || self.progress(to, &url);
+            let asked = self.retries().run(asking).await;
+            let (end, next) = asked.map_err(|error| worth_another(error.into()))?;
+            // It forgot what it had, or has what we did not send.
+            if !(range.start..=range.end).contains(&end) {
+                return Err(gone(to, format!("{end} bytes of it after {have}")));
+            }
+            (have, url) = (end, next);
+        }
+        Ok(url)
+    }
+
+    /// Sends one piece; answers how much the registry has, and where to go on.
+    async fn send_piece(
+        &self,
+        to: &Reference,
+        upload: &Upload,
+        range: &Range<u64>,
+        url: &Url,
+    ) -> Result<(u64, Url), Failure> {
+        let mut call = Call::new(Method::PATCH, to, url.clone());
+        let shown = format!("{}-{}", range.start, range.end - 1);
+        if let Ok(value) = HeaderValue::from_str(&shown) {
+            call.headers.insert(CONTENT_RANGE, value);
+        }
+        call.body = Body::Upload(upload, range.clone());
+        let response = self.send(&call).await.map_err(worth_another)?;
+        Ok((had(to, &response)?, location(to, url, &response)?))
+    }
+
+    /// Asks how much the registry has of an upload, and where to go on.
+    async fn progress(&self, to: &Reference, url: &Url) -> Result<(u64, Url), Failure> {
+        let mut call = Call::new(Method::GET, to, url.clone());
+        call.access = Access::Push;
+        let response = self.send(&call).await?;
+        let had = match header(&response, RANGE.as_str()) {
+            // Said of one byte, and by some of none.
+            "0-0" | "" => 0,
+            _ => had(to, &response)?,
+        };
+        Ok((had, location(to, url, &response)?))
+    }
+}
+
+/// How many bytes of an upload the registry says it has.
+fn had(to: &Reference, response: &Response) -> Result<u64, Failure> {
+    let range = header(response, RANGE.as_str());
+    let plain = range
+        .trim_start_matches("bytes")
+        .trim_start_matches(['=', ' ']);
+    let end = plain
+        .strip_prefix("0-")
+        .and_then(|end| end.parse::<u64>().ok());
+    let end = end.and_then(|end| end.checked_add(1));
+    end.ok_or_else(|| {
+        let found = match range {
+            "" => "no word of what it has of an upload".to_owned(),
+            other => format!("`{other}` for what it has of an upload"),
+        };
+        content(to, found, "Range: 0-END".to_owned()).into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fits_goes_whole_and_the_rest_in_pieces_where_they_are_joined() {
+        let pieces = |most| Some(Way::Pieces(most));
+        for (chunks, most, expected) in [
+            (Chunks::FirstOnly, None, Some(Way::Whole)),
+            (Chunks::FirstOnly, Some(100), Some(Way::Whole)),
+            (Chunks::FirstOnly, Some(99), None),
+            (Chunks::LastOnly, Some(99), None),
+            (Chunks::Joined, Some(99), pieces(99)),
+            (Chunks::AtMost(40), Some(99), pieces(40)),
+            (Chunks::AtMost(400), Some(99), pieces(99)),
+        ] {
+            assert_eq!(way(chunks, most, 100), expected, "{chunks:?} {most:?}");
+        }
+    }
+}

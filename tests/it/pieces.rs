@@ -1,0 +1,167 @@
+//! Blobs that are larger than a registry, or a proxy before it, takes at once.
+
+use std::sync::Arc;
+
+use jackal::oci::Descriptor;
+use jackal::registry::{
+    Chunks, Hosts, Options as ClientOptions, PROFILES, PerHost, Profile, Registry, RegistryError,
+    Sent, Source,
+};
+use jackal::rehearsal::{Fault, Options};
+use jackal::release::WithDocuments;
+
+use super::publish::{ARCHIVE, Nothing, Rehearsal, built, publish};
+
+/// Bytes of a request, at most.
+const MOST: usize = 300_000;
+
+fn content(size: usize) -> Vec<u8> {
+    (0..size).map(|at| (at * at >> 7) as u8).collect()
+}
+
+/// Pushes `content` to a registry that is taken for `profile`.
+fn push(
+    registry: &Rehearsal,
+    profile: Profile,
+    content: &[u8],
+) -> (Descriptor, Result<Sent, RegistryError>) {
+    let client = Registry::new(ClientOptions {
+        hosts: Hosts {
+            profiles: [(registry.host(), profile)].into(),
+            max_bodies: PerHost {
+                every: Some(MOST as u64),
+                ..PerHost::default()
+            },
+            ..Hosts::default()
+        },
+        backoff: std::time::Duration::from_millis(1),
+        ..ClientOptions::default()
+    })
+    .unwrap();
+    let descriptor = Descriptor::of("a/b", content);
+    let source = WithDocuments::new([content.to_vec()], Arc::new(Nothing));
+    let source: Source = Arc::new(source);
+    let to = format!("{}/x", registry.host()).parse().unwrap();
+    let pushed = client.push_blob(&to, &descriptor, &source, Default::default());
+    let sent = registry.block_on(pushed);
+    (descriptor, sent)
+}
+
+fn behind_a_proxy(profile: Profile, faults: &[&str]) -> Rehearsal {
+    let faults = faults.iter().map(|text| text.parse::<Fault>().unwrap());
+    Rehearsal::new(Options {
+        profile,
+        max_body: Some(MOST as u64),
+        faults: faults.collect(),
+        ..Options::default()
+    })
+}
+
+#[test]
+fn sizes_around_the_limit_end_whole_or_in_an_error_with_every_kind_of_registry() {
+    for profile in PROFILES {
+        let loses = matches!(profile.chunks, Chunks::FirstOnly | Chunks::LastOnly);
+        let registry = behind_a_proxy(*profile, &[]);
+        for size in [0, MOST - 1, MOST, MOST + 1, 3 * MOST, 3 * MOST + 1] {
+            let (blob, sent) = push(&registry, *profile, &content(size));
+            if loses && size > MOST {
+                let error = sent.unwrap_err();
+                assert!(
+                    matches!(error, RegistryError::Unsplittable { .. }),
+                    "{error}"
+                );
+                assert!(registry.requests().is_empty(), "{profile} {size}");
+                continue;
+            }
+            assert_eq!(sent.unwrap(), Sent::Uploaded, "{profile} {size}");
+            assert!(registry.holds("x", &blob), "{profile} {size}");
+            registry.requests();
+        }
+    }
+}
+
+#[test]
+fn a_registry_that_loses_pieces_and_is_not_known_for_it_is_found_out() {
+    for kind in ["ecr", "artifactory"] {
+        let registry = behind_a_proxy(kind.parse().unwrap(), &[]);
+        let (_, sent) = push(&registry, PROFILES[0], &content(2 * MOST + 5));
+        let error = sent.unwrap_err();
+        assert!(
+            matches!(error, RegistryError::Lost { .. }),
+            "{kind}: {error}"
+        );
+    }
+}
+
+#[test]
+fn what_breaks_off_costs_a_piece_and_not_the_blob() {
+    let size = 10 * MOST;
+    for kind in ["reset", "truncate", "502", "429"] {
+        let fault = format!("kinds={kind},match=^PATCH,after=4,count=3");
+        let registry = behind_a_proxy(PROFILES[0], &[&fault]);
+        let (blob, sent) = push(&registry, PROFILES[0], &content(size));
+        assert_eq!(sent.unwrap(), Sent::Uploaded, "{kind}");
+        let requests = registry.requests();
+        let begun = requests.iter().filter(|r| r.method == "POST").count();
+        let came: u64 = requests.iter().map(|r| r.bytes_in).sum();
+        assert_eq!(begun, 1, "{kind}");
+        assert!(came <= (size + 3 * MOST) as u64, "{kind}: {came}");
+        assert!(registry.holds("x", &blob), "{kind}");
+    }
+}
+
+#[test]
+fn a_layer_above_what_the_registry_takes_is_refused_before_a_byte_is_sent() {
+    let registry = Rehearsal::with_faults(&[]);
+    let mut profile: Profile = "ghcr".parse().unwrap();
+    profile.max_layer = Some(1000);
+    let (_, sent) = push(&registry, profile, &content(1001));
+    let error = sent.unwrap_err().to_string();
+    assert!(
+        error.contains("1001 bytes") && error.contains("ghcr"),
+        "{error}"
+    );
+    assert!(registry.requests().is_empty());
+}
+
+#[test]
+fn a_package_behind_a_proxy_is_published_in_pieces_when_told() {
+    let sandbox = built();
+    let most = 4000;
+    let registry = Rehearsal::new(Options {
+        max_body: Some(most),
+        ..Options::default()
+    });
+    let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("--max-request-body"),
+        "{}",
+        said.stderr
+    );
+    for wrong in ["0", "x", "r.example=", "-1"] {
+        let flag = format!("--max-request-body={wrong}");
+        let said = publish(&sandbox, &[ARCHIVE, &registry.at("x"), &flag]);
+        assert_eq!(said.code, Some(2), "{wrong}: {}", said.stderr);
+    }
+    let flag = format!("--max-request-body={}=4kB", registry.host());
+    let said = publish(&sandbox, &[ARCHIVE, &registry.at("x"), &flag]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let requests = registry.requests();
+    assert!(requests.iter().any(|r| r.method == "PATCH"), "{requests:?}");
+    let (_, manifest) = registry.manifest("x/demo:1.0.0", "amd64");
+    for layer in &manifest.layers {
+        assert!(registry.holds("x/demo", layer), "{layer:?}");
+    }
+    // A registry that loses pieces is told before anything is sent.
+    let kind = format!("--registry-profile={}=ecr", registry.host());
+    let said = publish(&sandbox, &[ARCHIVE, &registry.at("y"), &flag, &kind]);
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("ecr is known to lose"),
+        "{}",
+        said.stderr
+    );
+    let requests = registry.requests();
+    assert!(requests.iter().all(|r| r.bytes_in == 0), "{requests:?}");
+}
