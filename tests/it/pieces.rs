@@ -16,7 +16,7 @@ use super::publish::{ARCHIVE, Nothing, Rehearsal, built, publish};
 const MOST: usize = 300_000;
 
 fn content(size: usize) -> Vec<u8> {
-    (0..size).map(|at| (at * at >> 7) as u8).collect()
+    (0..size).map(|at| ((at * at) >> 7) as u8).collect()
 }
 
 /// Pushes `content` to a registry that is taken for `profile`.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use jackal::oci::{Descriptor, Digest, Index, Manifest, media_type};
-use jackal::registry::{Options as ClientOptions, Profile, Registry};
+use jackal::registry::{Options as ClientOptions, Registry};
 use jackal::rehearsal::{Fault, Login, Options, Request, Server};
 use serde_json::Value;
 
