@@ -9,10 +9,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 /// How such files are called.
 const PREFIX: &str = ".jackal-tmp-";
+
+/// The file in such a folder that its maker holds the lock of.
+const ALIVE: &str = "alive";
 
 /// How long after its last byte a file without a lock is left alone: its maker may
 /// be about to take it.
@@ -33,12 +36,41 @@ pub fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     Ok(temp)
 }
 
+/// A folder for many files that are not whole yet.
+pub struct TemporaryFolder {
+    folder: TempDir,
+    _alive: File,
+}
+
+impl TemporaryFolder {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// Makes a folder in `folder` that is removed with all that is still in it.
+///
+/// # Errors
+///
+/// The disk refused.
+pub fn temporary_folder(folder: &Path) -> io::Result<TemporaryFolder> {
+    let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(folder)?;
+    let alive = File::create_new(made.path().join(ALIVE))?;
+    let _ = alive.try_lock();
+    Ok(TemporaryFolder {
+        folder: made,
+        _alive: alive,
+    })
+}
+
 /// For writing as well: NFS locks no others.
 fn writable(path: &Path) -> io::Result<File> {
     File::options().read(true).write(true).open(path)
 }
 
-/// Removes the files in `folder` that dead processes left: once for many files that
+/// Removes the files and folders in `folder` that dead processes left: once for many files that
 /// are made there, as it looks at all that is in it.
 ///
 /// # Errors
@@ -51,14 +83,29 @@ pub fn reap(folder: &Path) -> io::Result<()> {
         if !name.to_str().is_some_and(|name| name.starts_with(PREFIX)) {
             continue;
         }
-        let age = entry.metadata().and_then(|facts| facts.modified());
-        let age = age.ok().and_then(|at| at.elapsed().ok());
-        let dead = age.is_some_and(|age| age > YOUNG)
-            && writable(&entry.path()).is_ok_and(|file| file.try_lock().is_ok());
-        if dead {
-            // Somebody else may have done so.
-            let _ = fs::remove_file(entry.path());
+        let Ok(facts) = entry.metadata() else {
+            continue;
+        };
+        let age = facts.modified().ok().and_then(|at| at.elapsed().ok());
+        if age.is_none_or(|age| age <= YOUNG) {
+            continue;
         }
+        let path = entry.path();
+        let held = match facts.is_dir() {
+            true => writable(&path.join(ALIVE)),
+            false => writable(&path),
+        };
+        // Somebody else may have removed it.
+        let _ = match held {
+            Ok(file) if file.try_lock().is_err() => Ok(()),
+            Ok(_) if facts.is_dir() => fs::remove_dir_all(path),
+            Ok(_) => fs::remove_file(path),
+            // Its maker ended before he could hold it.
+            Err(error) if facts.is_dir() && error.kind() == io::ErrorKind::NotFound => {
+                fs::remove_dir_all(path)
+            }
+            Err(_) => Ok(()),
+        };
     }
     Ok(())
 }
@@ -78,11 +125,24 @@ mod tests {
         File::create(path("young")).unwrap();
         let other = folder.path().join("other");
         File::create(&other).unwrap().set_modified(old).unwrap();
+        for name in ["dead-folder", "empty-folder", "kept-folder"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        File::create(path("dead-folder").join(ALIVE)).unwrap();
+        fs::write(path("dead-folder").join("1"), "part").unwrap();
+        let kept = File::create(path("kept-folder").join(ALIVE)).unwrap();
+        kept.lock().unwrap();
+        for name in ["dead-folder", "empty-folder", "kept-folder"] {
+            File::open(path(name)).unwrap().set_modified(old).unwrap();
+        }
         let alive = File::open(path("alive")).unwrap();
         alive.lock().unwrap();
         let made = temporary(folder.path()).unwrap();
         reap(folder.path()).unwrap();
-        assert!(!path("dead").exists());
+        for name in ["dead", "dead-folder", "empty-folder"] {
+            assert!(!path(name).exists(), "{name}");
+        }
+        assert!(path("kept-folder").exists());
         assert!(path("alive").exists() && path("young").exists() && other.exists());
         made.as_file().set_modified(old).unwrap();
         reap(folder.path()).unwrap();

@@ -3,10 +3,13 @@
 //! The archive takes its name only when it is whole and on disk; a failure
 //! leaves whatever stood there before. Source: package.md 2.5, 3.5.
 
+mod parts;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use self::parts::{MAX_PARTS, Parts};
 use super::package::{PackageError, compress};
 use crate::action::Output;
 use crate::archive::{
@@ -14,7 +17,6 @@ use crate::archive::{
 };
 use crate::cas::{Cas, CasError};
 use crate::content;
-use crate::oci::{Digest, Hasher};
 
 /// One buffer between the store and the archive, in bytes: 1 MiB.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -23,9 +25,6 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// end of a member skips whole frames.
 const RAW_FRAME_BYTES: u64 = 64 << 20;
 const _: () = assert!(RAW_FRAME_BYTES <= MAX_FRAME_LEN);
-
-/// Most data parts of a split archive: their number has three digits.
-const MAX_PARTS: u64 = 999;
 
 /// What kind of archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,14 +71,14 @@ pub enum ExportError {
     },
     /// Too many parts.
     #[error(
-        "archive `{path}` of {bytes} bytes would need more than {MAX_PARTS} parts: \
-         raise --max-package-size"
+        "archive `{path}` is longer than {MAX_PARTS} parts of {limit} bytes: \
+         raise --max-package-size; nothing was left behind"
     )]
     Parts {
         /// The archive.
         path: PathBuf,
-        /// Its length.
-        bytes: u64,
+        /// Length of a part.
+        limit: u64,
     },
     /// A member cannot be compressed.
     #[error(transparent)]
@@ -134,51 +133,61 @@ pub fn export_archive(
     let folder = folder_of(to);
     fs::create_dir_all(folder).map_err(io)?;
     content::reap(folder).map_err(io)?;
-    let mut temp = content::temporary(folder).map_err(io)?;
-    // Whatever failed then failed for that.
-    let unless_stopped = |failed: ExportError| match stopped() {
-        true => ExportError::Stopped,
-        false => failed,
+    let mut temp = match split {
+        Some(limit) => Target::Parts(Parts::begin(folder, limit).map_err(io)?, limit),
+        None => Target::File(content::temporary(folder).map_err(io)?),
     };
-    let out = Stoppable {
-        file: temp.as_file_mut(),
-        stopped,
+    let out: &mut dyn Write = match &mut temp {
+        Target::Parts(parts, _) => parts,
+        Target::File(file) => file.as_file_mut(),
     };
-    let out = BufWriter::with_capacity(BUFFER_BYTES, out);
-    match format {
+    let out = BufWriter::with_capacity(BUFFER_BYTES, Stoppable { out, stopped });
+    let done = match format {
         ArchiveFormat::Tar => write_tar(cas, members, out, to),
         ArchiveFormat::TarZst => write_zst(cas, members, out, to),
-    }
-    .map_err(unless_stopped)?;
-    let bytes = temp.as_file().metadata().map_err(io)?.len();
-    remove_parts(to).map_err(io)?;
-    if let Some(limit) = split.filter(|limit| bytes > *limit) {
-        let parts = write_parts(temp.as_file_mut(), to, bytes, limit, stopped);
-        let files = parts.map_err(unless_stopped)?;
-        // The whole archive is what the parts replace.
-        match fs::remove_file(to) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
-            _ => {}
+    };
+    // Whatever failed then failed for that.
+    let path = || to.to_owned();
+    match (done, &temp) {
+        (_, _) if stopped() => return Err(ExportError::Stopped),
+        (Err(_), &Target::Parts(ref parts, limit)) if parts.are_too_many() => {
+            return Err(ExportError::Parts {
+                path: path(),
+                limit,
+            });
         }
-        return Ok(Exported { files, bytes });
+        (done, _) => done?,
     }
-    temp.as_file().sync_all().map_err(io)?;
-    if stopped() {
-        return Err(ExportError::Stopped);
+    let written = match temp {
+        Target::Parts(parts, _) => parts.finish(to),
+        Target::File(file) => finish(file, to),
     }
-    temp.persist(to).map_err(|failed| io(failed.error))?;
+    .map_err(io)?;
     File::open(folder)
         .and_then(|dir| dir.sync_all())
         .map_err(io)?;
-    Ok(Exported {
-        files: vec![to.to_owned()],
-        bytes,
-    })
+    Ok(written)
 }
 
-/// A file that takes no more bytes when somebody stopped it.
+/// Where an archive is written before it takes its name.
+enum Target {
+    File(tempfile::NamedTempFile),
+    /// Of at most so many bytes each.
+    Parts(Parts, u64),
+}
+
+fn finish(file: tempfile::NamedTempFile, to: &Path) -> io::Result<Exported> {
+    file.as_file().sync_all()?;
+    let bytes = file.as_file().metadata()?.len();
+    file.persist(to).map_err(|failed| failed.error)?;
+    parts::remove_parts(to, 0)?;
+    let files = vec![to.to_owned()];
+    Ok(Exported { files, bytes })
+}
+
+/// Takes no more bytes when somebody stopped it.
 struct Stoppable<'f> {
-    file: &'f mut File,
+    out: &'f mut dyn Write,
     stopped: &'f dyn Fn() -> bool,
 }
 
@@ -186,12 +195,12 @@ impl Write for Stoppable<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match (self.stopped)() {
             true => Err(stop()),
-            false => self.file.write(bytes),
+            false => self.out.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.out.flush()
     }
 }
 
@@ -328,93 +337,16 @@ fn folder_of(to: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// Parts of an earlier archive would make the new one unreadable.
-fn remove_parts(to: &Path) -> io::Result<()> {
-    let Some(name) = to.file_name().and_then(|name| name.to_str()) else {
-        return Ok(());
-    };
-    let folder = folder_of(to);
-    let stem = format!("{name}.part");
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let number = entry.file_name();
-        let number = number.to_str().and_then(|text| text.strip_prefix(&stem));
-        if number.is_some_and(|n| n.len() == 3 && n.bytes().all(|b| b.is_ascii_digit())) {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 fn part(to: &Path, number: u64) -> PathBuf {
     let mut name = to.as_os_str().to_owned();
     name.push(format!(".part{number:03}"));
     name.into()
 }
 
-fn write_parts(
-    whole: &mut File,
-    to: &Path,
-    bytes: u64,
-    limit: u64,
-    stopped: &dyn Fn() -> bool,
-) -> Result<Vec<PathBuf>, ExportError> {
-    use io::Seek as _;
-    let io = |source| ExportError::Io {
-        path: to.to_owned(),
-        source,
-    };
-    let count = bytes.div_ceil(limit);
-    if count > MAX_PARTS {
-        return Err(ExportError::Parts {
-            path: to.to_owned(),
-            bytes,
-        });
-    }
-    let written = || -> io::Result<Digest> {
-        whole.rewind()?;
-        let mut hasher = Hasher::default();
-        let mut buffer = vec![0; BUFFER_BYTES];
-        for number in 1..=count {
-            let mut file = File::create(part(to, number))?;
-            let mut left = limit.min(bytes - (number - 1) * limit);
-            while left > 0 {
-                if stopped() {
-                    return Err(stop());
-                }
-                let most = usize::try_from(left)
-                    .unwrap_or(BUFFER_BYTES)
-                    .min(BUFFER_BYTES);
-                whole.read_exact(&mut buffer[..most])?;
-                hasher.update(&buffer[..most]);
-                file.write_all(&buffer[..most])?;
-                left -= most as u64;
-            }
-            file.sync_all()?;
-        }
-        Ok(hasher.finish())
-    }();
-    let header = written.and_then(|digest| {
-        // The header comes last: without it there is no split package.
-        let text = format!(
-            "{{\"sha256Sum\":\"{}\",\"bytes\":{bytes},\"count\":{count}}}",
-            digest.hex()
-        );
-        let mut file = File::create(part(to, 0))?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    if let Err(error) = header {
-        // The first error is the one to tell.
-        let _ = remove_parts(to);
-        return Err(io(error));
-    }
-    Ok((0..=count).map(|number| part(to, number)).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::Digest;
 
     fn ready(
         members: &[(Output, Option<Output>)],
@@ -554,6 +486,30 @@ mod tests {
     }
 
     #[test]
+    fn what_fits_into_one_part_is_whole_and_what_needs_too_many_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(&dir.path().join("c")).unwrap();
+        let members = members(&cas);
+        let to = dir.path().join("out/p.tar");
+        let export = |limit| {
+            let format = ArchiveFormat::Tar;
+            export_archive(&cas, ready(&members), &to, format, limit, &|| false)
+        };
+        let whole = export(None).unwrap();
+        let bytes = fs::read(&to).unwrap();
+        for stale in [0, 1, 2] {
+            fs::write(part(&to, stale), "stale").unwrap();
+        }
+        assert_eq!(export(Some(whole.bytes)).unwrap(), whole);
+        let error = export(Some(1)).unwrap_err().to_string();
+        assert!(error.contains("--max-package-size"), "{error}");
+        assert_eq!(fs::read(&to).unwrap(), bytes);
+        assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 1);
+        let two = export(Some(whole.bytes - 1)).unwrap();
+        assert_eq!((two.files.len(), two.bytes), (3, whole.bytes));
+    }
+
+    #[test]
     fn whoever_stops_it_at_any_moment_finds_what_stood_there_before() {
         use std::cell::Cell;
         let dir = tempfile::tempdir().unwrap();
@@ -562,7 +518,10 @@ mod tests {
         let to = dir.path().join("out/p.tar");
         for split in [None, Some(40_000)] {
             fs::create_dir_all(to.parent().unwrap()).unwrap();
-            fs::write(&to, "earlier").unwrap();
+            let before = [to.clone(), part(&to, 0), part(&to, 2)];
+            for path in &before {
+                fs::write(path, "earlier").unwrap();
+            }
             for moment in 1.. {
                 let asked = Cell::new(0);
                 let stopped = || {
@@ -577,8 +536,10 @@ mod tests {
                     }
                     Err(error) => assert!(matches!(error, ExportError::Stopped), "{error}"),
                 }
-                assert_eq!(fs::read(&to).unwrap(), b"earlier");
-                assert_eq!(fs::read_dir(to.parent().unwrap()).unwrap().count(), 1);
+                for path in &before {
+                    assert_eq!(fs::read(path).unwrap(), b"earlier");
+                }
+                assert_eq!(fs::read_dir(to.parent().unwrap()).unwrap().count(), 3);
             }
             fs::remove_dir_all(to.parent().unwrap()).unwrap();
         }
