@@ -2,7 +2,7 @@
 //!
 //! Registries have been seen to keep one piece and to answer as if they had
 //! all. So what a registry says it has is compared after each piece, and where
-//! a piece breaks off it is asked what to go on with. Source:
+//! a piece breaks off it is asked what to go on with. See adr/0023. Source:
 //! distribution-spec 1.1, "Pushing a blob in chunks".
 
 use std::ops::Range;
@@ -85,6 +85,9 @@ impl Registry {
             // It forgot what it had, or has what we did not send.
             if !(range.start..=range.end).contains(&end) {
                 return Err(gone(to, format!("{end} bytes of it after {have}")));
+            }
+            if end > range.start {
+                attempt = 0;
             }
             (have, url) = (end, next);
         }
