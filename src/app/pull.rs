@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -32,6 +33,8 @@ pub struct PullOptions {
     pub split: Option<u64>,
     /// Becomes true when the user wants no more of it.
     pub stop: watch::Receiver<bool>,
+    /// Becomes true before anything is written that a sudden end would leave behind.
+    pub writing: Arc<AtomicBool>,
 }
 
 /// What was pulled.
@@ -117,6 +120,7 @@ pub fn package_pull(
     };
     // So that who has no registry can judge as well.
     let bundles = remote.attached().map_err(PackageReadError::from)?;
+    options.writing.store(true, Ordering::SeqCst);
     let mut fetching = Fetching::begin(remote, &cas, &options.stop);
     let files = in_order(remote).into_iter();
     let members = files.map(|file| {

@@ -1,6 +1,7 @@
 //! `jackal package pull` and `list-tags`: from registries to here.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
@@ -39,10 +40,11 @@ pub(super) fn pull(args: PullArgs) -> Result<(), Refused> {
         to: args.output,
         split: megabytes(args.max_package_size)?,
         stop,
+        writing: Arc::default(),
     };
     let read = args.read.into_options(Check::Use)?;
     let runtime = runtime()?;
-    runtime.spawn(stop_then_end(stopping));
+    runtime.spawn(stop_then_end(stopping, Arc::clone(&options.writing)));
     let pulled = app::package_pull(&args.source, &read, &options);
     let pulled = pulled.map_err(|error| pull_refused(&error))?;
     note(&format!(

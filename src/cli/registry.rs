@@ -43,8 +43,7 @@ pub(super) struct RegistryArgs {
     /// Largest layer in bytes, instead of the profile's
     #[arg(long, value_name = "BYTES")]
     max_layer: Option<u64>,
-    /// Largest body of a request in bytes, instead of the profile's, as of a
-    /// proxy before it
+    /// Largest body of a request in bytes, as of a proxy before it
     #[arg(long, value_name = "BYTES")]
     max_body: Option<u64>,
     /// What goes wrong, see below (may be repeated, the first that strikes counts)

@@ -176,6 +176,7 @@ async fn token(
     let Some(mut url) = realm else {
         return Err(odd("a challenge without a safe realm", "an https address").into());
     };
+    let mut secrets = Vec::new();
     let request = if let Some(Credential::IdentityToken(refresh)) = &login {
         let mut form = url.clone();
         form.query_pairs_mut()
@@ -186,6 +187,9 @@ async fn token(
             .append_pair("scope", &scopes.join(" "))
             .append_pair("refresh_token", refresh);
         let body = form.query().unwrap_or_default().to_owned();
+        let encoded = body.rsplit_once("refresh_token=");
+        secrets.extend(encoded.map(|(_, encoded)| encoded.to_owned()));
+        secrets.push(refresh.clone());
         http.post(url)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(body)
@@ -194,12 +198,15 @@ async fn token(
             .append_pair("service", field("service"))
             .extend_pairs(scopes.iter().map(|scope| ("scope", scope)));
         match login.as_ref().and_then(basic) {
-            Some(value) => http.get(url).header(AUTHORIZATION, value),
+            Some(value) => {
+                secrets = super::client::secrets_in(&value);
+                http.get(url).header(AUTHORIZATION, value)
+            }
             None => http.get(url),
         }
     };
     let response = request.send().await.map_err(|e| lost(reference, e))?;
-    let mut response = super::client::check(reference, response).await?;
+    let mut response = super::client::check_without(reference, response, &secrets).await?;
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| lost(reference, e))? {
         bytes.extend_from_slice(&chunk);

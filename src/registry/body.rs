@@ -84,7 +84,7 @@ impl Reading {
         let failed = Arc::default();
         let (source, descriptor) = (Arc::clone(&upload.source), upload.descriptor.clone());
         let told = Arc::clone(&failed);
-        // Ends at once when its queue is closed, unless the source itself hangs.
+        // Ends when its queue is closed, unless the source itself hangs.
         tokio::task::spawn_blocking(move || {
             if let Err(error) = read(&source, &descriptor, at, &sender) {
                 *lock(&told) = Some((error.kind(), error.to_string()));
@@ -100,12 +100,24 @@ impl Reading {
         }
     }
 
-    fn poll(&mut self, context: &mut Context<'_>, most: u64) -> Poll<Option<io::Result<Bytes>>> {
+    /// Whether there is a piece to send, or an end.
+    fn poll_filled(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<()>>> {
         if self.rest.is_empty() {
             match self.pieces.poll_recv(context) {
                 Poll::Ready(Some(Ok(piece))) => self.rest = piece,
-                other => return other,
+                other => return other.map_ok(drop),
             }
+        }
+        Poll::Ready(Some(Ok(())))
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, most: u64) -> Poll<Option<io::Result<Bytes>>> {
+        match self.poll_filled(context) {
+            Poll::Ready(Some(Ok(()))) => {}
+            Poll::Ready(other) => {
+                return Poll::Ready(other.map(|filled| filled.map(|()| Bytes::new())));
+            }
+            Poll::Pending => return Poll::Pending,
         }
         let len = most.min(self.rest.len() as u64);
         self.at += len;
@@ -174,21 +186,31 @@ pub(super) async fn watched(
     range: &Range<u64>,
 ) -> Result<Response, Failure> {
     let progress = Arc::new(Progress::default());
-    let reading = upload.reading(range.start);
     let size = range.end - range.start;
+    let request = request
+        .header(CONTENT_LENGTH, size)
+        .header(CONTENT_TYPE, "application/octet-stream");
     if size == 0 {
+        // The end of an upload: nothing is read for it.
         progress.ended.store(true, Ordering::Relaxed);
+        return tokio::select! {
+            sent = request.send() => sent.map_err(|error| lost(reference, error)),
+            failure = stalled(reference, &progress) => Err(failure),
+        };
+    }
+    let reading = upload.reading(range.start);
+    // A reader that has to come to its place first may take longer than a request
+    // stays open; what fails there is told below.
+    std::future::poll_fn(|context| lock(&reading).poll_filled(context).map(drop)).await;
+    if let Some(failed) = lock(&lock(&reading).failed).take() {
+        return Err(unreadable(reference, failed));
     }
     let body = Pieces {
         reading: Arc::clone(&reading),
         left: size,
         progress: Arc::clone(&progress),
     };
-    let sending = request
-        .header(CONTENT_LENGTH, size)
-        .header(CONTENT_TYPE, "application/octet-stream")
-        .body(reqwest::Body::wrap(body))
-        .send();
+    let sending = request.body(reqwest::Body::wrap(body)).send();
     let sent = tokio::select! {
         sent = sending => sent.map_err(|error| lost(reference, error)),
         failure = stalled(reference, &progress) => Err(failure),
@@ -198,14 +220,9 @@ pub(super) async fn watched(
         (reading.at, lock(&reading.failed).take())
     };
     match (sent, failed) {
-        (Err(_), Some((kind, reason))) => Err(Failure::Final(RegistryError::Source {
-            reference: reference.to_string(),
-            damaged: matches!(
-                kind,
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound
-            ),
-            reason,
-        })),
+        // Also of what comes after this part: the blob cannot become whole.
+        (Err(_), Some(failed)) => Err(unreadable(reference, failed)),
+        (Ok(_), Some(failed)) if at == range.end => Err(unreadable(reference, failed)),
         (Ok(response), _) => {
             if at == range.end && at < upload.descriptor.size {
                 *lock(&upload.kept) = Some(reading);
@@ -214,6 +231,18 @@ pub(super) async fn watched(
         }
         (sent, _) => sent,
     }
+}
+
+/// What is said of a source that failed.
+fn unreadable(reference: &Reference, (kind, reason): (io::ErrorKind, String)) -> Failure {
+    Failure::Final(RegistryError::Source {
+        reference: reference.to_string(),
+        damaged: matches!(
+            kind,
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound
+        ),
+        reason,
+    })
 }
 
 /// Ends when an upload stands still.
@@ -244,7 +273,12 @@ fn read(
 ) -> io::Result<()> {
     let mut content = VerifyReader::new(source.fetch(descriptor)?, descriptor);
     // Read all the same: the digest is that of all of it.
-    io::copy(&mut (&mut content).take(from), &mut io::sink())?;
+    let mut left = from;
+    while left > 0 && !pieces.is_closed() {
+        let some = left.min(PIECE as u64);
+        io::copy(&mut (&mut content).take(some), &mut io::sink())?;
+        left -= some;
+    }
     let mut held = Bytes::new();
     loop {
         let mut piece = Vec::with_capacity(PIECE);

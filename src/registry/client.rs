@@ -7,6 +7,7 @@ use std::error::Error as _;
 use std::ops::Range;
 use std::time::Duration;
 
+use base64::Engine as _;
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -224,25 +225,34 @@ impl Registry {
     /// that wishes to be left alone for a while is left alone by all.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response, Failure> {
         let sent = self.send_in_turn(call).await;
-        if let Err(Failure::Transient(_, Some(wish))) = &sent {
+        if let Err(Failure::Transient(_, Some(wish))) = &sent
+            && self.is_own(call).unwrap_or(true)
+        {
             let host = call.reference.registry();
             self.pace.close(host, (*wish).min(MAX_RETRY_AFTER));
         }
         sent
     }
 
-    /// Waits until the host of `reference` may be asked.
-    pub(super) async fn turn(&self, reference: &Reference) {
+    /// Whether a request goes to the registry itself, not to its storage.
+    fn is_own(&self, call: &Call<'_>) -> Result<bool, RegistryError> {
+        Ok(self.url(call.reference, "")?.origin() == call.url.origin())
+    }
+
+    /// Waits until the host of `reference` may be asked so many times at once.
+    pub(super) async fn turn(&self, reference: &Reference, times: u32) {
         let host = reference.registry();
-        self.pace.turn(host, self.clients.apart(host)).await;
+        self.pace.turn(host, self.clients.apart(host) * times).await;
     }
 
     async fn send_in_turn(&self, call: &Call<'_>) -> Result<Response, Failure> {
         let host = call.reference.registry();
         let http = self.clients.of(host)?;
         // Whoever stores uploads for a registry is not shown its login.
-        let own = self.url(call.reference, "")?.origin() == call.url.origin();
-        self.turn(call.reference).await;
+        let own = self.is_own(call)?;
+        if own {
+            self.turn(call.reference, 1).await;
+        }
         // Looked up only now: what was good before may be so no longer.
         let mut authorised = match own {
             true => self.auth.known(call.reference, &call.access),
@@ -273,17 +283,18 @@ impl Registry {
             if response.status() == StatusCode::UNAUTHORIZED && !asked && own {
                 asked = true;
                 // One for the token, and at once with it: it may be short-lived.
-                self.turn(call.reference).await;
+                self.turn(call.reference, 2).await;
                 let plain = self.clients.is_plain(host);
                 let answer =
                     self.auth
-                        .answer(&http.reads, call.reference, &call.access, &response, plain);
+                        .answer(&http.logins, call.reference, &call.access, &response, plain);
                 authorised = answer.await?;
                 if authorised.is_some() {
                     continue;
                 }
             }
-            let response = check(call.reference, response).await?;
+            let secrets = authorised.as_deref().map(secrets_in).unwrap_or_default();
+            let response = check_without(call.reference, response, &secrets).await?;
             self.retries.succeeded();
             return Ok(response);
         }
@@ -349,13 +360,33 @@ pub(super) async fn whole(
 
 /// Passes on success; else says what the status means.
 pub(super) async fn check(reference: &Reference, response: Response) -> Result<Response, Failure> {
+    check_without(reference, response, &[]).await
+}
+
+/// What an `Authorization` header would give away.
+pub(super) fn secrets_in(authorization: &str) -> Vec<String> {
+    let (_, secret) = authorization.split_once(' ').unwrap_or(("", authorization));
+    let pair = base64::engine::general_purpose::STANDARD.decode(secret);
+    let pair = pair.ok().and_then(|pair| String::from_utf8(pair).ok());
+    let password = pair.as_ref().and_then(|pair| pair.split_once(':'));
+    let password = password.map(|(_, password)| password.to_owned());
+    let all = [Some(secret.to_owned()), pair, password];
+    all.into_iter().flatten().collect()
+}
+
+/// The same, with nothing of `secrets` in what the server says, whoever echoes them.
+pub(super) async fn check_without(
+    reference: &Reference,
+    response: Response,
+    secrets: &[String],
+) -> Result<Response, Failure> {
     let status = response.status();
     if status.is_success() {
         return Ok(response);
     }
     let after = retry_after(&response);
     let status = status.as_u16();
-    let said = said(response).await;
+    let said = said(response, secrets).await;
     let reference = reference.to_string();
     Err(match status {
         401 | 403 => RegistryError::Unauthorized {
@@ -428,7 +459,7 @@ struct OneError {
     message: String,
 }
 
-async fn said(mut response: Response) -> Said {
+async fn said(mut response: Response, secrets: &[String]) -> Said {
     let mut bytes = Vec::new();
     let reading = async {
         while let Ok(Some(chunk)) = response.chunk().await {
@@ -450,7 +481,13 @@ async fn said(mut response: Response) -> Said {
         };
     };
     let plain = |text: &str| -> String {
-        let shown = text.chars().filter(|c| !c.is_control());
+        let mut text = text.to_owned();
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            text = text.replace(secret.as_str(), "***");
+        }
+        // Neither those that turn the direction of what follows.
+        let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let shown = text.chars().filter(|c| !c.is_control() && !turns(*c));
         shown.take(MAX_REFUSAL_CHARS).collect()
     };
     let first = found.errors.first();

@@ -389,3 +389,135 @@ async fn a_host_that_says_when_to_come_back_is_asked_by_nobody_before() {
         assert_eq!(seen.lock().unwrap().len(), 2);
     }
 }
+
+fn with_login(host: &str, login: &str) -> Registry {
+    let config = format!(r#"{{"auths":{{"{host}":{{{login}}}}}}}"#);
+    Registry::new(Options {
+        credentials: Credentials::from_docker_configs(&[config], &[]).unwrap(),
+        ..Options::default()
+    })
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_not_sent_to_whom_the_token_server_points() {
+    for status in ["307 Moved", "308 Moved"] {
+        let (thief, stolen) = serve(vec![answer("200 OK", "", 0, "")]).await;
+        let challenge = "WWW-Authenticate: Bearer realm=\"http://HOST/token\"\r\n";
+        let moved = format!("Location: http://{thief}/steal\r\n");
+        let answers = vec![
+            answer("401 No", challenge, 0, ""),
+            answer(status, &moved, 0, ""),
+        ];
+        let (host, _) = serve(answers).await;
+        let registry = with_login(&host, r#""identitytoken":"s3cret""#);
+        let reference = format!("{host}/a").parse().unwrap();
+        let error = registry.resolve(&reference).await.unwrap_err().to_string();
+        assert!(error.contains("another host"), "{error}");
+        assert!(stolen.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_echoes_of_a_login_is_not_shown() {
+    let echo = |text: &str| {
+        let body = format!(r#"{{"errors":[{{"code":"X","message":"bad {text} \u202e!"}}]}}"#);
+        answer(
+            "401 No",
+            "WWW-Authenticate: Basic realm=\"x\"\r\n",
+            body.len(),
+            &body,
+        )
+    };
+    for text in ["Basic YTpIVU5URVIy", "HUNTER2", "a:HUNTER2"] {
+        let (host, _) = serve(vec![echo(""), echo(text)]).await;
+        let registry = with_login(&host, r#""username":"a","password":"HUNTER2""#);
+        let reference = format!("{host}/a").parse().unwrap();
+        let error = registry.resolve(&reference).await.unwrap_err().to_string();
+        assert!(error.contains("***") && error.contains("bad"), "{error}");
+        assert!(
+            !error.contains("HUNTER2") && !error.contains("YTpIVU5URVIy"),
+            "{error}"
+        );
+        assert!(!error.contains('\u{202e}'), "{error}");
+    }
+    let challenge = "WWW-Authenticate: Bearer realm=\"http://HOST/token\"\r\n";
+    let (host, _) = serve(vec![
+        answer("401 No", challenge, 0, ""),
+        echo("s3/cret s3%2Fcret"),
+    ])
+    .await;
+    let registry = with_login(&host, r#""identitytoken":"s3/cret""#);
+    let reference = format!("{host}/a").parse().unwrap();
+    let error = registry.resolve(&reference).await.unwrap_err().to_string();
+    assert!(error.contains("bad *** ***"), "{error}");
+}
+
+#[tokio::test]
+async fn a_listing_that_goes_round_or_holds_what_is_no_tag_is_refused() {
+    let page = |tag: &str, next: &str| {
+        let body = format!(r#"{{"tags":["{tag}"]}}"#);
+        let link = format!("Link: </v2/a/tags/list?{next}>; rel=\"next\"\r\n");
+        answer("200 OK", &link, body.len(), &body)
+    };
+    let answers = vec![
+        page("1", "last=1"),
+        page("2", "last=2"),
+        page("1", "last=1"),
+    ];
+    let (host, seen) = serve(answers).await;
+    let reference = format!("{host}/a").parse().unwrap();
+    let error = client().tags(&reference).await.unwrap_err().to_string();
+    assert!(error.contains("earlier page"), "{error}");
+    assert_eq!(seen.lock().unwrap().len(), 3);
+    for odd in ["\\u001b[31m", "a\\nb", "../../x", "", ".x"] {
+        let (host, _) = serve(vec![page(odd, "x")]).await;
+        let reference = format!("{host}/a").parse().unwrap();
+        let error = client().tags(&reference).await.unwrap_err().to_string();
+        assert!(error.contains("names of tags"), "{error}");
+        assert!(!error.contains(char::is_control), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_is_not_known_any_more_is_begun_again() {
+    let at = |status: &str, range: &str| {
+        let headers = format!("Location: /up\r\nRange: {range}\r\n");
+        answer(status, &headers, 0, "")
+    };
+    let absent = || answer("404 No", "", 0, "");
+    // As distribution 3 says it, and 2.8.
+    for gone in ["416 Range", "404 No"] {
+        let (host, seen) = serve(vec![
+            absent(),
+            at("202 Accepted", "0-0"),
+            at("202 Accepted", "0-3"),
+            answer("502 Bad Gateway", "", 0, ""),
+            answer(gone, "", 0, ""),
+            absent(),
+            at("202 Accepted", "0-0"),
+            at("202 Accepted", "0-3"),
+            at("202 Accepted", "0-5"),
+            answer("201 Created", "", 0, ""),
+            answer("200 OK", "", 6, ""),
+        ])
+        .await;
+        let registry = client_with(Hosts {
+            max_bodies: PerHost {
+                every: Some(4),
+                ..PerHost::default()
+            },
+            ..Hosts::default()
+        });
+        let to = format!("{host}/a").parse().unwrap();
+        let source: crate::registry::Source = Arc::new(Held(b"012345"));
+        let descriptor = Descriptor::of("a/b", b"012345");
+        let sent = registry.push_blob(&to, &descriptor, &source, Default::default());
+        assert_eq!(
+            sent.await.unwrap(),
+            crate::registry::Sent::Uploaded,
+            "{gone}"
+        );
+        assert_eq!(seen.lock().unwrap().len(), 11);
+    }
+}

@@ -149,9 +149,11 @@ fn todo(reference: &str) -> &'static str {
 fn advice(status: u16) -> &'static str {
     match status {
         413 => {
-            "it, or a proxy before it, takes no request of this size: with --max-request-body=SIZE blobs go in pieces"
+            "it, or a proxy before it, takes nothing so large; if that is a proxy's limit on requests, --max-request-body sends blobs in smaller pieces"
         }
-        416 => "it takes no piece of this size: give a smaller --max-request-body",
+        416 => {
+            "it takes no upload of this size, or no piece: then give a smaller --max-request-body"
+        }
         429 => "it limits requests, so log in or wait",
         500.. => "it has a fault of its own, so try again later",
         _ => "expected success, so check that it is an OCI registry",

@@ -89,13 +89,16 @@ pub(super) struct Clients {
     own: Mutex<HashMap<String, Http>>,
 }
 
-/// Two ways to the same hosts.
+/// Ways to the same hosts.
 #[derive(Clone)]
 pub(super) struct Http {
     /// Ends requests whose answer does not come or go on.
     pub reads: reqwest::Client,
     /// For bodies, during which no answer is to be expected.
     pub writes: reqwest::Client,
+    /// For logins, which no other host is to see: those that go as a body would
+    /// be sent again wherever a redirect points.
+    pub logins: reqwest::Client,
 }
 
 /// Says with what this process speaks TLS; may be said again.
@@ -163,10 +166,9 @@ impl Clients {
         apart.and_then(Result::ok).unwrap_or_default()
     }
 
-    /// Most bytes that `host` takes in a request, if a limit is known.
+    /// Most bytes that `host` takes in a request, if a limit was told.
     pub(super) fn max_body(&self, host: &str) -> Option<u64> {
-        let told = self.hosts.max_bodies.of(host);
-        told.or(self.profile(host).max_body)
+        self.hosts.max_bodies.of(host)
     }
 
     /// Who has certificates for a host wants TLS with it, wherever it stands.
@@ -177,11 +179,13 @@ impl Clients {
 }
 
 fn http(hosts: &Hosts, certificates: Option<&Path>) -> Result<Http, RegistryError> {
-    let build = |reads: bool| {
+    let build = |reads: bool, redirects: Policy| {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("jackal/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(Policy::custom(follow));
+            // Addresses may hold what is good for whoever has it.
+            .referer(false)
+            .redirect(redirects);
         if reads {
             builder = builder.read_timeout(READ_TIMEOUT);
         }
@@ -200,8 +204,9 @@ fn http(hosts: &Hosts, certificates: Option<&Path>) -> Result<Http, RegistryErro
             .map_err(|error| RegistryError::Setup(super::client::reason(error)))
     };
     Ok(Http {
-        reads: build(true)?,
-        writes: build(false)?,
+        reads: build(true, Policy::custom(follow))?,
+        writes: build(false, Policy::custom(follow))?,
+        logins: build(true, Policy::custom(follow_at_home))?,
     })
 }
 
@@ -263,6 +268,17 @@ fn follow(attempt: Attempt<'_>) -> Action {
         attempt.error("redirected from https to http")
     } else {
         attempt.follow()
+    }
+}
+
+/// Follows redirects within one origin.
+fn follow_at_home(attempt: Attempt<'_>) -> Action {
+    let first = attempt.previous().first();
+    match first.is_none_or(|first| first.origin() == attempt.url().origin()) {
+        true => follow(attempt),
+        false => {
+            attempt.error("the token server redirects to another host, which is not shown a login")
+        }
     }
 }
 

@@ -81,7 +81,9 @@ impl Registry {
             self.retries().pause(&mut attempt, failure).await?;
             let asking = || self.progress(to, &url);
             let asked = self.retries().run(asking).await;
-            let (end, next) = asked.map_err(|error| worth_another(error.into()))?;
+            // It forgot the upload, or knows it under an address that was lost with
+            // the answer: begun anew.
+            let (end, next) = asked.map_err(|error| Failure::Transient(error, None))?;
             // It forgot what it had, or has what we did not send.
             if !(range.start..=range.end).contains(&end) {
                 return Err(gone(to, format!("{end} bytes of it after {have}")));
@@ -108,7 +110,17 @@ impl Registry {
             call.headers.insert(CONTENT_RANGE, value);
         }
         call.body = Body::Upload(upload, range.clone());
-        let response = self.send(&call).await.map_err(worth_another)?;
+        let sent = self.send(&call).await.map_err(worth_another);
+        let response = sent.map_err(|failure| match failure {
+            // Of a first piece it says that it is too long; later, that the
+            // registry is not where we think.
+            Failure::Final(error @ RegistryError::Status { status: 416, .. })
+                if range.start > 0 =>
+            {
+                Failure::Transient(error, None)
+            }
+            other => other,
+        })?;
         Ok((had(to, &response)?, location(to, url, &response)?))
     }
 

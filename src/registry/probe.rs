@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use super::RegistryError;
 use super::client::{Call, Registry, check, lost};
 use super::retry::Failure;
-use crate::oci::{Digest, Reference};
+use crate::oci::{Descriptor, Digest, Reference};
 
 /// One thing that was asked.
 #[derive(Debug)]
@@ -43,7 +43,10 @@ impl Registry {
         let profile = self.profile(at);
         let limits = match (profile.max_layer, self.max_body(at)) {
             (Some(limit), _) => format!("layers of at most {limit} bytes are taken ({profile})"),
-            (None, Some(most)) => format!("blobs above {most} bytes go in pieces"),
+            (None, Some(most)) => match self.way(at, &Descriptor::blob(nothing(), u64::MAX)) {
+                Ok(_) => format!("blobs above {most} bytes go in pieces"),
+                Err(_) => format!("blobs of at most {most} bytes: {profile} loses pieces"),
+            },
             (None, None) => "none are known".to_owned(),
         };
         note("limits", Ok(limits));
@@ -62,7 +65,7 @@ impl Registry {
         let mut url = self.url(at, "")?;
         url.set_path("/v2/");
         let client = self.reader(at)?;
-        self.turn(at).await;
+        self.turn(at, 1).await;
         let response = client.get(url).send().await;
         let response = response.map_err(|error| lost(at, error))?;
         // Who asks for a login is there.
@@ -100,11 +103,15 @@ impl Registry {
     }
 
     async fn lists_referrers(&self, at: &Reference) -> Result<String, RegistryError> {
-        // Of something that is not there: a registry with the API lists nothing.
-        let nothing = Digest::of(b"jackal doctor");
-        Ok(match self.listed(at, nothing).await? {
+        // A registry with the API lists nothing.
+        Ok(match self.listed(at, nothing()).await? {
             Some(_) => "listed".to_owned(),
             None => "not listed: signatures are found by a tag of their own".to_owned(),
         })
     }
+}
+
+/// Something that is not there.
+fn nothing() -> Digest {
+    Digest::of(b"jackal doctor")
 }

@@ -53,8 +53,6 @@ pub struct Profile {
     pub referrers: Referrers,
     /// Largest layer, in bytes.
     pub max_layer: Option<u64>,
-    /// Largest body of a request, in bytes; larger blobs go in pieces.
-    pub max_body: Option<u64>,
 }
 
 const GB: u64 = 1_000_000_000;
@@ -68,7 +66,6 @@ pub const PROFILES: &[Profile] = &[
         mounts: true,
         referrers: Referrers::Listed,
         max_layer: None,
-        max_body: None,
     },
     // The reference implementation, to 2.8: no referrers API.
     Profile {
@@ -78,7 +75,6 @@ pub const PROFILES: &[Profile] = &[
         mounts: true,
         referrers: Referrers::Absent,
         max_layer: None,
-        max_body: None,
     },
     Profile {
         name: "ecr",
@@ -87,7 +83,6 @@ pub const PROFILES: &[Profile] = &[
         mounts: false,
         referrers: Referrers::Claimed,
         max_layer: None,
-        max_body: None,
     },
     Profile {
         name: "artifactory",
@@ -96,7 +91,6 @@ pub const PROFILES: &[Profile] = &[
         mounts: true,
         referrers: Referrers::Listed,
         max_layer: None,
-        max_body: None,
     },
     // Source of the limits: aquaproj/aqua issue 4018.
     Profile {
@@ -106,17 +100,15 @@ pub const PROFILES: &[Profile] = &[
         mounts: true,
         referrers: Referrers::Absent,
         max_layer: Some(10 * GB),
-        max_body: None,
     },
-    // No request above the limit, but pieces. Source: oras-project/oras-py pull request 137.
+    // Source of the limit: oras-project/oras-py pull request 137. Pieces count together.
     Profile {
         name: "quay",
         hosts: &["quay.io"],
         chunks: Chunks::Joined,
         mounts: true,
         referrers: Referrers::Listed,
-        max_layer: None,
-        max_body: Some(20 * GB),
+        max_layer: Some(20 * GB),
     },
     Profile {
         name: "harbor",
@@ -125,7 +117,6 @@ pub const PROFILES: &[Profile] = &[
         mounts: true,
         referrers: Referrers::Listed,
         max_layer: None,
-        max_body: None,
     },
     Profile {
         name: "acr",
@@ -134,7 +125,6 @@ pub const PROFILES: &[Profile] = &[
         mounts: true,
         referrers: Referrers::Listed,
         max_layer: None,
-        max_body: None,
     },
     Profile {
         name: "zot",
@@ -143,7 +133,6 @@ pub const PROFILES: &[Profile] = &[
         mounts: true,
         referrers: Referrers::Listed,
         max_layer: None,
-        max_body: None,
     },
 ];
 

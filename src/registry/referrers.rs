@@ -4,7 +4,7 @@
 //! under the fallback tag; reads both, since others may have written either.
 //! Source: distribution-spec 1.1, "Listing Referrers", "Referrers Tag Schema".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -92,15 +92,16 @@ impl Registry {
         let reference = repository.at(subject);
         let mut url = self.url(repository, &format!("referrers/{subject}"))?;
         let mut found = Vec::new();
+        let mut pages = Pages::from(&url);
         for _ in 0..MAX_PAGES {
             let once = || self.page(&reference, &url);
-            let Some((index, next)) = self.retries().run(once).await? else {
+            let Some((index, next, length)) = self.retries().run(once).await? else {
                 // A page that is named and not there, behind a proxy perhaps, does
                 // not take back those before it.
                 return Ok(Some(found).filter(|found| !found.is_empty()));
             };
             found.extend(index.manifests);
-            match next.and_then(|next| follow(&url, &next)) {
+            match pages.after(&reference, &url, next, length)? {
                 Some(next) => url = next,
                 None => return Ok(Some(found)),
             }
@@ -113,7 +114,7 @@ impl Registry {
         &self,
         reference: &Reference,
         url: &reqwest::Url,
-    ) -> Result<Option<(Index, Option<String>)>, Failure> {
+    ) -> Result<Option<(Index, Option<String>, usize)>, Failure> {
         let call = Call::new(Method::GET, reference, url.clone());
         let response = match self.send(&call).await {
             Ok(response) => response,
@@ -132,7 +133,50 @@ impl Registry {
         // A page for people, with status 200, comes from those without the API.
         Ok(serde_json::from_slice(&bytes)
             .ok()
-            .map(|index| (index, next)))
+            .map(|index| (index, next, bytes.len())))
+    }
+}
+
+/// Most bytes of all pages of a listing: 16 MiB, which is some hundred thousand
+/// tags. They are held in memory.
+const MAX_LISTING_BYTES: usize = 16 << 20;
+
+/// The pages of a listing so far.
+pub(super) struct Pages {
+    seen: HashSet<reqwest::Url>,
+    bytes: usize,
+}
+
+impl Pages {
+    pub(super) fn from(first: &reqwest::Url) -> Self {
+        Self {
+            seen: [first.clone()].into(),
+            bytes: 0,
+        }
+    }
+
+    /// Where the listing goes on after the page at `url` of `length` bytes.
+    pub(super) fn after(
+        &mut self,
+        reference: &Reference,
+        url: &reqwest::Url,
+        next: Option<String>,
+        length: usize,
+    ) -> Result<Option<reqwest::Url>, RegistryError> {
+        self.bytes += length;
+        if self.bytes > MAX_LISTING_BYTES {
+            let expected = format!("at most {MAX_LISTING_BYTES} bytes");
+            return Err(content(reference, "a longer listing".to_owned(), expected));
+        }
+        let next = next.and_then(|next| follow(url, &next));
+        if next
+            .as_ref()
+            .is_some_and(|next| !self.seen.insert(next.clone()))
+        {
+            let found = "a listing that leads back to an earlier page".to_owned();
+            return Err(content(reference, found, "an end".to_owned()));
+        }
+        Ok(next)
     }
 }
 
@@ -154,7 +198,7 @@ pub(super) fn next_page(link: &str) -> Option<String> {
 
 /// The page `next` of a listing at `url`, at the same host: behind a proxy, a
 /// registry may not know what it is called. `None`: it is the same page.
-pub(super) fn follow(url: &reqwest::Url, next: &str) -> Option<reqwest::Url> {
+fn follow(url: &reqwest::Url, next: &str) -> Option<reqwest::Url> {
     let named = url.join(next).ok()?;
     let mut own = url.clone();
     own.set_path(named.path());

@@ -5,12 +5,25 @@ use serde::Deserialize;
 
 use super::RegistryError;
 use super::client::{Call, Registry, content, header, whole};
-use super::referrers::{follow, next_page};
+use super::referrers::{Pages, next_page};
 use super::retry::Failure;
 use crate::oci::Reference;
 
 /// Most pages that are read; a registry that never ends is broken.
 const MAX_PAGES: usize = 10_000;
+
+/// Longest tag, in characters. Source: distribution-spec 1.1, "Pulling manifests".
+const MAX_TAG: usize = 128;
+
+/// Others would be printed as commands to a terminal, or as lines of their own.
+fn is_tag(text: &str) -> bool {
+    let first = text.bytes().next();
+    first.is_some_and(|first| first.is_ascii_alphanumeric() || first == b'_')
+        && text.len() <= MAX_TAG
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+}
 
 #[derive(Deserialize)]
 struct Page {
@@ -26,11 +39,17 @@ impl Registry {
     pub async fn tags(&self, reference: &Reference) -> Result<Vec<String>, RegistryError> {
         let mut url = self.url(reference, "tags/list")?;
         let mut tags = Vec::new();
+        let mut pages = Pages::from(&url);
         for _ in 0..MAX_PAGES {
             let once = || self.tags_page(reference, &url);
-            let (page, next) = self.retries().run(once).await?;
-            tags.extend(page.tags.unwrap_or_default());
-            match next.and_then(|next| follow(&url, &next)) {
+            let (page, next, length) = self.retries().run(once).await?;
+            let named = page.tags.unwrap_or_default();
+            if let Some(odd) = named.iter().find(|tag| !is_tag(tag)) {
+                let found = format!("the tag {odd:?}");
+                return Err(content(reference, found, "names of tags".to_owned()));
+            }
+            tags.extend(named);
+            match pages.after(reference, &url, next, length)? {
                 Some(next) => url = next,
                 None => return Ok(tags),
             }
@@ -43,7 +62,7 @@ impl Registry {
         &self,
         reference: &Reference,
         url: &reqwest::Url,
-    ) -> Result<(Page, Option<String>), Failure> {
+    ) -> Result<(Page, Option<String>, usize), Failure> {
         let call = Call::new(Method::GET, reference, url.clone());
         let response = self.send(&call).await?;
         let next = next_page(header(&response, "link"));
@@ -52,6 +71,6 @@ impl Registry {
             let found = format!("no list of tags ({error})");
             content(reference, found, "JSON with `tags`".to_owned())
         })?;
-        Ok((page, next))
+        Ok((page, next, bytes.len()))
     }
 }

@@ -31,7 +31,7 @@ pub struct Options {
     pub profile: Profile,
     /// Largest layer in bytes, instead of the profile's.
     pub max_layer: Option<u64>,
-    /// Largest body of a request in bytes, instead of the profile's.
+    /// Largest body of a request in bytes.
     pub max_body: Option<u64>,
     /// What goes wrong.
     pub faults: Vec<Fault>,
@@ -134,7 +134,7 @@ impl Server {
             store: Store::open(&folder)?,
             profile: options.profile,
             max_layer: options.max_layer.or(options.profile.max_layer),
-            max_body: options.max_body.or(options.profile.max_body),
+            max_body: options.max_body,
             faults: options.faults,
             access: Access::new(options.login, acceptor.is_some()),
             immutable: options.immutable,

@@ -1,6 +1,8 @@
 //! Blobs that are larger than a registry, or a proxy before it, takes at once.
 
+use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jackal::oci::Descriptor;
 use jackal::registry::{
@@ -164,4 +166,52 @@ fn a_package_behind_a_proxy_is_published_in_pieces_when_told() {
     );
     let requests = registry.requests();
     assert!(requests.iter().all(|r| r.bytes_in == 0), "{requests:?}");
+}
+
+struct Counted {
+    content: Vec<u8>,
+    read: Arc<AtomicU64>,
+}
+
+struct Counting<'c>(&'c [u8], &'c AtomicU64);
+
+impl Read for Counting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.0.read(buffer)?;
+        self.1.fetch_add(count as u64, Ordering::SeqCst);
+        Ok(count)
+    }
+}
+
+impl jackal::content::Fetch for Counted {
+    fn fetch(&self, _: &Descriptor) -> std::io::Result<Box<dyn Read + Send + '_>> {
+        Ok(Box::new(Counting(&self.content, &self.read)))
+    }
+}
+
+#[test]
+fn a_blob_is_read_once_for_all_of_its_pieces() {
+    let registry = behind_a_proxy(PROFILES[0], &["kinds=slow,delay=300ms,match=^PUT"]);
+    let content = content(20 * MOST);
+    let blob = Descriptor::of("a/b", &content);
+    let read = Arc::default();
+    let source: Source = Arc::new(Counted {
+        content,
+        read: Arc::clone(&read),
+    });
+    let client = Registry::new(ClientOptions {
+        hosts: Hosts {
+            max_bodies: PerHost {
+                every: Some(MOST as u64),
+                ..PerHost::default()
+            },
+            ..Hosts::default()
+        },
+        ..ClientOptions::default()
+    })
+    .unwrap();
+    let to = format!("{}/x", registry.host()).parse().unwrap();
+    let pushed = client.push_blob(&to, &blob, &source, Default::default());
+    assert_eq!(registry.block_on(pushed).unwrap(), Sent::Uploaded);
+    assert_eq!(read.load(Ordering::SeqCst), blob.size);
 }

@@ -315,3 +315,23 @@ fn an_interrupted_pull_leaves_no_file_and_says_how_to_go_on() {
     assert!(stderr.contains("run it again"), "{stderr}");
     assert_eq!(files(), 0);
 }
+
+#[test]
+fn a_pull_from_a_registry_that_says_nothing_ends_at_the_first_signal() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let source = format!("oci://{}/x:1", silent.local_addr().unwrap());
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command(&["package", "pull", &source, "-o", "pulled"]);
+    command.stderr(std::process::Stdio::piped());
+    let child = command.spawn().unwrap();
+    // It has asked, and waits.
+    let _asked = silent.accept().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("run it again"), "{stderr}");
+    assert!(!sandbox.src().join("pulled").exists());
+}
