@@ -359,7 +359,7 @@ impl Publication {
         Journal::forget(&options.state, &id)?;
         // What has ended needs no going on; others may have begun with the same. It
         // is published, whatever becomes of these.
-        let others = unfinished_releases(&options.state).unwrap_or_default();
+        let (others, _) = unfinished_releases(&options.state, None).unwrap_or_default();
         let others = others.iter().flat_map(|other| &other.begun.items);
         let begun: BTreeSet<Digest> = others.map(|item| item.manifest).collect();
         for (path, manifest) in kept {
@@ -450,16 +450,28 @@ pub struct Unfinished {
     pub steps: Vec<(bool, bool)>,
 }
 
-/// The releases that have not ended, as their journals tell.
+/// The releases that have not ended, as their journals tell, with `only` that
+/// one; and the journals that cannot be read, which hide no other one.
 ///
 /// # Errors
 ///
-/// [`JournalError`]: one cannot be read.
-pub fn unfinished_releases(state: &Path) -> Result<Vec<Unfinished>, JournalError> {
-    let mut found = Vec::new();
+/// [`JournalError`]: the folder cannot be read.
+pub fn unfinished_releases(
+    state: &Path,
+    only: Option<&str>,
+) -> Result<(Vec<Unfinished>, Vec<JournalError>), JournalError> {
+    let (mut found, mut damaged) = (Vec::new(), Vec::new());
     for id in Journal::unfinished(state)? {
-        let Some((begun, steps)) = Journal::peek(state, &id)? else {
+        if only.is_some_and(|only| only != id) {
             continue;
+        }
+        let (begun, steps) = match Journal::peek(state, &id) {
+            Ok(Some(read)) => read,
+            Ok(None) => continue,
+            Err(error) => {
+                damaged.push(error);
+                continue;
+            }
         };
         let has = |step: Step| steps.contains(&step);
         let items = begun.items.iter();
@@ -475,7 +487,7 @@ pub fn unfinished_releases(state: &Path) -> Result<Vec<Unfinished>, JournalError
             begun,
         });
     }
-    Ok(found)
+    Ok((found, damaged))
 }
 
 /// Forgets a release; what it staged stays without a name, and tags that it

@@ -260,6 +260,7 @@ fn carry_out(options: PublishOptions, resumed: Option<&str>, as_json: bool) -> R
 }
 
 fn run(options: PublishOptions, resumed: Option<&str>) -> Result<Published, Refused> {
+    let state = options.state.clone();
     let publication = app::publication(options, &mut |_| None).map_err(|error| refused(&error))?;
     let runtime = runtime()?;
     let published = runtime.block_on(async {
@@ -279,7 +280,14 @@ fn run(options: PublishOptions, resumed: Option<&str>) -> Result<Published, Refu
     // Threads that read or write a blob just now end with the program: waiting
     // for them may take long, and taking the runtime from them is a panic.
     std::mem::forget(runtime);
-    published
+    // Also if some of the tags were moved already.
+    published.map_err(|(exit, message)| match app::unfinished_releases(&state, None) {
+        Ok((found, _)) if !found.is_empty() && exit != Exit::Interrupted => {
+            let advice = "a release is unfinished: `jackal release status` tells which tags were moved; run it again, or `jackal release resume`";
+            (exit, format!("{message}\n{advice}"))
+        }
+        _ => (exit, message),
+    })
 }
 
 fn line(made: &Released) -> String {
@@ -320,8 +328,13 @@ pub(super) fn release(command: ReleaseCommand) -> Result<(), Refused> {
     match command {
         ReleaseCommand::Status { release } => {
             let state = state_folder(release.state_dir)?;
-            let found = app::unfinished_releases(&state).map_err(|error| journal(&error))?;
-            status(&found, release.json)
+            let found = app::unfinished_releases(&state, None).map_err(|error| journal(&error))?;
+            let (found, damaged) = found;
+            status(&found, release.json)?;
+            match damaged.first() {
+                Some(error) => Err(journal(error)),
+                None => Ok(()),
+            }
         }
         ReleaseCommand::Resume {
             id,
@@ -346,7 +359,11 @@ pub(super) fn release(command: ReleaseCommand) -> Result<(), Refused> {
 }
 
 fn the_one(state: &Path, id: Option<String>) -> Result<Unfinished, Refused> {
-    let found = app::unfinished_releases(state).map_err(|error| journal(&error))?;
+    let found = app::unfinished_releases(state, id.as_deref()).map_err(|error| journal(&error))?;
+    let (found, damaged) = found;
+    if let Some(error) = damaged.first() {
+        return Err(journal(error));
+    }
     let usage = |message: String| (Exit::Usage, message);
     match id {
         Some(id) => {

@@ -409,10 +409,13 @@ fn steps(path: &Path, file: &mut File) -> Result<(Vec<Step>, u64), JournalError>
     let whole = &text[..end.map_or(0, |end| end + 1)];
     let lines = whole.split(|byte| *byte == b'\n');
     let steps: Vec<Step> = lines
-        .filter(|line| !line.is_empty())
-        .map(serde_json::from_slice)
-        .collect::<Result<_, _>>()
-        .map_err(|error| malformed(error.to_string()))?;
+        .enumerate()
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(number, line)| {
+            let read = serde_json::from_slice(line);
+            read.map_err(|_| malformed(format!("line {} is no step of a release", number + 1)))
+        })
+        .collect::<Result<_, _>>()?;
     match steps.first() {
         None => {}
         Some(Step::Begun(begun)) if begun.format == FORMAT => {}

@@ -473,8 +473,20 @@ fn a_release_that_stopped_is_told_and_goes_on_or_is_forgotten() {
     let state = state.to_str().unwrap().to_owned();
     let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
     assert_eq!(said.code, Some(4), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("`jackal release resume`"),
+        "{}",
+        said.stderr
+    );
+    // A journal that nobody can read hides no other one.
+    let broken = sandbox.src().join("../state/00.journal");
+    std::fs::write(&broken, "{\n").unwrap();
     let status = sandbox.run(&["release", "status", "--state-dir", &state]);
     assert!(status.stdout.contains("staged"), "{}", status.stdout);
+    assert_eq!(status.code, Some(4), "{}", status.stderr);
+    assert!(status.stderr.contains("00.journal"), "{}", status.stderr);
+    assert!(status.stderr.contains("line 1"), "{}", status.stderr);
+    std::fs::remove_file(&broken).unwrap();
     let said = sandbox.run(&["release", "resume", "--state-dir", &state]);
     assert_eq!(said.code, Some(4), "{}", said.stderr);
     let aborted = sandbox.run(&["release", "abort", "--state-dir", &state]);
