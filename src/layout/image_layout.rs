@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::LayoutError;
 use crate::content::{self, Push};
-use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
+use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, media_type};
 use crate::signing::{BUNDLE, MAX_ATTESTATION_BYTES};
 
 /// Marks a layout.
@@ -291,14 +291,6 @@ fn replace(folder: &Path, path: &Path, from: &mut dyn Read) -> io::Result<()> {
     temp.as_file().sync_all()?;
     temp.persist(path).map_err(|failed| failed.error)?;
     Ok(())
-}
-
-/// Whether `tag` can name something in a registry.
-#[must_use]
-pub fn is_tag(tag: &str) -> bool {
-    format!("r.io/x:{tag}")
-        .parse::<Reference>()
-        .is_ok_and(|found| found.tag() == Some(tag))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ mod walk;
 pub use bundles::{bundles_beside, check_bundles, read_bundles, write_bundles};
 pub use delta::{Delta, DeltaError, Whole, apply_delta, write_delta};
 pub use error::LayoutError;
-pub use image_layout::{ImageLayout, is_tag};
+pub use image_layout::ImageLayout;
 pub use open::{Member, PackageFile, open};
 pub use read::{
     MAX_DOCUMENT_BYTES, keep, limit, read, read_into, read_opened, read_promised, read_some,

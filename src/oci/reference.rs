@@ -143,7 +143,7 @@ impl FromStr for Reference {
             let expected = "lower-case words joined by one of . _ __ - and separated by /";
             return Err(malformed("repository", expected));
         }
-        if tag.is_some_and(|tag| !valid_tag(tag)) {
+        if tag.is_some_and(|tag| !is_tag(tag)) {
             let expected = "at most 128 letters, digits, and _ . - after the first";
             return Err(malformed("tag", expected));
         }
@@ -225,7 +225,11 @@ fn valid_component(word: &str) -> bool {
     started && separator.is_empty()
 }
 
-fn valid_tag(tag: &str) -> bool {
+/// Whether `tag` can name something in a registry.
+///
+/// Source: distribution-spec 1.1, "Pulling manifests".
+#[must_use]
+pub fn is_tag(tag: &str) -> bool {
     tag.len() <= MAX_TAG_BYTES
         && !tag.is_empty()
         && !tag.starts_with(['.', '-'])

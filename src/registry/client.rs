@@ -293,7 +293,8 @@ impl Registry {
                     continue;
                 }
             }
-            let secrets = authorised.as_deref().map(secrets_in).unwrap_or_default();
+            let shown = authorised.filter(|_| !response.status().is_success());
+            let secrets = shown.as_deref().map(secrets_in).unwrap_or_default();
             let response = check_without(call.reference, response, &secrets).await?;
             self.retries.succeeded();
             return Ok(response);

@@ -68,6 +68,25 @@ fn client_with(hosts: Hosts) -> Registry {
     .unwrap()
 }
 
+fn with_login(host: &str, login: &str) -> Registry {
+    let config = format!(r#"{{"auths":{{"{host}":{{{login}}}}}}}"#);
+    Registry::new(Options {
+        credentials: Credentials::from_docker_configs(&[config], &[]).unwrap(),
+        ..Options::default()
+    })
+    .unwrap()
+}
+
+fn in_pieces_of(most: u64) -> Registry {
+    client_with(Hosts {
+        max_bodies: PerHost {
+            every: Some(most),
+            ..PerHost::default()
+        },
+        ..Hosts::default()
+    })
+}
+
 struct Held(&'static [u8]);
 
 impl crate::content::Fetch for Held {
@@ -217,12 +236,7 @@ async fn a_basic_challenge_is_answered_once_and_an_unsafe_realm_never() {
     let answers = vec![basic(), good, basic(), answer("401 No", ftp, 0, "")];
     let (host, seen) = serve(answers).await;
     let reference = format!("{host}/a").parse().unwrap();
-    let config = format!(r#"{{"auths":{{"{host}":{{"auth":"dTpw"}}}}}}"#);
-    let registry = Registry::new(Options {
-        credentials: Credentials::from_docker_configs(&[config], &[]).unwrap(),
-        ..Options::default()
-    })
-    .unwrap();
+    let registry = with_login(&host, r#""auth":"dTpw""#);
     registry.resolve(&reference).await.unwrap();
     assert!(seen.lock().unwrap()[1].contains("Basic dTpw"));
     let error = client().resolve(&reference).await.unwrap_err();
@@ -240,12 +254,7 @@ async fn a_login_is_not_shown_to_whom_a_registry_sends_us() {
     let moved = answer("307 Moved", &moved, 0, "");
     let (host, asked) = serve(vec![challenge, moved]).await;
     let reference = format!("{host}/a").parse().unwrap();
-    let config = format!(r#"{{"auths":{{"{host}":{{"auth":"dTpw"}}}}}}"#);
-    let registry = Registry::new(Options {
-        credentials: Credentials::from_docker_configs(&[config], &[]).unwrap(),
-        ..Options::default()
-    })
-    .unwrap();
+    let registry = with_login(&host, r#""auth":"dTpw""#);
     let descriptor = Descriptor::of("a/b", b"abc");
     let bytes = read(&mut registry.blob(&reference, &descriptor)).await;
     assert_eq!(bytes.unwrap(), b"abc");
@@ -264,12 +273,7 @@ async fn an_upload_that_goes_to_another_host_goes_there_without_the_login() {
     let held = answer("200 OK", "", 3, "");
     let (host, _) = serve(vec![challenge, absent(), begun, held]).await;
     let to = format!("{host}/a").parse().unwrap();
-    let config = format!(r#"{{"auths":{{"{host}":{{"auth":"dTpw"}}}}}}"#);
-    let registry = Registry::new(Options {
-        credentials: Credentials::from_docker_configs(&[config], &[]).unwrap(),
-        ..Options::default()
-    })
-    .unwrap();
+    let registry = with_login(&host, r#""auth":"dTpw""#);
     let source: crate::registry::Source = Arc::new(Held(b"abc"));
     let descriptor = Descriptor::of("a/b", b"abc");
     let sent = registry
@@ -298,13 +302,7 @@ async fn a_piece_that_breaks_off_is_followed_by_what_the_registry_lacks() {
         answer("200 OK", "", 10, ""),
     ])
     .await;
-    let registry = client_with(Hosts {
-        max_bodies: PerHost {
-            every: Some(4),
-            ..Default::default()
-        },
-        ..Default::default()
-    });
+    let registry = in_pieces_of(4);
     let to = format!("{host}/a").parse().unwrap();
     let source: crate::registry::Source = Arc::new(Held(b"0123456789"));
     let descriptor = Descriptor::of("a/b", b"0123456789");
@@ -388,15 +386,6 @@ async fn a_host_that_says_when_to_come_back_is_asked_by_nobody_before() {
         assert!(begin.elapsed() >= Duration::from_secs(1), "{status}");
         assert_eq!(seen.lock().unwrap().len(), 2);
     }
-}
-
-fn with_login(host: &str, login: &str) -> Registry {
-    let config = format!(r#"{{"auths":{{"{host}":{{{login}}}}}}}"#);
-    Registry::new(Options {
-        credentials: Credentials::from_docker_configs(&[config], &[]).unwrap(),
-        ..Options::default()
-    })
-    .unwrap()
 }
 
 #[tokio::test]
@@ -502,13 +491,7 @@ async fn an_upload_that_is_not_known_any_more_is_begun_again() {
             answer("200 OK", "", 6, ""),
         ])
         .await;
-        let registry = client_with(Hosts {
-            max_bodies: PerHost {
-                every: Some(4),
-                ..PerHost::default()
-            },
-            ..Hosts::default()
-        });
+        let registry = in_pieces_of(4);
         let to = format!("{host}/a").parse().unwrap();
         let source: crate::registry::Source = Arc::new(Held(b"012345"));
         let descriptor = Descriptor::of("a/b", b"012345");

@@ -7,23 +7,10 @@ use super::RegistryError;
 use super::client::{Call, Registry, content, header, whole};
 use super::referrers::{Pages, next_page};
 use super::retry::Failure;
-use crate::oci::Reference;
+use crate::oci::{Reference, is_tag};
 
 /// Most pages that are read; a registry that never ends is broken.
 const MAX_PAGES: usize = 10_000;
-
-/// Longest tag, in characters. Source: distribution-spec 1.1, "Pulling manifests".
-const MAX_TAG: usize = 128;
-
-/// Others would be printed as commands to a terminal, or as lines of their own.
-fn is_tag(text: &str) -> bool {
-    let first = text.bytes().next();
-    first.is_some_and(|first| first.is_ascii_alphanumeric() || first == b'_')
-        && text.len() <= MAX_TAG
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
-}
 
 #[derive(Deserialize)]
 struct Page {
@@ -43,6 +30,7 @@ impl Registry {
         for _ in 0..MAX_PAGES {
             let once = || self.tags_page(reference, &url);
             let (page, next, length) = self.retries().run(once).await?;
+            // Others would be commands to a terminal, or lines of their own.
             let named = page.tags.unwrap_or_default();
             if let Some(odd) = named.iter().find(|tag| !is_tag(tag)) {
                 let found = format!("the tag {odd:?}");

@@ -134,11 +134,11 @@ pub fn export_archive(
     fs::create_dir_all(folder).map_err(io)?;
     content::reap(folder).map_err(io)?;
     let mut temp = match split {
-        Some(limit) => Target::Parts(Parts::begin(folder, limit).map_err(io)?, limit),
+        Some(limit) => Target::Parts(Parts::begin(folder, limit).map_err(io)?),
         None => Target::File(content::temporary(folder).map_err(io)?),
     };
     let out: &mut dyn Write = match &mut temp {
-        Target::Parts(parts, _) => parts,
+        Target::Parts(parts) => parts,
         Target::File(file) => file.as_file_mut(),
     };
     let out = BufWriter::with_capacity(BUFFER_BYTES, Stoppable { out, stopped });
@@ -150,7 +150,8 @@ pub fn export_archive(
     let path = || to.to_owned();
     match (done, &temp) {
         (_, _) if stopped() => return Err(ExportError::Stopped),
-        (Err(_), &Target::Parts(ref parts, limit)) if parts.are_too_many() => {
+        (Err(_), Target::Parts(parts)) if parts.are_too_many() => {
+            let limit = parts.limit();
             return Err(ExportError::Parts {
                 path: path(),
                 limit,
@@ -159,7 +160,7 @@ pub fn export_archive(
         (done, _) => done?,
     }
     let written = match temp {
-        Target::Parts(parts, _) => parts.finish(to),
+        Target::Parts(parts) => parts.finish(to),
         Target::File(file) => finish(file, to),
     }
     .map_err(io)?;
@@ -172,8 +173,7 @@ pub fn export_archive(
 /// Where an archive is written before it takes its name.
 enum Target {
     File(tempfile::NamedTempFile),
-    /// Of at most so many bytes each.
-    Parts(Parts, u64),
+    Parts(Parts),
 }
 
 fn finish(file: tempfile::NamedTempFile, to: &Path) -> io::Result<Exported> {

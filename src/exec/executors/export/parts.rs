@@ -41,6 +41,11 @@ impl Parts {
         })
     }
 
+    /// Longest part, in bytes.
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Whether there are more than a split archive may have.
     pub(super) fn are_too_many(&self) -> bool {
         self.count > MAX_PARTS
