@@ -2,18 +2,32 @@
 
 use std::path::PathBuf;
 
-use crate::registry::{Credentials, CredentialsError, Hosts, Options, Registry, RegistryError};
+use crate::registry::{
+    Credentials, CredentialsError, Hosts, LoginText, Options, Registry, RegistryError,
+};
 
 /// Everything about registries from the command line and environment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Connection {
     /// Schemes and certificates.
     pub hosts: Hosts,
-    /// Texts of files with logins, in Docker's form; the first that has one for
-    /// a host counts.
-    pub logins: Vec<String>,
+    /// Logins; the first text that has one for a host counts.
+    pub logins: Vec<LoginText>,
     /// Folders that credential helpers are looked up in.
     pub helper_folders: Vec<PathBuf>,
+    /// Who hears of waits that a user would notice.
+    pub tell: fn(&str),
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self {
+            hosts: Hosts::default(),
+            logins: Vec::new(),
+            helper_folders: Vec::new(),
+            tell: |_| {},
+        }
+    }
 }
 
 /// Why there is no client.
@@ -38,6 +52,7 @@ impl Connection {
         Ok(Registry::new(Options {
             hosts: self.hosts.clone(),
             credentials,
+            tell: self.tell,
             ..Options::default()
         })?)
     }

@@ -13,12 +13,12 @@ use clap::Args;
 use super::build::Refused;
 use super::exit::Exit;
 use super::options::{cache_folder, environment, pairs, program_folders, transfers};
-use super::output::note;
+use super::output::{note, waiting};
 use super::trust::TrustArgs;
 use crate::app::{Connection, ReadOptions};
 use crate::exec::implied::host_architecture;
 use crate::oci::Digest;
-use crate::registry::{Hosts, PerHost, PlainHttp, Profile};
+use crate::registry::{Hosts, LoginText, PerHost, PlainHttp, Profile};
 use crate::verify::Check;
 
 /// What every command that speaks to a registry understands.
@@ -125,8 +125,9 @@ impl ConnectionArgs {
                 rates: collected(self.max_requests_per_second),
                 max_bodies: collected(self.max_request_body),
             },
-            logins: logins(home),
+            logins: logins(home)?,
             helper_folders: program_folders(),
+            tell: waiting,
         })
     }
 }
@@ -186,20 +187,40 @@ impl ReadArgs {
 }
 
 /// The texts with logins that there are, the one that counts first.
-fn logins(home: Option<PathBuf>) -> Vec<String> {
+fn logins(home: Option<PathBuf>) -> Result<Vec<LoginText>, Refused> {
+    let mut found = Vec::new();
+    let variable = "DOCKER_AUTH_CONFIG";
+    if let Some(text) = environment(variable).and_then(|text| text.into_string().ok()) {
+        let from = variable.to_owned();
+        found.push(LoginText { from, text });
+    }
+    if let Some(path) = environment("REGISTRY_AUTH_FILE").map(PathBuf::from) {
+        // Named, so wanted: without it, refusals would be riddles.
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            let message = format!(
+                "REGISTRY_AUTH_FILE `{}`: {error}; log in, or unset it",
+                path.display()
+            );
+            (Exit::Environment, message)
+        })?;
+        let from = format!("`{}`", path.display());
+        found.push(LoginText { from, text });
+    }
     let runtime = environment("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let files = [
-        environment("REGISTRY_AUTH_FILE").map(PathBuf::from),
+    let usual = [
         environment("DOCKER_CONFIG").map(|folder| PathBuf::from(folder).join("config.json")),
         runtime.map(|folder| folder.join("containers/auth.json")),
         home.as_ref()
             .map(|home| home.join(".config/containers/auth.json")),
         home.map(|home| home.join(".docker/config.json")),
     ];
-    let given = environment("DOCKER_AUTH_CONFIG").and_then(|text| text.into_string().ok());
-    let read = files
-        .into_iter()
-        .flatten()
-        .filter_map(|path| std::fs::read_to_string(path).ok());
-    given.into_iter().chain(read).collect()
+    for path in usual.into_iter().flatten() {
+        let from = format!("`{}`", path.display());
+        match std::fs::read_to_string(&path) {
+            Ok(text) => found.push(LoginText { from, text }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => note(&format!("warning: logins in {from} are not used: {error}")),
+        }
+    }
+    Ok(found)
 }

@@ -14,6 +14,14 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", tame(&without_logins(text)));
 }
 
+/// Tells on stderr that, and why, the program waits.
+pub(super) fn waiting(text: &str) {
+    let mut err = std::io::stderr().lock();
+    // Over the line of a build that is being drawn, which comes again.
+    let clear = if err.is_terminal() { "\r\x1b[K" } else { "" };
+    let _ = writeln!(err, "{clear}{}", one_line(&without_logins(text)));
+}
+
 /// Prints `text` as it is; on a terminal, but for what steers it.
 pub(super) fn print(text: &str) -> Result<(), Refused> {
     let mut out = std::io::stdout().lock();

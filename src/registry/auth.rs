@@ -14,9 +14,12 @@ use reqwest::{Response, Url};
 use serde::Deserialize;
 
 use super::RegistryError;
-use super::client::{content, lost};
+use super::client::content;
 use super::credentials::{Credential, Credentials};
+use super::error::{Carried, Shown};
+use super::refusal::{check, lost, secrets_in};
 use super::retry::Failure;
+use super::speed::Speed;
 use crate::oci::Reference;
 
 /// Largest answer taken from a token server, in bytes; tokens are kilobytes.
@@ -133,14 +136,38 @@ impl Auth {
         &self,
         reference: &Reference,
     ) -> Result<Option<Credential>, RegistryError> {
+        Ok(self.found(reference).await?.map(|(login, _)| login))
+    }
+
+    /// What there was to show to a registry that refused.
+    pub(super) async fn shown(&self, reference: &Reference) -> Shown {
+        match self.found(reference).await {
+            Ok(Some((login, from))) => Shown::Login {
+                user: login.user().to_owned(),
+                from,
+            },
+            Ok(None) => Shown::Nothing(self.credentials.places()),
+            // It was asked for before; then it was there.
+            Err(_) => Shown::Untold,
+        }
+    }
+
+    async fn found(
+        &self,
+        reference: &Reference,
+    ) -> Result<Option<(Credential, String)>, RegistryError> {
         let credentials = Arc::clone(&self.credentials);
         let (host, path) = (
             reference.registry().to_owned(),
             reference.repository().to_owned(),
         );
         // A helper blocks, perhaps to ask its user.
-        match tokio::task::spawn_blocking(move || credentials.get(&host, &path)).await {
-            Ok(found) => Ok(found?),
+        let get = move || {
+            let found = credentials.get(&host, &path)?;
+            Ok(found.map(|(login, from)| (login, from.to_owned())))
+        };
+        match tokio::task::spawn_blocking(get).await {
+            Ok(found) => found.map_err(RegistryError::Credentials),
             Err(error) => Err(RegistryError::Setup(error.to_string())),
         }
     }
@@ -199,16 +226,18 @@ async fn token(
             .extend_pairs(scopes.iter().map(|scope| ("scope", scope)));
         match login.as_ref().and_then(basic) {
             Some(value) => {
-                secrets = super::client::secrets_in(&value);
+                secrets = secrets_in(&value);
                 http.get(url).header(AUTHORIZATION, value)
             }
             None => http.get(url),
         }
     };
     let response = request.send().await.map_err(|e| lost(reference, e))?;
-    let mut response = super::client::check_without(reference, response, &secrets).await?;
+    let mut response = check(reference, response, Carried::Nothing, &secrets).await?;
     let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|e| lost(reference, e))? {
+    let mut speed = Speed::default();
+    let cut = |cut| lost(reference, cut);
+    while let Some(chunk) = speed.chunk(&mut response).await.map_err(cut)? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > MAX_TOKEN_BYTES {
             return Err(odd("a token that is too long", "at most 1 MiB").into());

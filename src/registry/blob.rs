@@ -8,8 +8,10 @@ use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
 use reqwest::{Method, Response, StatusCode};
 
 use super::RegistryError;
-use super::client::{Call, Registry, content, lost};
+use super::client::{Call, Registry, content};
+use super::refusal::lost;
 use super::retry::Failure;
+use super::speed::Speed;
 use crate::oci::{Descriptor, Digest, Hasher, Reference};
 
 /// Bytes after which an attempt counts as a success, though the line is cut
@@ -31,6 +33,7 @@ impl Registry {
             progress: 0,
             hasher: Some(Hasher::default()),
             response: None,
+            speed: Speed::default(),
         }
     }
 
@@ -62,6 +65,7 @@ pub struct Blob<'a> {
     /// `None`: the taker digests.
     hasher: Option<Hasher>,
     response: Option<Response>,
+    speed: Speed,
 }
 
 impl Blob<'_> {
@@ -86,6 +90,7 @@ impl Blob<'_> {
                 Ok(chunk) => return Ok(Some(chunk)),
                 Err(failure) => {
                     self.response = None;
+                    self.speed = Speed::default();
                     self.progress = 0;
                     let retries = self.registry.retries();
                     retries.pause(&mut self.attempt, failure).await?;
@@ -99,7 +104,7 @@ impl Blob<'_> {
             Some(response) => response,
             None => self.open().await?,
         };
-        let chunk = response.chunk().await;
+        let chunk = self.speed.chunk(&mut response).await;
         let Some(mut chunk) = chunk.map_err(|e| lost(&self.reference, e))? else {
             let reason = format!("ended after {} of {} bytes", self.offset, self.size);
             let reference = self.reference.to_string();

@@ -20,8 +20,9 @@ use reqwest::{RequestBuilder, Response};
 use tokio::sync::mpsc;
 
 use super::RegistryError;
-use super::client::lost;
+use super::refusal::lost;
 use super::retry::Failure;
+use super::speed::{LEAST, TOO_SLOW, WINDOW};
 use crate::content::{Fetch, VerifyReader};
 use crate::oci::{Descriptor, Reference};
 
@@ -30,9 +31,6 @@ const PIECE: usize = 256 << 10;
 
 /// Pieces on their way to the network, at most.
 const QUEUE: usize = 4;
-
-/// Longest standstill of an upload before the connection counts as lost.
-const STALL: Duration = Duration::from_secs(60);
 
 /// Longest wait for the registry's word on an upload that is all sent: storing
 /// ten gigabytes in an object store takes minutes.
@@ -134,6 +132,8 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Progress {
     sent: AtomicU64,
     ended: AtomicBool,
+    /// The source has nothing to send just now.
+    starved: AtomicBool,
 }
 
 struct Pieces {
@@ -154,7 +154,11 @@ impl http_body::Body for Pieces {
         if left == 0 {
             return Poll::Ready(None);
         }
-        let Poll::Ready(piece) = lock(&self.reading).poll(context, left) else {
+        let polled = lock(&self.reading).poll(context, left);
+        self.progress
+            .starved
+            .store(polled.is_pending(), Ordering::Relaxed);
+        let Poll::Ready(piece) = polled else {
             return Poll::Pending;
         };
         Poll::Ready(piece.map(|piece| {
@@ -245,18 +249,27 @@ fn unreadable(reference: &Reference, (kind, reason): (io::ErrorKind, String)) ->
     })
 }
 
-/// Ends when an upload stands still.
+/// Ends when an upload stands still, or as good as, and not for want of bytes.
 async fn stalled(reference: &Reference, progress: &Progress) -> Failure {
     let mut seen = 0;
     loop {
         let ended = progress.ended.load(Ordering::Relaxed);
-        let wait = if ended { FINALISE } else { STALL };
+        let wait = if ended { FINALISE } else { WINDOW };
         tokio::time::sleep(wait).await;
         let now = progress.sent.load(Ordering::Relaxed);
-        if now == seen && ended == progress.ended.load(Ordering::Relaxed) {
+        let still = match ended {
+            true => true,
+            false => {
+                now - seen < LEAST
+                    && !progress.ended.load(Ordering::Relaxed)
+                    && !progress.starved.load(Ordering::Relaxed)
+            }
+        };
+        if still {
             let reason = match ended {
                 true => format!("no answer for {} s after the last byte", wait.as_secs()),
-                false => format!("nothing was taken for {} s", wait.as_secs()),
+                false if now == seen => format!("nothing was taken for {} s", wait.as_secs()),
+                false => TOO_SLOW.to_owned(),
             };
             let reference = reference.to_string();
             return Failure::Transient(RegistryError::Transport { reference, reason }, None);

@@ -3,32 +3,24 @@
 //! Uses HTTP by itself on this machine and in private networks, else HTTPS. Every byte is
 //! checked against its digest where one is known. Never retries a refusal.
 
-use std::error::Error as _;
 use std::ops::Range;
 use std::time::Duration;
 
-use base64::Engine as _;
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::auth::{Access, Auth};
 use super::body::{Upload, watched};
 use super::credentials::Credentials;
+use super::error::Carried;
 use super::host::{Clients, Hosts};
 use super::pace::Pace;
-use super::retry::{Failure, MAX_RETRY_AFTER, Retries};
+use super::refusal::{check, is_at_home, lost, secrets_in};
+use super::retry::{Failure, Retries};
+use super::speed::Speed;
 use super::{Profile, RegistryError};
 use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, Reference, media_type};
-
-/// How long the words of a refusal are waited for.
-const REFUSAL_PATIENCE: Duration = Duration::from_secs(10);
-
-/// What is taken of a refusal's body, in bytes; more than any message needs.
-const MAX_REFUSAL_BYTES: usize = 16 << 10;
-
-/// What of it is shown, in characters.
-const MAX_REFUSAL_CHARS: usize = 300;
 
 /// How to speak to registries.
 pub struct Options {
@@ -40,6 +32,8 @@ pub struct Options {
     pub retries: u32,
     /// Bound of the first wait; it doubles with every attempt.
     pub backoff: Duration,
+    /// Who hears of waits that a user would notice.
+    pub tell: fn(&str),
 }
 
 impl Default for Options {
@@ -49,6 +43,7 @@ impl Default for Options {
             credentials: Credentials::default(),
             retries: 5,
             backoff: Duration::from_millis(500),
+            tell: |_| {},
         }
     }
 }
@@ -82,6 +77,20 @@ pub(super) enum Body<'a> {
     Upload(&'a Upload, Range<u64>),
 }
 
+impl Body<'_> {
+    fn carried(&self) -> Carried {
+        match self {
+            Self::Empty => Carried::Nothing,
+            Self::Bytes(_) => Carried::Manifest,
+            Self::Upload(upload, range) => match range.end - range.start {
+                0 => Carried::Nothing,
+                part if part < upload.descriptor.size => Carried::Piece,
+                _ => Carried::Blob,
+            },
+        }
+    }
+}
+
 impl<'a> Call<'a> {
     pub(super) fn new(method: Method, reference: &'a Reference, url: Url) -> Self {
         let access = match method {
@@ -109,7 +118,7 @@ impl Registry {
         Ok(Self {
             clients: Clients::new(options.hosts)?,
             auth: Auth::new(options.credentials),
-            retries: Retries::new(options.retries, options.backoff),
+            retries: Retries::new(options.retries, options.backoff, options.tell),
             pace: Pace::default(),
         })
     }
@@ -137,16 +146,8 @@ impl Registry {
         descriptor: &Descriptor,
     ) -> Result<Bytes, RegistryError> {
         let reference = reference.at(descriptor.digest);
-        let (found, bytes) = self.resolve(&reference).await?;
-        if found.size == descriptor.size {
-            return Ok(bytes);
-        }
-        let expected = format!("{} bytes", descriptor.size);
-        Err(content(
-            &reference,
-            format!("{} bytes", found.size),
-            expected,
-        ))
+        let once = || self.resolve_once(&reference, &Access::Pull, Some(descriptor.size));
+        Ok(self.retries.run(once).await?.1)
     }
 
     /// The same with a token that allows `access`.
@@ -155,7 +156,7 @@ impl Registry {
         reference: &Reference,
         access: &Access,
     ) -> Result<(Descriptor, Bytes), RegistryError> {
-        let once = || self.resolve_once(reference, access);
+        let once = || self.resolve_once(reference, access, None);
         self.retries.run(once).await
     }
 
@@ -163,14 +164,27 @@ impl Registry {
         &self,
         reference: &Reference,
         access: &Access,
+        size: Option<u64>,
     ) -> Result<(Descriptor, Bytes), Failure> {
         let access = access.clone();
         let response = self.get_manifest(Method::GET, reference, access).await?;
+        let other = |found: u64| size.is_some_and(|size| size != found);
+        let odd = |found: u64| {
+            let expected = format!("{} bytes", size.unwrap_or_default());
+            content(reference, format!("{found} bytes"), expected)
+        };
+        // Before a line that breaks off hides it.
+        if let Some(length) = response.content_length().filter(|length| other(*length)) {
+            return Err(odd(length).into());
+        }
         let kind = header(&response, CONTENT_TYPE.as_str());
         let kind = kind.split(';').next().unwrap_or(kind).trim().to_owned();
         let promised = header(&response, DIGEST).parse::<Digest>().ok();
         let bytes = whole(reference, response, "a longer manifest").await?;
         let descriptor = Descriptor::of(&kind, &bytes);
+        if other(descriptor.size) {
+            return Err(odd(descriptor.size).into());
+        }
         match reference.digest().or(promised) {
             Some(digest) if digest != descriptor.digest => {
                 let found = descriptor.digest.to_string();
@@ -213,10 +227,7 @@ impl Registry {
             true => "http",
             false => "https",
         };
-        let host = match host {
-            "docker.io" => "registry-1.docker.io",
-            other => other,
-        };
+        let host = answering(host);
         let text = format!("{scheme}://{host}/v2/{repository}/{rest}");
         Url::parse(&text).map_err(|error| RegistryError::Setup(format!("`{text}`: {error}")))
     }
@@ -224,14 +235,27 @@ impl Registry {
     /// Sends one request, and again with a login if it is asked for one; a host
     /// that wishes to be left alone for a while is left alone by all.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response, Failure> {
-        let sent = self.send_in_turn(call).await;
-        if let Err(Failure::Transient(_, Some(wish))) = &sent
-            && self.is_own(call).unwrap_or(true)
-        {
-            let host = call.reference.registry();
-            self.pace.close(host, (*wish).min(MAX_RETRY_AFTER));
+        match self.send_in_turn(call).await {
+            Err(Failure::Transient(error, Some(wish))) => {
+                if self.is_own(call)? {
+                    self.pace.close(call.reference.registry(), wish);
+                }
+                Err(Failure::Transient(error, Some(wish)))
+            }
+            Err(Failure::Final(RegistryError::Unauthorized {
+                reference,
+                status,
+                said,
+                ..
+            })) => Err(RegistryError::Unauthorized {
+                reference,
+                status,
+                said,
+                login: self.auth.shown(call.reference).await,
+            }
+            .into()),
+            sent => sent,
         }
-        sent
     }
 
     /// Whether a request goes to the registry itself, not to its storage.
@@ -295,7 +319,12 @@ impl Registry {
             }
             let shown = authorised.filter(|_| !response.status().is_success());
             let secrets = shown.as_deref().map(secrets_in).unwrap_or_default();
-            let response = check_without(call.reference, response, &secrets).await?;
+            let home = is_at_home(call.reference, response.url());
+            let checked = check(call.reference, response, call.body.carried(), &secrets).await;
+            let response = checked.map_err(|failure| match failure {
+                Failure::Final(error) if !home => stale(error),
+                other => other,
+            })?;
             self.retries.succeeded();
             return Ok(response);
         }
@@ -332,6 +361,14 @@ impl Registry {
     }
 }
 
+/// The host that answers for a registry.
+pub(super) fn answering(registry: &str) -> &str {
+    match registry {
+        "docker.io" => "registry-1.docker.io",
+        other => other,
+    }
+}
+
 /// Names the content of a response.
 pub(super) const DIGEST: &str = "docker-content-digest";
 
@@ -339,6 +376,29 @@ pub(super) const DIGEST: &str = "docker-content-digest";
 pub(super) fn header<'r>(response: &'r Response, name: &str) -> &'r str {
     let value = response.headers().get(name);
     value.and_then(|v| v.to_str().ok()).unwrap_or_default()
+}
+
+/// Storage refuses: an address that was good for a while may be so no longer,
+/// and another attempt is given another one.
+fn stale(error: RegistryError) -> Failure {
+    match error {
+        RegistryError::Unauthorized {
+            reference,
+            status,
+            said,
+            ..
+        } => {
+            let carried = Carried::Nothing;
+            let error = RegistryError::Status {
+                reference,
+                status,
+                said,
+                carried,
+            };
+            Failure::Transient(error, None)
+        }
+        other => Failure::Final(other),
+    }
 }
 
 /// The body of an answer that is no longer than a manifest may be; `longer`
@@ -349,7 +409,9 @@ pub(super) async fn whole(
     longer: &str,
 ) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|e| lost(reference, e))? {
+    let mut speed = Speed::default();
+    let cut = |cut| lost(reference, cut);
+    while let Some(chunk) = speed.chunk(&mut response).await.map_err(cut)? {
         if (bytes.len() + chunk.len()) as u64 > MAX_MANIFEST_BYTES {
             let expected = format!("at most {MAX_MANIFEST_BYTES} bytes");
             return Err(content(reference, longer.to_owned(), expected).into());
@@ -357,211 +419,6 @@ pub(super) async fn whole(
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
-}
-
-/// Passes on success; else says what the status means.
-pub(super) async fn check(reference: &Reference, response: Response) -> Result<Response, Failure> {
-    check_without(reference, response, &[]).await
-}
-
-/// What an `Authorization` header would give away.
-pub(super) fn secrets_in(authorization: &str) -> Vec<String> {
-    let (_, secret) = authorization.split_once(' ').unwrap_or(("", authorization));
-    let pair = base64::engine::general_purpose::STANDARD.decode(secret);
-    let pair = pair.ok().and_then(|pair| String::from_utf8(pair).ok());
-    let password = pair.as_ref().and_then(|pair| pair.split_once(':'));
-    let password = password.map(|(_, password)| password.to_owned());
-    let all = [Some(secret.to_owned()), pair, password];
-    all.into_iter().flatten().collect()
-}
-
-/// The same, with nothing of `secrets` in what the server says, whoever echoes them.
-pub(super) async fn check_without(
-    reference: &Reference,
-    response: Response,
-    secrets: &[String],
-) -> Result<Response, Failure> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
-    }
-    let after = retry_after(&response);
-    let status = status.as_u16();
-    let said = said(response, secrets).await;
-    let reference = reference.to_string();
-    Err(match status {
-        401 | 403 => RegistryError::Unauthorized {
-            reference,
-            status,
-            said,
-        }
-        .into(),
-        400 | 404 if said.is("MANIFEST_BLOB_UNKNOWN") => {
-            RegistryError::BlobUnknown { reference, said }.into()
-        }
-        404 => RegistryError::NotFound { reference }.into(),
-        408 | 429 | 500 | 502 | 503 | 504 => Failure::Transient(
-            RegistryError::Status {
-                reference,
-                status,
-                said,
-            },
-            after,
-        ),
-        _ => RegistryError::Status {
-            reference,
-            status,
-            said,
-        }
-        .into(),
-    })
-}
-
-/// What a registry says of its refusal.
-///
-/// Source: distribution-spec 1.1, "Error Codes".
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
-    /// The codes, such as `TAG_INVALID`.
-    pub codes: Vec<String>,
-    /// The first message, shortened.
-    pub message: String,
-}
-
-impl Said {
-    /// Whether `code` is among the codes.
-    #[must_use]
-    pub fn is(&self, code: &str) -> bool {
-        self.codes.iter().any(|found| found == code)
-    }
-}
-
-impl std::fmt::Display for Said {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (self.codes.first(), self.message.as_str()) {
-            (None, "") => Ok(()),
-            (Some(code), "") => write!(f, ", {code}"),
-            (None, message) => write!(f, ", \"{message}\""),
-            (Some(code), message) => write!(f, ", {code} \"{message}\""),
-        }
-    }
-}
-
-#[derive(serde::Deserialize)]
-struct Errors {
-    errors: Vec<OneError>,
-}
-
-#[derive(serde::Deserialize)]
-struct OneError {
-    #[serde(default)]
-    code: String,
-    #[serde(default)]
-    message: String,
-}
-
-async fn said(mut response: Response, secrets: &[String]) -> Said {
-    let mut bytes = Vec::new();
-    let reading = async {
-        while let Ok(Some(chunk)) = response.chunk().await {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > MAX_REFUSAL_BYTES {
-                break;
-            }
-        }
-    };
-    // A message that breaks off, or never comes, is a shorter message.
-    let _ = tokio::time::timeout(REFUSAL_PATIENCE, reading).await;
-    let Ok(found) = serde_json::from_slice::<Errors>(&bytes) else {
-        // As servers in Go say it.
-        let tls = memchr::memmem::find(&bytes, b"HTTP request to an HTTPS server");
-        let message = tls.map_or("", |_| SPEAKS_TLS.trim_start_matches("; "));
-        return Said {
-            codes: Vec::new(),
-            message: message.to_owned(),
-        };
-    };
-    let plain = |text: &str| -> String {
-        let mut text = text.to_owned();
-        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-            text = text.replace(secret.as_str(), "***");
-        }
-        // Neither those that turn the direction of what follows.
-        let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        let shown = text.chars().filter(|c| !c.is_control() && !turns(*c));
-        shown.take(MAX_REFUSAL_CHARS).collect()
-    };
-    let first = found.errors.first();
-    Said {
-        message: first.map_or_else(String::new, |error| plain(&error.message)),
-        codes: found
-            .errors
-            .iter()
-            .map(|error| plain(&error.code))
-            .filter(|code| !code.is_empty())
-            .collect(),
-    }
-}
-
-/// How long the server asks to wait.
-pub(super) fn retry_after(response: &Response) -> Option<Duration> {
-    let after = response.headers().get(RETRY_AFTER)?;
-    let seconds = after.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
-}
-
-const CLIENT_CERTIFICATE: &str =
-    "; it lets in who has a certificate: *.cert with *.key in --certs-dir DIR/HOST";
-
-const SPEAKS_TLS: &str = "; it seems to speak TLS, which is tried near by where there is --certs-dir DIR/HOST with its ca.crt";
-
-/// What broken connections say of a wrong setting, and which that is.
-const SETTINGS: [(&str, &str); 6] = [
-    (
-        "invalid peer certificate",
-        "; if it is the right one, its authority belongs into --certs-dir DIR/HOST/ca.crt",
-    ),
-    (
-        "InvalidContentType",
-        "; it seems to speak HTTP without TLS: give --plain-http=HOST",
-    ),
-    ("CertificateRequired", CLIENT_CERTIFICATE),
-    // Older servers in Go.
-    ("BadCertificate", CLIENT_CERTIFICATE),
-    ("UnknownCA", CLIENT_CERTIFICATE),
-    ("invalid HTTP version parsed", SPEAKS_TLS),
-];
-
-/// The connection broke; another attempt may fare better.
-pub(super) fn lost(reference: &Reference, error: reqwest::Error) -> Failure {
-    let permanent = error.is_builder() || error.is_redirect();
-    let mut reason = reason(error);
-    // What a setting would mend, time does not.
-    let setting = SETTINGS.iter().find(|(sign, _)| reason.contains(sign));
-    if let Some((_, advice)) = setting {
-        reason.push_str(advice);
-    }
-    let permanent = permanent || setting.is_some();
-    let error = RegistryError::Transport {
-        reference: reference.to_string(),
-        reason,
-    };
-    if permanent {
-        return Failure::Final(error);
-    }
-    Failure::Transient(error, None)
-}
-
-/// The whole chain of causes, without the address: it may hold a signature.
-pub(super) fn reason(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 pub(super) fn content(reference: &Reference, found: String, expected: String) -> RegistryError {

@@ -1,107 +1,10 @@
 //! The client against a registry of a few lines that fails on purpose.
 
-use std::sync::{Arc, Mutex};
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use std::sync::Arc;
 
 use super::*;
-use crate::registry::{Blob, PerHost};
-
-/// Serves `answers` in turn, one a connection, and keeps the requests.
-async fn serve(answers: Vec<Vec<u8>>) -> (String, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let host = listener.local_addr().unwrap().to_string();
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let (log, own) = (Arc::clone(&seen), host.clone());
-    tokio::spawn(async move {
-        for answer in answers {
-            let (mut socket, _) = listener.accept().await.unwrap();
-            let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
-            while !is_whole(&request) {
-                let count = socket.read(&mut buffer).await.unwrap();
-                assert!(count > 0);
-                request.extend_from_slice(&buffer[..count]);
-            }
-            log.lock()
-                .unwrap()
-                .push(String::from_utf8(request).unwrap());
-            let answer = String::from_utf8(answer).unwrap().replace("HOST", &own);
-            socket.write_all(answer.as_bytes()).await.unwrap();
-            socket.shutdown().await.unwrap();
-        }
-    });
-    (host, seen)
-}
-
-/// Whether a request has come with all of its body: to close on an unread one
-/// may take the answer away.
-fn is_whole(request: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(request).to_lowercase();
-    let Some((head, body)) = text.split_once("\r\n\r\n") else {
-        return false;
-    };
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "));
-    length.is_none_or(|length| body.len() >= length.parse().unwrap())
-}
-
-fn answer(status: &str, headers: &str, length: usize, body: &str) -> Vec<u8> {
-    format!(
-        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
-    )
-    .into_bytes()
-}
-
-fn client() -> Registry {
-    client_with(Hosts::default())
-}
-
-fn client_with(hosts: Hosts) -> Registry {
-    Registry::new(Options {
-        hosts,
-        retries: 2,
-        backoff: Duration::from_millis(1),
-        ..Options::default()
-    })
-    .unwrap()
-}
-
-fn with_login(host: &str, login: &str) -> Registry {
-    let config = format!(r#"{{"auths":{{"{host}":{{{login}}}}}}}"#);
-    Registry::new(Options {
-        credentials: Credentials::from_docker_configs(&[config], &[]).unwrap(),
-        ..Options::default()
-    })
-    .unwrap()
-}
-
-fn in_pieces_of(most: u64) -> Registry {
-    client_with(Hosts {
-        max_bodies: PerHost {
-            every: Some(most),
-            ..PerHost::default()
-        },
-        ..Hosts::default()
-    })
-}
-
-struct Held(&'static [u8]);
-
-impl crate::content::Fetch for Held {
-    fn fetch(&self, _: &Descriptor) -> std::io::Result<Box<dyn std::io::Read + Send + '_>> {
-        Ok(Box::new(self.0))
-    }
-}
-
-async fn read(blob: &mut Blob<'_>) -> Result<Vec<u8>, RegistryError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = blob.chunk().await? {
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
-}
+use crate::registry::canned::*;
+use crate::registry::Merge;
 
 #[tokio::test]
 async fn two_503_are_survived_and_a_third_is_reported() {
@@ -503,4 +406,30 @@ async fn an_upload_that_is_not_known_any_more_is_begun_again() {
         );
         assert_eq!(seen.lock().unwrap().len(), 11);
     }
+}
+
+#[tokio::test]
+async fn a_registry_that_keeps_another_index_is_found_out() {
+    let index = |text: &str| {
+        answer(
+            "200 OK",
+            &format!("Content-Type: {}\r\n", media_type::INDEX),
+            text.len(),
+            text,
+        )
+    };
+    let other = r#"{"schemaVersion":2,"manifests":[]}"#;
+    let wrote = || answer("201 Created", "", 0, "");
+    let rounds = (0..3).flat_map(|_| [index(other), wrote()]);
+    let (host, _) = serve(rounds.chain([index(other)]).collect()).await;
+    let tag = format!("{host}/a:1").parse().unwrap();
+    let put = br#"{"schemaVersion":2,"manifests":[],"annotations":{"a":"b"}}"#;
+    let registry = client();
+    let merged = registry.merge_index(&tag, false, |_| {
+        Ok::<_, RegistryError>(Merge::Put(put.to_vec()))
+    });
+    let error = merged.await.unwrap_err();
+    let found = Digest::of(other.as_bytes()).to_string();
+    assert!(matches!(error, RegistryError::Lost { .. }), "{error}");
+    assert!(error.to_string().contains(&found), "{error}");
 }

@@ -52,14 +52,21 @@ impl fmt::Debug for Credential {
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// The configuration is not the JSON expected.
-    #[error("docker configuration is malformed at line {line}: expected an object with `auths`")]
+    #[error("logins in {from} are malformed at line {line}: expected an object with `auths`")]
     Config {
+        /// The file or variable.
+        from: String,
         /// Line of the defect; the text around it may be secret.
         line: usize,
     },
     /// `auth` of one registry is not base64 of `user:password`.
-    #[error("docker configuration: `auth` of {0} is not base64 of user:password; log in again")]
-    Auth(String),
+    #[error("logins in {from}: `auth` of {key} is not base64 of user:password; log in again")]
+    Auth {
+        /// The file or variable.
+        from: String,
+        /// The registry, as it is called there.
+        key: String,
+    },
     /// The helper is named in the configuration but not installed.
     #[error("credential helper `docker-credential-{0}` was not found; install it or log in again")]
     HelperMissing(String),
@@ -100,16 +107,35 @@ struct RawAnswer {
     secret: String,
 }
 
+impl Credential {
+    /// Whose it is.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        match self {
+            Self::Basic { username, .. } => username,
+            Self::IdentityToken(_) | Self::Bearer(_) => "a token",
+        }
+    }
+}
+
+/// A text with logins: Docker's `config.json` or Podman's `auth.json`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginText {
+    /// The file or variable that it stood in.
+    pub from: String,
+    /// The text.
+    pub text: String,
+}
+
 /// The logins of Docker configuration files.
 #[derive(Default)]
 pub struct Credentials {
-    configs: Vec<RawConfig>,
+    configs: Vec<(String, RawConfig)>,
     helper_dirs: Vec<PathBuf>,
 }
 
 impl Credentials {
-    /// Reads `configs`, texts of Docker's `config.json` or Podman's `auth.json`;
-    /// the first that has a login for a host counts.
+    /// Reads `configs`, the first of which that has a login for a host counts.
     ///
     /// Helpers are looked for in `helper_dirs`, in order: usually `PATH`.
     ///
@@ -117,12 +143,15 @@ impl Credentials {
     ///
     /// [`CredentialsError::Config`]: not JSON, or of another shape.
     pub fn from_docker_configs(
-        configs: &[String],
+        configs: &[LoginText],
         helper_dirs: &[PathBuf],
     ) -> Result<Self, CredentialsError> {
-        let read = |config: &String| {
-            serde_json::from_str(config)
-                .map_err(|error| CredentialsError::Config { line: error.line() })
+        let read = |config: &LoginText| match serde_json::from_str(&config.text) {
+            Ok(read) => Ok((config.from.clone(), read)),
+            Err(error) => Err(CredentialsError::Config {
+                from: config.from.clone(),
+                line: error.line(),
+            }),
         };
         Ok(Self {
             configs: configs.iter().map(read).collect::<Result<_, _>>()?,
@@ -130,8 +159,14 @@ impl Credentials {
         })
     }
 
-    /// The login for `repository` of `registry`, a host and optional port; `None`:
-    /// anonymous.
+    /// Where logins were looked for.
+    #[must_use]
+    pub fn places(&self) -> Vec<String> {
+        self.configs.iter().map(|(from, _)| from.clone()).collect()
+    }
+
+    /// The login for `repository` of `registry`, a host and optional port, and
+    /// where it stood; `None`: anonymous.
     ///
     /// A helper named for the registry is asked first, then the general one,
     /// then `auths`: there, the longest path that the repository is below, as Podman
@@ -144,16 +179,16 @@ impl Credentials {
         &self,
         registry: &str,
         repository: &str,
-    ) -> Result<Option<Credential>, CredentialsError> {
+    ) -> Result<Option<(Credential, &str)>, CredentialsError> {
         let keys: &[&str] = match registry {
             "docker.io" | "index.docker.io" | "registry-1.docker.io" => {
                 &[HUB_KEY, "docker.io", "index.docker.io"]
             }
             other => &[other],
         };
-        for config in &self.configs {
-            if let Some(found) = self.find(config, keys, repository)? {
-                return Ok(Some(found));
+        for (from, config) in &self.configs {
+            if let Some(found) = self.find(from, config, keys, repository)? {
+                return Ok(Some((found, from)));
             }
         }
         Ok(None)
@@ -161,6 +196,7 @@ impl Credentials {
 
     fn find(
         &self,
+        from: &str,
         config: &RawConfig,
         keys: &[&str],
         repository: &str,
@@ -188,7 +224,7 @@ impl Credentials {
                 // As Docker has written them; a path below is another's login.
                 entries.find(|(key, _)| keys.contains(&host_of(key)))
             });
-        entry.map_or(Ok(None), |(key, auth)| decode(key, auth))
+        entry.map_or(Ok(None), |(key, auth)| decode(from, key, auth))
     }
 
     fn ask(&self, helper: &str, server: &str) -> Result<Option<Credential>, CredentialsError> {
@@ -259,7 +295,7 @@ fn host_of(key: &str) -> &str {
     }
 }
 
-fn decode(key: &str, auth: &RawAuth) -> Result<Option<Credential>, CredentialsError> {
+fn decode(from: &str, key: &str, auth: &RawAuth) -> Result<Option<Credential>, CredentialsError> {
     if !auth.registrytoken.is_empty() {
         return Ok(Some(Credential::Bearer(auth.registrytoken.clone())));
     }
@@ -281,13 +317,32 @@ fn decode(key: &str, auth: &RawAuth) -> Result<Option<Credential>, CredentialsEr
             username: username.to_owned(),
             password: password.trim_end_matches('\0').to_owned(),
         })),
-        None => Err(CredentialsError::Auth(key.to_owned())),
+        None => Err(CredentialsError::Auth {
+            from: from.to_owned(),
+            key: key.to_owned(),
+        }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn reading(config: &str, dirs: &[PathBuf]) -> Result<Credentials, CredentialsError> {
+        let text = LoginText {
+            from: "a.json".to_owned(),
+            text: config.to_owned(),
+        };
+        Credentials::from_docker_configs(&[text], dirs)
+    }
+
+    fn get(
+        logins: &Credentials,
+        host: &str,
+        repository: &str,
+    ) -> Result<Option<Credential>, CredentialsError> {
+        Ok(logins.get(host, repository)?.map(|(found, _)| found))
+    }
 
     fn basic(username: &str, password: &str) -> Option<Credential> {
         Some(Credential::Basic {
@@ -301,17 +356,17 @@ mod tests {
         let config = r#"{"auths":{"a.io":{"auth":"dTpwOnE="},"b.io":{"identitytoken":"t"},
             "https://index.docker.io/v1/":{"auth":"aDp4"},"https://c.io/v1/":{"auth":"dTpw"},
             "bad.io":{"auth":"!"},"none.io":{}},"other":1}"#;
-        let logins = Credentials::from_docker_configs(&[config.to_owned()], &[]).unwrap();
-        assert_eq!(logins.get("a.io", "x/y").unwrap(), basic("u", "p:q"));
+        let logins = reading(config, &[]).unwrap();
+        assert_eq!(get(&logins, "a.io", "x/y").unwrap(), basic("u", "p:q"));
         let token = Credential::IdentityToken("t".to_owned());
-        assert_eq!(logins.get("b.io", "x/y").unwrap(), Some(token));
-        assert_eq!(logins.get("docker.io", "x/y").unwrap(), basic("h", "x"));
-        assert_eq!(logins.get("c.io", "x/y").unwrap(), basic("u", "p"));
-        assert_eq!(logins.get("none.io", "x/y").unwrap(), None);
-        assert_eq!(logins.get("x.io", "x/y").unwrap(), None);
+        assert_eq!(get(&logins, "b.io", "x/y").unwrap(), Some(token));
+        assert_eq!(get(&logins, "docker.io", "x/y").unwrap(), basic("h", "x"));
+        assert_eq!(get(&logins, "c.io", "x/y").unwrap(), basic("u", "p"));
+        assert_eq!(get(&logins, "none.io", "x/y").unwrap(), None);
+        assert_eq!(get(&logins, "x.io", "x/y").unwrap(), None);
         assert!(matches!(
-            logins.get("bad.io", "x/y"),
-            Err(CredentialsError::Auth(_))
+            get(&logins, "bad.io", "x/y"),
+            Err(CredentialsError::Auth { .. })
         ));
     }
 
@@ -319,7 +374,7 @@ mod tests {
     fn a_login_for_a_path_is_for_what_is_below_it() {
         let config = r#"{"auths":{"h.io/a":{"auth":"dTE6cDE="},"h.io/a/b":{"auth":"dTI6cDI="},
             "h.io":{"auth":"dTM6cDM="},"only.io/x":{"auth":"dTE6cDE="}}}"#;
-        let logins = Credentials::from_docker_configs(&[config.to_owned()], &[]).unwrap();
+        let logins = reading(config, &[]).unwrap();
         for (host, repository, login) in [
             ("h.io", "a/c", basic("u1", "p1")),
             ("h.io", "a", basic("u1", "p1")),
@@ -329,7 +384,7 @@ mod tests {
             ("only.io", "y", None),
         ] {
             assert_eq!(
-                logins.get(host, repository).unwrap(),
+                get(&logins, host, repository).unwrap(),
                 login,
                 "{host}/{repository}"
             );
@@ -344,14 +399,18 @@ mod tests {
     #[test]
     fn a_missing_helper_and_broken_json_are_told() {
         let config = r#"{"credHelpers":{"a.io":"none","b.io":"../x"}}"#;
-        let logins = Credentials::from_docker_configs(&[config.to_owned()], &[]).unwrap();
+        let logins = reading(config, &[]).unwrap();
         for host in ["a.io", "b.io"] {
             assert!(matches!(
-                logins.get(host, "x/y"),
+                get(&logins, host, "x/y"),
                 Err(CredentialsError::HelperMissing(_))
             ));
         }
-        assert!(Credentials::from_docker_configs(&["[".to_owned()], &[]).is_err());
+        let error = reading("{\n[", &[]).err().unwrap().to_string();
+        assert!(
+            error.contains("a.json") && error.contains("line 2"),
+            "{error}"
+        );
     }
 
     #[cfg(unix)]
@@ -365,12 +424,12 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let config = r#"{"credsStore":"t","auths":{"no.io":{"auth":"dTpw"}}}"#;
         let dirs = vec![dir.path().to_owned()];
-        let logins = Credentials::from_docker_configs(&[config.to_owned()], &dirs).unwrap();
+        let logins = reading(config, &dirs).unwrap();
         let token = Credential::IdentityToken("a.io".to_owned());
-        assert_eq!(logins.get("a.io", "x/y").unwrap(), Some(token));
-        assert_eq!(logins.get("no.io", "x/y").unwrap(), basic("u", "p"));
+        assert_eq!(get(&logins, "a.io", "x/y").unwrap(), Some(token));
+        assert_eq!(get(&logins, "no.io", "x/y").unwrap(), basic("u", "p"));
         assert!(matches!(
-            logins.get("bad.io", "x/y"),
+            get(&logins, "bad.io", "x/y"),
             Err(CredentialsError::Helper { .. })
         ));
     }

@@ -14,8 +14,11 @@ use reqwest::{Response, StatusCode, Url};
 use tokio::sync::Semaphore;
 
 use super::blob::PROGRESS_BYTES;
-use super::client::{Registry, reason, retry_after};
+use super::client::Registry;
+use super::refusal::retry_after;
+use super::retry::MAX_RETRY_AFTER;
 use super::sink::{Sink, SinkError};
+use super::speed::{Cut, Speed};
 use crate::action::Output;
 use crate::cas::{Cas, CasError};
 use crate::oci::Digest;
@@ -33,6 +36,18 @@ pub enum DownloadError {
         url: String,
         /// The HTTP status.
         status: u16,
+    },
+    /// It asks for more patience than we have.
+    #[error(
+        "{url}: server answered HTTP {status}, and asks to come back in {seconds} s, which is longer than jackal waits; run it again then"
+    )]
+    Later {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// What it asks for.
+        seconds: u64,
     },
     /// No answer, or one that broke off, after all attempts.
     #[error("{url}: connection failed: {reason}; check the network and the host's name")]
@@ -129,7 +144,7 @@ pub async fn download(
                 if transfer.offset >= before + PROGRESS_BYTES {
                     attempt = 0;
                 }
-                if !registry.retries().wait(&mut attempt, after).await {
+                if !registry.retries().wait(&mut attempt, &error, after).await {
                     return Err(*error);
                 }
             }
@@ -209,7 +224,12 @@ impl Transfer<'_> {
         if self.offset == 0 {
             self.validator = validator(&response);
         }
-        while let Some(bytes) = response.chunk().await.map_err(|error| self.lost(error))? {
+        let mut speed = Speed::default();
+        loop {
+            let chunk = speed.chunk(&mut response).await;
+            let Some(bytes) = chunk.map_err(|cut| self.lost(cut))? else {
+                return Ok(());
+            };
             self.offset += bytes.len() as u64;
             let written = self.sink.write(bytes).await;
             written.map_err(|source| {
@@ -217,7 +237,6 @@ impl Transfer<'_> {
                 Failure::Final(Box::new(DownloadError::Store { url, source }))
             })?;
         }
-        Ok(())
     }
 
     fn check(&mut self, response: Response) -> Result<Response, Failure> {
@@ -240,9 +259,17 @@ impl Transfer<'_> {
                 self.restart();
                 Err(Failure::Transient(refused, None))
             }
-            408 | 429 | 500 | 502 | 503 | 504 => {
-                Err(Failure::Transient(refused, retry_after(&response)))
-            }
+            408 | 429 | 500 | 502 | 503 | 504 => Err(match retry_after(&response) {
+                Some(after) if after > MAX_RETRY_AFTER => {
+                    let (url, seconds) = (self.shown.clone(), after.as_secs());
+                    Failure::Final(Box::new(DownloadError::Later {
+                        url,
+                        status,
+                        seconds,
+                    }))
+                }
+                after => Failure::Transient(refused, after),
+            }),
             _ => Err(Failure::Final(refused)),
         }
     }
@@ -254,11 +281,12 @@ impl Transfer<'_> {
         self.validator = None;
     }
 
-    fn lost(&self, error: reqwest::Error) -> Failure {
-        let permanent = error.is_builder() || error.is_redirect();
+    fn lost(&self, cut: impl Into<Cut>) -> Failure {
+        let cut = cut.into();
+        let permanent = cut.is_permanent();
         let error = Box::new(DownloadError::Transport {
             url: self.shown.clone(),
-            reason: reason(error),
+            reason: cut.reason(),
         });
         match permanent {
             true => Failure::Final(error),

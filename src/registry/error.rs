@@ -1,7 +1,7 @@
 //! What can go wrong between us and a registry, and what to do about it.
 
 use super::CredentialsError;
-use super::client::Said;
+use super::refusal::Said;
 
 /// Why a registry did not give what was asked of it.
 #[derive(Debug, thiserror::Error)]
@@ -10,9 +10,7 @@ pub enum RegistryError {
     #[error("http client could not be set up: {0}")]
     Setup(String),
     /// 401 or 403, also after showing what login there is.
-    #[error(
-        "{reference}: registry refused access (HTTP {status}{said}); log in to it, or check the name"
-    )]
+    #[error("{reference}: registry refused access (HTTP {status}{said}); {login}")]
     Unauthorized {
         /// What was asked for.
         reference: String,
@@ -20,6 +18,8 @@ pub enum RegistryError {
         status: u16,
         /// Its own words.
         said: Said,
+        /// Which login was shown.
+        login: Shown,
     },
     /// 404: no such repository, tag or blob.
     #[error("{reference}: not found in the registry (HTTP 404); check the name and the tag")]
@@ -48,7 +48,7 @@ pub enum RegistryError {
         said: Said,
     },
     /// Any other status that is not success.
-    #[error("{reference}: registry answered HTTP {status}{said}; {}", advice(*.status))]
+    #[error("{reference}: registry answered HTTP {status}{said}; {}", advice(*.status, *.carried))]
     Status {
         /// What was asked for.
         reference: String,
@@ -56,6 +56,22 @@ pub enum RegistryError {
         status: u16,
         /// Its own words.
         said: Said,
+        /// What was sent.
+        carried: Carried,
+    },
+    /// It asks for more patience than we have.
+    #[error(
+        "{reference}: registry answered HTTP {status}{said}, and asks to come back in {seconds} s, which is longer than jackal waits; run it again then"
+    )]
+    Later {
+        /// What was asked for.
+        reference: String,
+        /// The HTTP status.
+        status: u16,
+        /// Its own words.
+        said: Said,
+        /// What it asks for.
+        seconds: u64,
     },
     /// No answer, or one that broke off.
     #[error("{reference}: connection failed: {reason}; check the network and the registry's name")]
@@ -75,12 +91,12 @@ pub enum RegistryError {
         /// What should have come.
         expected: String,
     },
-    /// The registry said it stored a blob, and does not have it.
+    /// The registry said it stored something, and does not have it.
     #[error(
-        "{reference}: registry took the blob and has {found}; it loses uploads, so do not trust it until that is mended"
+        "{reference}: registry took what was sent and has {found}; it loses uploads, so do not trust it until that is mended"
     )]
     Lost {
-        /// The blob.
+        /// The blob or tag.
         reference: String,
         /// What it has.
         found: String,
@@ -146,16 +162,72 @@ fn todo(reference: &str) -> &'static str {
     }
 }
 
-fn advice(status: u16) -> &'static str {
-    match status {
-        413 => {
+/// What a request held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carried {
+    /// Nothing that counts.
+    Nothing,
+    /// A manifest, or an index.
+    Manifest,
+    /// A blob, whole.
+    Blob,
+    /// A part of a blob.
+    Piece,
+}
+
+/// What login a registry was shown that refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Nobody looked.
+    Untold,
+    /// None, as these places have none for it.
+    Nothing(Vec<String>),
+    /// That of `user`, which stands in `from`.
+    Login {
+        /// Whose.
+        user: String,
+        /// The file or variable.
+        from: String,
+    },
+}
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Untold => f.write_str("log in to it, or check the name"),
+            Self::Nothing(places) if places.is_empty() => {
+                f.write_str("there is no file with logins: log in to it, or check the name")
+            }
+            Self::Nothing(places) => write!(
+                f,
+                "no login for it is in {}: log in to it, or check the name",
+                places.join(", ")
+            ),
+            Self::Login { user, from } => write!(
+                f,
+                "it was shown the login of {user} from {from}: log in again, or ask for the right to do this"
+            ),
+        }
+    }
+}
+
+fn advice(status: u16, carried: Carried) -> &'static str {
+    match (status, carried) {
+        (401 | 403, _) => "the address that the registry gave for this is refused, so try again",
+        (413, Carried::Manifest) => {
+            "it takes no manifest so large: put less into one package, as fewer components and annotations"
+        }
+        (413, Carried::Piece) => {
+            "it, or a proxy before it, takes no piece so large: give a smaller --max-request-body"
+        }
+        (413, _) => {
             "it, or a proxy before it, takes nothing so large; if that is a proxy's limit on requests, --max-request-body sends blobs in smaller pieces"
         }
-        416 => {
+        (416, _) => {
             "it takes no upload of this size, or no piece: then give a smaller --max-request-body"
         }
-        429 => "it limits requests, so log in or wait",
-        500.. => "it has a fault of its own, so try again later",
+        (429, _) => "it limits requests, so log in or wait",
+        (500.., _) => "it has a fault of its own, so try again later",
         _ => "expected success, so check that it is an OCI registry",
     }
 }

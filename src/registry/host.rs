@@ -201,7 +201,7 @@ fn http(hosts: &Hosts, certificates: Option<&Path>) -> Result<Http, RegistryErro
         }
         builder
             .build()
-            .map_err(|error| RegistryError::Setup(super::client::reason(error)))
+            .map_err(|error| RegistryError::Setup(super::refusal::reason(error)))
     };
     Ok(Http {
         reads: build(true, Policy::custom(follow))?,
@@ -236,7 +236,7 @@ impl Files {
             let read = |path: &Path| {
                 fs::read(path).map_err(|error| format!("`{}`: {error}", path.display()))
             };
-            let at = |error| format!("`{}`: {}", path.display(), super::client::reason(error));
+            let at = |error| format!("`{}`: {}", path.display(), super::refusal::reason(error));
             match path.extension().and_then(|end| end.to_str()) {
                 Some("crt") => {
                     let found = Certificate::from_pem_bundle(&read(&path)?).map_err(at)?;

@@ -16,7 +16,7 @@ use super::RegistryError;
 use super::auth::Access;
 use super::client::Registry;
 use super::retry::{Failure, jitter};
-use crate::oci::{Descriptor, Index, Reference, media_type};
+use crate::oci::{Descriptor, Digest, Index, Reference, media_type};
 
 /// Shortest wait between a write and the look at what became of it.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -29,6 +29,10 @@ const MAX_SETTLE: Duration = Duration::from_secs(20);
 
 /// How often others may interfere before we give up.
 const MAX_ROUNDS: u32 = 100;
+
+/// How often the same may come back when the same was written: once may be
+/// another publisher, who reads what we wrote before writing again.
+const MAX_REVERTS: u32 = 3;
 
 /// What is to become of an index.
 #[derive(Debug)]
@@ -104,6 +108,7 @@ impl Registry {
     ) -> Result<(), E> {
         let mut slowest = Duration::ZERO;
         let mut attempt = 0;
+        let (mut last, mut reverts) = (None, 0);
         for _ in 0..MAX_ROUNDS {
             let began = Instant::now();
             let found = self.find_to_write(tag).await?;
@@ -113,6 +118,7 @@ impl Registry {
                 .filter(|(found, _)| !replace || media_type::is_index(&found.media_type))
                 .map(|(descriptor, bytes)| read_index(tag, descriptor, bytes))
                 .transpose()?;
+            let stands = found.as_ref().map(|(found, _)| found.digest);
             let put = match (merge(index.as_ref())?, found) {
                 (Merge::Unchanged, Some(_)) => return Ok(()),
                 (Merge::Unchanged, None) => {
@@ -121,6 +127,16 @@ impl Registry {
                 }
                 (Merge::Put(bytes), _) => Bytes::from(bytes),
             };
+            let round = (Digest::of(&put), stands);
+            reverts = if last == Some(round) { reverts + 1 } else { 0 };
+            if reverts == MAX_REVERTS {
+                let found = match stands {
+                    Some(digest) => format!("{digest} in place of {}", round.0),
+                    None => format!("nothing in place of {}", round.0),
+                };
+                let reference = tag.to_string();
+                return Err(RegistryError::Lost { reference, found }.into());
+            }
             let began = Instant::now();
             let written = self.push_manifest_once(tag, media_type::INDEX, &put).await;
             slowest = slowest.max(began.elapsed());
@@ -128,7 +144,7 @@ impl Registry {
                 self.retries().pause(&mut attempt, failure).await?;
                 continue;
             }
-            attempt = 0;
+            (attempt, last) = (0, Some(round));
             let settle = (slowest * SETTLE_FACTOR).clamp(SETTLE, MAX_SETTLE);
             tokio::time::sleep(settle + jitter(settle / 2)).await;
         }

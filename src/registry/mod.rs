@@ -6,6 +6,8 @@
 mod auth;
 mod blob;
 mod body;
+#[cfg(test)]
+mod canned;
 mod client;
 mod credentials;
 mod download;
@@ -18,21 +20,24 @@ mod probe;
 mod profile;
 mod push;
 mod referrers;
+mod refusal;
 mod repository;
 mod retry;
 mod sink;
+mod speed;
 mod tags;
 
 pub use blob::Blob;
 pub use body::Source;
-pub use client::{Options, Registry, Said};
-pub use credentials::{Credential, Credentials, CredentialsError};
+pub use client::{Options, Registry};
+pub use credentials::{Credential, Credentials, CredentialsError, LoginText};
 pub use download::{DownloadError, download};
-pub use error::RegistryError;
+pub use error::{Carried, RegistryError, Shown};
 pub use host::{Hosts, PerHost, PlainHttp, install_tls};
 pub use index::{Merge, read_index};
 pub use probe::Probe;
 pub use profile::{Chunks, PROFILES, Profile, ProfileError, Referrers};
 pub use push::{Hints, Sent};
+pub use refusal::Said;
 pub use repository::{Repository, blob_reader};
 pub use sink::{Sink, SinkError};

@@ -7,7 +7,9 @@
 use reqwest::{Method, StatusCode};
 
 use super::RegistryError;
-use super::client::{Call, Registry, check, lost};
+use super::client::{Call, Registry};
+use super::error::Carried;
+use super::refusal::{check, lost};
 use super::retry::Failure;
 use crate::oci::{Descriptor, Digest, Reference};
 
@@ -71,7 +73,7 @@ impl Registry {
         // Who asks for a login is there.
         match response.status() {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(()),
-            _ => check(at, response).await.map(drop),
+            _ => check(at, response, Carried::Nothing, &[]).await.map(drop),
         }
     }
 

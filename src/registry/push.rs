@@ -238,6 +238,7 @@ fn immutable(to: &Reference, failure: Failure) -> Failure {
             reference,
             status,
             said,
+            ..
         }) if to.digest().is_none() && (matches!(status, 409 | 412) || said.is("TAG_INVALID")) => {
             Failure::Final(RegistryError::Immutable {
                 reference,

@@ -4,14 +4,19 @@
 //! full jitter, the server's `Retry-After`, a bound for each request and a
 //! budget for all of them. Refusals are never repeated.
 
+use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::RegistryError;
 
-/// Longest wait that a registry's `Retry-After` can ask of us.
-pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+/// Longest wait that a server's `Retry-After` can ask of us; more is an error
+/// that tells it.
+pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+/// Waits from here on are told.
+const TOLD: Duration = Duration::from_secs(1);
 
 /// Longest wait between two attempts when the registry names none.
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
@@ -48,13 +53,15 @@ pub(super) struct Retries {
     /// Bound of the first wait; it doubles with every attempt.
     backoff: Duration,
     budget: AtomicI64,
+    tell: fn(&str),
 }
 
 impl Retries {
-    pub(super) fn new(retries: u32, backoff: Duration) -> Self {
+    pub(super) fn new(retries: u32, backoff: Duration, tell: fn(&str)) -> Self {
         Self {
             retries,
             backoff,
+            tell,
             budget: AtomicI64::new(BUDGET),
         }
     }
@@ -91,14 +98,19 @@ impl Retries {
             Failure::Transient(error, after) => (error, after),
             Failure::Final(error) => return Err(error),
         };
-        match self.wait(attempt, after).await {
+        match self.wait(attempt, &error, after).await {
             true => Ok(()),
             false => Err(error),
         }
     }
 
-    /// Waits before attempt number `attempt`; `false`: there is to be no other.
-    pub(super) async fn wait(&self, attempt: &mut u32, after: Option<Duration>) -> bool {
+    /// Waits for another attempt after `error`; `false`: there is to be no other.
+    pub(super) async fn wait(
+        &self,
+        attempt: &mut u32,
+        error: &(dyn Display + Sync),
+        after: Option<Duration>,
+    ) -> bool {
         let take = |left: i64| (left >= REPETITION).then_some(left - REPETITION);
         if *attempt >= self.retries
             || self
@@ -114,6 +126,12 @@ impl Retries {
             Some(after) => after.min(MAX_RETRY_AFTER),
             None => jitter(bound.min(MAX_BACKOFF)),
         };
+        if wait >= TOLD {
+            let (seconds, next, last) = (wait.as_secs(), *attempt + 1, self.retries + 1);
+            (self.tell)(&format!(
+                "waiting {seconds} s before attempt {next} of {last}: {error}"
+            ));
+        }
         tokio::time::sleep(wait).await;
         true
     }
@@ -132,21 +150,22 @@ mod tests {
 
     #[tokio::test]
     async fn attempts_are_bounded_and_the_budget_is_shared_and_refilled() {
-        let retries = Retries::new(3, Duration::ZERO);
+        let retries = Retries::new(3, Duration::ZERO, |_| {});
+        let error = "away";
         let mut attempt = 0;
         for _ in 0..3 {
-            assert!(retries.wait(&mut attempt, None).await);
+            assert!(retries.wait(&mut attempt, &error, None).await);
         }
-        assert!(!retries.wait(&mut attempt, None).await);
+        assert!(!retries.wait(&mut attempt, &error, None).await);
         let mut granted = 3;
-        while retries.wait(&mut 0, None).await {
+        while retries.wait(&mut 0, &error, None).await {
             granted += 1;
         }
         assert_eq!(granted, BUDGET / REPETITION);
         for _ in 0..REPETITION {
             retries.succeeded();
         }
-        assert!(retries.wait(&mut 0, None).await);
-        assert!(!retries.wait(&mut 0, None).await);
+        assert!(retries.wait(&mut 0, &error, None).await);
+        assert!(!retries.wait(&mut 0, &error, None).await);
     }
 }

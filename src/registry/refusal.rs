@@ -1,0 +1,404 @@
+//! What went wrong with a request: refusals read and worded, broken lines told
+//! from wrong settings.
+//!
+//! Never repeats a login or the address of what is stored elsewhere, which may
+//! hold one.
+
+use std::error::Error as _;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use reqwest::header::{DATE, RETRY_AFTER};
+use reqwest::{Response, Url};
+
+use super::RegistryError;
+use super::client::answering;
+use super::error::{Carried, Shown};
+use super::retry::{Failure, MAX_RETRY_AFTER};
+use super::speed::Cut;
+use crate::oci::Reference;
+
+/// How long the words of a refusal are waited for.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is taken of a refusal's body, in bytes; more than any message needs.
+const MAX_REFUSAL_BYTES: usize = 16 << 10;
+
+/// What of it is shown, in characters.
+const MAX_REFUSAL_CHARS: usize = 300;
+
+/// What an `Authorization` header would give away.
+pub(super) fn secrets_in(authorization: &str) -> Vec<String> {
+    let (_, secret) = authorization.split_once(' ').unwrap_or(("", authorization));
+    let pair = base64::engine::general_purpose::STANDARD.decode(secret);
+    let pair = pair.ok().and_then(|pair| String::from_utf8(pair).ok());
+    let password = pair.as_ref().and_then(|pair| pair.split_once(':'));
+    let password = password.map(|(_, password)| password.to_owned());
+    let all = [Some(secret.to_owned()), pair, password];
+    all.into_iter().flatten().collect()
+}
+
+/// Whether `url` is at the registry of `reference` itself.
+pub(super) fn is_at_home(reference: &Reference, url: &Url) -> bool {
+    let home = answering(reference.registry());
+    let home = Url::parse(&format!("{}://{home}", url.scheme())).ok();
+    home.is_some_and(|home| home.origin() == url.origin())
+}
+
+/// How `reference` is called in messages about an answer from `url`: whoever
+/// looks for the fault has to know whose storage it was.
+fn called(reference: &Reference, url: Option<&Url>) -> String {
+    let elsewhere = url.filter(|url| !is_at_home(reference, url));
+    match elsewhere.and_then(|url| Some((url.host_str()?, url.port()))) {
+        Some((host, Some(port))) => format!("{reference} (at {host}:{port})"),
+        Some((host, None)) => format!("{reference} (at {host})"),
+        None => reference.to_string(),
+    }
+}
+
+/// Passes on success; else says what the status means, with nothing of
+/// `secrets` in what the server says, whoever echoes them.
+pub(super) async fn check(
+    reference: &Reference,
+    response: Response,
+    carried: Carried,
+    secrets: &[String],
+) -> Result<Response, Failure> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let after = retry_after(&response);
+    let status = status.as_u16();
+    let reference = called(reference, Some(response.url()));
+    let said = said(response, secrets).await;
+    Err(match status {
+        401 | 403 => RegistryError::Unauthorized {
+            reference,
+            status,
+            said,
+            login: Shown::Untold,
+        }
+        .into(),
+        400 | 404 if said.is("MANIFEST_BLOB_UNKNOWN") => {
+            RegistryError::BlobUnknown { reference, said }.into()
+        }
+        404 => RegistryError::NotFound { reference }.into(),
+        408 | 429 | 500 | 502 | 503 | 504 => match after.filter(|after| *after > MAX_RETRY_AFTER) {
+            Some(after) => RegistryError::Later {
+                reference,
+                status,
+                said,
+                seconds: after.as_secs(),
+            }
+            .into(),
+            None => Failure::Transient(
+                RegistryError::Status {
+                    reference,
+                    status,
+                    said,
+                    carried,
+                },
+                after,
+            ),
+        },
+        _ => RegistryError::Status {
+            reference,
+            status,
+            said,
+            carried,
+        }
+        .into(),
+    })
+}
+
+/// What a registry says of its refusal.
+///
+/// Source: distribution-spec 1.1, "Error Codes".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The codes, such as `TAG_INVALID`.
+    pub codes: Vec<String>,
+    /// The first message, shortened.
+    pub message: String,
+}
+
+impl Said {
+    /// Whether `code` is among the codes.
+    #[must_use]
+    pub fn is(&self, code: &str) -> bool {
+        self.codes.iter().any(|found| found == code)
+    }
+}
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.codes.first(), self.message.as_str()) {
+            (None, "") => Ok(()),
+            (Some(code), "") => write!(f, ", {code}"),
+            (None, message) => write!(f, ", \"{message}\""),
+            (Some(code), message) => write!(f, ", {code} \"{message}\""),
+        }
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Errors {
+    errors: Vec<OneError>,
+}
+
+#[derive(serde::Deserialize)]
+struct OneError {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+async fn said(mut response: Response, secrets: &[String]) -> Said {
+    let mut bytes = Vec::new();
+    let reading = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > MAX_REFUSAL_BYTES {
+                break;
+            }
+        }
+    };
+    // A message that breaks off, or never comes, is a shorter message.
+    let _ = tokio::time::timeout(REFUSAL_PATIENCE, reading).await;
+    let Ok(found) = serde_json::from_slice::<Errors>(&bytes) else {
+        // As servers in Go say it.
+        let tls = memchr::memmem::find(&bytes, b"HTTP request to an HTTPS server");
+        let message = tls.map_or("", |_| SPEAKS_TLS.trim_start_matches("; "));
+        return Said {
+            codes: Vec::new(),
+            message: message.to_owned(),
+        };
+    };
+    let plain = |text: &str| -> String {
+        let mut text = text.to_owned();
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            text = text.replace(secret.as_str(), "***");
+        }
+        // Neither those that turn the direction of what follows.
+        let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let shown = text.chars().filter(|c| !c.is_control() && !turns(*c));
+        shown.take(MAX_REFUSAL_CHARS).collect()
+    };
+    let first = found.errors.first();
+    Said {
+        message: first.map_or_else(String::new, |error| plain(&error.message)),
+        codes: found
+            .errors
+            .iter()
+            .map(|error| plain(&error.code))
+            .filter(|code| !code.is_empty())
+            .collect(),
+    }
+}
+
+/// How long the server asks to wait, in seconds or until a date.
+///
+/// Source: RFC 9110 section 10.2.3.
+pub(super) fn retry_after(response: &Response) -> Option<Duration> {
+    let text = |name| response.headers().get(name)?.to_str().ok();
+    let date = |text: &str| httpdate::parse_http_date(text).ok();
+    let after = text(RETRY_AFTER)?;
+    if let Ok(seconds) = after.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    // By its own clock, if it tells that.
+    let now = text(DATE).and_then(date).unwrap_or_else(SystemTime::now);
+    Some(date(after)?.duration_since(now).unwrap_or_default())
+}
+
+const CLIENT_CERTIFICATE: &str =
+    "; it lets in who has a certificate: *.cert with *.key in --certs-dir DIR/HOST";
+
+const SPEAKS_TLS: &str = "; it seems to speak TLS, which is tried near by where there is --certs-dir DIR/HOST with its ca.crt";
+
+/// What broken connections say of a wrong setting, and which that is.
+const SETTINGS: [(&str, &str); 6] = [
+    (
+        "invalid peer certificate",
+        "; if it is the right one, its authority belongs into --certs-dir DIR/HOST/ca.crt",
+    ),
+    (
+        "InvalidContentType",
+        "; it seems to speak HTTP without TLS: give --plain-http=HOST",
+    ),
+    ("CertificateRequired", CLIENT_CERTIFICATE),
+    // Older servers in Go.
+    ("BadCertificate", CLIENT_CERTIFICATE),
+    ("UnknownCA", CLIENT_CERTIFICATE),
+    ("invalid HTTP version parsed", SPEAKS_TLS),
+];
+
+/// The connection broke; another attempt may fare better.
+pub(super) fn lost(reference: &Reference, cut: impl Into<Cut>) -> Failure {
+    let cut = cut.into();
+    let permanent = cut.is_permanent();
+    let reference = called(reference, cut.url());
+    let mut reason = cut.reason();
+    // What a setting would mend, time does not.
+    let setting = SETTINGS.iter().find(|(sign, _)| reason.contains(sign));
+    if let Some((_, advice)) = setting {
+        reason.push_str(advice);
+    }
+    let error = RegistryError::Transport { reference, reason };
+    match permanent || setting.is_some() {
+        true => Failure::Final(error),
+        false => Failure::Transient(error, None),
+    }
+}
+
+/// The whole chain of causes, without the address: it may hold a signature.
+pub(super) fn reason(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::oci::{Descriptor, media_type};
+    use crate::registry::canned::*;
+    use crate::registry::{Options, Registry, Source};
+
+    fn source(bytes: &'static [u8]) -> (Descriptor, Source) {
+        (Descriptor::of("a/b", bytes), Arc::new(Held(bytes)))
+    }
+
+    #[tokio::test]
+    async fn waits_are_told_and_those_that_are_too_long_are_errors() {
+        static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        let busy = |after: &str| answer("429 Busy", &format!("Retry-After: {after}\r\n"), 0, "");
+        let date = "Thu, 01 Jan 2026 00:10:00 GMT\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT";
+        let good = answer("200 OK", "", 2, "{}");
+        let answers = vec![busy("1"), good, busy("3600"), busy(date)];
+        let (host, seen) = serve(answers).await;
+        let registry = Registry::new(Options {
+            tell: |text| TOLD.lock().unwrap().push(text.to_owned()),
+            ..Options::default()
+        });
+        let registry = registry.unwrap();
+        let reference = format!("{host}/a:1").parse().unwrap();
+        registry.resolve(&reference).await.unwrap();
+        let told = TOLD.lock().unwrap().join("\n");
+        let expected = format!("waiting 1 s before attempt 2 of 6: {host}/a:1");
+        assert!(
+            told.starts_with(&expected) && told.contains("429"),
+            "{told}"
+        );
+        for seconds in ["3600 s", "600 s"] {
+            let error = registry.resolve(&reference).await.unwrap_err();
+            assert!(error.to_string().contains(seconds), "{error}");
+        }
+        assert_eq!(seen.lock().unwrap().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_named() {
+        let begun = || answer("202 Accepted", "Location: /up\r\n", 0, "");
+        let absent = || answer("404 No", "", 0, "");
+        let large = || answer("413 Large", "", 0, "");
+        let answers = vec![
+            absent(),
+            begun(),
+            large(),
+            absent(),
+            begun(),
+            large(),
+            large(),
+        ];
+        let (host, _) = serve(answers).await;
+        let to = format!("{host}/a").parse().unwrap();
+        let (descriptor, blob) = source(b"abc");
+        for (registry, advice) in [
+            (client(), "takes nothing so large"),
+            (in_pieces_of(2), "smaller --max-request-body"),
+        ] {
+            let sent = registry.push_blob(&to, &descriptor, &blob, Default::default());
+            let error = sent.await.unwrap_err().to_string();
+            assert!(error.contains(advice), "{error}");
+        }
+        let sent = client()
+            .push_manifest(&to, media_type::INDEX, &"{}".into())
+            .await;
+        let error = sent.unwrap_err().to_string();
+        assert!(error.contains("no manifest so large"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn storage_elsewhere_is_named_and_asked_again_under_a_new_address() {
+        let refused = || answer("403 Gone", "", 0, "");
+        let stored = answer("201 Created", "", 0, "");
+        let answers = vec![refused(), stored, refused(), refused(), refused()];
+        let (storage, _) = serve(answers).await;
+        let absent = || answer("404 No", "", 0, "");
+        let place = format!("Location: http://{storage}/put?token=s3cret\r\n");
+        let begun = || answer("202 Accepted", &place, 0, "");
+        let held = answer("200 OK", "", 3, "");
+        let again = (0..3).flat_map(|_| [absent(), begun()]);
+        let first = [absent(), begun(), absent(), begun(), held];
+        let (host, _) = serve(first.into_iter().chain(again).collect()).await;
+        let to = format!("{host}/a").parse().unwrap();
+        let (descriptor, blob) = source(b"abc");
+        let push = || async {
+            let registry = client();
+            registry
+                .push_blob(&to, &descriptor, &blob, Default::default())
+                .await
+        };
+        push().await.unwrap();
+        let error = push().await.unwrap_err().to_string();
+        assert!(error.contains(&format!("(at {storage})")), "{error}");
+        assert!(
+            error.contains(&host) && !error.contains("s3cret"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_wrong_login_is_told_from_a_missing_one() {
+        let challenge = || answer("401 No", "WWW-Authenticate: Basic realm=\"x\"\r\n", 0, "");
+        let (host, _) = serve(vec![challenge(), challenge(), challenge(), challenge()]).await;
+        let reference = format!("{host}/a:1").parse().unwrap();
+        for (registry, told) in [
+            (
+                with_login(&host, r#""auth":"dTpw""#),
+                "login of u from a.json",
+            ),
+            (
+                with_login("other.example", r#""auth":"dTpw""#),
+                "no login for it is in a.json",
+            ),
+            (client(), "there is no file with logins"),
+        ] {
+            let error = registry.resolve(&reference).await.unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_manifest_of_another_length_is_told_at_once() {
+        let (host, seen) = serve(vec![answer("200 OK", "", 100, "{}")]).await;
+        let reference = format!("{host}/a").parse().unwrap();
+        let descriptor = Descriptor::of(media_type::MANIFEST, b"{}");
+        let error = client()
+            .manifest(&reference, &descriptor)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, RegistryError::Content { .. }), "{error}");
+        assert_eq!(seen.lock().unwrap().len(), 1);
+    }
+}

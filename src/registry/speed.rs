@@ -1,0 +1,120 @@
+//! Answers that come, but so slowly that they never end.
+//!
+//! A line that is silent is cut elsewhere; here is counted what comes while
+//! somebody waits for it. Time that the taker needs does not count.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use reqwest::Response;
+
+use super::refusal::reason;
+
+/// How long a line is watched before it is judged.
+pub(super) const WINDOW: Duration = Duration::from_secs(60);
+
+/// What has to move meanwhile, in bytes: 1 KiB a second. A gigabyte would take
+/// twelve days at that.
+pub(super) const LEAST: u64 = 60 << 10;
+
+/// What a line is told that is too slow.
+pub(super) const TOO_SLOW: &str = "less than 1 KiB a second moved for a minute";
+
+/// How fast an answer comes.
+#[derive(Default)]
+pub(super) struct Speed {
+    waited: Duration,
+    came: u64,
+}
+
+/// Why an answer does not go on.
+#[derive(Debug)]
+pub(super) enum Cut {
+    /// The connection failed.
+    Broken(reqwest::Error),
+    /// It is too slow.
+    Slow(reqwest::Url),
+}
+
+impl Speed {
+    /// The next bytes of `response`; `None` at its end.
+    pub(super) async fn chunk(&mut self, response: &mut Response) -> Result<Option<Bytes>, Cut> {
+        let began = Instant::now();
+        let chunk = response.chunk().await;
+        // It does not say so itself.
+        let chunk = chunk.map_err(|error| error.with_url(response.url().clone()))?;
+        let came = chunk.as_ref().map_or(0, Bytes::len);
+        match chunk.is_none() || self.counts(began.elapsed(), came as u64) {
+            true => Ok(chunk),
+            false => Err(Cut::Slow(response.url().clone())),
+        }
+    }
+
+    /// Notes what came; `false`: too little in too long.
+    fn counts(&mut self, waited: Duration, came: u64) -> bool {
+        self.waited += waited;
+        self.came += came;
+        if self.waited < WINDOW {
+            return true;
+        }
+        let enough = self.came >= LEAST;
+        *self = Self::default();
+        enough
+    }
+}
+
+impl From<reqwest::Error> for Cut {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl Cut {
+    /// Whether another attempt meets the same.
+    pub(super) fn is_permanent(&self) -> bool {
+        match self {
+            Self::Broken(error) => error.is_builder() || error.is_redirect(),
+            Self::Slow(_) => false,
+        }
+    }
+
+    /// Whom it was about.
+    pub(super) fn url(&self) -> Option<&reqwest::Url> {
+        match self {
+            Self::Broken(error) => error.url(),
+            Self::Slow(url) => Some(url),
+        }
+    }
+
+    /// What happened, without the address: it may hold a signature.
+    pub(super) fn reason(self) -> String {
+        match self {
+            Self::Broken(error) => reason(error),
+            Self::Slow(_) => TOO_SLOW.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_too_slow_when_little_came_in_a_window_of_waiting() {
+        let second = Duration::from_secs(1);
+        let mut trickle = Speed::default();
+        let seconds = (1..=120).find(|_| !trickle.counts(second, 1023));
+        assert_eq!(seconds, Some(60));
+        // A moment of nothing is none, and neither is a slow taker.
+        let mut bursts = Speed::default();
+        assert!(
+            (1..=600).all(|n: u64| bursts.counts(second, if n % 50 == 0 { 60 << 10 } else { 0 }))
+        );
+        let mut fast = Speed::default();
+        assert!((0..1_000_000).all(|_| fast.counts(Duration::from_micros(1), 1)));
+        // What came before does not count for what comes later.
+        let mut stalls = Speed::default();
+        assert!(stalls.counts(second * 60, 1 << 30));
+        assert!(!stalls.counts(second * 60, 1));
+    }
+}
