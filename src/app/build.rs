@@ -120,10 +120,10 @@ pub enum BuildError {
     #[error("{0}")]
     Import(Mistakes),
     /// A definition that has no plan.
-    #[error("{path}: {source}")]
+    #[error("{at}: {source}")]
     Plan {
-        /// The definition.
-        path: PathBuf,
+        /// The definition; the line and column, where one is to blame.
+        at: String,
         /// Why.
         source: Box<PlanError>,
     },
@@ -131,10 +131,10 @@ pub enum BuildError {
     #[error("{0}")]
     Params(String),
     /// Instances that cannot be made.
-    #[error("{path}: {source}")]
+    #[error("{at}: {source}")]
     Expand {
-        /// The pipeline file.
-        path: PathBuf,
+        /// The pipeline file, with the line and column to blame.
+        at: String,
         /// Why.
         source: Box<ExpandError>,
     },
@@ -235,7 +235,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     let registry = options.connection.client()?;
     let cas = Arc::new(Cas::open(&options.cache)?);
     let composer = &mut composer(options, ask, &cas, &registry);
-    let mut plan = match &options.target {
+    let plan = match &options.target {
         Target::Pipeline { file, params } => {
             declared(options, composer, &options.here.join(file), params)?
         }
@@ -246,7 +246,6 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         }
     };
     let warnings = std::mem::take(&mut composer.warnings);
-    plan.narrow(&options.tasks).map_err(BuildError::Task)?;
     Ok(Prepared {
         site: Site::new(cas, registry, &workspace, options.wishes.clone()),
         plan,
@@ -364,6 +363,9 @@ fn implied(
         plan.imply(composed.definition, &how)
             .map_err(planned(options, &path))?;
     }
+    plan.narrow(&options.tasks).map_err(BuildError::Task)?;
+    plan.publishable(options.wishes.offline)
+        .map_err(BuildError::Task)?;
     Ok(plan)
 }
 
@@ -377,8 +379,23 @@ fn planned<'a>(
     path: &'a Path,
 ) -> impl FnOnce(PlanError) -> BuildError + 'a {
     move |source| BuildError::Plan {
-        path: shown(&options.here, path).to_owned(),
+        at: shown(&options.here, path).display().to_string(),
         source: Box::new(source),
+    }
+}
+
+/// Why a pipeline has no plan, with the place of the key to blame.
+pub(super) fn blamed(text: &SourceText, error: PlanError) -> BuildError {
+    BuildError::Plan {
+        at: place(text, error.about()),
+        source: Box::new(error),
+    }
+}
+
+fn place(text: &SourceText, about: Option<(&str, &str)>) -> String {
+    match about {
+        Some((instance, key)) => pipeline::place(text, instance, key),
+        None => text.name.clone(),
     }
 }
 
@@ -393,11 +410,11 @@ fn declared(
     path: &Path,
     params: &BTreeMap<String, String>,
 ) -> Result<Plan, BuildError> {
-    let source = SourceText::new(
+    let text = SourceText::new(
         shown(&options.here, path).to_string_lossy(),
         read_text(path)?,
     );
-    let pipeline = pipeline::check::parse(&source)?;
+    let pipeline = pipeline::check::parse(&text)?;
     let params = pipeline
         .bind_params(params)
         .map_err(|error| BuildError::Params(error.to_string()))?;
@@ -418,12 +435,12 @@ fn declared(
     };
     let instances = pipeline::expand::expand(&pipeline, &params, &facts).map_err(|source| {
         BuildError::Expand {
-            path: shown(&options.here, path).to_owned(),
+            at: place(&text, source.about()),
             source: Box::new(source),
         }
     })?;
     let definitions = definitions::of_instances(composer, &folder, &instances)
-        .map_err(|error| error.of(shown(&options.here, path)))?;
+        .map_err(|error| error.of(&text))?;
     let mut plan = Plan {
         pools: pipeline.pools.clone(),
         cache_limits: pipeline.cache_limits,
@@ -441,8 +458,11 @@ fn declared(
         environment: &options.wishes.environment,
         path: options.connection.helper_folders.clone(),
     };
-    plan.declare(&instances, &how)
-        .map_err(planned(options, path))?;
+    let declared = plan.declare(&instances, &how);
+    declared.map_err(|error| blamed(&text, error))?;
+    plan.narrow(&options.tasks).map_err(BuildError::Task)?;
+    let publishable = plan.publishable(options.wishes.offline);
+    publishable.map_err(|error| blamed(&text, error))?;
     Ok(plan)
 }
 

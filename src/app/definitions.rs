@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::build::BuildError;
+use super::build::{BuildError, blamed};
 use super::compose::{Chosen, Composer};
 use crate::exec::declared::Composed;
 use crate::exec::plan::PlanError;
 use crate::package::is_template_name;
 use crate::pipeline::expand::Instance;
 use crate::pipeline::{ImagesSource, RenderedKind};
+use crate::yaml::SourceText;
 
 /// Keys of `set` that stand for a key of `metadata`.
 const METADATA: [&str; 4] = ["name", "version", "description", "architecture"];
@@ -21,14 +22,11 @@ pub(super) enum NoDefinition {
 }
 
 impl NoDefinition {
-    /// The error of a build of the pipeline at `path`.
-    pub(super) fn of(self, path: &Path) -> BuildError {
+    /// The error of a build of the pipeline `text`.
+    pub(super) fn of(self, text: &SourceText) -> BuildError {
         match self {
             Self::Build(error) => error,
-            Self::Plan(source) => BuildError::Plan {
-                path: path.to_owned(),
-                source: Box::new(source),
-            },
+            Self::Plan(error) => blamed(text, error),
         }
     }
 }

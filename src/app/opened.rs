@@ -11,7 +11,7 @@ use super::package_read::PackageReadError;
 use crate::cas::{Cas, CasError};
 use crate::layout;
 use crate::oci::{Digest, Reference, ReferenceError};
-use crate::registry::{self, DownloadError, Registry};
+use crate::registry::{self, DownloadError, Registry, RegistryError};
 use crate::release::hosted;
 use crate::source::{Package, Remote, RemoteError, RemotePackage, SourceError};
 use crate::verify::{self, Evidence, Policy, Scope, VerifiedPackage};
@@ -60,6 +60,23 @@ pub enum OpenError {
     /// A checksum for what has none.
     #[error("--shasum is for addresses: `{0}` is a path, whose files `package verify` checks")]
     Sum(String),
+    /// The tag names something else, and the digest nothing.
+    #[error(
+        "`{name}` is {found}, and --shasum asks for {wanted}, which is not there: if it was meant to change, correct the digest"
+    )]
+    OtherDigest {
+        /// As given.
+        name: String,
+        /// What the tag names.
+        found: Digest,
+        /// What was asked for.
+        wanted: Digest,
+    },
+    /// Nothing stands there under the tag that is taken for granted.
+    #[error(
+        "`{0}` names no tag, and there is no `latest`: see `jackal package list-tags {0}`, then give :TAG or @DIGEST"
+    )]
+    NoTag(String),
     /// It cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -164,11 +181,33 @@ impl Opened {
     }
 
     fn in_registry(name: &str, rest: &str, options: &ReadOptions) -> Result<Self, OpenError> {
-        let (registry, reference) = client_of(name, rest, options)?;
+        let (registry, reference) = client_of(name, rest, &options.connection)?;
         let registry = Arc::new(registry);
         let runtime = runtime()?;
-        let found = RemotePackage::find(&registry, &reference, &options.architecture);
-        let found = runtime.block_on(found)?;
+        let asked = match options.shasum {
+            Some(digest) => reference.at(digest),
+            None => reference.clone(),
+        };
+        let found = RemotePackage::find(&registry, &asked, &options.architecture);
+        let found = match runtime.block_on(found) {
+            Err(RemoteError::Registry(error @ RegistryError::NotFound { .. })) => {
+                // What stands there instead says more.
+                let other = options
+                    .shasum
+                    .map(|wanted| (wanted, registry.find(&reference)));
+                let other = other.map(|(wanted, found)| (wanted, runtime.block_on(found)));
+                return Err(match other {
+                    Some((wanted, Ok(Some((found, _))))) => OpenError::OtherDigest {
+                        name: name.to_owned(),
+                        found: found.digest,
+                        wanted,
+                    },
+                    None if !reference.is_told(rest) => OpenError::NoTag(name.to_owned()),
+                    _ => RemoteError::Registry(error).into(),
+                });
+            }
+            found => found?,
+        };
         Ok(Self {
             name: name.to_owned(),
             package: Package::Remote(Box::new(Remote {
@@ -229,17 +268,13 @@ fn bundles_in(files: &[PathBuf]) -> Result<Vec<Vec<u8>>, OpenError> {
 pub(super) fn client_of(
     name: &str,
     rest: &str,
-    options: &ReadOptions,
+    connection: &Connection,
 ) -> Result<(Registry, Reference), OpenError> {
     let reference = hosted(rest).map_err(|source| OpenError::Name {
         text: name.to_owned(),
         source,
     })?;
-    let reference = match options.shasum {
-        Some(digest) => reference.at(digest),
-        None => reference,
-    };
-    Ok((options.connection.client()?, reference))
+    Ok((connection.client()?, reference))
 }
 
 pub(super) fn runtime() -> Result<Runtime, OpenError> {

@@ -9,6 +9,7 @@ use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
 use super::opened::{OpenError, Opened};
+use crate::content::{self, TemporaryFolder};
 use crate::layout::{self, LayoutError};
 use crate::package::{Definition, Dialect, Strictness};
 use crate::source::{Package, SourceError};
@@ -241,7 +242,9 @@ fn chosen(opened: &Opened, options: &ExtractOptions) -> Result<Vec<String>, Pack
 /// A folder beside the one to be made, on the same file system; it goes away
 /// unless it is kept.
 struct Stage {
-    dir: tempfile::TempDir,
+    /// Around it, so that nothing of a package meets what marks this one.
+    around: TemporaryFolder,
+    files: PathBuf,
 }
 
 impl Stage {
@@ -249,15 +252,16 @@ impl Stage {
         let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(write_error(parent))?;
-        let dir = tempfile::Builder::new()
-            .prefix(".jackal-extract-")
-            .tempdir_in(parent)
-            .map_err(write_error(parent))?;
-        Ok(Self { dir })
+        // What a run left that was killed.
+        let _ = content::reap(parent);
+        let around = content::temporary_folder(parent).map_err(write_error(parent))?;
+        let files = around.path().join("files");
+        fs::create_dir(&files).map_err(write_error(&files))?;
+        Ok(Self { around, files })
     }
 
     fn path(&self) -> &Path {
-        self.dir.path()
+        &self.files
     }
 
     /// Writes `names` into the stage and judges them by what was written.
@@ -294,24 +298,14 @@ impl Stage {
     }
 
     fn keep(self, to: &Path) -> Result<(), PackageReadError> {
-        let path = self.dir.keep();
-        // Made for this process alone; what comes out is for everybody.
-        let shared = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        let moved = fs::set_permissions(&path, shared).and_then(|()| {
-            match fs::symlink_metadata(to) {
-                Ok(facts) if facts.is_dir() => fs::remove_dir_all(to)?,
-                Ok(_) => fs::remove_file(to)?,
-                Err(_) => {}
-            }
-            fs::rename(&path, to)
-        });
-        moved.map_err(|source| {
-            // The error that matters is the one that stopped us.
-            let _ = fs::remove_dir_all(&path);
-            PackageReadError::Write {
-                path: to.to_owned(),
-                source,
-            }
-        })
+        match fs::symlink_metadata(to) {
+            Ok(facts) if facts.is_dir() => fs::remove_dir_all(to),
+            Ok(_) => fs::remove_file(to),
+            Err(_) => Ok(()),
+        }
+        .and_then(|()| fs::rename(&self.files, to))
+        .map_err(write_error(to))?;
+        drop(self.around);
+        Ok(())
     }
 }

@@ -247,7 +247,7 @@ fn open(
     };
     let build = &definition.build;
     let tag = match &options.tag {
-        Some(tag) => manifest::tag(tag, ""),
+        Some(tag) => Ok(tag.clone()),
         None => manifest::tag(&definition.metadata.version, &build.flavor),
     };
     let files = verified.files().iter();
@@ -419,7 +419,7 @@ async fn remote(
         error,
     };
     let tag = match (&options.tag, reference.tag()) {
-        (Some(tag), _) => manifest::tag(tag, ""),
+        (Some(tag), _) => Ok(tag.clone()),
         (None, Some(tag)) => Ok(tag.to_owned()),
         (None, None) => manifest::tag(&definition.metadata.version, &definition.build.flavor),
     };

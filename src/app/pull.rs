@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::connection::Connection;
 use super::opened::{OpenError, Opened, ReadOptions};
 use super::package_read::{PackageReadError, package_definition};
 use crate::action::Output;
@@ -58,8 +59,11 @@ pub struct Pulled {
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
     /// It lies here.
-    #[error("`{0}` is no package in a registry: pull takes oci:// references")]
+    #[error("`{0}` is nothing in a registry: expected oci://HOST/PATH")]
     NotRemote(String),
+    /// There is nothing of that name, or nothing in it.
+    #[error("`{0}` is not there, or holds nothing: check the name")]
+    NoRepository(String),
     /// It cannot be found, read or trusted.
     #[error(transparent)]
     Read(#[from] PackageReadError),
@@ -282,13 +286,17 @@ fn in_order(remote: &Remote) -> Vec<Output> {
 /// # Errors
 ///
 /// [`PullError`]
-pub fn package_tags(name: &str, read: &ReadOptions) -> Result<Vec<String>, PullError> {
+pub fn package_tags(name: &str, connection: &Connection) -> Result<Vec<String>, PullError> {
     let rest = name.strip_prefix("oci://");
     let rest = rest.ok_or_else(|| PullError::NotRemote(name.to_owned()))?;
     let (registry, reference) =
-        super::opened::client_of(name, rest, read).map_err(PackageReadError::from)?;
+        super::opened::client_of(name, rest, connection).map_err(PackageReadError::from)?;
     let runtime = super::opened::runtime().map_err(PackageReadError::from)?;
-    let mut tags = runtime.block_on(registry.tags(&reference))?;
+    let found = runtime.block_on(registry.tags(&reference));
+    let mut tags = found.map_err(|error| match error {
+        RegistryError::NotFound { .. } => PullError::NoRepository(name.to_owned()),
+        other => other.into(),
+    })?;
     // Where referrers are not listed, their indexes have tags, which name no package;
     // nor do those that cosign keeps signatures under.
     let is_referrers = |tag: &str| {

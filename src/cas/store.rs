@@ -67,6 +67,16 @@ impl From<CasError> for io::Error {
     }
 }
 
+/// Whether content that was to be read is not what it was, or is gone from the
+/// cache; not that its place cannot be reached.
+#[must_use]
+pub fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, UnexpectedEof};
+    let inner = error.get_ref();
+    let cas = inner.and_then(|error| error.downcast_ref::<CasError>());
+    matches!(error.kind(), InvalidData | UnexpectedEof) || matches!(cas, Some(CasError::Missing(_)))
+}
+
 /// Names the path in an I/O error.
 pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> CasError + '_ {
     move |source| CasError::Io {

@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::options::{PlanArgs, environment};
 use super::output::{note, print};
 use super::progress::Progress;
+use super::signal::Signals;
 use crate::app::{self, BuildError, BuildOptions, Prepared};
 use crate::exec::record::{RunRecord, Status};
 use crate::exec::run::{Stop, Verdict};
@@ -213,6 +214,7 @@ pub(super) fn carry_out(
         logs != Logs::ErrorsOnly,
         tell.events.as_deref(),
     )?;
+    let mut signals = Signals::heard(&runtime);
     let built = runtime.block_on(async {
         let drawn = tokio::spawn(async move {
             while let Some(event) = happened.recv().await {
@@ -222,9 +224,9 @@ pub(super) fn carry_out(
         });
         tokio::spawn(async move {
             // A run that has ended needs no stopping.
-            super::signal::wait().await;
+            signals.next().await;
             let _ = wish.send(Stop::Soon);
-            super::signal::wait().await;
+            signals.next().await;
             let _ = wish.send(Stop::Now);
             // Time to kill what runs; nothing is waited for beyond that.
             tokio::time::sleep(KILLING).await;

@@ -118,6 +118,7 @@ pub fn run() -> ExitCode {
         }
         Err(Unread::Settings(refused)) => return finish(Err(refused)),
     };
+    signal::end_at_first();
     finish(carry_out(args))
 }
 

@@ -16,7 +16,7 @@ use super::package_delta::{DeltaArgs, JoinArgs, delta, join};
 use super::package_diff::{DiffArgs, diff};
 use super::package_sign::{PackageSignArgs, sign};
 use super::publish::{PublishArgs, publish};
-use super::pull::{PullArgs, list_tags, pull};
+use super::pull::{ListTagsArgs, PullArgs, list_tags, pull};
 use super::signing::SignArgs;
 use crate::app::{
     self, BuildOptions, ExtractOptions, OpenError, Opened, PackageReadError, ReadOptions, Target,
@@ -64,7 +64,7 @@ pub(super) enum PackageCommand {
     /// Fetch a package from a registry, verified, into an archive
     Pull(Box<PullArgs>),
     /// List the tags of a repository, versions in their order
-    ListTags(Box<SourceArgs>),
+    ListTags(Box<ListTagsArgs>),
     /// Verify a package, or some of its files, and write them to a folder
     Extract(Box<ExtractArgs>),
 }
@@ -191,7 +191,10 @@ pub(super) fn run(command: PackageCommand) -> Result<(), Refused> {
 pub(super) fn refused(error: &PackageReadError) -> Refused {
     let exit = match error {
         PackageReadError::Layout(
-            LayoutError::Absent(_) | LayoutError::Io { .. } | LayoutError::Output { .. },
+            LayoutError::Absent(_)
+            | LayoutError::Io { .. }
+            | LayoutError::Write { .. }
+            | LayoutError::Output { .. },
         )
         | PackageReadError::Write { .. } => Exit::Environment,
         PackageReadError::Open(error) => open_exit(error),
@@ -212,10 +215,13 @@ pub(super) fn open_exit(error: &OpenError) -> Exit {
         OpenError::Scheme(_)
         | OpenError::Name { .. }
         | OpenError::NoSum(_)
+        | OpenError::NoTag(_)
         | OpenError::Sum(_)
         | OpenError::NoCache => Exit::Usage,
         OpenError::Source(SourceError::Remote(error)) => super::publish::remote_exit(error),
-        OpenError::Download(DownloadError::Digest { .. }) => Exit::Verification,
+        OpenError::Download(DownloadError::Digest { .. }) | OpenError::OtherDigest { .. } => {
+            Exit::Verification
+        }
         OpenError::Connection(_) => Exit::Configuration,
         _ => Exit::Environment,
     }

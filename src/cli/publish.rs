@@ -12,6 +12,7 @@ use super::connection::ConnectionArgs;
 use super::exit::Exit;
 use super::options::{PlainArgs, cache_folder, environment, transfers};
 use super::output::{note, print};
+use super::signal::Signals;
 use super::signing::SignArgs;
 use super::trust::TrustArgs;
 use crate::app::{
@@ -19,6 +20,7 @@ use crate::app::{
     Unfinished,
 };
 use crate::exec::implied::host_architecture;
+use crate::oci::{TAG_RULE, is_tag};
 use crate::registry::RegistryError;
 use crate::release::{JournalError, ReleaseError, Released};
 use crate::source::RemoteError;
@@ -48,7 +50,7 @@ pub(super) struct PublishArgs {
     #[arg(long, value_name = "DESTINATION")]
     mirror: Vec<String>,
     /// Tag, instead of the package's version and flavor
-    #[arg(long, value_name = "TAG")]
+    #[arg(long, value_name = "TAG", value_parser = tag)]
     tag: Option<String>,
     /// Move a tag that names another package
     #[arg(long)]
@@ -114,6 +116,13 @@ pub(super) enum ReleaseCommand {
         #[command(flatten)]
         release: ReleaseFlags,
     },
+}
+
+fn tag(text: &str) -> Result<String, String> {
+    match is_tag(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("expected {TAG_RULE}")),
+    }
 }
 
 pub(super) fn publish(mut args: PublishArgs) -> Result<(), Refused> {
@@ -263,6 +272,7 @@ fn run(options: PublishOptions, resumed: Option<&str>) -> Result<Published, Refu
     let state = options.state.clone();
     let publication = app::publication(options, &mut |_| None).map_err(|error| refused(&error))?;
     let runtime = runtime()?;
+    let mut signals = Signals::heard(&runtime);
     let published = runtime.block_on(async {
         tokio::select! {
             published = async {
@@ -271,7 +281,7 @@ fn run(options: PublishOptions, resumed: Option<&str>) -> Result<Published, Refu
                     None => publication.publish().await,
                 }
             } => published.map_err(|error| refused(&error)),
-            () = super::signal::wait() => {
+            () = signals.next() => {
                 let message = "interrupted; what was sent stays, and no tag was left half-moved: run it again, or `jackal release resume`";
                 Err((Exit::Interrupted, message.to_owned()))
             }
@@ -485,5 +495,9 @@ pub(super) fn refused(error: &PublishError) -> Refused {
         PublishError::Connection(_) => Exit::Configuration,
         _ => Exit::Environment,
     };
-    (exit, error.to_string())
+    let advice = match error {
+        PublishError::Release(ReleaseError::Taken { .. }) => ", or give --move-tag",
+        _ => "",
+    };
+    (exit, format!("{error}{advice}"))
 }

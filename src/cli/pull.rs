@@ -7,12 +7,12 @@ use clap::Args;
 use serde_json::json;
 
 use super::build::{Refused, runtime};
-use super::connection::ReadArgs;
+use super::connection::{ConnectionArgs, ReadArgs};
 use super::exit::Exit;
 use super::options::megabytes;
 use super::output::{note, print};
-use super::package::{SourceArgs, refused, signature};
-use super::signal::stop_then_end;
+use super::package::{refused, signature};
+use super::signal::{Signals, stop_then_end};
 use crate::app::{self, PullError, PullOptions};
 use crate::verify::Check;
 
@@ -44,7 +44,12 @@ pub(super) fn pull(args: PullArgs) -> Result<(), Refused> {
     };
     let read = args.read.into_options(Check::Use)?;
     let runtime = runtime()?;
-    runtime.spawn(stop_then_end(stopping, Arc::clone(&options.writing)));
+    let signals = Signals::heard(&runtime);
+    runtime.spawn(stop_then_end(
+        signals,
+        stopping,
+        Arc::clone(&options.writing),
+    ));
     let pulled = app::package_pull(&args.source, &read, &options);
     let pulled = pulled.map_err(|error| pull_refused(&error))?;
     note(&format!(
@@ -90,8 +95,20 @@ fn pull_refused(error: &PullError) -> Refused {
     (exit, error.to_string())
 }
 
-pub(super) fn list_tags(args: SourceArgs) -> Result<(), Refused> {
-    let tags = app::package_tags(&args.source, &args.read.into_options(Check::Look)?);
+/// Arguments of `jackal package list-tags`.
+#[derive(Args)]
+pub(super) struct ListTagsArgs {
+    /// oci://HOST/PATH
+    source: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+pub(super) fn list_tags(args: ListTagsArgs) -> Result<(), Refused> {
+    let tags = app::package_tags(&args.source, &args.connection.into_connection()?);
     let tags = tags.map_err(|error| pull_refused(&error))?;
     if args.json {
         return print(&format!("{:#}\n", json!(tags)));

@@ -9,6 +9,7 @@ use clap::Args;
 use super::build::{Refused, runtime};
 use super::exit::Exit;
 use super::output::print;
+use super::signal::Signals;
 use crate::app;
 use crate::registry::Profile;
 use crate::rehearsal::{Fault, Login, Options, Tls};
@@ -107,14 +108,16 @@ pub(super) fn serve(args: RegistryArgs) -> Result<(), Refused> {
             }),
         log: args.log,
     };
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let mut signals = Signals::heard(&runtime);
+    runtime.block_on(async {
         let server = app::rehearse(options).await;
         let server = server.map_err(|error| {
             let message = format!("the registry cannot start on {listen}: {error}");
             (Exit::Environment, message)
         })?;
         print(&format!("{}\n", server.address()))?;
-        super::signal::wait().await;
+        signals.next().await;
         Ok(())
     })
 }

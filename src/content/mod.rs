@@ -10,7 +10,7 @@ use std::io::{self, Read};
 
 use crate::oci::Descriptor;
 
-pub use temporary::{TemporaryFolder, reap, temporary, temporary_folder};
+pub use temporary::{TemporaryFolder, abandon_folders, reap, temporary, temporary_folder};
 pub use verify_reader::VerifyReader;
 
 /// A place that content can be read from. What it yields is not trusted.

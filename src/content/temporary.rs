@@ -3,10 +3,12 @@
 //! A process that is killed cannot remove its own, so the next one does: whoever
 //! still writes holds a lock on his file.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tempfile::{NamedTempFile, TempDir};
@@ -42,6 +44,28 @@ pub struct TemporaryFolder {
     _alive: File,
 }
 
+/// Those of this process, for its sudden end.
+static FOLDERS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn folders() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    FOLDERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes the folders that this process would remove at its end, for whoever
+/// ends it before that. What is being written just now may stay, until another
+/// one [`reap`]s it.
+pub fn abandon_folders() {
+    for folder in &*folders() {
+        let _ = fs::remove_dir_all(folder);
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        folders().remove(self.folder.path());
+    }
+}
+
 impl TemporaryFolder {
     /// Where it is.
     #[must_use]
@@ -59,6 +83,7 @@ pub fn temporary_folder(folder: &Path) -> io::Result<TemporaryFolder> {
     let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(folder)?;
     let alive = File::create_new(made.path().join(ALIVE))?;
     let _ = alive.try_lock();
+    folders().insert(made.path().to_owned());
     Ok(TemporaryFolder {
         folder: made,
         _alive: alive,

@@ -3,22 +3,25 @@
 //! `implied` writes the plan of a folder with only a definition, `declared`
 //! that of a pipeline file; `run` carries a plan out.
 
+mod error;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+pub use error::PlanError;
+
 use super::folders::Folders;
 use super::provenance;
 use super::schedule::When;
 use crate::graph::{Graph, GraphError};
-use crate::oci::{Platform, Reference};
+use crate::oci::{Platform, Reference, is_tag};
 use crate::package::{
-    self, ActionDefaults, ArchiveNameError, Chart, Component, Definition, Dialect, File, RepoUrl,
-    RepoUrlError,
+    self, ActionDefaults, Chart, Component, Definition, Dialect, File, RepoUrl, manifest,
 };
 use crate::pipeline::{CacheLimits, RenderedConfig, RenderedOutput, Resources, Retries, Sandbox};
-use crate::release::{Destination, DestinationError};
+use crate::release::Destination;
 use crate::signing::Identity;
 use crate::transparency::{
     KeySources, KeylessOptions, Seal, Signer, SignerSetupError, key_signer, keyless_signer,
@@ -545,193 +548,6 @@ impl Plan {
     }
 }
 
-/// Why a definition has no plan.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    /// An image that cannot be named.
-    #[error("component `{component}` lists the image `{image}`: {source}")]
-    Reference {
-        /// The component.
-        component: String,
-        /// As written.
-        image: String,
-        /// What is wrong with it.
-        source: crate::oci::ReferenceError,
-    },
-    /// An override that makes no reference.
-    #[error("`{image}` would be pulled from `{to}`: {source}; correct --registry-override")]
-    Override {
-        /// The image.
-        image: String,
-        /// What the override makes of it.
-        to: String,
-        /// What is wrong with that.
-        source: crate::oci::ReferenceError,
-    },
-    /// A repository that cannot be named.
-    #[error("component `{component}`: {source}")]
-    Repository {
-        /// The component.
-        component: String,
-        /// What is wrong.
-        source: RepoUrlError,
-    },
-    /// A task that signs nothing where one that signs is wanted.
-    #[error("`{task}` lists `{of}` under `signatures`, which is no `sign` task")]
-    NoSignature {
-        /// The task.
-        task: String,
-        /// What it names.
-        of: String,
-    },
-    /// A package that is to be published with others that are signed.
-    #[error("`{task}` has `signatures` and none of them signs `{of}`: add it to their `subjects`")]
-    Unsigned {
-        /// The task.
-        task: String,
-        /// The package's task.
-        of: String,
-    },
-    /// A package that two tasks sign, each in its own way.
-    #[error(
-        "`{of}` is signed by several of the `signatures` of `{task}`, and goes out in one form: leave one of them"
-    )]
-    SignedTwice {
-        /// The task.
-        task: String,
-        /// The package's task.
-        of: String,
-    },
-    /// An identity that names nobody.
-    #[error("`{task}`: {what}")]
-    Identity {
-        /// The task.
-        task: String,
-        /// What is wrong.
-        what: String,
-    },
-    /// Something that is not built yet.
-    #[error("`{component}` has `{key}`, which jackal cannot build yet: remove it")]
-    NotYet {
-        /// The component or task.
-        component: String,
-        /// The key.
-        key: &'static str,
-    },
-    /// An image on the disk that is not named.
-    #[error(
-        "task `{task}` takes `{image}`, which names no image: add its reference, as in \
-         oci:DIR:example.com/app:1.0"
-    )]
-    Unnamed {
-        /// The task.
-        task: String,
-        /// As written.
-        image: String,
-    },
-    /// A component that the definition lacks.
-    #[error("task `{task}` makes the component `{name}`, which `{definition}` does not have")]
-    NoComponent {
-        /// The task.
-        task: String,
-        /// The definition's path.
-        definition: String,
-        /// The component.
-        name: String,
-    },
-    /// A place that nothing can be published to.
-    #[error("task `{task}`: {source}")]
-    Destination {
-        /// The task.
-        task: String,
-        /// What is wrong.
-        source: DestinationError,
-    },
-    /// A task that makes no package is to be published.
-    #[error("task `{task}` publishes `{of}`, which makes no package")]
-    NoPackage {
-        /// The task.
-        task: String,
-        /// What it names.
-        of: String,
-    },
-    /// A definition that was not read.
-    #[error(
-        "task `{task}` names the definition `{definition}`, which is not there: correct the path"
-    )]
-    NoDefinition {
-        /// The task.
-        task: String,
-        /// The definition's path.
-        definition: String,
-    },
-    /// A task that makes no image is used as one.
-    #[error("task `{task}` takes `{of}` for one image or component, which it does not make")]
-    NoImage {
-        /// The task.
-        task: String,
-        /// What it names.
-        of: String,
-    },
-    /// A layer from a task without outputs.
-    #[error("task `{task}` makes a layer from `{of}`, which declares no `outputs`: add them there")]
-    NoOutputs {
-        /// The task.
-        task: String,
-        /// What it names.
-        of: String,
-    },
-    /// An owner that is not two numbers.
-    #[error("task `{task}` gives a layer the owner `{owner}`: write numbers, such as '1000:1000'")]
-    Owner {
-        /// The task.
-        task: String,
-        /// As written.
-        owner: String,
-    },
-    /// A package that would lack a component's files.
-    #[error(
-        "task `{task}` packs no tar for the component `{component}`: name its task in `components`"
-    )]
-    ComponentLeftOut {
-        /// The task.
-        task: String,
-        /// The component.
-        component: String,
-    },
-    /// A key of `set` that sets nothing.
-    #[error(
-        "task `{task}` sets `{key}`, which is none of name, version, description, architecture \
-         and no template of its definition: write ###JACKAL_PKG_TMPL_{key}### there, or remove it"
-    )]
-    Set {
-        /// The task.
-        task: String,
-        /// The key.
-        key: String,
-    },
-    /// Two SBOM documents would have one file name.
-    #[error("the SBOMs of `{0}` and `{1}` would have the same file name: rename one")]
-    SbomNames(String, String),
-    /// The platform cannot be written.
-    #[error("architecture `{0}` cannot name a platform: use a word such as amd64 or arm64")]
-    Architecture(String),
-    /// The archive has no name.
-    #[error(transparent)]
-    Archive(#[from] ArchiveNameError),
-    /// A task that is asked for and not there.
-    #[error("there is no task `{task}`: {near}`jackal graph` shows all of them")]
-    NoTask {
-        /// As asked for.
-        task: String,
-        /// What may have been meant, as a question.
-        near: String,
-    },
-    /// The steps make no graph.
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-}
-
 impl Plan {
     pub(super) fn add(&mut self, step: Step) {
         self.steps.insert(step.id.clone(), step);
@@ -748,6 +564,45 @@ impl Plan {
             .values()
             .flat_map(|step| step.after.iter().map(|on| (step.id.clone(), on.clone())));
         Graph::build(self.steps.keys().cloned(), edges)
+    }
+
+    /// Whether what is to be published can be, as far as that is known before
+    /// anything is built.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::Offline`], [`PlanError::Tag`], [`PlanError::Untagged`]
+    pub fn publishable(&self, offline: bool) -> Result<(), PlanError> {
+        for step in self.steps.values().filter(|step| !step.skipped) {
+            let Work::Publish(work) = &step.work else {
+                continue;
+            };
+            let task = &work.task;
+            let mut to = work.to.iter();
+            if offline && to.any(|to| matches!(to, Destination::Registry(_))) {
+                return Err(PlanError::Offline { task: task.clone() });
+            }
+            if let Some(tag) = work.tags.iter().find(|tag| !is_tag(tag)) {
+                let (task, tag) = (task.clone(), tag.clone());
+                return Err(PlanError::Tag { task, tag });
+            }
+            if !work.tags.is_empty() {
+                continue;
+            }
+            for of in &work.packages {
+                if let Some(Work::Package(package)) = self.steps.get(of).map(|step| &step.work) {
+                    let (metadata, build) =
+                        (&package.definition.metadata, &package.definition.build);
+                    let tag = manifest::tag(&metadata.version, &build.flavor);
+                    tag.map_err(|source| PlanError::Untagged {
+                        task: task.clone(),
+                        of: of.clone(),
+                        source: Box::new(source),
+                    })?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Keeps `wanted` and what they need. A name stands for itself, and for

@@ -436,9 +436,9 @@ async fn make(
     record: &mut TaskRecord,
     told: impl Fn(&str),
 ) -> Result<Performed, Failure> {
-    let (shared, id) = (Arc::clone(site), step.id.clone());
+    let (shared, asked) = (Arc::clone(site), step.clone());
     let (place, action) = (workspace.to_owned(), prepared.action.clone());
-    record.reason = blocking(move || Ok(shared.reason(&place, &id, &action))).await?;
+    record.reason = blocking(move || Ok(shared.reason(&place, &asked, &action))).await?;
     told(&record.reason);
     loop {
         record.attempts += 1;
@@ -619,12 +619,12 @@ async fn judge(
 ) -> Result<(Verdict, Option<Done>), Failure> {
     let prepared = work::prepare(site, step, results).await?;
     let key = prepared.action.key();
-    let (asked, id) = (Arc::clone(site), step.id.clone());
+    let (asked, judged) = (Arc::clone(site), step.clone());
     let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
     let found = blocking(move || {
         Ok(match asked.remembered(&action)? {
             Some(result) => Ok(result),
-            None => Err(asked.reason(&workspace, &id, &action)),
+            None => Err(asked.reason(&workspace, &judged, &action)),
         })
     })
     .await?;

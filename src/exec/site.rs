@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use super::executors::InFlight;
 use super::lockfile::{LOCK_FILE, Lockfile};
 use super::log;
+use super::plan::{Step, Work};
 use super::published::Published;
 use super::run::Stop;
 use super::work::run_step;
@@ -458,11 +459,11 @@ impl Site {
     }
 
     /// Why `action` has no result: compared with the task's last run here.
-    pub(super) fn reason(&self, workspace: &Path, task: &str, action: &Action) -> String {
+    pub(super) fn reason(&self, workspace: &Path, step: &Step, action: &Action) -> String {
         if self.wishes.force {
             return "--force".to_owned();
         }
-        let told = fs::read(self.story(workspace, task)).ok();
+        let told = fs::read(self.story(workspace, &step.id)).ok();
         let Some(old) =
             told.and_then(|bytes| serde_json::from_slice::<Vec<Explained>>(&bytes).ok())
         else {
@@ -470,6 +471,10 @@ impl Site {
         };
         let reasons = diff(&old, &action.explain());
         match reasons.len() {
+            0 if matches!(step.work, Work::Publish(_)) => {
+                "nothing changed here; what stands there is asked for every time".to_owned()
+            }
+            0 if !step.cached => "its result is not remembered, as the task says".to_owned(),
             0 => match self.cas.last_pruned() {
                 Some(at) => format!(
                     "its result is no longer in the cache, which was pruned {}",

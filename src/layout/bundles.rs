@@ -90,7 +90,7 @@ pub fn check_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<(), LayoutError
 /// [`LayoutError`]: the disk refused.
 pub fn write_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<Option<PathBuf>, LayoutError> {
     let beside = bundles_beside(path);
-    let io = |error| LayoutError::io(&beside, error);
+    let io = |error| LayoutError::write(&beside, error);
     // A build that changes nothing writes nothing, here as well.
     let there = beside.metadata().map(|facts| facts.len()).ok();
     if bundles.is_empty() {

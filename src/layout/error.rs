@@ -19,6 +19,14 @@ pub enum LayoutError {
         /// What happened.
         source: io::Error,
     },
+    /// The disk takes no file there.
+    #[error("`{path}` cannot be written: {source}; name another place, or let jackal write there")]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// A file name that is not relative, or leads out of the package.
     #[error("`{path}` holds an entry named `{entry}`, which leads out of the package")]
     Unsafe {
@@ -124,6 +132,13 @@ pub enum LayoutError {
 }
 
 impl LayoutError {
+    pub(super) fn write(path: &Path, source: io::Error) -> Self {
+        Self::Write {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
     pub(super) fn io(path: &Path, source: io::Error) -> Self {
         Self::Io {
             path: path.to_owned(),

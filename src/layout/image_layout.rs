@@ -37,7 +37,7 @@ impl ImageLayout {
     ///
     /// [`LayoutError`]: the disk refused, or something else is there.
     pub fn open(folder: &Path) -> Result<Self, LayoutError> {
-        let at = |error| LayoutError::io(folder, error);
+        let at = |error| LayoutError::write(folder, error);
         let marker = folder.join("oci-layout");
         if !marker.is_file() {
             let holds = folder.is_dir() && fs::read_dir(folder).map_err(at)?.next().is_some();
@@ -59,7 +59,7 @@ impl ImageLayout {
     /// on the marker, which nobody replaces. Ends when it is dropped.
     fn lock(&self) -> Result<File, LayoutError> {
         let marker = self.folder.join("oci-layout");
-        let at = |error| LayoutError::io(&marker, error);
+        let at = |error| LayoutError::write(&marker, error);
         // For writing as well: NFS gives no other such lock.
         let file = File::options().read(true).write(true).open(&marker);
         let file = file.map_err(at)?;
@@ -96,7 +96,7 @@ impl ImageLayout {
     /// [`LayoutError`]: the folder cannot be read.
     pub fn reap(&self) -> Result<(), LayoutError> {
         let folder = self.folder.join("blobs/sha256");
-        content::reap(&folder).map_err(|error| LayoutError::io(&folder, error))
+        content::reap(&folder).map_err(|error| LayoutError::write(&folder, error))
     }
 
     /// Stores a document.
@@ -107,7 +107,7 @@ impl ImageLayout {
     pub fn document(&self, media_type: &str, bytes: &[u8]) -> Result<Descriptor, LayoutError> {
         let descriptor = Descriptor::of(media_type, bytes);
         self.push(&descriptor, &mut &bytes[..])
-            .map_err(|error| LayoutError::io(&self.path(&descriptor), error))?;
+            .map_err(|error| LayoutError::write(&self.path(&descriptor), error))?;
         Ok(descriptor)
     }
 
@@ -235,7 +235,7 @@ impl ImageLayout {
 
     fn write_index(&self, index: &Index) -> Result<(), LayoutError> {
         let path = self.folder.join("index.json");
-        let at = |error| LayoutError::io(&path, error);
+        let at = |error| LayoutError::write(&path, error);
         let text = serde_json::to_vec(index).map_err(|error| at(error.into()))?;
         replace(&self.folder, &path, &mut &text[..]).map_err(at)
     }

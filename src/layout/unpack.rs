@@ -53,7 +53,7 @@ pub fn unpack_tar(name: &Path, content: impl Read, folder: &Path) -> Result<(), 
             what,
         };
         let to = folder.join(safe.as_str());
-        let at = |error| LayoutError::io(&to, error);
+        let at = |error| LayoutError::write(&to, error);
         match entry.header().entry_type() {
             tar::EntryType::Directory => fs::create_dir_all(&to).map_err(at)?,
             tar::EntryType::Regular | tar::EntryType::Continuous => {
@@ -87,7 +87,7 @@ pub fn unpack_tar(name: &Path, content: impl Read, folder: &Path) -> Result<(), 
                     .to_string_lossy()
                     .into_owned(),
             },
-            _ => LayoutError::io(&to, error),
+            _ => LayoutError::write(&to, error),
         })?;
     }
     Ok(())

@@ -13,4 +13,4 @@ pub use descriptor::{Descriptor, media_type};
 pub use digest::{Digest, DigestError, Hasher};
 pub use manifest::{Index, MAX_MANIFEST_BYTES, Manifest};
 pub use platform::{Platform, PlatformError};
-pub use reference::{Reference, ReferenceError, is_tag};
+pub use reference::{Reference, ReferenceError, TAG_RULE, is_tag};

@@ -56,6 +56,27 @@ pub enum ReferenceError {
     },
 }
 
+impl ReferenceError {
+    /// The same, said of `shown`: of what the user wrote, perhaps.
+    #[must_use]
+    pub fn of(self, shown: &str) -> Self {
+        let shown = shown.chars().take(200).collect();
+        match self {
+            Self::BareId(_) => Self::BareId(shown),
+            Self::UpperCase(_) => Self::UpperCase(shown),
+            Self::Malformed { part, expected, .. } => Self::Malformed {
+                text: shown,
+                part,
+                expected,
+            },
+            Self::Digest { source, .. } => Self::Digest {
+                text: shown,
+                source,
+            },
+        }
+    }
+}
+
 impl Reference {
     /// Host and optional port; `docker.io` for Docker Hub under any of its names.
     #[must_use]
@@ -79,6 +100,16 @@ impl Reference {
     #[must_use]
     pub fn digest(&self) -> Option<Digest> {
         self.digest
+    }
+
+    /// Whether `text`, which it was read from, names the tag or digest.
+    #[must_use]
+    pub fn is_told(&self, text: &str) -> bool {
+        self.digest.is_some()
+            || self
+                .tag
+                .as_ref()
+                .is_some_and(|tag| text.ends_with(&format!(":{tag}")))
     }
 
     /// The same repository at `digest`, without a tag.
@@ -144,8 +175,7 @@ impl FromStr for Reference {
             return Err(malformed("repository", expected));
         }
         if tag.is_some_and(|tag| !is_tag(tag)) {
-            let expected = "at most 128 letters, digits, and _ . - after the first";
-            return Err(malformed("tag", expected));
+            return Err(malformed("tag", TAG_RULE));
         }
         let registry = match host {
             "index.docker.io" => DOCKER_HUB,
@@ -224,6 +254,9 @@ fn valid_component(word: &str) -> bool {
     }
     started && separator.is_empty()
 }
+
+/// What a tag is made of, for messages.
+pub const TAG_RULE: &str = "at most 128 letters, digits, and _ . - after the first";
 
 /// Whether `tag` can name something in a registry.
 ///

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Definition, Dialect, Metadata, time};
-use crate::oci::{Descriptor, Digest, Index, Manifest, Platform, Reference, media_type};
+use crate::oci::{Descriptor, Digest, Index, Manifest, Platform, TAG_RULE, is_tag, media_type};
 
 /// Where a file stands in a package.
 const TITLE: &str = "org.opencontainers.image.title";
@@ -35,10 +35,10 @@ pub struct Artifact {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArtifactError {
     /// There is nothing to call it by.
-    #[error("version is required for publishing: add `metadata.version`, or give --tag")]
+    #[error("version is required for publishing: add `metadata.version`, or name a tag")]
     NoVersion,
     /// What would be its tag is none.
-    #[error("`{0}` cannot be a tag: use letters, digits, `_`, `.` and `-` in version and flavor")]
+    #[error("version and flavor make `{0}`, which cannot be a tag: it has {TAG_RULE}")]
     Tag(String),
     /// Its build time is not one.
     #[error("build.timestamp is `{0}`, expected such as `Mon, 02 Jan 2006 15:04:05 +0000`")]
@@ -105,10 +105,9 @@ pub fn tag(version: &str, flavor: &str) -> Result<String, ArtifactError> {
         (version, "") => version.to_owned(),
         (version, flavor) => format!("{version}-{flavor}"),
     };
-    let read = format!("r.io/x:{tag}").parse::<Reference>();
-    match read {
-        Ok(found) if found.tag() == Some(&tag) => Ok(tag),
-        _ => Err(ArtifactError::Tag(tag)),
+    match is_tag(&tag) {
+        true => Ok(tag),
+        false => Err(ArtifactError::Tag(tag)),
     }
 }
 

@@ -122,6 +122,23 @@ pub enum ExpandError {
     },
 }
 
+impl ExpandError {
+    /// The instance and the key that it is about.
+    #[must_use]
+    pub fn about(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Expression { instance, key, .. }
+            | Self::Selector { instance, key, .. }
+            | Self::NoInstance { instance, key, .. }
+            | Self::ManyInstances { instance, key, .. } => Some((instance, key)),
+            Self::OutputPath { instance, .. } | Self::OutputOverlap { instance, .. } => {
+                Some((instance, "outputs"))
+            }
+            Self::TooMany { .. } => None,
+        }
+    }
+}
+
 /// Every instance of every task, by task name and then in the order of its
 /// matrix.
 ///

@@ -11,6 +11,7 @@ pub mod expression;
 pub mod matrix;
 pub mod model;
 pub mod params;
+mod place;
 pub mod schema;
 pub mod size;
 
@@ -20,3 +21,4 @@ pub use expand::{
 };
 pub use model::{CacheLimits, Pipeline, Resources, Retries, RetryOn, Sandbox, Secret};
 pub use params::ParamError;
+pub use place::place;

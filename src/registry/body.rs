@@ -23,6 +23,7 @@ use super::RegistryError;
 use super::refusal::lost;
 use super::retry::Failure;
 use super::speed::{LEAST, TOO_SLOW, WINDOW};
+use crate::cas::is_damage;
 use crate::content::{Fetch, VerifyReader};
 use crate::oci::{Descriptor, Reference};
 
@@ -55,7 +56,13 @@ struct Reading {
     /// How many bytes went out.
     at: u64,
     /// The source failed, which explains a connection that broke.
-    failed: Arc<Mutex<Option<(io::ErrorKind, String)>>>,
+    failed: Arc<Mutex<Option<Unread>>>,
+}
+
+/// Why a source could not be read.
+struct Unread {
+    damaged: bool,
+    reason: String,
 }
 
 impl Upload {
@@ -85,7 +92,10 @@ impl Reading {
         // Ends when its queue is closed, unless the source itself hangs.
         tokio::task::spawn_blocking(move || {
             if let Err(error) = read(&source, &descriptor, at, &sender) {
-                *lock(&told) = Some((error.kind(), error.to_string()));
+                *lock(&told) = Some(Unread {
+                    damaged: is_damage(&error),
+                    reason: error.to_string(),
+                });
                 // Nobody listens any more when the connection broke first.
                 let _ = sender.blocking_send(Err(error));
             }
@@ -238,14 +248,11 @@ pub(super) async fn watched(
 }
 
 /// What is said of a source that failed.
-fn unreadable(reference: &Reference, (kind, reason): (io::ErrorKind, String)) -> Failure {
+fn unreadable(reference: &Reference, unread: Unread) -> Failure {
     Failure::Final(RegistryError::Source {
         reference: reference.to_string(),
-        damaged: matches!(
-            kind,
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound
-        ),
-        reason,
+        damaged: unread.damaged,
+        reason: unread.reason,
     })
 }
 

@@ -251,7 +251,7 @@ impl Registry {
                 reference,
                 status,
                 said,
-                login: self.auth.shown(call.reference).await,
+                login: Box::new(self.auth.shown(call.reference).await),
             }
             .into()),
             sent => sent,

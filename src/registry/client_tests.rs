@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::registry::canned::*;
 use crate::registry::Merge;
+use crate::registry::canned::*;
 
 #[tokio::test]
 async fn two_503_are_survived_and_a_third_is_reported() {

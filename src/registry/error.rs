@@ -19,7 +19,7 @@ pub enum RegistryError {
         /// Its own words.
         said: Said,
         /// Which login was shown.
-        login: Shown,
+        login: Box<Shown>,
     },
     /// 404: no such repository, tag or blob.
     #[error("{reference}: not found in the registry (HTTP 404); check the name and the tag")]

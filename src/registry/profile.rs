@@ -47,6 +47,10 @@ pub struct Profile {
     pub hosts: &'static [&'static str],
     /// What becomes of chunked uploads.
     pub chunks: Chunks,
+    /// Whether it knows an upload that broke off, and what it has of it.
+    ///
+    /// Source: tried with Debian's docker-registry 2.8.
+    pub resumes: bool,
     /// Whether it takes a blob from another of its repositories.
     pub mounts: bool,
     /// Whether referrers are found.
@@ -63,6 +67,7 @@ pub const PROFILES: &[Profile] = &[
         name: "generic",
         hosts: &[],
         chunks: Chunks::Joined,
+        resumes: true,
         mounts: true,
         referrers: Referrers::Listed,
         max_layer: None,
@@ -72,6 +77,7 @@ pub const PROFILES: &[Profile] = &[
         name: "distribution",
         hosts: &[],
         chunks: Chunks::Joined,
+        resumes: false,
         mounts: true,
         referrers: Referrers::Absent,
         max_layer: None,
@@ -80,6 +86,7 @@ pub const PROFILES: &[Profile] = &[
         name: "ecr",
         hosts: &[".amazonaws.com", ".amazonaws.com.cn", "public.ecr.aws"],
         chunks: Chunks::FirstOnly,
+        resumes: true,
         mounts: false,
         referrers: Referrers::Claimed,
         max_layer: None,
@@ -88,6 +95,7 @@ pub const PROFILES: &[Profile] = &[
         name: "artifactory",
         hosts: &[".jfrog.io"],
         chunks: Chunks::LastOnly,
+        resumes: true,
         mounts: true,
         referrers: Referrers::Listed,
         max_layer: None,
@@ -97,6 +105,7 @@ pub const PROFILES: &[Profile] = &[
         name: "ghcr",
         hosts: &["ghcr.io"],
         chunks: Chunks::AtMost(4 << 20),
+        resumes: true,
         mounts: true,
         referrers: Referrers::Absent,
         max_layer: Some(10 * GB),
@@ -106,6 +115,7 @@ pub const PROFILES: &[Profile] = &[
         name: "quay",
         hosts: &["quay.io"],
         chunks: Chunks::Joined,
+        resumes: true,
         mounts: true,
         referrers: Referrers::Listed,
         max_layer: Some(20 * GB),
@@ -114,6 +124,7 @@ pub const PROFILES: &[Profile] = &[
         name: "harbor",
         hosts: &[],
         chunks: Chunks::Joined,
+        resumes: true,
         mounts: true,
         referrers: Referrers::Listed,
         max_layer: None,
@@ -122,6 +133,7 @@ pub const PROFILES: &[Profile] = &[
         name: "acr",
         hosts: &[".azurecr.io"],
         chunks: Chunks::Joined,
+        resumes: true,
         mounts: true,
         referrers: Referrers::Listed,
         max_layer: None,
@@ -130,6 +142,7 @@ pub const PROFILES: &[Profile] = &[
         name: "zot",
         hosts: &[],
         chunks: Chunks::Joined,
+        resumes: true,
         mounts: true,
         referrers: Referrers::Listed,
         max_layer: None,

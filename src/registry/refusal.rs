@@ -77,7 +77,7 @@ pub(super) async fn check(
             reference,
             status,
             said,
-            login: Shown::Untold,
+            login: Box::new(Shown::Untold),
         }
         .into(),
         400 | 404 if said.is("MANIFEST_BLOB_UNKNOWN") => {

@@ -108,7 +108,9 @@ mod tests {
         // A moment of nothing is none, and neither is a slow taker.
         let mut bursts = Speed::default();
         assert!(
-            (1..=600).all(|n: u64| bursts.counts(second, if n % 50 == 0 { 60 << 10 } else { 0 }))
+            (1..=600).all(
+                |n: u64| bursts.counts(second, if n.is_multiple_of(50) { 60 << 10 } else { 0 })
+            )
         );
         let mut fast = Speed::default();
         assert!((0..1_000_000).all(|_| fast.counts(Duration::from_micros(1), 1)));

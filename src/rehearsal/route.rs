@@ -112,7 +112,11 @@ impl Site {
         let path = request.uri().path_and_query();
         let path = path.map_or_else(String::new, ToString::to_string);
         let came = AtomicU64::new(0);
+        let upload = request.uri().path().to_owned();
         let answered = site.dispatch(request, &path, &came).await;
+        if matches!(answered, Err(Trouble::Cut | Trouble::Io(_))) && !site.profile.resumes {
+            site.forget(&upload).await;
+        }
         let answered = match answered {
             Ok(answered) => Ok(answered),
             Err(Trouble::Refused(status, code, message)) => Ok(error(status, code, &message)),
@@ -131,6 +135,16 @@ impl Site {
             },
         });
         answered
+    }
+
+    /// Forgets the upload at `path`, if it is one.
+    async fn forget(&self, path: &str) {
+        let asked = path.strip_prefix("/v2/").and_then(parse);
+        let id = asked.filter(|(_, what, _)| what == "uploads");
+        if let Some(upload) = id.and_then(|(_, _, id)| self.store.upload(&id)) {
+            // It may not have been there.
+            let _ = tokio::fs::remove_file(upload).await;
+        }
     }
 
     async fn dispatch(

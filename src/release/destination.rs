@@ -30,6 +30,19 @@ pub enum DestinationError {
     },
 }
 
+impl DestinationError {
+    /// The same of what was given, without what was put behind it to try it.
+    fn about(self, given: &str, base: &str) -> Self {
+        match self {
+            Self::Name { source, .. } => Self::Name {
+                destination: given.to_owned(),
+                source: source.of(base),
+            },
+            other => other,
+        }
+    }
+}
+
 impl Destination {
     /// Reads `oci://HOST[/PATH]` or `oci-layout:FOLDER`, relative to `here`.
     ///
@@ -51,7 +64,9 @@ impl Destination {
             return Err(wrong());
         }
         let found = Self::Registry(base.to_owned());
-        found.place("x", "y")?;
+        found
+            .place("x", "y")
+            .map_err(|error| error.about(text, base))?;
         Ok(found)
     }
 

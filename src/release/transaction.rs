@@ -96,7 +96,7 @@ pub struct Moved {
 pub enum ReleaseError {
     /// A tag is taken.
     #[error(
-        "{place} names another package for {architecture}: it is {found}, to be published was {wanted}; publish under another version, or give --move-tag"
+        "{place} names another package for {architecture}: it is {found}, to be published was {wanted}; publish under another version"
     )]
     Taken {
         /// The tag.

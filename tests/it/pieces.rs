@@ -113,6 +113,19 @@ fn what_breaks_off_costs_a_piece_and_not_the_blob() {
 }
 
 #[test]
+fn a_registry_that_forgets_what_broke_off_is_sent_it_anew() {
+    let forgetful: Profile = "distribution".parse().unwrap();
+    let fault = "kinds=reset,match=^PATCH,after=4,count=2";
+    let registry = behind_a_proxy(forgetful, &[fault]);
+    let (blob, sent) = push(&registry, forgetful, &content(10 * MOST));
+    assert_eq!(sent.unwrap(), Sent::Uploaded);
+    let requests = registry.requests();
+    let begun = requests.iter().filter(|r| r.method == "POST").count();
+    assert_eq!(begun, 3, "{requests:?}");
+    assert!(registry.holds("x", &blob));
+}
+
+#[test]
 fn a_layer_above_what_the_registry_takes_is_refused_before_a_byte_is_sent() {
     let registry = Rehearsal::with_faults(&[]);
     let mut profile: Profile = "ghcr".parse().unwrap();

@@ -620,7 +620,12 @@ fn a_pipeline_publishes_from_the_cache_and_a_quiet_night_writes_nothing() {
     let (digest, _) = registry.manifest("x/demo:1.0.0", "amd64");
     assert_eq!(registry.manifest("x/demo:nightly", "amd64").0, digest);
     registry.requests();
-    sandbox.build(&["--pipeline", "p.yaml"]);
+    let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+    assert!(
+        said.stderr.contains("asked for every time"),
+        "{}",
+        said.stderr
+    );
     let night = registry.requests();
     assert!(night.len() <= 5, "{night:?}");
     assert!(
@@ -727,6 +732,41 @@ fn a_pipeline_that_meets_another_package_under_its_tag_says_so_as_publish_does()
     super::sandbox::settle();
     let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
     assert_eq!(said.code, Some(7), "{}", said.stderr);
+    assert!(said.stderr.contains("`moveTags: true`"), "{}", said.stderr);
+}
+
+#[test]
+fn what_is_gone_from_a_registry_is_no_damage_and_a_tag_that_is_none_is_a_usage_error() {
+    let (sandbox, from) = (built(), Rehearsal::with_faults(&[]));
+    let said = publish(&sandbox, &[ARCHIVE, &from.at("x")]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let (_, manifest) = from.manifest("x/demo:1.0.0", "amd64");
+    let title = jackal::package::manifest::title;
+    let mut layers = manifest.layers.iter();
+    let tree = layers.find(|layer| title(layer) == Some("components/tree.tar"));
+    let fault = format!("kinds=404,match=^GET .*{}", tree.unwrap().digest.hex());
+    let (from, to) = (
+        Rehearsal::with_faults(&[&fault]),
+        Rehearsal::with_faults(&[]),
+    );
+    let said = publish(&sandbox, &[ARCHIVE, &from.at("x")]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let source = from.at("x/demo:1.0.0");
+    let said = publish(&sandbox, &["-a", "amd64", &source, &to.at("y")]);
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    assert!(to.index("y/demo:1.0.0").is_none());
+    for tag in ["a b", "-a", &"a".repeat(129)] {
+        let said = publish(&sandbox, &[ARCHIVE, &to.at("y"), &format!("--tag={tag}")]);
+        assert_eq!(said.code, Some(2), "{}", said.stderr);
+        assert!(said.stderr.contains("--tag"), "{}", said.stderr);
+    }
+    let said = publish(&sandbox, &[ARCHIVE, "oci-layout:jackal.yaml"]);
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("name another place"),
+        "{}",
+        said.stderr
+    );
 }
 
 #[test]
@@ -734,8 +774,23 @@ fn what_cannot_be_published_is_said_before_anything_runs() {
     let sandbox = Sandbox::new();
     sandbox.package();
     for (to, more, message) in [
-        ("https://r.io/x", "", "is no place to publish to"),
+        (
+            "https://r.io/x",
+            "",
+            "p.yaml:8:46: task `publish`: `https://",
+        ),
         ("oci://r.io/x:1", "", "is no place to publish to"),
+        ("oci://nohost/x", "", "`oci://nohost/x`: `nohost/x` is not"),
+        (
+            "oci-layout:out",
+            ", mirrors: [oci://r.io/UP]",
+            "p.yaml:8:73: task `publish`: `oci://r.io/UP`",
+        ),
+        (
+            "oci-layout:out",
+            ", tags: ['a b']",
+            "p.yaml:8:70: task `publish` publishes under the tag `a b`",
+        ),
         (
             "oci-layout:out",
             ", when: always",
@@ -752,7 +807,24 @@ fn what_cannot_be_published_is_said_before_anything_runs() {
         let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
         assert_eq!(said.code, Some(3), "{}", said.stderr);
         assert!(said.stderr.contains(message), "{}", said.stderr);
+        assert!(!said.stderr.contains("executed"), "{}", said.stderr);
     }
+    sandbox.write("p.yaml", pipeline("oci://r.io/x", ""));
+    let said = sandbox.run(&["build", "--pipeline", "p.yaml", "--offline"]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    let message = "p.yaml:8:3: task `publish` publishes to a registry, which --offline forbids";
+    assert!(said.stderr.contains(message), "{}", said.stderr);
+    // What does not publish may be built.
+    let args = [
+        "build",
+        "--pipeline",
+        "p.yaml",
+        "--offline",
+        "--task",
+        "package",
+    ];
+    let said = sandbox.run(&args);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
     let wrong = pipeline("oci-layout:out", "").replace("packages: package", "packages: tool");
     sandbox.write("p.yaml", wrong);
     let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);

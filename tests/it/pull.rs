@@ -238,6 +238,92 @@ fn tags_are_listed_over_pages_with_versions_in_their_order() {
     let said = elsewhere(&sandbox, &["package", "list-tags", &registry.at("x/demo")]);
     let tags: Vec<&str> = said.stdout.lines().collect();
     assert_eq!(tags, ["1.0.0", "1.2.0", "1.10.0", "latest"]);
+    let absent = registry.at("x/other");
+    let said = elsewhere(&sandbox, &["package", "list-tags", &absent]);
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    let message = format!("`{absent}` is not there, or holds nothing");
+    assert!(said.stderr.contains(&message), "{}", said.stderr);
+    let said = elsewhere(&sandbox, &["package", "list-tags", ARCHIVE]);
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+}
+
+#[test]
+fn what_a_tag_is_instead_is_told_and_where_to_look_without_one() {
+    let (sandbox, registry) = published(&[]);
+    let inspect = |source: &str, more: &[&str]| {
+        let args = ["package", "inspect", "files", "-a", "amd64", source];
+        elsewhere(&sandbox, &[&args[..], more].concat())
+    };
+    let wanted = "0".repeat(64);
+    let tagged = registry.at("x/demo:1.0.0");
+    let said = inspect(&tagged, &["--shasum", &wanted]);
+    assert_eq!(said.code, Some(5), "{}", said.stderr);
+    let index = serde_json::to_vec(&registry.index("x/demo:1.0.0").unwrap()).unwrap();
+    let found = Digest::of(&index).to_string();
+    assert!(said.stderr.contains(&found), "{}", said.stderr);
+    assert!(said.stderr.contains(&wanted), "{}", said.stderr);
+    let said = inspect(&registry.at("x/demo"), &[]);
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+    assert!(said.stderr.contains("list-tags oci://"), "{}", said.stderr);
+    // A tag that was named is no riddle.
+    let said = inspect(&registry.at("x/demo:latest"), &[]);
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    let mut command = sandbox.command(&["package", "inspect", &tagged]);
+    let command = command.env("REGISTRY_AUTH_FILE", "absent.json");
+    let out = command.output().unwrap();
+    let stderr = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(4), "{stderr}");
+    assert!(
+        stderr.contains("REGISTRY_AUTH_FILE `absent.json`"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn what_waits_for_a_registry_ends_at_the_first_signal_with_nothing_left() {
+    let (sandbox, registry) = published(&[]);
+    let (_, manifest) = registry.manifest("x/demo:1.0.0", "amd64");
+    let mut layers = manifest.layers.iter();
+    let tree = layers.find(|layer| title(layer) == Some("components/tree.tar"));
+    let hex = tree.unwrap().digest.hex();
+    let slow = format!("kinds=slow,delay=60000ms,match=^GET .*{hex}");
+    let registry = Rehearsal::with_faults(&[&slow]);
+    let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let source = registry.at("x/demo:1.0.0");
+    let half = || {
+        let files = std::fs::read_dir(sandbox.src()).unwrap();
+        let mut names = files.map(|entry| entry.unwrap().file_name());
+        names.any(|name| name.to_string_lossy().starts_with(".jackal-tmp"))
+    };
+    let args = ["package", "extract", "-a", "amd64", &source, "-o", "out"];
+    let mut extracting = sandbox.command(&args);
+    let extracting = extracting.env("JACKAL_CACHE", sandbox.src().join("../other-cache"));
+    let mut extracting = extracting.spawn().unwrap();
+    while !half() {
+        let ended = extracting.try_wait().unwrap();
+        assert!(ended.is_none(), "it ended by itself: {ended:?}");
+        std::thread::yield_now();
+    }
+    end(&extracting);
+    assert_eq!(extracting.wait().unwrap().code(), Some(130));
+    assert!(!half() && !sandbox.src().join("out").exists());
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let source = format!("oci://{}/x:1", silent.local_addr().unwrap());
+    for what in ["verify", "inspect", "list-tags"] {
+        let mut waiting = sandbox
+            .command(&["package", what, &source])
+            .spawn()
+            .unwrap();
+        let _asked = silent.accept().unwrap();
+        end(&waiting);
+        assert_eq!(waiting.wait().unwrap().code(), Some(130), "{what}");
+    }
+}
+
+fn end(child: &std::process::Child) {
+    let process = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
 }
 
 #[test]
@@ -326,9 +412,7 @@ fn a_pull_from_a_registry_that_says_nothing_ends_at_the_first_signal() {
     let child = command.spawn().unwrap();
     // It has asked, and waits.
     let _asked = silent.accept().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(200));
-    let process = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    end(&child);
     let ended = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(130), "{stderr}");

@@ -220,7 +220,12 @@ fn a_second_tag_leaves_the_first_and_what_is_wrong_is_said() {
     }
     for (version, rest, code, message) in [
         ("", "- name: a\n", 3, "version is required for publishing"),
-        (", version: 1+2", "- name: a\n", 3, "`1+2` cannot be a tag"),
+        (
+            ", version: 1+2",
+            "- name: a\n",
+            3,
+            "`1+2`, which cannot be a tag",
+        ),
         (
             ", version: v1",
             "- name: a\n- name: a\n",

@@ -39,14 +39,14 @@ impl Declaring<'_> {
                 });
             }
         }
-        let destinations = to.iter().map(|to| Destination::parse(to, &self.how.folder));
-        let to =
-            destinations
-                .collect::<Result<_, _>>()
-                .map_err(|source| PlanError::Destination {
-                    task: instance.id.clone(),
-                    source,
-                })?;
+        let destinations = to.iter().enumerate().map(|(at, to)| {
+            Destination::parse(to, &self.how.folder).map_err(|source| PlanError::Destination {
+                task: instance.id.clone(),
+                key: if at == 0 { "to" } else { "mirrors" },
+                source: Box::new(source),
+            })
+        });
+        let to = destinations.collect::<Result<_, _>>()?;
         let work = Work::Publish(Box::new(PublishWork {
             task: instance.id.clone(),
             packages: packages.clone(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Results, blob, of, package_step, sign_step};
 use crate::action::{Action, ActionKey, Output};
-use crate::cas::{Cas, CasError};
+use crate::cas::{Cas, is_damage};
 use crate::content::Fetch;
 use crate::exec::plan::PublishWork;
 use crate::exec::published::Published;
@@ -47,15 +47,6 @@ pub(super) async fn make(
     work: &PublishWork,
     results: &Results,
 ) -> Result<Made, Failure> {
-    if site.wishes.offline
-        && work
-            .to
-            .iter()
-            .any(|to| matches!(to, release::Destination::Registry(_)))
-    {
-        let message = format!("`{}` publishes, which --offline forbids", work.task);
-        return Err(Failure::new(Class::Environment, message));
-    }
     let mut items = Vec::new();
     for step in &work.packages {
         let mut signing = work.signatures.iter();
@@ -94,7 +85,7 @@ pub(super) async fn make(
                 &definition.metadata.version,
                 &definition.build.flavor,
             )],
-            tags => tags.iter().map(|tag| manifest::tag(tag, "")).collect(),
+            tags => tags.iter().cloned().map(Ok).collect(),
         };
         let artifact = Arc::new(lent(site, artifact));
         for tag in tags {
@@ -246,15 +237,6 @@ pub(in crate::exec) fn places(site: &Site, outputs: &[Output]) -> Result<Vec<Str
     Ok(places)
 }
 
-/// Whether what is kept here is not what it was, or gone; not the place that it
-/// goes to.
-fn is_damage(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidData, UnexpectedEof};
-    let inner = error.get_ref();
-    let cas = inner.and_then(|error| error.downcast_ref::<CasError>());
-    matches!(error.kind(), InvalidData | UnexpectedEof) || matches!(cas, Some(CasError::Missing(_)))
-}
-
 fn failure(error: ReleaseError) -> Failure {
     let class = match &error {
         ReleaseError::Twice { .. } => Class::Configuration,
@@ -270,5 +252,11 @@ fn failure(error: ReleaseError) -> Failure {
         }
         _ => Class::Environment,
     };
-    Failure::new(class, error)
+    let advice = match &error {
+        ReleaseError::Taken { .. } => {
+            ", or let it move: `moveTags: true` in a pipeline, --move-tag with `package publish`"
+        }
+        _ => "",
+    };
+    Failure::new(class, format!("{error}{advice}"))
 }

@@ -1,0 +1,55 @@
+//! Where a key of a task stands, for what is wrong with its value only once
+//! templates have theirs.
+
+use crate::yaml::{self, Node, SourceText, Value};
+
+/// The file with the line and column of `key` of the task that `instance` is of,
+/// else of the task; the file alone where neither is found.
+///
+/// A key below another one is written `layers.from`.
+#[must_use]
+pub fn place(source: &SourceText, instance: &str, key: &str) -> String {
+    let task = instance.split(['[', ':']).next().unwrap_or(instance);
+    let first = key.split('.').next().unwrap_or(key);
+    let document = yaml::parse_first(source).ok().flatten();
+    let tasks = document.as_ref().and_then(|document| document.get("tasks"));
+    let found = tasks.and_then(|tasks| {
+        let mut named = pairs(tasks).iter();
+        let (name, task) = named.find(|(name, _)| name.scalar() == Some(task))?;
+        let of_verb = || pairs(task).iter().find_map(|(_, verb)| verb.get(first));
+        Some(task.get(first).or_else(of_verb).unwrap_or(name).span)
+    });
+    match found {
+        Some(span) => format!("{}:{}:{}", source.name, span.line, span.column),
+        None => source.name.clone(),
+    }
+}
+
+fn pairs(node: &Node) -> &[(Node, Node)] {
+    match &node.value {
+        Value::Mapping(pairs) => pairs,
+        _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_found_in_tasks_and_in_their_verbs() {
+        let text = "kind: JackalPipeline\ntasks:\n  p:\n    workdir: x\n    publish:\n      packages: q\n      to: oci://r.io\n      tags:\n        - a b\n";
+        let source = SourceText::new("p.yaml", text);
+        for (instance, key, expected) in [
+            ("p", "to", "p.yaml:7:11"),
+            ("p[a=b:c]", "workdir", "p.yaml:4:14"),
+            ("p", "tags", "p.yaml:9:9"),
+            ("p", "packages.x", "p.yaml:6:17"),
+            ("p", "mirrors", "p.yaml:3:3"),
+            ("other", "to", "p.yaml"),
+        ] {
+            assert_eq!(place(&source, instance, key), expected, "{instance} {key}");
+        }
+        assert_eq!(place(&SourceText::new("x", "["), "p", "to"), "x");
+    }
+}
