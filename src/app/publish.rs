@@ -43,6 +43,8 @@ pub struct PublishOptions {
     pub tag: Option<String>,
     /// Whether tags that name something else may be moved.
     pub move_tag: bool,
+    /// Whether files too large for a layer are put into several.
+    pub split_layers: bool,
     /// Transfers at the same time.
     pub concurrency: usize,
     /// Which package of an index is meant.
@@ -317,16 +319,21 @@ impl Publication {
                             "{source}: signing changes its definition, so {dropped} bundles about it as it was are left out: attest it again, or give --signature detached"
                         ));
                     }
-                    kept.extend(path.map(|path| (path, ready.artifact.manifest.digest)));
+                    kept.extend(path.map(|path| (path, items.len())));
                     ready
                 }
                 _ => ready,
             };
             for destination in &options.destinations {
                 let to = Destination::parse(destination, &options.build.here)?;
+                let place = to.place(&ready.name, &ready.tag)?;
+                let artifact = match options.split_layers {
+                    true => release::fitting(&self.registry, &place, &ready.artifact).await?,
+                    false => Arc::clone(&ready.artifact),
+                };
                 items.push(Item {
-                    place: to.place(&ready.name, &ready.tag)?,
-                    artifact: Arc::clone(&ready.artifact),
+                    place,
+                    artifact,
                     bundles: ready.bundles.clone(),
                     vouching: vouching.clone(),
                 });
@@ -339,6 +346,7 @@ impl Publication {
             architecture: options.architecture.clone(),
             tag: options.tag.clone(),
             move_tag: options.move_tag,
+            split_layers: options.split_layers,
             signer: options.signer.as_ref().map(|signer| signer.name()),
             signed: options.signer.as_ref().map(|_| match options.seal {
                 None => Signed::Beside,
@@ -362,8 +370,10 @@ impl Publication {
         let (others, _) = unfinished_releases(&options.state, None).unwrap_or_default();
         let others = others.iter().flat_map(|other| &other.begun.items);
         let begun: BTreeSet<Digest> = others.map(|item| item.manifest).collect();
-        for (path, manifest) in kept {
-            if !begun.contains(&manifest) {
+        for (path, first) in kept {
+            // What a source became, at each of its destinations.
+            let made = &items[first..first + options.destinations.len()];
+            if !made.iter().any(|made| begun.contains(&made.item.manifest)) {
                 let _ = std::fs::remove_file(path);
             }
         }

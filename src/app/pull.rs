@@ -203,10 +203,11 @@ impl<'r> Fetching<'r> {
             let (registry, cas) = (Arc::clone(&remote.registry), Arc::clone(cas));
             let (reference, permits) = (remote.found.reference.clone(), Arc::clone(&permits));
             let layer = Descriptor::blob(file.digest, file.size);
+            let parts = remote.found.parts_of(&layer);
             let task = async move {
                 // Closed by nobody; served in the order of asking.
                 let _permit = permits.acquire().await;
-                let came = fetch(&registry, &reference, &layer, &cas).await?;
+                let came = fetch(&registry, &reference, &layer, &parts, &cas).await?;
                 Ok((layer.digest, layer.size, came.is_some()))
             };
             tasks.spawn_on(task, &remote.runtime);
@@ -248,23 +249,36 @@ impl<'r> Fetching<'r> {
     }
 }
 
-/// Brings one blob into the cache; `None`: it was there.
+/// Brings one file, which stands in `parts`, into the cache; `None`: it was there.
 async fn fetch(
     registry: &Registry,
     reference: &crate::oci::Reference,
     layer: &Descriptor,
+    parts: &[Descriptor],
     cas: &Arc<Cas>,
 ) -> Result<Option<u64>, PullError> {
     if cas.contains(&layer.digest, layer.size)? {
         return Ok(None);
     }
-    let mut blob = registry.unverified_blob(reference, layer);
     let mut sink = Sink::open(cas);
-    while let Some(chunk) = blob.chunk().await? {
-        sink.write(chunk).await?;
+    for part in parts {
+        let mut blob = registry.unverified_blob(reference, part);
+        while let Some(chunk) = blob.chunk().await? {
+            sink.write(chunk).await?;
+        }
     }
-    sink.commit(Some((layer.digest, layer.size))).await?;
-    Ok(Some(layer.size))
+    match sink.commit(Some((layer.digest, layer.size))).await {
+        // Said of the registry, not of the cache that noticed it.
+        Err(SinkError::Cas(CasError::Mismatch {
+            found, expected, ..
+        })) => Err(RegistryError::Content {
+            reference: reference.at(expected).to_string(),
+            found: found.to_string(),
+            expected: expected.to_string(),
+        }
+        .into()),
+        done => Ok(done.map(|_| Some(layer.size))?),
+    }
 }
 
 /// The files of the archive in its order.

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -377,6 +377,16 @@ impl Fetch for Cas {
             blob = self.open_blob(&descriptor.digest)?;
         }
         Ok(Box::new(blob))
+    }
+
+    fn fetch_from(
+        &self,
+        descriptor: &Descriptor,
+        offset: u64,
+    ) -> io::Result<Box<dyn Read + Send + '_>> {
+        let mut file = File::open(self.open_blob(&descriptor.digest)?.path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(Box::new(file))
     }
 }
 

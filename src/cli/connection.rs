@@ -49,6 +49,10 @@ pub(super) struct ConnectionArgs {
     /// be repeated)
     #[arg(long, value_name = "[HOST=]SIZE", value_parser = body)]
     max_request_body: Vec<(Option<String>, u64)>,
+    /// Send no layer above SIZE, such as 10GB, to any registry, or with HOST=SIZE
+    /// to that one, instead of what is known of its kind (may be repeated)
+    #[arg(long, value_name = "[HOST=]SIZE", value_parser = body)]
+    max_layer: Vec<(Option<String>, u64)>,
 }
 
 /// Takes apart `[HOST=]VALUE`.
@@ -73,7 +77,7 @@ fn collected<T>(given: Vec<(Option<String>, T)>) -> PerHost<T> {
 fn body(text: &str) -> Result<(Option<String>, u64), String> {
     let (host, size) = per_host(text);
     match crate::pipeline::size::parse(size) {
-        Ok(0) => Err("nothing can be sent in requests of 0 bytes".to_owned()),
+        Ok(0) => Err("nothing can be sent in 0 bytes".to_owned()),
         Ok(size) => Ok((host, size)),
         Err(error) => Err(error.to_string()),
     }
@@ -124,6 +128,7 @@ impl ConnectionArgs {
                 profiles,
                 rates: collected(self.max_requests_per_second),
                 max_bodies: collected(self.max_request_body),
+                max_layers: collected(self.max_layer),
             },
             logins: logins(home)?,
             helper_folders: program_folders(),

@@ -55,6 +55,10 @@ pub(super) struct PublishArgs {
     /// Move a tag that names another package
     #[arg(long)]
     move_tag: bool,
+    /// Put files that are larger than a registry takes in one layer into several,
+    /// which jackal alone joins again
+    #[arg(long)]
+    split_layers: bool,
     /// Ask nothing
     #[arg(long)]
     confirm: bool,
@@ -144,6 +148,7 @@ pub(super) fn publish(mut args: PublishArgs) -> Result<(), Refused> {
         destinations,
         tag: args.tag,
         move_tag: args.move_tag,
+        split_layers: args.split_layers,
         concurrency: transfer.oci_concurrency,
         architecture: architecture.unwrap_or_else(|| host_architecture().to_owned()),
         seal: args.signing.seal(true),
@@ -173,6 +178,7 @@ pub(super) fn republish(
         destinations: vec![to],
         tag: Some(tag),
         move_tag: true,
+        split_layers: false,
         concurrency: read.concurrency,
         architecture: read.architecture,
         policy: read.policy,
@@ -200,6 +206,7 @@ fn resume(id: Option<String>, signing: SignArgs, transfer: TransferArgs) -> Resu
         destinations: begun.destinations,
         tag: begun.tag,
         move_tag: begun.move_tag,
+        split_layers: begun.split_layers,
         concurrency: transfer.oci_concurrency,
         architecture: architecture.unwrap_or(begun.architecture),
         // As it was begun, or it would be other packages.
@@ -233,6 +240,7 @@ pub(super) fn into_layout(
         destinations: vec![format!("oci-layout:{}", to.display())],
         tag: None,
         move_tag: true,
+        split_layers: false,
         concurrency: 1,
         architecture: host_architecture().to_owned(),
         policy: Arc::new(Policy::without_signers(Check::Use)),

@@ -21,6 +21,24 @@ pub trait Fetch {
     ///
     /// The store's own; [`io::ErrorKind::NotFound`] when it has no such content.
     fn fetch(&self, descriptor: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>>;
+
+    /// The same from byte `offset` on, which the digest of all of it cannot check.
+    ///
+    /// # Errors
+    ///
+    /// As [`fetch`](Self::fetch); [`io::ErrorKind::UnexpectedEof`]: it is shorter.
+    fn fetch_from(
+        &self,
+        descriptor: &Descriptor,
+        offset: u64,
+    ) -> io::Result<Box<dyn Read + Send + '_>> {
+        let mut content = self.fetch(descriptor)?;
+        let skipped = io::copy(&mut (&mut content).take(offset), &mut io::sink())?;
+        match skipped == offset {
+            true => Ok(content),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
 }
 
 /// A place that content can be stored in.

@@ -44,6 +44,9 @@ pub struct TemporaryFolder {
     _alive: File,
 }
 
+/// How often a folder is removed that others write to.
+const ATTEMPTS: u32 = 50;
+
 /// Those of this process, for its sudden end.
 static FOLDERS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
@@ -52,12 +55,19 @@ fn folders() -> MutexGuard<'static, BTreeSet<PathBuf>> {
 }
 
 /// Removes the folders that this process would remove at its end, for whoever
-/// ends it before that. What is being written just now may stay, until another
-/// one [`reap`]s it.
+/// ends it just after; nobody gets another one meanwhile.
 pub fn abandon_folders() {
-    for folder in &*folders() {
-        let _ = fs::remove_dir_all(folder);
+    let folders = folders();
+    for folder in &*folders {
+        // Others may be writing there still.
+        for _ in 0..ATTEMPTS {
+            match fs::remove_dir_all(folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                _ => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
     }
+    std::mem::forget(folders);
 }
 
 impl Drop for TemporaryFolder {
@@ -80,10 +90,12 @@ impl TemporaryFolder {
 ///
 /// The disk refused.
 pub fn temporary_folder(folder: &Path) -> io::Result<TemporaryFolder> {
+    // Held, so that there is none that `abandon_folders` does not know.
+    let mut folders = folders();
     let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(folder)?;
     let alive = File::create_new(made.path().join(ALIVE))?;
     let _ = alive.try_lock();
-    folders().insert(made.path().to_owned());
+    folders.insert(made.path().to_owned());
     Ok(TemporaryFolder {
         folder: made,
         _alive: alive,

@@ -200,6 +200,7 @@ impl Plan {
                 to: vec![to.clone()],
                 tags: Vec::new(),
                 move_tags: false,
+                split_layers: false,
             };
             let signed = work.signatures.iter().map(|(step, _)| step.clone());
             let needed: Vec<String> = work.packages.iter().cloned().chain(signed).collect();

@@ -452,6 +452,8 @@ pub struct PublishWork {
     pub tags: Vec<String>,
     /// Whether tags that name something else are moved.
     pub move_tags: bool,
+    /// Whether files too large for a layer are put into several.
+    pub split_layers: bool,
     /// The steps that sign the packages, with what they do: nothing that they
     /// did not sign becomes visible.
     pub signatures: Vec<(String, SignWork)>,

@@ -305,11 +305,30 @@ impl PackageFile {
     ///
     /// [`LayoutError`]: no such file, damaged, or `out` failed.
     pub fn read_member(&self, name: &str, out: &mut impl Write) -> Result<(), LayoutError> {
+        self.read_member_from(name, 0, out)
+    }
+
+    /// The same from byte `from` on.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_member`](Self::read_member).
+    pub fn read_member_from(
+        &self,
+        name: &str,
+        from: u64,
+        out: &mut impl Write,
+    ) -> Result<(), LayoutError> {
         let no_member = || LayoutError::NoMember {
             path: self.path.clone(),
             entry: name.to_owned(),
         };
         let member = *self.members()?.get(name).ok_or_else(no_member)?;
+        let from = from.min(member.size);
+        let member = Member {
+            size: member.size - from,
+            offset: member.offset + from,
+        };
         let mut out = Noted { out, failed: None };
         let read = self.copy_member(name, member, &mut out);
         match out.failed {
@@ -526,7 +545,9 @@ impl PackageFile {
         };
         let Form::Archive(archive) = &self.form else {
             let path = self.path.join(name);
-            let mut file = File::open(&path).map_err(|error| LayoutError::io(&path, error))?;
+            let at = |error| LayoutError::io(&path, error);
+            let mut file = File::open(&path).map_err(at)?;
+            file.seek(SeekFrom::Start(member.offset)).map_err(at)?;
             return exactly(&mut file, out);
         };
         let mut bytes = Joined::new(Arc::clone(&archive.files));

@@ -11,7 +11,7 @@ use super::{Definition, Dialect, Metadata, time};
 use crate::oci::{Descriptor, Digest, Index, Manifest, Platform, TAG_RULE, is_tag, media_type};
 
 /// Where a file stands in a package.
-const TITLE: &str = "org.opencontainers.image.title";
+pub(super) const TITLE: &str = "org.opencontainers.image.title";
 
 /// The system that an index names for packages.
 pub const MULTI: &str = "multi";

@@ -16,6 +16,7 @@ mod emit;
 mod file_name;
 mod git_links;
 mod images_in;
+pub mod layers;
 mod lint;
 pub mod manifest;
 mod mark_signed;

@@ -398,6 +398,7 @@ fn task() -> Value {
                     "mirrors": one_or_many("Publish there as well."),
                     "tags": one_or_many("Tags, instead of each package's version and flavor."),
                     "moveTags": {"type": "boolean", "description": "Move tags that name another package."},
+                    "splitLayers": {"type": "boolean", "description": "Put files larger than a registry takes in one layer into several, which jackal alone joins again."},
                     "when": {"enum": ["changed"], "description": "Nothing is written where the package is there."},
                 }),
                 &["packages", "to"],

@@ -69,6 +69,16 @@ pub struct Blob<'a> {
 }
 
 impl Blob<'_> {
+    /// The same from byte `offset` on; the whole's digest is then not checked.
+    #[must_use]
+    pub(super) fn from(self, offset: u64) -> Self {
+        Self {
+            offset: offset.min(self.size),
+            hasher: None,
+            ..self
+        }
+    }
+
     /// The next piece; `None` once the size has been checked, and the digest
     /// unless that was left to the caller.
     ///

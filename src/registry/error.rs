@@ -103,7 +103,7 @@ pub enum RegistryError {
     },
     /// More than the registry is known to take.
     #[error(
-        "{reference}: {size} bytes are more than {host} takes in one layer ({limit}); make the component or image layer smaller"
+        "{reference}: {size} bytes are more than {host} takes in one layer ({limit}); make the component or image layer smaller, or split it with --split-layers (`splitLayers` in a pipeline), if all who pull it use jackal"
     )]
     TooLarge {
         /// The blob.

@@ -55,6 +55,8 @@ pub struct Hosts {
     pub rates: PerHost<f64>,
     /// Most bytes that the body of a request may have.
     pub max_bodies: PerHost<u64>,
+    /// Most bytes that a layer may have, where the kind does not tell.
+    pub max_layers: PerHost<u64>,
 }
 
 /// A setting of every host, and of single ones.
@@ -153,7 +155,11 @@ impl Clients {
     /// What kind of registry `host` is.
     pub(super) fn profile(&self, host: &str) -> Profile {
         let told = self.hosts.profiles.get(host).copied();
-        told.unwrap_or_else(|| *Profile::of_host(host))
+        let profile = told.unwrap_or_else(|| *Profile::of_host(host));
+        Profile {
+            max_layer: self.hosts.max_layers.of(host).or(profile.max_layer),
+            ..profile
+        }
     }
 
     /// How long `host` is left alone between two requests.

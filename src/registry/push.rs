@@ -83,6 +83,12 @@ impl Registry {
         }
     }
 
+    /// Most bytes that a layer may have in the registry of `to`, if that is known.
+    #[must_use]
+    pub fn max_layer(&self, to: &Reference) -> Option<u64> {
+        self.profile(to).max_layer
+    }
+
     async fn push_once(
         &self,
         to: &Reference,

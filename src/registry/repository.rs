@@ -27,8 +27,16 @@ pub struct Repository<R> {
 
 impl<R: Deref<Target = Registry>> Fetch for Repository<R> {
     fn fetch(&self, descriptor: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
+        self.fetch_from(descriptor, 0)
+    }
+
+    fn fetch_from(
+        &self,
+        descriptor: &Descriptor,
+        offset: u64,
+    ) -> io::Result<Box<dyn Read + Send + '_>> {
         let blob = self.registry.unverified_blob(&self.reference, descriptor);
-        Ok(Box::new(blob_reader(blob, &self.runtime)))
+        Ok(Box::new(blob_reader(blob.from(offset), &self.runtime)))
     }
 }
 

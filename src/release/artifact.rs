@@ -203,6 +203,20 @@ impl Fetch for WithDocuments {
             None => self.rest.fetch(descriptor),
         }
     }
+
+    fn fetch_from(
+        &self,
+        descriptor: &Descriptor,
+        offset: u64,
+    ) -> io::Result<Box<dyn Read + Send + '_>> {
+        match self.documents.get(&descriptor.digest) {
+            Some(bytes) => {
+                let rest = usize::try_from(offset).ok().and_then(|at| bytes.get(at..));
+                Ok(Box::new(rest.ok_or(io::ErrorKind::UnexpectedEof)?))
+            }
+            None => self.rest.fetch_from(descriptor, offset),
+        }
+    }
 }
 
 /// Where an artifact becomes visible.

@@ -37,6 +37,9 @@ pub struct Begun {
     pub tag: Option<String>,
     /// Whether tags that name something else may be moved.
     pub move_tag: bool,
+    /// Whether files too large for a layer are put into several.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub split_layers: bool,
     /// Who signs, if somebody does: whoever goes on must be able to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
@@ -351,6 +354,7 @@ impl Begun {
             architecture: String::new(),
             tag: None,
             move_tag: false,
+            split_layers: false,
             signer: None,
             signed: None,
             items,

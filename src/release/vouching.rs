@@ -11,7 +11,7 @@ use super::artifact::{Artifact, Place};
 use super::transaction::ReleaseError;
 use crate::layout::{self, ImageLayout};
 use crate::oci::{Descriptor, Digest, Manifest, media_type};
-use crate::package::{Dialect, manifest};
+use crate::package::{Dialect, layers};
 use crate::registry::{Hints, Registry, Source};
 use crate::release::WithDocuments;
 use crate::signing::{Bundle, Identity, Pattern, SIGN_PREDICATE, Statement, Subject};
@@ -110,10 +110,11 @@ pub fn documents(artifact: &Artifact) -> io::Result<Evidence> {
         artifact: Some(artifact.manifest.digest),
         ..Evidence::default()
     };
-    for layer in &manifest.layers {
-        let name = manifest::title(layer).unwrap_or_default();
-        let file = (layer.digest, layer.size);
-        evidence.files.insert(name.to_owned(), file);
+    for file in layers::files(manifest.layers).map_err(io::Error::other)? {
+        let (name, layer) = (file.name.as_str(), &file.whole);
+        evidence
+            .files
+            .insert(name.to_owned(), (layer.digest, layer.size));
         let read = [
             dialect.definition_file(),
             Dialect::CHECKSUMS,

@@ -33,12 +33,21 @@ impl PackageBlobs {
 
 impl Fetch for PackageBlobs {
     fn fetch(&self, descriptor: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
+        self.fetch_from(descriptor, 0)
+    }
+
+    fn fetch_from(
+        &self,
+        descriptor: &Descriptor,
+        offset: u64,
+    ) -> io::Result<Box<dyn Read + Send + '_>> {
         let name = self.names.get(&descriptor.digest);
         let name = name.ok_or(io::ErrorKind::NotFound)?.clone();
         let (reader, mut writer) = io::pipe()?;
         let package = Arc::clone(&self.package);
         // Frames are decoded into a writer; the pipe turns that around.
-        let thread = std::thread::spawn(move || package.read_member(&name, &mut writer));
+        let thread =
+            std::thread::spawn(move || package.read_member_from(&name, offset, &mut writer));
         Ok(Box::new(Piped {
             reader,
             thread: Mutex::new(Some(thread)),

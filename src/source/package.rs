@@ -1,8 +1,8 @@
 //! A package wherever it lies, as one shape: files by path, read in part or
 //! whole, and evidence for `verify`.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read as _, Write};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::remote::{RemoteError, RemotePackage};
 use crate::content::{Fetch as _, VerifyReader};
 use crate::layout::{self, LayoutError, PackageFile};
-use crate::oci::Descriptor;
+use crate::oci::{Descriptor, Hasher};
 use crate::package::Dialect;
 use crate::registry::{Registry, RegistryError, Repository};
 use crate::verify::Evidence;
@@ -194,7 +194,11 @@ impl Remote {
             reference: self.found.reference.to_string(),
             what: format!("`{name}`: {source}"),
         };
-        let content = repository.fetch(layer).map_err(refused)?;
+        let content = InTurn {
+            left: self.found.parts_of(layer).into(),
+            repository: &repository,
+            current: None,
+        };
         let mut content = VerifyReader::new(content, layer);
         let mut buffer = vec![0; 256 << 10];
         let output = |error| self.refused_output(name, error);
@@ -215,13 +219,27 @@ impl Remote {
         let mut reading = JoinSet::new();
         for layer in layers.into_values() {
             let (registry, layer) = (Arc::clone(&self.registry), layer.clone());
+            let parts = self.found.parts_of(&layer);
             let (reference, permits) = (self.found.reference.clone(), Arc::clone(&permits));
             let task = async move {
                 // Closed by nobody.
                 let _permit = permits.acquire().await;
-                let mut blob = registry.blob(&reference, &layer);
-                while blob.chunk().await?.is_some() {}
-                Ok::<_, RegistryError>(())
+                let mut hasher = Hasher::default();
+                for part in &parts {
+                    let mut blob = registry.unverified_blob(&reference, part);
+                    while let Some(chunk) = blob.chunk().await? {
+                        hasher.update(&chunk);
+                    }
+                }
+                let (found, expected) = (hasher.finish(), layer.digest);
+                match found == expected {
+                    true => Ok(()),
+                    false => Err(RegistryError::Content {
+                        reference: reference.at(expected).to_string(),
+                        found: found.to_string(),
+                        expected: expected.to_string(),
+                    }),
+                }
             };
             reading.spawn_on(task, &self.runtime);
         }
@@ -232,5 +250,29 @@ impl Remote {
             Ok::<_, RegistryError>(())
         })?;
         Ok(promised)
+    }
+}
+
+/// Layers read one after the other.
+struct InTurn<'r> {
+    repository: &'r Repository<Arc<Registry>>,
+    left: VecDeque<Descriptor>,
+    current: Option<Box<dyn Read + Send + 'r>>,
+}
+
+impl Read for InTurn<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(current) = &mut self.current {
+                match current.read(buffer)? {
+                    0 if !buffer.is_empty() => self.current = None,
+                    count => return Ok(count),
+                }
+            }
+            let Some(next) = self.left.pop_front() else {
+                return Ok(0);
+            };
+            self.current = Some(self.repository.fetch(&next)?);
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::attached::{bundles_about, content, tagged_about};
 use crate::archive::SafePath;
 use crate::layout;
 use crate::oci::{Descriptor, Digest, Index, Manifest, Reference, media_type};
-use crate::package::{Dialect, manifest};
+use crate::package::{Dialect, layers, manifest};
 use crate::registry::{Registry, RegistryError};
 use crate::verify::{Asked, Evidence};
 
@@ -28,6 +28,8 @@ pub struct RemotePackage {
     pub bytes: Bytes,
     /// Its files by path.
     pub layers: BTreeMap<String, Descriptor>,
+    /// The layers of files that stand in parts, by the digest of the whole.
+    parts: BTreeMap<Digest, Vec<Descriptor>>,
     /// Of which family it is.
     pub dialect: Dialect,
 }
@@ -105,14 +107,17 @@ impl RemotePackage {
             let kind: String = manifest.config.media_type.chars().take(100).collect();
             shape(format!("its configuration is of type `{kind}`"))
         })?;
-        let mut layers = BTreeMap::new();
-        for layer in manifest.layers {
-            let title = manifest::title(&layer).unwrap_or_default().to_owned();
+        let (mut layers, mut parts) = (BTreeMap::new(), BTreeMap::new());
+        for file in layers::files(manifest.layers).map_err(&shape)? {
+            let title = file.name;
             if SafePath::parse(&title).is_err() || title.contains(char::is_control) {
                 let shown: String = title.escape_debug().take(200).collect();
                 return Err(shape(format!("a layer's title is `{shown}`")));
             }
-            if layers.insert(title.clone(), layer).is_some() {
+            if file.layers.len() > 1 {
+                parts.insert(file.whole.digest, file.layers);
+            }
+            if layers.insert(title.clone(), file.whole).is_some() {
                 return Err(shape(format!("two layers are titled `{title}`")));
             }
         }
@@ -125,6 +130,7 @@ impl RemotePackage {
             },
             bytes,
             layers,
+            parts,
             dialect,
         })
     }
@@ -199,6 +205,14 @@ impl RemotePackage {
             });
         }
         Ok(Some(content(registry, &self.reference, layer).await?))
+    }
+
+    /// The layers that make `file`, one of [`layers`](Self::layers): itself, or its
+    /// parts in order.
+    #[must_use]
+    pub fn parts_of(&self, file: &Descriptor) -> Vec<Descriptor> {
+        let parts = self.parts.get(&file.digest).cloned();
+        parts.unwrap_or_else(|| vec![file.clone()])
     }
 
     /// The digest of the manifest, by which the package is known.

@@ -27,6 +27,7 @@ mod sandbox;
 mod schemas;
 mod signing;
 mod skeleton;
+mod split_layers;
 mod tls;
 mod trust;
 mod trust_traps;

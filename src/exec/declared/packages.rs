@@ -25,6 +25,7 @@ impl Declaring<'_> {
             to,
             tags,
             move_tags,
+            split_layers,
             signatures,
         } = &instance.kind
         else {
@@ -53,6 +54,7 @@ impl Declaring<'_> {
             to,
             tags: tags.clone(),
             move_tags: *move_tags,
+            split_layers: *split_layers,
             signatures: self.signatures(plan, instance, packages, signatures)?,
         }));
         let needed: Vec<String> = packages.iter().chain(signatures).cloned().collect();

@@ -32,6 +32,7 @@ pub(super) fn action(work: &PublishWork, results: &Results) -> Result<Action, Fa
         ("to".to_owned(), format!("{:?}", work.to)),
         ("tags".to_owned(), format!("{:?}", work.tags)),
         ("moveTags".to_owned(), work.move_tags.to_string()),
+        ("splitLayers".to_owned(), work.split_layers.to_string()),
     ];
     let signed = work.signatures.iter().map(|(step, _)| step);
     for step in work.packages.iter().chain(signed) {
@@ -88,13 +89,21 @@ pub(super) async fn make(
             tags => tags.iter().cloned().map(Ok).collect(),
         };
         let artifact = Arc::new(lent(site, artifact));
-        for tag in tags {
-            let tag = tag.map_err(configuration)?;
-            for to in &work.to {
-                let place = to.place(&artifact.name, &tag);
+        let tags = tags.into_iter().collect::<Result<Vec<String>, _>>();
+        let tags = tags.map_err(configuration)?;
+        for to in &work.to {
+            let mut artifact = Arc::clone(&artifact);
+            for (number, tag) in tags.iter().enumerate() {
+                let place = to.place(&artifact.name, tag);
+                let place = place.map_err(|error| Failure::new(Class::Configuration, error))?;
+                // It is read for that, once for all tags.
+                if work.split_layers && number == 0 {
+                    let fitting = release::fitting(&site.registry, &place, &artifact).await;
+                    artifact = fitting.map_err(failure)?;
+                }
                 items.push(Item {
                     artifact: Arc::clone(&artifact),
-                    place: place.map_err(|error| Failure::new(Class::Configuration, error))?,
+                    place,
                     bundles: bundles.clone(),
                     vouching: vouching.clone(),
                 });
@@ -104,6 +113,7 @@ pub(super) async fn make(
     let begun = Begun {
         sources: work.packages.clone(),
         move_tag: work.move_tags,
+        split_layers: work.split_layers,
         ..Begun::new(items.iter().map(Item::known).collect())
     };
     // Run again, the pipeline goes on with it; nobody else can.
@@ -212,6 +222,19 @@ impl Fetch for Lent {
     fn fetch(&self, blob: &Descriptor) -> io::Result<Box<dyn io::Read + Send + '_>> {
         match self.here.fetch(blob) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.there.fetch(blob),
+            found => found,
+        }
+    }
+
+    fn fetch_from(
+        &self,
+        blob: &Descriptor,
+        offset: u64,
+    ) -> io::Result<Box<dyn io::Read + Send + '_>> {
+        match self.here.fetch_from(blob, offset) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.there.fetch_from(blob, offset)
+            }
             found => found,
         }
     }

@@ -277,6 +277,7 @@ fn publish(id: &str, g: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
         nodes.filter_map(|n| r.template(n)).collect()
     };
     let move_tags = g.bool("moveTags", &mut r.mistakes).unwrap_or(false);
+    let split_layers = g.bool("splitLayers", &mut r.mistakes).unwrap_or(false);
     let mirrors = list(g, r, "mirrors");
     let tags = list(g, r, "tags");
     r.must(g, "to").map(|to| TaskKind::Publish {
@@ -286,6 +287,7 @@ fn publish(id: &str, g: &mut Fields<'_>, r: &mut Reader) -> Option<TaskKind> {
         mirrors,
         tags,
         move_tags,
+        split_layers,
     })
 }
 

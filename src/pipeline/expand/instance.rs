@@ -158,6 +158,8 @@ pub enum RenderedKind {
         tags: Vec<String>,
         /// Whether tags that name something else are moved.
         move_tags: bool,
+        /// Whether files too large for a layer are put into several.
+        split_layers: bool,
     },
     /// Runs a program.
     Run {

@@ -162,6 +162,7 @@ impl Scope<'_> {
                 mirrors,
                 tags,
                 move_tags,
+                split_layers,
             } => RenderedKind::Publish {
                 packages: self.references("packages", packages)?,
                 signatures: self.references("signatures", signatures)?,
@@ -170,6 +171,7 @@ impl Scope<'_> {
                     .collect::<Result<_, _>>()?,
                 tags: self.list("tags", tags)?,
                 move_tags: *move_tags,
+                split_layers: *split_layers,
             },
             TaskKind::Run { argv, shell } => RenderedKind::Run {
                 argv: self.list("run", argv)?,
