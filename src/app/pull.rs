@@ -53,6 +53,8 @@ pub struct Pulled {
     pub cached: u64,
     /// The package.
     pub package: VerifiedPackage,
+    /// What the user should know.
+    pub notes: Vec<String>,
 }
 
 /// Why nothing was pulled.
@@ -123,7 +125,19 @@ pub fn package_pull(
         false => ArchiveFormat::TarZst,
     };
     // So that who has no registry can judge as well.
-    let bundles = remote.attached().map_err(PackageReadError::from)?;
+    let mut notes = Vec::new();
+    let bundles = match remote.attached() {
+        // Nobody asked for them, and whoever does will be told.
+        Err(SourceError::Remote(RemoteError::Registry(
+            error @ RegistryError::Unauthorized { .. },
+        ))) if !read.policy.wants_attached() => {
+            notes.push(format!(
+                "what is attached to the package could not be listed, and is not beside the archive: {error}"
+            ));
+            Vec::new()
+        }
+        bundles => bundles.map_err(PackageReadError::from)?,
+    };
     options.writing.store(true, Ordering::SeqCst);
     let mut fetching = Fetching::begin(remote, &cas, &options.stop);
     let files = in_order(remote).into_iter();
@@ -158,6 +172,7 @@ pub fn package_pull(
         fetched_bytes: fetching.fetched_bytes,
         cached: fetching.cached,
         package,
+        notes,
     })
 }
 

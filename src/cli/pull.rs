@@ -52,6 +52,9 @@ pub(super) fn pull(args: PullArgs) -> Result<(), Refused> {
     ));
     let pulled = app::package_pull(&args.source, &read, &options);
     let pulled = pulled.map_err(|error| pull_refused(&error))?;
+    for text in &pulled.notes {
+        note(&format!("warning: {text}"));
+    }
     note(&format!(
         "{}: every file as listed; {}",
         args.source,

@@ -231,6 +231,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_listing_is_bounded_in_all_its_pages() {
+        let reference = "r.example/x:1".parse().unwrap();
+        let at = |page: usize| {
+            let text = format!("https://r.example/v2/x/tags/list?{page}");
+            reqwest::Url::parse(&text).unwrap()
+        };
+        let mut pages = Pages::from(&at(0));
+        let mut page = |number: usize| {
+            let next = Some(at(number + 1).to_string());
+            pages.after(&reference, &at(number), next, 4 << 20)
+        };
+        for number in 0..4 {
+            assert_eq!(page(number).unwrap(), Some(at(number + 1)));
+        }
+        let error = page(4).unwrap_err().to_string();
+        assert!(error.contains("a longer listing"), "{error}");
+    }
+
+    #[test]
     fn the_next_page_is_found_among_other_links_and_at_the_same_host() {
         let url = reqwest::Url::parse("https://r.example/v2/x/tags/list").unwrap();
         for (link, page) in [

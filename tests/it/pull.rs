@@ -368,6 +368,27 @@ fn referrers_are_found_with_the_api_without_it_and_when_it_is_only_claimed() {
 }
 
 #[test]
+fn who_may_not_list_what_is_attached_may_pull_and_is_told() {
+    let (sandbox, registry) = published(&["kinds=403,match=^GET .*/referrers/"]);
+    let source = registry.at("x/demo:1.0.0");
+    let pull = ["package", "pull", "-a", "amd64", &source, "-o", "pulled"];
+    let said = elsewhere(&sandbox, &pull);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("could not be listed"),
+        "{}",
+        said.stderr
+    );
+    // Who wants to see a signature is not content with that.
+    sandbox.run(&["tools", "gen-key", "-o", "keys"]);
+    let said = elsewhere(
+        &sandbox,
+        &[&pull[..], &["--key", "keys/cosign.pub"]].concat(),
+    );
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+}
+
+#[test]
 fn an_interrupted_pull_leaves_no_file_and_says_how_to_go_on() {
     let (sandbox, registry) = published(&[]);
     let (_, manifest) = registry.manifest("x/demo:1.0.0", "amd64");
