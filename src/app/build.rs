@@ -150,6 +150,9 @@ pub enum BuildError {
     /// A task that is asked for and not there.
     #[error("{0}")]
     Task(PlanError),
+    /// A package that cannot be published.
+    #[error("{}", unpublishable(.0))]
+    Unpublishable(Box<PlanError>),
     /// There is nothing to build.
     #[error("`{0}` holds no jackal.yaml: name a folder with a package, or create one")]
     NoPackage(PathBuf),
@@ -181,6 +184,17 @@ pub enum BuildError {
     Save(String),
 }
 
+/// Without the task, which the user did not write.
+fn unpublishable(error: &PlanError) -> String {
+    match error {
+        PlanError::Untagged { source, .. } => source.to_string(),
+        PlanError::Offline { .. } => {
+            "a registry is to be published to, which --offline forbids".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
 impl BuildError {
     /// What kind of failure it is.
     #[must_use]
@@ -189,6 +203,7 @@ impl BuildError {
             Self::Mistakes(_)
             | Self::Plan { .. }
             | Self::Task(_)
+            | Self::Unpublishable(_)
             | Self::Params(_)
             | Self::Expand { .. }
             | Self::Graph(_)
@@ -219,6 +234,8 @@ pub struct Prepared {
     workspace: PathBuf,
     cache_size: Option<u64>,
     warnings: Vec<Warning>,
+    /// Why it can be looked at, and not be carried out.
+    refusal: Option<BuildError>,
     /// Packages with results, for this architecture.
     cache_from: Vec<Reference>,
     architecture: String,
@@ -235,7 +252,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     let registry = options.connection.client()?;
     let cas = Arc::new(Cas::open(&options.cache)?);
     let composer = &mut composer(options, ask, &cas, &registry);
-    let plan = match &options.target {
+    let (plan, refusal) = match &options.target {
         Target::Pipeline { file, params } => {
             declared(options, composer, &options.here.join(file), params)?
         }
@@ -252,6 +269,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         workspace,
         cache_size: options.cache_size,
         warnings,
+        refusal,
         cache_from: cache_from(&options.cache_from)?,
         architecture: options
             .architecture
@@ -321,7 +339,7 @@ fn implied(
     composer: &mut Composer<'_>,
     workspace: &Path,
     folders: Vec<PathBuf>,
-) -> Result<Plan, BuildError> {
+) -> Result<(Plan, Option<BuildError>), BuildError> {
     let lone = folders.len() == 1;
     let mut plan = Plan::default();
     for folder in folders {
@@ -364,9 +382,11 @@ fn implied(
             .map_err(planned(options, &path))?;
     }
     plan.narrow(&options.tasks).map_err(BuildError::Task)?;
-    plan.publishable(options.wishes.offline)
-        .map_err(BuildError::Task)?;
-    Ok(plan)
+    let publishable = plan.publishable(options.wishes.offline);
+    let refusal = publishable
+        .map_err(|error| BuildError::Unpublishable(error.into()))
+        .err();
+    Ok((plan, refusal))
 }
 
 /// Where archives go; of a `.` in the path nothing stays.
@@ -409,7 +429,7 @@ fn declared(
     composer: &mut Composer<'_>,
     path: &Path,
     params: &BTreeMap<String, String>,
-) -> Result<Plan, BuildError> {
+) -> Result<(Plan, Option<BuildError>), BuildError> {
     let text = SourceText::new(
         shown(&options.here, path).to_string_lossy(),
         read_text(path)?,
@@ -462,8 +482,8 @@ fn declared(
     declared.map_err(|error| blamed(&text, error))?;
     plan.narrow(&options.tasks).map_err(BuildError::Task)?;
     let publishable = plan.publishable(options.wishes.offline);
-    publishable.map_err(|error| blamed(&text, error))?;
-    Ok(plan)
+    let refusal = publishable.map_err(|error| blamed(&text, error)).err();
+    Ok((plan, refusal))
 }
 
 /// What the user chose that can change a package, by name.
@@ -527,6 +547,9 @@ impl Prepared {
         events: mpsc::UnboundedSender<Event>,
         stop: watch::Receiver<Stop>,
     ) -> Result<Built, BuildError> {
+        if let Some(refusal) = self.refusal {
+            return Err(refusal);
+        }
         let notes = self.use_published().await;
         let how = How {
             workspace: self.workspace,

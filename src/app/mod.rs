@@ -23,6 +23,7 @@ mod rehearse;
 mod sha256sum;
 mod skeleton;
 mod skeletons;
+mod stage;
 mod trust;
 
 pub use build::{BuildError, BuildOptions, Built, Prepared, Target, prepare};

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -36,6 +37,8 @@ pub struct ReadOptions {
     /// Most bytes that the files of an archive may have; `None`: what its own
     /// size allows.
     pub content_limit: Option<u64>,
+    /// Set by whoever wants writing to end; what was written goes away then.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// Why no package was opened.
@@ -72,6 +75,9 @@ pub enum OpenError {
         /// What was asked for.
         wanted: Digest,
     },
+    /// Two digests.
+    #[error("`{0}` names a digest, and --shasum another one: leave one of them out")]
+    TwoDigests(String),
     /// Nothing stands there under the tag that is taken for granted.
     #[error(
         "`{0}` names no tag, and there is no `latest`: see `jackal package list-tags {0}`, then give :TAG or @DIGEST"
@@ -109,6 +115,8 @@ pub struct Opened {
     pub name: String,
     /// The package.
     pub package: Package,
+    /// Somebody wants writing to end.
+    pub(super) stop: Arc<AtomicBool>,
     policy: Arc<Policy>,
     bundles: Vec<Vec<u8>>,
     /// Keeps the client going.
@@ -154,9 +162,21 @@ impl Opened {
         Ok(Self {
             name: path.display().to_string(),
             package: Package::Local(package),
+            stop: Arc::clone(&options.stop),
             policy: Arc::clone(&options.policy),
             bundles: bundles_in(&files)?,
             _runtime: None,
+        })
+    }
+
+    /// What was done, or that it was stopped, whatever went wrong for that.
+    pub(super) fn unless_stopped<T>(
+        &self,
+        done: Result<T, PackageReadError>,
+    ) -> Result<T, PackageReadError> {
+        done.map_err(|error| match self.stop.load(Ordering::SeqCst) {
+            true => PackageReadError::Interrupted,
+            false => error,
         })
     }
 
@@ -184,6 +204,10 @@ impl Opened {
         let (registry, reference) = client_of(name, rest, &options.connection)?;
         let registry = Arc::new(registry);
         let runtime = runtime()?;
+        let named = reference.digest();
+        if named.is_some() && options.shasum.is_some_and(|sum| named != Some(sum)) {
+            return Err(OpenError::TwoDigests(name.to_owned()));
+        }
         let asked = match options.shasum {
             Some(digest) => reference.at(digest),
             None => reference.clone(),
@@ -202,7 +226,9 @@ impl Opened {
                         found: found.digest,
                         wanted,
                     },
-                    None if !reference.is_told(rest) => OpenError::NoTag(name.to_owned()),
+                    None | Some((_, Ok(None))) if !reference.is_told(rest) => {
+                        OpenError::NoTag(name.to_owned())
+                    }
                     _ => RemoteError::Registry(error).into(),
                 });
             }
@@ -216,6 +242,7 @@ impl Opened {
                 runtime: runtime.handle().clone(),
                 concurrency: options.concurrency,
             })),
+            stop: Arc::clone(&options.stop),
             policy: Arc::clone(&options.policy),
             bundles: bundles_in(&options.bundles)?,
             _runtime: Some(runtime),
@@ -249,6 +276,7 @@ impl Opened {
         Ok(Self {
             name: name.to_owned(),
             package: Package::Local(package),
+            stop: Arc::clone(&options.stop),
             policy: Arc::clone(&options.policy),
             bundles: bundles_in(&options.bundles)?,
             _runtime: None,

@@ -4,13 +4,13 @@
 //! that `verify` has not passed.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::opened::{OpenError, Opened};
-use crate::content::{self, TemporaryFolder};
-use crate::layout::{self, LayoutError};
+use super::stage::Stage;
+use crate::layout::LayoutError;
 use crate::package::{Definition, Dialect, Strictness};
 use crate::source::{Package, SourceError};
 use crate::verify::{Refusal, Scope, VerifiedPackage};
@@ -56,6 +56,9 @@ pub enum PackageReadError {
     /// A name in the package that cannot be a folder's.
     #[error("the package calls itself `{0}`, which cannot name a folder")]
     Name(String),
+    /// Somebody stopped it.
+    #[error("interrupted; nothing was written: run it again")]
+    Interrupted,
     /// The disk refused.
     #[error("`{path}` cannot be written: {source}")]
     Write {
@@ -84,7 +87,7 @@ impl From<OpenError> for PackageReadError {
     }
 }
 
-fn write_error(path: &Path) -> impl FnOnce(io::Error) -> PackageReadError + '_ {
+pub(super) fn write_error(path: &Path) -> impl FnOnce(io::Error) -> PackageReadError + '_ {
     move |source| PackageReadError::Write {
         path: path.to_owned(),
         source,
@@ -129,11 +132,15 @@ pub fn package_definition(package: &VerifiedPackage) -> Result<Definition, Packa
 ///
 /// [`PackageReadError`]; a folder that was there stays as it was.
 pub fn package_sboms(opened: &Opened, to: &Path) -> Result<PathBuf, PackageReadError> {
+    opened.unless_stopped(sboms(opened, to))
+}
+
+fn sboms(opened: &Opened, to: &Path) -> Result<PathBuf, PackageReadError> {
     if !opened.package.files()?.contains_key(SBOMS) {
         return Err(PackageReadError::NoSbom(opened.name.clone()));
     }
-    let stage = Stage::beside(&to.join("sboms"))?;
-    let verified = stage.fetch(opened, &[SBOMS.to_owned()])?;
+    let stage = Stage::beside(&to.join("sboms"), opened)?;
+    let verified = stage.fetch(&[SBOMS.to_owned()])?;
     let name = package_definition(&verified)?.metadata.name;
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
         return Err(PackageReadError::Name(name));
@@ -173,10 +180,14 @@ pub fn package_extract(
     opened: &Opened,
     options: &ExtractOptions,
 ) -> Result<VerifiedPackage, PackageReadError> {
+    opened.unless_stopped(extract(opened, options))
+}
+
+fn extract(opened: &Opened, options: &ExtractOptions) -> Result<VerifiedPackage, PackageReadError> {
     if !options.force && fs::symlink_metadata(&options.to).is_ok() {
         return Err(PackageReadError::Exists(options.to.clone()));
     }
-    let stage = Stage::beside(&options.to)?;
+    let stage = Stage::beside(&options.to, opened)?;
     let names = if options.only.is_empty() {
         // All of it is judged before a byte is written.
         let whole = judged_first(opened)?;
@@ -187,7 +198,7 @@ pub fn package_extract(
     };
     let content: BTreeSet<String> = names.into_iter().collect();
     let content: Vec<String> = content.into_iter().collect();
-    let verified = stage.fetch(opened, &content)?;
+    let verified = stage.fetch(&content)?;
     if options.unarchive {
         for name in content.iter().filter(|name| name.ends_with(".tar")) {
             let tar = stage.path().join(name);
@@ -237,75 +248,4 @@ fn chosen(opened: &Opened, options: &ExtractOptions) -> Result<Vec<String>, Pack
         }
     }
     Ok(chosen)
-}
-
-/// A folder beside the one to be made, on the same file system; it goes away
-/// unless it is kept.
-struct Stage {
-    /// Around it, so that nothing of a package meets what marks this one.
-    around: TemporaryFolder,
-    files: PathBuf,
-}
-
-impl Stage {
-    fn beside(to: &Path) -> Result<Self, PackageReadError> {
-        let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
-        fs::create_dir_all(parent).map_err(write_error(parent))?;
-        // What a run left that was killed.
-        let _ = content::reap(parent);
-        let around = content::temporary_folder(parent).map_err(write_error(parent))?;
-        let files = around.path().join("files");
-        fs::create_dir(&files).map_err(write_error(&files))?;
-        Ok(Self { around, files })
-    }
-
-    fn path(&self) -> &Path {
-        &self.files
-    }
-
-    /// Writes `names` into the stage and judges them by what was written.
-    fn fetch(
-        &self,
-        opened: &Opened,
-        names: &[String],
-    ) -> Result<VerifiedPackage, PackageReadError> {
-        let evidence = opened.package.read_some(names, |name, _| {
-            let path = self.path().join(name);
-            let io = |source| LayoutError::Output {
-                path: PathBuf::from(&opened.name),
-                entry: name.to_owned(),
-                source,
-            };
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).map_err(io)?;
-            }
-            let file = File::create_new(&path).map_err(io)?;
-            Ok(BufWriter::with_capacity(1 << 20, file))
-        })?;
-        opened.judge(evidence, Scope::Given)
-    }
-
-    fn unpack(&self, name: &str, folder: &Path) -> Result<(), PackageReadError> {
-        let tar = self.path().join(name);
-        fs::create_dir_all(folder).map_err(write_error(folder))?;
-        let file = File::open(&tar).map_err(write_error(&tar))?;
-        Ok(layout::unpack_tar(
-            Path::new(name),
-            BufReader::with_capacity(1 << 20, file),
-            folder,
-        )?)
-    }
-
-    fn keep(self, to: &Path) -> Result<(), PackageReadError> {
-        match fs::symlink_metadata(to) {
-            Ok(facts) if facts.is_dir() => fs::remove_dir_all(to),
-            Ok(_) => fs::remove_file(to),
-            Err(_) => Ok(()),
-        }
-        .and_then(|()| fs::rename(&self.files, to))
-        .map_err(write_error(to))?;
-        drop(self.around);
-        Ok(())
-    }
 }

@@ -171,9 +171,12 @@ fn prepare(options: &BuildOptions, questions: Questions) -> Result<Prepared, Ref
 
 /// Asks on the terminal; an empty line is no answer.
 fn answer(template: &str) -> Option<String> {
-    let mut err = std::io::stderr().lock();
-    let _ = write!(err, "Value for the template {template}: ");
-    let _ = err.flush();
+    {
+        // Free again while somebody thinks: a signal may have to be told.
+        let mut err = std::io::stderr().lock();
+        let _ = write!(err, "Value for the template {template}: ");
+        let _ = err.flush();
+    }
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).ok()?;
     let line = line.trim_end_matches(['\r', '\n']);

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -130,7 +131,7 @@ impl ConnectionArgs {
                 max_bodies: collected(self.max_request_body),
                 max_layers: collected(self.max_layer),
             },
-            logins: logins(home)?,
+            logins: logins(home),
             helper_folders: program_folders(),
             tell: waiting,
         })
@@ -186,30 +187,27 @@ impl ReadArgs {
             concurrency: self.oci_concurrency,
             policy: self.trust.into_policy(check)?,
             bundles: self.bundle,
+            stop: Arc::default(),
             content_limit: super::options::size("--max-content-size", self.max_content_size)?,
         })
     }
 }
 
 /// The texts with logins that there are, the one that counts first.
-fn logins(home: Option<PathBuf>) -> Result<Vec<LoginText>, Refused> {
+fn logins(home: Option<PathBuf>) -> Vec<LoginText> {
     let mut found = Vec::new();
+    let mut add = |from: String, text: Result<String, String>| found.push(LoginText { from, text });
     let variable = "DOCKER_AUTH_CONFIG";
     if let Some(text) = environment(variable).and_then(|text| text.into_string().ok()) {
-        let from = variable.to_owned();
-        found.push(LoginText { from, text });
+        add(variable.to_owned(), Ok(text));
     }
     if let Some(path) = environment("REGISTRY_AUTH_FILE").map(PathBuf::from) {
-        // Named, so wanted: without it, refusals would be riddles.
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            let message = format!(
-                "REGISTRY_AUTH_FILE `{}`: {error}; log in, or unset it",
-                path.display()
-            );
-            (Exit::Environment, message)
-        })?;
-        let from = format!("`{}`", path.display());
-        found.push(LoginText { from, text });
+        // Named, so wanted: once a login is asked for, its absence is told.
+        let from = format!("`{}` (REGISTRY_AUTH_FILE)", path.display());
+        add(
+            from,
+            std::fs::read_to_string(&path).map_err(|error| error.to_string()),
+        );
     }
     let runtime = environment("XDG_RUNTIME_DIR").map(PathBuf::from);
     let usual = [
@@ -222,10 +220,10 @@ fn logins(home: Option<PathBuf>) -> Result<Vec<LoginText>, Refused> {
     for path in usual.into_iter().flatten() {
         let from = format!("`{}`", path.display());
         match std::fs::read_to_string(&path) {
-            Ok(text) => found.push(LoginText { from, text }),
+            Ok(text) => add(from, Ok(text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => note(&format!("warning: logins in {from} are not used: {error}")),
         }
     }
-    Ok(found)
+    found
 }

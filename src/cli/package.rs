@@ -201,6 +201,7 @@ pub(super) fn refused(error: &PackageReadError) -> Refused {
         // It was read, and is made as no package should be.
         PackageReadError::Layout(_) => Exit::Verification,
         PackageReadError::Exists(_) | PackageReadError::NoFile(..) => Exit::Usage,
+        PackageReadError::Interrupted => Exit::Interrupted,
         PackageReadError::Refused(_)
         | PackageReadError::Definition(_)
         | PackageReadError::NoSbom(_)
@@ -216,6 +217,7 @@ pub(super) fn open_exit(error: &OpenError) -> Exit {
         | OpenError::Name { .. }
         | OpenError::NoSum(_)
         | OpenError::NoTag(_)
+        | OpenError::TwoDigests(_)
         | OpenError::Sum(_)
         | OpenError::NoCache => Exit::Usage,
         OpenError::Source(SourceError::Remote(error)) => super::publish::remote_exit(error),
@@ -230,7 +232,20 @@ pub(super) fn open_exit(error: &OpenError) -> Exit {
 /// Opens a package by what the user calls it.
 fn opened(source: &str, read: ReadArgs, check: Check) -> Result<Opened, Refused> {
     let options = read.into_options(check)?;
-    Opened::open(source, &options).map_err(|error| refused(&error.into()))
+    opened_as(source, &options)
+}
+
+/// The same for whoever writes what is in it, and stops when he is told to.
+fn opened_to_write(source: &str, read: ReadArgs, check: Check) -> Result<Opened, Refused> {
+    let options = ReadOptions {
+        stop: super::signal::asks_to_stop(),
+        ..read.into_options(check)?
+    };
+    opened_as(source, &options)
+}
+
+fn opened_as(source: &str, options: &ReadOptions) -> Result<Opened, Refused> {
+    Opened::open(source, options).map_err(|error| refused(&error.into()))
 }
 
 impl CreateArgs {
@@ -347,6 +362,7 @@ fn reading(options: &BuildOptions) -> ReadOptions {
         policy: Arc::new(Policy::without_signers(Check::Look)),
         bundles: Vec::new(),
         content_limit: None,
+        stop: Arc::default(),
     }
 }
 
@@ -446,7 +462,7 @@ fn inspect(args: InspectArgs) -> Result<(), Refused> {
             }),
             _,
         ) => {
-            let opened = opened(&source, read, Check::Look)?;
+            let opened = opened_to_write(&source, read, Check::Look)?;
             let folder = app::package_sboms(&opened, &output).map_err(|e| refused(&e))?;
             note(&partly(&source, "sboms.tar was checked"));
             print(&format!("{}\n", folder.display()))
@@ -602,7 +618,7 @@ fn extract(args: ExtractArgs) -> Result<(), Refused> {
         unarchive: args.unarchive,
         force: args.force,
     };
-    let opened = opened(&args.source, args.read, Check::Use)?;
+    let opened = opened_to_write(&args.source, args.read, Check::Use)?;
     let package = app::package_extract(&opened, &options).map_err(|error| refused(&error))?;
     match package.scope() {
         Scope::Given if !options.only.is_empty() => {

@@ -21,6 +21,7 @@ use crate::app::{
 };
 use crate::exec::implied::host_architecture;
 use crate::oci::{TAG_RULE, is_tag};
+use crate::package::manifest::ArtifactError;
 use crate::registry::RegistryError;
 use crate::release::{JournalError, ReleaseError, Released};
 use crate::source::RemoteError;
@@ -505,6 +506,10 @@ pub(super) fn refused(error: &PublishError) -> Refused {
     };
     let advice = match error {
         PublishError::Release(ReleaseError::Taken { .. }) => ", or give --move-tag",
+        PublishError::Artifact {
+            error: ArtifactError::NoVersion,
+            ..
+        } => ", or give --tag",
         _ => "",
     };
     (exit, format!("{error}{advice}"))

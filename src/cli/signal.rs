@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,6 +11,12 @@ use tokio::sync::watch;
 use super::exit::Exit;
 use super::output::note;
 use crate::content::abandon_folders;
+
+/// How long work may take to end by itself: it may wait for a network.
+const STOPPING: Duration = Duration::from_secs(1);
+
+/// How long it is tried to tell of the end.
+const TELLING: Duration = Duration::from_millis(200);
 
 /// Somebody listens who knows better what to do.
 static HEARD: AtomicBool = AtomicBool::new(false);
@@ -27,13 +34,46 @@ pub(super) fn end_at_first() {
         loop {
             runtime.block_on(signals.next());
             if !HEARD.load(Ordering::SeqCst) {
-                abandon_folders();
-                note("error: interrupted");
-                std::process::exit(Exit::Interrupted as i32);
+                end("error: interrupted");
             }
         }
     };
     let _ = std::thread::Builder::new().spawn(waiting);
+}
+
+/// Ends the program. It may not be possible to tell why: somebody else may hold
+/// stderr, or read nothing of it.
+fn end(text: &'static str) -> ! {
+    abandon_folders();
+    if let Ok(told) = std::thread::Builder::new().spawn(|| note(text)) {
+        let begin = Instant::now();
+        while !told.is_finished() && begin.elapsed() < TELLING {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    std::process::exit(Exit::Interrupted as i32);
+}
+
+/// What asks work that writes to end: set by the first signal. The program ends
+/// by itself if it takes longer, and at the second.
+pub(super) fn asks_to_stop() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let Ok(runtime) = builder.enable_all().build() else {
+        return stop;
+    };
+    let mut signals = Signals::heard(&runtime);
+    let asked = Arc::clone(&stop);
+    let waiting = move || {
+        runtime.block_on(async {
+            signals.next().await;
+            asked.store(true, Ordering::SeqCst);
+            let _ = tokio::time::timeout(STOPPING, signals.next()).await;
+        });
+        end("error: interrupted; nothing was written: run it again");
+    };
+    let _ = std::thread::Builder::new().spawn(waiting);
+    stop
 }
 
 /// Signals from now on, as long as it lives; `None`: they cannot be watched.

@@ -154,7 +154,9 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
             names.insert(spawned.id(), id);
         }
         let ended = tokio::select! {
-            ended = running.join_next_with_id() => ended,
+            // First what was wished: else steps that ended by it could be the last
+            // that is heard of, as if the run had come to its end.
+            biased;
             wanted = wish(&mut stop, stopped), if stopped != Stop::Now => {
                 if stopped == Stop::No {
                     let failure = Failure::new(Class::Cancelled, "stopped by a signal");
@@ -169,6 +171,7 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
                 stopped = wanted;
                 continue;
             }
+            ended = running.join_next_with_id() => ended,
         };
         let Some(ended) = ended else { break };
         let ended = match ended {

@@ -35,7 +35,7 @@ pub struct Artifact {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArtifactError {
     /// There is nothing to call it by.
-    #[error("version is required for publishing: add `metadata.version`, or name a tag")]
+    #[error("version is required for publishing: add `metadata.version`")]
     NoVersion,
     /// What would be its tag is none.
     #[error("version and flavor make `{0}`, which cannot be a tag: it has {TAG_RULE}")]

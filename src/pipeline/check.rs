@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use super::model::{Param, ParamType, Pipeline};
 use crate::yaml::{Fields, Mistake, Mistakes, Node, SourceText, Value, parse_first};
 use reader::Reader;
+pub(super) use task::VERBS;
 
 /// Reads and checks the text of a pipeline file.
 ///

@@ -1,6 +1,7 @@
 //! Where a key of a task stands, for what is wrong with its value only once
 //! templates have theirs.
 
+use super::check::VERBS;
 use crate::yaml::{self, Node, SourceText, Value};
 
 /// The file with the line and column of `key` of the task that `instance` is of,
@@ -16,8 +17,9 @@ pub fn place(source: &SourceText, instance: &str, key: &str) -> String {
     let found = tasks.and_then(|tasks| {
         let mut named = pairs(tasks).iter();
         let (name, task) = named.find(|(name, _)| name.scalar() == Some(task))?;
-        let of_verb = || pairs(task).iter().find_map(|(_, verb)| verb.get(first));
-        Some(task.get(first).or_else(of_verb).unwrap_or(name).span)
+        // Those of the verb first: `tags` are something else beside it.
+        let of_verb = VERBS.iter().find_map(|verb| task.get(verb)?.get(first));
+        Some(of_verb.or_else(|| task.get(first)).unwrap_or(name).span)
     });
     match found {
         Some(span) => format!("{}:{}:{}", source.name, span.line, span.column),
@@ -38,13 +40,13 @@ mod tests {
 
     #[test]
     fn keys_are_found_in_tasks_and_in_their_verbs() {
-        let text = "kind: JackalPipeline\ntasks:\n  p:\n    workdir: x\n    publish:\n      packages: q\n      to: oci://r.io\n      tags:\n        - a b\n";
+        let text = "kind: JackalPipeline\ntasks:\n  p:\n    workdir: x\n    matrix: {to: [a]}\n    publish:\n      packages: q\n      to: oci://r.io\n      tags:\n        - a b\n";
         let source = SourceText::new("p.yaml", text);
         for (instance, key, expected) in [
-            ("p", "to", "p.yaml:7:11"),
+            ("p", "to", "p.yaml:8:11"),
             ("p[a=b:c]", "workdir", "p.yaml:4:14"),
-            ("p", "tags", "p.yaml:9:9"),
-            ("p", "packages.x", "p.yaml:6:17"),
+            ("p", "tags", "p.yaml:10:9"),
+            ("p", "packages.x", "p.yaml:7:17"),
             ("p", "mirrors", "p.yaml:3:3"),
             ("other", "to", "p.yaml"),
         ] {

@@ -57,6 +57,8 @@ pub(super) struct Auth {
     credentials: Arc<Credentials>,
     /// What worked, by registry, repository and access.
     known: Mutex<HashMap<(String, Access), Known>>,
+    /// What was shown to whoever asked, for messages.
+    used: Mutex<HashMap<String, Shown>>,
 }
 
 struct Known {
@@ -79,6 +81,7 @@ impl Auth {
         Self {
             credentials: Arc::new(credentials),
             known: Mutex::default(),
+            used: Mutex::default(),
         }
     }
 
@@ -110,7 +113,18 @@ impl Auth {
         let challenge = refusal.headers().get(WWW_AUTHENTICATE);
         let challenge = challenge.and_then(|v| v.to_str().ok()).unwrap_or_default();
         let (scheme, rest) = challenge.split_once(' ').unwrap_or((challenge, ""));
-        let login = self.login(reference).await?;
+        let found = self.found(reference).await?;
+        let used = match &found {
+            Some((login, from)) => Shown::Login {
+                user: login.user().to_owned(),
+                from: from.clone(),
+            },
+            None => Shown::Nothing(self.credentials.places()),
+        };
+        let login = found.map(|(login, _)| login);
+        let asks = ["basic", "bearer"];
+        let known = asks.iter().any(|known| scheme.eq_ignore_ascii_case(known));
+        self.note(reference, if known { used } else { Shown::Untold });
         let known = if scheme.eq_ignore_ascii_case("basic") {
             let value = login.as_ref().and_then(basic);
             value.map(|value| Known { value, until: None })
@@ -139,17 +153,15 @@ impl Auth {
         Ok(self.found(reference).await?.map(|(login, _)| login))
     }
 
-    /// What there was to show to a registry that refused.
-    pub(super) async fn shown(&self, reference: &Reference) -> Shown {
-        match self.found(reference).await {
-            Ok(Some((login, from))) => Shown::Login {
-                user: login.user().to_owned(),
-                from,
-            },
-            Ok(None) => Shown::Nothing(self.credentials.places()),
-            // It was asked for before; then it was there.
-            Err(_) => Shown::Untold,
-        }
+    /// What login a registry that refused was shown.
+    pub(super) fn shown(&self, reference: &Reference) -> Shown {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.get(&key(reference)).cloned().unwrap_or(Shown::Unasked)
+    }
+
+    fn note(&self, reference: &Reference, used: Shown) {
+        let mut all = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(key(reference), used);
     }
 
     async fn found(
@@ -162,10 +174,7 @@ impl Auth {
             reference.repository().to_owned(),
         );
         // A helper blocks, perhaps to ask its user.
-        let get = move || {
-            let found = credentials.get(&host, &path)?;
-            Ok(found.map(|(login, from)| (login, from.to_owned())))
-        };
+        let get = move || credentials.get(&host, &path);
         match tokio::task::spawn_blocking(get).await {
             Ok(found) => found.map_err(RegistryError::Credentials),
             Err(error) => Err(RegistryError::Setup(error.to_string())),

@@ -22,7 +22,6 @@ use tokio::sync::mpsc;
 use super::RegistryError;
 use super::refusal::lost;
 use super::retry::Failure;
-use super::speed::{LEAST, TOO_SLOW, WINDOW};
 use crate::cas::is_damage;
 use crate::content::{Fetch, VerifyReader};
 use crate::oci::{Descriptor, Reference};
@@ -32,6 +31,10 @@ const PIECE: usize = 256 << 10;
 
 /// Pieces on their way to the network, at most.
 const QUEUE: usize = 4;
+
+/// Longest standstill of an upload before the connection counts as lost: what the
+/// network takes, it takes in lumps of up to a megabyte.
+const STALL: Duration = Duration::from_secs(120);
 
 /// Longest wait for the registry's word on an upload that is all sent: storing
 /// ten gigabytes in an object store takes minutes.
@@ -256,18 +259,18 @@ fn unreadable(reference: &Reference, unread: Unread) -> Failure {
     })
 }
 
-/// Ends when an upload stands still, or as good as, and not for want of bytes.
+/// Ends when an upload stands still, and not for want of bytes.
 async fn stalled(reference: &Reference, progress: &Progress) -> Failure {
     let mut seen = 0;
     loop {
         let ended = progress.ended.load(Ordering::Relaxed);
-        let wait = if ended { FINALISE } else { WINDOW };
+        let wait = if ended { FINALISE } else { STALL };
         tokio::time::sleep(wait).await;
         let now = progress.sent.load(Ordering::Relaxed);
         let still = match ended {
             true => true,
             false => {
-                now - seen < LEAST
+                now == seen
                     && !progress.ended.load(Ordering::Relaxed)
                     && !progress.starved.load(Ordering::Relaxed)
             }
@@ -275,8 +278,7 @@ async fn stalled(reference: &Reference, progress: &Progress) -> Failure {
         if still {
             let reason = match ended {
                 true => format!("no answer for {} s after the last byte", wait.as_secs()),
-                false if now == seen => format!("nothing was taken for {} s", wait.as_secs()),
-                false => TOO_SLOW.to_owned(),
+                false => format!("nothing was taken for {} s", wait.as_secs()),
             };
             let reference = reference.to_string();
             return Failure::Transient(RegistryError::Transport { reference, reason }, None);

@@ -65,6 +65,7 @@ pub(super) fn client_with(hosts: Hosts) -> Registry {
         hosts,
         retries: 2,
         backoff: Duration::from_millis(1),
+        settle: Duration::from_millis(1),
         ..Options::default()
     })
     .unwrap()
@@ -73,7 +74,7 @@ pub(super) fn client_with(hosts: Hosts) -> Registry {
 pub(super) fn with_login(host: &str, login: &str) -> Registry {
     let text = LoginText {
         from: "a.json".to_owned(),
-        text: format!(r#"{{"auths":{{"{host}":{{{login}}}}}}}"#),
+        text: Ok(format!(r#"{{"auths":{{"{host}":{{{login}}}}}}}"#)),
     };
     Registry::new(Options {
         credentials: Credentials::from_docker_configs(&[text], &[]).unwrap(),

@@ -32,7 +32,9 @@ pub struct Options {
     pub retries: u32,
     /// Bound of the first wait; it doubles with every attempt.
     pub backoff: Duration,
-    /// Who hears of waits that a user would notice.
+    /// Shortest wait between a write to an index and the look at what became of it.
+    pub settle: Duration,
+    /// Who hears of further attempts.
     pub tell: fn(&str),
 }
 
@@ -43,6 +45,7 @@ impl Default for Options {
             credentials: Credentials::default(),
             retries: 5,
             backoff: Duration::from_millis(500),
+            settle: Duration::from_millis(500),
             tell: |_| {},
         }
     }
@@ -54,6 +57,7 @@ pub struct Registry {
     auth: Auth,
     retries: Retries,
     pace: Pace,
+    settle: Duration,
 }
 
 /// What is asked of a repository.
@@ -120,6 +124,7 @@ impl Registry {
             auth: Auth::new(options.credentials),
             retries: Retries::new(options.retries, options.backoff, options.tell),
             pace: Pace::default(),
+            settle: options.settle,
         })
     }
 
@@ -251,7 +256,7 @@ impl Registry {
                 reference,
                 status,
                 said,
-                login: Box::new(self.auth.shown(call.reference).await),
+                login: Box::new(self.auth.shown(call.reference)),
             }
             .into()),
             sent => sent,
@@ -348,6 +353,11 @@ impl Registry {
     /// Most bytes that a request to the registry of `reference` may hold.
     pub(super) fn max_body(&self, reference: &Reference) -> Option<u64> {
         self.clients.max_body(reference.registry())
+    }
+
+    /// Shortest wait before a write to an index is looked at.
+    pub(super) fn settle(&self) -> Duration {
+        self.settle
     }
 
     /// The one policy of repetitions.

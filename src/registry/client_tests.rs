@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::oci::Index;
 use crate::registry::Merge;
 use crate::registry::canned::*;
 
@@ -236,7 +237,6 @@ async fn a_piece_that_breaks_off_is_followed_by_what_the_registry_lacks() {
 
 #[tokio::test]
 async fn a_write_to_an_index_that_must_be_repeated_follows_a_new_reading() {
-    use crate::registry::Merge;
     let absent = answer("404 No", "", 0, "");
     let busy = answer("503 Busy", "Retry-After: 0\r\n", 0, "");
     let index = |names: &str| {
@@ -422,16 +422,21 @@ async fn a_registry_that_keeps_another_index_is_found_out() {
     };
     let other = r#"{"schemaVersion":2,"manifests":[]}"#;
     let wrote = || answer("201 Created", "", 0, "");
-    let rounds = (0..3).flat_map(|_| [index(other), wrote()]);
-    let (host, _) = serve(rounds.chain([index(other)]).collect()).await;
-    let tag = format!("{host}/a:1").parse().unwrap();
     let put = br#"{"schemaVersion":2,"manifests":[],"annotations":{"a":"b"}}"#;
-    let registry = client();
-    let merged = registry.merge_index(&tag, false, |_| {
-        Ok::<_, RegistryError>(Merge::Put(put.to_vec()))
-    });
-    let error = merged.await.unwrap_err();
+    let merged = async |answers| {
+        let (host, _) = serve(answers).await;
+        let tag = format!("{host}/a:1").parse().unwrap();
+        let merge = |_: Option<&Index>| Ok::<_, RegistryError>(Merge::Put(put.to_vec()));
+        client().merge_index(&tag, false, merge).await.unwrap_err()
+    };
+    let rounds = (0..6).flat_map(|_| [index(other), wrote()]);
+    let error = merged(rounds.chain([index(other)]).collect()).await;
     let found = Digest::of(other.as_bytes()).to_string();
     assert!(matches!(error, RegistryError::Lost { .. }), "{error}");
     assert!(error.to_string().contains(&found), "{error}");
+    // What was not written cannot have been lost.
+    let failed = (0..3).flat_map(|_| [index(other), answer("503 Busy", "", 0, "")]);
+    let error = merged([index(other), wrote()].into_iter().chain(failed).collect()).await;
+    let is_503 = matches!(error, RegistryError::Status { status: 503, .. });
+    assert!(is_503, "{error}");
 }

@@ -59,6 +59,14 @@ pub enum CredentialsError {
         /// Line of the defect; the text around it may be secret.
         line: usize,
     },
+    /// The file with logins that was asked for cannot be read.
+    #[error("logins in {from} cannot be read: {reason}; log in, or name another file")]
+    Unread {
+        /// The file, and who named it.
+        from: String,
+        /// What happened.
+        reason: String,
+    },
     /// `auth` of one registry is not base64 of `user:password`.
     #[error("logins in {from}: `auth` of {key} is not base64 of user:password; log in again")]
     Auth {
@@ -123,14 +131,14 @@ impl Credential {
 pub struct LoginText {
     /// The file or variable that it stood in.
     pub from: String,
-    /// The text.
-    pub text: String,
+    /// The text; why there is none, where it was asked for.
+    pub text: Result<String, String>,
 }
 
 /// The logins of Docker configuration files.
 #[derive(Default)]
 pub struct Credentials {
-    configs: Vec<(String, RawConfig)>,
+    configs: Vec<(String, Result<RawConfig, String>)>,
     helper_dirs: Vec<PathBuf>,
 }
 
@@ -146,12 +154,19 @@ impl Credentials {
         configs: &[LoginText],
         helper_dirs: &[PathBuf],
     ) -> Result<Self, CredentialsError> {
-        let read = |config: &LoginText| match serde_json::from_str(&config.text) {
-            Ok(read) => Ok((config.from.clone(), read)),
-            Err(error) => Err(CredentialsError::Config {
-                from: config.from.clone(),
-                line: error.line(),
-            }),
+        let read = |config: &LoginText| {
+            let from = config.from.clone();
+            let read = match &config.text {
+                Err(reason) => return Ok((from, Err(reason.clone()))),
+                Ok(text) => serde_json::from_str(text),
+            };
+            match read {
+                Ok(read) => Ok((from, Ok(read))),
+                Err(error) => Err(CredentialsError::Config {
+                    from,
+                    line: error.line(),
+                }),
+            }
         };
         Ok(Self {
             configs: configs.iter().map(read).collect::<Result<_, _>>()?,
@@ -179,7 +194,7 @@ impl Credentials {
         &self,
         registry: &str,
         repository: &str,
-    ) -> Result<Option<(Credential, &str)>, CredentialsError> {
+    ) -> Result<Option<(Credential, String)>, CredentialsError> {
         let keys: &[&str] = match registry {
             "docker.io" | "index.docker.io" | "registry-1.docker.io" => {
                 &[HUB_KEY, "docker.io", "index.docker.io"]
@@ -187,8 +202,12 @@ impl Credentials {
             other => &[other],
         };
         for (from, config) in &self.configs {
+            let config = config.as_ref().map_err(|reason| CredentialsError::Unread {
+                from: from.clone(),
+                reason: reason.clone(),
+            })?;
             if let Some(found) = self.find(from, config, keys, repository)? {
-                return Ok(Some((found, from)));
+                return Ok(Some(found));
             }
         }
         Ok(None)
@@ -200,7 +219,7 @@ impl Credentials {
         config: &RawConfig,
         keys: &[&str],
         repository: &str,
-    ) -> Result<Option<Credential>, CredentialsError> {
+    ) -> Result<Option<(Credential, String)>, CredentialsError> {
         let helper = keys
             .iter()
             .find_map(|key| config.cred_helpers.get(*key))
@@ -208,7 +227,7 @@ impl Credentials {
         if let Some(helper) = helper
             && let Some(found) = self.ask(helper, keys[0])?
         {
-            return Ok(Some(found));
+            return Ok(Some((found, format!("docker-credential-{helper}"))));
         }
         let paths = repository
             .rmatch_indices('/')
@@ -224,7 +243,11 @@ impl Credentials {
                 // As Docker has written them; a path below is another's login.
                 entries.find(|(key, _)| keys.contains(&host_of(key)))
             });
-        entry.map_or(Ok(None), |(key, auth)| decode(from, key, auth))
+        let Some((key, auth)) = entry else {
+            return Ok(None);
+        };
+        let found = decode(from, key, auth)?;
+        Ok(found.map(|found| (found, from.to_owned())))
     }
 
     fn ask(&self, helper: &str, server: &str) -> Result<Option<Credential>, CredentialsError> {
@@ -331,7 +354,7 @@ mod tests {
     fn reading(config: &str, dirs: &[PathBuf]) -> Result<Credentials, CredentialsError> {
         let text = LoginText {
             from: "a.json".to_owned(),
-            text: config.to_owned(),
+            text: Ok(config.to_owned()),
         };
         Credentials::from_docker_configs(&[text], dirs)
     }

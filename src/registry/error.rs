@@ -178,8 +178,10 @@ pub enum Carried {
 /// What login a registry was shown that refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// Nobody looked.
+    /// Nobody looked, or in vain: it asks for a kind of login that is not known.
     Untold,
+    /// It did not ask for any.
+    Unasked,
     /// None, as these places have none for it.
     Nothing(Vec<String>),
     /// That of `user`, which stands in `from`.
@@ -195,6 +197,9 @@ impl std::fmt::Display for Shown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Untold => f.write_str("log in to it, or check the name"),
+            Self::Unasked => f.write_str(
+                "it did not ask for a login: check the name, and who may come from here",
+            ),
             Self::Nothing(places) if places.is_empty() => {
                 f.write_str("there is no file with logins: log in to it, or check the name")
             }
@@ -213,7 +218,9 @@ impl std::fmt::Display for Shown {
 
 fn advice(status: u16, carried: Carried) -> &'static str {
     match (status, carried) {
-        (401 | 403, _) => "the address that the registry gave for this is refused, so try again",
+        (401 | 403, _) => {
+            "the address that the registry gave for this is refused there, so try again, and tell its owner if it stays so"
+        }
         (413, Carried::Manifest) => {
             "it takes no manifest so large: put less into one package, as fewer components and annotations"
         }

@@ -191,6 +191,9 @@ fn http(hosts: &Hosts, certificates: Option<&Path>) -> Result<Http, RegistryErro
             .connect_timeout(CONNECT_TIMEOUT)
             // Addresses may hold what is good for whoever has it.
             .referer(false)
+            // Ends slow uploads: a window that is closed for long is open now and then.
+            // What stands still is ended here.
+            .tcp_user_timeout(None)
             .redirect(redirects);
         if reads {
             builder = builder.read_timeout(READ_TIMEOUT);

@@ -18,9 +18,6 @@ use super::client::Registry;
 use super::retry::{Failure, jitter};
 use crate::oci::{Descriptor, Digest, Index, Reference, media_type};
 
-/// Shortest wait between a write and the look at what became of it.
-const SETTLE: Duration = Duration::from_millis(500);
-
 /// The wait in units of the slowest request seen, since others are as slow.
 const SETTLE_FACTOR: u32 = 4;
 
@@ -30,9 +27,10 @@ const MAX_SETTLE: Duration = Duration::from_secs(20);
 /// How often others may interfere before we give up.
 const MAX_ROUNDS: u32 = 100;
 
-/// How often the same may come back when the same was written: once may be
-/// another publisher, who reads what we wrote before writing again.
-const MAX_REVERTS: u32 = 3;
+/// How often the same may come back when the same was written, with twice the
+/// wait each time: some show for seconds what stood there before, which others
+/// may have written as well. Six take half a minute at least.
+const MAX_REVERTS: u32 = 6;
 
 /// What is to become of an index.
 #[derive(Debug)]
@@ -128,7 +126,9 @@ impl Registry {
                 (Merge::Put(bytes), _) => Bytes::from(bytes),
             };
             let round = (Digest::of(&put), stands);
-            reverts = if last == Some(round) { reverts + 1 } else { 0 };
+            if let Some(last) = last.take() {
+                reverts = if last == round { reverts + 1 } else { 0 };
+            }
             if reverts == MAX_REVERTS {
                 let found = match stands {
                     Some(digest) => format!("{digest} in place of {}", round.0),
@@ -145,7 +145,8 @@ impl Registry {
                 continue;
             }
             (attempt, last) = (0, Some(round));
-            let settle = (slowest * SETTLE_FACTOR).clamp(SETTLE, MAX_SETTLE);
+            let settle = (slowest * SETTLE_FACTOR).max(self.settle()).min(MAX_SETTLE);
+            let settle = (settle * 2_u32.pow(reverts)).min(MAX_SETTLE);
             tokio::time::sleep(settle + jitter(settle / 2)).await;
         }
         let reference = tag.to_string();

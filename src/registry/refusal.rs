@@ -38,6 +38,9 @@ pub(super) fn secrets_in(authorization: &str) -> Vec<String> {
     all.into_iter().flatten().collect()
 }
 
+/// Shorter values in an address are no secrets, but words such as `true`.
+const MIN_SECRET: usize = 8;
+
 /// Whether `url` is at the registry of `reference` itself.
 pub(super) fn is_at_home(reference: &Reference, url: &Url) -> bool {
     let home = answering(reference.registry());
@@ -70,8 +73,16 @@ pub(super) async fn check(
     }
     let after = retry_after(&response);
     let status = status.as_u16();
+    let mut secrets = secrets.to_vec();
+    if !is_at_home(reference, response.url()) {
+        // Whoever has the address may have what it names.
+        let url = response.url();
+        secrets.extend(url.query().map(str::to_owned));
+        let values = url.query_pairs().map(|(_, value)| value.into_owned());
+        secrets.extend(values.filter(|value| value.len() >= MIN_SECRET));
+    }
     let reference = called(reference, Some(response.url()));
-    let said = said(response, secrets).await;
+    let said = said(response, &secrets).await;
     Err(match status {
         401 | 403 => RegistryError::Unauthorized {
             reference,
@@ -205,7 +216,8 @@ pub(super) fn retry_after(response: &Response) -> Option<Duration> {
     let text = |name| response.headers().get(name)?.to_str().ok();
     let date = |text: &str| httpdate::parse_http_date(text).ok();
     let after = text(RETRY_AFTER)?;
-    if let Ok(seconds) = after.parse() {
+    if !after.is_empty() && after.bytes().all(|b| b.is_ascii_digit()) {
+        let seconds = after.parse().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds));
     }
     // By its own clock, if it tells that.
@@ -294,7 +306,7 @@ mod tests {
         let reference = format!("{host}/a:1").parse().unwrap();
         registry.resolve(&reference).await.unwrap();
         let told = TOLD.lock().unwrap().join("\n");
-        let expected = format!("waiting 1 s before attempt 2 of 6: {host}/a:1");
+        let expected = format!("waiting 1.0 s before attempt 2 of 6: {host}/a:1");
         assert!(
             told.starts_with(&expected) && told.contains("429"),
             "{told}"
@@ -340,12 +352,13 @@ mod tests {
 
     #[tokio::test]
     async fn storage_elsewhere_is_named_and_asked_again_under_a_new_address() {
-        let refused = || answer("403 Gone", "", 0, "");
+        let echo = r#"{"errors":[{"code":"DENIED","message":"/put?token=s3cret-word ran out"}]}"#;
+        let refused = || answer("403 Gone", "", echo.len(), echo);
         let stored = answer("201 Created", "", 0, "");
         let answers = vec![refused(), stored, refused(), refused(), refused()];
         let (storage, _) = serve(answers).await;
         let absent = || answer("404 No", "", 0, "");
-        let place = format!("Location: http://{storage}/put?token=s3cret\r\n");
+        let place = format!("Location: http://{storage}/put?token=s3cret-word\r\n");
         let begun = || answer("202 Accepted", &place, 0, "");
         let held = answer("200 OK", "", 3, "");
         let again = (0..3).flat_map(|_| [absent(), begun()]);
@@ -363,7 +376,7 @@ mod tests {
         let error = push().await.unwrap_err().to_string();
         assert!(error.contains(&format!("(at {storage})")), "{error}");
         assert!(
-            error.contains(&host) && !error.contains("s3cret"),
+            error.contains(&host) && error.contains("DENIED") && !error.contains("s3cret"),
             "{error}"
         );
     }
@@ -371,7 +384,9 @@ mod tests {
     #[tokio::test]
     async fn a_wrong_login_is_told_from_a_missing_one() {
         let challenge = || answer("401 No", "WWW-Authenticate: Basic realm=\"x\"\r\n", 0, "");
-        let (host, _) = serve(vec![challenge(), challenge(), challenge(), challenge()]).await;
+        let unasked = answer("403 No", "", 0, "");
+        let answers = vec![challenge(), challenge(), challenge(), challenge(), unasked];
+        let (host, _) = serve(answers).await;
         let reference = format!("{host}/a:1").parse().unwrap();
         for (registry, told) in [
             (
@@ -383,6 +398,7 @@ mod tests {
                 "no login for it is in a.json",
             ),
             (client(), "there is no file with logins"),
+            (client(), "did not ask for a login"),
         ] {
             let error = registry.resolve(&reference).await.unwrap_err().to_string();
             assert!(error.contains(told), "{error}");

@@ -15,9 +15,6 @@ use super::RegistryError;
 /// that tells it.
 pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// Waits from here on are told.
-const TOLD: Duration = Duration::from_secs(1);
-
 /// Longest wait between two attempts when the registry names none.
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
@@ -126,12 +123,10 @@ impl Retries {
             Some(after) => after.min(MAX_RETRY_AFTER),
             None => jitter(bound.min(MAX_BACKOFF)),
         };
-        if wait >= TOLD {
-            let (seconds, next, last) = (wait.as_secs(), *attempt + 1, self.retries + 1);
-            (self.tell)(&format!(
-                "waiting {seconds} s before attempt {next} of {last}: {error}"
-            ));
-        }
+        let (seconds, next, last) = (wait.as_secs_f64(), *attempt + 1, self.retries + 1);
+        (self.tell)(&format!(
+            "waiting {seconds:.1} s before attempt {next} of {last}: {error}"
+        ));
         tokio::time::sleep(wait).await;
         true
     }

@@ -11,14 +11,14 @@ use reqwest::Response;
 use super::refusal::reason;
 
 /// How long a line is watched before it is judged.
-pub(super) const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_secs(60);
 
 /// What has to move meanwhile, in bytes: 1 KiB a second. A gigabyte would take
 /// twelve days at that.
-pub(super) const LEAST: u64 = 60 << 10;
+const LEAST: u64 = 60 << 10;
 
 /// What a line is told that is too slow.
-pub(super) const TOO_SLOW: &str = "less than 1 KiB a second moved for a minute";
+const TOO_SLOW: &str = "less than 1 KiB a second moved for a minute";
 
 /// How fast an answer comes.
 #[derive(Default)]

@@ -2,6 +2,11 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use jackal::app::{Connection, ExtractOptions, Opened, PackageReadError, ReadOptions};
+use jackal::verify::{Check, Policy};
 
 use super::sandbox::Sandbox;
 
@@ -126,6 +131,45 @@ fn inspect_lists_images_variables_files_and_sboms_of_a_zarf_package() {
         "{names:?}"
     );
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn an_extraction_that_is_stopped_leaves_what_was_there_and_nothing_else() {
+    let sandbox = Sandbox::new();
+    sandbox.package();
+    sandbox.build(&[]);
+    let archive = sandbox
+        .src()
+        .join("dist/jackal-package-demo-amd64-1.0.0.tar.zst");
+    let to = sandbox.src().join("out");
+    sandbox.write("out/mine", "kept");
+    for stopped in [true, false] {
+        let read = ReadOptions {
+            connection: Connection::default(),
+            architecture: "amd64".to_owned(),
+            cache: None,
+            shasum: None,
+            concurrency: 1,
+            policy: Arc::new(Policy::without_signers(Check::Use)),
+            bundles: Vec::new(),
+            content_limit: None,
+            stop: Arc::new(AtomicBool::new(stopped)),
+        };
+        let opened = Opened::here(&archive, &read).unwrap();
+        let options = ExtractOptions {
+            to: to.clone(),
+            only: Vec::new(),
+            unarchive: true,
+            force: true,
+        };
+        let done = jackal::app::package_extract(&opened, &options);
+        let interrupted = matches!(done, Err(PackageReadError::Interrupted));
+        assert_eq!((interrupted, done.is_ok()), (stopped, !stopped));
+        assert_eq!(to.join("mine").exists(), stopped);
+        let files = std::fs::read_dir(sandbox.src()).unwrap();
+        let mut names = files.map(|entry| entry.unwrap().file_name());
+        assert!(!names.any(|name| name.to_string_lossy().starts_with(".jackal-tmp")));
+    }
 }
 
 #[test]

@@ -814,7 +814,12 @@ fn what_cannot_be_published_is_said_before_anything_runs() {
     assert_eq!(said.code, Some(3), "{}", said.stderr);
     let message = "p.yaml:8:3: task `publish` publishes to a registry, which --offline forbids";
     assert!(said.stderr.contains(message), "{}", said.stderr);
-    // What does not publish may be built.
+    // It may be looked at, and what does not publish may be built.
+    for args in [&["graph"][..], &["build", "--dry-run"]] {
+        let args = [args, &["--pipeline", "p.yaml", "--offline"]].concat();
+        let said = sandbox.run(&args);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+    }
     let args = [
         "build",
         "--pipeline",

@@ -268,15 +268,39 @@ fn what_a_tag_is_instead_is_told_and_where_to_look_without_one() {
     // A tag that was named is no riddle.
     let said = inspect(&registry.at("x/demo:latest"), &[]);
     assert_eq!(said.code, Some(4), "{}", said.stderr);
-    let mut command = sandbox.command(&["package", "inspect", &tagged]);
-    let command = command.env("REGISTRY_AUTH_FILE", "absent.json");
-    let out = command.output().unwrap();
-    let stderr = String::from_utf8(out.stderr).unwrap();
-    assert_eq!(out.status.code(), Some(4), "{stderr}");
-    assert!(
-        stderr.contains("REGISTRY_AUTH_FILE `absent.json`"),
-        "{stderr}"
-    );
+    let said = inspect(&registry.at("x/demo"), &["--shasum", &wanted]);
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+    let (digest, _) = registry.manifest("x/demo:1.0.0", "amd64");
+    let named = registry.at(&format!("x/demo@{digest}"));
+    assert_eq!(inspect(&named, &["--shasum", &digest.hex()]).code, Some(0));
+    let said = inspect(&named, &["--shasum", &wanted]);
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+}
+
+#[test]
+fn a_file_with_logins_that_is_not_there_is_told_once_a_login_is_asked_for() {
+    let (sandbox, open) = published(&[]);
+    let closed = Rehearsal::new(jackal::rehearsal::Options {
+        login: Some(jackal::rehearsal::Login {
+            user: "u".to_owned(),
+            password: "p".to_owned(),
+            token_ttl: None,
+        }),
+        ..Default::default()
+    });
+    for (source, code) in [
+        (ARCHIVE.to_owned(), 0),
+        (open.at("x/demo:1.0.0"), 0),
+        (closed.at("x/demo:1.0.0"), 4),
+    ] {
+        let mut command = sandbox.command(&["package", "inspect", "-a", "amd64", &source]);
+        let command = command.env("REGISTRY_AUTH_FILE", "absent.json");
+        let out = command.output().unwrap();
+        let stderr = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(code), "{stderr}");
+        let told = stderr.contains("`absent.json` (REGISTRY_AUTH_FILE)");
+        assert_eq!(told, code == 4, "{stderr}");
+    }
 }
 
 #[test]

@@ -119,7 +119,7 @@ pub enum PlanError {
         tag: String,
     },
     /// A package without a name to publish it under.
-    #[error("task `{task}` publishes `{of}` under no `tags`: {source}")]
+    #[error("task `{task}` publishes `{of}`, and has no `tags`: {source}")]
     Untagged {
         /// The task.
         task: String,

@@ -124,6 +124,18 @@ pub(super) fn task(
     has_verb.then_some(task)
 }
 
+/// What a task can do; it does one of these.
+pub(in crate::pipeline) const VERBS: [&str; 8] = [
+    "component",
+    "images",
+    "image",
+    "sbom",
+    "package",
+    "sign",
+    "publish",
+    "run",
+];
+
 fn kind(
     id: &str,
     f: &mut Fields<'_>,
@@ -131,17 +143,7 @@ fn kind(
     r: &mut Reader,
 ) -> Option<TaskKind> {
     let shell = f.string("shell", &mut r.mistakes);
-    let verbs = [
-        "component",
-        "images",
-        "image",
-        "sbom",
-        "package",
-        "sign",
-        "publish",
-        "run",
-    ];
-    let found: Vec<_> = verbs
+    let found: Vec<_> = VERBS
         .iter()
         .filter_map(|v| Some((*v, f.node(v)?)))
         .collect();
@@ -150,7 +152,7 @@ fn kind(
         r.at(
             f.span(),
             message,
-            format!("Use one of: {}.", verbs.join(", ")),
+            format!("Use one of: {}.", VERBS.join(", ")),
         );
         return None;
     };
