@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::build::{BuildError, shown};
+use super::build::BuildError;
 use super::find::read_text;
+use super::plans::shown;
 use super::skeletons::Skeletons;
 use crate::exec::declared::Composed;
 use crate::exec::implied::host_architecture;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::build::{BuildError, blamed};
+use super::build::BuildError;
 use super::compose::{Chosen, Composer};
+use super::plans::blamed;
 use crate::exec::declared::Composed;
 use crate::exec::plan::PlanError;
 use crate::package::is_template_name;

@@ -16,6 +16,7 @@ mod package_delta;
 mod package_diff;
 mod package_read;
 mod package_sign;
+mod plans;
 mod publish;
 mod publish_seal;
 mod pull;

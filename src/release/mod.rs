@@ -9,6 +9,7 @@ mod destination;
 mod journal;
 mod results;
 mod split;
+mod staging;
 mod transaction;
 mod vouching;
 
