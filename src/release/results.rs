@@ -63,12 +63,16 @@ pub async fn attach_results(
     results: &BTreeMap<ActionKey, Vec<Output>>,
     source: &Source,
 ) -> Result<(), RegistryError> {
+    // What the package holds in parts cannot be there in one.
+    let most = registry
+        .max_layer(to)
+        .map_or(MAX_EXTRA_BYTES, |most| most.min(MAX_EXTRA_BYTES));
     let mut extra: BTreeMap<Digest, u64> = BTreeMap::new();
     let mut entries = Vec::new();
     for (key, outputs) in results {
         let missing = outputs.iter().filter(|made| !held.contains(&made.digest));
         let missing: Vec<&Output> = missing.collect();
-        if missing.iter().any(|made| made.size > MAX_EXTRA_BYTES) {
+        if missing.iter().any(|made| made.size > most) {
             continue;
         }
         extra.extend(missing.iter().map(|made| (made.digest, made.size)));

@@ -151,7 +151,15 @@ fn a_signed_pipeline_splits_what_is_signed_and_it_verifies_here_and_there() {
     for _ in 0..2 {
         let said = sandbox.run(&build);
         assert_eq!(said.code, Some(0), "{}", said.stderr);
+        let travels = !said.stderr.contains("results do not travel");
+        assert!(travels, "{}", said.stderr);
     }
+    // Where nothing is there yet, what is whole in the package is taken from it.
+    let from = registry.at("x/demo:a");
+    let said = elsewhere(&sandbox, &[&build[..], &["--cache-from", &from]].concat());
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(said.stderr.contains("executed tree"), "{}", said.stderr);
+    assert!(!said.stderr.contains("executed tool"), "{}", said.stderr);
     let key = ["--key", "keys/cosign.pub", "-a", "amd64"];
     for tag in ["a", "b"] {
         let source = registry.at(&format!("x/demo:{tag}"));

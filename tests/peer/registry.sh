@@ -66,6 +66,17 @@ oras pull --plain-http -o oras "$own/three/peer@$digest" > /dev/null
 cmp oras/components/data.tar <("$jackal" package extract "$archive" components/data.tar -o x > /dev/null 2>&1; cat x/components/data.tar) || fail "oras pulled another component"
 ok "skopeo and oras pull from and push to the registry in the box"
 
+"$jackal" package publish "$archive" "$to/six" --max-layer "127.0.0.1:$plain=1MB" --split-layers > split
+parted=$(cut -d' ' -f3 split)
+[ "$parted" != "$digest" ] || fail "nothing was split: $(cat split)"
+oras pull --plain-http -o parts "127.0.0.1:$plain/six/peer@$parted" > /dev/null
+[ -f parts/components/data.tar.part002 ] || fail "oras pulled $(ls parts/components)"
+cat parts/components/data.tar.part* | cmp - x/components/data.tar || fail "the parts make another file"
+skopeo copy -q --src-tls-verify=false "docker://127.0.0.1:$plain/six/peer@$parted" oci:read:parts
+"$jackal" package pull "$to/six/peer:1.0.0" -a amd64 -o joined > /dev/null 2>&1
+cmp "$archive" joined/jackal-package-peer-amd64-1.0.0.tar.zst || fail "the archive of parts differs"
+ok "what is split is what cat joins of what oras pulls, and what pull makes of it"
+
 # A private authority, and a client certificate.
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority \
   -addext basicConstraints=critical,CA:TRUE -keyout ca.key -out ca.crt 2> /dev/null
