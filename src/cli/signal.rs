@@ -70,7 +70,7 @@ pub(super) fn asks_to_stop() -> Arc<AtomicBool> {
             asked.store(true, Ordering::SeqCst);
             let _ = tokio::time::timeout(STOPPING, signals.next()).await;
         });
-        end("error: interrupted; nothing was written: run it again");
+        end("error: interrupted");
     };
     let _ = std::thread::Builder::new().spawn(waiting);
     stop

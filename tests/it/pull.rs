@@ -17,8 +17,22 @@ fn published(faults: &[&str]) -> (Sandbox, Rehearsal) {
     (sandbox, registry)
 }
 
+/// A registry that keeps whoever reads one of the components waiting.
+fn published_and_slow() -> (Sandbox, Rehearsal) {
+    let (sandbox, registry) = published(&[]);
+    let (_, manifest) = registry.manifest("x/demo:1.0.0", "amd64");
+    let mut layers = manifest.layers.iter();
+    let tree = layers.find(|layer| title(layer) == Some("components/tree.tar"));
+    let hex = tree.unwrap().digest.hex();
+    let slow = format!("kinds=slow,delay=60000ms,match=^GET .*{hex}");
+    let registry = Rehearsal::with_faults(&[&slow]);
+    let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    (sandbox, registry)
+}
+
 /// Runs a command with a cache of its own, as on another machine.
-fn elsewhere(sandbox: &Sandbox, args: &[&str]) -> Said {
+pub fn elsewhere(sandbox: &Sandbox, args: &[&str]) -> Said {
     let cache = sandbox.src().join("../other-cache");
     let mut command = sandbox.command(args);
     let out = command.env("JACKAL_CACHE", cache).output().unwrap();
@@ -305,15 +319,7 @@ fn a_file_with_logins_that_is_not_there_is_told_once_a_login_is_asked_for() {
 
 #[test]
 fn what_waits_for_a_registry_ends_at_the_first_signal_with_nothing_left() {
-    let (sandbox, registry) = published(&[]);
-    let (_, manifest) = registry.manifest("x/demo:1.0.0", "amd64");
-    let mut layers = manifest.layers.iter();
-    let tree = layers.find(|layer| title(layer) == Some("components/tree.tar"));
-    let hex = tree.unwrap().digest.hex();
-    let slow = format!("kinds=slow,delay=60000ms,match=^GET .*{hex}");
-    let registry = Rehearsal::with_faults(&[&slow]);
-    let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let (sandbox, registry) = published_and_slow();
     let source = registry.at("x/demo:1.0.0");
     let half = || {
         let files = std::fs::read_dir(sandbox.src()).unwrap();
@@ -414,15 +420,7 @@ fn who_may_not_list_what_is_attached_may_pull_and_is_told() {
 
 #[test]
 fn an_interrupted_pull_leaves_no_file_and_says_how_to_go_on() {
-    let (sandbox, registry) = published(&[]);
-    let (_, manifest) = registry.manifest("x/demo:1.0.0", "amd64");
-    let mut layers = manifest.layers.iter();
-    let tree = layers.find(|layer| title(layer) == Some("components/tree.tar"));
-    let hex = tree.unwrap().digest.hex();
-    let slow = format!("kinds=slow,delay=60000ms,match=^GET .*{hex}");
-    let registry = Rehearsal::with_faults(&[&slow]);
-    let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
-    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let (sandbox, registry) = published_and_slow();
     let source = registry.at("x/demo:1.0.0");
     let pull = ["package", "pull", "-a", "amd64", &source, "-o", "pulled"];
     let cache = sandbox.src().join("../other-cache");

@@ -6,7 +6,8 @@ use jackal::package::manifest::title;
 use jackal::rehearsal::Options;
 
 use super::publish::{ARCHIVE, Rehearsal, built, publish};
-use super::sandbox::{Said, Sandbox};
+use super::pull::elsewhere;
+use super::sandbox::Sandbox;
 
 /// Largest layer, in bytes.
 const MOST: u64 = 9000;
@@ -20,18 +21,6 @@ fn narrow() -> Rehearsal {
 
 fn limit(registry: &Rehearsal) -> String {
     format!("--max-layer={}={MOST}B", registry.host())
-}
-
-/// Runs a command with a cache of its own, as on another machine.
-fn elsewhere(sandbox: &Sandbox, args: &[&str]) -> Said {
-    let cache = sandbox.src().join("../other-cache");
-    let mut command = sandbox.command(args);
-    let out = command.env("JACKAL_CACHE", cache).output().unwrap();
-    Said {
-        code: out.status.code(),
-        stdout: String::from_utf8(out.stdout).unwrap(),
-        stderr: String::from_utf8(out.stderr).unwrap(),
-    }
 }
 
 #[test]
