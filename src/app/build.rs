@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::compose::{Ask, Chosen, Composer};
 use super::connection::{Connection, ConnectionError};
 use super::find::{below, lone, packages, workspace_of};
-use super::plans::{declared, implied as implied_plan};
+use super::plans;
 use super::skeletons::{Pins, Skeletons};
 use crate::cas::{Cas, CasError, Limits};
 use crate::exec::confine;
@@ -251,19 +251,29 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     let registry = options.connection.client()?;
     let cas = Arc::new(Cas::open(&options.cache)?);
     let composer = &mut composer(options, ask, &cas, &registry);
-    let (plan, refusal) = match &options.target {
+    let (mut plan, pipeline) = match &options.target {
         Target::Pipeline { file, params } => {
-            declared(options, composer, &options.here.join(file), params)?
+            let file = options.here.join(file);
+            let (plan, text) = plans::of_pipeline(options, composer, &file, params)?;
+            (plan, Some(text))
         }
-        Target::Workspace => implied_plan(options, composer, &workspace, below(&workspace)?)?,
-        Target::Paths(paths) => {
-            implied_plan(options, composer, &workspace, packages(options, paths)?)?
-        }
-        Target::Package(folder) => {
-            implied_plan(options, composer, &workspace, vec![lone(options, folder)?])?
+        named => {
+            let folders = match named {
+                Target::Paths(paths) => packages(options, paths)?,
+                Target::Package(folder) => vec![lone(options, folder)?],
+                _ => below(&workspace)?,
+            };
+            let plan = plans::of_packages(options, composer, &workspace, folders)?;
+            (plan, None)
         }
     };
     let warnings = std::mem::take(&mut composer.warnings);
+    plan.narrow(&options.tasks).map_err(BuildError::Task)?;
+    let unpublishable = plan.publishable(options.wishes.offline).err();
+    let refusal = unpublishable.map(|error| match &pipeline {
+        Some(text) => plans::blamed(text, error),
+        None => BuildError::Unpublishable(Box::new(error)),
+    });
     Ok(Prepared {
         site: Site::new(cas, registry, &workspace, options.wishes.clone()),
         plan,

@@ -15,7 +15,7 @@ pub struct Connection {
     pub logins: Vec<LoginText>,
     /// Folders that credential helpers are looked up in.
     pub helper_folders: Vec<PathBuf>,
-    /// Who hears of waits that a user would notice.
+    /// Who hears of further attempts.
     pub tell: fn(&str),
 }
 

@@ -1,7 +1,5 @@
 //! From what the user named to a plan: of folders with packages, or of a pipeline
 //! file.
-//!
-//! Beside the plan stands why it can be looked at, and not be carried out.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,12 +19,12 @@ use crate::workspace;
 use crate::yaml::SourceText;
 
 /// The plan of every package that is asked for.
-pub(super) fn implied(
+pub(super) fn of_packages(
     options: &BuildOptions,
     composer: &mut Composer<'_>,
     workspace: &Path,
     folders: Vec<PathBuf>,
-) -> Result<(Plan, Option<BuildError>), BuildError> {
+) -> Result<Plan, BuildError> {
     let lone = folders.len() == 1;
     let mut plan = Plan::default();
     for folder in folders {
@@ -68,12 +66,7 @@ pub(super) fn implied(
         plan.imply(composed.definition, &how)
             .map_err(planned(options, &path))?;
     }
-    plan.narrow(&options.tasks).map_err(BuildError::Task)?;
-    let publishable = plan.publishable(options.wishes.offline);
-    let refusal = publishable
-        .map_err(|error| BuildError::Unpublishable(error.into()))
-        .err();
-    Ok((plan, refusal))
+    Ok(plan)
 }
 
 /// Where archives go; of a `.` in the path nothing stays.
@@ -110,13 +103,13 @@ pub(super) fn shown<'a>(here: &Path, path: &'a Path) -> &'a Path {
     path.strip_prefix(here).unwrap_or(path)
 }
 
-/// The plan of a pipeline file.
-pub(super) fn declared(
+/// The plan of a pipeline file, with its text.
+pub(super) fn of_pipeline(
     options: &BuildOptions,
     composer: &mut Composer<'_>,
     path: &Path,
     params: &BTreeMap<String, String>,
-) -> Result<(Plan, Option<BuildError>), BuildError> {
+) -> Result<(Plan, SourceText), BuildError> {
     let text = SourceText::new(
         shown(&options.here, path).to_string_lossy(),
         read_text(path)?,
@@ -167,10 +160,7 @@ pub(super) fn declared(
     };
     let declared = plan.declare(&instances, &how);
     declared.map_err(|error| blamed(&text, error))?;
-    plan.narrow(&options.tasks).map_err(BuildError::Task)?;
-    let publishable = plan.publishable(options.wishes.offline);
-    let refusal = publishable.map_err(|error| blamed(&text, error)).err();
-    Ok((plan, refusal))
+    Ok((plan, text))
 }
 
 /// What the user chose that can change a package, by name.

@@ -72,6 +72,8 @@ pub fn abandon_folders() {
 
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
+        // Known until it is gone: it may be large, and somebody may end the program.
+        let _ = fs::remove_dir_all(self.folder.path());
         folders().remove(self.folder.path());
     }
 }

@@ -119,10 +119,7 @@ impl Retries {
         }
         let bound = self.backoff.saturating_mul(1 << (*attempt).min(10));
         *attempt += 1;
-        let wait = match after {
-            Some(after) => after.min(MAX_RETRY_AFTER),
-            None => jitter(bound.min(MAX_BACKOFF)),
-        };
+        let wait = after.unwrap_or_else(|| jitter(bound.min(MAX_BACKOFF)));
         let (seconds, next, last) = (wait.as_secs_f64(), *attempt + 1, self.retries + 1);
         (self.tell)(&format!(
             "waiting {seconds:.1} s before attempt {next} of {last}: {error}"

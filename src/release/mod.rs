@@ -17,7 +17,7 @@ pub use artifact::{Artifact, Place, StoredError, WithDocuments};
 pub use destination::{Destination, DestinationError, hosted};
 pub use journal::{Begun, Journal, JournalError, Known, Signed, Step};
 pub use results::{PublishedResults, attach_results};
-pub use split::{fitting, split};
+pub use split::fitting;
 pub use transaction::{Item, Moved, ReleaseError, Released, Rules, run};
 pub use vouching::{
     Vouching, accept_identity, documents, policy_of, signature_statement, subjects,

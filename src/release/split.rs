@@ -21,7 +21,7 @@ use crate::registry::{Registry, Source};
 ///
 /// # Errors
 ///
-/// As [`split`].
+/// A file cannot be read, or would be in too many parts.
 pub async fn fitting(
     registry: &Registry,
     place: &Place,
@@ -51,7 +51,7 @@ pub async fn fitting(
 /// # Errors
 ///
 /// A file cannot be read, or would be in too many parts.
-pub fn split(artifact: &Artifact, most: u64) -> io::Result<Artifact> {
+fn split(artifact: &Artifact, most: u64) -> io::Result<Artifact> {
     let found: Manifest = serde_json::from_slice(&artifact.bytes)?;
     let mut dialects = Dialect::ALL.into_iter();
     let dialect = dialects.find(|d| d.config_media_type() == found.config.media_type);
