@@ -29,7 +29,7 @@
 //! # The release road
 //!
 //! [`signing`] knows keys, bundles, statements and identities, and asks nobody;
-//! [`transparency`] has the parties that do the signing: keys elsewhere, certificate
+//! [`signers`] has the parties that do the signing: keys elsewhere, certificate
 //! authorities, logs, clocks. [`release`] stages packages, attaches what vouches for
 //! them, verifies that as a receiver would, and moves tags last; [`rehearsal`] is a
 //! registry to try that with.
@@ -54,9 +54,9 @@ pub mod registry;
 pub mod rehearsal;
 pub mod release;
 pub mod sbom;
+pub mod signers;
 pub mod signing;
 pub mod source;
-pub mod transparency;
 pub mod verify;
 pub mod workspace;
 pub mod yaml;

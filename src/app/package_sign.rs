@@ -13,9 +13,9 @@ use crate::content;
 use crate::exec::executors::{self, ArchiveFormat, ExportError, Packing};
 use crate::layout::{self, LayoutError, PackageFile, Spliced};
 use crate::release::signature_statement;
+use crate::signers::{Seal, Signer, SignerError, seal};
 use crate::signing::{Claims, Subject};
 use crate::source::Package;
-use crate::transparency::{Seal, Signer, SignerError, seal};
 use crate::verify::{Scope, VerifiedPackage};
 
 /// Who signs, and where the result goes.

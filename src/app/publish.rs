@@ -28,8 +28,8 @@ use crate::release::{
     self, Artifact, Begun, Destination, DestinationError, Item, Journal, JournalError,
     ReleaseError, Released, Rules, Signed, Step, Vouching, hosted,
 };
+use crate::signers::{Seal, Signer};
 use crate::source::{PackageBlobs, RemoteError, RemotePackage};
-use crate::transparency::{Seal, Signer};
 use crate::verify::{self, Policy, Scope, Signature, VerifiedPackage};
 
 /// What to publish, where to and how.

@@ -15,9 +15,9 @@ use crate::oci::{Digest, MAX_MANIFEST_BYTES, Manifest, Reference};
 use crate::package::{Dialect, manifest};
 use crate::registry::Registry;
 use crate::release::{Artifact, Destination, Place, Vouching, documents};
+use crate::signers::{Seal, Signer, is_seal, seal};
 use crate::signing::Claims;
 use crate::source::RemotePackage;
-use crate::transparency::{Seal, Signer, is_seal, seal};
 use crate::verify::{self, Scope};
 
 /// New or replaced files of a package, by name.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::oci::Digest;
+use crate::signers::{FetchError, KeyReferenceError, KeySources, TrustConfig, fetch_root};
 use crate::signing::{Demands, Identity, IdentityError, Root, RootError};
-use crate::transparency::{FetchError, KeyReferenceError, KeySources, TrustConfig, fetch_root};
 use crate::verify::{Check, Policy, Rule, Signer, parse_policy};
 use crate::yaml::{Mistakes, SourceText};
 

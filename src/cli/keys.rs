@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::build::Refused;
 use super::exit::Exit;
 use super::options::{environment, program_folders, variables};
-use crate::transparency::{KeySources, password_in};
+use crate::signers::{KeySources, password_in};
 
 /// Whence keys may be had: variables, services, plugins on `PATH`.
 pub(super) fn key_sources() -> KeySources {

@@ -24,8 +24,8 @@ use crate::oci::{TAG_RULE, is_tag};
 use crate::package::manifest::ArtifactError;
 use crate::registry::RegistryError;
 use crate::release::{JournalError, ReleaseError, Released};
+use crate::signers::{Seal, Signer};
 use crate::source::RemoteError;
-use crate::transparency::{Seal, Signer};
 use crate::verify::{Check, Policy};
 
 const PUBLISH_HELP: &str = "\

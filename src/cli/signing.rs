@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::keys::{PasswordFrom, confirmed, key_sources};
 use super::options::variables;
 use super::output::note;
-use crate::transparency::{KeylessOptions, Seal, Signer, key_signer, keyless_signer};
+use crate::signers::{KeylessOptions, Seal, Signer, key_signer, keyless_signer};
 
 /// Where a signature goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -22,11 +22,11 @@ use crate::package::{
 };
 use crate::pipeline::{CacheLimits, RenderedConfig, RenderedOutput, Resources, Retries, Sandbox};
 use crate::release::Destination;
-use crate::signing::Identity;
-use crate::transparency::{
+use crate::signers::{
     KeySources, KeylessOptions, Seal, Signer, SignerSetupError, key_signer, keyless_signer,
     password_in,
 };
+use crate::signing::Identity;
 
 /// One thing to do.
 #[derive(Clone, Debug)]

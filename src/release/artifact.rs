@@ -16,7 +16,7 @@ use crate::oci::{Descriptor, Digest, Manifest, Reference, media_type};
 use crate::package::manifest::{self, ArtifactError};
 use crate::package::{Definition, Dialect, Strictness};
 use crate::registry::Source;
-use crate::transparency::{Seal, Signer, seal};
+use crate::signers::{Seal, Signer, seal};
 use crate::yaml::{Mistakes, SourceText};
 
 /// A package as it goes into a registry: its manifest, and where the blobs are.

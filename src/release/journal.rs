@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::oci::{Digest, Hasher};
-use crate::transparency::Seal;
+use crate::signers::Seal;
 
 /// Largest journal that is read, in bytes: 64 MiB, far more than steps of a
 /// hundred thousand packages.

@@ -19,9 +19,9 @@ use crate::layout::{ImageLayout, LayoutError};
 use crate::oci::{Descriptor, Digest, Index, media_type};
 use crate::package::manifest;
 use crate::registry::{Merge, Registry, RegistryError};
+use crate::signers::{Signer, SignerError};
 use crate::signing::{Bundle, Material};
 use crate::source::RemoteError;
-use crate::transparency::{Signer, SignerError};
 
 /// One artifact on its way to one place.
 #[derive(Clone)]

@@ -14,9 +14,9 @@ use crate::oci::{Descriptor, Digest, Manifest, media_type};
 use crate::package::{Dialect, layers};
 use crate::registry::{Hints, Registry, Source};
 use crate::release::WithDocuments;
+use crate::signers::{Signer, SignerError};
 use crate::signing::{Bundle, Identity, Pattern, SIGN_PREDICATE, Statement, Subject};
 use crate::source::{EMPTY_CONFIG, bundles_about, speaking_manifest};
-use crate::transparency::{Signer, SignerError};
 use crate::verify::{self, Asked, Check, Evidence, Policy, Rule, Scope};
 
 /// What must be proven of each package before its tag moves, and who signs what

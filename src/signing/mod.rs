@@ -1,7 +1,7 @@
 //! Keys, signatures, statements and bundles: signs bytes and checks them.
 //!
 //! Values in, values out: `app` brings the bytes of key files, passwords and
-//! trusted roots; `transparency` speaks with certificate authorities and logs.
+//! trusted roots; `signers` talks to certificate authorities and logs.
 //! What a checked signature is worth, `verify` decides by the user's policy.
 //!
 //! Nothing in a signed file chooses how it is checked: the key or identity that

@@ -27,7 +27,7 @@ const ORDER: &[&str] = &[
     "registry",
     "rehearsal",
     "remote",
-    "transparency",
+    "signers",
     "source",
     "release",
     "exec",

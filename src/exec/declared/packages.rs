@@ -11,8 +11,8 @@ use crate::exec::plan::{
 use crate::exec::provenance::{Asked, BUILDER};
 use crate::pipeline::{Instance, RenderedKind};
 use crate::release::Destination;
+use crate::signers::{KeySources, KeylessOptions, Seal};
 use crate::signing::{Identity, IdentityError};
-use crate::transparency::{KeySources, KeylessOptions, Seal};
 
 impl Declaring<'_> {
     pub(super) fn publish_task(

@@ -18,8 +18,8 @@ use crate::layout::MAX_DOCUMENT_BYTES;
 use crate::package::{Dialect, time};
 use crate::release::{self, Artifact};
 use crate::sbom::format::spdx;
+use crate::signers::{Signer, seal};
 use crate::signing::{Identity, SLSA_PROVENANCE, SPDX_PREDICATE, Statement};
-use crate::transparency::{Signer, seal};
 use crate::verify::{self, Policy, RequiredAttestation};
 
 /// Version of what is said.
