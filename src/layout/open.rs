@@ -341,23 +341,6 @@ impl PackageFile {
         }
     }
 
-    /// The content of `name`, at most `limit` bytes.
-    ///
-    /// # Errors
-    ///
-    /// As [`read_member`](Self::read_member), and [`LayoutError::TooLarge`].
-    pub fn read_document(&self, name: &str, limit: u64) -> Result<Vec<u8>, LayoutError> {
-        if let Some(member) = self.members()?.get(name)
-            && member.size > limit
-        {
-            let what = format!("`{name}` is larger than {limit} bytes");
-            return Err(LayoutError::too_large(&self.path, what));
-        }
-        let mut bytes = Vec::new();
-        self.read_member(name, &mut bytes)?;
-        Ok(bytes)
-    }
-
     /// Compares the parts of a split package with the sum in its header; does
     /// nothing for a package in one piece.
     ///
@@ -662,8 +645,6 @@ mod tests {
         }
         let other = package.read_member("other", &mut io::sink());
         assert!(matches!(other, Err(LayoutError::NoMember { .. })));
-        let large = package.read_document("images/b", 100);
-        assert!(matches!(large, Err(LayoutError::TooLarge { .. })));
     }
 
     #[test]

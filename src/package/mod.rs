@@ -20,7 +20,6 @@ pub mod layers;
 mod lint;
 pub mod manifest;
 mod mark_signed;
-mod migrate;
 mod parse;
 mod repo_url;
 mod schema;
@@ -30,7 +29,7 @@ pub mod time;
 
 pub use chart_version::{ChartConstraint, chart_version};
 pub use checksums::{Checksums, ChecksumsError};
-pub use compose::{Choice, Composed, Warning};
+pub use compose::{Choice, Composed, MIGRATIONS, UNLIMITED_RETRIES, Warning};
 pub use definition::{
     Action, ActionDefaults, ActionSet, Actions, BigBang, Build, Chart, ChartValue, ChartVariable,
     Component, Constant, DataInjection, DataTarget, Definition, Extensions, File, HealthCheck,
@@ -45,7 +44,6 @@ pub use git_links::patch_git_links;
 pub use images_in::ImagesIn;
 pub use lint::{Finding, Severity, lint};
 pub use mark_signed::{MarkError, mark_signed};
-pub use migrate::{MIGRATIONS, Migrated, UNLIMITED_RETRIES};
 pub use parse::Strictness;
 pub use repo_url::{RepoUrl, RepoUrlError, Wanted};
 pub use surroundings::{ImportError, SkeletonUrl, Surroundings};

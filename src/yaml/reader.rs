@@ -111,28 +111,6 @@ impl<'n> Fields<'n> {
             .collect()
     }
 
-    /// The names and string values of the mapping at `key`; empty when absent.
-    pub fn string_map(
-        &mut self,
-        key: &'static str,
-        mistakes: &mut Vec<Mistake>,
-    ) -> Vec<(String, String)> {
-        let Some(node) = self.node(key) else {
-            return Vec::new();
-        };
-        let Value::Mapping(pairs) = &node.value else {
-            mistakes.push(wrong(node, key, "a mapping"));
-            return Vec::new();
-        };
-        pairs
-            .iter()
-            .filter_map(|(name, value)| {
-                let name = string(name, key, mistakes)?;
-                Some((name, string(value, key, mistakes)?))
-            })
-            .collect()
-    }
-
     /// Notes every key that was not asked for and every key given twice. Keys
     /// that begin with `x-` are extensions and are passed over.
     pub fn finish(self, mistakes: &mut Vec<Mistake>) {

@@ -5,8 +5,20 @@
 //! that nothing runs twice.
 
 use super::merge::{SETS, STAGES};
-use crate::package::migrate::{SCRIPTS, SET_VARIABLE, UNLIMITED_RETRIES};
 use crate::yaml::{Mistake, Node, Value};
+
+/// The migration of `scripts`, as `build.migrations` names it.
+const SCRIPTS: &str = "scripts-to-actions";
+/// The migration of `setVariable`, as `build.migrations` names it.
+const SET_VARIABLE: &str = "pluralize-set-variable";
+
+/// The migrations that every package made here has been through, as
+/// `build.migrations` names them.
+pub const MIGRATIONS: [&str; 2] = [SCRIPTS, SET_VARIABLE];
+
+/// A number of retries from here on means no limit: older programs wrote their
+/// largest integer, 31 or 63 bits wide.
+pub const UNLIMITED_RETRIES: i64 = i32::MAX as i64;
 
 /// Which script lists become actions of which set and stage.
 const SCRIPT_LISTS: [(&str, &str, &str); 3] = [

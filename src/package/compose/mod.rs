@@ -15,13 +15,14 @@ mod paths;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use merge::{SETS, STAGES};
+pub use migrate::{MIGRATIONS, UNLIMITED_RETRIES};
 
 use super::check::check;
 use super::definition::Part;
 use super::parse::Reading;
 use super::surroundings::Surroundings;
 use super::template::Filling;
-use super::{Definition, MIGRATIONS, SKELETON};
+use super::{Definition, SKELETON};
 use crate::yaml::{
     MAX_NODES, Mistake, Mistakes, Node, SourceText, Sources, Span, Value, parse_first,
 };
