@@ -101,6 +101,7 @@ impl Plan {
 }
 
 impl Declaring<'_> {
+    #[expect(clippy::too_many_lines, reason = "to be shortened")]
     fn instance(&mut self, plan: &mut Plan, instance: &Instance) -> Result<(), PlanError> {
         match &instance.kind {
             RenderedKind::Component {

@@ -48,6 +48,7 @@ impl Plan {
     /// # Errors
     ///
     /// [`PlanError`]
+    #[expect(clippy::too_many_lines, reason = "to be shortened")]
     pub fn imply(&mut self, mut definition: Definition, how: &Implied) -> Result<(), PlanError> {
         let architecture = definition.metadata.architecture.clone();
         let platform: Platform = format!("linux/{architecture}")

@@ -53,6 +53,7 @@ struct Frame {
     size: usize,
 }
 
+#[expect(clippy::too_many_lines, reason = "to be shortened")]
 fn build(text: &str) -> Result<Vec<Node>, Mistake> {
     let mut documents = Vec::new();
     let mut stack: Vec<Frame> = Vec::new();

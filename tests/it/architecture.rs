@@ -5,8 +5,13 @@
 //! looked up in the tables below. What hides behind a method, such as
 //! `Path::exists`, is left to review.
 
+mod cycles;
+mod source_text;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use source_text::{paths, rust_files, tokens, without_tests};
 
 /// Modules from the lowest up: each may import only those before it.
 const ORDER: &[&str] = &[
@@ -62,12 +67,7 @@ const READS_ENVIRONMENT: &[&str] = &["cli", "main"];
 
 #[test]
 fn every_module_imports_only_what_stands_below_it() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    rust_files(&src, &mut files);
-    assert!(!files.is_empty(), "no sources under {}", src.display());
-    files.sort();
-
+    let (src, files) = rust_files();
     let mut found = Vec::new();
     for file in files {
         let relative = file.strip_prefix(&src).unwrap().to_path_buf();
@@ -149,17 +149,6 @@ fn only_the_command_line_reads_the_environment() {
     assert!(violations(Path::new("oci/platform.rs"), constant).is_empty());
 }
 
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("src/ is readable") {
-        let path = entry.expect("src/ is readable").path();
-        if path.is_dir() {
-            rust_files(&path, found);
-        } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
-            found.push(path);
-        }
-    }
-}
-
 /// What is wrong in the file at `relative` (to `src/`), one line each.
 fn violations(relative: &Path, text: &str) -> Vec<String> {
     let parts: Vec<String> = relative
@@ -176,7 +165,8 @@ fn violations(relative: &Path, text: &str) -> Vec<String> {
     let depth = parts.iter().filter(|part| *part != "mod").count();
 
     let mut found = Vec::new();
-    for path in paths(&without_tests(&tokens(text))) {
+    for named in paths(&without_tests(&tokens(text))) {
+        let path = named.parts;
         let shown = path.join("::");
         if let Some(target) = root_module(&path, depth) {
             match self::rank(target) {
@@ -219,153 +209,4 @@ fn root_module(path: &[String], depth: usize) -> Option<&str> {
         _ => None,
     }?;
     (target != "self" && target != "*").then_some(target)
-}
-
-/// Identifiers, `::` and single punctuation marks; no comments, no literals.
-fn tokens(text: &str) -> Vec<String> {
-    let chars: Vec<char> = text.chars().collect();
-    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
-    let mut out = Vec::new();
-    let mut i = 0;
-    while i < chars.len() {
-        let c = chars[i];
-        if c == '/' && at(i + 1) == '/' {
-            while i < chars.len() && chars[i] != '\n' {
-                i += 1;
-            }
-        } else if c == '/' && at(i + 1) == '*' {
-            let mut open = 0;
-            while i < chars.len() {
-                match (chars[i], at(i + 1)) {
-                    ('/', '*') => (open, i) = (open + 1, i + 2),
-                    ('*', '/') => (open, i) = (open - 1, i + 2),
-                    _ => i += 1,
-                }
-                if open == 0 {
-                    break;
-                }
-            }
-        } else if c == '"' {
-            i += 1;
-            while i < chars.len() && chars[i] != '"' {
-                i += if chars[i] == '\\' { 2 } else { 1 };
-            }
-            i += 1;
-        } else if c == '\'' {
-            // A character literal closes; a lifetime does not.
-            if at(i + 1) == '\\' {
-                i += 3;
-                while i < chars.len() && chars[i] != '\'' {
-                    i += 1;
-                }
-                i += 1;
-            } else {
-                i += if at(i + 2) == '\'' { 3 } else { 1 };
-            }
-        } else if c.is_alphanumeric() || c == '_' {
-            let start = i;
-            while at(i).is_alphanumeric() || at(i) == '_' {
-                i += 1;
-            }
-            let word: String = chars[start..i].iter().collect();
-            let hashes = chars[i..].iter().take_while(|c| **c == '#').count();
-            if matches!(word.as_str(), "r" | "br" | "cr") && at(i + hashes) == '"' {
-                i += hashes + 1;
-                while i < chars.len()
-                    && !(chars[i] == '"' && (1..=hashes).all(|n| at(i + n) == '#'))
-                {
-                    i += 1;
-                }
-                i += hashes + 1;
-            } else {
-                out.push(word);
-            }
-        } else if c == ':' && at(i + 1) == ':' {
-            out.push("::".to_owned());
-            i += 2;
-        } else {
-            if !c.is_whitespace() {
-                out.push(c.to_string());
-            }
-            i += 1;
-        }
-    }
-    out
-}
-
-/// `tokens` without each `#[cfg(test)] mod name { ... }`.
-fn without_tests(tokens: &[String]) -> Vec<String> {
-    const MARK: [&str; 8] = ["#", "[", "cfg", "(", "test", ")", "]", "mod"];
-    let mut out = Vec::new();
-    let mut i = 0;
-    while i < tokens.len() {
-        let marked = tokens[i..].iter().zip(MARK).filter(|(a, b)| a == b).count() == MARK.len();
-        if marked && tokens.get(i + 9).is_some_and(|token| token == "{") {
-            i += 10;
-            let mut open = 1;
-            while i < tokens.len() && open > 0 {
-                match tokens[i].as_str() {
-                    "{" => open += 1,
-                    "}" => open -= 1,
-                    _ => {}
-                }
-                i += 1;
-            }
-        } else {
-            out.push(tokens[i].clone());
-            i += 1;
-        }
-    }
-    out
-}
-
-/// Every path in the code, `use` groups multiplied out.
-fn paths(tokens: &[String]) -> Vec<Vec<String>> {
-    let mut out = Vec::new();
-    let mut i = 0;
-    while i < tokens.len() {
-        if is_word(&tokens[i]) {
-            i = path(tokens, i, &[], &mut out);
-        } else {
-            i += 1;
-        }
-    }
-    out
-}
-
-/// Reads the path at `i`, pushes what it names, returns where it ends.
-fn path(tokens: &[String], mut i: usize, prefix: &[String], out: &mut Vec<Vec<String>>) -> usize {
-    let is = |i: usize, what: &str| tokens.get(i).is_some_and(|token| token == what);
-    let mut parts = prefix.to_vec();
-    while let Some(token) = tokens.get(i) {
-        if is_word(token) || token == "*" {
-            parts.push(token.clone());
-            i += 1;
-            if !is(i, "::") {
-                break;
-            }
-            i += 1;
-        } else if token == "{" && parts.len() > prefix.len() {
-            i += 1;
-            while i < tokens.len() && !is(i, "}") {
-                if is(i, "as") {
-                    i += 2;
-                    continue;
-                }
-                let next = path(tokens, i, &parts, out);
-                i = next.max(i + 1);
-            }
-            return i + 1;
-        } else {
-            break;
-        }
-    }
-    if parts.len() > prefix.len() {
-        out.push(parts);
-    }
-    i
-}
-
-fn is_word(token: &str) -> bool {
-    token.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }

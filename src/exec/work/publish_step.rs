@@ -43,6 +43,7 @@ pub(super) fn action(work: &PublishWork, results: &Results) -> Result<Action, Fa
     Ok(action)
 }
 
+#[expect(clippy::too_many_lines, reason = "to be shortened")]
 pub(super) async fn make(
     site: &Arc<Site>,
     work: &PublishWork,

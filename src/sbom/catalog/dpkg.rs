@@ -8,6 +8,7 @@ use crate::sbom::purl::{distro_of, purl};
 use crate::sbom::squash::View;
 
 /// Finds all packages of all status files.
+#[expect(clippy::too_many_lines, reason = "to be shortened")]
 pub(super) fn find(view: &View) -> Vec<Package> {
     let distro = view.distro();
     let (id, word) = distro_of(&distro);
