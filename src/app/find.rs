@@ -1,6 +1,6 @@
 //! Where packages are: the workspace, and the folders with a definition in it.
 //!
-//! Source: pipeline.md part 3, decision 7.
+//! Source: docs/spec/pipeline.md, "Workspace".
 
 use std::fs;
 use std::path::{Path, PathBuf};

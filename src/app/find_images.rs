@@ -1,8 +1,8 @@
 //! `jackal dev find-images`: which images the manifests and charts of a package
 //! name.
 //!
-//! Charts are rendered by Helm, if it is there; what only looks like an image is
-//! kept if a registry has it. Source: package.md 7.4.
+//! Charts are rendered by Helm, if it is there; what only looks like an image
+//! is kept if a registry has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -20,7 +20,7 @@ use crate::verify::Scope;
 /// The index of a package's images.
 const IMAGES: &str = "images/index.json";
 
-/// The annotation that names an image (package.md 3.7).
+/// The annotation that names an image (docs/spec/package.md, "Images").
 const BASE_NAME: &str = "org.opencontainers.image.base.name";
 
 /// Largest SBOM document, in bytes: 1 GiB. Those of the largest known images

@@ -1,7 +1,8 @@
 //! `jackal package create --skeleton`: a definition with its local files, for
 //! others to import, as an OCI image layout; `publish` makes one of a folder.
 //!
-//! Source: package.md 2.9, 4.2 to 4.4.
+//! Source: docs/spec/package.md, "Skeletons"; docs/spec/registry.md, "Layers",
+//! "Index and tags".
 
 use std::collections::BTreeMap;
 use std::path::Path;

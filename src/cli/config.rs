@@ -4,8 +4,6 @@
 //! gave: what a file or a variable sets becomes the default of its flag, so
 //! that a flag always wins and values are read by one parser. It never changes
 //! what a flag means.
-//!
-//! Source: package.md 2.2, 7.1 and 7.2.
 
 mod toml;
 

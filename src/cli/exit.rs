@@ -1,6 +1,6 @@
 //! The one table of exit codes.
 //!
-//! Source: pipeline.md part 1, "Exit codes".
+//! Source: docs/spec/pipeline.md, "Exit codes".
 
 use std::process::ExitCode;
 

@@ -30,7 +30,7 @@ pub(super) struct PasswordFrom {
 impl PasswordFrom {
     /// Flag, file, `COSIGN_PASSWORD`, terminal, else empty.
     ///
-    /// Source: signing.md 1.5.
+    /// Source: docs/spec/signing.md, "Passwords".
     pub(super) fn password(&self) -> Result<Zeroizing<Vec<u8>>, Refused> {
         if let Some(flag) = &self.flag {
             return Ok(Zeroizing::new(flag.clone().into_bytes()));

@@ -1,6 +1,6 @@
 //! The plan of a folder with only a definition: nobody writes YAML to start.
 //!
-//! Source: pipeline.md part 1, "Principles", and part 3, decision 7.
+//! Source: docs/spec/pipeline.md, "Implied pipeline".
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -245,7 +245,7 @@ pub(super) fn buildable(definition: &Definition) -> Result<(), PlanError> {
 
 /// Where an image is pulled from: the longest prefix that fits decides.
 ///
-/// Source: package.md 2.5.
+/// Source: docs/spec/package.md, "Split archives".
 fn overridden(full: &str, overrides: &BTreeMap<String, String>) -> String {
     let fitting = overrides
         .iter()

@@ -2,7 +2,7 @@
 //!
 //! Sits beside a definition or pipeline. A build uses the pins, so that it
 //! needs no network to know what a tag means; `jackal update` moves them.
-//! Source: pipeline.md part 3, decision 2.
+//! Source: docs/spec/pipeline.md, "Lock file".
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -17,8 +17,8 @@ use crate::package::{Action, Component, File, RepoUrl};
 use crate::pipeline::Retries;
 
 /// Which steps a component's first ones wait for, where components follow one
-/// another as package.md 2.1 has them: what an action leaves behind may be read
-/// by every later component, and nothing else orders them.
+/// another: what an action leaves behind
+/// may be read by every later component, and nothing else orders them.
 #[derive(Debug, Default)]
 pub(super) struct Order {
     /// The last steps of the last component with actions.

@@ -2,8 +2,8 @@
 //!
 //! Everything comes from the actions that were carried out or remembered, whose
 //! keys hold the same inputs; nothing of the machine or the clock, so that the
-//! same build says the same. When it was said, the signature tells.
-//! Source: SLSA v1.0, "Provenance"; signing.md 3.3.
+//! same build says the same. When it was said, the signature tells. Source:
+//! SLSA v1.0, "Provenance"; docs/spec/signing.md, "Statements and envelopes".
 
 use std::collections::BTreeMap;
 

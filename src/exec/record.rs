@@ -1,7 +1,7 @@
 //! The run record: what a run did, task by task.
 //!
-//! Source: pipeline.md part 3, decision 8. Who ran it, when and where belongs
-//! here and never into a package.
+//! Source: docs/spec/pipeline.md, "Run record". Who ran it, when and where
+//! belongs here and never into a package.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! Bundles that lie beside an archive, and go where it goes.
 //!
-//! One file, a bundle a line. Source: signing.md 3.3, of attestations that
-//! speak about an archive as well.
+//! One file, a bundle a line. Source: docs/spec/signing.md, "Statements and
+//! envelopes".
 
 use std::fs;
 use std::io::{Read as _, Write as _};

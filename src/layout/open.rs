@@ -18,7 +18,7 @@ use crate::archive::{SeekTable, SeekableReader};
 const MAX_FILES: usize = 1_000_000;
 
 /// Largest window that a decoder grants, as a power of two: 512 MiB, as
-/// package.md 3.5 asks of readers.
+/// docs/spec/package.md, "Archive", asks of readers.
 const MAX_WINDOW_LOG: u32 = 29;
 
 /// How many times its own size an archive may hold: text packs a hundredfold.

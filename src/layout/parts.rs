@@ -1,7 +1,6 @@
 //! Archives split into parts: a header, and files that follow one another.
 //!
-//! Source: package.md 2.5 and 5.6; package-changes-since.md 2 for the case of
-//! the header's keys.
+//! Source: docs/spec/package.md, "Split archives".
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -133,8 +133,9 @@ impl<F: Forward> Walk<F> {
                 b'3' | b'4' | b'6' => {
                     return Err(damaged("it holds a device or pipe, which no package does"));
                 }
-                // Readers pass over the rest (package.md 3.5). With content,
-                // readers would disagree on where the next header is.
+                // Readers pass over the rest (docs/spec/package.md, "Archive").
+                // With content, readers would disagree on where the next header
+                // is.
                 _ if size > 0 || long_size.is_some_and(|size| size > 0) => {
                     return Err(damaged("an entry that is no regular file has content"));
                 }

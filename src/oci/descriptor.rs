@@ -84,7 +84,7 @@ pub mod media_type {
 
     /// Whether a layer of this type makes an artifact an image with a file system.
     ///
-    /// Source: package.md 3.7, "Layer media types".
+    /// Source: docs/spec/package.md, "Images".
     #[must_use]
     pub fn is_container_layer(media_type: &str) -> bool {
         matches!(

@@ -4,7 +4,7 @@
 //! the composed one before anything is planned. What may have moved since is
 //! kept: a tag such as `latest`, a branch.
 //!
-//! Source: package.md 2.6; signing.md 7, row 37, for the checksum of the base.
+//! Source: docs/spec/package.md, "Differential packages".
 
 use std::collections::BTreeSet;
 

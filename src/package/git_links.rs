@@ -1,6 +1,6 @@
 //! Addresses of Git repositories in a text, as a cluster's own server has them.
 //!
-//! Source: package.md 7.3, `dev patch-git`, and the server names of section 9.
+//! Source: docs/spec/package.md, "Git repositories", "Test vectors".
 
 use std::sync::LazyLock;
 

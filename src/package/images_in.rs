@@ -2,7 +2,6 @@
 //!
 //! Used to write the `images` of a component. Reads nodes alone; whether a
 //! registry has what only looks like an image is for the caller to ask.
-//! Source: package.md 7.4, find-images.
 
 use std::collections::{BTreeMap, BTreeSet};
 

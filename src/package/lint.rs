@@ -3,8 +3,6 @@
 //!
 //! Pure: whether a file is there is asked of [`Surroundings`]. Never changes a
 //! definition, and looks at the components only that would be packaged.
-//!
-//! Source: package.md 7.4, "lint".
 
 use std::collections::BTreeSet;
 

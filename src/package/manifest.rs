@@ -1,7 +1,8 @@
 //! A package as an OCI artifact: its configuration and its manifest.
 //!
-//! Source: package.md 4.2 and 4.3. The bytes are those that Go programs write,
-//! which decode and encode manifests on the way and expect the same digest.
+//! Source: docs/spec/registry.md, "Layers", "Configuration and manifest". The
+//! bytes are those that Go programs write, which decode and encode manifests on
+//! the way and expect the same digest.
 
 use std::collections::BTreeMap;
 
@@ -94,7 +95,7 @@ pub fn title(layer: &Descriptor) -> Option<&str> {
 
 /// The tag of a published package.
 ///
-/// Source: package.md 4.1.
+/// Source: docs/spec/registry.md, "References".
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! What a Zarf definition says of itself before it is signed.
 //!
 //! The lines are put into the text as it is, so that all else stays byte for
-//! byte. Source: signing.md 2.5.
+//! byte. Source: docs/spec/signing.md, "Where a signature is stored".
 
 use super::Dialect;
 

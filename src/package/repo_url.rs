@@ -1,7 +1,7 @@
 //! URLs of Git repositories, and the folders that stand for them in a package.
 //!
 //! Deploy finds a repository by its folder's name, so the name is part of the
-//! format. Source: package.md 3.6 and the vectors of section 9.
+//! format. Source: docs/spec/package.md, "Git repositories", "Test vectors".
 
 use std::fmt;
 use std::sync::LazyLock;

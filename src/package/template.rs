@@ -1,9 +1,9 @@
 //! Templates that are filled at create: `###JACKAL_PKG_TMPL_NAME###`.
 //!
-//! Source: package.md 2.4. Works on nodes: a value takes the place of the
-//! template inside one string and can neither end that string nor add a key,
-//! whatever characters it holds. Nothing that a value brings along is filled
-//! again.
+//! Source: docs/spec/package.md, "Templates". Works on nodes: a value takes the
+//! place of the template inside one string and can neither end that string nor
+//! add a key, whatever characters it holds. Nothing that a value brings along
+//! is filled again.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
 //! Times as Go writes them: RFC 1123 with a zone in definitions, RFC 3339 in
-//! annotations. Source: package.md 1.3 and 4.3.
+//! annotations. Source: docs/spec/package.md, "Build section";
+//! docs/spec/registry.md, "Configuration and manifest".
 
 /// `2006-01-02T15:04:05Z`; `None` outside 1970 to 9999.
 #[must_use]

@@ -3,7 +3,7 @@
 //!
 //! Certificates lie in folders called like the host, as Docker and Podman have
 //! them (`certs.d/HOST/*.crt`, `*.cert` with `*.key`); the caller names where.
-//! Source: containers-certs.d(5); package.md 3.7, "Fetching".
+//! Source: containers-certs.d(5); docs/spec/registry.md, "Hosts and schemes".
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -293,7 +293,7 @@ fn follow_at_home(attempt: Attempt<'_>) -> Action {
 
 /// Whether `host` is on this machine or in a private network, where TLS is not usual.
 ///
-/// Source: package.md 3.7, "Fetching".
+/// Source: docs/spec/registry.md, "Hosts and schemes".
 fn is_local(host: &str) -> bool {
     let name = match host.strip_prefix('[').and_then(|h| h.split_once(']')) {
         Some((address, _)) => address,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// How long one request may take: old logs answer slowly.
 ///
-/// Source: signing.md 4.3.
+/// Source: docs/spec/signing.md, "Certificates, logs and timestamps".
 const REQUEST: Duration = Duration::from_secs(90);
 
 /// How often an address of a key may lead to another one.

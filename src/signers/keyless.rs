@@ -3,7 +3,8 @@
 //!
 //! Each service is asked with a budget of its own, and asked again only when it
 //! may answer otherwise. What was signed is checked here against the trusted
-//! root before anybody gets it. Source: signing.md 4.2 to 4.4.
+//! root before anybody gets it. Source: docs/spec/signing.md, "Certificates,
+//! logs and timestamps".
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -2,7 +2,8 @@
 //! certificate authorities with their logs and timestamps.
 //!
 //! Stands above `signing`, which knows what is signed, and brings it what only
-//! a network, a program or the environment has. Source: signing.md 1.6 and 4.
+//! a network, a program or the environment has. Source: docs/spec/signing.md,
+//! "Key references", "Certificates, logs and timestamps".
 
 mod http;
 mod keyless;

@@ -1,9 +1,10 @@
 //! Key management services by plugin: a program `sigstore-kms-NAME` that is
 //! asked for a public key and for signatures.
 //!
-//! Source: signing.md 1.6; protocol version v1 of cosign's plugins: the first
-//! argument is the version, the second JSON, the message comes on stdin, the
-//! answer is JSON on stdout, an error one of its fields, the exit code nothing.
+//! Source: docs/spec/signing.md, "Key references"; protocol version v1 of
+//! cosign's plugins: the first argument is the version, the second JSON, the
+//! message comes on stdin, the answer is JSON on stdout, an error one of its
+//! fields, the exit code nothing.
 
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;

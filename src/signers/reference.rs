@@ -1,7 +1,8 @@
 //! Keys by the name that the user gives: a file, a variable, an address, a key
 //! management service.
 //!
-//! A scheme that nobody knows is an error, never a file. Source: signing.md 1.6.
+//! A scheme that nobody knows is an error, never a file. Source:
+//! docs/spec/signing.md, "Key references".
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,6 +1,7 @@
 //! Trusted roots by The Update Framework: fetched once, then pinned as files.
 //!
-//! Verification never comes here. Source: signing.md 4.5.
+//! Verification never comes here. Source: docs/spec/signing.md, "Trusted
+//! roots".
 
 use sigstore_trust_root::{TrustedRoot, TufBootstrap, TufConfig};
 

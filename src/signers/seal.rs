@@ -1,6 +1,6 @@
 //! The signature of a package that lies in the package.
 //!
-//! Source: signing.md 2.2, 2.5, 2.6 item 3.
+//! Source: docs/spec/signing.md, "Where a signature is stored".
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! Identity tokens: who a certificate is to name.
 //!
 //! A token is never shown, and is judged before anybody is asked: whom it is
-//! for, and how long it lasts. Source: signing.md 4.1.
+//! for, and how long it lasts. Source: docs/spec/signing.md, "Identity tokens".
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

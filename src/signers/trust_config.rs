@@ -1,6 +1,7 @@
 //! One file that tells of a private deployment: whom to trust, whom to ask.
 //!
-//! Source: signing.md 4.5; Sigstore's ClientTrustConfig, version 0.1.
+//! Source: docs/spec/signing.md, "Trusted roots"; Sigstore's ClientTrustConfig,
+//! version 0.1.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -1,6 +1,7 @@
 //! Keys in Vault's (or OpenBao's) transit engine.
 //!
-//! Source: signing.md 1.6; Vault, "Transit secrets engine (API)".
+//! Source: docs/spec/signing.md, "Key references"; Vault, "Transit secrets
+//! engine (API)".
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Sigstore bundles: a signature with what is needed to check it.
 //!
 //! Read strictly and brought into one spelling, so that every check sees the
-//! same document. Source: signing.md 3.1.
+//! same document. Source: docs/spec/signing.md, "Bundles".
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +17,7 @@ use crate::oci::Digest;
 
 /// Largest bundle of a signature that is read, in bytes: 1 MiB.
 ///
-/// Source: signing.md 7, row 32.
+/// Source: docs/spec/signing.md, "Limits".
 pub const MAX_BUNDLE_BYTES: u64 = 1 << 20;
 
 /// Largest bundle of an attestation that is read, in bytes: 128 MiB, as cosign.

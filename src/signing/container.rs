@@ -1,6 +1,6 @@
 //! The encrypted container of a private key, as cosign writes it.
 //!
-//! Source: signing.md 1.1.
+//! Source: docs/spec/signing.md, "Private key file".
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

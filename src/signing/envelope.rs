@@ -1,6 +1,7 @@
 //! Statements about artifacts, and the envelopes that sign them.
 //!
-//! Source: signing.md 3.3; DSSE v1; in-toto attestation framework, Statement v1.
+//! Source: docs/spec/signing.md, "Statements and envelopes"; DSSE v1; in-toto
+//! attestation framework, Statement v1.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,9 @@
 //! Signatures by certificate: who was certified, when, and where it was logged.
 //!
-//! The steps of signing.md 4.4. Chains, logs and timestamps are checked by the
-//! library of the Sigstore project; what it leaves open, here: proofs of every
-//! entry, time without a log only by timestamp, patterns, statements.
+//! The steps of docs/spec/signing.md, "Keyless verification". Chains, logs and
+//! timestamps are checked by the library of the Sigstore project; what it
+//! leaves open, here: proofs of every entry, time without a log only by
+//! timestamp, patterns, statements.
 
 use sigstore_trust_root::{SigstoreInstance, TrustedRoot};
 use sigstore_types::{Artifact, Sha256Hash};

@@ -1,6 +1,6 @@
 //! The file of a plain signature, such as `jackal.yaml.sig`.
 //!
-//! Source: signing.md 2.1.
+//! Source: docs/spec/signing.md, "Signature file".
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

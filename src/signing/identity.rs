@@ -1,6 +1,6 @@
 //! Whom the user trusts, where a certificate says who signed.
 //!
-//! Source: signing.md 4.4, item 6; 7, row 28.
+//! Source: docs/spec/signing.md, "Identities".
 
 use regex::Regex;
 

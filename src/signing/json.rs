@@ -3,7 +3,7 @@
 //!
 //! Members named twice, unknown members and bytes after the end are errors;
 //! `null` is absent; names may be in snake case, bytes in either alphabet of
-//! base64. Source: signing.md 3.1.
+//! base64. Source: docs/spec/signing.md, "Bundles".
 
 use std::fmt;
 

@@ -2,7 +2,7 @@
 //!
 //! Signatures take the form that every verifier of the field accepts: SHA-256
 //! for ECDSA on any curve, PKCS #1 v1.5 with SHA-256 for RSA, pure Ed25519.
-//! Source: signing.md 1.3, 1.4, 2.4.
+//! Source: docs/spec/signing.md, "Algorithms".
 
 use std::fmt;
 

@@ -5,7 +5,7 @@
 //! What a checked signature is worth, `verify` decides by the user's policy.
 //!
 //! Nothing in a signed file chooses how it is checked: the key or identity that
-//! the user gave does. Formats: signing.md 1 to 4.
+//! the user gave does. Formats: docs/spec/signing.md.
 
 mod bundle;
 mod container;

@@ -2,7 +2,7 @@
 //!
 //! The type of the key alone decides how a signature is checked: ECDSA with the
 //! hash of its curve or SHA-256, RSA PKCS #1 v1.5 with SHA-256, pure Ed25519.
-//! Source: signing.md 1.2, 1.3, 2.1, 2.4.
+//! Source: docs/spec/signing.md, "Public key file", "Algorithms".
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rsa::PublicKey as RsaPublicKey;

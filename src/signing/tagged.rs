@@ -2,7 +2,8 @@
 //! of bundles, so that there is one way to check both.
 //!
 //! A log entry has the log's promise there and no proof; bundles that come as
-//! such need the proof, whatever version they claim. Source: signing.md 3.1, 3.4.
+//! such need the proof, whatever version they claim. Source:
+//! docs/spec/signing.md, "Bundles", "Attached signatures".
 
 use std::collections::BTreeMap;
 

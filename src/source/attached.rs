@@ -1,8 +1,8 @@
 //! Bundles that speak about a manifest in a registry.
 //!
 //! An index of referrers is anybody's word: what it lists are candidates, which
-//! are counted and measured before they are fetched. Source: signing.md 3.4; 7,
-//! row 22.
+//! are counted and measured before they are fetched. Source:
+//! docs/spec/signing.md, "Attached signatures", "Limits".
 
 use bytes::Bytes;
 
@@ -86,7 +86,7 @@ fn there<T>(found: Result<T, RegistryError>) -> Result<Option<T>, RegistryError>
 /// What older clients attached under tags of their own: signatures of a payload
 /// that names the manifest, and attestations. Candidates, from anybody.
 ///
-/// Source: signing.md 3.4, "Old (tags)".
+/// Source: docs/spec/signing.md, "Attached signatures".
 ///
 /// # Errors
 ///

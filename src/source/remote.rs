@@ -1,7 +1,8 @@
 //! A package in a registry: resolved by tag or digest and architecture, its
 //! documents read, everything else known by the digests of its manifest.
 //!
-//! Source: package.md 4.2, 4.3, 4.6.
+//! Source: docs/spec/registry.md, "Layers", "Configuration and manifest",
+//! "Index and tags".
 
 use std::collections::BTreeMap;
 

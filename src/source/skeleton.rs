@@ -5,7 +5,8 @@
 //! checked against its descriptor. A component's files are unpacked beside the
 //! blobs, and compared with their tar each time they are used.
 //!
-//! Source: package.md 2.7, step 2, and 4.2 to 4.4.
+//! Source: docs/spec/package.md, "Skeletons", "Composition";
+//! docs/spec/registry.md, "Layers", "Index and tags".
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

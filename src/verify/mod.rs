@@ -255,8 +255,7 @@ fn with_builder(builder: Option<&str>) -> String {
 
 /// Judges a package, or the part of it that `scope` says, by its evidence.
 ///
-/// Source: package.md 3.3, 5.4 and 5.5; package-changes-since.md 7, advice 1;
-/// signing.md 2.6.
+/// Source: docs/spec/package.md, "Integrity"; docs/spec/signing.md, "Policy".
 ///
 /// # Errors
 ///

@@ -2,7 +2,7 @@
 //!
 //! A policy is an argument of [`verify`](super::verify), never a global. What
 //! the user gives to check with decides which kind of signature must be there;
-//! nothing in the package does. Source: signing.md 2.6, 7.
+//! nothing in the package does. Source: docs/spec/signing.md, "Policy".
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The judgement of a package's signatures and attestations.
 //!
 //! The raw bytes of the definition are what is signed; all else hangs off them.
-//! Source: signing.md 2.6, 4.4, 7.
+//! Source: docs/spec/signing.md, "Policy", "Keyless verification".
 
 use super::policy::{Check, Policy, Rule, Signer};
 use super::{Evidence, Refusal};
@@ -14,7 +14,7 @@ use crate::signing::{
 
 /// Most bundles beside a package that are looked at.
 ///
-/// Source: signing.md 7, row 22.
+/// Source: docs/spec/signing.md, "Limits".
 pub const MAX_ATTACHED: usize = 100;
 
 /// What older clients call what they sign.
@@ -312,7 +312,7 @@ impl Judge<'_> {
 
     /// A signature of an older client over `payload`.
     ///
-    /// Source: signing.md 3.4.
+    /// Source: docs/spec/signing.md, "Attached signatures".
     fn payload(
         &self,
         payload: &[u8],

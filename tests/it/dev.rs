@@ -5,7 +5,7 @@ use super::sandbox::Sandbox;
 #[test]
 fn sha256sum_prints_the_sum_of_a_file_alone() {
     let sandbox = Sandbox::new();
-    // Source: package.md 9.
+    // Source: docs/spec/package.md, "Test vectors".
     sandbox.write("data.txt", "random test data 🦄\n");
     let said = sandbox.run(&["dev", "sha256sum", "data.txt"]);
     assert_eq!(

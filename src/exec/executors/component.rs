@@ -1,5 +1,5 @@
-//! The component tar: what one component holds, as package.md 2.8 and 3.4 lay
-//! it out.
+//! The component tar: what one component holds, as docs/spec/package.md, "Parts
+//! of a component", "Component tar" describe it.
 //!
 //! Streams from the source files, from downloaded blobs and from what other
 //! steps made (charts, repositories, members of archives, kustomizations);

@@ -1,7 +1,8 @@
 //! Writes a package's archive: a projection of the CAS, as one stream.
 //!
 //! The archive takes its name only when it is whole and on disk; a failure
-//! leaves whatever stood there before. Source: package.md 2.5, 3.5.
+//! leaves whatever stood there before. Source: docs/spec/package.md, "Archive",
+//! "Split archives".
 
 mod parts;
 

@@ -12,7 +12,8 @@ use crate::action::Output;
 use crate::cas::{Cas, CasError};
 use crate::oci::{Descriptor, Digest, media_type};
 
-/// The file that marks a layout, to the byte as package.md 3.7 gives it.
+/// The file that marks a layout, to the byte as docs/spec/package.md, "Images",
+/// gives it.
 const OCI_LAYOUT: &[u8] = b"{\n    \"imageLayoutVersion\": \"1.0.0\"\n}";
 
 /// The annotation by which packages look their images up.

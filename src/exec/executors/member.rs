@@ -1,8 +1,8 @@
 //! One file or folder taken out of an archive: `extractPath` of a file.
 //!
 //! The archive's form is told by its first bytes. Nothing is unpacked to the
-//! disk: what is wanted streams from one archive into another.
-//! Source: package.md 2.8, "Files".
+//! disk: what is wanted streams from one archive into another. Source:
+//! docs/spec/package.md, "Parts of a component".
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 

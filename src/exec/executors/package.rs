@@ -1,6 +1,7 @@
 //! Puts a package together: SBOM archive, checksums, definition.
 //!
-//! Source: package.md 1.3, 3.2, 3.3; sbom.md 1.2. Only names what is in the
+//! Source: docs/spec/package.md, "Build section", "Files of a package",
+//! "checksums.txt"; docs/spec/sbom.md, "sboms.tar". Only names what is in the
 //! CAS already; no blob is copied.
 
 use std::io::{self, Read, Write};
@@ -14,7 +15,7 @@ use crate::package::{Build, Checksums, ChecksumsError, Definition, Dialect, MIGR
 
 /// What older programs compare themselves with; Zarf writes it no longer.
 ///
-/// Source: package.md 1.3; package-changes-since.md 1.
+/// Source: docs/spec/package.md, "Build section".
 fn last_non_breaking(dialect: Dialect) -> String {
     match dialect {
         Dialect::Jackal => "v0.27.0".to_owned(),
@@ -260,7 +261,7 @@ mod tests {
     fn an_empty_sbom_archive_is_the_known_one() {
         let (_dir, cas) = cas();
         let tar = sboms_tar(&cas, &[]).unwrap();
-        // package.md 9.
+        // docs/spec/package.md, "Test vectors".
         assert_eq!(
             tar.digest.hex(),
             "9f3f02e684b7fe56949e48843bdf36fa7e0cc8825e0071348d5bb5c98db7cd12"

@@ -3,7 +3,7 @@
 //!
 //! What differs from clone to clone and is no content is left out or fixed:
 //! hooks, logs of references, times in the index, the split of packs. See
-//! adr/0012. Source: package.md 3.6.
+//! adr/0011. Source: docs/spec/package.md, "Git repositories".
 
 use std::collections::BTreeMap;
 use std::io;

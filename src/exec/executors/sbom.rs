@@ -1,7 +1,8 @@
 //! SBOMs: scans layers and component tars from the CAS, writes syft-JSON into it.
 //!
-//! Source: sbom.md 1.3, 2.7, 4. Each layer is scanned once and its scan kept;
-//! an image's document is made from the scans of its layers.
+//! Source: docs/spec/sbom.md, "What is catalogued", "Source section", "Layers".
+//! Each layer is scanned once and its scan kept; an image's document is made
+//! from the scans of its layers.
 
 use std::io::{self, BufReader, Read as _};
 

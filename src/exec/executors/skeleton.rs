@@ -1,8 +1,8 @@
 //! Skeletons: a component's own files as they are, for others to build on.
 //!
-//! Writes what package.md 2.9 lays out, and says what the definition names the
-//! files by then. Asks no network: URLs stay URLs. Members of local archives and
-//! kustomizations are made before, and come as parts.
+//! Writes what docs/spec/package.md, "Skeletons" describes, and says what the
+//! definition names the files by then. Asks no network: URLs stay URLs. Members
+//! of local archives and kustomizations are made before, and come as parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;

@@ -1,6 +1,6 @@
 //! `actions` steps: commands of the definition that run while a component is
 //! made, in the package's folder. Never cached: what they are for is what they
-//! leave behind. Source: package.md 1.6 and 8.4.
+//! leave behind. Source: docs/spec/package.md, "Actions".
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

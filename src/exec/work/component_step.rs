@@ -178,7 +178,8 @@ pub(super) async fn make(
     blocking(move || {
         let ingest = cas.ingest()?;
         let written = executors::write_component(&folders, &component, &brought, &cas, ingest)?;
-        // Without any byte there is no tar (package.md 3.4).
+        // Without any byte there is no tar (docs/spec/package.md, "Component
+        // tar").
         let Some(ingest) = written else {
             return Ok(Made::default());
         };

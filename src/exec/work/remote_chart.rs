@@ -2,7 +2,7 @@
 //! and a version mean now, and the fetching of it.
 //!
 //! `jackal.lock` pins the archive, so that a constraint is answered once.
-//! Source: package.md 2.8; Helm v3, `pkg/repo`.
+//! Source: docs/spec/package.md, "Parts of a component"; Helm v3, `pkg/repo`.
 
 use std::io::Read as _;
 use std::path::Path;

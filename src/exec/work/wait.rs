@@ -1,6 +1,6 @@
 //! Actions that wait: for an address to answer, or for a resource of a cluster.
 //!
-//! Source: package.md 7.4, "wait-for", and 8.4: muted, no retries.
+//! Source: docs/spec/package.md, "Actions".
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

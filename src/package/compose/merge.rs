@@ -1,7 +1,7 @@
 //! One component on top of another: which keys replace, which append.
 //!
-//! Source: package.md 2.7, steps 3 and 4. Works on nodes, so that every value
-//! keeps its place, and keys that no rule knows are not lost.
+//! Source: docs/spec/package.md, "Composition". Works on nodes, so that every
+//! value keeps its place, and keys that no rule knows are not lost.
 
 use super::paths::{is_url, join};
 use crate::yaml::{Mistake, Node, Value};

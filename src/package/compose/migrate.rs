@@ -1,8 +1,8 @@
 //! Deprecated keys of one link of an import chain, before links are merged.
 //!
-//! Source: package.md 1.8. The new form is added and the old one stays, for
-//! older programs; a skeleton whose maker did so already loses its old form, so
-//! that nothing runs twice.
+//! Source: docs/spec/package.md, "Migrations". The new form is added and the
+//! old one stays, for older programs; a skeleton whose maker did so already
+//! loses its old form, so that nothing runs twice.
 
 use super::merge::{SETS, STAGES};
 use crate::yaml::{Mistake, Node, Value};

@@ -5,7 +5,7 @@
 //! and not on typed values, so that each mistake of the result points at the
 //! file and line it came from. What lies outside, it asks [`Surroundings`] for.
 //!
-//! Source: package.md 2.1, step 3, and 2.7.
+//! Source: docs/spec/package.md, "Composition".
 
 mod chain;
 mod merge;
@@ -288,7 +288,8 @@ impl Composer<'_> {
         self.whole.definition = definition;
     }
 
-    /// Puts the user's choices in and settles the architecture (package.md 2.3).
+    /// Puts the user's choices in and settles the architecture
+    /// (docs/spec/package.md, "Architecture").
     fn metadata(&mut self, head: &mut Node, choice: &Choice<'_>) {
         let span = head.span;
         let Some(metadata) = head.ensure("metadata", Node::mapping(span)) else {

@@ -1,8 +1,7 @@
 //! SPDX 2.3 as JSON: one document of all that a package carries, made of the
 //! syft-JSON documents in it.
 //!
-//! Source: SPDX 2.3, chapters 6, 7 and 11; signing.md 3.3. Output depends on
-//! the input only.
+//! Source: SPDX 2.3, chapters 6, 7 and 11. Output depends on the input only.
 
 use serde_json::{Value, json};
 

@@ -103,7 +103,7 @@ fn the_tar_of_a_small_component_is_the_one_go_makes() {
     let setting = Setting::new();
     setting.put("h", "hello\n");
     let tar = setting.write(&component(vec![file("h", "/srv/hello.txt")]));
-    // package.md 9, "Component tar".
+    // docs/spec/package.md, "Test vectors".
     assert_eq!(
         Digest::of(&tar.unwrap().unwrap()).hex(),
         "d227e21658bb8e82f7da4090fcf5b9c61cbb3e53c8d9af10c4d9a3758ebf4ffc"
@@ -185,7 +185,7 @@ fn components_are_laid_out_as_zarf_lays_them_out() {
     assert_eq!(own, zarfs);
     assert_eq!(own.len(), 3);
     for entry in &mut expected {
-        // Zarf 0.84 has 0755 here; package.md 3.4 has one mode for all.
+        // Zarf 0.84 has 0755 here; jackal has one mode for all.
         if matches!(entry.0.as_str(), "app/charts" | "app/values") {
             entry.2 = OWN_FOLDER;
         }

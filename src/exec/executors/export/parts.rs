@@ -2,7 +2,7 @@
 //!
 //! Parts lie in a folder beside the archive until all are there, so that they
 //! cost their own bytes and no more, and what stood there before stands until
-//! they take its place. Source: package.md 2.5.
+//! they take its place. Source: docs/spec/package.md, "Split archives".
 
 use std::fs::{self, File};
 use std::io::{self, Write};
