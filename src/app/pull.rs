@@ -16,12 +16,13 @@ use super::connection::Connection;
 use super::opened::{OpenError, Opened, ReadOptions};
 use super::package_read::{PackageReadError, package_definition};
 use crate::action::Output;
-use crate::cas::{Cas, CasError};
+use crate::cas::{Cas, CasError, SinkError};
+use crate::content::CopyError;
 use crate::exec::executors::{self, ArchiveFormat, ExportError, Packing};
 use crate::layout;
 use crate::oci::{Descriptor, Digest};
 use crate::package::{ArchiveName, ArchiveNameError, Definition, Dialect, Kind};
-use crate::registry::{Registry, RegistryError, Sink, SinkError};
+use crate::registry::{Registry, RegistryError};
 use crate::source::{Package, Remote, RemoteError, SourceError};
 use crate::verify::{Scope, VerifiedPackage};
 
@@ -275,25 +276,21 @@ async fn fetch(
     if cas.contains(&layer.digest, layer.size)? {
         return Ok(None);
     }
-    let mut sink = Sink::open(cas);
-    for part in parts {
-        let mut blob = registry.unverified_blob(reference, part);
-        while let Some(chunk) = blob.chunk().await? {
-            sink.write(chunk).await?;
-        }
-    }
-    match sink.commit(Some((layer.digest, layer.size))).await {
-        // Said of the registry, not of the cache that noticed it.
-        Err(SinkError::Cas(CasError::Mismatch {
+    let stored = registry.store_blob(reference, parts, layer, cas).await;
+    stored.map_err(|error| match error {
+        CopyError::Read(error) => PullError::from(error),
+        // The registry sent wrong content; the cache only noticed.
+        CopyError::Write(SinkError::Cas(CasError::Mismatch {
             found, expected, ..
-        })) => Err(RegistryError::Content {
+        })) => RegistryError::Content {
             reference: reference.at(expected).to_string(),
             found: found.to_string(),
             expected: expected.to_string(),
         }
-        .into()),
-        done => Ok(done.map(|_| Some(layer.size))?),
-    }
+        .into(),
+        CopyError::Write(error) => error.into(),
+    })?;
+    Ok(Some(layer.size))
 }
 
 /// The files of the archive in its order.

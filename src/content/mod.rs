@@ -1,15 +1,19 @@
 //! Content that is named by descriptor: fetched, verified, pushed, copied.
 //!
-//! [`copy`] is the only mover of blobs, and [`VerifyReader`] the only way bytes
-//! become trusted: whatever crosses a boundary is checked for size and digest.
+//! Blobs are moved by one function for each way of reading: [`copy`] between
+//! stores, [`copy_to`] into a writer, and [`copy_stream`] from a connection. Each
+//! checks the size and the digest of every byte. Only an upload reads its blob
+//! itself, because it may have to send a part again; it uses [`VerifyReader`] too.
 
+mod stream;
 mod temporary;
 mod verify_reader;
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use crate::oci::Descriptor;
 
+pub use stream::{CopyError, Memory, Mismatch, Receive, Stream, copy_stream};
 pub use temporary::{TemporaryFolder, abandon_folders, reap, temporary, temporary_folder};
 pub use verify_reader::VerifyReader;
 
@@ -70,4 +74,29 @@ pub fn copy(from: &dyn Fetch, to: &dyn Push, descriptor: &Descriptor) -> io::Res
     }
     let mut content = VerifyReader::new(from.fetch(descriptor)?, descriptor);
     to.push(descriptor, &mut content)
+}
+
+/// Size of the buffer for copies into a writer, in bytes: 256 KiB.
+const COPY_BUFFER_BYTES: usize = 256 << 10;
+
+/// Copies one blob to `out`, verified on the way, and flushes `out`.
+///
+/// What was written before an error is not to be trusted.
+///
+/// # Errors
+///
+/// [`CopyError::Read`]: `content` cannot be read or is not what `descriptor` names.
+pub fn copy_to(
+    content: impl Read,
+    descriptor: &Descriptor,
+    mut out: impl Write,
+) -> Result<(), CopyError<io::Error, io::Error>> {
+    let mut content = VerifyReader::new(content, descriptor);
+    let mut buffer = vec![0; COPY_BUFFER_BYTES];
+    loop {
+        match content.read(&mut buffer).map_err(CopyError::Read)? {
+            0 => return out.flush().map_err(CopyError::Write),
+            count => out.write_all(&buffer[..count]).map_err(CopyError::Write)?,
+        }
+    }
 }

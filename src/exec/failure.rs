@@ -8,9 +8,9 @@ use super::executors::{
 };
 use super::lockfile::LockfileError;
 use crate::archive::SeekableError;
-use crate::cas::CasError;
 use crate::cas::tree::TreeError;
-use crate::registry::{DownloadError, RegistryError, SinkError};
+use crate::cas::{CasError, SinkError};
+use crate::registry::{DownloadError, RegistryError};
 use crate::release::StoredError;
 use crate::workspace::WalkError;
 

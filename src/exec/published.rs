@@ -7,7 +7,6 @@ use super::site::{Site, blocking};
 use crate::action::{Action, ActionResult, Output};
 use crate::cas::Key;
 use crate::oci::{Descriptor, Reference};
-use crate::registry::Sink;
 use crate::release::PublishedResults;
 
 /// What other machines made and published.
@@ -97,11 +96,7 @@ async fn fetch(site: &Arc<Site>, from: &Reference, output: &Output) -> Option<()
     // Closed by nobody.
     let _permit = site.transfers.acquire().await.ok()?;
     let blob = Descriptor::blob(output.digest, output.size);
-    let mut blob = site.registry.unverified_blob(from, &blob);
-    let mut sink = Sink::open(&site.cas);
-    while let Some(chunk) = blob.chunk().await.ok()? {
-        sink.write(chunk).await.ok()?;
-    }
-    let expected = Some((output.digest, output.size));
-    sink.commit(expected).await.ok().map(drop)
+    let layers = std::slice::from_ref(&blob);
+    let stored = site.registry.store_blob(from, layers, &blob, &site.cas);
+    stored.await.ok()
 }

@@ -1,7 +1,11 @@
 //! Blobs as streams that outlive the connections they come over.
 //!
-//! A cut line is resumed from the last good byte. Never passes on more bytes
-//! than the descriptor promises.
+//! A broken transfer is resumed from the last good byte. A stream never yields
+//! more bytes than its descriptors promise.
+
+use std::collections::VecDeque;
+use std::slice;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
@@ -12,46 +16,143 @@ use super::client::{Call, Registry, content};
 use super::refusal::lost;
 use super::retry::Failure;
 use super::speed::Speed;
+use crate::cas::{Cas, Sink, SinkError};
+use crate::content::{CopyError, Memory, Mismatch, Stream, copy_stream};
 use crate::oci::{Descriptor, Digest, Hasher, Reference};
 
-/// Bytes after which an attempt counts as a success, though the line is cut
-/// later: 1 MiB. Without it a long blob over a poor line would never end.
+/// Bytes after which an attempt counts as a success, even if the connection
+/// breaks later: 1 MiB. Without it, a long blob over a poor line would use up
+/// all attempts.
 pub(super) const PROGRESS_BYTES: u64 = 1 << 20;
 
 impl Registry {
-    /// Prepares to stream a blob of `reference`'s repository.
+    /// Streams the content of `layers` one after the other. Sizes are checked
+    /// here, digests by what receives the stream.
     #[must_use]
-    pub fn blob(&self, reference: &Reference, descriptor: &Descriptor) -> Blob<'_> {
-        Blob {
+    pub fn stream(&self, repository: &Reference, layers: &[Descriptor]) -> Blobs<'_> {
+        Blobs {
             registry: self,
-            reference: reference.at(descriptor.digest),
-            size: descriptor.size,
-            digest: descriptor.digest,
+            repository: repository.clone(),
+            left: layers.iter().cloned().collect(),
+            current: None,
+        }
+    }
+
+    /// Reads a blob into memory. The caller bounds its size.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`]
+    pub async fn read_blob(
+        &self,
+        repository: &Reference,
+        blob: &Descriptor,
+    ) -> Result<Vec<u8>, RegistryError> {
+        let stream = self.stream(repository, slice::from_ref(blob));
+        let read = copy_stream(stream, Memory::default(), blob).await;
+        read.map_err(|error| mismatch(repository, error))
+    }
+
+    /// Downloads and verifies `file`, which is stored as `layers`, without keeping it.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`]
+    pub async fn verify_blob(
+        &self,
+        repository: &Reference,
+        layers: &[Descriptor],
+        file: &Descriptor,
+    ) -> Result<(), RegistryError> {
+        let stream = self.stream(repository, layers);
+        let read = copy_stream(stream, Hasher::default(), file).await;
+        read.map_err(|error| mismatch(repository, error))
+    }
+
+    /// Stores `file`, which is stored as `layers` here, in `cas`. Does not ask
+    /// whether `cas` has it.
+    ///
+    /// # Errors
+    ///
+    /// [`CopyError`]; content that is not `file` is an error of the sink.
+    pub async fn store_blob(
+        &self,
+        repository: &Reference,
+        layers: &[Descriptor],
+        file: &Descriptor,
+        cas: &Arc<Cas>,
+    ) -> Result<(), CopyError<RegistryError, SinkError>> {
+        copy_stream(self.stream(repository, layers), Sink::open(cas), file).await
+    }
+}
+
+fn mismatch(repository: &Reference, error: CopyError<RegistryError, Mismatch>) -> RegistryError {
+    match error {
+        CopyError::Read(error) => error,
+        CopyError::Write(Mismatch { found, expected }) => content(
+            &repository.at(expected),
+            found.to_string(),
+            expected.to_string(),
+        ),
+    }
+}
+
+/// Blobs of one repository, streamed one after the other.
+pub struct Blobs<'a> {
+    registry: &'a Registry,
+    repository: Reference,
+    left: VecDeque<Descriptor>,
+    current: Option<Blob<'a>>,
+}
+
+impl<'a> Blobs<'a> {
+    /// The first blob from byte `offset` on, and those after it.
+    #[must_use]
+    pub(super) fn from(mut self, offset: u64) -> Self {
+        self.current = self.start();
+        if let Some(blob) = &mut self.current {
+            blob.offset = offset.min(blob.size);
+        }
+        self
+    }
+
+    fn start(&mut self) -> Option<Blob<'a>> {
+        let blob = self.left.pop_front()?;
+        Some(Blob {
+            registry: self.registry,
+            reference: self.repository.at(blob.digest),
+            size: blob.size,
+            digest: blob.digest,
             offset: 0,
             skip: 0,
             attempt: 0,
             progress: 0,
-            hasher: Some(Hasher::default()),
             response: None,
             speed: Speed::default(),
-        }
+        })
     }
+}
 
-    /// Prepares to stream a blob whose taker digests the bytes himself.
-    ///
-    /// Its size is checked here, its digest is not: digesting everything twice
-    /// would halve the speed of a pull.
-    #[must_use]
-    pub fn unverified_blob(&self, reference: &Reference, descriptor: &Descriptor) -> Blob<'_> {
-        Blob {
-            hasher: None,
-            ..self.blob(reference, descriptor)
+impl Stream for Blobs<'_> {
+    type Error = RegistryError;
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, RegistryError> {
+        loop {
+            if let Some(current) = &mut self.current
+                && let Some(chunk) = current.chunk().await?
+            {
+                return Ok(Some(chunk));
+            }
+            self.current = self.start();
+            if self.current.is_none() {
+                return Ok(None);
+            }
         }
     }
 }
 
-/// A blob on its way; resumed from the last good byte when the line is cut.
-pub struct Blob<'a> {
+/// One blob being received.
+struct Blob<'a> {
     registry: &'a Registry,
     reference: Reference,
     size: u64,
@@ -60,41 +161,16 @@ pub struct Blob<'a> {
     /// Bytes to drop, from a registry that ignored our `Range`.
     skip: u64,
     attempt: u32,
-    /// Bytes that came since the last failure.
+    /// Bytes received since the last failure.
     progress: u64,
-    /// `None`: the taker digests.
-    hasher: Option<Hasher>,
     response: Option<Response>,
     speed: Speed,
 }
 
 impl Blob<'_> {
-    /// The same from byte `offset` on; the whole's digest is then not checked.
-    #[must_use]
-    pub(super) fn from(self, offset: u64) -> Self {
-        Self {
-            offset: offset.min(self.size),
-            hasher: None,
-            ..self
-        }
-    }
-
-    /// The next piece; `None` once the size has been checked, and the digest
-    /// unless that was left to the caller.
-    ///
-    /// # Errors
-    ///
-    /// [`RegistryError`], once attempts are used up or the content is wrong.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, RegistryError> {
-        loop {
-            if self.offset == self.size {
-                let found = self.hasher.clone().map(Hasher::finish);
-                let Some(found) = found.filter(|found| *found != self.digest) else {
-                    return Ok(None);
-                };
-                let expected = self.digest.to_string();
-                return Err(content(&self.reference, found.to_string(), expected));
-            }
+    /// The next piece; `None` after `size` bytes.
+    async fn chunk(&mut self) -> Result<Option<Bytes>, RegistryError> {
+        while self.offset < self.size {
             match self.next().await {
                 Ok(chunk) if chunk.is_empty() => {}
                 Ok(chunk) => return Ok(Some(chunk)),
@@ -107,6 +183,7 @@ impl Blob<'_> {
                 }
             }
         }
+        Ok(None)
     }
 
     async fn next(&mut self) -> Result<Bytes, Failure> {
@@ -129,9 +206,6 @@ impl Blob<'_> {
         if chunk.len() as u64 > self.size - self.offset {
             let expected = format!("{} bytes", self.size);
             return Err(content(&self.reference, "a longer blob".to_owned(), expected).into());
-        }
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(&chunk);
         }
         self.offset += chunk.len() as u64;
         self.progress += chunk.len() as u64;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::{Blob, Credentials, Hosts, LoginText, Options, PerHost, Registry, RegistryError};
+use super::{Credentials, Hosts, LoginText, Options, PerHost, Registry};
 use crate::oci::Descriptor;
 
 /// Serves `answers` in turn, one a connection, and keeps the requests.
@@ -99,12 +99,4 @@ impl crate::content::Fetch for Held {
     fn fetch(&self, _: &Descriptor) -> std::io::Result<Box<dyn std::io::Read + Send + '_>> {
         Ok(Box::new(self.0))
     }
-}
-
-pub(super) async fn read(blob: &mut Blob<'_>) -> Result<Vec<u8>, RegistryError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = blob.chunk().await? {
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
 }

@@ -46,9 +46,7 @@ async fn a_cut_blob_resumes_from_the_last_good_byte() {
     let reference = format!("{host}/a").parse().unwrap();
     let descriptor = Descriptor::of("a/b", b"0123456789");
     let client = client();
-    let bytes = read(&mut client.blob(&reference, &descriptor))
-        .await
-        .unwrap();
+    let bytes = client.read_blob(&reference, &descriptor).await.unwrap();
     assert_eq!(bytes, b"0123456789");
     let requests = seen.lock().unwrap().join("").to_lowercase();
     assert!(requests.contains("range: bytes=5-"), "{requests}");
@@ -61,9 +59,7 @@ async fn a_registry_that_ignores_ranges_is_read_again_from_the_start() {
     let reference = format!("{host}/a").parse().unwrap();
     let descriptor = Descriptor::of("a/b", b"0123456789");
     let client = client();
-    let bytes = read(&mut client.blob(&reference, &descriptor))
-        .await
-        .unwrap();
+    let bytes = client.read_blob(&reference, &descriptor).await.unwrap();
     assert_eq!(bytes, b"0123456789");
 }
 
@@ -74,7 +70,7 @@ async fn altered_blobs_and_manifests_are_refused() {
     let reference: Reference = format!("{host}/a").parse().unwrap();
     let descriptor = Descriptor::of("a/b", b"abc");
     let client = client();
-    let blob = read(&mut client.blob(&reference, &descriptor)).await;
+    let blob = client.read_blob(&reference, &descriptor).await;
     assert!(matches!(blob, Err(RegistryError::Content { .. })));
     let manifest = client.manifest(&reference, &descriptor).await;
     assert!(matches!(manifest, Err(RegistryError::Content { .. })));
@@ -160,7 +156,7 @@ async fn a_login_is_not_shown_to_whom_a_registry_sends_us() {
     let reference = format!("{host}/a").parse().unwrap();
     let registry = with_login(&host, r#""auth":"dTpw""#);
     let descriptor = Descriptor::of("a/b", b"abc");
-    let bytes = read(&mut registry.blob(&reference, &descriptor)).await;
+    let bytes = registry.read_blob(&reference, &descriptor).await;
     assert_eq!(bytes.unwrap(), b"abc");
     assert!(asked.lock().unwrap()[1].contains("Basic dTpw"));
     let followed = seen.lock().unwrap()[0].to_lowercase();

@@ -17,11 +17,11 @@ use super::blob::PROGRESS_BYTES;
 use super::client::Registry;
 use super::refusal::retry_after;
 use super::retry::MAX_RETRY_AFTER;
-use super::sink::{Sink, SinkError};
 use super::speed::{Cut, Speed};
 use crate::action::Output;
-use crate::cas::{Cas, CasError};
-use crate::oci::Digest;
+use crate::cas::{Cas, CasError, Sink, SinkError};
+use crate::content::Receive as _;
+use crate::oci::{Descriptor, Digest};
 
 /// Why a file was not downloaded.
 #[derive(Debug, thiserror::Error)]
@@ -295,9 +295,16 @@ impl Transfer<'_> {
     }
 
     async fn finish(self, sha256: Option<Digest>) -> Result<Output, DownloadError> {
-        let expected = sha256.map(|digest| (digest, self.offset));
         let (sink, url) = (self.sink, self.shown);
-        match sink.commit(expected).await {
+        let stored = match sha256 {
+            Some(digest) => {
+                let expected = Descriptor::blob(digest, self.offset);
+                let stored = sink.commit(&expected).await;
+                stored.map(|()| (digest, self.offset))
+            }
+            None => sink.commit_any().await,
+        };
+        match stored {
             Ok((digest, size)) => Ok(Output {
                 name: url,
                 digest,

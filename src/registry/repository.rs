@@ -8,8 +8,9 @@ use std::ops::Deref;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use super::{Blob, Registry, RegistryError};
-use crate::content::Fetch;
+use super::blob::Blobs;
+use super::{Registry, RegistryError};
+use crate::content::{Fetch, Stream as _};
 use crate::oci::{Descriptor, Reference};
 
 /// The blobs of one repository, read from a thread that may block.
@@ -35,23 +36,28 @@ impl<R: Deref<Target = Registry>> Fetch for Repository<R> {
         descriptor: &Descriptor,
         offset: u64,
     ) -> io::Result<Box<dyn Read + Send + '_>> {
-        let blob = self.registry.unverified_blob(&self.reference, descriptor);
-        Ok(Box::new(blob_reader(blob.from(offset), &self.runtime)))
+        let layers = std::slice::from_ref(descriptor);
+        let mut reader = self.reader(layers);
+        reader.blobs = reader.blobs.from(offset);
+        Ok(Box::new(reader))
     }
 }
 
-/// The bytes of `blob`, read from a thread that may block.
-#[must_use]
-pub fn blob_reader<'b>(blob: Blob<'b>, runtime: &'b Handle) -> impl Read + Send + 'b {
-    BlobReader {
-        blob,
-        runtime,
-        rest: Bytes::new(),
+impl<R: Deref<Target = Registry>> Repository<R> {
+    /// The content of `layers` one after the other, unverified.
+    #[must_use]
+    pub fn reader(&self, layers: &[Descriptor]) -> BlobReader<'_> {
+        BlobReader {
+            blobs: self.registry.stream(&self.reference, layers),
+            runtime: &self.runtime,
+            rest: Bytes::new(),
+        }
     }
 }
 
-struct BlobReader<'a> {
-    blob: Blob<'a>,
+/// Blobs, read from a thread that may block.
+pub struct BlobReader<'a> {
+    blobs: Blobs<'a>,
     runtime: &'a Handle,
     rest: Bytes,
 }
@@ -59,7 +65,7 @@ struct BlobReader<'a> {
 impl Read for BlobReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.rest.is_empty() && !buffer.is_empty() {
-            let chunk = self.runtime.block_on(self.blob.chunk());
+            let chunk = self.runtime.block_on(self.blobs.chunk());
             self.rest = chunk.map_err(into_io)?.unwrap_or_default();
         }
         let count = buffer.len().min(self.rest.len());

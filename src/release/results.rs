@@ -158,11 +158,7 @@ impl PublishedResults {
             if manifest.config.size > MAX_DOCUMENT_BYTES {
                 return Err(shape("its list of results is too long".to_owned()));
             }
-            let mut blob = registry.blob(reference, &manifest.config);
-            let mut text = Vec::new();
-            while let Some(chunk) = blob.chunk().await? {
-                text.extend_from_slice(&chunk);
-            }
+            let text = registry.read_blob(reference, &manifest.config).await?;
             let document: Document = serde_json::from_slice(&text)
                 .map_err(|error| shape(format!("its results cannot be read ({error})")))?;
             if document.format != FORMAT {

@@ -62,7 +62,7 @@ pub async fn bundles_about(
         let Some(after) = left.checked_sub(layer.size) else {
             break;
         };
-        let Some(bytes) = there(content(registry, repository, &layer).await)? else {
+        let Some(bytes) = there(registry.read_blob(repository, &layer).await)? else {
             continue;
         };
         // Also of versions to come: others may read them.
@@ -120,7 +120,7 @@ pub async fn tagged_about(
             let Some(after) = left.checked_sub(layer.size) else {
                 break;
             };
-            let Some(bytes) = there(content(registry, repository, layer).await)? else {
+            let Some(bytes) = there(registry.read_blob(repository, layer).await)? else {
                 continue;
             };
             left = after;
@@ -137,20 +137,6 @@ pub async fn tagged_about(
         }
     }
     Ok(found)
-}
-
-/// The bytes of a blob that is small enough to be held.
-pub(super) async fn content(
-    registry: &Registry,
-    repository: &Reference,
-    blob: &Descriptor,
-) -> Result<Vec<u8>, RegistryError> {
-    let mut blob = registry.blob(repository, blob);
-    let mut bytes = Vec::new();
-    while let Some(chunk) = blob.chunk().await? {
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
 }
 
 /// The manifest by which `bundle` speaks about `subject`; the same bundle is

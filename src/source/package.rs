@@ -1,8 +1,8 @@
 //! A package wherever it lies, as one shape: files by path, read in part or
 //! whole, and evidence for `verify`.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::{self, Read, Write};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -10,9 +10,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::remote::{RemoteError, RemotePackage};
-use crate::content::{Fetch as _, VerifyReader};
+use crate::content::{self, CopyError};
 use crate::layout::{self, LayoutError, PackageFile};
-use crate::oci::{Descriptor, Hasher};
+use crate::oci::Descriptor;
 use crate::package::Dialect;
 use crate::registry::{Registry, RegistryError, Repository};
 use crate::verify::Evidence;
@@ -184,30 +184,21 @@ impl Remote {
     }
 
     /// Copies a layer to `out`, verified.
-    fn copy(&self, name: &str, layer: &Descriptor, mut out: impl Write) -> Result<(), SourceError> {
+    fn copy(&self, name: &str, layer: &Descriptor, out: impl Write) -> Result<(), SourceError> {
         let repository = Repository {
             registry: Arc::clone(&self.registry),
             reference: self.found.reference.clone(),
             runtime: self.runtime.clone(),
         };
-        let refused = |source: io::Error| RemoteError::Shape {
-            reference: self.found.reference.to_string(),
-            what: format!("`{name}`: {source}"),
-        };
-        let content = InTurn {
-            left: self.found.parts_of(layer).into(),
-            repository: &repository,
-            current: None,
-        };
-        let mut content = VerifyReader::new(content, layer);
-        let mut buffer = vec![0; 256 << 10];
-        let output = |error| self.refused_output(name, error);
-        loop {
-            match content.read(&mut buffer).map_err(refused)? {
-                0 => return Ok(out.flush().map_err(output)?),
-                count => out.write_all(&buffer[..count]).map_err(output)?,
+        let content = repository.reader(&self.found.parts_of(layer));
+        content::copy_to(content, layer, out).map_err(|error| match error {
+            CopyError::Read(error) => RemoteError::Shape {
+                reference: self.found.reference.to_string(),
+                what: format!("`{name}`: {error}"),
             }
-        }
+            .into(),
+            CopyError::Write(error) => self.refused_output(name, error).into(),
+        })
     }
 
     fn read_all(&self) -> Result<Evidence, SourceError> {
@@ -224,22 +215,7 @@ impl Remote {
             let task = async move {
                 // Closed by nobody.
                 let _permit = permits.acquire().await;
-                let mut hasher = Hasher::default();
-                for part in &parts {
-                    let mut blob = registry.unverified_blob(&reference, part);
-                    while let Some(chunk) = blob.chunk().await? {
-                        hasher.update(&chunk);
-                    }
-                }
-                let (found, expected) = (hasher.finish(), layer.digest);
-                match found == expected {
-                    true => Ok(()),
-                    false => Err(RegistryError::Content {
-                        reference: reference.at(expected).to_string(),
-                        found: found.to_string(),
-                        expected: expected.to_string(),
-                    }),
-                }
+                registry.verify_blob(&reference, &parts, &layer).await
             };
             reading.spawn_on(task, &self.runtime);
         }
@@ -250,29 +226,5 @@ impl Remote {
             Ok::<_, RegistryError>(())
         })?;
         Ok(promised)
-    }
-}
-
-/// Layers read one after the other.
-struct InTurn<'r> {
-    repository: &'r Repository<Arc<Registry>>,
-    left: VecDeque<Descriptor>,
-    current: Option<Box<dyn Read + Send + 'r>>,
-}
-
-impl Read for InTurn<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if let Some(current) = &mut self.current {
-                match current.read(buffer)? {
-                    0 if !buffer.is_empty() => self.current = None,
-                    count => return Ok(count),
-                }
-            }
-            let Some(next) = self.left.pop_front() else {
-                return Ok(0);
-            };
-            self.current = Some(self.repository.fetch(&next)?);
-        }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::attached::{bundles_about, content, tagged_about};
+use super::attached::{bundles_about, tagged_about};
 use crate::archive::SafePath;
 use crate::layout;
 use crate::oci::{Descriptor, Digest, Index, Manifest, Reference, media_type};
@@ -205,7 +205,7 @@ impl RemotePackage {
                 what: format!("`{name}` is larger than {limit} bytes"),
             });
         }
-        Ok(Some(content(registry, &self.reference, layer).await?))
+        Ok(Some(registry.read_blob(&self.reference, layer).await?))
     }
 
     /// The layers that make `file`, one of [`layers`](Self::layers): itself, or its

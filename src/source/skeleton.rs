@@ -20,7 +20,7 @@ use crate::content::{self, Fetch};
 use crate::layout::{LayoutError, unpack_tar};
 use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
 use crate::package::{Dialect, SKELETON};
-use crate::registry::{Registry, RegistryError, blob_reader};
+use crate::registry::{Registry, RegistryError, Repository};
 
 /// The system that an index names for packages.
 const SYSTEM: &str = "multi";
@@ -81,14 +81,7 @@ pub enum Origin<'o> {
     /// Nowhere but in the cache: the network is not to be asked.
     Cache,
     /// A repository.
-    Registry {
-        /// The client.
-        registry: &'o Registry,
-        /// The skeleton's reference.
-        reference: Reference,
-        /// Does the client's work; must not be this thread's own.
-        runtime: Handle,
-    },
+    Registry(Repository<&'o Registry>),
 }
 
 impl Fetch for Origin<'_> {
@@ -102,14 +95,7 @@ impl Fetch for Origin<'_> {
                 "it is not in the cache and --offline forbids fetching it: build once with \
                  network access",
             )),
-            Self::Registry {
-                registry,
-                reference,
-                runtime,
-            } => {
-                let blob = registry.unverified_blob(reference, descriptor);
-                Ok(Box::new(blob_reader(blob, runtime)))
-            }
+            Self::Registry(repository) => repository.fetch(descriptor),
         }
     }
 }
@@ -182,11 +168,11 @@ impl<'o> Skeleton<'o> {
                 Err(error) => return Err(error.into()),
             },
         };
-        let origin = Origin::Registry {
+        let origin = Origin::Registry(Repository {
             registry,
             reference,
             runtime,
-        };
+        });
         Self::open(cas, origin, manifest)
     }
 
@@ -299,11 +285,11 @@ fn origin_document(
     }
     match origin {
         Origin::Layout(_) | Origin::Cache => copied(origin, cas, descriptor)?,
-        Origin::Registry {
+        Origin::Registry(Repository {
             registry,
             reference,
             runtime,
-        } => {
+        }) => {
             if !cas.contains(&descriptor.digest, descriptor.size)? {
                 let bytes = runtime.block_on(registry.manifest(reference, descriptor))?;
                 cas.put(descriptor, &bytes[..])?;

@@ -84,16 +84,8 @@ impl Rehearsal {
     pub fn holds(&self, repository: &str, blob: &jackal::oci::Descriptor) -> bool {
         let reference = format!("{}/{repository}", self.server.address());
         let client = Registry::new(ClientOptions::default()).unwrap();
-        let mut reader = client.blob(&reference.parse().unwrap(), blob);
-        self.runtime.block_on(async {
-            loop {
-                match reader.chunk().await {
-                    Ok(None) => return true,
-                    Ok(Some(_)) => {}
-                    Err(_) => return false,
-                }
-            }
-        })
+        let read = async { client.read_blob(&reference.parse().unwrap(), blob).await };
+        self.runtime.block_on(read).is_ok()
     }
 
     /// The manifest that the index at a tag has for `architecture`.

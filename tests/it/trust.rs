@@ -425,14 +425,7 @@ fn manifest_bytes(registry: &Rehearsal, repository: &str, digest: &Digest) -> Ve
 fn blob_bytes(registry: &Rehearsal, repository: &str, blob: &jackal::oci::Descriptor) -> Vec<u8> {
     let client = jackal::registry::Registry::new(Default::default()).unwrap();
     let at = format!("{}/{repository}", registry.host()).parse().unwrap();
-    let mut reader = client.blob(&at, blob);
-    registry.block_on(async {
-        let mut bytes = Vec::new();
-        while let Some(chunk) = reader.chunk().await.unwrap() {
-            bytes.extend_from_slice(&chunk);
-        }
-        bytes
-    })
+    registry.block_on(client.read_blob(&at, blob)).unwrap()
 }
 
 #[test]

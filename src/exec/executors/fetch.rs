@@ -21,9 +21,10 @@ pub use in_flight::InFlight;
 pub(super) use select::{Selected, select};
 
 use crate::action::Output;
-use crate::cas::{Cas, CasError};
+use crate::cas::{Cas, CasError, SinkError};
+use crate::content::CopyError;
 use crate::oci::{Descriptor, MAX_MANIFEST_BYTES, Manifest, Platform, Reference};
-use crate::registry::{Registry, RegistryError, Sink, SinkError};
+use crate::registry::{Registry, RegistryError};
 
 /// What a name means now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,14 +241,15 @@ impl Transfer<'_> {
             return Ok(());
         }
         let _permit = self.permit().await?;
-        let mut source = self.registry.unverified_blob(self.reference, blob);
-        let mut sink = Sink::open(self.cas);
-        while let Some(bytes) = source.chunk().await? {
-            let written = sink.write(bytes).await;
-            written.map_err(|source| self.store(name, blob, source))?;
-        }
-        let stored = sink.commit(Some((digest, size))).await;
-        stored.map_err(|source| self.store(name, blob, source))?;
+        let layers = std::slice::from_ref(blob);
+        let stored = self
+            .registry
+            .store_blob(self.reference, layers, blob, self.cas)
+            .await;
+        stored.map_err(|error| match error {
+            CopyError::Read(error) => error.into(),
+            CopyError::Write(source) => self.store(name, blob, source),
+        })?;
         self.fetched.fetch_add(size, Ordering::Relaxed);
         Ok(())
     }

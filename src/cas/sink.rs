@@ -1,9 +1,8 @@
-//! The way from the network into the cache: bytes cross from an asynchronous
-//! task to a blocking thread that digests and writes them.
+//! Streams into the cache: an asynchronous task hands bytes to a blocking thread,
+//! which digests and writes them.
 //!
-//! Sits between [`Blob`](super::Blob) and [`Cas`]. The channel between the two
-//! is short, so a slow disk slows the network down instead of filling memory.
-//! Never stores what was not committed.
+//! The channel between the two is short, so a slow disk slows the network down
+//! instead of filling memory. Never stores what was not committed.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -12,21 +11,22 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::cas::{Cas, CasError};
-use crate::oci::Digest;
+use super::{Cas, CasError};
+use crate::content::Receive;
+use crate::oci::{Descriptor, Digest};
 
-/// Pieces on their way to the writer, at most; the network hands out at most
-/// 400 KiB at a time, so this is under two megabytes for each stream.
+/// Maximum number of pieces waiting for the writer. The network yields at most
+/// 400 KiB at a time, so this holds less than two megabytes for each stream.
 const QUEUE: usize = 4;
 
 /// Why bytes did not reach the cache.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// The cache refused them.
+    /// The cache could not store them, or they are not the expected ones.
     #[error(transparent)]
     Cas(#[from] CasError),
-    /// The writing thread is gone.
-    #[error("writer of the cache stopped: {0}")]
+    /// The writing thread panicked or was cancelled.
+    #[error("cache writer stopped: {0}")]
     Stopped(String),
 }
 
@@ -55,29 +55,17 @@ impl Sink {
         }
     }
 
-    /// Hands over the next bytes, waiting while the disk is behind.
+    /// Stores the blob, whatever its digest turns out to be.
     ///
     /// # Errors
     ///
-    /// The disk refused earlier bytes.
-    pub async fn write(&mut self, bytes: Bytes) -> Result<(), SinkError> {
-        if self.pieces.send(Piece::Bytes(bytes)).await.is_ok() {
-            return Ok(());
-        }
-        // The writer gave up: its own reason says more than a closed channel.
-        self.joined().await.map(|_| ())
+    /// The disk refused.
+    pub async fn commit_any(self) -> Result<(Digest, u64), SinkError> {
+        self.finish(None).await
     }
 
-    /// Stores the blob; with `expected`, only if digest and size agree.
-    ///
-    /// # Errors
-    ///
-    /// [`CasError::Mismatch`], or the disk refused.
-    pub async fn commit(
-        mut self,
-        expected: Option<(Digest, u64)>,
-    ) -> Result<(Digest, u64), SinkError> {
-        // Refused only by a writer that has failed, which `joined` tells.
+    async fn finish(mut self, expected: Option<(Digest, u64)>) -> Result<(Digest, u64), SinkError> {
+        // Fails only if the writer has failed, and `joined` returns that error.
         let _ = self.pieces.send(Piece::Commit(expected)).await;
         self.joined().await
     }
@@ -89,6 +77,24 @@ impl Sink {
             Ok(Err(error)) => Err(error.into()),
             Err(error) => Err(SinkError::Stopped(error.to_string())),
         }
+    }
+}
+
+impl Receive for Sink {
+    type Error = SinkError;
+    type Stored = ();
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), SinkError> {
+        if self.pieces.send(Piece::Bytes(bytes)).await.is_ok() {
+            return Ok(());
+        }
+        // The writer stopped early: its own error says more than a closed channel.
+        self.joined().await.map(|_| ())
+    }
+
+    async fn commit(self, expected: &Descriptor) -> Result<(), SinkError> {
+        let expected = Some((expected.digest, expected.size));
+        self.finish(expected).await.map(|_| ())
     }
 }
 
@@ -119,17 +125,20 @@ mod tests {
     async fn only_committed_and_expected_bytes_are_stored() {
         let dir = tempfile::tempdir().unwrap();
         let cas = Arc::new(Cas::open(dir.path()).unwrap());
-        let abc = (Digest::of(b"abc"), 3);
-        for expected in [None, Some(abc)] {
+        let abc = Descriptor::of("", b"abc");
+        for expected in [None, Some(&abc)] {
             let mut sink = Sink::open(&cas);
             sink.write(Bytes::from_static(b"ab")).await.unwrap();
             sink.write(Bytes::from_static(b"c")).await.unwrap();
-            assert_eq!(sink.commit(expected).await.unwrap(), abc);
+            match expected {
+                Some(expected) => sink.commit(expected).await.unwrap(),
+                None => assert_eq!(sink.commit_any().await.unwrap(), (abc.digest, 3)),
+            }
         }
         let mut sink = Sink::open(&cas);
         sink.write(Bytes::from_static(b"abd")).await.unwrap();
         assert!(matches!(
-            sink.commit(Some(abc)).await,
+            sink.commit(&abc).await,
             Err(SinkError::Cas(CasError::Mismatch { .. }))
         ));
         let mut sink = Sink::open(&cas);
