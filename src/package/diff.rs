@@ -296,8 +296,8 @@ fn listed(catalogue: &Catalogue) -> BTreeMap<String, Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Strictness;
     use super::*;
+    use crate::package::Strictness;
     use crate::yaml::SourceText;
 
     fn side(yaml: &str) -> Side {

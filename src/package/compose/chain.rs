@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::paths::{clean, join};
+use super::surroundings::{ImportError, SkeletonUrl};
 use super::{Composer, Whole, merge, migrate, name_of};
-use crate::package::surroundings::{ImportError, SkeletonUrl};
 use crate::yaml::{Node, SourceText, Span, Value};
 
 /// Longest import chain. Folders cannot be imported twice, but through links

@@ -11,17 +11,19 @@ mod chain;
 mod merge;
 mod migrate;
 mod paths;
+mod surroundings;
+mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use merge::{SETS, STAGES};
 pub use migrate::{MIGRATIONS, UNLIMITED_RETRIES};
+pub use surroundings::{ImportError, SkeletonUrl, Surroundings};
+pub use template::is_name;
+pub(crate) use template::{Template, templates};
 
-use super::check::check;
-use super::definition::Part;
-use super::parse::Reading;
-use super::surroundings::Surroundings;
-use super::template::Filling;
+use self::template::Filling;
+use super::definition::{Part, Reading, check, empty};
 use super::{Definition, SKELETON};
 use crate::yaml::{
     MAX_NODES, Mistake, Mistakes, Node, SourceText, Sources, Span, Value, parse_first,
@@ -210,7 +212,7 @@ impl Composer<'_> {
                 return None;
             }
             Ok(None) => {
-                self.whole.mistakes.push(shifted(super::parse::empty()));
+                self.whole.mistakes.push(shifted(empty()));
                 return None;
             }
             Ok(Some(node)) => node,

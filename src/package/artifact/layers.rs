@@ -8,9 +8,9 @@
 
 use std::collections::BTreeMap;
 
-use super::manifest::{TITLE, title};
-use super::{Dialect, manifest};
+use super::manifest::{self, TITLE, title};
 use crate::oci::{Descriptor, Digest, Manifest};
+use crate::package::Dialect;
 
 /// The digest of the whole file.
 const WHOLE: &str = "dev.jackal.whole.digest";

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Definition, Dialect, Metadata, time};
 use crate::oci::{Descriptor, Digest, Index, Manifest, Platform, TAG_RULE, is_tag, media_type};
+use crate::package::{Definition, Dialect, Metadata, time};
 
 /// Where a file stands in a package.
 pub(super) const TITLE: &str = "org.opencontainers.image.title";

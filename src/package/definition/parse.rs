@@ -6,10 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Definition;
 use super::check::check;
-use super::definition::Part;
 use super::emit::Tree;
+use super::records::{Definition, Part};
 use crate::yaml::{Mistake, Mistakes, Node, SourceText, Span, Value, parse_first};
 
 /// How a definition is read.
@@ -24,12 +23,12 @@ pub enum Strictness {
 }
 
 /// What is carried along while reading.
-pub(super) struct Reading {
-    pub(super) strict: bool,
+pub(crate) struct Reading {
+    pub(crate) strict: bool,
     /// Whether keys that begin with `x-` are kept, which is so in a package that
     /// another program made.
-    pub(super) extensions: bool,
-    pub(super) mistakes: Vec<Mistake>,
+    pub(crate) extensions: bool,
+    pub(crate) mistakes: Vec<Mistake>,
 }
 
 impl Definition {
@@ -59,7 +58,7 @@ impl Definition {
 }
 
 /// A file without a document.
-pub(super) fn empty() -> Mistake {
+pub(crate) fn empty() -> Mistake {
     let start = Span {
         line: 1,
         column: 1,
@@ -218,7 +217,7 @@ mod tests {
         Definition::parse(&SourceText::new("jackal.yaml", text), strictness)
     }
 
-    const REAL: &str = include_str!("../../tests/fixtures/definitions/zarf-0.84-interop.yaml");
+    const REAL: &str = include_str!("../../../tests/fixtures/definitions/zarf-0.84-interop.yaml");
 
     #[test]
     fn a_real_definition_is_read_and_written_with_its_unknown_keys() {

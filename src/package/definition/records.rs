@@ -14,7 +14,7 @@ use super::schema;
 use crate::yaml::{Node, Value};
 
 /// What a value of a definition can do.
-pub(super) trait Part: Sized {
+pub(crate) trait Part: Sized {
     /// Whether the value is left out when written.
     fn blank(&self) -> bool;
     /// The value as it is written.

@@ -3,7 +3,7 @@
 //! The lines are put into the text as it is, so that all else stays byte for
 //! byte. Source: docs/spec/signing.md, "Where a signature is stored".
 
-use super::Dialect;
+use crate::package::Dialect;
 
 /// What Zarf asks readers for.
 const REQUIRED: [&str; 4] = [

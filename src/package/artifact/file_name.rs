@@ -3,7 +3,7 @@
 //! A name is only made here, never taken apart: a package's version and
 //! architecture are read from its definition.
 
-use super::{Dialect, Kind};
+use crate::package::{Dialect, Kind};
 
 /// The architecture of a package that holds sources only.
 pub const SKELETON: &str = "skeleton";

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Dialect;
+use crate::package::Dialect;
 use crate::yaml::{Mistake, Node, Span, Style, Value};
 
 /// What marks both ends of a template.
@@ -18,7 +18,7 @@ const EXTENSION: &str = "x-";
 
 /// A template in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Template<'t> {
+pub(crate) enum Template<'t> {
     /// A value that the user sets.
     Value {
         /// Its name.
@@ -33,7 +33,7 @@ pub(super) enum Template<'t> {
 }
 
 /// The templates of `text`, each with its place in bytes.
-pub(super) fn templates(
+pub(crate) fn templates(
     text: &str,
 ) -> impl Iterator<Item = (std::ops::Range<usize>, Template<'_>)> {
     let mut from = 0;

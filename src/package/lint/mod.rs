@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use super::compose::{Choice, Purpose, SETS, STAGES, Whole, compose};
-use super::surroundings::Surroundings;
-use super::template::{Template, templates};
+use super::compose::{
+    Choice, Purpose, SETS, STAGES, Surroundings, Template, Whole, compose, templates,
+};
 use crate::oci::Reference;
 use crate::yaml::{Mistake, Node, SourceText, Span, Value};
 

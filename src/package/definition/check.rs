@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
 
-use super::definition::Part as _;
-use super::{ActionSet, Component, Definition, Dialect, Kind};
+use super::records::{ActionSet, Component, Definition, Part as _};
+use crate::package::{Dialect, Kind};
 use crate::yaml::{Mistake, Node};
 
 /// Longest name of a chart or manifest, in bytes: a release name is made from
@@ -17,7 +17,7 @@ const MAX_RELEASE_NAME: usize = 40;
 
 struct Checks<'m>(&'m mut Vec<Mistake>);
 
-pub(super) fn check(definition: &Definition, node: &Node, mistakes: &mut Vec<Mistake>) {
+pub(crate) fn check(definition: &Definition, node: &Node, mistakes: &mut Vec<Mistake>) {
     let mut checks = Checks(mistakes);
     let kind = Dialect::of_kind(&definition.kind);
     let metadata = node.get("metadata").unwrap_or(node);

@@ -1,0 +1,15 @@
+//! What a package is beside its definition: the names of its files, their
+//! checksums, and the OCI manifest and layers that carry them.
+//!
+//! Sits above `definition` and below the stores, which bring the bytes. Never
+//! reads a file.
+
+mod checksums;
+mod file_name;
+pub mod layers;
+pub mod manifest;
+mod mark_signed;
+
+pub use checksums::{Checksums, ChecksumsError};
+pub use file_name::{ArchiveName, ArchiveNameError, SKELETON};
+pub use mark_signed::{MarkError, mark_signed};

@@ -1,0 +1,23 @@
+//! `jackal.yaml`: its records, their keys, and how they are read, checked and
+//! written.
+//!
+//! Sits below `compose`, which makes one definition of several files. Never
+//! opens a file.
+
+mod check;
+mod emit;
+mod parse;
+mod records;
+mod schema;
+
+pub(crate) use check::check;
+pub use emit::{Tree, emit};
+pub use parse::Strictness;
+pub(crate) use parse::{Reading, empty};
+pub(crate) use records::Part;
+pub use records::{
+    Action, ActionDefaults, ActionSet, Actions, BigBang, Build, Chart, ChartValue, ChartVariable,
+    Component, Constant, DataInjection, DataTarget, Definition, Extensions, File, HealthCheck,
+    ImageArchive, Import, Manifest, Metadata, Only, OnlyCluster, Scripts, SetVariable, Shell,
+    Values, Variable, VersionRequirement, Wait, WaitCluster, WaitNetwork,
+};
