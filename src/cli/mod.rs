@@ -102,6 +102,12 @@ impl SchemaOf {
     }
 }
 
+/// The command line as clap knows it, for tests of the documentation.
+#[must_use]
+pub fn command() -> clap::Command {
+    Args::command()
+}
+
 /// Runs the program with the process's own arguments and streams.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -132,7 +138,7 @@ enum Unread {
 
 /// The command line, with what file and environment set where it says nothing.
 fn arguments() -> Result<Args, Unread> {
-    let command = Args::command();
+    let command = command();
     let given = command
         .clone()
         .try_get_matches()

@@ -1,4 +1,4 @@
-//! Results of packages that were published elsewhere, used here: adr/0018.
+//! Results of packages that were published elsewhere, used here: adr/0018, "Results travel".
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -3,7 +3,8 @@
 //! Sits on opened archives. Knows their stretches (frames of a seekable one,
 //! files of a plain tar), and never decodes or compresses one: a stretch that
 //! the old archive has is named, any other is carried. So the result is exact
-//! whichever program and compressor made the two. See adr/0012.
+//! whichever program and compressor made the two. See adr/0012,
+//! "Deltas".
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write};

@@ -2,7 +2,7 @@
 //!
 //! Registries have been seen to keep one piece and to answer as if they had
 //! all. So what a registry says it has is compared after each piece, and where
-//! a piece breaks off it is asked what to go on with. See adr/0023. Source:
+//! a piece breaks off it is asked what to go on with. See adr/0023, "Blobs go in pieces". Source:
 //! distribution-spec 1.1, "Pushing a blob in chunks".
 
 use std::ops::Range;

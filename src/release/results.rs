@@ -4,7 +4,7 @@
 //! A manifest that refers to the package's, so that the package itself is the
 //! same whoever made it. Its configuration lists keys with outputs; what of those
 //! the package does not hold, such as single SBOM documents, are its layers.
-//! Whoever may write to the repository may write these: see adr/0018.
+//! Whoever may write to the repository may write these: see adr/0018, "Results travel".
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -78,7 +78,7 @@ fn every_module_imports_only_what_stands_below_it() {
     }
     assert!(
         found.is_empty(),
-        "the import order is broken (see adr/0002):\n{}",
+        "the import order is broken (see adr/0002, \"import order\"):\n{}",
         found.join("\n")
     );
 }

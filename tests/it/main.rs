@@ -17,6 +17,7 @@ mod lint;
 mod package;
 mod package_delta;
 mod package_diff;
+mod papers;
 mod parts;
 mod pieces;
 mod pipelines;

@@ -113,20 +113,18 @@ fn to_json(node: &Node) -> Json {
     }
 }
 
+/// How `text`, a YAML document, disagrees with the schema of `kind`.
+pub(super) fn disagreements(kind: &str, text: &str) -> Vec<String> {
+    let source = SourceText::new(kind, text);
+    let document = to_json(&parse_first(&source).unwrap().unwrap());
+    let mut wrong = Vec::new();
+    check(&schema(kind), &document, "", &mut wrong);
+    wrong
+}
+
 #[test]
 fn good_definitions_fit_the_schema_and_unknown_keys_do_not() {
-    let schema = schema("package");
-    let verdict = |text: &str| {
-        let source = SourceText::new("jackal.yaml", text);
-        let mut wrong = Vec::new();
-        check(
-            &schema,
-            &to_json(&parse_first(&source).unwrap().unwrap()),
-            "",
-            &mut wrong,
-        );
-        wrong
-    };
+    let verdict = |text: &str| disagreements("package", text);
     for path in ["examples/demo/jackal.yaml", "pipelines/demo/jackal.yaml"] {
         let text = fs::read_to_string(format!("{FOLDER}/{path}")).unwrap();
         let header = "# yaml-language-server: $schema=../../schemas/package.schema.json\n";

@@ -3,7 +3,8 @@
 //!
 //! What differs from clone to clone and is no content is left out or fixed:
 //! hooks, logs of references, times in the index, the split of packs. See
-//! adr/0011. Source: docs/spec/package.md, "Git repositories".
+//! adr/0011, "clones are normalised". Source: docs/spec/package.md, "Git
+//! repositories".
 
 use std::collections::BTreeMap;
 use std::io;

@@ -4,7 +4,7 @@
 //! Parts are layers in their order, called `FILE.part000` and so on, so that
 //! whoever has them by name can join them; what they make is in their
 //! annotations, and is checked like any other file. Only jackal puts them
-//! together again. See adr/0024.
+//! together again. See adr/0024, "several layers".
 
 use std::collections::BTreeMap;
 
