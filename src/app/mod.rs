@@ -6,6 +6,7 @@ mod compose;
 mod connection;
 mod definitions;
 mod doctor;
+pub mod errors;
 mod find;
 mod find_images;
 mod generate;

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use tokio::sync::{mpsc, watch};
 
+use super::command_error::CommandError;
 use super::exit::Exit;
 use super::options::{PlanArgs, environment};
 use super::output::{note, print};
 use super::progress::Progress;
 use super::signal::Signals;
-use crate::app::{self, BuildError, BuildOptions, Prepared};
+use crate::app::{self, BuildOptions, Prepared};
 use crate::exec::record::{RunRecord, Status};
 use crate::exec::run::{Stop, Verdict};
-use crate::exec::{Class, Failure};
 
 /// After a second signal, the time in which commands are killed.
 const KILLING: std::time::Duration = std::time::Duration::from_millis(200);
@@ -108,34 +108,11 @@ pub(super) struct UpdateArgs {
     plan: PlanArgs,
 }
 
-/// An exit code with what to say.
-pub(super) type Refused = (Exit, String);
-
-fn exit_of(class: Class) -> Exit {
-    match class {
-        Class::Task => Exit::Task,
-        Class::Configuration => Exit::Configuration,
-        Class::Environment => Exit::Environment,
-        Class::Verification => Exit::Verification,
-        Class::Timeout => Exit::Timeout,
-        Class::Conflict => Exit::Conflict,
-        Class::Cancelled => Exit::Interrupted,
-    }
-}
-
-pub(super) fn refused(error: &BuildError) -> Refused {
-    (exit_of(error.class()), error.to_string())
-}
-
-pub(super) fn failed(failure: &Failure) -> Refused {
-    (exit_of(failure.class), failure.message.clone())
-}
-
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Refused> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| (Exit::Environment, format!("threads cannot start: {error}")))
+        .map_err(|error| CommandError::io("threads cannot start", error))
 }
 
 /// Whether the user may be asked for what is missing.
@@ -148,7 +125,7 @@ pub(super) enum Questions {
 }
 
 /// Makes the plan; what is to be said of definitions is said on stderr.
-fn prepare(options: &BuildOptions, questions: Questions) -> Result<Prepared, Refused> {
+fn prepare(options: &BuildOptions, questions: Questions) -> Result<Prepared, CommandError> {
     // A second global pool is an error that changes nothing.
     let _ = rayon::ThreadPoolBuilder::new()
         .num_threads(options.wishes.jobs)
@@ -158,7 +135,7 @@ fn prepare(options: &BuildOptions, questions: Questions) -> Result<Prepared, Ref
         && std::io::stderr().is_terminal()
         && environment("CI").is_none();
     let mut ask = |template: &str| interactive.then(|| answer(template)).flatten();
-    let prepared = app::prepare(options, &mut ask).map_err(|error| refused(&error))?;
+    let prepared = app::prepare(options, &mut ask)?;
     for warning in prepared.warnings() {
         note(&format!("warning: {warning}"));
     }
@@ -183,7 +160,7 @@ fn answer(template: &str) -> Option<String> {
     (!line.is_empty()).then(|| line.to_owned())
 }
 
-pub(super) fn build(args: BuildArgs) -> Result<(), Refused> {
+pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
     let mut options = BuildOptions {
         keep_going: args.keep_going,
         ..args.plan.into_options()?
@@ -192,9 +169,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Refused> {
     match args.dry_run {
         Some(form) => {
             let runtime = runtime()?;
-            let verdicts = runtime
-                .block_on(prepare(&options, Questions::Asked)?.assess())
-                .map_err(|error| refused(&error))?;
+            let verdicts = runtime.block_on(prepare(&options, Questions::Asked)?.assess())?;
             print(&dry_run(&verdicts, form))
         }
         None => carry_out(&options, &args.report, args.logs, Questions::Asked).map(drop),
@@ -207,7 +182,7 @@ pub(super) fn carry_out(
     tell: &ReportArgs,
     logs: Logs,
     questions: Questions,
-) -> Result<Vec<String>, Refused> {
+) -> Result<Vec<String>, CommandError> {
     let runtime = runtime()?;
     let prepared = prepare(options, questions)?;
     let (events, mut happened) = mpsc::unbounded_channel();
@@ -241,7 +216,7 @@ pub(super) fn carry_out(
         }
         built
     });
-    let built = built.map_err(|error| refused(&error))?;
+    let built = built?;
     for text in &built.notes {
         note(&format!("warning: {text}"));
     }
@@ -263,22 +238,23 @@ pub(super) fn carry_out(
                     },
                 )
                 .collect();
-            Err((exit_of(first.class), texts.join("\nerror: ")))
+            Err(CommandError::new(
+                first.class.into(),
+                texts.join("\nerror: "),
+            ))
         }
     }
 }
 
-fn write_summary(file: &std::path::Path, record: &RunRecord) -> Result<(), Refused> {
+fn write_summary(file: &std::path::Path, record: &RunRecord) -> Result<(), CommandError> {
     let text = serde_json::to_string_pretty(record)
-        .map_err(|error| (Exit::Environment, error.to_string()))?;
-    std::fs::write(file, text + "\n").map_err(|error| {
-        let message = format!("--summary `{}`: {error}", file.display());
-        (Exit::Environment, message)
-    })
+        .map_err(|error| CommandError::new(Exit::Environment, error))?;
+    std::fs::write(file, text + "\n")
+        .map_err(|error| CommandError::io(format!("--summary `{}`", file.display()), error))
 }
 
 /// Archives on stdout; the count of what was done on stderr.
-fn report(record: &RunRecord) -> Result<(), Refused> {
+fn report(record: &RunRecord) -> Result<(), CommandError> {
     note(&format!(
         "{} executed, {} cached, {} skipped, {} failed in {:.2} s",
         record.count(Status::Executed),
@@ -337,13 +313,11 @@ fn line(task: &str, verdict: &Verdict) -> String {
     }
 }
 
-pub(super) fn why(mut args: WhyArgs) -> Result<(), Refused> {
+pub(super) fn why(mut args: WhyArgs) -> Result<(), CommandError> {
     let runtime = runtime()?;
     args.plan.tasks = vec![args.task.clone()];
     let prepared = prepare(&args.plan.into_options()?, Questions::Asked)?;
-    let verdicts = runtime
-        .block_on(prepared.assess())
-        .map_err(|error| refused(&error))?;
+    let verdicts = runtime.block_on(prepared.assess())?;
     // What the task depends on is told only where it is the cause.
     let mut text = String::new();
     for (task, verdict) in &verdicts {
@@ -361,12 +335,9 @@ pub(super) fn why(mut args: WhyArgs) -> Result<(), Refused> {
     print(&text)
 }
 
-pub(super) fn graph(args: GraphArgs) -> Result<(), Refused> {
+pub(super) fn graph(args: GraphArgs) -> Result<(), CommandError> {
     let prepared = prepare(&args.plan.into_options()?, Questions::Asked)?;
-    let graph = prepared
-        .plan()
-        .graph()
-        .map_err(|error| (Exit::Configuration, error.to_string()))?;
+    let graph = prepared.plan().graph()?;
     print(&match args.format {
         GraphFormat::Dot => graph.render_dot(),
         GraphFormat::Json => graph.render_json(),
@@ -374,16 +345,14 @@ pub(super) fn graph(args: GraphArgs) -> Result<(), Refused> {
     })
 }
 
-pub(super) fn update(args: UpdateArgs) -> Result<(), Refused> {
+pub(super) fn update(args: UpdateArgs) -> Result<(), CommandError> {
     let runtime = runtime()?;
     let options = BuildOptions {
         move_pins: args.images.is_empty(),
         ..args.plan.into_options()?
     };
     let prepared = prepare(&options, Questions::Asked)?;
-    let moved = runtime
-        .block_on(prepared.update(&args.images))
-        .map_err(|failure| failed(&failure))?;
+    let moved = runtime.block_on(prepared.update(&args.images))?;
     let lines: String = moved
         .iter()
         .map(|pin| match &pin.from {

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::build::Refused;
+use super::command_error::CommandError;
 use super::exit::Exit;
 use super::options::cache_folder;
 use super::output::print;
 use crate::app;
-use crate::cas::{CasError, Limits};
+use crate::cas::Limits;
 use crate::pipeline::{duration, size};
 
 /// Arguments of `jackal cache`.
@@ -39,37 +39,32 @@ enum CacheCommand {
     Verify,
 }
 
-fn refused(error: &CasError) -> Refused {
-    (Exit::Environment, error.to_string())
-}
-
-pub(super) fn run(args: CacheArgs) -> Result<(), Refused> {
+pub(super) fn run(args: CacheArgs) -> Result<(), CommandError> {
     let folder = cache_folder(args.cache_dir)?;
     match args.command {
         CacheCommand::Du => {
-            let held = app::cache_usage(&folder).map_err(|error| refused(&error))?;
+            let held = app::cache_usage(&folder)?;
             print(&format!("{} bytes in {} blobs\n", held.bytes, held.blobs))
         }
         CacheCommand::Prune { max_size, max_age } => {
-            let usage = |error: String| (Exit::Usage, error);
-            let max_bytes =
-                size::parse(&max_size).map_err(|error| usage(format!("--max-size: {error}")))?;
+            let max_bytes = size::parse(&max_size)
+                .map_err(|error| CommandError::usage(format!("--max-size: {error}")))?;
             let max_age = max_age
                 .map(|text| duration::parse(&text))
                 .transpose()
-                .map_err(|error| usage(format!("--max-age: {error}")))?;
+                .map_err(|error| CommandError::usage(format!("--max-age: {error}")))?;
             let limits = Limits {
                 max_bytes: Some(max_bytes),
                 max_age: max_age.map(|age| age.as_secs()),
             };
-            let gone = app::cache_prune(&folder, limits).map_err(|error| refused(&error))?;
+            let gone = app::cache_prune(&folder, limits)?;
             print(&format!(
                 "removed {} bytes in {} blobs\n",
                 gone.bytes, gone.blobs
             ))
         }
         CacheCommand::Verify => {
-            let found = app::cache_verify(&folder).map_err(|error| refused(&error))?;
+            let found = app::cache_verify(&folder)?;
             print(&format!(
                 "read {} bytes in {} blobs\n",
                 found.read.bytes, found.read.blobs
@@ -83,7 +78,7 @@ pub(super) fn run(args: CacheArgs) -> Result<(), Refused> {
                 names.len(),
                 names.join(", ")
             );
-            Err((Exit::Verification, message))
+            Err(CommandError::new(Exit::Verification, message))
         }
     }
 }

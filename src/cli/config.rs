@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
-use super::build::Refused;
+use super::command_error::CommandError;
 use super::exit::Exit;
 use super::options::environment;
 use super::output::note;
@@ -242,7 +242,7 @@ impl Settings {
     /// # Errors
     ///
     /// Every mistake in the file, or the first variable that cannot be read.
-    pub(super) fn read(command: &Command, matches: &ArgMatches) -> Result<Self, Refused> {
+    pub(super) fn read(command: &Command, matches: &ArgMatches) -> Result<Self, CommandError> {
         if !concerned(command, matches, "") {
             return Ok(Self::default());
         }
@@ -341,7 +341,7 @@ fn concerned(command: &Command, matches: &ArgMatches, path: &str) -> bool {
         })
 }
 
-fn find() -> Result<Option<PathBuf>, Refused> {
+fn find() -> Result<Option<PathBuf>, CommandError> {
     if let Some(named) = environment("JACKAL_CONFIG") {
         let named = PathBuf::from(named);
         if !named.is_file() {
@@ -349,7 +349,7 @@ fn find() -> Result<Option<PathBuf>, Refused> {
                 "JACKAL_CONFIG names `{}`, which is not a file: correct it or unset it",
                 named.display()
             );
-            return Err((Exit::Usage, message));
+            return Err(CommandError::usage(message));
         }
         return Ok(Some(named));
     }
@@ -362,7 +362,7 @@ fn find() -> Result<Option<PathBuf>, Refused> {
     Ok(files.find(|file| file.is_file()))
 }
 
-fn read_file(path: &Path) -> Result<Values, Refused> {
+fn read_file(path: &Path) -> Result<Values, CommandError> {
     let ending = path.extension().and_then(|ending| ending.to_str());
     let Some(ending) = ending.filter(|ending| ENDINGS.contains(ending)) else {
         let message = format!(
@@ -370,12 +370,9 @@ fn read_file(path: &Path) -> Result<Values, Refused> {
             path.display(),
             ENDINGS.join(", .")
         );
-        return Err((Exit::Usage, message));
+        return Err(CommandError::usage(message));
     };
-    let io = |error| {
-        let message = format!("`{}` cannot be read: {error}", path.display());
-        (Exit::Environment, message)
-    };
+    let io = |error| CommandError::io(format!("`{}` cannot be read", path.display()), error);
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut bytes))
@@ -385,14 +382,14 @@ fn read_file(path: &Path) -> Result<Values, Refused> {
             "`{}` is larger than {MAX_CONFIG_BYTES} bytes, which no configuration is",
             path.display()
         );
-        return Err((Exit::Configuration, message));
+        return Err(CommandError::new(Exit::Configuration, message));
     }
     let text = String::from_utf8(bytes).map_err(|_| {
         let message = format!("`{}` is not UTF-8 text: save it as such", path.display());
-        (Exit::Configuration, message)
+        CommandError::new(Exit::Configuration, message)
     })?;
     let source = SourceText::new(path.display().to_string(), text);
-    parse(&source, ending).map_err(|mistakes| (Exit::Configuration, mistakes.to_string()))
+    parse(&source, ending).map_err(|mistakes| CommandError::new(Exit::Configuration, mistakes))
 }
 
 fn parse(source: &SourceText, ending: &str) -> Result<Values, Mistakes> {
@@ -548,7 +545,7 @@ fn pair(key: &Key, name: &str, text: &str) -> String {
     format!("{name}={text}")
 }
 
-fn from_environment(key: &Key) -> Result<Option<Vec<String>>, Refused> {
+fn from_environment(key: &Key) -> Result<Option<Vec<String>>, CommandError> {
     let name = key.variable();
     let Some(value) = environment(&name) else {
         return Ok(None);
@@ -558,7 +555,7 @@ fn from_environment(key: &Key) -> Result<Option<Vec<String>>, Refused> {
             "{name} is `{}`, expected {expected}",
             value.to_string_lossy()
         );
-        (Exit::Usage, message)
+        CommandError::usage(message)
     };
     let text = value.to_str().ok_or_else(|| wrong("UTF-8 text"))?;
     match key.kind {

@@ -11,8 +11,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::build::Refused;
-use super::exit::Exit;
+use super::command_error::CommandError;
 use super::options::{cache_folder, environment, pairs, program_folders, transfers};
 use super::output::{note, waiting};
 use super::trust::TrustArgs;
@@ -94,12 +93,12 @@ fn rate(text: &str) -> Result<(Option<String>, f64), String> {
 }
 
 impl ConnectionArgs {
-    pub(super) fn into_connection(self) -> Result<Connection, Refused> {
+    pub(super) fn into_connection(self) -> Result<Connection, CommandError> {
         let mut profiles = BTreeMap::new();
         for (host, name) in pairs("--registry-profile", &self.registry_profile)? {
             let profile = name.parse::<Profile>();
-            let profile =
-                profile.map_err(|error| (Exit::Usage, format!("--registry-profile: {error}")))?;
+            let profile = profile
+                .map_err(|error| CommandError::usage(format!("--registry-profile: {error}")))?;
             profiles.insert(host, profile);
         }
         if self.insecure_skip_tls_verify {
@@ -171,11 +170,11 @@ pub(super) struct ReadArgs {
 
 impl ReadArgs {
     /// Options to read with; `check` says what for.
-    pub(super) fn into_options(self, check: Check) -> Result<ReadOptions, Refused> {
+    pub(super) fn into_options(self, check: Check) -> Result<ReadOptions, CommandError> {
         let digest = |text: String| {
             let hex = text.strip_prefix("sha256:").unwrap_or(&text);
             let read = Digest::from_hex(hex);
-            read.map_err(|error| (Exit::Usage, format!("--shasum: {error}")))
+            read.map_err(|error| CommandError::usage(format!("--shasum: {error}")))
         };
         Ok(ReadOptions {
             connection: self.connection.into_connection()?,

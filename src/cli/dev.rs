@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::build::{Refused, refused, runtime};
+use super::build::runtime;
+use super::command_error::CommandError;
 use super::connection::ConnectionArgs;
 use super::exit::Exit;
 use super::options::{SharedArgs, cache_folder, here, pairs, templates};
@@ -100,7 +101,7 @@ pub(super) struct LintArgs {
     json: bool,
 }
 
-pub(super) fn run(command: DevCommand) -> Result<(), Refused> {
+pub(super) fn run(command: DevCommand) -> Result<(), CommandError> {
     match command {
         DevCommand::Registry(args) => serve(*args),
         DevCommand::FindImages(args) => find_images(*args),
@@ -112,7 +113,7 @@ pub(super) fn run(command: DevCommand) -> Result<(), Refused> {
     }
 }
 
-fn find_images(args: FindImagesArgs) -> Result<(), Refused> {
+fn find_images(args: FindImagesArgs) -> Result<(), CommandError> {
     let target = Target::Package(args.folder);
     let options = FindOptions {
         deploy_set: pairs("--deploy-set", &args.deploy_set)?,
@@ -120,7 +121,7 @@ fn find_images(args: FindImagesArgs) -> Result<(), Refused> {
         kube_version: args.kube_version,
         build: args.shared.into_options(target, PathBuf::from("."))?,
     };
-    let search = ImageSearch::new(options, &mut |_| None).map_err(|error| refused(&error))?;
+    let search = ImageSearch::new(options, &mut |_| None)?;
     let found = runtime()?.block_on(search.run());
     match &args.why {
         Some(image) => print(&why(&found, image))?,
@@ -138,7 +139,7 @@ fn find_images(args: FindImagesArgs) -> Result<(), Refused> {
     if errors.is_empty() {
         return Ok(());
     }
-    Err((Exit::Task, errors.join("\nerror: ")))
+    Err(CommandError::new(Exit::Task, errors.join("\nerror: ")))
 }
 
 /// YAML that can be pasted into a definition.
@@ -182,14 +183,12 @@ fn why(all: &[Found], image: &str) -> String {
     text
 }
 
-fn sha256sum(source: &str) -> Result<(), Refused> {
-    let sum = runtime()?
-        .block_on(app::sha256sum(source))
-        .map_err(|failure| super::build::failed(&failure))?;
+fn sha256sum(source: &str) -> Result<(), CommandError> {
+    let sum = runtime()?.block_on(app::sha256sum(source))?;
     print(&format!("{}\n", sum.hex()))
 }
 
-fn lint(args: LintArgs) -> Result<(), Refused> {
+fn lint(args: LintArgs) -> Result<(), CommandError> {
     let options = LintOptions {
         here: here()?,
         folders: args.folders,
@@ -200,7 +199,7 @@ fn lint(args: LintArgs) -> Result<(), Refused> {
         offline: args.offline,
         connection: args.connection.into_connection()?,
     };
-    let findings = app::lint(&options).map_err(|error| refused(&error))?;
+    let findings = app::lint(&options)?;
     print(&match args.json {
         true => json_text(&findings),
         false => text(&findings),
@@ -217,7 +216,7 @@ fn lint(args: LintArgs) -> Result<(), Refused> {
         counted(warnings, "warning")
     );
     if errors > 0 {
-        return Err((Exit::Task, told));
+        return Err(CommandError::new(Exit::Task, told));
     }
     note(&told);
     Ok(())

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::build::{Refused, runtime};
+use super::build::runtime;
+use super::command_error::CommandError;
 use super::connection::ConnectionArgs;
 use super::exit::Exit;
 use super::output::print;
@@ -23,12 +24,11 @@ pub(super) struct DoctorArgs {
     connection: ConnectionArgs,
 }
 
-pub(super) fn run(args: DoctorArgs) -> Result<(), Refused> {
+pub(super) fn run(args: DoctorArgs) -> Result<(), CommandError> {
     let connection = args.connection.into_connection()?;
     let asking = app::doctor(&args.registry, &connection, !args.read_only);
     let probes = runtime()?.block_on(asking);
-    let refused = |error| (super::package::open_exit(&error), error.to_string());
-    let probes = probes.map_err(refused)?;
+    let probes = probes?;
     let failed: Vec<&str> = probes
         .iter()
         .filter(|probe| probe.found.is_err())
@@ -59,10 +59,8 @@ pub(super) fn run(args: DoctorArgs) -> Result<(), Refused> {
         [] => Ok(()),
         failed => {
             let what = failed.join(", ");
-            Err((
-                Exit::Environment,
-                format!("{}: {what} failed", args.registry),
-            ))
+            let message = format!("{}: {what} failed", args.registry);
+            Err(CommandError::new(Exit::Environment, message))
         }
     }
 }

@@ -1,10 +1,19 @@
-//! The one table of exit codes.
+//! The one table of exit codes: what each kind of error ends the program with,
+//! and what it tells the user to try.
 //!
 //! Source: docs/spec/pipeline.md, "Exit codes".
 
+use std::error::Error;
 use std::process::ExitCode;
 
-/// How a command ended, when not well.
+use crate::app::errors::{
+    ArtifactError, BuildError, CasError, Class, DeltaError, DownloadError, Failure, GenerateError,
+    GraphError, JournalError, KeyFileError, LayoutError, OpenError, PackageDeltaError,
+    PackageReadError, PackageSignError, PublishError, PullError, RegistryError, ReleaseError,
+    RemoteError, SkeletonMakeError, SourceError, TrustError,
+};
+
+/// The exit code of a command that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -14,13 +23,13 @@ pub enum Exit {
     Usage = 2,
     /// A definition or pipeline is wrong.
     Configuration = 3,
-    /// The disk or the network refused.
+    /// The disk or the network failed.
     Environment = 4,
-    /// Verification failed: what was found must not be trusted.
+    /// Verification failed: the data must not be trusted.
     Verification = 5,
     /// Something took too long.
     Timeout = 6,
-    /// A tag names another package, and may not be moved.
+    /// A tag names another package and must not be moved.
     Conflict = 7,
     /// A signal stopped the run (128 + SIGINT).
     Interrupted = 130,
@@ -29,5 +38,255 @@ pub enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
+    }
+}
+
+/// An error that a command can fail with.
+pub(super) trait ToExit: Error {
+    fn exit(&self) -> Exit;
+
+    /// Next steps for the user.
+    fn hints(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+impl From<Class> for Exit {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Task => Self::Task,
+            Class::Configuration => Self::Configuration,
+            Class::Environment => Self::Environment,
+            Class::Verification => Self::Verification,
+            Class::Timeout => Self::Timeout,
+            Class::Conflict => Self::Conflict,
+            Class::Cancelled => Self::Interrupted,
+        }
+    }
+}
+
+impl ToExit for BuildError {
+    fn exit(&self) -> Exit {
+        self.class().into()
+    }
+}
+
+impl ToExit for Failure {
+    fn exit(&self) -> Exit {
+        self.class.into()
+    }
+}
+
+impl ToExit for GraphError {
+    fn exit(&self) -> Exit {
+        Exit::Configuration
+    }
+}
+
+impl ToExit for CasError {
+    fn exit(&self) -> Exit {
+        Exit::Environment
+    }
+}
+
+impl ToExit for OpenError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Scheme(_)
+            | Self::Name { .. }
+            | Self::NoSum(_)
+            | Self::NoTag(_)
+            | Self::TwoDigests(_)
+            | Self::Sum(_)
+            | Self::NoCache => Exit::Usage,
+            Self::Source(error) => error.exit(),
+            Self::Download(DownloadError::Digest { .. }) | Self::OtherDigest { .. } => {
+                Exit::Verification
+            }
+            Self::Connection(_) => Exit::Configuration,
+            _ => Exit::Environment,
+        }
+    }
+}
+
+impl ToExit for SourceError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Layout(error) => error.exit(),
+            Self::Remote(error) => error.exit(),
+        }
+    }
+}
+
+impl ToExit for LayoutError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Absent(_) | Self::Io { .. } | Self::Write { .. } | Self::Output { .. } => {
+                Exit::Environment
+            }
+            // The package was read and breaks the rules of its format.
+            _ => Exit::Verification,
+        }
+    }
+}
+
+impl ToExit for RemoteError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Registry(error) => error.exit(),
+            Self::Platform { .. } => Exit::Usage,
+            Self::Shape { .. } => Exit::Verification,
+        }
+    }
+}
+
+impl ToExit for RegistryError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Content { .. } | Self::Lost { .. } | Self::Source { damaged: true, .. } => {
+                Exit::Verification
+            }
+            _ => Exit::Environment,
+        }
+    }
+}
+
+impl ToExit for PackageReadError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Layout(error) => error.exit(),
+            Self::Open(error) => error.exit(),
+            Self::Write { .. } => Exit::Environment,
+            Self::Exists(_) | Self::NoFile(..) => Exit::Usage,
+            Self::Interrupted => Exit::Interrupted,
+            Self::Refused(_)
+            | Self::Definition(_)
+            | Self::NoSbom(_)
+            | Self::Document { .. }
+            | Self::Name(_) => Exit::Verification,
+        }
+    }
+}
+
+impl ToExit for PackageDeltaError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Package(error) => error.exit(),
+            Self::Exists(_)
+            | Self::Delta(
+                DeltaError::Folder(_) | DeltaError::NoFrames(_) | DeltaError::Repeats(_),
+            ) => Exit::Usage,
+            Self::Delta(
+                DeltaError::Malformed { .. }
+                | DeltaError::OtherOld { .. }
+                | DeltaError::OtherNew { .. },
+            ) => Exit::Verification,
+            Self::Delta(_) | Self::Io { .. } => Exit::Environment,
+        }
+    }
+}
+
+impl ToExit for PackageSignError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Read(error) => error.exit(),
+            Self::Split(_) | Self::Elsewhere(_) => Exit::Usage,
+            _ => Exit::Environment,
+        }
+    }
+}
+
+impl ToExit for PullError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NotRemote(_) => Exit::Usage,
+            Self::Read(error) => error.exit(),
+            Self::Name(_) => Exit::Verification,
+            Self::Interrupted => Exit::Interrupted,
+            _ => Exit::Environment,
+        }
+    }
+}
+
+impl ToExit for PublishError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Destination(_) | Self::Name { .. } => Exit::Usage,
+            Self::Read { error, .. } => error.exit(),
+            Self::Remote(error) => error.exit(),
+            Self::Manifest(..) => Exit::Verification,
+            Self::Artifact { .. } | Self::Changed(_) | Self::Connection(_) => Exit::Configuration,
+            Self::Skeleton(error) => error.exit(),
+            Self::Release(error) => error.exit(),
+            _ => Exit::Environment,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::Release(ReleaseError::Taken { .. }) => "give --move-tag to move the tag",
+            Self::Artifact {
+                error: ArtifactError::NoVersion,
+                ..
+            } => "set `metadata.version`, or give --tag",
+            _ => return Vec::new(),
+        };
+        vec![hint.to_owned()]
+    }
+}
+
+impl ToExit for ReleaseError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Unproven { .. } => Exit::Verification,
+            Self::Taken { .. } | Self::Registry(RegistryError::Immutable { .. }) => Exit::Conflict,
+            Self::Twice { .. } => Exit::Usage,
+            Self::Registry(error) => error.exit(),
+            _ => Exit::Environment,
+        }
+    }
+}
+
+impl ToExit for SkeletonMakeError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Build(error) => error.exit(),
+            Self::Artifact(_) | Self::Twice(_) | Self::Component(_) => Exit::Configuration,
+            _ => Exit::Environment,
+        }
+    }
+}
+
+impl ToExit for JournalError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Unknown(_) => Exit::Usage,
+            _ => Exit::Environment,
+        }
+    }
+}
+
+impl ToExit for GenerateError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Exists(..) => Exit::Usage,
+            Self::Write { .. } => Exit::Environment,
+            Self::Build(error) => error.exit(),
+        }
+    }
+}
+
+impl ToExit for KeyFileError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Exists(_) | Self::Import { .. } => Exit::Usage,
+            _ => Exit::Environment,
+        }
+    }
+}
+
+impl ToExit for TrustError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
     }
 }

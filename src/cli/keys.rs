@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use super::build::Refused;
+use super::command_error::CommandError;
 use super::exit::Exit;
 use super::options::{environment, program_folders, variables};
 use crate::signers::{KeySources, password_in};
@@ -31,13 +31,13 @@ impl PasswordFrom {
     /// Flag, file, `COSIGN_PASSWORD`, terminal, else empty.
     ///
     /// Source: docs/spec/signing.md, "Passwords".
-    pub(super) fn password(&self) -> Result<Zeroizing<Vec<u8>>, Refused> {
+    pub(super) fn password(&self) -> Result<Zeroizing<Vec<u8>>, CommandError> {
         if let Some(flag) = &self.flag {
             return Ok(Zeroizing::new(flag.clone().into_bytes()));
         }
         if let Some(path) = &self.file {
             let read = password_in(path);
-            return read.map_err(|error| (Exit::Usage, error.to_string()));
+            return read.map_err(CommandError::usage);
         }
         // Also one that is empty.
         if let Some(text) = std::env::var_os("COSIGN_PASSWORD") {
@@ -50,7 +50,7 @@ impl PasswordFrom {
     }
 
     /// The password for a new key: as above, and asked for twice.
-    pub(super) fn new_password(&self) -> Result<Zeroizing<Vec<u8>>, Refused> {
+    pub(super) fn new_password(&self) -> Result<Zeroizing<Vec<u8>>, CommandError> {
         let given = self.flag.is_some() || self.file.is_some();
         if given || std::env::var_os("COSIGN_PASSWORD").is_some() || !asks() {
             return self.password();
@@ -59,9 +59,8 @@ impl PasswordFrom {
         let second = ask("The same again: ")?;
         match first == second {
             true => Ok(first),
-            false => Err((
-                Exit::Usage,
-                "the two passwords differ: nothing was written".to_owned(),
+            false => Err(CommandError::usage(
+                "the two passwords differ: nothing was written",
             )),
         }
     }
@@ -73,24 +72,24 @@ fn asks() -> bool {
 
 /// Asks on the terminal, which shows nothing of the answer. Keys arrive as they
 /// are pressed, Ctrl-C as well, so that the terminal is left as it was.
-fn ask(question: &str) -> Result<Zeroizing<Vec<u8>>, Refused> {
+fn ask(question: &str) -> Result<Zeroizing<Vec<u8>>, CommandError> {
     use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-    let wrong = |error: &dyn std::fmt::Display| (Exit::Environment, format!("terminal: {error}"));
+    let wrong = |error| CommandError::io("terminal", error);
     eprint_question(question);
     let stdin = std::io::stdin();
-    let shown = tcgetattr(&stdin).map_err(|error| wrong(&error))?;
+    let shown = tcgetattr(&stdin).map_err(|error| wrong(error.into()))?;
     let mut hidden = shown.clone();
     hidden
         .local_modes
         .remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
     let set = |modes| tcsetattr(&stdin, OptionalActions::Flush, modes);
-    set(&hidden).map_err(|error| wrong(&error))?;
+    set(&hidden).map_err(|error| wrong(error.into()))?;
     let typed = line_of(&mut stdin.lock());
-    set(&shown).map_err(|error| wrong(&error))?;
+    set(&shown).map_err(|error| wrong(error.into()))?;
     eprint_question("\n");
     typed
-        .map_err(|error| wrong(&error))?
-        .ok_or((Exit::Interrupted, "stopped at the password".to_owned()))
+        .map_err(wrong)?
+        .ok_or_else(|| CommandError::new(Exit::Interrupted, "stopped at the password"))
 }
 
 /// What is typed up to the end of the line; `None`: Ctrl-C.
@@ -120,7 +119,7 @@ fn eprint_question(text: &str) {
 }
 
 /// Whether the user agrees; where nobody can be asked, he does not.
-pub(super) fn confirmed(question: &str) -> Result<bool, Refused> {
+pub(super) fn confirmed(question: &str) -> Result<bool, CommandError> {
     if !asks() {
         return Ok(false);
     }
@@ -128,7 +127,7 @@ pub(super) fn confirmed(question: &str) -> Result<bool, Refused> {
     let mut line = String::new();
     std::io::stdin()
         .read_line(&mut line)
-        .map_err(|error| (Exit::Environment, format!("terminal: {error}")))?;
+        .map_err(|error| CommandError::io("terminal", error))?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 

@@ -4,6 +4,7 @@
 
 mod build;
 mod cache;
+mod command_error;
 mod config;
 mod connection;
 mod dev;
@@ -31,6 +32,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use exit::Exit;
+
+use command_error::CommandError;
 
 /// Builds, verifies and inspects packages.
 #[derive(Parser)]
@@ -133,7 +136,7 @@ enum Unread {
     /// Itself; or help was asked for.
     Arguments(clap::Error),
     /// The configuration file or a variable.
-    Settings(build::Refused),
+    Settings(CommandError),
 }
 
 /// The command line, with what file and environment set where it says nothing.
@@ -157,7 +160,7 @@ fn arguments() -> Result<Args, Unread> {
     Ok(args)
 }
 
-fn carry_out(args: Args) -> Result<(), build::Refused> {
+fn carry_out(args: Args) -> Result<(), CommandError> {
     match args.command {
         Command::Build(args) => build::build(args),
         Command::Why(args) => build::why(args),
@@ -174,17 +177,17 @@ fn carry_out(args: Args) -> Result<(), build::Refused> {
     }
 }
 
-fn finish(done: Result<(), build::Refused>) -> ExitCode {
+fn finish(done: Result<(), CommandError>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err((exit, message)) => {
-            output::note(&format!("error: {message}"));
-            exit.into()
+        Err(error) => {
+            output::note(&error.to_string());
+            error.exit().into()
         }
     }
 }
 
-fn completions(shell: clap_complete::Shell) -> Result<(), (Exit, String)> {
+fn completions(shell: clap_complete::Shell) -> Result<(), CommandError> {
     let mut script = Vec::new();
     let mut command = Args::command();
     clap_complete::generate(shell, &mut command, "jackal", &mut script);

@@ -6,9 +6,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::build::Refused;
+use super::command_error::CommandError;
 use super::connection::ConnectionArgs;
-use super::exit::Exit;
 use crate::app::{BuildOptions, Connection, Target};
 use crate::exec::plan::BuildFacts;
 use crate::exec::site::Wishes;
@@ -76,7 +75,7 @@ impl PlainArgs {
     pub(super) fn default_options(
         connection: Connection,
         cache: PathBuf,
-    ) -> Result<BuildOptions, Refused> {
+    ) -> Result<BuildOptions, CommandError> {
         let nothing = Self {
             architecture: None,
             flavor: String::new(),
@@ -86,7 +85,7 @@ impl PlainArgs {
         nothing.into_options(connection)
     }
 
-    pub(super) fn into_options(self, connection: Connection) -> Result<BuildOptions, Refused> {
+    pub(super) fn into_options(self, connection: Connection) -> Result<BuildOptions, CommandError> {
         Ok(BuildOptions {
             target: Target::Workspace,
             here: here()?,
@@ -147,9 +146,9 @@ pub(super) fn environment(name: &str) -> Option<OsString> {
 }
 
 /// The folder the user stands in.
-pub(super) fn here() -> Result<PathBuf, Refused> {
-    let here = std::env::current_dir()
-        .map_err(|error| (Exit::Environment, format!("the current folder: {error}")))?;
+pub(super) fn here() -> Result<PathBuf, CommandError> {
+    let here =
+        std::env::current_dir().map_err(|error| CommandError::io("the current folder", error))?;
     Ok(std::fs::canonicalize(&here).unwrap_or(here))
 }
 
@@ -159,26 +158,26 @@ pub(super) fn program_folders() -> Vec<PathBuf> {
 }
 
 /// The cache folder: flag, `JACKAL_CACHE`, `XDG_CACHE_HOME`, `HOME`.
-pub(super) fn cache_folder(given: Option<PathBuf>) -> Result<PathBuf, Refused> {
+pub(super) fn cache_folder(given: Option<PathBuf>) -> Result<PathBuf, CommandError> {
     given
         .or_else(|| environment("XDG_CACHE_HOME").map(|dir| PathBuf::from(dir).join("jackal")))
         .or_else(|| environment("HOME").map(|dir| PathBuf::from(dir).join(".cache/jackal")))
         .ok_or_else(|| {
             let message = "there is no HOME to keep a cache in: give --cache-dir";
-            (Exit::Usage, message.to_owned())
+            CommandError::usage(message)
         })
 }
 
 impl PlanArgs {
-    pub(super) fn into_options(self) -> Result<BuildOptions, Refused> {
+    pub(super) fn into_options(self) -> Result<BuildOptions, CommandError> {
         let params = params(&self.params, &variables())?;
         if self.pipeline.is_none() && !self.params.is_empty() {
             let message = "--param sets a pipeline's parameter: name the file with --pipeline";
-            return Err((Exit::Usage, message.to_owned()));
+            return Err(CommandError::usage(message));
         }
         if self.pipeline.is_some() && !self.paths.is_empty() {
             let message = "folders and --pipeline cannot be built together: give one of them";
-            return Err((Exit::Usage, message.to_owned()));
+            return Err(CommandError::usage(message));
         }
         let target = match self.pipeline {
             Some(file) => Target::Pipeline { file, params },
@@ -215,7 +214,7 @@ impl SharedArgs {
         self,
         target: Target,
         output: PathBuf,
-    ) -> Result<BuildOptions, Refused> {
+    ) -> Result<BuildOptions, CommandError> {
         let split = megabytes(self.max_package_size)?;
         let plain = self
             .plain
@@ -243,31 +242,34 @@ impl SharedArgs {
 }
 
 /// The size that `flag` gives, in bytes.
-pub(super) fn size(flag: &str, given: Option<String>) -> Result<Option<u64>, Refused> {
+pub(super) fn size(flag: &str, given: Option<String>) -> Result<Option<u64>, CommandError> {
     let read = given
         .map(|text| crate::pipeline::size::parse(&text))
         .transpose();
-    read.map_err(|error| (Exit::Usage, format!("{flag}: {error}")))
+    read.map_err(|error| CommandError::usage(format!("{flag}: {error}")))
 }
 
 /// `--max-package-size` in bytes; 0 is no limit.
-pub(super) fn megabytes(given: Option<u64>) -> Result<Option<u64>, Refused> {
+pub(super) fn megabytes(given: Option<u64>) -> Result<Option<u64>, CommandError> {
     let bytes = given.filter(|megabytes| *megabytes > 0).map(|megabytes| {
         let bytes = megabytes.checked_mul(1_000_000);
-        bytes.ok_or_else(|| (Exit::Usage, "--max-package-size is too large".to_owned()))
+        bytes.ok_or_else(|| CommandError::usage("--max-package-size is too large"))
     });
     bytes.transpose()
 }
 
 /// `NAME=VALUE` texts of a repeated flag; the last of a name counts.
-pub(super) fn pairs(flag: &str, given: &[String]) -> Result<BTreeMap<String, String>, Refused> {
+pub(super) fn pairs(
+    flag: &str,
+    given: &[String],
+) -> Result<BTreeMap<String, String>, CommandError> {
     given
         .iter()
         .map(|text| match text.split_once('=') {
             Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
             _ => {
                 let message = format!("{flag} `{text}` is not of the form NAME=VALUE");
-                Err((Exit::Usage, message))
+                Err(CommandError::usage(message))
             }
         })
         .collect()
@@ -275,12 +277,12 @@ pub(super) fn pairs(flag: &str, given: &[String]) -> Result<BTreeMap<String, Str
 
 /// `--set` values by upper-case name. One flag may hold several, as one record
 /// of comma-separated values: `A=x,B=y`, and with quotes `"A=x,y"`.
-pub(super) fn templates(given: &[String]) -> Result<BTreeMap<String, String>, Refused> {
+pub(super) fn templates(given: &[String]) -> Result<BTreeMap<String, String>, CommandError> {
     let mut fields = Vec::new();
     for text in given {
         fields.extend(record(text).ok_or_else(|| {
             let message = format!("--set `{text}` has a quote that is not closed");
-            (Exit::Usage, message)
+            CommandError::usage(message)
         })?);
     }
     let set = pairs("--set", &fields)?;
@@ -321,7 +323,7 @@ fn record(text: &str) -> Option<Vec<String>> {
 fn params(
     given: &[String],
     environment: &BTreeMap<String, String>,
-) -> Result<BTreeMap<String, String>, Refused> {
+) -> Result<BTreeMap<String, String>, CommandError> {
     let mut params: BTreeMap<String, String> = environment
         .iter()
         .filter_map(|(name, value)| {
@@ -336,7 +338,7 @@ fn params(
 }
 
 /// The build section's facts: `SOURCE_DATE_EPOCH`, else the epoch.
-fn facts(machine: bool) -> Result<BuildFacts, Refused> {
+fn facts(machine: bool) -> Result<BuildFacts, CommandError> {
     let timestamp = match environment("SOURCE_DATE_EPOCH") {
         None => 0,
         Some(text) => text
@@ -347,7 +349,7 @@ fn facts(machine: bool) -> Result<BuildFacts, Refused> {
                     "SOURCE_DATE_EPOCH is `{}`, expected whole seconds since 1970",
                     text.to_string_lossy()
                 );
-                (Exit::Usage, message)
+                CommandError::usage(message)
             })?,
     };
     let text = |name| environment(name).map(|text| text.to_string_lossy().into_owned());

@@ -6,8 +6,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use super::Exit;
-use super::build::Refused;
+use super::command_error::CommandError;
 
 /// A word on stderr; a closed one has nobody to tell.
 pub(super) fn note(text: &str) {
@@ -23,7 +22,7 @@ pub(super) fn waiting(text: &str) {
 }
 
 /// Prints `text` as it is; on a terminal, but for what steers it.
-pub(super) fn print(text: &str) -> Result<(), Refused> {
+pub(super) fn print(text: &str) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
     let text = match out.is_terminal() {
         true => tame(text),
@@ -31,7 +30,7 @@ pub(super) fn print(text: &str) -> Result<(), Refused> {
     };
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
-        .map_err(|error| (Exit::Environment, format!("stdout: {error}")))
+        .map_err(|error| CommandError::io("stdout", error))
 }
 
 /// `text` on one line: what a stranger wrote cannot pass for another line.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::build::{Logs, Questions, Refused, ReportArgs, carry_out};
+use super::build::{Logs, Questions, ReportArgs, carry_out};
+use super::command_error::CommandError;
 use super::connection::ReadArgs;
 use super::exit::Exit;
 use super::options::SharedArgs;
@@ -18,17 +19,12 @@ use super::package_sign::{PackageSignArgs, sign};
 use super::publish::{PublishArgs, publish};
 use super::pull::{ListTagsArgs, PullArgs, list_tags, pull};
 use super::signing::SignArgs;
-use crate::app::{
-    self, BuildOptions, ExtractOptions, OpenError, Opened, PackageReadError, ReadOptions, Target,
-};
+use crate::app::{self, BuildOptions, ExtractOptions, Opened, ReadOptions, Target};
 use crate::exec::implied::host_architecture;
 use crate::exec::plan::{Attest, SignWork, SignerFrom, SignerNamed};
 use crate::exec::provenance::{Asked, BUILDER};
-use crate::layout::LayoutError;
 use crate::package::{Base, Definition, time};
-use crate::registry::DownloadError;
 use crate::release::Destination;
-use crate::source::SourceError;
 use crate::verify::{By, Check, Policy, Scope, Signature, VerifiedPackage};
 
 /// Where flags may be given as well.
@@ -172,7 +168,7 @@ pub(super) struct ExtractArgs {
     read: ReadArgs,
 }
 
-pub(super) fn run(command: PackageCommand) -> Result<(), Refused> {
+pub(super) fn run(command: PackageCommand) -> Result<(), CommandError> {
     match command {
         PackageCommand::Create(args) => create(*args),
         PackageCommand::Verify(args) => verify(*args),
@@ -188,55 +184,14 @@ pub(super) fn run(command: PackageCommand) -> Result<(), Refused> {
     }
 }
 
-pub(super) fn refused(error: &PackageReadError) -> Refused {
-    let exit = match error {
-        PackageReadError::Layout(
-            LayoutError::Absent(_)
-            | LayoutError::Io { .. }
-            | LayoutError::Write { .. }
-            | LayoutError::Output { .. },
-        )
-        | PackageReadError::Write { .. } => Exit::Environment,
-        PackageReadError::Open(error) => open_exit(error),
-        // It was read, and is made as no package should be.
-        PackageReadError::Layout(_) => Exit::Verification,
-        PackageReadError::Exists(_) | PackageReadError::NoFile(..) => Exit::Usage,
-        PackageReadError::Interrupted => Exit::Interrupted,
-        PackageReadError::Refused(_)
-        | PackageReadError::Definition(_)
-        | PackageReadError::NoSbom(_)
-        | PackageReadError::Document { .. }
-        | PackageReadError::Name(_) => Exit::Verification,
-    };
-    (exit, error.to_string())
-}
-
-pub(super) fn open_exit(error: &OpenError) -> Exit {
-    match error {
-        OpenError::Scheme(_)
-        | OpenError::Name { .. }
-        | OpenError::NoSum(_)
-        | OpenError::NoTag(_)
-        | OpenError::TwoDigests(_)
-        | OpenError::Sum(_)
-        | OpenError::NoCache => Exit::Usage,
-        OpenError::Source(SourceError::Remote(error)) => super::publish::remote_exit(error),
-        OpenError::Download(DownloadError::Digest { .. }) | OpenError::OtherDigest { .. } => {
-            Exit::Verification
-        }
-        OpenError::Connection(_) => Exit::Configuration,
-        _ => Exit::Environment,
-    }
-}
-
 /// Opens a package by what the user calls it.
-fn opened(source: &str, read: ReadArgs, check: Check) -> Result<Opened, Refused> {
+fn opened(source: &str, read: ReadArgs, check: Check) -> Result<Opened, CommandError> {
     let options = read.into_options(check)?;
     opened_as(source, &options)
 }
 
 /// The same for whoever writes what is in it, and stops when he is told to.
-fn opened_to_write(source: &str, read: ReadArgs, check: Check) -> Result<Opened, Refused> {
+fn opened_to_write(source: &str, read: ReadArgs, check: Check) -> Result<Opened, CommandError> {
     let options = ReadOptions {
         stop: super::signal::asks_to_stop(),
         ..read.into_options(check)?
@@ -244,8 +199,8 @@ fn opened_to_write(source: &str, read: ReadArgs, check: Check) -> Result<Opened,
     opened_as(source, &options)
 }
 
-fn opened_as(source: &str, options: &ReadOptions) -> Result<Opened, Refused> {
-    Opened::open(source, options).map_err(|error| refused(&error.into()))
+fn opened_as(source: &str, options: &ReadOptions) -> Result<Opened, CommandError> {
+    Ok(Opened::open(source, options)?)
 }
 
 impl CreateArgs {
@@ -256,10 +211,10 @@ impl CreateArgs {
 }
 
 /// Makes a skeleton; its place and digest are told on stdout.
-fn skeleton(args: CreateArgs, layout: Option<PathBuf>) -> Result<(), Refused> {
+fn skeleton(args: CreateArgs, layout: Option<PathBuf>) -> Result<(), CommandError> {
     let Some(layout) = layout.filter(|layout| !layout.as_os_str().is_empty()) else {
         let message = "--skeleton needs a layout to write to: give -o oci-layout:DIR";
-        return Err((Exit::Usage, message.to_owned()));
+        return Err(CommandError::usage(message));
     };
     let source = args.folder.to_string_lossy().into_owned();
     let seal = args.signing.seal(true);
@@ -270,7 +225,7 @@ fn skeleton(args: CreateArgs, layout: Option<PathBuf>) -> Result<(), Refused> {
     super::publish::into_layout(build, source, &layout, signer, seal)
 }
 
-fn create(args: CreateArgs) -> Result<(), Refused> {
+fn create(args: CreateArgs) -> Result<(), CommandError> {
     let layout = args
         .output
         .to_str()
@@ -283,24 +238,24 @@ fn create(args: CreateArgs) -> Result<(), Refused> {
     let publish = match args.output.to_str() {
         Some(text) if layout.is_some() || text.starts_with("oci://") => {
             let read = Destination::parse(text, &here);
-            Some(read.map_err(|error| (Exit::Usage, error.to_string()))?)
+            Some(read.map_err(CommandError::usage)?)
         }
         _ => None,
     };
     if publish.is_some() && args.sbom_out.is_some() {
         let message = "--sbom-out is for archives: `package inspect sbom` reads published packages";
-        return Err((Exit::Usage, message.to_owned()));
+        return Err(CommandError::usage(message));
     }
     if args.sbom_out.is_some() && args.shared.skips_sbom() {
         // Of flags, clap says so; these are two settings.
         let message = "the settings say both skip_sbom and sbom_output: take one of them out";
-        return Err((Exit::Usage, message.to_owned()));
+        return Err(CommandError::usage(message));
     }
     let seal = args.signing.seal(publish.is_some());
     let sign = match args.signing.into_signer(args.confirm)? {
         None if args.attest => {
             let message = "--attest needs somebody who signs: give --signing-key or --keyless";
-            return Err((Exit::Usage, message.to_owned()));
+            return Err(CommandError::usage(message));
         }
         None => None,
         Some(signer) => Some(SignWork {
@@ -341,10 +296,8 @@ fn create(args: CreateArgs) -> Result<(), Refused> {
         return Ok(());
     };
     for archive in archives.iter().take(1) {
-        let read = |error: PackageReadError| refused(&error);
-        let opened = Opened::here(Path::new(archive), &reading(&options))
-            .map_err(|error| read(error.into()))?;
-        let folder = app::package_sboms(&opened, &to).map_err(read)?;
+        let opened = Opened::here(Path::new(archive), &reading(&options))?;
+        let folder = app::package_sboms(&opened, &to)?;
         note(&format!("SBOMs are in {}", folder.display()));
     }
     Ok(())
@@ -367,13 +320,13 @@ fn reading(options: &BuildOptions) -> ReadOptions {
 }
 
 /// What a differential package builds upon, with a word on what was checked.
-fn base(source: &str, options: &BuildOptions) -> Result<Base, Refused> {
-    let opened = Opened::open(source, &reading(options)).map_err(|error| refused(&error.into()))?;
+fn base(source: &str, options: &BuildOptions) -> Result<Base, CommandError> {
+    let opened = Opened::open(source, &reading(options))?;
     let package = documents(&opened)?;
-    let definition = app::package_definition(&package).map_err(|error| refused(&error))?;
+    let definition = app::package_definition(&package)?;
     Base::of(&definition).map_err(|error| {
         let message = format!("--differential {source}: {error}");
-        (Exit::Configuration, message)
+        CommandError::new(Exit::Configuration, message)
     })
 }
 
@@ -419,10 +372,10 @@ pub(super) fn signature(found: &Signature) -> Value {
     })
 }
 
-fn verify(args: SourceArgs) -> Result<(), Refused> {
+fn verify(args: SourceArgs) -> Result<(), CommandError> {
     let (source, as_json) = (args.source, args.json);
     let opened = opened(&source, args.read, Check::Use)?;
-    let package = app::package_verify(&opened).map_err(|error| refused(&error))?;
+    let package = app::package_verify(&opened)?;
     let bytes: u64 = package.files().values().map(|(_, size)| size).sum();
     let files = package.files().len();
     if as_json {
@@ -442,9 +395,9 @@ fn verify(args: SourceArgs) -> Result<(), Refused> {
     ))
 }
 
-fn inspect(args: InspectArgs) -> Result<(), Refused> {
+fn inspect(args: InspectArgs) -> Result<(), CommandError> {
     match (args.what, args.source) {
-        (None, None) => Err((Exit::Usage, "name a package".to_owned())),
+        (None, None) => Err(CommandError::usage("name a package")),
         (None, Some(source)) => definition(SourceArgs {
             source,
             json: false,
@@ -463,7 +416,7 @@ fn inspect(args: InspectArgs) -> Result<(), Refused> {
             _,
         ) => {
             let opened = opened_to_write(&source, read, Check::Look)?;
-            let folder = app::package_sboms(&opened, &output).map_err(|e| refused(&e))?;
+            let folder = app::package_sboms(&opened, &output)?;
             note(&partly(&source, "sboms.tar was checked"));
             print(&format!("{}\n", folder.display()))
         }
@@ -475,8 +428,8 @@ fn partly(source: &str, checked: &str) -> String {
 }
 
 /// The documents of a package, with a word on what was checked.
-fn documents(opened: &Opened) -> Result<VerifiedPackage, Refused> {
-    let package = app::package_documents(opened).map_err(|error| refused(&error))?;
+fn documents(opened: &Opened) -> Result<VerifiedPackage, CommandError> {
+    let package = app::package_documents(opened)?;
     let checked = format!(
         "{}; only the definition was checked",
         package.signature().told()
@@ -485,10 +438,10 @@ fn documents(opened: &Opened) -> Result<VerifiedPackage, Refused> {
     Ok(package)
 }
 
-fn definition(args: SourceArgs) -> Result<(), Refused> {
+fn definition(args: SourceArgs) -> Result<(), CommandError> {
     let package = documents(&opened(&args.source, args.read, Check::Look)?)?;
     if args.json {
-        let read = app::package_definition(&package).map_err(|error| refused(&error))?;
+        let read = app::package_definition(&package)?;
         return print(&format!("{:#}\n", read.to_json()));
     }
     let mut out = std::io::stdout().lock();
@@ -498,16 +451,16 @@ fn definition(args: SourceArgs) -> Result<(), Refused> {
     }
     out.write_all(package.definition())
         .and_then(|()| out.flush())
-        .map_err(|error| (Exit::Environment, format!("stdout: {error}")))
+        .map_err(|error| CommandError::io("stdout", error))
 }
 
 /// Prints what `select` takes from the definition: a line a text, or JSON.
 fn listing(
     args: SourceArgs,
     select: &dyn Fn(&Definition) -> (Value, Vec<String>),
-) -> Result<(), Refused> {
+) -> Result<(), CommandError> {
     let package = documents(&opened(&args.source, args.read, Check::Look)?)?;
-    let read = app::package_definition(&package).map_err(|error| refused(&error))?;
+    let read = app::package_definition(&package)?;
     let (value, lines) = select(&read);
     if args.json {
         return print(&format!("{value:#}\n"));
@@ -574,7 +527,7 @@ fn variables(definition: &Definition) -> (Value, Vec<String>) {
     )
 }
 
-fn files(args: SourceArgs) -> Result<(), Refused> {
+fn files(args: SourceArgs) -> Result<(), CommandError> {
     let package = documents(&opened(&args.source, args.read, Check::Look)?)?;
     let listed = package.checksums().iter();
     if args.json {
@@ -611,7 +564,7 @@ fn bare_name(source: &str) -> PathBuf {
     PathBuf::from(bare.strip_suffix(".tar").unwrap_or(bare))
 }
 
-fn extract(args: ExtractArgs) -> Result<(), Refused> {
+fn extract(args: ExtractArgs) -> Result<(), CommandError> {
     let options = ExtractOptions {
         to: args.output.unwrap_or_else(|| bare_name(&args.source)),
         only: args.paths,
@@ -619,7 +572,7 @@ fn extract(args: ExtractArgs) -> Result<(), Refused> {
         force: args.force,
     };
     let opened = opened_to_write(&args.source, args.read, Check::Use)?;
-    let package = app::package_extract(&opened, &options).map_err(|error| refused(&error))?;
+    let package = app::package_extract(&opened, &options)?;
     match package.scope() {
         Scope::Given if !options.only.is_empty() => {
             note(&partly(&args.source, "what was extracted was checked"));

@@ -4,12 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::build::Refused;
-use super::exit::Exit;
+use super::command_error::CommandError;
 use super::output::print;
-use super::package::refused;
-use crate::app::{self, PackageDeltaError};
-use crate::layout::DeltaError;
+use crate::app;
 
 /// Arguments of `jackal package delta`.
 #[derive(Args)]
@@ -36,9 +33,8 @@ pub(super) struct JoinArgs {
     output: PathBuf,
 }
 
-pub(super) fn delta(args: &DeltaArgs) -> Result<(), Refused> {
-    let made =
-        app::package_delta(&args.have, &args.new, &args.output).map_err(|error| told(&error))?;
+pub(super) fn delta(args: &DeltaArgs) -> Result<(), CommandError> {
+    let made = app::package_delta(&args.have, &args.new, &args.output)?;
     print(&format!(
         "{}: carries {} of {} bytes; makes sha256 {}\n",
         args.output.display(),
@@ -48,30 +44,12 @@ pub(super) fn delta(args: &DeltaArgs) -> Result<(), Refused> {
     ))
 }
 
-pub(super) fn join(args: &JoinArgs) -> Result<(), Refused> {
-    let made =
-        app::package_join(&args.old, &args.delta, &args.output).map_err(|error| told(&error))?;
+pub(super) fn join(args: &JoinArgs) -> Result<(), CommandError> {
+    let made = app::package_join(&args.old, &args.delta, &args.output)?;
     print(&format!(
         "{}: {} bytes, sha256 {}, verified\n",
         args.output.display(),
         made.new.size,
         made.new.digest.hex(),
     ))
-}
-
-fn told(error: &PackageDeltaError) -> Refused {
-    let exit = match error {
-        PackageDeltaError::Package(error) => return refused(error),
-        PackageDeltaError::Exists(_)
-        | PackageDeltaError::Delta(
-            DeltaError::Folder(_) | DeltaError::NoFrames(_) | DeltaError::Repeats(_),
-        ) => Exit::Usage,
-        PackageDeltaError::Delta(
-            DeltaError::Malformed { .. }
-            | DeltaError::OtherOld { .. }
-            | DeltaError::OtherNew { .. },
-        ) => Exit::Verification,
-        PackageDeltaError::Delta(_) | PackageDeltaError::Io { .. } => Exit::Environment,
-    };
-    (exit, error.to_string())
 }

@@ -5,10 +5,9 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::Value;
 
-use super::build::Refused;
+use super::command_error::CommandError;
 use super::connection::ReadArgs;
 use super::output::{note, one_line, print};
-use super::package::refused;
 use crate::app;
 use crate::package::diff::{Change, Difference};
 use crate::verify::Check;
@@ -27,12 +26,11 @@ pub(super) struct DiffArgs {
     read: ReadArgs,
 }
 
-pub(super) fn diff(args: DiffArgs) -> Result<(), Refused> {
+pub(super) fn diff(args: DiffArgs) -> Result<(), CommandError> {
     let options = args.read.into_options(Check::Look)?;
-    let open =
-        |name: &str| app::Opened::open(name, &options).map_err(|error| refused(&error.into()));
+    let open = |name: &str| app::Opened::open(name, &options);
     let (first, second) = (open(&args.first)?, open(&args.second)?);
-    let difference = app::package_diff(&first, &second).map_err(|error| refused(&error))?;
+    let difference = app::package_diff(&first, &second)?;
     note(
         "only definitions, lists and SBOMs were checked; for the rest, run `jackal package verify`",
     );

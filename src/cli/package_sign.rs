@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::build::Refused;
+use super::command_error::CommandError;
 use super::connection::ReadArgs;
-use super::exit::Exit;
 use super::output::{note, print};
-use super::package::refused;
 use super::publish::republish;
 use super::signing::SignArgs;
-use crate::app::{self, PackageSignError, PackageSignOptions};
+use crate::app::{self, PackageSignOptions};
 use crate::release::hosted;
 use crate::verify::Check;
 
@@ -33,10 +31,10 @@ pub(super) struct PackageSignArgs {
     read: ReadArgs,
 }
 
-pub(super) fn sign(args: PackageSignArgs) -> Result<(), Refused> {
+pub(super) fn sign(args: PackageSignArgs) -> Result<(), CommandError> {
     if !args.signing.signs() {
         let message = "nobody signs: give --signing-key or --keyless";
-        return Err((Exit::Usage, message.to_owned()));
+        return Err(CommandError::usage(message));
     }
     let remote = args.source.strip_prefix("oci://");
     let seal = args.signing.seal(remote.is_some());
@@ -50,13 +48,13 @@ pub(super) fn sign(args: PackageSignArgs) -> Result<(), Refused> {
     if let Some(rest) = remote {
         if args.output.is_some() {
             let message = "-o is for archives: a package in a registry is signed where it is";
-            return Err((Exit::Usage, message.to_owned()));
+            return Err(CommandError::usage(message));
         }
-        let reference =
-            hosted(rest).map_err(|error| (Exit::Usage, format!("`{}`: {error}", args.source)))?;
+        let reference = hosted(rest)
+            .map_err(|error| CommandError::usage(format!("`{}`: {error}", args.source)))?;
         let Some(tag) = reference.tag().map(str::to_owned) else {
             let message = "a package in a registry is signed by its tag: name one";
-            return Err((Exit::Usage, message.to_owned()));
+            return Err(CommandError::usage(message));
         };
         let path = reference
             .repository()
@@ -74,7 +72,7 @@ pub(super) fn sign(args: PackageSignArgs) -> Result<(), Refused> {
         output: args.output,
     };
     let signed = app::package_sign(Path::new(&args.source), &read, &options);
-    let signed = signed.map_err(|error| told(&error))?;
+    let signed = signed?;
     note(&format!(
         "{}: every file as listed; it was: {}",
         args.source,
@@ -96,13 +94,4 @@ fn dropped(count: usize) -> String {
     format!(
         "warning: signing changes this definition, so {count} attestations about it as it was are left out: attest it again, or sign it with --signature detached"
     )
-}
-
-fn told(error: &PackageSignError) -> Refused {
-    let exit = match error {
-        PackageSignError::Read(error) => return refused(error),
-        PackageSignError::Split(_) | PackageSignError::Elsewhere(_) => Exit::Usage,
-        _ => Exit::Environment,
-    };
-    (exit, error.to_string())
 }

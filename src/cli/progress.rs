@@ -5,8 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use super::build::Refused;
-use super::exit::Exit;
+use super::command_error::CommandError;
 use super::output::one_line;
 use crate::exec::event::Event;
 use crate::exec::record::Status;
@@ -22,12 +21,11 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(live: bool, logs: bool, events: Option<&Path>) -> Result<Self, Refused> {
+    pub(super) fn new(live: bool, logs: bool, events: Option<&Path>) -> Result<Self, CommandError> {
         let open = |path: &Path| {
-            File::create(path).map(BufWriter::new).map_err(|error| {
-                let message = format!("--events `{}`: {error}", path.display());
-                (Exit::Environment, message)
-            })
+            File::create(path)
+                .map(BufWriter::new)
+                .map_err(|error| CommandError::io(format!("--events `{}`", path.display()), error))
         };
         Ok(Self {
             live,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::build::{Refused, refused as build_refused, runtime};
+use super::build::runtime;
+use super::command_error::CommandError;
 use super::connection::ConnectionArgs;
 use super::exit::Exit;
 use super::options::{PlainArgs, cache_folder, environment, transfers};
@@ -15,17 +16,11 @@ use super::output::{note, print};
 use super::signal::Signals;
 use super::signing::SignArgs;
 use super::trust::TrustArgs;
-use crate::app::{
-    self, BuildOptions, PublishError, PublishOptions, Published, ReadOptions, SkeletonMakeError,
-    Unfinished,
-};
+use crate::app::{self, BuildOptions, PublishOptions, Published, ReadOptions, Unfinished};
 use crate::exec::implied::host_architecture;
 use crate::oci::{TAG_RULE, is_tag};
-use crate::package::manifest::ArtifactError;
-use crate::registry::RegistryError;
-use crate::release::{JournalError, ReleaseError, Released};
+use crate::release::Released;
 use crate::signers::{Seal, Signer};
-use crate::source::RemoteError;
 use crate::verify::{Check, Policy};
 
 const PUBLISH_HELP: &str = "\
@@ -130,13 +125,13 @@ fn tag(text: &str) -> Result<String, String> {
     }
 }
 
-pub(super) fn publish(mut args: PublishArgs) -> Result<(), Refused> {
+pub(super) fn publish(mut args: PublishArgs) -> Result<(), CommandError> {
     if args.names.len() < 2 {
         let message = format!(
             "`{}` is all that was named: give a package, and last where to publish it",
             args.names.join(" ")
         );
-        return Err((Exit::Usage, message));
+        return Err(CommandError::usage(message));
     }
     let transfer = args.transfer;
     let state = state_folder(transfer.release.state_dir)?;
@@ -169,10 +164,10 @@ pub(super) fn republish(
     read: ReadOptions,
     signer: Arc<Signer>,
     seal: Option<Seal>,
-) -> Result<(), Refused> {
+) -> Result<(), CommandError> {
     let cache = read.cache.clone().ok_or_else(|| {
         let message = "there is no HOME to keep a cache in: give --cache-dir";
-        (Exit::Usage, message.to_owned())
+        CommandError::usage(message)
     })?;
     let options = PublishOptions {
         sources: vec![source],
@@ -192,13 +187,17 @@ pub(super) fn republish(
 }
 
 /// Goes on as the release was begun; flags count before what it remembers.
-fn resume(id: Option<String>, signing: SignArgs, transfer: TransferArgs) -> Result<(), Refused> {
+fn resume(
+    id: Option<String>,
+    signing: SignArgs,
+    transfer: TransferArgs,
+) -> Result<(), CommandError> {
     let state = state_folder(transfer.release.state_dir)?;
     let found = the_one(&state, id)?;
     let begun = found.begun;
     if let Some(signer) = begun.signer.as_ref().filter(|_| !signing.signs()) {
         let message = format!("the release is signed by {signer}: give --signing-key or --keyless");
-        return Err((Exit::Usage, message));
+        return Err(CommandError::usage(message));
     }
     let architecture = transfer.plain.architecture.clone();
     let connection = transfer.connection.into_connection()?;
@@ -233,7 +232,7 @@ pub(super) fn into_layout(
     to: &Path,
     signer: Option<Arc<Signer>>,
     seal: Option<Seal>,
-) -> Result<(), Refused> {
+) -> Result<(), CommandError> {
     // Nothing of a layout need be gone on with: it is on this machine.
     let state = cache_folder(Some(build.cache.clone()))?.join("releases");
     let options = PublishOptions {
@@ -265,7 +264,11 @@ pub(super) fn into_layout(
     print(&lines)
 }
 
-fn carry_out(options: PublishOptions, resumed: Option<&str>, as_json: bool) -> Result<(), Refused> {
+fn carry_out(
+    options: PublishOptions,
+    resumed: Option<&str>,
+    as_json: bool,
+) -> Result<(), CommandError> {
     let published = run(options, resumed)?;
     for text in &published.notes {
         note(&format!("warning: {text}"));
@@ -277,9 +280,9 @@ fn carry_out(options: PublishOptions, resumed: Option<&str>, as_json: bool) -> R
     print(&published.items.iter().map(line).collect::<String>())
 }
 
-fn run(options: PublishOptions, resumed: Option<&str>) -> Result<Published, Refused> {
+fn run(options: PublishOptions, resumed: Option<&str>) -> Result<Published, CommandError> {
     let state = options.state.clone();
-    let publication = app::publication(options, &mut |_| None).map_err(|error| refused(&error))?;
+    let publication = app::publication(options, &mut |_| None)?;
     let runtime = runtime()?;
     let mut signals = Signals::heard(&runtime);
     let published = runtime.block_on(async {
@@ -289,10 +292,10 @@ fn run(options: PublishOptions, resumed: Option<&str>) -> Result<Published, Refu
                     Some(id) => publication.resume(id).await,
                     None => publication.publish().await,
                 }
-            } => published.map_err(|error| refused(&error)),
+            } => published.map_err(CommandError::from),
             () = signals.next() => {
                 let message = "interrupted; what was sent stays, and no tag was left half-moved: run it again, or `jackal release resume`";
-                Err((Exit::Interrupted, message.to_owned()))
+                Err(CommandError::new(Exit::Interrupted, message))
             }
         }
     });
@@ -300,12 +303,11 @@ fn run(options: PublishOptions, resumed: Option<&str>) -> Result<Published, Refu
     // for them may take long, and taking the runtime from them is a panic.
     std::mem::forget(runtime);
     // Also if some of the tags were moved already.
-    published.map_err(|(exit, message)| match app::unfinished_releases(&state, None) {
-        Ok((found, _)) if !found.is_empty() && exit != Exit::Interrupted => {
-            let advice = "a release is unfinished: `jackal release status` tells which tags were moved; run it again, or `jackal release resume`";
-            (exit, format!("{message}\n{advice}"))
-        }
-        _ => (exit, message),
+    published.map_err(|error| match app::unfinished_releases(&state, None) {
+        Ok((found, _)) if !found.is_empty() && error.exit() != Exit::Interrupted => error.hint(
+            "a release is unfinished: `jackal release status` tells which tags were moved; run it again, or `jackal release resume`",
+        ),
+        _ => error,
     })
 }
 
@@ -343,15 +345,15 @@ fn as_value(made: &Released) -> Value {
     })
 }
 
-pub(super) fn release(command: ReleaseCommand) -> Result<(), Refused> {
+pub(super) fn release(command: ReleaseCommand) -> Result<(), CommandError> {
     match command {
         ReleaseCommand::Status { release } => {
             let state = state_folder(release.state_dir)?;
-            let found = app::unfinished_releases(&state, None).map_err(|error| journal(&error))?;
+            let found = app::unfinished_releases(&state, None)?;
             let (found, damaged) = found;
             status(&found, release.json)?;
-            match damaged.first() {
-                Some(error) => Err(journal(error)),
+            match damaged.into_iter().next() {
+                Some(error) => Err(error.into()),
                 None => Ok(()),
             }
         }
@@ -363,7 +365,7 @@ pub(super) fn release(command: ReleaseCommand) -> Result<(), Refused> {
         ReleaseCommand::Abort { id, release } => {
             let state = state_folder(release.state_dir)?;
             let found = the_one(&state, id)?;
-            let visible = app::abort_release(&state, &found.id).map_err(|error| journal(&error))?;
+            let visible = app::abort_release(&state, &found.id)?;
             if release.json {
                 let told = json!({"release": found.id, "visible": visible});
                 return print(&format!("{told:#}\n"));
@@ -377,13 +379,13 @@ pub(super) fn release(command: ReleaseCommand) -> Result<(), Refused> {
     }
 }
 
-fn the_one(state: &Path, id: Option<String>) -> Result<Unfinished, Refused> {
-    let found = app::unfinished_releases(state, id.as_deref()).map_err(|error| journal(&error))?;
+fn the_one(state: &Path, id: Option<String>) -> Result<Unfinished, CommandError> {
+    let found = app::unfinished_releases(state, id.as_deref())?;
     let (found, damaged) = found;
-    if let Some(error) = damaged.first() {
-        return Err(journal(error));
+    if let Some(error) = damaged.into_iter().next() {
+        return Err(error.into());
     }
-    let usage = |message: String| (Exit::Usage, message);
+    let usage = |message: String| CommandError::usage(message);
     match id {
         Some(id) => {
             let mut named = found.into_iter().filter(|found| found.id == id);
@@ -401,7 +403,7 @@ fn the_one(state: &Path, id: Option<String>) -> Result<Unfinished, Refused> {
     }
 }
 
-fn status(found: &[Unfinished], as_json: bool) -> Result<(), Refused> {
+fn status(found: &[Unfinished], as_json: bool) -> Result<(), CommandError> {
     let word = |(staged, visible): (bool, bool)| match (staged, visible) {
         (_, true) => "visible",
         (true, false) => "staged",
@@ -443,7 +445,7 @@ fn status(found: &[Unfinished], as_json: bool) -> Result<(), Refused> {
 }
 
 /// The folder for journals: flag, `JACKAL_STATE_DIR`, `XDG_STATE_HOME`, `HOME`.
-fn state_folder(given: Option<PathBuf>) -> Result<PathBuf, Refused> {
+fn state_folder(given: Option<PathBuf>) -> Result<PathBuf, CommandError> {
     given
         .or_else(|| {
             environment("XDG_STATE_HOME").map(|dir| PathBuf::from(dir).join("jackal/releases"))
@@ -453,64 +455,6 @@ fn state_folder(given: Option<PathBuf>) -> Result<PathBuf, Refused> {
         })
         .ok_or_else(|| {
             let message = "there is no HOME to keep journals in: give --state-dir";
-            (Exit::Usage, message.to_owned())
+            CommandError::usage(message)
         })
-}
-
-fn journal(error: &JournalError) -> Refused {
-    let exit = match error {
-        JournalError::Unknown(_) => Exit::Usage,
-        _ => Exit::Environment,
-    };
-    (exit, error.to_string())
-}
-
-fn registry(error: &RegistryError) -> Exit {
-    match error {
-        RegistryError::Content { .. } | RegistryError::Lost { .. } => Exit::Verification,
-        RegistryError::Source { damaged: true, .. } => Exit::Verification,
-        _ => Exit::Environment,
-    }
-}
-
-pub(super) fn remote_exit(error: &RemoteError) -> Exit {
-    match error {
-        RemoteError::Registry(error) => registry(error),
-        RemoteError::Platform { .. } => Exit::Usage,
-        RemoteError::Shape { .. } => Exit::Verification,
-    }
-}
-
-pub(super) fn refused(error: &PublishError) -> Refused {
-    let exit = match error {
-        PublishError::Destination(_) | PublishError::Name { .. } => Exit::Usage,
-        PublishError::Read { error, .. } => super::package::refused(error).0,
-        PublishError::Remote(error) => remote_exit(error),
-        PublishError::Manifest(..) => Exit::Verification,
-        PublishError::Release(ReleaseError::Unproven { .. }) => Exit::Verification,
-        PublishError::Artifact { .. } | PublishError::Changed(_) => Exit::Configuration,
-        PublishError::Skeleton(error) => match &**error {
-            SkeletonMakeError::Build(error) => build_refused(error).0,
-            SkeletonMakeError::Artifact(_)
-            | SkeletonMakeError::Twice(_)
-            | SkeletonMakeError::Component(_) => Exit::Configuration,
-            _ => Exit::Environment,
-        },
-        PublishError::Release(
-            ReleaseError::Taken { .. } | ReleaseError::Registry(RegistryError::Immutable { .. }),
-        ) => Exit::Conflict,
-        PublishError::Release(ReleaseError::Twice { .. }) => Exit::Usage,
-        PublishError::Release(ReleaseError::Registry(error)) => registry(error),
-        PublishError::Connection(_) => Exit::Configuration,
-        _ => Exit::Environment,
-    };
-    let advice = match error {
-        PublishError::Release(ReleaseError::Taken { .. }) => ", or give --move-tag",
-        PublishError::Artifact {
-            error: ArtifactError::NoVersion,
-            ..
-        } => ", or give --tag",
-        _ => "",
-    };
-    (exit, format!("{error}{advice}"))
 }

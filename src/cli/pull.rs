@@ -6,14 +6,14 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::json;
 
-use super::build::{Refused, runtime};
+use super::build::runtime;
+use super::command_error::CommandError;
 use super::connection::{ConnectionArgs, ReadArgs};
-use super::exit::Exit;
 use super::options::megabytes;
 use super::output::{note, print};
-use super::package::{refused, signature};
+use super::package::signature;
 use super::signal::{Signals, stop_then_end};
-use crate::app::{self, PullError, PullOptions};
+use crate::app::{self, PullOptions};
 use crate::verify::Check;
 
 /// Arguments of `jackal package pull`.
@@ -34,7 +34,7 @@ pub(super) struct PullArgs {
     read: ReadArgs,
 }
 
-pub(super) fn pull(args: PullArgs) -> Result<(), Refused> {
+pub(super) fn pull(args: PullArgs) -> Result<(), CommandError> {
     let (stopping, stop) = tokio::sync::watch::channel(false);
     let options = PullOptions {
         to: args.output,
@@ -51,7 +51,7 @@ pub(super) fn pull(args: PullArgs) -> Result<(), Refused> {
         Arc::clone(&options.writing),
     ));
     let pulled = app::package_pull(&args.source, &read, &options);
-    let pulled = pulled.map_err(|error| pull_refused(&error))?;
+    let pulled = pulled?;
     for text in &pulled.notes {
         note(&format!("warning: {text}"));
     }
@@ -87,17 +87,6 @@ pub(super) fn pull(args: PullArgs) -> Result<(), Refused> {
     )
 }
 
-fn pull_refused(error: &PullError) -> Refused {
-    let exit = match error {
-        PullError::NotRemote(_) => Exit::Usage,
-        PullError::Read(error) => return refused(error),
-        PullError::Name(_) => Exit::Verification,
-        PullError::Interrupted => Exit::Interrupted,
-        _ => Exit::Environment,
-    };
-    (exit, error.to_string())
-}
-
 /// Arguments of `jackal package list-tags`.
 #[derive(Args)]
 pub(super) struct ListTagsArgs {
@@ -110,9 +99,9 @@ pub(super) struct ListTagsArgs {
     connection: ConnectionArgs,
 }
 
-pub(super) fn list_tags(args: ListTagsArgs) -> Result<(), Refused> {
+pub(super) fn list_tags(args: ListTagsArgs) -> Result<(), CommandError> {
     let tags = app::package_tags(&args.source, &args.connection.into_connection()?);
-    let tags = tags.map_err(|error| pull_refused(&error))?;
+    let tags = tags?;
     if args.json {
         return print(&format!("{:#}\n", json!(tags)));
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::build::{Refused, runtime};
+use super::build::runtime;
+use super::command_error::CommandError;
 use super::exit::Exit;
 use super::output::print;
 use super::signal::Signals;
@@ -73,13 +74,13 @@ pub(super) struct RegistryArgs {
     log: Option<PathBuf>,
 }
 
-pub(super) fn serve(args: RegistryArgs) -> Result<(), Refused> {
+pub(super) fn serve(args: RegistryArgs) -> Result<(), CommandError> {
     let login = match &args.login {
         None => None,
         Some(text) => {
             let (user, password) = text.split_once(':').ok_or_else(|| {
                 let message = "--login is not of the form USER:PASSWORD";
-                (Exit::Usage, message.to_owned())
+                CommandError::usage(message)
             })?;
             Some(Login {
                 user: user.to_owned(),
@@ -114,7 +115,7 @@ pub(super) fn serve(args: RegistryArgs) -> Result<(), Refused> {
         let server = app::rehearse(options).await;
         let server = server.map_err(|error| {
             let message = format!("the registry cannot start on {listen}: {error}");
-            (Exit::Environment, message)
+            CommandError::new(Exit::Environment, message)
         })?;
         print(&format!("{}\n", server.address()))?;
         signals.next().await;

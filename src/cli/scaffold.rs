@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory as _};
 
-use super::build::{Refused, runtime};
+use super::build::runtime;
+use super::command_error::CommandError;
 use super::config;
-use super::exit::Exit;
 use super::options::SharedArgs;
 use super::output::{note, print};
-use crate::app::{self, FindOptions, GenerateError, GenerateOptions, Target};
+use crate::app::{self, FindOptions, GenerateOptions, Target};
 use crate::package::patch_git_links;
 
 /// Largest file that links are replaced in, in bytes: 64 MiB.
@@ -55,15 +55,7 @@ pub(super) struct PatchGitArgs {
     confirm: bool,
 }
 
-pub(super) fn generate(args: GenerateArgs) -> Result<(), Refused> {
-    let refused = |error: GenerateError| {
-        let exit = match &error {
-            GenerateError::Exists(..) => Exit::Usage,
-            GenerateError::Write { .. } => Exit::Environment,
-            GenerateError::Build(error) => return super::build::refused(error),
-        };
-        (exit, error.to_string())
-    };
+pub(super) fn generate(args: GenerateArgs) -> Result<(), CommandError> {
     let output = args.output_directory;
     let build = args
         .shared
@@ -81,10 +73,10 @@ pub(super) fn generate(args: GenerateArgs) -> Result<(), Refused> {
             kube_version: args.kube_version,
         },
     };
-    let generated = app::generate(options).map_err(refused)?;
-    let (search, _folder) = generated.search().map_err(refused)?;
+    let generated = app::generate(options)?;
+    let (search, _folder) = generated.search()?;
     let found = runtime()?.block_on(search.run());
-    let generated = generated.complete(&found).map_err(refused)?;
+    let generated = generated.complete(&found)?;
     for error in &generated.errors {
         note(&format!("warning: {error}"));
     }
@@ -92,7 +84,7 @@ pub(super) fn generate(args: GenerateArgs) -> Result<(), Refused> {
     print(&format!("{}\n", generated.file.display()))
 }
 
-pub(super) fn generate_config(file: &Path) -> Result<(), Refused> {
+pub(super) fn generate_config(file: &Path) -> Result<(), CommandError> {
     let ending = file.extension().and_then(|ending| ending.to_str());
     let command = super::Args::command();
     let text = config::example(&command, ending.unwrap_or_default()).ok_or_else(|| {
@@ -100,27 +92,29 @@ pub(super) fn generate_config(file: &Path) -> Result<(), Refused> {
             "`{}` ends in no form that can hold comments: name a .toml, .yaml or .yml file",
             file.display()
         );
-        (Exit::Usage, message)
+        CommandError::usage(message)
     })?;
     let written =
         std::fs::File::create_new(file).and_then(|mut made| made.write_all(text.as_bytes()));
     written.map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {
             let message = format!("`{}` is there already: remove it first", file.display());
-            (Exit::Usage, message)
+            CommandError::usage(message)
         }
-        _ => (Exit::Environment, format!("`{}`: {error}", file.display())),
+        _ => CommandError::file(file)(error),
     })?;
     print(&format!("{}\n", file.display()))
 }
 
-pub(super) fn patch_git(args: &PatchGitArgs) -> Result<(), Refused> {
+pub(super) fn patch_git(args: &PatchGitArgs) -> Result<(), CommandError> {
     let shown = args.file.display();
-    let io = |error: std::io::Error| (Exit::Environment, format!("`{shown}`: {error}"));
-    if std::fs::metadata(&args.file).map_err(io)?.len() > MAX_PATCHED_BYTES {
-        return Err((Exit::Usage, format!("`{shown}` is larger than 64 MiB")));
+    let io = CommandError::file(&args.file);
+    if std::fs::metadata(&args.file).map_err(&io)?.len() > MAX_PATCHED_BYTES {
+        return Err(CommandError::usage(format!(
+            "`{shown}` is larger than 64 MiB"
+        )));
     }
-    let text = std::fs::read_to_string(&args.file).map_err(io)?;
+    let text = std::fs::read_to_string(&args.file).map_err(&io)?;
     let patched = patch_git_links(&text, &args.host, &args.git_account);
     let changes: String = text
         .lines()
@@ -138,11 +132,12 @@ pub(super) fn patch_git(args: &PatchGitArgs) -> Result<(), Refused> {
         return Ok(());
     }
     let folder = args.file.parent().filter(|f| !f.as_os_str().is_empty());
-    let mut temp = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(io)?;
-    let mode = std::fs::metadata(&args.file).map_err(io)?.permissions();
+    let mut temp =
+        tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(&io)?;
+    let mode = std::fs::metadata(&args.file).map_err(&io)?.permissions();
     temp.write_all(patched.as_bytes())
         .and_then(|()| temp.as_file().set_permissions(mode))
-        .map_err(io)?;
+        .map_err(&io)?;
     temp.persist(&args.file)
         .map_err(|failed| io(failed.error))?;
     Ok(())

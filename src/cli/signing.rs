@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
-use super::build::Refused;
-use super::exit::Exit;
+use super::command_error::CommandError;
 use super::keys::{PasswordFrom, confirmed, key_sources};
 use super::options::variables;
 use super::output::note;
@@ -92,8 +91,7 @@ impl SignArgs {
 
     /// Who signs; `None`: nobody. `confirm`: that it is logged for good, need
     /// not be asked.
-    pub(super) fn into_signer(self, confirm: bool) -> Result<Option<Arc<Signer>>, Refused> {
-        let refused = |error: &dyn std::fmt::Display| (Exit::Usage, error.to_string());
+    pub(super) fn into_signer(self, confirm: bool) -> Result<Option<Arc<Signer>>, CommandError> {
         if let Some(reference) = self.signing_key.as_ref().filter(|_| !self.keyless) {
             let from = PasswordFrom {
                 flag: self.signing_key_pass,
@@ -112,7 +110,7 @@ impl SignArgs {
             if let Some(error) = failed.into_inner() {
                 return Err(error);
             }
-            return signer.map(Some).map_err(|error| refused(&error));
+            return signer.map(Some).map_err(CommandError::usage);
         }
         if !self.keyless {
             return Ok(None);
@@ -127,14 +125,14 @@ impl SignArgs {
             timestamps: self.tsa_server_url,
         };
         let logged = options.log;
-        let signer = keyless_signer(options).map_err(|error| refused(&error))?;
+        let signer = keyless_signer(options).map_err(CommandError::usage)?;
         if logged && !confirm {
             note(
                 "Your identity and the digests of what is signed will be in a log for ever, for all to read.",
             );
             if !confirmed("Sign?")? {
                 let message = "nothing was signed: give --confirm to sign without being asked";
-                return Err((Exit::Usage, message.to_owned()));
+                return Err(CommandError::usage(message));
             }
         }
         Ok(Some(signer))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::build::Refused;
+use super::command_error::CommandError;
 use super::exit::Exit;
 use super::keys::PasswordFrom;
 use super::output::{note, print};
@@ -91,7 +91,7 @@ pub(super) enum KeyKind {
     Ed25519,
 }
 
-pub(super) fn run(command: ToolsCommand) -> Result<(), Refused> {
+pub(super) fn run(command: ToolsCommand) -> Result<(), CommandError> {
     match command {
         ToolsCommand::GenKey { algorithm, files } => {
             let algorithm = match algorithm {
@@ -128,20 +128,13 @@ impl KeyFileArgs {
     fn write(
         self,
         make: impl FnOnce(&[u8], &KeyFileOptions) -> Result<KeyPair, KeyFileError>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), CommandError> {
         let options = KeyFileOptions {
             folder: self.output,
             force: self.force,
         };
-        let refused = |error: KeyFileError| {
-            let exit = match &error {
-                KeyFileError::Exists(_) | KeyFileError::Import { .. } => Exit::Usage,
-                _ => Exit::Environment,
-            };
-            (exit, error.to_string())
-        };
         // Before anybody thinks of a password.
-        options.check().map_err(refused)?;
+        options.check()?;
         let from = PasswordFrom {
             flag: self.signing_key_pass,
             file: self.signing_key_pass_file,
@@ -150,7 +143,7 @@ impl KeyFileArgs {
         if password.is_empty() {
             note("warning: the password is empty: whoever reads the file can sign");
         }
-        let pair = make(&password, &options).map_err(refused)?;
+        let pair = make(&password, &options)?;
         print(&format!(
             "{}\n{}\nfingerprint {}\n",
             pair.private.display(),
@@ -160,21 +153,20 @@ impl KeyFileArgs {
     }
 }
 
-fn trusted_root(from: &RootFrom, output: Option<PathBuf>) -> Result<(), Refused> {
-    let found = app::trusted_root(from).map_err(|error| (Exit::Environment, error.to_string()))?;
+fn trusted_root(from: &RootFrom, output: Option<PathBuf>) -> Result<(), CommandError> {
+    let found =
+        app::trusted_root(from).map_err(|error| CommandError::new(Exit::Environment, error))?;
     note(&format!("trusted root: {}, {}", found.name, found.digest));
     match output {
         None => print(&format!("{}\n", found.json.trim_end())),
         Some(path) => {
-            let wrong = |error: std::io::Error| {
-                (Exit::Environment, format!("`{}`: {error}", path.display()))
-            };
+            let wrong = CommandError::file(&path);
             let folder = path
                 .parent()
                 .filter(|folder| !folder.as_os_str().is_empty());
             let mut temp =
-                tempfile::NamedTempFile::new_in(folder.unwrap_or(".".as_ref())).map_err(wrong)?;
-            temp.write_all(found.json.as_bytes()).map_err(wrong)?;
+                tempfile::NamedTempFile::new_in(folder.unwrap_or(".".as_ref())).map_err(&wrong)?;
+            temp.write_all(found.json.as_bytes()).map_err(&wrong)?;
             temp.persist(&path).map_err(|failed| wrong(failed.error))?;
             print(&format!("{}\n", path.display()))
         }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::build::Refused;
-use super::exit::Exit;
+use super::command_error::CommandError;
 use super::keys::key_sources;
 use super::output::note;
 use crate::app::{self, TrustOptions};
@@ -60,7 +59,7 @@ pub(super) struct TrustArgs {
 
 impl TrustArgs {
     /// The policy for a package that is used, or only looked at.
-    pub(super) fn into_policy(self, check: Check) -> Result<Arc<Policy>, Refused> {
+    pub(super) fn into_policy(self, check: Check) -> Result<Arc<Policy>, CommandError> {
         if self.skip_signature_validation {
             note("warning: signatures are NOT checked, as --skip-signature-validation says");
             return Ok(Arc::new(Policy::without_signers(Check::Skip)));
@@ -99,8 +98,6 @@ impl TrustArgs {
             },
         };
         let policy = app::policy(&options, &key_sources());
-        policy
-            .map(Arc::new)
-            .map_err(|error| (Exit::Usage, error.to_string()))
+        policy.map(Arc::new).map_err(CommandError::usage)
     }
 }

@@ -76,6 +76,8 @@ impl fmt::Display for Failure {
     }
 }
 
+impl std::error::Error for Failure {}
+
 /// The kind of an I/O error: damaged bytes are not the disk's refusal.
 fn of_io(error: &std::io::Error) -> Class {
     match error.kind() {

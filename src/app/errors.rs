@@ -1,0 +1,24 @@
+//! Every error that an operation can end with, and what those consist of.
+//!
+//! The command line picks exit codes and hints by their variants, and imports
+//! no other room for that.
+
+pub use super::build::BuildError;
+pub use super::generate::GenerateError;
+pub use super::key_files::KeyFileError;
+pub use super::opened::OpenError;
+pub use super::package_delta::PackageDeltaError;
+pub use super::package_read::PackageReadError;
+pub use super::package_sign::PackageSignError;
+pub use super::publish::PublishError;
+pub use super::pull::PullError;
+pub use super::skeleton::SkeletonMakeError;
+pub use super::trust::TrustError;
+pub use crate::cas::CasError;
+pub use crate::exec::{Class, Failure};
+pub use crate::graph::GraphError;
+pub use crate::layout::{DeltaError, LayoutError};
+pub use crate::package::manifest::ArtifactError;
+pub use crate::registry::{DownloadError, RegistryError};
+pub use crate::release::{JournalError, ReleaseError};
+pub use crate::source::{RemoteError, SourceError};
