@@ -1,42 +1,16 @@
 //! jackal: a declarative build-pipeline runner that makes packages as cached,
 //! parallel, reproducible steps.
 //!
-//! Modules stand on the roads that a package's bytes take, and import only what
-//! stands below them; `tests/it/architecture.rs` holds that order.
+//! `docs/architecture.md` is the map: the two roads that a package's bytes take,
+//! the rooms in their import order, invariants, and a glossary. A module imports
+//! only those below it; `tests/it/architecture.rs` checks that.
 //!
-//! # The build road
-//!
-//! 1. [`pipeline`] turns a pipeline file into checked tasks, every mistake at
-//!    once; a folder with only a definition has an implied one
-//!    ([`exec::implied`]). [`package`] composes definitions and fills templates.
-//! 2. [`exec::plan`] is what there is to do: steps, each with what it waits for;
-//!    [`graph`] finds circles and critical paths.
-//! 3. [`exec::schedule`], a state machine without clock or thread, says what may
-//!    start; [`exec::run`] starts it.
-//! 4. [`workspace`] lists and digests what a step reads. An [`action`] names the
-//!    work: one walk over its fields gives the key and the explanation of a miss.
-//! 5. A result that [`cas`] remembers under the key is used; else one of
-//!    [`exec::executors`] makes it, [`registry`] brings what is far away, and
-//!    [`sbom`] lists what is inside.
-//! 6. The package is a projection of the store: [`archive`] writes it as a stream.
-//!
-//! # The reading road
-//!
-//! [`source`] and [`layout`] open a package of any form and from anywhere, and
-//! trust nothing in it; [`verify`] is the one door; what `app` inspects, extracts,
-//! compares, pulls or publishes has passed it, signatures included.
-//!
-//! # The release road
-//!
-//! [`signing`] knows keys, bundles, statements and identities, and asks nobody;
-//! [`signers`] has the parties that do the signing: keys elsewhere, certificate
-//! authorities, logs, clocks. [`release`] stages packages, attaches what vouches for
-//! them, verifies that as a receiver would, and moves tags last; [`rehearsal`] is a
-//! registry to try that with.
-//!
-//! [`cli`] alone prints, reads the environment and exits; [`app`] is one user
-//! operation a file. [`oci`], [`content`] and [`yaml`] are the words that all
-//! others are written in.
+//! - Words: [`oci`], [`content`], [`yaml`].
+//! - Domain, without files, network or clock: [`pipeline`], [`graph`],
+//!   [`action`], [`package`], [`sbom`], [`signing`], [`verify`].
+//! - Stores: [`workspace`], [`archive`], [`cas`], [`layout`], [`registry`],
+//!   [`rehearsal`], [`signers`], [`source`], [`release`].
+//! - Builds: [`exec`]. Operations: [`app`]. The command line: [`cli`].
 
 pub mod action;
 pub mod app;

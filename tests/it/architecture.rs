@@ -84,6 +84,21 @@ fn every_module_imports_only_what_stands_below_it() {
 }
 
 #[test]
+fn the_map_lists_every_room_in_its_order() {
+    let map = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
+    let map = fs::read_to_string(map).unwrap();
+    let (_, rooms) = map.split_once("## Rooms").unwrap();
+    let rows = rooms.lines().filter_map(|line| line.strip_prefix("| `"));
+    let listed: Vec<&str> = rows
+        .filter_map(|row| row.split_once("` |"))
+        .map(|(room, _)| room)
+        .take(ORDER.len())
+        .collect();
+    let order: Vec<&str> = ORDER.iter().rev().copied().collect();
+    assert_eq!(listed, order, "the table of docs/architecture.md");
+}
+
+#[test]
 fn a_planted_upward_import_is_found() {
     for text in [
         "use crate::cas::Cas;",
