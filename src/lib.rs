@@ -12,12 +12,18 @@
 //!   [`rehearsal`], [`signers`], [`source`], [`release`].
 //! - Builds: [`exec`]. Operations: [`app`]. The command line: [`cli`].
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests write files of their own")
+)]
+
 pub mod action;
 pub mod app;
 pub mod archive;
 pub mod cas;
 pub mod cli;
 pub mod content;
+mod disk;
 pub mod exec;
 pub mod graph;
 pub mod layout;

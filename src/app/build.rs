@@ -2,8 +2,6 @@
 //! from a plan to packages.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +13,7 @@ use super::find::{below, lone, packages, workspace_of};
 use super::plans;
 use super::skeletons::{Pins, Skeletons};
 use crate::cas::{Cas, CasError, Limits};
+use crate::disk;
 use crate::exec::confine;
 use crate::exec::declared::Composed;
 use crate::exec::event::Event;
@@ -492,15 +491,8 @@ fn keep_record(cas: &Cas, record: &RunRecord) {
     if record.count(Status::Executed) + record.count(Status::Failed) == 0 {
         return;
     }
-    let folder = cas.root().join("runs");
     let Ok(text) = serde_json::to_vec(record) else {
         return;
     };
-    let kept = fs::create_dir_all(&folder).and_then(|()| {
-        let mut temp = tempfile::NamedTempFile::new_in(&folder)?;
-        temp.write_all(&text)?;
-        temp.persist(folder.join("run.json"))
-            .map_err(|failed| failed.error)
-    });
-    drop(kept);
+    drop(disk::write_hint(&cas.root().join("runs/run.json"), &text));
 }

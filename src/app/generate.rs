@@ -1,12 +1,13 @@
 //! `jackal dev generate`: a first definition for a chart, with its images.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::build::BuildError;
 use super::find_images::{FindOptions, ImageSearch};
 use crate::app::Target;
+use crate::disk::{self, DiskError, TemporaryFolder};
 use crate::package::{Chart, Component, Definition, Metadata};
 
 /// What a definition is generated for.
@@ -101,10 +102,8 @@ pub fn generate(options: GenerateOptions) -> Result<Generated, GenerateError> {
     let other = format!("{}-jackal.yaml", options.name);
     let own = options.output.join("jackal.yaml");
     for file in [own.clone(), options.output.join(&other)] {
-        match fs::File::create_new(&file) {
-            Ok(mut made) => {
-                made.write_all(definition.to_yaml().as_bytes())
-                    .map_err(|error| write(&file, error))?;
+        match disk::write_new(&file, definition.to_yaml().as_bytes()) {
+            Ok(()) => {
                 return Ok(Generated {
                     file,
                     images: 0,
@@ -115,8 +114,8 @@ pub fn generate(options: GenerateOptions) -> Result<Generated, GenerateError> {
                     },
                 });
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(write(&file, error)),
+            Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(write(&file, error.source)),
         }
     }
     Err(GenerateError::Exists(own, other))
@@ -129,16 +128,13 @@ impl Generated {
     /// # Errors
     ///
     /// [`GenerateError`]
-    pub fn search(&self) -> Result<(ImageSearch, tempfile::TempDir), GenerateError> {
+    pub fn search(&self) -> Result<(ImageSearch, TemporaryFolder), GenerateError> {
         // The definition may have another name than packages have; a folder of
         // its own has it under the usual one.
-        let folder = tempfile::tempdir().map_err(|source| GenerateError::Write {
-            path: PathBuf::from("a temporary folder"),
-            source,
-        })?;
+        let write = |DiskError { path, source }| GenerateError::Write { path, source };
+        let folder = disk::scratch_folder().map_err(write)?;
         let path = folder.path().join("jackal.yaml");
-        fs::write(&path, self.draft.definition.to_yaml())
-            .map_err(|source| GenerateError::Write { path, source })?;
+        disk::write_hint(&path, self.draft.definition.to_yaml().as_bytes()).map_err(write)?;
         let mut find = self.draft.find.clone();
         find.build.target = Target::Package(folder.path().to_owned());
         Ok((ImageSearch::new(find, &mut |_| None)?, folder))
@@ -158,10 +154,8 @@ impl Generated {
         }
         self.images = component.images.len();
         let text = self.draft.definition.to_yaml();
-        fs::write(&self.file, text).map_err(|source| GenerateError::Write {
-            path: self.file.clone(),
-            source,
-        })?;
+        disk::write(&self.file, text.as_bytes())
+            .map_err(|DiskError { path, source }| GenerateError::Write { path, source })?;
         Ok(self)
     }
 }

@@ -1,10 +1,10 @@
 //! Key files: made, or made of plain keys.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use crate::disk::{self, DiskError};
 use crate::oci::Digest;
 use crate::signing::{
     Algorithm, ContainerError, ImportError, KeyError, MAX_KEY_BYTES, SignError, SigningKey, import,
@@ -138,25 +138,8 @@ fn write_pair(
         public: options.folder.join(PUBLIC),
         fingerprint: key.public().fingerprint(),
     };
-    write(&pair.private, container.as_bytes(), 0o600)?;
-    write(&pair.public, key.public().to_pem().as_bytes(), 0o644)?;
+    let io = |DiskError { path, source }| KeyFileError::Io { path, source };
+    disk::write_private(&pair.private, container.as_bytes()).map_err(io)?;
+    disk::write(&pair.public, key.public().to_pem().as_bytes()).map_err(io)?;
     Ok(pair)
-}
-
-/// Writes a file whole, with its mode from the start.
-fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
-    let io = |source| KeyFileError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(io)?;
-    let mut temp = tempfile::Builder::new()
-        .permissions(fs::Permissions::from_mode(mode))
-        .tempfile_in(folder)
-        .map_err(io)?;
-    temp.write_all(bytes).map_err(io)?;
-    temp.as_file().sync_all().map_err(io)?;
-    temp.persist(path).map_err(|failed| io(failed.error))?;
-    Ok(())
 }

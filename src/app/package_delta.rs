@@ -9,6 +9,7 @@ use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::package_read::PackageReadError;
+use crate::disk::{DiskError, NewFile};
 use crate::layout::{self, Delta, DeltaError, LayoutError};
 use crate::verify::{self, Check, Evidence, Policy, Scope};
 
@@ -71,9 +72,12 @@ pub fn package_delta(old: &Path, new: &Path, to: &Path) -> Result<Delta, Package
     verified(old)?;
     verified(new)?;
     let (old, new) = (layout::open(old)?, layout::open(new)?);
-    let mut file = Unnamed::beside(to)?;
-    let made = layout::write_delta(&old, &new, to, &mut file.writer())?;
-    file.keep()?;
+    let mut file = begin(to)?;
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, &mut file);
+    let made = layout::write_delta(&old, &new, to, &mut out)?;
+    out.flush().map_err(io_error(to))?;
+    drop(out);
+    keep(file)?;
     Ok(made)
 }
 
@@ -85,57 +89,29 @@ pub fn package_delta(old: &Path, new: &Path, to: &Path) -> Result<Delta, Package
 pub fn package_join(old: &Path, delta: &Path, to: &Path) -> Result<Delta, PackageDeltaError> {
     let old = layout::open(old)?;
     let mut content = BufReader::new(File::open(delta).map_err(io_error(delta))?);
-    let mut file = Unnamed::beside(to)?;
-    let made = layout::apply_delta(&old, &mut content, delta, &mut file.writer())?;
+    let mut file = begin(to)?;
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, &mut file);
+    let made = layout::apply_delta(&old, &mut content, delta, &mut out)?;
+    out.flush().map_err(io_error(to))?;
+    drop(out);
     // It is what the delta says, and is it a sound package?
-    let evidence = layout::read(file.temp.path())?;
+    let evidence = layout::read(file.path())?;
     sound(evidence)?;
-    file.keep()?;
+    keep(file)?;
     Ok(made)
 }
 
-/// A file that takes its name when it is whole; else it goes away.
-struct Unnamed<'t> {
-    temp: tempfile::NamedTempFile,
-    folder: &'t Path,
-    to: &'t Path,
+fn begin(to: &Path) -> Result<NewFile, PackageDeltaError> {
+    if std::fs::symlink_metadata(to).is_ok() {
+        return Err(PackageDeltaError::Exists(to.to_owned()));
+    }
+    NewFile::begin(to).map_err(|error| io_error(to)(error.source))
 }
 
-impl<'t> Unnamed<'t> {
-    fn beside(to: &'t Path) -> Result<Self, PackageDeltaError> {
-        if std::fs::symlink_metadata(to).is_ok() {
-            return Err(PackageDeltaError::Exists(to.to_owned()));
-        }
-        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let temp = tempfile::Builder::new()
-            .prefix(".jackal-delta-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-            .tempfile_in(folder)
-            .map_err(io_error(to))?;
-        Ok(Self { temp, folder, to })
-    }
-
-    fn writer(&mut self) -> BufWriter<&mut File> {
-        BufWriter::with_capacity(BUFFER_BYTES, self.temp.as_file_mut())
-    }
-
-    fn keep(self) -> Result<(), PackageDeltaError> {
-        let Self {
-            mut temp,
-            folder,
-            to,
-        } = self;
-        temp.flush()
-            .and_then(|()| temp.as_file().sync_all())
-            .map_err(io_error(to))?;
-        temp.persist_noclobber(to)
-            .map_err(|failed| match failed.error.kind() {
-                io::ErrorKind::AlreadyExists => PackageDeltaError::Exists(to.to_owned()),
-                _ => io_error(to)(failed.error),
-            })?;
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(io_error(to))
-    }
+fn keep(file: NewFile) -> Result<(), PackageDeltaError> {
+    file.keep_new()
+        .map_err(|DiskError { path, source }| match source.kind() {
+            io::ErrorKind::AlreadyExists => PackageDeltaError::Exists(path),
+            _ => io_error(&path)(source),
+        })
 }

@@ -9,7 +9,7 @@ use super::opened::{OpenError, Opened, ReadOptions};
 use super::package_read::PackageReadError;
 use crate::action::Output;
 use crate::cas::{Cas, CasError};
-use crate::content;
+use crate::disk::{self, NewFile};
 use crate::exec::executors::{self, ArchiveFormat, ExportError, Packing};
 use crate::layout::{self, LayoutError, PackageFile, Spliced};
 use crate::release::signature_statement;
@@ -162,29 +162,21 @@ fn copy(file: &PackageFile, to: &Path) -> Result<(), PackageSignError> {
 /// Writes a file whole or not at all: not, where `write` says so.
 fn replace(
     to: &Path,
-    write: impl FnOnce(&mut BufWriter<&mut fs::File>) -> Result<bool, LayoutError>,
+    write: impl FnOnce(&mut BufWriter<&mut NewFile>) -> Result<bool, LayoutError>,
 ) -> Result<bool, PackageSignError> {
     let io = |source| PackageSignError::Io {
         path: to.to_owned(),
         source,
     };
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(io)?;
-    content::reap(folder).map_err(io)?;
-    let mut temp = content::temporary(folder).map_err(io)?;
-    let mut out = BufWriter::with_capacity(1 << 20, temp.as_file_mut());
+    let mut file = NewFile::begin(to).map_err(|error| io(error.source))?;
+    let mut out = BufWriter::with_capacity(1 << 20, &mut file);
     let whole = write(&mut out)?;
     out.flush().map_err(io)?;
     drop(out);
     if !whole {
         return Ok(false);
     }
-    temp.as_file().sync_all().map_err(io)?;
-    temp.persist(to).map_err(|failed| io(failed.error))?;
-    fs::File::open(folder)
-        .and_then(|dir| dir.sync_all())
-        .map_err(io)?;
+    file.keep().map_err(|error| io(error.source))?;
     Ok(true)
 }
 
@@ -277,10 +269,7 @@ fn into_folder(
     }
     for (name, bytes) in files {
         let path = to.join(name);
-        let mut temp = tempfile::NamedTempFile::new_in(to).map_err(io(&path))?;
-        temp.write_all(bytes).map_err(io(&path))?;
-        temp.persist(&path)
-            .map_err(|failed| io(&path)(failed.error))?;
+        disk::write(&path, bytes).map_err(|error| io(&path)(error.source))?;
     }
     let written = |name: &str| files.iter().any(|(written, _)| written == name);
     for name in without.iter().filter(|name| !written(name)) {

@@ -5,11 +5,11 @@
 //! destination, or what a run that was interrupted has left here.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::publish::{PublishOptions, Ready};
+use crate::disk;
 use crate::layout::{self, ImageLayout};
 use crate::oci::{Digest, MAX_MANIFEST_BYTES, Manifest, Reference};
 use crate::package::{Dialect, manifest};
@@ -212,13 +212,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn keep(path: &Path, files: &Files) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut temp = tempfile::NamedTempFile::new_in(folder)?;
-    temp.write_all(&serde_json::to_vec(files)?)?;
-    temp.as_file().sync_all()?;
-    temp.persist(path).map_err(|failed| failed.error)?;
-    Ok(())
+    Ok(disk::write(path, &serde_json::to_vec(files)?)?)
 }
 
 fn read(path: &Path) -> Option<Files> {

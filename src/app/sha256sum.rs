@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::cas::Cas;
+use crate::disk;
 use crate::exec::Failure;
 use crate::oci::{Digest, Hasher};
 use crate::registry::{self, Options, Registry};
@@ -19,7 +20,7 @@ use crate::registry::{self, Options, Registry};
 pub async fn sha256sum(source: &str) -> Result<Digest, Failure> {
     if source.starts_with("http://") || source.starts_with("https://") {
         // Kept for as long as it is summed, and nowhere else.
-        let folder = tempfile::tempdir()?;
+        let folder = disk::scratch_folder().map_err(std::io::Error::from)?;
         let cas = Arc::new(Cas::open(folder.path())?);
         let client = Registry::new(Options::default())
             .map_err(|error| Failure::new(crate::exec::Class::Environment, error))?;

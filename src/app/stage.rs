@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::opened::Opened;
 use super::package_read::{PackageReadError, write_error};
-use crate::content::{self, TemporaryFolder};
+use crate::disk::{self, TemporaryFolder};
 use crate::layout::{self, LayoutError};
 use crate::verify::{Scope, VerifiedPackage};
 
@@ -26,8 +26,9 @@ impl<'o> Stage<'o> {
         let parent = parent.unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(write_error(parent))?;
         // What a run left that was killed.
-        let _ = content::reap(parent);
-        let around = content::temporary_folder(parent).map_err(write_error(parent))?;
+        let _ = disk::reap(parent);
+        let around =
+            TemporaryFolder::new(parent).map_err(|error| write_error(parent)(error.source))?;
         let files = around.path().join("files");
         fs::create_dir(&files).map_err(write_error(&files))?;
         Ok(Self {
@@ -54,7 +55,7 @@ impl<'o> Stage<'o> {
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).map_err(io)?;
             }
-            let file = File::create_new(&path).map_err(io)?;
+            let file = disk::create(&path).map_err(io)?;
             let file = BufWriter::with_capacity(1 << 20, file);
             Ok(Stoppable(file, &opened.stop))
         })?;

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
+use crate::disk;
 use crate::oci::Digest;
 
 use super::store::{Cas, CasError, at, sync_dir};
@@ -117,7 +118,7 @@ impl Cas {
             sync_dir(&results)?;
         }
         let temp = self.temp_path()?;
-        let written = File::create_new(&temp).and_then(|mut file| {
+        let written = disk::create(&temp).and_then(|mut file| {
             file.write_all(&header(key, value))?;
             file.write_all(value)?;
             file.sync_all()

@@ -18,5 +18,4 @@ pub use check::Checked;
 pub use prune::{Limits, Usage};
 pub use sink::{Sink, SinkError};
 pub use stage::Stage;
-pub(crate) use stage::remove;
 pub use store::{Blob, Cas, CasError, Ingest, is_damage};

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fs;
 
+use crate::disk;
 use crate::oci::Digest;
 
 use super::access;
@@ -63,6 +64,7 @@ impl Cas {
     fn prune_at(&self, limits: Limits, now: u64) -> Result<Usage, CasError> {
         // No touch can slip in between reading the log and removing.
         let _gate = self.gate(true)?;
+        self.reap()?;
         let alone = self.users.try_lock().is_ok();
         let pruned = self.prune_gated(limits, now, alone);
         let users = self.root().join("users.lock");
@@ -103,6 +105,19 @@ impl Cas {
         Ok(removed)
     }
 
+    /// Removes unfinished files beside those that commands keep in the cache. Blobs
+    /// are begun in `ingest/`, so theirs need not be looked through.
+    fn reap(&self) -> Result<(), CasError> {
+        let root = self.root();
+        for entry in fs::read_dir(root).map_err(at(root))? {
+            let path = entry.map_err(at(root))?.path();
+            if path.is_dir() && !path.ends_with("blobs") {
+                disk::reap_below(&path).map_err(at(&path))?;
+            }
+        }
+        disk::reap(root).map_err(at(root))
+    }
+
     /// Drops the accesses of blobs that are gone, and notes that a prune took
     /// something: whoever misses a result is told.
     fn forget(&self, accesses: &HashMap<Digest, u64>, now: u64) -> Result<(), CasError> {
@@ -112,18 +127,11 @@ impl Cas {
                 log.extend(access::record(digest, *time));
             }
         }
-        for (name, bytes) in [
-            ("access.log", log),
-            (PRUNED, (now / 1000).to_string().into_bytes()),
-        ] {
-            // Behind the gate nobody else writes it; a crash leaves a file
-            // that the next prune replaces.
-            let temp = self.root().join(format!("{name}.new"));
-            let path = self.root().join(name);
-            fs::write(&temp, bytes)
-                .and_then(|()| fs::rename(&temp, &path))
-                .map_err(at(&path))?;
-        }
+        disk::write_hint(&self.root().join("access.log"), &log)?;
+        disk::write_hint(
+            &self.root().join(PRUNED),
+            (now / 1000).to_string().as_bytes(),
+        )?;
         Ok(())
     }
 

@@ -4,9 +4,9 @@
 //! leaves is reaped when the store is opened again, read-only folders included.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use crate::disk::remove;
 
 use super::store::{Cas, CasError, at};
 
@@ -44,43 +44,10 @@ impl Cas {
     }
 }
 
-/// Removes whatever stands at `path`, without following links; nothing there is fine.
-///
-/// A folder that its maker closed to writing is opened first: module caches and
-/// package managers leave such folders behind.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    let metadata = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        metadata => metadata?,
-    };
-    if !metadata.is_dir() {
-        return fs::remove_file(path);
-    }
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(path)?;
-            fs::remove_dir_all(path)
-        }
-        outcome => outcome,
-    }
-}
-
-fn open_up(top: &Path) -> io::Result<()> {
-    let mut folders = vec![top.to_owned()];
-    while let Some(folder) = folders.pop() {
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
-            }
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -100,9 +67,9 @@ mod tests {
     #[test]
     fn what_a_killed_process_leaves_is_reaped_when_the_store_is_opened() {
         let dir = tempfile::tempdir().unwrap();
-        let dead = dir.path().join("v1/ingest/1-dead");
+        let dead = dir.path().join("v1/ingest/.jackal-tmp-dead");
         fs::create_dir_all(dead.join("0/closed/below")).unwrap();
-        fs::write(dead.join("lock"), b"").unwrap();
+        fs::write(dead.join("alive"), b"").unwrap();
         let closed = fs::Permissions::from_mode(0o500);
         fs::set_permissions(dead.join("0/closed"), closed).unwrap();
         let _cas = Cas::open(dir.path()).unwrap();

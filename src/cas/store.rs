@@ -10,15 +10,14 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::content::{Fetch, Push, VerifyReader};
+use crate::disk::{self, DiskError, TemporaryFolder};
 use crate::oci::{Descriptor, Digest, Hasher};
 
 use super::access;
-use super::stage::remove;
 
 /// An access is written again only when the last is this old, in milliseconds:
 /// one hour, so that a null build writes nothing. Pruning spares whatever was
@@ -54,6 +53,12 @@ pub enum CasError {
         /// Announced length.
         expected_size: u64,
     },
+}
+
+impl From<DiskError> for CasError {
+    fn from(DiskError { path, source }: DiskError) -> Self {
+        Self::Io { path, source }
+    }
 }
 
 impl From<CasError> for io::Error {
@@ -108,8 +113,9 @@ pub(super) fn now() -> u64 {
 /// A content-addressed store on disk, shared by threads and processes.
 pub struct Cas {
     root: PathBuf,
-    session: Mutex<Option<Session>>,
-    next: AtomicU64,
+    /// This process's folder under `ingest/`.
+    session: Mutex<Option<TemporaryFolder>>,
+
     /// Hashed by this process, on the way in or out.
     verified: Mutex<HashSet<Digest>>,
     /// Last accesses, read on the first touch.
@@ -118,19 +124,6 @@ pub struct Cas {
     pub(super) wanted: Mutex<HashSet<Digest>>,
     /// Held shared by every process that has the store open.
     pub(super) users: File,
-}
-
-/// This process's folder under `ingest/`, removed when the store is closed.
-struct Session {
-    dir: PathBuf,
-    _lock: File,
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // Left behind, it is reaped by the next process: the lock is gone.
-        let _ = remove(&self.dir);
-    }
 }
 
 impl Cas {
@@ -148,7 +141,7 @@ impl Cas {
         // Opened for reading where it is there: a build with nothing to do
         // writes nothing, and may not be allowed to.
         let users = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => File::create(&path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => disk::append(&path),
             opened => opened,
         };
         let users = users.map_err(at(&path))?;
@@ -156,13 +149,13 @@ impl Cas {
         let cas = Self {
             root,
             session: Mutex::default(),
-            next: AtomicU64::new(0),
             verified: Mutex::default(),
             accessed: Mutex::default(),
             wanted: Mutex::default(),
             users,
         };
-        cas.reap()?;
+        let ingest = cas.root.join("ingest");
+        disk::reap(&ingest).map_err(at(&ingest))?;
         Ok(cas)
     }
 
@@ -191,11 +184,7 @@ impl Cas {
     /// The lock between processes; released when the file is dropped.
     pub(super) fn gate(&self, exclusive: bool) -> Result<File, CasError> {
         let path = self.root.join("gate.lock");
-        let gate = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(at(&path))?;
+        let gate = disk::append(&path).map_err(at(&path))?;
         if exclusive {
             gate.lock().map_err(at(&path))?;
         } else {
@@ -204,44 +193,14 @@ impl Cas {
         Ok(gate)
     }
 
-    fn reap(&self) -> Result<(), CasError> {
-        let ingest = self.root.join("ingest");
-        let listed = || fs::read_dir(&ingest).map_err(at(&ingest));
-        if listed()?.next().is_none() {
-            return Ok(());
-        }
-        // Sessions are born behind the gate: one without a lock file is dead.
-        let _gate = self.gate(true)?;
-        for entry in listed()? {
-            let dir = entry.map_err(at(&ingest))?.path();
-            let dead = File::open(dir.join("lock")).map_or(true, |lock| lock.try_lock().is_ok());
-            if dead {
-                // A folder that ends at the same time removes itself.
-                let _ = remove(&dir);
-            }
-        }
-        Ok(())
-    }
-
     /// A fresh path for an unfinished file, in this process's own folder.
     pub(super) fn temp_path(&self) -> Result<PathBuf, CasError> {
         let mut session = locked(&self.session);
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        if let Some(open) = &*session {
-            return Ok(open.dir.join(number.to_string()));
-        }
-        let _gate = self.gate(true)?;
-        let ingest = self.root.join("ingest");
-        let dir = tempfile::Builder::new()
-            .prefix(&format!("{}-", std::process::id()))
-            .tempdir_in(&ingest)
-            .map_err(at(&ingest))?
-            .keep();
-        let lock = File::create(dir.join("lock")).map_err(at(&dir))?;
-        lock.lock().map_err(at(&dir))?;
-        let path = dir.join(number.to_string());
-        *session = Some(Session { dir, _lock: lock });
-        Ok(path)
+        let folder = match &mut *session {
+            Some(folder) => folder,
+            empty => empty.insert(TemporaryFolder::new(&self.root.join("ingest"))?),
+        };
+        Ok(folder.next_path())
     }
 
     /// Whether a blob of this digest and size is stored; if so, marks it as used.
@@ -275,10 +234,7 @@ impl Cas {
             return Ok(());
         }
         let _gate = self.gate(false)?;
-        File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
+        disk::append(&path)
             .and_then(|mut log| log.write_all(&access::record(digest, now)))
             .map_err(at(&path))?;
         map.insert(*digest, now);
@@ -334,11 +290,7 @@ impl Cas {
     /// The unfinished file cannot be created.
     pub fn ingest(&self) -> Result<Ingest<'_>, CasError> {
         let path = self.temp_path()?;
-        let file = File::options()
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(at(&path))?;
+        let file = disk::create(&path).map_err(at(&path))?;
         Ok(Ingest {
             cas: self,
             path,
@@ -599,9 +551,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let live = Cas::open(dir.path()).unwrap();
         let ingest = live.ingest().unwrap();
-        let dead = dir.path().join("v1/ingest/1-dead");
+        let dead = dir.path().join("v1/ingest/.jackal-tmp-dead");
         fs::create_dir(&dead).unwrap();
-        fs::write(dead.join("lock"), b"").unwrap();
+        fs::write(dead.join("alive"), b"").unwrap();
         fs::write(dead.join("0"), b"half").unwrap();
         let _second = Cas::open(dir.path()).unwrap();
         assert!(!dead.exists());

@@ -249,8 +249,10 @@ pub(super) fn carry_out(
 fn write_summary(file: &std::path::Path, record: &RunRecord) -> Result<(), CommandError> {
     let text = serde_json::to_string_pretty(record)
         .map_err(|error| CommandError::new(Exit::Environment, error))?;
-    std::fs::write(file, text + "\n")
-        .map_err(|error| CommandError::io(format!("--summary `{}`", file.display()), error))
+    let written = crate::disk::stream(file)
+        .map_err(|error| error.source)
+        .and_then(|mut out| writeln!(out, "{text}"));
+    written.map_err(|error| CommandError::io(format!("--summary `{}`", file.display()), error))
 }
 
 /// Archives on stdout; the count of what was done on stderr.

@@ -23,9 +23,10 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn new(live: bool, logs: bool, events: Option<&Path>) -> Result<Self, CommandError> {
         let open = |path: &Path| {
-            File::create(path)
-                .map(BufWriter::new)
-                .map_err(|error| CommandError::io(format!("--events `{}`", path.display()), error))
+            let opened = crate::disk::stream(path).map(BufWriter::new);
+            opened.map_err(|error| {
+                CommandError::io(format!("--events `{}`", path.display()), error.source)
+            })
         };
         Ok(Self {
             live,

@@ -11,6 +11,7 @@ use super::config;
 use super::options::SharedArgs;
 use super::output::{note, print};
 use crate::app::{self, FindOptions, GenerateOptions, Target};
+use crate::disk;
 use crate::package::patch_git_links;
 
 /// Largest file that links are replaced in, in bytes: 64 MiB.
@@ -94,14 +95,12 @@ pub(super) fn generate_config(file: &Path) -> Result<(), CommandError> {
         );
         CommandError::usage(message)
     })?;
-    let written =
-        std::fs::File::create_new(file).and_then(|mut made| made.write_all(text.as_bytes()));
-    written.map_err(|error| match error.kind() {
+    disk::write_new(file, text.as_bytes()).map_err(|error| match error.source.kind() {
         std::io::ErrorKind::AlreadyExists => {
             let message = format!("`{}` is there already: remove it first", file.display());
             CommandError::usage(message)
         }
-        _ => CommandError::file(file)(error),
+        _ => CommandError::file(file)(error.source),
     })?;
     print(&format!("{}\n", file.display()))
 }
@@ -131,14 +130,10 @@ pub(super) fn patch_git(args: &PatchGitArgs) -> Result<(), CommandError> {
         note("nothing was written: give --confirm to write the file");
         return Ok(());
     }
-    let folder = args.file.parent().filter(|f| !f.as_os_str().is_empty());
-    let mut temp =
-        tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(&io)?;
+    let mut file = disk::NewFile::begin(&args.file).map_err(|error| io(error.source))?;
     let mode = std::fs::metadata(&args.file).map_err(&io)?.permissions();
-    temp.write_all(patched.as_bytes())
-        .and_then(|()| temp.as_file().set_permissions(mode))
+    file.write_all(patched.as_bytes())
+        .and_then(|()| file.file().set_permissions(mode))
         .map_err(&io)?;
-    temp.persist(&args.file)
-        .map_err(|failed| io(failed.error))?;
-    Ok(())
+    file.keep().map_err(|error| io(error.source))
 }

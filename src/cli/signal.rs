@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::exit::Exit;
 use super::output::note;
-use crate::content::abandon_folders;
+use crate::disk::abandon_folders;
 
 /// How long work may take to end by itself: it may wait for a network.
 const STOPPING: Duration = Duration::from_secs(1);

@@ -1,6 +1,5 @@
 //! `jackal tools`: keys and trusted roots.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -161,13 +160,8 @@ fn trusted_root(from: &RootFrom, output: Option<PathBuf>) -> Result<(), CommandE
         None => print(&format!("{}\n", found.json.trim_end())),
         Some(path) => {
             let wrong = CommandError::file(&path);
-            let folder = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty());
-            let mut temp =
-                tempfile::NamedTempFile::new_in(folder.unwrap_or(".".as_ref())).map_err(&wrong)?;
-            temp.write_all(found.json.as_bytes()).map_err(&wrong)?;
-            temp.persist(&path).map_err(|failed| wrong(failed.error))?;
+            crate::disk::write(&path, found.json.as_bytes())
+                .map_err(|error| wrong(error.source))?;
             print(&format!("{}\n", path.display()))
         }
     }

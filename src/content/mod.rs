@@ -6,7 +6,6 @@
 //! itself, because it may have to send a part again; it uses [`VerifyReader`] too.
 
 mod stream;
-mod temporary;
 mod verify_reader;
 
 use std::io::{self, Read, Write};
@@ -14,7 +13,6 @@ use std::io::{self, Read, Write};
 use crate::oci::Descriptor;
 
 pub use stream::{CopyError, Memory, Mismatch, Receive, Stream, copy_stream};
-pub use temporary::{TemporaryFolder, abandon_folders, reap, temporary, temporary_folder};
 pub use verify_reader::VerifyReader;
 
 /// A place that content can be read from. What it yields is not trusted.

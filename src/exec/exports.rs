@@ -4,11 +4,11 @@
 //! holds, so that a build with nothing to do reads and writes no archive.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::action::Output;
 use crate::cas::Cas;
+use crate::disk;
 use crate::workspace::Stat;
 
 /// Notes about archives, kept in the cache.
@@ -68,14 +68,7 @@ impl<'c> Exports<'c> {
             };
             text.push_str(&format!("{stamp} {name}\n"));
         }
-        let path = self.note(archive);
-        let Some(folder) = path.parent() else { return };
-        let kept = fs::create_dir_all(folder).and_then(|()| {
-            let mut temp = tempfile::NamedTempFile::new_in(folder)?;
-            temp.write_all(text.as_bytes())?;
-            temp.persist(&path).map_err(|failed| failed.error)
-        });
-        drop(kept);
+        drop(disk::write_hint(&self.note(archive), text.as_bytes()));
     }
 }
 

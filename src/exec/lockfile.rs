@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk;
 use crate::oci::{Descriptor, Digest};
 
 /// Largest lock file read, in bytes: 64 MiB, about 200,000 pins.
@@ -234,19 +235,9 @@ impl Lockfile {
             path: self.path.clone(),
             source,
         };
-        let folder = self.path.parent().unwrap_or(Path::new("."));
         let mut text = serde_json::to_vec_pretty(&self.pins).map_err(|error| io(error.into()))?;
         text.push(b'\n');
-        let mut temp = tempfile::Builder::new()
-            .prefix(".jackal.lock-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-            .tempfile_in(folder)
-            .map_err(io)?;
-        temp.write_all(&text)
-            .and_then(|()| temp.as_file().sync_all())
-            .map_err(io)?;
-        temp.persist(&self.path)
-            .map_err(|failed| io(failed.error))?;
+        disk::write(&self.path, &text).map_err(|error| io(error.source))?;
         self.changed = false;
         Ok(())
     }

@@ -20,6 +20,7 @@ use super::work::run_step;
 use super::{Class, Failure};
 use crate::action::{Action, ActionKey, ActionResult, Explained, Output, diff};
 use crate::cas::{Cas, Key};
+use crate::disk;
 use crate::oci::Digest;
 use crate::registry::Registry;
 use crate::workspace::{self, Entry, StatCache};
@@ -273,11 +274,11 @@ impl Site {
 
     /// Keeps that `reference` was asked for now. Losing it costs a question.
     pub(super) fn asked_now(&self, reference: &str) {
-        let path = self.asked_file(reference);
-        let Some(folder) = path.parent() else { return };
-        let written = fs::create_dir_all(folder)
-            .and_then(|()| write_whole(&path, (self.clock)().to_string().as_bytes()));
-        drop(written);
+        let now = (self.clock)().to_string();
+        drop(disk::write_hint(
+            &self.asked_file(reference),
+            now.as_bytes(),
+        ));
     }
 
     fn asked_file(&self, reference: &str) -> PathBuf {
@@ -498,20 +499,11 @@ impl Site {
     /// costs an explanation, so a disk that refuses is no failure.
     pub(super) fn tell(&self, workspace: &Path, task: &str, action: &Action) {
         let path = self.story(workspace, task);
-        let Some(folder) = path.parent() else { return };
         let Ok(bytes) = serde_json::to_vec(&action.explain()) else {
             return;
         };
-        drop(fs::create_dir_all(folder).and_then(|()| write_whole(&path, &bytes)));
+        drop(disk::write_hint(&path, &bytes));
     }
-}
-
-/// Writes a file that is there whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut temp = tempfile::NamedTempFile::new_in(folder)?;
-    std::io::Write::write_all(&mut temp, bytes)?;
-    temp.persist(path).map(drop).map_err(|failed| failed.error)
 }
 
 /// Seconds in the largest unit that fits.

@@ -4,12 +4,13 @@
 //! envelopes".
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
 use super::{LayoutError, parts};
+use crate::disk;
 use crate::signing::{Bundle, MAX_ATTESTATION_BYTES};
 
 /// Most bundles in a file: more are not looked at anywhere.
@@ -114,17 +115,6 @@ pub fn write_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<Option<PathBuf>
     if there == Some(text.len() as u64) && fs::read(&beside).map_err(io)? == text {
         return Ok(Some(beside));
     }
-    let folder = beside
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(io)?;
-    let mut temp = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)
-        .map_err(io)?;
-    temp.write_all(&text).map_err(io)?;
-    temp.as_file().sync_all().map_err(io)?;
-    temp.persist(&beside).map_err(|failed| io(failed.error))?;
+    disk::write(&beside, &text).map_err(|error| io(error.source))?;
     Ok(Some(beside))
 }

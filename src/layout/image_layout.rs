@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 
 use super::LayoutError;
-use crate::content::{self, Push};
+use crate::content::Push;
+use crate::disk::{self, NewFile};
 use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, media_type};
 use crate::signing::{BUNDLE, MAX_ATTESTATION_BYTES};
 
@@ -47,7 +48,11 @@ impl ImageLayout {
                 return Err(at(error));
             }
             fs::create_dir_all(folder).map_err(at)?;
-            fs::write(&marker, MARKER).map_err(at)?;
+            // In place: another process takes a folder with anything else for foreign.
+            disk::stream(&marker)
+                .map_err(|error| error.source)
+                .and_then(|mut file| file.write_all(MARKER.as_bytes()))
+                .map_err(at)?;
         }
         fs::create_dir_all(folder.join("blobs/sha256")).map_err(at)?;
         Ok(Self {
@@ -96,7 +101,7 @@ impl ImageLayout {
     /// [`LayoutError`]: the folder cannot be read.
     pub fn reap(&self) -> Result<(), LayoutError> {
         let folder = self.folder.join("blobs/sha256");
-        content::reap(&folder).map_err(|error| LayoutError::write(&folder, error))
+        disk::reap(&folder).map_err(|error| LayoutError::write(&folder, error))
     }
 
     /// Stores a document.
@@ -237,7 +242,7 @@ impl ImageLayout {
         let path = self.folder.join("index.json");
         let at = |error| LayoutError::write(&path, error);
         let text = serde_json::to_vec(index).map_err(|error| at(error.into()))?;
-        replace(&self.folder, &path, &mut &text[..]).map_err(at)
+        replace(&path, &mut &text[..]).map_err(at)
     }
 
     fn index(&self) -> Result<Index, LayoutError> {
@@ -262,8 +267,7 @@ impl Push for ImageLayout {
     }
 
     fn push(&self, descriptor: &Descriptor, content: &mut dyn Read) -> io::Result<()> {
-        let folder = self.folder.join("blobs/sha256");
-        replace(&folder, &self.path(descriptor), content)
+        replace(&self.path(descriptor), content)
     }
 }
 
@@ -284,13 +288,10 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, LayoutError> {
 }
 
 /// Writes a file whole or not at all.
-fn replace(folder: &Path, path: &Path, from: &mut dyn Read) -> io::Result<()> {
-    let mut temp = content::temporary(folder)?;
-    io::copy(from, &mut temp)?;
-    temp.flush()?;
-    temp.as_file().sync_all()?;
-    temp.persist(path).map_err(|failed| failed.error)?;
-    Ok(())
+fn replace(path: &Path, from: &mut dyn Read) -> io::Result<()> {
+    let mut file = NewFile::begin(path).map_err(|error| error.source)?;
+    io::copy(from, &mut file)?;
+    file.keep().map_err(|error| error.source)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use super::fault::Fault;
 use super::route::Site;
 use super::store::Store;
 use super::tls::Tls;
+use crate::disk::{self, TemporaryFolder};
 use crate::registry::{PROFILES, Profile};
 
 /// How to rehearse.
@@ -106,7 +107,7 @@ pub struct Server {
     address: SocketAddr,
     site: Arc<Site>,
     running: AbortHandle,
-    _temporary: Option<tempfile::TempDir>,
+    _temporary: Option<TemporaryFolder>,
 }
 
 impl Server {
@@ -119,17 +120,14 @@ impl Server {
         let (folder, temporary) = match options.folder {
             Some(folder) => (folder, None),
             None => {
-                let folder = tempfile::tempdir()?;
+                let folder = disk::scratch_folder()?;
                 (folder.path().to_owned(), Some(folder))
             }
         };
         let acceptor = options.tls.as_ref().map(Tls::acceptor).transpose()?;
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
-        let append = |path: PathBuf| {
-            let mut open = std::fs::OpenOptions::new();
-            open.create(true).append(true).open(path).map(Mutex::new)
-        };
+        let append = |path: PathBuf| disk::append(&path).map(Mutex::new);
         let site = Arc::new(Site {
             store: Store::open(&folder)?,
             profile: options.profile,

@@ -5,9 +5,10 @@
 //! process that is killed leaves nothing half-written.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::disk;
 use crate::oci::{Descriptor, Digest, Index, Manifest};
 
 /// The files below a folder.
@@ -70,9 +71,8 @@ impl Store {
 
     /// Lets a repository have a blob that is there.
     pub(super) fn link(&self, repository: &str, digest: Digest) -> io::Result<()> {
-        let folder = self.repository(repository).join(BLOBS);
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join(digest.hex()), "")
+        let mark = self.repository(repository).join(BLOBS).join(digest.hex());
+        Ok(disk::write_hint(&mark, b"")?)
     }
 
     pub(super) fn unlink(&self, repository: &str, digest: Digest) -> io::Result<()> {
@@ -189,13 +189,7 @@ impl Store {
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let mut temp = tempfile::NamedTempFile::new_in(self.root.join("uploads"))?;
-        temp.write_all(bytes)?;
-        temp.persist(path).map_err(|failed| failed.error)?;
-        Ok(())
+        Ok(disk::write_hint(path, bytes)?)
     }
 }
 

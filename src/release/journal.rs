@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk;
 use crate::oci::{Digest, Hasher};
 use crate::signers::Seal;
 
@@ -146,12 +147,7 @@ impl Journal {
             source,
         };
         fs::create_dir_all(folder).map_err(at)?;
-        let mut file = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .append(true)
-            .open(&path)
-            .map_err(at)?;
+        let mut file = disk::append(&path).map_err(at)?;
         let steps = locked(&path, &mut file)?;
         if let Some(Step::Begun(found)) = steps.first() {
             // The same artifacts in the same places: only the wish may differ.

@@ -7,12 +7,13 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
 
+use crate::disk;
 use crate::oci::{Digest, Hasher};
 
 use super::walk::Stat;
@@ -125,12 +126,7 @@ impl StatCache {
         if !self.changed {
             return Ok(());
         }
-        let dir = self.file.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(dir)?;
-        let mut temp = tempfile::NamedTempFile::new_in(dir)?;
-        temp.write_all(&encode(&self.known))?;
-        temp.as_file().sync_all()?;
-        temp.persist(&self.file).map_err(|failed| failed.error)?;
+        disk::write_hint(&self.file, &encode(&self.known))?;
         self.changed = false;
         Ok(())
     }

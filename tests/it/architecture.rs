@@ -25,6 +25,7 @@ const ORDER: &[&str] = &[
     "sbom",
     "signing",
     "verify",
+    "disk",
     "workspace",
     "archive",
     "cas",

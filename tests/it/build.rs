@@ -258,6 +258,24 @@ fn the_archive_depends_on_nothing_but_the_sources() {
 }
 
 #[test]
+fn all_files_of_a_fresh_cache_have_one_mode() {
+    // A umask takes rights away, and never gives any.
+    for (umask, expected) in [("022", 0o644), ("002", 0o644), ("077", 0o600)] {
+        let sandbox = Sandbox::new();
+        sandbox.package();
+        settle();
+        let built = said(&mut with_umask(&mut sandbox.command(&["build"]), umask));
+        assert_eq!(built.code, Some(0), "{}", built.stderr);
+        let cached = sandbox.cached_files();
+        assert!(cached.len() > 10, "{}", cached.len());
+        for (path, _) in cached {
+            let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, expected, "{mode:o} {}", path.display());
+        }
+    }
+}
+
+#[test]
 fn a_time_given_in_the_environment_is_in_the_package() {
     let sandbox = Sandbox::new();
     sandbox.package();

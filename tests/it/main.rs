@@ -1,5 +1,6 @@
 //! Integration tests: one binary, one module per subject.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![expect(clippy::disallowed_methods, reason = "tests write files of their own")]
 
 mod actions;
 mod architecture;

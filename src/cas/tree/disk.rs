@@ -343,7 +343,7 @@ mod tests {
     fn a_staging_folder_without_an_owner_is_removed_by_the_next_restore() {
         let dir = tempfile::tempdir().unwrap();
         let cas = Cas::open(&dir.path().join("cas")).unwrap();
-        let dead = dir.path().join(".jackal-staging-dead");
+        let dead = dir.path().join(".jackal-tmp-dead");
         fs::create_dir(&dead).unwrap();
         let alive = Staging::beside(dir.path()).unwrap();
         assert!(!dead.exists());

@@ -1,80 +1,41 @@
 //! A hidden folder beside what is about to be replaced: new bytes wait in it
 //! until all are there, old ones are thrown into it.
 //!
-//! It is locked while in use; one without an owner is removed by whoever next
-//! restores something beside it.
+//! One without an owner is removed by the next process that restores something
+//! beside it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use crate::cas::remove;
+use crate::cas::CasError;
+use crate::disk::{self, TemporaryFolder};
 
 use super::{TreeError, at};
 
-/// How the names of such folders begin.
-const PREFIX: &str = ".jackal-staging-";
-
 /// The folder; removed, with what was thrown into it, when dropped.
-pub(crate) struct Staging {
-    path: PathBuf,
-    _lock: File,
-}
+pub(crate) struct Staging(TemporaryFolder);
 
 impl Staging {
     /// Makes one in `folder`, and removes those that dead processes left there.
     pub(crate) fn beside(folder: &Path) -> Result<Self, TreeError> {
-        // Whoever makes or reaps one holds this, so none is seen without its lock.
-        let gate = File::open(folder).map_err(at(folder))?;
-        gate.lock().map_err(at(folder))?;
-        for entry in fs::read_dir(folder).map_err(at(folder))? {
-            let entry = entry.map_err(at(folder))?;
-            if entry
-                .file_name()
-                .as_encoded_bytes()
-                .starts_with(PREFIX.as_bytes())
-            {
-                let dead = File::open(entry.path()).is_ok_and(|lock| lock.try_lock().is_ok());
-                if dead {
-                    let _ = remove(&entry.path());
-                }
-            }
-        }
-        let path = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .tempdir_in(folder)
-            .map_err(at(folder))?
-            .keep();
-        let lock = File::open(&path).and_then(|lock| lock.lock().map(|()| lock));
-        match lock {
-            Ok(_lock) => Ok(Self { path, _lock }),
-            Err(error) => {
-                let _ = remove(&path);
-                Err(at(&path)(error))
-            }
-        }
+        disk::reap(folder).map_err(at(folder))?;
+        Ok(Self(TemporaryFolder::new(folder).map_err(CasError::from)?))
     }
 
     /// A path in it.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+        self.0.path().join(name)
     }
 
-    /// Moves what stands at `old`, if anything does, out of the way.
+    /// Moves what is at `old`, if anything, out of the way.
     pub(crate) fn discard(&self, old: &Path, name: &str) -> Result<(), TreeError> {
         match fs::rename(old, self.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             outcome => outcome.map_err(at(old)),
         }
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // What resists is reaped by the next one beside it.
-        let _ = remove(&self.path);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::archive::{
     EntryKind, MAX_FRAME_LEN, SeekableError, SeekableWriter, TarError, header_bytes,
 };
 use crate::cas::{Cas, CasError};
-use crate::content;
+use crate::disk::{self, NewFile};
 
 /// One buffer between the store and the archive, in bytes: 1 MiB.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -133,14 +133,14 @@ pub fn export_archive(
     };
     let folder = folder_of(to);
     fs::create_dir_all(folder).map_err(io)?;
-    content::reap(folder).map_err(io)?;
+    disk::reap(folder).map_err(io)?;
     let mut temp = match split {
         Some(limit) => Target::Parts(Parts::begin(folder, limit).map_err(io)?),
-        None => Target::File(content::temporary(folder).map_err(io)?),
+        None => Target::File(NewFile::begin(to).map_err(|error| io(error.source))?),
     };
     let out: &mut dyn Write = match &mut temp {
         Target::Parts(parts) => parts,
-        Target::File(file) => file.as_file_mut(),
+        Target::File(file) => file,
     };
     let out = BufWriter::with_capacity(BUFFER_BYTES, Stoppable { out, stopped });
     let done = match format {
@@ -173,14 +173,13 @@ pub fn export_archive(
 
 /// Where an archive is written before it takes its name.
 enum Target {
-    File(tempfile::NamedTempFile),
+    File(NewFile),
     Parts(Parts),
 }
 
-fn finish(file: tempfile::NamedTempFile, to: &Path) -> io::Result<Exported> {
-    file.as_file().sync_all()?;
-    let bytes = file.as_file().metadata()?.len();
-    file.persist(to).map_err(|failed| failed.error)?;
+fn finish(file: NewFile, to: &Path) -> io::Result<Exported> {
+    let bytes = file.file().metadata()?.len();
+    file.keep().map_err(|error| error.source)?;
     parts::remove_parts(to, 0)?;
     let files = vec![to.to_owned()];
     Ok(Exported { files, bytes })

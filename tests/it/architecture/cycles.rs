@@ -14,7 +14,6 @@ const LEFT: &[&[&str]] = &[
     &["app/build.rs", "app/compose.rs", "app/definitions.rs", "app/find.rs", "app/plans.rs"],
     &["app/opened.rs", "app/package_read.rs", "app/stage.rs"],
     &["app/publish.rs", "app/publish_seal.rs"],
-    &["cas/stage.rs", "cas/store.rs"],
     &["cli/connection.rs", "cli/keys.rs", "cli/options.rs", "cli/trust.rs"],
     &["cli/package.rs", "cli/pull.rs"],
     &["exec/plan.rs", "exec/provenance.rs", "exec/published.rs", "exec/run.rs", "exec/site.rs", "exec/work/mod.rs", "exec/work/run_step.rs"],

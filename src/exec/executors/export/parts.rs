@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::{Exported, part};
-use crate::content::{self, TemporaryFolder};
+use crate::disk::{self, TemporaryFolder};
 use crate::oci::Hasher;
 
 /// Most data parts of a split archive: their number has three digits.
@@ -31,7 +31,7 @@ impl Parts {
     /// Begins parts of at most `limit` bytes, for a place in `folder`.
     pub(super) fn begin(folder: &Path, limit: u64) -> io::Result<Self> {
         Ok(Self {
-            folder: content::temporary_folder(folder)?,
+            folder: TemporaryFolder::new(folder).map_err(|error| error.source)?,
             limit,
             file: None,
             left: 0,
@@ -78,7 +78,7 @@ impl Parts {
             "{{\"sha256Sum\":\"{}\",\"bytes\":{bytes},\"count\":{count}}}",
             digest.hex()
         );
-        let mut file = File::create(self.at(0))?;
+        let mut file = disk::create(&self.at(0))?;
         file.write_all(header.as_bytes())?;
         file.sync_all()?;
         removed(&part(to, 0))?;
@@ -102,7 +102,7 @@ impl Write for Parts {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
             self.left = self.limit;
-            self.file = Some(File::create(self.at(self.count))?);
+            self.file = Some(disk::create(&self.at(self.count))?);
         }
         let Some(file) = &mut self.file else {
             return Ok(0);

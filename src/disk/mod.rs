@@ -1,0 +1,66 @@
+//! Files that appear whole or not at all, and what unfinished ones leave behind.
+//!
+//! The lowest store: every other one, and each command that writes a file, does
+//! it through here, so that mode and durability are decided once.
+//!
+//! - **Mode.** A file is made with mode 0644, or 0600 if it is private, and loses
+//!   the bits in the user's umask. A umask can only take rights away: 0002 does
+//!   not make files writable for the group.
+//! - **Durability.** [`NewFile::keep`] and [`write`] flush the file, rename it and
+//!   flush its folder: a name that survives a power cut has its bytes.
+//!   [`write_hint`] flushes nothing. It is for files that are cheap to lose, whose
+//!   readers take a damaged or empty one for a missing one.
+//! - **Left-overs.** Unfinished files and folders share one prefix and are locked
+//!   while their process lives; [`reap`] removes those without an owner.
+//!
+//! It never decides what is in a file or what it is called. `clippy.toml` forbids
+//! the other ways to write one.
+
+mod temporary;
+mod whole;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use temporary::{
+    TemporaryFolder, abandon_folders, create, reap, reap_below, remove, scratch_folder,
+};
+pub use whole::{NewFile, append, stream, write, write_hint, write_new, write_private};
+
+/// Mode of a file that everyone may read.
+const SHARED: u32 = 0o644;
+
+/// Mode of a file that only its owner may read, such as a signing key.
+const PRIVATE: u32 = 0o600;
+
+/// A file operation failed.
+#[derive(Debug, thiserror::Error)]
+#[error("`{path}`: {source}")]
+pub struct DiskError {
+    /// The file or folder concerned.
+    pub path: PathBuf,
+    /// The operating system's reason.
+    pub source: io::Error,
+}
+
+impl From<DiskError> for io::Error {
+    fn from(error: DiskError) -> Self {
+        Self::new(error.source.kind(), error.to_string())
+    }
+}
+
+/// Names the path in an I/O error.
+fn at(path: &Path) -> impl FnOnce(io::Error) -> DiskError + '_ {
+    move |source| DiskError {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// The folder that `path` is in; `.` for a bare name.
+fn folder_of(path: &Path) -> &Path {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}

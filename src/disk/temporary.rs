@@ -1,0 +1,328 @@
+//! Unfinished files and folders, and the removal of those without an owner.
+//!
+//! A killed process cannot remove its own, so the next one does. The owner holds
+//! a lock on its file, or on a file inside its folder. Between being made and
+//! being locked it is protected by a lock on the folder around it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tempfile::{NamedTempFile, TempDir};
+
+use super::{DiskError, SHARED, at};
+
+/// Begins the name of every unfinished file and folder.
+const PREFIX: &str = ".jackal-tmp-";
+
+/// The file in an unfinished folder that its owner locks.
+const ALIVE: &str = "alive";
+
+/// Where the surrounding folder cannot be locked (NFS), how long after its last
+/// change an unlocked file is spared: its maker may be about to lock it.
+const YOUNG: Duration = Duration::from_secs(60);
+
+/// Makes an unfinished file in `folder`, removed when dropped.
+pub(super) fn temporary_file(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    let _making = shared(folder);
+    #[expect(clippy::disallowed_methods, reason = "the one place that makes them")]
+    let temp = tempfile::Builder::new()
+        .prefix(PREFIX)
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(folder)?;
+    // A file system without locks has no reaper either.
+    let _ = temp.as_file().try_lock();
+    Ok(temp)
+}
+
+/// Keeps a reaper out of `folder` until it is dropped; `None` where folders
+/// cannot be locked.
+fn shared(folder: &Path) -> Option<File> {
+    let gate = File::open(folder).ok()?;
+    gate.lock_shared().ok().map(|()| gate)
+}
+
+/// A folder for unfinished files, removed with its content when dropped.
+#[derive(Debug)]
+pub struct TemporaryFolder {
+    folder: TempDir,
+    next: AtomicU64,
+    _alive: File,
+}
+
+/// How many times [`abandon_folders`] tries to remove a folder that other threads
+/// still write to, a millisecond apart.
+const ATTEMPTS: u32 = 50;
+
+/// The folders of this process.
+static FOLDERS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn folders() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    FOLDERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes every folder of this process, which is about to end without running
+/// destructors. A thread that asks for another folder afterwards waits for ever.
+pub fn abandon_folders() {
+    let folders = folders();
+    for folder in &*folders {
+        for _ in 0..ATTEMPTS {
+            match fs::symlink_metadata(folder).and_then(|_| remove(folder)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                _ => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+    std::mem::forget(folders);
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        // Listed until it is gone: removing it may take long enough for the
+        // process to be stopped meanwhile. What resists is reaped later.
+        let _ = remove(self.folder.path());
+        folders().remove(self.folder.path());
+    }
+}
+
+impl TemporaryFolder {
+    /// Makes one in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`]: it cannot be made.
+    pub fn new(folder: &Path) -> Result<Self, DiskError> {
+        // Held, so that `abandon_folders` knows every folder there is.
+        let mut folders = folders();
+        let _making = shared(folder);
+        let mut named = tempfile::Builder::new();
+        #[expect(clippy::disallowed_methods, reason = "the one place that makes them")]
+        let made = named
+            .prefix(PREFIX)
+            .tempdir_in(folder)
+            .map_err(at(folder))?;
+        let alive = create(&made.path().join(ALIVE)).map_err(at(made.path()))?;
+        let _ = alive.try_lock();
+        folders.insert(made.path().to_owned());
+        Ok(Self {
+            folder: made,
+            next: AtomicU64::new(0),
+            _alive: alive,
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A path in it that was not given out before.
+    pub fn next_path(&self) -> PathBuf {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.path().join(number.to_string())
+    }
+}
+
+/// Makes the file `path`, which must not exist: for unfinished files in a
+/// [`TemporaryFolder`].
+///
+/// # Errors
+///
+/// [`io::ErrorKind::AlreadyExists`], or the file cannot be made.
+pub fn create(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true).mode(SHARED).open(path)
+}
+
+/// Makes a temporary folder where the system keeps them.
+///
+/// # Errors
+///
+/// [`DiskError`]: it cannot be made.
+pub fn scratch_folder() -> Result<TemporaryFolder, DiskError> {
+    TemporaryFolder::new(&tempfile::env::temp_dir())
+}
+
+/// Opens `path` as NFS requires for an exclusive lock: for writing as well.
+fn writable(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).open(path)
+}
+
+/// Removes the unfinished files and folders in `folder` that have no owner.
+///
+/// Reads the whole folder: where many files are made, call it once for all.
+///
+/// # Errors
+///
+/// The folder cannot be read.
+pub fn reap(folder: &Path) -> io::Result<()> {
+    let unfinished = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
+    };
+    let mut found = fs::read_dir(folder)?
+        .filter(|entry| entry.as_ref().map_or(true, unfinished))
+        .peekable();
+    if found.peek().is_none() {
+        return Ok(());
+    }
+    // While this is held, whatever has no lock has no owner.
+    let gate = File::open(folder)?;
+    let alone = gate.lock().is_ok();
+    let mut dead = Vec::new();
+    for entry in found {
+        let entry = entry?;
+        let Ok(facts) = entry.metadata() else {
+            continue;
+        };
+        let age = facts.modified().ok().and_then(|at| at.elapsed().ok());
+        if !alone && age.is_none_or(|age| age <= YOUNG) {
+            continue;
+        }
+        let path = entry.path();
+        let held = match facts.is_dir() {
+            true => writable(&path.join(ALIVE)),
+            false => writable(&path),
+        };
+        match held {
+            Ok(file) if file.try_lock().is_ok() => dead.push((path, Some(file))),
+            // Its maker ended before it could lock it.
+            Err(error) if facts.is_dir() && error.kind() == io::ErrorKind::NotFound => {
+                dead.push((path, None));
+            }
+            _ => {}
+        }
+    }
+    // Removing may take long; the locks held keep other reapers away.
+    drop(gate);
+    for (path, _lock) in &dead {
+        // Another user's stays; one that another process removed is gone.
+        let _ = remove(path);
+    }
+    Ok(())
+}
+
+/// Reaps `folder` and every folder below it.
+///
+/// # Errors
+///
+/// A folder cannot be read.
+pub fn reap_below(folder: &Path) -> io::Result<()> {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        reap(&folder)?;
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let unfinished = entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(PREFIX.as_bytes());
+            if !unfinished && entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes the file, link or folder at `path`, without following links; it may be
+/// missing.
+///
+/// A folder without write permission is opened up first: module caches and
+/// package managers leave such folders behind.
+///
+/// # Errors
+///
+/// Something in it cannot be removed.
+pub fn remove(path: &Path) -> io::Result<()> {
+    let metadata = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata?,
+    };
+    if !metadata.is_dir() {
+        return fs::remove_file(path);
+    }
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(path)?;
+            fs::remove_dir_all(path)
+        }
+        outcome => outcome,
+    }
+}
+
+fn open_up(top: &Path) -> io::Result<()> {
+    let mut folders = vec![top.to_owned()];
+    while let Some(folder) = folders.pop() {
+        fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_has_no_owner_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(format!("{PREFIX}{name}"));
+        for name in ["dead", "alive"] {
+            File::create(path(name)).unwrap();
+        }
+        let other = folder.path().join("other");
+        File::create(&other).unwrap();
+        for name in ["dead-folder", "empty-folder", "kept-folder"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        File::create(path("dead-folder").join(ALIVE)).unwrap();
+        fs::write(path("dead-folder").join("1"), "part").unwrap();
+        let closed = path("dead-folder").join("closed");
+        fs::create_dir_all(closed.join("below")).unwrap();
+        fs::set_permissions(&closed, Permissions::from_mode(0o500)).unwrap();
+        let kept = File::create(path("kept-folder").join(ALIVE)).unwrap();
+        kept.lock().unwrap();
+        let alive = File::open(path("alive")).unwrap();
+        alive.lock().unwrap();
+        let file = temporary_file(folder.path(), 0o644).unwrap();
+        let made = TemporaryFolder::new(folder.path()).unwrap();
+        reap(folder.path()).unwrap();
+        for name in ["dead", "dead-folder", "empty-folder"] {
+            assert!(!path(name).exists(), "{name}");
+        }
+        for path in [&path("kept-folder"), &path("alive"), &other] {
+            assert!(path.exists());
+        }
+        assert!(file.path().exists() && made.path().exists());
+    }
+
+    #[test]
+    fn nothing_is_reaped_while_something_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let making = shared(folder.path()).unwrap();
+        let unlocked = folder.path().join(format!("{PREFIX}unlocked"));
+        File::create(&unlocked).unwrap();
+        std::thread::scope(|scope| {
+            let reaper = scope.spawn(|| reap(folder.path()));
+            let locked = File::open(&unlocked).unwrap();
+            locked.lock().unwrap();
+            drop(making);
+            reaper.join().unwrap().unwrap();
+            assert!(unlocked.exists());
+        });
+        reap(folder.path()).unwrap();
+        assert!(!unlocked.exists());
+    }
+}
