@@ -1,5 +1,6 @@
-//! Any bytes as a bundle, or as what older clients kept under a tag. Nothing passes
-//! as signed, and what is accepted reads back the same from its canonical form.
+//! Any bytes as a bundle, or as what older clients kept under a tag: whatever
+//! they are, nobody signed anything; and what is read is read the same in the one
+//! spelling.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -13,7 +13,8 @@ use crate::exec::declared::Declared;
 use crate::exec::implied::{self, Implied};
 use crate::exec::plan::{self, Plan, PlanError, SignWork};
 use crate::exec::provenance::Asked;
-use crate::pipeline::{self, Facts};
+use crate::pipeline;
+use crate::pipeline::expand::Facts;
 use crate::workspace;
 use crate::yaml::SourceText;
 
@@ -132,11 +133,12 @@ pub(super) fn of_pipeline(
         git: workspace::git_facts(&folder),
         platform: format!("linux/{architecture}"),
     };
-    let instances =
-        pipeline::expand(&pipeline, &params, &facts).map_err(|source| BuildError::Expand {
+    let instances = pipeline::expand::expand(&pipeline, &params, &facts).map_err(|source| {
+        BuildError::Expand {
             at: place(&text, source.about()),
             source: Box::new(source),
-        })?;
+        }
+    })?;
     let definitions = definitions::of_instances(composer, &folder, &instances)
         .map_err(|error| error.of(&text))?;
     let mut plan = Plan {

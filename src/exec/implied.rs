@@ -11,7 +11,7 @@ use super::plan::{
     BuildFacts, PackageWork, Plan, PlanError, PublishWork, SignWork, SignedPackage, Step, Work,
 };
 use crate::oci::{Platform, Reference};
-use crate::package::{Action, ArchiveName, ArchiveNameError, Component, Definition, Dialect, Kind};
+use crate::package::{ArchiveName, ArchiveNameError, Component, Definition, Dialect, Kind};
 use crate::release::Destination;
 use crate::sbom::names;
 
@@ -54,7 +54,6 @@ impl Plan {
         let platform: Platform = format!("linux/{architecture}")
             .parse()
             .map_err(|_| PlanError::Architecture(architecture.clone()))?;
-        buildable(&definition)?;
         let overrides = &how.registry_overrides;
         definition.build.registry_overrides.clone_from(overrides);
         let name = |rest: String| format!("{}{rest}", how.prefix);
@@ -214,33 +213,6 @@ impl Plan {
         }
         Ok(())
     }
-}
-
-/// Refuses what a composed definition has and jackal cannot build.
-pub(super) fn buildable(definition: &Definition) -> Result<(), PlanError> {
-    for component in &definition.components {
-        let set = &component.actions.on_create;
-        let lists = [&set.before, &set.after, &set.on_success, &set.on_failure];
-        let any = |has: fn(&Action) -> bool| lists.iter().any(|list| list.iter().any(has));
-        let not_yet = [
-            ("extensions.bigbang", component.extensions.bigbang.is_some()),
-            (
-                "actions.onCreate with `setValues`",
-                any(|action| !action.set_values.is_empty()),
-            ),
-            (
-                "actions.onCreate with `template`",
-                any(|action| action.template),
-            ),
-        ];
-        if let Some((key, _)) = not_yet.iter().find(|(_, present)| *present) {
-            return Err(PlanError::NotYet {
-                component: component.name.clone(),
-                key,
-            });
-        }
-    }
-    Ok(())
 }
 
 /// Where an image is pulled from: the longest prefix that fits decides.

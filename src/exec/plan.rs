@@ -20,7 +20,7 @@ use crate::oci::{Platform, Reference, is_tag};
 use crate::package::{
     self, ActionDefaults, Chart, Component, Definition, Dialect, File, RepoUrl, manifest,
 };
-use crate::pipeline::{CacheLimits, RenderedOutput, Resources, Retries, RuntimeConfig, Sandbox};
+use crate::pipeline::{CacheLimits, RenderedConfig, RenderedOutput, Resources, Retries, Sandbox};
 use crate::release::Destination;
 use crate::signers::{
     KeySources, KeylessOptions, Seal, Signer, SignerSetupError, key_signer, keyless_signer,
@@ -220,7 +220,7 @@ pub struct BuildWork {
     /// In order, lowest first.
     pub layers: Vec<LayerWork>,
     /// How it is run.
-    pub config: RuntimeConfig,
+    pub config: RenderedConfig,
 }
 
 /// One layer of an image.

@@ -136,7 +136,10 @@ fn an_action_ends_at_its_time_and_a_muted_one_is_not_heard() {
 fn what_no_action_can_do_while_a_package_is_made_is_refused_by_its_key() {
     let sandbox = Sandbox::new();
     for (action, told) in [
-        ("{cmd: x, setVariables: [{name: A}]}", "`onDeploy` only"),
+        (
+            "{cmd: x, setVariables: [{name: A}]}",
+            "only be set in `onDeploy`",
+        ),
         ("{cmd: x, template: true}", "`template`"),
     ] {
         let before = format!("      before:\n      - {action}\n");

@@ -61,7 +61,7 @@ fn several_folders_are_linted_and_one_without_definition_is_refused() {
     let said = sandbox.run(&["dev", "lint", "one", "two"]);
     assert_eq!(said.code, Some(1));
     for folder in ["one", "two"] {
-        let place = format!("{folder}/jackal.yaml:4:9: error: `A` is not a name");
+        let place = format!("{folder}/jackal.yaml:4:9: error: `A` is not a valid `name`");
         assert!(said.stdout.contains(&place), "{}", said.stdout);
     }
     let said = sandbox.run(&["dev", "lint", "three"]);

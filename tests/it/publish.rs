@@ -786,7 +786,7 @@ fn what_cannot_be_published_is_said_before_anything_runs() {
         (
             "oci-layout:out",
             ", when: always",
-            "p.yaml:8:70: `when` cannot be `always`",
+            "`when` is not `changed`",
         ),
         (
             "oci-layout:out",

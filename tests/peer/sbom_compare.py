@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Compares two syft-JSON documents: ours and the one of syft.
+"""Compares two syft-JSON documents: ours against the peer's.
 
     sbom_compare.py OURS PEER [--verbose]
 
-Packages of the ecosystems that jackal catalogues are compared by (type, name,
-version, purl), with purls decoded and without qualifiers. Prints recall and precision
-for each type. Exits with 1 if a difference remains that no rule below explains.
+Packages are compared as (type, name, version, purl), purls decoded and cut at
+their qualifiers, in ecosystems that jackal catalogues. Prints recall and
+precision for each type; exits 1 if a difference is left that no rule below
+explains.
 """
 
 import collections
@@ -13,12 +14,12 @@ import json
 import sys
 import urllib.parse
 
-# Types that jackal catalogues.
+# Types that the first slice of cataloguers covers.
 COVERED = {"deb", "apk", "python", "npm", "go-module", "rust-crate"}
 
 
 def purl(text):
-    """The decoded purl with its subpath in the name, and its sorted qualifiers."""
+    """The purl decoded, its qualifiers sorted, its subpath kept apart."""
     text, _, subpath = text.partition("#")
     text, _, qualifiers = text.partition("?")
     pairs = tuple(sorted(urllib.parse.unquote(pair) for pair in qualifiers.split("&") if pair))
@@ -31,7 +32,7 @@ def purl(text):
 
 
 def packages(document):
-    """The packages of a document, counted."""
+    """A multiset of what the document lists."""
     found = collections.Counter()
     for item in document["artifacts"]:
         if item["type"] in COVERED:
@@ -40,7 +41,7 @@ def packages(document):
 
 
 def loose(key):
-    """A package without the fields in which syft is known to differ."""
+    """What is left of a package where the peer is known to differ."""
     kind, name, version, _ = key
     if kind == "go-module" and version in ("(devel)", "UNKNOWN", ""):
         version = "UNKNOWN"
@@ -48,7 +49,7 @@ def loose(key):
 
 
 def deinstalled(document):
-    """Packages that syft 1.18 lists although they are removed: they own no files."""
+    """The peer of version 1.18 lists removed packages; they own no files."""
     gone = set()
     for item in document["artifacts"]:
         metadata = item.get("metadata") or {}

@@ -9,7 +9,7 @@ use crate::exec::plan::{
     SignerNamed, Step, Work,
 };
 use crate::exec::provenance::{Asked, BUILDER};
-use crate::pipeline::{Instance, Package, Publish, Sign, Verb};
+use crate::pipeline::{Instance, RenderedKind};
 use crate::release::Destination;
 use crate::signers::{KeySources, KeylessOptions, Seal};
 use crate::signing::{Identity, IdentityError};
@@ -19,38 +19,34 @@ impl Declaring<'_> {
         &self,
         plan: &mut Plan,
         instance: &Instance,
-        publish: &Publish,
     ) -> Result<(), PlanError> {
-        let Publish {
+        let RenderedKind::Publish {
             packages,
-            signatures,
             to,
-            mirrors,
             tags,
             move_tags,
             split_layers,
-            // `changed` is all that it can be, and always holds.
-            when: _,
-        } = publish;
+            signatures,
+        } = &instance.kind
+        else {
+            return Ok(());
+        };
         for task in packages {
-            let found = self.by_id.get(task.as_str()).map(|found| &found.verb);
-            if !matches!(found, Some(Verb::Package(_))) {
+            let found = self.by_id.get(task.as_str()).map(|found| &found.kind);
+            if !matches!(found, Some(RenderedKind::Package { .. })) {
                 return Err(PlanError::NoPackage {
                     task: instance.id.clone(),
                     of: task.clone(),
                 });
             }
         }
-        let destinations = std::iter::once(to)
-            .chain(mirrors)
-            .enumerate()
-            .map(|(at, to)| {
-                Destination::parse(to, &self.how.folder).map_err(|source| PlanError::Destination {
-                    task: instance.id.clone(),
-                    key: if at == 0 { "to" } else { "mirrors" },
-                    source: Box::new(source),
-                })
-            });
+        let destinations = to.iter().enumerate().map(|(at, to)| {
+            Destination::parse(to, &self.how.folder).map_err(|source| PlanError::Destination {
+                task: instance.id.clone(),
+                key: if at == 0 { "to" } else { "mirrors" },
+                source: Box::new(source),
+            })
+        });
         let to = destinations.collect::<Result<_, _>>()?;
         let work = Work::Publish(Box::new(PublishWork {
             task: instance.id.clone(),
@@ -110,16 +106,14 @@ impl Declaring<'_> {
         Ok(signing)
     }
 
-    pub(super) fn sign_task(
-        &self,
-        plan: &mut Plan,
-        instance: &Instance,
-        sign: &Sign,
-    ) -> Result<(), PlanError> {
+    pub(super) fn sign_task(&self, plan: &mut Plan, instance: &Instance) -> Result<(), PlanError> {
+        let RenderedKind::Sign(sign) = &instance.kind else {
+            return Ok(());
+        };
         let mut packages = Vec::new();
         for task in &sign.subjects {
-            let found = self.by_id.get(task.as_str()).map(|found| &found.verb);
-            if !matches!(found, Some(Verb::Package(_))) {
+            let found = self.by_id.get(task.as_str()).map(|found| &found.kind);
+            if !matches!(found, Some(RenderedKind::Package { .. })) {
                 return Err(PlanError::NoPackage {
                     task: instance.id.clone(),
                     of: task.clone(),
@@ -199,25 +193,26 @@ impl Declaring<'_> {
         &self,
         plan: &mut Plan,
         instance: &Instance,
-        package: &Package,
     ) -> Result<(), PlanError> {
-        let Package {
+        let RenderedKind::Package {
             definition: path,
-            // It was applied when the definition was composed.
             set: _,
             components,
             images,
             sboms,
-        } = package;
+        } = &instance.kind
+        else {
+            return Ok(());
+        };
+        // What `set` says was put in when the definition was composed.
         let definition = self.composed(instance, path)?.definition.clone();
         let architecture = definition.metadata.architecture.clone();
-        crate::exec::implied::buildable(&definition)?;
         let mut parts = Vec::new();
         for task in components {
-            if let Some(Verb::Component(component)) =
-                self.by_id.get(task.as_str()).map(|found| &found.verb)
+            if let Some(RenderedKind::Component { name, .. }) =
+                self.by_id.get(task.as_str()).map(|found| &found.kind)
             {
-                parts.push((component.name.clone(), task.clone()));
+                parts.push((name.clone(), task.clone()));
             }
         }
         for component in &definition.components {
@@ -233,8 +228,8 @@ impl Declaring<'_> {
             [] => None,
             [one]
                 if matches!(
-                    self.by_id.get(one.as_str()).map(|i| &i.verb),
-                    Some(Verb::Images(_))
+                    self.by_id.get(one.as_str()).map(|i| &i.kind),
+                    Some(RenderedKind::Images { .. })
                 ) =>
             {
                 Some(one.clone())

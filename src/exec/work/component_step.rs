@@ -13,7 +13,7 @@ use crate::exec::plan::Part;
 use crate::exec::site::{Made, Site, blocking};
 use crate::exec::{Class, Failure};
 use crate::oci::Digest;
-use crate::package::{Component, File};
+use crate::package::{Chart, Component, DataInjection, File, Manifest};
 use crate::registry;
 use crate::workspace::{self, Entry};
 
@@ -192,8 +192,33 @@ pub(super) async fn make(
 /// Everything in a definition's component that decides its tar's bytes: not
 /// its description, its images, or the order of other keys.
 fn component_settings(component: &Component) -> Vec<(String, String)> {
-    let mut settings = vec![("name".to_owned(), component.name.clone())];
-    for (index, file) in component.files.iter().enumerate() {
+    // Taken apart without `..`: a new field does not compile here until it is
+    // listed as one that changes the bytes or one that does not.
+    let Component {
+        name,
+        files,
+        data_injections,
+        manifests,
+        charts,
+        description: _,
+        default: _,
+        required: _,
+        only: _,
+        group: _,
+        cosign_key_path: _,
+        import: _,
+        images: _,
+        image_archives: _,
+        repos: _,
+        health_checks: _,
+        state_access: _,
+        extensions: _,
+        scripts: _,
+        actions: _,
+        extra: _,
+    } = component;
+    let mut settings = vec![("name".to_owned(), name.clone())];
+    for (index, file) in files.iter().enumerate() {
         let at = |key: &str| format!("files.{index}.{key}");
         let File {
             source,
@@ -201,7 +226,9 @@ fn component_settings(component: &Component) -> Vec<(String, String)> {
             target,
             executable,
             extract_path,
-            ..
+            symlinks: _,
+            template: _,
+            extra: _,
         } = file;
         settings.push((at("source"), source.clone()));
         settings.push((at("shasum"), shasum.clone()));
@@ -209,28 +236,65 @@ fn component_settings(component: &Component) -> Vec<(String, String)> {
         settings.push((at("executable"), executable.to_string()));
         settings.push((at("extractPath"), extract_path.clone()));
     }
-    for (index, data) in component.data_injections.iter().enumerate() {
+    for (index, data) in data_injections.iter().enumerate() {
         let at = |key: &str| format!("dataInjections.{index}.{key}");
-        settings.push((at("source"), data.source.clone()));
-        settings.push((at("target.path"), data.target.path.clone()));
+        let DataInjection {
+            source,
+            target,
+            compress: _,
+            extra: _,
+        } = data;
+        settings.push((at("source"), source.clone()));
+        settings.push((at("target.path"), target.path.clone()));
     }
-    for (index, manifest) in component.manifests.iter().enumerate() {
+    for (index, manifest) in manifests.iter().enumerate() {
         let at = |key: &str| format!("manifests.{index}.{key}");
-        settings.push((at("name"), manifest.name.clone()));
-        for file in &manifest.files {
-            settings.push((at("file"), file.clone()));
-        }
+        let Manifest {
+            name,
+            files,
+            namespace: _,
+            kustomize_allow_any_directory: _,
+            kustomizations: _,
+            no_wait: _,
+            server_side_apply: _,
+            template: _,
+            enable_kustomize_plugins: _,
+            extra: _,
+        } = manifest;
+        settings.push((at("name"), name.clone()));
+        settings.extend(files.iter().map(|file| (at("file"), file.clone())));
     }
-    for (index, chart) in component.charts.iter().enumerate() {
-        let at = |key: &str| format!("charts.{index}.{key}");
-        settings.push((at("name"), chart.name.clone()));
-        settings.push((at("version"), chart.version.clone()));
-        settings.push((at("localPath"), chart.local_path.clone()));
-        for values in &chart.values_files {
-            settings.push((at("valuesFile"), values.clone()));
-        }
+    for (index, chart) in charts.iter().enumerate() {
+        chart_settings(index, chart, &mut settings);
     }
     settings
+}
+
+fn chart_settings(index: usize, chart: &Chart, settings: &mut Vec<(String, String)>) {
+    let at = |key: &str| format!("charts.{index}.{key}");
+    let Chart {
+        name,
+        version,
+        local_path,
+        values_files,
+        url: _,
+        repo_name: _,
+        git_path: _,
+        namespace: _,
+        release_name: _,
+        no_wait: _,
+        templated_values_files: _,
+        variables: _,
+        values: _,
+        schema_validation: _,
+        server_side_apply: _,
+        extra: _,
+    } = chart;
+    settings.push((at("name"), name.clone()));
+    settings.push((at("version"), version.clone()));
+    settings.push((at("localPath"), local_path.clone()));
+    let files = values_files.iter();
+    settings.extend(files.map(|file| (at("valuesFile"), file.clone())));
 }
 
 /// Sources that are read here, not by a step of their own.

@@ -4,21 +4,10 @@
 //! value keeps its place, and keys that no rule knows are not lost.
 
 use super::paths::{is_url, join};
+use crate::package::definition::{
+    BigBang, Chart, Component, Manifest, Part as _, Row, Rule, Scripts, find,
+};
 use crate::yaml::{Mistake, Node, Value};
-
-/// Keys that are always the later link's, even if it has none.
-const OWN: [&str; 4] = ["name", "default", "required", "group"];
-
-/// Lists that grow, the imported part first.
-const LISTS: [&str; 7] = [
-    "dataInjections",
-    "files",
-    "images",
-    "repos",
-    "healthChecks",
-    "imageArchives",
-    "stateAccess",
-];
 
 /// The three sets of actions.
 pub(in crate::package) const SETS: [&str; 3] = ["onCreate", "onDeploy", "onRemove"];
@@ -33,8 +22,8 @@ pub(super) fn merge(
     mistakes: &mut Vec<Mistake>,
     ignored: &mut Vec<Mistake>,
 ) {
-    for key in OWN {
-        base.remove(key);
+    for row in Component::ROWS.iter().filter(|row| row.is(&Rule::Own)) {
+        base.remove(row.key);
     }
     forget_defaults(base);
     let Value::Mapping(pairs) = later.value else {
@@ -47,14 +36,16 @@ pub(super) fn merge(
         match key.as_str() {
             "import" => {}
             "only" => only(base, &value, mistakes),
-            "charts" => named(base, &key, value, chart, ignored),
-            "manifests" => named(base, &key, value, manifest, ignored),
+            "charts" => named(base, &key, value, Chart::ROWS, ignored),
+            "manifests" => named(base, &key, value, Manifest::ROWS, ignored),
             "actions" => actions(base, value),
             "scripts" => scripts(base, value),
             "extensions" => extensions(base, value),
-            key if OWN.contains(&key) => base.set(key, value),
-            key if LISTS.contains(&key) => append(base, key, value),
-            key => replace(base, key, value),
+            key => match find(Component::ROWS, key) {
+                Some(row) if row.is(&Rule::Own) => base.set(key, value),
+                Some(row) if row.is(&Rule::Appends) => append(base, key, value),
+                _ => replace(base, key, value),
+            },
         }
     }
 }
@@ -101,14 +92,9 @@ fn only(base: &mut Node, value: &Node, mistakes: &mut Vec<Mistake>) {
     base.set("only", only);
 }
 
-/// Joins the list at `key`: `join` for an item whose name is there already.
-fn named(
-    base: &mut Node,
-    key: &str,
-    value: Node,
-    join: fn(&mut Node, Node, &mut Vec<Mistake>),
-    ignored: &mut Vec<Mistake>,
-) {
+/// Joins the list at `key`. An item with the name of an imported one is joined
+/// with it by `rows`.
+fn named(base: &mut Node, key: &str, value: Node, rows: &[Row], ignored: &mut Vec<Mistake>) {
     let Value::Sequence(items) = value.value else {
         return;
     };
@@ -125,49 +111,26 @@ fn named(
             .take(before)
             .position(|old| name.is_some() && old.get("name").and_then(Node::scalar) == name);
         match (same, &mut list.value) {
-            (Some(index), Value::Sequence(list)) => join(&mut list[index], item, ignored),
+            (Some(index), Value::Sequence(list)) => {
+                resource(&mut list[index], item, rows, ignored);
+            }
             (None, Value::Sequence(list)) => list.push(item),
             _ => {}
         }
     }
 }
 
-fn chart(old: &mut Node, later: Node, ignored: &mut Vec<Mistake>) {
-    let replaced = [
-        "namespace",
-        "releaseName",
-        "schemaValidation",
-        "serverSideApply",
-    ];
-    let appended = ["valuesFiles", "templatedValuesFiles", "variables", "values"];
-    resource(old, later, &replaced, &appended, ignored);
-}
-
-fn manifest(old: &mut Node, later: Node, ignored: &mut Vec<Mistake>) {
-    let replaced = [
-        "namespace",
-        "template",
-        "serverSideApply",
-        "enableKustomizePlugins",
-    ];
-    resource(old, later, &replaced, &["files", "kustomizations"], ignored);
-}
-
-fn resource(
-    old: &mut Node,
-    mut later: Node,
-    replaced: &[&str],
-    appended: &[&str],
-    ignored: &mut Vec<Mistake>,
-) {
-    for key in replaced {
-        if let Some(value) = later.remove(key) {
-            replace(old, key, value);
-        }
-    }
-    for key in appended {
-        if let Some(value) = later.remove(key) {
-            append(old, key, value);
+/// Puts a chart or manifest on top of the imported one of its name.
+fn resource(old: &mut Node, mut later: Node, rows: &[Row], ignored: &mut Vec<Mistake>) {
+    for row in rows {
+        if row.is(&Rule::Replaces) {
+            if let Some(value) = later.remove(row.key) {
+                replace(old, row.key, value);
+            }
+        } else if row.is(&Rule::Appends)
+            && let Some(value) = later.remove(row.key)
+        {
+            append(old, row.key, value);
         }
     }
     let Value::Mapping(pairs) = later.value else {
@@ -227,11 +190,7 @@ fn scripts(base: &mut Node, mut later: Node) {
     let Some(scripts) = base.ensure("scripts", Node::mapping(later.span)) else {
         return;
     };
-    for key in ["before", "after"] {
-        if let Some(list) = later.remove(key) {
-            append(scripts, key, list);
-        }
-    }
+    append_lists(scripts, &mut later, Scripts::ROWS);
     let says = |node: &Node| !matches!(node.scalar(), None | Some("false" | "0"));
     for key in ["showOutput", "retry", "timeoutSeconds"] {
         if let Some(value) = later.remove(key).filter(says) {
@@ -251,53 +210,24 @@ fn extensions(base: &mut Node, mut later: Node) {
         extensions.set("bigbang", bigbang);
         return;
     };
-    for key in ["valuesFiles", "fluxPatchFiles"] {
-        if let Some(list) = bigbang.remove(key) {
-            append(own, key, list);
+    append_lists(own, &mut bigbang, BigBang::ROWS);
+}
+
+fn append_lists(base: &mut Node, later: &mut Node, rows: &[Row]) {
+    for row in rows.iter().filter(|row| row.is(&Rule::Appends)) {
+        if let Some(list) = later.remove(row.key) {
+            append(base, row.key, list);
         }
     }
 }
 
 /// Makes the paths of a component in `folder` relative to the package's folder.
 pub(super) fn relocate(component: &mut Node, folder: &str, exists: &mut dyn FnMut(&str) -> bool) {
-    let fix = |node: Option<&mut Node>| {
-        if let Some(node) = node
-            && let Some(path) = node.scalar()
-            && !path.is_empty()
-        {
-            *node = Node::text(node.span, join(folder, path));
+    Component::paths(component, &mut |_, path| {
+        if let Some(text) = path.scalar().filter(|text| !text.is_empty()) {
+            *path = Node::text(path.span, join(folder, text));
         }
-    };
-    fix(component.get_mut("cosignKeyPath"));
-    for (list, single, several) in [
-        ("files", "source", &[][..]),
-        ("dataInjections", "source", &[]),
-        ("imageArchives", "path", &[]),
-        (
-            "charts",
-            "localPath",
-            &["valuesFiles", "templatedValuesFiles"],
-        ),
-        ("manifests", "", &["files"]),
-    ] {
-        let items = component.get_mut(list).map(Node::items_mut);
-        for item in items.into_iter().flatten() {
-            fix(item.get_mut(single));
-            for key in several {
-                let paths = item.get_mut(key).map(Node::items_mut);
-                paths.into_iter().flatten().for_each(|path| fix(Some(path)));
-            }
-        }
-    }
-    let bigbang = component
-        .get_mut("extensions")
-        .and_then(|extensions| extensions.get_mut("bigbang"));
-    if let Some(bigbang) = bigbang {
-        for key in ["valuesFiles", "fluxPatchFiles"] {
-            let paths = bigbang.get_mut(key).map(Node::items_mut);
-            paths.into_iter().flatten().for_each(|path| fix(Some(path)));
-        }
-    }
+    });
     // kustomize has URL forms of its own, so only what is there is a path.
     for manifest in component
         .get_mut("manifests")

@@ -249,7 +249,7 @@ fn imports_that_lead_nowhere_are_told_at_their_place() {
 }
 
 #[test]
-fn a_mistake_in_an_imported_file_is_told_there_and_all_at_once() {
+fn a_mistake_in_an_imported_file_is_reported_there_and_all_at_once() {
     let text = refused(&[
         (
             "",
@@ -265,7 +265,7 @@ fn a_mistake_in_an_imported_file_is_told_there_and_all_at_once() {
         "{text}"
     );
     assert!(
-        text.contains("jackal.yaml:6:9: `B` is not a name"),
+        text.contains("jackal.yaml:6:9: `B` is not a valid `name`"),
         "{text}"
     );
     assert!(text.contains("c/jackal.yaml:7:5: a chart needs"), "{text}");
@@ -526,7 +526,10 @@ fn keys_of_newer_programs_are_composed_or_refused_by_name() {
         "values: {files: [v.yaml]}\ndocumentation: {a: b.md}\ncomponents:\n- name: a\n",
     )]);
     for key in ["values", "documentation"] {
-        assert!(text.contains(&format!("`{key}` asks for files")), "{text}");
+        assert!(
+            text.contains(&format!("`{key}` is not supported yet")),
+            "{text}"
+        );
     }
     let text = refused(&[
         ("", "components:\n- name: a\n  import: {path: c}\n"),

@@ -7,17 +7,22 @@
 mod check;
 mod emit;
 mod parse;
+mod part;
+mod reading;
 mod records;
+mod row;
 mod schema;
 
 pub(crate) use check::check;
 pub use emit::{Tree, emit};
 pub use parse::Strictness;
-pub(crate) use parse::{Reading, empty};
-pub(crate) use records::Part;
+pub(crate) use parse::empty;
+pub(crate) use part::Part;
+pub(crate) use reading::Reading;
 pub use records::{
     Action, ActionDefaults, ActionSet, Actions, BigBang, Build, Chart, ChartValue, ChartVariable,
     Component, Constant, DataInjection, DataTarget, Definition, Extensions, File, HealthCheck,
     ImageArchive, Import, Manifest, Metadata, Only, OnlyCluster, Scripts, SetVariable, Shell,
     Values, Variable, VersionRequirement, Wait, WaitCluster, WaitNetwork,
 };
+pub(crate) use row::{Row, Rule, find};

@@ -1,479 +1,359 @@
-//! The definition of a package, typed.
+//! The records of a definition: every key of `jackal.yaml`, one row each.
 //!
-//! Field order is the order in which a definition is written. Each record keeps
-//! the keys it does not know, so that a definition of a newer program can be
-//! read, changed and written without loss. Nothing here checks a value.
+//! Rows are in the order in which a definition is written. Each record keeps the
+//! keys it does not know, so that a definition of a newer program can be read,
+//! changed and written without loss. Nothing here checks a value.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
 use super::emit::{Tree, emit};
-use super::parse::{self, Reading};
+use super::part::{Part, Visited, records};
+use super::reading::Reading;
+use super::row::Rule::{
+    Appends, AtLeast, Deprecated, OneOf, Own, Path, Pattern, Replaces, Required, Unbuilt, UnbuiltIn,
+};
+use super::row::{FILE_NAME, NAME, Row, Rule, SHASUM, SKELETON_URL, VARIABLE};
 use super::schema;
-use crate::yaml::{Node, Value};
+use crate::yaml::Node;
 
-/// What a value of a definition can do.
-pub(crate) trait Part: Sized {
-    /// Whether the value is left out when written.
-    fn blank(&self) -> bool;
-    /// The value as it is written.
-    fn tree(&self) -> Tree;
-    /// Reads the value of `key`; what is wrong is noted and reads as blank.
-    fn read(node: &Node, key: &str, reading: &mut Reading) -> Self;
-    /// What JSON Schema says of such a value.
-    fn schema() -> Json;
-}
-
-impl Part for String {
-    fn blank(&self) -> bool {
-        self.is_empty()
-    }
-    fn tree(&self) -> Tree {
-        Tree::Text(self.clone())
-    }
-    fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
-        parse::text(node, key, reading)
-    }
-    fn schema() -> Json {
-        json!({"type": "string"})
-    }
-}
-
-impl Part for bool {
-    fn blank(&self) -> bool {
-        !*self
-    }
-    fn tree(&self) -> Tree {
-        Tree::Literal(self.to_string())
-    }
-    fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
-        parse::boolean(node, key, reading)
-    }
-    fn schema() -> Json {
-        json!({"type": "boolean"})
-    }
-}
-
-impl Part for i64 {
-    fn blank(&self) -> bool {
-        *self == 0
-    }
-    fn tree(&self) -> Tree {
-        Tree::Literal(self.to_string())
-    }
-    fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
-        parse::integer(node, key, reading)
-    }
-    fn schema() -> Json {
-        json!({"type": "integer"})
-    }
-}
-
-impl<T: Part> Part for Option<T> {
-    fn blank(&self) -> bool {
-        self.is_none()
-    }
-    fn tree(&self) -> Tree {
-        self.as_ref()
-            .map_or(Tree::Literal("null".into()), Part::tree)
-    }
-    fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
-        Some(T::read(node, key, reading))
-    }
-    fn schema() -> Json {
-        T::schema()
-    }
-}
-
-impl<T: Part> Part for Vec<T> {
-    fn blank(&self) -> bool {
-        self.is_empty()
-    }
-    fn tree(&self) -> Tree {
-        Tree::List(self.iter().map(Part::tree).collect())
-    }
-    fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
-        if !matches!(node.value, Value::Sequence(_)) {
-            reading.wrong(node, key, "a list");
-        }
-        node.items()
-            .iter()
-            .map(|item| T::read(item, key, reading))
-            .collect()
-    }
-    fn schema() -> Json {
-        json!({"type": "array", "items": T::schema()})
-    }
-}
-
-impl<T: Part> Part for BTreeMap<String, T> {
-    fn blank(&self) -> bool {
-        self.is_empty()
-    }
-    fn tree(&self) -> Tree {
-        Tree::Map(self.iter().map(|(k, v)| (k.clone(), v.tree())).collect())
-    }
-    fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
-        let pairs = reading.pairs(node, key);
-        pairs
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), T::read(value, name, reading)))
-            .collect()
-    }
-    fn schema() -> Json {
-        json!({"type": "object", "additionalProperties": T::schema()})
-    }
-}
-
-/// Any value: what is kept without being understood.
-impl Part for Tree {
-    fn blank(&self) -> bool {
-        false
-    }
-    fn tree(&self) -> Tree {
-        self.clone()
-    }
-    fn read(node: &Node, _: &str, _: &mut Reading) -> Self {
-        parse::tree(node)
-    }
-    fn schema() -> Json {
-        json!({})
-    }
-}
-
-macro_rules! records {
-    ($($(#[$doc:meta])* $name:ident { $($field:ident: $kind:ty = $key:literal,)* })*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Debug, Default, PartialEq)]
-        pub struct $name {
-            $(#[doc = concat!("The value of `", $key, "`.")] pub $field: $kind,)*
-            /// Keys that are not known here, kept as they were read.
-            pub extra: Vec<(String, Tree)>,
-        }
-
-        impl Part for $name {
-            fn blank(&self) -> bool {
-                $(self.$field.blank() &&)* self.extra.is_empty()
-            }
-            fn tree(&self) -> Tree {
-                let mut pairs = Vec::new();
-                $(if !self.$field.blank() {
-                    pairs.push(($key.to_owned(), self.$field.tree()));
-                })*
-                pairs.extend(self.extra.iter().cloned());
-                Tree::Map(pairs)
-            }
-            fn read(node: &Node, key: &str, reading: &mut Reading) -> Self {
-                let mut record = Self::default();
-                for (name, value) in reading.pairs(node, key) {
-                    match name {
-                        $($key if value.is_null() => {})*
-                        $($key => record.$field = Part::read(value, $key, reading),)*
-                        _ => record.extra.extend(reading.unknown(node, value, name, &[$($key),*])),
-                    }
-                }
-                record
-            }
-            fn schema() -> Json {
-                let mut properties = serde_json::Map::new();
-                $(properties.insert(
-                    $key.to_owned(),
-                    schema::property(stringify!($name), $key, <$kind as Part>::schema()),
-                );)*
-                schema::record(stringify!($name), properties)
-            }
-        }
-    )*};
-}
+const KINDS: &[&str] = &[
+    "JackalPackageConfig",
+    "JackalInitConfig",
+    "ZarfPackageConfig",
+    "ZarfInitConfig",
+];
+const SYSTEMS: &[&str] = &["linux", "darwin", "windows"];
+const VALUE_TYPES: &[&str] = &["raw", "file"];
+const SERVER_SIDE_APPLY: &[&str] = &["true", "false", "auto"];
+const PROTOCOLS: &[&str] = &["tcp", "http", "https"];
 
 records! {
     /// A whole definition.
     Definition {
-        api_version: String = "apiVersion",
-        kind: String = "kind",
-        metadata: Metadata = "metadata",
-        build: Build = "build",
-        components: Vec<Component> = "components",
-        constants: Vec<Constant> = "constants",
-        variables: Vec<Variable> = "variables",
-        values: Values = "values",
+        api_version: String = "apiVersion", "Version of the definition format; optional";
+        kind: String = "kind", "Kind of package: an ordinary one, or one that initializes a cluster",
+            Required, OneOf(KINDS);
+        metadata: Metadata = "metadata", "Name and description of the package", Required;
+        build: Build = "build", "How the package was built; written by jackal";
+        components: Vec<Component> = "components", "Components of the package, in order of deployment",
+            Required;
+        constants: Vec<Constant> = "constants", "Values that are fixed when the package is built";
+        variables: Vec<Variable> = "variables", "Values that are set when the package is deployed";
+        values: Values = "values", "Values of the whole package, for charts and templates", Unbuilt;
         documentation: BTreeMap<String, String> = "documentation",
+            "Documentation files of the package, by a key of your choice", Unbuilt;
     }
     /// Values of the whole package, for charts and templates.
     Values {
-        files: Vec<String> = "files",
-        schema: String = "schema",
+        files: Vec<String> = "files", "YAML files of values; later files override earlier ones";
+        schema: String = "schema", "JSON Schema for the values";
     }
-    /// What a package is called and says of itself.
+    /// Name and description of a package.
     Metadata {
-        name: String = "name",
-        description: String = "description",
-        version: String = "version",
-        url: String = "url",
-        image: String = "image",
-        uncompressed: bool = "uncompressed",
-        architecture: String = "architecture",
-        yolo: bool = "yolo",
-        authors: String = "authors",
-        documentation: String = "documentation",
-        source: String = "source",
-        vendor: String = "vendor",
+        name: String = "name", "Package name, of lowercase letters, digits and inner hyphens",
+            Required, Pattern(&NAME);
+        description: String = "description", "One-sentence description";
+        version: String = "version", "Package version; quote it if it looks like a number",
+            Pattern(&FILE_NAME);
+        url: String = "url", "Home page of the packaged software";
+        image: String = "image", "URL of a picture for the package; not used";
+        uncompressed: bool = "uncompressed", "Write a plain tar archive instead of a Zstandard one";
+        architecture: String = "architecture", "Target architecture, such as amd64 or arm64",
+            Pattern(&FILE_NAME);
+        yolo: bool = "yolo", "Deploy without an initialized cluster: no internal registry or Git server";
+        authors: String = "authors", "Authors of the package";
+        documentation: String = "documentation", "URL of the documentation";
+        source: String = "source", "URL of the source code";
+        vendor: String = "vendor", "Distributor of the software";
         annotations: BTreeMap<String, String> = "annotations",
+            "Annotations, also written to the OCI manifest";
         allow_namespace_override: Option<bool> = "allowNamespaceOverride",
+            "Whether a deployment may choose another namespace";
         aggregate_checksum: String = "aggregateChecksum",
+            "SHA-256 digest of checksums.txt; written by jackal";
     }
-    /// How the package was made. `Some("")` is written, `None` is not.
+    /// How a package was built. `Some("")` is written, `None` is not.
     Build {
-        terminal: Option<String> = "terminal",
-        user: Option<String> = "user",
-        architecture: Option<String> = "architecture",
-        timestamp: Option<String> = "timestamp",
-        version: Option<String> = "version",
-        migrations: Vec<String> = "migrations",
+        terminal: Option<String> = "terminal", "Host that built the package";
+        user: Option<String> = "user", "User that built the package";
+        architecture: Option<String> = "architecture", "Architecture of the package";
+        timestamp: Option<String> = "timestamp", "Time of the build";
+        version: Option<String> = "version", "Version of the program that built the package";
+        migrations: Vec<String> = "migrations", "Migrations of deprecated keys that were applied";
         registry_overrides: BTreeMap<String, String> = "registryOverrides",
-        differential: bool = "differential",
+            "Registries that images were pulled from, by the registry they replace";
+        differential: bool = "differential", "Whether the package holds only changes from a base package";
         differential_package_version: String = "differentialPackageVersion",
+            "Version of the base package";
         differential_package_checksum: String = "differentialPackageChecksum",
+            "Aggregate checksum of the base package";
         differential_missing: Vec<String> = "differentialMissing",
+            "Components left out because the base package has them";
         last_non_breaking_version: String = "lastNonBreakingVersion",
-        flavor: String = "flavor",
-        signed: Option<bool> = "signed",
+            "Oldest program version that can deploy the package";
+        flavor: String = "flavor", "Flavor that was selected for the build";
+        signed: Option<bool> = "signed", "Whether the package is signed";
         version_requirements: Vec<VersionRequirement> = "versionRequirements",
+            "Program versions that a deployment requires";
         provenance_files: Vec<String> = "provenanceFiles",
+            "Files of the package that document how it was built";
     }
-    /// The program that a package needs.
+    /// A program version that a package requires.
     VersionRequirement {
-        version: String = "version",
-        reason: String = "reason",
+        version: String = "version", "Oldest version that is sufficient";
+        reason: String = "reason", "Feature that requires it";
     }
     /// One part of a package, deployed as a whole.
     Component {
-        name: String = "name",
-        description: String = "description",
-        default: bool = "default",
-        required: Option<bool> = "required",
-        only: Only = "only",
-        group: String = "group",
-        cosign_key_path: String = "cosignKeyPath",
-        import: Import = "import",
-        manifests: Vec<Manifest> = "manifests",
-        charts: Vec<Chart> = "charts",
-        data_injections: Vec<DataInjection> = "dataInjections",
-        files: Vec<File> = "files",
-        images: Vec<String> = "images",
-        image_archives: Vec<ImageArchive> = "imageArchives",
-        repos: Vec<String> = "repos",
-        health_checks: Vec<HealthCheck> = "healthChecks",
-        state_access: Vec<Tree> = "stateAccess",
-        extensions: Extensions = "extensions",
-        scripts: Scripts = "scripts",
-        actions: Actions = "actions",
+        name: String = "name", "Component name, unique in the package", Required, Pattern(&NAME), Own;
+        description: String = "description", "One-sentence description";
+        default: bool = "default", "Whether the component is selected by default", Own;
+        required: Option<bool> = "required", "Whether the component is always deployed", Own;
+        only: Only = "only", "Conditions for including or deploying the component";
+        group: String = "group", "Group of components of which one is deployed. Use only.flavor",
+            Deprecated, Own;
+        cosign_key_path: String = "cosignKeyPath", "Public key for verifying downloads; not used",
+            Deprecated, Path;
+        import: Import = "import", "Component of another definition that this one extends";
+        manifests: Vec<Manifest> = "manifests", "Kubernetes manifests to deploy";
+        charts: Vec<Chart> = "charts", "Helm charts to deploy";
+        data_injections: Vec<DataInjection> = "dataInjections", "Data to copy into running containers",
+            Appends;
+        files: Vec<File> = "files", "Files to place on the machine that runs the deployment", Appends;
+        images: Vec<String> = "images", "Container images, preferably pinned by digest", Appends;
+        image_archives: Vec<ImageArchive> = "imageArchives", "Images from local archives", Appends;
+        repos: Vec<String> = "repos", "Git repositories; append @ and a tag, commit or ref to pin one",
+            Appends;
+        health_checks: Vec<HealthCheck> = "healthChecks", "Resources to wait for after deploying the charts",
+            Appends;
+        state_access: Vec<Tree> = "stateAccess", "Parts of the cluster state that templates may read",
+            Appends;
+        extensions: Extensions = "extensions", "Sets of components generated from a few settings";
+        scripts: Scripts = "scripts", "Commands around a deployment. Use actions", Deprecated;
+        actions: Actions = "actions", "Commands and waits in the component's life cycle";
     }
-    /// Images in an archive on the disk.
+    /// Images from a local archive.
     ImageArchive {
-        path: String = "path",
-        images: Vec<String> = "images",
+        path: String = "path", "OCI or Docker archive", Required, Path;
+        images: Vec<String> = "images", "References of the images to take from the archive", Required;
     }
-    /// A resource that is waited for after the charts.
+    /// A resource to wait for after deploying the charts.
     HealthCheck {
-        api_version: String = "apiVersion",
-        kind: String = "kind",
-        namespace: String = "namespace",
-        name: String = "name",
+        api_version: String = "apiVersion", "API version of the resource", Required;
+        kind: String = "kind", "Kind of the resource", Required;
+        namespace: String = "namespace", "Namespace of the resource", Required;
+        name: String = "name", "Name of the resource", Required;
     }
-    /// Where a component applies.
+    /// Conditions for including or deploying a component.
     Only {
-        local_os: String = "localOS",
-        cluster: OnlyCluster = "cluster",
-        flavor: String = "flavor",
+        local_os: String = "localOS", "Operating system of the machine that runs the deployment",
+            OneOf(SYSTEMS);
+        cluster: OnlyCluster = "cluster", "Clusters that the component applies to";
+        flavor: String = "flavor", "Include the component only in builds of this flavor";
     }
-    /// The clusters that a component applies to.
+    /// Clusters that a component applies to.
     OnlyCluster {
-        architecture: String = "architecture",
-        distros: Vec<String> = "distros",
+        architecture: String = "architecture", "Include the component only in builds for this architecture";
+        distros: Vec<String> = "distros", "Kubernetes distributions; not used";
     }
-    /// Another package's component that this one builds upon.
+    /// A component of another definition that this one extends.
     Import {
-        name: String = "name",
-        path: String = "path",
-        url: String = "url",
+        name: String = "name", "Name of the imported component, if it differs";
+        path: String = "path", "Folder of the other definition, relative to this file";
+        url: String = "url", "Published skeleton package: oci://REGISTRY/PATH:TAG or oci:FOLDER:TAG",
+            Pattern(&SKELETON_URL);
     }
     /// Kubernetes manifests, deployed as one release.
     Manifest {
-        name: String = "name",
-        namespace: String = "namespace",
-        files: Vec<String> = "files",
+        name: String = "name", "Name of the release for the manifests, up to 40 bytes", Required;
+        namespace: String = "namespace", "Default namespace of the resources", Replaces;
+        files: Vec<String> = "files", "Manifest files or URLs", Path, Appends;
         kustomize_allow_any_directory: bool = "kustomizeAllowAnyDirectory",
-        kustomizations: Vec<String> = "kustomizations",
-        no_wait: bool = "noWait",
-        server_side_apply: String = "serverSideApply",
-        template: bool = "template",
-        enable_kustomize_plugins: bool = "enableKustomizePlugins",
+            "Allow kustomizations to read files outside their folder";
+        kustomizations: Vec<String> = "kustomizations", "Kustomization folders or URLs", Appends;
+        no_wait: bool = "noWait", "Do not wait until the resources are ready";
+        server_side_apply: String = "serverSideApply", "Whether to use server-side apply",
+            OneOf(SERVER_SIDE_APPLY), Replaces;
+        template: bool = "template", "Fill templates in the files at deployment", Replaces;
+        enable_kustomize_plugins: bool = "enableKustomizePlugins", "Allow kustomize to run plugins",
+            Unbuilt, Replaces;
     }
     /// A Helm chart.
     Chart {
-        name: String = "name",
-        version: String = "version",
-        url: String = "url",
-        repo_name: String = "repoName",
-        git_path: String = "gitPath",
-        local_path: String = "localPath",
-        namespace: String = "namespace",
-        release_name: String = "releaseName",
-        no_wait: bool = "noWait",
+        name: String = "name", "Chart name, up to 40 bytes", Required;
+        version: String = "version", "Chart version; quote it if it looks like a number", Required;
+        url: String = "url", "Chart repository, OCI chart or Git repository";
+        repo_name: String = "repoName", "Name of the chart in its repository, if it differs";
+        git_path: String = "gitPath", "Folder of the chart in its Git repository";
+        local_path: String = "localPath", "Local chart folder or archive", Path;
+        namespace: String = "namespace", "Namespace of the release", Required, Replaces;
+        release_name: String = "releaseName", "Name of the release, if it differs from the chart name",
+            Replaces;
+        no_wait: bool = "noWait", "Do not wait until the resources are ready";
         values_files: Vec<String> = "valuesFiles",
+            "Values files or URLs; later files override earlier ones", Path, Appends;
         templated_values_files: Vec<String> = "templatedValuesFiles",
-        variables: Vec<ChartVariable> = "variables",
-        values: Vec<ChartValue> = "values",
+            "Values files with templates that are filled at deployment", Unbuilt, Path, Appends;
+        variables: Vec<ChartVariable> = "variables", "Variables to set in the chart's values", Appends;
+        values: Vec<ChartValue> = "values", "Package values to copy to the chart's values", Appends;
         schema_validation: Option<bool> = "schemaValidation",
-        server_side_apply: String = "serverSideApply",
+            "Whether to validate the values against the chart's schema", Replaces;
+        server_side_apply: String = "serverSideApply", "Whether to use server-side apply",
+            OneOf(SERVER_SIDE_APPLY), Replaces;
     }
-    /// A variable that is written into a chart's values.
+    /// A variable to set in a chart's values.
     ChartVariable {
-        name: String = "name",
-        description: String = "description",
-        path: String = "path",
+        name: String = "name", "Variable name", Required, Pattern(&VARIABLE);
+        description: String = "description", "One-sentence description";
+        path: String = "path", "Dotted path in the chart's values", Required;
     }
-    /// Values of the package that become values of a chart.
+    /// Package values to copy to a chart's values.
     ChartValue {
-        source_path: String = "sourcePath",
-        target_path: String = "targetPath",
-        exclude_paths: Vec<String> = "excludePaths",
+        source_path: String = "sourcePath", "Dotted path in the package values", Required;
+        target_path: String = "targetPath", "Dotted path in the chart's values", Required;
+        exclude_paths: Vec<String> = "excludePaths", "Dotted paths to leave out";
     }
-    /// Data copied into a running container.
+    /// Data to copy into a running container.
     DataInjection {
-        source: String = "source",
-        target: DataTarget = "target",
-        compress: bool = "compress",
+        source: String = "source", "File, folder or URL", Required, Path;
+        target: DataTarget = "target", "Container that receives the data", Required;
+        compress: bool = "compress", "Compress the data in transit";
     }
     /// The container that receives data.
     DataTarget {
-        namespace: String = "namespace",
-        selector: String = "selector",
-        container: String = "container",
-        path: String = "path",
+        namespace: String = "namespace", "Namespace of the pod", Required;
+        selector: String = "selector", "Label selector of the pod, such as app=web", Required;
+        container: String = "container", "Name of the container", Required;
+        path: String = "path", "Destination path in the container", Required;
     }
-    /// A file put on the machine that deploys.
+    /// A file to place on the machine that runs the deployment.
     File {
-        source: String = "source",
-        shasum: String = "shasum",
-        target: String = "target",
-        executable: bool = "executable",
-        symlinks: Vec<String> = "symlinks",
-        extract_path: String = "extractPath",
-        template: bool = "template",
+        source: String = "source", "Local file or folder, or a URL", Required, Path;
+        shasum: String = "shasum", "SHA-256 checksum of the file, in hex", Pattern(&SHASUM);
+        target: String = "target", "Destination path, including the file name", Required;
+        executable: bool = "executable", "Make the file executable";
+        symlinks: Vec<String> = "symlinks", "Symbolic links to create to the file";
+        extract_path: String = "extractPath", "Archive member to take, if the source is an archive";
+        template: bool = "template", "Fill templates in the file at deployment";
     }
-    /// What is expanded into a component at create.
+    /// Sets of components generated from a few settings.
     Extensions {
-        bigbang: Option<BigBang> = "bigbang",
+        bigbang: Option<BigBang> = "bigbang", "Big Bang platform", Unbuilt;
     }
     /// Settings of the Big Bang extension.
     BigBang {
-        version: String = "version",
-        repo: String = "repo",
-        values_files: Vec<String> = "valuesFiles",
-        skip_flux: bool = "skipFlux",
-        flux_patch_files: Vec<String> = "fluxPatchFiles",
+        version: String = "version", "Version of Big Bang", Required;
+        repo: String = "repo", "Git repository of Big Bang";
+        values_files: Vec<String> = "valuesFiles", "Values files", Path, Appends;
+        skip_flux: bool = "skipFlux", "Leave out Flux";
+        flux_patch_files: Vec<String> = "fluxPatchFiles", "Patch files for Flux", Path, Appends;
     }
     /// The deprecated form of [`Actions`].
     Scripts {
-        show_output: bool = "showOutput",
-        timeout_seconds: i64 = "timeoutSeconds",
-        retry: bool = "retry",
-        prepare: Vec<String> = "prepare",
-        before: Vec<String> = "before",
-        after: Vec<String> = "after",
+        show_output: bool = "showOutput", "Show the output of the scripts";
+        timeout_seconds: i64 = "timeoutSeconds", "Time limit for each script, in seconds", AtLeast(0);
+        retry: bool = "retry", "Retry failed scripts without limit";
+        prepare: Vec<String> = "prepare", "Commands to run when the package is built";
+        before: Vec<String> = "before", "Commands to run before the component is deployed", Appends;
+        after: Vec<String> = "after", "Commands to run after the component is deployed", Appends;
     }
-    /// Commands around the life of a component.
+    /// Actions in the life cycle of a component.
     Actions {
-        on_create: ActionSet = "onCreate",
-        on_deploy: ActionSet = "onDeploy",
-        on_remove: ActionSet = "onRemove",
+        on_create: ActionSet = "onCreate", "Actions when the package is built";
+        on_deploy: ActionSet = "onDeploy", "Actions when the component is deployed";
+        on_remove: ActionSet = "onRemove", "Actions when the component is removed";
     }
-    /// Commands around one event.
+    /// Actions around one event.
     ActionSet {
-        defaults: ActionDefaults = "defaults",
-        before: Vec<Action> = "before",
-        after: Vec<Action> = "after",
-        on_success: Vec<Action> = "onSuccess",
-        on_failure: Vec<Action> = "onFailure",
+        defaults: ActionDefaults = "defaults", "Default settings of the actions";
+        before: Vec<Action> = "before", "Actions to run first";
+        after: Vec<Action> = "after", "Actions to run last";
+        on_success: Vec<Action> = "onSuccess", "Actions to run after success";
+        on_failure: Vec<Action> = "onFailure", "Actions to run after a failure";
     }
-    /// What holds for each action of a set that says nothing else.
+    /// Default settings of the actions in a set.
     ActionDefaults {
-        mute: bool = "mute",
+        mute: bool = "mute", "Hide the output of the commands";
         max_total_seconds: i64 = "maxTotalSeconds",
-        max_retries: i64 = "maxRetries",
-        dir: String = "dir",
-        env: Vec<String> = "env",
-        shell: Shell = "shell",
+            "Time limit including retries, in seconds; 0 means no limit", AtLeast(0);
+        max_retries: i64 = "maxRetries", "Number of retries after a failure", AtLeast(0);
+        dir: String = "dir", "Working directory";
+        env: Vec<String> = "env", "Environment variables, as NAME=VALUE";
+        shell: Shell = "shell", "Shell for each operating system";
     }
-    /// The shell for each system.
+    /// The shell for each operating system.
     Shell {
-        windows: String = "windows",
-        linux: String = "linux",
-        darwin: String = "darwin",
+        windows: String = "windows", "Shell on Windows";
+        linux: String = "linux", "Shell on Linux";
+        darwin: String = "darwin", "Shell on macOS";
     }
     /// One command or wait. `None` leaves the set's default in force.
     Action {
-        mute: Option<bool> = "mute",
+        mute: Option<bool> = "mute", "Hide the output of the command";
         max_total_seconds: Option<i64> = "maxTotalSeconds",
-        max_retries: Option<i64> = "maxRetries",
-        dir: Option<String> = "dir",
-        env: Vec<String> = "env",
-        cmd: String = "cmd",
-        shell: Option<Shell> = "shell",
-        set_variable: String = "setVariable",
-        set_variables: Vec<SetVariable> = "setVariables",
-        set_values: Vec<Tree> = "setValues",
-        template: bool = "template",
-        description: String = "description",
-        wait: Option<Wait> = "wait",
+            "Time limit including retries, in seconds; 0 means no limit", AtLeast(0);
+        max_retries: Option<i64> = "maxRetries", "Number of retries after a failure", AtLeast(0);
+        dir: Option<String> = "dir", "Working directory";
+        env: Vec<String> = "env", "Environment variables, as NAME=VALUE";
+        cmd: String = "cmd", "Command to run; cannot be combined with wait";
+        shell: Option<Shell> = "shell", "Shell for each operating system";
+        set_variable: String = "setVariable", "Variable that receives the output. Use setVariables",
+            Deprecated, Pattern(&VARIABLE);
+        set_variables: Vec<SetVariable> = "setVariables", "Variables that receive the output";
+        set_values: Vec<Tree> = "setValues", "Package values that receive the output",
+            UnbuiltIn("onCreate");
+        template: bool = "template", "Fill templates in the command", UnbuiltIn("onCreate");
+        description: String = "description", "One-sentence description, shown instead of the command";
+        wait: Option<Wait> = "wait", "Condition to wait for; cannot be combined with cmd";
     }
-    /// A variable that takes a command's output.
+    /// A variable that receives the output of a command.
     SetVariable {
-        name: String = "name",
-        kind: String = "type",
-        pattern: String = "pattern",
-        sensitive: bool = "sensitive",
-        auto_indent: bool = "autoIndent",
+        name: String = "name", "Variable name", Required, Pattern(&VARIABLE);
+        kind: String = "type", "Whether the value is the text itself or the path of a file with the text",
+            OneOf(VALUE_TYPES);
+        pattern: String = "pattern", "Regular expression that the value must match";
+        sensitive: bool = "sensitive", "Never show the value";
+        auto_indent: bool = "autoIndent", "Indent later lines of the value like the first";
     }
-    /// What an action waits for.
+    /// A condition that an action waits for.
     Wait {
-        cluster: Option<WaitCluster> = "cluster",
-        network: Option<WaitNetwork> = "network",
+        cluster: Option<WaitCluster> = "cluster", "Resource in the cluster";
+        network: Option<WaitNetwork> = "network", "Network address that responds";
     }
     /// A resource in the cluster.
     WaitCluster {
-        kind: String = "kind",
-        name: String = "name",
-        namespace: String = "namespace",
-        condition: String = "condition",
+        kind: String = "kind", "Kind of the resource", Required;
+        name: String = "name", "Name of the resource, or a label selector", Required;
+        namespace: String = "namespace", "Namespace of the resource";
+        condition: String = "condition", "Condition or {jsonpath}=value [default: the resource exists]";
     }
-    /// An address that answers.
+    /// A network address that responds.
     WaitNetwork {
-        protocol: String = "protocol",
-        address: String = "address",
-        code: i64 = "code",
+        protocol: String = "protocol", "Protocol to connect with", Required, OneOf(PROTOCOLS);
+        address: String = "address", "Host and port, or the URL without its scheme", Required;
+        code: i64 = "code", "Expected status code [default: any successful one]", AtLeast(0);
     }
-    /// A value that is set at deploy.
+    /// A value that is set when the package is deployed.
     Variable {
-        name: String = "name",
-        description: String = "description",
-        default: String = "default",
-        prompt: bool = "prompt",
-        sensitive: bool = "sensitive",
-        auto_indent: bool = "autoIndent",
-        pattern: String = "pattern",
-        kind: String = "type",
+        name: String = "name", "Name, used as ###JACKAL_VAR_NAME###", Required, Pattern(&VARIABLE);
+        description: String = "description", "One-sentence description";
+        default: String = "default", "Default value";
+        prompt: bool = "prompt", "Prompt for the value";
+        sensitive: bool = "sensitive", "Never show the value";
+        auto_indent: bool = "autoIndent", "Indent later lines of the value like the first";
+        pattern: String = "pattern", "Regular expression that the value must match";
+        kind: String = "type", "Whether the value is the text itself or the path of a file with the text",
+            OneOf(VALUE_TYPES);
     }
-    /// A value that is fixed at create. `Some("")` is written.
+    /// A value that is fixed when the package is built. `Some("")` is written.
     Constant {
-        name: String = "name",
-        value: Option<String> = "value",
-        description: String = "description",
-        auto_indent: bool = "autoIndent",
-        pattern: String = "pattern",
+        name: String = "name", "Name, used as ###JACKAL_CONST_NAME###", Required, Pattern(&VARIABLE);
+        value: Option<String> = "value", "Value", Required;
+        description: String = "description", "One-sentence description";
+        auto_indent: bool = "autoIndent", "Indent later lines of the value like the first";
+        pattern: String = "pattern", "Regular expression that the value must match";
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use super::compose::{
     Choice, Purpose, SETS, STAGES, Surroundings, Template, Whole, compose, templates,
 };
+use super::definition::{Component, Part as _, Rule};
 use crate::oci::Reference;
 use crate::yaml::{Mistake, Node, SourceText, Span, Value};
 
@@ -213,24 +214,14 @@ impl Rules<'_> {
         for file in items(component, "files") {
             self.file(file);
         }
-        for (list, keys, lists) in [
-            ("files", &["source"][..], &[][..]),
-            ("dataInjections", &["source"], &[]),
-            ("charts", &["localPath"], &["valuesFiles"]),
-            ("manifests", &[], &["files"]),
-        ] {
-            for item in items(component, list) {
-                for key in keys {
-                    if let Some((path, at)) = string(item, key) {
-                        self.local(path, at);
-                    }
-                }
-                for key in lists {
-                    for (path, at) in strings(item, key) {
-                        self.local(path, at);
-                    }
-                }
+        let mut local = Vec::new();
+        Component::paths(&mut component.clone(), &mut |row, path| {
+            if !row.is(&Rule::Deprecated) && !row.is(&Rule::Unbuilt) {
+                local.extend(path.scalar().map(|text| (text.to_owned(), path.span)));
             }
+        });
+        for (path, at) in local {
+            self.local(&path, at);
         }
     }
 

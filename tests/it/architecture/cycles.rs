@@ -17,7 +17,6 @@ const LEFT: &[&[&str]] = &[
     &["cli/connection.rs", "cli/keys.rs", "cli/options.rs", "cli/trust.rs"],
     &["cli/package.rs", "cli/pull.rs"],
     &["exec/plan.rs", "exec/provenance.rs", "exec/published.rs", "exec/run.rs", "exec/site.rs", "exec/work/mod.rs", "exec/work/run_step.rs"],
-    &["package/definition/check.rs", "package/definition/parse.rs", "package/definition/records.rs"],
     &["registry/auth.rs", "registry/body.rs", "registry/client.rs", "registry/error.rs", "registry/host.rs", "registry/refusal.rs", "registry/retry.rs", "registry/speed.rs"],
     &["registry/pieces.rs", "registry/push.rs"],
     &["rehearsal/route.rs", "rehearsal/server.rs"],
