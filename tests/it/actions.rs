@@ -1,4 +1,4 @@
-//! Commands around the making of a component: `actions.onCreate`.
+//! Commands that run while a component is built: `actions.onCreate`.
 
 use crate::sandbox::{Sandbox, settle};
 
@@ -19,7 +19,7 @@ fn text(sandbox: &Sandbox, path: &str) -> String {
 }
 
 #[test]
-fn what_an_action_leaves_behind_is_packed_and_each_build_runs_it() {
+fn files_made_by_an_action_are_packed_and_each_build_runs_it() {
     let sandbox = Sandbox::new();
     sandbox.write("sub/in", "");
     package(
@@ -54,7 +54,7 @@ fn what_an_action_leaves_behind_is_packed_and_each_build_runs_it() {
 }
 
 #[test]
-fn a_failed_component_runs_its_own_commands_for_failures_and_no_other_ones() {
+fn a_failed_component_runs_only_its_own_failure_commands() {
     let sandbox = Sandbox::new();
     package(
         &sandbox,
@@ -116,7 +116,7 @@ fn components_after_one_with_actions_wait_for_its_last_one() {
 }
 
 #[test]
-fn an_action_ends_at_its_time_and_a_muted_one_is_not_heard() {
+fn an_action_stops_at_its_timeout_and_a_muted_one_prints_nothing() {
     let sandbox = Sandbox::new();
     package(
         &sandbox,
@@ -133,7 +133,7 @@ fn an_action_ends_at_its_time_and_a_muted_one_is_not_heard() {
 }
 
 #[test]
-fn what_no_action_can_do_while_a_package_is_made_is_refused_by_its_key() {
+fn keys_of_actions_that_only_apply_to_deploying_are_refused() {
     let sandbox = Sandbox::new();
     for (action, told) in [
         (
@@ -154,7 +154,7 @@ fn what_no_action_can_do_while_a_package_is_made_is_refused_by_its_key() {
 }
 
 #[test]
-fn an_action_waits_for_an_address_or_a_resource_and_says_what_did_not_come() {
+fn an_action_waits_for_an_address_or_a_resource_and_reports_a_timeout() {
     use std::io::{Read as _, Write as _};
     use std::os::unix::fs::PermissionsExt as _;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -162,7 +162,7 @@ fn an_action_waits_for_an_address_or_a_resource_and_says_what_did_not_come() {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            // One that only connects says nothing.
+            // A probe that only connects sends nothing.
             let _ = stream.read(&mut [0; 1024]);
             let _ = stream.write_all(b"HTTP/1.1 204 None\r\nConnection: close\r\n\r\n");
         }
@@ -206,7 +206,7 @@ fn an_action_waits_for_an_address_or_a_resource_and_says_what_did_not_come() {
         asked[2].starts_with("wait --for condition=Ready --timeout="),
         "{asked:?}"
     );
-    // Without a code it is 200 that is waited for.
+    // Without a code, 200 is expected.
     let (code, said) = run(&[network("http", "")]);
     assert_eq!(code, Some(6), "{said}");
     assert!(

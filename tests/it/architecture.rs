@@ -1,9 +1,9 @@
-//! The import order of `src/`, and what each layer may touch, held by a test.
+//! The import order of `src/`, and what each layer may touch.
 //!
 //! Reads the sources as text: comments, literals and inline test modules are
 //! blanked, then every path (`a::b::c`, grouped `use` trees included) is
-//! looked up in the tables below. What hides behind a method, such as
-//! `Path::exists`, is left to review.
+//! looked up in the tables below. Methods such as `Path::exists` are not seen and
+//! are left to review.
 
 mod cycles;
 mod source_text;
@@ -67,7 +67,7 @@ const WORLD: &[&[&str]] = &[
 const READS_ENVIRONMENT: &[&str] = &["cli", "main"];
 
 #[test]
-fn every_module_imports_only_what_stands_below_it() {
+fn every_module_imports_only_modules_below_it() {
     let (src, files) = rust_files();
     let mut found = Vec::new();
     for file in files {

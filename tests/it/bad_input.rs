@@ -1,7 +1,7 @@
-//! Malformed definitions and pipelines: each with the whole text of its error.
+//! Malformed definitions and pipelines, each with the full text of its error.
 //!
-//! `BLESS=1 cargo test bad_input` writes the texts anew; read every one of them
-//! before you commit it.
+//! `BLESS=1 cargo test bad_input` updates the texts; read each one before you commit
+//! it.
 
 use std::fs;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn error_of(path: &Path) -> String {
 }
 
 #[test]
-fn forty_malformed_files_are_told_with_their_place_and_the_next_step() {
+fn forty_malformed_files_report_their_place_and_the_next_step() {
     let mut files: Vec<_> = fs::read_dir(FOLDER)
         .unwrap()
         .map(|entry| entry.unwrap().path())

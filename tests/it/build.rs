@@ -1,4 +1,4 @@
-//! `jackal build` of a folder: what runs, what is remembered, what comes out.
+//! `jackal build` of a folder: what runs, what is cached, what it produces.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -75,7 +75,7 @@ fn the_archive_is_a_package_that_verifies_and_that_tar_reads() {
     );
 }
 
-/// Each mutation with the tasks it must make run again.
+/// Each mutation with the tasks that must run again.
 #[test]
 fn every_change_that_matters_is_a_miss_and_no_other_is() {
     type Mutation = (&'static str, fn(&Sandbox), &'static [&'static str]);
@@ -185,7 +185,7 @@ fn a_deleted_or_altered_archive_is_written_again_without_running_anything() {
 }
 
 #[test]
-fn damaged_and_cut_blobs_are_never_used_and_heal() {
+fn damaged_and_truncated_blobs_are_never_used_and_are_repaired() {
     let sandbox = Sandbox::new();
     sandbox.package();
     sandbox.build(&[]);
@@ -234,7 +234,7 @@ fn the_archive_depends_on_nothing_but_the_sources() {
                 for jobs in ["1", "2"] {
                     let sandbox = Sandbox::new();
                     if round == 1 {
-                        // Another order of creation is another order of listing.
+                        // Another order of creation gives another order of listing.
                         for number in (0..20).rev() {
                             sandbox.write(&format!("tree/d{}/f{number}", number % 3), "");
                         }
@@ -297,7 +297,7 @@ fn a_time_given_in_the_environment_is_in_the_package() {
 fn a_killed_build_leaves_nothing_wrong_behind() {
     let sandbox = Sandbox::new();
     sandbox.package();
-    // Large enough for kills to land inside of it.
+    // Large enough to be killed while it is written.
     let large: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
     sandbox.write("tree/large", large);
     settle();
@@ -373,7 +373,7 @@ fn a_split_archive_joins_to_the_whole_one() {
 }
 
 #[test]
-fn mistakes_and_refusals_have_their_own_exit_codes_and_leave_no_archive() {
+fn mistakes_and_failures_have_their_own_exit_codes_and_leave_no_archive() {
     let sandbox = Sandbox::new();
     sandbox.package();
     let good = fs::read_to_string(sandbox.src().join("jackal.yaml")).unwrap();
@@ -421,7 +421,7 @@ fn mistakes_and_refusals_have_their_own_exit_codes_and_leave_no_archive() {
 }
 
 #[test]
-fn a_dry_run_says_what_would_happen_and_does_nothing() {
+fn a_dry_run_reports_what_would_run_and_changes_nothing() {
     let sandbox = Sandbox::new();
     sandbox.package();
     let said = sandbox.run(&["build", "--dry-run"]);
@@ -471,7 +471,7 @@ fn a_workspace_builds_every_package_in_it_and_graph_names_their_tasks() {
 }
 
 #[test]
-fn the_readmes_example_builds_and_its_sbom_names_what_is_inside() {
+fn the_readmes_example_builds_and_its_sbom_lists_the_contents() {
     let sandbox = Sandbox::new();
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/demo");
     let output = sandbox.src().join("out");

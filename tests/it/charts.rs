@@ -12,7 +12,7 @@ use crate::sandbox::{Sandbox, settle};
 /// Media type and content, by path.
 type Served = BTreeMap<String, (String, Vec<u8>)>;
 
-/// Serves what is put into it, by path; counts requests, and those with a login.
+/// Serves files by path; counts requests, and those with credentials.
 pub struct Server {
     pub port: u16,
     files: Arc<Mutex<Served>>,
@@ -113,7 +113,7 @@ fn packed(sandbox: &Sandbox, file: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_constraint_is_answered_once_and_the_archive_comes_from_its_repository() {
+fn a_version_constraint_is_resolved_once_and_the_archive_comes_from_its_repository() {
     let (sandbox, server) = (Sandbox::new(), Server::start());
     let index = |versions: &[(&str, &str)]| {
         let mut text = "apiVersion: v1\nentries:\n  web:\n".to_owned();
@@ -140,7 +140,7 @@ fn a_constraint_is_answered_once_and_the_archive_comes_from_its_repository() {
     assert_eq!(server.asked(), 2, "the index and the archive");
     assert_eq!(server.logins.load(Ordering::SeqCst), 2);
     assert_eq!(packed(&sandbox, "mine-^1.2.tgz"), old.0);
-    // A newer one that fits changes nothing until the pin is moved.
+    // A newer matching version changes nothing until the pin is moved.
     index(&[("1.3.0", &hex(b"new")), ("1.2.0", &old.1)]);
     assert_eq!(sandbox.executed(), [""; 0]);
     assert_eq!(server.asked(), 0);
@@ -156,7 +156,7 @@ fn a_constraint_is_answered_once_and_the_archive_comes_from_its_repository() {
 }
 
 #[test]
-fn an_archive_that_is_not_the_one_of_the_index_is_refused() {
+fn an_archive_that_differs_from_the_index_is_refused() {
     let (sandbox, server) = (Sandbox::new(), Server::start());
     let sum = hex(b"expected");
     let index =
@@ -174,7 +174,7 @@ fn an_archive_that_is_not_the_one_of_the_index_is_refused() {
 }
 
 #[test]
-fn a_chart_of_a_registry_is_the_layer_that_helm_pushes() {
+fn a_chart_in_a_registry_is_the_layer_that_helm_pushes() {
     let (sandbox, server) = (Sandbox::new(), Server::start());
     let (chart, config) = (b"a chart".to_vec(), b"{}".to_vec());
     let manifest = format!(

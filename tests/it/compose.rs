@@ -59,7 +59,7 @@ fn packed(sandbox: &Sandbox, archive: &str, path: &str) -> String {
 }
 
 #[test]
-fn files_of_an_imported_component_are_packed_and_watched() {
+fn files_of_an_imported_component_are_packed_and_tracked() {
     let sandbox = importing();
     sandbox.build(&["web"]);
     let found = definition(&sandbox, ARCHIVE);
@@ -99,7 +99,7 @@ fn an_imported_file_cannot_leave_the_folder_of_its_definition() {
 }
 
 #[test]
-fn a_circle_of_imports_ends_the_build_with_its_place() {
+fn an_import_cycle_is_an_error_with_its_place() {
     let sandbox = importing();
     sandbox.write(
         "common/jackal.yaml",
@@ -108,7 +108,8 @@ fn a_circle_of_imports_ends_the_build_with_its_place() {
     );
     let said = sandbox.run(&["build", "web"]);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
-    // The package's own folder is met under another name before the circle is seen.
+    // The package's own folder is reached under another name before the cycle is
+    // detected.
     let expected = "web/jackal.yaml:5:18: detected circular import chain: . -> ../common -> ../web -> ../common";
     assert!(said.stderr.contains(expected), "{}", said.stderr);
 }
@@ -192,7 +193,7 @@ fn a_pipeline_sets_templates_of_its_package_and_components() {
 }
 
 #[test]
-fn deprecated_keys_are_migrated_and_told() {
+fn deprecated_keys_are_migrated_with_a_warning() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "jackal.yaml",
@@ -249,7 +250,7 @@ fn imports(sandbox: &Sandbox, url: &str) {
     settle();
 }
 
-/// The same skeleton, but for its one image: no test asks the network.
+/// The same skeleton without its image, because tests use no network.
 fn without_images(layout: &Path) {
     let blobs = layout.join("blobs/sha256");
     let replace = |digest: &str, from: &str, to: &str| {
@@ -283,7 +284,7 @@ fn without_images(layout: &Path) {
 }
 
 #[test]
-fn a_skeleton_in_a_layout_is_imported_and_its_damaged_files_are_healed() {
+fn a_skeleton_in_a_layout_is_imported_and_its_damaged_files_are_repaired() {
     let sandbox = Sandbox::new();
     without_images(&zarf_skeleton(&sandbox));
     imports(&sandbox, "oci:../layouts/skeleton:1.2.3");
@@ -301,7 +302,7 @@ fn a_skeleton_in_a_layout_is_imported_and_its_damaged_files_are_healed() {
     let file = "components/mine/files/0/greeting.txt";
     let expected = "hi ###ZARF_VAR_GREETING### ###ZARF_CONST_PORT###\n";
     assert_eq!(packed(&sandbox, ARCHIVE, file), expected);
-    // An unpacked file is damaged: it is not packed, but made anew.
+    // A damaged unpacked file is not packed, but unpacked again.
     let unpacked = sandbox.cached_files().into_iter().find(|(path, _)| {
         path.ends_with("greeting.txt") && path.to_string_lossy().contains("skeletons")
     });
@@ -344,7 +345,7 @@ fn a_chart_with_its_values_is_packaged_from_a_skeleton() {
 }
 
 #[test]
-fn a_skeleton_that_is_not_there_is_told_at_the_import() {
+fn a_missing_skeleton_is_reported_at_the_import() {
     let sandbox = Sandbox::new();
     zarf_skeleton(&sandbox);
     for (url, message) in [

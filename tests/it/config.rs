@@ -1,4 +1,4 @@
-//! Configuration file and environment, as a user sets them.
+//! Configuration file and environment variables.
 
 use super::sandbox::{Sandbox, said};
 
@@ -17,7 +17,7 @@ fn sandbox() -> Sandbox {
 const CREATE: [&str; 3] = ["package", "create", "--confirm"];
 
 #[test]
-fn a_flag_counts_before_a_variable_before_the_file() {
+fn a_flag_overrides_a_variable_and_a_variable_the_file() {
     let sandbox = sandbox();
     sandbox.write(
         "jackal-config.toml",
@@ -64,7 +64,7 @@ fn a_flag_counts_before_a_variable_before_the_file() {
 }
 
 #[test]
-fn a_flag_leaves_no_room_for_a_setting_it_excludes() {
+fn a_flag_overrides_settings_that_conflict_with_it() {
     let sandbox = sandbox();
     sandbox.write(
         "jackal-config.json",
@@ -76,7 +76,7 @@ fn a_flag_leaves_no_room_for_a_setting_it_excludes() {
 }
 
 #[test]
-fn the_file_is_found_by_variable_then_here_then_at_home() {
+fn the_file_is_found_by_variable_then_in_the_folder_then_at_home() {
     let sandbox = sandbox();
     let home = sandbox.src().join("home");
     let set = "    set: {a: a, b: b, c: c}\n";
@@ -106,14 +106,14 @@ fn the_file_is_found_by_variable_then_here_then_at_home() {
 }
 
 #[test]
-fn a_wrong_setting_stops_the_command_and_says_where_it_stands() {
+fn an_invalid_setting_is_an_error_with_its_place() {
     let sandbox = sandbox();
     sandbox.write("jackal-config.toml", "[package.create]\nflavour = 'x'\n");
     let out = sandbox.run(&CREATE);
     assert_eq!(out.code, Some(3));
     let told = "jackal-config.toml:2:1: there is no setting `package.create.flavour`";
     assert!(out.stderr.contains(told), "{}", out.stderr);
-    // Commands that no setting reaches do not read it.
+    // Commands without settings do not read the file.
     assert_eq!(sandbox.run(&["schema", "package"]).code, Some(0));
 
     std::fs::remove_file(sandbox.src().join("jackal-config.toml")).unwrap();

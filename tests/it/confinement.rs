@@ -1,4 +1,4 @@
-//! Commands are kept to what their tasks declare, where the kernel can do so.
+//! Commands can only access what their tasks declare, if the kernel supports it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -49,7 +49,7 @@ fn a_file_that_is_not_declared_cannot_be_read_by_its_absolute_path() {
 }
 
 #[test]
-fn a_declared_tool_runs_from_any_folder_and_the_file_beside_it_stays_closed() {
+fn a_declared_tool_runs_from_any_folder_but_files_beside_it_cannot_be_read() {
     if !supported() {
         return;
     }

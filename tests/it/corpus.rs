@@ -1,12 +1,11 @@
-//! A corpus of definitions, each composed, filled and checked as a build does it.
+//! A corpus of definitions, each composed, filled and checked as in a build.
 //!
-//! A case is a folder of `tests/fixtures/definitions/`, called after its
-//! verdict: `valid-` is accepted without a word, `deprecated-` with warnings,
-//! `invalid-` refused. `expected.txt` has the whole of it: what the composed
-//! definition looks like, or every place and message.
+//! A case is a folder of `tests/fixtures/definitions/`, named after its verdict:
+//! `valid-` is accepted without warnings, `deprecated-` with warnings, `invalid-` is
+//! refused. `expected.txt` has the composed definition, or every place and message.
 //!
-//! `BLESS=1 cargo test corpus` writes the expectations anew; read every one of
-//! them before you commit it.
+//! `BLESS=1 cargo test corpus` updates the expectations; read each one before you
+//! commit it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -85,7 +84,7 @@ impl Surroundings for Case {
     }
 }
 
-/// The verdict, and all that is said or made.
+/// The verdict, and all messages or the composed definition.
 fn told(composed: &Result<Composed, Mistakes>) -> (&'static str, String) {
     match composed {
         Err(mistakes) => ("invalid", format!("{mistakes}\n")),
@@ -128,7 +127,7 @@ fn every_definition_of_the_corpus_has_its_verdict() {
             assert!(text.contains("  help: "), "{name}:\n{text}");
             continue;
         };
-        // What is written into a package is read back as it was.
+        // A definition survives being written and read again.
         let written = SourceText::new("jackal.yaml", composed.definition.to_yaml());
         let again = Definition::parse(&written, Strictness::Existing).unwrap();
         assert_eq!(again, composed.definition, "{name}");

@@ -1,4 +1,4 @@
-//! `jackal dev ...`, run as a user runs it.
+//! `jackal dev`.
 
 use super::sandbox::Sandbox;
 
@@ -18,7 +18,7 @@ fn sha256sum_prints_the_sum_of_a_file_alone() {
 }
 
 #[test]
-fn images_of_manifests_are_found_and_what_needs_helm_is_told() {
+fn images_in_manifests_are_found_and_a_missing_helm_is_reported() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "jackal.yaml",
@@ -33,7 +33,7 @@ fn images_of_manifests_are_found_and_what_needs_helm_is_told() {
          spec:\n      containers:\n      - image: ghcr.io/a/b:###JACKAL_VAR_TAG###\n",
     );
     let args = ["dev", "find-images", "--offline"];
-    // No helm is on this PATH.
+    // Helm is not on this PATH.
     let find = |more: &[&str]| {
         let mut command = sandbox.command(&[&args[..], more].concat());
         command.env("PATH", sandbox.src());
@@ -71,7 +71,7 @@ fn a_generated_configuration_is_read_and_changes_nothing_until_it_is_edited() {
         assert_eq!(again.code, Some(2), "{}", again.stderr);
         std::fs::remove_file(file).unwrap();
     }
-    // A line that is uncommented counts.
+    // An uncommented line takes effect.
     sandbox.run(&["dev", "generate-config"]);
     let file = sandbox.src().join("jackal-config.toml");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -121,7 +121,7 @@ fn a_definition_is_generated_for_a_chart_and_never_over_another() {
             "--offline",
         ];
         let mut command = sandbox.command(&args);
-        // No helm is on this PATH: the images are not found, and that is told.
+        // Without helm on PATH the images are not found, which is reported.
         command.env("PATH", sandbox.src());
         super::sandbox::said(&mut command)
     };

@@ -1,4 +1,4 @@
-//! `jackal package create --differential`, run as a user runs it.
+//! `jackal package create --differential`.
 
 use jackal::oci::Digest;
 
@@ -14,7 +14,7 @@ fn definition(version: &str) -> String {
     )
 }
 
-/// The new version, and an earlier one as a folder: only its documents count.
+/// The new version, and an earlier one as a folder; only its documents matter.
 fn sandbox(base: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.write("app.conf", "a = 1\n");
@@ -39,7 +39,7 @@ fn create_with(sandbox: &Sandbox, args: &[&str]) -> Said {
 }
 
 #[test]
-fn what_the_base_carries_is_neither_pulled_nor_listed() {
+fn contents_of_the_base_are_neither_pulled_nor_listed() {
     let sandbox = sandbox(&definition("1"));
     let out = create(&sandbox);
     assert_eq!(out.code, Some(0), "{}", out.stderr);
@@ -48,7 +48,7 @@ fn what_the_base_carries_is_neither_pulled_nor_listed() {
     let archive = "jackal-package-demo-amd64-1-differential-2.tar.zst";
     assert_eq!(sandbox.run(&["package", "verify", archive]).code, Some(0));
     let written = sandbox.run(&["package", "inspect", archive]).stdout;
-    // Which base, not only which version: the digest of its list of files.
+    // The base is identified by the digest of its file list, not only by version.
     let base = Digest::of(b"\n").hex();
     for part in [
         "  differential: true\n  differentialPackageVersion: \"1\"\n",
@@ -59,7 +59,7 @@ fn what_the_base_carries_is_neither_pulled_nor_listed() {
     }
     assert!(!written.contains("registry.invalid"), "{written}");
 
-    // Provenance names the base as something the package is made of.
+    // Provenance lists the base as a material.
     sandbox.run(&["tools", "gen-key", "-o", "keys"]);
     let out = create_with(&sandbox, &["--signing-key", "keys/cosign.key", "--attest"]);
     assert_eq!(out.code, Some(0), "{}", out.stderr);
@@ -70,7 +70,8 @@ fn what_the_base_carries_is_neither_pulled_nor_listed() {
     let found = materials.as_array().unwrap().iter().find(named).unwrap();
     assert_eq!(found["digest"]["sha256"], base);
 
-    // A whole package made from what was a differential one is none.
+    // A full package built from the definition of a differential one is not
+    // differential.
     let whole = definition("3").replace("  images:\n  - registry.invalid/app:1\n", "");
     let build = "build:\n  differential: true\n  differentialPackageVersion: '1'\n  differentialPackageChecksum: x\n";
     sandbox.write("jackal.yaml", format!("{whole}{build}"));
@@ -89,14 +90,14 @@ fn an_image_that_may_have_moved_is_pulled_again() {
         definition("2").replace("app:1", "app:latest"),
     );
     let out = create(&sandbox);
-    // It is asked for, which --offline forbids.
+    // The image is requested, which --offline forbids.
     assert_eq!(out.code, Some(3), "{}", out.stderr);
     let told = "`registry.invalid/app:latest` has no pin";
     assert!(out.stderr.contains(told), "{}", out.stderr);
 }
 
 #[test]
-fn versions_that_make_no_difference_are_refused() {
+fn equal_or_missing_versions_are_refused() {
     let out = create(&sandbox(&definition("2")));
     assert_eq!(out.code, Some(3));
     assert!(out.stderr.contains("both version `2`"), "{}", out.stderr);

@@ -1,4 +1,4 @@
-//! `jackal doctor`, run as a user runs it.
+//! `jackal doctor`.
 
 use jackal::rehearsal::{Login, Options};
 
@@ -16,7 +16,7 @@ fn verdicts(told: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn each_thing_that_is_needed_has_a_line_and_nothing_is_left_behind() {
+fn each_requirement_has_a_line_and_nothing_is_left_behind() {
     let sandbox = Sandbox::new();
     let folder = tempfile::tempdir().unwrap();
     let registry = Rehearsal::new(Options {
@@ -74,7 +74,7 @@ fn each_thing_that_is_needed_has_a_line_and_nothing_is_left_behind() {
 }
 
 #[test]
-fn what_fails_is_named_with_what_to_do() {
+fn each_failure_says_what_to_do() {
     let sandbox = Sandbox::new();
     let login = Login {
         user: "u".to_owned(),
@@ -100,12 +100,12 @@ fn what_fails_is_named_with_what_to_do() {
     let told = String::from_utf8(out.stdout).unwrap();
     assert_eq!(out.status.code(), Some(0), "{told}");
     assert!(told.contains("there is one") && !told.contains("canary"));
-    // Allowed to read, and not to write.
+    // Read-only credentials.
     let registry = Rehearsal::with_faults(&["kinds=403,match=^POST"]);
     let said = sandbox.run(&["doctor", &registry.at("team/app")]);
     assert_eq!(said.code, Some(4), "{}", said.stdout);
     assert!(said.stderr.contains("write failed"), "{}", said.stderr);
-    // Nobody there; no such name of a registry.
+    // No server; an invalid registry name.
     let begin = std::time::Instant::now();
     let said = sandbox.run(&["doctor", "oci://127.0.0.1:1/x"]);
     assert_eq!(said.code, Some(4), "{}", said.stdout);

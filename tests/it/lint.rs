@@ -1,4 +1,4 @@
-//! `jackal dev lint`, run as a user runs it.
+//! `jackal dev lint`.
 
 use serde_json::Value as Json;
 
@@ -7,7 +7,7 @@ use super::sandbox::Sandbox;
 const HEAD: &str = "kind: JackalPackageConfig\nmetadata: {name: demo}\ncomponents:\n";
 
 #[test]
-fn warnings_alone_are_no_failure() {
+fn warnings_alone_do_not_fail() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "jackal.yaml",
@@ -23,7 +23,7 @@ fn warnings_alone_are_no_failure() {
 }
 
 #[test]
-fn an_error_in_an_imported_file_is_told_there_and_fails() {
+fn an_error_in_an_imported_file_is_reported_there_and_fails() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "web/jackal.yaml",
@@ -69,7 +69,7 @@ fn several_folders_are_linted_and_one_without_definition_is_refused() {
 }
 
 #[test]
-fn a_template_is_set_or_warned_of() {
+fn a_template_without_a_value_is_a_warning() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "jackal.yaml",

@@ -1,4 +1,4 @@
-//! `jackal package ...`, run as a user runs it.
+//! `jackal package`: create, verify, inspect, extract.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -69,7 +69,7 @@ fn inspect_prints_the_definition_byte_for_byte() {
 }
 
 #[test]
-fn a_truncated_package_and_a_wrong_word_have_their_own_exit_codes() {
+fn a_truncated_package_and_an_invalid_argument_have_their_own_exit_codes() {
     let cut = tempfile::NamedTempFile::new().unwrap();
     let whole = std::fs::read(ZARF).unwrap();
     std::fs::write(cut.path(), &whole[..whole.len() / 2]).unwrap();
@@ -134,7 +134,7 @@ fn inspect_lists_images_variables_files_and_sboms_of_a_zarf_package() {
 }
 
 #[test]
-fn an_extraction_that_is_stopped_leaves_what_was_there_and_nothing_else() {
+fn a_stopped_extraction_keeps_the_old_folder_and_nothing_else() {
     let sandbox = Sandbox::new();
     sandbox.package();
     sandbox.build(&[]);
@@ -173,7 +173,7 @@ fn an_extraction_that_is_stopped_leaves_what_was_there_and_nothing_else() {
 }
 
 #[test]
-fn extract_gives_every_file_or_those_asked_for_and_never_an_altered_one() {
+fn extract_writes_all_or_selected_files_and_never_an_altered_one() {
     let sandbox = Sandbox::new();
     sandbox.package();
     sandbox.build(&[]);
@@ -227,7 +227,7 @@ fn extract_gives_every_file_or_those_asked_for_and_never_an_altered_one() {
     assert_eq!(left, Vec::<String>::new());
 }
 
-/// A sound package whose one component tar holds a file called `name`.
+/// A valid package whose one component tar has a file called `name`.
 fn package_holding(name: &str) -> Vec<u8> {
     let tar_of = |entries: &[(&str, &[u8])]| {
         let mut builder = tar::Builder::new(Vec::new());
@@ -273,9 +273,9 @@ fn a_component_that_leads_out_of_its_folder_is_not_unpacked() {
     assert_eq!(names.count(), 3, "good.tar, bad.tar, good");
 }
 
-/// Packages are made by strangers, and terminals obey what is printed.
+/// Packages are untrusted, and terminals interpret control characters.
 #[test]
-fn what_a_stranger_wrote_steers_no_terminal() {
+fn control_characters_in_a_package_are_not_printed() {
     let folder = tempfile::tempdir().unwrap();
     let package = |name: &str, text: &str| {
         let path = folder.path().join(name);

@@ -1,11 +1,11 @@
-//! `jackal package delta` and `join`, run as a user runs them.
+//! `jackal package delta` and `jackal package join`.
 
 use super::sandbox::Sandbox;
 
 const OLD: &str = "jackal-package-demo-amd64-1.tar.zst";
 const NEW: &str = "jackal-package-demo-amd64-2.tar.zst";
 
-/// Text that does not shrink much: numbers that follow no rule.
+/// Text that compresses badly: pseudo-random numbers.
 fn noise(seed: u32, bytes: usize) -> Vec<u8> {
     let mut state = seed;
     std::iter::repeat_with(|| {
@@ -70,7 +70,7 @@ fn a_small_delta_and_the_old_archive_make_the_new_one_byte_for_byte() {
 }
 
 #[test]
-fn the_parts_of_a_split_archive_do_as_well_as_the_whole() {
+fn a_split_archive_works_like_a_whole_one() {
     let sandbox = versions(false);
     let whole = bytes(&sandbox, OLD);
     create(&sandbox, "1", false, &["-m", "2", "-o", "split"]);
@@ -112,7 +112,7 @@ fn a_join_that_cannot_be_exact_leaves_nothing_behind() {
 }
 
 #[test]
-fn no_delta_is_made_of_a_package_that_must_not_be_trusted_or_rebuilt() {
+fn no_delta_is_made_of_a_package_that_fails_verification_or_cannot_be_rebuilt() {
     let sandbox = versions(false);
     let zarf = "tests/fixtures/packages/zarf-package-interop-amd64-1.2.3.tar.zst";
     let zarf = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(zarf);

@@ -1,4 +1,4 @@
-//! `jackal package diff`, run as a user runs it.
+//! `jackal package diff`.
 
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ const FIRST: &str = "jackal-package-demo-amd64-1.tar.zst";
 const SECOND: &str = "jackal-package-demo-amd64-2.tar.zst";
 
 #[test]
-fn what_changed_between_two_versions_is_told_by_kind() {
+fn changes_between_two_versions_are_listed_by_kind() {
     let sandbox = versions();
     let out = sandbox.run(&["package", "diff", FIRST, SECOND, "--json"]);
     assert_eq!(out.code, Some(0), "{}", out.stderr);
@@ -70,7 +70,7 @@ fn what_changed_between_two_versions_is_told_by_kind() {
 }
 
 #[test]
-fn components_come_and_go_and_missing_sboms_are_told() {
+fn added_and_removed_components_and_missing_sboms_are_listed() {
     let sandbox = versions();
     sandbox.write("jackal.yaml", definition("3", "web"));
     create(&sandbox, &["--skip-sbom"]);
@@ -89,7 +89,7 @@ fn components_come_and_go_and_missing_sboms_are_told() {
 }
 
 #[test]
-fn a_package_whose_list_is_not_vouched_for_is_not_compared() {
+fn a_package_with_a_wrong_checksum_list_is_not_compared() {
     let sandbox = versions();
     let out = sandbox.run(&["package", "extract", FIRST, "-o", "bad"]);
     assert_eq!(out.code, Some(0), "{}", out.stderr);

@@ -1,5 +1,5 @@
-//! What pages and comments name exists: ADRs, documents and their sections,
-//! links, commands and flags of `jackal`, keys in examples.
+//! Everything that pages and comments refer to exists: ADRs, documents and their
+//! sections, links, commands and flags of `jackal`, keys in examples.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use super::schemas;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Where names of papers are looked for.
+/// Files and folders that are searched for references.
 const READ: &[&str] = &[
     ".ci",
     "README.md",
@@ -32,9 +32,9 @@ struct Paper {
     /// Relative to the repository.
     path: PathBuf,
     text: String,
-    /// All of it; of code, with the marks of comments taken out.
+    /// On one line; in code, without comment marks.
     flat: String,
-    /// Of code, the comments alone.
+    /// In code, only the comments.
     comments: String,
 }
 
@@ -57,7 +57,7 @@ fn papers() -> Vec<Paper> {
     let marks = Regex::new(r"(?m)^\s*(//[/!]?|#)? ?").unwrap();
     files
         .into_iter()
-        // The examples in this file name what does not exist.
+        // The examples in this file refer to things that do not exist.
         .filter(|path| !path.ends_with("tests/it/papers.rs"))
         .filter_map(|path| {
             let text = fs::read_to_string(&path).ok()?;
@@ -109,8 +109,8 @@ fn headings(page: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// What is wrong with the ADRs that `paper` names. Code cites them with words of
-/// their title: `adr/0012, "Deltas"`.
+/// Mistakes in the ADRs that `paper` cites. Code cites an ADR with words of its
+/// title: `adr/0012, "Deltas"`.
 fn wrong_adrs(paper: &Paper) -> Vec<String> {
     let cited = Regex::new(r#"(?:adr/|ADRs? )([0-9]{1,4})\b(?:, \\?"([^"\\]+))?"#).unwrap();
     let mut wrong = Vec::new();
@@ -136,7 +136,7 @@ fn is_spec(name: &str) -> bool {
     name != "README.md" && page.is_file()
 }
 
-/// What is wrong with the pages and sections that `paper` names.
+/// Mistakes in the pages and sections that `paper` cites.
 fn wrong_pages(paper: &Paper) -> Vec<String> {
     let cited = Regex::new(r#"([\w./-]*\w\.md)((?:(?:,| and) "[^"]+")*)"#).unwrap();
     let quoted = Regex::new(r#""([^"]+)""#).unwrap();
@@ -148,7 +148,7 @@ fn wrong_pages(paper: &Paper) -> Vec<String> {
         let page = match name.starts_with("docs/") || name.starts_with("adr/") {
             false if paper.is_page() && beside.is_file() => beside,
             true => Path::new(ROOT).join(name),
-            // Accepted decisions are left as they were written.
+            // Accepted decisions are not edited.
             false if is_spec(name) && !paper.path.starts_with("adr") => {
                 wrong.push(paper.says(&format!("write `docs/spec/{name}` for `{name}`")));
                 continue;
@@ -279,7 +279,7 @@ fn flags(command: &clap::Command, all: &mut BTreeSet<String>) {
     }
 }
 
-/// What a mention such as `jackal build --locked` names that does not exist.
+/// The part of a mention such as `jackal build --locked` that does not exist.
 fn unknown(mention: &str, command: &clap::Command, all: &BTreeSet<String>) -> Option<String> {
     let mut command = command;
     let mut own = all.clone();

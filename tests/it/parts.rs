@@ -1,11 +1,11 @@
-//! What a component holds beside files, through the program: charts.
+//! Charts in components.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use crate::sandbox::{Sandbox, settle};
 
-/// A package with one component, `web`, which has what `rest` says.
+/// A package with one component, `web`, with the keys in `rest`.
 fn package(sandbox: &Sandbox, rest: &str) {
     sandbox.write(
         "jackal.yaml",
@@ -61,7 +61,7 @@ fn chart(sandbox: &Sandbox) {
 }
 
 #[test]
-fn a_chart_is_packaged_once_whatever_becomes_of_its_values_and_ignored_files() {
+fn a_chart_is_not_repackaged_when_values_or_ignored_files_change() {
     let sandbox = Sandbox::new();
     chart(&sandbox);
     assert_eq!(

@@ -1,4 +1,5 @@
-//! Blobs that are larger than a registry, or a proxy before it, takes at once.
+//! Blobs that are larger than a registry, or a proxy in front of it, accepts in one
+//! request.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -14,14 +15,14 @@ use jackal::release::WithDocuments;
 
 use super::publish::{ARCHIVE, Nothing, Rehearsal, built, publish};
 
-/// Bytes of a request, at most.
+/// Largest body of a request, in bytes.
 const MOST: usize = 300_000;
 
 fn content(size: usize) -> Vec<u8> {
     (0..size).map(|at| ((at * at) >> 7) as u8).collect()
 }
 
-/// Pushes `content` to a registry that is taken for `profile`.
+/// Pushes `content` to a registry with the profile `profile`.
 fn push(
     registry: &Rehearsal,
     profile: Profile,
@@ -60,7 +61,7 @@ fn behind_a_proxy(profile: Profile, faults: &[&str]) -> Rehearsal {
 }
 
 #[test]
-fn sizes_around_the_limit_end_whole_or_in_an_error_with_every_kind_of_registry() {
+fn sizes_around_the_limit_arrive_whole_or_fail_with_every_kind_of_registry() {
     for profile in PROFILES {
         let loses = matches!(profile.chunks, Chunks::FirstOnly | Chunks::LastOnly);
         let registry = behind_a_proxy(*profile, &[]);
@@ -83,7 +84,7 @@ fn sizes_around_the_limit_end_whole_or_in_an_error_with_every_kind_of_registry()
 }
 
 #[test]
-fn a_registry_that_loses_pieces_and_is_not_known_for_it_is_found_out() {
+fn an_unknown_registry_that_loses_chunks_is_detected() {
     for kind in ["ecr", "artifactory"] {
         let registry = behind_a_proxy(kind.parse().unwrap(), &[]);
         let (_, sent) = push(&registry, PROFILES[0], &content(2 * MOST + 5));
@@ -96,7 +97,7 @@ fn a_registry_that_loses_pieces_and_is_not_known_for_it_is_found_out() {
 }
 
 #[test]
-fn what_breaks_off_costs_a_piece_and_not_the_blob() {
+fn an_interruption_costs_a_chunk_and_not_the_blob() {
     let size = 10 * MOST;
     for kind in ["reset", "truncate", "502", "429"] {
         let fault = format!("kinds={kind},match=^PATCH,after=4,count=3");
@@ -113,7 +114,7 @@ fn what_breaks_off_costs_a_piece_and_not_the_blob() {
 }
 
 #[test]
-fn a_registry_that_forgets_what_broke_off_is_sent_it_anew() {
+fn an_upload_that_the_registry_forgot_starts_over() {
     let forgetful: Profile = "distribution".parse().unwrap();
     let fault = "kinds=reset,match=^PATCH,after=4,count=2";
     let registry = behind_a_proxy(forgetful, &[fault]);
@@ -126,7 +127,7 @@ fn a_registry_that_forgets_what_broke_off_is_sent_it_anew() {
 }
 
 #[test]
-fn a_layer_above_what_the_registry_takes_is_refused_before_a_byte_is_sent() {
+fn a_layer_above_the_registrys_limit_is_refused_before_anything_is_sent() {
     let registry = Rehearsal::with_faults(&[]);
     let mut profile: Profile = "ghcr".parse().unwrap();
     profile.max_layer = Some(1000);
@@ -140,7 +141,7 @@ fn a_layer_above_what_the_registry_takes_is_refused_before_a_byte_is_sent() {
 }
 
 #[test]
-fn a_package_behind_a_proxy_is_published_in_pieces_when_told() {
+fn a_package_is_published_in_chunks_through_a_proxy() {
     let sandbox = built();
     let most = 4000;
     let registry = Rehearsal::new(Options {
@@ -168,7 +169,7 @@ fn a_package_behind_a_proxy_is_published_in_pieces_when_told() {
     for layer in &manifest.layers {
         assert!(registry.holds("x/demo", layer), "{layer:?}");
     }
-    // A registry that loses pieces is told before anything is sent.
+    // A registry that is known to lose chunks is reported before anything is sent.
     let kind = format!("--registry-profile={}=ecr", registry.host());
     let said = publish(&sandbox, &[ARCHIVE, &registry.at("y"), &flag, &kind]);
     assert_eq!(said.code, Some(4), "{}", said.stderr);
@@ -203,7 +204,7 @@ impl jackal::content::Fetch for Counted {
 }
 
 #[test]
-fn a_blob_is_read_once_for_all_of_its_pieces() {
+fn a_blob_is_read_once_for_all_of_its_chunks() {
     let registry = behind_a_proxy(PROFILES[0], &["kinds=slow,delay=300ms,match=^PUT"]);
     let content = content(20 * MOST);
     let blob = Descriptor::of("a/b", &content);

@@ -1,5 +1,5 @@
-//! Every file in `pipelines/` is run, and run again; what `run` tasks see and
-//! what makes them run.
+//! Every file in `pipelines/` runs, and runs again; what `run` tasks see and what
+//! makes them run.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -51,7 +51,7 @@ fn every_pipeline_runs_and_then_has_nothing_to_do() {
         );
         settle();
         let second = statuses(&sandbox, &file);
-        // What a registry holds is asked for every time.
+        // The registry is always checked.
         let same = |(task, status): &(String, String)| status == "cached" || task == "publish";
         assert!(second.iter().all(same), "{file}: {second:?}");
     }
@@ -80,7 +80,7 @@ fn the_demo_package_holds_the_image_the_component_and_both_sboms() {
     }
 }
 
-/// A pipeline of one command over `in/`, which writes what it sees to `out/`.
+/// A pipeline with one command over `in/`, which writes what it sees to `out/`.
 fn one_task(sandbox: &Sandbox, argv: &str, more: &str) {
     sandbox.write(
         "p.yaml",
@@ -252,7 +252,7 @@ fn a_command_sees_declared_inputs_and_variables_only() {
 }
 
 #[test]
-fn altered_deleted_and_stray_outputs_are_put_right_without_running() {
+fn altered_deleted_and_stray_outputs_are_restored_without_running() {
     let sandbox = Sandbox::new();
     sandbox.write("in/a", "a\n");
     one_task(&sandbox, LIST, "");
@@ -272,7 +272,7 @@ fn altered_deleted_and_stray_outputs_are_put_right_without_running() {
 }
 
 #[test]
-fn an_unchanged_output_stops_the_wave() {
+fn an_unchanged_output_stops_the_rebuild() {
     let sandbox = Sandbox::new();
     sandbox.write("in/a", "a\n");
     sandbox.write(
@@ -296,7 +296,7 @@ fn an_unchanged_output_stops_the_wave() {
 }
 
 #[test]
-fn a_failing_command_shows_its_log_is_not_remembered_and_skips_what_follows() {
+fn a_failing_command_shows_its_log_is_not_cached_and_skips_its_dependents() {
     let sandbox = Sandbox::new();
     sandbox.write("in/a", "a\n");
     one_task(
@@ -323,7 +323,7 @@ fn a_failing_command_shows_its_log_is_not_remembered_and_skips_what_follows() {
 }
 
 #[test]
-fn a_command_past_its_timeout_is_ended_with_its_own_exit_code() {
+fn a_command_past_its_timeout_is_stopped_with_its_own_exit_code() {
     let sandbox = Sandbox::new();
     sandbox.write("in/a", "a\n");
     one_task(&sandbox, "[sh, -c, 'sleep 60 & wait']", "    timeout: 1s\n");
@@ -336,7 +336,7 @@ fn a_command_past_its_timeout_is_ended_with_its_own_exit_code() {
 }
 
 #[test]
-fn a_missing_output_and_an_unknown_tool_are_told_with_what_to_do() {
+fn a_missing_output_and_an_unknown_tool_say_what_to_do() {
     let sandbox = Sandbox::new();
     sandbox.write("in/a", "a\n");
     one_task(&sandbox, "[sh, -c, 'true']", "");
@@ -354,7 +354,7 @@ fn a_missing_output_and_an_unknown_tool_are_told_with_what_to_do() {
 }
 
 #[test]
-fn a_parameter_is_given_checked_and_enters_the_keys_of_those_who_use_it() {
+fn a_parameter_is_checked_and_enters_only_the_keys_that_use_it() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "p.yaml",
@@ -377,7 +377,7 @@ fn a_parameter_is_given_checked_and_enters_the_keys_of_those_who_use_it() {
 }
 
 #[test]
-fn a_command_is_tried_again_after_the_failures_it_names_and_no_others() {
+fn a_command_is_retried_only_after_the_failures_it_names() {
     let sandbox = Sandbox::new();
     let count = sandbox.src().join("count");
     let attempts = |code: u8| {
@@ -403,7 +403,7 @@ fn a_command_is_tried_again_after_the_failures_it_names_and_no_others() {
 }
 
 #[test]
-fn a_secret_is_seen_by_the_command_and_kept_nowhere() {
+fn a_secret_is_visible_to_the_command_and_stored_nowhere() {
     let sandbox = Sandbox::new();
     let pipeline = |cache: &str| {
         format!(
@@ -432,7 +432,7 @@ fn a_secret_is_seen_by_the_command_and_kept_nowhere() {
     for (path, bytes) in sandbox.cached_files() {
         assert!(!holds(&bytes), "{}", path.display());
     }
-    // Not kept, so it runs again; kept if the file allows it, whatever the value.
+    // Not cached, so it runs again; cached if the file allows it, whatever the value.
     assert!(build(Some("other-secret")).stderr.starts_with("executed a"));
     sandbox.write("p.yaml", pipeline("    cache: { allow: [secrets] }\n"));
     assert!(
@@ -537,7 +537,7 @@ fn logs_are_shown_with_their_task_and_replayed_on_demand() {
     assert!(!build(&["--force", "--logs", "errors-only"]).contains("one"));
 }
 
-/// The processes whose command line holds `word`.
+/// The processes with `word` in their command line.
 fn running(word: &str) -> Vec<String> {
     let lines = fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let line = fs::read(entry.unwrap().path().join("cmdline")).ok()?;
@@ -547,7 +547,7 @@ fn running(word: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_signal_ends_commands_with_all_their_children_and_a_second_one_at_once() {
+fn a_signal_stops_commands_and_their_children_and_a_second_one_kills_them() {
     for (signals, nap) in [(1, "86401.25"), (2, "86402.25")] {
         let sandbox = Sandbox::new();
         let grace = if signals == 1 { "50ms" } else { "10m" };
@@ -578,7 +578,7 @@ fn a_signal_ends_commands_with_all_their_children_and_a_second_one_at_once() {
         assert_eq!(child.wait().unwrap().code(), Some(130));
         assert_eq!(running(nap), Vec::<String>::new());
         let left = fs::read_dir(sandbox.cache().join("v1/ingest")).unwrap();
-        // What a second signal leaves, the next build takes away.
+        // The next build removes what a second signal leaves behind.
         assert!(left.count() < signals);
     }
 }

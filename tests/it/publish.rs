@@ -1,5 +1,4 @@
-//! `jackal package publish` and `jackal release`, run as a user runs them
-//! against the registry that comes with the program.
+//! `jackal package publish` and `jackal release`, with the built-in registry.
 
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use serde_json::Value;
 
 use super::sandbox::{Said, Sandbox};
 
-/// A registry that answers while the program runs.
+/// A registry that runs beside the program.
 pub struct Rehearsal {
     runtime: tokio::runtime::Runtime,
     server: Server,
@@ -80,7 +79,7 @@ impl Rehearsal {
         descriptor.digest
     }
 
-    /// Whether a repository holds a blob.
+    /// Whether a repository has a blob.
     pub fn holds(&self, repository: &str, blob: &jackal::oci::Descriptor) -> bool {
         let reference = format!("{}/{repository}", self.server.address());
         let client = Registry::new(ClientOptions::default()).unwrap();
@@ -124,7 +123,7 @@ fn journals(sandbox: &Sandbox) -> usize {
 }
 
 #[test]
-fn a_package_goes_up_once_and_a_second_time_nothing_is_written() {
+fn a_second_publish_of_the_same_package_writes_nothing() {
     let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
     let said = publish(&sandbox, &[ARCHIVE, &registry.at("team")]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
@@ -166,7 +165,7 @@ fn a_package_goes_up_once_and_a_second_time_nothing_is_written() {
 }
 
 #[test]
-fn tags_move_only_after_everything_is_there_and_read_back() {
+fn tags_move_only_after_everything_is_uploaded_and_read_back() {
     let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
     publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
     let requests = registry.requests();
@@ -185,7 +184,7 @@ fn tags_move_only_after_everything_is_there_and_read_back() {
 }
 
 #[test]
-fn another_package_under_the_same_tag_is_refused_with_both_digests_and_moved_when_told() {
+fn a_tag_of_another_package_is_refused_with_both_digests_unless_it_may_move() {
     let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
     publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
     let (before, _) = registry.manifest("x/demo:1.0.0", "amd64");
@@ -204,7 +203,7 @@ fn another_package_under_the_same_tag_is_refused_with_both_digests_and_moved_whe
 }
 
 #[test]
-fn an_immutable_tag_takes_the_same_package_again_and_tells_of_another() {
+fn an_immutable_tag_accepts_the_same_package_and_refuses_another() {
     let sandbox = built();
     let registry = Rehearsal::new(Options {
         immutable: true,
@@ -257,7 +256,7 @@ fn a_package_is_copied_between_repositories_without_its_bytes_passing_through() 
         .map(|r| r.bytes_out)
         .sum();
     assert_eq!(down, documents.iter().sum::<u64>(), "{requests:?}");
-    // To another host the bytes have to go, past this disk.
+    // Bytes go to another host without touching this disk.
     let other = Rehearsal::with_faults(&[]);
     let said = publish(&sandbox, &["-a", "amd64", &source, &other.at("three")]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
@@ -280,7 +279,7 @@ fn a_folder_with_a_definition_is_published_as_a_skeleton_beside_the_package() {
 }
 
 #[test]
-fn faults_end_in_success_or_in_an_error_and_never_in_other_bytes() {
+fn faults_lead_to_success_or_an_error_and_never_to_wrong_bytes() {
     let sandbox = built();
     let clean = Rehearsal::with_faults(&[]);
     publish(&sandbox, &[ARCHIVE, &clean.at("x")]);
@@ -298,7 +297,7 @@ fn faults_end_in_success_or_in_an_error_and_never_in_other_bytes() {
             assert!(said.stderr.contains("error: "), "{}", said.stderr);
             continue;
         }
-        // Seen without the faults: the same folder behind another door.
+        // The same folder, served without faults.
         let (found, _) = registry.manifest("x/demo:1.0.0", "amd64");
         assert_eq!(found, wanted);
         for layer in &manifest.layers {
@@ -309,7 +308,7 @@ fn faults_end_in_success_or_in_an_error_and_never_in_other_bytes() {
 }
 
 #[test]
-fn a_registry_that_loses_every_upload_is_found_out_and_no_tag_moves() {
+fn a_registry_that_loses_every_upload_is_detected_and_no_tag_moves() {
     let sandbox = built();
     let registry = Rehearsal::with_faults(&["kinds=lost-write,match=^PUT .*/blobs/"]);
     let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
@@ -323,7 +322,7 @@ fn a_registry_that_loses_every_upload_is_found_out_and_no_tag_moves() {
 }
 
 #[test]
-fn a_registry_is_asked_no_more_often_than_is_allowed() {
+fn requests_stay_below_the_rate_limit() {
     let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
     let flag = "--max-requests-per-second";
     for wrong in ["0", "-1", "x", "r.example=", "1e-9", "NaN"] {
@@ -333,7 +332,7 @@ fn a_registry_is_asked_no_more_often_than_is_allowed() {
         );
         assert_eq!(said.code, Some(2), "{wrong}: {}", said.stderr);
     }
-    // Unpaced it takes less than a second.
+    // Without a rate limit it takes less than a second.
     let rate = format!("{}=8", registry.host());
     let begin = std::time::Instant::now();
     let said = publish(
@@ -352,7 +351,7 @@ fn a_registry_is_asked_no_more_often_than_is_allowed() {
 }
 
 #[test]
-fn one_of_fifty_components_costs_an_empty_machine_one_component() {
+fn an_empty_machine_rebuilds_only_the_changed_one_of_fifty_components() {
     let registry = Rehearsal::with_faults(&[]);
     let (here, there) = (Sandbox::new(), Sandbox::new());
     let size = 100_000;
@@ -362,7 +361,7 @@ fn one_of_fifty_components_costs_an_empty_machine_one_component() {
         .to_owned();
     for n in 0..50_u8 {
         definition += &format!("- {{name: c{n}, files: [{{source: f{n}, target: /f}}]}}\n");
-        // Nothing that shrinks.
+        // Incompressible.
         let noise = (0..size / 32).flat_map(|i: u32| {
             let hex = Digest::of(format!("{n} {i}").as_bytes()).hex();
             hex.into_bytes().into_iter().take(32)
@@ -415,7 +414,7 @@ fn one_of_fifty_components_costs_an_empty_machine_one_component() {
 }
 
 #[test]
-fn only_what_a_registry_lied_about_having_is_sent_after_all() {
+fn only_blobs_that_the_registry_falsely_reported_are_sent_again() {
     let sandbox = built();
     let registry = Rehearsal::with_faults(&["kinds=lying-head,match=^HEAD .*/blobs/,count=1"]);
     let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
@@ -443,7 +442,7 @@ fn an_upload_that_is_lost_behind_a_lying_head_is_sent_again() {
     let title = jackal::package::manifest::title;
     let tool = layers.find(|layer| title(layer) == Some("components/tool.tar"));
     let hex = tool.unwrap().digest.hex();
-    // Others are there already, so that what was sent is not in doubt at first.
+    // Other blobs exist already, so that the first upload is not doubted.
     let registry = Rehearsal::with_faults(&[
         &format!("kinds=lost-write,match=^PUT .*{hex},count=1"),
         &format!("kinds=lying-head,match=^HEAD .*{hex},after=1,count=1"),
@@ -458,7 +457,7 @@ fn an_upload_that_is_lost_behind_a_lying_head_is_sent_again() {
 }
 
 #[test]
-fn a_release_that_stopped_is_told_and_goes_on_or_is_forgotten() {
+fn an_interrupted_release_is_listed_and_can_be_resumed_or_aborted() {
     let sandbox = built();
     let registry = Rehearsal::with_faults(&["kinds=403,match=^PUT .*/manifests/1.0.0,count=2"]);
     let state = sandbox.src().join("../state");
@@ -470,7 +469,7 @@ fn a_release_that_stopped_is_told_and_goes_on_or_is_forgotten() {
         "{}",
         said.stderr
     );
-    // A journal that nobody can read hides no other one.
+    // An unreadable journal does not hide the others.
     let broken = sandbox.src().join("../state/00.journal");
     std::fs::write(&broken, "{\n").unwrap();
     let status = sandbox.run(&["release", "status", "--state-dir", &state]);
@@ -505,7 +504,7 @@ fn a_release_that_stopped_is_told_and_goes_on_or_is_forgotten() {
 }
 
 #[test]
-fn a_login_is_used_tokens_are_renewed_and_the_secret_is_told_to_nobody() {
+fn a_login_is_used_tokens_are_renewed_and_the_secret_is_never_printed() {
     let sandbox = built();
     for token_ttl in [None, Some(std::time::Duration::from_millis(250))] {
         let slow = "kinds=slow,delay=60ms".parse::<Fault>().unwrap();
@@ -536,13 +535,13 @@ fn a_login_is_used_tokens_are_renewed_and_the_secret_is_told_to_nobody() {
         assert!(said.status.success(), "{text}");
         let asked = registry.requests();
         let tokens = asked.iter().filter(|r| r.path.starts_with("/token"));
-        // Several run out on the way; none is asked for more than once a request.
+        // Several tokens expire on the way; each request asks for one at most.
         assert_eq!(tokens.count() > 1, token_ttl.is_some(), "{asked:?}");
         assert!(!text.contains("canary") && !text.contains(auth), "{text}");
     }
 }
 
-/// What has no blobs.
+/// The digest of an empty blob.
 pub struct Nothing;
 
 impl jackal::content::Fetch for Nothing {
@@ -555,7 +554,7 @@ impl jackal::content::Fetch for Nothing {
 }
 
 #[test]
-fn publishers_of_different_architectures_do_not_lose_each_other() {
+fn publishers_of_different_architectures_do_not_overwrite_each_other() {
     let registry = Rehearsal::with_faults(&["rate=0.5,kinds=slow,delay=40ms,seed=3"]);
     let sandbox = Sandbox::new();
     let names = ["amd64", "arm64", "riscv64", "s390x"];
@@ -598,7 +597,7 @@ fn pipeline(to: &str, more: &str) -> String {
 }
 
 #[test]
-fn a_pipeline_publishes_from_the_cache_and_a_quiet_night_writes_nothing() {
+fn a_pipeline_publishes_from_the_cache_and_an_unchanged_run_writes_nothing() {
     let registry = Rehearsal::with_faults(&[]);
     let sandbox = Sandbox::new();
     sandbox.package();
@@ -625,7 +624,7 @@ fn a_pipeline_publishes_from_the_cache_and_a_quiet_night_writes_nothing() {
             .iter()
             .all(|r| r.method == "GET" || r.method == "HEAD")
     );
-    // A real change: its component, and documents.
+    // A real change sends its component and the documents.
     sandbox.write("tool.sh", "#!/bin/sh\necho changed\n");
     super::sandbox::settle();
     sandbox.build(&["--pipeline", "p.yaml"]);
@@ -649,7 +648,7 @@ fn a_pipeline_publishes_from_the_cache_and_a_quiet_night_writes_nothing() {
 }
 
 #[test]
-fn what_is_damaged_in_the_cache_is_made_again_before_it_is_published() {
+fn damaged_cache_entries_are_rebuilt_before_publishing() {
     let (first, second) = (Rehearsal::with_faults(&[]), Rehearsal::with_faults(&[]));
     let sandbox = Sandbox::new();
     sandbox.package();
@@ -673,7 +672,7 @@ fn what_is_damaged_in_the_cache_is_made_again_before_it_is_published() {
     let files = ["components/tree.tar", "jackal.yaml"];
     let cases = files.map(|name| [(name, false), (name, true)]);
     for (number, (name, gone)) in cases.into_iter().flatten().enumerate() {
-        // Each time a new one: what is there already is not read.
+        // A new repository each time, because existing blobs are not read.
         for to in [
             second.at(&number.to_string()),
             format!("oci-layout:{number}"),
@@ -688,7 +687,7 @@ fn what_is_damaged_in_the_cache_is_made_again_before_it_is_published() {
 }
 
 #[test]
-fn a_registry_that_lends_and_fails_costs_a_build_and_no_more() {
+fn a_failing_registry_of_results_costs_only_a_build() {
     let teaching = Rehearsal::with_faults(&[]);
     let here = Sandbox::new();
     here.package();
@@ -714,7 +713,7 @@ fn a_registry_that_lends_and_fails_costs_a_build_and_no_more() {
 }
 
 #[test]
-fn a_pipeline_that_meets_another_package_under_its_tag_says_so_as_publish_does() {
+fn a_pipeline_reports_a_tag_of_another_package_like_publish_does() {
     let registry = Rehearsal::with_faults(&[]);
     let sandbox = Sandbox::new();
     sandbox.package();
@@ -728,7 +727,7 @@ fn a_pipeline_that_meets_another_package_under_its_tag_says_so_as_publish_does()
 }
 
 #[test]
-fn what_is_gone_from_a_registry_is_no_damage_and_a_tag_that_is_none_is_a_usage_error() {
+fn a_missing_source_is_not_damage_and_an_invalid_tag_is_a_usage_error() {
     let (sandbox, from) = (built(), Rehearsal::with_faults(&[]));
     let said = publish(&sandbox, &[ARCHIVE, &from.at("x")]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
@@ -762,7 +761,7 @@ fn what_is_gone_from_a_registry_is_no_damage_and_a_tag_that_is_none_is_a_usage_e
 }
 
 #[test]
-fn what_cannot_be_published_is_said_before_anything_runs() {
+fn packages_that_cannot_be_published_are_reported_before_anything_runs() {
     let sandbox = Sandbox::new();
     sandbox.package();
     for (to, more, message) in [
@@ -806,7 +805,7 @@ fn what_cannot_be_published_is_said_before_anything_runs() {
     assert_eq!(said.code, Some(3), "{}", said.stderr);
     let message = "p.yaml:8:3: task `publish` publishes to a registry, which --offline forbids";
     assert!(said.stderr.contains(message), "{}", said.stderr);
-    // It may be looked at, and what does not publish may be built.
+    // The plan can be shown, and tasks that do not publish can run.
     for args in [&["graph"][..], &["build", "--dry-run"]] {
         let args = [args, &["--pipeline", "p.yaml", "--offline"]].concat();
         let said = sandbox.run(&args);
@@ -834,7 +833,7 @@ fn what_cannot_be_published_is_said_before_anything_runs() {
 }
 
 #[test]
-fn the_artifact_that_zarf_published_is_verified_pulled_and_copied_as_it_is() {
+fn the_artifact_that_zarf_published_is_verified_pulled_and_copied_unchanged() {
     let registry = Rehearsal::with_faults(&[]);
     let sandbox = Sandbox::new();
     let tar = concat!(
@@ -871,7 +870,7 @@ fn the_artifact_that_zarf_published_is_verified_pulled_and_copied_as_it_is() {
     assert_eq!(registry.manifest("copy/interop:1.2.3", "amd64").0, pushed);
     let said = sandbox.run(&["package", "pull", &source, "-o", "pulled"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    // From the archive its content goes up as the same layers.
+    // Publishing the archive sends the same layers.
     let archive = "pulled/zarf-package-interop-amd64-1.2.3.tar.zst";
     let said = publish(&sandbox, &[archive, &registry.at("again")]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
@@ -895,7 +894,7 @@ fn create_publishes_without_an_archive_and_a_published_package_is_a_base() {
     let archives = std::fs::read_dir(sandbox.src()).unwrap();
     let names = archives.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert!(names.into_iter().all(|name| !name.contains(".tar")));
-    // The same package by way of an archive is the same manifest.
+    // The same package from an archive has the same manifest.
     sandbox.build(&[]);
     let said = publish(&sandbox, &[ARCHIVE, &to]);
     assert!(
@@ -904,7 +903,7 @@ fn create_publishes_without_an_archive_and_a_published_package_is_a_base() {
         said.stdout,
         said.stderr
     );
-    // As a base, it has the version that a new package must not have.
+    // As a base it has the same version, which is refused.
     let base = format!("{to}/demo:1.0.0");
     let said = sandbox.run(&[
         "package",
@@ -920,7 +919,7 @@ fn create_publishes_without_an_archive_and_a_published_package_is_a_base() {
 }
 
 #[test]
-fn every_kind_of_registry_takes_a_package_and_gives_it_back() {
+fn every_kind_of_registry_stores_and_returns_a_package() {
     let sandbox = built();
     for profile in jackal::registry::PROFILES {
         let registry = Rehearsal::new(Options {
@@ -943,7 +942,7 @@ fn every_kind_of_registry_takes_a_package_and_gives_it_back() {
 }
 
 #[test]
-fn an_empty_machine_takes_what_is_unchanged_from_the_published_package() {
+fn an_empty_machine_reuses_unchanged_parts_of_the_published_package() {
     let registry = Rehearsal::with_faults(&[]);
     let (here, there) = (Sandbox::new(), Sandbox::new());
     let bill = "  bill: {sbom: {of: [tree, tool]}}\n  \
@@ -955,7 +954,7 @@ fn an_empty_machine_takes_what_is_unchanged_from_the_published_package() {
             "components: [tree, tool]",
             "components: [tree, tool], sboms: bill",
         );
-        // An ancestor whose outputs are trees, which do not travel.
+        // An earlier task whose outputs are trees, which are not published.
         let text = text.replace("name: tool}}", "name: tool}, dependsOn: [made]}");
         sandbox.write("p.yaml", text + bill);
     }
@@ -967,13 +966,13 @@ fn an_empty_machine_takes_what_is_unchanged_from_the_published_package() {
     assert!(count(&before, "cached").is_empty());
     let from = registry.at("x/demo:1.0.0");
     let flags = ["--pipeline", "p.yaml", "-a", "amd64", "--cache-from", &from];
-    // The same sources elsewhere: nothing is made but the package, which is there,
-    // and what no package holds.
+    // The same sources elsewhere: only the package is made, which exists already, and
+    // outputs that no package contains.
     let same = there.build(&flags);
     let executed = count(&same, "executed");
     assert_eq!(executed, ["made", "package", "publish"], "{same:?}");
     let (first, _) = registry.manifest("x/demo:1.0.0", "amd64");
-    // One component changed on a third machine: it, and what lists it.
+    // One component changed on a third machine: only it and its documents are made.
     let third = Sandbox::new();
     third.package();
     third.write("p.yaml", std::fs::read(here.src().join("p.yaml")).unwrap());
@@ -984,7 +983,7 @@ fn an_empty_machine_takes_what_is_unchanged_from_the_published_package() {
     assert!(!executed.contains(&"tree".to_owned()), "{changed:?}");
     assert!(executed.contains(&"tool".to_owned()), "{changed:?}");
     assert_ne!(registry.manifest("x/demo:1.0.0", "amd64").0, first);
-    // A package that is not there, or results that cannot be fetched, cost time only.
+    // A missing package, or results that cannot be fetched, only cost time.
     let fourth = Sandbox::new();
     fourth.package();
     fourth.write("p.yaml", pipeline("oci-layout:out", ""));
@@ -1001,7 +1000,7 @@ fn an_empty_machine_takes_what_is_unchanged_from_the_published_package() {
 }
 
 #[test]
-fn an_empty_machine_publishes_again_without_fetching_what_is_there() {
+fn an_empty_machine_publishes_again_without_downloading_existing_layers() {
     let registry = Rehearsal::with_faults(&[]);
     let (here, there) = (Sandbox::new(), Sandbox::new());
     here.package();
@@ -1032,7 +1031,7 @@ fn an_empty_machine_publishes_again_without_fetching_what_is_there() {
         !moved(&requests, &tree) && !moved(&requests, &tool),
         "{requests:?}"
     );
-    // One component changed, and another repository: one goes up, one is mounted.
+    // One component changed, in another repository: one is sent, one is mounted.
     let third = Sandbox::new();
     third.package();
     third.write("tool.sh", "#!/bin/sh\necho changed\n");
@@ -1048,7 +1047,7 @@ fn an_empty_machine_publishes_again_without_fetching_what_is_there() {
             .iter()
             .any(|r| r.path.contains("mount=") && r.path.contains(&tree))
     );
-    // Elsewhere it passes through, and is what it was.
+    // Copied elsewhere, it is unchanged.
     let far = Rehearsal::with_faults(&[]);
     let fourth = Sandbox::new();
     fourth.package();
@@ -1057,7 +1056,7 @@ fn an_empty_machine_publishes_again_without_fetching_what_is_there() {
     let said = fourth.run(&[&create[..], &flags].concat());
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert_eq!(far.manifest("z/demo:1.0.0", "amd64").0, first);
-    // What needs the bytes after all, here a catalogue nobody made, has them fetched.
+    // A task that needs the bytes after all, here a missing catalogue, fetches them.
     let bare = Sandbox::new();
     bare.package();
     let to = registry.at("bare");
@@ -1076,7 +1075,7 @@ fn an_empty_machine_publishes_again_without_fetching_what_is_there() {
 }
 
 #[test]
-fn a_release_goes_on_with_the_package_that_it_was_begun_with() {
+fn a_resumed_release_uses_the_package_it_started_with() {
     let sandbox = built();
     let fault = "kinds=403,match=^PUT /v2/y/demo/manifests/1.0.0,count=1";
     let registry = Rehearsal::with_faults(&[fault]);
@@ -1094,7 +1093,7 @@ fn a_release_goes_on_with_the_package_that_it_was_begun_with() {
     registry.manifest("y/demo:1.0.0", "skeleton");
 }
 
-/// What others keep under a tag is not lost unasked.
+/// Other content under a tag is not overwritten without `--move-tag`.
 #[test]
 fn a_tag_of_something_else_is_a_conflict() {
     let sandbox = built();

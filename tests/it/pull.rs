@@ -1,4 +1,4 @@
-//! Packages read from registries and web servers, run as a user does it.
+//! Packages read from registries and web servers.
 
 use jackal::oci::{Descriptor, Digest, media_type};
 use jackal::package::manifest::title;
@@ -17,7 +17,7 @@ fn published(faults: &[&str]) -> (Sandbox, Rehearsal) {
     (sandbox, registry)
 }
 
-/// A registry that keeps whoever reads one of the components waiting.
+/// A registry that delays requests for one of the components.
 fn published_and_slow() -> (Sandbox, Rehearsal) {
     let (sandbox, registry) = published(&[]);
     let (_, manifest) = registry.manifest("x/demo:1.0.0", "amd64");
@@ -31,7 +31,7 @@ fn published_and_slow() -> (Sandbox, Rehearsal) {
     (sandbox, registry)
 }
 
-/// Runs a command with a cache of its own, as on another machine.
+/// Runs a command with its own cache, as on another machine.
 pub fn elsewhere(sandbox: &Sandbox, args: &[&str]) -> Said {
     let cache = sandbox.src().join("../other-cache");
     let mut command = sandbox.command(args);
@@ -50,7 +50,7 @@ fn blob_bytes(registry: &Rehearsal) -> u64 {
 }
 
 #[test]
-fn what_is_pulled_is_the_archive_that_was_built_byte_for_byte() {
+fn a_pulled_archive_equals_the_built_one_byte_for_byte() {
     let (sandbox, registry) = published(&[]);
     let source = registry.at("x/demo:1.0.0");
     let pull = ["package", "pull", "-a", "amd64", &source, "-o", "pulled"];
@@ -60,16 +60,16 @@ fn what_is_pulled_is_the_archive_that_was_built_byte_for_byte() {
     assert_eq!(said.stdout.trim(), archive);
     let read = |path: &str| std::fs::read(sandbox.src().join(path)).unwrap();
     assert!(read(archive) == read(ARCHIVE));
-    // A tag that moves meanwhile changes nothing: it is asked once, all else by
-    // digest.
+    // A tag that moves meanwhile changes nothing: it is resolved once, and everything
+    // else is read by digest.
     let requests = registry.requests();
     let by_tag = requests.iter().filter(|r| r.path.ends_with("/1.0.0"));
     assert_eq!(by_tag.count(), 1, "{requests:?}");
-    // A second time all blobs are here.
+    // A second time, all blobs are cached.
     let said = elsewhere(&sandbox, &[&pull[..], &["--json"]].concat());
     let told: Value = serde_json::from_str(&said.stdout).unwrap();
     assert_eq!(told["blobs"]["fetched"], 0, "{told}");
-    // By digest, whatever the architecture; and in parts.
+    // By digest, for any architecture; and split.
     let digest = registry.manifest("x/demo:1.0.0", "amd64").0.to_string();
     let source = registry.at(&format!("x/demo@{digest}"));
     let said = elsewhere(
@@ -80,7 +80,7 @@ fn what_is_pulled_is_the_archive_that_was_built_byte_for_byte() {
 }
 
 #[test]
-fn inspecting_and_comparing_move_documents_and_nothing_else() {
+fn inspecting_and_comparing_download_only_documents() {
     let (sandbox, registry) = published(&[]);
     let (_, manifest) = registry.manifest("x/demo:1.0.0", "amd64");
     let size_of = |names: &[&str]| -> u64 {
@@ -124,7 +124,7 @@ fn inspecting_and_comparing_move_documents_and_nothing_else() {
 }
 
 #[test]
-fn a_pull_that_was_interrupted_goes_on_with_what_it_has() {
+fn an_interrupted_pull_resumes_with_the_blobs_it_has() {
     let (sandbox, registry) = published(&["kinds=403,match=^GET .*/blobs/,after=4,count=1"]);
     let source = registry.at("x/demo:1.0.0");
     let pull = [
@@ -151,7 +151,7 @@ fn a_pull_that_was_interrupted_goes_on_with_what_it_has() {
 }
 
 #[test]
-fn lines_that_are_cut_and_bytes_that_are_turned_are_never_taken_for_the_package() {
+fn broken_connections_and_flipped_bytes_never_pass_as_the_package() {
     let (sandbox, registry) = published(&["kinds=truncate,match=^GET .*/blobs/,count=3"]);
     let source = registry.at("x/demo:1.0.0");
     let said = elsewhere(
@@ -196,7 +196,7 @@ fn a_manifest_that_puts_other_content_under_a_name_is_refused() {
         &["-a", "amd64", &source, &registry.at("y"), "--tag", "1"],
     );
     assert_eq!(said.code, Some(5), "{}", said.stderr);
-    // What calls itself something else is no package.
+    // Another media type is not a package.
     for kind in ["application/vnd.oci.image.config.v1+json", "text/plain"] {
         let mut other = registry.manifest("x/demo:1.0.0", "amd64").1;
         other.config.media_type = kind.to_owned();
@@ -206,7 +206,7 @@ fn a_manifest_that_puts_other_content_under_a_name_is_refused() {
         let said = elsewhere(&sandbox, &["package", "verify", &source]);
         assert_eq!(said.code, Some(5), "{kind}: {}", said.stderr);
     }
-    // Names that lead out, and names that come twice.
+    // Names that leave the package, and duplicate names.
     for name in ["../evil", "/etc/passwd", "components/tree.tar"] {
         let mut bad = manifest.clone();
         let key = "org.opencontainers.image.title".to_owned();
@@ -220,12 +220,12 @@ fn a_manifest_that_puts_other_content_under_a_name_is_refused() {
 }
 
 #[test]
-fn a_file_from_the_web_needs_its_sum_and_is_read_like_a_local_one() {
+fn a_package_from_the_web_needs_a_checksum_and_is_read_like_a_local_one() {
     let (sandbox, registry) = published(&[]);
     let bytes = std::fs::read(sandbox.src().join(ARCHIVE)).unwrap();
     let digest = registry.put_blob("files", &bytes);
     let address = format!("http://{}/v2/files/blobs/{digest}", registry.host());
-    // The address ends in a digest of its own; it is the server's, not ours.
+    // The URL ends in a digest that belongs to the server's path.
     let said = elsewhere(&sandbox, &["package", "inspect", &address]);
     assert_eq!(said.code, Some(2), "{}", said.stderr);
     assert!(said.stderr.contains("--shasum"), "{}", said.stderr);
@@ -243,7 +243,7 @@ fn a_file_from_the_web_needs_its_sum_and_is_read_like_a_local_one() {
 }
 
 #[test]
-fn tags_are_listed_over_pages_with_versions_in_their_order() {
+fn tags_are_listed_across_pages_in_version_order() {
     let (sandbox, registry) = published(&[]);
     for tag in ["1.10.0", "1.2.0", "latest"] {
         let said = publish(&sandbox, &[ARCHIVE, &registry.at("x"), "--tag", tag]);
@@ -262,7 +262,7 @@ fn tags_are_listed_over_pages_with_versions_in_their_order() {
 }
 
 #[test]
-fn what_a_tag_is_instead_is_told_and_where_to_look_without_one() {
+fn a_tag_of_something_else_is_explained_and_a_missing_tag_suggests_where_to_look() {
     let (sandbox, registry) = published(&[]);
     let inspect = |source: &str, more: &[&str]| {
         let args = ["package", "inspect", "files", "-a", "amd64", source];
@@ -279,7 +279,7 @@ fn what_a_tag_is_instead_is_told_and_where_to_look_without_one() {
     let said = inspect(&registry.at("x/demo"), &[]);
     assert_eq!(said.code, Some(2), "{}", said.stderr);
     assert!(said.stderr.contains("list-tags oci://"), "{}", said.stderr);
-    // A tag that was named is no riddle.
+    // A tag that was given needs no suggestion.
     let said = inspect(&registry.at("x/demo:latest"), &[]);
     assert_eq!(said.code, Some(4), "{}", said.stderr);
     let said = inspect(&registry.at("x/demo"), &["--shasum", &wanted]);
@@ -292,7 +292,7 @@ fn what_a_tag_is_instead_is_told_and_where_to_look_without_one() {
 }
 
 #[test]
-fn a_file_with_logins_that_is_not_there_is_told_once_a_login_is_asked_for() {
+fn a_missing_credentials_file_is_reported_once_a_login_is_required() {
     let (sandbox, open) = published(&[]);
     let closed = Rehearsal::new(jackal::rehearsal::Options {
         login: Some(jackal::rehearsal::Login {
@@ -318,7 +318,7 @@ fn a_file_with_logins_that_is_not_there_is_told_once_a_login_is_asked_for() {
 }
 
 #[test]
-fn what_waits_for_a_registry_ends_at_the_first_signal_with_nothing_left() {
+fn waiting_commands_end_at_the_first_signal_and_leave_nothing() {
     let (sandbox, registry) = published_and_slow();
     let source = registry.at("x/demo:1.0.0");
     let half = || {
@@ -398,7 +398,7 @@ fn referrers_are_found_with_the_api_without_it_and_when_it_is_only_claimed() {
 }
 
 #[test]
-fn who_may_not_list_what_is_attached_may_pull_and_is_told() {
+fn without_permission_to_list_referrers_a_pull_succeeds_with_a_warning() {
     let (sandbox, registry) = published(&["kinds=403,match=^GET .*/referrers/"]);
     let source = registry.at("x/demo:1.0.0");
     let pull = ["package", "pull", "-a", "amd64", &source, "-o", "pulled"];
@@ -409,7 +409,7 @@ fn who_may_not_list_what_is_attached_may_pull_and_is_told() {
         "{}",
         said.stderr
     );
-    // Who wants to see a signature is not content with that.
+    // If a signature is required, this is an error.
     sandbox.run(&["tools", "gen-key", "-o", "keys"]);
     let said = elsewhere(
         &sandbox,
@@ -419,7 +419,7 @@ fn who_may_not_list_what_is_attached_may_pull_and_is_told() {
 }
 
 #[test]
-fn an_interrupted_pull_leaves_no_file_and_says_how_to_go_on() {
+fn an_interrupted_pull_leaves_no_file_and_says_how_to_continue() {
     let (sandbox, registry) = published_and_slow();
     let source = registry.at("x/demo:1.0.0");
     let pull = ["package", "pull", "-a", "amd64", &source, "-o", "pulled"];
@@ -430,7 +430,7 @@ fn an_interrupted_pull_leaves_no_file_and_says_how_to_go_on() {
     let mut child = command.spawn().unwrap();
     let folder = sandbox.src().join("pulled");
     let files = || std::fs::read_dir(&folder).map_or(0, Iterator::count);
-    // Its archive is begun.
+    // The archive has been started.
     while files() == 0 {
         let ended = child.try_wait().unwrap();
         assert!(ended.is_none(), "it ended by itself: {ended:?}");
@@ -446,14 +446,14 @@ fn an_interrupted_pull_leaves_no_file_and_says_how_to_go_on() {
 }
 
 #[test]
-fn a_pull_from_a_registry_that_says_nothing_ends_at_the_first_signal() {
+fn a_pull_from_a_silent_registry_ends_at_the_first_signal() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let source = format!("oci://{}/x:1", silent.local_addr().unwrap());
     let sandbox = Sandbox::new();
     let mut command = sandbox.command(&["package", "pull", &source, "-o", "pulled"]);
     command.stderr(std::process::Stdio::piped());
     let child = command.spawn().unwrap();
-    // It has asked, and waits.
+    // It has sent a request, and waits.
     let _asked = silent.accept().unwrap();
     end(&child);
     let ended = child.wait_with_output().unwrap();

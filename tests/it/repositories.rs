@@ -1,5 +1,5 @@
-//! Repositories and members of archives as parts of a component, and Zarf's own
-//! package built here.
+//! Git repositories and members of archives as parts of a component, and a package
+//! that Zarf built, rebuilt here.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use super::sandbox::{Sandbox, settle};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
-/// Kind, mode and content of each entry of a tar; an archive in it is opened too.
+/// Kind, mode and content of each entry of a tar, and of archives inside it.
 type Entries = BTreeMap<String, (u8, u32, Vec<u8>)>;
 
 fn entries(bytes: &[u8]) -> Entries {
@@ -75,7 +75,7 @@ fn copy(from: &Path, to: &Path) {
 fn the_package_that_zarf_built_is_built_here_with_the_same_components() {
     let sandbox = Sandbox::new();
     copy(&Path::new(FIXTURES).join("zarf-source"), &sandbox.src());
-    // Its image is in no registry here, and no part of a component's tar.
+    // Its image is in no registry here, and not part of a component tar.
     let definition = fs::read_to_string(sandbox.src().join("zarf.yaml")).unwrap();
     let without = definition.replace("    images: [localhost:5000/demo/tiny:1]\n", "");
     let without = without.replace("version: 1.2.3", "version: \"1.2.3\"");
@@ -97,8 +97,7 @@ fn the_package_that_zarf_built_is_built_here_with_the_same_components() {
         for (name, (kind, mode, content)) in &ours {
             let (their_kind, their_mode, their_content) = &theirs[name];
             assert_eq!((kind, content), (their_kind, their_content), "{name}");
-            // Newer Zarf makes this one folder with another mode than the
-            // format's description has.
+            // Newer Zarf gives this folder another mode than the format says.
             if name != "app/charts" && *kind != b'2' {
                 assert_eq!(mode, their_mode, "{name}");
             }
@@ -222,7 +221,7 @@ fn a_repository_is_cloned_as_its_reference_says() {
 }
 
 #[test]
-fn a_clone_has_the_same_bytes_each_time_and_stays_what_was_pinned() {
+fn a_clone_is_reproducible_and_stays_at_its_pin() {
     let sandbox = Sandbox::new();
     let origin = sandbox.src().join("origin/repo");
     repository(&origin);
@@ -231,14 +230,14 @@ fn a_clone_has_the_same_bytes_each_time_and_stays_what_was_pinned() {
     let archive = sandbox.src().join("dist/jackal-package-demo-amd64.tar.zst");
     let sum = || jackal::oci::Digest::of(&fs::read(&archive).unwrap());
     let first = sum();
-    // The branch moves on; the pin does not.
+    // The branch moves; the pin does not.
     git(&origin, &["checkout", "-q", "side"]);
     fs::write(origin.join("three"), "3\n").unwrap();
     git(&origin, &["add", "."]);
     git(&origin, &["commit", "-q", "-m", "three"]);
     fs::remove_dir_all(sandbox.cache()).unwrap();
     fs::remove_file(&archive).unwrap();
-    // Another split into packs is no other repository.
+    // Other packs are still the same repository.
     git(&origin, &["gc", "-q"]);
     let said = sandbox.run(&["build", "pkg"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
@@ -254,7 +253,7 @@ fn a_clone_has_the_same_bytes_each_time_and_stays_what_was_pinned() {
 }
 
 #[test]
-fn parts_are_made_anew_only_if_they_changed() {
+fn parts_are_rebuilt_only_if_they_changed() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "chart/Chart.yaml",
@@ -370,7 +369,7 @@ fn a_login_in_a_url_gets_into_no_clone_no_message_and_no_lock_file() {
 }
 
 #[test]
-fn images_come_from_archives_on_the_disk_without_a_registry() {
+fn images_are_read_from_archives_on_disk_without_a_registry() {
     let sandbox = Sandbox::new();
     let layout = concat!(env!("CARGO_MANIFEST_DIR"), "/pipelines/demo/layout");
     copy(Path::new(layout), &sandbox.src().join("layout"));

@@ -1,4 +1,4 @@
-//! A folder of its own for one test, and the program run in it as a user would.
+//! A temporary folder for one test, and the program run inside it.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ pub struct Sandbox {
     dir: tempfile::TempDir,
 }
 
-/// What a finished command said.
+/// The output of a finished command.
 pub struct Said {
     pub code: Option<i32>,
     pub stdout: String,
@@ -64,7 +64,7 @@ impl Sandbox {
         settle();
     }
 
-    /// Runs the program in the source folder with nothing but a cache.
+    /// Runs the program in the source folder, with only a cache.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_jackal"));
         command
@@ -80,7 +80,7 @@ impl Sandbox {
         said(&mut self.command(args))
     }
 
-    /// Builds; returns each task with its status.
+    /// Builds, and returns each task with its status.
     pub fn build(&self, args: &[&str]) -> Vec<(String, String)> {
         let summary = self.dir.path().join("run.json");
         let file = summary.to_str().unwrap().to_owned();
@@ -100,7 +100,7 @@ impl Sandbox {
         tasks
     }
 
-    /// Builds; returns the tasks that were executed.
+    /// Builds, and returns the executed tasks.
     pub fn executed(&self) -> Vec<String> {
         self.build(&[])
             .into_iter()
@@ -177,8 +177,8 @@ pub fn with_umask(command: &mut Command, umask: &str) -> Command {
     shell
 }
 
-/// Waits until files written now count as settled: a file as young as its
-/// digest is read again, by rule 6 of the cache.
+/// Waits until files written now count as settled: a file as young as its digest
+/// is read again.
 pub fn settle() {
     std::thread::sleep(std::time::Duration::from_millis(40));
 }

@@ -1,4 +1,4 @@
-//! `schemas/` is what the program prints, and agrees with what it reads and writes.
+//! `schemas/` is up to date, and agrees with what the program reads and writes.
 
 use std::fs;
 
@@ -39,7 +39,7 @@ fn has_type(value: &Json, name: &str) -> bool {
     }
 }
 
-/// Checks the words that our schemas use: type, properties, items, required,
+/// Checks the keywords that our schemas use: type, properties, items, required,
 /// additionalProperties, patternProperties, enum, const, pattern, minimum, oneOf.
 fn check(schema: &Json, value: &Json, at: &str, wrong: &mut Vec<String>) {
     if let Some(forms) = schema["oneOf"].as_array() {
@@ -207,7 +207,7 @@ fn policies_fit_the_schema_or_are_refused_by_both() {
     let schema = schema("policy");
     let sandbox = Sandbox::new();
     sandbox.run(&["tools", "gen-key", "-o", "keys"]);
-    // Both say of the same text what they say.
+    // Both the schema and the program judge the same text.
     let verdicts = |text: &str| {
         let mut wrong = Vec::new();
         let source = SourceText::new("policy.yaml", text);

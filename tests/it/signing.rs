@@ -51,7 +51,7 @@ impl Case {
     }
 }
 
-/// Runs all cases of a kind, and asserts that each ends as it should.
+/// Runs all cases of a kind, and asserts each verdict.
 fn judge(kind: &str, count: usize, accept: impl Fn(&Case) -> Result<(), String>) {
     let cases = Case::all(kind);
     assert_eq!(cases.len(), count);
@@ -172,11 +172,11 @@ fn attestations_by_certificates_pass_or_are_refused() {
     });
 }
 
-/// The media type is not signed: whoever writes another one must gain nothing.
+/// The media type is not signed, so changing it must not weaken the checks.
 #[test]
 fn a_bundle_that_calls_itself_older_needs_the_same_proofs() {
     let mut accepted = 0;
-    // A chain is a matter of form, and in older bundles the usual one.
+    // Older bundles have a chain instead of a certificate.
     let cases = Case::all("keyless-bundle").into_iter();
     for case in cases.filter(|case| case.id != "keyless-v1-chain-in-v0.3") {
         let Ok(mut bundle) = serde_json::from_slice::<Value>(&case.file("bundle")) else {
@@ -195,7 +195,7 @@ fn a_bundle_that_calls_itself_older_needs_the_same_proofs() {
 }
 
 #[test]
-fn evidence_without_end_is_refused() {
+fn excessive_evidence_is_refused() {
     let text = fs::read(folder().join("keyless/bundles/v1.sigstore.json")).unwrap();
     let good: Value = serde_json::from_slice(&text).unwrap();
     for (count, refused) in [(32, false), (33, true)] {
@@ -234,7 +234,7 @@ fn evidence_without_end_is_refused() {
     }
 }
 
-/// The annotations that cosign had before bundles, of what `bundle` holds.
+/// The content of `bundle` as the annotations that cosign used before bundles.
 fn as_tagged(bundle: &Value) -> BTreeMap<String, String> {
     let material = &bundle["verificationMaterial"];
     let der = material["certificate"]["rawBytes"].as_str().unwrap();
@@ -264,9 +264,9 @@ fn as_tagged(bundle: &Value) -> BTreeMap<String, String> {
     .into()
 }
 
-/// Only what was never a bundle may have the log's promise instead of its proof.
+/// Only signatures under tags may have the log's promise instead of its proof.
 #[test]
-fn what_older_clients_kept_under_tags_needs_the_logs_promise() {
+fn signatures_under_tags_need_the_logs_promise() {
     let root = fs::read(folder().join("keyless/trusted_root.json")).unwrap();
     let root = Root::parse(&root, "root").unwrap();
     let anybody = || Pattern::Search(Regex::new(".").unwrap());
@@ -306,7 +306,7 @@ fn what_older_clients_kept_under_tags_needs_the_logs_promise() {
         let proven = check(&bundle, &blob).unwrap();
         assert_eq!((proven.logged, proven.promised), (false, true), "{id}");
         assert!(check(&bundle, b"other").is_err(), "{id}");
-        // The same in a bundle's own words is none.
+        // The same as a bundle is refused.
         let again = Bundle::parse(bundle.to_json().as_bytes()).unwrap();
         assert!(check(&again, &blob).is_err(), "{id}");
 

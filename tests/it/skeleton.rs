@@ -1,4 +1,4 @@
-//! `jackal package create --skeleton`, beside the skeleton that Zarf 0.84 made
+//! `jackal package create --skeleton`, compared with the skeleton that Zarf 0.84 made
 //! of the same folder.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ fn blob(layout: &Path, digest: &Digest) -> Vec<u8> {
     fs::read(layout.join("blobs/sha256").join(digest.hex())).unwrap()
 }
 
-/// The files of the skeleton in a layout, after every digest was checked.
+/// The files of the skeleton in a layout, with every digest checked.
 fn files(layout: &Path, tag: &str) -> (BTreeMap<String, Vec<u8>>, Manifest) {
     let top: Index = serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
     let named = |found: &&jackal::oci::Descriptor| {
@@ -50,7 +50,7 @@ fn files(layout: &Path, tag: &str) -> (BTreeMap<String, Vec<u8>>, Manifest) {
     (files.collect(), manifest)
 }
 
-/// A tar's entries: name, kind, mode of what is no link, target or content.
+/// A tar's entries: name, kind, mode (except of links), target or content.
 fn entries(tar: &[u8]) -> Vec<(String, char, u32, String)> {
     let mut archive = tar::Archive::new(tar);
     let found = archive.entries().unwrap().map(|entry| {
@@ -120,7 +120,7 @@ fn the_skeleton_of_zarfs_folder_is_the_one_that_zarf_makes() {
     for tar in ["components/base.tar", "components/app.tar"] {
         assert_eq!(entries(&ours[tar]), entries(&theirs[tar]), "{tar}");
     }
-    // No link in it, and links are where the two differ: in their mode.
+    // It has no links, whose modes differ between the two.
     assert!(ours["components/app.tar"] == theirs["components/app.tar"]);
     let read = |files: &BTreeMap<String, Vec<u8>>| {
         let text = String::from_utf8(files["zarf.yaml"].clone()).unwrap();
@@ -201,7 +201,7 @@ fn a_skeleton_is_imported_as_the_folder_it_was_made_of() {
 }
 
 #[test]
-fn a_second_tag_leaves_the_first_and_what_is_wrong_is_said() {
+fn a_second_tag_keeps_the_first_and_mistakes_are_reported() {
     let sandbox = Sandbox::new();
     let write = |version: &str, rest: &str| {
         sandbox.write(
@@ -246,7 +246,7 @@ fn a_second_tag_leaves_the_first_and_what_is_wrong_is_said() {
 }
 
 #[test]
-fn members_of_archives_and_kustomizations_are_made_before_and_the_definition_names_the_result() {
+fn members_of_archives_and_kustomizations_are_built_and_the_definition_names_the_results() {
     use std::os::unix::fs::PermissionsExt as _;
     let sandbox = Sandbox::new();
     sandbox.write("pack/bin/tool", "tool\n");

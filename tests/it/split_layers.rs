@@ -1,4 +1,4 @@
-//! Files that are larger than a registry takes in one layer.
+//! Files that are larger than the layer limit of a registry.
 
 use jackal::oci::Digest;
 use jackal::package::layers;
@@ -24,7 +24,7 @@ fn limit(registry: &Rehearsal) -> String {
 }
 
 #[test]
-fn a_package_that_is_too_large_is_refused_at_once_or_split_and_comes_back_as_it_was() {
+fn a_package_that_is_too_large_is_refused_or_split_and_restored() {
     let (sandbox, registry) = (built(), narrow());
     let (to, limit) = (registry.at("x"), limit(&registry));
     let said = publish(&sandbox, &[ARCHIVE, &to, &limit]);
@@ -40,12 +40,12 @@ fn a_package_that_is_too_large_is_refused_at_once_or_split_and_comes_back_as_it_
     let files = layers::files(manifest.layers).unwrap();
     let tree = files.iter().find(|file| file.name == "components/tree.tar");
     assert!(tree.unwrap().layers.len() > 1);
-    // A second time, nothing.
+    // A second time, nothing is sent.
     registry.requests();
     let said = publish(&sandbox, &split);
     assert!(said.stdout.contains(" unchanged"), "{}", said.stdout);
     assert!(registry.requests().iter().all(|r| r.method != "PUT"));
-    // Whole again, wherever it is read.
+    // Joined wherever it is read.
     let source = registry.at("x/demo:1.0.0");
     let said = elsewhere(&sandbox, &["package", "verify", "-a", "amd64", &source]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
@@ -59,12 +59,12 @@ fn a_package_that_is_too_large_is_refused_at_once_or_split_and_comes_back_as_it_
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let tar = read("out/components/tree.tar");
     assert_eq!(Digest::of(&tar), tree.unwrap().whole.digest);
-    // Copied as it is to who has other limits.
+    // Copied unchanged to a registry with other limits.
     let wide = Rehearsal::with_faults(&[]);
     let said = publish(&sandbox, &["-a", "amd64", &source, &wide.at("y")]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert_eq!(wide.manifest("y/demo:1.0.0", "amd64").0, digest);
-    // And what is whole there comes into the narrow one in the same parts.
+    // A whole package goes to the limited registry in the same parts.
     let said = publish(&sandbox, &[ARCHIVE, &wide.at("z")]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let (source, to) = (wide.at("z/demo:1.0.0"), registry.at("w"));
@@ -75,7 +75,7 @@ fn a_package_that_is_too_large_is_refused_at_once_or_split_and_comes_back_as_it_
 }
 
 #[test]
-fn parts_that_make_another_file_than_they_say_are_found_out() {
+fn parts_that_do_not_make_the_stated_file_are_refused() {
     let (sandbox, registry) = (built(), narrow());
     let split = [
         ARCHIVE,
@@ -86,7 +86,7 @@ fn parts_that_make_another_file_than_they_say_are_found_out() {
     let said = publish(&sandbox, &split);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let (_, mut manifest) = registry.manifest("x/demo:1.0.0", "amd64");
-    // Two parts of a file change places.
+    // Two parts of a file are swapped.
     let mut at = (0..manifest.layers.len()).filter(|at| {
         title(&manifest.layers[*at])
             .unwrap()
@@ -118,7 +118,7 @@ fn parts_that_make_another_file_than_they_say_are_found_out() {
 }
 
 #[test]
-fn a_signed_pipeline_splits_what_is_signed_and_it_verifies_here_and_there() {
+fn a_signed_pipeline_splits_layers_and_the_result_verifies_everywhere() {
     let registry = narrow();
     let sandbox = Sandbox::new();
     sandbox.package();
@@ -143,7 +143,7 @@ fn a_signed_pipeline_splits_what_is_signed_and_it_verifies_here_and_there() {
         let travels = !said.stderr.contains("results do not travel");
         assert!(travels, "{}", said.stderr);
     }
-    // Where nothing is there yet, what is whole in the package is taken from it.
+    // On an empty machine, outputs that the package has whole are taken from it.
     let from = registry.at("x/demo:a");
     let said = elsewhere(&sandbox, &[&build[..], &["--cache-from", &from]].concat());
     assert_eq!(said.code, Some(0), "{}", said.stderr);

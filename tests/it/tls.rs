@@ -1,5 +1,5 @@
-//! Registries over TLS, run as a user runs it: what each setting lets through,
-//! and which setting the others are told to make.
+//! Registries over TLS: what each setting allows, and which setting an error
+//! suggests.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 
 use super::publish::{Rehearsal, built};
 
-/// An authority, and what it issues for `name`, in `folder`.
+/// A CA, and the certificate it issues for `name`, in `folder`.
 fn certificates(folder: &Path) {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -26,7 +26,7 @@ fn certificates(folder: &Path) {
 }
 
 #[test]
-fn every_setting_of_tls_works_or_is_named() {
+fn every_tls_setting_works_or_the_error_names_it() {
     let sandbox = built();
     let folder = sandbox.src().join("../tls");
     std::fs::create_dir(&folder).unwrap();
@@ -53,7 +53,7 @@ fn every_setting_of_tls_works_or_is_named() {
     let host = |registry: &Rehearsal| registry.host();
     let authority = "its authority belongs into --certs-dir";
     let shown = "*.cert with *.key in --certs-dir";
-    // Of whom, what lies in its folder, with which flag: what is to be said.
+    // The registry, the files in its certificate folder, a flag: the expected message.
     type Cell<'a> = (
         &'a Rehearsal,
         &'a [&'a str],

@@ -1,4 +1,4 @@
-//! Signing, verifying and releasing what is signed, run as a user runs it.
+//! Signing, verifying and releasing signed packages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use super::sandbox::{Said, Sandbox};
 
 pub(super) const ARCHIVE: &str = "dist/jackal-package-demo-amd64-1.0.0.tar.zst";
 
-/// Exit code of what is not to be trusted.
+/// Exit code of a failed verification.
 pub(super) const REFUSED: Option<i32> = Some(5);
 
-/// Makes the key pair `name`/cosign.key, with the password `pw`.
+/// Generates the key pair `name`/cosign.key with the password `pw`.
 pub(super) fn key(sandbox: &Sandbox, name: &str) {
     let said = sandbox.run(&["tools", "gen-key", "-o", name, "--signing-key-pass", "pw"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
@@ -50,7 +50,7 @@ fn unpacked(sandbox: &Sandbox) -> PathBuf {
 }
 
 #[test]
-fn what_was_given_and_what_is_found_must_agree() {
+fn the_given_material_and_the_signature_must_agree() {
     let sandbox = signed();
     key(&sandbox, "b");
     let good = verify(&sandbox, &[ARCHIVE, "--key", "a/cosign.pub", "--json"]);
@@ -59,7 +59,7 @@ fn what_was_given_and_what_is_found_must_agree() {
     assert_eq!(told["signature"]["verified"], true);
     assert_eq!(told["signature"]["foundIn"][0], "jackal.yaml.sig");
     assert_eq!(told["signature"]["by"]["key"], "a/cosign.pub");
-    // Any one of several keys will do.
+    // Any one of several keys is enough.
     let both = verify(
         &sandbox,
         &[ARCHIVE, "-k", "b/cosign.pub", "-k", "a/cosign.pub"],
@@ -83,7 +83,7 @@ fn what_was_given_and_what_is_found_must_agree() {
         assert_eq!(said.code, REFUSED, "{args:?}: {}", said.stderr);
         assert!(said.stderr.contains(message), "{args:?}: {}", said.stderr);
     }
-    // Half of a name is nobody's, whatever the package.
+    // An identity without issuer is refused for every package.
     for args in [
         &["--certificate-identity", "x@y.z"][..],
         &["--certificate-oidc-issuer", "https://i"],
@@ -97,7 +97,7 @@ fn what_was_given_and_what_is_found_must_agree() {
         let said = verify(&sandbox, &[&["no-such-package"], args].concat());
         assert_eq!(said.code, Some(2), "{args:?}: {}", said.stderr);
     }
-    // Whoever looks is told; whoever turns the check off is told so, too.
+    // Inspecting warns, and so does turning the check off.
     let look = sandbox.run(&["package", "inspect", ARCHIVE]);
     assert_eq!(look.code, Some(0));
     assert!(
@@ -112,7 +112,7 @@ fn what_was_given_and_what_is_found_must_agree() {
 }
 
 #[test]
-fn a_signature_that_was_taken_away_is_missed() {
+fn a_removed_signature_is_detected() {
     let sandbox = built();
     key(&sandbox, "a");
     let said = verify(&sandbox, &[ARCHIVE, "--key", "a/cosign.pub"]);
@@ -124,7 +124,7 @@ fn a_signature_that_was_taken_away_is_missed() {
 }
 
 #[test]
-fn signed_at_once_or_later_and_however_often_it_is_the_same_archive() {
+fn signing_at_once_later_or_again_gives_the_same_archive() {
     let sandbox = signed();
     let later = fs::read(sandbox.archive()).unwrap();
     let key = ["--signing-key", "a/cosign.key", "--signing-key-pass", "pw"];
@@ -139,7 +139,7 @@ fn signed_at_once_or_later_and_however_often_it_is_the_same_archive() {
     let again = sign(&sandbox, &[ARCHIVE]);
     assert_eq!(again.code, Some(0), "{}", again.stderr);
     assert_eq!(fs::read(sandbox.archive()).unwrap(), later);
-    // Another signer takes the place of the first.
+    // Another signer replaces the first.
     self::key(&sandbox, "b");
     let other = sandbox.run(&[
         "package",
@@ -158,7 +158,7 @@ fn signed_at_once_or_later_and_however_often_it_is_the_same_archive() {
 }
 
 #[test]
-fn archives_of_any_packing_are_signed_and_what_is_there_is_not_packed_anew() {
+fn archives_of_any_form_are_signed_without_repacking() {
     let sandbox = built();
     key(&sandbox, "a");
     let tar = zstd::decode_all(fs::File::open(sandbox.archive()).unwrap()).unwrap();
@@ -219,7 +219,7 @@ fn every_link_of_the_chain_is_checked() {
     }
     let said = verify(&sandbox, &["unpacked", "--key", "a/cosign.pub"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    // A definition that says it is signed, and lost its signature.
+    // A definition that says it is signed, without its signature.
     fs::remove_file(folder.join("jackal.yaml.sig")).unwrap();
     let text = fs::read_to_string(folder.join("jackal.yaml")).unwrap();
     let marked = text.replace("build:\n", "build:\n  signed: true\n");
@@ -235,10 +235,10 @@ fn every_link_of_the_chain_is_checked() {
 }
 
 #[test]
-fn a_bundle_in_a_package_counts_before_a_plain_signature() {
+fn a_bundle_takes_precedence_over_a_plain_signature() {
     let sandbox = signed();
     let folder = unpacked(&sandbox);
-    // A bundle by a certificate put beside the good signature of the key.
+    // A keyless bundle beside the valid signature of the key.
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/signing");
     let bundle = fixtures.join("keyless/bundles/v1.sigstore.json");
     fs::copy(bundle, folder.join("jackal.bundle.sig")).unwrap();
@@ -248,7 +248,7 @@ fn a_bundle_in_a_package_counts_before_a_plain_signature() {
 }
 
 #[test]
-fn zarfs_bundle_is_read_by_its_key_and_by_no_other_kind() {
+fn zarfs_bundle_verifies_only_with_its_key() {
     let sandbox = built();
     key(&sandbox, "a");
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/signing");
@@ -305,7 +305,7 @@ fn nothing_is_visible_before_its_signature_was_read_back() {
         .iter()
         .filter_map(jackal::package::manifest::title);
     assert!(titles.any(|title| title == "jackal.yaml.sig"));
-    // Again, it is there and proven: nothing is written.
+    // Again: it exists and is verified, so nothing is written.
     registry.requests();
     let again = publish_signed(&sandbox, &[ARCHIVE, &registry.at("team")]);
     assert_eq!(again.code, Some(0), "{}", again.stderr);
@@ -338,7 +338,7 @@ fn where_signatures_cannot_be_attached_no_tag_moves() {
 }
 
 #[test]
-fn a_signed_package_under_another_name_or_version_is_told_apart() {
+fn a_signed_package_under_another_name_or_version_is_refused() {
     let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
     key(&sandbox, "a");
     let said = publish_signed(&sandbox, &[ARCHIVE, &registry.at("team")]);
@@ -378,12 +378,12 @@ fn a_signed_package_under_another_name_or_version_is_told_apart() {
         "{}",
         said.stderr
     );
-    // A floating tag promises no version.
+    // A floating tag does not name a version.
     copy("latest", "latest");
     let latest = format!("oci://{host}/latest/demo:latest");
     let said = verify(&sandbox, &[&latest, "-a", "amd64", "--key", "a/cosign.pub"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    // Another repository's name, and another architecture's entry.
+    // The name of another repository, and the entry of another architecture.
     let (digest, manifest) = registry.manifest("team/demo:1.0.0", "amd64");
     let bytes = manifest_bytes(&registry, "team/demo", &digest);
     for layer in manifest.layers.iter().chain([&manifest.config]) {
@@ -443,7 +443,7 @@ fn referrers_are_candidates_only() {
         .iter()
         .filter_map(jackal::package::manifest::title);
     assert!(titles.all(|title| !title.ends_with(".sig")));
-    // Somebody floods the list with what proves nothing.
+    // The list is flooded with useless referrers.
     let client = jackal::registry::Registry::new(Default::default()).unwrap();
     let to = format!("{}/team/demo", registry.host()).parse().unwrap();
     let subject = jackal::oci::Descriptor {
@@ -502,7 +502,7 @@ fn a_pipeline_signs_attests_and_publishes_what_a_policy_asks_for() {
         assert_eq!(attested.len(), 2, "{told}");
         assert_eq!(attested[0]["builder"], "https://ci.example/1");
     }
-    // Pulled behind an air gap, the attestations are there still.
+    // A pulled package keeps its attestations.
     let pulled = [
         &["package", "pull", &place, "-a", "amd64", "-o", "gap"],
         &policy[..],
@@ -527,7 +527,7 @@ fn a_pipeline_signs_attests_and_publishes_what_a_policy_asks_for() {
         "{}",
         said.stderr
     );
-    // Nothing changed: nothing is signed, nothing is written.
+    // Nothing changed, so nothing is signed or written.
     registry.requests();
     let tasks = sandbox.build(&["--pipeline", "p.yaml"]);
     assert!(
@@ -544,7 +544,7 @@ fn a_pipeline_signs_attests_and_publishes_what_a_policy_asks_for() {
 }
 
 #[test]
-fn provenance_names_what_the_package_is_made_of() {
+fn provenance_lists_the_materials_of_the_package() {
     let sandbox = Sandbox::new();
     sandbox.package();
     key(&sandbox, "a");
@@ -572,7 +572,7 @@ fn provenance_names_what_the_package_is_made_of() {
     );
     let sign = &said["https://sigstore.dev/cosign/sign/v1"];
     assert_eq!(sign["subject"][0]["annotations"]["team"], "core");
-    // The same build elsewhere says the same, byte for byte.
+    // The same build elsewhere gives the same bytes.
     let elsewhere = Sandbox::new();
     elsewhere.package();
     fs::create_dir(elsewhere.src().join("a")).unwrap();
@@ -588,7 +588,7 @@ fn provenance_names_what_the_package_is_made_of() {
     assert_eq!(sandbox.archive_sum(), elsewhere.archive_sum());
 }
 
-/// What is said beside the archive, by predicate type.
+/// The statements beside the archive, by predicate type.
 pub(super) fn statements(
     sandbox: &Sandbox,
     archive: &str,
@@ -624,7 +624,7 @@ fn a_release_is_signed_by_all_or_by_none() {
         "{}",
         said.stderr
     );
-    // A key that is not there is told before anything is published.
+    // A missing key is reported before anything is published.
     let gone = PIPELINE.replace("a/cosign.key", "gone.key");
     let publish =
         "  publish: { publish: { packages: package, signatures: sign, to: \"oci-layout:out\" } }\n";
@@ -633,7 +633,7 @@ fn a_release_is_signed_by_all_or_by_none() {
     assert_eq!(said.code, Some(3), "{}", said.stderr);
     assert!(said.stderr.contains("gone.key"), "{}", said.stderr);
     assert!(!sandbox.src().join("out").exists());
-    // Into a layout, with its bundles.
+    // Into an image layout, with its bundles.
     sandbox.write("p.yaml", format!("{PIPELINE}{publish}"));
     sandbox.build(&["--pipeline", "p.yaml"]);
     let index = fs::read_to_string(sandbox.src().join("out/index.json")).unwrap();
@@ -680,7 +680,7 @@ fn policies_say_who_may_sign_what_and_how_old_it_may_be() {
 }
 
 #[test]
-fn keys_are_made_imported_and_never_overwritten() {
+fn keys_are_generated_imported_and_never_overwritten() {
     let sandbox = Sandbox::new();
     key(&sandbox, "a");
     let again = sandbox.run(&["tools", "gen-key", "-o", "a", "--signing-key-pass", "x"]);
@@ -707,7 +707,7 @@ fn keys_are_made_imported_and_never_overwritten() {
         "pw",
     ]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    // A private key is no public one, and a wrong password opens nothing.
+    // A private key is not accepted as a public one, nor a wrong password.
     sandbox.package();
     sandbox.build(&[]);
     let said = verify(&sandbox, &[ARCHIVE, "--key", "a/cosign.key"]);
@@ -746,7 +746,7 @@ fn the_configuration_file_says_who_signs_and_whose_packages_are_trusted() {
         "{}",
         said.stdout
     );
-    // What a flag says, counts alone.
+    // A flag replaces the setting.
     let said = verify(&sandbox, &[ARCHIVE, "--key", "b/cosign.pub"]);
     assert_eq!(said.code, REFUSED, "{}", said.stderr);
     let identity = [

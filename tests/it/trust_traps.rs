@@ -1,5 +1,5 @@
-//! Signing and verifying where something is in the way: other signatures, other
-//! names, junk of strangers, the package's own place.
+//! Signing and verifying in difficult situations: other signatures, other names,
+//! unrelated referrers, output in the package's own folder.
 
 use std::fs;
 
@@ -11,11 +11,11 @@ use super::sandbox::Sandbox;
 use super::trust::{ARCHIVE, REFUSED, key, publish_signed, sign, signed, verify};
 
 #[test]
-fn signing_beside_a_package_leaves_it_as_it_is_wherever_it_goes() {
+fn a_detached_signature_leaves_the_package_unchanged_wherever_it_goes() {
     let sandbox = built();
     key(&sandbox, "a");
     let before = fs::read(sandbox.archive()).unwrap();
-    // Spelled otherwise, it is the same place.
+    // The same folder in another spelling.
     let folder = sandbox.src().join("dist");
     for to in ["dist", "./dist/", folder.to_str().unwrap()] {
         let said = sign(&sandbox, &[ARCHIVE, "--signature", "detached", "-o", to]);
@@ -33,7 +33,7 @@ fn signing_beside_a_package_leaves_it_as_it_is_wherever_it_goes() {
 }
 
 #[test]
-fn a_split_package_is_signed_in_one_piece_elsewhere() {
+fn a_split_package_is_signed_into_a_whole_archive_elsewhere() {
     let sandbox = Sandbox::new();
     sandbox.package();
     key(&sandbox, "a");
@@ -88,7 +88,7 @@ fn a_folder_with_a_slash_at_its_end_stays_a_package() {
     assert!(said.status.success());
 }
 
-/// What readers judge first is judged before the tag moves, too.
+/// The checks of readers are made before the tag moves.
 #[test]
 fn a_package_with_a_foreign_signature_within_is_not_released_by_one_beside_it() {
     let (sandbox, registry) = (signed(), Rehearsal::with_faults(&[]));
@@ -109,7 +109,7 @@ fn a_package_with_a_foreign_signature_within_is_not_released_by_one_beside_it() 
     );
     assert_eq!(said.code, REFUSED, "{}{}", said.stdout, said.stderr);
     assert!(registry.index("team/demo:1.0.0").is_none());
-    // Replaced, it is.
+    // With the signature replaced, it is.
     let said = publish(&sandbox, &by_b);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let place = registry.at("team/demo:1.0.0");
@@ -118,16 +118,16 @@ fn a_package_with_a_foreign_signature_within_is_not_released_by_one_beside_it() 
 }
 
 #[test]
-fn a_tag_under_which_nobody_could_verify_the_package_does_not_move() {
+fn a_tag_does_not_move_to_a_package_that_would_fail_verification() {
     let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
     key(&sandbox, "a");
     let to = registry.at("team");
     let said = publish_signed(&sandbox, &[ARCHIVE, &to, "--tag", "2.0.0"]);
     assert_eq!(said.code, REFUSED, "{}{}", said.stdout, said.stderr);
     assert!(said.stderr.contains("2.0.0"), "{}", said.stderr);
-    // It is told before anybody signs, and before anything is sent.
+    // This is reported before anything is signed or sent.
     assert!(registry.requests().iter().all(|r| r.method == "GET"));
-    // A package that says of no version which it is, may be any.
+    // A package without a version satisfies any version.
     let definition = fs::read_to_string(sandbox.src().join("jackal.yaml")).unwrap();
     let none = definition
         .replace("version: 1.0.0", "")
@@ -139,7 +139,7 @@ fn a_tag_under_which_nobody_could_verify_the_package_does_not_move() {
     let archive = "none/jackal-package-demo-amd64.tar.zst";
     let said = publish_signed(&sandbox, &[archive, &registry.at("none"), "--tag", "1.2.3"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    // A word is no version.
+    // A tag that is a word is not a version.
     let said = publish_signed(&sandbox, &[ARCHIVE, &to, "--tag", "edge"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let place = registry.at("team/demo:edge");
@@ -191,7 +191,7 @@ fn each_package_of_a_release_is_signed_by_its_own_signer_and_by_one() {
 }
 
 #[test]
-fn attestations_stay_with_a_package_that_is_signed_on_its_way() {
+fn attestations_stay_with_a_package_that_is_signed_while_publishing() {
     let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
     key(&sandbox, "a");
     let create = [
@@ -225,7 +225,7 @@ fn attestations_stay_with_a_package_that_is_signed_on_its_way() {
 }
 
 #[test]
-fn junk_of_strangers_stops_nobody_and_is_carried_nowhere() {
+fn unrelated_referrers_are_ignored_and_not_copied() {
     let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
     key(&sandbox, "a");
     let said = publish_signed(&sandbox, &[ARCHIVE, &registry.at("team")]);
@@ -257,7 +257,7 @@ fn junk_of_strangers_stops_nobody_and_is_carried_nowhere() {
     let good = fs::read_to_string(&beside).unwrap();
     assert_eq!(good.lines().count(), 1, "{good}");
 
-    // In one's own file, it is a mistake.
+    // In a file given by the user, it is a mistake.
     for (junk, message) in [
         ("1\n".to_owned(), "number 2 in it is no Sigstore bundle"),
         (good.repeat(100), "more than 100 bundles"),
@@ -288,7 +288,7 @@ fn a_timestamp_that_is_asked_for_must_be_there_for_keys_as_well() {
 }
 
 #[test]
-fn what_may_be_a_token_is_never_shown() {
+fn a_possible_token_is_never_printed() {
     let sandbox = built();
     let args = ["package", "sign", ARCHIVE, "--keyless", "--confirm"];
     for token in ["aaaa.SECRET.cccc.dddd", "SECRET"] {
@@ -299,9 +299,9 @@ fn what_may_be_a_token_is_never_shown() {
     }
 }
 
-/// What another signer has left in the journal holds up nobody.
+/// A journal of another signer does not block a release.
 #[test]
-fn a_release_that_stopped_can_be_ended_by_another_signer() {
+fn an_interrupted_release_can_be_finished_by_another_signer() {
     let fault = "kinds=403,match=^PUT .*/manifests/1.0.0,count=1";
     let (sandbox, registry) = (built(), Rehearsal::with_faults(&[fault]));
     key(&sandbox, "a");

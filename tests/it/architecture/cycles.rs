@@ -1,7 +1,7 @@
-//! No file of a module imports another that imports it back.
+//! No two files import each other, directly or through others.
 //!
-//! Imports are followed through re-exports to the file that has the item. A
-//! module and the modules nested in it may name each other: they are one subject.
+//! Imports are followed through re-exports to the file that has the item. A module
+//! and the modules nested in it may import each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
