@@ -10,7 +10,7 @@
 //!   [`action`], [`package`], [`sbom`], [`signing`], [`verify`].
 //! - Stores: [`workspace`], [`archive`], [`cas`], [`layout`], [`registry`],
 //!   [`rehearsal`], [`signers`], [`source`], [`release`].
-//! - Builds: [`exec`]. Operations: [`app`]. The command line: [`cli`].
+//! - Builds: [`ground`], [`kinds`], [`plan`], [`run`]. Operations: [`app`]. The command line: [`cli`].
 
 #![cfg_attr(
     test,
@@ -24,15 +24,18 @@ pub mod cas;
 pub mod cli;
 pub mod content;
 mod disk;
-pub mod exec;
 pub mod graph;
+pub mod ground;
+pub mod kinds;
 pub mod layout;
 pub mod oci;
 pub mod package;
 pub mod pipeline;
+pub mod plan;
 pub mod registry;
 pub mod rehearsal;
 pub mod release;
+pub mod run;
 pub mod sbom;
 pub mod signers;
 pub mod signing;

@@ -2,7 +2,7 @@
 #![no_main]
 
 use jackal::cas::Cas;
-use jackal::exec::executors;
+use jackal::kinds::image::import::import;
 use jackal::layout::ImageLayout;
 use jackal::oci::{Descriptor, Digest};
 use libfuzzer_sys::fuzz_target;
@@ -32,6 +32,6 @@ fuzz_target!(|input: (&[u8], &[u8], &[u8])| {
     let cas = Cas::open(&folder.path().join("cache")).unwrap();
     let platform = "linux/amd64".parse().unwrap();
     for wanted in [None, Some("1")] {
-        let _ = executors::import(&cas, &layout, wanted, &platform);
+        let _ = import(&cas, &layout, wanted, &platform);
     }
 });

@@ -65,6 +65,13 @@ impl Action {
             settings: Vec::new(),
         }
     }
+
+    /// The first value of the setting called `name`.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        let mut settings = self.settings.iter();
+        settings.find_map(|(key, value)| (key == name).then_some(value.as_str()))
+    }
 }
 
 /// One thing an action reads.

@@ -14,25 +14,26 @@ use super::plans;
 use super::skeletons::{Pins, Skeletons};
 use crate::cas::{Cas, CasError, Limits};
 use crate::disk;
-use crate::exec::confine;
-use crate::exec::declared::Composed;
-use crate::exec::event::Event;
-use crate::exec::implied;
-use crate::exec::lockfile::LockfileError;
-use crate::exec::plan::{self, BuildFacts, Plan, PlanError, SignWork, Step, Work};
-use crate::exec::published::Published;
-use crate::exec::record::{RunRecord, Status, TaskRecord};
-use crate::exec::run::{self, How, Stop, Verdict};
-use crate::exec::site::{Site, Wishes};
-use crate::exec::update::{self, Moved};
-use crate::exec::{Class, Failure};
 use crate::graph::GraphError;
+use crate::ground::lockfile::LockfileError;
+use crate::ground::published::Published;
+use crate::ground::site::{Site, Wishes};
+use crate::ground::{Class, Failure, Stop, confine};
+use crate::kinds::Work;
+use crate::kinds::package::BuildFacts;
+use crate::kinds::pins::Moved;
+use crate::kinds::sign::SignWork;
 use crate::oci::{Reference, ReferenceError};
 use crate::package::{Base, DifferentialError, Warning};
 use crate::pipeline::Sandbox;
 use crate::pipeline::expand::ExpandError;
+use crate::plan::declared::Composed;
+use crate::plan::{self, Plan, PlanError, Step, implied};
 use crate::registry::Registry;
 use crate::release::{Destination, PublishedResults, hosted};
+use crate::run::event::Event;
+use crate::run::record::{RunRecord, Status, TaskRecord};
+use crate::run::{self, How, Verdict};
 use crate::workspace::WalkError;
 use crate::yaml::Mistakes;
 
@@ -468,7 +469,7 @@ impl Prepared {
     ///
     /// The first reference that cannot be resolved; no pin has moved then.
     pub async fn update(&self, names: &[String]) -> Result<Vec<Moved>, Failure> {
-        let moved = update::update(&self.site, &self.plan, names).await?;
+        let moved = run::update(&self.site, &self.plan, names).await?;
         self.site.save()?;
         Ok(moved)
     }

@@ -10,10 +10,10 @@ use super::build::BuildError;
 use super::find::read_text;
 use super::plans::shown;
 use super::skeletons::Skeletons;
-use crate::exec::declared::Composed;
-use crate::exec::implied::host_architecture;
-use crate::exec::plan;
 use crate::package::{Choice, Definition, ImportError, SkeletonUrl, Surroundings, Warning};
+use crate::plan;
+use crate::plan::declared::Composed;
+use crate::plan::implied::host_architecture;
 use crate::yaml::{Mistakes, SourceText};
 
 /// Asks the user for the value of a template; `None`: there is nobody to ask.

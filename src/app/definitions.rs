@@ -6,11 +6,11 @@ use std::path::Path;
 use super::build::BuildError;
 use super::compose::{Chosen, Composer};
 use super::plans::blamed;
-use crate::exec::declared::Composed;
-use crate::exec::plan::PlanError;
 use crate::package::is_template_name;
 use crate::pipeline::expand::Instance;
 use crate::pipeline::{ImagesSource, RenderedKind};
+use crate::plan::PlanError;
+use crate::plan::declared::Composed;
 use crate::yaml::SourceText;
 
 /// Keys of `set` that stand for a key of `metadata`.

@@ -6,9 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::build::{BuildError, BuildOptions};
-use crate::exec::plan;
 use crate::package::Dialect;
-use crate::workspace;
+use crate::{plan, workspace};
 
 /// Marks the root of a workspace.
 const WORKSPACE_FILE: &str = "jackal-workspace.yaml";

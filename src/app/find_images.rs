@@ -12,9 +12,9 @@ use tokio::process::Command;
 use super::build::{BuildError, BuildOptions, Target, compose_one};
 use super::compose::Ask;
 use super::find::read_text;
-use crate::exec::declared::Composed;
 use crate::oci::Reference;
 use crate::package::{Chart, Component, ImagesIn};
+use crate::plan::declared::Composed;
 use crate::registry::Registry;
 use crate::yaml::{SourceText, parse};
 

@@ -8,9 +8,9 @@ use super::compose::{Disk, source};
 use super::connection::Connection;
 use super::skeletons::{Pins, Skeletons};
 use crate::cas::Cas;
-use crate::exec::implied::host_architecture;
-use crate::exec::plan;
 use crate::package::{Choice, Finding, lint as lint_definition};
+use crate::plan;
+use crate::plan::implied::host_architecture;
 
 /// What to look at, and as what.
 #[derive(Clone, Debug)]

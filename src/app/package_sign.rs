@@ -10,7 +10,7 @@ use super::package_read::PackageReadError;
 use crate::action::Output;
 use crate::cas::{Cas, CasError};
 use crate::disk::{self, NewFile};
-use crate::exec::executors::{self, ArchiveFormat, ExportError, Packing};
+use crate::kinds::package::export::{ArchiveFormat, ExportError, Packing, export_archive};
 use crate::layout::{self, LayoutError, PackageFile, Spliced};
 use crate::release::signature_statement;
 use crate::signers::{Seal, Signer, SignerError, seal};
@@ -249,7 +249,7 @@ fn repack(
         true => ArchiveFormat::TarZst,
         false => ArchiveFormat::Tar,
     };
-    executors::export_archive(&cas, members, target, format, None, &|| false)?;
+    export_archive(&cas, members, target, format, None, &|| false)?;
     Ok(())
 }
 

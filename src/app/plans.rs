@@ -9,14 +9,14 @@ use super::build::{BuildError, BuildOptions, Target};
 use super::compose::{Chosen, Composer};
 use super::definitions;
 use super::find::read_text;
-use crate::exec::declared::Declared;
-use crate::exec::implied::{self, Implied};
-use crate::exec::plan::{self, Plan, PlanError, SignWork};
-use crate::exec::provenance::Asked;
-use crate::pipeline;
+use crate::kinds::sign::SignWork;
+use crate::kinds::sign::provenance::Asked;
 use crate::pipeline::expand::Facts;
-use crate::workspace;
+use crate::plan::declared::Declared;
+use crate::plan::implied::{self, Implied};
+use crate::plan::{self, Plan, PlanError};
 use crate::yaml::SourceText;
+use crate::{pipeline, workspace};
 
 /// The plan of every package that is asked for.
 pub(super) fn of_packages(

@@ -18,11 +18,11 @@ use super::package_read::{PackageReadError, package_definition};
 use super::publish_seal::Sealing;
 use super::skeleton::{SkeletonMakeError, skeleton};
 use crate::cas::{Cas, CasError};
-use crate::exec::plan;
 use crate::layout::{self, LayoutError};
 use crate::oci::{Digest, ReferenceError};
 use crate::package::manifest::{self, ArtifactError};
 use crate::package::{Dialect, Warning};
+use crate::plan;
 use crate::registry::{Registry, Repository, Source};
 use crate::release::{
     self, Artifact, Begun, Destination, DestinationError, Item, Journal, JournalError,

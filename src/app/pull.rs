@@ -18,7 +18,7 @@ use super::package_read::{PackageReadError, package_definition};
 use crate::action::Output;
 use crate::cas::{Cas, CasError, SinkError};
 use crate::content::CopyError;
-use crate::exec::executors::{self, ArchiveFormat, ExportError, Packing};
+use crate::kinds::package::export::{ArchiveFormat, ExportError, Packing, export_archive};
 use crate::layout;
 use crate::oci::{Descriptor, Digest};
 use crate::package::{ArchiveName, ArchiveNameError, Definition, Dialect, Kind};
@@ -158,8 +158,7 @@ pub fn package_pull(
         }
     });
     let stopped = || *options.stop.borrow();
-    let written =
-        executors::export_archive(&cas, members, &archive, format, options.split, &stopped);
+    let written = export_archive(&cas, members, &archive, format, options.split, &stopped);
     let written = match (written, fetching.failed.take()) {
         (_, Some(error)) => return Err(error),
         (Err(ExportError::Stopped), None) => return Err(PullError::Interrupted),

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use crate::cas::Cas;
 use crate::disk;
-use crate::exec::Failure;
+use crate::ground::Failure;
 use crate::oci::{Digest, Hasher};
 use crate::registry::{self, Options, Registry};
 
@@ -23,7 +23,7 @@ pub async fn sha256sum(source: &str) -> Result<Digest, Failure> {
         let folder = disk::scratch_folder().map_err(std::io::Error::from)?;
         let cas = Arc::new(Cas::open(folder.path())?);
         let client = Registry::new(Options::default())
-            .map_err(|error| Failure::new(crate::exec::Class::Environment, error))?;
+            .map_err(|error| Failure::new(crate::ground::Class::Environment, error))?;
         let found = registry::download(&client, source, None, &cas, &Semaphore::new(1)).await?;
         return Ok(found.digest);
     }

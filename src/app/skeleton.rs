@@ -12,13 +12,16 @@ use super::build::{BuildError, BuildOptions, composer};
 use super::compose::{Ask, Chosen};
 use super::find::{lone, workspace_of};
 use crate::cas::{Cas, CasError};
-use crate::exec::executors::{self, BuildData, ComponentError, PackageError, Part};
-use crate::exec::folders::Folders;
-use crate::exec::parts::make_for_skeleton;
-use crate::exec::site::Site;
-use crate::exec::{Failure, plan};
+use crate::ground::Failure;
+use crate::ground::folders::Folders;
+use crate::ground::site::Site;
+use crate::kinds::component::write::ComponentError;
+use crate::kinds::package::assemble::{BuildData, PackageError, Part, package};
+use crate::kinds::package::skeleton::write_skeleton;
 use crate::package::manifest::{self, ArtifactError};
 use crate::package::{SKELETON, Warning};
+use crate::plan;
+use crate::plan::parts::make_for_skeleton;
 use crate::registry::Registry;
 use crate::release::{Artifact, StoredError};
 
@@ -112,7 +115,7 @@ pub fn skeleton(
             .block_on(make_for_skeleton(&site, &folders, component))
             .map_err(SkeletonMakeError::Part)?;
         let ingest = cas.ingest()?;
-        let written = executors::write_skeleton(&folders, component, &brought, cas, ingest)?;
+        let written = write_skeleton(&folders, component, &brought, cas, ingest)?;
         let Some(ingest) = written else {
             continue;
         };
@@ -128,7 +131,7 @@ pub fn skeleton(
         user: options.facts.user.clone(),
     };
     let parts = parts.into_values().collect();
-    let files = executors::package(cas, definition, parts, &build)?;
+    let files = package(cas, definition, parts, &build)?;
     let (artifact, _) = Artifact::stored(cas, &files, Some(SKELETON))?;
     Ok(Skeleton {
         artifact,

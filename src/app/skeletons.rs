@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::cas::Cas;
-use crate::exec::lockfile::{ImagePin, LOCK_FILE, Lockfile};
+use crate::ground::lockfile::{ImagePin, LOCK_FILE, Lockfile};
 use crate::oci::{Descriptor, Digest, Reference};
 use crate::package::{ImportError, SkeletonUrl};
 use crate::registry::Registry;

@@ -13,8 +13,10 @@ use super::output::{note, print};
 use super::progress::Progress;
 use super::signal::Signals;
 use crate::app::{self, BuildOptions, Prepared};
-use crate::exec::record::{RunRecord, Status};
-use crate::exec::run::{Stop, Verdict};
+use crate::ground::Stop;
+use crate::run::Verdict;
+use crate::run::record::RunRecord;
+use crate::run::record::Status;
 
 /// After a second signal, the time in which commands are killed.
 const KILLING: std::time::Duration = std::time::Duration::from_millis(200);

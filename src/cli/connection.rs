@@ -16,8 +16,8 @@ use super::options::{cache_folder, environment, pairs, program_folders, transfer
 use super::output::{note, waiting};
 use super::trust::TrustArgs;
 use crate::app::{Connection, ReadOptions};
-use crate::exec::implied::host_architecture;
 use crate::oci::Digest;
+use crate::plan::implied::host_architecture;
 use crate::registry::{Hosts, LoginText, PerHost, PlainHttp, Profile};
 use crate::verify::Check;
 

@@ -99,7 +99,7 @@ impl SchemaOf {
         match self {
             Self::Pipeline => crate::pipeline::schema::json_schema(),
             Self::Package => crate::package::Definition::json_schema(),
-            Self::Run => crate::exec::record::RunRecord::json_schema(),
+            Self::Run => crate::run::record::RunRecord::json_schema(),
             Self::Policy => crate::verify::policy_schema(),
         }
     }

@@ -9,8 +9,8 @@ use clap::Args;
 use super::command_error::CommandError;
 use super::connection::ConnectionArgs;
 use crate::app::{BuildOptions, Connection, Target};
-use crate::exec::plan::BuildFacts;
-use crate::exec::site::Wishes;
+use crate::ground::site::Wishes;
+use crate::kinds::package::BuildFacts;
 
 /// What every command that makes a plan understands, whatever it plans.
 #[derive(Args)]

@@ -20,10 +20,14 @@ use super::publish::{PublishArgs, publish};
 use super::pull::{ListTagsArgs, PullArgs, list_tags, pull};
 use super::signing::SignArgs;
 use crate::app::{self, BuildOptions, ExtractOptions, Opened, ReadOptions, Target};
-use crate::exec::implied::host_architecture;
-use crate::exec::plan::{Attest, SignWork, SignerFrom, SignerNamed};
-use crate::exec::provenance::{Asked, BUILDER};
+use crate::kinds::sign::Attest;
+use crate::kinds::sign::SignWork;
+use crate::kinds::sign::provenance::Asked;
+use crate::kinds::sign::provenance::BUILDER;
+use crate::kinds::sign::signer::SignerFrom;
+use crate::kinds::sign::signer::SignerNamed;
 use crate::package::{Base, Definition, time};
+use crate::plan::implied::host_architecture;
 use crate::release::Destination;
 use crate::verify::{By, Check, Policy, Scope, Signature, VerifiedPackage};
 

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::command_error::CommandError;
 use super::output::one_line;
-use crate::exec::event::Event;
-use crate::exec::record::Status;
+use crate::run::event::Event;
+use crate::run::record::Status;
 
 /// Draws on stderr, and writes NDJSON where asked.
 pub(super) struct Progress {

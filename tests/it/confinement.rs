@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use jackal::exec::confine::supported;
+use jackal::ground::confine::supported;
 
-use super::sandbox::{Said, Sandbox};
+use crate::sandbox::Said;
+use crate::sandbox::Sandbox;
 
 /// One task `a` that runs `script`, and a file `undeclared` beside it.
 fn build(sandbox: &Sandbox, script: &str, more: &str) -> Said {

@@ -613,7 +613,7 @@ fn a_pipeline_publishes_from_the_cache_and_an_unchanged_run_writes_nothing() {
     registry.requests();
     let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
     assert!(
-        said.stderr.contains("asked for every time"),
+        said.stderr.contains("the registry is always checked"),
         "{}",
         said.stderr
     );

@@ -16,7 +16,6 @@ const LEFT: &[&[&str]] = &[
     &["app/publish.rs", "app/publish_seal.rs"],
     &["cli/connection.rs", "cli/keys.rs", "cli/options.rs", "cli/trust.rs"],
     &["cli/package.rs", "cli/pull.rs"],
-    &["exec/plan.rs", "exec/provenance.rs", "exec/published.rs", "exec/run.rs", "exec/site.rs", "exec/work/mod.rs", "exec/work/run_step.rs"],
     &["registry/auth.rs", "registry/body.rs", "registry/client.rs", "registry/error.rs", "registry/host.rs", "registry/refusal.rs", "registry/retry.rs", "registry/speed.rs"],
     &["registry/pieces.rs", "registry/push.rs"],
     &["rehearsal/route.rs", "rehearsal/server.rs"],

@@ -1,0 +1,196 @@
+//! What a command may open: Landlock rules for the thread that starts it.
+//!
+//! Used by `process`. The rules are laid on a thread made for the purpose,
+//! which starts the command and ends; the command and all its children inherit
+//! them, and this process stays as it was. It never decides which tasks are
+//! confined, and it rules files alone, not the network.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use landlock::{
+    ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetError, path_beneath_rules,
+};
+
+/// The oldest ABI used: with `Refer`, without which a file cannot be renamed
+/// from one folder into another, as every compiler does.
+const NEEDED: ABI = ABI::V2;
+
+/// Read and executed by every command: programs, libraries, and what the
+/// system says of itself.
+const SYSTEM: [&str; 12] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/nix/store",
+    "/gnu/store",
+    "/proc",
+    "/sys",
+    "/dev/fd",
+];
+
+/// What programs and the C library read in `/etc`, by the start of the name.
+const SETTINGS: [&str; 23] = [
+    "alternatives",
+    "ca-certificates",
+    "gai.conf",
+    "group",
+    "host.conf",
+    "hosts",
+    "java",
+    "ld.so.",
+    "locale.",
+    "localtime",
+    "login.defs",
+    "mime.types",
+    "nsswitch.conf",
+    "os-release",
+    "passwd",
+    "perl",
+    "pki",
+    "protocols",
+    "python",
+    "resolv.conf",
+    "services",
+    "ssl",
+    "timezone",
+];
+
+/// Devices that hold nothing, or nothing but chance.
+const DEVICES: [&str; 6] = [
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/tty",
+];
+
+/// The files that a command may use besides those of the system.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Confinement {
+    /// Read, written and executed, with all that is below.
+    pub writable: Vec<PathBuf>,
+    /// Read and executed.
+    pub readable: Vec<PathBuf>,
+}
+
+/// Whether this kernel can confine a command; asked of it once.
+#[must_use]
+pub fn supported() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| ruleset().is_ok())
+}
+
+fn ruleset() -> Result<landlock::RulesetCreated, RulesetError> {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(NEEDED))?
+        // Kernels before ABI 3 cannot tell it from writing.
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::Truncate)?
+        .create()
+}
+
+impl Confinement {
+    /// Confines the calling thread, and what it starts, for good.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's reason; the thread must start nothing then.
+    pub(crate) fn enforce(&self) -> Result<(), RulesetError> {
+        let read = AccessFs::from_read(NEEDED);
+        let all = AccessFs::from_all(NEEDED) | AccessFs::Truncate;
+        let device = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate;
+        // Paths that are not there are passed over.
+        ruleset()?
+            .add_rules(path_beneath_rules(SYSTEM, read))?
+            .add_rules(path_beneath_rules(settings(), read))?
+            .add_rules(path_beneath_rules(DEVICES, device))?
+            .add_rules(path_beneath_rules(&self.readable, read))?
+            .add_rules(path_beneath_rules(&self.writable, all))?
+            .restrict_self()
+            .map(drop)
+    }
+
+    /// Paths that `log` names, that exist, and that the rules refuse; in order,
+    /// at most five of them.
+    #[must_use]
+    pub fn refused_in(&self, log: &str) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = Vec::new();
+        let ends = |c: char| c.is_whitespace() || "'\"`()[]<>,;:=‘’“”".contains(c);
+        for word in log.split(ends).filter(|word| word.starts_with('/')) {
+            if found.len() == MAX_NAMED {
+                break;
+            }
+            let path = PathBuf::from(word.trim_end_matches('.'));
+            if !found.contains(&path) && path.symlink_metadata().is_ok() && !self.allows(&path) {
+                found.push(path);
+            }
+        }
+        found
+    }
+
+    fn allows(&self, path: &Path) -> bool {
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let within = |allowed: &Path| {
+            fs::canonicalize(allowed).is_ok_and(|allowed| real.starts_with(allowed))
+        };
+        SYSTEM.iter().chain(&DEVICES).any(|s| within(Path::new(s)))
+            || settings().iter().any(|s| within(s))
+            || self
+                .readable
+                .iter()
+                .chain(&self.writable)
+                .any(|s| within(s))
+    }
+}
+
+/// Most paths that one failure names; more help nobody.
+const MAX_NAMED: usize = 5;
+
+/// Entries of `/etc` that every command may read; listed once.
+fn settings() -> &'static [PathBuf] {
+    static FOUND: OnceLock<Vec<PathBuf>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let entries = fs::read_dir("/etc").into_iter().flatten().flatten();
+        let named = entries.filter(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            // `passwd-` and `group-` are copies that nobody reads.
+            SETTINGS.iter().any(|start| name.starts_with(start)) && !name.ends_with('-')
+        });
+        named.map(|entry| entry.path()).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_gives_the_refused_paths_that_exist_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, other) = (folder.path().join("own"), folder.path().join("other"));
+        for file in [&own, &other] {
+            fs::write(file, "x").unwrap();
+        }
+        let confinement = Confinement {
+            readable: vec![own.clone()],
+            ..Confinement::default()
+        };
+        let log = format!(
+            "cat: {}: Permission denied\ncat: '{}'\n/usr/bin /no/such/file {}.\n",
+            other.display(),
+            own.display(),
+            other.display()
+        );
+        assert_eq!(confinement.refused_in(&log), [other]);
+    }
+}

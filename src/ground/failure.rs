@@ -1,0 +1,207 @@
+//! Why a task failed, and what kind of failure that is.
+
+use std::fmt;
+
+use crate::cas::CasError;
+use crate::cas::tree::TreeError;
+use crate::ground::lockfile::LockfileError;
+use crate::ground::source::SourceError;
+use crate::registry::DownloadError;
+use crate::release::StoredError;
+use crate::workspace::WalkError;
+
+/// The kind of a failure; `cli` gives each its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The task itself failed.
+    Task,
+    /// The definition or pipeline asks for what cannot be.
+    Configuration,
+    /// The disk or the network refused.
+    Environment,
+    /// Bytes are not the expected ones.
+    Verification,
+    /// It took too long.
+    Timeout,
+    /// A tag names something else, and may not be moved.
+    Conflict,
+    /// Somebody stopped it.
+    Cancelled,
+}
+
+/// What another attempt could mend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// A connection, or a server that had a fault of its own.
+    Network,
+    /// An attempt that took too long.
+    Timeout,
+    /// A command that ended with this code; one that a signal ended has the
+    /// code that a shell gives it, 128 and the signal.
+    Exit(i32),
+}
+
+/// Why a task failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// What kind it is.
+    pub class: Class,
+    /// What another attempt could mend; `None`: it would fail the same way.
+    pub again: Option<Again>,
+    /// What happened and what to do, in one text.
+    pub message: String,
+    /// What the command had printed, if there was one.
+    pub log: String,
+}
+
+impl Failure {
+    /// A failure that no further attempt mends.
+    pub fn new(class: Class, message: impl fmt::Display) -> Self {
+        Self {
+            class,
+            again: None,
+            message: message.to_string(),
+            log: String::new(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The kind of an I/O error: damaged bytes are not the disk's refusal.
+pub(crate) fn of_io(error: &std::io::Error) -> Class {
+    match error.kind() {
+        std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => Class::Verification,
+        _ => Class::Environment,
+    }
+}
+
+/// Writes an error with everything that caused it.
+pub(crate) fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    advised(text)
+}
+
+/// Says what to do about what the system said, where the error does not.
+fn advised(mut text: String) -> String {
+    let advice = [
+        (
+            "No space left on device",
+            "free some space, or choose other folders with --cache-dir and --output",
+        ),
+        ("Permission denied", "give yourself access to it"),
+        (
+            "No such file or directory",
+            "correct the path, or create it",
+        ),
+    ];
+    for (said, todo) in advice {
+        if text.contains(said) {
+            text = format!("{text}; {todo}");
+        }
+    }
+    text
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(of_io(&error), whole(&error))
+    }
+}
+
+/// Whether a server that answered so may answer otherwise later.
+pub(crate) fn passing(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..)
+}
+
+/// Gives each error its class, and writes it with everything that caused it.
+macro_rules! failures {
+    ($($error:ty: $class:expr $(, again: $again:expr)?;)*) => {$(
+        impl From<$error> for $crate::ground::Failure {
+            fn from(error: $error) -> Self {
+                use $crate::ground::{Class, whole};
+                let class: fn(&$error) -> Class = $class;
+                #[allow(unused_mut, reason = "only some errors can be mended")]
+                let mut failure = Self::new(class(&error), whole(&error));
+                $(
+                    let mends: fn(&$error) -> bool = $again;
+                    failure.again = mends(&error).then_some($crate::ground::Again::Network);
+                )?
+                failure
+            }
+        }
+    )*};
+}
+
+pub(crate) use failures;
+
+failures! {
+    CasError: of_cas;
+    StoredError: |error| match error {
+        StoredError::Cas(error) => of_cas(error),
+        StoredError::Io(error) => of_io(error),
+        _ => Class::Configuration,
+    };
+    LockfileError: |error| match error {
+        LockfileError::Io { .. } => Class::Environment,
+        LockfileError::Malformed { .. } => Class::Configuration,
+    };
+    WalkError: |_| Class::Environment;
+    TreeError: |error| match error {
+        TreeError::Cas(error) => of_cas(error),
+        _ => Class::Verification,
+    };
+    SourceError: |error| match error {
+        SourceError::Outside(_) => Class::Configuration,
+        _ => Class::Environment,
+    };
+    DownloadError: |error| match error {
+        DownloadError::Address(_) => Class::Configuration,
+        DownloadError::Digest { .. } => Class::Verification,
+        _ => Class::Environment,
+    }, again: |error| match error {
+        DownloadError::Transport { .. } => true,
+        DownloadError::Status { status, .. } => passing(*status),
+        _ => false,
+    };
+}
+
+/// Longest log shown, in bytes: 1 MiB of its end, which tells most. A record
+/// of a thousand tasks must still be readable.
+const SHOWN_LOG_BYTES: usize = 1 << 20;
+
+/// The end of a log, at a line's beginning.
+pub(crate) fn shown(log: &str) -> String {
+    if log.len() <= SHOWN_LOG_BYTES {
+        return log.to_owned();
+    }
+    let mut start = log.len() - SHOWN_LOG_BYTES;
+    while !log.is_char_boundary(start) {
+        start += 1;
+    }
+    let rest = &log[start..];
+    let line = rest.find('\n').map_or(rest, |at| &rest[at + 1..]);
+    format!("[{} bytes before]\n{line}", log.len() - line.len())
+}
+
+pub(crate) fn of_cas(error: &CasError) -> Class {
+    match error {
+        CasError::Io { source, .. } => of_io(source),
+        CasError::TooLarge(..) => Class::Environment,
+        CasError::Missing(_) | CasError::Mismatch { .. } => Class::Verification,
+    }
+}

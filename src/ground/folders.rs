@@ -1,0 +1,128 @@
+//! The folders that a component's sources lie in: the package's own, and those
+//! of the definitions it imports.
+//!
+//! A source is named as the composed definition has it, `../common/x`, on every
+//! machine; only here does it become a place on this one. No source leaves the
+//! folder of the definition that names it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::source::{SourceError, outside};
+
+/// Folders by the beginning of the sources in them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Folders {
+    /// The package's own: what no other folder has is relative to it.
+    pub own: PathBuf,
+    /// Folders of imported definitions, by their path from the own one.
+    pub imported: BTreeMap<String, PathBuf>,
+}
+
+/// Where one source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// A folder on this machine.
+    pub root: &'a Path,
+    /// The source, relative to it.
+    pub below: &'a str,
+    /// What stands before `below` in the definition; empty for the own folder.
+    pub prefix: &'a str,
+}
+
+impl From<PathBuf> for Folders {
+    fn from(own: PathBuf) -> Self {
+        Self {
+            own,
+            imported: BTreeMap::new(),
+        }
+    }
+}
+
+impl Folders {
+    /// The folder that `source` is in: the deepest that it is named below.
+    #[must_use]
+    pub fn find<'a>(&'a self, source: &'a str) -> Found<'a> {
+        let mut found = Found {
+            root: &self.own,
+            below: source,
+            prefix: "",
+        };
+        for (prefix, root) in &self.imported {
+            let Some(rest) = source.strip_prefix(prefix.as_str()) else {
+                continue;
+            };
+            let below = match rest {
+                "" => ".",
+                rest => match rest.strip_prefix('/') {
+                    Some(below) => below,
+                    None => continue,
+                },
+            };
+            if prefix.len() > found.prefix.len() {
+                found = Found {
+                    root,
+                    below,
+                    prefix,
+                };
+            }
+        }
+        found
+    }
+}
+
+impl Folders {
+    /// As [`find`](Self::find); a source that leads out of its folder is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::Outside`]
+    pub fn inside<'a>(&'a self, source: &'a str) -> Result<Found<'a>, SourceError> {
+        let found = self.find(source);
+        match super::source::inside(found.below) {
+            Ok(()) => Ok(found),
+            Err(_) => Err(outside(source)),
+        }
+    }
+}
+
+impl Found<'_> {
+    /// `path`, which is relative to the root, as the definition would name it.
+    #[must_use]
+    pub fn named(&self, path: &str) -> String {
+        match self.prefix {
+            "" => path.to_owned(),
+            prefix => format!("{prefix}/{path}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_in_the_deepest_folder_that_it_is_named_below() {
+        let folders = Folders {
+            own: "/w/pkg".into(),
+            imported: ["..", "../a", "../a/b"]
+                .map(|prefix| (prefix.to_owned(), PathBuf::from(format!("/real/{prefix}"))))
+                .into(),
+        };
+        for (source, root, below) in [
+            ("x/y", "/w/pkg", "x/y"),
+            ("../a/b/x", "/real/../a/b", "x"),
+            ("../a/bc", "/real/../a", "bc"),
+            ("../ab", "/real/..", "ab"),
+            ("../a", "/real/../a", "."),
+            ("..x", "/w/pkg", "..x"),
+        ] {
+            let found = folders.find(source);
+            assert_eq!(
+                (found.root, found.below),
+                (Path::new(root), below),
+                "{source}"
+            );
+        }
+    }
+}

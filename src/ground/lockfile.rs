@@ -1,0 +1,291 @@
+//! `jackal.lock`: what every mutable reference stood for when it was resolved.
+//!
+//! Sits beside a definition or pipeline. A build uses the pins, so that it
+//! needs no network to know what a tag means; `jackal update` moves them.
+//! Source: docs/spec/pipeline.md, "Lock file".
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk;
+use crate::oci::{Descriptor, Digest};
+
+/// Largest lock file read, in bytes: 64 MiB, about 200,000 pins.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// Version of the file's shape.
+const VERSION: u32 = 1;
+
+/// Name of the file.
+pub const LOCK_FILE: &str = "jackal.lock";
+
+/// The pins of one folder.
+#[derive(Debug)]
+pub struct Lockfile {
+    path: PathBuf,
+    pins: Pins,
+    changed: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pins {
+    version: u32,
+    /// Reference, then platform.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    images: BTreeMap<String, BTreeMap<String, ImagePin>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    files: BTreeMap<String, FilePin>,
+    /// Address with reference, then a commit, or a digest over all references.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    repositories: BTreeMap<String, String>,
+    /// Repository, chart and wanted version, with spaces between.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    charts: BTreeMap<String, ChartPin>,
+}
+
+/// What a chart's name and version stood for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChartPin {
+    /// The version that was chosen.
+    pub version: String,
+    /// Where its archive is.
+    pub url: String,
+    /// Of the archive.
+    pub digest: Digest,
+    /// Length in bytes.
+    pub size: u64,
+    /// The manifest, if it is in a registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Descriptor>,
+}
+
+/// What an image reference stood for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImagePin {
+    /// The index that the reference named, if it named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<Descriptor>,
+    /// The manifest for the platform.
+    pub manifest: Descriptor,
+}
+
+/// What a URL stood for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilePin {
+    /// Of the bytes.
+    pub digest: Digest,
+    /// Length in bytes.
+    pub size: u64,
+}
+
+/// Why a lock file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LockfileError {
+    /// The disk refused.
+    #[error("`{path}` cannot be used: {source}")]
+    Io {
+        /// The lock file.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// It is not what jackal writes.
+    #[error(
+        "{path}:{line}:{column}: this is not a lock file of version {VERSION}: {message}; \
+         restore it from version control, or delete it and run `jackal update`"
+    )]
+    Malformed {
+        /// The lock file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+        /// What was found.
+        message: String,
+    },
+}
+
+impl Lockfile {
+    /// Reads the lock file in `folder`; a missing one holds no pins.
+    ///
+    /// # Errors
+    ///
+    /// [`LockfileError`]: it cannot be read, or is damaged. A damaged one is
+    /// never taken for an empty one: that would move every pin.
+    pub fn load(folder: &Path) -> Result<Self, LockfileError> {
+        let path = folder.join(LOCK_FILE);
+        let io = |source| LockfileError::Io {
+            path: path.clone(),
+            source,
+        };
+        let pins = match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Pins {
+                version: VERSION,
+                ..Pins::default()
+            },
+            Err(error) => return Err(io(error)),
+            Ok(metadata) if metadata.len() > MAX_BYTES => {
+                return Err(io(io::Error::other("larger than 64 MiB")));
+            }
+            Ok(_) => {
+                let text = fs::read_to_string(&path).map_err(io)?;
+                parse(&path, &text)?
+            }
+        };
+        Ok(Self {
+            path,
+            pins,
+            changed: false,
+        })
+    }
+
+    /// What `reference` stands for on `platform`, if it is pinned.
+    #[must_use]
+    pub fn image(&self, reference: &str, platform: &str) -> Option<&ImagePin> {
+        self.pins.images.get(reference)?.get(platform)
+    }
+
+    /// Pins `reference` on `platform`; returns the pin that stood before.
+    pub fn pin_image(
+        &mut self,
+        reference: &str,
+        platform: &str,
+        pin: ImagePin,
+    ) -> Option<ImagePin> {
+        let platforms = self.pins.images.entry(reference.to_owned()).or_default();
+        if platforms.get(platform) == Some(&pin) {
+            return Some(pin);
+        }
+        self.changed = true;
+        platforms.insert(platform.to_owned(), pin)
+    }
+
+    /// What `url` stands for, if it is pinned.
+    #[must_use]
+    pub fn file(&self, url: &str) -> Option<&FilePin> {
+        self.pins.files.get(url)
+    }
+
+    /// Pins `url`.
+    pub fn pin_file(&mut self, url: &str, pin: FilePin) {
+        if self.pins.files.get(url) != Some(&pin) {
+            self.changed = true;
+            self.pins.files.insert(url.to_owned(), pin);
+        }
+    }
+
+    /// What the repository `url` stands for, if it is pinned.
+    #[must_use]
+    pub fn repository(&self, url: &str) -> Option<&str> {
+        self.pins.repositories.get(url).map(String::as_str)
+    }
+
+    /// Pins the repository `url`.
+    pub fn pin_repository(&mut self, url: &str, pin: &str) {
+        if self.repository(url) != Some(pin) {
+            self.changed = true;
+            let repositories = &mut self.pins.repositories;
+            repositories.insert(url.to_owned(), pin.to_owned());
+        }
+    }
+
+    /// What a chart stands for, if it is pinned.
+    #[must_use]
+    pub fn chart(&self, asked: &str) -> Option<&ChartPin> {
+        self.pins.charts.get(asked)
+    }
+
+    /// Pins a chart; returns the pin that stood before.
+    pub fn pin_chart(&mut self, asked: &str, pin: ChartPin) -> Option<ChartPin> {
+        if self.chart(asked) == Some(&pin) {
+            return Some(pin);
+        }
+        self.changed = true;
+        self.pins.charts.insert(asked.to_owned(), pin)
+    }
+
+    /// Writes the file, whole or not at all, if a pin moved.
+    ///
+    /// # Errors
+    ///
+    /// [`LockfileError::Io`]
+    pub fn save(&mut self) -> Result<(), LockfileError> {
+        if !self.changed {
+            return Ok(());
+        }
+        let io = |source| LockfileError::Io {
+            path: self.path.clone(),
+            source,
+        };
+        let mut text = serde_json::to_vec_pretty(&self.pins).map_err(|error| io(error.into()))?;
+        text.push(b'\n');
+        disk::write(&self.path, &text).map_err(|error| io(error.source))?;
+        self.changed = false;
+        Ok(())
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<Pins, LockfileError> {
+    let malformed = |line, column, message| LockfileError::Malformed {
+        path: path.to_owned(),
+        line,
+        column,
+        message,
+    };
+    let pins: Pins = serde_json::from_str(text).map_err(|error| {
+        let whole = error.to_string();
+        let message = whole.split(" at line ").next().unwrap_or(&whole);
+        malformed(error.line(), error.column(), message.to_owned())
+    })?;
+    if pins.version == VERSION {
+        Ok(pins)
+    } else {
+        Err(malformed(1, 1, format!("it has version {}", pins.version)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pin(text: &[u8]) -> ImagePin {
+        ImagePin {
+            index: None,
+            manifest: Descriptor::of("m", text),
+        }
+    }
+
+    #[test]
+    fn pins_survive_a_round_trip_and_an_unchanged_file_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut lock = Lockfile::load(dir.path()).unwrap();
+        lock.save().unwrap();
+        assert!(!dir.path().join(LOCK_FILE).exists());
+        assert_eq!(lock.pin_image("a:1", "linux/amd64", pin(b"x")), None);
+        lock.save().unwrap();
+        let mut again = Lockfile::load(dir.path()).unwrap();
+        assert_eq!(again.image("a:1", "linux/amd64"), Some(&pin(b"x")));
+        again.pin_image("a:1", "linux/amd64", pin(b"x"));
+        assert!(!again.changed);
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_with_its_place_and_not_an_empty_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(LOCK_FILE);
+        fs::write(&path, "{\n  \"version\": 1,\n  \"imges\": {}\n}\n").unwrap();
+        let error = Lockfile::load(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("jackal.lock:3:9: "), "{error}");
+        fs::write(&path, "{\"version\": 2}").unwrap();
+        assert!(Lockfile::load(dir.path()).is_err());
+    }
+}

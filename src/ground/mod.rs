@@ -1,0 +1,23 @@
+//! What all kinds of work share: the cache, the pins, the checkout, programs of
+//! the machine, and the wish to stop.
+//!
+//! Knows no kind of work and no plan.
+
+pub(crate) mod checkout;
+pub mod confine;
+mod failure;
+pub(crate) mod folders;
+pub(crate) mod in_flight;
+pub(crate) mod lockfile;
+pub(crate) mod log;
+pub(crate) mod process;
+pub(crate) mod published;
+pub(crate) mod site;
+pub(crate) mod source;
+pub(crate) mod stop;
+pub(crate) mod threads;
+pub(crate) mod tools;
+
+pub use failure::{Again, Class, Failure};
+pub(crate) use failure::{failures, of_cas, of_io, passing, shown, whole};
+pub use stop::Stop;

@@ -1,0 +1,333 @@
+//! One command: run in its own process group, watched, and ended for good.
+//!
+//! The command sees only the variables it is given. Timeout and cancellation
+//! take one road: TERM to the group, a grace period, KILL to the group. When
+//! the command ends, whatever it left running in its group is killed too.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+
+use crate::ground::confine::Confinement;
+
+/// Most log bytes held for one command: 16 MiB; a build's log is rarely over 1 MiB.
+pub const MAX_LOG_BYTES: usize = 16 << 20;
+
+/// How long output may still arrive after the group is dead, from processes that left it.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// A command to run.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Every variable it sees.
+    pub env: BTreeMap<String, String>,
+    /// Where it runs.
+    pub cwd: PathBuf,
+    /// Wall-clock limit; `None`: no limit.
+    pub timeout: Option<Duration>,
+    /// Time between TERM and KILL.
+    pub grace: Duration,
+    /// The files it may use; `None`: all that this user may.
+    pub confinement: Option<Confinement>,
+}
+
+/// Where a piece of output came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// A piece of output as it arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Since the start of the command.
+    pub at: Duration,
+    /// Where it came from.
+    pub stream: Stream,
+    /// Not necessarily whole lines.
+    pub bytes: Vec<u8>,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It returned this code.
+    Exited(i32),
+    /// A signal that we did not send ended it.
+    Signaled(i32),
+    /// It ran past its limit.
+    TimedOut,
+    /// The run was cancelled.
+    Cancelled,
+}
+
+/// A command that has ended.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub ending: Ending,
+    /// Its output, in order of arrival.
+    pub log: Vec<Piece>,
+    /// Bytes of output that found no room in the log.
+    pub dropped: u64,
+    /// From start to end.
+    pub wall: Duration,
+}
+
+/// Why a command could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// No program.
+    #[error("command is empty, expected a program and its arguments")]
+    Empty,
+    /// The system refused to start it.
+    #[error("cannot start `{program}`")]
+    Start {
+        /// The program.
+        program: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The kernel would not confine it; it was not started.
+    #[error("cannot confine the command, expected Landlock to work here: see `sandbox`")]
+    Confine(#[source] landlock::RulesetError),
+    /// The system lost track of it.
+    #[error("cannot wait for the command")]
+    Wait(#[source] std::io::Error),
+}
+
+/// Kills the group when dropped, so no road out leaves it running.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn signal(&self, signal: Signal) {
+        // An error means that the group is already gone.
+        if let Some(pid) = self.0 {
+            let _ = kill_process_group(pid, signal);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+#[derive(Default)]
+struct Log {
+    pieces: Vec<Piece>,
+    held: usize,
+    dropped: u64,
+}
+
+impl Process {
+    /// Runs the command to its end, its timeout, or until `cancel` completes.
+    ///
+    /// Dropping the future kills the group at once.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError`]: it did not start, or could not be waited for.
+    pub async fn run(&self, cancel: impl Future<Output = ()>) -> Result<Finished, ProcessError> {
+        let (program, arguments) = self.argv.split_first().ok_or(ProcessError::Empty)?;
+        let start = Instant::now();
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(&self.env)
+            .current_dir(&self.cwd)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        let refused = |source| ProcessError::Start {
+            program: program.clone(),
+            source,
+        };
+        let mut child = match self.confinement.clone() {
+            None => command.spawn().map_err(refused)?,
+            Some(confinement) => spawn_confined(command, confinement, refused).await?,
+        };
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        let group = Group(id.and_then(Pid::from_raw));
+        let log = Arc::new(Mutex::new(Log::default()));
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let mut readers = tokio::task::JoinSet::new();
+        readers.spawn(read(stdout, Stream::Stdout, start, Arc::clone(&log)));
+        readers.spawn(read(stderr, Stream::Stderr, start, Arc::clone(&log)));
+        let ending = self.watch(&mut child, &group, cancel).await;
+        drop(group);
+        let ending = ending.map_err(ProcessError::Wait)?;
+        let drained = async { while readers.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(DRAIN, drained).await;
+        let log = std::mem::take(&mut *log.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Finished {
+            ending,
+            log: log.pieces,
+            dropped: log.dropped,
+            wall: start.elapsed(),
+        })
+    }
+
+    async fn watch(
+        &self,
+        child: &mut Child,
+        group: &Group,
+        cancel: impl Future<Output = ()>,
+    ) -> std::io::Result<Ending> {
+        let limit = async {
+            match self.timeout {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let ending = tokio::select! {
+            biased;
+            status = child.wait() => return status.map(ended),
+            () = cancel => Ending::Cancelled,
+            () = limit => Ending::TimedOut,
+        };
+        group.signal(Signal::TERM);
+        if tokio::time::timeout(self.grace, child.wait())
+            .await
+            .is_err()
+        {
+            group.signal(Signal::KILL);
+            child.wait().await?;
+        }
+        Ok(ending)
+    }
+}
+
+/// Starts the command on a thread that is confined and ends at once: rules once
+/// laid on a thread stay, so it can be none that is used again.
+async fn spawn_confined(
+    mut command: Command,
+    confinement: Confinement,
+    refused: impl FnOnce(std::io::Error) -> ProcessError,
+) -> Result<Child, ProcessError> {
+    let runtime = tokio::runtime::Handle::current();
+    let (answer, started) = tokio::sync::oneshot::channel();
+    let body = move || {
+        let _entered = runtime.enter();
+        let child = confinement.enforce().map(|()| command.spawn());
+        // Nobody waits any more: the child is dropped here, and so killed.
+        let _ = answer.send(child);
+    };
+    if let Err(source) = std::thread::Builder::new().spawn(body) {
+        return Err(refused(source));
+    }
+    match started.await {
+        Ok(Ok(spawned)) => spawned.map_err(refused),
+        Ok(Err(source)) => Err(ProcessError::Confine(source)),
+        Err(_) => Err(refused(std::io::ErrorKind::BrokenPipe.into())),
+    }
+}
+
+fn ended(status: std::process::ExitStatus) -> Ending {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ending::Exited(code),
+        (None, signal) => Ending::Signaled(signal.unwrap_or(0)),
+    }
+}
+
+async fn read(
+    from: Option<impl AsyncRead + Unpin>,
+    stream: Stream,
+    start: Instant,
+    log: Arc<Mutex<Log>>,
+) {
+    let Some(mut from) = from else { return };
+    let mut buffer = vec![0; 16 << 10];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = count.min(MAX_LOG_BYTES - log.held);
+        log.held += kept;
+        log.dropped += (count - kept) as u64;
+        if kept > 0 {
+            let (at, bytes) = (start.elapsed(), buffer[..kept].to_vec());
+            log.pieces.push(Piece { at, stream, bytes });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, timeout_ms: u64) -> Finished {
+        let process = Process {
+            argv: vec!["/bin/sh".into(), "-c".into(), script.into()],
+            env: BTreeMap::from([
+                ("FOO".into(), "one".into()),
+                ("PATH".into(), "/usr/bin:/bin".into()),
+            ]),
+            cwd: std::env::temp_dir(),
+            timeout: Some(Duration::from_millis(timeout_ms)),
+            grace: Duration::from_millis(100),
+            confinement: None,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        runtime
+            .block_on(process.run(std::future::pending()))
+            .unwrap()
+    }
+
+    fn text(finished: &Finished, stream: Stream) -> String {
+        let pieces = finished.log.iter().filter(|p| p.stream == stream);
+        let bytes = pieces.flat_map(|p| p.bytes.clone()).collect();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_command_sees_only_its_own_variables_and_both_streams_are_kept() {
+        let finished = shell("echo $FOO$HOME; echo bad >&2; exit 3", 20_000);
+        assert_eq!(finished.ending, Ending::Exited(3));
+        assert_eq!(text(&finished, Stream::Stdout), "one\n");
+        assert_eq!(text(&finished, Stream::Stderr), "bad\n");
+    }
+
+    #[test]
+    fn a_timeout_kills_grandchildren_that_ignore_term() {
+        let finished = shell(
+            "trap '' TERM; sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done' & wait",
+            1500,
+        );
+        assert_eq!(finished.ending, Ending::TimedOut);
+        let pid = text(&finished, Stream::Stdout).trim().to_owned();
+        assert!(!pid.is_empty());
+        // The signal is sent; the kernel may need a moment to carry it out.
+        let end = Instant::now() + Duration::from_secs(10);
+        let lives = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            !stat.is_empty() && !stat.contains(") Z") && !stat.contains(") X")
+        };
+        while lives() {
+            assert!(Instant::now() < end, "{pid} still lives");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn what_a_command_leaves_behind_does_not_hold_it_up() {
+        let finished = shell("sleep 60 & exit 0", 20_000);
+        assert_eq!(finished.ending, Ending::Exited(0));
+        assert!(finished.wall < Duration::from_secs(10));
+    }
+}

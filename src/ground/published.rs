@@ -1,0 +1,103 @@
+//! Results of packages that were published elsewhere, used here: adr/0018, "Results travel".
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::sync::Semaphore;
+
+use crate::action::{Action, ActionResult};
+use crate::cas::{Cas, Key};
+use crate::ground::threads::blocking;
+use crate::oci::{Descriptor, Reference};
+use crate::registry::Registry;
+use crate::release::PublishedResults;
+
+/// What other machines made and published.
+pub struct Published {
+    packages: Vec<PublishedResults>,
+    /// Whether blobs may stay where they are: nothing that is made is written
+    /// here. What turns out to need one fails, and is run again without.
+    by_reference: AtomicBool,
+    /// Blobs that were left there.
+    left: AtomicU64,
+}
+
+impl Published {
+    /// Results of `packages`; `by_reference`: their blobs may stay there.
+    #[must_use]
+    pub fn new(packages: Vec<PublishedResults>, by_reference: bool) -> Self {
+        Self {
+            packages,
+            by_reference: AtomicBool::new(by_reference),
+            left: AtomicU64::new(0),
+        }
+    }
+
+    /// The repository that blobs which were left can be had from.
+    pub(crate) fn repository(&self) -> Option<&Reference> {
+        self.packages.first().map(|package| &package.reference)
+    }
+
+    /// Whether a blob was left where it is.
+    pub(crate) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed) > 0
+    }
+
+    /// Gives up leaving blobs where they are; whether any was left.
+    pub fn fetch_from_now_on(&self) -> bool {
+        self.by_reference.store(false, Ordering::Relaxed);
+        self.left.swap(0, Ordering::Relaxed) > 0
+    }
+
+    /// The result of `action`, and how many bytes it took to bring it. What
+    /// cannot be brought is made here: a cache that is away fails no build.
+    pub(crate) async fn bring(
+        &self,
+        cas: &Arc<Cas>,
+        registry: &Registry,
+        transfers: &Semaphore,
+        action: &Action,
+    ) -> Option<(ActionResult, u64)> {
+        // A command's outputs are trees, which name further blobs.
+        if action.kind == "run" {
+            return None;
+        }
+        let key = action.key();
+        let mut packages = self.packages.iter();
+        let (package, outputs) = packages.find_map(|found| Some((found, found.get(&key)?)))?;
+        // Documents are put together anew; of all else a package needs digests.
+        let by_reference = action.kind != "sbom" && self.by_reference.load(Ordering::Relaxed);
+        let (mut fetched, mut left) = (0, 0);
+        for output in outputs {
+            if cas.contains(&output.digest, output.size).ok()? {
+                continue;
+            }
+            if by_reference {
+                left += 1;
+                continue;
+            }
+            // Nothing closes the semaphore.
+            let _permit = transfers.acquire().await.ok()?;
+            let blob = Descriptor::blob(output.digest, output.size);
+            let layers = std::slice::from_ref(&blob);
+            let stored = registry.store_blob(&package.reference, layers, &blob, cas);
+            stored.await.ok()?;
+            fetched += output.size;
+        }
+        let result = ActionResult {
+            outputs: outputs.to_vec(),
+            log: None,
+            wall_ms: 0,
+        };
+        if left > 0 {
+            // Not remembered: a result here has its blobs here.
+            self.left.fetch_add(left, Ordering::Relaxed);
+            return Some((result, fetched));
+        }
+        let needs: Vec<_> = outputs.iter().map(|o| (o.digest, o.size)).collect();
+        let (cas, bytes) = (Arc::clone(cas), result.encode());
+        let name = Key(*key.as_bytes());
+        let kept = blocking(move || Ok(cas.put_result(&name, &bytes, &needs)?)).await;
+        kept.ok().map(|_| (result, fetched))
+    }
+}

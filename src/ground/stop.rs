@@ -1,0 +1,13 @@
+//! Whether a run is to stop.
+
+/// Whether a run is to stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// It goes on.
+    #[default]
+    No,
+    /// Commands are asked to end, and killed after their grace; all else ends now.
+    Soon,
+    /// Everything is killed.
+    Now,
+}

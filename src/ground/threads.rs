@@ -1,0 +1,36 @@
+//! Where work runs: threads that wait for disks, and threads that compute.
+
+use super::{Class, Failure};
+
+/// Runs blocking work away from the threads that drive the network.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(Failure::new(
+            Class::Task,
+            format!("internal error: {error}"),
+        )),
+    }
+}
+
+/// Runs work that computes on the pool with one thread a processor, whose
+/// memory is used again by what comes next: on the many threads that wait for
+/// disks each would keep what it once needed.
+pub(crate) async fn computing<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    rayon::spawn(move || {
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        // The receiver is gone when the run was stopped.
+        let _ = sender.send(done);
+    });
+    let internal = |what: &str| Failure::new(Class::Task, format!("internal error: {what}"));
+    match receiver.await {
+        Ok(Ok(done)) => done,
+        Ok(Err(_)) => Err(internal("a computation panicked")),
+        Err(_) => Err(internal("a computation was lost")),
+    }
+}

@@ -1,0 +1,93 @@
+//! Programs of the machine: where they are on `PATH`, and what they are.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::site::{Site, Tool};
+use super::{Class, Failure};
+use crate::workspace::{self, Entry, Stat};
+
+/// Variables that tell programs where credentials, keys and proxies are.
+const PASSED: &[&str] = &[
+    "HOME",
+    "PATH",
+    "SSH_AUTH_SOCK",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_SSL_CAINFO",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+];
+
+/// The user's variables that programs find credentials, keys and proxies by.
+pub(crate) fn environment(site: &Site) -> BTreeMap<String, String> {
+    let known = PASSED.iter().filter_map(|name| {
+        let value = site.wishes.environment.get(*name)?;
+        Some(((*name).to_owned(), value.clone()))
+    });
+    known.collect()
+}
+
+/// The folders that programs are looked up in.
+fn folders_of_path(site: &Site) -> Vec<PathBuf> {
+    let path = site.wishes.environment.get("PATH");
+    let folders = path.map_or("", String::as_str).split(':');
+    folders
+        .filter(|folder| !folder.is_empty())
+        .map(PathBuf::from)
+        .collect()
+}
+
+/// A program on the user's `PATH`, if it is installed.
+pub(crate) fn optional(site: &Site, name: &str) -> Result<Option<Tool>, Failure> {
+    match site.tool(name, || look(site, &folders_of_path(site), name)) {
+        Ok(tool) => Ok(Some(tool)),
+        Err(failure) if failure.class == Class::Configuration => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// A program on the user's `PATH`; `missing` says what to do without it.
+pub(crate) fn required(site: &Site, name: &str, missing: &str) -> Result<Tool, Failure> {
+    optional(site, name)?.ok_or_else(|| Failure::new(Class::Environment, missing))
+}
+
+/// The program called `name` in one of the folders of `path`.
+pub(crate) fn look(site: &Site, path: &[PathBuf], name: &str) -> Result<Tool, Failure> {
+    let candidates: Vec<PathBuf> = if name.starts_with('/') {
+        vec![PathBuf::from(name)]
+    } else {
+        path.iter().map(|folder| folder.join(name)).collect()
+    };
+    for path in candidates {
+        // What a link on PATH leads to is what runs.
+        let Ok(real) = std::fs::canonicalize(&path) else {
+            continue;
+        };
+        let Ok(metadata) = std::fs::metadata(&real) else {
+            continue;
+        };
+        let executable = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111;
+        if !metadata.is_file() || executable == 0 {
+            continue;
+        }
+        let full = real.to_string_lossy().into_owned();
+        let entry = Entry {
+            path: full,
+            kind: workspace::Kind::File { executable: true },
+            stat: Stat::of(&metadata),
+        };
+        let digest = site.digests(Path::new("/"), &[&entry])?.remove(0);
+        return Ok(Tool { path, digest });
+    }
+    let message = format!("the tool `{name}` is not on PATH: install it, or correct `tools`");
+    Err(Failure::new(Class::Configuration, message))
+}

@@ -1,0 +1,237 @@
+//! `actions`: commands of the definition that run while a component is
+//! made, in the package's folder. Never cached: what they are for is what they
+//! leave behind. Source: docs/spec/package.md, "Actions".
+
+mod wait;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::action::Action;
+use crate::ground::folders::Folders;
+use crate::ground::process::{Ending, Piece, Process};
+use crate::ground::site::{Made, Site};
+use crate::ground::{Class, Failure, log};
+use crate::kinds::pins::Pin;
+use crate::kinds::{Context, Kind, Prepared};
+use crate::package::{self, ActionDefaults, UNLIMITED_RETRIES};
+
+/// Version of how actions are run.
+const ACTIONS_FORMAT: u32 = 1;
+
+/// Between asking a command to stop and killing it.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Most bytes of an action's command that a message shows.
+const SHOWN_BYTES: usize = 57;
+
+/// Commands that run in the package's folder, one after the other.
+#[derive(Clone, Debug)]
+pub struct ActionsWork {
+    /// Where they run; a `dir` is looked up in it.
+    pub folders: Folders,
+    /// The component's own step, by which its steps know each other.
+    pub component: String,
+    /// For each that says nothing else.
+    pub defaults: ActionDefaults,
+    /// In order.
+    pub actions: Vec<package::Action>,
+    /// They follow a failure of the component, and only of that one.
+    pub on_failure: bool,
+}
+
+impl Kind for ActionsWork {
+    fn verb(&self) -> &'static str {
+        "actions"
+    }
+
+    fn pins(&self) -> Result<Vec<Pin>, Failure> {
+        Ok(Vec::new())
+    }
+
+    /// Names the commands, for records; no result is kept.
+    async fn action(&self, _: &Context<'_>) -> Result<Prepared, Failure> {
+        let mut action = Action::new("actions", ACTIONS_FORMAT);
+        action.argv = self.actions.iter().map(|one| one.cmd.clone()).collect();
+        Ok(action.into())
+    }
+
+    /// Runs the commands, one after the other, until one fails for good.
+    async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
+        let site = cx.site;
+        if self.on_failure {
+            // What failed may be an earlier component, after which this one never began.
+            if !site.has_begun(&self.component) {
+                return Ok(Made::default());
+            }
+        } else {
+            site.begin(&self.component);
+        }
+        let mut printed = String::new();
+        let done = all(site, self, &mut printed).await;
+        site.forget_snapshots(&self.folders.own);
+        match done {
+            Ok(()) => Ok(Made {
+                text: printed,
+                ..Made::default()
+            }),
+            Err(failure) => Err(Failure {
+                log: printed,
+                ..failure
+            }),
+        }
+    }
+
+    fn follows_failure(&self) -> bool {
+        self.on_failure
+    }
+}
+
+async fn all(site: &Arc<Site>, work: &ActionsWork, printed: &mut String) -> Result<(), Failure> {
+    for action in &work.actions {
+        let failed = one(site, work, action, printed).await;
+        match failed {
+            // After a failure the others still clean up.
+            Err(failure) if work.on_failure && failure.class != Class::Cancelled => {
+                printed.push_str(&format!("{failure}\n"));
+            }
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// Runs one command as often as it may fail.
+async fn one(
+    site: &Arc<Site>,
+    work: &ActionsWork,
+    action: &package::Action,
+    printed: &mut String,
+) -> Result<(), Failure> {
+    let defaults = &work.defaults;
+    let mute = action.mute.unwrap_or(defaults.mute);
+    let seconds = action
+        .max_total_seconds
+        .unwrap_or(defaults.max_total_seconds);
+    let limit = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
+    let limit = limit.map(Duration::from_secs);
+    if let Some(wait) = &action.wait {
+        return wait::wait_for(site, work, wait, limit).await;
+    }
+    let retries = action.max_retries.unwrap_or(defaults.max_retries).max(0);
+    let process = process(site, work, action, limit)?;
+    let shown = shown(action);
+    let (start, mut failed) = (Instant::now(), 0_i64);
+    loop {
+        let ran = process.run(site.stopped()).await.map_err(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            let cause = cause.unwrap_or_default();
+            let message =
+                format!("command \"{shown}\": {error}: {cause}; correct its `shell`, or its `dir`");
+            Failure::new(Class::Configuration, message)
+        })?;
+        if !mute {
+            let pieces: Vec<Piece> = ran.log;
+            printed.push_str(&log::text(&pieces));
+        }
+        match ran.ending {
+            Ending::Exited(0) => return Ok(()),
+            Ending::Cancelled => {
+                return Err(Failure::new(Class::Cancelled, "stopped by a signal"));
+            }
+            _ => failed += 1,
+        }
+        if let Some(limit) = limit.filter(|limit| start.elapsed() >= *limit) {
+            let message = format!(
+                "command \"{shown}\" timed out after {} seconds",
+                limit.as_secs()
+            );
+            return Err(Failure::new(Class::Timeout, message));
+        }
+        if failed > retries && retries < UNLIMITED_RETRIES {
+            let message = format!("command \"{shown}\" failed after {retries} retries");
+            return Err(Failure::new(Class::Task, message));
+        }
+    }
+}
+
+fn process(
+    site: &Site,
+    work: &ActionsWork,
+    action: &package::Action,
+    limit: Option<Duration>,
+) -> Result<Process, Failure> {
+    let defaults = &work.defaults;
+    let dir = action.dir.as_ref().unwrap_or(&defaults.dir);
+    let cwd = match dir.as_str() {
+        "" => work.folders.own.clone(),
+        dir => {
+            let found = work.folders.find(dir);
+            found.root.join(found.below)
+        }
+    };
+    let mut env = site.wishes.environment.clone();
+    for pair in defaults.env.iter().chain(&action.env) {
+        let Some((name, value)) = pair.split_once('=') else {
+            let message = format!("`env` has `{pair}`, expected NAME=VALUE");
+            return Err(Failure::new(Class::Configuration, message));
+        };
+        env.insert(name.to_owned(), value.to_owned());
+    }
+    let shells = action.shell.as_ref().unwrap_or(&defaults.shell);
+    let shell = match std::env::consts::OS {
+        "macos" => shells.darwin.as_str(),
+        _ => shells.linux.as_str(),
+    };
+    Ok(Process {
+        argv: argv(
+            if shell.is_empty() { "sh" } else { shell },
+            &command(site, &action.cmd),
+        ),
+        env,
+        cwd,
+        timeout: limit,
+        grace: GRACE,
+        confinement: None,
+    })
+}
+
+fn argv(shell: &str, command: &str) -> Vec<String> {
+    let words: &[&str] = match shell {
+        "pwsh" | "powershell" => &["-Command", "$ErrorActionPreference = 'Stop'; "],
+        "sh" | "bash" | "zsh" | "fish" => &["-e", "-c", ""],
+        _ => &["-c", ""],
+    };
+    let mut argv = vec![shell.to_owned()];
+    argv.extend(words.iter().map(|word| (*word).to_owned()));
+    if let Some(last) = argv.last_mut() {
+        last.push_str(command);
+    }
+    argv
+}
+
+/// The command with this program in the place of `./jackal` and `./zarf`.
+fn command(site: &Site, text: &str) -> String {
+    let Some(program) = site.wishes.program.as_ref().and_then(|path| path.to_str()) else {
+        return text.to_owned();
+    };
+    let program = format!("{program} ");
+    text.replace("./jackal ", &program)
+        .replace("./zarf ", &program)
+}
+
+/// What messages call an action.
+fn shown(action: &package::Action) -> String {
+    if !action.description.is_empty() {
+        return action.description.clone();
+    }
+    let line = action.cmd.trim().replace('\n', "; ");
+    if line.len() <= SHOWN_BYTES + 3 {
+        return line;
+    }
+    let mut end = SHOWN_BYTES;
+    while !line.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}...", &line[..end])
+}

@@ -1,0 +1,492 @@
+//! A Helm chart from a folder: the archive that `helm package` makes of it,
+//! with no clock in it.
+//!
+//! Reads what `.helmignore` leaves, writes `Chart.yaml` and `Chart.lock` as
+//! Helm does, then values, schema, templates, other files, and the charts below
+//! `charts/`, unpacked. Files stream; only archives of charts inside the chart
+//! are held in memory. Never runs Helm and asks no network.
+
+mod ignore;
+mod metadata;
+mod yaml;
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use flate2::{Compression, GzBuilder};
+use ignore::Rules;
+use metadata::Metadata;
+
+use crate::archive::{SafePath, TarError, TarWriter};
+use crate::ground::failures;
+
+/// Largest `Chart.yaml`, lock or ignore file, in bytes: 5 MiB, what Helm allows
+/// any file of a chart.
+const MAX_DOCUMENT_BYTES: u64 = 5 << 20;
+
+/// Most bytes that archives inside one chart unpack to: 100 MiB, Helm's bound.
+const MAX_INNER_BYTES: u64 = 100 << 20;
+
+/// Deepest nesting of folders, and of charts in charts.
+const MAX_DEPTH: usize = 64;
+
+/// What a text file may begin with, and Helm takes off.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Why a folder is no chart.
+#[derive(Debug, thiserror::Error)]
+pub enum ChartError {
+    /// No `Chart.yaml`.
+    #[error("`{0}` has no Chart.yaml: name the folder that has it")]
+    NoChart(String),
+    /// A file that says something wrong; place and finding.
+    #[error("{0}")]
+    Malformed(String),
+    /// Charts that it needs are not there.
+    #[error(
+        "chart `{chart}` needs {missing}, which its charts/ folder does not have: \
+         run `helm dependency build {folder}` first"
+    )]
+    Missing {
+        /// The chart's name.
+        chart: String,
+        /// Names of charts.
+        missing: String,
+        /// As the definition names it.
+        folder: String,
+    },
+    /// A link out of the chart, or something that is no file.
+    #[error("`{0}` cannot be in a chart: expected files, folders and links inside the chart")]
+    Kind(PathBuf),
+    /// An archive that unpacks to too much.
+    #[error("`{0}` unpacks to more than 100 MiB, which no chart does: remove it")]
+    TooLarge(String),
+    /// A file was written to meanwhile.
+    #[error("`{0}` changed while it was read: wait until nothing writes to it, then build again")]
+    Changed(PathBuf),
+    /// The disk refused.
+    #[error("`{path}` cannot be read: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// The archive could not be written.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> ChartError + '_ {
+    move |source| ChartError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Writes the archive of the chart in `folder`, which messages call `shown`.
+///
+/// # Errors
+///
+/// [`ChartError`]; what was written is then of no use.
+pub fn package_chart<W: Write>(folder: &Path, shown: &str, out: W) -> Result<W, ChartError> {
+    let chart = load(files(folder, shown)?, shown, 0)?;
+    let has = |name: &&String| !chart.charts.iter().any(|c| c.metadata.name == **name);
+    let missing: Vec<String> = (chart.metadata.needs.iter())
+        .filter(has)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if !missing.is_empty() {
+        return Err(ChartError::Missing {
+            chart: chart.metadata.name,
+            missing: missing.join(", "),
+            folder: shown.to_owned(),
+        });
+    }
+    let zipped = GzBuilder::new().mtime(0).write(out, Compression::default());
+    let mut tar = TarWriter::new(zipped);
+    write(&chart, "", &mut tar)?;
+    let zipped = tar.finish()?;
+    zipped
+        .finish()
+        .map_err(|error| TarError::Write(error).into())
+}
+
+/// A file's bytes, or where they are.
+enum Content {
+    Disk { path: PathBuf, size: u64 },
+    Bytes(Vec<u8>),
+}
+
+/// A file of a chart, by its path in the chart.
+type Named = (String, Content);
+
+struct Chart {
+    metadata: Metadata,
+    lock: Option<String>,
+    values: Option<Named>,
+    schema: Option<Named>,
+    templates: Vec<Named>,
+    files: Vec<Named>,
+    charts: Vec<Self>,
+}
+
+impl Content {
+    fn open(&self) -> Result<(u64, Box<dyn Read + '_>), ChartError> {
+        match self {
+            Self::Bytes(bytes) => {
+                let bytes = bytes.strip_prefix(MARK).unwrap_or(bytes);
+                Ok((bytes.len() as u64, Box::new(bytes)))
+            }
+            Self::Disk { path, size } => {
+                let mut file = File::open(path).map_err(at(path))?;
+                let mut begin = Vec::new();
+                let mut head = (&mut file).take(MARK.len() as u64);
+                head.read_to_end(&mut begin).map_err(at(path))?;
+                if begin == MARK {
+                    Ok((size - MARK.len() as u64, Box::new(file)))
+                } else {
+                    Ok((*size, Box::new(io::Cursor::new(begin).chain(file))))
+                }
+            }
+        }
+    }
+
+    fn text(&self, name: &str) -> Result<String, ChartError> {
+        let (size, content) = self.open()?;
+        let path = Path::new(name);
+        if size > MAX_DOCUMENT_BYTES {
+            return Err(at(path)(io::Error::other("it is larger than 5 MiB")));
+        }
+        let mut text = String::new();
+        let mut content = content.take(MAX_DOCUMENT_BYTES + 1);
+        content.read_to_string(&mut text).map_err(at(path))?;
+        Ok(text)
+    }
+}
+
+/// Lists what belongs to the chart in `folder`, in Helm's order.
+fn files(folder: &Path, shown: &str) -> Result<Vec<Named>, ChartError> {
+    let rules = folder.join(".helmignore");
+    let text = match fs::metadata(&rules) {
+        Ok(metadata) => {
+            let size = metadata.len();
+            Content::Disk { path: rules, size }.text(&format!("{shown}/.helmignore"))?
+        }
+        Err(_) => String::new(),
+    };
+    let rules = Rules::parse(&text).map_err(|(line, what)| {
+        ChartError::Malformed(format!(
+            "{shown}/.helmignore:{line}:1: {what}: correct the line"
+        ))
+    })?;
+    let root = fs::canonicalize(folder).map_err(at(folder))?;
+    let mut found = Vec::new();
+    walk(&root, &root, "", &rules, 0, &mut found)?;
+    Ok(found)
+}
+
+fn walk(
+    root: &Path,
+    folder: &Path,
+    below: &str,
+    rules: &Rules,
+    depth: usize,
+    found: &mut Vec<Named>,
+) -> Result<(), ChartError> {
+    if depth > MAX_DEPTH {
+        let error = io::Error::other("folders are nested deeper than 64 levels");
+        return Err(at(folder)(error));
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(at(folder))? {
+        let name = entry.map_err(at(folder))?.file_name();
+        match name.into_string() {
+            Ok(name) => names.push(name),
+            Err(name) => return Err(ChartError::Kind(folder.join(name))),
+        }
+    }
+    names.sort_unstable();
+    for name in names {
+        let path = folder.join(&name);
+        // Helm follows links; one that leads out would hide an input.
+        let real = fs::canonicalize(&path).map_err(at(&path))?;
+        if !real.starts_with(root) {
+            return Err(ChartError::Kind(path));
+        }
+        let metadata = fs::metadata(&real).map_err(at(&path))?;
+        let below = match below {
+            "" => name,
+            below => format!("{below}/{name}"),
+        };
+        if rules.ignores(&below, metadata.is_dir()) {
+            continue;
+        }
+        if metadata.is_dir() {
+            walk(root, &path, &below, rules, depth + 1, found)?;
+        } else if metadata.is_file() {
+            let size = metadata.len();
+            found.push((below, Content::Disk { path, size }));
+        } else {
+            return Err(ChartError::Kind(path));
+        }
+    }
+    Ok(())
+}
+
+/// The files that the archive of the chart in `folder` is made from, and its
+/// `.helmignore`, relative to it.
+///
+/// # Errors
+///
+/// [`ChartError`]
+pub fn chart_files(folder: &Path, shown: &str) -> Result<Vec<String>, ChartError> {
+    let named = files(folder, shown)?.into_iter();
+    let mut paths: Vec<String> = named.map(|(path, _)| path).collect();
+    let rules = ".helmignore".to_owned();
+    if !paths.contains(&rules) && folder.join(&rules).is_file() {
+        paths.push(rules);
+    }
+    Ok(paths)
+}
+
+/// Sorts a chart's files by what they are.
+fn load(files: Vec<Named>, shown: &str, depth: usize) -> Result<Chart, ChartError> {
+    if depth > MAX_DEPTH {
+        let what = format!("{shown}: charts are nested deeper than 64 levels");
+        return Err(ChartError::Malformed(what));
+    }
+    let own = files.iter().find(|(name, _)| name == "Chart.yaml");
+    let Some((_, own)) = own else {
+        return Err(ChartError::NoChart(shown.to_owned()));
+    };
+    let path = format!("{shown}/Chart.yaml");
+    let metadata = Metadata::parse(&path, &own.text(&path)?).map_err(ChartError::Malformed)?;
+    let old = metadata.api == "v1";
+    let mut chart = Chart {
+        metadata,
+        lock: None,
+        values: None,
+        schema: None,
+        templates: Vec::new(),
+        files: Vec::new(),
+        charts: Vec::new(),
+    };
+    // By the name that stands behind `charts/`.
+    let mut inner: std::collections::BTreeMap<String, Vec<Named>> = Default::default();
+    for (name, content) in files {
+        let path = format!("{shown}/{name}");
+        match name.as_str() {
+            "Chart.yaml" => {}
+            "Chart.lock" | "requirements.lock" => {
+                let lock = metadata::lock(&path, &content.text(&path)?);
+                chart.lock = Some(lock.map_err(ChartError::Malformed)?);
+                if old && name != "Chart.lock" {
+                    chart.files.push((name, content));
+                }
+            }
+            "requirements.yaml" => {
+                let text = content.text(&path)?;
+                let read = chart.metadata.require(&path, &text);
+                read.map_err(ChartError::Malformed)?;
+                if old {
+                    chart.files.push((name, content));
+                }
+            }
+            "values.yaml" => chart.values = Some((name, content)),
+            "values.schema.json" => {
+                let text = content.text(&path)?;
+                let read = serde_json::from_str::<serde::de::IgnoredAny>(&text);
+                read.map_err(|error| {
+                    let (line, column) = (error.line(), error.column());
+                    ChartError::Malformed(format!("{path}:{line}:{column}: it is no JSON"))
+                })?;
+                chart.schema = Some((name, content));
+            }
+            _ if name.starts_with("templates/") => chart.templates.push((name, content)),
+            _ => match name.strip_prefix("charts/") {
+                Some(rest) if !rest.ends_with(".prov") => {
+                    let first = rest.split('/').next().unwrap_or(rest).to_owned();
+                    let list = inner.entry(first).or_default();
+                    list.push((rest.to_owned(), content));
+                }
+                _ => chart.files.push((name, content)),
+            },
+        }
+    }
+    for (name, files) in inner {
+        if name.starts_with(['_', '.']) {
+            continue;
+        }
+        let shown = format!("{shown}/charts/{name}");
+        let files = if name.ends_with(".tgz") {
+            match files.as_slice() {
+                [(only, content)] if *only == name => unpacked(content, &shown)?,
+                _ => return Err(ChartError::NoChart(shown)),
+            }
+        } else {
+            let below = |(path, content): Named| {
+                let (_, rest) = path.split_once('/')?;
+                Some((rest.to_owned(), content))
+            };
+            files.into_iter().filter_map(below).collect()
+        };
+        chart.charts.push(load(files, &shown, depth + 1)?);
+    }
+    Ok(chart)
+}
+
+/// The files of a packaged chart, without the folder that all of them are in.
+fn unpacked(archive: &Content, shown: &str) -> Result<Vec<Named>, ChartError> {
+    let path = Path::new(shown);
+    let (_, content) = archive.open()?;
+    let plain = MultiGzDecoder::new(content).take(MAX_INNER_BYTES + 1);
+    let mut archive = tar::Archive::new(plain);
+    let (mut files, mut total) = (Vec::new(), 0_u64);
+    for entry in archive.entries().map_err(at(path))? {
+        let mut entry = entry.map_err(at(path))?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let safe = SafePath::parse(&name).map_err(TarError::Path)?;
+        let Some((_, name)) = safe.as_str().split_once('/') else {
+            return Err(ChartError::NoChart(shown.to_owned()));
+        };
+        let name = name.to_owned();
+        total = total.saturating_add(entry.size());
+        if total > MAX_INNER_BYTES {
+            return Err(ChartError::TooLarge(shown.to_owned()));
+        }
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).map_err(at(path))?;
+        files.push((name, Content::Bytes(bytes)));
+    }
+    Ok(files)
+}
+
+fn write<W: Write>(chart: &Chart, below: &str, tar: &mut TarWriter<W>) -> Result<(), ChartError> {
+    let base = format!("{below}{}", chart.metadata.name);
+    let text = chart.metadata.render();
+    document(tar, &format!("{base}/Chart.yaml"), &text)?;
+    if let Some(lock) = chart.lock.as_ref().filter(|_| chart.metadata.api == "v2") {
+        document(tar, &format!("{base}/Chart.lock"), lock)?;
+    }
+    let single = chart.values.iter().chain(&chart.schema);
+    for (name, content) in single.chain(&chart.templates).chain(&chart.files) {
+        let (size, mut content_bytes) = content.open()?;
+        let written = tar.file(&format!("{base}/{name}"), 0o644, size, &mut content_bytes);
+        written.map_err(|error| match (error, content) {
+            (TarError::Short { .. } | TarError::Long { .. }, Content::Disk { path, .. }) => {
+                ChartError::Changed(path.clone())
+            }
+            (other, _) => other.into(),
+        })?;
+    }
+    for inner in &chart.charts {
+        write(inner, &format!("{base}/charts/"), tar)?;
+    }
+    Ok(())
+}
+
+fn document<W: Write>(tar: &mut TarWriter<W>, path: &str, text: &str) -> Result<(), TarError> {
+    tar.file(path, 0o644, text.len() as u64, &mut text.as_bytes())
+}
+
+failures! {
+    ChartError: |error| match error {
+        ChartError::Io { .. } | ChartError::Changed(_) => Class::Environment,
+        _ => Class::Configuration,
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(root: &Path, path: &str, content: impl AsRef<[u8]>) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn listed(bytes: &[u8]) -> Vec<(String, String)> {
+        let mut archive = tar::Archive::new(MultiGzDecoder::new(bytes));
+        let entry = |entry: io::Result<tar::Entry<'_, _>>| {
+            let mut entry = entry.unwrap();
+            let name = entry.path().unwrap().display().to_string();
+            let mut text = String::new();
+            let _: usize = entry.read_to_string(&mut text).unwrap();
+            (name, text)
+        };
+        archive.entries().unwrap().map(entry).collect()
+    }
+
+    fn chart(root: &Path, below: &str, name: &str) {
+        let text = format!("name: {name}\nversion: 1.0.0\napiVersion: v2\n");
+        put(root, &format!("{below}Chart.yaml"), text);
+    }
+
+    #[test]
+    fn a_chart_with_charts_in_it_is_written_in_helms_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        chart(root, "", "web");
+        put(root, "values.yaml", "\u{feff}a: 1\n");
+        put(root, "templates/b.yaml", "b");
+        put(root, "templates/.skip", "s");
+        put(root, "README.md", "r");
+        put(root, "x.bak", "x");
+        put(root, ".helmignore", "*.bak\n");
+        put(root, "charts/_off/Chart.yaml", "-");
+        chart(root, "charts/zz/", "aa");
+        let inner = tempfile::tempdir().unwrap();
+        chart(inner.path(), "", "db");
+        let packed = package_chart(inner.path(), "db", Vec::new()).unwrap();
+        put(root, "charts/db-1.0.0.tgz", packed);
+        let bytes = package_chart(root, "c", Vec::new()).unwrap();
+        let names: Vec<String> = listed(&bytes).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(
+            names,
+            [
+                "web/Chart.yaml",
+                "web/values.yaml",
+                "web/templates/b.yaml",
+                "web/.helmignore",
+                "web/README.md",
+                "web/charts/db/Chart.yaml",
+                "web/charts/aa/Chart.yaml",
+            ]
+        );
+        assert_eq!(listed(&bytes)[1].1, "a: 1\n");
+        assert_eq!(package_chart(root, "c", Vec::new()).unwrap(), bytes);
+    }
+
+    #[test]
+    fn what_is_no_whole_chart_is_refused_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let error = || {
+            package_chart(root, "c", Vec::new())
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(error().contains("`c` has no Chart.yaml"));
+        put(
+            root,
+            "Chart.yaml",
+            "name: a\nversion: 1.0.0\napiVersion: v2\ndependencies:\n- name: db\n",
+        );
+        let missing = error();
+        assert!(missing.contains("needs `db`") && missing.contains("helm dependency build c"));
+        chart(root, "charts/db/", "db");
+        package_chart(root, "c", Vec::new()).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", root.join("link")).unwrap();
+        assert!(error().contains("link"));
+        fs::remove_file(root.join("link")).unwrap();
+        put(root, ".helmignore", "a\n**/b\n");
+        assert!(error().starts_with("c/.helmignore:2:1: "));
+    }
+}

@@ -1,0 +1,359 @@
+//! Charts from Helm repositories and from OCI registries: which archive a name
+//! and a version mean now, and the fetching of it.
+//!
+//! `jackal.lock` pins the archive, so that a constraint is answered once.
+//! Source: docs/spec/package.md, "Parts of a component"; Helm v3, `pkg/repo`.
+
+use std::io::Read as _;
+use std::sync::Arc;
+
+use crate::action::Output;
+use crate::ground::lockfile::{ChartPin, Lockfile};
+use crate::ground::site::Site;
+use crate::ground::threads::blocking;
+use crate::ground::{Class, Failure};
+use crate::kinds::image::fetch::{self, FetchError};
+use crate::kinds::pins::Question;
+use crate::oci::{Digest, Manifest, Reference};
+use crate::package::{Chart, ChartConstraint, chart_version};
+use crate::registry;
+use crate::yaml::{Node, SourceText, parse_first};
+
+/// Largest index read, in bytes: 128 MiB; those of large public repositories
+/// have some 30 MiB.
+const MAX_INDEX_BYTES: u64 = 128 << 20;
+
+/// What Helm calls a chart's archive in a registry.
+const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+
+/// Which archive does a published chart mean?
+pub(crate) struct ChartQuestion(pub(crate) Chart);
+
+impl Question for ChartQuestion {
+    type Answer = ChartPin;
+
+    fn name(&self) -> String {
+        let chart = &self.0;
+        format!("{} {} {}", shown(&chart.url), name(chart), chart.version)
+    }
+
+    fn sort(&self) -> String {
+        "chart".to_owned()
+    }
+
+    fn pinned(&self, lock: &Lockfile) -> Option<ChartPin> {
+        lock.chart(&self.name()).cloned()
+    }
+
+    fn pin(&self, lock: &mut Lockfile, answer: ChartPin) {
+        lock.pin_chart(&self.name(), answer);
+    }
+
+    fn shown(answer: &ChartPin) -> String {
+        answer.digest.to_string()
+    }
+
+    async fn ask(&self, site: &Arc<Site>) -> Result<ChartPin, Failure> {
+        if self.0.url.starts_with("oci://") {
+            of_registry(site, &self.0).await
+        } else {
+            of_repository(site, &self.0).await
+        }
+    }
+}
+
+/// An address without its login.
+fn shown(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{}", &rest[host..])
+}
+
+fn name(chart: &Chart) -> &str {
+    if chart.repo_name.is_empty() {
+        &chart.name
+    } else {
+        &chart.repo_name
+    }
+}
+
+fn refused(chart: &Chart, what: impl std::fmt::Display) -> Failure {
+    let message = format!("chart `{}` from {}: {what}", chart.name, shown(&chart.url));
+    Failure::new(Class::Configuration, message)
+}
+
+/// Brings the pinned archive into the store.
+pub(crate) async fn fetched(
+    site: &Arc<Site>,
+    chart: &Chart,
+    pin: &ChartPin,
+) -> Result<Output, Failure> {
+    let (cas, digest, size) = (Arc::clone(&site.cas), pin.digest, pin.size);
+    let output = Output {
+        name: "chart.tgz".to_owned(),
+        digest,
+        size,
+    };
+    if blocking(move || Ok(cas.contains(&digest, size)?)).await? {
+        return Ok(output);
+    }
+    site.online(&format!("chart `{}`", chart.name))?;
+    match &pin.manifest {
+        Some(manifest) => {
+            let reference = reference(chart)?.at(manifest.digest);
+            let (registry, transfers) = (&site.registry, &site.transfers);
+            fetch::fetch(
+                registry,
+                &site.cas,
+                &reference,
+                manifest,
+                transfers,
+                &site.fetching,
+            )
+            .await?;
+        }
+        None => {
+            let url = with_login(&chart.url, &pin.url);
+            registry::download(
+                &site.registry,
+                &url,
+                Some(digest),
+                &site.cas,
+                &site.transfers,
+            )
+            .await?;
+        }
+    }
+    Ok(output)
+}
+
+fn reference(chart: &Chart) -> Result<Reference, Failure> {
+    let path = chart.url.trim_start_matches("oci://").trim_end_matches('/');
+    // A tag can hold no plus sign.
+    let text = format!("{path}:{}", chart.version.replace('+', "_"));
+    text.parse().map_err(|error| refused(chart, error))
+}
+
+async fn of_registry(site: &Arc<Site>, chart: &Chart) -> Result<ChartPin, Failure> {
+    let reference = reference(chart)?;
+    let found = site.registry.resolve(&reference).await;
+    let (descriptor, bytes) = found.map_err(FetchError::from)?;
+    let no_chart = |what: &str| refused(chart, format_args!("{reference} is no chart: {what}"));
+    let manifest: Manifest =
+        serde_json::from_slice(&bytes).map_err(|error| no_chart(&error.to_string()))?;
+    let mut layers = manifest.layers.into_iter();
+    let layer = layers
+        .find(|layer| layer.media_type == CHART_LAYER)
+        .ok_or_else(|| no_chart("it has no layer with a chart's archive: correct `url`"))?;
+    Ok(ChartPin {
+        version: chart.version.clone(),
+        url: format!("oci://{reference}"),
+        digest: layer.digest,
+        size: layer.size,
+        manifest: Some(descriptor),
+    })
+}
+
+async fn of_repository(site: &Arc<Site>, chart: &Chart) -> Result<ChartPin, Failure> {
+    if !chart.url.starts_with("https://") && !chart.url.starts_with("http://") {
+        let what = "expected https://, http://, oci:// or the URL of a Git repository in `url`";
+        return Err(refused(chart, what));
+    }
+    let base = chart.url.trim_end_matches('/');
+    let index = format!("{base}/index.yaml");
+    let (client, cas) = (&site.registry, &site.cas);
+    let index = registry::download(client, &index, None, cas, &site.transfers).await?;
+    let (shared, own) = (Arc::clone(cas), chart.clone());
+    let (version, address, sum) = blocking(move || {
+        let blob = shared.open_blob(&index.digest)?;
+        let mut text = String::new();
+        let read = blob.take(MAX_INDEX_BYTES).read_to_string(&mut text);
+        read.map_err(|error| refused(&own, format_args!("its index.yaml: {error}")))?;
+        chosen(&own, &text)
+    })
+    .await?;
+    let url = if address.contains("://") {
+        address
+    } else {
+        format!("{}/{address}", shown(base))
+    };
+    let from = with_login(&chart.url, &url);
+    let found = registry::download(client, &from, sum, cas, &site.transfers).await?;
+    Ok(ChartPin {
+        version,
+        url,
+        digest: found.digest,
+        size: found.size,
+        manifest: None,
+    })
+}
+
+/// `url` with the login of the repository, if it is on the same host.
+fn with_login(repository: &str, url: &str) -> String {
+    let split = |url: &str| {
+        let (scheme, rest) = url.split_once("://")?;
+        let end = rest.find('/').unwrap_or(rest.len());
+        let (login, host) = rest[..end].rsplit_once('@').unwrap_or(("", &rest[..end]));
+        let (login, host) = (login.to_owned(), host.to_owned());
+        Some((scheme.to_owned(), login, host, rest[end..].to_owned()))
+    };
+    match (split(repository), split(url)) {
+        (Some((one, login, host, _)), Some((scheme, own, other, path)))
+            if !login.is_empty() && own.is_empty() && host == other && one == scheme =>
+        {
+            format!("{scheme}://{login}@{host}{path}")
+        }
+        _ => url.to_owned(),
+    }
+}
+
+/// The version, address and digest of the archive that `chart` means.
+fn chosen(chart: &Chart, index: &str) -> Result<(String, String, Option<Digest>), Failure> {
+    let wanted = name(chart);
+    let node = match section(index, wanted) {
+        Some(part) => document(chart, &part)?,
+        None => document(chart, index)?,
+    };
+    let entries = node.get("entries").and_then(|entries| entries.get(wanted));
+    let entries = entries.map_or(&[][..], Node::items);
+    let text = |entry: &Node, key: &str| {
+        let value = entry.get(key).and_then(Node::scalar);
+        value.unwrap_or_default().to_owned()
+    };
+    if entries.is_empty() {
+        let what = format!("it has no chart `{wanted}`: correct `name` or `repoName`");
+        return Err(refused(chart, what));
+    }
+    let exact = entries.iter().find(|e| text(e, "version") == chart.version);
+    let best = || {
+        let constraint = ChartConstraint::parse(&chart.version)?;
+        let versions = entries.iter().filter_map(|entry| {
+            let version = chart_version(&text(entry, "version"))?;
+            constraint.matches(&version).then_some((version, entry))
+        });
+        let best = versions.max_by(|a, b| a.0.cmp_precedence(&b.0))?;
+        Some(best.1)
+    };
+    let entry = exact.or_else(best).ok_or_else(|| {
+        let known: Vec<String> = entries.iter().take(5).map(|e| text(e, "version")).collect();
+        let known = known.join(", ");
+        let version = &chart.version;
+        refused(
+            chart,
+            format_args!("no version fits `{version}`; it has {known}"),
+        )
+    })?;
+    let version = text(entry, "version");
+    let urls = entry.get("urls").map_or(&[][..], Node::items);
+    let address = urls.first().and_then(Node::scalar).ok_or_else(|| {
+        refused(
+            chart,
+            format_args!("version {version} has no address in its index"),
+        )
+    })?;
+    let sum = text(entry, "digest");
+    let sum = match sum.trim_start_matches("sha256:") {
+        "" => None,
+        hex => Some(Digest::from_hex(hex).map_err(|error| refused(chart, error))?),
+    };
+    Ok((version, address.to_owned(), sum))
+}
+
+fn document(chart: &Chart, text: &str) -> Result<Node, Failure> {
+    let source = SourceText::new("index.yaml", text);
+    match parse_first(&source) {
+        Ok(Some(node)) => Ok(node),
+        Ok(None) => Err(refused(chart, "its index.yaml is empty")),
+        Err(mistakes) => {
+            let first = mistakes
+                .list()
+                .first()
+                .map(|mistake| mistake.message.clone());
+            let first = first.unwrap_or_default();
+            Err(refused(
+                chart,
+                format_args!("its index.yaml cannot be read: {first}"),
+            ))
+        }
+    }
+}
+
+/// The entry of one chart as a document of its own. Indexes are large, and
+/// Helm writes each entry at two spaces; `None`: this one is written otherwise.
+fn section(index: &str, name: &str) -> Option<String> {
+    let mut lines = index
+        .lines()
+        .skip_while(|line| line.trim_end() != "entries:");
+    let mut found = lines.next()?.to_owned();
+    let begin = format!("  {name}:");
+    let entry = lines.skip_while(|line| line.trim_end() != begin);
+    let mut inside = false;
+    for line in entry {
+        let deeper = line.starts_with("   ") || line.starts_with("  -") || line.trim().is_empty();
+        if inside && !deeper {
+            break;
+        }
+        inside = true;
+        found.push('\n');
+        found.push_str(line);
+    }
+    inside.then_some(found + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INDEX: &str = "apiVersion: v1\nentries:\n  db:\n  - version: 9.0.0\n    urls: [x]\n  web:\n  \
+                         - version: 1.3.0-rc.1\n    urls: [rc.tgz]\n  - version: 1.2.0\n    digest: \
+                         \"0000000000000000000000000000000000000000000000000000000000000000\"\n    \
+                         urls:\n    - web-1.2.0.tgz\n  - version: 1.10.0\n    urls: \
+                         [https://h/web-1.10.0.tgz]\n  z: []\ngenerated: x\n";
+
+    fn chart(version: &str) -> Chart {
+        Chart {
+            name: "mine".into(),
+            repo_name: "web".into(),
+            version: version.into(),
+            url: "https://u:secret@h/charts".into(),
+            ..Chart::default()
+        }
+    }
+
+    #[test]
+    fn the_exact_version_else_the_highest_that_fits_is_chosen() {
+        let flow = "{entries: {web: [{version: 1.2.0, urls: [flow.tgz]}]}}";
+        for (index, version, url) in [
+            (INDEX, "1.2.0", "web-1.2.0.tgz"),
+            (INDEX, "^1.2", "https://h/web-1.10.0.tgz"),
+            (INDEX, "1.3.0-rc.1", "rc.tgz"),
+            (flow, "1.x", "flow.tgz"),
+        ] {
+            let found = chosen(&chart(version), index).unwrap();
+            assert_eq!(found.1, url, "{version}");
+        }
+        assert!(chosen(&chart("1.2.0"), INDEX).unwrap().2.is_some());
+        let error = |version: &str| chosen(&chart(version), INDEX).unwrap_err().message;
+        let none = error("^2");
+        assert!(
+            none.contains("no version fits `^2`") && none.contains("1.2.0"),
+            "{none}"
+        );
+        assert!(!none.contains("secret"), "{none}");
+        let mut absent = chart("1.2.0");
+        absent.repo_name = "nothing".into();
+        assert!(chosen(&absent, INDEX).is_err());
+    }
+
+    #[test]
+    fn a_login_goes_to_the_repositorys_own_host_only() {
+        let repository = "https://u:p@h:1/charts";
+        assert_eq!(with_login(repository, "https://h:1/x"), "https://u:p@h:1/x");
+        for other in ["https://h/x", "http://h:1/x", "https://a@h:1/x"] {
+            assert_eq!(with_login(repository, other), other);
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! Clones of Git repositories, made by the host's `git`, as a tar whose bytes
+//! depend on the commits alone.
+//!
+//! What differs from clone to clone and is no content is left out or fixed:
+//! hooks, logs of references, times in the index, the split of packs. See
+//! adr/0011, "clones are normalised". Source: docs/spec/package.md, "Git
+//! repositories".
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::action::Output;
+use crate::archive::{TarError, TarWriter};
+use crate::cas::{Cas, CasError};
+use crate::ground::process::{Ending, Process, ProcessError, Stream};
+use crate::ground::{failures, of_cas};
+use crate::kinds::TREE;
+use crate::oci::Digest;
+use crate::package::{RepoUrl, Wanted};
+use crate::workspace::{self, Kind, WalkError};
+
+/// What the remote is called in a clone.
+const REMOTE: &str = "online-upstream";
+
+/// What `HEAD` names until the clone is there: Git fetches into no branch that
+/// is checked out.
+const UNBORN: &str = "jackal-unborn";
+
+/// Begins the branch of a tag or commit.
+const BRANCH: &str = "jackal-ref-";
+
+/// What the entries of a clone's tar begin with.
+const TOP: &str = "repo";
+
+/// Longest time of one command of Git.
+const TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// Why there is no clone.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// Git said no.
+    #[error("repository `{url}`: git {command} failed: {said}")]
+    Git {
+        /// The repository.
+        url: String,
+        /// The command.
+        command: String,
+        /// The end of what it said.
+        said: String,
+    },
+    /// It has not what is wanted.
+    #[error("repository `{url}` has no {wanted}: correct what stands after the `@`")]
+    Absent {
+        /// The repository.
+        url: String,
+        /// A tag, branch or reference.
+        wanted: String,
+    },
+    /// What was pinned cannot be had any more.
+    #[error(
+        "repository `{url}` no longer is what jackal.lock pins ({pinned}): \
+         run `jackal update` to take what it is now"
+    )]
+    Moved {
+        /// The repository.
+        url: String,
+        /// The pin.
+        pinned: String,
+    },
+    /// Git took too long.
+    #[error("repository `{url}`: git {command} took longer than 30 minutes")]
+    Slow {
+        /// The repository.
+        url: String,
+        /// The command.
+        command: String,
+    },
+    /// Git could not be run.
+    #[error("git cannot be run: {0}")]
+    Process(#[from] ProcessError),
+    /// The clone cannot be read.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
+    /// The disk refused.
+    #[error("`{path}`: {source}")]
+    Io {
+        /// What was read or written.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// The tar cannot be written.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// The cache refused.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+}
+
+/// The host's Git, and what it may see of the environment.
+#[derive(Clone, Debug)]
+pub struct Git {
+    /// The program.
+    pub program: PathBuf,
+    /// Variables: where credentials and proxies are found.
+    pub env: BTreeMap<String, String>,
+}
+
+impl Git {
+    async fn run(
+        &self,
+        url: &RepoUrl,
+        folder: &Path,
+        arguments: &[&str],
+    ) -> Result<String, RepositoryError> {
+        let fixed = [
+            "-c",
+            "core.logAllRefUpdates=false",
+            "-c",
+            "core.autocrlf=false",
+            "-c",
+            "core.fileMode=true",
+            "-c",
+            "core.hooksPath=/dev/null",
+            "-c",
+            "credential.helper=store",
+            "-c",
+            "gc.auto=0",
+            "-c",
+            "maintenance.auto=false",
+            "-c",
+            "fetch.writeCommitGraph=false",
+            "-c",
+            "pack.threads=1",
+            "-c",
+            "pack.writeReverseIndex=false",
+            "-c",
+            "advice.detachedHead=false",
+            "-c",
+            "transfer.fsckObjects=true",
+        ];
+        let mut argv = vec![self.program.to_string_lossy().into_owned()];
+        argv.extend(fixed.iter().chain(arguments).map(|text| (*text).to_owned()));
+        let mut env = self.env.clone();
+        for (name, value) in [
+            ("GIT_TERMINAL_PROMPT", "0"),
+            // An address must not name a helper that runs what it says.
+            ("GIT_ALLOW_PROTOCOL", "file:git:http:https:ssh"),
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+            ("GIT_CONFIG_GLOBAL", "/dev/null"),
+            ("GIT_OPTIONAL_LOCKS", "0"),
+            ("LC_ALL", "C"),
+            ("TZ", "UTC"),
+        ] {
+            env.insert(name.to_owned(), value.to_owned());
+        }
+        let process = Process {
+            argv,
+            env,
+            cwd: folder.to_owned(),
+            timeout: Some(TIMEOUT),
+            grace: Duration::from_secs(5),
+            confinement: None,
+        };
+        let finished = process.run(std::future::pending()).await?;
+        let text = |stream| {
+            let pieces = finished.log.iter().filter(|piece| piece.stream == stream);
+            let bytes: Vec<u8> = pieces.flat_map(|piece| &piece.bytes).copied().collect();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let command = arguments.first().copied().unwrap_or_default().to_owned();
+        match finished.ending {
+            Ending::Exited(0) => Ok(text(Stream::Stdout)),
+            Ending::TimedOut => Err(RepositoryError::Slow {
+                url: url.to_string(),
+                command,
+            }),
+            _ => {
+                // Git repeats the address with the login that is in it.
+                let said = text(Stream::Stderr).replace(&url.address, &url.public_address());
+                let lines: Vec<&str> = said.trim().lines().rev().take(4).collect();
+                let said: Vec<&str> = lines.into_iter().rev().collect();
+                Err(RepositoryError::Git {
+                    url: url.to_string(),
+                    command,
+                    said: said.join("; "),
+                })
+            }
+        }
+    }
+
+    /// What the repository stands for now: a commit for one reference, else a
+    /// digest over all of its branches and tags.
+    ///
+    /// # Errors
+    ///
+    /// [`RepositoryError`]
+    pub async fn resolve(&self, url: &RepoUrl) -> Result<String, RepositoryError> {
+        let reference = match &url.wanted {
+            Wanted::Commit(commit) => return Ok(commit.clone()),
+            Wanted::All => None,
+            Wanted::Reference(reference) => Some(reference.clone()),
+        };
+        // It is in no repository, and no folder of it is asked for.
+        let listed = self
+            .run(url, Path::new("/"), &["ls-remote", "--", &url.address])
+            .await?;
+        let Some(reference) = reference else {
+            let kept = |line: &&str| {
+                let name = line.split('\t').nth(1).unwrap_or_default();
+                let plain = name.starts_with("refs/heads/") || name.starts_with("refs/tags/");
+                plain && !name.ends_with("^{}")
+            };
+            let mut lines: Vec<&str> = listed.lines().filter(kept).collect();
+            lines.sort_unstable();
+            return Ok(Digest::of(lines.join("\n").as_bytes()).to_string());
+        };
+        // An annotated tag is followed by the commit that it names.
+        let peeled = format!("{reference}^{{}}");
+        let of = |wanted: &str| {
+            let mut lines = listed.lines().filter_map(|line| line.split_once('\t'));
+            lines
+                .find(|(_, name)| *name == wanted)
+                .map(|(commit, _)| commit.to_owned())
+        };
+        of(&peeled)
+            .or_else(|| of(&reference))
+            .ok_or_else(|| RepositoryError::Absent {
+                url: url.to_string(),
+                wanted: reference.clone(),
+            })
+    }
+
+    /// Clones the repository as it is pinned into `folder`, which is empty, and
+    /// stores it as a tar.
+    ///
+    /// # Errors
+    ///
+    /// [`RepositoryError`]
+    pub async fn clone_to(
+        &self,
+        url: &RepoUrl,
+        pinned: &str,
+        folder: &Path,
+        cas: &Cas,
+    ) -> Result<Output, RepositoryError> {
+        self.check_out(url, pinned, folder).await?;
+        store(folder, cas)
+    }
+
+    /// Clones the repository as it is pinned into `folder`, which is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`RepositoryError`]
+    pub async fn check_out(
+        &self,
+        url: &RepoUrl,
+        pinned: &str,
+        folder: &Path,
+    ) -> Result<(), RepositoryError> {
+        let git = async |arguments: &[&str]| self.run(url, folder, arguments).await;
+        git(&["init", "-q", "--template=", "-b", UNBORN, "."]).await?;
+        git(&["remote", "add", REMOTE, &url.address]).await?;
+        let moved = || RepositoryError::Moved {
+            url: url.to_string(),
+            pinned: pinned.to_owned(),
+        };
+        let fetch = async |specs: &[&str]| {
+            // With an empty map no branch of the remote is followed beside these.
+            let fixed = [
+                "fetch",
+                "-q",
+                "--no-tags",
+                "--no-write-fetch-head",
+                "--refmap=",
+                REMOTE,
+            ];
+            let arguments: Vec<&str> = fixed.iter().chain(specs).copied().collect();
+            git(&arguments).await
+        };
+        let head = match &url.wanted {
+            Wanted::All => {
+                fetch(&["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]).await?;
+                if self.resolve(url).await? != pinned {
+                    return Err(moved());
+                }
+                self.default_branch(url, folder).await?
+            }
+            Wanted::Commit(commit) => {
+                let remote = format!("+refs/heads/*:refs/remotes/{REMOTE}/*");
+                fetch(&[&remote, "+refs/tags/*:refs/tags/*"]).await?;
+                let branch = format!("{BRANCH}{commit}");
+                git(&["update-ref", &format!("refs/heads/{branch}"), commit])
+                    .await
+                    .map_err(|_| RepositoryError::Absent {
+                        url: url.to_string(),
+                        wanted: format!("commit {commit} in a branch or tag"),
+                    })?;
+                // What else moved in the repository is no part of this commit.
+                self.forget_others(url, folder, &branch).await?;
+                branch
+            }
+            Wanted::Reference(reference) => {
+                fetch(&[&format!("+{reference}:{reference}")]).await?;
+                let branch = match (
+                    reference.strip_prefix("refs/heads/"),
+                    reference.strip_prefix("refs/tags/"),
+                ) {
+                    (Some(branch), _) => branch.to_owned(),
+                    (_, Some(tag)) => format!("{BRANCH}{tag}"),
+                    _ => format!("{BRANCH}{}", reference.replace('/', "-")),
+                };
+                if reference.starts_with("refs/tags/") {
+                    let peeled = format!("{reference}^{{commit}}");
+                    if git(&["rev-parse", &peeled]).await?.trim() != pinned {
+                        return Err(moved());
+                    }
+                } else {
+                    // It may have moved on since; its past is still there.
+                    git(&["update-ref", reference, pinned])
+                        .await
+                        .map_err(|_| moved())?;
+                }
+                git(&["update-ref", &format!("refs/heads/{branch}"), pinned]).await?;
+                branch
+            }
+        };
+        // A login that fetched it must not go into the package.
+        git(&["remote", "set-url", REMOTE, &url.public_address()]).await?;
+        git(&["symbolic-ref", "HEAD", &format!("refs/heads/{head}")]).await?;
+        git(&["checkout", "-q", "-f", "HEAD", "--", "."])
+            .await
+            .map(drop)
+            .or_else(empty)?;
+        self.settle(url, folder).await
+    }
+
+    /// The branch that the remote's `HEAD` names.
+    async fn default_branch(
+        &self,
+        url: &RepoUrl,
+        folder: &Path,
+    ) -> Result<String, RepositoryError> {
+        let listed = self
+            .run(
+                url,
+                folder,
+                &["ls-remote", "--symref", "--", &url.address, "HEAD"],
+            )
+            .await?;
+        let named = listed.lines().find_map(|line| {
+            let name = line.strip_prefix("ref: refs/heads/")?;
+            Some(name.split('\t').next().unwrap_or(name).to_owned())
+        });
+        Ok(named.unwrap_or_else(|| "main".to_owned()))
+    }
+
+    /// Leaves the one branch, and every object that it does not need.
+    async fn forget_others(
+        &self,
+        url: &RepoUrl,
+        folder: &Path,
+        branch: &str,
+    ) -> Result<(), RepositoryError> {
+        let kept = format!("refs/heads/{branch}");
+        let listed = self
+            .run(url, folder, &["for-each-ref", "--format=%(refname)"])
+            .await?;
+        for reference in listed.lines().filter(|name| *name != kept) {
+            self.run(url, folder, &["update-ref", "-d", reference])
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Brings the clone to its one form.
+    async fn settle(&self, url: &RepoUrl, folder: &Path) -> Result<(), RepositoryError> {
+        // An index of the tree alone: no times, no inodes.
+        let has_head = self.run(url, folder, &["rev-parse", "-q", "--verify", "HEAD"]);
+        if has_head.await.is_ok() {
+            self.run(url, folder, &["read-tree", "HEAD"]).await?;
+        }
+        self.run(url, folder, &["repack", "-q", "-a", "-d", "-f", "-F"])
+            .await?;
+        self.run(url, folder, &["prune-packed", "-q"]).await?;
+        self.run(url, folder, &["prune", "--expire=now"]).await?;
+        self.run(url, folder, &["pack-refs", "--all"]).await?;
+        for left in [
+            "FETCH_HEAD",
+            "ORIG_HEAD",
+            "logs",
+            "hooks",
+            "info/refs",
+            "objects/info",
+        ] {
+            let path = folder.join(".git").join(left);
+            let gone = match std::fs::symlink_metadata(&path) {
+                Err(_) => continue,
+                Ok(facts) if facts.is_dir() => std::fs::remove_dir_all(&path),
+                Ok(_) => std::fs::remove_file(&path),
+            };
+            gone.map_err(|source| RepositoryError::Io { path, source })?;
+        }
+        Ok(())
+    }
+}
+
+/// A checkout fails where there is nothing to check out.
+fn empty(error: RepositoryError) -> Result<(), RepositoryError> {
+    match &error {
+        RepositoryError::Git { said, .. } if said.contains("did not match any file") => Ok(()),
+        _ => Err(error),
+    }
+}
+
+fn store(folder: &Path, cas: &Cas) -> Result<Output, RepositoryError> {
+    let mut tar = TarWriter::new(cas.ingest()?);
+    for entry in workspace::list(folder, ".")? {
+        let below = entry.path.trim_start_matches("./");
+        let path = match below {
+            "." => TOP.to_owned(),
+            below => format!("{TOP}/{below}"),
+        };
+        let full = folder.join(&entry.path);
+        match &entry.kind {
+            Kind::Directory => tar.directory(&path, 0o755)?,
+            Kind::Link { target } => tar.symlink(&path, target)?,
+            Kind::File { executable } => {
+                // Packs are read-only, and executable bits are those of Git.
+                let mode = if *executable { 0o755 } else { 0o644 };
+                let mut file = std::fs::File::open(&full)
+                    .map_err(|source| RepositoryError::Io { path: full, source })?;
+                tar.file(&path, mode, entry.stat.size, &mut file)?;
+            }
+        }
+    }
+    let (digest, size) = tar.finish()?.commit()?;
+    let name = TREE.to_owned();
+    Ok(Output { name, digest, size })
+}
+
+failures! {
+    RepositoryError: |error| match error {
+        RepositoryError::Cas(error) => of_cas(error),
+        RepositoryError::Absent { .. } | RepositoryError::Moved { .. } => Class::Configuration,
+        RepositoryError::Slow { .. } => Class::Timeout,
+        _ => Class::Environment,
+    }, again: |error| matches!(error, RepositoryError::Git { .. } | RepositoryError::Slow { .. });
+}

@@ -1,0 +1,148 @@
+//! `repo`: a clone of a Git repository, pinned by its commit.
+
+pub(crate) mod git;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use git::Git;
+
+use crate::action::Action;
+use crate::ground::folders::Folders;
+use crate::ground::lockfile::Lockfile;
+use crate::ground::site::{Made, Site};
+use crate::ground::{Failure, tools};
+use crate::kinds::material::Material;
+use crate::kinds::pins::{Pin, Question, answer};
+use crate::kinds::{Context, Kind, Prepared};
+use crate::package::{RepoUrl, Wanted};
+
+/// Version of what is written; raised when its bytes change.
+const REPOSITORY_FORMAT: u32 = 2;
+
+/// A repository of a component.
+#[derive(Clone, Debug)]
+pub struct CloneWork {
+    /// The lock file is in its own folder.
+    pub folders: Folders,
+    /// The repository, and what of it.
+    pub url: RepoUrl,
+}
+
+/// Which commit is wanted of a repository? A URL with a commit has no pin.
+impl Question for RepoUrl {
+    type Answer = String;
+
+    fn name(&self) -> String {
+        self.to_string()
+    }
+
+    fn sort(&self) -> String {
+        "repo".to_owned()
+    }
+
+    fn pinned(&self, lock: &Lockfile) -> Option<String> {
+        lock.repository(&self.to_string()).map(str::to_owned)
+    }
+
+    fn pin(&self, lock: &mut Lockfile, answer: String) {
+        lock.pin_repository(&self.to_string(), &answer);
+    }
+
+    fn shown(answer: &String) -> String {
+        answer.clone()
+    }
+
+    async fn ask(&self, site: &Arc<Site>) -> Result<String, Failure> {
+        Ok(git(site)?.resolve(self).await?)
+    }
+}
+
+/// The commit that `url` stands for.
+pub(crate) async fn commit(
+    site: &Arc<Site>,
+    folder: &Path,
+    url: &RepoUrl,
+) -> Result<String, Failure> {
+    match &url.wanted {
+        Wanted::Commit(commit) => Ok(commit.clone()),
+        _ => answer(site, folder, url).await,
+    }
+}
+
+/// The pin of `url`, unless it names a commit itself.
+pub(crate) fn pin(folder: &Path, url: &RepoUrl) -> Vec<Pin> {
+    match url.wanted {
+        Wanted::Commit(_) => Vec::new(),
+        _ => vec![Pin::of(folder, url.clone())],
+    }
+}
+
+/// The host's `git`, with the variables that it finds credentials by.
+pub(crate) fn git(site: &Site) -> Result<Git, Failure> {
+    let tool = tools::required(
+        site,
+        "git",
+        "Git repositories need `git`, which is not on PATH: install it",
+    )?;
+    Ok(Git {
+        program: tool.path,
+        env: tools::environment(site),
+    })
+}
+
+/// A commit as provenance names it.
+pub(crate) fn material(url: &RepoUrl, action: &Action) -> Vec<Material> {
+    let commit = action.setting("pin").map(|commit| Material::Commit {
+        address: url.address.clone(),
+        commit: commit.to_owned(),
+    });
+    commit.into_iter().collect()
+}
+
+impl Kind for CloneWork {
+    fn verb(&self) -> &'static str {
+        "repo"
+    }
+
+    fn pins(&self) -> Result<Vec<Pin>, Failure> {
+        Ok(pin(&self.folders.own, &self.url))
+    }
+
+    async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
+        let mut action = Action::new("repository", REPOSITORY_FORMAT);
+        let (sort, name) = match &self.url.wanted {
+            Wanted::All => ("all", ""),
+            Wanted::Commit(name) => ("commit", name.as_str()),
+            Wanted::Reference(name) => ("reference", name.as_str()),
+        };
+        let pin = commit(cx.site, &self.folders.own, &self.url).await?;
+        action.settings = vec![
+            ("address".to_owned(), self.url.address.clone()),
+            (sort.to_owned(), name.to_owned()),
+            ("pin".to_owned(), pin),
+        ];
+        Ok(action.into())
+    }
+
+    async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
+        let site = cx.site;
+        if !self.url.address.starts_with("file://") {
+            site.online(&format!("`{}`", self.url))?;
+        }
+        let pin = commit(site, &self.folders.own, &self.url).await?;
+        let stage = site.stage().await?;
+        let output = git(site)?
+            .clone_to(&self.url, &pin, stage.path(), &site.cas)
+            .await?;
+        Ok(vec![output].into())
+    }
+
+    fn rechecked(&self) -> bool {
+        true
+    }
+
+    fn materials(&self, action: &Action) -> Vec<Material> {
+        material(&self.url, action)
+    }
+}

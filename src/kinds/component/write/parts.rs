@@ -1,0 +1,182 @@
+//! What other steps made, put into a component at its place: charts,
+//! repositories, members of archives, built kustomizations.
+//!
+//! A tree comes as a tar whose entries begin with one name; here that name
+//! becomes the place. Names of charts and repositories are decided here alone.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use crate::archive::TarError;
+use crate::kinds::TREE;
+use crate::kinds::component::write::{ComponentError, Item, OWN_FILE, OWN_FOLDER, Writer};
+use crate::package::{Chart, RepoUrl};
+
+/// The file name of a packaged chart. A chart of Zarf may have no version.
+#[must_use]
+pub fn chart_file(chart: &Chart) -> String {
+    format!("{}.tgz", versioned(chart))
+}
+
+/// The file name of a chart's values file.
+fn values_file(chart: &Chart, index: usize) -> String {
+    format!("{}-{index}", versioned(chart))
+}
+
+fn versioned(chart: &Chart) -> String {
+    match chart.version.as_str() {
+        "" => chart.name.clone(),
+        version => format!("{}-{version}", chart.name),
+    }
+}
+
+/// The folder name of a repository.
+///
+/// # Errors
+///
+/// [`ComponentError::Repo`]
+pub fn repo_folder(url: &str) -> Result<String, ComponentError> {
+    Ok(RepoUrl::parse(url)?.folder())
+}
+
+/// Puts `value` under a name that may be there once, and be one file's name.
+fn place<T>(named: &mut BTreeMap<String, T>, name: String, value: T) -> Result<(), ComponentError> {
+    if name.contains(['/', '\\']) || named.contains_key(&name) {
+        return Err(ComponentError::Place(name));
+    }
+    named.insert(name, value);
+    Ok(())
+}
+
+impl<W: Write> Writer<'_, W> {
+    fn folder(&mut self, name: &str) -> Result<String, ComponentError> {
+        let folder = format!("{}/{name}", self.component);
+        self.tar.directory(&folder, OWN_FOLDER)?;
+        Ok(folder)
+    }
+
+    pub(crate) fn charts(&mut self, charts: &[Chart]) -> Result<(), ComponentError> {
+        if charts.is_empty() {
+            return Ok(());
+        }
+        let folder = self.folder("charts")?;
+        let mut named = BTreeMap::new();
+        for chart in charts {
+            place(&mut named, chart_file(chart), chart)?;
+        }
+        for (file, chart) in named {
+            let path = format!("{folder}/{file}");
+            if is_archive(&chart.local_path) {
+                self.item(&Item {
+                    file_mode: Some(0o644),
+                    only_file: true,
+                    ..Item::new(path, &chart.local_path)
+                })?;
+            } else {
+                self.part(&format!("charts/{file}"), &path, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn values(&mut self, charts: &[Chart]) -> Result<(), ComponentError> {
+        if charts.iter().all(|chart| chart.values_files.is_empty()) {
+            return Ok(());
+        }
+        let folder = self.folder("values")?;
+        let mut named = BTreeMap::new();
+        for chart in charts {
+            for (index, source) in chart.values_files.iter().enumerate() {
+                place(&mut named, values_file(chart, index), source)?;
+            }
+        }
+        for (file, source) in named {
+            self.item(&Item {
+                only_file: true,
+                ..Item::new(format!("{folder}/{file}"), source)
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn repos(&mut self, repos: &[String]) -> Result<(), ComponentError> {
+        if repos.is_empty() {
+            return Ok(());
+        }
+        let folder = self.folder("repos")?;
+        // One URL may be listed twice: it is one folder.
+        let mut named: BTreeMap<String, &String> = BTreeMap::new();
+        for url in repos {
+            named.insert(repo_folder(url)?, url);
+        }
+        for (name, _) in named {
+            self.part(&format!("repos/{name}"), &format!("{folder}/{name}"), None)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the part of `place` at `path`. `executable` decides the mode of a
+    /// single file, or of a tree's top; `None`: as the part has it.
+    pub(crate) fn part(
+        &mut self,
+        place: &str,
+        path: &str,
+        executable: Option<bool>,
+    ) -> Result<(), ComponentError> {
+        let not_made = || ComponentError::NotMade {
+            component: self.component.to_owned(),
+            place: place.to_owned(),
+        };
+        let output = self.brought.parts.get(place).ok_or_else(not_made)?;
+        let blob = self.cas.open_blob(&output.digest)?;
+        let at_part = |error: TarError| match error {
+            TarError::Read { source, .. } => ComponentError::Io {
+                path: place.into(),
+                source,
+            },
+            other => other.into(),
+        };
+        let own = executable.map(|executable| if executable { OWN_FOLDER } else { OWN_FILE });
+        if output.name != TREE {
+            let mode = own.unwrap_or(0o644);
+            self.file(path, mode, output.size, blob, &[])
+                .map_err(at_part)?;
+            return Ok(());
+        }
+        let unread = |source| ComponentError::Io {
+            path: place.into(),
+            source,
+        };
+        let mut archive = tar::Archive::new(blob);
+        for entry in archive.entries().map_err(unread)? {
+            let entry = entry.map_err(unread)?;
+            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+            let (top, path) = match name.split_once('/') {
+                None => (true, path.to_owned()),
+                Some((_, below)) => (false, format!("{path}/{below}")),
+            };
+            let kind = entry.header().entry_type();
+            if kind.is_dir() {
+                let mode = own.filter(|_| top).map_or(0o755, |_| OWN_FOLDER);
+                self.tar.directory(&path, mode)?;
+            } else if kind.is_symlink() {
+                let target = entry.link_name_bytes().unwrap_or_default();
+                let target = String::from_utf8_lossy(&target).into_owned();
+                self.bytes += target.len() as u64;
+                self.tar.symlink(&path, &target)?;
+            } else {
+                let mode = entry.header().mode().map_err(unread)?;
+                let mode = own.filter(|_| top).unwrap_or(mode);
+                self.file(&path, mode, entry.size(), entry, &[])
+                    .map_err(at_part)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a chart's `localPath` names a packaged chart, not a folder.
+#[must_use]
+pub fn is_archive(local_path: &str) -> bool {
+    local_path.ends_with(".tgz") || local_path.ends_with(".tar.gz")
+}

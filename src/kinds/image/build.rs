@@ -1,0 +1,272 @@
+//! Images built without a daemon: files and folders become the layers of an
+//! OCI image, over a base or over nothing.
+//!
+//! Ends where [`fetch`](super::fetch()) ends: all parts in the cache, under the
+//! same names, so an image that was built can stand wherever a fetched one
+//! does. Equal trees and settings give equal bytes. Never runs a program, and
+//! never unpacks the base.
+
+mod config;
+mod layer;
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+use serde_json::{Map, Value};
+
+use crate::action::Output;
+use crate::archive::TarError;
+use crate::cas::{Cas, CasError};
+use crate::ground::source::SourceError;
+use crate::ground::{failures, of_cas};
+use crate::oci::{Descriptor, MAX_MANIFEST_BYTES, Manifest, Platform, media_type};
+
+/// What an image is built from.
+#[derive(Clone, Debug)]
+pub struct ImageSpec {
+    /// The image below ours; `None`: nothing, as `scratch`.
+    pub base: Option<Base>,
+    /// What the image is for; that of the base must be the same.
+    pub platform: Platform,
+    /// Our layers, the lowest first.
+    pub layers: Vec<LayerSpec>,
+    /// How containers are started.
+    pub config: ImageConfig,
+}
+
+/// A base image whose parts are in the cache.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// Its manifest, not an index.
+    pub manifest: Descriptor,
+}
+
+/// One layer: a file or a folder, and its place.
+#[derive(Clone, Debug)]
+pub struct LayerSpec {
+    /// The folder that `source` is relative to.
+    pub root: PathBuf,
+    /// A file, or a folder whose content is meant.
+    pub source: String,
+    /// Absolute path in the image.
+    pub to: String,
+    /// Numeric user and group; `None`: 0 and 0.
+    pub owner: Option<(u32, u32)>,
+    /// Permission bits of files; folders may also be entered by who may read
+    /// them. `None`: 0644, or 0755 for programs and folders.
+    pub mode: Option<u32>,
+}
+
+/// How containers are started. What is empty comes from the base.
+#[derive(Clone, Debug, Default)]
+pub struct ImageConfig {
+    /// The program and its fixed arguments; drops the base's `cmd`.
+    pub entrypoint: Vec<String>,
+    /// Arguments, or the whole command without an entrypoint.
+    pub cmd: Vec<String>,
+    /// Added to the base's variables.
+    pub env: BTreeMap<String, String>,
+    /// Name or number, `user[:group]`.
+    pub user: String,
+    /// Where the program starts.
+    pub workdir: String,
+    /// Added to the base's labels.
+    pub labels: BTreeMap<String, String>,
+    /// `8080`, `8080/tcp`, `53/udp`: added to the base's.
+    pub ports: Vec<String>,
+}
+
+/// Why an image could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// A layer's source cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A layer's place cannot be used.
+    #[error("layer target `{to}` {why}")]
+    Target {
+        /// As written.
+        to: String,
+        /// What is wrong, and what was expected.
+        why: &'static str,
+    },
+    /// A mode with other bits than permissions.
+    #[error("layer to `{to}` has mode {mode:o}, expected at most 7777 (octal)")]
+    Mode {
+        /// The layer's place.
+        to: String,
+        /// As given.
+        mode: u32,
+    },
+    /// A file whose name means a deletion in image layers.
+    #[error("`{0}` begins with `.wh.`, which deletes a file in an image: rename it")]
+    Whiteout(PathBuf),
+    /// A port that is none.
+    #[error("port `{0}` cannot be used: expected 1 to 65535, with `/tcp`, `/udp` or `/sctp`")]
+    Port(String),
+    /// A variable without a usable name.
+    #[error("environment variable `{0}` cannot be used: expected a name without `=`")]
+    Variable(String),
+    /// The base is not one that layers can be put on.
+    #[error("base image {what}")]
+    Base {
+        /// What was found, and what expected.
+        what: String,
+    },
+    /// An entry cannot be written as tar.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// The layer could not be stored.
+    #[error("layer to `{to}` could not be written: {source}")]
+    Write {
+        /// The layer's place.
+        to: String,
+        /// What happened.
+        source: io::Error,
+    },
+    /// The cache refused.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+}
+
+/// Builds the image and stores all its parts.
+///
+/// Outputs are `manifest`, `config`, `layer/0`, ...; those of the base come
+/// first. Layers are made in parallel; blocks until all are.
+///
+/// # Errors
+///
+/// [`ImageError`]; nothing but unreferenced blobs is left then.
+pub fn build_image(cas: &Cas, spec: &ImageSpec) -> Result<Vec<Output>, ImageError> {
+    for layer in &spec.layers {
+        if let Some(mode) = layer.mode.filter(|mode| *mode > 0o7777) {
+            let to = layer.to.clone();
+            return Err(ImageError::Mode { to, mode });
+        }
+    }
+    let (mut layers, document) = match &spec.base {
+        Some(base) => read_base(cas, base)?,
+        None => (Vec::new(), Map::new()),
+    };
+    let ours = spec
+        .layers
+        .par_iter()
+        .map(|spec| layer::write(cas, spec))
+        .collect::<Result<Vec<_>, _>>()?;
+    let config = config::merged(spec, &document, layers.len(), &ours)?;
+    let config = store(cas, media_type::CONFIG, &config)?;
+    layers.extend(ours.into_iter().map(|layer| layer.descriptor));
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: Some(media_type::MANIFEST.to_owned()),
+        artifact_type: None,
+        config: config.clone(),
+        layers,
+        subject: None,
+        annotations: BTreeMap::new(),
+    };
+    let described = store(cas, media_type::MANIFEST, &manifest)?;
+    if described.size > MAX_MANIFEST_BYTES {
+        return Err(ImageError::Base {
+            what: "and layers make a manifest over 4 MiB: use fewer layers".to_owned(),
+        });
+    }
+    let output = |name: String, part: &Descriptor| Output {
+        name,
+        digest: part.digest,
+        size: part.size,
+    };
+    let mut outputs = vec![
+        output("manifest".to_owned(), &described),
+        output("config".to_owned(), &config),
+    ];
+    for (index, layer) in manifest.layers.iter().enumerate() {
+        outputs.push(output(format!("layer/{index}"), layer));
+    }
+    Ok(outputs)
+}
+
+/// The base's layers, in OCI's types, and its configuration.
+fn read_base(cas: &Cas, base: &Base) -> Result<(Vec<Descriptor>, Map<String, Value>), ImageError> {
+    if media_type::is_index(&base.manifest.media_type) {
+        return Err(ImageError::Base {
+            what: format!(
+                "{} is an index, expected the manifest of one platform",
+                base.manifest.digest
+            ),
+        });
+    }
+    let mut manifest: Manifest = read_json(cas, &base.manifest)?;
+    let config: Map<String, Value> = read_json(cas, &manifest.config)?;
+    for layer in &mut manifest.layers {
+        let found = &layer.media_type;
+        if !media_type::is_container_layer(found) {
+            return Err(ImageError::Base {
+                what: format!(
+                    "{} has a layer of type `{found}`, expected a file system: choose a container image",
+                    base.manifest.digest
+                ),
+            });
+        }
+        layer.media_type = oci_type(found).to_owned();
+    }
+    Ok((manifest.layers, config))
+}
+
+/// Docker's name of a layer's type in an OCI manifest would not be read by all.
+fn oci_type(found: &str) -> &str {
+    match found {
+        "application/vnd.docker.image.rootfs.diff.tar" => media_type::LAYER,
+        "application/vnd.docker.image.rootfs.diff.tar.gzip" => media_type::LAYER_GZIP,
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => {
+            "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+        }
+        other => other,
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(
+    cas: &Cas,
+    part: &Descriptor,
+) -> Result<T, ImageError> {
+    let wrong = |what: String| ImageError::Base {
+        what: format!("has {} {what}", part.digest),
+    };
+    let blob = cas.open_blob(&part.digest)?;
+    if blob.size() > MAX_MANIFEST_BYTES {
+        return Err(wrong("of over 4 MiB, expected a small document".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    blob.take(MAX_MANIFEST_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(|error| wrong(format!("which cannot be read: {error}")))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| wrong(format!("which is no manifest or configuration: {error}")))
+}
+
+fn store(
+    cas: &Cas,
+    media_type: &str,
+    document: &impl serde::Serialize,
+) -> Result<Descriptor, ImageError> {
+    let bytes = serde_json::to_vec(document).map_err(|error| ImageError::Base {
+        what: format!("makes a document that cannot be written: {error}"),
+    })?;
+    let part = Descriptor::of(media_type, &bytes);
+    cas.put(&part, &*bytes)?;
+    Ok(part)
+}
+
+failures! {
+    ImageError: |error| match error {
+        ImageError::Cas(error) => of_cas(error),
+        ImageError::Source(SourceError::Outside(_)) => Class::Configuration,
+        ImageError::Source(_) => Class::Environment,
+        _ => Class::Configuration,
+    };
+}
+
+#[cfg(test)]
+mod tests;

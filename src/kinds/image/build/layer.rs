@@ -1,0 +1,214 @@
+//! One layer: a file or folder as a gzip tar, the same for equal trees.
+//!
+//! Streams from the files through tar and gzip into the cache. Never writes a
+//! time, a machine's owner or a umask, and never holds a file in memory.
+
+use std::io::{self, BufWriter, Read as _, Write};
+
+use flate2::{Compression, GzBuilder};
+
+use crate::archive::{EntryKind, header_bytes};
+use crate::cas::{Cas, Ingest};
+use crate::ground::source::{SourceError, Tree};
+use crate::kinds::image::build::{ImageError, LayerSpec};
+use crate::oci::{Descriptor, Digest, Hasher, media_type};
+use crate::workspace::{Entry, Kind};
+
+const BLOCK: usize = 512;
+const COPY_BUFFER: usize = 128 * 1024;
+
+/// Largest id that seven octal digits hold.
+const MAX_OCTAL_ID: u32 = 0o7_777_777;
+
+/// How image layers say that a file of a lower layer is gone.
+const WHITEOUT: &str = ".wh.";
+
+/// A layer in the cache.
+pub(crate) struct Layer {
+    pub(crate) descriptor: Descriptor,
+    /// Of the tar before it was compressed.
+    pub(crate) diff_id: Digest,
+}
+
+/// Writes the layer into `cas`.
+pub(crate) fn write(cas: &Cas, spec: &LayerSpec) -> Result<Layer, ImageError> {
+    let tree = Tree::list(&spec.root, &spec.source)?;
+    let to = target(spec, &tree.top().kind)?;
+    let compressed = BufWriter::with_capacity(256 << 10, cas.ingest()?);
+    // No name, no time, and an unknown system: the bytes of RFC 1952's header.
+    let gzip = GzBuilder::new()
+        .mtime(0)
+        .operating_system(255)
+        .write(compressed, Compression::new(6));
+    let mut out = Tar {
+        out: gzip,
+        hasher: Hasher::default(),
+        to: &spec.to,
+    };
+    parents(&mut out, &to)?;
+    for (below, entry) in tree.entries() {
+        let path = match (to.as_str(), below) {
+            (to, "") => to.to_owned(),
+            ("", below) => below.to_owned(),
+            (to, below) => format!("{to}/{below}"),
+        };
+        // The root of the image is there already.
+        if !path.is_empty() {
+            write_entry(&mut out, spec, &tree, entry, &path)?;
+        }
+    }
+    tree.settle()?;
+    out.put(&[0; 2 * BLOCK])?;
+    let diff_id = out.hasher.finish();
+    let written = |source| ImageError::Write {
+        to: spec.to.clone(),
+        source,
+    };
+    let ingest: Ingest<'_> = out
+        .out
+        .finish()
+        .and_then(|buffer| buffer.into_inner().map_err(io::IntoInnerError::into_error))
+        .map_err(written)?;
+    let (digest, size) = ingest.commit()?;
+    Ok(Layer {
+        descriptor: Descriptor {
+            digest,
+            size,
+            ..Descriptor::of(media_type::LAYER_GZIP, &[])
+        },
+        diff_id,
+    })
+}
+
+/// Where the source goes, without a slash at either end; empty is the root.
+fn target(spec: &LayerSpec, top: &Kind) -> Result<String, ImageError> {
+    let refused = |why| ImageError::Target {
+        to: spec.to.clone(),
+        why,
+    };
+    let Some(names) = spec.to.strip_prefix('/') else {
+        return Err(refused("is not absolute, expected a path like `/srv/www`"));
+    };
+    let mut kept = Vec::new();
+    for name in names.split('/').filter(|name| !matches!(*name, "" | ".")) {
+        if name == ".." {
+            return Err(refused("climbs with `..`, expected the path itself"));
+        }
+        kept.push(name);
+    }
+    let folder = *top == Kind::Directory;
+    if !folder && (kept.is_empty() || names.ends_with('/')) {
+        return Err(refused(
+            "names a folder, but the source is one file: write the file's full path",
+        ));
+    }
+    Ok(kept.join("/"))
+}
+
+fn parents(out: &mut Tar<'_, impl Write>, to: &str) -> Result<(), ImageError> {
+    for (at, _) in to.match_indices('/') {
+        out.header(&to[..at], 0o755, 0, EntryKind::Directory, (0, 0))?;
+    }
+    Ok(())
+}
+
+fn write_entry(
+    out: &mut Tar<'_, impl Write>,
+    spec: &LayerSpec,
+    tree: &Tree<'_>,
+    entry: &Entry,
+    path: &str,
+) -> Result<(), ImageError> {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    if name.starts_with(WHITEOUT) {
+        return Err(ImageError::Whiteout(tree.path(entry)));
+    }
+    let owner = spec.owner.unwrap_or((0, 0));
+    match &entry.kind {
+        Kind::Link { target } => out.header(path, 0o777, 0, EntryKind::Symlink(target), owner),
+        Kind::Directory => {
+            // Who may read a folder may enter it.
+            let mode = spec.mode.map_or(0o755, |mode| mode | (mode & 0o444) >> 2);
+            out.header(path, mode, 0, EntryKind::Directory, owner)
+        }
+        Kind::File { executable } => {
+            let normal = if *executable { 0o755 } else { 0o644 };
+            let mode = spec.mode.unwrap_or(normal);
+            let size = entry.stat.size;
+            let mut file = tree.open(entry)?;
+            out.header(path, mode, size, EntryKind::File, owner)?;
+            let mut buffer = vec![0; COPY_BUFFER];
+            let mut left = size;
+            loop {
+                let count = match file.read(&mut buffer) {
+                    Ok(count) => count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(SourceError::io(&tree.path(entry))(error).into()),
+                };
+                let fits = left.checked_sub(count as u64);
+                let Some(rest) = fits.filter(|rest| count > 0 || *rest == 0) else {
+                    return Err(SourceError::Changed(tree.path(entry)).into());
+                };
+                if count == 0 {
+                    // The remainder is below 512 and so fits.
+                    let over = (size % BLOCK as u64) as usize;
+                    return out.put(&[0; BLOCK][..(BLOCK - over) % BLOCK]);
+                }
+                left = rest;
+                out.put(&buffer[..count])?;
+            }
+        }
+    }
+}
+
+/// The tar on its way into gzip, digested as it passes.
+struct Tar<'a, W> {
+    out: W,
+    hasher: Hasher,
+    to: &'a str,
+}
+
+impl<W: Write> Tar<'_, W> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
+        self.hasher.update(bytes);
+        self.out
+            .write_all(bytes)
+            .map_err(|source| ImageError::Write {
+                to: self.to.to_owned(),
+                source,
+            })
+    }
+
+    fn header(
+        &mut self,
+        path: &str,
+        mode: u32,
+        size: u64,
+        kind: EntryKind<'_>,
+        owner: (u32, u32),
+    ) -> Result<(), ImageError> {
+        let mut bytes = header_bytes(path, mode, size, kind)?;
+        // The entry's own block is the last; PAX records stand before it.
+        if let Some(block) = bytes.last_chunk_mut::<BLOCK>() {
+            own(block, owner);
+        }
+        self.put(&bytes)
+    }
+}
+
+/// Writes the owner into a header block, and its checksum anew.
+fn own(block: &mut [u8; BLOCK], (uid, gid): (u32, u32)) {
+    for (at, id) in [(108, uid), (116, gid)] {
+        let field = &mut block[at..at + 8];
+        if id <= MAX_OCTAL_ID {
+            field.copy_from_slice(format!("{id:07o}\0").as_bytes());
+        } else {
+            // GNU's binary form, which every reader of layers knows.
+            field[..4].copy_from_slice(&[0x80, 0, 0, 0]);
+            field[4..].copy_from_slice(&id.to_be_bytes());
+        }
+    }
+    block[148..156].fill(b' ');
+    let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+    block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+}

@@ -1,0 +1,313 @@
+//! Images from disk: an OCI layout as folder or tar, or a docker-archive.
+//!
+//! Ends where [`fetch`](super::fetch) ends: all parts of one image in the cache,
+//! under the same names. Blobs are streamed and checked against the layout's
+//! digests; a docker-archive, which has none, is checked against the layer ids
+//! in its configuration. Never follows a name out of the source.
+
+mod choose;
+mod docker;
+mod source;
+mod tar_index;
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use choose::Candidate;
+use rayon::prelude::*;
+use serde::Deserialize;
+use source::Source;
+
+use crate::action::Output;
+use crate::cas::{Cas, CasError};
+use crate::ground::{failures, of_cas, of_io};
+use crate::kinds::image::fetch::{KindError, Pin, Selected, output, parts, select};
+use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Platform, media_type};
+
+/// Annotations that name an image in a layout, by the tools that write them.
+const NAMES: [&str; 3] = [
+    "org.opencontainers.image.base.name",
+    "org.opencontainers.image.ref.name",
+    "io.containerd.image.name",
+];
+
+/// Why an image could not be taken from disk.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The disk refused, or the compression is damaged.
+    #[error("`{path}` cannot be read: {source}")]
+    Io {
+        /// The source, or the file in it.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// Neither an OCI layout nor a docker-archive.
+    #[error(
+        "`{0}` is no image: expected `oci-layout` and `index.json`, or the `manifest.json` of docker save, in a folder, a tar, or a tar compressed with gzip or zstd"
+    )]
+    NoImage(PathBuf),
+    /// The source is damaged, or made to harm.
+    #[error("`{path}` is malformed: {what}; make it again")]
+    Malformed {
+        /// The source.
+        path: PathBuf,
+        /// What was found, and what expected.
+        what: String,
+    },
+    /// A file that another one speaks of is not there.
+    #[error("`{path}` has no `{entry}`, which it names itself: it is incomplete, make it again")]
+    Missing {
+        /// The source.
+        path: PathBuf,
+        /// The file.
+        entry: String,
+    },
+    /// No image of that name.
+    #[error("`{path}` has no image `{wanted}`, only {found}: name one of these")]
+    NotThere {
+        /// The source.
+        path: PathBuf,
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        found: String,
+    },
+    /// More than one image that could be meant.
+    #[error("`{path}` has several images, {found}: say which one is meant")]
+    Several {
+        /// The source.
+        path: PathBuf,
+        /// What there is.
+        found: String,
+    },
+    /// An image of a kind that cannot be used.
+    #[error("`{path}`: {source}")]
+    Kind {
+        /// The source.
+        path: PathBuf,
+        /// What is wrong.
+        source: KindError,
+    },
+    /// A part is not what was announced, or the cache refused it.
+    #[error("`{path}`: {what} was not stored: {source}; {}", advice(.source))]
+    Store {
+        /// The source.
+        path: PathBuf,
+        /// `manifest`, `config`, `layer/0`, ...
+        what: String,
+        /// What happened.
+        source: Box<CasError>,
+    },
+}
+
+fn advice(source: &CasError) -> &'static str {
+    match source {
+        CasError::Mismatch { .. } => "the image is damaged, make it again",
+        _ => "check the disk of the cache",
+    }
+}
+
+/// Brings one image of the folder or archive at `source` into the cache.
+///
+/// `wanted` is a reference or a tag; it may be left out when there is only one
+/// image. Blocks. Outputs are named as [`fetch`](super::fetch) names them.
+///
+/// # Errors
+///
+/// [`ImportError`].
+pub fn import(
+    cas: &Cas,
+    source: &Path,
+    wanted: Option<&str>,
+    platform: &Platform,
+) -> Result<(Pin, Vec<Output>), ImportError> {
+    let files = Source::open(source, cas.root())?;
+    let job = Job {
+        cas,
+        path: source,
+        files: &files,
+    };
+    if files.has("oci-layout") && files.has("index.json") {
+        job.layout(wanted, platform)
+    } else if files.has("manifest.json") {
+        docker::import(&job, wanted, platform)
+    } else {
+        Err(ImportError::NoImage(source.to_owned()))
+    }
+}
+
+struct Job<'a> {
+    cas: &'a Cas,
+    path: &'a Path,
+    files: &'a Source,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LayoutMark {
+    image_layout_version: String,
+}
+
+impl Job<'_> {
+    fn malformed(&self, what: impl Into<String>) -> ImportError {
+        ImportError::Malformed {
+            path: self.path.to_owned(),
+            what: what.into(),
+        }
+    }
+
+    /// A small file, whole.
+    fn document(&self, name: &str) -> Result<Vec<u8>, ImportError> {
+        let mut bytes = Vec::new();
+        let content = self.files.read(name)?;
+        content
+            .take(MAX_MANIFEST_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|source| ImportError::Io {
+                path: self.path.join(name),
+                source,
+            })?;
+        if bytes.len() as u64 > MAX_MANIFEST_BYTES {
+            let limit = format!("`{name}` is longer than {MAX_MANIFEST_BYTES} bytes");
+            return Err(self.malformed(limit));
+        }
+        Ok(bytes)
+    }
+
+    fn json<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<T, ImportError> {
+        serde_json::from_slice(&self.document(name)?)
+            .map_err(|error| self.malformed(format!("`{name}`: {error}")))
+    }
+
+    /// A document of the layout that a descriptor names, checked.
+    fn described(&self, descriptor: &Descriptor) -> Result<Vec<u8>, ImportError> {
+        let bytes = self.document(&blob_path(&descriptor.digest))?;
+        let found = Digest::of(&bytes);
+        if found == descriptor.digest && bytes.len() as u64 == descriptor.size {
+            return Ok(bytes);
+        }
+        let what = format!(
+            "manifest is {found} ({} bytes), expected {} ({} bytes)",
+            bytes.len(),
+            descriptor.digest,
+            descriptor.size
+        );
+        Err(self.malformed(what))
+    }
+
+    fn store(
+        &self,
+        what: &str,
+        descriptor: &Descriptor,
+        content: impl io::Read,
+    ) -> Result<(), ImportError> {
+        self.cas
+            .put(descriptor, content)
+            .map_err(|source| self.refused(what, source))
+    }
+
+    fn refused(&self, what: &str, source: CasError) -> ImportError {
+        ImportError::Store {
+            path: self.path.to_owned(),
+            what: what.to_owned(),
+            source: Box::new(source),
+        }
+    }
+
+    fn kind(&self, source: KindError) -> ImportError {
+        ImportError::Kind {
+            path: self.path.to_owned(),
+            source,
+        }
+    }
+
+    fn layout(
+        &self,
+        wanted: Option<&str>,
+        platform: &Platform,
+    ) -> Result<(Pin, Vec<Output>), ImportError> {
+        let mark: LayoutMark = self.json("oci-layout")?;
+        if !mark.image_layout_version.starts_with("1.") {
+            let version: String = mark.image_layout_version.chars().take(50).collect();
+            return Err(self.malformed(format!("layout version `{version}`, expected 1.0.0")));
+        }
+        let index: Index = self.json("index.json")?;
+        let candidates: Vec<Candidate> = index.manifests.iter().map(candidate).collect();
+        let chosen = choose::choose(&candidates, wanted, platform);
+        let entry = &index.manifests[chosen.map_err(|none| none.at(self.path))?];
+        let bytes = self.described(entry)?;
+        let selected = select(entry, &bytes, platform).map_err(|error| self.kind(error))?;
+        let (index, manifest, bytes) = match selected {
+            Selected::Manifest(manifest) => (None, manifest, bytes),
+            Selected::Child { index, child } => {
+                let bytes = self.described(&child)?;
+                // The child must be a manifest itself.
+                match select(&child, &bytes, platform).map_err(|error| self.kind(error))? {
+                    Selected::Manifest(manifest) => (Some(index), manifest, bytes),
+                    Selected::Child { .. } => {
+                        return Err(self.kind(KindError::Nested(child.digest)));
+                    }
+                }
+            }
+        };
+        let document: Manifest = serde_json::from_slice(&bytes)
+            .map_err(|error| self.malformed(format!("manifest: {error}")))?;
+        let outputs = self.outputs(&manifest, &bytes, &document)?;
+        let parts = parts(&document);
+        parts.par_iter().try_for_each(|(name, blob)| {
+            let content = self.files.read(&blob_path(&blob.digest))?;
+            self.store(name, blob, content)
+        })?;
+        Ok((Pin { index, manifest }, outputs))
+    }
+
+    /// Stores the manifest and names all parts.
+    fn outputs(
+        &self,
+        manifest: &Descriptor,
+        bytes: &[u8],
+        document: &Manifest,
+    ) -> Result<Vec<Output>, ImportError> {
+        self.store("manifest", manifest, bytes)?;
+        let mut outputs = vec![output("manifest", manifest)];
+        let parts = parts(document);
+        outputs.extend(parts.iter().map(|(name, blob)| output(name, blob)));
+        Ok(outputs)
+    }
+}
+
+fn blob_path(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+fn candidate(entry: &Descriptor) -> Candidate {
+    let names = NAMES.iter().filter_map(|name| entry.annotations.get(*name));
+    Candidate {
+        names: names.cloned().collect(),
+        digest: Some(entry.digest),
+        platform: entry.platform.clone(),
+    }
+}
+
+/// The type of a layer that begins with `bytes`.
+fn layer_type(bytes: &[u8]) -> &'static str {
+    match bytes {
+        [0x1f, 0x8b, ..] => media_type::LAYER_GZIP,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => media_type::LAYER_ZSTD,
+        _ => media_type::LAYER,
+    }
+}
+
+#[cfg(test)]
+#[path = "import/tests.rs"]
+mod tests;
+
+failures! {
+    ImportError: |error| match error {
+        ImportError::Io { source, .. } => of_io(source),
+        ImportError::Store { source, .. } => of_cas(source),
+        ImportError::Malformed { .. } | ImportError::Missing { .. } => Class::Verification,
+        _ => Class::Configuration,
+    };
+}

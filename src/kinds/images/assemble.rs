@@ -1,0 +1,232 @@
+//! The `images/` folder of a package: one OCI layout for all its images.
+//!
+//! Joins what [`fetch`](super::fetch) and [`import`](super::import) brought into
+//! the cache. Names blobs and writes the two small documents; never copies a
+//! blob, and never changes one.
+
+use crate::ground::{failures, of_cas};
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::action::Output;
+use crate::cas::{Cas, CasError};
+use crate::oci::{Descriptor, Digest, media_type};
+
+/// The file that marks a layout, to the byte as docs/spec/package.md, "Images",
+/// gives it.
+const OCI_LAYOUT: &[u8] = b"{\n    \"imageLayoutVersion\": \"1.0.0\"\n}";
+
+/// The annotation by which packages look their images up.
+const BASE_NAME: &str = "org.opencontainers.image.base.name";
+
+/// The annotation by which other tools do.
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// One image whose parts are in the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchedImage {
+    /// Normalised: what the image is looked up by.
+    pub reference: String,
+    /// Its manifest, which is among `outputs`.
+    pub manifest: Descriptor,
+    /// As the fetch named them: `manifest`, `config`, `layer/0`, ...
+    pub outputs: Vec<Output>,
+}
+
+/// Why images do not make one layout.
+#[derive(Debug, thiserror::Error)]
+pub enum ImagesError {
+    /// One name, two contents.
+    #[error(
+        "{reference} means {one} and {other}, expected one image under one name: pin it by digest"
+    )]
+    Conflict {
+        /// The name.
+        reference: String,
+        /// One manifest.
+        one: Digest,
+        /// The other.
+        other: Digest,
+    },
+    /// One digest, two sizes: a manifest is wrong about one of them.
+    #[error(
+        "{reference}: blob {digest} has {found} bytes there and {expected} in another image: fetch it again"
+    )]
+    Size {
+        /// The image.
+        reference: String,
+        /// The blob.
+        digest: Digest,
+        /// As this image has it.
+        found: u64,
+        /// As another image has it.
+        expected: u64,
+    },
+    /// The list of images could not be written.
+    #[error("index.json could not be written: {0}")]
+    Index(#[from] serde_json::Error),
+    /// The cache refused.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+}
+
+/// The order of the keys is part of the bytes of a package.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct IndexJson<'a> {
+    schema_version: u32,
+    media_type: &'a str,
+    manifests: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry<'a> {
+    media_type: &'a str,
+    size: u64,
+    digest: Digest,
+    annotations: BTreeMap<&'a str, &'a str>,
+}
+
+/// Joins `images` into the files of one layout, each blob once.
+///
+/// Outputs are `images/blobs/sha256/<hex>`, sorted, then `images/index.json` and
+/// `images/oci-layout`; the last two are stored in `cas`. The order of `images`
+/// does not matter.
+///
+/// # Errors
+///
+/// [`ImagesError`]: images that contradict each other, or the cache refused.
+pub fn assemble(cas: &Cas, images: &[FetchedImage]) -> Result<Vec<Output>, ImagesError> {
+    let mut named: BTreeMap<&str, &Descriptor> = BTreeMap::new();
+    let mut blobs: BTreeMap<Digest, u64> = BTreeMap::new();
+    for image in images {
+        let known = named.entry(&image.reference).or_insert(&image.manifest);
+        if known.digest != image.manifest.digest {
+            return Err(ImagesError::Conflict {
+                reference: image.reference.clone(),
+                one: known.digest,
+                other: image.manifest.digest,
+            });
+        }
+        let parts = image.outputs.iter().map(|part| (part.digest, part.size));
+        let manifest = (image.manifest.digest, image.manifest.size);
+        for (digest, found) in parts.chain([manifest]) {
+            let expected = *blobs.entry(digest).or_insert(found);
+            if expected != found {
+                return Err(ImagesError::Size {
+                    reference: image.reference.clone(),
+                    digest,
+                    found,
+                    expected,
+                });
+            }
+        }
+    }
+    let manifests = named.into_iter().map(|(name, manifest)| Entry {
+        media_type: &manifest.media_type,
+        size: manifest.size,
+        digest: manifest.digest,
+        annotations: BTreeMap::from([(BASE_NAME, name), (REF_NAME, name)]),
+    });
+    let index = serde_json::to_vec(&IndexJson {
+        schema_version: 2,
+        media_type: media_type::INDEX,
+        manifests: manifests.collect(),
+    })?;
+    let mut outputs: Vec<Output> = blobs
+        .into_iter()
+        .map(|(digest, size)| Output {
+            name: format!("images/blobs/sha256/{}", digest.hex()),
+            digest,
+            size,
+        })
+        .collect();
+    for (name, bytes) in [("index.json", &*index), ("oci-layout", OCI_LAYOUT)] {
+        let document = Descriptor::of("", bytes);
+        cas.put(&document, bytes)?;
+        outputs.push(Output {
+            name: format!("images/{name}"),
+            digest: document.digest,
+            size: document.size,
+        });
+    }
+    Ok(outputs)
+}
+
+failures! {
+    ImagesError: |error| match error {
+        ImagesError::Cas(error) => of_cas(error),
+        ImagesError::Conflict { .. } => Class::Configuration,
+        _ => Class::Verification,
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn image(reference: &str, manifest: &[u8], layer: &[u8]) -> FetchedImage {
+        let part = |name: &str, bytes: &[u8]| Output {
+            name: name.to_owned(),
+            digest: Digest::of(bytes),
+            size: bytes.len() as u64,
+        };
+        FetchedImage {
+            reference: reference.to_owned(),
+            manifest: Descriptor::of(media_type::MANIFEST, manifest),
+            outputs: vec![part("manifest", manifest), part("layer/0", layer)],
+        }
+    }
+
+    #[test]
+    fn shared_blobs_are_there_once_and_the_order_of_images_does_not_matter() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(dir.path()).unwrap();
+        let mut images = vec![
+            image("h.io/b:1", b"m1", b"shared"),
+            image("h.io/a:1", b"m2", b"shared"),
+            image("h.io/a:2", b"m2", b"shared"),
+        ];
+        let outputs = assemble(&cas, &images).unwrap();
+        images.reverse();
+        assert_eq!(assemble(&cas, &images).unwrap(), outputs);
+        let names: Vec<_> = outputs.iter().map(|output| &*output.name).collect();
+        assert_eq!(names.len(), 5);
+        assert!(names.is_sorted());
+        assert_eq!(names[3..], ["images/index.json", "images/oci-layout"]);
+        let mut text = String::new();
+        let mut index = cas.open_blob(&outputs[3].digest).unwrap();
+        index.read_to_string(&mut text).unwrap();
+        let entry = |name: &str, manifest: &[u8]| {
+            format!(
+                r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,"digest":"{}","annotations":{{"org.opencontainers.image.base.name":"{name}","org.opencontainers.image.ref.name":"{name}"}}}}"#,
+                Digest::of(manifest)
+            )
+        };
+        let expected = format!(
+            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{},{},{}]}}"#,
+            entry("h.io/a:1", b"m2"),
+            entry("h.io/a:2", b"m2"),
+            entry("h.io/b:1", b"m1")
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn one_name_for_two_images_and_one_digest_of_two_sizes_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(dir.path()).unwrap();
+        let one = image("h.io/a:1", b"m1", b"l");
+        let other = image("h.io/a:1", b"m2", b"l");
+        let error = assemble(&cas, &[one.clone(), other]).unwrap_err();
+        assert!(matches!(error, ImagesError::Conflict { .. }));
+        let mut other = image("h.io/b:1", b"m1", b"l");
+        other.outputs[1].size += 1;
+        let error = assemble(&cas, &[one, other]).unwrap_err();
+        assert!(matches!(error, ImagesError::Size { .. }));
+    }
+}

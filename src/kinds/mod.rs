@@ -1,0 +1,336 @@
+//! The kinds of work: one room each, behind one trait.
+//!
+//! A room holds all that is known of its kind: the data that a plan puts into a
+//! step, the action that names the result, the making, the errors, the pins in
+//! `jackal.lock`, the provenance materials, and what reaches the user's folders.
+//! `plan` creates work and `run` runs it; neither looks inside.
+
+pub(crate) mod actions;
+pub(crate) mod chart;
+pub(crate) mod clone;
+pub(crate) mod component;
+pub mod image;
+pub(crate) mod images;
+pub(crate) mod kustomization;
+pub(crate) mod material;
+pub(crate) mod member;
+pub mod package;
+pub(crate) mod pins;
+pub(crate) mod publish;
+mod results;
+pub(crate) mod run;
+pub(crate) mod sbom;
+pub(crate) mod sign;
+
+use std::sync::Arc;
+
+use crate::action::{Action, ActionResult, Output, diff};
+use crate::ground::site::{Made, Performed, Site};
+use crate::ground::{Class, Failure};
+use crate::oci::Descriptor;
+
+use material::Material;
+pub(crate) use results::{Done, Results, blob, image_of, of};
+
+/// The name of an output that is a tar of one file or folder, whose entries
+/// begin with one name; links are kept.
+pub(crate) const TREE: &str = "tree.tar";
+
+/// What a kind of work knows of the step and the run that it is part of.
+pub(crate) struct Context<'a> {
+    pub(crate) site: &'a Arc<Site>,
+    /// The step's name.
+    pub(crate) id: &'a str,
+    /// Processors that the step asks for.
+    pub(crate) cpu: u32,
+    /// What the steps before it left.
+    pub(crate) results: &'a Results,
+}
+
+/// A step that could be run now.
+pub(crate) struct Prepared {
+    /// Names its result.
+    pub(crate) action: Action,
+    /// The image that it is about.
+    pub(crate) manifest: Option<Descriptor>,
+}
+
+impl From<Action> for Prepared {
+    fn from(action: Action) -> Self {
+        Self {
+            action,
+            manifest: None,
+        }
+    }
+}
+
+/// One kind of work.
+pub(crate) trait Kind {
+    /// The verb, as pipelines and records write it.
+    fn verb(&self) -> &'static str;
+
+    /// Everything that `jackal.lock` pins for this work, and `jackal update` asks
+    /// for again. Without a default, so that a new kind cannot forget it.
+    fn pins(&self) -> Result<Vec<pins::Pin>, Failure>;
+
+    /// Finds out what names the result: digests files, resolves references.
+    /// Uses the network only for a reference without a pin.
+    async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure>;
+
+    /// Makes the result.
+    async fn make(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<Made, Failure>;
+
+    /// The manifest of the image that the step made or fetched.
+    fn manifest(&self, prepared: &Prepared, outputs: &[Output]) -> Option<Descriptor> {
+        let _ = outputs;
+        prepared.manifest.clone()
+    }
+
+    /// Whether other machines may use the result: its outputs are all of it, and
+    /// no secret of this machine went into it.
+    fn travels(&self) -> bool {
+        true
+    }
+
+    /// Whether the sources are compared again once the result is made.
+    fn rechecked(&self) -> bool {
+        false
+    }
+
+    /// Whether the work ends by itself, and in order, when the run is stopped.
+    fn stops_itself(&self) -> bool {
+        false
+    }
+
+    /// Why it runs although nothing changed; `None`: its result is missing.
+    fn always_runs(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether it runs because a step before it failed.
+    fn follows_failure(&self) -> bool {
+        false
+    }
+
+    /// Puts the outputs where the user looks for them. Returns the files and
+    /// places to report.
+    fn deliver(&self, site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
+        let _ = (site, outputs);
+        Ok(Vec::new())
+    }
+
+    /// What the result was made from, for provenance; files and tools are added
+    /// for every kind.
+    fn materials(&self, action: &Action) -> Vec<Material> {
+        let _ = action;
+        Vec::new()
+    }
+}
+
+/// The one list of kinds: the enum, and `each!`, which hands a call on to the
+/// work inside.
+macro_rules! kinds {
+    ($d:tt $($(#[$doc:meta])* $variant:ident($work:ty);)*) => {
+        /// What a step does.
+        #[derive(Clone, Debug)]
+        pub enum Work {
+            $($(#[$doc])* $variant(Box<$work>),)*
+        }
+
+        $(impl From<$work> for Work {
+            fn from(work: $work) -> Self {
+                Self::$variant(Box::new(work))
+            }
+        })*
+
+        macro_rules! each {
+            ($d of:expr, $d work:ident => $d call:expr) => {
+                match $d of {
+                    $(Work::$variant($d work) => $d call,)*
+                }
+            };
+        }
+    };
+}
+
+kinds! {$
+    /// Makes a component's tar.
+    Component(component::ComponentWork);
+    /// Runs commands that the definition has around a component.
+    Actions(actions::ActionsWork);
+    /// Packages a chart.
+    Chart(chart::ChartWork);
+    /// Clones a Git repository.
+    Clone(clone::CloneWork);
+    /// Extracts a file or folder from an archive.
+    Member(member::MemberWork);
+    /// Renders a kustomization.
+    Kustomization(kustomization::KustomizationWork);
+    /// Fetches an image.
+    Image(image::PullWork);
+    /// Reads an image from a file or folder.
+    Import(image::ImportWork);
+    /// Builds an image from files, without a daemon.
+    BuildImage(image::BuildWork);
+    /// Flattens images into one layout.
+    Images(images::ImagesWork);
+    /// Catalogues an image.
+    ImageSbom(sbom::ImageSbomWork);
+    /// Catalogues a component.
+    ComponentSbom(sbom::ComponentSbomWork);
+    /// Puts a package together and writes its archive.
+    Package(package::PackageWork);
+    /// Signs packages, and attests what they are made of.
+    Sign(sign::SignWork);
+    /// Publishes packages.
+    Publish(publish::PublishWork);
+    /// Runs a command.
+    Run(run::RunWork);
+}
+
+impl Kind for Work {
+    fn verb(&self) -> &'static str {
+        each!(self, work => work.verb())
+    }
+
+    fn pins(&self) -> Result<Vec<pins::Pin>, Failure> {
+        each!(self, work => work.pins())
+    }
+
+    async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
+        each!(self, work => work.action(cx).await)
+    }
+
+    async fn make(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<Made, Failure> {
+        each!(self, work => work.make(cx, prepared).await)
+    }
+
+    fn manifest(&self, prepared: &Prepared, outputs: &[Output]) -> Option<Descriptor> {
+        each!(self, work => work.manifest(prepared, outputs))
+    }
+
+    fn travels(&self) -> bool {
+        each!(self, work => work.travels())
+    }
+
+    fn rechecked(&self) -> bool {
+        each!(self, work => work.rechecked())
+    }
+
+    fn stops_itself(&self) -> bool {
+        each!(self, work => work.stops_itself())
+    }
+
+    fn always_runs(&self) -> Option<&'static str> {
+        each!(self, work => work.always_runs())
+    }
+
+    fn follows_failure(&self) -> bool {
+        each!(self, work => work.follows_failure())
+    }
+
+    fn deliver(&self, site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
+        each!(self, work => work.deliver(site, outputs))
+    }
+
+    fn materials(&self, action: &Action) -> Vec<Material> {
+        each!(self, work => work.materials(action))
+    }
+}
+
+/// Makes the result of `work` outside of a plan, or takes it from the cache; its
+/// first output.
+pub(crate) async fn output(site: &Arc<Site>, work: &Work) -> Result<Output, Failure> {
+    let task = Task {
+        work,
+        cx: Context {
+            site,
+            id: work.verb(),
+            cpu: 1,
+            results: &Results::new(),
+        },
+        cached: true,
+        salts: &[],
+    };
+    let prepared = task.prepare().await?;
+    let performed = task.perform(&prepared).await?;
+    let made = performed.result.outputs.into_iter().next();
+    made.ok_or_else(|| Failure::new(Class::Task, "internal error: a step made nothing"))
+}
+
+/// A step's work in its context, with what decides whether its result is kept.
+pub(crate) struct Task<'a> {
+    pub(crate) work: &'a Work,
+    pub(crate) cx: Context<'a>,
+    /// Whether its result may be remembered.
+    pub(crate) cached: bool,
+    /// Texts that its key holds besides.
+    pub(crate) salts: &'a [String],
+}
+
+impl Task<'_> {
+    /// Finds out what names the result.
+    pub(crate) async fn prepare(&self) -> Result<Prepared, Failure> {
+        let mut prepared = self.work.action(&self.cx).await?;
+        let salts = self.salts.iter();
+        prepared
+            .action
+            .settings
+            .extend(salts.map(|salt| ("salt".to_owned(), salt.clone())));
+        Ok(prepared)
+    }
+
+    /// The result of a prepared step: from the cache, or made now.
+    pub(crate) async fn perform(&self, prepared: &Prepared) -> Result<Performed, Failure> {
+        if self.cached {
+            let site = self.cx.site;
+            return site
+                .perform(&prepared.action, || self.sound(prepared))
+                .await;
+        }
+        let made = self.sound(prepared).await?;
+        Ok(Performed {
+            result: ActionResult {
+                outputs: made.outputs,
+                log: made.log.map(|log| log.digest),
+                wall_ms: 0,
+            },
+            cached: false,
+            log: made.text,
+            fetched: made.fetched,
+        })
+    }
+
+    /// What the step leaves for those after it.
+    pub(crate) fn done(&self, prepared: &Prepared, performed: &Performed) -> Done {
+        let outputs = performed.result.outputs.clone();
+        let travels = self.cached && self.work.travels();
+        Done {
+            manifest: self.work.manifest(prepared, &outputs),
+            outputs,
+            key: travels.then(|| prepared.action.key()),
+            materials: self.work.materials(&prepared.action),
+            action: Some(prepared.action.clone()),
+        }
+    }
+
+    /// Makes the result, and refuses it if a source is not what it was when the
+    /// key was made: the cache would keep new bytes under an old key.
+    async fn sound(&self, prepared: &Prepared) -> Result<Made, Failure> {
+        let made = self.work.make(&self.cx, prepared).await?;
+        if self.work.rechecked() {
+            let now = self.prepare().await?.action;
+            let reasons = diff(&prepared.action.explain(), &now.explain());
+            if let Some(reason) = reasons.first() {
+                let message = format!(
+                    "{reason} while it was packed: wait until nothing writes to it, then build again"
+                );
+                return Err(Failure::new(Class::Task, message));
+            }
+        }
+        Ok(made)
+    }
+}
+
+#[cfg(test)]
+mod tests;

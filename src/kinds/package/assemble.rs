@@ -1,0 +1,339 @@
+//! Puts a package together: SBOM archive, checksums, definition.
+//!
+//! Source: docs/spec/package.md, "Build section", "Files of a package",
+//! "checksums.txt"; docs/spec/sbom.md, "sboms.tar". Only names what is in the
+//! CAS already; no blob is copied.
+
+use std::io::{self, Read, Write};
+
+use crate::action::Output;
+use crate::archive::{SeekableError, TarError, TarWriter};
+use crate::cas::{Cas, CasError};
+use crate::ground::{failures, of_cas, of_io};
+use crate::kinds::package::frames::frames;
+use crate::oci::Digest;
+use crate::package::{Build, Checksums, ChecksumsError, Definition, Dialect, MIGRATIONS, time};
+
+/// What older programs compare themselves with; Zarf writes it no longer.
+///
+/// Source: docs/spec/package.md, "Build section".
+fn last_non_breaking(dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Jackal => "v0.27.0".to_owned(),
+        Dialect::Zarf => String::new(),
+    }
+}
+
+/// A file that goes into a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its path in the package.
+    pub path: String,
+    /// Of its bytes.
+    pub digest: Digest,
+    /// Length in bytes.
+    pub size: u64,
+}
+
+/// What the build section says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildData {
+    /// Seconds since the Unix epoch.
+    pub timestamp: i64,
+    /// Version of the program.
+    pub version: String,
+    /// Architecture of the package.
+    pub architecture: String,
+    /// Host name, if it is to be recorded.
+    pub terminal: Option<String>,
+    /// User name, if it is to be recorded.
+    pub user: Option<String>,
+}
+
+/// Why a package could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// The store refused.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// A path cannot be listed.
+    #[error(transparent)]
+    Checksums(#[from] ChecksumsError),
+    /// The SBOM archive cannot be written.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// A member cannot be compressed.
+    #[error(transparent)]
+    Compress(#[from] SeekableError),
+    /// A member cannot be read.
+    #[error("`{path}` cannot be read from the cache: {source}")]
+    Io {
+        /// Path in the package.
+        path: String,
+        /// What happened.
+        source: io::Error,
+    },
+    /// A part has the name of a file that is written here.
+    #[error("`{0}` is written by jackal itself and cannot be a part of the package")]
+    Reserved(String),
+    /// The time does not fit a calendar.
+    #[error("{0} seconds is no time of the years 1970 to 9999: correct SOURCE_DATE_EPOCH")]
+    Time(i64),
+}
+
+/// Packs SBOM documents, sorted by file name; the first entry is `.`.
+///
+/// # Errors
+///
+/// [`PackageError`]
+pub fn sboms_tar(cas: &Cas, documents: &[(String, Output)]) -> Result<Output, PackageError> {
+    let mut sorted: Vec<&(String, Output)> = documents.iter().collect();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut tar = TarWriter::new(cas.ingest()?);
+    tar.directory(".", 0o700)?;
+    for (name, document) in sorted {
+        let mut content = cas.open_blob(&document.digest)?;
+        tar.file(name, 0o600, document.size, &mut content)?;
+    }
+    let (digest, size) = tar.finish()?.commit()?;
+    Ok(Output {
+        name: "sboms.tar".to_owned(),
+        digest,
+        size,
+    })
+}
+
+/// Writes `checksums.txt` and the definition of a package of `parts`.
+///
+/// Returns every file of the package by path, in the archive's order: the
+/// definition, `checksums.txt` and `sboms.tar` first, so that a reader gets at
+/// them without the rest.
+///
+/// # Errors
+///
+/// [`PackageError`]
+pub fn package(
+    cas: &Cas,
+    mut definition: Definition,
+    parts: Vec<Part>,
+    build: &BuildData,
+) -> Result<Vec<Output>, PackageError> {
+    let dialect =
+        Dialect::of_kind(&definition.kind).map_or(Dialect::Jackal, |(dialect, _)| dialect);
+    let mut checksums = Checksums::default();
+    for part in &parts {
+        if dialect.exempt_files().contains(&part.path.as_str()) {
+            return Err(PackageError::Reserved(part.path.clone()));
+        }
+        checksums.insert(&part.path, part.digest)?;
+    }
+    definition.metadata.aggregate_checksum = checksums.aggregate().hex();
+    definition.build = Build {
+        terminal: Some(build.terminal.clone().unwrap_or_default()),
+        user: Some(build.user.clone().unwrap_or_default()),
+        architecture: Some(build.architecture.clone()),
+        timestamp: Some(
+            time::rfc1123z(build.timestamp).ok_or(PackageError::Time(build.timestamp))?,
+        ),
+        version: Some(build.version.clone()),
+        migrations: MIGRATIONS.map(str::to_owned).to_vec(),
+        last_non_breaking_version: last_non_breaking(dialect),
+        // These say how the definition was read; the caller knows them.
+        registry_overrides: std::mem::take(&mut definition.build.registry_overrides),
+        flavor: std::mem::take(&mut definition.build.flavor),
+        differential: definition.build.differential,
+        differential_package_version: std::mem::take(
+            &mut definition.build.differential_package_version,
+        ),
+        differential_package_checksum: std::mem::take(
+            &mut definition.build.differential_package_checksum,
+        ),
+        ..Build::default()
+    };
+    let store = |name: &str, text: String| -> Result<Output, PackageError> {
+        let mut ingest = cas.ingest()?;
+        ingest
+            .write_all(text.as_bytes())
+            .map_err(|source| PackageError::Io {
+                path: name.to_owned(),
+                source,
+            })?;
+        let (digest, size) = ingest.commit()?;
+        Ok(Output {
+            name: name.to_owned(),
+            digest,
+            size,
+        })
+    };
+    let mut members = vec![
+        store(dialect.definition_file(), definition.to_yaml())?,
+        store(Dialect::CHECKSUMS, checksums.render())?,
+    ];
+    let mut rest: Vec<Output> = parts
+        .into_iter()
+        .map(|part| Output {
+            name: part.path,
+            digest: part.digest,
+            size: part.size,
+        })
+        .collect();
+    rest.sort_by_key(|part| dialect.place_in_archive(&part.name));
+    members.extend(rest);
+    Ok(members)
+}
+
+/// Compresses a member's content and its tar padding into frames, and stores
+/// them as one blob: for each frame its two lengths, then its bytes.
+///
+/// The frames depend on nothing but the content: not on how many threads made
+/// them.
+///
+/// # Errors
+///
+/// [`PackageError`]
+pub fn compress_member(cas: &Cas, member: &Output) -> Result<Option<Output>, PackageError> {
+    let mut ingest = cas.ingest()?;
+    compress(cas, member, |len, frame| {
+        ingest
+            .write_all(&(frame.len() as u64).to_le_bytes())
+            .and_then(|()| ingest.write_all(&len.to_le_bytes()))
+            .and_then(|()| ingest.write_all(frame))
+            .map_err(|source| PackageError::Io {
+                path: member.name.clone(),
+                source,
+            })
+    })?;
+    let (digest, size) = ingest.commit()?;
+    Ok(Some(Output {
+        name: member.name.clone(),
+        digest,
+        size,
+    }))
+}
+
+/// Hands the frames of a member and its padding to `take`, each with the length
+/// of what is in it.
+pub(crate) fn compress<E: From<PackageError>>(
+    cas: &Cas,
+    member: &Output,
+    mut take: impl FnMut(u64, &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let content = cas.open_blob(&member.digest).map_err(PackageError::from)?;
+    let whole = member.size.next_multiple_of(512);
+    let padding = io::repeat(0).take(whole - member.size);
+    let made = frames(content.chain(padding), whole, |len, frame| {
+        take(len, frame).map_err(Stopped::Taking)
+    });
+    made.map_err(|stopped| match stopped {
+        Stopped::Taking(error) => error,
+        Stopped::Making(SeekableError::Io(source)) => {
+            let path = member.name.clone();
+            PackageError::Io { path, source }.into()
+        }
+        Stopped::Making(error) => PackageError::from(error).into(),
+    })
+}
+
+/// Why no more frames were made.
+enum Stopped<E> {
+    Making(SeekableError),
+    Taking(E),
+}
+
+impl<E> From<SeekableError> for Stopped<E> {
+    fn from(error: SeekableError) -> Self {
+        Self::Making(error)
+    }
+}
+
+failures! {
+    PackageError: |error| match error {
+        PackageError::Cas(error) => of_cas(error),
+        PackageError::Io { source, .. } => of_io(source),
+        PackageError::Compress(SeekableError::Io(error)) => of_io(error),
+        _ => Class::Configuration,
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::MAX_COMPRESSED_INPUT;
+    use crate::oci::Descriptor;
+
+    fn cas() -> (tempfile::TempDir, Cas) {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(dir.path()).unwrap();
+        (dir, cas)
+    }
+
+    #[test]
+    fn an_empty_sbom_archive_is_the_known_one() {
+        let (_dir, cas) = cas();
+        let tar = sboms_tar(&cas, &[]).unwrap();
+        // docs/spec/package.md, "Test vectors".
+        assert_eq!(
+            tar.digest.hex(),
+            "9f3f02e684b7fe56949e48843bdf36fa7e0cc8825e0071348d5bb5c98db7cd12"
+        );
+    }
+
+    #[test]
+    fn the_definition_vouches_for_the_checksums_and_they_for_the_parts() {
+        let (_dir, cas) = cas();
+        let part = Part {
+            path: "components/demo.tar".into(),
+            digest: Digest::of(b"tar"),
+            size: 3,
+        };
+        let build = BuildData {
+            timestamp: 0,
+            version: "1".into(),
+            architecture: "amd64".into(),
+            terminal: None,
+            user: None,
+        };
+        let members = package(&cas, Definition::default(), vec![part], &build).unwrap();
+        let names: Vec<_> = members.iter().map(|m| m.name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["jackal.yaml", "checksums.txt", "components/demo.tar"]
+        );
+        let mut yaml = String::new();
+        let mut blob = cas.open_blob(&members[0].digest).unwrap();
+        blob.read_to_string(&mut yaml).unwrap();
+        assert!(yaml.contains(&members[1].digest.hex()), "{yaml}");
+        assert!(
+            yaml.contains("timestamp: Thu, 01 Jan 1970 00:00:00 +0000"),
+            "{yaml}"
+        );
+        assert!(yaml.contains("user: \"\""), "{yaml}");
+    }
+
+    #[test]
+    fn frames_hold_the_content_and_its_padding() {
+        let (_dir, cas) = cas();
+        let bytes = vec![7; MAX_COMPRESSED_INPUT + 1000];
+        let descriptor = Descriptor::of("x", &bytes);
+        cas.put(&descriptor, &bytes[..]).unwrap();
+        let member = Output {
+            name: "m".into(),
+            digest: descriptor.digest,
+            size: descriptor.size,
+        };
+        let frames = compress_member(&cas, &member).unwrap().unwrap();
+        let mut blob = Vec::new();
+        cas.open_blob(&frames.digest)
+            .unwrap()
+            .read_to_end(&mut blob)
+            .unwrap();
+        let (mut at, mut found) = (0, Vec::new());
+        while at < blob.len() {
+            let len = u64::from_le_bytes(blob[at..at + 8].try_into().unwrap()) as usize;
+            found.extend(zstd::decode_all(&blob[at + 16..at + 16 + len]).unwrap());
+            at += 16 + len;
+        }
+        assert_eq!(found.len(), bytes.len().next_multiple_of(512));
+        assert_eq!(&found[..bytes.len()], &bytes[..]);
+    }
+}

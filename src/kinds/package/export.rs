@@ -1,0 +1,558 @@
+//! Writes a package's archive: a projection of the CAS, as one stream.
+//!
+//! The archive takes its name only when it is whole and on disk; a failure
+//! leaves whatever stood there before. Source: docs/spec/package.md, "Archive",
+//! "Split archives".
+
+mod parts;
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use self::parts::{MAX_PARTS, Parts};
+use crate::action::Output;
+use crate::archive::{
+    EntryKind, MAX_FRAME_LEN, SeekableError, SeekableWriter, TarError, header_bytes,
+};
+use crate::cas::{Cas, CasError};
+use crate::disk::{self, NewFile};
+use crate::ground::{failures, of_cas, of_io};
+use crate::kinds::package::assemble::{PackageError, compress};
+
+/// One buffer between the store and the archive, in bytes: 1 MiB.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Largest content of one raw frame, in bytes: 64 MiB. A reader that wants the
+/// end of a member skips whole frames.
+const RAW_FRAME_BYTES: u64 = 64 << 20;
+const _: () = assert!(RAW_FRAME_BYTES <= MAX_FRAME_LEN);
+
+/// What kind of archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArchiveFormat {
+    /// A Zstandard stream with a seek table.
+    TarZst,
+    /// A plain tar.
+    Tar,
+}
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// The archive, or its parts in order.
+    pub files: Vec<PathBuf>,
+    /// Bytes of the archive.
+    pub bytes: u64,
+}
+
+/// Why an archive could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The disk refused.
+    #[error("archive `{path}` cannot be written: {source}; nothing was left behind")]
+    Io {
+        /// The archive.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+    /// The store refused.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// A member cannot be named in a tar.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// The stream cannot be written.
+    #[error("archive `{path}`: {source}")]
+    Seekable {
+        /// The archive.
+        path: PathBuf,
+        /// What happened.
+        source: SeekableError,
+    },
+    /// Too many parts.
+    #[error(
+        "archive `{path}` is longer than {MAX_PARTS} parts of {limit} bytes: \
+         raise --max-package-size; nothing was left behind"
+    )]
+    Parts {
+        /// The archive.
+        path: PathBuf,
+        /// Length of a part.
+        limit: u64,
+    },
+    /// A member cannot be compressed.
+    #[error(transparent)]
+    Compress(#[from] PackageError),
+    /// A member cannot be had.
+    #[error("{0}")]
+    Member(String),
+    /// Somebody stopped it.
+    #[error("stopped; nothing was left behind")]
+    Stopped,
+    /// Frames are not what `compress_member` writes.
+    #[error("cached frames of `{0}` are damaged: run the build with --force")]
+    Frames(String),
+}
+
+/// How a member's content goes into a compressed archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// As it is.
+    Raw,
+    /// As the frames that `compress_member` made of it.
+    Frames(Output),
+    /// As the same frames, made on the way.
+    Compressed,
+}
+
+impl From<Option<Output>> for Packing {
+    fn from(frames: Option<Output>) -> Self {
+        frames.map_or(Self::Raw, Self::Frames)
+    }
+}
+
+/// Writes the archive `to` of `members`; splits it if it is larger than `split`
+/// bytes. A member is asked for when it is its turn, and read then. Ends soon
+/// once `stopped` says so.
+///
+/// # Errors
+///
+/// [`ExportError`]; no partial file stays.
+pub fn export_archive(
+    cas: &Cas,
+    members: impl IntoIterator<Item = Result<(Output, Packing), ExportError>>,
+    to: &Path,
+    format: ArchiveFormat,
+    split: Option<u64>,
+    stopped: &dyn Fn() -> bool,
+) -> Result<Exported, ExportError> {
+    let io = |source| ExportError::Io {
+        path: to.to_owned(),
+        source,
+    };
+    let folder = folder_of(to);
+    fs::create_dir_all(folder).map_err(io)?;
+    disk::reap(folder).map_err(io)?;
+    let mut temp = match split {
+        Some(limit) => Target::Parts(Parts::begin(folder, limit).map_err(io)?),
+        None => Target::File(NewFile::begin(to).map_err(|error| io(error.source))?),
+    };
+    let out: &mut dyn Write = match &mut temp {
+        Target::Parts(parts) => parts,
+        Target::File(file) => file,
+    };
+    let out = BufWriter::with_capacity(BUFFER_BYTES, Stoppable { out, stopped });
+    let done = match format {
+        ArchiveFormat::Tar => write_tar(cas, members, out, to),
+        ArchiveFormat::TarZst => write_zst(cas, members, out, to),
+    };
+    // Whatever failed then failed for that.
+    let path = || to.to_owned();
+    match (done, &temp) {
+        (_, _) if stopped() => return Err(ExportError::Stopped),
+        (Err(_), Target::Parts(parts)) if parts.are_too_many() => {
+            let limit = parts.limit();
+            return Err(ExportError::Parts {
+                path: path(),
+                limit,
+            });
+        }
+        (done, _) => done?,
+    }
+    let written = match temp {
+        Target::Parts(parts) => parts.finish(to),
+        Target::File(file) => finish(file, to),
+    }
+    .map_err(io)?;
+    File::open(folder)
+        .and_then(|dir| dir.sync_all())
+        .map_err(io)?;
+    Ok(written)
+}
+
+/// Where an archive is written before it takes its name.
+enum Target {
+    File(NewFile),
+    Parts(Parts),
+}
+
+fn finish(file: NewFile, to: &Path) -> io::Result<Exported> {
+    let bytes = file.file().metadata()?.len();
+    file.keep().map_err(|error| error.source)?;
+    parts::remove_parts(to, 0)?;
+    let files = vec![to.to_owned()];
+    Ok(Exported { files, bytes })
+}
+
+/// Takes no more bytes when somebody stopped it.
+struct Stoppable<'f> {
+    out: &'f mut dyn Write,
+    stopped: &'f dyn Fn() -> bool,
+}
+
+impl Write for Stoppable<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match (self.stopped)() {
+            true => Err(stop()),
+            false => self.out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Ends writing; becomes [`ExportError::Stopped`].
+fn stop() -> io::Error {
+    io::Error::other("stopped")
+}
+
+fn write_tar(
+    cas: &Cas,
+    members: impl IntoIterator<Item = Result<(Output, Packing), ExportError>>,
+    mut out: impl Write,
+    to: &Path,
+) -> Result<(), ExportError> {
+    let io = |source| ExportError::Io {
+        path: to.to_owned(),
+        source,
+    };
+    for member in members {
+        let (member, _) = member?;
+        out.write_all(&header_bytes(
+            &member.name,
+            0o644,
+            member.size,
+            EntryKind::File,
+        )?)
+        .map_err(io)?;
+        let mut content = cas.open_blob(&member.digest)?;
+        io::copy(&mut content, &mut out).map_err(io)?;
+        let padding = member.size.next_multiple_of(512) - member.size;
+        io::copy(&mut io::repeat(0).take(padding), &mut out).map_err(io)?;
+    }
+    out.write_all(&[0; 1024]).map_err(io)?;
+    out.flush().map_err(io)
+}
+
+fn write_zst(
+    cas: &Cas,
+    members: impl IntoIterator<Item = Result<(Output, Packing), ExportError>>,
+    out: impl Write,
+    to: &Path,
+) -> Result<(), ExportError> {
+    let seekable = |source| ExportError::Seekable {
+        path: to.to_owned(),
+        source,
+    };
+    let mut stream = SeekableWriter::new(out).map_err(seekable)?;
+    for member in members {
+        let (member, packing) = member?;
+        let header = header_bytes(&member.name, 0o644, member.size, EntryKind::File)?;
+        stream.compressed(&header).map_err(seekable)?;
+        match packing {
+            Packing::Frames(frames) => {
+                append(cas, &member, &frames, &mut stream).map_err(|error| match error {
+                    Append::Export(error) => error,
+                    Append::Stream(source) => seekable(source),
+                })?
+            }
+            Packing::Compressed => compress(cas, &member, |len, frame| {
+                stream.append_frame(frame, len).map_err(seekable)
+            })?,
+            Packing::Raw => {
+                let mut content = cas.open_blob(&member.digest)?;
+                let mut left = member.size;
+                while left > 0 {
+                    let count = left.min(RAW_FRAME_BYTES);
+                    stream
+                        .raw_frame(&mut (&mut content).take(count), count)
+                        .map_err(seekable)?;
+                    left -= count;
+                }
+                // The verdict on the content comes at its end.
+                io::copy(&mut content, &mut io::sink())
+                    .map_err(|error| seekable(SeekableError::Io(error)))?;
+                let padding = member.size.next_multiple_of(512) - member.size;
+                stream
+                    .compressed(&vec![0; usize::try_from(padding).unwrap_or(0)])
+                    .map_err(seekable)?;
+            }
+        }
+    }
+    stream.compressed(&[0; 1024]).map_err(seekable)?;
+    stream
+        .finish()
+        .map_err(seekable)?
+        .flush()
+        .map_err(|source| ExportError::Io {
+            path: to.to_owned(),
+            source,
+        })
+}
+
+enum Append {
+    Export(ExportError),
+    Stream(SeekableError),
+}
+
+fn append<W: Write>(
+    cas: &Cas,
+    member: &Output,
+    frames: &Output,
+    stream: &mut SeekableWriter<W>,
+) -> Result<(), Append> {
+    let damaged = || Append::Export(ExportError::Frames(member.name.clone()));
+    let mut blob = cas
+        .open_blob(&frames.digest)
+        .map_err(|error| Append::Export(error.into()))?;
+    let mut left = frames.size;
+    while left > 0 {
+        let mut lengths = [0; 16];
+        let io = |error| Append::Stream(SeekableError::Io(error));
+        blob.read_exact(&mut lengths).map_err(io)?;
+        let number = |at: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&lengths[at..at + 8]);
+            u64::from_le_bytes(bytes)
+        };
+        let (len, content) = (number(0), number(8));
+        left = left.checked_sub(16 + len).ok_or_else(damaged)?;
+        let mut frame = Vec::new();
+        (&mut blob).take(len).read_to_end(&mut frame).map_err(io)?;
+        stream
+            .append_frame(&frame, content)
+            .map_err(Append::Stream)?;
+    }
+    io::copy(&mut blob, &mut io::sink())
+        .map(drop)
+        .map_err(|error| Append::Stream(SeekableError::Io(error)))
+}
+
+/// Where the archive lies; a bare name is in the folder that the user stands in.
+fn folder_of(to: &Path) -> &Path {
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+fn part(to: &Path, number: u64) -> PathBuf {
+    let mut name = to.as_os_str().to_owned();
+    name.push(format!(".part{number:03}"));
+    name.into()
+}
+
+failures! {
+    ExportError: |error| match error {
+        ExportError::Cas(error) => of_cas(error),
+        ExportError::Io { source, .. } => of_io(source),
+        ExportError::Seekable { source: SeekableError::Io(error), .. } => of_io(error),
+        ExportError::Frames(_) => Class::Verification,
+        _ => Class::Configuration,
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Digest;
+
+    fn ready(
+        members: &[(Output, Option<Output>)],
+    ) -> impl Iterator<Item = Result<(Output, Packing), ExportError>> + '_ {
+        let members = members.iter().cloned();
+        members.map(|(member, frames)| Ok((member, frames.into())))
+    }
+    use crate::kinds::package::assemble::compress_member;
+    use crate::oci::Descriptor;
+
+    fn members(cas: &Cas) -> Vec<(Output, Option<Output>)> {
+        let large = vec![b'x'; 100_000];
+        [
+            ("jackal.yaml", &b"kind: x\n"[..]),
+            ("images/blobs/sha256/00", &large),
+        ]
+        .iter()
+        .map(|(name, bytes)| {
+            let descriptor = Descriptor::of("x", bytes);
+            cas.put(&descriptor, *bytes).unwrap();
+            let member = Output {
+                name: (*name).to_owned(),
+                digest: descriptor.digest,
+                size: descriptor.size,
+            };
+            let frames = if name.starts_with("images") {
+                None
+            } else {
+                compress_member(cas, &member).unwrap()
+            };
+            (member, frames)
+        })
+        .collect()
+    }
+
+    fn names(tar: impl Read) -> Vec<String> {
+        let mut archive = tar::Archive::new(tar);
+        let entries = archive.entries().unwrap();
+        entries
+            .map(|entry| {
+                entry
+                    .unwrap()
+                    .path()
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn both_forms_hold_the_members_in_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(&dir.path().join("c")).unwrap();
+        let members = members(&cas);
+        let tar = dir.path().join("out/p.tar");
+        let zst = dir.path().join("out/p.tar.zst");
+        export_archive(
+            &cas,
+            ready(&members),
+            &tar,
+            ArchiveFormat::Tar,
+            None,
+            &|| false,
+        )
+        .unwrap();
+        export_archive(
+            &cas,
+            ready(&members),
+            &zst,
+            ArchiveFormat::TarZst,
+            None,
+            &|| false,
+        )
+        .unwrap();
+        let plain = fs::read(&tar).unwrap();
+        assert_eq!(names(&plain[..]), ["jackal.yaml", "images/blobs/sha256/00"]);
+        assert_eq!(zstd::decode_all(File::open(&zst).unwrap()).unwrap(), plain);
+    }
+
+    #[test]
+    fn parts_join_to_the_whole_and_older_parts_are_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(&dir.path().join("c")).unwrap();
+        let members = members(&cas);
+        let to = dir.path().join("p.tar");
+        export_archive(
+            &cas,
+            ready(&members),
+            &to,
+            ArchiveFormat::Tar,
+            None,
+            &|| false,
+        )
+        .unwrap();
+        let whole = fs::read(&to).unwrap();
+        fs::write(part(&to, 9), "stale").unwrap();
+        let split = Some(40_000);
+        let done = export_archive(
+            &cas,
+            ready(&members),
+            &to,
+            ArchiveFormat::Tar,
+            split,
+            &|| false,
+        )
+        .unwrap();
+        let joined: Vec<u8> = done.files[1..]
+            .iter()
+            .flat_map(|file| fs::read(file).unwrap())
+            .collect();
+        assert_eq!(joined, whole);
+        assert!(!to.exists() && !part(&to, 9).exists());
+        let header = fs::read_to_string(&done.files[0]).unwrap();
+        assert!(header.contains(&Digest::of(&whole).hex()), "{header}");
+    }
+
+    #[test]
+    fn a_damaged_blob_leaves_the_earlier_archive_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().join("c");
+        let members = members(&Cas::open(&cache).unwrap());
+        let to = dir.path().join("p.tar.zst");
+        fs::write(&to, "earlier").unwrap();
+        let hex = members[1].0.digest.hex();
+        let blob = cache.join("v1/blobs/sha256").join(&hex[..2]).join(&hex);
+        let mut permissions = fs::metadata(&blob).unwrap().permissions();
+        std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o644);
+        fs::set_permissions(&blob, permissions).unwrap();
+        fs::write(&blob, vec![b'y'; 100_000]).unwrap();
+        let cas = Cas::open(&cache).unwrap();
+        let format = ArchiveFormat::TarZst;
+        assert!(export_archive(&cas, ready(&members), &to, format, None, &|| false).is_err());
+        assert_eq!(fs::read(&to).unwrap(), b"earlier");
+        let left = fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(left, 2);
+    }
+
+    #[test]
+    fn what_fits_into_one_part_is_whole_and_what_needs_too_many_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(&dir.path().join("c")).unwrap();
+        let members = members(&cas);
+        let to = dir.path().join("out/p.tar");
+        let export = |limit| {
+            let format = ArchiveFormat::Tar;
+            export_archive(&cas, ready(&members), &to, format, limit, &|| false)
+        };
+        let whole = export(None).unwrap();
+        let bytes = fs::read(&to).unwrap();
+        for stale in [0, 1, 2] {
+            fs::write(part(&to, stale), "stale").unwrap();
+        }
+        assert_eq!(export(Some(whole.bytes)).unwrap(), whole);
+        let error = export(Some(1)).unwrap_err().to_string();
+        assert!(error.contains("--max-package-size"), "{error}");
+        assert_eq!(fs::read(&to).unwrap(), bytes);
+        assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 1);
+        let two = export(Some(whole.bytes - 1)).unwrap();
+        assert_eq!((two.files.len(), two.bytes), (3, whole.bytes));
+    }
+
+    #[test]
+    fn whoever_stops_it_at_any_moment_finds_what_stood_there_before() {
+        use std::cell::Cell;
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(&dir.path().join("c")).unwrap();
+        let members = members(&cas);
+        let to = dir.path().join("out/p.tar");
+        for split in [None, Some(40_000)] {
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            let before = [to.clone(), part(&to, 0), part(&to, 2)];
+            for path in &before {
+                fs::write(path, "earlier").unwrap();
+            }
+            for moment in 1.. {
+                let asked = Cell::new(0);
+                let stopped = || {
+                    asked.set(asked.get() + 1);
+                    asked.get() >= moment
+                };
+                let format = ArchiveFormat::Tar;
+                match export_archive(&cas, ready(&members), &to, format, split, &stopped) {
+                    Ok(_) => {
+                        assert!(moment > 2, "it asks nobody");
+                        break;
+                    }
+                    Err(error) => assert!(matches!(error, ExportError::Stopped), "{error}"),
+                }
+                for path in &before {
+                    assert_eq!(fs::read(path).unwrap(), b"earlier");
+                }
+                assert_eq!(fs::read_dir(to.parent().unwrap()).unwrap().count(), 3);
+            }
+            fs::remove_dir_all(to.parent().unwrap()).unwrap();
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! An archive that becomes files of a certain length while it is written.
+//!
+//! Parts lie in a folder beside the archive until all are there, so that they
+//! cost their own bytes and no more, and what stood there before stands until
+//! they take its place. Source: docs/spec/package.md, "Split archives".
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::disk::{self, TemporaryFolder};
+use crate::kinds::package::export::{Exported, part};
+use crate::oci::Hasher;
+
+/// Most data parts of a split archive: their number has three digits.
+pub(crate) const MAX_PARTS: u64 = 999;
+
+/// A writer into one part after the other.
+pub(crate) struct Parts {
+    folder: TemporaryFolder,
+    limit: u64,
+    file: Option<File>,
+    /// What the part at hand still takes.
+    left: u64,
+    count: u64,
+    bytes: u64,
+    hasher: Hasher,
+}
+
+impl Parts {
+    /// Begins parts of at most `limit` bytes, for a place in `folder`.
+    pub(crate) fn begin(folder: &Path, limit: u64) -> io::Result<Self> {
+        Ok(Self {
+            folder: TemporaryFolder::new(folder).map_err(|error| error.source)?,
+            limit,
+            file: None,
+            left: 0,
+            count: 0,
+            bytes: 0,
+            hasher: Hasher::default(),
+        })
+    }
+
+    /// Longest part, in bytes.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Whether there are more than a split archive may have.
+    pub(crate) fn are_too_many(&self) -> bool {
+        self.count > MAX_PARTS
+    }
+
+    fn at(&self, number: u64) -> PathBuf {
+        self.folder.path().join(number.to_string())
+    }
+
+    /// Brings the part at hand onto the disk.
+    fn close(&mut self) -> io::Result<()> {
+        self.file.take().map_or(Ok(()), |file| file.sync_all())
+    }
+
+    /// Puts the archive in the place of what is at `to`: whole, if it fits into
+    /// one part. The header comes last: without it there is no split archive.
+    pub(crate) fn finish(mut self, to: &Path) -> io::Result<Exported> {
+        self.close()?;
+        let (count, bytes) = (self.count, self.bytes);
+        if count == 1 {
+            fs::rename(self.at(1), to)?;
+            remove_parts(to, 0)?;
+            return Ok(Exported {
+                files: vec![to.to_owned()],
+                bytes,
+            });
+        }
+        let digest = std::mem::take(&mut self.hasher).finish();
+        let header = format!(
+            "{{\"sha256Sum\":\"{}\",\"bytes\":{bytes},\"count\":{count}}}",
+            digest.hex()
+        );
+        let mut file = disk::create(&self.at(0))?;
+        file.write_all(header.as_bytes())?;
+        file.sync_all()?;
+        removed(&part(to, 0))?;
+        for number in 1..=count {
+            fs::rename(self.at(number), part(to, number))?;
+        }
+        remove_parts(to, count)?;
+        fs::rename(self.at(0), part(to, 0))?;
+        removed(to)?;
+        let files = (0..=count).map(|number| part(to, number)).collect();
+        Ok(Exported { files, bytes })
+    }
+}
+
+impl Write for Parts {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.left == 0 && !bytes.is_empty() {
+            self.close()?;
+            self.count += 1;
+            if self.are_too_many() {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            self.left = self.limit;
+            self.file = Some(disk::create(&self.at(self.count))?);
+        }
+        let Some(file) = &mut self.file else {
+            return Ok(0);
+        };
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let written = file.write(&bytes[..bytes.len().min(most)])?;
+        self.hasher.update(&bytes[..written]);
+        self.left -= written as u64;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Removes the parts of an earlier archive at `to` that come after number `last`,
+/// with 0 its header as well: they would make the new one unreadable.
+pub(crate) fn remove_parts(to: &Path, last: u64) -> io::Result<()> {
+    let Some(name) = to.file_name().and_then(|name| name.to_str()) else {
+        return Ok(());
+    };
+    let stem = format!("{name}.part");
+    for entry in fs::read_dir(super::folder_of(to))? {
+        let entry = entry?;
+        let number = entry.file_name();
+        let number = number.to_str().and_then(|text| text.strip_prefix(&stem));
+        let number = number.filter(|n| n.len() == 3 && n.bytes().all(|b| b.is_ascii_digit()));
+        let number = number.and_then(|number| number.parse::<u64>().ok());
+        if number.is_some_and(|number| number > last || last == 0) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn removed(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,126 @@
+//! Archives that were written for the user: still there, still the same?
+//!
+//! For each archive the cache remembers its files' stats and which package it
+//! holds, so that a build with nothing to do reads and writes no archive.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::action::Output;
+use crate::cas::Cas;
+use crate::disk;
+use crate::workspace::Stat;
+
+/// Notes about archives, kept in the cache.
+pub(crate) struct Exports<'c> {
+    cas: &'c Cas,
+}
+
+impl<'c> Exports<'c> {
+    pub(crate) fn of(cas: &'c Cas) -> Self {
+        Self { cas }
+    }
+
+    fn note(&self, archive: &Path) -> PathBuf {
+        let name = blake3::hash(archive.as_os_str().as_encoded_bytes()).to_hex();
+        self.cas.root().join("exports").join(name.as_str())
+    }
+
+    /// The files of `archive`, if they are untouched since they were written
+    /// from exactly `outputs`.
+    pub(crate) fn current(
+        &self,
+        archive: &Path,
+        outputs: &[Output],
+        split: Option<u64>,
+    ) -> Option<Vec<PathBuf>> {
+        let text = fs::read_to_string(self.note(archive)).ok()?;
+        let mut lines = text.lines();
+        if lines.next()? != identity(outputs, split) {
+            return None;
+        }
+        let mut files = Vec::new();
+        for line in lines {
+            let (stat, path) = line.split_once(' ')?;
+            let path = PathBuf::from(path);
+            if stat != stamp(&path)? {
+                return None;
+            }
+            files.push(path);
+        }
+        (!files.is_empty()).then_some(files)
+    }
+
+    /// Notes that `files` were written from `outputs`. A lost note costs one
+    /// rewrite of the archive, so a disk that refuses is no failure.
+    pub(crate) fn keep(
+        &self,
+        archive: &Path,
+        outputs: &[Output],
+        split: Option<u64>,
+        files: &[PathBuf],
+    ) {
+        let mut text = identity(outputs, split);
+        text.push('\n');
+        for file in files {
+            let (Some(stamp), Some(name)) = (stamp(file), file.to_str()) else {
+                return;
+            };
+            text.push_str(&format!("{stamp} {name}\n"));
+        }
+        drop(disk::write_hint(&self.note(archive), text.as_bytes()));
+    }
+}
+
+fn identity(outputs: &[Output], split: Option<u64>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&split.unwrap_or(0).to_le_bytes());
+    for output in outputs {
+        hasher.update(output.name.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(output.digest.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+fn stamp(path: &Path) -> Option<String> {
+    let stat = Stat::of(&fs::symlink_metadata(path).ok()?);
+    let Stat {
+        size,
+        mtime,
+        ctime,
+        inode,
+        device,
+        mode,
+    } = stat;
+    Some(format!("{size}:{mtime}:{ctime}:{inode}:{device}:{mode}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Digest;
+
+    #[test]
+    fn a_touched_archive_and_another_package_are_not_current() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(&dir.path().join("cache")).unwrap();
+        let archive = dir.path().join("a.tar.zst");
+        fs::write(&archive, "one").unwrap();
+        let output = |bytes: &[u8]| Output {
+            name: "jackal.yaml".into(),
+            digest: Digest::of(bytes),
+            size: 1,
+        };
+        let (first, second) = ([output(b"1")], [output(b"2")]);
+        let exports = Exports::of(&cas);
+        let files = vec![archive.clone()];
+        assert_eq!(exports.current(&archive, &first, None), None);
+        exports.keep(&archive, &first, None, &files);
+        assert_eq!(exports.current(&archive, &first, None), Some(files));
+        assert_eq!(exports.current(&archive, &second, None), None);
+        assert_eq!(exports.current(&archive, &first, Some(1)), None);
+        fs::write(&archive, "two!").unwrap();
+        assert_eq!(exports.current(&archive, &first, None), None);
+    }
+}

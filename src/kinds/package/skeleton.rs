@@ -1,0 +1,265 @@
+//! Skeletons: a component's own files as they are, for others to build on.
+//!
+//! Writes what docs/spec/package.md, "Skeletons" describes, and says what the
+//! definition names the files by then. Asks no network: URLs stay URLs. Members
+//! of local archives and kustomizations are made before, and come as parts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+use crate::action::Output;
+use crate::archive::{TarError, TarWriter};
+use crate::cas::Cas;
+use crate::ground::folders::Folders;
+use crate::ground::source::{SourceError, Tree, outside};
+use crate::kinds::TREE;
+use crate::kinds::component::write::{Brought, ComponentError, extracted, kustomized, manifests};
+use crate::package::{Component, File};
+use crate::workspace::Kind;
+
+/// Modes of everything, as Zarf writes them: only the owner counts.
+const FOLDER: u32 = 0o700;
+const FILE: u32 = 0o600;
+
+/// Where each file of a component goes in its tar, by the names on the way, and
+/// where it is read from.
+type Places = BTreeMap<Vec<String>, From>;
+
+enum From {
+    /// A path, as the definition has it.
+    Source(String),
+    /// What a step made for this place.
+    Part(String),
+}
+
+/// Rewrites `component` so that its local sources are inside of its tar, and
+/// writes that tar. `None`: it has no local file.
+///
+/// # Errors
+///
+/// [`ComponentError`]; what was written to `out` is then of no use.
+pub fn write_skeleton<W: Write>(
+    folders: &Folders,
+    component: &mut Component,
+    brought: &Brought,
+    cas: &Cas,
+    out: W,
+) -> Result<Option<W>, ComponentError> {
+    let places = moved(component)?;
+    let name = &component.name;
+    let mut tar = TarWriter::new(out);
+    tar.directory(name, FOLDER)?;
+    let mut made = BTreeSet::new();
+    let mut bytes = 0;
+    // Older programs leave this folder behind, and some count on it.
+    let mut steps: Vec<(Vec<String>, Option<&From>)> = places
+        .iter()
+        .map(|(path, source)| (path.clone(), Some(source)))
+        .collect();
+    steps.push((vec!["temp".to_owned()], None));
+    steps.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for (path, source) in steps {
+        let folders_above = match source {
+            Some(_) => path.len() - 1,
+            None => path.len(),
+        };
+        for depth in 1..=folders_above {
+            let folder = path[..depth].join("/");
+            if made.insert(folder.clone()) {
+                tar.directory(&format!("{name}/{folder}"), FOLDER)?;
+            }
+        }
+        if let Some(source) = source {
+            let to = format!("{name}/{}", path.join("/"));
+            bytes += match source {
+                From::Source(source) => copy(&mut tar, folders, source, &to)?,
+                From::Part(place) => {
+                    let part = brought.parts.get(place);
+                    let part = part.ok_or_else(|| ComponentError::NotMade {
+                        component: name.clone(),
+                        place: place.clone(),
+                    })?;
+                    copy_part(&mut tar, cas, part, place, &to)?
+                }
+            };
+        }
+    }
+    let out = tar.finish()?;
+    Ok((bytes > 0).then_some(out))
+}
+
+/// Adds a source with all below it; gives the bytes of its files and links.
+fn copy<W: Write>(
+    tar: &mut TarWriter<W>,
+    folders: &Folders,
+    source: &str,
+    to: &str,
+) -> Result<u64, ComponentError> {
+    let found = folders.find(source);
+    let tree = Tree::list(found.root, found.below).map_err(|error| match error {
+        SourceError::Outside(_) => ComponentError::from(outside(source)),
+        other => other.into(),
+    })?;
+    let mut bytes = 0;
+    for (below, entry) in tree.entries() {
+        let path = match below {
+            "" => to.to_owned(),
+            below => format!("{to}/{below}"),
+        };
+        match &entry.kind {
+            Kind::Link { target } => {
+                bytes += target.len() as u64;
+                tar.symlink(&path, target)?;
+            }
+            Kind::Directory => tar.directory(&path, FOLDER)?,
+            Kind::File { executable } => {
+                let mode = if *executable { FOLDER } else { FILE };
+                let mut file = tree.open(entry)?;
+                bytes += entry.stat.size;
+                tar.file(&path, mode, entry.stat.size, &mut file)?;
+            }
+        }
+    }
+    tree.settle()?;
+    Ok(bytes)
+}
+
+/// Adds what a step made; gives the bytes of its files and links.
+fn copy_part<W: Write>(
+    tar: &mut TarWriter<W>,
+    cas: &Cas,
+    part: &Output,
+    place: &str,
+    to: &str,
+) -> Result<u64, ComponentError> {
+    let unread = |source| ComponentError::Io {
+        path: place.into(),
+        source,
+    };
+    let at_part = |error: TarError| match error {
+        TarError::Read { source, .. } => unread(source),
+        other => other.into(),
+    };
+    let mut blob = cas.open_blob(&part.digest)?;
+    if part.name != TREE {
+        tar.file(to, FILE, part.size, &mut blob).map_err(at_part)?;
+        return Ok(part.size);
+    }
+    let mut bytes = 0;
+    let mut archive = tar::Archive::new(blob);
+    for entry in archive.entries().map_err(unread)? {
+        let mut entry = entry.map_err(unread)?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let path = match name.split_once('/') {
+            None => to.to_owned(),
+            Some((_, below)) => format!("{to}/{below}"),
+        };
+        let kind = entry.header().entry_type();
+        if kind.is_dir() {
+            tar.directory(&path, FOLDER)?;
+        } else if kind.is_symlink() {
+            let target = entry.link_name_bytes().unwrap_or_default();
+            let target = String::from_utf8_lossy(&target).into_owned();
+            bytes += target.len() as u64;
+            tar.symlink(&path, &target)?;
+        } else {
+            let executable = entry.header().mode().map_err(unread)? & 0o100 != 0;
+            let (mode, size) = (if executable { FOLDER } else { FILE }, entry.size());
+            bytes += size;
+            tar.file(&path, mode, size, &mut entry).map_err(at_part)?;
+        }
+    }
+    Ok(bytes)
+}
+
+/// Gives every local source its name in the skeleton.
+fn moved(component: &mut Component) -> Result<Places, ComponentError> {
+    // Refuses names that two manifests would share.
+    manifests(&component.manifests)?;
+    let mut places = Places::new();
+    let mut made = Vec::new();
+    let mut place = |source: &mut String, path: &[&str]| {
+        if source.is_empty() || is_url(source) {
+            return;
+        }
+        let path: Vec<String> = path.iter().map(|name| (*name).to_owned()).collect();
+        let new = path.join("/");
+        let old = std::mem::replace(source, new);
+        places.insert(path, From::Source(old));
+    };
+    for (index, chart) in component.charts.iter_mut().enumerate() {
+        let plain = |text: &str| !text.contains('/') && !matches!(text, "" | "." | "..");
+        if !plain(&chart.name) || chart.version.contains('/') {
+            return Err(ComponentError::Name(chart.name.clone()));
+        }
+        let folder = format!("{}-{index}", chart.name);
+        place(&mut chart.local_path, &["charts", &folder]);
+        for (number, file) in chart.values_files.iter_mut().enumerate() {
+            let name = format!("{}-{}-{number}", chart.name, chart.version);
+            place(file, &["values", &name]);
+        }
+    }
+    for (index, file) in component.files.iter_mut().enumerate() {
+        let base = last_name(&file.target)?.to_owned();
+        if is_made(file) {
+            made.push((
+                vec!["files".to_owned(), index.to_string(), base.clone()],
+                extracted(index),
+            ));
+            file.source = format!("files/{index}/{base}");
+            file.extract_path.clear();
+            continue;
+        }
+        place(&mut file.source, &["files", &index.to_string(), &base]);
+    }
+    for (index, data) in component.data_injections.iter_mut().enumerate() {
+        let base = last_name(&data.target.path)?.to_owned();
+        place(&mut data.source, &["data", &index.to_string(), &base]);
+    }
+    for manifest in &mut component.manifests {
+        for (index, file) in manifest.files.iter_mut().enumerate() {
+            let name = format!("{}-{index}.yaml", manifest.name);
+            place(file, &["manifests", &name]);
+        }
+        // Older programs drop them, and importers have nothing.
+        for index in 0..std::mem::take(&mut manifest.kustomizations).len() {
+            let name = kustomized(&manifest.name, index);
+            let new = format!("manifests/{name}");
+            made.push((vec!["manifests".to_owned(), name], new.clone()));
+            manifest.files.push(new);
+        }
+        manifest.kustomize_allow_any_directory = false;
+    }
+    place(&mut component.cosign_key_path, &["cosign.pub"]);
+    let create = &mut component.actions.on_create;
+    create.defaults.dir.clear();
+    for list in [
+        &mut create.before,
+        &mut create.after,
+        &mut create.on_success,
+        &mut create.on_failure,
+    ] {
+        for action in list {
+            action.dir = None;
+        }
+    }
+    let made = made.into_iter();
+    places.extend(made.map(|(path, place)| (path, From::Part(place))));
+    Ok(places)
+}
+
+/// Whether a file is taken out of a local archive for a skeleton.
+#[must_use]
+pub fn is_made(file: &File) -> bool {
+    !file.extract_path.is_empty() && !is_url(&file.source)
+}
+
+fn last_name(target: &str) -> Result<&str, ComponentError> {
+    let base = target.trim_end_matches('/').rsplit('/').next();
+    base.filter(|base| !matches!(*base, "" | "." | ".."))
+        .ok_or_else(|| ComponentError::Target(target.to_owned()))
+}
+
+fn is_url(source: &str) -> bool {
+    source.contains("://")
+}

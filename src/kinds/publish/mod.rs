@@ -1,0 +1,352 @@
+//! `publish`: packages straight from the cache, as one release.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read as _, Write as _};
+use std::sync::Arc;
+
+use crate::action::{Action, ActionKey, Output};
+use crate::cas::{Cas, is_damage};
+use crate::content::Fetch;
+use crate::ground::published::Published;
+use crate::ground::site::{Made, Site};
+use crate::ground::threads::blocking;
+use crate::ground::{Class, Failure};
+use crate::kinds::pins::Pin;
+use crate::kinds::sign::{self, SignWork};
+use crate::kinds::{Context, Kind, Prepared, blob, of, package};
+use crate::oci::Descriptor;
+use crate::package::manifest;
+use crate::registry::{Registry, RegistryError, Repository, Source};
+use crate::release::{
+    self, Artifact, Begun, Destination, Item, Journal, ReleaseError, Released, Rules, Vouching,
+};
+
+/// Version of the receipt.
+const PUBLISH_FORMAT: u32 = 1;
+
+/// Transfers of one release at the same time, as `package publish` has them.
+const CONCURRENCY: usize = 3;
+
+/// What is published, and where to.
+#[derive(Clone, Debug)]
+pub struct PublishWork {
+    /// The task, for messages.
+    pub task: String,
+    /// Steps that make the packages.
+    pub packages: Vec<String>,
+    /// Where to; each gets all of them.
+    pub to: Vec<Destination>,
+    /// Instead of each package's version and flavor.
+    pub tags: Vec<String>,
+    /// Whether tags that name something else are moved.
+    pub move_tags: bool,
+    /// Whether files too large for a layer are put into several.
+    pub split_layers: bool,
+    /// The steps that sign the packages, with what they do: nothing that they
+    /// did not sign becomes visible.
+    pub signatures: Vec<(String, SignWork)>,
+}
+
+/// A package that is about to be published.
+struct Signed {
+    /// Its members and their frames.
+    members: Vec<(Output, Option<Output>)>,
+    /// The bundles about it.
+    bundles: Vec<Vec<u8>>,
+    /// What must be proven before its tag moves; `None`: it is not signed.
+    vouching: Option<Arc<Vouching>>,
+}
+
+impl PublishWork {
+    /// Every package at every place and tag.
+    async fn items(&self, cx: &Context<'_>) -> Result<Vec<Item>, Failure> {
+        let site = cx.site;
+        let mut items = Vec::new();
+        for step in &self.packages {
+            let Signed {
+                members,
+                bundles,
+                vouching,
+            } = self.package(cx, step).await?;
+            let cas = Arc::clone(&site.cas);
+            let (artifact, definition) = blocking(move || {
+                let files: Vec<Output> = members.into_iter().map(|(member, _)| member).collect();
+                Ok(Artifact::stored(&cas, &files, None)?)
+            })
+            .await?;
+            let configuration = |error: manifest::ArtifactError| {
+                Failure::new(Class::Configuration, format!("`{step}`: {error}"))
+            };
+            let tags = match self.tags.as_slice() {
+                [] => vec![manifest::tag(
+                    &definition.metadata.version,
+                    &definition.build.flavor,
+                )],
+                tags => tags.iter().cloned().map(Ok).collect(),
+            };
+            let artifact = Arc::new(lent(site, artifact));
+            let tags = tags.into_iter().collect::<Result<Vec<String>, _>>();
+            let tags = tags.map_err(configuration)?;
+            for to in &self.to {
+                let mut artifact = Arc::clone(&artifact);
+                for (number, tag) in tags.iter().enumerate() {
+                    let place = to.place(&artifact.name, tag);
+                    let place = place.map_err(|error| Failure::new(Class::Configuration, error))?;
+                    // It is read for that, once for all tags.
+                    if self.split_layers && number == 0 {
+                        let fitting = release::fitting(&site.registry, &place, &artifact).await;
+                        artifact = fitting.map_err(failure)?;
+                    }
+                    items.push(Item {
+                        artifact: Arc::clone(&artifact),
+                        place,
+                        bundles: bundles.clone(),
+                        vouching: vouching.clone(),
+                    });
+                }
+            }
+        }
+        Ok(items)
+    }
+
+    /// The members of the package that `step` makes, and what vouches for it.
+    async fn package(&self, cx: &Context<'_>, step: &str) -> Result<Signed, Failure> {
+        let mut signing = self.signatures.iter();
+        let signing = signing.find(|(_, sign)| sign.packages.iter().any(|p| p.step == *step));
+        let Some((id, sign)) = signing else {
+            return Ok(Signed {
+                members: package::members(&of(cx.results, step)?.outputs),
+                bundles: Vec::new(),
+                vouching: None,
+            });
+        };
+        let signed = sign::signed_package(&of(cx.results, id)?.outputs, step);
+        let bundles = package::bundles(&cx.site.cas, &signed.bundles)?;
+        let signer = sign::signer(&sign.signer).await?;
+        let policy = sign::policy(sign, &signer, &bundles).await?;
+        // Only the signer of this task counts.
+        let vouching = Vouching {
+            policy,
+            signer: None,
+        };
+        Ok(Signed {
+            members: package::members(&signed.members),
+            bundles,
+            vouching: Some(Arc::new(vouching)),
+        })
+    }
+}
+
+impl Kind for PublishWork {
+    fn verb(&self) -> &'static str {
+        "publish"
+    }
+
+    fn pins(&self) -> Result<Vec<Pin>, Failure> {
+        Ok(Vec::new())
+    }
+
+    /// Never remembered: the key is for records.
+    async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
+        let mut action = Action::new("publish", PUBLISH_FORMAT);
+        action.settings = vec![
+            ("to".to_owned(), format!("{:?}", self.to)),
+            ("tags".to_owned(), format!("{:?}", self.tags)),
+            ("moveTags".to_owned(), self.move_tags.to_string()),
+            ("splitLayers".to_owned(), self.split_layers.to_string()),
+        ];
+        let signed = self.signatures.iter().map(|(step, _)| step);
+        for step in self.packages.iter().chain(signed) {
+            for output in &of(cx.results, step)?.outputs {
+                action.inputs.push(blob(step, output));
+            }
+        }
+        Ok(action.into())
+    }
+
+    async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
+        let site = cx.site;
+        let items = self.items(cx).await?;
+        let begun = Begun {
+            sources: self.packages.clone(),
+            move_tag: self.move_tags,
+            split_layers: self.split_layers,
+            ..Begun::new(items.iter().map(Item::known).collect())
+        };
+        // Run again, the pipeline goes on with it; nobody else can.
+        let folder = site.cas.root().join("releases");
+        let rules = Rules {
+            move_tag: self.move_tags,
+            concurrency: CONCURRENCY,
+        };
+        let id = begun.id();
+        let journal = || Journal::begin(&folder, begun);
+        let released = release::run(&site.registry, &items, rules, journal).await;
+        let released = released.map_err(failure)?;
+        Journal::forget(&folder, &id).map_err(|error| failure(error.into()))?;
+        // A package is put together quickly, and its frames are all of it once more.
+        let results: BTreeMap<ActionKey, Vec<Output>> = cx
+            .results
+            .iter()
+            .filter(|(step, _)| !self.packages.contains(step))
+            .filter_map(|(_, done)| Some((done.key?, done.outputs.clone())))
+            .collect();
+        let text = tell(site, &items, &released, &results).await;
+        let receipt: Vec<serde_json::Value> = released
+            .iter()
+            .map(|made| {
+                let entries: BTreeMap<&str, serde_json::Value> = [
+                    ("place", made.item.place.clone().into()),
+                    ("architecture", made.item.architecture.clone().into()),
+                    ("manifest", made.item.manifest.to_string().into()),
+                    ("unchanged", made.unchanged.into()),
+                    ("uploadedBytes", made.moved.uploaded_bytes.into()),
+                ]
+                .into();
+                serde_json::json!(entries)
+            })
+            .collect();
+        let cas = Arc::clone(&site.cas);
+        let receipt = blocking(move || {
+            let mut ingest = cas.ingest()?;
+            ingest.write_all(&serde_json::to_vec(&receipt).map_err(io::Error::from)?)?;
+            let (digest, size) = ingest.commit()?;
+            let name = "receipt.json".to_owned();
+            Ok(Output { name, digest, size })
+        });
+        Ok(Made {
+            text,
+            ..vec![receipt.await?].into()
+        })
+    }
+
+    fn always_runs(&self) -> Option<&'static str> {
+        Some("inputs unchanged; the registry is always checked")
+    }
+
+    fn deliver(&self, site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
+        places(site, outputs)
+    }
+}
+
+/// Lets results travel with what was published; each package once, however many
+/// tags it has. What is published is published: a failure is told, and costs
+/// somebody a build.
+async fn tell(
+    site: &Arc<Site>,
+    items: &[Item],
+    released: &[Released],
+    results: &BTreeMap<ActionKey, Vec<Output>>,
+) -> String {
+    let source: Source = Arc::<Cas>::clone(&site.cas);
+    let (mut told, mut text) = (BTreeSet::new(), String::new());
+    for (item, made) in items.iter().zip(released) {
+        let release::Place::Registry(to) = &item.place else {
+            continue;
+        };
+        let manifest = &item.artifact.manifest;
+        if made.unchanged || !told.insert(to.at(manifest.digest)) {
+            continue;
+        }
+        let held = item.artifact.blobs.iter().map(|blob| blob.digest).collect();
+        let attached =
+            release::attach_results(&site.registry, to, manifest, &held, results, &source).await;
+        if let Err(error) = attached {
+            text.push_str(&format!("results do not travel with {to}: {error}\n"));
+        }
+    }
+    text
+}
+
+/// Lets blobs that were left where they were published come from there: the
+/// registry takes them from its other repository, else they pass through.
+fn lent(site: &Arc<Site>, artifact: Artifact) -> Artifact {
+    let Some(published) = site.published.get().and_then(Published::repository) else {
+        return artifact;
+    };
+    let there = Repository {
+        registry: Arc::clone(&site.registry),
+        reference: published.clone(),
+        runtime: tokio::runtime::Handle::current(),
+    };
+    Artifact {
+        source: Arc::new(Lent {
+            here: Arc::clone(&artifact.source),
+            there,
+        }),
+        origin: Some(published.clone()),
+        ..artifact
+    }
+}
+
+/// What is here, and else what is there.
+struct Lent {
+    here: Source,
+    there: Repository<Arc<Registry>>,
+}
+
+impl Fetch for Lent {
+    fn fetch(&self, blob: &Descriptor) -> io::Result<Box<dyn io::Read + Send + '_>> {
+        match self.here.fetch(blob) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.there.fetch(blob),
+            found => found,
+        }
+    }
+
+    fn fetch_from(
+        &self,
+        blob: &Descriptor,
+        offset: u64,
+    ) -> io::Result<Box<dyn io::Read + Send + '_>> {
+        match self.here.fetch_from(blob, offset) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.there.fetch_from(blob, offset)
+            }
+            found => found,
+        }
+    }
+}
+
+/// Where a receipt says that packages are, each with its digest.
+fn places(site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
+    let mut places = Vec::new();
+    for output in outputs {
+        let mut text = String::new();
+        site.cas
+            .open_blob(&output.digest)?
+            .read_to_string(&mut text)?;
+        let receipt: Vec<BTreeMap<String, serde_json::Value>> =
+            serde_json::from_str(&text).map_err(io::Error::from)?;
+        for made in &receipt {
+            let field = |key: &str| made.get(key).and_then(|value| value.as_str());
+            if let (Some(place), Some(manifest)) = (field("place"), field("manifest")) {
+                places.push(format!("{place}@{manifest}"));
+            }
+        }
+    }
+    Ok(places)
+}
+
+fn failure(error: ReleaseError) -> Failure {
+    let class = match &error {
+        ReleaseError::Twice { .. } => Class::Configuration,
+        ReleaseError::Taken { .. } | ReleaseError::Registry(RegistryError::Immutable { .. }) => {
+            Class::Conflict
+        }
+        ReleaseError::Unproven { .. } => Class::Verification,
+        // What is kept here is not what it was: it is made again.
+        ReleaseError::Registry(RegistryError::Source { damaged: true, .. }) => Class::Verification,
+        ReleaseError::Copy { source, .. } if is_damage(source) => Class::Verification,
+        ReleaseError::Registry(RegistryError::Content { .. } | RegistryError::Lost { .. }) => {
+            Class::Verification
+        }
+        _ => Class::Environment,
+    };
+    let advice = match &error {
+        ReleaseError::Taken { .. } => {
+            ", or let it move: `moveTags: true` in a pipeline, --move-tag with `package publish`"
+        }
+        _ => "",
+    };
+    Failure::new(class, format!("{error}{advice}"))
+}

@@ -1,0 +1,374 @@
+//! The `run` verb: one command in a folder that holds what it declared, and nothing else.
+//!
+//! Stages the inputs, runs the command with the variables it is given alone,
+//! and keeps what it left at its declared outputs as trees. A command that
+//! failed, or whose inputs changed while it ran, leaves nothing behind: the
+//! stage is removed on every way out. It never decides whether to run at all.
+
+mod mask;
+mod materialise;
+mod stage;
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::action::Output;
+use crate::archive::{PathError, SafePath};
+use crate::cas::tree::{self, Tree, TreeError};
+use crate::cas::{Cas, CasError, Stage};
+use crate::ground::confine::Confinement;
+use crate::ground::process::{Ending, Piece, Process, ProcessError};
+use crate::ground::{Again, Class, Failure, log, shown, whole};
+use crate::oci::Digest;
+
+pub use materialise::materialise;
+
+/// A command to run, ready: every reference in it is resolved.
+#[derive(Clone, Debug)]
+pub struct RunTask {
+    /// Program and arguments; a program with a `/` in it is relative to `workdir`.
+    pub argv: Vec<String>,
+    /// Every variable it sees, besides `HOME` and `TMPDIR`, which lie in the
+    /// stage unless they are given here.
+    pub env: BTreeMap<String, String>,
+    /// What the stage holds. Where a file of the workspace and an output of
+    /// another task meet, the output is staged.
+    pub inputs: Vec<Staged>,
+    /// What it must leave, relative to the staged root.
+    pub outputs: Vec<DeclaredOutput>,
+    /// Where it runs, relative to the staged root; empty: there.
+    pub workdir: String,
+    /// Wall-clock limit.
+    pub timeout: Duration,
+    /// Time between TERM and KILL.
+    pub grace: Duration,
+    /// The files it may use besides its stage; `None`: all that this user may.
+    pub confinement: Option<Confinement>,
+    /// Values that are masked in the log.
+    pub secrets: Vec<String>,
+}
+
+/// One thing to put into the stage.
+#[derive(Clone, Debug)]
+pub enum Staged {
+    /// A file, link or folder of the checkout, at the same path.
+    Workspace {
+        /// The folder that the entry's path is relative to.
+        root: PathBuf,
+        /// As the walk found it; must be the same after the command.
+        entry: crate::workspace::Entry,
+    },
+    /// An output of another task.
+    Tree {
+        /// Where it goes; empty: the staged root itself.
+        at: String,
+        /// What it is.
+        tree: Tree,
+    },
+}
+
+/// One path that a command promises to leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredOutput {
+    /// Relative to the staged root; a `/` at its end is allowed.
+    pub path: String,
+    /// A folder with all that is in it; else one file or link.
+    pub directory: bool,
+    /// May be missing.
+    pub optional: bool,
+}
+
+/// A command that succeeded.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// In declared order, missing optional ones left out: the encoded tree's
+    /// blob under the path as declared, and the tree.
+    pub outputs: Vec<(Output, Tree)>,
+    /// The blobs of all files in the trees, each once.
+    pub also: Vec<(Digest, u64)>,
+    /// The masked log as a blob named `log`, if the command wrote anything.
+    pub log: Option<Output>,
+    /// The same as text; bytes that are not UTF-8 are replaced.
+    pub log_text: String,
+}
+
+/// Why a command has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It could not be started or waited for.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// It said that it failed.
+    #[error("command exited with code {code}, expected 0: its log says why{}", because(.refused))]
+    Exit {
+        /// Its exit code.
+        code: i32,
+        /// What it wrote, masked.
+        log: String,
+        /// Paths in the log that it may not use, being confined.
+        refused: Vec<PathBuf>,
+    },
+    /// Something else ended it.
+    #[error("command was ended by signal {signal}, expected it to exit: was it out of memory?")]
+    Signaled {
+        /// The signal's number.
+        signal: i32,
+        /// What it wrote, masked.
+        log: String,
+    },
+    /// It ran past its limit.
+    #[error("command ran past its timeout and was killed: raise `timeout`, or see its log")]
+    TimedOut {
+        /// What it wrote, masked.
+        log: String,
+    },
+    /// The run was cancelled.
+    #[error("command was cancelled")]
+    Cancelled {
+        /// What it wrote, masked.
+        log: String,
+    },
+    /// It succeeded without its output.
+    #[error("output `{path}` is missing after the command: correct `outputs`, or make it optional")]
+    Missing {
+        /// As declared.
+        path: String,
+    },
+    /// Another kind of thing than declared.
+    #[error("output `{path}` is {found}, expected {expected}: a `/` at the end declares a folder")]
+    WrongKind {
+        /// As declared.
+        path: String,
+        /// What stands there.
+        found: &'static str,
+        /// What was declared.
+        expected: &'static str,
+    },
+    /// What the command read is not what the key was made from.
+    #[error("input `{path}` changed while the command ran: the result is not kept, run it again")]
+    InputChanged {
+        /// Relative to its root.
+        path: String,
+    },
+    /// An input, output or work folder that leads out of the stage.
+    #[error("`{path}` cannot be used in a stage: {source}")]
+    Path {
+        /// As given.
+        path: String,
+        /// What is wrong with it.
+        source: PathError,
+    },
+    /// Two inputs want one path.
+    #[error("input `{path}` is staged twice: two tasks write it, keep one of them in `inputs`")]
+    Overlap {
+        /// Relative to the stage.
+        path: String,
+    },
+    /// A tree could not be stored or put in place.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// The cache refused.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// A file operation failed.
+    #[error("{path}: {source}")]
+    Io {
+        /// What was being read or written.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Work on the blocking threads ended without an answer.
+    #[error("work was broken off: run it again")]
+    BrokenOff,
+}
+
+/// What a failure adds when the log names paths that the command may not use.
+fn because(refused: &[PathBuf]) -> String {
+    if refused.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = refused
+        .iter()
+        .map(|path| format!("`{}`", path.display()))
+        .collect();
+    format!(
+        "; it names {}, which the task did not declare and may not open: \
+         add files to `inputs`, programs to `tools`, or set `sandbox: none`",
+        names.join(", ")
+    )
+}
+
+/// Names the path in an I/O error.
+fn at(path: &Path) -> impl FnOnce(std::io::Error) -> RunError + '_ {
+    move |source| RunError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Brings a path of a task to its one spelling; empty or `.`: `None`.
+fn relative(path: &str) -> Result<Option<SafePath>, RunError> {
+    match SafePath::parse(path) {
+        Ok(safe) => Ok(Some(safe)),
+        Err(PathError::Empty) => Ok(None),
+        Err(source) => Err(RunError::Path {
+            path: path.chars().take(200).collect(),
+            source,
+        }),
+    }
+}
+
+/// A path of a task that must name something below the root.
+fn named(path: &str) -> Result<SafePath, RunError> {
+    relative(path)?.ok_or_else(|| RunError::Path {
+        path: path.to_owned(),
+        source: PathError::Empty,
+    })
+}
+
+/// Runs `task` until it ends, its timeout passes or `cancel` completes.
+///
+/// Dropping the future kills the command and removes the stage.
+///
+/// # Errors
+///
+/// [`RunError`]; nothing but blobs that no result names is left in `cas` then.
+pub async fn run(
+    cas: &Arc<Cas>,
+    task: RunTask,
+    cancel: impl Future<Output = ()> + Send,
+) -> Result<Ran, RunError> {
+    let RunTask {
+        argv,
+        mut env,
+        inputs,
+        outputs,
+        workdir,
+        timeout,
+        grace,
+        confinement,
+        secrets,
+    } = task;
+    let store = Arc::clone(cas);
+    let (stage, cwd, inputs, outputs) = blocking(move || {
+        let stage = store.stage()?;
+        let cwd = stage::prepare(&store, stage.path(), &inputs, &outputs, &workdir)?;
+        Ok((stage, cwd, inputs, outputs))
+    })
+    .await?;
+    for (name, folder) in [("HOME", stage::HOME), ("TMPDIR", stage::TEMPORARY)] {
+        let folder = stage.path().join(folder).to_string_lossy().into_owned();
+        env.entry(name.to_owned()).or_insert(folder);
+    }
+    let confinement = confinement.map(|mut confinement| {
+        confinement.writable.push(stage.path().to_owned());
+        confinement
+    });
+    let process = Process {
+        argv,
+        env,
+        cwd,
+        timeout: Some(timeout),
+        grace,
+        confinement: confinement.clone(),
+    };
+    let finished = process.run(cancel).await;
+    let store = Arc::clone(cas);
+    blocking(move || {
+        let finished = finished?;
+        let log = mask::pieces(&finished, &secrets);
+        let text = log::text;
+        match finished.ending {
+            Ending::Exited(0) => {}
+            Ending::Exited(code) => {
+                let log = text(&log);
+                let refused = confinement.map(|rules| rules.refused_in(&log));
+                return Err(RunError::Exit {
+                    code,
+                    refused: refused.unwrap_or_default(),
+                    log,
+                });
+            }
+            Ending::Signaled(signal) => {
+                let log = text(&log);
+                return Err(RunError::Signaled { signal, log });
+            }
+            Ending::TimedOut => return Err(RunError::TimedOut { log: text(&log) }),
+            Ending::Cancelled => return Err(RunError::Cancelled { log: text(&log) }),
+        }
+        stage::unchanged(&inputs)?;
+        collect(&store, stage, &outputs, &log)
+    })
+    .await
+}
+
+/// Runs `work` off the async threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RunError> + Send + 'static,
+) -> Result<T, RunError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or(Err(RunError::BrokenOff))
+}
+
+/// Stores outputs and log, and ends the stage.
+fn collect(
+    cas: &Cas,
+    stage: Stage,
+    declared: &[DeclaredOutput],
+    log: &[Piece],
+) -> Result<Ran, RunError> {
+    let root = stage.path().join(stage::ROOT);
+    let (mut outputs, mut also, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+    for output in declared {
+        let path = named(&output.path)?;
+        let Some(full) = stage::find(&root, path.as_str(), output)? else {
+            continue;
+        };
+        let (tree, digest, size) = tree::store(cas, &full)?;
+        also.extend(tree.blobs().into_iter().filter(|blob| seen.insert(*blob)));
+        let name = output.path.clone();
+        outputs.push((Output { name, digest, size }, tree));
+    }
+    drop(stage);
+    let kept = if log.is_empty() {
+        None
+    } else {
+        let mut ingest = cas.ingest()?;
+        ingest
+            .write_all(&log::encode(log))
+            .map_err(at(cas.root()))?;
+        let (digest, size) = ingest.commit()?;
+        let name = "log".to_owned();
+        Some(Output { name, digest, size })
+    };
+    Ok(Ran {
+        outputs,
+        also,
+        log: kept,
+        log_text: log::text(log),
+    })
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let message = whole(&error);
+        let (class, again, log) = match error {
+            RunError::TimedOut { log } => (Class::Timeout, Some(Again::Timeout), log),
+            RunError::Exit { code, log, .. } => (Class::Task, Some(Again::Exit(code)), log),
+            RunError::Signaled { signal, log } => {
+                (Class::Task, Some(Again::Exit(128 + signal)), log)
+            }
+            RunError::Cancelled { log } => (Class::Cancelled, None, log),
+            _ => (Class::Task, None, String::new()),
+        };
+        Self {
+            again,
+            log: shown(&log),
+            ..Self::new(class, message)
+        }
+    }
+}

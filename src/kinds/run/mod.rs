@@ -1,0 +1,417 @@
+//! `run`: which files a command may see, and what names its result.
+
+mod command;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use command::{DeclaredOutput, RunTask, Staged};
+
+use crate::action::{Action, Input, InputKind, Output};
+use crate::cas::tree::{self, TreeEntry, TreeKind};
+use crate::ground::checkout::inputs;
+use crate::ground::confine::{self, Confinement};
+use crate::ground::site::{Made, Site, Tool};
+use crate::ground::threads::blocking;
+use crate::ground::{Class, Failure, tools};
+use crate::kinds::pins::Pin;
+use crate::kinds::{Context, Kind, Prepared, Results, of};
+use crate::oci::Platform;
+use crate::pipeline::{RenderedOutput, Sandbox};
+use crate::workspace::{self, Entry, Globs, Stat};
+
+/// Version of how a command is run; raised when its result could differ.
+const RUN_FORMAT: u32 = 2;
+
+/// A command with all it may see.
+#[derive(Clone, Debug)]
+pub struct RunWork {
+    /// The pipeline's folder: inputs and outputs are relative to it.
+    pub folder: PathBuf,
+    /// Program and arguments; one text for a shell.
+    pub argv: Vec<String>,
+    /// The shell that takes the text.
+    pub shell: Option<String>,
+    /// Input patterns; `!` excludes.
+    pub globs: Vec<String>,
+    /// Outputs of every task: never an input by pattern.
+    pub generated: Arc<BTreeSet<String>>,
+    /// Tasks whose outputs are inputs.
+    pub input_tasks: Vec<String>,
+    /// Parameters and variables that are inputs by name.
+    pub input_values: BTreeMap<String, String>,
+    /// Declared variables.
+    pub env: BTreeMap<String, String>,
+    /// Variables passed through, with their values.
+    pub pass_through: BTreeMap<String, String>,
+    /// Names of variables passed through, set or not.
+    pub pass_through_names: Vec<String>,
+    /// Values that the command sees; no key, log or record holds them.
+    pub secrets: BTreeMap<String, SecretValue>,
+    /// Tools by name.
+    pub tools: Vec<String>,
+    /// Folders that tools are looked up in.
+    pub path: Vec<PathBuf>,
+    /// What it must leave behind.
+    pub outputs: Vec<RenderedOutput>,
+    /// Where it runs, relative to the folder.
+    pub workdir: String,
+    /// For one attempt.
+    pub timeout: Duration,
+    /// Between asking the command to stop and killing it.
+    pub grace: Duration,
+    /// Whether it is kept to what it declares.
+    pub sandbox: Sandbox,
+    /// What its outputs are for.
+    pub platform: Platform,
+}
+
+/// A secret, which no message shows.
+#[derive(Clone)]
+pub enum SecretValue {
+    /// The value.
+    Text(String),
+    /// The file that holds it, with a line break that is cut.
+    File(PathBuf),
+    /// A variable that is not set.
+    Missing(String),
+}
+
+impl std::fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Kind for RunWork {
+    fn verb(&self) -> &'static str {
+        "run"
+    }
+
+    fn pins(&self) -> Result<Vec<Pin>, Failure> {
+        Ok(Vec::new())
+    }
+
+    async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
+        let (site, work, results) = (Arc::clone(cx.site), self.clone(), cx.results.clone());
+        let action = blocking(move || {
+            let mut action = Action::new("run", RUN_FORMAT);
+            action.platform = Some(work.platform.clone());
+            action.argv = work.argv.clone();
+            action.env = work.env.clone();
+            action.pass_through = work.pass_through_names.iter().cloned().collect();
+            // A secret is visible to the command; of it the name alone is in the key.
+            action.pass_through.extend(work.secrets.keys().cloned());
+            action.outputs = work.outputs.iter().map(written).collect();
+            action.settings = vec![
+                ("shell".into(), work.shell.clone().unwrap_or_default()),
+                ("workdir".into(), work.workdir.clone()),
+                // Kept to its inputs or not: what it could read differs.
+                (
+                    "sandbox".into(),
+                    if confined(&work)? { "landlock" } else { "none" }.into(),
+                ),
+            ];
+            for (name, value) in &work.input_values {
+                action.settings.push((name.clone(), value.clone()));
+            }
+            for name in tool_names(&work) {
+                let digest = find(&site, &work, &name)?.digest;
+                action.tools.insert(name, digest);
+            }
+            let entries = matched(&site, &work)?;
+            action.inputs = inputs(&site, &work.folder, &entries)?;
+            for task in &work.input_tasks {
+                for output in &of(&results, task)?.outputs {
+                    action.inputs.push(Input {
+                        path: format!("{task}/{}", output.name),
+                        kind: InputKind::Blob {
+                            digest: output.digest,
+                        },
+                    });
+                }
+            }
+            Ok(action)
+        })
+        .await?;
+        Ok(action.into())
+    }
+
+    async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
+        let site = cx.site;
+        let (shared, plan, results) = (Arc::clone(cx.site), self.clone(), cx.results.clone());
+        let task = blocking(move || staged(&shared, &plan, &results)).await?;
+        // More processors than there are counts as all of them.
+        let processors = u32::try_from(site.wishes.jobs.max(1)).unwrap_or(u32::MAX);
+        let wanted = cx.cpu.clamp(1, processors);
+        let _held = tokio::select! {
+            held = site.cpu.acquire_many(wanted) => held,
+            () = site.stopped() => {
+                return Err(Failure::new(Class::Cancelled, "stopped before it began"));
+            }
+        };
+        let ran = command::run(&site.cas, task, site.stopped()).await?;
+        Ok(Made {
+            outputs: ran
+                .outputs
+                .iter()
+                .map(|(output, _)| output.clone())
+                .collect(),
+            also: ran.also,
+            log: ran.log,
+            text: ran.log_text,
+            fetched: 0,
+        })
+    }
+
+    /// Its outputs are trees, which name further blobs.
+    fn travels(&self) -> bool {
+        false
+    }
+
+    /// The command gets its grace.
+    fn stops_itself(&self) -> bool {
+        true
+    }
+
+    fn deliver(&self, site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
+        materialise(site, self, outputs)?;
+        Ok(Vec::new())
+    }
+}
+
+/// Whether the command is kept to what it declares.
+fn confined(work: &RunWork) -> Result<bool, Failure> {
+    match work.sandbox {
+        Sandbox::None => Ok(false),
+        Sandbox::Warn => Ok(confine::supported()),
+        Sandbox::Strict if confine::supported() => Ok(true),
+        Sandbox::Strict => {
+            let message = "this kernel has no Landlock with the right to rename between folders, \
+                           expected it for `sandbox: strict`, or `warn` under CI=true: \
+                           use Linux 5.19 or later, or set `sandbox: none`";
+            Err(Failure::new(Class::Configuration, message))
+        }
+    }
+}
+
+fn written(output: &RenderedOutput) -> String {
+    let directory = if output.directory { "/" } else { "" };
+    let optional = if output.optional { "?" } else { "" };
+    format!("{}{directory}{optional}", output.full)
+}
+
+/// Declared tools, the program itself, and the shell.
+fn tool_names(work: &RunWork) -> BTreeSet<String> {
+    let mut names: BTreeSet<String> = work.tools.iter().cloned().collect();
+    match (&work.shell, work.argv.first()) {
+        (Some(shell), _) => {
+            names.extend(shell.split_whitespace().next().map(str::to_owned));
+        }
+        // With a slash it is a file of the workspace: an input, no tool.
+        (None, Some(program)) if !program.contains('/') => {
+            names.insert(program.clone());
+        }
+        (None, Some(program)) if program.starts_with('/') => {
+            names.insert(program.clone());
+        }
+        _ => {}
+    }
+    names
+}
+
+fn find(site: &Site, work: &RunWork, name: &str) -> Result<Tool, Failure> {
+    site.tool(name, || tools::look(site, &work.path, name))
+}
+
+/// Files of the workspace that the patterns name.
+fn matched(site: &Site, work: &RunWork) -> Result<Vec<Entry>, Failure> {
+    if work.globs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let globs = Globs::new(&work.globs)?;
+    let snapshot = site.snapshot(&work.folder)?;
+    let mut found: Vec<Entry> = Vec::new();
+    for pattern in work.globs.iter().filter(|glob| !glob.starts_with('!')) {
+        let bare = pattern.trim_start_matches("./").trim_end_matches('/');
+        // Only what begins like the pattern's fixed part can match it.
+        let fixed = bare
+            .find(['*', '?', '[', '{'])
+            .map_or(bare, |at| &bare[..at]);
+        let folder = fixed.rfind('/').map_or("", |at| &fixed[..=at]);
+        let prefix = if fixed.len() == bare.len() {
+            fixed
+        } else {
+            folder
+        };
+        let start = snapshot.partition_point(|entry| entry.path.as_str() < prefix);
+        let before = found.len();
+        found.extend(
+            snapshot[start..]
+                .iter()
+                .take_while(|entry| entry.path.starts_with(prefix))
+                .filter(|entry| globs.matches(&entry.path) && !generated(work, &entry.path))
+                .cloned(),
+        );
+        let literal = fixed.len() == bare.len();
+        if literal && found.len() == before && !generated(work, bare) {
+            // Named literally: taken even where Git ignores it.
+            found.extend(workspace::list(&work.folder, bare)?);
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found.dedup_by(|a, b| a.path == b.path);
+    Ok(found)
+}
+
+/// Whether some task makes `path`, or a folder that it is in.
+fn generated(work: &RunWork, path: &str) -> bool {
+    let above = path.match_indices('/').map(|(at, _)| &path[..at]);
+    above
+        .chain([path])
+        .any(|folder| work.generated.contains(folder))
+}
+
+fn staged(site: &Site, work: &RunWork, results: &Results) -> Result<RunTask, Failure> {
+    let mut staged: Vec<Staged> = matched(site, work)?
+        .into_iter()
+        .map(|entry| Staged::Workspace {
+            root: work.folder.clone(),
+            entry,
+        })
+        .collect();
+    for task in &work.input_tasks {
+        for output in &of(results, task)?.outputs {
+            staged.push(Staged::Tree {
+                at: output.name.clone(),
+                tree: tree::load(&site.cas, &output.digest)?,
+            });
+        }
+    }
+    let mut folders: Vec<PathBuf> = Vec::new();
+    let mut readable: Vec<PathBuf> = Vec::new();
+    let mut argv = work.argv.clone();
+    for name in tool_names(work) {
+        let tool = find(site, work, &name)?;
+        if work.shell.is_none() && argv.first() == Some(&name) {
+            argv[0] = tool.path.to_string_lossy().into_owned();
+        }
+        folders.extend(tool.path.parent().map(Path::to_owned));
+        readable.push(tool.path.clone());
+    }
+    if let Some(shell) = &work.shell {
+        let mut words: Vec<String> = shell.split_whitespace().map(str::to_owned).collect();
+        if let Some(program) = words.first_mut() {
+            *program = find(site, work, program)?
+                .path
+                .to_string_lossy()
+                .into_owned();
+        }
+        words.push("-c".to_owned());
+        words.extend(argv);
+        argv = words;
+    }
+    folders.dedup();
+    let mut env = work.pass_through.clone();
+    env.extend(work.env.clone());
+    let secrets = secrets(work)?;
+    env.extend(secrets.iter().cloned());
+    if !folders.is_empty() && !env.contains_key("PATH") {
+        let path: Vec<String> = folders
+            .iter()
+            .map(|folder| folder.to_string_lossy().into_owned())
+            .collect();
+        env.insert("PATH".to_owned(), path.join(":"));
+    }
+    Ok(RunTask {
+        argv,
+        env,
+        inputs: staged,
+        outputs: work
+            .outputs
+            .iter()
+            .map(|output| DeclaredOutput {
+                path: output.full.clone(),
+                directory: output.directory,
+                optional: output.optional,
+            })
+            .collect(),
+        workdir: work.workdir.clone(),
+        timeout: work.timeout,
+        grace: work.grace,
+        confinement: confined(work)?.then(|| Confinement {
+            readable,
+            ..Confinement::default()
+        }),
+        secrets: secrets.into_iter().map(|(_, value)| value).collect(),
+    })
+}
+
+/// Largest file that a secret is read from, in bytes: 64 KiB; a variable
+/// cannot hold more on every system.
+const MAX_SECRET_BYTES: u64 = 64 << 10;
+
+/// The secrets by name, with their values.
+fn secrets(work: &RunWork) -> Result<Vec<(String, String)>, Failure> {
+    let read = |(name, value): (&String, &SecretValue)| {
+        let refuse = |why: String| {
+            let message = format!("the secret `{name}` {why}");
+            Failure::new(Class::Configuration, message)
+        };
+        let text = match value {
+            SecretValue::Text(text) => text.clone(),
+            SecretValue::Missing(variable) => {
+                let why = format!("comes from `{variable}`, which is not set: export it");
+                return Err(refuse(why));
+            }
+            SecretValue::File(path) => {
+                let shown = path.display();
+                let file = std::fs::File::open(path)
+                    .map_err(|error| refuse(format!("cannot be read from `{shown}`: {error}")))?;
+                let mut text = String::new();
+                file.take(MAX_SECRET_BYTES + 1)
+                    .read_to_string(&mut text)
+                    .map_err(|error| refuse(format!("cannot be read from `{shown}`: {error}")))?;
+                if text.len() as u64 > MAX_SECRET_BYTES {
+                    return Err(refuse(format!("in `{shown}` is longer than 64 KiB")));
+                }
+                text.trim_end_matches(['\r', '\n']).to_owned()
+            }
+        };
+        Ok((name.clone(), text))
+    };
+    work.secrets.iter().map(read).collect()
+}
+
+/// Puts the outputs into the workspace; a tree that is as it should be costs
+/// stats only. Returns how many things were repaired.
+fn materialise(site: &Site, work: &RunWork, outputs: &[Output]) -> Result<usize, Failure> {
+    let mut trees = Vec::with_capacity(outputs.len());
+    for output in outputs {
+        let tree = tree::load(&site.cas, &output.digest)?;
+        trees.push((output.name.clone(), tree));
+    }
+    let same = |path: &Path, expected: &TreeEntry| {
+        let (Ok(metadata), TreeKind::File { digest, .. }) =
+            (path.symlink_metadata(), &expected.kind)
+        else {
+            return false;
+        };
+        let entry = Entry {
+            path: path.to_string_lossy().into_owned(),
+            kind: workspace::Kind::File { executable: false },
+            stat: Stat::of(&metadata),
+        };
+        site.digests(Path::new("/"), &[&entry])
+            .is_ok_and(|found| found.first() == Some(digest))
+    };
+    Ok(command::materialise(
+        &site.cas,
+        &work.folder,
+        &trees,
+        &same,
+    )?)
+}

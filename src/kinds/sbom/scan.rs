@@ -1,0 +1,238 @@
+//! SBOMs: scans layers and component tars from the CAS, writes syft-JSON into it.
+//!
+//! Source: docs/spec/sbom.md, "What is catalogued", "Source section", "Layers".
+//! Each layer is scanned once and its scan kept; an image's document is made
+//! from the scans of its layers.
+
+use std::io::{self, BufReader, Read as _};
+
+use base64::Engine as _;
+use serde_json::json;
+
+use crate::action::Output;
+use crate::cas::{Cas, CasError, Ingest};
+use crate::ground::{failures, of_cas, of_io};
+use crate::oci::{Descriptor, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
+use crate::sbom::document::{Document, Source};
+use crate::sbom::format::syft;
+use crate::sbom::layer::{self, LayerError, LayerScan};
+use crate::sbom::{StoredError, scan, unpack};
+
+/// Why an SBOM could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SbomError {
+    /// The store refused.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// A layer or component tar is damaged.
+    #[error("`{what}` cannot be scanned: {source}")]
+    Layer {
+        /// The layer's digest, or the component.
+        what: String,
+        /// What happened.
+        source: LayerError,
+    },
+    /// A manifest, configuration or stored scan cannot be read.
+    #[error("`{what}` cannot be read: {source}")]
+    Io {
+        /// What it is.
+        what: String,
+        /// What happened.
+        source: io::Error,
+    },
+    /// A manifest or configuration is not what the specification says.
+    #[error("`{what}` is not a sound JSON document: {source}")]
+    Json {
+        /// What it is.
+        what: String,
+        /// What happened.
+        source: serde_json::Error,
+    },
+    /// A stored scan is damaged.
+    #[error(transparent)]
+    Stored(#[from] StoredError),
+}
+
+/// Reads a document such as a manifest whole.
+///
+/// # Errors
+///
+/// [`SbomError`]: it is larger than a manifest may be, or cannot be read.
+pub fn read_document(cas: &Cas, document: &Descriptor) -> Result<Vec<u8>, SbomError> {
+    let io = |source| SbomError::Io {
+        what: document.digest.to_string(),
+        source,
+    };
+    if document.size > MAX_MANIFEST_BYTES {
+        return Err(io(io::Error::other("larger than 4 MiB")));
+    }
+    let mut bytes = Vec::new();
+    cas.open_blob(&document.digest)?
+        .take(MAX_MANIFEST_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(io)?;
+    Ok(bytes)
+}
+
+/// Whether a manifest has a layer with a file system in it.
+#[must_use]
+pub fn is_container(manifest: &[u8]) -> bool {
+    serde_json::from_slice::<Manifest>(manifest).is_ok_and(|manifest| {
+        let mut layers = manifest.layers.iter();
+        layers.any(|layer| media_type::is_container_layer(&layer.media_type))
+    })
+}
+
+/// Scans one layer and stores what was found.
+///
+/// # Errors
+///
+/// [`SbomError`]
+pub fn scan_layer(cas: &Cas, layer: &Descriptor) -> Result<Output, SbomError> {
+    let what = || layer.digest.to_string();
+    let blob = cas.open_blob(&layer.digest)?;
+    let found = unpack::unpacked(blob)
+        .map_err(LayerError::from)
+        .and_then(layer::scan)
+        .map_err(|source| SbomError::Layer {
+            what: what(),
+            source,
+        })?;
+    put(cas, "scan", |out| found.store(out).map(drop))
+}
+
+/// Stores what `write` writes.
+fn put(
+    cas: &Cas,
+    name: &str,
+    write: impl FnOnce(&mut io::BufWriter<Ingest<'_>>) -> io::Result<()>,
+) -> Result<Output, SbomError> {
+    let mut out = io::BufWriter::with_capacity(256 << 10, cas.ingest()?);
+    let ingest = write(&mut out)
+        .and_then(|()| out.into_inner().map_err(io::IntoInnerError::into_error))
+        .map_err(|source| SbomError::Io {
+            what: name.to_owned(),
+            source,
+        })?;
+    let (digest, size) = ingest.commit()?;
+    Ok(Output {
+        name: name.to_owned(),
+        digest,
+        size,
+    })
+}
+
+/// Makes the document of an image from the scans of its layers, base first.
+///
+/// # Errors
+///
+/// [`SbomError`]
+pub fn image_sbom(
+    cas: &Cas,
+    reference: &str,
+    manifest: &Descriptor,
+    scans: &[Output],
+) -> Result<Output, SbomError> {
+    let json = |what: &str| {
+        let what = what.to_owned();
+        move |source| SbomError::Json { what, source }
+    };
+    let raw = read_document(cas, manifest)?;
+    let parsed: Manifest =
+        serde_json::from_slice(&raw).map_err(json(&manifest.digest.to_string()))?;
+    let config = read_document(cas, &parsed.config)?;
+    let about: serde_json::Value =
+        serde_json::from_slice(&config).map_err(json(&parsed.config.digest.to_string()))?;
+    let mut layers = Vec::with_capacity(scans.len());
+    for scan in scans {
+        layers.push(LayerScan::load(cas.open_blob(&scan.digest)?)?);
+    }
+    let described: Vec<_> = parsed
+        .layers
+        .iter()
+        .filter(|layer| media_type::is_container_layer(&layer.media_type))
+        .zip(&layers)
+        .map(|(layer, found)| {
+            json!({
+                "mediaType": layer.media_type,
+                "digest": found.diff_id,
+                "size": found.file_bytes,
+            })
+        })
+        .collect();
+    let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    let word = |key: &str| about.get(key).cloned().unwrap_or_else(|| json!(""));
+    let mut metadata = json!({
+        "userInput": reference,
+        "imageID": parsed.config.digest,
+        "manifestDigest": manifest.digest,
+        "mediaType": manifest.media_type,
+        "tags": [],
+        "imageSize": layers.iter().map(|layer| layer.file_bytes).sum::<u64>(),
+        "layers": described,
+        "manifest": encode(&raw),
+        "config": encode(&config),
+        "repoDigests": [],
+        "architecture": word("architecture"),
+        "os": word("os"),
+    });
+    if let Some(variant) = about.get("variant").filter(|v| v.is_string()) {
+        metadata["architectureVariant"] = variant.clone();
+    }
+    let labels = about.pointer("/config/Labels");
+    if let Some(labels) = labels.filter(|labels| labels.is_object()) {
+        metadata["labels"] = labels.clone();
+    }
+    let (name, version) = names(reference, manifest);
+    let source = Source {
+        id: manifest.digest.hex(),
+        name,
+        version,
+        kind: "image",
+        metadata,
+    };
+    write(cas, scan::image(source, layers))
+}
+
+/// Repository and tag of a reference; the digest stands in for a missing tag.
+fn names(reference: &str, manifest: &Descriptor) -> (String, String) {
+    let parsed: Option<Reference> = reference.parse().ok();
+    match parsed {
+        None => (reference.to_owned(), manifest.digest.to_string()),
+        Some(parsed) => {
+            let name = format!("{}/{}", parsed.registry(), parsed.repository());
+            let version = parsed.tag().map(str::to_owned);
+            let digest = parsed.digest().map(|digest| digest.to_string());
+            let version = version.or(digest);
+            (name, version.unwrap_or_else(|| manifest.digest.to_string()))
+        }
+    }
+}
+
+/// Makes the document of a component from its tar.
+///
+/// # Errors
+///
+/// [`SbomError`]
+pub fn component_sbom(cas: &Cas, name: &str, tar: &Output) -> Result<Output, SbomError> {
+    let blob = BufReader::with_capacity(256 << 10, cas.open_blob(&tar.digest)?);
+    let found = scan::component(name, blob).map_err(|source| SbomError::Layer {
+        what: name.to_owned(),
+        source,
+    })?;
+    write(cas, found)
+}
+
+fn write(cas: &Cas, document: Document) -> Result<Output, SbomError> {
+    put(cas, "sbom", |out| {
+        syft::write(document, env!("CARGO_PKG_VERSION"), out)
+    })
+}
+
+failures! {
+    SbomError: |error| match error {
+        SbomError::Cas(error) => of_cas(error),
+        SbomError::Io { source, .. } => of_io(source),
+        _ => Class::Verification,
+    };
+}

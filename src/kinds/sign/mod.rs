@@ -1,0 +1,382 @@
+//! `sign`: packages with a signature in them, and attestations about them.
+//!
+//! What was signed by the same signer is remembered by what was signed, so that
+//! an unchanged package is not signed, and logged, again.
+
+pub(crate) mod provenance;
+pub(crate) mod signer;
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+
+use serde_json::Value;
+use signer::SignerFrom;
+
+use crate::action::{Action, Output};
+use crate::cas::Cas;
+use crate::ground::site::{Made, Site};
+use crate::ground::threads::blocking;
+use crate::ground::{Class, Failure};
+use crate::kinds::package::{self, Archive, export};
+use crate::kinds::pins::Pin;
+use crate::kinds::{Context, Kind, Prepared, blob, of};
+use crate::layout::MAX_DOCUMENT_BYTES;
+use crate::package::{Dialect, time};
+use crate::release::{self, Artifact};
+use crate::sbom::format::spdx;
+use crate::signers::{Seal, Signer, seal};
+use crate::signing::{Identity, SLSA_PROVENANCE, SPDX_PREDICATE, Statement};
+use crate::verify::{self, Policy, RequiredAttestation};
+
+/// Version of what is said.
+const SIGN_FORMAT: u32 = 1;
+
+/// Largest catalogue that becomes part of an attestation, in bytes: 64 MiB.
+const MAX_CATALOGUE_BYTES: u64 = 64 << 20;
+
+/// Outputs that are bundles, of a package that is named before.
+const BUNDLE: &str = "bundle:";
+
+/// Packages that are signed.
+#[derive(Clone, Debug)]
+pub struct SignWork {
+    /// The task, for messages.
+    pub task: String,
+    /// The packages.
+    pub packages: Vec<SignedPackage>,
+    /// Who signs.
+    pub signer: SignerFrom,
+    /// What is written into the packages; `None`: nothing.
+    pub seal: Option<Seal>,
+    /// What else is said of them.
+    pub attest: Attest,
+    /// What provenance says of the run.
+    pub asked: provenance::Asked,
+    /// What the signature says of the packages besides.
+    pub annotations: BTreeMap<String, serde_json::Value>,
+}
+
+/// A package that is signed.
+#[derive(Clone, Debug)]
+pub struct SignedPackage {
+    /// The step that makes it.
+    pub step: String,
+    /// It, and all that led to it, with their verbs.
+    pub steps: Vec<(String, &'static str)>,
+    /// Its archive, if it is written with the signature in it.
+    pub archive: Option<Archive>,
+}
+
+/// What is attested of packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attest {
+    /// What they were made of, and how.
+    pub provenance: bool,
+    /// What is inside.
+    pub sbom: bool,
+}
+
+/// The signer, opened once.
+pub(crate) async fn signer(work: &SignerFrom) -> Result<Arc<Signer>, Failure> {
+    let from = work.clone();
+    blocking(move || {
+        from.signer()
+            .map_err(|error| Failure::new(Class::Configuration, error))
+    })
+    .await
+}
+
+impl Kind for SignWork {
+    fn verb(&self) -> &'static str {
+        "sign"
+    }
+
+    fn pins(&self) -> Result<Vec<Pin>, Failure> {
+        Ok(Vec::new())
+    }
+
+    async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
+        let signer = signer(&self.signer).await?;
+        let mut action = Action::new("sign", SIGN_FORMAT);
+        let expected = match &*signer {
+            Signer::Key(_) => String::new(),
+            Signer::Keyless(_) => {
+                let signer = Arc::clone(&signer);
+                let found = blocking(move || Ok(who(&signer))).await?;
+                found.map_or_else(String::new, |who| {
+                    format!("{} {}", who.subject.as_str(), who.issuer.as_str())
+                })
+            }
+        };
+        action.settings = vec![
+            ("jackal".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("signer".to_owned(), signer.name()),
+            ("identity".to_owned(), expected),
+            ("seal".to_owned(), format!("{:?}", self.seal)),
+            ("annotations".to_owned(), format!("{:?}", self.annotations)),
+            ("attest".to_owned(), format!("{:?}", self.attest)),
+            ("builder".to_owned(), format!("{:?}", self.asked)),
+        ];
+        for package in &self.packages {
+            for output in &of(cx.results, &package.step)?.outputs {
+                action.inputs.push(blob(&package.step, output));
+            }
+            if self.attest.provenance {
+                let said = provenance::predicate(&self.asked, &package.steps, cx.results);
+                action
+                    .settings
+                    .push((package.step.clone(), said.to_string()));
+            }
+        }
+        Ok(action.into())
+    }
+
+    async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
+        let site = cx.site;
+        let signer = signer(&self.signer).await?;
+        if site.wishes.offline && matches!(*signer, Signer::Keyless(_)) {
+            let message = format!(
+                "`{}` signs with a certificate, which --offline forbids",
+                self.task
+            );
+            return Err(Failure::new(Class::Environment, message));
+        }
+        if let Some(pinned) = &self.signer.identity {
+            // Before it is in a log for ever.
+            let (asked, pinned) = (Arc::clone(&signer), pinned.clone());
+            let found = blocking(move || Ok(who(&asked))).await?;
+            if let Some(found) = found.filter(|found| !found.is(&pinned)) {
+                let message = format!(
+                    "`{}`: the identity token names `{}` ({}), and `{}` is to sign: nothing was signed",
+                    self.task,
+                    found.subject.as_str(),
+                    found.issuer.as_str(),
+                    self.signer
+                        .identity
+                        .as_ref()
+                        .map_or("", |who| who.subject.as_str()),
+                );
+                return Err(Failure::new(Class::Verification, message));
+            }
+        }
+        let mut outputs = Vec::new();
+        for package in &self.packages {
+            let made = of(cx.results, &package.step)?.outputs.clone();
+            let said = self
+                .attest
+                .provenance
+                .then(|| provenance::predicate(&self.asked, &package.steps, cx.results));
+            let (cas, signer) = (Arc::clone(&site.cas), Arc::clone(&signer));
+            let (shared, step) = (self.clone(), package.step.clone());
+            let (members, bundles) =
+                blocking(move || signed(&cas, &shared, &step, &signer, made, said)).await?;
+            let named = |name: &str| format!("{}>{name}", package.step);
+            let framed = package
+                .archive
+                .as_ref()
+                .is_some_and(|archive| !archive.uncompressed);
+            for (member, frames) in members {
+                let frames = match frames {
+                    None if framed => package::frames(site, &member).await?,
+                    frames => frames,
+                };
+                outputs.extend(frames.map(|output| Output {
+                    name: named(&output.name),
+                    ..output
+                }));
+                outputs.push(Output {
+                    name: named(&member.name),
+                    ..member
+                });
+            }
+            for (index, bundle) in bundles.into_iter().enumerate() {
+                outputs.push(Output {
+                    name: named(&format!("{BUNDLE}{index}")),
+                    ..bundle
+                });
+            }
+        }
+        Ok(outputs.into())
+    }
+
+    /// Each machine signs for itself.
+    fn travels(&self) -> bool {
+        false
+    }
+
+    fn deliver(&self, site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
+        let mut files = Vec::new();
+        for package in &self.packages {
+            if let Some(archive) = &package.archive {
+                let signed = signed_package(outputs, &package.step);
+                files.extend(export(site, archive, &signed.members, &signed.bundles)?);
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// Whom a certificate will name, as far as the token tells.
+fn who(signer: &Signer) -> Option<Identity> {
+    match signer {
+        Signer::Keyless(keyless) => keyless.expected(),
+        Signer::Key(_) => None,
+    }
+}
+
+type Members = Vec<(Output, Option<Output>)>;
+
+/// One package: its members with the signature, and the bundles about it.
+fn signed(
+    cas: &Arc<Cas>,
+    work: &SignWork,
+    step: &str,
+    signer: &Signer,
+    made: Vec<Output>,
+    provenance: Option<Value>,
+) -> Result<(Members, Vec<Output>), Failure> {
+    let mut members = package::members(&made);
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(Class::Task, format!("`{}`: `{step}`: {error}", work.task))
+    };
+    let found = members
+        .iter()
+        .find_map(|(file, _)| Some((Dialect::of_definition_file(&file.name)?, file.clone())));
+    let (dialect, file) = found.ok_or_else(|| failed(&"it makes no package"))?;
+    let mut definition = package::read(cas, &file, MAX_DOCUMENT_BYTES)?;
+    if let Some(how) = work.seal {
+        let sealed = seal(dialect, &definition, signer, how).map_err(|error| failed(&error))?;
+        for (name, bytes) in sealed {
+            if name == dialect.definition_file() {
+                definition.clone_from(&bytes);
+            }
+            members.retain(|(member, _)| member.name != name);
+            members.push((put(cas, name, &bytes)?, None));
+        }
+        members.sort_by_key(|(member, _)| dialect.place_in_archive(&member.name));
+    }
+    let files: Vec<Output> = members.iter().map(|(member, _)| member.clone()).collect();
+    let (artifact, read_definition) = Artifact::stored(cas, &files, None)?;
+    let mut subjects = release::subjects(&artifact, &definition, dialect);
+    let mut statements = Vec::new();
+    if let Some(said) = provenance {
+        statements.push(Statement::new(subjects.clone(), SLSA_PROVENANCE, said));
+    }
+    let catalogues = catalogues(cas, &files)?;
+    if work.attest.sbom && !catalogues.is_empty() {
+        let timestamp = read_definition
+            .build
+            .timestamp
+            .as_deref()
+            .unwrap_or_default();
+        let created = time::parse_rfc1123z(timestamp).and_then(time::rfc3339);
+        let about = spdx::Subject {
+            name: &read_definition.metadata.name,
+            version: &read_definition.metadata.version,
+            namespace: &format!(
+                "https://jackal.dev/spdx/{}-{}",
+                read_definition.metadata.name,
+                artifact.manifest.digest.hex()
+            ),
+            created: &created.unwrap_or_default(),
+            tool: concat!("jackal-", env!("CARGO_PKG_VERSION")),
+        };
+        let document = spdx::document(about, &catalogues);
+        statements.push(Statement::new(subjects.clone(), SPDX_PREDICATE, document));
+    }
+    for subject in &mut subjects {
+        subject.annotations.clone_from(&work.annotations);
+    }
+    statements.insert(0, release::signature_statement(subjects));
+    let mut bundles = Vec::new();
+    for statement in &statements {
+        let bundle = signer
+            .statement(statement)
+            .map_err(|error| failed(&error))?;
+        bundles.push(put(cas, BUNDLE.to_owned(), bundle.as_bytes())?);
+    }
+    Ok((members, bundles))
+}
+
+fn put(cas: &Cas, name: String, bytes: &[u8]) -> Result<Output, Failure> {
+    let mut ingest = cas.ingest()?;
+    ingest.write_all(bytes)?;
+    let (digest, size) = ingest.commit()?;
+    Ok(Output { name, digest, size })
+}
+
+/// The catalogues in `sboms.tar`, by their names there.
+fn catalogues(cas: &Cas, files: &[Output]) -> Result<Vec<(String, Value)>, Failure> {
+    let Some(sboms) = files.iter().find(|file| file.name == "sboms.tar") else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    let mut tar = tar::Archive::new(cas.open_blob(&sboms.digest)?);
+    for entry in tar.entries()? {
+        let entry = entry?;
+        let name = entry.path()?.to_string_lossy().into_owned();
+        if name.ends_with(".json") {
+            let read = serde_json::from_reader(entry.take(MAX_CATALOGUE_BYTES));
+            found.push((name, read.map_err(std::io::Error::from)?));
+        }
+    }
+    Ok(found)
+}
+
+/// A package as it was signed.
+pub(crate) struct SignedOutputs {
+    /// Its members and their frames, as a package step leaves them.
+    pub(crate) members: Vec<Output>,
+    /// The bundles about it.
+    pub(crate) bundles: Vec<Output>,
+}
+
+/// What was signed of `package`.
+pub(crate) fn signed_package(outputs: &[Output], package: &str) -> SignedOutputs {
+    let own = outputs.iter().filter_map(|output| {
+        let name = output.name.strip_prefix(package)?.strip_prefix('>')?;
+        Some(Output {
+            name: name.to_owned(),
+            ..output.clone()
+        })
+    });
+    let (bundles, members) = own.partition(|output| output.name.starts_with(BUNDLE));
+    SignedOutputs { members, bundles }
+}
+
+/// What must be proven of each package before its tag moves. `bundles` are
+/// those that a certificate may have signed: whose it is, they say, unless the
+/// task does.
+pub(crate) async fn policy(
+    work: &SignWork,
+    signer: &Arc<Signer>,
+    bundles: &[Vec<u8>],
+) -> Result<Policy, Failure> {
+    let asked = Arc::clone(signer);
+    // Whom a token names, may have to be asked.
+    let mut policy = blocking(move || Ok(release::policy_of(&asked))).await?;
+    let pinned = work.signer.identity.clone().map(verify::Signer::Identity);
+    match (&**signer, pinned) {
+        (Signer::Keyless(_), Some(pinned)) => {
+            policy
+                .rules
+                .iter_mut()
+                .for_each(|rule| rule.signers = vec![pinned.clone()]);
+        }
+        (Signer::Keyless(_), None) => {
+            for bundle in bundles {
+                release::accept_identity(&mut policy, bundle);
+            }
+        }
+        (Signer::Key(_), _) => {}
+    }
+    let required = work.attest.provenance.then(|| RequiredAttestation {
+        predicate_type: SLSA_PROVENANCE.to_owned(),
+        builder: Some(work.asked.builder.clone()),
+    });
+    for rule in &mut policy.rules {
+        rule.attestations.extend(required.clone());
+    }
+    Ok(policy)
+}

@@ -1,0 +1,279 @@
+//! What there is to do: steps with their work, and what each waits for.
+//!
+//! `implied` writes the plan of a folder with only a definition, `declared`
+//! that of a pipeline file; `run` carries a plan out.
+
+pub mod declared;
+mod error;
+pub mod implied;
+pub mod parts;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::graph::{Graph, GraphError};
+use crate::kinds::package::Archive;
+use crate::kinds::{Kind as _, Work};
+use crate::oci::is_tag;
+use crate::package::{Dialect, manifest};
+use crate::pipeline::{CacheLimits, Resources, Retries};
+use crate::release::Destination;
+
+pub use error::PlanError;
+
+/// The outcomes of earlier steps after which one runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct When {
+    /// All succeeded.
+    pub success: bool,
+    /// One failed, or was skipped because of a failure.
+    pub failure: bool,
+    /// One was skipped and none failed.
+    pub skipped: bool,
+}
+
+impl When {
+    /// For tasks without `when`.
+    pub const SUCCESS: Self = Self {
+        success: true,
+        failure: false,
+        skipped: false,
+    };
+}
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Unique in the plan.
+    pub id: String,
+    /// Steps whose results it reads, or that must merely come before it.
+    pub after: Vec<String>,
+    /// What it does.
+    pub work: Work,
+    /// The pool it takes a slot of.
+    pub pool: Option<String>,
+    /// The lock it holds.
+    pub mutex: Option<String>,
+    /// What follows a failed attempt.
+    pub retries: Retries,
+    /// What it occupies while it runs.
+    pub resources: Resources,
+    /// Among ready steps the larger goes first.
+    pub priority: i32,
+    /// After which outcomes of the steps before it.
+    pub when: When,
+    /// Whether its result may be remembered.
+    pub cached: bool,
+    /// Texts that its key holds besides.
+    pub salts: Vec<String>,
+    /// Words it is selected by.
+    pub tags: Vec<String>,
+    /// Its condition is false.
+    pub skipped: bool,
+    /// Its failure does not fail the run.
+    pub may_fail: bool,
+}
+
+impl Step {
+    /// A step that is run once its inputs are there, and remembered.
+    pub(crate) fn new(id: String, after: Vec<String>, work: Work) -> Self {
+        Self {
+            id,
+            after,
+            work,
+            pool: None,
+            mutex: None,
+            retries: Retries::plain(0),
+            resources: Resources { cpu: 1, memory: 0 },
+            priority: 0,
+            when: When::SUCCESS,
+            cached: true,
+            salts: Vec::new(),
+            tags: Vec::new(),
+            skipped: false,
+            may_fail: false,
+        }
+    }
+}
+
+/// Everything there is to do.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// By name.
+    pub steps: BTreeMap<String, Step>,
+    /// Slots of each named pool.
+    pub pools: BTreeMap<String, u32>,
+    /// What the cache may hold, as far as a pipeline file says.
+    pub cache_limits: CacheLimits,
+}
+
+impl Plan {
+    /// These steps and everything they are made of: a step that publishes them
+    /// tells the results of all.
+    pub(crate) fn with_ancestors(&self, steps: &[String]) -> Vec<String> {
+        self.ancestors(steps).into_iter().collect()
+    }
+
+    /// These steps and everything they are made of, with their verbs.
+    pub(crate) fn led_to(&self, step: &str) -> Vec<(String, &'static str)> {
+        let found = self.ancestors(&[step.to_owned()]).into_iter();
+        let named = found.filter_map(|id| {
+            let verb = self.steps.get(&id)?.work.verb();
+            Some((id, verb))
+        });
+        named.collect()
+    }
+
+    fn ancestors(&self, steps: &[String]) -> BTreeSet<String> {
+        let mut found: BTreeSet<String> = BTreeSet::new();
+        let mut open = steps.to_vec();
+        while let Some(id) = open.pop() {
+            if let Some(step) = self.steps.get(&id)
+                && found.insert(id)
+            {
+                open.extend(step.after.iter().cloned());
+            }
+        }
+        found
+    }
+
+    /// The archive that `step`, which makes a package, would write: whoever
+    /// signs writes it instead.
+    pub(crate) fn take_archive(&mut self, step: &str) -> Option<Archive> {
+        match &mut self.steps.get_mut(step)?.work {
+            Work::Package(package) => package.take_archive(),
+            _ => None,
+        }
+    }
+}
+
+impl Plan {
+    pub(crate) fn add(&mut self, step: Step) {
+        self.steps.insert(step.id.clone(), step);
+    }
+
+    /// The steps as a graph.
+    ///
+    /// # Errors
+    ///
+    /// [`GraphError`]
+    pub fn graph(&self) -> Result<Graph<String>, GraphError> {
+        let edges = self
+            .steps
+            .values()
+            .flat_map(|step| step.after.iter().map(|on| (step.id.clone(), on.clone())));
+        Graph::build(self.steps.keys().cloned(), edges)
+    }
+
+    /// Whether what is to be published can be, as far as that is known before
+    /// anything is built.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::Offline`], [`PlanError::Tag`], [`PlanError::Untagged`]
+    pub fn publishable(&self, offline: bool) -> Result<(), PlanError> {
+        for step in self.steps.values().filter(|step| !step.skipped) {
+            let Work::Publish(work) = &step.work else {
+                continue;
+            };
+            let task = &work.task;
+            let mut to = work.to.iter();
+            if offline && to.any(|to| matches!(to, Destination::Registry(_))) {
+                return Err(PlanError::Offline { task: task.clone() });
+            }
+            if let Some(tag) = work.tags.iter().find(|tag| !is_tag(tag)) {
+                let (task, tag) = (task.clone(), tag.clone());
+                return Err(PlanError::Tag { task, tag });
+            }
+            if !work.tags.is_empty() {
+                continue;
+            }
+            for of in &work.packages {
+                if let Some(Work::Package(package)) = self.steps.get(of).map(|step| &step.work) {
+                    let (metadata, build) =
+                        (&package.definition.metadata, &package.definition.build);
+                    let tag = manifest::tag(&metadata.version, &build.flavor);
+                    tag.map_err(|source| PlanError::Untagged {
+                        task: task.clone(),
+                        of: of.clone(),
+                        source: Box::new(source),
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps `wanted` and what they need. A name stands for itself, and for
+    /// every step of that name in any package (`package` for `web:package`);
+    /// `tag:WORD` stands for every step that carries the tag.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::NoTask`]
+    pub fn narrow(&mut self, wanted: &[String]) -> Result<(), PlanError> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut keep = BTreeSet::new();
+        for name in wanted {
+            let suffix = format!(":{name}");
+            let instance = format!("{name}[");
+            let of_task = format!("{name}:");
+            let tag = name.strip_prefix("tag:");
+            let before = keep.len();
+            keep.extend(self.steps.iter().filter_map(|(id, step)| {
+                let named = id == name
+                    || id.ends_with(&suffix)
+                    || id.starts_with(&instance)
+                    || id.starts_with(&of_task);
+                let tagged = tag.is_some_and(|tag| step.tags.iter().any(|own| own == tag));
+                (named || tagged).then_some(id)
+            }));
+            if keep.len() == before {
+                let near = self
+                    .steps
+                    .keys()
+                    .min_by_key(|id| strsim::damerau_levenshtein(id, name))
+                    .map_or(String::new(), |id| format!("did you mean `{id}`? "));
+                return Err(PlanError::NoTask {
+                    task: name.clone(),
+                    near,
+                });
+            }
+        }
+        let mut open: Vec<String> = keep.iter().map(|id| (*id).clone()).collect();
+        let mut needed: BTreeSet<String> = open.iter().cloned().collect();
+        while let Some(id) = open.pop() {
+            for before in self.steps.get(&id).map_or(&[][..], |step| &step.after) {
+                if needed.insert(before.clone()) {
+                    open.push(before.clone());
+                }
+            }
+        }
+        // Who fails must be able to clean up after all that was kept.
+        let follows = |step: &Step| {
+            step.work.follows_failure() && step.after.iter().all(|on| needed.contains(on))
+        };
+        let followers: Vec<String> = (self.steps.values())
+            .filter(|step| follows(step))
+            .map(|step| step.id.clone())
+            .collect();
+        needed.extend(followers);
+        self.steps.retain(|id, _| needed.contains(id));
+        Ok(())
+    }
+}
+
+/// Whether a folder holds a definition to build, and under which name. A
+/// package that was unpacked there, checksums and all, is none.
+#[must_use]
+pub fn definition_in(folder: &Path) -> Option<(Dialect, PathBuf)> {
+    if folder.join(Dialect::CHECKSUMS).is_file() {
+        return None;
+    }
+    Dialect::ALL.into_iter().find_map(|dialect| {
+        let path = folder.join(dialect.definition_file());
+        path.is_file().then_some((dialect, path))
+    })
+}

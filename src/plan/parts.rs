@@ -1,0 +1,231 @@
+//! The steps of one component: what its parts are made by, and its tar.
+//!
+//! Implied and declared plans both come here, so a component is made in the
+//! same way in both. A part is a step of its own: to change a chart's values
+//! packages no other chart and clones no repository again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::ground::Failure;
+use crate::ground::folders::Folders;
+use crate::ground::site::Site;
+use crate::kinds::actions::ActionsWork;
+use crate::kinds::chart::ChartWork;
+use crate::kinds::clone::CloneWork;
+use crate::kinds::component::write::{self, Brought};
+use crate::kinds::component::{ComponentWork, Part};
+use crate::kinds::kustomization::KustomizationWork;
+use crate::kinds::member::MemberWork;
+use crate::kinds::package::skeleton::is_made;
+use crate::kinds::{self, Work};
+use crate::package::{Action, Component, File, RepoUrl};
+use crate::pipeline::Retries;
+use crate::plan::{Plan, PlanError, Step, When};
+
+/// Which steps a component's first ones wait for, where components follow one
+/// another: what an action leaves behind
+/// may be read by every later component, and nothing else orders them.
+#[derive(Debug, Default)]
+pub(crate) struct Order {
+    /// The last steps of the last component with actions.
+    barrier: Vec<String>,
+    /// Those, and of every component since.
+    ends: Vec<String>,
+}
+
+impl Order {
+    fn before(&self, component: &Component) -> &[String] {
+        if has_actions(component) {
+            &self.ends
+        } else {
+            &self.barrier
+        }
+    }
+
+    fn ended(&mut self, component: &Component, ends: &[String]) {
+        if has_actions(component) {
+            self.ends = ends.to_vec();
+            self.barrier = ends.to_vec();
+        } else {
+            self.ends.extend_from_slice(ends);
+        }
+    }
+}
+
+/// Whether commands run when the component is made.
+pub(crate) fn has_actions(component: &Component) -> bool {
+    let set = &component.actions.on_create;
+    [&set.before, &set.after, &set.on_success, &set.on_failure]
+        .iter()
+        .any(|list| !list.is_empty())
+}
+
+impl Plan {
+    /// Adds the steps of `component`; its tar is made by the one called `id`.
+    /// Gives the last of them: once those are done, the component is.
+    pub(crate) fn component(
+        &mut self,
+        id: &str,
+        folders: Folders,
+        component: &Component,
+        order: &mut Order,
+        step: impl Fn(String, Vec<String>, Work) -> Step,
+    ) -> Result<Vec<String>, PlanError> {
+        let set = &component.actions.on_create;
+        let actions = |list: &[Action], on_failure| {
+            Work::from(ActionsWork {
+                folders: folders.clone(),
+                component: id.to_owned(),
+                defaults: set.defaults.clone(),
+                actions: list.to_vec(),
+                on_failure,
+            })
+        };
+        // What is never cached, and tried again by its own rule.
+        let uncached = |step: Step| Step {
+            cached: false,
+            retries: Retries::plain(0),
+            ..step
+        };
+        let mut own = Vec::new();
+        let mut waits = order.before(component).to_vec();
+        if !set.before.is_empty() || !set.on_failure.is_empty() {
+            let before = format!("{id}:before");
+            let work = actions(&set.before, false);
+            self.add(uncached(step(before.clone(), waits, work)));
+            own.push(before.clone());
+            waits = vec![before];
+        }
+        let made = made(&folders, component)?;
+        let mut parts = Vec::with_capacity(made.len());
+        let mut after = waits.clone();
+        for (name, place, work) in made {
+            let of = format!("{id}:{name}");
+            self.add(step(of.clone(), waits.clone(), work));
+            after.push(of.clone());
+            own.push(of.clone());
+            parts.push(Part { place, of });
+        }
+        let work = Work::from(ComponentWork {
+            folders: folders.clone(),
+            component: component.clone(),
+            parts,
+        });
+        self.add(step(id.to_owned(), after, work));
+        own.push(id.to_owned());
+        let mut ends = vec![id.to_owned()];
+        let last = [set.after.as_slice(), &set.on_success].concat();
+        if !last.is_empty() {
+            let after = format!("{id}:after");
+            self.add(uncached(step(after.clone(), ends, actions(&last, false))));
+            own.push(after.clone());
+            ends = vec![after];
+        }
+        if !set.on_failure.is_empty() {
+            let work = actions(&set.on_failure, true);
+            let failed = Step {
+                when: When {
+                    success: false,
+                    failure: true,
+                    skipped: false,
+                },
+                may_fail: true,
+                ..uncached(step(format!("{id}:failure"), own, work))
+            };
+            self.add(failed);
+        }
+        order.ended(component, &ends);
+        Ok(ends)
+    }
+}
+
+/// Makes what must be there before a skeleton holds the component: members of
+/// local archives, and kustomizations.
+///
+/// # Errors
+///
+/// The first that cannot be made.
+pub async fn make_for_skeleton(
+    site: &Arc<Site>,
+    folders: &Folders,
+    component: &Component,
+) -> Result<Brought, Failure> {
+    let mut made = Brought::default();
+    for (_, place, work) in brought(folders, component, is_made) {
+        let output = kinds::output(site, &work).await?;
+        made.parts.insert(place, output);
+    }
+    Ok(made)
+}
+
+/// Members of the archives of files that are `taken`, and kustomizations: the
+/// step's name, the place, the work.
+fn brought(
+    folders: &Folders,
+    component: &Component,
+    taken: impl Fn(&File) -> bool,
+) -> Vec<(String, String, Work)> {
+    let mut brought = Vec::new();
+    for (index, file) in component.files.iter().enumerate() {
+        if taken(file) {
+            let work = Work::from(MemberWork {
+                folders: folders.clone(),
+                file: file.clone(),
+            });
+            brought.push((format!("file:{index}"), write::extracted(index), work));
+        }
+    }
+    for manifest in &component.manifests {
+        for (index, source) in manifest.kustomizations.iter().enumerate() {
+            let file = write::kustomized(&manifest.name, index);
+            let work = Work::from(KustomizationWork {
+                folders: folders.clone(),
+                source: source.clone(),
+                any_folder: manifest.kustomize_allow_any_directory,
+            });
+            let name = file.trim_end_matches(".yaml");
+            brought.push((name.to_owned(), format!("manifests/{file}"), work));
+        }
+    }
+    brought
+}
+
+/// What steps make of the component: the step's name, the place, the work.
+fn made(
+    folders: &Folders,
+    component: &Component,
+) -> Result<Vec<(String, String, Work)>, PlanError> {
+    let mut made = Vec::new();
+    for chart in &component.charts {
+        if write::is_archive(&chart.local_path) {
+            continue;
+        }
+        let file = write::chart_file(chart);
+        let work = Work::from(ChartWork {
+            folders: folders.clone(),
+            chart: chart.clone(),
+        });
+        let name = file.trim_end_matches(".tgz");
+        made.push((format!("chart:{name}"), format!("charts/{file}"), work));
+    }
+    // One URL may be listed twice: it is one folder.
+    let mut repositories = BTreeMap::new();
+    for text in &component.repos {
+        let url = RepoUrl::parse(text).map_err(|source| PlanError::Repository {
+            component: component.name.clone(),
+            source,
+        })?;
+        repositories.insert(url.folder(), url);
+    }
+    for (folder, url) in repositories {
+        let work = Work::from(CloneWork {
+            folders: folders.clone(),
+            url,
+        });
+        made.push((format!("repo:{folder}"), format!("repos/{folder}"), work));
+    }
+    let brought = brought(folders, component, |file| !file.extract_path.is_empty());
+    made.extend(brought);
+    Ok(made)
+}

@@ -1,0 +1,616 @@
+//! Drives a plan: asks the schedule what may start, runs it, tells what happened.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::action::ActionKey;
+use crate::graph::GraphError;
+use crate::ground::site::{Performed, Site};
+use crate::ground::threads::blocking;
+use crate::ground::{Again, Class, Failure, Stop, shown};
+use crate::kinds::{Context, Done, Kind as _, Prepared, Results, Task};
+use crate::pipeline::{Retries, RetryOn};
+use crate::plan::{Plan, Step};
+use crate::run::event::Event;
+use crate::run::record::{OutputRecord, RECORD_VERSION, RunRecord, Status, TaskRecord};
+use crate::run::schedule::{Limits, Needs, OnFailure, Outcome, Schedule};
+
+/// How a run is carried out.
+pub struct How {
+    /// Absolute path of the workspace: explanations are kept for it.
+    pub workspace: PathBuf,
+    /// Go on with what does not depend on a failure.
+    pub keep_going: bool,
+    /// Receives what happens.
+    pub events: mpsc::UnboundedSender<Event>,
+    /// Whether somebody wants the run to stop.
+    pub stop: watch::Receiver<Stop>,
+}
+
+/// How a run ended.
+pub struct Ran {
+    /// What happened.
+    pub record: RunRecord,
+    /// The failures, in the order in which they happened.
+    pub failures: Vec<(String, Failure)>,
+    /// A failure came from damaged blobs of the cache, which are removed now:
+    /// another run makes them again.
+    pub healing: bool,
+}
+
+struct Ended {
+    task: String,
+    done: Result<(Done, Status), Failure>,
+    record: TaskRecord,
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Runs every step of `plan`.
+///
+/// # Errors
+///
+/// [`GraphError`]: the steps wait for each other. Failures of steps are in
+/// [`Ran`], not here.
+#[expect(clippy::too_many_lines, reason = "to be shortened")]
+pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphError> {
+    let start = Instant::now();
+    let start_ms = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, millis);
+    let graph = plan.graph()?;
+    let paths = graph.critical_path(|_| 1);
+    let limits = Limits {
+        // A step mostly waits for the network, for a processor, or for its own
+        // parallel parts, all of which are bounded by themselves; twice the jobs
+        // keeps all of them busy.
+        cpu: u32::try_from(site.wishes.jobs.max(1) * 2).unwrap_or(u32::MAX),
+        memory: rustix::system::sysinfo().totalram,
+        pools: plan.pools.clone(),
+        on_failure: if how.keep_going {
+            OnFailure::KeepGoing
+        } else {
+            OnFailure::FailFast
+        },
+    };
+    let needs = |id: &String| {
+        // The graph was made of these very steps.
+        needs(&plan.steps[id], paths.get(id).copied().unwrap_or(1))
+    };
+    let mut schedule = match Schedule::new(&graph, &limits, needs) {
+        Ok(schedule) => schedule,
+        Err(error) => unreachable_schedule(&error)?,
+    };
+    // Nobody listens any more only when the caller is gone.
+    let tell = |event| drop(how.events.send(event));
+    tell(Event::Planned {
+        tasks: plan.steps.len(),
+    });
+    let mut results = Results::new();
+    let mut running: JoinSet<Ended> = JoinSet::new();
+    let mut names: HashMap<tokio::task::Id, String> = HashMap::new();
+    let mut tasks = Vec::new();
+    let mut failures = Vec::new();
+    site.stop_with(how.stop.clone());
+    let mut stop = how.stop.clone();
+    let mut stopped = Stop::No;
+    let mut healing = false;
+    loop {
+        while let Some(id) = schedule.start() {
+            let Some(step) = plan.steps.get(&id) else {
+                continue;
+            };
+            if step.skipped {
+                let record = skipped(plan, &id, "its condition is false", start);
+                tell(Event::Finished {
+                    record: Box::new(record.clone()),
+                });
+                tasks.push(record);
+                let why = format!("`{id}` was skipped");
+                for task in schedule.finish(&id, Outcome::Skipped).unwrap_or_default() {
+                    let record = skipped(plan, &task, &why, start);
+                    tell(Event::Finished {
+                        record: Box::new(record.clone()),
+                    });
+                    tasks.push(record);
+                }
+                continue;
+            }
+            let inputs: Results = step
+                .after
+                .iter()
+                .filter_map(|on| Some((on.clone(), Arc::clone(results.get(on)?))))
+                .collect();
+            let (site, step) = (Arc::clone(site), step.clone());
+            let (workspace, events) = (how.workspace.clone(), how.events.clone());
+            let spawned = running.spawn(async move {
+                let patient = step.work.stops_itself();
+                tokio::select! {
+                    ended = one(&site, &step, inputs, &workspace, &events, start) => ended,
+                    () = site.stopped(), if !patient => stopped_step(&step, start),
+                }
+            });
+            names.insert(spawned.id(), id);
+        }
+        let ended = tokio::select! {
+            // First what was wished: else steps that ended by it could be the last
+            // that is heard of, as if the run had come to its end.
+            biased;
+            wanted = wish(&mut stop, stopped), if stopped != Stop::Now => {
+                if stopped == Stop::No {
+                    let failure = Failure::new(Class::Cancelled, "stopped by a signal");
+                    failures.push((String::new(), failure));
+                    for task in schedule.cancel() {
+                        tasks.push(skipped(plan, &task, STOPPED, start));
+                    }
+                }
+                if wanted == Stop::Now {
+                    running.abort_all();
+                }
+                stopped = wanted;
+                continue;
+            }
+            ended = running.join_next_with_id() => ended,
+        };
+        let Some(ended) = ended else { break };
+        let ended = match ended {
+            Ok((_, ended)) => ended,
+            // An aborted task has nothing more to say.
+            Err(error) if error.is_cancelled() => continue,
+            Err(error) => {
+                let task = names.remove(&error.id()).unwrap_or_default();
+                died(task, start)
+            }
+        };
+        let outcome = match ended.done {
+            Ok((done, status)) => {
+                debug_assert!(matches!(status, Status::Executed | Status::Cached));
+                results.insert(ended.task.clone(), Arc::new(done));
+                Outcome::Done
+            }
+            Err(failure) if failure.class == Class::Cancelled => {
+                tasks.push(skipped(plan, &ended.task, STOPPED, start));
+                drop(schedule.finish(&ended.task, Outcome::Skipped));
+                continue;
+            }
+            Err(failure) => {
+                if failure.class == Class::Verification && !healing {
+                    let site = Arc::clone(site);
+                    healing = blocking(move || Ok(site.weed())).await.is_ok_and(|n| n > 0);
+                }
+                let may_fail = plan
+                    .steps
+                    .get(&ended.task)
+                    .is_some_and(|step| step.may_fail);
+                if may_fail && !healing {
+                    Outcome::Skipped
+                } else {
+                    failures.push((ended.task.clone(), failure));
+                    Outcome::Failed
+                }
+            }
+        };
+        if healing {
+            // Nothing is told of a failure that the next run mends.
+            schedule.cancel();
+            drop(schedule.finish(&ended.task, outcome));
+            continue;
+        }
+        tell(Event::Finished {
+            record: Box::new(ended.record.clone()),
+        });
+        tasks.push(ended.record);
+        let why = match outcome {
+            Outcome::Failed => format!("`{}` failed", ended.task),
+            _ => format!("its condition does not hold after `{}`", ended.task),
+        };
+        for task in schedule.finish(&ended.task, outcome).unwrap_or_default() {
+            let record = skipped(plan, &task, &why, start);
+            tell(Event::Finished {
+                record: Box::new(record.clone()),
+            });
+            tasks.push(record);
+        }
+    }
+    Ok(Ran {
+        record: RunRecord {
+            version: RECORD_VERSION,
+            jackal: env!("CARGO_PKG_VERSION").to_owned(),
+            start_ms,
+            wall_ms: millis(start.elapsed()),
+            tasks,
+        },
+        failures,
+        healing,
+    })
+}
+
+/// Why a task of a stopped run did not end by itself.
+const STOPPED: &str = "the run was stopped";
+
+/// Waits until more than `so_far` is wished; for ever, if nobody can wish.
+async fn wish(stop: &mut watch::Receiver<Stop>, so_far: Stop) -> Stop {
+    if let Ok(wanted) = stop.wait_for(|wanted| *wanted > so_far).await {
+        return *wanted;
+    }
+    std::future::pending().await
+}
+
+fn stopped_step(step: &Step, start: Instant) -> Ended {
+    Ended {
+        task: step.id.clone(),
+        done: Err(Failure::new(Class::Cancelled, STOPPED)),
+        record: skipped(&Plan::default(), &step.id, STOPPED, start),
+    }
+}
+
+/// A step that panicked: it failed, whatever it had done.
+fn died(task: String, start: Instant) -> Ended {
+    const WHY: &str = "internal error: it stopped half-way; please report this";
+    let record = TaskRecord {
+        status: Status::Failed,
+        ..skipped(&Plan::default(), &task, WHY, start)
+    };
+    Ended {
+        task,
+        done: Err(Failure::new(Class::Task, WHY)),
+        record,
+    }
+}
+
+/// What a step occupies. Its processors it takes when it is run, not while its
+/// result is looked up.
+fn needs(step: &Step, length: u64) -> Needs {
+    // A priority outweighs any length.
+    let rank = u64::from(step.priority.wrapping_sub(i32::MIN).cast_unsigned());
+    Needs {
+        cpu: 1,
+        memory: step.resources.memory,
+        pool: step.pool.clone(),
+        mutex: step.mutex.clone(),
+        weight: rank << 32 | length.min(u64::from(u32::MAX)),
+        when: step.when,
+    }
+}
+
+fn unreachable_schedule<T>(error: &super::schedule::ScheduleError) -> Result<T, GraphError> {
+    Err(GraphError::Unknown {
+        task: error.to_string(),
+        by: None,
+    })
+}
+
+fn skipped(plan: &Plan, task: &str, why: &str, start: Instant) -> TaskRecord {
+    let verb = plan.steps.get(task).map_or("", |step| step.work.verb());
+    TaskRecord {
+        task: task.to_owned(),
+        verb: verb.to_owned(),
+        status: Status::Skipped,
+        reason: why.to_owned(),
+        action_key: None,
+        outputs: Vec::new(),
+        files: Vec::new(),
+        start_ms: millis(start.elapsed()),
+        wall_ms: 0,
+        attempts: 0,
+        bytes_made: 0,
+        bytes_fetched: 0,
+        log: String::new(),
+    }
+}
+
+async fn one(
+    site: &Arc<Site>,
+    step: &Step,
+    results: Results,
+    workspace: &Path,
+    events: &mpsc::UnboundedSender<Event>,
+    start: Instant,
+) -> Ended {
+    let began = Instant::now();
+    let mut record = skipped(&Plan::default(), &step.id, "", start);
+    record.verb = step.work.verb().to_owned();
+    let told = |reason: &str| {
+        drop(events.send(Event::Started {
+            task: step.id.clone(),
+            reason: reason.to_owned(),
+        }));
+    };
+    let done = attempt(site, step, &results, workspace, &mut record, told).await;
+    record.wall_ms = millis(began.elapsed());
+    record.status = match &done {
+        Ok((_, status)) => *status,
+        Err(failure) => {
+            record.reason = failure.message.clone();
+            record.log = failure.log.clone();
+            Status::Failed
+        }
+    };
+    Ended {
+        task: step.id.clone(),
+        done,
+        record,
+    }
+}
+
+async fn attempt(
+    site: &Arc<Site>,
+    step: &Step,
+    results: &Results,
+    workspace: &Path,
+    record: &mut TaskRecord,
+    told: impl Fn(&str),
+) -> Result<(Done, Status), Failure> {
+    let task = task(site, step, results);
+    let prepared = task.prepare().await?;
+    let key = prepared.action.key();
+    record.action_key = Some(key.to_string());
+    let (asked, looked, own) = (Arc::clone(site), prepared.action.clone(), step.clone());
+    let known = blocking(move || {
+        if !own.cached {
+            return Ok(None);
+        }
+        let Some(result) = asked.remembered(&looked)? else {
+            return Ok(None);
+        };
+        let files = own.work.deliver(&asked, &result.outputs)?;
+        Ok(Some((result, files)))
+    })
+    .await?;
+    let (performed, files) = match known {
+        Some((result, files)) => {
+            let performed = Performed {
+                log: site.replayed(&result),
+                result,
+                cached: true,
+                fetched: 0,
+            };
+            (performed, files)
+        }
+        None => {
+            let performed = make(&task, step, &prepared, workspace, record, told).await?;
+            let (shared, own) = (Arc::clone(site), step.clone());
+            let outputs = performed.result.outputs.clone();
+            let files = blocking(move || own.work.deliver(&shared, &outputs)).await?;
+            (performed, files)
+        }
+    };
+    record.files = files;
+    record.outputs = performed
+        .result
+        .outputs
+        .iter()
+        .map(|output| OutputRecord {
+            name: output.name.clone(),
+            digest: output.digest.to_string(),
+            size: output.size,
+        })
+        .collect();
+    record.log = shown(&performed.log);
+    record.bytes_fetched = performed.fetched;
+    if !performed.cached {
+        record.bytes_made = record.outputs.iter().map(|output| output.size).sum();
+        let (site, id) = (Arc::clone(site), step.id.clone());
+        let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
+        blocking(move || {
+            site.tell(&workspace, &id, &action);
+            Ok(())
+        })
+        .await?;
+    } else {
+        record.reason.clear();
+        record.attempts = 0;
+    }
+    let status = if performed.cached {
+        Status::Cached
+    } else {
+        Status::Executed
+    };
+    Ok((task.done(&prepared, &performed), status))
+}
+
+/// Runs the step for want of a result; tries again as often as it may.
+async fn make(
+    task: &Task<'_>,
+    step: &Step,
+    prepared: &Prepared,
+    workspace: &Path,
+    record: &mut TaskRecord,
+    told: impl Fn(&str),
+) -> Result<Performed, Failure> {
+    let (shared, id, unchanged) = (Arc::clone(task.cx.site), step.id.clone(), unchanged(step));
+    let (place, action) = (workspace.to_owned(), prepared.action.clone());
+    record.reason = blocking(move || Ok(shared.reason(&place, &id, unchanged, &action))).await?;
+    told(&record.reason);
+    loop {
+        record.attempts += 1;
+        match task.perform(prepared).await {
+            Ok(performed) => return Ok(performed),
+            Err(failure)
+                if record.attempts <= step.retries.attempts
+                    && retryable(&failure, &step.retries) =>
+            {
+                tokio::time::sleep(pause(record.attempts, &step.retries)).await;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// Whether another attempt may end otherwise, and the task wants one.
+fn retryable(failure: &Failure, retries: &Retries) -> bool {
+    let only = &retries.only;
+    match failure.again {
+        None => false,
+        Some(_) if only.is_empty() => true,
+        Some(Again::Network) => only.contains(&RetryOn::Network),
+        Some(Again::Timeout) => only.contains(&RetryOn::Timeout),
+        Some(Again::Exit(code)) => only.contains(&RetryOn::Exit(code)),
+    }
+}
+
+/// How long to wait before the next attempt.
+fn pause(attempts: u32, retries: &Retries) -> Duration {
+    let doubled = 1_u32 << attempts.saturating_sub(1).min(20);
+    retries
+        .backoff
+        .saturating_mul(doubled)
+        .min(retries.max_delay)
+}
+
+fn task<'a>(site: &'a Arc<Site>, step: &'a Step, results: &'a Results) -> Task<'a> {
+    Task {
+        work: &step.work,
+        cx: Context {
+            site,
+            id: &step.id,
+            cpu: step.resources.cpu,
+            results,
+        },
+        cached: step.cached,
+        salts: &step.salts,
+    }
+}
+
+/// Why the step runs although nothing changed; `None`: its result is missing.
+fn unchanged(step: &Step) -> Option<&'static str> {
+    let uncached = (!step.cached).then_some("its result is not cached, as the task says");
+    step.work.always_runs().or(uncached)
+}
+
+/// What a run would do with one step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A result is remembered under this key.
+    Cached(ActionKey),
+    /// It would run, for this reason.
+    Runs {
+        /// Names its result.
+        key: ActionKey,
+        /// Why.
+        reason: String,
+    },
+    /// It depends on what these steps make.
+    After(Vec<String>),
+    /// It cannot be told.
+    Unknown(String),
+}
+
+/// Says what [`run`] would do, without doing it: executes nothing, and writes
+/// nothing. Resolves references that have no pin, as a run would.
+///
+/// # Errors
+///
+/// [`GraphError`]
+pub async fn assess(
+    site: &Arc<Site>,
+    plan: &Plan,
+    workspace: &Path,
+) -> Result<Vec<(String, Verdict)>, GraphError> {
+    let graph = plan.graph()?;
+    let mut results = Results::new();
+    let mut verdicts = Vec::new();
+    for id in graph.tasks() {
+        let Some(step) = plan.steps.get(id) else {
+            continue;
+        };
+        let open: Vec<String> = step
+            .after
+            .iter()
+            .filter(|on| !results.contains_key(*on))
+            .cloned()
+            .collect();
+        let verdict = if open.is_empty() {
+            match judge(site, step, &results, workspace).await {
+                Ok((verdict, Some(done))) => {
+                    results.insert(id.clone(), Arc::new(done));
+                    verdict
+                }
+                Ok((verdict, None)) => verdict,
+                Err(failure) => Verdict::Unknown(failure.message),
+            }
+        } else {
+            Verdict::After(open)
+        };
+        verdicts.push((id.clone(), verdict));
+    }
+    Ok(verdicts)
+}
+
+async fn judge(
+    site: &Arc<Site>,
+    step: &Step,
+    results: &Results,
+    workspace: &Path,
+) -> Result<(Verdict, Option<Done>), Failure> {
+    let task = task(site, step, results);
+    let prepared = task.prepare().await?;
+    let key = prepared.action.key();
+    let (asked, id, unchanged) = (Arc::clone(site), step.id.clone(), unchanged(step));
+    let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
+    let found = blocking(move || {
+        Ok(match asked.remembered(&action)? {
+            Some(result) => Ok(result),
+            None => Err(asked.reason(&workspace, &id, unchanged, &action)),
+        })
+    })
+    .await?;
+    Ok(match found {
+        Ok(result) => {
+            let performed = Performed {
+                result,
+                cached: true,
+                log: String::new(),
+                fetched: 0,
+            };
+            (Verdict::Cached(key), Some(task.done(&prepared, &performed)))
+        }
+        Err(reason) => (Verdict::Runs { key, reason }, None),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_another_attempt_may_mend_is_tried_again() {
+        let failed = |again| Failure {
+            again,
+            ..Failure::new(Class::Task, "x")
+        };
+        let any = Retries::plain(3);
+        let some = Retries {
+            only: vec![RetryOn::Network, RetryOn::Exit(75)],
+            ..Retries::plain(3)
+        };
+        for (again, by_any, by_some) in [
+            (None, false, false),
+            (Some(Again::Network), true, true),
+            (Some(Again::Timeout), true, false),
+            (Some(Again::Exit(75)), true, true),
+            (Some(Again::Exit(1)), true, false),
+        ] {
+            let found = [&any, &some].map(|retries| retryable(&failed(again), retries));
+            assert_eq!(found, [by_any, by_some], "{again:?}");
+        }
+    }
+
+    #[test]
+    fn the_wait_doubles_up_to_its_longest() {
+        let retries = Retries {
+            backoff: Duration::from_secs(5),
+            max_delay: Duration::from_secs(12),
+            ..Retries::plain(9)
+        };
+        let waits = [1, 2, 3, 90].map(|attempts| pause(attempts, &retries).as_secs());
+        assert_eq!(waits, [5, 10, 12, 12]);
+    }
+}

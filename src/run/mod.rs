@@ -1,0 +1,12 @@
+//! Runs a plan: which step may start, starting it, and reporting what happened.
+//!
+//! Knows that steps have a kind of work, and no kind's inside.
+
+mod drive;
+pub mod event;
+pub mod record;
+pub mod schedule;
+mod update;
+
+pub use drive::{How, Ran, Verdict, assess, run};
+pub(crate) use update::update;

@@ -1,0 +1,41 @@
+//! Moves pins: asks again what references stand for.
+
+use std::sync::Arc;
+
+use crate::ground::site::Site;
+use crate::ground::{Class, Failure};
+use crate::kinds::Kind as _;
+use crate::kinds::pins::Moved;
+use crate::plan::Plan;
+
+/// Asks again what every pinned reference of `plan` stands for (those in `names`,
+/// if there are any), and pins the answers once all of them are there.
+pub(crate) async fn update(
+    site: &Arc<Site>,
+    plan: &Plan,
+    names: &[String],
+) -> Result<Vec<Moved>, Failure> {
+    let mut pins = Vec::new();
+    for step in plan.steps.values() {
+        pins.extend(step.work.pins()?);
+    }
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| pins.iter().all(|pin| pin.name != **name))
+    {
+        let message = format!(
+            "no package uses `{unknown}`: give the full reference, as `jackal graph` shows it"
+        );
+        return Err(Failure::new(Class::Configuration, message));
+    }
+    pins.retain(|pin| names.is_empty() || names.contains(&pin.name));
+    let mut answers = Vec::with_capacity(pins.len());
+    for pin in &pins {
+        answers.push((&pin.folder, pin.ask(site).await?));
+    }
+    let mut moved = Vec::with_capacity(answers.len());
+    for (folder, keep) in answers {
+        moved.push(site.pins(folder, keep)?);
+    }
+    Ok(moved)
+}
