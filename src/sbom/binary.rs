@@ -156,21 +156,28 @@ fn counted(data: &[u8]) -> Option<(&[u8], &[u8])> {
     None
 }
 
+/// Build information of a Go program, for tests.
+#[cfg(test)]
+pub(super) fn build_information() -> Vec<u8> {
+    let mut data = GO_MAGIC.to_vec();
+    data.extend([8, 2]);
+    data.resize(32, 0);
+    data.push(6);
+    data.extend(b"go1.22");
+    data.push(32 + 7);
+    data.extend([b's'; 16]);
+    data.extend(b"path\tx\n");
+    data.extend([b'e'; 16]);
+    data
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn inline_build_information_is_read_and_damage_is_nothing() {
-        let mut data = GO_MAGIC.to_vec();
-        data.extend([8, 2]);
-        data.resize(32, 0);
-        data.push(6);
-        data.extend(b"go1.22");
-        data.push(32 + 7);
-        data.extend([b's'; 16]);
-        data.extend(b"path\tx\n");
-        data.extend([b'e'; 16]);
+        let data = build_information();
         assert_eq!(
             go_inline(&data),
             Some(("go1.22".to_owned(), "path\tx\n".to_owned()))

@@ -76,48 +76,19 @@ impl License {
     }
 }
 
-/// Kind of package, which fixes its `type` and `language` words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// Debian binary package.
-    Deb,
-    /// Alpine package.
-    Apk,
-    /// Python distribution.
-    Python,
-    /// npm package.
-    Npm,
-    /// Go module.
-    Go,
-    /// Rust crate.
-    Rust,
-}
-
-impl Kind {
-    /// The word for `type`.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Deb => "deb",
-            Self::Apk => "apk",
-            Self::Python => "python",
-            Self::Npm => "npm",
-            Self::Go => "go-module",
-            Self::Rust => "rust-crate",
-        }
-    }
-
+/// The words by which documents name where a package comes from.
+///
+/// Each cataloguer has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ecosystem {
+    /// The value of `type`, such as `deb`.
+    pub kind: &'static str,
     /// The programming language; empty for system packages.
-    #[must_use]
-    pub fn language(self) -> &'static str {
-        match self {
-            Self::Deb | Self::Apk => "",
-            Self::Python => "python",
-            Self::Npm => "javascript",
-            Self::Go => "go",
-            Self::Rust => "rust",
-        }
-    }
+    pub language: &'static str,
+    /// The cataloguer, by the name that syft gives it.
+    pub found_by: &'static str,
+    /// The shape of [`Package::metadata`], by the name that syft gives it.
+    pub metadata_type: &'static str,
 }
 
 /// One found package.
@@ -127,11 +98,9 @@ pub struct Package {
     pub name: String,
     /// Version verbatim; `UNKNOWN` if there is none.
     pub version: String,
-    /// Its ecosystem.
-    pub kind: Kind,
-    /// Name of the cataloguer.
-    pub found_by: &'static str,
-    /// Evidence.
+    /// Where it comes from.
+    pub ecosystem: Ecosystem,
+    /// Files that show the package.
     pub locations: Vec<Location>,
     /// Declared licences.
     pub licenses: BTreeSet<License>,
@@ -139,10 +108,8 @@ pub struct Package {
     pub cpes: Vec<String>,
     /// Package URL; may be empty.
     pub purl: String,
-    /// Name of the shape of `metadata`.
-    pub metadata_type: &'static str,
-    /// Facts of this ecosystem only, as JSON text: the file lists of a large
-    /// image take several times as much memory as values.
+    /// Facts that only this ecosystem has, as JSON text: as values, the file
+    /// lists of a large image take several times as much memory.
     pub metadata: Option<Box<RawValue>>,
     /// Files the package owns, absolute in the scanned root.
     pub owns: Vec<String>,
@@ -155,13 +122,7 @@ pub struct Package {
 impl Package {
     /// A package with nothing known but its name; fill in the rest.
     #[must_use]
-    pub fn new(
-        kind: Kind,
-        name: &str,
-        version: &str,
-        found_by: &'static str,
-        metadata_type: &'static str,
-    ) -> Self {
+    pub fn new(ecosystem: Ecosystem, name: &str, version: &str) -> Self {
         let version = if version.is_empty() {
             "UNKNOWN"
         } else {
@@ -170,13 +131,11 @@ impl Package {
         Self {
             name: name.to_owned(),
             version: version.to_owned(),
-            kind,
-            found_by,
+            ecosystem,
             locations: Vec::new(),
             licenses: BTreeSet::new(),
             cpes: Vec::new(),
             purl: String::new(),
-            metadata_type,
             metadata: None,
             owns: Vec::new(),
             provides: Vec::new(),
@@ -195,7 +154,7 @@ impl Package {
     #[must_use]
     pub fn id(&self) -> String {
         let paths: BTreeSet<&str> = self.locations.iter().map(|l| l.path.as_str()).collect();
-        let mut text = [self.kind.word(), &self.name, &self.version, &self.purl].join("\0");
+        let mut text = [self.ecosystem.kind, &self.name, &self.version, &self.purl].join("\0");
         for path in paths {
             text.push('\0');
             text.push_str(path);
@@ -244,19 +203,4 @@ pub struct Document {
     pub source: Source,
     /// Distribution facts; an empty object if unknown.
     pub distro: Value,
-}
-
-impl Document {
-    /// Merges packages of equal id, sorts, and draws all edges.
-    #[must_use]
-    pub fn new(source: Source, distro: Value, found: Vec<Package>) -> Self {
-        let packages = super::relate::merge(found);
-        let relationships = super::relate::edges(&source.id, &packages);
-        Self {
-            packages,
-            relationships,
-            source,
-            distro,
-        }
-    }
 }

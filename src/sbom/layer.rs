@@ -129,13 +129,10 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-/// Scans the uncompressed layer tar `input` to its end.
-///
-/// # Errors
-///
-/// [`LayerError`]: the tar is damaged or too large. Odd entries are skipped.
-pub fn scan(input: impl Read) -> Result<LayerScan, LayerError> {
-    let mut keeper = Keeper::default();
+/// Scans the uncompressed layer tar `input` to its end, keeping whole the files
+/// that `is_wanted` by their path.
+pub(super) fn scan(input: impl Read, is_wanted: fn(&str) -> bool) -> Result<LayerScan, LayerError> {
+    let mut keeper = Keeper::new(is_wanted);
     walk(input, |path, size, input| keeper.keep(path, size, input))
 }
 
@@ -222,13 +219,21 @@ pub(super) fn walk(
 }
 
 /// Keeps what cataloguers want of files, one after the other.
-#[derive(Default)]
 pub(super) struct Keeper {
+    /// Whether the whole file at a path is kept.
+    is_wanted: fn(&str) -> bool,
     /// Holds one executable at a time, reserved only once.
     scratch: Vec<u8>,
 }
 
 impl Keeper {
+    pub(super) fn new(is_wanted: fn(&str) -> bool) -> Self {
+        Self {
+            is_wanted,
+            scratch: Vec::new(),
+        }
+    }
+
     /// Keeps what is wanted of one file, reading no more than needed.
     pub(super) fn keep(
         &mut self,
@@ -236,7 +241,7 @@ impl Keeper {
         size: u64,
         input: &mut dyn Read,
     ) -> io::Result<Option<Content>> {
-        if interesting(path) {
+        if (self.is_wanted)(path) {
             if size > TEXT_LIMIT {
                 return Ok(None);
             }
@@ -259,33 +264,6 @@ impl Keeper {
         self.scratch.clear();
         whole.take(WHOLE_BINARY).read_to_end(&mut self.scratch)?;
         Ok(binary::facts(&self.scratch).map(Content::Executable))
-    }
-}
-
-/// Whether a cataloguer reads the whole file at `path`.
-fn interesting(path: &str) -> bool {
-    let (parent, base) = path.rsplit_once('/').unwrap_or(("", path));
-    let python = || {
-        let parent = parent.to_ascii_lowercase();
-        parent.ends_with("dist-info") || parent.ends_with("egg-info")
-    };
-    match base {
-        "package.json" | "os-release" | "package-lock.json" | "Cargo.lock" | "go.mod" => true,
-        "status" => parent.ends_with("lib/dpkg"),
-        "installed" => parent.ends_with("lib/apk/db"),
-        "repositories" => parent.ends_with("etc/apk"),
-        "copyright" => parent.contains("usr/share/doc/"),
-        "METADATA"
-        | "PKG-INFO"
-        | "RECORD"
-        | "installed-files.txt"
-        | "top_level.txt"
-        | "direct_url.json" => python(),
-        _ if base.ends_with(".egg-info") => true,
-        _ if base.ends_with(".md5sums") || base.ends_with(".conffiles") => {
-            parent.ends_with("lib/dpkg/info") || parent.ends_with("lib/dpkg/status.d")
-        }
-        _ => parent.ends_with("lib/dpkg/status.d"),
     }
 }
 
@@ -337,6 +315,7 @@ pub(super) fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::catalog::is_wanted;
     use super::*;
 
     #[test]
@@ -348,7 +327,7 @@ mod tests {
             (".wh..wh.plnk", b""),
             ("other", b"zzz"),
         ]);
-        let scan = scan(&tar[..]).unwrap();
+        let scan = scan(&tar[..], is_wanted).unwrap();
         assert_eq!(scan.diff_id, Digest::of(&tar));
         assert_eq!(scan.whiteouts, ["etc/gone"]);
         assert_eq!(scan.opaque, ["opt"]);
@@ -361,14 +340,14 @@ mod tests {
     fn a_tar_without_its_last_padding_and_end_is_whole_and_a_cut_one_is_not() {
         let whole = tar_of(&[("a", &[1; 5000])]);
         let cut = &whole[..512 + 5000];
-        let scan = scan(cut).unwrap();
+        let scan = scan(cut, is_wanted).unwrap();
         assert_eq!((scan.entries.len(), scan.file_bytes), (1, 5000));
         assert_eq!(scan.diff_id, Digest::of(cut));
-        assert!(super::scan(&whole[..3000]).is_err());
+        assert!(super::scan(&whole[..3000], is_wanted).is_err());
     }
 
     #[test]
     fn a_broken_tar_is_an_error() {
-        assert!(scan(&[7_u8; 600][..]).is_err());
+        assert!(scan(&[7_u8; 600][..], is_wanted).is_err());
     }
 }

@@ -3,8 +3,8 @@
 //! `layer` reads one tar, `squash` stacks layers, `catalog` finds packages,
 //! `document` holds them, `format` writes them. Nothing here opens a file.
 
-pub mod binary;
-pub mod catalog;
+mod binary;
+mod catalog;
 pub mod document;
 pub mod format;
 pub mod layer;
@@ -12,9 +12,10 @@ pub mod names;
 mod purl;
 mod relate;
 pub mod scan;
-pub mod search;
-pub mod squash;
+mod search;
+mod squash;
 mod stored;
 pub mod unpack;
 
-pub use stored::{CATALOGUE_VERSION, StoredError};
+pub use catalog::CATALOGUE_VERSION;
+pub use stored::StoredError;

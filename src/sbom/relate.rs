@@ -4,10 +4,28 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::document::{Kind, Package, Relationship};
+use serde_json::Value;
+
+use super::catalog;
+use super::document::{Document, Package, Relationship, Source};
+
+impl Document {
+    /// Merges packages of equal id, sorts them, and relates them to each other.
+    #[must_use]
+    pub fn new(source: Source, distro: Value, found: Vec<Package>) -> Self {
+        let packages = merge(found);
+        let relationships = edges(&source.id, &packages);
+        Self {
+            packages,
+            relationships,
+            source,
+            distro,
+        }
+    }
+}
 
 /// Unites packages of equal id and sorts by name, version, kind and paths.
-pub(super) fn merge(found: Vec<Package>) -> Vec<Package> {
+fn merge(found: Vec<Package>) -> Vec<Package> {
     let mut by_id: BTreeMap<String, Package> = BTreeMap::new();
     for mut package in found.into_iter().filter(|p| !p.name.is_empty()) {
         package.locations.sort();
@@ -26,10 +44,10 @@ pub(super) fn merge(found: Vec<Package>) -> Vec<Package> {
     }
     let mut packages: Vec<Package> = by_id.into_values().collect();
     packages.sort_by(|a, b| {
-        (&a.name, &a.version, a.kind.word(), &a.locations).cmp(&(
+        (&a.name, &a.version, a.ecosystem.kind, &a.locations).cmp(&(
             &b.name,
             &b.version,
-            b.kind.word(),
+            b.ecosystem.kind,
             &b.locations,
         ))
     });
@@ -37,14 +55,14 @@ pub(super) fn merge(found: Vec<Package>) -> Vec<Package> {
 }
 
 /// All edges: source to package, dependencies, ownership overlaps.
-pub(super) fn edges(source: &str, packages: &[Package]) -> Vec<Relationship> {
+fn edges(source: &str, packages: &[Package]) -> Vec<Relationship> {
     let ids: Vec<String> = packages.iter().map(Package::id).collect();
-    let mut providers: HashMap<(Kind, &str), Vec<usize>> = HashMap::new();
+    let mut providers: HashMap<(&str, &str), Vec<usize>> = HashMap::new();
     let mut owners: HashMap<&str, Vec<usize>> = HashMap::new();
     for (index, package) in packages.iter().enumerate() {
         for name in &package.provides {
             providers
-                .entry((package.kind, name))
+                .entry((package.ecosystem.kind, name))
                 .or_default()
                 .push(index);
         }
@@ -63,7 +81,7 @@ pub(super) fn edges(source: &str, packages: &[Package]) -> Vec<Relationship> {
         all.insert(edge(source, &ids[index], "contains", Vec::new()));
         for name in &package.requires {
             for provider in providers
-                .get(&(package.kind, name.as_str()))
+                .get(&(package.ecosystem.kind, name.as_str()))
                 .into_iter()
                 .flatten()
             {
@@ -80,7 +98,7 @@ pub(super) fn edges(source: &str, packages: &[Package]) -> Vec<Relationship> {
         let mut shared: BTreeMap<usize, BTreeSet<&str>> = BTreeMap::new();
         for location in &package.locations {
             let path = location.path.as_str();
-            if is_database(path) {
+            if catalog::is_database(path) {
                 continue;
             }
             for owner in owners.get(path).into_iter().flatten() {
@@ -100,11 +118,4 @@ pub(super) fn edges(source: &str, packages: &[Package]) -> Vec<Relationship> {
         }
     }
     all.into_iter().collect()
-}
-
-/// Files every system package shares; sharing them proves nothing.
-fn is_database(path: &str) -> bool {
-    path.contains("/lib/dpkg/")
-        || path.ends_with("/lib/apk/db/installed")
-        || (path.contains("/usr/share/doc/") && path.ends_with("/copyright"))
 }

@@ -19,6 +19,15 @@ use crate::oci::Digest;
 /// behind is passed over, so a bomb costs a minute and not a day.
 const ARCHIVE_LIMIT: u64 = 64 << 30;
 
+/// Scans the uncompressed layer tar `input` to its end.
+///
+/// # Errors
+///
+/// [`LayerError`]: the tar is damaged or too large. Odd entries are skipped.
+pub fn layer(input: impl Read) -> Result<LayerScan, LayerError> {
+    layer::scan(input, catalog::is_wanted)
+}
+
 /// Catalogues an image from its layer scans, base first.
 #[must_use]
 pub fn image(source: Source, layers: Vec<LayerScan>) -> Document {
@@ -38,8 +47,8 @@ pub fn image(source: Source, layers: Vec<LayerScan>) -> Document {
 /// files like any other.
 pub fn component(name: &str, tar: impl Read) -> Result<Document, LayerError> {
     let mut inside = Vec::new();
-    let mut keeper = Keeper::default();
-    let layer = layer::walk(tar, |path, size, input| {
+    let mut keeper = Keeper::new(catalog::is_wanted);
+    let root = layer::walk(tar, |path, size, input| {
         let mut head = Vec::with_capacity(TAR_HEAD);
         input.take(TAR_HEAD as u64).read_to_end(&mut head)?;
         if unpack::is_compressed(&head) || unpack::is_tar(&head) {
@@ -48,7 +57,7 @@ pub fn component(name: &str, tar: impl Read) -> Result<Document, LayerError> {
         }
         keeper.keep(path, size, &mut (&head[..]).chain(input))
     })?;
-    let view = View::squash(vec![layer], false);
+    let view = View::squash(vec![root], false);
     let mut found = catalog::packages(&view);
     found.extend(inside);
     let source = Source {
@@ -71,7 +80,7 @@ fn archive(path: &str, input: impl Read) -> Vec<Package> {
         if !unpack::is_tar(&head) {
             return Err(io::Error::from(io::ErrorKind::InvalidData).into());
         }
-        layer::scan(head.chain(plain))
+        layer(head.chain(plain))
     };
     let Ok(layer) = scan() else {
         return Vec::new();

@@ -121,23 +121,12 @@ fn is_list(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::Write as _;
 
-    const LIST: &[u8] = br#"{"packages":[{"name":"a","version":"1.0.0","source":"local"}]}"#;
+    use super::super::binary::build_information as go;
+    use super::*;
 
-    fn go() -> Vec<u8> {
-        let mut data = GO_MAGIC.to_vec();
-        data.extend([8, 2]);
-        data.resize(32, 0);
-        data.push(6);
-        data.extend(b"go1.22");
-        data.push(32 + 7);
-        data.extend([b's'; 16]);
-        data.extend(b"path\tx\n");
-        data.extend([b'e'; 16]);
-        data
-    }
+    const LIST: &[u8] = br#"{"packages":[{"name":"a","version":"1.0.0","source":"local"}]}"#;
 
     fn packed(bytes: &[u8]) -> Vec<u8> {
         let level = flate2::Compression::new(7);

@@ -13,6 +13,9 @@ use super::document::{Annotations, Evidence, Location};
 use super::layer::{Content, LayerScan, NodeKind};
 use crate::oci::Digest;
 
+/// Where distributions describe themselves, in order of preference.
+const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
+
 /// Most links followed for one path; Linux stops at 40.
 const LINK_LIMIT: usize = 40;
 
@@ -203,9 +206,7 @@ impl View {
     /// Distribution facts from os-release; an empty object if unknown.
     #[must_use]
     pub fn distro(&self) -> Value {
-        let text = ["etc/os-release", "usr/lib/os-release"]
-            .iter()
-            .find_map(|path| self.text(path));
+        let text = OS_RELEASE.iter().find_map(|path| self.text(path));
         let mut facts = Map::new();
         for line in text.as_deref().unwrap_or_default().lines() {
             let Some((key, value)) = line.trim().split_once('=') else {
@@ -243,15 +244,22 @@ impl View {
     }
 }
 
+/// Whether a scan must keep the file at `path` for [`View::distro`]. The folder
+/// does not count: links may lead there from one of the known places.
+pub(super) fn is_wanted(path: &str) -> bool {
+    path.rsplit('/').next() == Some("os-release")
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::catalog::is_wanted;
     use super::super::layer::{scan, tar_of};
     use super::*;
 
     fn view(layers: &[&[(&str, &[u8])]]) -> View {
         let scans: Vec<_> = layers
             .iter()
-            .map(|l| scan(&tar_of(l)[..]).unwrap())
+            .map(|l| scan(&tar_of(l)[..], is_wanted).unwrap())
             .collect();
         View::squash(scans, true)
     }

@@ -9,9 +9,6 @@ use super::binary::Facts;
 use super::layer::{Content, Entry, LayerScan, NodeKind};
 use crate::oci::Digest;
 
-/// Version of what cataloguers find; raised whenever an SBOM could differ.
-pub const CATALOGUE_VERSION: u32 = 2;
-
 const MAGIC: &[u8; 8] = b"jkscan\x01\n";
 
 /// Longest path, link target or kept file of a stored scan, in bytes: 64 MiB,
@@ -213,6 +210,7 @@ impl<R: Read> Reader<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sbom::catalog::is_wanted;
     use crate::sbom::layer::{scan, tar_of};
 
     #[test]
@@ -223,7 +221,7 @@ mod tests {
             ("h == var/lib/dpkg/status", b""),
             ("d/.wh.gone", b""),
         ]);
-        let found = scan(&tar[..]).unwrap();
+        let found = scan(&tar[..], is_wanted).unwrap();
         let told = format!("{found:?}");
         let stored = found.store(Vec::new()).unwrap();
         let again = LayerScan::load(&stored[..]).unwrap();
@@ -233,7 +231,10 @@ mod tests {
     #[test]
     fn cut_and_altered_scans_are_refused() {
         let tar = tar_of(&[("var/lib/dpkg/status", b"Package: a\n")]);
-        let stored = scan(&tar[..]).unwrap().store(Vec::new()).unwrap();
+        let stored = scan(&tar[..], is_wanted)
+            .unwrap()
+            .store(Vec::new())
+            .unwrap();
         let plain = zstd::decode_all(&stored[..]).unwrap();
         let load = |plain: &[u8]| LayerScan::load(&zstd::encode_all(plain, 1).unwrap()[..]);
         assert!(load(&plain).is_ok());

@@ -15,7 +15,7 @@ use crate::ground::{failures, of_cas, of_io};
 use crate::oci::{Descriptor, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
 use crate::sbom::document::{Document, Source};
 use crate::sbom::format::syft;
-use crate::sbom::layer::{self, LayerError, LayerScan};
+use crate::sbom::layer::{LayerError, LayerScan};
 use crate::sbom::{StoredError, scan, unpack};
 
 /// Why an SBOM could not be made.
@@ -93,7 +93,7 @@ pub fn scan_layer(cas: &Cas, layer: &Descriptor) -> Result<Output, SbomError> {
     let blob = cas.open_blob(&layer.digest)?;
     let found = unpack::unpacked(blob)
         .map_err(LayerError::from)
-        .and_then(layer::scan)
+        .and_then(scan::layer)
         .map_err(|source| SbomError::Layer {
             what: what(),
             source,

@@ -2,27 +2,37 @@
 
 use serde_json::json;
 
-use crate::sbom::document::{Evidence, Kind, License, Package};
+use super::{Cataloguer, Finds};
+use crate::sbom::document::{Ecosystem, Evidence, License, Package};
 use crate::sbom::purl::{distro_of, purl};
 use crate::sbom::squash::View;
 
-/// Finds all packages of all installed databases.
-pub(super) fn find(view: &View) -> Vec<Package> {
+pub(super) const CATALOGUER: Cataloguer = Cataloguer {
+    ecosystem: APK,
+    finds: Finds::InFiles {
+        lists: |folder, name| name == "installed" && folder.ends_with("lib/apk/db"),
+        supports: |_, _| false,
+        find,
+    },
+};
+
+const APK: Ecosystem = Ecosystem {
+    kind: "apk",
+    language: "",
+    found_by: "apk-db-cataloger",
+    metadata_type: "apk-db-entry",
+};
+
+/// Finds all packages of one installed database.
+fn find(view: &View, path: &str) -> Vec<Package> {
     let (id, word) = distro_of(&view.distro());
-    let mut found = Vec::new();
-    for path in view
-        .texts()
-        .filter(|path| path.ends_with("lib/apk/db/installed"))
-    {
-        let text = view.text(path).unwrap_or_default();
-        for stanza in text.split("\n\n") {
-            if let Some(mut package) = one(stanza, &id, &word) {
-                package
-                    .locations
-                    .extend(view.location(path, Evidence::Primary));
-                found.push(package);
-            }
-        }
+    let text = view.text(path).unwrap_or_default();
+    let stanzas = text.split("\n\n");
+    let mut found: Vec<Package> = stanzas.filter_map(|text| one(text, &id, &word)).collect();
+    for package in &mut found {
+        package
+            .locations
+            .extend(view.location(path, Evidence::Primary));
     }
     found
 }
@@ -38,7 +48,7 @@ fn one(stanza: &str, id: &str, distro: &str) -> Option<Package> {
     if name.is_empty() {
         return None;
     }
-    let mut package = Package::new(Kind::Apk, name, version, "apk-db-cataloger", "apk-db-entry");
+    let mut package = Package::new(APK, name, version);
     let mut folder = "";
     let mut files = Vec::new();
     for (key, value) in lines() {
@@ -97,18 +107,19 @@ fn one(stanza: &str, id: &str, distro: &str) -> Option<Package> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view_of;
+    use super::super::find_in;
     use super::*;
 
     #[test]
     fn packages_come_with_origin_files_and_needs() {
-        let found = find(&view_of(&[
+        let files: &[(&str, &[u8])] = &[
             ("etc/os-release", b"ID=alpine\nVERSION_ID=3.19.1\n"),
             (
                 "lib/apk/db/installed",
                 b"P:musl-utils\nV:1.2-r4\nA:x86_64\no:musl\nL:MIT AND BSD-2-Clause\nD:so:libc.so.1>1\nF:usr/bin\nR:ldd\n\n",
             ),
-        ]));
+        ];
+        let found = find_in(&CATALOGUER, files);
         assert_eq!(
             found[0].purl,
             "pkg:apk/alpine/musl-utils@1.2-r4?arch=x86_64&distro=alpine-3.19.1&upstream=musl"

@@ -1,156 +1,214 @@
 //! Debian packages, from dpkg's status database.
 
-use serde_json::json;
+use std::collections::{BTreeMap, HashMap};
 
-use super::stanzas;
-use crate::sbom::document::{Evidence, Kind, License, Package};
+use serde_json::{Value, json};
+
+use super::{Cataloguer, Finds, split, stanzas};
+use crate::sbom::document::{Ecosystem, Evidence, License, Package};
 use crate::sbom::purl::{distro_of, purl};
 use crate::sbom::squash::View;
 
-/// Finds all packages of all status files.
-#[expect(clippy::too_many_lines, reason = "to be shortened")]
-pub(super) fn find(view: &View) -> Vec<Package> {
-    let distro = view.distro();
-    let (id, word) = distro_of(&distro);
-    let debian = id == "debian"
-        || distro["idLike"]
-            .as_array()
-            .is_some_and(|ids| ids.iter().any(|id| id == "debian"));
-    let mut found = Vec::new();
-    for path in view.texts() {
-        let (parent, base) = path.rsplit_once('/').unwrap_or(("", path));
-        let single = parent.ends_with("lib/dpkg/status.d");
-        if !(single || (parent.ends_with("lib/dpkg") && base == "status"))
-            || base.ends_with(".md5sums")
-        {
-            continue;
-        }
-        let Some(text) = view.text(path) else {
-            continue;
-        };
-        let info = if single {
-            parent.to_owned()
-        } else {
-            format!("{parent}/info")
-        };
-        for stanza in stanzas(&text) {
-            let get = |key: &str| stanza.get(key).map_or("", String::as_str);
-            let name = get("Package");
-            if name.is_empty() || get("Status").contains("deinstall") {
-                continue;
+pub(super) const CATALOGUER: Cataloguer = Cataloguer {
+    ecosystem: DPKG,
+    finds: Finds::InFiles {
+        lists: |folder, name| {
+            (name == "status" && folder.ends_with("lib/dpkg"))
+                || (is_single(folder) && !name.ends_with(".md5sums"))
+        },
+        supports: |folder, name| match name {
+            "copyright" => folder.contains("usr/share/doc/"),
+            name if name.ends_with(".md5sums") || name.ends_with(".conffiles") => {
+                folder.ends_with("lib/dpkg/info") || is_single(folder)
             }
-            let (version, arch) = (get("Version"), get("Architecture"));
-            let (source, source_version) = match get("Source").split_once(" (") {
-                Some((source, version)) => (source, version.trim_end_matches(')')),
-                None => (get("Source"), ""),
-            };
-            let mut package = Package::new(
-                Kind::Deb,
-                name,
-                version,
-                "dpkg-db-cataloger",
-                "dpkg-db-entry",
-            );
-            package
-                .locations
-                .extend(view.location(path, Evidence::Primary));
-            let mut files = std::collections::BTreeMap::new();
-            for (suffix, config) in [("md5sums", false), ("conffiles", true)] {
-                let file = [
-                    format!("{info}/{name}:{arch}.{suffix}"),
-                    format!("{info}/{name}.{suffix}"),
-                ]
-                .into_iter()
-                .find(|path| view.bytes(path).is_some());
-                let Some(file) = file else { continue };
-                package
-                    .locations
-                    .extend(view.location(&file, Evidence::Supporting));
-                for line in view.text(&file).unwrap_or_default().lines() {
-                    if config {
-                        files.insert(line.trim().to_owned(), (String::new(), true));
-                    } else if let Some((sum, path)) = line.split_once(char::is_whitespace) {
-                        let path = format!("/{}", path.trim().trim_start_matches("./"));
-                        files.insert(path, (sum.to_owned(), false));
-                    }
-                }
-            }
-            for line in get("Conffiles").lines() {
-                let mut words = line.split_whitespace();
-                if let (Some(path), Some(sum)) = (words.next(), words.next()) {
-                    files.insert(path.to_owned(), (sum.to_owned(), true));
-                }
-            }
-            package.owns = files.keys().cloned().collect();
-            let copyright = format!("usr/share/doc/{name}/copyright");
-            if let Some(text) = view.text(&copyright) {
-                package
-                    .locations
-                    .extend(view.location(&copyright, Evidence::Supporting));
-                for line in text.lines() {
-                    if let Some(license) = line
-                        .strip_prefix("License: ")
-                        .and_then(|rest| rest.split_whitespace().next())
-                    {
-                        package.licenses.insert(License(license.to_owned()));
-                    }
-                    if let Some((_, rest)) = line.split_once("/usr/share/common-licenses/") {
-                        let word: String = rest
-                            .chars()
-                            .take_while(|c| c.is_ascii_alphanumeric() || "-.+".contains(*c))
-                            .collect();
-                        let word = word.trim_end_matches('.');
-                        if !word.is_empty() {
-                            package.licenses.insert(License(word.to_owned()));
-                        }
-                    }
-                }
-            }
-            if debian {
-                let upstream = if source_version.is_empty() {
-                    source.to_owned()
-                } else {
-                    format!("{source}@{source_version}")
-                };
-                let qualifiers = [("arch", arch), ("distro", &word), ("upstream", &upstream)];
-                package.purl = purl("deb", &id, name, version, &qualifiers);
-            }
-            package.provides = names(get("Provides"));
-            package.provides.push(name.to_owned());
-            package.requires = names(get("Depends"));
-            package.requires.extend(names(get("Pre-Depends")));
-            let files: Vec<_> = files
-                .iter()
-                .map(|(path, (sum, config))| {
-                    let mut file = json!({"path": path, "isConfigFile": config});
-                    if !sum.is_empty() {
-                        file["digest"] = json!({"algorithm": "md5", "value": sum});
-                    }
-                    file
-                })
-                .collect();
-            let mut metadata = json!({
-                "package": name, "source": source, "version": version,
-                "sourceVersion": source_version, "architecture": arch,
-                "maintainer": get("Maintainer"),
-                "installedSize": get("Installed-Size").parse::<u64>().unwrap_or(0),
-                "files": files,
-            });
-            for (key, field) in [
-                ("provides", "Provides"),
-                ("depends", "Depends"),
-                ("preDepends", "Pre-Depends"),
-            ] {
-                if !get(field).is_empty() {
-                    let list: Vec<&str> = get(field).split(',').map(str::trim).collect();
-                    metadata[key] = json!(list);
-                }
-            }
-            package.describe(&metadata);
-            found.push(package);
+            _ => false,
+        },
+        find,
+    },
+};
+
+const DPKG: Ecosystem = Ecosystem {
+    kind: "deb",
+    language: "",
+    found_by: "dpkg-db-cataloger",
+    metadata_type: "dpkg-db-entry",
+};
+
+/// Whether each file in `folder` describes one package. Distroless images have
+/// such a folder instead of one status file.
+fn is_single(folder: &str) -> bool {
+    folder.ends_with("lib/dpkg/status.d")
+}
+
+/// The fields of one package.
+struct Stanza<'t>(HashMap<&'t str, String>);
+
+impl Stanza<'_> {
+    fn get(&self, key: &str) -> &str {
+        self.0.get(key).map_or("", String::as_str)
+    }
+
+    /// The source package and its version; empty if they are the package's own.
+    fn source(&self) -> (&str, &str) {
+        match self.get("Source").split_once(" (") {
+            Some((source, version)) => (source, version.trim_end_matches(')')),
+            None => (self.get("Source"), ""),
         }
     }
+}
+
+/// Files of a package by path: MD5 sum, if known, and whether it is configuration.
+type Files = BTreeMap<String, (String, bool)>;
+
+/// Finds all packages of one status file.
+fn find(view: &View, path: &str) -> Vec<Package> {
+    let distro = view.distro();
+    let (folder, _) = split(path);
+    let info = if is_single(folder) {
+        folder.to_owned()
+    } else {
+        format!("{folder}/info")
+    };
+    let text = view.text(path).unwrap_or_default();
+    let mut found = Vec::new();
+    for stanza in stanzas(&text).into_iter().map(Stanza) {
+        let name = stanza.get("Package");
+        if name.is_empty() || stanza.get("Status").contains("deinstall") {
+            continue;
+        }
+        let mut package = Package::new(DPKG, name, stanza.get("Version"));
+        package
+            .locations
+            .extend(view.location(path, Evidence::Primary));
+        let files = files(view, &info, &stanza, &mut package);
+        package.owns = files.keys().cloned().collect();
+        licenses(view, name, &mut package);
+        package.purl = package_url(&stanza, &distro);
+        package.provides = names(stanza.get("Provides"));
+        package.provides.push(name.to_owned());
+        package.requires = names(stanza.get("Depends"));
+        package.requires.extend(names(stanza.get("Pre-Depends")));
+        package.describe(&facts(&stanza, &files));
+        found.push(package);
+    }
     found
+}
+
+/// The files of a package, by its lists in the folder `info`. Notes the lists
+/// as locations.
+fn files(view: &View, info: &str, stanza: &Stanza<'_>, package: &mut Package) -> Files {
+    let (name, arch) = (stanza.get("Package"), stanza.get("Architecture"));
+    let mut files = Files::new();
+    for (suffix, config) in [("md5sums", false), ("conffiles", true)] {
+        let file = [
+            format!("{info}/{name}:{arch}.{suffix}"),
+            format!("{info}/{name}.{suffix}"),
+        ]
+        .into_iter()
+        .find(|path| view.bytes(path).is_some());
+        let Some(file) = file else { continue };
+        package
+            .locations
+            .extend(view.location(&file, Evidence::Supporting));
+        for line in view.text(&file).unwrap_or_default().lines() {
+            if config {
+                files.insert(line.trim().to_owned(), (String::new(), true));
+            } else if let Some((sum, path)) = line.split_once(char::is_whitespace) {
+                let path = format!("/{}", path.trim().trim_start_matches("./"));
+                files.insert(path, (sum.to_owned(), false));
+            }
+        }
+    }
+    for line in stanza.get("Conffiles").lines() {
+        let mut words = line.split_whitespace();
+        if let (Some(path), Some(sum)) = (words.next(), words.next()) {
+            files.insert(path.to_owned(), (sum.to_owned(), true));
+        }
+    }
+    files
+}
+
+/// Takes the licences that the copyright file names.
+fn licenses(view: &View, name: &str, package: &mut Package) {
+    let copyright = format!("usr/share/doc/{name}/copyright");
+    let Some(text) = view.text(&copyright) else {
+        return;
+    };
+    package
+        .locations
+        .extend(view.location(&copyright, Evidence::Supporting));
+    for line in text.lines() {
+        if let Some(license) = line
+            .strip_prefix("License: ")
+            .and_then(|rest| rest.split_whitespace().next())
+        {
+            package.licenses.insert(License(license.to_owned()));
+        }
+        if let Some((_, rest)) = line.split_once("/usr/share/common-licenses/") {
+            let word: String = rest
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || "-.+".contains(*c))
+                .collect();
+            let word = word.trim_end_matches('.');
+            if !word.is_empty() {
+                package.licenses.insert(License(word.to_owned()));
+            }
+        }
+    }
+}
+
+/// The package URL; empty for distributions that are not known to be Debian's.
+fn package_url(stanza: &Stanza<'_>, distro: &Value) -> String {
+    let (id, word) = distro_of(distro);
+    let like = distro["idLike"].as_array().into_iter().flatten();
+    if id != "debian" && !like.into_iter().any(|id| id == "debian") {
+        return String::new();
+    }
+    let (source, version) = stanza.source();
+    let upstream = if version.is_empty() {
+        source.to_owned()
+    } else {
+        format!("{source}@{version}")
+    };
+    let qualifiers = [
+        ("arch", stanza.get("Architecture")),
+        ("distro", &word),
+        ("upstream", &upstream),
+    ];
+    let (name, version) = (stanza.get("Package"), stanza.get("Version"));
+    purl("deb", &id, name, version, &qualifiers)
+}
+
+fn facts(stanza: &Stanza<'_>, files: &Files) -> Value {
+    let files: Vec<_> = files
+        .iter()
+        .map(|(path, (sum, config))| {
+            let mut file = json!({"path": path, "isConfigFile": config});
+            if !sum.is_empty() {
+                file["digest"] = json!({"algorithm": "md5", "value": sum});
+            }
+            file
+        })
+        .collect();
+    let (source, source_version) = stanza.source();
+    let mut facts = json!({
+        "package": stanza.get("Package"), "source": source, "version": stanza.get("Version"),
+        "sourceVersion": source_version, "architecture": stanza.get("Architecture"),
+        "maintainer": stanza.get("Maintainer"),
+        "installedSize": stanza.get("Installed-Size").parse::<u64>().unwrap_or(0),
+        "files": files,
+    });
+    for (key, field) in [
+        ("provides", "Provides"),
+        ("depends", "Depends"),
+        ("preDepends", "Pre-Depends"),
+    ] {
+        if !stanza.get(field).is_empty() {
+            let list: Vec<&str> = stanza.get(field).split(',').map(str::trim).collect();
+            facts[key] = json!(list);
+        }
+    }
+    facts
 }
 
 /// Bare names of a dependency field, alternatives counted one by one.
@@ -165,12 +223,12 @@ fn names(field: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view_of;
+    use super::super::find_in;
     use super::*;
 
     #[test]
     fn installed_packages_come_with_source_files_and_licences() {
-        let view = view_of(&[
+        let files: &[(&str, &[u8])] = &[
             ("etc/os-release", b"ID=debian\nVERSION_ID=12\n"),
             (
                 "var/lib/dpkg/status",
@@ -178,8 +236,8 @@ mod tests {
             ),
             ("var/lib/dpkg/info/a:amd64.md5sums", b"d41d  usr/bin/a\n"),
             ("usr/share/doc/a/copyright", b"License: GPL-2+\n"),
-        ]);
-        let found = find(&view);
+        ];
+        let found = find_in(&CATALOGUER, files);
         assert_eq!(found.len(), 1);
         assert_eq!(
             found[0].purl,

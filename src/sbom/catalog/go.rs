@@ -2,10 +2,23 @@
 
 use serde_json::json;
 
-use super::goversion;
-use crate::sbom::document::{Evidence, Kind, License, Package};
+use super::{Cataloguer, Finds, goversion};
+use crate::sbom::binary::Facts;
+use crate::sbom::document::{Ecosystem, Evidence, License, Package};
 use crate::sbom::purl::purl;
 use crate::sbom::squash::View;
+
+pub(super) const CATALOGUER: Cataloguer = Cataloguer {
+    ecosystem: GO,
+    finds: Finds::InExecutables(find),
+};
+
+const GO: Ecosystem = Ecosystem {
+    kind: "go-module",
+    language: "go",
+    found_by: "go-module-binary-cataloger",
+    metadata_type: "go-module-buildinfo-entry",
+};
 
 /// What Go calls a main module that was built from a working copy.
 const DEVEL: &str = "(devel)";
@@ -28,19 +41,17 @@ struct BuildInfo<'a> {
     settings: Vec<(&'a str, String)>,
 }
 
-/// Finds main module, dependencies and standard library of every executable.
-pub(super) fn find(view: &View) -> Vec<Package> {
-    let mut found = Vec::new();
-    for (path, facts) in view.executables() {
-        let Some((compiler, text)) = &facts.go else {
-            continue;
-        };
-        for mut package in modules(path, compiler, text) {
-            package
-                .locations
-                .extend(view.location(path, Evidence::Primary));
-            found.push(package);
-        }
+/// Finds the main module, its dependencies and the standard library of one
+/// executable.
+fn find(view: &View, path: &str, facts: &Facts) -> Vec<Package> {
+    let Some((compiler, text)) = &facts.go else {
+        return Vec::new();
+    };
+    let mut found = modules(path, compiler, text);
+    for package in &mut found {
+        package
+            .locations
+            .extend(view.location(path, Evidence::Primary));
     }
     found
 }
@@ -146,13 +157,7 @@ fn modules(file: &str, compiler: &str, text: &str) -> Vec<Package> {
         } else {
             module.version
         };
-        let mut package = Package::new(
-            Kind::Go,
-            module.path,
-            version,
-            "go-module-binary-cataloger",
-            "go-module-buildinfo-entry",
-        );
+        let mut package = Package::new(GO, module.path, version);
         let (space, last) = module.path.rsplit_once('/').unwrap_or(("", module.path));
         package.purl = purl("golang", space, last, version, &[]);
         package.describe(&facts(module.sum));

@@ -2,17 +2,26 @@
 
 use serde_json::{Value, json};
 
-use crate::sbom::document::{Evidence, Kind, License, Package};
+use super::{Cataloguer, Finds};
+use crate::sbom::document::{Ecosystem, Evidence, License, Package};
 use crate::sbom::purl::purl;
 use crate::sbom::squash::View;
 
-/// Finds one package per named `package.json`.
-pub(super) fn find(view: &View) -> Vec<Package> {
-    view.texts()
-        .filter(|path| *path == "package.json" || path.ends_with("/package.json"))
-        .filter_map(|path| one(view, path))
-        .collect()
-}
+pub(super) const CATALOGUER: Cataloguer = Cataloguer {
+    ecosystem: NPM,
+    finds: Finds::InFiles {
+        lists: |_, name| name == "package.json",
+        supports: |_, _| false,
+        find: |view, path| one(view, path).into_iter().collect(),
+    },
+};
+
+const NPM: Ecosystem = Ecosystem {
+    kind: "npm",
+    language: "javascript",
+    found_by: "javascript-package-cataloger",
+    metadata_type: "javascript-npm-package",
+};
 
 fn one(view: &View, path: &str) -> Option<Package> {
     let json: Value = serde_json::from_slice(view.bytes(path)?).ok()?;
@@ -21,13 +30,7 @@ fn one(view: &View, path: &str) -> Option<Package> {
     if name.is_empty() {
         return None;
     }
-    let mut package = Package::new(
-        Kind::Npm,
-        name,
-        version,
-        "javascript-package-cataloger",
-        "javascript-npm-package",
-    );
+    let mut package = Package::new(NPM, name, version);
     package
         .locations
         .extend(view.location(path, Evidence::Primary));
@@ -56,19 +59,20 @@ fn one(view: &View, path: &str) -> Option<Package> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view_of;
+    use super::super::find_in;
     use super::*;
 
     #[test]
     fn a_scoped_package_is_found_and_a_nameless_stub_is_not() {
-        let found = find(&view_of(&[
+        let files: &[(&str, &[u8])] = &[
             (
                 "n/a/package.json",
                 br#"{"name":"@s/a","version":"1.0.0","license":"mit","private":3}"#,
             ),
             ("n/b/package.json", br#"{"type":"module"}"#),
             ("n/c/package.json", b"{broken"),
-        ]));
+        ];
+        let found = find_in(&CATALOGUER, files);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].purl, "pkg:npm/%40s/a@1.0.0");
         assert_eq!(found[0].licenses.first().unwrap().spdx(), "MIT");

@@ -1,22 +1,36 @@
 //! Python distributions installed in the tree.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::sbom::document::{Evidence, Kind, License, Package};
+use super::{Cataloguer, Finds};
+use crate::sbom::document::{Ecosystem, Evidence, License, Package};
 use crate::sbom::purl::purl;
 use crate::sbom::squash::View;
 
-/// Finds one package per `dist-info` or `egg-info`.
-pub(super) fn find(view: &View) -> Vec<Package> {
-    view.texts()
-        .filter(|path| {
-            let lower = path.to_ascii_lowercase();
-            lower.ends_with("dist-info/metadata")
-                || lower.ends_with("egg-info/pkg-info")
-                || path.ends_with(".egg-info")
-        })
-        .filter_map(|path| one(view, path))
-        .collect()
+pub(super) const CATALOGUER: Cataloguer = Cataloguer {
+    ecosystem: PYTHON,
+    finds: Finds::InFiles {
+        lists: |folder, name| match name {
+            "METADATA" => is_info(folder, "dist-info"),
+            "PKG-INFO" => is_info(folder, "egg-info"),
+            name => name.ends_with(".egg-info"),
+        },
+        supports: |folder, name| {
+            name == "RECORD" && (is_info(folder, "dist-info") || is_info(folder, "egg-info"))
+        },
+        find: |view, path| one(view, path).into_iter().collect(),
+    },
+};
+
+const PYTHON: Ecosystem = Ecosystem {
+    kind: "python",
+    language: "python",
+    found_by: "python-installed-package-cataloger",
+    metadata_type: "python-package",
+};
+
+fn is_info(folder: &str, suffix: &str) -> bool {
+    folder.to_ascii_lowercase().ends_with(suffix)
 }
 
 fn one(view: &View, path: &str) -> Option<Package> {
@@ -40,52 +54,17 @@ fn one(view: &View, path: &str) -> Option<Package> {
         return None;
     }
     let normal = normal(name);
-    let mut package = Package::new(
-        Kind::Python,
-        &normal,
-        version,
-        "python-installed-package-cataloger",
-        "python-package",
-    );
+    let mut package = Package::new(PYTHON, &normal, version);
     package
         .locations
         .extend(view.location(path, Evidence::Primary));
     let info = path.rsplit_once('/').map_or("", |(info, _)| info);
-    let site = if path.ends_with(".egg-info") {
-        info
+    let (site, files) = if path.ends_with(".egg-info") {
+        (info, Vec::new())
     } else {
-        info.rsplit_once('/').map_or("", |(site, _)| site)
+        let site = info.rsplit_once('/').map_or("", |(site, _)| site);
+        (site, recorded(view, info, site, &mut package))
     };
-    let mut files = Vec::new();
-    let record = format!("{info}/RECORD");
-    if let (false, Some(record_text)) = (path.ends_with(".egg-info"), view.text(&record)) {
-        package
-            .locations
-            .extend(view.location(&record, Evidence::Supporting));
-        for line in record_text.lines() {
-            let mut fields = line.rsplitn(3, ',');
-            let (size, sum) = (fields.next().unwrap_or(""), fields.next().unwrap_or(""));
-            let Some(file) = fields.next().map(|file| file.trim_matches('"')) else {
-                continue;
-            };
-            let mut entry = json!({"path": file});
-            if let Some((algorithm, value)) = sum.split_once('=') {
-                entry["digest"] = json!({"algorithm": algorithm, "value": value});
-            }
-            if !size.is_empty() {
-                entry["size"] = json!(size);
-            }
-            files.push(entry);
-            let full = if file.starts_with('/') {
-                file.to_owned()
-            } else {
-                format!("{site}/{file}")
-            };
-            package
-                .owns
-                .extend(view.resolve(&full).map(|real| format!("/{real}")));
-        }
-    }
     for key in ["License-Expression", "License"] {
         if !get(key).is_empty() {
             package.licenses.insert(License(get(key).to_owned()));
@@ -122,6 +101,42 @@ fn one(view: &View, path: &str) -> Option<Package> {
     Some(package)
 }
 
+/// The files that RECORD lists. Notes them in `package`, too.
+fn recorded(view: &View, info: &str, site: &str, package: &mut Package) -> Vec<Value> {
+    let record = format!("{info}/RECORD");
+    let Some(text) = view.text(&record) else {
+        return Vec::new();
+    };
+    package
+        .locations
+        .extend(view.location(&record, Evidence::Supporting));
+    let mut files = Vec::new();
+    for line in text.lines() {
+        let mut fields = line.rsplitn(3, ',');
+        let (size, sum) = (fields.next().unwrap_or(""), fields.next().unwrap_or(""));
+        let Some(file) = fields.next().map(|file| file.trim_matches('"')) else {
+            continue;
+        };
+        let mut entry = json!({"path": file});
+        if let Some((algorithm, value)) = sum.split_once('=') {
+            entry["digest"] = json!({"algorithm": algorithm, "value": value});
+        }
+        if !size.is_empty() {
+            entry["size"] = json!(size);
+        }
+        files.push(entry);
+        let full = if file.starts_with('/') {
+            file.to_owned()
+        } else {
+            format!("{site}/{file}")
+        };
+        package
+            .owns
+            .extend(view.resolve(&full).map(|real| format!("/{real}")));
+    }
+    files
+}
+
 /// The normalised name at the start of a requirement.
 fn bare(requirement: &str) -> String {
     let end = requirement
@@ -145,18 +160,19 @@ fn normal(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view_of;
+    use super::super::find_in;
     use super::*;
 
     #[test]
     fn names_are_normalised_and_records_resolved() {
-        let found = find(&view_of(&[
+        let files: &[(&str, &[u8])] = &[
             (
                 "usr/lib/site/A_b.dist-info/METADATA",
                 b"Name: A_.b\r\nVersion: 1\r\nLicense: MIT\r\nRequires-Dist: C.d>=1\r\nRequires-Dist: e; extra == 'x'\r\n\r\nName: no\n",
             ),
             ("usr/lib/site/A_b.dist-info/RECORD", b"../../bin/a,sha256=xx,12\n"),
-        ]));
+        ];
+        let found = find_in(&CATALOGUER, files);
         assert_eq!(found[0].purl, "pkg:pypi/a-b@1");
         assert_eq!(found[0].owns, ["/usr/bin/a"]);
         assert_eq!(found[0].requires, ["c-d"]);

@@ -87,11 +87,11 @@ fn artifact(package: &Package) -> String {
         "id": package.id(),
         "name": package.name,
         "version": package.version,
-        "type": package.kind.word(),
-        "foundBy": package.found_by,
+        "type": package.ecosystem.kind,
+        "foundBy": package.ecosystem.found_by,
         "locations": json!(package.locations),
         "licenses": licenses,
-        "language": package.kind.language(),
+        "language": package.ecosystem.language,
         "cpes": cpes,
         "purl": package.purl,
     })
@@ -101,7 +101,7 @@ fn artifact(package: &Package) -> String {
         text.pop();
         text.push_str(&format!(
             ",\"metadataType\":{},\"metadata\":{metadata}}}",
-            json!(package.metadata_type)
+            json!(package.ecosystem.metadata_type)
         ));
     }
     text
@@ -110,11 +110,17 @@ fn artifact(package: &Package) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sbom::document::{Kind, Source};
+    use crate::sbom::document::{Ecosystem, Source};
 
     #[test]
     fn documents_are_sorted_and_name_their_schema() {
-        let package = |name| Package::new(Kind::Npm, name, "1", "x", "y");
+        let ecosystem = Ecosystem {
+            kind: "npm",
+            language: "javascript",
+            found_by: "x",
+            metadata_type: "y",
+        };
+        let package = |name| Package::new(ecosystem, name, "1");
         let source = Source {
             id: "aa".into(),
             name: "n".into(),

@@ -20,7 +20,6 @@ const LEFT: &[&[&str]] = &[
     &["registry/pieces.rs", "registry/push.rs"],
     &["rehearsal/route.rs", "rehearsal/server.rs"],
     &["release/artifact.rs", "release/staging.rs", "release/transaction.rs", "release/vouching.rs"],
-    &["sbom/document.rs", "sbom/relate.rs"],
     &["signing/bundle.rs", "signing/envelope.rs"],
     &["source/attached.rs", "source/remote.rs"],
     &["yaml/mistake.rs", "yaml/sources.rs"],
