@@ -7,8 +7,7 @@ use super::build::BuildError;
 use super::compose::{Chosen, Composer};
 use super::plans::blamed;
 use crate::package::is_template_name;
-use crate::pipeline::expand::Instance;
-use crate::pipeline::{ImagesSource, RenderedKind};
+use crate::pipeline::{ImagesFrom, Instance, Verb};
 use crate::plan::PlanError;
 use crate::plan::declared::Composed;
 use crate::yaml::SourceText;
@@ -49,8 +48,8 @@ pub(super) fn of_instances(
             continue;
         };
         let none = BTreeMap::new();
-        let set = match &instance.kind {
-            RenderedKind::Package { set, .. } => set,
+        let set = match &instance.verb {
+            Verb::Package(package) => &package.set,
             _ => &none,
         };
         let mut chosen = Chosen {
@@ -96,22 +95,21 @@ pub(super) fn of_instances(
 }
 
 fn named(instance: &Instance) -> Option<&str> {
-    match &instance.kind {
-        RenderedKind::Component { definition, .. } | RenderedKind::Package { definition, .. } => {
-            Some(definition)
-        }
-        RenderedKind::Images {
-            from: ImagesSource::Definition(definition),
-            ..
-        } => Some(definition),
+    match &instance.verb {
+        Verb::Component(component) => Some(&component.definition),
+        Verb::Package(package) => Some(&package.definition),
+        Verb::Images(images) => match &images.from {
+            ImagesFrom::Definition(definition) => Some(definition),
+            ImagesFrom::List(_) => None,
+        },
         _ => None,
     }
 }
 
 /// The architecture that an instance's platform says, else the user's.
 fn architecture(composer: &Composer<'_>, instance: &Instance) -> Option<String> {
-    let own = match &instance.kind {
-        RenderedKind::Images { platform, .. } => platform.as_deref(),
+    let own = match &instance.verb {
+        Verb::Images(images) => images.platform.as_deref(),
         _ => None,
     };
     let platform = own.or(instance.platform.as_deref());
@@ -125,14 +123,11 @@ fn architecture(composer: &Composer<'_>, instance: &Instance) -> Option<String> 
 fn shared(instances: &[Instance]) -> BTreeMap<&str, BTreeMap<String, String>> {
     let mut agreed: BTreeMap<&str, BTreeMap<String, Option<String>>> = BTreeMap::new();
     for instance in instances {
-        let RenderedKind::Package {
-            definition, set, ..
-        } = &instance.kind
-        else {
+        let Verb::Package(package) = &instance.verb else {
             continue;
         };
-        let values = agreed.entry(definition).or_default();
-        for (key, value) in set.iter().filter(|(key, _)| is_template_name(key)) {
+        let values = agreed.entry(&package.definition).or_default();
+        for (key, value) in package.set.iter().filter(|(key, _)| is_template_name(key)) {
             values
                 .entry(key.clone())
                 .and_modify(|old| {

@@ -11,7 +11,7 @@ use super::definitions;
 use super::find::read_text;
 use crate::kinds::sign::SignWork;
 use crate::kinds::sign::provenance::Asked;
-use crate::pipeline::expand::Facts;
+use crate::pipeline::Facts;
 use crate::plan::declared::Declared;
 use crate::plan::implied::{self, Implied};
 use crate::plan::{self, Plan, PlanError};
@@ -133,12 +133,11 @@ pub(super) fn of_pipeline(
         git: workspace::git_facts(&folder),
         platform: format!("linux/{architecture}"),
     };
-    let instances = pipeline::expand::expand(&pipeline, &params, &facts).map_err(|source| {
-        BuildError::Expand {
+    let instances =
+        pipeline::expand(&pipeline, &params, &facts).map_err(|source| BuildError::Expand {
             at: place(&text, source.about()),
             source: Box::new(source),
-        }
-    })?;
+        })?;
     let definitions = definitions::of_instances(composer, &folder, &instances)
         .map_err(|error| error.of(&text))?;
     let mut plan = Plan {

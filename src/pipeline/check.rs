@@ -2,17 +2,15 @@
 //!
 //! Stands between `yaml` and the model. It never opens a file.
 
-mod limits;
-mod reader;
 mod task;
 mod whole;
 
 use std::collections::BTreeMap;
 
 use super::model::{Param, ParamType, Pipeline};
-use crate::yaml::{Fields, Mistake, Mistakes, Node, SourceText, Value, parse_first};
-use reader::Reader;
-pub(super) use task::VERBS;
+use super::reader::Reader;
+use super::settings;
+use crate::yaml::{Fields, Mistakes, Node, SourceText, Value, parse_first};
 
 /// Reads and checks the text of a pipeline file.
 ///
@@ -21,27 +19,27 @@ pub(super) use task::VERBS;
 /// Every mistake of the file, with its place.
 pub fn parse(source: &SourceText) -> Result<Pipeline, Mistakes> {
     let mut reader = Reader::default();
-    let empty = Node {
-        span: crate::yaml::Span::default(),
-        value: Value::Mapping(Vec::new()),
-    };
-    let node = parse_first(source)?.unwrap_or(empty);
+    let empty = || Node::mapping(Default::default());
+    let node = parse_first(source)?.unwrap_or_else(empty);
     let pipeline = pipeline(&node, &mut reader);
     Mistakes::none_or(pipeline, source, reader.mistakes)
 }
 
+/// Keys of later versions.
+const UNAVAILABLE: [&str; 3] = ["remote", "schedules", "include"];
+
 fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
     let mut f = Fields::new(node, "the pipeline", &mut r.mistakes);
     if f.string("kind", &mut r.mistakes).as_deref() != Some("JackalPipeline") {
-        r.note(
-            node,
+        r.at(
+            node.span,
             "this is not a pipeline",
             "Write `kind: JackalPipeline`.",
         );
     }
     if f.integer("version", &mut r.mistakes) != Some(1) {
-        r.note(
-            node,
+        r.at(
+            node.span,
             "the schema version is not 1",
             "Write `version: 1` at the top.",
         );
@@ -54,33 +52,34 @@ fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
         let param = param(value, r);
         params.insert(key, param);
     }
-    for key in ["remote", "schedules", "include"] {
+    for key in UNAVAILABLE {
         if let Some(n) = f.node(key) {
-            let message = format!("`{key}` is not available yet");
-            r.note(n, message, "Remove it until jackal can do this.");
+            r.unavailable(n, &format!("`{key}`"), "Remove it.");
         }
     }
-    let defaults = f.node("defaults").map(|n| limits::defaults(n, r));
-    let defaults = defaults.unwrap_or_default();
+    if let Some(n) = f.node("defaults") {
+        r.defaults = settings::defaults(n, r);
+    }
     let global_inputs = r.many(&mut f, "globalInputs");
     let (salt, cache_limits) = f
         .node("cache")
-        .map(|n| limits::cache(n, r))
+        .map(|n| settings::cache(n, r))
         .unwrap_or_default();
     let mut pools = BTreeMap::new();
     for (key, value) in r.pairs(&mut f, "pools") {
         match value.scalar().and_then(|text| text.parse().ok()) {
             Some(slots) if slots > 0 => drop(pools.insert(key, slots)),
-            _ => r.note(
-                value,
-                "a pool is not a whole number above 0",
-                "Write how many tasks may use it.",
+            _ => r.at(
+                value.span,
+                "the size of a pool is not a whole number above 0",
+                "Write how many tasks may use it at once.",
             ),
         }
     }
+    r.pools = pools.keys().cloned().collect();
     let mut tasks = BTreeMap::new();
     for (key, value) in r.pairs(&mut f, "tasks") {
-        if let Some(task) = task::task(&key, value, &pools, &defaults, r) {
+        if let Some(task) = task::task(&key, value, r) {
             tasks.insert(key, task);
         }
     }
@@ -117,7 +116,7 @@ fn param(node: &Node, r: &mut Reader) -> Param {
         Some("bool") => ParamType::Bool,
         Some(other) => {
             let message = format!("`{other}` is not a parameter type");
-            r.note(node, message, "Use string, number, bool or enum.");
+            r.at(node.span, message, "Use string, number, bool or enum.");
             ParamType::Text
         }
     };
@@ -130,7 +129,7 @@ fn param(node: &Node, r: &mut Reader) -> Param {
     let pattern = f.string("pattern", &mut r.mistakes);
     if let Some(bad) = pattern.as_ref().filter(|p| regex::Regex::new(p).is_err()) {
         let message = format!("`{bad}` is not a regular expression");
-        r.note(node, message, "Correct the pattern.");
+        r.at(node.span, message, "Correct the pattern.");
     }
     let param = Param {
         kind,
@@ -144,15 +143,10 @@ fn param(node: &Node, r: &mut Reader) -> Param {
     param
 }
 
-impl Reader {
-    fn note(&mut self, node: &Node, message: impl Into<String>, help: impl Into<String>) {
-        self.mistakes.push(Mistake::new(node.span, message, help));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::expression::Template;
 
     fn errors(tasks: &str) -> String {
         let text = format!("kind: JackalPipeline\nversion: 1\nname: web\ntasks:\n{tasks}");
@@ -164,8 +158,8 @@ mod tests {
         let text = "kind: JackalPipeline\nversion: 1\nname: web\ntasks:\n  b:\n    run: [npm, build]\n    inputs: [web/**]\n    outputs: [dist/]\n    timeout: 5m\n  c:\n    matrix: { name: [web, jobs] }\n    component: { definition: jackal.yaml, name: '${{ matrix.name }}' }\n    inputs: ['task:b']\n  p:\n    package: { definition: jackal.yaml, components: c }\n";
         let p = parse(&SourceText::new("p.yaml", text)).unwrap();
         assert_eq!(p.tasks["c"].rows.len(), 2);
-        assert_eq!(p.tasks["c"].input_tasks[0].task, "b");
-        assert_eq!(p.tasks["b"].timeout.as_secs(), 300);
+        assert_eq!(p.tasks["c"].input_tasks, [Template::parse("b").unwrap()]);
+        assert_eq!(p.tasks["b"].settings.timeout.as_secs(), 300);
     }
 
     #[test]
@@ -176,7 +170,7 @@ mod tests {
         for part in [
             "Did you mean `timeout`",
             "`zip`",
-            "says nothing of who signs",
+            "exactly one of `key` and `keyless`",
             "overlaps",
             "\"1.10\"",
         ] {

@@ -1,9 +1,8 @@
 //! From a checked pipeline to the instances of its tasks: matrices multiplied,
 //! templates rendered, references resolved, conditions decided.
 //!
-//! Stands on the model and the expressions; the planner reads what it makes.
-//! The result depends on its arguments alone, and so does its order. It never
-//! opens a file or looks at the environment.
+//! The planner reads the instances. They depend on the arguments alone, and so
+//! does their order. It never opens a file or reads the environment.
 
 mod instance;
 mod render;
@@ -11,132 +10,28 @@ mod scope;
 
 use std::collections::BTreeMap;
 
-pub use instance::{
-    ImageLayer, ImageSource, ImagesSource, Instance, LayerSource, RenderedConfig, RenderedKind,
-    RenderedOutput, RunsAfter,
-};
+pub use instance::{Instance, RenderedOutput, RunsAfter};
 
-use super::expression::ExpressionError;
-use super::matrix::MatrixError;
+use super::error::ExpandError;
 use super::model::Pipeline;
+use super::render::Rows;
 
 /// Most instances of one pipeline.
 pub const MAX_TOTAL: usize = 20_000;
 
-/// Most edges between them: above any real build, below what fills memory.
+/// Most edges between instances: above any real build, and few enough to fit into
+/// memory.
 const MAX_EDGES: usize = 1_000_000;
 
-/// What a run knows beside the file and the parameters.
+/// What a run knows besides the file and the parameters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The environment of the run; only declared names are read.
     pub env: BTreeMap<String, String>,
-    /// `sha`, `shortSha`, `branch`, `tag`, `commitTime` and `dirty`, as far as known.
+    /// `sha`, `shortSha`, `branch`, `tag`, `commitTime` and `dirty`, if known.
     pub git: BTreeMap<String, String>,
     /// `os/arch` of tasks that name no platform.
     pub platform: String,
-}
-
-/// Why a pipeline has no instances.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ExpandError {
-    /// A template or condition has no value.
-    #[error("`{key}` of the task `{instance}`: {source}: {help}")]
-    Expression {
-        /// The instance.
-        instance: String,
-        /// The key that holds it.
-        key: String,
-        /// What is wrong.
-        source: ExpressionError,
-        /// The next step.
-        help: String,
-    },
-    /// A reference is not a selector once rendered.
-    #[error("`{key}` of the task `{instance}`: {source}")]
-    Selector {
-        /// The instance.
-        instance: String,
-        /// The key that holds it.
-        key: String,
-        /// What is wrong.
-        source: MatrixError,
-    },
-    /// A reference selects no instance.
-    #[error(
-        "`{key}` of the task `{instance}` selects `{selector}`, which no instance is: use one of: {known}"
-    )]
-    NoInstance {
-        /// The instance.
-        instance: String,
-        /// The key that holds it.
-        key: String,
-        /// The reference.
-        selector: String,
-        /// Instances that exist.
-        known: String,
-    },
-    /// A reference selects several instances where one is expected.
-    #[error(
-        "`{key}` of the task `{instance}` selects {count} instances with `{selector}`, expected one: add [axis=value]"
-    )]
-    ManyInstances {
-        /// The instance.
-        instance: String,
-        /// The key that holds it.
-        key: String,
-        /// The reference.
-        selector: String,
-        /// How many.
-        count: usize,
-    },
-    /// An output leaves the working directory.
-    #[error(
-        "the output `{path}` of the task `{instance}` is not a path inside the task's directory: write a relative path without `..`"
-    )]
-    OutputPath {
-        /// The instance.
-        instance: String,
-        /// The path.
-        path: String,
-    },
-    /// Two instances write the same path.
-    #[error(
-        "the output `{path}` of the task `{instance}` overlaps one of `{other}`: put a matrix value in the path, or give each output one task"
-    )]
-    OutputOverlap {
-        /// The instance.
-        instance: String,
-        /// The path.
-        path: String,
-        /// The instance that has it already.
-        other: String,
-    },
-    /// Too much for one run.
-    #[error("the pipeline makes more than {limit} {what}: use smaller matrices or selectors")]
-    TooMany {
-        /// What there is too much of.
-        what: &'static str,
-        /// The most there may be.
-        limit: usize,
-    },
-}
-
-impl ExpandError {
-    /// The instance and the key that it is about.
-    #[must_use]
-    pub fn about(&self) -> Option<(&str, &str)> {
-        match self {
-            Self::Expression { instance, key, .. }
-            | Self::Selector { instance, key, .. }
-            | Self::NoInstance { instance, key, .. }
-            | Self::ManyInstances { instance, key, .. } => Some((instance, key)),
-            Self::OutputPath { instance, .. } | Self::OutputOverlap { instance, .. } => {
-                Some((instance, "outputs"))
-            }
-            Self::TooMany { .. } => None,
-        }
-    }
 }
 
 /// Every instance of every task, by task name and then in the order of its
@@ -159,11 +54,16 @@ pub fn expand(
             limit: MAX_TOTAL,
         });
     }
+    let rows = pipeline.tasks.iter();
+    let rows: Rows<'_> = rows
+        .map(|(id, task)| (id.as_str(), task.rows.as_slice()))
+        .collect();
     let mut instances = Vec::with_capacity(total);
     let mut edges = 0;
     for task in pipeline.tasks.values() {
         for row in &task.rows {
-            let made = scope::Scope::new(pipeline, task, row, params, facts)?.instance()?;
+            let scope = scope::Scope::new(pipeline, task, row, params, facts, &rows)?;
+            let made = scope.instance()?;
             edges += made.depends_on.len();
             if edges > MAX_EDGES {
                 return Err(ExpandError::TooMany {
@@ -179,7 +79,7 @@ pub fn expand(
     Ok(instances)
 }
 
-/// Skips what waits for a skipped instance, unless its condition allows it.
+/// Skips the dependants of skipped instances, unless their conditions allow it.
 fn skip_dependants(instances: &mut [Instance]) {
     let mut waiting: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, instance) in instances.iter().enumerate() {
@@ -237,6 +137,7 @@ fn check_outputs(instances: &[Instance]) -> Result<(), ExpandError> {
 mod tests {
     use super::*;
     use crate::pipeline::check::parse;
+    use crate::pipeline::verb::{self, Verb};
     use crate::yaml::SourceText;
 
     fn made(tasks: &str, params: &[(&str, &str)]) -> Result<Vec<Instance>, String> {
@@ -286,7 +187,7 @@ mod tests {
         assert_eq!(list[0].depends_on, ["img[arch=amd64]", "img[arch=arm64]"]);
         assert_eq!(list[1].depends_on.len(), 3);
         let argv = vec!["npm".to_owned(), "v=1.4".to_owned()];
-        assert_eq!(list[2].kind, RenderedKind::Run { argv, shell: None });
+        assert_eq!(list[2].verb, Verb::Run(verb::Run { argv, shell: None }));
         assert_eq!(list[2].input_globs, ["web/**"]);
         assert_eq!(list[2].input_values["param:v"], "1.4");
         assert_eq!(list[2].input_values["env:HOME"], "/root");
@@ -295,15 +196,16 @@ mod tests {
         assert_eq!(list[2].env["LC_ALL"], "C");
         assert_eq!(list[2].pass_through, ["HOME"]);
         assert_eq!(list[4].depends_on, ["bundle", "ubi[arch=arm64]"]);
-        let RenderedKind::Image { base, .. } = &list[4].kind else {
-            panic!("{:?}", list[4].kind)
+        let Verb::Image(image) = &list[4].verb else {
+            panic!("{:?}", list[4].verb)
         };
-        assert_eq!(*base, ImageSource::Task("ubi[arch=arm64]".into()));
-        let RenderedKind::Package { set, images, .. } = &list[6].kind else {
-            panic!("{:?}", list[6].kind)
+        let base = verb::image::ImageSource::Task("ubi[arch=arm64]".into());
+        assert_eq!(image.base, base);
+        let Verb::Package(package) = &list[6].verb else {
+            panic!("{:?}", list[6].verb)
         };
         assert_eq!(
-            (set["V"].as_str(), &images[..]),
+            (package.set["V"].as_str(), &package.images[..]),
             ("nightly", &["img[arch=arm64]".to_owned()][..])
         );
         assert_eq!(list, made(MONOREPO, &[("v", "1.4")]).unwrap());
@@ -339,7 +241,7 @@ mod tests {
             ),
             (
                 "  a: { matrix: { n: ['1', '2'] }, run: [x], inputs: [], outputs: [o/] }\n",
-                "overlaps one of `a[n=1]`",
+                "overlaps an output of `a[n=1]`",
             ),
             (
                 "  a: { run: [x], inputs: [], outputs: ['../o'] }\n",

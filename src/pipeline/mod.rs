@@ -1,24 +1,35 @@
 //! The pipeline file as checked values: tasks, verbs, parameters, matrices and
 //! the expressions between them.
 //!
-//! It stands above `yaml` and `oci` and below the graph. It never opens a file,
-//! reads a clock or looks at the environment.
+//! `check` reads a file, `expand` makes task instances of it, and the planner
+//! turns those into steps. A verb's keys are declared once, in `verb`. It never
+//! opens a file, reads a clock or the environment.
 
 pub mod check;
 pub mod duration;
-pub mod expand;
-pub mod expression;
-pub mod matrix;
-pub mod model;
-pub mod params;
+mod error;
+mod expand;
+mod expression;
+mod limits;
+mod matrix;
+mod model;
+mod params;
 mod place;
+mod reader;
+mod record;
+mod render;
 pub mod schema;
+mod settings;
 pub mod size;
+mod verb;
 
-pub use expand::{
-    ExpandError, Facts, ImageLayer, ImageSource, ImagesSource, Instance, LayerSource,
-    RenderedConfig, RenderedKind, RenderedOutput, RunsAfter, expand,
-};
-pub use model::{CacheLimits, Pipeline, Resources, Retries, RetryOn, Sandbox, Secret};
+pub use error::ExpandError;
+pub use expand::{Facts, Instance, RenderedOutput, RunsAfter, expand};
+pub use limits::{CacheLimits, Resources, Retries, RetryOn, Sandbox, Secret};
+pub use model::Pipeline;
 pub use params::ParamError;
 pub use place::place;
+pub use settings::Settings;
+pub use verb::image::{ImageLayer, ImageSource, LayerSource, RuntimeConfig};
+pub use verb::images::ImagesFrom;
+pub use verb::{Image, Images, Package, Publish, Sbom, Sign, Verb};

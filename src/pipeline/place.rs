@@ -1,13 +1,13 @@
-//! Where a key of a task stands, for what is wrong with its value only once
-//! templates have theirs.
+//! Where a key of a task is written, for mistakes that show only once templates
+//! have values.
 
-use super::check::VERBS;
+use super::verb::NAMES;
 use crate::yaml::{self, Node, SourceText, Value};
 
-/// The file with the line and column of `key` of the task that `instance` is of,
-/// else of the task; the file alone where neither is found.
+/// The file with the line and column of `key` in the task of `instance`, else those
+/// of the task, else the file alone.
 ///
-/// A key below another one is written `layers.from`.
+/// A nested key is written `layers.from`.
 #[must_use]
 pub fn place(source: &SourceText, instance: &str, key: &str) -> String {
     let task = instance.split(['[', ':']).next().unwrap_or(instance);
@@ -17,8 +17,8 @@ pub fn place(source: &SourceText, instance: &str, key: &str) -> String {
     let found = tasks.and_then(|tasks| {
         let mut named = pairs(tasks).iter();
         let (name, task) = named.find(|(name, _)| name.scalar() == Some(task))?;
-        // Those of the verb first: `tags` are something else beside it.
-        let of_verb = VERBS.iter().find_map(|verb| task.get(verb)?.get(first));
+        // The verb's keys first: a task may have `tags` as well as `publish`.
+        let of_verb = NAMES.iter().find_map(|verb| task.get(verb)?.get(first));
         Some(of_verb.or_else(|| task.get(first)).unwrap_or(name).span)
     });
     match found {

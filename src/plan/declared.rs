@@ -19,7 +19,8 @@ use crate::kinds::sbom::{ComponentSbomWork, ImageSbomWork};
 use crate::oci::{Platform, Reference};
 use crate::package::Definition;
 use crate::pipeline::{
-    ImageSource, ImagesSource, Instance, LayerSource, RenderedKind, RenderedOutput, Sandbox, Secret,
+    ImageLayer, ImageSource, ImagesFrom, Instance, LayerSource, RenderedOutput, Sandbox, Secret,
+    Verb,
 };
 use crate::plan::parts::Order;
 use crate::plan::{Plan, PlanError, Step, When};
@@ -86,12 +87,12 @@ impl Plan {
         };
         // Images first, then what catalogues them, what packs both, and what
         // publishes that.
-        let rank = |instance: &&Instance| match &instance.kind {
-            RenderedKind::Image { .. } => 0,
-            RenderedKind::Sbom { .. } => 2,
-            RenderedKind::Package { .. } => 3,
-            RenderedKind::Sign(_) => 4,
-            RenderedKind::Publish { .. } => 5,
+        let rank = |instance: &&Instance| match &instance.verb {
+            Verb::Image(_) => 0,
+            Verb::Sbom(_) => 2,
+            Verb::Package(_) => 3,
+            Verb::Sign(_) => 4,
+            Verb::Publish(_) => 5,
             _ => 1,
         };
         let mut ordered: Vec<&Instance> = instances.iter().collect();
@@ -104,17 +105,10 @@ impl Plan {
 }
 
 impl Declaring<'_> {
-    #[expect(clippy::too_many_lines, reason = "to be shortened")]
     fn instance(&mut self, plan: &mut Plan, instance: &Instance) -> Result<(), PlanError> {
-        match &instance.kind {
-            RenderedKind::Component {
-                definition,
-                name,
-                inline,
-            } => {
-                if inline.is_some() {
-                    return Err(not_yet(instance, "an inline component"));
-                }
+        match &instance.verb {
+            Verb::Component(verb) => {
+                let (definition, name) = (&verb.definition, &verb.name);
                 let composed = self.composed(instance, definition)?;
                 let component = composed
                     .definition
@@ -135,18 +129,13 @@ impl Declaring<'_> {
                 let step = |id, after, work| self.step(instance, id, after, work);
                 plan.component(&instance.id, folders, component, &mut order, step)?;
             }
-            RenderedKind::Images { from, platform } => {
-                self.images_task(plan, instance, from, platform.as_deref())?;
+            Verb::Images(verb) => {
+                self.images_task(plan, instance, &verb.from, verb.platform.as_deref())?;
             }
-            RenderedKind::Image {
-                base,
-                platform,
-                layers,
-                config,
-            } => {
-                let platform = self.platform(instance, platform.as_deref())?;
+            Verb::Image(verb) => {
+                let platform = self.platform(instance, verb.platform.as_deref())?;
                 let mut after = Vec::new();
-                let base = match base {
+                let base = match &verb.base {
                     ImageSource::Scratch => None,
                     ImageSource::Task(task) => Some(self.one_image(instance, task)?),
                     ImageSource::Reference(text) => {
@@ -156,7 +145,7 @@ impl Declaring<'_> {
                             folder: self.how.folder.clone(),
                             reference,
                             platform: platform.clone(),
-                            fresh: instance.fresh,
+                            fresh: instance.settings.cache.fresh,
                         });
                         plan.add(self.step(instance, id.clone(), Vec::new(), work));
                         Some(id)
@@ -164,7 +153,7 @@ impl Declaring<'_> {
                 };
                 after.extend(base.clone());
                 let mut made = Vec::new();
-                for layer in layers {
+                for layer in &verb.layers {
                     made.extend(self.layers(instance, layer)?);
                 }
                 let work = Work::from(BuildWork {
@@ -172,25 +161,25 @@ impl Declaring<'_> {
                     base,
                     platform,
                     layers: made,
-                    config: config.clone(),
+                    config: verb.config.clone(),
                 });
                 plan.add(self.step(instance, instance.id.clone(), after, work));
                 let name = self.local_name(&instance.id);
                 let list = vec![(name, instance.id.clone())];
                 self.images.insert(instance.id.clone(), list);
             }
-            RenderedKind::Sbom { of, formats } => self.sbom_task(plan, instance, of, formats)?,
-            RenderedKind::Package { .. } => self.package_task(plan, instance)?,
-            RenderedKind::Sign(_) => self.sign_task(plan, instance)?,
-            RenderedKind::Publish { .. } => self.publish_task(plan, instance)?,
-            RenderedKind::Run { argv, shell } => {
+            Verb::Sbom(verb) => self.sbom_task(plan, instance, &verb.of)?,
+            Verb::Package(verb) => self.package_task(plan, instance, verb)?,
+            Verb::Sign(verb) => self.sign_task(plan, instance, verb)?,
+            Verb::Publish(verb) => self.publish_task(plan, instance, verb)?,
+            Verb::Run(verb) => {
                 let passed = instance.pass_through.iter().filter_map(|name| {
                     Some((name.clone(), self.how.environment.get(name)?.clone()))
                 });
                 let work = Work::from(RunWork {
                     folder: self.how.folder.clone(),
-                    argv: argv.clone(),
-                    shell: shell.clone(),
+                    argv: verb.argv.clone(),
+                    shell: verb.shell.clone(),
                     globs: instance.input_globs.clone(),
                     generated: Arc::clone(&self.generated),
                     input_tasks: instance.input_tasks.clone(),
@@ -199,12 +188,12 @@ impl Declaring<'_> {
                     pass_through: passed.collect(),
                     pass_through_names: instance.pass_through.clone(),
                     secrets: self.secrets(instance),
-                    tools: instance.tools.clone(),
+                    tools: instance.settings.tools.clone(),
                     path: self.how.path.clone(),
                     outputs: instance.outputs.clone(),
                     workdir: instance.workdir.clone(),
-                    timeout: instance.timeout,
-                    grace: instance.grace,
+                    timeout: instance.settings.timeout,
+                    grace: instance.settings.grace,
                     sandbox: self.sandbox(instance),
                     platform: self.platform(instance, None)?,
                 });
@@ -221,14 +210,14 @@ impl Declaring<'_> {
             .environment
             .get("CI")
             .is_some_and(|ci| ci == "true");
-        match instance.sandbox {
+        match instance.settings.sandbox {
             Sandbox::Warn if server => Sandbox::Strict,
             sandbox => sandbox,
         }
     }
 
     fn secrets(&self, instance: &Instance) -> BTreeMap<String, SecretValue> {
-        let secrets = instance.secrets.iter().map(|(name, secret)| {
+        let secrets = instance.settings.secrets.iter().map(|(name, secret)| {
             let value = match secret {
                 Secret::File(path) => SecretValue::File(self.how.folder.join(path)),
                 Secret::Env(variable) => match self.how.environment.get(variable) {
@@ -256,23 +245,23 @@ impl Declaring<'_> {
             id,
             after,
             work,
-            pool: instance.pool.clone(),
-            mutex: instance.mutex.clone(),
-            retries: instance.retries.clone(),
-            resources: instance.resources,
-            priority: instance.priority,
+            pool: instance.settings.pool.clone(),
+            mutex: instance.settings.mutex.clone(),
+            retries: instance.settings.retries.clone(),
+            resources: instance.settings.resources,
+            priority: instance.settings.priority,
             when: When {
                 success: instance.runs_after.success,
                 failure: instance.runs_after.failure,
                 skipped: instance.runs_after.skipped,
             },
-            cached: instance.cache,
+            cached: instance.settings.cached(),
             salts: instance.salts.clone(),
-            tags: instance.tags.clone(),
+            tags: instance.settings.tags.clone(),
             // Without a task before it there is no failure to run after.
             skipped: instance.skipped
                 || instance.depends_on.is_empty() && !instance.runs_after.success,
-            may_fail: instance.continue_on_error,
+            may_fail: instance.settings.continue_on_error,
         }
     }
 
@@ -332,11 +321,7 @@ impl Declaring<'_> {
         }
     }
 
-    fn layers(
-        &self,
-        instance: &Instance,
-        layer: &crate::pipeline::ImageLayer,
-    ) -> Result<Vec<LayerWork>, PlanError> {
+    fn layers(&self, instance: &Instance, layer: &ImageLayer) -> Result<Vec<LayerWork>, PlanError> {
         let owner = match &layer.owner {
             None => None,
             Some(text) => Some(owner(text).ok_or_else(|| PlanError::Owner {
@@ -384,14 +369,14 @@ impl Declaring<'_> {
         &mut self,
         plan: &mut Plan,
         instance: &Instance,
-        from: &ImagesSource,
+        from: &ImagesFrom,
         platform: Option<&str>,
     ) -> Result<(), PlanError> {
         let platform = self.platform(instance, platform)?;
         let mut images = BTreeMap::new();
         let mut wanted = Vec::new();
         match from {
-            ImagesSource::Definition(path) => {
+            ImagesFrom::Definition(path) => {
                 for component in &self.composed(instance, path)?.definition.components {
                     wanted.extend(component.images.iter().cloned());
                     // Archives are named from the definition's folder.
@@ -403,7 +388,7 @@ impl Declaring<'_> {
                     }
                 }
             }
-            ImagesSource::List(list) => {
+            ImagesFrom::List(list) => {
                 for source in list {
                     match source {
                         ImageSource::Scratch => {}
@@ -455,7 +440,7 @@ impl Declaring<'_> {
                 folder: self.how.folder.clone(),
                 reference: full.clone(),
                 platform: platform.clone(),
-                fresh: instance.fresh,
+                fresh: instance.settings.cache.fresh,
             });
             plan.add(self.step(instance, id.clone(), Vec::new(), work));
             images.insert(full.to_string(), id);
@@ -475,11 +460,7 @@ impl Declaring<'_> {
         plan: &mut Plan,
         instance: &Instance,
         of: &[String],
-        formats: &[String],
     ) -> Result<(), PlanError> {
-        if formats.iter().any(|format| format != "syft-json") {
-            return Err(not_yet(instance, "an SBOM format other than syft-json"));
-        }
         let mut documents = Vec::new();
         for subject in of {
             if let Some(images) = self.images.get(subject) {
@@ -494,8 +475,9 @@ impl Declaring<'_> {
                 }
                 continue;
             }
-            match self.by_id.get(subject.as_str()).map(|found| &found.kind) {
-                Some(RenderedKind::Component { name, .. }) => {
+            match self.by_id.get(subject.as_str()).map(|found| &found.verb) {
+                Some(Verb::Component(verb)) => {
+                    let name = &verb.name;
                     let id = format!("{}:{name}", instance.id);
                     let work = Work::from(ComponentSbomWork {
                         name: name.clone(),
@@ -540,13 +522,6 @@ fn reference(instance: &Instance, text: &str) -> Result<Reference, PlanError> {
         image: text.to_owned(),
         source,
     })
-}
-
-fn not_yet(instance: &Instance, what: &'static str) -> PlanError {
-    PlanError::NotYet {
-        component: instance.id.clone(),
-        key: what,
-    }
 }
 
 /// `uid:gid` in numbers.

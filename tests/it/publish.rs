@@ -785,7 +785,7 @@ fn packages_that_cannot_be_published_are_reported_before_anything_runs() {
         (
             "oci-layout:out",
             ", when: always",
-            "`when` is not `changed`",
+            "p.yaml:8:70: `when` cannot be `always`",
         ),
         (
             "oci-layout:out",

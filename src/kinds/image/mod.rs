@@ -24,7 +24,7 @@ use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, Question, answer};
 use crate::kinds::{Context, Kind, Prepared, image_of};
 use crate::oci::{Descriptor, Platform, Reference, media_type};
-use crate::pipeline::RenderedConfig;
+use crate::pipeline::RuntimeConfig;
 use crate::workspace;
 
 /// Versions of what is written; raised when its bytes change.
@@ -70,7 +70,7 @@ pub struct BuildWork {
     /// In order, lowest first.
     pub layers: Vec<LayerWork>,
     /// How the image is run.
-    pub config: RenderedConfig,
+    pub config: RuntimeConfig,
 }
 
 /// One layer of an image.

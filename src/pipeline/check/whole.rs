@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::reader::Reader;
 use crate::pipeline::model::Task;
+use crate::pipeline::reader::Reader;
 
 pub(super) fn check(tasks: &BTreeMap<String, Task>, written: Vec<String>, r: &mut Reader) {
     let known: BTreeSet<String> = written.into_iter().collect();
@@ -15,7 +15,7 @@ pub(super) fn check(tasks: &BTreeMap<String, Task>, written: Vec<String>, r: &mu
         let help = near.map_or("Add the task.".to_owned(), |k| {
             format!("Did you mean `{k}`?")
         });
-        r.at(*span, format!("there is no task `{to}`"), help);
+        r.at(*span, format!("no task named `{to}`"), help);
     }
     let outputs = std::mem::take(&mut r.outputs);
     let mut seen: BTreeMap<String, &String> = BTreeMap::new();
@@ -31,7 +31,8 @@ pub(super) fn check(tasks: &BTreeMap<String, Task>, written: Vec<String>, r: &mu
             })
             .copied();
         if let Some(other) = other {
-            let message = format!("the output `{path}` of `{task}` overlaps one of `{other}`");
+            let message =
+                format!("the output `{path}` of `{task}` overlaps an output of `{other}`");
             r.at(*span, message, "Give each output one task.");
         }
         seen.insert(key, task);
@@ -69,7 +70,7 @@ pub(super) fn check(tasks: &BTreeMap<String, Task>, written: Vec<String>, r: &mu
     {
         r.at(
             *span,
-            format!("tasks wait for each other: {shown}"),
+            format!("dependency cycle: {shown}"),
             "Remove one of these references.",
         );
     }

@@ -22,18 +22,15 @@ pub enum Value {
     Number(f64),
     /// True or false.
     Bool(bool),
-    /// A list of strings.
-    List(Vec<String>),
 }
 
 impl Value {
-    /// True unless it is false, 0, empty text or an empty list.
+    /// False for false, 0 and empty text.
     pub fn is_true(&self) -> bool {
         match self {
             Self::Text(text) => !text.is_empty(),
             Self::Number(number) => *number != 0.0,
             Self::Bool(yes) => *yes,
-            Self::List(list) => !list.is_empty(),
         }
     }
 }
@@ -44,7 +41,6 @@ impl fmt::Display for Value {
             Self::Text(text) => f.write_str(text),
             Self::Number(number) => write!(f, "{number}"),
             Self::Bool(yes) => write!(f, "{yes}"),
-            Self::List(list) => f.write_str(&list.join(",")),
         }
     }
 }
@@ -128,30 +124,12 @@ fn call(
         Function::Always => Value::Bool(true),
         Function::Success => Value::Bool(context.outcome == Outcome::Success),
         Function::Failure => Value::Bool(context.outcome == Outcome::Failure),
-        Function::Contains => Value::Bool(match values.first() {
-            Some(Value::List(list)) => list.contains(&text(1)),
-            _ => text(0).contains(&text(1)),
-        }),
+        Function::Contains => Value::Bool(text(0).contains(&text(1))),
         Function::StartsWith => Value::Bool(text(0).starts_with(&text(1))),
         Function::EndsWith => Value::Bool(text(0).ends_with(&text(1))),
         Function::Format => Value::Text(format(&text(0), &values[1..], at)?),
-        Function::Join => {
-            let separator = if values.len() > 1 {
-                text(1)
-            } else {
-                ",".to_owned()
-            };
-            Value::Text(match values.first() {
-                Some(Value::List(list)) => {
-                    let made = list.iter().map(|part| part.len() + separator.len());
-                    if made.sum::<usize>() > MAX_VALUE {
-                        return Err(ExpressionError::new(at, TOO_LONG));
-                    }
-                    list.join(&separator)
-                }
-                _ => text(0),
-            })
-        }
+        // No context holds a list: each value is a list of one.
+        Function::Join => Value::Text(text(0)),
     };
     Ok(value)
 }

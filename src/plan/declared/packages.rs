@@ -10,7 +10,7 @@ use crate::kinds::publish::PublishWork;
 use crate::kinds::sign::provenance::{Asked, BUILDER};
 use crate::kinds::sign::signer::{SignerFrom, SignerNamed};
 use crate::kinds::sign::{Attest, SignWork, SignedPackage};
-use crate::pipeline::{Instance, RenderedKind};
+use crate::pipeline::{Instance, Package, Publish, Sign, Verb};
 use crate::plan::declared::{Declaring, Images};
 use crate::plan::{Plan, PlanError, Step};
 use crate::release::Destination;
@@ -22,34 +22,38 @@ impl Declaring<'_> {
         &self,
         plan: &mut Plan,
         instance: &Instance,
+        publish: &Publish,
     ) -> Result<(), PlanError> {
-        let RenderedKind::Publish {
+        let Publish {
             packages,
+            signatures,
             to,
+            mirrors,
             tags,
             move_tags,
             split_layers,
-            signatures,
-        } = &instance.kind
-        else {
-            return Ok(());
-        };
+            // `changed` is all that it can be, and always holds.
+            when: _,
+        } = publish;
         for task in packages {
-            let found = self.by_id.get(task.as_str()).map(|found| &found.kind);
-            if !matches!(found, Some(RenderedKind::Package { .. })) {
+            let found = self.by_id.get(task.as_str()).map(|found| &found.verb);
+            if !matches!(found, Some(Verb::Package(_))) {
                 return Err(PlanError::NoPackage {
                     task: instance.id.clone(),
                     of: task.clone(),
                 });
             }
         }
-        let destinations = to.iter().enumerate().map(|(at, to)| {
-            Destination::parse(to, &self.how.folder).map_err(|source| PlanError::Destination {
-                task: instance.id.clone(),
-                key: if at == 0 { "to" } else { "mirrors" },
-                source: Box::new(source),
-            })
-        });
+        let destinations = std::iter::once(to)
+            .chain(mirrors)
+            .enumerate()
+            .map(|(at, to)| {
+                Destination::parse(to, &self.how.folder).map_err(|source| PlanError::Destination {
+                    task: instance.id.clone(),
+                    key: if at == 0 { "to" } else { "mirrors" },
+                    source: Box::new(source),
+                })
+            });
         let to = destinations.collect::<Result<_, _>>()?;
         let work = Work::from(PublishWork {
             task: instance.id.clone(),
@@ -109,14 +113,16 @@ impl Declaring<'_> {
         Ok(signing)
     }
 
-    pub(crate) fn sign_task(&self, plan: &mut Plan, instance: &Instance) -> Result<(), PlanError> {
-        let RenderedKind::Sign(sign) = &instance.kind else {
-            return Ok(());
-        };
+    pub(crate) fn sign_task(
+        &self,
+        plan: &mut Plan,
+        instance: &Instance,
+        sign: &Sign,
+    ) -> Result<(), PlanError> {
         let mut packages = Vec::new();
         for task in &sign.subjects {
-            let found = self.by_id.get(task.as_str()).map(|found| &found.kind);
-            if !matches!(found, Some(RenderedKind::Package { .. })) {
+            let found = self.by_id.get(task.as_str()).map(|found| &found.verb);
+            if !matches!(found, Some(Verb::Package(_))) {
                 return Err(PlanError::NoPackage {
                     task: instance.id.clone(),
                     of: task.clone(),
@@ -191,26 +197,24 @@ impl Declaring<'_> {
         &self,
         plan: &mut Plan,
         instance: &Instance,
+        package: &Package,
     ) -> Result<(), PlanError> {
-        let RenderedKind::Package {
+        let Package {
             definition: path,
+            // It was applied when the definition was composed.
             set: _,
             components,
             images,
             sboms,
-        } = &instance.kind
-        else {
-            return Ok(());
-        };
-        // What `set` says was put in when the definition was composed.
+        } = package;
         let definition = self.composed(instance, path)?.definition.clone();
         let architecture = definition.metadata.architecture.clone();
         let mut parts = Vec::new();
         for task in components {
-            if let Some(RenderedKind::Component { name, .. }) =
-                self.by_id.get(task.as_str()).map(|found| &found.kind)
+            if let Some(Verb::Component(component)) =
+                self.by_id.get(task.as_str()).map(|found| &found.verb)
             {
-                parts.push((name.clone(), task.clone()));
+                parts.push((component.name.clone(), task.clone()));
             }
         }
         for component in &definition.components {
@@ -226,8 +230,8 @@ impl Declaring<'_> {
             [] => None,
             [one]
                 if matches!(
-                    self.by_id.get(one.as_str()).map(|i| &i.kind),
-                    Some(RenderedKind::Images { .. })
+                    self.by_id.get(one.as_str()).map(|i| &i.verb),
+                    Some(Verb::Images(_))
                 ) =>
             {
                 Some(one.clone())

@@ -1,0 +1,106 @@
+//! Why a pipeline has no instances.
+
+use super::expression::ExpressionError;
+use super::matrix::MatrixError;
+
+/// Why a pipeline cannot be expanded into task instances.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExpandError {
+    /// A template or condition has no value.
+    #[error("`{key}` of the task `{instance}`: {source}: {help}")]
+    Expression {
+        /// The instance.
+        instance: String,
+        /// The key that holds it.
+        key: String,
+        /// What is wrong.
+        source: ExpressionError,
+        /// The next step.
+        help: String,
+    },
+    /// A reference is not a selector once rendered.
+    #[error("`{key}` of the task `{instance}`: {source}")]
+    Selector {
+        /// The instance.
+        instance: String,
+        /// The key that holds it.
+        key: String,
+        /// What is wrong.
+        source: MatrixError,
+    },
+    /// A reference selects no instance.
+    #[error(
+        "`{key}` of the task `{instance}` selects `{selector}`, but no instance matches: use one of: {known}"
+    )]
+    NoInstance {
+        /// The instance.
+        instance: String,
+        /// The key that holds it.
+        key: String,
+        /// The reference.
+        selector: String,
+        /// Instances that exist.
+        known: String,
+    },
+    /// A reference selects several instances where one is expected.
+    #[error(
+        "`{key}` of the task `{instance}` selects {count} instances with `{selector}`, expected one: add [axis=value]"
+    )]
+    ManyInstances {
+        /// The instance.
+        instance: String,
+        /// The key that holds it.
+        key: String,
+        /// The reference.
+        selector: String,
+        /// How many.
+        count: usize,
+    },
+    /// An output leaves the working directory.
+    #[error(
+        "the output `{path}` of the task `{instance}` is outside the task's directory: write a relative path without `..`"
+    )]
+    OutputPath {
+        /// The instance.
+        instance: String,
+        /// The path.
+        path: String,
+    },
+    /// Two instances write the same path.
+    #[error(
+        "the output `{path}` of the task `{instance}` overlaps an output of `{other}`: put a matrix value in the path, or give each output one task"
+    )]
+    OutputOverlap {
+        /// The instance.
+        instance: String,
+        /// The path.
+        path: String,
+        /// The instance that has it already.
+        other: String,
+    },
+    /// Too much for one run.
+    #[error("the pipeline makes more than {limit} {what}: use smaller matrices or selectors")]
+    TooMany {
+        /// What exceeds the limit.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl ExpandError {
+    /// The instance and the key that it is about.
+    #[must_use]
+    pub fn about(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Expression { instance, key, .. }
+            | Self::Selector { instance, key, .. }
+            | Self::NoInstance { instance, key, .. }
+            | Self::ManyInstances { instance, key, .. } => Some((instance, key)),
+            Self::OutputPath { instance, .. } | Self::OutputOverlap { instance, .. } => {
+                Some((instance, "outputs"))
+            }
+            Self::TooMany { .. } => None,
+        }
+    }
+}

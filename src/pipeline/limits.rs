@@ -1,0 +1,142 @@
+//! What bounds a task and what is kept of it, as plain values.
+
+use std::time::Duration;
+
+use super::expression::Template;
+
+/// Longest time of one attempt when the file says nothing.
+const TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// What the cache may hold after a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// In bytes.
+    pub max_size: Option<u64>,
+    /// Since the last use.
+    pub max_age: Option<Duration>,
+}
+
+/// Whether and how a task's results are cached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caching {
+    /// False for `cache: false`.
+    pub keep: bool,
+    /// Part of the key.
+    pub salt: String,
+    /// Mutable references are resolved again after this time.
+    pub fresh: Option<Duration>,
+    /// Results of a task with secrets are cached as well.
+    pub with_secrets: bool,
+}
+
+impl Default for Caching {
+    fn default() -> Self {
+        Self {
+            keep: true,
+            salt: String::new(),
+            fresh: None,
+            with_secrets: false,
+        }
+    }
+}
+
+/// Whether and when a failed attempt is repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retries {
+    /// Attempts after the first.
+    pub attempts: u32,
+    /// The wait before the second attempt; it doubles from then on.
+    pub backoff: Duration,
+    /// The longest wait.
+    pub max_delay: Duration,
+    /// Only after these failures; empty: after any that is not permanent.
+    pub only: Vec<RetryOn>,
+}
+
+impl Retries {
+    /// This many attempts after the first, with waits of 1 s, 2 s, 4 s ... at most
+    /// 30 s.
+    #[must_use]
+    pub fn plain(attempts: u32) -> Self {
+        Self {
+            attempts,
+            backoff: Duration::from_secs(1),
+            max_delay: Duration::from_secs(30),
+            only: Vec::new(),
+        }
+    }
+}
+
+/// A failure after which a task is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryOn {
+    /// The connection failed, or the server had an internal error.
+    Network,
+    /// The attempt exceeded its timeout.
+    Timeout,
+    /// The command exited with this code.
+    Exit(i32),
+}
+
+/// Whether a command can only see what its task declares.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sandbox {
+    /// Always; without kernel support the task fails.
+    Strict,
+    /// If the kernel supports it.
+    #[default]
+    Warn,
+    /// Never.
+    None,
+}
+
+/// The source of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// An environment variable of the run.
+    Env(String),
+    /// A file, relative to the pipeline file; one trailing line break is removed.
+    File(String),
+}
+
+/// What a task occupies while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resources {
+    /// Processors.
+    pub cpu: u32,
+    /// Bytes.
+    pub memory: u64,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { cpu: 1, memory: 0 }
+    }
+}
+
+/// What holds for tasks that do not say otherwise: the file's `defaults`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Defaults {
+    /// Longest time of one attempt.
+    pub timeout: Duration,
+    /// Further attempts.
+    pub retries: Retries,
+    /// `os/arch[/variant]` or `any`.
+    pub platform: Option<Template>,
+    /// Caching.
+    pub cache: Caching,
+    /// The shell that runs scripts.
+    pub shell: Option<String>,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            timeout: TIMEOUT,
+            retries: Retries::plain(0),
+            platform: None,
+            cache: Caching::default(),
+            shell: None,
+        }
+    }
+}

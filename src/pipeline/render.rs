@@ -1,0 +1,142 @@
+//! Evaluates the templates and references of one instance.
+//!
+//! Verbs are rendered through it. It knows the values that the instance may
+//! use and the instances that it may refer to, and no task.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::error::ExpandError;
+use super::expression::{Context, ExpressionError, Template};
+use super::matrix::{Row, Selector, instance_name};
+
+/// The matrix rows of every task: the instances that references select among.
+pub type Rows<'p> = BTreeMap<&'p str, &'p [Row]>;
+
+/// Evaluates for one instance.
+pub struct Renderer<'p> {
+    /// The instance, for messages.
+    pub id: String,
+    /// The values that templates use.
+    pub context: Context,
+    rows: &'p Rows<'p>,
+    edges: RefCell<BTreeSet<String>>,
+}
+
+impl<'p> Renderer<'p> {
+    /// A renderer for the instance `id`.
+    pub fn new(id: String, context: Context, rows: &'p Rows<'p>) -> Self {
+        Self {
+            id,
+            context,
+            rows,
+            edges: RefCell::default(),
+        }
+    }
+
+    /// Every instance that was selected so far.
+    pub fn into_edges(self) -> BTreeSet<String> {
+        self.edges.into_inner()
+    }
+
+    /// The error of a template at `key`, with what to do about it.
+    pub fn wrong(&self, key: &str, source: ExpressionError) -> ExpandError {
+        let name = source.message.split('`').nth(1).unwrap_or_default();
+        let help = match name.split_once('.') {
+            Some(("params", name)) => {
+                format!("give --param {name}=VALUE, or a `default` under `params`")
+            }
+            Some(("git", _)) => "run in a Git checkout with a commit, or guard it with `if`".into(),
+            Some(("matrix", axis)) => format!("add the axis `{axis}`, or an include row for it"),
+            Some(("env", name)) => format!("declare `{name}` under `env`, or set it for this run"),
+            Some(("tasks", _)) => {
+                "results of tasks are known only after the plan; remove it".into()
+            }
+            _ => "correct the expression".to_owned(),
+        };
+        ExpandError::Expression {
+            instance: self.id.clone(),
+            key: key.to_owned(),
+            source,
+            help,
+        }
+    }
+
+    /// The value of a template.
+    pub fn render(&self, key: &str, template: &Template) -> Result<String, ExpandError> {
+        template
+            .render(&self.context)
+            .map_err(|e| self.wrong(key, e))
+    }
+
+    /// The value of a template, if there is one.
+    pub fn optional(
+        &self,
+        key: &str,
+        template: Option<&Template>,
+    ) -> Result<Option<String>, ExpandError> {
+        template.map(|t| self.render(key, t)).transpose()
+    }
+
+    /// The values of templates, in order.
+    pub fn list(&self, key: &str, list: &[Template]) -> Result<Vec<String>, ExpandError> {
+        list.iter().map(|t| self.render(key, t)).collect()
+    }
+
+    /// The instances that references select, each once, in the order of the
+    /// references. All become edges.
+    pub fn references(&self, key: &str, list: &[Template]) -> Result<Vec<String>, ExpandError> {
+        let mut all = Vec::new();
+        let mut seen = BTreeSet::new();
+        for reference in list {
+            for id in self.select(key, &self.render(key, reference)?)? {
+                if seen.insert(id.clone()) {
+                    all.push(id);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The instances of `task` or `task[axis=value]`.
+    pub fn select(&self, key: &str, text: &str) -> Result<Vec<String>, ExpandError> {
+        let selector = Selector::parse(text).map_err(|source| ExpandError::Selector {
+            instance: self.id.clone(),
+            key: key.to_owned(),
+            source,
+        })?;
+        let task = selector.task.as_str();
+        let rows = self.rows.get(task).copied().unwrap_or_default();
+        let chosen: Vec<String> = rows
+            .iter()
+            .filter(|row| selector.selects(row))
+            .map(|row| instance_name(task, row))
+            .collect();
+        if chosen.is_empty() {
+            let known = rows.iter().take(20);
+            let known: Vec<String> = known.map(|row| instance_name(task, row)).collect();
+            return Err(ExpandError::NoInstance {
+                instance: self.id.clone(),
+                key: key.to_owned(),
+                selector: text.to_owned(),
+                known: known.join(", "),
+            });
+        }
+        self.edges.borrow_mut().extend(chosen.iter().cloned());
+        Ok(chosen)
+    }
+
+    /// The one instance of a reference.
+    pub fn select_one(&self, key: &str, text: &str) -> Result<String, ExpandError> {
+        let mut chosen = self.select(key, text)?;
+        match chosen.len() {
+            1 => Ok(chosen.remove(0)),
+            count => Err(ExpandError::ManyInstances {
+                instance: self.id.clone(),
+                key: key.to_owned(),
+                selector: text.to_owned(),
+                count,
+            }),
+        }
+    }
+}

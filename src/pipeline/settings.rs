@@ -1,0 +1,598 @@
+//! The keys that every task may have and that are the same for all verbs: what
+//! bounds a task, how it is scheduled, what is kept of it.
+//!
+//! Keys that are evaluated before the others (`if`, `platform`, `env`, `matrix`)
+//! and what a task reads and writes are read in `check/task`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::error::ExpandError;
+use super::expression::Template;
+use super::limits::{CacheLimits, Caching, Defaults, Resources, Retries, RetryOn, Sandbox, Secret};
+use super::reader::Reader;
+use super::record::{
+    Key, Keys, Names, OneOf, Plain, Record, Text, Word, Written, described, object, record,
+};
+use super::render::Renderer;
+use super::{duration, size};
+use crate::yaml::{Fields, Node, Value as Yaml};
+
+/// Most attempts: with waits that double, more is a mistake.
+const MAX_ATTEMPTS: i64 = 100;
+
+record! {
+    /// Keys of every task.
+    pub struct Settings as "the task" {
+        /// Tasks that run first, for order only: `task`, or `task[axis=value]`.
+        depends_on: DependsOn = "dependsOn",
+        /// Environment variables that the task sees. Their names are part of its key, and
+        /// their values are not.
+        pass_through_env: Names = "passThroughEnv",
+        /// Programs that are looked up on PATH. Their digests are part of the key.
+        tools: Names = "tools",
+        /// Secrets: values that the command sees, and that no log shows and no key
+        /// holds.
+        secrets: Secrets = "secrets",
+        /// Whether and how results are cached.
+        cache: Caching = "cache",
+        /// Longest time of one attempt. 15m by default.
+        timeout: Timeout = "timeout",
+        /// Time between asking a command to stop and killing it. 10s by default.
+        grace: Grace = "grace",
+        /// Whether a command may open only what it declares and the system's own files.
+        /// `warn` by default: if the kernel supports it.
+        sandbox: OneOf<Sandbox> = "sandbox",
+        /// Further attempts after a failure that may be temporary.
+        retries: Retries = "retries",
+        /// What the task occupies while it runs.
+        resources: Resources = "resources",
+        /// The pool that the task takes a slot of.
+        pool: Pool = "pool",
+        /// A lock that one task of the run holds at a time.
+        mutex: Mutex = "mutex",
+        /// Among ready tasks the one with the highest priority starts first.
+        priority: Priority = "priority",
+        /// Whether the run succeeds although the task failed.
+        continue_on_error: ContinueOnError = "continueOnError",
+        /// The directory it runs in, relative to the pipeline file.
+        workdir: Option<Text> = "workdir",
+        /// A description for readers of the file.
+        description: Note = "description",
+        /// Words that `--task tag:WORD` selects by.
+        tags: Names = "tags",
+    }
+}
+
+impl Settings {
+    /// The settings of a task without any of these keys.
+    #[must_use]
+    pub fn plain() -> Self {
+        let (mut r, empty) = (Reader::default(), Node::mapping(Default::default()));
+        let read = Settings::<Written>::of_node(&empty, &mut r);
+        let rows = Default::default();
+        let renderer = Renderer::new(String::new(), Default::default(), &rows);
+        let rendered = read.map(|settings| settings.render("", &renderer));
+        rendered.and_then(Result::ok).expect("no key is required")
+    }
+
+    /// Whether results may be cached.
+    #[must_use]
+    pub fn cached(&self) -> bool {
+        self.cache.keep && (self.secrets.is_empty() || self.cache.with_secrets)
+    }
+}
+
+/// The schema of a span of time.
+pub fn duration_schema() -> Value {
+    json!({"type": "string", "pattern": "^([0-9]+(d|h|ms|m|s))+$"})
+}
+
+/// The schema of a number of bytes.
+pub fn size_schema() -> Value {
+    json!({
+        "type": ["string", "integer"],
+        "pattern": "^[0-9]+(B|[kKMGT]B|[KMGT]iB)?$",
+        "minimum": 0,
+    })
+}
+
+/// The schema of a whole number.
+pub fn whole_schema(minimum: i64) -> Value {
+    json!({"type": "integer", "minimum": minimum})
+}
+
+fn string() -> Value {
+    json!({"type": "string"})
+}
+
+/// The value of the first of `keys` that is given.
+fn first<'n>(f: &mut Fields<'n>, keys: &[&'static str]) -> Option<&'n Node> {
+    let found: Vec<&Node> = keys.iter().filter_map(|key| f.node(key)).collect();
+    found.first().copied()
+}
+
+/// The span of time at `key`.
+pub fn span(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Duration> {
+    let node = f.node(key)?;
+    match duration::parse(node.scalar().unwrap_or_default()) {
+        Ok(span) => Some(span),
+        Err(error) => {
+            r.at(node.span, error.to_string(), "Write it as 15m.");
+            None
+        }
+    }
+}
+
+fn bytes(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<u64> {
+    let node = f.node(key)?;
+    match size::parse(node.scalar().unwrap_or_default()) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            r.at(node.span, error.to_string(), "Write it as 2GiB.");
+            None
+        }
+    }
+}
+
+/// A whole number within bounds.
+fn number(
+    f: &mut Fields<'_>,
+    key: &'static str,
+    within: std::ops::RangeInclusive<i64>,
+    r: &mut Reader,
+) -> Option<i64> {
+    let node = f.node(key)?;
+    let number = f.integer(key, &mut r.mistakes)?;
+    if within.contains(&number) {
+        return Some(number);
+    }
+    let help = format!(
+        "Write a number from {} to {}.",
+        within.start(),
+        within.end()
+    );
+    r.at(node.span, format!("`{key}` is out of range"), help);
+    None
+}
+
+/// The kind of `dependsOn`.
+pub enum DependsOn {}
+
+impl Key for DependsOn {
+    type Written = Vec<Template>;
+    type Rendered = Vec<String>;
+
+    fn schema() -> Value {
+        json!({"type": ["string", "array"], "items": {"type": "string"}})
+    }
+
+    fn also() -> Vec<(&'static str, Value)> {
+        let same = described(Self::schema(), "An alias of dependsOn.");
+        vec![("needs", same.clone()), ("deps", same)]
+    }
+
+    fn read(f: &mut Fields<'_>, _: &'static str, r: &mut Reader) -> Option<Vec<Template>> {
+        let keys = ["dependsOn", "needs", "deps"].iter();
+        Some(keys.flat_map(|key| r.references(f, key)).collect())
+    }
+
+    fn render(
+        written: &Vec<Template>,
+        key: &str,
+        renderer: &Renderer<'_>,
+    ) -> Result<Vec<String>, ExpandError> {
+        renderer.references(key, written)
+    }
+}
+
+/// The kind of `secrets`.
+pub enum Secrets {}
+
+impl Plain for Secrets {
+    type Value = Vec<(String, Secret)>;
+
+    fn schema() -> Value {
+        let from = |key, about, text| object(about, Keys::default().with::<Text>(key, text));
+        json!({
+            "type": "object",
+            "additionalProperties": {"oneOf": [
+                from("env", "From a variable.", "An environment variable of the run."),
+                from("file", "From a file.", "A file, relative to the pipeline file."),
+            ]},
+        })
+    }
+
+    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Self::Value {
+        let mut secrets = Vec::new();
+        for (name, node) in r.pairs(f, key) {
+            let mut g = Fields::new(node, "the secret", &mut r.mistakes);
+            let env = g.string("env", &mut r.mistakes);
+            let file = g.string("file", &mut r.mistakes);
+            g.finish(&mut r.mistakes);
+            match (env, file) {
+                (Some(env), None) => secrets.push((name, Secret::Env(env))),
+                (None, Some(file)) => secrets.push((name, Secret::File(file))),
+                _ => r.at(
+                    node.span,
+                    format!("the secret `{name}` needs exactly one of `env` and `file`"),
+                    "Set its source: `{ env: NAME }` or `{ file: PATH }`.",
+                ),
+            }
+        }
+        secrets
+    }
+}
+
+impl Plain for Caching {
+    type Value = Self;
+
+    fn schema() -> Value {
+        let keys = Keys::default()
+            .with::<Option<Text>>(
+                "salt",
+                "Part of the key: change it to discard every result.",
+            )
+            .with::<Span>(
+                "fresh",
+                "Mutable references are resolved again after this time.",
+            );
+        let mut form = object("", keys);
+        form["properties"]["allow"] = json!({
+            "type": ["string", "array"],
+            "enum": ["secrets", ["secrets"]],
+            "description": "Cache results of a task that sees secrets.",
+        });
+        form["type"] = json!(["boolean", "string", "object"]);
+        form
+    }
+
+    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Self {
+        let default = r.defaults.cache.clone();
+        f.node(key).map_or(default, |node| caching(node, r))
+    }
+}
+
+/// `true`, `false`, `local`, or a mapping.
+fn caching(node: &Node, r: &mut Reader) -> Caching {
+    if !matches!(node.value, Yaml::Mapping(_)) {
+        let keep = match node.scalar() {
+            Some("true" | "local") => true,
+            Some("false") => false,
+            Some("remote") => {
+                r.unavailable(node, "`cache: remote`", "Write `cache: true`.");
+                true
+            }
+            _ => {
+                let help = "Write true, false, or a mapping of salt, fresh and allow.";
+                r.at(node.span, "`cache` is neither true nor false", help);
+                true
+            }
+        };
+        return Caching {
+            keep,
+            ..Caching::default()
+        };
+    }
+    let mut f = Fields::new(node, "`cache`", &mut r.mistakes);
+    let mut with_secrets = false;
+    for node in Reader::nodes(&mut f, "allow") {
+        with_secrets |= node.scalar() == Some("secrets");
+        if node.scalar() != Some("secrets") {
+            let help = "Write `allow: [secrets]`.";
+            r.at(node.span, "`allow` can only list `secrets`", help);
+        }
+    }
+    let made = Caching {
+        keep: true,
+        salt: f.string("salt", &mut r.mistakes).unwrap_or_default(),
+        fresh: span(&mut f, "fresh", r),
+        with_secrets,
+    };
+    f.finish(&mut r.mistakes);
+    made
+}
+
+/// A span of time that may be left out.
+pub enum Span {}
+
+impl Plain for Span {
+    type Value = Option<Duration>;
+
+    fn schema() -> Value {
+        duration_schema()
+    }
+
+    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Duration> {
+        span(f, key, r)
+    }
+}
+
+/// The kind of `timeout`.
+pub enum Timeout {}
+
+impl Plain for Timeout {
+    type Value = Duration;
+
+    fn schema() -> Value {
+        duration_schema()
+    }
+
+    fn also() -> Vec<(&'static str, Value)> {
+        vec![(
+            "timeout-minutes",
+            described(whole_schema(1), "The same in minutes."),
+        )]
+    }
+
+    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Duration {
+        let written = span(f, key, r);
+        let minutes = number(f, "timeout-minutes", 1..=525_600, r);
+        let minutes = minutes.map(|n| Duration::from_secs(n.unsigned_abs() * 60));
+        written.or(minutes).unwrap_or(r.defaults.timeout)
+    }
+}
+
+/// The kind of `grace`.
+pub enum Grace {}
+
+impl Plain for Grace {
+    type Value = Duration;
+
+    fn schema() -> Value {
+        duration_schema()
+    }
+
+    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Duration {
+        span(f, key, r).unwrap_or(Duration::from_secs(10))
+    }
+}
+
+impl Word for Sandbox {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("strict", Self::Strict),
+        ("warn", Self::Warn),
+        ("none", Self::None),
+    ];
+}
+
+impl Plain for Retries {
+    type Value = Self;
+
+    fn schema() -> Value {
+        let pattern = "^(network|timeout|exit:-?[0-9]+)$";
+        let keys = Keys::default()
+            .with::<Span>(
+                "backoff",
+                "The wait before the second attempt. It doubles from then on. 1s by default.",
+            )
+            .with::<Span>("maxDelay", "The longest wait. 30s by default.");
+        let mut form = object("", keys);
+        form["properties"]["attempts"] = described(whole_schema(0), "Attempts after the first.");
+        form["properties"]["only"] = json!({
+            "type": ["string", "array"],
+            "pattern": pattern,
+            "items": {"type": "string", "pattern": pattern},
+            "description": "Only after these failures.",
+        });
+        form["type"] = json!(["integer", "object"]);
+        form["minimum"] = json!(0);
+        form
+    }
+
+    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Self {
+        let default = r.defaults.retries.clone();
+        f.node(key).map_or(default, |node| retries(node, r))
+    }
+}
+
+/// `retries: 3`, or a mapping.
+fn retries(node: &Node, r: &mut Reader) -> Retries {
+    if !matches!(node.value, Yaml::Mapping(_)) {
+        let attempts = node
+            .plain_type()
+            .and(node.scalar())
+            .and_then(|text| text.parse::<i64>().ok())
+            .filter(|number| (0..=MAX_ATTEMPTS).contains(number))
+            .and_then(|number| u32::try_from(number).ok());
+        if attempts.is_none() {
+            let help = format!("Write a number from 0 to {MAX_ATTEMPTS}, or a mapping.");
+            r.at(node.span, "`retries` is not a number of attempts", help);
+        }
+        return Retries::plain(attempts.unwrap_or(0));
+    }
+    let mut f = Fields::new(node, "`retries`", &mut r.mistakes);
+    let attempts = number(&mut f, "attempts", 0..=MAX_ATTEMPTS, r).unwrap_or(0);
+    let plain = Retries::plain(u32::try_from(attempts).unwrap_or(0));
+    let made = Retries {
+        backoff: span(&mut f, "backoff", r).unwrap_or(plain.backoff),
+        max_delay: span(&mut f, "maxDelay", r).unwrap_or(plain.max_delay),
+        only: Reader::nodes(&mut f, "only")
+            .into_iter()
+            .filter_map(|n| retry_on(n, r))
+            .collect(),
+        ..plain
+    };
+    f.finish(&mut r.mistakes);
+    made
+}
+
+fn retry_on(node: &Node, r: &mut Reader) -> Option<RetryOn> {
+    let text = node.scalar().unwrap_or_default();
+    let code = text
+        .strip_prefix("exit:")
+        .and_then(|code| code.parse().ok());
+    match (text, code) {
+        ("network", _) => Some(RetryOn::Network),
+        ("timeout", _) => Some(RetryOn::Timeout),
+        (_, Some(code)) => Some(RetryOn::Exit(code)),
+        _ => {
+            let message = format!("`only` cannot list `{text}`");
+            r.at(node.span, message, "Use network, timeout or exit:75.");
+            None
+        }
+    }
+}
+
+impl Plain for Resources {
+    type Value = Self;
+
+    fn schema() -> Value {
+        let mut form = object("", Keys::default());
+        form["properties"] = json!({
+            "cpu": described(whole_schema(1), "Processors."),
+            "memory": described(size_schema(), "Memory, such as 2GiB."),
+        });
+        form
+    }
+
+    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Self {
+        let mut made = Self::default();
+        let Some(node) = f.node(key) else {
+            return made;
+        };
+        let mut g = Fields::new(node, "`resources`", &mut r.mistakes);
+        if let Some(cpu) = number(&mut g, "cpu", 1..=4096, r) {
+            made.cpu = u32::try_from(cpu).unwrap_or(1);
+        }
+        made.memory = bytes(&mut g, "memory", r).unwrap_or(0);
+        g.finish(&mut r.mistakes);
+        made
+    }
+}
+
+/// The kind of `pool`.
+pub enum Pool {}
+
+impl Plain for Pool {
+    type Value = Option<String>;
+
+    fn schema() -> Value {
+        string()
+    }
+
+    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<String> {
+        let pool = f.string(key, &mut r.mistakes);
+        if let (Some(name), Some(node)) = (&pool, f.node(key))
+            && !r.pools.contains(name)
+        {
+            let message = format!("no pool named `{name}`");
+            r.at(node.span, message, "Add it under `pools`.");
+        }
+        pool
+    }
+}
+
+/// The kind of `mutex`.
+pub enum Mutex {}
+
+impl Key for Mutex {
+    type Written = Option<Template>;
+    type Rendered = Option<String>;
+
+    fn schema() -> Value {
+        string()
+    }
+
+    fn also() -> Vec<(&'static str, Value)> {
+        vec![("concurrency", described(string(), "An alias of mutex."))]
+    }
+
+    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Self::Written> {
+        Some(first(f, &[key, "concurrency"]).and_then(|node| r.template(node)))
+    }
+
+    fn render(
+        written: &Self::Written,
+        key: &str,
+        renderer: &Renderer<'_>,
+    ) -> Result<Option<String>, ExpandError> {
+        renderer.optional(key, written.as_ref())
+    }
+}
+
+/// The kind of `priority`.
+pub enum Priority {}
+
+impl Plain for Priority {
+    type Value = i32;
+
+    fn schema() -> Value {
+        json!({"type": "integer"})
+    }
+
+    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> i32 {
+        let number = number(f, key, -1_000_000..=1_000_000, r).unwrap_or(0);
+        i32::try_from(number).unwrap_or(0)
+    }
+}
+
+/// The kind of `continueOnError`.
+pub enum ContinueOnError {}
+
+impl Plain for ContinueOnError {
+    type Value = bool;
+
+    fn schema() -> Value {
+        json!({"type": "boolean"})
+    }
+
+    fn also() -> Vec<(&'static str, Value)> {
+        let same = described(<Self as Plain>::schema(), "An alias of continueOnError.");
+        vec![("continue-on-error", same.clone()), ("allowFailure", same)]
+    }
+
+    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> bool {
+        let keys = [key, "continue-on-error", "allowFailure"];
+        let found = keys.iter().filter_map(|key| f.bool(key, &mut r.mistakes));
+        found.collect::<Vec<_>>().first().copied().unwrap_or(false)
+    }
+}
+
+/// A text for people.
+pub enum Note {}
+
+impl Plain for Note {
+    type Value = Option<String>;
+
+    fn schema() -> Value {
+        string()
+    }
+
+    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<String> {
+        f.string(key, &mut r.mistakes)
+    }
+}
+
+/// The file's `defaults`, which are read before any task.
+pub fn defaults(node: &Node, r: &mut Reader) -> Defaults {
+    let mut f = Fields::new(node, "`defaults`", &mut r.mistakes);
+    let made = Defaults {
+        timeout: <Timeout as Plain>::read(&mut f, "timeout", r),
+        retries: <Retries as Plain>::read(&mut f, "retries", r),
+        platform: r.one(&mut f, "platform"),
+        cache: <Caching as Plain>::read(&mut f, "cache", r),
+        shell: f.string("shell", &mut r.mistakes),
+    };
+    f.finish(&mut r.mistakes);
+    made
+}
+
+/// The file's own `cache`: its salt, and what the cache may hold.
+pub fn cache(node: &Node, r: &mut Reader) -> (String, CacheLimits) {
+    let mut f = Fields::new(node, "`cache`", &mut r.mistakes);
+    let salt = f.string("salt", &mut r.mistakes).unwrap_or_default();
+    let limits = CacheLimits {
+        max_size: bytes(&mut f, "maxSize", r),
+        max_age: span(&mut f, "maxAge", r),
+    };
+    if let Some(n) = f.node("verify")
+        && n.scalar() != Some("always")
+    {
+        let message = "verification of cached blobs cannot be turned off";
+        r.at(n.span, message, "Write `verify: always`, or remove it.");
+    }
+    f.finish(&mut r.mistakes);
+    (salt, limits)
+}

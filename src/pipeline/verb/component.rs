@@ -1,0 +1,13 @@
+//! `component`: one component of a package definition.
+
+use crate::pipeline::record::{Text, record};
+
+record! {
+    /// Makes the tar of a component.
+    pub struct Component as "`component`" {
+        /// The package definition, relative to the pipeline file.
+        definition: Text = "definition",
+        /// A component of the definition.
+        name: Text = "name",
+    }
+}

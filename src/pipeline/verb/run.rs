@@ -1,0 +1,96 @@
+//! `run`: a command. Its value is the command line itself, so its other keys
+//! stand beside it in the task.
+
+use serde_json::{Value, json};
+
+use crate::pipeline::error::ExpandError;
+use crate::pipeline::reader::Reader;
+use crate::pipeline::record::{Beside, Record, Rendered, State, Text, Written, described};
+use crate::pipeline::render::Renderer;
+use crate::yaml::{Fields, Node};
+
+/// Runs a command.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run<S: State = Rendered> {
+    /// Program and arguments; one script when `shell` is given.
+    pub argv: S::Of<Vec<Text>>,
+    /// The shell that runs the script.
+    pub shell: Option<String>,
+}
+
+impl Record for Run<Written> {
+    type Rendered = Run;
+    const NAME: &'static str = "`run`";
+
+    fn schema() -> Value {
+        json!({
+            "type": ["array", "string"],
+            "items": {"type": "string"},
+            "description": "Program and arguments. A string is a script, and requires `shell`.",
+        })
+    }
+
+    fn beside() -> Vec<Beside> {
+        let optional = json!({"type": "boolean", "description": "The output may be missing."});
+        let output = json!({
+            "type": ["string", "object"],
+            "properties": {
+                "path": described(json!({"type": "string"}), "The path."),
+                "optional": optional,
+            },
+            "required": ["path"],
+            "additionalProperties": false,
+        });
+        let outputs = json!({"type": ["string", "array", "object"], "items": output});
+        let key = |key, required, schema| Beside { key, required, schema };
+        vec![
+            key("inputs", true, None),
+            key(
+                "shell",
+                false,
+                Some(described(
+                    json!({"type": "string"}),
+                    "The shell that runs the script, such as: sh -e.",
+                )),
+            ),
+            key(
+                "outputs",
+                false,
+                Some(described(
+                    outputs,
+                    "Paths that the command writes. A trailing slash means a directory.",
+                )),
+            ),
+        ]
+    }
+
+    fn of_task(node: &Node, task: &mut Fields<'_>, r: &mut Reader) -> Option<Self> {
+        if task.node("inputs").is_none() {
+            let help = "Add `inputs: []` if it reads no files.";
+            r.at(node.span, "`inputs` is missing", help);
+        }
+        let made = Self::read(task, r)?;
+        if made.shell.is_none() && node.scalar().is_some() {
+            let help = "Write a list of arguments, or add `shell:`.";
+            r.at(node.span, "a script needs a shell", help);
+        }
+        Some(made)
+    }
+
+    fn read(f: &mut Fields<'_>, r: &mut Reader) -> Option<Self> {
+        let script = f.node("run").is_some_and(|node| node.scalar().is_some());
+        let shell = f.string("shell", &mut r.mistakes);
+        Some(Self {
+            argv: r.many(f, "run"),
+            // A list needs no shell, even if the file has a default one.
+            shell: shell.or_else(|| r.defaults.shell.clone().filter(|_| script)),
+        })
+    }
+
+    fn render(&self, _: &str, renderer: &Renderer<'_>) -> Result<Run, ExpandError> {
+        Ok(Run {
+            argv: renderer.list("run", &self.argv)?,
+            shell: self.shell.clone(),
+        })
+    }
+}
