@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Kills cold builds at random moments and builds again: same bytes, nothing left.
+# Kills cold builds at random moments and builds again. The second build must give
+# the same bytes and leave no unfinished files.
 #
 #   benches/crash.sh JACKAL PACKAGE-FOLDER [ROUNDS]
 #
-# PACKAGE-FOLDER is copied; images it names must be reachable. Exits 1 at the
-# first wrong byte, failed rerun, or unfinished file.
+# PACKAGE-FOLDER is copied; its images must be reachable. Exits with 1 at the first
+# wrong byte, failed rerun or unfinished file.
 set -euo pipefail
 jackal=$(realpath "$1")
 work=$(mktemp -d)
@@ -30,8 +31,8 @@ for round in $(seq 1 "$rounds"); do
   timeout 120 "$jackal" build --cache-dir "$work/cache" --output "$work/dist" > /dev/null 2> "$work/log" ||
     { echo "round $round, killed after $delay ms: rerun failed"; cat "$work/log"; exit 1; }
   found=$(sha256sum "$work"/dist/* | cut -d' ' -f1)
-  [ "$found" = "$expected" ] || { echo "round $round: archive differs or more than one file: $found"; ls -la "$work/dist"; exit 1; }
+  [ "$found" = "$expected" ] || { echo "round $round: archive differs, or more than one file: $found"; ls -la "$work/dist"; exit 1; }
   left=$(find "$work/cache/v1/ingest" "$work/dist" -mindepth 1 ! -name 'jackal-package-*' | wc -l)
   [ "$left" = 0 ] || { echo "round $round: $left unfinished files"; find "$work/cache/v1/ingest" "$work/dist"; exit 1; }
 done
-echo "$rounds kills: 0 wrong bytes, 0 failed reruns, 0 files left"
+echo "$rounds kills: 0 wrong bytes, 0 failed reruns, 0 unfinished files"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes four real images with a shared base layer, about 0.5 GB compressed, and
-# serves them with docker-registry on a free loopback port.
+# Builds four real images with a shared base layer, about 0.5 GB compressed, into the
+# storage of a docker-registry. benches/package.sh serves them.
 #
-#   benches/images.sh DIR     writes DIR/registry-data once, and prints how to serve it
+#   benches/images.sh DIR     writes DIR/registry-data, unless it exists
 #
 # Needs root, debootstrap, buildah and docker-registry (Debian packages of those names).
 set -euo pipefail

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Builds a package of four real images, a folder of 1,000 files and a 60 MB
 # binary: cold, with nothing to do, and after one changed file. Prints wall time
-# (median of ROUNDS), peak memory, and bytes written, beside what the disk alone
-# needs to write the same archive once, and beside Zarf where one is given.
+# (median of ROUNDS), peak memory and bytes written. For comparison it measures one
+# flushed write of the same archive, and ZARF if one is given.
 #
 #   benches/package.sh JACKAL DIR [ZARF]
 #
-# DIR is kept: `benches/images.sh DIR` fills it once. Needs root, what images.sh
-# needs, GNU time, strace and unshare (Debian packages time strace util-linux).
+# DIR is kept; `benches/images.sh DIR` fills it once. Needs root, the programs of
+# images.sh, GNU time, strace and unshare (Debian packages time strace util-linux).
 set -euo pipefail
 jackal=$(realpath "$1")
 dir=$(realpath -m "$2")
@@ -34,7 +34,7 @@ for _ in $(seq 1 50); do
   sleep 0.1
 done
 
-# The sources, made from a seed so that two runs measure the same bytes.
+# Sources from a seed, so that every run measures the same bytes.
 mkdir pkg
 python3 - <<'PY'
 import os, random
@@ -80,18 +80,18 @@ cold_s=$(median < cold.s)
 size=$(stat -c %s "$archive")
 for _ in $(seq 21); do seconds build; done > warm.s
 warm_s=$(median < warm.s)
-grep -q '^0 executed, ' err.log || { echo "the warm build executed something: $(tail -1 err.log)"; exit 1; }
-# What one write of the archive to this disk costs, flushed.
+grep -q '^0 executed, ' err.log || { echo "the warm build executed tasks: $(tail -1 err.log)"; exit 1; }
+# The cost of one flushed write of the archive to this disk.
 for _ in $(seq "$rounds"); do sync; seconds dd if="$archive" of=copy bs=1M conv=fsync; done > disk.s
 disk_s=$(median < disk.s)
 rm copy
 
-cold > /dev/null 2>&1 # once more for memory and bytes
+cold > /dev/null 2>&1 # once more, for memory and bytes
 rm -rf cache pkg/dist pkg/jackal.lock
 (cd pkg && command time -f '%M' -o ../peak "$jackal" build > /dev/null 2>&1)
 rm -rf cache pkg/dist pkg/jackal.lock
 (cd pkg && strace -f -qq -e trace=write,pwrite64,writev,copy_file_range,sendfile -o ../writes "$jackal" build > /dev/null 2>&1)
-# Bytes that reached files: everything of the cache and the output.
+# Bytes in files: the cache and the output.
 written=$(du -sb cache pkg/dist | awk '{n += $1} END {print n}')
 syscalls=$(awk -F= '/ = [0-9]+$/ {n += $NF} END {print n}' writes)
 
@@ -102,10 +102,10 @@ sleep 0.1
 one_s=$(seconds build)
 echo "archive $size bytes"
 echo "cold    $cold_s s ($(awk "BEGIN{printf \"%.1f\", $cold_s / $disk_s}") x one flushed write of the archive, $disk_s s)"
-echo "warm    $warm_s s, 0 executed, the same without a network"
+echo "warm    $warm_s s, 0 executed, also without network"
 echo "change  $one_s s: $(grep -c '^executed ' err.log) tasks: $(sed -n 's/^executed \([^ ]*\) .*/\1/p' err.log | tr '\n' ' ')"
-echo "memory  $(awk '{printf "%.0f", $1 / 1024}' peak) MiB at most"
-echo "written $(awk "BEGIN{printf \"%.2f\", $written / $size}") x the archive stays, $(awk "BEGIN{printf \"%.2f\", $syscalls / $size}") x went through write calls"
+echo "memory  $(awk '{printf "%.0f", $1 / 1024}' peak) MiB peak"
+echo "written $(awk "BEGIN{printf \"%.2f\", $written / $size}") x the archive on disk, $(awk "BEGIN{printf \"%.2f\", $syscalls / $size}") x in write calls"
 if [ -n "$zarf" ]; then
   zbuild() { (cd zpkg && "$zarf" package create --confirm --plain-http --zarf-cache "$work/zcache" --cache "$work/zcache" -o "$work/zout" 2>&1 || "$zarf" package create --confirm --plain-http --cache "$work/zcache" -o "$work/zout"); }
   zcold=$(rm -rf zcache zout; sync; seconds zbuild)

@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
-# A package of 0.5 GB to docker-registry on loopback, and back.
+# Publishes a package of 0.5 GB to a local docker-registry, and pulls it again.
 #
 #   benches/publish.sh JACKAL [ZARF]
 #
-# Prints seconds and peak memory of a first publish, of publishing the same
-# again (with its requests), and of pulling it to an archive that is verified;
-# with ZARF, the same of that program, and the ratios. Three rounds, the median
-# counts; a pull begins with an empty cache each time.
+# Prints seconds and peak memory of a first publish, of publishing the same package
+# again, and of pulling it into a verified archive; with ZARF, the same for Zarf, and
+# ratios. Medians of three rounds. Each pull starts with an empty cache.
 #
-# The limit of a first publish is what curl takes to send the same files, which
-# it need not unpack nor digest, three at a time; that of a pull is curl fetching
-# them, and cat writing them to one file, flushed to the disk.
+# The limit for a first publish is curl sending the same files, three at a time,
+# without unpacking or hashing them. The limit for a pull is curl fetching them and
+# cat writing them to one flushed file.
 #
 # Needs docker-registry, curl, zstd and GNU time.
 . "$(dirname "$(realpath "$0")")/../tests/peer/lib.sh"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Kills a publish of 20 packages at random points, and looks after each kill
-# whether a tag names anything outside of the release; then lets it end.
+# Kills a publish of 20 packages at random moments. After each kill, no tag may name
+# anything but the release; then the publish is run to its end.
 #
 #   benches/publish_crash.sh JACKAL [KILLS]     (default: 100)
 #
-# Against the registry in the box, on loopback. Prints what was sent more than
-# once, beside what may be: the blobs in flight when the process was killed.
-# Exits with 1 if a tag was ever wrong or the end is another one.
+# Uses `jackal dev registry`. Prints the bytes that were sent more than once, and how
+# many are allowed: the blobs in flight at a kill. Exits with 1 if a tag was wrong or
+# the final state differs.
 set -euo pipefail
 jackal=$(realpath "$1")
 kills=${2:-100}
@@ -49,7 +49,7 @@ def tags(path):
         found[name.split("/")[3]] = open(name).read()
     return found
 
-# A run without a kill says what is right, and how long it takes.
+# A run without kills gives the expected tags and the duration.
 began = time.monotonic()
 subprocess.run(publish("whole"), check=True, stdout=subprocess.DEVNULL)
 whole = time.monotonic() - began
@@ -81,7 +81,7 @@ while landed < kills:
                 subprocess.run(publish(path), check=True, stdout=subprocess.DEVNULL)
                 break
     if tags(path) != right:
-        sys.exit(f"{path} ended elsewhere")
+        sys.exit(f"{path} has other tags at the end")
     sent_here = sum(r["bytesIn"] for r in requests(start) if "/blobs/" in r["path"])
     extra = sent_here - sent
     again_total += max(extra, 0)
@@ -89,9 +89,9 @@ while landed < kills:
         worst = max(worst, extra / here)
     subprocess.run(["rm", "-rf", f"registry/repositories/{path}"], check=True)
 print(f"{landed} kills in {rounds} releases of 20 packages ({sent} bytes, {whole:.2f} s)")
-print(f"tags outside of the release: {wrong}")
+print(f"wrong tags: {wrong}")
 print(f"journals left: {len(glob.glob('state/*'))}")
-print(f"sent again: {again_total} bytes; at worst {worst:.0f} a kill, of {largest} that may be in flight")
+print(f"sent again: {again_total} bytes; at most {worst:.0f} for one kill, with up to {largest} in flight")
 if wrong or worst > largest:
     sys.exit(1)
 PY

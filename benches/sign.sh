@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A package of 0.5 GB that is signed where it lies, and verified.
+# Signs a package of 0.5 GB in place, and verifies it.
 #
 #   benches/sign.sh JACKAL ZARF
 #
-# Prints seconds and peak memory of signing an archive and of verifying it with
-# the key, beside the same of Zarf in the same run, and the ratios. Three rounds,
-# the median counts. Each reads what the other signed.
+# Prints seconds and peak memory of signing an archive and of verifying it with the
+# key, the same for Zarf, and ratios. Medians of three rounds. Each program also
+# verifies what the other one signed.
 #
 # Needs GNU time.
 . "$(dirname "$(realpath "$0")")/../tests/peer/lib.sh"

@@ -1,6 +1,5 @@
-//! Any bytes as a bundle, or as what older clients kept under a tag: whatever
-//! they are, nobody signed anything; and what is read is read the same in the one
-//! spelling.
+//! Any bytes as a bundle, or as what older clients kept under a tag. Nothing passes
+//! as signed, and what is accepted reads back the same from its canonical form.
 #![no_main]
 
 use std::sync::LazyLock;

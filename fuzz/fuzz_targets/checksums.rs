@@ -1,5 +1,5 @@
-//! Any bytes as `checksums.txt`: what is accepted is written as it was, and
-//! nothing in it leads out of a package.
+//! Any bytes as `checksums.txt`. What is accepted is written back unchanged, and no
+//! path leaves the package.
 #![no_main]
 
 use jackal::archive::SafePath;

@@ -1,6 +1,6 @@
-//! Any text, read as a definition in both ways and composed with itself: no
-//! panic, every mistake has its place, and what is accepted is written so that
-//! it is read back as it was.
+//! Any text as a definition, read strictly and leniently and composed with itself.
+//! Nothing panics, every mistake has a place, and what is accepted survives being
+//! written and read again.
 #![no_main]
 
 use std::collections::BTreeMap;

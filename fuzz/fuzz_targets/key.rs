@@ -1,5 +1,5 @@
-//! Any bytes as key files: containers, plain keys, public keys, plain
-//! signatures. None of it panics, or makes a signature pass.
+//! Any bytes as a key file: containers, plain keys, public keys, plain signatures.
+//! Nothing panics, and no signature passes.
 #![no_main]
 
 use jackal::signing::{PublicKey, SigningKey, import, read_signature_file};

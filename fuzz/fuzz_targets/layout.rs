@@ -1,4 +1,4 @@
-//! Any documents as an OCI image layout: its index, and what that names.
+//! Any documents as an OCI image layout: the index and what it names.
 #![no_main]
 
 use jackal::cas::Cas;

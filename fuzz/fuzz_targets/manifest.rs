@@ -1,5 +1,5 @@
-//! Any bytes as a manifest or an index: what is read is written so that it is
-//! read back, and a package's manifest keeps what it is not told to change.
+//! Any bytes as a manifest or an index. What is accepted survives being written and
+//! read again, and an edited manifest keeps everything else.
 #![no_main]
 
 use jackal::oci::{Descriptor, Index, Manifest};

@@ -1,5 +1,5 @@
-//! Any bytes as a package: read whole, in part and judged, it is refused or
-//! read the same in every way; and what is spliced into it is found in it.
+//! Any bytes as a package: read whole, in part, and verified. It is refused, or read
+//! the same in every way; a spliced file is found in it.
 #![no_main]
 
 use std::io::Write as _;

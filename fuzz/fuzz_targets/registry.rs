@@ -1,5 +1,5 @@
-//! Any bytes as what a registry answers, to every question: an error, or
-//! content of the digest that was asked for.
+//! Any bytes as the response of a registry to every request. The result is an error, or
+//! content with the expected digest.
 #![no_main]
 
 use std::io::{Read as _, Write as _};

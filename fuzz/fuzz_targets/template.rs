@@ -1,5 +1,5 @@
-//! A text with templates and any value for them: the value gets into the one
-//! string it was meant for, whole, and nothing else changes.
+//! A text with templates, and any value for them. The value appears whole in the one
+//! string it was meant for, and nothing else changes.
 #![no_main]
 
 use std::collections::BTreeMap;

@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""Stands before a log that answers badly, and watches what becomes visible.
+"""A faulty proxy in front of a log, which also watches the tags of a registry.
 
   faulty_log.py TARGET REGISTRY REPOSITORIES FROM OUTAGE
 
-Prints its own port, then forwards every request to TARGET, of which every
-second is answered with 502 instead, and from request FROM on all of them, for
-OUTAGE seconds. Meanwhile it looks at each of REPOSITORIES (a format with {})
-at REGISTRY: a tag that is visible before its signature is written to
-violations.txt. Counts go to counts.json at SIGTERM.
+Prints its own port and forwards requests to TARGET. Half of them get the response
+502 instead, and from request FROM on all of them, for OUTAGE seconds. Meanwhile it
+reads each of REPOSITORIES (a format with {}) at REGISTRY, and records a tag that is
+visible before its signature in violations.txt. At SIGTERM it writes counts.json.
 """
 import http.server, json, random, signal, sys, threading, time, urllib.error, urllib.request
 

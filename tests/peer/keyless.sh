@@ -1,22 +1,21 @@
 #!/usr/bin/env bash
-# Peer tests of signatures by certificate, against a whole Sigstore on
-# loopback: logs of both versions, a timestamp authority alone, tokens from
-# everywhere; read by cosign and sigstore-python, and the reverse; and releases
-# while the log answers badly.
+# Peer tests of keyless signing with a local Sigstore: both log versions, a timestamp
+# authority alone, and every source of tokens. cosign and sigstore-python verify the
+# result, and the reverse. Releases are also made while the log fails.
 #
 #   tests/peer/keyless.sh JACKAL COSIGN3 FAKESIGSTORE [PUBLISHES [OUTAGE]]
 #
-# FAKESIGSTORE is a program like fakesigstore.py: `--dir DIR` for its trust
-# config, one line of JSON with its addresses on stdout. Needs python3 with
+# FAKESIGSTORE is a program like fakesigstore.py: it writes its trust config to
+# `--dir DIR` and one line of JSON with its addresses to stdout. Needs python3 with
 # `cryptography`, `sigstore` (PyPI sigstore==4.5.1), openssl and strace. A missing
-# peer is a failure. PUBLISHES releases (20) are made while half of the log's
-# answers are 502, and all of them for OUTAGE seconds (5).
+# program is a failure. PUBLISHES releases (20) are made while half of the log's
+# responses are 502, and all of them for OUTAGE seconds (5).
 here=$(dirname "$(realpath "$0")")
 . "$here/lib.sh"
 jackal=$(realpath "$1") cosign=$(realpath "$2") fake=$(realpath "$3")
 publishes=${4:-20} outage=${5:-5}
 need python3 openssl strace sigstore zstd curl "$cosign"
-python3 -c 'import cryptography' || { echo "peer missing: python3 cryptography"; exit 1; }
+python3 -c 'import cryptography' || { echo "missing Python package: cryptography"; exit 1; }
 begin
 export COSIGN_PASSWORD=pw
 peer_package
@@ -34,7 +33,7 @@ token() { curl -sf "$base/token?sub=ci&iss=$base&email=${1:-dev@peer.example}"; 
 who=(--trusted-root "$root" --certificate-identity dev@peer.example --certificate-oidc-issuer "$base")
 other=(--trusted-root "$root" --certificate-identity other@peer.example --certificate-oidc-issuer "$base")
 
-# Each kind of witness.
+# Each proof of time: both log versions, and a timestamp authority.
 export SIGSTORE_ID_TOKEN
 for form in v1 v2 tsa; do
   SIGSTORE_ID_TOKEN=$(token)
@@ -50,7 +49,7 @@ for form in v1 v2 tsa; do
   grep -q '"timestamp"' last.log || [ $form = v1 ] || fail "$form: no timestamp was checked"
   no_ "$jackal" package verify "$place" -a amd64 "${other[@]}" "${flags[@]}"
   [ $form != tsa ] || no_ "$jackal" package verify "$place" -a amd64 "${who[@]}"
-  # Again, it is proven: nothing is signed, nothing written.
+  # A second publish finds the signature: nothing is signed or written.
   yes_ "$jackal" package publish "plain/$archive" "oci://$host/$form" "${how[@]}"
   grep -q unchanged last.log || fail "$form: signed again"
   at=$host/$form/peer@$(digest_of "$host" "$form/peer" 1.0.0)
@@ -59,7 +58,7 @@ for form in v1 v2 tsa; do
     --certificate-identity dev@peer.example --certificate-oidc-issuer "$base" "${ignore[@]}" "$at"
   no_ "$cosign" verify --allow-http-registry --new-bundle-format --trusted-root "$root" \
     --certificate-identity other@peer.example --certificate-oidc-issuer "$base" "${ignore[@]}" "$at"
-  # Behind an air gap, and in an archive that is signed where it lies.
+  # Offline, and in an archive that is signed in place.
   yes_ "$jackal" package pull "$place" -a amd64 -o "gap-$form" "${who[@]}" "${flags[@]}"
   mkdir -p "in-$form"
   cp "plain/$archive" "in-$form/"
@@ -67,17 +66,17 @@ for form in v1 v2 tsa; do
   zstd -dcq "in-$form/$archive" | tar -xf - -C "in-$form" jackal.yaml jackal.bundle.sig
   for file in "gap-$form/$archive" "in-$form/$archive"; do
     strace -f -qq -e trace=network -o trace.log "$jackal" package verify "$file" "${who[@]}" "${flags[@]}" > last.log 2>&1 || fail "verify $file"
-    if grep -Eq 'socket\(|connect\(' trace.log; then fail "a socket: $file"; fi
+    if grep -Eq 'socket\(|connect\(' trace.log; then fail "verification opened a socket: $file"; fi
     no_ "$jackal" package verify "$file" "${other[@]}" "${flags[@]}"
   done
   if [ $form != tsa ]; then
     yes_ sigstore --trust-config "$config" verify identity --cert-identity dev@peer.example \
       --cert-oidc-issuer "$base" --bundle "in-$form/jackal.bundle.sig" "in-$form/jackal.yaml"
   fi
-  ok "$form: signed, verified here and by peers, offline without a socket"
+  ok "$form: signed; verified by jackal and other programs, offline without a socket"
 done
 
-# What sigstore-python signs, here.
+# Signatures of sigstore-python, verified by jackal.
 mkdir foreign
 zstd -dcq "plain/$archive" | tar -xf - -C foreign
 yes_ sigstore --trust-config "$config" sign --identity-token "$(token)" --bundle foreign/jackal.bundle.sig foreign/jackal.yaml
@@ -116,10 +115,10 @@ for form in bundle tag tag-stamped tag-unlogged; do
   no_ "$jackal" package verify "$place" -a amd64 "${policy[@]}"
   yes_ "$cosign" attest "${how[@]}" --identity-token "$(token)" --type slsaprovenance1 --predicate predicate.json "$at"
   yes_ "$jackal" package verify "$place" -a amd64 "${policy[@]}"
-  ok "$form: what cosign signs and attests by certificate, here"
+  ok "$form: jackal verifies what cosign signs and attests with a certificate"
 done
 
-# Tokens: a file, what GitHub Actions mints; and those that will not do.
+# Tokens: a file, GitHub Actions; and invalid ones.
 unset SIGSTORE_ID_TOKEN
 token > token.txt
 yes_ "$jackal" package publish "plain/$archive" "oci://$host/file" --keyless --confirm --identity-token token.txt
@@ -127,23 +126,23 @@ yes_ env GITHUB_ACTIONS=true ACTIONS_ID_TOKEN_REQUEST_URL="$base/actions-token?x
   "$jackal" package publish "plain/$archive" "oci://$host/actions" --keyless --confirm
 no_ "$jackal" package publish "plain/$archive" "oci://$host/none" --keyless --confirm
 no_ "$jackal" package publish "plain/$archive" "oci://$host/none" --keyless --confirm --identity-token a.b.c
-grep -qF a.b.c last.log && fail "a token is shown"
+grep -qF a.b.c last.log && fail "a token was printed"
 no_ "$jackal" package publish "plain/$archive" "oci://$host/none" --keyless --identity-token token.txt
-[ "$(curl -s -o /dev/null -w '%{http_code}' "http://$host/v2/none/peer/manifests/1.0.0")" = 404 ] || fail "visible unsigned"
-ok "tokens from a file and from GitHub Actions; none, a bad one, and nobody who agrees"
+[ "$(curl -s -o /dev/null -w '%{http_code}' "http://$host/v2/none/peer/manifests/1.0.0")" = 404 ] || fail "an unsigned package is visible"
+ok "tokens from a file and from GitHub Actions; refusals without a token, with a bad one, and without consent"
 
-# Services that fail for good: nothing is visible.
+# Services that keep failing: nothing becomes visible.
 for path in /api/v2/signingCert /api/v1/timestamp /api/v2/log/entries; do
   curl -sf -XPOST "$base/control" -d "{\"fail\": {\"$path\": 400}}" > /dev/null
   no_ "$jackal" package publish "plain/$archive" "oci://$host/failing" --keyless --confirm --identity-token "$(token)"
-  [ "$(curl -s -o /dev/null -w '%{http_code}' "http://$host/v2/failing/peer/manifests/1.0.0")" = 404 ] || fail "visible unsigned after $path"
+  [ "$(curl -s -o /dev/null -w '%{http_code}' "http://$host/v2/failing/peer/manifests/1.0.0")" = 404 ] || fail "an unsigned package is visible after a failure of $path"
 done
 curl -sf -XPOST "$base/control" -d '{"fail": {}, "no_sct": true}' > /dev/null
 no_ "$jackal" package publish "plain/$archive" "oci://$host/failing" --keyless --confirm --identity-token "$(token)"
 curl -sf -XPOST "$base/control" -d '{"fail": {}, "no_sct": false}' > /dev/null
-ok "a service that refuses, or a certificate without its log's promise: no tag"
+ok "no tag if a service refuses or the certificate has no SCT"
 
-# A pipeline that signs with certificates.
+# A pipeline with keyless signing.
 cat > pkg/p.yaml <<YML
 kind: JackalPipeline
 version: 1
@@ -165,16 +164,16 @@ rules:
   - {predicateType: https://spdx.dev/Document}
 YML
 (cd pkg && no_ env SIGSTORE_ID_TOKEN="$(token someone@else.example)" "$jackal" build --pipeline p.yaml)
-[ "$(curl -s -o /dev/null -w '%{http_code}' "http://$host/v2/pipeline/peer/manifests/1.0.0")" = 404 ] || fail "visible by somebody else"
+[ "$(curl -s -o /dev/null -w '%{http_code}' "http://$host/v2/pipeline/peer/manifests/1.0.0")" = 404 ] || fail "a package signed by another identity is visible"
 (cd pkg && yes_ env SIGSTORE_ID_TOKEN="$(token)" "$jackal" build --pipeline p.yaml)
 yes_ "$jackal" package verify "oci://$host/pipeline/peer:1.0.0" -a amd64 --trusted-root "$root" --policy policy.yaml
 yes_ "$cosign" verify-attestation --type slsaprovenance1 --allow-http-registry --new-bundle-format --trusted-root "$root" \
   --certificate-identity dev@peer.example --certificate-oidc-issuer "$base" "$host/pipeline/peer@$(digest_of "$host" pipeline/peer 1.0.0)"
 (cd pkg && yes_ env SIGSTORE_ID_TOKEN="$(token)" "$jackal" build --pipeline p.yaml)
 grep -q 'unchanged\|1 executed' pkg/last.log || true
-ok "a pipeline: signed, attested, as a policy asks; by somebody else it stays hidden"
+ok "a pipeline: signed and attested as the policy requires; not visible if another identity signs"
 
-# Releases while the log answers badly.
+# Releases while the log fails.
 python3 "$here/faulty_log.py" "$base" "$host" "faulty{}/peer" $((publishes / 2)) "$outage" > faulty.port &
 faulty=$!
 servers+=($faulty)
@@ -199,6 +198,6 @@ wait $faulty 2> /dev/null || true
 for number in 1 $((publishes / 2)) "$publishes"; do
   yes_ "$jackal" package verify "oci://$host/faulty$number/peer:1.0.0" -a amd64 "${who[@]}"
 done
-ok "$publishes releases in $(($(date +%s) - began)) s, $killed of them killed and run again; $(cat counts.json); no tag without its signature"
+ok "$publishes releases in $(($(date +%s) - began)) s, $killed of them killed and repeated; $(cat counts.json); no tag without its signature"
 
-echo "all $passed checks of signatures by certificate passed"
+echo "all $passed checks of keyless signing passed"

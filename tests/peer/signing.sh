@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Peer tests of signatures and attestations: what jackal signs, cosign (current
-# v3 and last v2) and openssl verify, and the reverse; what was tampered with,
-# neither accepts. Verification is watched by strace: it opens no socket.
+# Peer tests of signatures and attestations. cosign (v3 and v2) and openssl verify
+# what jackal signs, and the reverse; none of them accepts altered content. strace
+# checks that verification opens no socket.
 #
 #   tests/peer/signing.sh JACKAL COSIGN3 COSIGN2
 #
 # Needs docker-registry, openssl, strace, zstd (Debian packages) and two builds of cosign:
 # go install github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3 and
-# github.com/sigstore/cosign/v2/cmd/cosign@v2.6.2. A missing peer is a failure.
+# github.com/sigstore/cosign/v2/cmd/cosign@v2.6.2. A missing program is a failure.
 . "$(dirname "$(realpath "$0")")/lib.sh"
 jackal=$(realpath "$1") cosign3=$(realpath "$2") cosign2=$(realpath "$3")
 need docker-registry openssl strace zstd curl python3 "$cosign3" "$cosign2"
@@ -17,10 +17,10 @@ peer_package
 yes_ "$jackal" package create pkg --confirm -o plain
 archive=jackal-package-peer-amd64-1.0.0.tar.zst
 yes_ "$jackal" tools trusted-root -o root.json
-# cosign must not look for a log that nothing was written to.
+# Nothing was logged, so cosign must not look for a log entry.
 offline=(--insecure-ignore-tlog=true)
 
-# Each kind of key, by each verifier.
+# Each kind of key, with each verifier.
 for kind in p256 p384 p521 rsa ed25519; do
   yes_ "$jackal" tools gen-key --algorithm $kind -o "$kind"
   cp "plain/$archive" "$kind/"
@@ -41,13 +41,13 @@ for kind in p256 p384 p521 rsa ed25519; do
     yes_ "${bundle[@]}" "$kind/jackal.yaml"
     no_ "${bundle[@]}" "$kind/other.yaml"
   done
-  # The key itself is one of cosign's.
+  # cosign can use the key file.
   yes_ "$cosign3" public-key --key "$kind/cosign.key"
-  diff -q last.log "$kind/cosign.pub" > /dev/null || fail "cosign reads another public key from $kind"
-  ok "$kind: signature and bundle, by openssl and both cosigns"
+  diff -q last.log "$kind/cosign.pub" > /dev/null || fail "cosign derives another public key for $kind"
+  ok "$kind: openssl and both cosign versions verify signature and bundle"
 done
 
-# Keys and signatures of cosign, here.
+# Keys and signatures of cosign, verified by jackal.
 for cosign in "$cosign3" "$cosign2"; do
   name=by-$("$cosign" version 2> /dev/null | sed -n 's/^GitVersion: *//p')
   mkdir -p "$name/package"
@@ -65,14 +65,14 @@ for cosign in "$cosign3" "$cosign2"; do
   no_ "$jackal" package verify "$name/package" --key p256/cosign.pub
   printf '#' >> "$name/package/jackal.yaml"
   no_ "$jackal" package verify "$name/package" --key "$name/cosign.pub"
-  # And its key signs here.
+  # jackal can sign with its key.
   cp "plain/$archive" "$name/"
   yes_ "$jackal" package sign "$name/$archive" --signing-key "$name/cosign.key"
   yes_ "$jackal" package verify "$name/$archive" --key "$name/cosign.pub"
-  ok "$name: its key and its signatures"
+  ok "$name: jackal accepts its key and its signatures"
 done
 
-# In registries with and without a listing of referrers.
+# In registries with and without the referrers API.
 port=$(free_port)
 serve "$port" registry
 own_registry own
@@ -97,7 +97,7 @@ for host in "127.0.0.1:$port" "$(tr -d '\n' < own.addr)"; do
       no_ "$cosign" verify-attestation --type $type --key p384/cosign.pub "${how[@]}" "$at"
     done
   done
-  ok "$host: our signature and attestations, by both cosigns"
+  ok "$host: both cosign versions verify our signature and attestations"
   yes_ "$jackal" package pull "oci://$host/signed/peer:1.0.0" -a amd64 -o pulled --policy policy.yaml
   yes_ "$jackal" package verify "pulled/$archive" --policy policy.yaml
   zstd -dcq "pulled/$archive" | tar -xf - -C pulled jackal.yaml
@@ -111,8 +111,8 @@ print(said['predicateType'])" "$file")
     yes_ "$cosign3" verify-blob-attestation --key p256/cosign.pub "${offline[@]}" --bundle "$file" --new-bundle-format --type "$type" pulled/jackal.yaml
     no_ "$cosign3" verify-blob-attestation --key p256/cosign.pub "${offline[@]}" --bundle "$file" --new-bundle-format --type "$type" pkg/data
   done
-  ok "$host: what was pulled carries them, for cosign as well"
-  # What cosign signs and attests, in its new form and, of v2, the old one.
+  ok "$host: a pulled package keeps them, also for cosign"
+  # Signatures and attestations of cosign: bundles, and tags as v2 writes them.
   for form in v3 v2-bundle v2-tags; do
     yes_ "$jackal" package publish "plain/$archive" "oci://$host/$form"
     at=$host/$form/peer@$(digest_of "$host" "$form/peer" 1.0.0)
@@ -129,17 +129,17 @@ print(said['predicateType'])" "$file")
     printf 'rules:\n- signers: [{key: p256/cosign.pub}]\n  attestations: [{predicateType: https://slsa.dev/provenance/v1, builder: b}]\n' > one.yaml
     no_ "$jackal" package verify "oci://$host/$form/peer:1.0.0" -a amd64 --policy one.yaml
     yes_ "$cosign" attest "${flags[@]}" --type slsaprovenance1 --predicate predicate.json "$at"
-    # The old form knows no referrers: its attestation is looked for beside the tag.
+    # The old form has no referrers: its attestation is under a tag.
     yes_ "$jackal" package verify "oci://$host/$form/peer:1.0.0" -a amd64 --policy one.yaml
-    ok "$host: what cosign signs and attests ($form), here"
+    ok "$host: jackal verifies what cosign signs and attests ($form)"
   done
 done
 
-# A key that only a plugin has.
+# A key behind a KMS plugin.
 mkdir bin
 cat > bin/sigstore-kms-peer <<'SH'
 #!/usr/bin/env bash
-# As cosign's plugins: version, arguments; the message on stdin.
+# The protocol of cosign's plugins: version and arguments; the message on stdin.
 if [[ $2 == *'"methodName":"publicKey"'* ]]; then
   printf '{"publicKey":{"publicKeyPEM":"%s"}}' "$(openssl pkey -in "$PEER_KEY" -pubout | base64 -w0)"
 else
@@ -154,10 +154,10 @@ export PEER_KEY=$work/plugin.pem
 yes_ env PATH="$work/bin:$PATH" "$jackal" package sign plugin.tar.zst --signing-key peer://any
 yes_ "$jackal" package verify plugin.tar.zst --key plugin.pub
 yes_ env PATH="$work/bin:$PATH" "$jackal" package verify plugin.tar.zst --key peer://any
-# It signs otherwise each time: what it made is used again, at the place and after a stop.
+# Each signature differs, so existing ones must be reused, also after an interruption.
 for turn in 1 2 3; do
   yes_ env PATH="$work/bin:$PATH" "$jackal" package publish "plain/$archive" "oci://127.0.0.1:$port/plugin" --signing-key peer://any
-  [ $turn = 1 ] || grep -q unchanged last.log || fail "another signature is another package"
+  [ $turn = 1 ] || grep -q unchanged last.log || fail "a second publish was not unchanged"
 done
 "$jackal" dev registry --dir "$work/stopping" --fault 'kinds=403,match=^PUT .*/manifests/1.0.0,count=1' > stopping.addr 2> stopping.log &
 servers+=($!)
@@ -167,9 +167,9 @@ yes_ env PATH="$work/bin:$PATH" "$jackal" release resume --signing-key peer://an
 yes_ "$jackal" package verify "oci://$(cat stopping.addr)/plugin/peer:1.0.0" -a amd64 --key plugin.pub
 yes_ "$jackal" tools import-key plugin.pem -o imported
 yes_ "$jackal" package verify plugin.tar.zst --key imported/cosign.pub
-ok "a key that a plugin has, and the same one imported"
+ok "a key behind a plugin, and the same key imported"
 
-# Verification asks nobody: not one socket in a hundred runs.
+# Verification is offline: no socket in a hundred runs.
 count=0
 for turn in $(seq 1 25); do
   for what in "pulled/$archive --policy policy.yaml" "p256/$archive --key p256/cosign.pub" \
