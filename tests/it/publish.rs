@@ -541,7 +541,7 @@ fn a_login_is_used_tokens_are_renewed_and_the_secret_is_never_printed() {
     }
 }
 
-/// The digest of an empty blob.
+/// A store without blobs.
 pub struct Nothing;
 
 impl jackal::content::Fetch for Nothing {
