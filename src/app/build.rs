@@ -1,219 +1,39 @@
 //! `jackal build`, `why`, `graph` and `update`: from folders to a plan, and
 //! from a plan to packages.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use super::compose::{Ask, Chosen, Composer};
-use super::connection::{Connection, ConnectionError};
-use super::find::{below, lone, packages, workspace_of};
+use super::build_error::{BuildError, blamed};
+use super::build_options::{BuildOptions, Target};
+use super::compose::{Ask, Composer};
+use super::find::{below, lone, packages};
+use super::options::Pins;
 use super::plans;
-use super::skeletons::{Pins, Skeletons};
-use crate::cas::{Cas, CasError, Limits};
+use super::skeletons::Skeletons;
+use crate::cas::{Cas, Limits};
 use crate::disk;
-use crate::graph::GraphError;
-use crate::ground::lockfile::LockfileError;
 use crate::ground::published::Published;
-use crate::ground::site::{Site, Wishes};
-use crate::ground::{Class, Failure, Stop, confine};
+use crate::ground::site::Site;
+use crate::ground::{Failure, Stop, confine};
 use crate::kinds::Work;
-use crate::kinds::package::BuildFacts;
 use crate::kinds::pins::Moved;
-use crate::kinds::sign::SignWork;
-use crate::oci::{Reference, ReferenceError};
-use crate::package::{Base, DifferentialError, Warning};
-use crate::pipeline::{ExpandError, Sandbox};
-use crate::plan::declared::Composed;
-use crate::plan::{self, Plan, PlanError, Step, implied};
-use crate::registry::Registry;
-use crate::release::{Destination, PublishedResults, hosted};
+use crate::oci::Reference;
+use crate::package::Warning;
+use crate::pipeline::Sandbox;
+use crate::plan::{Plan, Step};
+use crate::release::{PublishedResults, hosted};
 use crate::run::event::Event;
 use crate::run::record::{RunRecord, Status, TaskRecord};
 use crate::run::{self, How, Verdict};
-use crate::workspace::WalkError;
-use crate::yaml::Mistakes;
 
 /// Most times that a run is begun again because of damaged blobs.
 const MAX_HEALING_ROUNDS: usize = 20;
 
-/// What a plan is made of.
-#[derive(Clone, Debug)]
-pub enum Target {
-    /// Every package of the workspace, through implied pipelines.
-    Workspace,
-    /// The packages in and below these folders.
-    Paths(Vec<PathBuf>),
-    /// The package of this very folder.
-    Package(PathBuf),
-    /// A pipeline file.
-    Pipeline {
-        /// The file.
-        file: PathBuf,
-        /// Values of its parameters.
-        params: BTreeMap<String, String>,
-    },
-}
-
-/// What to build, and how. Everything from the command line and environment.
-#[derive(Clone, Debug)]
-pub struct BuildOptions {
-    /// What the plan is made of.
-    pub target: Target,
-    /// The folder the user stands in: every path is relative to it.
-    pub here: PathBuf,
-    /// Only these tasks, and what they need.
-    pub tasks: Vec<String>,
-    /// Where archives go.
-    pub output: PathBuf,
-    /// Where packages are published to, instead of archives.
-    pub publish: Option<Destination>,
-    /// How packages are signed, if they are; of a pipeline, its tasks say.
-    pub sign: Option<SignWork>,
-    /// Published packages whose results are used, as `oci://` references.
-    pub cache_from: Vec<String>,
-    /// The cache folder.
-    pub cache: PathBuf,
-    /// What the run may do.
-    pub wishes: Wishes,
-    /// Go on after a failure.
-    pub keep_going: bool,
-    /// How registries are reached.
-    pub connection: Connection,
-    /// Overrides each definition's architecture.
-    pub architecture: Option<String>,
-    /// Components of this flavor are taken as well.
-    pub flavor: String,
-    /// Values of the definitions' templates.
-    pub set: BTreeMap<String, String>,
-    /// Imports from registries are looked up again, whatever is pinned.
-    pub move_pins: bool,
-    /// Images whose reference begins with a key are pulled from its value instead.
-    pub registry_overrides: BTreeMap<String, String>,
-    /// What is left out of the package, and of its definition.
-    pub differential: Option<Base>,
-    /// Leave SBOMs out.
-    pub skip_sbom: bool,
-    /// For the build section of packages.
-    pub facts: BuildFacts,
-    /// Largest size of one archive file, in bytes.
-    pub split: Option<u64>,
-    /// What the cache may hold after the run, in bytes; a pipeline file's own
-    /// limit counts where this is `None`.
-    pub cache_size: Option<u64>,
-}
-
 /// What the cache may hold when nobody says otherwise, in bytes: 20 GiB.
 const CACHE_SIZE: u64 = 20 << 30;
-
-/// Why nothing was built.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// Mistakes in a file.
-    #[error("{0}")]
-    Mistakes(#[from] Mistakes),
-    /// Something imported could not be had, told where it is named.
-    #[error("{0}")]
-    Import(Mistakes),
-    /// A definition that has no plan.
-    #[error("{at}: {source}")]
-    Plan {
-        /// The definition; the line and column, where one is to blame.
-        at: String,
-        /// Why.
-        source: Box<PlanError>,
-    },
-    /// Values of parameters.
-    #[error("{0}")]
-    Params(String),
-    /// Instances that cannot be made.
-    #[error("{at}: {source}")]
-    Expand {
-        /// The pipeline file, with the line and column to blame.
-        at: String,
-        /// Why.
-        source: Box<ExpandError>,
-    },
-    /// A package with results that cannot be named.
-    #[error("--cache-from `{0}`: {1}; expected oci://HOST/PATH:TAG")]
-    CacheFrom(String, ReferenceError),
-    /// There can be no differential package.
-    #[error("--differential: {0}")]
-    Differential(#[from] DifferentialError),
-    /// Tasks that wait for each other, or are not there.
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-    /// A task that is asked for and not there.
-    #[error("{0}")]
-    Task(PlanError),
-    /// A package that cannot be published.
-    #[error("{}", unpublishable(.0))]
-    Unpublishable(Box<PlanError>),
-    /// There is nothing to build.
-    #[error("`{0}` holds no jackal.yaml: name a folder with a package, or create one")]
-    NoPackage(PathBuf),
-    /// A folder or file that is not there.
-    #[error("`{0}` is not there: correct the path")]
-    Absent(PathBuf),
-    /// The disk refused.
-    #[error("`{path}` cannot be read: {source}")]
-    Io {
-        /// What could not be read.
-        path: PathBuf,
-        /// What happened.
-        source: std::io::Error,
-    },
-    /// The workspace cannot be walked.
-    #[error(transparent)]
-    Walk(#[from] WalkError),
-    /// The cache cannot be used.
-    #[error(transparent)]
-    Cas(#[from] CasError),
-    /// The lock file cannot be used.
-    #[error(transparent)]
-    Lock(#[from] LockfileError),
-    /// Registries cannot be reached as told.
-    #[error(transparent)]
-    Connection(#[from] ConnectionError),
-    /// The run could not keep what it learned.
-    #[error("{0}")]
-    Save(String),
-}
-
-/// Without the task, which the user did not write.
-fn unpublishable(error: &PlanError) -> String {
-    match error {
-        PlanError::Untagged { source, .. } => source.to_string(),
-        PlanError::Offline { .. } => {
-            "a registry is to be published to, which --offline forbids".to_owned()
-        }
-        other => other.to_string(),
-    }
-}
-
-impl BuildError {
-    /// What kind of failure it is.
-    #[must_use]
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Mistakes(_)
-            | Self::Plan { .. }
-            | Self::Task(_)
-            | Self::Unpublishable(_)
-            | Self::Params(_)
-            | Self::Expand { .. }
-            | Self::Graph(_)
-            | Self::Differential(_)
-            | Self::CacheFrom(..)
-            | Self::NoPackage(_)
-            | Self::Lock(LockfileError::Malformed { .. })
-            | Self::Connection(_) => Class::Configuration,
-            _ => Class::Environment,
-        }
-    }
-}
 
 /// What a build did.
 pub struct Built {
@@ -237,6 +57,7 @@ pub struct Prepared {
     /// Packages with results, for this architecture.
     cache_from: Vec<Reference>,
     architecture: String,
+    keep_going: bool,
 }
 
 /// Reads definitions and makes the plan; `ask` answers for templates without
@@ -246,20 +67,22 @@ pub struct Prepared {
 ///
 /// [`BuildError`]
 pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildError> {
-    let workspace = workspace_of(&options.here);
-    let registry = options.connection.client()?;
-    let cas = Arc::new(Cas::open(&options.cache)?);
-    let composer = &mut composer(options, ask, &cas, &registry);
+    let place = &options.place;
+    let workspace = place.workspace();
+    let registry = place.connection.client()?;
+    let cas = Arc::new(Cas::open(&place.cache)?);
+    let skeletons = Skeletons::new(&cas, &registry, options.pins);
+    let composer = &mut Composer::new(place, &options.variant, skeletons, ask);
     let (mut plan, pipeline) = match &options.target {
         Target::Pipeline { file, params } => {
-            let file = options.here.join(file);
+            let file = place.here.join(file);
             let (plan, text) = plans::of_pipeline(options, composer, &file, params)?;
             (plan, Some(text))
         }
         named => {
             let folders = match named {
-                Target::Paths(paths) => packages(options, paths)?,
-                Target::Package(folder) => vec![lone(options, folder)?],
+                Target::Paths(paths) => packages(place, paths)?,
+                Target::Package(folder) => vec![lone(place, folder)?],
                 _ => below(&workspace)?,
             };
             let plan = plans::of_packages(options, composer, &workspace, folders)?;
@@ -268,23 +91,26 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     };
     let warnings = std::mem::take(&mut composer.warnings);
     plan.narrow(&options.tasks).map_err(BuildError::Task)?;
-    let unpublishable = plan.publishable(options.wishes.offline).err();
+    let unpublishable = plan.publishable(options.pins == Pins::Offline).err();
     let refusal = unpublishable.map(|error| match &pipeline {
-        Some(text) => plans::blamed(text, error),
+        Some(text) => blamed(text, error),
         None => BuildError::Unpublishable(Box::new(error)),
     });
     Ok(Prepared {
-        site: Site::new(cas, registry, &workspace, options.wishes.clone()),
+        site: Site::new(
+            cas,
+            registry,
+            &workspace,
+            options.run.wishes(place, options.pins),
+        ),
         plan,
         workspace,
         cache_size: options.cache_size,
         warnings,
         refusal,
         cache_from: cache_from(&options.cache_from)?,
-        architecture: options
-            .architecture
-            .clone()
-            .unwrap_or_else(|| implied::host_architecture().to_owned()),
+        keep_going: options.run.keep_going,
+        architecture: options.variant.architecture_or_host(),
     })
 }
 
@@ -296,51 +122,6 @@ fn cache_from(given: &[String]) -> Result<Vec<Reference>, BuildError> {
             hosted(rest).map_err(|error| BuildError::CacheFrom(text.clone(), error))
         })
         .collect()
-}
-
-pub(super) fn composer<'r>(
-    options: &'r BuildOptions,
-    ask: Ask<'r>,
-    cas: &'r Arc<Cas>,
-    registry: &'r Registry,
-) -> Composer<'r> {
-    let pins = match &options.wishes {
-        _ if options.move_pins => Pins::Moved,
-        wishes if wishes.offline => Pins::Offline,
-        wishes if wishes.locked => Pins::Demanded,
-        _ => Pins::Kept,
-    };
-    Composer {
-        here: &options.here,
-        flavor: &options.flavor,
-        set: &options.set,
-        architecture: options.architecture.as_deref(),
-        ask,
-        skeletons: Skeletons::new(cas, registry, pins),
-        warnings: Vec::new(),
-        answers: BTreeMap::new(),
-    }
-}
-
-/// The definition of the package in `folder`, composed, with that folder.
-pub(super) fn compose_one(
-    options: &BuildOptions,
-    folder: &Path,
-    ask: Ask<'_>,
-) -> Result<(PathBuf, Composed), BuildError> {
-    let registry = options.connection.client()?;
-    let cas = Arc::new(Cas::open(&options.cache)?);
-    let folder = lone(options, folder)?;
-    let Some((_, path)) = plan::definition_in(&folder) else {
-        return Err(BuildError::NoPackage(folder));
-    };
-    let mut composer = composer(options, ask, &cas, &registry);
-    let chosen = Chosen {
-        architecture: options.architecture.clone(),
-        ..Chosen::default()
-    };
-    let (composed, _) = composer.compose(&path, &chosen)?;
-    Ok((folder, composed))
 }
 
 impl Prepared {
@@ -373,7 +154,6 @@ impl Prepared {
     /// [`BuildError`]; failures of tasks are in [`Built`].
     pub async fn build(
         self,
-        keep_going: bool,
         events: mpsc::UnboundedSender<Event>,
         stop: watch::Receiver<Stop>,
     ) -> Result<Built, BuildError> {
@@ -383,7 +163,7 @@ impl Prepared {
         let notes = self.use_published().await;
         let how = How {
             workspace: self.workspace,
-            keep_going,
+            keep_going: self.keep_going,
             events,
             stop,
         };

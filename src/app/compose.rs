@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::build::BuildError;
-use super::find::read_text;
-use super::plans::shown;
+use super::build_error::BuildError;
+use super::find::{read_text, shown};
+use super::options::{Place, Variant};
 use super::skeletons::Skeletons;
 use crate::package::{Choice, Definition, ImportError, SkeletonUrl, Surroundings, Warning};
 use crate::plan;
@@ -54,7 +54,35 @@ type Compose = fn(
     &Choice<'_>,
 ) -> Result<crate::package::Composed, Mistakes>;
 
-impl Composer<'_> {
+impl Chosen {
+    /// What the user chose for every definition.
+    pub(super) fn of(variant: &Variant) -> Self {
+        Self {
+            architecture: variant.architecture.clone(),
+            ..Self::default()
+        }
+    }
+}
+
+impl<'r> Composer<'r> {
+    pub(super) fn new(
+        place: &'r Place,
+        variant: &'r Variant,
+        skeletons: Skeletons<'r>,
+        ask: Ask<'r>,
+    ) -> Self {
+        Self {
+            here: &place.here,
+            flavor: &variant.flavor,
+            set: &variant.set,
+            architecture: variant.architecture.as_deref(),
+            ask,
+            skeletons,
+            warnings: Vec::new(),
+            answers: BTreeMap::new(),
+        }
+    }
+
     /// Composes the definition at `path`; tells the templates in it as well.
     pub(super) fn compose(
         &mut self,

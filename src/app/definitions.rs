@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::build::BuildError;
+use super::build_error::{BuildError, blamed};
 use super::compose::{Chosen, Composer};
-use super::plans::blamed;
 use crate::package::is_template_name;
 use crate::pipeline::{ImagesFrom, Instance, Verb};
 use crate::plan::PlanError;

@@ -3,7 +3,7 @@
 //! The command line picks exit codes and hints by their variants, and imports
 //! no other room for that.
 
-pub use super::build::BuildError;
+pub use super::build_error::BuildError;
 pub use super::generate::GenerateError;
 pub use super::key_files::KeyFileError;
 pub use super::opened::OpenError;

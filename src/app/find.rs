@@ -5,12 +5,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::build::{BuildError, BuildOptions};
+use super::build_error::BuildError;
+use super::options::Place;
 use crate::package::Dialect;
 use crate::{plan, workspace};
-
-/// Marks the root of a workspace.
-const WORKSPACE_FILE: &str = "jackal-workspace.yaml";
 
 /// Largest definition read, in bytes: 16 MiB.
 const MAX_DEFINITION_BYTES: u64 = 16 << 20;
@@ -25,18 +23,13 @@ pub(super) fn read_text(path: &Path) -> Result<String, BuildError> {
     fs::read_to_string(path).map_err(io)
 }
 
-/// The nearest folder above that marks a workspace, else the Git root, else
-/// the folder itself.
-pub(super) fn workspace_of(here: &Path) -> PathBuf {
-    let marked = |name: &str| here.ancestors().find(|folder| folder.join(name).exists());
-    marked(WORKSPACE_FILE)
-        .or_else(|| marked(".git"))
-        .unwrap_or(here)
-        .to_owned()
+/// `path` as seen from `here`, for messages.
+pub(super) fn shown<'a>(here: &Path, path: &'a Path) -> &'a Path {
+    path.strip_prefix(here).unwrap_or(path)
 }
 
-fn resolved(options: &BuildOptions, path: &Path) -> Result<PathBuf, BuildError> {
-    let path = options.here.join(path);
+fn resolved(place: &Place, path: &Path) -> Result<PathBuf, BuildError> {
+    let path = place.here.join(path);
     fs::canonicalize(&path).map_err(|source| unreadable(path, source))
 }
 
@@ -48,8 +41,8 @@ fn unreadable(path: PathBuf, source: std::io::Error) -> BuildError {
 }
 
 /// The folder of a package that is named itself, not looked for.
-pub(super) fn lone(options: &BuildOptions, folder: &Path) -> Result<PathBuf, BuildError> {
-    let folder = resolved(options, folder)?;
+pub(super) fn lone(place: &Place, folder: &Path) -> Result<PathBuf, BuildError> {
+    let folder = resolved(place, folder)?;
     if plan::definition_in(&folder).is_none() {
         return Err(BuildError::NoPackage(folder));
     }
@@ -57,13 +50,10 @@ pub(super) fn lone(options: &BuildOptions, folder: &Path) -> Result<PathBuf, Bui
 }
 
 /// The packages in and below `paths`.
-pub(super) fn packages(
-    options: &BuildOptions,
-    paths: &[PathBuf],
-) -> Result<Vec<PathBuf>, BuildError> {
+pub(super) fn packages(place: &Place, paths: &[PathBuf]) -> Result<Vec<PathBuf>, BuildError> {
     let mut folders = Vec::new();
     for path in paths {
-        let full = resolved(options, path)?;
+        let full = resolved(place, path)?;
         if full.is_file() {
             folders.extend(full.parent().map(Path::to_owned));
         } else if plan::definition_in(&full).is_some() {

@@ -9,12 +9,15 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use super::build::{BuildError, BuildOptions, Target, compose_one};
-use super::compose::Ask;
-use super::find::read_text;
+use super::build_error::BuildError;
+use super::compose::{Ask, Chosen, Composer};
+use super::find::{lone, read_text};
+use super::options::{Pins, Place, Variant};
+use super::skeletons::Skeletons;
+use crate::cas::Cas;
 use crate::oci::Reference;
 use crate::package::{Chart, Component, ImagesIn};
-use crate::plan::declared::Composed;
+use crate::plan::{self, declared::Composed};
 use crate::registry::Registry;
 use crate::yaml::{SourceText, parse};
 
@@ -24,8 +27,14 @@ const MAX_RENDERED: usize = 64 << 20;
 /// What is looked for, and with which values.
 #[derive(Clone, Debug)]
 pub struct FindOptions {
-    /// How the package is read; its target names it.
-    pub build: BuildOptions,
+    /// Where.
+    pub place: Place,
+    /// Which variant of the package.
+    pub variant: Variant,
+    /// What becomes of pins.
+    pub pins: Pins,
+    /// The folder of the package.
+    pub folder: PathBuf,
     /// Values of deploy variables.
     pub deploy_set: BTreeMap<String, String>,
     /// Stands for the registry that a cluster will have.
@@ -64,11 +73,17 @@ impl ImageSearch {
     ///
     /// [`BuildError`]
     pub fn new(options: FindOptions, ask: Ask<'_>) -> Result<Self, BuildError> {
-        let Target::Package(folder) = &options.build.target else {
-            return Err(BuildError::NoPackage(options.build.here.clone()));
+        let place = &options.place;
+        let registry = place.connection.client()?;
+        let cas = Cas::open(&place.cache)?;
+        let folder = lone(place, &options.folder)?;
+        let Some((_, path)) = plan::definition_in(&folder) else {
+            return Err(BuildError::NoPackage(folder));
         };
-        let (folder, composed) = compose_one(&options.build, folder, ask)?;
-        let registry = options.build.connection.client()?;
+        let skeletons = Skeletons::new(&cas, &registry, options.pins);
+        let mut composer = Composer::new(place, &options.variant, skeletons, ask);
+        let (composed, _) = composer.compose(&path, &Chosen::of(&options.variant))?;
+        drop(composer);
         Ok(Self {
             options,
             folder,
@@ -97,7 +112,7 @@ impl ImageSearch {
                 errors,
                 ..Found::default()
             };
-            if !self.options.build.wishes.offline {
+            if self.options.pins != Pins::Offline {
                 for (image, places) in images.maybe {
                     if digest_of(&self.registry, &image).await.is_some() {
                         found.possible.insert(image, places);

@@ -4,9 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::build::BuildError;
+use super::build_error::BuildError;
 use super::find_images::{FindOptions, ImageSearch};
-use crate::app::Target;
 use crate::disk::{self, DiskError, TemporaryFolder};
 use crate::package::{Chart, Component, Definition, Metadata};
 
@@ -23,7 +22,7 @@ pub struct GenerateOptions {
     pub git_path: String,
     /// Where the definition is written.
     pub output: PathBuf,
-    /// How images are looked for; its target is not looked at.
+    /// How images are looked for; its folder is replaced.
     pub find: FindOptions,
 }
 
@@ -136,7 +135,7 @@ impl Generated {
         let path = folder.path().join("jackal.yaml");
         disk::write_hint(&path, self.draft.definition.to_yaml().as_bytes()).map_err(write)?;
         let mut find = self.draft.find.clone();
-        find.build.target = Target::Package(folder.path().to_owned());
+        find.folder = folder.path().to_owned();
         Ok((ImageSearch::new(find, &mut |_| None)?, folder))
     }
 

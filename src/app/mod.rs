@@ -1,6 +1,8 @@
 //! User operations: options in, outcome out, no printing.
 
 mod build;
+mod build_error;
+mod build_options;
 mod cache;
 mod compose;
 mod connection;
@@ -13,6 +15,7 @@ mod generate;
 mod key_files;
 mod lint;
 mod opened;
+mod options;
 mod package_delta;
 mod package_diff;
 mod package_read;
@@ -22,35 +25,58 @@ mod publish;
 mod publish_seal;
 mod pull;
 mod rehearse;
+pub mod schema;
 mod sha256sum;
 mod skeleton;
 mod skeletons;
 mod stage;
 mod trust;
 
-pub use build::{BuildError, BuildOptions, Built, Prepared, Target, prepare};
+pub use build::{Built, Prepared, prepare};
+pub use build_options::{BuildOptions, ContentOptions, OutputOptions, SignOptions, Target};
 pub use cache::{cache_prune, cache_usage, cache_verify};
 pub use compose::Ask;
 pub use connection::{Connection, ConnectionError};
 pub use doctor::doctor;
 pub use find_images::{FindOptions, Found, ImageSearch};
-pub use generate::{GenerateError, GenerateOptions, Generated, generate};
-pub use key_files::{KeyFileError, KeyFileOptions, KeyPair, generate_key, import_key};
+pub use generate::{GenerateOptions, Generated, generate};
+pub use key_files::{KeyFileOptions, KeyPair, generate_key, import_key};
 pub use lint::{LintOptions, lint};
-pub use opened::{OpenError, Opened, ReadOptions};
-pub use package_delta::{PackageDeltaError, package_delta, package_join};
+pub use opened::{Opened, ReadOptions};
+pub use options::{Pins, Place, RunOptions, SkeletonOptions, Variant};
+pub use package_delta::{package_delta, package_join};
 pub use package_diff::package_diff;
 pub use package_read::{
-    ExtractOptions, PackageReadError, package_definition, package_documents, package_extract,
-    package_sboms, package_verify,
+    ExtractOptions, package_definition, package_documents, package_extract, package_sboms,
+    package_verify,
 };
-pub use package_sign::{PackageSignError, PackageSignOptions, Resigned, package_sign};
+pub use package_sign::{PackageSignOptions, Resigned, package_sign};
 pub use publish::{
-    Publication, PublishError, PublishOptions, Published, Unfinished, abort_release, publication,
+    Publication, PublishOptions, Published, Unfinished, abort_release, publication,
     unfinished_releases,
 };
-pub use pull::{PullError, PullOptions, Pulled, package_pull, package_tags};
+pub use pull::{PullOptions, Pulled, package_pull, package_tags};
 pub use rehearse::rehearse;
 pub use sha256sum::sha256sum;
-pub use skeleton::SkeletonMakeError;
-pub use trust::{FoundRoot, RootFrom, TrustError, TrustOptions, policy, trusted_root};
+pub use trust::{FoundRoot, RootFrom, TrustOptions, policy, trusted_root};
+
+// What operations take and return of the rooms below.
+pub use crate::cas::Limits;
+pub use crate::ground::Stop;
+pub use crate::kinds::package::BuildFacts;
+pub use crate::package::diff::{Change, Difference};
+pub use crate::package::{Base, Definition, Finding, Severity, patch_git_links, time::rfc3339};
+pub use crate::pipeline::duration::parse as parse_duration;
+pub use crate::pipeline::size::parse as parse_size;
+pub use crate::plan::implied::host_architecture;
+pub use crate::registry::{Hosts, LoginText, PerHost, PlainHttp, Profile};
+pub use crate::rehearsal::{Fault, Login, Options as RehearsalOptions, Tls};
+pub use crate::release::{Destination, Released, hosted};
+pub use crate::run::Verdict;
+pub use crate::run::event::Event;
+pub use crate::run::record::{RunRecord, Status};
+pub use crate::signers::{
+    KeySources, KeylessOptions, Seal, Signer, key_signer, keyless_signer, password_in,
+};
+pub use crate::signing::{Algorithm, Demands};
+pub use crate::verify::{By, Check, Policy, Scope, Signature, VerifiedPackage};

@@ -4,16 +4,19 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::build::{BuildError, BuildOptions, Target};
+use super::build_error::{BuildError, blamed, place};
+use super::build_options::{BuildOptions, SignOptions, Target};
 use super::compose::{Chosen, Composer};
 use super::definitions;
-use super::find::read_text;
-use crate::kinds::sign::SignWork;
-use crate::kinds::sign::provenance::Asked;
+use super::find::{read_text, shown};
+use crate::kinds::sign::provenance::{Asked, BUILDER};
+use crate::kinds::sign::signer::{SignerFrom, SignerNamed};
+use crate::kinds::sign::{Attest, SignWork};
 use crate::pipeline::Facts;
 use crate::plan::declared::Declared;
-use crate::plan::implied::{self, Implied};
+use crate::plan::implied::Implied;
 use crate::plan::{self, Plan, PlanError};
 use crate::yaml::SourceText;
 use crate::{pipeline, workspace};
@@ -31,12 +34,8 @@ pub(super) fn of_packages(
         let Some((_, path)) = plan::definition_in(&folder) else {
             return Err(BuildError::NoPackage(folder));
         };
-        let chosen = Chosen {
-            architecture: options.architecture.clone(),
-            ..Chosen::default()
-        };
-        let (mut composed, _) = composer.compose(&path, &chosen)?;
-        if let Some(base) = &options.differential {
+        let (mut composed, _) = composer.compose(&path, &Chosen::of(&options.variant))?;
+        if let Some(base) = &options.content.differential {
             composed.definition.reduce(base)?;
         }
         let relative = folder.strip_prefix(workspace).unwrap_or(&folder);
@@ -48,20 +47,18 @@ pub(super) fn of_packages(
             },
             folder: folder.clone(),
             imported: composed.imported,
-            flavor: options.flavor.clone(),
+            flavor: options.variant.flavor.clone(),
             output: output_folder(options),
-            publish: options.publish.clone(),
-            sign: options.sign.as_ref().map(|sign| SignWork {
-                asked: Asked {
-                    parameters: parameters(options, "implied"),
-                    ..sign.asked.clone()
-                },
-                ..sign.clone()
-            }),
-            registry_overrides: options.registry_overrides.clone(),
-            skip_sbom: options.skip_sbom,
-            build: options.facts.clone(),
-            split: options.split,
+            publish: options.output.publish.clone(),
+            sign: options
+                .output
+                .sign
+                .as_ref()
+                .map(|sign| sign_work(options, sign)),
+            registry_overrides: options.content.registry_overrides.clone(),
+            skip_sbom: options.content.skip_sbom,
+            build: options.content.facts.clone(),
+            split: options.output.split,
         };
         plan.imply(composed.definition, &how)
             .map_err(planned(options, &path))?;
@@ -69,9 +66,28 @@ pub(super) fn of_packages(
     Ok(plan)
 }
 
-/// Where archives go; of a `.` in the path nothing stays.
+fn sign_work(options: &BuildOptions, sign: &SignOptions) -> SignWork {
+    SignWork {
+        task: "sign".to_owned(),
+        packages: Vec::new(),
+        signer: SignerFrom::new(SignerNamed::Given(Arc::clone(&sign.signer)), None),
+        seal: sign.seal,
+        attest: Attest {
+            provenance: sign.attest,
+            sbom: sign.attest,
+        },
+        asked: Asked {
+            builder: BUILDER.to_owned(),
+            parameters: parameters(options, "implied"),
+        },
+        annotations: BTreeMap::new(),
+    }
+}
+
+/// The folder for archives, without `.` in its path.
 fn output_folder(options: &BuildOptions) -> PathBuf {
-    options.here.join(&options.output).components().collect()
+    let folder = options.place.here.join(&options.output.folder);
+    folder.components().collect()
 }
 
 fn planned<'a>(
@@ -79,28 +95,9 @@ fn planned<'a>(
     path: &'a Path,
 ) -> impl FnOnce(PlanError) -> BuildError + 'a {
     move |source| BuildError::Plan {
-        at: shown(&options.here, path).display().to_string(),
+        at: shown(&options.place.here, path).display().to_string(),
         source: Box::new(source),
     }
-}
-
-/// Why a pipeline has no plan, with the place of the key to blame.
-pub(super) fn blamed(text: &SourceText, error: PlanError) -> BuildError {
-    BuildError::Plan {
-        at: place(text, error.about()),
-        source: Box::new(error),
-    }
-}
-
-fn place(text: &SourceText, about: Option<(&str, &str)>) -> String {
-    match about {
-        Some((instance, key)) => pipeline::place(text, instance, key),
-        None => text.name.clone(),
-    }
-}
-
-pub(super) fn shown<'a>(here: &Path, path: &'a Path) -> &'a Path {
-    path.strip_prefix(here).unwrap_or(path)
 }
 
 /// The plan of a pipeline file, with its text.
@@ -111,7 +108,7 @@ pub(super) fn of_pipeline(
     params: &BTreeMap<String, String>,
 ) -> Result<(Plan, SourceText), BuildError> {
     let text = SourceText::new(
-        shown(&options.here, path).to_string_lossy(),
+        shown(&options.place.here, path).to_string_lossy(),
         read_text(path)?,
     );
     let pipeline = pipeline::check::parse(&text)?;
@@ -124,12 +121,9 @@ pub(super) fn of_pipeline(
     };
     let full = fs::canonicalize(path).map_err(io)?;
     let folder = full.parent().unwrap_or(Path::new("/")).to_owned();
-    let architecture = options
-        .architecture
-        .clone()
-        .unwrap_or_else(|| implied::host_architecture().to_owned());
+    let architecture = options.variant.architecture_or_host();
     let facts = Facts {
-        env: options.wishes.environment.clone(),
+        env: options.place.environment.clone(),
         git: workspace::git_facts(&folder),
         platform: format!("linux/{architecture}"),
     };
@@ -151,11 +145,11 @@ pub(super) fn of_pipeline(
         parameters: parameters(options, &pipeline.name),
         definitions: &definitions,
         output: output_folder(options),
-        build: options.facts.clone(),
-        split: options.split,
-        architecture: options.architecture.clone(),
-        environment: &options.wishes.environment,
-        path: options.connection.helper_folders.clone(),
+        build: options.content.facts.clone(),
+        split: options.output.split,
+        architecture: options.variant.architecture.clone(),
+        environment: &options.place.environment,
+        path: options.place.connection.helper_folders.clone(),
     };
     let declared = plan.declare(&instances, &how);
     declared.map_err(|error| blamed(&text, error))?;
@@ -170,15 +164,16 @@ fn parameters(options: &BuildOptions, pipeline: &str) -> BTreeMap<String, String
             named.insert(name.to_owned(), value.to_owned());
         }
     };
+    let variant = &options.variant;
     add(
         "architecture",
-        options.architecture.as_deref().unwrap_or_default(),
+        variant.architecture.as_deref().unwrap_or_default(),
     );
-    add("flavor", &options.flavor);
-    for (name, value) in &options.set {
+    add("flavor", &variant.flavor);
+    for (name, value) in &variant.set {
         add(&format!("set.{name}"), value);
     }
-    for (from, to) in &options.registry_overrides {
+    for (from, to) in &options.content.registry_overrides {
         add(&format!("registryOverride.{from}"), to);
     }
     if let Target::Pipeline { params, .. } = &options.target {

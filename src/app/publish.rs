@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::build::BuildOptions;
 use super::compose::Ask;
 use super::connection::ConnectionError;
+use super::options::{Place, SkeletonOptions};
 use super::package_read::{PackageReadError, package_definition};
 use super::publish_seal::Sealing;
 use super::skeleton::{SkeletonMakeError, skeleton};
@@ -35,6 +35,8 @@ use crate::verify::{self, Policy, Scope, Signature, VerifiedPackage};
 /// What to publish, where to and how.
 #[derive(Clone, Debug)]
 pub struct PublishOptions {
+    /// Where.
+    pub place: Place,
     /// Packages, folders with a definition, `oci://` references.
     pub sources: Vec<String>,
     /// `oci://HOST/PATH` or `oci-layout:FOLDER`; each gets all packages.
@@ -58,8 +60,8 @@ pub struct PublishOptions {
     pub seal: Option<Seal>,
     /// Where journals lie.
     pub state: PathBuf,
-    /// How definitions become skeletons; its connection is used for all.
-    pub build: BuildOptions,
+    /// How folders with a definition become skeletons.
+    pub skeletons: SkeletonOptions,
 }
 
 /// Why nothing, or not all, was published.
@@ -164,10 +166,10 @@ pub struct Publication {
 /// [`PublishError`]; nothing was sent then.
 pub fn publication(options: PublishOptions, ask: Ask<'_>) -> Result<Publication, PublishError> {
     for destination in &options.destinations {
-        Destination::parse(destination, &options.build.here)?;
+        Destination::parse(destination, &options.place.here)?;
     }
-    let registry = Arc::new(options.build.connection.client()?);
-    let cas = Arc::new(Cas::open(&options.build.cache)?);
+    let registry = Arc::new(options.place.connection.client()?);
+    let cas = Arc::new(Cas::open(&options.place.cache)?);
     let mut notes = Vec::new();
     let mut local = Vec::new();
     for source in &options.sources {
@@ -175,9 +177,15 @@ pub fn publication(options: PublishOptions, ask: Ask<'_>) -> Result<Publication,
             local.push(None);
             continue;
         }
-        let path = options.build.here.join(source);
+        let path = options.place.here.join(source);
         if plan::definition_in(&path).is_some() && !path.join(Dialect::CHECKSUMS).is_file() {
-            let made = skeleton(&options.build, Path::new(source), &cas, &registry, ask);
+            let made = skeleton(
+                &options.place,
+                &options.skeletons,
+                Path::new(source),
+                (&cas, &registry),
+                ask,
+            );
             let made = made.map_err(|error| PublishError::Skeleton(Box::new(error)))?;
             notes.extend(made.warnings.iter().map(Warning::to_string));
             local.push(Some(Ready {
@@ -325,7 +333,7 @@ impl Publication {
                 _ => ready,
             };
             for destination in &options.destinations {
-                let to = Destination::parse(destination, &options.build.here)?;
+                let to = Destination::parse(destination, &options.place.here)?;
                 let place = to.place(&ready.name, &ready.tag)?;
                 let artifact = match options.split_layers {
                     true => release::fitting(&self.registry, &place, &ready.artifact).await?,
@@ -342,7 +350,7 @@ impl Publication {
         let begun = Begun {
             sources: options.sources.clone(),
             destinations: options.destinations.clone(),
-            here: options.build.here.to_string_lossy().into_owned(),
+            here: options.place.here.to_string_lossy().into_owned(),
             architecture: options.architecture.clone(),
             tag: options.tag.clone(),
             move_tag: options.move_tag,

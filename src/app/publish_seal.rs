@@ -92,7 +92,7 @@ impl Sealing<'_> {
             }
         }
         for destination in &self.options.destinations {
-            let to = Destination::parse(destination, &self.options.build.here).ok()?;
+            let to = Destination::parse(destination, &self.options.place.here).ok()?;
             let Ok(place) = to.place(&ready.name, &ready.tag) else {
                 continue;
             };

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::build::{BuildError, BuildOptions, composer};
-use super::compose::{Ask, Chosen};
-use super::find::{lone, workspace_of};
+use super::build_error::BuildError;
+use super::compose::{Ask, Chosen, Composer};
+use super::find::lone;
+use super::options::{Place, RunOptions, SkeletonOptions};
+use super::skeletons::Skeletons;
 use crate::cas::{Cas, CasError};
 use crate::ground::Failure;
 use crate::ground::folders::Folders;
@@ -73,33 +75,31 @@ pub enum SkeletonMakeError {
 ///
 /// [`SkeletonMakeError`]
 pub fn skeleton(
-    options: &BuildOptions,
+    place: &Place,
+    options: &SkeletonOptions,
     folder: &Path,
-    cas: &Arc<Cas>,
-    registry: &Registry,
+    (cas, registry): (&Arc<Cas>, &Registry),
     ask: Ask<'_>,
 ) -> Result<Skeleton, SkeletonMakeError> {
-    let folder = lone(options, folder)?;
+    let folder = lone(place, folder)?;
     let Some((_, path)) = plan::definition_in(&folder) else {
         return Err(BuildError::NoPackage(folder).into());
     };
-    let mut composer = composer(options, ask, cas, registry);
-    let chosen = Chosen {
-        architecture: options.architecture.clone(),
-        ..Chosen::default()
-    };
-    let composed = composer.skeleton(&path, &chosen)?;
+    let (variant, pins) = (&options.variant, options.pins);
+    let skeletons = Skeletons::new(cas, registry, pins);
+    let mut composer = Composer::new(place, variant, skeletons, ask);
+    let composed = composer.skeleton(&path, &Chosen::of(variant))?;
     let mut definition = composed.definition;
-    let tag = manifest::tag(&definition.metadata.version, &options.flavor)?;
+    let tag = manifest::tag(&definition.metadata.version, &variant.flavor)?;
     let folders = Folders {
         own: folder,
         imported: composed.imported,
     };
     let site = Site::new(
         Arc::clone(cas),
-        options.connection.client().map_err(BuildError::from)?,
-        &workspace_of(&options.here),
-        options.wishes.clone(),
+        place.connection.client().map_err(BuildError::from)?,
+        &place.workspace(),
+        RunOptions::default().wishes(place, pins),
     );
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

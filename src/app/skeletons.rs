@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::options::Pins;
 use crate::cas::Cas;
 use crate::ground::lockfile::{ImagePin, LOCK_FILE, Lockfile};
 use crate::oci::{Descriptor, Digest, Reference};
@@ -18,21 +19,6 @@ const FOLDER: &str = ".jackal/skeletons";
 
 /// What pins of skeletons are for.
 const PLATFORM: &str = "multi/skeleton";
-
-/// What may be done about pins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pins {
-    /// Used, and written where there is none.
-    Kept,
-    /// Used; what has none is refused.
-    Demanded,
-    /// Used; what has none is refused, and no network is asked for anything.
-    Offline,
-    /// Written anew.
-    Moved,
-    /// Used, never written.
-    Read,
-}
 
 /// Access to skeleton packages.
 pub(super) struct Skeletons<'r> {
@@ -117,8 +103,8 @@ impl<'r> Skeletons<'r> {
         let mut lock = Lockfile::load(folder).map_err(|error| unusable(error.to_string()))?;
         let name = reference.to_string();
         let known = lock.image(&name, PLATFORM).map(|pin| pin.manifest.clone());
-        let known: Option<Descriptor> = known.filter(|_| self.pins != Pins::Moved);
-        if known.is_none() && matches!(self.pins, Pins::Demanded | Pins::Offline) {
+        let known: Option<Descriptor> = known.filter(|_| self.pins != Pins::Update);
+        if known.is_none() && matches!(self.pins, Pins::Locked | Pins::Offline) {
             return Err(unusable(format!(
                 "it has no pin in {LOCK_FILE}, and --locked or --offline forbids asking for it: \
                  build once without"

@@ -1,62 +1,89 @@
-//! `jackal build`, `why`, `graph`, `update`.
+//! `jackal build`, and how every command that builds reports what it does.
 
-use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use tokio::sync::{mpsc, watch};
 
 use super::command_error::CommandError;
+use super::environment::{draws, runtime};
 use super::exit::Exit;
-use super::options::{PlanArgs, environment};
+use super::options::{
+    BuildCacheArgs, ContentArgs, PinArgs, RunArgs, SplitArgs, TargetArgs, TaskArgs,
+    UploadPlaceArgs, VariantArgs,
+};
 use super::output::{note, print};
+use super::prepare::{Questions, prepare};
 use super::progress::Progress;
 use super::signal::Signals;
-use crate::app::{self, BuildOptions, Prepared};
-use crate::ground::Stop;
-use crate::run::Verdict;
-use crate::run::record::RunRecord;
-use crate::run::record::Status;
+use super::why;
+use crate::app::{BuildOptions, RunOptions, RunRecord, Status, Stop, Verdict};
 
-/// After a second signal, the time in which commands are killed.
+/// Time to kill running commands after a second signal.
 const KILLING: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// Arguments of `jackal build`.
 #[derive(Args)]
 pub(super) struct BuildArgs {
     #[command(flatten)]
-    plan: PlanArgs,
-    /// Go on with what does not depend on a failed task
+    target: TargetArgs,
+    #[command(flatten)]
+    tasks: TaskArgs,
+    /// Folder for archives
+    #[arg(long, short, value_name = "DIR", default_value = "dist")]
+    output: PathBuf,
+    #[command(flatten)]
+    run: RunArgs,
+    /// Continue with tasks that do not depend on a failed one
     #[arg(long)]
     keep_going: bool,
+    /// Show what would run and why, without running it
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text", require_equals = true)]
+    dry_run: Option<DryRun>,
+    #[command(flatten)]
+    pins: PinArgs,
+    #[command(flatten)]
+    variant: VariantArgs,
+    #[command(flatten)]
+    content: ContentArgs,
+    #[command(flatten)]
+    split: SplitArgs,
+    #[command(flatten)]
+    cache: BuildCacheArgs,
+    #[command(flatten)]
+    place: UploadPlaceArgs,
     #[command(flatten)]
     report: ReportArgs,
-    /// Which logs of commands are shown
-    #[arg(long, value_enum, default_value = "new-only")]
+    /// Which logs of commands to show
+    #[arg(
+        long,
+        value_enum,
+        default_value = "new-only",
+        help_heading = "Report options"
+    )]
     logs: Logs,
-    /// Say what would run and why, and run nothing
-    #[arg(long, value_name = "FORM", num_args = 0..=1, default_missing_value = "text", require_equals = true)]
-    dry_run: Option<DryRun>,
 }
 
-/// Which logs are shown; those of failures always are, at the end.
+/// Which logs of commands are shown. Logs of failed commands always are, last.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Logs {
-    /// Of commands that run, and of those that ran before.
+    /// All logs, including those of cached results
     Full,
-    /// Of commands that run.
+    /// Logs of commands that ran
     NewOnly,
-    /// Of commands that fail.
+    /// Logs of commands that failed
     ErrorsOnly,
 }
 
-/// Where a build is told of, beside the terminal.
+/// Where a build is reported beside the terminal.
 #[derive(Args)]
+#[command(next_help_heading = "Report options")]
 pub(super) struct ReportArgs {
-    /// Write the run record to this file
+    /// Write the run record to FILE, as JSON
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
-    /// Write events to this file as they happen, one JSON object a line
+    /// Write events to FILE as they happen, one JSON object per line
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
 }
@@ -64,155 +91,70 @@ pub(super) struct ReportArgs {
 /// How `--dry-run` answers.
 #[derive(Clone, Copy, ValueEnum)]
 enum DryRun {
-    /// One line a task.
+    /// One line per task
     Text,
-    /// A JSON array.
+    /// A JSON array
     Json,
-}
-
-/// Arguments of `jackal why`.
-#[derive(Args)]
-pub(super) struct WhyArgs {
-    /// The task, as `jackal graph` names it
-    task: String,
-    #[command(flatten)]
-    plan: PlanArgs,
-}
-
-/// Arguments of `jackal graph`.
-#[derive(Args)]
-pub(super) struct GraphArgs {
-    #[command(flatten)]
-    plan: PlanArgs,
-    /// Form of the answer
-    #[arg(long, value_enum, default_value = "dot")]
-    format: GraphFormat,
-}
-
-/// What a graph is written as.
-#[derive(Clone, Copy, ValueEnum)]
-enum GraphFormat {
-    /// For Graphviz.
-    Dot,
-    /// For programs.
-    Json,
-    /// For Markdown.
-    Mermaid,
-}
-
-/// Arguments of `jackal update`.
-#[derive(Args)]
-pub(super) struct UpdateArgs {
-    /// Only this reference (may be repeated)
-    #[arg(long = "image", value_name = "REFERENCE")]
-    images: Vec<String>,
-    #[command(flatten)]
-    plan: PlanArgs,
-}
-
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CommandError::io("threads cannot start", error))
-}
-
-/// Whether the user may be asked for what is missing.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Questions {
-    /// If there is a terminal, and no CI.
-    Asked,
-    /// Never.
-    Never,
-}
-
-/// Makes the plan; what is to be said of definitions is said on stderr.
-fn prepare(options: &BuildOptions, questions: Questions) -> Result<Prepared, CommandError> {
-    // A second global pool is an error that changes nothing.
-    let _ = rayon::ThreadPoolBuilder::new()
-        .num_threads(options.wishes.jobs)
-        .build_global();
-    let interactive = questions == Questions::Asked
-        && std::io::stdin().is_terminal()
-        && std::io::stderr().is_terminal()
-        && environment("CI").is_none();
-    let mut ask = |template: &str| interactive.then(|| answer(template)).flatten();
-    let prepared = app::prepare(options, &mut ask)?;
-    for warning in prepared.warnings() {
-        note(&format!("warning: {warning}"));
-    }
-    if prepared.unconfined() {
-        let text = "this kernel has no Landlock: commands may open files that they do not declare";
-        note(&format!("warning: {text}"));
-    }
-    Ok(prepared)
-}
-
-/// Asks on the terminal; an empty line is no answer.
-fn answer(template: &str) -> Option<String> {
-    {
-        // Free again while somebody thinks: a signal may have to be told.
-        let mut err = std::io::stderr().lock();
-        let _ = write!(err, "Value for the template {template}: ");
-        let _ = err.flush();
-    }
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).ok()?;
-    let line = line.trim_end_matches(['\r', '\n']);
-    (!line.is_empty()).then(|| line.to_owned())
 }
 
 pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
-    let mut options = BuildOptions {
-        keep_going: args.keep_going,
-        ..args.plan.into_options()?
+    let options = BuildOptions {
+        target: args.target.into_target()?,
+        tasks: args.tasks.tasks,
+        pins: args.pins.pins(),
+        variant: args.variant.into_variant()?,
+        content: args.content.into_content()?,
+        output: args.split.output_to(args.output)?,
+        cache_size: args.cache.max_size()?,
+        cache_from: args.cache.cache_from,
+        place: args.place.into_place()?,
+        run: RunOptions {
+            replay: args.logs == Logs::Full,
+            keep_going: args.keep_going,
+            ..args.run.into_run()
+        },
     };
-    options.wishes.replay = args.logs == Logs::Full;
     match args.dry_run {
-        Some(form) => {
-            let runtime = runtime()?;
-            let verdicts = runtime.block_on(prepare(&options, Questions::Asked)?.assess())?;
-            print(&dry_run(&verdicts, form))
+        Some(format) => {
+            let prepared = prepare(&options, Questions::Allowed)?;
+            let verdicts = runtime()?.block_on(prepared.assess())?;
+            print(&dry_run(&verdicts, format))
         }
-        None => carry_out(&options, &args.report, args.logs, Questions::Asked).map(drop),
+        None => carry_out(&options, &args.report, args.logs, Questions::Allowed).map(drop),
     }
 }
 
-/// Builds what `options` ask for; archives are told on stdout, and returned.
+/// Builds, prints the paths of archives on stdout, and returns them.
 pub(super) fn carry_out(
     options: &BuildOptions,
-    tell: &ReportArgs,
+    reports: &ReportArgs,
     logs: Logs,
     questions: Questions,
 ) -> Result<Vec<String>, CommandError> {
     let runtime = runtime()?;
     let prepared = prepare(options, questions)?;
-    let (events, mut happened) = mpsc::unbounded_channel();
-    let (wish, stop) = watch::channel(Stop::No);
-    let mut progress = Progress::new(
-        std::io::stderr().is_terminal() && environment("CI").is_none(),
-        logs != Logs::ErrorsOnly,
-        tell.events.as_deref(),
-    )?;
-    let mut signals = Signals::heard(&runtime);
+    let (events, mut received) = mpsc::unbounded_channel();
+    let (stopping, stop) = watch::channel(Stop::No);
+    let mut progress = Progress::new(draws(), logs != Logs::ErrorsOnly, reports.events.as_deref())?;
+    let mut signals = Signals::handle(&runtime);
     let built = runtime.block_on(async {
         let drawn = tokio::spawn(async move {
-            while let Some(event) = happened.recv().await {
+            while let Some(event) = received.recv().await {
                 progress.draw(&event);
             }
             progress
         });
         tokio::spawn(async move {
-            // A run that has ended needs no stopping.
+            // Once the run has ended, the receiver is gone: nothing is left to stop.
             signals.next().await;
-            let _ = wish.send(Stop::Soon);
+            let _ = stopping.send(Stop::Soon);
             signals.next().await;
-            let _ = wish.send(Stop::Now);
-            // Time to kill what runs; nothing is waited for beyond that.
+            let _ = stopping.send(Stop::Now);
+            // Time to kill running commands; then the program ends in any case.
             tokio::time::sleep(KILLING).await;
             std::process::exit(Exit::Interrupted as i32);
         });
-        let built = prepared.build(options.keep_going, events, stop).await;
+        let built = prepared.build(events, stop).await;
         if let Ok(mut progress) = drawn.await {
             progress.close();
         }
@@ -222,7 +164,7 @@ pub(super) fn carry_out(
     for text in &built.notes {
         note(&format!("warning: {text}"));
     }
-    if let Some(file) = &tell.summary {
+    if let Some(file) = &reports.summary {
         write_summary(file, &built.record)?;
     }
     report(&built.record)?;
@@ -248,7 +190,7 @@ pub(super) fn carry_out(
     }
 }
 
-fn write_summary(file: &std::path::Path, record: &RunRecord) -> Result<(), CommandError> {
+fn write_summary(file: &Path, record: &RunRecord) -> Result<(), CommandError> {
     let text = serde_json::to_string_pretty(record)
         .map_err(|error| CommandError::new(Exit::Environment, error))?;
     let written = crate::disk::stream(file)
@@ -257,7 +199,7 @@ fn write_summary(file: &std::path::Path, record: &RunRecord) -> Result<(), Comma
     written.map_err(|error| CommandError::io(format!("--summary `{}`", file.display()), error))
 }
 
-/// Archives on stdout; the count of what was done on stderr.
+/// Prints archives on stdout and a summary on stderr.
 fn report(record: &RunRecord) -> Result<(), CommandError> {
     note(&format!(
         "{} executed, {} cached, {} skipped, {} failed in {:.2} s",
@@ -279,11 +221,12 @@ fn archives(record: &RunRecord) -> Vec<String> {
     files.cloned().collect()
 }
 
-fn dry_run(verdicts: &[(String, Verdict)], form: DryRun) -> String {
-    match form {
+/// The answer of `--dry-run`.
+fn dry_run(verdicts: &[(String, Verdict)], format: DryRun) -> String {
+    match format {
         DryRun::Text => verdicts
             .iter()
-            .map(|(task, verdict)| format!("{}\n", line(task, verdict)))
+            .map(|(task, verdict)| format!("{}\n", why::line(task, verdict)))
             .collect(),
         DryRun::Json => {
             let tasks: Vec<_> = verdicts
@@ -306,66 +249,4 @@ fn dry_run(verdicts: &[(String, Verdict)], form: DryRun) -> String {
             format!("{:#}\n", serde_json::Value::from(tasks))
         }
     }
-}
-
-fn line(task: &str, verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Cached(_) => format!("cached   {task}"),
-        Verdict::Runs { reason, .. } => format!("runs     {task}: {reason}"),
-        Verdict::After(steps) => format!("depends  {task}: on {}", steps.join(", ")),
-        Verdict::Unknown(why) => format!("unknown  {task}: {why}"),
-    }
-}
-
-pub(super) fn why(mut args: WhyArgs) -> Result<(), CommandError> {
-    let runtime = runtime()?;
-    args.plan.tasks = vec![args.task.clone()];
-    let prepared = prepare(&args.plan.into_options()?, Questions::Asked)?;
-    let verdicts = runtime.block_on(prepared.assess())?;
-    // What the task depends on is told only where it is the cause.
-    let mut text = String::new();
-    for (task, verdict) in &verdicts {
-        let asked = *task == args.task || task.ends_with(&format!(":{}", args.task));
-        if asked || !matches!(verdict, Verdict::Cached(_)) {
-            text.push_str(&line(task, verdict));
-            if let (true, Verdict::Cached(key)) = (asked, verdict) {
-                text.push_str(&format!(
-                    ": every input, setting and tool is as it was; key {key}"
-                ));
-            }
-            text.push('\n');
-        }
-    }
-    print(&text)
-}
-
-pub(super) fn graph(args: GraphArgs) -> Result<(), CommandError> {
-    let prepared = prepare(&args.plan.into_options()?, Questions::Asked)?;
-    let graph = prepared.plan().graph()?;
-    print(&match args.format {
-        GraphFormat::Dot => graph.render_dot(),
-        GraphFormat::Json => graph.render_json(),
-        GraphFormat::Mermaid => graph.render_mermaid(),
-    })
-}
-
-pub(super) fn update(args: UpdateArgs) -> Result<(), CommandError> {
-    let runtime = runtime()?;
-    let options = BuildOptions {
-        move_pins: args.images.is_empty(),
-        ..args.plan.into_options()?
-    };
-    let prepared = prepare(&options, Questions::Asked)?;
-    let moved = runtime.block_on(prepared.update(&args.images))?;
-    let lines: String = moved
-        .iter()
-        .map(|pin| match &pin.from {
-            Some(from) if *from == pin.to => {
-                format!("{} {}: unchanged\n", pin.reference, pin.platform)
-            }
-            Some(from) => format!("{} {}: {from} -> {}\n", pin.reference, pin.platform, pin.to),
-            None => format!("{} {}: pinned to {}\n", pin.reference, pin.platform, pin.to),
-        })
-        .collect();
-    print(&lines)
 }

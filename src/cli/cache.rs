@@ -5,18 +5,22 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::command_error::CommandError;
+use super::environment::cache_folder;
 use super::exit::Exit;
-use super::options::cache_folder;
 use super::output::print;
-use crate::app;
-use crate::cas::Limits;
-use crate::pipeline::{duration, size};
+use crate::app::{self, Limits};
 
 /// Arguments of `jackal cache`.
 #[derive(Args)]
 pub(super) struct CacheArgs {
-    /// Cache folder (default: ~/.cache/jackal)
-    #[arg(long, value_name = "DIR", env = "JACKAL_CACHE", global = true)]
+    /// Cache folder [default: ~/.cache/jackal]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "JACKAL_CACHE",
+        hide_env_values = true,
+        global = true
+    )]
     cache_dir: Option<PathBuf>,
     #[command(subcommand)]
     command: CacheCommand,
@@ -24,18 +28,18 @@ pub(super) struct CacheArgs {
 
 #[derive(Subcommand)]
 enum CacheCommand {
-    /// Print how much the cache holds
+    /// Show the size of the cache
     Du,
-    /// Remove what was not used for longest
+    /// Remove the least recently used data
     Prune {
-        /// Keep at most this much, such as 20GiB
+        /// Maximum size to keep
         #[arg(long, value_name = "SIZE", default_value = "20GiB")]
         max_size: String,
-        /// Remove what was not used for longer than this, such as 720h
+        /// Remove data that was not used for this time, such as 720h
         #[arg(long, value_name = "TIME")]
         max_age: Option<String>,
     },
-    /// Read every byte; damaged blobs are removed, to be made again
+    /// Verify every blob and remove damaged ones
     Verify,
 }
 
@@ -47,26 +51,26 @@ pub(super) fn run(args: CacheArgs) -> Result<(), CommandError> {
             print(&format!("{} bytes in {} blobs\n", held.bytes, held.blobs))
         }
         CacheCommand::Prune { max_size, max_age } => {
-            let max_bytes = size::parse(&max_size)
+            let max_bytes = app::parse_size(&max_size)
                 .map_err(|error| CommandError::usage(format!("--max-size: {error}")))?;
             let max_age = max_age
-                .map(|text| duration::parse(&text))
+                .map(|text| app::parse_duration(&text))
                 .transpose()
                 .map_err(|error| CommandError::usage(format!("--max-age: {error}")))?;
             let limits = Limits {
                 max_bytes: Some(max_bytes),
                 max_age: max_age.map(|age| age.as_secs()),
             };
-            let gone = app::cache_prune(&folder, limits)?;
+            let removed = app::cache_prune(&folder, limits)?;
             print(&format!(
                 "removed {} bytes in {} blobs\n",
-                gone.bytes, gone.blobs
+                removed.bytes, removed.blobs
             ))
         }
         CacheCommand::Verify => {
             let found = app::cache_verify(&folder)?;
             print(&format!(
-                "read {} bytes in {} blobs\n",
+                "verified {} bytes in {} blobs\n",
                 found.read.bytes, found.read.blobs
             ))?;
             if found.damaged.is_empty() {
@@ -74,7 +78,7 @@ pub(super) fn run(args: CacheArgs) -> Result<(), CommandError> {
             }
             let names: Vec<String> = found.damaged.iter().map(ToString::to_string).collect();
             let message = format!(
-                "{} damaged blobs were removed and will be made again: {}",
+                "removed {} damaged blobs, which the next build recreates: {}",
                 names.len(),
                 names.join(", ")
             );

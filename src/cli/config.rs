@@ -16,8 +16,8 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
 use super::command_error::CommandError;
+use super::environment::variable;
 use super::exit::Exit;
-use super::options::environment;
 use super::output::note;
 use crate::yaml::{self, Mistake, Mistakes, Node, SourceText, Value};
 
@@ -342,7 +342,7 @@ fn concerned(command: &Command, matches: &ArgMatches, path: &str) -> bool {
 }
 
 fn find() -> Result<Option<PathBuf>, CommandError> {
-    if let Some(named) = environment("JACKAL_CONFIG") {
+    if let Some(named) = variable("JACKAL_CONFIG") {
         let named = PathBuf::from(named);
         if !named.is_file() {
             let message = format!(
@@ -353,7 +353,7 @@ fn find() -> Result<Option<PathBuf>, CommandError> {
         }
         return Ok(Some(named));
     }
-    let home = environment("HOME").map(|home| PathBuf::from(home).join(".jackal"));
+    let home = variable("HOME").map(|home| PathBuf::from(home).join(".jackal"));
     let folders = [Some(PathBuf::new()), home];
     let mut files = folders
         .into_iter()
@@ -547,7 +547,7 @@ fn pair(key: &Key, name: &str, text: &str) -> String {
 
 fn from_environment(key: &Key) -> Result<Option<Vec<String>>, CommandError> {
     let name = key.variable();
-    let Some(value) = environment(&name) else {
+    let Some(value) = variable(&name) else {
         return Ok(None);
     };
     let wrong = |expected: &str| {

@@ -1,10 +1,10 @@
-//! `jackal doctor`: one line for each thing that publishing and pulling need.
+//! `jackal doctor`: one line for each feature that publishing and pulling need.
 
 use clap::Args;
 
-use super::build::runtime;
 use super::command_error::CommandError;
-use super::connection::ConnectionArgs;
+use super::connection::{ConnectionArgs, UploadArgs};
+use super::environment::runtime;
 use super::exit::Exit;
 use super::output::print;
 use crate::app;
@@ -12,9 +12,9 @@ use crate::app;
 /// Arguments of `jackal doctor`.
 #[derive(Args)]
 pub(super) struct DoctorArgs {
-    /// oci://HOST/PATH, such as the repository that is published to
+    /// Repository to check: oci://HOST/PATH
     registry: String,
-    /// Do not ask whether it takes uploads; asking begins one and gives it up
+    /// Do not test uploads, which starts one and cancels it
     #[arg(long)]
     read_only: bool,
     /// Print JSON
@@ -22,19 +22,21 @@ pub(super) struct DoctorArgs {
     json: bool,
     #[command(flatten)]
     connection: ConnectionArgs,
+    #[command(flatten)]
+    upload: UploadArgs,
 }
 
 pub(super) fn run(args: DoctorArgs) -> Result<(), CommandError> {
-    let connection = args.connection.into_connection()?;
-    let asking = app::doctor(&args.registry, &connection, !args.read_only);
-    let probes = runtime()?.block_on(asking);
-    let probes = probes?;
+    let mut connection = args.connection.into_connection()?;
+    args.upload.limit(&mut connection);
+    let probing = app::doctor(&args.registry, &connection, !args.read_only);
+    let probes = runtime()?.block_on(probing)?;
     let failed: Vec<&str> = probes
         .iter()
         .filter(|probe| probe.found.is_err())
         .map(|probe| probe.what)
         .collect();
-    let told = |found: &Result<String, _>| match found {
+    let result = |found: &Result<String, _>| match found {
         Ok(found) => found.clone(),
         Err(error) => format!("{error}"),
     };
@@ -43,14 +45,14 @@ pub(super) fn run(args: DoctorArgs) -> Result<(), CommandError> {
             serde_json::json!({
                 "what": probe.what,
                 "ok": probe.found.is_ok(),
-                "found": told(&probe.found),
+                "found": result(&probe.found),
             })
         });
         format!("{:#}\n", probes.collect::<serde_json::Value>())
     } else {
         let lines = probes.iter().map(|probe| {
             let verdict = if probe.found.is_ok() { "ok" } else { "FAILED" };
-            format!("{verdict:<7} {:<11} {}\n", probe.what, told(&probe.found))
+            format!("{verdict:<7} {:<11} {}\n", probe.what, result(&probe.found))
         });
         lines.collect()
     };

@@ -1,34 +1,23 @@
-//! Where keys and passwords come from: flags, files, environment, terminal.
+//! Passwords of keys and other questions to the user.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
 use super::command_error::CommandError;
+use super::environment::interactive;
 use super::exit::Exit;
-use super::options::{environment, program_folders, variables};
-use crate::signers::{KeySources, password_in};
+use crate::app::password_in;
 
-/// Whence keys may be had: variables, services, plugins on `PATH`.
-pub(super) fn key_sources() -> KeySources {
-    KeySources {
-        environment: variables(),
-        folders: program_folders(),
-    }
-}
-
-/// Where the password of a key is looked for.
+/// The sources of a key's password.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PasswordFrom {
-    /// The flag's value.
     pub flag: Option<String>,
-    /// A file.
     pub file: Option<PathBuf>,
 }
 
 impl PasswordFrom {
-    /// Flag, file, `COSIGN_PASSWORD`, terminal, else empty.
+    /// From the flag, the file, `COSIGN_PASSWORD` or the terminal; else empty.
     ///
     /// Source: docs/spec/signing.md, "Passwords".
     pub(super) fn password(&self) -> Result<Zeroizing<Vec<u8>>, CommandError> {
@@ -39,39 +28,35 @@ impl PasswordFrom {
             let read = password_in(path);
             return read.map_err(CommandError::usage);
         }
-        // Also one that is empty.
+        // An empty value is a password too.
         if let Some(text) = std::env::var_os("COSIGN_PASSWORD") {
             return Ok(Zeroizing::new(text.into_encoded_bytes()));
         }
-        match asks() {
+        match interactive() {
             true => ask("Password of the private key: "),
             false => Ok(Zeroizing::default()),
         }
     }
 
-    /// The password for a new key: as above, and asked for twice.
+    /// The password for a new key, from the same sources; the terminal asks twice.
     pub(super) fn new_password(&self) -> Result<Zeroizing<Vec<u8>>, CommandError> {
         let given = self.flag.is_some() || self.file.is_some();
-        if given || std::env::var_os("COSIGN_PASSWORD").is_some() || !asks() {
+        if given || std::env::var_os("COSIGN_PASSWORD").is_some() || !interactive() {
             return self.password();
         }
         let first = ask("Password for the private key: ")?;
-        let second = ask("The same again: ")?;
+        let second = ask("Repeat the password: ")?;
         match first == second {
             true => Ok(first),
             false => Err(CommandError::usage(
-                "the two passwords differ: nothing was written",
+                "the passwords do not match; nothing was written",
             )),
         }
     }
 }
 
-fn asks() -> bool {
-    std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && environment("CI").is_none()
-}
-
-/// Asks on the terminal, which shows nothing of the answer. Keys arrive as they
-/// are pressed, Ctrl-C as well, so that the terminal is left as it was.
+/// Asks on the terminal without echo. Keys arrive as they are pressed, Ctrl-C
+/// included, so that the terminal's modes are restored in any case.
 fn ask(question: &str) -> Result<Zeroizing<Vec<u8>>, CommandError> {
     use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
     let wrong = |error| CommandError::io("terminal", error);
@@ -89,10 +74,10 @@ fn ask(question: &str) -> Result<Zeroizing<Vec<u8>>, CommandError> {
     eprint_question("\n");
     typed
         .map_err(wrong)?
-        .ok_or_else(|| CommandError::new(Exit::Interrupted, "stopped at the password"))
+        .ok_or_else(|| CommandError::new(Exit::Interrupted, "interrupted"))
 }
 
-/// What is typed up to the end of the line; `None`: Ctrl-C.
+/// The text typed up to the end of the line; `None`: Ctrl-C.
 fn line_of(keys: &mut impl std::io::Read) -> std::io::Result<Option<Zeroizing<Vec<u8>>>> {
     let mut line = Zeroizing::new(Vec::with_capacity(1024));
     let mut key = [0];
@@ -102,9 +87,9 @@ fn line_of(keys: &mut impl std::io::Read) -> std::io::Result<Option<Zeroizing<Ve
             _ if ended => return Ok(Some(line)),
             b'\n' | b'\r' | 0x04 => return Ok(Some(line)),
             0x03 | 0x1c => return Ok(None),
-            // Backspace takes a character, which may be several bytes.
+            // Backspace removes a character, which may be several bytes.
             0x08 | 0x7f => while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {},
-            // Ctrl-U begins anew.
+            // Ctrl-U clears the line.
             0x15 => line.clear(),
             key => line.push(key),
         }
@@ -113,14 +98,14 @@ fn line_of(keys: &mut impl std::io::Read) -> std::io::Result<Option<Zeroizing<Ve
 
 fn eprint_question(text: &str) {
     use std::io::Write as _;
-    // A closed terminal answers nothing either.
+    // If the question cannot be shown, reading the answer fails as well.
     let _ = write!(std::io::stderr(), "{text}");
     let _ = std::io::stderr().flush();
 }
 
-/// Whether the user agrees; where nobody can be asked, he does not.
+/// Asks a yes-or-no question; without a terminal, the answer is no.
 pub(super) fn confirmed(question: &str) -> Result<bool, CommandError> {
-    if !asks() {
+    if !interactive() {
         return Ok(false);
     }
     eprint_question(&format!("{question} [y/N] "));

@@ -1,31 +1,51 @@
-//! Arguments in, text out. Alone prints, reads the environment and exits.
+//! The command line: arguments in, text out.
 //!
-//! Results go to stdout, errors to stderr.
+//! The only room that prints, reads the environment and exits. Results go to
+//! stdout; progress, warnings and errors go to stderr. A command is one file here
+//! and one in `app`, which does the work.
 
 mod build;
 mod cache;
 mod command_error;
 mod config;
 mod connection;
+mod create;
 mod dev;
 mod doctor;
+mod environment;
 mod exit;
+mod extract;
+mod find_images;
+mod generate;
+mod generate_config;
+mod graph;
+mod inspect;
 mod keys;
+mod lint;
+mod list_tags;
+mod opened;
 mod options;
 mod output;
 mod package;
 mod package_delta;
 mod package_diff;
 mod package_sign;
+mod patch_git;
+mod prepare;
 mod progress;
 mod publish;
 mod pull;
+mod read;
 mod registry;
-mod scaffold;
+mod release;
 mod signal;
 mod signing;
 mod tools;
 mod trust;
+mod update;
+mod values;
+mod verify;
+mod why;
 
 use std::process::ExitCode;
 
@@ -35,7 +55,9 @@ pub use exit::Exit;
 
 use command_error::CommandError;
 
-/// Builds, verifies and inspects packages.
+use crate::app;
+
+/// Build, verify, publish and inspect packages
 #[derive(Parser)]
 #[command(name = "jackal", version, about, arg_required_else_help = true)]
 struct Args {
@@ -45,62 +67,62 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build packages: only what changed, in parallel, reproducibly
+    /// Build packages, rebuilding only what changed
     Build(build::BuildArgs),
-    /// Say why a task would run, or why it would not
-    Why(build::WhyArgs),
-    /// Print the graph of tasks
-    Graph(build::GraphArgs),
-    /// Move the pins of jackal.lock to what references stand for now
-    Update(build::UpdateArgs),
-    /// Look after the cache
+    /// Explain why a task would run, or why it is up to date
+    Why(why::WhyArgs),
+    /// Print the task graph
+    Graph(graph::GraphArgs),
+    /// Update the pins in jackal.lock
+    Update(update::UpdateArgs),
+    /// Manage the cache
     Cache(cache::CacheArgs),
     /// Print a JSON Schema
     Schema {
-        /// Of what
+        /// File format to describe
         of: SchemaOf,
     },
-    /// Print a completion script for a shell
+    /// Print a shell completion script
     Completions {
-        /// The shell
+        /// Shell
         shell: clap_complete::Shell,
     },
-    /// Help for those who write packages
+    /// Tools for package authors
     #[command(subcommand)]
     Dev(dev::DevCommand),
-    /// Make, verify, inspect and extract packages
+    /// Create, verify, publish and inspect packages
     #[command(subcommand, visible_alias = "p")]
     Package(package::PackageCommand),
-    /// Look after releases that were begun and have not ended
+    /// Manage unfinished releases
     #[command(subcommand)]
-    Release(publish::ReleaseCommand),
-    /// Ask a registry for all that publishing and pulling need
+    Release(release::ReleaseCommand),
+    /// Check that a registry supports publishing and pulling
     Doctor(doctor::DoctorArgs),
-    /// Make keys, and look after trusted roots
+    /// Manage signing keys and trusted roots
     #[command(subcommand, visible_alias = "t")]
     Tools(tools::ToolsCommand),
 }
 
-/// What there is a schema of.
+/// File formats with a schema.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum SchemaOf {
-    /// A pipeline file
+    /// Pipeline files
     Pipeline,
-    /// A package definition, jackal.yaml
+    /// Package definitions, jackal.yaml
     Package,
-    /// A run record, run.json
+    /// Run records, run.json
     Run,
-    /// A policy file, for --policy
+    /// Policy files, for --policy
     Policy,
 }
 
 impl SchemaOf {
     fn text(self) -> String {
         match self {
-            Self::Pipeline => crate::pipeline::schema::json_schema(),
-            Self::Package => crate::package::Definition::json_schema(),
-            Self::Run => crate::run::record::RunRecord::json_schema(),
-            Self::Policy => crate::verify::policy_schema(),
+            Self::Pipeline => app::schema::pipeline(),
+            Self::Package => app::schema::package(),
+            Self::Run => app::schema::run(),
+            Self::Policy => app::schema::policy(),
         }
     }
 }
@@ -117,7 +139,7 @@ pub fn run() -> ExitCode {
     let args = match arguments() {
         Ok(args) => args,
         Err(Unread::Arguments(error)) => {
-            // A closed stream leaves nobody to tell.
+            // A closed stream cannot be reported.
             let _ = error.print();
             return if error.use_stderr() {
                 Exit::Usage.into()
@@ -125,21 +147,21 @@ pub fn run() -> ExitCode {
                 ExitCode::SUCCESS
             };
         }
-        Err(Unread::Settings(refused)) => return finish(Err(refused)),
+        Err(Unread::Settings(error)) => return finish(Err(error)),
     };
     signal::end_at_first();
-    finish(carry_out(args))
+    finish(run_command(args))
 }
 
-/// Why the command line was not understood.
+/// Why there are no arguments.
 enum Unread {
-    /// Itself; or help was asked for.
+    /// The command line is wrong, or asks for help.
     Arguments(clap::Error),
-    /// The configuration file or a variable.
+    /// The configuration file or an environment variable is wrong.
     Settings(CommandError),
 }
 
-/// The command line, with what file and environment set where it says nothing.
+/// The command line, with defaults from the configuration file and environment.
 fn arguments() -> Result<Args, Unread> {
     let command = command();
     let given = command
@@ -160,25 +182,25 @@ fn arguments() -> Result<Args, Unread> {
     Ok(args)
 }
 
-fn carry_out(args: Args) -> Result<(), CommandError> {
+fn run_command(args: Args) -> Result<(), CommandError> {
     match args.command {
         Command::Build(args) => build::build(args),
-        Command::Why(args) => build::why(args),
-        Command::Graph(args) => build::graph(args),
-        Command::Update(args) => build::update(args),
+        Command::Why(args) => why::why(args),
+        Command::Graph(args) => graph::graph(args),
+        Command::Update(args) => update::update(args),
         Command::Cache(args) => cache::run(args),
         Command::Schema { of } => output::print(&of.text()),
         Command::Completions { shell } => completions(shell),
         Command::Dev(command) => dev::run(command),
         Command::Package(command) => package::run(command),
-        Command::Release(command) => publish::release(command),
+        Command::Release(command) => release::run(command),
         Command::Doctor(args) => doctor::run(args),
         Command::Tools(command) => tools::run(command),
     }
 }
 
-fn finish(done: Result<(), CommandError>) -> ExitCode {
-    match done {
+fn finish(result: Result<(), CommandError>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::note(&error.to_string());

@@ -1,400 +1,288 @@
-//! Flags and environment that lead to a plan, for every command that makes one.
+//! Groups of flags that several commands share. A command takes only the groups
+//! that it uses, so that its help lists nothing without effect.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::command_error::CommandError;
-use super::connection::ConnectionArgs;
-use crate::app::{BuildOptions, Connection, Target};
-use crate::ground::site::Wishes;
-use crate::kinds::package::BuildFacts;
+use super::connection::{ConnectionArgs, UploadArgs};
+use super::environment::{build_facts, cache_folder, current_folder, variables};
+use super::values::{megabytes, pairs, size, templates};
+use crate::app::{
+    ContentOptions, OutputOptions, Pins, Place, RunOptions, SkeletonOptions, Target, Variant,
+};
 
-/// What every command that makes a plan understands, whatever it plans.
+/// Which packages or tasks a plan is made of.
 #[derive(Args)]
-pub(super) struct SharedArgs {
-    #[command(flatten)]
-    plain: PlainArgs,
-    /// Work on so many things at once (default: the number of processors)
-    #[arg(long, short, value_name = "N")]
-    pub(super) jobs: Option<usize>,
-    /// Run every task, and replace what is cached
-    #[arg(long)]
-    force: bool,
+pub(super) struct TargetArgs {
+    /// Package folders [default: every package of the workspace]
+    paths: Vec<PathBuf>,
+    /// Use a pipeline file instead of the implied pipeline of each package
+    #[arg(long, value_name = "FILE", conflicts_with = "paths")]
+    pipeline: Option<PathBuf>,
+    /// Set a pipeline parameter (repeatable)
+    #[arg(long = "param", value_name = "NAME=VALUE", requires = "pipeline")]
+    params: Vec<String>,
+}
+
+impl TargetArgs {
+    pub(super) fn into_target(self) -> Result<Target, CommandError> {
+        let Some(file) = self.pipeline else {
+            return Ok(match self.paths.is_empty() {
+                true => Target::Workspace,
+                false => Target::Paths(self.paths),
+            });
+        };
+        let from_environment = variables().into_iter().filter_map(|(name, value)| {
+            let name = name.strip_prefix("JACKAL_PARAM_")?;
+            Some((name.to_owned(), value))
+        });
+        let mut params: BTreeMap<String, String> = from_environment.collect();
+        params.extend(pairs("--param", &self.params)?);
+        Ok(Target::Pipeline { file, params })
+    }
+}
+
+/// Which tasks of a plan.
+#[derive(Args)]
+pub(super) struct TaskArgs {
+    /// Only this task and its dependencies (repeatable)
+    #[arg(long = "task", value_name = "NAME")]
+    pub(super) tasks: Vec<String>,
+}
+
+/// Which variant of a package.
+#[derive(Args)]
+#[command(next_help_heading = "Package options")]
+pub(super) struct VariantArgs {
+    /// Architecture of the package, such as amd64 or arm64
+    #[arg(long, short, value_name = "ARCH")]
+    pub(super) architecture: Option<String>,
+    /// Include components of this flavor
+    #[arg(
+        long,
+        short,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    flavor: String,
+    /// Set a package template: A=VALUE fills ###JACKAL_PKG_TMPL_A### (repeatable)
+    #[arg(long = "set", value_name = "A=VALUE")]
+    set: Vec<String>,
+}
+
+impl VariantArgs {
+    /// Puts `set` before the values of `--set`, which then override it.
+    pub(super) fn add_templates(&mut self, set: Vec<String>) {
+        self.set.splice(0..0, set);
+    }
+
+    pub(super) fn into_variant(self) -> Result<Variant, CommandError> {
+        Ok(Variant {
+            architecture: self.architecture,
+            flavor: self.flavor,
+            set: templates(&self.set)?,
+        })
+    }
+}
+
+/// Pins and the network.
+#[derive(Args)]
+pub(super) struct PinArgs {
     /// Fail if jackal.lock lacks a pin
     #[arg(long)]
     locked: bool,
-    /// Use no network
+    /// Do not access the network
     #[arg(long)]
     offline: bool,
+}
+
+impl PinArgs {
+    pub(super) fn pins(&self) -> Pins {
+        match (self.offline, self.locked) {
+            (true, _) => Pins::Offline,
+            (false, true) => Pins::Locked,
+            (false, false) => Pins::Add,
+        }
+    }
+}
+
+/// The cache folder.
+#[derive(Args)]
+#[command(next_help_heading = "Cache options")]
+pub(super) struct CacheDirArgs {
+    /// Cache folder [default: ~/.cache/jackal]
+    #[arg(long, value_name = "DIR", env = "JACKAL_CACHE", hide_env_values = true)]
+    pub(super) cache_dir: Option<PathBuf>,
+}
+
+/// Where a command works.
+#[derive(Args)]
+pub(super) struct PlaceArgs {
+    #[command(flatten)]
+    cache: CacheDirArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
-    /// Make no SBOMs
-    #[arg(long)]
-    skip_sbom: bool,
-    /// Split archives into files of this many megabytes (1,000,000 bytes)
-    #[arg(long, short, value_name = "MB")]
-    max_package_size: Option<u64>,
-    /// Pull images whose reference begins with FROM from TO instead; the
-    /// package keeps the original names (may be repeated, the longest match counts)
-    #[arg(long = "registry-override", value_name = "FROM=TO")]
-    registry_overrides: Vec<String>,
-    /// Use results that a pipeline published with this package,
-    /// oci://HOST/PATH:TAG (may be repeated); who may write there is trusted
-    #[arg(long, value_name = "PACKAGE")]
-    cache_from: Vec<String>,
-    /// What the cache may hold after the build (default: 20GiB)
-    #[arg(long, value_name = "SIZE", env = "JACKAL_CACHE_MAX_SIZE")]
-    cache_max_size: Option<String>,
-    /// Record host and user in the package: it is then no longer reproducible
+}
+
+impl PlaceArgs {
+    pub(super) fn into_place(self) -> Result<Place, CommandError> {
+        Ok(Place {
+            here: current_folder()?,
+            cache: cache_folder(self.cache.cache_dir)?,
+            connection: self.connection.into_connection()?,
+            environment: variables(),
+        })
+    }
+}
+
+/// Where a command works that uploads as well.
+#[derive(Args)]
+pub(super) struct UploadPlaceArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    upload: UploadArgs,
+}
+
+impl UploadPlaceArgs {
+    pub(super) fn into_place(self) -> Result<Place, CommandError> {
+        let mut place = self.place.into_place()?;
+        self.upload.limit(&mut place.connection);
+        Ok(place)
+    }
+}
+
+/// Flags that change what a package holds.
+#[derive(Args)]
+#[command(next_help_heading = "Package options")]
+pub(super) struct ContentArgs {
+    #[command(flatten)]
+    pub(super) sbom: SbomArgs,
+    #[command(flatten)]
+    overrides: OverrideArgs,
+    /// Record host and user name in the package (makes it non-reproducible)
     #[arg(long)]
     with_build_machine_info: bool,
 }
 
-/// What commands understand that read definitions and plan nothing.
+/// Whether there are SBOMs.
 #[derive(Args)]
-pub(super) struct PlainArgs {
-    /// Architecture of the package, such as amd64 or arm64
-    #[arg(long, short, value_name = "ARCH")]
-    pub(super) architecture: Option<String>,
-    /// Take components of this flavor as well
-    #[arg(long, short, value_name = "NAME", default_value = "")]
-    flavor: String,
-    /// Value of a template: for A, ###JACKAL_PKG_TMPL_A### becomes VALUE (may be repeated)
-    #[arg(long = "set", value_name = "A=VALUE")]
-    set: Vec<String>,
-    /// Cache folder (default: ~/.cache/jackal)
-    #[arg(long, value_name = "DIR", env = "JACKAL_CACHE")]
-    cache_dir: Option<PathBuf>,
+#[command(next_help_heading = "Package options")]
+pub(super) struct SbomArgs {
+    /// Do not create SBOMs
+    #[arg(long)]
+    pub(super) skip_sbom: bool,
 }
 
-impl PlainArgs {
-    /// Options of a command that takes none of these flags.
-    pub(super) fn default_options(
-        connection: Connection,
-        cache: PathBuf,
-    ) -> Result<BuildOptions, CommandError> {
-        let nothing = Self {
-            architecture: None,
-            flavor: String::new(),
-            set: Vec::new(),
-            cache_dir: Some(cache),
-        };
-        nothing.into_options(connection)
-    }
-
-    pub(super) fn into_options(self, connection: Connection) -> Result<BuildOptions, CommandError> {
-        Ok(BuildOptions {
-            target: Target::Workspace,
-            here: here()?,
-            tasks: Vec::new(),
-            output: PathBuf::from("."),
-            publish: None,
-            sign: None,
-            cache_from: Vec::new(),
-            cache: cache_folder(self.cache_dir)?,
-            wishes: Wishes {
-                force: false,
-                locked: false,
-                offline: false,
-                jobs: std::thread::available_parallelism().map_or(1, usize::from),
-                replay: false,
-                environment: variables(),
-                program: None,
-            },
-            keep_going: false,
-            connection,
-            architecture: self.architecture,
-            flavor: self.flavor,
-            set: templates(&self.set)?,
-            move_pins: false,
-            registry_overrides: BTreeMap::new(),
-            differential: None,
-            skip_sbom: false,
-            facts: facts(false)?,
-            split: None,
-            cache_size: None,
-        })
-    }
-}
-
-/// What every command over a workspace or a pipeline understands.
+/// Which registries images come from.
 #[derive(Args)]
-pub(super) struct PlanArgs {
-    /// Folders with packages; without any, every package of the workspace
-    paths: Vec<PathBuf>,
-    /// A pipeline file, instead of the implied pipeline of each package
-    #[arg(long, value_name = "FILE")]
-    pipeline: Option<PathBuf>,
-    /// Value of a pipeline's parameter (may be repeated)
-    #[arg(long = "param", value_name = "NAME=VALUE")]
-    params: Vec<String>,
-    /// Only this task and what it needs (may be repeated)
-    #[arg(long = "task", value_name = "NAME")]
-    pub(super) tasks: Vec<String>,
-    /// Folder for archives
-    #[arg(long, short, value_name = "DIR", default_value = "dist")]
-    output: PathBuf,
-    #[command(flatten)]
-    shared: SharedArgs,
+#[command(next_help_heading = "Package options")]
+pub(super) struct OverrideArgs {
+    /// Pull images that begin with FROM from TO instead (repeatable)
+    ///
+    /// The package keeps the original names. The longest match counts.
+    #[arg(long = "registry-override", value_name = "FROM=TO")]
+    registry_overrides: Vec<String>,
 }
 
-pub(super) fn environment(name: &str) -> Option<OsString> {
-    std::env::var_os(name).filter(|value| !value.is_empty())
-}
-
-/// The folder the user stands in.
-pub(super) fn here() -> Result<PathBuf, CommandError> {
-    let here =
-        std::env::current_dir().map_err(|error| CommandError::io("the current folder", error))?;
-    Ok(std::fs::canonicalize(&here).unwrap_or(here))
-}
-
-/// Where programs are looked up: `PATH`.
-pub(super) fn program_folders() -> Vec<PathBuf> {
-    std::env::split_paths(&environment("PATH").unwrap_or_default()).collect()
-}
-
-/// The cache folder: flag, `JACKAL_CACHE`, `XDG_CACHE_HOME`, `HOME`.
-pub(super) fn cache_folder(given: Option<PathBuf>) -> Result<PathBuf, CommandError> {
-    given
-        .or_else(|| environment("XDG_CACHE_HOME").map(|dir| PathBuf::from(dir).join("jackal")))
-        .or_else(|| environment("HOME").map(|dir| PathBuf::from(dir).join(".cache/jackal")))
-        .ok_or_else(|| {
-            let message = "there is no HOME to keep a cache in: give --cache-dir";
-            CommandError::usage(message)
-        })
-}
-
-impl PlanArgs {
-    pub(super) fn into_options(self) -> Result<BuildOptions, CommandError> {
-        let params = params(&self.params, &variables())?;
-        if self.pipeline.is_none() && !self.params.is_empty() {
-            let message = "--param sets a pipeline's parameter: name the file with --pipeline";
-            return Err(CommandError::usage(message));
-        }
-        if self.pipeline.is_some() && !self.paths.is_empty() {
-            let message = "folders and --pipeline cannot be built together: give one of them";
-            return Err(CommandError::usage(message));
-        }
-        let target = match self.pipeline {
-            Some(file) => Target::Pipeline { file, params },
-            None if self.paths.is_empty() => Target::Workspace,
-            None => Target::Paths(self.paths),
-        };
-        let options = self.shared.into_options(target, self.output)?;
-        Ok(BuildOptions {
-            tasks: self.tasks,
-            ..options
-        })
-    }
-}
-
-/// The environment. What is not UTF-8 cannot be part of a key, and is not
-/// passed on.
-pub(super) fn variables() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
-}
-
-impl SharedArgs {
-    pub(super) fn add_templates(&mut self, set: Vec<String>) {
-        self.plain.set.splice(0..0, set);
-    }
-
-    pub(super) fn skips_sbom(&self) -> bool {
-        self.skip_sbom
-    }
-
-    /// Options for `target`, with every task of it.
-    pub(super) fn into_options(
-        self,
-        target: Target,
-        output: PathBuf,
-    ) -> Result<BuildOptions, CommandError> {
-        let split = megabytes(self.max_package_size)?;
-        let plain = self
-            .plain
-            .into_options(self.connection.into_connection()?)?;
-        Ok(BuildOptions {
-            target,
-            wishes: Wishes {
-                force: self.force,
-                locked: self.locked,
-                offline: self.offline,
-                jobs: self.jobs.unwrap_or(plain.wishes.jobs).max(1),
-                program: std::env::current_exe().ok(),
-                ..plain.wishes
-            },
-            facts: facts(self.with_build_machine_info)?,
-            output,
-            cache_from: self.cache_from,
+impl OverrideArgs {
+    pub(super) fn into_content(self) -> Result<ContentOptions, CommandError> {
+        Ok(ContentOptions {
             registry_overrides: pairs("--registry-override", &self.registry_overrides)?,
-            skip_sbom: self.skip_sbom,
-            split,
-            cache_size: size("--cache-max-size", self.cache_max_size)?,
-            ..plain
+            ..ContentOptions::default()
         })
     }
 }
 
-/// The size that `flag` gives, in bytes.
-pub(super) fn size(flag: &str, given: Option<String>) -> Result<Option<u64>, CommandError> {
-    let read = given
-        .map(|text| crate::pipeline::size::parse(&text))
-        .transpose();
-    read.map_err(|error| CommandError::usage(format!("{flag}: {error}")))
-}
-
-/// `--max-package-size` in bytes; 0 is no limit.
-pub(super) fn megabytes(given: Option<u64>) -> Result<Option<u64>, CommandError> {
-    let bytes = given.filter(|megabytes| *megabytes > 0).map(|megabytes| {
-        let bytes = megabytes.checked_mul(1_000_000);
-        bytes.ok_or_else(|| CommandError::usage("--max-package-size is too large"))
-    });
-    bytes.transpose()
-}
-
-/// `NAME=VALUE` texts of a repeated flag; the last of a name counts.
-pub(super) fn pairs(
-    flag: &str,
-    given: &[String],
-) -> Result<BTreeMap<String, String>, CommandError> {
-    given
-        .iter()
-        .map(|text| match text.split_once('=') {
-            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-            _ => {
-                let message = format!("{flag} `{text}` is not of the form NAME=VALUE");
-                Err(CommandError::usage(message))
-            }
+impl ContentArgs {
+    pub(super) fn into_content(self) -> Result<ContentOptions, CommandError> {
+        Ok(ContentOptions {
+            skip_sbom: self.sbom.skip_sbom,
+            facts: build_facts(self.with_build_machine_info)?,
+            ..self.overrides.into_content()?
         })
-        .collect()
-}
-
-/// `--set` values by upper-case name. One flag may hold several, as one record
-/// of comma-separated values: `A=x,B=y`, and with quotes `"A=x,y"`.
-pub(super) fn templates(given: &[String]) -> Result<BTreeMap<String, String>, CommandError> {
-    let mut fields = Vec::new();
-    for text in given {
-        fields.extend(record(text).ok_or_else(|| {
-            let message = format!("--set `{text}` has a quote that is not closed");
-            CommandError::usage(message)
-        })?);
     }
-    let set = pairs("--set", &fields)?;
-    Ok(set
-        .into_iter()
-        .map(|(name, value)| (name.to_ascii_uppercase(), value))
-        .collect())
 }
 
-/// The fields of one CSV record; `None` if a quote stays open.
-fn record(text: &str) -> Option<Vec<String>> {
-    let mut fields = vec![String::new()];
-    let mut quoted = false;
-    let mut chars = text.chars().peekable();
-    let mut start = true;
-    while let Some(c) = chars.next() {
-        let field = fields.last_mut()?;
-        match c {
-            '"' if start => quoted = true,
-            '"' if quoted && chars.peek() == Some(&'"') => {
-                chars.next();
-                field.push('"');
-            }
-            '"' if quoted => quoted = false,
-            ',' if !quoted => {
-                fields.push(String::new());
-                start = true;
-                continue;
-            }
-            c => field.push(c),
+/// How archives are split.
+#[derive(Args)]
+#[command(next_help_heading = "Package options")]
+pub(super) struct SplitArgs {
+    /// Split archives into files of at most MB megabytes (1,000,000 bytes)
+    #[arg(long, short, value_name = "MB")]
+    max_package_size: Option<u64>,
+}
+
+impl SplitArgs {
+    pub(super) fn bytes(&self) -> Result<Option<u64>, CommandError> {
+        megabytes(self.max_package_size)
+    }
+
+    pub(super) fn output_to(&self, folder: PathBuf) -> Result<OutputOptions, CommandError> {
+        Ok(OutputOptions {
+            folder,
+            split: self.bytes()?,
+            ..OutputOptions::default()
+        })
+    }
+}
+
+/// How tasks run.
+#[derive(Args)]
+pub(super) struct RunArgs {
+    /// Maximum number of parallel jobs [default: number of CPUs]
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<usize>,
+    /// Run every task and replace cached results
+    #[arg(long)]
+    force: bool,
+}
+
+impl RunArgs {
+    pub(super) fn into_run(self) -> RunOptions {
+        RunOptions {
+            force: self.force,
+            jobs: self.jobs.map_or(0, |jobs| jobs.max(1)),
+            program: std::env::current_exe().ok(),
+            ..RunOptions::default()
         }
-        start = false;
     }
-    (!quoted).then_some(fields)
 }
 
-/// `--param` before `JACKAL_PARAM_*`.
-fn params(
-    given: &[String],
-    environment: &BTreeMap<String, String>,
-) -> Result<BTreeMap<String, String>, CommandError> {
-    let mut params: BTreeMap<String, String> = environment
-        .iter()
-        .filter_map(|(name, value)| {
-            Some((
-                name.strip_prefix("JACKAL_PARAM_")?.to_owned(),
-                value.clone(),
-            ))
-        })
-        .collect();
-    params.extend(pairs("--param", given)?);
-    Ok(params)
+/// What a build takes from caches, and leaves in them.
+#[derive(Args)]
+#[command(next_help_heading = "Cache options")]
+pub(super) struct BuildCacheArgs {
+    /// Reuse results published with the package oci://HOST/PATH:TAG (repeatable)
+    ///
+    /// Anyone who can push to that repository can influence your build.
+    #[arg(long, value_name = "PACKAGE")]
+    pub(super) cache_from: Vec<String>,
+    /// Maximum size of the cache after the build [default: 20GiB]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "JACKAL_CACHE_MAX_SIZE",
+        hide_env_values = true
+    )]
+    cache_max_size: Option<String>,
 }
 
-/// The build section's facts: `SOURCE_DATE_EPOCH`, else the epoch.
-fn facts(machine: bool) -> Result<BuildFacts, CommandError> {
-    let timestamp = match environment("SOURCE_DATE_EPOCH") {
-        None => 0,
-        Some(text) => text
-            .to_str()
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| {
-                let message = format!(
-                    "SOURCE_DATE_EPOCH is `{}`, expected whole seconds since 1970",
-                    text.to_string_lossy()
-                );
-                CommandError::usage(message)
-            })?,
-    };
-    let text = |name| environment(name).map(|text| text.to_string_lossy().into_owned());
-    let host = || {
-        let name = rustix::system::uname();
-        name.nodename().to_string_lossy().into_owned()
-    };
-    Ok(BuildFacts {
-        timestamp,
-        terminal: machine.then(host),
-        user: if machine { text("USER") } else { None },
+impl BuildCacheArgs {
+    pub(super) fn max_size(&self) -> Result<Option<u64>, CommandError> {
+        size("--cache-max-size", self.cache_max_size.clone())
+    }
+}
+
+/// How folders become skeletons.
+pub(super) fn skeletons(variant: Variant) -> Result<SkeletonOptions, CommandError> {
+    Ok(SkeletonOptions {
+        variant,
+        pins: Pins::Add,
+        facts: build_facts(false)?,
     })
-}
-
-/// How many transfers run at the same time.
-pub(super) fn transfers(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(count @ 1..=1024) => Ok(count),
-        _ => Err("expected a number from 1 to 1024".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_set_flag_is_one_record_of_comma_separated_values() {
-        let given = [
-            "a=1,B=x=y",
-            "\"C=v,w\"",
-            "D=say \"hi\"",
-            "\"E=\"\"q\"\"\"",
-            "a=2",
-        ];
-        let set = templates(&given.map(str::to_owned)).unwrap();
-        let expected = [
-            ("A", "2"),
-            ("B", "x=y"),
-            ("C", "v,w"),
-            ("D", "say \"hi\""),
-            ("E", "\"q\""),
-        ];
-        assert_eq!(set, expected.map(|(k, v)| (k.into(), v.into())).into());
-        assert!(templates(&["\"a=1".to_owned()]).is_err());
-        assert!(templates(&["a".to_owned()]).is_err());
-    }
 }

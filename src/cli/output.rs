@@ -1,31 +1,35 @@
-//! What the program says, on stdout and stderr.
+//! Text on stdout and stderr.
 //!
-//! Packages, registries and logs are strangers' work, and terminals obey what is
-//! printed: nothing that steers one leaves here. A command's own colours are the
-//! exception, which `progress` lets through.
+//! Packages, registries and logs may hold control characters, which terminals
+//! obey. They are replaced here, except for colours in logs of commands, which
+//! `progress` lets through.
 
 use std::io::{IsTerminal as _, Write as _};
 
 use super::command_error::CommandError;
 
-/// A word on stderr; a closed one has nobody to tell.
+/// Prints a message on stderr. If that is closed, the message is lost.
 pub(super) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", tame(&without_logins(text)));
+    let _ = writeln!(
+        std::io::stderr(),
+        "{}",
+        escape_controls(&without_logins(text))
+    );
 }
 
-/// Tells on stderr that, and why, the program waits.
+/// Reports on stderr that the program waits, and why.
 pub(super) fn waiting(text: &str) {
     let mut err = std::io::stderr().lock();
-    // Over the line of a build that is being drawn, which comes again.
+    // Overwrites the live progress line, which is drawn again.
     let clear = if err.is_terminal() { "\r\x1b[K" } else { "" };
     let _ = writeln!(err, "{clear}{}", one_line(&without_logins(text)));
 }
 
-/// Prints `text` as it is; on a terminal, but for what steers it.
+/// Prints `text` on stdout; on a terminal, without control characters.
 pub(super) fn print(text: &str) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
     let text = match out.is_terminal() {
-        true => tame(text),
+        true => escape_controls(text),
         false => text.to_owned(),
     };
     out.write_all(text.as_bytes())
@@ -33,14 +37,14 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
         .map_err(|error| CommandError::io("stdout", error))
 }
 
-/// `text` on one line: what a stranger wrote cannot pass for another line.
+/// `text` on one line, so that foreign text cannot pass for a line of ours.
 pub(super) fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
 }
 
-/// `text` with the logins in addresses, as somebody may have given them, left out.
+/// `text` without the logins that URLs may hold.
 fn without_logins(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -64,19 +68,19 @@ fn without_logins(text: &str) -> String {
     shown
 }
 
-/// `text` of many lines.
-fn tame(text: &str) -> String {
+/// `text` without control characters other than line ends and tabs.
+fn escape_controls(text: &str) -> String {
     let mut rest = text.chars().peekable();
-    let mut tamed = String::with_capacity(text.len());
+    let mut escaped = String::with_capacity(text.len());
     while let Some(c) = rest.next() {
         let harmless = match c {
             '\n' | '\t' => true,
             '\r' => rest.peek() == Some(&'\n'),
             c => !c.is_control(),
         };
-        tamed.push(if harmless { c } else { '\u{fffd}' });
+        escaped.push(if harmless { c } else { '\u{fffd}' });
     }
-    tamed
+    escaped
 }
 
 #[cfg(test)]
@@ -100,10 +104,10 @@ mod tests {
     }
 
     #[test]
-    fn what_steers_a_terminal_is_replaced_and_lines_stay() {
-        assert_eq!(tame("a\tb\r\nc\n"), "a\tb\r\nc\n");
+    fn control_characters_are_replaced_and_lines_stay() {
+        assert_eq!(escape_controls("a\tb\r\nc\n"), "a\tb\r\nc\n");
         assert_eq!(
-            tame("\x1b[2J\u{9b}1mx\ry\x07"),
+            escape_controls("\x1b[2J\u{9b}1mx\ry\x07"),
             "\u{fffd}[2J\u{fffd}1mx\u{fffd}y\u{fffd}"
         );
         assert_eq!(one_line("a\nb\tc"), "a\u{fffd}b\u{fffd}c");

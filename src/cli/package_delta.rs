@@ -11,12 +11,12 @@ use crate::app;
 /// Arguments of `jackal package delta`.
 #[derive(Args)]
 pub(super) struct DeltaArgs {
-    /// The archive that is there already where the delta goes to
+    /// Archive that the receiver already has
     #[arg(long, value_name = "OLD")]
     have: PathBuf,
-    /// The archive that is wanted there
+    /// Archive to recreate
     new: PathBuf,
-    /// The file to write
+    /// Delta file to write
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
 }
@@ -24,11 +24,11 @@ pub(super) struct DeltaArgs {
 /// Arguments of `jackal package join`.
 #[derive(Args)]
 pub(super) struct JoinArgs {
-    /// The archive that the delta was made for
+    /// Archive that the delta was created for
     old: PathBuf,
-    /// The delta
+    /// Delta file
     delta: PathBuf,
-    /// The archive to write
+    /// Archive to write
     #[arg(long, short, value_name = "NEW")]
     output: PathBuf,
 }
@@ -36,7 +36,7 @@ pub(super) struct JoinArgs {
 pub(super) fn delta(args: &DeltaArgs) -> Result<(), CommandError> {
     let made = app::package_delta(&args.have, &args.new, &args.output)?;
     print(&format!(
-        "{}: carries {} of {} bytes; makes sha256 {}\n",
+        "{}: {} of {} bytes; the new archive has sha256 {}\n",
         args.output.display(),
         made.carried,
         made.new.size,

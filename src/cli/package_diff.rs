@@ -6,18 +6,16 @@ use clap::Args;
 use serde_json::Value;
 
 use super::command_error::CommandError;
-use super::connection::ReadArgs;
 use super::output::{note, one_line, print};
-use crate::app;
-use crate::package::diff::{Change, Difference};
-use crate::verify::Check;
+use super::read::ReadArgs;
+use crate::app::{self, Change, Check, Difference};
 
 /// Arguments of `jackal package diff`.
 #[derive(Args)]
 pub(super) struct DiffArgs {
-    /// A package: path, oci:// or https://
+    /// Package: path, oci:// or https://
     first: String,
-    /// The package it is compared with
+    /// Package to compare it with
     second: String,
     /// Print JSON
     #[arg(long)]
@@ -26,16 +24,16 @@ pub(super) struct DiffArgs {
     read: ReadArgs,
 }
 
-pub(super) fn diff(args: DiffArgs) -> Result<(), CommandError> {
+pub(super) fn run(args: DiffArgs) -> Result<(), CommandError> {
     let options = args.read.into_options(Check::Look)?;
     let open = |name: &str| app::Opened::open(name, &options);
     let (first, second) = (open(&args.first)?, open(&args.second)?);
     let difference = app::package_diff(&first, &second)?;
     note(
-        "only definitions, lists and SBOMs were checked; for the rest, run `jackal package verify`",
+        "only definitions, file lists and SBOMs were verified; run `jackal package verify` for the rest",
     );
     if difference.packages.is_none() {
-        note("catalogued packages were not compared: one of the two carries no sboms.tar");
+        note("software packages were not compared: one of the two has no sboms.tar");
     }
     if args.json {
         return print(&format!("{:#}\n", difference.to_json()));
@@ -60,12 +58,12 @@ fn text(difference: &Difference) -> String {
         });
     }
     if difference.is_empty() {
-        text.push_str("no difference\n");
+        text.push_str("no differences\n");
     }
     text
 }
 
-/// A value on one line; texts without quotes unless they need them.
+/// A value on one line, quoted only where it must be.
 fn value(value: &Value) -> String {
     match value {
         Value::String(text) if !text.is_empty() && !text.contains(char::is_control) => text.clone(),

@@ -5,56 +5,62 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::command_error::CommandError;
-use super::connection::ReadArgs;
+use super::connection::UploadArgs;
 use super::output::{note, print};
 use super::publish::republish;
+use super::read::ReadArgs;
 use super::signing::SignArgs;
-use crate::app::{self, PackageSignOptions};
-use crate::release::hosted;
-use crate::verify::Check;
+use crate::app::{self, Check, PackageSignOptions, hosted};
 
 /// Arguments of `jackal package sign`.
 #[derive(Args)]
 pub(super) struct PackageSignArgs {
-    /// A package: archive, folder, or oci://HOST/PATH:TAG, whose tag moves to
-    /// the signed package unless --signature detached
+    /// Package: archive, folder, or oci://HOST/PATH:TAG
+    ///
+    /// In a registry, the tag moves to the signed package, unless --signature
+    /// detached is given.
     source: String,
-    /// Folder for the signed archive (default: where it is)
+    /// Folder for the signed archive [default: its own folder]
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Ask nothing
+    /// Do not ask for confirmation
     #[arg(long)]
     confirm: bool,
     #[command(flatten)]
     signing: SignArgs,
     #[command(flatten)]
     read: ReadArgs,
+    #[command(flatten)]
+    upload: UploadArgs,
 }
 
-pub(super) fn sign(args: PackageSignArgs) -> Result<(), CommandError> {
+pub(super) fn run(args: PackageSignArgs) -> Result<(), CommandError> {
     if !args.signing.signs() {
-        let message = "nobody signs: give --signing-key or --keyless";
-        return Err(CommandError::usage(message));
+        return Err(
+            CommandError::usage("no signer was named").hint("add --signing-key or --keyless")
+        );
     }
     let remote = args.source.strip_prefix("oci://");
     let seal = args.signing.seal(remote.is_some());
-    let signer = args.signing.into_signer(args.confirm)?;
-    let Some(signer) = signer else {
+    let Some(signer) = args.signing.into_signer(args.confirm)? else {
         return Ok(());
     };
-    // What is signed anew, need not be checked by the old signature; if there
-    // is something to check it with, it must pass.
-    let read = args.read.into_options(Check::Look)?;
+    // The new signature replaces the old one, which is verified only on request.
+    let mut read = args.read.into_options(Check::Look)?;
+    args.upload.limit(&mut read.connection);
     if let Some(rest) = remote {
         if args.output.is_some() {
-            let message = "-o is for archives: a package in a registry is signed where it is";
-            return Err(CommandError::usage(message));
+            return Err(CommandError::usage(
+                "--output cannot be used with a package in a registry, which is signed in place",
+            ));
         }
         let reference = hosted(rest)
             .map_err(|error| CommandError::usage(format!("`{}`: {error}", args.source)))?;
         let Some(tag) = reference.tag().map(str::to_owned) else {
-            let message = "a package in a registry is signed by its tag: name one";
-            return Err(CommandError::usage(message));
+            return Err(CommandError::usage(
+                "a package in a registry is signed by tag, not by digest",
+            )
+            .hint("pass oci://HOST/PATH:TAG"));
         };
         let path = reference
             .repository()
@@ -71,15 +77,18 @@ pub(super) fn sign(args: PackageSignArgs) -> Result<(), CommandError> {
         seal,
         output: args.output,
     };
-    let signed = app::package_sign(Path::new(&args.source), &read, &options);
-    let signed = signed?;
+    let signed = app::package_sign(Path::new(&args.source), &read, &options)?;
     note(&format!(
-        "{}: every file as listed; it was: {}",
+        "{}: all files verified; before: {}",
         args.source,
         signed.package.signature().told()
     ));
     if signed.dropped > 0 {
-        note(&dropped(signed.dropped));
+        note(&format!(
+            "warning: dropped {} attestations: signing changed the definition that they are about\n\
+             help: attest the package again, or sign it with --signature detached",
+            signed.dropped
+        ));
     }
     let lines: String = signed
         .files
@@ -87,11 +96,4 @@ pub(super) fn sign(args: PackageSignArgs) -> Result<(), CommandError> {
         .map(|file| format!("{}\n", file.display()))
         .collect();
     print(&lines)
-}
-
-/// What no longer fits a package that says of itself that it is signed.
-fn dropped(count: usize) -> String {
-    format!(
-        "warning: signing changes this definition, so {count} attestations about it as it was are left out: attest it again, or sign it with --signature detached"
-    )
 }

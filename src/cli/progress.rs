@@ -1,4 +1,5 @@
-//! Draws events: a live line on a terminal, one block a finished task elsewhere.
+//! Draws the events of a build: a live line on a terminal, and a line or block for
+//! each finished task.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -7,10 +8,9 @@ use std::path::Path;
 
 use super::command_error::CommandError;
 use super::output::one_line;
-use crate::run::event::Event;
-use crate::run::record::Status;
+use crate::app::{Event, Status};
 
-/// Draws on stderr, and writes NDJSON where asked.
+/// Draws on stderr, and writes NDJSON for `--events`.
 pub(super) struct Progress {
     live: bool,
     logs: bool,
@@ -42,7 +42,7 @@ impl Progress {
         if let Some(file) = &mut self.events
             && let Ok(line) = serde_json::to_string(event)
         {
-            // A full disk must not stop the build that is being told about.
+            // A full disk must not stop the build.
             let _ = writeln!(file, "{line}").and_then(|()| file.flush());
         }
         let mut text = String::new();
@@ -57,7 +57,7 @@ impl Progress {
                 let task = one_line(&record.task);
                 let seconds = std::time::Duration::from_millis(record.wall_ms).as_secs_f64();
                 match record.status {
-                    // Hits are quiet: the closing line counts them.
+                    // Hits are not listed; the summary counts them.
                     Status::Cached if record.log.is_empty() => {}
                     Status::Cached => text = format!("cached   {task}\n"),
                     Status::Skipped => {}
@@ -71,14 +71,14 @@ impl Progress {
                         text = format!("FAILED   {task} ({seconds:.2} s)\n");
                     }
                 }
-                // A failure's log comes at the end, whole.
+                // The log of a failure is shown at the end.
                 if self.logs && record.status != Status::Failed && !record.log.is_empty() {
                     text.push_str(&block(&record.log, self.live));
                 }
             }
         }
         let mut err = std::io::stderr().lock();
-        // A closed stderr has nobody to tell.
+        // A closed stderr must not stop the build.
         let _ = if self.live {
             let names: Vec<&str> = self.running.iter().map(String::as_str).collect();
             let mut line = format!("[{}/{}] {}", self.ended, self.planned, names.join(", "));
@@ -97,8 +97,8 @@ impl Progress {
     }
 }
 
-/// A log as it stands below its task's line: every line is marked as the
-/// command's and ends, and none steers the terminal. Colours stay on one.
+/// A log below the line of its task. Each line has a mark and no control
+/// characters; colours are kept on a terminal, and reset at the end of the line.
 fn block(log: &str, colours: bool) -> String {
     let mut text = String::new();
     for line in log.lines() {
@@ -122,7 +122,7 @@ fn block(log: &str, colours: bool) -> String {
     text
 }
 
-/// What follows an escape character, up to the letter that ends it.
+/// The rest of an escape sequence, up to the letter that ends it.
 fn escape(rest: &mut std::str::Chars<'_>) -> String {
     let mut sequence = String::new();
     for c in rest.by_ref() {
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_is_shown_line_by_line_and_steers_nothing() {
+    fn a_log_is_shown_by_line_without_control_characters() {
         let log = "a\x1b[31mred\x1b[0m\x1b[2J\x1b[1;1Hb\rc\x07\nlast";
         assert_eq!(block(log, false), "  | aredbc\n  | last\n");
         assert_eq!(

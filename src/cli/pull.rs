@@ -1,4 +1,4 @@
-//! `jackal package pull` and `list-tags`: from registries to here.
+//! `jackal package pull`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,57 +6,54 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::json;
 
-use super::build::runtime;
 use super::command_error::CommandError;
-use super::connection::{ConnectionArgs, ReadArgs};
-use super::options::megabytes;
+use super::environment::runtime;
+use super::options::SplitArgs;
 use super::output::{note, print};
-use super::package::signature;
+use super::read::ReadArgs;
 use super::signal::{Signals, stop_then_end};
-use crate::app::{self, PullOptions};
-use crate::verify::Check;
+use super::verify::signature;
+use crate::app::{self, Check, PullOptions};
 
 /// Arguments of `jackal package pull`.
 #[derive(Args)]
 pub(super) struct PullArgs {
-    /// oci://HOST/PATH:TAG or oci://HOST/PATH@DIGEST
+    /// Package: oci://HOST/PATH:TAG or oci://HOST/PATH@DIGEST
     source: String,
     /// Folder for the archive
     #[arg(long, short, value_name = "DIR", default_value = ".")]
     output: PathBuf,
-    /// Split the archive into files of this many megabytes (1,000,000 bytes)
-    #[arg(long, short, value_name = "MB")]
-    max_package_size: Option<u64>,
     /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    split: SplitArgs,
+    #[command(flatten)]
     read: ReadArgs,
 }
 
-pub(super) fn pull(args: PullArgs) -> Result<(), CommandError> {
+pub(super) fn run(args: PullArgs) -> Result<(), CommandError> {
     let (stopping, stop) = tokio::sync::watch::channel(false);
     let options = PullOptions {
         to: args.output,
-        split: megabytes(args.max_package_size)?,
+        split: args.split.bytes()?,
         stop,
         writing: Arc::default(),
     };
     let read = args.read.into_options(Check::Use)?;
     let runtime = runtime()?;
-    let signals = Signals::heard(&runtime);
+    let signals = Signals::handle(&runtime);
     runtime.spawn(stop_then_end(
         signals,
         stopping,
         Arc::clone(&options.writing),
     ));
-    let pulled = app::package_pull(&args.source, &read, &options);
-    let pulled = pulled?;
+    let pulled = app::package_pull(&args.source, &read, &options)?;
     for text in &pulled.notes {
         note(&format!("warning: {text}"));
     }
     note(&format!(
-        "{}: every file as listed; {}",
+        "{}: all files verified; {}",
         args.source,
         pulled.package.signature().told()
     ));
@@ -66,7 +63,7 @@ pub(super) fn pull(args: PullArgs) -> Result<(), CommandError> {
         .map(|file| file.display().to_string())
         .collect();
     if args.json {
-        let told = json!({
+        let report = json!({
             "source": args.source,
             "manifest": pulled.manifest.to_string(),
             "files": files,
@@ -77,38 +74,8 @@ pub(super) fn pull(args: PullArgs) -> Result<(), CommandError> {
             },
             "signature": signature(pulled.package.signature()),
         });
-        return print(&format!("{told:#}\n"));
+        return print(&format!("{report:#}\n"));
     }
-    print(
-        &files
-            .iter()
-            .map(|file| format!("{file}\n"))
-            .collect::<String>(),
-    )
-}
-
-/// Arguments of `jackal package list-tags`.
-#[derive(Args)]
-pub(super) struct ListTagsArgs {
-    /// oci://HOST/PATH
-    source: String,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    connection: ConnectionArgs,
-}
-
-pub(super) fn list_tags(args: ListTagsArgs) -> Result<(), CommandError> {
-    let tags = app::package_tags(&args.source, &args.connection.into_connection()?);
-    let tags = tags?;
-    if args.json {
-        return print(&format!("{:#}\n", json!(tags)));
-    }
-    print(
-        &tags
-            .iter()
-            .map(|tag| format!("{tag}\n"))
-            .collect::<String>(),
-    )
+    let lines: String = files.iter().map(|file| format!("{file}\n")).collect();
+    print(&lines)
 }

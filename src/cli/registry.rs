@@ -1,4 +1,4 @@
-//! `jackal dev registry`: flags in, one line with the address out.
+//! `jackal dev registry`: prints its address and serves until a signal.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,82 +6,82 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::build::runtime;
 use super::command_error::CommandError;
-use super::exit::Exit;
+use super::environment::runtime;
 use super::output::print;
 use super::signal::Signals;
-use crate::app;
-use crate::registry::Profile;
-use crate::rehearsal::{Fault, Login, Options, Tls};
+use crate::app::{self, Fault, Login, Profile, RehearsalOptions, Tls};
 
 const REGISTRY_HELP: &str = "\
-A fault is words with commas between them; `kinds` must be there:
+FAULT is a comma-separated list; `kinds` is required:
   kinds=429+500+502+reset+truncate+slow+lying-head+lost-write+garble
-                  one of these is chosen for each request that goes wrong
-  rate=0.3        share of requests that go wrong (default: all)
-  seed=7          the same seed goes wrong in the same way
+                  each failing request gets one of these, chosen at random
+  rate=0.3        fraction of requests that fail [default: 1]
+  seed=7          seed of the random choices
   match=REGEX     only requests whose `METHOD /path` matches
-  after=N count=N spare the first N that match; N go wrong at most
-  delay=200ms     how late a slow answer comes
+  after=N         the first N matching requests succeed
+  count=N         at most N requests fail
+  delay=200ms     delay of a slow response
 
-For example --fault 'kinds=reset,match=^PUT .*/manifests/,after=2,count=1'.
-It is for rehearsals: do not keep packages in it.";
+Example: --fault 'kinds=reset,match=^PUT .*/manifests/,after=2,count=1'
+
+The registry is for tests only; do not store packages in it.";
 
 /// Arguments of `jackal dev registry`.
 #[derive(Args)]
 #[command(after_help = REGISTRY_HELP)]
 pub(super) struct RegistryArgs {
-    /// Where to listen; port 0: a free one
+    /// Address to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Where everything lies (default: in a folder that goes away)
+    /// Folder for its data [default: a temporary folder]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Whose habits it has: generic, distribution, ecr, artifactory, ghcr, quay,
-    /// harbor, acr or zot
+    /// Kind of registry to imitate
+    ///
+    /// One of generic, distribution, ecr, artifactory, ghcr, quay, harbor, acr
+    /// or zot.
     #[arg(long, value_name = "KIND", default_value = "generic")]
     profile: Profile,
-    /// Largest layer in bytes, instead of the profile's
+    /// Maximum size of a layer, in bytes [default: by profile]
     #[arg(long, value_name = "BYTES")]
     max_layer: Option<u64>,
-    /// Largest body of a request in bytes, as of a proxy before it
+    /// Maximum size of a request body, in bytes, as a proxy would limit it
     #[arg(long, value_name = "BYTES")]
     max_body: Option<u64>,
-    /// What goes wrong, see below (may be repeated, the first that strikes counts)
+    /// Inject a fault; see below (repeatable: the first that applies wins)
     #[arg(long, value_name = "FAULT")]
     fault: Vec<Fault>,
-    /// Let this user in only
+    /// Require this login
     #[arg(long, value_name = "USER:PASSWORD")]
     login: Option<String>,
-    /// Ask the user for tokens, which are good for so many seconds
+    /// Require token authentication; tokens expire after SECONDS
     #[arg(long, value_name = "SECONDS", requires = "login")]
     token_ttl: Option<u64>,
-    /// Refuse to move tags
+    /// Reject requests that move a tag
     #[arg(long)]
     immutable: bool,
-    /// Speak TLS with this certificate, in PEM
+    /// Use TLS with this certificate (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// The certificate's key, in PEM
+    /// Private key of the certificate (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Let in only who shows a certificate of one of these authorities, in PEM
+    /// Require a client certificate issued by one of these CAs (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
-    /// Write a line of JSON for each request
+    /// Log each request to FILE as a line of JSON
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
 }
 
-pub(super) fn serve(args: RegistryArgs) -> Result<(), CommandError> {
+pub(super) fn run(args: RegistryArgs) -> Result<(), CommandError> {
     let login = match &args.login {
         None => None,
         Some(text) => {
-            let (user, password) = text.split_once(':').ok_or_else(|| {
-                let message = "--login is not of the form USER:PASSWORD";
-                CommandError::usage(message)
-            })?;
+            let (user, password) = text
+                .split_once(':')
+                .ok_or_else(|| CommandError::usage("--login: expected USER:PASSWORD"))?;
             Some(Login {
                 user: user.to_owned(),
                 password: password.to_owned(),
@@ -90,7 +90,7 @@ pub(super) fn serve(args: RegistryArgs) -> Result<(), CommandError> {
         }
     };
     let listen = args.listen;
-    let options = Options {
+    let options = RehearsalOptions {
         listen,
         folder: args.dir,
         profile: args.profile,
@@ -110,12 +110,11 @@ pub(super) fn serve(args: RegistryArgs) -> Result<(), CommandError> {
         log: args.log,
     };
     let runtime = runtime()?;
-    let mut signals = Signals::heard(&runtime);
+    let mut signals = Signals::handle(&runtime);
     runtime.block_on(async {
         let server = app::rehearse(options).await;
         let server = server.map_err(|error| {
-            let message = format!("the registry cannot start on {listen}: {error}");
-            CommandError::new(Exit::Environment, message)
+            CommandError::io(format!("cannot start the registry on {listen}"), error)
         })?;
         print(&format!("{}\n", server.address()))?;
         signals.next().await;

@@ -12,20 +12,20 @@ use super::exit::Exit;
 use super::output::note;
 use crate::disk::abandon_folders;
 
-/// How long work may take to end by itself: it may wait for a network.
+/// Time for work to stop by itself, as it may be waiting for a network.
 const STOPPING: Duration = Duration::from_secs(1);
 
-/// How long it is tried to tell of the end.
+/// How long to try printing the final message.
 const TELLING: Duration = Duration::from_millis(200);
 
-/// Somebody listens who knows better what to do.
-static HEARD: AtomicBool = AtomicBool::new(false);
+/// Set while a command handles signals itself.
+static HANDLED: AtomicBool = AtomicBool::new(false);
 
-/// Ends the program at the first signal, with nothing half-written left, until
-/// somebody listens.
+/// Ends the program at the first signal and removes temporary folders, unless a
+/// command handles signals itself.
 pub(super) fn end_at_first() {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    // Without it, a signal ends the program all the same, only less cleanly.
+    // Without it, a signal ends the program as well, but leaves temporary folders.
     let Ok(runtime) = builder.enable_io().build() else {
         return;
     };
@@ -33,7 +33,7 @@ pub(super) fn end_at_first() {
     let waiting = move || {
         loop {
             runtime.block_on(signals.next());
-            if !HEARD.load(Ordering::SeqCst) {
+            if !HANDLED.load(Ordering::SeqCst) {
                 end("error: interrupted");
             }
         }
@@ -41,33 +41,33 @@ pub(super) fn end_at_first() {
     let _ = std::thread::Builder::new().spawn(waiting);
 }
 
-/// Ends the program. It may not be possible to tell why: somebody else may hold
-/// stderr, or read nothing of it.
+/// Ends the program. Printing may block, as another thread may hold stderr or its
+/// reader may be stuck, so it is tried for a limited time only.
 fn end(text: &'static str) -> ! {
     abandon_folders();
-    if let Ok(told) = std::thread::Builder::new().spawn(|| note(text)) {
+    if let Ok(printing) = std::thread::Builder::new().spawn(|| note(text)) {
         let begin = Instant::now();
-        while !told.is_finished() && begin.elapsed() < TELLING {
+        while !printing.is_finished() && begin.elapsed() < TELLING {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
     std::process::exit(Exit::Interrupted as i32);
 }
 
-/// What asks work that writes to end: set by the first signal. The program ends
-/// by itself if it takes longer, and at the second.
+/// A flag that the first signal sets, for work that writes. The program ends at
+/// the second signal, or after [`STOPPING`].
 pub(super) fn asks_to_stop() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let Ok(runtime) = builder.enable_all().build() else {
         return stop;
     };
-    let mut signals = Signals::heard(&runtime);
-    let asked = Arc::clone(&stop);
+    let mut signals = Signals::handle(&runtime);
+    let flag = Arc::clone(&stop);
     let waiting = move || {
         runtime.block_on(async {
             signals.next().await;
-            asked.store(true, Ordering::SeqCst);
+            flag.store(true, Ordering::SeqCst);
             let _ = tokio::time::timeout(STOPPING, signals.next()).await;
         });
         end("error: interrupted");
@@ -76,19 +76,19 @@ pub(super) fn asks_to_stop() -> Arc<AtomicBool> {
     stop
 }
 
-/// Signals from now on, as long as it lives; `None`: they cannot be watched.
+/// Signals, as long as this value lives; `None`: they cannot be watched.
 pub(super) struct Signals(Option<(Signal, Signal)>);
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        HEARD.store(false, Ordering::SeqCst);
+        HANDLED.store(false, Ordering::SeqCst);
     }
 }
 
 impl Signals {
-    /// Takes them over from [`end_at_first`].
-    pub(super) fn heard(runtime: &Runtime) -> Self {
-        HEARD.store(true, Ordering::SeqCst);
+    /// Takes over from [`end_at_first`].
+    pub(super) fn handle(runtime: &Runtime) -> Self {
+        HANDLED.store(true, Ordering::SeqCst);
         Self::of(runtime)
     }
 
@@ -98,7 +98,7 @@ impl Signals {
         Self(watch(SignalKind::interrupt()).zip(watch(SignalKind::terminate())))
     }
 
-    /// Returns when one arrives.
+    /// Waits for the next signal.
     pub(super) async fn next(&mut self) {
         let Some((interrupt, terminate)) = &mut self.0 else {
             return std::future::pending().await;
@@ -110,8 +110,8 @@ impl Signals {
     }
 }
 
-/// Lets work end by itself at the first signal, once it is `writing`; ends the
-/// program before that, and at the second.
+/// At the first signal, lets work that is `writing` stop by itself; otherwise, and
+/// at the second signal, ends the program.
 pub(super) async fn stop_then_end(
     mut signals: Signals,
     stop: watch::Sender<bool>,
@@ -119,10 +119,10 @@ pub(super) async fn stop_then_end(
 ) {
     signals.next().await;
     if !writing.load(Ordering::SeqCst) {
-        note("error: interrupted; nothing was written: run it again");
+        note("error: interrupted; nothing was written");
         std::process::exit(Exit::Interrupted as i32);
     }
-    note("stopping; a second signal ends it at once");
+    note("stopping; interrupt again to stop at once");
     let _ = stop.send(true);
     signals.next().await;
     std::process::exit(Exit::Interrupted as i32);

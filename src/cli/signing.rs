@@ -6,98 +6,104 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::command_error::CommandError;
-use super::keys::{PasswordFrom, confirmed, key_sources};
-use super::options::variables;
+use super::environment::{key_sources, variables};
+use super::keys::{PasswordFrom, confirmed};
 use super::output::note;
-use crate::signers::{KeylessOptions, Seal, Signer, key_signer, keyless_signer};
+use crate::app::{KeylessOptions, Seal, Signer, key_signer, keyless_signer};
 
 /// Where a signature goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum SignatureForm {
-    /// In the package, as all readers of its dialect know it
+    /// In the package, in the form that every reader of its format knows
     #[default]
     Plain,
-    /// In the package, as a Sigstore bundle beside the plain one: archives
-    /// that Jackal v0.32.7 refuses
+    /// In the package, also as a Sigstore bundle (Jackal v0.32.7 rejects such archives)
     Bundle,
-    /// Only beside the package, which stays as it is
+    /// Beside the package, which is not changed
     Detached,
 }
 
-/// What every command understands that signs.
+/// Who signs, and how.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Signing")]
+#[command(next_help_heading = "Signing options")]
 pub(super) struct SignArgs {
-    /// Private key to sign with: a file made by `jackal tools gen-key` or
-    /// cosign, env://NAME, hashivault://KEY, or what a program
-    /// sigstore-kms-NAME keeps, such as awskms://…
+    /// Sign with this private key
+    ///
+    /// A file made by `jackal tools gen-key` or cosign, env://NAME,
+    /// hashivault://KEY, or a key of a plugin sigstore-kms-NAME, such as
+    /// awskms://KEY.
     #[arg(long, value_name = "KEY", conflicts_with = "keyless")]
     signing_key: Option<String>,
-    /// Its password; others on this machine can read it: better a file, or
-    /// COSIGN_PASSWORD
+    /// Password of the private key; visible to other users of this machine
+    ///
+    /// Prefer --signing-key-pass-file or the variable COSIGN_PASSWORD.
     #[arg(long, value_name = "PASSWORD")]
     signing_key_pass: Option<String>,
-    /// File with its password
+    /// File with the password of the private key
     #[arg(long, value_name = "FILE", conflicts_with = "signing_key_pass")]
     signing_key_pass_file: Option<PathBuf>,
-    /// Sign with a certificate for an identity token, which is logged in public
+    /// Sign with a certificate for an identity token; logged publicly
     #[arg(long)]
     keyless: bool,
-    /// The identity token or a file with it (default: SIGSTORE_ID_TOKEN, what
-    /// GitHub Actions mints, /var/run/sigstore/cosign/oidc-token)
+    /// Identity token, or a file that holds it
+    ///
+    /// Default: SIGSTORE_ID_TOKEN, a token minted by GitHub Actions, or
+    /// /var/run/sigstore/cosign/oidc-token.
     #[arg(long, value_name = "TOKEN", requires = "keyless")]
     identity_token: Option<String>,
-    /// A private Sigstore: its services and whom to trust, in one file
-    #[arg(long, value_name = "FILE", env = "JACKAL_TRUST_CONFIG")]
+    /// Services and trusted root of a private Sigstore instance
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "JACKAL_TRUST_CONFIG",
+        hide_env_values = true
+    )]
     trust_config: Option<PathBuf>,
-    /// Certificate authority (default: that of the trust config or of the
-    /// public instance)
+    /// Certificate authority [default: from --trust-config, else public Sigstore]
     #[arg(long, value_name = "URL", requires = "keyless")]
     fulcio_url: Option<String>,
-    /// Transparency log
+    /// Transparency log [default: from --trust-config, else public Sigstore]
     #[arg(long, value_name = "URL", requires = "keyless")]
     rekor_url: Option<String>,
-    /// Version of its interface
+    /// API version of the transparency log
     #[arg(long, value_name = "N", requires = "rekor_url", default_value_t = 1)]
     rekor_version: u32,
-    /// Whether the signature is logged; false needs a timestamp authority
+    /// Log the signature; `false` requires a timestamp authority [default: true]
     #[arg(long, value_name = "BOOL", requires = "keyless", num_args = 0..=1, default_missing_value = "true")]
     tlog_upload: Option<bool>,
     /// Timestamp authority
     #[arg(long, value_name = "URL", requires = "keyless")]
     tsa_server_url: Option<String>,
-    /// Where the signature goes; beside what is published there is a bundle in
-    /// any case
+    /// Where the signature goes; published packages get a bundle in any case
     #[arg(long, value_enum, value_name = "FORM", default_value_t)]
     signature: SignatureForm,
 }
 
 impl SignArgs {
-    /// What is written into the package, if somebody signs.
+    /// The signature that is written into the package.
     pub(super) fn seal(&self, published: bool) -> Option<Seal> {
         match self.signature {
             SignatureForm::Detached => None,
-            // A certificate's bundle lies beside what is published.
+            // The bundle of a keyless signature is attached to the published package.
             SignatureForm::Plain if published && self.keyless => None,
             SignatureForm::Plain => Some(Seal::Plain),
             SignatureForm::Bundle => Some(Seal::Bundle),
         }
     }
 
-    /// Whether somebody is to sign.
+    /// Whether a signer is named.
     pub(super) fn signs(&self) -> bool {
         self.keyless || self.signing_key.is_some()
     }
 
-    /// Who signs; `None`: nobody. `confirm`: that it is logged for good, need
-    /// not be asked.
+    /// The signer, if one is named. `confirm`: the user agrees to the public log.
     pub(super) fn into_signer(self, confirm: bool) -> Result<Option<Arc<Signer>>, CommandError> {
         if let Some(reference) = self.signing_key.as_ref().filter(|_| !self.keyless) {
             let from = PasswordFrom {
                 flag: self.signing_key_pass,
                 file: self.signing_key_pass_file,
             };
-            // Files are first looked for, then opened.
+            // The password is asked for only once the key file was found.
             let failed = std::cell::RefCell::new(None);
             let password = || match from.password() {
                 Ok(password) => password,
@@ -128,11 +134,11 @@ impl SignArgs {
         let signer = keyless_signer(options).map_err(CommandError::usage)?;
         if logged && !confirm {
             note(
-                "Your identity and the digests of what is signed will be in a log for ever, for all to read.",
+                "Your identity and the digests of the signed files will be in a public log permanently.",
             );
             if !confirmed("Sign?")? {
-                let message = "nothing was signed: give --confirm to sign without being asked";
-                return Err(CommandError::usage(message));
+                return Err(CommandError::usage("nothing was signed")
+                    .hint("pass --confirm to sign without being asked"));
             }
         }
         Ok(Some(signer))

@@ -8,50 +8,51 @@ use super::command_error::CommandError;
 use super::exit::Exit;
 use super::keys::PasswordFrom;
 use super::output::{note, print};
-use crate::app::{self, KeyFileError, KeyFileOptions, KeyPair, RootFrom};
-use crate::signing::Algorithm;
+use crate::app::errors::KeyFileError;
+use crate::app::{self, Algorithm, KeyFileOptions, KeyPair, RootFrom};
 
 const KEY_HELP: &str = "\
-The files are those of cosign: cosign.key, encrypted by a password, and
-cosign.pub, which is given to whoever verifies. The password comes from its
-flag, its file, COSIGN_PASSWORD, or is asked for twice.";
+The files have cosign's format: cosign.key, encrypted with a password, and
+cosign.pub, which verifiers need. The password comes from --signing-key-pass,
+--signing-key-pass-file, COSIGN_PASSWORD, or a prompt.";
 
 /// Arguments of `jackal tools`.
 #[derive(Subcommand)]
 pub(super) enum ToolsCommand {
-    /// Make a key to sign with: cosign.key and cosign.pub
+    /// Generate a signing key: cosign.key and cosign.pub
     #[command(after_help = KEY_HELP)]
     GenKey {
-        /// Kind of key; the first is read everywhere
+        /// Key algorithm; every verifier supports the default
         #[arg(long, value_enum, default_value_t)]
         algorithm: KeyKind,
         #[command(flatten)]
         files: KeyFileArgs,
     },
-    /// Make cosign.key and cosign.pub of a plain key: PKCS #8, PKCS #1 or SEC 1
+    /// Import an unencrypted key (PKCS #8, PKCS #1 or SEC 1)
     #[command(after_help = KEY_HELP)]
     ImportKey {
-        /// The file with the plain key
+        /// File with the unencrypted key
         key: PathBuf,
         #[command(flatten)]
         files: KeyFileArgs,
     },
-    /// Print a trusted root, to be pinned with --trusted-root; its digest goes
-    /// to stderr
+    /// Print a trusted root, to pin with --trusted-root
+    ///
+    /// Its name and digest are printed on stderr.
     TrustedRoot {
-        /// Fetch it, instead of taking the one that is built in
+        /// Fetch the current root instead of using the built-in one
         #[arg(long)]
         fetch: bool,
-        /// Fetch it from this mirror of TUF metadata
+        /// Fetch it from this mirror of the TUF metadata
         #[arg(long, value_name = "URL", requires = "root", requires = "fetch")]
         mirror: Option<String>,
-        /// The mirror's first root.json, which is trusted
+        /// The mirror's first root.json, which is trusted as is
         #[arg(long, value_name = "FILE", requires = "mirror")]
         root: Option<PathBuf>,
-        /// Take it out of this file: a trust config, or another trusted root
+        /// Extract it from a trust config or another trusted root
         #[arg(long, value_name = "FILE", conflicts_with = "fetch")]
         from: Option<PathBuf>,
-        /// Write it to this file
+        /// Write it to FILE instead of stdout
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
@@ -63,10 +64,10 @@ pub(super) struct KeyFileArgs {
     /// Folder for the files
     #[arg(long, short, value_name = "DIR", default_value = ".")]
     output: PathBuf,
-    /// Replace files that are there
+    /// Replace existing files
     #[arg(long)]
     force: bool,
-    /// Password of the new file; others on this machine can read it
+    /// Password of the new key; visible to other users of this machine
     #[arg(long, value_name = "PASSWORD")]
     signing_key_pass: Option<String>,
     /// File with the password
@@ -74,7 +75,7 @@ pub(super) struct KeyFileArgs {
     signing_key_pass_file: Option<PathBuf>,
 }
 
-/// Kinds of keys.
+/// Key algorithms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum KeyKind {
     /// ECDSA, P-256
@@ -132,7 +133,7 @@ impl KeyFileArgs {
             folder: self.output,
             force: self.force,
         };
-        // Before anybody thinks of a password.
+        // Fails before the user is asked for a password.
         options.check()?;
         let from = PasswordFrom {
             flag: self.signing_key_pass,
@@ -140,7 +141,7 @@ impl KeyFileArgs {
         };
         let password = from.new_password()?;
         if password.is_empty() {
-            note("warning: the password is empty: whoever reads the file can sign");
+            note("warning: the password is empty: anyone who can read the file can sign");
         }
         let pair = make(&password, &options)?;
         print(&format!(

@@ -6,81 +6,83 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::command_error::CommandError;
-use super::keys::key_sources;
+use super::environment::key_sources;
 use super::output::note;
-use crate::app::{self, TrustOptions};
-use crate::verify::{Check, Policy};
+use crate::app::{self, Check, Demands, Policy, TrustOptions};
 
-/// What every command understands that judges a package.
+/// Whose packages to trust.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Trust")]
+#[command(next_help_heading = "Trust options")]
 pub(super) struct TrustArgs {
-    /// Public key of whoever must have signed: a file, env://NAME, https://…,
-    /// or what a KMS has (see `jackal tools gen-key --help`); may be repeated
+    /// Require a signature by this public key (repeatable: by any of them)
+    ///
+    /// A file, env://NAME, https://URL, or a key of a KMS such as
+    /// hashivault://KEY or awskms://KEY.
     #[arg(long, short, value_name = "KEY")]
     key: Vec<String>,
-    /// Whom the certificate of the signature must name
+    /// Require a certificate for this identity
     #[arg(long, value_name = "NAME", conflicts_with_all = ["key", "policy"])]
     certificate_identity: Option<String>,
-    /// The same by an expression, which need not fit the whole name
-    #[arg(long, value_name = "REGEXP", conflicts_with_all = ["key", "policy"])]
+    /// Require a certificate whose identity matches; unanchored
+    #[arg(long, value_name = "REGEX", conflicts_with_all = ["key", "policy"])]
     certificate_identity_regexp: Option<String>,
-    /// Who must have vouched for that name
+    /// Require this OIDC issuer in the certificate
     #[arg(long, value_name = "URL", conflicts_with_all = ["key", "policy"])]
     certificate_oidc_issuer: Option<String>,
-    /// The same by an expression
-    #[arg(long, value_name = "REGEXP", conflicts_with_all = ["key", "policy"])]
+    /// Require a certificate whose OIDC issuer matches; unanchored
+    #[arg(long, value_name = "REGEX", conflicts_with_all = ["key", "policy"])]
     certificate_oidc_issuer_regexp: Option<String>,
-    /// Policy file: who may sign which package, what must be attested
+    /// Policy file: who may sign which packages, and required attestations
     #[arg(
         long,
         value_name = "FILE",
         env = "JACKAL_POLICY",
+        hide_env_values = true,
         conflicts_with = "key"
     )]
     policy: Option<PathBuf>,
-    /// Authorities and logs that are trusted, instead of those of the public
-    /// Sigstore instance
-    #[arg(long, value_name = "FILE", env = "JACKAL_TRUSTED_ROOT")]
+    /// Trusted authorities and logs [default: public Sigstore instance]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "JACKAL_TRUSTED_ROOT",
+        hide_env_values = true
+    )]
     trusted_root: Option<PathBuf>,
-    /// Accept certificates without a log entry: a timestamp must say when
+    /// Accept certificates without a log entry if they have a timestamp
     #[arg(long)]
     insecure_ignore_tlog: bool,
-    /// Accept certificates that no certificate log promised to show
+    /// Accept certificates that no certificate transparency log promised to list
     #[arg(long)]
     insecure_ignore_sct: bool,
-    /// Require a timestamp of RFC 3161
+    /// Require an RFC 3161 timestamp
     #[arg(long)]
     use_signed_timestamps: bool,
-    /// Check no signature; checksums are checked all the same
+    /// Do not verify signatures; checksums are still verified
     #[arg(long, conflicts_with_all = ["key", "certificate_identity", "certificate_identity_regexp"])]
     skip_signature_validation: bool,
 }
 
 impl TrustArgs {
-    /// The policy for a package that is used, or only looked at.
+    /// The policy for a package that is read for `check`.
     pub(super) fn into_policy(self, check: Check) -> Result<Arc<Policy>, CommandError> {
         if self.skip_signature_validation {
-            note("warning: signatures are NOT checked, as --skip-signature-validation says");
+            note("warning: --skip-signature-validation: signatures are NOT verified");
             return Ok(Arc::new(Policy::without_signers(Check::Skip)));
         }
-        for (given, what) in [
-            (self.insecure_ignore_tlog, "log entries are not required"),
-            (
-                self.insecure_ignore_sct,
-                "promises of certificate logs are not required",
-            ),
-        ] {
-            if given {
-                note(&format!("warning: {what}, as a flag says"));
-            }
+        if self.insecure_ignore_tlog {
+            note("warning: --insecure-ignore-tlog: log entries are not required");
+        }
+        if self.insecure_ignore_sct {
+            note("warning: --insecure-ignore-sct: certificates need not be in a public log");
         }
         let identity = self.certificate_identity.is_some()
             || self.certificate_identity_regexp.is_some()
             || self.policy.is_some();
         let options = TrustOptions {
             check,
-            // A key of the configuration file stands back.
+            // On the command line, clap refuses both; this key is a default of the
+            // configuration file, which the flag overrides.
             keys: match identity {
                 true => Vec::new(),
                 false => self.key,
@@ -91,7 +93,7 @@ impl TrustArgs {
             issuer_regexp: self.certificate_oidc_issuer_regexp,
             policy: self.policy,
             root: self.trusted_root,
-            demands: crate::signing::Demands {
+            demands: Demands {
                 log: !self.insecure_ignore_tlog,
                 sct: !self.insecure_ignore_sct,
                 timestamp: self.use_signed_timestamps,

@@ -66,6 +66,9 @@ const WORLD: &[&[&str]] = &[
     &["tempfile"],
 ];
 
+/// All that `cli` may import: `app` returns or re-exports what else it needs.
+const CLI_IMPORTS: &[&str] = &["cli", "app", "oci", "content", "yaml", "codec", "disk"];
+
 /// The modules that may read the environment.
 const READS_ENVIRONMENT: &[&str] = &["cli", "main"];
 
@@ -160,6 +163,15 @@ fn downward_imports_comments_literals_and_tests_are_left_alone() {
 }
 
 #[test]
+fn the_command_line_imports_operations_and_words_only() {
+    let text = "use crate::cas::Cas; use crate::oci::Digest; use crate::app; use super::Exit;";
+    let found = violations(Path::new("cli/cache.rs"), text);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("`cas`"), "{found:?}");
+    assert!(violations(Path::new("app/cache.rs"), text).is_empty());
+}
+
+#[test]
 fn only_the_command_line_reads_the_environment() {
     let text = "fn f() { std::env::var_os(\"NO_COLOR\"); }";
     assert!(violations(Path::new("cli/mod.rs"), text).is_empty());
@@ -192,6 +204,11 @@ fn violations(relative: &Path, text: &str) -> Vec<String> {
                 None => found.push(format!("{file}: `{shown}`: `{target}` is not in ORDER")),
                 Some(other) if other > rank => {
                     found.push(format!("{file}: `{module}` imports `{target}` (`{shown}`)"));
+                }
+                Some(_) if module == "cli" && !CLI_IMPORTS.contains(&target) => {
+                    found.push(format!(
+                        "{file}: `cli` imports `{target}` (`{shown}`), not `app`"
+                    ));
                 }
                 Some(_) => {}
             }

@@ -165,7 +165,7 @@ fn a_generated_definition_lists_the_images_of_the_rendered_chart() {
     let mut command = sandbox.command(&args);
     let path = format!("{}:/usr/bin:/bin", sandbox.src().join("bin").display());
     let said = super::sandbox::said(command.env("PATH", path));
-    assert_eq!(said.stderr, "1 images\n");
+    assert_eq!(said.stderr, "found 1 images\n");
     let text = std::fs::read_to_string(sandbox.src().join("out/jackal.yaml")).unwrap();
     assert!(text.contains("- ghcr.io/a/b:1"), "{text}");
 }

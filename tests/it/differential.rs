@@ -43,7 +43,7 @@ fn contents_of_the_base_are_neither_pulled_nor_listed() {
     let sandbox = sandbox(&definition("1"));
     let out = create(&sandbox);
     assert_eq!(out.code, Some(0), "{}", out.stderr);
-    let checked = "earlier: not signed; only the definition was checked";
+    let checked = "earlier: not signed; only the definition was verified";
     assert!(out.stderr.contains(checked), "{}", out.stderr);
     let archive = "jackal-package-demo-amd64-1-differential-2.tar.zst";
     assert_eq!(sandbox.run(&["package", "verify", archive]).code, Some(0));

@@ -5,7 +5,8 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use jackal::app::{Connection, ExtractOptions, Opened, PackageReadError, ReadOptions};
+use jackal::app::errors::PackageReadError;
+use jackal::app::{Connection, ExtractOptions, Opened, ReadOptions};
 use jackal::verify::{Check, Policy};
 
 use super::sandbox::Sandbox;
@@ -32,7 +33,7 @@ fn a_package_made_by_zarf_0_84_verifies() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
     assert!(
-        text.contains("10 files, 265741 bytes, all as listed; not signed"),
+        text.contains("verified 10 files (265741 bytes); not signed"),
         "{text}"
     );
 }
@@ -204,7 +205,7 @@ fn extract_writes_all_or_selected_files_and_never_an_altered_one() {
     assert!(to.join("sboms.tar").is_file() && !to.join("sboms").exists());
 
     let some = sandbox.run(&["package", "extract", archive, "components", "-o", "some"]);
-    assert!(some.stderr.contains("what was extracted was checked"));
+    assert!(some.stderr.contains("the extracted files were verified"));
     let some = sandbox.src().join("some");
     assert_eq!(std::fs::read_dir(&some).unwrap().count(), 1);
     assert!(some.join("components/tool.tar").is_file());

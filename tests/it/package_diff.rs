@@ -66,7 +66,7 @@ fn changes_between_two_versions_are_listed_by_kind() {
         assert!(out.stdout.contains(line), "{line} not in {}", out.stdout);
     }
     let out = sandbox.run(&["package", "diff", FIRST, FIRST]);
-    assert_eq!(out.stdout, "no difference\n");
+    assert_eq!(out.stdout, "no differences\n");
 }
 
 #[test]

@@ -424,7 +424,7 @@ fn only_blobs_that_the_registry_falsely_reported_are_sent_again() {
     let uploads = requests.iter().filter(is_upload).count();
     let (_, manifest) = registry.manifest("x/demo:1.0.0", "amd64");
     assert_eq!(uploads, manifest.layers.len() + 1, "{requests:?}");
-    let expected = format!("sent {uploads} blobs");
+    let expected = format!("uploaded {uploads} blobs");
     assert!(said.stdout.contains(&expected), "{}", said.stdout);
 }
 

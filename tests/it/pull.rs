@@ -111,7 +111,7 @@ fn inspecting_and_comparing_download_only_documents() {
         .sum();
     assert_eq!(moved, 2 * (documents + size_of(&["sboms.tar"])));
     let said = elsewhere(&sandbox, &["package", "verify", "-a", "amd64", &source]);
-    assert!(said.stdout.contains("all as listed"), "{}", said.stdout);
+    assert!(said.stdout.contains(": verified "), "{}", said.stdout);
     let said = elsewhere(
         &sandbox,
         &["package", "extract", "-a", "amd64", &source, "components"],
@@ -459,6 +459,6 @@ fn a_pull_from_a_silent_registry_ends_at_the_first_signal() {
     let ended = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(130), "{stderr}");
-    assert!(stderr.contains("run it again"), "{stderr}");
+    assert!(stderr.contains("nothing was written"), "{stderr}");
     assert!(!sandbox.src().join("pulled").exists());
 }

@@ -107,7 +107,7 @@ fn the_given_material_and_the_signature_must_agree() {
     );
     let off = verify(&sandbox, &[ARCHIVE, "--skip-signature-validation"]);
     assert_eq!(off.code, Some(0));
-    assert!(off.stderr.contains("NOT checked"), "{}", off.stderr);
+    assert!(off.stderr.contains("NOT verified"), "{}", off.stderr);
     assert!(off.stdout.contains("NOT checked"), "{}", off.stdout);
 }
 

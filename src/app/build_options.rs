@@ -1,0 +1,111 @@
+//! What to build: the options of `jackal build`, `why`, `graph` and `update`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::options::{Pins, Place, RunOptions, Variant};
+use crate::kinds::package::BuildFacts;
+use crate::package::Base;
+use crate::release::Destination;
+use crate::signers::{Seal, Signer};
+
+/// What a plan is made of.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Every package of the workspace, through implied pipelines.
+    Workspace,
+    /// The packages in and below these folders.
+    Paths(Vec<PathBuf>),
+    /// The package of this very folder.
+    Package(PathBuf),
+    /// A pipeline file.
+    Pipeline {
+        /// The file.
+        file: PathBuf,
+        /// Values of its parameters.
+        params: BTreeMap<String, String>,
+    },
+}
+
+/// What to build, and how.
+#[derive(Clone, Debug)]
+pub struct BuildOptions {
+    /// Where.
+    pub place: Place,
+    /// Which variant of the packages.
+    pub variant: Variant,
+    /// What becomes of pins.
+    pub pins: Pins,
+    /// What the plan is made of.
+    pub target: Target,
+    /// Only these tasks, and what they need; empty: all.
+    pub tasks: Vec<String>,
+    /// What else is in the packages.
+    pub content: ContentOptions,
+    /// Where the packages go.
+    pub output: OutputOptions,
+    /// Published packages whose results are used, as `oci://` references.
+    pub cache_from: Vec<String>,
+    /// Most bytes that the cache holds after the run; `None`: the limit in the
+    /// pipeline file, else 20 GiB.
+    pub cache_size: Option<u64>,
+    /// How the plan is carried out.
+    pub run: RunOptions,
+}
+
+impl BuildOptions {
+    /// Builds everything of `target`, with a default for each option.
+    #[must_use]
+    pub fn new(place: Place, target: Target) -> Self {
+        Self {
+            place,
+            variant: Variant::default(),
+            pins: Pins::default(),
+            target,
+            tasks: Vec::new(),
+            content: ContentOptions::default(),
+            output: OutputOptions::default(),
+            cache_from: Vec::new(),
+            cache_size: None,
+            run: RunOptions::default(),
+        }
+    }
+}
+
+/// What a package holds beyond what its definition says.
+#[derive(Clone, Debug, Default)]
+pub struct ContentOptions {
+    /// Images whose reference begins with a key are pulled from its value instead.
+    pub registry_overrides: BTreeMap<String, String>,
+    /// What is left out of the package, and of its definition.
+    pub differential: Option<Base>,
+    /// Leaves SBOMs out.
+    pub skip_sbom: bool,
+    /// For the build section of packages.
+    pub facts: BuildFacts,
+}
+
+/// Where packages go, and who signs them.
+#[derive(Clone, Debug, Default)]
+pub struct OutputOptions {
+    /// The folder for archives.
+    pub folder: PathBuf,
+    /// Largest size of one archive file, in bytes.
+    pub split: Option<u64>,
+    /// Where packages are published to, instead of archives.
+    pub publish: Option<Destination>,
+    /// How packages are signed; the tasks of a pipeline say so themselves.
+    pub sign: Option<SignOptions>,
+}
+
+/// How packages are signed.
+#[derive(Clone, Debug)]
+pub struct SignOptions {
+    /// Who signs.
+    pub signer: Arc<Signer>,
+    /// What is written into the package; `None`: nothing.
+    pub seal: Option<Seal>,
+    /// Signs provenance and SBOMs as well.
+    pub attest: bool,
+}

@@ -1,0 +1,197 @@
+//! `jackal package create`: builds the package of one folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::build::{Logs, ReportArgs, carry_out};
+use super::command_error::CommandError;
+use super::environment::{build_facts, current_folder};
+use super::exit::Exit;
+use super::opened::documents;
+use super::options::{
+    BuildCacheArgs, ContentArgs, PinArgs, RunArgs, SplitArgs, UploadPlaceArgs, VariantArgs,
+};
+use super::output::note;
+use super::prepare::Questions;
+use super::publish;
+use super::signing::SignArgs;
+use crate::app::{
+    self, Base, BuildOptions, Check, Destination, Opened, OutputOptions, Policy, ReadOptions,
+    SignOptions, SkeletonOptions, Target, host_architecture,
+};
+
+const SETTINGS_HELP: &str = "\
+Configuration:
+  Flags can have defaults in jackal-config.toml, .yaml or .json, in this folder
+  or in ~/.jackal; JACKAL_CONFIG names another file. Run `jackal dev
+  generate-config` for a file with every key. A variable such as
+  JACKAL_PACKAGE_CREATE_FLAVOR overrides the file, and a flag overrides both.";
+
+/// Arguments of `jackal package create`.
+#[derive(Args)]
+#[command(after_help = SETTINGS_HELP)]
+pub(super) struct CreateArgs {
+    /// Folder with the definition
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+    /// Folder for the archive, or oci://HOST/PATH or oci-layout:DIR to publish to
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Create a skeleton for others to import; requires -o oci-layout:DIR
+    ///
+    /// A skeleton is the definition with its local files.
+    #[arg(long)]
+    skeleton: bool,
+    /// Do not ask for missing template values; fail instead
+    #[arg(long)]
+    confirm: bool,
+    /// Leave out images and repositories that an earlier package carries
+    ///
+    /// Images with a moving tag and repositories with a branch are kept.
+    /// PACKAGE is a path, oci:// or https://.
+    #[arg(long, value_name = "PACKAGE", conflicts_with = "skeleton")]
+    differential: Option<String>,
+    /// Also write the SBOM documents to DIR/<package name>/
+    #[arg(long, value_name = "DIR", conflicts_with = "skip_sbom")]
+    sbom_out: Option<PathBuf>,
+    #[command(flatten)]
+    run: RunArgs,
+    #[command(flatten)]
+    pins: PinArgs,
+    #[command(flatten)]
+    variant: VariantArgs,
+    #[command(flatten)]
+    content: ContentArgs,
+    #[command(flatten)]
+    split: SplitArgs,
+    #[command(flatten)]
+    signing: SignArgs,
+    /// Also sign the provenance and the SBOMs
+    #[arg(long, help_heading = "Signing options")]
+    attest: bool,
+    #[command(flatten)]
+    cache: BuildCacheArgs,
+    #[command(flatten)]
+    place: UploadPlaceArgs,
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+impl CreateArgs {
+    /// Puts `set` before the values of `--set`, which then override it.
+    pub(super) fn add_templates(&mut self, set: Vec<String>) {
+        self.variant.add_templates(set);
+    }
+}
+
+pub(super) fn run(args: CreateArgs) -> Result<(), CommandError> {
+    let output = args.output.to_str().unwrap_or_default();
+    if args.skeleton {
+        let layout = output.strip_prefix("oci-layout:").map(PathBuf::from);
+        return skeleton(args, layout);
+    }
+    let publish = match output {
+        text if text.starts_with("oci-layout:") || text.starts_with("oci://") => {
+            let parsed = Destination::parse(text, &current_folder()?);
+            Some(parsed.map_err(CommandError::usage)?)
+        }
+        _ => None,
+    };
+    if publish.is_some() && args.sbom_out.is_some() {
+        return Err(
+            CommandError::usage("--sbom-out cannot be used with a published package")
+                .hint("run `jackal package inspect sbom` once it is published"),
+        );
+    }
+    if args.sbom_out.is_some() && args.content.sbom.skip_sbom {
+        // Clap refuses the flags; these are defaults of the configuration.
+        return Err(
+            CommandError::usage("the configuration sets both skip_sbom and sbom_output")
+                .hint("remove one of them"),
+        );
+    }
+    let seal = args.signing.seal(publish.is_some());
+    let sign = args.signing.into_signer(args.confirm)?;
+    if sign.is_none() && args.attest {
+        return Err(CommandError::usage("--attest requires a signer")
+            .hint("add --signing-key or --keyless"));
+    }
+    let mut options = BuildOptions {
+        run: args.run.into_run(),
+        pins: args.pins.pins(),
+        variant: args.variant.into_variant()?,
+        content: args.content.into_content()?,
+        output: OutputOptions {
+            publish,
+            sign: sign.map(|signer| SignOptions {
+                signer,
+                seal,
+                attest: args.attest,
+            }),
+            ..args.split.output_to(args.output)?
+        },
+        cache_size: args.cache.max_size()?,
+        cache_from: args.cache.cache_from,
+        ..BuildOptions::new(args.place.into_place()?, Target::Package(args.folder))
+    };
+    if let Some(source) = &args.differential {
+        options.content.differential = Some(differential_base(source, &options)?);
+    }
+    let questions = match args.confirm {
+        true => Questions::Never,
+        false => Questions::Allowed,
+    };
+    let archives = carry_out(&options, &args.report, Logs::NewOnly, questions)?;
+    if let (Some(to), Some(archive)) = (args.sbom_out, archives.first()) {
+        let opened = Opened::here(Path::new(archive), &reading(&options))?;
+        let folder = app::package_sboms(&opened, &to)?;
+        note(&format!("wrote the SBOMs to {}", folder.display()));
+    }
+    Ok(())
+}
+
+/// How a build looks into packages whose content it does not use.
+fn reading(options: &BuildOptions) -> ReadOptions {
+    let architecture = options.variant.architecture.as_deref();
+    ReadOptions {
+        connection: options.place.connection.clone(),
+        architecture: architecture.unwrap_or(host_architecture()).to_owned(),
+        cache: Some(options.place.cache.clone()),
+        shasum: None,
+        concurrency: 1,
+        policy: Arc::new(Policy::without_signers(Check::Look)),
+        bundles: Vec::new(),
+        content_limit: None,
+        stop: Arc::default(),
+    }
+}
+
+/// The package that a differential package leaves images and repositories to.
+fn differential_base(source: &str, options: &BuildOptions) -> Result<Base, CommandError> {
+    let opened = Opened::open(source, &reading(options))?;
+    let definition = app::package_definition(&documents(&opened)?)?;
+    Base::of(&definition).map_err(|error| {
+        let message = format!("--differential {source}: {error}");
+        CommandError::new(Exit::Configuration, message)
+    })
+}
+
+/// Creates a skeleton in an image layout, and prints its place and digest.
+fn skeleton(args: CreateArgs, layout: Option<PathBuf>) -> Result<(), CommandError> {
+    let Some(layout) = layout.filter(|layout| !layout.as_os_str().is_empty()) else {
+        return Err(CommandError::usage("--skeleton requires an image layout")
+            .hint("pass -o oci-layout:DIR"));
+    };
+    let source = args.folder.to_string_lossy().into_owned();
+    let seal = args.signing.seal(true);
+    let signer = args.signing.into_signer(args.confirm)?;
+    let skeletons = SkeletonOptions {
+        variant: args.variant.into_variant()?,
+        pins: args.pins.pins(),
+        facts: build_facts(false)?,
+    };
+    let place = args.place.into_place()?;
+    publish::into_layout(place, skeletons, source, &layout, signer, seal)
+}

@@ -1,0 +1,110 @@
+//! What the program reads from its environment: variables, folders, terminal.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use super::command_error::CommandError;
+use crate::app::{BuildFacts, KeySources};
+
+/// The value of a variable; `None` if it is unset or empty.
+pub(super) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Every variable that is UTF-8 text. Others cannot be part of an action key.
+pub(super) fn variables() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+pub(super) fn current_folder() -> Result<PathBuf, CommandError> {
+    let here = std::env::current_dir()
+        .map_err(|error| CommandError::io("cannot read the current folder", error))?;
+    Ok(std::fs::canonicalize(&here).unwrap_or(here))
+}
+
+pub(super) fn home() -> Option<PathBuf> {
+    variable("HOME").map(PathBuf::from)
+}
+
+/// The folders of `PATH`.
+pub(super) fn program_folders() -> Vec<PathBuf> {
+    std::env::split_paths(&variable("PATH").unwrap_or_default()).collect()
+}
+
+/// Where keys are looked up by reference.
+pub(super) fn key_sources() -> KeySources {
+    KeySources {
+        environment: variables(),
+        folders: program_folders(),
+    }
+}
+
+/// The cache folder: flag or `JACKAL_CACHE`, `XDG_CACHE_HOME`, `HOME`.
+pub(super) fn cache_folder(given: Option<PathBuf>) -> Result<PathBuf, CommandError> {
+    let usual = || below("XDG_CACHE_HOME", "jackal").or_else(|| below("HOME", ".cache/jackal"));
+    given.or_else(usual).ok_or_else(|| {
+        CommandError::usage("no cache folder: HOME is not set").hint("set --cache-dir")
+    })
+}
+
+/// The folder for journals: flag or `JACKAL_STATE_DIR`, `XDG_STATE_HOME`, `HOME`.
+pub(super) fn state_folder(given: Option<PathBuf>) -> Result<PathBuf, CommandError> {
+    let usual = || {
+        below("XDG_STATE_HOME", "jackal/releases")
+            .or_else(|| below("HOME", ".local/state/jackal/releases"))
+    };
+    given.or_else(usual).ok_or_else(|| {
+        CommandError::usage("no folder for journals: HOME is not set").hint("set --state-dir")
+    })
+}
+
+fn below(variable_name: &str, path: &str) -> Option<PathBuf> {
+    variable(variable_name).map(|folder| PathBuf::from(folder).join(path))
+}
+
+/// Whether progress can be drawn on stderr.
+pub(super) fn draws() -> bool {
+    std::io::stderr().is_terminal() && variable("CI").is_none()
+}
+
+/// Whether there is a user to answer questions.
+pub(super) fn interactive() -> bool {
+    std::io::stdin().is_terminal() && draws()
+}
+
+/// Facts for the build section of packages; `SOURCE_DATE_EPOCH` or 0 is the time.
+pub(super) fn build_facts(machine: bool) -> Result<BuildFacts, CommandError> {
+    let timestamp = match variable("SOURCE_DATE_EPOCH") {
+        None => 0,
+        Some(text) => text
+            .to_str()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| {
+                CommandError::usage(format!(
+                    "SOURCE_DATE_EPOCH is `{}`, expected whole seconds since 1970",
+                    text.to_string_lossy()
+                ))
+            })?,
+    };
+    let host = || {
+        let name = rustix::system::uname();
+        name.nodename().to_string_lossy().into_owned()
+    };
+    let user = || variable("USER").map(|text| text.to_string_lossy().into_owned());
+    Ok(BuildFacts {
+        timestamp,
+        terminal: machine.then(host),
+        user: machine.then(user).flatten(),
+    })
+}
+
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::io("cannot start threads", error))
+}

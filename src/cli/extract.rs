@@ -1,0 +1,71 @@
+//! `jackal package extract`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::command_error::CommandError;
+use super::opened::{note_partly, open_to_write};
+use super::output::{note, print};
+use super::read::ReadArgs;
+use crate::app::{self, Check, ExtractOptions, Scope};
+
+/// Arguments of `jackal package extract`.
+#[derive(Args)]
+pub(super) struct ExtractArgs {
+    /// Package: path, oci://HOST/PATH:TAG, or https://URL@sha256:HEX
+    source: String,
+    /// Only these files or folders, such as `sboms.tar` or `images`
+    paths: Vec<String>,
+    /// Folder to create [default: the package's file name without extension]
+    #[arg(long, short, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Unpack the tar files of components and SBOMs
+    #[arg(long, visible_alias = "unarchive-all")]
+    unarchive: bool,
+    /// Replace an existing folder
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    read: ReadArgs,
+}
+
+pub(super) fn run(args: ExtractArgs) -> Result<(), CommandError> {
+    let options = ExtractOptions {
+        to: args.output.unwrap_or_else(|| bare_name(&args.source)),
+        only: args.paths,
+        unarchive: args.unarchive,
+        force: args.force,
+    };
+    let opened = open_to_write(&args.source, args.read, Check::Use)?;
+    let package = app::package_extract(&opened, &options)?;
+    match package.scope() {
+        Scope::Given if !options.only.is_empty() => {
+            note_partly(&args.source, "the extracted files were verified");
+        }
+        _ => note(&format!("{}: {}", args.source, package.signature().told())),
+    }
+    print(&format!("{}\n", options.to.display()))
+}
+
+/// The file name without the extensions of archives.
+fn bare_name(source: &str) -> PathBuf {
+    let address = source.contains("://");
+    // The last part of a URL, without tag or digest.
+    let source = match address {
+        true => source.split('@').next().unwrap_or(source),
+        false => source,
+    };
+    let name = Path::new(source).file_name().unwrap_or_default();
+    let name = name.to_string_lossy();
+    let name = match name.split_once(':') {
+        Some((name, _)) if address => name.to_owned(),
+        _ => name.into_owned(),
+    };
+    let whole = match name.rsplit_once(".part") {
+        Some((whole, number)) if number.len() == 3 => whole,
+        _ => name.as_str(),
+    };
+    let bare = whole.strip_suffix(".zst").unwrap_or(whole);
+    PathBuf::from(bare.strip_suffix(".tar").unwrap_or(bare))
+}

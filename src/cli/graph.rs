@@ -1,0 +1,59 @@
+//! `jackal graph`: the tasks of a plan and their dependencies.
+
+use clap::{Args, ValueEnum};
+
+use super::command_error::CommandError;
+use super::options::{PinArgs, PlaceArgs, SbomArgs, TargetArgs, TaskArgs, VariantArgs};
+use super::output::print;
+use super::prepare::{Questions, prepare};
+use crate::app::{BuildOptions, ContentOptions};
+
+/// Arguments of `jackal graph`.
+#[derive(Args)]
+pub(super) struct GraphArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    tasks: TaskArgs,
+    /// Output format
+    #[arg(long, value_enum, default_value = "dot")]
+    format: GraphFormat,
+    #[command(flatten)]
+    pins: PinArgs,
+    #[command(flatten)]
+    variant: VariantArgs,
+    #[command(flatten)]
+    sbom: SbomArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum GraphFormat {
+    /// Graphviz
+    Dot,
+    /// JSON
+    Json,
+    /// Mermaid, for Markdown
+    Mermaid,
+}
+
+pub(super) fn graph(args: GraphArgs) -> Result<(), CommandError> {
+    let options = BuildOptions {
+        tasks: args.tasks.tasks,
+        pins: args.pins.pins(),
+        variant: args.variant.into_variant()?,
+        content: ContentOptions {
+            skip_sbom: args.sbom.skip_sbom,
+            ..ContentOptions::default()
+        },
+        ..BuildOptions::new(args.place.into_place()?, args.target.into_target()?)
+    };
+    let prepared = prepare(&options, Questions::Allowed)?;
+    let graph = prepared.plan().graph()?;
+    print(&match args.format {
+        GraphFormat::Dot => graph.render_dot(),
+        GraphFormat::Json => graph.render_json(),
+        GraphFormat::Mermaid => graph.render_mermaid(),
+    })
+}

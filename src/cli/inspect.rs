@@ -1,0 +1,182 @@
+//! `jackal package inspect`: what a package holds, of which only the documents
+//! are read.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::command_error::CommandError;
+use super::opened::{SourceArgs, documents, note_partly, open, open_to_write};
+use super::output::{one_line, print};
+use super::read::ReadArgs;
+use crate::app::{self, Check, Definition};
+
+/// Arguments of `jackal package inspect`.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct InspectArgs {
+    #[command(subcommand)]
+    what: Option<InspectCommand>,
+    /// Package whose definition to show: path, oci:// or https://
+    #[arg(required = true)]
+    source: Option<String>,
+    #[command(flatten)]
+    read: ReadArgs,
+}
+
+#[derive(Subcommand)]
+enum InspectCommand {
+    /// Show the definition
+    Definition(SourceArgs),
+    /// List the images
+    Images(SourceArgs),
+    /// List the variables and constants
+    Variables(SourceArgs),
+    /// List the files with their digests
+    Files(SourceArgs),
+    /// Write the SBOM documents to a folder
+    Sbom {
+        /// Package: path, oci:// or https://
+        source: String,
+        /// Parent of the new folder, which is named like the package
+        #[arg(long, short, value_name = "DIR", default_value = ".")]
+        output: PathBuf,
+        #[command(flatten)]
+        read: ReadArgs,
+    },
+}
+
+pub(super) fn run(args: InspectArgs) -> Result<(), CommandError> {
+    match (args.what, args.source) {
+        (None, None) => Err(CommandError::usage("no package was named")),
+        (None, Some(source)) => definition(SourceArgs {
+            source,
+            json: false,
+            read: args.read,
+        }),
+        (Some(InspectCommand::Definition(args)), _) => definition(args),
+        (Some(InspectCommand::Images(args)), _) => listing(args, &images),
+        (Some(InspectCommand::Variables(args)), _) => listing(args, &variables),
+        (Some(InspectCommand::Files(args)), _) => files(args),
+        (
+            Some(InspectCommand::Sbom {
+                source,
+                output,
+                read,
+            }),
+            _,
+        ) => {
+            let opened = open_to_write(&source, read, Check::Look)?;
+            let folder = app::package_sboms(&opened, &output)?;
+            note_partly(&source, "sboms.tar was verified");
+            print(&format!("{}\n", folder.display()))
+        }
+    }
+}
+
+fn definition(args: SourceArgs) -> Result<(), CommandError> {
+    let package = documents(&open(&args.source, args.read, Check::Look)?)?;
+    if args.json {
+        let definition = app::package_definition(&package)?;
+        return print(&format!("{:#}\n", definition.to_json()));
+    }
+    let mut out = std::io::stdout().lock();
+    if out.is_terminal() {
+        drop(out);
+        return print(&String::from_utf8_lossy(package.definition()));
+    }
+    // Byte for byte, so that its digest can be checked.
+    out.write_all(package.definition())
+        .and_then(|()| out.flush())
+        .map_err(|error| CommandError::io("stdout", error))
+}
+
+/// Prints a part of the definition: one text per line, or JSON.
+fn listing(
+    args: SourceArgs,
+    select: &dyn Fn(&Definition) -> (Value, Vec<String>),
+) -> Result<(), CommandError> {
+    let package = documents(&open(&args.source, args.read, Check::Look)?)?;
+    let read = app::package_definition(&package)?;
+    let (value, lines) = select(&read);
+    if args.json {
+        return print(&format!("{value:#}\n"));
+    }
+    print(
+        &lines
+            .iter()
+            .map(|line| format!("{}\n", one_line(line)))
+            .collect::<String>(),
+    )
+}
+
+fn images(definition: &Definition) -> (Value, Vec<String>) {
+    let components = definition.components.iter();
+    let by_component: Value = components
+        .clone()
+        .filter(|component| !component.images.is_empty())
+        .map(|component| json!({"component": component.name, "images": component.images}))
+        .collect();
+    let mut names: Vec<String> = components.flat_map(|c| c.images.iter().cloned()).collect();
+    names.sort();
+    names.dedup();
+    (by_component, names)
+}
+
+fn variables(definition: &Definition) -> (Value, Vec<String>) {
+    let mut lines = Vec::new();
+    let mut variables = Vec::new();
+    for variable in &definition.variables {
+        // The definition holds sensitive values, but terminals and logs must not.
+        let shown = if variable.sensitive {
+            "****"
+        } else {
+            &variable.default
+        };
+        lines.push(format!(
+            "{}={shown}  {}",
+            variable.name, variable.description
+        ));
+        variables.push(json!({
+            "name": variable.name, "default": shown, "description": variable.description,
+            "prompt": variable.prompt, "sensitive": variable.sensitive, "pattern": variable.pattern,
+        }));
+    }
+    let mut constants = Vec::new();
+    for constant in &definition.constants {
+        let value = constant.value.clone().unwrap_or_default();
+        lines.push(format!(
+            "{}={value} (constant)  {}",
+            constant.name, constant.description
+        ));
+        constants.push(json!({
+            "name": constant.name, "value": value, "description": constant.description,
+            "pattern": constant.pattern,
+        }));
+    }
+    let lines = lines
+        .iter()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    (
+        json!({"variables": variables, "constants": constants}),
+        lines,
+    )
+}
+
+fn files(args: SourceArgs) -> Result<(), CommandError> {
+    let package = documents(&open(&args.source, args.read, Check::Look)?)?;
+    let listed = package.checksums().iter();
+    if args.json {
+        let files: Value = listed
+            .map(|(path, digest)| json!({"path": path, "digest": digest.to_string()}))
+            .collect();
+        return print(&format!("{files:#}\n"));
+    }
+    let lines: String = listed
+        .map(|(path, digest)| format!("{}  {path}\n", digest.hex()))
+        .collect();
+    print(&lines)
+}

@@ -1,0 +1,57 @@
+//! Opens the package that a command reads, and says what was verified of it.
+
+use clap::Args;
+
+use super::command_error::CommandError;
+use super::output::note;
+use super::read::ReadArgs;
+use super::signal::asks_to_stop;
+use crate::app::{self, Check, Opened, ReadOptions, VerifiedPackage};
+
+/// A package and how to print what it holds.
+#[derive(Args)]
+pub(super) struct SourceArgs {
+    /// Package: path, oci://HOST/PATH:TAG, or https://URL@sha256:HEX
+    pub(super) source: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) read: ReadArgs,
+}
+
+pub(super) fn open(source: &str, read: ReadArgs, check: Check) -> Result<Opened, CommandError> {
+    Ok(Opened::open(source, &read.into_options(check)?)?)
+}
+
+/// Opens a package whose files are written to the disk: a signal stops the
+/// writing, and what was written is removed.
+pub(super) fn open_to_write(
+    source: &str,
+    read: ReadArgs,
+    check: Check,
+) -> Result<Opened, CommandError> {
+    let options = ReadOptions {
+        stop: asks_to_stop(),
+        ..read.into_options(check)?
+    };
+    Ok(Opened::open(source, &options)?)
+}
+
+/// Notes that only a part of the package was verified.
+pub(super) fn note_partly(source: &str, verified: &str) {
+    note(&format!(
+        "{source}: {verified}; run `jackal package verify` for the rest"
+    ));
+}
+
+/// The documents of a package, with a note about what was verified.
+pub(super) fn documents(opened: &Opened) -> Result<VerifiedPackage, CommandError> {
+    let package = app::package_documents(opened)?;
+    let verified = format!(
+        "{}; only the definition was verified",
+        package.signature().told()
+    );
+    note_partly(&opened.name, &verified);
+    Ok(package)
+}

@@ -1,0 +1,53 @@
+//! From options to a plan, with warnings and questions on the terminal.
+
+use std::io::Write as _;
+
+use super::command_error::CommandError;
+use super::environment::interactive;
+use super::output::note;
+use crate::app::{self, BuildOptions, Prepared};
+
+/// Whether the user may be asked for missing values.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Questions {
+    /// If there is a terminal, and this is not CI.
+    Allowed,
+    Never,
+}
+
+/// Makes the plan, and prints warnings about definitions.
+pub(super) fn prepare(
+    options: &BuildOptions,
+    questions: Questions,
+) -> Result<Prepared, CommandError> {
+    // An error means that the pool exists already, which is fine.
+    let _ = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.run.jobs)
+        .build_global();
+    let asks = questions == Questions::Allowed && interactive();
+    let mut ask = |template: &str| asks.then(|| answer(template)).flatten();
+    let prepared = app::prepare(options, &mut ask)?;
+    for warning in prepared.warnings() {
+        note(&format!("warning: {warning}"));
+    }
+    if prepared.unconfined() {
+        note(
+            "warning: commands are not confined to their declared inputs: this kernel has no Landlock",
+        );
+    }
+    Ok(prepared)
+}
+
+/// Asks on the terminal; an empty line is no answer.
+fn answer(template: &str) -> Option<String> {
+    {
+        // The lock ends before the wait, so that a signal can print its message.
+        let mut err = std::io::stderr().lock();
+        let _ = write!(err, "Value for the template {template}: ");
+        let _ = err.flush();
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).ok()?;
+    let line = line.trim_end_matches(['\r', '\n']);
+    (!line.is_empty()).then(|| line.to_owned())
+}

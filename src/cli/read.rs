@@ -1,0 +1,70 @@
+//! Flags of the commands that read a package from anywhere.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::command_error::CommandError;
+use super::connection::ConnectionArgs;
+use super::environment::cache_folder;
+use super::options::CacheDirArgs;
+use super::trust::TrustArgs;
+use super::values::{size, transfers};
+use crate::app::{Check, ReadOptions, host_architecture};
+use crate::oci::Digest;
+
+/// How to read a package.
+#[derive(Args)]
+pub(super) struct ReadArgs {
+    /// Package of an index: amd64, arm64, skeleton [default: this machine's]
+    #[arg(long, short, value_name = "ARCH")]
+    architecture: Option<String>,
+    /// SHA-256 of an https:// archive, or manifest digest of an oci:// package
+    #[arg(long, value_name = "HEX")]
+    shasum: Option<String>,
+    /// Maximum number of parallel transfers
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = transfers)]
+    oci_concurrency: usize,
+    /// Maximum size of an archive's files in total, such as 500GiB
+    ///
+    /// Default: 200 times the size of the archive, at least 32 GiB.
+    #[arg(long, value_name = "SIZE")]
+    max_content_size: Option<String>,
+    #[command(flatten)]
+    cache: CacheDirArgs,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    /// File with signature bundles for the package (repeatable)
+    ///
+    /// Bundles in the package's registry and in PACKAGE.sigstore.jsonl are used
+    /// in any case.
+    #[arg(long, value_name = "FILE", help_heading = "Trust options")]
+    bundle: Vec<PathBuf>,
+    #[command(flatten)]
+    trust: TrustArgs,
+}
+
+impl ReadArgs {
+    /// `check` says what the package is read for.
+    pub(super) fn into_options(self, check: Check) -> Result<ReadOptions, CommandError> {
+        let digest = |text: String| {
+            let hex = text.strip_prefix("sha256:").unwrap_or(&text);
+            let parsed = Digest::from_hex(hex);
+            parsed.map_err(|error| CommandError::usage(format!("--shasum: {error}")))
+        };
+        Ok(ReadOptions {
+            connection: self.connection.into_connection()?,
+            architecture: self
+                .architecture
+                .unwrap_or_else(|| host_architecture().to_owned()),
+            cache: cache_folder(self.cache.cache_dir).ok(),
+            shasum: self.shasum.map(digest).transpose()?,
+            concurrency: self.oci_concurrency,
+            policy: self.trust.into_policy(check)?,
+            bundles: self.bundle,
+            stop: Arc::default(),
+            content_limit: size("--max-content-size", self.max_content_size)?,
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! `jackal package verify`.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::command_error::CommandError;
+use super::opened::{SourceArgs, open};
+use super::output::print;
+use crate::app::{self, By, Check, Signature, rfc3339};
+
+/// Arguments of `jackal package verify`.
+#[derive(Args)]
+pub(super) struct VerifyArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+pub(super) fn run(args: VerifyArgs) -> Result<(), CommandError> {
+    let SourceArgs { source, json, read } = args.source;
+    let opened = open(&source, read, Check::Use)?;
+    let package = app::package_verify(&opened)?;
+    let bytes: u64 = package.files().values().map(|(_, size)| size).sum();
+    let files = package.files().len();
+    if json {
+        let report = json!({
+            "source": source,
+            "dialect": package.dialect().word(),
+            "files": files,
+            "bytes": bytes,
+            "checks": ["aggregateChecksum", "checksums", "missing", "extra"],
+            "signature": signature(package.signature()),
+        });
+        return print(&format!("{report:#}\n"));
+    }
+    print(&format!(
+        "{source}: verified {files} files ({bytes} bytes); {}\n",
+        package.signature().told(),
+    ))
+}
+
+/// A signature as JSON: who signed, when, and what was verified.
+pub(super) fn signature(found: &Signature) -> Value {
+    let summary = found.told();
+    let Signature::Checked(signed) = found else {
+        return json!({"verified": false, "summary": summary});
+    };
+    let by = match &signed.by {
+        By::Key {
+            name,
+            fingerprint,
+            algorithm,
+        } => json!({"key": name, "fingerprint": fingerprint.to_string(), "algorithm": algorithm}),
+        By::Identity {
+            identity,
+            issuer,
+            claims,
+        } => {
+            let claims: serde_json::Map<String, Value> = claims
+                .iter()
+                .map(|(name, text)| ((*name).to_owned(), json!(text)))
+                .collect();
+            json!({"identity": identity, "issuer": issuer, "claims": claims})
+        }
+    };
+    let times = signed.times.iter().map(|time| rfc3339(*time));
+    let attestations = signed.attestations.iter();
+    let attestations: Value = attestations
+        .map(|found| json!({"predicateType": found.predicate_type, "builder": found.builder}))
+        .collect();
+    let root = signed.root.as_ref();
+    json!({
+        "verified": true,
+        "summary": summary,
+        "by": by,
+        "foundIn": signed.found_in,
+        "signedAt": times.collect::<Value>(),
+        "checks": signed.checks,
+        "trustedRoot": root.map(|(name, digest)| json!({"name": name, "digest": digest.to_string()})),
+        "attestations": attestations,
+    })
+}
