@@ -199,7 +199,7 @@ mod tests {
         let Verb::Image(image) = &list[4].verb else {
             panic!("{:?}", list[4].verb)
         };
-        let base = verb::image::ImageSource::Task("ubi[arch=arm64]".into());
+        let base = verb::ImageSource::Task("ubi[arch=arm64]".into());
         assert_eq!(image.base, base);
         let Verb::Package(package) = &list[6].verb else {
             panic!("{:?}", list[6].verb)

@@ -12,10 +12,9 @@ use std::fmt::Debug;
 use serde_json::{Map, Value, json};
 
 use super::error::ExpandError;
-use super::expression::Template;
 use super::reader::Reader;
 use super::render::Renderer;
-use crate::yaml::{Fields, Node};
+use crate::yaml::{Fields, Node, Span};
 
 /// Whether the values of a record are as written, or rendered.
 pub trait State: Clone + Debug + PartialEq {
@@ -39,6 +38,9 @@ impl State for Rendered {
     type Of<K: Key> = K::Rendered;
 }
 
+/// A rendered value, or why there is none.
+pub type Rendering<T> = Result<T, ExpandError>;
+
 /// The kind of a key's value: how it is read, rendered and described.
 pub trait Key {
     /// What the checker makes of it.
@@ -60,12 +62,11 @@ pub trait Key {
     /// there is no value.
     fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Self::Written>;
 
+    /// The rendered value of an absent key; empty for one that is required.
+    fn unset() -> Self::Rendered;
+
     /// Evaluates it; `key` is for messages.
-    fn render(
-        written: &Self::Written,
-        key: &str,
-        renderer: &Renderer<'_>,
-    ) -> Result<Self::Rendered, ExpandError>;
+    fn render(written: &Self::Written, key: &str, by: &Renderer<'_>) -> Rendering<Self::Rendered>;
 }
 
 /// A kind of value without templates, and with a value for an absent key.
@@ -101,7 +102,13 @@ impl<P: Plain> Key for P {
         Some(P::read(f, key, r))
     }
 
-    fn render(written: &P::Value, _: &str, _: &Renderer<'_>) -> Result<P::Value, ExpandError> {
+    fn unset() -> P::Value {
+        let empty = Node::mapping(Span::default());
+        let mut f = Fields::new(&empty, "", &mut Vec::new());
+        P::read(&mut f, "", &mut Reader::default())
+    }
+
+    fn render(written: &P::Value, _: &str, _: &Renderer<'_>) -> Rendering<P::Value> {
         Ok(written.clone())
     }
 }
@@ -124,8 +131,11 @@ pub trait Record: Clone + Debug + PartialEq + Sized {
     /// Reads every key, and notes every mistake.
     fn read(f: &mut Fields<'_>, r: &mut Reader) -> Option<Self>;
 
+    /// The rendered mapping if no key is given.
+    fn unset() -> Self::Rendered;
+
     /// Evaluates every key. Messages name a key with `above` before it.
-    fn render(&self, above: &str, renderer: &Renderer<'_>) -> Result<Self::Rendered, ExpandError>;
+    fn render(&self, above: &str, by: &Renderer<'_>) -> Rendering<Self::Rendered>;
 
     /// Reads `node` as a whole: unknown keys are mistakes.
     fn of_node(node: &Node, r: &mut Reader) -> Option<Self> {
@@ -249,17 +259,21 @@ macro_rules! record {
                 Some(Self { $( $field: $field? ),+ })
             }
 
+            fn unset() -> $name {
+                $name { $( $field: <$kind as $crate::pipeline::record::Key>::unset() ),+ }
+            }
+
             fn render(
                 &self,
                 above: &str,
-                renderer: &$crate::pipeline::render::Renderer<'_>,
-            ) -> Result<$name, $crate::pipeline::error::ExpandError> {
+                by: &$crate::pipeline::render::Renderer<'_>,
+            ) -> $crate::pipeline::record::Rendering<$name> {
                 use $crate::pipeline::record::{Key, below};
                 Ok($name {
                     $( $field: <$kind as Key>::render(
                         &self.$field,
                         &below(above, $key),
-                        renderer,
+                        by,
                     )? ),+
                 })
             }
@@ -268,299 +282,3 @@ macro_rules! record {
 }
 
 pub(super) use record;
-
-/// A string that may hold `${{ }}`, and must be given.
-pub enum Text {}
-
-/// References to tasks: `task` or `task[axis=value]`, one or a list.
-pub enum Tasks {}
-
-/// Names of tasks of which at least one must be given.
-pub enum SomeTasks {}
-
-/// True or false, and what holds when the file says neither.
-pub enum Flag<const DEFAULT: bool> {}
-
-/// A mapping of its own; without it, one without keys.
-pub struct Nested<R>(std::marker::PhantomData<R>);
-
-/// One of a few words.
-pub struct OneOf<W>(std::marker::PhantomData<W>);
-
-/// A list of words.
-pub struct ListOf<W>(std::marker::PhantomData<W>);
-
-/// A list of strings without `${{ }}`.
-pub enum Names {}
-
-/// The words that [`OneOf`] chooses among.
-pub trait Word: Copy + Debug + PartialEq + 'static {
-    /// Each word with its meaning.
-    const WORDS: &'static [(&'static str, Self)];
-}
-
-fn string() -> Value {
-    json!({"type": "string"})
-}
-
-fn one_or_many() -> Value {
-    json!({"type": ["string", "array"], "items": {"type": "string"}})
-}
-
-impl Key for Text {
-    type Written = Template;
-    type Rendered = String;
-    const REQUIRED: bool = true;
-
-    fn schema() -> Value {
-        string()
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Template> {
-        r.must(f, key)
-    }
-
-    fn render(
-        written: &Template,
-        key: &str,
-        renderer: &Renderer<'_>,
-    ) -> Result<String, ExpandError> {
-        renderer.render(key, written)
-    }
-}
-
-impl Key for Option<Text> {
-    type Written = Option<Template>;
-    type Rendered = Option<String>;
-
-    fn schema() -> Value {
-        string()
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Self::Written> {
-        Some(r.one(f, key))
-    }
-
-    fn render(
-        written: &Self::Written,
-        key: &str,
-        renderer: &Renderer<'_>,
-    ) -> Result<Self::Rendered, ExpandError> {
-        renderer.optional(key, written.as_ref())
-    }
-}
-
-impl Key for Vec<Text> {
-    type Written = Vec<Template>;
-    type Rendered = Vec<String>;
-
-    fn schema() -> Value {
-        one_or_many()
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Self::Written> {
-        Some(r.many(f, key))
-    }
-
-    fn render(
-        written: &Self::Written,
-        key: &str,
-        renderer: &Renderer<'_>,
-    ) -> Result<Self::Rendered, ExpandError> {
-        renderer.list(key, written)
-    }
-}
-
-/// Names with values that may hold `${{ }}`.
-impl Key for std::collections::BTreeMap<String, Text> {
-    type Written = std::collections::BTreeMap<String, Template>;
-    type Rendered = std::collections::BTreeMap<String, String>;
-
-    fn schema() -> Value {
-        json!({"type": "object", "additionalProperties": string()})
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Self::Written> {
-        Some(r.templates_map(f, key).into_iter().collect())
-    }
-
-    fn render(
-        written: &Self::Written,
-        key: &str,
-        renderer: &Renderer<'_>,
-    ) -> Result<Self::Rendered, ExpandError> {
-        let value = |(name, text): (&String, &Template)| {
-            Ok((name.clone(), renderer.render(&below(key, name), text)?))
-        };
-        written.iter().map(value).collect()
-    }
-}
-
-impl Key for Tasks {
-    type Written = Vec<Template>;
-    /// Instances, each once, in the order of the references.
-    type Rendered = Vec<String>;
-
-    fn schema() -> Value {
-        one_or_many()
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Self::Written> {
-        Some(r.references(f, key))
-    }
-
-    fn render(
-        written: &Self::Written,
-        key: &str,
-        renderer: &Renderer<'_>,
-    ) -> Result<Self::Rendered, ExpandError> {
-        renderer.references(key, written)
-    }
-}
-
-impl Key for SomeTasks {
-    type Written = Vec<Template>;
-    type Rendered = Vec<String>;
-    const REQUIRED: bool = true;
-
-    fn schema() -> Value {
-        one_or_many()
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Self::Written> {
-        if Reader::nodes(f, key).is_empty() {
-            r.missing(f, key);
-        }
-        Some(r.references(f, key))
-    }
-
-    fn render(
-        written: &Self::Written,
-        key: &str,
-        renderer: &Renderer<'_>,
-    ) -> Result<Self::Rendered, ExpandError> {
-        renderer.references(key, written)
-    }
-}
-
-impl<const DEFAULT: bool> Plain for Flag<DEFAULT> {
-    type Value = bool;
-
-    fn schema() -> Value {
-        json!({"type": "boolean", "default": DEFAULT})
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> bool {
-        f.bool(key, &mut r.mistakes).unwrap_or(DEFAULT)
-    }
-}
-
-impl Plain for Names {
-    type Value = Vec<String>;
-
-    fn schema() -> Value {
-        json!({"type": "array", "items": string()})
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Vec<String> {
-        f.strings(key, &mut r.mistakes)
-    }
-}
-
-impl<W: Word> OneOf<W> {
-    fn words() -> Vec<&'static str> {
-        W::WORDS.iter().map(|(word, _)| *word).collect()
-    }
-
-    fn word(node: &Node, key: &str, r: &mut Reader) -> Option<W> {
-        let found = W::WORDS
-            .iter()
-            .find(|(word, _)| node.scalar() == Some(word));
-        if found.is_none() {
-            let found = node.scalar().unwrap_or(node.kind());
-            let message = format!("`{key}` cannot be `{found}`");
-            let help = format!("Use one of: {}.", Self::words().join(", "));
-            r.at(node.span, message, help);
-        }
-        found.map(|(_, meaning)| *meaning)
-    }
-}
-
-impl<W: Word> Plain for Option<OneOf<W>> {
-    type Value = Option<W>;
-
-    fn schema() -> Value {
-        json!({"enum": OneOf::<W>::words()})
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<W> {
-        f.node(key).and_then(|node| OneOf::word(node, key, r))
-    }
-}
-
-impl<W: Word + Default> Plain for OneOf<W> {
-    type Value = W;
-
-    fn schema() -> Value {
-        json!({"enum": Self::words()})
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> W {
-        let word = f.node(key).and_then(|node| Self::word(node, key, r));
-        word.unwrap_or_default()
-    }
-}
-
-impl<W: Word> Plain for ListOf<W> {
-    type Value = Vec<W>;
-
-    fn schema() -> Value {
-        json!({"type": "array", "items": {"enum": OneOf::<W>::words()}})
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Vec<W> {
-        let nodes = f.list(key, &mut r.mistakes).iter();
-        nodes.filter_map(|node| OneOf::word(node, key, r)).collect()
-    }
-}
-
-impl<R: Record> Key for Nested<R> {
-    type Written = R;
-    type Rendered = R::Rendered;
-
-    fn schema() -> Value {
-        R::schema()
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<R> {
-        let empty = Node::mapping(f.span());
-        R::of_node(f.node(key).unwrap_or(&empty), r)
-    }
-
-    fn render(written: &R, key: &str, renderer: &Renderer<'_>) -> Result<R::Rendered, ExpandError> {
-        written.render(key, renderer)
-    }
-}
-
-impl<R: Record> Key for Vec<R> {
-    type Written = Vec<R>;
-    type Rendered = Vec<R::Rendered>;
-
-    fn schema() -> Value {
-        json!({"type": "array", "items": R::schema()})
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Vec<R>> {
-        let nodes = f.list(key, &mut r.mistakes).iter();
-        Some(nodes.filter_map(|node| R::of_node(node, r)).collect())
-    }
-
-    fn render(
-        written: &Vec<R>,
-        key: &str,
-        renderer: &Renderer<'_>,
-    ) -> Result<Self::Rendered, ExpandError> {
-        let items = written.iter();
-        items.map(|item| item.render(key, renderer)).collect()
-    }
-}

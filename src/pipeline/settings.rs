@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::error::ExpandError;
 use super::expression::Template;
+use super::kinds::{Names, OneOf, Tasks, Text, Word};
 use super::limits::{CacheLimits, Caching, Defaults, Resources, Retries, RetryOn, Sandbox, Secret};
 use super::reader::Reader;
-use super::record::{
-    Key, Keys, Names, OneOf, Plain, Record, Text, Word, Written, described, object, record,
-};
+use super::record::{Key, Keys, Plain, Record, Rendering, Written, described, object, record};
 use super::render::Renderer;
 use super::{duration, size};
 use crate::yaml::{Fields, Node, Value as Yaml};
+
+/// Time between asking a command to stop and killing it.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Most attempts: with waits that double, more is a mistake.
 const MAX_ATTEMPTS: i64 = 100;
@@ -68,13 +69,8 @@ record! {
 impl Settings {
     /// The settings of a task without any of these keys.
     #[must_use]
-    pub fn plain() -> Self {
-        let (mut r, empty) = (Reader::default(), Node::mapping(Default::default()));
-        let read = Settings::<Written>::of_node(&empty, &mut r);
-        let rows = Default::default();
-        let renderer = Renderer::new(String::new(), Default::default(), &rows);
-        let rendered = read.map(|settings| settings.render("", &renderer));
-        rendered.and_then(Result::ok).expect("no key is required")
+    pub fn unset() -> Self {
+        Settings::<Written>::unset()
     }
 
     /// Whether results may be cached.
@@ -105,12 +101,6 @@ pub fn whole_schema(minimum: i64) -> Value {
 
 fn string() -> Value {
     json!({"type": "string"})
-}
-
-/// The value of the first of `keys` that is given.
-fn first<'n>(f: &mut Fields<'n>, keys: &[&'static str]) -> Option<&'n Node> {
-    let found: Vec<&Node> = keys.iter().filter_map(|key| f.node(key)).collect();
-    found.first().copied()
 }
 
 /// The span of time at `key`.
@@ -157,20 +147,98 @@ fn number(
     None
 }
 
-/// The kind of `dependsOn`.
+/// Declares the kind of one key: its value, its schema, other keys that are read
+/// with it, and how it is read.
+macro_rules! kind {
+    ($kind:ty: $value:ty, $schema:expr, [$($also:expr),*], |$f:pat_param, $key:pat_param, $r:pat_param| $read:expr) => {
+        impl Plain for $kind {
+            type Value = $value;
+
+            fn schema() -> Value {
+                $schema
+            }
+
+            fn also() -> Vec<(&'static str, Value)> {
+                vec![$($also),*]
+            }
+
+            fn read($f: &mut Fields<'_>, $key: &'static str, $r: &mut Reader) -> $value {
+                $read
+            }
+        }
+    };
+}
+
+kind!(Span: Option<Duration>, duration_schema(), [], |f, key, r| span(f, key, r));
+kind!(Timeout: Duration, duration_schema(), [minutes_schema()], |f, key, r| timeout(f, key, r));
+kind!(Grace: Duration, duration_schema(), [], |f, key, r| span(f, key, r).unwrap_or(GRACE));
+kind!(Caching: Self, caching_schema(), [], |f, key, r| {
+    let default = r.defaults.cache.clone();
+    f.node(key).map_or(default, |node| caching(node, r))
+});
+kind!(Retries: Self, retries_schema(), [], |f, key, r| {
+    let default = r.defaults.retries.clone();
+    f.node(key).map_or(default, |node| retries(node, r))
+});
+kind!(Resources: Self, resources_schema(), [], |f, key, r| {
+    f.node(key).map_or(Self::default(), |node| resources(node, r))
+});
+kind!(Secrets: Vec<(String, Secret)>, secrets_schema(), [], |f, key, r| secrets(f, key, r));
+kind!(Pool: Option<String>, string(), [], |f, key, r| pool(f, key, r));
+kind!(Priority: i32, json!({"type": "integer"}), [], |f, key, r| {
+    let number = number(f, key, -1_000_000..=1_000_000, r).unwrap_or(0);
+    i32::try_from(number).unwrap_or(0)
+});
+kind!(
+    ContinueOnError: bool,
+    json!({"type": "boolean"}),
+    [
+        alias("continue-on-error", <Self as Plain>::schema(), "continueOnError"),
+        alias("allowFailure", <Self as Plain>::schema(), "continueOnError")
+    ],
+    |f, key, r| {
+        let keys = [key, "continue-on-error", "allowFailure"];
+        let found = keys.iter().filter_map(|key| f.bool(key, &mut r.mistakes));
+        found.collect::<Vec<_>>().first().copied().unwrap_or(false)
+    }
+);
+kind!(Note: Option<String>, string(), [], |f, key, r| f.string(key, &mut r.mistakes));
+
+pub enum Span {}
+pub enum Timeout {}
+pub enum Grace {}
+pub enum Secrets {}
+pub enum Pool {}
+pub enum Priority {}
+pub enum ContinueOnError {}
+pub enum Note {}
+pub enum Mutex {}
 pub enum DependsOn {}
+
+impl Word for Sandbox {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("strict", Self::Strict),
+        ("warn", Self::Warn),
+        ("none", Self::None),
+    ];
+}
+
+/// A key with an older name.
+fn alias(name: &'static str, schema: Value, of: &str) -> (&'static str, Value) {
+    (name, described(schema, &format!("An alias of {of}.")))
+}
 
 impl Key for DependsOn {
     type Written = Vec<Template>;
     type Rendered = Vec<String>;
 
     fn schema() -> Value {
-        json!({"type": ["string", "array"], "items": {"type": "string"}})
+        Tasks::schema()
     }
 
     fn also() -> Vec<(&'static str, Value)> {
-        let same = described(Self::schema(), "An alias of dependsOn.");
-        vec![("needs", same.clone()), ("deps", same)]
+        let alias = |name| alias(name, Tasks::schema(), "dependsOn");
+        vec![alias("needs"), alias("deps")]
     }
 
     fn read(f: &mut Fields<'_>, _: &'static str, r: &mut Reader) -> Option<Vec<Template>> {
@@ -178,80 +246,115 @@ impl Key for DependsOn {
         Some(keys.flat_map(|key| r.references(f, key)).collect())
     }
 
-    fn render(
-        written: &Vec<Template>,
-        key: &str,
-        renderer: &Renderer<'_>,
-    ) -> Result<Vec<String>, ExpandError> {
-        renderer.references(key, written)
+    fn unset() -> Vec<String> {
+        Vec::new()
+    }
+
+    fn render(written: &Vec<Template>, key: &str, by: &Renderer<'_>) -> Rendering<Vec<String>> {
+        by.references(key, written)
     }
 }
 
-/// The kind of `secrets`.
-pub enum Secrets {}
-
-impl Plain for Secrets {
-    type Value = Vec<(String, Secret)>;
+impl Key for Mutex {
+    type Written = Option<Template>;
+    type Rendered = Option<String>;
 
     fn schema() -> Value {
-        let from = |key, about, text| object(about, Keys::default().with::<Text>(key, text));
-        json!({
-            "type": "object",
-            "additionalProperties": {"oneOf": [
-                from("env", "From a variable.", "An environment variable of the run."),
-                from("file", "From a file.", "A file, relative to the pipeline file."),
-            ]},
-        })
+        string()
     }
 
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Self::Value {
-        let mut secrets = Vec::new();
-        for (name, node) in r.pairs(f, key) {
-            let mut g = Fields::new(node, "the secret", &mut r.mistakes);
-            let env = g.string("env", &mut r.mistakes);
-            let file = g.string("file", &mut r.mistakes);
-            g.finish(&mut r.mistakes);
-            match (env, file) {
-                (Some(env), None) => secrets.push((name, Secret::Env(env))),
-                (None, Some(file)) => secrets.push((name, Secret::File(file))),
-                _ => r.at(
-                    node.span,
-                    format!("the secret `{name}` needs exactly one of `env` and `file`"),
-                    "Set its source: `{ env: NAME }` or `{ file: PATH }`.",
-                ),
-            }
+    fn also() -> Vec<(&'static str, Value)> {
+        vec![alias("concurrency", string(), "mutex")]
+    }
+
+    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Self::Written> {
+        let older = r.one(f, "concurrency");
+        Some(r.one(f, key).or(older))
+    }
+
+    fn unset() -> Option<String> {
+        None
+    }
+
+    fn render(written: &Self::Written, key: &str, by: &Renderer<'_>) -> Rendering<Option<String>> {
+        by.optional(key, written.as_ref())
+    }
+}
+
+fn minutes_schema() -> (&'static str, Value) {
+    (
+        "timeout-minutes",
+        described(whole_schema(1), "The same in minutes."),
+    )
+}
+
+fn timeout(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Duration {
+    let written = span(f, key, r);
+    let minutes = number(f, "timeout-minutes", 1..=525_600, r);
+    let minutes = minutes.map(|n| Duration::from_secs(n.unsigned_abs() * 60));
+    written.or(minutes).unwrap_or(r.defaults.timeout)
+}
+
+fn pool(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<String> {
+    let pool = f.string(key, &mut r.mistakes);
+    if let (Some(name), Some(node)) = (&pool, f.node(key))
+        && !r.pools.contains(name)
+    {
+        let message = format!("no pool named `{name}`");
+        r.at(node.span, message, "Add it under `pools`.");
+    }
+    pool
+}
+
+fn secrets_schema() -> Value {
+    let from = |key, about, text| object(about, Keys::default().with::<Text>(key, text));
+    json!({
+        "type": "object",
+        "additionalProperties": {"oneOf": [
+            from("env", "From a variable.", "An environment variable of the run."),
+            from("file", "From a file.", "A file, relative to the pipeline file."),
+        ]},
+    })
+}
+
+fn secrets(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Vec<(String, Secret)> {
+    let mut secrets = Vec::new();
+    for (name, node) in r.pairs(f, key) {
+        let mut g = Fields::new(node, "the secret", &mut r.mistakes);
+        let env = g.string("env", &mut r.mistakes);
+        let file = g.string("file", &mut r.mistakes);
+        g.finish(&mut r.mistakes);
+        match (env, file) {
+            (Some(env), None) => secrets.push((name, Secret::Env(env))),
+            (None, Some(file)) => secrets.push((name, Secret::File(file))),
+            _ => r.at(
+                node.span,
+                format!("the secret `{name}` needs exactly one of `env` and `file`"),
+                "Set its source: `{ env: NAME }` or `{ file: PATH }`.",
+            ),
         }
-        secrets
     }
+    secrets
 }
 
-impl Plain for Caching {
-    type Value = Self;
-
-    fn schema() -> Value {
-        let keys = Keys::default()
-            .with::<Option<Text>>(
-                "salt",
-                "Part of the key: change it to discard every result.",
-            )
-            .with::<Span>(
-                "fresh",
-                "Mutable references are resolved again after this time.",
-            );
-        let mut form = object("", keys);
-        form["properties"]["allow"] = json!({
-            "type": ["string", "array"],
-            "enum": ["secrets", ["secrets"]],
-            "description": "Cache results of a task that sees secrets.",
-        });
-        form["type"] = json!(["boolean", "string", "object"]);
-        form
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Self {
-        let default = r.defaults.cache.clone();
-        f.node(key).map_or(default, |node| caching(node, r))
-    }
+fn caching_schema() -> Value {
+    let keys = Keys::default()
+        .with::<Option<Text>>(
+            "salt",
+            "Part of the key: change it to discard every result.",
+        )
+        .with::<Span>(
+            "fresh",
+            "Mutable references are resolved again after this time.",
+        );
+    let mut form = object("", keys);
+    form["properties"]["allow"] = json!({
+        "type": ["string", "array"],
+        "enum": ["secrets", ["secrets"]],
+        "description": "Cache results of a task that sees secrets.",
+    });
+    form["type"] = json!(["boolean", "string", "object"]);
+    form
 }
 
 /// `true`, `false`, `local`, or a mapping.
@@ -294,97 +397,23 @@ fn caching(node: &Node, r: &mut Reader) -> Caching {
     made
 }
 
-/// A span of time that may be left out.
-pub enum Span {}
-
-impl Plain for Span {
-    type Value = Option<Duration>;
-
-    fn schema() -> Value {
-        duration_schema()
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Duration> {
-        span(f, key, r)
-    }
-}
-
-/// The kind of `timeout`.
-pub enum Timeout {}
-
-impl Plain for Timeout {
-    type Value = Duration;
-
-    fn schema() -> Value {
-        duration_schema()
-    }
-
-    fn also() -> Vec<(&'static str, Value)> {
-        vec![(
-            "timeout-minutes",
-            described(whole_schema(1), "The same in minutes."),
-        )]
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Duration {
-        let written = span(f, key, r);
-        let minutes = number(f, "timeout-minutes", 1..=525_600, r);
-        let minutes = minutes.map(|n| Duration::from_secs(n.unsigned_abs() * 60));
-        written.or(minutes).unwrap_or(r.defaults.timeout)
-    }
-}
-
-/// The kind of `grace`.
-pub enum Grace {}
-
-impl Plain for Grace {
-    type Value = Duration;
-
-    fn schema() -> Value {
-        duration_schema()
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Duration {
-        span(f, key, r).unwrap_or(Duration::from_secs(10))
-    }
-}
-
-impl Word for Sandbox {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("strict", Self::Strict),
-        ("warn", Self::Warn),
-        ("none", Self::None),
-    ];
-}
-
-impl Plain for Retries {
-    type Value = Self;
-
-    fn schema() -> Value {
-        let pattern = "^(network|timeout|exit:-?[0-9]+)$";
-        let keys = Keys::default()
-            .with::<Span>(
-                "backoff",
-                "The wait before the second attempt. It doubles from then on. 1s by default.",
-            )
-            .with::<Span>("maxDelay", "The longest wait. 30s by default.");
-        let mut form = object("", keys);
-        form["properties"]["attempts"] = described(whole_schema(0), "Attempts after the first.");
-        form["properties"]["only"] = json!({
-            "type": ["string", "array"],
-            "pattern": pattern,
-            "items": {"type": "string", "pattern": pattern},
-            "description": "Only after these failures.",
-        });
-        form["type"] = json!(["integer", "object"]);
-        form["minimum"] = json!(0);
-        form
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Self {
-        let default = r.defaults.retries.clone();
-        f.node(key).map_or(default, |node| retries(node, r))
-    }
+fn retries_schema() -> Value {
+    let pattern = "^(network|timeout|exit:-?[0-9]+)$";
+    let backoff = "The wait before the second attempt. It doubles from then on. 1s by default.";
+    let keys = Keys::default()
+        .with::<Span>("backoff", backoff)
+        .with::<Span>("maxDelay", "The longest wait. 30s by default.");
+    let mut form = object("", keys);
+    form["properties"]["attempts"] = described(whole_schema(0), "Attempts after the first.");
+    form["properties"]["only"] = json!({
+        "type": ["string", "array"],
+        "pattern": pattern,
+        "items": {"type": "string", "pattern": pattern},
+        "description": "Only after these failures.",
+    });
+    form["type"] = json!(["integer", "object"]);
+    form["minimum"] = json!(0);
+    form
 }
 
 /// `retries: 3`, or a mapping.
@@ -435,134 +464,24 @@ fn retry_on(node: &Node, r: &mut Reader) -> Option<RetryOn> {
     }
 }
 
-impl Plain for Resources {
-    type Value = Self;
-
-    fn schema() -> Value {
-        let mut form = object("", Keys::default());
-        form["properties"] = json!({
-            "cpu": described(whole_schema(1), "Processors."),
-            "memory": described(size_schema(), "Memory, such as 2GiB."),
-        });
-        form
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Self {
-        let mut made = Self::default();
-        let Some(node) = f.node(key) else {
-            return made;
-        };
-        let mut g = Fields::new(node, "`resources`", &mut r.mistakes);
-        if let Some(cpu) = number(&mut g, "cpu", 1..=4096, r) {
-            made.cpu = u32::try_from(cpu).unwrap_or(1);
-        }
-        made.memory = bytes(&mut g, "memory", r).unwrap_or(0);
-        g.finish(&mut r.mistakes);
-        made
-    }
+fn resources_schema() -> Value {
+    let mut form = object("", Keys::default());
+    form["properties"] = json!({
+        "cpu": described(whole_schema(1), "Processors."),
+        "memory": described(size_schema(), "Memory, such as 2GiB."),
+    });
+    form
 }
 
-/// The kind of `pool`.
-pub enum Pool {}
-
-impl Plain for Pool {
-    type Value = Option<String>;
-
-    fn schema() -> Value {
-        string()
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<String> {
-        let pool = f.string(key, &mut r.mistakes);
-        if let (Some(name), Some(node)) = (&pool, f.node(key))
-            && !r.pools.contains(name)
-        {
-            let message = format!("no pool named `{name}`");
-            r.at(node.span, message, "Add it under `pools`.");
-        }
-        pool
-    }
-}
-
-/// The kind of `mutex`.
-pub enum Mutex {}
-
-impl Key for Mutex {
-    type Written = Option<Template>;
-    type Rendered = Option<String>;
-
-    fn schema() -> Value {
-        string()
-    }
-
-    fn also() -> Vec<(&'static str, Value)> {
-        vec![("concurrency", described(string(), "An alias of mutex."))]
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Self::Written> {
-        Some(first(f, &[key, "concurrency"]).and_then(|node| r.template(node)))
-    }
-
-    fn render(
-        written: &Self::Written,
-        key: &str,
-        renderer: &Renderer<'_>,
-    ) -> Result<Option<String>, ExpandError> {
-        renderer.optional(key, written.as_ref())
-    }
-}
-
-/// The kind of `priority`.
-pub enum Priority {}
-
-impl Plain for Priority {
-    type Value = i32;
-
-    fn schema() -> Value {
-        json!({"type": "integer"})
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> i32 {
-        let number = number(f, key, -1_000_000..=1_000_000, r).unwrap_or(0);
-        i32::try_from(number).unwrap_or(0)
-    }
-}
-
-/// The kind of `continueOnError`.
-pub enum ContinueOnError {}
-
-impl Plain for ContinueOnError {
-    type Value = bool;
-
-    fn schema() -> Value {
-        json!({"type": "boolean"})
-    }
-
-    fn also() -> Vec<(&'static str, Value)> {
-        let same = described(<Self as Plain>::schema(), "An alias of continueOnError.");
-        vec![("continue-on-error", same.clone()), ("allowFailure", same)]
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> bool {
-        let keys = [key, "continue-on-error", "allowFailure"];
-        let found = keys.iter().filter_map(|key| f.bool(key, &mut r.mistakes));
-        found.collect::<Vec<_>>().first().copied().unwrap_or(false)
-    }
-}
-
-/// A text for people.
-pub enum Note {}
-
-impl Plain for Note {
-    type Value = Option<String>;
-
-    fn schema() -> Value {
-        string()
-    }
-
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<String> {
-        f.string(key, &mut r.mistakes)
-    }
+fn resources(node: &Node, r: &mut Reader) -> Resources {
+    let mut f = Fields::new(node, "`resources`", &mut r.mistakes);
+    let cpu = number(&mut f, "cpu", 1..=4096, r).and_then(|cpu| u32::try_from(cpu).ok());
+    let made = Resources {
+        cpu: cpu.unwrap_or(1),
+        memory: bytes(&mut f, "memory", r).unwrap_or(0),
+    };
+    f.finish(&mut r.mistakes);
+    made
 }
 
 /// The file's `defaults`, which are read before any task.

@@ -18,10 +18,8 @@ use crate::kinds::run::{RunWork, SecretValue};
 use crate::kinds::sbom::{ComponentSbomWork, ImageSbomWork};
 use crate::oci::{Platform, Reference};
 use crate::package::Definition;
-use crate::pipeline::{
-    ImageLayer, ImageSource, ImagesFrom, Instance, LayerSource, RenderedOutput, Sandbox, Secret,
-    Verb,
-};
+use crate::pipeline::verb::{ImageLayer, ImageSource, ImagesFrom, LayerSource};
+use crate::pipeline::{Instance, RenderedOutput, Sandbox, Secret, Verb};
 use crate::plan::parts::Order;
 use crate::plan::{Plan, PlanError, Step, When};
 use crate::sbom::names;

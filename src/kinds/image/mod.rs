@@ -24,7 +24,7 @@ use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, Question, answer};
 use crate::kinds::{Context, Kind, Prepared, image_of};
 use crate::oci::{Descriptor, Platform, Reference, media_type};
-use crate::pipeline::RuntimeConfig;
+use crate::pipeline::verb::RuntimeConfig;
 use crate::workspace;
 
 /// Versions of what is written; raised when its bytes change.

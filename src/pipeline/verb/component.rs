@@ -1,6 +1,7 @@
 //! `component`: one component of a package definition.
 
-use crate::pipeline::record::{Text, record};
+use crate::pipeline::kinds::Text;
+use crate::pipeline::record::record;
 
 record! {
     /// Makes the tar of a component.

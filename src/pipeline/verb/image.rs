@@ -4,18 +4,16 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::pipeline::error::ExpandError;
-use crate::pipeline::expression::Template;
 use crate::pipeline::reader::Reader;
-use crate::pipeline::record::{Key, Nested, Plain, Text, Written, record};
-use crate::pipeline::render::Renderer;
+use crate::pipeline::kinds::{Either, Nested, TaskOr, Text};
+use crate::pipeline::record::{Plain, Written, record};
 use crate::yaml::Fields;
 
 record! {
     /// Builds an image without a daemon.
     pub struct Image as "`image`" {
         /// `scratch`, a reference, or `task:NAME`.
-        base: Base = "base",
+        base: TaskOr<ImageSource> = "base",
         /// `os/arch[/variant]`.
         platform: Option<Text> = "platform",
         /// Layers, lowest first.
@@ -29,7 +27,7 @@ record! {
     /// One layer.
     pub struct ImageLayer as "a layer" {
         /// `task:NAME`, or a path relative to the pipeline file.
-        from: Content = "from",
+        from: TaskOr<LayerSource> = "from",
         /// The path in the image.
         to: Text = "to",
         /// User and group IDs, such as `1000:1000`.
@@ -79,73 +77,30 @@ pub enum LayerSource {
     Task(String),
 }
 
-/// The kind of `base`.
-pub enum Base {}
-
-/// The kind of a layer's `from`.
-pub enum Content {}
-
 /// Permission bits in octal digits, quoted so that no YAML reader takes them for a
 /// number.
 pub enum Mode {}
 
-fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Template> {
-    if let Some(node) = f.node(key) {
-        r.edge_in(node);
-    }
-    r.must(f, key)
-}
-
-impl Key for Base {
-    type Written = Template;
-    type Rendered = ImageSource;
-    const REQUIRED: bool = true;
-
-    fn schema() -> Value {
-        json!({"type": "string"})
+impl Either for ImageSource {
+    fn text(text: String) -> Self {
+        match text.as_str() {
+            "scratch" => Self::Scratch,
+            _ => Self::Reference(text),
+        }
     }
 
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Template> {
-        read(f, key, r)
-    }
-
-    fn render(
-        written: &Template,
-        key: &str,
-        renderer: &Renderer<'_>,
-    ) -> Result<ImageSource, ExpandError> {
-        let text = renderer.render(key, written)?;
-        Ok(match text.strip_prefix("task:") {
-            Some(selector) => ImageSource::Task(renderer.select_one(key, selector)?),
-            None if text == "scratch" => ImageSource::Scratch,
-            None => ImageSource::Reference(text),
-        })
+    fn task(instance: String) -> Self {
+        Self::Task(instance)
     }
 }
 
-impl Key for Content {
-    type Written = Template;
-    type Rendered = LayerSource;
-    const REQUIRED: bool = true;
-
-    fn schema() -> Value {
-        json!({"type": "string"})
+impl Either for LayerSource {
+    fn text(text: String) -> Self {
+        Self::Path(text)
     }
 
-    fn read(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Template> {
-        read(f, key, r)
-    }
-
-    fn render(
-        written: &Template,
-        key: &str,
-        renderer: &Renderer<'_>,
-    ) -> Result<LayerSource, ExpandError> {
-        let text = renderer.render(key, written)?;
-        Ok(match text.strip_prefix("task:") {
-            Some(selector) => LayerSource::Task(renderer.select_one(key, selector)?),
-            None => LayerSource::Path(text),
-        })
+    fn task(instance: String) -> Self {
+        Self::Task(instance)
     }
 }
 

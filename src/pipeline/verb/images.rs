@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::image::ImageSource;
-use crate::pipeline::error::ExpandError;
 use crate::pipeline::expression::Template;
 use crate::pipeline::reader::Reader;
-use crate::pipeline::record::{Key, Text, record};
+use crate::pipeline::kinds::Text;
+use crate::pipeline::record::{Key, Rendering, record};
 use crate::pipeline::render::Renderer;
 use crate::yaml::Fields;
 
@@ -57,22 +57,22 @@ impl Key for ImagesFrom<Template, Template> {
         Some(Self::List(images.collect()))
     }
 
-    fn render(
-        written: &Self,
-        key: &str,
-        renderer: &Renderer<'_>,
-    ) -> Result<ImagesFrom, ExpandError> {
+    fn unset() -> ImagesFrom {
+        ImagesFrom::List(Vec::new())
+    }
+
+    fn render(written: &Self, key: &str, by: &Renderer<'_>) -> Rendering<ImagesFrom> {
         let list = match written {
             Self::Definition(path) => {
-                return Ok(ImagesFrom::Definition(renderer.render(key, path)?));
+                return Ok(ImagesFrom::Definition(by.render(key, path)?));
             }
-            Self::List(list) => renderer.list(key, list)?,
+            Self::List(list) => by.list(key, list)?,
         };
         let mut images = Vec::new();
         for text in list {
             match text.strip_prefix("task:") {
                 Some(selector) => {
-                    let chosen = renderer.select(key, selector)?;
+                    let chosen = by.select(key, selector)?;
                     images.extend(chosen.into_iter().map(ImageSource::Task));
                 }
                 None => images.push(ImageSource::Reference(text)),

@@ -6,15 +6,14 @@
 
 use serde_json::Value;
 
-use super::error::ExpandError;
 use super::reader::Reader;
-use super::record::{Beside, Record, Rendered, State, Written};
+use super::record::{Beside, Record, Rendered, Rendering, State, Written};
 use super::render::Renderer;
 use crate::yaml::{Fields, Node};
 
 macro_rules! verbs {
     ($($name:literal => $module:ident::$verb:ident),+ $(,)?) => {
-        $( pub mod $module; pub use $module::$verb; )+
+        $( mod $module; pub use $module::$verb; )+
 
         /// What a task does.
         #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +39,7 @@ macro_rules! verbs {
             }
 
             /// Evaluates every key.
-            pub fn render(&self, renderer: &Renderer<'_>) -> Result<Verb, ExpandError> {
+            pub fn render(&self, renderer: &Renderer<'_>) -> Rendering<Verb> {
                 match self {
                     $( Self::$verb(verb) => verb.render("", renderer).map(Verb::$verb), )+
                 }
@@ -69,6 +68,9 @@ verbs! {
     "publish" => publish::Publish,
     "run" => run::Run,
 }
+
+pub use image::{ImageLayer, ImageSource, LayerSource, RuntimeConfig};
+pub use images::ImagesFrom;
 
 /// The JSON Schema of one verb.
 pub struct Form {

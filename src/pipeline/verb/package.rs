@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::pipeline::record::{Tasks, Text, record};
+use crate::pipeline::kinds::{Tasks, Text};
+use crate::pipeline::record::record;
 
 record! {
     /// Assembles a package.

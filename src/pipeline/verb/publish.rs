@@ -1,6 +1,7 @@
 //! `publish`: packages to registries and image layouts.
 
-use crate::pipeline::record::{Flag, OneOf, SomeTasks, Tasks, Text, Word, record};
+use crate::pipeline::kinds::{Flag, OneOf, SomeTasks, Tasks, Text, Word};
+use crate::pipeline::record::record;
 
 record! {
     /// Publishes packages, all of them or none: tags move last.

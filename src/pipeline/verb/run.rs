@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::pipeline::error::ExpandError;
 use crate::pipeline::reader::Reader;
-use crate::pipeline::record::{Beside, Record, Rendered, State, Text, Written, described};
+use crate::pipeline::kinds::Text;
+use crate::pipeline::record::{Beside, Record, Rendered, Rendering, State, Written, described};
 use crate::pipeline::render::Renderer;
 use crate::yaml::{Fields, Node};
 
@@ -42,25 +42,13 @@ impl Record for Run<Written> {
             "additionalProperties": false,
         });
         let outputs = json!({"type": ["string", "array", "object"], "items": output});
+        let shell = described(json!({"type": "string"}), "The shell that runs the script, such as: sh -e.");
+        let about = "Paths that the command writes. A trailing slash means a directory.";
         let key = |key, required, schema| Beside { key, required, schema };
         vec![
             key("inputs", true, None),
-            key(
-                "shell",
-                false,
-                Some(described(
-                    json!({"type": "string"}),
-                    "The shell that runs the script, such as: sh -e.",
-                )),
-            ),
-            key(
-                "outputs",
-                false,
-                Some(described(
-                    outputs,
-                    "Paths that the command writes. A trailing slash means a directory.",
-                )),
-            ),
+            key("shell", false, Some(shell)),
+            key("outputs", false, Some(described(outputs, about))),
         ]
     }
 
@@ -87,9 +75,16 @@ impl Record for Run<Written> {
         })
     }
 
-    fn render(&self, _: &str, renderer: &Renderer<'_>) -> Result<Run, ExpandError> {
+    fn unset() -> Run {
+        Run {
+            argv: Vec::new(),
+            shell: None,
+        }
+    }
+
+    fn render(&self, _: &str, by: &Renderer<'_>) -> Rendering<Run> {
         Ok(Run {
-            argv: renderer.list("run", &self.argv)?,
+            argv: by.list("run", &self.argv)?,
             shell: self.shell.clone(),
         })
     }

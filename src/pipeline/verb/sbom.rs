@@ -1,6 +1,7 @@
 //! `sbom`: what components and images contain.
 
-use crate::pipeline::record::{ListOf, SomeTasks, Word, record};
+use crate::pipeline::kinds::{ListOf, SomeTasks, Word};
+use crate::pipeline::record::record;
 
 record! {
     /// Lists what components and images contain.

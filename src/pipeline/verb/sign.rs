@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::pipeline::reader::Reader;
-use crate::pipeline::record::{Flag, SomeTasks, Text, record};
+use crate::pipeline::kinds::{Flag, SomeTasks, Text};
+use crate::pipeline::record::record;
 use crate::yaml::Fields;
 
 record! {
