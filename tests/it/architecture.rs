@@ -85,7 +85,7 @@ fn every_module_imports_only_modules_below_it() {
     }
     assert!(
         found.is_empty(),
-        "the import order is broken (see adr/0002, \"import order\"):\n{}",
+        "the import order is broken (see adr/0029, \"rooms\"):\n{}",
         found.join("\n")
     );
 }
