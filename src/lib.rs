@@ -22,6 +22,7 @@ pub mod app;
 pub mod archive;
 pub mod cas;
 pub mod cli;
+mod codec;
 pub mod content;
 mod disk;
 pub mod graph;

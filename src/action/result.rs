@@ -4,10 +4,12 @@
 //! each result. Decoding refuses anything else, and never panics: to the
 //! cache, a damaged entry is a miss.
 
+use crate::codec::{CodecError, Reader, Writer};
 use crate::oci::Digest;
 
 const MAGIC: &[u8; 4] = b"JKAR";
-const VERSION: u32 = 1;
+/// Raised when the encoding changes, or that of anything a result names: trees, logs.
+const VERSION: u32 = 2;
 const CHECKSUM_BYTES: usize = 32;
 
 /// Largest encoded result, in bytes: 16 MiB, some hundred thousand outputs.
@@ -36,7 +38,7 @@ pub struct Output {
 }
 
 /// Why bytes are not an action result.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ResultError {
     /// More bytes than any result has.
     #[error("action result has {0} bytes, expected at most {MAX_RESULT_BYTES}")]
@@ -50,34 +52,29 @@ pub enum ResultError {
     /// Written by another version.
     #[error("action result has version {0}, expected {VERSION}")]
     Version(u32),
-    /// Sound, but not of the expected shape.
-    #[error("action result is malformed at byte {at}: expected {expected}")]
-    Malformed {
-        /// Offset of the fault.
-        at: usize,
-        /// What should have been there.
-        expected: &'static str,
-    },
+    /// Intact, but not of the expected shape.
+    #[error("action result is malformed")]
+    Malformed(#[from] CodecError),
 }
 
 impl ActionResult {
     /// The one encoding of this result.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(VERSION.to_le_bytes());
-        bytes.extend(self.wall_ms.to_le_bytes());
-        bytes.push(u8::from(self.log.is_some()));
+        let mut writer = Writer::new(MAGIC);
+        writer.u32(VERSION);
+        writer.u64(self.wall_ms);
+        writer.flag(self.log.is_some());
         if let Some(log) = &self.log {
-            bytes.extend(log.as_bytes());
+            writer.digest(log);
         }
-        bytes.extend((self.outputs.len() as u64).to_le_bytes());
+        writer.u64(self.outputs.len() as u64);
         for output in &self.outputs {
-            bytes.extend((output.name.len() as u64).to_le_bytes());
-            bytes.extend(output.name.as_bytes());
-            bytes.extend(output.digest.as_bytes());
-            bytes.extend(output.size.to_le_bytes());
+            writer.text(&output.name);
+            writer.digest(&output.digest);
+            writer.u64(output.size);
         }
+        let mut bytes = writer.into_bytes();
         let checksum = blake3::hash(&bytes);
         bytes.extend(checksum.as_bytes());
         bytes
@@ -102,79 +99,32 @@ impl ActionResult {
     }
 
     fn decode_body(body: &[u8]) -> Result<Self, ResultError> {
-        let mut reader = Reader { body, at: 0 };
-        if reader.array("four magic bytes") != Ok(*MAGIC) {
+        let mut reader = Reader::new(body);
+        if reader.array("four magic bytes")? != *MAGIC {
             return Err(ResultError::Magic);
         }
-        match u32::from_le_bytes(reader.array("a version")?) {
+        match reader.u32("a version")? {
             VERSION => {}
             other => return Err(ResultError::Version(other)),
         }
-        let wall_ms = reader.number("a wall time")?;
-        let log = match reader.array("0 or 1")? {
-            [0u8] => None,
-            [1] => Some(reader.digest()?),
-            _ => return Err(reader.malformed("0 or 1")),
+        let wall_ms = reader.u64("a wall time")?;
+        let log = match reader.flag()? {
+            true => Some(reader.digest()?),
+            false => None,
         };
-        // Pushed one by one, so that a false count cannot ask for memory.
-        let mut outputs = Vec::new();
-        for _ in 0..reader.number("a count of outputs")? {
-            outputs.push(Output {
-                name: reader.text()?,
+        let outputs = reader.list(|reader| {
+            Ok(Output {
+                name: reader.text(MAX_RESULT_BYTES as u64, "a name")?,
                 digest: reader.digest()?,
-                size: reader.number("a size")?,
-            });
-        }
-        if reader.at != body.len() {
-            return Err(reader.malformed("the end"));
-        }
+                size: reader.u64("a size")?,
+            })
+        })?;
+        reader.end()?;
         Ok(Self {
             outputs,
             log,
             wall_ms,
         })
-    }
-}
-
-struct Reader<'a> {
-    body: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn malformed(&self, expected: &'static str) -> ResultError {
-        let at = self.at;
-        ResultError::Malformed { at, expected }
-    }
-
-    fn take(&mut self, count: u64, expected: &'static str) -> Result<&'a [u8], ResultError> {
-        let taken = usize::try_from(count)
-            .ok()
-            .and_then(|count| self.at.checked_add(count))
-            .and_then(|end| self.body.get(self.at..end))
-            .ok_or_else(|| self.malformed(expected))?;
-        self.at += taken.len();
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self, expected: &'static str) -> Result<[u8; N], ResultError> {
-        let taken = self.take(N as u64, expected)?;
-        taken.try_into().map_err(|_| self.malformed(expected))
-    }
-
-    fn number(&mut self, expected: &'static str) -> Result<u64, ResultError> {
-        self.array(expected).map(u64::from_le_bytes)
-    }
-
-    fn digest(&mut self) -> Result<Digest, ResultError> {
-        self.array("a digest").map(Digest::from_bytes)
-    }
-
-    fn text(&mut self) -> Result<String, ResultError> {
-        let count = self.number("the length of a name")?;
-        let bytes = self.take(count, "a name")?;
-        let text = str::from_utf8(bytes).map_err(|_| self.malformed("a name in UTF-8"))?;
-        Ok(text.to_owned())
     }
 }
 
@@ -204,7 +154,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_result_survives_the_round_trip(result in results()) {
-            prop_assert_eq!(ActionResult::decode(&result.encode()), Ok(result));
+            prop_assert_eq!(ActionResult::decode(&result.encode()).unwrap(), result);
         }
 
         #[test]
@@ -240,6 +190,7 @@ mod tests {
         let mut bytes = MAGIC.to_vec();
         bytes.extend(9u32.to_le_bytes());
         bytes.extend(blake3::hash(&bytes.clone()).as_bytes());
-        assert_eq!(ActionResult::decode(&bytes), Err(ResultError::Version(9)));
+        let decoded = ActionResult::decode(&bytes);
+        assert!(matches!(decoded, Err(ResultError::Version(9))));
     }
 }

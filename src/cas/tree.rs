@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::archive::SafePath;
+use crate::codec::CodecError;
 use crate::oci::Digest;
 
 use super::CasError;
@@ -96,10 +97,13 @@ pub enum TreeError {
     /// Longer than any tree that is kept.
     #[error("tree has {0} bytes encoded, expected at most {MAX_TREE_BYTES}: split the output")]
     TooLarge(usize),
-    /// Not a tree, or one that breaks the rules.
+    /// The bytes are not those of a tree.
+    #[error("tree is malformed")]
+    Encoding(#[from] CodecError),
+    /// A tree that breaks the rules.
     #[error("tree is malformed at `{at}`: expected {expected}")]
     Malformed {
-        /// The entry's path, or a byte offset.
+        /// The entry's path.
         at: String,
         /// What should have been there.
         expected: &'static str,

@@ -5,52 +5,48 @@
 
 use std::time::Duration;
 
+use crate::codec::{CodecError, Reader, Writer};
 use crate::ground::process::{Piece, Stream};
 
 /// Begins every kept log; changes when its layout does.
-const MAGIC: &[u8; 8] = b"jklog\0\x01\n";
+const MAGIC: &[u8; 8] = b"jklog\0\x02\n";
 
-/// Milliseconds, stream, length.
-const HEADER: usize = 4 + 1 + 4;
+/// Longest piece, in bytes: 64 MiB, more than any that a pipe yields.
+const MAX_PIECE: u64 = 64 << 20;
 
 /// The pieces as one blob.
 #[must_use]
 pub fn encode(pieces: &[Piece]) -> Vec<u8> {
-    let mut bytes = MAGIC.to_vec();
+    let mut writer = Writer::new(MAGIC);
+    writer.u64(pieces.len() as u64);
     for piece in pieces {
-        let milliseconds = u32::try_from(piece.at.as_millis()).unwrap_or(u32::MAX);
-        bytes.extend(milliseconds.to_le_bytes());
-        bytes.push(u8::from(piece.stream == Stream::Stderr));
-        let length = u32::try_from(piece.bytes.len()).unwrap_or(u32::MAX);
-        bytes.extend(length.to_le_bytes());
-        bytes.extend(&piece.bytes[..length as usize]);
+        writer.u64(u64::try_from(piece.at.as_millis()).unwrap_or(u64::MAX));
+        writer.flag(piece.stream == Stream::Stderr);
+        writer.bytes(&piece.bytes);
     }
-    bytes
+    writer.into_bytes()
 }
 
-/// The pieces of a kept log; `None`: it is none.
-#[must_use]
-pub fn decode(bytes: &[u8]) -> Option<Vec<Piece>> {
-    let mut rest = bytes.strip_prefix(MAGIC)?;
-    let mut pieces = Vec::new();
-    while !rest.is_empty() {
-        let header = rest.get(..HEADER)?;
-        let milliseconds = u32::from_le_bytes(header[..4].try_into().ok()?);
-        let stream = match header[4] {
-            0 => Stream::Stdout,
-            1 => Stream::Stderr,
-            _ => return None,
-        };
-        let length = u32::from_le_bytes(header[5..].try_into().ok()?) as usize;
-        let end = HEADER.checked_add(length)?;
-        pieces.push(Piece {
-            at: Duration::from_millis(milliseconds.into()),
-            stream,
-            bytes: rest.get(HEADER..end)?.to_vec(),
-        });
-        rest = &rest[end..];
-    }
-    Some(pieces)
+/// The pieces of a kept log.
+///
+/// # Errors
+///
+/// [`CodecError`]: it is not one.
+pub fn decode(bytes: &[u8]) -> Result<Vec<Piece>, CodecError> {
+    let mut reader = Reader::new(bytes);
+    reader.magic(MAGIC, "the first bytes of a log, `jklog`")?;
+    let pieces = reader.list(|reader| {
+        Ok(Piece {
+            at: Duration::from_millis(reader.u64("a time")?),
+            stream: match reader.flag()? {
+                true => Stream::Stderr,
+                false => Stream::Stdout,
+            },
+            bytes: reader.bytes(MAX_PIECE, "output")?,
+        })
+    })?;
+    reader.end()?;
+    Ok(pieces)
 }
 
 /// The pieces in order of arrival as text; what is not UTF-8 is replaced.
@@ -80,9 +76,8 @@ mod tests {
         assert_eq!(decode(&bytes).unwrap(), pieces);
         assert_eq!(text(&pieces), "out\n\u{fffd}");
         for end in 1..bytes.len() {
-            let whole = decode(&bytes[..end]).is_some_and(|found| found == pieces);
-            assert!(!whole, "{end}");
+            assert!(decode(&bytes[..end]).is_err(), "{end}");
         }
-        assert!(decode(b"text").is_none());
+        assert!(decode(b"text").is_err());
     }
 }

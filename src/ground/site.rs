@@ -317,7 +317,7 @@ impl Site {
             let mut bytes = Vec::new();
             let mut blob = self.cas.open_blob(&result.log?).ok()?;
             std::io::Read::read_to_end(&mut blob, &mut bytes).ok()?;
-            Some(log::text(&log::decode(&bytes)?))
+            Some(log::text(&log::decode(&bytes).ok()?))
         };
         if self.wishes.replay {
             kept().unwrap_or_default()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::binary::Facts;
 use super::layer::{Content, Entry, LayerScan, NodeKind};
-use crate::oci::Digest;
+use crate::codec::{CodecError, Reader, Writer};
 
 const MAGIC: &[u8; 8] = b"jkscan\x01\n";
 
@@ -17,8 +17,8 @@ const MAX_PIECE: u64 = 64 << 20;
 
 /// Why bytes are not a stored scan.
 #[derive(Debug, thiserror::Error)]
-#[error("a stored layer scan is damaged: {0}; run the build with --force")]
-pub struct StoredError(#[from] io::Error);
+#[error("a stored layer scan is damaged; run the build with --force")]
+pub struct StoredError(#[from] CodecError);
 
 impl LayerScan {
     /// Writes the scan, compressed, giving it up piece by piece.
@@ -27,20 +27,21 @@ impl LayerScan {
     ///
     /// Those of `out`.
     pub fn store<W: Write>(self, out: W) -> io::Result<W> {
-        let mut out = Writer(zstd::stream::write::Encoder::new(out, 1)?);
-        out.0.write_all(MAGIC)?;
-        out.0.write_all(self.diff_id.as_bytes())?;
-        out.number(self.file_bytes)?;
-        out.number(self.entries.len() as u64)?;
+        let mut out = zstd::stream::write::Encoder::new(out, 1)?;
+        let mut writer = Writer::new(MAGIC);
+        writer.digest(&self.diff_id);
+        writer.u64(self.file_bytes);
+        writer.u64(self.entries.len() as u64);
         for entry in self.entries {
-            out.entry(&entry)?;
+            write_entry(&mut writer, &entry);
+            out.write_all(writer.drain().as_ref())?;
         }
         for list in [&self.whiteouts, &self.opaque] {
-            out.number(list.len() as u64)?;
-            list.iter()
-                .try_for_each(|path| out.bytes(path.as_bytes()))?;
+            writer.u64(list.len() as u64);
+            list.iter().for_each(|path| writer.text(path));
         }
-        out.0.finish()
+        out.write_all(writer.drain().as_ref())?;
+        out.finish()
     }
 
     /// Reads what [`store`](Self::store) wrote.
@@ -49,162 +50,102 @@ impl LayerScan {
     ///
     /// [`StoredError`]: anything else, or a failing `input`.
     pub fn load(input: impl Read) -> Result<Self, StoredError> {
-        let decoder = zstd::stream::read::Decoder::new(input)?;
-        let mut reader = Reader(io::BufReader::with_capacity(128 << 10, decoder));
-        let scan = reader.scan()?;
-        if reader.0.read(&mut [0])? != 0 {
-            return Err(damaged().into());
-        }
-        Ok(scan)
+        let decoder = zstd::stream::read::Decoder::new(input).map_err(CodecError::from)?;
+        let input = io::BufReader::with_capacity(128 << 10, decoder);
+        Ok(read_scan(&mut Reader::new(input))?)
     }
 }
 
-fn damaged() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "it is not of the expected form")
-}
-
-struct Writer<W: Write>(W);
-
-impl<W: Write> Writer<W> {
-    fn number(&mut self, number: u64) -> io::Result<()> {
-        self.0.write_all(&number.to_le_bytes())
-    }
-
-    fn byte(&mut self, byte: u8) -> io::Result<()> {
-        self.0.write_all(&[byte])
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.number(bytes.len() as u64)?;
-        self.0.write_all(bytes)
-    }
-
-    fn entry(&mut self, entry: &Entry) -> io::Result<()> {
-        self.bytes(entry.path.as_bytes())?;
-        self.number(entry.size)?;
-        self.number(u64::from(entry.mode))?;
-        match &entry.kind {
-            NodeKind::Directory => self.byte(0)?,
-            NodeKind::File => self.byte(1)?,
-            NodeKind::Symlink(target) => {
-                self.byte(2)?;
-                self.bytes(target.as_bytes())?;
-            }
-            NodeKind::Hardlink(target) => {
-                self.byte(3)?;
-                self.bytes(target.as_bytes())?;
-            }
-            NodeKind::Other => self.byte(4)?,
+fn write_entry(out: &mut Writer, entry: &Entry) {
+    out.text(&entry.path);
+    out.u64(entry.size);
+    out.u64(u64::from(entry.mode));
+    match &entry.kind {
+        NodeKind::Directory => out.byte(0),
+        NodeKind::File => out.byte(1),
+        NodeKind::Symlink(target) => {
+            out.byte(2);
+            out.text(target);
         }
-        match entry.content.as_deref() {
-            None => self.byte(0),
-            Some(Content::Bytes(bytes)) => {
-                self.byte(1)?;
-                self.bytes(bytes)
-            }
-            Some(Content::Executable(facts)) => {
-                let (version, text) = facts.go.clone().unwrap_or_default();
-                self.byte(2)?;
-                self.byte(u8::from(facts.go.is_some()))?;
-                self.bytes(version.as_bytes())?;
-                self.bytes(text.as_bytes())?;
-                self.byte(u8::from(facts.audit.is_some()))?;
-                self.bytes(facts.audit.as_deref().unwrap_or_default())
-            }
+        NodeKind::Hardlink(target) => {
+            out.byte(3);
+            out.text(target);
+        }
+        NodeKind::Other => out.byte(4),
+    }
+    match entry.content.as_deref() {
+        None => out.byte(0),
+        Some(Content::Bytes(bytes)) => {
+            out.byte(1);
+            out.bytes(bytes);
+        }
+        Some(Content::Executable(facts)) => {
+            let (version, text) = facts.go.clone().unwrap_or_default();
+            out.byte(2);
+            out.flag(facts.go.is_some());
+            out.text(&version);
+            out.text(&text);
+            out.flag(facts.audit.is_some());
+            out.bytes(facts.audit.as_deref().unwrap_or_default());
         }
     }
 }
 
-struct Reader<R>(R);
+fn read_scan<R: Read>(reader: &mut Reader<R>) -> Result<LayerScan, CodecError> {
+    reader.magic(MAGIC, "the first bytes of a layer scan, `jkscan`")?;
+    let path = |reader: &mut Reader<R>| reader.text(MAX_PIECE, "a path");
+    let scan = LayerScan {
+        diff_id: reader.digest()?,
+        file_bytes: reader.u64("a size")?,
+        entries: reader.list(read_entry)?,
+        whiteouts: reader.list(path)?,
+        opaque: reader.list(path)?,
+    };
+    reader.end()?;
+    Ok(scan)
+}
 
-impl<R: Read> Reader<R> {
-    fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
-        let mut bytes = [0; N];
-        self.0.read_exact(&mut bytes)?;
-        Ok(bytes)
-    }
+fn read_entry<R: Read>(reader: &mut Reader<R>) -> Result<Entry, CodecError> {
+    let path = reader.text(MAX_PIECE, "a path")?;
+    let size = reader.u64("a size")?;
+    let at = reader.at();
+    let mode = u32::try_from(reader.u64("a mode")?);
+    let mode = mode.map_err(|_| CodecError::malformed(at, "a mode"))?;
+    let at = reader.at();
+    let kind = match reader.byte("the kind of an entry")? {
+        0 => NodeKind::Directory,
+        1 => NodeKind::File,
+        2 => NodeKind::Symlink(reader.text(MAX_PIECE, "a link target")?),
+        3 => NodeKind::Hardlink(reader.text(MAX_PIECE, "a link target")?),
+        4 => NodeKind::Other,
+        _ => return Err(CodecError::malformed(at, "a kind from 0 to 4")),
+    };
+    let at = reader.at();
+    let content = match reader.byte("the kind of a content")? {
+        0 => None,
+        1 => Some(Content::Bytes(reader.bytes(MAX_PIECE, "a content")?)),
+        2 => Some(Content::Executable(read_facts(reader)?)),
+        _ => return Err(CodecError::malformed(at, "a kind from 0 to 2")),
+    };
+    Ok(Entry {
+        path,
+        size,
+        mode,
+        kind,
+        content: content.map(Arc::new),
+    })
+}
 
-    fn number(&mut self) -> io::Result<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn byte(&mut self) -> io::Result<u8> {
-        self.array::<1>().map(|[byte]| byte)
-    }
-
-    fn bytes(&mut self) -> io::Result<Vec<u8>> {
-        let count = self.number()?;
-        if count > MAX_PIECE {
-            return Err(damaged());
-        }
-        // Grows with what really comes: a damaged count reserves nothing.
-        let mut bytes = Vec::new();
-        (&mut self.0).take(count).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 != count {
-            return Err(damaged());
-        }
-        bytes.shrink_to_fit();
-        Ok(bytes)
-    }
-
-    fn text(&mut self) -> io::Result<String> {
-        String::from_utf8(self.bytes()?).map_err(|_| damaged())
-    }
-
-    fn list<T>(&mut self, item: impl Fn(&mut Self) -> io::Result<T>) -> io::Result<Vec<T>> {
-        let count = self.number()?;
-        let mut list = Vec::new();
-        for _ in 0..count {
-            list.push(item(self)?);
-        }
-        Ok(list)
-    }
-
-    fn scan(&mut self) -> io::Result<LayerScan> {
-        if self.array()? != *MAGIC {
-            return Err(damaged());
-        }
-        Ok(LayerScan {
-            diff_id: Digest::from_bytes(self.array()?),
-            file_bytes: self.number()?,
-            entries: self.list(Self::entry)?,
-            whiteouts: self.list(Self::text)?,
-            opaque: self.list(Self::text)?,
-        })
-    }
-
-    fn entry(&mut self) -> io::Result<Entry> {
-        Ok(Entry {
-            path: self.text()?,
-            size: self.number()?,
-            mode: u32::try_from(self.number()?).map_err(|_| damaged())?,
-            kind: match self.byte()? {
-                0 => NodeKind::Directory,
-                1 => NodeKind::File,
-                2 => NodeKind::Symlink(self.text()?),
-                3 => NodeKind::Hardlink(self.text()?),
-                4 => NodeKind::Other,
-                _ => return Err(damaged()),
-            },
-            content: match self.byte()? {
-                0 => None,
-                1 => Some(Arc::new(Content::Bytes(self.bytes()?))),
-                2 => Some(Arc::new(Content::Executable(self.facts()?))),
-                _ => return Err(damaged()),
-            },
-        })
-    }
-
-    fn facts(&mut self) -> io::Result<Facts> {
-        let go = self.byte()? == 1;
-        let (version, text) = (self.text()?, self.text()?);
-        let audited = self.byte()? == 1;
-        let audit = self.bytes()?;
-        Ok(Facts {
-            go: go.then_some((version, text)),
-            audit: audited.then_some(audit),
-        })
-    }
+fn read_facts<R: Read>(reader: &mut Reader<R>) -> Result<Facts, CodecError> {
+    let go = reader.flag()?;
+    let version = reader.text(MAX_PIECE, "a version of Go")?;
+    let text = reader.text(MAX_PIECE, "build information of Go")?;
+    let audited = reader.flag()?;
+    let audit = reader.bytes(MAX_PIECE, "audit data of Rust")?;
+    Ok(Facts {
+        go: go.then_some((version, text)),
+        audit: audited.then_some(audit),
+    })
 }
 
 #[cfg(test)]

@@ -13,12 +13,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
 
+use crate::codec::{CodecError, Reader, Writer};
 use crate::disk;
 use crate::oci::{Digest, Hasher};
 
 use super::walk::Stat;
 
-const MAGIC: &[u8; 8] = b"jkstat\x01\n";
+/// Begins the file; changes with its layout.
+const MAGIC: &[u8; 8] = b"jkstat\x02\n";
+
+/// Longest path in bytes: 64 KiB, far more than Linux's `PATH_MAX`.
+const MAX_PATH: u64 = 64 << 10;
 
 /// File times may lag behind the clock by a kernel tick, at most 10 ms.
 const TICK: i64 = 20_000_000;
@@ -60,7 +65,7 @@ impl StatCache {
     /// Loads `file`; a missing, damaged or foreign one is an empty cache.
     #[must_use]
     pub fn load(file: &Path) -> Self {
-        let known = fs::read(file).ok().and_then(|bytes| decode(&bytes));
+        let known = fs::read(file).ok().and_then(|bytes| decode(&bytes).ok());
         Self {
             file: file.to_owned(),
             known: known.unwrap_or_default(),
@@ -171,71 +176,88 @@ fn hash(path: &Path, sha256: bool) -> io::Result<Known> {
 }
 
 fn encode(known: &HashMap<String, Known>) -> Vec<u8> {
-    let mut body = Vec::new();
-    for (path, k) in known {
-        body.extend((path.len() as u64).to_le_bytes());
-        body.extend(path.as_bytes());
-        body.extend(k.stat.size.to_le_bytes());
-        for time in [k.stat.mtime, k.stat.ctime, k.hashed] {
-            body.extend(time.to_le_bytes());
+    let mut writer = Writer::default();
+    writer.u64(known.len() as u64);
+    for (
+        path,
+        Known {
+            stat,
+            hashed,
+            digest,
+        },
+    ) in known
+    {
+        let Stat {
+            size,
+            mtime,
+            ctime,
+            inode,
+            device,
+            mode,
+        } = *stat;
+        writer.text(path);
+        for number in [size, inode, device] {
+            writer.u64(number);
         }
-        body.extend(k.stat.inode.to_le_bytes());
-        body.extend(k.stat.device.to_le_bytes());
-        body.extend(k.stat.mode.to_le_bytes());
-        body.extend(k.digest.blake3);
-        body.push(u8::from(k.digest.sha256.is_some()));
-        if let Some(digest) = k.digest.sha256 {
-            body.extend(digest.as_bytes());
+        for time in [mtime, ctime, *hashed] {
+            writer.i64(time);
+        }
+        writer.u32(mode);
+        writer.array(&digest.blake3);
+        writer.flag(digest.sha256.is_some());
+        if let Some(digest) = &digest.sha256 {
+            writer.digest(digest);
         }
     }
+    let body = writer.into_bytes();
     [&MAGIC[..], blake3::hash(&body).as_bytes(), &body].concat()
 }
 
-fn decode(bytes: &[u8]) -> Option<HashMap<String, Known>> {
-    let (sum, mut body) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<32>()?;
-    if blake3::hash(body) != *sum {
-        return None;
+fn decode(bytes: &[u8]) -> Result<HashMap<String, Known>, CodecError> {
+    let mut reader = Reader::new(bytes);
+    reader.magic(MAGIC, "the first bytes of a stat cache, `jkstat`")?;
+    let sum: [u8; 32] = reader.array("a checksum")?;
+    let body = &bytes[MAGIC.len() + sum.len()..];
+    if *blake3::hash(body).as_bytes() != sum {
+        return Err(CodecError::malformed(
+            MAGIC.len() as u64,
+            "the checksum of the rest",
+        ));
     }
-    let mut known = HashMap::new();
-    while !body.is_empty() {
-        let length = usize::try_from(u64::from_le_bytes(take(&mut body)?)).ok()?;
-        let (path, rest) = body.split_at_checked(length)?;
-        body = rest;
-        let size = u64::from_le_bytes(take(&mut body)?);
-        let mtime = i64::from_le_bytes(take(&mut body)?);
-        let ctime = i64::from_le_bytes(take(&mut body)?);
-        let hashed = i64::from_le_bytes(take(&mut body)?);
+    let known = reader.list(|reader| {
+        let path = reader.text(MAX_PATH, "a path")?;
+        let size = reader.u64("a size")?;
+        let inode = reader.u64("an inode")?;
+        let device = reader.u64("a device")?;
+        let mtime = reader.i64("a time")?;
+        let ctime = reader.i64("a time")?;
+        let hashed = reader.i64("a time")?;
+        let mode = reader.u32("a mode")?;
         let stat = Stat {
             size,
             mtime,
             ctime,
-            inode: u64::from_le_bytes(take(&mut body)?),
-            device: u64::from_le_bytes(take(&mut body)?),
-            mode: u32::from_le_bytes(take(&mut body)?),
+            inode,
+            device,
+            mode,
         };
-        let blake3 = take(&mut body)?;
-        let sha256 = match take::<1>(&mut body)? {
-            [0] => None,
-            _ => Some(Digest::from_bytes(take(&mut body)?)),
+        let blake3 = reader.array("a BLAKE3 digest")?;
+        let sha256 = match reader.flag()? {
+            true => Some(reader.digest()?),
+            false => None,
         };
         let digest = FileDigest { blake3, sha256 };
-        let path = String::from_utf8(path.to_vec()).ok()?;
-        known.insert(
+        Ok((
             path,
             Known {
                 stat,
                 hashed,
                 digest,
             },
-        );
-    }
-    Some(known)
-}
-
-fn take<const N: usize>(body: &mut &[u8]) -> Option<[u8; N]> {
-    let (head, rest) = body.split_first_chunk::<N>()?;
-    *body = rest;
-    Some(*head)
+        ))
+    })?;
+    reader.end()?;
+    Ok(known.into_iter().collect())
 }
 
 #[cfg(test)]
@@ -279,8 +301,8 @@ mod tests {
         for index in 0..sound.len() {
             let mut bytes = sound.clone();
             bytes[index] ^= 1;
-            assert!(decode(&bytes).is_none());
-            assert!(decode(&sound[..index]).is_none());
+            assert!(decode(&bytes).is_err());
+            assert!(decode(&sound[..index]).is_err());
         }
     }
 

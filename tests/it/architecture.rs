@@ -17,6 +17,7 @@ use source_text::{paths, rust_files, tokens, without_tests};
 const ORDER: &[&str] = &[
     "oci",
     "content",
+    "codec",
     "yaml",
     "pipeline",
     "graph",
