@@ -1,42 +1,22 @@
 //! Mistakes in a file: what, where, and what to do about it.
 
 use std::fmt;
-use std::sync::Arc;
 
-use super::{Sources, Span};
-
-/// A text with the name that messages call it by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceText {
-    /// The path as the user would write it.
-    pub name: String,
-    /// The whole text.
-    pub text: Arc<str>,
-}
-
-impl SourceText {
-    /// Names a text.
-    pub fn new(name: impl Into<String>, text: impl Into<Arc<str>>) -> Self {
-        Self {
-            name: name.into(),
-            text: text.into(),
-        }
-    }
-}
+use super::{SourceText, Sources, Span};
 
 /// One mistake, at one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// Where.
+    /// The place in the source.
     pub span: Span,
-    /// What was found and what was expected; a lowercase fragment.
+    /// What was found and what was expected, as a lowercase fragment.
     pub message: String,
-    /// The next step.
+    /// What to do about it, as a sentence.
     pub help: String,
 }
 
 impl Mistake {
-    /// A mistake at `span`.
+    /// Creates a mistake at `span`.
     pub fn new(span: Span, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self {
             span,
@@ -46,8 +26,7 @@ impl Mistake {
     }
 }
 
-/// All mistakes of a file, or of files that belong together, in the order of
-/// their places.
+/// All mistakes of a file, or of files that belong together, sorted by place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistakes {
     sources: Sources,
@@ -55,7 +34,7 @@ pub struct Mistakes {
 }
 
 impl Mistakes {
-    /// `Ok(value)` if `list` is empty, else all of it as one error.
+    /// `Ok(value)` if `list` is empty, else the whole list as one error.
     ///
     /// # Errors
     ///
@@ -67,8 +46,8 @@ impl Mistakes {
         Self::none_of(value, &source.clone().into(), list)
     }
 
-    /// As [`none_or`](Self::none_or), for spans in any of `sources`. What is
-    /// said twice of one place is kept once.
+    /// As [`none_or`](Self::none_or), for spans in any of `sources`. Equal
+    /// mistakes are kept once.
     ///
     /// # Errors
     ///
@@ -85,7 +64,7 @@ impl Mistakes {
         })
     }
 
-    /// The mistakes, in order.
+    /// The mistakes, sorted by place.
     #[must_use]
     pub fn list(&self) -> &[Mistake] {
         &self.list

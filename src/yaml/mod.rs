@@ -1,9 +1,8 @@
-//! YAML text to nodes that know their line and column, and the mistakes that
-//! point at them.
+//! YAML text to nodes with line and column, and mistakes that point at nodes.
 //!
-//! A word of the lowest layer: `pipeline` and `package` read their files
-//! through it, so that every mistake of a file is reported at once and with its
-//! place. It reads text only: it opens no file and knows no schema.
+//! Part of the lowest layer: `pipeline` and `package` read their files through
+//! it, so that all mistakes of a file are reported at once, each with its place.
+//! It reads text only: it never opens a file and knows no schema.
 
 mod mistake;
 mod node;
@@ -11,8 +10,8 @@ mod parse;
 mod reader;
 mod sources;
 
-pub use mistake::{Mistake, Mistakes, SourceText};
+pub use mistake::{Mistake, Mistakes};
 pub use node::{Node, Span, Style, Value};
 pub use parse::{MAX_DEPTH, MAX_NODES, parse, parse_first};
 pub use reader::Fields;
-pub use sources::Sources;
+pub use sources::{SourceText, Sources};

@@ -1,4 +1,4 @@
-//! Nodes: values with the place where they were written.
+//! Nodes: values with their place in the source.
 
 /// A stretch of a source text: where a node begins and how long it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,7 +11,7 @@ pub struct Span {
     pub length: u32,
 }
 
-/// How a scalar was written: only a plain one may be a number or a boolean.
+/// How a scalar was written. Only a plain scalar can be a number or a boolean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// Without quotes.
@@ -23,20 +23,20 @@ pub enum Style {
 /// One node of a document.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// Where it begins.
+    /// Where the node begins.
     pub span: Span,
-    /// What it is.
+    /// The content.
     pub value: Value,
 }
 
-/// What a node holds. Scalars keep their source text: `1.10` stays `1.10`.
+/// The content of a node. Scalars keep their source text: `1.10` stays `1.10`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A scalar.
     Scalar(String, Style),
     /// A list.
     Sequence(Vec<Node>),
-    /// Keys and values, in written order. A key given twice is kept twice.
+    /// Keys and values, in source order. Duplicate keys are kept.
     Mapping(Vec<(Node, Node)>),
 }
 
@@ -57,8 +57,8 @@ impl Node {
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
-    /// What a plain scalar would be read as by a YAML 1.1 or 1.2 reader, if not
-    /// as a string: `"boolean"` or `"number"`.
+    /// `"boolean"` or `"number"`, if a YAML 1.1 or 1.2 reader would read this
+    /// scalar as one.
     #[must_use]
     pub fn plain_type(&self) -> Option<&'static str> {
         let Value::Scalar(text, Style::Plain) = &self.value else {
@@ -80,7 +80,7 @@ impl Node {
         (decimal || radix("0x", 16) || radix("0o", 8)).then_some("number")
     }
 
-    /// The value of `key` in a mapping; the last one if it is given twice.
+    /// The value of `key` in a mapping; the last one if `key` is duplicated.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {
@@ -111,7 +111,7 @@ impl Node {
         }
     }
 
-    /// A string: no reader takes it for anything else.
+    /// A string, quoted so that no reader takes it for a number or boolean.
     #[must_use]
     pub fn text(span: Span, text: impl Into<String>) -> Self {
         Self {
@@ -120,7 +120,7 @@ impl Node {
         }
     }
 
-    /// A number or boolean, by its source text.
+    /// A number or boolean, from its source text.
     #[must_use]
     pub fn literal(span: Span, text: impl Into<String>) -> Self {
         Self {
@@ -129,7 +129,7 @@ impl Node {
         }
     }
 
-    /// The value of `key` in a mapping, as [`get`](Self::get) finds it.
+    /// As [`get`](Self::get), mutable.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
         match &mut self.value {
             Value::Mapping(pairs) => pairs
@@ -141,8 +141,8 @@ impl Node {
         }
     }
 
-    /// Gives `key` a value, in the place of an older one. Other nodes than
-    /// mappings stay as they are.
+    /// Sets `key` to `value`, replacing an older value. Does nothing unless the
+    /// node is a mapping.
     pub fn set(&mut self, key: &str, value: Self) {
         if let Some(old) = self.get_mut(key) {
             *old = value;
@@ -151,8 +151,8 @@ impl Node {
         }
     }
 
-    /// The value of `key`, which is `new` if there was none. `None` in other
-    /// nodes than mappings.
+    /// The value of `key`, set to `new` if it was missing or null. `None` unless
+    /// the node is a mapping.
     pub fn ensure(&mut self, key: &str, new: Self) -> Option<&mut Self> {
         if self.get(key).is_none_or(Self::is_null) {
             self.set(key, new);
@@ -160,7 +160,7 @@ impl Node {
         self.get_mut(key)
     }
 
-    /// Takes `key` out of a mapping, however often it is there.
+    /// Removes `key` from a mapping, duplicates included; returns the last value.
     pub fn remove(&mut self, key: &str) -> Option<Self> {
         let found = self.get(key).cloned();
         if let Value::Mapping(pairs) = &mut self.value {
@@ -169,7 +169,7 @@ impl Node {
         found
     }
 
-    /// The items of a sequence; nothing for other nodes.
+    /// The items of a sequence; empty for other nodes.
     pub fn items_mut(&mut self) -> &mut [Self] {
         match &mut self.value {
             Value::Sequence(items) => items,
@@ -177,7 +177,7 @@ impl Node {
         }
     }
 
-    /// How many nodes there are, this one and all keys among them.
+    /// The number of nodes, including this one and all keys.
     #[must_use]
     pub fn count(&self) -> usize {
         match &self.value {
@@ -190,7 +190,7 @@ impl Node {
         }
     }
 
-    /// The items of a sequence; nothing for other nodes.
+    /// The items of a sequence; empty for other nodes.
     #[must_use]
     pub fn items(&self) -> &[Node] {
         match &self.value {
@@ -199,11 +199,11 @@ impl Node {
         }
     }
 
-    /// The kind of node in words, for messages.
+    /// The kind of node, for messages.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match &self.value {
-            _ if self.is_null() => "nothing",
+            _ if self.is_null() => "null value",
             Value::Scalar(..) => self.plain_type().unwrap_or("string"),
             Value::Sequence(_) => "list",
             Value::Mapping(_) => "mapping",

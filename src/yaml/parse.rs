@@ -13,17 +13,16 @@ pub const MAX_NODES: usize = 200_000;
 /// Deepest nesting of lists and mappings: 64. Readers recurse over nodes.
 pub const MAX_DEPTH: usize = 64;
 
-/// Longest key, in characters: 500. Those of Kubernetes have at most 317.
-pub const MAX_KEY: usize = 500;
+/// Longest key, in characters: 500. Kubernetes limits keys to 317.
+const MAX_KEY: usize = 500;
 
 /// Parses every document of `source`.
 ///
-/// Aliases and merge keys (`<<`) are resolved. A document without content is
-/// left out.
+/// Resolves aliases and merge keys (`<<`). Skips documents without content.
 ///
 /// # Errors
 ///
-/// One [`Mistake`] for the first place that is not YAML, is nested deeper than
+/// One [`Mistake`]: the first place that is invalid YAML, nested deeper than
 /// [`MAX_DEPTH`], or expands to more than [`MAX_NODES`].
 pub fn parse(source: &SourceText) -> Result<Vec<Node>, Mistakes> {
     build(&source.text).map_err(|mistake| {
@@ -32,7 +31,7 @@ pub fn parse(source: &SourceText) -> Result<Vec<Node>, Mistakes> {
     })
 }
 
-/// Parses the first document of `source`: `None` if the text holds none.
+/// Parses the first document of `source`; `None` if it has no document.
 ///
 /// # Errors
 ///
@@ -41,8 +40,10 @@ pub fn parse_first(source: &SourceText) -> Result<Option<Node>, Mistakes> {
     parse(source).map(|documents| documents.into_iter().next())
 }
 
+/// A list or mapping that has begun and not ended.
 enum Open {
     Sequence(Vec<Node>),
+    /// The pairs, and the key whose value is missing.
     Mapping(Vec<(Node, Node)>, Option<Node>),
 }
 
@@ -50,31 +51,31 @@ struct Frame {
     open: Open,
     span: Span,
     anchor: usize,
+    /// Nodes inside, aliases expanded.
     size: usize,
 }
 
-#[expect(clippy::too_many_lines, reason = "to be shortened")]
+/// A node that is complete.
+struct Finished {
+    node: Node,
+    /// The number of its anchor; 0 if it has none.
+    anchor: usize,
+    /// Its nodes, aliases expanded.
+    size: usize,
+}
+
 fn build(text: &str) -> Result<Vec<Node>, Mistake> {
-    let mut documents = Vec::new();
-    let mut stack: Vec<Frame> = Vec::new();
-    // Anchored nodes with their number of nodes.
-    let mut anchors: HashMap<usize, (Node, usize)> = HashMap::new();
-    let mut total = 0usize;
-    let mut at = Span {
-        line: 1,
-        column: 1,
-        length: 1,
-    };
+    let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         let (event, place) = event.map_err(|error| {
             let mut at = point(error.marker().line(), error.marker().col(), 1);
             at.line = at.line.max(1);
             let help = if error.info().contains("anchor") {
-                "Anchor a node with `&name` before `*name` repeats it."
+                "Define `&name` on a node before using `*name`."
             } else {
-                "Correct the indentation, quotes or brackets at this place."
+                "Check the indentation, quotes and brackets here."
             };
-            Mistake::new(at, format!("this is not YAML: {}", error.info()), help)
+            Mistake::new(at, format!("invalid YAML: {}", error.info()), help)
         })?;
         let one_line = place.start.line() == place.end.line();
         let length = if one_line {
@@ -83,12 +84,35 @@ fn build(text: &str) -> Result<Vec<Node>, Mistake> {
             1
         };
         let here = point(place.start.line(), place.start.col(), length);
-        let (node, anchor, size) = match event {
+        if let Some(finished) = builder.event(event, here)? {
+            builder.add(finished)?;
+        }
+    }
+    Ok(builder.documents)
+}
+
+/// Puts nodes together from the events of the parser.
+#[derive(Default)]
+struct Builder {
+    documents: Vec<Node>,
+    stack: Vec<Frame>,
+    /// Anchored nodes of this document with their sizes.
+    anchors: HashMap<usize, (Node, usize)>,
+    /// Nodes of this document so far, aliases expanded.
+    total: usize,
+    /// Where this document begins.
+    start: Span,
+}
+
+impl Builder {
+    /// Takes an event; returns the node that it completes.
+    fn event(&mut self, event: Event<'_>, here: Span) -> Result<Option<Finished>, Mistake> {
+        let finished = match event {
             Event::DocumentStart(_) => {
-                anchors.clear();
-                total = 0;
-                at = here;
-                continue;
+                self.anchors.clear();
+                self.total = 0;
+                self.start = here;
+                return Ok(None);
             }
             Event::Scalar(text, style, anchor, _) => {
                 let style = if style == ScalarStyle::Plain {
@@ -97,58 +121,98 @@ fn build(text: &str) -> Result<Vec<Node>, Mistake> {
                     Style::Quoted
                 };
                 let value = Value::Scalar(text.into_owned(), style);
-                (Node { span: here, value }, anchor, 1)
-            }
-            Event::Alias(anchor) => {
-                let Some((node, size)) = anchors.get(&anchor) else {
-                    return Err(Mistake::new(
-                        here,
-                        "this alias names the node that it stands in",
-                        "Write the value out, or anchor an earlier node.",
-                    ));
-                };
-                if total + size > MAX_NODES {
-                    return Err(too_many(here));
+                let node = Node { span: here, value };
+                Finished {
+                    node,
+                    anchor,
+                    size: 1,
                 }
-                let node = Node {
-                    span: here,
-                    value: node.value.clone(),
-                };
-                (node, 0, *size)
             }
+            Event::Alias(anchor) => self.alias(anchor, here)?,
             Event::SequenceStart(anchor, _) => {
-                push(&mut stack, Open::Sequence(Vec::new()), here, anchor)?;
-                continue;
+                self.open(Open::Sequence(Vec::new()), here, anchor)?;
+                return Ok(None);
             }
             Event::MappingStart(anchor, _) => {
-                push(&mut stack, Open::Mapping(Vec::new(), None), here, anchor)?;
-                continue;
+                self.open(Open::Mapping(Vec::new(), None), here, anchor)?;
+                return Ok(None);
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                let Some(frame) = stack.pop() else { continue };
+                let Some(frame) = self.stack.pop() else {
+                    return Ok(None);
+                };
                 let value = match frame.open {
                     Open::Sequence(items) => Value::Sequence(items),
                     Open::Mapping(pairs, _) => Value::Mapping(merge(pairs)?),
                 };
-                total -= frame.size;
-                let node = Node {
-                    span: frame.span,
-                    value,
-                };
-                (node, frame.anchor, frame.size + 1)
+                // `add` counts the nodes inside once more, with the node itself.
+                self.total -= frame.size;
+                let span = frame.span;
+                Finished {
+                    node: Node { span, value },
+                    anchor: frame.anchor,
+                    size: frame.size + 1,
+                }
             }
-            _ => continue,
+            _ => return Ok(None),
         };
-        total += size;
-        if total > MAX_NODES {
-            return Err(too_many(at));
+        Ok(Some(finished))
+    }
+
+    /// A copy of the anchored node. Its size is checked first: copies of copies
+    /// grow exponentially.
+    fn alias(&self, anchor: usize, here: Span) -> Result<Finished, Mistake> {
+        let Some((node, size)) = self.anchors.get(&anchor) else {
+            return Err(Mistake::new(
+                here,
+                "this alias refers to the node that contains it",
+                "Write out the value, or use an anchor of an earlier node.",
+            ));
+        };
+        if self.total + size > MAX_NODES {
+            return Err(too_many(here));
+        }
+        let node = Node {
+            span: here,
+            value: node.value.clone(),
+        };
+        Ok(Finished {
+            node,
+            anchor: 0,
+            size: *size,
+        })
+    }
+
+    fn open(&mut self, open: Open, span: Span, anchor: usize) -> Result<(), Mistake> {
+        if self.stack.len() >= MAX_DEPTH {
+            return Err(Mistake::new(
+                span,
+                format!("nested deeper than {MAX_DEPTH} levels"),
+                "Flatten this part of the file.",
+            ));
+        }
+        self.stack.push(Frame {
+            open,
+            span: Span { length: 1, ..span },
+            anchor,
+            size: 0,
+        });
+        Ok(())
+    }
+
+    /// Adds a node to the list or mapping around it, or to the documents.
+    fn add(&mut self, finished: Finished) -> Result<(), Mistake> {
+        let Finished { node, anchor, size } = finished;
+        self.total += size;
+        if self.total > MAX_NODES {
+            return Err(too_many(self.start));
         }
         if anchor > 0 {
-            anchors.insert(anchor, (node.clone(), size));
+            self.anchors.insert(anchor, (node.clone(), size));
         }
-        match stack.last_mut() {
+        match self.stack.last_mut() {
             None if node.is_null() => {}
-            None => documents.push(node),
+            None => self.documents.push(node),
             Some(frame) => {
                 frame.size += size;
                 match &mut frame.open {
@@ -163,12 +227,12 @@ fn build(text: &str) -> Result<Vec<Node>, Mistake> {
                 }
             }
         }
+        Ok(())
     }
-    Ok(documents)
 }
 
-/// Refuses a key that could not be written again: YAML reads a key on one line
-/// up to 1024 characters, and escapes make it longer.
+/// Refuses a key that could not be written back: YAML limits a key to one line
+/// of 1024 characters, and escapes make it longer.
 fn plain_key(node: &Node) -> Result<(), Mistake> {
     let Value::Scalar(text, _) = &node.value else {
         return Ok(());
@@ -176,29 +240,13 @@ fn plain_key(node: &Node) -> Result<(), Mistake> {
     if text.chars().count() <= MAX_KEY && !text.chars().any(char::is_control) {
         return Ok(());
     }
-    let message = format!("a key is longer than {MAX_KEY} characters, or holds control characters");
-    let help = "Shorten the key, and write what it holds as a value.";
+    let message =
+        format!("a key is longer than {MAX_KEY} characters or contains control characters");
+    let help = "Shorten the key, and store its text as a value.";
     Err(Mistake::new(node.span, message, help))
 }
 
-fn push(stack: &mut Vec<Frame>, open: Open, span: Span, anchor: usize) -> Result<(), Mistake> {
-    if stack.len() >= MAX_DEPTH {
-        return Err(Mistake::new(
-            span,
-            format!("nested deeper than {MAX_DEPTH} levels"),
-            "Flatten this part of the file.",
-        ));
-    }
-    stack.push(Frame {
-        open,
-        span: Span { length: 1, ..span },
-        anchor,
-        size: 0,
-    });
-    Ok(())
-}
-
-/// Puts the pairs of merged mappings behind the mapping's own; own keys win.
+/// Appends the pairs of merged mappings; keys of the mapping itself take precedence.
 fn merge(pairs: Vec<(Node, Node)>) -> Result<Vec<(Node, Node)>, Mistake> {
     let is_merge =
         |key: &Node| matches!(&key.value, Value::Scalar(text, Style::Plain) if text == "<<");
@@ -218,8 +266,8 @@ fn merge(pairs: Vec<(Node, Node)>) -> Result<Vec<(Node, Node)>, Mistake> {
             let Value::Mapping(pairs) = source.value else {
                 return Err(Mistake::new(
                     key.span,
-                    "a merge key takes a mapping or a list of mappings",
-                    "Give `<<` an alias of a mapping.",
+                    "a merge key needs a mapping or a list of mappings",
+                    "Set `<<` to an alias of a mapping.",
                 ));
             };
             for (name, value) in pairs {
@@ -236,7 +284,7 @@ fn too_many(span: Span) -> Mistake {
     Mistake::new(
         span,
         format!("the document expands to more than {MAX_NODES} nodes"),
-        "Write fewer aliases, or split the file.",
+        "Use fewer aliases, or split the file.",
     )
 }
 

@@ -1,4 +1,4 @@
-//! Reads the keys of a mapping and notices every mistake on the way.
+//! Reads the keys of a mapping and notes every mistake.
 
 use std::collections::BTreeSet;
 
@@ -6,9 +6,9 @@ use super::{Mistake, Node, Span, Value};
 
 /// The keys of one mapping, taken one by one.
 ///
-/// What is asked for becomes known; [`Fields::finish`] reports each key that
-/// nobody asked for, and each that was given twice. Wrong types are noted and
-/// read as absent, so that one pass finds every mistake of a file.
+/// Every key that is read becomes known; [`Fields::finish`] reports unknown and
+/// duplicate keys. A value of the wrong type is noted and read as absent, so
+/// that one pass finds every mistake of a file.
 pub struct Fields<'n> {
     pairs: &'n [(Node, Node)],
     what: &'static str,
@@ -19,7 +19,7 @@ pub struct Fields<'n> {
 impl<'n> Fields<'n> {
     /// Reads `node` as a mapping that messages call `what`.
     ///
-    /// Anything else is noted, and reads as an empty mapping.
+    /// Notes any other node, and reads it as an empty mapping.
     pub fn new(node: &'n Node, what: &'static str, mistakes: &mut Vec<Mistake>) -> Self {
         let pairs: &[(Node, Node)] = match &node.value {
             Value::Mapping(pairs) => pairs,
@@ -27,7 +27,7 @@ impl<'n> Fields<'n> {
                 mistakes.push(Mistake::new(
                     node.span,
                     format!("{what} is a {}, expected a mapping", node.kind()),
-                    "Write it as `key: value` lines.",
+                    "Write `key: value` lines.",
                 ));
                 &[]
             }
@@ -57,8 +57,8 @@ impl<'n> Fields<'n> {
             .filter(|value| !value.is_null())
     }
 
-    /// The value of `key` as a string. A plain number or boolean is noted, with
-    /// the quoted form as help: another reader would change its text.
+    /// The value of `key` as a string. Notes a plain number or boolean and
+    /// suggests quotes: another reader could change its text.
     pub fn string(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Option<String> {
         let node = self.node(key)?;
         string(node, key, mistakes)
@@ -111,29 +111,29 @@ impl<'n> Fields<'n> {
             .collect()
     }
 
-    /// Notes every key that was not asked for and every key given twice. Keys
-    /// that begin with `x-` are extensions and are passed over.
+    /// Notes unknown and duplicate keys. Skips keys that begin with `x-`, which
+    /// are extensions.
     pub fn finish(self, mistakes: &mut Vec<Mistake>) {
         let mut seen = BTreeSet::new();
         for (key, _) in self.pairs {
             let Some(name) = key.scalar() else {
                 mistakes.push(Mistake::new(
                     key.span,
-                    format!("a key of {} is a {}", self.what, key.kind()),
-                    "Write keys as plain words.",
+                    format!("{} has a key that is a {}", self.what, key.kind()),
+                    "Use strings as keys.",
                 ));
                 continue;
             };
             if !seen.insert(name) {
                 mistakes.push(Mistake::new(
                     key.span,
-                    format!("`{name}` is given twice in {}", self.what),
-                    "Keep one of the two.",
+                    format!("duplicate key `{name}` in {}", self.what),
+                    "Remove one of them.",
                 ));
             } else if !self.known.contains(name) && !name.starts_with("x-") {
                 mistakes.push(Mistake::new(
                     key.span,
-                    format!("{} has no key `{name}`", self.what),
+                    format!("unknown key `{name}` in {}", self.what),
                     suggestion(name, &self.known),
                 ));
             }
@@ -163,7 +163,7 @@ fn wrong(node: &Node, key: &str, expected: &str) -> Mistake {
     Mistake::new(
         node.span,
         format!("`{key}` is a {}, expected {expected}", node.kind()),
-        format!("Give `{key}` {expected}."),
+        format!("Set `{key}` to {expected}."),
     )
 }
 
@@ -202,12 +202,12 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            text.contains("p.yaml:2:1: the test has no key `flg`"),
+            text.contains("p.yaml:2:1: unknown key `flg` in the test"),
             "{text}"
         );
         assert!(text.contains("Did you mean `flag`?"), "{text}");
         assert!(text.contains("p.yaml:3:8: `count` is a string, expected a whole number"));
-        assert!(text.contains("p.yaml:4:1: `name` is given twice"), "{text}");
+        assert!(text.contains("p.yaml:4:1: duplicate key `name`"), "{text}");
     }
 
     #[test]

@@ -1,12 +1,33 @@
-//! Several texts under one numbering of lines.
+//! Several texts with one numbering of lines.
 //!
-//! A value that is put together from several files keeps the place of each of
-//! its parts: the lines of every file come after those of the files before, and
-//! [`Sources::place`] finds the way back.
+//! A value composed from several files keeps the place of each part: the lines
+//! of a file are numbered after those of the files before it, and
+//! [`Sources::place`] translates back.
 
-use super::{Node, SourceText, Span, Value};
+use std::sync::Arc;
 
-/// Texts, each with the lines that stand for it.
+use super::{Node, Span, Value};
+
+/// A text with its name for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceText {
+    /// The path, as the user would write it.
+    pub name: String,
+    /// The whole text.
+    pub text: Arc<str>,
+}
+
+impl SourceText {
+    /// Gives a text a name.
+    pub fn new(name: impl Into<String>, text: impl Into<Arc<str>>) -> Self {
+        Self {
+            name: name.into(),
+            text: text.into(),
+        }
+    }
+}
+
+/// Texts, each with its range of lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
     /// Each text with the number of lines before it.
@@ -15,18 +36,18 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Adds a text; gives the number of lines before it, for [`Node::shift`].
+    /// Adds a text; returns the number of lines before it, for [`Node::shift`].
     pub fn add(&mut self, source: SourceText) -> u32 {
         let before = self.lines;
         let lines = source.text.bytes().filter(|byte| *byte == b'\n').count();
-        // One more for the line without an end, one for a mistake behind it.
+        // One more for a last line without line end, one for mistakes after the end.
         let own = u32::try_from(lines).unwrap_or(u32::MAX).saturating_add(2);
         self.lines = before.saturating_add(own);
         self.texts.push((before, source));
         before
     }
 
-    /// The text that `span` stands in, and its place there.
+    /// The text that contains `span`, and the place in that text.
     #[must_use]
     pub fn place(&self, span: Span) -> Option<(&SourceText, Span)> {
         let (before, source) = self
@@ -39,7 +60,7 @@ impl Sources {
         Some((source, Span { line, ..span }))
     }
 
-    /// `file:line:column` of `span`.
+    /// `span` as `file:line:column`.
     #[must_use]
     pub fn shown(&self, span: Span) -> String {
         self.place(span).map_or_else(String::new, |(source, span)| {
@@ -57,7 +78,7 @@ impl From<SourceText> for Sources {
 }
 
 impl Node {
-    /// Moves the node and all below it down by `lines`.
+    /// Adds `lines` to the line of this node and of all nodes below it.
     pub fn shift(&mut self, lines: u32) {
         self.span.line = self.span.line.saturating_add(lines);
         match &mut self.value {

@@ -19,7 +19,6 @@ const LEFT: &[&[&str]] = &[
     &["release/artifact.rs", "release/staging.rs", "release/transaction.rs", "release/vouching.rs"],
     &["signing/bundle.rs", "signing/envelope.rs"],
     &["source/attached.rs", "source/remote.rs"],
-    &["yaml/mistake.rs", "yaml/sources.rs"],
 ];
 
 #[test]
