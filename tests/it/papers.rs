@@ -346,6 +346,41 @@ fn commands_and_flags_that_are_named_exist() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The help of `command` and of all below it, long and short.
+fn help(command: &mut clap::Command, all: &mut Vec<String>) {
+    all.push(command.render_long_help().to_string());
+    all.push(command.render_help().to_string());
+    for below in command.get_subcommands_mut() {
+        help(below, all);
+    }
+}
+
+#[test]
+fn help_and_pages_have_subjects_and_active_verbs() {
+    let odd = Regex::new(
+        r"(?i)\b(anew|whoever|nobody|somebody|anybody|(is|are) (told|asked( for)?|there)|(is|are) none|not there|so many)\b",
+    )
+    .unwrap();
+    let mut command = jackal::cli::command();
+    command.build();
+    let mut texts = Vec::new();
+    help(&mut command, &mut texts);
+    let pages = papers().into_iter().filter(|paper| {
+        let page = paper.path.starts_with("docs") || paper.path.starts_with("README.md");
+        page && paper.is_page()
+    });
+    texts.extend(pages.map(|page| page.flat));
+    let found: BTreeSet<&str> = texts
+        .iter()
+        .flat_map(|text| odd.find_iter(text).map(move |found| (text, found)))
+        .map(|(text, found)| {
+            let around = |at: usize| text.floor_char_boundary(at);
+            &text[around(found.start().saturating_sub(50))..around(found.end() + 50)]
+        })
+        .collect();
+    assert!(found.is_empty(), "write it as you would say it: {found:#?}");
+}
+
 #[test]
 fn examples_of_definitions_pipelines_and_policies_fit_their_schemas() {
     let mut wrong = Vec::new();
