@@ -24,7 +24,7 @@ use crate::oci::Reference;
 use crate::package::Warning;
 use crate::pipeline::Sandbox;
 use crate::plan::{Plan, Step};
-use crate::release::{PublishedResults, hosted};
+use crate::release::PublishedResults;
 use crate::run::event::Event;
 use crate::run::record::{RunRecord, Status, TaskRecord};
 use crate::run::{self, How, Verdict};
@@ -118,8 +118,8 @@ fn cache_from(given: &[String]) -> Result<Vec<Reference>, BuildError> {
     given
         .iter()
         .map(|text| {
-            let rest = text.strip_prefix("oci://").unwrap_or_default();
-            hosted(rest).map_err(|error| BuildError::CacheFrom(text.clone(), error))
+            let path = Reference::url_path(text).unwrap_or_default();
+            Reference::hosted(path).map_err(|error| BuildError::CacheFrom(text.clone(), error))
         })
         .collect()
 }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::connection::ConnectionError;
 use crate::cas::CasError;
 use crate::graph::GraphError;
 use crate::ground::Class;
@@ -11,6 +10,7 @@ use crate::oci::ReferenceError;
 use crate::package::DifferentialError;
 use crate::pipeline::{self, ExpandError};
 use crate::plan::PlanError;
+use crate::registry::ConnectionError;
 use crate::workspace::WalkError;
 use crate::yaml::{Mistakes, SourceText};
 

@@ -1,22 +1,21 @@
 //! `jackal doctor`: whether a registry can be read from and published to.
 
-use super::connection::Connection;
-use super::opened::OpenError;
-use crate::registry::Probe;
-use crate::release::hosted;
+use crate::oci::Reference;
+use crate::registry::{Connection, Probe};
+use crate::source::OpenError;
 
-/// Asks the repository that `name` stands for (`oci://HOST/PATH`).
+/// Probes the repository `name` (`oci://HOST/PATH`).
 ///
 /// # Errors
 ///
-/// [`OpenError`]: nothing was asked. What the registry refused is in the probes.
+/// [`OpenError`]: nothing was probed. What the registry refused is in the probes.
 pub async fn doctor(
     name: &str,
     connection: &Connection,
     write: bool,
 ) -> Result<Vec<Probe>, OpenError> {
-    let rest = name.strip_prefix("oci://").unwrap_or(name);
-    let reference = hosted(rest).map_err(|source| OpenError::Name {
+    let path = Reference::url_path(name).unwrap_or(name);
+    let reference = Reference::hosted(path).map_err(|source| OpenError::Name {
         text: name.to_owned(),
         source,
     })?;

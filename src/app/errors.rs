@@ -6,7 +6,6 @@
 pub use super::build_error::BuildError;
 pub use super::generate::GenerateError;
 pub use super::key_files::KeyFileError;
-pub use super::opened::OpenError;
 pub use super::package_delta::PackageDeltaError;
 pub use super::package_read::PackageReadError;
 pub use super::package_sign::PackageSignError;
@@ -22,4 +21,4 @@ pub use crate::layout::{DeltaError, LayoutError};
 pub use crate::package::manifest::ArtifactError;
 pub use crate::registry::{DownloadError, RegistryError};
 pub use crate::release::{JournalError, ReleaseError};
-pub use crate::source::{RemoteError, SourceError};
+pub use crate::source::{OpenError, RemoteError, SourceError};

@@ -240,7 +240,7 @@ impl Look<'_> {
         let mut arguments = vec!["template".to_owned(), chart.name.clone()];
         if !chart.local_path.is_empty() {
             arguments.push(local);
-        } else if chart.url.starts_with("oci://") {
+        } else if Reference::url_path(&chart.url).is_some() {
             arguments.push(chart.url.clone());
         } else if chart.url.ends_with(".git") || !chart.git_path.is_empty() {
             let why = "it is in a Git repository: clone it and set `localPath`";

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::connection::Connection;
 use crate::ground::site::Wishes;
 use crate::kinds::package::BuildFacts;
 use crate::plan::implied::host_architecture;
+use crate::registry::Connection;
 
 /// Marks the root of a workspace.
 const WORKSPACE_FILE: &str = "jackal-workspace.yaml";

@@ -10,11 +10,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::opened::Opened;
 use super::package_read::{PackageReadError, SBOMS, package_definition};
 use crate::layout::{LayoutError, MAX_DOCUMENT_BYTES};
 use crate::oci::Index;
 use crate::package::diff::{Catalogue, Difference, Digests, Side};
+use crate::source::Opened;
 use crate::verify::Scope;
 
 /// The index of a package's images.
@@ -44,7 +44,7 @@ fn side(opened: &Opened) -> Result<Side, PackageReadError> {
     let path = Path::new(&opened.name);
     let mut files = BTreeMap::new();
     let names = [SBOMS, IMAGES].map(str::to_owned);
-    let evidence = opened.package.read_some(&names, |name, size| {
+    let evidence = opened.package.read_some(&names, &mut |name, size| {
         if name == IMAGES && size > MAX_DOCUMENT_BYTES {
             let what = format!("`{name}` is larger than {MAX_DOCUMENT_BYTES} bytes");
             return Err(LayoutError::too_large(path, what));
@@ -52,7 +52,7 @@ fn side(opened: &Opened) -> Result<Side, PackageReadError> {
         // Kept aside, nameless, until it is verified.
         let file = tempfile::tempfile().and_then(|file| {
             files.insert(name.to_owned(), file.try_clone()?);
-            Ok(BufWriter::with_capacity(1 << 17, file))
+            Ok(Box::new(BufWriter::with_capacity(1 << 17, file)) as Box<dyn io::Write>)
         });
         file.map_err(|source| LayoutError::Output {
             path: path.to_owned(),

@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
-use super::opened::{OpenError, Opened};
 use super::stage::Stage;
 use crate::layout::LayoutError;
 use crate::package::{Definition, Dialect, Strictness};
-use crate::source::{Package, SourceError};
+use crate::source::{JudgeError, OpenError, Opened, SourceError};
 use crate::verify::{Refusal, Scope, VerifiedPackage};
 use crate::yaml::{Mistakes, SourceText};
 
@@ -87,6 +87,26 @@ impl From<OpenError> for PackageReadError {
     }
 }
 
+impl From<JudgeError> for PackageReadError {
+    fn from(error: JudgeError) -> Self {
+        match error {
+            JudgeError::Source(error) => error.into(),
+            JudgeError::Refused(refusals) => Self::Refused(refusals),
+        }
+    }
+}
+
+/// `done`, or that it was interrupted, whatever error that caused.
+fn unless_stopped<T>(
+    opened: &Opened,
+    done: Result<T, PackageReadError>,
+) -> Result<T, PackageReadError> {
+    done.map_err(|error| match opened.stop.load(Ordering::SeqCst) {
+        true => PackageReadError::Interrupted,
+        false => error,
+    })
+}
+
 pub(super) fn write_error(path: &Path) -> impl FnOnce(io::Error) -> PackageReadError + '_ {
     move |source| PackageReadError::Write {
         path: path.to_owned(),
@@ -101,7 +121,7 @@ pub(super) fn write_error(path: &Path) -> impl FnOnce(io::Error) -> PackageReadE
 /// [`PackageReadError`]
 pub fn package_verify(opened: &Opened) -> Result<VerifiedPackage, PackageReadError> {
     let evidence = opened.package.read_all()?;
-    opened.judge(evidence, Scope::Whole)
+    Ok(opened.judge(evidence, Scope::Whole)?)
 }
 
 /// Reads and verifies the documents of a package, and nothing else of it.
@@ -110,8 +130,10 @@ pub fn package_verify(opened: &Opened) -> Result<VerifiedPackage, PackageReadErr
 ///
 /// [`PackageReadError`]
 pub fn package_documents(opened: &Opened) -> Result<VerifiedPackage, PackageReadError> {
-    let evidence = opened.package.read_some(&[], |_, _| Ok(io::sink()))?;
-    opened.judge(evidence, Scope::Given)
+    let evidence = opened
+        .package
+        .read_some(&[], &mut |_, _| Ok(Box::new(io::sink())))?;
+    Ok(opened.judge(evidence, Scope::Given)?)
 }
 
 /// The definition of a verified package, typed.
@@ -132,7 +154,7 @@ pub fn package_definition(package: &VerifiedPackage) -> Result<Definition, Packa
 ///
 /// [`PackageReadError`]; a folder that was there stays as it was.
 pub fn package_sboms(opened: &Opened, to: &Path) -> Result<PathBuf, PackageReadError> {
-    opened.unless_stopped(sboms(opened, to))
+    unless_stopped(opened, sboms(opened, to))
 }
 
 fn sboms(opened: &Opened, to: &Path) -> Result<PathBuf, PackageReadError> {
@@ -180,7 +202,7 @@ pub fn package_extract(
     opened: &Opened,
     options: &ExtractOptions,
 ) -> Result<VerifiedPackage, PackageReadError> {
-    opened.unless_stopped(extract(opened, options))
+    unless_stopped(opened, extract(opened, options))
 }
 
 fn extract(opened: &Opened, options: &ExtractOptions) -> Result<VerifiedPackage, PackageReadError> {
@@ -219,11 +241,8 @@ fn extract(opened: &Opened, options: &ExtractOptions) -> Result<VerifiedPackage,
 /// here by reading it, of what is far away by the digests that reading it will
 /// be held to.
 fn judged_first(opened: &Opened) -> Result<VerifiedPackage, PackageReadError> {
-    let evidence = match &opened.package {
-        Package::Local(_) => opened.package.read_all()?,
-        Package::Remote(remote) => remote.promised()?,
-    };
-    opened.judge(evidence, Scope::Whole)
+    let evidence = opened.package.survey()?;
+    Ok(opened.judge(evidence, Scope::Whole)?)
 }
 
 fn documents(dialect: Dialect) -> [String; 2] {

@@ -5,7 +5,6 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::opened::{OpenError, Opened, ReadOptions};
 use super::package_read::PackageReadError;
 use crate::action::Output;
 use crate::cas::{Cas, CasError};
@@ -15,7 +14,7 @@ use crate::layout::{self, LayoutError, PackageFile, Spliced};
 use crate::release::signature_statement;
 use crate::signers::{Seal, Signer, SignerError, seal};
 use crate::signing::{Claims, Subject};
-use crate::source::Package;
+use crate::source::{OpenError, Opened, ReadOptions};
 use crate::verify::{Scope, VerifiedPackage};
 
 /// Who signs, and where the result goes.
@@ -85,11 +84,11 @@ pub fn package_sign(
     options: &PackageSignOptions,
 ) -> Result<Resigned, PackageSignError> {
     let opened = Opened::here(path, read).map_err(PackageReadError::from)?;
-    let Package::Local(file) = &opened.package else {
-        return Err(PackageSignError::Elsewhere(opened.name));
-    };
+    let file = opened.package.as_file();
+    let file = file.ok_or_else(|| PackageSignError::Elsewhere(opened.name.clone()))?;
     let evidence = opened.package.read_all().map_err(PackageReadError::from)?;
-    let package = opened.judge(evidence, Scope::Whole)?;
+    let judged = opened.judge(evidence, Scope::Whole);
+    let package = judged.map_err(PackageReadError::from)?;
     let dialect = package.dialect();
     let files = match options.seal {
         None => Vec::new(),

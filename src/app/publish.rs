@@ -9,28 +9,24 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
-
 use super::compose::Ask;
-use super::connection::ConnectionError;
 use super::options::{Place, SkeletonOptions};
 use super::package_read::{PackageReadError, package_definition};
 use super::publish_seal::Sealing;
 use super::skeleton::{SkeletonMakeError, skeleton};
 use crate::cas::{Cas, CasError};
-use crate::layout::{self, LayoutError};
 use crate::oci::{Digest, ReferenceError};
 use crate::package::manifest::{self, ArtifactError};
 use crate::package::{Dialect, Warning};
 use crate::plan;
-use crate::registry::{Registry, Repository, Source};
+use crate::registry::{Connection, ConnectionError, Registry};
 use crate::release::{
     self, Artifact, Begun, Destination, DestinationError, Item, Journal, JournalError,
-    ReleaseError, Released, Rules, Signed, Step, Vouching, hosted,
+    ReleaseError, Released, Rules, Signed, Step, Vouching,
 };
 use crate::signers::{Seal, Signer};
-use crate::source::{PackageBlobs, RemoteError, RemotePackage};
-use crate::verify::{self, Policy, Scope, Signature, VerifiedPackage};
+use crate::source::{Copyable, OpenError, Opened, ReadOptions, RemoteError, SourceError};
+use crate::verify::{Policy, Scope, Signature};
 
 /// What to publish, where to and how.
 #[derive(Clone, Debug)]
@@ -154,11 +150,11 @@ pub struct Published {
 pub struct Publication {
     options: PublishOptions,
     registry: Arc<Registry>,
-    local: Vec<Option<Ready>>,
+    ready: Vec<Ready>,
     notes: Vec<String>,
 }
 
-/// Opens what is on this machine and judges it, making skeletons of folders
+/// Opens packages and judges them, making skeletons of folders
 /// with a definition; `ask` answers for templates without a value.
 ///
 /// # Errors
@@ -171,14 +167,13 @@ pub fn publication(options: PublishOptions, ask: Ask<'_>) -> Result<Publication,
     let registry = Arc::new(options.place.connection.client()?);
     let cas = Arc::new(Cas::open(&options.place.cache)?);
     let mut notes = Vec::new();
-    let mut local = Vec::new();
+    let mut ready = Vec::new();
     for source in &options.sources {
-        if source.starts_with("oci://") {
-            local.push(None);
-            continue;
-        }
         let path = options.place.here.join(source);
-        if plan::definition_in(&path).is_some() && !path.join(Dialect::CHECKSUMS).is_file() {
+        if !source.contains("://")
+            && plan::definition_in(&path).is_some()
+            && !path.join(Dialect::CHECKSUMS).is_file()
+        {
             let made = skeleton(
                 &options.place,
                 &options.skeletons,
@@ -188,23 +183,23 @@ pub fn publication(options: PublishOptions, ask: Ask<'_>) -> Result<Publication,
             );
             let made = made.map_err(|error| PublishError::Skeleton(Box::new(error)))?;
             notes.extend(made.warnings.iter().map(Warning::to_string));
-            local.push(Some(Ready {
+            ready.push(Ready {
                 name: made.artifact.name.clone(),
                 artifact: Arc::new(made.artifact),
                 tag: options.tag.clone().unwrap_or(made.tag),
                 signature: Signature::Absent,
                 bundles: Vec::new(),
-            }));
+            });
             continue;
         }
-        let ready = open(&path, source, &options, &cas)?;
-        notes.extend(unchecked(source, &ready.signature));
-        local.push(Some(ready));
+        let opened = open(source, &options, &registry, &cas)?;
+        notes.extend(unchecked(source, &opened.signature));
+        ready.push(opened);
     }
     Ok(Publication {
         options,
         registry,
-        local,
+        ready,
         notes,
     })
 }
@@ -218,56 +213,88 @@ fn unchecked(source: &str, signature: &Signature) -> Option<String> {
     }
 }
 
-/// A package in files, which are not read further than need be.
+/// Opens a package and judges it, reading no more of it than necessary.
 fn open(
-    path: &Path,
     source: &str,
     options: &PublishOptions,
+    registry: &Arc<Registry>,
     cas: &Arc<Cas>,
 ) -> Result<Ready, PublishError> {
     let wrong = |error: PackageReadError| PublishError::Read {
         path: source.to_owned(),
         error: Box::new(error),
     };
-    let package = layout::open(path).map_err(|error| wrong(error.into()))?;
-    let beside = layout::bundles_beside(path);
-    let bundles = match beside.is_file() {
-        true => layout::read_bundles(&beside).map_err(|error| wrong(error.into()))?,
-        false => Vec::new(),
+    let read = ReadOptions {
+        connection: options.place.connection.clone(),
+        architecture: options.architecture.clone(),
+        cache: Some(options.place.cache.clone()),
+        concurrency: options.concurrency,
+        policy: Arc::clone(&options.policy),
+        ..ReadOptions::new(Connection::default(), Policy::clone(&options.policy))
     };
-    let judged = |evidence: Result<verify::Evidence, LayoutError>| {
-        let mut evidence = evidence.map_err(|error| wrong(error.into()))?;
-        evidence.attached = bundles.clone();
-        verify::verify(evidence, Scope::Whole, &options.policy)
-            .map_err(|refusals| wrong(PackageReadError::Refused(refusals)))
+    let opened = match source.contains("://") {
+        true => Opened::with_client(source, &read, Some(registry)),
+        false => Opened::here(&options.place.here.join(source), &read),
     };
-    let verified: VerifiedPackage;
-    let blobs: Source = if package.is_seekable() {
-        verified = judged(layout::read_promised(&package))?;
-        Arc::new(PackageBlobs::new(package, &verified))
-    } else {
-        // One stream: each file is put where it can be read on its own.
-        verified = judged(layout::read_into(&package, cas))?;
-        Arc::<Cas>::clone(cas)
-    };
+    let opened = opened.map_err(|error| match error {
+        OpenError::Source(SourceError::Remote(error)) => PublishError::Remote(error),
+        OpenError::Name { text, source } => PublishError::Name {
+            destination: text,
+            source,
+        },
+        error => wrong(error.into()),
+    })?;
+    // They are published with the package, whatever the policy needs.
+    let bundles = opened.bundles().map_err(|error| match error {
+        SourceError::Remote(error) => PublishError::Remote(error),
+        error => wrong(error.into()),
+    })?;
+    let bundles = bundles.to_vec();
+    let copyable = opened.package.copyable(cas);
+    let (evidence, Copyable { content, artifact }) =
+        copyable.map_err(|error| wrong(error.into()))?;
+    let judged = opened.judge(evidence, Scope::Whole);
+    let verified = judged.map_err(|error| wrong(error.into()))?;
     let definition = package_definition(&verified).map_err(wrong)?;
-    let artifact = |error| PublishError::Artifact {
+    let build = &definition.build;
+    let architecture = build.architecture.as_deref().unwrap_or_default();
+    let refused = |error| PublishError::Artifact {
         path: source.to_owned(),
         error,
     };
-    let build = &definition.build;
-    let tag = match &options.tag {
-        Some(tag) => Ok(tag.clone()),
-        None => manifest::tag(&definition.metadata.version, &build.flavor),
+    let mut tag = options.tag.clone();
+    let mut name = definition.metadata.name.clone();
+    let artifact = match artifact {
+        None => {
+            let files = verified.files().iter();
+            let files = files.map(|(name, (digest, size))| (name.clone(), *digest, *size));
+            let made = manifest::artifact(verified.dialect(), &definition, architecture, files);
+            Artifact::made(made.map_err(refused)?, content)
+        }
+        Some(found) => {
+            let repository = found.reference.repository();
+            let last = repository.rsplit('/').next().unwrap_or_default();
+            let named = std::mem::replace(&mut name, last.to_owned());
+            tag = tag.or_else(|| found.reference.tag().map(str::to_owned));
+            let entry = found.architecture;
+            Artifact::copied(
+                named,
+                entry.unwrap_or_else(|| architecture.to_owned()),
+                found.manifest,
+                content,
+                Some(found.reference),
+            )
+            .map_err(|error| PublishError::Manifest(source.to_owned(), error))?
+        }
     };
-    let files = verified.files().iter();
-    let files = files.map(|(name, (digest, size))| (name.clone(), *digest, *size));
-    let architecture = build.architecture.as_deref().unwrap_or_default();
-    let made = manifest::artifact(verified.dialect(), &definition, architecture, files);
+    let tag = match tag {
+        Some(tag) => tag,
+        None => manifest::tag(&definition.metadata.version, &build.flavor).map_err(refused)?,
+    };
     Ok(Ready {
-        name: definition.metadata.name.clone(),
-        artifact: Arc::new(Artifact::made(made.map_err(artifact)?, blobs)),
-        tag: tag.map_err(artifact)?,
+        name,
+        tag,
+        artifact: Arc::new(artifact),
         signature: verified.signature().clone(),
         bundles,
     })
@@ -299,15 +326,7 @@ impl Publication {
             None => None,
         };
         let (mut items, mut kept) = (Vec::new(), Vec::new());
-        for (source, local) in options.sources.iter().zip(self.local.drain(..)) {
-            let ready = match local {
-                Some(ready) => ready,
-                None => {
-                    let ready = remote(&self.registry, options, source).await?;
-                    self.notes.extend(unchecked(source, &ready.signature));
-                    ready
-                }
-            };
+        for (source, ready) in options.sources.iter().zip(self.ready.drain(..)) {
             let ready = match (&vouching, options.seal) {
                 (Some(vouching), Some(how)) => {
                     let sealing = Sealing {
@@ -398,63 +417,6 @@ async fn vouching(signer: &Arc<Signer>) -> Result<Vouching, PublishError> {
     asking
         .await
         .map_err(|error| ReleaseError::Stopped(error.to_string()).into())
-}
-
-/// A package in a registry, which stays there until it is copied.
-async fn remote(
-    registry: &Arc<Registry>,
-    options: &PublishOptions,
-    source: &str,
-) -> Result<Ready, PublishError> {
-    let text = source.strip_prefix("oci://").unwrap_or(source);
-    let reference = hosted(text).map_err(|error| PublishError::Name {
-        destination: source.to_owned(),
-        source: error,
-    })?;
-    let found = RemotePackage::find(registry, &reference, &options.architecture).await?;
-    let wrong = |error: PackageReadError| PublishError::Read {
-        path: source.to_owned(),
-        error: Box::new(error),
-    };
-    let mut evidence = found.promised(registry).await?;
-    let bundles = found.attached(registry).await?;
-    match options.policy.wants_attached() {
-        true => found.add_attached(registry, &mut evidence).await?,
-        false => evidence.attached.clone_from(&bundles),
-    }
-    let verified = verify::verify(evidence, Scope::Whole, &options.policy)
-        .map_err(|refusals| wrong(PackageReadError::Refused(refusals)))?;
-    let definition = package_definition(&verified).map_err(wrong)?;
-    let built = definition.build.architecture.clone().unwrap_or_default();
-    let blobs = Repository {
-        registry: Arc::clone(registry),
-        reference: reference.clone(),
-        runtime: Handle::current(),
-    };
-    let name = reference.repository().rsplit('/').next();
-    let artifact = |error| PublishError::Artifact {
-        path: source.to_owned(),
-        error,
-    };
-    let tag = match (&options.tag, reference.tag()) {
-        (Some(tag), _) => Ok(tag.clone()),
-        (None, Some(tag)) => Ok(tag.to_owned()),
-        (None, None) => manifest::tag(&definition.metadata.version, &definition.build.flavor),
-    };
-    let copied = Artifact::copied(
-        definition.metadata.name.clone(),
-        found.architecture.clone().unwrap_or(built),
-        found.bytes.clone(),
-        Arc::new(blobs),
-        Some(reference.clone()),
-    );
-    Ok(Ready {
-        name: name.unwrap_or_default().to_owned(),
-        tag: tag.map_err(artifact)?,
-        artifact: Arc::new(copied.map_err(|e| PublishError::Manifest(source.to_owned(), e))?),
-        signature: verified.signature().clone(),
-        bundles,
-    })
 }
 
 /// A release that has not ended.

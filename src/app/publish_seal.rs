@@ -14,11 +14,10 @@ use crate::layout::{self, ImageLayout};
 use crate::oci::{Digest, MAX_MANIFEST_BYTES, Manifest, Reference};
 use crate::package::{Dialect, manifest};
 use crate::registry::Registry;
-use crate::release::{Artifact, Destination, Place, Vouching, documents};
+use crate::release::{Artifact, Destination, Place, Vouching};
 use crate::signers::{Seal, Signer, is_seal, seal};
 use crate::signing::Claims;
 use crate::source::RemotePackage;
-use crate::verify::{self, Scope};
 
 /// New or replaced files of a package, by name.
 type Files = Vec<(String, Vec<u8>)>;
@@ -71,9 +70,9 @@ impl Sealing<'_> {
         let (signer, artifact) = (Arc::clone(signer), Artifact::clone(&ready.artifact));
         let how = self.how;
         blocking(move || {
-            let evidence = documents(&artifact).map_err(|error| error.to_string())?;
-            let (dialect, definition) = evidence.definition.ok_or("it has no definition")?;
-            let files = seal(dialect, &definition, &signer, how);
+            let evidence = artifact.evidence().map_err(|error| error.to_string())?;
+            let (dialect, definition) = evidence.definition().ok_or("it has no definition")?;
+            let files = seal(dialect, definition, &signer, how);
             let files = files.map_err(|error| error.to_string())?;
             if let Some(kept) = kept {
                 keep(&kept, &files).map_err(|error| format!("`{}`: {error}", kept.display()))?;
@@ -132,17 +131,17 @@ impl Sealing<'_> {
         let (signer, artifact) = (Arc::clone(signer), Artifact::clone(&ready.artifact));
         let (how, policy) = (self.how, self.vouching.policy.clone());
         let judging = blocking(move || {
-            let evidence = documents(&artifact).map_err(|error| error.to_string())?;
-            let (dialect, definition) = evidence.definition.ok_or("it has no definition")?;
+            let evidence = artifact.evidence().map_err(|error| error.to_string())?;
+            let (dialect, definition) = evidence.definition().ok_or("it has no definition")?;
             let mut files = files;
             // One that does not change stays where it is.
             files.retain(|(name, bytes)| name != dialect.definition_file() || *bytes != definition);
-            if !is_seal(dialect, &definition, &signer, how, &files) {
+            if !is_seal(dialect, definition, &signer, how, &files) {
                 return Err("other files".to_owned());
             }
             let sealed = artifact.with_seal(dialect, files)?;
-            let evidence = documents(&sealed).map_err(|error| error.to_string())?;
-            match verify::verify(evidence, Scope::Whole, &policy) {
+            let evidence = sealed.evidence().map_err(|error| error.to_string())?;
+            match evidence.judge(&policy) {
                 Ok(_) => Ok(sealed),
                 Err(_) => Err("not a good signature".to_owned()),
             }

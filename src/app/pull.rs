@@ -12,18 +12,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::connection::Connection;
-use super::opened::{OpenError, Opened, ReadOptions};
 use super::package_read::{PackageReadError, package_definition};
 use crate::action::Output;
 use crate::cas::{Cas, CasError, SinkError};
 use crate::content::CopyError;
 use crate::kinds::package::export::{ArchiveFormat, ExportError, Packing, export_archive};
 use crate::layout;
-use crate::oci::{Descriptor, Digest};
+use crate::oci::{Descriptor, Digest, Reference};
 use crate::package::{ArchiveName, ArchiveNameError, Definition, Dialect, Kind};
-use crate::registry::{Registry, RegistryError};
-use crate::source::{Package, Remote, RemoteError, SourceError};
+use crate::registry::{Connection, Registry, RegistryError, runtime};
+use crate::source::{OpenError, Opened, ReadOptions, Remote, RemoteError, SourceError};
 use crate::verify::{Scope, VerifiedPackage};
 
 /// Where a pulled package goes.
@@ -111,14 +109,14 @@ pub fn package_pull(
     options: &PullOptions,
 ) -> Result<Pulled, PullError> {
     let opened = Opened::open(name, read).map_err(PackageReadError::from)?;
-    let Package::Remote(remote) = &opened.package else {
-        return Err(PullError::NotRemote(name.to_owned()));
-    };
+    let remote = opened.package.as_remote();
+    let remote = remote.ok_or_else(|| PullError::NotRemote(name.to_owned()))?;
     let cache = read.cache.as_ref().ok_or(OpenError::NoCache);
     let cas = Arc::new(Cas::open(cache.map_err(PackageReadError::from)?)?);
     // Judged by digests first; fetching then holds every blob to its digest.
-    let promised = remote.promised().map_err(PackageReadError::from)?;
-    let package = opened.judge(promised, Scope::Whole)?;
+    let evidence = opened.package.survey().map_err(PackageReadError::from)?;
+    let judged = opened.judge(evidence, Scope::Whole);
+    let package = judged.map_err(PackageReadError::from)?;
     let definition = package_definition(&package)?;
     let archive = options.to.join(file_name(&definition, remote)?);
     let format = match definition.metadata.uncompressed {
@@ -127,7 +125,7 @@ pub fn package_pull(
     };
     // So that who has no registry can judge as well.
     let mut notes = Vec::new();
-    let bundles = match remote.attached() {
+    let bundles: &[Vec<u8>] = match opened.bundles() {
         // Nobody asked for them, and whoever does will be told.
         Err(SourceError::Remote(RemoteError::Registry(
             error @ RegistryError::Unauthorized { .. },
@@ -135,7 +133,7 @@ pub fn package_pull(
             notes.push(format!(
                 "what is attached to the package could not be listed, and is not beside the archive: {error}"
             ));
-            Vec::new()
+            &[]
         }
         bundles => bundles.map_err(PackageReadError::from)?,
     };
@@ -164,7 +162,7 @@ pub fn package_pull(
         (Err(ExportError::Stopped), None) => return Err(PullError::Interrupted),
         (written, None) => written?,
     };
-    let beside = layout::write_bundles(&archive, &bundles).map_err(PackageReadError::from)?;
+    let beside = layout::write_bundles(&archive, bundles).map_err(PackageReadError::from)?;
     Ok(Pulled {
         files: written.files.into_iter().chain(beside).collect(),
         manifest: remote.found.digest(),
@@ -267,7 +265,7 @@ impl<'r> Fetching<'r> {
 /// Brings one file, which stands in `parts`, into the cache; `None`: it was there.
 async fn fetch(
     registry: &Registry,
-    reference: &crate::oci::Reference,
+    reference: &Reference,
     layer: &Descriptor,
     parts: &[Descriptor],
     cas: &Arc<Cas>,
@@ -312,11 +310,17 @@ fn in_order(remote: &Remote) -> Vec<Output> {
 ///
 /// [`PullError`]
 pub fn package_tags(name: &str, connection: &Connection) -> Result<Vec<String>, PullError> {
-    let rest = name.strip_prefix("oci://");
-    let rest = rest.ok_or_else(|| PullError::NotRemote(name.to_owned()))?;
-    let (registry, reference) =
-        super::opened::client_of(name, rest, connection).map_err(PackageReadError::from)?;
-    let runtime = super::opened::runtime().map_err(PackageReadError::from)?;
+    let path = Reference::url_path(name);
+    let path = path.ok_or_else(|| PullError::NotRemote(name.to_owned()))?;
+    let opening = |error: OpenError| PackageReadError::from(error);
+    let reference = Reference::hosted(path).map_err(|source| {
+        opening(OpenError::Name {
+            text: name.to_owned(),
+            source,
+        })
+    })?;
+    let registry = connection.client().map_err(|error| opening(error.into()))?;
+    let runtime = runtime::shared().map_err(|error| opening(OpenError::Threads(error)))?;
     let found = runtime.block_on(registry.tags(&reference));
     let mut tags = found.map_err(|error| match error {
         RegistryError::NotFound { .. } => PullError::NoRepository(name.to_owned()),

@@ -24,7 +24,7 @@ use crate::package::manifest::{self, ArtifactError};
 use crate::package::{SKELETON, Warning};
 use crate::plan;
 use crate::plan::parts::make_for_skeleton;
-use crate::registry::Registry;
+use crate::registry::{Registry, runtime};
 use crate::release::{Artifact, StoredError};
 
 /// A skeleton that was made, in the cache.
@@ -101,10 +101,7 @@ pub fn skeleton(
         &place.workspace(),
         RunOptions::default().wishes(place, pins),
     );
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(SkeletonMakeError::Threads)?;
+    let runtime = runtime::threads().map_err(SkeletonMakeError::Threads)?;
     let mut parts: BTreeMap<String, Part> = BTreeMap::new();
     let mut names = std::collections::BTreeSet::new();
     for component in &mut definition.components {

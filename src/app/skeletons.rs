@@ -9,7 +9,7 @@ use crate::cas::Cas;
 use crate::ground::lockfile::{ImagePin, LOCK_FILE, Lockfile};
 use crate::oci::{Descriptor, Digest, Reference};
 use crate::package::{ImportError, SkeletonUrl};
-use crate::registry::Registry;
+use crate::registry::{Registry, runtime};
 use crate::source::{Skeleton, SkeletonError};
 use crate::yaml::SourceText;
 
@@ -25,8 +25,6 @@ pub(super) struct Skeletons<'r> {
     cas: &'r Cas,
     registry: &'r Registry,
     pins: Pins,
-    /// Does the network's work; made when it is needed.
-    runtime: Option<tokio::runtime::Runtime>,
     found: BTreeMap<(PathBuf, SkeletonUrl), Skeleton<'r>>,
     /// Whether the network, the cache or the disk refused something.
     pub(super) refused: bool,
@@ -38,7 +36,6 @@ impl<'r> Skeletons<'r> {
             cas,
             registry,
             pins,
-            runtime: None,
             found: BTreeMap::new(),
             refused: false,
         }
@@ -114,18 +111,7 @@ impl<'r> Skeletons<'r> {
             let found = Skeleton::in_cache(self.cas, known.clone());
             return found.map_err(|error| self.told(url, error));
         }
-        let runtime = match &mut self.runtime {
-            Some(runtime) => runtime,
-            none => {
-                let runtime = tokio::runtime::Builder::new_multi_thread()
-                    .worker_threads(1)
-                    .enable_all()
-                    .build()
-                    .map_err(|error| unusable(error.to_string()))?;
-                none.insert(runtime)
-            }
-        };
-        let handle = runtime.handle().clone();
+        let handle = runtime::shared().map_err(|error| unusable(error.to_string()))?;
         let skeleton = Skeleton::in_registry(self.cas, self.registry, reference, known, handle)
             .map_err(|error| self.told(url, error))?;
         if self.pins != Pins::Read {

@@ -5,10 +5,10 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::opened::Opened;
 use super::package_read::{PackageReadError, write_error};
 use crate::disk::{self, TemporaryFolder};
 use crate::layout::{self, LayoutError};
+use crate::source::Opened;
 use crate::verify::{Scope, VerifiedPackage};
 
 /// A folder beside the one to be made, on the same file system; it goes away
@@ -45,7 +45,7 @@ impl<'o> Stage<'o> {
     /// Writes `names` into the stage and judges them by what was written.
     pub(super) fn fetch(&self, names: &[String]) -> Result<VerifiedPackage, PackageReadError> {
         let opened = self.opened;
-        let evidence = opened.package.read_some(names, |name, _| {
+        let evidence = opened.package.read_some(names, &mut |name, _| {
             let path = self.path().join(name);
             let io = |source| LayoutError::Output {
                 path: PathBuf::from(&opened.name),
@@ -57,9 +57,9 @@ impl<'o> Stage<'o> {
             }
             let file = disk::create(&path).map_err(io)?;
             let file = BufWriter::with_capacity(1 << 20, file);
-            Ok(Stoppable(file, &opened.stop))
+            Ok(Box::new(Stoppable(file, &opened.stop)))
         })?;
-        opened.judge(evidence, Scope::Given)
+        Ok(opened.judge(evidence, Scope::Given)?)
     }
 
     pub(super) fn unpack(&self, name: &str, folder: &Path) -> Result<(), PackageReadError> {

@@ -19,7 +19,7 @@ use super::publish;
 use super::signing::SignArgs;
 use crate::app::{
     self, Base, BuildOptions, Check, Destination, Opened, OutputOptions, Policy, ReadOptions,
-    SignOptions, SkeletonOptions, Target, host_architecture,
+    Reference, SignOptions, SkeletonOptions, Target, host_architecture,
 };
 
 const SETTINGS_HELP: &str = "\
@@ -93,7 +93,7 @@ pub(super) fn run(args: CreateArgs) -> Result<(), CommandError> {
         return skeleton(args, layout);
     }
     let publish = match output {
-        text if text.starts_with("oci-layout:") || text.starts_with("oci://") => {
+        text if text.starts_with("oci-layout:") || Reference::url_path(text).is_some() => {
             let parsed = Destination::parse(text, &current_folder()?);
             Some(parsed.map_err(CommandError::usage)?)
         }

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use super::command_error::CommandError;
-use crate::app::{BuildFacts, KeySources};
+use crate::app::{BuildFacts, KeySources, runtime};
 
 /// The value of a variable; `None` if it is unset or empty.
 pub(super) fn variable(name: &str) -> Option<OsString> {
@@ -103,8 +103,5 @@ pub(super) fn build_facts(machine: bool) -> Result<BuildFacts, CommandError> {
 }
 
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CommandError::io("cannot start threads", error))
+    runtime::threads().map_err(|error| CommandError::io("cannot start threads", error))
 }

@@ -10,7 +10,7 @@ use super::output::{note, print};
 use super::publish::republish;
 use super::read::ReadArgs;
 use super::signing::SignArgs;
-use crate::app::{self, Check, PackageSignOptions, hosted};
+use crate::app::{self, Check, PackageSignOptions, Reference};
 
 /// Arguments of `jackal package sign`.
 #[derive(Args)]
@@ -40,7 +40,7 @@ pub(super) fn run(args: PackageSignArgs) -> Result<(), CommandError> {
             CommandError::usage("no signer was named").hint("add --signing-key or --keyless")
         );
     }
-    let remote = args.source.strip_prefix("oci://");
+    let remote = Reference::url_path(&args.source);
     let seal = args.signing.seal(remote.is_some());
     let Some(signer) = args.signing.into_signer(args.confirm)? else {
         return Ok(());
@@ -54,7 +54,7 @@ pub(super) fn run(args: PackageSignArgs) -> Result<(), CommandError> {
                 "--output cannot be used with a package in a registry, which is signed in place",
             ));
         }
-        let reference = hosted(rest)
+        let reference = Reference::hosted(rest)
             .map_err(|error| CommandError::usage(format!("`{}`: {error}", args.source)))?;
         let Some(tag) = reference.tag().map(str::to_owned) else {
             return Err(CommandError::usage(

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::exit::Exit;
 use super::output::note;
+use crate::app::runtime::this_thread;
 use crate::disk::abandon_folders;
 
 /// Time for work to stop by itself, as it may be waiting for a network.
@@ -24,9 +25,8 @@ static HANDLED: AtomicBool = AtomicBool::new(false);
 /// Ends the program at the first signal and removes temporary folders, unless a
 /// command handles signals itself.
 pub(super) fn end_at_first() {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
     // Without it, a signal ends the program as well, but leaves temporary folders.
-    let Ok(runtime) = builder.enable_io().build() else {
+    let Ok(runtime) = this_thread() else {
         return;
     };
     let mut signals = Signals::of(&runtime);
@@ -58,8 +58,7 @@ fn end(text: &'static str) -> ! {
 /// the second signal, or after [`STOPPING`].
 pub(super) fn asks_to_stop() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    let Ok(runtime) = builder.enable_all().build() else {
+    let Ok(runtime) = this_thread() else {
         return stop;
     };
     let mut signals = Signals::handle(&runtime);

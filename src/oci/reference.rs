@@ -102,6 +102,31 @@ impl Reference {
         self.digest
     }
 
+    /// What follows `oci://` in the URL `text`; `None`: it is no such URL.
+    #[must_use]
+    pub fn url_path(text: &str) -> Option<&str> {
+        text.strip_prefix("oci://")
+    }
+
+    /// Parses a reference whose first part is a host, even if it looks like a
+    /// repository of Docker Hub.
+    ///
+    /// # Errors
+    ///
+    /// [`ReferenceError`]
+    pub fn hosted(text: &str) -> Result<Self, ReferenceError> {
+        let reference: Self = text.parse()?;
+        let host = text.split('/').next().unwrap_or_default();
+        if reference.registry() == host || host == "index.docker.io" {
+            return Ok(reference);
+        }
+        Err(ReferenceError::Malformed {
+            text: text.chars().take(200).collect(),
+            part: "registry",
+            expected: "a host with a dot or a port, or localhost",
+        })
+    }
+
     /// Whether `text`, which it was read from, names the tag or digest.
     #[must_use]
     pub fn is_told(&self, text: &str) -> bool {

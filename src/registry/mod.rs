@@ -9,6 +9,7 @@ mod body;
 #[cfg(test)]
 mod canned;
 mod client;
+mod connection;
 mod credentials;
 mod download;
 mod error;
@@ -23,12 +24,14 @@ mod referrers;
 mod refusal;
 mod repository;
 mod retry;
+pub mod runtime;
 mod speed;
 mod tags;
 
 pub use blob::Blobs;
 pub use body::Source;
 pub use client::{Options, Registry};
+pub use connection::{Connection, ConnectionError};
 pub use credentials::{Credential, Credentials, CredentialsError, LoginText};
 pub use download::{DownloadError, download};
 pub use error::{Carried, RegistryError, Shown};

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::vouching::documents;
 use crate::action::Output;
 use crate::cas::{Cas, CasError};
 use crate::content::Fetch;
@@ -16,7 +15,7 @@ use crate::oci::{Descriptor, Digest, Manifest, Reference, media_type};
 use crate::package::manifest::{self, ArtifactError};
 use crate::package::{Definition, Dialect, Strictness};
 use crate::registry::Source;
-use crate::signers::{Seal, Signer, seal};
+use crate::source::ArtifactEvidence;
 use crate::yaml::{Mistakes, SourceText};
 
 /// A package as it goes into a registry: its manifest, and where the blobs are.
@@ -143,17 +142,13 @@ impl Artifact {
         layers.find(is_definition).map(|layer| layer.digest)
     }
 
-    /// The same package with a signature in it, instead of any it had.
+    /// What it is judged by. Blocks while it reads.
     ///
     /// # Errors
     ///
-    /// Nobody signed, or it cannot be read; told in words.
-    pub fn sealed(self, signer: &Signer, how: Seal) -> Result<Self, String> {
-        let text = |error: &dyn fmt::Display| error.to_string();
-        let evidence = documents(&self).map_err(|error| text(&error))?;
-        let (dialect, definition) = evidence.definition.ok_or("it has no definition")?;
-        let files = seal(dialect, &definition, signer, how).map_err(|error| text(&error))?;
-        self.with_seal(dialect, files)
+    /// Its content cannot be read.
+    pub fn evidence(&self) -> io::Result<ArtifactEvidence> {
+        ArtifactEvidence::read(&self.manifest, &self.bytes, &*self.source)
     }
 
     /// The same package with the files of a signature in it, instead of any it had.

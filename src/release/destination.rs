@@ -55,7 +55,7 @@ impl Destination {
             let folder = Some(folder).filter(|folder| !folder.is_empty());
             return Ok(Self::Layout(here.join(folder.ok_or_else(wrong)?)));
         }
-        let base = text.strip_prefix("oci://").ok_or_else(wrong)?;
+        let base = Reference::url_path(text).ok_or_else(wrong)?;
         let base = base.trim_end_matches('/');
         let name = base.rsplit('/').next().unwrap_or_default();
         // A tag or digest would be the package's, which it brings itself.
@@ -81,7 +81,7 @@ impl Destination {
                 folder: folder.clone(),
                 tag: tag.to_owned(),
             }),
-            Self::Registry(base) => hosted(&format!("{base}/{name}:{tag}"))
+            Self::Registry(base) => Reference::hosted(&format!("{base}/{name}:{tag}"))
                 .map(Place::Registry)
                 .map_err(|source| DestinationError::Name {
                     destination: format!("oci://{base}"),
@@ -89,24 +89,6 @@ impl Destination {
                 }),
         }
     }
-}
-
-/// A reference whose first word is a host, whatever it looks like.
-///
-/// # Errors
-///
-/// [`ReferenceError`]
-pub fn hosted(text: &str) -> Result<Reference, ReferenceError> {
-    let reference: Reference = text.parse()?;
-    let host = text.split('/').next().unwrap_or_default();
-    if reference.registry() == host || host == "index.docker.io" {
-        return Ok(reference);
-    }
-    Err(ReferenceError::Malformed {
-        text: text.chars().take(200).collect(),
-        part: "registry",
-        expected: "a host with a dot or a port, or localhost",
-    })
 }
 
 #[cfg(test)]

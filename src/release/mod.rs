@@ -14,11 +14,9 @@ mod transaction;
 mod vouching;
 
 pub use artifact::{Artifact, Place, StoredError, WithDocuments};
-pub use destination::{Destination, DestinationError, hosted};
+pub use destination::{Destination, DestinationError};
 pub use journal::{Begun, Journal, JournalError, Known, Signed, Step};
 pub use results::{PublishedResults, attach_results};
 pub use split::fitting;
 pub use transaction::{Item, Moved, ReleaseError, Released, Rules, run};
-pub use vouching::{
-    Vouching, accept_identity, documents, policy_of, signature_statement, subjects,
-};
+pub use vouching::{Vouching, accept_identity, policy_of, signature_statement, subjects};

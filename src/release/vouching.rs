@@ -4,20 +4,20 @@
 //! manifest, so that the package is the same whoever signs it. What is attached
 //! already and proves what must be proven, is not signed again.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::sync::Arc;
 
 use super::artifact::{Artifact, Place};
 use super::transaction::ReleaseError;
-use crate::layout::{self, ImageLayout};
+use crate::layout::ImageLayout;
 use crate::oci::{Descriptor, Digest, Manifest, media_type};
-use crate::package::{Dialect, layers};
+use crate::package::Dialect;
 use crate::registry::{Hints, Registry, Source};
 use crate::release::WithDocuments;
 use crate::signers::{Signer, SignerError};
 use crate::signing::{Bundle, Identity, Pattern, SIGN_PREDICATE, Statement, Subject};
 use crate::source::{EMPTY_CONFIG, bundles_about, speaking_manifest};
-use crate::verify::{self, Asked, Check, Evidence, Policy, Rule, Scope};
+use crate::verify::{self, Asked, Check, Policy, Rule};
 
 /// What must be proven of each package before its tag moves, and who signs what
 /// is not proven.
@@ -95,51 +95,6 @@ pub fn signature_statement(subjects: Vec<Subject>) -> Statement {
     Statement::new(subjects, SIGN_PREDICATE, serde_json::json!({}))
 }
 
-/// The documents of an artifact, by which it is judged.
-///
-/// # Errors
-///
-/// Its source cannot be read.
-pub fn documents(artifact: &Artifact) -> io::Result<Evidence> {
-    let manifest: Manifest = serde_json::from_slice(&artifact.bytes)?;
-    let dialect = Dialect::ALL
-        .into_iter()
-        .find(|dialect| dialect.config_media_type() == manifest.config.media_type)
-        .unwrap_or(Dialect::Jackal);
-    let mut evidence = Evidence {
-        artifact: Some(artifact.manifest.digest),
-        ..Evidence::default()
-    };
-    for file in layers::files(manifest.layers).map_err(io::Error::other)? {
-        let (name, layer) = (file.name.as_str(), &file.whole);
-        evidence
-            .files
-            .insert(name.to_owned(), (layer.digest, layer.size));
-        let read = [
-            dialect.definition_file(),
-            Dialect::CHECKSUMS,
-            dialect.signature_file(),
-            dialect.bundle_file(),
-        ];
-        if !read.contains(&name) {
-            continue;
-        }
-        let mut bytes = Vec::new();
-        let content = artifact.source.fetch(layer)?;
-        content.take(layout::limit(name)).read_to_end(&mut bytes)?;
-        if Digest::of(&bytes) != layer.digest {
-            return Err(io::Error::other(format!(
-                "`{name}` is not what its digest says"
-            )));
-        }
-        match name == dialect.definition_file() {
-            true => evidence.definition = Some((dialect, bytes)),
-            false => layout::keep(&mut evidence, name, bytes),
-        }
-    }
-    Ok(evidence)
-}
-
 /// An artifact with what speaks about it.
 pub(super) struct Vouched<'v> {
     pub registry: &'v Arc<Registry>,
@@ -170,26 +125,25 @@ impl Vouched<'_> {
     /// signs, which may be logged for ever.
     pub(super) async fn can_be_proven(&self, policy: &Policy) -> Result<(), ReleaseError> {
         let artifact = Arc::clone(self.artifact);
-        let read = tokio::task::spawn_blocking(move || documents(&artifact)).await;
+        let read = tokio::task::spawn_blocking(move || artifact.evidence()).await;
         let read = read.map_err(|e| ReleaseError::Stopped(e.to_string()))?;
-        let mut evidence = read.map_err(|source| ReleaseError::Copy {
+        let evidence = read.map_err(|source| ReleaseError::Copy {
             place: self.place.to_string(),
             source,
         })?;
-        evidence.asked = self.asked();
-        let within = evidence.signature.is_some() || evidence.bundle.is_some();
+        let evidence = evidence.asked_for(self.asked());
         let rules = policy.rules.iter().flat_map(|rule| &rule.signers);
         let by_key = rules
             .clone()
             .any(|by| matches!(by, verify::Signer::Key { .. }));
-        let mut refusals = verify::passed_off_as(&evidence);
+        let mut refusals = evidence.passed_off();
         // Whom a certificate will name is not known always.
-        if within && (by_key || (evidence.bundle.is_some() && rules.count() > 0)) {
+        if evidence.is_signed() && (by_key || (evidence.has_bundle() && rules.count() > 0)) {
             let mut policy = policy.clone();
             for rule in &mut policy.rules {
                 rule.attestations.clear();
             }
-            let judged = verify::verify(evidence, Scope::Whole, &policy);
+            let judged = evidence.judge(&policy);
             refusals.extend(judged.err().unwrap_or_default());
         }
         match refusals.is_empty() {
@@ -225,21 +179,13 @@ impl Vouched<'_> {
         let (artifact, policy) = (Arc::clone(self.artifact), policy.clone());
         let asked = self.asked();
         let judged = tokio::task::spawn_blocking(move || {
-            let mut evidence = documents(&artifact)?;
-            evidence.attached = bundles;
-            evidence.asked = asked;
-            // A signature within does not stand for the one beside it, which must be
-            // there; and a foreign one within is what readers judge first.
-            let beside = Evidence {
-                signature: None,
-                bundle: None,
-                ..evidence.clone()
-            };
-            let judged = verify::verify(beside, Scope::Whole, &policy);
-            Ok::<_, io::Error>(match judged {
-                Ok(_) => verify::verify(evidence, Scope::Whole, &policy),
-                refused => refused,
-            })
+            let evidence = artifact.evidence()?;
+            let evidence = evidence.with_bundles(bundles).asked_for(asked);
+            // A signature in the package is no substitute for the one beside it;
+            // and readers judge one in the package first.
+            let beside = evidence.clone().without_signatures();
+            let judged = beside.judge(&policy);
+            Ok::<_, io::Error>(judged.and_then(|_| evidence.judge(&policy)))
         });
         let judged = judged
             .await
@@ -257,13 +203,11 @@ impl Vouched<'_> {
     pub(super) async fn sign(&self, signer: &Arc<Signer>) -> Result<String, ReleaseError> {
         let (artifact, signer) = (Arc::clone(self.artifact), Arc::clone(signer));
         let signing = tokio::task::spawn_blocking(move || {
-            let evidence = documents(&artifact).map_err(|e| SignerError::Stopped(e.to_string()))?;
-            let (dialect, definition) =
-                evidence.definition.unwrap_or((Dialect::Jackal, Vec::new()));
+            let evidence = artifact.evidence();
+            let evidence = evidence.map_err(|e| SignerError::Stopped(e.to_string()))?;
+            let (dialect, definition) = evidence.definition().unwrap_or((Dialect::Jackal, &[]));
             signer.statement(&signature_statement(subjects(
-                &artifact,
-                &definition,
-                dialect,
+                &artifact, definition, dialect,
             )))
         });
         let signed = signing

@@ -60,8 +60,7 @@ pub(super) fn blocking<T: Send>(work: impl Future<Output = T> + Send) -> Result<
     // Made and dropped on that thread: no other may have one around it.
     std::thread::scope(|scope| {
         let running = scope.spawn(|| {
-            let mut builder = tokio::runtime::Builder::new_current_thread();
-            let runtime = builder.enable_all().build();
+            let runtime = crate::registry::runtime::this_thread();
             runtime.map(|runtime| runtime.block_on(work))
         });
         let done = running.join().map_err(|_| "it stopped".to_owned())?;

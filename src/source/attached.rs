@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use super::remote::RemoteError;
+use super::error::RemoteError;
 use crate::oci::{Descriptor, Digest, Manifest, Reference, media_type};
 use crate::registry::{Registry, RegistryError};
 use crate::signing::{BUNDLE, Bundle, Content, MAX_ATTESTATION_BYTES, MAX_BUNDLE_BYTES, Statement};

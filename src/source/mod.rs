@@ -1,17 +1,27 @@
-//! Where existing packages come from.
+//! Existing packages, wherever they are stored.
 //!
-//! Skeleton packages, which definitions import from; packages in files and in
-//! registries, with their blobs. Nothing that is found here is trusted further
-//! than its digest.
+//! [`Opened::open`] is the one door: it opens what a user names, assembles the
+//! evidence and judges it. A source of packages is a file here with a row in the
+//! table of `open.rs`. Skeleton packages, which definitions import from, are opened
+//! by [`Skeleton`]. Nothing that is found here is trusted further than its digest.
 
+mod artifact;
 mod attached;
-mod local;
+mod error;
+mod file;
+mod open;
+mod opening;
 mod package;
+mod registry;
 mod remote;
 mod skeleton;
+mod web;
 
+pub use artifact::ArtifactEvidence;
 pub use attached::{EMPTY_CONFIG, bundles_about, speaking_manifest, tagged_about};
-pub use local::PackageBlobs;
-pub use package::{Package, Remote, SourceError};
-pub use remote::{RemoteError, RemotePackage};
+pub use error::{OpenError, RemoteError, SourceError};
+pub use open::{JudgeError, Opened};
+pub use opening::ReadOptions;
+pub use package::{Copyable, Existing, Package};
+pub use remote::{Remote, RemotePackage};
 pub use skeleton::{Origin, Skeleton, SkeletonError};

@@ -5,15 +5,17 @@
 //! "Index and tags".
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 
-use super::attached::{bundles_about, tagged_about};
+use super::error::RemoteError;
 use crate::archive::SafePath;
 use crate::layout;
 use crate::oci::{Descriptor, Digest, Index, Manifest, Reference, media_type};
 use crate::package::{Dialect, layers, manifest};
-use crate::registry::{Registry, RegistryError};
+use crate::registry::Registry;
 use crate::verify::{Asked, Evidence};
 
 /// A package that was found in a registry. Nothing of it is trusted.
@@ -35,39 +37,16 @@ pub struct RemotePackage {
     pub dialect: Dialect,
 }
 
-/// Why there is no package.
-#[derive(Debug, thiserror::Error)]
-pub enum RemoteError {
-    /// The registry refused, or is away.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    /// The index is for others.
-    #[error(
-        "{reference} has no package for {wanted}, but for {}; choose one with --architecture", shown(.found)
-    )]
-    Platform {
-        /// What was asked for.
-        reference: String,
-        /// The architecture.
-        wanted: String,
-        /// Those that are there.
-        found: Vec<String>,
-    },
-    /// It is something else, or not as packages are.
-    #[error("{reference} is no package: {what}")]
-    Shape {
-        /// What was asked for.
-        reference: String,
-        /// What is wrong.
-        what: String,
-    },
-}
-
-fn shown(found: &[String]) -> String {
-    match found {
-        [] => "nothing".to_owned(),
-        found => found.join(", "),
-    }
+/// A package in a registry, with the client to read it.
+pub struct Remote {
+    /// The package's manifest.
+    pub found: RemotePackage,
+    /// The client.
+    pub registry: Arc<Registry>,
+    /// Does the client's work while other threads wait.
+    pub runtime: Handle,
+    /// Maximum number of parallel transfers.
+    pub concurrency: usize,
 }
 
 impl RemotePackage {
@@ -157,32 +136,6 @@ impl RemotePackage {
         evidence.artifact = Some(self.digest());
         evidence.asked = Some(Asked::at(&self.reference, self.architecture.clone()));
         Ok(evidence)
-    }
-
-    /// Bundles that speak about it: candidates, from anybody.
-    ///
-    /// # Errors
-    ///
-    /// [`RemoteError`]: a registry that fails is not one that has none.
-    pub async fn attached(&self, registry: &Registry) -> Result<Vec<Vec<u8>>, RemoteError> {
-        bundles_about(registry, &self.reference, self.digest()).await
-    }
-
-    /// Lets `evidence` hold everything that speaks about the package.
-    ///
-    /// # Errors
-    ///
-    /// As [`attached`](Self::attached).
-    pub async fn add_attached(
-        &self,
-        registry: &Registry,
-        evidence: &mut Evidence,
-    ) -> Result<(), RemoteError> {
-        let bundles = self.attached(registry).await?;
-        // Anybody's bundle must not hide them.
-        evidence.tagged = tagged_about(registry, &self.reference, self.digest()).await?;
-        evidence.attached.extend(bundles);
-        Ok(())
     }
 
     /// The content of a file that is small; `None`: there is no such file.

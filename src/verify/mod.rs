@@ -413,6 +413,7 @@ fn compare(
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "this is what is tested")]
 mod tests {
     use super::*;
 

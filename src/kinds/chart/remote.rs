@@ -54,7 +54,7 @@ impl Question for ChartQuestion {
     }
 
     async fn ask(&self, site: &Arc<Site>) -> Result<ChartPin, Failure> {
-        if self.0.url.starts_with("oci://") {
+        if Reference::url_path(&self.0.url).is_some() {
             of_registry(site, &self.0).await
         } else {
             of_repository(site, &self.0).await
@@ -131,7 +131,9 @@ pub(crate) async fn fetched(
 }
 
 fn reference(chart: &Chart) -> Result<Reference, Failure> {
-    let path = chart.url.trim_start_matches("oci://").trim_end_matches('/');
+    let path = Reference::url_path(&chart.url)
+        .unwrap_or_default()
+        .trim_end_matches('/');
     // A tag can hold no plus sign.
     let text = format!("{path}:{}", chart.version.replace('+', "_"));
     text.parse().map_err(|error| refused(chart, error))

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::paths::{clean, join};
 use super::surroundings::{ImportError, SkeletonUrl};
 use super::{Composer, Whole, merge, migrate, name_of};
+use crate::oci::Reference;
 use crate::yaml::{Node, SourceText, Span, Value};
 
 /// Longest import chain. Folders cannot be imported twice, but through links
@@ -324,7 +325,7 @@ fn is_used(import: &Node) -> bool {
 
 /// A skeleton's URL; that of a layout is relative to `folder`.
 fn skeleton_url(text: &str, folder: &str) -> Option<SkeletonUrl> {
-    if let Some(rest) = text.strip_prefix("oci://") {
+    if let Some(rest) = Reference::url_path(text) {
         return Some(SkeletonUrl::Registry(rest.to_owned()));
     }
     let (path, tag) = text.strip_prefix("oci:")?.rsplit_once(':')?;

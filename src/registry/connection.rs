@@ -1,21 +1,19 @@
-//! How registries are reached: what every operation that speaks to one takes.
+//! How registries are reached, as the user configured it.
 
 use std::path::PathBuf;
 
-use crate::registry::{
-    Credentials, CredentialsError, Hosts, LoginText, Options, Registry, RegistryError,
-};
+use super::{Credentials, CredentialsError, Hosts, LoginText, Options, Registry, RegistryError};
 
-/// Everything about registries from the command line and environment.
+/// What the command line and the environment say about registries.
 #[derive(Clone, Debug)]
 pub struct Connection {
     /// Schemes and certificates.
     pub hosts: Hosts,
-    /// Logins; the first text that has one for a host counts.
+    /// Texts with logins; for each host, the first one that has a login is used.
     pub logins: Vec<LoginText>,
-    /// Folders that credential helpers are looked up in.
+    /// Folders to look for credential helpers in.
     pub helper_folders: Vec<PathBuf>,
-    /// Who hears of further attempts.
+    /// Reports retries.
     pub tell: fn(&str),
 }
 
@@ -42,7 +40,7 @@ pub enum ConnectionError {
 }
 
 impl Connection {
-    /// A client; it connects to nothing yet.
+    /// Creates a client, without connecting.
     ///
     /// # Errors
     ///

@@ -1,0 +1,42 @@
+//! The threads that asynchronous work runs on.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// Never dropped, so that callers need not care in which context they drop a
+/// client; its threads end with the process.
+static SHARED: Mutex<Option<Runtime>> = Mutex::new(None);
+
+/// Starts a runtime with a thread for each core.
+///
+/// # Errors
+///
+/// Threads cannot be started.
+pub fn threads() -> io::Result<Runtime> {
+    Builder::new_multi_thread().enable_all().build()
+}
+
+/// Makes a runtime that works only while its caller waits in it.
+///
+/// # Errors
+///
+/// Its event queue cannot be created.
+pub fn this_thread() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+/// The runtime for code that blocks while it waits for a registry, started at
+/// first use. Blocking on it inside asynchronous code panics.
+///
+/// # Errors
+///
+/// Threads cannot be started.
+pub fn shared() -> io::Result<Handle> {
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(runtime) = &*shared {
+        return Ok(runtime.handle().clone());
+    }
+    Ok(shared.insert(threads()?).handle().clone())
+}

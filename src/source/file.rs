@@ -1,0 +1,153 @@
+//! Packages on this machine: archives, split archives and folders.
+//!
+//! Which of these a path is, [`layout::open`] finds out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, PipeReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use super::error::{OpenError, SourceError};
+use super::opening::Opening;
+use super::package::{Copyable, Output, Package};
+use crate::cas::Cas;
+use crate::content::Fetch;
+use crate::layout::{self, LayoutError, PackageFile};
+use crate::oci::{Descriptor, Digest};
+use crate::registry::Source;
+use crate::verify::Evidence;
+
+/// A package in a file, its parts, or a folder.
+pub(super) struct Local {
+    file: Arc<PackageFile>,
+    /// The file for bundles about it.
+    beside: Option<PathBuf>,
+}
+
+/// Opens the package at the path `name`.
+pub(super) fn open(name: &str, opening: &Opening<'_>) -> Result<Box<dyn Package>, OpenError> {
+    if opening.options.shasum.is_some() {
+        return Err(OpenError::Sum(name.to_owned()));
+    }
+    let path = Path::new(name);
+    at(path, Some(layout::bundles_beside(path)), opening)
+}
+
+/// Opens the package at `path`, whose bundles are in the file `beside`.
+pub(super) fn at(
+    path: &Path,
+    beside: Option<PathBuf>,
+    opening: &Opening<'_>,
+) -> Result<Box<dyn Package>, OpenError> {
+    let file = layout::open(path).map_err(SourceError::from)?;
+    let file = Arc::new(file.with_limit(opening.options.content_limit));
+    Ok(Box::new(Local { file, beside }))
+}
+
+impl Package for Local {
+    fn files(&self) -> Result<BTreeMap<String, u64>, SourceError> {
+        let members = self.file.members()?.iter();
+        Ok(members
+            .map(|(n, member)| (n.clone(), member.size))
+            .collect())
+    }
+
+    fn read_some<'w>(
+        &self,
+        names: &[String],
+        output: &mut Output<'_, 'w>,
+    ) -> Result<Evidence, SourceError> {
+        Ok(layout::read_some(&self.file, names, output)?)
+    }
+
+    fn read_all(&self) -> Result<Evidence, SourceError> {
+        Ok(layout::read_opened(&self.file)?)
+    }
+
+    fn copyable(&self, cas: &Arc<Cas>) -> Result<(Evidence, Copyable), SourceError> {
+        let (evidence, content): (_, Source) = match self.file.is_seekable() {
+            // The copy verifies each file while it reads it.
+            true => {
+                let evidence = layout::read_promised(&self.file)?;
+                let names = evidence.files.iter();
+                let names = names.map(|(name, (digest, _))| (*digest, name.clone()));
+                let content = Members {
+                    package: Arc::clone(&self.file),
+                    names: names.collect(),
+                };
+                (evidence, Arc::new(content))
+            }
+            false => (layout::read_into(&self.file, cas)?, Arc::<Cas>::clone(cas)),
+        };
+        let artifact = None;
+        Ok((evidence, Copyable { content, artifact }))
+    }
+
+    fn bundles(&self) -> Result<Vec<Vec<u8>>, SourceError> {
+        match self.beside.as_ref().filter(|path| path.is_file()) {
+            Some(path) => Ok(layout::read_bundles(path)?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn as_file(&self) -> Option<&PackageFile> {
+        Some(&self.file)
+    }
+}
+
+/// The files of a package by digest. Their content may have changed since the
+/// digests were read, so readers verify it.
+struct Members {
+    package: Arc<PackageFile>,
+    names: HashMap<Digest, String>,
+}
+
+impl Fetch for Members {
+    fn fetch(&self, descriptor: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
+        self.fetch_from(descriptor, 0)
+    }
+
+    fn fetch_from(
+        &self,
+        descriptor: &Descriptor,
+        offset: u64,
+    ) -> io::Result<Box<dyn Read + Send + '_>> {
+        let name = self.names.get(&descriptor.digest);
+        let name = name.ok_or(io::ErrorKind::NotFound)?.clone();
+        let (reader, mut writer) = io::pipe()?;
+        let package = Arc::clone(&self.package);
+        // Frames are decoded into a writer; the pipe turns that around.
+        let thread =
+            std::thread::spawn(move || package.read_member_from(&name, offset, &mut writer));
+        Ok(Box::new(Piped {
+            reader,
+            thread: Mutex::new(Some(thread)),
+        }))
+    }
+}
+
+struct Piped {
+    reader: PipeReader,
+    thread: Mutex<Option<JoinHandle<Result<(), LayoutError>>>>,
+}
+
+impl Read for Piped {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        if count > 0 || buffer.is_empty() {
+            return Ok(count);
+        }
+        // The writer is done: an end, or a failure that only it can tell.
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        match thread.map(JoinHandle::join) {
+            None | Some(Ok(Ok(()))) => Ok(0),
+            Some(Ok(Err(error))) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+            Some(Err(_)) => Err(io::Error::other("the reading thread died")),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Opens the package that a user names, and judges what is read of it.
+//!
+//! [`SOURCES`] says which file of this room handles which names. No other code
+//! assembles evidence about a package that exists already, and only this room may
+//! call [`verify::verify`].
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+
+use super::error::{OpenError, SourceError};
+use super::opening::{Opening, ReadOptions};
+use super::package::Package;
+use super::{file, registry, web};
+use crate::layout;
+use crate::registry::{Connection, Registry};
+use crate::verify::{self, Check, Evidence, Policy, Refusal, Scope, VerifiedPackage};
+
+/// Opens the package that a name names.
+type Open = fn(&str, &Opening<'_>) -> Result<Box<dyn Package>, OpenError>;
+
+/// The beginning of a name, and what opens such names. Names without `://` are
+/// paths.
+const SOURCES: [(&str, Open); 4] = [
+    ("oci://", registry::open),
+    ("https://", web::open),
+    ("http://", web::open),
+    ("", file::open),
+];
+
+/// Why a package was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// Bundles beside the package cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// It must not be trusted; every reason is given.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Refused(Vec<Refusal>),
+}
+
+/// A package that was opened, with the policy to judge it by.
+pub struct Opened {
+    /// As the user called it.
+    pub name: String,
+    /// The package.
+    pub package: Box<dyn Package>,
+    /// Set once writing must end.
+    pub stop: Arc<AtomicBool>,
+    policy: Arc<Policy>,
+    /// Bundles that the user gave.
+    given: Vec<Vec<u8>>,
+    /// Bundles beside the package, once they have been read.
+    beside: OnceLock<Vec<Vec<u8>>>,
+}
+
+impl Opened {
+    /// Opens the package called `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]
+    pub fn open(name: &str, options: &ReadOptions) -> Result<Self, OpenError> {
+        Self::with_client(name, options, None)
+    }
+
+    /// Opens the package called `name` through the client `registry`, if one is
+    /// needed and given.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]
+    pub fn with_client(
+        name: &str,
+        options: &ReadOptions,
+        registry: Option<&Arc<Registry>>,
+    ) -> Result<Self, OpenError> {
+        let source = SOURCES.iter().find(|(begin, _)| name.starts_with(begin));
+        let (_, open) = source
+            .filter(|(begin, _)| !begin.is_empty() || !name.contains("://"))
+            .ok_or_else(|| OpenError::Scheme(name.to_owned()))?;
+        let opening = Opening::new(options, registry);
+        Self::new(name.to_owned(), open(name, &opening)?, options)
+    }
+
+    /// Opens the package in a file or folder.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]
+    pub fn here(path: &Path, options: &ReadOptions) -> Result<Self, OpenError> {
+        let opening = Opening::new(options, None);
+        let package = file::at(path, Some(layout::bundles_beside(path)), &opening)?;
+        Self::new(path.display().to_string(), package, options)
+    }
+
+    /// Opens the package in a file or folder to check its content only, not who
+    /// made it.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]
+    pub fn unsigned(path: &Path) -> Result<Self, OpenError> {
+        let policy = Policy::without_signers(Check::Look);
+        Self::here(path, &ReadOptions::new(Connection::default(), policy))
+    }
+
+    fn new(
+        name: String,
+        package: Box<dyn Package>,
+        options: &ReadOptions,
+    ) -> Result<Self, OpenError> {
+        let mut given = Vec::new();
+        for path in &options.bundles {
+            given.extend(layout::read_bundles(path).map_err(SourceError::from)?);
+        }
+        Ok(Self {
+            name,
+            package,
+            stop: Arc::clone(&options.stop),
+            policy: Arc::clone(&options.policy),
+            given,
+            beside: OnceLock::new(),
+        })
+    }
+
+    /// Bundles beside the package, read once. Anyone may have put them there.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`]
+    pub fn bundles(&self) -> Result<&[Vec<u8>], SourceError> {
+        if let Some(bundles) = self.beside.get() {
+            return Ok(bundles);
+        }
+        let bundles = self.package.bundles()?;
+        Ok(self.beside.get_or_init(|| bundles))
+    }
+
+    /// Judges what was read of the package by the policy it was opened with.
+    /// Bundles beside it are read if the policy may need them.
+    ///
+    /// # Errors
+    ///
+    /// [`JudgeError`]
+    pub fn judge(
+        &self,
+        mut evidence: Evidence,
+        scope: Scope,
+    ) -> Result<VerifiedPackage, JudgeError> {
+        if self.policy.wants_attached() {
+            self.bundles()?;
+            evidence.attached.clone_from(&self.given);
+            evidence.tagged = self.package.tagged()?;
+        }
+        let beside = self.beside.get().into_iter().flatten();
+        let new = beside.filter(|bundle| !self.given.contains(bundle));
+        evidence.attached.extend(new.cloned());
+        #[expect(clippy::disallowed_methods, reason = "the door for existing packages")]
+        let judged = verify::verify(evidence, scope, &self.policy);
+        judged.map_err(JudgeError::Refused)
+    }
+}

@@ -1,0 +1,42 @@
+//! Packages on web servers: `https://HOST/PATH[@sha256:HEX]`, downloaded into the
+//! cache and verified against their checksum.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::error::OpenError;
+use super::file;
+use super::opening::Opening;
+use super::package::Package;
+use crate::cas::Cas;
+use crate::oci::Digest;
+use crate::registry::{self, runtime};
+
+/// Downloads and opens the archive that the URL `name` names.
+pub(super) fn open(name: &str, opening: &Opening<'_>) -> Result<Box<dyn Package>, OpenError> {
+    let options = opening.options;
+    let (address, inside) = match name.rsplit_once('@') {
+        Some((address, sum)) => {
+            let hex = sum.strip_prefix("sha256:").unwrap_or(sum);
+            match Digest::from_hex(hex) {
+                Ok(digest) => (address, Some(digest)),
+                // Some other part of the URL.
+                Err(_) => (name, None),
+            }
+        }
+        None => (name, None),
+    };
+    let sum = options.shasum.or(inside);
+    // A query may hold a secret.
+    let shown = || name.split('?').next().unwrap_or(name).to_owned();
+    let sum = sum.ok_or_else(|| OpenError::NoSum(shown()))?;
+    let cache = options.cache.as_ref().ok_or(OpenError::NoCache)?;
+    let registry = opening.registry()?;
+    let cas = Arc::new(Cas::open(cache)?);
+    let permits = Semaphore::new(1);
+    let download = registry::download(&registry, address, Some(sum), &cas, &permits);
+    let runtime = runtime::shared().map_err(OpenError::Threads)?;
+    let stored = runtime.block_on(download)?;
+    file::at(&cas.path_of(&stored.digest), None, opening)
+}
