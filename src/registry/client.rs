@@ -7,20 +7,21 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
 
-use super::auth::{Access, Auth};
-use super::body::{Upload, watched};
-use super::credentials::Credentials;
 use super::error::Carried;
-use super::host::{Clients, Hosts};
-use super::pace::Pace;
 use super::refusal::{check, is_at_home, lost, secrets_in};
 use super::retry::{Failure, Retries};
-use super::speed::Speed;
 use super::{Profile, RegistryError};
 use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, Reference, media_type};
+use crate::registry::auth::credentials::Credentials;
+use crate::registry::auth::{Access, Auth};
+use crate::registry::host::answering;
+use crate::registry::host::pace::Pace;
+use crate::registry::host::{Clients, Hosts};
+use crate::registry::transfer::speed::Speed;
+use crate::registry::transfer::upload::{Upload, watched};
 
 /// How to speak to registries.
 pub struct Options {
@@ -176,7 +177,7 @@ impl Registry {
         let other = |found: u64| size.is_some_and(|size| size != found);
         let odd = |found: u64| {
             let expected = format!("{} bytes", size.unwrap_or_default());
-            content(reference, format!("{found} bytes"), expected)
+            RegistryError::content(reference, format!("{found} bytes"), expected)
         };
         // Before a line that breaks off hides it.
         if let Some(length) = response.content_length().filter(|length| other(*length)) {
@@ -193,7 +194,7 @@ impl Registry {
         match reference.digest().or(promised) {
             Some(digest) if digest != descriptor.digest => {
                 let found = descriptor.digest.to_string();
-                Err(content(reference, found, digest.to_string()).into())
+                Err(RegistryError::content(reference, found, digest.to_string()).into())
             }
             _ => Ok((descriptor, bytes.into())),
         }
@@ -371,14 +372,6 @@ impl Registry {
     }
 }
 
-/// The host that answers for a registry.
-pub(super) fn answering(registry: &str) -> &str {
-    match registry {
-        "docker.io" => "registry-1.docker.io",
-        other => other,
-    }
-}
-
 /// Names the content of a response.
 pub(super) const DIGEST: &str = "docker-content-digest";
 
@@ -424,19 +417,26 @@ pub(super) async fn whole(
     while let Some(chunk) = speed.chunk(&mut response).await.map_err(cut)? {
         if (bytes.len() + chunk.len()) as u64 > MAX_MANIFEST_BYTES {
             let expected = format!("at most {MAX_MANIFEST_BYTES} bytes");
-            return Err(content(reference, longer.to_owned(), expected).into());
+            return Err(RegistryError::content(reference, longer.to_owned(), expected).into());
         }
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
 }
 
-pub(super) fn content(reference: &Reference, found: String, expected: String) -> RegistryError {
-    RegistryError::Content {
-        reference: reference.to_string(),
-        found,
-        expected,
-    }
+/// Where an upload goes on, which must not be in the clear if we began safely.
+pub(super) fn location(to: &Reference, base: &Url, response: &Response) -> Result<Url, Failure> {
+    let text = header(response, LOCATION.as_str());
+    let url = Some(text)
+        .filter(|text| !text.is_empty())
+        .and_then(|text| base.join(text).ok())
+        .filter(|url| {
+            url.scheme() == base.scheme() || base.scheme() == "http" && url.scheme() == "https"
+        });
+    url.ok_or_else(|| {
+        let found = "an upload without a usable location".to_owned();
+        RegistryError::content(to, found, format!("a Location over {}", base.scheme())).into()
+    })
 }
 
 #[cfg(test)]

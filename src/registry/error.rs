@@ -1,7 +1,9 @@
 //! What can go wrong between us and a registry, and what to do about it.
 
-use super::CredentialsError;
-use super::refusal::Said;
+use std::error::Error as _;
+
+use super::auth::credentials::CredentialsError;
+use crate::oci::Reference;
 
 /// Why a registry did not give what was asked of it.
 #[derive(Debug, thiserror::Error)]
@@ -152,6 +154,21 @@ pub enum RegistryError {
     Credentials(#[from] CredentialsError),
 }
 
+impl RegistryError {
+    /// An answer about `reference` that holds `found` instead of `expected`.
+    pub(super) fn content(
+        reference: &Reference,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Content {
+            reference: reference.to_string(),
+            found: found.into(),
+            expected: expected.into(),
+        }
+    }
+}
+
 /// What to do where tags are immutable.
 fn todo(reference: &str) -> &'static str {
     match reference.contains(":sha256-") {
@@ -237,4 +254,46 @@ fn advice(status: u16, carried: Carried) -> &'static str {
         (500.., _) => "it has a fault of its own, so try again later",
         _ => "expected success, so check that it is an OCI registry",
     }
+}
+
+/// What a registry says of its refusal.
+///
+/// Source: distribution-spec 1.1, "Error Codes".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The codes, such as `TAG_INVALID`.
+    pub codes: Vec<String>,
+    /// The first message, shortened.
+    pub message: String,
+}
+
+impl Said {
+    /// Whether `code` is among the codes.
+    #[must_use]
+    pub fn is(&self, code: &str) -> bool {
+        self.codes.iter().any(|found| found == code)
+    }
+}
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.codes.first(), self.message.as_str()) {
+            (None, "") => Ok(()),
+            (Some(code), "") => write!(f, ", {code}"),
+            (None, message) => write!(f, ", \"{message}\""),
+            (Some(code), message) => write!(f, ", {code} \"{message}\""),
+        }
+    }
+}
+
+/// The whole chain of causes, without the address: it may hold a signature.
+pub(super) fn reason(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }

@@ -13,10 +13,10 @@ use bytes::Bytes;
 use reqwest::Method;
 
 use super::RegistryError;
-use super::auth::Access;
 use super::client::Registry;
 use super::retry::{Failure, jitter};
 use crate::oci::{Descriptor, Digest, Index, Reference, media_type};
+use crate::registry::auth::Access;
 
 /// The wait in units of the slowest request seen, since others are as slow.
 const SETTLE_FACTOR: u32 = 4;
@@ -173,7 +173,7 @@ pub fn read_index(
     descriptor: &Descriptor,
     bytes: &[u8],
 ) -> Result<Index, RegistryError> {
-    let odd = |found: String| super::client::content(tag, found, "an index".to_owned());
+    let odd = |found: String| RegistryError::content(tag, found, "an index".to_owned());
     if !media_type::is_index(&descriptor.media_type) {
         return Err(odd(format!(
             "a `{}` at this tag, to which no platform can be added",

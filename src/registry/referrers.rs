@@ -10,7 +10,7 @@ use bytes::Bytes;
 use reqwest::Method;
 
 use super::RegistryError;
-use super::client::{Call, Registry, content, header, whole};
+use super::client::{Call, Registry, header, whole};
 use super::index::Merge;
 use super::retry::Failure;
 use crate::oci::{Descriptor, Digest, Index, Manifest, Reference, media_type};
@@ -54,7 +54,7 @@ impl Registry {
     ) -> Result<Descriptor, RegistryError> {
         let odd = |found: &str| {
             let expected = "a manifest with a subject".to_owned();
-            content(repository, found.to_owned(), expected)
+            RegistryError::content(repository, found.to_owned(), expected)
         };
         let manifest: Manifest =
             serde_json::from_slice(bytes).map_err(|_| odd("no manifest to attach"))?;
@@ -107,7 +107,11 @@ impl Registry {
             }
         }
         let expected = format!("at most {MAX_PAGES} pages of referrers");
-        Err(content(&reference, "more of them".to_owned(), expected))
+        Err(RegistryError::content(
+            &reference,
+            "more of them".to_owned(),
+            expected,
+        ))
     }
 
     async fn page(
@@ -166,7 +170,11 @@ impl Pages {
         self.bytes += length;
         if self.bytes > MAX_LISTING_BYTES {
             let expected = format!("at most {MAX_LISTING_BYTES} bytes");
-            return Err(content(reference, "a longer listing".to_owned(), expected));
+            return Err(RegistryError::content(
+                reference,
+                "a longer listing".to_owned(),
+                expected,
+            ));
         }
         let next = next.and_then(|next| follow(url, &next));
         if next
@@ -174,7 +182,11 @@ impl Pages {
             .is_some_and(|next| !self.seen.insert(next.clone()))
         {
             let found = "a listing that leads back to an earlier page".to_owned();
-            return Err(content(reference, found, "an end".to_owned()));
+            return Err(RegistryError::content(
+                reference,
+                found,
+                "an end".to_owned(),
+            ));
         }
         Ok(next)
     }

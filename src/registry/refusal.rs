@@ -4,7 +4,6 @@
 //! Never repeats a login or the address of what is stored elsewhere, which may
 //! hold one.
 
-use std::error::Error as _;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -12,11 +11,11 @@ use reqwest::header::{DATE, RETRY_AFTER};
 use reqwest::{Response, Url};
 
 use super::RegistryError;
-use super::client::answering;
-use super::error::{Carried, Shown};
+use super::error::{Carried, Said, Shown};
+use super::host::answering;
 use super::retry::{Failure, MAX_RETRY_AFTER};
-use super::speed::Cut;
 use crate::oci::Reference;
+use crate::registry::transfer::speed::Cut;
 
 /// How long the words of a refusal are waited for.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(10);
@@ -121,36 +120,6 @@ pub(super) async fn check(
         }
         .into(),
     })
-}
-
-/// What a registry says of its refusal.
-///
-/// Source: distribution-spec 1.1, "Error Codes".
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
-    /// The codes, such as `TAG_INVALID`.
-    pub codes: Vec<String>,
-    /// The first message, shortened.
-    pub message: String,
-}
-
-impl Said {
-    /// Whether `code` is among the codes.
-    #[must_use]
-    pub fn is(&self, code: &str) -> bool {
-        self.codes.iter().any(|found| found == code)
-    }
-}
-
-impl std::fmt::Display for Said {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (self.codes.first(), self.message.as_str()) {
-            (None, "") => Ok(()),
-            (Some(code), "") => write!(f, ", {code}"),
-            (None, message) => write!(f, ", \"{message}\""),
-            (Some(code), message) => write!(f, ", {code} \"{message}\""),
-        }
-    }
 }
 
 #[derive(serde::Deserialize)]
@@ -265,16 +234,30 @@ pub(super) fn lost(reference: &Reference, cut: impl Into<Cut>) -> Failure {
     }
 }
 
-/// The whole chain of causes, without the address: it may hold a signature.
-pub(super) fn reason(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
+pub(super) fn gone(to: &Reference, found: String) -> Failure {
+    let reference = to.to_string();
+    Failure::Transient(RegistryError::Lost { reference, found }, None)
+}
+
+/// Refusals of an upload that a new one may not meet: the session was
+/// forgotten, or the bytes were not those we sent.
+pub(super) fn worth_another(failure: Failure) -> Failure {
+    match failure {
+        Failure::Final(error) => match &error {
+            RegistryError::NotFound { .. } => Failure::Transient(error, None),
+            RegistryError::Status {
+                status: 400, said, ..
+            } if said.is("DIGEST_INVALID")
+                || said.is("SIZE_INVALID")
+                || said.is("BLOB_UPLOAD_INVALID")
+                || said.is("BLOB_UPLOAD_UNKNOWN") =>
+            {
+                Failure::Transient(error, None)
+            }
+            _ => Failure::Final(error),
+        },
+        transient => transient,
     }
-    text
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::RegistryError;
-use super::client::{Call, Registry, content, header, whole};
+use super::client::{Call, Registry, header, whole};
 use super::referrers::{Pages, next_page};
 use super::retry::Failure;
 use crate::oci::{Reference, is_tag};
@@ -34,7 +34,11 @@ impl Registry {
             let named = page.tags.unwrap_or_default();
             if let Some(odd) = named.iter().find(|tag| !is_tag(tag)) {
                 let found = format!("the tag {odd:?}");
-                return Err(content(reference, found, "names of tags".to_owned()));
+                return Err(RegistryError::content(
+                    reference,
+                    found,
+                    "names of tags".to_owned(),
+                ));
             }
             tags.extend(named);
             match pages.after(reference, &url, next, length)? {
@@ -43,7 +47,11 @@ impl Registry {
             }
         }
         let expected = format!("at most {MAX_PAGES} pages of tags");
-        Err(content(reference, "more of them".to_owned(), expected))
+        Err(RegistryError::content(
+            reference,
+            "more of them".to_owned(),
+            expected,
+        ))
     }
 
     async fn tags_page(
@@ -57,7 +65,7 @@ impl Registry {
         let bytes = whole(reference, response, "a longer listing").await?;
         let page = serde_json::from_slice(&bytes).map_err(|error| {
             let found = format!("no list of tags ({error})");
-            content(reference, found, "JSON with `tags`".to_owned())
+            RegistryError::content(reference, found, "JSON with `tags`".to_owned())
         })?;
         Ok((page, next, bytes.len()))
     }

@@ -9,6 +9,7 @@
 mod access;
 mod body;
 mod fault;
+mod log;
 mod route;
 mod server;
 mod store;
@@ -16,5 +17,6 @@ mod tls;
 
 pub use access::Login;
 pub use fault::{Fault, FaultError, Kind};
-pub use server::{Options, Request, Server};
+pub use log::Request;
+pub use server::{Options, Server};
 pub use tls::Tls;

@@ -18,7 +18,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::access::Access;
 use super::body::Answer;
 use super::fault::{Fault, Kind};
-use super::server::{self, Log};
+use super::log::{self, Log};
 use super::store::{self, Store};
 use crate::oci::{Digest, MAX_MANIFEST_BYTES, Reference};
 use crate::registry::{Chunks, Profile, Referrers};
@@ -124,7 +124,7 @@ impl Site {
             Err(Trouble::Io(error)) => Err(error),
         };
         let size = |answered: &Answered| hyper::body::Body::size_hint(answered.body()).exact();
-        site.log.note(server::Request {
+        site.log.note(log::Request {
             method: method.to_string(),
             path,
             status: answered.as_ref().map_or(0, |a| a.status().as_u16()),

@@ -1,20 +1,20 @@
 //! The server: connections in, a log of requests out.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use super::access::{Access, Login};
 use super::fault::Fault;
+use super::log::{Log, Request};
 use super::route::Site;
 use super::store::Store;
 use super::tls::Tls;
@@ -63,45 +63,6 @@ impl Default for Options {
     }
 }
 
-/// One request that came, as it was answered.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Request {
-    /// `GET`, ...
-    pub method: String,
-    /// With the query.
-    pub path: String,
-    /// 0: the connection was closed instead.
-    pub status: u16,
-    /// Of the body that came, in bytes.
-    pub bytes_in: u64,
-    /// Of the body that went, in bytes, as announced.
-    pub bytes_out: u64,
-}
-
-/// What was asked for so far.
-#[derive(Default)]
-pub(super) struct Log {
-    requests: Mutex<Vec<Request>>,
-    file: Option<Mutex<std::fs::File>>,
-}
-
-impl Log {
-    pub(super) fn note(&self, request: Request) {
-        if let Some(file) = &self.file
-            && let Ok(mut line) = serde_json::to_vec(&request)
-        {
-            line.push(b'\n');
-            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            // A log that cannot be written must not end the rehearsal.
-            let _ = file.write_all(&line);
-            return;
-        }
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        requests.push(request);
-    }
-}
-
 /// A registry that runs until it is dropped.
 pub struct Server {
     address: SocketAddr,
@@ -127,7 +88,6 @@ impl Server {
         let acceptor = options.tls.as_ref().map(Tls::acceptor).transpose()?;
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
-        let append = |path: PathBuf| disk::append(&path).map(Mutex::new);
         let site = Arc::new(Site {
             store: Store::open(&folder)?,
             profile: options.profile,
@@ -136,10 +96,7 @@ impl Server {
             faults: options.faults,
             access: Access::new(options.login, acceptor.is_some()),
             immutable: options.immutable,
-            log: Log {
-                requests: Mutex::default(),
-                file: options.log.map(append).transpose()?,
-            },
+            log: Log::new(options.log.as_deref())?,
         });
         let own = Arc::clone(&site);
         let running = tokio::spawn(async move {
@@ -177,8 +134,7 @@ impl Server {
     /// What was asked for so far, and is not in a log file; forgets it.
     #[must_use]
     pub fn take_requests(&self) -> Vec<Request> {
-        let log = &self.site.log.requests;
-        std::mem::take(&mut *log.lock().unwrap_or_else(PoisonError::into_inner))
+        self.site.log.take()
     }
 }
 

@@ -6,6 +6,8 @@
 
 mod artifact;
 mod destination;
+mod error;
+mod item;
 mod journal;
 mod results;
 mod split;
@@ -15,8 +17,10 @@ mod vouching;
 
 pub use artifact::{Artifact, Place, StoredError, WithDocuments};
 pub use destination::{Destination, DestinationError};
+pub use error::ReleaseError;
+pub use item::{Item, Moved, Released, Rules};
 pub use journal::{Begun, Journal, JournalError, Known, Signed, Step};
 pub use results::{PublishedResults, attach_results};
 pub use split::fitting;
-pub use transaction::{Item, Moved, ReleaseError, Released, Rules, run};
+pub use transaction::run;
 pub use vouching::{Vouching, accept_identity, policy_of, signature_statement, subjects};

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::artifact::{Artifact, Place};
-use super::transaction::ReleaseError;
+use super::error::ReleaseError;
 use crate::content::{Fetch, VerifyReader};
 use crate::oci::{Descriptor, Digest, Hasher, Manifest};
 use crate::package::layers::{self, MAX_PARTS};

@@ -9,7 +9,8 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::task::JoinSet;
 
 use super::artifact::{Artifact, Place};
-use super::transaction::{Item, Moved, ReleaseError};
+use super::error::ReleaseError;
+use super::item::{Item, Moved};
 use crate::content;
 use crate::layout::{ImageLayout, LayoutError};
 use crate::oci::{Descriptor, Digest, Reference};

@@ -5,162 +5,23 @@
 //! end. What is there already costs a question, not a transfer.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::artifact::{Artifact, Place};
-use super::journal::{Journal, JournalError, Known, Step};
+use super::artifact::Place;
+use super::error::ReleaseError;
+use super::item::{Item, Moved, Released, Rules};
+use super::journal::{Journal, JournalError, Step};
 use super::staging::Stage;
-use super::vouching::{Vouched, Vouching, accept_identity};
+use super::vouching::accept_identity;
 use crate::content;
-use crate::layout::{ImageLayout, LayoutError};
+use crate::layout::ImageLayout;
 use crate::oci::{Descriptor, Digest, Index, media_type};
 use crate::package::manifest;
-use crate::registry::{Merge, Registry, RegistryError};
-use crate::signers::{Signer, SignerError};
+use crate::registry::{Merge, Registry};
+use crate::signers::Signer;
 use crate::signing::{Bundle, Material};
-use crate::source::RemoteError;
-
-/// One artifact on its way to one place.
-#[derive(Clone)]
-pub struct Item {
-    /// What.
-    pub artifact: Arc<Artifact>,
-    /// Where to.
-    pub place: Place,
-    /// Bundles that speak about it, and go where it goes.
-    pub bundles: Vec<Vec<u8>>,
-    /// Whose signature must be there before it is visible.
-    pub vouching: Option<Arc<Vouching>>,
-}
-
-impl Item {
-    /// How the journal calls it.
-    #[must_use]
-    pub fn known(&self) -> Known {
-        Known {
-            place: self.place.to_string(),
-            architecture: self.artifact.architecture.clone(),
-            manifest: self.artifact.manifest.digest,
-        }
-    }
-
-    fn vouched<'v>(&'v self, registry: &'v Arc<Registry>) -> Vouched<'v> {
-        Vouched {
-            registry,
-            place: &self.place,
-            artifact: &self.artifact,
-        }
-    }
-}
-
-/// What a release may do, and must.
-#[derive(Clone)]
-pub struct Rules {
-    /// Whether a tag that names another package of the same architecture moves.
-    pub move_tag: bool,
-    /// Transfers at the same time.
-    pub concurrency: usize,
-}
-
-/// What was done with one artifact.
-#[derive(Clone, Debug)]
-pub struct Released {
-    /// Which.
-    pub item: Known,
-    /// How its blobs came to be there.
-    pub moved: Moved,
-    /// It was there, and nothing was written.
-    pub unchanged: bool,
-    /// Bundles that were attached just now.
-    pub attached: usize,
-}
-
-/// Blobs and bytes by the way that they came.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Moved {
-    /// Blobs that were there.
-    pub present: u64,
-    /// Blobs that the registry took from another repository.
-    pub mounted: u64,
-    /// Blobs that were sent.
-    pub uploaded: u64,
-    /// Their bytes.
-    pub uploaded_bytes: u64,
-}
-
-/// Why a release did not come to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum ReleaseError {
-    /// A tag is taken.
-    #[error(
-        "{place} names another package for {architecture}: it is {found}, to be published was {wanted}; publish under another version"
-    )]
-    Taken {
-        /// The tag.
-        place: String,
-        /// The entry of its index.
-        architecture: String,
-        /// What it names.
-        found: Digest,
-        /// What was to be published.
-        wanted: Digest,
-    },
-    /// Two artifacts of one release are for one entry of one tag.
-    #[error("two different packages are for {place}, architecture {architecture}: take one out")]
-    Twice {
-        /// The tag.
-        place: String,
-        /// The entry.
-        architecture: String,
-    },
-    /// The registry refused or is away.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    /// The layout refused.
-    #[error(transparent)]
-    Layout(#[from] LayoutError),
-    /// A blob did not get into a layout.
-    #[error("{place}: {source}")]
-    Copy {
-        /// The layout.
-        place: String,
-        /// What happened.
-        source: io::Error,
-    },
-    /// What is attached cannot be read.
-    #[error("{place}: what is attached to it cannot be read: {source}")]
-    Unreadable {
-        /// The tag.
-        place: String,
-        /// What happened.
-        source: Box<RemoteError>,
-    },
-    /// Nobody signed.
-    #[error("{place}: it was not signed, so its tag stays where it is: {source}")]
-    Sign {
-        /// The tag.
-        place: String,
-        /// Why not.
-        source: Box<SignerError>,
-    },
-    /// What must be proven is not.
-    #[error("{place}: its signature does not verify, so its tag stays where it is: {why}")]
-    Unproven {
-        /// The tag.
-        place: String,
-        /// The refusals of `verify`.
-        why: String,
-    },
-    /// The journal cannot be written.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// A task of ours died.
-    #[error("a transfer stopped: {0}")]
-    Stopped(String),
-}
 
 /// Publishes `items`; each outcome is in their order.
 ///

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::artifact::{Artifact, Place};
-use super::transaction::ReleaseError;
+use super::error::ReleaseError;
 use crate::layout::ImageLayout;
 use crate::oci::{Descriptor, Digest, Manifest, media_type};
 use crate::package::Dialect;

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha384, Sha512};
 
-use super::bundle::{Bundle, Content};
 use super::json;
 use crate::oci::Digest;
 
@@ -31,10 +30,10 @@ const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 const OLD_STATEMENT: &str = "https://in-toto.io/Statement/v0.1";
 
 /// Most subjects of a statement; the limit of all clients.
-const MAX_SUBJECTS: usize = 1024;
+pub(super) const MAX_SUBJECTS: usize = 1024;
 
 /// Most digests of a subject; the limit of all clients.
-const MAX_DIGESTS: usize = 32;
+pub(super) const MAX_DIGESTS: usize = 32;
 
 /// A payload with its type; the signature is over both.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,115 +187,11 @@ impl Statement {
 }
 
 /// Whether a subject with the digests `found` is one of `digests`.
-fn names(found: &BTreeMap<String, String>, digests: &[(&str, String)]) -> bool {
+pub(super) fn names(found: &BTreeMap<String, String>, digests: &[(&str, String)]) -> bool {
     digests.iter().any(|(algorithm, hex)| {
         let found = found.get(*algorithm);
         found.is_some_and(|found| found.eq_ignore_ascii_case(hex))
     })
-}
-
-/// What a statement of a stranger is about; nothing else of it is held.
-pub struct Claims(Vec<BTreeMap<String, String>>);
-
-impl Claims {
-    /// Those of the statement in `envelope`, of which nothing was checked; none,
-    /// if it cannot be read.
-    #[must_use]
-    pub fn of(envelope: &Envelope) -> Self {
-        let read = serde_json::from_slice::<Claimed>(&envelope.payload);
-        let subjects = read.map(|claimed| claimed.subject.0).unwrap_or_default();
-        Self(subjects.into_iter().map(|one| one.digest.0).collect())
-    }
-
-    /// Whether the statement in `bundle` names `digest`; nothing of it is checked.
-    #[must_use]
-    pub fn name(bundle: &[u8], digest: &(&str, String)) -> bool {
-        match Bundle::parse(bundle).as_ref().map(Bundle::content) {
-            Ok(Content::Envelope(envelope)) => {
-                Self::of(envelope).about(std::slice::from_ref(digest))
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether one of the subjects has one of `digests`.
-    #[must_use]
-    pub fn about(&self, digests: &[(&str, String)]) -> bool {
-        self.0.iter().any(|found| names(found, digests))
-    }
-}
-
-#[derive(Deserialize)]
-struct Claimed {
-    subject: Few<ClaimedSubject, MAX_SUBJECTS>,
-}
-
-#[derive(Deserialize)]
-struct ClaimedSubject {
-    #[serde(default)]
-    digest: FewDigests,
-}
-
-/// A list that ends, or is none.
-struct Few<T, const MOST: usize>(Vec<T>);
-
-impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Few<T, MOST> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor<T, const MOST: usize>(std::marker::PhantomData<T>);
-        impl<'de, T: Deserialize<'de>, const MOST: usize> serde::de::Visitor<'de> for Visitor<T, MOST> {
-            type Value = Few<T, MOST>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                write!(f, "a list of at most {MOST}")
-            }
-
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(
-                self,
-                mut seq: A,
-            ) -> Result<Self::Value, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    if items.len() == MOST {
-                        return Err(serde::de::Error::invalid_length(MOST + 1, &self));
-                    }
-                    items.push(item);
-                }
-                Ok(Few(items))
-            }
-        }
-        deserializer.deserialize_seq(Visitor(std::marker::PhantomData))
-    }
-}
-
-#[derive(Default)]
-struct FewDigests(BTreeMap<String, String>);
-
-impl<'de> Deserialize<'de> for FewDigests {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = FewDigests;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                write!(f, "at most {MAX_DIGESTS} digests")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(
-                self,
-                mut map: A,
-            ) -> Result<Self::Value, A::Error> {
-                let mut digests = BTreeMap::new();
-                while let Some((name, hex)) = map.next_entry()? {
-                    if digests.len() == MAX_DIGESTS {
-                        return Err(serde::de::Error::invalid_length(MAX_DIGESTS + 1, &self));
-                    }
-                    digests.insert(name, hex);
-                }
-                Ok(FewDigests(digests))
-            }
-        }
-        deserializer.deserialize_map(Visitor)
-    }
 }
 
 /// The digests by which statements may name `blob`.

@@ -8,6 +8,7 @@
 //! the user gave does. Formats: docs/spec/signing.md.
 
 mod bundle;
+mod claims;
 mod container;
 mod envelope;
 mod evidence;
@@ -23,9 +24,10 @@ pub use bundle::{
     Bundle, BundleError, Content, KeyBundleError, MAX_ATTESTATION_BYTES, MAX_BUNDLE_BYTES,
     MEDIA_TYPE as BUNDLE, Material,
 };
+pub use claims::Claims;
 pub use container::{ContainerError, open_container, seal};
 pub use envelope::{
-    Claims, Envelope, IN_TOTO, ResourceDescriptor, SIGN_PREDICATE, SLSA_PROVENANCE, SPDX_PREDICATE,
+    Envelope, IN_TOTO, ResourceDescriptor, SIGN_PREDICATE, SLSA_PROVENANCE, SPDX_PREDICATE,
     Statement, StatementError, Subject, digests,
 };
 pub use evidence::{Demands, KeylessError, Proven, Root, RootError};

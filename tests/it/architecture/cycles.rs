@@ -13,11 +13,6 @@ use super::source_text::{Named, paths, rust_files, tokens, uses, without_tests};
 const LEFT: &[&[&str]] = &[
     &["app/package_read.rs", "app/stage.rs"],
     &["app/publish.rs", "app/publish_seal.rs"],
-    &["registry/auth.rs", "registry/body.rs", "registry/client.rs", "registry/error.rs", "registry/host.rs", "registry/refusal.rs", "registry/retry.rs", "registry/speed.rs"],
-    &["registry/pieces.rs", "registry/push.rs"],
-    &["rehearsal/route.rs", "rehearsal/server.rs"],
-    &["release/staging.rs", "release/transaction.rs", "release/vouching.rs"],
-    &["signing/bundle.rs", "signing/envelope.rs"],
 ];
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use reqwest::Response;
 
-use super::refusal::reason;
+use crate::registry::error::reason;
 
 /// How long a line is watched before it is judged.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -22,14 +22,14 @@ const TOO_SLOW: &str = "less than 1 KiB a second moved for a minute";
 
 /// How fast an answer comes.
 #[derive(Default)]
-pub(super) struct Speed {
+pub(in crate::registry) struct Speed {
     waited: Duration,
     came: u64,
 }
 
 /// Why an answer does not go on.
 #[derive(Debug)]
-pub(super) enum Cut {
+pub(in crate::registry) enum Cut {
     /// The connection failed.
     Broken(reqwest::Error),
     /// It is too slow.
@@ -38,7 +38,10 @@ pub(super) enum Cut {
 
 impl Speed {
     /// The next bytes of `response`; `None` at its end.
-    pub(super) async fn chunk(&mut self, response: &mut Response) -> Result<Option<Bytes>, Cut> {
+    pub(in crate::registry) async fn chunk(
+        &mut self,
+        response: &mut Response,
+    ) -> Result<Option<Bytes>, Cut> {
         let began = Instant::now();
         let chunk = response.chunk().await;
         // It does not say so itself.
@@ -71,7 +74,7 @@ impl From<reqwest::Error> for Cut {
 
 impl Cut {
     /// Whether another attempt meets the same.
-    pub(super) fn is_permanent(&self) -> bool {
+    pub(in crate::registry) fn is_permanent(&self) -> bool {
         match self {
             Self::Broken(error) => error.is_builder() || error.is_redirect(),
             Self::Slow(_) => false,
@@ -79,7 +82,7 @@ impl Cut {
     }
 
     /// Whom it was about.
-    pub(super) fn url(&self) -> Option<&reqwest::Url> {
+    pub(in crate::registry) fn url(&self) -> Option<&reqwest::Url> {
         match self {
             Self::Broken(error) => error.url(),
             Self::Slow(url) => Some(url),
@@ -87,7 +90,7 @@ impl Cut {
     }
 
     /// What happened, without the address: it may hold a signature.
-    pub(super) fn reason(self) -> String {
+    pub(in crate::registry) fn reason(self) -> String {
         match self {
             Self::Broken(error) => reason(error),
             Self::Slow(_) => TOO_SLOW.to_owned(),

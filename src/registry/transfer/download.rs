@@ -13,15 +13,15 @@ use reqwest::header::{CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
 use reqwest::{Response, StatusCode, Url};
 use tokio::sync::Semaphore;
 
-use super::blob::PROGRESS_BYTES;
-use super::client::Registry;
-use super::refusal::retry_after;
-use super::retry::MAX_RETRY_AFTER;
-use super::speed::{Cut, Speed};
 use crate::action::Output;
 use crate::cas::{Cas, CasError, Sink, SinkError};
 use crate::content::Receive as _;
 use crate::oci::{Descriptor, Digest};
+use crate::registry::client::Registry;
+use crate::registry::refusal::retry_after;
+use crate::registry::retry::MAX_RETRY_AFTER;
+use crate::registry::transfer::blob::PROGRESS_BYTES;
+use crate::registry::transfer::speed::{Cut, Speed};
 
 /// Why a file was not downloaded.
 #[derive(Debug, thiserror::Error)]

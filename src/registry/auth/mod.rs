@@ -3,6 +3,8 @@
 //! Sits beside the client, which shows what this module obtains. Never sends a
 //! login over HTTP to a token server when the registry itself is on HTTPS.
 
+pub(in crate::registry) mod credentials;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,14 +15,13 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use reqwest::{Response, Url};
 use serde::Deserialize;
 
-use super::RegistryError;
-use super::client::content;
-use super::credentials::{Credential, Credentials};
-use super::error::{Carried, Shown};
-use super::refusal::{check, lost, secrets_in};
-use super::retry::Failure;
-use super::speed::Speed;
 use crate::oci::Reference;
+use crate::registry::RegistryError;
+use crate::registry::auth::credentials::{Credential, Credentials};
+use crate::registry::error::{Carried, Shown};
+use crate::registry::refusal::{check, lost, secrets_in};
+use crate::registry::retry::Failure;
+use crate::registry::transfer::speed::Speed;
 
 /// Largest answer taken from a token server, in bytes; tokens are kilobytes.
 const MAX_TOKEN_BYTES: usize = 1 << 20;
@@ -31,7 +32,7 @@ const EARLY: Duration = Duration::from_secs(5);
 
 /// What is to be done with a repository; tokens are asked to allow no more.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Access {
+pub(in crate::registry) enum Access {
     /// Read.
     Pull,
     /// Read and write.
@@ -53,7 +54,7 @@ impl Access {
     }
 }
 
-pub(super) struct Auth {
+pub(in crate::registry) struct Auth {
     credentials: Arc<Credentials>,
     /// What worked, by registry, repository and access.
     known: Mutex<HashMap<(String, Access), Known>>,
@@ -77,7 +78,7 @@ struct Token {
 }
 
 impl Auth {
-    pub(super) fn new(credentials: Credentials) -> Self {
+    pub(in crate::registry) fn new(credentials: Credentials) -> Self {
         Self {
             credentials: Arc::new(credentials),
             known: Mutex::default(),
@@ -86,7 +87,11 @@ impl Auth {
     }
 
     /// What to show at once; `None`: ask first.
-    pub(super) fn known(&self, reference: &Reference, access: &Access) -> Option<String> {
+    pub(in crate::registry) fn known(
+        &self,
+        reference: &Reference,
+        access: &Access,
+    ) -> Option<String> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         // Who may write may read.
         let accesses: &[Access] = match access {
@@ -102,7 +107,7 @@ impl Auth {
     }
 
     /// The `Authorization` that `refusal` asks for; `None`: there is none to give.
-    pub(super) async fn answer(
+    pub(in crate::registry) async fn answer(
         &self,
         http: &reqwest::Client,
         reference: &Reference,
@@ -146,7 +151,7 @@ impl Auth {
         }))
     }
 
-    pub(super) async fn login(
+    pub(in crate::registry) async fn login(
         &self,
         reference: &Reference,
     ) -> Result<Option<Credential>, RegistryError> {
@@ -154,7 +159,7 @@ impl Auth {
     }
 
     /// What login a registry that refused was shown.
-    pub(super) fn shown(&self, reference: &Reference) -> Shown {
+    pub(in crate::registry) fn shown(&self, reference: &Reference) -> Shown {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.get(&key(reference)).cloned().unwrap_or(Shown::Unasked)
     }
@@ -205,7 +210,7 @@ async fn token(
     plain: bool,
 ) -> Result<Known, Failure> {
     let field = |name: &str| challenge.get(name).map_or("", String::as_str);
-    let odd = |found: &str, expected: &str| content(reference, found.into(), expected.into());
+    let odd = |found: &str, expected: &str| RegistryError::content(reference, found, expected);
     let realm = Url::parse(field("realm"))
         .ok()
         .filter(|url| url.scheme() == "https" || plain && url.scheme() == "http");

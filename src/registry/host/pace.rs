@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// When hosts may be asked again.
 #[derive(Default)]
-pub(super) struct Pace {
+pub(in crate::registry) struct Pace {
     hosts: Mutex<HashMap<String, Turns>>,
 }
 
@@ -26,7 +26,7 @@ struct Turns {
 
 impl Pace {
     /// Waits until `host` may be asked; turns are at least `apart`.
-    pub(super) async fn turn(&self, host: &str, apart: Duration) {
+    pub(in crate::registry) async fn turn(&self, host: &str, apart: Duration) {
         let mut mine = None;
         loop {
             let at = {
@@ -48,7 +48,7 @@ impl Pace {
     }
 
     /// Keeps everybody from asking `host` for as long as it wishes.
-    pub(super) fn close(&self, host: &str, wish: Duration) {
+    pub(in crate::registry) fn close(&self, host: &str, wish: Duration) {
         if let Some(turns) = self.turns(host).get_mut(host) {
             turns.closed = turns.closed.max(Instant::now() + wish);
         }

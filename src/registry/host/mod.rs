@@ -5,6 +5,9 @@
 //! them (`certs.d/HOST/*.crt`, `*.cert` with `*.key`); the caller names where.
 //! Source: containers-certs.d(5); docs/spec/registry.md, "Hosts and schemes".
 
+pub(in crate::registry) mod pace;
+pub(in crate::registry) mod profile;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
@@ -16,7 +19,9 @@ use std::time::Duration;
 use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Certificate, Identity};
 
-use super::{Profile, RegistryError};
+use super::RegistryError;
+use super::error::reason;
+use profile::Profile;
 
 /// Longest silence within an answer before the connection counts as lost.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
@@ -85,7 +90,7 @@ impl<T: Copy> PerHost<T> {
 }
 
 /// Clients by host.
-pub(super) struct Clients {
+pub(in crate::registry) struct Clients {
     hosts: Hosts,
     shared: Http,
     own: Mutex<HashMap<String, Http>>,
@@ -93,7 +98,7 @@ pub(super) struct Clients {
 
 /// Ways to the same hosts.
 #[derive(Clone)]
-pub(super) struct Http {
+pub(in crate::registry) struct Http {
     /// Ends requests whose answer does not come or go on.
     pub reads: reqwest::Client,
     /// For bodies, during which no answer is to be expected.
@@ -110,7 +115,7 @@ pub fn install_tls() {
 }
 
 impl Clients {
-    pub(super) fn new(hosts: Hosts) -> Result<Self, RegistryError> {
+    pub(in crate::registry) fn new(hosts: Hosts) -> Result<Self, RegistryError> {
         install_tls();
         let shared = http(&hosts, None)?;
         Ok(Self {
@@ -121,12 +126,12 @@ impl Clients {
     }
 
     /// The client for files of any host.
-    pub(super) fn shared(&self) -> &Http {
+    pub(in crate::registry) fn shared(&self) -> &Http {
         &self.shared
     }
 
     /// The client for `host`, with its certificates.
-    pub(super) fn of(&self, host: &str) -> Result<Http, RegistryError> {
+    pub(in crate::registry) fn of(&self, host: &str) -> Result<Http, RegistryError> {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(http) = own.get(host) {
             return Ok(http.clone());
@@ -144,7 +149,7 @@ impl Clients {
     }
 
     /// Whether `host` is spoken to without TLS.
-    pub(super) fn is_plain(&self, host: &str) -> bool {
+    pub(in crate::registry) fn is_plain(&self, host: &str) -> bool {
         match &self.hosts.plain_http {
             PlainHttp::Everywhere => true,
             PlainHttp::Hosts(hosts) if hosts.contains(host) => true,
@@ -153,7 +158,7 @@ impl Clients {
     }
 
     /// What kind of registry `host` is.
-    pub(super) fn profile(&self, host: &str) -> Profile {
+    pub(in crate::registry) fn profile(&self, host: &str) -> Profile {
         let told = self.hosts.profiles.get(host).copied();
         let profile = told.unwrap_or_else(|| *Profile::of_host(host));
         Profile {
@@ -163,7 +168,7 @@ impl Clients {
     }
 
     /// How long `host` is left alone between two requests.
-    pub(super) fn apart(&self, host: &str) -> Duration {
+    pub(in crate::registry) fn apart(&self, host: &str) -> Duration {
         let apart = self
             .hosts
             .rates
@@ -173,7 +178,7 @@ impl Clients {
     }
 
     /// Most bytes that `host` takes in a request, if a limit was told.
-    pub(super) fn max_body(&self, host: &str) -> Option<u64> {
+    pub(in crate::registry) fn max_body(&self, host: &str) -> Option<u64> {
         self.hosts.max_bodies.of(host)
     }
 
@@ -210,7 +215,7 @@ fn http(hosts: &Hosts, certificates: Option<&Path>) -> Result<Http, RegistryErro
         }
         builder
             .build()
-            .map_err(|error| RegistryError::Setup(super::refusal::reason(error)))
+            .map_err(|error| RegistryError::Setup(reason(error)))
     };
     Ok(Http {
         reads: build(true, Policy::custom(follow))?,
@@ -245,7 +250,7 @@ impl Files {
             let read = |path: &Path| {
                 fs::read(path).map_err(|error| format!("`{}`: {error}", path.display()))
             };
-            let at = |error| format!("`{}`: {}", path.display(), super::refusal::reason(error));
+            let at = |error| format!("`{}`: {}", path.display(), reason(error));
             match path.extension().and_then(|end| end.to_str()) {
                 Some("crt") => {
                     let found = Certificate::from_pem_bundle(&read(&path)?).map_err(at)?;
@@ -288,6 +293,14 @@ fn follow_at_home(attempt: Attempt<'_>) -> Action {
         false => {
             attempt.error("the token server redirects to another host, which is not shown a login")
         }
+    }
+}
+
+/// The host that answers for a registry.
+pub(in crate::registry) fn answering(registry: &str) -> &str {
+    match registry {
+        "docker.io" => "registry-1.docker.io",
+        other => other,
     }
 }
 

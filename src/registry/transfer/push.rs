@@ -7,16 +7,17 @@
 //! it counts. Source: distribution-spec 1.1, "Push".
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, StatusCode, Url};
 
-use super::RegistryError;
-use super::auth::Access;
-use super::body::{Source, Upload};
-use super::client::{Body, Call, DIGEST, Registry, content, header};
-use super::pieces::Way;
-use super::retry::Failure;
 use crate::oci::{Descriptor, Digest, Reference};
+use crate::registry::RegistryError;
+use crate::registry::auth::Access;
+use crate::registry::client::{Body, Call, DIGEST, Registry, header, location};
+use crate::registry::refusal::{gone, worth_another};
+use crate::registry::retry::Failure;
+use crate::registry::transfer::pieces::Way;
+use crate::registry::transfer::upload::{Source, Upload};
 
 /// How a blob came to be in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +147,7 @@ impl Registry {
     }
 
     /// Begins an upload; answers where it goes.
-    pub(super) async fn begin(&self, to: &Reference) -> Result<Url, Failure> {
+    pub(in crate::registry) async fn begin(&self, to: &Reference) -> Result<Url, Failure> {
         let url = self.url(to, "blobs/uploads/")?;
         let mut call = Call::new(Method::POST, to, url);
         call.headers
@@ -199,7 +200,7 @@ impl Registry {
         self.retries().run(once).await
     }
 
-    pub(super) async fn push_manifest_once(
+    pub(in crate::registry) async fn push_manifest_once(
         &self,
         to: &Reference,
         media_type: &str,
@@ -212,7 +213,7 @@ impl Registry {
         let url = self.url(to, &format!("manifests/{name}"))?;
         let mut call = Call::new(Method::PUT, to, url);
         let kind = HeaderValue::from_str(media_type)
-            .map_err(|_| content(to, "no media type".into(), "that of a manifest".into()))?;
+            .map_err(|_| RegistryError::content(to, "no media type", "that of a manifest"))?;
         call.headers.insert(CONTENT_TYPE, kind);
         call.body = Body::Bytes(bytes.clone());
         let response = self.send(&call).await;
@@ -221,7 +222,7 @@ impl Registry {
         match header(&response, DIGEST).parse::<Digest>() {
             Ok(found) if found != expected => {
                 let found = format!("word that it stored {found}");
-                Err(content(to, found, expected.to_string()).into())
+                Err(RegistryError::content(to, found, expected.to_string()).into())
             }
             _ => Ok(!header(&response, "oci-subject").is_empty()),
         }
@@ -230,11 +231,6 @@ impl Registry {
 
 fn is_held(found: Option<Option<u64>>, descriptor: &Descriptor) -> bool {
     found.is_some_and(|size| size.is_none_or(|size| size == descriptor.size))
-}
-
-pub(super) fn gone(to: &Reference, found: String) -> Failure {
-    let reference = to.to_string();
-    Failure::Transient(RegistryError::Lost { reference, found }, None)
 }
 
 /// Tells the refusal to write a tag from others.
@@ -254,40 +250,4 @@ fn immutable(to: &Reference, failure: Failure) -> Failure {
         }
         other => other,
     }
-}
-
-/// Refusals of an upload that a new one may not meet: the session was
-/// forgotten, or the bytes were not those we sent.
-pub(super) fn worth_another(failure: Failure) -> Failure {
-    match failure {
-        Failure::Final(error) => match &error {
-            RegistryError::NotFound { .. } => Failure::Transient(error, None),
-            RegistryError::Status {
-                status: 400, said, ..
-            } if said.is("DIGEST_INVALID")
-                || said.is("SIZE_INVALID")
-                || said.is("BLOB_UPLOAD_INVALID")
-                || said.is("BLOB_UPLOAD_UNKNOWN") =>
-            {
-                Failure::Transient(error, None)
-            }
-            _ => Failure::Final(error),
-        },
-        transient => transient,
-    }
-}
-
-/// Where an upload goes on, which must not be in the clear if we began safely.
-pub(super) fn location(to: &Reference, base: &Url, response: &Response) -> Result<Url, Failure> {
-    let text = header(response, LOCATION.as_str());
-    let url = Some(text)
-        .filter(|text| !text.is_empty())
-        .and_then(|text| base.join(text).ok())
-        .filter(|url| {
-            url.scheme() == base.scheme() || base.scheme() == "http" && url.scheme() == "https"
-        });
-    url.ok_or_else(|| {
-        let found = "an upload without a usable location".to_owned();
-        content(to, found, format!("a Location over {}", base.scheme())).into()
-    })
 }

@@ -11,19 +11,19 @@ use bytes::Bytes;
 use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
 use reqwest::{Method, Response, StatusCode};
 
-use super::RegistryError;
-use super::client::{Call, Registry, content};
-use super::refusal::lost;
-use super::retry::Failure;
-use super::speed::Speed;
 use crate::cas::{Cas, Sink, SinkError};
 use crate::content::{CopyError, Memory, Mismatch, Stream, copy_stream};
 use crate::oci::{Descriptor, Digest, Hasher, Reference};
+use crate::registry::RegistryError;
+use crate::registry::client::{Call, Registry};
+use crate::registry::refusal::lost;
+use crate::registry::retry::Failure;
+use crate::registry::transfer::speed::Speed;
 
 /// Bytes after which an attempt counts as a success, even if the connection
 /// breaks later: 1 MiB. Without it, a long blob over a poor line would use up
 /// all attempts.
-pub(super) const PROGRESS_BYTES: u64 = 1 << 20;
+pub(in crate::registry) const PROGRESS_BYTES: u64 = 1 << 20;
 
 impl Registry {
     /// Streams the content of `layers` one after the other. Sizes are checked
@@ -89,7 +89,7 @@ impl Registry {
 fn mismatch(repository: &Reference, error: CopyError<RegistryError, Mismatch>) -> RegistryError {
     match error {
         CopyError::Read(error) => error,
-        CopyError::Write(Mismatch { found, expected }) => content(
+        CopyError::Write(Mismatch { found, expected }) => RegistryError::content(
             &repository.at(expected),
             found.to_string(),
             expected.to_string(),
@@ -108,7 +108,7 @@ pub struct Blobs<'a> {
 impl<'a> Blobs<'a> {
     /// The first blob from byte `offset` on, and those after it.
     #[must_use]
-    pub(super) fn from(mut self, offset: u64) -> Self {
+    pub(in crate::registry) fn from(mut self, offset: u64) -> Self {
         self.current = self.start();
         if let Some(blob) = &mut self.current {
             blob.offset = offset.min(blob.size);
@@ -205,7 +205,12 @@ impl Blob<'_> {
         let chunk = chunk.split_off(skipped as usize);
         if chunk.len() as u64 > self.size - self.offset {
             let expected = format!("{} bytes", self.size);
-            return Err(content(&self.reference, "a longer blob".to_owned(), expected).into());
+            return Err(RegistryError::content(
+                &self.reference,
+                "a longer blob".to_owned(),
+                expected,
+            )
+            .into());
         }
         self.offset += chunk.len() as u64;
         self.progress += chunk.len() as u64;
@@ -234,7 +239,7 @@ impl Blob<'_> {
             if !range.starts_with(&format!("bytes {}-", self.offset)) {
                 let found = format!("the range `{range}`");
                 let expected = format!("one from byte {}", self.offset);
-                return Err(content(reference, found, expected).into());
+                return Err(RegistryError::content(reference, found, expected).into());
             }
             self.skip = 0;
         }

@@ -19,12 +19,12 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{RequestBuilder, Response};
 use tokio::sync::mpsc;
 
-use super::RegistryError;
-use super::refusal::lost;
-use super::retry::Failure;
 use crate::cas::is_damage;
 use crate::content::{Fetch, VerifyReader};
 use crate::oci::{Descriptor, Reference};
+use crate::registry::RegistryError;
+use crate::registry::refusal::lost;
+use crate::registry::retry::Failure;
 
 /// Bytes of one piece: 256 KiB.
 const PIECE: usize = 256 << 10;
@@ -44,7 +44,7 @@ const FINALISE: Duration = Duration::from_secs(600);
 pub type Source = Arc<dyn Fetch + Send + Sync>;
 
 /// A blob to be sent, as often as need be, whole or one part after the other.
-pub(super) struct Upload {
+pub(in crate::registry) struct Upload {
     pub descriptor: Descriptor,
     source: Source,
     /// The reader that the part before was sent from.
@@ -69,7 +69,7 @@ struct Unread {
 }
 
 impl Upload {
-    pub(super) fn new(descriptor: Descriptor, source: Source) -> Self {
+    pub(in crate::registry) fn new(descriptor: Descriptor, source: Source) -> Self {
         Self {
             descriptor,
             source,
@@ -196,7 +196,7 @@ impl http_body::Body for Pieces {
 }
 
 /// Sends `range` of `upload` with `request`, and gives up on it when nothing moves.
-pub(super) async fn watched(
+pub(in crate::registry) async fn watched(
     reference: &Reference,
     request: RequestBuilder,
     upload: &Upload,

@@ -10,18 +10,18 @@ use std::ops::Range;
 use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
 use reqwest::{Method, Response, Url};
 
-use super::RegistryError;
-use super::auth::Access;
-use super::body::Upload;
-use super::client::{Body, Call, Registry, content, header};
-use super::profile::Chunks;
-use super::push::{gone, location, worth_another};
-use super::retry::Failure;
 use crate::oci::{Descriptor, Reference};
+use crate::registry::RegistryError;
+use crate::registry::auth::Access;
+use crate::registry::client::{Body, Call, Registry, header, location};
+use crate::registry::host::profile::Chunks;
+use crate::registry::refusal::{gone, worth_another};
+use crate::registry::retry::Failure;
+use crate::registry::transfer::upload::Upload;
 
 /// How a blob is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(in crate::registry) enum Way {
     /// In one request.
     Whole,
     /// In requests of at most so many bytes each.
@@ -45,7 +45,11 @@ impl Registry {
     /// # Errors
     ///
     /// [`RegistryError::Unsplittable`]: in no way.
-    pub(super) fn way(&self, to: &Reference, blob: &Descriptor) -> Result<Way, RegistryError> {
+    pub(in crate::registry) fn way(
+        &self,
+        to: &Reference,
+        blob: &Descriptor,
+    ) -> Result<Way, RegistryError> {
         let (profile, most) = (self.profile(to), self.max_body(to));
         let way = way(profile.chunks, most, blob.size);
         way.ok_or_else(|| RegistryError::Unsplittable {
@@ -58,7 +62,7 @@ impl Registry {
 
     /// Sends a blob to the upload at `url` in pieces of at most `most` bytes;
     /// answers where the upload is to be ended.
-    pub(super) async fn send_pieces(
+    pub(in crate::registry) async fn send_pieces(
         &self,
         to: &Reference,
         upload: &Upload,
@@ -153,7 +157,7 @@ fn had(to: &Reference, response: &Response) -> Result<u64, Failure> {
             "" => "no word of what it has of an upload".to_owned(),
             other => format!("`{other}` for what it has of an upload"),
         };
-        content(to, found, "Range: 0-END".to_owned()).into()
+        RegistryError::content(to, found, "Range: 0-END".to_owned()).into()
     })
 }
 

@@ -8,10 +8,10 @@ use std::ops::Deref;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use super::blob::Blobs;
-use super::{Registry, RegistryError};
 use crate::content::{Fetch, Stream as _};
 use crate::oci::{Descriptor, Reference};
+use crate::registry::transfer::blob::Blobs;
+use crate::registry::{Registry, RegistryError};
 
 /// The blobs of one repository, read from a thread that may block.
 ///
