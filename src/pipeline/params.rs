@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::expression::Value;
 use super::model::{Param, ParamType, Pipeline};
+use crate::yaml::nearest;
 
 /// Why a parameter is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,20 +93,11 @@ impl Pipeline {
     }
 
     fn near_param(&self, name: &str) -> String {
-        let near = self
-            .params
-            .keys()
-            .map(|known| (strsim::damerau_levenshtein(known, name), known))
-            .min();
-        match near {
-            Some((distance, known)) if distance <= 1 + name.len() / 4 => {
-                format!("did you mean `{known}`?")
-            }
-            Some(_) => {
-                let known: Vec<&str> = self.params.keys().map(String::as_str).collect();
-                format!("use one of: {}", known.join(", "))
-            }
-            None => "this pipeline declares none under `params`".to_owned(),
+        let known: Vec<&str> = self.params.keys().map(String::as_str).collect();
+        match nearest(name, known.iter().copied()) {
+            Some(known) => format!("did you mean `{known}`?"),
+            None if known.is_empty() => "this pipeline declares none under `params`".to_owned(),
+            None => format!("use one of: {}", known.join(", ")),
         }
     }
 }

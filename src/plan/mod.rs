@@ -18,6 +18,7 @@ use crate::oci::is_tag;
 use crate::package::{Dialect, manifest};
 use crate::pipeline::{CacheLimits, Resources, Retries};
 use crate::release::Destination;
+use crate::yaml::nearest;
 
 pub use error::PlanError;
 
@@ -231,10 +232,7 @@ impl Plan {
                 (named || tagged).then_some(id)
             }));
             if keep.len() == before {
-                let near = self
-                    .steps
-                    .keys()
-                    .min_by_key(|id| strsim::damerau_levenshtein(id, name))
+                let near = nearest(name, self.steps.keys().map(String::as_str))
                     .map_or(String::new(), |id| format!("did you mean `{id}`? "));
                 return Err(PlanError::NoTask {
                     task: name.clone(),

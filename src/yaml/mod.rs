@@ -5,12 +5,14 @@
 //! It reads text only: it never opens a file and knows no schema.
 
 mod mistake;
+mod nearest;
 mod node;
 mod parse;
 mod reader;
 mod sources;
 
 pub use mistake::{Mistake, Mistakes};
+pub use nearest::nearest;
 pub use node::{Node, Span, Style, Value};
 pub use parse::{MAX_DEPTH, MAX_NODES, parse, parse_first};
 pub use reader::Fields;

@@ -168,15 +168,9 @@ fn wrong(node: &Node, key: &str, expected: &str) -> Mistake {
 }
 
 fn suggestion(name: &str, known: &BTreeSet<&'static str>) -> String {
-    let near = known
-        .iter()
-        .map(|word| (strsim::damerau_levenshtein(name, word), word))
-        .min();
-    match near {
-        Some((distance, word)) if distance <= 1 + name.len() / 4 => {
-            format!("Did you mean `{word}`?")
-        }
-        _ => {
+    match super::nearest(name, known.iter().copied()) {
+        Some(word) => format!("Did you mean `{word}`?"),
+        None => {
             let words: Vec<&str> = known.iter().copied().collect();
             format!("Remove it, or use one of: {}.", words.join(", "))
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::emit::Tree;
 use super::row::Row;
-use crate::yaml::{Mistake, Node, Span, Value};
+use crate::yaml::{Mistake, Node, Span, Value, nearest};
 
 /// What is carried along while reading.
 pub(crate) struct Reading {
@@ -74,12 +74,8 @@ impl Reading {
             return Some((name.to_owned(), tree(value)));
         }
         let known = || rows.iter().map(|row| row.key);
-        let near = known()
-            .map(|key| (strsim::damerau_levenshtein(key, name), key))
-            .filter(|(distance, key)| *distance <= key.len().max(4) / 3)
-            .min();
-        let help = match near {
-            Some((_, key)) => format!("Did you mean `{key}`?"),
+        let help = match nearest(name, known()) {
+            Some(key) => format!("Did you mean `{key}`?"),
             None => format!("Known here: {}.", known().collect::<Vec<_>>().join(", ")),
         };
         self.mistakes.push(Mistake::new(

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::pipeline::model::Task;
 use crate::pipeline::reader::Reader;
+use crate::yaml::nearest;
 
 pub(super) fn check(tasks: &BTreeMap<String, Task>, written: Vec<String>, r: &mut Reader) {
     let known: BTreeSet<String> = written.into_iter().collect();
     let edges = std::mem::take(&mut r.edges);
     for (_, to, span) in edges.iter().filter(|(_, to, _)| !known.contains(to)) {
-        let near = known
-            .iter()
-            .min_by_key(|k| strsim::damerau_levenshtein(k, to));
+        let near = nearest(to, known.iter().map(String::as_str));
         let help = near.map_or("Add the task.".to_owned(), |k| {
             format!("Did you mean `{k}`?")
         });
