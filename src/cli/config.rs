@@ -1,9 +1,8 @@
 //! The configuration file and the environment, as defaults of flags.
 //!
-//! Stands between the command line as clap describes it and the one the user
-//! gave: what a file or a variable sets becomes the default of its flag, so
-//! that a flag always wins and values are read by one parser. It never changes
-//! what a flag means.
+//! What a file or a variable sets becomes the default of its flag before clap
+//! reads the command line. So a flag always overrides it, and one parser reads
+//! all values. It never changes what a flag means.
 
 mod toml;
 
@@ -16,17 +15,17 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
 use super::command_error::CommandError;
-use super::environment::variable;
+use super::environment::{home, variable};
 use super::exit::Exit;
 use super::output::note;
 use crate::yaml::{self, Mistake, Mistakes, Node, SourceText, Value};
 
-/// Largest configuration file, in bytes: 1 MiB. The longest known ones, with
-/// every key of every command, are a few kilobytes.
+/// Largest configuration file, in bytes: 1 MiB. A file with every key has a few
+/// kilobytes.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
-/// Endings that are looked for, the first that is there counts.
-const ENDINGS: [&str; 4] = ["toml", "yaml", "yml", "json"];
+/// The extensions to look for; the first file that exists is read.
+const EXTENSIONS: [&str; 4] = ["toml", "yaml", "yml", "json"];
 
 /// What a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,14 +33,14 @@ enum Kind {
     Text,
     Flag,
     Number,
-    /// Names and texts.
+    /// Names with texts.
     Map,
 }
 
 /// Which command a key is meant for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
-    /// Each that has the flag.
+    /// Every command that has the flag.
     All,
     /// `jackal package create`.
     Create,
@@ -49,7 +48,7 @@ enum Reach {
     Publish,
 }
 
-/// One key: its name with dots, and the flag it is the default of.
+/// A key: its name with dots, and the flag it is the default of.
 struct Key {
     name: &'static str,
     kind: Kind,
@@ -66,83 +65,37 @@ const fn key(name: &'static str, kind: Kind, reach: Reach, arg: &'static str) ->
     }
 }
 
-/// Every key that is carried out. An older name stands before the newer one,
-/// which then counts.
+/// Every key with an effect. [`OLDER_NAME`] comes before its newer name, which
+/// then overrides it.
+#[rustfmt::skip] // a key a line
 const KEYS: &[Key] = &[
     key("architecture", Kind::Text, Reach::All, "architecture"),
     key("jackal_cache", Kind::Text, Reach::All, "cache_dir"),
-    key(
-        "package.create.output_directory",
-        Kind::Text,
-        Reach::Create,
-        "output",
-    ),
+    key(OLDER_NAME, Kind::Text, Reach::Create, "output"),
     key("package.create.output", Kind::Text, Reach::Create, "output"),
-    key(
-        "package.create.differential",
-        Kind::Text,
-        Reach::Create,
-        "differential",
-    ),
+    key("package.create.differential", Kind::Text, Reach::Create, "differential"),
     key("package.create.flavor", Kind::Text, Reach::Create, "flavor"),
-    key(
-        "package.create.max_package_size",
-        Kind::Number,
-        Reach::Create,
-        "max_package_size",
-    ),
-    key(
-        "package.create.registry_override",
-        Kind::Map,
-        Reach::Create,
-        "registry_overrides",
-    ),
-    key(
-        "package.create.sbom_output",
-        Kind::Text,
-        Reach::Create,
-        "sbom_out",
-    ),
+    key("package.create.max_package_size", Kind::Number, Reach::Create, "max_package_size"),
+    key("package.create.registry_override", Kind::Map, Reach::Create, "registry_overrides"),
+    key("package.create.sbom_output", Kind::Text, Reach::Create, "sbom_out"),
     key("package.create.set", Kind::Map, Reach::Create, SET),
-    key(
-        "package.create.skip_sbom",
-        Kind::Flag,
-        Reach::Create,
-        "skip_sbom",
-    ),
-    key(
-        "package.create.signing_key",
-        Kind::Text,
-        Reach::Create,
-        "signing_key",
-    ),
-    key(
-        "package.create.signing_key_password",
-        Kind::Text,
-        Reach::Create,
-        "signing_key_pass",
-    ),
+    key("package.create.skip_sbom", Kind::Flag, Reach::Create, "skip_sbom"),
+    key("package.create.signing_key", Kind::Text, Reach::Create, "signing_key"),
+    key("package.create.signing_key_password", Kind::Text, Reach::Create, "signing_key_pass"),
     key("package.public_key", Kind::Text, Reach::All, "key"),
-    key(
-        "package.publish.signing_key",
-        Kind::Text,
-        Reach::Publish,
-        "signing_key",
-    ),
-    key(
-        "package.publish.signing_key_password",
-        Kind::Text,
-        Reach::Publish,
-        "signing_key_pass",
-    ),
+    key("package.publish.signing_key", Kind::Text, Reach::Publish, "signing_key"),
+    key("package.publish.signing_key_password", Kind::Text, Reach::Publish, "signing_key_pass"),
 ];
 
-/// The flag whose values from everywhere are merged.
+/// The older name of `package.create.output`; still read, but not generated.
+const OLDER_NAME: &str = "package.create.output_directory";
+
+/// The flag whose values are merged from all sources.
 const SET: &str = "set";
 
-/// Keys, and beginnings of keys, that Jackal has for what this program does not
-/// do or always does. One file serves both programs, so they are passed over.
-const PASSED_OVER: &[&str] = &[
+/// Keys and sections of Jackal without an effect here. They are accepted, as both
+/// programs read the same file.
+const IGNORED: &[&str] = &[
     "dev",
     "init",
     "insecure",
@@ -157,59 +110,47 @@ const PASSED_OVER: &[&str] = &[
     "tmp_dir",
 ];
 
-/// A flag that was given, and the setting that it leaves no room for.
+/// A flag on the command line, and the setting that it overrides.
 const EXCLUDED: [(&str, &str); 2] = [
     ("skip_sbom", "package.create.sbom_output"),
     ("sbom_out", "package.create.skip_sbom"),
 ];
 
-/// A file with every key as a comment, in the form that `ending` names: nothing
-/// changes until a line is uncommented. `None`: that form has no comments.
-pub(super) fn example(command: &Command, ending: &str) -> Option<String> {
-    let toml = match ending {
+/// A file with every key commented out, for files with this extension. `None`:
+/// the format has no comments.
+pub(super) fn example(command: &Command, extension: &str) -> Option<String> {
+    let toml = match extension {
         "toml" => true,
         "yaml" | "yml" => false,
         _ => return None,
     };
-    let package = command.find_subcommand("package");
-    let create = package.and_then(|package| package.find_subcommand("create"))?;
+    let package = command.find_subcommand("package")?;
+    let create = package.find_subcommand("create")?;
     let mut text =
-        "# Defaults of flags. A flag, or a variable such as JACKAL_ARCHITECTURE, wins.\n"
+        "# Defaults of flags. A flag, or a variable such as JACKAL_ARCHITECTURE, overrides them.\n"
             .to_owned();
     let mut section = "";
-    // An older name of a key is none to begin with.
-    let kept = KEYS
-        .iter()
-        .filter(|key| key.name != "package.create.output_directory");
-    for key in kept {
+    for key in KEYS.iter().filter(|key| key.name != OLDER_NAME) {
         let (above, name) = key.name.rsplit_once('.').unwrap_or(("", key.name));
+        let parts: Vec<&str> = above.split('.').filter(|part| !part.is_empty()).collect();
+        let indent = match toml {
+            true => String::new(),
+            false => "  ".repeat(parts.len()),
+        };
         if above != section {
             section = above;
             text.push('\n');
-            if toml {
-                text.push_str(&format!("[{above}]\n"));
-            } else {
-                for (depth, part) in above.split('.').enumerate() {
+            match toml {
+                true => text.push_str(&format!("[{above}]\n")),
+                false => parts.iter().enumerate().for_each(|(depth, part)| {
                     text.push_str(&format!("# {}{part}:\n", "  ".repeat(depth)));
-                }
+                }),
             }
         }
-        let depth = if above.is_empty() {
-            0
-        } else {
-            above.split('.').count()
-        };
-        let help = create.get_arguments().find(|arg| arg.get_id() == key.arg);
-        let help = help.and_then(|arg| arg.get_help()).map(ToString::to_string);
+        let arg = create.get_arguments().find(|arg| arg.get_id() == key.arg);
+        let help = arg.and_then(|arg| arg.get_help()).map(ToString::to_string);
         if let Some(help) = help.as_deref().and_then(|help| help.lines().next()) {
-            text.push_str(&format!(
-                "# {}# {help}\n",
-                if toml {
-                    String::new()
-                } else {
-                    "  ".repeat(depth)
-                }
-            ));
+            text.push_str(&format!("# {indent}# {help}\n"));
         }
         let value = match key.kind {
             Kind::Text => "\"\"",
@@ -217,11 +158,8 @@ pub(super) fn example(command: &Command, ending: &str) -> Option<String> {
             Kind::Number => "0",
             Kind::Map => "{}",
         };
-        text.push_str(&if toml {
-            format!("# {name} = {value}\n")
-        } else {
-            format!("# {}{name}: {value}\n", "  ".repeat(depth))
-        });
+        let sign = if toml { " =" } else { ":" };
+        text.push_str(&format!("# {indent}{name}{sign} {value}\n"));
     }
     Some(text)
 }
@@ -229,19 +167,19 @@ pub(super) fn example(command: &Command, ending: &str) -> Option<String> {
 /// Values by the name of their key.
 type Values = BTreeMap<&'static str, Vec<String>>;
 
-/// What file and environment say, for one command line.
+/// The settings of the file and the environment, for one command line.
 #[derive(Default)]
 pub(super) struct Settings {
     values: Values,
 }
 
 impl Settings {
-    /// Reads the file and the environment, if the command has a flag they can
-    /// set; says on stderr which file is used.
+    /// Reads the file and the environment, if they can set a flag of the command.
+    /// Notes on stderr which file is read.
     ///
     /// # Errors
     ///
-    /// Every mistake in the file, or the first variable that cannot be read.
+    /// Every mistake in the file, or the first malformed variable.
     pub(super) fn read(command: &Command, matches: &ArgMatches) -> Result<Self, CommandError> {
         if !concerned(command, matches, "") {
             return Ok(Self::default());
@@ -249,7 +187,7 @@ impl Settings {
         let mut values = match find()? {
             Some(path) => {
                 let values = read_file(&path)?;
-                note(&format!("settings are read from {}", path.display()));
+                note(&format!("reading settings from {}", path.display()));
                 values
             }
             None => Values::new(),
@@ -269,17 +207,16 @@ impl Settings {
         Ok(Self { values })
     }
 
-    /// Whether nothing is set.
     pub(super) fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// The command with what is set as defaults of its flags.
+    /// The command with the settings as defaults of its flags.
     pub(super) fn apply(&self, command: Command) -> Command {
         self.apply_below(command, "")
     }
 
-    /// Values for `--set`, which flags are added to.
+    /// Values of `--set`, which flags are merged with.
     pub(super) fn templates(&self) -> Vec<String> {
         let set = KEYS.iter().filter(|key| key.arg == SET);
         set.filter_map(|key| self.values.get(key.name))
@@ -331,7 +268,7 @@ fn innermost(matches: &ArgMatches) -> &ArgMatches {
     }
 }
 
-/// Whether a key sets a flag of the command that was called.
+/// Whether a key can set a flag of the command.
 fn concerned(command: &Command, matches: &ArgMatches, path: &str) -> bool {
     KEYS.iter().any(|key| key.reaches(command, path))
         || matches.subcommand().is_some_and(|(name, matches)| {
@@ -342,58 +279,49 @@ fn concerned(command: &Command, matches: &ArgMatches, path: &str) -> bool {
 }
 
 fn find() -> Result<Option<PathBuf>, CommandError> {
-    if let Some(named) = variable("JACKAL_CONFIG") {
-        let named = PathBuf::from(named);
+    if let Some(named) = variable("JACKAL_CONFIG").map(PathBuf::from) {
         if !named.is_file() {
-            let message = format!(
-                "JACKAL_CONFIG names `{}`, which is not a file: correct it or unset it",
-                named.display()
-            );
+            let message = format!("JACKAL_CONFIG: no such file: `{}`", named.display());
             return Err(CommandError::usage(message));
         }
         return Ok(Some(named));
     }
-    let home = variable("HOME").map(|home| PathBuf::from(home).join(".jackal"));
-    let folders = [Some(PathBuf::new()), home];
-    let mut files = folders
-        .into_iter()
-        .flatten()
-        .flat_map(|folder| ENDINGS.map(|ending| folder.join(format!("jackal-config.{ending}"))));
+    let folders = [
+        Some(PathBuf::new()),
+        home().map(|home| home.join(".jackal")),
+    ];
+    let mut files = folders.into_iter().flatten().flat_map(|folder| {
+        EXTENSIONS.map(|extension| folder.join(format!("jackal-config.{extension}")))
+    });
     Ok(files.find(|file| file.is_file()))
 }
 
 fn read_file(path: &Path) -> Result<Values, CommandError> {
-    let ending = path.extension().and_then(|ending| ending.to_str());
-    let Some(ending) = ending.filter(|ending| ENDINGS.contains(ending)) else {
-        let message = format!(
-            "`{}` cannot be read: expected a name ending in .{}",
-            path.display(),
-            ENDINGS.join(", .")
-        );
+    let shown = path.display();
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let Some(extension) = extension.filter(|known| EXTENSIONS.contains(known)) else {
+        let expected = EXTENSIONS.join(", .");
+        let message = format!("unknown format of `{shown}`: expected a name ending in .{expected}");
         return Err(CommandError::usage(message));
     };
-    let io = |error| CommandError::io(format!("`{}` cannot be read", path.display()), error);
+    let wrong = |message: String| CommandError::new(Exit::Configuration, message);
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(io)?;
+        .map_err(|error| CommandError::io(format!("cannot read `{shown}`"), error))?;
     if bytes.len() as u64 > MAX_CONFIG_BYTES {
-        let message = format!(
-            "`{}` is larger than {MAX_CONFIG_BYTES} bytes, which no configuration is",
-            path.display()
-        );
-        return Err(CommandError::new(Exit::Configuration, message));
+        return Err(wrong(format!(
+            "`{shown}` is larger than {MAX_CONFIG_BYTES} bytes"
+        )));
     }
-    let text = String::from_utf8(bytes).map_err(|_| {
-        let message = format!("`{}` is not UTF-8 text: save it as such", path.display());
-        CommandError::new(Exit::Configuration, message)
-    })?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| wrong(format!("`{shown}` is not UTF-8 text")))?;
     let source = SourceText::new(path.display().to_string(), text);
-    parse(&source, ending).map_err(|mistakes| CommandError::new(Exit::Configuration, mistakes))
+    parse(&source, extension).map_err(|mistakes| CommandError::new(Exit::Configuration, mistakes))
 }
 
-fn parse(source: &SourceText, ending: &str) -> Result<Values, Mistakes> {
-    let root = match ending {
+fn parse(source: &SourceText, extension: &str) -> Result<Values, Mistakes> {
+    let root = match extension {
         "toml" => Some(toml::parse(source)?),
         _ => yaml::parse_first(source)?,
     };
@@ -405,8 +333,8 @@ fn parse(source: &SourceText, ending: &str) -> Result<Values, Mistakes> {
     Mistakes::none_or(values, source, mistakes)
 }
 
-/// Reads the keys of `node`, whose own name, with a dot, is `above`. Names are
-/// compared without regard to case, as Jackal does.
+/// Reads the keys of `node`, whose own name, with a dot, is `above`. Case is
+/// ignored, as Jackal does.
 fn read_keys(node: &Node, above: &str, values: &mut Values, mistakes: &mut Vec<Mistake>) {
     let Value::Mapping(pairs) = &node.value else {
         let what = match above.trim_end_matches('.') {
@@ -416,7 +344,7 @@ fn read_keys(node: &Node, above: &str, values: &mut Values, mistakes: &mut Vec<M
         mistakes.push(Mistake::new(
             node.span,
             format!("{what} is a {}, expected a mapping", node.kind()),
-            "Write the keys of a section below its name.",
+            "Write its keys below its name.",
         ));
         return;
     };
@@ -430,7 +358,7 @@ fn read_keys(node: &Node, above: &str, values: &mut Values, mistakes: &mut Vec<M
         {
             mistakes.push(Mistake::new(
                 key.span,
-                format!("`{name}` is given twice"),
+                format!("duplicate key `{name}`"),
                 "Keep one of the two.",
             ));
         } else if let Some(known) = KEYS.iter().find(|known| known.name == name) {
@@ -439,7 +367,7 @@ fn read_keys(node: &Node, above: &str, values: &mut Values, mistakes: &mut Vec<M
             {
                 values.insert(known.name, read);
             }
-        } else if PASSED_OVER.contains(&name.as_str()) {
+        } else if IGNORED.contains(&name.as_str()) {
         } else if is_section(&name) {
             if !value.is_null() {
                 read_keys(value, &format!("{name}."), values, mistakes);
@@ -447,7 +375,7 @@ fn read_keys(node: &Node, above: &str, values: &mut Values, mistakes: &mut Vec<M
         } else {
             mistakes.push(Mistake::new(
                 key.span,
-                format!("there is no setting `{name}`"),
+                format!("unknown setting `{name}`"),
                 suggestion(&name),
             ));
         }
@@ -460,20 +388,15 @@ fn is_section(name: &str) -> bool {
 }
 
 fn suggestion(name: &str) -> String {
-    let near = KEYS
-        .iter()
-        .map(|key| (strsim::damerau_levenshtein(name, key.name), key.name))
-        .min();
-    match near {
-        Some((distance, near)) if distance <= 1 + name.len() / 4 => {
-            format!("Did you mean `{near}`?")
-        }
-        _ => {
-            let names: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
-            format!("Remove it, or use one of: {}.", names.join(", "))
-        }
+    let names: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
+    match yaml::nearest(name, names.iter().copied()) {
+        Some(near) => format!("Did you mean `{near}`?"),
+        None => format!("Remove it, or use one of: {}.", names.join(", ")),
     }
 }
+
+/// What a map is called in messages.
+const MAPPING: &str = "a mapping of names to strings";
 
 fn read_value(key: &Key, node: &Node, mistakes: &mut Vec<Mistake>) -> Option<Vec<String>> {
     let mut wrong = |node: &Node, expected: &str| {
@@ -487,15 +410,15 @@ fn read_value(key: &Key, node: &Node, mistakes: &mut Vec<Mistake>) -> Option<Vec
     match (key.kind, node.plain_type()) {
         (Kind::Map, _) => {
             let Value::Mapping(pairs) = &node.value else {
-                wrong(node, "a mapping of names to texts");
+                wrong(node, MAPPING);
                 return None;
             };
             let mut read = Vec::new();
             for (name, value) in pairs {
-                // Numbers and booleans pass: they stay as they were written.
+                // Numbers and booleans are kept as they are written.
                 match (name.scalar(), scalar_or_empty(value)) {
                     (Some(name), Some(text)) => read.push(pair(key, name, text)),
-                    _ => wrong(value, "a mapping of names to texts"),
+                    _ => wrong(value, MAPPING),
                 }
             }
             Some(read)
@@ -503,10 +426,10 @@ fn read_value(key: &Key, node: &Node, mistakes: &mut Vec<Mistake>) -> Option<Vec
         (Kind::Text, None) if plain.is_some_and(|text| !text.is_empty()) => {
             plain.map(|text| vec![text.to_owned()])
         }
-        // Set and empty is as good as not set.
+        // An empty value counts as unset.
         (Kind::Text, None) if plain.is_some() => None,
         (Kind::Text, _) => {
-            wrong(node, "a text in quotes");
+            wrong(node, "a quoted string");
             None
         }
         (Kind::Flag, Some("boolean")) => plain.map(|text| vec![text.to_ascii_lowercase()]),
@@ -535,11 +458,11 @@ fn scalar_or_empty(node: &Node) -> Option<&str> {
     node.scalar()
 }
 
-/// A name and its text as the flag takes them.
+/// A name and its text in the form of the flag.
 fn pair(key: &Key, name: &str, text: &str) -> String {
     if key.arg == SET {
         let name = name.to_ascii_uppercase();
-        // One record of comma-separated values a flag.
+        // A flag is one record of comma-separated values.
         return format!("\"{}\"", format!("{name}={text}").replace('"', "\"\""));
     }
     format!("{name}={text}")
@@ -568,7 +491,7 @@ fn from_environment(key: &Key) -> Result<Option<Vec<String>>, CommandError> {
             _ => Err(wrong("true or false")),
         },
         Kind::Map => {
-            let expected = "a JSON object of texts, such as {\"A\": \"b\"}";
+            let expected = "a JSON object of strings, such as {\"A\": \"b\"}";
             let map: BTreeMap<String, String> =
                 serde_json::from_str(text).map_err(|_| wrong(expected))?;
             let pairs = map.iter().map(|(name, text)| pair(key, name, text));
@@ -587,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn toml_yaml_and_json_say_the_same() {
+    fn toml_yaml_and_json_are_equivalent() {
         let toml = "architecture = 'arm64'\n[package.create]\nmax_package_size = 1_000\n\
                     skip_sbom = true\n[package.create.set]\na = 'x,\"y\"'\n[package.deploy]\nretries = 3\n";
         let yaml = "Architecture: arm64\npackage:\n  create:\n    max_package_size: 1000\n    \
@@ -609,11 +532,11 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told_with_its_place() {
+    fn every_mistake_is_reported_with_its_place() {
         let toml = "archtecture = 'a'\n[package.create]\nmax_package_size = 'x'\nset = 3\n";
         let text = read("c.toml", toml).unwrap_err();
         for part in [
-            "c.toml:1:1: there is no setting `archtecture`",
+            "c.toml:1:1: unknown setting `archtecture`",
             "Did you mean `architecture`?",
             "c.toml:3:20: `package.create.max_package_size` is a string, expected a whole number",
             "c.toml:4:7: `package.create.set` is a number",
@@ -621,7 +544,7 @@ mod tests {
             assert!(text.contains(part), "{part} not in {text}");
         }
         let text = read("c.toml", "a = 1\nb = = 2\n").unwrap_err();
-        assert!(text.starts_with("c.toml:2:5: this is not TOML"), "{text}");
+        assert!(text.starts_with("c.toml:2:5: invalid TOML"), "{text}");
         let text = read("c.yaml", "package:\n  create: [x]\n").unwrap_err();
         assert!(
             text.starts_with("c.yaml:2:11: `package.create` is a list"),

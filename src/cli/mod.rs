@@ -59,7 +59,7 @@ use crate::app;
 
 /// Build, verify, publish and inspect packages
 #[derive(Parser)]
-#[command(name = "jackal", version, about, arg_required_else_help = true)]
+#[command(name = "jackal", version, arg_required_else_help = true)]
 struct Args {
     #[command(subcommand)]
     command: Command,

@@ -17,7 +17,7 @@ pub(super) enum SignatureForm {
     /// In the package, in the form that every reader of its format knows
     #[default]
     Plain,
-    /// In the package, also as a Sigstore bundle (Jackal v0.32.7 rejects such archives)
+    /// In the package, with a Sigstore bundle (rejected by Jackal v0.32.7)
     Bundle,
     /// Beside the package, which is not changed
     Detached,

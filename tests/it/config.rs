@@ -31,7 +31,7 @@ fn a_flag_overrides_a_variable_and_a_variable_the_file() {
             .env("JACKAL_ARCHITECTURE", "env-arch"),
     );
     assert_eq!(out.code, Some(0), "{}", out.stderr);
-    let announced = "settings are read from jackal-config.toml";
+    let announced = "reading settings from jackal-config.toml";
     assert!(out.stderr.contains(announced), "{}", out.stderr);
     let archive = "from-file/jackal-package-demo-env-arch-1.tar.zst";
     let definition = sandbox.run(&["package", "inspect", archive]).stdout;
@@ -98,7 +98,10 @@ fn the_file_is_found_by_variable_then_in_the_folder_then_at_home() {
     sandbox.write("own.yaml", file("named"));
     assert_eq!(run(Some("own.yaml")).code, Some(0));
     assert!(sandbox.src().join("named").is_dir());
-    for (named, told) in [("gone.toml", "not a file"), ("tool.sh", "ending in .toml")] {
+    for (named, told) in [
+        ("gone.toml", "no such file"),
+        ("tool.sh", "ending in .toml"),
+    ] {
         let out = run(Some(named));
         assert_eq!(out.code, Some(2));
         assert!(out.stderr.contains(told), "{}", out.stderr);
@@ -111,7 +114,7 @@ fn an_invalid_setting_is_an_error_with_its_place() {
     sandbox.write("jackal-config.toml", "[package.create]\nflavour = 'x'\n");
     let out = sandbox.run(&CREATE);
     assert_eq!(out.code, Some(3));
-    let told = "jackal-config.toml:2:1: there is no setting `package.create.flavour`";
+    let told = "jackal-config.toml:2:1: unknown setting `package.create.flavour`";
     assert!(out.stderr.contains(told), "{}", out.stderr);
     // Commands without settings do not read the file.
     assert_eq!(sandbox.run(&["schema", "package"]).code, Some(0));

@@ -1,26 +1,26 @@
-//! TOML text as the nodes that the YAML reader gives, so that one reader finds
-//! the mistakes of every form of configuration file.
+//! TOML text as nodes of the YAML reader, so that configuration files of every
+//! format are checked by the same code.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::yaml::{Mistake, Mistakes, Node, SourceText, Span, Value};
 
-/// The document of `source`.
+/// The document in `source`.
 ///
 /// # Errors
 ///
-/// The first mistake in its grammar, with its place.
+/// The first syntax error.
 pub(super) fn parse(source: &SourceText) -> Result<Node, Mistakes> {
     let text: &str = &source.text;
     match DeTable::parse(text) {
         Ok(table) => Ok(mapping(text, table.span().start, table.get_ref())),
         Err(error) => {
             let at = error.span().map_or(0, |span| span.start);
-            let said = error.message().replace('\n', "; ");
+            let message = error.message().replace('\n', "; ");
             let mistake = Mistake::new(
                 span(text, at),
-                format!("this is not TOML: {said}"),
+                format!("invalid TOML: {message}"),
                 "Write settings as `key = \"value\"` lines below `[package.create]`.",
             );
             Mistakes::none_or(Node::mapping(Span::default()), source, vec![mistake])
@@ -55,8 +55,8 @@ fn node(text: &str, value: &Spanned<DeValue<'_>>) -> Node {
     match value.get_ref() {
         DeValue::String(string) => Node::text(at, string.as_ref()),
         DeValue::Integer(integer) => {
-            // `0x10` and `1_000` become decimal; what does not fit stays as it
-            // is, for the reader to refuse.
+            // `0x10` and `1_000` become decimal. A number that does not fit is
+            // kept as it is, and the reader rejects it.
             let digits = integer.as_str();
             let number = i64::from_str_radix(digits, integer.radix());
             Node::literal(at, number.map_or(digits.to_owned(), |n| n.to_string()))
