@@ -4,9 +4,7 @@
 
 use std::sync::LazyLock;
 
-use jackal::signing::{
-    Bundle, Demands, Identity, Pattern, PublicKey, Root, SigningKey, digests,
-};
+use jackal::signing::{Bundle, Demands, Identity, Pattern, PublicKey, Root, SigningKey, digests};
 use libfuzzer_sys::fuzz_target;
 
 /// A key that nobody signed with.

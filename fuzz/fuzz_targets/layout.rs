@@ -13,7 +13,11 @@ fuzz_target!(|input: (&[u8], &[u8], &[u8])| {
     let layout = folder.path().join("layout");
     let blobs = layout.join("blobs/sha256");
     std::fs::create_dir_all(&blobs).unwrap();
-    std::fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    std::fs::write(
+        layout.join("oci-layout"),
+        r#"{"imageLayoutVersion":"1.0.0"}"#,
+    )
+    .unwrap();
     // Written with the digests that they have, so that they are reached.
     let name = |bytes: &[u8]| Digest::of(bytes).hex();
     let replaced = |text: &[u8], from: &str, to: &str| {

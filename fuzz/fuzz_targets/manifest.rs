@@ -13,7 +13,10 @@ fuzz_target!(|bytes: &[u8]| {
         let files = [("jackal.yaml.sig".to_owned(), Descriptor::of("", b"x"))];
         let made = manifest::with_files(bytes, Dialect::Jackal, &[], files).unwrap();
         let again: Manifest = serde_json::from_slice(&made).unwrap();
-        assert_eq!((again.config, again.annotations), (read.config, read.annotations));
+        assert_eq!(
+            (again.config, again.annotations),
+            (read.config, read.annotations)
+        );
         let named = |layer: &&Descriptor| manifest::title(layer) == Some("jackal.yaml.sig");
         assert_eq!(again.layers.iter().filter(named).count(), 1);
     }

@@ -24,8 +24,20 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     };
     let names: Vec<String> = evidence.files.keys().cloned().collect();
-    assert_eq!(names, package.members().unwrap().keys().cloned().collect::<Vec<_>>());
-    let judged = verify(evidence, Scope::Whole, &Policy::without_signers(Check::Look));
+    assert_eq!(
+        names,
+        package
+            .members()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    );
+    let judged = verify(
+        evidence,
+        Scope::Whole,
+        &Policy::without_signers(Check::Look),
+    );
     if judged.is_err() {
         // Nobody signs what is refused, such as another spelling of a signature's name.
         return;
