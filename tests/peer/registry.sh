@@ -41,7 +41,7 @@ cmp "$archive" pulled/jackal-package-peer-amd64-1.0.0.tar.zst || fail "the pulle
 ok "skopeo reads the package, and a pulled package equals the built one"
 
 "$jackal" package publish -a amd64 "$to/one/peer:1.0.0" "$to/two" > copied
-grep -q "sent 0 blobs (0 bytes), mounted" copied || fail "a copy printed: $(cat copied)"
+grep -q "uploaded 0 blobs (0 bytes), mounted" copied || fail "a copy printed: $(cat copied)"
 grep -q "$digest" copied || fail "the copy has another digest"
 ok "a copy within a registry transfers nothing"
 
@@ -107,7 +107,7 @@ if "$jackal" package verify --certs-dir certs -a amd64 "oci://127.0.0.1:$tls/x/p
 fi
 grep -qi certificate refused || fail "the error does not mention the certificate: $(cat refused)"
 "$jackal" package verify --certs-dir certs --insecure-skip-tls-verify -a amd64 "oci://127.0.0.1:$tls/x/peer:1.0.0" > told 2>&1
-grep -q "NOT checked" told || fail "a check was turned off without a warning"
+grep -q "NOT verified" told || fail "a check was turned off without a warning"
 ok "TLS with a private CA and a client certificate, and clear errors without them"
 
 # A login.
