@@ -237,6 +237,21 @@ fn links_between_pages_lead_somewhere() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn files_that_the_map_names_exist() {
+    let map = fs::read_to_string(Path::new(ROOT).join("docs/architecture.md")).unwrap();
+    let named = Regex::new("`([a-z_]+(?:/[a-z_.]+)+/?)`").unwrap();
+    let missing: Vec<&str> = named
+        .captures_iter(&map)
+        .map(|found| found.get(1).unwrap().as_str())
+        .filter(|name| {
+            let root = Path::new(ROOT);
+            !root.join(name).exists() && !root.join("src").join(name).exists()
+        })
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 /// The code blocks of `page` in `language`.
 fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
     let fence = format!("```{language}\n");
