@@ -10,10 +10,10 @@ use super::build_error::BuildError;
 use super::find::{read_text, shown};
 use super::options::{Place, Variant};
 use super::skeletons::Skeletons;
+use crate::oci::host_architecture;
 use crate::package::{Choice, Definition, ImportError, SkeletonUrl, Surroundings, Warning};
 use crate::plan;
 use crate::plan::declared::Composed;
-use crate::plan::implied::host_architecture;
 use crate::yaml::{Mistakes, SourceText};
 
 /// Asks the user for the value of a template; `None`: there is nobody to ask.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::build_error::{BuildError, blamed};
 use super::compose::{Chosen, Composer};
@@ -31,6 +32,9 @@ impl NoDefinition {
     }
 }
 
+/// A composed definition with the names of its templates.
+type WithTemplates = (Arc<Composed>, BTreeSet<String>);
+
 /// Composes the definition of every instance that names one.
 ///
 /// A package task's `set` holds for the tasks that share its definition too,
@@ -39,9 +43,9 @@ pub(super) fn of_instances(
     composer: &mut Composer<'_>,
     folder: &Path,
     instances: &[Instance],
-) -> Result<BTreeMap<String, Composed>, NoDefinition> {
+) -> Result<BTreeMap<String, Arc<Composed>>, NoDefinition> {
     let shared = shared(instances);
-    let mut known: BTreeMap<(&str, Chosen), (Composed, BTreeSet<String>)> = BTreeMap::new();
+    let mut known: BTreeMap<(&str, Chosen), WithTemplates> = BTreeMap::new();
     let mut found = BTreeMap::new();
     for instance in instances {
         let Some(name) = named(instance) else {
@@ -78,7 +82,8 @@ pub(super) fn of_instances(
         let key = (name, chosen);
         if !known.contains_key(&key) {
             let composed = composer.compose(&folder.join(name), &key.1);
-            known.insert(key.clone(), composed.map_err(NoDefinition::Build)?);
+            let (composed, templates) = composed.map_err(NoDefinition::Build)?;
+            known.insert(key.clone(), (Arc::new(composed), templates));
         }
         let Some((composed, templates)) = known.get(&key) else {
             continue;
@@ -89,7 +94,7 @@ pub(super) fn of_instances(
         if let Some((key, _)) = stray {
             return Err(refused(key));
         }
-        found.insert(instance.id.clone(), composed.clone());
+        found.insert(instance.id.clone(), Arc::clone(composed));
     }
     Ok(found)
 }

@@ -8,9 +8,9 @@ use super::compose::{Disk, source};
 use super::options::{Pins, Place, Variant};
 use super::skeletons::Skeletons;
 use crate::cas::Cas;
+use crate::oci::host_architecture;
 use crate::package::{Choice, Finding, lint as lint_definition};
 use crate::plan;
-use crate::plan::implied::host_architecture;
 
 /// Which definitions to check.
 #[derive(Clone, Debug)]

@@ -60,12 +60,11 @@ pub use trust::{FoundRoot, RootFrom, TrustOptions, policy, trusted_root};
 pub use crate::cas::Limits;
 pub use crate::ground::Stop;
 pub use crate::kinds::package::BuildFacts;
-pub use crate::oci::Reference;
+pub use crate::oci::{Reference, host_architecture};
 pub use crate::package::diff::{Change, Difference};
 pub use crate::package::{Base, Definition, Finding, Severity, patch_git_links, time::rfc3339};
 pub use crate::pipeline::duration::parse as parse_duration;
 pub use crate::pipeline::size::parse as parse_size;
-pub use crate::plan::implied::host_architecture;
 pub use crate::registry::{
     Connection, ConnectionError, Hosts, LoginText, PerHost, PlainHttp, Profile, runtime,
 };

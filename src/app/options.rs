@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::ground::site::Wishes;
 use crate::kinds::package::BuildFacts;
-use crate::plan::implied::host_architecture;
+use crate::oci::host_architecture;
 use crate::registry::Connection;
 
 /// Marks the root of a workspace.

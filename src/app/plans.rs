@@ -16,7 +16,8 @@ use crate::kinds::sign::signer::{SignerFrom, SignerNamed};
 use crate::kinds::sign::{Attest, SignWork};
 use crate::pipeline::Facts;
 use crate::plan::declared::Declared;
-use crate::plan::implied::Implied;
+use crate::plan::implied::imply;
+use crate::plan::options::PlanOptions;
 use crate::plan::{self, Plan, PlanError};
 use crate::yaml::SourceText;
 use crate::{pipeline, workspace};
@@ -30,6 +31,7 @@ pub(super) fn of_packages(
 ) -> Result<Plan, BuildError> {
     let lone = folders.len() == 1;
     let mut plan = Plan::default();
+    let chosen = plan_options(options, IMPLIED);
     for folder in folders {
         let Some((_, path)) = plan::definition_in(&folder) else {
             return Err(BuildError::NoPackage(folder));
@@ -39,34 +41,47 @@ pub(super) fn of_packages(
             composed.definition.reduce(base)?;
         }
         let relative = folder.strip_prefix(workspace).unwrap_or(&folder);
-        let how = Implied {
-            prefix: if lone || relative.as_os_str().is_empty() {
-                String::new()
-            } else {
-                format!("{}:", relative.display())
-            },
-            folder: folder.clone(),
-            imported: composed.imported,
-            flavor: options.variant.flavor.clone(),
-            output: output_folder(options),
-            publish: options.output.publish.clone(),
-            sign: options
-                .output
-                .sign
-                .as_ref()
-                .map(|sign| sign_work(options, sign)),
-            registry_overrides: options.content.registry_overrides.clone(),
-            skip_sbom: options.content.skip_sbom,
-            build: options.content.facts.clone(),
-            split: options.output.split,
+        let prefix = if lone || relative.as_os_str().is_empty() {
+            String::new()
+        } else {
+            format!("{}:", relative.display())
         };
-        plan.imply(composed.definition, &how)
+        let instances = imply(&prefix, &composed.definition, &chosen);
+        let composed = Arc::new(composed);
+        let ids = instances.iter().map(|instance| instance.id.clone());
+        let definitions = ids.map(|id| (id, Arc::clone(&composed))).collect();
+        let how = Declared {
+            folder,
+            name: IMPLIED,
+            definitions: &definitions,
+            options: &chosen,
+        };
+        plan.declare(&instances, &how)
             .map_err(planned(options, &path))?;
     }
     Ok(plan)
 }
 
-fn sign_work(options: &BuildOptions, sign: &SignOptions) -> SignWork {
+/// The name of an implied pipeline, for provenance.
+const IMPLIED: &str = "implied";
+
+fn plan_options(options: &BuildOptions, pipeline: &str) -> PlanOptions {
+    PlanOptions {
+        registry_overrides: options.content.registry_overrides.clone(),
+        skip_sbom: options.content.skip_sbom,
+        split: options.output.split,
+        output: output_folder(options),
+        build: options.content.facts.clone(),
+        sign: options.output.sign.as_ref().map(sign_work),
+        publish: options.output.publish.clone(),
+        parameters: parameters(options, pipeline),
+        architecture: options.variant.architecture.clone(),
+        environment: options.place.environment.clone(),
+        path: options.place.connection.helper_folders.clone(),
+    }
+}
+
+fn sign_work(sign: &SignOptions) -> SignWork {
     SignWork {
         task: "sign".to_owned(),
         packages: Vec::new(),
@@ -78,7 +93,7 @@ fn sign_work(options: &BuildOptions, sign: &SignOptions) -> SignWork {
         },
         asked: Asked {
             builder: BUILDER.to_owned(),
-            parameters: parameters(options, "implied"),
+            ..Asked::default()
         },
         annotations: BTreeMap::new(),
     }
@@ -141,15 +156,9 @@ pub(super) fn of_pipeline(
     };
     let how = Declared {
         folder,
-        name: pipeline.name.clone(),
-        parameters: parameters(options, &pipeline.name),
+        name: &pipeline.name,
         definitions: &definitions,
-        output: output_folder(options),
-        build: options.content.facts.clone(),
-        split: options.output.split,
-        architecture: options.variant.architecture.clone(),
-        environment: &options.place.environment,
-        path: options.place.connection.helper_folders.clone(),
+        options: &plan_options(options, &pipeline.name),
     };
     let declared = plan.declare(&instances, &how);
     declared.map_err(|error| blamed(&text, error))?;

@@ -12,5 +12,5 @@ mod reference;
 pub use descriptor::{Descriptor, media_type};
 pub use digest::{Digest, DigestError, Hasher};
 pub use manifest::{Index, MAX_MANIFEST_BYTES, Manifest};
-pub use platform::{Platform, PlatformError};
+pub use platform::{Platform, PlatformError, host_architecture};
 pub use reference::{Reference, ReferenceError, TAG_RULE, is_tag};

@@ -24,6 +24,16 @@ pub struct Platform {
 #[error("`{0}` is not a platform: expected os/architecture or os/architecture/variant")]
 pub struct PlatformError(String);
 
+/// The architecture of this machine, in Go's names.
+#[must_use]
+pub fn host_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
 impl FromStr for Platform {
     type Err = PlatformError;
 

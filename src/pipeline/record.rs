@@ -237,6 +237,14 @@ macro_rules! record {
             $( $(#[doc = $text])+ pub $field: S::Of<$kind>, )+
         }
 
+        impl $name {
+            /// Every key at its default; empty where one is required.
+            #[must_use]
+            pub fn unset() -> Self {
+                $name { $( $field: <$kind as $crate::pipeline::record::Key>::unset() ),+ }
+            }
+        }
+
         impl $crate::pipeline::record::Record for $name<$crate::pipeline::record::Written> {
             type Rendered = $name;
             const NAME: &'static str = $what;
@@ -260,7 +268,7 @@ macro_rules! record {
             }
 
             fn unset() -> $name {
-                $name { $( $field: <$kind as $crate::pipeline::record::Key>::unset() ),+ }
+                $name::unset()
             }
 
             fn render(

@@ -12,7 +12,7 @@ use super::expression::Template;
 use super::kinds::{Names, OneOf, Tasks, Text, Word};
 use super::limits::{CacheLimits, Caching, Defaults, Resources, Retries, RetryOn, Sandbox, Secret};
 use super::reader::Reader;
-use super::record::{Key, Keys, Plain, Record, Rendering, Written, described, object, record};
+use super::record::{Key, Keys, Plain, Rendering, described, object, record};
 use super::render::Renderer;
 use super::{duration, size};
 use crate::yaml::{Fields, Node, Value as Yaml};
@@ -67,12 +67,6 @@ record! {
 }
 
 impl Settings {
-    /// The settings of a task without any of these keys.
-    #[must_use]
-    pub fn unset() -> Self {
-        Settings::<Written>::unset()
-    }
-
     /// Whether results may be cached.
     #[must_use]
     pub fn cached(&self) -> bool {

@@ -10,10 +10,10 @@ use crate::release::DestinationError;
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// An image that cannot be named.
-    #[error("component `{component}` lists the image `{image}`: {source}")]
+    #[error("`{by}` lists the image `{image}`: {source}")]
     Reference {
-        /// The component.
-        component: String,
+        /// The component or task.
+        by: String,
         /// As written.
         image: String,
         /// What is wrong with it.
@@ -70,14 +70,6 @@ pub enum PlanError {
         task: String,
         /// What is wrong.
         what: String,
-    },
-    /// Something that is not built yet.
-    #[error("`{component}` has `{key}`, which jackal cannot build yet: remove it")]
-    NotYet {
-        /// The component or task.
-        component: String,
-        /// The key.
-        key: &'static str,
     },
     /// An image on the disk that is not named.
     #[error(
@@ -203,8 +195,8 @@ pub enum PlanError {
     #[error("the SBOMs of `{0}` and `{1}` would have the same file name: rename one")]
     SbomNames(String, String),
     /// The platform cannot be written.
-    #[error("architecture `{0}` cannot name a platform: use a word such as amd64 or arm64")]
-    Architecture(String),
+    #[error("`{0}` is not a platform: write os/arch, such as linux/amd64")]
+    Platform(String),
     /// The archive has no name.
     #[error(transparent)]
     Archive(#[from] ArchiveNameError),

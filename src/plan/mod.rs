@@ -6,6 +6,7 @@
 pub mod declared;
 mod error;
 pub mod implied;
+pub mod options;
 pub mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,28 +74,6 @@ pub struct Step {
     pub skipped: bool,
     /// Its failure does not fail the run.
     pub may_fail: bool,
-}
-
-impl Step {
-    /// A step that is run once its inputs are there, and remembered.
-    pub(crate) fn new(id: String, after: Vec<String>, work: Work) -> Self {
-        Self {
-            id,
-            after,
-            work,
-            pool: None,
-            mutex: None,
-            retries: Retries::plain(0),
-            resources: Resources { cpu: 1, memory: 0 },
-            priority: 0,
-            when: When::SUCCESS,
-            cached: true,
-            salts: Vec::new(),
-            tags: Vec::new(),
-            skipped: false,
-            may_fail: false,
-        }
-    }
 }
 
 /// Everything there is to do.

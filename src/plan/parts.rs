@@ -1,8 +1,7 @@
-//! The steps of one component: what its parts are made by, and its tar.
+//! The steps of one component: its actions, its parts and its tar.
 //!
-//! Implied and declared plans both come here, so a component is made in the
-//! same way in both. A part is a step of its own: to change a chart's values
-//! packages no other chart and clones no repository again.
+//! Each part is a step of its own, so that a change to one chart's values neither
+//! packages another chart nor clones a repository again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,36 +22,6 @@ use crate::package::{Action, Component, File, RepoUrl};
 use crate::pipeline::Retries;
 use crate::plan::{Plan, PlanError, Step, When};
 
-/// Which steps a component's first ones wait for, where components follow one
-/// another: what an action leaves behind
-/// may be read by every later component, and nothing else orders them.
-#[derive(Debug, Default)]
-pub(crate) struct Order {
-    /// The last steps of the last component with actions.
-    barrier: Vec<String>,
-    /// Those, and of every component since.
-    ends: Vec<String>,
-}
-
-impl Order {
-    fn before(&self, component: &Component) -> &[String] {
-        if has_actions(component) {
-            &self.ends
-        } else {
-            &self.barrier
-        }
-    }
-
-    fn ended(&mut self, component: &Component, ends: &[String]) {
-        if has_actions(component) {
-            self.ends = ends.to_vec();
-            self.barrier = ends.to_vec();
-        } else {
-            self.ends.extend_from_slice(ends);
-        }
-    }
-}
-
 /// Whether commands run when the component is made.
 pub(crate) fn has_actions(component: &Component) -> bool {
     let set = &component.actions.on_create;
@@ -61,15 +30,24 @@ pub(crate) fn has_actions(component: &Component) -> bool {
         .any(|list| !list.is_empty())
 }
 
+/// Whether the component has a tar.
+pub(crate) fn has_content(component: &Component) -> bool {
+    !(component.files.is_empty()
+        && component.data_injections.is_empty()
+        && component.manifests.is_empty()
+        && component.charts.is_empty()
+        && component.repos.is_empty())
+}
+
 impl Plan {
-    /// Adds the steps of `component`; its tar is made by the one called `id`.
-    /// Gives the last of them: once those are done, the component is.
+    /// Adds the steps of `component`, the first of which wait for `waits`; the step
+    /// `id` makes its tar. Returns the steps after which the component is complete.
     pub(crate) fn component(
         &mut self,
         id: &str,
         folders: Folders,
         component: &Component,
-        order: &mut Order,
+        mut waits: Vec<String>,
         step: impl Fn(String, Vec<String>, Work) -> Step,
     ) -> Result<Vec<String>, PlanError> {
         let set = &component.actions.on_create;
@@ -82,14 +60,13 @@ impl Plan {
                 on_failure,
             })
         };
-        // What is never cached, and tried again by its own rule.
+        // Actions are never cached, and have retries of their own.
         let uncached = |step: Step| Step {
             cached: false,
             retries: Retries::plain(0),
             ..step
         };
         let mut own = Vec::new();
-        let mut waits = order.before(component).to_vec();
         if !set.before.is_empty() || !set.on_failure.is_empty() {
             let before = format!("{id}:before");
             let work = actions(&set.before, false);
@@ -118,9 +95,10 @@ impl Plan {
         let last = [set.after.as_slice(), &set.on_success].concat();
         if !last.is_empty() {
             let after = format!("{id}:after");
-            self.add(uncached(step(after.clone(), ends, actions(&last, false))));
+            let work = actions(&last, false);
+            self.add(uncached(step(after.clone(), ends.clone(), work)));
             own.push(after.clone());
-            ends = vec![after];
+            ends.push(after);
         }
         if !set.on_failure.is_empty() {
             let work = actions(&set.on_failure, true);
@@ -135,7 +113,6 @@ impl Plan {
             };
             self.add(failed);
         }
-        order.ended(component, &ends);
         Ok(ends)
     }
 }

@@ -44,6 +44,15 @@ impl DestinationError {
 }
 
 impl Destination {
+    /// The text that [`parse`](Self::parse) reads it from.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Registry(base) => format!("oci://{base}"),
+            Self::Layout(folder) => format!("oci-layout:{}", folder.display()),
+        }
+    }
+
     /// Reads `oci://HOST[/PATH]` or `oci-layout:FOLDER`, relative to `here`.
     ///
     /// # Errors

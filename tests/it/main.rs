@@ -24,6 +24,7 @@ mod papers;
 mod parts;
 mod pieces;
 mod pipelines;
+mod plans;
 mod publish;
 mod pull;
 mod repositories;

@@ -10,6 +10,9 @@ use crate::pipeline::verb::Verb;
 pub struct Instance {
     /// `task`, or `task[axis=value,...]` with axes sorted.
     pub id: String,
+    /// The start of the names of its steps where it has several; the ID, except in
+    /// implied pipelines.
+    pub steps: String,
     /// Its condition is false, so it does not run.
     pub skipped: bool,
     /// The outcomes of earlier instances after which it runs.
@@ -42,6 +45,33 @@ pub struct Instance {
     pub platform: Option<String>,
 }
 
+impl Instance {
+    /// An instance that runs after the success of `depends_on`, with nothing else set.
+    #[must_use]
+    pub fn new(id: String, mut depends_on: Vec<String>, verb: Verb) -> Self {
+        depends_on.sort();
+        depends_on.dedup();
+        Self {
+            steps: id.clone(),
+            id,
+            skipped: false,
+            runs_after: RunsAfter::SUCCESS,
+            verb,
+            settings: Settings::unset(),
+            input_globs: Vec::new(),
+            input_values: BTreeMap::new(),
+            input_tasks: Vec::new(),
+            depends_on,
+            outputs: Vec::new(),
+            env: BTreeMap::new(),
+            pass_through: Vec::new(),
+            salts: Vec::new(),
+            workdir: ".".to_owned(),
+            platform: None,
+        }
+    }
+}
+
 /// The outcomes of earlier instances after which one runs: success alone, unless
 /// its condition calls `always()` or the like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +82,15 @@ pub struct RunsAfter {
     pub failure: bool,
     /// One was skipped and none failed.
     pub skipped: bool,
+}
+
+impl RunsAfter {
+    /// Without a condition that asks for outcomes.
+    pub const SUCCESS: Self = Self {
+        success: true,
+        failure: false,
+        skipped: false,
+    };
 }
 
 /// A declared output.

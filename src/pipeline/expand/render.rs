@@ -42,6 +42,7 @@ impl Scope<'_> {
         let salts = salts.into_iter().filter(|salt| !salt.is_empty()).cloned();
         Ok(Instance {
             id: self.renderer.id.clone(),
+            steps: self.renderer.id.clone(),
             skipped: self.skipped,
             runs_after: self.runs_after,
             verb,

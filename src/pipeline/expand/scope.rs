@@ -41,11 +41,7 @@ impl<'p> Scope<'p> {
             pipeline,
             task,
             renderer: Renderer::new(instance_name(&task.id, row), strict.clone(), rows),
-            runs_after: RunsAfter {
-                success: true,
-                failure: false,
-                skipped: false,
-            },
+            runs_after: RunsAfter::SUCCESS,
             skipped: false,
             platform: None,
             env: BTreeMap::new(),
