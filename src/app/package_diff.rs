@@ -11,6 +11,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::package_read::{PackageReadError, SBOMS, package_definition};
+use crate::archive::TarReader;
 use crate::layout::{LayoutError, MAX_DOCUMENT_BYTES};
 use crate::oci::Index;
 use crate::package::diff::{Catalogue, Difference, Digests, Side};
@@ -118,25 +119,24 @@ fn catalogue(mut file: File) -> Result<Catalogue, (String, io::Error)> {
     let whole = |error| (SBOMS.to_owned(), error);
     let invalid = |what| io::Error::new(io::ErrorKind::InvalidData, what);
     file.rewind().map_err(whole)?;
-    let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 17, file));
+    let mut tar = TarReader::new(BufReader::with_capacity(1 << 17, file));
     let mut found = Catalogue::new();
-    for (count, entry) in archive.entries().map_err(whole)?.enumerate() {
-        let entry = entry.map_err(whole)?;
-        if count >= MAX_SBOMS {
+    while let Some(entry) = tar.next().map_err(whole)? {
+        if tar.headers() as usize > MAX_SBOMS {
             let what = format!("it has more than {MAX_SBOMS} entries");
             return Err(whole(invalid(what)));
         }
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let name = entry.name_lossy();
         // The pages of the viewer lie beside the documents.
         if !name.ends_with(".json") {
             continue;
         }
         let inside = |error| (format!("{SBOMS}: {name}"), error);
-        if entry.size() > MAX_SBOM_BYTES {
+        if entry.size > MAX_SBOM_BYTES {
             let what = format!("it is larger than {MAX_SBOM_BYTES} bytes");
             return Err(inside(invalid(what)));
         }
-        let reader = BufReader::with_capacity(1 << 17, entry.take(MAX_SBOM_BYTES));
+        let reader = BufReader::with_capacity(1 << 17, (&mut tar).take(MAX_SBOM_BYTES));
         let document: Document =
             serde_json::from_reader(reader).map_err(|error| inside(error.into()))?;
         let document_name = name.trim_start_matches("./");

@@ -6,6 +6,7 @@
 
 mod path;
 mod seekable;
+mod tar_read;
 mod tar_write;
 
 pub use path::{PathError, SafePath};
@@ -13,4 +14,5 @@ pub use seekable::{
     FrameAt, FrameMaker, MAX_COMPRESSED_INPUT, MAX_FRAME_LEN, MAX_FRAMES, MAX_RANGE_IN_MEMORY,
     SeekTable, SeekableError, SeekableReader, SeekableWriter,
 };
+pub use tar_read::{MAX_EXTENDED_BYTES, Skip, Stream, TarEntry, TarFault, TarKind, TarReader};
 pub use tar_write::{EntryKind, TarError, TarWriter, header_bytes};

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::archive::{SeekTable, SeekableError, SeekableReader};
+use crate::archive::{SeekTable, SeekableError, SeekableReader, Skip};
 
 /// What seeking may cost beyond reading everything once, in bytes: 1 MiB.
 const SLACK: u64 = 1 << 20;
@@ -82,34 +82,8 @@ impl Seek for Joined {
     }
 }
 
-/// A reader that can pass over bytes, cheaply if it can seek.
-pub(super) trait Forward: Read {
-    /// Passes over `bytes`; fails if there are not so many.
-    fn pass(&mut self, bytes: u64) -> io::Result<()>;
-}
-
-/// A stream: what is passed over must be read.
-pub(super) struct Stream<R>(pub R);
-
-impl<R: Read> Read for Stream<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl<R: Read> Forward for Stream<R> {
-    fn pass(&mut self, bytes: u64) -> io::Result<()> {
-        let passed = io::copy(&mut (&mut self.0).take(bytes), &mut io::sink())?;
-        if passed == bytes {
-            Ok(())
-        } else {
-            Err(short())
-        }
-    }
-}
-
-impl Forward for Joined {
-    fn pass(&mut self, bytes: u64) -> io::Result<()> {
+impl Skip for Joined {
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
         let to = self.at.checked_add(bytes).filter(|to| *to <= self.len);
         self.at = to.ok_or_else(short)?;
         Ok(())
@@ -170,8 +144,8 @@ impl<R: Read + Seek> Read for Framed<R> {
     }
 }
 
-impl<R: Read + Seek> Forward for Framed<R> {
-    fn pass(&mut self, bytes: u64) -> io::Result<()> {
+impl<R: Read + Seek> Skip for Framed<R> {
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
         let len = self.table().decompressed_len();
         let to = self.at.checked_add(bytes).filter(|to| *to <= len);
         self.at = to.ok_or_else(short)?;
@@ -217,6 +191,6 @@ mod tests {
         assert!(joined.read(&mut [0; 4]).is_err());
         assert!(joined.seek(SeekFrom::Current(-9)).is_err());
         joined.seek(SeekFrom::Start(0)).unwrap();
-        assert!(joined.pass(6).is_err());
+        assert!(joined.skip(6).is_err());
     }
 }

@@ -9,10 +9,10 @@ use std::sync::{Arc, OnceLock};
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::LayoutError;
-use super::bytes::{Forward, Framed, Joined, Stream};
+use super::bytes::{Framed, Joined};
 use super::parts::{self, Parts};
 use super::walk::{Walk, WalkError};
-use crate::archive::{SeekTable, SeekableReader};
+use crate::archive::{SeekTable, SeekableReader, Skip, Stream};
 
 /// Most files of a package: a million. Their paths are held in memory.
 const MAX_FILES: usize = 1_000_000;
@@ -444,7 +444,7 @@ impl PackageFile {
         }
     }
 
-    fn list_tar<F: Forward>(
+    fn list_tar<F: Skip>(
         &self,
         walk: &mut Walk<F>,
     ) -> Result<BTreeMap<String, Member>, LayoutError> {
@@ -544,7 +544,7 @@ impl PackageFile {
                 .map_err(|error| LayoutError::frames(&self.path, error)),
             Packing::Zstd => {
                 let mut stream = Stream(self.stream(archive)?);
-                stream.pass(member.offset).map_err(io)?;
+                stream.skip(member.offset).map_err(io)?;
                 exactly(&mut stream, out)
             }
         }

@@ -5,16 +5,18 @@
 //! through a link, or with more rights than a file needs.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use super::LayoutError;
-use crate::archive::SafePath;
+use crate::archive::{SafePath, TarKind, TarReader};
 
-/// Most entries of one tar: a million. Links are held until the end.
-const MAX_ENTRIES: usize = 1_000_000;
+/// Most links of one tar: they are held until the end.
+const MAX_LINKS: usize = 1_000_000;
 
 /// Unpacks the tar `content`, called `name` in messages, into `folder`, which
 /// is there and empty.
@@ -28,15 +30,14 @@ const MAX_ENTRIES: usize = 1_000_000;
 /// disk refused.
 pub fn unpack_tar(name: &Path, content: impl Read, folder: &Path) -> Result<(), LayoutError> {
     let io = |error| LayoutError::io(name, error);
-    let mut archive = tar::Archive::new(content);
+    let mut tar = TarReader::new(content);
     let mut links = BTreeMap::new();
-    for (count, entry) in archive.entries().map_err(io)?.enumerate() {
-        let mut entry = entry.map_err(io)?;
-        let text = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        if count >= MAX_ENTRIES {
+    while let Some(entry) = tar.next().map_err(io)? {
+        let text = entry.name_lossy();
+        if links.len() >= MAX_LINKS {
             return Err(LayoutError::too_large(
                 name,
-                format!("more than {MAX_ENTRIES} entries"),
+                format!("more than {MAX_LINKS} links"),
             ));
         }
         // The first entry of an SBOM archive is the folder itself.
@@ -54,27 +55,31 @@ pub fn unpack_tar(name: &Path, content: impl Read, folder: &Path) -> Result<(), 
         };
         let to = folder.join(safe.as_str());
         let at = |error| LayoutError::write(&to, error);
-        match entry.header().entry_type() {
-            tar::EntryType::Directory => fs::create_dir_all(&to).map_err(at)?,
-            tar::EntryType::Regular | tar::EntryType::Continuous => {
-                let executable = entry.header().mode().map_err(io)? & 0o100 != 0;
-                let mut file = create(&to, executable).map_err(|error| match error.kind() {
-                    io::ErrorKind::AlreadyExists => LayoutError::Twice {
-                        path: name.to_owned(),
-                        entry: text.clone(),
-                    },
-                    _ => at(error),
-                })?;
-                io::copy(&mut entry, &mut file).map_err(at)?;
+        match entry.kind {
+            TarKind::Directory => fs::create_dir_all(&to).map_err(at)?,
+            TarKind::File => {
+                let mut file =
+                    create(&to, entry.is_executable()).map_err(|error| match error.kind() {
+                        io::ErrorKind::AlreadyExists => LayoutError::Twice {
+                            path: name.to_owned(),
+                            entry: text.clone(),
+                        },
+                        _ => at(error),
+                    })?;
+                io::copy(&mut tar, &mut file).map_err(at)?;
             }
-            tar::EntryType::Symlink => {
-                let target = entry.link_name().map_err(io)?;
-                let target = target.ok_or_else(|| foreign("a link without a target"))?;
-                links.insert(to, target.into_owned());
+            TarKind::Symlink if entry.link.is_empty() => {
+                return Err(foreign("a link without a target"));
             }
-            tar::EntryType::Link => return Err(foreign("a hard link")),
-            tar::EntryType::GNUSparse => return Err(foreign("a sparse file")),
-            _ => return Err(foreign("neither a file, a folder nor a link")),
+            TarKind::Symlink => {
+                links.insert(to, PathBuf::from(OsString::from_vec(entry.link)));
+            }
+            TarKind::Hardlink => return Err(foreign("a hard link")),
+            TarKind::Sparse => return Err(foreign("a sparse file")),
+            TarKind::Global => {}
+            TarKind::Special | TarKind::Unknown => {
+                return Err(foreign("neither a file, a folder nor a link"));
+            }
         }
     }
     for (to, target) in links {

@@ -1,26 +1,16 @@
-//! Walks the entries of a tar from hands that are not trusted.
+//! The files of a package's tar, by rules that leave one way to read it.
 //!
-//! Only what packages are made of is taken: regular files, under safe names.
-//! Long names are bounded; whatever could be read in two ways is refused.
+//! Sits on the bounded reader of tars. A package holds regular files under safe
+//! names and nothing else; what another program could read differently is refused.
 
 use std::io::{self, Read};
 
-use super::bytes::Forward;
-use crate::archive::SafePath;
-
-/// Bytes of a tar block.
-const BLOCK: u64 = 512;
-
-/// Longest extended header, in bytes: 1 MiB. Ours are below 10 KiB.
-const MAX_EXTENDED_BYTES: u64 = 1 << 20;
-
-/// Most entries of any kind; each costs a header.
-const MAX_ENTRIES: usize = 2_000_000;
+use crate::archive::{SafePath, Skip, TarKind, TarReader};
 
 /// One regular file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// Safe to join below a folder.
+    /// Safe to join to a folder.
     pub name: SafePath,
     /// Length of the content in bytes.
     pub size: u64,
@@ -31,7 +21,7 @@ pub(super) struct Entry {
 /// Why a walk stopped.
 #[derive(Debug)]
 pub(super) enum WalkError {
-    /// The bytes cannot be read, or are no tar.
+    /// The bytes cannot be read, or are not the tar of a package.
     Io(io::Error),
     /// A name that leads out.
     Unsafe(String),
@@ -43,247 +33,83 @@ impl From<io::Error> for WalkError {
     }
 }
 
-/// The entries of a tar, front to back.
-pub(super) struct Walk<F> {
-    inner: F,
-    at: u64,
-    /// Content and padding of the last entry that were not read.
-    left: u64,
-    padding: u64,
-    entries: usize,
-    ended: bool,
-}
+/// The files of a tar, front to back; reading it yields the content of the last.
+pub(super) struct Walk<F>(TarReader<F>);
 
-impl<F: Forward> Walk<F> {
-    /// Walks `inner`, which stands at the tar's start.
+impl<F: Skip> Walk<F> {
+    /// Walks `inner`, which is at the tar's start.
     pub(super) fn new(inner: F) -> Self {
-        Self {
-            inner,
-            at: 0,
-            left: 0,
-            padding: 0,
-            entries: 0,
-            ended: false,
-        }
+        Self(TarReader::skipping(inner))
     }
 
     /// What was walked.
     pub(super) fn into_inner(self) -> F {
-        self.inner
+        self.0.into_inner()
     }
 
-    /// The next regular file; its content is what reading now yields.
+    /// The next regular file.
     pub(super) fn next(&mut self) -> Result<Option<Entry>, WalkError> {
-        let (mut long_name, mut long_size) = (None::<Vec<u8>>, None::<u64>);
-        while let Some(header) = self.header()? {
-            let size = header.entry_size()?;
-            let kind = header.entry_type();
-            match kind.as_byte() {
-                b'x' => {
-                    let records = self.extended(size)?;
-                    for (key, value) in Records(&records) {
-                        match key {
-                            b"path" => long_name = Some(value.to_vec()),
-                            b"size" => long_size = Some(decimal(value)?),
-                            _ if key.starts_with(b"GNU.sparse.") => return Err(sparse()),
-                            _ => {}
-                        }
-                    }
-                    if !Records(&records).all_sound() {
-                        return Err(damaged("an extended header is malformed"));
-                    }
+        while let Some(entry) = self.0.next()? {
+            match entry.kind {
+                TarKind::File => {}
+                TarKind::Sparse => {
+                    return Err(refused("it has a sparse file, which packages do not use"));
                 }
-                b'L' => {
-                    let mut name = self.extended(size)?;
-                    if let Some(end) = name.iter().position(|byte| *byte == 0) {
-                        name.truncate(end);
-                    }
-                    long_name = Some(name);
+                TarKind::Symlink | TarKind::Hardlink => {
+                    return Err(refused("it has a link, which packages do not use"));
                 }
-                b'g' => {
-                    let records = self.extended(size)?;
-                    if Records(&records).any(|(key, _)| key == b"path" || key == b"size") {
-                        return Err(damaged("a global header renames or resizes every file"));
-                    }
+                TarKind::Special => {
+                    return Err(refused(
+                        "it has a device or pipe, which packages do not use",
+                    ));
                 }
-                b'K' => drop(self.extended(size)?),
-                b'0' | b'\0' | b'7' => {
-                    let size = long_size.unwrap_or(size);
-                    let name = match long_name.take() {
-                        Some(name) => name,
-                        None => header.path_bytes().into_owned(),
-                    };
-                    let name = String::from_utf8(name).map_err(|error| {
-                        WalkError::Unsafe(String::from_utf8_lossy(error.as_bytes()).into_owned())
-                    })?;
-                    if name.ends_with('/') {
-                        return Err(damaged("a regular file is named like a folder"));
-                    }
-                    // Terminals obey control characters, in any message about it.
-                    let name = match SafePath::parse(&name) {
-                        Ok(safe) if !name.contains(char::is_control) => safe,
-                        _ => return Err(WalkError::Unsafe(name.escape_debug().to_string())),
-                    };
-                    self.begin(size)?;
-                    let offset = self.at;
-                    return Ok(Some(Entry { name, size, offset }));
+                // Readers skip the rest (docs/spec/package.md, "Archive"). They disagree
+                // on where the next header is if it has content.
+                TarKind::Directory | TarKind::Global | TarKind::Unknown if entry.stated == 0 => {
+                    continue;
                 }
-                b'S' => return Err(sparse()),
-                b'1' | b'2' => return Err(damaged("it holds a link, which no package does")),
-                b'3' | b'4' | b'6' => {
-                    return Err(damaged("it holds a device or pipe, which no package does"));
+                TarKind::Directory | TarKind::Global | TarKind::Unknown => {
+                    return Err(refused("an entry that is not a regular file has content"));
                 }
-                // Readers pass over the rest (docs/spec/package.md, "Archive").
-                // With content, readers would disagree on where the next header
-                // is.
-                _ if size > 0 || long_size.is_some_and(|size| size > 0) => {
-                    return Err(damaged("an entry that is no regular file has content"));
-                }
-                _ => (long_name, long_size) = (None, None),
             }
-        }
-        if long_name.is_some() || long_size.is_some() {
-            return Err(damaged("it ends after an extended header"));
-        }
-        Ok(None)
-    }
-
-    fn begin(&mut self, size: u64) -> Result<(), WalkError> {
-        let whole = size
-            .checked_next_multiple_of(BLOCK)
-            .filter(|whole| self.at.checked_add(*whole).is_some())
-            .ok_or_else(|| damaged("a size is beyond all disks"))?;
-        (self.left, self.padding) = (size, whole - size);
-        Ok(())
-    }
-
-    fn finish_entry(&mut self) -> io::Result<()> {
-        let rest = self.left + self.padding;
-        self.inner.pass(rest)?;
-        self.at += rest;
-        (self.left, self.padding) = (0, 0);
-        Ok(())
-    }
-
-    fn extended(&mut self, size: u64) -> Result<Vec<u8>, WalkError> {
-        if size > MAX_EXTENDED_BYTES {
-            return Err(damaged("an extended header is larger than 1 MiB"));
-        }
-        self.begin(size)?;
-        let mut bytes = Vec::new();
-        (&mut *self).take(size).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn header(&mut self) -> Result<Option<tar::Header>, WalkError> {
-        self.finish_entry()?;
-        if self.ended {
-            return Ok(None);
-        }
-        let mut block = [0; BLOCK as usize];
-        let mut filled = 0;
-        while filled < block.len() {
-            match self.inner.read(&mut block[filled..])? {
-                0 if filled == 0 => {
-                    self.ended = true;
-                    return Ok(None);
-                }
-                0 => return Err(damaged("it ends within a header")),
-                count => filled += count,
+            let name = String::from_utf8(entry.name).map_err(|error| {
+                WalkError::Unsafe(String::from_utf8_lossy(error.as_bytes()).into_owned())
+            })?;
+            if name.ends_with('/') {
+                return Err(refused("a regular file is named like a folder"));
             }
+            // Terminals obey control characters, in any message about it.
+            let name = match SafePath::parse(&name) {
+                Ok(safe) if !name.contains(char::is_control) => safe,
+                _ => return Err(WalkError::Unsafe(name.escape_debug().to_string())),
+            };
+            return Ok(Some(Entry {
+                name,
+                size: entry.size,
+                offset: entry.offset,
+            }));
         }
-        self.at += BLOCK;
-        if block == [0; BLOCK as usize] {
-            self.ended = true;
-            return Ok(None);
+        match self.0.lacks_padding() {
+            true => Err(refused("it ends within a block")),
+            false => Ok(None),
         }
-        self.entries += 1;
-        if self.entries > MAX_ENTRIES {
-            return Err(damaged("it has more than two million entries"));
-        }
-        let header = tar::Header::from_byte_slice(&block).clone();
-        let sum: u32 = block
-            .iter()
-            .enumerate()
-            .map(|(at, byte)| {
-                u32::from(if (148..156).contains(&at) {
-                    b' '
-                } else {
-                    *byte
-                })
-            })
-            .sum();
-        if header.cksum().ok() != Some(sum) {
-            return Err(damaged(
-                "a header's checksum is wrong: this is no tar, or damaged",
-            ));
-        }
-        Ok(Some(header))
     }
 }
 
-impl<F: Forward> Read for Walk<F> {
+impl<F: Skip> Read for Walk<F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
-        let most = most.min(buffer.len());
-        if most == 0 {
-            return Ok(0);
-        }
-        let count = self.inner.read(&mut buffer[..most])?;
-        if count == 0 {
-            let message = "the archive ends within a file";
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
-        }
-        self.left -= count as u64;
-        self.at += count as u64;
-        Ok(count)
+        self.0.read(buffer)
     }
 }
 
-/// `length key=value` records of an extended header.
-struct Records<'b>(&'b [u8]);
-
-impl Records<'_> {
-    /// Whether the records end where the header ends.
-    fn all_sound(mut self) -> bool {
-        while self.next().is_some() {}
-        self.0.iter().all(|byte| *byte == 0)
-    }
-}
-
-impl<'b> Iterator for Records<'b> {
-    type Item = (&'b [u8], &'b [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let space = self.0.iter().position(|byte| *byte == b' ')?;
-        let length = std::str::from_utf8(&self.0[..space]).ok()?;
-        let length: usize = length.parse().ok()?;
-        let record = self.0.get(space + 1..length)?.strip_suffix(b"\n")?;
-        let equals = record.iter().position(|byte| *byte == b'=')?;
-        self.0 = &self.0[length..];
-        Some((&record[..equals], &record[equals + 1..]))
-    }
-}
-
-fn decimal(text: &[u8]) -> Result<u64, WalkError> {
-    let text = std::str::from_utf8(text).ok();
-    text.and_then(|text| text.parse().ok())
-        .ok_or_else(|| damaged("an extended header has a malformed size"))
-}
-
-fn damaged(what: &str) -> WalkError {
+fn refused(what: &str) -> WalkError {
     WalkError::Io(io::Error::new(io::ErrorKind::InvalidData, what))
-}
-
-fn sparse() -> WalkError {
-    damaged("it has a sparse file, which packages do not use")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::bytes::Stream;
     use super::*;
-    use crate::archive::{EntryKind, header_bytes};
+    use crate::archive::{EntryKind, Stream, header_bytes};
 
     fn walk(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, WalkError> {
         let mut walk = Walk::new(Stream(bytes));

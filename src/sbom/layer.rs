@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::binary::{self, Facts};
 use super::search;
+use crate::archive::{TarKind, TarReader};
 use crate::oci::{Digest, Hasher};
 
 /// Longest database or manifest kept. Status files of full desktops are 10 MB.
@@ -104,26 +105,14 @@ pub struct LayerScan {
     pub file_bytes: u64,
 }
 
-/// Zeros that complete a tar whose last padding or end marks are missing, in
-/// bytes: umoci writes such layers, and runtimes unpack them.
-const MISSING_END: usize = 3 * 512;
-
 struct Hashing<R> {
     inner: R,
     hasher: Hasher,
-    /// Bytes of [`MISSING_END`] that may still be given.
-    missing: usize,
 }
 
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        if count == 0 {
-            let zeros = self.missing.min(buffer.len());
-            self.missing -= zeros;
-            buffer[..zeros].fill(0);
-            return Ok(zeros);
-        }
         self.hasher.update(&buffer[..count]);
         Ok(count)
     }
@@ -141,20 +130,18 @@ pub(super) fn walk(
     input: impl Read,
     mut keep: impl FnMut(&str, u64, &mut dyn Read) -> io::Result<Option<Content>>,
 ) -> Result<LayerScan, LayerError> {
-    let mut archive = tar::Archive::new(Hashing {
+    let mut tar = TarReader::new(Hashing {
         inner: input,
         hasher: Hasher::default(),
-        missing: MISSING_END,
     });
     let mut entries = Vec::new();
     let mut kept = 0;
     let (mut whiteouts, mut opaque, mut file_bytes) = (Vec::new(), Vec::new(), 0_u64);
-    for entry in archive.entries()? {
-        let mut entry = entry?;
+    while let Some(found) = tar.next()? {
         if entries.len() >= ENTRY_LIMIT {
             return Err(LayerError::TooMany);
         }
-        let Some(path) = clean(&String::from_utf8_lossy(&entry.path_bytes())) else {
+        let Some(path) = clean(&found.name_lossy()) else {
             continue;
         };
         let (parent, base) = path.rsplit_once('/').unwrap_or(("", &path));
@@ -169,31 +156,24 @@ pub(super) fn walk(
             whiteouts.push(join(parent, gone));
             continue;
         }
-        let kind_byte = entry.header().entry_type();
-        let target = entry
-            .link_name_bytes()
-            .map(|target| String::from_utf8_lossy(&target).into_owned())
-            .unwrap_or_default();
-        let kind = if kind_byte.is_dir() {
-            NodeKind::Directory
-        } else if kind_byte.is_symlink() {
-            NodeKind::Symlink(target)
-        } else if kind_byte.is_hard_link() {
-            match clean(&target) {
+        let kind = match found.kind {
+            TarKind::Directory => NodeKind::Directory,
+            TarKind::Symlink => NodeKind::Symlink(found.link_lossy()),
+            TarKind::Hardlink => match clean(&found.link_lossy()) {
                 Some(target) => NodeKind::Hardlink(target),
                 None => continue,
-            }
-        } else if kind_byte.is_file() || kind_byte.is_contiguous() || kind_byte.is_gnu_sparse() {
-            NodeKind::File
-        } else {
-            NodeKind::Other
+            },
+            TarKind::File | TarKind::Sparse => NodeKind::File,
+            TarKind::Global => continue,
+            TarKind::Special | TarKind::Unknown => NodeKind::Other,
         };
-        let size = entry.size();
-        let mode = entry.header().mode().unwrap_or(0) & 0o7777;
+        let (size, mode) = (found.size, found.mode);
         let mut content = None;
         if kind == NodeKind::File {
             file_bytes = file_bytes.saturating_add(size);
-            content = keep(&path, size, &mut entry)?.map(Arc::new);
+            if found.kind == TarKind::File {
+                content = keep(&path, size, &mut tar)?.map(Arc::new);
+            }
             kept += content.as_deref().map_or(0, Content::size);
             if kept > KEPT_LIMIT {
                 return Err(LayerError::TooMuch);
@@ -207,7 +187,7 @@ pub(super) fn walk(
             content,
         });
     }
-    let mut rest = archive.into_inner();
+    let mut rest = tar.into_inner().0;
     io::copy(&mut rest, &mut io::sink())?;
     Ok(LayerScan {
         diff_id: rest.hasher.finish(),

@@ -9,12 +9,15 @@
 //! docs/spec/registry.md, "Layers", "Index and tags".
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use tokio::runtime::Handle;
 
+use crate::archive::{TarKind, TarReader};
 use crate::cas::{Cas, CasError};
 use crate::content::{self, Fetch};
 use crate::layout::{LayoutError, unpack_tar};
@@ -338,11 +341,10 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, SkeletonError> {
 
 /// Whether `folder` has what the tar of `component` has, and nothing else.
 fn holds(folder: &Path, component: &str, tar: impl Read) -> io::Result<bool> {
-    let mut archive = tar::Archive::new(tar);
+    let mut tar = TarReader::new(tar);
     let mut expected = 0_usize;
-    for entry in archive.entries()? {
-        let mut entry = entry?;
-        let path = entry.path()?.into_owned();
+    while let Some(entry) = tar.next()? {
+        let path = Path::new(OsStr::from_bytes(&entry.name));
         let Ok(below) = path.strip_prefix(component) else {
             continue;
         };
@@ -351,13 +353,10 @@ fn holds(folder: &Path, component: &str, tar: impl Read) -> io::Result<bool> {
         }
         expected += 1;
         let there = folder.join(below);
-        let kind = entry.header().entry_type();
-        let same = if kind.is_dir() {
-            fs::symlink_metadata(&there)?.is_dir()
-        } else if kind.is_symlink() {
-            Some(fs::read_link(&there)?.as_path()) == entry.link_name()?.as_deref()
-        } else {
-            fs::symlink_metadata(&there)?.is_file() && equal(&mut entry, File::open(&there)?)?
+        let same = match entry.kind {
+            TarKind::Directory => fs::symlink_metadata(&there)?.is_dir(),
+            TarKind::Symlink => fs::read_link(&there)?.as_os_str().as_bytes() == entry.link,
+            _ => fs::symlink_metadata(&there)?.is_file() && equal(&mut tar, File::open(&there)?)?,
         };
         if !same {
             return Ok(false);

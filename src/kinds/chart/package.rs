@@ -19,7 +19,7 @@ use flate2::{Compression, GzBuilder};
 use ignore::Rules;
 use metadata::Metadata;
 
-use crate::archive::{SafePath, TarError, TarWriter};
+use crate::archive::{SafePath, TarError, TarKind, TarReader, TarWriter};
 use crate::ground::failures;
 
 /// Largest `Chart.yaml`, lock or ignore file, in bytes: 5 MiB, what Helm allows
@@ -343,25 +343,24 @@ fn unpacked(archive: &Content, shown: &str) -> Result<Vec<Named>, ChartError> {
     let path = Path::new(shown);
     let (_, content) = archive.open()?;
     let plain = MultiGzDecoder::new(content).take(MAX_INNER_BYTES + 1);
-    let mut archive = tar::Archive::new(plain);
+    let mut tar = TarReader::new(plain);
     let (mut files, mut total) = (Vec::new(), 0_u64);
-    for entry in archive.entries().map_err(at(path))? {
-        let mut entry = entry.map_err(at(path))?;
-        if !entry.header().entry_type().is_file() {
+    while let Some(entry) = tar.next().map_err(at(path))? {
+        if entry.kind != TarKind::File {
             continue;
         }
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let name = entry.name_lossy();
         let safe = SafePath::parse(&name).map_err(TarError::Path)?;
         let Some((_, name)) = safe.as_str().split_once('/') else {
             return Err(ChartError::NoChart(shown.to_owned()));
         };
         let name = name.to_owned();
-        total = total.saturating_add(entry.size());
+        total = total.saturating_add(entry.size);
         if total > MAX_INNER_BYTES {
             return Err(ChartError::TooLarge(shown.to_owned()));
         }
         let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).map_err(at(path))?;
+        tar.read_to_end(&mut bytes).map_err(at(path))?;
         files.push((name, Content::Bytes(bytes)));
     }
     Ok(files)
@@ -413,15 +412,14 @@ mod tests {
     }
 
     fn listed(bytes: &[u8]) -> Vec<(String, String)> {
-        let mut archive = tar::Archive::new(MultiGzDecoder::new(bytes));
-        let entry = |entry: io::Result<tar::Entry<'_, _>>| {
-            let mut entry = entry.unwrap();
-            let name = entry.path().unwrap().display().to_string();
+        let mut tar = TarReader::new(MultiGzDecoder::new(bytes));
+        let mut listed = Vec::new();
+        while let Some(entry) = tar.next().unwrap() {
             let mut text = String::new();
-            let _: usize = entry.read_to_string(&mut text).unwrap();
-            (name, text)
-        };
-        archive.entries().unwrap().map(entry).collect()
+            tar.read_to_string(&mut text).unwrap();
+            listed.push((entry.name_lossy(), text));
+        }
+        listed
     }
 
     fn chart(root: &Path, below: &str, name: &str) {

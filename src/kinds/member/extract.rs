@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use lzma_rust2::XzReader;
 
 use crate::action::Output;
-use crate::archive::{SafePath, TarError, TarWriter};
+use crate::archive::{SafePath, TarError, TarKind, TarReader, TarWriter};
 use crate::cas::{Cas, CasError};
 use crate::ground::{failures, of_cas, of_io};
 use crate::kinds::TREE;
@@ -114,27 +114,16 @@ pub fn extract_member(
     };
     let wanted = wanted.trim_start_matches("./").trim_matches('/');
     let mut taking = Taking::new(cas, name, wanted);
-    let mut archive = tar::Archive::new(plain);
-    for (count, entry) in archive.entries().map_err(io)?.enumerate() {
-        if count >= MAX_ENTRIES {
-            return Err(MemberError::TooLarge(name.to_owned()));
-        }
-        let mut entry = entry.map_err(io)?;
-        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+    let mut tar = TarReader::new(plain);
+    while let Some(entry) = tar.next().map_err(io)? {
+        let path = entry.name_lossy();
         let Some(below) = taking.below(&path) else {
             continue;
         };
-        let mode = entry.header().mode().map_err(io)?;
-        let (kind, size) = (entry.header().entry_type(), entry.size());
-        match kind {
-            tar::EntryType::Directory => taking.folder(&below)?,
-            tar::EntryType::Regular | tar::EntryType::Continuous => {
-                taking.file(&below, mode & 0o100 != 0, size, &mut entry)?;
-            }
-            tar::EntryType::Symlink => {
-                let target = entry.link_name_bytes().unwrap_or_default().into_owned();
-                taking.link(&below, &String::from_utf8_lossy(&target))?;
-            }
+        match entry.kind {
+            TarKind::Directory => taking.folder(&below)?,
+            TarKind::File => taking.file(&below, entry.is_executable(), entry.size, &mut tar)?,
+            TarKind::Symlink => taking.link(&below, &entry.link_lossy())?,
             _ => {
                 return Err(MemberError::Foreign {
                     archive: name.to_owned(),

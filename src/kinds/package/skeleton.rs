@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use crate::action::Output;
-use crate::archive::{TarError, TarWriter};
+use crate::archive::{TarError, TarKind, TarReader, TarWriter};
 use crate::cas::Cas;
 use crate::ground::folders::Folders;
 use crate::ground::source::{SourceError, Tree, outside};
@@ -146,27 +146,24 @@ fn copy_part<W: Write>(
         return Ok(part.size);
     }
     let mut bytes = 0;
-    let mut archive = tar::Archive::new(blob);
-    for entry in archive.entries().map_err(unread)? {
-        let mut entry = entry.map_err(unread)?;
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+    let mut from = TarReader::new(blob);
+    while let Some(entry) = from.next().map_err(unread)? {
+        let name = entry.name_lossy();
         let path = match name.split_once('/') {
             None => to.to_owned(),
             Some((_, below)) => format!("{to}/{below}"),
         };
-        let kind = entry.header().entry_type();
-        if kind.is_dir() {
+        if entry.kind == TarKind::Directory {
             tar.directory(&path, FOLDER)?;
-        } else if kind.is_symlink() {
-            let target = entry.link_name_bytes().unwrap_or_default();
-            let target = String::from_utf8_lossy(&target).into_owned();
+        } else if entry.kind == TarKind::Symlink {
+            let target = entry.link_lossy();
             bytes += target.len() as u64;
             tar.symlink(&path, &target)?;
         } else {
-            let executable = entry.header().mode().map_err(unread)? & 0o100 != 0;
-            let (mode, size) = (if executable { FOLDER } else { FILE }, entry.size());
-            bytes += size;
-            tar.file(&path, mode, size, &mut entry).map_err(at_part)?;
+            let mode = if entry.is_executable() { FOLDER } else { FILE };
+            bytes += entry.size;
+            tar.file(&path, mode, entry.size, &mut from)
+                .map_err(at_part)?;
         }
     }
     Ok(bytes)

@@ -14,6 +14,7 @@ use serde_json::Value;
 use signer::SignerFrom;
 
 use crate::action::{Action, Output};
+use crate::archive::TarReader;
 use crate::cas::Cas;
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::blocking;
@@ -312,12 +313,11 @@ fn catalogues(cas: &Cas, files: &[Output]) -> Result<Vec<(String, Value)>, Failu
         return Ok(Vec::new());
     };
     let mut found = Vec::new();
-    let mut tar = tar::Archive::new(cas.open_blob(&sboms.digest)?);
-    for entry in tar.entries()? {
-        let entry = entry?;
-        let name = entry.path()?.to_string_lossy().into_owned();
+    let mut tar = TarReader::new(cas.open_blob(&sboms.digest)?);
+    while let Some(entry) = tar.next()? {
+        let name = entry.name_lossy();
         if name.ends_with(".json") {
-            let read = serde_json::from_reader(entry.take(MAX_CATALOGUE_BYTES));
+            let read = serde_json::from_reader((&mut tar).take(MAX_CATALOGUE_BYTES));
             found.push((name, read.map_err(std::io::Error::from)?));
         }
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use crate::archive::TarError;
+use crate::archive::{TarError, TarKind, TarReader};
 use crate::kinds::TREE;
 use crate::kinds::component::write::{ComponentError, Item, OWN_FILE, OWN_FOLDER, Writer};
 use crate::package::{Chart, RepoUrl};
@@ -147,27 +147,23 @@ impl<W: Write> Writer<'_, W> {
             path: place.into(),
             source,
         };
-        let mut archive = tar::Archive::new(blob);
-        for entry in archive.entries().map_err(unread)? {
-            let entry = entry.map_err(unread)?;
-            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let mut tar = TarReader::new(blob);
+        while let Some(entry) = tar.next().map_err(unread)? {
+            let name = entry.name_lossy();
             let (top, path) = match name.split_once('/') {
                 None => (true, path.to_owned()),
                 Some((_, below)) => (false, format!("{path}/{below}")),
             };
-            let kind = entry.header().entry_type();
-            if kind.is_dir() {
+            if entry.kind == TarKind::Directory {
                 let mode = own.filter(|_| top).map_or(0o755, |_| OWN_FOLDER);
                 self.tar.directory(&path, mode)?;
-            } else if kind.is_symlink() {
-                let target = entry.link_name_bytes().unwrap_or_default();
-                let target = String::from_utf8_lossy(&target).into_owned();
+            } else if entry.kind == TarKind::Symlink {
+                let target = entry.link_lossy();
                 self.bytes += target.len() as u64;
                 self.tar.symlink(&path, &target)?;
             } else {
-                let mode = entry.header().mode().map_err(unread)?;
-                let mode = own.filter(|_| top).unwrap_or(mode);
-                self.file(&path, mode, entry.size(), entry, &[])
+                let mode = own.filter(|_| top).unwrap_or(entry.mode);
+                self.file(&path, mode, entry.size, &mut tar, &[])
                     .map_err(at_part)?;
             }
         }

@@ -1,23 +1,12 @@
 //! Where the files of a tar are: names, offsets, lengths, and links between them.
-//!
-//! Reads headers only. Reads them itself, because long names and extended
-//! headers come from outside and must not decide how much memory is used.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{self, Seek as _};
 use std::path::Path;
 
-use tar::{EntryType, Header, PaxExtensions};
-
-use crate::archive::{PathError, SafePath};
+use crate::archive::{PathError, SafePath, TarEntry, TarFault, TarKind, TarReader};
 use crate::kinds::image::import::ImportError;
-
-const BLOCK: u64 = 512;
-
-/// Longest extended header, in bytes; names of 4096 bytes fit many times.
-const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 
 /// Longest names of all entries together, in bytes: they are held in memory.
 const MAX_NAME_BYTES: usize = 32 << 20;
@@ -41,89 +30,19 @@ pub(crate) struct TarIndex {
     entries: HashMap<String, Entry>,
 }
 
-/// What extended headers say about the entry that follows them.
-#[derive(Default)]
-struct Extended {
-    name: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<u64>,
-}
-
 impl TarIndex {
     pub(crate) fn read(file: &File, path: &Path) -> Result<Self, ImportError> {
-        let failed = |source| ImportError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let malformed = |what: String| ImportError::Malformed {
-            path: path.to_owned(),
-            what,
-        };
-        let length = file.metadata().map_err(failed)?.len();
-        let mut entries = HashMap::new();
-        let (mut at, mut names, mut extended) = (0, 0, Extended::default());
-        while at + BLOCK <= length {
-            let mut header = Header::new_old();
-            file.read_exact_at(header.as_mut_bytes(), at)
-                .map_err(failed)?;
-            if header.as_bytes().iter().all(|byte| *byte == 0) {
-                break;
-            }
-            if checksum(&header) != header.cksum().ok() {
-                // A file that is no tar at all fails at its first header.
-                return Err(match at {
-                    0 => ImportError::NoImage(path.to_owned()),
-                    _ => malformed(format!("no tar header at byte {at}")),
-                });
-            }
-            let kind = header.entry_type();
-            let own = matches!(
-                kind,
-                EntryType::XHeader | EntryType::GNULongName | EntryType::GNULongLink
-            );
-            let stated = header.entry_size().map_err(failed)?;
-            let size = match extended.size {
-                // Links, folders and devices have no content, whatever they state.
-                _ if header_only(kind) => 0,
-                Some(size) if !own => size,
-                _ => stated,
+        let mut start = file;
+        start.rewind().map_err(|error| unreadable(error, path))?;
+        let mut tar = TarReader::skipping(file);
+        let (mut entries, mut names) = (HashMap::new(), 0);
+        while let Some(found) = tar.next().map_err(|error| unreadable(error, path))? {
+            let malformed = |what| ImportError::Malformed {
+                path: path.to_owned(),
+                what,
             };
-            let offset = at + BLOCK;
-            let next = size
-                .checked_next_multiple_of(BLOCK)
-                .and_then(|padded| offset.checked_add(padded));
-            // The last padding may be missing; the bytes may not.
-            let next = match next {
-                Some(next) if size <= length - offset => next,
-                _ => return Err(malformed(format!("ends within the entry at byte {at}"))),
-            };
-            at = next;
-            if own {
-                let bytes = extension(file, Place { offset, size })
-                    .map_err(failed)?
-                    .ok_or_else(|| malformed("an extended header over 1 MiB".to_owned()))?;
-                extended.take(kind, &bytes).map_err(malformed)?;
+            let Some((name, entry)) = entry(&found).map_err(malformed)? else {
                 continue;
-            }
-            let Extended { name, link, .. } = std::mem::take(&mut extended);
-            let name = name.unwrap_or_else(|| header.path_bytes().into_owned());
-            let entry = match kind {
-                EntryType::Regular | EntryType::Continuous => Entry::File(Place { offset, size }),
-                EntryType::Link | EntryType::Symlink => {
-                    let stored = header.link_name_bytes().map(|link| link.into_owned());
-                    let link = text(link.or(stored).unwrap_or_default()).map_err(malformed)?;
-                    let from = text(name.clone()).map_err(malformed)?;
-                    Entry::Link(target(kind, &from, &link).map_err(malformed)?)
-                }
-                EntryType::GNUSparse => {
-                    return Err(malformed("a sparse entry, expected plain ones".to_owned()));
-                }
-                _ => continue,
-            };
-            let name = match SafePath::parse(&text(name).map_err(malformed)?) {
-                Ok(name) => name.as_str().to_owned(),
-                Err(PathError::Empty) => continue,
-                Err(error) => return Err(malformed(error.to_string())),
             };
             names += name.len() + size_of::<(String, Entry)>();
             if let Entry::Link(link) = &entry {
@@ -132,10 +51,10 @@ impl TarIndex {
             if names > MAX_NAME_BYTES {
                 return Err(malformed("more entries than any image has".to_owned()));
             }
-            if let Some(twice) = entries.insert(name.clone(), entry) {
-                drop(twice);
-                return Err(malformed(format!("`{name}` is there twice")));
+            if entries.contains_key(&name) {
+                return Err(malformed(format!("it has two entries named `{name}`")));
             }
+            entries.insert(name, entry);
         }
         Ok(Self { entries })
     }
@@ -170,78 +89,48 @@ impl TarIndex {
     }
 }
 
-impl Extended {
-    fn take(&mut self, kind: EntryType, bytes: &[u8]) -> Result<(), String> {
-        let trimmed = || {
-            bytes
-                .split(|byte| *byte == 0)
-                .next()
-                .unwrap_or(bytes)
-                .to_vec()
-        };
-        match kind {
-            EntryType::GNULongName => self.name = Some(trimmed()),
-            EntryType::GNULongLink => self.link = Some(trimmed()),
-            _ => {
-                for record in PaxExtensions::new(bytes) {
-                    let record = record.map_err(|error| format!("an extended header: {error}"))?;
-                    let value = record.value_bytes();
-                    match record.key_bytes() {
-                        b"path" => self.name = Some(value.to_vec()),
-                        b"linkpath" => self.link = Some(value.to_vec()),
-                        b"size" => {
-                            let size = str::from_utf8(value).ok().and_then(|v| v.parse().ok());
-                            self.size =
-                                Some(size.ok_or("an extended header without a sound size")?);
-                        }
-                        key if key.starts_with(b"GNU.sparse") => {
-                            return Err("a sparse entry, expected plain ones".to_owned());
-                        }
-                        _ => {}
-                    }
-                }
-            }
+/// The file or link that an entry is, with its name; `None`: it is neither.
+fn entry(found: &TarEntry) -> Result<Option<(String, Entry)>, String> {
+    let name = text(&found.name)?;
+    let entry = match found.kind {
+        TarKind::File => Entry::File(Place {
+            offset: found.offset,
+            size: found.size,
+        }),
+        TarKind::Symlink | TarKind::Hardlink => {
+            Entry::Link(target(found.kind, &name, &text(&found.link)?)?)
         }
-        Ok(())
+        TarKind::Sparse => return Err("a sparse entry, expected plain ones".to_owned()),
+        _ => return Ok(None),
+    };
+    match SafePath::parse(&name) {
+        Ok(name) => Ok(Some((name.as_str().to_owned(), entry))),
+        Err(PathError::Empty) => Ok(None),
+        Err(error) => Err(error.to_string()),
     }
 }
 
-fn header_only(kind: EntryType) -> bool {
-    matches!(
-        kind,
-        EntryType::Link
-            | EntryType::Symlink
-            | EntryType::Directory
-            | EntryType::Char
-            | EntryType::Block
-            | EntryType::Fifo
-    )
-}
-
-fn extension(file: &File, place: Place) -> io::Result<Option<Vec<u8>>> {
-    if place.size > MAX_EXTENSION_BYTES {
-        return Ok(None);
+fn unreadable(error: io::Error, path: &Path) -> ImportError {
+    let path = path.to_owned();
+    match error.downcast::<TarFault>() {
+        // A file that is not a tar fails at its first header.
+        Ok(TarFault::NoHeader(0)) => ImportError::NoImage(path),
+        Ok(fault) => ImportError::Malformed {
+            path,
+            what: fault.to_string(),
+        },
+        Err(source) => ImportError::Io { path, source },
     }
-    // Fits: at most a mebibyte.
-    let mut bytes = vec![0; place.size as usize];
-    file.read_exact_at(&mut bytes, place.offset)?;
-    Ok(Some(bytes))
 }
 
-/// The sum that a sound header holds, with its own field counted as spaces.
-fn checksum(header: &Header) -> Option<u32> {
-    let bytes = header.as_bytes();
-    let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
-    Some(sum(&bytes[..148]) + 8 * 32 + sum(&bytes[156..]))
-}
-
-fn text(bytes: Vec<u8>) -> Result<String, String> {
-    String::from_utf8(bytes).map_err(|_| "an entry whose name is not UTF-8".to_owned())
+fn text(bytes: &[u8]) -> Result<String, String> {
+    let text = str::from_utf8(bytes).map_err(|_| "an entry whose name is not UTF-8")?;
+    Ok(text.to_owned())
 }
 
 /// The name that a link means: a hard link's is whole, a symbolic one's
 /// begins in the folder of `from`.
-fn target(kind: EntryType, from: &str, link: &str) -> Result<String, String> {
+fn target(kind: TarKind, from: &str, link: &str) -> Result<String, String> {
     let outside = || {
         let short = |text: &str| text.chars().take(100).collect::<String>();
         format!(
@@ -251,7 +140,7 @@ fn target(kind: EntryType, from: &str, link: &str) -> Result<String, String> {
         )
     };
     let mut names: Vec<&str> = Vec::new();
-    if kind == EntryType::Symlink {
+    if kind == TarKind::Symlink {
         if link.starts_with('/') {
             return Err(outside());
         }

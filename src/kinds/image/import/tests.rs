@@ -248,7 +248,7 @@ fn archives_that_are_none_or_made_to_harm_are_refused() {
         ),
         (
             archive(&[(EntryType::GNULongName, "x", &long, "")]),
-            "over 1 MiB",
+            "larger than 1 MiB",
         ),
         (
             archive(&[(EntryType::Regular, "x", &b""[..], ""); 2]),

@@ -1,0 +1,533 @@
+//! The one reader of tars whose author is not trusted.
+//!
+//! Reads front to back in linear time. Memory is bounded by [`MAX_EXTENDED_BYTES`],
+//! whatever a header declares: content is never held, and names have limits. It
+//! reads headers itself because the `tar` crate holds a PAX or long-name header of
+//! any length in memory.
+//!
+//! It says what an entry is called and leads to, and judges neither: whoever joins
+//! a name to a folder parses it as a [`SafePath`](super::SafePath) first, and
+//! whoever follows a link decides where it may lead.
+//!
+//! Formats: POSIX.1-2017 pax and ustar, and GNU long names and links.
+
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom};
+
+/// Bytes of a tar block.
+const BLOCK: u64 = 512;
+
+/// Largest PAX or GNU long-name header, in bytes: 1 MiB. A name of 4096 bytes and
+/// the extended attributes of a file, 64 KiB on Linux, fit several times.
+pub const MAX_EXTENDED_BYTES: u64 = 1 << 20;
+
+/// Most such headers before one entry. Tools write three: a link target, a name, and
+/// PAX records; Git adds a global one.
+const MAX_EXTENDED_HEADERS: u32 = 8;
+
+/// Most headers of any kind: two million. Images of whole distributions have some
+/// hundred thousand entries, most of them with an extended header.
+const MAX_HEADERS: u32 = 2_000_000;
+
+/// Longest path or link target, in bytes: Linux's `PATH_MAX`, beyond which neither
+/// can exist on a disk.
+const MAX_PATH_BYTES: usize = 4096;
+
+/// Deepest nesting of an entry: 255 folders, as for the trees that commands leave.
+/// What walks up from every entry must not take time with the square of the depth.
+const MAX_DEPTH: usize = 255;
+
+/// Most blocks of a GNU sparse map: 4096, room for 86,000 holes in one file.
+const MAX_SPARSE_BLOCKS: u32 = 4096;
+
+/// Why bytes are not a tar that is read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TarFault {
+    /// A block that should be a header is none.
+    #[error("no tar header at byte {0}: it is not a tar, or damaged")]
+    NoHeader(u64),
+    /// The file ends too early.
+    #[error("the tar ends within {0}")]
+    Cut(&'static str),
+    /// A header that says nothing sensible.
+    #[error("malformed tar header at byte {at}: expected {expected}")]
+    Malformed {
+        /// Where the header, or its content, begins.
+        at: u64,
+        /// What it should have held.
+        expected: &'static str,
+    },
+    /// Beyond one of the limits above.
+    #[error("tar entry at byte {at}: {what}")]
+    Limit {
+        /// Where its header begins.
+        at: u64,
+        /// Which limit.
+        what: &'static str,
+    },
+}
+
+impl From<TarFault> for io::Error {
+    fn from(fault: TarFault) -> Self {
+        let kind = match fault {
+            TarFault::Cut(_) => io::ErrorKind::UnexpectedEof,
+            _ => io::ErrorKind::InvalidData,
+        };
+        Self::new(kind, fault)
+    }
+}
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TarKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A hard link.
+    Hardlink,
+    /// A device or pipe.
+    Special,
+    /// A file with holes, of GNU's or PAX's kind; its content cannot be read.
+    Sparse,
+    /// Records about all following entries; they name and resize none of them.
+    Global,
+    /// Any other type.
+    Unknown,
+}
+
+/// One entry of a tar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TarEntry {
+    /// The name, as written; at most 4096 bytes.
+    pub name: Vec<u8>,
+    /// What it is.
+    pub kind: TarKind,
+    /// Where a link leads, as written; empty for other entries.
+    pub link: Vec<u8>,
+    /// Length of the content in bytes: of a sparse file, with its holes. 0 for what
+    /// has no content, whatever its header states.
+    pub size: u64,
+    /// What the header states as length.
+    pub stated: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Where the content begins in the tar.
+    pub offset: u64,
+}
+
+impl TarEntry {
+    /// The name as text; what is not UTF-8 is replaced.
+    #[must_use]
+    pub fn name_lossy(&self) -> String {
+        String::from_utf8_lossy(&self.name).into_owned()
+    }
+
+    /// The target of a link as text; what is not UTF-8 is replaced.
+    #[must_use]
+    pub fn link_lossy(&self) -> String {
+        String::from_utf8_lossy(&self.link).into_owned()
+    }
+
+    /// Whether the owner may execute it.
+    #[must_use]
+    pub fn is_executable(&self) -> bool {
+        self.mode & 0o100 != 0
+    }
+}
+
+/// A reader that can skip bytes, cheaply if it can seek.
+pub trait Skip: Read {
+    /// Skips `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::UnexpectedEof`]: there are fewer.
+    fn skip(&mut self, bytes: u64) -> io::Result<()>;
+}
+
+/// A stream: what is skipped must be read.
+pub struct Stream<R>(pub R);
+
+impl<R: Read> Read for Stream<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl<R: Read> Skip for Stream<R> {
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        match io::copy(&mut (&mut self.0).take(bytes), &mut io::sink())? == bytes {
+            true => Ok(()),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+impl Skip for &File {
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        let end = self.metadata()?.len();
+        let at = self.stream_position()?.checked_add(bytes);
+        let at = at.filter(|at| *at <= end);
+        let at = at.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+        self.seek(SeekFrom::Start(at)).map(drop)
+    }
+}
+
+/// The entries of a tar, front to back. Reading it yields the content of the entry
+/// that [`next`](Self::next) returned last.
+pub struct TarReader<R> {
+    inner: R,
+    at: u64,
+    /// Content of the last entry that was not read.
+    left: u64,
+    /// Bytes after it up to the next header.
+    padding: u64,
+    headers: u32,
+    ended: bool,
+    lacks_padding: bool,
+}
+
+/// What extended headers say about the entry after them.
+#[derive(Default)]
+struct Extended {
+    headers: u32,
+    name: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    size: Option<u64>,
+    sparse: bool,
+    sparse_name: Option<Vec<u8>>,
+    sparse_size: Option<u64>,
+}
+
+impl<R: Read> TarReader<Stream<R>> {
+    /// Reads the tar `inner` as a stream.
+    pub fn new(inner: R) -> Self {
+        Self::skipping(Stream(inner))
+    }
+}
+
+impl<R: Skip> TarReader<R> {
+    /// Reads the tar `inner`, and skips what is not read.
+    pub fn skipping(inner: R) -> Self {
+        Self {
+            inner,
+            at: 0,
+            left: 0,
+            padding: 0,
+            headers: 0,
+            ended: false,
+            lacks_padding: false,
+        }
+    }
+
+    /// The rest of what is read.
+    pub fn into_inner(self) -> R {
+        self.inner
+    }
+
+    /// How many headers were read.
+    #[must_use]
+    pub fn headers(&self) -> u32 {
+        self.headers
+    }
+
+    /// Whether the tar ended before the last content was padded to a whole block, as
+    /// umoci writes layers. Not every program reads such a tar.
+    #[must_use]
+    pub fn lacks_padding(&self) -> bool {
+        self.lacks_padding
+    }
+
+    /// The next entry; the end may lack its blocks of zeros.
+    ///
+    /// # Errors
+    ///
+    /// A [`TarFault`] inside, or those of the reader.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "fails, and lends its content"
+    )]
+    pub fn next(&mut self) -> io::Result<Option<TarEntry>> {
+        let mut extended = Extended::default();
+        while let Some((at, header)) = self.header()? {
+            let limit = |what| io::Error::from(TarFault::Limit { at, what });
+            let malformed = |expected| io::Error::from(TarFault::Malformed { at, expected });
+            let stated = header.entry_size().map_err(|_| malformed("a size"))?;
+            let kind = header.entry_type().as_byte();
+            if matches!(kind, b'x' | b'g' | b'L' | b'K') {
+                extended.headers += 1;
+                if extended.headers > MAX_EXTENDED_HEADERS {
+                    return Err(limit("it has more than 8 extended headers"));
+                }
+                let bytes = self.extended(at, stated)?;
+                match kind {
+                    b'L' => extended.name = Some(up_to_nul(bytes)),
+                    b'K' => extended.link = Some(up_to_nul(bytes)),
+                    b'x' => extended.take(&bytes).map_err(malformed)?,
+                    _ => {
+                        let mut global = Extended::default();
+                        global.take(&bytes).map_err(malformed)?;
+                        if global.names_or_resizes() {
+                            return Err(malformed("no names or sizes in a global header"));
+                        }
+                    }
+                }
+                continue;
+            }
+            let gnu_sparse = kind == b'S';
+            let kind = match kind {
+                _ if gnu_sparse || extended.sparse => TarKind::Sparse,
+                b'0' | b'\0' | b'7' => TarKind::File,
+                b'1' => TarKind::Hardlink,
+                b'2' => TarKind::Symlink,
+                b'3' | b'4' | b'6' => TarKind::Special,
+                b'5' => TarKind::Directory,
+                _ => TarKind::Unknown,
+            };
+            let name = match extended.sparse_name.or(extended.name) {
+                Some(name) => name,
+                None => header.path_bytes().into_owned(),
+            };
+            let link = match (kind, extended.link) {
+                (TarKind::Hardlink | TarKind::Symlink, Some(link)) => link,
+                (TarKind::Hardlink | TarKind::Symlink, None) => {
+                    header.link_name_bytes().unwrap_or_default().into_owned()
+                }
+                _ => Vec::new(),
+            };
+            if name.len() > MAX_PATH_BYTES || link.len() > MAX_PATH_BYTES {
+                return Err(limit("its path or link target is longer than 4096 bytes"));
+            }
+            if name
+                .split(|byte| *byte == b'/')
+                .filter(|part| !part.is_empty())
+                .count()
+                > MAX_DEPTH
+            {
+                return Err(limit("it is nested deeper than 255 folders"));
+            }
+            let stated = extended.size.unwrap_or(stated);
+            let stored = match kind {
+                // POSIX lets a hard link have content, and old tars state the size of
+                // a folder. Like Go, Docker and containerd, believe neither.
+                TarKind::Hardlink | TarKind::Symlink | TarKind::Special | TarKind::Directory => 0,
+                _ => stated,
+            };
+            if gnu_sparse {
+                self.sparse_map(at, &header)?;
+            }
+            self.begin(at, stored)?;
+            let real = header.as_gnu().filter(|_| gnu_sparse);
+            let size = match (real, extended.sparse_size) {
+                (Some(gnu), _) => gnu.real_size().map_err(|_| malformed("a size"))?,
+                (None, Some(size)) => size,
+                (None, None) => stored,
+            };
+            let offset = self.at;
+            if kind == TarKind::Sparse {
+                (self.left, self.padding) = (0, self.left + self.padding);
+            }
+            return Ok(Some(TarEntry {
+                name,
+                kind,
+                link,
+                size,
+                stated,
+                mode: header.mode().unwrap_or(0) & 0o7777,
+                offset,
+            }));
+        }
+        if extended.headers > 0 && extended.names_or_resizes() {
+            return Err(TarFault::Cut("an entry, after its extended header").into());
+        }
+        Ok(None)
+    }
+
+    /// Announces `size` bytes of content.
+    fn begin(&mut self, at: u64, size: u64) -> io::Result<()> {
+        let whole = size
+            .checked_next_multiple_of(BLOCK)
+            .filter(|whole| self.at.checked_add(*whole).is_some());
+        let what = "its size is beyond all disks";
+        let whole = whole.ok_or(TarFault::Limit { at, what })?;
+        (self.left, self.padding) = (size, whole - size);
+        Ok(())
+    }
+
+    /// Skips what is left of the last entry.
+    fn finish(&mut self) -> io::Result<()> {
+        let cut = |error: io::Error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => TarFault::Cut("the content of an entry").into(),
+            _ => error,
+        };
+        if self.left > 0 {
+            self.inner.skip(self.left).map_err(cut)?;
+        }
+        self.at += self.left + self.padding;
+        // Sparse content counts as padding, and may be longer than a block.
+        if self.padding >= BLOCK {
+            self.inner.skip(self.padding).map_err(cut)?;
+        } else if self.padding > 0 {
+            let mut block = [0; BLOCK as usize];
+            let padding = usize::try_from(self.padding).unwrap_or(block.len());
+            if self.fill(&mut block[..padding])? < padding {
+                (self.ended, self.lacks_padding) = (true, true);
+            }
+        }
+        (self.left, self.padding) = (0, 0);
+        Ok(())
+    }
+
+    /// Reads until `block` is full or the reader at its end.
+    fn fill(&mut self, block: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < block.len() {
+            match self.inner.read(&mut block[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn header(&mut self) -> io::Result<Option<(u64, tar::Header)>> {
+        self.finish()?;
+        if self.ended {
+            return Ok(None);
+        }
+        let at = self.at;
+        let mut block = [0; BLOCK as usize];
+        let filled = self.fill(&mut block)?;
+        if filled == 0 || block == [0; BLOCK as usize] && filled == block.len() {
+            self.ended = true;
+            return Ok(None);
+        }
+        if filled < block.len() {
+            return Err(match at {
+                0 => TarFault::NoHeader(at).into(),
+                _ => TarFault::Cut("a header").into(),
+            });
+        }
+        self.at += BLOCK;
+        let header = tar::Header::from_byte_slice(&block).clone();
+        // The checksum counts its own field as spaces.
+        let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+        let expected = sum(&block[..148]) + 8 * u32::from(b' ') + sum(&block[156..]);
+        if header.cksum().ok() != Some(expected) {
+            return Err(TarFault::NoHeader(at).into());
+        }
+        self.headers += 1;
+        if self.headers > MAX_HEADERS {
+            let what = "the tar has more than two million entries";
+            return Err(TarFault::Limit { at, what }.into());
+        }
+        Ok(Some((at, header)))
+    }
+
+    /// The content of an extended header.
+    fn extended(&mut self, at: u64, size: u64) -> io::Result<Vec<u8>> {
+        if size > MAX_EXTENDED_BYTES {
+            let what = "its extended header is larger than 1 MiB";
+            return Err(TarFault::Limit { at, what }.into());
+        }
+        self.begin(at, size)?;
+        let mut bytes = Vec::new();
+        (&mut *self).take(size).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Passes the blocks that continue the map of a GNU sparse file.
+    fn sparse_map(&mut self, at: u64, header: &tar::Header) -> io::Result<()> {
+        let mut more = header.as_gnu().is_some_and(tar::GnuHeader::is_extended);
+        let mut blocks = 0;
+        while more {
+            blocks += 1;
+            if blocks > MAX_SPARSE_BLOCKS {
+                let what = "its map of holes is too long";
+                return Err(TarFault::Limit { at, what }.into());
+            }
+            let mut block = [0; BLOCK as usize];
+            if self.fill(&mut block)? < block.len() {
+                return Err(TarFault::Cut("a sparse map").into());
+            }
+            self.at += BLOCK;
+            more = block[504] == 1;
+        }
+        Ok(())
+    }
+}
+
+impl<R: Skip> Read for TarReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let most = most.min(buffer.len());
+        if most == 0 {
+            return Ok(0);
+        }
+        let count = self.inner.read(&mut buffer[..most])?;
+        if count == 0 {
+            return Err(TarFault::Cut("the content of an entry").into());
+        }
+        self.left -= count as u64;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl Extended {
+    /// Whether it changes what the next header says.
+    fn names_or_resizes(&self) -> bool {
+        self.name.is_some() || self.link.is_some() || self.size.is_some() || self.sparse
+    }
+
+    /// Takes PAX records: `length key=value\n`, the length counting all of it.
+    fn take(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
+        const SOUND: &str = "PAX records";
+        let number = |value: &[u8]| {
+            let text = std::str::from_utf8(value).ok();
+            text.and_then(|text| text.parse().ok())
+                .ok_or("a decimal size in a PAX record")
+        };
+        // Some writers fill up with zeros.
+        while bytes.iter().any(|byte| *byte != 0) {
+            // A length has at most seven digits here.
+            let head = &bytes[..bytes.len().min(8)];
+            let space = head.iter().position(|byte| *byte == b' ').ok_or(SOUND)?;
+            let length: usize = std::str::from_utf8(&head[..space])
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .ok_or(SOUND)?;
+            let record = bytes.get(space + 1..length).ok_or(SOUND)?;
+            let record = record.strip_suffix(b"\n").ok_or(SOUND)?;
+            let equals = record.iter().position(|byte| *byte == b'=').ok_or(SOUND)?;
+            let (key, value) = (&record[..equals], &record[equals + 1..]);
+            match key {
+                b"path" => self.name = Some(value.to_vec()),
+                b"linkpath" => self.link = Some(value.to_vec()),
+                b"size" => self.size = Some(number(value)?),
+                b"GNU.sparse.name" => self.sparse_name = Some(value.to_vec()),
+                b"GNU.sparse.realsize" | b"GNU.sparse.size" => {
+                    self.sparse_size = Some(number(value)?);
+                }
+                _ => {}
+            }
+            self.sparse |= key.starts_with(b"GNU.sparse.");
+            bytes = &bytes[length..];
+        }
+        Ok(())
+    }
+}
+
+fn up_to_nul(mut bytes: Vec<u8>) -> Vec<u8> {
+    let end = bytes.iter().position(|byte| *byte == 0);
+    bytes.truncate(end.unwrap_or(bytes.len()));
+    bytes
+}
+
+#[cfg(test)]
+mod tests;
