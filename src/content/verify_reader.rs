@@ -55,7 +55,7 @@ impl<R: Read> Read for VerifyReader<R> {
         if count as u64 > self.remaining {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("content runs past its {} bytes", self.size),
+                format!("content exceeds its {} bytes", self.size),
             ));
         }
         if count == 0 {

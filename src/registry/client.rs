@@ -186,7 +186,7 @@ impl Registry {
         let kind = header(&response, CONTENT_TYPE.as_str());
         let kind = kind.split(';').next().unwrap_or(kind).trim().to_owned();
         let promised = header(&response, DIGEST).parse::<Digest>().ok();
-        let bytes = whole(reference, response, "a longer manifest").await?;
+        let bytes = whole(reference, response, "a larger manifest").await?;
         let descriptor = Descriptor::of(&kind, &bytes);
         if other(descriptor.size) {
             return Err(odd(descriptor.size).into());
@@ -434,7 +434,7 @@ pub(super) fn location(to: &Reference, base: &Url, response: &Response) -> Resul
             url.scheme() == base.scheme() || base.scheme() == "http" && url.scheme() == "https"
         });
     url.ok_or_else(|| {
-        let found = "an upload without a usable location".to_owned();
+        let found = "an upload without a usable Location header".to_owned();
         RegistryError::content(to, found, format!("a Location over {}", base.scheme())).into()
     })
 }

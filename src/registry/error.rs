@@ -30,7 +30,7 @@ pub enum RegistryError {
         reference: String,
     },
     /// A manifest was refused because the registry lacks what it names.
-    #[error("{reference}: registry lacks blobs of this manifest{said}; publish again")]
+    #[error("{reference}: registry is missing blobs of this manifest{said}; publish again")]
     BlobUnknown {
         /// The manifest.
         reference: String,
@@ -63,7 +63,7 @@ pub enum RegistryError {
     },
     /// It asks for more patience than we have.
     #[error(
-        "{reference}: registry answered HTTP {status}{said}, and asks to come back in {seconds} s, which is longer than jackal waits; run it again then"
+        "{reference}: registry answered HTTP {status}{said} and asks for a delay of {seconds} s, which is more than jackal waits; run the command again after that"
     )]
     Later {
         /// What was asked for.
@@ -95,7 +95,7 @@ pub enum RegistryError {
     },
     /// The registry said it stored something, and does not have it.
     #[error(
-        "{reference}: registry took what was sent and has {found}; it loses uploads, so do not trust it until that is mended"
+        "{reference}: registry accepted the upload but now has {found}; it loses uploads and cannot be trusted until that is fixed"
     )]
     Lost {
         /// The blob or tag.
@@ -105,7 +105,7 @@ pub enum RegistryError {
     },
     /// More than the registry is known to take.
     #[error(
-        "{reference}: {size} bytes are more than {host} takes in one layer ({limit}); make the component or image layer smaller, or split it with --split-layers (`splitLayers` in a pipeline), if all who pull it use jackal"
+        "{reference}: {size} bytes exceed the layer limit of {host} ({limit}); make the component or image layer smaller, or, if everyone who pulls it uses jackal, split it with --split-layers (`splitLayers` in a pipeline)"
     )]
     TooLarge {
         /// The blob.
@@ -119,7 +119,7 @@ pub enum RegistryError {
     },
     /// More than a request may hold, to a registry that loses pieces.
     #[error(
-        "{reference}: {size} bytes are more than a request may hold ({limit}), and {host} is known to lose uploads in pieces; make the component or image layer smaller, or raise --max-request-body"
+        "{reference}: {size} bytes exceed the limit for a request ({limit}), and {host} is known to lose chunked uploads; make the component or image layer smaller, or raise --max-request-body"
     )]
     Unsplittable {
         /// The blob.
@@ -132,7 +132,7 @@ pub enum RegistryError {
         limit: u64,
     },
     /// What was to be sent could not be read, or is not what it should be.
-    #[error("{reference}: what is to be sent cannot be read: {reason}")]
+    #[error("{reference}: cannot read the content to upload: {reason}")]
     Source {
         /// The blob.
         reference: String,
@@ -142,7 +142,7 @@ pub enum RegistryError {
         reason: String,
     },
     /// Others keep changing what we change as well.
-    #[error("{reference}: others changed it {rounds} times while it was being updated; try again")]
+    #[error("{reference}: changed by other clients {rounds} times during the update; try again")]
     Contended {
         /// The tag.
         reference: String,
@@ -173,7 +173,7 @@ impl RegistryError {
 fn todo(reference: &str) -> &'static str {
     match reference.contains(":sha256-") {
         true => {
-            "except sha256-*: it has no referrers API, so signatures are listed under such tags"
+            "exempt sha256-*: the registry has no referrers API, so signatures are listed under such tags"
         }
         false => "publish under another version",
     }
@@ -213,21 +213,21 @@ pub enum Shown {
 impl std::fmt::Display for Shown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Untold => f.write_str("log in to it, or check the name"),
+            Self::Untold => f.write_str("log in, or check the name"),
             Self::Unasked => f.write_str(
-                "it did not ask for a login: check the name, and who may come from here",
+                "it did not ask for credentials; check the name and whether this network may access it",
             ),
             Self::Nothing(places) if places.is_empty() => {
-                f.write_str("there is no file with logins: log in to it, or check the name")
+                f.write_str("no credentials file was found; log in, or check the name")
             }
             Self::Nothing(places) => write!(
                 f,
-                "no login for it is in {}: log in to it, or check the name",
+                "no credentials for it in {}; log in, or check the name",
                 places.join(", ")
             ),
             Self::Login { user, from } => write!(
                 f,
-                "it was shown the login of {user} from {from}: log in again, or ask for the right to do this"
+                "the credentials of {user} from {from} were rejected; log in again, or request access"
             ),
         }
     }
@@ -236,23 +236,23 @@ impl std::fmt::Display for Shown {
 fn advice(status: u16, carried: Carried) -> &'static str {
     match (status, carried) {
         (401 | 403, _) => {
-            "the address that the registry gave for this is refused there, so try again, and tell its owner if it stays so"
+            "the storage that the registry redirected to refused access; try again, and report it to the registry's operator if it persists"
         }
         (413, Carried::Manifest) => {
-            "it takes no manifest so large: put less into one package, as fewer components and annotations"
+            "the manifest exceeds the registry's size limit; use fewer components or annotations"
         }
         (413, Carried::Piece) => {
-            "it, or a proxy before it, takes no piece so large: give a smaller --max-request-body"
+            "the chunk exceeds the size limit of the registry or of a proxy; use a smaller --max-request-body"
         }
         (413, _) => {
-            "it, or a proxy before it, takes nothing so large; if that is a proxy's limit on requests, --max-request-body sends blobs in smaller pieces"
+            "the blob exceeds the size limit of the registry or of a proxy; if a proxy limits requests, upload in chunks with --max-request-body"
         }
         (416, _) => {
-            "it takes no upload of this size, or no piece: then give a smaller --max-request-body"
+            "the upload or chunk exceeds the registry's size limit; use a smaller --max-request-body"
         }
-        (429, _) => "it limits requests, so log in or wait",
-        (500.., _) => "it has a fault of its own, so try again later",
-        _ => "expected success, so check that it is an OCI registry",
+        (429, _) => "the registry limits requests; log in or wait",
+        (500.., _) => "the registry has an internal error; try again later",
+        _ => "expected success; check that it is an OCI registry",
     }
 }
 

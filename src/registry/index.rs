@@ -131,8 +131,8 @@ impl Registry {
             }
             if reverts == MAX_REVERTS {
                 let found = match stands {
-                    Some(digest) => format!("{digest} in place of {}", round.0),
-                    None => format!("nothing in place of {}", round.0),
+                    Some(digest) => format!("{digest} instead of {}", round.0),
+                    None => format!("nothing instead of {}", round.0),
                 };
                 let reference = tag.to_string();
                 return Err(RegistryError::Lost { reference, found }.into());
@@ -176,7 +176,7 @@ pub fn read_index(
     let odd = |found: String| RegistryError::content(tag, found, "an index".to_owned());
     if !media_type::is_index(&descriptor.media_type) {
         return Err(odd(format!(
-            "a `{}` at this tag, to which no platform can be added",
+            "a `{}` at this tag, which cannot hold several platforms",
             descriptor.media_type
         )));
     }

@@ -44,12 +44,12 @@ impl Registry {
         note("referrers", self.lists_referrers(at).await);
         let profile = self.profile(at);
         let limits = match (profile.max_layer, self.max_body(at)) {
-            (Some(limit), _) => format!("layers of at most {limit} bytes are taken ({profile})"),
+            (Some(limit), _) => format!("accepts layers of up to {limit} bytes ({profile})"),
             (None, Some(most)) => match self.way(at, &Descriptor::blob(nothing(), u64::MAX)) {
-                Ok(_) => format!("blobs above {most} bytes go in pieces"),
-                Err(_) => format!("blobs of at most {most} bytes: {profile} loses pieces"),
+                Ok(_) => format!("blobs above {most} bytes are uploaded in chunks"),
+                Err(_) => format!("blobs of up to {most} bytes; {profile} loses chunked uploads"),
             },
-            (None, None) => "none are known".to_owned(),
+            (None, None) => "no known limits".to_owned(),
         };
         note("limits", Ok(limits));
         probes
@@ -60,7 +60,7 @@ impl Registry {
         self.retries().run(once).await?;
         let url = self.url(at, "")?;
         let scheme = url.scheme().to_uppercase();
-        Ok(format!("{scheme}; taken for {}", self.profile(at)))
+        Ok(format!("{scheme}; treated as {}", self.profile(at)))
     }
 
     async fn ping(&self, at: &Reference) -> Result<(), Failure> {
@@ -79,8 +79,8 @@ impl Registry {
 
     async fn has_login(&self, at: &Reference) -> Result<String, RegistryError> {
         Ok(match self.knows_login(at).await? {
-            true => "there is one".to_owned(),
-            false => "none is known here: anonymous".to_owned(),
+            true => "found".to_owned(),
+            false => "none found; anonymous".to_owned(),
         })
     }
 
@@ -99,8 +99,8 @@ impl Registry {
         // An upload that is not given up is forgotten by the registry some day.
         let _ = self.send(&Call::new(Method::DELETE, at, upload)).await;
         Ok(match own {
-            true => "takes uploads".to_owned(),
-            false => "takes uploads, elsewhere".to_owned(),
+            true => "accepts uploads".to_owned(),
+            false => "accepts uploads, at another host".to_owned(),
         })
     }
 
@@ -108,7 +108,7 @@ impl Registry {
         // A registry with the API lists nothing.
         Ok(match self.listed(at, nothing()).await? {
             Some(_) => "listed".to_owned(),
-            None => "not listed: signatures are found by a tag of their own".to_owned(),
+            None => "not supported; signatures are found by fallback tags".to_owned(),
         })
     }
 }

@@ -57,10 +57,10 @@ impl Registry {
             RegistryError::content(repository, found.to_owned(), expected)
         };
         let manifest: Manifest =
-            serde_json::from_slice(bytes).map_err(|_| odd("no manifest to attach"))?;
+            serde_json::from_slice(bytes).map_err(|_| odd("not a manifest to attach"))?;
         let subject = manifest
             .subject
-            .ok_or_else(|| odd("a manifest without one"))?;
+            .ok_or_else(|| odd("a manifest without a subject"))?;
         let described = Descriptor {
             annotations: manifest.annotations,
             // An artifact without a type of its own is what its config is.
@@ -109,7 +109,7 @@ impl Registry {
         let expected = format!("at most {MAX_PAGES} pages of referrers");
         Err(RegistryError::content(
             &reference,
-            "more of them".to_owned(),
+            "more".to_owned(),
             expected,
         ))
     }
@@ -133,7 +133,7 @@ impl Registry {
             Err(failure) => return Err(failure),
         };
         let next = next_page(header(&response, "link"));
-        let bytes = whole(reference, response, "a longer listing").await?;
+        let bytes = whole(reference, response, "a larger listing").await?;
         // A page for people, with status 200, comes from those without the API.
         Ok(serde_json::from_slice(&bytes)
             .ok()
@@ -172,7 +172,7 @@ impl Pages {
             let expected = format!("at most {MAX_LISTING_BYTES} bytes");
             return Err(RegistryError::content(
                 reference,
-                "a longer listing".to_owned(),
+                "a larger listing".to_owned(),
                 expected,
             ));
         }
@@ -181,7 +181,7 @@ impl Pages {
             .as_ref()
             .is_some_and(|next| !self.seen.insert(next.clone()))
         {
-            let found = "a listing that leads back to an earlier page".to_owned();
+            let found = "a listing that links back to an earlier page".to_owned();
             return Err(RegistryError::content(
                 reference,
                 found,
@@ -258,7 +258,7 @@ mod tests {
             assert_eq!(page(number).unwrap(), Some(at(number + 1)));
         }
         let error = page(4).unwrap_err().to_string();
-        assert!(error.contains("a longer listing"), "{error}");
+        assert!(error.contains("a larger listing"), "{error}");
     }
 
     #[test]

@@ -195,19 +195,19 @@ pub(super) fn retry_after(response: &Response) -> Option<Duration> {
 }
 
 const CLIENT_CERTIFICATE: &str =
-    "; it lets in who has a certificate: *.cert with *.key in --certs-dir DIR/HOST";
+    "; it requires a client certificate: put *.cert and *.key into --certs-dir DIR/HOST";
 
-const SPEAKS_TLS: &str = "; it seems to speak TLS, which is tried near by where there is --certs-dir DIR/HOST with its ca.crt";
+const SPEAKS_TLS: &str = "; it seems to use TLS; for local hosts, TLS is used if --certs-dir has DIR/HOST with its ca.crt";
 
 /// What broken connections say of a wrong setting, and which that is.
 const SETTINGS: [(&str, &str); 6] = [
     (
         "invalid peer certificate",
-        "; if it is the right one, its authority belongs into --certs-dir DIR/HOST/ca.crt",
+        "; if the certificate is right, put its CA into --certs-dir DIR/HOST/ca.crt",
     ),
     (
         "InvalidContentType",
-        "; it seems to speak HTTP without TLS: give --plain-http=HOST",
+        "; it seems to use HTTP without TLS; add --plain-http=HOST",
     ),
     ("CertificateRequired", CLIENT_CERTIFICATE),
     // Older servers in Go.
@@ -289,7 +289,7 @@ mod tests {
         let reference = format!("{host}/a:1").parse().unwrap();
         registry.resolve(&reference).await.unwrap();
         let told = TOLD.lock().unwrap().join("\n");
-        let expected = format!("waiting 1.0 s before attempt 2 of 6: {host}/a:1");
+        let expected = format!("retrying in 1.0 s (attempt 2 of 6): {host}/a:1");
         assert!(
             told.starts_with(&expected) && told.contains("429"),
             "{told}"
@@ -319,7 +319,7 @@ mod tests {
         let to = format!("{host}/a").parse().unwrap();
         let (descriptor, blob) = source(b"abc");
         for (registry, advice) in [
-            (client(), "takes nothing so large"),
+            (client(), "blob exceeds the size limit"),
             (in_pieces_of(2), "smaller --max-request-body"),
         ] {
             let sent = registry.push_blob(&to, &descriptor, &blob, Default::default());
@@ -330,7 +330,7 @@ mod tests {
             .push_manifest(&to, media_type::INDEX, &"{}".into())
             .await;
         let error = sent.unwrap_err().to_string();
-        assert!(error.contains("no manifest so large"), "{error}");
+        assert!(error.contains("manifest exceeds"), "{error}");
     }
 
     #[tokio::test]
@@ -374,14 +374,14 @@ mod tests {
         for (registry, told) in [
             (
                 with_login(&host, r#""auth":"dTpw""#),
-                "login of u from a.json",
+                "credentials of u from a.json",
             ),
             (
                 with_login("other.example", r#""auth":"dTpw""#),
-                "no login for it is in a.json",
+                "no credentials for it in a.json",
             ),
-            (client(), "there is no file with logins"),
-            (client(), "did not ask for a login"),
+            (client(), "no credentials file was found"),
+            (client(), "did not ask for credentials"),
         ] {
             let error = registry.resolve(&reference).await.unwrap_err().to_string();
             assert!(error.contains(told), "{error}");

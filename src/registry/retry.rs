@@ -122,7 +122,7 @@ impl Retries {
         let wait = after.unwrap_or_else(|| jitter(bound.min(MAX_BACKOFF)));
         let (seconds, next, last) = (wait.as_secs_f64(), *attempt + 1, self.retries + 1);
         (self.tell)(&format!(
-            "waiting {seconds:.1} s before attempt {next} of {last}: {error}"
+            "retrying in {seconds:.1} s (attempt {next} of {last}): {error}"
         ));
         tokio::time::sleep(wait).await;
         true

@@ -49,7 +49,7 @@ impl Registry {
         let expected = format!("at most {MAX_PAGES} pages of tags");
         Err(RegistryError::content(
             reference,
-            "more of them".to_owned(),
+            "more".to_owned(),
             expected,
         ))
     }
@@ -62,9 +62,9 @@ impl Registry {
         let call = Call::new(Method::GET, reference, url.clone());
         let response = self.send(&call).await?;
         let next = next_page(header(&response, "link"));
-        let bytes = whole(reference, response, "a longer listing").await?;
+        let bytes = whole(reference, response, "a larger listing").await?;
         let page = serde_json::from_slice(&bytes).map_err(|error| {
-            let found = format!("no list of tags ({error})");
+            let found = format!("an unreadable list of tags ({error})");
             RegistryError::content(reference, found, "JSON with `tags`".to_owned())
         })?;
         Ok((page, next, bytes.len()))

@@ -57,7 +57,7 @@ struct Counts {
 
 /// A text that describes no fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("fault `{0}` is not understood: {1}")]
+#[error("invalid fault `{0}`: {1}")]
 pub struct FaultError(String, String);
 
 impl FromStr for Fault {
@@ -78,7 +78,7 @@ impl FromStr for Fault {
         for word in text.split(',') {
             let (key, value) = word
                 .split_once('=')
-                .ok_or_else(|| wrong("expected KEY=VALUE words with commas between them"))?;
+                .ok_or_else(|| wrong("expected comma-separated KEY=VALUE pairs"))?;
             let number = || {
                 let read = value.parse::<u64>();
                 read.map_err(|_| wrong(&format!("`{key}` is not a whole number")))
@@ -88,7 +88,7 @@ impl FromStr for Fault {
                     for name in value.split('+') {
                         fault.kinds.push(kind(name).ok_or_else(|| {
                             wrong(&format!(
-                                "no fault is called `{name}`: expected a status, reset, truncate, slow, lying-head, lost-write or garble"
+                                "unknown kind `{name}`: expected an HTTP status, reset, truncate, slow, lying-head, lost-write or garble"
                             ))
                         })?);
                     }
@@ -96,7 +96,7 @@ impl FromStr for Fault {
                 "rate" => {
                     let rate = value.parse::<f64>().ok();
                     let rate = rate.filter(|rate| (0.0..=1.0).contains(rate));
-                    fault.rate = rate.ok_or_else(|| wrong("`rate` is not from 0 to 1"))?;
+                    fault.rate = rate.ok_or_else(|| wrong("`rate` must be between 0 and 1"))?;
                 }
                 "match" => {
                     let read = Regex::new(value);
@@ -107,7 +107,8 @@ impl FromStr for Fault {
                 "seed" => fault.seed = number()?,
                 "delay" => {
                     let millis = value.strip_suffix("ms").and_then(|text| text.parse().ok());
-                    let millis = millis.ok_or_else(|| wrong("`delay` is not such as 200ms"))?;
+                    let millis =
+                        millis.ok_or_else(|| wrong("`delay` must be a duration such as 200ms"))?;
                     fault.delay = Duration::from_millis(millis);
                 }
                 _ => {
@@ -118,7 +119,7 @@ impl FromStr for Fault {
             }
         }
         if fault.kinds.is_empty() {
-            return Err(wrong("it has no `kinds`"));
+            return Err(wrong("`kinds` is missing"));
         }
         Ok(fault)
     }

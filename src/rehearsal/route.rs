@@ -69,7 +69,7 @@ fn refused(status: u16, code: &'static str, message: impl Into<String>) -> Troub
 }
 
 fn unknown() -> Trouble {
-    refused(404, "NAME_UNKNOWN", "there is no such thing")
+    refused(404, "NAME_UNKNOWN", "not found")
 }
 
 /// A request, taken apart.
@@ -99,7 +99,7 @@ impl Asked {
 
     fn digest(&self) -> Result<Digest, Trouble> {
         let read = self.name.parse();
-        read.map_err(|_| refused(400, "DIGEST_INVALID", "the name is no sha256 digest"))
+        read.map_err(|_| refused(400, "DIGEST_INVALID", "the name is not a sha256 digest"))
     }
 }
 
@@ -120,7 +120,7 @@ impl Site {
         let answered = match answered {
             Ok(answered) => Ok(answered),
             Err(Trouble::Refused(status, code, message)) => Ok(error(status, code, &message)),
-            Err(Trouble::Cut) => Err(io::Error::other("cut on purpose")),
+            Err(Trouble::Cut) => Err(io::Error::other("connection cut on purpose")),
             Err(Trouble::Io(error)) => Err(error),
         };
         let size = |answered: &Answered| hyper::body::Body::size_hint(answered.body()).exact();
@@ -218,7 +218,7 @@ impl Site {
             ("blobs", &Method::DELETE) => {
                 self.store
                     .unlink(&asked.repository, asked.digest()?)
-                    .map_err(|_| refused(404, "BLOB_UNKNOWN", "there is no such blob"))?;
+                    .map_err(|_| refused(404, "BLOB_UNKNOWN", "no such blob"))?;
                 Ok(plain(StatusCode::ACCEPTED, Answer::empty()))
             }
             ("uploads", &Method::POST) => self.begin(&asked, &mut body, came).await,
@@ -237,12 +237,12 @@ impl Site {
             ("manifests", &Method::DELETE) => {
                 self.store
                     .remove_manifest(&asked.repository, &asked.name)
-                    .map_err(|_| refused(404, "MANIFEST_UNKNOWN", "there is no such manifest"))?;
+                    .map_err(|_| refused(404, "MANIFEST_UNKNOWN", "no such manifest"))?;
                 Ok(plain(StatusCode::ACCEPTED, Answer::empty()))
             }
             ("tags", &Method::GET) => self.tags(&asked),
             ("referrers", &Method::GET) => self.referrers(&asked),
-            _ => Err(refused(405, "UNSUPPORTED", "no such method here")),
+            _ => Err(refused(405, "UNSUPPORTED", "method not allowed")),
         }
     }
 
@@ -267,7 +267,7 @@ impl Site {
         let lies = asked.strike == Some(Kind::LyingHead) && asked.method == Method::HEAD;
         let size = match self.store.size_of(&asked.repository, digest) {
             None if lies => return Ok(plain(StatusCode::OK, Answer::empty())),
-            None => return Err(refused(404, "BLOB_UNKNOWN", "there is no such blob")),
+            None => return Err(refused(404, "BLOB_UNKNOWN", "no such blob")),
             Some(size) if lies => size + 1,
             Some(size) => size,
         };
@@ -279,7 +279,7 @@ impl Site {
                 return Err(refused(
                     416,
                     "UNSUPPORTED",
-                    "the range begins after the end",
+                    "the range starts after the end",
                 ));
             }
         }
@@ -359,13 +359,13 @@ impl Site {
         if let Chunks::AtMost(most) = self.profile.chunks
             && announced > most
         {
-            return Err(refused(416, "SIZE_INVALID", "the piece is too long"));
+            return Err(refused(416, "SIZE_INVALID", "the chunk is too large"));
         }
         let silent = self.loses_pieces();
         let mut told = have + announced;
         if let Some((start, end)) = asked.header(&CONTENT_RANGE).split_once('-') {
             if !silent && start.parse() != Ok(have) {
-                return Err(refused(416, "RANGE_INVALID", "the piece does not follow"));
+                return Err(refused(416, "RANGE_INVALID", "the chunk is out of order"));
             }
             told = end.parse().map_or(told, |end: u64| end.saturating_add(1));
         }
@@ -393,7 +393,7 @@ impl Site {
         let (path, have) = self.begun(asked).await?;
         let digest = asked.query("digest").and_then(|text| text.parse().ok());
         let digest: Digest =
-            digest.ok_or_else(|| refused(400, "DIGEST_INVALID", "there is no sha256 digest"))?;
+            digest.ok_or_else(|| refused(400, "DIGEST_INVALID", "the sha256 digest is missing"))?;
         let announced: u64 = asked.header(&CONTENT_LENGTH).parse().unwrap_or(0);
         if let Some(most) = self.max_layer
             && have + announced > most
@@ -415,7 +415,7 @@ impl Site {
             return Err(refused(
                 400,
                 "DIGEST_INVALID",
-                format!("the content is {found}"),
+                format!("the content digests to {found}"),
             ));
         }
         self.store.keep(&asked.repository, digest, &path)?;
@@ -434,8 +434,7 @@ impl Site {
 
     fn manifest(&self, asked: &Asked) -> Result<Answered, Trouble> {
         let found = self.store.manifest(&asked.repository, &asked.name);
-        let found =
-            found.ok_or_else(|| refused(404, "MANIFEST_UNKNOWN", "there is no such manifest"))?;
+        let found = found.ok_or_else(|| refused(404, "MANIFEST_UNKNOWN", "no such manifest"))?;
         let mut bytes = found.bytes;
         let len = bytes.len();
         if asked.strike == Some(Kind::Garble)
@@ -475,12 +474,12 @@ impl Site {
                 bytes.extend_from_slice(&data);
             }
             if bytes.len() as u64 > MAX_MANIFEST_BYTES {
-                return Err(refused(413, "SIZE_INVALID", "the manifest is too long"));
+                return Err(refused(413, "SIZE_INVALID", "the manifest is too large"));
             }
         }
         let value = serde_json::from_slice::<serde_json::Value>(&bytes);
         if !value.is_ok_and(|value| value.is_object()) {
-            return Err(refused(400, "MANIFEST_INVALID", "it is no JSON object"));
+            return Err(refused(400, "MANIFEST_INVALID", "it is not a JSON object"));
         }
         let digest = Digest::of(&bytes);
         let tag = match asked.name.parse::<Digest>() {
@@ -495,7 +494,7 @@ impl Site {
             Err(_) => Some(asked.name.as_str()),
         };
         if let Some(lacking) = self.store.lacking(&asked.repository, &bytes) {
-            let message = format!("there is no blob {lacking}");
+            let message = format!("blob {lacking} is missing");
             return Err(refused(404, "MANIFEST_BLOB_UNKNOWN", message));
         }
         if let Some(tag) = tag.filter(|_| self.immutable)
@@ -584,7 +583,7 @@ fn parse(rest: &str) -> Option<(String, String, String)> {
 }
 
 fn no_upload() -> Trouble {
-    refused(404, "BLOB_UPLOAD_UNKNOWN", "there is no such upload")
+    refused(404, "BLOB_UPLOAD_UNKNOWN", "no such upload")
 }
 
 /// Reads a body that is not wanted.
@@ -674,7 +673,7 @@ fn error(status: StatusCode, code: &str, message: &str) -> Answered {
 
 fn refused_now(status: u16) -> Answered {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    error(status, "UNKNOWN", "a rehearsed fault")
+    error(status, "UNKNOWN", "an injected fault")
 }
 
 fn created(repository: &str, what: &str, digest: Digest) -> Answered {

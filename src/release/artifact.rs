@@ -41,7 +41,7 @@ pub struct Artifact {
 #[derive(Debug, thiserror::Error)]
 pub enum StoredError {
     /// They lack what makes them a package.
-    #[error("there is no definition among the package's files")]
+    #[error("the package has no definition")]
     NoDefinition,
     /// The definition cannot be read.
     #[error("{0}")]

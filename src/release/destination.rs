@@ -18,7 +18,7 @@ pub enum Destination {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DestinationError {
     /// It is something else.
-    #[error("`{0}` is no place to publish to: expected oci://HOST[/PATH] or oci-layout:FOLDER")]
+    #[error("invalid destination `{0}`: expected oci://HOST[/PATH] or oci-layout:FOLDER")]
     Form(String),
     /// No reference can be made of it.
     #[error("`{destination}`: {source}")]

@@ -14,7 +14,7 @@ use crate::source::RemoteError;
 pub enum ReleaseError {
     /// A tag is taken.
     #[error(
-        "{place} names another package for {architecture}: it is {found}, to be published was {wanted}; publish under another version"
+        "{place} already names another package for {architecture}: found {found}, publishing {wanted}; publish under another version"
     )]
     Taken {
         /// The tag.
@@ -27,7 +27,9 @@ pub enum ReleaseError {
         wanted: Digest,
     },
     /// Two artifacts of one release are for one entry of one tag.
-    #[error("two different packages are for {place}, architecture {architecture}: take one out")]
+    #[error(
+        "two different packages have the destination {place}, architecture {architecture}: remove one"
+    )]
     Twice {
         /// The tag.
         place: String,
@@ -49,7 +51,7 @@ pub enum ReleaseError {
         source: io::Error,
     },
     /// What is attached cannot be read.
-    #[error("{place}: what is attached to it cannot be read: {source}")]
+    #[error("{place}: cannot read the bundles attached to it: {source}")]
     Unreadable {
         /// The tag.
         place: String,
@@ -57,7 +59,7 @@ pub enum ReleaseError {
         source: Box<RemoteError>,
     },
     /// Nobody signed.
-    #[error("{place}: it was not signed, so its tag stays where it is: {source}")]
+    #[error("{place}: signing failed, and its tag was not moved: {source}")]
     Sign {
         /// The tag.
         place: String,
@@ -65,7 +67,7 @@ pub enum ReleaseError {
         source: Box<SignerError>,
     },
     /// What must be proven is not.
-    #[error("{place}: its signature does not verify, so its tag stays where it is: {why}")]
+    #[error("{place}: signature verification failed, and its tag was not moved: {why}")]
     Unproven {
         /// The tag.
         place: String,
@@ -76,6 +78,6 @@ pub enum ReleaseError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// A task of ours died.
-    #[error("a transfer stopped: {0}")]
+    #[error("transfer failed: {0}")]
     Stopped(String),
 }

@@ -110,7 +110,7 @@ pub enum JournalError {
         source: io::Error,
     },
     /// It is not one of ours.
-    #[error("journal `{path}` cannot be read: {what}; if it is in the way, remove the file")]
+    #[error("journal `{path}` cannot be read: {what}; remove the file to discard the release")]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -118,10 +118,10 @@ pub enum JournalError {
         what: String,
     },
     /// Another process works on the same release.
-    #[error("journal `{0}`: another process works on this release: wait for it to end")]
+    #[error("journal `{0}`: another process is working on this release; wait for it to finish")]
     Busy(PathBuf),
     /// No such release.
-    #[error("there is no unfinished release `{0}`: see `jackal release status`")]
+    #[error("no unfinished release `{0}`: see `jackal release status`")]
     Unknown(String),
 }
 
@@ -201,7 +201,7 @@ impl Journal {
             }),
             _ => Err(JournalError::Malformed {
                 path,
-                what: "it has no first line".to_owned(),
+                what: "it is empty".to_owned(),
             }),
         }
     }
@@ -413,13 +413,17 @@ fn steps(path: &Path, file: &mut File) -> Result<(Vec<Step>, u64), JournalError>
         .filter(|(_, line)| !line.is_empty())
         .map(|(number, line)| {
             let read = serde_json::from_slice(line);
-            read.map_err(|_| malformed(format!("line {} is no step of a release", number + 1)))
+            read.map_err(|_| malformed(format!("line {} is not a step of a release", number + 1)))
         })
         .collect::<Result<_, _>>()?;
     match steps.first() {
         None => {}
         Some(Step::Begun(begun)) if begun.format == FORMAT => {}
-        Some(_) => return Err(malformed("it is not of this version".to_owned())),
+        Some(_) => {
+            return Err(malformed(
+                "it was written by another version of jackal".to_owned(),
+            ));
+        }
     }
     Ok((steps, whole.len() as u64))
 }

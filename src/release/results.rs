@@ -153,10 +153,13 @@ impl PublishedResults {
                 continue;
             }
             let bytes = registry.manifest(reference, &found).await?;
-            let manifest: Manifest = serde_json::from_slice(&bytes)
-                .map_err(|error| shape(format!("its results have no manifest ({error})")))?;
+            let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
+                shape(format!(
+                    "the manifest of its results cannot be read ({error})"
+                ))
+            })?;
             if manifest.config.size > MAX_DOCUMENT_BYTES {
-                return Err(shape("its list of results is too long".to_owned()));
+                return Err(shape("its list of results is too large".to_owned()));
             }
             let text = registry.read_blob(reference, &manifest.config).await?;
             let document: Document = serde_json::from_slice(&text)

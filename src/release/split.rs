@@ -69,7 +69,7 @@ fn split(artifact: &Artifact, most: u64) -> io::Result<Artifact> {
         }
         if file.whole.size.div_ceil(most) > MAX_PARTS as u64 {
             let message = format!(
-                "`{}` would be in more than {MAX_PARTS} parts of {most} bytes",
+                "`{}` would be split into more than {MAX_PARTS} parts of {most} bytes",
                 file.name
             );
             return Err(io::Error::other(message));

@@ -23,7 +23,7 @@ pub(super) fn public_client() -> Result<reqwest::Client, String> {
     built(reqwest::redirect::Policy::custom(|attempt| {
         let plain = attempt.url().scheme() != "https";
         match attempt.previous().len() > MAX_REDIRECTS || plain {
-            true => attempt.error("it redirects too often, or away from https"),
+            true => attempt.error("too many redirects, or a redirect away from https"),
             false => attempt.follow(),
         }
     }))
@@ -63,7 +63,7 @@ pub(super) fn blocking<T: Send>(work: impl Future<Output = T> + Send) -> Result<
             let runtime = crate::registry::runtime::this_thread();
             runtime.map(|runtime| runtime.block_on(work))
         });
-        let done = running.join().map_err(|_| "it stopped".to_owned())?;
+        let done = running.join().map_err(|_| "it panicked".to_owned())?;
         done.map_err(|error| error.to_string())
     })
 }

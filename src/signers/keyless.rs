@@ -65,17 +65,17 @@ pub enum KeylessSignError {
     Token(#[from] TokenError),
     /// Without a witness, the signature would be worth nothing in ten minutes.
     #[error(
-        "a signature by certificate needs a log or a timestamp authority: give --rekor-url or --tsa-server-url"
+        "keyless signing requires a log or a timestamp authority: add --rekor-url or --tsa-server-url"
     )]
     NoWitness,
-    /// The second version of logs tells no time.
-    #[error("a log of version 2 tells no time: give --tsa-server-url as well")]
+    /// The second version of logs carry no timestamp.
+    #[error("Rekor v2 entries carry no timestamp: also add --tsa-server-url")]
     NoTime,
     /// No such version.
-    #[error("logs of version {0} are not known: expected 1 or 2")]
+    #[error("unknown log version {0}: expected 1 or 2")]
     Version(u32),
     /// A service refused, or is away.
-    #[error("{service} {url}: {what}; nothing was signed, run it again")]
+    #[error("{service} {url}: {what}; nothing was signed, so run the command again")]
     Service {
         /// Which.
         service: &'static str,
@@ -88,9 +88,7 @@ pub enum KeylessSignError {
     #[error("signing failed: {0}")]
     Here(String),
     /// What came out cannot be verified.
-    #[error(
-        "what was signed does not verify against the trusted root, so nobody would accept it: {0}"
-    )]
+    #[error("the new signature does not verify against the trusted root: {0}")]
     Unverified(String),
 }
 
@@ -494,7 +492,10 @@ mod tests {
         let said = signed(&keyless(&stub.url));
         assert_eq!(stub.count(), 3, "{said}");
         assert!(said.contains(&stub.url), "{said}");
-        assert!(said.contains("nothing was signed, run it again"), "{said}");
+        assert!(
+            said.contains("nothing was signed, so run the command again"),
+            "{said}"
+        );
         assert!(!said.contains('\x1b'), "{said:?}");
     }
 
@@ -514,7 +515,7 @@ mod tests {
         let mut keyless = keyless(&stub.url);
         for (rekor, message) in [
             (None, "a log or a timestamp authority"),
-            (Some((stub.url.clone(), 2)), "tells no time"),
+            (Some((stub.url.clone(), 2)), "carry no timestamp"),
             (Some((stub.url.clone(), 3)), "version 3"),
         ] {
             keyless.services.rekor = rekor;

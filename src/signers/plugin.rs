@@ -43,7 +43,7 @@ const MAX_MESSAGE: usize = 300;
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
     /// It is not installed.
-    #[error("keys at {0}:// need the program sigstore-kms-{0} on PATH: install it")]
+    #[error("keys at {0}:// need the program sigstore-kms-{0} in PATH: install it")]
     Missing(String),
     /// It does not run.
     #[error("`{program}`: {source}")]
@@ -62,7 +62,7 @@ pub enum PluginError {
         message: String,
     },
     /// It answers something else.
-    #[error("`{program}` does not answer as plugins do: {what}")]
+    #[error("`{program}` violates the plugin protocol: {what}")]
     Answer {
         /// The program.
         program: PathBuf,
@@ -117,7 +117,9 @@ impl Plugin {
             what: what.to_owned(),
         };
         let found = answer.public_key.ok_or_else(|| wrong("no public key"))?;
-        let pem = STANDARD.decode(found.pem).map_err(|_| wrong("no base64"))?;
+        let pem = STANDARD
+            .decode(found.pem)
+            .map_err(|_| wrong("not base64"))?;
         let public = PublicKey::parse(&pem)?;
         Ok(Self {
             resource: resource.to_owned(),
@@ -155,7 +157,7 @@ impl Plugin {
         };
         let found = answer.sign_message.ok_or_else(|| wrong("no signature"))?;
         let signature = STANDARD.decode(found.signature);
-        let signature = signature.map_err(|_| wrong("no base64"))?;
+        let signature = signature.map_err(|_| wrong("not base64"))?;
         // What it signed is what was asked for, and can be checked later on.
         self.public
             .verify(message, &signature)
@@ -234,7 +236,7 @@ fn ask(
                     Err(error) => io(error),
                     Ok(_) => PluginError::Answer {
                         program: program.clone(),
-                        what: "it does not end".to_owned(),
+                        what: "an answer that is too large".to_owned(),
                     },
                 });
             }
@@ -298,9 +300,9 @@ mod tests {
         for (script, what) in [
             ("echo hello", "expected value"),
             ("echo '{}'", "no public key"),
-            (r#"echo '{"publicKey":{"publicKeyPEM":"-"}}'"#, "no base64"),
+            (r#"echo '{"publicKey":{"publicKeyPEM":"-"}}'"#, "not base64"),
             ("exit 3", "EOF"),
-            ("exec cat /dev/zero", "does not end"),
+            ("exec cat /dev/zero", "too large"),
         ] {
             let error = Plugin::open(plugin(folder.path(), script), "test://k").unwrap_err();
             assert!(error.to_string().contains(what), "{script}: {error}");

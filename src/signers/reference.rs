@@ -29,14 +29,14 @@ const NOT_HERE: [&str; 3] = ["k8s", "gitlab", "pkcs11"];
 pub enum KeyReferenceError {
     /// The scheme is unknown.
     #[error(
-        "no key is kept under `{0}://`: expected a path, env://NAME, https://…, hashivault://KEY, or NAME://… with a program sigstore-kms-NAME on PATH"
+        "unknown key scheme `{0}://`: expected a path, env://NAME, https://…, hashivault://KEY, or NAME://… with a program sigstore-kms-NAME in PATH"
     )]
     Scheme(String),
     /// Anybody on the way could change it.
-    #[error("keys are not fetched over http://: use https://, or a file")]
+    #[error("keys cannot be fetched over http://: use https:// or a file")]
     Http,
     /// The variable is not set.
-    #[error("the variable {0} is not set")]
+    #[error("the environment variable {0} is not set")]
     NoVariable(String),
     /// The file cannot be read.
     #[error("`{path}` cannot be read: {source}")]
@@ -47,10 +47,10 @@ pub enum KeyReferenceError {
         source: io::Error,
     },
     /// Longer than a key.
-    #[error("it is longer than {MAX_KEY_BYTES} bytes, so it is no key")]
+    #[error("not a key: more than {MAX_KEY_BYTES} bytes")]
     Large,
     /// It could not be fetched.
-    #[error("it cannot be fetched: {0}")]
+    #[error("cannot be fetched: {0}")]
     Fetch(String),
     /// It is no public key.
     #[error(transparent)]

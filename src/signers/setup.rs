@@ -106,7 +106,7 @@ pub fn password_in(path: &Path) -> Result<Zeroizing<Vec<u8>>, SignerSetupError> 
         .read_to_end(&mut bytes)
         .map_err(wrong)?;
     if bytes.len() as u64 > MAX_PASSWORD_BYTES {
-        return Err(wrong(std::io::Error::other("too long for a password")));
+        return Err(wrong(std::io::Error::other("too large for a password")));
     }
     for end in [b'\n', b'\r'] {
         if bytes.last() == Some(&end) {

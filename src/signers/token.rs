@@ -30,7 +30,7 @@ const MAX_ANSWER_BYTES: usize = 64 << 10;
 pub enum TokenError {
     /// Nothing yields one.
     #[error(
-        "there is no identity token: give --identity-token, set SIGSTORE_ID_TOKEN, or run where CI mints one (GitHub Actions: permissions id-token: write; GitLab: id_tokens with aud: sigstore)"
+        "no identity token: add --identity-token, set SIGSTORE_ID_TOKEN, or run in CI that provides one (GitHub Actions: permissions id-token: write; GitLab: id_tokens with aud: sigstore)"
     )]
     None,
     /// A file cannot be read.
@@ -42,7 +42,7 @@ pub enum TokenError {
         source: std::io::Error,
     },
     /// What was given is no token, and perhaps part of one: it is not shown.
-    #[error("--identity-token is neither a token, three words with dots between them, nor a file")]
+    #[error("--identity-token is neither a JWT (three dot-separated parts) nor an existing file")]
     Given,
     /// It is no token.
     #[error("the identity token from {from} cannot be read: {what}")]
@@ -53,18 +53,20 @@ pub enum TokenError {
         what: String,
     },
     /// It is for somebody else.
-    #[error("the identity token from {0} is not for `{AUDIENCE}`: ask for one with that audience")]
+    #[error(
+        "the identity token from {0} does not have the audience `{AUDIENCE}`: request one that does"
+    )]
     Audience(String),
     /// It ends too soon.
     #[error(
-        "the identity token from {0} has expired, or will within {MIN_LEFT} seconds: get a new one"
+        "the identity token from {0} has expired or expires within {MIN_LEFT} seconds: get a new one"
     )]
     Expired(String),
     /// Its mail address is nobody's yet.
-    #[error("the mail address in the identity token from {0} is not verified")]
+    #[error("the email address in the identity token from {0} is not verified")]
     Unverified(String),
     /// The token service failed.
-    #[error("the token service of GitHub Actions failed: {0}")]
+    #[error("GitHub Actions did not provide an identity token: {0}")]
     Service(String),
 }
 

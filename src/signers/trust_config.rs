@@ -73,9 +73,7 @@ impl TrustConfig {
 
 fn services(json: &str) -> Result<Services, String> {
     let config = SigningConfig::from_json(json).map_err(|error| error.to_string())?;
-    let fulcio = config
-        .fulcio_url()
-        .ok_or("it names no certificate authority")?;
+    let fulcio = config.fulcio_url().ok_or("no certificate authority")?;
     for (what, selection) in [
         ("logs", &config.rekor_tlog_config),
         ("timestamp authorities", &config.tsa_config),
@@ -86,7 +84,7 @@ fn services(json: &str) -> Result<Services, String> {
             _ => false,
         };
         if !one {
-            return Err(format!("it wants several {what}, and one is asked here"));
+            return Err(format!("several {what} are required, but jackal uses one"));
         }
     }
     Ok(Services {

@@ -27,16 +27,16 @@ const ED25519_PREFIX: [u8; 12] = [
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// The variable is not set.
-    #[error("{0} is not set: it says {1}")]
+    #[error("{0} is not set: set it to {1}")]
     NoVariable(&'static str, &'static str),
     /// A key's name that would lead elsewhere.
-    #[error("`{0}` is no name of a key in a vault")]
+    #[error("`{0}` is not the name of a key in a vault")]
     Name(String),
     /// It cannot be reached.
     #[error("the vault cannot be reached: {0}")]
     Reach(String),
     /// It refused.
-    #[error("the vault answers {status}: {what}")]
+    #[error("the vault answered HTTP {status}: {what}")]
     Refused {
         /// Of HTTP.
         status: u16,
@@ -44,7 +44,7 @@ pub enum VaultError {
         what: String,
     },
     /// It answers something else.
-    #[error("the vault does not answer as the transit engine does: {0}")]
+    #[error("the vault's answer is not one of the transit engine: {0}")]
     Answer(&'static str),
     /// Its key is none of ours.
     #[error(transparent)]
@@ -84,9 +84,15 @@ impl Vault {
             found.cloned()
         };
         let address = either("VAULT_ADDR", "BAO_ADDR");
-        let address = address.ok_or(VaultError::NoVariable("VAULT_ADDR", "where the vault is"))?;
+        let address = address.ok_or(VaultError::NoVariable(
+            "VAULT_ADDR",
+            "the address of the vault",
+        ))?;
         let token = either("VAULT_TOKEN", "BAO_TOKEN");
-        let token = token.ok_or(VaultError::NoVariable("VAULT_TOKEN", "who asks"))?;
+        let token = token.ok_or(VaultError::NoVariable(
+            "VAULT_TOKEN",
+            "a token for the vault",
+        ))?;
         let engine = environment.get("TRANSIT_SECRET_ENGINE_PATH").cloned();
         let mut vault = Self {
             address: address.trim_end_matches('/').to_owned(),
@@ -109,7 +115,8 @@ impl Vault {
             true => PublicKey::parse(text.as_bytes())?,
             false => {
                 let raw = STANDARD.decode(text);
-                let raw = raw.map_err(|_| VaultError::Answer("a public key in no known form"))?;
+                let raw =
+                    raw.map_err(|_| VaultError::Answer("a public key in an unknown format"))?;
                 PublicKey::from_spki(&[&ED25519_PREFIX[..], &raw].concat())?
             }
         };
@@ -148,7 +155,7 @@ impl Vault {
         let encoded = text.rsplit(':').next().unwrap_or_default();
         let signature = STANDARD.decode(encoded);
         let signature =
-            signature.map_err(|_| VaultError::Answer("a signature in no known form"))?;
+            signature.map_err(|_| VaultError::Answer("a signature in an unknown format"))?;
         self.public
             .verify(message, &signature)
             .map_err(|_| VaultError::Answer("the signature does not match its own public key"))?;
@@ -176,7 +183,7 @@ impl Vault {
             let read = http::body(response, MAX_ANSWER_BYTES)
                 .await
                 .map_err(reach)?;
-            let bytes = read.ok_or(VaultError::Answer("an endless answer"))?;
+            let bytes = read.ok_or(VaultError::Answer("an answer that is too large"))?;
             if !status.is_success() {
                 let what = String::from_utf8_lossy(&bytes);
                 return Err(VaultError::Refused {
@@ -189,7 +196,7 @@ impl Vault {
                         .collect(),
                 });
             }
-            serde_json::from_slice(&bytes).map_err(|_| VaultError::Answer("no JSON"))
+            serde_json::from_slice(&bytes).map_err(|_| VaultError::Answer("not JSON"))
         })
         .unwrap_or_else(|what| Err(VaultError::Reach(what)))
     }
@@ -289,7 +296,7 @@ mod tests {
         let stub = Stub::new(|_, _| (200, "", vec![b' '; MAX_ANSWER_BYTES + 1]));
         assert!(matches!(
             open(&stub),
-            Err(VaultError::Answer("an endless answer"))
+            Err(VaultError::Answer("an answer that is too large"))
         ));
         assert!(matches!(
             Vault::open("../sys/seal", &BTreeMap::new()),

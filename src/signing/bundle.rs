@@ -141,7 +141,7 @@ pub enum BundleError {
     MediaType(String),
     /// What older programs wrote with `--bundle`.
     #[error(
-        "it is a bundle of the old cosign format (base64Signature, rekorBundle), which nothing here writes: sign anew, or convert it with cosign"
+        "the bundle has the old cosign format (base64Signature, rekorBundle): sign again, or convert it with cosign"
     )]
     OldCosign,
 }
@@ -151,7 +151,7 @@ pub enum BundleError {
 pub enum KeyBundleError {
     /// A certificate where a key is wanted.
     #[error(
-        "the bundle is signed with a certificate, and a key was given: give --certificate-identity and --certificate-oidc-issuer instead"
+        "the bundle is signed with a certificate, but a key was given: use --certificate-identity and --certificate-oidc-issuer"
     )]
     OtherKind,
     /// The signature is not one of these bytes by this key.
@@ -161,7 +161,7 @@ pub enum KeyBundleError {
     #[error("the bundle has no message digest")]
     NoDigest,
     /// The digest is another artifact's.
-    #[error("the bundle is about another file: its message digest differs")]
+    #[error("the bundle is for another file: its message digest differs")]
     Digest,
     /// Signature of bytes where a statement is wanted, or the reverse.
     #[error("the bundle holds {found}, not {wanted}")]
@@ -237,7 +237,7 @@ impl Bundle {
         let kind = match (kinds.next(), kinds.next()) {
             (Some(&"publicKey"), None) => Material::Key,
             (Some(&"x509CertificateChain"), None) if newest => {
-                return Err(shape("version 0.3 carries one certificate, not a chain"));
+                return Err(shape("version 0.3 has one certificate, not a chain"));
             }
             (Some(_), None) => Material::Certificate,
             (None, _) => return Err(shape("it has neither key nor certificate")),
@@ -255,7 +255,7 @@ impl Bundle {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let named = (text(&entry["logId"]["keyId"]), text(&entry["logIndex"]));
             if log_entries.contains(&named) {
-                return Err(shape("the same log entry stands twice"));
+                return Err(shape("a log entry is duplicated"));
             }
             log_entries.push(named);
         }
@@ -479,7 +479,7 @@ fn content(normal: &Value) -> Result<Content, String> {
         (None, Some(envelope)) => {
             let signatures = envelope["signatures"].as_array();
             let [signature] = signatures.map(Vec::as_slice).unwrap_or_default() else {
-                return Err("its envelope does not have exactly one signature".to_owned());
+                return Err("its envelope must have exactly one signature".to_owned());
             };
             Ok(Content::Envelope(Envelope {
                 payload_type: envelope["payloadType"]

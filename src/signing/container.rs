@@ -150,7 +150,7 @@ pub fn seal(pkcs8: &[u8], password: &[u8]) -> Result<String, ContainerError> {
     let (mut salt, mut nonce) = ([0; SALT_BYTES], [0; NONCE_BYTES]);
     let random = |bytes: &mut [u8]| {
         aws_lc_rs::rand::fill(bytes)
-            .map_err(|_| ContainerError::Malformed("there are no random bytes".to_owned()))
+            .map_err(|_| ContainerError::Malformed("no random bytes available".to_owned()))
     };
     random(&mut salt)?;
     random(&mut nonce)?;

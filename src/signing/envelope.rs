@@ -121,7 +121,7 @@ pub enum StatementError {
     #[error("the statement cannot be read: {0}")]
     Malformed(String),
     /// Another kind of document.
-    #[error("the statement calls itself `{0}`: expected {STATEMENT}")]
+    #[error("the statement has the type `{0}`: expected {STATEMENT}")]
     Kind(String),
     /// More than any client takes.
     #[error("the statement has more than {MAX_SUBJECTS} subjects, or {MAX_DIGESTS} digests of one")]

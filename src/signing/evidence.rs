@@ -117,21 +117,21 @@ impl Root {
 #[derive(Debug, thiserror::Error)]
 pub enum KeylessError {
     /// A key where a certificate is wanted.
-    #[error("the bundle is signed with a key, and an identity was given: give --key instead")]
+    #[error("the bundle is signed with a key, but an identity was given: use --key")]
     OtherKind,
     /// Some check failed.
     #[error("{0}")]
     Library(String),
     /// It is not in a log.
     #[error(
-        "the bundle has no log entry with a proof; if this deployment has no log, give --insecure-ignore-tlog"
+        "the bundle has no log entry with a proof; if this deployment has no log, add --insecure-ignore-tlog"
     )]
     NoLog,
     /// Nobody says when.
-    #[error("the bundle has no timestamp of RFC 3161")]
+    #[error("the bundle has no RFC 3161 timestamp")]
     NoTimestamp,
     /// A check that was asked for was not made.
-    #[error("the library left out a check: {0}")]
+    #[error("the verifier skipped a check: {0}")]
     LeftOut(&'static str),
     /// Somebody else.
     #[error("it was signed by `{found}` ({issuer}), not by `{wanted}` ({wanted_issuer})")]

@@ -37,16 +37,16 @@ impl Pattern {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// Anybody may call himself so with some issuer.
-    #[error("an identity is worth nothing without its issuer: give {0} as well")]
+    #[error("an identity requires an issuer: add {0}")]
     NoIssuer(&'static str),
     /// Everybody of an issuer.
-    #[error("an issuer alone names everybody it knows: give {0} as well")]
+    #[error("an issuer requires an identity: add {0}")]
     NoIdentity(&'static str),
     /// Said twice.
-    #[error("give either {0} or {0}-regexp, not both")]
+    #[error("{0} and {0}-regexp cannot be used together")]
     Both(&'static str),
     /// The expression is none.
-    #[error("`{pattern}` is no regular expression: {what}")]
+    #[error("`{pattern}` is not a regular expression: {what}")]
     Pattern {
         /// As given.
         pattern: String,

@@ -33,7 +33,7 @@ pub enum KeyError {
     Container(#[from] ContainerError),
     /// What it holds is no key of ours.
     #[error(
-        "the container holds no key that can sign: expected ECDSA P-256, P-384 or P-521, RSA of 2048 to 8192 bits, or Ed25519, as PKCS #8"
+        "the container has no supported signing key: expected ECDSA P-256, P-384 or P-521, RSA of 2048 to 8192 bits, or Ed25519, as PKCS #8"
     )]
     Unsupported,
 }
@@ -58,7 +58,7 @@ pub enum ImportError {
 
 /// Signing failed, though the key was good.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the key does not sign: {0}")]
+#[error("the key cannot sign: {0}")]
 pub struct SignError(pub String);
 
 /// Signatures of the same bytes by the same key are the same bytes, so that a
@@ -154,7 +154,7 @@ impl SigningKey {
     ///
     /// [`SignError`]: the machine yields no random bytes.
     pub fn generate(algorithm: Algorithm) -> Result<Zeroizing<Vec<u8>>, SignError> {
-        let refused = |_| SignError("no new key could be made".to_owned());
+        let refused = |_| SignError("generating a key failed".to_owned());
         let document = match algorithm {
             Algorithm::P256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)
                 .and_then(|pair| pair.to_pkcs8v1()),
@@ -179,7 +179,7 @@ impl SigningKey {
     ///
     /// [`SignError`]
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        let refused = |_| SignError("the library refused".to_owned());
+        let refused = |_| SignError("the cryptography library refused".to_owned());
         let curve = |error: p384::ecdsa::Error| SignError(error.to_string());
         let random = SystemRandom::new();
         let digest = Digest::of(message);

@@ -61,13 +61,13 @@ impl Algorithm {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublicKeyError {
     /// No armour, or too large to be a key.
-    #[error("it is no public key: expected -----BEGIN PUBLIC KEY-----")]
+    #[error("not a public key: expected -----BEGIN PUBLIC KEY-----")]
     NoBlock,
     /// A private key; publishing that would be the end of it.
-    #[error("it is a private key ({0}); give the public one, such as cosign.pub")]
+    #[error("this is a private key ({0}); use the public key, such as cosign.pub")]
     Private(String),
     /// Another kind of block.
-    #[error("it is a {0}: expected a PUBLIC KEY")]
+    #[error("this is a {0}: expected a PUBLIC KEY")]
     Label(String),
     /// The block holds something else.
     #[error("the public key cannot be read: {0}")]
@@ -126,7 +126,7 @@ impl PublicKey {
     ///
     /// [`PublicKeyError`]
     pub fn from_spki(der: &[u8]) -> Result<Self, PublicKeyError> {
-        let malformed = || PublicKeyError::Malformed("it is no SubjectPublicKeyInfo");
+        let malformed = || PublicKeyError::Malformed("not a SubjectPublicKeyInfo");
         let info = SubjectPublicKeyInfoRef::try_from(der).map_err(|_| malformed())?;
         let raw = info.subject_public_key.as_bytes().ok_or_else(malformed)?;
         let parameters = &info.algorithm.parameters;

@@ -85,7 +85,7 @@ fn around(
         Some(text) => {
             // What is above it stands in the root, or it is not trusted.
             let (_, der) = pem_block::first(text.as_bytes())
-                .ok_or_else(|| shape("its certificate is no PEM"))?;
+                .ok_or_else(|| shape("its certificate is not PEM"))?;
             let leaf = json!({"rawBytes": STANDARD.encode(der)});
             match log {
                 Some(_) => json!({"x509CertificateChain": {"certificates": [leaf]}}),
@@ -94,7 +94,7 @@ fn around(
         }
     };
     if let Some(answer) = &log {
-        let entry = entry(answer).ok_or_else(|| shape("its log entry is not one"))?;
+        let entry = entry(answer).ok_or_else(|| shape("its log entry is malformed"))?;
         material["tlogEntries"] = json!([entry]);
     }
     if let Some(text) = annotations.get(TIMESTAMP) {

@@ -13,7 +13,7 @@ pub enum RemoteError {
     Registry(#[from] RegistryError),
     /// The index is for others.
     #[error(
-        "{reference} has no package for {wanted}, but for {}; choose one with --architecture", shown(.found)
+        "{reference} has no package for {wanted}, only for {}; choose one with --architecture", shown(.found)
     )]
     Platform {
         /// What was asked for.
@@ -24,7 +24,7 @@ pub enum RemoteError {
         found: Vec<String>,
     },
     /// It is something else, or not as packages are.
-    #[error("{reference} is no package: {what}")]
+    #[error("{reference} is not a package: {what}")]
     Shape {
         /// What was asked for.
         reference: String,
@@ -61,7 +61,7 @@ impl From<RegistryError> for SourceError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// It begins like an address, and is none that packages come from.
-    #[error("`{0}` cannot be a package's address: expected oci://, https://, http:// or a path")]
+    #[error("`{0}` cannot be opened: expected oci://, https://, http:// or a path")]
     Scheme(String),
     /// The reference is malformed.
     #[error("`{text}`: {source}")]
@@ -73,15 +73,15 @@ pub enum OpenError {
     },
     /// Nobody would notice another file.
     #[error(
-        "`{0}` comes from a web server without a checksum: give --shasum, or end the address with @sha256:<hex>"
+        "`{0}` is downloaded from a web server and needs a checksum: add --shasum, or @sha256:<hex> at the end of the URL"
     )]
     NoSum(String),
     /// A checksum for what has none.
-    #[error("--shasum is for addresses: `{0}` is a path, whose files `package verify` checks")]
+    #[error("--shasum cannot be used with the path `{0}`: `package verify` checks its files")]
     Sum(String),
     /// The tag names something else, and the digest nothing.
     #[error(
-        "`{name}` is {found}, and --shasum asks for {wanted}, which is not there: if it was meant to change, correct the digest"
+        "`{name}` is {found}, but --shasum is {wanted}, which was not found; if the package was meant to change, correct the digest"
     )]
     OtherDigest {
         /// As given.
@@ -92,11 +92,11 @@ pub enum OpenError {
         wanted: Digest,
     },
     /// Two digests.
-    #[error("`{0}` names a digest, and --shasum another one: leave one of them out")]
+    #[error("`{0}` and --shasum name different digests: remove one of them")]
     TwoDigests(String),
     /// Nothing stands there under the tag that is taken for granted.
     #[error(
-        "`{0}` names no tag, and there is no `latest`: see `jackal package list-tags {0}`, then give :TAG or @DIGEST"
+        "`{0}` has no tag, and the repository has no `latest`: see `jackal package list-tags {0}`, then add :TAG or @DIGEST"
     )]
     NoTag(String),
     /// It cannot be read.
@@ -112,7 +112,7 @@ pub enum OpenError {
     #[error(transparent)]
     Cas(#[from] CasError),
     /// There is no place for downloads.
-    #[error("there is no HOME to keep a cache in: give --cache-dir")]
+    #[error("HOME is not set, so there is no cache folder: add --cache-dir")]
     NoCache,
     /// Threads cannot be started.
     #[error("threads cannot start: {0}")]

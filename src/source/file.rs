@@ -147,7 +147,7 @@ impl Read for Piped {
         match thread.map(JoinHandle::join) {
             None | Some(Ok(Ok(()))) => Ok(0),
             Some(Ok(Err(error))) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
-            Some(Err(_)) => Err(io::Error::other("the reading thread died")),
+            Some(Err(_)) => Err(io::Error::other("the reading thread panicked")),
         }
     }
 }

@@ -85,7 +85,7 @@ impl RemotePackage {
             .find(|dialect| dialect.config_media_type() == manifest.config.media_type);
         let dialect = dialect.ok_or_else(|| {
             let kind: String = manifest.config.media_type.chars().take(100).collect();
-            shape(format!("its configuration is of type `{kind}`"))
+            shape(format!("its configuration has the type `{kind}`"))
         })?;
         let (mut layers, mut parts) = (BTreeMap::new(), BTreeMap::new());
         for file in layers::files(manifest.layers).map_err(&shape)? {

@@ -41,7 +41,7 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 #[derive(Debug, thiserror::Error)]
 pub enum SkeletonError {
     /// Nothing there, or no skeleton.
-    #[error("there is no skeleton package")]
+    #[error("no such skeleton package")]
     Missing,
     /// What is there is malformed.
     #[error("{what}: expected {expected}")]
@@ -95,7 +95,7 @@ impl Fetch for Origin<'_> {
                 Ok(Box::new(File::open(path)?))
             }
             Self::Cache => Err(io::Error::other(
-                "it is not in the cache and --offline forbids fetching it: build once with \
+                "not in the cache, and --offline forbids fetching it: build once with \
                  network access",
             )),
             Self::Registry(repository) => repository.fetch(descriptor),
@@ -216,7 +216,7 @@ impl<'o> Skeleton<'o> {
             what: what.to_owned(),
             expected: "a definition of at most 16 MiB of text",
         };
-        let (name, layer) = found.ok_or_else(|| malformed("no definition among its layers"))?;
+        let (name, layer) = found.ok_or_else(|| malformed("no definition"))?;
         if layer.size > MAX_DEFINITION_BYTES {
             return Err(malformed("a larger definition"));
         }

@@ -98,17 +98,17 @@ pub enum Scope {
 pub enum Refusal {
     /// It is signed, and there is nothing to check with.
     #[error(
-        "the package is signed, and nothing was given to check it with: give --key, or --certificate-identity and --certificate-oidc-issuer, or --policy; or --skip-signature-validation, which is told"
+        "the package is signed, but no key or identity was given to verify it: add --key, or --certificate-identity and --certificate-oidc-issuer, or --policy; --skip-signature-validation skips the check"
     )]
     NoSigner,
     /// There is something to check with, and nothing to check.
     #[error(
-        "something to check the signature with was given, and the package is not signed: it is another package, or somebody took the signature away"
+        "a key or identity was given but the package is not signed; it may be the wrong package, or its signature was removed"
     )]
     NotSigned,
     /// It says that it is signed, and is not.
     #[error(
-        "the definition says that it is signed, and there is no signature: somebody took it away"
+        "the definition says that the package is signed, but the signature is missing; it may have been removed"
     )]
     SignatureLost,
     /// The signature is not by one whom the user named.
@@ -120,13 +120,13 @@ pub enum Refusal {
         what: String,
     },
     /// The policy says nothing of such a package.
-    #[error("the policy has no rule for a package called `{0}`: add one, with its signers")]
+    #[error("the policy has no rule for the package `{0}`: add one with its signers")]
     NoRule(String),
     /// The built-in root is broken.
     #[error("{0}")]
     Root(String),
     /// An attestation that must be there is not.
-    #[error("there is no attestation of type {wanted}{} by a signer whom the policy names", with_builder(.builder.as_deref()))]
+    #[error("no attestation of type {wanted}{} by a signer in the policy", with_builder(.builder.as_deref()))]
     NoAttestation {
         /// The predicate type.
         wanted: String,
@@ -134,9 +134,7 @@ pub enum Refusal {
         builder: Option<String>,
     },
     /// It was signed too long ago.
-    #[error(
-        "it was signed {age} seconds ago, and the policy allows {limit}: ask for a newer package"
-    )]
+    #[error("signed {age} seconds ago, but the policy allows {limit} seconds: get a newer package")]
     Old {
         /// In seconds.
         age: u64,
@@ -144,11 +142,11 @@ pub enum Refusal {
         limit: u64,
     },
     /// Nobody says when it was signed.
-    #[error("the policy limits its age, and nothing says when it was made or signed")]
+    #[error("the policy limits the age of the signature, but the package has no trusted time")]
     NoTime,
     /// It is another package than was asked for.
     #[error(
-        "{what} `{wanted}` was asked for, and this package, which is signed, is `{found}`: somebody put it in another's place"
+        "expected {what} `{wanted}`, but the signed package says `{found}`; the package may have been substituted"
     )]
     Asked {
         /// Name, architecture or version.
@@ -159,7 +157,7 @@ pub enum Refusal {
         found: String,
     },
     /// Neither `jackal.yaml` nor `zarf.yaml` is there.
-    #[error("there is no jackal.yaml or zarf.yaml: this is not a package")]
+    #[error("not a package: no jackal.yaml or zarf.yaml")]
     NoDefinition,
     /// The definition cannot be read.
     #[error("the definition cannot be read: {0}")]
@@ -168,13 +166,13 @@ pub enum Refusal {
     #[error("the definition is not UTF-8 text")]
     NotText,
     /// `checksums.txt` is missing.
-    #[error("there is no checksums.txt: ask for a package made by v0.25.1 or later")]
+    #[error("checksums.txt is missing: get a package made by v0.25.1 or later")]
     NoChecksums,
     /// `checksums.txt` cannot be read.
     #[error("checksums.txt cannot be read: {0}")]
     Checksums(#[from] ChecksumsError),
     /// The definition names no aggregate checksum.
-    #[error("the definition has no metadata.aggregateChecksum to vouch for checksums.txt")]
+    #[error("the definition has no metadata.aggregateChecksum for checksums.txt")]
     NoAggregate,
     /// `checksums.txt` is not the one that the definition vouches for.
     #[error("checksums.txt digests to {found}, but metadata.aggregateChecksum is `{expected}`")]
@@ -191,7 +189,7 @@ pub enum Refusal {
     #[error("`{0}` is in the package and not listed in checksums.txt")]
     Extra(String),
     /// A blob is not what its name says.
-    #[error("`{path}` digests to {found}, which is not its name")]
+    #[error("`{path}` digests to {found}, which does not match its name")]
     Misnamed {
         /// Path in the package.
         path: String,

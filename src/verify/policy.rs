@@ -63,7 +63,7 @@ pub struct RequiredAttestation {
 pub struct Rule {
     /// Names of packages; `None`: all.
     pub packages: Option<GlobMatcher>,
-    /// Any one of these must have signed.
+    /// One of these must have signed.
     pub signers: Vec<Signer>,
     /// All of these must be there, each by one of the signers.
     pub attestations: Vec<RequiredAttestation>,

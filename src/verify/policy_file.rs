@@ -67,16 +67,19 @@ pub fn policy_schema() -> String {
     };
     let list = |items: Value, description: &str| json!({"type": "array", "items": items, "description": description});
     let whom = [
-        ("identity", text("Whom the certificate must name.")),
-        ("identityRegexp", text("The same by an expression.")),
+        (
+            "identity",
+            text("The identity that the certificate must name."),
+        ),
+        ("identityRegexp", text("The same as a regular expression.")),
     ];
     let by = [
-        ("issuer", text("Who must have vouched for that name.")),
-        ("issuerRegexp", text("The same by an expression.")),
+        ("issuer", text("The issuer of that identity.")),
+        ("issuerRegexp", text("The same as a regular expression.")),
     ];
     let mut forms = vec![object(
         &["key"],
-        json!({"key": text("A public key, relative to this file, or a reference to one.")}),
+        json!({"key": text("A public key file, relative to this file, or a key reference.")}),
     )];
     for (subject, shown) in &whom {
         for (issuer, told) in &by {
@@ -87,30 +90,30 @@ pub fn policy_schema() -> String {
     let attestation = object(
         &["predicateType"],
         json!({
-            "predicateType": text("What is said, such as https://slsa.dev/provenance/v1."),
-            "builder": text("Who must have built it, as provenance says."),
+            "predicateType": text("The predicate type, such as https://slsa.dev/provenance/v1."),
+            "builder": text("The builder that the provenance must name."),
         }),
     );
     let age = json!({
         "type": "string",
         "pattern": "^[0-9]+[smhd]$",
-        "description": "How long ago it may have been signed or, by key, built.",
+        "description": "Maximum age of the signature or, for keys, of the build.",
     });
     let rule = object(
         &["signers"],
         json!({
-            "packages": text("Names of packages, with `*`; without it, all."),
-            "signers": list(json!({"oneOf": forms}), "Any one of these must have signed."),
-            "attestations": list(attestation, "All of these must be there, each by a signer."),
+            "packages": text("Package names, with `*` as a wildcard; all packages if omitted."),
+            "signers": list(json!({"oneOf": forms}), "One of these must have signed."),
+            "attestations": list(attestation, "All of these must be present, each made by one of the signers."),
             "maxAge": age,
         }),
     );
     let mut schema = object(
         &["rules"],
-        json!({"rules": list(rule, "The first that fits a package's name counts.")}),
+        json!({"rules": list(rule, "The first rule that matches a package's name applies.")}),
     );
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
-    schema["title"] = "Whom jackal trusts".into();
+    schema["title"] = "Signers that jackal trusts".into();
     format!("{schema:#}\n")
 }
 
@@ -126,7 +129,7 @@ fn rule(
             Ok(glob) => rule.packages = Some(glob.compile_matcher()),
             Err(error) => mistakes.push(Mistake::new(
                 node.span,
-                format!("`packages` is no pattern: {error}"),
+                format!("`packages` is not a pattern: {error}"),
                 "Write a name, or a pattern such as `team-*`.",
             )),
         }
@@ -217,13 +220,16 @@ fn signer(
         },
         (None, Ok(Some(identity))) => Some(Signer::Identity(identity)),
         (Some(_), Ok(Some(_))) => {
-            let help = "Make two signers of it: any one of them must have signed.";
+            let help = "Make two signers of it; one of them must have signed.";
             mistakes.push(wrong("a signer has both key and identity".to_owned(), help));
             None
         }
         (None, Ok(None)) => {
             let help = "Give a `key`, or an `identity` and its `issuer`.";
-            mistakes.push(wrong("a signer names nobody".to_owned(), help));
+            mistakes.push(wrong(
+                "a signer has neither key nor identity".to_owned(),
+                help,
+            ));
             None
         }
     }
@@ -262,10 +268,10 @@ mod tests {
         let told = parsed(text).unwrap_err().to_string();
         for part in [
             "p.yaml:3:5: key `b.pub`: no such file",
-            "p.yaml:4:5: an identity is worth nothing without its issuer",
+            "p.yaml:4:5: an identity requires an issuer",
             "p.yaml:5:5: a signer names nobody",
             "`maxAge` is `soon`",
-            "`packages` is no pattern",
+            "`packages` is not a pattern",
             "a rule has no signers",
         ] {
             assert!(told.contains(part), "{part} not in {told}");

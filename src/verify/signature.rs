@@ -116,7 +116,7 @@ pub struct Tagged {
     pub bundle: Bundle,
 }
 
-const NO_TIMESTAMP: &str = "it carries no timestamp, and --use-signed-timestamps was given";
+const NO_TIMESTAMP: &str = "it has no timestamp, but --use-signed-timestamps was given";
 
 /// One signature that was checked.
 struct Found {
@@ -249,7 +249,7 @@ impl Judge<'_> {
                 found_in.push(file.to_owned());
                 found = found.or(Some(plain));
             } else if found.is_none() {
-                let what = "it is a signature by a key, and no key was given";
+                let what = "it is signed with a key, but no key was given";
                 foreign = Some(wrong(what.to_owned()));
             }
         }
@@ -325,7 +325,7 @@ impl Judge<'_> {
         let critical = &read["critical"];
         let about = critical["image"]["docker-manifest-digest"].as_str();
         if critical["type"] != SIGNED_TYPE || about != artifact.map(|d| d.to_string()).as_deref() {
-            return Err("its payload is about something else".to_owned());
+            return Err("its payload is for another artifact".to_owned());
         }
         Ok(found)
     }
@@ -357,10 +357,10 @@ impl Judge<'_> {
                     proven.map(by_identity).map_err(|error| error.to_string())
                 }
                 (Signer::Key { .. }, Material::Certificate) => {
-                    Err("it is signed with a certificate, and a key was given".to_owned())
+                    Err("it is signed with a certificate, but a key was given".to_owned())
                 }
                 (Signer::Identity(_), Material::Key) => {
-                    Err("it is signed with a key, and an identity was given".to_owned())
+                    Err("it is signed with a key, but an identity was given".to_owned())
                 }
             };
             match found {

@@ -41,8 +41,8 @@ fn each_requirement_has_a_line_and_nothing_is_left_behind() {
     for expected in [
         "HTTP;",
         "no such repository yet",
-        "takes uploads",
-        "not listed",
+        "accepts uploads",
+        "not supported",
     ] {
         assert!(said.stdout.contains(expected), "{}", said.stdout);
     }
@@ -99,7 +99,7 @@ fn each_failure_says_what_to_do() {
     let out = command.env("DOCKER_AUTH_CONFIG", auths).output().unwrap();
     let told = String::from_utf8(out.stdout).unwrap();
     assert_eq!(out.status.code(), Some(0), "{told}");
-    assert!(told.contains("there is one") && !told.contains("canary"));
+    assert!(told.contains("found") && !told.contains("canary"));
     // Read-only credentials.
     let registry = Rehearsal::with_faults(&["kinds=403,match=^POST"]);
     let said = sandbox.run(&["doctor", &registry.at("team/app")]);

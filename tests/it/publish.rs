@@ -768,9 +768,9 @@ fn packages_that_cannot_be_published_are_reported_before_anything_runs() {
         (
             "https://r.io/x",
             "",
-            "p.yaml:8:46: task `publish`: `https://",
+            "p.yaml:8:46: task `publish`: invalid destination `https://",
         ),
-        ("oci://r.io/x:1", "", "is no place to publish to"),
+        ("oci://r.io/x:1", "", "invalid destination"),
         ("oci://nohost/x", "", "`oci://nohost/x`: `nohost/x` is not"),
         (
             "oci-layout:out",

@@ -51,8 +51,8 @@ fn every_tls_setting_works_or_the_error_names_it() {
     let clear = Rehearsal::with_faults(&[]);
     let (plain, mutual) = (server(false), server(true));
     let host = |registry: &Rehearsal| registry.host();
-    let authority = "its authority belongs into --certs-dir";
-    let shown = "*.cert with *.key in --certs-dir";
+    let authority = "put its CA into --certs-dir";
+    let shown = "*.cert and *.key into --certs-dir";
     // The registry, the files in its certificate folder, a flag: the expected message.
     type Cell<'a> = (
         &'a Rehearsal,
@@ -63,7 +63,7 @@ fn every_tls_setting_works_or_the_error_names_it() {
     let cells: [Cell<'_>; 12] = [
         (&plain, &["ca"], None, Ok(())),
         (&plain, &["ca", "client"], None, Ok(())),
-        (&plain, &[], None, Err("seems to speak TLS")),
+        (&plain, &[], None, Err("seems to use TLS")),
         (&plain, &["none"], None, Err(authority)),
         (
             &plain,
@@ -75,7 +75,7 @@ fn every_tls_setting_works_or_the_error_names_it() {
             &plain,
             &["ca"],
             Some("--plain-http"),
-            Err("seems to speak TLS"),
+            Err("seems to use TLS"),
         ),
         (&mutual, &["ca", "client"], None, Ok(())),
         (&mutual, &["ca"], None, Err(shown)),
@@ -86,7 +86,7 @@ fn every_tls_setting_works_or_the_error_names_it() {
             Some("--insecure-skip-tls-verify"),
             Ok(()),
         ),
-        (&clear, &["ca"], None, Err("give --plain-http")),
+        (&clear, &["ca"], None, Err("add --plain-http")),
         (&clear, &["ca"], Some("--plain-http"), Ok(())),
     ];
     for (number, (registry, files, flag, expected)) in cells.into_iter().enumerate() {

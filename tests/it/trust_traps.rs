@@ -295,7 +295,7 @@ fn a_possible_token_is_never_printed() {
         let said = sandbox.run(&[&args[..], &["--identity-token", token]].concat());
         assert_ne!(said.code, Some(0));
         assert!(!said.stderr.contains("SECRET"), "{}", said.stderr);
-        assert!(said.stderr.contains("neither a token"), "{}", said.stderr);
+        assert!(said.stderr.contains("neither a JWT"), "{}", said.stderr);
     }
 }
 

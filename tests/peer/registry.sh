@@ -95,7 +95,7 @@ cp ca.crt "$certs/ca.crt"
 if "$jackal" package publish --certs-dir certs "$archive" "oci://127.0.0.1:$tls/x" > refused 2>&1; then
   fail "a registry that requires a client certificate accepted us without one"
 fi
-grep -q "lets in who has a certificate" refused || fail "the error does not mention the client certificate: $(cat refused)"
+grep -q "requires a client certificate" refused || fail "the error does not mention the client certificate: $(cat refused)"
 cp client.crt "$certs/client.cert"
 cp client.key "$certs/client.key"
 "$jackal" package publish --certs-dir certs "$archive" "oci://127.0.0.1:$tls/x" > /dev/null

@@ -52,7 +52,7 @@ impl fmt::Debug for Credential {
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// The configuration is not the JSON expected.
-    #[error("logins in {from} are malformed at line {line}: expected an object with `auths`")]
+    #[error("credentials in {from} are malformed at line {line}: expected an object with `auths`")]
     Config {
         /// The file or variable.
         from: String,
@@ -60,7 +60,7 @@ pub enum CredentialsError {
         line: usize,
     },
     /// The file with logins that was asked for cannot be read.
-    #[error("logins in {from} cannot be read: {reason}; log in, or name another file")]
+    #[error("credentials in {from} cannot be read: {reason}; log in, or name another file")]
     Unread {
         /// The file, and who named it.
         from: String,
@@ -68,7 +68,7 @@ pub enum CredentialsError {
         reason: String,
     },
     /// `auth` of one registry is not base64 of `user:password`.
-    #[error("logins in {from}: `auth` of {key} is not base64 of user:password; log in again")]
+    #[error("credentials in {from}: `auth` of {key} is not base64 of user:password; log in again")]
     Auth {
         /// The file or variable.
         from: String,

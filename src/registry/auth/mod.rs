@@ -215,7 +215,7 @@ async fn token(
         .ok()
         .filter(|url| url.scheme() == "https" || plain && url.scheme() == "http");
     let Some(mut url) = realm else {
-        return Err(odd("a challenge without a safe realm", "an https address").into());
+        return Err(odd("a challenge without an https realm", "an https address").into());
     };
     let mut secrets = Vec::new();
     let request = if let Some(Credential::IdentityToken(refresh)) = &login {
@@ -254,7 +254,7 @@ async fn token(
     while let Some(chunk) = speed.chunk(&mut response).await.map_err(cut)? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > MAX_TOKEN_BYTES {
-            return Err(odd("a token that is too long", "at most 1 MiB").into());
+            return Err(odd("a token of more than 1 MiB", "at most 1 MiB").into());
         }
     }
     let token = serde_json::from_slice::<Token>(&bytes).ok();

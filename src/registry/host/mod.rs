@@ -263,7 +263,7 @@ impl Files {
                     files.identity = Some(Identity::from_pem(&pem).map_err(at)?);
                 }
                 Some("key") if !path.with_extension("cert").is_file() => {
-                    return Err(format!("`{}` has no .cert beside it", path.display()));
+                    return Err(format!("`{}` has no matching .cert file", path.display()));
                 }
                 _ => {}
             }
@@ -290,9 +290,9 @@ fn follow_at_home(attempt: Attempt<'_>) -> Action {
     let first = attempt.previous().first();
     match first.is_none_or(|first| first.origin() == attempt.url().origin()) {
         true => follow(attempt),
-        false => {
-            attempt.error("the token server redirects to another host, which is not shown a login")
-        }
+        false => attempt.error(
+            "the token server redirects to another host, which does not get the credentials",
+        ),
     }
 }
 

@@ -167,7 +167,7 @@ impl Profile {
 
 /// A name that no profile has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no kind of registry: expected one of {names}", names = names())]
+#[error("unknown kind of registry `{0}`: expected one of {names}", names = names())]
 pub struct ProfileError(String);
 
 fn names() -> String {

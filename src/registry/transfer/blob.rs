@@ -207,7 +207,7 @@ impl Blob<'_> {
             let expected = format!("{} bytes", self.size);
             return Err(RegistryError::content(
                 &self.reference,
-                "a longer blob".to_owned(),
+                "a larger blob".to_owned(),
                 expected,
             )
             .into());

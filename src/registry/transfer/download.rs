@@ -27,7 +27,7 @@ use crate::registry::transfer::speed::{Cut, Speed};
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
     /// Not an address that files are fetched from.
-    #[error("`{0}` is not a file's address, expected http:// or https:// and a host")]
+    #[error("`{0}` is not the URL of a file: expected http:// or https:// and a host")]
     Address(String),
     /// Any status that is not success.
     #[error("{url}: server answered HTTP {status}; {}", advice(*.status))]
@@ -39,7 +39,7 @@ pub enum DownloadError {
     },
     /// It asks for more patience than we have.
     #[error(
-        "{url}: server answered HTTP {status}, and asks to come back in {seconds} s, which is longer than jackal waits; run it again then"
+        "{url}: server answered HTTP {status} and asks for a delay of {seconds} s, which is more than jackal waits; run the command again after that"
     )]
     Later {
         /// What was asked for.
@@ -59,7 +59,7 @@ pub enum DownloadError {
     },
     /// The file is not the one the definition speaks of.
     #[error(
-        "{url}: file has {found}, expected {expected}; if it was meant to change, correct the checksum"
+        "{url}: digest mismatch: found {found}, expected {expected}; if the file was meant to change, correct the checksum"
     )]
     Digest {
         /// What was asked for.
@@ -78,19 +78,19 @@ pub enum DownloadError {
         source: SinkError,
     },
     /// No more transfers are to be started.
-    #[error("{0}: the download was stopped before it began")]
+    #[error("{0}: download cancelled before it started")]
     Stopped(String),
 }
 
 fn advice(status: u16) -> &'static str {
     match status {
         401 | 403 => {
-            "it refuses access, and jackal sends no login to file servers: check the address"
+            "access refused; jackal sends no credentials to file servers, so check the URL"
         }
-        404 | 410 => "the file is gone: check the address",
-        429 => "it limits requests: wait, then try again",
-        500.. => "it has a fault of its own: try again later",
-        _ => "expected 200: check the address",
+        404 | 410 => "no such file; check the URL",
+        429 => "the server limits requests; wait, then try again",
+        500.. => "the server has an internal error; try again later",
+        _ => "expected 200; check the URL",
     }
 }
 

@@ -154,8 +154,8 @@ fn had(to: &Reference, response: &Response) -> Result<u64, Failure> {
     let end = end.and_then(|end| end.checked_add(1));
     end.ok_or_else(|| {
         let found = match range {
-            "" => "no word of what it has of an upload".to_owned(),
-            other => format!("`{other}` for what it has of an upload"),
+            "" => "no Range header about an upload".to_owned(),
+            other => format!("Range `{other}` about an upload"),
         };
         RegistryError::content(to, found, "Range: 0-END".to_owned()).into()
     })

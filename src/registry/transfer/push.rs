@@ -122,7 +122,7 @@ impl Registry {
         match self.size_of(to, digest).await? {
             Some(Some(size)) if size != descriptor.size => Err(gone(to, format!("{size} bytes"))),
             Some(_) => Ok(sent),
-            None => Err(gone(to, "none of it".to_owned())),
+            None => Err(gone(to, "no such blob".to_owned())),
         }
     }
 
@@ -212,8 +212,9 @@ impl Registry {
         };
         let url = self.url(to, &format!("manifests/{name}"))?;
         let mut call = Call::new(Method::PUT, to, url);
-        let kind = HeaderValue::from_str(media_type)
-            .map_err(|_| RegistryError::content(to, "no media type", "that of a manifest"))?;
+        let kind = HeaderValue::from_str(media_type).map_err(|_| {
+            RegistryError::content(to, "an invalid media type", "a manifest's media type")
+        })?;
         call.headers.insert(CONTENT_TYPE, kind);
         call.body = Body::Bytes(bytes.clone());
         let response = self.send(&call).await;
@@ -221,7 +222,7 @@ impl Registry {
         let expected = Digest::of(bytes);
         match header(&response, DIGEST).parse::<Digest>() {
             Ok(found) if found != expected => {
-                let found = format!("word that it stored {found}");
+                let found = format!("a claim that it stored {found}");
                 Err(RegistryError::content(to, found, expected.to_string()).into())
             }
             _ => Ok(!header(&response, "oci-subject").is_empty()),

@@ -18,7 +18,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 const LEAST: u64 = 60 << 10;
 
 /// What a line is told that is too slow.
-const TOO_SLOW: &str = "less than 1 KiB a second moved for a minute";
+const TOO_SLOW: &str = "less than 1 KiB/s received for a minute";
 
 /// How fast an answer comes.
 #[derive(Default)]

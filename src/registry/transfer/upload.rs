@@ -277,8 +277,8 @@ async fn stalled(reference: &Reference, progress: &Progress) -> Failure {
         };
         if still {
             let reason = match ended {
-                true => format!("no answer for {} s after the last byte", wait.as_secs()),
-                false => format!("nothing was taken for {} s", wait.as_secs()),
+                true => format!("no response for {} s after the last byte", wait.as_secs()),
+                false => format!("upload made no progress for {} s", wait.as_secs()),
             };
             let reference = reference.to_string();
             return Failure::Transient(RegistryError::Transport { reference, reason }, None);
