@@ -15,20 +15,23 @@ use crate::oci::Descriptor;
 pub use stream::{CopyError, Memory, Mismatch, Receive, Stream, copy_stream};
 pub use verify_reader::VerifyReader;
 
-/// A place that content can be read from. What it yields is not trusted.
+/// A store to read content from. What it yields is not trusted.
 pub trait Fetch {
     /// Opens the content that `descriptor` names.
     ///
     /// # Errors
     ///
-    /// The store's own; [`io::ErrorKind::NotFound`] when it has no such content.
+    /// Those of the store; [`io::ErrorKind::NotFound`] if it has no such
+    /// content.
     fn fetch(&self, descriptor: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>>;
 
-    /// The same from byte `offset` on, which the digest of all of it cannot check.
+    /// Opens the content from byte `offset` on, which cannot be verified by the
+    /// digest.
     ///
     /// # Errors
     ///
-    /// As [`fetch`](Self::fetch); [`io::ErrorKind::UnexpectedEof`]: it is shorter.
+    /// Those of [`fetch`](Self::fetch); [`io::ErrorKind::UnexpectedEof`]: it is
+    /// shorter than `offset`.
     fn fetch_from(
         &self,
         descriptor: &Descriptor,
@@ -43,29 +46,29 @@ pub trait Fetch {
     }
 }
 
-/// A place that content can be stored in.
+/// A store to write content to.
 pub trait Push {
-    /// Whether the content is there already, so that nothing need be sent.
+    /// Whether the store has the content.
     ///
     /// # Errors
     ///
-    /// The store could not be asked.
+    /// The store cannot be read.
     fn contains(&self, descriptor: &Descriptor) -> io::Result<bool>;
 
     /// Stores `content`; returns once it can be read back by its digest.
     ///
     /// # Errors
     ///
-    /// The store refused, or `content` is not what `descriptor` names.
+    /// Writing failed, or `content` does not match `descriptor`.
     fn push(&self, descriptor: &Descriptor, content: &mut dyn Read) -> io::Result<()>;
 }
 
-/// Copies one blob, verified on the way; does nothing if `to` has it.
+/// Copies a blob and verifies it; does nothing if `to` has it.
 ///
 /// # Errors
 ///
-/// Those of `from` and `to`, and [`io::ErrorKind::InvalidData`] for content of
-/// another size or digest than `descriptor` says.
+/// Those of `from` and `to`; [`io::ErrorKind::InvalidData`]: the size or the
+/// digest does not match `descriptor`.
 pub fn copy(from: &dyn Fetch, to: &dyn Push, descriptor: &Descriptor) -> io::Result<()> {
     if to.contains(descriptor)? {
         return Ok(());
@@ -77,9 +80,9 @@ pub fn copy(from: &dyn Fetch, to: &dyn Push, descriptor: &Descriptor) -> io::Res
 /// Size of the buffer for copies into a writer, in bytes: 256 KiB.
 const COPY_BUFFER_BYTES: usize = 256 << 10;
 
-/// Copies one blob to `out`, verified on the way, and flushes `out`.
+/// Copies a blob to `out`, verifies it, and flushes `out`.
 ///
-/// What was written before an error is not to be trusted.
+/// What was written before an error must not be trusted.
 ///
 /// # Errors
 ///

@@ -1,14 +1,14 @@
-//! A reader that refuses to end on bytes that are not the expected ones.
+//! A reader that fails at the end unless the content matches its descriptor.
 
 use std::io::{self, Read};
 
 use crate::oci::{Descriptor, Digest, Hasher};
 
-/// Passes bytes through and checks them against a size and a digest.
+/// Passes content through and verifies its size and digest.
 ///
-/// Never reports end of stream on unverified bytes: the read that would return
-/// 0 returns [`io::ErrorKind::InvalidData`] instead when the digest disagrees,
-/// and content that runs past its size fails at the first byte too many.
+/// Never reports the end of unverified content: if the digest does not match,
+/// the read that would return 0 fails with [`io::ErrorKind::InvalidData`].
+/// Content that exceeds its size fails at the first byte too many.
 pub struct VerifyReader<R> {
     inner: R,
     expected: Digest,
@@ -18,7 +18,7 @@ pub struct VerifyReader<R> {
 }
 
 impl<R: Read> VerifyReader<R> {
-    /// Expects `inner` to hold what `descriptor` names.
+    /// Verifies `inner` against `descriptor`.
     pub fn new(inner: R, descriptor: &Descriptor) -> Self {
         Self {
             inner,
@@ -37,7 +37,7 @@ impl<R: Read> VerifyReader<R> {
         if found == self.expected {
             return Ok(());
         }
-        // A reader that is read again after this error must not look finished.
+        // Reading again after this error must not report the end.
         self.hasher = Some(Hasher::default());
         Err(io::Error::new(
             io::ErrorKind::InvalidData,

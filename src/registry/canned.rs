@@ -1,5 +1,4 @@
-//! For tests: a registry of a few lines, which says what it is told to, and
-//! clients for it.
+//! For tests: a minimal registry with prepared answers, and clients for it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +9,7 @@ use tokio::net::TcpListener;
 use super::{Credentials, Hosts, LoginText, Options, PerHost, Registry};
 use crate::oci::Descriptor;
 
-/// Serves `answers` in turn, one a connection, and keeps the requests.
+/// Serves `answers` in order, one for each connection, and records the requests.
 pub(super) async fn serve(answers: Vec<Vec<u8>>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
@@ -36,8 +35,8 @@ pub(super) async fn serve(answers: Vec<Vec<u8>>) -> (String, Arc<Mutex<Vec<Strin
     (host, seen)
 }
 
-/// Whether a request has come with all of its body: to close on an unread one
-/// may take the answer away.
+/// Whether a request has arrived with its whole body. Closing the connection
+/// before that may discard the answer.
 fn is_whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request).to_lowercase();
     let Some((head, body)) = text.split_once("\r\n\r\n") else {

@@ -1,7 +1,7 @@
-//! The client: requests with login and retries, manifests whole.
+//! The client: requests with credentials and retries.
 //!
-//! Uses HTTP by itself on this machine and in private networks, else HTTPS. Every byte is
-//! checked against its digest where one is known. Never retries a refusal.
+//! Uses HTTP for hosts on this machine and in private networks, otherwise HTTPS.
+//! Content with a known digest is verified. Refusals are never retried.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -23,19 +23,19 @@ use crate::registry::host::{Clients, Hosts};
 use crate::registry::transfer::speed::Speed;
 use crate::registry::transfer::upload::{Upload, watched};
 
-/// How to speak to registries.
+/// Settings of a client.
 pub struct Options {
     /// Schemes and certificates.
     pub hosts: Hosts,
-    /// Logins; empty: anonymous.
+    /// Credentials; empty: anonymous.
     pub credentials: Credentials,
-    /// Further attempts after the first, for each manifest and each blob.
+    /// Maximum number of retries for each manifest and each blob.
     pub retries: u32,
-    /// Bound of the first wait; it doubles with every attempt.
+    /// Upper bound of the first delay, which doubles with every retry.
     pub backoff: Duration,
-    /// Shortest wait between a write to an index and the look at what became of it.
+    /// Minimum delay between writing an index and reading it back.
     pub settle: Duration,
-    /// Who hears of further attempts.
+    /// Reports retries.
     pub tell: fn(&str),
 }
 
@@ -61,24 +61,24 @@ pub struct Registry {
     settle: Duration,
 }
 
-/// What is asked of a repository.
+/// A request about a repository.
 pub(super) struct Call<'a> {
     pub method: Method,
-    /// The repository, and what errors are told of.
+    /// The repository, and the name to use in errors.
     pub reference: &'a Reference,
-    /// What a token must allow.
+    /// The access that a token must allow.
     pub access: Access,
-    /// Where: [`Registry::url`], or what the registry named.
+    /// [`Registry::url`], or a URL from the registry.
     pub url: Url,
     pub headers: HeaderMap,
     pub body: Body<'a>,
 }
 
-/// What is sent along.
+/// The body of a request.
 pub(super) enum Body<'a> {
     Empty,
     Bytes(Bytes),
-    /// A part of a blob, or all of it; read anew for each time that it is sent.
+    /// A range of a blob, read again for each attempt.
     Upload(&'a Upload, Range<u64>),
 }
 
@@ -114,7 +114,7 @@ impl<'a> Call<'a> {
 }
 
 impl Registry {
-    /// Sets up a client; connects to nothing yet.
+    /// Creates a client, without connecting.
     ///
     /// # Errors
     ///
@@ -129,11 +129,12 @@ impl Registry {
         })
     }
 
-    /// Finds what `reference` names now: its descriptor, and its bytes.
+    /// Resolves `reference` to the descriptor and the bytes of its manifest or
+    /// index.
     ///
     /// # Errors
     ///
-    /// [`RegistryError`]: refused, absent, unreachable, or not the digest asked for.
+    /// [`RegistryError`]: refused, not found, unreachable, or a digest mismatch.
     pub async fn resolve(
         &self,
         reference: &Reference,
@@ -145,7 +146,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// Those of [`resolve`](Self::resolve), and content of another size.
+    /// Those of [`resolve`](Self::resolve), and a size mismatch.
     pub async fn manifest(
         &self,
         reference: &Reference,
@@ -156,7 +157,7 @@ impl Registry {
         Ok(self.retries.run(once).await?.1)
     }
 
-    /// The same with a token that allows `access`.
+    /// [`resolve`](Self::resolve) with a token that allows `access`.
     pub(super) async fn resolve_for(
         &self,
         reference: &Reference,
@@ -179,7 +180,7 @@ impl Registry {
             let expected = format!("{} bytes", size.unwrap_or_default());
             RegistryError::content(reference, format!("{found} bytes"), expected)
         };
-        // Before a line that breaks off hides it.
+        // Check this before a broken connection can hide it.
         if let Some(length) = response.content_length().filter(|length| other(*length)) {
             return Err(odd(length).into());
         }
@@ -200,7 +201,7 @@ impl Registry {
         }
     }
 
-    /// Asks for a manifest, or for its headers, with a token that allows `access`.
+    /// Requests a manifest, or its headers, with a token that allows `access`.
     pub(super) async fn get_manifest(
         &self,
         method: Method,
@@ -226,7 +227,7 @@ impl Registry {
         self.send(&call).await
     }
 
-    /// The address of something in `reference`'s repository.
+    /// The URL of `rest` in `reference`'s repository.
     pub(super) fn url(&self, reference: &Reference, rest: &str) -> Result<Url, RegistryError> {
         let (host, repository) = (reference.registry(), reference.repository());
         let scheme = match self.clients.is_plain(host) {
@@ -238,8 +239,8 @@ impl Registry {
         Url::parse(&text).map_err(|error| RegistryError::Setup(format!("`{text}`: {error}")))
     }
 
-    /// Sends one request, and again with a login if it is asked for one; a host
-    /// that wishes to be left alone for a while is left alone by all.
+    /// Sends a request, and repeats it with credentials after a challenge. If
+    /// the host asks for a delay, all requests to it wait.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response, Failure> {
         match self.send_in_turn(call).await {
             Err(Failure::Transient(error, Some(wish))) => {
@@ -269,7 +270,7 @@ impl Registry {
         Ok(self.url(call.reference, "")?.origin() == call.url.origin())
     }
 
-    /// Waits until the host of `reference` may be asked so many times at once.
+    /// Waits until `times` requests may be sent to the host of `reference`.
     pub(super) async fn turn(&self, reference: &Reference, times: u32) {
         let host = reference.registry();
         self.pace.turn(host, self.clients.apart(host) * times).await;
@@ -278,12 +279,12 @@ impl Registry {
     async fn send_in_turn(&self, call: &Call<'_>) -> Result<Response, Failure> {
         let host = call.reference.registry();
         let http = self.clients.of(host)?;
-        // Whoever stores uploads for a registry is not shown its login.
+        // The storage behind a registry does not get its credentials.
         let own = self.is_own(call)?;
         if own {
             self.turn(call.reference, 1).await;
         }
-        // Looked up only now: what was good before may be so no longer.
+        // Looked up after the wait, during which a token may have expired.
         let mut authorised = match own {
             true => self.auth.known(call.reference, &call.access),
             false => None,
@@ -312,7 +313,8 @@ impl Registry {
             let response = sent?;
             if response.status() == StatusCode::UNAUTHORIZED && !asked && own {
                 asked = true;
-                // One for the token, and at once with it: it may be short-lived.
+                // One turn for the token and one for the request, as the token
+                // may be short-lived.
                 self.turn(call.reference, 2).await;
                 let plain = self.clients.is_plain(host);
                 let answer =
@@ -336,53 +338,53 @@ impl Registry {
         }
     }
 
-    /// The client for answers of the registry of `reference`, without logins.
+    /// The HTTP client for the registry of `reference`, without credentials.
     pub(super) fn reader(&self, reference: &Reference) -> Result<reqwest::Client, RegistryError> {
         Ok(self.clients.of(reference.registry())?.reads)
     }
 
-    /// Whether there is a login for `reference`.
+    /// Whether there are credentials for `reference`.
     pub(super) async fn knows_login(&self, reference: &Reference) -> Result<bool, RegistryError> {
         Ok(self.auth.login(reference).await?.is_some())
     }
 
-    /// What kind of registry holds `reference`.
+    /// The profile of the registry of `reference`.
     pub(super) fn profile(&self, reference: &Reference) -> Profile {
         self.clients.profile(reference.registry())
     }
 
-    /// Most bytes that a request to the registry of `reference` may hold.
+    /// Maximum size of a request body for the registry of `reference`, in bytes.
     pub(super) fn max_body(&self, reference: &Reference) -> Option<u64> {
         self.clients.max_body(reference.registry())
     }
 
-    /// Shortest wait before a write to an index is looked at.
+    /// Minimum delay between writing an index and reading it back.
     pub(super) fn settle(&self) -> Duration {
         self.settle
     }
 
-    /// The one policy of repetitions.
+    /// The retry policy.
     pub(super) fn retries(&self) -> &Retries {
         &self.retries
     }
 
-    /// The client under the protocol, for files that no registry holds.
+    /// The HTTP client for files that are not in a registry.
     pub(super) fn http(&self) -> &reqwest::Client {
         &self.clients.shared().reads
     }
 }
 
-/// Names the content of a response.
+/// The header with the digest of a response's content.
 pub(super) const DIGEST: &str = "docker-content-digest";
 
-/// A header's text; empty where there is none.
+/// The value of a header; empty if it is missing.
 pub(super) fn header<'r>(response: &'r Response, name: &str) -> &'r str {
     let value = response.headers().get(name);
     value.and_then(|v| v.to_str().ok()).unwrap_or_default()
 }
 
-/// Storage refuses: an address that was good for a while may be so no longer,
-/// and another attempt is given another one.
+/// The storage refused: a temporary URL may have expired, and a retry gets a new
+/// one.
 fn stale(error: RegistryError) -> Failure {
     match error {
         RegistryError::Unauthorized {
@@ -404,8 +406,8 @@ fn stale(error: RegistryError) -> Failure {
     }
 }
 
-/// The body of an answer that is no longer than a manifest may be; `longer`
-/// says what came else.
+/// The body of a response that is at most as large as a manifest; `longer`
+/// describes a larger one in the error.
 pub(super) async fn whole(
     reference: &Reference,
     mut response: Response,
@@ -424,7 +426,8 @@ pub(super) async fn whole(
     Ok(bytes)
 }
 
-/// Where an upload goes on, which must not be in the clear if we began safely.
+/// The URL to continue an upload at. It must not use HTTP if the upload began
+/// with HTTPS.
 pub(super) fn location(to: &Reference, base: &Url, response: &Response) -> Result<Url, Failure> {
     let text = header(response, LOCATION.as_str());
     let url = Some(text)

@@ -161,7 +161,7 @@ async fn a_login_is_not_shown_to_whom_a_registry_sends_us() {
     assert!(asked.lock().unwrap()[1].contains("Basic dTpw"));
     let followed = seen.lock().unwrap()[0].to_lowercase();
     assert!(!followed.contains("authorization"), "{followed}");
-    // Addresses may hold what is good for whoever has it.
+    // URLs may contain secrets.
     assert!(!followed.contains("referer"), "{followed}");
 }
 

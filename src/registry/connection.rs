@@ -31,7 +31,7 @@ impl Default for Connection {
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
-    /// The logins cannot be read.
+    /// The credentials cannot be read.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// The client cannot be set up.

@@ -1,43 +1,43 @@
-//! What can go wrong between us and a registry, and what to do about it.
+//! Errors of registries, and how to fix them.
 
 use std::error::Error as _;
 
 use super::auth::credentials::CredentialsError;
 use crate::oci::Reference;
 
-/// Why a registry did not give what was asked of it.
+/// Why a request to a registry failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The HTTP client could not be set up.
     #[error("http client could not be set up: {0}")]
     Setup(String),
-    /// 401 or 403, also after showing what login there is.
+    /// 401 or 403, even with the available credentials.
     #[error("{reference}: registry refused access (HTTP {status}{said}); {login}")]
     Unauthorized {
-        /// What was asked for.
+        /// What was requested.
         reference: String,
         /// The HTTP status.
         status: u16,
-        /// Its own words.
+        /// The registry's message.
         said: Said,
-        /// Which login was shown.
+        /// The credentials that were used.
         login: Box<Shown>,
     },
     /// 404: no such repository, tag or blob.
     #[error("{reference}: not found in the registry (HTTP 404); check the name and the tag")]
     NotFound {
-        /// What was asked for.
+        /// What was requested.
         reference: String,
     },
-    /// A manifest was refused because the registry lacks what it names.
+    /// A manifest was refused because blobs of it are missing.
     #[error("{reference}: registry is missing blobs of this manifest{said}; publish again")]
     BlobUnknown {
         /// The manifest.
         reference: String,
-        /// The registry's own words.
+        /// The registry's message.
         said: Said,
     },
-    /// The tag may not be moved, or there may be no such tag.
+    /// The tag must not be moved or created.
     #[error(
         "{reference}: registry refuses to write the tag (HTTP {status}{said}): if tags are immutable there, {}", todo(.reference)
     )]
@@ -46,64 +46,64 @@ pub enum RegistryError {
         reference: String,
         /// The HTTP status.
         status: u16,
-        /// The registry's own words.
+        /// The registry's message.
         said: Said,
     },
     /// Any other status that is not success.
     #[error("{reference}: registry answered HTTP {status}{said}; {}", advice(*.status, *.carried))]
     Status {
-        /// What was asked for.
+        /// What was requested.
         reference: String,
         /// The HTTP status.
         status: u16,
-        /// Its own words.
+        /// The registry's message.
         said: Said,
-        /// What was sent.
+        /// The payload of the request.
         carried: Carried,
     },
-    /// It asks for more patience than we have.
+    /// The server asks for a longer delay than we accept.
     #[error(
         "{reference}: registry answered HTTP {status}{said} and asks for a delay of {seconds} s, which is more than jackal waits; run the command again after that"
     )]
     Later {
-        /// What was asked for.
+        /// What was requested.
         reference: String,
         /// The HTTP status.
         status: u16,
-        /// Its own words.
+        /// The registry's message.
         said: Said,
-        /// What it asks for.
+        /// The delay.
         seconds: u64,
     },
-    /// No answer, or one that broke off.
+    /// No response, or an incomplete one.
     #[error("{reference}: connection failed: {reason}; check the network and the registry's name")]
     Transport {
-        /// What was asked for.
+        /// What was requested.
         reference: String,
-        /// What the network said.
+        /// The network error.
         reason: String,
     },
-    /// An answer that breaks the protocol or is not the content asked for.
+    /// A response that violates the protocol, or other content than requested.
     #[error("{reference}: registry sent {found}, expected {expected}")]
     Content {
-        /// What was asked for.
+        /// What was requested.
         reference: String,
-        /// What came.
+        /// What was received.
         found: String,
-        /// What should have come.
+        /// What was expected.
         expected: String,
     },
-    /// The registry said it stored something, and does not have it.
+    /// The registry claimed to have stored content but does not have it.
     #[error(
         "{reference}: registry accepted the upload but now has {found}; it loses uploads and cannot be trusted until that is fixed"
     )]
     Lost {
         /// The blob or tag.
         reference: String,
-        /// What it has.
+        /// What the registry has instead.
         found: String,
     },
-    /// More than the registry is known to take.
+    /// The blob exceeds the registry's limit for layers.
     #[error(
         "{reference}: {size} bytes exceed the layer limit of {host} ({limit}); make the component or image layer smaller, or, if everyone who pulls it uses jackal, split it with --split-layers (`splitLayers` in a pipeline)"
     )]
@@ -112,12 +112,13 @@ pub enum RegistryError {
         reference: String,
         /// Its length in bytes.
         size: u64,
-        /// What the host's kind is called.
+        /// The profile of the host.
         host: String,
-        /// In bytes.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// More than a request may hold, to a registry that loses pieces.
+    /// The blob exceeds the limit for requests, and the registry loses chunked
+    /// uploads.
     #[error(
         "{reference}: {size} bytes exceed the limit for a request ({limit}), and {host} is known to lose chunked uploads; make the component or image layer smaller, or raise --max-request-body"
     )]
@@ -126,30 +127,30 @@ pub enum RegistryError {
         reference: String,
         /// Its length in bytes.
         size: u64,
-        /// What the host's kind is called.
+        /// The profile of the host.
         host: String,
-        /// In bytes.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// What was to be sent could not be read, or is not what it should be.
+    /// The content to upload cannot be read, or does not match its digest.
     #[error("{reference}: cannot read the content to upload: {reason}")]
     Source {
         /// The blob.
         reference: String,
-        /// It is gone, or other bytes than it was; else reading it was refused.
+        /// Whether it is missing or has changed; otherwise reading it failed.
         damaged: bool,
         /// What happened.
         reason: String,
     },
-    /// Others keep changing what we change as well.
+    /// Other clients kept changing the same index.
     #[error("{reference}: changed by other clients {rounds} times during the update; try again")]
     Contended {
         /// The tag.
         reference: String,
-        /// How often it was read again.
+        /// Number of attempts.
         rounds: u32,
     },
-    /// The login could not be read.
+    /// The credentials cannot be read.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
 }
@@ -169,7 +170,7 @@ impl RegistryError {
     }
 }
 
-/// What to do where tags are immutable.
+/// The advice for immutable tags.
 fn todo(reference: &str) -> &'static str {
     match reference.contains(":sha256-") {
         true => {
@@ -179,31 +180,31 @@ fn todo(reference: &str) -> &'static str {
     }
 }
 
-/// What a request held.
+/// The payload of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carried {
-    /// Nothing that counts.
+    /// Nothing of note.
     Nothing,
     /// A manifest, or an index.
     Manifest,
-    /// A blob, whole.
+    /// A whole blob.
     Blob,
-    /// A part of a blob.
+    /// A chunk of a blob.
     Piece,
 }
 
-/// What login a registry was shown that refused.
+/// The credentials that were sent to a registry that refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// Nobody looked, or in vain: it asks for a kind of login that is not known.
+    /// Unknown, or the registry requires an unknown scheme.
     Untold,
-    /// It did not ask for any.
+    /// The registry did not ask for any.
     Unasked,
-    /// None, as these places have none for it.
+    /// None: these places have no credentials for it.
     Nothing(Vec<String>),
-    /// That of `user`, which stands in `from`.
+    /// The credentials of `user` in `from`.
     Login {
-        /// Whose.
+        /// The user name.
         user: String,
         /// The file or variable.
         from: String,
@@ -256,7 +257,7 @@ fn advice(status: u16, carried: Carried) -> &'static str {
     }
 }
 
-/// What a registry says of its refusal.
+/// The error message in a registry's response.
 ///
 /// Source: distribution-spec 1.1, "Error Codes".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -286,7 +287,7 @@ impl std::fmt::Display for Said {
     }
 }
 
-/// The whole chain of causes, without the address: it may hold a signature.
+/// The chain of causes, without the URL, which may contain a signature.
 pub(super) fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();

@@ -1,11 +1,11 @@
-//! Indexes that several publishers write to: read, merged, written, and read
-//! again until they stay as they are.
+//! Updates of indexes that several publishers write: read, merge, write, and
+//! read again until the result is stable.
 //!
-//! Registries know no conditional write. A publisher who reads just before
-//! another one writes takes that one's entry out again; so whoever has written
-//! waits longer than a writer needs, looks again, and repeats. Between reading
-//! and writing lies one request: a write that has to be repeated follows a new
-//! reading, since others may have written, and settled, in the meantime.
+//! Registries have no conditional writes. A publisher that reads just before
+//! another one writes would remove that one's entry. So after each write we wait
+//! longer than a writer needs, read again, and repeat if necessary. There is
+//! only one request between reading and writing: a write is retried only after
+//! reading again, since others may have written in the meantime.
 
 use std::time::{Duration, Instant};
 
@@ -18,35 +18,36 @@ use super::retry::{Failure, jitter};
 use crate::oci::{Descriptor, Digest, Index, Reference, media_type};
 use crate::registry::auth::Access;
 
-/// The wait in units of the slowest request seen, since others are as slow.
+/// The delay in units of the slowest request seen, as other clients are as slow.
 const SETTLE_FACTOR: u32 = 4;
 
-/// Longest such wait.
+/// Maximum delay.
 const MAX_SETTLE: Duration = Duration::from_secs(20);
 
-/// How often others may interfere before we give up.
+/// Maximum number of interferences by other clients.
 const MAX_ROUNDS: u32 = 100;
 
-/// How often the same may come back when the same was written, with twice the
-/// wait each time: some show for seconds what stood there before, which others
-/// may have written as well. Six take half a minute at least.
+/// Maximum number of times that the previous content may reappear after the same
+/// write. The delay doubles each time: some registries return the previous
+/// content for seconds, but another client may also have written it. Six take at
+/// least half a minute.
 const MAX_REVERTS: u32 = 6;
 
-/// What is to become of an index.
+/// The result of merging into an index.
 #[derive(Debug)]
 pub enum Merge {
-    /// It holds what it should.
+    /// The index is as it should be.
     Unchanged,
-    /// This is to be written.
+    /// This must be written.
     Put(Vec<u8>),
 }
 
 impl Registry {
-    /// What a tag names, if it names anything; `None`: there is no such tag.
+    /// Resolves a tag; `None`: no such tag.
     ///
     /// # Errors
     ///
-    /// Those of [`resolve`](Self::resolve), but for absence.
+    /// Those of [`resolve`](Self::resolve), except for not found.
     pub async fn find(
         &self,
         reference: &Reference,
@@ -54,8 +55,8 @@ impl Registry {
         absent(self.resolve(reference).await)
     }
 
-    /// The same for whoever is about to write there: some hosts grant nobody the
-    /// reading of a repository that is not there yet, and whoever may write may read.
+    /// Resolves a tag that is going to be written, with a token for writing:
+    /// some hosts grant no read access to a repository that does not exist yet.
     ///
     /// # Errors
     ///
@@ -67,7 +68,7 @@ impl Registry {
         absent(self.resolve_for(reference, &Access::Push).await)
     }
 
-    /// Whether a manifest is in the repository of `reference`.
+    /// Whether the repository of `reference` has the manifest.
     ///
     /// # Errors
     ///
@@ -86,18 +87,18 @@ impl Registry {
         self.retries().run(once).await
     }
 
-    /// Brings the index at `tag` into the shape that `merge` gives it, beside
-    /// others who do the same.
+    /// Changes the index at `tag` by `merge`, while other clients may do the
+    /// same.
     ///
-    /// With `replace`, what is no index counts as nothing.
+    /// With `replace`, anything other than an index is overwritten.
     ///
-    /// `merge` sees what is there now, `None` at first, and is called again
-    /// until it answers [`Merge::Unchanged`] to what stood for a while.
+    /// `merge` gets the current index, if any, and is called again until it
+    /// returns [`Merge::Unchanged`] for an index that was stable for a while.
     ///
     /// # Errors
     ///
-    /// What `merge` returns; [`RegistryError`]: the tag names no index, others
-    /// never stop, refused or unreachable.
+    /// Those of `merge`; [`RegistryError`]: not an index, endless changes by
+    /// other clients, refused or unreachable.
     pub async fn merge_index<E: From<RegistryError>>(
         &self,
         tag: &Reference,
@@ -163,11 +164,11 @@ fn absent<T>(found: Result<T, RegistryError>) -> Result<Option<T>, RegistryError
     }
 }
 
-/// Reads the index at `tag`.
+/// Parses the index at `tag`.
 ///
 /// # Errors
 ///
-/// [`RegistryError::Content`]: it is something else, such as a manifest.
+/// [`RegistryError::Content`]: not an index but, for example, a manifest.
 pub fn read_index(
     tag: &Reference,
     descriptor: &Descriptor,

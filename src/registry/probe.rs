@@ -1,6 +1,6 @@
-//! What a registry does for us, asked before it is needed.
+//! Checks what a registry supports, before it is needed.
 //!
-//! Leaves nothing behind: an upload is begun and given up. Source:
+//! Leaves nothing behind: an upload is started and cancelled. Source:
 //! distribution-spec 1.1, "Determining Support", "Pushing a blob in chunks" and
 //! "Listing Referrers".
 
@@ -13,18 +13,19 @@ use super::refusal::{check, lost};
 use super::retry::Failure;
 use crate::oci::{Descriptor, Digest, Reference};
 
-/// One thing that was asked.
+/// The result of one check.
 #[derive(Debug)]
 pub struct Probe {
     /// `connection`, `login`, `read`, `write`, `referrers` or `limits`.
     pub what: &'static str,
-    /// What was found; or why it cannot be had.
+    /// What was found, or the error.
     pub found: Result<String, RegistryError>,
 }
 
 impl Registry {
-    /// Asks the repository of `at` for all that publishing and pulling need; with
-    /// `write`, whether it takes uploads. Ends with what makes the rest pointless.
+    /// Checks everything that publishing and pulling from the repository of `at`
+    /// need; with `write`, uploads as well. Stops when further checks are
+    /// pointless.
     pub async fn probe(&self, at: &Reference, write: bool) -> Vec<Probe> {
         let mut probes = Vec::new();
         let mut note = |what, found: Result<String, RegistryError>| {
@@ -70,7 +71,7 @@ impl Registry {
         self.turn(at, 1).await;
         let response = client.get(url).send().await;
         let response = response.map_err(|error| lost(at, error))?;
-        // Who asks for a login is there.
+        // A challenge shows that the registry works.
         match response.status() {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(()),
             _ => check(at, response, Carried::Nothing, &[]).await.map(drop),
@@ -96,7 +97,7 @@ impl Registry {
         let once = || self.begin(at);
         let upload = self.retries().run(once).await?;
         let own = self.url(at, "")?.origin() == upload.origin();
-        // An upload that is not given up is forgotten by the registry some day.
+        // If this fails, the registry removes the upload eventually.
         let _ = self.send(&Call::new(Method::DELETE, at, upload)).await;
         Ok(match own {
             true => "accepts uploads".to_owned(),
@@ -105,7 +106,7 @@ impl Registry {
     }
 
     async fn lists_referrers(&self, at: &Reference) -> Result<String, RegistryError> {
-        // A registry with the API lists nothing.
+        // A registry with the API returns an empty list.
         Ok(match self.listed(at, nothing()).await? {
             Some(_) => "listed".to_owned(),
             None => "not supported; signatures are found by fallback tags".to_owned(),
@@ -113,7 +114,7 @@ impl Registry {
     }
 }
 
-/// Something that is not there.
+/// A digest that does not exist.
 fn nothing() -> Digest {
     Digest::of(b"jackal doctor")
 }

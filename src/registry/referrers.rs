@@ -1,8 +1,9 @@
-//! Manifests that speak about another one: signatures, attestations, SBOMs.
+//! Manifests that refer to another one: signatures, attestations, SBOMs.
 //!
-//! Uses the referrers API where the registry proves to have it, else the index
-//! under the fallback tag; reads both, since others may have written either.
-//! Source: distribution-spec 1.1, "Listing Referrers", "Referrers Tag Schema".
+//! Writes through the referrers API if the registry has it, otherwise to the
+//! index under the fallback tag. Reads both, since other clients may have
+//! written either. Source: distribution-spec 1.1, "Listing Referrers",
+//! "Referrers Tag Schema".
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,15 +16,15 @@ use super::index::Merge;
 use super::retry::Failure;
 use crate::oci::{Descriptor, Digest, Index, Manifest, Reference, media_type};
 
-/// Most pages of a listing that are read; a registry that never ends is broken.
+/// Maximum number of pages of a listing, against endless ones.
 const MAX_PAGES: usize = 100;
 
 impl Registry {
-    /// Every manifest of the repository that speaks about `subject`.
+    /// Every manifest of the repository that refers to `subject`.
     ///
     /// # Errors
     ///
-    /// [`RegistryError`]: refused, unreachable, or no index.
+    /// [`RegistryError`]: refused, unreachable, or not an index.
     pub async fn referrers(
         &self,
         repository: &Reference,
@@ -46,7 +47,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`RegistryError`]: no subject in it, refused, unreachable.
+    /// [`RegistryError`]: no subject, refused, unreachable.
     pub async fn attach(
         &self,
         repository: &Reference,
@@ -63,13 +64,13 @@ impl Registry {
             .ok_or_else(|| odd("a manifest without a subject"))?;
         let described = Descriptor {
             annotations: manifest.annotations,
-            // An artifact without a type of its own is what its config is.
+            // Without an artifact type, the media type of the config counts.
             artifact_type: Some(manifest.artifact_type.unwrap_or(manifest.config.media_type)),
             ..Descriptor::of(media_type::MANIFEST, bytes)
         };
         let at = repository.at(described.digest);
         let heeded = self.push_manifest(&at, media_type::MANIFEST, bytes).await?;
-        // Some say they heed the subject and have no such listing.
+        // Some registries claim to support subjects but list nothing.
         if heeded {
             let listed = self.listed(repository, subject.digest).await?;
             let is_listed = |all: Vec<Descriptor>| all.iter().any(|d| d.digest == described.digest);
@@ -83,7 +84,8 @@ impl Registry {
         Ok(described)
     }
 
-    /// What the referrers API lists; `None`: the registry has none.
+    /// The list of the referrers API; `None`: the registry does not have the
+    /// API.
     pub(super) async fn listed(
         &self,
         repository: &Reference,
@@ -96,8 +98,8 @@ impl Registry {
         for _ in 0..MAX_PAGES {
             let once = || self.page(&reference, &url);
             let Some((index, next, length)) = self.retries().run(once).await? else {
-                // A page that is named and not there, behind a proxy perhaps, does
-                // not take back those before it.
+                // A missing page, perhaps because of a proxy, does not
+                // invalidate those before it.
                 return Ok(Some(found).filter(|found| !found.is_empty()));
             };
             found.extend(index.manifests);
@@ -123,7 +125,7 @@ impl Registry {
         let response = match self.send(&call).await {
             Ok(response) => response,
             Err(Failure::Final(RegistryError::NotFound { .. })) => return Ok(None),
-            // Those who do not know the address at all.
+            // Registries without this endpoint.
             Err(Failure::Final(RegistryError::Status {
                 status: 400 | 405 | 406 | 501,
                 ..
@@ -134,18 +136,18 @@ impl Registry {
         };
         let next = next_page(header(&response, "link"));
         let bytes = whole(reference, response, "a larger listing").await?;
-        // A page for people, with status 200, comes from those without the API.
+        // Registries without the API may answer 200 with an HTML page.
         Ok(serde_json::from_slice(&bytes)
             .ok()
             .map(|index| (index, next, bytes.len())))
     }
 }
 
-/// Most bytes of all pages of a listing: 16 MiB, which is some hundred thousand
-/// tags. They are held in memory.
+/// Maximum total size of the pages of a listing, in bytes: 16 MiB, some hundred
+/// thousand tags. They are held in memory.
 const MAX_LISTING_BYTES: usize = 16 << 20;
 
-/// The pages of a listing so far.
+/// The pages of a listing read so far.
 pub(super) struct Pages {
     seen: HashSet<reqwest::Url>,
     bytes: usize,
@@ -159,7 +161,7 @@ impl Pages {
         }
     }
 
-    /// Where the listing goes on after the page at `url` of `length` bytes.
+    /// The next page after the one at `url` of `length` bytes.
     pub(super) fn after(
         &mut self,
         reference: &Reference,
@@ -208,8 +210,9 @@ pub(super) fn next_page(link: &str) -> Option<String> {
     })
 }
 
-/// The page `next` of a listing at `url`, at the same host: behind a proxy, a
-/// registry may not know what it is called. `None`: it is the same page.
+/// The URL of the page `next` of a listing at `url`, on the same host: behind a
+/// proxy, a registry may not know its own host name. `None`: it is the same
+/// page.
 fn follow(url: &reqwest::Url, next: &str) -> Option<reqwest::Url> {
     let named = url.join(next).ok()?;
     let mut own = url.clone();
@@ -218,7 +221,7 @@ fn follow(url: &reqwest::Url, next: &str) -> Option<reqwest::Url> {
     (own != *url).then_some(own)
 }
 
-/// The tag of the index where the API is not known.
+/// The tag of the index for registries without the API.
 fn fallback(repository: &Reference, subject: Digest) -> Result<Reference, RegistryError> {
     let (host, path) = (repository.registry(), repository.repository());
     let text = format!("{host}/{path}:sha256-{}", subject.hex());

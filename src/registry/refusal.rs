@@ -1,8 +1,8 @@
-//! What went wrong with a request: refusals read and worded, broken lines told
-//! from wrong settings.
+//! Failed requests: what a refusal means, and which network errors a setting
+//! would fix.
 //!
-//! Never repeats a login or the address of what is stored elsewhere, which may
-//! hold one.
+//! Never shows credentials, or the URL of content in storage elsewhere, which
+//! may contain a signature.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,16 +17,16 @@ use super::retry::{Failure, MAX_RETRY_AFTER};
 use crate::oci::Reference;
 use crate::registry::transfer::speed::Cut;
 
-/// How long the words of a refusal are waited for.
+/// Maximum time to read the message of a refusal.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is taken of a refusal's body, in bytes; more than any message needs.
+/// Maximum size of a refusal's body, in bytes; more than any message needs.
 const MAX_REFUSAL_BYTES: usize = 16 << 10;
 
-/// What of it is shown, in characters.
+/// Maximum length of the message that is shown, in characters.
 const MAX_REFUSAL_CHARS: usize = 300;
 
-/// What an `Authorization` header would give away.
+/// The secrets in an `Authorization` header.
 pub(super) fn secrets_in(authorization: &str) -> Vec<String> {
     let (_, secret) = authorization.split_once(' ').unwrap_or(("", authorization));
     let pair = base64::engine::general_purpose::STANDARD.decode(secret);
@@ -37,7 +37,7 @@ pub(super) fn secrets_in(authorization: &str) -> Vec<String> {
     all.into_iter().flatten().collect()
 }
 
-/// Shorter values in an address are no secrets, but words such as `true`.
+/// Shorter values in a URL are not secrets but words such as `true`.
 const MIN_SECRET: usize = 8;
 
 /// Whether `url` is at the registry of `reference` itself.
@@ -47,8 +47,8 @@ pub(super) fn is_at_home(reference: &Reference, url: &Url) -> bool {
     home.is_some_and(|home| home.origin() == url.origin())
 }
 
-/// How `reference` is called in messages about an answer from `url`: whoever
-/// looks for the fault has to know whose storage it was.
+/// The name of `reference` in messages about a response from `url`, with the
+/// host of the storage, if that is another one.
 fn called(reference: &Reference, url: Option<&Url>) -> String {
     let elsewhere = url.filter(|url| !is_at_home(reference, url));
     match elsewhere.and_then(|url| Some((url.host_str()?, url.port()))) {
@@ -58,8 +58,8 @@ fn called(reference: &Reference, url: Option<&Url>) -> String {
     }
 }
 
-/// Passes on success; else says what the status means, with nothing of
-/// `secrets` in what the server says, whoever echoes them.
+/// Returns a successful response; otherwise the error for its status, with
+/// `secrets` masked in the server's message.
 pub(super) async fn check(
     reference: &Reference,
     response: Response,
@@ -74,7 +74,7 @@ pub(super) async fn check(
     let status = status.as_u16();
     let mut secrets = secrets.to_vec();
     if !is_at_home(reference, response.url()) {
-        // Whoever has the address may have what it names.
+        // The URL itself may grant access.
         let url = response.url();
         secrets.extend(url.query().map(str::to_owned));
         let values = url.query_pairs().map(|(_, value)| value.into_owned());
@@ -145,10 +145,10 @@ async fn said(mut response: Response, secrets: &[String]) -> Said {
             }
         }
     };
-    // A message that breaks off, or never comes, is a shorter message.
+    // An incomplete or missing message is only a shorter message.
     let _ = tokio::time::timeout(REFUSAL_PATIENCE, reading).await;
     let Ok(found) = serde_json::from_slice::<Errors>(&bytes) else {
-        // As servers in Go say it.
+        // The message of Go servers.
         let tls = memchr::memmem::find(&bytes, b"HTTP request to an HTTPS server");
         let message = tls.map_or("", |_| SPEAKS_TLS.trim_start_matches("; "));
         return Said {
@@ -161,7 +161,7 @@ async fn said(mut response: Response, secrets: &[String]) -> Said {
         for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
             text = text.replace(secret.as_str(), "***");
         }
-        // Neither those that turn the direction of what follows.
+        // Also removes characters that change the text direction.
         let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         let shown = text.chars().filter(|c| !c.is_control() && !turns(*c));
         shown.take(MAX_REFUSAL_CHARS).collect()
@@ -178,7 +178,7 @@ async fn said(mut response: Response, secrets: &[String]) -> Said {
     }
 }
 
-/// How long the server asks to wait, in seconds or until a date.
+/// The delay that the server asks for, in seconds or until a date.
 ///
 /// Source: RFC 9110 section 10.2.3.
 pub(super) fn retry_after(response: &Response) -> Option<Duration> {
@@ -189,7 +189,7 @@ pub(super) fn retry_after(response: &Response) -> Option<Duration> {
         let seconds = after.parse().unwrap_or(u64::MAX);
         return Some(Duration::from_secs(seconds));
     }
-    // By its own clock, if it tells that.
+    // By the server's clock, if it sends a date.
     let now = text(DATE).and_then(date).unwrap_or_else(SystemTime::now);
     Some(date(after)?.duration_since(now).unwrap_or_default())
 }
@@ -199,7 +199,7 @@ const CLIENT_CERTIFICATE: &str =
 
 const SPEAKS_TLS: &str = "; it seems to use TLS; for local hosts, TLS is used if --certs-dir has DIR/HOST with its ca.crt";
 
-/// What broken connections say of a wrong setting, and which that is.
+/// Network errors that a setting would fix, with the advice.
 const SETTINGS: [(&str, &str); 6] = [
     (
         "invalid peer certificate",
@@ -216,13 +216,13 @@ const SETTINGS: [(&str, &str); 6] = [
     ("invalid HTTP version parsed", SPEAKS_TLS),
 ];
 
-/// The connection broke; another attempt may fare better.
+/// A broken connection. A retry may succeed.
 pub(super) fn lost(reference: &Reference, cut: impl Into<Cut>) -> Failure {
     let cut = cut.into();
     let permanent = cut.is_permanent();
     let reference = called(reference, cut.url());
     let mut reason = cut.reason();
-    // What a setting would mend, time does not.
+    // A retry does not help against a wrong setting.
     let setting = SETTINGS.iter().find(|(sign, _)| reason.contains(sign));
     if let Some((_, advice)) = setting {
         reason.push_str(advice);
@@ -239,8 +239,8 @@ pub(super) fn gone(to: &Reference, found: String) -> Failure {
     Failure::Transient(RegistryError::Lost { reference, found }, None)
 }
 
-/// Refusals of an upload that a new one may not meet: the session was
-/// forgotten, or the bytes were not those we sent.
+/// Makes refusals transient that a new upload may avoid: the session was lost,
+/// or the bytes were corrupted.
 pub(super) fn worth_another(failure: Failure) -> Failure {
     match failure {
         Failure::Final(error) => match &error {

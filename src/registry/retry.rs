@@ -1,8 +1,8 @@
-//! When a failed request is worth another one, and after which wait.
+//! When failed requests are retried, and after which delay.
 //!
-//! The one policy of everything that speaks to registries and file servers:
-//! full jitter, the server's `Retry-After`, a bound for each request and a
-//! budget for all of them. Refusals are never repeated.
+//! The one retry policy for registries and file servers: full jitter, the
+//! server's `Retry-After`, a limit for each request and a budget for all of
+//! them. Refusals are never retried.
 
 use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
@@ -11,29 +11,28 @@ use std::time::Duration;
 
 use super::RegistryError;
 
-/// Longest wait that a server's `Retry-After` can ask of us; more is an error
-/// that tells it.
+/// Maximum delay that a server's `Retry-After` may ask for; more is an error.
 pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// Longest wait between two attempts when the registry names none.
+/// Maximum delay between two attempts if the server does not ask for one.
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
-/// What all requests of a client may spend on being repeated, in shares of a
-/// repetition: 200 of them, so that a registry which is down is not asked by
-/// every task of a large build as often as by one.
+/// The budget for retries of all requests of a client: 200 retries, so that a
+/// large build does not multiply the load on a registry that is down.
 const BUDGET: i64 = 200 * REPETITION;
-/// Cost of one repetition.
+/// Cost of a retry.
 const REPETITION: i64 = 2;
-/// What a request that succeeds gives back: a registry that fails every third
-/// request never empties the budget.
+/// What a successful request returns to the budget: a registry that fails every
+/// third request never exhausts it.
 const SUCCESS: i64 = 1;
 
-/// A failed attempt: worth another one, or not.
+/// A failed attempt.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The server or the line may recover; perhaps not before a time it named.
+    /// A retry may succeed, perhaps only after the delay that the server asked
+    /// for.
     Transient(RegistryError, Option<Duration>),
-    /// Asking again changes nothing.
+    /// A retry is pointless.
     Final(RegistryError),
 }
 
@@ -43,11 +42,11 @@ impl From<RegistryError> for Failure {
     }
 }
 
-/// Repetitions of one client.
+/// The retries of a client.
 pub(super) struct Retries {
-    /// Further attempts after the first, for each request.
+    /// Maximum number of retries for each request.
     retries: u32,
-    /// Bound of the first wait; it doubles with every attempt.
+    /// Upper bound of the first delay, which doubles with every retry.
     backoff: Duration,
     budget: AtomicI64,
     tell: fn(&str),
@@ -63,7 +62,7 @@ impl Retries {
         }
     }
 
-    /// Notes that a request was answered.
+    /// Records a successful request.
     pub(super) fn succeeded(&self) {
         let give = |left: i64| Some((left + SUCCESS).min(BUDGET));
         let _ = self
@@ -71,7 +70,7 @@ impl Retries {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, give);
     }
 
-    /// Makes a request as often as it may fail.
+    /// Sends a request, with retries.
     pub(super) async fn run<T, F>(&self, once: impl Fn() -> F) -> Result<T, RegistryError>
     where
         F: Future<Output = Result<T, Failure>>,
@@ -85,7 +84,7 @@ impl Retries {
         }
     }
 
-    /// Waits before the next attempt, or gives the error up to the caller.
+    /// Waits before the next attempt, or returns the error.
     pub(super) async fn pause(
         &self,
         attempt: &mut u32,
@@ -101,7 +100,7 @@ impl Retries {
         }
     }
 
-    /// Waits for another attempt after `error`; `false`: there is to be no other.
+    /// Waits before a retry after `error`; `false`: no more retries.
     pub(super) async fn wait(
         &self,
         attempt: &mut u32,
@@ -129,9 +128,10 @@ impl Retries {
     }
 }
 
-/// Any part of `bound`: clients that failed together do not come back together.
+/// A random part of `bound`, so that clients that failed together do not retry
+/// together.
 pub(super) fn jitter(bound: Duration) -> Duration {
-    // Seeded anew for every state, which is all the chance that is needed here.
+    // Every `RandomState` has a new seed, which is random enough here.
     let chance = RandomState::new().hash_one(0_u8);
     bound.mul_f64(f64::from(chance as u32) / f64::from(u32::MAX))
 }

@@ -9,7 +9,7 @@ use super::referrers::{Pages, next_page};
 use super::retry::Failure;
 use crate::oci::{Reference, is_tag};
 
-/// Most pages that are read; a registry that never ends is broken.
+/// Maximum number of pages, against endless listings.
 const MAX_PAGES: usize = 10_000;
 
 #[derive(Deserialize)]
@@ -30,7 +30,7 @@ impl Registry {
         for _ in 0..MAX_PAGES {
             let once = || self.tags_page(reference, &url);
             let (page, next, length) = self.retries().run(once).await?;
-            // Others would be commands to a terminal, or lines of their own.
+            // Other characters could be terminal commands or line breaks.
             let named = page.tags.unwrap_or_default();
             if let Some(odd) = named.iter().find(|tag| !is_tag(tag)) {
                 let found = format!("the tag {odd:?}");

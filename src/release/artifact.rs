@@ -1,4 +1,4 @@
-//! What is published, and where to.
+//! Artifacts and the places they are published to.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,38 +18,38 @@ use crate::registry::Source;
 use crate::source::ArtifactEvidence;
 use crate::yaml::{Mistakes, SourceText};
 
-/// A package as it goes into a registry: its manifest, and where the blobs are.
+/// A package in the form of a registry: its manifest and a store of its blobs.
 #[derive(Clone)]
 pub struct Artifact {
     /// The package's name.
     pub name: String,
-    /// The entry that an index has for it.
+    /// The architecture of its entry in an index.
     pub architecture: String,
-    /// Of the manifest.
+    /// Descriptor of the manifest.
     pub manifest: Descriptor,
     /// The bytes of the manifest.
     pub bytes: Bytes,
-    /// What the manifest names, each once.
+    /// The blobs of the manifest, without duplicates.
     pub blobs: Vec<Descriptor>,
-    /// Yields every blob. What it yields is checked on the way.
+    /// Yields every blob. Its content is verified during transfer.
     pub source: Source,
-    /// The repository that the blobs lie in, if they lie in one.
+    /// The repository that has the blobs, if they come from a registry.
     pub origin: Option<Reference>,
 }
 
-/// Why files in the cache are no artifact.
+/// Why files in the cache cannot become an artifact.
 #[derive(Debug, thiserror::Error)]
 pub enum StoredError {
-    /// They lack what makes them a package.
+    /// There is no definition among them.
     #[error("the package has no definition")]
     NoDefinition,
     /// The definition cannot be read.
     #[error("{0}")]
     Definition(#[from] Mistakes),
-    /// It cannot be published.
+    /// The package cannot be an artifact.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
-    /// The cache refused.
+    /// The cache failed.
     #[error(transparent)]
     Cas(#[from] CasError),
     /// A file of the cache cannot be read.
@@ -58,8 +58,8 @@ pub enum StoredError {
 }
 
 impl Artifact {
-    /// The package whose files, by path, are in the cache, straight from there;
-    /// with its definition. `architecture`: instead of the definition's own.
+    /// The package whose files are in the cache, and its definition.
+    /// `architecture` overrides that of the definition.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl Artifact {
         Ok((Self::made(made, source), definition))
     }
 
-    /// A package that was put together here, with its blobs in `files`.
+    /// A package that was assembled here, with its blobs in `files`.
     #[must_use]
     pub fn made(made: manifest::Artifact, files: Source) -> Self {
         Self {
@@ -100,11 +100,11 @@ impl Artifact {
         }
     }
 
-    /// A package that lies elsewhere as an artifact, taken as it is.
+    /// An existing artifact, unchanged.
     ///
     /// # Errors
     ///
-    /// The bytes are no manifest.
+    /// The bytes are not a manifest.
     pub fn copied(
         name: String,
         architecture: String,
@@ -142,7 +142,7 @@ impl Artifact {
         layers.find(is_definition).map(|layer| layer.digest)
     }
 
-    /// What it is judged by. Blocks while it reads.
+    /// Reads what it is verified by. Blocks.
     ///
     /// # Errors
     ///
@@ -151,11 +151,12 @@ impl Artifact {
         ArtifactEvidence::read(&self.manifest, &self.bytes, &*self.source)
     }
 
-    /// The same package with the files of a signature in it, instead of any it had.
+    /// The package with the files of a signature in it, which replace earlier
+    /// ones.
     ///
     /// # Errors
     ///
-    /// The manifest cannot be read; told in words.
+    /// A message: the manifest cannot be read.
     pub fn with_seal(
         self,
         dialect: Dialect,
@@ -174,14 +175,14 @@ impl Artifact {
     }
 }
 
-/// Small content from memory, before a store that has the rest.
+/// Documents in memory, and a store for everything else.
 pub struct WithDocuments {
     documents: BTreeMap<Digest, Vec<u8>>,
     rest: Source,
 }
 
 impl WithDocuments {
-    /// Puts `documents` before `rest`.
+    /// Yields `documents`, and other content from `rest`.
     pub fn new(documents: impl IntoIterator<Item = Vec<u8>>, rest: Source) -> Self {
         let documents = documents.into_iter();
         Self {

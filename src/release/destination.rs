@@ -1,4 +1,4 @@
-//! Where packages go, before it is known what they are called.
+//! Destinations as the user names them, without a package's name and tag.
 
 use std::path::{Path, PathBuf};
 
@@ -14,16 +14,16 @@ pub enum Destination {
     Layout(PathBuf),
 }
 
-/// Why a text is none, or makes no place.
+/// Why a destination is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DestinationError {
-    /// It is something else.
+    /// It has an unknown form.
     #[error("invalid destination `{0}`: expected oci://HOST[/PATH] or oci-layout:FOLDER")]
     Form(String),
-    /// No reference can be made of it.
+    /// It does not give a valid reference.
     #[error("`{destination}`: {source}")]
     Name {
-        /// As given.
+        /// As the user gave it.
         destination: String,
         /// What is wrong.
         source: ReferenceError,
@@ -31,7 +31,8 @@ pub enum DestinationError {
 }
 
 impl DestinationError {
-    /// The same of what was given, without what was put behind it to try it.
+    /// The error in terms of what the user gave, without the name and tag that
+    /// were appended to check it.
     fn about(self, given: &str, base: &str) -> Self {
         match self {
             Self::Name { source, .. } => Self::Name {
@@ -44,7 +45,7 @@ impl DestinationError {
 }
 
 impl Destination {
-    /// The text that [`parse`](Self::parse) reads it from.
+    /// The text that [`parse`](Self::parse) accepts for it.
     #[must_use]
     pub fn text(&self) -> String {
         match self {
@@ -53,7 +54,7 @@ impl Destination {
         }
     }
 
-    /// Reads `oci://HOST[/PATH]` or `oci-layout:FOLDER`, relative to `here`.
+    /// Parses `oci://HOST[/PATH]` or `oci-layout:FOLDER`, relative to `here`.
     ///
     /// # Errors
     ///
@@ -67,7 +68,7 @@ impl Destination {
         let base = Reference::url_path(text).ok_or_else(wrong)?;
         let base = base.trim_end_matches('/');
         let name = base.rsplit('/').next().unwrap_or_default();
-        // A tag or digest would be the package's, which it brings itself.
+        // The tag comes from the package.
         let tagged = base.contains('@') || base.contains('/') && name.contains(':');
         if base.is_empty() || tagged {
             return Err(wrong());
@@ -79,7 +80,7 @@ impl Destination {
         Ok(found)
     }
 
-    /// Where the package `name` stands under `tag`.
+    /// The place of the package `name` under `tag`.
     ///
     /// # Errors
     ///

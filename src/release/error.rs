@@ -9,10 +9,10 @@ use crate::registry::RegistryError;
 use crate::signers::SignerError;
 use crate::source::RemoteError;
 
-/// Why a release did not come to its end.
+/// Why a release was not completed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
-    /// A tag is taken.
+    /// A tag already names another package.
     #[error(
         "{place} already names another package for {architecture}: found {found}, publishing {wanted}; publish under another version"
     )]
@@ -21,12 +21,12 @@ pub enum ReleaseError {
         place: String,
         /// The entry of its index.
         architecture: String,
-        /// What it names.
+        /// The manifest that it names.
         found: Digest,
-        /// What was to be published.
+        /// The manifest to publish.
         wanted: Digest,
     },
-    /// Two artifacts of one release are for one entry of one tag.
+    /// Two artifacts of a release have the same place and architecture.
     #[error(
         "two different packages have the destination {place}, architecture {architecture}: remove one"
     )]
@@ -36,13 +36,13 @@ pub enum ReleaseError {
         /// The entry.
         architecture: String,
     },
-    /// The registry refused or is away.
+    /// The registry refused or cannot be reached.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The layout refused.
+    /// The image layout cannot be read or written.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// A blob did not get into a layout.
+    /// A blob could not be copied.
     #[error("{place}: {source}")]
     Copy {
         /// The layout.
@@ -50,7 +50,7 @@ pub enum ReleaseError {
         /// What happened.
         source: io::Error,
     },
-    /// What is attached cannot be read.
+    /// Attached bundles cannot be read.
     #[error("{place}: cannot read the bundles attached to it: {source}")]
     Unreadable {
         /// The tag.
@@ -58,15 +58,15 @@ pub enum ReleaseError {
         /// What happened.
         source: Box<RemoteError>,
     },
-    /// Nobody signed.
+    /// Signing failed.
     #[error("{place}: signing failed, and its tag was not moved: {source}")]
     Sign {
         /// The tag.
         place: String,
-        /// Why not.
+        /// The cause.
         source: Box<SignerError>,
     },
-    /// What must be proven is not.
+    /// A required signature does not verify.
     #[error("{place}: signature verification failed, and its tag was not moved: {why}")]
     Unproven {
         /// The tag.
@@ -77,7 +77,7 @@ pub enum ReleaseError {
     /// The journal cannot be written.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// A task of ours died.
+    /// A transfer task panicked or was cancelled.
     #[error("transfer failed: {0}")]
     Stopped(String),
 }

@@ -1,4 +1,4 @@
-//! What is released, by which rules, and what became of it.
+//! What is released, with which options, and the outcome.
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use super::journal::Known;
 use super::vouching::{Vouched, Vouching};
 use crate::registry::Registry;
 
-/// One artifact on its way to one place.
+/// An artifact with its place.
 #[derive(Clone)]
 pub struct Item {
-    /// What.
+    /// The artifact.
     pub artifact: Arc<Artifact>,
-    /// Where to.
+    /// The place.
     pub place: Place,
-    /// Bundles that speak about it, and go where it goes.
+    /// Bundles about it, which are published with it.
     pub bundles: Vec<Vec<u8>>,
-    /// Whose signature must be there before it is visible.
+    /// The signature it needs before it becomes visible.
     pub vouching: Option<Arc<Vouching>>,
 }
 
 impl Item {
-    /// How the journal calls it.
+    /// Its identity in the journal.
     #[must_use]
     pub fn known(&self) -> Known {
         Known {
@@ -40,37 +40,38 @@ impl Item {
     }
 }
 
-/// What a release may do, and must.
+/// Options of a release.
 #[derive(Clone)]
 pub struct Rules {
-    /// Whether a tag that names another package of the same architecture moves.
+    /// Whether to move a tag that names another package of the same
+    /// architecture.
     pub move_tag: bool,
-    /// Transfers at the same time.
+    /// Maximum number of parallel transfers.
     pub concurrency: usize,
 }
 
-/// What was done with one artifact.
+/// The outcome for one artifact.
 #[derive(Clone, Debug)]
 pub struct Released {
-    /// Which.
+    /// The artifact.
     pub item: Known,
-    /// How its blobs came to be there.
+    /// How its blobs were transferred.
     pub moved: Moved,
-    /// It was there, and nothing was written.
+    /// It was published already, and nothing was written.
     pub unchanged: bool,
-    /// Bundles that were attached just now.
+    /// Number of bundles that were attached.
     pub attached: usize,
 }
 
-/// Blobs and bytes by the way that they came.
+/// Numbers of blobs, by the way they were transferred.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moved {
-    /// Blobs that were there.
+    /// Blobs that were present.
     pub present: u64,
-    /// Blobs that the registry took from another repository.
+    /// Blobs that were mounted from another repository.
     pub mounted: u64,
-    /// Blobs that were sent.
+    /// Blobs that were uploaded.
     pub uploaded: u64,
-    /// Their bytes.
+    /// Bytes of the uploaded blobs.
     pub uploaded_bytes: u64,
 }

@@ -1,8 +1,8 @@
-//! The journal of a release: what it is made of, and how far it got.
+//! The journal of a release: its artifacts and its progress.
 //!
-//! One file a release, named by what is released, so that the same release is
-//! found again. A line of JSON a step, synced before the next step is taken. A
-//! line that a crash cut short counts as not written.
+//! Each release has one file, named by a digest of its artifacts, so that the
+//! same release finds it again. Each step is a line of JSON, synced before the
+//! next step starts. A line that a crash cut short is ignored.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -14,55 +14,55 @@ use crate::disk;
 use crate::oci::{Digest, Hasher};
 use crate::signers::Seal;
 
-/// Largest journal that is read, in bytes: 64 MiB, far more than steps of a
-/// hundred thousand packages.
+/// Maximum size of a journal, in bytes: 64 MiB, more than the steps of a hundred
+/// thousand packages need.
 const MAX_JOURNAL_BYTES: u64 = 64 << 20;
 
 const FORMAT: u32 = 1;
 
-/// What a release is made of, and how it was asked for.
+/// The artifacts of a release, and the command that started it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Begun {
-    /// Of this encoding.
+    /// Version of this encoding.
     pub format: u32,
-    /// What was to be published, as the user named it, below `here`.
+    /// The packages as the user named them, relative to `here`.
     pub sources: Vec<String>,
-    /// Where to.
+    /// The place.
     pub destinations: Vec<String>,
-    /// The folder that the user stood in.
+    /// The working directory of the command.
     pub here: String,
-    /// Which packages of indexes were meant.
+    /// The architecture to take from indexes.
     pub architecture: String,
-    /// Instead of the tags that follow from the packages.
+    /// Overrides the tags of the packages.
     pub tag: Option<String>,
-    /// Whether tags that name something else may be moved.
+    /// Whether tags that name something else are moved.
     pub move_tag: bool,
-    /// Whether files too large for a layer are put into several.
+    /// Whether files too large for a layer are split.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub split_layers: bool,
-    /// Who signs, if somebody does: whoever goes on must be able to.
+    /// The signer, if any; resuming needs the same one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
-    /// Where he does so; unknown for those of older programs.
+    /// Where the signatures are stored; `None` in journals of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed: Option<Signed>,
     /// The artifacts with their places.
     pub items: Vec<Known>,
 }
 
-/// Where the signatures of a release are.
+/// Where the signatures of a release are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Signed {
     /// Only beside the packages.
     Beside,
-    /// In them as well.
+    /// In the packages as well.
     Within(Seal),
 }
 
 impl Signed {
-    /// What is written into packages.
+    /// The signature that is stored in packages.
     #[must_use]
     pub fn seal(self) -> Option<Seal> {
         match self {
@@ -76,23 +76,23 @@ impl Signed {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Known {
-    /// Where it becomes visible.
+    /// The place where it becomes visible.
     pub place: String,
     /// Its entry in the index there.
     pub architecture: String,
-    /// Of its manifest.
+    /// Digest of its manifest.
     pub manifest: Digest,
 }
 
-/// One thing that was done.
+/// A completed step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Step {
     /// The first line.
     Begun(Begun),
-    /// All of an artifact is there, and was read back by its digest.
+    /// The artifact was transferred completely and read back by its digest.
     Staged(Known),
-    /// A bundle speaks about it, which was made but perhaps not attached.
+    /// A bundle about it was made, but perhaps not attached.
     Signed(Known, String),
     /// Its tag names it.
     Visible(Known),
@@ -109,7 +109,7 @@ pub enum JournalError {
         /// What happened.
         source: io::Error,
     },
-    /// It is not one of ours.
+    /// It is not a valid journal.
     #[error("journal `{path}` cannot be read: {what}; remove the file to discard the release")]
     Malformed {
         /// The file.
@@ -117,7 +117,7 @@ pub enum JournalError {
         /// What is wrong.
         what: String,
     },
-    /// Another process works on the same release.
+    /// Another process is working on the same release.
     #[error("journal `{0}`: another process is working on this release; wait for it to finish")]
     Busy(PathBuf),
     /// No such release.
@@ -125,7 +125,7 @@ pub enum JournalError {
     Unknown(String),
 }
 
-/// The journal of one release; this process alone writes to it.
+/// The journal of a release, locked by this process.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -135,7 +135,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Begins the journal of a release in `folder`, or goes on with it.
+    /// Creates the journal of a release in `folder`, or continues it.
     ///
     /// # Errors
     ///
@@ -150,7 +150,7 @@ impl Journal {
         let mut file = disk::append(&path).map_err(at)?;
         let steps = locked(&path, &mut file)?;
         if let Some(Step::Begun(found)) = steps.first() {
-            // The same artifacts in the same places: only the wish may differ.
+            // The same artifacts and places: only the options may differ.
             let begun = Begun {
                 move_tag: begun.move_tag,
                 signer: begun.signer,
@@ -171,14 +171,14 @@ impl Journal {
             steps: Vec::new(),
         };
         journal.note(Step::Begun(begun))?;
-        // The name must outlive a crash as well.
+        // The file name must survive a crash, too.
         File::open(folder)
             .and_then(|folder| folder.sync_all())
             .map_err(at)?;
         Ok(journal)
     }
 
-    /// Opens the journal called `id`, to go on with it.
+    /// Opens the journal `id` to continue it.
     ///
     /// # Errors
     ///
@@ -206,12 +206,12 @@ impl Journal {
         }
     }
 
-    /// Ends a release that turned out to be over: a crash came between its last
-    /// tag and its end.
+    /// Removes the journal of a release that is complete: a crash came between
+    /// its last tag and the removal.
     ///
     /// # Errors
     ///
-    /// [`JournalError`]: the disk refused, or another process is at it.
+    /// [`JournalError`]: an I/O error, or another process has it open.
     pub fn forget(folder: &Path, id: &str) -> Result<(), JournalError> {
         match Self::open(folder, id) {
             Ok(journal) => journal.end(),
@@ -220,8 +220,8 @@ impl Journal {
         }
     }
 
-    /// What the journal called `id` tells, also while another process writes to
-    /// it; `None`: nothing, or it has ended.
+    /// Reads the journal `id`, even while another process writes to it; `None`:
+    /// it is empty or complete.
     ///
     /// # Errors
     ///
@@ -242,7 +242,7 @@ impl Journal {
         })
     }
 
-    /// Ids of the releases in `folder` that have not ended, sorted.
+    /// The ids of the unfinished releases in `folder`, sorted.
     ///
     /// # Errors
     ///
@@ -266,13 +266,13 @@ impl Journal {
         Ok(ids)
     }
 
-    /// What the release is made of.
+    /// The artifacts of the release and its options.
     #[must_use]
     pub fn begun(&self) -> &Begun {
         &self.begun
     }
 
-    /// The release's name.
+    /// The id of the release.
     #[must_use]
     pub fn id(&self) -> String {
         id(&self.begun.items)
@@ -284,7 +284,7 @@ impl Journal {
         self.has(|step| matches!(step, Step::Staged(found) if found == item))
     }
 
-    /// The bundles that were made for the artifact `manifest`, wherever to.
+    /// The bundles that were made for the artifact `manifest`, at any place.
     #[must_use]
     pub fn bundles(&self, manifest: &Digest) -> Vec<String> {
         let made = self.steps.iter().filter_map(|step| match step {
@@ -304,7 +304,7 @@ impl Journal {
         self.steps.iter().any(is)
     }
 
-    /// Writes a step down; returns once it would outlive a crash.
+    /// Appends a step; returns once it would survive a crash.
     ///
     /// # Errors
     ///
@@ -324,7 +324,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Ends the release: there is nothing to go on with.
+    /// Completes the release and removes its journal.
     ///
     /// # Errors
     ///
@@ -357,14 +357,14 @@ impl Begun {
         }
     }
 
-    /// The release's name.
+    /// The id of the release.
     #[must_use]
     pub fn id(&self) -> String {
         id(&self.items)
     }
 }
 
-/// The same artifacts in the same places are the same release.
+/// The same artifacts at the same places are the same release.
 fn id(items: &[Known]) -> String {
     let mut hasher = Hasher::default();
     for item in items {
@@ -374,8 +374,7 @@ fn id(items: &[Known]) -> String {
     hasher.finish().hex()[..16].to_owned()
 }
 
-/// Takes the lock, and reads the steps that are there: none, or first what was
-/// begun.
+/// Locks the file and reads its steps. The first one, if any, is `Begun`.
 fn locked(path: &Path, file: &mut File) -> Result<Vec<Step>, JournalError> {
     let io = |source| JournalError::Io {
         path: path.to_owned(),
@@ -387,12 +386,12 @@ fn locked(path: &Path, file: &mut File) -> Result<Vec<Step>, JournalError> {
         Err(fs::TryLockError::Error(source)) => return Err(io(source)),
     }
     let (steps, whole) = steps(path, file)?;
-    // What follows was cut short by a crash; nobody else writes now.
+    // A crash cut the rest short. The lock excludes other writers.
     file.set_len(whole).map_err(io)?;
     Ok(steps)
 }
 
-/// The steps that are written whole, and where they end.
+/// The complete steps, and the offset of their end.
 fn steps(path: &Path, file: &mut File) -> Result<(Vec<Step>, u64), JournalError> {
     let malformed = |what| JournalError::Malformed {
         path: path.to_owned(),

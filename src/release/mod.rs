@@ -1,8 +1,8 @@
 //! Releases: packages that become visible together, or not at all.
 //!
-//! Sits above the stores, which move bytes, and below whoever decides what is
-//! published. Everything is staged under digests and read back; tags move last.
-//! A journal on disk says how far a release is, so that a rerun goes on.
+//! Sits above the stores, which move bytes, and below `app`, which decides what
+//! is published. Everything is staged under digests and read back; tags move
+//! last. A journal on disk records the progress, so that a rerun continues.
 
 mod artifact;
 mod destination;

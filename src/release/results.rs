@@ -1,10 +1,11 @@
-//! Results that travel with a package: under which action keys its parts, and
-//! what they were made of, were made.
+//! Build results that are published with a package: the action keys of its parts
+//! and of their inputs.
 //!
-//! A manifest that refers to the package's, so that the package itself is the
-//! same whoever made it. Its configuration lists keys with outputs; what of those
-//! the package does not hold, such as single SBOM documents, are its layers.
-//! Whoever may write to the repository may write these: see adr/0018, "Results travel".
+//! They are in a manifest that refers to the package's, so that the package
+//! itself does not depend on them. Its configuration lists keys with outputs;
+//! outputs that the package does not contain, such as single SBOM documents, are
+//! its layers. Anyone who can push to the repository can write these: see
+//! adr/0018, "Results travel".
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -18,14 +19,14 @@ use crate::source::{RemoteError, RemotePackage};
 
 use super::artifact::WithDocuments;
 
-/// What the manifest is, and its configuration.
+/// Artifact type of the manifest, and media type of its configuration.
 const RESULTS: &str = "application/vnd.jackal.results.v1+json";
 
-/// Largest blob that is sent for the sake of a result alone, in bytes: 64 MiB.
-/// SBOM documents are smaller; large outputs of commands are made again.
+/// Maximum size of a blob that is uploaded only for a result, in bytes: 64 MiB.
+/// SBOM documents are smaller; large outputs of commands are built again.
 const MAX_EXTRA_BYTES: u64 = 64 << 20;
 
-/// Largest list of results that is read, in bytes: 16 MiB.
+/// Maximum size of a list of results, in bytes: 16 MiB.
 const MAX_DOCUMENT_BYTES: u64 = 16 << 20;
 
 const FORMAT: u32 = 1;
@@ -49,8 +50,8 @@ struct Made {
     size: u64,
 }
 
-/// Lets `results` travel with the package `subject` in the repository of `to`;
-/// `held` are the blobs that the package has.
+/// Publishes `results` with the package `subject` in the repository of `to`;
+/// `held` are the package's blobs.
 ///
 /// # Errors
 ///
@@ -63,7 +64,7 @@ pub async fn attach_results(
     results: &BTreeMap<ActionKey, Vec<Output>>,
     source: &Source,
 ) -> Result<(), RegistryError> {
-    // What the package holds in parts cannot be there in one.
+    // A blob that the package has in parts cannot be uploaded whole.
     let most = registry
         .max_layer(to)
         .map_or(MAX_EXTRA_BYTES, |most| most.min(MAX_EXTRA_BYTES));
@@ -122,10 +123,10 @@ pub async fn attach_results(
     Ok(())
 }
 
-/// Results that travel with a published package.
+/// The results of a published package.
 #[derive(Debug)]
 pub struct PublishedResults {
-    /// Its repository, which holds their blobs.
+    /// Its repository, which has the blobs of the results.
     pub reference: Reference,
     results: HashMap<ActionKey, Vec<Output>>,
 }
@@ -185,7 +186,7 @@ impl PublishedResults {
         })
     }
 
-    /// What was made under `key`.
+    /// The outputs of the action `key`.
     #[must_use]
     pub fn get(&self, key: &ActionKey) -> Option<&[Output]> {
         self.results.get(key).map(Vec::as_slice)

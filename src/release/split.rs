@@ -1,8 +1,9 @@
-//! Artifacts with large files in parts, for registries that take no layer as
-//! large as they are.
+//! Artifacts with large files in parts, for registries that limit the size of
+//! layers.
 //!
-//! The same file and limit give the same parts, wherever they are made, so that
-//! a second time nothing is sent. Its digests are found by reading it once more.
+//! The same file and limit give the same parts everywhere, so that nothing is
+//! uploaded a second time. Computing the digests of parts takes another pass
+//! over the file.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -16,8 +17,8 @@ use crate::package::layers::{self, MAX_PARTS};
 use crate::package::{Dialect, SKELETON};
 use crate::registry::{Registry, Source};
 
-/// `artifact` as it goes to `place`: with large files in parts, if the registry
-/// there is known to take no layer as large.
+/// `artifact` as it is published to `place`: with large files in parts if the
+/// registry is known to limit layers.
 ///
 /// # Errors
 ///
@@ -46,7 +47,7 @@ pub async fn fitting(
 }
 
 /// `artifact` with every file of more than `most` bytes in parts of that size;
-/// as it is, if it has none. Blocks while it reads them.
+/// unchanged if it has none. Blocks while it reads them.
 ///
 /// # Errors
 ///
@@ -55,7 +56,7 @@ fn split(artifact: &Artifact, most: u64) -> io::Result<Artifact> {
     let found: Manifest = serde_json::from_slice(&artifact.bytes)?;
     let mut dialects = Dialect::ALL.into_iter();
     let dialect = dialects.find(|d| d.config_media_type() == found.config.media_type);
-    // Of skeletons, which others import, each component is a layer.
+    // Each component of a skeleton stays one layer, as importers expect.
     let whole = artifact.architecture == SKELETON;
     let Some(dialect) = dialect.filter(|_| !whole) else {
         return Ok(artifact.clone());
@@ -102,7 +103,8 @@ fn split(artifact: &Artifact, most: u64) -> io::Result<Artifact> {
     )?)
 }
 
-/// The digests and sizes of the parts of `whole`, which is verified on the way.
+/// The digests and sizes of the parts of `whole`, which is verified in the same
+/// pass.
 fn digests(source: &dyn Fetch, whole: &Descriptor, most: u64) -> io::Result<Vec<(Digest, u64)>> {
     let mut content = VerifyReader::new(source.fetch(whole)?, whole);
     let (mut found, mut left) = (Vec::new(), whole.size);
@@ -119,17 +121,17 @@ fn digests(source: &dyn Fetch, whole: &Descriptor, most: u64) -> io::Result<Vec<
         found.push((hasher.finish(), size));
         left -= size;
     }
-    // Its digest is known to be right only at its end.
+    // The digest is verified at the end.
     match content.read(&mut buffer)? {
         0 => Ok(found),
         _ => Err(io::ErrorKind::InvalidData.into()),
     }
 }
 
-/// A store whose content is yielded in parts as well.
+/// A store that also yields parts of its content.
 struct InParts {
     rest: Source,
-    /// Of each part, in what it is and from which byte on.
+    /// For each part, its whole and its offset.
     places: BTreeMap<Digest, (Descriptor, u64)>,
 }
 

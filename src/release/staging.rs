@@ -1,5 +1,4 @@
-//! Artifacts on their way to their places, under digests: nobody sees them there
-//! before a tag names them.
+//! Stages artifacts under digests: they are not visible until a tag names them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -16,11 +15,11 @@ use crate::layout::{ImageLayout, LayoutError};
 use crate::oci::{Descriptor, Digest, Reference};
 use crate::registry::{Hints, Registry, RegistryError, Sent};
 
-/// Repositories of a registry that are known to hold a blob; whoever holds the
-/// lock of a blob is bringing it.
+/// For each registry and blob, a repository that is known to have it. The task
+/// that holds the lock is uploading the blob.
 type Holders = Mutex<HashMap<(String, Digest), Arc<AsyncMutex<Option<String>>>>>;
 
-/// Who brings artifacts to their places.
+/// Stages artifacts.
 pub(super) struct Stage {
     registry: Arc<Registry>,
     permits: Arc<Semaphore>,
@@ -28,7 +27,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// With so many transfers at the same time.
+    /// A stage with at most `concurrency` parallel transfers.
     pub(super) fn new(registry: &Arc<Registry>, concurrency: usize) -> Self {
         Self {
             registry: Arc::clone(registry),
@@ -37,7 +36,7 @@ impl Stage {
         }
     }
 
-    /// Brings all of an artifact to its place, under digests.
+    /// Transfers an artifact to its place, under digests.
     pub(super) async fn stage(&self, item: &Item) -> Result<Moved, ReleaseError> {
         let artifact = &item.artifact;
         match &item.place {
@@ -46,8 +45,9 @@ impl Stage {
                 let (mut moved, there) = self.blobs(tag, artifact, &every, false).await?;
                 let at = tag.at(artifact.manifest.digest);
                 let kind = &artifact.manifest.media_type;
-                // It said it had them all: first what it claimed to have already is
-                // sent, then, as it may lose uploads as well, everything.
+                // The registry claims to have all blobs but refuses the
+                // manifest. First upload what it claimed to have already; then,
+                // as it may lose uploads too, everything.
                 let mut unsure = every.clone();
                 unsure.retain(|blob| there.contains(&blob.digest));
                 let tries = [unsure, every].into_iter();
@@ -67,7 +67,8 @@ impl Stage {
                         uploaded_bytes: moved.uploaded_bytes + again.uploaded_bytes,
                     };
                 }
-                // Read back: a registry that answers 201 need not have stored.
+                // Read it back: a registry may answer 201 without storing
+                // anything.
                 self.registry.manifest(&at, &artifact.manifest).await?;
                 Ok(moved)
             }
@@ -86,8 +87,8 @@ impl Stage {
         }
     }
 
-    /// Brings `blobs` of an artifact there; returns which of them were not sent
-    /// as well. `missing`: they are not there, whatever the registry says.
+    /// Transfers `blobs` of an artifact and returns those that were not
+    /// uploaded. `missing`: upload them whatever the registry claims to have.
     async fn blobs(
         &self,
         to: &Reference,
@@ -104,7 +105,7 @@ impl Stage {
             let holder = self.holder(to.registry(), blob.digest);
             tasks.spawn(async move {
                 let mut holder = holder.lock().await;
-                // Closed by nobody.
+                // The semaphore is never closed.
                 let _permit = permits.acquire().await;
                 let origin = artifact.origin.as_ref();
                 let origin = origin
@@ -124,7 +125,7 @@ impl Stage {
         let (mut moved, mut there) = (Moved::default(), BTreeSet::new());
         while let Some(done) = tasks.join_next().await {
             let done = done.map_err(|error| ReleaseError::Stopped(error.to_string()))?;
-            // The other transfers end with the set.
+            // Dropping the set cancels the other transfers.
             let (sent, blob) = done?;
             match sent {
                 Sent::Present => moved.present += 1,

@@ -1,8 +1,8 @@
 //! The transaction: survey, stage, read back, sign, prove, and only then move
 //! tags.
 //!
-//! Any step may be the last before a crash; taking them again leads to the same
-//! end. What is there already costs a question, not a transfer.
+//! A crash may come after any step; a rerun repeats them and leads to the same
+//! end. What exists already costs a request, not a transfer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,15 +23,15 @@ use crate::registry::{Merge, Registry};
 use crate::signers::Signer;
 use crate::signing::{Bundle, Material};
 
-/// Publishes `items`; each outcome is in their order.
+/// Publishes `items` and returns the outcomes in the same order.
 ///
-/// `journal` is asked for once there is something to write, and ended when all
-/// tags are moved.
+/// `journal` is called when there is something to write; the journal is removed
+/// when all tags have been moved.
 ///
 /// # Errors
 ///
-/// [`ReleaseError`]; tags that were not reached are where they were, and the
-/// journal says how to go on.
+/// [`ReleaseError`]; tags that were not reached are unchanged, and the journal
+/// allows to resume.
 pub async fn run(
     registry: &Arc<Registry>,
     items: &[Item],
@@ -56,7 +56,7 @@ pub async fn run(
     if released.iter().all(|made| made.unchanged) {
         return Ok(released);
     }
-    // Before the first byte of any of them.
+    // Check all sizes before the first upload.
     for item in items {
         if let Place::Registry(to) = &item.place {
             for blob in &item.artifact.blobs {
@@ -82,8 +82,8 @@ pub async fn run(
             made.attached = vouch(registry, item, &mut journal).await?;
         }
     }
-    // Nothing that anybody sees has changed so far.
-    // Most of a move is waiting for others who may write to the same tag.
+    // Nothing visible has changed so far. Moving a tag is mostly waiting for
+    // other clients that may write to it, so all tags are moved in parallel.
     let mut moving = JoinSet::new();
     for (place, items) in by_place {
         let (registry, place) = (Arc::clone(registry), place.clone());
@@ -102,7 +102,7 @@ pub async fn run(
                     journal.note(Step::Visible(item.known()))?;
                 }
             }
-            // The others are let end, so that the journal knows of them.
+            // Wait for the others, so that the journal records them.
             Err(error) => failed = failed.or(Some(error)),
         }
     }
@@ -115,7 +115,7 @@ pub async fn run(
     }
 }
 
-/// Whether what must speak about the item is there already.
+/// Whether all bundles that the item needs are attached already.
 async fn is_vouched(registry: &Arc<Registry>, item: &Item) -> Result<bool, ReleaseError> {
     if item.vouching.is_none() && item.bundles.is_empty() {
         return Ok(true);
@@ -135,8 +135,8 @@ async fn is_vouched(registry: &Arc<Registry>, item: &Item) -> Result<bool, Relea
     })
 }
 
-/// Attaches what speaks about the item, reads it back, and proves what must be
-/// proven; signs if nothing that is there proves it. Returns how many bundles
+/// Attaches the item's bundles, reads them back and verifies the required
+/// signature; signs if no bundle provides it. Returns the number of bundles that
 /// were attached.
 async fn vouch(
     registry: &Arc<Registry>,
@@ -169,9 +169,10 @@ async fn vouch(
     };
     let mut policy = vouching.policy.clone();
     made.for_each(|bundle| accept_identity(&mut policy, &bundle));
-    // What the registry says it has is what others will find.
+    // Readers will find what the registry lists now.
     let mut read_back = vouched.attached().await?;
-    // What was signed once and does not prove it, will not do so the next time.
+    // If an earlier signature by this signer does not verify, another one would
+    // not either.
     let signer = vouching.signer.as_ref().filter(|_| !signed);
     match (vouched.proven(&policy, read_back).await, signer) {
         (Ok(()), _) => return Ok(count),
@@ -189,8 +190,8 @@ async fn vouch(
     Ok(count)
 }
 
-/// Whether `bundle`, which was made here, is of this signer, and not of another
-/// one whom the release was begun with.
+/// Whether `bundle`, which this release made, is by this signer and not by an
+/// earlier one.
 fn made_by(signer: &Signer, bundle: &[u8]) -> bool {
     let Ok(bundle) = Bundle::parse(bundle) else {
         return false;
@@ -217,13 +218,14 @@ fn distinct(items: &[Item]) -> Result<(), ReleaseError> {
 }
 
 /// Whether the item's tag names it; an error if it names another package and
-/// may not be moved.
+/// must not be moved.
 async fn is_there(
     registry: &Arc<Registry>,
     item: &Item,
     rules: &Rules,
 ) -> Result<bool, ReleaseError> {
-    // Something else than packages, which nobody wants to lose unasked.
+    // The tag names something other than a package, which must not be lost by
+    // accident.
     let foreign = |found: &Descriptor| match rules.move_tag {
         true => Ok(()),
         false => Err(taken(item, found.digest)),
@@ -255,7 +257,7 @@ async fn is_there(
     if !entered {
         return Ok(false);
     }
-    // A tag may outlive what it names.
+    // A tag may outlive its manifest.
     let manifest = &item.artifact.manifest;
     Ok(match &item.place {
         Place::Registry(tag) => registry.has_manifest(&tag.at(manifest.digest)).await?,
@@ -265,8 +267,8 @@ async fn is_there(
     })
 }
 
-/// Whether `index` names the item; an error if it names another and may not be
-/// changed.
+/// Whether `index` names the item; an error if it names another one and must not
+/// be changed.
 fn is_entered(index: &Index, item: &Item, rules: &Rules) -> Result<bool, ReleaseError> {
     let wanted = &item.artifact.manifest;
     match manifest::entry(index, &item.artifact.architecture) {
@@ -285,7 +287,7 @@ fn taken(item: &Item, found: Digest) -> ReleaseError {
     }
 }
 
-/// Moves the tag of `place` to `items`, beside what others put there.
+/// Moves the tag of `place` to `items`, and keeps entries of other clients.
 async fn flip(
     registry: &Arc<Registry>,
     place: &Place,

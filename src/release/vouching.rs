@@ -1,8 +1,8 @@
-//! Signatures of a release: made, attached and proven before any tag moves.
+//! Signatures of a release: made, attached and verified before any tag moves.
 //!
-//! A bundle lies beside the package, as a manifest that speaks about its
-//! manifest, so that the package is the same whoever signs it. What is attached
-//! already and proves what must be proven, is not signed again.
+//! A bundle is stored beside the package, in a manifest that refers to the
+//! package's, so that signing does not change the package. A package that
+//! already has the required signature is not signed again.
 
 use std::io;
 use std::sync::Arc;
@@ -19,18 +19,18 @@ use crate::signing::{Bundle, Identity, Pattern, SIGN_PREDICATE, Statement, Subje
 use crate::source::{EMPTY_CONFIG, bundles_about, speaking_manifest};
 use crate::verify::{self, Asked, Check, Policy, Rule};
 
-/// What must be proven of each package before its tag moves, and who signs what
-/// is not proven.
+/// The signature that each package needs before its tag moves, and the signer
+/// that provides it.
 #[derive(Clone)]
 pub struct Vouching {
-    /// Whose signature must be there.
+    /// The required signature.
     pub policy: Policy,
-    /// Who signs; `None`: the bundles that come with the packages must do.
+    /// The signer; `None`: the packages' own bundles must satisfy the policy.
     pub signer: Option<Arc<Signer>>,
 }
 
 impl Vouching {
-    /// Everything is signed by `signer`.
+    /// Requires a signature by `signer`.
     #[must_use]
     pub fn by(signer: Arc<Signer>) -> Self {
         Self {
@@ -40,7 +40,7 @@ impl Vouching {
     }
 }
 
-/// The policy that what `signer` signed passes.
+/// A policy that accepts signatures by `signer` only.
 #[must_use]
 pub fn policy_of(signer: &Signer) -> Policy {
     let mut policy = Policy::without_signers(Check::Use);
@@ -62,8 +62,7 @@ pub fn policy_of(signer: &Signer) -> Policy {
     policy
 }
 
-/// Lets `policy` accept the identity that `bundle`, which was made just now,
-/// carries.
+/// Makes `policy` accept the identity in `bundle`, which was just made.
 pub fn accept_identity(policy: &mut Policy, bundle: &[u8]) {
     let claimed = Bundle::parse(bundle).ok().and_then(|read| read.claimed());
     let Some((subject, issuer)) = claimed else {
@@ -79,8 +78,8 @@ pub fn accept_identity(policy: &mut Policy, bundle: &[u8]) {
     }
 }
 
-/// Whom statements about a package name: its manifest, and its definition, so
-/// that they speak about its archive as well.
+/// The subjects of statements about a package: its manifest, and its definition,
+/// so that they apply to its archive as well.
 #[must_use]
 pub fn subjects(artifact: &Artifact, definition: &[u8], dialect: Dialect) -> Vec<Subject> {
     vec![
@@ -89,13 +88,13 @@ pub fn subjects(artifact: &Artifact, definition: &[u8], dialect: Dialect) -> Vec
     ]
 }
 
-/// What `signer` says of every package that he signs.
+/// The statement that signs a package.
 #[must_use]
 pub fn signature_statement(subjects: Vec<Subject>) -> Statement {
     Statement::new(subjects, SIGN_PREDICATE, serde_json::json!({}))
 }
 
-/// An artifact with what speaks about it.
+/// An artifact at its place, with the bundles about it.
 pub(super) struct Vouched<'v> {
     pub registry: &'v Arc<Registry>,
     pub place: &'v Place,
@@ -103,7 +102,7 @@ pub(super) struct Vouched<'v> {
 }
 
 impl Vouched<'_> {
-    /// The bundles that are at the place, by anybody.
+    /// The bundles at the place. Anyone may have put them there.
     pub(super) async fn attached(&self) -> Result<Vec<Vec<u8>>, ReleaseError> {
         match self.place {
             Place::Registry(tag) => {
@@ -120,9 +119,10 @@ impl Vouched<'_> {
         }
     }
 
-    /// Whether a signature beside the package can make it proven: it is what the
-    /// place says, and what is in it is not by somebody else. Asked before anybody
-    /// signs, which may be logged for ever.
+    /// Checks that a signature beside the package can satisfy the policy: the
+    /// package matches the name of the place, and a signature in it is not by
+    /// another signer. Done before signing, which may leave a permanent log
+    /// entry.
     pub(super) async fn can_be_proven(&self, policy: &Policy) -> Result<(), ReleaseError> {
         let artifact = Arc::clone(self.artifact);
         let read = tokio::task::spawn_blocking(move || artifact.evidence()).await;
@@ -137,7 +137,7 @@ impl Vouched<'_> {
             .clone()
             .any(|by| matches!(by, verify::Signer::Key { .. }));
         let mut refusals = evidence.passed_off();
-        // Whom a certificate will name is not known always.
+        // The identity that a certificate will name is not always known.
         if evidence.is_signed() && (by_key || (evidence.has_bundle() && rules.count() > 0)) {
             let mut policy = policy.clone();
             for rule in &mut policy.rules {
@@ -152,7 +152,7 @@ impl Vouched<'_> {
         }
     }
 
-    /// As what whoever asks for it by this name will want it.
+    /// The request of a reader that uses this name.
     fn asked(&self) -> Option<Asked> {
         match self.place {
             Place::Registry(tag) => Some(Asked::at(tag, Some(self.artifact.architecture.clone()))),
@@ -169,8 +169,8 @@ impl Vouched<'_> {
         }
     }
 
-    /// Whether `bundles`, and what is in the package, prove what must be; an error
-    /// says why not.
+    /// Verifies that `bundles`, and a signature in the package, satisfy the
+    /// policy.
     pub(super) async fn proven(
         &self,
         policy: &Policy,
@@ -219,7 +219,7 @@ impl Vouched<'_> {
         })
     }
 
-    /// Attaches `bundle`, which is then found beside the artifact.
+    /// Attaches `bundle` to the artifact.
     pub(super) async fn attach(&self, bundle: &[u8]) -> Result<(), ReleaseError> {
         let subject = &self.artifact.manifest;
         let json = |error: serde_json::Error| ReleaseError::Copy {
@@ -252,7 +252,7 @@ impl Vouched<'_> {
     }
 }
 
-/// A store that holds nothing.
+/// An empty store.
 fn nothing() -> Source {
     struct Nothing;
     impl crate::content::Fetch for Nothing {

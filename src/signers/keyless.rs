@@ -77,7 +77,7 @@ pub enum KeylessSignError {
     /// A service refused, or is away.
     #[error("{service} {url}: {what}; nothing was signed, so run the command again")]
     Service {
-        /// Which.
+        /// The artifact.
         service: &'static str,
         /// Its address.
         url: String,
@@ -293,7 +293,7 @@ impl Keyless {
     }
 }
 
-/// Seconds since the Unix epoch.
+/// The current time in seconds since the Unix epoch.
 fn now() -> i64 {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -51,7 +51,7 @@ pub enum SignerSetupError {
     /// The deployment is not described well.
     #[error(transparent)]
     Config(#[from] TrustConfigError),
-    /// The built-in root is broken.
+    /// The built-in trusted root is unusable.
     #[error(transparent)]
     Root(#[from] RootError),
     /// A password cannot be read.

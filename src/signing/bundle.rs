@@ -176,7 +176,7 @@ pub enum KeyBundleError {
     Statement(#[from] StatementError),
 }
 
-/// Who signed.
+/// A signer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Material {
     /// A key, which its user knows. The hint decides nothing.
@@ -296,7 +296,7 @@ impl Bundle {
         })
     }
 
-    /// Who signed.
+    /// A signer.
     #[must_use]
     pub fn material(&self) -> &Material {
         &self.material

@@ -76,7 +76,7 @@ pub struct Statement {
     pub subject: Vec<Subject>,
     /// What kind of thing is said.
     pub predicate_type: String,
-    /// What is said.
+    /// The type of the predicate.
     #[serde(default)]
     pub predicate: Value,
 }

@@ -136,7 +136,7 @@ pub enum KeylessError {
     /// Somebody else.
     #[error("it was signed by `{found}` ({issuer}), not by `{wanted}` ({wanted_issuer})")]
     OtherSigner {
-        /// Who signed.
+        /// A signer.
         found: String,
         /// Who vouches for him.
         issuer: String,
@@ -155,7 +155,7 @@ pub enum KeylessError {
 pub struct Proven {
     /// Who was certified.
     pub identity: String,
-    /// Who vouched for him.
+    /// The issuer of the identity.
     pub issuer: String,
     /// Seconds since the Unix epoch, as logs and timestamp authorities say.
     pub times: Vec<i64>,

@@ -48,7 +48,7 @@ pub enum IdentityError {
     /// The expression is none.
     #[error("`{pattern}` is not a regular expression: {what}")]
     Pattern {
-        /// As given.
+        /// As the user gave it.
         pattern: String,
         /// What is wrong.
         what: String,

@@ -1,5 +1,5 @@
-//! Evidence about an artifact that is going to be released: its manifest is known
-//! and its content is in a store.
+//! Evidence about an artifact to be released: its manifest is known and its
+//! content is in a store.
 
 use std::io::{self, Read as _};
 
@@ -9,7 +9,7 @@ use crate::oci::{Descriptor, Digest, Manifest};
 use crate::package::{Dialect, layers};
 use crate::verify::{self, Asked, Evidence, Policy, Refusal, Scope, VerifiedPackage};
 
-/// What an artifact is judged by.
+/// The evidence that an artifact is verified by.
 #[derive(Clone)]
 pub struct ArtifactEvidence(Evidence);
 
@@ -66,7 +66,7 @@ impl ArtifactEvidence {
         self
     }
 
-    /// As what readers will ask for.
+    /// With the request that readers will make.
     #[must_use]
     pub fn asked_for(mut self, asked: Option<Asked>) -> Self {
         self.0.asked = asked;
@@ -99,13 +99,13 @@ impl ArtifactEvidence {
         self.0.signature.is_some() || self.has_bundle()
     }
 
-    /// How the package differs from what readers will ask for.
+    /// How the package differs from the request.
     #[must_use]
     pub fn passed_off(&self) -> Vec<Refusal> {
         verify::passed_off_as(&self.0)
     }
 
-    /// Judges the artifact.
+    /// Verifies the artifact.
     ///
     /// # Errors
     ///

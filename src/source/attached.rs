@@ -1,8 +1,8 @@
-//! Bundles that speak about a manifest in a registry.
+//! Bundles about a manifest in a registry.
 //!
-//! An index of referrers is anybody's word: what it lists are candidates, which
-//! are counted and measured before they are fetched. Source:
-//! docs/spec/signing.md, "Attached signatures", "Limits".
+//! Anyone may add to an index of referrers: what it lists is limited in number
+//! and size before it is fetched. Source: docs/spec/signing.md, "Attached
+//! signatures", "Limits".
 
 use bytes::Bytes;
 
@@ -12,23 +12,23 @@ use crate::registry::{Registry, RegistryError};
 use crate::signing::{BUNDLE, Bundle, Content, MAX_ATTESTATION_BYTES, MAX_BUNDLE_BYTES, Statement};
 use crate::verify::{MAX_ATTACHED, Tagged};
 
-/// What kind of content a bundle has.
+/// The annotation with the kind of a bundle's content.
 const CONTENT: &str = "dev.sigstore.bundle.content";
 
-/// What its statement says.
+/// The annotation with the predicate type of its statement.
 const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 
-/// What older clients sign, and what they put attestations into.
+/// Media types of what older clients sign, and of their attestations.
 const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 
-/// Bundles about the manifest `subject`: candidates, from anybody, the small ones
-/// first. Those of attestations may be large; what would make all of them larger
-/// than any client takes is passed over, and so is what is named and not there.
+/// Untrusted bundles about the manifest `subject`, the small ones first.
+/// Attestations may be large; bundles beyond the total size that clients accept
+/// are skipped, and so are entries whose content is missing.
 ///
 /// # Errors
 ///
-/// [`RemoteError`]: a registry that fails is not one that has none.
+/// [`RemoteError`]: a failure of the registry does not count as no bundles.
 pub async fn bundles_about(
     registry: &Registry,
     repository: &Reference,
@@ -37,7 +37,7 @@ pub async fn bundles_about(
     let speaking = registry.referrers(repository, subject).await?;
     let named = speaking.into_iter().filter(|found| {
         let kind = found.artifact_type.as_deref();
-        // Some registries put the type of the config there.
+        // Some registries list the media type of the config instead.
         kind.is_none_or(|kind| kind == BUNDLE || kind == media_type::EMPTY)
     });
     let mut layers = Vec::new();
@@ -55,7 +55,7 @@ pub async fn bundles_about(
             layers.push(layer.clone());
         }
     }
-    // All of them are held: a large one must not keep the small ones out.
+    // All are held in memory: a large one must not displace the small ones.
     layers.sort_by_key(|layer| layer.size);
     let (mut bundles, mut left) = (Vec::new(), MAX_ATTESTATION_BYTES);
     for layer in layers {
@@ -65,7 +65,7 @@ pub async fn bundles_about(
         let Some(bytes) = there(registry.read_blob(repository, &layer).await)? else {
             continue;
         };
-        // Also of versions to come: others may read them.
+        // Keep future versions, which other clients may understand.
         if Bundle::is_called(&bytes) {
             left = after;
             bundles.push(bytes);
@@ -74,7 +74,7 @@ pub async fn bundles_about(
     Ok(bundles)
 }
 
-/// What a list names and is not there, says nothing.
+/// Ignores entries of a listing whose content is missing.
 fn there<T>(found: Result<T, RegistryError>) -> Result<Option<T>, RegistryError> {
     match found {
         Ok(found) => Ok(Some(found)),
@@ -83,14 +83,14 @@ fn there<T>(found: Result<T, RegistryError>) -> Result<Option<T>, RegistryError>
     }
 }
 
-/// What older clients attached under tags of their own: signatures of a payload
-/// that names the manifest, and attestations. Candidates, from anybody.
+/// Untrusted signatures and attestations that older clients attached under tags
+/// of their own. What they sign is a payload that names the manifest.
 ///
 /// Source: docs/spec/signing.md, "Attached signatures".
 ///
 /// # Errors
 ///
-/// [`RemoteError`]: a registry that fails is not one that has none.
+/// [`RemoteError`]: a failure of the registry does not count as no bundles.
 pub async fn tagged_about(
     registry: &Registry,
     repository: &Reference,
@@ -128,7 +128,7 @@ pub async fn tagged_about(
                 "sig" => Bundle::of_tagged_payload(&bytes, &layer.annotations),
                 _ => Bundle::of_tagged_envelope(&bytes, &layer.annotations),
             };
-            // What cannot be read proves nothing.
+            // Unreadable signatures are ignored.
             let Ok(bundle) = read else {
                 continue;
             };
@@ -139,8 +139,8 @@ pub async fn tagged_about(
     Ok(found)
 }
 
-/// The manifest by which `bundle` speaks about `subject`; the same bundle is
-/// the same manifest, wherever and whenever it is attached.
+/// The manifest that attaches `bundle` to `subject`. The same bundle always
+/// gives the same manifest.
 ///
 /// # Errors
 ///
@@ -174,7 +174,7 @@ pub fn speaking_manifest(subject: &Descriptor, bundle: &[u8]) -> Result<Bytes, s
     serde_json::to_vec(&manifest).map(Bytes::from)
 }
 
-/// The configuration of artifacts that have none.
+/// The configuration of artifacts without one.
 ///
 /// Source: OCI image-spec 1.1, "Guidance for an Empty Descriptor".
 pub const EMPTY_CONFIG: &[u8] = b"{}";

@@ -5,28 +5,28 @@ use crate::layout::LayoutError;
 use crate::oci::{Digest, ReferenceError};
 use crate::registry::{ConnectionError, DownloadError, RegistryError};
 
-/// Why there is no package.
+/// Why a package was not found.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    /// The registry refused, or is away.
+    /// The registry refused or cannot be reached.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The index is for others.
+    /// The index has no entry for the architecture.
     #[error(
         "{reference} has no package for {wanted}, only for {}; choose one with --architecture", shown(.found)
     )]
     Platform {
-        /// What was asked for.
+        /// What was requested.
         reference: String,
         /// The architecture.
         wanted: String,
-        /// Those that are there.
+        /// The architectures that exist.
         found: Vec<String>,
     },
-    /// It is something else, or not as packages are.
+    /// It is not a valid package.
     #[error("{reference} is not a package: {what}")]
     Shape {
-        /// What was asked for.
+        /// What was requested.
         reference: String,
         /// What is wrong.
         what: String,
@@ -60,41 +60,41 @@ impl From<RegistryError> for SourceError {
 /// Why no package was opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It begins like an address, and is none that packages come from.
+    /// The URL has an unknown scheme.
     #[error("`{0}` cannot be opened: expected oci://, https://, http:// or a path")]
     Scheme(String),
     /// The reference is malformed.
     #[error("`{text}`: {source}")]
     Name {
-        /// As given.
+        /// As the user gave it.
         text: String,
         /// What is wrong.
         source: ReferenceError,
     },
-    /// Nobody would notice another file.
+    /// A download has no checksum.
     #[error(
         "`{0}` is downloaded from a web server and needs a checksum: add --shasum, or @sha256:<hex> at the end of the URL"
     )]
     NoSum(String),
-    /// A checksum for what has none.
+    /// A checksum was given for a path.
     #[error("--shasum cannot be used with the path `{0}`: `package verify` checks its files")]
     Sum(String),
-    /// The tag names something else, and the digest nothing.
+    /// The tag names another digest, and the requested digest does not exist.
     #[error(
         "`{name}` is {found}, but --shasum is {wanted}, which was not found; if the package was meant to change, correct the digest"
     )]
     OtherDigest {
-        /// As given.
+        /// As the user gave it.
         name: String,
         /// What the tag names.
         found: Digest,
-        /// What was asked for.
+        /// What was requested.
         wanted: Digest,
     },
-    /// Two digests.
+    /// Two different digests were given.
     #[error("`{0}` and --shasum name different digests: remove one of them")]
     TwoDigests(String),
-    /// Nothing stands there under the tag that is taken for granted.
+    /// No tag was given and there is no `latest`.
     #[error(
         "`{0}` has no tag, and the repository has no `latest`: see `jackal package list-tags {0}`, then add :TAG or @DIGEST"
     )]
@@ -105,13 +105,13 @@ pub enum OpenError {
     /// It cannot be downloaded.
     #[error(transparent)]
     Download(#[from] DownloadError),
-    /// Registries cannot be reached as told.
+    /// The settings for registries are invalid.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
-    /// The cache refused.
+    /// The cache failed.
     #[error(transparent)]
     Cas(#[from] CasError),
-    /// There is no place for downloads.
+    /// There is no cache folder for downloads.
     #[error("HOME is not set, so there is no cache folder: add --cache-dir")]
     NoCache,
     /// Threads cannot be started.

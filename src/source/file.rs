@@ -117,7 +117,8 @@ impl Fetch for Members {
         let name = name.ok_or(io::ErrorKind::NotFound)?.clone();
         let (reader, mut writer) = io::pipe()?;
         let package = Arc::clone(&self.package);
-        // Frames are decoded into a writer; the pipe turns that around.
+        // The decoder needs a writer and the caller needs a reader, hence a
+        // pipe.
         let thread =
             std::thread::spawn(move || package.read_member_from(&name, offset, &mut writer));
         Ok(Box::new(Piped {
@@ -138,7 +139,7 @@ impl Read for Piped {
         if count > 0 || buffer.is_empty() {
             return Ok(count);
         }
-        // The writer is done: an end, or a failure that only it can tell.
+        // The writer is done: the thread returns success or the error.
         let thread = self
             .thread
             .lock()

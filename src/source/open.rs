@@ -94,8 +94,8 @@ impl Opened {
         Self::new(path.display().to_string(), package, options)
     }
 
-    /// Opens the package in a file or folder to check its content only, not who
-    /// made it.
+    /// Opens the package in a file or folder to verify its content only, not its
+    /// signature.
     ///
     /// # Errors
     ///

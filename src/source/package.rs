@@ -103,7 +103,7 @@ pub struct Copyable {
 pub struct Existing {
     /// Where it was found.
     pub reference: Reference,
-    /// Its entry in the index, if it was found by one.
+    /// Its entry in the index, if it was found through an index.
     pub architecture: Option<String>,
     /// The bytes of the manifest.
     pub manifest: Bytes,

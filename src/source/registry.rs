@@ -86,7 +86,7 @@ impl Package for Remote {
             ..promised
         };
         for (name, layer) in &found.layers {
-            // Documents are here already.
+            // Documents have been read already.
             let dialect = found.dialect;
             let document = match name.as_str() {
                 Dialect::CHECKSUMS => evidence.checksums.as_deref(),
@@ -117,7 +117,7 @@ impl Package for Remote {
 
     fn read_all(&self) -> Result<Evidence, SourceError> {
         let promised = self.survey()?;
-        // Each blob once, however many titles it has.
+        // Each blob once, even if it has several titles.
         let layers = self.found.layers.values();
         let layers: BTreeMap<_, _> = layers.map(|layer| (layer.digest, layer)).collect();
         let permits = Arc::new(Semaphore::new(self.concurrency.max(1)));
@@ -127,7 +127,7 @@ impl Package for Remote {
             let parts = self.found.parts_of(&layer);
             let (reference, permits) = (self.found.reference.clone(), Arc::clone(&permits));
             let task = async move {
-                // Closed by nobody.
+                // The semaphore is never closed.
                 let _permit = permits.acquire().await;
                 registry.verify_blob(&reference, &parts, &layer).await
             };

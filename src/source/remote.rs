@@ -1,5 +1,5 @@
-//! A package in a registry: resolved by tag or digest and architecture, its
-//! documents read, everything else known by the digests of its manifest.
+//! A package in a registry: resolved by tag or digest and architecture, with its
+//! documents read and all other files known by digest.
 //!
 //! Source: docs/spec/registry.md, "Layers", "Configuration and manifest",
 //! "Index and tags".
@@ -18,22 +18,22 @@ use crate::package::{Dialect, layers, manifest};
 use crate::registry::Registry;
 use crate::verify::{Asked, Evidence};
 
-/// A package that was found in a registry. Nothing of it is trusted.
+/// A package that was found in a registry. Nothing in it is trusted.
 #[derive(Clone, Debug)]
 pub struct RemotePackage {
-    /// Its repository, with the tag or digest that was asked for.
+    /// Its repository, with the requested tag or digest.
     pub reference: Reference,
-    /// Its entry in an index, if it was found by one.
+    /// Its entry in the index, if it was found through an index.
     pub architecture: Option<String>,
-    /// Of its manifest.
+    /// Digest of its manifest.
     pub manifest: Descriptor,
     /// The bytes of the manifest.
     pub bytes: Bytes,
     /// Its files by path.
     pub layers: BTreeMap<String, Descriptor>,
-    /// The layers of files that stand in parts, by the digest of the whole.
+    /// The layers of files in parts, by the digest of the whole file.
     parts: BTreeMap<Digest, Vec<Descriptor>>,
-    /// Of which family it is.
+    /// The dialect of its media types.
     pub dialect: Dialect,
 }
 
@@ -115,8 +115,8 @@ impl RemotePackage {
         })
     }
 
-    /// Fetches the documents; of every other file the manifest's word is taken,
-    /// for whoever checks it when he reads the file.
+    /// Fetches the documents. For every other file, the evidence has the digest
+    /// in the manifest, which must be verified when the file is read.
     ///
     /// # Errors
     ///
@@ -138,7 +138,7 @@ impl RemotePackage {
         Ok(evidence)
     }
 
-    /// The content of a file that is small; `None`: there is no such file.
+    /// The content of a small file; `None`: no such file.
     ///
     /// # Errors
     ///
@@ -161,7 +161,7 @@ impl RemotePackage {
         Ok(Some(registry.read_blob(&self.reference, layer).await?))
     }
 
-    /// The layers that make `file`, one of [`layers`](Self::layers): itself, or its
+    /// The layers of `file`, one of [`layers`](Self::layers): itself, or its
     /// parts in order.
     #[must_use]
     pub fn parts_of(&self, file: &Descriptor) -> Vec<Descriptor> {
@@ -169,7 +169,7 @@ impl RemotePackage {
         parts.unwrap_or_else(|| vec![file.clone()])
     }
 
-    /// The digest of the manifest, by which the package is known.
+    /// The digest of the manifest, which identifies the package.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.manifest.digest

@@ -1,9 +1,9 @@
 //! Skeleton packages: definitions with their local files, for others to import,
 //! in a registry or in an OCI image layout on the disk.
 //!
-//! Blobs are brought into the CAS one by one, as they are asked for, each
-//! checked against its descriptor. A component's files are unpacked beside the
-//! blobs, and compared with their tar each time they are used.
+//! Blobs are copied into the CAS when they are needed, each verified against its
+//! descriptor. A component's files are unpacked beside the blobs and compared
+//! with their tar each time they are used.
 //!
 //! Source: docs/spec/package.md, "Skeletons", "Composition";
 //! docs/spec/registry.md, "Layers", "Index and tags".
@@ -25,30 +25,30 @@ use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Refere
 use crate::package::{Dialect, SKELETON};
 use crate::registry::{Registry, RegistryError, Repository};
 
-/// The system that an index names for packages.
+/// The operating system of packages in an index.
 const SYSTEM: &str = "multi";
 
-/// Largest definition read, in bytes: 16 MiB, as for one's own.
+/// Maximum size of a definition, in bytes: 16 MiB, as for local ones.
 const MAX_DEFINITION_BYTES: u64 = 16 << 20;
 
-/// Where files stand in a manifest's layers.
+/// The annotation of a layer with its file name.
 const TITLE: &str = "org.opencontainers.image.title";
 
-/// What a layout's index calls its images by.
+/// The annotation of an image's name in the index of a layout.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// Why a skeleton package cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SkeletonError {
-    /// Nothing there, or no skeleton.
+    /// It does not exist, or is not a skeleton.
     #[error("no such skeleton package")]
     Missing,
-    /// What is there is malformed.
+    /// It is malformed.
     #[error("{what}: expected {expected}")]
     Malformed {
         /// What was found.
         what: String,
-        /// What should be there.
+        /// What was expected.
         expected: &'static str,
     },
     /// The registry refused.
@@ -81,7 +81,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> SkeletonError + '_ {
 pub enum Origin<'o> {
     /// An OCI image layout.
     Layout(PathBuf),
-    /// Nowhere but in the cache: the network is not to be asked.
+    /// The cache only, without network access.
     Cache,
     /// A repository.
     Registry(Repository<&'o Registry>),
@@ -107,7 +107,7 @@ impl Fetch for Origin<'_> {
 pub struct Skeleton<'o> {
     origin: Origin<'o>,
     cas: &'o Cas,
-    /// What its tag stood for: the manifest of the skeleton.
+    /// The manifest that its tag resolved to.
     pub manifest: Descriptor,
     layers: BTreeMap<String, Descriptor>,
 }
@@ -143,8 +143,8 @@ impl<'o> Skeleton<'o> {
         Self::open(cas, origin, manifest)
     }
 
-    /// Finds the skeleton that a registry has under `reference`; `pinned` is
-    /// what that stood for before, and then only this is looked for.
+    /// Finds the skeleton `reference` in a registry; with `pinned`, exactly that
+    /// manifest.
     ///
     /// # Errors
     ///
@@ -227,8 +227,8 @@ impl<'o> Skeleton<'o> {
         Ok((name, text))
     }
 
-    /// Unpacks the files of `component`; gives their folder, and the digest of
-    /// their tar. `None`: the component has no files.
+    /// Unpacks the files of `component` and returns their folder and the digest
+    /// of their tar. `None`: the component has no files.
     ///
     /// # Errors
     ///
@@ -248,7 +248,7 @@ impl<'o> Skeleton<'o> {
             let parent = folder.parent().unwrap_or(&folder);
             fs::create_dir_all(parent).map_err(at(parent))?;
             if folder.exists() {
-                // What was damaged goes with the stage.
+                // The damaged folder is removed with the stage.
                 let old = stage.path().join(".damaged");
                 fs::rename(&folder, &old).map_err(at(&folder))?;
             }
@@ -274,7 +274,7 @@ fn copied(origin: &Origin<'_>, cas: &Cas, descriptor: &Descriptor) -> Result<(),
     })
 }
 
-/// A manifest or index, by way of the cache.
+/// Reads a manifest or index through the cache.
 fn origin_document(
     origin: &Origin<'_>,
     cas: &Cas,
@@ -313,7 +313,7 @@ fn document<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, SkeletonE
     })
 }
 
-/// The skeleton's manifest among those of an index.
+/// The skeleton's manifest in an index.
 fn skeleton_of(bytes: &[u8]) -> Result<Descriptor, SkeletonError> {
     let index: Index = document(bytes)?;
     let is_skeleton = |found: &Descriptor| {
@@ -339,7 +339,7 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, SkeletonError> {
     Ok(bytes)
 }
 
-/// Whether `folder` has what the tar of `component` has, and nothing else.
+/// Whether `folder` has exactly the content of the tar of `component`.
 fn holds(folder: &Path, component: &str, tar: impl Read) -> io::Result<bool> {
     let mut tar = TarReader::new(tar);
     let mut expected = 0_usize;
@@ -384,7 +384,7 @@ fn equal(one: &mut impl Read, other: File) -> io::Result<bool> {
     }
 }
 
-/// Entries below `folder`, at any depth.
+/// Number of entries below `folder`, at any depth.
 fn count(folder: &Path) -> io::Result<usize> {
     let mut open = vec![folder.to_owned()];
     let mut found = 0;

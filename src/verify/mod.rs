@@ -1,4 +1,4 @@
-//! The one door between a package that somebody handed over and its use.
+//! Verification: the one door between a package that was received and its use.
 //!
 //! Takes evidence (the definition, `checksums.txt`, signatures, the digest of
 //! every file found) and the user's [`Policy`], and answers with a
@@ -23,7 +23,7 @@ use crate::package::{Checksums, ChecksumsError, Dialect, manifest, time};
 use crate::yaml::{self, Mistakes, Node, SourceText};
 use signature::Facts;
 
-/// What was found in a package, before anything of it is believed.
+/// What was found in and beside a package. Nothing in it is trusted.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
     /// Bytes of the definition, with the dialect of its file name.
@@ -36,33 +36,34 @@ pub struct Evidence {
     pub signature: Option<Vec<u8>>,
     /// The file of the bundle over the definition.
     pub bundle: Option<Vec<u8>>,
-    /// Bundles that lie beside the package: candidates, from anybody.
+    /// Bundles stored beside the package. Anyone may have put them there.
     pub attached: Vec<Vec<u8>>,
-    /// What older clients kept beside the package: candidates, too.
+    /// Signatures that older clients stored beside the package, likewise
+    /// untrusted.
     pub tagged: Vec<Tagged>,
-    /// Of the manifest, if it is an artifact in a registry.
+    /// Digest of the manifest, if the package is an artifact in a registry.
     pub artifact: Option<Digest>,
-    /// What was asked for, if it was asked for by name.
+    /// What the user requested, if it was requested by name.
     pub asked: Option<Asked>,
 }
 
-/// What somebody asked for, so that no other package is passed off as it.
+/// What the user requested. Another package must not be substituted for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// The package's name.
     pub name: String,
-    /// Its entry in the index, if it was found by one.
+    /// Its entry in the index, if it was found through an index.
     pub architecture: Option<String>,
     /// The tag, if it is a version.
     pub tag: Option<String>,
 }
 
 impl Asked {
-    /// What asking for `reference`, and there for the entry `architecture`, asks for.
+    /// A request for `reference` and its entry for `architecture`.
     #[must_use]
     pub fn at(reference: &Reference, architecture: Option<String>) -> Self {
         let name = reference.repository().rsplit('/').next();
-        // Tags such as `latest` say nothing of the version.
+        // Tags such as `latest` are not versions.
         let version = |tag: &&str| semver::Version::parse(tag.trim_start_matches('v')).is_ok();
         Self {
             name: name.unwrap_or_default().to_owned(),
@@ -72,7 +73,8 @@ impl Asked {
     }
 }
 
-/// A package whose every file that was read is the one its definition vouches for.
+/// A package in which every file that was read has the digest its definition
+/// implies.
 #[derive(Debug)]
 pub struct VerifiedPackage {
     dialect: Dialect,
@@ -83,57 +85,57 @@ pub struct VerifiedPackage {
     signature: Signature,
 }
 
-/// How much of a package is judged.
+/// How much of a package is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// All of it: a listed file that is not there is a reason to refuse.
+    /// All of it: a missing file is a refusal.
     Whole,
-    /// The files in the evidence only: whoever reads one member of a large
-    /// package does not read the rest. What was not read stays untrusted.
+    /// The files in the evidence only, so that one file of a large package can
+    /// be read without the others. Files that were not read stay untrusted.
     Given,
 }
 
 /// One reason not to trust a package.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It is signed, and there is nothing to check with.
+    /// It is signed, but no key or identity was given.
     #[error(
         "the package is signed, but no key or identity was given to verify it: add --key, or --certificate-identity and --certificate-oidc-issuer, or --policy; --skip-signature-validation skips the check"
     )]
     NoSigner,
-    /// There is something to check with, and nothing to check.
+    /// A key or identity was given, but it is not signed.
     #[error(
         "a key or identity was given but the package is not signed; it may be the wrong package, or its signature was removed"
     )]
     NotSigned,
-    /// It says that it is signed, and is not.
+    /// The definition says that it is signed, but the signature is missing.
     #[error(
         "the definition says that the package is signed, but the signature is missing; it may have been removed"
     )]
     SignatureLost,
-    /// The signature is not by one whom the user named.
+    /// The signature is not by a trusted signer.
     #[error("{file}: {what}")]
     Signature {
-        /// The file of the package, or what it is.
+        /// The file in the package, or the place beside it.
         file: String,
         /// What is wrong.
         what: String,
     },
-    /// The policy says nothing of such a package.
+    /// No rule of the policy matches the package.
     #[error("the policy has no rule for the package `{0}`: add one with its signers")]
     NoRule(String),
-    /// The built-in root is broken.
+    /// The built-in trusted root is unusable.
     #[error("{0}")]
     Root(String),
-    /// An attestation that must be there is not.
+    /// A required attestation is missing.
     #[error("no attestation of type {wanted}{} by a signer in the policy", with_builder(.builder.as_deref()))]
     NoAttestation {
         /// The predicate type.
         wanted: String,
-        /// Who was to have built it.
+        /// The required builder.
         builder: Option<String>,
     },
-    /// It was signed too long ago.
+    /// The signature is too old.
     #[error("signed {age} seconds ago, but the policy allows {limit} seconds: get a newer package")]
     Old {
         /// In seconds.
@@ -141,22 +143,22 @@ pub enum Refusal {
         /// In seconds.
         limit: u64,
     },
-    /// Nobody says when it was signed.
+    /// The time of the signature is unknown.
     #[error("the policy limits the age of the signature, but the package has no trusted time")]
     NoTime,
-    /// It is another package than was asked for.
+    /// It is not the package that was requested.
     #[error(
         "expected {what} `{wanted}`, but the signed package says `{found}`; the package may have been substituted"
     )]
     Asked {
         /// Name, architecture or version.
         what: &'static str,
-        /// As asked for.
+        /// As requested.
         wanted: String,
-        /// As the definition says.
+        /// As in the definition.
         found: String,
     },
-    /// Neither `jackal.yaml` nor `zarf.yaml` is there.
+    /// It has neither `jackal.yaml` nor `zarf.yaml`.
     #[error("not a package: no jackal.yaml or zarf.yaml")]
     NoDefinition,
     /// The definition cannot be read.
@@ -171,10 +173,10 @@ pub enum Refusal {
     /// `checksums.txt` cannot be read.
     #[error("checksums.txt cannot be read: {0}")]
     Checksums(#[from] ChecksumsError),
-    /// The definition names no aggregate checksum.
+    /// The definition has no aggregate checksum.
     #[error("the definition has no metadata.aggregateChecksum for checksums.txt")]
     NoAggregate,
-    /// `checksums.txt` is not the one that the definition vouches for.
+    /// `checksums.txt` does not match the aggregate checksum.
     #[error("checksums.txt digests to {found}, but metadata.aggregateChecksum is `{expected}`")]
     Aggregate {
         /// As written in the definition.
@@ -182,53 +184,53 @@ pub enum Refusal {
         /// Hex SHA-256 of the file.
         found: String,
     },
-    /// A listed file is not there.
+    /// A file of `checksums.txt` is missing.
     #[error("`{0}` is listed in checksums.txt and missing from the package")]
     Missing(String),
-    /// A file is there that nothing vouches for.
+    /// A file is not in `checksums.txt`.
     #[error("`{0}` is in the package and not listed in checksums.txt")]
     Extra(String),
-    /// A blob is not what its name says.
+    /// The content of a blob does not match its name.
     #[error("`{path}` digests to {found}, which does not match its name")]
     Misnamed {
         /// Path in the package.
         path: String,
-        /// Of the bytes found.
+        /// Digest of its content.
         found: Digest,
     },
-    /// A file has other bytes than the list says.
+    /// The content of a file does not match `checksums.txt`.
     #[error("`{path}` digests to {found}, but checksums.txt says {expected}")]
     Altered {
         /// Path in the package.
         path: String,
         /// From `checksums.txt`.
         expected: Digest,
-        /// Of the bytes found.
+        /// Digest of its content.
         found: Digest,
     },
 }
 
 impl VerifiedPackage {
-    /// Whose names the package uses.
+    /// The dialect of the package's file names and media types.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// The definition as it stands in the package.
+    /// The bytes of the definition.
     #[must_use]
     pub fn definition(&self) -> &[u8] {
         &self.definition
     }
 
-    /// The list of checksums, which the definition vouches for. Of files that
-    /// were not read it says what they must be, not that they are.
+    /// The list of checksums, which the definition covers. For files that were
+    /// not read, it says what they must be, not what they are.
     #[must_use]
     pub fn checksums(&self) -> &Checksums {
         &self.checksums
     }
 
-    /// How much of the package was judged.
+    /// How much of the package was verified.
     #[must_use]
     pub fn scope(&self) -> Scope {
         self.scope
@@ -240,7 +242,7 @@ impl VerifiedPackage {
         &self.files
     }
 
-    /// What is known about who made it.
+    /// What is known about its signer.
     #[must_use]
     pub fn signature(&self) -> &Signature {
         &self.signature
@@ -251,13 +253,13 @@ fn with_builder(builder: Option<&str>) -> String {
     builder.map_or_else(String::new, |builder| format!(", built by {builder},"))
 }
 
-/// Judges a package, or the part of it that `scope` says, by its evidence.
+/// Verifies a package, or the part of it in `scope`, by its evidence.
 ///
 /// Source: docs/spec/package.md, "Integrity"; docs/spec/signing.md, "Policy".
 ///
 /// # Errors
 ///
-/// Every [`Refusal`] there is, so that a damaged package is described whole.
+/// Every [`Refusal`], so that a damaged package is fully described.
 pub fn verify(
     mut evidence: Evidence,
     scope: Scope,
@@ -268,7 +270,7 @@ pub fn verify(
     };
     let root = document(dialect, &definition).map_err(|refusal| vec![refusal])?;
     let facts = facts(&root);
-    // Of what nobody signed who may, nothing else is worth a look.
+    // The signature first: without a trusted signer, nothing else matters.
     let signature = signature::judge(&evidence, dialect, &definition, &facts, policy)
         .map_err(|refusal| vec![refusal])?;
     let mut refusals = Vec::new();
@@ -332,7 +334,8 @@ fn facts(root: &Node) -> Facts {
     }
 }
 
-/// What of the package in `evidence` is not what was asked for, whoever signed it.
+/// How the package in `evidence` differs from the request, whatever its
+/// signature.
 #[must_use]
 pub fn passed_off_as(evidence: &Evidence) -> Vec<Refusal> {
     let Some(((dialect, definition), asked)) =
@@ -346,7 +349,7 @@ pub fn passed_off_as(evidence: &Evidence) -> Vec<Refusal> {
     }
 }
 
-/// What of the package is not what was asked for.
+/// How the package differs from the request.
 fn passed_off(asked: &Asked, facts: &Facts) -> Vec<Refusal> {
     let pairs = [
         ("name", Some(&asked.name), &facts.name),
@@ -355,7 +358,8 @@ fn passed_off(asked: &Asked, facts: &Facts) -> Vec<Refusal> {
             asked.architecture.as_ref(),
             &facts.architecture,
         ),
-        // One without a version, or with one that cannot be a tag, is found by any.
+        // A package whose version is missing or cannot be a tag may have any
+        // tag.
         (
             "version",
             asked.tag.as_ref().filter(|_| !facts.tag.is_empty()),
@@ -393,7 +397,7 @@ fn compare(
         }
     }
     for (path, (found, _)) in files {
-        // The index of images finds blobs by their names.
+        // The image index refers to blobs by name.
         let name = path.strip_prefix("images/blobs/sha256/");
         if name.is_some_and(|name| name != found.hex()) {
             refusals.push(Refusal::Misnamed {
@@ -478,7 +482,7 @@ mod tests {
         signed.signature = Some(b"s".to_vec());
         let package = verify(signed.clone(), Scope::Whole, &look()).unwrap();
         assert_eq!(*package.signature(), Signature::NotChecked);
-        // Whoever means to use it, must check it.
+        // A package that is going to be used must be checked.
         let used = verify(signed, Scope::Whole, &Policy::without_signers(Check::Use));
         assert_eq!(used.unwrap_err(), [Refusal::NoSigner]);
     }

@@ -1,8 +1,9 @@
-//! What a user demands of whoever made a package.
+//! The user's requirements on the signer of a package.
 //!
-//! A policy is an argument of [`verify`](super::verify), never a global. What
-//! the user gives to check with decides which kind of signature must be there;
-//! nothing in the package does. Source: docs/spec/signing.md, "Policy".
+//! A policy is an argument of [`verify`](super::verify), never a global. The
+//! kind of signature that is required follows from the keys and identities that
+//! the user gave, never from the package. Source: docs/spec/signing.md,
+//! "Policy".
 
 use std::sync::Arc;
 
@@ -13,30 +14,31 @@ use crate::signing::{Demands, Identity, PublicKey, Root};
 /// What to do about signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// The package is going to be used: one that is signed must be checked.
+    /// The package is going to be used: if it is signed, the signature must be
+    /// checked.
     Use,
-    /// The package is only looked at: that nothing was checked is told.
+    /// The package is only inspected: an unchecked signature is reported.
     Look,
-    /// The user said not to check, which is told.
+    /// The user disabled the check, which is reported.
     Skip,
 }
 
-/// One who may sign.
+/// A trusted signer.
 #[derive(Clone, Debug)]
 pub enum Signer {
-    /// Whoever has the private half of a key.
+    /// The holder of a private key.
     Key {
         /// The key as the user named it.
         name: String,
-        /// Its public half.
+        /// The public key.
         key: PublicKey,
     },
-    /// Whoever was certified so.
+    /// The owner of a certificate for this identity.
     Identity(Identity),
 }
 
 impl Signer {
-    /// How the user knows him.
+    /// The signer as the user named it.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -49,46 +51,46 @@ impl Signer {
     }
 }
 
-/// An attestation that must be there.
+/// A required attestation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequiredAttestation {
-    /// What is said.
+    /// The type of the predicate.
     pub predicate_type: String,
-    /// Who built it, as provenance says; `None`: anybody.
+    /// The builder in the provenance; `None`: any.
     pub builder: Option<String>,
 }
 
-/// What holds for some packages.
+/// Requirements on some packages.
 #[derive(Clone, Debug, Default)]
 pub struct Rule {
-    /// Names of packages; `None`: all.
+    /// Matches package names; `None`: all.
     pub packages: Option<GlobMatcher>,
     /// One of these must have signed.
     pub signers: Vec<Signer>,
-    /// All of these must be there, each by one of the signers.
+    /// All of these are required, each by one of the signers.
     pub attestations: Vec<RequiredAttestation>,
-    /// How old the signature may be, in seconds.
+    /// Maximum age of the signature in seconds.
     pub max_age: Option<u64>,
 }
 
-/// What a user demands.
+/// Requirements on packages.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// What to do about signatures.
     pub check: Check,
-    /// The first rule that names a package counts. None at all: nothing was
-    /// given to check with.
+    /// The first rule that matches a package applies. Empty: no key or identity
+    /// was given.
     pub rules: Vec<Rule>,
-    /// The authorities that are trusted; `None`: those of the public instance.
+    /// The trusted root; `None`: that of the public Sigstore instance.
     pub root: Option<Arc<Root>>,
-    /// What a signature by certificate must come with.
+    /// The evidence required of signatures by certificate.
     pub demands: Demands,
-    /// Seconds since the Unix epoch.
+    /// The current time in seconds since the Unix epoch.
     pub now: i64,
 }
 
 impl Policy {
-    /// Nothing was given to check with.
+    /// A policy without any key or identity.
     #[must_use]
     pub fn without_signers(check: Check) -> Self {
         Self {
@@ -100,7 +102,7 @@ impl Policy {
         }
     }
 
-    /// The rule for the package called `name`.
+    /// The rule for the package `name`.
     #[must_use]
     pub fn rule(&self, name: &str) -> Option<&Rule> {
         self.rules.iter().find(|rule| {
@@ -109,7 +111,7 @@ impl Policy {
         })
     }
 
-    /// Whether bundles that lie beside a package may matter.
+    /// Whether bundles beside a package can affect the verdict.
     #[must_use]
     pub fn wants_attached(&self) -> bool {
         self.check != Check::Skip && !self.rules.is_empty()

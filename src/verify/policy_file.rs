@@ -1,6 +1,6 @@
-//! The policy file: who may sign which package, and what must be attested.
+//! The policy file: the signers and attestations that packages need.
 //!
-//! Keys are read by whoever calls, so that this stays without files.
+//! The caller reads the key files, so that this module opens no file.
 
 use globset::Glob;
 use serde_json::{Value, json};
@@ -9,16 +9,16 @@ use super::policy::{RequiredAttestation, Rule, Signer};
 use crate::signing::{Identity, PublicKey};
 use crate::yaml::{Fields, Mistake, Mistakes, Node, SourceText, parse_first};
 
-/// Seconds of the units that ages are given in.
+/// The units of ages, in seconds.
 const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86400)];
 
 const IDENTITY: [&str; 2] = ["identity", "issuer"];
 
-/// Reads a policy file; `key` yields the key at a path as it is written there.
+/// Parses a policy file; `key` loads the key at a path as written in the file.
 ///
 /// # Errors
 ///
-/// Every mistake of the file.
+/// Every mistake in the file.
 pub fn parse_policy(
     source: &SourceText,
     key: &dyn Fn(&str) -> Result<PublicKey, String>,
@@ -269,7 +269,7 @@ mod tests {
         for part in [
             "p.yaml:3:5: key `b.pub`: no such file",
             "p.yaml:4:5: an identity requires an issuer",
-            "p.yaml:5:5: a signer names nobody",
+            "p.yaml:5:5: a signer has neither key nor identity",
             "`maxAge` is `soon`",
             "`packages` is not a pattern",
             "a rule has no signers",

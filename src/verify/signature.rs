@@ -1,7 +1,8 @@
-//! The judgement of a package's signatures and attestations.
+//! Verification of a package's signatures and attestations.
 //!
-//! The raw bytes of the definition are what is signed; all else hangs off them.
-//! Source: docs/spec/signing.md, "Policy", "Keyless verification".
+//! Signatures cover the raw bytes of the definition, and the definition covers
+//! everything else. Source: docs/spec/signing.md, "Policy", "Keyless
+//! verification".
 
 use super::policy::{Check, Policy, Rule, Signer};
 use super::{Evidence, Refusal};
@@ -12,27 +13,27 @@ use crate::signing::{
     SLSA_PROVENANCE, Statement, digests, read_signature_file,
 };
 
-/// Most bundles beside a package that are looked at.
+/// Maximum number of bundles beside a package that are examined.
 ///
 /// Source: docs/spec/signing.md, "Limits".
 pub const MAX_ATTACHED: usize = 100;
 
-/// What older clients call what they sign.
+/// The type in the payloads that older clients sign.
 const SIGNED_TYPE: &str = "cosign container image signature";
 
-/// What is known about who made a package.
+/// What is known about the signer of a package.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Signature {
-    /// The package carries none.
+    /// The package is not signed.
     Absent,
-    /// It carries one that was not checked.
+    /// The package is signed, but the signature was not checked.
     NotChecked,
-    /// It was checked, and is by one whom the user named.
+    /// The signature was checked and is by a trusted signer.
     Checked(Box<Signed>),
 }
 
 impl Signature {
-    /// A few words on it.
+    /// A short summary for people.
     #[must_use]
     pub fn told(&self) -> String {
         match self {
@@ -46,14 +47,14 @@ impl Signature {
 /// A signature that was checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signed {
-    /// Who.
+    /// The signer.
     pub by: By,
-    /// What was checked: files of the package, or `referrer`.
+    /// Where the signature was found: files of the package, or `referrer`.
     pub found_in: Vec<String>,
-    /// When, in seconds since the Unix epoch, as logs and timestamp authorities
-    /// say; empty: nobody says.
+    /// Times of the signature from logs and timestamp authorities, in seconds
+    /// since the Unix epoch; empty: unknown.
     pub times: Vec<i64>,
-    /// The checks that were made, in words of this program.
+    /// The names of the checks that were made.
     pub checks: Vec<&'static str>,
     /// Name and digest of the trusted root that was used.
     pub root: Option<(String, Digest)>,
@@ -61,25 +62,25 @@ pub struct Signed {
     pub attestations: Vec<Attested>,
 }
 
-/// Who signed.
+/// A signer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum By {
-    /// Whoever has the private half of a key.
+    /// The holder of a private key.
     Key {
         /// The key as the user named it.
         name: String,
         /// SHA-256 of its SubjectPublicKeyInfo.
         fingerprint: Digest,
-        /// Its kind.
+        /// The key's algorithm.
         algorithm: &'static str,
     },
-    /// Whoever was certified.
+    /// The owner of a certificate.
     Identity {
-        /// As the certificate names him.
+        /// The identity in the certificate.
         identity: String,
-        /// Who vouched for him.
+        /// The issuer of the identity.
         issuer: String,
-        /// What else the certificate says of a CI job.
+        /// Further claims in the certificate about a CI job.
         claims: Vec<(&'static str, String)>,
     },
 }
@@ -100,19 +101,19 @@ impl By {
 /// An attestation that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attested {
-    /// What is said.
+    /// The type of the predicate.
     pub predicate_type: String,
-    /// Who built it, if it is provenance.
+    /// The builder, if it is provenance.
     pub builder: Option<String>,
 }
 
-/// What a client before bundles kept under a tag.
+/// A signature that an older client stored under a tag.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tagged {
-    /// What is signed and names the manifest; `None`: the bundle holds a
+    /// The signed payload, which names the manifest; `None`: the bundle holds a
     /// statement.
     pub payload: Option<Vec<u8>>,
-    /// The same signature in the form of a bundle.
+    /// The signature, converted to a bundle.
     pub bundle: Bundle,
 }
 
@@ -126,7 +127,7 @@ struct Found {
     statement: Option<Statement>,
 }
 
-/// Judges who signed; `name` is what the definition calls the package.
+/// Verifies the signature by the rule for the package.
 pub(super) fn judge(
     evidence: &Evidence,
     dialect: Dialect,
@@ -176,12 +177,12 @@ pub(super) fn judge(
     let mut signed = judge.signature(evidence, dialect)?;
     signed.attestations = judge.attestations(evidence)?;
     if let Some(limit) = rule.max_age {
-        // Without a witness, the signed bytes themselves say when.
+        // Without a trusted time, the timestamp in the signed definition counts.
         let since = signed.times.iter().min().copied().or(facts.timestamp);
         let age = since.map(|since| policy.now.saturating_sub(since));
         match age.map(u64::try_from) {
             Some(Ok(age)) if age > limit => return Err(Refusal::Old { age, limit }),
-            // From the future, or of today.
+            // Recent, or in the future because of clock skew.
             Some(_) => {}
             None => return Err(Refusal::NoTime),
         }
@@ -189,14 +190,14 @@ pub(super) fn judge(
     Ok(Signature::Checked(Box::new(signed)))
 }
 
-/// What the definition says that the judgement needs.
+/// Values from the definition that verification needs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
     pub name: String,
     pub architecture: String,
-    /// As published under its version.
+    /// The tag that its version is published under.
     pub tag: String,
-    /// A hint; it may add strictness, never remove it.
+    /// A hint, which may make verification stricter but never weaker.
     pub says_signed: bool,
     pub timestamp: Option<i64>,
 }
@@ -205,7 +206,7 @@ pub(super) fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
-/// The digests by which statements may mean this package.
+/// The digests that a statement about this package may use.
 fn subjects(evidence: &Evidence, definition: &[u8]) -> Vec<(&'static str, String)> {
     let artifact = evidence.artifact.map(|digest| ("sha256", digest.hex()));
     artifact.into_iter().chain(digests(definition)).collect()
@@ -216,7 +217,8 @@ struct Judge<'j> {
     subjects: Vec<(&'static str, String)>,
     rule: &'j Rule,
     root: &'j Root,
-    /// The user gave the root: what it can check of a key's bundle, it must.
+    /// Whether the user gave the root; evidence in a key's bundle must then
+    /// verify against it.
     pinned: bool,
     demands: Demands,
 }
@@ -236,8 +238,8 @@ impl Judge<'_> {
             found = Some(self.blob(&bundle).map_err(wrong)?);
             found_in.push(file.to_owned());
         }
-        // Never instead of a bundle that is bad; beside a good one, it counts
-        // if there is something to check it with.
+        // A plain signature never replaces a bad bundle. Beside a good one, it
+        // is checked if there is a key.
         if let Some(bytes) = &evidence.signature {
             let file = dialect.signature_file();
             let wrong = |what| Refusal::Signature {
@@ -257,7 +259,7 @@ impl Judge<'_> {
             Some(found) => found,
             None => {
                 let found = self.attached(evidence);
-                // Without any beside it, what it carries is told of.
+                // If nothing is beside the package, report the signature in it.
                 let (found, place) = found.map_err(|refusal| match (foreign, refusal) {
                     (Some(foreign), Refusal::NotSigned) => foreign,
                     (_, refusal) => refusal,
@@ -338,8 +340,8 @@ impl Judge<'_> {
         self.by_any(bundle, self.definition)
     }
 
-    /// Checks a bundle with each signer who may have made it; `file` is what is
-    /// signed if it holds no statement.
+    /// Checks a bundle against each trusted signer; `file` is the signed content
+    /// if the bundle holds no statement.
     fn by_any(&self, bundle: &Bundle, file: &[u8]) -> Result<Found, String> {
         let blob = matches!(bundle.content(), Content::Message { .. }).then_some(file);
         let mut reasons = Vec::new();
@@ -371,8 +373,8 @@ impl Judge<'_> {
         Err(reasons.join("; "))
     }
 
-    /// The digests that the bundle may be about: the library looks for the
-    /// first, and the statement decides which that is.
+    /// The digests that the bundle may be about. The library looks for the first
+    /// one, so the digest that the statement names comes first.
     fn digests_of(&self, bundle: &Bundle) -> Vec<(&'static str, String)> {
         let mut digests = self.subjects.clone();
         if let Content::Envelope(envelope) = bundle.content() {
@@ -415,8 +417,8 @@ impl Judge<'_> {
             return Err(NO_TIMESTAMP.to_owned());
         }
         let evidence = bundle.log_entries() + bundle.timestamps() > 0;
-        // A key's owner needs no witness. One that is there, and that a root the
-        // user gave knows, must not lie.
+        // A signature by key needs no log or timestamp. If it has one and the
+        // user gave a root, it must verify.
         if (self.pinned || self.demands.timestamp) && evidence {
             let demands = Demands {
                 log: bundle.log_entries() > 0,
@@ -437,7 +439,7 @@ impl Judge<'_> {
         Ok(found)
     }
 
-    /// The first signature beside the package that is good, and where it was.
+    /// The first valid signature beside the package, and where it was found.
     fn attached(&self, evidence: &Evidence) -> Result<(Found, &'static str), Refusal> {
         let tagged = evidence.tagged.iter().take(MAX_ATTACHED);
         let tagged = tagged.filter_map(|tagged| {
@@ -450,7 +452,7 @@ impl Judge<'_> {
             let bundle = Bundle::parse(candidate).map_err(|error| error.to_string())?;
             let found = self.by_any(&bundle, self.definition)?;
             let kind = found.statement.as_ref();
-            // Who attests a build need not vouch for the package.
+            // An attestation of another type is not a signature of the package.
             let vouches = kind.is_none_or(|kind| kind.predicate_type == SIGN_PREDICATE);
             Ok(vouches.then_some((found, "referrer")))
         });
@@ -458,7 +460,7 @@ impl Judge<'_> {
         let (mut newest, mut reasons) = (None, Vec::new());
         for judged in tagged.chain(referred) {
             match judged {
-                // Where it matters how old it is, the newest one counts.
+                // If the age is limited, the newest signature counts.
                 Ok(Some(found)) if self.rule.max_age.is_none() => return Ok(found),
                 Ok(Some(found)) if newest.as_ref().is_none_or(|n| since(&found) > since(n)) => {
                     newest = Some(found);
@@ -482,12 +484,12 @@ impl Judge<'_> {
         })
     }
 
-    /// Every attestation by one of the signers that is about this package;
-    /// an error if one that must be there is not.
+    /// Every attestation about this package by a trusted signer; an error if a
+    /// required one is missing.
     fn attestations(&self, evidence: &Evidence) -> Result<Vec<Attested>, Refusal> {
         let mut attested = Vec::new();
         let attached = evidence.attached.iter().take(MAX_ATTACHED);
-        // What cannot be read or checked says nothing.
+        // Bundles that cannot be read or verified are ignored.
         let attached = attached.filter_map(|candidate| Bundle::parse(candidate).ok());
         let tagged = evidence.tagged.iter().take(MAX_ATTACHED);
         let tagged = tagged.filter(|tagged| tagged.payload.is_none());

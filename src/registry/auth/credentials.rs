@@ -1,7 +1,7 @@
-//! Registry logins, as `docker login` leaves them behind.
+//! Registry credentials, as `docker login` stores them.
 //!
-//! Used by the client before it asks for a token. Reads a Docker configuration
-//! that the caller brings, and runs credential helpers from folders the caller
+//! The client uses them to request tokens. Parses Docker configurations that the
+//! caller has read, and runs credential helpers from folders that the caller
 //! names. Never looks for the file itself, and never prints a secret.
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ const MAX_ANSWER_BYTES: u64 = 64 << 10;
 /// The key under which Docker stores a login to Docker Hub.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
 
-/// What to show a registry. `Debug` hides the secret.
+/// A credential for a registry. `Debug` hides the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credential {
     /// A user name and a password.
@@ -34,7 +34,7 @@ pub enum Credential {
     },
     /// An OAuth2 refresh token.
     IdentityToken(String),
-    /// A token for the registry itself, which no token server is asked for.
+    /// A token for the registry itself, used without a token server.
     Bearer(String),
 }
 
@@ -48,21 +48,21 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// Why a login could not be read.
+/// Why credentials could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    /// The configuration is not the JSON expected.
+    /// The configuration is malformed.
     #[error("credentials in {from} are malformed at line {line}: expected an object with `auths`")]
     Config {
         /// The file or variable.
         from: String,
-        /// Line of the defect; the text around it may be secret.
+        /// Line of the defect. Its text may be secret, so it is not shown.
         line: usize,
     },
-    /// The file with logins that was asked for cannot be read.
+    /// A configured credentials file cannot be read.
     #[error("credentials in {from} cannot be read: {reason}; log in, or name another file")]
     Unread {
-        /// The file, and who named it.
+        /// The file, and the setting that named it.
         from: String,
         /// What happened.
         reason: String,
@@ -72,18 +72,18 @@ pub enum CredentialsError {
     Auth {
         /// The file or variable.
         from: String,
-        /// The registry, as it is called there.
+        /// The registry, as named in the file.
         key: String,
     },
     /// The helper is named in the configuration but not installed.
     #[error("credential helper `docker-credential-{0}` was not found; install it or log in again")]
     HelperMissing(String),
-    /// The helper could not be run, or its answer not be read.
+    /// The helper cannot be run, or its answer cannot be read.
     #[error("credential helper `docker-credential-{helper}` failed for {server}: {reason}")]
     Helper {
-        /// The suffix of its name.
+        /// The suffix of the helper's name.
         helper: String,
-        /// Whom it was asked about.
+        /// The server whose credentials were requested.
         server: String,
         /// What went wrong.
         reason: String,
@@ -116,7 +116,7 @@ struct RawAnswer {
 }
 
 impl Credential {
-    /// Whose it is.
+    /// The user name, for messages.
     #[must_use]
     pub fn user(&self) -> &str {
         match self {
@@ -126,16 +126,16 @@ impl Credential {
     }
 }
 
-/// A text with logins: Docker's `config.json` or Podman's `auth.json`.
+/// The content of Docker's `config.json` or Podman's `auth.json`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginText {
-    /// The file or variable that it stood in.
+    /// The file or environment variable it was read from.
     pub from: String,
-    /// The text; why there is none, where it was asked for.
+    /// The text, or the reason why a configured file cannot be read.
     pub text: Result<String, String>,
 }
 
-/// The logins of Docker configuration files.
+/// The credentials of Docker configuration files.
 #[derive(Default)]
 pub struct Credentials {
     configs: Vec<(String, Result<RawConfig, String>)>,
@@ -174,22 +174,22 @@ impl Credentials {
         })
     }
 
-    /// Where logins were looked for.
+    /// The places where credentials were looked up.
     #[must_use]
     pub fn places(&self) -> Vec<String> {
         self.configs.iter().map(|(from, _)| from.clone()).collect()
     }
 
-    /// The login for `repository` of `registry`, a host and optional port, and
-    /// where it stood; `None`: anonymous.
+    /// The credential for `repository` of `registry`, a host and optional port,
+    /// and where it was found; `None`: anonymous.
     ///
-    /// A helper named for the registry is asked first, then the general one,
-    /// then `auths`: there, the longest path that the repository is below, as Podman
-    /// has them, before the host alone. Blocks while a helper runs.
+    /// The helper for the registry has priority, then the default helper, then
+    /// `auths`. There, the longest matching path (as Podman writes them) has
+    /// priority over the host. Blocks while a helper runs.
     ///
     /// # Errors
     ///
-    /// The helper failed, or the stored login cannot be decoded.
+    /// The helper failed, or the stored credential cannot be decoded.
     pub fn get(
         &self,
         registry: &str,
@@ -240,7 +240,8 @@ impl Credentials {
             .or_else(|| keys.iter().find_map(|key| config.auths.get_key_value(*key)))
             .or_else(|| {
                 let mut entries = config.auths.iter();
-                // As Docker has written them; a path below is another's login.
+                // As Docker writes them; a key with a path belongs to another
+                // repository.
                 entries.find(|(key, _)| keys.contains(&host_of(key)))
             });
         let Some((key, auth)) = entry else {
@@ -273,7 +274,8 @@ impl Credentials {
             .spawn()
             .map_err(io_failed)?;
         if let Some(mut input) = child.stdin.take() {
-            // A helper that ends without reading tells us why through its status.
+            // If the helper exits without reading, its exit status has the
+            // reason.
             let _ = input.write_all(server.as_bytes());
         }
         let mut answer = Vec::new();

@@ -1,7 +1,7 @@
-//! Answers to a registry's challenge: basic logins and bearer tokens.
+//! Answers to a registry's challenge: basic credentials and bearer tokens.
 //!
-//! Sits beside the client, which shows what this module obtains. Never sends a
-//! login over HTTP to a token server when the registry itself is on HTTPS.
+//! The client sends what this module obtains. Credentials never go to a token
+//! server over HTTP if the registry itself uses HTTPS.
 
 pub(in crate::registry) mod credentials;
 
@@ -23,21 +23,22 @@ use crate::registry::refusal::{check, lost, secrets_in};
 use crate::registry::retry::Failure;
 use crate::registry::transfer::speed::Speed;
 
-/// Largest answer taken from a token server, in bytes; tokens are kilobytes.
+/// Maximum size of a token server's answer, in bytes; tokens are kilobytes.
 const MAX_TOKEN_BYTES: usize = 1 << 20;
 
-/// How long a token is shown before its end; it may be checked a while after
-/// it was sent.
+/// How long before its expiry a token is no longer used: the registry may check
+/// it some time after it was sent.
 const EARLY: Duration = Duration::from_secs(5);
 
-/// What is to be done with a repository; tokens are asked to allow no more.
+/// The access to a repository that a request needs. Tokens are requested for no
+/// more.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::registry) enum Access {
     /// Read.
     Pull,
     /// Read and write.
     Push,
-    /// Write, and read this other repository.
+    /// Write, and read from this other repository.
     Mount(String),
 }
 
@@ -56,16 +57,16 @@ impl Access {
 
 pub(in crate::registry) struct Auth {
     credentials: Arc<Credentials>,
-    /// What worked, by registry, repository and access.
+    /// `Authorization` headers that worked, by registry, repository and access.
     known: Mutex<HashMap<(String, Access), Known>>,
-    /// What was shown to whoever asked, for messages.
+    /// The credentials that were used, for messages.
     used: Mutex<HashMap<String, Shown>>,
 }
 
 struct Known {
     /// The `Authorization` header's value.
     value: String,
-    /// When it is good no longer, as the token server said.
+    /// When it expires, according to the token server.
     until: Option<Instant>,
 }
 
@@ -86,14 +87,14 @@ impl Auth {
         }
     }
 
-    /// What to show at once; `None`: ask first.
+    /// The header to send without a challenge; `None`: wait for a challenge.
     pub(in crate::registry) fn known(
         &self,
         reference: &Reference,
         access: &Access,
     ) -> Option<String> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        // Who may write may read.
+        // A token for writing also allows reading.
         let accesses: &[Access] = match access {
             Access::Pull => &[Access::Pull, Access::Push],
             other => std::slice::from_ref(other),
@@ -106,7 +107,8 @@ impl Auth {
         found.next().map(|known| known.value.clone())
     }
 
-    /// The `Authorization` that `refusal` asks for; `None`: there is none to give.
+    /// The `Authorization` header for the challenge in `refusal`; `None`: no
+    /// credential fits.
     pub(in crate::registry) async fn answer(
         &self,
         http: &reqwest::Client,
@@ -158,7 +160,7 @@ impl Auth {
         Ok(self.found(reference).await?.map(|(login, _)| login))
     }
 
-    /// What login a registry that refused was shown.
+    /// The credentials that were sent to the registry of `reference`.
     pub(in crate::registry) fn shown(&self, reference: &Reference) -> Shown {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.get(&key(reference)).cloned().unwrap_or(Shown::Unasked)
@@ -178,7 +180,7 @@ impl Auth {
             reference.registry().to_owned(),
             reference.repository().to_owned(),
         );
-        // A helper blocks, perhaps to ask its user.
+        // A helper may block to prompt the user.
         let get = move || credentials.get(&host, &path);
         match tokio::task::spawn_blocking(get).await {
             Ok(found) => found.map_err(RegistryError::Credentials),
@@ -264,7 +266,7 @@ async fn token(
             value: format!("Bearer {token}"),
             until: lasts.and_then(|seconds| {
                 let lasts = Duration::from_secs(seconds);
-                // One that is short is good for a while, too.
+                // A short-lived token is used for half of its life.
                 let lasts = lasts - EARLY.min(lasts / 2);
                 Instant::now().checked_add(lasts)
             }),
@@ -273,7 +275,7 @@ async fn token(
     }
 }
 
-/// Reads `name="value",...`; a comma may stand inside the quotes.
+/// Parses `name="value",...`; quoted values may contain commas.
 fn parameters(mut text: &str) -> HashMap<String, String> {
     let mut found = HashMap::new();
     while let Some((name, rest)) = text.split_once('=') {

@@ -1,9 +1,9 @@
-//! How each registry host is spoken to: by which scheme, with which
-//! certificates.
+//! How each host is accessed: scheme, certificates, limits.
 //!
-//! Certificates lie in folders called like the host, as Docker and Podman have
-//! them (`certs.d/HOST/*.crt`, `*.cert` with `*.key`); the caller names where.
-//! Source: containers-certs.d(5); docs/spec/registry.md, "Hosts and schemes".
+//! Certificates are in folders named after the host, as for Docker and Podman
+//! (`certs.d/HOST/*.crt`, `*.cert` with `*.key`), below folders that the caller
+//! names. Source: containers-certs.d(5); docs/spec/registry.md, "Hosts and
+//! schemes".
 
 pub(in crate::registry) mod pace;
 pub(in crate::registry) mod profile;
@@ -23,22 +23,22 @@ use super::RegistryError;
 use super::error::reason;
 use profile::Profile;
 
-/// Longest silence within an answer before the connection counts as lost.
+/// Maximum silence within a response before the connection counts as lost.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Longest wait for a connection.
+/// Maximum time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Longest chain of redirects; storage behind a registry takes one or two.
+/// Maximum number of redirects; storage behind a registry needs one or two.
 const MAX_REDIRECTS: usize = 5;
 
-/// Which hosts are spoken to without TLS.
+/// The hosts that are accessed without TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PlainHttp {
     /// Those on this machine and in private networks.
     #[default]
     Nearby,
-    /// These, and those near by.
+    /// These, and those of [`Nearby`](Self::Nearby).
     Hosts(BTreeSet<String>),
     /// All.
     Everywhere,
@@ -47,29 +47,29 @@ pub enum PlainHttp {
 /// Settings of hosts.
 #[derive(Clone, Debug, Default)]
 pub struct Hosts {
-    /// Who is spoken to without TLS.
+    /// The hosts that are accessed without TLS.
     pub plain_http: PlainHttp,
-    /// Folders that hold a folder for each host with its certificates; the
-    /// first that has one for a host counts.
+    /// Folders with a subfolder of certificates for each host; the first one
+    /// that has the host applies.
     pub certificates: Vec<PathBuf>,
-    /// Take any certificate.
+    /// Accept any certificate.
     pub insecure_skip_tls_verify: bool,
-    /// What kind of registry a host is, where its name does not tell.
+    /// Profiles of hosts whose names do not show the kind of registry.
     pub profiles: BTreeMap<String, Profile>,
-    /// Most requests a second.
+    /// Maximum number of requests per second.
     pub rates: PerHost<f64>,
-    /// Most bytes that the body of a request may have.
+    /// Maximum size of a request body, in bytes.
     pub max_bodies: PerHost<u64>,
-    /// Most bytes that a layer may have, where the kind does not tell.
+    /// Maximum size of a layer, in bytes, overriding the profile.
     pub max_layers: PerHost<u64>,
 }
 
-/// A setting of every host, and of single ones.
+/// A setting for all hosts, with overrides for single ones.
 #[derive(Clone, Debug)]
 pub struct PerHost<T> {
-    /// Of every host that is not named.
+    /// For hosts without an entry.
     pub every: Option<T>,
-    /// Of hosts by their names.
+    /// Overrides by host.
     pub hosts: BTreeMap<String, T>,
 }
 
@@ -83,7 +83,7 @@ impl<T> Default for PerHost<T> {
 }
 
 impl<T: Copy> PerHost<T> {
-    /// What holds for `host`.
+    /// The setting for `host`.
     fn of(&self, host: &str) -> Option<T> {
         self.hosts.get(host).copied().or(self.every)
     }
@@ -96,21 +96,21 @@ pub(in crate::registry) struct Clients {
     own: Mutex<HashMap<String, Http>>,
 }
 
-/// Ways to the same hosts.
+/// HTTP clients for the same hosts.
 #[derive(Clone)]
 pub(in crate::registry) struct Http {
-    /// Ends requests whose answer does not come or go on.
+    /// Times out if a response does not arrive or continue.
     pub reads: reqwest::Client,
-    /// For bodies, during which no answer is to be expected.
+    /// For uploads, during which no response is expected.
     pub writes: reqwest::Client,
-    /// For logins, which no other host is to see: those that go as a body would
-    /// be sent again wherever a redirect points.
+    /// For credentials, which no other host may get: a redirect would send those
+    /// in a body to its target.
     pub logins: reqwest::Client,
 }
 
-/// Says with what this process speaks TLS; may be said again.
+/// Selects the TLS provider of this process. May be called repeatedly.
 pub fn install_tls() {
-    // Fails only when a provider is installed already, which is as good.
+    // Fails only if a provider is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
@@ -157,7 +157,7 @@ impl Clients {
         }
     }
 
-    /// What kind of registry `host` is.
+    /// The profile of `host`.
     pub(in crate::registry) fn profile(&self, host: &str) -> Profile {
         let told = self.hosts.profiles.get(host).copied();
         let profile = told.unwrap_or_else(|| *Profile::of_host(host));
@@ -167,7 +167,7 @@ impl Clients {
         }
     }
 
-    /// How long `host` is left alone between two requests.
+    /// Minimum time between two requests to `host`.
     pub(in crate::registry) fn apart(&self, host: &str) -> Duration {
         let apart = self
             .hosts
@@ -177,12 +177,13 @@ impl Clients {
         apart.and_then(Result::ok).unwrap_or_default()
     }
 
-    /// Most bytes that `host` takes in a request, if a limit was told.
+    /// Maximum size of a request body for `host`, if configured.
     pub(in crate::registry) fn max_body(&self, host: &str) -> Option<u64> {
         self.hosts.max_bodies.of(host)
     }
 
-    /// Who has certificates for a host wants TLS with it, wherever it stands.
+    /// If certificates are configured for a host, TLS is used even for a local
+    /// one.
     fn has_certificates(&self, host: &str) -> bool {
         let mut folders = self.hosts.certificates.iter();
         folders.any(|dir| dir.join(host).is_dir())
@@ -194,10 +195,10 @@ fn http(hosts: &Hosts, certificates: Option<&Path>) -> Result<Http, RegistryErro
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("jackal/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
-            // Addresses may hold what is good for whoever has it.
+            // URLs may contain secrets.
             .referer(false)
-            // Ends slow uploads: a window that is closed for long is open now and then.
-            // What stands still is ended here.
+            // This timeout would end slow uploads, whose window may stay closed
+            // for long. Stalled uploads are detected in `transfer`.
             .tcp_user_timeout(None)
             .redirect(redirects);
         if reads {
@@ -272,8 +273,8 @@ impl Files {
     }
 }
 
-/// Follows a few redirects, but never from HTTPS down to HTTP. Whoever is on
-/// another host does not see the login: the client under us drops it.
+/// Follows a few redirects, but never from HTTPS to HTTP. The HTTP client drops
+/// the credentials when the host changes.
 fn follow(attempt: Attempt<'_>) -> Action {
     let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
     if attempt.previous().len() > MAX_REDIRECTS {
@@ -296,7 +297,7 @@ fn follow_at_home(attempt: Attempt<'_>) -> Action {
     }
 }
 
-/// The host that answers for a registry.
+/// The host that serves a registry's API.
 pub(in crate::registry) fn answering(registry: &str) -> &str {
     match registry {
         "docker.io" => "registry-1.docker.io",

@@ -1,8 +1,8 @@
-//! How often a host is asked: no faster than its rate allows, and by nobody
-//! before the time that it named to anybody.
+//! Rate limiting: requests to a host keep to its configured rate and to the
+//! delays that it asked for.
 //!
-//! Requests of all tasks wait here, so that one refusal for too many of them
-//! holds back the others as well, instead of costing each an attempt.
+//! Requests of all tasks wait here, so that one refusal for too many requests
+//! delays the others as well, instead of costing each of them a retry.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// When hosts may be asked again.
+/// When each host may get its next request.
 #[derive(Default)]
 pub(in crate::registry) struct Pace {
     hosts: Mutex<HashMap<String, Turns>>,
@@ -18,14 +18,14 @@ pub(in crate::registry) struct Pace {
 
 #[derive(Clone, Copy)]
 struct Turns {
-    /// Whose turn is next, has it then.
+    /// Earliest time of the next request, by the rate.
     next: Instant,
-    /// Nobody has one before.
+    /// No request before this time, as the host asked.
     closed: Instant,
 }
 
 impl Pace {
-    /// Waits until `host` may be asked; turns are at least `apart`.
+    /// Waits for the next turn of `host`; turns are at least `apart`.
     pub(in crate::registry) async fn turn(&self, host: &str, apart: Duration) {
         let mut mine = None;
         loop {
@@ -34,7 +34,8 @@ impl Pace {
                 let Some(turns) = hosts.get_mut(host) else {
                     return;
                 };
-                // It has come, and nobody closed the host meanwhile.
+                // The turn has come, and the host was not closed in the
+                // meantime.
                 if mine.is_some_and(|at| turns.closed <= at) {
                     return;
                 }
@@ -47,14 +48,14 @@ impl Pace {
         }
     }
 
-    /// Keeps everybody from asking `host` for as long as it wishes.
+    /// Delays all requests to `host` for as long as it asked.
     pub(in crate::registry) fn close(&self, host: &str, wish: Duration) {
         if let Some(turns) = self.turns(host).get_mut(host) {
             turns.closed = turns.closed.max(Instant::now() + wish);
         }
     }
 
-    /// All hosts, with an entry for this one.
+    /// All hosts, with an entry for `host`.
     fn turns(&self, host: &str) -> MutexGuard<'_, HashMap<String, Turns>> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if !hosts.contains_key(host) {

@@ -1,67 +1,67 @@
-//! What is known of kinds of registries beyond the specification.
+//! Known behaviour of registries beyond the specification.
 //!
-//! The client asks it before it sends anything; the rehearsal registry behaves
-//! like it. Each fact names the report that it comes from.
+//! The client adapts to it, and the rehearsal registry imitates it. Each fact
+//! names its source.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What a registry does with an upload in several pieces.
+/// How a registry handles chunked uploads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chunks {
-    /// Puts them together.
+    /// It joins the chunks.
     Joined,
-    /// Keeps the first and answers 201 all the same.
+    /// It keeps the first chunk but answers 201.
     ///
     /// Source: aws/containers-roadmap issue 2831.
     FirstOnly,
-    /// Keeps the last and answers 201 all the same.
+    /// It keeps the last chunk but answers 201.
     ///
     /// Source: wasmCloud/wasmCloud issue 3405.
     LastOnly,
-    /// Refuses pieces above this many bytes with 416.
+    /// It refuses chunks above this many bytes with 416.
     ///
     /// Source: oras-project/rust-oci-client issue 35.
     AtMost(u64),
 }
 
-/// What a registry knows of referrers.
+/// How a registry supports referrers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Referrers {
     /// It lists them.
     Listed,
-    /// It does not; the fallback tag is used.
+    /// It has no referrers API; the fallback tag is used.
     Absent,
-    /// It says that it heeds subjects, and lists nothing.
+    /// It claims to support subjects but lists nothing.
     ///
     /// Source: sigstore/sigstore-js pull request 1183.
     Claimed,
 }
 
-/// One kind of registry.
+/// A kind of registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// What it is called on the command line.
+    /// Its name on the command line.
     pub name: &'static str,
-    /// Endings of host names that tell it.
+    /// Suffixes of its host names.
     pub hosts: &'static [&'static str],
-    /// What becomes of chunked uploads.
+    /// How it handles chunked uploads.
     pub chunks: Chunks,
-    /// Whether it knows an upload that broke off, and what it has of it.
+    /// Whether an interrupted upload can be resumed.
     ///
     /// Source: tried with Debian's docker-registry 2.8.
     pub resumes: bool,
-    /// Whether it takes a blob from another of its repositories.
+    /// Whether it mounts blobs from its other repositories.
     pub mounts: bool,
-    /// Whether referrers are found.
+    /// How it supports referrers.
     pub referrers: Referrers,
-    /// Largest layer, in bytes.
+    /// Maximum size of a layer, in bytes.
     pub max_layer: Option<u64>,
 }
 
 const GB: u64 = 1_000_000_000;
 
-/// All kinds; the first is what a host that is not known is taken for.
+/// All profiles; the first one applies to unknown hosts.
 pub const PROFILES: &[Profile] = &[
     Profile {
         name: "generic",
@@ -110,7 +110,8 @@ pub const PROFILES: &[Profile] = &[
         referrers: Referrers::Absent,
         max_layer: Some(10 * GB),
     },
-    // Source of the limit: oras-project/oras-py pull request 137. Pieces count together.
+    // Source of the limit: oras-project/oras-py pull request 137. It applies to
+    // the sum of the chunks.
     Profile {
         name: "quay",
         hosts: &["quay.io"],
@@ -150,7 +151,7 @@ pub const PROFILES: &[Profile] = &[
 ];
 
 impl Profile {
-    /// What is known of `host`, a name with an optional port.
+    /// The profile of `host`, a name with an optional port.
     #[must_use]
     pub fn of_host(host: &str) -> &'static Self {
         let name = host.split(':').next().unwrap_or(host);
@@ -165,7 +166,7 @@ impl Profile {
     }
 }
 
-/// A name that no profile has.
+/// An unknown profile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown kind of registry `{0}`: expected one of {names}", names = names())]
 pub struct ProfileError(String);

@@ -201,7 +201,7 @@ impl Blob<'_> {
         self.response = Some(response);
         let skipped = self.skip.min(chunk.len() as u64);
         self.skip -= skipped;
-        // Fits: it is no more than the chunk's own length.
+        // The cast is lossless: at most the length of the chunk.
         let chunk = chunk.split_off(skipped as usize);
         if chunk.len() as u64 > self.size - self.offset {
             let expected = format!("{} bytes", self.size);

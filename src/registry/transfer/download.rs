@@ -1,9 +1,9 @@
-//! Files over HTTP and HTTPS, straight into the cache.
+//! Downloads over HTTP and HTTPS into the cache.
 //!
-//! Uses the client that pulls images, without its logins. A transfer that
-//! breaks off is resumed only where the server vouches that the file is still
-//! the same one, else begun again. Never shows a login or query of an address
-//! in a message.
+//! Uses the client for registries, without its credentials. An interrupted
+//! transfer is resumed only if the server confirms that the file is unchanged;
+//! otherwise it starts over. Messages never show the user, password or query of
+//! a URL.
 
 use std::io;
 use std::sync::Arc;
@@ -26,58 +26,58 @@ use crate::registry::transfer::speed::{Cut, Speed};
 /// Why a file was not downloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
-    /// Not an address that files are fetched from.
+    /// Not the URL of a file.
     #[error("`{0}` is not the URL of a file: expected http:// or https:// and a host")]
     Address(String),
     /// Any status that is not success.
     #[error("{url}: server answered HTTP {status}; {}", advice(*.status))]
     Status {
-        /// What was asked for.
+        /// What was requested.
         url: String,
         /// The HTTP status.
         status: u16,
     },
-    /// It asks for more patience than we have.
+    /// The server asks for a longer delay than we accept.
     #[error(
         "{url}: server answered HTTP {status} and asks for a delay of {seconds} s, which is more than jackal waits; run the command again after that"
     )]
     Later {
-        /// What was asked for.
+        /// What was requested.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// What it asks for.
+        /// The delay.
         seconds: u64,
     },
-    /// No answer, or one that broke off, after all attempts.
+    /// No response, or an incomplete one, after all retries.
     #[error("{url}: connection failed: {reason}; check the network and the host's name")]
     Transport {
-        /// What was asked for.
+        /// What was requested.
         url: String,
-        /// What the network said.
+        /// The network error.
         reason: String,
     },
-    /// The file is not the one the definition speaks of.
+    /// The file does not match the checksum.
     #[error(
         "{url}: digest mismatch: found {found}, expected {expected}; if the file was meant to change, correct the checksum"
     )]
     Digest {
-        /// What was asked for.
+        /// What was requested.
         url: String,
-        /// Digest of what came.
+        /// Digest of the downloaded file.
         found: Digest,
-        /// Digest that was asked for.
+        /// The expected digest.
         expected: Digest,
     },
-    /// The cache refused the bytes.
+    /// The file could not be stored in the cache.
     #[error("{url}: {source}")]
     Store {
-        /// What was asked for.
+        /// What was requested.
         url: String,
         /// What happened.
         source: SinkError,
     },
-    /// No more transfers are to be started.
+    /// The transfers were stopped.
     #[error("{0}: download cancelled before it started")]
     Stopped(String),
 }
@@ -94,7 +94,7 @@ fn advice(status: u16) -> &'static str {
     }
 }
 
-/// Why one attempt failed, and how long the server asks to wait.
+/// Why an attempt failed, and the delay that the server asks for.
 enum Failure {
     Transient(Box<DownloadError>, Option<Duration>),
     Final(Box<DownloadError>),
@@ -102,8 +102,9 @@ enum Failure {
 
 /// Downloads `url` into `cas`; with `sha256`, only the file of that digest.
 ///
-/// Asks nobody when the cache holds that digest. Holds one of `permits` while it
-/// transfers. The output is named by the address, without login and query.
+/// Sends no request if the cache has that digest. Holds one of `permits` during
+/// the transfer. The output is named after the URL, without user, password and
+/// query.
 ///
 /// # Errors
 ///
@@ -154,14 +155,15 @@ pub async fn download(
 }
 
 impl Registry {
-    /// The status that `url` answers a `GET` with; `None`: it does not answer.
+    /// The status of a `GET` request to `url`; `None`: no response.
     pub async fn status(&self, url: &str) -> Option<u16> {
         let answer = self.http().get(url).send().await.ok()?;
         Some(answer.status().as_u16())
     }
 }
 
-/// The size of a blob that the cache holds, read through: a cut one is a miss.
+/// The size of a blob in the cache, which is read to the end: a truncated blob
+/// is a miss.
 async fn held(cas: &Arc<Cas>, digest: Digest) -> Option<u64> {
     let cas = Arc::clone(cas);
     let size = tokio::task::spawn_blocking(move || {
@@ -181,10 +183,10 @@ fn parse(url: &str) -> Result<Url, DownloadError> {
         })
 }
 
-/// The address without what may be secret in it.
+/// The URL without what may be secret.
 fn shown(address: &Url) -> String {
     let mut address = address.clone();
-    // Refused only for addresses without a host, which `parse` has refused.
+    // Fails only for URLs without a host, which `parse` has rejected.
     let _ = address.set_username("");
     let _ = address.set_password(None);
     address.set_query(None);
@@ -198,9 +200,9 @@ struct Transfer<'a> {
     shown: String,
     cas: &'a Arc<Cas>,
     sink: Sink,
-    /// Bytes handed to the sink.
+    /// Number of bytes written to the sink.
     offset: u64,
-    /// What tells that the file is still the one begun.
+    /// The validator that shows whether the file has changed.
     validator: Option<String>,
 }
 
@@ -254,7 +256,7 @@ impl Transfer<'_> {
                 Err(Failure::Transient(refused, None))
             }
             200 => Ok(response),
-            // The file has become shorter.
+            // The file has become smaller.
             416 if self.offset > 0 => {
                 self.restart();
                 Err(Failure::Transient(refused, None))
@@ -274,7 +276,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Forgets what came so far.
+    /// Discards what was received.
     fn restart(&mut self) {
         self.sink = Sink::open(self.cas);
         self.offset = 0;
@@ -322,7 +324,7 @@ impl Transfer<'_> {
     }
 }
 
-/// A strong entity tag, or a date: what `If-Range` takes.
+/// A strong entity tag or a date, for `If-Range`.
 fn validator(response: &Response) -> Option<String> {
     let header = |name| {
         let value = response.headers().get(name)?;

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::registry::Options;
 
-/// Serves `answers` in turn, one a connection, and keeps the requests.
+/// Serves `answers` in order, one for each connection, and records the requests.
 async fn serve(answers: Vec<String>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/f", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! Content on its way: blobs and files in, blobs and manifests out.
+//! Transfers: blobs and files in, blobs and manifests out.
 //!
 //! Every transfer verifies sizes and digests, resumes or retries after a broken
 //! connection, and ends when it makes no progress.

@@ -1,9 +1,9 @@
-//! Blobs in pieces, where no single request may be as large as they are.
+//! Chunked uploads, for blobs that exceed the limit for a request.
 //!
-//! Registries have been seen to keep one piece and to answer as if they had
-//! all. So what a registry says it has is compared after each piece, and where
-//! a piece breaks off it is asked what to go on with. See adr/0023, "Blobs go in pieces". Source:
-//! distribution-spec 1.1, "Pushing a blob in chunks".
+//! Some registries keep one chunk and answer as if they had all. So the offset
+//! that a registry reports is checked after each chunk, and requested after an
+//! interruption. See adr/0023, "Blobs go in pieces". Source: distribution-spec
+//! 1.1, "Pushing a blob in chunks".
 
 use std::ops::Range;
 
@@ -19,17 +19,17 @@ use crate::registry::refusal::{gone, worth_another};
 use crate::registry::retry::Failure;
 use crate::registry::transfer::upload::Upload;
 
-/// How a blob is to be sent.
+/// How a blob is uploaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::registry) enum Way {
     /// In one request.
     Whole,
-    /// In requests of at most so many bytes each.
+    /// In requests of at most this many bytes each.
     Pieces(u64),
 }
 
-/// The way of a blob of `size` bytes to a registry that takes at most `most`
-/// bytes in a request; `None`: there is none.
+/// How to upload a blob of `size` bytes to a registry that accepts at most
+/// `most` bytes in a request; `None`: impossible.
 fn way(chunks: Chunks, most: Option<u64>, size: u64) -> Option<Way> {
     match (most.filter(|most| size > *most), chunks) {
         (None, _) => Some(Way::Whole),
@@ -40,11 +40,11 @@ fn way(chunks: Chunks, most: Option<u64>, size: u64) -> Option<Way> {
 }
 
 impl Registry {
-    /// How `blob` goes to the registry of `to`.
+    /// How to upload `blob` to the registry of `to`.
     ///
     /// # Errors
     ///
-    /// [`RegistryError::Unsplittable`]: in no way.
+    /// [`RegistryError::Unsplittable`]: impossible.
     pub(in crate::registry) fn way(
         &self,
         to: &Reference,
@@ -60,8 +60,8 @@ impl Registry {
         })
     }
 
-    /// Sends a blob to the upload at `url` in pieces of at most `most` bytes;
-    /// answers where the upload is to be ended.
+    /// Sends a blob to the upload at `url` in chunks of at most `most` bytes;
+    /// returns the URL to complete the upload at.
     pub(in crate::registry) async fn send_pieces(
         &self,
         to: &Reference,
@@ -85,10 +85,10 @@ impl Registry {
             self.retries().pause(&mut attempt, failure).await?;
             let asking = || self.progress(to, &url);
             let asked = self.retries().run(asking).await;
-            // It forgot the upload, or knows it under an address that was lost with
-            // the answer: begun anew.
+            // The registry lost the upload, or its new URL was lost with the
+            // response: start over.
             let (end, next) = asked.map_err(|error| Failure::Transient(error, None))?;
-            // It forgot what it had, or has what we did not send.
+            // The registry lost data, or has data that we did not send.
             if !(range.start..=range.end).contains(&end) {
                 return Err(gone(to, format!("{end} bytes of it after {have}")));
             }
@@ -100,7 +100,8 @@ impl Registry {
         Ok(url)
     }
 
-    /// Sends one piece; answers how much the registry has, and where to go on.
+    /// Sends a chunk; returns how much the registry has and the URL to continue
+    /// at.
     async fn send_piece(
         &self,
         to: &Reference,
@@ -116,8 +117,8 @@ impl Registry {
         call.body = Body::Upload(upload, range.clone());
         let sent = self.send(&call).await.map_err(worth_another);
         let response = sent.map_err(|failure| match failure {
-            // Of a first piece it says that it is too long; later, that the
-            // registry is not where we think.
+            // For the first chunk, 416 means that it is too large; later, that
+            // the offsets differ.
             Failure::Final(error @ RegistryError::Status { status: 416, .. })
                 if range.start > 0 =>
             {
@@ -128,13 +129,14 @@ impl Registry {
         Ok((had(to, &response)?, location(to, url, &response)?))
     }
 
-    /// Asks how much the registry has of an upload, and where to go on.
+    /// Requests how much the registry has of an upload, and the URL to continue
+    /// at.
     async fn progress(&self, to: &Reference, url: &Url) -> Result<(u64, Url), Failure> {
         let mut call = Call::new(Method::GET, to, url.clone());
         call.access = Access::Push;
         let response = self.send(&call).await?;
         let had = match header(&response, RANGE.as_str()) {
-            // Said of one byte, and by some of none.
+            // One byte, but some registries use it for none.
             "0-0" | "" => 0,
             _ => had(to, &response)?,
         };
@@ -142,7 +144,7 @@ impl Registry {
     }
 }
 
-/// How many bytes of an upload the registry says it has.
+/// How many bytes of an upload the registry reports.
 fn had(to: &Reference, response: &Response) -> Result<u64, Failure> {
     let range = header(response, RANGE.as_str());
     let plain = range

@@ -1,10 +1,9 @@
-//! Blobs and manifests into a registry.
+//! Uploads of blobs and manifests.
 //!
-//! A blob is sent in one streamed request, unless it is larger than the
-//! registry takes in one: uploads in pieces lose bytes in silence on more than
-//! one kind of registry. What is there is not sent, what
-//! another repository holds is mounted, and what was sent is asked for before
-//! it counts. Source: distribution-spec 1.1, "Push".
+//! A blob is sent in one streamed request if the registry's limits allow:
+//! several kinds of registries silently lose bytes of chunked uploads. Present
+//! blobs are skipped, blobs of other repositories are mounted, and uploads are
+//! confirmed by a request. Source: distribution-spec 1.1, "Push".
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
@@ -19,34 +18,34 @@ use crate::registry::retry::Failure;
 use crate::registry::transfer::pieces::Way;
 use crate::registry::transfer::upload::{Source, Upload};
 
-/// How a blob came to be in the registry.
+/// How a blob got into the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// It was there.
+    /// It was present.
     Present,
-    /// The registry took it from another of its repositories.
+    /// It was mounted from another repository.
     Mounted,
-    /// It was sent.
+    /// It was uploaded.
     Uploaded,
 }
 
-/// What is known of a blob before it is pushed.
+/// What is known about a blob before it is pushed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Hints<'a> {
-    /// A repository of the same registry that holds it.
+    /// A repository of the same registry that has it.
     pub mount_from: Option<&'a str>,
-    /// Send it whatever the registry says of having it: it said so before, and
-    /// refused the manifest for want of it.
+    /// Upload it even if the registry claims to have it: it did so before, and
+    /// then refused the manifest because the blob was missing.
     pub missing: bool,
 }
 
 impl Registry {
-    /// Brings a blob into the repository of `to`.
+    /// Uploads or mounts a blob into the repository of `to`.
     ///
     /// # Errors
     ///
-    /// [`RegistryError`]: refused, unreachable, the source is not what
-    /// `descriptor` says, or the registry does not keep what it takes.
+    /// [`RegistryError`]: refused, unreachable, the source does not match
+    /// `descriptor`, or the registry loses the upload.
     pub async fn push_blob(
         &self,
         to: &Reference,
@@ -66,7 +65,7 @@ impl Registry {
         self.retries().run(once).await
     }
 
-    /// Whether a registry of that kind takes a blob of that size.
+    /// Checks that the registry of `to` accepts a blob of this size.
     ///
     /// # Errors
     ///
@@ -84,7 +83,7 @@ impl Registry {
         }
     }
 
-    /// Most bytes that a layer may have in the registry of `to`, if that is known.
+    /// Maximum size of a layer in the registry of `to`, in bytes, if known.
     #[must_use]
     pub fn max_layer(&self, to: &Reference) -> Option<u64> {
         self.profile(to).max_layer
@@ -126,8 +125,8 @@ impl Registry {
         }
     }
 
-    /// The length of a blob: `None` where there is none, `Some(None)` where the
-    /// registry does not say.
+    /// The size of a blob: `None` if it does not exist, `Some(None)` if the
+    /// registry does not report it.
     async fn size_of(
         &self,
         at: &Reference,
@@ -135,7 +134,7 @@ impl Registry {
     ) -> Result<Option<Option<u64>>, Failure> {
         let url = self.url(at, &format!("blobs/{digest}"))?;
         let mut call = Call::new(Method::HEAD, at, url);
-        // Whoever asks this means to write: one token serves for both.
+        // This is a step of a write: one token serves for both.
         call.access = Access::Push;
         match self.send(&call).await {
             Ok(response) => Ok(Some(
@@ -146,7 +145,7 @@ impl Registry {
         }
     }
 
-    /// Begins an upload; answers where it goes.
+    /// Starts an upload; returns its URL.
     pub(in crate::registry) async fn begin(&self, to: &Reference) -> Result<Url, Failure> {
         let url = self.url(to, "blobs/uploads/")?;
         let mut call = Call::new(Method::POST, to, url);
@@ -156,7 +155,7 @@ impl Registry {
         location(to, &call.url, &response)
     }
 
-    /// Asks for a mount; a registry that does not mount begins an upload.
+    /// Requests a mount; a registry that does not mount starts an upload.
     async fn mount_or_begin(
         &self,
         to: &Reference,
@@ -177,19 +176,20 @@ impl Registry {
                 let url = location(to, &call.url, &response)?;
                 Ok((Sent::Uploaded, Some(url)))
             }
-            // Not allowed to read there, or no such thing as mounting.
+            // No read access to the other repository, or mounting is not
+            // supported.
             Err(Failure::Final(_)) => Ok((Sent::Uploaded, Some(self.begin(to).await?))),
             Err(failure) => Err(failure),
         }
     }
 
-    /// Stores a manifest under the digest or the tag of `to`; answers whether
-    /// the registry says that it heeds the manifest's subject.
+    /// Stores a manifest under the digest or the tag of `to`; returns whether
+    /// the registry claims to support the manifest's subject.
     ///
     /// # Errors
     ///
-    /// [`RegistryError::BlobUnknown`]: the registry lacks what it names. Else
-    /// refused, unreachable, or stored as something else.
+    /// [`RegistryError::BlobUnknown`]: blobs are missing. Otherwise refused,
+    /// unreachable, or a digest mismatch.
     pub async fn push_manifest(
         &self,
         to: &Reference,
@@ -234,7 +234,7 @@ fn is_held(found: Option<Option<u64>>, descriptor: &Descriptor) -> bool {
     found.is_some_and(|size| size.is_none_or(|size| size == descriptor.size))
 }
 
-/// Tells the refusal to write a tag from others.
+/// Recognises refusals of immutable tags.
 fn immutable(to: &Reference, failure: Failure) -> Failure {
     match failure {
         Failure::Final(RegistryError::Status {

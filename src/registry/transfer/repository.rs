@@ -1,6 +1,7 @@
-//! A repository as a place that blobs are copied from.
+//! A repository as a store to copy blobs from.
 //!
-//! Joins the client, which is asynchronous, to [`crate::content`], which reads.
+//! Connects the asynchronous client to [`crate::content`], which reads
+//! blockingly.
 
 use std::io::{self, Read};
 use std::ops::Deref;
@@ -13,14 +14,14 @@ use crate::oci::{Descriptor, Reference};
 use crate::registry::transfer::blob::Blobs;
 use crate::registry::{Registry, RegistryError};
 
-/// The blobs of one repository, read from a thread that may block.
+/// The blobs of a repository, for threads that may block.
 ///
-/// Reading inside asynchronous code is a mistake that tokio ends with a panic:
-/// use a thread of one's own or [`tokio::task::spawn_blocking`].
+/// Reading inside asynchronous code panics: use a separate thread or
+/// [`tokio::task::spawn_blocking`].
 pub struct Repository<R> {
     /// The client, borrowed or shared.
     pub registry: R,
-    /// Names the repository; its tag and digest do not matter.
+    /// The repository; its tag and digest do not matter.
     pub reference: Reference,
     /// The runtime that does the client's work.
     pub runtime: Handle,
@@ -55,7 +56,7 @@ impl<R: Deref<Target = Registry>> Repository<R> {
     }
 }
 
-/// Blobs, read from a thread that may block.
+/// Blobs, for threads that may block.
 pub struct BlobReader<'a> {
     blobs: Blobs<'a>,
     runtime: &'a Handle,

@@ -1,7 +1,7 @@
-//! Answers that come, but so slowly that they never end.
+//! Detects responses that are too slow to be useful.
 //!
-//! A line that is silent is cut elsewhere; here is counted what comes while
-//! somebody waits for it. Time that the taker needs does not count.
+//! Silent connections are ended elsewhere; this counts what arrives while we
+//! wait for it. The time that the receiver needs does not count.
 
 use std::time::{Duration, Instant};
 
@@ -10,24 +10,24 @@ use reqwest::Response;
 
 use crate::registry::error::reason;
 
-/// How long a line is watched before it is judged.
+/// The period over which the speed is measured.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// What has to move meanwhile, in bytes: 1 KiB a second. A gigabyte would take
-/// twelve days at that.
+/// Minimum number of bytes in this period: 1 KiB/s. A gigabyte would take twelve
+/// days at that speed.
 const LEAST: u64 = 60 << 10;
 
-/// What a line is told that is too slow.
+/// The reason for ending a slow connection.
 const TOO_SLOW: &str = "less than 1 KiB/s received for a minute";
 
-/// How fast an answer comes.
+/// The speed of a response.
 #[derive(Default)]
 pub(in crate::registry) struct Speed {
     waited: Duration,
     came: u64,
 }
 
-/// Why an answer does not go on.
+/// Why a response was cut off.
 #[derive(Debug)]
 pub(in crate::registry) enum Cut {
     /// The connection failed.
@@ -37,14 +37,14 @@ pub(in crate::registry) enum Cut {
 }
 
 impl Speed {
-    /// The next bytes of `response`; `None` at its end.
+    /// The next bytes of `response`; `None` at the end.
     pub(in crate::registry) async fn chunk(
         &mut self,
         response: &mut Response,
     ) -> Result<Option<Bytes>, Cut> {
         let began = Instant::now();
         let chunk = response.chunk().await;
-        // It does not say so itself.
+        // The error does not contain the URL by itself.
         let chunk = chunk.map_err(|error| error.with_url(response.url().clone()))?;
         let came = chunk.as_ref().map_or(0, Bytes::len);
         match chunk.is_none() || self.counts(began.elapsed(), came as u64) {
@@ -53,7 +53,7 @@ impl Speed {
         }
     }
 
-    /// Notes what came; `false`: too little in too long.
+    /// Records what was received; `false`: too slow.
     fn counts(&mut self, waited: Duration, came: u64) -> bool {
         self.waited += waited;
         self.came += came;
@@ -73,7 +73,7 @@ impl From<reqwest::Error> for Cut {
 }
 
 impl Cut {
-    /// Whether another attempt meets the same.
+    /// Whether a retry would fail as well.
     pub(in crate::registry) fn is_permanent(&self) -> bool {
         match self {
             Self::Broken(error) => error.is_builder() || error.is_redirect(),
@@ -81,7 +81,7 @@ impl Cut {
         }
     }
 
-    /// Whom it was about.
+    /// The URL of the request.
     pub(in crate::registry) fn url(&self) -> Option<&reqwest::Url> {
         match self {
             Self::Broken(error) => error.url(),
@@ -89,7 +89,7 @@ impl Cut {
         }
     }
 
-    /// What happened, without the address: it may hold a signature.
+    /// The cause, without the URL, which may contain a signature.
     pub(in crate::registry) fn reason(self) -> String {
         match self {
             Self::Broken(error) => reason(error),

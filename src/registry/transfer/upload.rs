@@ -1,9 +1,9 @@
-//! Blobs on their way out: read by a thread that may block, sent by a task
-//! that may not.
+//! Bodies of uploads: a blocking thread reads the blob, an asynchronous task
+//! sends it.
 //!
-//! The last piece is handed over only when size and digest of all of them
-//! agree, so that content which changed on our side never becomes a whole
-//! upload. Memory is bounded by a short queue.
+//! The last piece is handed over only after size and digest have been verified,
+//! so that changed content never becomes a complete upload. A short queue bounds
+//! the memory.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -26,39 +26,39 @@ use crate::registry::RegistryError;
 use crate::registry::refusal::lost;
 use crate::registry::retry::Failure;
 
-/// Bytes of one piece: 256 KiB.
+/// Size of a piece, in bytes: 256 KiB.
 const PIECE: usize = 256 << 10;
 
-/// Pieces on their way to the network, at most.
+/// Maximum number of pieces waiting for the network.
 const QUEUE: usize = 4;
 
-/// Longest standstill of an upload before the connection counts as lost: what the
-/// network takes, it takes in lumps of up to a megabyte.
+/// Maximum time without progress before an upload counts as lost. The network
+/// accepts data in lumps of up to a megabyte.
 const STALL: Duration = Duration::from_secs(120);
 
-/// Longest wait for the registry's word on an upload that is all sent: storing
-/// ten gigabytes in an object store takes minutes.
+/// Maximum time for the response after the last byte: storing ten gigabytes in
+/// an object store takes minutes.
 const FINALISE: Duration = Duration::from_secs(600);
 
-/// Where blobs to be sent come from.
+/// A store of blobs to upload.
 pub type Source = Arc<dyn Fetch + Send + Sync>;
 
-/// A blob to be sent, as often as need be, whole or one part after the other.
+/// A blob to upload, whole or in ranges, as often as necessary.
 pub(in crate::registry) struct Upload {
     pub descriptor: Descriptor,
     source: Source,
-    /// The reader that the part before was sent from.
+    /// The reader after the previous range.
     kept: Mutex<Option<Arc<Mutex<Reading>>>>,
 }
 
-/// A reader on its way through a blob.
+/// A blob that is being read.
 struct Reading {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
-    /// What a part left of a piece.
+    /// The rest of a piece after a range.
     rest: Bytes,
-    /// How many bytes went out.
+    /// Number of bytes sent.
     at: u64,
-    /// The source failed, which explains a connection that broke.
+    /// Why the source failed, which also explains a broken connection.
     failed: Arc<Mutex<Option<Unread>>>,
 }
 
@@ -77,7 +77,7 @@ impl Upload {
         }
     }
 
-    /// The reader that stands at `at`, else a new one.
+    /// The reader at offset `at`: the kept one, or a new one.
     fn reading(&self, at: u64) -> Arc<Mutex<Reading>> {
         match lock(&self.kept).take() {
             Some(kept) if lock(&kept).at == at => kept,
@@ -92,14 +92,14 @@ impl Reading {
         let failed = Arc::default();
         let (source, descriptor) = (Arc::clone(&upload.source), upload.descriptor.clone());
         let told = Arc::clone(&failed);
-        // Ends when its queue is closed, unless the source itself hangs.
+        // Ends when the queue is closed, unless the source hangs.
         tokio::task::spawn_blocking(move || {
             if let Err(error) = read(&source, &descriptor, at, &sender) {
                 *lock(&told) = Some(Unread {
                     damaged: is_damage(&error),
                     reason: error.to_string(),
                 });
-                // Nobody listens any more when the connection broke first.
+                // The receiver is gone if the connection broke first.
                 let _ = sender.blocking_send(Err(error));
             }
         });
@@ -111,7 +111,7 @@ impl Reading {
         }
     }
 
-    /// Whether there is a piece to send, or an end.
+    /// Ready if there is a piece to send, or at the end.
     fn poll_filled(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<()>>> {
         if self.rest.is_empty() {
             match self.pieces.poll_recv(context) {
@@ -140,12 +140,12 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How far a sending is.
+/// Progress of an upload.
 #[derive(Default)]
 struct Progress {
     sent: AtomicU64,
     ended: AtomicBool,
-    /// The source has nothing to send just now.
+    /// The source has no data at the moment.
     starved: AtomicBool,
 }
 
@@ -195,7 +195,7 @@ impl http_body::Body for Pieces {
     }
 }
 
-/// Sends `range` of `upload` with `request`, and gives up on it when nothing moves.
+/// Sends `range` of `upload` with `request`; fails if there is no progress.
 pub(in crate::registry) async fn watched(
     reference: &Reference,
     request: RequestBuilder,
@@ -208,7 +208,7 @@ pub(in crate::registry) async fn watched(
         .header(CONTENT_LENGTH, size)
         .header(CONTENT_TYPE, "application/octet-stream");
     if size == 0 {
-        // The end of an upload: nothing is read for it.
+        // The request that completes an upload has no content.
         progress.ended.store(true, Ordering::Relaxed);
         return tokio::select! {
             sent = request.send() => sent.map_err(|error| lost(reference, error)),
@@ -216,8 +216,9 @@ pub(in crate::registry) async fn watched(
         };
     }
     let reading = upload.reading(range.start);
-    // A reader that has to come to its place first may take longer than a request
-    // stays open; what fails there is told below.
+    // Wait for the first piece before the request starts: reading up to the
+    // offset may take longer than a request may be idle. Errors are handled
+    // below.
     std::future::poll_fn(|context| lock(&reading).poll_filled(context).map(drop)).await;
     if let Some(failed) = lock(&lock(&reading).failed).take() {
         return Err(unreadable(reference, failed));
@@ -237,7 +238,8 @@ pub(in crate::registry) async fn watched(
         (reading.at, lock(&reading.failed).take())
     };
     match (sent, failed) {
-        // Also of what comes after this part: the blob cannot become whole.
+        // Even if the failure is after this range, the upload cannot be
+        // completed.
         (Err(_), Some(failed)) => Err(unreadable(reference, failed)),
         (Ok(_), Some(failed)) if at == range.end => Err(unreadable(reference, failed)),
         (Ok(response), _) => {
@@ -250,7 +252,7 @@ pub(in crate::registry) async fn watched(
     }
 }
 
-/// What is said of a source that failed.
+/// The error of a source that failed.
 fn unreadable(reference: &Reference, unread: Unread) -> Failure {
     Failure::Final(RegistryError::Source {
         reference: reference.to_string(),
@@ -259,7 +261,7 @@ fn unreadable(reference: &Reference, unread: Unread) -> Failure {
     })
 }
 
-/// Ends when an upload stands still, and not for want of bytes.
+/// Returns when an upload makes no progress although there is data to send.
 async fn stalled(reference: &Reference, progress: &Progress) -> Failure {
     let mut seen = 0;
     loop {
@@ -294,7 +296,7 @@ fn read(
     pieces: &mpsc::Sender<io::Result<Bytes>>,
 ) -> io::Result<()> {
     let mut content = VerifyReader::new(source.fetch(descriptor)?, descriptor);
-    // Read all the same: the digest is that of all of it.
+    // Read from the start: the digest covers the whole blob.
     let mut left = from;
     while left > 0 && !pieces.is_closed() {
         let some = left.min(PIECE as u64);
@@ -304,7 +306,7 @@ fn read(
     let mut held = Bytes::new();
     loop {
         let mut piece = Vec::with_capacity(PIECE);
-        // Ends early only at an end that has been verified.
+        // A short read happens only at the verified end.
         let count = (&mut content).take(PIECE as u64).read_to_end(&mut piece)?;
         let ready = std::mem::replace(&mut held, piece.into());
         if !ready.is_empty() && pieces.blocking_send(Ok(ready)).is_err() {
@@ -312,7 +314,7 @@ fn read(
         }
         if count < PIECE {
             if !held.is_empty() {
-                // Nobody listens any more when the connection broke.
+                // The receiver is gone if the connection broke.
                 let _ = pieces.blocking_send(Ok(held));
             }
             return Ok(());
