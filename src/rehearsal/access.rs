@@ -1,4 +1,4 @@
-//! Who may do what: one user, by password or by tokens that run out.
+//! Access control: one user, with a password or with tokens that expire.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,24 +8,24 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// The user.
+/// The credentials of the user.
 #[derive(Clone, Debug)]
 pub struct Login {
     /// Name.
     pub user: String,
     /// Password.
     pub password: String,
-    /// With one, tokens are asked for and are good for so long.
+    /// If set, the registry requires tokens, which expire after this time.
     pub token_ttl: Option<Duration>,
 }
 
-/// The door.
+/// Access control of the registry.
 pub(super) struct Access {
-    /// Whether the token server is spoken to over TLS.
+    /// Whether the token server uses TLS.
     tls: bool,
     login: Option<Login>,
     tokens: Mutex<HashMap<String, Token>>,
-    /// How many tokens there ever were.
+    /// Number of tokens issued.
     granted: AtomicU64,
 }
 
@@ -44,7 +44,7 @@ impl Access {
         }
     }
 
-    /// Whether `authorization` is anybody's whom the registry knows.
+    /// Whether `authorization` is valid for any access.
     pub(super) fn knows(&self, authorization: &str) -> bool {
         match &self.login {
             Some(login) if login.token_ttl.is_some() => {
@@ -57,7 +57,7 @@ impl Access {
         }
     }
 
-    /// Whether `authorization` lets `repository` be written to, or read.
+    /// Whether `authorization` allows to read or write `repository`.
     pub(super) fn admits(&self, authorization: &str, repository: &str, write: bool) -> bool {
         let Some(login) = &self.login else {
             return true;
@@ -75,7 +75,7 @@ impl Access {
         })
     }
 
-    /// Whether `authorization` is the user's own.
+    /// Whether `authorization` has the user's password.
     pub(super) fn is_user(&self, authorization: &str) -> bool {
         let Some(login) = &self.login else {
             return true;
@@ -84,7 +84,7 @@ impl Access {
         authorization == format!("Basic {pair}")
     }
 
-    /// What a refused request is asked for.
+    /// The challenge for a refused request.
     pub(super) fn challenge(&self, host: &str) -> String {
         match self.login.as_ref().and_then(|login| login.token_ttl) {
             None => "Basic realm=\"rehearsal\"".to_owned(),
@@ -95,13 +95,13 @@ impl Access {
         }
     }
 
-    /// A new token for `scopes`, as the token server's answer.
+    /// Issues a token for `scopes`; returns the token server's answer.
     pub(super) fn grant(&self, scopes: Vec<String>) -> serde_json::Value {
         let ttl = self.login.as_ref().and_then(|login| login.token_ttl);
         let ttl = ttl.unwrap_or(Duration::from_secs(60));
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.retain(|_, token| Instant::now() < token.until);
-        // No secret: the registry is one to rehearse with.
+        // Not secret: this registry is only for rehearsals.
         let name = format!("t{}", self.granted.fetch_add(1, Ordering::Relaxed));
         let until = Instant::now() + ttl;
         tokens.insert(name.clone(), Token { scopes, until });

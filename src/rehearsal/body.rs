@@ -1,4 +1,4 @@
-//! Bodies of answers: from memory, or from a file by way of a thread.
+//! Response bodies, from memory or from a file.
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 const PIECE: usize = 256 << 10;
 
-/// The body of an answer.
+/// A response body.
 pub(super) enum Answer {
     Bytes(Option<Bytes>),
     File {
@@ -30,15 +30,15 @@ impl Answer {
         Self::Bytes(Some(bytes.into()))
     }
 
-    /// `len` bytes of a file from `from`. With `ends`, the line is cut after so
-    /// many of them.
+    /// `len` bytes of a file from offset `from`. With `ends`, the connection is
+    /// closed after this many bytes.
     pub(super) fn file(path: PathBuf, from: u64, len: u64, ends: Option<u64>) -> Self {
         let (sender, pieces) = mpsc::channel(4);
         tokio::task::spawn_blocking(move || {
             let sent = send(&path, from, len.min(ends.unwrap_or(len)), &sender);
             let cut = ends.map(|_| io::Error::other("cut"));
             if let Some(error) = sent.err().or(cut) {
-                // Whoever asked is gone.
+                // The client is gone.
                 let _ = sender.blocking_send(Err(error));
             }
         });

@@ -1,4 +1,4 @@
-//! Faults: what goes wrong, how often, and with which requests.
+//! Injected faults: their kind, frequency and the affected requests.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -7,45 +7,46 @@ use std::time::Duration;
 
 use regex::Regex;
 
-/// One way of going wrong.
+/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// An answer with this status, and nothing done.
+    /// A response with this status, without any effect.
     Status(u16),
-    /// The connection is closed without an answer.
+    /// The connection is closed without a response.
     Reset,
-    /// The answer breaks off in the middle; a request is answered by a reset.
+    /// The response ends in the middle; for uploads, the connection is reset.
     Truncate,
-    /// The answer comes late.
+    /// The response is delayed.
     Slow,
-    /// `HEAD` of a blob says that it is there when it is not, and gives another
-    /// size when it is.
+    /// `HEAD` of a blob reports a missing blob as present, and a wrong size for
+    /// a present one.
     LyingHead,
-    /// An upload is answered with 201 and not kept.
+    /// An upload is answered with 201 but not stored.
     LostWrite,
-    /// Of what is sent or stored a bit is turned.
+    /// A bit of the content is flipped.
     Garble,
 }
 
-/// Faults of some requests.
+/// A rule for injecting faults.
 ///
-/// Written as words with commas between them, such as
-/// `rate=0.3,seed=7,kinds=429+500+reset` or `kinds=reset,match=PUT .*/manifests/,after=2,count=1`.
+/// Written as comma-separated pairs, such as
+/// `rate=0.3,seed=7,kinds=429+500+reset` or `kinds=reset,match=PUT
+/// .*/manifests/,after=2,count=1`.
 #[derive(Clone, Debug)]
 pub struct Fault {
     kinds: Vec<Kind>,
-    /// Share of requests, 0 to 1.
+    /// Fraction of requests, 0 to 1.
     rate: f64,
-    /// Which requests: matched against `METHOD /path`.
+    /// The affected requests, matched against `METHOD /path`.
     matching: Option<Regex>,
-    /// Matching requests that are spared first.
+    /// Number of matching requests to skip.
     after: u64,
-    /// Requests that go wrong at most.
+    /// Maximum number of faults.
     count: u64,
-    /// How late a slow answer comes.
+    /// Delay of slow responses.
     pub(super) delay: Duration,
     seed: u64,
-    /// Shared by copies: they are one fault.
+    /// Shared by clones, which are the same rule.
     counts: Arc<Counts>,
 }
 
@@ -55,7 +56,7 @@ struct Counts {
     done: AtomicU64,
 }
 
-/// A text that describes no fault.
+/// An invalid fault rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid fault `{0}`: {1}")]
 pub struct FaultError(String, String);
@@ -141,7 +142,7 @@ fn kind(name: &str) -> Option<Kind> {
 }
 
 impl Fault {
-    /// What goes wrong with this request, if anything does.
+    /// The fault for this request, if any.
     pub(super) fn strike(&self, method: &str, path: &str) -> Option<Kind> {
         let line = format!("{method} {path}");
         if self.matching.as_ref().is_some_and(|m| !m.is_match(&line)) {
@@ -163,7 +164,7 @@ impl Fault {
     }
 }
 
-/// The same numbers for the same seed, everywhere. Source: SplitMix64.
+/// A reproducible random number. Source: SplitMix64.
 fn scatter(state: u64) -> u64 {
     let state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -8,23 +8,23 @@ use serde::Serialize;
 
 use crate::disk;
 
-/// One request that came, as it was answered.
+/// A request, and how it was answered.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
-    /// `GET`, ...
+    /// The HTTP method.
     pub method: String,
-    /// With the query.
+    /// The path with the query.
     pub path: String,
-    /// 0: the connection was closed instead.
+    /// The HTTP status; 0: the connection was closed.
     pub status: u16,
-    /// Of the body that came, in bytes.
+    /// Size of the request body, in bytes.
     pub bytes_in: u64,
-    /// Of the body that went, in bytes, as announced.
+    /// Announced size of the response body, in bytes.
     pub bytes_out: u64,
 }
 
-/// What was asked for so far.
+/// The requests so far.
 #[derive(Default)]
 pub(super) struct Log {
     requests: Mutex<Vec<Request>>,
@@ -52,7 +52,7 @@ impl Log {
         {
             line.push(b'\n');
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            // A log that cannot be written must not end the rehearsal.
+            // Errors of the log must not end the rehearsal.
             let _ = file.write_all(&line);
             return;
         }

@@ -1,10 +1,9 @@
-//! A registry to rehearse with: small, on this machine, and as faulty as asked.
+//! A registry for rehearsals: small, local, and with injected faults.
 //!
-//! Speaks the distribution protocol over files in a folder, with the habits of
-//! a kind of registry and with faults that are injected. What is tried against
-//! it meets on a quiet evening what registries do at night. It is no registry to
-//! keep packages in: it knows one user, and forgets uploads that were begun.
-//! Source: distribution-spec 1.1.
+//! Serves the distribution protocol from files in a folder, with the behaviour
+//! of a kind of registry and with injected faults. It is not meant to keep
+//! packages in: it has one user and loses unfinished uploads. Source:
+//! distribution-spec 1.1.
 
 mod access;
 mod body;

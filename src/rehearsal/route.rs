@@ -1,4 +1,4 @@
-//! What is answered to whom. Source: distribution-spec 1.1.
+//! The endpoints. Source: distribution-spec 1.1.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,10 +28,10 @@ const UPLOAD: HeaderName = HeaderName::from_static("docker-upload-uuid");
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const FILTERS: HeaderName = HeaderName::from_static("oci-filters-applied");
 
-/// Tells uploads of one moment apart.
+/// Makes the ids of uploads unique.
 static UPLOADS: AtomicU64 = AtomicU64::new(0);
 
-/// Tags of one page, if nobody asks for fewer.
+/// Default number of tags per page.
 const PAGE: usize = 100;
 
 pub(super) struct Site {
@@ -47,13 +47,13 @@ pub(super) struct Site {
 
 type Answered = Response<Answer>;
 
-/// Why a request ends without its proper answer.
+/// Why a request fails.
 enum Trouble {
     /// An error of the protocol.
     Refused(StatusCode, &'static str, String),
-    /// The connection is closed.
+    /// Close the connection.
     Cut,
-    /// The disk, or the peer.
+    /// An I/O error of the disk or the connection.
     Io(io::Error),
 }
 
@@ -72,14 +72,14 @@ fn unknown() -> Trouble {
     refused(404, "NAME_UNKNOWN", "not found")
 }
 
-/// A request, taken apart.
+/// A parsed request.
 struct Asked {
     method: Method,
-    /// Of a repository.
+    /// The repository.
     repository: String,
-    /// `blobs`, `manifests`, ...
+    /// The endpoint: `blobs`, `manifests`, ...
     what: String,
-    /// What follows.
+    /// The rest of the path.
     name: String,
     query: Vec<(String, String)>,
     headers: HeaderMap,
@@ -137,12 +137,12 @@ impl Site {
         answered
     }
 
-    /// Forgets the upload at `path`, if it is one.
+    /// Removes the upload at `path`, if it is one.
     async fn forget(&self, path: &str) {
         let asked = path.strip_prefix("/v2/").and_then(parse);
         let id = asked.filter(|(_, what, _)| what == "uploads");
         if let Some(upload) = id.and_then(|(_, _, id)| self.store.upload(&id)) {
-            // It may not have been there.
+            // It may not exist.
             let _ = tokio::fs::remove_file(upload).await;
         }
     }
@@ -161,7 +161,8 @@ impl Site {
                 None => continue,
                 Some(Kind::Slow) => tokio::time::sleep(fault.delay).await,
                 Some(Kind::Status(status)) => {
-                    // An answer before the body is read looks like a reset.
+                    // Clients see a response before the whole body is read as a
+                    // reset.
                     drain(&mut body, came).await?;
                     let mut refusal = refused_now(status);
                     if status == 429 || status == 503 {
@@ -195,7 +196,7 @@ impl Site {
         }
         let rest = path.strip_prefix("/v2/").ok_or_else(unknown)?;
         if rest.is_empty() {
-            // By this, clients find out how to log in.
+            // Clients use this endpoint to find out how to log in.
             return Ok(match self.access.knows(asked.header(&AUTHORIZATION)) {
                 true => plain(StatusCode::OK, Answer::empty()),
                 false => self.log_in(&asked),
@@ -340,7 +341,7 @@ impl Site {
         Ok(upload_at(StatusCode::ACCEPTED, &asked.repository, &id, 0))
     }
 
-    /// An upload that was begun: its file, and what it has of it.
+    /// The file and the size of an unfinished upload.
     async fn begun(&self, asked: &Asked) -> Result<(PathBuf, u64), Trouble> {
         let path = self.store.upload(&asked.name).ok_or_else(unknown)?;
         let facts = tokio::fs::metadata(&path).await;
@@ -369,7 +370,7 @@ impl Site {
             }
             told = end.parse().map_or(told, |end: u64| end.saturating_add(1));
         }
-        // Some keep one piece, and tell nobody.
+        // Some registries silently keep one chunk.
         let lost = have > 0 && self.profile.chunks == Chunks::FirstOnly;
         let afresh = have > 0 && self.profile.chunks == Chunks::LastOnly;
         let taken = match lost {
@@ -555,7 +556,7 @@ impl Site {
     }
 }
 
-/// Takes apart what follows `/v2/`; nothing that is no valid name passes.
+/// Parses the path after `/v2/`; rejects invalid names.
 fn parse(rest: &str) -> Option<(String, String, String)> {
     let (repository, what, name) = if let Some(at) = rest.find("/blobs/uploads") {
         let name = rest[at + "/blobs/uploads".len()..].trim_start_matches('/');
@@ -572,7 +573,7 @@ fn parse(rest: &str) -> Option<(String, String, String)> {
             &rest[at + what.len()..],
         )
     };
-    // The rules for names are those of references.
+    // Names have the same grammar as in references.
     let tagged = match what {
         "manifests" if !name.contains(':') => format!("r.io/{repository}:{name}"),
         "blobs" | "manifests" | "referrers" => format!("r.io/{repository}@{name}"),
@@ -586,7 +587,7 @@ fn no_upload() -> Trouble {
     refused(404, "BLOB_UPLOAD_UNKNOWN", "no such upload")
 }
 
-/// Reads a body that is not wanted.
+/// Reads and discards a body.
 async fn drain(body: &mut Incoming, came: &AtomicU64) -> Result<u64, Trouble> {
     let mut len = 0;
     while let Some(frame) = body.frame().await {
@@ -598,8 +599,8 @@ async fn drain(body: &mut Incoming, came: &AtomicU64) -> Result<u64, Trouble> {
     Ok(len)
 }
 
-/// Appends a body to an upload, or puts it in its place; turns a bit of the
-/// byte at `garble`.
+/// Appends a body to an upload or replaces it; flips a bit of the byte at
+/// `garble`.
 async fn take(
     path: &Path,
     body: &mut Incoming,
@@ -653,7 +654,7 @@ fn plain(status: StatusCode, body: Answer) -> Answered {
 }
 
 fn set(answer: &mut Answered, name: HeaderName, value: &str) {
-    // Values that no header can hold come from names that were refused.
+    // Invalid header values come only from names that were rejected.
     if let Ok(value) = value.parse() {
         answer.headers_mut().insert(name, value);
     }

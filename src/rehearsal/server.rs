@@ -21,28 +21,28 @@ use super::tls::Tls;
 use crate::disk::{self, TemporaryFolder};
 use crate::registry::{PROFILES, Profile};
 
-/// How to rehearse.
+/// Settings of the registry.
 #[derive(Debug)]
 pub struct Options {
-    /// Where to listen; port 0: a free one.
+    /// Address to listen on; port 0: any free port.
     pub listen: SocketAddr,
-    /// Where everything lies; `None`: in a folder that goes away.
+    /// Folder of the data; `None`: a temporary one.
     pub folder: Option<PathBuf>,
-    /// Whose habits it has.
+    /// The kind of registry to imitate.
     pub profile: Profile,
-    /// Largest layer in bytes, instead of the profile's.
+    /// Maximum size of a layer in bytes, overriding the profile.
     pub max_layer: Option<u64>,
-    /// Largest body of a request in bytes.
+    /// Maximum size of a request body in bytes.
     pub max_body: Option<u64>,
-    /// What goes wrong.
+    /// The faults to inject.
     pub faults: Vec<Fault>,
-    /// Who may come in; `None`: anybody.
+    /// Required credentials; `None`: anonymous access.
     pub login: Option<Login>,
-    /// A tag that is there cannot be moved.
+    /// Whether tags are immutable.
     pub immutable: bool,
-    /// Speak TLS.
+    /// Certificates, to use TLS.
     pub tls: Option<Tls>,
-    /// Where a line of JSON goes for each request.
+    /// File for a log with one line of JSON per request.
     pub log: Option<PathBuf>,
 }
 
@@ -72,7 +72,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts; answers once connections are taken. Call it within a tokio runtime.
+    /// Starts the registry; returns when it accepts connections. Call it within
+    /// a tokio runtime.
     ///
     /// # Errors
     ///
@@ -108,7 +109,7 @@ impl Server {
                     match acceptor {
                         None => serve(site, stream).await,
                         Some(acceptor) => {
-                            // Who does not get through is told by TLS itself.
+                            // TLS reports failed handshakes to the client.
                             if let Ok(stream) = acceptor.accept(stream).await {
                                 serve(site, stream).await;
                             }
@@ -125,13 +126,13 @@ impl Server {
         })
     }
 
-    /// Where it listens, as `HOST:PORT`.
+    /// Its address, as `HOST:PORT`.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// What was asked for so far, and is not in a log file; forgets it.
+    /// Removes and returns the requests so far, unless they go to a log file.
     #[must_use]
     pub fn take_requests(&self) -> Vec<Request> {
         self.site.log.take()
@@ -140,7 +141,7 @@ impl Server {
 
 async fn serve(site: Arc<Site>, stream: impl AsyncRead + AsyncWrite + Unpin) {
     let service = service_fn(move |request| Site::answer(Arc::clone(&site), request));
-    // A connection that breaks is the peer's matter, or a fault of ours.
+    // Broken connections are caused by the client or by an injected fault.
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .serve_connection(TokioIo::new(stream), service)

@@ -1,8 +1,8 @@
-//! What the registry holds, as files: blobs once for all, and for each
-//! repository empty files that say what it has.
+//! The data as files: each blob once, and for each repository empty files that
+//! list its blobs.
 //!
-//! Everything is written under another name and moved into place, so that a
-//! process that is killed leaves nothing half-written.
+//! Everything is written under another name and renamed, so that a killed
+//! process leaves no incomplete files.
 
 use std::fs;
 use std::io;
@@ -16,14 +16,14 @@ pub(super) struct Store {
     root: PathBuf,
 }
 
-/// A manifest that is there.
+/// A stored manifest.
 pub(super) struct Found {
     pub media_type: String,
     pub digest: Digest,
     pub bytes: Vec<u8>,
 }
 
-/// Folders that no repository's last part can be called.
+/// Folders that cannot be the last part of a repository's name.
 const BLOBS: &str = "_blobs";
 const MANIFESTS: &str = "_manifests";
 const TAGS: &str = "_tags";
@@ -43,18 +43,18 @@ impl Store {
         self.root.join("repositories").join(name)
     }
 
-    /// Where a blob lies, whoever has it.
+    /// The path of a blob.
     pub(super) fn blob(&self, digest: Digest) -> PathBuf {
         self.root.join("blobs").join(digest.hex())
     }
 
-    /// Where an upload called `id` lies.
+    /// The path of the upload `id`.
     pub(super) fn upload(&self, id: &str) -> Option<PathBuf> {
         let plain = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
         plain.then(|| self.root.join("uploads").join(id))
     }
 
-    /// The length of a blob that the repository has.
+    /// The size of a blob of the repository, in bytes.
     pub(super) fn size_of(&self, repository: &str, digest: Digest) -> Option<u64> {
         let mark = self.repository(repository).join(BLOBS).join(digest.hex());
         mark.is_file()
@@ -63,13 +63,13 @@ impl Store {
             .map(|facts| facts.len())
     }
 
-    /// Takes an upload in as a blob.
+    /// Turns an upload into a blob.
     pub(super) fn keep(&self, repository: &str, digest: Digest, upload: &Path) -> io::Result<()> {
         fs::rename(upload, self.blob(digest))?;
         self.link(repository, digest)
     }
 
-    /// Lets a repository have a blob that is there.
+    /// Adds an existing blob to a repository.
     pub(super) fn link(&self, repository: &str, digest: Digest) -> io::Result<()> {
         let mark = self.repository(repository).join(BLOBS).join(digest.hex());
         Ok(disk::write_hint(&mark, b"")?)
@@ -79,7 +79,7 @@ impl Store {
         fs::remove_file(self.repository(repository).join(BLOBS).join(digest.hex()))
     }
 
-    /// Stores a manifest, and lets `tag` name it.
+    /// Stores a manifest, under `tag` if there is one.
     pub(super) fn put_manifest(
         &self,
         repository: &str,
@@ -102,7 +102,7 @@ impl Store {
         Ok(digest)
     }
 
-    /// What `name`, a tag or digest, names.
+    /// The manifest `name`, a tag or digest.
     pub(super) fn manifest(&self, repository: &str, name: &str) -> Option<Found> {
         let folder = self.repository(repository);
         let digest = match name.parse::<Digest>() {
@@ -128,7 +128,7 @@ impl Store {
         }
     }
 
-    /// All tags of a repository, sorted; `None`: there is no such repository.
+    /// All tags of a repository, sorted; `None`: no such repository.
     pub(super) fn tags(&self, repository: &str) -> Option<Vec<String>> {
         let folder = self.repository(repository);
         if !folder.join(MANIFESTS).is_dir() {
@@ -142,7 +142,7 @@ impl Store {
         Some(tags)
     }
 
-    /// What speaks about `subject`.
+    /// The referrers of `subject`.
     pub(super) fn referrers(&self, repository: &str, subject: Digest) -> Index {
         let folder = self.repository(repository);
         let entries = fs::read_dir(folder.join(REFERRERS).join(subject.hex()));
@@ -170,7 +170,7 @@ impl Store {
         index
     }
 
-    /// What a manifest names and the repository lacks.
+    /// The first blob of a manifest that is missing in the repository.
     pub(super) fn lacking(&self, repository: &str, bytes: &[u8]) -> Option<Digest> {
         if let Ok(manifest) = serde_json::from_slice::<Manifest>(bytes) {
             let mut blobs = std::iter::once(&manifest.config).chain(&manifest.layers);
@@ -193,7 +193,7 @@ impl Store {
     }
 }
 
-/// What a manifest speaks about.
+/// The subject of a manifest.
 pub(super) fn subject(bytes: &[u8]) -> Option<Descriptor> {
     let manifest = serde_json::from_slice::<Manifest>(bytes).ok()?;
     manifest.subject

@@ -1,5 +1,4 @@
-//! TLS for rehearsals: a certificate to show, and authorities of those who may
-//! come in.
+//! TLS for rehearsals: a server certificate, and CAs for client certificates.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,14 +11,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use tokio_rustls::TlsAcceptor;
 
-/// Files in PEM.
+/// Certificate files in PEM.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// The certificate, with those between it and its authority.
+    /// The certificate, with intermediate certificates.
     pub certificate: PathBuf,
     /// Its key.
     pub key: PathBuf,
-    /// Authorities of clients, who are to show a certificate then.
+    /// CAs of client certificates. If set, clients must have one.
     pub client_authorities: Option<PathBuf>,
 }
 

@@ -10,7 +10,7 @@ use crate::registry::Registry;
 /// An artifact with its place.
 #[derive(Clone)]
 pub struct Item {
-    /// The artifact.
+    /// The service.
     pub artifact: Arc<Artifact>,
     /// The place.
     pub place: Place,
@@ -53,7 +53,7 @@ pub struct Rules {
 /// The outcome for one artifact.
 #[derive(Clone, Debug)]
 pub struct Released {
-    /// The artifact.
+    /// The service.
     pub item: Known,
     /// How its blobs were transferred.
     pub moved: Moved,

@@ -1,24 +1,24 @@
-//! One way to ask services that sign: without redirects, with an end to every
-//! answer, from threads that may block.
+//! HTTP for signing services: no redirects, bounded responses, for threads that
+//! may block.
 
 use std::time::Duration;
 
-/// How long one request may take: old logs answer slowly.
+/// Timeout of a request; old logs are slow.
 ///
 /// Source: docs/spec/signing.md, "Certificates, logs and timestamps".
 const REQUEST: Duration = Duration::from_secs(90);
 
-/// How often an address of a key may lead to another one.
+/// Maximum number of redirects of a key's URL.
 const MAX_REDIRECTS: usize = 5;
 
-/// A client for services that sign. It follows no redirects: none of them has
-/// any, and tokens go with the requests.
+/// A client for signing services. It follows no redirects: the services have
+/// none, and requests carry tokens.
 pub(super) fn client() -> Result<reqwest::Client, String> {
     built(reqwest::redirect::Policy::none())
 }
 
-/// A client for what is public, with nothing to give away: it follows redirects
-/// from https to https.
+/// A client for public content, without secrets: it follows redirects from https
+/// to https.
 pub(super) fn public_client() -> Result<reqwest::Client, String> {
     built(reqwest::redirect::Policy::custom(|attempt| {
         let plain = attempt.url().scheme() != "https";
@@ -39,7 +39,7 @@ fn built(redirects: reqwest::redirect::Policy) -> Result<reqwest::Client, String
         .map_err(|error| error.to_string())
 }
 
-/// The body of `response`; `None`: longer than `limit` bytes.
+/// The body of `response`; `None`: larger than `limit` bytes.
 pub(super) async fn body(
     mut response: reqwest::Response,
     limit: usize,
@@ -54,10 +54,11 @@ pub(super) async fn body(
     Ok(Some(bytes))
 }
 
-/// Runs `work` to its end on a thread of its own, so that callers may be
-/// anywhere.
+/// Runs `work` on a separate thread and waits for it. Callers may be inside or
+/// outside of asynchronous code.
 pub(super) fn blocking<T: Send>(work: impl Future<Output = T> + Send) -> Result<T, String> {
-    // Made and dropped on that thread: no other may have one around it.
+    // The runtime is created and dropped on that thread, as runtimes must not be
+    // nested.
     std::thread::scope(|scope| {
         let running = scope.spawn(|| {
             let runtime = crate::registry::runtime::this_thread();

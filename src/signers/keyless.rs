@@ -1,10 +1,10 @@
-//! Signatures by a certificate of ten minutes: a fresh key, a certificate for
-//! it, a witness of the time.
+//! Keyless signatures: a new key, a certificate for ten minutes, evidence of the
+//! time.
 //!
-//! Each service is asked with a budget of its own, and asked again only when it
-//! may answer otherwise. What was signed is checked here against the trusted
-//! root before anybody gets it. Source: docs/spec/signing.md, "Certificates,
-//! logs and timestamps".
+//! Each service has its own time budget, and a request is retried only if the
+//! result may change. Every new signature is verified against the trusted root
+//! before it is returned. Source: docs/spec/signing.md, "Certificates, logs and
+//! timestamps".
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -27,26 +27,26 @@ use super::http;
 use super::token::{TokenError, TokenSources};
 use crate::signing::{Bundle, Demands, Envelope, IN_TOTO, Identity, Pattern, Root, digests};
 
-/// How long one service is asked again, in all.
+/// Total time for retries of one service.
 const BUDGET: Duration = Duration::from_secs(120);
 
-/// The first pause between two questions; it doubles, up to the longest.
+/// The first delay between attempts, which doubles up to the maximum.
 const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Whom to ask.
+/// The signing services.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Services {
     /// The certificate authority.
     pub fulcio: String,
-    /// The log, and the major version of its interface.
+    /// The log, and the major version of its API.
     pub rekor: Option<(String, u32)>,
     /// The timestamp authority.
     pub timestamps: Option<String>,
 }
 
 impl Services {
-    /// Those of the public instance.
+    /// The services of the public instance.
     #[must_use]
     pub fn public() -> Self {
         Self {
@@ -60,47 +60,48 @@ impl Services {
 /// Why nothing was signed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeylessSignError {
-    /// There is no token, or none that will do.
+    /// There is no usable token.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// Without a witness, the signature would be worth nothing in ten minutes.
+    /// Without evidence of the time, the signature would be worthless when the
+    /// certificate expires.
     #[error(
         "keyless signing requires a log or a timestamp authority: add --rekor-url or --tsa-server-url"
     )]
     NoWitness,
-    /// The second version of logs carry no timestamp.
+    /// Logs of version 2 have no timestamps.
     #[error("Rekor v2 entries carry no timestamp: also add --tsa-server-url")]
     NoTime,
-    /// No such version.
+    /// Unknown version of the log.
     #[error("unknown log version {0}: expected 1 or 2")]
     Version(u32),
-    /// A service refused, or is away.
+    /// A service refused or cannot be reached.
     #[error("{service} {url}: {what}; nothing was signed, so run the command again")]
     Service {
-        /// The artifact.
+        /// The service.
         service: &'static str,
-        /// Its address.
+        /// Its URL.
         url: String,
         /// What happened.
         what: String,
     },
-    /// Something here does not work.
+    /// An internal error.
     #[error("signing failed: {0}")]
     Here(String),
-    /// What came out cannot be verified.
+    /// The new signature does not verify.
     #[error("the new signature does not verify against the trusted root: {0}")]
     Unverified(String),
 }
 
-/// Signs with certificates.
+/// A keyless signer.
 pub struct Keyless {
-    /// Whom to ask.
+    /// The signing services.
     pub services: Services,
-    /// Whom to be.
+    /// Sources of the identity token.
     pub tokens: TokenSources,
-    /// Against what to check one's own signatures.
+    /// The trusted root to verify new signatures against.
     pub root: Arc<Root>,
-    /// What certificates must come with in that deployment.
+    /// The evidence that this deployment provides.
     pub demands: Demands,
 }
 
@@ -110,7 +111,7 @@ impl std::fmt::Debug for Keyless {
     }
 }
 
-/// What is signed.
+/// The signed content.
 enum Signed<'s> {
     Blob(&'s [u8]),
     Statement(&'s [u8]),
@@ -135,7 +136,7 @@ impl Keyless {
         self.sign(Signed::Statement(json)).await
     }
 
-    /// What signatures of this deployment come with.
+    /// The evidence in signatures of this deployment.
     #[must_use]
     pub fn demands(&self) -> Demands {
         Demands {
@@ -145,8 +146,8 @@ impl Keyless {
         }
     }
 
-    /// Whom a certificate will name, as far as the token tells; `None`: there
-    /// is no token at hand.
+    /// The identity that a certificate will name, from the token; `None`: no
+    /// token is available yet.
     #[must_use]
     pub fn expected(&self) -> Option<Identity> {
         let found = http::blocking(self.tokens.claims(now())).ok()?.ok()?;
@@ -254,7 +255,7 @@ impl Keyless {
         Ok(text)
     }
 
-    /// Checks what was made as everybody else will.
+    /// Verifies a new bundle as every reader will.
     fn check(
         &self,
         text: &str,
@@ -301,7 +302,7 @@ fn now() -> i64 {
     i64::try_from(now.as_secs()).unwrap_or_default()
 }
 
-/// Without lists that are empty and members that are nothing.
+/// Removes empty lists and null members.
 fn tidy(text: &str) -> Result<String, serde_json::Error> {
     let mut value: Value = serde_json::from_str(text)?;
     if let Some(material) = value["verificationMaterial"].as_object_mut() {
@@ -313,7 +314,7 @@ fn tidy(text: &str) -> Result<String, serde_json::Error> {
     serde_json::to_string(&value)
 }
 
-/// An entry on its way into a log.
+/// An entry for the log.
 struct Entry<'e> {
     client: &'e reqwest::Client,
     url: &'e str,
@@ -360,7 +361,7 @@ impl Entry<'_> {
             .build()
             .map_err(|error| Self::here(&error))?;
         let once = || {
-            // A statement is logged by the hash of what its signature is over.
+            // The entry of a statement has the hash of the signed bytes.
             log.create_entry(HashedRekordV2::new_with_certificate(
                 self.hash,
                 self.signature,
@@ -372,7 +373,7 @@ impl Entry<'_> {
     }
 }
 
-/// Whether a status may be another one the next time.
+/// Whether a retry may get another status.
 fn passing(status: u16) -> bool {
     status == 429 || status >= 500
 }
@@ -394,7 +395,7 @@ fn again_rekor(error: &RekorError) -> bool {
 }
 
 fn again_timestamp(error: &TimestampError) -> bool {
-    // The library folds the status into its text.
+    // The library reports the status only in its message.
     const STATUS: &str = "TSA returned status ";
     match error {
         TimestampError::Http(text) => match text.strip_prefix(STATUS) {
@@ -408,7 +409,7 @@ fn again_timestamp(error: &TimestampError) -> bool {
     }
 }
 
-/// Asks until an answer comes that will not change, or the budget is spent.
+/// Repeats a request until it gets a final result or the budget is spent.
 async fn asked<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
     service: &'static str,
     url: &str,
@@ -430,7 +431,7 @@ async fn asked<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
                 what: what.chars().filter(|c| !c.is_control()).take(300).collect(),
             });
         }
-        // Full jitter, as towards registries.
+        // Full jitter, as for registries.
         let mut random = [0];
         let _ = aws_lc_rs::rand::fill(&mut random);
         tokio::time::sleep(pause * u32::from(random[0]) / 255).await;

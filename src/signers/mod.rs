@@ -1,9 +1,9 @@
-//! Signers that are elsewhere: keys by reference, key management services,
-//! certificate authorities with their logs and timestamps.
+//! Signers: keys by reference, key management services, certificate authorities
+//! with their logs and timestamps.
 //!
-//! Stands above `signing`, which knows what is signed, and brings it what only
-//! a network, a program or the environment has. Source: docs/spec/signing.md,
-//! "Key references", "Certificates, logs and timestamps".
+//! Sits above `signing`, which knows the formats, and gets what needs a network,
+//! a program or the environment. Source: docs/spec/signing.md, "Key references",
+//! "Certificates, logs and timestamps".
 
 mod http;
 mod keyless;

@@ -1,10 +1,10 @@
-//! Key management services by plugin: a program `sigstore-kms-NAME` that is
-//! asked for a public key and for signatures.
+//! Key management services through plugins: programs `sigstore-kms-NAME` that
+//! return a public key and signatures.
 //!
 //! Source: docs/spec/signing.md, "Key references"; protocol version v1 of
-//! cosign's plugins: the first argument is the version, the second JSON, the
-//! message comes on stdin, the answer is JSON on stdout, an error one of its
-//! fields, the exit code nothing.
+//! cosign's plugins: the first argument is the version, the second is JSON,
+//! stdin has the message, stdout the answer in JSON, which may contain an error;
+//! the exit code is ignored.
 
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
@@ -21,31 +21,31 @@ use crate::signing::{PublicKey, PublicKeyError};
 
 const VERSION: &str = "v1";
 
-/// SHA-256 as the protocol numbers it.
+/// The protocol's number for SHA-256.
 const SHA256: u32 = 5;
 
-/// How long a plugin may take to answer.
+/// Timeout of a plugin.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// How often it is looked whether it has ended.
+/// Interval for polling whether the plugin has exited.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How long after its end more of its answer is waited for.
+/// How long to wait for output after the plugin has exited.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Largest answer that is read, in bytes.
+/// Maximum size of an answer, in bytes.
 const MAX_ANSWER_BYTES: u64 = 1 << 20;
 
-/// How much of a plugin's own words is told, in characters.
+/// Maximum length of a plugin's message, in characters.
 const MAX_MESSAGE: usize = 300;
 
-/// Why a plugin yields no key or signature.
+/// Why a plugin returned no key or signature.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
     /// It is not installed.
     #[error("keys at {0}:// need the program sigstore-kms-{0} in PATH: install it")]
     Missing(String),
-    /// It does not run.
+    /// It cannot be run.
     #[error("`{program}`: {source}")]
     Io {
         /// The program.
@@ -53,15 +53,15 @@ pub enum PluginError {
         /// What happened.
         source: io::Error,
     },
-    /// It says so.
+    /// It reported an error.
     #[error("`{program}`: {message}")]
     Refused {
         /// The program.
         program: PathBuf,
-        /// In its words.
+        /// Its message.
         message: String,
     },
-    /// It answers something else.
+    /// Its answer is malformed.
     #[error("`{program}` violates the plugin protocol: {what}")]
     Answer {
         /// The program.
@@ -69,12 +69,12 @@ pub enum PluginError {
         /// What is wrong.
         what: String,
     },
-    /// Its public key is none of ours.
+    /// Its public key is not supported.
     #[error(transparent)]
     Key(#[from] PublicKeyError),
 }
 
-/// A key in a service that a plugin speaks to.
+/// A key in a key management service, used through a plugin.
 #[derive(Clone, Debug)]
 pub struct Plugin {
     program: PathBuf,
@@ -102,7 +102,7 @@ struct SignMessageAnswer {
 }
 
 impl Plugin {
-    /// Asks `program` for the public half of the key that it knows as `resource`.
+    /// Gets the public key of `resource` from `program`.
     ///
     /// # Errors
     ///
@@ -128,7 +128,7 @@ impl Plugin {
         })
     }
 
-    /// The public half.
+    /// The public key.
     #[must_use]
     pub fn public(&self) -> &PublicKey {
         &self.public
@@ -158,7 +158,7 @@ impl Plugin {
         let found = answer.sign_message.ok_or_else(|| wrong("no signature"))?;
         let signature = STANDARD.decode(found.signature);
         let signature = signature.map_err(|_| wrong("not base64"))?;
-        // What it signed is what was asked for, and can be checked later on.
+        // Verify the signature now rather than when it is published.
         self.public
             .verify(message, &signature)
             .map_err(|_| wrong("the signature does not match its own public key"))?;
@@ -195,16 +195,16 @@ fn ask(
         .spawn()
         .map_err(io)?;
     let begun = std::time::Instant::now();
-    // Threads of their own, left behind at the deadline: one that never reads a long
-    // message, or leaves a child that never closes its output, holds up nobody.
+    // Separate threads, abandoned at the deadline: a plugin that never reads its
+    // input, or a child of it that never closes its output, must not block us.
     if let Some(mut stdin) = child.stdin.take() {
         let message = message.to_vec();
         std::thread::spawn(move || {
-            // One that does not read the message may have gone already.
+            // A plugin that does not read the message may have exited already.
             let _ = stdin.write_all(&message);
         });
     }
-    // Short, so that one who never ends fills no memory.
+    // A short queue, so that endless output does not fill the memory.
     let (said, pieces) = mpsc::sync_channel(1);
     if let Some(mut stdout) = child.stdout.take() {
         std::thread::spawn(move || {
@@ -212,7 +212,7 @@ fn ask(
             loop {
                 let read = stdout.read(&mut piece);
                 let ends = !matches!(read, Ok(count) if count > 0);
-                // Nobody waits any more after the end.
+                // The receiver is gone after the deadline.
                 if said
                     .send(read.map(|count| piece[..count].to_vec()))
                     .is_err()
@@ -246,7 +246,7 @@ fn ask(
         if ended.is_none() && child.try_wait().map_err(io)?.is_some() {
             ended = Some(std::time::Instant::now());
         }
-        // Its own child may hold the output open for as long as it likes.
+        // A child of the plugin may keep the output open.
         if ended.is_some_and(|at| at.elapsed() > GRACE) {
             break;
         }
@@ -259,7 +259,7 @@ fn ask(
     while child.try_wait().map_err(io)?.is_none() && begun.elapsed() < PATIENCE {
         std::thread::sleep(LOOK);
     }
-    // It is over, or late.
+    // It has exited, or it is too late.
     let _ = child.kill();
     let _ = child.wait();
     let answer: Answer = serde_json::from_slice(&answer).map_err(|error| PluginError::Answer {

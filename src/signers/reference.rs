@@ -1,7 +1,7 @@
-//! Keys by the name that the user gives: a file, a variable, an address, a key
-//! management service.
+//! Keys by reference: a file, an environment variable, a URL, a key management
+//! service.
 //!
-//! A scheme that nobody knows is an error, never a file. Source:
+//! An unknown scheme is an error, never a file name. Source:
 //! docs/spec/signing.md, "Key references".
 
 use std::collections::BTreeMap;
@@ -17,14 +17,13 @@ use super::signer::HeldKey;
 use super::vault::{Vault, VaultError};
 use crate::signing::{KeyError, MAX_KEY_BYTES, PublicKey, PublicKeyError, SigningKey};
 
-/// Schemes of key management services that this program does not speak itself,
-/// with the plugin that does.
+/// Schemes of key management services that need a plugin.
 const BY_PLUGIN: [&str; 3] = ["awskms", "gcpkms", "azurekms"];
 
-/// Schemes that cosign knows and this program does not.
+/// Schemes that cosign supports and jackal does not.
 const NOT_HERE: [&str; 3] = ["k8s", "gitlab", "pkcs11"];
 
-/// Why a reference leads to no key.
+/// Why a key reference cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyReferenceError {
     /// The scheme is unknown.
@@ -32,10 +31,10 @@ pub enum KeyReferenceError {
         "unknown key scheme `{0}://`: expected a path, env://NAME, https://…, hashivault://KEY, or NAME://… with a program sigstore-kms-NAME in PATH"
     )]
     Scheme(String),
-    /// Anybody on the way could change it.
+    /// HTTP without TLS is not safe.
     #[error("keys cannot be fetched over http://: use https:// or a file")]
     Http,
-    /// The variable is not set.
+    /// The environment variable is not set.
     #[error("the environment variable {0} is not set")]
     NoVariable(String),
     /// The file cannot be read.
@@ -46,16 +45,16 @@ pub enum KeyReferenceError {
         /// What happened.
         source: io::Error,
     },
-    /// Longer than a key.
+    /// Too large for a key.
     #[error("not a key: more than {MAX_KEY_BYTES} bytes")]
     Large,
-    /// It could not be fetched.
+    /// It cannot be downloaded.
     #[error("cannot be fetched: {0}")]
     Fetch(String),
-    /// It is no public key.
+    /// It is not a public key.
     #[error(transparent)]
     Public(#[from] PublicKeyError),
-    /// It is no private key, or stays closed.
+    /// It is not a private key, or cannot be decrypted.
     #[error(transparent)]
     Private(#[from] KeyError),
     /// The plugin failed.
@@ -66,17 +65,17 @@ pub enum KeyReferenceError {
     Vault(#[from] VaultError),
 }
 
-/// Where keys may come from. Made by whoever may look at the environment.
+/// Sources of keys. The caller provides the environment.
 #[derive(Clone, Debug, Default)]
 pub struct KeySources {
-    /// Variables, by name.
+    /// Environment variables, by name.
     pub environment: BTreeMap<String, String>,
-    /// Folders that plugins are looked up in.
+    /// Folders to look for plugins in.
     pub folders: Vec<PathBuf>,
 }
 
 impl KeySources {
-    /// The public key that `reference` leads to; paths are relative to `folder`.
+    /// Loads the public key `reference`; paths are relative to `folder`.
     ///
     /// # Errors
     ///
@@ -96,8 +95,8 @@ impl KeySources {
         }
     }
 
-    /// The key to sign with that `reference` leads to; `password` is asked for
-    /// only if there is one to be opened.
+    /// Loads the signing key `reference`; `password` is called only if the key
+    /// is encrypted.
     ///
     /// # Errors
     ///
@@ -164,7 +163,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyReferenceError> {
     }
 }
 
-/// What is at an address, from threads that may block.
+/// Downloads a key, from threads that may block.
 fn fetch(address: &str) -> Result<Vec<u8>, KeyReferenceError> {
     let failed = |error: String| KeyReferenceError::Fetch(error);
     let client = http::public_client().map_err(failed)?;

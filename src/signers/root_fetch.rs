@@ -13,9 +13,9 @@ pub struct FetchError {
     what: String,
 }
 
-/// Fetches the trusted root from `mirror`, whose metadata begins with
-/// `bootstrap`; without both, that of the public instance. What has expired, or
-/// is not signed by whom the root before it named, is refused.
+/// Fetches the trusted root from `mirror`, starting with the root metadata
+/// `bootstrap`; without both, that of the public instance. Expired metadata, and
+/// metadata not signed by the keys of the previous root, are refused.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The signature of a package that lies in the package.
+//! Signatures that are stored in the package, called seals.
 //!
 //! Source: docs/spec/signing.md, "Where a signature is stored".
 
@@ -8,22 +8,22 @@ use super::signer::{Signer, SignerError};
 use crate::package::{Dialect, mark_signed};
 use crate::signing::write_signature_file;
 
-/// What is written into a package.
+/// The form of a signature in a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Seal {
-    /// What the oldest readers of the dialect that can check anything read: a
-    /// plain signature for Jackal, a bundle for Zarf. By a certificate, a
-    /// bundle for both.
+    /// The form that the oldest readers of the dialect support: a plain
+    /// signature for Jackal, a bundle for Zarf. Keyless signatures are bundles
+    /// in both.
     Plain,
-    /// A bundle, beside the plain signature where there is a key. Jackal
-    /// v0.32.7 refuses archives with it.
+    /// A bundle, and for keys a plain signature as well. Jackal v0.32.7 refuses
+    /// archives with a bundle.
     Bundle,
 }
 
-/// Signs a package whose definition is `definition`, and returns the files that
-/// are new or replaced; the definition is among them if it had to say that it
-/// is signed.
+/// Signs a package with the definition `definition`, and returns the files to
+/// add or replace. The definition is among them if it has to be marked as
+/// signed.
 ///
 /// # Errors
 ///
@@ -54,8 +54,8 @@ pub fn seal(
     Ok(files)
 }
 
-/// Whether `files` are what [`seal`] makes, but for the signatures themselves,
-/// which nobody has checked.
+/// Whether `files` are those that [`seal`] would return. Does not verify the
+/// signatures.
 #[must_use]
 pub fn is_seal(
     dialect: Dialect,
@@ -77,7 +77,7 @@ pub fn is_seal(
         && has(dialect.definition_file()) == (marked != definition)
 }
 
-/// The definition as it is signed.
+/// The definition, marked as signed where the dialect needs it.
 fn marked(dialect: Dialect, definition: &[u8]) -> Result<Vec<u8>, String> {
     match dialect {
         Dialect::Jackal => Ok(definition.to_vec()),

@@ -1,4 +1,4 @@
-//! Who signs, by what the user gave: a key, or a token and services.
+//! Creates signers from the user's settings: a key, or a token and services.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,21 +15,21 @@ use super::token::TokenSources;
 use super::trust_config::{TrustConfig, TrustConfigError};
 use crate::signing::{Demands, Root, RootError};
 
-/// Longest password that is read from a file, in bytes: 64 KiB.
+/// Maximum size of a password file, in bytes: 64 KiB.
 const MAX_PASSWORD_BYTES: u64 = 64 << 10;
 
-/// How to sign with a certificate.
+/// Settings for keyless signing.
 #[derive(Clone, Debug, Default)]
 pub struct KeylessOptions {
     /// The token, or a file with it.
     pub token: Option<String>,
-    /// Variables that tokens come from.
+    /// Environment variables that may have tokens.
     pub environment: BTreeMap<String, String>,
-    /// A private deployment.
+    /// The trust config of a private deployment.
     pub trust_config: Option<PathBuf>,
     /// The certificate authority.
     pub fulcio: Option<String>,
-    /// The log, and the version of its interface.
+    /// The log, and the version of its API.
     pub rekor: Option<(String, u32)>,
     /// Whether signatures are logged.
     pub log: bool,
@@ -37,10 +37,10 @@ pub struct KeylessOptions {
     pub timestamps: Option<String>,
 }
 
-/// Why nobody can sign.
+/// Why there is no signer.
 #[derive(Debug, thiserror::Error)]
 pub enum SignerSetupError {
-    /// The key cannot be had.
+    /// The key cannot be loaded.
     #[error("signing key `{name}`: {source}")]
     Key {
         /// The reference.
@@ -48,7 +48,7 @@ pub enum SignerSetupError {
         /// What is wrong.
         source: KeyReferenceError,
     },
-    /// The deployment is not described well.
+    /// The trust config is invalid.
     #[error(transparent)]
     Config(#[from] TrustConfigError),
     /// The built-in trusted root is unusable.
@@ -72,7 +72,7 @@ pub enum SignerSetupError {
     },
 }
 
-/// Whoever has the key that `reference` leads to.
+/// The signer with the key `reference`.
 ///
 /// # Errors
 ///
@@ -90,11 +90,11 @@ pub fn key_signer(
     Ok(Arc::new(Signer::Key(key)))
 }
 
-/// The password in a file, without the line end that editors put there.
+/// Reads a password from a file, without the final line break.
 ///
 /// # Errors
 ///
-/// The file cannot be read, or is far too long.
+/// The file cannot be read or is too large.
 pub fn password_in(path: &Path) -> Result<Zeroizing<Vec<u8>>, SignerSetupError> {
     let wrong = |source| SignerSetupError::Password {
         path: path.to_owned(),
@@ -116,7 +116,7 @@ pub fn password_in(path: &Path) -> Result<Zeroizing<Vec<u8>>, SignerSetupError> 
     Ok(bytes)
 }
 
-/// Whoever the token names.
+/// The keyless signer with the identity in the token.
 ///
 /// # Errors
 ///

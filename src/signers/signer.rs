@@ -1,6 +1,6 @@
-//! Whoever signs: a key here, a key elsewhere, or a certificate.
+//! Signers: a key in this process, a key in a service, or keyless.
 //!
-//! Blocks while others are asked, so it is called from threads that may.
+//! Signing blocks during requests, so call it from threads that may block.
 
 use super::http::blocking;
 use super::keyless::{Keyless, KeylessSignError};
@@ -11,7 +11,7 @@ use crate::signing::{Bundle, Envelope, IN_TOTO, PublicKey, SignError, SigningKey
 /// Why nothing was signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignerError {
-    /// The key refused.
+    /// The key cannot sign.
     #[error(transparent)]
     Key(#[from] SignError),
     /// The plugin refused.
@@ -20,18 +20,18 @@ pub enum SignerError {
     /// The vault refused.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// No certificate, or no witness.
+    /// Keyless signing failed.
     #[error(transparent)]
     Keyless(#[from] KeylessSignError),
-    /// What is to be said cannot be written.
+    /// The statement cannot be serialised.
     #[error("the statement cannot be written: {0}")]
     Json(#[from] serde_json::Error),
-    /// A thread of ours died.
+    /// A thread panicked.
     #[error("signing stopped: {0}")]
     Stopped(String),
 }
 
-/// A long-lived key, wherever it is.
+/// A long-lived key.
 #[derive(Debug)]
 pub enum HeldKey {
     /// In this process.
@@ -43,7 +43,7 @@ pub enum HeldKey {
 }
 
 impl HeldKey {
-    /// The public half.
+    /// The public key.
     #[must_use]
     pub fn public(&self) -> &PublicKey {
         match self {
@@ -67,7 +67,7 @@ impl HeldKey {
     }
 }
 
-/// One who signs.
+/// A signer.
 #[derive(Debug)]
 pub enum Signer {
     /// By a key.
@@ -77,7 +77,8 @@ pub enum Signer {
 }
 
 impl Signer {
-    /// Tells signers apart: what one signed need not be signed by him again.
+    /// An identifier of the signer, so that nothing is signed by the same one
+    /// twice.
     #[must_use]
     pub fn name(&self) -> String {
         match self {

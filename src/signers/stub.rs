@@ -1,10 +1,10 @@
-//! A service on loopback that answers as a test says.
+//! A service on loopback with the answers of a test.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// What was asked: the request line and headers in lower case, the body.
+/// A request: the request line and headers in lower case, and the body.
 pub(super) type Asked = (String, Vec<u8>);
 
 /// Serves until the process ends.
@@ -14,8 +14,8 @@ pub(super) struct Stub {
 }
 
 impl Stub {
-    /// Answers with what `answer` makes of a path and a body: a status, further
-    /// header lines, a body.
+    /// `answer` maps a path and a body to a status, further header lines and a
+    /// body.
     pub fn new(
         answer: impl Fn(&str, &[u8]) -> (u16, &'static str, Vec<u8>) + Send + 'static,
     ) -> Self {
@@ -26,7 +26,7 @@ impl Stub {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
-                // Whoever gives up may connect and say nothing.
+                // A client that gives up may connect without a request.
                 let Some((head, body)) = read(&mut stream) else {
                     continue;
                 };
@@ -43,7 +43,7 @@ impl Stub {
         Self { url, asked }
     }
 
-    /// How often it was asked so far.
+    /// Number of requests so far.
     pub fn count(&self) -> usize {
         self.asked.lock().unwrap().len()
     }

@@ -1,7 +1,7 @@
-//! Identity tokens: who a certificate is to name.
+//! Identity tokens, which determine the identity in certificates.
 //!
-//! A token is never shown, and is judged before anybody is asked: whom it is
-//! for, and how long it lasts. Source: docs/spec/signing.md, "Identity tokens".
+//! Tokens are never shown. Their audience and expiry are checked before any
+//! request. Source: docs/spec/signing.md, "Identity tokens".
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,25 +10,25 @@ use base64::Engine as _;
 use serde::Deserialize;
 use sigstore_oidc::IdentityToken;
 
-/// For whom tokens must be made.
+/// The required audience of tokens.
 const AUDIENCE: &str = "sigstore";
 
-/// What a token must last at least, in seconds.
+/// Minimum remaining life of a token, in seconds.
 const MIN_LEFT: i64 = 60;
 
-/// Where Kubernetes puts a token of the service account.
+/// Where Kubernetes mounts the service account's token.
 const PROJECTED: &str = "/var/run/sigstore/cosign/oidc-token";
 
-/// How often the token service of GitHub Actions is asked.
+/// Number of attempts to get a token from GitHub Actions.
 const ATTEMPTS: u32 = 3;
 
-/// Largest answer that is read, in bytes.
+/// Maximum size of an answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// Nothing yields one.
+    /// No source has a token.
     #[error(
         "no identity token: add --identity-token, set SIGSTORE_ID_TOKEN, or run in CI that provides one (GitHub Actions: permissions id-token: write; GitLab: id_tokens with aud: sigstore)"
     )]
@@ -41,10 +41,10 @@ pub enum TokenError {
         /// What happened.
         source: std::io::Error,
     },
-    /// What was given is no token, and perhaps part of one: it is not shown.
+    /// Not a token. It is not shown, as it may be a part of one.
     #[error("--identity-token is neither a JWT (three dot-separated parts) nor an existing file")]
     Given,
-    /// It is no token.
+    /// It is not a valid token.
     #[error("the identity token from {from} cannot be read: {what}")]
     Malformed {
         /// Where it comes from.
@@ -52,17 +52,17 @@ pub enum TokenError {
         /// What is wrong.
         what: String,
     },
-    /// It is for somebody else.
+    /// It has another audience.
     #[error(
         "the identity token from {0} does not have the audience `{AUDIENCE}`: request one that does"
     )]
     Audience(String),
-    /// It ends too soon.
+    /// It has expired or expires too soon.
     #[error(
         "the identity token from {0} has expired or expires within {MIN_LEFT} seconds: get a new one"
     )]
     Expired(String),
-    /// Its mail address is nobody's yet.
+    /// Its email address is not verified.
     #[error("the email address in the identity token from {0} is not verified")]
     Unverified(String),
     /// The token service failed.
@@ -70,12 +70,12 @@ pub enum TokenError {
     Service(String),
 }
 
-/// Where a token may come from.
+/// Sources of a token.
 #[derive(Clone, Debug, Default)]
 pub struct TokenSources {
     /// The token itself, or a file with it.
     pub given: Option<String>,
-    /// Variables, by name.
+    /// Environment variables, by name.
     pub environment: BTreeMap<String, String>,
 }
 
@@ -84,7 +84,7 @@ struct Minted {
     value: String,
 }
 
-/// Claims of CI jobs that become names in certificates.
+/// The claims that become identities in certificates.
 #[derive(Default, Deserialize)]
 struct CiClaims {
     job_workflow_ref: Option<String>,
@@ -92,7 +92,7 @@ struct CiClaims {
 }
 
 impl TokenSources {
-    /// The first token that there is; it is judged already.
+    /// The first available token, checked.
     ///
     /// # Errors
     ///
@@ -119,8 +119,8 @@ impl TokenSources {
 
     /// The identity and issuer that a certificate for the token names.
     ///
-    /// Source: Fulcio, "OIDC Usage": an e-mail address as it is; GitHub's
-    /// workflow and GitLab's configuration as addresses; else the subject.
+    /// Source: Fulcio, "OIDC Usage": an email address as it is; GitHub's
+    /// workflow and GitLab's configuration as URLs; otherwise the subject.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl TokenSources {
             if path.is_file() {
                 return read(path).map(|text| (text, format!("`{given}`")));
             }
-            // Three words of base64 with dots between them are a token.
+            // Three dot-separated parts in base64 are a token.
             return match given.split('.').count() == 3 && !given.contains('/') {
                 true => Ok((given.clone(), "--identity-token".to_owned())),
                 false => Err(TokenError::Given),
@@ -189,7 +189,7 @@ async fn mint(url: &str, secret: &str) -> Result<String, TokenError> {
         match request.send().await {
             Ok(response) if response.status().is_success() => {
                 let bytes = super::http::body(response, MAX_ANSWER_BYTES).await;
-                // The address and the token stay out of messages.
+                // The URL and the token must not appear in messages.
                 let bytes = bytes.map_err(|e| TokenError::Service(e.without_url().to_string()))?;
                 let minted: Option<Minted> =
                     bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());

@@ -1,4 +1,4 @@
-//! One file that tells of a private deployment: whom to trust, whom to ask.
+//! The trust config of a private deployment: its trusted root and its services.
 //!
 //! Source: docs/spec/signing.md, "Trusted roots"; Sigstore's ClientTrustConfig,
 //! version 0.1.
@@ -10,10 +10,10 @@ use sigstore_trust_root::{ServiceSelector, SigningConfig};
 use super::keyless::Services;
 use crate::signing::{Root, RootError};
 
-/// Why a file tells nothing.
+/// Why a trust config cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustConfigError {
-    /// No JSON of this kind.
+    /// It is malformed.
     #[error("trust config `{name}`: {what}")]
     Malformed {
         /// The file.
@@ -26,12 +26,12 @@ pub enum TrustConfigError {
     Root(#[from] RootError),
 }
 
-/// A deployment.
+/// The configuration of a deployment.
 #[derive(Debug)]
 pub struct TrustConfig {
-    /// Whom to trust.
+    /// The trusted root.
     pub root: Root,
-    /// Whom to ask for signatures.
+    /// The signing services.
     pub services: Services,
 }
 
@@ -45,14 +45,14 @@ struct Raw<'r> {
 }
 
 impl TrustConfig {
-    /// The trusted root in `text`, if that is a trust config.
+    /// The JSON of the trusted root in `text`, if that is a trust config.
     #[must_use]
     pub fn root_text(text: &[u8]) -> Option<String> {
         let raw: Raw<'_> = serde_json::from_slice(text).ok()?;
         Some(raw.trusted_root.get().to_owned())
     }
 
-    /// Reads the file called `name`.
+    /// Parses the file `name`.
     ///
     /// # Errors
     ///

@@ -13,23 +13,23 @@ use super::http;
 use crate::oci::Digest;
 use crate::signing::{Algorithm, PublicKey, PublicKeyError};
 
-/// Largest answer that is read, in bytes.
+/// Maximum size of an answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// What SubjectPublicKeyInfo puts before the 32 bytes of an Ed25519 key.
+/// The SubjectPublicKeyInfo prefix of the 32 bytes of an Ed25519 key.
 ///
 /// Source: RFC 8410, section 4.
 const ED25519_PREFIX: [u8; 12] = [
     0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
 ];
 
-/// Why a vault yields no key or signature.
+/// Why a vault returned no key or signature.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    /// The variable is not set.
+    /// The environment variable is not set.
     #[error("{0} is not set: set it to {1}")]
     NoVariable(&'static str, &'static str),
-    /// A key's name that would lead elsewhere.
+    /// The name is not safe in a URL.
     #[error("`{0}` is not the name of a key in a vault")]
     Name(String),
     /// It cannot be reached.
@@ -38,15 +38,15 @@ pub enum VaultError {
     /// It refused.
     #[error("the vault answered HTTP {status}: {what}")]
     Refused {
-        /// Of HTTP.
+        /// The HTTP status.
         status: u16,
-        /// In its words.
+        /// Its message.
         what: String,
     },
-    /// It answers something else.
+    /// Its answer is malformed.
     #[error("the vault's answer is not one of the transit engine: {0}")]
     Answer(&'static str),
-    /// Its key is none of ours.
+    /// Its key is not supported.
     #[error(transparent)]
     Key(#[from] PublicKeyError),
 }
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Vault {
 }
 
 impl Vault {
-    /// Fetches the public half of the key called `name`.
+    /// Fetches the public key of `name`.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl Vault {
             engine: engine.unwrap_or_else(|| "transit".to_owned()),
             name: name.to_owned(),
             version: 0,
-            // Replaced by the vault's own, or not returned.
+            // A placeholder until the vault's key is known.
             public: PublicKey::from_spki(&[&ED25519_PREFIX[..], &[0; 32]].concat())?,
         };
         let found = vault.call("keys", "", None)?;
@@ -123,13 +123,13 @@ impl Vault {
         Ok(vault)
     }
 
-    /// The public half.
+    /// The public key.
     #[must_use]
     pub fn public(&self) -> &PublicKey {
         &self.public
     }
 
-    /// Signs `message`; blocks while the vault is asked.
+    /// Signs `message`; blocks during the request.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl Vault {
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, VaultError> {
         let mut body = json!({"key_version": self.version});
         match self.public.algorithm() {
-            // Whole: this algorithm hashes twice.
+            // The whole message: Ed25519 hashes it twice.
             Algorithm::Ed25519 => body["input"] = json!(STANDARD.encode(message)),
             algorithm => {
                 body["input"] = json!(STANDARD.encode(Digest::of(message).as_bytes()));

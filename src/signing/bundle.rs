@@ -1,7 +1,7 @@
-//! Sigstore bundles: a signature with what is needed to check it.
+//! Sigstore bundles: a signature with the evidence to verify it.
 //!
-//! Read strictly and brought into one spelling, so that every check sees the
-//! same document. Source: docs/spec/signing.md, "Bundles".
+//! Parsed strictly and normalised, so that every check sees the same document.
+//! Source: docs/spec/signing.md, "Bundles".
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,24 +15,24 @@ use super::json::{self, Shape};
 use super::public_key::{Mismatch, PublicKey};
 use crate::oci::Digest;
 
-/// Largest bundle of a signature that is read, in bytes: 1 MiB.
+/// Maximum size of a signature bundle, in bytes: 1 MiB.
 ///
 /// Source: docs/spec/signing.md, "Limits".
 pub const MAX_BUNDLE_BYTES: u64 = 1 << 20;
 
-/// Largest bundle of an attestation that is read, in bytes: 128 MiB, as cosign.
+/// Maximum size of an attestation bundle, in bytes: 128 MiB, as in cosign.
 pub const MAX_ATTESTATION_BYTES: u64 = 128 << 20;
 
-/// Most log entries, and most timestamps, of a bundle.
+/// Maximum number of log entries, and of timestamps, in a bundle.
 const MAX_EVIDENCE: usize = 32;
 
 /// The media type of bundles, and the artifact type of referrers with one.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
-/// That of the version whose log entries have a promise.
+/// The media type of the version whose log entries have an inclusion promise.
 pub(super) const PROMISED_MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle+json;version=0.1";
 
-/// Media types that are read, in the spelling of the newest writers.
+/// Supported media types, with their newest spelling.
 const MEDIA_TYPES: [(&str, &str); 4] = [
     (MEDIA_TYPE, MEDIA_TYPE),
     (
@@ -127,51 +127,51 @@ const BUNDLE: Shape = Shape::Object(&[
     ),
 ]);
 
-/// Why a text is no bundle.
+/// Why a bundle cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
-    /// No JSON, or not strictly.
+    /// Not strict JSON.
     #[error("the bundle cannot be read: {0}")]
     Json(String),
     /// JSON of another shape.
     #[error("the bundle is malformed: {0}")]
     Shape(String),
-    /// Another version, or another thing.
+    /// An unsupported version or another document.
     #[error("the bundle is of type `{0}`: expected {MEDIA_TYPE}")]
     MediaType(String),
-    /// What older programs wrote with `--bundle`.
+    /// The format of older versions of `cosign --bundle`.
     #[error(
         "the bundle has the old cosign format (base64Signature, rekorBundle): sign again, or convert it with cosign"
     )]
     OldCosign,
 }
 
-/// Why a bundle says nothing about an artifact, by a key.
+/// Why a bundle is not a key's signature of an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyBundleError {
-    /// A certificate where a key is wanted.
+    /// It is signed with a certificate, not a key.
     #[error(
         "the bundle is signed with a certificate, but a key was given: use --certificate-identity and --certificate-oidc-issuer"
     )]
     OtherKind,
-    /// The signature is not one of these bytes by this key.
+    /// The signature does not match the key and the bytes.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
-    /// No digest where all writers put one.
+    /// It has no message digest, which all writers include.
     #[error("the bundle has no message digest")]
     NoDigest,
-    /// The digest is another artifact's.
+    /// The digest is that of another artifact.
     #[error("the bundle is for another file: its message digest differs")]
     Digest,
-    /// Signature of bytes where a statement is wanted, or the reverse.
+    /// It has a signature of a file instead of a statement, or the reverse.
     #[error("the bundle holds {found}, not {wanted}")]
     Content {
-        /// What it holds.
+        /// Its content.
         found: &'static str,
-        /// What it should.
+        /// The expected content.
         wanted: &'static str,
     },
-    /// The statement is not one, or about others.
+    /// The statement is malformed or about another artifact.
     #[error(transparent)]
     Statement(#[from] StatementError),
 }
@@ -179,27 +179,27 @@ pub enum KeyBundleError {
 /// A signer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Material {
-    /// A key, which its user knows. The hint decides nothing.
+    /// A key, which the verifier must know. The hint is ignored.
     Key,
     /// A certificate.
     Certificate,
 }
 
-/// What is signed.
+/// The signed content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// The bytes of a file.
     Message {
-        /// Algorithm and digest of the file, as somebody says.
+        /// Claimed algorithm and digest of the file.
         digest: Option<(String, Vec<u8>)>,
-        /// Over the file.
+        /// The signature of the file.
         signature: Vec<u8>,
     },
-    /// A statement, or whatever the envelope says.
+    /// An envelope, usually with a statement.
     Envelope(Envelope),
 }
 
-/// A bundle that was read. Nothing of it is trusted.
+/// A parsed bundle. Nothing in it is trusted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bundle {
     material: Material,
@@ -212,7 +212,7 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Reads a bundle of version 0.1 to 0.3.
+    /// Parses a bundle of version 0.1 to 0.3.
     ///
     /// # Errors
     ///
@@ -265,7 +265,7 @@ impl Bundle {
         };
         let has_proofs = !entries.is_empty() && entries.iter().all(proven);
         let content = content(&normal).map_err(|what| shape(&what))?;
-        // Readers that know no optional members see none.
+        // Remove null members, which some readers do not accept.
         if normal["verificationMaterial"]["tlogEntries"].is_null() {
             normal["verificationMaterial"]["tlogEntries"] = json!([]);
         }
@@ -280,8 +280,8 @@ impl Bundle {
         })
     }
 
-    /// Whether `text` calls itself a bundle, of whatever version; nothing else of
-    /// it is held.
+    /// Whether `text` has the media type of a bundle of any version. Does not
+    /// parse the rest.
     #[must_use]
     pub fn is_called(text: &[u8]) -> bool {
         #[derive(Deserialize)]
@@ -302,32 +302,33 @@ impl Bundle {
         &self.material
     }
 
-    /// What is signed.
+    /// The signed content.
     #[must_use]
     pub fn content(&self) -> &Content {
         &self.content
     }
 
-    /// How many entries of logs it carries.
+    /// Number of log entries.
     #[must_use]
     pub fn log_entries(&self) -> usize {
         self.log_entries.len()
     }
 
-    /// Whether each of its log entries, of which it has one, proves that it is
-    /// in the log, or may come with the log's promise instead.
+    /// Whether it has log entries and each one has an inclusion proof, or a
+    /// promise where promises count.
     #[must_use]
     pub fn is_logged(&self) -> bool {
         self.has_proofs || self.has_promises
     }
 
-    /// Whether a log's promise stands for the proof.
+    /// Whether inclusion promises count as proofs.
     #[must_use]
     pub fn is_promised(&self) -> bool {
         self.has_promises && !self.has_proofs
     }
 
-    /// Takes promises for proofs: the form that it was read from has no others.
+    /// Makes inclusion promises count as proofs: the original format has nothing
+    /// else.
     #[must_use]
     pub(super) fn with_promises(mut self) -> Self {
         let entries = self.normal["verificationMaterial"]["tlogEntries"].as_array();
@@ -340,13 +341,13 @@ impl Bundle {
         self
     }
 
-    /// How many timestamps of RFC 3161 it carries.
+    /// Number of RFC 3161 timestamps.
     #[must_use]
     pub fn timestamps(&self) -> usize {
         self.timestamps
     }
 
-    /// Identity and issuer as its certificate says: nothing of it is checked.
+    /// Identity and issuer in its certificate, unverified.
     #[must_use]
     pub fn claimed(&self) -> Option<(String, String)> {
         let material = &self.normal["verificationMaterial"];
@@ -359,13 +360,13 @@ impl Bundle {
         Some((read.identity?.as_str().to_owned(), read.issuer?))
     }
 
-    /// The bundle in the one spelling.
+    /// The normalised JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         self.normal.to_string()
     }
 
-    /// Checks that it is a signature of `blob` by `key`.
+    /// Verifies that it is a signature of `blob` by `key`.
     ///
     /// # Errors
     ///
@@ -381,7 +382,7 @@ impl Bundle {
             });
         };
         match digest {
-            // cosign 3 leaves it out for this type of key.
+            // cosign 3 omits the digest for this type of key.
             None if key.algorithm() == super::Algorithm::Ed25519 => {}
             None => return Err(KeyBundleError::NoDigest),
             Some((algorithm, digest)) => {
@@ -399,7 +400,8 @@ impl Bundle {
         Ok(key.verify(blob, signature)?)
     }
 
-    /// Checks that it holds a statement signed by `key`, and returns that.
+    /// Verifies that it has a statement signed by `key`, and returns the
+    /// statement.
     ///
     /// # Errors
     ///
@@ -418,7 +420,7 @@ impl Bundle {
         Ok(Statement::of(envelope)?)
     }
 
-    /// A bundle of a file's signature by a key.
+    /// Creates a bundle from the signature of a file by a key.
     #[must_use]
     pub fn of_blob(key: &PublicKey, blob: &[u8], signature: &[u8]) -> String {
         json!({
@@ -435,7 +437,7 @@ impl Bundle {
         .to_string()
     }
 
-    /// A bundle of an envelope that a key signed.
+    /// Creates a bundle from an envelope signed by a key.
     #[must_use]
     pub fn of_envelope(key: &PublicKey, envelope: &Envelope) -> String {
         json!({

@@ -14,8 +14,8 @@ use super::envelope::{Envelope, MAX_DIGESTS, MAX_SUBJECTS, names};
 pub struct Claims(Vec<BTreeMap<String, String>>);
 
 impl Claims {
-    /// Those of the statement in `envelope`, of which nothing was checked; none,
-    /// if it cannot be read.
+    /// The claims of the statement in `envelope`, unverified; none if it cannot
+    /// be parsed.
     #[must_use]
     pub fn of(envelope: &Envelope) -> Self {
         let read = serde_json::from_slice::<Claimed>(&envelope.payload);
@@ -23,7 +23,7 @@ impl Claims {
         Self(subjects.into_iter().map(|one| one.digest.0).collect())
     }
 
-    /// Whether the statement in `bundle` names `digest`; nothing of it is checked.
+    /// Whether the statement in `bundle` names `digest`, unverified.
     #[must_use]
     pub fn name(bundle: &[u8], digest: &(&str, String)) -> bool {
         match Bundle::parse(bundle).as_ref().map(Bundle::content) {
@@ -52,7 +52,7 @@ struct ClaimedSubject {
     digest: FewDigests,
 }
 
-/// A list that ends, or is none.
+/// A list of limited length.
 struct Few<T, const MOST: usize>(Vec<T>);
 
 impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Few<T, MOST> {

@@ -11,14 +11,14 @@ use zeroize::Zeroizing;
 
 use super::pem_block::{self, MAX_KEY_BYTES};
 
-/// Labels of the armour; the first is written, the second is older.
+/// PEM labels; the first one is written, the second one is older.
 const LABELS: [&str; 2] = [
     "ENCRYPTED SIGSTORE PRIVATE KEY",
     "ENCRYPTED COSIGN PRIVATE KEY",
 ];
 
-/// Costs of key derivation that are in use. Any other is refused before work
-/// begins: the largest that fits the field would want a terabyte.
+/// Supported costs of key derivation. Others are refused first: the largest cost
+/// that the field can have would need a terabyte.
 const COSTS: [u64; 3] = [32_768, 65_536, 131_072];
 
 /// The cost of new containers.
@@ -27,38 +27,38 @@ const COST: u64 = 65_536;
 const NONCE_BYTES: usize = 24;
 const SALT_BYTES: usize = 32;
 
-/// Why a container yields no key.
+/// Why a key container cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ContainerError {
-    /// No armour, or too large to be a key.
+    /// Not PEM, or too large for a key.
     #[error(
         "invalid pem block: expected -----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----, at most {MAX_KEY_BYTES} bytes"
     )]
     NoBlock,
-    /// A plain key.
+    /// An unencrypted key.
     #[error(
         "unsupported pem type: {0}: an unencrypted key; import it with `jackal tools import-key`"
     )]
     Plain(String),
-    /// Another kind of block.
+    /// Another PEM label.
     #[error("unsupported pem type: {0}: expected ENCRYPTED SIGSTORE PRIVATE KEY")]
     Label(String),
-    /// The block holds something else.
+    /// The content is malformed.
     #[error("the key container cannot be read: {0}")]
     Malformed(String),
-    /// Parameters that nobody uses.
+    /// Unsupported parameters.
     #[error(
         "unsupported scrypt parameters: N={n}, r={r}, p={p}: expected N=32768, 65536 or 131072 with r=8, p=1"
     )]
     Cost {
-        /// Memory and time.
+        /// Cost in memory and time.
         n: u64,
         /// Block size.
         r: u32,
-        /// Lanes.
+        /// Parallelism.
         p: u32,
     },
-    /// The wrong password or a damaged file; the one looks like the other.
+    /// A wrong password or a damaged file, which cannot be told apart.
     #[error("encrypted: decryption failed: the password is wrong, or the key file is damaged")]
     Decrypt,
 }
@@ -95,7 +95,7 @@ struct Cipher {
     nonce: String,
 }
 
-/// The PKCS #8 document in a container.
+/// Decrypts the PKCS #8 document in a container.
 ///
 /// # Errors
 ///
@@ -141,11 +141,11 @@ pub fn open_container(text: &[u8], password: &[u8]) -> Result<Zeroizing<Vec<u8>>
         .map_err(|_| ContainerError::Decrypt)
 }
 
-/// `pkcs8` in a container of its own.
+/// Encrypts `pkcs8` into a new container.
 ///
 /// # Errors
 ///
-/// The machine yields no random bytes.
+/// No random bytes available.
 pub fn seal(pkcs8: &[u8], password: &[u8]) -> Result<String, ContainerError> {
     let (mut salt, mut nonce) = ([0; SALT_BYTES], [0; NONCE_BYTES]);
     let random = |bytes: &mut [u8]| {

@@ -21,7 +21,7 @@ pub const SLSA_PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 /// An SPDX document.
 pub const SPDX_PREDICATE: &str = "https://spdx.dev/Document";
 
-/// What cosign says of an image that it signs.
+/// The predicate type of cosign's image signatures.
 pub const SIGN_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
 
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
@@ -29,25 +29,25 @@ const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 /// What `cosign attest` still writes.
 const OLD_STATEMENT: &str = "https://in-toto.io/Statement/v0.1";
 
-/// Most subjects of a statement; the limit of all clients.
+/// Maximum number of subjects of a statement, as in all clients.
 pub(super) const MAX_SUBJECTS: usize = 1024;
 
-/// Most digests of a subject; the limit of all clients.
+/// Maximum number of digests of a subject, as in all clients.
 pub(super) const MAX_DIGESTS: usize = 32;
 
-/// A payload with its type; the signature is over both.
+/// A signed payload with its type. The signature covers both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    /// What the payload is.
+    /// The type of the payload.
     pub payload_type: String,
     /// The signed bytes.
     pub payload: Vec<u8>,
-    /// The one signature.
+    /// The signature.
     pub signature: Vec<u8>,
 }
 
 impl Envelope {
-    /// What is signed: type and payload, each with its length in bytes.
+    /// The bytes to sign: type and payload, each with its length in bytes.
     #[must_use]
     pub fn signed_bytes(payload_type: &str, payload: &[u8]) -> Vec<u8> {
         let head = format!(
@@ -58,23 +58,23 @@ impl Envelope {
         [head.as_bytes(), payload].concat()
     }
 
-    /// What this one's signature is over.
+    /// The bytes that the signature covers.
     #[must_use]
     pub fn message(&self) -> Vec<u8> {
         Self::signed_bytes(&self.payload_type, &self.payload)
     }
 }
 
-/// What is said of which artifacts.
+/// A statement about artifacts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Statement {
-    /// Which version of statements it is.
+    /// The version of the statement format.
     #[serde(rename = "_type")]
     pub kind: String,
     /// The artifacts.
     pub subject: Vec<Subject>,
-    /// What kind of thing is said.
+    /// The type of the predicate.
     pub predicate_type: String,
     /// The type of the predicate.
     #[serde(default)]
@@ -85,22 +85,22 @@ pub struct Statement {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Subject {
-    /// What it is called.
+    /// Its name.
     #[serde(default)]
     pub name: String,
     /// Its digests in hex, by algorithm.
     #[serde(default)]
     pub digest: BTreeMap<String, String>,
-    /// What else is said of it.
+    /// Further properties.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub annotations: BTreeMap<String, Value>,
 }
 
-/// Something that a build used, or made.
+/// An input or output of a build.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceDescriptor {
-    /// What it is called.
+    /// Its name.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub name: String,
     /// Where it comes from.
@@ -111,28 +111,28 @@ pub struct ResourceDescriptor {
     pub digest: BTreeMap<String, String>,
 }
 
-/// Why a payload says nothing about an artifact.
+/// Why a payload is not a statement about an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StatementError {
-    /// Signed, and something else.
+    /// The envelope has another payload type.
     #[error("the envelope holds `{0}`, not {IN_TOTO}")]
     PayloadType(String),
-    /// No JSON of the right shape.
+    /// The statement is malformed.
     #[error("the statement cannot be read: {0}")]
     Malformed(String),
-    /// Another kind of document.
+    /// Another type of document.
     #[error("the statement has the type `{0}`: expected {STATEMENT}")]
     Kind(String),
-    /// More than any client takes.
+    /// It exceeds the limits of all clients.
     #[error("the statement has more than {MAX_SUBJECTS} subjects, or {MAX_DIGESTS} digests of one")]
     Large,
-    /// It speaks about others.
+    /// It is about other artifacts.
     #[error("the statement is not about {0}")]
     OtherSubject(String),
 }
 
 impl Statement {
-    /// Says `predicate` of `subject`.
+    /// Creates a statement about `subject`.
     #[must_use]
     pub fn new(subject: Vec<Subject>, predicate_type: &str, predicate: Value) -> Self {
         Self {
@@ -143,7 +143,7 @@ impl Statement {
         }
     }
 
-    /// Reads the payload of an envelope whose signature has been checked.
+    /// Parses the statement of an envelope whose signature has been verified.
     ///
     /// # Errors
     ///
@@ -166,8 +166,8 @@ impl Statement {
         Ok(statement)
     }
 
-    /// Checks that one of the subjects has one of `digests`, given in hex by
-    /// the name of their algorithm.
+    /// Checks that one of the subjects has one of `digests`, given as algorithm
+    /// and hex.
     ///
     /// # Errors
     ///
@@ -194,7 +194,7 @@ pub(super) fn names(found: &BTreeMap<String, String>, digests: &[(&str, String)]
     })
 }
 
-/// The digests by which statements may name `blob`.
+/// The digests that statements may use for `blob`.
 #[must_use]
 pub fn digests(blob: &[u8]) -> Vec<(&'static str, String)> {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();

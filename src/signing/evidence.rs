@@ -1,9 +1,9 @@
-//! Signatures by certificate: who was certified, when, and where it was logged.
+//! Verification of keyless signatures: certificates, logs and timestamps.
 //!
-//! The steps of docs/spec/signing.md, "Keyless verification". Chains, logs and
-//! timestamps are checked by the library of the Sigstore project; what it
-//! leaves open, here: proofs of every entry, time without a log only by
-//! timestamp, patterns, statements.
+//! The steps of docs/spec/signing.md, "Keyless verification". The library of the
+//! Sigstore project checks chains, logs and timestamps. This module checks the
+//! rest: proofs of every entry, time without a log only by timestamp, patterns,
+//! statements.
 
 use sigstore_trust_root::{SigstoreInstance, TrustedRoot};
 use sigstore_types::{Artifact, Sha256Hash};
@@ -17,14 +17,14 @@ use super::identity::Identity;
 use super::public_key::PublicKey;
 use crate::oci::Digest;
 
-/// What must be there besides certificate and signature.
+/// The evidence required besides certificate and signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Demands {
-    /// An entry in a trusted log, with its proof.
+    /// An entry in a trusted log, with an inclusion proof.
     pub log: bool,
-    /// The promise of a certificate log.
+    /// A signed certificate timestamp.
     pub sct: bool,
-    /// A timestamp of RFC 3161.
+    /// An RFC 3161 timestamp.
     pub timestamp: bool,
 }
 
@@ -38,12 +38,12 @@ impl Default for Demands {
     }
 }
 
-/// Why a file is no trusted root.
+/// Why a trusted root cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the trusted root cannot be used: {0}")]
 pub struct RootError(String);
 
-/// The authorities and logs that are trusted.
+/// The trusted authorities and logs.
 pub struct Root {
     verifier: Verifier,
     digest: Digest,
@@ -58,7 +58,7 @@ impl std::fmt::Debug for Root {
 }
 
 impl Root {
-    /// Reads a `trusted_root.json`, which `name` is called.
+    /// Parses a `trusted_root.json` named `name`.
     ///
     /// # Errors
     ///
@@ -76,11 +76,11 @@ impl Root {
         })
     }
 
-    /// That of the public instance, as of this program's release.
+    /// The trusted root of the public instance, built in.
     ///
     /// # Errors
     ///
-    /// [`RootError`]: never, if the library is whole.
+    /// [`RootError`]: never, unless the library is broken.
     pub fn public() -> Result<Self, RootError> {
         Self::parse(
             Self::public_json().as_bytes(),
@@ -88,38 +88,38 @@ impl Root {
         )
     }
 
-    /// The file of that one.
+    /// The file of the built-in trusted root.
     #[must_use]
     pub fn public_json() -> &'static str {
         SigstoreInstance::PublicGood.embedded_trusted_root_json()
     }
 
-    /// Of the file's bytes.
+    /// Digest of the file.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// Whether it knows logs that promise to show certificates.
+    /// Whether it has certificate transparency logs.
     #[must_use]
     pub fn has_certificate_logs(&self) -> bool {
         self.certificate_logs
     }
 
-    /// What it is called.
+    /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 }
 
-/// Why a bundle does not prove that a certain signer signed an artifact.
+/// Why a bundle is not a signature of an artifact by the expected identity.
 #[derive(Debug, thiserror::Error)]
 pub enum KeylessError {
-    /// A key where a certificate is wanted.
+    /// It is signed with a key, not a certificate.
     #[error("the bundle is signed with a key, but an identity was given: use --key")]
     OtherKind,
-    /// Some check failed.
+    /// A check failed.
     #[error("{0}")]
     Library(String),
     /// It is not in a log.
@@ -127,55 +127,56 @@ pub enum KeylessError {
         "the bundle has no log entry with a proof; if this deployment has no log, add --insecure-ignore-tlog"
     )]
     NoLog,
-    /// Nobody says when.
+    /// It has no timestamp.
     #[error("the bundle has no RFC 3161 timestamp")]
     NoTimestamp,
-    /// A check that was asked for was not made.
+    /// The library did not make a required check.
     #[error("the verifier skipped a check: {0}")]
     LeftOut(&'static str),
-    /// Somebody else.
+    /// It is by another identity.
     #[error("it was signed by `{found}` ({issuer}), not by `{wanted}` ({wanted_issuer})")]
     OtherSigner {
         /// A signer.
         found: String,
-        /// Who vouches for him.
+        /// The issuer of that identity.
         issuer: String,
-        /// Who was wanted.
+        /// The expected identity.
         wanted: String,
-        /// Who was to vouch for him.
+        /// The expected issuer.
         wanted_issuer: String,
     },
-    /// The statement is not one, or about others.
+    /// The statement is malformed or about another artifact.
     #[error(transparent)]
     Statement(#[from] StatementError),
 }
 
-/// What a bundle proves.
+/// The verified facts in a bundle.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proven {
-    /// Who was certified.
+    /// The identity in the certificate.
     pub identity: String,
     /// The issuer of the identity.
     pub issuer: String,
-    /// Seconds since the Unix epoch, as logs and timestamp authorities say.
+    /// Times from logs and timestamp authorities, in seconds since the Unix
+    /// epoch.
     pub times: Vec<i64>,
-    /// An entry in a trusted log was proven.
+    /// Whether inclusion in a trusted log was proven.
     pub logged: bool,
-    /// Or promised by the log alone.
+    /// Whether the log only promised inclusion.
     pub promised: bool,
-    /// A certificate log promised to show the certificate.
+    /// Whether a signed certificate timestamp was verified.
     pub sct: bool,
-    /// Timestamps of RFC 3161 that were checked.
+    /// Number of verified RFC 3161 timestamps.
     pub timestamps: usize,
-    /// Repository, commit and run, as the certificate says of a CI job.
+    /// Claims in the certificate about a CI job: repository, commit, run.
     pub claims: Vec<(&'static str, String)>,
-    /// What is said, if it is a statement.
+    /// The statement, if it is one.
     pub statement: Option<Statement>,
 }
 
 impl Bundle {
-    /// Checks that `identity` signed what digests to `artifact`; `blob` is its
-    /// content where the bundle signs that, and not a statement.
+    /// Verifies that `identity` signed the content with the digest `artifact`;
+    /// `blob` is that content if the bundle has no statement.
     ///
     /// # Errors
     ///
@@ -260,8 +261,8 @@ impl Bundle {
         })
     }
 
-    /// Checks the log entries and timestamps of a bundle that `key` signed,
-    /// and returns the times that they prove, in seconds since the Unix epoch.
+    /// Verifies the log entries and timestamps of a bundle that `key` signed,
+    /// and returns their times in seconds since the Unix epoch.
     ///
     /// # Errors
     ///

@@ -5,22 +5,22 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Largest signature file that is read, in bytes: 64 KiB, as for keys.
+/// Maximum size of a signature file, in bytes: 64 KiB, as for keys.
 const MAX_BYTES: usize = 64 << 10;
 
-/// Why a file holds no signature.
+/// Why a signature file cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureFileError {
-    /// There is nothing in it.
+    /// It is empty.
     #[error("the signature file is empty")]
     Empty,
-    /// Far more than a signature.
+    /// It is too large.
     #[error("the signature file is longer than {MAX_BYTES} bytes")]
     Large,
 }
 
-/// The signature in a file: base64, also wrapped over lines; else the bytes are
-/// taken as they are.
+/// Reads the signature in a file: base64, possibly over several lines, otherwise
+/// raw bytes.
 ///
 /// # Errors
 ///
@@ -40,7 +40,7 @@ pub fn read_signature_file(content: &[u8]) -> Result<Vec<u8>, SignatureFileError
     Ok(STANDARD.decode(text).unwrap_or_else(|_| content.to_vec()))
 }
 
-/// `signature` as such a file: base64 without a line end.
+/// The content of a signature file: base64 without a line break.
 #[must_use]
 pub fn write_signature_file(signature: &[u8]) -> Vec<u8> {
     STANDARD.encode(signature).into_bytes()

@@ -1,20 +1,20 @@
-//! Whom the user trusts, where a certificate says who signed.
+//! Trusted identities for signatures by certificate.
 //!
 //! Source: docs/spec/signing.md, "Identities".
 
 use regex::Regex;
 
-/// How a word of a certificate is compared with what is wanted.
+/// A pattern for a value in a certificate.
 #[derive(Clone, Debug)]
 pub enum Pattern {
-    /// Byte for byte.
+    /// The exact value.
     Exact(String),
-    /// Some part of it fits, as in cosign: whoever means all of it writes `^…$`.
+    /// Matches any part of the value, as in cosign; use `^…$` for the whole.
     Search(Regex),
 }
 
 impl Pattern {
-    /// Whether `text` is meant.
+    /// Whether `text` matches.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         match self {
@@ -33,19 +33,19 @@ impl Pattern {
     }
 }
 
-/// Why what was given names nobody.
+/// Why settings do not give an identity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
-    /// Anybody may call himself so with some issuer.
+    /// An identity without its issuer proves nothing.
     #[error("an identity requires an issuer: add {0}")]
     NoIssuer(&'static str),
-    /// Everybody of an issuer.
+    /// An issuer without an identity would accept all its users.
     #[error("an issuer requires an identity: add {0}")]
     NoIdentity(&'static str),
-    /// Said twice.
+    /// Both forms were given.
     #[error("{0} and {0}-regexp cannot be used together")]
     Both(&'static str),
-    /// The expression is none.
+    /// The regular expression is malformed.
     #[error("`{pattern}` is not a regular expression: {what}")]
     Pattern {
         /// As the user gave it.
@@ -55,7 +55,7 @@ pub enum IdentityError {
     },
 }
 
-/// A signer by certificate: identity and the issuer that vouches for it.
+/// An identity and its issuer.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The subject alternative name.
@@ -65,14 +65,14 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whether this one, of exact words, is whom `wanted` means.
+    /// Whether this identity, which has exact patterns, matches `wanted`.
     #[must_use]
     pub fn is(&self, wanted: &Self) -> bool {
         wanted.subject.matches(self.subject.as_str()) && wanted.issuer.matches(self.issuer.as_str())
     }
 
-    /// Puts an identity together from exact words and expressions; `None`:
-    /// nothing was given. `names` are what the user calls identity and issuer.
+    /// Creates an identity from exact values and regular expressions; `None`:
+    /// nothing was given. `names` are the names of the settings in errors.
     ///
     /// # Errors
     ///

@@ -1,9 +1,8 @@
-//! JSON as protobuf documents are read: strictly, so that no two readers see
-//! two documents in the same bytes.
+//! Strict JSON of protobuf documents, so that all readers see the same document.
 //!
-//! Members named twice, unknown members and bytes after the end are errors;
-//! `null` is absent; names may be in snake case, bytes in either alphabet of
-//! base64. Source: docs/spec/signing.md, "Bundles".
+//! Duplicate members, unknown members and bytes after the end are errors; `null`
+//! means absent; names may be in snake case, bytes in either base64 alphabet.
+//! Source: docs/spec/signing.md, "Bundles".
 
 use std::fmt;
 
@@ -18,21 +17,21 @@ const LENIENT: GeneralPurposeConfig =
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// Bytes in either alphabet, padded or not.
+/// Decodes base64 in either alphabet, padded or not.
 pub fn bytes(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).or_else(|_| URL.decode(text)).ok()
 }
 
-/// Parses `text`; a member named twice is an error, at any depth.
+/// Parses `text`; duplicate members are errors at any depth.
 pub fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
     Ok(serde_json::from_slice::<Strict>(text)?.0)
 }
 
-/// Most members and items of a document that a stranger wrote: far more than any
-/// bundle has, and far less than its bytes could be.
+/// Maximum number of members and items in an untrusted document: far more than
+/// bundles have, far less than its size would allow.
 const MAX_VALUES: usize = 100_000;
 
-/// Parses `text` of a stranger, whose memory is not to be many times its length.
+/// Parses an untrusted `text` without using many times its size in memory.
 pub fn parse_bounded(text: &[u8]) -> Result<Value, serde_json::Error> {
     let (mut values, mut quoted, mut escaped) = (0, false, false);
     for byte in text {
@@ -117,28 +116,28 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 }
 
-/// What a member may hold.
+/// The type of a member.
 #[derive(Clone, Copy)]
 pub enum Shape {
     /// Text.
     Text,
     /// Bytes, in base64.
     Bytes,
-    /// A number, also as text.
+    /// A number, possibly as text.
     Number,
-    /// A word of a list, also by its number there.
+    /// A value of an enumeration, possibly as its number.
     Word(&'static [&'static str]),
-    /// Members.
+    /// An object with these members.
     Object(&'static [(&'static str, Shape)]),
-    /// Items of one shape.
+    /// A list of items of one type.
     List(&'static Shape),
 }
 
-/// `value` in the one spelling that writers use; what is unknown is an error.
+/// Normalises `value`; unknown members are errors.
 ///
 /// # Errors
 ///
-/// What is wrong, with the path of the member.
+/// A message with the path of the member.
 pub fn normal(value: &Value, shape: Shape, at: &str) -> Result<Value, String> {
     let wrong = |expected: &str| format!("`{at}` is not {expected}");
     Ok(match (shape, value) {

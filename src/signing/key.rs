@@ -1,8 +1,8 @@
-//! Private keys: what the user signs with.
+//! Private keys.
 //!
-//! Signatures take the form that every verifier of the field accepts: SHA-256
-//! for ECDSA on any curve, PKCS #1 v1.5 with SHA-256 for RSA, pure Ed25519.
-//! Source: docs/spec/signing.md, "Algorithms".
+//! Signatures have the form that all verifiers accept: SHA-256 for ECDSA on any
+//! curve, PKCS #1 v1.5 with SHA-256 for RSA, pure Ed25519. Source:
+//! docs/spec/signing.md, "Algorithms".
 
 use std::fmt;
 
@@ -22,47 +22,47 @@ use super::pem_block;
 use super::public_key::{Algorithm, PublicKey};
 use crate::oci::Digest;
 
-/// Width of the field of P-521, in bytes.
+/// Size of P-521 field elements, in bytes.
 const P521_FIELD_BYTES: usize = 66;
 
-/// Why a file is no key to sign with.
+/// Why a signing key cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// The container stays closed.
+    /// The container cannot be decrypted.
     #[error(transparent)]
     Container(#[from] ContainerError),
-    /// What it holds is no key of ours.
+    /// The key is not supported.
     #[error(
         "the container has no supported signing key: expected ECDSA P-256, P-384 or P-521, RSA of 2048 to 8192 bits, or Ed25519, as PKCS #8"
     )]
     Unsupported,
 }
 
-/// Why a plain key was not imported.
+/// Why an unencrypted key was not imported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
-    /// No armour, or too large to be a key.
+    /// Not PEM, or too large for a key.
     #[error(
         "invalid pem block: expected RSA PRIVATE KEY, EC PRIVATE KEY or PRIVATE KEY, not encrypted"
     )]
     NoBlock,
-    /// Another kind of block.
+    /// Another PEM label.
     #[error(
         "unsupported pem type: {0}: expected RSA PRIVATE KEY, EC PRIVATE KEY or PRIVATE KEY, not encrypted"
     )]
     Label(String),
-    /// Not a key that can sign.
+    /// The key is not supported.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
-/// Signing failed, though the key was good.
+/// Why signing failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the key cannot sign: {0}")]
 pub struct SignError(pub String);
 
-/// Signatures of the same bytes by the same key are the same bytes, so that a
-/// package which did not change is not published anew: by RFC 6979 for ECDSA.
+/// Signatures are deterministic (RFC 6979 for ECDSA), so that an unchanged
+/// package is not published again.
 enum Pair {
     P256(Box<p256::ecdsa::SigningKey>),
     P384(Box<p384::ecdsa::SigningKey>),
@@ -71,7 +71,7 @@ enum Pair {
     Ed25519(Box<Ed25519KeyPair>),
 }
 
-/// A private key that is ready to sign.
+/// A decrypted private key.
 pub struct SigningKey {
     pair: Pair,
     public: PublicKey,
@@ -84,7 +84,7 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// Opens a key file of cosign, Jackal or Zarf.
+    /// Decrypts a key file of cosign, Jackal or Zarf.
     ///
     /// # Errors
     ///
@@ -93,7 +93,7 @@ impl SigningKey {
         Self::from_pkcs8(&open_container(text, password)?)
     }
 
-    /// Reads an unencrypted PKCS #8 document.
+    /// Parses an unencrypted PKCS #8 document.
     ///
     /// # Errors
     ///
@@ -104,7 +104,7 @@ impl SigningKey {
                 .and_then(|der| PublicKey::from_spki(der.as_ref()).ok())
                 .ok_or(KeyError::Unsupported)
         };
-        // This library checks the point; the other one signs.
+        // aws-lc-rs validates the point; RustCrypto signs.
         let point = |algorithm| {
             let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8).ok()?;
             spki(pair.public_key().as_der()).ok()
@@ -148,11 +148,11 @@ impl SigningKey {
         })
     }
 
-    /// A new key of `algorithm`, as PKCS #8.
+    /// Generates a key of `algorithm`, as PKCS #8.
     ///
     /// # Errors
     ///
-    /// [`SignError`]: the machine yields no random bytes.
+    /// [`SignError`]: no random bytes available.
     pub fn generate(algorithm: Algorithm) -> Result<Zeroizing<Vec<u8>>, SignError> {
         let refused = |_| SignError("generating a key failed".to_owned());
         let document = match algorithm {
@@ -195,8 +195,8 @@ impl SigningKey {
                 signature.as_bytes().to_vec()
             }
             Pair::P521(key) => {
-                // As the number that it is: the library takes no digest of less
-                // than half the width of the field.
+                // Padded with zeros: the library requires a digest of at least
+                // half the field size.
                 let mut wide = [0; P521_FIELD_BYTES];
                 wide[P521_FIELD_BYTES - 32..].copy_from_slice(digest.as_bytes());
                 let signature: p521::ecdsa::DerSignature =
@@ -213,14 +213,14 @@ impl SigningKey {
         })
     }
 
-    /// The public half.
+    /// The public key.
     #[must_use]
     pub fn public(&self) -> &PublicKey {
         &self.public
     }
 }
 
-/// The PKCS #8 document of a key in plain armour, for a container of its own.
+/// Converts an unencrypted PEM key to PKCS #8, for a new container.
 ///
 /// # Errors
 ///

@@ -1,11 +1,11 @@
-//! Keys, signatures, statements and bundles: signs bytes and checks them.
+//! Keys, signatures, statements and bundles: signs and verifies bytes.
 //!
-//! Values in, values out: `app` brings the bytes of key files, passwords and
-//! trusted roots; `signers` talks to certificate authorities and logs.
-//! What a checked signature is worth, `verify` decides by the user's policy.
+//! Values in, values out: `app` reads key files, passwords and trusted roots;
+//! `signers` talks to certificate authorities and logs. `verify` decides by the
+//! user's policy whether a verified signature is sufficient.
 //!
-//! Nothing in a signed file chooses how it is checked: the key or identity that
-//! the user gave does. Formats: docs/spec/signing.md.
+//! How a signature is verified depends on the key or identity that the user
+//! gave, never on the signed file. Formats: docs/spec/signing.md.
 
 mod bundle;
 mod claims;

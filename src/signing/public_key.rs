@@ -1,8 +1,8 @@
-//! Public keys: what the user gives to verify with.
+//! Public keys.
 //!
-//! The type of the key alone decides how a signature is checked: ECDSA with the
-//! hash of its curve or SHA-256, RSA PKCS #1 v1.5 with SHA-256, pure Ed25519.
-//! Source: docs/spec/signing.md, "Public key file", "Algorithms".
+//! The type of the key alone determines how a signature is verified: ECDSA with
+//! the hash of its curve or SHA-256, RSA PKCS #1 v1.5 with SHA-256, pure
+//! Ed25519. Source: docs/spec/signing.md, "Public key file", "Algorithms".
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rsa::PublicKey as RsaPublicKey;
@@ -28,7 +28,7 @@ const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 
-/// What kind of key it is.
+/// The algorithm of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     /// ECDSA on NIST P-256: the default everywhere.
@@ -44,7 +44,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Its usual name.
+    /// The usual name, for people.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -57,44 +57,44 @@ impl Algorithm {
     }
 }
 
-/// Why a text is no key to verify with.
+/// Why a public key cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublicKeyError {
-    /// No armour, or too large to be a key.
+    /// Not PEM, or too large for a key.
     #[error("not a public key: expected -----BEGIN PUBLIC KEY-----")]
     NoBlock,
-    /// A private key; publishing that would be the end of it.
+    /// A private key, which must not be distributed.
     #[error("this is a private key ({0}); use the public key, such as cosign.pub")]
     Private(String),
-    /// Another kind of block.
+    /// Another PEM label.
     #[error("this is a {0}: expected a PUBLIC KEY")]
     Label(String),
-    /// The block holds something else.
+    /// The content is malformed.
     #[error("the public key cannot be read: {0}")]
     Malformed(&'static str),
-    /// A key that is used nowhere.
+    /// An unsupported type of key.
     #[error(
         "keys of this type are not supported: expected ECDSA P-256, P-384 or P-521, RSA of 2048 to 8192 bits, or Ed25519"
     )]
     Unsupported,
 }
 
-/// The signature is not one of these bytes by this key.
+/// The signature does not match the key and the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the signature does not match the key and the signed bytes")]
 pub struct Mismatch;
 
-/// A key that signatures are checked with.
+/// A public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
     algorithm: Algorithm,
     spki: Vec<u8>,
-    /// What stands in the bit string: a point, or an RSA public key.
+    /// The content of the bit string: a point, or an RSA public key.
     raw: Vec<u8>,
 }
 
 impl PublicKey {
-    /// Reads the first block of a key file.
+    /// Parses the first block of a key file.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl PublicKey {
         }
     }
 
-    /// Reads a SubjectPublicKeyInfo.
+    /// Parses a SubjectPublicKeyInfo.
     ///
     /// # Errors
     ///
@@ -138,7 +138,7 @@ impl PublicKey {
                 _ => return Err(PublicKeyError::Unsupported),
             },
             RSA if parameters.is_none_or(|given| given.is_null()) => {
-                // Refuses what is shorter than 2048 bits.
+                // Fails for keys below 2048 bits.
                 RsaPublicKey::from_der(raw).map_err(|_| PublicKeyError::Unsupported)?;
                 Algorithm::Rsa
             }
@@ -162,7 +162,7 @@ impl PublicKey {
         Ok(key)
     }
 
-    /// How signatures are checked: the first that fits counts.
+    /// The accepted signature schemes, tried in order.
     fn schemes(&self) -> Vec<&'static dyn VerificationAlgorithm> {
         match self.algorithm {
             Algorithm::P256 => vec![&ECDSA_P256_SHA256_ASN1],
@@ -173,7 +173,7 @@ impl PublicKey {
         }
     }
 
-    /// Checks that `signature` is one of `message` by this key.
+    /// Verifies that `signature` is a signature of `message` by this key.
     ///
     /// # Errors
     ///
@@ -190,19 +190,19 @@ impl PublicKey {
             .ok_or(Mismatch)
     }
 
-    /// What kind of key it is.
+    /// The algorithm of a key.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// SHA-256 of its SubjectPublicKeyInfo, by which people compare keys.
+    /// SHA-256 of its SubjectPublicKeyInfo, for comparing keys.
     #[must_use]
     pub fn fingerprint(&self) -> Digest {
         Digest::of(&self.spki)
     }
 
-    /// What bundles call it: the fingerprint in base64.
+    /// The hint for bundles: the fingerprint in base64.
     #[must_use]
     pub fn hint(&self) -> String {
         STANDARD.encode(self.fingerprint().as_bytes())
@@ -214,7 +214,7 @@ impl PublicKey {
         &self.spki
     }
 
-    /// The key as a file.
+    /// The content of a key file.
     #[must_use]
     pub fn to_pem(&self) -> String {
         pem_block::write("PUBLIC KEY", &self.spki)

@@ -1,9 +1,9 @@
-//! What cosign kept under tags before there were bundles, brought into the form
-//! of bundles, so that there is one way to check both.
+//! Signatures that cosign stored under tags before there were bundles, converted
+//! to bundles, so that both are verified in the same way.
 //!
-//! A log entry has the log's promise there and no proof; bundles that come as
-//! such need the proof, whatever version they claim. Source:
-//! docs/spec/signing.md, "Bundles", "Attached signatures".
+//! Their log entries have an inclusion promise and no proof. Original bundles
+//! need a proof, whatever version they claim. Source: docs/spec/signing.md,
+//! "Bundles", "Attached signatures".
 
 use std::collections::BTreeMap;
 
@@ -15,15 +15,16 @@ use super::bundle::{Bundle, BundleError, MEDIA_TYPE, PROMISED_MEDIA_TYPE};
 use super::{json, pem_block};
 use crate::oci::Digest;
 
-/// Where a layer says what belongs to its content: the signature, the
-/// certificate in PEM, the log's answer and the timestamp in JSON.
+/// Annotations of a layer: the signature, the certificate in PEM, the log's
+/// answer and the timestamp in JSON.
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
 const LOG: &str = "dev.sigstore.cosign/bundle";
 const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 
 impl Bundle {
-    /// The signature of `payload`, the content of a layer with `annotations`.
+    /// Converts the signature of `payload`, the content of a layer with
+    /// `annotations`.
     ///
     /// # Errors
     ///
@@ -43,7 +44,7 @@ impl Bundle {
         around("messageSignature", content, annotations)
     }
 
-    /// The DSSE envelope that is the content of a layer with `annotations`.
+    /// Converts the DSSE envelope in a layer with `annotations`.
     ///
     /// # Errors
     ///
@@ -56,7 +57,7 @@ impl Bundle {
             json::parse_bounded(envelope).map_err(|error| BundleError::Json(error.to_string()))?;
         let signatures = envelope.get_mut("signatures").and_then(Value::as_array_mut);
         for signature in signatures.into_iter().flatten() {
-            // What older clients write, and bundles do not know.
+            // Members that older clients write and bundles do not have.
             if let Some(members) = signature.as_object_mut() {
                 members.retain(|name, _| name == "sig");
             }
@@ -75,7 +76,7 @@ fn around(
         json::parse_bounded(text.as_bytes()).map_err(|error| BundleError::Json(error.to_string()))
     };
     let log = annotations.get(LOG).map(|text| read(text)).transpose()?;
-    // Only the first version of bundles has promises, and it has chains.
+    // Only version 0.1 has inclusion promises; it also has chains.
     let kind = match log {
         Some(_) => PROMISED_MEDIA_TYPE,
         None => MEDIA_TYPE,
@@ -83,7 +84,7 @@ fn around(
     let mut material = match annotations.get(CERTIFICATE) {
         None => json!({"publicKey": {"hint": ""}}),
         Some(text) => {
-            // What is above it stands in the root, or it is not trusted.
+            // The issuing certificates must be in the trusted root.
             let (_, der) = pem_block::first(text.as_bytes())
                 .ok_or_else(|| shape("its certificate is not PEM"))?;
             let leaf = json!({"rawBytes": STANDARD.encode(der)});
@@ -105,7 +106,7 @@ fn around(
     Ok(Bundle::parse(bundle.to_string().as_bytes())?.with_promises())
 }
 
-/// The entry in what the first version of the log answered.
+/// The entry in an answer of log version 1.
 fn entry(answer: &Value) -> Option<Value> {
     let payload = &answer["Payload"];
     let body = payload["body"].as_str()?;

@@ -27,7 +27,7 @@ const HUB_KEY: &str = "https://index.docker.io/v1/";
 pub enum Credential {
     /// A user name and a password.
     Basic {
-        /// The user.
+        /// The credentials of the user.
         username: String,
         /// The password.
         password: String,
