@@ -4,13 +4,11 @@
 //! Pure: whether a file is there is asked of [`Surroundings`]. Never changes a
 //! definition, and looks at the components only that would be packaged.
 
+mod rules;
+
 use std::collections::BTreeSet;
 
-use super::compose::{
-    Choice, Purpose, SETS, STAGES, Surroundings, Template, Whole, compose, templates,
-};
-use super::definition::{Component, Part as _, Rule};
-use crate::oci::Reference;
+use super::compose::{Choice, Purpose, Surroundings, Template, Whole, compose, templates};
 use crate::yaml::{Mistake, Node, SourceText, Span, Value};
 
 /// How bad a finding is.
@@ -67,7 +65,7 @@ pub fn lint(
     };
     let whole = compose(source, &mut patient, choice, Purpose::Package);
     let unset = std::mem::take(&mut patient.unset);
-    let mut found: Vec<(Severity, &'static str, Mistake)> = Vec::new();
+    let mut found: Vec<Found> = Vec::new();
     // What a string is worth that waits for its value, nobody can tell.
     let mut waiting = BTreeSet::new();
     if let Some(definition) = &whole.unfilled {
@@ -96,16 +94,15 @@ pub fn lint(
         ));
     }
     if let Some(definition) = &whole.unfilled {
-        let mut rules = Rules {
-            surroundings,
-            found: &mut found,
-        };
-        rules.definition(definition);
+        found.extend(rules::findings(definition, surroundings));
     }
     placed(&whole, found)
 }
 
-fn placed(whole: &Whole, mut found: Vec<(Severity, &'static str, Mistake)>) -> Vec<Finding> {
+/// A finding before its span is translated: severity, rule, and the rest.
+type Found = (Severity, &'static str, Mistake);
+
+fn placed(whole: &Whole, mut found: Vec<Found>) -> Vec<Finding> {
     found.sort_by(|a, b| (a.2.span, a.0, a.1).cmp(&(b.2.span, b.0, b.1)));
     found.dedup();
     let findings = found.into_iter().map(|(severity, rule, mistake)| {
@@ -160,150 +157,6 @@ impl Surroundings for Unasked<'_> {
     }
 }
 
-struct Rules<'r> {
-    surroundings: &'r mut dyn Surroundings,
-    found: &'r mut Vec<(Severity, &'static str, Mistake)>,
-}
-
-impl Rules<'_> {
-    fn error(&mut self, rule: &'static str, at: Span, message: String, help: &str) {
-        let mistake = Mistake::new(at, message, help);
-        self.found.push((Severity::Error, rule, mistake));
-    }
-
-    fn warning(&mut self, rule: &'static str, at: Span, message: String, help: &str) {
-        let mistake = Mistake::new(at, message, help);
-        self.found.push((Severity::Warning, rule, mistake));
-    }
-
-    fn definition(&mut self, definition: &Node) {
-        let declared = declared(definition);
-        let mut used = Vec::new();
-        variables(definition, &mut used);
-        for (name, at) in used {
-            if !declared.contains(name.as_str()) {
-                self.warning(
-                    "unset-variable",
-                    at,
-                    format!("variable `{name}` is used, and nothing declares or sets it"),
-                    "Add it to `variables` or `constants`, or set it by an action.",
-                );
-            }
-        }
-        for component in items(definition, "components") {
-            self.component(component);
-        }
-    }
-
-    fn component(&mut self, component: &Node) {
-        for (image, at) in strings(component, "images") {
-            self.image(image, at);
-        }
-        for (repo, at) in strings(component, "repos") {
-            let address = repo.split_once("://").map_or(repo, |(_, rest)| rest);
-            let path = address.split_once('/').map_or("", |(_, path)| path);
-            if !is_template(repo) && !path.contains('@') {
-                self.warning(
-                    "unpinned-repo",
-                    at,
-                    format!("repository `{repo}` is not pinned to a tag or commit"),
-                    "Add @ and a tag, or better a commit.",
-                );
-            }
-        }
-        for file in items(component, "files") {
-            self.file(file);
-        }
-        let mut local = Vec::new();
-        Component::paths(&mut component.clone(), &mut |row, path| {
-            if !row.is(&Rule::Deprecated) && !row.is(&Rule::Unbuilt) {
-                local.extend(path.scalar().map(|text| (text.to_owned(), path.span)));
-            }
-        });
-        for (path, at) in local {
-            self.local(&path, at);
-        }
-    }
-
-    fn image(&mut self, image: &str, at: Span) {
-        // A place on the disk has no registry that could move it.
-        if is_template(image) || image.starts_with("oci:") || image.contains("-archive:") {
-            return;
-        }
-        match image.parse::<Reference>() {
-            Err(error) => self.error(
-                "invalid-image",
-                at,
-                format!("`{image}` is no reference of an image: {error}"),
-                "Correct the reference.",
-            ),
-            Ok(reference) if reference.digest().is_none() => self.warning(
-                "unpinned-image",
-                at,
-                format!("image `{image}` is not pinned with a digest"),
-                "Add @sha256: and the digest; jackal.lock has what the tag means now.",
-            ),
-            Ok(_) => {}
-        }
-    }
-
-    fn file(&mut self, file: &Node) {
-        let Some((source, at)) = string(file, "source") else {
-            return;
-        };
-        let sum = string(file, "shasum");
-        if let Some((sum, at)) = sum.filter(|(sum, _)| !is_template(sum)) {
-            let hex = sum.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if !hex || sum.len() != 64 {
-                self.error(
-                    "invalid-shasum",
-                    at,
-                    format!(
-                        "shasum has {} characters, expected 64 hex digits",
-                        sum.len()
-                    ),
-                    "Write the SHA-256 sum of the file, as `sha256sum` prints it.",
-                );
-            } else if sum
-                .bytes()
-                .all(|byte| Some(&byte) == sum.as_bytes().first())
-            {
-                self.warning(
-                    "suspicious-shasum",
-                    at,
-                    "shasum is one digit over and over, which is the sum of no file".to_owned(),
-                    "Write the SHA-256 sum of the file, as `sha256sum` prints it.",
-                );
-            }
-        }
-        let at_end = source.rsplit_once('@').map(|(_, end)| end);
-        let in_url = at_end
-            .is_some_and(|end| end.len() == 64 && end.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        if source.contains("://") && sum.is_none() && !in_url {
-            self.warning(
-                "no-shasum",
-                at,
-                format!("no shasum for the remote file `{source}`"),
-                "Add `shasum`, so that only this very file is packaged.",
-            );
-        }
-    }
-
-    fn local(&mut self, path: &str, at: Span) {
-        if path.is_empty() || path.contains("://") || is_template(path) {
-            return;
-        }
-        if !self.surroundings.exists(path) {
-            self.error(
-                "missing-file",
-                at,
-                format!("there is no `{path}`"),
-                "Correct the path; it is relative to the folder of its definition.",
-            );
-        }
-    }
-}
-
 /// Where the strings are that hold one of the templates `unset`.
 fn unfilled(node: &Node, unset: &BTreeSet<String>, found: &mut BTreeSet<Span>) {
     match &node.value {
@@ -317,68 +170,6 @@ fn unfilled(node: &Node, unset: &BTreeSet<String>, found: &mut BTreeSet<Span>) {
             });
             if waits {
                 found.insert(node.span);
-            }
-        }
-    }
-}
-
-/// Whether `text` holds something that is filled in, now or later.
-fn is_template(text: &str) -> bool {
-    text.contains("###")
-}
-
-fn items<'n>(node: &'n Node, key: &str) -> &'n [Node] {
-    node.get(key).map_or(&[], Node::items)
-}
-
-fn string<'n>(node: &'n Node, key: &str) -> Option<(&'n str, Span)> {
-    let node = node.get(key)?;
-    let text = node.scalar().filter(|text| !text.is_empty())?;
-    Some((text, node.span))
-}
-
-fn strings<'n>(node: &'n Node, key: &str) -> impl Iterator<Item = (&'n str, Span)> {
-    let items = items(node, key).iter();
-    items.filter_map(|item| Some((item.scalar()?, item.span)))
-}
-
-/// Names of variables and constants that have a value at deploy.
-fn declared(definition: &Node) -> BTreeSet<&str> {
-    let mut names = BTreeSet::new();
-    let lists = ["variables", "constants"].map(|key| items(definition, key));
-    names.extend(
-        lists
-            .into_iter()
-            .flatten()
-            .filter_map(|item| string(item, "name")),
-    );
-    for component in items(definition, "components") {
-        let Some(actions) = component.get("actions") else {
-            continue;
-        };
-        let sets = SETS.iter().filter_map(|set| actions.get(set));
-        for action in sets.flat_map(|set| STAGES.iter().flat_map(|stage| items(set, stage))) {
-            names.extend(string(action, "setVariable"));
-            let set = items(action, "setVariables").iter();
-            names.extend(set.filter_map(|item| string(item, "name")));
-        }
-    }
-    names.into_iter().map(|(name, _)| name).collect()
-}
-
-/// Every `###..._VAR_X###` and `###..._CONST_X###` below `node`.
-fn variables(node: &Node, found: &mut Vec<(String, Span)>) {
-    match &node.value {
-        Value::Sequence(items) => items.iter().for_each(|item| variables(item, found)),
-        Value::Mapping(pairs) => pairs.iter().for_each(|(_, value)| variables(value, found)),
-        Value::Scalar(text, _) => {
-            for word in text.split("###").skip(1) {
-                let name = ["JACKAL_VAR_", "JACKAL_CONST_", "ZARF_VAR_", "ZARF_CONST_"]
-                    .iter()
-                    .find_map(|prefix| word.strip_prefix(prefix));
-                if let Some(name) = name.filter(|name| super::is_template_name(name)) {
-                    found.push((name.to_owned(), node.span));
-                }
             }
         }
     }
