@@ -1,36 +1,35 @@
-//! The two families of packages, which differ in names only.
+//! The two dialects of packages, which differ only in names.
 //!
-//! Whoever reads or writes a package asks its [`Dialect`] for these names, so
-//! that no other module spells one of them.
+//! [`Dialect`] is the only place that spells names of files, kinds, media types
+//! and templates.
 
-/// A family of packages: what its files, kinds, media types and templates are
-/// called.
+/// The names of files, kinds, media types and templates of a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
-    /// Packages of jackal.
+    /// Packages built by jackal.
     Jackal,
-    /// Packages of Zarf, from which jackal's format comes.
+    /// Packages built by Zarf, the origin of jackal's format.
     Zarf,
 }
 
-/// What a package is for.
+/// Purpose of a package.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// An ordinary package.
     #[default]
     Package,
-    /// A package that prepares a cluster.
+    /// A package that initializes a cluster.
     Init,
 }
 
 impl Dialect {
-    /// All families.
+    /// All dialects.
     pub const ALL: [Self; 2] = [Self::Jackal, Self::Zarf];
 
-    /// The list of checksums, called alike in all families.
+    /// File name of the list of checksums, the same in all dialects.
     pub const CHECKSUMS: &'static str = "checksums.txt";
 
-    /// The family's name as it stands in file names and media types.
+    /// The name in file names and media types.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -39,7 +38,7 @@ impl Dialect {
         }
     }
 
-    /// The definition's file name.
+    /// File name of the definition.
     #[must_use]
     pub fn definition_file(self) -> &'static str {
         match self {
@@ -48,7 +47,7 @@ impl Dialect {
         }
     }
 
-    /// The file of the plain signature over the definition.
+    /// File name of the plain signature of the definition.
     #[must_use]
     pub fn signature_file(self) -> &'static str {
         match self {
@@ -57,7 +56,7 @@ impl Dialect {
         }
     }
 
-    /// The file of the Sigstore bundle over the definition.
+    /// File name of the Sigstore bundle of the definition.
     #[must_use]
     pub fn bundle_file(self) -> &'static str {
         match self {
@@ -77,9 +76,9 @@ impl Dialect {
         ]
     }
 
-    /// Where a file stands in an archive: what vouches for the rest first, so
-    /// that a reader gets at it without the rest, and a signature can be put
-    /// before what is there.
+    /// Sort key of a file in an archive. Signatures come first, then the
+    /// definition and checksums, so that a reader can verify them without the
+    /// rest, and a signature can be prepended to an archive.
     #[must_use]
     pub fn place_in_archive(self, name: &str) -> (u8, String) {
         let order = match name {
@@ -92,7 +91,7 @@ impl Dialect {
         (order, name.to_owned())
     }
 
-    /// How the file names of component SBOMs begin in `sboms.tar`.
+    /// Prefix of file names of component SBOMs in `sboms.tar`.
     #[must_use]
     pub fn component_sbom_prefix(self) -> &'static str {
         match self {
@@ -101,7 +100,7 @@ impl Dialect {
         }
     }
 
-    /// The media type of a package's layers.
+    /// Media type of the layers of a package.
     #[must_use]
     pub fn layer_media_type(self) -> &'static str {
         match self {
@@ -110,7 +109,7 @@ impl Dialect {
         }
     }
 
-    /// The media type of a package's config.
+    /// Media type of the config of a package.
     #[must_use]
     pub fn config_media_type(self) -> &'static str {
         match self {
@@ -119,7 +118,7 @@ impl Dialect {
         }
     }
 
-    /// How a template filled at create begins.
+    /// Prefix of templates that are filled when a package is built.
     #[must_use]
     pub fn create_template(self) -> &'static str {
         match self {
@@ -137,7 +136,7 @@ impl Dialect {
         }
     }
 
-    /// The word that stands for `kind` in a definition.
+    /// The value of `kind` in a definition.
     #[must_use]
     pub fn kind_word(self, kind: Kind) -> &'static str {
         match (self, kind) {
@@ -148,7 +147,7 @@ impl Dialect {
         }
     }
 
-    /// The family and kind that `word` stands for in a definition.
+    /// The dialect and kind of the value `word` of `kind`.
     #[must_use]
     pub fn of_kind(word: &str) -> Option<(Self, Kind)> {
         Self::ALL
@@ -157,7 +156,7 @@ impl Dialect {
             .find(|(dialect, kind)| dialect.kind_word(*kind) == word)
     }
 
-    /// The family whose definition is in a file called `name`.
+    /// The dialect whose definition has the file name `name`.
     #[must_use]
     pub fn of_definition_file(name: &str) -> Option<Self> {
         Self::ALL

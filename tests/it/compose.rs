@@ -110,7 +110,7 @@ fn an_import_cycle_is_an_error_with_its_place() {
     assert_eq!(said.code, Some(3), "{}", said.stderr);
     // The package's own folder is reached under another name before the cycle is
     // detected.
-    let expected = "web/jackal.yaml:5:18: detected circular import chain: . -> ../common -> ../web -> ../common";
+    let expected = "web/jackal.yaml:5:18: circular import: . -> ../common -> ../web -> ../common";
     assert!(said.stderr.contains(expected), "{}", said.stderr);
 }
 
@@ -127,7 +127,7 @@ fn templates_are_set_on_the_command_line_and_missing_ones_named() {
     settle();
     let said = sandbox.run(&["build", "--set", "TEXT=x"]);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
-    let place = "jackal.yaml:5:12: template \"VERSION\" must be '--set'";
+    let place = "jackal.yaml:5:12: template `VERSION` has no value";
     assert!(said.stderr.contains(place), "{}", said.stderr);
     for command in [
         &["build"][..],
@@ -204,9 +204,9 @@ fn deprecated_keys_are_migrated_with_a_warning() {
     let said = sandbox.run(&["build"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     for text in [
-        "jackal.yaml:6:5: component `web` is using scripts",
-        "jackal.yaml:10:34: component `web` is using setVariable",
-        "Migrations were performed on the import chain of: \"web\"",
+        "jackal.yaml:6:5: component `web` uses `scripts`",
+        "jackal.yaml:10:34: component `web` uses `setVariable`",
+        "deprecated keys of component `web` were migrated",
     ] {
         assert!(said.stderr.contains(text), "{}", said.stderr);
     }
@@ -351,11 +351,11 @@ fn a_missing_skeleton_is_reported_at_the_import() {
     for (url, message) in [
         (
             "oci:../layouts/skeleton:9.9.9",
-            "published skeleton package for `oci:../layouts/skeleton:9.9.9`",
+            "no published skeleton package at `oci:../layouts/skeleton:9.9.9`",
         ),
         (
             "oci:../nowhere:1",
-            "published skeleton package for `oci:../nowhere:1`",
+            "no published skeleton package at `oci:../nowhere:1`",
         ),
     ] {
         imports(&sandbox, url);

@@ -16,8 +16,8 @@ fn warnings_alone_do_not_fail() {
     let said = sandbox.run(&["dev", "lint"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let expected = "jackal.yaml:5:12: warning: image `r.io/x:1` is not pinned with a digest \
-                    [unpinned-image]\n  help: Add @sha256: and the digest; jackal.lock has what \
-                    the tag means now.\n";
+                    [unpinned-image]\n  help: Append @sha256: and the digest; jackal.lock has \
+                    the current digest of the tag.\n";
     assert_eq!(said.stdout, expected);
     assert_eq!(said.stderr, "0 errors, 1 warning\n");
 }

@@ -224,7 +224,7 @@ fn a_second_tag_keeps_the_first_and_mistakes_are_reported() {
             ", version: 1+2",
             "- name: a\n",
             3,
-            "`1+2`, which cannot be a tag",
+            "the tag `1+2` from version and flavor is invalid",
         ),
         (
             ", version: v1",

@@ -1,48 +1,48 @@
-//! `checksums.txt`: the list of every file in a package and its digest.
+//! `checksums.txt`: the list of all files in a package with their digests.
 //!
-//! The definition carries the digest of this list, so that a signature over the
-//! definition covers all files. This module never reads the files themselves.
+//! The definition has the digest of this list, so that a signature of the
+//! definition covers all files. Never reads the files themselves.
 
 use std::collections::BTreeMap;
 
 use crate::oci::{Digest, DigestError};
 
-/// What Linux's `PATH_MAX` leaves, as for every path that is taken from outside.
+/// Longest path, in bytes: `PATH_MAX` of Linux.
 const MAX_PATH_BYTES: usize = 4096;
 
-/// The files of a package, path to digest.
+/// The digests of the files of a package, by path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checksums {
     files: BTreeMap<String, Digest>,
 }
 
-/// Why a text is no list of checksums, or a path cannot be in one.
+/// Why a text is not a list of checksums, or a path cannot be listed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChecksumsError {
     /// The file is not text.
-    #[error("checksums are not UTF-8: expected lines of a hash, one space and a path")]
+    #[error("the checksums are not UTF-8 text")]
     NotText,
-    /// A line is not two fields.
-    #[error("line {line} of the checksums is not a hash, one space and a path without spaces")]
+    /// A line does not have two fields.
+    #[error("line {line} of the checksums: expected a hash, one space and a path without spaces")]
     Fields {
-        /// Counted from one.
+        /// From 1.
         line: usize,
     },
-    /// The first field of a line is no SHA-256 in hex.
-    #[error("line {line} of the checksums has no usable hash")]
+    /// The first field of a line is not a SHA-256 hash in hex.
+    #[error("line {line} of the checksums has an invalid hash")]
     Hash {
-        /// Counted from one.
+        /// From 1.
         line: usize,
-        /// What is wrong with the hash.
+        /// The cause.
         source: DigestError,
     },
-    /// A path leaves the package, or could not be read back.
+    /// A path leads out of the package or cannot be written to a list.
     #[error(
-        "`{0}` cannot be listed: expected a relative path with `/`, without spaces, `.` or `..`"
+        "invalid path `{0}`: expected a relative path with `/` and without spaces, `.` or `..`"
     )]
     Path(String),
-    /// A path is listed twice.
-    #[error("`{0}` is listed twice, so its digest is not certain")]
+    /// A path is listed more than once.
+    #[error("`{0}` is listed more than once")]
     Twice(String),
 }
 
@@ -64,12 +64,12 @@ impl Checksums {
         Ok(())
     }
 
-    /// Reads the text of `checksums.txt`: in any order, with empty lines, with
-    /// line ends of either kind.
+    /// Reads the text of `checksums.txt`. Lines may be in any order, empty, and end
+    /// in LF or CRLF.
     ///
     /// # Errors
     ///
-    /// The first line that cannot be taken.
+    /// The first invalid line.
     pub fn parse(text: &[u8]) -> Result<Self, ChecksumsError> {
         let text = std::str::from_utf8(text).map_err(|_| ChecksumsError::NotText)?;
         let mut checksums = Self::default();
@@ -92,7 +92,7 @@ impl Checksums {
         Ok(checksums)
     }
 
-    /// The bytes of `checksums.txt`: lines in order of the hash, then the path.
+    /// The text of `checksums.txt`: lines sorted by hash, then path.
     #[must_use]
     pub fn render(&self) -> String {
         let mut lines: Vec<String> = self
@@ -106,8 +106,8 @@ impl Checksums {
         text
     }
 
-    /// The digest of the rendered list, as `metadata.aggregateChecksum` holds
-    /// it. For a list read from elsewhere, digest the bytes that were read.
+    /// The digest of the rendered list, for `metadata.aggregateChecksum`. To
+    /// verify a list that was read, digest the bytes that were read instead.
     #[must_use]
     pub fn aggregate(&self) -> Digest {
         Digest::of(self.render().as_bytes())
@@ -119,7 +119,7 @@ impl Checksums {
         self.files.get(path)
     }
 
-    /// All files, in order of their paths.
+    /// All files, sorted by path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Digest)> {
         self.files
             .iter()
@@ -127,8 +127,8 @@ impl Checksums {
     }
 }
 
-/// Whether a path stays inside the package, on Windows as well, fits a file
-/// system and survives a round trip.
+/// Whether a path stays inside the package, including on Windows, fits a file
+/// system, and survives a round trip.
 fn is_plain(path: &str) -> bool {
     let drive = matches!(path.as_bytes(), [letter, b':', b'/', ..] if letter.is_ascii_alphabetic());
     !drive
@@ -147,7 +147,7 @@ mod tests {
     const DEMO: &str = "d227e21658bb8e82f7da4090fcf5b9c61cbb3e53c8d9af10c4d9a3758ebf4ffc";
 
     #[test]
-    fn lines_stand_in_order_of_the_hash_and_the_aggregate_is_the_known_one() {
+    fn lines_are_sorted_by_hash_and_the_aggregate_is_the_known_one() {
         let mut sums = Checksums::default();
         let demo = Digest::from_hex(DEMO).unwrap();
         sums.insert("components/demo.tar", demo).unwrap();
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn no_files_are_a_single_line_end() {
+    fn an_empty_list_is_a_single_line_end() {
         let sums = Checksums::default();
         assert_eq!(sums.render(), "\n");
         assert_eq!(
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_lines_and_carriage_returns_are_read_over() {
+    fn empty_lines_and_carriage_returns_are_skipped() {
         let text = format!("\r\n{SBOMS} b\r\n\n{DEMO} a");
         assert_eq!(Checksums::parse(text.as_bytes()).unwrap().iter().count(), 2);
     }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_leave_the_package_or_come_twice_are_refused() {
+    fn paths_that_leave_the_package_and_duplicates_are_refused() {
         let long = "a".repeat(MAX_PATH_BYTES + 1);
         for path in [
             "../a", "/a", "a//b", "a/./b", "a\\b", "a\tb", "a/", "c:/a", &long,

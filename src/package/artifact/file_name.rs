@@ -1,21 +1,21 @@
-//! The file name of a package's archive.
+//! File names of package archives.
 //!
-//! A name is only made here, never taken apart: a package's version and
-//! architecture are read from its definition.
+//! Names are only rendered, never parsed: version and architecture of a package
+//! come from its definition.
 
 use crate::package::{Dialect, Kind};
 
-/// The architecture of a package that holds sources only.
+/// The architecture of skeleton packages, which hold only sources.
 pub const SKELETON: &str = "skeleton";
 
-/// What goes into an archive's file name.
+/// The parts of an archive's file name.
 #[derive(Clone, Copy, Debug)]
 pub struct ArchiveName<'a> {
-    /// The family of the package.
+    /// Its word is the first part.
     pub dialect: Dialect,
-    /// What the package is for; a package that prepares a cluster has no name.
+    /// Init packages have no name.
     pub kind: Kind,
-    /// The package's name.
+    /// From `metadata.name`.
     pub name: &'a str,
     /// The target architecture, or [`SKELETON`].
     pub architecture: &'a str,
@@ -23,25 +23,27 @@ pub struct ArchiveName<'a> {
     pub version: &'a str,
     /// Left out if empty, or if there is no version.
     pub flavor: &'a str,
-    /// The version that a differential package builds upon.
+    /// Version of the base of a differential package.
     pub differential_base: Option<&'a str>,
-    /// Whether the archive is a plain tar.
+    /// Whether the archive is a plain tar instead of a Zstandard one.
     pub uncompressed: bool,
 }
 
-/// Why no file name can be made.
+/// Why an archive has no valid file name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiveNameError {
-    /// A part would lead into another directory.
-    #[error("the {part} `{value}` cannot be part of a file name: remove `/`, `\\` and controls")]
+    /// A part would lead to another directory.
+    #[error(
+        "the {part} `{value}` has characters that a file name cannot have: remove `/`, `\\` and control characters"
+    )]
     Separator {
-        /// Which part.
+        /// Name of the part.
         part: &'static str,
-        /// As given.
+        /// The invalid value.
         value: String,
     },
-    /// A part that must be there is empty.
-    #[error("the {0} is empty, but the archive's file name needs it")]
+    /// A required part is empty.
+    #[error("the archive's file name needs the {0}, which is empty")]
     Empty(&'static str),
 }
 
@@ -50,7 +52,7 @@ impl ArchiveName<'_> {
     ///
     /// # Errors
     ///
-    /// A part holds a path separator, or a needed one is empty.
+    /// A part has a path separator, or a required part is empty.
     pub fn render(&self) -> Result<String, ArchiveNameError> {
         let base = self.differential_base.unwrap_or_default();
         for (part, value) in [

@@ -1,10 +1,9 @@
-//! The files of a package in a registry: each is a layer, or stands in parts,
-//! where a registry takes no layer as large as it.
+//! The files of a package in a registry. Each file is one layer, or several if
+//! the registry limits the size of layers.
 //!
-//! Parts are layers in their order, called `FILE.part000` and so on, so that
-//! whoever has them by name can join them; what they make is in their
-//! annotations, and is checked like any other file. Only jackal puts them
-//! together again. See adr/0024, "several layers".
+//! The parts of a file are layers named `FILE.part000` and so on, so that they can
+//! be joined by name. Their annotations have the digest of the whole file, which
+//! is verified like that of any other. Only jackal joins them. See adr/0024, "several layers".
 
 use std::collections::BTreeMap;
 
@@ -12,34 +11,34 @@ use super::manifest::{self, TITLE, title};
 use crate::oci::{Descriptor, Digest, Manifest};
 use crate::package::Dialect;
 
-/// The digest of the whole file.
+/// Annotation with the digest of the whole file.
 const WHOLE: &str = "dev.jackal.whole.digest";
 
-/// Which part it is, of how many: `1/3`.
+/// Annotation with the number of the part and the number of parts: `1/3`.
 const PART: &str = "dev.jackal.whole.part";
 
-/// Most parts of a file: ten terabytes, of a gigabyte each.
+/// Most parts of a file: 10 TB in parts of 1 GB.
 pub const MAX_PARTS: usize = 10_000;
 
-/// A file, as a package's list calls it.
+/// A file of a package and the layers that hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileLayers {
-    /// Its path.
+    /// Path in the package.
     pub name: String,
-    /// All of it: its digest and size.
+    /// Digest and size of the whole file.
     pub whole: Descriptor,
-    /// The layers that make it, in order; of most files one, which is all of it.
+    /// One layer, or the parts of the file in order.
     pub layers: Vec<Descriptor>,
 }
 
-/// The files that `layers` make. Nothing of it is trusted.
+/// The files in `layers`. Does not trust the annotations.
 ///
 /// # Errors
 ///
-/// Parts that make no file; told in words.
+/// A message: the parts of a file are incomplete or contradict each other.
 pub fn files(layers: Vec<Descriptor>) -> Result<Vec<FileLayers>, String> {
     let mut files = Vec::new();
-    let mut parted: BTreeMap<String, Parted> = BTreeMap::new();
+    let mut parts: BTreeMap<String, Parts> = BTreeMap::new();
     for layer in layers {
         let name = title(&layer).unwrap_or_default().to_owned();
         let Some(part) = Part::of(&layer, &name)? else {
@@ -51,28 +50,28 @@ pub fn files(layers: Vec<Descriptor>) -> Result<Vec<FileLayers>, String> {
             });
             continue;
         };
-        let begun = parted.entry(part.file).or_insert_with(|| Parted {
+        let known = parts.entry(part.file).or_insert_with(|| Parts {
             whole: part.whole,
             count: part.count,
             layers: BTreeMap::new(),
         });
-        let other = begun.whole != part.whole || begun.count != part.count;
-        if other || begun.layers.insert(part.number, layer).is_some() {
+        let other = known.whole != part.whole || known.count != part.count;
+        if other || known.layers.insert(part.number, layer).is_some() {
             return Err(format!(
-                "the part `{name}` is not of the same file as others"
+                "the part `{name}` contradicts other parts of its file"
             ));
         }
     }
-    for (name, parted) in parted {
-        let layers: Vec<Descriptor> = parted.layers.into_values().collect();
-        if layers.len() != parted.count {
-            let (there, all) = (layers.len(), parted.count);
-            return Err(format!("`{name}` has {there} of its {all} parts"));
+    for (name, parts) in parts {
+        let layers: Vec<Descriptor> = parts.layers.into_values().collect();
+        if layers.len() != parts.count {
+            let (found, all) = (layers.len(), parts.count);
+            return Err(format!("`{name}` has only {found} of {all} parts"));
         }
         let sizes = layers.iter().map(|layer| layer.size);
         let size = sizes.reduce(u64::saturating_add).unwrap_or_default();
         let whole = Descriptor {
-            digest: parted.whole,
+            digest: parts.whole,
             size,
             annotations: [(TITLE.to_owned(), name.clone())].into(),
             ..layers[0].clone()
@@ -86,14 +85,14 @@ pub fn files(layers: Vec<Descriptor>) -> Result<Vec<FileLayers>, String> {
     Ok(files)
 }
 
-/// A file that was begun.
-struct Parted {
+/// The parts of a file that were found so far.
+struct Parts {
     whole: Digest,
     count: usize,
     layers: BTreeMap<usize, Descriptor>,
 }
 
-/// What a layer says of itself.
+/// The annotations of a part.
 struct Part {
     file: String,
     whole: Digest,
@@ -103,8 +102,8 @@ struct Part {
 
 impl Part {
     fn of(layer: &Descriptor, name: &str) -> Result<Option<Self>, String> {
-        let said = |key: &str| layer.annotations.get(key).map(String::as_str);
-        let (whole, part) = match (said(WHOLE), said(PART)) {
+        let annotation = |key: &str| layer.annotations.get(key).map(String::as_str);
+        let (whole, part) = match (annotation(WHOLE), annotation(PART)) {
             (None, None) => return Ok(None),
             (whole, part) => (whole.unwrap_or_default(), part.unwrap_or_default()),
         };
@@ -122,7 +121,7 @@ impl Part {
         let read = read().filter(|part| part.count <= MAX_PARTS && layer.size > 0);
         read.map(Some).ok_or_else(|| {
             let shown: String = name.escape_debug().take(200).collect();
-            format!("the layer `{shown}` is no part of a file")
+            format!("the layer `{shown}` has invalid annotations of a part")
         })
     }
 }
@@ -131,8 +130,8 @@ fn ending(number: usize) -> String {
     format!(".part{number:03}")
 }
 
-/// The layers of the file `name` that is `whole`, in parts of these digests and
-/// sizes.
+/// The layers for the file `name` with the digest `whole`, from the digests and
+/// sizes of its parts.
 #[must_use]
 pub fn parts(
     dialect: Dialect,
@@ -142,24 +141,24 @@ pub fn parts(
 ) -> Vec<Descriptor> {
     let count = content.len();
     let part = |(number, (digest, size)): (usize, &(Digest, u64))| {
-        let called = format!("{name}{}", ending(number));
-        let mut layer = manifest::layer(dialect, &called, Descriptor::blob(*digest, *size));
-        let said = [
+        let title = format!("{name}{}", ending(number));
+        let mut layer = manifest::layer(dialect, &title, Descriptor::blob(*digest, *size));
+        let annotations = [
             (WHOLE.to_owned(), whole.to_string()),
             (PART.to_owned(), format!("{}/{count}", number + 1)),
         ];
-        layer.annotations.extend(said);
+        layer.annotations.extend(annotations);
         layer
     };
     content.iter().enumerate().map(part).collect()
 }
 
-/// The manifest `bytes` with the layers that `parted` has, by the digest of what
-/// they make, instead of what they make.
+/// Replaces layers of the manifest `bytes` by parts. `parted` has the parts by
+/// digest and name of the whole file.
 ///
 /// # Errors
 ///
-/// It is no manifest.
+/// `bytes` is not a manifest.
 pub fn with_parts(
     bytes: &[u8],
     parted: &BTreeMap<(Digest, String), Vec<Descriptor>>,
@@ -181,7 +180,7 @@ pub fn with_parts(
 mod tests {
     use super::*;
 
-    fn made(count: u64) -> Vec<Descriptor> {
+    fn parts_of_a_file(count: u64) -> Vec<Descriptor> {
         let content: Vec<_> = (0..count)
             .map(|n| (Digest::of(&n.to_be_bytes()), 10))
             .collect();
@@ -194,8 +193,8 @@ mod tests {
     }
 
     #[test]
-    fn parts_make_their_file_in_any_order_and_whatever_else_is_refused() {
-        let mut layers = made(12);
+    fn parts_are_joined_in_any_order_and_contradictions_are_refused() {
+        let mut layers = parts_of_a_file(12);
         let (first, expected) = (layers[0].clone(), layers.clone());
         assert_eq!(title(&first), Some("components/a.tar.part000"));
         layers.reverse();
@@ -217,30 +216,33 @@ mod tests {
         );
         assert_eq!(found[1].layers, expected);
         let with = |key: &str, value: &str| {
-            let mut layers = made(2);
+            let mut layers = parts_of_a_file(2);
             layers[1]
                 .annotations
                 .insert(key.to_owned(), value.to_owned());
             layers
         };
         for (wrong, message) in [
-            (made(2)[..1].to_vec(), "has 1 of its 2 parts"),
-            ([made(2), made(2)].concat(), "not of the same file"),
-            (with(PART, "1/2"), "no part of a file"),
-            (with(PART, "3/2"), "no part of a file"),
-            (with(PART, "0/2"), "no part of a file"),
-            (with(PART, "2/99999999999999999999"), "no part of a file"),
-            (with(PART, "2/3"), "not of the same file"),
-            (with(WHOLE, "sha256:x"), "no part of a file"),
+            (parts_of_a_file(2)[..1].to_vec(), "has only 1 of 2 parts"),
+            (
+                [parts_of_a_file(2), parts_of_a_file(2)].concat(),
+                "contradicts other parts",
+            ),
+            (with(PART, "1/2"), "invalid annotations"),
+            (with(PART, "3/2"), "invalid annotations"),
+            (with(PART, "0/2"), "invalid annotations"),
+            (with(PART, "2/99999999999999999999"), "invalid annotations"),
+            (with(PART, "2/3"), "contradicts other parts"),
+            (with(WHOLE, "sha256:x"), "invalid annotations"),
             (
                 with(WHOLE, &Digest::of(b"b").to_string()),
-                "not of the same file",
+                "contradicts other parts",
             ),
             (
                 with(TITLE, "components/b.tar.part001"),
-                "has 1 of its 2 parts",
+                "has only 1 of 2 parts",
             ),
-            (with(TITLE, "components/a.tar"), "no part of a file"),
+            (with(TITLE, "components/a.tar"), "invalid annotations"),
         ] {
             let error = files(wrong).unwrap_err();
             assert!(error.contains(message), "{error}");

@@ -1,8 +1,8 @@
 //! A package as an OCI artifact: its configuration and its manifest.
 //!
 //! Source: docs/spec/registry.md, "Layers", "Configuration and manifest". The
-//! bytes are those that Go programs write, which decode and encode manifests on
-//! the way and expect the same digest.
+//! bytes equal those of Go programs, which decode and re-encode manifests and
+//! expect the same digest.
 
 use std::collections::BTreeMap;
 
@@ -11,48 +11,50 @@ use serde::Serialize;
 use crate::oci::{Descriptor, Digest, Index, Manifest, Platform, TAG_RULE, is_tag, media_type};
 use crate::package::{Definition, Dialect, Metadata, time};
 
-/// Where a file stands in a package.
+/// Annotation with the path of a file in the package.
 pub(super) const TITLE: &str = "org.opencontainers.image.title";
 
-/// The system that an index names for packages.
+/// The operating system in index entries of packages.
 pub const MULTI: &str = "multi";
 
-/// A package as registries and image layouts hold it.
+/// A package for a registry or image layout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
-    /// The package's name.
+    /// From `metadata.name`.
     pub name: String,
-    /// For which architecture; [`SKELETON`](super::SKELETON) for sources.
+    /// Architecture, or [`SKELETON`](super::SKELETON).
     pub architecture: String,
     /// The bytes of the manifest.
     pub manifest: Vec<u8>,
     /// The bytes of the configuration.
     pub config: Vec<u8>,
-    /// What the manifest names, each once; the configuration first.
+    /// All blobs of the manifest without duplicates, the configuration first.
     pub blobs: Vec<Descriptor>,
 }
 
 /// Why a package cannot be an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArtifactError {
-    /// There is nothing to call it by.
+    /// There is no version for the tag.
     #[error("version is required for publishing: add `metadata.version`")]
     NoVersion,
-    /// What would be its tag is none.
-    #[error("version and flavor make `{0}`, which cannot be a tag: it has {TAG_RULE}")]
+    /// Version and flavor are not a valid tag.
+    #[error("the tag `{0}` from version and flavor is invalid: a tag has {TAG_RULE}")]
     Tag(String),
-    /// Its build time is not one.
-    #[error("build.timestamp is `{0}`, expected such as `Mon, 02 Jan 2006 15:04:05 +0000`")]
+    /// The build time is invalid.
+    #[error(
+        "invalid build.timestamp `{0}`: expected a time such as `Mon, 02 Jan 2006 15:04:05 +0000`"
+    )]
     Time(String),
-    /// JSON cannot be made of it; no value in question leads there.
-    #[error("manifest cannot be written: {0}")]
+    /// JSON encoding failed, which no value should cause.
+    #[error("cannot encode the manifest: {0}")]
     Json(String),
 }
 
 /// The artifact of a package with these files: path, digest, size in bytes.
 ///
-/// Layers stand in order of their digests, and the package is as old as its
-/// build, so that the same package is the same manifest wherever it is made.
+/// Layers are sorted by digest, and the creation time is that of the build, so that
+/// equal packages have equal manifests.
 ///
 /// # Errors
 ///
@@ -87,7 +89,7 @@ pub fn artifact(
     })
 }
 
-/// Where a layer stands in its package, if it says so.
+/// Path of a layer in its package, if annotated.
 #[must_use]
 pub fn title(layer: &Descriptor) -> Option<&str> {
     layer.annotations.get(TITLE).map(String::as_str)
@@ -112,7 +114,7 @@ pub fn tag(version: &str, flavor: &str) -> Result<String, ArtifactError> {
     }
 }
 
-/// The platform that an index gives a package.
+/// The platform of a package in an index.
 #[must_use]
 pub fn platform(architecture: &str) -> Platform {
     Platform {
@@ -130,25 +132,25 @@ pub fn entry<'i>(index: &'i Index, architecture: &str) -> Option<&'i Descriptor>
     entries.find(|found| found.platform.as_ref() == Some(&wanted))
 }
 
-/// Lets `index` name `manifest` for its architecture; what is there for others
-/// stays, in its place.
+/// Adds `manifest` to `index`, replacing the entry of the same architecture. Other
+/// entries keep their order.
 #[must_use]
 pub fn with_entry(index: Option<&Index>, manifest: &Descriptor, architecture: &str) -> Index {
-    let made = Descriptor {
+    let entry = Descriptor {
         platform: Some(platform(architecture)),
         annotations: BTreeMap::new(),
         ..manifest.clone()
     };
     let mut index = index.cloned().unwrap_or_else(Index::empty);
     let mut entries = index.manifests.iter_mut();
-    match entries.find(|found| found.platform == made.platform) {
-        Some(old) => *old = made,
-        None => index.manifests.push(made),
+    match entries.find(|found| found.platform == entry.platform) {
+        Some(old) => *old = entry,
+        None => index.manifests.push(entry),
     }
     index
 }
 
-/// A file of a package as a layer.
+/// The layer for a file of a package.
 #[must_use]
 pub fn layer(dialect: Dialect, path: &str, mut file: Descriptor) -> Descriptor {
     file.media_type = dialect.layer_media_type().to_owned();
@@ -156,7 +158,7 @@ pub fn layer(dialect: Dialect, path: &str, mut file: Descriptor) -> Descriptor {
     file
 }
 
-/// What a manifest says of the package; `created` is RFC 3339, in UTC.
+/// The annotations of a manifest; `created` is RFC 3339, in UTC.
 #[must_use]
 pub fn annotations(metadata: &Metadata, created: &str) -> BTreeMap<String, String> {
     let mut all = metadata.annotations.clone();
@@ -185,7 +187,7 @@ pub fn annotations(metadata: &Metadata, created: &str) -> BTreeMap<String, Strin
 ///
 /// # Errors
 ///
-/// JSON cannot be made of it; no value in question leads there.
+/// JSON encoding failed, which no value should cause.
 pub fn config(
     architecture: &str,
     annotations: &BTreeMap<String, String>,
@@ -229,12 +231,12 @@ pub fn manifest(
     })
 }
 
-/// The manifest `bytes` of a package without the files called `without`, and
-/// with `files`; all else stays.
+/// Removes the files `without` from the manifest `bytes` of a package and adds
+/// `files`.
 ///
 /// # Errors
 ///
-/// It is no manifest.
+/// `bytes` is not a manifest.
 pub fn with_files(
     bytes: &[u8],
     dialect: Dialect,
@@ -252,8 +254,8 @@ pub fn with_files(
     manifest(found.config, layers, found.annotations)
 }
 
-/// Compact JSON with the escapes of Go's encoder: the characters stand nowhere
-/// but in strings.
+/// Compact JSON with the escapes of Go's encoder. The escaped characters can only
+/// occur in strings.
 fn go_json(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     let mut text = serde_json::to_string(value)?;
     for (plain, escaped) in [
@@ -275,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_are_those_of_gos_encoder() {
+    fn the_bytes_equal_those_of_gos_encoder() {
         let metadata = Metadata {
             name: "demo".into(),
             description: "a <b> & c".into(),

@@ -1,11 +1,10 @@
-//! What a Zarf definition says of itself before it is signed.
+//! Marks a Zarf definition as signed, before it is signed.
 //!
-//! The lines are put into the text as it is, so that all else stays byte for
-//! byte. Source: docs/spec/signing.md, "Where a signature is stored".
+//! Inserts lines into the text, so that everything else stays byte for byte. Source: docs/spec/signing.md, "Where a signature is stored".
 
 use crate::package::Dialect;
 
-/// What Zarf asks readers for.
+/// The lines that Zarf adds, besides `signed` and the name of the bundle.
 const REQUIRED: [&str; 4] = [
     "versionRequirements:",
     "- version: v0.71.0",
@@ -15,11 +14,11 @@ const REQUIRED: [&str; 4] = [
 
 /// Why a definition cannot be marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the definition has no `build:` section in block style to say in that it is signed")]
+#[error("the definition has no `build:` section in block style, so it cannot be marked as signed")]
 pub struct MarkError;
 
-/// The definition `text` with `build.signed` and the bundle among
-/// `build.provenanceFiles`; unchanged where it says so already.
+/// Adds `build.signed`, and the bundle to `build.provenanceFiles`, to the
+/// definition `text`. Returns it unchanged if it has both.
 ///
 /// # Errors
 ///
@@ -76,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_definition_says_that_it_is_signed_once() {
+    fn a_definition_is_marked_once() {
         let plain = "kind: ZarfPackageConfig\nbuild:\n  architecture: amd64\n  signed: false\n  provenanceFiles:\n  - checksums.txt\ncomponents: []\n";
         let marked = mark_signed(plain).unwrap();
         let expected = "kind: ZarfPackageConfig\nbuild:\n  signed: true\n  versionRequirements:\n  - version: v0.71.0\n    reason: This package contains a bundle format signature which requires Zarf v0.71.0 or later\n  architecture: amd64\n  provenanceFiles:\n  - zarf.bundle.sig\n  - checksums.txt\ncomponents: []\n";

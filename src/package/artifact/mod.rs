@@ -1,5 +1,5 @@
-//! What a package is beside its definition: the names of its files, their
-//! checksums, and the OCI manifest and layers that carry them.
+//! The package as files: their names, their checksums, and the OCI manifest and
+//! layers that hold them.
 //!
 //! Sits above `definition` and below the stores, which bring the bytes. Never
 //! reads a file.

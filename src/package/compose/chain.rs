@@ -1,4 +1,4 @@
-//! The import chain of one component: followed, and merged tail first.
+//! The import chain of one component: followed to its end, then merged from the end.
 
 use std::rc::Rc;
 
@@ -8,30 +8,30 @@ use super::{Composer, Whole, merge, migrate, name_of};
 use crate::oci::Reference;
 use crate::yaml::{Node, SourceText, Span, Value};
 
-/// Longest import chain. Folders cannot be imported twice, but through links
-/// one folder has names without end.
+/// Longest import chain. No folder can appear twice, but symbolic links can give
+/// one folder any number of names.
 const MAX_CHAIN: usize = 64;
 
 /// One link of a chain.
 pub(super) struct Link {
     component: Node,
-    /// The definition it is in.
+    /// The definition that contains it.
     pub(super) root: Rc<Node>,
-    /// Its definition's folder, relative to the package; empty for its own.
+    /// The definition's folder, relative to the package; empty for the package itself.
     folder: String,
-    /// Whether it comes from a skeleton package.
+    /// Whether the definition is a skeleton package.
     remote: bool,
 }
 
-/// What an `import` names.
-enum Wanted {
+/// The target of an `import`.
+enum Target {
     Folder(String),
     Skeleton(SkeletonUrl),
 }
 
 impl Composer<'_> {
-    /// The chain that begins with `component`, one of the package's own; `None`
-    /// if it is broken, which has been noted.
+    /// The chain that begins with `component` of the package itself. Notes a
+    /// mistake and returns `None` if an import fails.
     pub(super) fn follow(&mut self, component: Node, root: &Rc<Node>) -> Option<Vec<Link>> {
         let mut chain = vec![Link {
             component,
@@ -49,7 +49,7 @@ impl Composer<'_> {
                 self.mistake(
                     import.span,
                     format!("the import chain has more than {MAX_CHAIN} links"),
-                    "Import the component from where it is defined.",
+                    "Import the component from the definition that has its content.",
                 );
                 return None;
             }
@@ -60,12 +60,12 @@ impl Composer<'_> {
 
     fn next(&mut self, chain: &[Link], import: &Node) -> Option<Link> {
         let last = chain.last()?;
-        let (wanted, at) = self.wanted(last, import)?;
+        let (target, at) = self.target(last, import)?;
         let name = import.get("name").and_then(Node::scalar);
         let name = name.filter(|name| !name.is_empty());
         let name = name.or(name_of(&last.component)).unwrap_or_default();
-        match wanted {
-            Wanted::Folder(folder) => {
+        match target {
+            Target::Folder(folder) => {
                 if chain.iter().any(|link| link.folder == folder) {
                     let shown = |folder: &str| match folder {
                         "" => ".".to_owned(),
@@ -75,8 +75,8 @@ impl Composer<'_> {
                     path.push(shown(&folder));
                     self.mistake(
                         at,
-                        format!("detected circular import chain: {}", path.join(" -> ")),
-                        "Let one of these components stand alone.",
+                        format!("circular import: {}", path.join(" -> ")),
+                        "Remove the `import` of one of these components.",
                     );
                     return None;
                 }
@@ -92,7 +92,7 @@ impl Composer<'_> {
                     remote: false,
                 })
             }
-            Wanted::Skeleton(url) => {
+            Target::Skeleton(url) => {
                 let shown = url.to_string();
                 let root =
                     self.file(&shown, at, |composer| composer.surroundings.skeleton(&url))?;
@@ -110,66 +110,66 @@ impl Composer<'_> {
         }
     }
 
-    /// What `import` names, and where it does.
-    fn wanted(&mut self, last: &Link, import: &Node) -> Option<(Wanted, Span)> {
+    /// The target of `import`, and its place.
+    fn target(&mut self, last: &Link, import: &Node) -> Option<(Target, Span)> {
         let text = |key: &str| {
             let node = import.get(key)?;
             let text = node.scalar().filter(|text| !text.is_empty())?;
             Some((text.to_owned(), node.span))
         };
         let (path, url) = (text("path"), text("url"));
-        let malformed = "detected malformed import chain, cannot import";
         match (path, url) {
             (None, None) => self.mistake(
                 import.span,
-                "the import has neither `path` nor `url`",
-                "Give the folder or the oci:// URL of the imported package.",
+                "the import needs `path` or `url`",
+                "Add the folder or the oci:// URL of the imported package.",
             ),
             (Some(_), Some((_, at))) => self.mistake(
                 at,
                 "the import has both `path` and `url`",
-                "Remove one of the two.",
+                "Remove one of them.",
             ),
             (Some((_, at)), None) if last.remote => self.mistake(
                 at,
-                format!("{malformed} local components from remote components"),
-                "Publish the imported package again, with this component composed.",
+                "a component of a skeleton cannot import from a folder",
+                "Publish the imported skeleton again, which resolves its imports.",
             ),
             (None, Some((_, at))) if last.remote => self.mistake(
                 at,
-                format!("{malformed} remote components from remote components"),
-                "Import the second package by its own URL.",
+                "a component of a skeleton cannot import from another skeleton",
+                "Import the second package directly, by its URL.",
             ),
             (Some((text, at)), None) | (None, Some((text, at))) if text.contains("###") => self
                 .mistake(
                     at,
                     format!(
-                        "`{text}` holds a template, and imports are followed before any is filled"
+                        "`{text}` has a template, but imports are resolved before templates are \
+                         filled"
                     ),
-                    "Write the path or URL itself.",
+                    "Write out the path or URL.",
                 ),
             (Some((path, at)), None) if path.starts_with('/') => self.mistake(
                 at,
                 format!("the import path `{path}` is absolute"),
-                "Write it relative to this file's folder.",
+                "Make it relative to this file's folder.",
             ),
             (Some((path, at)), None) => {
                 let folder = clean(format!("{}/{path}", last.folder).trim_start_matches('/'));
-                return Some((Wanted::Folder(folder), at));
+                return Some((Target::Folder(folder), at));
             }
             (None, Some((url, at))) => match skeleton_url(&url, &last.folder) {
-                Some(url) => return Some((Wanted::Skeleton(url), at)),
+                Some(url) => return Some((Target::Skeleton(url), at)),
                 None => self.mistake(
                     at,
                     format!("the import URL `{url}` does not begin with `oci://`"),
-                    "Write oci://REGISTRY/PATH:TAG, or oci:FOLDER:TAG for an OCI layout.",
+                    "Use oci://REGISTRY/PATH:TAG, or oci:FOLDER:TAG for an OCI layout.",
                 ),
             },
         }
         None
     }
 
-    /// The definition that `key` stands for, read once.
+    /// The definition with the folder or URL `key`, read once.
     fn file(
         &mut self,
         key: &str,
@@ -191,16 +191,16 @@ impl Composer<'_> {
         node
     }
 
-    /// Refuses what an imported definition says of its whole package, and what
-    /// would be lost for its components.
+    /// Refuses keys of an imported definition that concern the whole package and
+    /// that its components would miss.
     fn whole_package_only(&mut self, root: &Node) {
         for key in ["values", "documentation"] {
             let Some(node) = root.get(key) else { continue };
             if matches!(&node.value, Value::Mapping(pairs) if !pairs.is_empty()) {
                 self.mistake(
                     node.span,
-                    format!("`{key}` of an imported definition cannot be taken over yet"),
-                    "Remove it there, or import the component from a definition without it.",
+                    format!("`{key}` of an imported definition is not supported yet"),
+                    "Remove it, or import the component from a definition without it.",
                 );
             }
         }
@@ -210,16 +210,18 @@ impl Composer<'_> {
         found
             .map_err(|error| {
                 let help = match &error {
-                    ImportError::NoDefinition(_) => "Correct the path, or add a jackal.yaml there.",
+                    ImportError::NoDefinition(_) => {
+                        "Correct the path, or add a jackal.yaml to the folder."
+                    }
                     ImportError::NoSkeleton(_) => "Correct the URL, or publish the skeleton first.",
-                    ImportError::Unusable(_) => "Correct what is named here, then try again.",
+                    ImportError::Unusable(_) => "Correct the cause and try again.",
                 };
                 self.mistake(at, error.to_string(), help);
             })
             .ok()
     }
 
-    /// The component called `name` among those for this architecture and flavor.
+    /// The component `name` among those for this architecture and flavor.
     fn lookup(&mut self, root: &Node, name: &str, place: &str, at: Span) -> Option<Node> {
         let place = if place.is_empty() { "." } else { place };
         let listed = root.get("components").map_or(&[][..], Node::items);
@@ -232,31 +234,27 @@ impl Composer<'_> {
             [] => {
                 let names: Vec<&str> = listed.iter().filter_map(name_of).collect();
                 let help = match names.as_slice() {
-                    [] => "That definition has no components.".to_owned(),
-                    names => format!("It has: {}.", names.join(", ")),
+                    [] => "The definition has no components.".to_owned(),
+                    names => format!("Use one of: {}.", names.join(", ")),
                 };
-                self.mistake(
-                    at,
-                    format!("component \"{name}\" not found in \"{place}\""),
-                    help,
-                );
+                self.mistake(at, format!("no component `{name}` in `{place}`"), help);
             }
             _ => {
                 let architecture = self.architecture.clone();
                 self.mistake(
                     at,
                     format!(
-                        "multiple components named \"{name}\" found in \"{place}\" satisfying \
-                         \"{architecture}\""
+                        "more than one component `{name}` in `{place}` for architecture \
+                         `{architecture}`"
                     ),
-                    "Tell them apart by `only.flavor` or `only.cluster.architecture`.",
+                    "Distinguish them with `only.flavor` or `only.cluster.architecture`.",
                 );
             }
         }
         None
     }
 
-    /// The component that a chain stands for.
+    /// Merges the links of a chain into one component.
     pub(super) fn merged(&mut self, chain: Vec<Link>) -> Node {
         let alone = chain.len() == 1;
         let any = self.is_for_any();
@@ -288,7 +286,7 @@ impl Composer<'_> {
             merge::merge(&mut base, component, mistakes, ignored);
         }
         if let Some(kept) = kept {
-            // Whoever imports the skeleton chooses by it.
+            // Importers of the skeleton select the component by it.
             let cluster = base
                 .ensure("only", Node::mapping(kept.span))
                 .and_then(|only| only.ensure("cluster", Node::mapping(kept.span)));
@@ -304,8 +302,8 @@ fn architecture(component: &Node) -> Option<&Node> {
     component.get("only")?.get("cluster")?.get("architecture")
 }
 
-/// Blanks the conditions that chose the component; for `any` architecture, that
-/// one chose nothing.
+/// Removes the conditions that selected the component. If components of `any`
+/// architecture are included, the architecture did not select it and stays.
 fn unconditional(component: &mut Node, any: bool) {
     if let Some(only) = component.get_mut("only") {
         only.remove("flavor");
@@ -315,7 +313,7 @@ fn unconditional(component: &mut Node, any: bool) {
     }
 }
 
-/// Whether an `import` names anything.
+/// Whether an `import` has a value.
 fn is_used(import: &Node) -> bool {
     ["name", "path", "url"].iter().any(|key| {
         let text = import.get(key).and_then(Node::scalar);
@@ -323,7 +321,7 @@ fn is_used(import: &Node) -> bool {
     })
 }
 
-/// A skeleton's URL; that of a layout is relative to `folder`.
+/// Parses a skeleton's URL. The path of a layout is relative to `folder`.
 fn skeleton_url(text: &str, folder: &str) -> Option<SkeletonUrl> {
     if let Some(rest) = Reference::url_path(text) {
         return Some(SkeletonUrl::Registry(rest.to_owned()));

@@ -1,4 +1,4 @@
-//! One component on top of another: which keys replace, which append.
+//! Merges one component onto another: some keys replace, some append.
 //!
 //! Source: docs/spec/package.md, "Composition". Works on nodes, so that every
 //! value keeps its place, and keys that no rule knows are not lost.
@@ -15,7 +15,7 @@ pub(in crate::package) const SETS: [&str; 3] = ["onCreate", "onDeploy", "onRemov
 /// The four lists of a set of actions.
 pub(in crate::package) const STAGES: [&str; 4] = ["before", "after", "onSuccess", "onFailure"];
 
-/// Puts `later` on top of `base`.
+/// Merges `later` onto `base`.
 pub(super) fn merge(
     base: &mut Node,
     later: Node,
@@ -50,7 +50,7 @@ pub(super) fn merge(
     }
 }
 
-/// Takes `value` unless it says nothing.
+/// Sets `key` to `value` unless that is null or empty.
 fn replace(base: &mut Node, key: &str, value: Node) {
     let blank =
         value.is_null() || matches!(&value.value, Value::Scalar(text, _) if text.is_empty());
@@ -82,8 +82,8 @@ fn only(base: &mut Node, value: &Node, mistakes: &mut Vec<Mistake>) {
     if let Some(before) = before.and_then(Node::scalar) {
         mistakes.push(Mistake::new(
             system.span,
-            format!("`only.localOS` `{before}` cannot be redefined as `{text}` during compose"),
-            "Leave `localOS` on one component of the import chain.",
+            format!("`only.localOS` is already `{before}` and cannot become `{text}`"),
+            "Keep `localOS` on one component of the import chain.",
         ));
         return;
     }
@@ -92,8 +92,8 @@ fn only(base: &mut Node, value: &Node, mistakes: &mut Vec<Mistake>) {
     base.set("only", only);
 }
 
-/// Joins the list at `key`. An item with the name of an imported one is joined
-/// with it by `rows`.
+/// Merges the list at `key`. An item with the name of an imported one is merged
+/// onto that by the rules of `rows`.
 fn named(base: &mut Node, key: &str, value: Node, rows: &[Row], ignored: &mut Vec<Mistake>) {
     let Value::Sequence(items) = value.value else {
         return;
@@ -101,7 +101,7 @@ fn named(base: &mut Node, key: &str, value: Node, rows: &[Row], ignored: &mut Ve
     let Some(list) = base.ensure(key, Node::sequence(value.span, Vec::new())) else {
         return;
     };
-    // What the later link itself gives twice stays twice, and is refused.
+    // Duplicates within the later link stay, so that the check refuses them.
     let before = list.items().len();
     for item in items {
         let name = item.get("name").and_then(Node::scalar);
@@ -120,7 +120,7 @@ fn named(base: &mut Node, key: &str, value: Node, rows: &[Row], ignored: &mut Ve
     }
 }
 
-/// Puts a chart or manifest on top of the imported one of its name.
+/// Merges a chart or manifest onto the imported one of the same name.
 fn resource(old: &mut Node, mut later: Node, rows: &[Row], ignored: &mut Vec<Mistake>) {
     for row in rows {
         if row.is(&Rule::Replaces) {
@@ -145,8 +145,8 @@ fn resource(old: &mut Node, mut later: Node, rows: &[Row], ignored: &mut Vec<Mis
         if differs && !blank {
             ignored.push(Mistake::new(
                 key.span,
-                format!("`{name}` is ignored here: what is imported under this name keeps its own"),
-                "Change it in the imported definition, or give this one another name.",
+                format!("`{name}` is ignored: the imported item of this name keeps its own value"),
+                "Change it in the imported definition, or use another name.",
             ));
         }
     }
@@ -174,7 +174,7 @@ fn actions(base: &mut Node, mut later: Node) {
     }
 }
 
-/// Drops the defaults of every set of actions: they are the later link's to say.
+/// Removes the defaults of every set of actions; only the later link sets them.
 fn forget_defaults(base: &mut Node) {
     let Some(actions) = base.get_mut("actions") else {
         return;
@@ -191,9 +191,9 @@ fn scripts(base: &mut Node, mut later: Node) {
         return;
     };
     append_lists(scripts, &mut later, Scripts::ROWS);
-    let says = |node: &Node| !matches!(node.scalar(), None | Some("false" | "0"));
+    let is_set = |node: &Node| !matches!(node.scalar(), None | Some("false" | "0"));
     for key in ["showOutput", "retry", "timeoutSeconds"] {
-        if let Some(value) = later.remove(key).filter(says) {
+        if let Some(value) = later.remove(key).filter(is_set) {
             scripts.set(key, value);
         }
     }
@@ -221,14 +221,14 @@ fn append_lists(base: &mut Node, later: &mut Node, rows: &[Row]) {
     }
 }
 
-/// Makes the paths of a component in `folder` relative to the package's folder.
+/// Makes the paths of a component in `folder` relative to the package.
 pub(super) fn relocate(component: &mut Node, folder: &str, exists: &mut dyn FnMut(&str) -> bool) {
     Component::paths(component, &mut |_, path| {
         if let Some(text) = path.scalar().filter(|text| !text.is_empty()) {
             *path = Node::text(path.span, join(folder, text));
         }
     });
-    // kustomize has URL forms of its own, so only what is there is a path.
+    // kustomize has URL forms of its own, so only existing paths are relocated.
     for manifest in component
         .get_mut("manifests")
         .map(Node::items_mut)
@@ -253,7 +253,7 @@ pub(super) fn relocate(component: &mut Node, folder: &str, exists: &mut dyn FnMu
     create_folders(component, folder);
 }
 
-/// Gives every action of `onCreate` the folder that it runs in.
+/// Sets the working directory of every `onCreate` action.
 fn create_folders(component: &mut Node, folder: &str) {
     let set = component
         .get_mut("actions")

@@ -20,7 +20,7 @@ pub const MIGRATIONS: [&str; 2] = [SCRIPTS, SET_VARIABLE];
 /// largest integer, 31 or 63 bits wide.
 pub const UNLIMITED_RETRIES: i64 = i32::MAX as i64;
 
-/// Which script lists become actions of which set and stage.
+/// Lists of scripts, and the set and stage of actions that each becomes.
 const SCRIPT_LISTS: [(&str, &str, &str); 3] = [
     ("prepare", "onCreate", "before"),
     ("before", "onDeploy", "before"),
@@ -28,7 +28,7 @@ const SCRIPT_LISTS: [(&str, &str, &str); 3] = [
 ];
 
 /// Migrates `component`; `done` names the migrations that its maker did. What
-/// is deprecated is told with its place.
+/// is deprecated is reported with its place.
 pub(super) fn migrate(component: &mut Node, done: &[String], warnings: &mut Vec<Mistake>) {
     let name = component.get("name").and_then(Node::scalar);
     let name = name.unwrap_or_default().to_owned();
@@ -40,42 +40,42 @@ pub(super) fn migrate(component: &mut Node, done: &[String], warnings: &mut Vec<
         migrated = true;
         warnings.push(Mistake::new(
             at.span,
-            format!("component `{name}` is using scripts, which are deprecated"),
-            "Write `actions` instead.",
+            format!("component `{name}` uses `scripts`, which is deprecated"),
+            "Use `actions`.",
         ));
     }
     if let Some(at) = set_variables(component, is_done(SET_VARIABLE)) {
         migrated = true;
         warnings.push(Mistake::new(
             at.span,
-            format!("component `{name}` is using setVariable, which is deprecated"),
-            "Write `setVariables`, a list, instead.",
+            format!("component `{name}` uses `setVariable`, which is deprecated"),
+            "Use `setVariables`, which takes a list.",
         ));
     }
     if migrated {
         warnings.push(Mistake::new(
             component.span,
-            format!("Migrations were performed on the import chain of: \"{name}\""),
-            "Both forms are in the package.",
+            format!("deprecated keys of component `{name}` were migrated"),
+            "The package contains both the old and the new form.",
         ));
     }
     if let Some(at) = component.get("group").filter(|group| !group.is_null()) {
         warnings.push(Mistake::new(
             at.span,
-            format!("component `{name}` is using group which has been deprecated"),
+            format!("component `{name}` uses `group`, which is deprecated"),
             "Use `only.flavor`.",
         ));
     }
     if let Some(at) = component.get("cosignKeyPath").filter(|key| !key.is_null()) {
         warnings.push(Mistake::new(
             at.span,
-            format!("component `{name}` is using cosignKeyPath, which is deprecated and not used"),
-            "Remove it; give files a `shasum`.",
+            format!("component `{name}` uses `cosignKeyPath`, which is deprecated and ignored"),
+            "Remove it; verify files with `shasum`.",
         ));
     }
 }
 
-/// Adds an action for each script; gives the scripts if there were any.
+/// Adds an action for each script; returns the scripts if there were any.
 fn scripts(component: &mut Node) -> Option<Node> {
     let scripts = component.get("scripts")?.clone();
     let truth = |key: &str| {
@@ -117,8 +117,8 @@ fn scripts(component: &mut Node) -> Option<Node> {
     any.then_some(scripts)
 }
 
-/// Adds the plural form to each action, or drops the old one if that was
-/// `done`; gives the first that was migrated.
+/// Adds the plural form to each action, or removes the old one if that was
+/// `done`; returns the first that was migrated.
 fn set_variables(component: &mut Node, done: bool) -> Option<Node> {
     let mut first = None;
     let actions = component.get_mut("actions")?;

@@ -1,9 +1,9 @@
-//! From the definition a user wrote to the one a package is made from: imports
-//! followed, templates filled, deprecated keys migrated, all of it checked.
+//! From the user's definition to the one that a package is built from: resolves
+//! imports, fills templates, migrates deprecated keys, and checks the result.
 //!
-//! Sits between `yaml`, which reads text, and whoever builds. Works on nodes
-//! and not on typed values, so that each mistake of the result points at the
-//! file and line it came from. What lies outside, it asks [`Surroundings`] for.
+//! Sits between `definition` and the planner. Works on nodes and not on typed
+//! values, so that each mistake points at the file and line it came from. Gets
+//! everything from outside through [`Surroundings`].
 //!
 //! Source: docs/spec/package.md, "Composition".
 
@@ -32,32 +32,32 @@ use crate::yaml::{
 /// What the user chose.
 #[derive(Clone, Copy, Debug)]
 pub struct Choice<'c> {
-    /// Instead of the definition's own architecture.
+    /// Architecture that replaces the one in the definition.
     pub architecture: Option<&'c str>,
-    /// The architecture if nobody names one.
+    /// Architecture if neither the user nor the definition has one.
     pub host: &'c str,
-    /// Components of this flavor are taken as well.
+    /// Flavor whose components are included.
     pub flavor: &'c str,
-    /// Values of templates.
+    /// Values of templates, by name.
     pub set: &'c BTreeMap<String, String>,
-    /// Values of keys of `metadata`, instead of the definition's own.
+    /// Values that replace keys of `metadata`.
     pub metadata: &'c BTreeMap<String, String>,
 }
 
-/// A definition that stands alone.
+/// A definition that is complete without other files.
 #[derive(Clone, Debug)]
 pub struct Composed {
-    /// Without imports and templates, checked.
+    /// The checked definition, without imports and templates.
     pub definition: Definition,
-    /// What the user should know.
+    /// Deprecated and ignored keys.
     pub warnings: Vec<Warning>,
-    /// Folders that imported components name files in, relative to the package.
+    /// Folders of imported components, relative to the package.
     pub folders: BTreeSet<String>,
-    /// Names of the templates that were found.
+    /// Names of all templates in the definition.
     pub templates: BTreeSet<String>,
 }
 
-/// Something that is not wrong, but should be changed or known.
+/// Something that is not a mistake but should be changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Warning {
     /// `file:line:column`.
@@ -74,8 +74,8 @@ impl std::fmt::Display for Warning {
     }
 }
 
-/// Most nodes of a composed definition: five of the largest files. Imports
-/// multiply what they name, as aliases do.
+/// Most nodes of a composed definition: five times [`MAX_NODES`]. Imports can
+/// multiply nodes, as aliases do.
 const MAX_COMPOSED_NODES: usize = 5 * MAX_NODES;
 
 impl Definition {
@@ -92,8 +92,8 @@ impl Definition {
         compose(source, surroundings, choice, Purpose::Package).into_result()
     }
 
-    /// Composes the definition in `source` for a skeleton package: templates
-    /// stay, for whoever imports it, and so do components of every architecture
+    /// Composes the definition in `source` for a skeleton package. Templates stay
+    /// for its importers to fill, and so do components of every architecture
     /// unless one is chosen.
     ///
     /// # Errors
@@ -115,20 +115,20 @@ pub(super) enum Purpose {
     Skeleton,
 }
 
-/// A composition with all that was found on the way, good or bad.
+/// The result of a composition, with everything that was noted.
 #[derive(Default)]
 pub(super) struct Whole {
     pub(super) definition: Definition,
-    /// As it was before templates were filled.
+    /// The definition before templates were filled.
     pub(super) unfilled: Option<Node>,
     pub(super) sources: Sources,
     pub(super) mistakes: Vec<Mistake>,
-    /// What is deprecated, in order.
+    /// Deprecated keys, in order.
     pub(super) deprecated: Vec<Mistake>,
-    /// What has no effect, in order.
+    /// Keys without effect, in order.
     pub(super) ignored: Vec<Mistake>,
     pub(super) folders: BTreeSet<String>,
-    /// Where each template stands first.
+    /// The first place of each template.
     pub(super) templates: BTreeMap<String, Span>,
 }
 
@@ -143,7 +143,7 @@ impl Whole {
         Mistakes::none_of(composed, &self.sources, self.mistakes)
     }
 
-    /// The warnings as they are told, each once.
+    /// The warnings for the user, without duplicates.
     fn shown(&self) -> Vec<Warning> {
         let mut warnings: Vec<&Mistake> = self.deprecated.iter().chain(&self.ignored).collect();
         warnings.sort_by_key(|warning| warning.span);
@@ -158,7 +158,7 @@ impl Whole {
     }
 }
 
-/// Composes as far as that is possible.
+/// Composes as far as possible; mistakes are in the result.
 pub(super) fn compose(
     source: SourceText,
     surroundings: &mut dyn Surroundings,
@@ -183,22 +183,22 @@ pub(super) fn compose(
     whole
 }
 
-/// A composition under way.
+/// A composition in progress.
 struct Composer<'c> {
     surroundings: &'c mut dyn Surroundings,
     purpose: Purpose,
     flavor: &'c str,
     architecture: String,
     whole: Whole,
-    /// Imported definitions by folder or URL; `None` cannot be used.
+    /// Imported definitions by folder or URL; `None` if unusable.
     files: BTreeMap<String, Option<std::rc::Rc<Node>>>,
-    /// Of all components so far.
+    /// Number of nodes of all components so far.
     nodes: usize,
 }
 
 impl Composer<'_> {
-    /// Reads a definition as nodes; a file that its user wrote is held to its
-    /// shape as well.
+    /// Reads a definition as nodes, and checks keys and types. Unknown keys are
+    /// mistakes in the user's `own` files only.
     fn load(&mut self, source: SourceText, own: bool) -> Option<Node> {
         let before = self.whole.sources.add(source.clone());
         let shifted = |mut mistake: Mistake| {
@@ -223,7 +223,7 @@ impl Composer<'_> {
             extensions: false,
             mistakes: Vec::new(),
         };
-        // Whether the shape is right; what is read is read again when whole.
+        // Only for the mistakes: the definition is read again once it is complete.
         let _ = Definition::read(&node, "the definition", &mut reading);
         self.whole.mistakes.extend(reading.mistakes);
         matches!(node.value, Value::Mapping(_)).then_some(node)
@@ -253,7 +253,7 @@ impl Composer<'_> {
                 self.whole.mistakes.push(Mistake::new(
                     component.span,
                     format!("the composed definition has more than {MAX_COMPOSED_NODES} nodes"),
-                    "Import less, or split the package.",
+                    "Import fewer components, or split the package.",
                 ));
                 break;
             }
@@ -290,7 +290,7 @@ impl Composer<'_> {
         self.whole.definition = definition;
     }
 
-    /// Puts the user's choices in and settles the architecture
+    /// Applies the user's choices to `metadata` and determines the architecture
     /// (docs/spec/package.md, "Architecture").
     fn metadata(&mut self, head: &mut Node, choice: &Choice<'_>) {
         let span = head.span;
@@ -349,7 +349,7 @@ impl Composer<'_> {
         (self.is_for_any() || fits(architecture, &self.architecture)) && fits(flavor, self.flavor)
     }
 
-    /// Whether components of every architecture are taken.
+    /// Whether components of every architecture are included.
     fn is_for_any(&self) -> bool {
         self.purpose == Purpose::Skeleton && self.architecture.is_empty()
     }
@@ -359,7 +359,7 @@ impl Composer<'_> {
     }
 }
 
-/// Variables or constants by name: the first of a name stays.
+/// Variables or constants; the first of each name wins.
 struct Merged {
     key: &'static str,
     names: BTreeSet<String>,
@@ -367,7 +367,7 @@ struct Merged {
 }
 
 impl Merged {
-    /// Begins with the package's own, whatever they are called.
+    /// Starts with those of the package itself, duplicates included.
     fn of(head: &Node, key: &'static str) -> Self {
         let items = head.get(key).map_or(&[][..], Node::items).to_vec();
         let names = items.iter().filter_map(name_of).map(str::to_owned);

@@ -1,7 +1,7 @@
-//! Paths of definitions, as text: nothing here looks at a disk.
+//! Paths in definitions, as text. Never looks at a disk.
 
-/// `path` without `.`, double slashes and `..` that lead back; the shortest
-/// path to the same place. Empty for the folder itself.
+/// `path` without `.`, double slashes and inner `..`. Empty for the folder
+/// itself.
 pub(super) fn clean(path: &str) -> String {
     let absolute = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
@@ -23,8 +23,8 @@ pub(super) fn clean(path: &str) -> String {
     }
 }
 
-/// `path`, as written by a definition in `folder`, seen from where `folder` is
-/// relative to. URLs and absolute paths stay.
+/// Makes `path`, written in a definition in `folder`, relative to the same base
+/// as `folder`. URLs and absolute paths stay.
 pub(super) fn join(folder: &str, path: &str) -> String {
     if is_url(path) || path.starts_with('/') {
         return path.to_owned();
@@ -35,7 +35,7 @@ pub(super) fn join(folder: &str, path: &str) -> String {
     }
 }
 
-/// Whether `text` names something on the network.
+/// Whether `text` is a URL.
 pub(super) fn is_url(text: &str) -> bool {
     text.contains("://")
 }

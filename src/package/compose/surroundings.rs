@@ -1,16 +1,16 @@
-//! What a definition needs from outside: the definitions it imports, and
-//! answers to its questions.
+//! What composition needs from outside: imported definitions and values of
+//! templates.
 //!
-//! Whoever composes implements this over a disk, a registry and a terminal, or
-//! over nothing at all.
+//! Callers implement this with a disk, a registry and a terminal; tests with
+//! values in memory.
 
 use crate::yaml::SourceText;
 
-/// Where imports come from and who answers for templates.
+/// Source of imported definitions and of template values.
 ///
-/// Folders are relative to the package's own, cleaned, with `/`.
+/// Folders are relative to the package's folder, cleaned, with `/`.
 pub trait Surroundings {
-    /// The definition that lies in `folder`, named as messages shall call it.
+    /// The definition in `folder`, with the name that messages use.
     ///
     /// # Errors
     ///
@@ -24,8 +24,8 @@ pub trait Surroundings {
     /// [`ImportError`]
     fn skeleton(&mut self, url: &SkeletonUrl) -> Result<SourceText, ImportError>;
 
-    /// The folder in which the files of a skeleton's component can be read. Its
-    /// name gets into the package, so it must be the same on every machine.
+    /// The folder with the files of a skeleton's component. Its name becomes part
+    /// of the package, so it must be the same on every machine.
     ///
     /// # Errors
     ///
@@ -33,23 +33,23 @@ pub trait Surroundings {
     fn skeleton_files(&mut self, url: &SkeletonUrl, component: &str)
     -> Result<String, ImportError>;
 
-    /// Whether there is a file or folder at `path`.
+    /// Whether a file or folder exists at `path`.
     fn exists(&mut self, path: &str) -> bool;
 
-    /// A value for a template that has none yet.
+    /// A value for a template without one, such as the answer to a prompt.
     fn answer(&mut self, template: &str) -> Option<String>;
 }
 
-/// Where a skeleton package is.
+/// Location of a skeleton package.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SkeletonUrl {
-    /// In a registry: what stands behind `oci://`.
+    /// In a registry: the part after `oci://`.
     Registry(String),
-    /// In an OCI image layout on the disk.
+    /// In a local OCI image layout.
     Layout {
-        /// The layout's folder.
+        /// Folder of the layout.
         folder: String,
-        /// Its tag there.
+        /// Tag of the package in the layout.
         tag: String,
     },
 }
@@ -67,12 +67,12 @@ impl std::fmt::Display for SkeletonUrl {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
     /// The folder has no definition.
-    #[error("there is no definition in `{0}`")]
+    #[error("no definition in `{0}`")]
     NoDefinition(String),
-    /// What the URL names is no skeleton package, or not there.
-    #[error("published skeleton package for `{0}` does not exist")]
+    /// The URL has no package, or not a skeleton.
+    #[error("no published skeleton package at `{0}`")]
     NoSkeleton(String),
-    /// It is there, and cannot be used.
+    /// It exists but cannot be used.
     #[error("{0}")]
     Unusable(String),
 }

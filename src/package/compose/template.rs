@@ -1,4 +1,4 @@
-//! Templates that are filled at create: `###JACKAL_PKG_TMPL_NAME###`.
+//! Templates that are filled when a package is built: `###JACKAL_PKG_TMPL_NAME###`.
 //!
 //! Source: docs/spec/package.md, "Templates". Works on nodes: a value takes the
 //! place of the template inside one string and can neither end that string nor
@@ -10,29 +10,29 @@ use std::collections::BTreeMap;
 use crate::package::Dialect;
 use crate::yaml::{Mistake, Node, Span, Style, Value};
 
-/// What marks both ends of a template.
+/// The mark at both ends of a template.
 const MARK: &str = "###";
 
-/// How keys begin below which nothing is filled.
+/// Prefix of keys whose values are not filled.
 const EXTENSION: &str = "x-";
 
 /// A template in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Template<'t> {
-    /// A value that the user sets.
+    /// A value from the user.
     Value {
         /// Its name.
         name: &'t str,
-        /// The family whose older spelling it is written in, if it is.
+        /// The dialect, if the template has its older spelling.
         deprecated: Option<Dialect>,
     },
     /// The package's architecture.
     Architecture,
-    /// The name of the component it stands in.
+    /// The name of the component that contains the template.
     ComponentName,
 }
 
-/// The templates of `text`, each with its place in bytes.
+/// The templates of `text`, each with its byte range.
 pub(crate) fn templates(
     text: &str,
 ) -> impl Iterator<Item = (std::ops::Range<usize>, Template<'_>)> {
@@ -40,7 +40,7 @@ pub(crate) fn templates(
     std::iter::from_fn(move || {
         loop {
             let start = from + text.get(from..)?.find(MARK)?;
-            // Of more than three marks in a row, the last three begin it.
+            // Of more than three hashes in a row, the last three begin a template.
             let word = text[start..].trim_start_matches('#');
             let inner = text.len() - word.len();
             let (name, _) = word.split_once(MARK)?;
@@ -49,7 +49,7 @@ pub(crate) fn templates(
                 from = end;
                 return Some((inner - MARK.len()..end, template));
             }
-            // The marks that end what is none may begin another.
+            // The mark after an unknown word may begin a template.
             from = inner + name.len();
         }
     })
@@ -82,16 +82,16 @@ pub fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(allowed)
 }
 
-/// Fills templates, and keeps what was found on the way.
+/// Fills templates, and collects what it finds.
 pub(super) struct Filling<'f> {
     /// Values by name.
     pub values: &'f BTreeMap<String, String>,
-    /// Asked once for each name without a value.
+    /// Called once for each name without a value.
     pub ask: &'f mut dyn FnMut(&str) -> Option<String>,
     /// For `PKG_ARCH`.
     pub architecture: &'f str,
     pub asked: BTreeMap<String, Option<String>>,
-    /// Where each name stands first.
+    /// The first place of each name.
     pub found: BTreeMap<String, Span>,
     pub mistakes: Vec<Mistake>,
     pub warnings: Vec<Mistake>,
@@ -102,7 +102,7 @@ impl Filling<'_> {
     pub(super) fn definition(&mut self, definition: &mut Node) {
         if let Some(components) = definition.get_mut("components") {
             for component in components.items_mut() {
-                // A name that is itself made by a template is filled with it.
+                // The name may have templates itself; those are filled later.
                 let name = component.get("name").and_then(Node::scalar);
                 let name = name.unwrap_or_default().to_owned();
                 let mut own = |_: Span, template: Template<'_>| {
@@ -126,7 +126,7 @@ impl Filling<'_> {
             self.warnings.push(Mistake::new(
                 at,
                 format!("deprecated syntax {old}{name}###"),
-                format!("Write {new}{name}###."),
+                format!("Use {new}{name}###."),
             ));
         }
         self.found.entry(name.to_owned()).or_insert(at);
@@ -138,8 +138,8 @@ impl Filling<'_> {
             if answer.is_none() {
                 self.mistakes.push(Mistake::new(
                     at,
-                    format!("template \"{name}\" must be '--set': it has no value"),
-                    format!("Give --set {name}=VALUE."),
+                    format!("template `{name}` has no value"),
+                    format!("Pass --set {name}=VALUE."),
                 ));
             }
             self.asked.insert(name.to_owned(), answer);
@@ -148,7 +148,7 @@ impl Filling<'_> {
     }
 }
 
-/// Asks `fill` for each template of each string below `node`.
+/// Calls `fill` for each template of each string below `node`.
 fn walk(node: &mut Node, fill: &mut dyn FnMut(Span, Template<'_>) -> Option<String>) {
     let span = node.span;
     match &mut node.value {
@@ -163,14 +163,14 @@ fn walk(node: &mut Node, fill: &mut dyn FnMut(Span, Template<'_>) -> Option<Stri
         Value::Scalar(text, style) => {
             if let Some(filled) = filled(text, span, fill) {
                 *text = filled;
-                // A value such as 1.10 stays the string that it stands in.
+                // A value such as 1.10 stays part of a string.
                 *style = Style::Quoted;
             }
         }
     }
 }
 
-/// `text` with its templates filled, if any was.
+/// `text` with its templates filled; `None` if nothing was filled.
 fn filled(
     text: &str,
     at: Span,

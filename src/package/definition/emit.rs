@@ -1,11 +1,11 @@
 //! Writes trees as YAML: block style, one document, the same bytes each time.
 //!
-//! Lists stand at their key's column. Strings are plain unless another reader
+//! Lists are not indented below their key. Strings are plain unless a YAML reader
 //! could take them for something else; those are double-quoted.
 
 use serde_json::Value as Json;
 
-/// A value of a definition, with its keys in written order.
+/// A value of a definition, with its keys in the order of writing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tree {
     /// A string.
@@ -23,7 +23,7 @@ impl Tree {
     pub(super) fn to_json(&self) -> Json {
         match self {
             Self::Text(text) => text.as_str().into(),
-            // Numbers that JSON cannot write stay text.
+            // Numbers that JSON does not have become strings.
             Self::Literal(text) => {
                 serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into())
             }
@@ -50,8 +50,8 @@ pub fn emit(tree: &Tree) -> String {
     text
 }
 
-/// Writes `pairs` with keys at column `indent`; `inline` if the first key's
-/// line has been begun.
+/// Writes `pairs` with keys at column `indent`; `inline` if the line of the
+/// first key has already begun.
 fn map(text: &mut String, pairs: &[(String, Tree)], indent: usize, inline: bool) {
     for (index, (key, value)) in pairs.iter().enumerate() {
         if index > 0 || !inline {
@@ -90,7 +90,7 @@ fn list(text: &mut String, items: &[Tree], indent: usize, inline: bool) {
     }
 }
 
-/// Writes what needs no lines of its own, and the line end.
+/// Writes the rest of a line, or a block.
 fn leaf(text: &mut String, tree: &Tree, indent: usize) {
     match tree {
         Tree::Text(value) if fits_block(value) => block(text, value, indent),
@@ -115,8 +115,8 @@ fn is_special(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
-/// Whether a literal block gives back exactly `value`: no line may be read as
-/// indentation, and no character as another line end.
+/// Whether a literal block preserves `value`: no line may look like indentation,
+/// and no character like another line end.
 fn fits_block(value: &str) -> bool {
     value.contains('\n')
         && !value.contains(|c| c != '\n' && c != '\t' && is_special(c))
@@ -165,7 +165,7 @@ fn scalar(text: &mut String, value: &str) {
     text.push('"');
 }
 
-/// Whether a plain `value` would be read as something other than itself.
+/// Whether a reader would take a plain `value` for something else.
 fn needs_quotes(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     matches!(
@@ -185,7 +185,7 @@ fn needs_quotes(value: &str) -> bool {
         || value.contains(is_special)
 }
 
-/// Whether some YAML reader takes `lower` for a number, base 60 included.
+/// Whether some YAML reader takes `lower` for a number, including base 60.
 fn is_number(lower: &str) -> bool {
     let plain = lower.replace('_', "");
     let digits = plain.trim_start_matches(['+', '-']);

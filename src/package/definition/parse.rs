@@ -12,11 +12,10 @@ use crate::yaml::{Mistake, Mistakes, SourceText, Span, Value, parse_first};
 /// How a definition is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strictness {
-    /// One's own source: unknown keys, keys given twice and plain numbers for
-    /// strings are mistakes, and the values are checked.
+    /// The user's own source: unknown and duplicate keys and unquoted numbers for
+    /// strings are mistakes, and values are checked.
     Source,
-    /// An existing package: scalars are taken as they are written, and unknown
-    /// keys are kept.
+    /// An existing package: scalars are read as written, and unknown keys are kept.
     Existing,
 }
 
@@ -46,7 +45,7 @@ impl Definition {
     }
 }
 
-/// A file without a document.
+/// The mistake of a file without a document.
 pub(crate) fn empty() -> Mistake {
     let start = Span {
         line: 1,
@@ -56,7 +55,7 @@ pub(crate) fn empty() -> Mistake {
     Mistake::new(
         start,
         "the definition is empty",
-        "Begin with `kind:`, `metadata:` and `components:`.",
+        "Add `kind`, `metadata` and `components`.",
     )
 }
 
@@ -91,15 +90,24 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_of_ones_own_source_are_told_at_once() {
+    fn all_mistakes_of_a_source_are_reported_at_once() {
         let text = "kind: JackalPackageConfig\nmetadata:\n  name: demo\n  version: 1.10\n  \
                     desciption: x\ncomponents:\n- name: a\n  default: 1\n  x-note: y\n- a\n";
         let mistakes = read(text, Strictness::Source).unwrap_err();
-        let told: Vec<&str> = mistakes.list().iter().map(|m| m.message.as_str()).collect();
-        assert!(told[0].contains("`version` is a number"), "{told:?}");
-        assert!(told[1].contains("unknown key `desciption`"), "{told:?}");
+        let messages: Vec<&str> = mistakes.list().iter().map(|m| m.message.as_str()).collect();
+        assert!(
+            messages[0].contains("`version` is a number"),
+            "{messages:?}"
+        );
+        assert!(
+            messages[1].contains("unknown key `desciption`"),
+            "{messages:?}"
+        );
         assert_eq!(mistakes.list()[1].help, "Did you mean `description`?");
-        assert!(told[2].contains("`default` is a number"), "{told:?}");
-        assert!(told[3].contains("expected a mapping"), "{told:?}");
+        assert!(
+            messages[2].contains("`default` is a number"),
+            "{messages:?}"
+        );
+        assert!(messages[3].contains("expected a mapping"), "{messages:?}");
     }
 }

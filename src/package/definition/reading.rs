@@ -9,11 +9,10 @@ use super::emit::Tree;
 use super::row::Row;
 use crate::yaml::{Mistake, Node, Span, Value, nearest};
 
-/// What is carried along while reading.
+/// How to read, and the mistakes so far.
 pub(crate) struct Reading {
     pub(crate) strict: bool,
-    /// Whether keys that begin with `x-` are kept, which is so in a package that
-    /// another program made.
+    /// Whether keys that begin with `x-` are kept, as in packages of other programs.
     pub(crate) extensions: bool,
     pub(crate) mistakes: Vec<Mistake>,
 }
@@ -23,11 +22,11 @@ impl Reading {
         self.mistakes.push(Mistake::new(
             node.span,
             format!("`{key}` is a {}, expected {expected}", node.kind()),
-            format!("Write {expected} here."),
+            format!("Change it to {expected}."),
         ));
     }
 
-    /// The pairs of a mapping whose keys are strings; notes all else.
+    /// The pairs of a mapping whose keys are strings; notes anything else.
     pub(super) fn pairs<'n>(&mut self, node: &'n Node, key: &str) -> Vec<(&'n str, &'n Node)> {
         let Value::Mapping(pairs) = &node.value else {
             if !node.is_null() {
@@ -46,8 +45,8 @@ impl Reading {
                 if self.strict {
                     self.mistakes.push(Mistake::new(
                         name.span,
-                        format!("`{text}` is given twice"),
-                        "Remove one of the two.",
+                        format!("duplicate key `{text}`"),
+                        "Remove one of them.",
                     ));
                 }
                 list[index].1 = value;
@@ -59,7 +58,7 @@ impl Reading {
         list
     }
 
-    /// Takes a key that no record knows: kept, or a mistake.
+    /// Handles a key without a row: returns it to be kept, or notes a mistake.
     pub(super) fn unknown(
         &mut self,
         mapping: &Node,
@@ -76,7 +75,7 @@ impl Reading {
         let known = || rows.iter().map(|row| row.key);
         let help = match nearest(name, known()) {
             Some(key) => format!("Did you mean `{key}`?"),
-            None => format!("Known here: {}.", known().collect::<Vec<_>>().join(", ")),
+            None => format!("Use one of: {}.", known().collect::<Vec<_>>().join(", ")),
         };
         self.mistakes.push(Mistake::new(
             key_span(mapping, name).unwrap_or(value.span),
@@ -118,7 +117,7 @@ pub(super) fn text(node: &Node, key: &str, reading: &mut Reading) -> String {
         reading.mistakes.push(Mistake::new(
             node.span,
             format!("`{key}` is a {kind}, expected a string"),
-            format!("Write it in quotes: \"{text}\"."),
+            format!("Quote it: \"{text}\"."),
         ));
     }
     text.to_owned()
@@ -143,7 +142,7 @@ pub(super) fn integer(node: &Node, key: &str, reading: &mut Reading) -> i64 {
     })
 }
 
-/// Where the key `name` stands in `mapping`.
+/// The place of the key `name` in `mapping`.
 fn key_span(mapping: &Node, name: &str) -> Option<Span> {
     let Value::Mapping(pairs) = &mapping.value else {
         return None;

@@ -1,8 +1,9 @@
-//! What is wrong with a definition, or will be: every mistake that stops a
-//! build, and what builds today and surprises tomorrow.
+//! Lint: mistakes that stop a build, and values that build but cause trouble
+//! later.
 //!
-//! Pure: whether a file is there is asked of [`Surroundings`]. Never changes a
-//! definition, and looks at the components only that would be packaged.
+//! Composes the definition as a build does. Pure: [`Surroundings`] tells whether
+//! a file exists. Never changes a definition, and checks only the components
+//! that would be packaged.
 
 mod rules;
 
@@ -11,17 +12,17 @@ use std::collections::BTreeSet;
 use super::compose::{Choice, Purpose, Surroundings, Template, Whole, compose, templates};
 use crate::yaml::{Mistake, Node, SourceText, Span, Value};
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The package cannot be built.
     Error,
-    /// It can, but should be changed.
+    /// The package can be built but should be changed.
     Warning,
 }
 
 impl Severity {
-    /// The word for it.
+    /// `error` or `warning`.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -31,48 +32,48 @@ impl Severity {
     }
 }
 
-/// One finding, at its place.
+/// One finding with its place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
-    /// The file, as messages call it.
+    /// The file name, as messages show it.
     pub file: String,
-    /// From 1.
+    /// Line, from 1.
     pub line: u32,
-    /// From 1.
+    /// Column in characters, from 1.
     pub column: u32,
-    /// How bad it is.
+    /// Whether it stops a build.
     pub severity: Severity,
-    /// What it breaks, in one stable word.
+    /// Stable identifier of the rule, such as `missing-file`.
     pub rule: &'static str,
     /// What was found.
     pub message: String,
-    /// The next step.
+    /// What to do about it.
     pub help: String,
 }
 
-/// Lints the definition in `source` and all that it imports.
+/// Lints the definition in `source` and the definitions it imports.
 ///
-/// Findings are in the order of files as they were read, then of places.
+/// Findings are sorted by file, in the order of reading, then by place.
 #[must_use]
 pub fn lint(
     source: SourceText,
     surroundings: &mut dyn Surroundings,
     choice: &Choice<'_>,
 ) -> Vec<Finding> {
-    let mut patient = Unasked {
+    let mut recording = Recording {
         inner: surroundings,
         unset: BTreeSet::new(),
     };
-    let whole = compose(source, &mut patient, choice, Purpose::Package);
-    let unset = std::mem::take(&mut patient.unset);
+    let whole = compose(source, &mut recording, choice, Purpose::Package);
+    let unset = std::mem::take(&mut recording.unset);
     let mut found: Vec<Found> = Vec::new();
-    // What a string is worth that waits for its value, nobody can tell.
-    let mut waiting = BTreeSet::new();
+    // A string with an unset template has no value to check yet.
+    let mut unfilled_at = BTreeSet::new();
     if let Some(definition) = &whole.unfilled {
-        unfilled(definition, &unset, &mut waiting);
+        unfilled(definition, &unset, &mut unfilled_at);
     }
-    let certain = |mistake: &&Mistake| !waiting.contains(&mistake.span);
-    let mistakes = whole.mistakes.iter().filter(certain).cloned();
+    let filled = |mistake: &&Mistake| !unfilled_at.contains(&mistake.span);
+    let mistakes = whole.mistakes.iter().filter(filled).cloned();
     found.extend(mistakes.map(|mistake| (Severity::Error, "invalid", mistake)));
     for (rule, warnings) in [
         ("deprecated", &whole.deprecated),
@@ -89,7 +90,7 @@ pub fn lint(
             Mistake::new(
                 at,
                 format!("template `{name}` has no value"),
-                format!("Give --set {name}=VALUE when the package is made."),
+                format!("Pass --set {name}=VALUE to the build."),
             ),
         ));
     }
@@ -99,7 +100,7 @@ pub fn lint(
     placed(&whole, found)
 }
 
-/// A finding before its span is translated: severity, rule, and the rest.
+/// Severity, rule and mistake of a finding whose span is not translated yet.
 type Found = (Severity, &'static str, Mistake);
 
 fn placed(whole: &Whole, mut found: Vec<Found>) -> Vec<Finding> {
@@ -123,14 +124,13 @@ fn placed(whole: &Whole, mut found: Vec<Found>) -> Vec<Finding> {
     findings.collect()
 }
 
-/// Surroundings in which nobody is asked: a template without value gets one
-/// that fits most places, and is remembered.
-struct Unasked<'s> {
+/// Gives templates without a value one that fits most places, and records them.
+struct Recording<'s> {
     inner: &'s mut dyn Surroundings,
     unset: BTreeSet<String>,
 }
 
-impl Surroundings for Unasked<'_> {
+impl Surroundings for Recording<'_> {
     fn definition(&mut self, folder: &str) -> Result<SourceText, super::ImportError> {
         self.inner.definition(folder)
     }
@@ -157,7 +157,7 @@ impl Surroundings for Unasked<'_> {
     }
 }
 
-/// Where the strings are that hold one of the templates `unset`.
+/// Collects the places of strings with one of the templates `unset`.
 fn unfilled(node: &Node, unset: &BTreeSet<String>, found: &mut BTreeSet<Span>) {
     match &node.value {
         Value::Sequence(items) => items.iter().for_each(|item| unfilled(item, unset, found)),
@@ -165,10 +165,10 @@ fn unfilled(node: &Node, unset: &BTreeSet<String>, found: &mut BTreeSet<Span>) {
             .iter()
             .for_each(|(_, value)| unfilled(value, unset, found)),
         Value::Scalar(text, _) => {
-            let waits = templates(text).any(|(_, template)| {
+            let is_unfilled = templates(text).any(|(_, template)| {
                 matches!(template, Template::Value { name, .. } if unset.contains(name))
             });
-            if waits {
+            if is_unfilled {
                 found.insert(node.span);
             }
         }
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn findings_of_an_imported_file_are_told_there() {
+    fn findings_of_an_imported_file_have_its_place() {
         let text = "components:\n- name: a\n  import: {path: c}\n";
         let imported = "kind: JackalPackageConfig\nmetadata: {name: c}\ncomponents:\n- name: a\n  \
                         images: [x]\n  files:\n  - {source: here, target: /h}\n  - {source: gone, \

@@ -1,4 +1,4 @@
-//! The rules of lint that concern values which build, or fail only later.
+//! The rules of lint beyond what composing a definition checks.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::package::definition::{Component, Part as _, Rule};
 use crate::package::is_template_name;
 use crate::yaml::{Mistake, Node, Span, Value};
 
-/// Lints a composed definition whose templates are not filled.
+/// Lints a composed definition before its templates are filled.
 pub(super) fn findings(definition: &Node, surroundings: &mut dyn Surroundings) -> Vec<Found> {
     let mut rules = Rules {
         surroundings,
@@ -44,8 +44,8 @@ impl Rules<'_> {
                 self.warning(
                     "unset-variable",
                     at,
-                    format!("variable `{name}` is used, and nothing declares or sets it"),
-                    "Add it to `variables` or `constants`, or set it by an action.",
+                    format!("variable `{name}` is used but neither declared nor set"),
+                    "Add it to `variables` or `constants`, or set it in an action.",
                 );
             }
         }
@@ -66,7 +66,7 @@ impl Rules<'_> {
                     "unpinned-repo",
                     at,
                     format!("repository `{repo}` is not pinned to a tag or commit"),
-                    "Add @ and a tag, or better a commit.",
+                    "Append @ and a tag, or preferably a commit.",
                 );
             }
         }
@@ -85,7 +85,7 @@ impl Rules<'_> {
     }
 
     fn image(&mut self, image: &str, at: Span) {
-        // A place on the disk has no registry that could move it.
+        // No registry can move the tag of a local image.
         if is_template(image) || image.starts_with("oci:") || image.contains("-archive:") {
             return;
         }
@@ -93,14 +93,14 @@ impl Rules<'_> {
             Err(error) => self.error(
                 "invalid-image",
                 at,
-                format!("`{image}` is no reference of an image: {error}"),
+                format!("`{image}` is not a valid image reference: {error}"),
                 "Correct the reference.",
             ),
             Ok(reference) if reference.digest().is_none() => self.warning(
                 "unpinned-image",
                 at,
                 format!("image `{image}` is not pinned with a digest"),
-                "Add @sha256: and the digest; jackal.lock has what the tag means now.",
+                "Append @sha256: and the digest; jackal.lock has the current digest of the tag.",
             ),
             Ok(_) => {}
         }
@@ -121,7 +121,7 @@ impl Rules<'_> {
                         "shasum has {} characters, expected 64 hex digits",
                         sum.len()
                     ),
-                    "Write the SHA-256 sum of the file, as `sha256sum` prints it.",
+                    "Use the SHA-256 checksum of the file, as printed by `sha256sum`.",
                 );
             } else if sum
                 .bytes()
@@ -130,8 +130,8 @@ impl Rules<'_> {
                 self.warning(
                     "suspicious-shasum",
                     at,
-                    "shasum is one digit over and over, which is the sum of no file".to_owned(),
-                    "Write the SHA-256 sum of the file, as `sha256sum` prints it.",
+                    "shasum repeats a single digit, so it is a placeholder".to_owned(),
+                    "Use the SHA-256 checksum of the file, as printed by `sha256sum`.",
                 );
             }
         }
@@ -143,7 +143,7 @@ impl Rules<'_> {
                 "no-shasum",
                 at,
                 format!("no shasum for the remote file `{source}`"),
-                "Add `shasum`, so that only this very file is packaged.",
+                "Add `shasum`, so that the build fails if the file changes.",
             );
         }
     }
@@ -156,14 +156,14 @@ impl Rules<'_> {
             self.error(
                 "missing-file",
                 at,
-                format!("there is no `{path}`"),
-                "Correct the path; it is relative to the folder of its definition.",
+                format!("no such file or directory: `{path}`"),
+                "Correct the path; it is relative to the definition's folder.",
             );
         }
     }
 }
 
-/// Whether `text` holds something that is filled in, now or later.
+/// Whether `text` has a template or variable.
 fn is_template(text: &str) -> bool {
     text.contains("###")
 }
@@ -183,7 +183,7 @@ fn strings<'n>(node: &'n Node, key: &str) -> impl Iterator<Item = (&'n str, Span
     items.filter_map(|item| Some((item.scalar()?, item.span)))
 }
 
-/// Names of variables and constants that have a value at deploy.
+/// Names of variables and constants that have a value at deployment.
 fn declared(definition: &Node) -> BTreeSet<&str> {
     let mut names = BTreeSet::new();
     let lists = ["variables", "constants"].map(|key| items(definition, key));
@@ -207,7 +207,7 @@ fn declared(definition: &Node) -> BTreeSet<&str> {
     names.into_iter().map(|(name, _)| name).collect()
 }
 
-/// Every `###..._VAR_X###` and `###..._CONST_X###` below `node`.
+/// Collects every `###..._VAR_X###` and `###..._CONST_X###` below `node`.
 fn variables(node: &Node, found: &mut Vec<(String, Span)>) {
     match &node.value {
         Value::Sequence(items) => items.iter().for_each(|item| variables(item, found)),
