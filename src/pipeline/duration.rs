@@ -1,4 +1,4 @@
-//! Spans of time as people write them: `15m`, `1h30m`, `30d`.
+//! Spans of time in files and flags: `15m`, `1h30m`, `30d`.
 //!
 //! Used by the checker for timeouts, ages and delays. It never reads a clock.
 
@@ -12,18 +12,18 @@ const MAX_TEXT: usize = 64;
 pub enum DurationError {
     /// The text does not have the shape of number and unit pairs.
     #[error(
-        "`{0}` is not a duration: write whole numbers with units d, h, m, s or ms, such as 1h30m"
+        "`{0}` is not a duration: write whole numbers with the units d, h, m, s or ms, such as 1h30m"
     )]
     Shape(String),
     /// Units repeat or grow from left to right.
-    #[error("`{0}` names its units out of order: write the larger unit first and each one once")]
+    #[error("`{0}` has its units out of order: write larger units first, and each unit once")]
     Order(String),
     /// The value does not fit.
-    #[error("`{0}` is too long a duration: write fewer than 2^64 milliseconds")]
+    #[error("`{0}` is too long: the limit is 2^64 milliseconds")]
     TooLong(String),
 }
 
-/// Reads a duration such as `15m`, `1h30m`, `24h` or `250ms`.
+/// Parses a duration such as `15m`, `1h30m`, `24h` or `250ms`.
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
     if text.is_empty() || text.len() > MAX_TEXT {
         return Err(DurationError::Shape(text.chars().take(MAX_TEXT).collect()));

@@ -1,8 +1,7 @@
 //! The expression language of `if` and of `${{ }}` templates.
 //!
-//! A text is parsed once into a tree; the checker reads its references and the
-//! planner evaluates it. It is pure: it never runs a command or reads the
-//! environment, every value comes through [`Context`].
+//! The checker parses each text once, and `expand` evaluates it. It is pure: every
+//! value comes from a [`Context`], never from a command or the environment.
 
 mod evaluate;
 mod lexer;
@@ -12,7 +11,7 @@ pub use evaluate::{Context, Outcome, Value};
 
 use lexer::Op;
 
-/// Longest text parsed, in bytes: far above any real condition.
+/// Longest text, in bytes: far above any real condition.
 const MAX_TEXT: usize = 64 * 1024;
 
 /// Why a text is not an expression, or has no value.
@@ -99,8 +98,8 @@ impl Expression {
         Ok(Self { root })
     }
 
-    /// True when the condition asks about other tasks' outcomes through
-    /// `always()`, `success()` or `failure()`.
+    /// Whether the condition depends on the outcomes of other tasks, through `always()`,
+    /// `success()` or `failure()`.
     pub fn asks_outcome(&self) -> bool {
         let mut found = false;
         self.root.walk(&mut |node| {
@@ -148,7 +147,7 @@ impl Template {
             }
             let start = open + 3;
             let length = lexer::closing(&text[start..]).ok_or_else(|| {
-                ExpressionError::new(open, "`${{` is never closed: expected `}}` after it")
+                ExpressionError::new(open, "unclosed `${{`: expected `}}` after it")
             })?;
             let inner = &text[start..start + length];
             pieces.push(Piece::Value(parser::parse(inner, start)?));
@@ -182,7 +181,7 @@ fn check_length(text: &str) -> Result<(), ExpressionError> {
     if text.len() > MAX_TEXT {
         return Err(ExpressionError::new(
             MAX_TEXT,
-            format!("the text is longer than {MAX_TEXT} bytes: shorten it"),
+            format!("the text is longer than {MAX_TEXT} bytes"),
         ));
     }
     Ok(())

@@ -1,13 +1,13 @@
 //! Matrices: axes, `include` and `exclude`, the names of their instances, and
 //! the selectors that pick some of them.
 //!
-//! Combining follows GitHub Actions. The order depends on the file alone. It
-//! never evaluates an expression.
+//! Combinations follow GitHub Actions. Their order depends on the file alone. It never
+//! evaluates an expression.
 
 use std::collections::BTreeMap;
 
-/// Most instances one task may have; more is nearly always a mistake and would
-/// make every plan slow.
+/// Most instances of one task: more is nearly always a mistake, and would slow down
+/// every plan.
 pub const MAX_INSTANCES: usize = 1000;
 
 /// One instance's values, sorted by axis so that its name is canonical.
@@ -18,45 +18,43 @@ pub type Row = BTreeMap<String, String>;
 pub struct Matrix {
     /// Axes and their values, in file order.
     pub axes: Vec<(String, Vec<String>)>,
-    /// Rows that extend matching combinations or stand alone.
+    /// Rows that extend matching combinations, or else are instances of their own.
     pub include: Vec<Row>,
     /// Partial rows; a combination that agrees with all of one is dropped.
     pub exclude: Vec<Row>,
 }
 
-/// Why a matrix or a selector is refused.
+/// Why a matrix or a selector is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MatrixError {
     /// Too many instances.
-    #[error(
-        "the matrix makes more than {MAX_INSTANCES} instances: remove values or split the task"
-    )]
+    #[error("the matrix has more than {MAX_INSTANCES} instances: remove values, or split the task")]
     TooMany,
-    /// Nothing left.
+    /// No instance is left.
     #[error("the matrix has no instances: give each axis a value, or exclude fewer")]
     Empty,
     /// Two instances are equal.
-    #[error("the matrix makes the instance `{0}` twice: remove the repeated value or row")]
+    #[error("the matrix has the instance `{0}` twice: remove the repeated value or row")]
     Repeated(String),
     /// An axis, value or task name holds a character that selectors use.
-    #[error("`{0}` cannot be used in a matrix: write at least one character and none of [ ] , =")]
+    #[error("`{0}` cannot be used in a matrix: use at least one character, and none of [ ] , =")]
     Name(String),
     /// An exclude names an axis that does not exist.
-    #[error("exclude names the axis `{0}`, which the matrix does not have")]
+    #[error("`exclude` names the axis `{0}`, which does not exist")]
     UnknownAxis(String),
     /// A selector does not parse.
     #[error("`{0}` is not a task selector: write task or task[axis=value,axis=value]")]
     Selector(String),
 }
 
-/// True when a text can stand in an instance name as it is.
+/// Whether a text can be part of an instance name.
 fn plain(text: &str) -> bool {
     !text.is_empty() && !text.contains(['[', ']', ',', '=']) && !text.chars().any(char::is_control)
 }
 
 impl Matrix {
-    /// The instances, in order: combinations with the first axis slowest, then
-    /// the include rows that stand alone.
+    /// The instances, in order: combinations, in which the first axis changes last, then
+    /// the include rows that extend none.
     pub fn rows(&self) -> Result<Vec<Row>, MatrixError> {
         self.check_names()?;
         let mut count = usize::from(!self.axes.is_empty());
@@ -164,7 +162,7 @@ pub struct Selector {
 }
 
 impl Selector {
-    /// Reads `images` or `images[arch=arm64]`.
+    /// Parses `images` or `images[arch=arm64]`.
     pub fn parse(text: &str) -> Result<Self, MatrixError> {
         let bad = || MatrixError::Selector(text.to_owned());
         let (task, inner) = match text.split_once('[') {
@@ -191,7 +189,7 @@ impl Selector {
         })
     }
 
-    /// True when an instance with these values is meant.
+    /// Whether it selects an instance with these values.
     pub fn selects(&self, row: &Row) -> bool {
         self.filter.iter().all(|(k, v)| row.get(k) == Some(v))
     }

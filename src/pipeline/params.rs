@@ -1,4 +1,4 @@
-//! The parameters of a run: given texts against their declarations.
+//! The parameters of a run: given texts, checked against their declarations.
 //!
 //! Stands on the model. It never reads the environment or the command line.
 
@@ -8,11 +8,11 @@ use super::expression::Value;
 use super::model::{Param, ParamType, Pipeline};
 use crate::yaml::nearest;
 
-/// Why a parameter is refused.
+/// Why a parameter is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParamError {
     /// No such parameter.
-    #[error("there is no parameter `{name}`: {help}")]
+    #[error("no parameter named `{name}`: {help}")]
     Unknown {
         /// The name that was given.
         name: String,
@@ -20,15 +20,13 @@ pub enum ParamError {
         help: String,
     },
     /// A required one is missing.
-    #[error("the parameter `{name}` is required: give --param {name}=VALUE")]
+    #[error("the parameter `{name}` is required: add --param {name}=VALUE")]
     Missing {
         /// Its name.
         name: String,
     },
     /// A value does not have the type.
-    #[error(
-        "the parameter `{name}` is `{value}`, expected {expected}: give another --param {name}=VALUE"
-    )]
+    #[error("the parameter `{name}` is `{value}`, expected {expected}")]
     Type {
         /// Its name.
         name: String,
@@ -38,9 +36,7 @@ pub enum ParamError {
         expected: &'static str,
     },
     /// A value does not match the pattern.
-    #[error(
-        "the parameter `{name}` is `{value}`, which does not match `{pattern}`: give --param {name}=VALUE that does"
-    )]
+    #[error("the parameter `{name}` is `{value}`, which does not match `{pattern}`")]
     Pattern {
         /// Its name.
         name: String,
@@ -63,8 +59,7 @@ pub enum ParamError {
 
 impl Pipeline {
     /// The value of every parameter that has one: given, or the default.
-    /// Numbers and booleans come back in one spelling, so that equal values
-    /// are equal texts.
+    /// Numbers and booleans have one spelling, so that equal values are equal texts.
     ///
     /// # Errors
     ///
@@ -96,18 +91,18 @@ impl Pipeline {
         let known: Vec<&str> = self.params.keys().map(String::as_str).collect();
         match nearest(name, known.iter().copied()) {
             Some(known) => format!("did you mean `{known}`?"),
-            None if known.is_empty() => "this pipeline declares none under `params`".to_owned(),
+            None if known.is_empty() => "this pipeline has no `params`".to_owned(),
             None => format!("use one of: {}", known.join(", ")),
         }
     }
 }
 
 impl Param {
-    /// A text as a value of this parameter, in its one spelling.
+    /// A text as a value of this parameter, in the canonical spelling.
     ///
     /// # Errors
     ///
-    /// When the type, the pattern or the allowed values say otherwise.
+    /// It does not have the type, match the pattern, or is not an allowed value.
     pub fn accept(&self, name: &str, text: &str) -> Result<String, ParamError> {
         let wrong = |expected| ParamError::Type {
             name: name.to_owned(),
@@ -133,7 +128,7 @@ impl Param {
             });
         }
         if let Some(pattern) = &self.pattern {
-            // The checker has compiled it before; one that does not compile matches nothing.
+            // The checker refuses patterns that do not compile.
             let matched = regex::Regex::new(pattern).is_ok_and(|p| p.is_match(text));
             if !matched {
                 return Err(ParamError::Pattern {

@@ -49,9 +49,7 @@ impl<'p> Renderer<'p> {
             Some(("git", _)) => "run in a Git checkout with a commit, or guard it with `if`".into(),
             Some(("matrix", axis)) => format!("add the axis `{axis}`, or an include row for it"),
             Some(("env", name)) => format!("declare `{name}` under `env`, or set it for this run"),
-            Some(("tasks", _)) => {
-                "results of tasks are known only after the plan; remove it".into()
-            }
+            Some(("tasks", _)) => "results of tasks are not known before the run; remove it".into(),
             _ => "correct the expression".to_owned(),
         };
         ExpandError::Expression {

@@ -1,4 +1,4 @@
-//! Byte sizes as people write them: `2GiB`, `500MB`, `4096`.
+//! Byte sizes in files and flags: `2GiB`, `500MB`, `4096`.
 //!
 //! Used by the checker for memory and cache limits. It never rounds.
 
@@ -14,11 +14,11 @@ pub enum SizeError {
     )]
     Shape(String),
     /// The value does not fit.
-    #[error("`{0}` is too large a size: write fewer than 2^64 bytes")]
+    #[error("`{0}` is too large: the limit is 2^64 bytes")]
     TooLarge(String),
 }
 
-/// Reads a size in bytes; a number without a unit counts bytes.
+/// Parses a size, in bytes. A number without a unit is a number of bytes.
 pub fn parse(text: &str) -> Result<u64, SizeError> {
     let shape = || SizeError::Shape(text.chars().take(MAX_TEXT).collect());
     if text.len() > MAX_TEXT {

@@ -20,7 +20,7 @@ use crate::package::Definition;
 use crate::pipeline::verb::{Component, Run};
 use crate::pipeline::{Instance, Sandbox, Secret, Verb};
 use crate::plan::options::PlanOptions;
-use crate::plan::{Plan, PlanError, Step, When};
+use crate::plan::{Plan, PlanError, Step};
 
 /// A pipeline whose instances become steps.
 pub struct Declared<'d> {
@@ -276,11 +276,7 @@ fn step_of(instance: &Instance, id: String, mut after: Vec<String>, work: Work) 
         retries: settings.retries.clone(),
         resources: settings.resources,
         priority: settings.priority,
-        when: When {
-            success: instance.runs_after.success,
-            failure: instance.runs_after.failure,
-            skipped: instance.runs_after.skipped,
-        },
+        when: instance.runs_after,
         cached: settings.cached(),
         salts: instance.salts.clone(),
         tags: settings.tags.clone(),

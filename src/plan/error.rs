@@ -1,4 +1,4 @@
-//! Why there is no plan.
+//! Why a pipeline or definition has no plan.
 
 use crate::graph::GraphError;
 use crate::oci::{ReferenceError, TAG_RULE};
@@ -6,30 +6,30 @@ use crate::package::manifest::ArtifactError;
 use crate::package::{ArchiveNameError, RepoUrlError};
 use crate::release::DestinationError;
 
-/// Why a definition has no plan.
+/// Why a pipeline or definition has no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// An image that cannot be named.
+    /// The name of an image is not a reference.
     #[error("`{by}` lists the image `{image}`: {source}")]
     Reference {
         /// The component or task.
         by: String,
         /// As written.
         image: String,
-        /// What is wrong with it.
+        /// What is wrong.
         source: ReferenceError,
     },
-    /// An override that makes no reference.
+    /// The result of an override is not a reference.
     #[error("`{image}` would be pulled from `{to}`: {source}; correct --registry-override")]
     Override {
         /// The image.
         image: String,
-        /// What the override makes of it.
+        /// The result of the override.
         to: String,
-        /// What is wrong with that.
+        /// What is wrong.
         source: ReferenceError,
     },
-    /// A repository that cannot be named.
+    /// The URL of a repository is invalid.
     #[error("component `{component}`: {source}")]
     Repository {
         /// The component.
@@ -37,33 +37,33 @@ pub enum PlanError {
         /// What is wrong.
         source: RepoUrlError,
     },
-    /// A task that signs nothing where one that signs is wanted.
-    #[error("`{task}` lists `{of}` under `signatures`, which is no `sign` task")]
+    /// `signatures` names another task than a `sign` task.
+    #[error("`{task}` lists `{of}` under `signatures`, but it is not a `sign` task")]
     NoSignature {
         /// The task.
         task: String,
         /// What it names.
         of: String,
     },
-    /// A package that is to be published with others that are signed.
-    #[error("`{task}` has `signatures` and none of them signs `{of}`: add it to their `subjects`")]
+    /// Some packages of a release are signed, and one is not.
+    #[error(
+        "no task in the `signatures` of `{task}` signs `{of}`: add it to the `subjects` of one"
+    )]
     Unsigned {
         /// The task.
         task: String,
         /// The package's task.
         of: String,
     },
-    /// A package that two tasks sign, each in its own way.
-    #[error(
-        "`{of}` is signed by several of the `signatures` of `{task}`, and goes out in one form: leave one of them"
-    )]
+    /// Two tasks sign the same package.
+    #[error("several tasks in the `signatures` of `{task}` sign `{of}`: keep one of them")]
     SignedTwice {
         /// The task.
         task: String,
         /// The package's task.
         of: String,
     },
-    /// An identity that names nobody.
+    /// An identity that no certificate can have.
     #[error("`{task}`: {what}")]
     Identity {
         /// The task.
@@ -71,9 +71,9 @@ pub enum PlanError {
         /// What is wrong.
         what: String,
     },
-    /// An image on the disk that is not named.
+    /// The name of an image on disk is missing.
     #[error(
-        "task `{task}` takes `{image}`, which names no image: add its reference, as in \
+        "task `{task}` uses `{image}` without the reference of the image: add it, as in \
          oci:DIR:example.com/app:1.0"
     )]
     Unnamed {
@@ -82,8 +82,8 @@ pub enum PlanError {
         /// As written.
         image: String,
     },
-    /// A component that the definition lacks.
-    #[error("task `{task}` makes the component `{name}`, which `{definition}` does not have")]
+    /// The definition has no such component.
+    #[error("task `{task}` names the component `{name}`, but `{definition}` has no such component")]
     NoComponent {
         /// The task.
         task: String,
@@ -92,7 +92,7 @@ pub enum PlanError {
         /// The component.
         name: String,
     },
-    /// A place that nothing can be published to.
+    /// A destination is invalid.
     #[error("task `{task}`: {source}")]
     Destination {
         /// The task.
@@ -102,16 +102,16 @@ pub enum PlanError {
         /// What is wrong.
         source: Box<DestinationError>,
     },
-    /// A tag that registries do not take.
-    #[error("task `{task}` publishes under the tag `{tag}`, expected {TAG_RULE}")]
+    /// A tag is invalid.
+    #[error("task `{task}` publishes under the tag `{tag}`: expected {TAG_RULE}")]
     Tag {
         /// The task.
         task: String,
         /// As rendered.
         tag: String,
     },
-    /// A package without a name to publish it under.
-    #[error("task `{task}` publishes `{of}`, and has no `tags`: {source}")]
+    /// A package has no tag, and its version cannot be one.
+    #[error("task `{task}` publishes `{of}` without `tags`: {source}")]
     Untagged {
         /// The task.
         task: String,
@@ -120,25 +120,25 @@ pub enum PlanError {
         /// What is wrong with its version.
         source: Box<ArtifactError>,
     },
-    /// A registry is to be asked, and none may be.
+    /// A task needs a registry in an offline build.
     #[error(
-        "task `{task}` publishes to a registry, which --offline forbids: leave one of them out"
+        "task `{task}` publishes to a registry, which --offline forbids: remove --offline, or the task"
     )]
     Offline {
         /// The task.
         task: String,
     },
-    /// A task that makes no package is to be published.
-    #[error("task `{task}` publishes `{of}`, which makes no package")]
+    /// A task that makes no package is published or signed.
+    #[error("task `{task}` needs a package from `{of}`, but it is not a `package` task")]
     NoPackage {
         /// The task.
         task: String,
         /// What it names.
         of: String,
     },
-    /// A definition that was not read.
+    /// The definition of a task was not read.
     #[error(
-        "task `{task}` names the definition `{definition}`, which is not there: correct the path"
+        "task `{task}` names the definition `{definition}`, which does not exist: correct the path"
     )]
     NoDefinition {
         /// The task.
@@ -146,33 +146,37 @@ pub enum PlanError {
         /// The definition's path.
         definition: String,
     },
-    /// A task that makes no image is used as one.
-    #[error("task `{task}` takes `{of}` for one image or component, which it does not make")]
+    /// A task makes no image or component where one is needed.
+    #[error("task `{task}` needs one image or component from `{of}`, which does not make one")]
     NoImage {
         /// The task.
         task: String,
         /// What it names.
         of: String,
     },
-    /// A layer from a task without outputs.
-    #[error("task `{task}` makes a layer from `{of}`, which declares no `outputs`: add them there")]
+    /// A layer is made from a task without outputs.
+    #[error(
+        "task `{task}` makes a layer from `{of}`, which has no `outputs`: declare them in `{of}`"
+    )]
     NoOutputs {
         /// The task.
         task: String,
         /// What it names.
         of: String,
     },
-    /// An owner that is not two numbers.
-    #[error("task `{task}` gives a layer the owner `{owner}`: write numbers, such as '1000:1000'")]
+    /// The owner of a layer is not two numbers.
+    #[error(
+        "task `{task}` has a layer with the owner `{owner}`: write two numbers, such as '1000:1000'"
+    )]
     Owner {
         /// The task.
         task: String,
         /// As written.
         owner: String,
     },
-    /// A package that would lack a component's files.
+    /// A package does not contain the tar of one of its components.
     #[error(
-        "task `{task}` packs no tar for the component `{component}`: name its task in `components`"
+        "task `{task}` lacks the component `{component}`: add the component's task to `components`"
     )]
     ComponentLeftOut {
         /// The task.
@@ -180,10 +184,11 @@ pub enum PlanError {
         /// The component.
         component: String,
     },
-    /// A key of `set` that sets nothing.
+    /// A key of `set` has no effect.
     #[error(
-        "task `{task}` sets `{key}`, which is none of name, version, description, architecture \
-         and no template of its definition: write ###JACKAL_PKG_TMPL_{key}### there, or remove it"
+        "task `{task}` sets `{key}`, which is neither name, version, description or architecture \
+         nor a template of its definition: add ###JACKAL_PKG_TMPL_{key}### to the definition, or \
+         remove the key"
     )]
     Set {
         /// The task.
@@ -194,27 +199,27 @@ pub enum PlanError {
     /// Two SBOM documents would have one file name.
     #[error("the SBOMs of `{0}` and `{1}` would have the same file name: rename one")]
     SbomNames(String, String),
-    /// The platform cannot be written.
+    /// A platform is invalid.
     #[error("`{0}` is not a platform: write os/arch, such as linux/amd64")]
     Platform(String),
-    /// The archive has no name.
+    /// No file name can be made for the archive.
     #[error(transparent)]
     Archive(#[from] ArchiveNameError),
-    /// A task that is asked for and not there.
-    #[error("there is no task `{task}`: {near}`jackal graph` shows all of them")]
+    /// `--task` names no task.
+    #[error("no task named `{task}`: {near}`jackal graph` lists all tasks")]
     NoTask {
-        /// As asked for.
+        /// As given.
         task: String,
-        /// What may have been meant, as a question.
+        /// A question that names a similar task, or nothing.
         near: String,
     },
-    /// The steps make no graph.
+    /// The steps form a cycle.
     #[error(transparent)]
     Graph(#[from] GraphError),
 }
 
 impl PlanError {
-    /// The task and the key that it is about, as far as one is to blame.
+    /// The task and the key that it is about, if there is one.
     #[must_use]
     pub fn about(&self) -> Option<(&str, &str)> {
         Some(match self {

@@ -1,7 +1,8 @@
-//! What there is to do: steps with their work, and what each waits for.
+//! Plans: steps with their work, and what each waits for.
 //!
-//! `implied` writes the plan of a folder with only a definition, `declared`
-//! that of a pipeline file; `run` carries a plan out.
+//! `implied` makes the task instances of a folder without a pipeline file, and
+//! `declared` makes steps of instances; `run` carries a plan out. It never reads
+//! the inputs of a step.
 
 pub mod declared;
 mod error;
@@ -17,84 +18,64 @@ use crate::kinds::package::Archive;
 use crate::kinds::{Kind as _, Work};
 use crate::oci::is_tag;
 use crate::package::{Dialect, manifest};
-use crate::pipeline::{CacheLimits, Resources, Retries};
+use crate::pipeline::{CacheLimits, Resources, Retries, RunsAfter};
 use crate::release::Destination;
 use crate::yaml::nearest;
 
 pub use error::PlanError;
 
-/// The outcomes of earlier steps after which one runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct When {
-    /// All succeeded.
-    pub success: bool,
-    /// One failed, or was skipped because of a failure.
-    pub failure: bool,
-    /// One was skipped and none failed.
-    pub skipped: bool,
-}
-
-impl When {
-    /// For tasks without `when`.
-    pub const SUCCESS: Self = Self {
-        success: true,
-        failure: false,
-        skipped: false,
-    };
-}
-
-/// One thing to do.
+/// One unit of work in a plan.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// Unique in the plan.
     pub id: String,
-    /// Steps whose results it reads, or that must merely come before it.
+    /// Steps that must end before it starts; their results are its inputs.
     pub after: Vec<String>,
-    /// What it does.
+    /// The work.
     pub work: Work,
     /// The pool it takes a slot of.
     pub pool: Option<String>,
     /// The lock it holds.
     pub mutex: Option<String>,
-    /// What follows a failed attempt.
+    /// Whether and when a failed attempt is repeated.
     pub retries: Retries,
     /// What it occupies while it runs.
     pub resources: Resources,
-    /// Among ready steps the larger goes first.
+    /// Among ready steps the one with the highest priority starts first.
     pub priority: i32,
-    /// After which outcomes of the steps before it.
-    pub when: When,
-    /// Whether its result may be remembered.
+    /// The outcomes of earlier steps after which it runs.
+    pub when: RunsAfter,
+    /// Whether its result may be cached.
     pub cached: bool,
-    /// Texts that its key holds besides.
+    /// Further texts that its key contains.
     pub salts: Vec<String>,
-    /// Words it is selected by.
+    /// Words that `--task tag:WORD` selects it by.
     pub tags: Vec<String>,
-    /// Its condition is false.
+    /// Its condition is false, so it does not run.
     pub skipped: bool,
     /// Its failure does not fail the run.
     pub may_fail: bool,
 }
 
-/// Everything there is to do.
+/// Every step of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// By name.
     pub steps: BTreeMap<String, Step>,
-    /// Slots of each named pool.
+    /// How many steps may use each pool at once.
     pub pools: BTreeMap<String, u32>,
-    /// What the cache may hold, as far as a pipeline file says.
+    /// Limits on the cache that a pipeline file sets.
     pub cache_limits: CacheLimits,
 }
 
 impl Plan {
-    /// These steps and everything they are made of: a step that publishes them
-    /// tells the results of all.
+    /// These steps and everything that they are made from: a step that publishes them
+    /// publishes the results of all.
     pub(crate) fn with_ancestors(&self, steps: &[String]) -> Vec<String> {
         self.ancestors(steps).into_iter().collect()
     }
 
-    /// These steps and everything they are made of, with their verbs.
+    /// This step and everything that it is made from, with their verbs.
     pub(crate) fn led_to(&self, step: &str) -> Vec<(String, &'static str)> {
         let found = self.ancestors(&[step.to_owned()]).into_iter();
         let named = found.filter_map(|id| {
@@ -117,8 +98,8 @@ impl Plan {
         found
     }
 
-    /// The archive that `step`, which makes a package, would write: whoever
-    /// signs writes it instead.
+    /// The archive that `step`, which makes a package, would write. The step that signs
+    /// the package writes it instead.
     pub(crate) fn take_archive(&mut self, step: &str) -> Option<Archive> {
         match &mut self.steps.get_mut(step)?.work {
             Work::Package(package) => package.take_archive(),
@@ -145,8 +126,7 @@ impl Plan {
         Graph::build(self.steps.keys().cloned(), edges)
     }
 
-    /// Whether what is to be published can be, as far as that is known before
-    /// anything is built.
+    /// Checks what can be checked of a release before anything is built.
     ///
     /// # Errors
     ///
@@ -184,9 +164,9 @@ impl Plan {
         Ok(())
     }
 
-    /// Keeps `wanted` and what they need. A name stands for itself, and for
-    /// every step of that name in any package (`package` for `web:package`);
-    /// `tag:WORD` stands for every step that carries the tag.
+    /// Keeps the steps in `wanted` and the steps that they need. A name selects the step
+    /// of that name in every package (`package` selects `web:package`); `tag:WORD`
+    /// selects every step with the tag.
     ///
     /// # Errors
     ///
@@ -228,7 +208,7 @@ impl Plan {
                 }
             }
         }
-        // Who fails must be able to clean up after all that was kept.
+        // Steps that clean up after a failure stay if everything that they wait for does.
         let follows = |step: &Step| {
             step.work.follows_failure() && step.after.iter().all(|on| needed.contains(on))
         };
@@ -242,8 +222,8 @@ impl Plan {
     }
 }
 
-/// Whether a folder holds a definition to build, and under which name. A
-/// package that was unpacked there, checksums and all, is none.
+/// The definition in a folder, if there is one to build. An unpacked package, which
+/// has checksums, is not built again.
 #[must_use]
 pub fn definition_in(folder: &Path) -> Option<(Dialect, PathBuf)> {
     if folder.join(Dialect::CHECKSUMS).is_file() {

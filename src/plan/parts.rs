@@ -19,8 +19,8 @@ use crate::kinds::member::MemberWork;
 use crate::kinds::package::skeleton::is_made;
 use crate::kinds::{self, Work};
 use crate::package::{Action, Component, File, RepoUrl};
-use crate::pipeline::Retries;
-use crate::plan::{Plan, PlanError, Step, When};
+use crate::pipeline::{Retries, RunsAfter};
+use crate::plan::{Plan, PlanError, Step};
 
 /// Whether commands run when the component is made.
 pub(crate) fn has_actions(component: &Component) -> bool {
@@ -103,7 +103,7 @@ impl Plan {
         if !set.on_failure.is_empty() {
             let work = actions(&set.on_failure, true);
             let failed = Step {
-                when: When {
+                when: RunsAfter {
                     success: false,
                     failure: true,
                     skipped: false,
@@ -117,8 +117,8 @@ impl Plan {
     }
 }
 
-/// Makes what must be there before a skeleton holds the component: members of
-/// local archives, and kustomizations.
+/// Makes the parts of a component that a skeleton contains: members of local
+/// archives, and kustomizations.
 ///
 /// # Errors
 ///
@@ -136,8 +136,8 @@ pub async fn make_for_skeleton(
     Ok(made)
 }
 
-/// Members of the archives of files that are `taken`, and kustomizations: the
-/// step's name, the place, the work.
+/// The step name, the path in the component, and the work of each member of an
+/// archive whose file is `taken`, and of each kustomization.
 fn brought(
     folders: &Folders,
     component: &Component,
@@ -168,7 +168,7 @@ fn brought(
     brought
 }
 
-/// What steps make of the component: the step's name, the place, the work.
+/// The step name, the path in the component, and the work of each of its parts.
 fn made(
     folders: &Folders,
     component: &Component,
@@ -186,7 +186,7 @@ fn made(
         let name = file.trim_end_matches(".tgz");
         made.push((format!("chart:{name}"), format!("charts/{file}"), work));
     }
-    // One URL may be listed twice: it is one folder.
+    // A URL that is listed twice is one folder.
     let mut repositories = BTreeMap::new();
     for text in &component.repos {
         let url = RepoUrl::parse(text).map_err(|source| PlanError::Repository {

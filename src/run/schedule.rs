@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use crate::graph::Graph;
-use crate::plan::When;
+use crate::pipeline::RunsAfter;
 
 /// What one task occupies while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +26,11 @@ pub struct Needs {
     /// Length of the critical path from here: the larger, the sooner.
     pub weight: u64,
     /// After which outcomes of what comes before it.
-    pub when: When,
+    pub when: RunsAfter,
 }
 
 /// Whether a task runs after the worst outcome of those before it.
-fn fits(when: When, worst: Outcome) -> bool {
+fn fits(when: RunsAfter, worst: Outcome) -> bool {
     match worst {
         Outcome::Done => when.success,
         Outcome::Skipped => when.skipped,
@@ -39,7 +39,7 @@ fn fits(when: When, worst: Outcome) -> bool {
 }
 
 /// Whether it may still come to run, given the worst outcome so far.
-fn may_fit(when: When, worst: Outcome) -> bool {
+fn may_fit(when: RunsAfter, worst: Outcome) -> bool {
     match worst {
         Outcome::Done => true,
         Outcome::Skipped => when.skipped || when.failure,
@@ -380,7 +380,7 @@ mod tests {
             mutex: None,
             memory: 0,
             weight,
-            when: When::SUCCESS,
+            when: RunsAfter::SUCCESS,
         }
     }
 
@@ -440,19 +440,19 @@ mod tests {
     }
 
     /// Nothing said, always(), failure(), and what a skipped one allows.
-    const WHENS: [When; 4] = [
-        When::SUCCESS,
-        When {
+    const WHENS: [RunsAfter; 4] = [
+        RunsAfter::SUCCESS,
+        RunsAfter {
             success: true,
             failure: true,
             skipped: true,
         },
-        When {
+        RunsAfter {
             success: false,
             failure: true,
             skipped: false,
         },
-        When {
+        RunsAfter {
             success: true,
             failure: false,
             skipped: true,
@@ -469,7 +469,7 @@ mod tests {
                     when: match *n {
                         "clean" => WHENS[1],
                         "mend" => WHENS[2],
-                        _ => When::SUCCESS,
+                        _ => RunsAfter::SUCCESS,
                     },
                     ..needs(1)
                 };
@@ -534,7 +534,7 @@ mod tests {
                         matches!(state, Some(State::Done | State::Failed | State::Skipped))
                     };
                     prop_assert!(before.iter().all(ended));
-                    if WHENS[shapes[task].5] == When::SUCCESS {
+                    if WHENS[shapes[task].5] == RunsAfter::SUCCESS {
                         prop_assert!(before.iter().all(|state| *state == Some(State::Done)));
                     }
                     if before.contains(&Some(State::Failed)) {

@@ -790,7 +790,7 @@ fn packages_that_cannot_be_published_are_reported_before_anything_runs() {
         (
             "oci-layout:out",
             ", signatures: tool",
-            "lists `tool` under `signatures`, which is no `sign` task",
+            "lists `tool` under `signatures`, but it is not a `sign` task",
         ),
         ("oci-layout:out", ", moveTags: perhaps", "moveTags"),
     ] {
@@ -826,7 +826,7 @@ fn packages_that_cannot_be_published_are_reported_before_anything_runs() {
     let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
     assert!(
-        said.stderr.contains("which makes no package"),
+        said.stderr.contains("it is not a `package` task"),
         "{}",
         said.stderr
     );

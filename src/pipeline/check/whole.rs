@@ -32,7 +32,11 @@ pub(super) fn check(tasks: &BTreeMap<String, Task>, written: Vec<String>, r: &mu
         if let Some(other) = other {
             let message =
                 format!("the output `{path}` of `{task}` overlaps an output of `{other}`");
-            r.at(*span, message, "Give each output one task.");
+            r.at(
+                *span,
+                message,
+                "Each path can be the output of one task only.",
+            );
         }
         seen.insert(key, task);
     }

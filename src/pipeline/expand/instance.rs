@@ -1,4 +1,4 @@
-//! What a task instance is once nothing is left to evaluate.
+//! Task instances: tasks with nothing left to evaluate.
 
 use std::collections::BTreeMap;
 
@@ -78,7 +78,7 @@ impl Instance {
 pub struct RunsAfter {
     /// All succeeded.
     pub success: bool,
-    /// One failed.
+    /// One failed, or was skipped because of a failure.
     pub failure: bool,
     /// One was skipped and none failed.
     pub skipped: bool,

@@ -8,10 +8,10 @@ use std::fmt;
 use super::lexer::Op;
 use super::{ExpressionError, Function, Kind, Node};
 
-/// Longest string an expression may make, so that nested formats cannot fill memory.
+/// Longest string in bytes, so that nested formats cannot fill the memory.
 pub(super) const MAX_VALUE: usize = 1024 * 1024;
 
-pub(super) const TOO_LONG: &str = "the value grows beyond 1 MiB: use shorter parts";
+pub(super) const TOO_LONG: &str = "the value is longer than 1 MiB";
 
 /// A value in an expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,7 +134,7 @@ fn call(
     Ok(value)
 }
 
-/// Replaces `{0}`, `{1}`; doubled braces stand for themselves.
+/// Replaces `{0}`, `{1}`; a doubled brace is one brace.
 fn format(pattern: &str, values: &[Value], at: usize) -> Result<String, ExpressionError> {
     let mut out = String::new();
     let mut rest = pattern;
@@ -150,7 +150,7 @@ fn format(pattern: &str, values: &[Value], at: usize) -> Result<String, Expressi
             let (Some((_, after)), Some(value)) = (place, value) else {
                 return Err(ExpressionError::new(
                     at,
-                    "format has a brace without an argument: write {0}, or double the brace",
+                    "`format` has a brace without an argument: write {0}, or double the brace",
                 ));
             };
             out.push_str(&value.to_string());

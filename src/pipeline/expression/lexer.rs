@@ -49,9 +49,8 @@ pub(super) fn tokens(text: &str, base: usize) -> Result<Vec<(usize, Token)>, Exp
             at += c.len_utf8();
             continue;
         } else if c == '\'' {
-            quoted(rest).ok_or_else(|| {
-                ExpressionError::new(base + at, "a string is never closed: expected `'`")
-            })?
+            quoted(rest)
+                .ok_or_else(|| ExpressionError::new(base + at, "unclosed string: expected `'`"))?
         } else if c.is_ascii_digit() || c == '-' {
             let length = rest
                 .bytes()
@@ -75,7 +74,7 @@ pub(super) fn tokens(text: &str, base: usize) -> Result<Vec<(usize, Token)>, Exp
             symbol(rest).ok_or_else(|| {
                 let hint = match c {
                     '=' => ": write == to compare",
-                    '"' => ": strings stand in single quotes",
+                    '"' => ": write strings in single quotes",
                     _ => ": expected a value or an operator",
                 };
                 ExpressionError::new(base + at, format!("unexpected `{c}`{hint}"))
@@ -102,7 +101,7 @@ fn symbol(rest: &str) -> Option<(Token, usize)> {
     found.map(|(s, token)| (token, s.len()))
 }
 
-/// A single-quoted string, where `''` stands for one quote.
+/// A single-quoted string, in which `''` is one quote.
 fn quoted(rest: &str) -> Option<(Token, usize)> {
     let mut value = String::new();
     let mut chars = rest.char_indices().skip(1).peekable();

@@ -5,7 +5,7 @@
 use super::lexer::{Op, Token, tokens};
 use super::{ExpressionError, Function, Kind, Node, Value};
 
-/// Deepest tree allowed, so that no text can exhaust the stack.
+/// Deepest tree, so that no text can exhaust the stack.
 const MAX_DEPTH: usize = 64;
 
 /// Contexts and the shapes of their paths, for messages.
@@ -45,7 +45,7 @@ fn strength(op: Op) -> usize {
 fn too_deep(at: usize) -> ExpressionError {
     ExpressionError::new(
         at,
-        format!("the expression nests deeper than {MAX_DEPTH} levels: split it"),
+        format!("the expression is nested deeper than {MAX_DEPTH} levels: split it"),
     )
 }
 
@@ -75,7 +75,7 @@ impl Parser {
         let Some((offset, token)) = self.tokens.next() else {
             return Err(ExpressionError::new(
                 self.end,
-                "the expression ends where a value was expected",
+                "unexpected end: expected a value",
             ));
         };
         if depth > MAX_DEPTH {
@@ -123,7 +123,7 @@ impl Parser {
                 return Err(ExpressionError::new(
                     at,
                     format!(
-                        "`{name}` is not a function: expected always, success, failure, contains, startsWith, endsWith, format or join"
+                        "no function named `{name}`: expected always, success, failure, contains, startsWith, endsWith, format or join"
                     ),
                 ));
             }
@@ -138,8 +138,7 @@ impl Parser {
         }
         if arguments.len() < least || arguments.len() > most {
             let found = arguments.len();
-            let message =
-                format!("`{name}` takes {least} to {most} arguments, and {found} are given");
+            let message = format!("`{name}` takes {least} to {most} arguments, found {found}");
             return Err(ExpressionError::new(at, message));
         }
         Ok(Kind::Call(function, arguments))
@@ -157,7 +156,7 @@ fn name_kind(at: usize, name: &str) -> Result<Kind, ExpressionError> {
         let known = CONTEXTS.join(", ");
         return Err(ExpressionError::new(
             at,
-            format!("`{name}` is unknown: expected a path that starts with one of {known}"),
+            format!("unknown value `{name}`: expected a path that starts with one of {known}"),
         ));
     };
     let fits = match first.as_str() {
