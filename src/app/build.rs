@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use super::build_error::{BuildError, blamed};
+use super::build_error::{BuildError, locate_error};
 use super::build_options::{BuildOptions, Target};
 use super::compose::{Ask, Composer};
 use super::find::{below, lone, packages};
@@ -93,7 +93,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     plan.narrow(&options.tasks).map_err(BuildError::Task)?;
     let unpublishable = plan.publishable(options.pins == Pins::Offline).err();
     let refusal = unpublishable.map(|error| match &pipeline {
-        Some(text) => blamed(text, error),
+        Some(text) => locate_error(text, error),
         None => BuildError::Unpublishable(Box::new(error)),
     });
     Ok(Prepared {

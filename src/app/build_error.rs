@@ -20,58 +20,58 @@ pub enum BuildError {
     /// Mistakes in a file.
     #[error("{0}")]
     Mistakes(#[from] Mistakes),
-    /// Something imported could not be had, told where it is named.
+    /// An import could not be read; the place is where it is named.
     #[error("{0}")]
     Import(Mistakes),
-    /// A definition that has no plan.
+    /// A definition cannot be planned.
     #[error("{at}: {source}")]
     Plan {
-        /// The definition; the line and column, where one is to blame.
+        /// The definition, with line and column if known.
         at: String,
         /// Why.
         source: Box<PlanError>,
     },
-    /// Values of parameters.
+    /// A pipeline parameter has a wrong value.
     #[error("{0}")]
     Params(String),
-    /// Instances that cannot be made.
+    /// The tasks of a pipeline cannot be expanded.
     #[error("{at}: {source}")]
     Expand {
-        /// The pipeline file, with the line and column to blame.
+        /// The pipeline file, with line and column.
         at: String,
         /// Why.
         source: Box<ExpandError>,
     },
-    /// A package with results that cannot be named.
-    #[error("--cache-from `{0}`: {1}; expected oci://HOST/PATH:TAG")]
+    /// `--cache-from` is malformed.
+    #[error("--cache-from `{0}`: expected oci://HOST/PATH:TAG: {1}")]
     CacheFrom(String, ReferenceError),
-    /// There can be no differential package.
+    /// The differential package would make no sense.
     #[error("--differential: {0}")]
     Differential(#[from] DifferentialError),
-    /// Tasks that wait for each other, or are not there.
+    /// A dependency cycle, or a dependency that does not exist.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// A task that is asked for and not there.
+    /// A task on the command line does not exist.
     #[error("{0}")]
     Task(PlanError),
-    /// A package that cannot be published.
+    /// A package cannot be published.
     #[error("{}", unpublishable(.0))]
     Unpublishable(Box<PlanError>),
-    /// There is nothing to build.
-    #[error("`{0}` holds no jackal.yaml: name a folder with a package, or create one")]
+    /// A folder has no package.
+    #[error("no package in `{0}`: it has no jackal.yaml")]
     NoPackage(PathBuf),
-    /// A folder or file that is not there.
-    #[error("`{0}` is not there: correct the path")]
+    /// A file or folder does not exist.
+    #[error("no such file or directory: `{0}`")]
     Absent(PathBuf),
-    /// The disk refused.
-    #[error("`{path}` cannot be read: {source}")]
+    /// The disk failed.
+    #[error("cannot read `{path}`: {source}")]
     Io {
         /// What could not be read.
         path: PathBuf,
         /// What happened.
         source: std::io::Error,
     },
-    /// The workspace cannot be walked.
+    /// The workspace cannot be listed.
     #[error(transparent)]
     Walk(#[from] WalkError),
     /// The cache cannot be used.
@@ -80,27 +80,27 @@ pub enum BuildError {
     /// The lock file cannot be used.
     #[error(transparent)]
     Lock(#[from] LockfileError),
-    /// Registries cannot be reached as told.
+    /// The registry client cannot be configured.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
-    /// The run could not keep what it learned.
+    /// The lock file could not be saved.
     #[error("{0}")]
     Save(String),
 }
 
-/// Without the task, which the user did not write.
+/// Without the name of the implied task, which the user did not write.
 fn unpublishable(error: &PlanError) -> String {
     match error {
         PlanError::Untagged { source, .. } => source.to_string(),
         PlanError::Offline { .. } => {
-            "a registry is to be published to, which --offline forbids".to_owned()
+            "publishing to a registry requires the network, which --offline disables".to_owned()
         }
         other => other.to_string(),
     }
 }
 
 impl BuildError {
-    /// What kind of failure it is.
+    /// The kind of failure.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
@@ -121,8 +121,8 @@ impl BuildError {
     }
 }
 
-/// Why a pipeline has no plan, with the place of the key to blame.
-pub(super) fn blamed(text: &SourceText, error: PlanError) -> BuildError {
+/// A pipeline cannot be planned; locates the key that is wrong.
+pub(super) fn locate_error(text: &SourceText, error: PlanError) -> BuildError {
     BuildError::Plan {
         at: place(text, error.about()),
         source: Box::new(error),

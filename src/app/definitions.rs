@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::build_error::{BuildError, blamed};
+use super::build_error::{BuildError, locate_error};
 use super::compose::{Chosen, Composer};
 use crate::package::is_template_name;
 use crate::pipeline::verb::ImagesFrom;
@@ -27,7 +27,7 @@ impl NoDefinition {
     pub(super) fn of(self, text: &SourceText) -> BuildError {
         match self {
             Self::Build(error) => error,
-            Self::Plan(error) => blamed(text, error),
+            Self::Plan(error) => locate_error(text, error),
         }
     }
 }

@@ -143,8 +143,9 @@ impl Look<'_> {
         for manifest in &component.manifests {
             for file in &manifest.files {
                 if file.contains("://") {
-                    let why = "is not on the disk: look at it yourself";
-                    self.errors.push(format!("manifest `{file}` {why}"));
+                    let why = "it is remote; check it yourself";
+                    let error = format!("manifest `{file}` was not searched: {why}");
+                    self.errors.push(error);
                     continue;
                 }
                 match read_text(&self.path(file)) {
@@ -191,11 +192,11 @@ impl Look<'_> {
         match out {
             Ok(text) => self.text(name, &text),
             Err(Missing::Program) => self.errors.push(format!(
-                "{what} `{name}` needs {tools} to be rendered, which is not on PATH: install it"
+                "{what} `{name}` was not rendered: {tools} is not on PATH"
             )),
             Err(Missing::Output(why)) => self
                 .errors
-                .push(format!("{what} `{name}` cannot be rendered: {why}")),
+                .push(format!("cannot render {what} `{name}`: {why}")),
         }
     }
 
@@ -243,7 +244,7 @@ impl Look<'_> {
         } else if Reference::url_path(&chart.url).is_some() {
             arguments.push(chart.url.clone());
         } else if chart.url.ends_with(".git") || !chart.git_path.is_empty() {
-            let why = "it is in a Git repository: clone it and set `localPath`";
+            let why = "it is in a Git repository; clone it and set `localPath`";
             return Err(Missing::Output(why.to_owned()));
         } else {
             arguments.extend([name.clone(), "--repo".to_owned(), chart.url.clone()]);
@@ -290,7 +291,9 @@ async fn run(program: &str, arguments: &[&str], folder: &Path) -> Result<String,
         return Err(Missing::Output(format!("{program}: {}", said.trim())));
     }
     if output.stdout.len() > MAX_RENDERED {
-        return Err(Missing::Output("it has more than 64 MiB".to_owned()));
+        return Err(Missing::Output(
+            "the output is larger than 64 MiB".to_owned(),
+        ));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -9,38 +9,38 @@ use super::find_images::{FindOptions, ImageSearch};
 use crate::disk::{self, DiskError, TemporaryFolder};
 use crate::package::{Chart, Component, Definition, Metadata};
 
-/// What a definition is generated for.
+/// The chart to generate a definition for, and where to write it.
 #[derive(Clone, Debug)]
 pub struct GenerateOptions {
-    /// Name of package, component, chart and namespace.
+    /// Name of the package, component, chart and namespace.
     pub name: String,
-    /// Where the chart is.
+    /// Chart repository, OCI reference or Git repository.
     pub url: String,
-    /// Which version.
+    /// Version of the chart.
     pub version: String,
     /// The chart's folder in a Git repository.
     pub git_path: String,
-    /// Where the definition is written.
+    /// Folder for the definition.
     pub output: PathBuf,
-    /// How images are looked for; its folder is replaced.
+    /// How images are searched; its folder is replaced.
     pub find: FindOptions,
 }
 
 /// Why nothing was generated.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
-    /// Both names are taken.
-    #[error("`{0}` is there already, and so is {1}: remove one, or choose another folder")]
+    /// Both file names are taken.
+    #[error("`{0}` already exists, and so does `{1}`")]
     Exists(PathBuf, String),
-    /// The disk refused.
-    #[error("`{path}` cannot be written: {source}")]
+    /// The disk failed.
+    #[error("cannot write `{path}`: {source}")]
     Write {
         /// The file or folder.
         path: PathBuf,
         /// What happened.
         source: io::Error,
     },
-    /// The definition is none.
+    /// The generated definition cannot be composed.
     #[error(transparent)]
     Build(#[from] BuildError),
 }
@@ -48,11 +48,11 @@ pub enum GenerateError {
 /// A definition that was written.
 #[derive(Clone, Debug)]
 pub struct Generated {
-    /// The file.
+    /// Path of the file.
     pub file: PathBuf,
-    /// How many images it lists.
+    /// Number of images it lists.
     pub images: usize,
-    /// What could not be looked at.
+    /// What could not be searched, and why.
     pub errors: Vec<String>,
     draft: Draft,
 }
@@ -63,7 +63,7 @@ struct Draft {
     find: FindOptions,
 }
 
-/// Writes the definition of a package with the one chart, without images yet.
+/// Writes a definition with the chart, and without images.
 ///
 /// # Errors
 ///
@@ -121,15 +121,13 @@ pub fn generate(options: GenerateOptions) -> Result<Generated, GenerateError> {
 }
 
 impl Generated {
-    /// A search for the chart's images, with the folder that it reads: that goes
-    /// away when it is dropped.
+    /// A search for the chart's images, with the temporary folder that it reads.
     ///
     /// # Errors
     ///
     /// [`GenerateError`]
     pub fn search(&self) -> Result<(ImageSearch, TemporaryFolder), GenerateError> {
-        // The definition may have another name than packages have; a folder of
-        // its own has it under the usual one.
+        // The file may be named NAME-jackal.yaml, which is not found by itself.
         let write = |DiskError { path, source }| GenerateError::Write { path, source };
         let folder = disk::scratch_folder().map_err(write)?;
         let path = folder.path().join("jackal.yaml");
@@ -139,7 +137,7 @@ impl Generated {
         Ok((ImageSearch::new(find, &mut |_| None)?, folder))
     }
 
-    /// Takes what was found into the definition.
+    /// Adds the found images to the definition.
     ///
     /// # Errors
     ///

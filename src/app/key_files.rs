@@ -1,4 +1,4 @@
-//! Key files: made, or made of plain keys.
+//! Key files: generated, or imported from unencrypted keys.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -17,26 +17,24 @@ const PRIVATE: &str = "cosign.key";
 /// The public key's file.
 const PUBLIC: &str = "cosign.pub";
 
-/// A pair of files that was written.
+/// The files of a key pair.
 #[derive(Debug)]
 pub struct KeyPair {
-    /// The private key, encrypted.
+    /// The encrypted private key.
     pub private: PathBuf,
     /// The public key.
     pub public: PathBuf,
-    /// SHA-256 of its SubjectPublicKeyInfo.
+    /// SHA-256 of the public key (SubjectPublicKeyInfo, DER).
     pub fingerprint: Digest,
 }
 
-/// Why there are no key files.
+/// Why no key files were written.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// One is there.
-    #[error(
-        "`{0}` is there already: whatever it signed could not be signed again; give --force to replace it, or --output another folder"
-    )]
+    /// A file exists already.
+    #[error("`{0}` already exists")]
     Exists(PathBuf),
-    /// The disk refused.
+    /// The disk failed.
     #[error("`{path}`: {source}")]
     Io {
         /// The file.
@@ -44,16 +42,16 @@ pub enum KeyFileError {
         /// What happened.
         source: io::Error,
     },
-    /// No key was made.
+    /// The key cannot be generated.
     #[error(transparent)]
     Sign(#[from] SignError),
-    /// It cannot be encrypted.
+    /// The key cannot be encrypted.
     #[error(transparent)]
     Container(#[from] ContainerError),
-    /// It is none.
+    /// The key is malformed.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// It is no plain key.
+    /// The file holds no unencrypted key.
     #[error("`{path}`: {source}")]
     Import {
         /// The file.
@@ -68,12 +66,12 @@ pub enum KeyFileError {
 pub struct KeyFileOptions {
     /// The folder.
     pub folder: PathBuf,
-    /// Replaces files that are there.
+    /// Replaces existing files.
     pub force: bool,
 }
 
 impl KeyFileOptions {
-    /// Refuses before anything is asked for, if files are in the way.
+    /// Fails if files exist, so that the user is not asked for a password in vain.
     ///
     /// # Errors
     ///
@@ -87,7 +85,7 @@ impl KeyFileOptions {
     }
 }
 
-/// Makes a new key.
+/// Generates a key pair.
 ///
 /// # Errors
 ///
@@ -100,7 +98,7 @@ pub fn generate_key(
     write_pair(&SigningKey::generate(algorithm)?, password, options)
 }
 
-/// Makes key files of the plain key in the file `path`.
+/// Imports the unencrypted key in the file `path`.
 ///
 /// # Errors
 ///

@@ -20,8 +20,10 @@ mod package_read;
 mod package_sign;
 mod plans;
 mod publish;
+mod publish_options;
 mod publish_seal;
 mod pull;
+mod read_error;
 mod rehearse;
 pub mod schema;
 mod sha256sum;
@@ -48,9 +50,9 @@ pub use package_read::{
 };
 pub use package_sign::{PackageSignOptions, Resigned, package_sign};
 pub use publish::{
-    Publication, PublishOptions, Published, Unfinished, abort_release, publication,
-    unfinished_releases,
+    Publication, Published, Unfinished, abort_release, publication, unfinished_releases,
 };
+pub use publish_options::PublishOptions;
 pub use pull::{PullOptions, Pulled, package_pull, package_tags};
 pub use rehearse::rehearse;
 pub use sha256sum::sha256sum;

@@ -8,7 +8,8 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::package_read::{PackageReadError, package_verify};
+use super::package_read::package_verify;
+use super::read_error::PackageReadError;
 use crate::disk::{DiskError, NewFile};
 use crate::layout::{self, Delta, DeltaError, LayoutError, PackageFile};
 use crate::source::Opened;
@@ -26,7 +27,7 @@ pub enum PackageDeltaError {
     #[error(transparent)]
     Delta(#[from] DeltaError),
     /// What is to be written is there already.
-    #[error("`{0}` is there already: remove it, or give -o another name")]
+    #[error("`{0}` already exists")]
     Exists(PathBuf),
     /// The disk refused.
     #[error("`{path}`: {source}")]

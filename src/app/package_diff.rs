@@ -10,7 +10,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::package_read::{PackageReadError, SBOMS, package_definition};
+use super::package_read::{SBOMS, package_definition};
+use super::read_error::PackageReadError;
 use crate::archive::TarReader;
 use crate::layout::{LayoutError, MAX_DOCUMENT_BYTES};
 use crate::oci::Index;

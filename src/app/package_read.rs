@@ -1,6 +1,6 @@
-//! What is done with a finished package: verify, inspect and extract it.
+//! Verifies, inspects and extracts finished packages.
 //!
-//! Each reads no more of the package than it needs, and takes nothing from it
+//! Each operation reads no more of the package than it needs, and uses nothing
 //! that `verify` has not passed.
 
 use std::collections::BTreeSet;
@@ -9,110 +9,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use super::read_error::{PackageReadError, write_error};
 use super::stage::Stage;
-use crate::layout::LayoutError;
 use crate::package::{Definition, Dialect, Strictness};
-use crate::source::{JudgeError, OpenError, Opened, SourceError};
-use crate::verify::{Refusal, Scope, VerifiedPackage};
-use crate::yaml::{Mistakes, SourceText};
+use crate::source::Opened;
+use crate::verify::{Scope, VerifiedPackage};
+use crate::yaml::SourceText;
 
 /// The SBOM archive's path in a package.
 pub(super) const SBOMS: &str = "sboms.tar";
-
-/// Why a package was not read.
-#[derive(Debug, thiserror::Error)]
-pub enum PackageReadError {
-    /// It cannot be read.
-    #[error(transparent)]
-    Layout(#[from] LayoutError),
-    /// It cannot be found or read.
-    #[error(transparent)]
-    Open(Box<OpenError>),
-    /// It was read and must not be trusted; every reason is given.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Refused(Vec<Refusal>),
-    /// Its definition is verified, and yet not one.
-    #[error("the definition cannot be read: {0}")]
-    Definition(#[from] Mistakes),
-    /// It carries no SBOMs.
-    #[error("`{0}` does not contain an SBOM: it was made with --skip-sbom, or has nothing to list")]
-    NoSbom(String),
-    /// A path that the package does not list.
-    #[error("`{0}` lists no file or folder `{1}`: see `jackal package inspect files`")]
-    NoFile(String, String),
-    /// What is to be written is there already.
-    #[error("`{0}` is there already: choose another folder, or give --force to replace it")]
-    Exists(PathBuf),
-    /// A file is verified, and yet not the document it should be.
-    #[error("`{package}`: {entry} cannot be read: {what}; make the package anew")]
-    Document {
-        /// The package.
-        package: PathBuf,
-        /// The file in it.
-        entry: String,
-        /// What is wrong.
-        what: String,
-    },
-    /// A name in the package that cannot be a folder's.
-    #[error("the package calls itself `{0}`, which cannot name a folder")]
-    Name(String),
-    /// Somebody stopped it.
-    #[error("interrupted; nothing was written: run it again")]
-    Interrupted,
-    /// The disk refused.
-    #[error("`{path}` cannot be written: {source}")]
-    Write {
-        /// The file or folder.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
-}
-
-impl From<SourceError> for PackageReadError {
-    fn from(error: SourceError) -> Self {
-        match error {
-            SourceError::Layout(error) => Self::Layout(error),
-            other => Self::Open(Box::new(other.into())),
-        }
-    }
-}
-
-impl From<OpenError> for PackageReadError {
-    fn from(error: OpenError) -> Self {
-        match error {
-            OpenError::Source(SourceError::Layout(error)) => Self::Layout(error),
-            other => Self::Open(Box::new(other)),
-        }
-    }
-}
-
-impl From<JudgeError> for PackageReadError {
-    fn from(error: JudgeError) -> Self {
-        match error {
-            JudgeError::Source(error) => error.into(),
-            JudgeError::Refused(refusals) => Self::Refused(refusals),
-        }
-    }
-}
-
-/// `done`, or that it was interrupted, whatever error that caused.
-fn unless_stopped<T>(
-    opened: &Opened,
-    done: Result<T, PackageReadError>,
-) -> Result<T, PackageReadError> {
-    done.map_err(|error| match opened.stop.load(Ordering::SeqCst) {
-        true => PackageReadError::Interrupted,
-        false => error,
-    })
-}
-
-pub(super) fn write_error(path: &Path) -> impl FnOnce(io::Error) -> PackageReadError + '_ {
-    move |source| PackageReadError::Write {
-        path: path.to_owned(),
-        source,
-    }
-}
 
 /// Reads and verifies the whole package.
 ///
@@ -267,4 +172,15 @@ fn chosen(opened: &Opened, options: &ExtractOptions) -> Result<Vec<String>, Pack
         }
     }
     Ok(chosen)
+}
+
+/// `done`, or that it was interrupted, whatever error that caused.
+fn unless_stopped<T>(
+    opened: &Opened,
+    done: Result<T, PackageReadError>,
+) -> Result<T, PackageReadError> {
+    done.map_err(|error| match opened.stop.load(Ordering::SeqCst) {
+        true => PackageReadError::Interrupted,
+        false => error,
+    })
 }

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::package_read::PackageReadError;
+use super::read_error::PackageReadError;
 use crate::action::Output;
 use crate::cas::{Cas, CasError};
 use crate::disk::{self, NewFile};
@@ -49,10 +49,10 @@ pub enum PackageSignError {
         source: std::io::Error,
     },
     /// It is split.
-    #[error("`{0}` is a part of a split archive: give -o DIR, where it is written in one piece")]
+    #[error("`{0}` is a part of a split archive")]
     Split(PathBuf),
     /// It comes from elsewhere.
-    #[error("`{0}` is not on this machine: pull it first")]
+    #[error("`{0}` is not on this machine")]
     Elsewhere(String),
     /// The cache refused.
     #[error(transparent)]
@@ -263,7 +263,7 @@ fn into_folder(
         move |source| PackageSignError::Io { path, source }
     };
     if from != to {
-        let other = "signing a folder writes into it: leave -o out, or sign a copy of it";
+        let other = "a folder is signed in place: omit --output, or sign a copy";
         return Err(io(to)(std::io::Error::other(other)));
     }
     for (name, bytes) in files {

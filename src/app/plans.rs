@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::build_error::{BuildError, blamed, place};
+use super::build_error::{BuildError, locate_error, place};
 use super::build_options::{BuildOptions, SignOptions, Target};
 use super::compose::{Chosen, Composer};
 use super::definitions;
@@ -161,7 +161,7 @@ pub(super) fn of_pipeline(
         options: &plan_options(options, &pipeline.name),
     };
     let declared = plan.declare(&instances, &how);
-    declared.map_err(|error| blamed(&text, error))?;
+    declared.map_err(|error| locate_error(&text, error))?;
     Ok((plan, text))
 }
 

@@ -6,13 +6,14 @@
 //! it. One in a registry is taken as it is, manifest and all.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::compose::Ask;
-use super::options::{Place, SkeletonOptions};
-use super::package_read::{PackageReadError, package_definition};
+use super::package_read::package_definition;
+use super::publish_options::{PublishOptions, Ready};
 use super::publish_seal::Sealing;
+use super::read_error::PackageReadError;
 use super::skeleton::{SkeletonMakeError, skeleton};
 use crate::cas::{Cas, CasError};
 use crate::oci::{Digest, ReferenceError};
@@ -24,41 +25,9 @@ use crate::release::{
     self, Artifact, Begun, Destination, DestinationError, Item, Journal, JournalError,
     ReleaseError, Released, Rules, Signed, Step, Vouching,
 };
-use crate::signers::{Seal, Signer};
+use crate::signers::Signer;
 use crate::source::{Copyable, OpenError, Opened, ReadOptions, RemoteError, SourceError};
 use crate::verify::{Policy, Scope, Signature};
-
-/// What to publish, where to and how.
-#[derive(Clone, Debug)]
-pub struct PublishOptions {
-    /// Where.
-    pub place: Place,
-    /// Packages, folders with a definition, `oci://` references.
-    pub sources: Vec<String>,
-    /// `oci://HOST/PATH` or `oci-layout:FOLDER`; each gets all packages.
-    pub destinations: Vec<String>,
-    /// Instead of version and flavor.
-    pub tag: Option<String>,
-    /// Whether tags that name something else may be moved.
-    pub move_tag: bool,
-    /// Whether files too large for a layer are put into several.
-    pub split_layers: bool,
-    /// Transfers at the same time.
-    pub concurrency: usize,
-    /// Which package of an index is meant.
-    pub architecture: String,
-    /// What is demanded of whoever made the packages.
-    pub policy: Arc<Policy>,
-    /// Who signs what is published: in it, and beside it.
-    pub signer: Option<Arc<Signer>>,
-    /// What is written into the packages; `None`: nothing, the signature lies
-    /// beside them.
-    pub seal: Option<Seal>,
-    /// Where journals lie.
-    pub state: PathBuf,
-    /// How folders with a definition become skeletons.
-    pub skeletons: SkeletonOptions,
-}
 
 /// Why nothing, or not all, was published.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +55,7 @@ pub enum PublishError {
     #[error(transparent)]
     Remote(#[from] RemoteError),
     /// A manifest that cannot be copied.
-    #[error("{0}: its manifest cannot be read: {1}")]
+    #[error("{0}: cannot read its manifest: {1}")]
     Manifest(String, serde_json::Error),
     /// The package cannot be an artifact.
     #[error("{path}: {error}")]
@@ -97,7 +66,7 @@ pub enum PublishError {
         error: ArtifactError,
     },
     /// Nobody signed.
-    #[error("{path}: not signed, and nothing was published: {what}")]
+    #[error("{path}: cannot sign, so nothing was published: {what}")]
     Sign {
         /// As given.
         path: String,
@@ -120,21 +89,8 @@ pub enum PublishError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The sources are not those that the release was begun with.
-    #[error(
-        "the packages are not those that release `{0}` was begun with: publish them anew, or bring the old ones back"
-    )]
+    #[error("the packages differ from those that release `{0}` started with")]
     Changed(String),
-}
-
-/// A package that is ready to be published.
-pub(super) struct Ready {
-    pub(super) artifact: Arc<Artifact>,
-    /// The last part of its repository.
-    pub(super) name: String,
-    pub(super) tag: String,
-    pub(super) signature: Signature,
-    /// What speaks about it, and goes with it.
-    pub(super) bundles: Vec<Vec<u8>>,
 }
 
 /// What was published.
@@ -207,7 +163,7 @@ pub fn publication(options: PublishOptions, ask: Ask<'_>) -> Result<Publication,
 fn unchecked(source: &str, signature: &Signature) -> Option<String> {
     match signature {
         Signature::NotChecked => Some(format!(
-            "{source}: the package is signed, and its signature was NOT checked"
+            "{source}: the package is signed, but its signature was NOT verified"
         )),
         Signature::Checked(_) | Signature::Absent => None,
     }
@@ -343,7 +299,7 @@ impl Publication {
                     })?;
                     if dropped > 0 {
                         self.notes.push(format!(
-                            "{source}: signing changes its definition, so {dropped} bundles about it as it was are left out: attest it again, or give --signature detached"
+                            "{source}: dropped {dropped} bundles: signing changed the definition that they are about; attest the package again, or use --signature detached"
                         ));
                     }
                     kept.extend(path.map(|path| (path, items.len())));

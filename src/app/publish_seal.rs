@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::publish::{PublishOptions, Ready};
+use super::publish_options::{PublishOptions, Ready};
 use crate::disk;
 use crate::layout::{self, ImageLayout};
 use crate::oci::{Digest, MAX_MANIFEST_BYTES, Manifest, Reference};

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::package_read::{PackageReadError, package_definition};
+use super::package_read::package_definition;
+use super::read_error::PackageReadError;
 use crate::action::Output;
 use crate::cas::{Cas, CasError, SinkError};
 use crate::content::CopyError;
@@ -60,10 +61,10 @@ pub struct Pulled {
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
     /// It lies here.
-    #[error("`{0}` is nothing in a registry: expected oci://HOST/PATH")]
+    #[error("`{0}` is not in a registry: expected oci://HOST/PATH")]
     NotRemote(String),
     /// There is nothing of that name, or nothing in it.
-    #[error("`{0}` is not there, or holds nothing: check the name")]
+    #[error("no such repository, or it is empty: `{0}`")]
     NoRepository(String),
     /// It cannot be found, read or trusted.
     #[error(transparent)]
@@ -81,12 +82,10 @@ pub enum PullError {
     #[error(transparent)]
     Export(#[from] ExportError),
     /// Somebody stopped it.
-    #[error(
-        "interrupted; no archive was written, and what was fetched stays in the cache: run it again"
-    )]
+    #[error("interrupted; no archive was written, and downloaded blobs stay in the cache")]
     Interrupted,
     /// A transfer of ours died.
-    #[error("a transfer stopped: {0}")]
+    #[error("a download failed: {0}")]
     Stopped(String),
 }
 
@@ -131,7 +130,7 @@ pub fn package_pull(
             error @ RegistryError::Unauthorized { .. },
         ))) if !read.policy.wants_attached() => {
             notes.push(format!(
-                "what is attached to the package could not be listed, and is not beside the archive: {error}"
+                "cannot list the signatures attached to the package, so they are not saved beside the archive: {error}"
             ));
             &[]
         }

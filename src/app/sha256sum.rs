@@ -28,7 +28,7 @@ pub async fn sha256sum(source: &str) -> Result<Digest, Failure> {
         return Ok(found.digest);
     }
     let named = |error: std::io::Error| {
-        std::io::Error::new(error.kind(), format!("`{source}` cannot be read: {error}"))
+        std::io::Error::new(error.kind(), format!("cannot read `{source}`: {error}"))
     };
     let mut file = std::fs::File::open(Path::new(source)).map_err(named)?;
     let mut hasher = Hasher::default();

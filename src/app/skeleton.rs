@@ -50,7 +50,7 @@ pub enum SkeletonMakeError {
     #[error(transparent)]
     Stored(#[from] StoredError),
     /// Two components would have one file.
-    #[error("two components are called `{0}`: choose one with --architecture or --flavor")]
+    #[error("two components are named `{0}`")]
     Twice(String),
     /// A component's files cannot be taken.
     #[error(transparent)]
@@ -62,7 +62,7 @@ pub enum SkeletonMakeError {
     #[error("{}", .0.message)]
     Part(Failure),
     /// Threads cannot be started.
-    #[error("threads cannot start: {0}")]
+    #[error("cannot start threads: {0}")]
     Threads(std::io::Error),
     /// The cache refused.
     #[error(transparent)]

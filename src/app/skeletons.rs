@@ -103,8 +103,8 @@ impl<'r> Skeletons<'r> {
         let known: Option<Descriptor> = known.filter(|_| self.pins != Pins::Update);
         if known.is_none() && matches!(self.pins, Pins::Locked | Pins::Offline) {
             return Err(unusable(format!(
-                "it has no pin in {LOCK_FILE}, and --locked or --offline forbids asking for it: \
-                 build once without"
+                "no pin in {LOCK_FILE}, and --locked or --offline prevents resolving it; \
+                 build once without them"
             )));
         }
         if let (Pins::Offline, Some(known)) = (self.pins, &known) {

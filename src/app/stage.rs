@@ -5,7 +5,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::package_read::{PackageReadError, write_error};
+use super::read_error::{PackageReadError, write_error};
 use crate::disk::{self, TemporaryFolder};
 use crate::layout::{self, LayoutError};
 use crate::source::Opened;

@@ -54,7 +54,7 @@ pub enum TrustError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// A file cannot be read.
-    #[error("`{path}` cannot be read: {source}")]
+    #[error("cannot read `{path}`: {source}")]
     Io {
         /// The file.
         path: PathBuf,
@@ -85,7 +85,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
         .map_err(io)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(io(io::Error::other(format!(
-            "longer than {MAX_BYTES} bytes"
+            "larger than {MAX_BYTES} bytes"
         ))));
     }
     Ok(bytes)

@@ -51,6 +51,10 @@ pub(super) trait ToExit: Error {
     }
 }
 
+fn hint(text: &str) -> Vec<String> {
+    vec![text.to_owned()]
+}
+
 impl From<Class> for Exit {
     fn from(class: Class) -> Self {
         match class {
@@ -68,6 +72,14 @@ impl From<Class> for Exit {
 impl ToExit for BuildError {
     fn exit(&self) -> Exit {
         self.class().into()
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NoPackage(_) => hint("name a folder with a package, or create a jackal.yaml"),
+            Self::Absent(_) => hint("check the path"),
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -166,6 +178,15 @@ impl ToExit for PackageReadError {
             | Self::Name(_) => Exit::Verification,
         }
     }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Exists(_) => hint("choose another folder, or pass --force to replace it"),
+            Self::NoFile(..) => hint("`jackal package inspect files` lists the files"),
+            Self::Document { .. } => hint("create the package again"),
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl ToExit for PackageDeltaError {
@@ -184,6 +205,14 @@ impl ToExit for PackageDeltaError {
             Self::Delta(_) | Self::Io { .. } => Exit::Environment,
         }
     }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Package(error) => error.hints(),
+            Self::Exists(_) => hint("remove it, or choose another name with --output"),
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl ToExit for PackageSignError {
@@ -192,6 +221,15 @@ impl ToExit for PackageSignError {
             Self::Read(error) => error.exit(),
             Self::Split(_) | Self::Elsewhere(_) => Exit::Usage,
             _ => Exit::Environment,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Read(error) => error.hints(),
+            Self::Split(_) => hint("pass --output DIR to write the signed archive in one piece"),
+            Self::Elsewhere(_) => hint("pull it first"),
+            _ => Vec::new(),
         }
     }
 }
@@ -204,6 +242,15 @@ impl ToExit for PullError {
             Self::Name(_) => Exit::Verification,
             Self::Interrupted => Exit::Interrupted,
             _ => Exit::Environment,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Read(error) => error.hints(),
+            Self::NoRepository(_) => hint("check the name"),
+            Self::Interrupted => hint("run the command again to continue"),
+            _ => Vec::new(),
         }
     }
 }
@@ -223,15 +270,17 @@ impl ToExit for PublishError {
     }
 
     fn hints(&self) -> Vec<String> {
-        let hint = match self {
-            Self::Release(ReleaseError::Taken { .. }) => "give --move-tag to move the tag",
+        match self {
+            Self::Read { error, .. } => error.hints(),
+            Self::Skeleton(error) => error.hints(),
+            Self::Release(ReleaseError::Taken { .. }) => hint("pass --move-tag to move the tag"),
             Self::Artifact {
                 error: ArtifactError::NoVersion,
                 ..
-            } => "set `metadata.version`, or give --tag",
-            _ => return Vec::new(),
-        };
-        vec![hint.to_owned()]
+            } => hint("set `metadata.version`, or pass --tag"),
+            Self::Changed(_) => hint("start a new release, or restore the original packages"),
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -255,6 +304,14 @@ impl ToExit for SkeletonMakeError {
             _ => Exit::Environment,
         }
     }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Build(error) => error.hints(),
+            Self::Twice(_) => hint("choose one with --architecture or --flavor"),
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl ToExit for JournalError {
@@ -274,6 +331,14 @@ impl ToExit for GenerateError {
             Self::Build(error) => error.exit(),
         }
     }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Exists(..) => hint("remove one of them, or choose another folder"),
+            Self::Write { .. } => Vec::new(),
+            Self::Build(error) => error.hints(),
+        }
+    }
 }
 
 impl ToExit for KeyFileError {
@@ -281,6 +346,17 @@ impl ToExit for KeyFileError {
         match self {
             Self::Exists(_) | Self::Import { .. } => Exit::Usage,
             _ => Exit::Environment,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Exists(_) => vec![
+                "choose another folder with --output".to_owned(),
+                "or pass --force to replace the key, which can then sign nothing any more"
+                    .to_owned(),
+            ],
+            _ => Vec::new(),
         }
     }
 }

@@ -437,7 +437,7 @@ fn a_skeleton_in_a_registry_is_pinned_and_then_needs_no_network() {
     let said = sandbox.run(&["build", "--locked", "pkg"]);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
     assert!(
-        said.stderr.contains("it has no pin in jackal.lock"),
+        said.stderr.contains("no pin in jackal.lock"),
         "{}",
         said.stderr
     );

@@ -14,7 +14,7 @@ fn sha256sum_prints_the_sum_of_a_file_alone() {
     );
     let absent = sandbox.run(&["dev", "sha256sum", "absent"]);
     assert_eq!(absent.code, Some(4));
-    assert!(absent.stderr.contains("`absent` cannot be read"));
+    assert!(absent.stderr.contains("cannot read `absent`"));
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn images_in_manifests_are_found_and_a_missing_helm_is_reported() {
     );
     assert_eq!(said.code, Some(1));
     assert!(
-        said.stderr.contains("chart `c` needs helm"),
+        said.stderr.contains("chart `c` was not rendered: helm"),
         "{}",
         said.stderr
     );
@@ -128,7 +128,11 @@ fn a_definition_is_generated_for_a_chart_and_never_over_another() {
     let first = generate();
     assert_eq!(first.code, Some(0), "{}", first.stderr);
     assert_eq!(first.stdout, "out/jackal.yaml\n");
-    assert!(first.stderr.contains("needs helm"), "{}", first.stderr);
+    assert!(
+        first.stderr.contains("helm is not on PATH"),
+        "{}",
+        first.stderr
+    );
     let text = std::fs::read_to_string(sandbox.src().join("out/jackal.yaml")).unwrap();
     for part in [
         "name: web",

@@ -98,7 +98,7 @@ fn create_builds_the_package_of_one_folder_like_build_does() {
     assert!(sbom.is_file());
     let nothing = sandbox.run(&["package", "create", "tree"]);
     assert_eq!(nothing.code, Some(3));
-    assert!(nothing.stderr.contains("holds no jackal.yaml"));
+    assert!(nothing.stderr.contains("it has no jackal.yaml"));
 }
 
 #[test]

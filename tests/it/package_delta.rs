@@ -61,11 +61,7 @@ fn a_small_delta_and_the_old_archive_make_the_new_one_byte_for_byte() {
 
         let again = sandbox.run(&["package", "join", &old, "d", "-o", "joined"]);
         assert_eq!(again.code, Some(2));
-        assert!(
-            again.stderr.contains("is there already"),
-            "{}",
-            again.stderr
-        );
+        assert!(again.stderr.contains("already exists"), "{}", again.stderr);
     }
 }
 

@@ -230,7 +230,7 @@ fn a_second_tag_keeps_the_first_and_mistakes_are_reported() {
             ", version: v1",
             "- name: a\n- name: a\n",
             3,
-            "two components are called `a`",
+            "two components are named `a`",
         ),
     ] {
         write(version, rest);

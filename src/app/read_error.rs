@@ -1,0 +1,93 @@
+//! Why a package could not be read, verified or written to a folder.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::layout::LayoutError;
+use crate::source::{JudgeError, OpenError, SourceError};
+use crate::verify::Refusal;
+use crate::yaml::Mistakes;
+
+/// Why a package was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageReadError {
+    /// The file or folder is not a readable package.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// The package cannot be opened.
+    #[error(transparent)]
+    Open(Box<OpenError>),
+    /// The package was read and must not be trusted; every reason is given.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Refused(Vec<Refusal>),
+    /// The verified definition is malformed.
+    #[error("cannot read the definition: {0}")]
+    Definition(#[from] Mistakes),
+    /// The package has no SBOMs.
+    #[error("`{0}` has no SBOMs: it was created with --skip-sbom, or has nothing to catalog")]
+    NoSbom(String),
+    /// The package does not list this path.
+    #[error("`{0}` has no file or folder `{1}`")]
+    NoFile(String, String),
+    /// The target exists already.
+    #[error("`{0}` already exists")]
+    Exists(PathBuf),
+    /// A verified document is malformed.
+    #[error("`{package}`: cannot read {entry}: {what}")]
+    Document {
+        /// The package.
+        package: PathBuf,
+        /// The file in it.
+        entry: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A name in the package is not safe as a folder name.
+    #[error("the package name `{0}` cannot be used as a folder name")]
+    Name(String),
+    /// A signal stopped the command.
+    #[error("interrupted; nothing was written")]
+    Interrupted,
+    /// The disk failed.
+    #[error("cannot write `{path}`: {source}")]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
+}
+
+impl From<SourceError> for PackageReadError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Layout(error) => Self::Layout(error),
+            other => Self::Open(Box::new(other.into())),
+        }
+    }
+}
+
+impl From<OpenError> for PackageReadError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Source(SourceError::Layout(error)) => Self::Layout(error),
+            other => Self::Open(Box::new(other)),
+        }
+    }
+}
+
+impl From<JudgeError> for PackageReadError {
+    fn from(error: JudgeError) -> Self {
+        match error {
+            JudgeError::Source(error) => error.into(),
+            JudgeError::Refused(refusals) => Self::Refused(refusals),
+        }
+    }
+}
+
+pub(super) fn write_error(path: &Path) -> impl FnOnce(io::Error) -> PackageReadError + '_ {
+    move |source| PackageReadError::Write {
+        path: path.to_owned(),
+        source,
+    }
+}
