@@ -101,8 +101,7 @@ fn has_images(component: &Component) -> bool {
 /// The order of components: a later component may read whatever an action left
 /// behind, so one with actions runs alone.
 ///
-/// Source: docs/spec/package.md, "Order of steps"; ADR 13, "Actions around
-/// components".
+/// Source: docs/spec/package.md, "Actions"; adr/0026, "Actions around a component".
 #[derive(Debug, Default)]
 struct Order {
     /// The last component with actions.
