@@ -11,8 +11,8 @@ mod tar_write;
 
 pub use path::{PathError, SafePath};
 pub use seekable::{
-    FrameAt, FrameMaker, MAX_COMPRESSED_INPUT, MAX_FRAME_LEN, MAX_FRAMES, MAX_RANGE_IN_MEMORY,
-    SeekTable, SeekableError, SeekableReader, SeekableWriter,
+    FrameAt, FrameMaker, MAX_COMPRESSED_INPUT, MAX_FRAME_LEN, MAX_FRAMES, SeekTable, SeekableError,
+    SeekableReader, SeekableWriter,
 };
 pub use tar_read::{MAX_EXTENDED_BYTES, Skip, Stream, TarEntry, TarFault, TarKind, TarReader};
 pub use tar_write::{EntryKind, TarError, TarWriter, header_bytes};

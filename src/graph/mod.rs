@@ -121,30 +121,6 @@ impl<N: Ord + Clone + Display> Graph<N> {
         found
     }
 
-    /// The part of the graph that `wanted` needs: those tasks and all they wait for.
-    ///
-    /// # Errors
-    ///
-    /// [`GraphError::Unknown`]: a wanted task is not in the graph.
-    pub fn subset(&self, wanted: &[N]) -> Result<Self, GraphError> {
-        let mut kept = BTreeSet::new();
-        let mut open: Vec<&N> = wanted.iter().collect();
-        while let Some(task) = open.pop() {
-            let (task, _) = self
-                .places
-                .get_key_value(task)
-                .ok_or_else(|| unknown(task, None))?;
-            if kept.insert(task) {
-                open.extend(self.dependencies(task));
-            }
-        }
-        let edges = kept.iter().flat_map(|task| {
-            let edge = |dependency: &N| ((*task).clone(), dependency.clone());
-            self.dependencies(task).into_iter().map(edge)
-        });
-        Self::build(kept.iter().map(|task| (*task).clone()), edges)
-    }
-
     /// For each task, the cost of the longest way from its start to the end of the run.
     ///
     /// `cost` is a task's expected time in any one unit; sums stop at [`u64::MAX`].
@@ -204,10 +180,10 @@ fn ordered<N: Display>(dag: &DiGraph<N, ()>) -> Result<Vec<NodeIndex>, GraphErro
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
-    pub(crate) fn diamond() -> Graph<&'static str> {
+    fn diamond() -> Graph<&'static str> {
         let edges = [("b", "a"), ("c", "a"), ("d", "b"), ("d", "c")];
         Graph::build(["d", "c", "b", "a"], edges).unwrap()
     }
@@ -241,13 +217,6 @@ pub(crate) mod tests {
         ));
         let error = Graph::build(["a"], [("a", "x")]).unwrap_err();
         assert!(error.to_string().contains("`x` in the dependencies of `a`"));
-    }
-
-    #[test]
-    fn a_subset_holds_the_wanted_and_all_they_wait_for() {
-        let subset = diamond().subset(&["b"]).unwrap();
-        assert_eq!(subset.tasks().copied().collect::<Vec<_>>(), ["a", "b"]);
-        assert!(diamond().subset(&["x"]).is_err());
     }
 
     #[test]

@@ -146,16 +146,6 @@ impl Reference {
             ..self.clone()
         }
     }
-
-    /// `@digest`, or `:tag` where there is no digest.
-    #[must_use]
-    pub fn tag_or_digest(&self) -> String {
-        match (&self.digest, &self.tag) {
-            (Some(digest), _) => format!("@{digest}"),
-            (None, Some(tag)) => format!(":{tag}"),
-            (None, None) => ":latest".to_owned(),
-        }
-    }
 }
 
 impl FromStr for Reference {
@@ -328,13 +318,18 @@ mod tests {
         for (text, full, end) in cases {
             let reference: Reference = text.parse().unwrap();
             assert_eq!(reference.to_string(), full);
-            assert_eq!(reference.tag_or_digest(), end);
+            assert_eq!(
+                reference
+                    .tag()
+                    .map_or(":latest".to_owned(), |tag| format!(":{tag}")),
+                end
+            );
             assert_eq!(full.parse::<Reference>().unwrap(), reference);
         }
         for (name, full) in [("a/b", "docker.io/a/b"), ("a/b:1", "docker.io/a/b:1")] {
             let reference: Reference = format!("{name}@{digest}").parse().unwrap();
             assert_eq!(reference.to_string(), format!("{full}@{digest}"));
-            assert_eq!(reference.tag_or_digest(), format!("@{digest}"));
+            assert_eq!(reference.digest(), Some(digest));
         }
     }
 

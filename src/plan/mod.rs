@@ -199,15 +199,8 @@ impl Plan {
                 });
             }
         }
-        let mut open: Vec<String> = keep.iter().map(|id| (*id).clone()).collect();
-        let mut needed: BTreeSet<String> = open.iter().cloned().collect();
-        while let Some(id) = open.pop() {
-            for before in self.steps.get(&id).map_or(&[][..], |step| &step.after) {
-                if needed.insert(before.clone()) {
-                    open.push(before.clone());
-                }
-            }
-        }
+        let keep: Vec<String> = keep.into_iter().cloned().collect();
+        let mut needed = self.ancestors(&keep);
         // Steps that clean up after a failure stay if everything that they wait for does.
         let follows = |step: &Step| {
             step.work.follows_failure() && step.after.iter().all(|on| needed.contains(on))

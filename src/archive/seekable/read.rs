@@ -7,8 +7,8 @@ use std::sync::Arc;
 use zstd::zstd_safe::{find_frame_compressed_size, get_frame_content_size};
 
 use super::{
-    FOOTER_LEN, FOOTER_MAGIC, FrameAt, MAX_FRAME_LEN, MAX_FRAMES, MAX_RANGE_IN_MEMORY,
-    SeekableError, TABLE_MAGIC, at_end, within,
+    FOOTER_LEN, FOOTER_MAGIC, FrameAt, MAX_FRAME_LEN, MAX_FRAMES, SeekableError, TABLE_MAGIC,
+    at_end, within,
 };
 
 /// The longest head of a frame, in bytes.
@@ -172,16 +172,6 @@ pub struct SeekableReader<R> {
 }
 
 impl<R: Read + Seek> SeekableReader<R> {
-    /// Reads the table of `inner`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`SeekTable::read`].
-    pub fn new(mut inner: R) -> Result<Self, SeekableError> {
-        let table = SeekTable::read(&mut inner)?;
-        Ok(Self { inner, table })
-    }
-
     /// Uses a table that was read from `inner` before.
     pub fn with_table(inner: R, table: SeekTable) -> Self {
         Self { inner, table }
@@ -231,18 +221,5 @@ impl<R: Read + Seek> SeekableReader<R> {
             }
         }
         Ok(())
-    }
-
-    /// The `len` bytes of content from `offset` on.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`SeekableReader::copy_range`], and
-    /// [`SeekableError::TooLarge`] over [`MAX_RANGE_IN_MEMORY`].
-    pub fn read_range(&mut self, offset: u64, len: u64) -> Result<Vec<u8>, SeekableError> {
-        within("range", len, MAX_RANGE_IN_MEMORY)?;
-        let mut bytes = Vec::new();
-        self.copy_range(offset, len, &mut bytes)?;
-        Ok(bytes)
     }
 }
