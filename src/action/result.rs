@@ -1,8 +1,8 @@
 //! Action results: what an action wrote, as the action cache keeps it.
 //!
 //! The encoding is versioned, ends in a BLAKE3 checksum, and has one form for
-//! each result. Decoding refuses anything else, and never panics: to the
-//! cache, a damaged entry is a miss.
+//! each result. Decoding refuses anything else and never panics: a damaged entry is a
+//! cache miss.
 
 use crate::codec::{CodecError, Reader, Writer};
 use crate::oci::Digest;

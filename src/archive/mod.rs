@@ -1,8 +1,7 @@
 //! Archive formats: tar entries, safe entry names, and seekable Zstandard.
 //!
-//! Sits among the stores, between the package's files and the one tarball that
-//! carries them. It turns streams into streams and never opens a file itself,
-//! asks the clock, or writes anything that differs between two runs.
+//! Turns streams into streams. It never opens a file, reads the clock, or writes
+//! anything that differs between two runs.
 
 mod path;
 mod seekable;

@@ -1,8 +1,8 @@
 //! Entry names that cannot leave the directory they are unpacked into.
 //!
-//! Sits under everything that reads or writes archive entries. It judges the
-//! text alone: it never looks at the disk, so a caller that unpacks must still
-//! refuse to write through symlinks.
+//! Used by everything that reads or writes archive entries. It checks the text alone
+//! and never the disk, so a caller that unpacks must still refuse to write through
+//! symlinks.
 
 use std::fmt;
 use std::path::Path;
@@ -13,8 +13,8 @@ const MAX_LEN: usize = 4096;
 
 /// A relative path of plain names, joined by single slashes.
 ///
-/// There is one spelling per path (`./a//b/` becomes `a/b`), so equal values
-/// are how a reader notices that an archive holds the same entry twice.
+/// There is one spelling per path (`./a//b/` becomes `a/b`), so a reader finds duplicate
+/// entries by comparing values.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SafePath(String);
 
@@ -22,19 +22,19 @@ pub struct SafePath(String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// No name is left, as in `` or `./`.
-    #[error("path names no entry, expected at least one file name")]
+    #[error("path is empty; expected at least one file name")]
     Empty,
     /// Starts at a root, written with a slash, a backslash or a drive letter.
-    #[error("path {0:?} is absolute, expected one relative to the archive's root")]
+    #[error("path {0:?} is absolute; expected one relative to the archive's root")]
     Absolute(String),
     /// Has a `..` between slashes or backslashes.
-    #[error("path {0:?} climbs with `..`, expected one that stays inside the archive")]
+    #[error("path {0:?} leads out of the archive with `..`")]
     Climbs(String),
     /// Holds a NUL byte, where other programs would end the name.
-    #[error("path {0:?} holds a NUL byte, which no file name may")]
+    #[error("path {0:?} contains a NUL byte")]
     Nul(String),
     /// Longer than any file system accepts.
-    #[error("path is {0} bytes long, at most {MAX_LEN} are accepted")]
+    #[error("path has {0} bytes, expected at most {MAX_LEN}")]
     TooLong(usize),
 }
 

@@ -1,9 +1,9 @@
 //! Zstandard in the seekable format: frames, and a table that finds them.
 //!
-//! Sits around the outer tarball. Any Zstandard reader can decode the file from
-//! the front; one that knows the table decodes only the frames it needs. It
-//! never holds more than one frame's input in memory, and trusts no number in a
-//! table before the file's own length bears it out.
+//! Wraps the outer tarball. Any Zstandard reader can decode the file from its start;
+//! one that knows the table decodes only the frames it needs. At most one frame's input
+//! is in memory, and no number in a table is trusted before it agrees with the file's
+//! length.
 
 mod read;
 mod write;
@@ -29,9 +29,9 @@ const FOOTER_LEN: u64 = 9;
 #[derive(Debug, thiserror::Error)]
 pub enum SeekableError {
     /// The file does not end in a sound seek table.
-    #[error("seek table is not usable: {0}; read the file from its start instead")]
+    #[error("unusable seek table: {0}")]
     Table(&'static str),
-    /// The range does not lie in the decompressed content.
+    /// The range is not inside the decompressed content.
     #[error("range of {len} bytes at {offset} is outside the content's {total} bytes")]
     Range {
         /// Where the range starts.
@@ -41,8 +41,8 @@ pub enum SeekableError {
         /// Length of the whole content.
         total: u64,
     },
-    /// Something is larger than its limit.
-    #[error("{what} is {found}, at most {limit} is accepted")]
+    /// A limit is exceeded.
+    #[error("{what} is {found}, expected at most {limit}")]
     TooLarge {
         /// What was measured.
         what: &'static str,
@@ -51,24 +51,24 @@ pub enum SeekableError {
         /// The limit.
         limit: u64,
     },
-    /// A frame or its source holds another number of bytes than announced.
-    #[error("frame content is not the {expected} bytes that were announced")]
+    /// A frame or its source has another length than expected.
+    #[error("frame content does not have {expected} bytes, as expected")]
     Size {
         /// Announced length.
         expected: u64,
     },
     /// The bytes to append are not one whole frame.
-    #[error("cached frame is not one whole Zstandard frame that states its size")]
+    #[error("cached frame is not a single complete Zstandard frame that states its size")]
     NotAFrame,
     /// An earlier call failed half-way, so the file is not usable.
-    #[error("compressed file is incomplete after an earlier error, start it again")]
+    #[error("compressed file is incomplete after an earlier error")]
     Broken,
     /// Reading, writing or decoding failed.
-    #[error("it could not be read or written: {0}")]
+    #[error("cannot read or write compressed data: {0}")]
     Io(#[from] io::Error),
 }
 
-/// Where a frame lies, and its content.
+/// Position of a frame and of its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameAt {
     /// Where its content starts.
@@ -88,7 +88,7 @@ fn within(what: &'static str, found: u64, limit: u64) -> Result<(), SeekableErro
     Ok(())
 }
 
-/// Reads on past the last byte, so that checking readers can give a verdict.
+/// Reads past the last byte, so that a verifying reader can report a mismatch.
 fn at_end(content: &mut impl Read, expected: u64) -> Result<(), SeekableError> {
     if io::copy(&mut content.take(1), &mut io::sink())? > 0 {
         return Err(SeekableError::Size { expected });

@@ -5,9 +5,9 @@
 //! reads headers itself because the `tar` crate holds a PAX or long-name header of
 //! any length in memory.
 //!
-//! It says what an entry is called and leads to, and judges neither: whoever joins
-//! a name to a folder parses it as a [`SafePath`](super::SafePath) first, and
-//! whoever follows a link decides where it may lead.
+//! It reports names and link targets and checks neither: code that joins a name to a
+//! folder parses it as a [`SafePath`](super::SafePath) first, and code that follows a
+//! link decides where it may lead.
 //!
 //! Formats: POSIX.1-2017 pax and ustar, and GNU long names and links.
 
@@ -43,13 +43,13 @@ const MAX_SPARSE_BLOCKS: u32 = 4096;
 /// Why bytes are not a tar that is read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TarFault {
-    /// A block that should be a header is none.
+    /// A block is not a header.
     #[error("no tar header at byte {0}: it is not a tar, or damaged")]
     NoHeader(u64),
     /// The file ends too early.
     #[error("the tar ends within {0}")]
     Cut(&'static str),
-    /// A header that says nothing sensible.
+    /// A header without a meaning.
     #[error("malformed tar header at byte {at}: expected {expected}")]
     Malformed {
         /// Where the header, or its content, begins.
@@ -351,7 +351,7 @@ impl<R: Skip> TarReader<R> {
         let whole = size
             .checked_next_multiple_of(BLOCK)
             .filter(|whole| self.at.checked_add(*whole).is_some());
-        let what = "its size is beyond all disks";
+        let what = "its size is impossible";
         let whole = whole.ok_or(TarFault::Limit { at, what })?;
         (self.left, self.padding) = (size, whole - size);
         Ok(())

@@ -1,7 +1,7 @@
-//! Tar archives whose bytes depend on nothing but names, modes and contents.
+//! Tar archives whose bytes depend on names, modes and contents only.
 //!
-//! Sits under component tars and the outer tarball. Entries come out in the
-//! order of the calls, as USTAR, with a PAX record only where a name or size
+//! Writes component tars and the outer tarball. Entries are written in the order of
+//! the calls, as USTAR, with a PAX record only where a name or size
 //! does not fit; owners and times are always zero. The bytes are those of Go's
 //! `archive/tar`, so packages made by either program digest alike. It never
 //! sorts, walks a directory, or holds a file's contents in memory.
@@ -38,7 +38,7 @@ pub enum TarError {
     Path(#[from] PathError),
     /// The symlink's target is empty, too long, or holds a NUL byte.
     #[error(
-        "symlink `{0}` has a target that is empty, over {MAX_TARGET} bytes, or with a NUL byte"
+        "the target of symlink `{0}` is empty, longer than {MAX_TARGET} bytes, or contains a NUL byte"
     )]
     Target(String),
     /// The content ended before its announced size.
@@ -60,7 +60,7 @@ pub enum TarError {
         size: u64,
     },
     /// The content could not be read.
-    #[error("content of `{path}` could not be read")]
+    #[error("cannot read the content of `{path}`")]
     Read {
         /// The entry's name.
         path: String,
@@ -68,10 +68,10 @@ pub enum TarError {
         source: io::Error,
     },
     /// The archive could not be written.
-    #[error("tar archive could not be written")]
+    #[error("cannot write the tar archive")]
     Write(#[source] io::Error),
     /// An earlier entry failed half-way, so the archive is not usable.
-    #[error("tar archive is incomplete after an earlier error, start it again")]
+    #[error("tar archive is incomplete after an earlier error")]
     Broken,
 }
 

@@ -1,4 +1,4 @@
-//! The access log: when each blob was last wanted, in our own words.
+//! The access log: when each blob was last used.
 //!
 //! Fixed-size records, appended whole; a torn or altered one is skipped. Used
 //! by `store` to touch and by `prune` to choose, instead of file times, which
@@ -21,7 +21,7 @@ pub(super) fn record(digest: &Digest, milliseconds: u64) -> [u8; RECORD] {
     bytes
 }
 
-/// The latest access of every digest in `log`; finds its step again after damage.
+/// The latest access of every digest in `log`; resynchronises after damage.
 pub(super) fn parse(mut log: &[u8]) -> HashMap<Digest, u64> {
     let mut latest = HashMap::new();
     while log.len() >= RECORD {

@@ -41,7 +41,7 @@ impl Cas {
     ///
     /// # Errors
     ///
-    /// The file is there and cannot be read.
+    /// The file exists and cannot be read.
     pub fn result(&self, key: &Key) -> Result<Option<Vec<u8>>, CasError> {
         let path = self.result_path(key);
         let file = match File::open(&path) {
@@ -61,7 +61,7 @@ impl Cas {
         Ok((bytes == header(key, &value)).then_some(value))
     }
 
-    /// Records `value` under `key`, unless a sound result is there already.
+    /// Records `value` under `key`, unless a valid result exists.
     ///
     /// `needs` are the blobs the result speaks of. Returns whether it was written.
     ///
@@ -78,7 +78,7 @@ impl Cas {
         self.write_result(key, value, needs, false)
     }
 
-    /// Records `value` under `key`, in place of any result there (`--force`).
+    /// Records `value` under `key`, replacing an existing result (`--force`).
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! The local cache: blobs by digest, results by key.
 //!
-//! A store beside `layout` and `registry`; `exec` asks it before it runs
-//! anything. Whatever comes out is verified, and damage is a miss that heals.
-//! It never decides what a key covers, and never trusts a file's own mtime.
+//! A store beside `layout` and `registry`, consulted before anything runs. Everything
+//! read from it is verified, and a damaged entry is a miss that is replaced. It never
+//! decides what a key covers, and never trusts a modification time.
 
 mod access;
 mod action_cache;

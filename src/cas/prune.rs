@@ -24,7 +24,7 @@ pub struct Usage {
     pub bytes: u64,
 }
 
-/// How much may stay.
+/// What pruning keeps.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
     /// Bytes; the longest unused blobs go first. `None`: no limit.
@@ -48,11 +48,11 @@ impl Cas {
         Ok(usage)
     }
 
-    /// Removes blobs until `limits` hold; returns what was removed. A result that
-    /// speaks of one is a miss from then on, and is replaced when it is made again.
+    /// Removes blobs until `limits` hold; returns what was removed. A result that names
+    /// a removed blob becomes a miss, and is replaced when its action runs again.
     ///
-    /// Spares what this process asked for or wrote, and, while another process
-    /// has the store open, whatever was wanted so recently that it may count on it.
+    /// Keeps what this process used or wrote and, while another process has the store
+    /// open, what was used so recently that it may rely on it.
     ///
     /// # Errors
     ///
@@ -118,8 +118,8 @@ impl Cas {
         disk::reap(root).map_err(at(root))
     }
 
-    /// Drops the accesses of blobs that are gone, and notes that a prune took
-    /// something: whoever misses a result is told.
+    /// Drops the accesses of blobs that are gone, and records the time of the
+    /// prune, which explains later misses.
     fn forget(&self, accesses: &HashMap<Digest, u64>, now: u64) -> Result<(), CasError> {
         let mut log = Vec::new();
         for (digest, time) in accesses {

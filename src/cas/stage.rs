@@ -1,4 +1,4 @@
-//! Folders to work in: one for each command that runs, gone when it is done.
+//! Working folders: one for each command that runs, removed when it ends.
 //!
 //! A stage lives in the session folder of the store, so what a killed process
 //! leaves is reaped when the store is opened again, read-only folders included.
@@ -10,7 +10,8 @@ use crate::disk::remove;
 
 use super::store::{Cas, CasError, at};
 
-/// An empty folder of one's own, on the file system of the store; removed when dropped.
+/// A private folder on the file system of the store, empty at first; removed when
+/// dropped.
 #[derive(Debug)]
 pub struct Stage {
     path: PathBuf,
@@ -32,7 +33,7 @@ impl Drop for Stage {
 }
 
 impl Cas {
-    /// Makes a folder to work in.
+    /// Makes a working folder.
     ///
     /// # Errors
     ///

@@ -20,11 +20,11 @@ use crate::oci::{Descriptor, Digest, Hasher};
 use super::access;
 
 /// An access is written again only when the last is this old, in milliseconds:
-/// one hour, so that a null build writes nothing. Pruning spares whatever was
-/// touched within twice this, while another process may count on it.
+/// one hour, so that a null build writes nothing. Pruning keeps what was touched
+/// within twice this time while another process has the store open.
 pub(super) const TOUCH_GRAIN: u64 = 3_600_000;
 
-/// Why the store could not do what it was asked.
+/// Why an operation on the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CasError {
     /// A file operation failed.
@@ -38,10 +38,10 @@ pub enum CasError {
     /// Nothing is stored under the digest, or what was there is damaged.
     #[error("blob {0} is not in the cache")]
     Missing(Digest),
-    /// A result of this length, over the limit that follows.
-    #[error("result has {0} bytes, at most {1} can be recorded")]
+    /// A result's length, and the limit it exceeds.
+    #[error("result has {0} bytes, expected at most {1}")]
     TooLarge(u64, u64),
-    /// The bytes given are not the ones that were announced.
+    /// The content is not what its descriptor says.
     #[error("content is {found} ({found_size} bytes), expected {expected} ({expected_size} bytes)")]
     Mismatch {
         /// Digest of what was read.
@@ -72,8 +72,8 @@ impl From<CasError> for io::Error {
     }
 }
 
-/// Whether content that was to be read is not what it was, or is gone from the
-/// cache; not that its place cannot be reached.
+/// Whether `error` means that content is damaged or missing from the cache, rather
+/// than that its storage cannot be reached.
 #[must_use]
 pub fn is_damage(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, UnexpectedEof};
@@ -91,7 +91,7 @@ pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> CasError + '_ {
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Every guarded value is whole between statements, so poison carries no news.
+    // Every guarded value is consistent between statements, so poison does not matter.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -120,14 +120,14 @@ pub struct Cas {
     verified: Mutex<HashSet<Digest>>,
     /// Last accesses, read on the first touch.
     accessed: Mutex<Option<HashMap<Digest, u64>>>,
-    /// Asked for or written by this process: never pruned by it.
+    /// Used or written by this process: never pruned by it.
     pub(super) wanted: Mutex<HashSet<Digest>>,
-    /// Held shared by every process that has the store open.
+    /// Locked, shared, by every process that has the store open.
     pub(super) users: File,
 }
 
 impl Cas {
-    /// Opens the store under `root`, creating it, and reaps what dead processes left.
+    /// Opens the store under `root`, creating it if necessary, and removes what killed processes left.
     ///
     /// # Errors
     ///
@@ -138,8 +138,8 @@ impl Cas {
             fs::create_dir_all(&dir).map_err(at(&dir))?;
         }
         let path = root.join("users.lock");
-        // Opened for reading where it is there: a build with nothing to do
-        // writes nothing, and may not be allowed to.
+        // Opened for reading if it exists: a build with nothing to do writes nothing,
+        // and may lack the permission to.
         let users = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => disk::append(&path),
             opened => opened,
@@ -174,8 +174,8 @@ impl Cas {
         self.blobs().join(&hex[..2]).join(&hex)
     }
 
-    /// The file of a blob, for whoever must read it by its path; it is not
-    /// verified, and may be pruned once its age allows it.
+    /// The file of a blob, for programs that need a path. It is not verified, and may be
+    /// pruned once it is old enough.
     #[must_use]
     pub fn path_of(&self, digest: &Digest) -> PathBuf {
         self.blob_path(digest)
@@ -207,19 +207,19 @@ impl Cas {
     ///
     /// # Errors
     ///
-    /// The access could not be written down.
+    /// The access log cannot be written.
     pub fn contains(&self, digest: &Digest, size: u64) -> Result<bool, CasError> {
         let there = || fs::metadata(self.blob_path(digest)).is_ok_and(|m| m.len() == size);
         if !there() {
             return Ok(false);
         }
-        // Touched, then asked again: a prune in between has either seen the
-        // touch or taken the blob.
+        // Touched, then checked again: a prune in between has either seen the touch or
+        // removed the blob.
         self.touch(digest)?;
         Ok(there())
     }
 
-    /// Writes down that `digest` is wanted now.
+    /// Records in the access log that `digest` is used now.
     pub(super) fn touch(&self, digest: &Digest) -> Result<(), CasError> {
         locked(&self.wanted).insert(*digest);
         let path = self.root.join("access.log");
@@ -241,7 +241,7 @@ impl Cas {
         Ok(())
     }
 
-    /// Every digest's last access, as the log has it now.
+    /// Every digest's last access, from the log.
     pub(super) fn accesses(&self) -> Result<HashMap<Digest, u64>, CasError> {
         let path = self.root.join("access.log");
         match fs::read(&path) {
@@ -251,7 +251,7 @@ impl Cas {
         }
     }
 
-    /// Opens a blob. Reading verifies it; damage removes it, so that it is a miss.
+    /// Opens a blob. Reading verifies it, and removes it if it is damaged.
     ///
     /// # Errors
     ///
@@ -300,8 +300,8 @@ impl Cas {
         })
     }
 
-    /// Stores what `descriptor` names, unless it is there; reads no further than
-    /// one byte past its size.
+    /// Stores what `descriptor` names, unless it is stored already; reads at most one byte
+    /// past its size.
     ///
     /// # Errors
     ///
@@ -449,7 +449,7 @@ impl Ingest<'_> {
             fs::create_dir_all(dir).map_err(at(dir))?;
             sync_dir(&blobs)?;
         }
-        // Over a file of the same name: equal bytes, or damage that this heals.
+        // A file of that name has equal bytes, or is damaged and repaired by this.
         fs::rename(&self.path, &target).map_err(at(&target))?;
         sync_dir(dir)?;
         locked(&self.cas.verified).insert(digest);

@@ -1,9 +1,9 @@
-//! Trees: what a command left at one path, in a form that has no machine in it.
+//! Trees: what a command left at one path, independent of the machine.
 //!
 //! Sits on the blob store: file bytes are blobs, and the encoded tree is a blob
-//! that names them. Holds names, bytes, the executable bit, link targets and
-//! folders, empty ones too; never owners, times or other mode bits. A tree that
-//! could write outside the path it is put at is refused before anything is.
+//! that names them. Holds names, bytes, the executable bit, link targets and folders,
+//! empty ones too; never owners, times or other mode bits. A tree that could write
+//! outside its destination is refused before anything is written.
 
 mod disk;
 mod encode;
@@ -27,10 +27,11 @@ pub(crate) use staging::{Staging, make_parents};
 /// Longest link target: Linux's `PATH_MAX`.
 const MAX_TARGET_BYTES: usize = 4096;
 
-/// What stands at one path: a folder, or a single file or link, whose entry then has an empty path.
+/// The content of one path: a folder, or a single file or link, whose entry has an
+/// empty path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
-    /// In byte order of their paths; each one's folder stands before it.
+    /// In byte order of their paths, each after its folder.
     pub entries: Vec<TreeEntry>,
 }
 
@@ -79,14 +80,14 @@ pub enum TreeError {
     #[error(transparent)]
     Cas(#[from] CasError),
     /// Neither file, folder nor link.
-    #[error("{0} is a device, socket or pipe: only files, folders and links can be kept")]
+    #[error("`{0}` is a device, socket or pipe; only files, folders and links can be outputs")]
     Special(PathBuf),
     /// A name or link target that is not UTF-8.
-    #[error("{0} has a name or target that is not UTF-8: rename it")]
+    #[error("the name or link target of `{0}` is not UTF-8: rename it")]
     NotUtf8(PathBuf),
-    /// A link whose target may lie outside.
+    /// A link whose target may be outside the tree.
     #[error(
-        "link `{path}` points to `{target}`, which may lie outside the tree: use a relative target inside it"
+        "link `{path}` points to `{target}`, which may be outside the tree: use a relative target inside it"
     )]
     Escapes {
         /// The link.
@@ -94,8 +95,8 @@ pub enum TreeError {
         /// Its target.
         target: String,
     },
-    /// Longer than any tree that is kept.
-    #[error("tree has {0} bytes encoded, expected at most {MAX_TREE_BYTES}: split the output")]
+    /// Too many or too long names.
+    #[error("the list of files has {0} bytes, expected at most {MAX_TREE_BYTES}: split the output")]
     TooLarge(usize),
     /// The bytes are not those of a tree.
     #[error("tree is malformed")]
@@ -119,7 +120,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> TreeError + '_ {
 }
 
 impl Tree {
-    /// The file or link that the whole tree is, if it is no folder.
+    /// The only entry of a tree that is not a folder.
     #[must_use]
     pub fn single(&self) -> Option<&TreeEntry> {
         match self.entries.as_slice() {
@@ -157,7 +158,7 @@ impl Tree {
             if path.is_empty() {
                 if self.single().is_none() || entry.kind == TreeKind::Directory {
                     return Err(bad(
-                        "an entry without a path to be the only one, and no folder",
+                        "an entry without a path to be the only one, and not a folder",
                     ));
                 }
             } else {
@@ -191,8 +192,8 @@ impl Tree {
     }
 }
 
-/// Whether a link at `path` with this `target` stays below the folder that `path` counts from,
-/// whatever other such links its way leads through.
+/// Whether a link at `path` with this `target` stays below the folder that `path` is
+/// relative to, even if it leads through other such links.
 ///
 /// `..` is taken only at the target's start: there it climbs real folders, while
 /// after a name it would climb from wherever a link of that name leads.

@@ -1,9 +1,8 @@
 //! The graph of tasks: what must be done before what.
 //!
-//! Sits beside `action` in the domain: built from task names and the edges
-//! their references make, read by `exec` to schedule them. It holds no loop,
-//! and knows nothing about what a task does. Every answer comes in the order
-//! of the node names, never in the order of a hash.
+//! Sits beside `action` in the domain: built from task names and the edges between
+//! them, read by the scheduler. It has no cycle, and knows nothing about what a task
+//! does. Every answer is in the order of the names, never in the order of a hash.
 
 mod render;
 
@@ -13,39 +12,39 @@ use std::fmt::Display;
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-/// A loop-free graph of tasks; an edge leads from a dependency to its dependant.
+/// An acyclic graph of tasks; an edge leads from a dependency to its dependant.
 #[derive(Clone, Debug)]
 pub struct Graph<N> {
-    /// Without loops; node indices ascend with the node names.
+    /// Acyclic; node indices ascend with the node names.
     dag: DiGraph<N, ()>,
     places: BTreeMap<N, NodeIndex>,
     /// Every node after all of its dependencies.
     order: Vec<NodeIndex>,
 }
 
-/// Why tasks and edges make no graph, or no part of one.
+/// Why tasks and edges do not make a graph.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GraphError {
     /// Two tasks of one name.
-    #[error("task `{0}` is given twice, expected unique names")]
+    #[error("task `{0}` is defined twice")]
     Duplicate(String),
-    /// An edge, or a wish, names a task that does not exist.
-    #[error("unknown task `{task}`{}, expected the name of a task", wanted(.by.as_deref()))]
+    /// An edge names a task that does not exist.
+    #[error("unknown task `{task}`{}", dependant(.by.as_deref()))]
     Unknown {
         /// The name that was not found.
         task: String,
-        /// The task that depends on it; `None`: asked for by the user.
+        /// The task that depends on it, if it is the dependency.
         by: Option<String>,
     },
     /// Tasks that wait for each other.
-    #[error("tasks depend on each other in a circle: {}", .path.join(" -> "))]
+    #[error("dependency cycle: {}", .path.join(" -> "))]
     Cycle {
         /// Each task depends on the next; the first and last are the same.
         path: Vec<String>,
     },
 }
 
-fn wanted(by: Option<&str>) -> String {
+fn dependant(by: Option<&str>) -> String {
     by.map_or_else(String::new, |by| format!(" in the dependencies of `{by}`"))
 }
 
@@ -54,7 +53,7 @@ impl<N: Ord + Clone + Display> Graph<N> {
     ///
     /// # Errors
     ///
-    /// [`GraphError`]: a name given twice, an edge to nothing, or a circle.
+    /// [`GraphError`]: a duplicate name, an edge to nothing, or a cycle.
     pub fn build(
         tasks: impl IntoIterator<Item = N>,
         edges: impl IntoIterator<Item = (N, N)>,
@@ -99,13 +98,13 @@ impl<N: Ord + Clone + Display> Graph<N> {
         self.order.iter().map(|place| &self.dag[*place])
     }
 
-    /// What `task` waits for, by name; empty if it is no task of this graph.
+    /// What `task` waits for, by name; empty for an unknown task.
     #[must_use]
     pub fn dependencies(&self, task: &N) -> Vec<&N> {
         self.neighbors(task, Direction::Incoming)
     }
 
-    /// What waits for `task`, by name; empty if it is no task of this graph.
+    /// What waits for `task`, by name; empty for an unknown task.
     #[must_use]
     pub fn dependants(&self, task: &N) -> Vec<&N> {
         self.neighbors(task, Direction::Outgoing)
@@ -121,7 +120,7 @@ impl<N: Ord + Clone + Display> Graph<N> {
         found
     }
 
-    /// For each task, the cost of the longest way from its start to the end of the run.
+    /// For each task, the cost of the longest path from its start to the end of the run.
     ///
     /// `cost` is a task's expected time in any one unit; sums stop at [`u64::MAX`].
     #[must_use]
@@ -144,7 +143,7 @@ fn unknown<N: Display>(task: &N, by: Option<&N>) -> GraphError {
     }
 }
 
-/// Kahn's order, the lowest free name first; or the circle that prevents one.
+/// Kahn's order, the lowest free name first; or the cycle that prevents one.
 fn ordered<N: Display>(dag: &DiGraph<N, ()>) -> Result<Vec<NodeIndex>, GraphError> {
     let incoming = |place| dag.neighbors_directed(place, Direction::Incoming);
     let mut waits: Vec<usize> = dag.node_indices().map(|p| incoming(p).count()).collect();
@@ -200,10 +199,10 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_refused_with_its_path() {
+    fn a_cycle_is_refused_with_its_path() {
         let edges = [("a", "b"), ("b", "c"), ("c", "b"), ("d", "a")];
         let error = Graph::build(["a", "b", "c", "d"], edges).unwrap_err();
-        let message = "tasks depend on each other in a circle: b -> c -> b";
+        let message = "dependency cycle: b -> c -> b";
         assert_eq!(error.to_string(), message);
         let alone = Graph::build(["a"], [("a", "a")]).unwrap_err();
         assert!(matches!(alone, GraphError::Cycle { path } if path == ["a", "a"]));

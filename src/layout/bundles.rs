@@ -1,4 +1,4 @@
-//! Bundles that lie beside an archive, and go where it goes.
+//! The file of bundles beside an archive, which is copied along with it.
 //!
 //! One file, a bundle a line. Source: docs/spec/signing.md, "Statements and
 //! envelopes".
@@ -13,7 +13,7 @@ use super::{LayoutError, parts};
 use crate::disk;
 use crate::signing::{Bundle, MAX_ATTESTATION_BYTES};
 
-/// Most bundles in a file: more are not looked at anywhere.
+/// Maximum number of bundles in a file: the same as is read from a registry.
 const MAX_BUNDLES: usize = 100;
 
 /// Largest file, in bytes: what may be attached in a registry, with line ends.
@@ -23,7 +23,7 @@ const MAX_FILE_BYTES: u64 = MAX_ATTESTATION_BYTES + (1 << 20);
 /// `path` is a part of.
 #[must_use]
 pub fn bundles_beside(path: &Path) -> PathBuf {
-    // Without a slash at the end, which would lead into a folder; and so do dots.
+    // A trailing slash or dot would name a folder.
     let path: PathBuf = path.components().collect();
     let path = match path.file_name() {
         Some(_) => path,
@@ -48,19 +48,19 @@ pub fn read_bundles(path: &Path) -> Result<Vec<Vec<u8>>, LayoutError> {
         .read_to_end(&mut text)
         .map_err(io)?;
     if text.len() as u64 > MAX_FILE_BYTES {
-        let what = format!("longer than {MAX_FILE_BYTES} bytes");
+        let what = format!("larger than {MAX_FILE_BYTES} bytes");
         return Err(LayoutError::too_large(path, what));
     }
     let mut bundles: Vec<Vec<u8>> = Vec::new();
     for value in serde_json::Deserializer::from_slice(&text).into_iter::<Box<RawValue>>() {
         let value = value.map_err(|error| io(error.into()))?;
         if bundles.len() == MAX_BUNDLES {
-            let what = format!("of more than {MAX_BUNDLES} bundles");
+            let what = format!("more than {MAX_BUNDLES} bundles");
             return Err(LayoutError::too_large(path, what));
         }
         if !Bundle::is_called(value.get().as_bytes()) {
             let count = bundles.len() + 1;
-            let what = format!("number {count} in it is no Sigstore bundle: take it out");
+            let what = format!("bundle number {count} is not a Sigstore bundle: remove it");
             return Err(io(std::io::Error::other(what)));
         }
         bundles.push(value.get().as_bytes().to_vec());
@@ -68,7 +68,7 @@ pub fn read_bundles(path: &Path) -> Result<Vec<Vec<u8>>, LayoutError> {
     Ok(bundles)
 }
 
-/// Whether `bundles` can lie beside the archive at `path`.
+/// Checks that [`write_bundles`] would accept `bundles`.
 ///
 /// # Errors
 ///
@@ -76,15 +76,15 @@ pub fn read_bundles(path: &Path) -> Result<Vec<Vec<u8>>, LayoutError> {
 pub fn check_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<(), LayoutError> {
     let bytes: usize = bundles.iter().map(|bundle| bundle.len() + 1).sum();
     let what = match () {
-        () if bundles.len() > MAX_BUNDLES => format!("of more than {MAX_BUNDLES} bundles"),
-        () if bytes as u64 > MAX_FILE_BYTES => format!("longer than {MAX_FILE_BYTES} bytes"),
+        () if bundles.len() > MAX_BUNDLES => format!("more than {MAX_BUNDLES} bundles"),
+        () if bytes as u64 > MAX_FILE_BYTES => format!("larger than {MAX_FILE_BYTES} bytes"),
         () => return Ok(()),
     };
     Err(LayoutError::too_large(&bundles_beside(path), what))
 }
 
-/// Puts `bundles` beside the archive at `path`, instead of any that are there;
-/// none: nothing stays there.
+/// Replaces the bundles beside the archive at `path`. Without `bundles`, removes the
+/// file.
 ///
 /// # Errors
 ///
@@ -92,7 +92,7 @@ pub fn check_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<(), LayoutError
 pub fn write_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<Option<PathBuf>, LayoutError> {
     let beside = bundles_beside(path);
     let io = |error| LayoutError::write(&beside, error);
-    // A build that changes nothing writes nothing, here as well.
+    // A build without changes writes nothing.
     let there = beside.metadata().map(|facts| facts.len()).ok();
     if bundles.is_empty() {
         if there.is_some() {
@@ -103,8 +103,8 @@ pub fn write_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<Option<PathBuf>
     check_bundles(path, bundles)?;
     let mut text = Vec::new();
     for bundle in bundles {
-        // Whatever its writer's taste: on one line. In JSON, a line ends between
-        // members only.
+        // One line each. A line break in JSON is always between members: inside
+        // a string it is escaped.
         let line = bundle.trim_ascii().iter();
         text.extend(line.map(|byte| match byte {
             b'\n' | b'\r' => b' ',

@@ -1,4 +1,4 @@
-//! The bytes of an archive: one file or several parts, read forward or at will.
+//! The bytes of an archive, in one file or several parts, with seeking.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -17,7 +17,7 @@ pub(super) struct Joined {
     files: Arc<[(PathBuf, u64)]>,
     len: u64,
     at: u64,
-    /// The open file: its place in `files`, and where it stands.
+    /// The open file: its index in `files`, and its position.
     open: Option<(usize, u64, File)>,
 }
 
@@ -61,7 +61,7 @@ impl Read for Joined {
         let most = most.min(buffer.len());
         let count = file.read(&mut buffer[..most])?;
         if count == 0 {
-            let message = format!("`{}` became shorter while it was read", path.display());
+            let message = format!("`{}` was truncated while it was read", path.display());
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
         }
         self.at += count as u64;

@@ -1,9 +1,9 @@
-//! Deltas: what turns one archive into another, byte for byte.
+//! Deltas, which turn one archive into another, byte for byte.
 //!
 //! Sits on opened archives. Knows their stretches (frames of a seekable one,
-//! files of a plain tar), and never decodes or compresses one: a stretch that
-//! the old archive has is named, any other is carried. So the result is exact
-//! whichever program and compressor made the two. See adr/0012,
+//! files of a plain tar), and never decodes or compresses one: a delta refers to a
+//! stretch of the old archive, and contains any other. So the result is exact,
+//! whatever program and compressor made the two. See adr/0012,
 //! "Deltas".
 
 use std::collections::HashMap;
@@ -15,57 +15,58 @@ use serde::{Deserialize, Serialize};
 use super::{LayoutError, PackageFile};
 use crate::oci::{Digest, Hasher};
 
-/// What a delta begins with; the last byte is the version of the format.
+/// Begins every delta; the last byte is the version of the format.
 const MAGIC: &[u8; 8] = b"jkdelta\x01";
 
 /// Largest header in bytes: 128 MiB. An archive has at most a million frames,
 /// and naming one takes less than a hundred bytes.
 const MAX_HEADER_BYTES: u64 = 128 << 20;
 
-/// How many times larger than all that a join reads its result may be: a
-/// stretch may be used again, yet a small delta must not fill a disk.
+/// Maximum size of a result, as a multiple of everything that is read for it: a
+/// stretch may be used several times, but a small delta must not fill a disk.
 const MAX_GROWTH: u64 = 16;
 
 /// One buffer for what is copied, in bytes.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Why there is no delta, or none that can be used.
+/// Why a delta cannot be made or applied.
 #[derive(Debug, thiserror::Error)]
 pub enum DeltaError {
     /// A package cannot be read.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// A package that is no archive.
-    #[error("`{0}` is a folder, which has no bytes to rebuild: name its archive")]
+    /// A package that is not an archive.
+    #[error("`{0}` is a folder, expected an archive")]
     Folder(PathBuf),
-    /// One stream, of which nothing could be used again.
+    /// One stream, no part of which could be used again.
     #[error(
-        "`{0}` is a single Zstandard stream without a table of frames, and no delta of it would \
-         be exact and small: name an archive made by this program, or a plain tar"
+        "cannot make a small delta for `{0}`: it is a single Zstandard frame without a seek table; \
+         use an archive made by jackal, or an uncompressed tar"
     )]
     NoFrames(PathBuf),
     /// Not a delta, or a damaged one.
-    #[error("`{path}` is no delta that can be used: {what}")]
+    #[error("`{path}` is not a usable delta: {what}")]
     Malformed {
         /// The delta.
         path: PathBuf,
-        /// What is wrong.
+        /// The mistake.
         what: String,
     },
-    /// The archive at hand is not the one that the delta was made for.
-    #[error(
-        "`{path}` digests to {found}, but the delta was made for {expected}: name that archive"
-    )]
+    /// The delta was made for another archive.
+    #[error("`{path}` has digest {found}, but the delta applies to {expected}: use that archive")]
     OtherOld {
         /// The archive.
         path: PathBuf,
         /// What the delta says.
         expected: Digest,
-        /// What is there.
+        /// The archive's own.
         found: Digest,
     },
     /// The result is not what it should be.
-    #[error("what `{path}` makes digests to {found}, expected {expected}: get the delta again")]
+    #[error(
+        "digest mismatch: the archive that `{path}` makes has digest {found}, expected {expected}: \
+         download the delta again"
+    )]
     OtherNew {
         /// The delta.
         path: PathBuf,
@@ -74,11 +75,11 @@ pub enum DeltaError {
         /// What came out.
         found: Digest,
     },
-    /// A package became another while it was read.
+    /// A package was modified while it was read.
     #[error("`{0}` changed while it was read: try again")]
     Changed(PathBuf),
     /// A stretch is used so often that a reader would refuse the delta.
-    #[error("`{0}` repeats itself too often for a delta: send it whole")]
+    #[error("`{0}` repeats itself too often for a delta: send the archive instead")]
     Repeats(PathBuf),
     /// The delta cannot be read, or the result not written.
     #[error("`{path}`: {source}")]
@@ -112,16 +113,16 @@ struct Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 enum Piece {
-    /// Stand in the old archive.
+    /// In the old archive.
     Old { at: u64, len: u64 },
-    /// Follow in the delta.
+    /// In the delta.
     New { len: u64 },
 }
 
-/// What a delta is worth.
+/// What a delta connects, and what it saves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delta {
-    /// The archive it is for.
+    /// The archive it applies to.
     pub old: Whole,
     /// The archive it makes.
     pub new: Whole,
@@ -135,14 +136,14 @@ struct Stretch {
     digest: Digest,
 }
 
-/// Writes to `out` what `new` has and `old` lacks.
+/// Writes to `out` the delta from `old` to `new`.
 ///
-/// The same two archives give the same bytes. `old` is read once, `new` once
-/// and what is carried a second time.
+/// The same two archives give the same bytes. `old` is read once; `new` is read once,
+/// and what the delta contains a second time.
 ///
 /// # Errors
 ///
-/// [`DeltaError`]; `out` is then of no use.
+/// [`DeltaError`]; what `out` has is then incomplete.
 pub fn write_delta(
     old: &PackageFile,
     new: &PackageFile,
@@ -245,11 +246,13 @@ pub fn apply_delta(
     delta.read_exact(&mut start).map_err(io)?;
     let (magic, length) = start.split_at(8);
     if magic != MAGIC {
-        return Err(malformed("it does not begin as one of this version does"));
+        return Err(malformed(
+            "it does not begin with the magic of this version",
+        ));
     }
     let length = length.try_into().map_or(u64::MAX, u64::from_le_bytes);
     if length > MAX_HEADER_BYTES {
-        return Err(malformed("its header is larger than any that is written"));
+        return Err(malformed("its header is larger than 128 MiB"));
     }
     let mut text = Vec::new();
     delta.take(length).read_to_end(&mut text).map_err(io)?;
@@ -257,9 +260,11 @@ pub fn apply_delta(
         serde_json::from_slice(&text).map_err(|error| malformed(&error.to_string()))?;
     let carried = header
         .carried()
-        .ok_or_else(|| malformed("its pieces do not make the new archive"))?;
+        .ok_or_else(|| malformed("its pieces do not add up to the new archive"))?;
     if !header.fits(carried) {
-        return Err(malformed("it would make an archive out of all proportion"));
+        return Err(malformed(
+            "the archive it makes would be disproportionately large",
+        ));
     }
     let (found, _) = survey_as(old, Vec::new())?;
     if found != header.old {
@@ -295,7 +300,7 @@ pub fn apply_delta(
     }
     out.flush().map_err(io)?;
     if delta.read(&mut [0]).map_err(io)? != 0 {
-        return Err(malformed("there is more after its end"));
+        return Err(malformed("it has trailing bytes"));
     }
     let found = hasher.finish();
     if found != header.new.digest {
@@ -458,11 +463,7 @@ mod tests {
             assert!(apply(&old, &bytes[..at]).is_err(), "cut at {at}");
         }
         let longer = [&bytes[..], b"x"].concat();
-        assert!(
-            apply(&old, &longer)
-                .unwrap_err()
-                .contains("more after its end")
-        );
+        assert!(apply(&old, &longer).unwrap_err().contains("trailing bytes"));
         assert!(apply(&new, &bytes).unwrap_err().contains("was made for"));
     }
 
@@ -492,9 +493,9 @@ mod tests {
             at: u64::MAX,
             len: 2,
         };
-        assert!(refused(vec![beyond], 2).contains("do not make"));
-        assert!(refused(vec![Piece::Old { at: 1, len: size }], size).contains("do not make"));
-        assert!(refused(vec![all], size + 1).contains("do not make"));
+        assert!(refused(vec![beyond], 2).contains("do not add up"));
+        assert!(refused(vec![Piece::Old { at: 1, len: size }], size).contains("do not add up"));
+        assert!(refused(vec![all], size + 1).contains("do not add up"));
         assert!(refused(vec![all; 17], 17 * size).contains("proportion"));
         assert!(refused(vec![Piece::New { len: size }], size).contains("ends early"));
         let mut header = MAGIC.to_vec();

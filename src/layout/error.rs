@@ -8,10 +8,10 @@ use crate::archive::SeekableError;
 /// Why a package cannot be read at all.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
-    /// There is no such file or folder.
-    #[error("`{0}` is not there: correct the path")]
+    /// The path names nothing.
+    #[error("no such file or directory: `{0}`")]
     Absent(PathBuf),
-    /// The disk refused, or the stream is damaged.
+    /// A read failed, or the stream is damaged.
     #[error("`{path}` cannot be read: {source}")]
     Io {
         /// The package, or the file in it.
@@ -19,8 +19,10 @@ pub enum LayoutError {
         /// What happened.
         source: io::Error,
     },
-    /// The disk takes no file there.
-    #[error("`{path}` cannot be written: {source}; name another place, or let jackal write there")]
+    /// A write failed.
+    #[error(
+        "cannot write `{path}`: {source}; choose another place, or give jackal permission to write there"
+    )]
     Write {
         /// The file or folder.
         path: PathBuf,
@@ -28,22 +30,22 @@ pub enum LayoutError {
         source: io::Error,
     },
     /// A file name that is not relative, or leads out of the package.
-    #[error("`{path}` holds an entry named `{entry}`, which leads out of the package")]
+    #[error("`{path}` has an entry named `{entry}`, which leads out of the package")]
     Unsafe {
         /// The package.
         path: PathBuf,
         /// The entry's name.
         entry: String,
     },
-    /// A name is there twice, so that readers could see different packages.
-    #[error("`{path}` holds `{entry}` twice")]
+    /// Two entries have one name, so that readers could see different packages.
+    #[error("`{path}` has two entries named `{entry}`")]
     Twice {
         /// The package.
         path: PathBuf,
         /// The entry's name.
         entry: String,
     },
-    /// More than a limit allows.
+    /// A limit is exceeded.
     #[error("`{path}`: {what}")]
     TooLarge {
         /// The package.
@@ -60,15 +62,15 @@ pub enum LayoutError {
         source: SeekableError,
     },
     /// The package has no such file.
-    #[error("`{path}` holds no file `{entry}`: `jackal package inspect files` lists what it has")]
+    #[error("`{path}` has no file `{entry}`: list its files with `jackal package inspect files`")]
     NoMember {
         /// The package.
         path: PathBuf,
-        /// The name asked for.
+        /// The name.
         entry: String,
     },
-    /// What was read could not be passed on.
-    #[error("`{entry}` of `{path}` cannot be written: {source}")]
+    /// The writer that content goes to failed.
+    #[error("cannot write `{entry}` of `{path}`: {source}")]
     Output {
         /// The package.
         path: PathBuf,
@@ -77,8 +79,8 @@ pub enum LayoutError {
         /// What happened.
         source: io::Error,
     },
-    /// Something in a tar that is not unpacked.
-    #[error("`{path}` holds `{entry}`, {what}: it is not unpacked")]
+    /// An entry that is never unpacked.
+    #[error("cannot unpack `{entry}` of `{path}`: it is {what}")]
     Foreign {
         /// The tar.
         path: PathBuf,
@@ -87,27 +89,25 @@ pub enum LayoutError {
         /// What it is.
         what: &'static str,
     },
-    /// The header of a split package is not one.
+    /// The header of a split package is malformed.
     #[error("`{path}` is not the header of a split package: {what}")]
     SplitHeader {
         /// The header, `.part000`.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The mistake.
         what: String,
     },
-    /// A part of a split package is not there.
-    #[error(
-        "`{path}` is missing: the package was split into {count} parts, put all beside each other"
-    )]
+    /// A part of a split package is missing.
+    #[error("part `{path}` is missing: the package has {count} parts, which must be in one folder")]
     PartMissing {
         /// The part.
         path: PathBuf,
-        /// How many the header says there are.
+        /// Number of parts, from the header.
         count: usize,
     },
     /// The parts together are too short or too long.
     #[error(
-        "the parts of `{path}` are {found} bytes together, but its header says {expected}: copy them again"
+        "the parts of `{path}` have {found} bytes in total, expected {expected}: copy them again"
     )]
     PartsSize {
         /// The package.
@@ -117,9 +117,9 @@ pub enum LayoutError {
         /// Of all parts.
         found: u64,
     },
-    /// The parts together have other bytes than the header says.
+    /// The parts are not those that the header describes.
     #[error(
-        "the parts of `{path}` digest to {found}, but its header says {expected}: copy them again"
+        "digest mismatch: the parts of `{path}` have SHA-256 {found}, expected {expected}: copy them again"
     )]
     PartsSum {
         /// The package.

@@ -19,10 +19,11 @@ use crate::signing::{BUNDLE, MAX_ATTESTATION_BYTES};
 /// Marks a layout.
 const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
-/// What an index calls its images by.
+/// The annotation that holds an image's tag.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
-/// How long somebody else may hold the index, who needs milliseconds.
+/// How long to wait for another process to release the index: far longer than the
+/// milliseconds that an update takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A layout that is written to.
@@ -36,19 +37,20 @@ impl ImageLayout {
     ///
     /// # Errors
     ///
-    /// [`LayoutError`]: the disk refused, or something else is there.
+    /// [`LayoutError`]: a write failed, or the folder holds other files.
     pub fn open(folder: &Path) -> Result<Self, LayoutError> {
         let at = |error| LayoutError::write(folder, error);
         let marker = folder.join("oci-layout");
         if !marker.is_file() {
             let holds = folder.is_dir() && fs::read_dir(folder).map_err(at)?.next().is_some();
-            // Somebody else may be making it just now: the marker comes first.
+            // Another process may be making the layout: it writes the marker first.
             if holds && !marker.is_file() {
-                let error = io::Error::other("it holds files, and is no OCI image layout");
+                let error =
+                    io::Error::other("the folder is not empty, and is not an OCI image layout");
                 return Err(at(error));
             }
             fs::create_dir_all(folder).map_err(at)?;
-            // In place: another process takes a folder with anything else for foreign.
+            // In place: a temporary file would make the folder look foreign to others.
             disk::stream(&marker)
                 .map_err(|error| error.source)
                 .and_then(|mut file| file.write_all(MARKER.as_bytes()))
@@ -60,12 +62,12 @@ impl ImageLayout {
         })
     }
 
-    /// Keeps others from writing the index while it is read and replaced: a lock
-    /// on the marker, which nobody replaces. Ends when it is dropped.
+    /// Locks the index against other writers until the file is dropped. The lock is on
+    /// the marker, because it is never replaced.
     fn lock(&self) -> Result<File, LayoutError> {
         let marker = self.folder.join("oci-layout");
         let at = |error| LayoutError::write(&marker, error);
-        // For writing as well: NFS gives no other such lock.
+        // Opened for writing too: NFS requires it for an exclusive lock.
         let file = File::options().read(true).write(true).open(&marker);
         let file = file.map_err(at)?;
         let begin = Instant::now();
@@ -76,10 +78,10 @@ impl ImageLayout {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 Err(TryLockError::WouldBlock) => {
-                    let message = "another process has been writing to this layout for a minute: see which, end it, and try again";
+                    let message = "another process has been writing to this layout for a minute: stop it and try again";
                     return Err(at(io::Error::new(io::ErrorKind::TimedOut, message)));
                 }
-                // Where there are no locks, whoever writes there knows.
+                // A file system without locks: concurrent writers are the user's risk.
                 Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
                     return Ok(file);
                 }
@@ -94,7 +96,7 @@ impl ImageLayout {
             .join(descriptor.digest.hex())
     }
 
-    /// Removes what writers that were killed have left of blobs.
+    /// Removes the unfinished blobs of killed processes.
     ///
     /// # Errors
     ///
@@ -108,7 +110,7 @@ impl ImageLayout {
     ///
     /// # Errors
     ///
-    /// [`LayoutError`]: the disk refused.
+    /// [`LayoutError`]: a write failed.
     pub fn document(&self, media_type: &str, bytes: &[u8]) -> Result<Descriptor, LayoutError> {
         let descriptor = Descriptor::of(media_type, bytes);
         self.push(&descriptor, &mut &bytes[..])
@@ -129,7 +131,9 @@ impl ImageLayout {
         file.take(limit).read_to_end(&mut bytes).map_err(at)?;
         match Digest::of(&bytes) == blob.digest {
             true => Ok(bytes),
-            false => Err(at(io::Error::other("it is not what its digest says"))),
+            false => Err(at(io::Error::other(
+                "its content does not match its digest",
+            ))),
         }
     }
 
@@ -158,12 +162,12 @@ impl ImageLayout {
         }
     }
 
-    /// Lets `tag` name the index that `merge` makes of the one it names now, if
-    /// it names one; `None`: it stays. Nobody else writes meanwhile.
+    /// Replaces the index named `tag` by what `merge` makes of it, under the lock;
+    /// `None` keeps it.
     ///
     /// # Errors
     ///
-    /// Those of `merge`, and [`LayoutError`]: the disk refused.
+    /// Those of `merge`, and [`LayoutError`]: a write failed.
     pub fn merge<E: From<LayoutError>>(
         &self,
         tag: &str,
@@ -181,11 +185,11 @@ impl ImageLayout {
         Ok(self.write_index(&index)?)
     }
 
-    /// Stores a manifest that speaks about another one; its blobs are there.
+    /// Stores a manifest with a subject; its blobs are stored already.
     ///
     /// # Errors
     ///
-    /// [`LayoutError`]: the disk refused.
+    /// [`LayoutError`]: a write failed.
     pub fn attach(&self, manifest: &[u8]) -> Result<(), LayoutError> {
         let made = self.document(media_type::MANIFEST, manifest)?;
         let _lock = self.lock()?;
@@ -197,7 +201,7 @@ impl ImageLayout {
         {
             return Ok(());
         }
-        // Without a name: it is found by what it speaks about.
+        // Without a name: it is found by its subject.
         index.manifests.push(made);
         self.write_index(&index)
     }
@@ -287,7 +291,6 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, LayoutError> {
     serde_json::from_slice(&bytes).map_err(|error| at(error.into()))
 }
 
-/// Writes a file whole or not at all.
 fn replace(path: &Path, from: &mut dyn Read) -> io::Result<()> {
     let mut file = NewFile::begin(path).map_err(|error| error.source)?;
     io::copy(from, &mut file)?;

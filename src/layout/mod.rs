@@ -1,9 +1,9 @@
-//! Packages as they lie on disk: a folder, a `.tar`, a `.tar.zst`, or the parts
-//! that an archive was split into.
+//! Packages on disk: a folder, a `.tar`, a `.tar.zst`, or the parts of a split
+//! archive.
 //!
-//! Sits between the archive formats and whoever verifies, inspects or extracts a
-//! package. Finds and hands out bytes, and unpacks the tars inside of a package;
-//! it judges nothing.
+//! Sits between the archive formats and the code that verifies, inspects or extracts
+//! a package. It finds and returns bytes, and unpacks the tars inside a package. It
+//! never decides whether a package is valid.
 
 mod bundles;
 mod bytes;

@@ -1,4 +1,4 @@
-//! Opens a package of any form, lists its files and hands out single ones.
+//! Opens a package of any form, lists its files and reads single ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -14,20 +14,21 @@ use super::parts::{self, Parts};
 use super::walk::{Walk, WalkError};
 use crate::archive::{SeekTable, SeekableReader, Skip, Stream};
 
-/// Most files of a package: a million. Their paths are held in memory.
+/// Maximum number of files in a package: a million. Their paths are held in memory.
 const MAX_FILES: usize = 1_000_000;
 
-/// Largest window that a decoder grants, as a power of two: 512 MiB, as
+/// Largest window that a decoder accepts, as a power of two: 512 MiB, as
 /// docs/spec/package.md, "Archive", asks of readers.
 const MAX_WINDOW_LOG: u32 = 29;
 
-/// How many times its own size an archive may hold: text packs a hundredfold.
+/// Maximum size of an archive's content, as a multiple of its own size: text
+/// compresses a hundredfold.
 const MAX_RATIO: u64 = 200;
 
-/// What any archive may hold, in bytes: 32 GiB.
+/// Content that any archive may have, in bytes: 32 GiB.
 const ALWAYS_ALLOWED: u64 = 32 << 30;
 
-/// Deepest folder of a package that lies unpacked.
+/// Deepest folder of an unpacked package.
 const MAX_DEPTH: usize = 32;
 
 /// Bytes that Zstandard frames begin with.
@@ -46,13 +47,13 @@ pub struct Member {
     pub offset: u64,
 }
 
-/// A package that was found, and whose form is known. Nothing of it is trusted.
+/// A package of a known form, not yet verified.
 #[derive(Debug)]
 pub struct PackageFile {
     path: PathBuf,
     form: Form,
     members: OnceLock<BTreeMap<String, Member>>,
-    /// Most bytes that its files may have, as the user says.
+    /// The user's limit on the bytes of its files.
     limit: Option<u64>,
 }
 
@@ -80,18 +81,18 @@ pub(super) enum Packing {
     Seekable(SeekTable),
 }
 
-/// Files by their names, of which no two are the same to any file system.
+/// Files by name, no two of which are the same on any file system.
 #[derive(Default)]
 struct Members {
     by_name: BTreeMap<String, Member>,
-    /// Names that are not their own folded form, folded.
+    /// Folded forms of the names that differ from theirs.
     folded: BTreeSet<String>,
 }
 
 impl Members {
-    /// Whether the name was free.
+    /// Returns whether the name was free.
     fn insert(&mut self, name: &str, member: Member) -> bool {
-        // As file systems do that know no case, or one spelling of an accent.
+        // As file systems fold that ignore case, or normalise accents.
         let folded: String = name.nfc().collect::<String>().to_lowercase();
         let taken = match folded == name {
             true => self.folded.contains(name),
@@ -102,13 +103,13 @@ impl Members {
 }
 
 /// Opens the package at `path`: a folder, a tar, a Zstandard tar, or any part of
-/// a split one. Forms are told by what is there, not by names, except parts.
+/// a split one. The content tells the form, and the name only that of a part.
 ///
 /// Reads a few bytes and the seek table only.
 ///
 /// # Errors
 ///
-/// [`LayoutError`]: nothing there, or the parts are not all there.
+/// [`LayoutError`]: no such path, or a part is missing.
 pub fn open(path: &Path) -> Result<PackageFile, LayoutError> {
     let opened = |form| PackageFile {
         path: path.to_owned(),
@@ -126,7 +127,7 @@ pub fn open(path: &Path) -> Result<PackageFile, LayoutError> {
                 return Ok(opened(Form::Archive(archive(path, files, None)?)));
             }
         },
-        Ok(_) => return Err(io(io::Error::other("it is neither a folder nor a file"))),
+        Ok(_) => return Err(io(io::Error::other("expected a file or a folder"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match parts::stem(path) {
             Some(base) => base,
             None if parts::part(path, 0).is_file() => path.to_owned(),
@@ -167,15 +168,15 @@ fn archive(
 }
 
 impl PackageFile {
-    /// The same package, whose files may have `limit` bytes in all, instead of
-    /// what its archive's own size allows.
+    /// The same package with a limit of `limit` bytes on all its files, instead of
+    /// the one that follows from the archive's size.
     #[must_use]
     pub fn with_limit(self, limit: Option<u64>) -> Self {
         Self { limit, ..self }
     }
 
-    /// Most bytes that its files may have. What is not compressed takes its
-    /// own room already.
+    /// Maximum number of bytes in its files. Uncompressed content is limited by the
+    /// size of the archive.
     fn most(&self) -> u64 {
         let Form::Archive(archive) = &self.form else {
             return u64::MAX;
@@ -195,7 +196,7 @@ impl PackageFile {
             return Ok(());
         }
         let what = format!(
-            "its files have more than {most} bytes, which no archive of its size should: if they are meant to, give --max-content-size"
+            "its files have more than {most} bytes, which is suspicious for its size: to accept it, pass --max-content-size"
         );
         Err(LayoutError::too_large(&self.path, what))
     }
@@ -254,14 +255,14 @@ impl PackageFile {
     /// [`LayoutError`]: it cannot be read, or `out` failed; or it is a folder.
     pub fn copy_to(&self, out: &mut impl Write) -> Result<(), LayoutError> {
         let io = |error| LayoutError::io(&self.path, error);
-        let folder = || io::Error::other("it is a folder, not an archive");
+        let folder = || io::Error::other("expected an archive, found a folder");
         let mut bytes = self.bytes().ok_or_else(folder).map_err(io)?;
         io::copy(&mut bytes, out).map(drop).map_err(io)
     }
 
-    /// Lengths of the stretches that the archive's bytes fall into, in order:
-    /// frames, or files and what lies between them; what is left at the end is
-    /// not told. `None` where there are none: a folder, a single stream.
+    /// Lengths of the stretches of the archive's bytes, in order: frames, or files and
+    /// the gaps between them, without what follows the last. `None` for a folder or a
+    /// single stream.
     pub(super) fn stretches(&self) -> Result<Option<Vec<u64>>, LayoutError> {
         let Form::Archive(archive) = &self.form else {
             return Ok(None);
@@ -284,8 +285,8 @@ impl PackageFile {
 
     /// Every regular file by its path.
     ///
-    /// A tar with a seek table or without compression is asked for its headers
-    /// only; a plain Zstandard stream is decoded once.
+    /// Reads only the headers of a tar with a seek table or without compression; a plain
+    /// Zstandard stream is decoded once.
     ///
     /// # Errors
     ///
@@ -298,8 +299,8 @@ impl PackageFile {
         Ok(self.members.get_or_init(|| found))
     }
 
-    /// Writes the content of `name` to `out`, and decodes nothing else if the
-    /// package can be sought in.
+    /// Writes the content of `name` to `out`, and decodes nothing else if the package is
+    /// seekable.
     ///
     /// # Errors
     ///
@@ -341,8 +342,8 @@ impl PackageFile {
         }
     }
 
-    /// Compares the parts of a split package with the sum in its header; does
-    /// nothing for a package in one piece.
+    /// Compares the parts of a split package with the checksum in its header; does
+    /// nothing for other packages.
     ///
     /// # Errors
     ///
@@ -356,7 +357,7 @@ impl PackageFile {
         }
     }
 
-    /// Shows every file with its content, in the order they lie in.
+    /// Passes every file with its content to `visit`, in the order of the archive.
     ///
     /// # Errors
     ///
@@ -387,8 +388,7 @@ impl PackageFile {
             };
             self.enter(&mut members, name, member)?;
         }
-        // What follows the end of the tar must still be a sound stream, and
-        // hide nothing.
+        // What follows the end of the tar must still decode, and hide nothing.
         self.nothing_follows(walk.into_inner().0)?;
         let _ = self.members.set(members.by_name);
         Ok(())
@@ -401,7 +401,7 @@ impl PackageFile {
                 Ok(0) => return Ok(()),
                 Ok(count) if buffer[..count].iter().all(|byte| *byte == 0) => {}
                 Ok(_) => {
-                    let what = "there is more after the end of the tar, which no list covers";
+                    let what = "there is data after the end of the tar, which no checksum covers";
                     let error = io::Error::new(io::ErrorKind::InvalidData, what);
                     return Err(LayoutError::io(&self.path, error));
                 }
@@ -523,7 +523,7 @@ impl PackageFile {
             if copied == member.size {
                 return Ok(());
             }
-            let message = format!("`{name}` became shorter while it was read");
+            let message = format!("`{name}` was truncated while it was read");
             Err(io(io::Error::new(io::ErrorKind::UnexpectedEof, message)))
         };
         let Form::Archive(archive) = &self.form else {
@@ -561,7 +561,7 @@ impl PackageFile {
     }
 }
 
-/// Remembers that the failure was the writer's.
+/// Remembers a failure of the writer, to tell it from one of the reader.
 struct Noted<'w, W> {
     out: &'w mut W,
     failed: Option<io::Error>,

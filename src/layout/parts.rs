@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use super::LayoutError;
 use crate::oci::{Digest, Hasher};
 
-/// Longest header, in bytes; one is some 120 bytes long.
+/// Maximum length of a header, in bytes; one has about 120.
 const MAX_HEADER_BYTES: u64 = 4096;
 
-/// Most data parts: their number has three digits.
+/// Maximum number of data parts: the number has three digits.
 const MAX_PARTS: usize = 999;
 
-/// What a split package is made of; sizes agree, the sum is not yet checked.
+/// The parts of a split package: their sizes agree, the checksum is not yet compared.
 #[derive(Clone, Debug)]
 pub(super) struct Parts {
     /// Each data part with its length, in order.
@@ -46,7 +46,7 @@ pub(super) fn find(base: &Path) -> Result<Parts, LayoutError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(LayoutError::SplitHeader {
                 path,
-                what: "there is no such file, and without it the parts cannot be joined".to_owned(),
+                what: "no such file; the parts cannot be joined without it".to_owned(),
             });
         }
         read => read.map_err(|error| LayoutError::io(&path, error))?,
@@ -126,22 +126,22 @@ fn parse(bytes: &[u8]) -> Result<Header, String> {
         return Err(format!("it is longer than {MAX_HEADER_BYTES} bytes"));
     }
     let map: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(bytes)
-        .map_err(|error| format!("expected a JSON object with its sum and sizes, {error}"))?;
+        .map_err(|error| format!("expected a JSON object with checksum and sizes: {error}"))?;
     let field = |name: &str| {
         let mut fields = map.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
         match (fields.next(), fields.next()) {
             (Some((_, value)), None) => Ok(value),
-            (None, _) => Err(format!("it has no `{name}`")),
-            _ => Err(format!("it has `{name}` in two spellings")),
+            (None, _) => Err(format!("`{name}` is missing")),
+            _ => Err(format!("`{name}` is set twice, in different spellings")),
         }
     };
     let number = |name: &str| {
         let value = field(name)?.as_u64();
-        value.ok_or_else(|| format!("its `{name}` is not a whole number"))
+        value.ok_or_else(|| format!("`{name}` is not a whole number"))
     };
     let sum = field("sha256Sum")?.as_str().map(Digest::from_hex);
     let Some(Ok(sum)) = sum else {
-        return Err("its `sha256Sum` is not a SHA-256 in hex".to_owned());
+        return Err("`sha256Sum` is not a SHA-256 digest in hex".to_owned());
     };
     let count = number("count")?;
     match usize::try_from(count) {
@@ -150,7 +150,7 @@ fn parse(bytes: &[u8]) -> Result<Header, String> {
             bytes: number("bytes")?,
             count,
         }),
-        _ => Err(format!("its `count` is {count}, expected 1 to {MAX_PARTS}")),
+        _ => Err(format!("`count` is {count}, expected 1 to {MAX_PARTS}")),
     }
 }
 

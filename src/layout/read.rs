@@ -19,7 +19,7 @@ pub const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
 ///
 /// # Errors
 ///
-/// [`LayoutError`]; what is merely wrong in the package is left to `verify`.
+/// [`LayoutError`]; invalid content is left to `verify`.
 pub fn read(path: &Path) -> Result<Evidence, LayoutError> {
     read_opened(&open(path)?)
 }
@@ -30,9 +30,9 @@ pub fn read(path: &Path) -> Result<Evidence, LayoutError> {
 ///
 /// # Errors
 ///
-/// [`LayoutError`]; what is merely wrong in the package is left to `verify`.
+/// [`LayoutError`]; invalid content is left to `verify`.
 pub fn read_opened(package: &PackageFile) -> Result<Evidence, LayoutError> {
-    // First, so that a part copied badly is not told as a damaged stream.
+    // First, so that a badly copied part is not reported as a damaged stream.
     package.check_parts()?;
     let mut gatherer = Gatherer {
         package: package.path(),
@@ -86,17 +86,17 @@ impl<W: Write> Read for Tee<'_, W> {
 /// Reads the documents and signatures of an open package; of every other file
 /// it takes the digest that `checksums.txt` promises.
 ///
-/// For whoever checks that digest when he reads the file.
+/// For callers that check the digest when they read the file.
 ///
 /// # Errors
 ///
-/// [`LayoutError`]; what is merely wrong in the package is left to `verify`.
+/// [`LayoutError`]; invalid content is left to `verify`.
 pub fn read_promised(package: &PackageFile) -> Result<Evidence, LayoutError> {
     let mut evidence = read_some(package, &[], |_, _| Ok(io::sink()))?;
     let promised = evidence.checksums.as_deref().unwrap_or_default();
     let promised = Checksums::parse(promised).unwrap_or_default();
     for (name, member) in package.members()? {
-        // What nothing vouches for is refused, whatever it digests to.
+        // A file without a checksum is refused later, whatever its digest.
         let digest = promised.get(name).copied();
         let digest = digest.unwrap_or_else(|| Digest::of(&[]));
         let files = &mut evidence.files;
@@ -105,11 +105,11 @@ pub fn read_promised(package: &PackageFile) -> Result<Evidence, LayoutError> {
     Ok(evidence)
 }
 
-/// Reads the documents of an open package, and each file of `names` that it
-/// has; the content of those goes to what `sink` makes of a name and its size.
+/// Reads the documents of an open package, and those files of `names` that exist;
+/// their content goes to the writer that `sink` makes for a name and a size.
 ///
-/// Nothing else is decoded where the package can be sought in, and the sum over
-/// the parts of a split package is not checked.
+/// Decodes nothing else of a seekable package. Does not compare the checksum over the
+/// parts of a split package.
 ///
 /// # Errors
 ///
@@ -178,7 +178,7 @@ pub fn read_some<W: Write>(
     Ok(evidence)
 }
 
-/// Files whose bytes `verify` looks at, and signatures: all small.
+/// Files whose bytes `verify` reads, and signatures: all small.
 fn is_document(name: &str) -> bool {
     Dialect::ALL
         .iter()
@@ -201,8 +201,8 @@ fn is_signature(name: &str) -> bool {
     names.any(|signature| signature == name)
 }
 
-/// Puts a document that is no definition where it belongs. A signature counts
-/// by the names of the package's own family.
+/// Stores a document other than the definition in `evidence`. Which names are
+/// signatures depends on the dialect.
 pub fn keep(evidence: &mut Evidence, name: &str, bytes: Vec<u8>) {
     let of = |pick: fn(Dialect) -> &'static str| Dialect::ALL.map(pick).contains(&name);
     if name == Dialect::CHECKSUMS {
@@ -221,7 +221,7 @@ fn two_definitions(package: &Path) -> LayoutError {
     }
 }
 
-/// A file that is read: digested, held if it is a document, passed on if asked for.
+/// A file being read: digested, held if it is a document, copied to `out`.
 struct Taken<W> {
     out: Option<W>,
     document: Option<Vec<u8>>,

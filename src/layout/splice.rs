@@ -1,6 +1,5 @@
-//! Puts files into an archive without packing it anew: they go before what is
-//! there, and what they replace is left out where that falls on the edges of
-//! frames.
+//! Adds files to an archive without repacking it: they go to its front, and the files
+//! that they replace are left out, if those fill whole frames.
 
 use std::io::{self, Read, Seek as _, SeekFrom, Write};
 
@@ -14,10 +13,10 @@ const BLOCK: u64 = 512;
 /// Whether an archive could be spliced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spliced {
-    /// It was.
+    /// The archive was written.
     Done,
-    /// What is to be replaced lies in a frame with other files: it must be
-    /// packed anew. Nothing was written.
+    /// A file to be replaced shares a frame with other files: the archive must be
+    /// repacked. Nothing was written.
     Repack,
 }
 
@@ -34,7 +33,7 @@ pub fn splice(
     out: &mut impl Write,
 ) -> Result<Spliced, LayoutError> {
     let Some((packing, mut bytes)) = package.packing().zip(package.bytes()) else {
-        let error = io::Error::other("it is a folder, not an archive");
+        let error = io::Error::other("expected an archive, found a folder");
         return Err(LayoutError::io(package.path(), error));
     };
     let io = |error| LayoutError::io(package.path(), error);
@@ -112,7 +111,7 @@ pub fn splice(
 }
 
 /// The stretches of the tar that the files called `without` take, headers
-/// included, in order; `None`: what stands before one is more than its header.
+/// included, in order; `None`: more than its header is before one.
 fn gaps(package: &PackageFile, without: &[&str]) -> Result<Option<Vec<(u64, u64)>>, LayoutError> {
     let mut members: Vec<_> = package.members()?.iter().collect();
     members.sort_by_key(|(_, member)| member.offset);

@@ -1,8 +1,7 @@
-//! Unpacks a tar that lies inside a package: a component, or the SBOMs.
+//! Unpacks a tar inside a package: a component, or the SBOMs.
 //!
-//! The tar was verified by its digest, yet whoever made the package is not
-//! trusted with the reader's disk: nothing is written outside of the folder,
-//! through a link, or with more rights than a file needs.
+//! The digest of the tar was verified, but its author is not trusted with the disk:
+//! nothing is written outside the folder, through a link, or with special rights.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,16 +17,16 @@ use crate::archive::{SafePath, TarKind, TarReader};
 /// Most links of one tar: they are held until the end.
 const MAX_LINKS: usize = 1_000_000;
 
-/// Unpacks the tar `content`, called `name` in messages, into `folder`, which
-/// is there and empty.
+/// Unpacks the tar `content`, called `name` in messages, into the empty folder
+/// `folder`.
 ///
-/// Folders, regular files and symbolic links are made; links come last, so that
-/// no file is written through one. Of a file's mode the executable bit counts.
+/// Makes folders, regular files and symbolic links. Links come last, so that no file is
+/// written through one. Of a file's mode, only the executable bit is used.
 ///
 /// # Errors
 ///
-/// [`LayoutError`]: unsafe, doubled or foreign entries, a damaged tar, or the
-/// disk refused.
+/// [`LayoutError`]: unsafe, duplicate or foreign entries, a damaged tar, or a failed
+/// write.
 pub fn unpack_tar(name: &Path, content: impl Read, folder: &Path) -> Result<(), LayoutError> {
     let io = |error| LayoutError::io(name, error);
     let mut tar = TarReader::new(content);
@@ -119,7 +118,7 @@ fn link(path: &PathBuf, target: &Path) -> io::Result<()> {
     // A parent that is a link itself was made by this very loop.
     for above in path.ancestors().skip(1) {
         if fs::symlink_metadata(above).is_ok_and(|facts| facts.is_symlink()) {
-            return Err(io::Error::other("it stands below a link of the same tar"));
+            return Err(io::Error::other("its folder is a link from the same tar"));
         }
         if above.is_dir() {
             break;

@@ -329,7 +329,7 @@ mod tests {
         for (name, full) in [("a/b", "docker.io/a/b"), ("a/b:1", "docker.io/a/b:1")] {
             let reference: Reference = format!("{name}@{digest}").parse().unwrap();
             assert_eq!(reference.to_string(), format!("{full}@{digest}"));
-            assert_eq!(reference.digest(), Some(digest));
+            assert_eq!(reference.digest().unwrap().to_string(), digest);
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a Git checkout says of itself, read without running Git.
+//! Commit and branch of a Git checkout, read without running Git.
 
 use std::collections::BTreeMap;
 use std::fs;

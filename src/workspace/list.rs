@@ -1,5 +1,5 @@
-//! Lists one source of a package, whole: what a definition names literally is
-//! taken as it is, whatever `.gitignore` says.
+//! Lists one source of a package completely: what a definition names literally is
+//! not subject to `.gitignore`.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,8 +15,8 @@ const MAX_DEPTH: usize = 255;
 ///
 /// # Errors
 ///
-/// [`WalkError`]: something cannot be read, is no file, folder or link, or has a
-/// name that is not UTF-8.
+/// [`WalkError`]: something cannot be read, is not a file, folder or link, or has a name
+/// that is not UTF-8.
 pub fn list(root: &Path, path: &str) -> Result<Vec<Entry>, WalkError> {
     let mut entries = Vec::new();
     visit(root, path, 0, &mut entries)?;

@@ -1,6 +1,6 @@
-//! The checkout: which files it has, and what they hold.
+//! The checkout: its files and their digests.
 //!
-//! A store beside `cas`; `app` and `exec` bring what it finds to the domain.
+//! A store beside `cas`, whose findings reach the domain as values.
 //! It never starts git, never follows a link, and never leaves its root.
 
 mod git;

@@ -1,4 +1,4 @@
-//! What files held when they were last read, so that they need not be again.
+//! Digests of files that were read before, so that they need not be read again.
 //!
 //! One checksummed file, loaded once and saved only when it changed; a damaged
 //! one is an empty cache. An entry is believed only if its file was settled
@@ -36,7 +36,7 @@ const ATTEMPTS: usize = 3;
 pub struct FileDigest {
     /// For keys.
     pub blake3: [u8; 32],
-    /// For blobs; present if it was ever asked for.
+    /// For blobs; computed on demand.
     pub sha256: Option<Digest>,
 }
 
@@ -100,7 +100,7 @@ impl StatCache {
             .map(|at| {
                 let full = root.join(files[*at].0);
                 let named = |error: io::Error| {
-                    let text = format!("`{}` cannot be read: {error}", full.display());
+                    let text = format!("cannot read `{}`: {error}", full.display());
                     io::Error::new(error.kind(), text)
                 };
                 Ok((*at, hash(&full, sha256).map_err(named)?))
@@ -170,7 +170,7 @@ fn hash(path: &Path, sha256: bool) -> io::Result<Known> {
         }
     }
     Err(io::Error::other(format!(
-        "{} changes while it is read, expected it to be at rest",
+        "`{}` keeps changing while it is read",
         path.display()
     )))
 }
@@ -315,6 +315,8 @@ mod tests {
             .digest(dir.path(), &[("absent", stat)], true)
             .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        assert!(error.to_string().contains("absent` cannot be read"));
+        assert!(
+            error.to_string().contains("cannot read `") && error.to_string().contains("absent`")
+        );
     }
 }

@@ -16,10 +16,10 @@ use ignore::{WalkBuilder, WalkState};
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError {
     /// Something could not be read.
-    #[error("cannot walk: {0}")]
+    #[error("cannot list files: {0}")]
     Walk(#[from] ignore::Error),
     /// A link could not be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read `{path}`: {source}")]
     Io {
         /// What was being read.
         path: PathBuf,
@@ -27,20 +27,20 @@ pub enum WalkError {
         source: io::Error,
     },
     /// A path that a key cannot hold the same way everywhere.
-    #[error("path {0:?} is not UTF-8, rename it or ignore it")]
+    #[error("path {0:?} is not UTF-8: rename it, or add it to .gitignore")]
     NotUtf8(PathBuf),
     /// Neither file, folder nor link.
-    #[error("{0:?} is a socket, pipe or device, expected a file, folder or link")]
+    #[error("{0:?} is a socket, pipe or device; expected a file, folder or link")]
     Special(PathBuf),
     /// A pattern that reaches outside the root, or is empty.
-    #[error("pattern `{0}` leaves its folder, expected a relative path without `..`")]
+    #[error("pattern `{0}` leads out of its folder; expected a relative path without `..`")]
     Escapes(String),
     /// A pattern that is not a glob.
-    #[error("pattern is not a glob: {0}")]
+    #[error("invalid glob pattern: {0}")]
     Glob(#[from] globset::Error),
 }
 
-/// What tells whether a file is still the one that was hashed.
+/// Metadata that changes when a file does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
     /// Length in bytes.
@@ -97,7 +97,7 @@ pub struct Entry {
     pub path: String,
     /// What it is.
     pub kind: Kind,
-    /// What the one stat call said.
+    /// From the only stat call.
     pub stat: Stat,
 }
 

@@ -93,9 +93,9 @@ fn a_join_that_cannot_be_exact_leaves_nothing_behind() {
     sandbox.write("damaged", damaged);
     sandbox.run(&["package", "extract", OLD, "-o", "folder"]);
     for (old, delta, code, told) in [
-        (NEW, "d", 5, "was made for"),
-        (OLD, "damaged", 5, "get the delta again"),
-        (OLD, NEW, 5, "is no delta"),
+        (NEW, "d", 5, "applies to"),
+        (OLD, "damaged", 5, "download the delta again"),
+        (OLD, NEW, 5, "is not a usable delta"),
         ("folder", "d", 2, "is a folder"),
         (OLD, "gone", 4, "gone"),
     ] {
@@ -116,7 +116,7 @@ fn no_delta_is_made_of_a_package_that_fails_verification_or_cannot_be_rebuilt() 
     let out = sandbox.run(&["package", "delta", "--have", OLD, zarf, "-o", "d"]);
     assert_eq!(out.code, Some(2), "{}", out.stderr);
     assert!(
-        out.stderr.contains("single Zstandard stream"),
+        out.stderr.contains("single Zstandard frame"),
         "{}",
         out.stderr
     );

@@ -754,7 +754,7 @@ fn a_missing_source_is_not_damage_and_an_invalid_tag_is_a_usage_error() {
     let said = publish(&sandbox, &[ARCHIVE, "oci-layout:jackal.yaml"]);
     assert_eq!(said.code, Some(4), "{}", said.stderr);
     assert!(
-        said.stderr.contains("name another place"),
+        said.stderr.contains("choose another place"),
         "{}",
         said.stderr
     );

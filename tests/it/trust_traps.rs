@@ -259,7 +259,7 @@ fn unrelated_referrers_are_ignored_and_not_copied() {
 
     // In a file given by the user, it is a mistake.
     for (junk, message) in [
-        ("1\n".to_owned(), "number 2 in it is no Sigstore bundle"),
+        ("1\n".to_owned(), "bundle number 2 is not a Sigstore bundle"),
         (good.repeat(100), "more than 100 bundles"),
     ] {
         fs::write(&beside, format!("{good}{junk}")).unwrap();

@@ -16,12 +16,12 @@ use super::{
 /// Source: RFC 8878, section 3.1.1.1.
 const FRAME_HEAD_LEN: usize = 18;
 
-/// Up to this many bytes, a frame is looked at whole when the table is read:
-/// definitions and heads of files lie in such. What hides behind larger ones, is
-/// found by whoever reads the archive whole.
+/// Up to this many bytes, a frame is checked completely when the table is read:
+/// definitions and headers are in such frames. What hides behind larger ones is found
+/// when the archive is read from its start.
 const SMALL_FRAME_LEN: usize = 64 << 10;
 
-/// 128 MiB, the window that `zstd -d` accepts unasked.
+/// 128 MiB, the window that `zstd -d` accepts by default.
 const READ_WINDOW_LOG: u32 = 27;
 
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ struct Frame {
     compressed: u32,
 }
 
-/// Where each frame of a file lies, checked against the file's length.
+/// Position of each frame in a file, checked against the file's length.
 ///
 /// A clone shares the memory.
 #[derive(Clone, Debug)]
@@ -53,14 +53,14 @@ impl SeekTable {
     pub fn read(file: &mut (impl Read + Seek)) -> Result<Self, SeekableError> {
         let end = file.seek(SeekFrom::End(0))?;
         if end < FOOTER_LEN + 8 {
-            return Err(SeekableError::Table("the file is too short to hold one"));
+            return Err(SeekableError::Table("the file is too short"));
         }
         file.seek(SeekFrom::Start(end - FOOTER_LEN))?;
         let count = read_u32(file)?;
         let mut descriptor = [0];
         file.read_exact(&mut descriptor)?;
         if read_u32(file)? != FOOTER_MAGIC {
-            return Err(SeekableError::Table("the file does not end in its magic"));
+            return Err(SeekableError::Table("the file does not end with its magic"));
         }
         if descriptor[0] & 0x7c != 0 {
             return Err(SeekableError::Table("reserved bits are set"));
@@ -100,7 +100,7 @@ impl SeekTable {
         if compressed_at != start {
             return Err(SeekableError::Table("its frames do not fill the file"));
         }
-        // Whoever reads the stream from its start must find the same at each place.
+        // A program that reads the stream from its start must find the same content.
         let mut bytes = Vec::new();
         for frame in &frames {
             let compressed = frame.compressed as usize;
@@ -110,10 +110,10 @@ impl SeekTable {
             file.read_exact(&mut bytes)?;
             let says = get_frame_content_size(&bytes);
             if frame.len == 0 || says.ok().flatten() != Some(u64::from(frame.len)) {
-                return Err(SeekableError::Table("a frame says another length"));
+                return Err(SeekableError::Table("a frame states another length"));
             }
             if whole && find_frame_compressed_size(&bytes).ok() != Some(compressed) {
-                return Err(SeekableError::Table("more than a frame stands for one"));
+                return Err(SeekableError::Table("an entry covers more than one frame"));
             }
         }
         Ok(Self {
@@ -137,7 +137,7 @@ impl SeekTable {
         next.checked_sub(1).map_or(0, |index| self.frames[index].at)
     }
 
-    /// Length of each frame as it lies in the file, in order.
+    /// Compressed length of each frame, in order.
     pub fn frame_lens(&self) -> impl Iterator<Item = u64> {
         self.frames.iter().map(|frame| u64::from(frame.compressed))
     }

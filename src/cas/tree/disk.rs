@@ -1,4 +1,4 @@
-//! Trees and folders: storing what stands on disk, and putting it there again.
+//! Stores folders as trees, and restores them.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -20,7 +20,7 @@ const MAX_DEPTH: usize = 255;
 /// Bytes moved at a time.
 const BUFFER_BYTES: usize = 128 << 10;
 
-/// Stores what stands at `from`, a folder, file or link: the files' bytes, then the tree.
+/// Stores the folder, file or link at `from`: the bytes of its files, then the tree.
 ///
 /// # Errors
 ///
@@ -112,8 +112,8 @@ fn visit(
 }
 
 fn store_file(cas: &Cas, path: &Path) -> Result<TreeKind, TreeError> {
-    // Whatever took the file's place since it was listed is neither followed
-    // nor waited for.
+    // A link or pipe that replaced the file since it was listed must not be followed
+    // or block.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let mut options = File::options();
     options.read(true).custom_flags(flags.cast_signed());
@@ -151,7 +151,7 @@ fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<u64> {
 ///
 /// # Errors
 ///
-/// [`CasError::Missing`] when it is not there or damaged; or it is no tree.
+/// [`CasError::Missing`] for a missing or damaged blob; or it is not a tree.
 pub fn load(cas: &Cas, digest: &Digest) -> Result<Tree, TreeError> {
     let blob = cas.open_blob(digest)?;
     let mut bytes = Vec::new();
@@ -171,12 +171,12 @@ fn damage(error: &io::Error) -> bool {
     )
 }
 
-/// Puts `tree` at `to`, where nothing but folders may stand in its way; every byte is verified.
+/// Writes `tree` to `to`, where only folders may exist; every byte is verified.
 ///
 /// # Errors
 ///
-/// [`TreeError`]; [`CasError::Missing`] for a blob that is gone or damaged. What
-/// was written until then stays.
+/// [`TreeError`]; [`CasError::Missing`] for a missing or damaged blob. What was
+/// written before stays.
 pub fn place(cas: &Cas, tree: &Tree, to: &Path) -> Result<(), TreeError> {
     tree.check()?;
     if tree.single().is_none() {
@@ -192,7 +192,7 @@ pub fn place(cas: &Cas, tree: &Tree, to: &Path) -> Result<(), TreeError> {
         .try_for_each(|entry| place_entry(cas, &entry.kind, &below(to, &entry.path)))
 }
 
-/// Puts one file or link at `to`, where nothing may stand yet.
+/// Writes one file or link to `to`, which must not exist.
 pub(crate) fn place_entry(cas: &Cas, kind: &TreeKind, to: &Path) -> Result<(), TreeError> {
     match kind {
         TreeKind::Directory => Ok(()),
@@ -233,12 +233,11 @@ fn place_file(
     file.set_permissions(mode).map_err(at(to))
 }
 
-/// Puts `tree` at `to` in place of whatever is there, which is removed only
-/// after every byte of the new is held and verified.
+/// Replaces what is at `to` by `tree`, once every byte of it is written and verified.
 ///
 /// # Errors
 ///
-/// As [`place`]; what stands at `to` is then as it was.
+/// As [`place`]; `to` is then unchanged.
 pub fn restore(cas: &Cas, tree: &Tree, to: &Path) -> Result<(), TreeError> {
     let folder = to.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).map_err(at(folder))?;

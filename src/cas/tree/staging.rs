@@ -1,8 +1,5 @@
-//! A hidden folder beside what is about to be replaced: new bytes wait in it
-//! until all are there, old ones are thrown into it.
-//!
-//! One without an owner is removed by the next process that restores something
-//! beside it.
+//! A hidden folder beside what is replaced: new files wait in it until all are
+//! written, and old ones are moved into it to be removed.
 
 use std::fs;
 use std::io;
@@ -15,11 +12,11 @@ use crate::disk::{self, TemporaryFolder};
 
 use super::{TreeError, at};
 
-/// The folder; removed, with what was thrown into it, when dropped.
+/// The folder; removed with its content when dropped.
 pub(crate) struct Staging(TemporaryFolder);
 
 impl Staging {
-    /// Makes one in `folder`, and removes those that dead processes left there.
+    /// Makes one in `folder`, and removes those of killed processes.
     pub(crate) fn beside(folder: &Path) -> Result<Self, TreeError> {
         disk::reap(folder).map_err(at(folder))?;
         Ok(Self(TemporaryFolder::new(folder).map_err(CasError::from)?))
@@ -39,7 +36,7 @@ impl Staging {
     }
 }
 
-/// Puts `new`, which stands in `staging`, at `to`; what was there is discarded.
+/// Moves `new`, which is in `staging`, to `to`; what was there is discarded.
 ///
 /// In one step where the file system can exchange two names.
 pub(crate) fn swap(staging: &Staging, new: &Path, to: &Path) -> Result<(), TreeError> {
@@ -64,7 +61,7 @@ pub(crate) fn make_parents(root: &Path, path: &str) -> Result<(), TreeError> {
     Ok(())
 }
 
-/// Makes one folder, unless it is there.
+/// Makes one folder, unless it exists.
 pub(super) fn make_folder(folder: &Path) -> Result<(), TreeError> {
     match fs::create_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
