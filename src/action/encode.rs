@@ -6,11 +6,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Action, InputKind};
+use super::{Action, InputNode};
 use crate::oci::Digest;
 
 /// Version of the walk below, in every key. Raise it when the walk changes.
-pub const KEY_FORMAT: u32 = 1;
+pub const KEY_FORMAT: u32 = 2;
 
 /// One value met on the walk.
 #[derive(Clone, Copy)]
@@ -53,27 +53,29 @@ impl Action {
         for (place, output) in self.outputs.iter().enumerate() {
             sink.put("output", &place.to_string(), Value::Text(output));
         }
-        for (name, value) in &self.settings {
+        for (name, value) in self.settings.iter() {
             sink.put("setting", name, Value::Text(value));
         }
     }
 
     fn visit_inputs(&self, sink: &mut impl FieldSink) {
-        let mut inputs: Vec<_> = self.inputs.iter().collect();
-        inputs.sort_unstable();
-        inputs.dedup();
-        for input in inputs {
-            let path = input.path.as_str();
-            match &input.kind {
-                InputKind::File { digest, executable } => {
-                    sink.put("input.file", path, Value::Digest(digest));
-                    sink.put("input.executable", path, Value::Flag(*executable));
+        for (path, blob, node) in self.inputs.listed() {
+            let path = path.as_str();
+            match node {
+                InputNode::File(file) if blob => {
+                    sink.put("input.blob", path, Value::Digest(&file.digest));
                 }
-                InputKind::Symlink { target } => {
+                InputNode::File(file) => {
+                    sink.put("input.file", path, Value::Digest(&file.digest));
+                    sink.put("input.executable", path, Value::Flag(file.executable));
+                    sink.put("input.private", path, Value::Flag(file.private));
+                }
+                InputNode::Link(target) => {
                     sink.put("input.symlink", path, Value::Text(target));
                 }
-                InputKind::Directory => sink.put("input.directory", path, Value::Flag(true)),
-                InputKind::Blob { digest } => sink.put("input.blob", path, Value::Digest(digest)),
+                InputNode::Directory(directory) => {
+                    sink.put("input.directory", path, Value::Flag(directory.private));
+                }
             }
         }
     }
@@ -166,7 +168,7 @@ impl FromStr for ActionKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::action::Input;
+    use crate::action::{InputDirectory, InputFile, InputTree};
 
     impl Bytes for Vec<u8> {
         fn write(&mut self, bytes: &[u8]) {
@@ -178,25 +180,20 @@ mod tests {
         let mut action = Action::new("run", 1);
         action.argv = vec!["cc".into(), "ab".into(), "c".into()];
         action.env.insert("FOO".into(), "one".into());
-        action.inputs = vec![file("bin/x", b"x", false), file("a", b"a", false)];
+        action.inputs = tree(&[("bin/x", file(b"x")), ("a", file(b"a"))]);
         action
     }
 
-    fn file(path: &str, bytes: &[u8], executable: bool) -> Input {
-        let digest = Digest::of(bytes);
-        let kind = InputKind::File { digest, executable };
-        Input {
-            path: path.into(),
-            kind,
-        }
+    fn file(bytes: &[u8]) -> InputNode {
+        InputNode::File(InputFile::plain(Digest::of(bytes), bytes.len() as u64))
     }
 
-    fn link(target: &str) -> Input {
-        let target = target.to_owned();
-        Input {
-            path: "link".into(),
-            kind: InputKind::Symlink { target },
+    fn tree(entries: &[(&str, InputNode)]) -> InputTree {
+        let mut tree = InputTree::default();
+        for (path, node) in entries {
+            tree.insert(path, node.clone()).unwrap();
         }
+        tree
     }
 
     fn key_with(change: impl FnOnce(&mut Action)) -> ActionKey {
@@ -217,28 +214,31 @@ mod tests {
     }
 
     #[test]
-    fn the_executable_bit_changes_the_key() {
-        assert_ne!(
-            key_with(|_| ()),
-            key_with(|a| a.inputs[0] = file("bin/x", b"x", true))
-        );
-    }
-
-    #[test]
-    fn a_retargeted_symlink_changes_the_key() {
-        assert_ne!(
-            key_with(|a| a.inputs.push(link("one"))),
-            key_with(|a| a.inputs.push(link("two")))
-        );
-    }
-
-    #[test]
-    fn an_empty_directory_changes_the_key() {
-        let empty = Input {
-            path: "empty".into(),
-            kind: InputKind::Directory,
-        };
-        assert_ne!(key_with(|_| ()), key_with(|a| a.inputs.push(empty)));
+    fn each_thing_that_is_known_of_an_input_changes_the_key() {
+        let plain = InputFile::plain(Digest::of(b"x"), 1);
+        let nodes = [
+            InputNode::File(plain),
+            InputNode::File(InputFile::plain(Digest::of(b"y"), 1)),
+            InputNode::File(InputFile {
+                executable: true,
+                ..plain
+            }),
+            InputNode::File(InputFile {
+                private: true,
+                ..plain
+            }),
+            InputNode::Link("one".into()),
+            InputNode::Link("two".into()),
+            InputNode::Directory(InputDirectory::empty(false)),
+            InputNode::Directory(InputDirectory::empty(true)),
+        ];
+        let count = nodes.len();
+        let keys = nodes.map(|node| key_with(|a| a.inputs = tree(&[("x", node)])));
+        let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
+        assert_eq!(distinct.len(), count);
+        let mut blob = InputTree::default();
+        blob.insert_blob("x", plain.digest, 1).unwrap();
+        assert!(!keys.contains(&key_with(|a| a.inputs = blob)));
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
                 a.pass_through.insert("HOME".into());
             }),
             key_with(|a| a.outputs.push("out".into())),
-            key_with(|a| a.settings.push(("s".into(), "1".into()))),
+            key_with(|a| a.settings.put("s", 1)),
         ];
         let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
         assert_eq!(distinct.len(), keys.len());
@@ -267,7 +267,10 @@ mod tests {
 
     #[test]
     fn the_order_in_which_inputs_were_found_does_not_change_the_key() {
-        assert_eq!(key_with(|_| ()), key_with(|a| a.inputs.reverse()));
+        let (one, other) = (("a", file(b"a")), ("bin/x", file(b"x")));
+        let keys = [[one.clone(), other.clone()], [other, one]]
+            .map(|entries| key_with(|a| a.inputs = tree(&entries)));
+        assert_eq!(keys[0], keys[1]);
     }
 
     #[test]
@@ -277,7 +280,7 @@ mod tests {
         let mut sink = KeySink(Vec::new());
         action.visit(&mut sink);
         let fields: [(&str, &str, &[u8]); 5] = [
-            ("key-format", "", &[1, 0, 0, 0]),
+            ("key-format", "", &[2, 0, 0, 0]),
             ("kind", "", b"run"),
             ("format", "", &[7, 0, 0, 0]),
             ("salt", "", b""),
@@ -295,7 +298,7 @@ mod tests {
         assert_eq!(action.key().0, *blake3::hash(&expected).as_bytes());
         assert_eq!(
             action.key().to_string(),
-            "583de70077e8338557ab9483f10f95cf2f2add2359e2a46571b8583d997d9225"
+            "da68209176e84a44b29b5c3cd5b779193ea1565c54e92ab0a45c1d46024ebe4a"
         );
     }
 

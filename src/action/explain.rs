@@ -181,15 +181,22 @@ fn grouped(entries: &[Explained]) -> Grouped<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::action::{Input, InputKind};
+    use crate::action::{InputFile, InputNode, InputTree};
     use crate::oci::Digest;
 
-    fn with_file(path: &str, executable: bool) -> Input {
-        let digest = Digest::of(b"same");
-        Input {
-            path: path.into(),
-            kind: InputKind::File { digest, executable },
+    fn with(entries: &[(&str, InputNode)]) -> InputTree {
+        let mut tree = InputTree::default();
+        for (path, node) in entries {
+            tree.insert(path, node.clone()).unwrap();
         }
+        tree
+    }
+
+    fn file(executable: bool) -> InputNode {
+        InputNode::File(InputFile {
+            executable,
+            ..InputFile::plain(Digest::of(b"same"), 4)
+        })
     }
 
     #[test]
@@ -201,11 +208,11 @@ mod tests {
     #[test]
     fn the_changed_file_is_named_before_the_variable_and_the_command() {
         let mut old = Action::new("run", 1);
-        old.inputs = vec![with_file("src/a", false), with_file("src/b", false)];
+        old.inputs = with(&[("src/a", file(false)), ("src/b", file(false))]);
         old.env.insert("FOO".into(), "one".into());
         old.argv = vec!["cc".into()];
         let mut new = old.clone();
-        new.inputs[1] = with_file("src/b", true);
+        new.inputs = with(&[("src/a", file(false)), ("src/b", file(true))]);
         new.env.insert("FOO".into(), "two".into());
         new.argv.push("-O2".into());
         new.tools.insert("cc".into(), Digest::of(b"cc"));
@@ -227,12 +234,9 @@ mod tests {
     #[test]
     fn a_file_that_became_a_link_is_one_reason() {
         let mut old = Action::new("run", 1);
-        old.inputs = vec![with_file("x", false)];
+        old.inputs = with(&[("x", file(false))]);
         let mut new = Action::new("run", 1);
-        new.inputs = vec![Input {
-            path: "x".into(),
-            kind: InputKind::Symlink { target: "y".into() },
-        }];
+        new.inputs = with(&[("x", InputNode::Link("y".into()))]);
         let reasons = diff(&old.explain(), &new.explain());
         assert_eq!(reasons.len(), 1);
         assert_eq!(reasons[0].change, Change::Changed);
@@ -241,9 +245,11 @@ mod tests {
     #[test]
     fn two_settings_swapped_under_one_name_are_a_change() {
         let mut old = Action::new("run", 1);
-        old.settings = vec![("s".into(), "1".into()), ("s".into(), "2".into())];
         let mut new = old.clone();
-        new.settings.reverse();
+        for (one, other) in [(1, 2), (2, 1)] {
+            old.settings.put("s", one);
+            new.settings.put("s", other);
+        }
         assert_eq!(diff(&old.explain(), &new.explain()).len(), 1);
     }
 }

@@ -10,7 +10,10 @@
 
 mod encode;
 mod explain;
+mod inputs;
 mod result;
+mod settings;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +21,11 @@ use crate::oci::{Digest, Platform};
 
 pub use encode::{ActionKey, ActionKeyError, KEY_FORMAT};
 pub use explain::{Change, DirtyReason, Explained, Subject, diff};
+pub use inputs::{InputDirectory, InputError, InputFile, InputNode, InputTree};
 pub use result::{ActionResult, MAX_RESULT_BYTES, Output, ResultError};
+pub use settings::{Fields, Settings, SettingsError};
+pub(crate) use settings::{below, fields};
+pub use wire::{WireError, decode, encode};
 
 /// One unit of work with everything that can change its outputs' bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +46,12 @@ pub struct Action {
     pub env: BTreeMap<String, String>,
     /// Variables visible to the command of which only the name is in the key.
     pub pass_through: BTreeSet<String>,
-    /// What the action reads; the order does not matter.
-    pub inputs: Vec<Input>,
+    /// What the action reads.
+    pub inputs: InputTree,
     /// Declared output paths, as written.
     pub outputs: Vec<String>,
     /// Further settings of the verb, in the verb's own order.
-    pub settings: Vec<(String, String)>,
+    pub settings: Settings,
 }
 
 impl Action {
@@ -60,50 +67,9 @@ impl Action {
             argv: Vec::new(),
             env: BTreeMap::new(),
             pass_through: BTreeSet::new(),
-            inputs: Vec::new(),
+            inputs: InputTree::default(),
             outputs: Vec::new(),
-            settings: Vec::new(),
+            settings: Settings::default(),
         }
     }
-
-    /// The first value of the setting called `name`.
-    #[must_use]
-    pub fn setting(&self, name: &str) -> Option<&str> {
-        let mut settings = self.settings.iter();
-        settings.find_map(|(key, value)| (key == name).then_some(value.as_str()))
-    }
-}
-
-/// One thing an action reads.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Input {
-    /// Path relative to the workspace, with `/`; for a blob, the name of its
-    /// producer, such as `task:bundle`.
-    pub path: String,
-    /// What stands there.
-    pub kind: InputKind,
-}
-
-/// What stands at an input's path.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum InputKind {
-    /// A regular file.
-    File {
-        /// Of its bytes.
-        digest: Digest,
-        /// Whether its owner may execute it.
-        executable: bool,
-    },
-    /// A symbolic link, not followed.
-    Symlink {
-        /// Its target, as stored in the link.
-        target: String,
-    },
-    /// A directory that has no input in it.
-    Directory,
-    /// Bytes another action wrote: the digest of its output.
-    Blob {
-        /// Of its bytes.
-        digest: Digest,
-    },
 }

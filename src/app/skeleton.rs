@@ -112,7 +112,8 @@ pub fn skeleton(
             .block_on(make_for_skeleton(&site, &folders, component))
             .map_err(SkeletonMakeError::Part)?;
         let ingest = cas.ingest()?;
-        let written = write_skeleton(&folders, component, &brought, cas, ingest)?;
+        let written = write_skeleton(&site, &folders, component, &brought, ingest)
+            .map_err(SkeletonMakeError::Part)?;
         let Some(ingest) = written else {
             continue;
         };

@@ -1,7 +1,9 @@
 //! Why a task failed, and what kind of failure that is.
 
 use std::fmt;
+use std::path::PathBuf;
 
+use crate::action::{InputError, SettingsError};
 use crate::cas::CasError;
 use crate::cas::tree::TreeError;
 use crate::ground::lockfile::LockfileError;
@@ -52,6 +54,8 @@ pub struct Failure {
     pub message: String,
     /// What the command had printed, if there was one.
     pub log: String,
+    /// The source that was written to while it was read.
+    pub changed: Option<PathBuf>,
 }
 
 impl Failure {
@@ -62,6 +66,19 @@ impl Failure {
             again: None,
             message: message.to_string(),
             log: String::new(),
+            changed: None,
+        }
+    }
+
+    /// A source is no longer what the action's key names.
+    pub(crate) fn changed(path: PathBuf) -> Self {
+        let message = format!(
+            "`{}` changed while it was read: wait until nothing writes to it, then build again",
+            path.display()
+        );
+        Self {
+            changed: Some(path),
+            ..Self::new(Class::Task, message)
         }
     }
 }
@@ -150,6 +167,8 @@ macro_rules! failures {
 pub(crate) use failures;
 
 failures! {
+    InputError: |_| Class::Configuration;
+    SettingsError: |_| Class::Task;
     CasError: of_cas;
     StoredError: |error| match error {
         StoredError::Cas(error) => of_cas(error),

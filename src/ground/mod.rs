@@ -3,11 +3,11 @@
 //!
 //! Knows no kind of work and no plan.
 
-pub(crate) mod checkout;
 pub mod confine;
 mod failure;
 pub(crate) mod folders;
 pub(crate) mod in_flight;
+pub(crate) mod inputs;
 pub(crate) mod lockfile;
 pub(crate) mod log;
 pub(crate) mod process;

@@ -66,7 +66,8 @@ impl Published {
         let mut packages = self.packages.iter();
         let (package, outputs) = packages.find_map(|found| Some((found, found.get(&key)?)))?;
         // Documents are put together anew; of all else a package needs digests.
-        let by_reference = action.kind != "sbom" && self.by_reference.load(Ordering::Relaxed);
+        let by_reference =
+            !action.kind.ends_with("sbom") && self.by_reference.load(Ordering::Relaxed);
         let (mut fetched, mut left) = (0, 0);
         for output in outputs {
             if cas.contains(&output.digest, output.size).ok()? {

@@ -185,6 +185,14 @@ impl Site {
         held(&self.snapshots).retain(|other, _| !related(other));
     }
 
+    /// Looks at the file at `path` again: it is not what it was taken for.
+    pub(crate) fn forget(&self, path: &Path) {
+        held(&self.stats).forget(&path.to_string_lossy());
+        if let Some(folder) = path.parent() {
+            self.forget_snapshots(folder);
+        }
+    }
+
     /// Keeps that the making of `component` has begun.
     pub(crate) fn begin(&self, component: &str) {
         held(&self.begun).insert(component.to_owned());

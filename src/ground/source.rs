@@ -1,27 +1,17 @@
-//! One source of a component or layer: listed, read, and seen to stay the same.
-//!
-//! Stands between `workspace`, which lists, and the writers of tars. Never
-//! follows a link out of the root, and never lets a file pass that changed
-//! after it was listed.
+//! The sources of a definition on the disk: listed, and never outside of the
+//! folder of the definition that names them.
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component as Part, Path, PathBuf};
+use std::{fs, io};
 
-use rustix::fs::OFlags;
+use crate::workspace::{self, Entry, WalkError};
 
-use crate::workspace::{self, Entry, Stat, WalkError};
-
-/// Why a source could not be read.
+/// Why a source cannot be listed.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// A source leads out of its folder.
     #[error("`{0}` leads out of the package folder: copy what it names into the folder")]
     Outside(String),
-    /// Something was written, replaced, added or removed meanwhile.
-    #[error("`{0}` changed while it was read: wait until nothing writes to it, then build again")]
-    Changed(PathBuf),
     /// The disk refused.
     #[error("`{path}` cannot be read: {source}")]
     Io {
@@ -35,15 +25,6 @@ pub enum SourceError {
     Walk(WalkError),
 }
 
-impl SourceError {
-    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
-        move |source| Self::Io {
-            path: path.to_owned(),
-            source,
-        }
-    }
-}
-
 impl From<WalkError> for SourceError {
     fn from(error: WalkError) -> Self {
         match error {
@@ -53,95 +34,28 @@ impl From<WalkError> for SourceError {
     }
 }
 
-/// A file, link or whole folder below a root, as it was when it was listed.
-pub(crate) struct Tree<'a> {
-    root: &'a Path,
-    source: &'a str,
-    entries: Vec<Entry>,
-}
-
-impl<'a> Tree<'a> {
-    /// Lists `source`, which must be below `root` without climbing, even
-    /// through links.
-    pub(crate) fn list(root: &'a Path, source: &'a str) -> Result<Self, SourceError> {
-        if !is_inside(source) {
-            return Err(SourceError::Outside(source.to_owned()));
-        }
-        // With a slash at its end, a link would be followed.
-        let source = source.trim_end_matches('/');
-        let resolved = |path: &Path| fs::canonicalize(path).map_err(SourceError::io(path));
-        let full = root.join(source);
-        let parent = full.parent().filter(|parent| parent.starts_with(root));
-        if !resolved(parent.unwrap_or(root))?.starts_with(resolved(root)?) {
-            return Err(SourceError::Outside(source.to_owned()));
-        }
-        Ok(Self {
-            root,
+/// Lists `source` below `root`, and everything in it. Links in it are entries; a
+/// link on the way to it may not lead out of the root.
+///
+/// # Errors
+///
+/// [`SourceError`]
+pub(crate) fn listed(root: &Path, source: &str) -> Result<Vec<Entry>, SourceError> {
+    inside(source)?;
+    // With a slash at its end, a link would be followed.
+    let source = source.trim_end_matches('/');
+    let resolved = |path: &Path| {
+        fs::canonicalize(path).map_err(|source| SourceError::Io {
+            path: path.to_owned(),
             source,
-            entries: workspace::list(root, source)?,
         })
+    };
+    let full = root.join(source);
+    let parent = full.parent().filter(|parent| parent.starts_with(root));
+    if !resolved(parent.unwrap_or(root))?.starts_with(resolved(root)?) {
+        return Err(outside(source));
     }
-
-    /// Every entry with its path below the source, which is empty for the first.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
-        self.entries.iter().map(|entry| {
-            let below = entry.path.get(self.source.len()..).unwrap_or_default();
-            (below.trim_start_matches('/'), entry)
-        })
-    }
-
-    /// The source itself.
-    pub(crate) fn top(&self) -> &Entry {
-        // `workspace::list` begins with what it was asked to list.
-        self.entries.first().expect("a listing has its first entry")
-    }
-
-    /// Where `entry` is on the disk.
-    pub(crate) fn path(&self, entry: &Entry) -> PathBuf {
-        self.root.join(&entry.path)
-    }
-
-    /// Opens a regular file, if it still is the one that was listed.
-    pub(crate) fn open(&self, entry: &Entry) -> Result<File, SourceError> {
-        let path = self.path(entry);
-        // A pipe put in its place must neither be followed nor waited for.
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits().cast_signed())
-            .open(&path);
-        let file = match opened {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(SourceError::Changed(path));
-            }
-            opened => opened.map_err(SourceError::io(&path))?,
-        };
-        let found = file.metadata().map_err(SourceError::io(&path))?;
-        if Stat::of(&found) == entry.stat {
-            Ok(file)
-        } else {
-            Err(SourceError::Changed(path))
-        }
-    }
-
-    /// Lists again, after everything was read, and compares.
-    pub(crate) fn settle(self) -> Result<(), SourceError> {
-        let again = workspace::list(self.root, self.source)
-            .map_err(|_| SourceError::Changed(self.root.join(self.source)))?;
-        if again == self.entries {
-            return Ok(());
-        }
-        let differs = |(one, two): &(&Entry, &Entry)| one != two;
-        let pair = self.entries.iter().zip(&again).find(differs);
-        let path = pair.map_or(self.source, |(entry, _)| &entry.path);
-        Err(SourceError::Changed(self.root.join(path)))
-    }
-}
-
-/// Whether a source is a relative path without `..`.
-fn is_inside(source: &str) -> bool {
-    let within = |part| matches!(part, Part::Normal(_) | Part::CurDir);
-    !source.is_empty() && Path::new(source).components().all(within)
+    Ok(workspace::list(root, source)?)
 }
 
 /// Refuses a source that is absolute or leads out of its folder.
@@ -150,7 +64,8 @@ fn is_inside(source: &str) -> bool {
 ///
 /// [`SourceError::Outside`]
 pub fn inside(source: &str) -> Result<(), SourceError> {
-    if is_inside(source) {
+    let within = |part| matches!(part, Part::Normal(_) | Part::CurDir);
+    if !source.is_empty() && Path::new(source).components().all(within) {
         Ok(())
     } else {
         Err(outside(source))
@@ -176,33 +91,11 @@ mod tests {
         fs::write(root.join("real/f"), "f").unwrap();
         std::os::unix::fs::symlink("..", root.join("up")).unwrap();
         std::os::unix::fs::symlink("real", root.join("alias")).unwrap();
-        let outside = Tree::list(&root, "up/secret").err().unwrap();
+        let outside = listed(&root, "up/secret").unwrap_err();
         assert!(matches!(outside, SourceError::Outside(_)), "{outside}");
-        assert_eq!(Tree::list(&root, "alias/f").unwrap().top().stat.size, 1);
-        let whole = Tree::list(&root, "./").unwrap();
-        let paths: Vec<&str> = whole.entries().map(|(below, _)| below).collect();
-        assert_eq!(paths, ["", "alias", "real", "real/f", "up"]);
-    }
-
-    #[test]
-    fn a_file_that_is_replaced_added_or_removed_after_the_listing_is_noticed() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("t/f");
-        fs::create_dir(dir.path().join("t")).unwrap();
-        fs::write(&file, "one").unwrap();
-        let listed = || Tree::list(dir.path(), "t").unwrap();
-        let tree = listed();
-        fs::write(&file, "other").unwrap();
-        assert!(matches!(
-            tree.open(&tree.entries[1]),
-            Err(SourceError::Changed(path)) if path == file
-        ));
-        let tree = listed();
-        fs::write(dir.path().join("t/g"), "new").unwrap();
-        assert!(matches!(tree.settle(), Err(SourceError::Changed(_))));
-        let tree = listed();
-        fs::remove_file(&file).unwrap();
-        assert!(matches!(tree.settle(), Err(SourceError::Changed(_))));
-        listed().settle().unwrap();
+        assert_eq!(listed(&root, "alias/f").unwrap()[0].stat.size, 1);
+        let whole = listed(&root, "./").unwrap();
+        let paths: Vec<&str> = whole.iter().map(|entry| entry.path.as_str()).collect();
+        assert_eq!(paths, [".", "./alias", "./real", "./real/f", "./up"]);
     }
 }

@@ -22,15 +22,20 @@ pub(crate) mod run;
 pub(crate) mod sbom;
 pub(crate) mod sign;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::action::{Action, ActionResult, Output, diff};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::action::{Action, ActionResult, Output};
+use crate::cas::Cas;
+use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Performed, Site};
 use crate::ground::{Class, Failure};
 use crate::oci::Descriptor;
 
 use material::Material;
-pub(crate) use results::{Done, Results, blob, image_of, of};
+pub(crate) use results::{Done, Results, image_of, of};
 
 /// The name of an output that is a tar of one file or folder, whose entries
 /// begin with one name; links are kept.
@@ -39,8 +44,6 @@ pub(crate) const TREE: &str = "tree.tar";
 /// What a kind of work knows of the step and the run that it is part of.
 pub(crate) struct Context<'a> {
     pub(crate) site: &'a Arc<Site>,
-    /// The step's name.
-    pub(crate) id: &'a str,
     /// Processors that the step asks for.
     pub(crate) cpu: u32,
     /// What the steps before it left.
@@ -51,15 +54,103 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Prepared {
     /// Names its result.
     pub(crate) action: Action,
+    /// What the action reads, and where that is.
+    pub(crate) inputs: Inputs,
     /// The image that it is about.
     pub(crate) manifest: Option<Descriptor>,
 }
 
-impl From<Action> for Prepared {
-    fn from(action: Action) -> Self {
+impl Prepared {
+    /// An action that reads `inputs`.
+    pub(crate) fn of(mut action: Action, inputs: Inputs) -> Self {
+        action.inputs = inputs.tree.clone();
         Self {
             action,
+            inputs,
             manifest: None,
+        }
+    }
+}
+
+/// What pure work is carried out with, besides its action and its inputs: room
+/// for what it makes.
+#[derive(Clone)]
+pub(crate) struct Bench {
+    pub(crate) cas: Arc<Cas>,
+    /// The run that it is part of; `None`: it is carried out alone.
+    pub(crate) site: Option<Arc<Site>>,
+}
+
+impl Bench {
+    /// The bench of a run.
+    pub(crate) fn of(site: &Arc<Site>) -> Self {
+        Self {
+            cas: Arc::clone(&site.cas),
+            site: Some(Arc::clone(site)),
+        }
+    }
+
+    /// The outputs of actions that this one is made of, in their order: in a run
+    /// from the cache, if they are there.
+    pub(crate) async fn nested(&self, actions: Vec<Prepared>) -> Result<Vec<Output>, Failure> {
+        let mut running = Vec::with_capacity(actions.len());
+        for prepared in actions {
+            let bench = self.clone();
+            running.push(tokio::spawn(async move {
+                let making = || make_pure(&prepared.action, &prepared.inputs, &bench);
+                Ok::<_, Failure>(match &bench.site {
+                    Some(site) => {
+                        let performed = site.perform(&prepared.action, making).await?;
+                        performed.result.outputs
+                    }
+                    None => making().await?.outputs,
+                })
+            }));
+        }
+        let mut outputs = Vec::new();
+        for one in running {
+            let made = one
+                .await
+                .map_err(|error| Failure::new(Class::Task, format!("internal error: {error}")))?;
+            outputs.extend(made?);
+        }
+        Ok(outputs)
+    }
+
+    /// A turn for work that takes a processor and much memory.
+    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let cpu = Arc::clone(&self.site.as_ref()?.cpu);
+        cpu.acquire_owned().await.ok()
+    }
+}
+
+/// Makes the outputs of an action from the action and its inputs alone, wherever
+/// that is: every kind without effects is listed here by its action.
+///
+/// # Errors
+///
+/// What the kind says; [`Class::Configuration`] for an action that has effects or
+/// is of no kind.
+pub(crate) fn make_pure<'a>(
+    action: &'a Action,
+    inputs: &'a Inputs,
+    bench: &'a Bench,
+) -> Pin<Box<dyn Future<Output = Result<Made, Failure>> + Send + 'a>> {
+    match action.kind.as_str() {
+        component::ACTION => Box::pin(component::make(action, inputs, bench)),
+        chart::ACTION => Box::pin(chart::make(action, inputs, bench)),
+        member::ACTION => Box::pin(member::make(action, inputs, bench)),
+        image::BUILD => Box::pin(image::build(action, inputs, bench)),
+        image::IMPORT => Box::pin(image::import(action, inputs, bench)),
+        images::ACTION => Box::pin(images::make(action, inputs, bench)),
+        sbom::IMAGE => Box::pin(sbom::of_image(action, inputs, bench)),
+        sbom::COMPONENT => Box::pin(sbom::of_component(action, inputs, bench)),
+        sbom::SCAN => Box::pin(sbom::scan_layer(action, inputs, bench)),
+        package::ACTION => Box::pin(package::make(action, inputs, bench)),
+        package::COMPRESS => Box::pin(package::compress(action, inputs, bench)),
+        other => {
+            let message = format!("`{other}` is no action that can be carried out by itself");
+            Box::pin(async { Err(Failure::new(Class::Configuration, message)) })
         }
     }
 }
@@ -77,8 +168,19 @@ pub(crate) trait Kind {
     /// Uses the network only for a reference without a pin.
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure>;
 
-    /// Makes the result.
-    async fn make(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<Made, Failure>;
+    /// Brings the inputs that come over the network and are not in the cache.
+    /// Returns how many bytes came.
+    async fn fetch(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<u64, Failure> {
+        let _ = (cx, prepared);
+        Ok(0)
+    }
+
+    /// Makes the result: from the action and its inputs alone, unless the kind has
+    /// effects and says otherwise.
+    async fn make(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<Made, Failure> {
+        let bench = Bench::of(cx.site);
+        make_pure(&prepared.action, &prepared.inputs, &bench).await
+    }
 
     /// The manifest of the image that the step made or fetched.
     fn manifest(&self, prepared: &Prepared, outputs: &[Output]) -> Option<Descriptor> {
@@ -90,11 +192,6 @@ pub(crate) trait Kind {
     /// no secret of this machine went into it.
     fn travels(&self) -> bool {
         true
-    }
-
-    /// Whether the sources are compared again once the result is made.
-    fn rechecked(&self) -> bool {
-        false
     }
 
     /// Whether the work ends by itself, and in order, when the run is stopped.
@@ -201,6 +298,10 @@ impl Kind for Work {
         each!(self, work => work.action(cx).await)
     }
 
+    async fn fetch(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<u64, Failure> {
+        each!(self, work => work.fetch(cx, prepared).await)
+    }
+
     async fn make(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<Made, Failure> {
         each!(self, work => work.make(cx, prepared).await)
     }
@@ -211,10 +312,6 @@ impl Kind for Work {
 
     fn travels(&self) -> bool {
         each!(self, work => work.travels())
-    }
-
-    fn rechecked(&self) -> bool {
-        each!(self, work => work.rechecked())
     }
 
     fn stops_itself(&self) -> bool {
@@ -245,7 +342,6 @@ pub(crate) async fn output(site: &Arc<Site>, work: &Work) -> Result<Output, Fail
         work,
         cx: Context {
             site,
-            id: work.verb(),
             cpu: 1,
             results: &Results::new(),
         },
@@ -272,11 +368,7 @@ impl Task<'_> {
     /// Finds out what names the result.
     pub(crate) async fn prepare(&self) -> Result<Prepared, Failure> {
         let mut prepared = self.work.action(&self.cx).await?;
-        let salts = self.salts.iter();
-        prepared
-            .action
-            .settings
-            .extend(salts.map(|salt| ("salt".to_owned(), salt.clone())));
+        prepared.action.salt = self.salts.join("\n");
         Ok(prepared)
     }
 
@@ -317,17 +409,13 @@ impl Task<'_> {
     /// Makes the result, and refuses it if a source is not what it was when the
     /// key was made: the cache would keep new bytes under an old key.
     async fn sound(&self, prepared: &Prepared) -> Result<Made, Failure> {
-        let made = self.work.make(&self.cx, prepared).await?;
-        if self.work.rechecked() {
-            let now = self.prepare().await?.action;
-            let reasons = diff(&prepared.action.explain(), &now.explain());
-            if let Some(reason) = reasons.first() {
-                let message = format!(
-                    "{reason} while it was packed: wait until nothing writes to it, then build again"
-                );
-                return Err(Failure::new(Class::Task, message));
-            }
+        let fetched = self.work.fetch(&self.cx, prepared).await?;
+        let made = self.work.make(&self.cx, prepared).await;
+        if let Some(path) = prepared.inputs.changed() {
+            return Err(Failure::changed(path));
         }
+        let mut made = made?;
+        made.fetched += fetched;
         Ok(made)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::action::{Action, ActionKey, Input, InputKind, Output};
+use crate::action::{Action, ActionKey, Output};
 use crate::ground::{Class, Failure};
 use crate::kinds::material::Material;
 use crate::oci::Descriptor;
@@ -49,18 +49,4 @@ pub(crate) fn image_of<'r>(
         )
     })?;
     Ok((manifest, done))
-}
-
-/// An output of `producer` as an input.
-pub(crate) fn blob(producer: &str, output: &Output) -> Input {
-    Input {
-        path: if output.name == producer {
-            producer.to_owned()
-        } else {
-            format!("{producer}/{}", output.name)
-        },
-        kind: InputKind::Blob {
-            digest: output.digest,
-        },
-    }
 }

@@ -30,7 +30,6 @@ async fn a_source_that_changes_after_its_key_was_made_is_not_remembered() {
         work: &work,
         cx: Context {
             site: &site,
-            id: "component:c",
             cpu: 1,
             results: &results,
         },
@@ -41,7 +40,7 @@ async fn a_source_that_changes_after_its_key_was_made_is_not_remembered() {
     std::fs::write(dir.path().join("f"), "new!").unwrap();
     let refused = task.perform(&prepared).await.unwrap_err();
     assert!(
-        refused.message.contains("file `f` changed while"),
+        refused.message.contains("/f` changed while it was read"),
         "{refused}"
     );
     assert!(site.remembered(&prepared.action).unwrap().is_none());

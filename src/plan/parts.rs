@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::action::Output;
 use crate::ground::Failure;
 use crate::ground::folders::Folders;
 use crate::ground::site::Site;
 use crate::kinds::actions::ActionsWork;
 use crate::kinds::chart::ChartWork;
 use crate::kinds::clone::CloneWork;
-use crate::kinds::component::write::{self, Brought};
-use crate::kinds::component::{ComponentWork, Part};
+use crate::kinds::component::{ComponentWork, Part, write};
 use crate::kinds::kustomization::KustomizationWork;
 use crate::kinds::member::MemberWork;
 use crate::kinds::package::skeleton::is_made;
@@ -127,11 +127,11 @@ pub async fn make_for_skeleton(
     site: &Arc<Site>,
     folders: &Folders,
     component: &Component,
-) -> Result<Brought, Failure> {
-    let mut made = Brought::default();
+) -> Result<BTreeMap<String, Output>, Failure> {
+    let mut made = BTreeMap::new();
     for (_, place, work) in brought(folders, component, is_made) {
         let output = kinds::output(site, &work).await?;
-        made.parts.insert(place, output);
+        made.insert(place, output);
     }
     Ok(made)
 }
@@ -178,7 +178,7 @@ fn made(
         if write::is_archive(&chart.local_path) {
             continue;
         }
-        let file = write::chart_file(chart);
+        let file = write::chart_file(&chart.name, &chart.version);
         let work = Work::from(ChartWork {
             folders: folders.clone(),
             chart: chart.clone(),

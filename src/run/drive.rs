@@ -317,13 +317,24 @@ async fn one(
     let began = Instant::now();
     let mut record = skipped(&Plan::default(), &step.id, "", start);
     record.verb = step.work.verb().to_owned();
-    let told = |reason: &str| {
+    let told = &|reason: &str| {
         drop(events.send(Event::Started {
             task: step.id.clone(),
             reason: reason.to_owned(),
         }));
     };
-    let done = attempt(site, step, &results, workspace, &mut record, told).await;
+    let mut done = attempt(site, step, &results, workspace, &mut record, told).await;
+    if let Err(Failure {
+        changed: Some(path),
+        ..
+    }) = &done
+    {
+        // The key is made again from what the sources are now; once, as something
+        // may write to them all the time.
+        site.forget(path);
+        record.attempts = 0;
+        done = attempt(site, step, &results, workspace, &mut record, told).await;
+    }
     record.wall_ms = millis(began.elapsed());
     record.status = match &done {
         Ok((_, status)) => *status,
@@ -346,7 +357,7 @@ async fn attempt(
     results: &Results,
     workspace: &Path,
     record: &mut TaskRecord,
-    told: impl Fn(&str),
+    told: &(impl Fn(&str) + Sync),
 ) -> Result<(Done, Status), Failure> {
     let task = task(site, step, results);
     let prepared = task.prepare().await?;
@@ -423,7 +434,7 @@ async fn make(
     prepared: &Prepared,
     workspace: &Path,
     record: &mut TaskRecord,
-    told: impl Fn(&str),
+    told: &(impl Fn(&str) + Sync),
 ) -> Result<Performed, Failure> {
     let (shared, id, unchanged) = (Arc::clone(task.cx.site), step.id.clone(), unchanged(step));
     let (place, action) = (workspace.to_owned(), prepared.action.clone());
@@ -470,7 +481,6 @@ fn task<'a>(site: &'a Arc<Site>, step: &'a Step, results: &'a Results) -> Task<'
         work: &step.work,
         cx: Context {
             site,
-            id: &step.id,
             cpu: step.resources.cpu,
             results,
         },

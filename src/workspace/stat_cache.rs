@@ -122,6 +122,11 @@ impl StatCache {
             .collect())
     }
 
+    /// Forgets the file at `path`, as it was asked for: it is read again.
+    pub fn forget(&mut self, path: &str) {
+        self.changed |= self.known.remove(path).is_some();
+    }
+
     /// Writes the cache, whole or not at all, if it changed since it was loaded.
     ///
     /// # Errors

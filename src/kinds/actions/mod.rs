@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::action::Action;
 use crate::ground::folders::Folders;
+use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Piece, Process};
 use crate::ground::site::{Made, Site};
 use crate::ground::{Class, Failure, log};
@@ -50,10 +51,10 @@ impl Kind for ActionsWork {
     }
 
     /// Names the commands, for records; no result is kept.
-    async fn action(&self, _: &Context<'_>) -> Result<Prepared, Failure> {
+    async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let mut action = Action::new("actions", ACTIONS_FORMAT);
         action.argv = self.actions.iter().map(|one| one.cmd.clone()).collect();
-        Ok(action.into())
+        Ok(Prepared::of(action, Inputs::new(&cx.site.cas)))
     }
 
     /// Runs the commands, one after the other, until one fails for good.

@@ -10,19 +10,28 @@ use std::sync::Arc;
 use package::{chart_files, package_chart};
 use remote::ChartQuestion;
 
-use crate::action::{Action, Input, InputKind, Output};
+use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::Cas;
-use crate::ground::checkout::inputs;
 use crate::ground::folders::{Folders, Found};
+use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Site};
 use crate::ground::source::{inside, outside};
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, answer};
-use crate::kinds::{Context, Kind, Prepared, clone};
+use crate::kinds::{Bench, Context, Kind, Prepared, clone};
 use crate::package::{Chart, RepoUrl};
-use crate::workspace::{Entry, Kind as Sort, Stat};
+
+/// The action that packages a chart from its files.
+pub(crate) const ACTION: &str = "chart";
+
+fields! {
+    struct ChartSettings {
+        /// The chart's folder among the inputs.
+        folder: String = "folder",
+    }
+}
 
 /// Version of what is written; raised when its bytes change.
 const CHART_FORMAT: u32 = 1;
@@ -70,26 +79,14 @@ impl ChartWork {
         Ok((found, full))
     }
 
-    fn local_action(&self, site: &Site) -> Result<Action, Failure> {
+    fn local_inputs(&self, site: &Site) -> Result<Inputs, Failure> {
         let (found, root) = self.local()?;
-        let mut action = Action::new("chart", CHART_FORMAT);
-        let mut entries = Vec::new();
-        for path in chart_files(&root, &self.chart.local_path)? {
-            // As Helm reads them: through links, whatever their mode.
-            let metadata = std::fs::metadata(root.join(&path))?;
-            entries.push(Entry {
-                path,
-                kind: Sort::File { executable: false },
-                stat: Stat::of(&metadata),
-            });
-        }
-        let named = inputs(site, &root, &entries)?.into_iter();
-        let below = found.below.trim_end_matches('/');
-        action.inputs.extend(named.map(|input| Input {
-            path: found.named(&format!("{below}/{}", input.path)),
-            ..input
-        }));
-        Ok(action)
+        let mut inputs = Inputs::new(&site.cas);
+        let entries = chart_files(&root, &self.chart.local_path)?;
+        inputs.entries(site, &root, &entries, |path| {
+            found.named(&format!("{}/{path}", trimmed(found.below)))
+        })?;
+        Ok(inputs)
     }
 }
 
@@ -108,40 +105,40 @@ impl Kind for ChartWork {
     }
 
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
-        let mut action = Action::new("chart", CHART_FORMAT);
+        let mut inputs = Inputs::new(&cx.site.cas);
+        let mut action = Action::new(ACTION, CHART_FORMAT);
         match self.origin()? {
             Origin::Repository(url) => {
                 let pin = clone::commit(cx.site, &self.folders.own, &url).await?;
-                action.settings = vec![
-                    ("repository".to_owned(), url.address),
-                    ("pin".to_owned(), pin),
-                    ("gitPath".to_owned(), self.chart.git_path.clone()),
-                ];
+                action = Action::new("chart-of-repository", CHART_FORMAT);
+                action.settings.put("repository", url.address);
+                action.settings.put("pin", pin);
+                action.settings.put("gitPath", &self.chart.git_path);
             }
             Origin::Published(question) => {
                 let pin = answer(cx.site, &self.folders.own, &*question).await?;
-                action.inputs.push(Input {
-                    path: pin.url,
-                    kind: InputKind::Blob { digest: pin.digest },
-                });
+                action = Action::new("published-chart", CHART_FORMAT);
+                inputs.blob(&pin.url, pin.digest, pin.size)?;
             }
             Origin::Folder => {
                 let (site, own) = (Arc::clone(cx.site), self.clone());
-                action = blocking(move || own.local_action(&site)).await?;
+                inputs = blocking(move || own.local_inputs(&site)).await?;
+                let folder = trimmed(&self.chart.local_path).to_owned();
+                ChartSettings { folder }.write("", &mut action.settings);
             }
         }
-        Ok(action.into())
+        Ok(Prepared::of(action, inputs))
     }
 
-    async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
+    async fn make(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<Made, Failure> {
         let (site, own) = (cx.site, self.clone());
-        let cas = Arc::clone(&site.cas);
         match self.origin()? {
             Origin::Repository(url) => {
                 let pin = clone::commit(site, &self.folders.own, &url).await?;
                 let stage = site.stage().await?;
                 let git = clone::git(site)?;
                 git.check_out(&url, &pin, stage.path()).await?;
+                let cas = Arc::clone(&site.cas);
                 blocking(move || {
                     let path = &own.chart.git_path;
                     let below = path.trim_start_matches("./").trim_matches('/');
@@ -153,7 +150,9 @@ impl Kind for ChartWork {
                         inside(below).map_err(|_| outside(path))?;
                         stage.path().join(below)
                     };
-                    packaged(&cas, &root, path)
+                    let entries = chart_files(&root, path)?;
+                    let inputs = Inputs::on_disk(&cas, &root, &entries)?;
+                    packaged(&cas, &inputs, ".", path)
                 })
                 .await
             }
@@ -162,30 +161,17 @@ impl Kind for ChartWork {
                 let output = remote::fetched(site, &question.0, &pin).await?;
                 Ok(vec![output].into())
             }
-            Origin::Folder => {
-                blocking(move || {
-                    let (_, root) = own.local()?;
-                    packaged(&cas, &root, &own.chart.local_path)
-                })
-                .await
-            }
+            Origin::Folder => make(&prepared.action, &prepared.inputs, &Bench::of(site)).await,
         }
-    }
-
-    fn rechecked(&self) -> bool {
-        true
     }
 
     fn materials(&self, action: &Action) -> Vec<Material> {
         match self.origin() {
             Ok(Origin::Repository(url)) => clone::material(&url, action),
             Ok(Origin::Published(_)) => {
-                let archives = action.inputs.iter().filter_map(|input| match input.kind {
-                    InputKind::Blob { digest } => Some(Material::File {
-                        url: input.path.clone(),
-                        digest,
-                    }),
-                    _ => None,
+                let archives = action.inputs.blobs().map(|(url, file)| Material::File {
+                    url,
+                    digest: file.digest,
                 });
                 archives.collect()
             }
@@ -213,9 +199,20 @@ fn repository_of(chart: &Chart) -> Result<Option<RepoUrl>, Failure> {
     }
 }
 
-fn packaged(cas: &Cas, root: &Path, named: &str) -> Result<Made, Failure> {
-    let ingest = package_chart(root, named, cas.ingest()?)?;
+/// Packages a chart from the inputs alone.
+pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
+    let ChartSettings { folder } = ChartSettings::read("", &action.settings)?;
+    let (cas, inputs) = (Arc::clone(&bench.cas), inputs.clone());
+    blocking(move || packaged(&cas, &inputs, &folder, &folder)).await
+}
+
+fn packaged(cas: &Cas, inputs: &Inputs, folder: &str, shown: &str) -> Result<Made, Failure> {
+    let ingest = package_chart(inputs, folder, shown, cas.ingest()?)?;
     let (digest, size) = ingest.commit()?;
     let name = "chart.tgz".to_owned();
     Ok(vec![Output { name, digest, size }].into())
+}
+
+fn trimmed(path: &str) -> &str {
+    path.trim_end_matches('/')
 }

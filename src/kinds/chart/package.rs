@@ -19,8 +19,11 @@ use flate2::{Compression, GzBuilder};
 use ignore::Rules;
 use metadata::Metadata;
 
+use crate::action::InputNode;
 use crate::archive::{SafePath, TarError, TarKind, TarReader, TarWriter};
 use crate::ground::failures;
+use crate::ground::inputs::Inputs;
+use crate::workspace::{Entry, Kind, Stat};
 
 /// Largest `Chart.yaml`, lock or ignore file, in bytes: 5 MiB, what Helm allows
 /// any file of a chart.
@@ -63,9 +66,6 @@ pub enum ChartError {
     /// An archive that unpacks to too much.
     #[error("`{0}` unpacks to more than 100 MiB, which no chart does: remove it")]
     TooLarge(String),
-    /// A file was written to meanwhile.
-    #[error("`{0}` changed while it was read: wait until nothing writes to it, then build again")]
-    Changed(PathBuf),
     /// The disk refused.
     #[error("`{path}` cannot be read: {source}")]
     Io {
@@ -91,8 +91,25 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> ChartError + '_ {
 /// # Errors
 ///
 /// [`ChartError`]; what was written is then of no use.
-pub fn package_chart<W: Write>(folder: &Path, shown: &str, out: W) -> Result<W, ChartError> {
-    let chart = load(files(folder, shown)?, shown, 0)?;
+pub(crate) fn package_chart<W: Write>(
+    inputs: &Inputs,
+    folder: &str,
+    shown: &str,
+    out: W,
+) -> Result<W, ChartError> {
+    let listed = inputs.list(folder).into_iter();
+    let files = listed.filter_map(|(name, node)| {
+        let path = match folder {
+            "." => name.clone(),
+            folder => format!("{folder}/{name}"),
+        };
+        let InputNode::File(file) = node else {
+            return None;
+        };
+        let size = file.size;
+        Some((name, Content::Input { inputs, path, size }))
+    });
+    let chart = load(files.collect(), shown, 0)?;
     let has = |name: &&String| !chart.charts.iter().any(|c| c.metadata.name == **name);
     let missing: Vec<String> = (chart.metadata.needs.iter())
         .filter(has)
@@ -115,36 +132,41 @@ pub fn package_chart<W: Write>(folder: &Path, shown: &str, out: W) -> Result<W, 
 }
 
 /// A file's bytes, or where they are.
-enum Content {
-    Disk { path: PathBuf, size: u64 },
+enum Content<'a> {
+    Input {
+        inputs: &'a Inputs,
+        path: String,
+        size: u64,
+    },
     Bytes(Vec<u8>),
 }
 
 /// A file of a chart, by its path in the chart.
-type Named = (String, Content);
+type Named<'a> = (String, Content<'a>);
 
-struct Chart {
+struct Chart<'a> {
     metadata: Metadata,
     lock: Option<String>,
-    values: Option<Named>,
-    schema: Option<Named>,
-    templates: Vec<Named>,
-    files: Vec<Named>,
+    values: Option<Named<'a>>,
+    schema: Option<Named<'a>>,
+    templates: Vec<Named<'a>>,
+    files: Vec<Named<'a>>,
     charts: Vec<Self>,
 }
 
-impl Content {
+impl Content<'_> {
     fn open(&self) -> Result<(u64, Box<dyn Read + '_>), ChartError> {
         match self {
             Self::Bytes(bytes) => {
                 let bytes = bytes.strip_prefix(MARK).unwrap_or(bytes);
                 Ok((bytes.len() as u64, Box::new(bytes)))
             }
-            Self::Disk { path, size } => {
-                let mut file = File::open(path).map_err(at(path))?;
+            Self::Input { inputs, path, size } => {
+                let unread = |error| at(Path::new(path))(error);
+                let mut file = inputs.open(path).map_err(unread)?;
                 let mut begin = Vec::new();
                 let mut head = (&mut file).take(MARK.len() as u64);
-                head.read_to_end(&mut begin).map_err(at(path))?;
+                head.read_to_end(&mut begin).map_err(unread)?;
                 if begin == MARK {
                     Ok((size - MARK.len() as u64, Box::new(file)))
                 } else {
@@ -167,17 +189,26 @@ impl Content {
     }
 }
 
-/// Lists what belongs to the chart in `folder`, in Helm's order.
-fn files(folder: &Path, shown: &str) -> Result<Vec<Named>, ChartError> {
-    let rules = folder.join(".helmignore");
-    let text = match fs::metadata(&rules) {
-        Ok(metadata) => {
-            let size = metadata.len();
-            Content::Disk { path: rules, size }.text(&format!("{shown}/.helmignore"))?
+/// Lists what belongs to the chart in `folder`, in Helm's order: through links,
+/// whatever the mode.
+///
+/// # Errors
+///
+/// [`ChartError`]
+pub(crate) fn chart_files(folder: &Path, shown: &str) -> Result<Vec<Entry>, ChartError> {
+    let path = folder.join(".helmignore");
+    let mut text = String::new();
+    if path.is_file() {
+        let mut file = File::open(&path)
+            .map_err(at(&path))?
+            .take(MAX_DOCUMENT_BYTES + 1);
+        file.read_to_string(&mut text).map_err(at(&path))?;
+        if text.len() as u64 > MAX_DOCUMENT_BYTES {
+            return Err(at(&path)(io::Error::other("it is larger than 5 MiB")));
         }
-        Err(_) => String::new(),
-    };
-    let rules = Rules::parse(&text).map_err(|(line, what)| {
+    }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let rules = Rules::parse(text).map_err(|(line, what)| {
         ChartError::Malformed(format!(
             "{shown}/.helmignore:{line}:1: {what}: correct the line"
         ))
@@ -194,7 +225,7 @@ fn walk(
     below: &str,
     rules: &Rules,
     depth: usize,
-    found: &mut Vec<Named>,
+    found: &mut Vec<Entry>,
 ) -> Result<(), ChartError> {
     if depth > MAX_DEPTH {
         let error = io::Error::other("folders are nested deeper than 64 levels");
@@ -227,8 +258,11 @@ fn walk(
         if metadata.is_dir() {
             walk(root, &path, &below, rules, depth + 1, found)?;
         } else if metadata.is_file() {
-            let size = metadata.len();
-            found.push((below, Content::Disk { path, size }));
+            found.push(Entry {
+                path: below,
+                kind: Kind::File { executable: false },
+                stat: Stat::of(&metadata),
+            });
         } else {
             return Err(ChartError::Kind(path));
         }
@@ -236,24 +270,8 @@ fn walk(
     Ok(())
 }
 
-/// The files that the archive of the chart in `folder` is made from, and its
-/// `.helmignore`, relative to it.
-///
-/// # Errors
-///
-/// [`ChartError`]
-pub fn chart_files(folder: &Path, shown: &str) -> Result<Vec<String>, ChartError> {
-    let named = files(folder, shown)?.into_iter();
-    let mut paths: Vec<String> = named.map(|(path, _)| path).collect();
-    let rules = ".helmignore".to_owned();
-    if !paths.contains(&rules) && folder.join(&rules).is_file() {
-        paths.push(rules);
-    }
-    Ok(paths)
-}
-
 /// Sorts a chart's files by what they are.
-fn load(files: Vec<Named>, shown: &str, depth: usize) -> Result<Chart, ChartError> {
+fn load<'a>(files: Vec<Named<'a>>, shown: &str, depth: usize) -> Result<Chart<'a>, ChartError> {
     if depth > MAX_DEPTH {
         let what = format!("{shown}: charts are nested deeper than 64 levels");
         return Err(ChartError::Malformed(what));
@@ -275,7 +293,7 @@ fn load(files: Vec<Named>, shown: &str, depth: usize) -> Result<Chart, ChartErro
         charts: Vec::new(),
     };
     // By the name that stands behind `charts/`.
-    let mut inner: std::collections::BTreeMap<String, Vec<Named>> = Default::default();
+    let mut inner: std::collections::BTreeMap<String, Vec<Named<'a>>> = Default::default();
     for (name, content) in files {
         let path = format!("{shown}/{name}");
         match name.as_str() {
@@ -327,7 +345,7 @@ fn load(files: Vec<Named>, shown: &str, depth: usize) -> Result<Chart, ChartErro
                 _ => return Err(ChartError::NoChart(shown)),
             }
         } else {
-            let below = |(path, content): Named| {
+            let below = |(path, content): Named<'a>| {
                 let (_, rest) = path.split_once('/')?;
                 Some((rest.to_owned(), content))
             };
@@ -339,7 +357,7 @@ fn load(files: Vec<Named>, shown: &str, depth: usize) -> Result<Chart, ChartErro
 }
 
 /// The files of a packaged chart, without the folder that all of them are in.
-fn unpacked(archive: &Content, shown: &str) -> Result<Vec<Named>, ChartError> {
+fn unpacked<'a>(archive: &Content<'_>, shown: &str) -> Result<Vec<Named<'a>>, ChartError> {
     let path = Path::new(shown);
     let (_, content) = archive.open()?;
     let plain = MultiGzDecoder::new(content).take(MAX_INNER_BYTES + 1);
@@ -366,7 +384,11 @@ fn unpacked(archive: &Content, shown: &str) -> Result<Vec<Named>, ChartError> {
     Ok(files)
 }
 
-fn write<W: Write>(chart: &Chart, below: &str, tar: &mut TarWriter<W>) -> Result<(), ChartError> {
+fn write<W: Write>(
+    chart: &Chart<'_>,
+    below: &str,
+    tar: &mut TarWriter<W>,
+) -> Result<(), ChartError> {
     let base = format!("{below}{}", chart.metadata.name);
     let text = chart.metadata.render();
     document(tar, &format!("{base}/Chart.yaml"), &text)?;
@@ -377,12 +399,7 @@ fn write<W: Write>(chart: &Chart, below: &str, tar: &mut TarWriter<W>) -> Result
     for (name, content) in single.chain(&chart.templates).chain(&chart.files) {
         let (size, mut content_bytes) = content.open()?;
         let written = tar.file(&format!("{base}/{name}"), 0o644, size, &mut content_bytes);
-        written.map_err(|error| match (error, content) {
-            (TarError::Short { .. } | TarError::Long { .. }, Content::Disk { path, .. }) => {
-                ChartError::Changed(path.clone())
-            }
-            (other, _) => other.into(),
-        })?;
+        written?;
     }
     for inner in &chart.charts {
         write(inner, &format!("{base}/charts/"), tar)?;
@@ -396,7 +413,7 @@ fn document<W: Write>(tar: &mut TarWriter<W>, path: &str, text: &str) -> Result<
 
 failures! {
     ChartError: |error| match error {
-        ChartError::Io { .. } | ChartError::Changed(_) => Class::Environment,
+        ChartError::Io { .. } => Class::Environment,
         _ => Class::Configuration,
     };
 }
@@ -422,6 +439,14 @@ mod tests {
         listed
     }
 
+    fn packaged(root: &Path, shown: &str) -> Result<Vec<u8>, ChartError> {
+        let cache = tempfile::tempdir().unwrap();
+        let cas = std::sync::Arc::new(crate::cas::Cas::open(cache.path()).unwrap());
+        let files = chart_files(root, shown)?;
+        let inputs = Inputs::on_disk(&cas, root, &files).unwrap();
+        package_chart(&inputs, ".", shown, Vec::new())
+    }
+
     fn chart(root: &Path, below: &str, name: &str) {
         let text = format!("name: {name}\nversion: 1.0.0\napiVersion: v2\n");
         put(root, &format!("{below}Chart.yaml"), text);
@@ -442,9 +467,9 @@ mod tests {
         chart(root, "charts/zz/", "aa");
         let inner = tempfile::tempdir().unwrap();
         chart(inner.path(), "", "db");
-        let packed = package_chart(inner.path(), "db", Vec::new()).unwrap();
+        let packed = packaged(inner.path(), "db").unwrap();
         put(root, "charts/db-1.0.0.tgz", packed);
-        let bytes = package_chart(root, "c", Vec::new()).unwrap();
+        let bytes = packaged(root, "c").unwrap();
         let names: Vec<String> = listed(&bytes).into_iter().map(|(name, _)| name).collect();
         assert_eq!(
             names,
@@ -459,18 +484,14 @@ mod tests {
             ]
         );
         assert_eq!(listed(&bytes)[1].1, "a: 1\n");
-        assert_eq!(package_chart(root, "c", Vec::new()).unwrap(), bytes);
+        assert_eq!(packaged(root, "c").unwrap(), bytes);
     }
 
     #[test]
     fn what_is_no_whole_chart_is_refused_with_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
-        let error = || {
-            package_chart(root, "c", Vec::new())
-                .unwrap_err()
-                .to_string()
-        };
+        let error = || packaged(root, "c").unwrap_err().to_string();
         assert!(error().contains("`c` has no Chart.yaml"));
         put(
             root,
@@ -480,7 +501,7 @@ mod tests {
         let missing = error();
         assert!(missing.contains("needs `db`") && missing.contains("helm dependency build c"));
         chart(root, "charts/db/", "db");
-        package_chart(root, "c", Vec::new()).unwrap();
+        packaged(root, "c").unwrap();
         std::os::unix::fs::symlink("/etc/passwd", root.join("link")).unwrap();
         assert!(error().contains("link"));
         fs::remove_file(root.join("link")).unwrap();

@@ -9,6 +9,7 @@ use git::Git;
 
 use crate::action::Action;
 use crate::ground::folders::Folders;
+use crate::ground::inputs::Inputs;
 use crate::ground::lockfile::Lockfile;
 use crate::ground::site::{Made, Site};
 use crate::ground::{Failure, tools};
@@ -93,7 +94,7 @@ pub(crate) fn git(site: &Site) -> Result<Git, Failure> {
 
 /// A commit as provenance names it.
 pub(crate) fn material(url: &RepoUrl, action: &Action) -> Vec<Material> {
-    let commit = action.setting("pin").map(|commit| Material::Commit {
+    let commit = action.settings.get("pin").map(|commit| Material::Commit {
         address: url.address.clone(),
         commit: commit.to_owned(),
     });
@@ -117,12 +118,10 @@ impl Kind for CloneWork {
             Wanted::Reference(name) => ("reference", name.as_str()),
         };
         let pin = commit(cx.site, &self.folders.own, &self.url).await?;
-        action.settings = vec![
-            ("address".to_owned(), self.url.address.clone()),
-            (sort.to_owned(), name.to_owned()),
-            ("pin".to_owned(), pin),
-        ];
-        Ok(action.into())
+        action.settings.put("address", &self.url.address);
+        action.settings.put(sort, name);
+        action.settings.put("pin", pin);
+        Ok(Prepared::of(action, Inputs::new(&cx.site.cas)))
     }
 
     async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
@@ -136,10 +135,6 @@ impl Kind for CloneWork {
             .clone_to(&self.url, &pin, stage.path(), &site.cas)
             .await?;
         Ok(vec![output].into())
-    }
-
-    fn rechecked(&self) -> bool {
-        true
     }
 
     fn materials(&self, action: &Action) -> Vec<Material> {

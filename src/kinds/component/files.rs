@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::action::{Action, InputKind, Output};
+use crate::action::{Action, Output};
 use crate::ground::lockfile::{FilePin, Lockfile};
 use crate::ground::site::Site;
 use crate::ground::threads::blocking;
@@ -79,15 +79,18 @@ impl Question for FileQuestion {
     }
 }
 
-/// What is pinned, from the store, else from the network.
-pub(crate) async fn stored(site: &Arc<Site>, url: &str, pin: &FilePin) -> Result<Output, Failure> {
-    let (cas, digest, size) = (Arc::clone(&site.cas), pin.digest, pin.size);
-    if blocking(move || Ok(cas.contains(&digest, size)?)).await? {
-        let name = url.to_owned();
-        return Ok(Output { name, digest, size });
+/// Downloads every address among the inputs of `action` that the cache lacks.
+pub(crate) async fn fetch(site: &Arc<Site>, action: &Action) -> Result<u64, Failure> {
+    let mut fetched = 0;
+    for (url, file) in action.inputs.blobs().filter(|(name, _)| is_remote(name)) {
+        let (digest, size) = (file.digest, file.size);
+        let cas = Arc::clone(&site.cas);
+        if !blocking(move || Ok(cas.contains(&digest, size)?)).await? {
+            site.online(&format!("`{url}`"))?;
+            fetched += download(site, &url, Some(digest)).await?.size;
+        }
     }
-    site.online(&format!("`{url}`"))?;
-    download(site, url, Some(digest)).await
+    Ok(fetched)
 }
 
 async fn download(site: &Arc<Site>, url: &str, sum: Option<Digest>) -> Result<Output, Failure> {
@@ -96,12 +99,11 @@ async fn download(site: &Arc<Site>, url: &str, sum: Option<Digest>) -> Result<Ou
 
 /// The addresses among the inputs of `action`.
 pub(crate) fn materials(action: &Action) -> Vec<Material> {
-    let urls = action.inputs.iter().filter_map(|input| match input.kind {
-        InputKind::Blob { digest } if is_remote(&input.path) => Some(Material::File {
-            url: input.path.clone(),
-            digest,
-        }),
-        _ => None,
-    });
-    urls.collect()
+    let blobs = action.inputs.blobs().filter(|(name, _)| is_remote(name));
+    blobs
+        .map(|(url, file)| Material::File {
+            url,
+            digest: file.digest,
+        })
+        .collect()
 }

@@ -9,17 +9,17 @@ mod parts;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::action::Output;
+use crate::action::InputNode;
 use crate::archive::{TarError, TarWriter};
-use crate::cas::{Cas, CasError};
-use crate::ground::folders::Folders;
-use crate::ground::source::{SourceError, Tree};
+use crate::cas::CasError;
+use crate::ground::inputs::Inputs;
 use crate::ground::{failures, of_cas};
-use crate::oci::{Digest, Hasher};
-use crate::package::{Component, File, Manifest, RepoUrlError};
-use crate::workspace::{Kind, WalkError};
+use crate::kinds::component::files::is_remote;
+use crate::kinds::component::settings::{ComponentSettings, FileSettings, ManifestSettings};
+use crate::oci::Digest;
+use crate::package::RepoUrlError;
 
 pub use parts::{chart_file, is_archive};
 
@@ -38,12 +38,9 @@ pub enum ComponentError {
         /// Where it stands in the component.
         place: String,
     },
-    /// A source leads out of the package folder.
-    #[error("`{0}` leads out of the package folder: copy what it names into the folder")]
-    Outside(String),
-    /// A source was written to meanwhile.
-    #[error("`{0}` changed while it was read: wait until nothing writes to it, then build again")]
-    Changed(PathBuf),
+    /// A source that is not among the inputs.
+    #[error("internal error: `{0}` is not an input of the action")]
+    NoInput(String),
     /// A target has no last name to store the file under.
     #[error("target `{0}` ends in no file name: write the full path of the file")]
     Target(String),
@@ -106,9 +103,6 @@ pub enum ComponentError {
         /// What happened.
         source: io::Error,
     },
-    /// Something that cannot be packed.
-    #[error(transparent)]
-    Walk(WalkError),
     /// The archive could not be written.
     #[error(transparent)]
     Tar(#[from] TarError),
@@ -117,29 +111,7 @@ pub enum ComponentError {
     Cas(#[from] CasError),
 }
 
-impl From<SourceError> for ComponentError {
-    fn from(error: SourceError) -> Self {
-        match error {
-            SourceError::Outside(source) => Self::Outside(source),
-            SourceError::Changed(path) => Self::Changed(path),
-            SourceError::Io { path, source } => Self::Io { path, source },
-            SourceError::Walk(error) => Self::Walk(error),
-        }
-    }
-}
-
-/// Blobs that a component is made from.
-#[derive(Clone, Debug, Default)]
-pub struct Brought {
-    /// Downloaded files, by their URL.
-    pub files: BTreeMap<String, Output>,
-    /// What other steps made, by its place in the component. One with the name
-    /// [`TREE`](super::TREE) is a tar of what stands there.
-    pub parts: BTreeMap<String, Output>,
-}
-
-/// Writes the tar of `component`, whose sources are in `folders`, or are
-/// `brought` to `cas`.
+/// Writes the tar of a component from its inputs.
 ///
 /// `None`: all its files together have no byte, and packages leave such a tar
 /// out.
@@ -147,19 +119,16 @@ pub struct Brought {
 /// # Errors
 ///
 /// [`ComponentError`]; what was written to `out` is then of no use.
-pub fn write_component<W: Write>(
-    folders: &Folders,
-    component: &Component,
-    brought: &Brought,
-    cas: &Cas,
+pub(crate) fn write_component<W: Write>(
+    component: &ComponentSettings,
+    inputs: &Inputs,
     out: W,
 ) -> Result<Option<W>, ComponentError> {
     let name = &component.name;
     let mut writer = Writer {
-        folders,
         component: name,
-        brought,
-        cas,
+        inputs,
+        trees: &component.trees,
         tar: TarWriter::new(out),
         bytes: 0,
     };
@@ -171,7 +140,7 @@ pub fn write_component<W: Write>(
     }
     for index in by_name(component.data_injections.len()) {
         let data = &component.data_injections[index];
-        let path = writer.numbered("data", index, &data.target.path)?;
+        let path = writer.numbered("data", index, &data.target)?;
         writer.item(&Item::new(path, &data.source))?;
     }
     if !component.files.is_empty() {
@@ -239,7 +208,7 @@ pub fn kustomized(manifest: &str, index: usize) -> String {
 /// Every manifest file as it is named in the package, sorted, and its source;
 /// `None`: a step builds it.
 pub(crate) fn manifests(
-    list: &[Manifest],
+    list: &[ManifestSettings],
 ) -> Result<BTreeMap<String, Option<&str>>, ComponentError> {
     let mut named = BTreeMap::new();
     for manifest in list {
@@ -251,7 +220,7 @@ pub(crate) fn manifests(
             let file = format!("{}-{index}.yaml", manifest.name);
             (file, Some(source.as_str()))
         });
-        let built = 0..manifest.kustomizations.len();
+        let built = 0..manifest.kustomizations as usize;
         let built = built.map(|index| (kustomized(&manifest.name, index), None));
         for (file, source) in files.chain(built) {
             if named.insert(file, source).is_some() {
@@ -263,7 +232,7 @@ pub(crate) fn manifests(
 }
 
 /// What the file must digest to: its `shasum`, and the one at its URL's end.
-fn sums(file: &File) -> Result<Vec<Digest>, ComponentError> {
+fn sums(file: &FileSettings) -> Result<Vec<Digest>, ComponentError> {
     let mut sums = Vec::new();
     if !file.shasum.is_empty() {
         let digest = Digest::from_hex(&file.shasum.to_ascii_lowercase());
@@ -324,10 +293,10 @@ impl<'a> Item<'a> {
 }
 
 struct Writer<'a, W> {
-    folders: &'a Folders,
     component: &'a str,
-    brought: &'a Brought,
-    cas: &'a Cas,
+    inputs: &'a Inputs,
+    /// The parts that are tars of what is at their place.
+    trees: &'a [String],
     tar: TarWriter<W>,
     /// Of all files, and targets of links.
     bytes: u64,
@@ -353,15 +322,13 @@ impl<W: Write> Writer<'_, W> {
         if is_url(item.source) {
             return self.downloaded(item);
         }
-        let found = self.folders.find(item.source);
-        let tree = Tree::list(found.root, found.below).map_err(|error| match error {
-            SourceError::Outside(_) => ComponentError::Outside(item.source.to_owned()),
-            other => other.into(),
-        })?;
-        let kind = match tree.top().kind {
-            Kind::File { .. } => None,
-            Kind::Directory => Some("a folder"),
-            Kind::Link { .. } => Some("a symbolic link"),
+        let source = item.source.trim_end_matches('/');
+        let listed = self.inputs.list(source);
+        let kind = match listed.first() {
+            Some((_, InputNode::File(_))) => None,
+            Some((_, InputNode::Link(_))) => Some("a symbolic link"),
+            Some((_, InputNode::Directory(_))) => Some("a folder"),
+            None => return Err(ComponentError::NoInput(source.to_owned())),
         };
         if let Some(kind) = kind.filter(|_| item.only_file) {
             return Err(ComponentError::NoFile(item.source.to_owned(), kind));
@@ -373,102 +340,95 @@ impl<W: Write> Writer<'_, W> {
                 expected: "none, because it is no file",
             });
         }
-        for (below, entry) in tree.entries() {
-            let (top, path) = match below {
-                "" => (true, item.path.clone()),
-                below => (false, format!("{}/{below}", item.path)),
+        for (below, node) in listed {
+            let (top, path, from) = match below.as_str() {
+                "" => (true, item.path.clone(), source.to_owned()),
+                below => (
+                    false,
+                    format!("{}/{below}", item.path),
+                    format!("{source}/{below}"),
+                ),
             };
-            match &entry.kind {
-                Kind::Link { target } => {
+            match node {
+                InputNode::Link(target) => {
                     self.bytes += target.len() as u64;
                     self.tar.symlink(&path, target)?;
                 }
-                Kind::Directory => {
+                InputNode::Directory(_) => {
                     let mode = if top { item.folder_mode } else { 0o755 };
                     self.tar.directory(&path, mode)?;
                 }
-                Kind::File { executable } => {
+                InputNode::File(file) => {
+                    item.compare(file.digest)?;
                     // A umask must not change the bytes.
-                    let normal = if *executable { 0o755 } else { 0o644 };
+                    let normal = if file.executable { 0o755 } else { 0o644 };
                     let mode = item.file_mode.filter(|_| top).unwrap_or(normal);
-                    let file = tree.open(entry)?;
-                    let found = self
-                        .file(&path, mode, entry.stat.size, file, &item.sums)
-                        .map_err(|error| at_source(error, &tree.path(entry)))?;
-                    found.map_or(Ok(()), |found| item.compare(found))?;
+                    let unread = |source| ComponentError::Io {
+                        path: (&from).into(),
+                        source,
+                    };
+                    let content = self.inputs.open(&from).map_err(unread)?;
+                    self.file(&path, mode, file.size, content)
+                        .map_err(|error| at_source(error, &from))?;
                 }
             }
         }
-        Ok(tree.settle()?)
+        Ok(())
     }
 
     fn downloaded(&mut self, item: &Item<'_>) -> Result<(), ComponentError> {
         let url = item.source;
-        if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(ComponentError::Scheme(url.to_owned()));
-        }
-        let Some(output) = self.brought.files.get(url) else {
+        refuse_scheme(url)?;
+        let Some(file) = self.inputs.tree.blob(url) else {
             return Err(ComponentError::NotFetched {
                 component: self.component.to_owned(),
                 url: url.to_owned(),
             });
         };
-        item.compare(output.digest)?;
-        let blob = self.cas.open_blob(&output.digest)?;
+        item.compare(file.digest)?;
+        let unread = |source| ComponentError::Io {
+            path: url.into(),
+            source,
+        };
+        let content = self.inputs.open_blob(url).map_err(unread)?;
         let mode = item.file_mode.unwrap_or(0o644);
-        self.file(&item.path, mode, output.size, blob, &[])
-            .map_err(|error| match error {
-                TarError::Read { source, .. } => ComponentError::Io {
-                    path: url.into(),
-                    source,
-                },
-                other => other.into(),
-            })?;
-        Ok(())
+        self.file(&item.path, mode, file.size, content)
+            .map_err(|error| at_source(error, url))
     }
 
-    /// Adds a file; digests it if there is something to compare with.
     fn file(
         &mut self,
         path: &str,
         mode: u32,
         size: u64,
-        content: impl Read,
-        sums: &[Digest],
-    ) -> Result<Option<Digest>, TarError> {
-        let hasher = (!sums.is_empty()).then(Hasher::default);
-        let mut content = Summed { content, hasher };
+        mut content: impl Read,
+    ) -> Result<(), TarError> {
         self.tar.file(path, mode, size, &mut content)?;
         self.bytes = self.bytes.saturating_add(size);
-        Ok(content.hasher.map(Hasher::finish))
+        Ok(())
     }
+}
+
+/// Refuses an address that nothing here can download.
+///
+/// # Errors
+///
+/// [`ComponentError::Scheme`]
+pub(crate) fn refuse_scheme(source: &str) -> Result<(), ComponentError> {
+    if is_url(source) && !is_remote(source) {
+        return Err(ComponentError::Scheme(source.to_owned()));
+    }
+    Ok(())
 }
 
 /// Names the source, not the entry, where the source is at fault.
-fn at_source(error: TarError, path: &Path) -> ComponentError {
+fn at_source(error: TarError, source: &str) -> ComponentError {
     match error {
-        TarError::Short { .. } | TarError::Long { .. } => ComponentError::Changed(path.to_owned()),
-        TarError::Read { source, .. } => ComponentError::Io {
-            path: path.to_owned(),
-            source,
+        TarError::Read { source: error, .. } => ComponentError::Io {
+            path: source.into(),
+            source: error,
         },
         other => other.into(),
-    }
-}
-
-/// Digests what is read, if asked to.
-struct Summed<R> {
-    content: R,
-    hasher: Option<Hasher>,
-}
-
-impl<R: Read> Read for Summed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.content.read(buffer)?;
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(&buffer[..count]);
-        }
-        Ok(count)
     }
 }
 

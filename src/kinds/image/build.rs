@@ -11,79 +11,69 @@ mod layer;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
-use std::path::PathBuf;
 
 use rayon::prelude::*;
 use serde_json::{Map, Value};
 
-use crate::action::Output;
+use crate::action::{Output, fields};
 use crate::archive::TarError;
 use crate::cas::{Cas, CasError};
-use crate::ground::source::SourceError;
+use crate::ground::inputs::Inputs;
 use crate::ground::{failures, of_cas};
 use crate::oci::{Descriptor, MAX_MANIFEST_BYTES, Manifest, Platform, media_type};
 
-/// What an image is built from.
-#[derive(Clone, Debug)]
-pub struct ImageSpec {
-    /// The image below ours; `None`: nothing, as `scratch`.
-    pub base: Option<Base>,
-    /// What the image is for; that of the base must be the same.
-    pub platform: Platform,
-    /// Our layers, the lowest first.
-    pub layers: Vec<LayerSpec>,
-    /// How containers are started.
-    pub config: ImageConfig,
+fields! {
+    /// What an image is built from, besides its sources.
+    pub(crate) struct ImageSpec {
+        /// Media type of the base image's manifest; `None`: no base.
+        base: Option<String> = "base",
+        /// In order, lowest first.
+        layers: Vec<LayerSpec> = "layer",
+        config: ImageConfig = "config",
+    }
 }
 
-/// A base image whose parts are in the cache.
-#[derive(Clone, Debug)]
-pub struct Base {
-    /// Its manifest, not an index.
-    pub manifest: Descriptor,
+fields! {
+    pub(crate) struct LayerSpec {
+        /// A file or folder among the inputs.
+        source: String = "source",
+        /// Its absolute path in the image.
+        to: String = "to",
+        /// User and group; `None`: 0 and 0.
+        owner: Option<(u32, u32)> = "owner",
+        /// Permission bits of its files; `None`: by the executable bit.
+        mode: Option<u32> = "mode",
+    }
 }
 
-/// One layer: a file or a folder, and its place.
-#[derive(Clone, Debug)]
-pub struct LayerSpec {
-    /// The folder that `source` is relative to.
-    pub root: PathBuf,
-    /// A file, or a folder whose content is meant.
-    pub source: String,
-    /// Absolute path in the image.
-    pub to: String,
-    /// Numeric user and group; `None`: 0 and 0.
-    pub owner: Option<(u32, u32)>,
-    /// Permission bits of files; folders may also be entered by who may read
-    /// them. `None`: 0644, or 0755 for programs and folders.
-    pub mode: Option<u32>,
-}
-
-/// How containers are started. What is empty comes from the base.
-#[derive(Clone, Debug, Default)]
-pub struct ImageConfig {
-    /// The program and its fixed arguments; drops the base's `cmd`.
-    pub entrypoint: Vec<String>,
-    /// Arguments, or the whole command without an entrypoint.
-    pub cmd: Vec<String>,
-    /// Added to the base's variables.
-    pub env: BTreeMap<String, String>,
-    /// Name or number, `user[:group]`.
-    pub user: String,
-    /// Where the program starts.
-    pub workdir: String,
-    /// Added to the base's labels.
-    pub labels: BTreeMap<String, String>,
-    /// `8080`, `8080/tcp`, `53/udp`: added to the base's.
-    pub ports: Vec<String>,
+fields! {
+    /// The part of an OCI image configuration that says how it is run.
+    #[derive(Default)]
+    pub(crate) struct ImageConfig {
+        entrypoint: Vec<String> = "entrypoint",
+        cmd: Vec<String> = "cmd",
+        env: BTreeMap<String, String> = "env",
+        user: String = "user",
+        workdir: String = "workdir",
+        labels: BTreeMap<String, String> = "labels",
+        ports: Vec<String> = "ports",
+    }
 }
 
 /// Why an image could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
+    /// A source that is not among the inputs.
+    #[error("internal error: `{0}` is not an input of the action")]
+    NoInput(String),
     /// A layer's source cannot be read.
-    #[error(transparent)]
-    Source(#[from] SourceError),
+    #[error("`{path}` cannot be read: {source}")]
+    Read {
+        /// The source.
+        path: String,
+        /// What happened.
+        source: io::Error,
+    },
     /// A layer's place cannot be used.
     #[error("layer target `{to}` {why}")]
     Target {
@@ -102,7 +92,7 @@ pub enum ImageError {
     },
     /// A file whose name means a deletion in image layers.
     #[error("`{0}` begins with `.wh.`, which deletes a file in an image: rename it")]
-    Whiteout(PathBuf),
+    Whiteout(String),
     /// A port that is none.
     #[error("port `{0}` cannot be used: expected 1 to 65535, with `/tcp`, `/udp` or `/sctp`")]
     Port(String),
@@ -139,23 +129,29 @@ pub enum ImageError {
 /// # Errors
 ///
 /// [`ImageError`]; nothing but unreferenced blobs is left then.
-pub fn build_image(cas: &Cas, spec: &ImageSpec) -> Result<Vec<Output>, ImageError> {
+pub(crate) fn build_image(
+    cas: &Cas,
+    inputs: &Inputs,
+    spec: &ImageSpec,
+    base: Option<&Descriptor>,
+    platform: &Platform,
+) -> Result<Vec<Output>, ImageError> {
     for layer in &spec.layers {
         if let Some(mode) = layer.mode.filter(|mode| *mode > 0o7777) {
             let to = layer.to.clone();
             return Err(ImageError::Mode { to, mode });
         }
     }
-    let (mut layers, document) = match &spec.base {
+    let (mut layers, document) = match base {
         Some(base) => read_base(cas, base)?,
         None => (Vec::new(), Map::new()),
     };
     let ours = spec
         .layers
         .par_iter()
-        .map(|spec| layer::write(cas, spec))
+        .map(|spec| layer::write(cas, inputs, spec))
         .collect::<Result<Vec<_>, _>>()?;
-    let config = config::merged(spec, &document, layers.len(), &ours)?;
+    let config = config::merged(spec, platform, &document, layers.len(), &ours)?;
     let config = store(cas, media_type::CONFIG, &config)?;
     layers.extend(ours.into_iter().map(|layer| layer.descriptor));
     let manifest = Manifest {
@@ -189,16 +185,19 @@ pub fn build_image(cas: &Cas, spec: &ImageSpec) -> Result<Vec<Output>, ImageErro
 }
 
 /// The base's layers, in OCI's types, and its configuration.
-fn read_base(cas: &Cas, base: &Base) -> Result<(Vec<Descriptor>, Map<String, Value>), ImageError> {
-    if media_type::is_index(&base.manifest.media_type) {
+fn read_base(
+    cas: &Cas,
+    base: &Descriptor,
+) -> Result<(Vec<Descriptor>, Map<String, Value>), ImageError> {
+    if media_type::is_index(&base.media_type) {
         return Err(ImageError::Base {
             what: format!(
                 "{} is an index, expected the manifest of one platform",
-                base.manifest.digest
+                base.digest
             ),
         });
     }
-    let mut manifest: Manifest = read_json(cas, &base.manifest)?;
+    let mut manifest: Manifest = read_json(cas, base)?;
     let config: Map<String, Value> = read_json(cas, &manifest.config)?;
     for layer in &mut manifest.layers {
         let found = &layer.media_type;
@@ -206,7 +205,7 @@ fn read_base(cas: &Cas, base: &Base) -> Result<(Vec<Descriptor>, Map<String, Val
             return Err(ImageError::Base {
                 what: format!(
                     "{} has a layer of type `{found}`, expected a file system: choose a container image",
-                    base.manifest.digest
+                    base.digest
                 ),
             });
         }
@@ -262,8 +261,7 @@ fn store(
 failures! {
     ImageError: |error| match error {
         ImageError::Cas(error) => of_cas(error),
-        ImageError::Source(SourceError::Outside(_)) => Class::Configuration,
-        ImageError::Source(_) => Class::Environment,
+        ImageError::Read { .. } => Class::Environment,
         _ => Class::Configuration,
     };
 }

@@ -10,19 +10,24 @@ mod docker;
 mod source;
 mod tar_index;
 
+use std::ffi::OsStr;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use choose::Candidate;
 use rayon::prelude::*;
 use serde::Deserialize;
-use source::Source;
 
 use crate::action::Output;
 use crate::cas::{Cas, CasError};
-use crate::ground::{failures, of_cas, of_io};
+use crate::ground::inputs::Inputs;
+use crate::ground::source::listed;
+use crate::ground::{Failure, failures, of_cas, of_io};
 use crate::kinds::image::fetch::{KindError, Pin, Selected, output, parts, select};
 use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Platform, media_type};
+
+pub(crate) use source::Source;
 
 /// Annotations that name an image in a layout, by the tools that write them.
 const NAMES: [&str; 3] = [
@@ -108,7 +113,27 @@ fn advice(source: &CasError) -> &'static str {
     }
 }
 
-/// Brings one image of the folder or archive at `source` into the cache.
+/// As [`import`], of a folder or archive that is not an input of an action.
+///
+/// # Errors
+///
+/// [`Failure`]
+pub fn import_path(
+    cas: &Arc<Cas>,
+    path: &Path,
+    wanted: Option<&str>,
+    platform: &Platform,
+) -> Result<Vec<Output>, Failure> {
+    let (root, name) = (path.parent(), path.file_name().and_then(OsStr::to_str));
+    let (Some(root), Some(name)) = (root, name) else {
+        return Err(ImportError::NoImage(path.to_owned()).into());
+    };
+    let inputs = Inputs::on_disk(cas, root, &listed(root, name)?)?;
+    let source = Source::open(&inputs, name, cas.root())?;
+    Ok(import(cas, &source, wanted, platform)?.1)
+}
+
+/// Brings one image of the folder or archive `source` into the cache.
 ///
 /// `wanted` is a reference or a tag; it may be left out when there is only one
 /// image. Blocks. Outputs are named as [`fetch`](super::fetch) names them.
@@ -116,31 +141,30 @@ fn advice(source: &CasError) -> &'static str {
 /// # Errors
 ///
 /// [`ImportError`].
-pub fn import(
+pub(crate) fn import(
     cas: &Cas,
-    source: &Path,
+    files: &Source<'_>,
     wanted: Option<&str>,
     platform: &Platform,
 ) -> Result<(Pin, Vec<Output>), ImportError> {
-    let files = Source::open(source, cas.root())?;
     let job = Job {
         cas,
-        path: source,
-        files: &files,
+        path: Path::new(files.name()),
+        files,
     };
     if files.has("oci-layout") && files.has("index.json") {
         job.layout(wanted, platform)
     } else if files.has("manifest.json") {
         docker::import(&job, wanted, platform)
     } else {
-        Err(ImportError::NoImage(source.to_owned()))
+        Err(ImportError::NoImage(files.name().into()))
     }
 }
 
 struct Job<'a> {
     cas: &'a Cas,
     path: &'a Path,
-    files: &'a Source,
+    files: &'a Source<'a>,
 }
 
 #[derive(Deserialize)]

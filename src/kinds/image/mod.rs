@@ -7,25 +7,24 @@ pub(crate) mod build;
 pub(crate) mod fetch;
 pub mod import;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use build::{Base, ImageConfig, ImageSpec, LayerSpec};
+use build::{ImageConfig, ImageSpec, LayerSpec};
 
-use crate::action::{Action, Input, InputKind, Output};
-use crate::ground::checkout::inputs;
+use crate::action::{Action, Fields as _, Output, fields};
+use crate::ground::folders::Folders;
+use crate::ground::inputs::Inputs;
 use crate::ground::lockfile::{ImagePin, Lockfile};
 use crate::ground::site::{Made, Site};
-use crate::ground::source::inside;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, Question, answer};
-use crate::kinds::{Context, Kind, Prepared, image_of};
+use crate::kinds::{Bench, Context, Kind, Prepared, image_of};
 use crate::oci::{Descriptor, Platform, Reference, media_type};
 use crate::pipeline::verb::RuntimeConfig;
-use crate::workspace;
 
 /// Versions of what is written; raised when its bytes change.
 const IMAGE_FORMAT: u32 = 1;
@@ -135,15 +134,12 @@ impl Kind for PullWork {
         let pin = answer(cx.site, &self.folder, self).await?;
         let mut action = Action::new("image", IMAGE_FORMAT);
         action.platform = Some(self.platform.clone());
-        action.inputs.push(Input {
-            path: self.reference.to_string(),
-            kind: InputKind::Blob {
-                digest: pin.manifest.digest,
-            },
-        });
+        let mut inputs = Inputs::new(&cx.site.cas);
+        let manifest = &pin.manifest;
+        inputs.blob(&self.reference.to_string(), manifest.digest, manifest.size)?;
         Ok(Prepared {
-            action,
             manifest: Some(pin.manifest),
+            ..Prepared::of(action, inputs)
         })
     }
 
@@ -169,14 +165,23 @@ impl Kind for PullWork {
     }
 
     fn materials(&self, action: &Action) -> Vec<Material> {
-        let manifests = action.inputs.iter().filter_map(|input| match input.kind {
-            InputKind::Blob { digest } => Some(Material::Image {
-                reference: self.reference.to_string(),
-                digest,
-            }),
-            _ => None,
-        });
-        manifests.collect()
+        let manifests = action.inputs.blobs();
+        manifests
+            .map(|(reference, file)| Material::Image {
+                reference,
+                digest: file.digest,
+            })
+            .collect()
+    }
+}
+
+/// The action that reads an image from the disk.
+pub(crate) const IMPORT: &str = "image-import";
+
+fields! {
+    struct ImportSettings {
+        path: String = "path",
+        reference: String = "reference",
     }
 }
 
@@ -191,48 +196,55 @@ impl Kind for ImportWork {
 
     /// Names the image by every byte of what holds it.
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
-        inside(&self.path)?;
-        let mut action = Action::new("image-import", IMPORT_FORMAT);
+        let mut action = Action::new(IMPORT, IMPORT_FORMAT);
         action.platform = Some(self.platform.clone());
-        action
-            .settings
-            .push(("reference".into(), self.reference.to_string()));
-        let (site, own) = (Arc::clone(cx.site), self.clone());
-        action.inputs = blocking(move || {
-            let entries = workspace::list(&own.folder, &own.path)?;
-            inputs(&site, &own.folder, &entries)
+        let settings = ImportSettings {
+            path: trimmed(&self.path).to_owned(),
+            reference: self.reference.to_string(),
+        };
+        settings.write("", &mut action.settings);
+        let (site, folders) = (Arc::clone(cx.site), Folders::from(self.folder.clone()));
+        let inputs = blocking(move || {
+            let mut inputs = Inputs::new(&site.cas);
+            inputs.source(&site, &folders, &settings.path)?;
+            Ok(inputs)
         })
         .await?;
-        Ok(action.into())
-    }
-
-    async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
-        let (cas, source) = (Arc::clone(&cx.site.cas), self.folder.join(&self.path));
-        let (wanted, platform) = (self.reference.to_string(), self.platform.clone());
-        let outputs = blocking(move || {
-            let (pin, mut outputs) = import::import(&cas, &source, Some(&wanted), &platform)?;
-            if pin.manifest.media_type == media_type::DOCKER_MANIFEST {
-                // A remembered result has names and digests, no media types.
-                for output in outputs
-                    .iter_mut()
-                    .filter(|output| output.name == "manifest")
-                {
-                    output.name = DOCKER_MANIFEST.to_owned();
-                }
-            }
-            Ok(outputs)
-        })
-        .await?;
-        Ok(outputs.into())
+        Ok(Prepared::of(action, inputs))
     }
 
     fn manifest(&self, _: &Prepared, outputs: &[Output]) -> Option<Descriptor> {
         made_manifest(outputs)
     }
+}
 
-    fn rechecked(&self) -> bool {
-        true
-    }
+/// Reads an image from the inputs alone.
+pub(crate) async fn import(
+    action: &Action,
+    inputs: &Inputs,
+    bench: &Bench,
+) -> Result<Made, Failure> {
+    let settings = ImportSettings::read("", &action.settings)?;
+    let platform = platform_of(action)?;
+    let (cas, inputs) = (Arc::clone(&bench.cas), inputs.clone());
+    let outputs = blocking(move || {
+        let ImportSettings { path, reference } = settings;
+        let source = import::Source::open(&inputs, &path, cas.root())?;
+        let (pin, mut outputs) = import::import(&cas, &source, Some(&reference), &platform)?;
+        source.settle()?;
+        if pin.manifest.media_type == media_type::DOCKER_MANIFEST {
+            // A remembered result has names and digests, no media types.
+            for output in outputs
+                .iter_mut()
+                .filter(|output| output.name == "manifest")
+            {
+                output.name = DOCKER_MANIFEST.to_owned();
+            }
+        }
+        Ok(outputs)
+    })
+    .await?;
+    Ok(outputs.into())
 }
 
 /// Output name of a manifest of Docker's own media type.
@@ -253,6 +265,12 @@ fn made_manifest(outputs: &[Output]) -> Option<Descriptor> {
     })
 }
 
+/// The action that builds an image from files.
+pub(crate) const BUILD: &str = "image-build";
+
+/// The blob that is the manifest of the base image.
+const BASE: &str = "base";
+
 impl Kind for BuildWork {
     fn verb(&self) -> &'static str {
         "image"
@@ -263,91 +281,108 @@ impl Kind for BuildWork {
     }
 
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
-        let mut action = Action::new("image-build", BUILD_FORMAT);
+        let mut action = Action::new(BUILD, BUILD_FORMAT);
         action.platform = Some(self.platform.clone());
-        action
-            .settings
-            .push(("config".into(), format!("{:?}", self.config)));
-        if let Some(base) = &self.base {
-            let (manifest, _) = image_of(cx.results, base)?;
-            action.inputs.push(Input {
-                path: format!("base:{base}"),
-                kind: InputKind::Blob {
-                    digest: manifest.digest,
-                },
-            });
+        let (site, own) = (Arc::clone(cx.site), self.clone());
+        let mut inputs = blocking(move || own.local(&site)).await?;
+        let mut base = None;
+        if let Some(step) = &self.base {
+            let (manifest, done) = image_of(cx.results, step)?;
+            base = Some(manifest.media_type.clone());
+            inputs.blob(BASE, manifest.digest, manifest.size)?;
+            inputs.outputs(BASE, &done.outputs)?;
         }
-        for (number, layer) in self.layers.iter().enumerate() {
-            let text = format!(
-                "{} -> {} {:?} {:?}",
-                layer.source, layer.to, layer.owner, layer.mode
-            );
-            action.settings.push((format!("layer.{number}"), text));
-        }
-        let (site, folder, layers) = (
-            Arc::clone(cx.site),
-            self.folder.clone(),
-            self.layers.clone(),
-        );
-        let found = blocking(move || {
-            let mut entries = Vec::new();
-            for layer in &layers {
-                inside(&layer.source)?;
-                entries.extend(workspace::list(&folder, trimmed(&layer.source))?);
-            }
-            entries.sort_by(|a, b| a.path.cmp(&b.path));
-            entries.dedup_by(|a, b| a.path == b.path);
-            inputs(&site, Path::new(&folder), &entries)
-        })
-        .await?;
-        action.inputs.extend(found);
-        Ok(action.into())
-    }
-
-    async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
-        let base = match &self.base {
-            None => None,
-            Some(step) => Some(Base {
-                manifest: image_of(cx.results, step)?.0.clone(),
-            }),
-        };
-        let config = self.config.clone();
-        let spec = ImageSpec {
-            base,
-            platform: self.platform.clone(),
-            layers: self
-                .layers
-                .iter()
-                .map(|layer| LayerSpec {
-                    root: self.folder.clone(),
-                    source: trimmed(&layer.source).to_owned(),
-                    to: layer.to.clone(),
-                    owner: layer.owner,
-                    mode: layer.mode,
-                })
-                .collect(),
-            config: ImageConfig {
-                entrypoint: config.entrypoint,
-                cmd: config.cmd,
-                env: config.env,
-                user: config.user.unwrap_or_default(),
-                workdir: config.workdir.unwrap_or_default(),
-                labels: config.labels,
-                ports: config.ports,
-            },
-        };
-        let cas = Arc::clone(&cx.site.cas);
-        let outputs = blocking(move || Ok(build::build_image(&cas, &spec)?)).await?;
-        Ok(outputs.into())
+        self.settings(base).write("", &mut action.settings);
+        Ok(Prepared::of(action, inputs))
     }
 
     fn manifest(&self, _: &Prepared, outputs: &[Output]) -> Option<Descriptor> {
         made_manifest(outputs)
     }
+}
 
-    fn rechecked(&self) -> bool {
-        true
+impl BuildWork {
+    fn local(&self, site: &Site) -> Result<Inputs, Failure> {
+        let mut inputs = Inputs::new(&site.cas);
+        let folders = Folders::from(self.folder.clone());
+        for layer in &self.layers {
+            inputs.source(site, &folders, trimmed(&layer.source))?;
+        }
+        Ok(inputs)
     }
+
+    fn settings(&self, base: Option<String>) -> ImageSpec {
+        // Taken apart without `..`: a new field does not compile until it is in
+        // the key.
+        let RuntimeConfig {
+            entrypoint,
+            cmd,
+            env,
+            user,
+            workdir,
+            labels,
+            ports,
+        } = self.config.clone();
+        let layers = self.layers.iter().map(|layer| {
+            let LayerWork {
+                source,
+                to,
+                owner,
+                mode,
+            } = layer.clone();
+            LayerSpec {
+                source: trimmed(&source).to_owned(),
+                to,
+                owner,
+                mode,
+            }
+        });
+        ImageSpec {
+            base,
+            layers: layers.collect(),
+            config: ImageConfig {
+                entrypoint,
+                cmd,
+                env,
+                user: user.unwrap_or_default(),
+                workdir: workdir.unwrap_or_default(),
+                labels,
+                ports,
+            },
+        }
+    }
+}
+
+/// Builds an image from the inputs alone.
+pub(crate) async fn build(
+    action: &Action,
+    inputs: &Inputs,
+    bench: &Bench,
+) -> Result<Made, Failure> {
+    let spec = ImageSpec::read("", &action.settings)?;
+    let platform = platform_of(action)?;
+    let (cas, inputs) = (Arc::clone(&bench.cas), inputs.clone());
+    let outputs = blocking(move || {
+        let base = spec.base.as_ref().zip(inputs.tree.blob(BASE));
+        let base = base.map(|(kind, file)| Descriptor {
+            media_type: kind.clone(),
+            ..Descriptor::blob(file.digest, file.size)
+        });
+        Ok(build::build_image(
+            &cas,
+            &inputs,
+            &spec,
+            base.as_ref(),
+            &platform,
+        )?)
+    })
+    .await?;
+    Ok(outputs.into())
+}
+
+fn platform_of(action: &Action) -> Result<Platform, Failure> {
+    let platform = action.platform.clone();
+    platform.ok_or_else(|| Failure::new(Class::Task, "internal error: an image of no platform"))
 }
 
 fn trimmed(source: &str) -> &str {

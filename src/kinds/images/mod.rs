@@ -6,12 +6,32 @@ use std::sync::Arc;
 
 use assemble::{FetchedImage, assemble};
 
-use crate::action::{Action, Input, InputKind};
-use crate::ground::Failure;
+use crate::action::{Action, Fields as _, Output, fields};
+use crate::ground::inputs::Inputs;
 use crate::ground::site::Made;
 use crate::ground::threads::blocking;
+use crate::ground::{Class, Failure};
 use crate::kinds::pins::Pin;
-use crate::kinds::{Context, Kind, Prepared, image_of};
+use crate::kinds::{Bench, Context, Kind, Prepared, image_of};
+use crate::oci::Descriptor;
+
+/// The action that flattens images.
+pub(crate) const ACTION: &str = "images";
+
+fields! {
+    struct ImagesSettings {
+        images: Vec<ImageSettings> = "images",
+    }
+}
+
+fields! {
+    struct ImageSettings {
+        reference: String = "reference",
+        media_type: String = "mediaType",
+        /// The names of its blobs: `manifest`, `config`, `layer/0`, ...
+        parts: Vec<String> = "parts",
+    }
+}
 
 /// Version of what is written; raised when its bytes change.
 const IMAGES_FORMAT: u32 = 1;
@@ -33,31 +53,51 @@ impl Kind for ImagesWork {
     }
 
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
-        let mut action = Action::new("images", IMAGES_FORMAT);
-        for (reference, step) in &self.images {
-            let (manifest, _) = image_of(cx.results, step)?;
-            action.inputs.push(Input {
-                path: reference.clone(),
-                kind: InputKind::Blob {
-                    digest: manifest.digest,
-                },
-            });
-        }
-        Ok(action.into())
-    }
-
-    async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
-        let mut fetched = Vec::new();
+        let mut inputs = Inputs::new(&cx.site.cas);
+        let mut settings = ImagesSettings { images: Vec::new() };
         for (reference, step) in &self.images {
             let (manifest, done) = image_of(cx.results, step)?;
-            fetched.push(FetchedImage {
+            inputs.blob(reference, manifest.digest, manifest.size)?;
+            inputs.outputs(reference, &done.outputs)?;
+            settings.images.push(ImageSettings {
                 reference: reference.clone(),
-                manifest: manifest.clone(),
-                outputs: done.outputs.clone(),
+                media_type: manifest.media_type.clone(),
+                parts: done.outputs.iter().map(|part| part.name.clone()).collect(),
             });
         }
-        let cas = Arc::clone(&cx.site.cas);
-        let outputs = blocking(move || Ok(assemble(&cas, &fetched)?)).await?;
-        Ok(outputs.into())
+        let mut action = Action::new(ACTION, IMAGES_FORMAT);
+        settings.write("", &mut action.settings);
+        Ok(Prepared::of(action, inputs))
     }
+}
+
+/// Flattens images from the inputs alone; reads none of their blobs.
+pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
+    let settings = ImagesSettings::read("", &action.settings)?;
+    let mut images = Vec::new();
+    for image in settings.images {
+        let file = |name: &str| {
+            inputs.tree.blob(name).copied().ok_or_else(|| {
+                Failure::new(Class::Task, format!("internal error: no input `{name}`"))
+            })
+        };
+        let manifest = file(&image.reference)?;
+        let mut outputs = Vec::new();
+        for name in image.parts {
+            let part = file(&format!("{}/{name}", image.reference))?;
+            let (digest, size) = (part.digest, part.size);
+            outputs.push(Output { name, digest, size });
+        }
+        images.push(FetchedImage {
+            reference: image.reference,
+            manifest: Descriptor {
+                media_type: image.media_type,
+                ..Descriptor::blob(manifest.digest, manifest.size)
+            },
+            outputs,
+        });
+    }
+    let cas = Arc::clone(&bench.cas);
+    let outputs = blocking(move || Ok(assemble(&cas, &images)?)).await?;
+    Ok(outputs.into())
 }

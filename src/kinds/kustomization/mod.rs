@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::action::{Action, Output};
-use crate::ground::checkout::inputs;
+use crate::action::{Action, Output, diff};
 use crate::ground::folders::Folders;
+use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Process, Stream};
 use crate::ground::site::{Made, Site, Tool};
 use crate::ground::threads::blocking;
@@ -59,26 +59,22 @@ impl Kind for KustomizationWork {
         let mut action = Action::new("kustomization", KUSTOMIZATION_FORMAT);
         let (tool, arguments) = kustomize(cx.site)?;
         action.tools.insert(arguments.concat(), tool.digest);
-        action.settings = vec![
-            ("source".to_owned(), self.source.clone()),
-            ("anyFolder".to_owned(), self.any_folder.to_string()),
-        ];
+        action.settings.put("source", &self.source);
+        action.settings.put("anyFolder", self.any_folder);
         // It may read everything in the definition's folder.
         let (site, own) = (Arc::clone(cx.site), self.clone());
-        action.inputs = blocking(move || {
+        let inputs = blocking(move || {
             let found = own.folders.find(&own.source);
             let entries = site.snapshot(found.root)?;
-            let mut inputs = inputs(&site, found.root, &entries)?;
-            for input in &mut inputs {
-                input.path = found.named(&input.path);
-            }
+            let mut inputs = Inputs::new(&site.cas);
+            inputs.entries(&site, found.root, &entries, |path| found.named(path))?;
             Ok(inputs)
         })
         .await?;
-        Ok(action.into())
+        Ok(Prepared::of(action, inputs))
     }
 
-    async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
+    async fn make(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<Made, Failure> {
         let (site, source, any_folder) = (cx.site, &self.source, self.any_folder);
         let (tool, arguments) = kustomize(site)?;
         let place = if source.contains("://") {
@@ -128,6 +124,15 @@ impl Kind for KustomizationWork {
                 return Err(Failure::new(Class::Task, message));
             }
         }
+        // What it read is what the key names only if nothing was written meanwhile.
+        site.forget_snapshots(&self.folders.own);
+        let now = self.action(cx).await?.action;
+        if let Some(reason) = diff(&prepared.action.explain(), &now.explain()).first() {
+            let message = format!(
+                "{reason} while it was rendered: wait until nothing writes to it, then build again"
+            );
+            return Err(Failure::new(Class::Task, message));
+        }
         let (cas, bytes) = (Arc::clone(&site.cas), text(Stream::Stdout));
         blocking(move || {
             let mut ingest = cas.ingest()?;
@@ -137,9 +142,5 @@ impl Kind for KustomizationWork {
             Ok(vec![Output { name, digest, size }].into())
         })
         .await
-    }
-
-    fn rechecked(&self) -> bool {
-        true
     }
 }

@@ -2,22 +2,24 @@
 
 pub(crate) mod extract;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::action::{Action, Input, InputKind, Output};
-use crate::ground::checkout;
+use extract::extract_member;
+
+use crate::action::{Action, Fields as _, Output, fields};
 use crate::ground::folders::Folders;
+use crate::ground::inputs::Inputs;
 use crate::ground::site::Made;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
 use crate::kinds::component::files::{self, FileQuestion, is_remote};
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, answer};
-use crate::kinds::{Context, Kind, Prepared};
-use crate::oci::Digest;
+use crate::kinds::{Bench, Context, Kind, Prepared};
 use crate::package::File;
-use extract::extract_member;
+
+/// The action that extracts a member.
+pub(crate) const ACTION: &str = "member";
 
 /// Version of what is written; raised when its bytes change.
 const MEMBER_FORMAT: u32 = 1;
@@ -31,12 +33,14 @@ pub struct MemberWork {
     pub file: File,
 }
 
-/// Where an archive is.
-enum Archive {
-    /// In the store.
-    Blob(Digest),
-    /// On the disk.
-    File(PathBuf),
+fields! {
+    struct MemberSettings {
+        /// The archive: a path or a blob among the inputs.
+        source: String = "source",
+        extract_path: String = "extractPath",
+        /// SHA-256 of the member, in hex; empty: any.
+        shasum: String = "shasum",
+    }
 }
 
 impl MemberWork {
@@ -46,17 +50,6 @@ impl MemberWork {
             url: self.file.source.clone(),
             sum: None,
         })
-    }
-
-    /// Finds the archive; downloads it if it is not stored.
-    async fn archive(&self, cx: &Context<'_>) -> Result<Archive, Failure> {
-        let Some(question) = self.question() else {
-            let found = self.folders.inside(&self.file.source)?;
-            return Ok(Archive::File(found.root.join(found.below)));
-        };
-        let pin = answer(cx.site, &self.folders.own, &question).await?;
-        let stored = files::stored(cx.site, &question.url, &pin).await?;
-        Ok(Archive::Blob(stored.digest))
     }
 }
 
@@ -73,57 +66,30 @@ impl Kind for MemberWork {
     }
 
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
-        let mut action = Action::new("member", MEMBER_FORMAT);
-        for (key, value) in [
-            ("extractPath", &self.file.extract_path),
-            ("shasum", &self.file.shasum),
-        ] {
-            action.settings.push((key.to_owned(), value.clone()));
+        let mut inputs = Inputs::new(&cx.site.cas);
+        if let Some(question) = self.question() {
+            let pin = answer(cx.site, &self.folders.own, &question).await?;
+            inputs.blob(&question.url, pin.digest, pin.size)?;
+        } else {
+            let (site, own) = (Arc::clone(cx.site), self.clone());
+            inputs = blocking(move || {
+                inputs.source(&site, &own.folders, &own.file.source)?;
+                Ok(inputs)
+            })
+            .await?;
         }
-        action.inputs = match self.question() {
-            Some(question) => {
-                let pin = answer(cx.site, &self.folders.own, &question).await?;
-                vec![Input {
-                    path: question.url,
-                    kind: InputKind::Blob { digest: pin.digest },
-                }]
-            }
-            None => checkout::listed(cx.site, &self.folders, &self.file.source).await?,
+        let mut action = Action::new(ACTION, MEMBER_FORMAT);
+        let settings = MemberSettings {
+            source: self.file.source.clone(),
+            extract_path: self.file.extract_path.clone(),
+            shasum: self.file.shasum.clone(),
         };
-        Ok(action.into())
+        settings.write("", &mut action.settings);
+        Ok(Prepared::of(action, inputs))
     }
 
-    async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
-        let archive = self.archive(cx).await?;
-        let (cas, file) = (Arc::clone(&cx.site.cas), self.file.clone());
-        let output = blocking(move || {
-            let (name, wanted) = (&file.source, &file.extract_path);
-            let taken = match archive {
-                Archive::Blob(digest) => {
-                    // Verified while it is copied; a zip is read from its end.
-                    let stage = cas.stage()?;
-                    let mut plain = std::fs::File::options()
-                        .read(true)
-                        .write(true)
-                        .create_new(true)
-                        .open(stage.path().join("archive"))?;
-                    std::io::copy(&mut cas.open_blob(&digest)?, &mut plain)?;
-                    std::io::Seek::rewind(&mut plain)?;
-                    extract_member(&cas, name, plain, wanted)
-                }
-                Archive::File(path) => {
-                    let file = std::fs::File::open(&path)?;
-                    extract_member(&cas, name, file, wanted)
-                }
-            };
-            summed(taken?, &file)
-        })
-        .await?;
-        Ok(vec![output].into())
-    }
-
-    fn rechecked(&self) -> bool {
-        true
+    async fn fetch(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<u64, Failure> {
+        files::fetch(cx.site, &prepared.action).await
     }
 
     fn materials(&self, action: &Action) -> Vec<Material> {
@@ -131,8 +97,24 @@ impl Kind for MemberWork {
     }
 }
 
+/// Extracts the member from the inputs alone.
+pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
+    let settings = MemberSettings::read("", &action.settings)?;
+    let (cas, inputs) = (Arc::clone(&bench.cas), inputs.clone());
+    let output = blocking(move || {
+        // A zip is read from its end.
+        let archive = inputs.seekable(settings.source.trim_end_matches('/'))?;
+        let (name, wanted) = (&settings.source, &settings.extract_path);
+        let taken = extract_member(&cas, name, &archive.file, wanted)?;
+        archive.settle()?;
+        summed(taken, &settings)
+    })
+    .await?;
+    Ok(vec![output].into())
+}
+
 /// Compares what was taken out with the file's `shasum`.
-fn summed(taken: Output, file: &File) -> Result<Output, Failure> {
+fn summed(taken: Output, file: &MemberSettings) -> Result<Output, Failure> {
     let expected = file.shasum.to_ascii_lowercase();
     if expected.is_empty() || taken.digest.hex() == expected {
         return Ok(taken);

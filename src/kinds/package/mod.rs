@@ -15,16 +15,50 @@ use assemble::{BuildData, Part, compress_member};
 use export::{ArchiveFormat, export_archive};
 use exports::Exports;
 
-use crate::action::{Action, Input, InputKind, Output};
+use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::Cas;
+use crate::ground::inputs::{Inputs, output_name};
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::{blocking, computing};
 use crate::ground::{Class, Failure};
 use crate::kinds::material::Material;
 use crate::kinds::pins::Pin;
-use crate::kinds::{Context, Kind, Prepared, blob, of};
+use crate::kinds::{Bench, Context, Kind, Prepared, of};
 use crate::layout;
-use crate::package::Definition;
+use crate::package::{Definition, Strictness};
+use crate::yaml::SourceText;
+
+/// The actions: a package, and the compressed frames of one of its members.
+pub(crate) const ACTION: &str = "package";
+pub(crate) const COMPRESS: &str = "compress";
+
+/// The blob that is compressed.
+const MEMBER: &str = "member";
+
+fields! {
+    /// What a package is put together from: its own paths, with the blobs that
+    /// are there.
+    struct PackageSettings {
+        jackal: String = "jackal",
+        definition: String = "definition",
+        timestamp: i64 = "timestamp",
+        terminal: Option<String> = "terminal",
+        user: Option<String> = "user",
+        /// Whether the frames of an archive are made.
+        framed: bool = "framed",
+        components: Vec<(String, String)> = "components",
+        images: Vec<(String, String)> = "images",
+        /// `None`: SBOMs are left out.
+        sboms: Option<Vec<(String, String)>> = "sboms",
+    }
+}
+
+fields! {
+    struct CompressSettings {
+        /// Whether the member is a blob of an image, which is compressed already.
+        layer: bool = "layer",
+    }
+}
 
 /// Versions of what is written; raised when its bytes change.
 const PACKAGE_FORMAT: u32 = 1;
@@ -103,103 +137,41 @@ impl Kind for PackageWork {
     }
 
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
-        let mut action = Action::new("package", PACKAGE_FORMAT);
-        let set = |key: &str, value: String| (key.to_owned(), value);
-        action.settings = vec![
-            set("jackal", env!("CARGO_PKG_VERSION").to_owned()),
-            set("definition", self.definition.to_yaml()),
-            set("timestamp", self.build.timestamp.to_string()),
-            set("terminal", format!("{:?}", self.build.terminal)),
-            set("user", format!("{:?}", self.build.user)),
-        ];
-        if !self.framed {
-            // Without the frames that an archive wants.
-            action.settings.push(set("archive", "none".to_owned()));
-        }
-        let build = &self.definition.build;
-        if build.differential {
-            // Said of its own, for provenance.
-            let name = &self.definition.metadata.name;
-            let base = format!("{name}:{}", build.differential_package_version);
-            action.settings.push(set("base", base));
-            let checksum = build.differential_package_checksum.clone();
-            action.settings.push(set("baseChecksum", checksum));
-        }
-        let parts = self.components.iter().chain(&self.sboms);
-        for (name, step) in parts {
-            for output in &of(cx.results, step)?.outputs {
-                action.inputs.push(Input {
-                    path: format!("{step} as {name}"),
-                    kind: InputKind::Blob {
-                        digest: output.digest,
-                    },
-                });
-            }
-        }
-        if let Some(step) = &self.images {
-            for output in &of(cx.results, step)?.outputs {
-                action.inputs.push(blob(step, output));
-            }
-        }
-        Ok(action.into())
-    }
-
-    async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
-        let site = cx.site;
-        let mut parts = Vec::new();
-        for (name, step) in &self.components {
-            for output in &of(cx.results, step)?.outputs {
-                parts.push(Part {
-                    path: format!("components/{name}.tar"),
-                    digest: output.digest,
-                    size: output.size,
-                });
-            }
-        }
-        if let Some(step) = &self.images {
-            for output in &of(cx.results, step)?.outputs {
-                parts.push(Part {
-                    path: output.name.clone(),
-                    digest: output.digest,
-                    size: output.size,
-                });
-            }
-        }
-        let mut documents = Vec::new();
-        for (file, step) in &self.sboms {
-            for output in &of(cx.results, step)?.outputs {
-                documents.push((file.clone(), output.clone()));
-            }
-        }
-        let cas = Arc::clone(&site.cas);
-        let build = BuildData {
+        let mut inputs = Inputs::new(&cx.site.cas);
+        let mut settings = PackageSettings {
+            jackal: env!("CARGO_PKG_VERSION").to_owned(),
+            definition: self.definition.to_yaml(),
             timestamp: self.build.timestamp,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            architecture: self.definition.metadata.architecture.clone(),
             terminal: self.build.terminal.clone(),
             user: self.build.user.clone(),
+            framed: self.framed,
+            components: Vec::new(),
+            images: Vec::new(),
+            sboms: (!self.sboms.is_empty()).then(Vec::new),
         };
-        let definition = self.definition.clone();
-        let scanned = !self.sboms.is_empty();
-        let members = blocking(move || {
-            if scanned {
-                let tar = assemble::sboms_tar(&cas, &documents)?;
-                parts.push(Part {
-                    path: "sboms.tar".into(),
-                    digest: tar.digest,
-                    size: tar.size,
-                });
-            }
-            Ok(assemble::package(&cas, definition, parts, &build)?)
-        })
-        .await?;
-        let mut outputs = members.clone();
-        if self.framed && !self.definition.metadata.uncompressed {
-            for member in &members {
-                outputs.extend(frames(site, member).await?);
+        for (name, step) in &self.components {
+            for output in &of(cx.results, step)?.outputs {
+                inputs.blob(step, output.digest, output.size)?;
+                settings.components.push((name.clone(), step.clone()));
             }
         }
-        Ok(outputs.into())
+        if let Some(step) = &self.images {
+            for output in &of(cx.results, step)?.outputs {
+                let name = output_name(step, output);
+                inputs.blob(&name, output.digest, output.size)?;
+                settings.images.push((output.name.clone(), name));
+            }
+        }
+        for (file, step) in &self.sboms {
+            for output in &of(cx.results, step)?.outputs {
+                inputs.blob(step, output.digest, output.size)?;
+                let sboms = settings.sboms.get_or_insert_default();
+                sboms.push((file.clone(), step.clone()));
+            }
+        }
+        let mut action = Action::new(ACTION, PACKAGE_FORMAT);
+        settings.write("", &mut action.settings);
+        Ok(Prepared::of(action, inputs))
     }
 
     fn deliver(&self, site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
@@ -265,30 +237,109 @@ pub(crate) fn export(
 /// Outputs of a package step that are compressed frames of a member, not members.
 const FRAMES: &str = "frames:";
 
-pub(crate) async fn frames(site: &Arc<Site>, member: &Output) -> Result<Option<Output>, Failure> {
-    let mut action = Action::new("compress", FRAMES_FORMAT);
+/// Puts a package together from the inputs alone; reads only its SBOMs.
+pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
+    let settings = PackageSettings::read("", &action.settings)?;
+    let internal = |what: String| Failure::new(Class::Task, format!("internal error: {what}"));
+    let source = SourceText::new("jackal.yaml", settings.definition.as_str());
+    let definition = Definition::parse(&source, Strictness::Existing)
+        .map_err(|mistakes| internal(mistakes.to_string()))?;
+    let file = |name: &String| {
+        let file = inputs.tree.blob(name);
+        file.copied()
+            .ok_or_else(|| internal(format!("no input `{name}`")))
+    };
+    let mut parts = Vec::new();
+    let components = settings.components.iter();
+    let components = components.map(|(name, blob)| (format!("components/{name}.tar"), blob));
+    let images = settings
+        .images
+        .iter()
+        .map(|(path, blob)| (path.clone(), blob));
+    for (path, blob) in components.chain(images) {
+        let found = file(blob)?;
+        parts.push(Part {
+            path,
+            digest: found.digest,
+            size: found.size,
+        });
+    }
+    let mut documents = Vec::new();
+    for (name, blob) in settings.sboms.iter().flatten() {
+        let found = file(blob)?;
+        let output = Output {
+            name: name.clone(),
+            digest: found.digest,
+            size: found.size,
+        };
+        documents.push((name.clone(), output));
+    }
+    let build = BuildData {
+        timestamp: settings.timestamp,
+        version: settings.jackal.clone(),
+        architecture: definition.metadata.architecture.clone(),
+        terminal: settings.terminal.clone(),
+        user: settings.user.clone(),
+    };
+    let framed = settings.framed && !definition.metadata.uncompressed;
+    let (cas, scanned) = (Arc::clone(&bench.cas), settings.sboms.is_some());
+    let members = blocking(move || {
+        if scanned {
+            let tar = assemble::sboms_tar(&cas, &documents)?;
+            parts.push(Part {
+                path: "sboms.tar".into(),
+                digest: tar.digest,
+                size: tar.size,
+            });
+        }
+        Ok(assemble::package(&cas, definition, parts, &build)?)
+    })
+    .await?;
+    let mut outputs = members.clone();
+    if framed {
+        for member in &members {
+            outputs.extend(frames(bench, member).await?);
+        }
+    }
+    Ok(outputs.into())
+}
+
+/// The compressed frames of a member; `None` for one that is not compressed.
+pub(crate) async fn frames(bench: &Bench, member: &Output) -> Result<Option<Output>, Failure> {
+    let mut action = Action::new(COMPRESS, FRAMES_FORMAT);
     // Whether a member is worth compressing is decided by its path.
-    let layer = member.name.starts_with("images/blobs/");
-    action.settings.push(("layer".into(), layer.to_string()));
-    action.inputs.push(Input {
-        path: "member".into(),
-        kind: InputKind::Blob {
-            digest: member.digest,
-        },
-    });
-    if layer {
+    let settings = CompressSettings {
+        layer: member.name.starts_with("images/blobs/"),
+    };
+    if settings.layer {
         return Ok(None);
     }
-    let (cas, member) = (Arc::clone(&site.cas), member.clone());
+    settings.write("", &mut action.settings);
+    let mut inputs = Inputs::new(&bench.cas);
+    inputs.blob(MEMBER, member.digest, member.size)?;
+    let made = bench.nested(vec![Prepared::of(action, inputs)]).await?;
     let name = format!("{FRAMES}{}", member.name);
-    let performed = site
-        .perform(&action, || async move {
-            let frames = computing(move || Ok(compress_member(&cas, &member)?)).await?;
-            Ok(frames.into_iter().collect::<Vec<_>>().into())
-        })
-        .await?;
-    let found = performed.result.outputs.into_iter().next();
-    Ok(found.map(|output| Output { name, ..output }))
+    let first = made.into_iter().next();
+    Ok(first.map(|output| Output { name, ..output }))
+}
+
+/// Compresses one member from the inputs alone.
+pub(crate) async fn compress(
+    action: &Action,
+    inputs: &Inputs,
+    bench: &Bench,
+) -> Result<Made, Failure> {
+    let CompressSettings { layer } = CompressSettings::read("", &action.settings)?;
+    let found = inputs.tree.blob(MEMBER).filter(|_| !layer);
+    let found = found.ok_or_else(|| Failure::new(Class::Task, "internal error: no member"))?;
+    let member = Output {
+        name: MEMBER.to_owned(),
+        digest: found.digest,
+        size: found.size,
+    };
+    let cas = Arc::clone(&bench.cas);
+    let frames = computing(move || Ok(compress_member(&cas, &member)?)).await?;
+    Ok(frames.into_iter().collect::<Vec<_>>().into())
 }
 
 /// A package's members, each with its frames.

@@ -7,15 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use crate::action::Output;
+use crate::action::{InputNode, Output};
 use crate::archive::{TarError, TarKind, TarReader, TarWriter};
 use crate::cas::Cas;
+use crate::ground::Failure;
 use crate::ground::folders::Folders;
-use crate::ground::source::{SourceError, Tree, outside};
+use crate::ground::inputs::Inputs;
+use crate::ground::site::Site;
 use crate::kinds::TREE;
-use crate::kinds::component::write::{Brought, ComponentError, extracted, kustomized, manifests};
+use crate::kinds::component::ManifestSettings;
+use crate::kinds::component::write::{ComponentError, extracted, kustomized, manifests};
 use crate::package::{Component, File};
-use crate::workspace::Kind;
 
 /// Modes of everything, as Zarf writes them: only the owner counts.
 const FOLDER: u32 = 0o700;
@@ -38,15 +40,34 @@ enum From {
 /// # Errors
 ///
 /// [`ComponentError`]; what was written to `out` is then of no use.
-pub fn write_skeleton<W: Write>(
+pub(crate) fn write_skeleton<W: Write>(
+    site: &Site,
     folders: &Folders,
     component: &mut Component,
-    brought: &Brought,
-    cas: &Cas,
+    parts: &BTreeMap<String, Output>,
+    out: W,
+) -> Result<Option<W>, Failure> {
+    let places = moved(component)?;
+    let mut inputs = Inputs::new(&site.cas);
+    for place in places.values() {
+        if let From::Source(source) = place {
+            inputs.source(site, folders, source)?;
+        }
+    }
+    let written = written(&component.name, &places, &inputs, parts, out);
+    match inputs.changed() {
+        Some(path) => Err(Failure::changed(path)),
+        None => Ok(written?),
+    }
+}
+
+fn written<W: Write>(
+    name: &str,
+    places: &Places,
+    inputs: &Inputs,
+    parts: &BTreeMap<String, Output>,
     out: W,
 ) -> Result<Option<W>, ComponentError> {
-    let places = moved(component)?;
-    let name = &component.name;
     let mut tar = TarWriter::new(out);
     tar.directory(name, FOLDER)?;
     let mut made = BTreeSet::new();
@@ -72,14 +93,14 @@ pub fn write_skeleton<W: Write>(
         if let Some(source) = source {
             let to = format!("{name}/{}", path.join("/"));
             bytes += match source {
-                From::Source(source) => copy(&mut tar, folders, source, &to)?,
+                From::Source(source) => copy(&mut tar, inputs, source, &to)?,
                 From::Part(place) => {
-                    let part = brought.parts.get(place);
+                    let part = parts.get(place);
                     let part = part.ok_or_else(|| ComponentError::NotMade {
-                        component: name.clone(),
+                        component: name.to_owned(),
                         place: place.clone(),
                     })?;
-                    copy_part(&mut tar, cas, part, place, &to)?
+                    copy_part(&mut tar, inputs.cas(), part, place, &to)?
                 }
             };
         }
@@ -91,36 +112,35 @@ pub fn write_skeleton<W: Write>(
 /// Adds a source with all below it; gives the bytes of its files and links.
 fn copy<W: Write>(
     tar: &mut TarWriter<W>,
-    folders: &Folders,
+    inputs: &Inputs,
     source: &str,
     to: &str,
 ) -> Result<u64, ComponentError> {
-    let found = folders.find(source);
-    let tree = Tree::list(found.root, found.below).map_err(|error| match error {
-        SourceError::Outside(_) => ComponentError::from(outside(source)),
-        other => other.into(),
-    })?;
+    let source = source.trim_end_matches('/');
     let mut bytes = 0;
-    for (below, entry) in tree.entries() {
-        let path = match below {
-            "" => to.to_owned(),
-            below => format!("{to}/{below}"),
+    for (below, node) in inputs.list(source) {
+        let (path, from) = match below.as_str() {
+            "" => (to.to_owned(), source.to_owned()),
+            below => (format!("{to}/{below}"), format!("{source}/{below}")),
         };
-        match &entry.kind {
-            Kind::Link { target } => {
+        match node {
+            InputNode::Link(target) => {
                 bytes += target.len() as u64;
                 tar.symlink(&path, target)?;
             }
-            Kind::Directory => tar.directory(&path, FOLDER)?,
-            Kind::File { executable } => {
-                let mode = if *executable { FOLDER } else { FILE };
-                let mut file = tree.open(entry)?;
-                bytes += entry.stat.size;
-                tar.file(&path, mode, entry.stat.size, &mut file)?;
+            InputNode::Directory(_) => tar.directory(&path, FOLDER)?,
+            InputNode::File(file) => {
+                let mode = if file.executable { FOLDER } else { FILE };
+                let unread = |source| ComponentError::Io {
+                    path: (&from).into(),
+                    source,
+                };
+                let mut content = inputs.open(&from).map_err(unread)?;
+                bytes += file.size;
+                tar.file(&path, mode, file.size, &mut content)?;
             }
         }
     }
-    tree.settle()?;
     Ok(bytes)
 }
 
@@ -172,7 +192,12 @@ fn copy_part<W: Write>(
 /// Gives every local source its name in the skeleton.
 fn moved(component: &mut Component) -> Result<Places, ComponentError> {
     // Refuses names that two manifests would share.
-    manifests(&component.manifests)?;
+    let named: Vec<ManifestSettings> = component
+        .manifests
+        .iter()
+        .map(ManifestSettings::of)
+        .collect();
+    manifests(&named)?;
     let mut places = Places::new();
     let mut made = Vec::new();
     let mut place = |source: &mut String, path: &[&str]| {

@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _, Write as _};
 use std::sync::Arc;
 
-use crate::action::{Action, ActionKey, Output};
+use crate::action::{Action, ActionKey, Fields as _, Output};
 use crate::cas::{Cas, is_damage};
 use crate::content::Fetch;
+use crate::ground::inputs::Inputs;
 use crate::ground::published::Published;
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
 use crate::kinds::pins::Pin;
 use crate::kinds::sign::{self, SignWork};
-use crate::kinds::{Context, Kind, Prepared, blob, of, package};
+use crate::kinds::{Context, Kind, Prepared, of, package};
 use crate::oci::Descriptor;
 use crate::package::manifest;
 use crate::registry::{Registry, RegistryError, Repository, Source};
@@ -149,19 +150,21 @@ impl Kind for PublishWork {
     /// Never remembered: the key is for records.
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let mut action = Action::new("publish", PUBLISH_FORMAT);
-        action.settings = vec![
-            ("to".to_owned(), format!("{:?}", self.to)),
-            ("tags".to_owned(), format!("{:?}", self.tags)),
-            ("moveTags".to_owned(), self.move_tags.to_string()),
-            ("splitLayers".to_owned(), self.split_layers.to_string()),
-        ];
+        let to = self.to.iter().map(|to| match to {
+            Destination::Registry(path) => format!("oci://{path}"),
+            Destination::Layout(folder) => format!("oci-layout:{}", folder.display()),
+        });
+        let to: Vec<String> = to.collect();
+        to.write("to", &mut action.settings);
+        self.tags.write("tags", &mut action.settings);
+        action.settings.put("moveTags", self.move_tags);
+        action.settings.put("splitLayers", self.split_layers);
+        let mut inputs = Inputs::new(&cx.site.cas);
         let signed = self.signatures.iter().map(|(step, _)| step);
         for step in self.packages.iter().chain(signed) {
-            for output in &of(cx.results, step)?.outputs {
-                action.inputs.push(blob(step, output));
-            }
+            inputs.outputs(step, &of(cx.results, step)?.outputs)?;
         }
-        Ok(action.into())
+        Ok(Prepared::of(action, inputs))
     }
 
     async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use command::{DeclaredOutput, RunTask, Staged};
 
-use crate::action::{Action, Input, InputKind, Output};
+use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::tree::{self, TreeEntry, TreeKind};
-use crate::ground::checkout::inputs;
 use crate::ground::confine::{self, Confinement};
+use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Site, Tool};
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, tools};
@@ -22,6 +22,14 @@ use crate::kinds::{Context, Kind, Prepared, Results, of};
 use crate::oci::Platform;
 use crate::pipeline::{RenderedOutput, Sandbox};
 use crate::workspace::{self, Entry, Globs, Stat};
+
+fields! {
+    struct RunSettings {
+        shell: String = "shell",
+        workdir: String = "workdir",
+        sandbox: String = "sandbox",
+    }
+}
 
 /// Version of how a command is run; raised when its result could differ.
 const RUN_FORMAT: u32 = 2;
@@ -97,7 +105,7 @@ impl Kind for RunWork {
 
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let (site, work, results) = (Arc::clone(cx.site), self.clone(), cx.results.clone());
-        let action = blocking(move || {
+        blocking(move || {
             let mut action = Action::new("run", RUN_FORMAT);
             action.platform = Some(work.platform.clone());
             action.argv = work.argv.clone();
@@ -106,38 +114,32 @@ impl Kind for RunWork {
             // A secret is visible to the command; of it the name alone is in the key.
             action.pass_through.extend(work.secrets.keys().cloned());
             action.outputs = work.outputs.iter().map(written).collect();
-            action.settings = vec![
-                ("shell".into(), work.shell.clone().unwrap_or_default()),
-                ("workdir".into(), work.workdir.clone()),
+            let settings = RunSettings {
+                shell: work.shell.clone().unwrap_or_default(),
+                workdir: work.workdir.clone(),
                 // Kept to its inputs or not: what it could read differs.
-                (
-                    "sandbox".into(),
-                    if confined(&work)? { "landlock" } else { "none" }.into(),
-                ),
-            ];
+                sandbox: if confined(&work)? { "landlock" } else { "none" }.to_owned(),
+            };
+            settings.write("", &mut action.settings);
             for (name, value) in &work.input_values {
-                action.settings.push((name.clone(), value.clone()));
+                action.settings.put(name.clone(), value);
             }
             for name in tool_names(&work) {
                 let digest = find(&site, &work, &name)?.digest;
                 action.tools.insert(name, digest);
             }
             let entries = matched(&site, &work)?;
-            action.inputs = inputs(&site, &work.folder, &entries)?;
+            let mut inputs = Inputs::new(&site.cas);
+            inputs.entries(&site, &work.folder, &entries, str::to_owned)?;
             for task in &work.input_tasks {
                 for output in &of(&results, task)?.outputs {
-                    action.inputs.push(Input {
-                        path: format!("{task}/{}", output.name),
-                        kind: InputKind::Blob {
-                            digest: output.digest,
-                        },
-                    });
+                    let name = format!("{task}/{}", output.name);
+                    inputs.blob(&name, output.digest, output.size)?;
                 }
             }
-            Ok(action)
+            Ok(Prepared::of(action, inputs))
         })
-        .await?;
-        Ok(action.into())
+        .await
     }
 
     async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {

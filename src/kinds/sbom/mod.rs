@@ -5,14 +5,46 @@ pub(crate) mod scan;
 
 use std::sync::Arc;
 
-use crate::action::{Action, Input, InputKind};
-use crate::ground::site::{Made, Site};
+use crate::action::{Action, Fields as _, Output, fields};
+use crate::ground::inputs::Inputs;
+use crate::ground::site::Made;
 use crate::ground::threads::{blocking, computing};
 use crate::ground::{Class, Failure};
 use crate::kinds::pins::Pin;
-use crate::kinds::{Context, Kind, Prepared, blob, image_of, of};
+use crate::kinds::{Bench, Context, Kind, Prepared, image_of, of};
 use crate::oci::{Descriptor, Manifest, media_type};
 use crate::sbom::CATALOGUE_VERSION;
+
+/// The actions: of an image, of a component, of one layer.
+pub(crate) const IMAGE: &str = "sbom";
+pub(crate) const COMPONENT: &str = "component-sbom";
+pub(crate) const SCAN: &str = "scan";
+
+/// The blob that is scanned.
+const LAYER: &str = "layer";
+
+fields! {
+    struct ImageSettings {
+        reference: String = "reference",
+        media_type: String = "mediaType",
+        /// The blob that is the manifest.
+        manifest: String = "manifest",
+    }
+}
+
+fields! {
+    struct ComponentSettings {
+        component: String = "component",
+        /// The blob that is the component's tar.
+        tar: String = "tar",
+    }
+}
+
+fields! {
+    struct ScanSettings {
+        media_type: String = "mediaType",
+    }
+}
 
 /// The catalogue of an image.
 #[derive(Clone, Debug)]
@@ -42,23 +74,18 @@ impl Kind for ImageSbomWork {
     }
 
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
-        let (manifest, _) = image_of(cx.results, &self.of)?;
-        let mut action = Action::new("sbom", CATALOGUE_VERSION);
-        action
-            .settings
-            .push(("reference".into(), self.reference.clone()));
-        action.inputs.push(Input {
-            path: self.of.clone(),
-            kind: InputKind::Blob {
-                digest: manifest.digest,
-            },
-        });
-        Ok(action.into())
-    }
-
-    async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
-        let (manifest, _) = image_of(cx.results, &self.of)?;
-        image(cx.site, &self.reference, manifest).await
+        let (manifest, done) = image_of(cx.results, &self.of)?;
+        let mut inputs = Inputs::new(&cx.site.cas);
+        inputs.blob(&self.of, manifest.digest, manifest.size)?;
+        inputs.outputs(&self.of, &done.outputs)?;
+        let mut action = Action::new(IMAGE, CATALOGUE_VERSION);
+        let settings = ImageSettings {
+            reference: self.reference.clone(),
+            media_type: manifest.media_type.clone(),
+            manifest: self.of.clone(),
+        };
+        settings.write("", &mut action.settings);
+        Ok(Prepared::of(action, inputs))
     }
 }
 
@@ -72,29 +99,58 @@ impl Kind for ComponentSbomWork {
     }
 
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
-        let mut action = Action::new("sbom", CATALOGUE_VERSION);
-        action
-            .settings
-            .push(("component".into(), self.name.clone()));
-        for output in &of(cx.results, &self.of)?.outputs {
-            action.inputs.push(blob(&self.of, output));
+        let mut inputs = Inputs::new(&cx.site.cas);
+        // A component without a byte has no tar.
+        if let Some(tar) = of(cx.results, &self.of)?.outputs.first() {
+            inputs.blob(&self.of, tar.digest, tar.size)?;
         }
-        Ok(action.into())
-    }
-
-    async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
-        let Some(tar) = of(cx.results, &self.of)?.outputs.first().cloned() else {
-            return Ok(Made::default());
+        let mut action = Action::new(COMPONENT, CATALOGUE_VERSION);
+        let settings = ComponentSettings {
+            component: self.name.clone(),
+            tar: self.of.clone(),
         };
-        let (cas, name) = (Arc::clone(&cx.site.cas), self.name.clone());
-        let output = computing(move || Ok(scan::component_sbom(&cas, &name, &tar)?)).await?;
-        Ok(vec![output].into())
+        settings.write("", &mut action.settings);
+        Ok(Prepared::of(action, inputs))
     }
 }
 
-async fn image(site: &Arc<Site>, reference: &str, manifest: &Descriptor) -> Result<Made, Failure> {
-    let cas = Arc::clone(&site.cas);
-    let descriptor = manifest.clone();
+/// Catalogues a component from the inputs alone.
+pub(crate) async fn of_component(
+    action: &Action,
+    inputs: &Inputs,
+    bench: &Bench,
+) -> Result<Made, Failure> {
+    let ComponentSettings { component, tar } = ComponentSettings::read("", &action.settings)?;
+    let Some(tar) = inputs.tree.blob(&tar).copied() else {
+        return Ok(Made::default());
+    };
+    let cas = Arc::clone(&bench.cas);
+    let output = computing(move || {
+        let tar = Output {
+            name: component.clone(),
+            digest: tar.digest,
+            size: tar.size,
+        };
+        Ok(scan::component_sbom(&cas, &component, &tar)?)
+    })
+    .await?;
+    Ok(vec![output].into())
+}
+
+/// Catalogues an image from the inputs alone.
+pub(crate) async fn of_image(
+    action: &Action,
+    inputs: &Inputs,
+    bench: &Bench,
+) -> Result<Made, Failure> {
+    let settings = ImageSettings::read("", &action.settings)?;
+    let found = inputs.tree.blob(&settings.manifest);
+    let found = found.ok_or_else(|| Failure::new(Class::Task, "internal error: no manifest"))?;
+    let manifest = Descriptor {
+        media_type: settings.media_type,
+        ..Descriptor::blob(found.digest, found.size)
+    };
+    let (cas, descriptor) = (Arc::clone(&bench.cas), manifest.clone());
     let parsed: Option<Manifest> = blocking(move || {
         let bytes = scan::read_document(&cas, &descriptor)?;
         if !scan::is_container(&bytes) {
@@ -112,45 +168,41 @@ async fn image(site: &Arc<Site>, reference: &str, manifest: &Descriptor) -> Resu
     };
     let mut scans = Vec::new();
     for layer in parsed.layers {
-        if !media_type::is_container_layer(&layer.media_type) {
-            continue;
+        if media_type::is_container_layer(&layer.media_type) {
+            let mut inputs = Inputs::new(&bench.cas);
+            inputs.blob(LAYER, layer.digest, layer.size)?;
+            let mut action = Action::new(SCAN, CATALOGUE_VERSION);
+            let settings = ScanSettings {
+                media_type: layer.media_type,
+            };
+            settings.write("", &mut action.settings);
+            scans.push(Prepared::of(action, inputs));
         }
-        let site = Arc::clone(site);
-        scans.push(tokio::spawn(async move {
-            let mut action = Action::new("scan", CATALOGUE_VERSION);
-            action
-                .settings
-                .push(("mediaType".into(), layer.media_type.clone()));
-            action.inputs.push(Input {
-                path: "layer".into(),
-                kind: InputKind::Blob {
-                    digest: layer.digest,
-                },
-            });
-            let (cas, cpu) = (Arc::clone(&site.cas), Arc::clone(&site.cpu));
-            site.perform(&action, || async move {
-                let _permit = cpu.acquire_owned().await;
-                let output = computing(move || Ok(scan::scan_layer(&cas, &layer)?)).await?;
-                Ok(vec![output].into())
-            })
-            .await
-        }));
     }
-    let mut layers = Vec::new();
-    for scan in scans {
-        let performed = scan
-            .await
-            .map_err(|error| Failure::new(Class::Task, format!("internal error: {error}")))??;
-        layers.extend(performed.result.outputs);
-    }
-    let (cas, reference, manifest) = (
-        Arc::clone(&site.cas),
-        reference.to_owned(),
-        manifest.clone(),
-    );
+    let layers = bench.nested(scans).await?;
     // A squashed image is held in memory: as many at a time as there are jobs.
-    let _permit = site.cpu.acquire().await;
+    let _permit = bench.turn().await;
+    let (cas, reference) = (Arc::clone(&bench.cas), settings.reference);
     let output =
         computing(move || Ok(scan::image_sbom(&cas, &reference, &manifest, &layers)?)).await?;
+    Ok(vec![output].into())
+}
+
+/// Scans one layer from the inputs alone.
+pub(crate) async fn scan_layer(
+    action: &Action,
+    inputs: &Inputs,
+    bench: &Bench,
+) -> Result<Made, Failure> {
+    let ScanSettings { media_type } = ScanSettings::read("", &action.settings)?;
+    let found = inputs.tree.blob(LAYER);
+    let found = found.ok_or_else(|| Failure::new(Class::Task, "internal error: no layer"))?;
+    let layer = Descriptor {
+        media_type,
+        ..Descriptor::blob(found.digest, found.size)
+    };
+    let _permit = bench.turn().await;
+    let cas = Arc::clone(&bench.cas);
+    let output = computing(move || Ok(scan::scan_layer(&cas, &layer)?)).await?;
     Ok(vec![output].into())
 }

@@ -10,18 +10,20 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
+use provenance::Asked;
 use serde_json::Value;
 use signer::SignerFrom;
 
-use crate::action::{Action, Output};
+use crate::action::{Action, Fields as _, Output, fields};
 use crate::archive::TarReader;
 use crate::cas::Cas;
+use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
 use crate::kinds::package::{self, Archive, export};
 use crate::kinds::pins::Pin;
-use crate::kinds::{Context, Kind, Prepared, blob, of};
+use crate::kinds::{Bench, Context, Kind, Prepared, of};
 use crate::layout::MAX_DOCUMENT_BYTES;
 use crate::package::{Dialect, time};
 use crate::release::{self, Artifact};
@@ -38,6 +40,21 @@ const MAX_CATALOGUE_BYTES: u64 = 64 << 20;
 
 /// Outputs that are bundles, of a package that is named before.
 const BUNDLE: &str = "bundle:";
+
+fields! {
+    /// What is said of every package, and by whom.
+    struct SignSettings {
+        jackal: String = "jackal",
+        signer: String = "signer",
+        identity: String = "identity",
+        seal: Option<String> = "seal",
+        annotations: BTreeMap<String, String> = "annotations",
+        provenance: bool = "attest.provenance",
+        sbom: bool = "attest.sbom",
+        builder: String = "builder",
+        parameters: BTreeMap<String, String> = "parameters",
+    }
+}
 
 /// Packages that are signed.
 #[derive(Clone, Debug)]
@@ -110,27 +127,38 @@ impl Kind for SignWork {
                 })
             }
         };
-        action.settings = vec![
-            ("jackal".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            ("signer".to_owned(), signer.name()),
-            ("identity".to_owned(), expected),
-            ("seal".to_owned(), format!("{:?}", self.seal)),
-            ("annotations".to_owned(), format!("{:?}", self.annotations)),
-            ("attest".to_owned(), format!("{:?}", self.attest)),
-            ("builder".to_owned(), format!("{:?}", self.asked)),
-        ];
+        let Attest { provenance, sbom } = self.attest;
+        let Asked {
+            builder,
+            parameters,
+        } = self.asked.clone();
+        let annotations = self.annotations.iter();
+        let settings = SignSettings {
+            jackal: env!("CARGO_PKG_VERSION").to_owned(),
+            signer: signer.name(),
+            identity: expected,
+            seal: self.seal.map(|seal| match seal {
+                Seal::Plain => "plain".to_owned(),
+                Seal::Bundle => "bundle".to_owned(),
+            }),
+            annotations: annotations
+                .map(|(name, value)| (name.clone(), value.to_string()))
+                .collect(),
+            provenance,
+            sbom,
+            builder,
+            parameters,
+        };
+        settings.write("", &mut action.settings);
+        let mut inputs = Inputs::new(&cx.site.cas);
         for package in &self.packages {
-            for output in &of(cx.results, &package.step)?.outputs {
-                action.inputs.push(blob(&package.step, output));
-            }
-            if self.attest.provenance {
+            inputs.outputs(&package.step, &of(cx.results, &package.step)?.outputs)?;
+            if provenance {
                 let said = provenance::predicate(&self.asked, &package.steps, cx.results);
-                action
-                    .settings
-                    .push((package.step.clone(), said.to_string()));
+                action.settings.put(package.step.clone(), said);
             }
         }
-        Ok(action.into())
+        Ok(Prepared::of(action, inputs))
     }
 
     async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
@@ -161,6 +189,7 @@ impl Kind for SignWork {
                 return Err(Failure::new(Class::Verification, message));
             }
         }
+        let bench = Bench::of(site);
         let mut outputs = Vec::new();
         for package in &self.packages {
             let made = of(cx.results, &package.step)?.outputs.clone();
@@ -179,7 +208,7 @@ impl Kind for SignWork {
                 .is_some_and(|archive| !archive.uncompressed);
             for (member, frames) in members {
                 let frames = match frames {
-                    None if framed => package::frames(site, &member).await?,
+                    None if framed => package::frames(&bench, &member).await?,
                     frames => frames,
                 };
                 outputs.extend(frames.map(|output| Output {

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::action::InputKind;
 use crate::kinds::Results;
 use crate::kinds::material::Material;
 use crate::signing::ResourceDescriptor;
@@ -66,10 +65,8 @@ pub(crate) fn predicate(
                 digest.hex(),
             );
         }
-        for input in &action.inputs {
-            if let InputKind::File { digest, .. } = input.kind {
-                add(input.path.clone(), String::new(), "sha256", digest.hex());
-            }
+        for (path, file) in action.inputs.sources() {
+            add(path, String::new(), "sha256", file.digest.hex());
         }
         for material in &done.materials {
             match material {

@@ -8,25 +8,25 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use crate::archive::{TarError, TarKind, TarReader};
-use crate::kinds::TREE;
+use crate::kinds::component::settings::ChartSettings;
 use crate::kinds::component::write::{ComponentError, Item, OWN_FILE, OWN_FOLDER, Writer};
-use crate::package::{Chart, RepoUrl};
+use crate::package::RepoUrl;
 
-/// The file name of a packaged chart. A chart of Zarf may have no version.
+/// What a chart's archive is called in a component.
 #[must_use]
-pub fn chart_file(chart: &Chart) -> String {
-    format!("{}.tgz", versioned(chart))
+pub fn chart_file(name: &str, version: &str) -> String {
+    format!("{}.tgz", versioned(name, version))
 }
 
-/// The file name of a chart's values file.
-fn values_file(chart: &Chart, index: usize) -> String {
-    format!("{}-{index}", versioned(chart))
+fn values_file(chart: &ChartSettings, index: usize) -> String {
+    format!("{}-{index}", versioned(&chart.name, &chart.version))
 }
 
-fn versioned(chart: &Chart) -> String {
-    match chart.version.as_str() {
-        "" => chart.name.clone(),
-        version => format!("{}-{version}", chart.name),
+/// Charts in folders may leave their version to `Chart.yaml`.
+fn versioned(name: &str, version: &str) -> String {
+    match version {
+        "" => name.to_owned(),
+        version => format!("{name}-{version}"),
     }
 }
 
@@ -55,14 +55,14 @@ impl<W: Write> Writer<'_, W> {
         Ok(folder)
     }
 
-    pub(crate) fn charts(&mut self, charts: &[Chart]) -> Result<(), ComponentError> {
+    pub(crate) fn charts(&mut self, charts: &[ChartSettings]) -> Result<(), ComponentError> {
         if charts.is_empty() {
             return Ok(());
         }
         let folder = self.folder("charts")?;
         let mut named = BTreeMap::new();
         for chart in charts {
-            place(&mut named, chart_file(chart), chart)?;
+            place(&mut named, chart_file(&chart.name, &chart.version), chart)?;
         }
         for (file, chart) in named {
             let path = format!("{folder}/{file}");
@@ -79,7 +79,7 @@ impl<W: Write> Writer<'_, W> {
         Ok(())
     }
 
-    pub(crate) fn values(&mut self, charts: &[Chart]) -> Result<(), ComponentError> {
+    pub(crate) fn values(&mut self, charts: &[ChartSettings]) -> Result<(), ComponentError> {
         if charts.iter().all(|chart| chart.values_files.is_empty()) {
             return Ok(());
         }
@@ -127,8 +127,13 @@ impl<W: Write> Writer<'_, W> {
             component: self.component.to_owned(),
             place: place.to_owned(),
         };
-        let output = self.brought.parts.get(place).ok_or_else(not_made)?;
-        let blob = self.cas.open_blob(&output.digest)?;
+        let input = self.inputs.tree.blob(place).ok_or_else(not_made)?;
+        let size = input.size;
+        let unread = |source| ComponentError::Io {
+            path: place.into(),
+            source,
+        };
+        let blob = self.inputs.open_blob(place).map_err(unread)?;
         let at_part = |error: TarError| match error {
             TarError::Read { source, .. } => ComponentError::Io {
                 path: place.into(),
@@ -137,16 +142,10 @@ impl<W: Write> Writer<'_, W> {
             other => other.into(),
         };
         let own = executable.map(|executable| if executable { OWN_FOLDER } else { OWN_FILE });
-        if output.name != TREE {
+        if !self.trees.iter().any(|tree| tree == place) {
             let mode = own.unwrap_or(0o644);
-            self.file(path, mode, output.size, blob, &[])
-                .map_err(at_part)?;
-            return Ok(());
+            return self.file(path, mode, size, blob).map_err(at_part);
         }
-        let unread = |source| ComponentError::Io {
-            path: place.into(),
-            source,
-        };
         let mut tar = TarReader::new(blob);
         while let Some(entry) = tar.next().map_err(unread)? {
             let name = entry.name_lossy();
@@ -163,7 +162,7 @@ impl<W: Write> Writer<'_, W> {
                 self.tar.symlink(&path, &target)?;
             } else {
                 let mode = own.filter(|_| top).unwrap_or(entry.mode);
-                self.file(&path, mode, entry.size, &mut tar, &[])
+                self.file(&path, mode, entry.size, &mut tar)
                     .map_err(at_part)?;
             }
         }

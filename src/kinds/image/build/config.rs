@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::kinds::image::build::layer::Layer;
 use crate::kinds::image::build::{ImageConfig, ImageError, ImageSpec};
+use crate::oci::Platform;
 
 /// When everything was created.
 const EPOCH: &str = "1970-01-01T00:00:00Z";
@@ -19,6 +20,7 @@ const INHERITED: [&str; 3] = ["author", "os.features", "os.version"];
 /// The JSON document of `spec` over the base's document, which is empty for none.
 pub(crate) fn merged(
     spec: &ImageSpec,
+    platform: &Platform,
     base: &Map<String, Value>,
     base_layers: usize,
     layers: &[Layer],
@@ -30,7 +32,6 @@ pub(crate) fn merged(
             document.insert(key.to_owned(), value.clone());
         }
     }
-    let platform = &spec.platform;
     for (key, wanted) in [
         ("architecture", &platform.architecture),
         ("os", &platform.os),

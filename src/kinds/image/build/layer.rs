@@ -7,12 +7,12 @@ use std::io::{self, BufWriter, Read as _, Write};
 
 use flate2::{Compression, GzBuilder};
 
+use crate::action::InputNode;
 use crate::archive::{EntryKind, header_bytes};
 use crate::cas::{Cas, Ingest};
-use crate::ground::source::{SourceError, Tree};
+use crate::ground::inputs::Inputs;
 use crate::kinds::image::build::{ImageError, LayerSpec};
 use crate::oci::{Descriptor, Digest, Hasher, media_type};
-use crate::workspace::{Entry, Kind};
 
 const BLOCK: usize = 512;
 const COPY_BUFFER: usize = 128 * 1024;
@@ -31,9 +31,12 @@ pub(crate) struct Layer {
 }
 
 /// Writes the layer into `cas`.
-pub(crate) fn write(cas: &Cas, spec: &LayerSpec) -> Result<Layer, ImageError> {
-    let tree = Tree::list(&spec.root, &spec.source)?;
-    let to = target(spec, &tree.top().kind)?;
+pub(crate) fn write(cas: &Cas, inputs: &Inputs, spec: &LayerSpec) -> Result<Layer, ImageError> {
+    let listed = inputs.list(&spec.source);
+    let top = listed
+        .first()
+        .ok_or_else(|| ImageError::NoInput(spec.source.clone()))?;
+    let to = target(spec, top.1)?;
     let compressed = BufWriter::with_capacity(256 << 10, cas.ingest()?);
     // No name, no time, and an unknown system: the bytes of RFC 1952's header.
     let gzip = GzBuilder::new()
@@ -46,18 +49,21 @@ pub(crate) fn write(cas: &Cas, spec: &LayerSpec) -> Result<Layer, ImageError> {
         to: &spec.to,
     };
     parents(&mut out, &to)?;
-    for (below, entry) in tree.entries() {
-        let path = match (to.as_str(), below) {
+    for (below, node) in &listed {
+        let path = match (to.as_str(), below.as_str()) {
             (to, "") => to.to_owned(),
             ("", below) => below.to_owned(),
             (to, below) => format!("{to}/{below}"),
         };
         // The root of the image is there already.
         if !path.is_empty() {
-            write_entry(&mut out, spec, &tree, entry, &path)?;
+            let source = match below.as_str() {
+                "" => spec.source.clone(),
+                below => format!("{}/{below}", spec.source),
+            };
+            write_entry(&mut out, spec, inputs, (&source, node), &path)?;
         }
     }
-    tree.settle()?;
     out.put(&[0; 2 * BLOCK])?;
     let diff_id = out.hasher.finish();
     let written = |source| ImageError::Write {
@@ -81,7 +87,7 @@ pub(crate) fn write(cas: &Cas, spec: &LayerSpec) -> Result<Layer, ImageError> {
 }
 
 /// Where the source goes, without a slash at either end; empty is the root.
-fn target(spec: &LayerSpec, top: &Kind) -> Result<String, ImageError> {
+fn target(spec: &LayerSpec, top: &InputNode) -> Result<String, ImageError> {
     let refused = |why| ImageError::Target {
         to: spec.to.clone(),
         why,
@@ -96,7 +102,7 @@ fn target(spec: &LayerSpec, top: &Kind) -> Result<String, ImageError> {
         }
         kept.push(name);
     }
-    let folder = *top == Kind::Directory;
+    let folder = matches!(top, InputNode::Directory(_));
     if !folder && (kept.is_empty() || names.ends_with('/')) {
         return Err(refused(
             "names a folder, but the source is one file: write the file's full path",
@@ -115,27 +121,31 @@ fn parents(out: &mut Tar<'_, impl Write>, to: &str) -> Result<(), ImageError> {
 fn write_entry(
     out: &mut Tar<'_, impl Write>,
     spec: &LayerSpec,
-    tree: &Tree<'_>,
-    entry: &Entry,
+    inputs: &Inputs,
+    (source, node): (&str, &InputNode),
     path: &str,
 ) -> Result<(), ImageError> {
     let name = path.rsplit('/').next().unwrap_or_default();
     if name.starts_with(WHITEOUT) {
-        return Err(ImageError::Whiteout(tree.path(entry)));
+        return Err(ImageError::Whiteout(source.to_owned()));
     }
     let owner = spec.owner.unwrap_or((0, 0));
-    match &entry.kind {
-        Kind::Link { target } => out.header(path, 0o777, 0, EntryKind::Symlink(target), owner),
-        Kind::Directory => {
+    match node {
+        InputNode::Link(target) => out.header(path, 0o777, 0, EntryKind::Symlink(target), owner),
+        InputNode::Directory(_) => {
             // Who may read a folder may enter it.
             let mode = spec.mode.map_or(0o755, |mode| mode | (mode & 0o444) >> 2);
             out.header(path, mode, 0, EntryKind::Directory, owner)
         }
-        Kind::File { executable } => {
-            let normal = if *executable { 0o755 } else { 0o644 };
+        InputNode::File(input) => {
+            let normal = if input.executable { 0o755 } else { 0o644 };
             let mode = spec.mode.unwrap_or(normal);
-            let size = entry.stat.size;
-            let mut file = tree.open(entry)?;
+            let size = input.size;
+            let unread = |error| ImageError::Read {
+                path: source.to_owned(),
+                source: error,
+            };
+            let mut file = inputs.open(source).map_err(unread)?;
             out.header(path, mode, size, EntryKind::File, owner)?;
             let mut buffer = vec![0; COPY_BUFFER];
             let mut left = size;
@@ -143,11 +153,12 @@ fn write_entry(
                 let count = match file.read(&mut buffer) {
                     Ok(count) => count,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) => return Err(SourceError::io(&tree.path(entry))(error).into()),
+                    Err(error) => return Err(unread(error)),
                 };
                 let fits = left.checked_sub(count as u64);
                 let Some(rest) = fits.filter(|rest| count > 0 || *rest == 0) else {
-                    return Err(SourceError::Changed(tree.path(entry)).into());
+                    let error = io::Error::other("it is not as long as its digest says");
+                    return Err(unread(error));
                 };
                 if count == 0 {
                     // The remainder is below 512 and so fits.

@@ -3,12 +3,14 @@
 //! A compressed archive is unpacked once into a file without a name, which
 //! disappears with the process: files in it are wanted in any order.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::action::InputNode;
 use crate::archive::SafePath;
+use crate::ground::inputs::{Inputs, Seekable};
 use crate::kinds::image::import::ImportError;
 use crate::kinds::image::import::tar_index::{Place, TarIndex};
 
@@ -21,116 +23,171 @@ const MAX_UNPACKED_BYTES: u64 = 256 << 30;
 /// How much is read from an archive at once.
 const BUFFER_BYTES: usize = 256 << 10;
 
+/// Most links that are followed to a file.
+const MAX_LINKS: usize = 16;
+
 /// Bytes that tell how a file is compressed.
 const MAGIC_BYTES: usize = 6;
 
-pub(crate) struct Source {
-    path: PathBuf,
+/// An OCI layout or a docker-archive among the inputs of an action.
+pub(crate) struct Source<'a> {
+    inputs: &'a Inputs,
+    path: &'a str,
     files: Files,
 }
 
 enum Files {
     Folder,
-    Tar(File, TarIndex),
+    Tar(Seekable, TarIndex),
 }
 
-impl Source {
-    /// Opens `path`; unpacks into `scratch` if it is compressed.
-    pub(crate) fn open(path: &Path, scratch: &Path) -> Result<Self, ImportError> {
-        let failed = |source| ImportError::Io {
-            path: path.to_owned(),
-            source,
+impl<'a> Source<'a> {
+    /// Opens the input at `path`; unpacks into `scratch` if it is compressed.
+    pub(crate) fn open(
+        inputs: &'a Inputs,
+        path: &'a str,
+        scratch: &Path,
+    ) -> Result<Self, ImportError> {
+        let files = match inputs.tree.get(path) {
+            Some(InputNode::Directory(_)) => Files::Folder,
+            Some(InputNode::File(_)) => {
+                let file = unpacked(inputs, path, scratch)?;
+                let index = TarIndex::read(&file.file, Path::new(path))?;
+                Files::Tar(file, index)
+            }
+            _ => return Err(ImportError::NoImage(path.into())),
         };
-        let kind = fs::metadata(path).map_err(failed)?;
-        let files = if kind.is_dir() {
-            Files::Folder
-        } else if kind.is_file() {
-            let file = unpacked(path, scratch)?;
-            let index = TarIndex::read(&file, path)?;
-            Files::Tar(file, index)
-        } else {
-            return Err(ImportError::NoImage(path.to_owned()));
-        };
-        let path = path.to_owned();
-        Ok(Self { path, files })
+        Ok(Self {
+            inputs,
+            path,
+            files,
+        })
+    }
+
+    /// Its path among the inputs.
+    pub(crate) fn name(&self) -> &str {
+        self.path
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
         match &self.files {
-            Files::Folder => self.path.join(name).is_file(),
+            Files::Folder => self.followed(name).is_some(),
             Files::Tar(_, index) => index.has(name),
         }
+    }
+
+    /// The file of the folder that `name` means once links in it are followed.
+    fn followed(&self, name: &str) -> Option<String> {
+        let mut name = name.to_owned();
+        for _ in 0..MAX_LINKS {
+            let full = format!("{}/{name}", self.path);
+            match self.inputs.tree.get(&full)? {
+                InputNode::File(_) => return Some(full),
+                InputNode::Directory(_) => return None,
+                InputNode::Link(target) => {
+                    let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+                    name = joined(folder, target)?;
+                }
+            }
+        }
+        None
     }
 
     /// The file that `name` means once links in the archive are followed.
     pub(crate) fn resolve(&self, name: &str) -> Result<String, ImportError> {
         let safe = SafePath::parse(name).map_err(|error| ImportError::Malformed {
-            path: self.path.clone(),
+            path: self.path.into(),
             what: error.to_string(),
         })?;
         match &self.files {
             Files::Folder => Ok(safe.as_str().to_owned()),
-            Files::Tar(_, index) => Ok(index.follow(&self.path, safe.as_str())?.0.to_owned()),
+            Files::Tar(_, index) => {
+                let path = Path::new(self.path);
+                Ok(index.follow(path, safe.as_str())?.0.to_owned())
+            }
         }
     }
 
     /// Opens the file called `name`.
-    pub(crate) fn read(&self, name: &str) -> Result<Box<dyn Read + '_>, ImportError> {
+    pub(crate) fn read(&self, name: &str) -> Result<Box<dyn Read + Send + '_>, ImportError> {
         let name = self.resolve(name)?;
         match &self.files {
             Files::Folder => {
-                let path = self.path.join(&name);
-                let failed = |source: io::Error| match source.kind() {
-                    io::ErrorKind::NotFound => ImportError::Missing {
-                        path: self.path.clone(),
-                        entry: name.clone(),
-                    },
-                    _ => ImportError::Io {
-                        path: path.clone(),
-                        source,
-                    },
-                };
-                // A pipe in a folder would block for ever.
-                if !fs::metadata(&path).map_err(failed)?.is_file() {
-                    return Err(ImportError::Malformed {
-                        path: self.path.clone(),
-                        what: format!("`{name}` is no regular file"),
-                    });
-                }
-                Ok(Box::new(File::open(&path).map_err(failed)?))
+                let full = self.followed(&name).ok_or_else(|| ImportError::Missing {
+                    path: self.path.into(),
+                    entry: name.clone(),
+                })?;
+                self.inputs.open(&full).map_err(|source| ImportError::Io {
+                    path: full.into(),
+                    source,
+                })
             }
             Files::Tar(file, index) => {
-                let (_, place) = index.follow(&self.path, &name)?;
+                let (_, place) = index.follow(Path::new(self.path), &name)?;
+                let file = &file.file;
                 let window = Window { file, place };
                 Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, window)))
             }
         }
     }
+
+    /// Refuses an archive that something wrote to while it was read.
+    pub(crate) fn settle(&self) -> Result<(), ImportError> {
+        let Files::Tar(file, _) = &self.files else {
+            return Ok(());
+        };
+        file.settle().map_err(|source| ImportError::Io {
+            path: self.path.into(),
+            source,
+        })
+    }
 }
 
-/// The tar at `path`, or the one that it unpacks to.
-fn unpacked(path: &Path, scratch: &Path) -> Result<File, ImportError> {
+/// `target`, a link in `folder`, as a path from the same root; `None`: it leaves
+/// the root.
+fn joined(folder: &str, target: &str) -> Option<String> {
+    let mut names: Vec<&str> = folder.split('/').filter(|name| !name.is_empty()).collect();
+    if target.starts_with('/') {
+        return None;
+    }
+    for name in target.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => drop(names.pop()?),
+            name => names.push(name),
+        }
+    }
+    Some(names.join("/"))
+}
+
+/// The tar that is the input at `path`, or that it unpacks to.
+fn unpacked(inputs: &Inputs, path: &str, scratch: &Path) -> Result<Seekable, ImportError> {
     let failed = |source| ImportError::Io {
-        path: path.to_owned(),
+        path: path.into(),
         source,
     };
-    let file = File::open(path).map_err(failed)?;
-    let mut magic = [0; MAGIC_BYTES];
-    let count = file.read_at(&mut magic, 0).map_err(failed)?;
-    let buffered = |file| BufReader::with_capacity(BUFFER_BYTES, file);
-    let decoder: Box<dyn Read> = match &magic[..count] {
-        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(buffered(file))),
+    let mut magic = Vec::new();
+    let begin = inputs.open(path).map_err(failed)?;
+    let mut begin = begin.take(MAGIC_BYTES as u64);
+    begin.read_to_end(&mut magic).map_err(failed)?;
+    drop(begin);
+    let buffered = || -> Result<_, ImportError> {
+        let content = inputs.open(path).map_err(failed)?;
+        Ok(BufReader::with_capacity(BUFFER_BYTES, content))
+    };
+    let decoder: Box<dyn Read> = match magic.as_slice() {
+        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(buffered()?)),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            let decoder = zstd::stream::read::Decoder::with_buffer(buffered(file));
+            let decoder = zstd::stream::read::Decoder::with_buffer(buffered()?);
             Box::new(decoder.map_err(failed)?)
         }
         [b'B', b'Z', b'h', ..] | [0xfd, b'7', b'z', b'X', b'Z', 0] => {
             return Err(ImportError::Malformed {
-                path: path.to_owned(),
+                path: path.into(),
                 what: "compressed with bzip2 or xz, expected gzip, zstd or none".to_owned(),
             });
         }
-        _ => return Ok(file),
+        _ => return inputs.seekable(path).map_err(failed),
     };
     let mut plain = tempfile::tempfile_in(scratch).map_err(|source| ImportError::Io {
         path: scratch.to_owned(),
@@ -142,12 +199,12 @@ fn unpacked(path: &Path, scratch: &Path) -> Result<File, ImportError> {
     loop {
         let count = decoder.read(&mut buffer).map_err(failed)?;
         if count == 0 {
-            return Ok(plain);
+            return Ok(Seekable::scratch(plain));
         }
         total += count as u64;
         if total > MAX_UNPACKED_BYTES {
             return Err(ImportError::Malformed {
-                path: path.to_owned(),
+                path: path.into(),
                 what: format!("unpacks to more than {MAX_UNPACKED_BYTES} bytes"),
             });
         }

@@ -11,12 +11,12 @@ const LAYER: &[u8] = b"a layer, in truth a tar";
 
 struct Bench {
     dir: tempfile::TempDir,
-    cas: Cas,
+    cas: Arc<Cas>,
 }
 
 fn bench() -> Bench {
     let dir = tempfile::tempdir().unwrap();
-    let cas = Cas::open(&dir.path().join("cache")).unwrap();
+    let cas = Arc::new(Cas::open(&dir.path().join("cache")).unwrap());
     Bench { dir, cas }
 }
 
@@ -32,7 +32,12 @@ impl Bench {
         source: &Path,
         wanted: Option<&str>,
     ) -> Result<(Pin, Vec<Output>), ImportError> {
-        import(&self.cas, source, wanted, &"linux/amd64".parse().unwrap())
+        let (root, name) = (source.parent().unwrap(), source.file_name().unwrap());
+        let name = name.to_str().unwrap();
+        let entries = listed(root, name).unwrap();
+        let inputs = Inputs::on_disk(&self.cas, root, &entries).unwrap();
+        let source = Source::open(&inputs, name, self.cas.root())?;
+        import(&self.cas, &source, wanted, &"linux/amd64".parse().unwrap())
     }
 
     fn refused(&self, bytes: &[u8]) -> String {

@@ -1,0 +1,348 @@
+//! Input trees: what an action reads, and nothing else.
+//!
+//! A tree has the shape of `Directory` in the Remote Execution API v2: names to
+//! files, links and directories, and of a file its digest and size, not its
+//! place. Where the bytes are is a second thing, which only `ground` knows, so
+//! an action can be carried out wherever they are.
+//!
+//! Three sorts of entries share the root: paths of the checkout; `:..`, which is
+//! what lies beside the folder that paths are relative to; and `:NAME`, which is
+//! a blob that another action made or that came over the network.
+
+use std::collections::BTreeMap;
+
+use crate::oci::Digest;
+
+/// Begins the name of a blob at the root of a tree.
+const BLOB: char = ':';
+
+/// Stands for `..`, which is no name of an entry.
+const PARENT: &str = ":..";
+
+/// A regular file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputFile {
+    /// Of its bytes.
+    pub digest: Digest,
+    /// Length in bytes.
+    pub size: u64,
+    /// Whether its owner may execute it.
+    pub executable: bool,
+    /// Whether group and others have no right to it.
+    pub private: bool,
+}
+
+impl InputFile {
+    /// A file that anyone may read.
+    #[must_use]
+    pub fn plain(digest: Digest, size: u64) -> Self {
+        Self {
+            digest,
+            size,
+            executable: false,
+            private: false,
+        }
+    }
+}
+
+/// One entry of a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InputNode {
+    /// A regular file.
+    File(InputFile),
+    /// The target of a symbolic link, as stored in the link.
+    Link(String),
+    /// A directory with its entries.
+    Directory(InputDirectory),
+}
+
+/// A directory of an input tree.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InputDirectory {
+    /// Whether group and others have no right to it.
+    pub private: bool,
+    entries: BTreeMap<String, InputNode>,
+}
+
+impl InputDirectory {
+    /// A directory without entries.
+    #[must_use]
+    pub fn empty(private: bool) -> Self {
+        Self {
+            private,
+            entries: BTreeMap::new(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// What an action reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputTree {
+    /// Always a directory.
+    root: InputNode,
+}
+
+impl Default for InputTree {
+    fn default() -> Self {
+        Self {
+            root: InputNode::Directory(InputDirectory::default()),
+        }
+    }
+}
+
+/// Why an entry does not fit into a tree.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InputError {
+    /// Not the path of an entry.
+    #[error("`{0}` cannot be the path of an input: expected names between `/`")]
+    Path(String),
+    /// Two different things at one path.
+    #[error("`{0}` is two different inputs of one action: rename one of them")]
+    Conflict(String),
+}
+
+impl InputTree {
+    /// Puts `node` at `path`, which may begin with `..`; directories above it
+    /// follow. The same entry may be put twice.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`]
+    pub fn insert(&mut self, path: &str, node: InputNode) -> Result<(), InputError> {
+        let wrong = || InputError::Path(path.to_owned());
+        let mut names = Vec::new();
+        for name in path.split('/') {
+            match name {
+                "." => {}
+                "" => return Err(wrong()),
+                ".." => names.push(PARENT),
+                name => names.push(name),
+            }
+        }
+        let Some((last, above)) = names.split_last() else {
+            return match (&mut self.root, node) {
+                (InputNode::Directory(root), InputNode::Directory(directory)) => {
+                    root.private |= directory.private;
+                    Ok(())
+                }
+                _ => Err(wrong()),
+            };
+        };
+        let mut directory = match &mut self.root {
+            InputNode::Directory(root) => root,
+            _ => return Err(wrong()),
+        };
+        for name in above {
+            let entry = directory
+                .entries
+                .entry((*name).to_owned())
+                .or_insert_with(|| InputNode::Directory(InputDirectory::default()));
+            match entry {
+                InputNode::Directory(inner) => directory = inner,
+                _ => return Err(InputError::Conflict(path.to_owned())),
+            }
+        }
+        match (directory.entries.get_mut(*last), node) {
+            (None, node) => {
+                directory.entries.insert((*last).to_owned(), node);
+            }
+            (Some(InputNode::Directory(known)), InputNode::Directory(directory)) => {
+                known.private |= directory.private;
+            }
+            (Some(known), node) if *known == node => {}
+            (Some(_), _) => return Err(InputError::Conflict(path.to_owned())),
+        }
+        Ok(())
+    }
+
+    /// Puts a blob at the root, under any name.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError::Conflict`]
+    pub fn insert_blob(&mut self, name: &str, digest: Digest, size: u64) -> Result<(), InputError> {
+        let node = InputNode::File(InputFile::plain(digest, size));
+        self.insert(&blob_path(name), node)
+    }
+
+    /// The blob called `name`.
+    #[must_use]
+    pub fn blob(&self, name: &str) -> Option<&InputFile> {
+        match self.get(&blob_path(name)) {
+            Some(InputNode::File(file)) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// Every blob by its name, in the order of the tree.
+    pub fn blobs(&self) -> impl Iterator<Item = (String, &InputFile)> {
+        let entries = self.root.entries();
+        entries.filter_map(|(path, node)| match node {
+            InputNode::File(file) => Some((blob_name(path)?, file)),
+            _ => None,
+        })
+    }
+
+    /// What is at `path`; the root for `.`.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&InputNode> {
+        let mut found = &self.root;
+        for name in path.split('/').filter(|name| *name != ".") {
+            let name = if name == ".." { PARENT } else { name };
+            let InputNode::Directory(directory) = found else {
+                return None;
+            };
+            found = directory.entries.get(name)?;
+        }
+        Some(found)
+    }
+
+    /// What is at `path` and below, parents first and names sorted bytewise,
+    /// each with its path below `path`: empty for `path` itself.
+    #[must_use]
+    pub fn walk(&self, path: &str) -> Vec<(String, &InputNode)> {
+        let mut found = Vec::new();
+        if let Some(node) = self.get(path) {
+            visit(node, String::new(), &mut found);
+        }
+        found
+    }
+
+    /// Everything that is not implied by what is below it: the path as a
+    /// definition would write it, whether it is a blob, and the entry.
+    pub(super) fn listed(&self) -> Vec<(String, bool, &InputNode)> {
+        let mut found = Vec::new();
+        for (name, node) in self.root.entries() {
+            if let (InputNode::File(_), Some(blob)) = (node, blob_name(name)) {
+                found.push((blob, true, node));
+                continue;
+            }
+            let name = if name == PARENT { ".." } else { name.as_str() };
+            let mut below = Vec::new();
+            visit(node, String::new(), &mut below);
+            below.retain(|(_, node)| match node {
+                InputNode::Directory(directory) => directory.private || directory.is_empty(),
+                _ => true,
+            });
+            found.extend(below.into_iter().map(|(path, node)| {
+                let path = match path.as_str() {
+                    "" => name.to_owned(),
+                    path => format!("{name}/{}", path.replace(PARENT, "..")),
+                };
+                (path, false, node)
+            }));
+        }
+        found
+    }
+
+    /// Every file that is no blob, by its path as a definition would write it.
+    pub fn sources(&self) -> impl Iterator<Item = (String, &InputFile)> {
+        let all = self.listed().into_iter();
+        all.filter_map(|(path, blob, node)| match node {
+            InputNode::File(file) if !blob => Some((path, file)),
+            _ => None,
+        })
+    }
+
+    /// Every file by its path in the tree.
+    #[must_use]
+    pub fn files(&self) -> Vec<(String, &InputFile)> {
+        let all = self.walk(".").into_iter();
+        all.filter_map(|(path, node)| match node {
+            InputNode::File(file) => Some((path, file)),
+            _ => None,
+        })
+        .collect()
+    }
+}
+
+impl InputNode {
+    /// What is in a directory; nothing, if it is none.
+    fn entries(&self) -> impl Iterator<Item = (&String, &Self)> {
+        let entries = match self {
+            Self::Directory(directory) => Some(directory.entries.iter()),
+            _ => None,
+        };
+        entries.into_iter().flatten()
+    }
+}
+
+fn visit<'t>(node: &'t InputNode, path: String, found: &mut Vec<(String, &'t InputNode)>) {
+    found.push((path.clone(), node));
+    for (name, node) in node.entries() {
+        let below = match path.as_str() {
+            "" => name.clone(),
+            path => format!("{path}/{name}"),
+        };
+        visit(node, below, found);
+    }
+}
+
+/// The path of a blob: one name, whatever it holds.
+fn blob_path(name: &str) -> String {
+    let escaped = name.replace('%', "%25").replace('/', "%2F");
+    format!("{BLOB}{escaped}")
+}
+
+fn blob_name(path: &str) -> Option<String> {
+    let name = path.strip_prefix(BLOB).filter(|_| path != PARENT)?;
+    Some(name.replace("%2F", "/").replace("%25", "%"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> InputNode {
+        InputNode::File(InputFile::plain(
+            Digest::of(text.as_bytes()),
+            text.len() as u64,
+        ))
+    }
+
+    #[test]
+    fn paths_beside_the_folder_and_blobs_of_any_name_are_entries() {
+        let mut tree = InputTree::default();
+        tree.insert("a/b", file("1")).unwrap();
+        tree.insert("../common/x", file("2")).unwrap();
+        let url = "https://h/x%2F?y";
+        tree.insert_blob(url, Digest::of(b"3"), 1).unwrap();
+        assert_eq!(tree.get("../common/x"), Some(&file("2")));
+        assert_eq!(
+            tree.blob(url).map(|file| file.digest),
+            Some(Digest::of(b"3"))
+        );
+        let shown: Vec<(String, bool)> = tree
+            .listed()
+            .into_iter()
+            .map(|(path, blob, _)| (path, blob))
+            .collect();
+        let expected = [("../common/x", false), (url, true), ("a/b", false)];
+        assert_eq!(shown, expected.map(|(path, blob)| (path.to_owned(), blob)));
+        assert!(
+            tree.files()
+                .iter()
+                .all(|(path, _)| path.split('/').all(|n| n != ".."))
+        );
+    }
+
+    #[test]
+    fn a_path_holds_one_thing() {
+        let mut tree = InputTree::default();
+        tree.insert("a", file("1")).unwrap();
+        tree.insert("a", file("1")).unwrap();
+        for (path, node) in [("a", file("2")), ("a/b", file("1"))] {
+            let refused = tree.insert(path, node).unwrap_err();
+            assert_eq!(refused, InputError::Conflict(path.to_owned()));
+        }
+        for path in ["", "a//b", "/a"] {
+            assert!(tree.insert(path, file("1")).is_err(), "{path}");
+        }
+        let below: Vec<String> = tree.walk(".").into_iter().map(|(path, _)| path).collect();
+        assert_eq!(below, ["", "a"]);
+    }
+}

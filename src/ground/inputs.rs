@@ -1,0 +1,392 @@
+//! The inputs of one action, with where their bytes are: a file of the checkout,
+//! or a blob of the cache.
+//!
+//! Work that reads only through here can be carried out anywhere. A file of the
+//! checkout is never copied: it is read through a check of its digest, and if it
+//! is no longer what the action names, the result is refused.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::OFlags;
+
+use super::folders::Folders;
+use super::site::Site;
+use super::source::{SourceError, listed, outside};
+use super::{Class, Failure};
+use crate::action::{InputDirectory, InputError, InputFile, InputNode, InputTree, Output};
+use crate::cas::Cas;
+use crate::oci::{Digest, Hasher};
+use crate::workspace::{Entry, Kind, Stat};
+
+/// What an action reads, and where it is.
+#[derive(Clone)]
+pub(crate) struct Inputs {
+    pub(crate) tree: InputTree,
+    /// Files of the checkout, by their paths in the tree; all others are blobs.
+    files: BTreeMap<String, PathBuf>,
+    cas: Arc<Cas>,
+    /// The first file that is no longer what the tree says.
+    changed: Arc<Mutex<Option<PathBuf>>>,
+}
+
+impl Inputs {
+    /// No inputs yet; blobs are read from `cas`.
+    pub(crate) fn new(cas: &Arc<Cas>) -> Self {
+        Self::of(InputTree::default(), cas)
+    }
+
+    /// The inputs of an action all of whose bytes are in `cas`.
+    pub(crate) fn of(tree: InputTree, cas: &Arc<Cas>) -> Self {
+        Self {
+            tree,
+            files: BTreeMap::new(),
+            cas: Arc::clone(cas),
+            changed: Arc::default(),
+        }
+    }
+
+    /// Adds what another action made, or what came over the network.
+    pub(crate) fn blob(&mut self, name: &str, digest: Digest, size: u64) -> Result<(), InputError> {
+        self.tree.insert_blob(name, digest, size)
+    }
+
+    /// Adds each output of `producer`, as [`output_name`] calls it.
+    pub(crate) fn outputs(&mut self, producer: &str, outputs: &[Output]) -> Result<(), InputError> {
+        for output in outputs {
+            let name = output_name(producer, output);
+            self.blob(&name, output.digest, output.size)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a source of a definition with all that is in it.
+    pub(crate) fn source(
+        &mut self,
+        site: &Site,
+        folders: &Folders,
+        source: &str,
+    ) -> Result<(), Failure> {
+        let found = folders.inside(source)?;
+        let entries = listed(found.root, found.below).map_err(|error| match error {
+            SourceError::Outside(_) => outside(source),
+            other => other,
+        })?;
+        self.entries(site, found.root, &entries, |path| found.named(path))
+    }
+
+    /// Entries of `root` that are not in a checkout, such as those of a clone. The
+    /// files are read once for their digests.
+    pub(crate) fn on_disk(cas: &Arc<Cas>, root: &Path, entries: &[Entry]) -> Result<Self, Failure> {
+        let mut inputs = Self::new(cas);
+        for entry in entries {
+            let digest = match entry.kind {
+                Kind::File { .. } => {
+                    let mut hasher = Hasher::default();
+                    let mut file = File::open(root.join(&entry.path))?;
+                    io::copy(&mut file, &mut HashWriter(&mut hasher))?;
+                    Some(hasher.finish())
+                }
+                _ => None,
+            };
+            inputs.entry(root, entry, &entry.path, digest)?;
+        }
+        Ok(inputs)
+    }
+
+    /// Adds entries of `root`; `named` gives their paths in the tree.
+    pub(crate) fn entries(
+        &mut self,
+        site: &Site,
+        root: &Path,
+        entries: &[Entry],
+        named: impl Fn(&str) -> String,
+    ) -> Result<(), Failure> {
+        let files: Vec<&Entry> = entries
+            .iter()
+            .filter(|entry| matches!(entry.kind, Kind::File { .. }))
+            .collect();
+        let mut digests = site.digests(root, &files)?.into_iter();
+        for entry in entries {
+            let digest = match entry.kind {
+                Kind::File { .. } => digests.next(),
+                _ => None,
+            };
+            self.entry(root, entry, &named(&entry.path), digest)?;
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        root: &Path,
+        entry: &Entry,
+        path: &str,
+        digest: Option<Digest>,
+    ) -> Result<(), Failure> {
+        let private = entry.stat.mode & 0o077 == 0;
+        let node = match &entry.kind {
+            Kind::File { executable } => {
+                let digest = digest.ok_or_else(|| {
+                    Failure::new(Class::Task, "internal error: fewer digests than files")
+                })?;
+                self.files.insert(in_tree(path), root.join(&entry.path));
+                InputNode::File(InputFile {
+                    digest,
+                    size: entry.stat.size,
+                    executable: *executable,
+                    private,
+                })
+            }
+            Kind::Link { target } => InputNode::Link(target.clone()),
+            Kind::Directory => InputNode::Directory(InputDirectory::empty(private)),
+        };
+        Ok(self.tree.insert(path, node)?)
+    }
+
+    /// Where blobs are.
+    pub(crate) fn cas(&self) -> &Cas {
+        &self.cas
+    }
+
+    /// What is at `path` and below it, parents first, each with its path below.
+    pub(crate) fn list(&self, path: &str) -> Vec<(String, &InputNode)> {
+        self.tree.walk(path)
+    }
+
+    /// Opens the file at `path`. Its last byte is followed by an error unless all
+    /// are those of its digest.
+    pub(crate) fn open(&self, path: &str) -> io::Result<Box<dyn Read + Send + '_>> {
+        let file = match self.tree.get(path) {
+            Some(InputNode::File(file)) => file,
+            _ => return Err(not_found(path)),
+        };
+        let Some(on_disk) = self.files.get(&in_tree(path)) else {
+            return Ok(Box::new(
+                self.cas.open_blob(&file.digest).map_err(io::Error::from)?,
+            ));
+        };
+        Ok(Box::new(Checked {
+            file: self.opened(on_disk)?,
+            left: file.size,
+            hasher: Some(Hasher::default()),
+            digest: file.digest,
+            path: on_disk,
+            changed: &self.changed,
+        }))
+    }
+
+    /// Opens the blob called `name`.
+    pub(crate) fn open_blob(&self, name: &str) -> io::Result<Box<dyn Read + Send + '_>> {
+        let file = self.tree.blob(name).ok_or_else(|| not_found(name))?;
+        Ok(Box::new(
+            self.cas.open_blob(&file.digest).map_err(io::Error::from)?,
+        ))
+    }
+
+    /// The file at `path`, or the blob of that name, to be read in any order: its
+    /// digest was checked. A file of the checkout is looked at again by
+    /// [`Seekable::settle`].
+    pub(crate) fn seekable(&self, path: &str) -> io::Result<Seekable> {
+        if let Some(on_disk) = self.files.get(&in_tree(path)) {
+            let mut file = self.opened(on_disk)?;
+            let stat = Stat::of(&file.metadata()?);
+            io::copy(&mut self.open(path)?, &mut io::sink())?;
+            file.rewind()?;
+            return Ok(Seekable {
+                file,
+                stat: Some((stat, on_disk.clone(), Arc::clone(&self.changed))),
+            });
+        }
+        // Verified while it is copied.
+        let mut content = match self.tree.get(path) {
+            Some(InputNode::File(_)) => self.open(path)?,
+            _ => self.open_blob(path)?,
+        };
+        let mut file = tempfile::tempfile_in(self.cas.root())?;
+        io::copy(&mut content, &mut file)?;
+        file.rewind()?;
+        Ok(Seekable { file, stat: None })
+    }
+
+    fn opened(&self, path: &Path) -> io::Result<File> {
+        // A pipe put in its place must neither be followed nor waited for. A link
+        // on the way is: what it leads to must have the digest all the same.
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(path);
+        match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(note_changed(&self.changed, path))
+            }
+            opened => opened,
+        }
+    }
+
+    /// The file that was found to be no longer what the action names.
+    pub(crate) fn changed(&self) -> Option<PathBuf> {
+        let changed = self.changed.lock();
+        changed.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Hashes what is written to it.
+struct HashWriter<'a>(&'a mut Hasher);
+
+impl io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What an input is called that is an output of `producer`.
+pub(crate) fn output_name(producer: &str, output: &Output) -> String {
+    if output.name == producer {
+        producer.to_owned()
+    } else {
+        format!("{producer}/{}", output.name)
+    }
+}
+
+/// How a path is written to look up where a file is.
+fn in_tree(path: &str) -> String {
+    let names = path.split('/').filter(|name| *name != ".");
+    names.collect::<Vec<_>>().join("/")
+}
+
+fn not_found(path: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("`{path}` is not an input of the action"),
+    )
+}
+
+type Changed = Mutex<Option<PathBuf>>;
+
+fn note_changed(changed: &Changed, path: &Path) -> io::Error {
+    let mut first = changed.lock().unwrap_or_else(PoisonError::into_inner);
+    first.get_or_insert_with(|| path.to_owned());
+    io::Error::other(format!("`{}` changed while it was read", path.display()))
+}
+
+/// A file that was checked, and can be read in any order.
+pub(crate) struct Seekable {
+    pub(crate) file: File,
+    stat: Option<(Stat, PathBuf, Arc<Changed>)>,
+}
+
+impl Seekable {
+    /// A file of no name that nothing else can write to.
+    pub(crate) fn scratch(file: File) -> Self {
+        Self { file, stat: None }
+    }
+
+    /// Refuses the file if something wrote to it since it was checked.
+    pub(crate) fn settle(&self) -> io::Result<()> {
+        match &self.stat {
+            Some((stat, path, changed)) if Stat::of(&self.file.metadata()?) != *stat => {
+                Err(note_changed(changed, path))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A file of the checkout, read to its end with its digest.
+struct Checked<'a> {
+    file: File,
+    left: u64,
+    /// Gone once the digest was compared.
+    hasher: Option<Hasher>,
+    digest: Digest,
+    path: &'a Path,
+    changed: &'a Changed,
+}
+
+impl Read for Checked<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        if self.left == 0 && self.hasher.is_none() {
+            return Ok(0);
+        }
+        let count = self.file.read(buffer)?;
+        let fits = self.left.checked_sub(count as u64);
+        let (Some(left), Some(hasher)) = (fits, &mut self.hasher) else {
+            return Err(note_changed(self.changed, self.path));
+        };
+        hasher.update(&buffer[..count]);
+        self.left = left;
+        if count == 0 {
+            let found = self.hasher.take().map(Hasher::finish);
+            if left > 0 || found != Some(self.digest) {
+                return Err(note_changed(self.changed, self.path));
+            }
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ground::site::Wishes;
+    use crate::registry::{Options, Registry};
+
+    fn inputs(dir: &Path) -> Inputs {
+        let cas = Arc::new(Cas::open(&dir.join("cache")).unwrap());
+        let registry = Registry::new(Options::default()).unwrap();
+        let site = Site::new(cas, registry, dir, Wishes::default());
+        let mut inputs = Inputs::new(&site.cas);
+        let folders = Folders::from(dir.to_owned());
+        inputs.source(&site, &folders, "f").unwrap();
+        inputs
+    }
+
+    fn read(inputs: &Inputs) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        inputs.open("f")?.read_to_end(&mut bytes).map(|_| bytes)
+    }
+
+    #[test]
+    fn a_file_that_is_no_longer_what_the_tree_says_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        for other in [Some("old!"), Some("OLD"), Some("ol"), None] {
+            std::fs::write(&file, "old").unwrap();
+            let inputs = inputs(dir.path());
+            assert_eq!(read(&inputs).unwrap(), b"old");
+            assert_eq!(inputs.changed(), None);
+            match other {
+                Some(text) => std::fs::write(&file, text).unwrap(),
+                None => std::fs::remove_file(&file).unwrap(),
+            }
+            assert!(read(&inputs).is_err(), "{other:?}");
+            assert!(inputs.seekable("f").is_err(), "{other:?}");
+            assert_eq!(inputs.changed(), Some(file.clone()));
+        }
+    }
+
+    #[test]
+    fn a_seekable_file_that_is_written_to_later_does_not_settle() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("f"), "old").unwrap();
+        let inputs = inputs(dir.path());
+        let seekable = inputs.seekable("f").unwrap();
+        seekable.settle().unwrap();
+        std::fs::write(dir.path().join("f"), "newer").unwrap();
+        assert!(seekable.settle().is_err());
+        assert!(inputs.changed().is_some());
+    }
+}

@@ -1,0 +1,182 @@
+//! Everything in a definition's component that decides its tar's bytes: not its
+//! description, its images, or the order of other keys.
+
+use crate::action::fields;
+use crate::package::{Chart, Component, DataInjection, File, Manifest};
+
+fields! {
+    /// What a component's tar is written by.
+    pub(crate) struct ComponentSettings {
+        name: String = "name",
+        files: Vec<FileSettings> = "files",
+        data_injections: Vec<DataSettings> = "dataInjections",
+        manifests: Vec<ManifestSettings> = "manifests",
+        charts: Vec<ChartSettings> = "charts",
+        repos: Vec<String> = "repos",
+        /// The parts that are tars of what is at their place.
+        trees: Vec<String> = "trees",
+    }
+}
+
+fields! {
+    pub(crate) struct FileSettings {
+        source: String = "source",
+        shasum: String = "shasum",
+        target: String = "target",
+        executable: bool = "executable",
+        extract_path: String = "extractPath",
+    }
+}
+
+fields! {
+    pub(crate) struct DataSettings {
+        source: String = "source",
+        target: String = "target.path",
+    }
+}
+
+fields! {
+    pub(crate) struct ManifestSettings {
+        name: String = "name",
+        files: Vec<String> = "files",
+        /// How many.
+        kustomizations: u32 = "kustomizations",
+    }
+}
+
+fields! {
+    pub(crate) struct ChartSettings {
+        name: String = "name",
+        version: String = "version",
+        local_path: String = "localPath",
+        values_files: Vec<String> = "valuesFiles",
+    }
+}
+
+// Taken apart without `..`: a new field does not compile here until it is listed
+// as one that changes the bytes or one that does not.
+
+impl ComponentSettings {
+    pub(crate) fn of(component: &Component, trees: Vec<String>) -> Self {
+        let Component {
+            name,
+            files,
+            data_injections,
+            manifests,
+            charts,
+            description: _,
+            default: _,
+            required: _,
+            only: _,
+            group: _,
+            cosign_key_path: _,
+            import: _,
+            images: _,
+            image_archives: _,
+            repos,
+            health_checks: _,
+            state_access: _,
+            extensions: _,
+            scripts: _,
+            actions: _,
+            extra: _,
+        } = component;
+        Self {
+            name: name.clone(),
+            files: files.iter().map(FileSettings::of).collect(),
+            data_injections: data_injections.iter().map(DataSettings::of).collect(),
+            manifests: manifests.iter().map(ManifestSettings::of).collect(),
+            charts: charts.iter().map(ChartSettings::of).collect(),
+            repos: repos.clone(),
+            trees,
+        }
+    }
+}
+
+impl FileSettings {
+    fn of(file: &File) -> Self {
+        let File {
+            source,
+            shasum,
+            target,
+            executable,
+            extract_path,
+            symlinks: _,
+            template: _,
+            extra: _,
+        } = file;
+        Self {
+            source: source.clone(),
+            shasum: shasum.clone(),
+            target: target.clone(),
+            executable: *executable,
+            extract_path: extract_path.clone(),
+        }
+    }
+}
+
+impl DataSettings {
+    fn of(data: &DataInjection) -> Self {
+        let DataInjection {
+            source,
+            target,
+            compress: _,
+            extra: _,
+        } = data;
+        Self {
+            source: source.clone(),
+            target: target.path.clone(),
+        }
+    }
+}
+
+impl ManifestSettings {
+    pub(crate) fn of(manifest: &Manifest) -> Self {
+        let Manifest {
+            name,
+            files,
+            kustomizations,
+            namespace: _,
+            kustomize_allow_any_directory: _,
+            no_wait: _,
+            server_side_apply: _,
+            template: _,
+            enable_kustomize_plugins: _,
+            extra: _,
+        } = manifest;
+        Self {
+            name: name.clone(),
+            files: files.clone(),
+            kustomizations: u32::try_from(kustomizations.len()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl ChartSettings {
+    fn of(chart: &Chart) -> Self {
+        let Chart {
+            name,
+            version,
+            local_path,
+            values_files,
+            url: _,
+            repo_name: _,
+            git_path: _,
+            namespace: _,
+            release_name: _,
+            no_wait: _,
+            templated_values_files: _,
+            variables: _,
+            values: _,
+            schema_validation: _,
+            server_side_apply: _,
+            extra: _,
+        } = chart;
+        Self {
+            name: name.clone(),
+            version: version.clone(),
+            local_path: local_path.clone(),
+            values_files: values_files.clone(),
+        }
+    }
+}
