@@ -1,7 +1,7 @@
 //! `jackal build`, `why`, `graph` and `update`: from folders to a plan, and
 //! from a plan to packages.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -17,9 +17,10 @@ use crate::cas::{Cas, Limits};
 use crate::disk;
 use crate::ground::published::Published;
 use crate::ground::site::Site;
+use crate::ground::threads::blocking;
 use crate::ground::{Failure, Stop, confine};
-use crate::kinds::Work;
 use crate::kinds::pins::Moved;
+use crate::kinds::{Work, alone};
 use crate::oci::Reference;
 use crate::package::Warning;
 use crate::pipeline::Sandbox;
@@ -241,6 +242,18 @@ impl Prepared {
 }
 
 impl Prepared {
+    /// Writes the action of one task, with all that it may read, into `folder`,
+    /// for [`carry_out`](super::carry_out).
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]: a task before it was not built yet, or the disk refused.
+    pub async fn pack(&self, task: &str, folder: &Path) -> Result<(), Failure> {
+        let ready = run::ready(&self.site, &self.plan, &self.workspace, task).await?;
+        let folder = folder.to_owned();
+        blocking(move || alone::pack(&ready, &folder)).await
+    }
+
     /// Resolves the plan's references again (`names`, or all of them) and
     /// writes their pins; returns what was looked at.
     ///

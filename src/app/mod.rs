@@ -1,5 +1,6 @@
 //! User operations: options in, outcome out, no printing.
 
+mod action;
 mod build;
 mod build_error;
 mod build_options;
@@ -32,6 +33,7 @@ mod skeletons;
 mod stage;
 mod trust;
 
+pub use action::carry_out;
 pub use build::{Built, Prepared, prepare};
 pub use build_options::{BuildOptions, ContentOptions, OutputOptions, SignOptions, Target};
 pub use cache::{cache_prune, cache_usage, cache_verify};

@@ -20,6 +20,7 @@ mod generate;
 mod generate_config;
 mod graph;
 mod inspect;
+mod internal;
 mod keys;
 mod lint;
 mod list_tags;
@@ -98,6 +99,9 @@ enum Command {
     Release(release::ReleaseCommand),
     /// Check that a registry supports publishing and pulling
     Doctor(doctor::DoctorArgs),
+    /// Parts of a build, for other programs and for tests
+    #[command(subcommand, hide = true)]
+    Internal(internal::InternalCommand),
     /// Manage signing keys and trusted roots
     #[command(subcommand, visible_alias = "t")]
     Tools(tools::ToolsCommand),
@@ -194,6 +198,7 @@ fn run_command(args: Args) -> Result<(), CommandError> {
         Command::Dev(command) => dev::run(command),
         Command::Package(command) => package::run(command),
         Command::Release(command) => release::run(command),
+        Command::Internal(command) => internal::internal(command),
         Command::Doctor(args) => doctor::run(args),
         Command::Tools(command) => tools::run(command),
     }

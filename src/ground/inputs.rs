@@ -20,6 +20,7 @@ use super::source::{SourceError, listed, outside};
 use super::{Class, Failure};
 use crate::action::{InputDirectory, InputError, InputFile, InputNode, InputTree, Output};
 use crate::cas::Cas;
+use crate::cas::tree::{Tree, TreeKind};
 use crate::oci::{Digest, Hasher};
 use crate::workspace::{Entry, Kind, Stat};
 
@@ -151,6 +152,30 @@ impl Inputs {
     /// Where blobs are.
     pub(crate) fn cas(&self) -> &Cas {
         &self.cas
+    }
+
+    /// Adds what a command left at `path`, as it was recorded.
+    pub(crate) fn recorded(&mut self, path: &str, tree: &Tree) -> Result<(), InputError> {
+        for entry in &tree.entries {
+            let full = match entry.path.as_str() {
+                "" => path.to_owned(),
+                below => format!("{path}/{below}"),
+            };
+            let node = match &entry.kind {
+                TreeKind::File {
+                    digest,
+                    size,
+                    executable,
+                } => InputNode::File(InputFile {
+                    executable: *executable,
+                    ..InputFile::plain(*digest, *size)
+                }),
+                TreeKind::Symlink { target } => InputNode::Link(target.clone()),
+                TreeKind::Directory => InputNode::Directory(InputDirectory::empty(false)),
+            };
+            self.tree.insert(&full, node)?;
+        }
+        Ok(())
     }
 
     /// What is at `path` and below it, parents first, each with its path below.

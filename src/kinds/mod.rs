@@ -6,6 +6,7 @@
 //! `plan` creates work and `run` runs it; neither looks inside.
 
 pub(crate) mod actions;
+pub(crate) mod alone;
 pub(crate) mod chart;
 pub(crate) mod clone;
 pub(crate) mod component;

@@ -359,7 +359,7 @@ async fn attempt(
     record: &mut TaskRecord,
     told: &(impl Fn(&str) + Sync),
 ) -> Result<(Done, Status), Failure> {
-    let task = task(site, step, results);
+    let task = task_of(site, step, results);
     let prepared = task.prepare().await?;
     let key = prepared.action.key();
     record.action_key = Some(key.to_string());
@@ -476,7 +476,7 @@ fn pause(attempts: u32, retries: &Retries) -> Duration {
         .min(retries.max_delay)
 }
 
-fn task<'a>(site: &'a Arc<Site>, step: &'a Step, results: &'a Results) -> Task<'a> {
+fn task_of<'a>(site: &'a Arc<Site>, step: &'a Step, results: &'a Results) -> Task<'a> {
     Task {
         work: &step.work,
         cx: Context {
@@ -554,13 +554,39 @@ pub async fn assess(
     Ok(verdicts)
 }
 
+/// The step called `id`, prepared from the results of those before it, which
+/// must be in the cache.
+pub(crate) async fn ready(
+    site: &Arc<Site>,
+    plan: &Plan,
+    workspace: &Path,
+    id: &str,
+) -> Result<Prepared, Failure> {
+    let internal = |error: GraphError| Failure::new(Class::Configuration, error);
+    let graph = plan.graph().map_err(internal)?;
+    let mut results = Results::new();
+    for task in graph.tasks() {
+        let Some(step) = plan.steps.get(task) else {
+            continue;
+        };
+        if task == id {
+            return task_of(site, step, &results).prepare().await;
+        }
+        if let (Verdict::Cached(_), Some(done)) = judge(site, step, &results, workspace).await? {
+            results.insert(task.clone(), Arc::new(done));
+        }
+    }
+    let message = format!("no task `{id}`: `jackal graph` lists them");
+    Err(Failure::new(Class::Configuration, message))
+}
+
 async fn judge(
     site: &Arc<Site>,
     step: &Step,
     results: &Results,
     workspace: &Path,
 ) -> Result<(Verdict, Option<Done>), Failure> {
-    let task = task(site, step, results);
+    let task = task_of(site, step, results);
     let prepared = task.prepare().await?;
     let key = prepared.action.key();
     let (asked, id, unchanged) = (Arc::clone(site), step.id.clone(), unchanged(step));

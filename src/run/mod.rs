@@ -8,5 +8,6 @@ pub mod record;
 pub mod schedule;
 mod update;
 
+pub(crate) use drive::ready;
 pub use drive::{How, Ran, Verdict, assess, run};
 pub(crate) use update::update;

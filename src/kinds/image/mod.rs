@@ -14,6 +14,7 @@ use std::time::Duration;
 use build::{ImageConfig, ImageSpec, LayerSpec};
 
 use crate::action::{Action, Fields as _, Output, fields};
+use crate::cas::tree;
 use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
 use crate::ground::lockfile::{ImagePin, Lockfile};
@@ -22,7 +23,7 @@ use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, Question, answer};
-use crate::kinds::{Bench, Context, Kind, Prepared, image_of};
+use crate::kinds::{Bench, Context, Kind, Prepared, Results, image_of, of};
 use crate::oci::{Descriptor, Platform, Reference, media_type};
 use crate::pipeline::verb::RuntimeConfig;
 
@@ -75,8 +76,11 @@ pub struct BuildWork {
 /// One layer of an image.
 #[derive(Clone, Debug)]
 pub struct LayerWork {
-    /// A file or folder.
+    /// A file or folder; of a task, its output.
     pub source: String,
+    /// The step whose output it is, as recorded: what is in the workspace may be
+    /// something else by then. `None`: a source of the workspace.
+    pub of: Option<String>,
     /// Its absolute path in the image.
     pub to: String,
     /// User and group, in numbers.
@@ -283,8 +287,8 @@ impl Kind for BuildWork {
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let mut action = Action::new(BUILD, BUILD_FORMAT);
         action.platform = Some(self.platform.clone());
-        let (site, own) = (Arc::clone(cx.site), self.clone());
-        let mut inputs = blocking(move || own.local(&site)).await?;
+        let (site, own, results) = (Arc::clone(cx.site), self.clone(), cx.results.clone());
+        let mut inputs = blocking(move || own.local(&site, &results)).await?;
         let mut base = None;
         if let Some(step) = &self.base {
             let (manifest, done) = image_of(cx.results, step)?;
@@ -292,7 +296,10 @@ impl Kind for BuildWork {
             inputs.blob(BASE, manifest.digest, manifest.size)?;
             inputs.outputs(BASE, &done.outputs)?;
         }
-        self.settings(base).write("", &mut action.settings);
+        let mut spec = self.settings(base);
+        spec.layers
+            .retain(|layer| inputs.tree.get(&layer.source).is_some());
+        spec.write("", &mut action.settings);
         Ok(Prepared::of(action, inputs))
     }
 
@@ -302,11 +309,23 @@ impl Kind for BuildWork {
 }
 
 impl BuildWork {
-    fn local(&self, site: &Site) -> Result<Inputs, Failure> {
+    fn local(&self, site: &Site, results: &Results) -> Result<Inputs, Failure> {
         let mut inputs = Inputs::new(&site.cas);
         let folders = Folders::from(self.folder.clone());
         for layer in &self.layers {
-            inputs.source(site, &folders, trimmed(&layer.source))?;
+            let source = trimmed(&layer.source);
+            let Some(step) = &layer.of else {
+                inputs.source(site, &folders, source)?;
+                continue;
+            };
+            let outputs = &of(results, step)?.outputs;
+            // An optional output may be missing.
+            if let Some(output) = outputs
+                .iter()
+                .find(|output| trimmed(&output.name) == source)
+            {
+                inputs.recorded(source, &tree::load(&site.cas, &output.digest)?)?;
+            }
         }
         Ok(inputs)
     }
@@ -326,6 +345,7 @@ impl BuildWork {
         let layers = self.layers.iter().map(|layer| {
             let LayerWork {
                 source,
+                of: _,
                 to,
                 owner,
                 mode,

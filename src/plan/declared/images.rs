@@ -58,14 +58,15 @@ impl Planner<'_> {
                 owner: text.clone(),
             })?),
         };
-        let work = |source: &str, to: String| LayerWork {
+        let work = |source: &str, of: Option<&String>, to: String| LayerWork {
             source: source.to_owned(),
+            of: of.cloned(),
             to,
             owner,
             mode: layer.mode,
         };
         let task = match &layer.from {
-            LayerSource::Path(path) => return Ok(vec![work(path, layer.to.clone())]),
+            LayerSource::Path(path) => return Ok(vec![work(path, None, layer.to.clone())]),
             LayerSource::Task(task) => task,
         };
         let of = self.by_id.get(task.as_str());
@@ -85,7 +86,7 @@ impl Planner<'_> {
             } else {
                 format!("{}/{name}", layer.to.trim_end_matches('/'))
             };
-            work(&output.full, to)
+            work(&output.full, Some(task), to)
         });
         Ok(layers.collect())
     }

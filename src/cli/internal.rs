@@ -1,0 +1,78 @@
+//! `jackal internal`: one action, apart from the build that it belongs to.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::command_error::CommandError;
+use super::environment::runtime;
+use super::options::{ContentArgs, PinArgs, PlaceArgs, TargetArgs, VariantArgs};
+use super::output::print;
+use super::prepare::{Questions, prepare};
+use crate::app::{self, BuildOptions};
+
+#[derive(Subcommand)]
+pub(super) enum InternalCommand {
+    /// Write the action of a task, and its blobs, into a folder
+    Pack(Box<PackArgs>),
+    /// Make the outputs of a packed action
+    Action(ActionArgs),
+}
+
+#[derive(Args)]
+pub(super) struct PackArgs {
+    /// Task, as named by `jackal graph`
+    task: String,
+    /// Folder to write to
+    #[arg(long)]
+    to: PathBuf,
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    pins: PinArgs,
+    #[command(flatten)]
+    variant: VariantArgs,
+    #[command(flatten)]
+    content: ContentArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+#[derive(Args)]
+pub(super) struct ActionArgs {
+    /// Folder with the action
+    folder: PathBuf,
+    /// Cache that receives the outputs
+    #[arg(long)]
+    cache: PathBuf,
+}
+
+pub(super) fn internal(command: InternalCommand) -> Result<(), CommandError> {
+    match command {
+        InternalCommand::Pack(args) => pack(*args),
+        InternalCommand::Action(args) => action(&args),
+    }
+}
+
+fn pack(args: PackArgs) -> Result<(), CommandError> {
+    let options = BuildOptions {
+        tasks: vec![args.task.clone()],
+        pins: args.pins.pins(),
+        variant: args.variant.into_variant()?,
+        content: args.content.into_content()?,
+        ..BuildOptions::new(args.place.into_place()?, args.target.into_target()?)
+    };
+    let prepared = prepare(&options, Questions::Never)?;
+    runtime()?.block_on(prepared.pack(&args.task, &args.to))?;
+    Ok(())
+}
+
+fn action(args: &ActionArgs) -> Result<(), CommandError> {
+    let made = runtime()?.block_on(app::carry_out(&args.folder, &args.cache))?;
+    for (name, digest, size) in made {
+        let line = json!({ "name": name, "digest": digest, "size": size });
+        print(&format!("{line}\n"))?;
+    }
+    Ok(())
+}
