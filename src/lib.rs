@@ -5,12 +5,13 @@
 //! the rooms in their import order, invariants, and a glossary. A module imports
 //! only those below it; `tests/it/architecture.rs` checks that.
 //!
-//! - Words: [`oci`], [`content`], [`yaml`].
+//! - Words: [`oci`], [`content`], `codec`, [`archive`], [`yaml`].
 //! - Domain, without files, network or clock: [`pipeline`], [`graph`],
 //!   [`action`], [`package`], [`sbom`], [`signing`], [`verify`].
-//! - Stores: [`workspace`], [`archive`], [`cas`], [`layout`], [`registry`],
+//! - Stores: `disk`, [`workspace`], [`cas`], [`layout`], [`registry`],
 //!   [`rehearsal`], [`signers`], [`source`], [`release`].
-//! - Builds: [`ground`], [`kinds`], [`plan`], [`run`]. Operations: [`app`]. The command line: [`cli`].
+//! - Builds: [`ground`], [`kinds`], [`plan`], [`run`].
+//! - Operations: [`app`]. The command line: [`cli`].
 
 #![cfg_attr(
     test,
