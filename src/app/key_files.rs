@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::disk::{self, DiskError};
 use crate::oci::Digest;
 use crate::signing::{
-    Algorithm, ContainerError, ImportError, KeyError, MAX_KEY_BYTES, SignError, SigningKey, import,
-    seal,
+    Algorithm, ContainerError, ImportError, KeyError, MAX_KEY_BYTES, SignError, SigningKey,
+    encrypt_container, import,
 };
 
 /// The private key's file.
@@ -130,7 +130,7 @@ fn write_pair(
 ) -> Result<KeyPair, KeyFileError> {
     options.check()?;
     let key = SigningKey::from_pkcs8(pkcs8)?;
-    let container = seal(pkcs8, password)?;
+    let container = encrypt_container(pkcs8, password)?;
     let pair = KeyPair {
         private: options.folder.join(PRIVATE),
         public: options.folder.join(PUBLIC),

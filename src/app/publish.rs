@@ -76,7 +76,7 @@ pub enum PublishError {
     /// No skeleton can be made of a folder.
     #[error("{0}")]
     Skeleton(Box<SkeletonMakeError>),
-    /// Registries cannot be reached as told.
+    /// The settings for registries are invalid.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
     /// The cache refused.

@@ -125,7 +125,7 @@ pub fn package_pull(
     // So that who has no registry can judge as well.
     let mut notes = Vec::new();
     let bundles: &[Vec<u8>] = match opened.bundles() {
-        // Nobody asked for them, and whoever does will be told.
+        // The policy does not need them; the user gets a note.
         Err(SourceError::Remote(RemoteError::Registry(
             error @ RegistryError::Unauthorized { .. },
         ))) if !read.policy.wants_attached() => {
@@ -217,7 +217,7 @@ impl<'r> Fetching<'r> {
             let layer = Descriptor::blob(file.digest, file.size);
             let parts = remote.found.parts_of(&layer);
             let task = async move {
-                // Closed by nobody; served in the order of asking.
+                // Never closed; permits are granted in order.
                 let _permit = permits.acquire().await;
                 let came = fetch(&registry, &reference, &layer, &parts, &cas).await?;
                 Ok((layer.digest, layer.size, came.is_some()))
@@ -261,7 +261,7 @@ impl<'r> Fetching<'r> {
     }
 }
 
-/// Brings one file, which stands in `parts`, into the cache; `None`: it was there.
+/// Fetches a file, which is stored as `parts`, into the cache; `None`: the cache had it.
 async fn fetch(
     registry: &Registry,
     reference: &Reference,

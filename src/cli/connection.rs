@@ -124,7 +124,7 @@ impl ConnectionArgs {
             },
             logins: logins(home),
             helper_folders: program_folders(),
-            tell: waiting,
+            on_retry: waiting,
         })
     }
 }

@@ -43,7 +43,11 @@ pub(super) fn run(args: ExtractArgs) -> Result<(), CommandError> {
         Scope::Given if !options.only.is_empty() => {
             note_partly(&args.source, "the extracted files were verified");
         }
-        _ => note(&format!("{}: {}", args.source, package.signature().told())),
+        _ => note(&format!(
+            "{}: {}",
+            args.source,
+            package.signature().summary()
+        )),
     }
     print(&format!("{}\n", options.to.display()))
 }

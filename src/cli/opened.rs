@@ -50,7 +50,7 @@ pub(super) fn documents(opened: &Opened) -> Result<VerifiedPackage, CommandError
     let package = app::package_documents(opened)?;
     let verified = format!(
         "{}; only the definition was verified",
-        package.signature().told()
+        package.signature().summary()
     );
     note_partly(&opened.name, &verified);
     Ok(package)

@@ -81,7 +81,7 @@ pub(super) fn run(args: PackageSignArgs) -> Result<(), CommandError> {
     note(&format!(
         "{}: all files verified; before: {}",
         args.source,
-        signed.package.signature().told()
+        signed.package.signature().summary()
     ));
     if signed.dropped > 0 {
         note(&format!(

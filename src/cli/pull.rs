@@ -55,7 +55,7 @@ pub(super) fn run(args: PullArgs) -> Result<(), CommandError> {
     note(&format!(
         "{}: all files verified; {}",
         args.source,
-        pulled.package.signature().told()
+        pulled.package.signature().summary()
     ));
     let files: Vec<String> = pulled
         .files

@@ -34,13 +34,13 @@ pub(super) fn run(args: VerifyArgs) -> Result<(), CommandError> {
     }
     print(&format!(
         "{source}: verified {files} files ({bytes} bytes); {}\n",
-        package.signature().told(),
+        package.signature().summary(),
     ))
 }
 
 /// A signature as JSON: who signed, when, and what was verified.
 pub(super) fn signature(found: &Signature) -> Value {
-    let summary = found.told();
+    let summary = found.summary();
     let Signature::Checked(signed) = found else {
         return json!({"verified": false, "summary": summary});
     };

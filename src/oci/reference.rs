@@ -129,7 +129,7 @@ impl Reference {
 
     /// Whether `text`, which it was read from, names the tag or digest.
     #[must_use]
-    pub fn is_told(&self, text: &str) -> bool {
+    pub fn is_explicit_in(&self, text: &str) -> bool {
         self.digest.is_some()
             || self
                 .tag

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
 
-use super::error::Carried;
+use super::error::Payload;
 use super::refusal::{check, is_at_home, lost, secrets_in};
 use super::retry::{Failure, Retries};
 use super::{Profile, RegistryError};
@@ -36,7 +36,7 @@ pub struct Options {
     /// Minimum delay between writing an index and reading it back.
     pub settle: Duration,
     /// Reports retries.
-    pub tell: fn(&str),
+    pub on_retry: fn(&str),
 }
 
 impl Default for Options {
@@ -47,7 +47,7 @@ impl Default for Options {
             retries: 5,
             backoff: Duration::from_millis(500),
             settle: Duration::from_millis(500),
-            tell: |_| {},
+            on_retry: |_| {},
         }
     }
 }
@@ -83,14 +83,14 @@ pub(super) enum Body<'a> {
 }
 
 impl Body<'_> {
-    fn carried(&self) -> Carried {
+    fn payload(&self) -> Payload {
         match self {
-            Self::Empty => Carried::Nothing,
-            Self::Bytes(_) => Carried::Manifest,
+            Self::Empty => Payload::Nothing,
+            Self::Bytes(_) => Payload::Manifest,
             Self::Upload(upload, range) => match range.end - range.start {
-                0 => Carried::Nothing,
-                part if part < upload.descriptor.size => Carried::Piece,
-                _ => Carried::Blob,
+                0 => Payload::Nothing,
+                part if part < upload.descriptor.size => Payload::Piece,
+                _ => Payload::Blob,
             },
         }
     }
@@ -123,7 +123,7 @@ impl Registry {
         Ok(Self {
             clients: Clients::new(options.hosts)?,
             auth: Auth::new(options.credentials),
-            retries: Retries::new(options.retries, options.backoff, options.tell),
+            retries: Retries::new(options.retries, options.backoff, options.on_retry),
             pace: Pace::default(),
             settle: options.settle,
         })
@@ -252,12 +252,12 @@ impl Registry {
             Err(Failure::Final(RegistryError::Unauthorized {
                 reference,
                 status,
-                said,
+                message,
                 ..
             })) => Err(RegistryError::Unauthorized {
                 reference,
                 status,
-                said,
+                message,
                 login: Box::new(self.auth.shown(call.reference)),
             }
             .into()),
@@ -328,7 +328,7 @@ impl Registry {
             let shown = authorised.filter(|_| !response.status().is_success());
             let secrets = shown.as_deref().map(secrets_in).unwrap_or_default();
             let home = is_at_home(call.reference, response.url());
-            let checked = check(call.reference, response, call.body.carried(), &secrets).await;
+            let checked = check(call.reference, response, call.body.payload(), &secrets).await;
             let response = checked.map_err(|failure| match failure {
                 Failure::Final(error) if !home => stale(error),
                 other => other,
@@ -390,15 +390,15 @@ fn stale(error: RegistryError) -> Failure {
         RegistryError::Unauthorized {
             reference,
             status,
-            said,
+            message,
             ..
         } => {
-            let carried = Carried::Nothing;
+            let payload = Payload::Nothing;
             let error = RegistryError::Status {
                 reference,
                 status,
-                said,
-                carried,
+                message,
+                payload,
             };
             Failure::Transient(error, None)
         }

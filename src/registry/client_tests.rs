@@ -282,7 +282,7 @@ async fn a_host_that_says_when_to_come_back_is_asked_by_nobody_before() {
         .unwrap();
         let begin = std::time::Instant::now();
         registry.resolve(&reference("a")).await.unwrap_err();
-        // Somebody else, who was told nothing.
+        // Another publisher.
         registry.resolve(&reference("b")).await.unwrap();
         assert!(begin.elapsed() >= Duration::from_secs(1), "{status}");
         assert_eq!(seen.lock().unwrap().len(), 2);

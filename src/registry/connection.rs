@@ -14,7 +14,7 @@ pub struct Connection {
     /// Folders to look for credential helpers in.
     pub helper_folders: Vec<PathBuf>,
     /// Reports retries.
-    pub tell: fn(&str),
+    pub on_retry: fn(&str),
 }
 
 impl Default for Connection {
@@ -23,7 +23,7 @@ impl Default for Connection {
             hosts: Hosts::default(),
             logins: Vec::new(),
             helper_folders: Vec::new(),
-            tell: |_| {},
+            on_retry: |_| {},
         }
     }
 }
@@ -50,7 +50,7 @@ impl Connection {
         Ok(Registry::new(Options {
             hosts: self.hosts.clone(),
             credentials,
-            tell: self.tell,
+            on_retry: self.on_retry,
             ..Options::default()
         })?)
     }

@@ -12,16 +12,16 @@ pub enum RegistryError {
     #[error("http client could not be set up: {0}")]
     Setup(String),
     /// 401 or 403, even with the available credentials.
-    #[error("{reference}: registry refused access (HTTP {status}{said}); {login}")]
+    #[error("{reference}: registry refused access (HTTP {status}{message}); {login}")]
     Unauthorized {
         /// What was requested.
         reference: String,
         /// The HTTP status.
         status: u16,
         /// The registry's message.
-        said: Said,
+        message: ServerMessage,
         /// The credentials that were used.
-        login: Box<Shown>,
+        login: Box<UsedLogin>,
     },
     /// 404: no such repository, tag or blob.
     #[error("{reference}: not found in the registry (HTTP 404); check the name and the tag")]
@@ -30,16 +30,16 @@ pub enum RegistryError {
         reference: String,
     },
     /// A manifest was refused because blobs of it are missing.
-    #[error("{reference}: registry is missing blobs of this manifest{said}; publish again")]
+    #[error("{reference}: registry is missing blobs of this manifest{message}; publish again")]
     BlobUnknown {
         /// The manifest.
         reference: String,
         /// The registry's message.
-        said: Said,
+        message: ServerMessage,
     },
     /// The tag must not be moved or created.
     #[error(
-        "{reference}: registry refuses to write the tag (HTTP {status}{said}): if tags are immutable there, {}", todo(.reference)
+        "{reference}: registry refuses to write the tag (HTTP {status}{message}): if tags are immutable there, {}", todo(.reference)
     )]
     Immutable {
         /// The tag.
@@ -47,23 +47,23 @@ pub enum RegistryError {
         /// The HTTP status.
         status: u16,
         /// The registry's message.
-        said: Said,
+        message: ServerMessage,
     },
     /// Any other status that is not success.
-    #[error("{reference}: registry answered HTTP {status}{said}; {}", advice(*.status, *.carried))]
+    #[error("{reference}: registry answered HTTP {status}{message}; {}", advice(*.status, *.payload))]
     Status {
         /// What was requested.
         reference: String,
         /// The HTTP status.
         status: u16,
         /// The registry's message.
-        said: Said,
+        message: ServerMessage,
         /// The payload of the request.
-        carried: Carried,
+        payload: Payload,
     },
     /// The server asks for a longer delay than we accept.
     #[error(
-        "{reference}: registry answered HTTP {status}{said} and asks for a delay of {seconds} s, which is more than jackal waits; run the command again after that"
+        "{reference}: registry answered HTTP {status}{message} and asks for a delay of {seconds} s, which is more than jackal waits; run the command again after that"
     )]
     Later {
         /// What was requested.
@@ -71,7 +71,7 @@ pub enum RegistryError {
         /// The HTTP status.
         status: u16,
         /// The registry's message.
-        said: Said,
+        message: ServerMessage,
         /// The delay.
         seconds: u64,
     },
@@ -182,7 +182,7 @@ fn todo(reference: &str) -> &'static str {
 
 /// The payload of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Carried {
+pub enum Payload {
     /// Nothing of note.
     Nothing,
     /// A manifest, or an index.
@@ -195,11 +195,11 @@ pub enum Carried {
 
 /// The credentials that were sent to a registry that refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shown {
+pub enum UsedLogin {
     /// Unknown, or the registry requires an unknown scheme.
-    Untold,
+    Unknown,
     /// The registry did not ask for any.
-    Unasked,
+    NotRequested,
     /// None: these places have no credentials for it.
     Nothing(Vec<String>),
     /// The credentials of `user` in `from`.
@@ -211,11 +211,11 @@ pub enum Shown {
     },
 }
 
-impl std::fmt::Display for Shown {
+impl std::fmt::Display for UsedLogin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Untold => f.write_str("log in, or check the name"),
-            Self::Unasked => f.write_str(
+            Self::Unknown => f.write_str("log in, or check the name"),
+            Self::NotRequested => f.write_str(
                 "it did not ask for credentials; check the name and whether this network may access it",
             ),
             Self::Nothing(places) if places.is_empty() => {
@@ -234,15 +234,15 @@ impl std::fmt::Display for Shown {
     }
 }
 
-fn advice(status: u16, carried: Carried) -> &'static str {
-    match (status, carried) {
+fn advice(status: u16, payload: Payload) -> &'static str {
+    match (status, payload) {
         (401 | 403, _) => {
             "the storage that the registry redirected to refused access; try again, and report it to the registry's operator if it persists"
         }
-        (413, Carried::Manifest) => {
+        (413, Payload::Manifest) => {
             "the manifest exceeds the registry's size limit; use fewer components or annotations"
         }
-        (413, Carried::Piece) => {
+        (413, Payload::Piece) => {
             "the chunk exceeds the size limit of the registry or of a proxy; use a smaller --max-request-body"
         }
         (413, _) => {
@@ -261,14 +261,14 @@ fn advice(status: u16, carried: Carried) -> &'static str {
 ///
 /// Source: distribution-spec 1.1, "Error Codes".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct ServerMessage {
     /// The codes, such as `TAG_INVALID`.
     pub codes: Vec<String>,
     /// The first message, shortened.
     pub message: String,
 }
 
-impl Said {
+impl ServerMessage {
     /// Whether `code` is among the codes.
     #[must_use]
     pub fn is(&self, code: &str) -> bool {
@@ -276,7 +276,7 @@ impl Said {
     }
 }
 
-impl std::fmt::Display for Said {
+impl std::fmt::Display for ServerMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (self.codes.first(), self.message.as_str()) {
             (None, "") => Ok(()),

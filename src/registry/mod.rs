@@ -24,7 +24,7 @@ mod transfer;
 pub use auth::credentials::{Credential, Credentials, CredentialsError, LoginText};
 pub use client::{Options, Registry};
 pub use connection::{Connection, ConnectionError};
-pub use error::{Carried, RegistryError, Said, Shown};
+pub use error::{Payload, RegistryError, ServerMessage, UsedLogin};
 pub use host::profile::{Chunks, PROFILES, Profile, ProfileError, Referrers};
 pub use host::{Hosts, PerHost, PlainHttp, install_tls};
 pub use index::{Merge, read_index};

@@ -43,7 +43,7 @@ impl Registry {
 
     /// Stores a manifest that names a subject, and lets it be found by that.
     ///
-    /// Its blobs must be there. Pushing it again changes nothing.
+    /// Its blobs must be present. Pushing it again changes nothing.
     ///
     /// # Errors
     ///

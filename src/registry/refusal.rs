@@ -11,7 +11,7 @@ use reqwest::header::{DATE, RETRY_AFTER};
 use reqwest::{Response, Url};
 
 use super::RegistryError;
-use super::error::{Carried, Said, Shown};
+use super::error::{Payload, ServerMessage, UsedLogin};
 use super::host::answering;
 use super::retry::{Failure, MAX_RETRY_AFTER};
 use crate::oci::Reference;
@@ -63,7 +63,7 @@ fn called(reference: &Reference, url: Option<&Url>) -> String {
 pub(super) async fn check(
     reference: &Reference,
     response: Response,
-    carried: Carried,
+    payload: Payload,
     secrets: &[String],
 ) -> Result<Response, Failure> {
     let status = response.status();
@@ -81,24 +81,24 @@ pub(super) async fn check(
         secrets.extend(values.filter(|value| value.len() >= MIN_SECRET));
     }
     let reference = called(reference, Some(response.url()));
-    let said = said(response, &secrets).await;
+    let message = server_message(response, &secrets).await;
     Err(match status {
         401 | 403 => RegistryError::Unauthorized {
             reference,
             status,
-            said,
-            login: Box::new(Shown::Untold),
+            message,
+            login: Box::new(UsedLogin::Unknown),
         }
         .into(),
-        400 | 404 if said.is("MANIFEST_BLOB_UNKNOWN") => {
-            RegistryError::BlobUnknown { reference, said }.into()
+        400 | 404 if message.is("MANIFEST_BLOB_UNKNOWN") => {
+            RegistryError::BlobUnknown { reference, message }.into()
         }
         404 => RegistryError::NotFound { reference }.into(),
         408 | 429 | 500 | 502 | 503 | 504 => match after.filter(|after| *after > MAX_RETRY_AFTER) {
             Some(after) => RegistryError::Later {
                 reference,
                 status,
-                said,
+                message,
                 seconds: after.as_secs(),
             }
             .into(),
@@ -106,8 +106,8 @@ pub(super) async fn check(
                 RegistryError::Status {
                     reference,
                     status,
-                    said,
-                    carried,
+                    message,
+                    payload,
                 },
                 after,
             ),
@@ -115,8 +115,8 @@ pub(super) async fn check(
         _ => RegistryError::Status {
             reference,
             status,
-            said,
-            carried,
+            message,
+            payload,
         }
         .into(),
     })
@@ -135,7 +135,7 @@ struct OneError {
     message: String,
 }
 
-async fn said(mut response: Response, secrets: &[String]) -> Said {
+async fn server_message(mut response: Response, secrets: &[String]) -> ServerMessage {
     let mut bytes = Vec::new();
     let reading = async {
         while let Ok(Some(chunk)) = response.chunk().await {
@@ -151,7 +151,7 @@ async fn said(mut response: Response, secrets: &[String]) -> Said {
         // The message of Go servers.
         let tls = memchr::memmem::find(&bytes, b"HTTP request to an HTTPS server");
         let message = tls.map_or("", |_| SPEAKS_TLS.trim_start_matches("; "));
-        return Said {
+        return ServerMessage {
             codes: Vec::new(),
             message: message.to_owned(),
         };
@@ -167,7 +167,7 @@ async fn said(mut response: Response, secrets: &[String]) -> Said {
         shown.take(MAX_REFUSAL_CHARS).collect()
     };
     let first = found.errors.first();
-    Said {
+    ServerMessage {
         message: first.map_or_else(String::new, |error| plain(&error.message)),
         codes: found
             .errors
@@ -246,11 +246,13 @@ pub(super) fn worth_another(failure: Failure) -> Failure {
         Failure::Final(error) => match &error {
             RegistryError::NotFound { .. } => Failure::Transient(error, None),
             RegistryError::Status {
-                status: 400, said, ..
-            } if said.is("DIGEST_INVALID")
-                || said.is("SIZE_INVALID")
-                || said.is("BLOB_UPLOAD_INVALID")
-                || said.is("BLOB_UPLOAD_UNKNOWN") =>
+                status: 400,
+                message,
+                ..
+            } if message.is("DIGEST_INVALID")
+                || message.is("SIZE_INVALID")
+                || message.is("BLOB_UPLOAD_INVALID")
+                || message.is("BLOB_UPLOAD_UNKNOWN") =>
             {
                 Failure::Transient(error, None)
             }
@@ -282,7 +284,7 @@ mod tests {
         let answers = vec![busy("1"), good, busy("3600"), busy(date)];
         let (host, seen) = serve(answers).await;
         let registry = Registry::new(Options {
-            tell: |text| TOLD.lock().unwrap().push(text.to_owned()),
+            on_retry: |text| TOLD.lock().unwrap().push(text.to_owned()),
             ..Options::default()
         });
         let registry = registry.unwrap();

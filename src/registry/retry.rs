@@ -49,15 +49,15 @@ pub(super) struct Retries {
     /// Upper bound of the first delay, which doubles with every retry.
     backoff: Duration,
     budget: AtomicI64,
-    tell: fn(&str),
+    on_retry: fn(&str),
 }
 
 impl Retries {
-    pub(super) fn new(retries: u32, backoff: Duration, tell: fn(&str)) -> Self {
+    pub(super) fn new(retries: u32, backoff: Duration, on_retry: fn(&str)) -> Self {
         Self {
             retries,
             backoff,
-            tell,
+            on_retry,
             budget: AtomicI64::new(BUDGET),
         }
     }
@@ -120,7 +120,7 @@ impl Retries {
         *attempt += 1;
         let wait = after.unwrap_or_else(|| jitter(bound.min(MAX_BACKOFF)));
         let (seconds, next, last) = (wait.as_secs_f64(), *attempt + 1, self.retries + 1);
-        (self.tell)(&format!(
+        (self.on_retry)(&format!(
             "retrying in {seconds:.1} s (attempt {next} of {last}): {error}"
         ));
         tokio::time::sleep(wait).await;

@@ -48,7 +48,7 @@ pub async fn run(
         released.push(Released {
             item: item.known(),
             moved: Moved::default(),
-            unchanged: is_there(registry, item, &rules).await?
+            unchanged: is_published(registry, item, &rules).await?
                 && is_vouched(registry, item).await?,
             attached: 0,
         });
@@ -89,7 +89,7 @@ pub async fn run(
         let (registry, place) = (Arc::clone(registry), place.clone());
         let rules = rules.clone();
         moving.spawn(async move {
-            flip(&registry, &place, &items, &rules).await?;
+            move_tag(&registry, &place, &items, &rules).await?;
             Ok::<_, ReleaseError>(items)
         });
     }
@@ -219,7 +219,7 @@ fn distinct(items: &[Item]) -> Result<(), ReleaseError> {
 
 /// Whether the item's tag names it; an error if it names another package and
 /// must not be moved.
-async fn is_there(
+async fn is_published(
     registry: &Arc<Registry>,
     item: &Item,
     rules: &Rules,
@@ -288,7 +288,7 @@ fn taken(item: &Item, found: Digest) -> ReleaseError {
 }
 
 /// Moves the tag of `place` to `items`, and keeps entries of other clients.
-async fn flip(
+async fn move_tag(
     registry: &Arc<Registry>,
     place: &Place,
     items: &[Item],

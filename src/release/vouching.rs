@@ -16,8 +16,8 @@ use crate::registry::{Hints, Registry, Source};
 use crate::release::WithDocuments;
 use crate::signers::{Signer, SignerError};
 use crate::signing::{Bundle, Identity, Pattern, SIGN_PREDICATE, Statement, Subject};
-use crate::source::{EMPTY_CONFIG, bundles_about, speaking_manifest};
-use crate::verify::{self, Asked, Check, Policy, Rule};
+use crate::source::{EMPTY_CONFIG, bundle_manifest, bundles_about};
+use crate::verify::{self, Check, Policy, Query, Rule};
 
 /// The signature that each package needs before its tag moves, and the signer
 /// that provides it.
@@ -131,12 +131,12 @@ impl Vouched<'_> {
             place: self.place.to_string(),
             source,
         })?;
-        let evidence = evidence.asked_for(self.asked());
+        let evidence = evidence.for_query(self.query());
         let rules = policy.rules.iter().flat_map(|rule| &rule.signers);
         let by_key = rules
             .clone()
             .any(|by| matches!(by, verify::Signer::Key { .. }));
-        let mut refusals = evidence.passed_off();
+        let mut refusals = evidence.differences();
         // The identity that a certificate will name is not always known.
         if evidence.is_signed() && (by_key || (evidence.has_bundle() && rules.count() > 0)) {
             let mut policy = policy.clone();
@@ -153,9 +153,9 @@ impl Vouched<'_> {
     }
 
     /// The request of a reader that uses this name.
-    fn asked(&self) -> Option<Asked> {
+    fn query(&self) -> Option<Query> {
         match self.place {
-            Place::Registry(tag) => Some(Asked::at(tag, Some(self.artifact.architecture.clone()))),
+            Place::Registry(tag) => Some(Query::at(tag, Some(self.artifact.architecture.clone()))),
             Place::Layout { .. } => None,
         }
     }
@@ -177,10 +177,10 @@ impl Vouched<'_> {
         bundles: Vec<Vec<u8>>,
     ) -> Result<(), ReleaseError> {
         let (artifact, policy) = (Arc::clone(self.artifact), policy.clone());
-        let asked = self.asked();
+        let query = self.query();
         let judged = tokio::task::spawn_blocking(move || {
             let evidence = artifact.evidence()?;
-            let evidence = evidence.with_bundles(bundles).asked_for(asked);
+            let evidence = evidence.with_bundles(bundles).for_query(query);
             // A signature in the package is no substitute for the one beside it;
             // and readers judge one in the package first.
             let beside = evidence.clone().without_signatures();
@@ -226,7 +226,7 @@ impl Vouched<'_> {
             place: self.place.to_string(),
             source: error.into(),
         };
-        let manifest = speaking_manifest(subject, bundle).map_err(json)?;
+        let manifest = bundle_manifest(subject, bundle).map_err(json)?;
         let blobs = [bundle.to_vec(), EMPTY_CONFIG.to_vec()];
         match self.place {
             Place::Registry(tag) => {

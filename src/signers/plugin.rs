@@ -326,7 +326,7 @@ mod tests {
         let opened = Plugin::open(plugin(folder.path(), &answers(&right)), "test://k").unwrap();
         assert_eq!(opened.public().spki(), key.public().spki());
         assert_eq!(opened.sign(&message).unwrap(), right);
-        // One that leaves somebody behind who holds its output open.
+        // It leaves a child that keeps its output open.
         let leaves = format!("sleep 30 & {}", answers(&right));
         let opened = Plugin::open(plugin(folder.path(), &leaves), "test://k").unwrap();
         assert_eq!(opened.sign(&message).unwrap(), right);

@@ -36,7 +36,7 @@ pub enum SignerError {
 pub enum HeldKey {
     /// In this process.
     Here(SigningKey),
-    /// In a service that a plugin speaks to.
+    /// In a key management service, used through a plugin.
     Plugin(Plugin),
     /// In a vault.
     Vault(Vault),

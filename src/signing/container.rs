@@ -100,7 +100,10 @@ struct Cipher {
 /// # Errors
 ///
 /// [`ContainerError`]
-pub fn open_container(text: &[u8], password: &[u8]) -> Result<Zeroizing<Vec<u8>>, ContainerError> {
+pub fn decrypt_container(
+    text: &[u8],
+    password: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, ContainerError> {
     let (label, content) = pem_block::first(text).ok_or(ContainerError::NoBlock)?;
     if !LABELS.contains(&label.as_str()) {
         let shown: String = label.chars().take(100).collect();
@@ -146,7 +149,7 @@ pub fn open_container(text: &[u8], password: &[u8]) -> Result<Zeroizing<Vec<u8>>
 /// # Errors
 ///
 /// No random bytes available.
-pub fn seal(pkcs8: &[u8], password: &[u8]) -> Result<String, ContainerError> {
+pub fn encrypt_container(pkcs8: &[u8], password: &[u8]) -> Result<String, ContainerError> {
     let (mut salt, mut nonce) = ([0; SALT_BYTES], [0; NONCE_BYTES]);
     let random = |bytes: &mut [u8]| {
         aws_lc_rs::rand::fill(bytes)
@@ -194,23 +197,23 @@ mod tests {
 
     #[test]
     fn what_is_sealed_opens_with_its_password_and_no_other() {
-        let text = seal(b"pkcs8", b"secret").unwrap();
+        let text = encrypt_container(b"pkcs8", b"secret").unwrap();
         assert!(text.starts_with("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n"));
         assert!(text.lines().all(|line| line.len() <= 64), "{text}");
         assert_eq!(
-            *open_container(text.as_bytes(), b"secret").unwrap(),
+            *decrypt_container(text.as_bytes(), b"secret").unwrap(),
             b"pkcs8"
         );
-        let wrong = open_container(text.as_bytes(), b"Secret");
+        let wrong = decrypt_container(text.as_bytes(), b"Secret");
         assert_eq!(wrong.unwrap_err(), ContainerError::Decrypt);
     }
 
     #[test]
     fn a_file_too_large_for_a_key_is_refused_unread() {
-        let text = seal(b"pkcs8", b"").unwrap();
+        let text = encrypt_container(b"pkcs8", b"").unwrap();
         let padded = [vec![b'x'; MAX_KEY_BYTES], text.into_bytes()].concat();
         assert_eq!(
-            open_container(&padded, b"").unwrap_err(),
+            decrypt_container(&padded, b"").unwrap_err(),
             ContainerError::NoBlock
         );
     }

@@ -106,9 +106,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
             let Strict(value) = map.next_value()?;
             if members.contains_key(&name) {
                 let shown: String = name.chars().take(60).collect();
-                return Err(A::Error::custom(format_args!(
-                    "member `{shown}` stands twice"
-                )));
+                return Err(A::Error::custom(format_args!("duplicate member `{shown}`")));
             }
             members.insert(name, value);
         }
@@ -188,7 +186,7 @@ pub fn normal(value: &Value, shape: Shape, at: &str) -> Result<Value, String> {
                 }
                 let value = normal(value, *shape, &path)?;
                 if made.insert((*known).to_owned(), value).is_some() {
-                    return Err(format!("`{path}` stands twice"));
+                    return Err(format!("duplicate `{path}`"));
                 }
             }
             Value::Object(made)

@@ -17,7 +17,7 @@ use p384::ecdsa::signature::hazmat::PrehashSigner as _;
 use p384::pkcs8::DecodePrivateKey as _;
 use zeroize::Zeroizing;
 
-use super::container::{ContainerError, open_container};
+use super::container::{ContainerError, decrypt_container};
 use super::pem_block;
 use super::public_key::{Algorithm, PublicKey};
 use crate::oci::Digest;
@@ -90,7 +90,7 @@ impl SigningKey {
     ///
     /// [`KeyError`]
     pub fn open(text: &[u8], password: &[u8]) -> Result<Self, KeyError> {
-        Self::from_pkcs8(&open_container(text, password)?)
+        Self::from_pkcs8(&decrypt_container(text, password)?)
     }
 
     /// Parses an unencrypted PKCS #8 document.

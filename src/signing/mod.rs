@@ -25,7 +25,7 @@ pub use bundle::{
     MEDIA_TYPE as BUNDLE, Material,
 };
 pub use claims::Claims;
-pub use container::{ContainerError, open_container, seal};
+pub use container::{ContainerError, decrypt_container, encrypt_container};
 pub use envelope::{
     Envelope, IN_TOTO, ResourceDescriptor, SIGN_PREDICATE, SLSA_PROVENANCE, SPDX_PREDICATE,
     Statement, StatementError, Subject, digests,

@@ -7,7 +7,7 @@ use crate::content::Fetch;
 use crate::layout;
 use crate::oci::{Descriptor, Digest, Manifest};
 use crate::package::{Dialect, layers};
-use crate::verify::{self, Asked, Evidence, Policy, Refusal, Scope, VerifiedPackage};
+use crate::verify::{self, Evidence, Policy, Query, Refusal, Scope, VerifiedPackage};
 
 /// The evidence that an artifact is verified by.
 #[derive(Clone)]
@@ -68,8 +68,8 @@ impl ArtifactEvidence {
 
     /// With the request that readers will make.
     #[must_use]
-    pub fn asked_for(mut self, asked: Option<Asked>) -> Self {
-        self.0.asked = asked;
+    pub fn for_query(mut self, query: Option<Query>) -> Self {
+        self.0.query = query;
         self
     }
 
@@ -101,8 +101,8 @@ impl ArtifactEvidence {
 
     /// How the package differs from the request.
     #[must_use]
-    pub fn passed_off(&self) -> Vec<Refusal> {
-        verify::passed_off_as(&self.0)
+    pub fn differences(&self) -> Vec<Refusal> {
+        verify::differences_from_query(&self.0)
     }
 
     /// Verifies the artifact.

@@ -42,7 +42,7 @@ pub async fn bundles_about(
     });
     let mut layers = Vec::new();
     for found in named.take(MAX_ATTACHED) {
-        let Some(bytes) = there(registry.manifest(repository, &found).await)? else {
+        let Some(bytes) = ignore_missing(registry.manifest(repository, &found).await)? else {
             continue;
         };
         let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else {
@@ -62,7 +62,7 @@ pub async fn bundles_about(
         let Some(after) = left.checked_sub(layer.size) else {
             break;
         };
-        let Some(bytes) = there(registry.read_blob(repository, &layer).await)? else {
+        let Some(bytes) = ignore_missing(registry.read_blob(repository, &layer).await)? else {
             continue;
         };
         // Keep future versions, which other clients may understand.
@@ -75,7 +75,7 @@ pub async fn bundles_about(
 }
 
 /// Ignores entries of a listing whose content is missing.
-fn there<T>(found: Result<T, RegistryError>) -> Result<Option<T>, RegistryError> {
+fn ignore_missing<T>(found: Result<T, RegistryError>) -> Result<Option<T>, RegistryError> {
     match found {
         Ok(found) => Ok(Some(found)),
         Err(RegistryError::NotFound { .. }) => Ok(None),
@@ -120,7 +120,7 @@ pub async fn tagged_about(
             let Some(after) = left.checked_sub(layer.size) else {
                 break;
             };
-            let Some(bytes) = there(registry.read_blob(repository, layer).await)? else {
+            let Some(bytes) = ignore_missing(registry.read_blob(repository, layer).await)? else {
                 continue;
             };
             left = after;
@@ -145,7 +145,7 @@ pub async fn tagged_about(
 /// # Errors
 ///
 /// JSON cannot be written.
-pub fn speaking_manifest(subject: &Descriptor, bundle: &[u8]) -> Result<Bytes, serde_json::Error> {
+pub fn bundle_manifest(subject: &Descriptor, bundle: &[u8]) -> Result<Bytes, serde_json::Error> {
     let mut annotations = std::collections::BTreeMap::new();
     let read = Bundle::parse(bundle);
     let kind = match read.as_ref().map(Bundle::content) {

@@ -18,7 +18,7 @@ mod skeleton;
 mod web;
 
 pub use artifact::ArtifactEvidence;
-pub use attached::{EMPTY_CONFIG, bundles_about, speaking_manifest, tagged_about};
+pub use attached::{EMPTY_CONFIG, bundle_manifest, bundles_about, tagged_about};
 pub use error::{OpenError, RemoteError, SourceError};
 pub use open::{JudgeError, Opened};
 pub use opening::ReadOptions;

@@ -51,7 +51,7 @@ pub(super) fn open(name: &str, opening: &Opening<'_>) -> Result<Box<dyn Package>
                     found: found.digest,
                     wanted,
                 },
-                None | Some((_, Ok(None))) if !reference.is_told(path) => {
+                None | Some((_, Ok(None))) if !reference.is_explicit_in(path) => {
                     OpenError::NoTag(name.to_owned())
                 }
                 _ => RemoteError::Registry(error).into(),

@@ -16,7 +16,7 @@ use crate::layout;
 use crate::oci::{Descriptor, Digest, Index, Manifest, Reference, media_type};
 use crate::package::{Dialect, layers, manifest};
 use crate::registry::Registry;
-use crate::verify::{Asked, Evidence};
+use crate::verify::{Evidence, Query};
 
 /// A package that was found in a registry. Nothing in it is trusted.
 #[derive(Clone, Debug)]
@@ -134,7 +134,7 @@ impl RemotePackage {
         evidence.signature = self.document(registry, dialect.signature_file()).await?;
         evidence.bundle = self.document(registry, dialect.bundle_file()).await?;
         evidence.artifact = Some(self.digest());
-        evidence.asked = Some(Asked::at(&self.reference, self.architecture.clone()));
+        evidence.query = Some(Query::at(&self.reference, self.architecture.clone()));
         Ok(evidence)
     }
 

@@ -44,12 +44,12 @@ pub struct Evidence {
     /// Digest of the manifest, if the package is an artifact in a registry.
     pub artifact: Option<Digest>,
     /// What the user requested, if it was requested by name.
-    pub asked: Option<Asked>,
+    pub query: Option<Query>,
 }
 
 /// What the user requested. Another package must not be substituted for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct Query {
     /// The package's name.
     pub name: String,
     /// Its entry in the index, if it was found through an index.
@@ -58,7 +58,7 @@ pub struct Asked {
     pub tag: Option<String>,
 }
 
-impl Asked {
+impl Query {
     /// A request for `reference` and its entry for `architecture`.
     #[must_use]
     pub fn at(reference: &Reference, architecture: Option<String>) -> Self {
@@ -150,7 +150,7 @@ pub enum Refusal {
     #[error(
         "expected {what} `{wanted}`, but the signed package says `{found}`; the package may have been substituted"
     )]
-    Asked {
+    Query {
         /// Name, architecture or version.
         what: &'static str,
         /// As requested.
@@ -274,8 +274,8 @@ pub fn verify(
     let signature = signature::judge(&evidence, dialect, &definition, &facts, policy)
         .map_err(|refusal| vec![refusal])?;
     let mut refusals = Vec::new();
-    if let (Signature::Checked(_), Some(asked)) = (&signature, &evidence.asked) {
-        refusals.extend(passed_off(asked, &facts));
+    if let (Signature::Checked(_), Some(query)) = (&signature, &evidence.query) {
+        refusals.extend(differences(query, &facts));
     }
     let expected = text_at(&root, ["metadata", "aggregateChecksum"]);
     if expected.is_none() {
@@ -337,38 +337,38 @@ fn facts(root: &Node) -> Facts {
 /// How the package in `evidence` differs from the request, whatever its
 /// signature.
 #[must_use]
-pub fn passed_off_as(evidence: &Evidence) -> Vec<Refusal> {
-    let Some(((dialect, definition), asked)) =
-        evidence.definition.as_ref().zip(evidence.asked.as_ref())
+pub fn differences_from_query(evidence: &Evidence) -> Vec<Refusal> {
+    let Some(((dialect, definition), query)) =
+        evidence.definition.as_ref().zip(evidence.query.as_ref())
     else {
         return Vec::new();
     };
     match document(*dialect, definition) {
-        Ok(root) => passed_off(asked, &facts(&root)),
+        Ok(root) => differences(query, &facts(&root)),
         Err(refusal) => vec![refusal],
     }
 }
 
 /// How the package differs from the request.
-fn passed_off(asked: &Asked, facts: &Facts) -> Vec<Refusal> {
+fn differences(query: &Query, facts: &Facts) -> Vec<Refusal> {
     let pairs = [
-        ("name", Some(&asked.name), &facts.name),
+        ("name", Some(&query.name), &facts.name),
         (
             "architecture",
-            asked.architecture.as_ref(),
+            query.architecture.as_ref(),
             &facts.architecture,
         ),
         // A package whose version is missing or cannot be a tag may have any
         // tag.
         (
             "version",
-            asked.tag.as_ref().filter(|_| !facts.tag.is_empty()),
+            query.tag.as_ref().filter(|_| !facts.tag.is_empty()),
             &facts.tag,
         ),
     ];
     let other = pairs.into_iter().filter_map(|(what, wanted, found)| {
         let wanted = wanted.filter(|wanted| *wanted != found)?;
-        Some(Refusal::Asked {
+        Some(Refusal::Query {
             what,
             wanted: signature::shown(wanted),
             found: signature::shown(found),

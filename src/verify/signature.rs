@@ -35,11 +35,11 @@ pub enum Signature {
 impl Signature {
     /// A short summary for people.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn summary(&self) -> String {
         match self {
             Self::Absent => "not signed".to_owned(),
             Self::NotChecked => "signature NOT checked".to_owned(),
-            Self::Checked(signed) => format!("signed by {}", signed.by.told()),
+            Self::Checked(signed) => format!("signed by {}", signed.by.summary()),
         }
     }
 }
@@ -86,7 +86,7 @@ pub enum By {
 }
 
 impl By {
-    fn told(&self) -> String {
+    fn summary(&self) -> String {
         match self {
             Self::Key {
                 name, fingerprint, ..

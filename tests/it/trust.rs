@@ -454,7 +454,7 @@ fn referrers_are_candidates_only() {
     registry.put_blob("team/demo", b"{}");
     for bundle in ["{}", "no json", "{\"mediaType\":\"x\"}"] {
         registry.put_blob("team/demo", bundle.as_bytes());
-        let manifest = jackal::source::speaking_manifest(&subject, bundle.as_bytes()).unwrap();
+        let manifest = jackal::source::bundle_manifest(&subject, bundle.as_bytes()).unwrap();
         registry.block_on(client.attach(&to, &manifest)).unwrap();
     }
     let place = registry.at("team/demo:1.0.0");

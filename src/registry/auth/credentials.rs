@@ -143,9 +143,9 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Reads `configs`, the first of which that has a login for a host counts.
+    /// Parses `configs`; for each host, the first credential found applies.
     ///
-    /// Helpers are looked for in `helper_dirs`, in order: usually `PATH`.
+    /// Helpers are looked up in `helper_dirs`, in order: usually `PATH`.
     ///
     /// # Errors
     ///
@@ -286,12 +286,12 @@ impl Credentials {
         let status = child.wait().map_err(io_failed)?;
         read.map_err(io_failed)?;
         if !status.success() {
-            let said = String::from_utf8_lossy(&answer);
-            if said.contains("credentials not found") {
+            let message = String::from_utf8_lossy(&answer);
+            if message.contains("credentials not found") {
                 return Ok(None);
             }
-            let said: String = said.trim().chars().take(200).collect();
-            return Err(failed(format!("{status}: {said}")));
+            let message: String = message.trim().chars().take(200).collect();
+            return Err(failed(format!("{status}: {message}")));
         }
         let answer: RawAnswer = serde_json::from_slice(&answer)
             .map_err(|_| failed("answer is not JSON with Username and Secret".to_owned()))?;

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use crate::oci::Reference;
 use crate::registry::RegistryError;
 use crate::registry::auth::credentials::{Credential, Credentials};
-use crate::registry::error::{Carried, Shown};
+use crate::registry::error::{Payload, UsedLogin};
 use crate::registry::refusal::{check, lost, secrets_in};
 use crate::registry::retry::Failure;
 use crate::registry::transfer::speed::Speed;
@@ -60,7 +60,7 @@ pub(in crate::registry) struct Auth {
     /// `Authorization` headers that worked, by registry, repository and access.
     known: Mutex<HashMap<(String, Access), Known>>,
     /// The credentials that were used, for messages.
-    used: Mutex<HashMap<String, Shown>>,
+    used: Mutex<HashMap<String, UsedLogin>>,
 }
 
 struct Known {
@@ -122,16 +122,16 @@ impl Auth {
         let (scheme, rest) = challenge.split_once(' ').unwrap_or((challenge, ""));
         let found = self.found(reference).await?;
         let used = match &found {
-            Some((login, from)) => Shown::Login {
+            Some((login, from)) => UsedLogin::Login {
                 user: login.user().to_owned(),
                 from: from.clone(),
             },
-            None => Shown::Nothing(self.credentials.places()),
+            None => UsedLogin::Nothing(self.credentials.places()),
         };
         let login = found.map(|(login, _)| login);
         let asks = ["basic", "bearer"];
         let known = asks.iter().any(|known| scheme.eq_ignore_ascii_case(known));
-        self.note(reference, if known { used } else { Shown::Untold });
+        self.note(reference, if known { used } else { UsedLogin::Unknown });
         let known = if scheme.eq_ignore_ascii_case("basic") {
             let value = login.as_ref().and_then(basic);
             value.map(|value| Known { value, until: None })
@@ -161,12 +161,14 @@ impl Auth {
     }
 
     /// The credentials that were sent to the registry of `reference`.
-    pub(in crate::registry) fn shown(&self, reference: &Reference) -> Shown {
+    pub(in crate::registry) fn shown(&self, reference: &Reference) -> UsedLogin {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.get(&key(reference)).cloned().unwrap_or(Shown::Unasked)
+        used.get(&key(reference))
+            .cloned()
+            .unwrap_or(UsedLogin::NotRequested)
     }
 
-    fn note(&self, reference: &Reference, used: Shown) {
+    fn note(&self, reference: &Reference, used: UsedLogin) {
         let mut all = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(key(reference), used);
     }
@@ -249,7 +251,7 @@ async fn token(
         }
     };
     let response = request.send().await.map_err(|e| lost(reference, e))?;
-    let mut response = check(reference, response, Carried::Nothing, &secrets).await?;
+    let mut response = check(reference, response, Payload::Nothing, &secrets).await?;
     let mut bytes = Vec::new();
     let mut speed = Speed::default();
     let cut = |cut| lost(reference, cut);

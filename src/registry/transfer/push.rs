@@ -240,13 +240,15 @@ fn immutable(to: &Reference, failure: Failure) -> Failure {
         Failure::Final(RegistryError::Status {
             reference,
             status,
-            said,
+            message,
             ..
-        }) if to.digest().is_none() && (matches!(status, 409 | 412) || said.is("TAG_INVALID")) => {
+        }) if to.digest().is_none()
+            && (matches!(status, 409 | 412) || message.is("TAG_INVALID")) =>
+        {
             Failure::Final(RegistryError::Immutable {
                 reference,
                 status,
-                said,
+                message,
             })
         }
         other => other,

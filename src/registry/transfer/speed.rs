@@ -108,7 +108,7 @@ mod tests {
         let mut trickle = Speed::default();
         let seconds = (1..=120).find(|_| !trickle.counts(second, 1023));
         assert_eq!(seconds, Some(60));
-        // A moment of nothing is none, and neither is a slow taker.
+        // Short pauses do not count, and neither does a slow receiver.
         let mut bursts = Speed::default();
         assert!(
             (1..=600).all(
