@@ -1,13 +1,13 @@
-//! Which version of a chart a definition means: Helm's constraints.
+//! Version constraints of charts, as Helm reads them.
 //!
 //! Source: `github.com/Masterminds/semver`, which Helm uses. A bare `1.2` means
-//! any `1.2.x`; pre-releases are taken only where a comparison names one.
+//! any `1.2.x`; pre-releases match only if the comparison has one.
 
 use std::cmp::Ordering;
 
 use semver::Version;
 
-/// A version as charts write it: a `v` before it and missing parts are fine.
+/// Parses a chart version; a leading `v` and missing parts are allowed.
 #[must_use]
 pub fn chart_version(text: &str) -> Option<Version> {
     let text = text.trim();
@@ -22,7 +22,7 @@ pub fn chart_version(text: &str) -> Option<Version> {
     Version::parse(&format!("{core}{zeros}{rest}")).ok()
 }
 
-/// Any of these sets of comparisons.
+/// Sets of comparisons; a version must match all comparisons of one set.
 #[derive(Clone, Debug)]
 pub struct ChartConstraint(Vec<Vec<Comparison>>);
 
@@ -30,7 +30,7 @@ pub struct ChartConstraint(Vec<Vec<Comparison>>);
 struct Comparison {
     operator: Operator,
     version: Version,
-    /// How many of major, minor and patch are given.
+    /// Number of parts given: major, minor, patch.
     given: usize,
 }
 
@@ -63,14 +63,14 @@ const OPERATORS: [(&str, Operator); 12] = [
 ];
 
 impl ChartConstraint {
-    /// Reads a constraint; `None`: it is none.
+    /// Parses a constraint; `None` if it is invalid.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let sets: Option<Vec<_>> = text.split("||").map(set).collect();
         sets.map(Self)
     }
 
-    /// Whether `version` is among those that are meant.
+    /// Whether `version` satisfies the constraint.
     #[must_use]
     pub fn matches(&self, version: &Version) -> bool {
         let all = |set: &Vec<Comparison>| set.iter().all(|one| one.matches(version));
@@ -126,7 +126,7 @@ impl Comparison {
         }
         let wanted = &self.version;
         let order = found.cmp_precedence(wanted);
-        // Equal in all parts that are given.
+        // Whether the first parts are equal.
         let same = |count: usize| {
             let parts = |v: &Version| [v.major, v.minor, v.patch];
             parts(found)[..count] == parts(wanted)[..count]
@@ -143,7 +143,7 @@ impl Comparison {
             Operator::AtMost => order != Ordering::Greater || !whole && same(self.given),
             Operator::Tilde => order != Ordering::Less && same(self.given.min(2)),
             Operator::Caret => {
-                // The first part that is no zero must stay.
+                // The first part that is not zero must be equal.
                 let fixed = match (wanted.major, wanted.minor, self.given) {
                     (1.., _, _) | (_, _, 1) => 1,
                     (0, 1.., _) | (_, _, 2) => 2,
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn constraints_mean_what_helm_takes_them_for() {
+    fn constraints_match_the_versions_that_helm_matches() {
         for (constraint, inside, outside) in [
             ("1.2.3", "1.2.3", "1.2.4"),
             ("1.2", "1.2.9", "1.3.0"),

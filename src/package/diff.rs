@@ -1,8 +1,8 @@
-//! How two packages differ, by their documents: what changed in the definition,
-//! and which components, images, other files and catalogued packages.
+//! Compares two packages by their documents: definition, components, images, other
+//! files and catalogued packages.
 //!
-//! Compares what `app` has read and verified; looks at no content. What is told
-//! is sorted, so equal pairs of packages tell the same.
+//! Compares documents that `app` has read and verified; never looks at content. The
+//! result is sorted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,41 +10,40 @@ use serde_json::{Value as Json, json};
 
 use super::{Checksums, Definition};
 
-/// What stands for a value that is not to be shown.
+/// Replacement for secret values.
 const HIDDEN: &str = "****";
 
 /// Names and their digests, in text form.
 pub type Digests = BTreeMap<String, String>;
 
-/// Versions of a catalogued package, by SBOM document, kind and name.
+/// Versions of catalogued packages, by SBOM document, kind and name.
 pub type Catalogue = BTreeMap<(String, String, String), BTreeSet<String>>;
 
-/// What is compared of one package.
+/// The documents of one package.
 #[derive(Clone, Debug, Default)]
 pub struct Side {
-    /// Its definition.
+    /// As in the package.
     pub definition: Definition,
     /// Its `checksums.txt`.
     pub checksums: Checksums,
     /// Manifest digests of its images, by reference.
     pub images: Digests,
-    /// What its SBOMs list; `None` if it carries none.
+    /// Packages in its SBOMs; `None` if it has no SBOMs.
     pub catalogue: Option<Catalogue>,
 }
 
-/// One value that is there in one, or other in the other. Never both `None`,
-/// never equal.
+/// A value that differs. Never both `None`, never equal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change<T> {
-    /// What it is called.
+    /// Name or path of the value.
     pub name: String,
     /// In the first package.
     pub from: Option<T>,
-    /// In the second one.
+    /// In the second package.
     pub to: Option<T>,
 }
 
-/// Everything that differs.
+/// All differences between two packages.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Difference {
     /// Values of the definition by their path. The aggregate checksum is left
@@ -54,10 +53,10 @@ pub struct Difference {
     pub components: Vec<Change<String>>,
     /// Images, by the digest of their manifest.
     pub images: Vec<Change<String>>,
-    /// Listed files that are none of the above, by digest.
+    /// Other files in the checksums, by digest.
     pub files: Vec<Change<String>>,
     /// Catalogued packages as `document: kind name`, by their versions. `None`
-    /// if one of the two carries no SBOMs.
+    /// if one of the packages has no SBOMs.
     pub packages: Option<Vec<Change<Vec<String>>>>,
 }
 
@@ -74,7 +73,7 @@ impl<T> Change<T> {
 }
 
 impl Difference {
-    /// What changes from `first` to `second`.
+    /// Compares `first` to `second`.
     #[must_use]
     pub fn between(first: &Side, second: &Side) -> Self {
         let mut definition = Vec::new();
@@ -93,7 +92,7 @@ impl Difference {
         }
     }
 
-    /// Whether nothing differs that could be compared.
+    /// Whether no differences were found.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.definition.is_empty()
@@ -118,13 +117,13 @@ impl Difference {
 
 fn changes<T: Clone + Into<Json>>(changes: &[Change<T>]) -> Json {
     let of = |change: &Change<T>| {
-        let mut told = json!({"name": change.name, "change": change.word()});
+        let mut entry = json!({"name": change.name, "change": change.word()});
         for (key, value) in [("from", &change.from), ("to", &change.to)] {
             if let Some(value) = value {
-                told[key] = value.clone().into();
+                entry[key] = value.clone().into();
             }
         }
-        told
+        entry
     };
     changes.iter().map(of).collect()
 }
@@ -141,11 +140,10 @@ fn shown(definition: &Definition) -> Json {
     definition.to_json()
 }
 
-/// Notes what differs between two values at `path`.
+/// Collects differences between two values at `path`.
 ///
-/// Records of a list are paired by their name, if each has one of its own, and
-/// else by their place; texts of a list by what they are, unless only their
-/// order differs.
+/// Records in a list are paired by name if all names are unique, and otherwise by
+/// index. Strings in a list are paired by value, unless only their order differs.
 fn values(path: &str, from: Option<&Json>, to: Option<&Json>, found: &mut Vec<Change<Json>>) {
     if from == to {
         return;
@@ -221,21 +219,21 @@ fn lists(path: &str, from: &[Json], to: &[Json], found: &mut Vec<Change<Json>>) 
         });
         return;
     }
-    let gone = from.iter().filter(|item| !new.contains(&item.to_string()));
-    found.extend(gone.map(|item| Change {
+    let removed = from.iter().filter(|item| !new.contains(&item.to_string()));
+    found.extend(removed.map(|item| Change {
         name: path.to_owned(),
         from: Some(item.clone()),
         to: None,
     }));
-    let come = to.iter().filter(|item| !old.contains(&item.to_string()));
-    found.extend(come.map(|item| Change {
+    let added = to.iter().filter(|item| !old.contains(&item.to_string()));
+    found.extend(added.map(|item| Change {
         name: path.to_owned(),
         from: None,
         to: Some(item.clone()),
     }));
 }
 
-/// The items by name, if each is a record with a name of its own.
+/// The items by name, if all are records with unique names.
 fn named(list: &[Json]) -> Option<Vec<(&str, &Json)>> {
     let mut seen = BTreeSet::new();
     list.iter()
@@ -274,12 +272,12 @@ fn components(side: &Side) -> Digests {
 }
 
 fn others(checksums: &Checksums) -> Digests {
-    let told = |path: &str| {
+    let elsewhere = |path: &str| {
         path == "sboms.tar" || path.starts_with("components/") || path.starts_with("images/")
     };
     checksums
         .iter()
-        .filter(|(path, _)| !told(path))
+        .filter(|(path, _)| !elsewhere(path))
         .map(|(path, digest)| (path.to_owned(), digest.to_string()))
         .collect()
 }
@@ -308,7 +306,7 @@ mod tests {
         }
     }
 
-    fn told(difference: &Difference) -> Vec<String> {
+    fn lines(difference: &Difference) -> Vec<String> {
         let show = |value: &Option<Json>| value.as_ref().map_or("-".into(), Json::to_string);
         let changes = difference.definition.iter();
         changes
@@ -337,7 +335,7 @@ mod tests {
             r#"components[three] - {"name":"three"}"#,
             r#"metadata.version "1" "2""#,
         ];
-        assert_eq!(told(&difference), expected);
+        assert_eq!(lines(&difference), expected);
         let [three] = difference.components.as_slice() else {
             panic!("{:?}", difference.components);
         };
@@ -345,19 +343,19 @@ mod tests {
     }
 
     #[test]
-    fn another_order_alone_is_told_as_such() {
+    fn a_change_of_order_alone_is_reported_as_such() {
         let kind = "kind: JackalPackageConfig\ncomponents:\n";
         let first = side(&format!("{kind}- name: a\n- name: b\n  repos: [x, y]\n"));
         let second = side(&format!("{kind}- name: b\n  repos: [x, y]\n- name: a\n"));
         let difference = Difference::between(&first, &second);
         assert_eq!(
-            told(&difference),
+            lines(&difference),
             [r#"components (order) ["a","b"] ["b","a"]"#]
         );
         let third = side(&format!("{kind}- name: a\n- name: b\n  repos: [y, x]\n"));
         let difference = Difference::between(&first, &third);
         let expected = [r#"components[b].repos (order) ["x","y"] ["y","x"]"#];
-        assert_eq!(told(&difference), expected);
+        assert_eq!(lines(&difference), expected);
     }
 
     #[test]
@@ -368,7 +366,7 @@ mod tests {
             ))
         };
         let difference = Difference::between(&of(""), &of("  default: secret\n"));
-        assert_eq!(told(&difference), [r#"variables[P].default - "****""#]);
+        assert_eq!(lines(&difference), [r#"variables[P].default - "****""#]);
     }
 
     #[test]
@@ -389,13 +387,13 @@ mod tests {
             catalogue: Some(catalogue(&["1", "2"])),
             ..Side::default()
         };
-        let told = Difference::between(&first, &second).to_json();
+        let json = Difference::between(&first, &second).to_json();
         assert_eq!(
-            told["images"],
+            json["images"],
             json!([{"name": "i", "change": "changed", "from": "d1", "to": "d2"}])
         );
         assert_eq!(
-            told["packages"],
+            json["packages"],
             json!([{"name": "i.json: deb zlib", "change": "changed", "from": ["1"], "to": ["1", "2"]}])
         );
         first.catalogue = None;

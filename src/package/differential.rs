@@ -1,8 +1,8 @@
-//! Differential packages: a definition without what an earlier package carries.
+//! Differential packages: definitions without the content of an earlier package.
 //!
-//! Takes the base's definition, which `app` has read and verified, and works on
-//! the composed one before anything is planned. What may have moved since is
-//! kept: a tag such as `latest`, a branch.
+//! Takes the definition of the base, which `app` has read and verified, and changes
+//! the composed definition before anything is planned. Keeps images and repositories
+//! that may have changed: a tag such as `latest`, a branch.
 //!
 //! Source: docs/spec/package.md, "Differential packages".
 
@@ -11,10 +11,10 @@ use std::collections::BTreeSet;
 use super::{Definition, RepoUrl, Wanted};
 use crate::oci::Reference;
 
-/// Tags that are meant to move.
+/// Tags that usually move.
 const MOVING_TAGS: [&str; 3] = ["latest", "nightly", "stable"];
 
-/// What a differential package counts on.
+/// The content of a base package that a differential package can leave out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Base {
     version: String,
@@ -23,25 +23,25 @@ pub struct Base {
     repos: BTreeSet<String>,
 }
 
-/// Why there can be no differential package.
+/// Why a differential package cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DifferentialError {
-    /// The base does not say which version it is.
-    #[error("the base has no metadata.version: a differential package needs one to build upon")]
+    /// The base has no version.
+    #[error("the base package has no metadata.version, which a differential package needs")]
     BaseVersion,
-    /// The new package does not say which version it is.
-    #[error("the package has no metadata.version: a differential package needs one")]
+    /// The new package has no version.
+    #[error("the package has no metadata.version, which a differential package needs")]
     Version,
     /// Both are the same version.
     #[error(
-        "the package and its base are both version `{0}`: raise metadata.version, or name an \
-         earlier package"
+        "the package and its base both have version `{0}`: increase metadata.version, or use an \
+         earlier package as the base"
     )]
     SameVersion(String),
 }
 
 impl Base {
-    /// What the package of `definition` carries.
+    /// The content of the package with `definition`.
     ///
     /// # Errors
     ///
@@ -66,9 +66,8 @@ impl Base {
 }
 
 impl Definition {
-    /// Takes out the images and repositories that `base` carries and that
-    /// cannot have changed, and records what was built upon. A component that
-    /// nothing is left of stays.
+    /// Removes images and repositories that `base` contains and that cannot have
+    /// changed, and records the base. Components that become empty stay.
     ///
     /// # Errors
     ///
@@ -89,7 +88,7 @@ impl Definition {
         self.build.differential = true;
         let build = &mut self.build;
         build.differential_package_version.clone_from(&base.version);
-        // So that a signature says which base, not only which version of it.
+        // So that a signature covers the exact base and not only its version.
         build
             .differential_package_checksum
             .clone_from(&base.checksum);
@@ -97,12 +96,12 @@ impl Definition {
     }
 }
 
-/// Whether `image` means the same as when the base was made. What cannot be
-/// read is kept: the plan says what is wrong with it.
+/// Whether `image` is certainly the same as when the base was built. Keeps invalid
+/// references: the planner reports them.
 fn is_fixed_image(image: &str) -> bool {
     image.parse::<Reference>().is_ok_and(|reference| {
         let moving = |tag| MOVING_TAGS.contains(&tag);
-        // Without tag and digest, `latest` is meant.
+        // Without tag and digest, the tag is `latest`.
         !reference.tag().is_some_and(moving)
             && (reference.tag().is_some() || reference.digest().is_some())
     })
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_base_carries_and_cannot_move_is_taken_out() {
+    fn fixed_content_of_the_base_is_left_out() {
         let sum = "0".repeat(64);
         let commit = "0123456789abcdef0123456789abcdef01234567";
         let images = [

@@ -1,4 +1,4 @@
-//! Addresses of Git repositories in a text, as a cluster's own server has them.
+//! Rewrites addresses of Git repositories in a text to the cluster's Git server.
 //!
 //! Source: docs/spec/package.md, "Git repositories", "Test vectors".
 
@@ -8,12 +8,12 @@ use regex::{Captures, Regex};
 
 use super::RepoUrl;
 
-/// What looks like the address of a repository, up to its `.git`.
+/// The address of a repository, up to its `.git`.
 static ADDRESS: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"https?://[^\s"'<>]+?\.git\b"#).ok());
 
-/// `text` with every repository's address replaced by the one that it has on
-/// the server `host`, in the folder of `account`.
+/// Replaces the address of every repository in `text` with its address on the server
+/// `host`, in the folder of `account`.
 #[must_use]
 pub fn patch_git_links(text: &str, host: &str, account: &str) -> String {
     let Some(address) = ADDRESS.as_ref() else {
@@ -24,7 +24,7 @@ pub fn patch_git_links(text: &str, host: &str, account: &str) -> String {
     let replaced = address.replace_all(text, |found: &Captures<'_>| {
         let written = &found[0];
         match RepoUrl::parse(written) {
-            // What is there already stays.
+            // Addresses on the server stay.
             Ok(url) if !written.starts_with(&own) => {
                 format!("{host}/{account}/{}.git", url.server_name())
             }

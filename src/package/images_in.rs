@@ -1,35 +1,34 @@
-//! Which images Kubernetes resources name.
+//! Finds images in Kubernetes resources.
 //!
-//! Used to write the `images` of a component. Reads nodes alone; whether a
-//! registry has what only looks like an image is for the caller to ask.
+//! Used to suggest the `images` of a component. Reads only nodes; callers can ask a
+//! registry whether possible images exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::yaml::{Node, Value};
 
-/// Deepest list of lists of resources.
+/// Deepest nesting of lists of resources.
 const MAX_LISTS: usize = 8;
 
-/// Longest text that is looked at for something like an image: 64 KiB. A
-/// larger one is data.
+/// Longest text to search for images, in bytes: 64 KiB. Longer texts are data.
 const MAX_TEXT: usize = 64 << 10;
 
-/// Images by name, each with the resources that name it.
+/// Images by reference, each with the resources that contain it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImagesIn {
-    /// Where a resource names an image.
+    /// Images in known places of resources.
     pub sure: BTreeMap<String, BTreeSet<String>>,
-    /// What merely looks like one, in resources of kinds that are not known.
+    /// Texts that look like images, in resources of unknown kinds.
     pub maybe: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl ImagesIn {
-    /// Looks through the resources of one file or chart, called `place`.
+    /// Adds the images in the resources of one file or chart, named `place`.
     pub fn look(&mut self, documents: &[Node], place: &str) {
         for document in documents {
             self.resource(document, place, 0);
         }
-        // What is sure once needs no question.
+        // A sure image is not a possible one.
         let Self { sure, maybe } = self;
         maybe.retain(|image, _| !sure.contains_key(image));
     }
@@ -68,7 +67,7 @@ impl ImagesIn {
         }
     }
 
-    /// The annotation of charts: a list of `name` and `image`, written as YAML.
+    /// Adds the images of a chart's annotation: a YAML list of `name` and `image`.
     fn annotated(&mut self, text: &str, place: &str) {
         for line in text.lines() {
             if let Some((_, image)) = line.split_once("image:") {
@@ -84,7 +83,8 @@ impl ImagesIn {
         }
     }
 
-    /// A kind that is not known: every `image` in it, and whatever looks like one.
+    /// Adds images of a resource of unknown kind: values of `image` are sure, texts that
+    /// look like an image are possible.
     fn unknown(&mut self, node: &Node, place: &str) {
         match &node.value {
             Value::Mapping(pairs) => {
@@ -113,7 +113,7 @@ impl ImagesIn {
     }
 }
 
-/// The pod's specification in a resource of a known kind.
+/// The pod specification in a resource of a known kind.
 fn pod<'n>(kind: &str, node: &'n Node) -> Option<&'n Node> {
     let path: &[&str] = match kind {
         "Pod" => &["spec"],
@@ -137,7 +137,8 @@ fn plausible(image: &str) -> bool {
     !image.is_empty() && image.chars().all(in_reference)
 }
 
-/// `name:tag` with a name of lower-case parts: no time, URL or Windows path.
+/// Whether `word` is `name:tag` with lowercase parts, and not a time, URL or Windows
+/// path.
 fn looks_like(word: &str) -> bool {
     let Some((name, tag)) = word.rsplit_once(':') else {
         return false;
@@ -153,7 +154,7 @@ fn looks_like(word: &str) -> bool {
     let plain = name
         .chars()
         .all(|c| !c.is_ascii_uppercase() && !matches!(c, '@'));
-    // `12:30` and `key:value` of numbers only are none.
+    // Excludes `12:30` and other pairs of numbers.
     let lettered = name.chars().any(|c| c.is_ascii_lowercase());
     tag_fits && parts_fit && plain && lettered && name.len() > 1
 }

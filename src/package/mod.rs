@@ -1,8 +1,7 @@
-//! What a package is: its definition, its checksums, its names.
+//! Packages: definitions, their composition, and the files of a package.
 //!
-//! Sits above `oci` and below every store: values in, values out. It never
-//! opens a file, and it never decides whether a package is to be trusted; that
-//! is for `verify`.
+//! Sits above `oci` and `yaml` and below every store: values in, values out. Never
+//! opens a file, and never decides whether a package is trusted; `verify` does.
 
 mod artifact;
 mod chart_version;

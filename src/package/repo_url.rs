@@ -1,21 +1,21 @@
-//! URLs of Git repositories, and the folders that stand for them in a package.
+//! URLs of Git repositories, and their folders in a package.
 //!
-//! Deploy finds a repository by its folder's name, so the name is part of the
-//! format. Source: docs/spec/package.md, "Git repositories", "Test vectors".
+//! A deployment finds a repository by the name of its folder, so the name is part of
+//! the format. Source: docs/spec/package.md, "Git repositories", "Test vectors".
 
 use std::fmt;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// A repository's address with what is wanted of it.
+/// The address of a repository and the part of it to package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepoUrl {
-    /// As it is cloned: without reference and service path.
+    /// Address to clone, without reference and service path.
     pub address: String,
     /// Last part of the address, without `.git`.
     pub repo: String,
-    /// What is checked out.
+    /// The part to package.
     pub wanted: Wanted,
     full: String,
     written: String,
@@ -27,7 +27,7 @@ impl fmt::Display for RepoUrl {
     }
 }
 
-/// Which part of a repository is wanted.
+/// Part of a repository to package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// All branches and tags.
@@ -38,7 +38,7 @@ pub enum Wanted {
     Reference(String),
 }
 
-/// A text that is no such URL.
+/// The text is not the URL of a Git repository.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not the URL of a Git repository: expected one such as \
@@ -57,7 +57,7 @@ static GRAMMAR: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 impl RepoUrl {
-    /// Reads a URL as components list it.
+    /// Parses a URL from the `repos` of a component.
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ impl RepoUrl {
         })
     }
 
-    /// The address without a login, as clones and messages have it.
+    /// The address without credentials, for clones and messages.
     #[must_use]
     pub fn public_address(&self) -> String {
         without_login(&self.address)
@@ -101,7 +101,7 @@ impl RepoUrl {
     }
 }
 
-/// An address without the login that its host is asked with; ssh needs its user.
+/// An HTTP address without its credentials. SSH addresses keep their user.
 fn without_login(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
         return text.to_owned();
@@ -114,7 +114,7 @@ fn without_login(text: &str) -> String {
 }
 
 impl RepoUrl {
-    /// The repository's name on a cluster's own server: one for every reference.
+    /// Name of the repository on the cluster's Git server, the same for all references.
     #[must_use]
     pub fn server_name(&self) -> String {
         let address = self.address.split_once("://");
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_have_the_names_that_deploy_looks_for() {
+    fn folders_have_the_names_that_deployments_expect() {
         let zarf = "https://github.com/defenseunicorns/zarf-public-test.git";
         let commit = "01a23218923f24194133b5eb11268cf8d73ff1bb";
         for (url, folder) in [

@@ -1,4 +1,4 @@
-//! Times as Go writes them: RFC 1123 with a zone in definitions, RFC 3339 in
+//! Times in the formats of Go: RFC 1123 with a zone in definitions, RFC 3339 in
 //! annotations. Source: docs/spec/package.md, "Build section";
 //! docs/spec/registry.md, "Configuration and manifest".
 
@@ -48,8 +48,8 @@ pub fn rfc1123z(seconds: i64) -> Option<String> {
     ))
 }
 
-/// Seconds since the Unix epoch of `Mon, 02 Jan 2006 15:04:05 -0700`; `None`: it
-/// is something else, or outside 1970 to 9999.
+/// Seconds since the Unix epoch of `Mon, 02 Jan 2006 15:04:05 -0700`; `None` for
+/// other formats and outside 1970 to 9999.
 #[must_use]
 pub fn parse_rfc1123z(text: &str) -> Option<i64> {
     let parts: Vec<&str> = text.split(' ').collect();

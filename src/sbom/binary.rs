@@ -1,29 +1,30 @@
-//! Facts that executables carry about what they were built from.
+//! Facts in executables about what they were built from.
 //!
-//! Reads bytes in hand; every offset is checked, damage means no facts. Larger
-//! files are read by `search`.
+//! Reads executables held in memory and checks every offset; a damaged file has no
+//! facts. `search` reads larger files.
 
 use std::io::Read;
 
 use object::read::macho::MachOFatFile32;
 use object::{File, Object as _, ObjectSection as _, ObjectSegment as _};
 
-/// Longest inflated dependency list; real ones are some hundred kilobytes.
+/// Longest inflated dependency list, in bytes: 8 MiB. Real ones have a few hundred
+/// kilobytes.
 pub(super) const AUDIT_LIMIT: u64 = 8 << 20;
-/// What Go's build information begins with.
+/// Start of Go's build information.
 pub(super) const GO_MAGIC: &[u8] = b"\xff Go buildinf:";
 /// Bytes of a file that [`is_executable`] looks at.
 pub const HEAD_BYTES: usize = 8;
-/// A universal binary has fewer parts than this; a Java class, which begins
-/// alike, has a version of 45 or more in the same place.
+/// A universal binary has fewer parts than this. A Java class has the same magic
+/// number, with a version of 45 or more in this place.
 const FAT_PARTS: u8 = 45;
 
-/// What was found in one executable.
+/// Facts of one executable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Go compiler version and module text.
     pub go: Option<(String, String)>,
-    /// Dependency list that cargo-auditable embeds: JSON.
+    /// Dependency list from cargo-auditable, as JSON.
     pub audit: Option<Vec<u8>>,
 }
 
@@ -48,8 +49,8 @@ fn is_universal(head: &[u8]) -> bool {
         && head.get(7).is_some_and(|parts| *parts < FAT_PARTS)
 }
 
-/// Looks for known facts in a whole executable; in a universal binary, in its
-/// first part that has any.
+/// Finds facts in a whole executable. Of a universal binary, the first part with
+/// facts counts.
 #[must_use]
 pub fn facts(bytes: &[u8]) -> Option<Facts> {
     if is_universal(bytes) {
@@ -91,8 +92,8 @@ pub(super) fn inflate(data: &[u8], limit: u64) -> Option<Vec<u8>> {
     (text.len() as u64 <= limit).then_some(text)
 }
 
-/// Reads build information that begins at its magic and stands in one place
-/// (Go 1.18 and later).
+/// Reads contiguous build information that begins with its magic number (Go 1.18
+/// and later).
 pub(super) fn go_inline(data: &[u8]) -> Option<(String, String)> {
     if data.get(15)? & 2 == 0 {
         return None;
@@ -102,7 +103,7 @@ pub(super) fn go_inline(data: &[u8]) -> Option<(String, String)> {
     Some((own(version), own(unwrapped(wrapped))))
 }
 
-/// Reads build information that points to its texts (before Go 1.18).
+/// Reads build information with pointers to its strings (before Go 1.18).
 fn go_pointed(file: &File<'_>, data: &[u8]) -> Option<(String, String)> {
     let (width, flags) = (usize::from(*data.get(14)?), *data.get(15)?);
     if flags & 2 != 0 || !matches!(width, 4 | 8) {
@@ -130,7 +131,7 @@ fn go_pointed(file: &File<'_>, data: &[u8]) -> Option<(String, String)> {
     (!version.is_empty()).then_some((version, modules))
 }
 
-/// The module text without the 16 bytes that stand around it.
+/// The module text without the 16-byte marks at both ends.
 fn unwrapped(wrapped: &[u8]) -> &[u8] {
     if wrapped.len() >= 33 {
         &wrapped[16..wrapped.len() - 16]
@@ -143,7 +144,7 @@ fn own(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Splits off bytes that a varint length stands before.
+/// Splits off a string with a varint length prefix.
 fn counted(data: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut length = 0_usize;
     for (index, byte) in data.iter().take(5).enumerate() {
@@ -176,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn inline_build_information_is_read_and_damage_is_nothing() {
+    fn inline_build_information_is_read_and_damaged_one_is_not() {
         let data = build_information();
         assert_eq!(
             go_inline(&data),
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn universal_binaries_are_told_from_java_classes() {
+    fn universal_binaries_are_distinguished_from_java_classes() {
         assert!(is_executable(&[0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 2]));
         assert!(!is_executable(&[0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 52]));
         assert_eq!(facts(&[0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 2, 9]), None);

@@ -1,7 +1,7 @@
-//! The package model: what a scan found, free of any file format.
+//! The package model: the result of a scan, independent of file formats.
 //!
-//! Cataloguers fill it, formats write it. It never holds absolute host paths,
-//! times or random numbers, so that equal inputs give equal documents.
+//! Cataloguers fill it, formats write it. It never has absolute host paths, times
+//! or random numbers, so that equal inputs give equal documents.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::oci::Digest;
 
-/// A place inside the scanned tree that shows a package.
+/// A file in the scanned tree that is evidence for a package.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Location {
     /// Real path, links resolved, from the root of the scan.
@@ -19,27 +19,27 @@ pub struct Location {
     /// Diff id of the layer that holds the file; absent outside images.
     #[serde(rename = "layerID", skip_serializing_if = "Option::is_none")]
     pub layer: Option<Digest>,
-    /// The path by which it was found.
+    /// The path before links were resolved.
     #[serde(rename = "accessPath")]
     pub access_path: String,
-    /// What it is worth as evidence.
+    /// Kind of evidence.
     pub annotations: Annotations,
 }
 
 /// Annotations of a [`Location`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Annotations {
-    /// How the file counts.
+    /// Kind of evidence.
     pub evidence: Evidence,
 }
 
-/// How a file counts as evidence for a package.
+/// Kind of evidence for a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Evidence {
     /// It proves the package.
     Primary,
-    /// It was read for more facts.
+    /// It has further facts.
     Supporting,
 }
 
@@ -48,7 +48,7 @@ pub enum Evidence {
 pub struct License(pub String);
 
 impl License {
-    /// The canonical SPDX id or expression; empty if it is neither.
+    /// The canonical SPDX id or expression; empty if the licence is neither.
     #[must_use]
     pub fn spdx(&self) -> String {
         let plain = |text: &str| text.replace('-', "").to_ascii_lowercase();
@@ -76,51 +76,49 @@ impl License {
     }
 }
 
-/// The words by which documents name where a package comes from.
-///
-/// Each cataloguer has one.
+/// Names for the origin of a package in documents. Each cataloguer has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ecosystem {
     /// The value of `type`, such as `deb`.
     pub kind: &'static str,
     /// The programming language; empty for system packages.
     pub language: &'static str,
-    /// The cataloguer, by the name that syft gives it.
+    /// Syft's name of the cataloguer.
     pub found_by: &'static str,
-    /// The shape of [`Package::metadata`], by the name that syft gives it.
+    /// Syft's name of the structure of [`Package::metadata`].
     pub metadata_type: &'static str,
 }
 
-/// One found package.
+/// A package that was found.
 #[derive(Clone, Debug)]
 pub struct Package {
     /// Name, as its ecosystem writes it.
     pub name: String,
     /// Version verbatim; `UNKNOWN` if there is none.
     pub version: String,
-    /// Where it comes from.
+    /// Origin of the package.
     pub ecosystem: Ecosystem,
-    /// Files that show the package.
+    /// Files that are evidence for the package.
     pub locations: Vec<Location>,
     /// Declared licences.
     pub licenses: BTreeSet<License>,
-    /// Common platform enumerations, known for certain.
+    /// Common Platform Enumerations that are certain.
     pub cpes: Vec<String>,
     /// Package URL; may be empty.
     pub purl: String,
     /// Facts that only this ecosystem has, as JSON text: as values, the file
     /// lists of a large image take several times as much memory.
     pub metadata: Option<Box<RawValue>>,
-    /// Files the package owns, absolute in the scanned root.
+    /// Absolute paths of files of the package, in the scanned root.
     pub owns: Vec<String>,
-    /// Names under which others of its kind may require it.
+    /// Names by which packages of the same kind may require it.
     pub provides: Vec<String>,
     /// Names it requires.
     pub requires: Vec<String>,
 }
 
 impl Package {
-    /// A package with nothing known but its name; fill in the rest.
+    /// A package with only name and version; the caller fills in the rest.
     #[must_use]
     pub fn new(ecosystem: Ecosystem, name: &str, version: &str) -> Self {
         let version = if version.is_empty() {
@@ -143,14 +141,14 @@ impl Package {
         }
     }
 
-    /// Sets the facts of its ecosystem.
+    /// Sets `metadata`.
     pub fn describe(&mut self, facts: &Value) {
-        // A value always has a text; without it the package is still a find.
+        // Encoding a value cannot fail; without metadata the package still counts.
         self.metadata = serde_json::value::to_raw_value(facts).ok();
     }
 
-    /// Identity inside and across documents: 16 hex digits that depend on
-    /// kind, name, version, purl and real paths, not on layers.
+    /// Identity within and across documents: 16 hex digits from kind, name, version,
+    /// purl and real paths, but not from layers.
     #[must_use]
     pub fn id(&self) -> String {
         let paths: BTreeSet<&str> = self.locations.iter().map(|l| l.path.as_str()).collect();
@@ -166,9 +164,9 @@ impl Package {
 /// A directed edge between two ids.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Relationship {
-    /// From.
+    /// Id of the source or package where the edge begins.
     pub parent: String,
-    /// To.
+    /// Id of the package where it ends.
     pub child: String,
     /// `contains`, `dependency-of` or `ownership-by-file-overlap`.
     pub kind: &'static str,
@@ -176,10 +174,10 @@ pub struct Relationship {
     pub files: Vec<String>,
 }
 
-/// What was scanned.
+/// The subject of a scan.
 #[derive(Clone, Debug, Serialize)]
 pub struct Source {
-    /// Hex digits.
+    /// Identity, in hex digits.
     pub id: String,
     /// Reference without tag, or component name.
     pub name: String,
@@ -188,18 +186,18 @@ pub struct Source {
     /// `image`, `directory` or `file`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// Facts of this kind of source.
+    /// Further facts, depending on `kind`.
     pub metadata: Value,
 }
 
-/// Everything a scan found.
+/// The result of a scan.
 #[derive(Clone, Debug)]
 pub struct Document {
     /// Packages, sorted.
     pub packages: Vec<Package>,
     /// Edges, sorted.
     pub relationships: Vec<Relationship>,
-    /// What was scanned.
+    /// The subject of the scan.
     pub source: Source,
     /// Distribution facts; an empty object if unknown.
     pub distro: Value,

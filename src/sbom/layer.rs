@@ -1,8 +1,8 @@
 //! One layer: an uncompressed tar read once, front to back.
 //!
 //! Sits between the stores, which bring the bytes, and `squash`, which stacks
-//! layers. Keeps the path table, deletions, the bytes of files cataloguers
-//! read, and facts of executables. It never keeps any other content.
+//! layers. Keeps the paths, deletions, the files that cataloguers read, and facts
+//! of executables. Never keeps any other content.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -12,13 +12,14 @@ use super::search;
 use crate::archive::{TarKind, TarReader};
 use crate::oci::{Digest, Hasher};
 
-/// Longest database or manifest kept. Status files of full desktops are 10 MB.
+/// Longest database or manifest kept, in bytes: 64 MiB. Status files of full desktop
+/// systems have 10 MB.
 const TEXT_LIMIT: u64 = 64 << 20;
-/// Longest executable held whole, in bytes: 16 MiB, as two or more layers are
-/// scanned at a time. Larger ones are searched as they pass by.
+/// Longest executable held in memory, in bytes: 16 MiB, because several layers are
+/// scanned at the same time. Larger ones are searched as streams.
 const WHOLE_BINARY: u64 = 16 << 20;
-/// Most bytes kept of one layer, in bytes: 256 MiB. Databases and manifests of
-/// the largest known images are a fifth of it.
+/// Most bytes kept of one layer: 256 MiB, five times as much as in the largest
+/// known images.
 const KEPT_LIMIT: u64 = 256 << 20;
 /// Most entries in one layer; the largest known images have under a million.
 const ENTRY_LIMIT: usize = 4_000_000;
@@ -27,17 +28,17 @@ const ENTRY_LIMIT: usize = 4_000_000;
 #[derive(Debug, thiserror::Error)]
 pub enum LayerError {
     /// The tar is damaged or its source failed.
-    #[error("layer tar cannot be read")]
+    #[error("cannot read the layer's tar archive")]
     Read(#[from] io::Error),
     /// More entries than the limit.
-    #[error("layer has over {ENTRY_LIMIT} entries")]
+    #[error("the layer has more than {ENTRY_LIMIT} entries")]
     TooMany,
     /// More kept bytes than the limit.
-    #[error("layer has over {} MiB of package databases and manifests", KEPT_LIMIT >> 20)]
+    #[error("the layer has more than {} MiB of package databases and manifests", KEPT_LIMIT >> 20)]
     TooMuch,
 }
 
-/// What stands at a path.
+/// Type of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeKind {
     /// A directory.
@@ -52,7 +53,7 @@ pub enum NodeKind {
     Other,
 }
 
-/// What was kept of a regular file.
+/// The part of a regular file that is kept.
 #[derive(Clone, Debug)]
 pub enum Content {
     /// All bytes.
@@ -62,7 +63,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// Bytes it takes, about.
+    /// Approximate size in memory, in bytes.
     fn size(&self) -> u64 {
         let bytes = match self {
             Self::Bytes(bytes) => bytes.len(),
@@ -80,13 +81,13 @@ impl Content {
 pub struct Entry {
     /// Cleaned path, no leading slash.
     pub path: String,
-    /// What it is.
+    /// Type of the entry.
     pub kind: NodeKind,
     /// Size in bytes.
     pub size: u64,
     /// Permission bits.
     pub mode: u32,
-    /// Kept content, if it interests a cataloguer.
+    /// Content, if a cataloguer wants it.
     pub content: Option<Arc<Content>>,
 }
 
@@ -118,14 +119,14 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-/// Scans the uncompressed layer tar `input` to its end, keeping whole the files
-/// that `is_wanted` by their path.
+/// Scans the uncompressed layer tar `input` to its end. Keeps the whole content of
+/// files whose path `is_wanted`.
 pub(super) fn scan(input: impl Read, is_wanted: fn(&str) -> bool) -> Result<LayerScan, LayerError> {
     let mut keeper = Keeper::new(is_wanted);
     walk(input, |path, size, input| keeper.keep(path, size, input))
 }
 
-/// Like [`scan`]; `keep` says what of a regular file is kept.
+/// As [`scan`]; `keep` returns the content to keep of a regular file.
 pub(super) fn walk(
     input: impl Read,
     mut keep: impl FnMut(&str, u64, &mut dyn Read) -> io::Result<Option<Content>>,
@@ -198,11 +199,11 @@ pub(super) fn walk(
     })
 }
 
-/// Keeps what cataloguers want of files, one after the other.
+/// Extracts the content that cataloguers want from one file after the other.
 pub(super) struct Keeper {
     /// Whether the whole file at a path is kept.
     is_wanted: fn(&str) -> bool,
-    /// Holds one executable at a time, reserved only once.
+    /// Buffer for one executable, reused for the next.
     scratch: Vec<u8>,
 }
 
@@ -214,7 +215,7 @@ impl Keeper {
         }
     }
 
-    /// Keeps what is wanted of one file, reading no more than needed.
+    /// The content to keep of one file. Reads no more than necessary.
     pub(super) fn keep(
         &mut self,
         path: &str,
@@ -247,7 +248,7 @@ impl Keeper {
     }
 }
 
-/// Drops empty and `.` parts; `None` for the root and for any `..`.
+/// `path` without empty and `.` parts; `None` for the root and for any `..`.
 pub(super) fn clean(path: &str) -> Option<String> {
     let mut parts = Vec::new();
     for part in path.split('/') {

@@ -1,7 +1,7 @@
-//! Software bills of materials: what is inside an image or a component.
+//! Software bills of materials: the packages in an image or a component.
 //!
-//! `layer` reads one tar, `squash` stacks layers, `catalog` finds packages,
-//! `document` holds them, `format` writes them. Nothing here opens a file.
+//! `layer` reads one tar, `squash` stacks layers, `catalog` finds packages, `relate`
+//! puts them into a `document`, `format` writes it. Never opens a file.
 
 mod binary;
 mod catalog;

@@ -1,4 +1,4 @@
-//! File names inside `sboms.tar`. One rule for all of them.
+//! File names in `sboms.tar`.
 
 /// Replaces every character but ASCII letters, digits, `.` and `-` with `_`.
 #[must_use]

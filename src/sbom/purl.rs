@@ -1,4 +1,4 @@
-//! Package URLs, written by one rule: qualifiers sorted, empty ones left out.
+//! Package URLs, with sorted qualifiers and without empty ones.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -37,7 +37,8 @@ pub(super) fn purl(
     text
 }
 
-/// The `distro` qualifier: `<id>-<version>`, or what of it is known.
+/// The distribution's id and the `distro` qualifier: `<id>-<version>`, or as much as
+/// is known.
 pub(super) fn distro_of(distro: &Value) -> (String, String) {
     let field = |key: &str| distro[key].as_str().unwrap_or_default();
     let id = field("id");

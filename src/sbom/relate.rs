@@ -1,6 +1,6 @@
-//! Edges between found packages, and the merge of double finds.
+//! Builds documents: merges duplicate packages and relates them to each other.
 //!
-//! Works on the finished package list. It never looks at files.
+//! Works on the list of found packages. Never looks at files.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -24,7 +24,7 @@ impl Document {
     }
 }
 
-/// Unites packages of equal id and sorts by name, version, kind and paths.
+/// Merges packages of equal id and sorts by name, version, kind and paths.
 fn merge(found: Vec<Package>) -> Vec<Package> {
     let mut by_id: BTreeMap<String, Package> = BTreeMap::new();
     for mut package in found.into_iter().filter(|p| !p.name.is_empty()) {
@@ -54,7 +54,7 @@ fn merge(found: Vec<Package>) -> Vec<Package> {
     packages
 }
 
-/// All edges: source to package, dependencies, ownership overlaps.
+/// All edges: from the source to packages, dependencies, and shared files.
 fn edges(source: &str, packages: &[Package]) -> Vec<Relationship> {
     let ids: Vec<String> = packages.iter().map(Package::id).collect();
     let mut providers: HashMap<(&str, &str), Vec<usize>> = HashMap::new();

@@ -1,8 +1,8 @@
 //! Whole scans: from layers or a component tar to a document.
 //!
-//! An image's layers are stacked first; a component's tar is one plain tree.
-//! Tars staged inside a component, compressed or not, are trees of their own;
-//! tars inside those are not opened.
+//! The layers of an image are stacked first; the tar of a component is one tree.
+//! Each archive inside a component, compressed or not, is a tree of its own;
+//! archives inside those are not opened.
 
 use std::io::{self, Read};
 
@@ -15,15 +15,15 @@ use super::squash::View;
 use super::unpack::{self, TAR_HEAD};
 use crate::oci::Digest;
 
-/// Plain bytes read of one archive inside a component: 64 GiB. What stands
-/// behind is passed over, so a bomb costs a minute and not a day.
+/// Most uncompressed bytes read of one archive inside a component: 64 GiB. The rest
+/// is ignored, so that a decompression bomb takes a minute and not a day.
 const ARCHIVE_LIMIT: u64 = 64 << 30;
 
 /// Scans the uncompressed layer tar `input` to its end.
 ///
 /// # Errors
 ///
-/// [`LayerError`]: the tar is damaged or too large. Odd entries are skipped.
+/// [`LayerError`]: the tar is damaged or too large. Unknown entries are skipped.
 pub fn layer(input: impl Read) -> Result<LayerScan, LayerError> {
     layer::scan(input, catalog::is_wanted)
 }
@@ -38,13 +38,13 @@ pub fn image(source: Source, layers: Vec<LayerScan>) -> Document {
 /// Catalogues the files of component `name` from its uncompressed tar.
 ///
 /// Locations are paths inside the component, so the document is the same on
-/// every machine. What is found in an archive has paths such as
-/// `/files/0/app.tar.gz:/web/package.json`, and the archive as a location.
+/// every machine. Packages in an archive have paths such as
+/// `/files/0/app.tar.gz:/web/package.json`, and the archive as another location.
 ///
 /// # Errors
 ///
-/// [`LayerError`]: the tar is damaged or too large. Damaged archives in it are
-/// files like any other.
+/// [`LayerError`]: the tar is damaged or too large. Damaged archives inside count
+/// as ordinary files.
 pub fn component(name: &str, tar: impl Read) -> Result<Document, LayerError> {
     let mut inside = Vec::new();
     let mut keeper = Keeper::new(catalog::is_wanted);
@@ -71,7 +71,7 @@ pub fn component(name: &str, tar: impl Read) -> Result<Document, LayerError> {
     Ok(Document::new(source, distro, found))
 }
 
-/// The packages in an archive at `path`; none if it is not a sound tar.
+/// The packages in an archive at `path`; none if it is not a valid tar.
 fn archive(path: &str, input: impl Read) -> Vec<Package> {
     let scan = || -> Result<LayerScan, LayerError> {
         let mut plain = unpack::unpacked(input)?.take(ARCHIVE_LIMIT);
@@ -88,20 +88,20 @@ fn archive(path: &str, input: impl Read) -> Vec<Package> {
     let view = View::squash(vec![layer], false);
     let mut found = catalog::packages(&view);
     for package in &mut found {
-        belong(package, path);
+        relocate(package, path);
     }
     found
 }
 
-/// Makes `package`, found at the root of the archive at `path`, one of the
-/// component around it.
-fn belong(package: &mut Package, path: &str) {
+/// Moves `package` from the root of the archive at `path` into the component that
+/// contains the archive.
+fn relocate(package: &mut Package, path: &str) {
     let archive = format!("/{path}");
     for location in &mut package.locations {
         location.path = format!("{archive}:{}", location.path);
         location.access_path = format!("{archive}:{}", location.access_path);
     }
-    // Only packages of the same archive own or need each other.
+    // Only packages of the same archive can own or require each other.
     for owned in &mut package.owns {
         *owned = format!("{archive}:{owned}");
     }

@@ -1,34 +1,34 @@
-//! Facts of executables that are too large to hold: found as the bytes pass.
+//! Facts of executables that are too large for memory, found in a stream.
 //!
-//! Looks for what the facts themselves begin with, as the table that says where
-//! they lie may stand behind them. It holds two windows of the file, no more.
+//! Searches for the start of the facts themselves, because the table with their
+//! offsets may come after them. Holds at most two windows of the file.
 
 use std::io::{self, Read};
 
 use super::binary::{AUDIT_LIMIT, Facts, GO_MAGIC, go_inline, inflate};
 
-/// Bytes seen behind the start of a fact: 4 MiB. The largest known programs
-/// list some thousand modules in 300 KiB.
+/// Bytes available from the start of a fact: 4 MiB. The largest known programs list
+/// a thousand modules in 300 KiB.
 const WINDOW: usize = 4 << 20;
-/// Starts of compressed data that are tried in one file. Chance makes about
-/// fifty in a megabyte; a file made of nothing else must not cost minutes.
+/// Most possible starts of compressed data to try in one file. Random data has about
+/// fifty in a megabyte; a file that consists of starts must not take minutes.
 const MAX_TRIES: u32 = 1 << 17;
-/// Lists inflated whole that turn out to be none, before giving up.
+/// Most possible lists to inflate that turn out to be something else.
 const MAX_BROKEN: u32 = 16;
-/// How the list that cargo-auditable embeds begins.
+/// Start of the list that cargo-auditable embeds.
 const LIST_START: &[u8] = b"{\"packages\":";
-/// Compressed bytes that surely give [`LIST_START`]: a block's code table
-/// takes at most some 300.
+/// Compressed bytes that always suffice for [`LIST_START`]: the code table of a
+/// block takes about 300 at most.
 const START_BYTES: usize = 1 << 10;
 
-/// Searches a stream for known facts, reading it to its end unless found.
+/// Searches a stream for facts and reads it to its end unless it finds any.
 ///
-/// The magic of Go's build information also stands in programs that read it
-/// themselves; there no readable text follows, and the search goes on.
+/// Programs that read Go's build information contain its magic number as well. No
+/// valid text follows there, and the search continues.
 ///
 /// # Errors
 ///
-/// The stream's own.
+/// The stream fails.
 pub fn search(input: &mut impl Read) -> io::Result<Option<Facts>> {
     let finder = memchr::memmem::Finder::new(GO_MAGIC);
     let mut lists = Lists::default();
@@ -37,7 +37,7 @@ pub fn search(input: &mut impl Read) -> io::Result<Option<Facts>> {
         let missing = (2 * WINDOW).saturating_sub(window.len()) as u64;
         input.by_ref().take(missing).read_to_end(&mut window)?;
         let ended = window.len() < 2 * WINDOW;
-        // What starts before `end` has all its bytes at hand.
+        // A fact that starts before `end` is in the window completely.
         let end = if ended { window.len() } else { WINDOW };
         let head = &window[..window.len().min(end + GO_MAGIC.len() - 1)];
         if let Some(go) = finder
@@ -109,7 +109,7 @@ impl Lists {
         self.inflater.reset(true);
         let bytes = &bytes[..bytes.len().min(START_BYTES)];
         let flush = flate2::FlushDecompress::None;
-        // Damage behind the start is an error too; what came out tells.
+        // Damage after the start is an error as well, so only the output counts.
         drop(self.inflater.decompress(bytes, &mut start, flush));
         start == LIST_START
     }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn facts_are_found_wherever_the_window_ends() {
+    fn facts_are_found_across_the_ends_of_windows() {
         let size = 3 * WINDOW;
         for at in [0, WINDOW - 7, WINDOW, 2 * WINDOW - 1, size - 100] {
             let mut stream = vec![0x78; size];
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_magic_and_a_broken_list_are_passed_over() {
+    fn a_lone_magic_number_and_a_broken_list_are_skipped() {
         let mut stream = GO_MAGIC.to_vec();
         stream.extend(packed(br#"{"packages":3}"#));
         assert_eq!(found(&stream), Facts::default());
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn files_made_of_starts_end_soon() {
+    fn files_that_consist_of_starts_are_searched_quickly() {
         let tries = [0x78, 0x9c, 0x05].repeat(WINDOW);
         assert_eq!(found(&tries), Facts::default());
         assert_eq!(found(&GO_MAGIC.repeat(WINDOW / 7)), Facts::default());

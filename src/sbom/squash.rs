@@ -1,7 +1,7 @@
-//! The squashed view: what a container started from the layers would see.
+//! The squashed view: the files that a container started from the layers would see.
 //!
-//! Takes layer scans in manifest order, gives cataloguers one tree. Links are
-//! resolved inside the root only. It never shows what a later layer removed.
+//! Takes layer scans in the order of the manifest and gives cataloguers one tree.
+//! Resolves links inside the root only. Never shows files that a later layer removed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::oci::Digest;
 /// Where distributions describe themselves, in order of preference.
 const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
 
-/// Most links followed for one path; Linux stops at 40.
+/// Most links to follow for one path; the limit of Linux.
 const LINK_LIMIT: usize = 40;
 
 #[derive(Clone, Debug)]
@@ -50,14 +50,14 @@ impl View {
                 view.remove_below(path);
                 view.nodes.remove(path);
             }
-            // Entries come folder by folder: each folder is looked up once.
+            // Entries are usually grouped by folder: look up each folder once.
             let mut last: Option<(String, Option<String>)> = None;
             for mut entry in layer.entries {
                 if let Some((parent, base)) = entry.path.rsplit_once('/') {
                     if last.as_ref().is_none_or(|(folder, _)| folder != parent) {
                         last = Some((parent.to_owned(), view.settle(parent)));
                     }
-                    // A path through a linked directory lands where the link leads.
+                    // A path through a linked directory belongs to its target.
                     if let Some((_, Some(real))) = &last {
                         entry.path = format!("{real}/{base}");
                     }
@@ -72,8 +72,8 @@ impl View {
         view
     }
 
-    /// Makes way for entries in `parent`: what stands there and is no folder is
-    /// removed. Returns where the folder really is, if links lead elsewhere.
+    /// Prepares for entries in `parent`: removes files on its path that are not
+    /// folders. Returns the real path of the folder if it differs.
     fn settle(&mut self, parent: &str) -> Option<String> {
         let real = self.resolve(parent).filter(|real| !real.is_empty())?;
         for (end, _) in real.match_indices('/').chain([(real.len(), "")]) {
@@ -190,7 +190,7 @@ impl View {
             })
     }
 
-    /// The location of `path`, if something is there.
+    /// The location of `path`, if it exists.
     #[must_use]
     pub fn location(&self, path: &str, evidence: Evidence) -> Option<Location> {
         let real = self.resolve(path)?;

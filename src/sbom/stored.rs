@@ -1,4 +1,4 @@
-//! Layer scans as bytes, so that a layer is scanned once and remembered.
+//! Encodes layer scans, so that the result of a scan can be cached.
 //!
 //! Compact and versioned; decoding refuses anything else and never panics.
 
@@ -15,13 +15,13 @@ const MAGIC: &[u8; 8] = b"jkscan\x01\n";
 /// the most that a scan keeps of one file. More than this is damage.
 const MAX_PIECE: u64 = 64 << 20;
 
-/// Why bytes are not a stored scan.
+/// The bytes are not a stored scan.
 #[derive(Debug, thiserror::Error)]
 #[error("a stored layer scan is damaged; run the build with --force")]
 pub struct StoredError(#[from] CodecError);
 
 impl LayerScan {
-    /// Writes the scan, compressed, giving it up piece by piece.
+    /// Writes the scan, compressed, and frees it piece by piece.
     ///
     /// # Errors
     ///

@@ -100,11 +100,16 @@ fn an_image_that_may_have_moved_is_pulled_again() {
 fn equal_or_missing_versions_are_refused() {
     let out = create(&sandbox(&definition("2")));
     assert_eq!(out.code, Some(3));
-    assert!(out.stderr.contains("both version `2`"), "{}", out.stderr);
+    assert!(
+        out.stderr.contains("both have version `2`"),
+        "{}",
+        out.stderr
+    );
     let out = create(&sandbox(&definition("")));
     assert_eq!(out.code, Some(3));
     assert!(
-        out.stderr.contains("the base has no metadata.version"),
+        out.stderr
+            .contains("the base package has no metadata.version"),
         "{}",
         out.stderr
     );

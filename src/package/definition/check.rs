@@ -1,9 +1,8 @@
-//! What must hold for the values of the user's own definition.
+//! Checks the values of the user's own definition.
 //!
-//! Runs on a definition with the node it was read from, so that each mistake
-//! has its place. What the row of a key says is checked for every record alike;
-//! the rest of this file is what concerns several keys. Never changes a
-//! definition.
+//! Takes a definition with the node it was read from, so that each mistake has its
+//! place. The rules of a row are checked the same way for every record; the rest of
+//! this file checks rules that concern several keys. Never changes a definition.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -331,8 +330,8 @@ mod tests {
         assert!(lines.is_sorted());
     }
 
-    /// A value of `schema` in which every key is set, and the keys below `path`
-    /// that their own description calls not supported.
+    /// A value of `schema` with every key set. Collects the keys below `path` whose
+    /// description says that they are not supported.
     fn everything(schema: &Json, path: &str, unsupported: &mut Vec<String>) -> Json {
         if let Some(properties) = schema["properties"].as_object() {
             let mut record = serde_json::Map::new();

@@ -1,4 +1,4 @@
-//! What a value of a definition can do, and the macro that declares records.
+//! The values of a definition, and the macro that declares records.
 
 use std::collections::BTreeMap;
 
@@ -190,8 +190,8 @@ impl Part for Tree {
 
 /// Declares records from their rows.
 ///
-/// `field: Type = "key", "what it is for" [, Rule]*;` is all there is to say of
-/// a key: the reading, writing, schema, checks and joining follow from it.
+/// A row is `field: Type = "key", "purpose" [, Rule]*;`. Reading, writing, schema,
+/// checks and the merging of imports follow from it.
 macro_rules! records {
     ($($(#[$doc:meta])* $name:ident {
         $($field:ident: $kind:ty = $key:literal, $text:literal $(, $rule:expr)*;)*
@@ -205,7 +205,7 @@ macro_rules! records {
         }
 
         impl $name {
-            /// What is known of each key, in the order of writing.
+            /// The row of each key, in the order of writing.
             pub(crate) const ROWS: &'static [Row] = &[$(Row {
                 key: $key,
                 text: $text,

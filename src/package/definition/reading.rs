@@ -1,4 +1,4 @@
-//! What reading a definition carries along, and the reading of plain values.
+//! The state of reading a definition, and the reading of plain values.
 //!
 //! Strict for the user's own source, lenient for a package that another program
 //! may have written. Records read themselves with it, see `part`.

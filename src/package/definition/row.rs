@@ -1,24 +1,24 @@
-//! What a row of a record says of its key: what it is for, which values it
-//! takes, how imports join it, and whether it can be built.
+//! The row of a key: its purpose, its values, how imports merge it, and whether it
+//! can be built.
 //!
-//! The JSON Schema, the checks, and the composition of imports read these rows;
-//! none of them has a list of keys of its own.
+//! The JSON Schema, the checks and the composition of imports read these rows; none
+//! of them has a list of keys of its own.
 
 /// One key of a record.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) key: &'static str,
-    /// For people who write the key: a phrase without a full stop.
+    /// Description for users: a phrase without a full stop.
     pub(crate) text: &'static str,
     pub(crate) rules: &'static [Rule],
 }
 
-/// What holds for the value of a key.
+/// A property of a key or its value.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Rule {
-    /// Without it, the record means nothing.
+    /// The record is invalid without it.
     Required,
-    /// Still read; another key does the same.
+    /// Supported, but another key replaces it.
     Deprecated,
     /// Read and kept, but a build refuses it: a reader that knows the key would
     /// miss its content in the package.
@@ -38,7 +38,7 @@ pub(crate) enum Rule {
     Replaces,
 }
 
-/// The texts that a key takes.
+/// The valid values of a key.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Pattern {
     /// A regular expression for the whole text, in the syntax that ECMAScript

@@ -52,7 +52,7 @@ fn find(view: &View, path: &str, facts: &Facts) -> Vec<Package> {
     found
 }
 
-/// What tells a crate of one executable from those of others.
+/// Name for dependencies between the crates of one executable.
 fn mark(path: &str, item: &Value) -> String {
     let text = |key: &str| item[key].as_str().unwrap_or_default();
     format!("{path}\0{}\0{}", text("name"), text("version"))

@@ -20,7 +20,7 @@ const GO: Ecosystem = Ecosystem {
     metadata_type: "go-module-buildinfo-entry",
 };
 
-/// What Go calls a main module that was built from a working copy.
+/// Version that Go gives a main module built from a working copy.
 const DEVEL: &str = "(devel)";
 
 /// One module line.
@@ -134,7 +134,7 @@ impl<'a> BuildInfo<'a> {
     }
 }
 
-/// All packages of one executable; `file` tells them from those of others.
+/// All packages of one executable; `file` distinguishes them from those of others.
 fn modules(file: &str, compiler: &str, text: &str) -> Vec<Package> {
     let info = parse(text);
     let (compiler, experiments) = compiler.split_once(' ').unwrap_or((compiler, ""));

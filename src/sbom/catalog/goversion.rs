@@ -1,7 +1,7 @@
-//! Versions of Go programs that their build information does not state.
+//! Versions of Go programs whose build information has none.
 //!
-//! Reads linker flags and repository facts. It never guesses: what is not of
-//! the expected form gives no version.
+//! Reads linker flags and repository facts. Never guesses: anything unexpected means
+//! no version.
 
 /// The value of a build setting without Go's quotes around it.
 pub(super) fn unquoted(value: &str) -> String {
@@ -19,8 +19,8 @@ pub(super) fn unquoted(value: &str) -> String {
     }
 }
 
-/// The version that linker flags set in a variable called after one, in package
-/// `main` or below the module `main`.
+/// The version that linker flags set in a variable with a name such as `version`, in
+/// package `main` or below the module `main`.
 pub(super) fn from_flags(flags: &str, main: &str) -> Option<String> {
     let words = || {
         flags
@@ -57,7 +57,7 @@ pub(super) fn from_flags(flags: &str, main: &str) -> Option<String> {
         .or_else(|| find(&is_main, &is_tag))
 }
 
-/// `value` with a leading `v`, if it is three numbers and perhaps a suffix.
+/// `value` with a leading `v`, if it has three numbers and an optional suffix.
 fn semantic(value: &str) -> Option<String> {
     let plain = value.strip_prefix('v').unwrap_or(value);
     let end = plain.find(['-', '+']).unwrap_or(plain.len());
