@@ -464,7 +464,7 @@ mod tests {
         }
         let longer = [&bytes[..], b"x"].concat();
         assert!(apply(&old, &longer).unwrap_err().contains("trailing bytes"));
-        assert!(apply(&new, &bytes).unwrap_err().contains("was made for"));
+        assert!(apply(&new, &bytes).unwrap_err().contains("applies to"));
     }
 
     #[test]
@@ -503,7 +503,7 @@ mod tests {
         assert!(
             apply(&old, &header)
                 .unwrap_err()
-                .contains("larger than any")
+                .contains("larger than 128 MiB")
         );
     }
 

@@ -211,7 +211,7 @@ fn docker_archives_that_lie_are_refused() {
         (r#"["l"]"#, &[Digest::of(b"x")], &[], "layer 0 is sha256:"),
         (r#"["l"]"#, &[], &[], "1 layers and 0 layer ids"),
         (r#"["none"]"#, &[id], &[], "has no `none`"),
-        (r#"["../l"]"#, &[id], &[], "climbs"),
+        (r#"["../l"]"#, &[id], &[], "leads out"),
         (
             r#"["a"]"#,
             &[id],
@@ -257,7 +257,7 @@ fn archives_that_are_none_or_made_to_harm_are_refused() {
         ),
         (
             archive(&[(EntryType::Regular, "x", &b""[..], ""); 2]),
-            "twice",
+            "two entries named",
         ),
         (layout_tar()[..700].to_vec(), "is no image"),
     ];
