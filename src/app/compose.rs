@@ -13,7 +13,7 @@ use super::skeletons::Skeletons;
 use crate::oci::host_architecture;
 use crate::package::{Choice, Definition, ImportError, SkeletonUrl, Surroundings, Warning};
 use crate::plan;
-use crate::plan::declared::Composed;
+use crate::plan::Composed;
 use crate::yaml::{Mistakes, SourceText};
 
 /// Asks the user for the value of a template; `None`: there is nobody to ask.

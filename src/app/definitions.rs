@@ -9,8 +9,7 @@ use super::compose::{Chosen, Composer};
 use crate::package::is_template_name;
 use crate::pipeline::verb::ImagesFrom;
 use crate::pipeline::{Instance, Verb};
-use crate::plan::PlanError;
-use crate::plan::declared::Composed;
+use crate::plan::{Composed, PlanError};
 use crate::yaml::SourceText;
 
 /// Keys of `set` that stand for a key of `metadata`.

@@ -17,7 +17,7 @@ use super::skeletons::Skeletons;
 use crate::cas::Cas;
 use crate::oci::Reference;
 use crate::package::{Chart, Component, ImagesIn};
-use crate::plan::{self, declared::Composed};
+use crate::plan::{self, Composed};
 use crate::registry::Registry;
 use crate::yaml::{SourceText, parse};
 

@@ -15,10 +15,7 @@ use crate::kinds::sign::provenance::{Asked, BUILDER};
 use crate::kinds::sign::signer::{SignerFrom, SignerNamed};
 use crate::kinds::sign::{Attest, SignWork};
 use crate::pipeline::Facts;
-use crate::plan::declared::Declared;
-use crate::plan::implied::imply;
-use crate::plan::options::PlanOptions;
-use crate::plan::{self, Plan, PlanError};
+use crate::plan::{self, Declared, Plan, PlanError, PlanOptions, imply};
 use crate::yaml::SourceText;
 use crate::{pipeline, workspace};
 
@@ -126,7 +123,7 @@ pub(super) fn of_pipeline(
         shown(&options.place.here, path).to_string_lossy(),
         read_text(path)?,
     );
-    let pipeline = pipeline::check::parse(&text)?;
+    let pipeline = pipeline::parse(&text)?;
     let params = pipeline
         .bind_params(params)
         .map_err(|error| BuildError::Params(error.to_string()))?;

@@ -23,7 +23,7 @@ use crate::kinds::package::skeleton::write_skeleton;
 use crate::package::manifest::{self, ArtifactError};
 use crate::package::{SKELETON, Warning};
 use crate::plan;
-use crate::plan::parts::make_for_skeleton;
+use crate::plan::make_for_skeleton;
 use crate::registry::{Registry, runtime};
 use crate::release::{Artifact, StoredError};
 

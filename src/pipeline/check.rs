@@ -2,6 +2,7 @@
 //!
 //! Stands between `yaml` and the model. It never opens a file.
 
+mod file;
 mod task;
 mod whole;
 
@@ -9,7 +10,6 @@ use std::collections::BTreeMap;
 
 use super::model::{Param, ParamType, Pipeline};
 use super::reader::Reader;
-use super::settings;
 use crate::yaml::{Fields, Mistakes, Node, SourceText, Value, parse_first};
 
 /// Reads and checks the text of a pipeline file.
@@ -58,12 +58,12 @@ fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
         }
     }
     if let Some(n) = f.node("defaults") {
-        r.defaults = settings::defaults(n, r);
+        r.defaults = file::defaults(n, r);
     }
     let global_inputs = r.many(&mut f, "globalInputs");
     let (salt, cache_limits) = f
         .node("cache")
-        .map(|n| settings::cache(n, r))
+        .map(|n| file::cache(n, r))
         .unwrap_or_default();
     let mut pools = BTreeMap::new();
     for (key, value) in r.pairs(&mut f, "pools") {

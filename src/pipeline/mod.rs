@@ -5,7 +5,7 @@
 //! turns those into steps. A verb's keys are declared once, in `verb`. It never
 //! opens a file, reads a clock or the environment.
 
-pub mod check;
+mod check;
 pub mod duration;
 mod error;
 mod expand;
@@ -24,6 +24,7 @@ mod settings;
 pub mod size;
 pub mod verb;
 
+pub use check::parse;
 pub use error::ExpandError;
 pub use expand::{Facts, Instance, RenderedOutput, RunsAfter, expand};
 pub use limits::{CacheLimits, Resources, Retries, RetryOn, Sandbox, Secret};

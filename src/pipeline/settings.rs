@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::expression::Template;
 use super::kinds::{Names, OneOf, Tasks, Text, Word};
-use super::limits::{CacheLimits, Caching, Defaults, Resources, Retries, RetryOn, Sandbox, Secret};
+use super::limits::{Caching, Resources, Retries, RetryOn, Sandbox, Secret};
 use super::reader::Reader;
 use super::record::{Key, Keys, Plain, Rendering, described, object, record};
 use super::render::Renderer;
@@ -109,7 +109,8 @@ pub fn span(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Dur
     }
 }
 
-fn bytes(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<u64> {
+/// The number of bytes at `key`.
+pub fn bytes(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<u64> {
     let node = f.node(key)?;
     match size::parse(node.scalar().unwrap_or_default()) {
         Ok(bytes) => Some(bytes),
@@ -476,36 +477,4 @@ fn resources(node: &Node, r: &mut Reader) -> Resources {
     };
     f.finish(&mut r.mistakes);
     made
-}
-
-/// The file's `defaults`, which are read before any task.
-pub fn defaults(node: &Node, r: &mut Reader) -> Defaults {
-    let mut f = Fields::new(node, "`defaults`", &mut r.mistakes);
-    let made = Defaults {
-        timeout: <Timeout as Plain>::read(&mut f, "timeout", r),
-        retries: <Retries as Plain>::read(&mut f, "retries", r),
-        platform: r.one(&mut f, "platform"),
-        cache: <Caching as Plain>::read(&mut f, "cache", r),
-        shell: f.string("shell", &mut r.mistakes),
-    };
-    f.finish(&mut r.mistakes);
-    made
-}
-
-/// The file's own `cache`: its salt, and what the cache may hold.
-pub fn cache(node: &Node, r: &mut Reader) -> (String, CacheLimits) {
-    let mut f = Fields::new(node, "`cache`", &mut r.mistakes);
-    let salt = f.string("salt", &mut r.mistakes).unwrap_or_default();
-    let limits = CacheLimits {
-        max_size: bytes(&mut f, "maxSize", r),
-        max_age: span(&mut f, "maxAge", r),
-    };
-    if let Some(n) = f.node("verify")
-        && n.scalar() != Some("always")
-    {
-        let message = "verification of cached blobs cannot be turned off";
-        r.at(n.span, message, "Write `verify: always`, or remove it.");
-    }
-    f.finish(&mut r.mistakes);
-    (salt, limits)
 }

@@ -4,11 +4,11 @@
 //! `declared` makes steps of instances; `run` carries a plan out. It never reads
 //! the inputs of a step.
 
-pub mod declared;
+mod declared;
 mod error;
-pub mod implied;
-pub mod options;
-pub mod parts;
+mod implied;
+mod options;
+mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,11 @@ use crate::pipeline::{CacheLimits, Resources, Retries, RunsAfter};
 use crate::release::Destination;
 use crate::yaml::nearest;
 
+pub use declared::{Composed, Declared};
 pub use error::PlanError;
+pub use implied::imply;
+pub use options::PlanOptions;
+pub use parts::make_for_skeleton;
 
 /// One unit of work in a plan.
 #[derive(Clone, Debug)]
@@ -141,14 +145,14 @@ impl Plan {
             if offline && to.any(|to| matches!(to, Destination::Registry(_))) {
                 return Err(PlanError::Offline { task: task.clone() });
             }
-            if let Some(tag) = work.tags.iter().find(|tag| !is_tag(tag)) {
+            if let Some(tag) = work.verb.tags.iter().find(|tag| !is_tag(tag)) {
                 let (task, tag) = (task.clone(), tag.clone());
                 return Err(PlanError::Tag { task, tag });
             }
-            if !work.tags.is_empty() {
+            if !work.verb.tags.is_empty() {
                 continue;
             }
-            for of in &work.packages {
+            for of in &work.verb.packages {
                 if let Some(Work::Package(package)) = self.steps.get(of).map(|step| &step.work) {
                     let (metadata, build) =
                         (&package.definition.metadata, &package.definition.build);

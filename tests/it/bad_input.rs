@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use jackal::package::{Definition, Strictness};
-use jackal::pipeline::check;
+use jackal::pipeline;
 use jackal::yaml::SourceText;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bad");
@@ -16,7 +16,7 @@ fn error_of(path: &Path) -> String {
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
     let source = SourceText::new(name.clone(), fs::read_to_string(path).unwrap());
     let found = if name.starts_with("pipeline-") {
-        check::parse(&source).err()
+        pipeline::parse(&source).err()
     } else {
         Definition::parse(&source, Strictness::Source).err()
     };

@@ -17,6 +17,7 @@ use crate::kinds::sign::{self, SignWork};
 use crate::kinds::{Context, Kind, Prepared, of, package};
 use crate::oci::Descriptor;
 use crate::package::manifest;
+use crate::pipeline::verb::Publish;
 use crate::registry::{Registry, RegistryError, Repository, Source};
 use crate::release::{
     self, Artifact, Begun, Destination, Item, Journal, ReleaseError, Released, Rules, Vouching,
@@ -33,16 +34,10 @@ const CONCURRENCY: usize = 3;
 pub struct PublishWork {
     /// The task, for messages.
     pub task: String,
-    /// Steps that make the packages.
-    pub packages: Vec<String>,
-    /// Where to; each gets all of them.
+    /// As the pipeline says.
+    pub verb: Publish,
+    /// `to` and `mirrors` of the verb; each gets all packages.
     pub to: Vec<Destination>,
-    /// Instead of each package's version and flavor.
-    pub tags: Vec<String>,
-    /// Whether tags that name something else are moved.
-    pub move_tags: bool,
-    /// Whether files too large for a layer are put into several.
-    pub split_layers: bool,
     /// The steps that sign the packages, with what they do: nothing that they
     /// did not sign becomes visible.
     pub signatures: Vec<(String, SignWork)>,
@@ -63,7 +58,7 @@ impl PublishWork {
     async fn items(&self, cx: &Context<'_>) -> Result<Vec<Item>, Failure> {
         let site = cx.site;
         let mut items = Vec::new();
-        for step in &self.packages {
+        for step in &self.verb.packages {
             let Signed {
                 members,
                 bundles,
@@ -78,7 +73,7 @@ impl PublishWork {
             let configuration = |error: manifest::ArtifactError| {
                 Failure::new(Class::Configuration, format!("`{step}`: {error}"))
             };
-            let tags = match self.tags.as_slice() {
+            let tags = match self.verb.tags.as_slice() {
                 [] => vec![manifest::tag(
                     &definition.metadata.version,
                     &definition.build.flavor,
@@ -94,7 +89,7 @@ impl PublishWork {
                     let place = to.place(&artifact.name, tag);
                     let place = place.map_err(|error| Failure::new(Class::Configuration, error))?;
                     // It is read for that, once for all tags.
-                    if self.split_layers && number == 0 {
+                    if self.verb.split_layers && number == 0 {
                         let fitting = release::fitting(&site.registry, &place, &artifact).await;
                         artifact = fitting.map_err(failure)?;
                     }
@@ -150,18 +145,25 @@ impl Kind for PublishWork {
     /// Never remembered: the key is for records.
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let mut action = Action::new("publish", PUBLISH_FORMAT);
-        let to = self.to.iter().map(|to| match to {
-            Destination::Registry(path) => format!("oci://{path}"),
-            Destination::Layout(folder) => format!("oci-layout:{}", folder.display()),
-        });
-        let to: Vec<String> = to.collect();
+        // Without `..`: a new key belongs here, unless the inputs already hold it.
+        let Publish {
+            packages,
+            signatures: _,
+            to: _,
+            mirrors: _,
+            tags,
+            move_tags,
+            split_layers,
+            when: _,
+        } = &self.verb;
+        let to: Vec<String> = self.to.iter().map(Destination::text).collect();
         to.write("to", &mut action.settings);
-        self.tags.write("tags", &mut action.settings);
-        action.settings.put("moveTags", self.move_tags);
-        action.settings.put("splitLayers", self.split_layers);
+        tags.write("tags", &mut action.settings);
+        action.settings.put("moveTags", *move_tags);
+        action.settings.put("splitLayers", *split_layers);
         let mut inputs = Inputs::new(&cx.site.cas);
         let signed = self.signatures.iter().map(|(step, _)| step);
-        for step in self.packages.iter().chain(signed) {
+        for step in packages.iter().chain(signed) {
             inputs.outputs(step, &of(cx.results, step)?.outputs)?;
         }
         Ok(Prepared::of(action, inputs))
@@ -171,15 +173,15 @@ impl Kind for PublishWork {
         let site = cx.site;
         let items = self.items(cx).await?;
         let begun = Begun {
-            sources: self.packages.clone(),
-            move_tag: self.move_tags,
-            split_layers: self.split_layers,
+            sources: self.verb.packages.clone(),
+            move_tag: self.verb.move_tags,
+            split_layers: self.verb.split_layers,
             ..Begun::new(items.iter().map(Item::known).collect())
         };
         // Run again, the pipeline goes on with it; nobody else can.
         let folder = site.cas.root().join("releases");
         let rules = Rules {
-            move_tag: self.move_tags,
+            move_tag: self.verb.move_tags,
             concurrency: CONCURRENCY,
         };
         let id = begun.id();
@@ -191,7 +193,7 @@ impl Kind for PublishWork {
         let results: BTreeMap<ActionKey, Vec<Output>> = cx
             .results
             .iter()
-            .filter(|(step, _)| !self.packages.contains(step))
+            .filter(|(step, _)| !self.verb.packages.contains(step))
             .filter_map(|(_, done)| Some((done.key?, done.outputs.clone())))
             .collect();
         let text = tell(site, &items, &released, &results).await;

@@ -102,19 +102,10 @@ impl Planner<'_> {
     }
 
     pub(super) fn publish(&mut self, instance: &Instance, verb: &Publish) -> Result<(), PlanError> {
-        let Publish {
-            packages,
-            signatures,
-            to,
-            mirrors,
-            tags,
-            move_tags,
-            split_layers,
-            // `changed` is the only word, and always holds.
-            when: _,
-        } = verb;
+        let (packages, signatures) = (&verb.packages, &verb.signatures);
         self.all_packages(instance, packages)?;
-        let to = std::iter::once(("to", to)).chain(mirrors.iter().map(|to| ("mirrors", to)));
+        let mirrors = verb.mirrors.iter().map(|to| ("mirrors", to));
+        let to = std::iter::once(("to", &verb.to)).chain(mirrors);
         let to = to.map(|(key, to)| {
             Destination::parse(to, &self.pipeline.folder).map_err(|source| PlanError::Destination {
                 task: instance.id.clone(),
@@ -124,12 +115,9 @@ impl Planner<'_> {
         });
         let work = Work::from(PublishWork {
             task: instance.id.clone(),
-            packages: packages.clone(),
             to: to.collect::<Result<_, _>>()?,
-            tags: tags.clone(),
-            move_tags: *move_tags,
-            split_layers: *split_layers,
             signatures: self.signatures(instance, packages, signatures)?,
+            verb: verb.clone(),
         });
         let mut after = self
             .plan
