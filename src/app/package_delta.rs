@@ -26,7 +26,7 @@ pub enum PackageDeltaError {
     /// The delta cannot be made or used.
     #[error(transparent)]
     Delta(#[from] DeltaError),
-    /// What is to be written is there already.
+    /// The output file exists already.
     #[error("`{0}` already exists")]
     Exists(PathBuf),
     /// The disk refused.

@@ -1,8 +1,8 @@
-//! The signature that a package gets inside before it is published.
+//! Signs packages before they are published, with the signature in the package.
 //!
-//! Some signers sign otherwise each time, and a package with another signature is
-//! another package. So what such a signer made is used again: what lies at the
-//! destination, or what a run that was interrupted has left here.
+//! Some signers make another signature each time, and a package with another
+//! signature is another package. So an earlier signature is used again: the one at
+//! the destination, or one that an interrupted run has kept here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,8 +31,8 @@ pub(super) struct Sealing<'s> {
 }
 
 impl Sealing<'_> {
-    /// The package with a signature in it, and how many bundles about it as it was
-    /// are left out; an error says why there is none.
+    /// The package with a signature in it, and the number of bundles that are left
+    /// out because they are about the unsigned package. The error is a message.
     pub(super) async fn sealed(&self, ready: Ready) -> Result<(Ready, usize), String> {
         let Some(signer) = &self.vouching.signer else {
             return Ok((ready, 0));
@@ -46,8 +46,8 @@ impl Sealing<'_> {
             Some(found) => found,
             None => self.newly(&ready, signer, kept).await?,
         };
-        // The manifest is another one; what speaks about the definition, speaks
-        // about it as well, unless signing has changed that.
+        // The manifest has changed. Bundles about the definition still apply, unless
+        // signing has changed that, too.
         let named = sealed.definition().map(|digest| ("sha256", digest.hex()));
         let (bundles, dropped): (Vec<_>, Vec<_>) = ready.bundles.into_iter().partition(|bundle| {
             let named = named.as_ref();

@@ -60,7 +60,7 @@ pub struct Pulled {
 /// Why nothing was pulled.
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
-    /// It lies here.
+    /// It is not in a registry.
     #[error("`{0}` is not in a registry: expected oci://HOST/PATH")]
     NotRemote(String),
     /// There is nothing of that name, or nothing in it.
