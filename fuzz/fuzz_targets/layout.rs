@@ -1,8 +1,10 @@
 //! Any documents as an OCI image layout: the index and what it names.
 #![no_main]
 
+use std::sync::Arc;
+
 use jackal::cas::Cas;
-use jackal::kinds::image::import::import;
+use jackal::kinds::image::import::import_path;
 use jackal::layout::ImageLayout;
 use jackal::oci::{Descriptor, Digest};
 use libfuzzer_sys::fuzz_target;
@@ -33,9 +35,9 @@ fuzz_target!(|input: (&[u8], &[u8], &[u8])| {
         let _ = read.index_at("1");
         let _ = read.bundles_about(&Descriptor::of("x", b"subject"));
     }
-    let cas = Cas::open(&folder.path().join("cache")).unwrap();
+    let cas = Arc::new(Cas::open(&folder.path().join("cache")).unwrap());
     let platform = "linux/amd64".parse().unwrap();
     for wanted in [None, Some("1")] {
-        let _ = import(&cas, &layout, wanted, &platform);
+        let _ = import_path(&cas, &layout, wanted, &platform);
     }
 });
