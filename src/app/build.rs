@@ -33,7 +33,7 @@ use crate::run::{self, How, Verdict};
 /// Most times that a run is begun again because of damaged blobs.
 const MAX_HEALING_ROUNDS: usize = 20;
 
-/// What the cache may hold when nobody says otherwise, in bytes: 20 GiB.
+/// Default size limit of the cache, in bytes: 20 GiB.
 const CACHE_SIZE: u64 = 20 << 30;
 
 /// What a build did.
@@ -255,7 +255,7 @@ impl Prepared {
     }
 
     /// Resolves the plan's references again (`names`, or all of them) and
-    /// writes their pins; returns what was looked at.
+    /// writes their pins; returns every pin it resolved.
     ///
     /// # Errors
     ///

@@ -78,7 +78,7 @@ impl BuildOptions {
 pub struct ContentOptions {
     /// Images whose reference begins with a key are pulled from its value instead.
     pub registry_overrides: BTreeMap<String, String>,
-    /// What is left out of the package, and of its definition.
+    /// The earlier package whose images and repositories are left out.
     pub differential: Option<Base>,
     /// Leaves SBOMs out.
     pub skip_sbom: bool,
@@ -104,7 +104,7 @@ pub struct OutputOptions {
 pub struct SignOptions {
     /// Who signs.
     pub signer: Arc<Signer>,
-    /// What is written into the package; `None`: nothing.
+    /// Where the signature is written in the package; `None`: only beside it.
     pub seal: Option<Seal>,
     /// Signs provenance and SBOMs as well.
     pub attest: bool,

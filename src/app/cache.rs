@@ -13,7 +13,7 @@ pub fn cache_usage(folder: &Path) -> Result<Usage, CasError> {
     Cas::open(folder)?.usage()
 }
 
-/// Removes what was not used for longest until `limits` hold.
+/// Removes the least recently used data until `limits` hold.
 ///
 /// # Errors
 ///
@@ -22,7 +22,7 @@ pub fn cache_prune(folder: &Path, limits: Limits) -> Result<Usage, CasError> {
     Cas::open(folder)?.prune(limits)
 }
 
-/// Reads every byte and removes what is damaged.
+/// Verifies every blob and removes damaged ones.
 ///
 /// # Errors
 ///

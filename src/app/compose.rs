@@ -16,12 +16,12 @@ use crate::plan;
 use crate::plan::Composed;
 use crate::yaml::{Mistakes, SourceText};
 
-/// Asks the user for the value of a template; `None`: there is nobody to ask.
+/// Asks the user for the value of a template; `None`: no answer.
 pub type Ask<'a> = &'a mut dyn FnMut(&str) -> Option<String>;
 
-/// Composes the definitions of one run, and keeps what is to be said of them.
+/// Composes the definitions of one run, and collects warnings about them.
 pub(super) struct Composer<'r> {
-    /// The folder the user stands in.
+    /// The current folder of the user.
     pub(super) here: &'r Path,
     pub(super) flavor: &'r str,
     /// Values of templates.
@@ -36,7 +36,7 @@ pub(super) struct Composer<'r> {
     pub(super) answers: BTreeMap<String, Option<String>>,
 }
 
-/// What is chosen for one definition, beside the options of the run.
+/// Choices for one definition, beside the options of the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Chosen {
     /// Instead of the definition's own architecture.
@@ -129,7 +129,7 @@ impl<'r> Composer<'r> {
         };
         let composed = compose(source, &mut disk, &choice);
         let Disk { unpacked, .. } = disk;
-        let composed = composed.map_err(|mistakes| match self.skeletons.refused {
+        let composed = composed.map_err(|mistakes| match self.skeletons.failed {
             true => BuildError::Import(mistakes),
             false => BuildError::Mistakes(mistakes),
         })?;
@@ -217,7 +217,7 @@ impl Surroundings for Disk<'_, '_> {
 }
 
 impl Disk<'_, '_> {
-    /// How messages call an imported file: as seen from where the user stands.
+    /// The name of an imported file in messages: relative to the user's folder.
     fn name(&self, folder: &str, path: &Path) -> String {
         let file = path.file_name().unwrap_or_default();
         let full = match std::fs::canonicalize(path) {

@@ -60,7 +60,7 @@ pub(super) fn of_instances(
             set: shared.get(name).cloned().unwrap_or_default(),
             ..Chosen::default()
         };
-        let refused = |key: &str| {
+        let unknown = |key: &str| {
             NoDefinition::Plan(PlanError::Set {
                 task: instance.id.clone(),
                 key: key.to_owned(),
@@ -75,7 +75,7 @@ pub(super) fn of_instances(
             } else if is_template_name(key) {
                 chosen.set.insert(key.clone(), value.clone());
             } else {
-                return Err(refused(key));
+                return Err(unknown(key));
             }
         }
         let key = (name, chosen);
@@ -91,7 +91,7 @@ pub(super) fn of_instances(
             .iter()
             .find(|(key, _)| !METADATA.contains(&key.as_str()) && !templates.contains(*key));
         if let Some((key, _)) = stray {
-            return Err(refused(key));
+            return Err(unknown(key));
         }
         found.insert(instance.id.clone(), Arc::clone(composed));
     }

@@ -8,7 +8,7 @@ use crate::source::OpenError;
 ///
 /// # Errors
 ///
-/// [`OpenError`]: nothing was probed. What the registry refused is in the probes.
+/// [`OpenError`]: nothing was probed. Failed probes are in the result.
 pub async fn doctor(
     name: &str,
     connection: &Connection,

@@ -24,7 +24,7 @@ use crate::yaml::{SourceText, parse};
 /// Most bytes that one rendered chart may have: 64 MiB.
 const MAX_RENDERED: usize = 64 << 20;
 
-/// What is looked for, and with which values.
+/// Where to search for images, and with which values.
 #[derive(Clone, Debug)]
 pub struct FindOptions {
     /// Where.
@@ -43,7 +43,7 @@ pub struct FindOptions {
     pub kube_version: Option<String>,
 }
 
-/// What was found for one component.
+/// The images of one component.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// The component.

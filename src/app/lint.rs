@@ -1,4 +1,4 @@
-//! `jackal dev lint`: what is wrong with definitions, without building anything.
+//! `jackal dev lint`: checks definitions without building them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -29,7 +29,7 @@ pub enum PackageDeltaError {
     /// The output file exists already.
     #[error("`{0}` already exists")]
     Exists(PathBuf),
-    /// The disk refused.
+    /// The disk failed.
     #[error("`{path}`: {source}")]
     Io {
         /// The file.

@@ -100,7 +100,7 @@ fn images(mut file: File) -> io::Result<Digests> {
         .collect())
 }
 
-/// Of a document, what is compared: syft-JSON's `artifacts`.
+/// The compared part of a syft-JSON document.
 #[derive(Deserialize)]
 struct Document {
     artifacts: Vec<Artifact>,
@@ -128,7 +128,7 @@ fn catalogue(mut file: File) -> Result<Catalogue, (String, io::Error)> {
             return Err(whole(invalid(what)));
         }
         let name = entry.name_lossy();
-        // The pages of the viewer lie beside the documents.
+        // The archive also holds the pages of the viewer.
         if !name.ends_with(".json") {
             continue;
         }

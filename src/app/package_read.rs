@@ -91,7 +91,7 @@ pub struct ExtractOptions {
     pub only: Vec<String>,
     /// Unpack component tars and SBOMs, instead of leaving them tars.
     pub unarchive: bool,
-    /// Replace the folder if it is there.
+    /// Replaces an existing folder.
     pub force: bool,
 }
 

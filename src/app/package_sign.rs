@@ -1,4 +1,4 @@
-//! `jackal package sign`: a signature for an archive or folder that is there.
+//! `jackal package sign`: signs an existing archive or folder.
 
 use std::fs;
 use std::io::{BufWriter, Write as _};
@@ -17,12 +17,12 @@ use crate::signing::{Claims, Subject};
 use crate::source::{OpenError, Opened, ReadOptions};
 use crate::verify::{Scope, VerifiedPackage};
 
-/// Who signs, and where the result goes.
+/// The signer, and where the result goes.
 #[derive(Clone, Debug)]
 pub struct PackageSignOptions {
-    /// Who.
+    /// Signs the package.
     pub signer: Arc<Signer>,
-    /// What is written into the package; `None`: nothing.
+    /// Where the signature is written in the package; `None`: only beside it.
     pub seal: Option<Seal>,
     /// The folder for the signed package; `None`: where it is.
     pub output: Option<PathBuf>,
@@ -31,7 +31,7 @@ pub struct PackageSignOptions {
 /// Why nothing was signed.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageSignError {
-    /// It cannot be read, or is damaged: nobody should sign it.
+    /// The package cannot be read or is damaged.
     #[error(transparent)]
     Read(#[from] PackageReadError),
     /// Nobody signed.
@@ -40,7 +40,7 @@ pub enum PackageSignError {
     /// It cannot be written.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// The disk refused.
+    /// The disk failed.
     #[error("`{path}`: {source}")]
     Io {
         /// The file.
@@ -54,7 +54,7 @@ pub enum PackageSignError {
     /// It comes from elsewhere.
     #[error("`{0}` is not on this machine")]
     Elsewhere(String),
-    /// The cache refused.
+    /// The cache failed.
     #[error(transparent)]
     Cas(#[from] CasError),
     /// It cannot be packed.
@@ -62,7 +62,7 @@ pub enum PackageSignError {
     Export(#[from] ExportError),
 }
 
-/// What was signed.
+/// A signed package.
 #[derive(Debug)]
 pub struct Resigned {
     /// The package, as it was judged before it was signed.
@@ -73,7 +73,7 @@ pub struct Resigned {
     pub dropped: usize,
 }
 
-/// Signs the package at `path`, of which every file is checked first.
+/// Verifies every file of the package at `path`, then signs it.
 ///
 /// # Errors
 ///
@@ -204,7 +204,7 @@ fn write(
     }
 }
 
-/// Packs the archive anew, by way of the cache.
+/// Repacks the archive through the cache.
 fn repack(
     file: &PackageFile,
     package: &VerifiedPackage,

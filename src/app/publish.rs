@@ -32,7 +32,7 @@ use crate::verify::{Policy, Scope, Signature};
 /// Why nothing, or not all, was published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// Where to publish is not said well.
+    /// The destination is malformed.
     #[error(transparent)]
     Destination(#[from] DestinationError),
     /// A name cannot be read.
@@ -79,7 +79,7 @@ pub enum PublishError {
     /// The settings for registries are invalid.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
-    /// The cache refused.
+    /// The cache failed.
     #[error(transparent)]
     Cas(#[from] CasError),
     /// The release did not come to its end.
@@ -93,7 +93,7 @@ pub enum PublishError {
     Changed(String),
 }
 
-/// What was published.
+/// A finished publication.
 #[derive(Debug)]
 pub struct Published {
     /// The artifacts, in the order of sources, then destinations.
@@ -214,7 +214,7 @@ fn open(
     let definition = package_definition(&verified).map_err(wrong)?;
     let build = &definition.build;
     let architecture = build.architecture.as_deref().unwrap_or_default();
-    let refused = |error| PublishError::Artifact {
+    let unpublishable = |error| PublishError::Artifact {
         path: source.to_owned(),
         error,
     };
@@ -225,7 +225,7 @@ fn open(
             let files = verified.files().iter();
             let files = files.map(|(name, (digest, size))| (name.clone(), *digest, *size));
             let made = manifest::artifact(verified.dialect(), &definition, architecture, files);
-            Artifact::made(made.map_err(refused)?, content)
+            Artifact::made(made.map_err(unpublishable)?, content)
         }
         Some(found) => {
             let repository = found.reference.repository();
@@ -245,7 +245,9 @@ fn open(
     };
     let tag = match tag {
         Some(tag) => tag,
-        None => manifest::tag(&definition.metadata.version, &build.flavor).map_err(refused)?,
+        None => {
+            manifest::tag(&definition.metadata.version, &build.flavor).map_err(unpublishable)?
+        }
     };
     Ok(Ready {
         name,
@@ -411,7 +413,7 @@ pub fn unfinished_releases(
         };
         let has = |step: Step| steps.contains(&step);
         let items = begun.items.iter();
-        let told = items.map(|item| {
+        let reached = items.map(|item| {
             (
                 has(Step::Staged(item.clone())),
                 has(Step::Visible(item.clone())),
@@ -419,7 +421,7 @@ pub fn unfinished_releases(
         });
         found.push(Unfinished {
             id,
-            steps: told.collect(),
+            steps: reached.collect(),
             begun,
         });
     }

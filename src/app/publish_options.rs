@@ -8,7 +8,7 @@ use crate::release::Artifact;
 use crate::signers::{Seal, Signer};
 use crate::verify::{Policy, Signature};
 
-/// What to publish, where to and how.
+/// Packages, destinations, and how to publish.
 #[derive(Clone, Debug)]
 pub struct PublishOptions {
     /// Where.
@@ -27,14 +27,13 @@ pub struct PublishOptions {
     pub concurrency: usize,
     /// Which package of an index is meant.
     pub architecture: String,
-    /// What is demanded of whoever made the packages.
+    /// Which signatures the packages must have.
     pub policy: Arc<Policy>,
-    /// Who signs what is published: in it, and beside it.
+    /// Signs the packages, inside and beside them.
     pub signer: Option<Arc<Signer>>,
-    /// What is written into the packages; `None`: nothing, the signature lies
-    /// beside them.
+    /// Where the signature is written in the packages; `None`: only beside them.
     pub seal: Option<Seal>,
-    /// Where journals lie.
+    /// The folder for journals.
     pub state: PathBuf,
     /// How folders with a definition become skeletons.
     pub skeletons: SkeletonOptions,

@@ -22,7 +22,7 @@ use crate::source::RemotePackage;
 /// New or replaced files of a package, by name.
 type Files = Vec<(String, Vec<u8>)>;
 
-/// Who signs in packages, and how.
+/// The signer of packages, and the form of the signature.
 pub(super) struct Sealing<'s> {
     pub registry: &'s Arc<Registry>,
     pub options: &'s PublishOptions,

@@ -38,7 +38,7 @@ pub struct PullOptions {
     pub writing: Arc<AtomicBool>,
 }
 
-/// What was pulled.
+/// A pulled package.
 #[derive(Debug)]
 pub struct Pulled {
     /// The archive, or its parts.
@@ -69,10 +69,10 @@ pub enum PullError {
     /// It cannot be found, read or trusted.
     #[error(transparent)]
     Read(#[from] PackageReadError),
-    /// The cache refused.
+    /// The cache failed.
     #[error(transparent)]
     Cas(#[from] CasError),
-    /// The cache refused while a blob came in.
+    /// The cache failed while a blob was downloaded.
     #[error("cache: {0}")]
     Sink(#[from] SinkError),
     /// The archive has no name.
@@ -100,7 +100,7 @@ impl From<RegistryError> for PullError {
 ///
 /// # Errors
 ///
-/// [`PullError`]; no archive was written then, and what was fetched stays in
+/// [`PullError`]; no archive was written then, and downloaded blobs stay in
 /// the cache.
 pub fn package_pull(
     name: &str,
@@ -148,9 +148,9 @@ pub fn package_pull(
         match fetching.wait_for(file.digest) {
             Ok(()) => Ok((file, packing)),
             Err(error) => {
-                let told = ExportError::Member(error.to_string());
+                let failed = ExportError::Member(error.to_string());
                 fetching.failed = Some(error);
-                Err(told)
+                Err(failed)
             }
         }
     });

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::rehearsal::{Options, Server};
 
-/// Starts the registry; it runs until what is returned is dropped.
+/// Starts the registry; it runs until the server is dropped.
 ///
 /// # Errors
 ///

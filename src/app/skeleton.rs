@@ -46,7 +46,7 @@ pub enum SkeletonMakeError {
     /// It cannot be an artifact.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
-    /// What was put together cannot be an artifact.
+    /// The assembled files cannot be an artifact.
     #[error(transparent)]
     Stored(#[from] StoredError),
     /// Two components would have one file.
@@ -64,7 +64,7 @@ pub enum SkeletonMakeError {
     /// Threads cannot be started.
     #[error("cannot start threads: {0}")]
     Threads(std::io::Error),
-    /// The cache refused.
+    /// The cache failed.
     #[error(transparent)]
     Cas(#[from] CasError),
 }

@@ -26,8 +26,8 @@ pub(super) struct Skeletons<'r> {
     registry: &'r Registry,
     pins: Pins,
     found: BTreeMap<(PathBuf, SkeletonUrl), Skeleton<'r>>,
-    /// Whether the network, the cache or the disk refused something.
-    pub(super) refused: bool,
+    /// Whether the network, the cache or the disk failed.
+    pub(super) failed: bool,
 }
 
 impl<'r> Skeletons<'r> {
@@ -37,7 +37,7 @@ impl<'r> Skeletons<'r> {
             registry,
             pins,
             found: BTreeMap::new(),
-            refused: false,
+            failed: false,
         }
     }
 
@@ -48,7 +48,7 @@ impl<'r> Skeletons<'r> {
         url: &SkeletonUrl,
     ) -> Result<SourceText, ImportError> {
         let found = self.find(folder, url)?.definition();
-        let (file, text) = found.map_err(|error| self.told(url, error))?;
+        let (file, text) = found.map_err(|error| self.import_error(url, error))?;
         Ok(SourceText::new(format!("{url}/{file}"), text))
     }
 
@@ -61,7 +61,7 @@ impl<'r> Skeletons<'r> {
     ) -> Result<(String, PathBuf), ImportError> {
         let root = self.cas.root().to_owned();
         let found = self.find(folder, url)?.files(component);
-        let found = found.map_err(|error| self.told(url, error))?;
+        let found = found.map_err(|error| self.import_error(url, error))?;
         let (place, digest) = found.unwrap_or_else(|| {
             // No file: a folder that is not there has none.
             let digest = Digest::of(format!("{url}{component}").as_bytes());
@@ -78,7 +78,7 @@ impl<'r> Skeletons<'r> {
                     folder: layout,
                     tag,
                 } => Skeleton::in_layout(self.cas, &folder.join(layout), tag)
-                    .map_err(|error| self.told(url, error))?,
+                    .map_err(|error| self.import_error(url, error))?,
                 SkeletonUrl::Registry(rest) => self.in_registry(folder, url, rest)?,
             };
             self.found.insert(key.clone(), skeleton);
@@ -109,11 +109,11 @@ impl<'r> Skeletons<'r> {
         }
         if let (Pins::Offline, Some(known)) = (self.pins, &known) {
             let found = Skeleton::in_cache(self.cas, known.clone());
-            return found.map_err(|error| self.told(url, error));
+            return found.map_err(|error| self.import_error(url, error));
         }
         let handle = runtime::shared().map_err(|error| unusable(error.to_string()))?;
         let skeleton = Skeleton::in_registry(self.cas, self.registry, reference, known, handle)
-            .map_err(|error| self.told(url, error))?;
+            .map_err(|error| self.import_error(url, error))?;
         if self.pins != Pins::Read {
             let pin = ImagePin {
                 index: None,
@@ -125,11 +125,11 @@ impl<'r> Skeletons<'r> {
         Ok(skeleton)
     }
 
-    fn told(&mut self, url: &SkeletonUrl, error: SkeletonError) -> ImportError {
+    fn import_error(&mut self, url: &SkeletonUrl, error: SkeletonError) -> ImportError {
         if let SkeletonError::Missing = error {
             return ImportError::NoSkeleton(url.to_string());
         }
-        self.refused |= !matches!(error, SkeletonError::Malformed { .. });
+        self.failed |= !matches!(error, SkeletonError::Malformed { .. });
         ImportError::Unusable(format!("{url}: {error}"))
     }
 }

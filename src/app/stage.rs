@@ -1,4 +1,4 @@
-//! What is written of a package before it has its name.
+//! A folder that a package is extracted to before it gets its name.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -42,7 +42,7 @@ impl<'o> Stage<'o> {
         &self.files
     }
 
-    /// Writes `names` into the stage and judges them by what was written.
+    /// Writes `names` into the stage and verifies the written files.
     pub(super) fn fetch(&self, names: &[String]) -> Result<VerifiedPackage, PackageReadError> {
         let opened = self.opened;
         let evidence = opened.package.read_some(names, &mut |name, _| {
@@ -73,9 +73,9 @@ impl<'o> Stage<'o> {
         )?)
     }
 
-    /// Gives the stage the name `to`, instead of what is called so.
+    /// Renames the stage to `to`, replacing an existing folder.
     pub(super) fn keep(self, to: &Path) -> Result<(), PackageReadError> {
-        // Aside first, and whole: it goes away with what is around.
+        // The old folder moves aside first; it is removed with the stage.
         let old = self.around.path().join("old");
         match fs::rename(to, &old) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -93,7 +93,7 @@ impl<'o> Stage<'o> {
     }
 }
 
-/// A stream that fails once somebody has stopped the program.
+/// A stream that fails once a signal has asked to stop.
 struct Stoppable<'s, T>(T, &'s AtomicBool);
 
 impl<T> Stoppable<'_, T> {

@@ -16,18 +16,18 @@ use crate::yaml::{Mistakes, SourceText};
 /// Largest policy file or trusted root, in bytes: 16 MiB.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// What was given to check with.
+/// What to verify signatures with.
 #[derive(Clone, Debug)]
 pub struct TrustOptions {
     /// What to do where nothing was given.
     pub check: Check,
     /// References to public keys, any one of which must have signed.
     pub keys: Vec<String>,
-    /// Whom a certificate must name.
+    /// Identity that a certificate must have.
     pub identity: Option<String>,
     /// The same by an expression.
     pub identity_regexp: Option<String>,
-    /// Who must vouch for him.
+    /// OIDC issuer that a certificate must name.
     pub issuer: Option<String>,
     /// The same by an expression.
     pub issuer_regexp: Option<String>,
@@ -50,7 +50,7 @@ pub enum TrustError {
         /// What is wrong.
         source: KeyReferenceError,
     },
-    /// An identity names nobody.
+    /// The identity is incomplete.
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// A file cannot be read.
@@ -72,7 +72,7 @@ pub enum TrustError {
     Fetch(#[from] FetchError),
 }
 
-/// Reads a file that is no longer than configuration is.
+/// Reads a file of at most [`MAX_BYTES`].
 fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
     let io = |source| TrustError::Io {
         path: path.to_owned(),
@@ -91,7 +91,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
     Ok(bytes)
 }
 
-/// Brings together what was given.
+/// Makes the policy.
 ///
 /// # Errors
 ///

@@ -1,5 +1,6 @@
 //! `jackal build`, and how every command that builds reports what it does.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::command_error::CommandError;
 use super::environment::{draws, runtime};
-use super::exit::Exit;
+use super::exit::{Exit, ToExit as _};
 use super::options::{
     BuildCacheArgs, ContentArgs, PinArgs, RunArgs, SplitArgs, TargetArgs, TaskArgs,
     UploadPlaceArgs, VariantArgs,
@@ -182,10 +183,13 @@ pub(super) fn carry_out(
                     },
                 )
                 .collect();
-            Err(CommandError::new(
-                first.class.into(),
-                texts.join("\nerror: "),
-            ))
+            let hints = built
+                .failures
+                .iter()
+                .flat_map(|(_, failure)| failure.hints());
+            let hints: BTreeSet<String> = hints.collect();
+            let error = CommandError::new(first.class.into(), texts.join("\nerror: "));
+            Err(hints.into_iter().fold(error, CommandError::hint))
         }
     }
 }

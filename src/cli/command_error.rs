@@ -9,7 +9,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use super::exit::{Exit, ToExit};
+use super::exit::{Exit, ToExit, hint_of_system};
 
 /// A failed command. Its text is what the user reads: `error: ` with what
 /// happened and why, then each hint on a line of its own.
@@ -59,14 +59,7 @@ impl CommandError {
         let first: &(dyn Error + 'static) = self.error.as_ref();
         let mut chain = std::iter::successors(Some(first), |&error| error.source());
         let cause = chain.find_map(|error| error.downcast_ref::<io::Error>())?;
-        match cause.kind() {
-            io::ErrorKind::StorageFull => {
-                Some("free some space, or choose other folders with --cache-dir and --output")
-            }
-            io::ErrorKind::PermissionDenied => Some("check the permissions of the file or folder"),
-            io::ErrorKind::NotFound => Some("check the path"),
-            _ => None,
-        }
+        hint_of_system(cause.kind())
     }
 }
 

@@ -4,6 +4,7 @@
 //! Source: docs/spec/pipeline.md, "Exit codes".
 
 use std::error::Error;
+use std::io;
 use std::process::ExitCode;
 
 use crate::app::errors::{
@@ -55,6 +56,18 @@ fn hint(text: &str) -> Vec<String> {
     vec![text.to_owned()]
 }
 
+/// What to do about an error of the system.
+pub(super) fn hint_of_system(kind: io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        io::ErrorKind::StorageFull => {
+            Some("free some space, or choose other folders with --cache-dir and --output")
+        }
+        io::ErrorKind::PermissionDenied => Some("check the permissions of the file or folder"),
+        io::ErrorKind::NotFound => Some("check the path"),
+        _ => None,
+    }
+}
+
 impl From<Class> for Exit {
     fn from(class: Class) -> Self {
         match class {
@@ -86,6 +99,11 @@ impl ToExit for BuildError {
 impl ToExit for Failure {
     fn exit(&self) -> Exit {
         self.class.into()
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let known = self.cause.and_then(hint_of_system);
+        known.map(hint).unwrap_or_default()
     }
 }
 

@@ -50,8 +50,11 @@ pub struct Failure {
     pub class: Class,
     /// What another attempt could mend; `None`: it would fail the same way.
     pub again: Option<Again>,
-    /// What happened and what to do, in one text.
+    /// What happened, with every cause.
     pub message: String,
+    /// What the system reported, if that is the cause: the command line gives
+    /// advice by it.
+    pub cause: Option<std::io::ErrorKind>,
     /// What the command had printed, if there was one.
     pub log: String,
     /// The source that was written to while it was read.
@@ -65,6 +68,7 @@ impl Failure {
             class,
             again: None,
             message: message.to_string(),
+            cause: None,
             log: String::new(),
             changed: None,
         }
@@ -79,6 +83,16 @@ impl Failure {
         Self {
             changed: Some(path),
             ..Self::new(Class::Task, message)
+        }
+    }
+}
+
+impl Failure {
+    /// A failure with the text of `error` and its causes.
+    pub(crate) fn caused_by(class: Class, error: &(dyn std::error::Error + 'static)) -> Self {
+        Self {
+            cause: system_cause(error),
+            ..Self::new(class, whole(error))
         }
     }
 }
@@ -110,33 +124,19 @@ pub(crate) fn whole(error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
-    advised(text)
+    text
 }
 
-/// Says what to do about what the system said, where the error does not.
-fn advised(mut text: String) -> String {
-    let advice = [
-        (
-            "No space left on device",
-            "free some space, or choose other folders with --cache-dir and --output",
-        ),
-        ("Permission denied", "give yourself access to it"),
-        (
-            "No such file or directory",
-            "correct the path, or create it",
-        ),
-    ];
-    for (said, todo) in advice {
-        if text.contains(said) {
-            text = format!("{text}; {todo}");
-        }
-    }
-    text
+/// What the system reported, if that is the cause of `error`.
+fn system_cause(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
+    let mut chain = std::iter::successors(Some(error), |&error| error.source());
+    let cause = chain.find_map(|error| error.downcast_ref::<std::io::Error>())?;
+    Some(cause.kind())
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::new(of_io(&error), whole(&error))
+        Self::caused_by(of_io(&error), &error)
     }
 }
 
@@ -150,10 +150,10 @@ macro_rules! failures {
     ($($error:ty: $class:expr $(, again: $again:expr)?;)*) => {$(
         impl From<$error> for $crate::ground::Failure {
             fn from(error: $error) -> Self {
-                use $crate::ground::{Class, whole};
+                use $crate::ground::Class;
                 let class: fn(&$error) -> Class = $class;
                 #[allow(unused_mut, reason = "only some errors can be mended")]
-                let mut failure = Self::new(class(&error), whole(&error));
+                let mut failure = Self::caused_by(class(&error), &error);
                 $(
                     let mends: fn(&$error) -> bool = $again;
                     failure.again = mends(&error).then_some($crate::ground::Again::Network);
