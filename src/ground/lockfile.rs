@@ -154,6 +154,13 @@ impl Lockfile {
         self.pins.images.get(reference)?.get(platform)
     }
 
+    /// The index that `reference` is pinned to for some platform.
+    #[must_use]
+    pub fn index(&self, reference: &str) -> Option<&Descriptor> {
+        let platforms = self.pins.images.get(reference)?;
+        platforms.values().find_map(|pin| pin.index.as_ref())
+    }
+
     /// Pins `reference` on `platform`; returns the pin that stood before.
     pub fn pin_image(
         &mut self,

@@ -38,6 +38,15 @@ pub(crate) trait Question: Send + Sync + 'static {
         None
     }
 
+    /// What to ask instead, so that the answer fits other pins of the reference.
+    fn beside(&self, lock: &Lockfile) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        let _ = lock;
+        None
+    }
+
     /// Asks, whatever is pinned.
     fn ask(&self, site: &Arc<Site>) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
 }
@@ -61,7 +70,10 @@ pub(crate) async fn answer<Q: Question>(
     if let Some(failure) = site.unpinned(&name, folder) {
         return Err(failure);
     }
-    let found = question.ask(site).await?;
+    let beside = site.pins(folder, |lock| question.beside(lock))?;
+    // A pin that is too old is asked for by its name.
+    let beside = beside.filter(|_| question.fresh().is_none());
+    let found = beside.as_ref().unwrap_or(question).ask(site).await?;
     site.pins(folder, |lock| question.pin(lock, found.clone()))?;
     if question.fresh().is_some() {
         site.asked_now(&last);

@@ -14,6 +14,7 @@ mod git_links;
 mod images_in;
 mod lint;
 mod repo_url;
+mod shasum;
 pub mod time;
 
 pub use artifact::{
@@ -37,3 +38,4 @@ pub use git_links::patch_git_links;
 pub use images_in::ImagesIn;
 pub use lint::{Finding, Severity, lint};
 pub use repo_url::{RepoUrl, RepoUrlError, Wanted};
+pub use shasum::shasum;

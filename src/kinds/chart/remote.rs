@@ -12,6 +12,7 @@ use crate::ground::lockfile::{ChartPin, Lockfile};
 use crate::ground::site::Site;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
+use crate::kinds::component::files::without_login;
 use crate::kinds::image::fetch::{self, FetchError};
 use crate::kinds::pins::Question;
 use crate::oci::{Digest, Manifest, Reference};
@@ -34,7 +35,12 @@ impl Question for ChartQuestion {
 
     fn name(&self) -> String {
         let chart = &self.0;
-        format!("{} {} {}", shown(&chart.url), name(chart), chart.version)
+        format!(
+            "{} {} {}",
+            without_login(&chart.url),
+            name(chart),
+            chart.version
+        )
     }
 
     fn sort(&self) -> String {
@@ -62,16 +68,6 @@ impl Question for ChartQuestion {
     }
 }
 
-/// An address without its login.
-fn shown(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let end = rest.find('/').unwrap_or(rest.len());
-    let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
-    format!("{scheme}://{}", &rest[host..])
-}
-
 fn name(chart: &Chart) -> &str {
     if chart.repo_name.is_empty() {
         &chart.name
@@ -81,7 +77,11 @@ fn name(chart: &Chart) -> &str {
 }
 
 fn refused(chart: &Chart, what: impl std::fmt::Display) -> Failure {
-    let message = format!("chart `{}` from {}: {what}", chart.name, shown(&chart.url));
+    let message = format!(
+        "chart `{}` from {}: {what}",
+        chart.name,
+        without_login(&chart.url)
+    );
     Failure::new(Class::Configuration, message)
 }
 
@@ -180,7 +180,7 @@ async fn of_repository(site: &Arc<Site>, chart: &Chart) -> Result<ChartPin, Fail
     let url = if address.contains("://") {
         address
     } else {
-        format!("{}/{address}", shown(base))
+        format!("{}/{address}", without_login(base))
     };
     let from = with_login(&chart.url, &url);
     let found = registry::download(client, &from, sum, cas, &site.transfers).await?;

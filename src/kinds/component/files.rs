@@ -7,10 +7,11 @@ use crate::ground::lockfile::{FilePin, Lockfile};
 use crate::ground::site::Site;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
+use crate::kinds::Prepared;
 use crate::kinds::material::Material;
 use crate::kinds::pins::Question;
 use crate::oci::Digest;
-use crate::package::Component;
+use crate::package::{Component, shasum};
 use crate::registry;
 
 /// Whether a source is downloaded.
@@ -18,29 +19,77 @@ pub(crate) fn is_remote(source: &str) -> bool {
     source.starts_with("https://") || source.starts_with("http://")
 }
 
+/// An address without its login, which is no part of a key, a lock file or a
+/// message.
+pub(crate) fn without_login(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
+    format!("{scheme}://{}", &rest[host..])
+}
+
+/// An address, and the checksum that may be at its end: `URL@HEX`.
+pub(crate) fn checksum_of(url: &str) -> (&str, Option<Digest>) {
+    let split = url.rsplit_once('@').and_then(|(address, end)| {
+        let digest = Digest::from_hex(&end.to_ascii_lowercase()).ok()?;
+        Some((address, Some(digest)))
+    });
+    split.unwrap_or((url, None))
+}
+
 /// What does an address hold?
 #[derive(Clone, Debug)]
 pub(crate) struct FileQuestion {
+    /// As the definition has it, without a login.
     pub(crate) url: String,
+    /// What is asked, with the login.
+    address: String,
     /// What the definition says it must hold.
-    pub(crate) sum: Option<Digest>,
+    sum: Option<Digest>,
 }
 
 impl FileQuestion {
+    /// The question for a source, which may have its checksum at its end.
+    pub(crate) fn of(source: &str) -> Self {
+        let (address, sum) = checksum_of(source);
+        Self {
+            url: without_login(source),
+            address: address.to_owned(),
+            sum,
+        }
+    }
+
     /// The question for a source of `component`, which may have a `shasum`.
     pub(crate) fn of_component(component: &Component, url: &str) -> Result<Self, Failure> {
+        let mut question = Self::of(url);
         let mut files = component.files.iter();
-        let sum = files
-            .find(|file| file.source == url && !file.shasum.is_empty())
-            .map(|file| Digest::from_hex(&file.shasum.to_ascii_lowercase()))
-            .transpose()
-            .map_err(|error| {
-                Failure::new(Class::Configuration, format!("shasum of `{url}`: {error}"))
+        if let Some(file) = files.find(|file| file.source == url && !file.shasum.is_empty()) {
+            let sum = shasum(&file.shasum).map_err(|error| {
+                Failure::new(Class::Configuration, format!("`{}`: {error}", question.url))
             })?;
-        Ok(Self {
-            url: url.to_owned(),
-            sum,
-        })
+            question.sum = sum.or(question.sum);
+        }
+        Ok(question)
+    }
+
+    /// Downloads the file as pinned, unless the cache has it. Returns how many
+    /// bytes came.
+    pub(crate) async fn fetch(
+        &self,
+        site: &Arc<Site>,
+        prepared: &Prepared,
+    ) -> Result<u64, Failure> {
+        let Some(file) = prepared.action.inputs.blob(&self.url).copied() else {
+            return Ok(0);
+        };
+        let cas = Arc::clone(&site.cas);
+        if blocking(move || Ok(cas.contains(&file.digest, file.size)?)).await? {
+            return Ok(0);
+        }
+        site.online(&format!("`{}`", self.url))?;
+        Ok(download(site, &self.address, Some(file.digest)).await?.size)
     }
 }
 
@@ -71,26 +120,12 @@ impl Question for FileQuestion {
     }
 
     async fn ask(&self, site: &Arc<Site>) -> Result<FilePin, Failure> {
-        let found = download(site, &self.url, self.sum).await?;
+        let found = download(site, &self.address, self.sum).await?;
         Ok(FilePin {
             digest: found.digest,
             size: found.size,
         })
     }
-}
-
-/// Downloads every address among the inputs of `action` that the cache lacks.
-pub(crate) async fn fetch(site: &Arc<Site>, action: &Action) -> Result<u64, Failure> {
-    let mut fetched = 0;
-    for (url, file) in action.inputs.blobs().filter(|(name, _)| is_remote(name)) {
-        let (digest, size) = (file.digest, file.size);
-        let cas = Arc::clone(&site.cas);
-        if !blocking(move || Ok(cas.contains(&digest, size)?)).await? {
-            site.online(&format!("`{url}`"))?;
-            fetched += download(site, &url, Some(digest)).await?.size;
-        }
-    }
-    Ok(fetched)
 }
 
 async fn download(site: &Arc<Site>, url: &str, sum: Option<Digest>) -> Result<Output, Failure> {
@@ -106,4 +141,20 @@ pub(crate) fn materials(action: &Action) -> Vec<Material> {
             digest: file.digest,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checksum_at_the_end_is_not_asked_for_and_a_login_is_not_shown() {
+        let hex = Digest::of(b"x").hex();
+        let question = FileQuestion::of(&format!("https://u:p@h.io/f@{hex}"));
+        assert_eq!(question.address, "https://u:p@h.io/f");
+        assert_eq!(question.sum, Some(Digest::of(b"x")));
+        assert_eq!(question.url, format!("https://h.io/f@{hex}"));
+        let plain = FileQuestion::of("https://u@h.io/f@1");
+        assert_eq!((plain.sum, plain.url.as_str()), (None, "https://h.io/f@1"));
+    }
 }

@@ -103,7 +103,11 @@ impl Kind for ComponentWork {
 
     /// Downloads what the cache lacks.
     async fn fetch(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<u64, Failure> {
-        files::fetch(cx.site, &prepared.action).await
+        let mut fetched = 0;
+        for question in self.questions()? {
+            fetched += question.fetch(cx.site, prepared).await?;
+        }
+        Ok(fetched)
     }
 
     fn materials(&self, action: &Action) -> Vec<Material> {

@@ -2,6 +2,7 @@
 //! description, its images, or the order of other keys.
 
 use crate::action::fields;
+use crate::kinds::component::files::{is_remote, without_login};
 use crate::package::{Chart, Component, DataInjection, File, Manifest};
 
 fields! {
@@ -106,7 +107,7 @@ impl FileSettings {
             extra: _,
         } = file;
         Self {
-            source: source.clone(),
+            source: public(source),
             shasum: shasum.clone(),
             target: target.clone(),
             executable: *executable,
@@ -124,7 +125,7 @@ impl DataSettings {
             extra: _,
         } = data;
         Self {
-            source: source.clone(),
+            source: public(source),
             target: target.path.clone(),
         }
     }
@@ -146,7 +147,7 @@ impl ManifestSettings {
         } = manifest;
         Self {
             name: name.clone(),
-            files: files.clone(),
+            files: files.iter().map(|source| public(source)).collect(),
             kustomizations: u32::try_from(kustomizations.len()).unwrap_or(u32::MAX),
         }
     }
@@ -176,7 +177,16 @@ impl ChartSettings {
             name: name.clone(),
             version: version.clone(),
             local_path: local_path.clone(),
-            values_files: values_files.clone(),
+            values_files: values_files.iter().map(|source| public(source)).collect(),
         }
+    }
+}
+
+/// A source as keys and tars know it: an address has no login.
+fn public(source: &str) -> String {
+    if is_remote(source) {
+        without_login(source)
+    } else {
+        source.to_owned()
     }
 }

@@ -16,10 +16,10 @@ use crate::archive::{TarError, TarWriter};
 use crate::cas::CasError;
 use crate::ground::inputs::Inputs;
 use crate::ground::{failures, of_cas};
-use crate::kinds::component::files::is_remote;
+use crate::kinds::component::files::{checksum_of, is_remote};
 use crate::kinds::component::settings::{ComponentSettings, FileSettings, ManifestSettings};
 use crate::oci::Digest;
-use crate::package::RepoUrlError;
+use crate::package::{RepoUrlError, shasum};
 
 pub use parts::{chart_file, is_archive};
 
@@ -58,7 +58,15 @@ pub enum ComponentError {
     /// A manifest's source is a folder or a link.
     #[error("manifest file `{0}` is {1}, expected a file: name the file itself")]
     NoFile(String, &'static str),
-    /// A checksum that is none, or for what has none.
+    /// A checksum that is none.
+    #[error("`{file}`: {error}")]
+    Sum {
+        /// The source.
+        file: String,
+        /// What is wrong.
+        error: String,
+    },
+    /// A checksum for what has none.
     #[error("`{file}` has shasum `{shasum}`, expected {expected}")]
     Shasum {
         /// The source.
@@ -233,22 +241,13 @@ pub(crate) fn manifests(
 
 /// What the file must digest to: its `shasum`, and the one at its URL's end.
 fn sums(file: &FileSettings) -> Result<Vec<Digest>, ComponentError> {
-    let mut sums = Vec::new();
-    if !file.shasum.is_empty() {
-        let digest = Digest::from_hex(&file.shasum.to_ascii_lowercase());
-        sums.push(digest.map_err(|_| ComponentError::Shasum {
-            file: file.source.clone(),
-            shasum: file.shasum.chars().take(100).collect(),
-            expected: "64 hex digits",
-        })?);
-    }
-    if is_url(&file.source)
-        && let Some((_, end)) = file.source.rsplit_once('@')
-        && let Ok(digest) = Digest::from_hex(&end.to_ascii_lowercase())
-    {
-        sums.push(digest);
-    }
-    Ok(sums)
+    let declared = shasum(&file.shasum).map_err(|error| ComponentError::Sum {
+        file: file.source.clone(),
+        error,
+    })?;
+    let (_, at_end) = checksum_of(&file.source);
+    let at_end = at_end.filter(|_| is_url(&file.source));
+    Ok(declared.into_iter().chain(at_end).collect())
 }
 
 fn is_url(source: &str) -> bool {

@@ -37,8 +37,10 @@ const IMPORT_FORMAT: u32 = 1;
 pub struct PullWork {
     /// The folder of the definition, whose lock file has the pin.
     pub folder: PathBuf,
-    /// Where it is pulled from: its reference, unless that is overridden.
+    /// As the definition names it: what the lock file pins.
     pub reference: Reference,
+    /// Where it is pulled from: its reference, unless that is overridden.
+    pub from: Reference,
     /// The platform that is pulled.
     pub platform: Platform,
     /// How old a pin may be before the registry is asked again.
@@ -116,8 +118,17 @@ impl Question for PullWork {
         self.fresh
     }
 
+    /// All platforms come from one index, even if the tag names another one now.
+    fn beside(&self, lock: &Lockfile) -> Option<Self> {
+        let index = lock.index(&self.name())?;
+        Some(Self {
+            from: self.from.at(index.digest),
+            ..self.clone()
+        })
+    }
+
     async fn ask(&self, site: &Arc<Site>) -> Result<ImagePin, Failure> {
-        let found = fetch::resolve(&site.registry, &self.reference, &self.platform).await?;
+        let found = fetch::resolve(&site.registry, &self.from, &self.platform).await?;
         Ok(ImagePin {
             index: found.index,
             manifest: found.manifest,
@@ -148,7 +159,7 @@ impl Kind for PullWork {
     }
 
     async fn make(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<Made, Failure> {
-        let (site, reference) = (cx.site, &self.reference);
+        let (site, reference) = (cx.site, &self.from);
         site.online(&format!("`{reference}`"))?;
         let manifest = prepared.manifest.as_ref().ok_or_else(|| {
             Failure::new(Class::Task, "internal error: an image without manifest")

@@ -12,11 +12,11 @@ use crate::ground::inputs::Inputs;
 use crate::ground::site::Made;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
-use crate::kinds::component::files::{self, FileQuestion, is_remote};
+use crate::kinds::component::files::{self, FileQuestion, is_remote, without_login};
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, answer};
 use crate::kinds::{Bench, Context, Kind, Prepared};
-use crate::package::File;
+use crate::package::{File, shasum};
 
 /// The action that extracts a member.
 pub(crate) const ACTION: &str = "member";
@@ -46,10 +46,7 @@ fields! {
 impl MemberWork {
     /// The address of the archive. Its `shasum` is that of the member.
     fn question(&self) -> Option<FileQuestion> {
-        is_remote(&self.file.source).then(|| FileQuestion {
-            url: self.file.source.clone(),
-            sum: None,
-        })
+        is_remote(&self.file.source).then(|| FileQuestion::of(&self.file.source))
     }
 }
 
@@ -80,7 +77,7 @@ impl Kind for MemberWork {
         }
         let mut action = Action::new(ACTION, MEMBER_FORMAT);
         let settings = MemberSettings {
-            source: self.file.source.clone(),
+            source: without_login(&self.file.source),
             extract_path: self.file.extract_path.clone(),
             shasum: self.file.shasum.clone(),
         };
@@ -89,7 +86,10 @@ impl Kind for MemberWork {
     }
 
     async fn fetch(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<u64, Failure> {
-        files::fetch(cx.site, &prepared.action).await
+        match self.question() {
+            Some(question) => question.fetch(cx.site, prepared).await,
+            None => Ok(0),
+        }
     }
 
     fn materials(&self, action: &Action) -> Vec<Material> {
@@ -115,10 +115,11 @@ pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Res
 
 /// Compares what was taken out with the file's `shasum`.
 fn summed(taken: Output, file: &MemberSettings) -> Result<Output, Failure> {
-    let expected = file.shasum.to_ascii_lowercase();
-    if expected.is_empty() || taken.digest.hex() == expected {
-        return Ok(taken);
-    }
+    let wrong = |error| Failure::new(Class::Configuration, format!("`{}`: {error}", file.source));
+    let expected = match shasum(&file.shasum).map_err(wrong)? {
+        Some(expected) if expected != taken.digest => expected.hex(),
+        _ => return Ok(taken),
+    };
     let message = format!(
         "`{}` of `{}` has the SHA-256 sum {}, expected {expected} by its `shasum`: \
          correct the one or restore the other",

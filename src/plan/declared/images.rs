@@ -208,8 +208,8 @@ impl Planner<'_> {
     ) -> Result<Work, PlanError> {
         let full = reference.to_string();
         let to = overridden(&full, &self.options.registry_overrides);
-        let reference = match to == full {
-            true => reference,
+        let from = match to == full {
+            true => reference.clone(),
             false => to.parse().map_err(|source| PlanError::Override {
                 image: full,
                 to,
@@ -219,6 +219,7 @@ impl Planner<'_> {
         Ok(Work::from(PullWork {
             folder: self.pipeline.folder.clone(),
             reference,
+            from,
             platform: platform.clone(),
             fresh: instance.settings.cache.fresh,
         }))
