@@ -210,3 +210,34 @@ fn a_chart_in_a_registry_is_the_layer_that_helm_pushes() {
     assert_eq!(sandbox.executed(), [""; 0]);
     assert_eq!(server.asked(), 0);
 }
+
+/// The same for a file from the web, whose address has a login and a checksum.
+#[test]
+fn a_web_file_is_pinned_without_its_login_and_update_moves_the_pin() {
+    let (sandbox, server) = (Sandbox::new(), Server::start());
+    server.put("/f", "text/plain", b"old".to_vec());
+    server.put("/g", "text/plain", b"fixed".to_vec());
+    let host = format!("127.0.0.1:{}", server.port);
+    sandbox.write(
+        "jackal.yaml",
+        format!(
+            "kind: JackalPackageConfig\nmetadata:\n  name: demo\n  version: \"1.0.0\"\n  \
+             architecture: amd64\ncomponents:\n- name: web\n  files:\n  \
+             - {{source: 'http://user:secret@{host}/f', target: /f}}\n  \
+             - {{source: 'http://{host}/g@{}', target: /g}}\n",
+            hex(b"fixed")
+        ),
+    );
+    assert_eq!(sandbox.executed().len(), 3);
+    assert!(server.logins.load(Ordering::SeqCst) > 0);
+    let lock = || std::fs::read_to_string(sandbox.src().join("jackal.lock")).unwrap();
+    assert!(!lock().contains("secret"), "{}", lock());
+    assert!(lock().contains(&hex(b"old")) && lock().contains(&hex(b"fixed")));
+    server.put("/f", "text/plain", b"new".to_vec());
+    assert_eq!(sandbox.executed(), [""; 0], "the pin stays");
+    let said = sandbox.run(&["update", "--image", &format!("http://{host}/f")]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(!said.stderr.contains("secret"), "{}", said.stderr);
+    assert!(lock().contains(&hex(b"new")) && !lock().contains(&hex(b"old")));
+    assert_eq!(sandbox.executed().len(), 3);
+}
