@@ -436,7 +436,7 @@ impl Site {
     /// Reads every blob that remembered results spoke of; what is damaged is
     /// removed by that, so that its result is no longer remembered. Returns how
     /// many were damaged or gone.
-    pub(crate) fn weed(&self) -> usize {
+    pub(crate) fn evict_damaged(&self) -> usize {
         let used = std::mem::take(&mut *held(&self.used));
         let sound = |digest: &Digest| {
             let blob = self.cas.open_blob(digest);

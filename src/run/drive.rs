@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::action::ActionKey;
 use crate::graph::GraphError;
@@ -59,164 +59,29 @@ fn millis(duration: Duration) -> u64 {
 ///
 /// [`GraphError`]: the steps wait for each other. Failures of steps are in
 /// [`Ran`], not here.
-#[expect(clippy::too_many_lines, reason = "to be shortened")]
 pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphError> {
-    let start = Instant::now();
     let start_ms = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, millis);
-    let graph = plan.graph()?;
-    let paths = graph.critical_path(|_| 1);
-    let limits = Limits {
-        // A step mostly waits for the network, for a processor, or for its own
-        // parallel parts, all of which are bounded by themselves; twice the jobs
-        // keeps all of them busy.
-        cpu: u32::try_from(site.wishes.jobs.max(1) * 2).unwrap_or(u32::MAX),
-        memory: rustix::system::sysinfo().totalram,
-        pools: plan.pools.clone(),
-        on_failure: if how.keep_going {
-            OnFailure::KeepGoing
-        } else {
-            OnFailure::FailFast
-        },
-    };
-    let needs = |id: &String| {
-        // The graph was made of these very steps.
-        needs(&plan.steps[id], paths.get(id).copied().unwrap_or(1))
-    };
-    let mut schedule = match Schedule::new(&graph, &limits, needs) {
-        Ok(schedule) => schedule,
-        Err(error) => unreachable_schedule(&error)?,
-    };
-    // Nobody listens any more only when the caller is gone.
-    let tell = |event| drop(how.events.send(event));
-    tell(Event::Planned {
+    let mut drive = Drive::new(site, plan, how)?;
+    drive.tell(Event::Planned {
         tasks: plan.steps.len(),
     });
-    let mut results = Results::new();
-    let mut running: JoinSet<Ended> = JoinSet::new();
-    let mut names: HashMap<tokio::task::Id, String> = HashMap::new();
-    let mut tasks = Vec::new();
-    let mut failures = Vec::new();
     site.stop_with(how.stop.clone());
     let mut stop = how.stop.clone();
-    let mut stopped = Stop::No;
-    let mut healing = false;
     loop {
-        while let Some(id) = schedule.start() {
-            let Some(step) = plan.steps.get(&id) else {
-                continue;
-            };
-            if step.skipped {
-                let record = skipped(plan, &id, "its condition is false", start);
-                tell(Event::Finished {
-                    record: Box::new(record.clone()),
-                });
-                tasks.push(record);
-                let why = format!("`{id}` was skipped");
-                for task in schedule.finish(&id, Outcome::Skipped).unwrap_or_default() {
-                    let record = skipped(plan, &task, &why, start);
-                    tell(Event::Finished {
-                        record: Box::new(record.clone()),
-                    });
-                    tasks.push(record);
-                }
-                continue;
-            }
-            let inputs: Results = step
-                .after
-                .iter()
-                .filter_map(|on| Some((on.clone(), Arc::clone(results.get(on)?))))
-                .collect();
-            let (site, step) = (Arc::clone(site), step.clone());
-            let (workspace, events) = (how.workspace.clone(), how.events.clone());
-            let spawned = running.spawn(async move {
-                let patient = step.work.stops_itself();
-                tokio::select! {
-                    ended = one(&site, &step, inputs, &workspace, &events, start) => ended,
-                    () = site.stopped(), if !patient => stopped_step(&step, start),
-                }
-            });
-            names.insert(spawned.id(), id);
-        }
-        let ended = tokio::select! {
-            // First what was wished: else steps that ended by it could be the last
-            // that is heard of, as if the run had come to its end.
+        drive.start_ready();
+        tokio::select! {
+            // A signal goes first: otherwise the steps that it ended could be the
+            // last ones heard of, as if the run had come to its end.
             biased;
-            wanted = wish(&mut stop, stopped), if stopped != Stop::Now => {
-                if stopped == Stop::No {
-                    let failure = Failure::new(Class::Cancelled, "stopped by a signal");
-                    failures.push((String::new(), failure));
-                    for task in schedule.cancel() {
-                        tasks.push(skipped(plan, &task, STOPPED, start));
-                    }
-                }
-                if wanted == Stop::Now {
-                    running.abort_all();
-                }
-                stopped = wanted;
-                continue;
+            wanted = wish(&mut stop, drive.stopped), if drive.stopped != Stop::Now => {
+                drive.stop(wanted);
             }
-            ended = running.join_next_with_id() => ended,
-        };
-        let Some(ended) = ended else { break };
-        let ended = match ended {
-            Ok((_, ended)) => ended,
-            // An aborted task has nothing more to say.
-            Err(error) if error.is_cancelled() => continue,
-            Err(error) => {
-                let task = names.remove(&error.id()).unwrap_or_default();
-                died(task, start)
+            ended = drive.running.join_next_with_id() => {
+                let Some(ended) = ended else { break };
+                drive.joined(ended).await;
             }
-        };
-        let outcome = match ended.done {
-            Ok((done, status)) => {
-                debug_assert!(matches!(status, Status::Executed | Status::Cached));
-                results.insert(ended.task.clone(), Arc::new(done));
-                Outcome::Done
-            }
-            Err(failure) if failure.class == Class::Cancelled => {
-                tasks.push(skipped(plan, &ended.task, STOPPED, start));
-                drop(schedule.finish(&ended.task, Outcome::Skipped));
-                continue;
-            }
-            Err(failure) => {
-                if failure.class == Class::Verification && !healing {
-                    let site = Arc::clone(site);
-                    healing = blocking(move || Ok(site.weed())).await.is_ok_and(|n| n > 0);
-                }
-                let may_fail = plan
-                    .steps
-                    .get(&ended.task)
-                    .is_some_and(|step| step.may_fail);
-                if may_fail && !healing {
-                    Outcome::Skipped
-                } else {
-                    failures.push((ended.task.clone(), failure));
-                    Outcome::Failed
-                }
-            }
-        };
-        if healing {
-            // Nothing is told of a failure that the next run mends.
-            schedule.cancel();
-            drop(schedule.finish(&ended.task, outcome));
-            continue;
-        }
-        tell(Event::Finished {
-            record: Box::new(ended.record.clone()),
-        });
-        tasks.push(ended.record);
-        let why = match outcome {
-            Outcome::Failed => format!("`{}` failed", ended.task),
-            _ => format!("its condition does not hold after `{}`", ended.task),
-        };
-        for task in schedule.finish(&ended.task, outcome).unwrap_or_default() {
-            let record = skipped(plan, &task, &why, start);
-            tell(Event::Finished {
-                record: Box::new(record.clone()),
-            });
-            tasks.push(record);
         }
     }
     Ok(Ran {
@@ -224,12 +89,190 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
             version: RECORD_VERSION,
             jackal: env!("CARGO_PKG_VERSION").to_owned(),
             start_ms,
-            wall_ms: millis(start.elapsed()),
-            tasks,
+            wall_ms: millis(drive.start.elapsed()),
+            tasks: drive.tasks,
         },
-        failures,
-        healing,
+        failures: drive.failures,
+        healing: drive.healing,
     })
+}
+
+/// A run on its way.
+struct Drive<'r> {
+    site: &'r Arc<Site>,
+    plan: &'r Plan,
+    how: &'r How,
+    start: Instant,
+    schedule: Schedule<String>,
+    results: Results,
+    running: JoinSet<Ended>,
+    /// Steps by the tasks of the runtime, for those that panic.
+    names: HashMap<tokio::task::Id, String>,
+    tasks: Vec<TaskRecord>,
+    failures: Vec<(String, Failure)>,
+    stopped: Stop,
+    /// Damaged blobs were removed: another run makes them again.
+    healing: bool,
+}
+
+impl<'r> Drive<'r> {
+    fn new(site: &'r Arc<Site>, plan: &'r Plan, how: &'r How) -> Result<Self, GraphError> {
+        let graph = plan.graph()?;
+        let paths = graph.critical_path(|_| 1);
+        let limits = Limits {
+            // A step mostly waits for the network, for a processor, or for its own
+            // parallel parts, each of which has a bound; twice the jobs keeps all
+            // of them busy.
+            cpu: u32::try_from(site.wishes.jobs.max(1) * 2).unwrap_or(u32::MAX),
+            memory: rustix::system::sysinfo().totalram,
+            pools: plan.pools.clone(),
+            on_failure: if how.keep_going {
+                OnFailure::KeepGoing
+            } else {
+                OnFailure::FailFast
+            },
+        };
+        let needs = |id: &String| {
+            // The graph was made of these very steps.
+            needs(&plan.steps[id], paths.get(id).copied().unwrap_or(1))
+        };
+        let schedule = match Schedule::new(&graph, &limits, needs) {
+            Ok(schedule) => schedule,
+            Err(error) => unreachable_schedule(&error)?,
+        };
+        Ok(Self {
+            site,
+            plan,
+            how,
+            start: Instant::now(),
+            schedule,
+            results: Results::new(),
+            running: JoinSet::new(),
+            names: HashMap::new(),
+            tasks: Vec::new(),
+            failures: Vec::new(),
+            stopped: Stop::No,
+            healing: false,
+        })
+    }
+
+    fn tell(&self, event: Event) {
+        // The receiver is gone only when the caller is.
+        drop(self.how.events.send(event));
+    }
+
+    fn report(&mut self, record: TaskRecord) {
+        self.tell(Event::Finished {
+            record: Box::new(record.clone()),
+        });
+        self.tasks.push(record);
+    }
+
+    /// Starts every step that may start now.
+    fn start_ready(&mut self) {
+        while let Some(id) = self.schedule.start() {
+            let Some(step) = self.plan.steps.get(&id) else {
+                continue;
+            };
+            if step.skipped {
+                let record = skipped(self.plan, &id, "its condition is false", self.start);
+                self.report(record);
+                self.finish(&id, Outcome::Skipped, &format!("`{id}` was skipped"));
+                continue;
+            }
+            let inputs: Results = step
+                .after
+                .iter()
+                .filter_map(|on| Some((on.clone(), Arc::clone(self.results.get(on)?))))
+                .collect();
+            let (site, step, start) = (Arc::clone(self.site), step.clone(), self.start);
+            let (workspace, events) = (self.how.workspace.clone(), self.how.events.clone());
+            let spawned = self.running.spawn(async move {
+                let patient = step.work.stops_itself();
+                tokio::select! {
+                    ended = one(&site, &step, inputs, &workspace, &events, start) => ended,
+                    () = site.stopped(), if !patient => stopped_step(&step, start),
+                }
+            });
+            self.names.insert(spawned.id(), id);
+        }
+    }
+
+    /// Tells the schedule how `id` ended; reports the steps that are skipped for it.
+    fn finish(&mut self, id: &str, outcome: Outcome, why: &str) {
+        let ended = self.schedule.finish(&id.to_owned(), outcome);
+        for task in ended.unwrap_or_default() {
+            let record = skipped(self.plan, &task, why, self.start);
+            self.report(record);
+        }
+    }
+
+    fn stop(&mut self, wanted: Stop) {
+        if self.stopped == Stop::No {
+            let failure = Failure::new(Class::Cancelled, "stopped by a signal");
+            self.failures.push((String::new(), failure));
+            for task in self.schedule.cancel() {
+                self.tasks
+                    .push(skipped(self.plan, &task, STOPPED, self.start));
+            }
+        }
+        if wanted == Stop::Now {
+            self.running.abort_all();
+        }
+        self.stopped = wanted;
+    }
+
+    async fn joined(&mut self, ended: Result<(tokio::task::Id, Ended), JoinError>) {
+        let ended = match ended {
+            Ok((_, ended)) => ended,
+            // An aborted task has nothing more to say.
+            Err(error) if error.is_cancelled() => return,
+            Err(error) => {
+                let task = self.names.remove(&error.id()).unwrap_or_default();
+                died(task, self.start)
+            }
+        };
+        let outcome = match ended.done {
+            Ok((done, _)) => {
+                self.results.insert(ended.task.clone(), Arc::new(done));
+                Outcome::Done
+            }
+            Err(failure) if failure.class == Class::Cancelled => {
+                let record = skipped(self.plan, &ended.task, STOPPED, self.start);
+                self.tasks.push(record);
+                drop(self.schedule.finish(&ended.task, Outcome::Skipped));
+                return;
+            }
+            Err(failure) => self.failed(&ended.task, failure).await,
+        };
+        if self.healing {
+            // A failure that the next run mends is not reported.
+            self.schedule.cancel();
+            drop(self.schedule.finish(&ended.task, outcome));
+            return;
+        }
+        self.report(ended.record);
+        let why = match outcome {
+            Outcome::Failed => format!("`{}` failed", ended.task),
+            _ => format!("its condition does not hold after `{}`", ended.task),
+        };
+        self.finish(&ended.task, outcome, &why);
+    }
+
+    /// Looks for damage in the cache, and says whether the failure counts.
+    async fn failed(&mut self, task: &str, failure: Failure) -> Outcome {
+        if failure.class == Class::Verification && !self.healing {
+            let site = Arc::clone(self.site);
+            let damaged = blocking(move || Ok(site.evict_damaged())).await;
+            self.healing = damaged.is_ok_and(|count| count > 0);
+        }
+        let may_fail = self.plan.steps.get(task).is_some_and(|step| step.may_fail);
+        if may_fail && !self.healing {
+            return Outcome::Skipped;
+        }
+        self.failures.push((task.to_owned(), failure));
+        Outcome::Failed
+    }
 }
 
 /// Why a task of a stopped run did not end by itself.
