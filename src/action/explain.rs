@@ -51,7 +51,7 @@ impl FieldSink for TextSink {
     }
 }
 
-/// What a [`DirtyReason`] is about; in the order in which reasons are told.
+/// What a [`DirtyReason`] is about, in the order of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// An input file, link or directory.

@@ -6,7 +6,7 @@
 //! an action can be carried out wherever they are.
 //!
 //! Three sorts of entries share the root: paths of the checkout; `:..`, which is
-//! what lies beside the folder that paths are relative to; and `:NAME`, which is
+//! beside the folder that paths are relative to; and `:NAME`, which is
 //! a blob that another action made or that came over the network.
 
 use std::collections::BTreeMap;
@@ -261,7 +261,7 @@ impl InputTree {
 }
 
 impl InputNode {
-    /// What is in a directory; nothing, if it is none.
+    /// The entries of a directory; none for anything else.
     fn entries(&self) -> impl Iterator<Item = (&String, &Self)> {
         let entries = match self {
             Self::Directory(directory) => Some(directory.entries.iter()),

@@ -1,4 +1,4 @@
-//! The settings of an action: what a kind of work is told besides its inputs.
+//! The settings of an action: what a kind of work gets besides its inputs.
 //!
 //! A list of named texts, so that a key and an explanation can show each. A kind
 //! declares its settings once, with [`fields!`](crate::action::fields): the

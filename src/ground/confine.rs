@@ -108,7 +108,7 @@ impl Confinement {
         let read = AccessFs::from_read(NEEDED);
         let all = AccessFs::from_all(NEEDED) | AccessFs::Truncate;
         let device = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate;
-        // Paths that are not there are passed over.
+        // Missing paths are skipped.
         ruleset()?
             .add_rules(path_beneath_rules(SYSTEM, read))?
             .add_rules(path_beneath_rules(settings(), read))?
@@ -152,7 +152,7 @@ impl Confinement {
     }
 }
 
-/// Most paths that one failure names; more help nobody.
+/// Most paths that one failure names; more do not help.
 const MAX_NAMED: usize = 5;
 
 /// Entries of `/etc` that every command may read; listed once.
@@ -163,7 +163,7 @@ fn settings() -> &'static [PathBuf] {
         let named = entries.filter(|entry| {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            // `passwd-` and `group-` are copies that nobody reads.
+            // `passwd-` and `group-` are backups that programs do not read.
             SETTINGS.iter().any(|start| name.starts_with(start)) && !name.ends_with('-')
         });
         named.map(|entry| entry.path()).collect()

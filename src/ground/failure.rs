@@ -34,7 +34,7 @@ pub enum Class {
 /// What another attempt could mend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Again {
-    /// A connection, or a server that had a fault of its own.
+    /// A connection, or a fault of the server.
     Network,
     /// An attempt that took too long.
     Timeout,

@@ -1,4 +1,4 @@
-//! The folders that a component's sources lie in: the package's own, and those
+//! The folders with a component's sources: the package's own, and those
 //! of the definitions it imports.
 //!
 //! A source is named as the composed definition has it, `../common/x`, on every
@@ -26,7 +26,7 @@ pub struct Found<'a> {
     pub root: &'a Path,
     /// The source, relative to it.
     pub below: &'a str,
-    /// What stands before `below` in the definition; empty for the own folder.
+    /// What precedes `below` in the definition; empty for the package folder.
     pub prefix: &'a str,
 }
 

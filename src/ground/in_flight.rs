@@ -19,7 +19,7 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// Waits until nobody else fetches `digest`.
+    /// Waits until no other task fetches `digest`.
     pub(crate) async fn turn(&self, digest: Digest) -> OwnedMutexGuard<()> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);

@@ -148,7 +148,7 @@ impl Lockfile {
         })
     }
 
-    /// What `reference` stands for on `platform`, if it is pinned.
+    /// The pin of `reference` on `platform`.
     #[must_use]
     pub fn image(&self, reference: &str, platform: &str) -> Option<&ImagePin> {
         self.pins.images.get(reference)?.get(platform)
@@ -176,7 +176,7 @@ impl Lockfile {
         platforms.insert(platform.to_owned(), pin)
     }
 
-    /// What `url` stands for, if it is pinned.
+    /// The pin of `url`.
     #[must_use]
     pub fn file(&self, url: &str) -> Option<&FilePin> {
         self.pins.files.get(url)
@@ -190,7 +190,7 @@ impl Lockfile {
         }
     }
 
-    /// What the repository `url` stands for, if it is pinned.
+    /// The pin of the repository `url`.
     #[must_use]
     pub fn repository(&self, url: &str) -> Option<&str> {
         self.pins.repositories.get(url).map(String::as_str)
@@ -205,7 +205,7 @@ impl Lockfile {
         }
     }
 
-    /// What a chart stands for, if it is pinned.
+    /// The pin of a chart.
     #[must_use]
     pub fn chart(&self, asked: &str) -> Option<&ChartPin> {
         self.pins.charts.get(asked)

@@ -65,7 +65,7 @@ impl Published {
         let key = action.key();
         let mut packages = self.packages.iter();
         let (package, outputs) = packages.find_map(|found| Some((found, found.get(&key)?)))?;
-        // Documents are put together anew; of all else a package needs digests.
+        // Documents are assembled again; of everything else a package needs only digests.
         let by_reference =
             !action.kind.ends_with("sbom") && self.by_reference.load(Ordering::Relaxed);
         let (mut fetched, mut left) = (0, 0);

@@ -51,7 +51,7 @@ pub struct Site {
     pub cas: Arc<Cas>,
     /// The network.
     pub registry: Arc<Registry>,
-    /// What was asked for.
+    /// The options of the run.
     pub wishes: Wishes,
     /// Bounds transfers.
     pub transfers: Semaphore,
@@ -126,11 +126,11 @@ impl Site {
 
     /// Lets commands see the wish to stop.
     pub(crate) fn stop_with(&self, stopping: watch::Receiver<Stop>) {
-        // A run that is begun again to heal the cache has the same one.
+        // A second run, after the cache was repaired, has the same receiver.
         let _ = self.stopping.set(stopping);
     }
 
-    /// Completes when the run is to stop; never, if nobody can wish that.
+    /// Completes when the run is to stop; never, if it cannot be stopped.
     pub(crate) async fn stopped(&self) {
         if let Some(stopping) = self.stopping.get()
             && stopping
@@ -178,7 +178,7 @@ impl Site {
         Ok(found)
     }
 
-    /// Looks at `folder`, and at what is around and in it, anew: something that
+    /// Walks `folder`, and the folders around and in it, again: something that
     /// no task declares may have written there.
     pub(crate) fn forget_snapshots(&self, folder: &Path) {
         let related = |other: &Path| other.starts_with(folder) || folder.starts_with(other);
@@ -233,7 +233,7 @@ impl Site {
             .ok_or_else(|| Failure::new(Class::Task, "internal error: no lock file"))
     }
 
-    /// Whether `reference` was last asked for longer ago than `age`, or never.
+    /// Whether `reference` was last resolved longer ago than `age`, or never.
     /// The time is kept in the cache: in jackal.lock it would change a file
     /// that is under version control with every look.
     pub(crate) fn asked_before(&self, reference: &str, age: Duration) -> bool {
@@ -244,7 +244,7 @@ impl Site {
         asked.is_none_or(|asked| now < asked || now - asked > age.as_secs())
     }
 
-    /// Keeps that `reference` was asked for now. Losing it costs a question.
+    /// Records that `reference` was resolved now. Losing the note costs one request.
     pub(crate) fn asked_now(&self, reference: &str) {
         let now = (self.clock)().to_string();
         drop(disk::write_hint(
@@ -310,7 +310,7 @@ impl Site {
                 return Ok(None);
             }
         }
-        // A command's outputs are trees, which speak of further blobs.
+        // A command's outputs are trees, which name further blobs.
         if action.kind == "run" && !complete(&self.cas, &result.outputs)? {
             return Ok(None);
         }
@@ -319,7 +319,7 @@ impl Site {
     }
 
     /// What the command had printed when `result` was made, if that is to be
-    /// told. A log that is gone or damaged costs itself only.
+    /// shown. A missing or corrupt log is ignored.
     pub(crate) fn replayed(&self, result: &ActionResult) -> String {
         let kept = || {
             let mut bytes = Vec::new();
@@ -396,7 +396,7 @@ impl Site {
                 }
             }
             let (key, bytes) = (Key(*key.as_bytes()), kept.encode());
-            // One that speaks of blobs that are gone must not stay in the way.
+            // A result whose blobs are gone must not stay in the way.
             if site.wishes.force || site.remembered(&asked)?.is_none() {
                 site.cas.replace_result(&key, &bytes, &needs)?;
             } else {
@@ -550,7 +550,7 @@ pub(crate) struct Tool {
 pub(crate) struct Made {
     /// The outputs.
     pub(crate) outputs: Vec<Output>,
-    /// Blobs that outputs speak of, such as a tree's files.
+    /// Blobs that outputs name, such as a tree's files.
     pub(crate) also: Vec<(Digest, u64)>,
     /// The captured log.
     pub(crate) log: Option<Output>,

@@ -6,7 +6,7 @@ pub enum Stop {
     /// It goes on.
     #[default]
     No,
-    /// Commands are asked to end, and killed after their grace; all else ends now.
+    /// Commands get a signal, and are killed after their grace; all else ends now.
     Soon,
     /// Everything is killed.
     Now,

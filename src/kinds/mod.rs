@@ -92,7 +92,7 @@ impl Bench {
     }
 
     /// The outputs of actions that this one is made of, in their order: in a run
-    /// from the cache, if they are there.
+    /// from the cache, if it has them.
     pub(crate) async fn nested(&self, actions: Vec<Prepared>) -> Result<Vec<Output>, Failure> {
         let mut running = Vec::with_capacity(actions.len());
         for prepared in actions {

@@ -1,4 +1,4 @@
-//! Pins: what a reference stands for is asked once, and kept in `jackal.lock`.
+//! Pins: a reference is resolved once, and the answer kept in `jackal.lock`.
 //!
 //! A kind of work that resolves references has a [`Question`] for each sort of
 //! them and lists what it asks in [`Kind::pins`](super::Kind::pins); looking a
@@ -15,7 +15,7 @@ use crate::ground::site::Site;
 
 /// A reference whose meaning can change, and how to find out what it means.
 pub(crate) trait Question: Send + Sync + 'static {
-    /// What the reference stands for.
+    /// What the reference resolves to.
     type Answer: Clone + Send + 'static;
 
     /// The reference, as `jackal update` takes it and messages show it.
@@ -33,7 +33,7 @@ pub(crate) trait Question: Send + Sync + 'static {
     /// The digest or commit in an answer, for people.
     fn shown(answer: &Self::Answer) -> String;
 
-    /// How old a pin may be before the question is asked again; `None`: any age.
+    /// How old a pin may be before the reference is resolved again; `None`: any age.
     fn fresh(&self) -> Option<Duration> {
         None
     }
@@ -71,7 +71,7 @@ pub(crate) async fn answer<Q: Question>(
         return Err(failure);
     }
     let beside = site.pins(folder, |lock| question.beside(lock))?;
-    // A pin that is too old is asked for by its name.
+    // A pin that is too old is resolved by its name.
     let beside = beside.filter(|_| question.fresh().is_none());
     let found = beside.as_ref().unwrap_or(question).ask(site).await?;
     site.pins(folder, |lock| question.pin(lock, found.clone()))?;
@@ -132,7 +132,7 @@ impl Pin {
     }
 }
 
-/// One reference that was asked for again.
+/// One reference that was resolved again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
     /// The reference.

@@ -160,7 +160,7 @@ impl Planner<'_> {
             workdir: instance.workdir.clone(),
             timeout: settings.timeout,
             grace: settings.grace,
-            // On a build server nobody reads a warning.
+            // A warning is not read on a build server.
             sandbox: match settings.sandbox {
                 Sandbox::Warn if environment.get("CI").is_some_and(|ci| ci == "true") => {
                     Sandbox::Strict

@@ -1,6 +1,6 @@
 //! The steps of one component: its actions, its parts and its tar.
 //!
-//! Each part is a step of its own, so that a change to one chart's values neither
+//! Each part is a separate step, so that a change to one chart's values neither
 //! packages another chart nor clones a repository again.
 
 use std::collections::BTreeMap;

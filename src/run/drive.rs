@@ -28,7 +28,7 @@ pub struct How {
     pub keep_going: bool,
     /// Receives what happens.
     pub events: mpsc::UnboundedSender<Event>,
-    /// Whether somebody wants the run to stop.
+    /// Whether the run is to stop.
     pub stop: watch::Receiver<Stop>,
 }
 
@@ -278,7 +278,7 @@ impl<'r> Drive<'r> {
 /// Why a task of a stopped run did not end by itself.
 const STOPPED: &str = "the run was stopped";
 
-/// Waits until more than `so_far` is wished; for ever, if nobody can wish.
+/// Waits until a harder stop than `so_far` is wanted; for ever, if none can be.
 async fn wish(stop: &mut watch::Receiver<Stop>, so_far: Stop) -> Stop {
     if let Ok(wanted) = stop.wait_for(|wanted| *wanted > so_far).await {
         return *wanted;
@@ -552,7 +552,7 @@ pub enum Verdict {
     },
     /// It depends on what these steps make.
     After(Vec<String>),
-    /// It cannot be told.
+    /// It cannot be determined.
     Unknown(String),
 }
 

@@ -69,7 +69,7 @@ pub enum OnFailure {
     KeepGoing,
 }
 
-/// Where a task stands.
+/// The state of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Waits for dependencies.
@@ -89,7 +89,7 @@ pub enum State {
 /// How a running task ended; the worse, the larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// Its outputs are there.
+    /// It succeeded.
     Done,
     /// Its condition was false.
     Skipped,
@@ -302,7 +302,7 @@ impl<N: Ord + Clone + Display> Schedule<N> {
         self.skip(waiting)
     }
 
-    /// Where a task stands; `None`: not a task of this run.
+    /// The state of a task; `None`: not a task of this run.
     #[must_use]
     pub fn state(&self, task: &N) -> Option<State> {
         self.places.get(task).map(|place| self.slots[*place].state)

@@ -1,4 +1,4 @@
-//! Moves pins: asks again what references stand for.
+//! Moves pins: resolves references again.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use crate::kinds::Kind as _;
 use crate::kinds::pins::Moved;
 use crate::plan::Plan;
 
-/// Asks again what every pinned reference of `plan` stands for (those in `names`,
-/// if there are any), and pins the answers once all of them are there.
+/// Resolves every pinned reference of `plan` again (those in `names`, unless it is
+/// empty), and pins the answers once all of them have arrived.
 pub(crate) async fn update(
     site: &Arc<Site>,
     plan: &Plan,

@@ -31,7 +31,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// The status that an address answers with when none is named.
 const OK: i64 = 200;
 
-/// Waits until what `wait` names is there, at most `limit`.
+/// Waits for what `wait` names, at most `limit`.
 pub(crate) async fn wait_for(
     site: &Arc<Site>,
     work: &ActionsWork,

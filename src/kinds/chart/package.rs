@@ -47,7 +47,7 @@ pub enum ChartError {
     /// A file that says something wrong; place and finding.
     #[error("{0}")]
     Malformed(String),
-    /// Charts that it needs are not there.
+    /// Charts that it depends on are missing.
     #[error(
         "chart `{chart}` needs {missing}, which its charts/ folder does not have: \
          run `helm dependency build {folder}` first"
@@ -292,7 +292,7 @@ fn load<'a>(files: Vec<Named<'a>>, shown: &str, depth: usize) -> Result<Chart<'a
         files: Vec::new(),
         charts: Vec::new(),
     };
-    // By the name that stands behind `charts/`.
+    // By the name after `charts/`.
     let mut inner: std::collections::BTreeMap<String, Vec<Named<'a>>> = Default::default();
     for (name, content) in files {
         let path = format!("{shown}/{name}");

@@ -59,7 +59,7 @@ impl Question for RepoUrl {
     }
 }
 
-/// The commit that `url` stands for.
+/// The commit that `url` resolves to.
 pub(crate) async fn commit(
     site: &Arc<Site>,
     folder: &Path,

@@ -44,7 +44,7 @@ pub(crate) fn checksum_of(url: &str) -> (&str, Option<Digest>) {
 pub(crate) struct FileQuestion {
     /// As the definition has it, without a login.
     pub(crate) url: String,
-    /// What is asked, with the login.
+    /// The address that is downloaded, with its login.
     address: String,
     /// What the definition says it must hold.
     sum: Option<Digest>,

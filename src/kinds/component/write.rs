@@ -35,7 +35,7 @@ pub enum ComponentError {
     NotMade {
         /// The component.
         component: String,
-        /// Where it stands in the component.
+        /// Its path in the component.
         place: String,
     },
     /// A source that is not among the inputs.
@@ -44,7 +44,7 @@ pub enum ComponentError {
     /// A target has no last name to store the file under.
     #[error("target `{0}` ends in no file name: write the full path of the file")]
     Target(String),
-    /// A name that cannot be one file's name in the package, or is there twice.
+    /// A name that is no file name, or occurs twice in the component.
     #[error("manifest name `{0}` cannot be used: expected one without `/`, once in the component")]
     Name(String),
     /// Not the URL of a repository.
@@ -58,7 +58,7 @@ pub enum ComponentError {
     /// A manifest's source is a folder or a link.
     #[error("manifest file `{0}` is {1}, expected a file: name the file itself")]
     NoFile(String, &'static str),
-    /// A checksum that is none.
+    /// An invalid checksum.
     #[error("`{file}`: {error}")]
     Sum {
         /// The source.
@@ -92,7 +92,7 @@ pub enum ComponentError {
     /// A URL of another kind.
     #[error("`{0}` cannot be downloaded: expected http or https, or a file in the package folder")]
     Scheme(String),
-    /// A URL that nobody has downloaded.
+    /// A URL that was not downloaded.
     #[error(
         "component `{component}` needs `{url}`, which was not downloaded: \
          put the file into the package folder and name it there"

@@ -93,7 +93,7 @@ pub enum ImageError {
     /// A file whose name means a deletion in image layers.
     #[error("`{0}` begins with `.wh.`, which deletes a file in an image: rename it")]
     Whiteout(String),
-    /// A port that is none.
+    /// An invalid port.
     #[error("port `{0}` cannot be used: expected 1 to 65535, with `/tcp`, `/udp` or `/sctp`")]
     Port(String),
     /// A variable without a usable name.

@@ -31,7 +31,7 @@ pub(crate) use select::{Selected, select};
 pub struct Pin {
     /// The index the manifest was chosen from, if the name means one.
     pub index: Option<Descriptor>,
-    /// The manifest for the platform asked for.
+    /// The manifest for the requested platform.
     pub manifest: Descriptor,
 }
 
@@ -231,7 +231,7 @@ impl Transfer<'_> {
     }
 
     async fn blob(&self, name: &str, blob: &Descriptor) -> Result<(), FetchError> {
-        // The turn before the permit: whoever waits for a turn holds no permit.
+        // The turn before the permit: a task that waits for a turn holds no permit.
         let _turn = self.in_flight.turn(blob.digest).await;
         let (digest, size) = (blob.digest, blob.size);
         let held = self

@@ -60,7 +60,7 @@ pub enum ImportError {
         /// What was found, and what expected.
         what: String,
     },
-    /// A file that another one speaks of is not there.
+    /// A file that another one names is missing.
     #[error("`{path}` has no `{entry}`, which it names itself: it is incomplete, make it again")]
     Missing {
         /// The source.
@@ -73,7 +73,7 @@ pub enum ImportError {
     NotThere {
         /// The source.
         path: PathBuf,
-        /// What was asked for.
+        /// The requested image.
         wanted: String,
         /// What there is.
         found: String,

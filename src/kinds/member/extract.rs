@@ -1,6 +1,6 @@
 //! One file or folder taken out of an archive: `extractPath` of a file.
 //!
-//! The archive's form is told by its first bytes. Nothing is unpacked to the
+//! The archive's format is known by its first bytes. Nothing is unpacked to the
 //! disk: what is wanted streams from one archive into another. Source:
 //! docs/spec/package.md, "Parts of a component".
 
@@ -45,7 +45,7 @@ pub enum MemberError {
         archive: String,
         /// What was wanted.
         wanted: String,
-        /// Names that are there.
+        /// Names in the archive.
         seen: String,
     },
     /// An entry that cannot be taken.

@@ -186,7 +186,7 @@ fn finish(file: NewFile, to: &Path) -> io::Result<Exported> {
     Ok(Exported { files, bytes })
 }
 
-/// Takes no more bytes when somebody stopped it.
+/// Takes no more bytes once the run is stopped.
 struct Stoppable<'f> {
     out: &'f mut dyn Write,
     stopped: &'f dyn Fn() -> bool,
@@ -332,7 +332,7 @@ fn append<W: Write>(
         .map_err(|error| Append::Stream(SeekableError::Io(error)))
 }
 
-/// Where the archive lies; a bare name is in the folder that the user stands in.
+/// The folder of the archive; that of a bare name is the current directory.
 fn folder_of(to: &Path) -> &Path {
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new("."))

@@ -97,7 +97,7 @@ fn begin<'scope>(
 
 type Made = Result<Chunk, SeekableError>;
 
-/// Deals chunks out until the content ends, fails, or nobody wants more.
+/// Deals chunks out until the content ends, fails, or no receiver is left.
 fn read(mut content: impl Read, spare: &Receiver<Chunk>, inlets: &[SyncSender<Made>], most: usize) {
     for (begun, inlet) in inlets.iter().cycle().enumerate() {
         let mut chunk = match begun < most {

@@ -37,7 +37,7 @@ const MEMBER: &str = "member";
 
 fields! {
     /// What a package is put together from: its own paths, with the blobs that
-    /// are there.
+    /// hold them.
     struct PackageSettings {
         jackal: String = "jackal",
         definition: String = "definition",

@@ -105,7 +105,7 @@ impl PublishWork {
         Ok(items)
     }
 
-    /// The members of the package that `step` makes, and what vouches for it.
+    /// The members of the package that `step` makes, with its bundles and policy.
     async fn package(&self, cx: &Context<'_>, step: &str) -> Result<Signed, Failure> {
         let mut signing = self.signatures.iter();
         let signing = signing.find(|(_, sign)| sign.packages.iter().any(|p| p.step == *step));
@@ -178,7 +178,7 @@ impl Kind for PublishWork {
             split_layers: self.verb.split_layers,
             ..Begun::new(items.iter().map(Item::known).collect())
         };
-        // Run again, the pipeline goes on with it; nobody else can.
+        // Only the pipeline itself can resume the release, by running again.
         let folder = site.cas.root().join("releases");
         let rules = Rules {
             move_tag: self.verb.move_tags,
@@ -284,7 +284,7 @@ fn lent(site: &Arc<Site>, artifact: Artifact) -> Artifact {
     }
 }
 
-/// What is here, and else what is there.
+/// Blobs of the cache, and otherwise of the registry they were left in.
 struct Lent {
     here: Source,
     there: Repository<Arc<Registry>>,

@@ -142,7 +142,7 @@ pub enum RunError {
     WrongKind {
         /// As declared.
         path: String,
-        /// What stands there.
+        /// What is at the path.
         found: &'static str,
         /// What was declared.
         expected: &'static str,

@@ -42,7 +42,7 @@ const MAX_CATALOGUE_BYTES: u64 = 64 << 20;
 const BUNDLE: &str = "bundle:";
 
 fields! {
-    /// What is said of every package, and by whom.
+    /// The signer, and what it states about every package.
     struct SignSettings {
         jackal: String = "jackal",
         signer: String = "signer",

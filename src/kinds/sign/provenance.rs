@@ -16,10 +16,10 @@ use crate::signing::ResourceDescriptor;
 /// What the fields of our provenance mean.
 const BUILD_TYPE: &str = "https://jackal.dev/buildtypes/pipeline/v1";
 
-/// Who built it, when nobody says.
+/// The builder, if none is configured.
 pub const BUILDER: &str = "https://jackal.dev/builders/local/v1";
 
-/// What was asked for, and by whom it was carried out.
+/// What provenance states about the run.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
     /// Who builds: an address that consumers know.

@@ -108,7 +108,7 @@ fn write(value: &Yaml, indent: usize, out: &mut String) {
                         line(indent + 2, out);
                         write(value, indent + 2, out);
                     }
-                    // A list stands below its key, not further in.
+                    // A list has the indentation of its key.
                     Yaml::List(items) if !items.is_empty() => {
                         line(indent, out);
                         write(value, indent, out);
@@ -337,7 +337,7 @@ fn natural(a: &str, b: &str) -> Ordering {
             (false, true) => return Ordering::Less,
             (false, false) => {}
         }
-        // A zero counts if a digit that is no zero stands before it.
+        // A zero counts after a digit other than zero.
         let counted = (left == '0' || right == '0')
             && a[..at]
                 .iter()

@@ -55,7 +55,7 @@ pub(crate) fn write(cas: &Cas, inputs: &Inputs, spec: &LayerSpec) -> Result<Laye
             ("", below) => below.to_owned(),
             (to, below) => format!("{to}/{below}"),
         };
-        // The root of the image is there already.
+        // The root of the image needs no entry.
         if !path.is_empty() {
             let source = match below.as_str() {
                 "" => spec.source.clone(),
@@ -199,7 +199,7 @@ impl<W: Write> Tar<'_, W> {
         owner: (u32, u32),
     ) -> Result<(), ImageError> {
         let mut bytes = header_bytes(path, mode, size, kind)?;
-        // The entry's own block is the last; PAX records stand before it.
+        // The entry's own block is the last; PAX records precede it.
         if let Some(block) = bytes.last_chunk_mut::<BLOCK>() {
             own(block, owner);
         }
@@ -207,7 +207,7 @@ impl<W: Write> Tar<'_, W> {
     }
 }
 
-/// Writes the owner into a header block, and its checksum anew.
+/// Writes the owner into a header block, and updates its checksum.
 fn own(block: &mut [u8; BLOCK], (uid, gid): (u32, u32)) {
     for (at, id) in [(108, uid), (116, gid)] {
         let field = &mut block[at..at + 8];

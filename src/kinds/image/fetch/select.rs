@@ -21,7 +21,7 @@ pub enum KindError {
         "no child with platform {wanted}, found {found}: choose one of these, or another image"
     )]
     NoPlatform {
-        /// What was asked for.
+        /// The requested platform.
         wanted: String,
         /// What there is.
         found: String,
@@ -32,7 +32,7 @@ pub enum KindError {
     /// Anything else.
     #[error("found {found}, expected an image manifest or an index: check what was pushed there")]
     Other {
-        /// What is there instead.
+        /// The platforms that the index has.
         found: String,
     },
 }

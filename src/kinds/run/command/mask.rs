@@ -7,7 +7,7 @@ use memchr::memmem;
 
 use crate::ground::process::{Finished, Piece, Stream};
 
-/// What stands for a secret.
+/// What replaces a secret.
 const MASK: &[u8] = b"***";
 
 /// Shortest line of a secret with several that is masked by itself.

@@ -157,7 +157,7 @@ pub(crate) fn unchanged(inputs: &[Staged]) -> Result<(), RunError> {
     })
 }
 
-/// Looks for one output; `None`: it is not there and need not be.
+/// Looks for one output; `None`: it is missing, and optional.
 pub(crate) fn find(
     root: &Path,
     path: &str,
