@@ -188,12 +188,12 @@ mod tests {
         InputNode::File(InputFile::plain(Digest::of(bytes), bytes.len() as u64))
     }
 
-    fn tree(entries: &[(&str, InputNode)]) -> InputTree {
+    fn tree(entries: &[(&str, InputNode)]) -> std::sync::Arc<InputTree> {
         let mut tree = InputTree::default();
         for (path, node) in entries {
             tree.insert(path, node.clone()).unwrap();
         }
-        tree
+        tree.into()
     }
 
     fn key_with(change: impl FnOnce(&mut Action)) -> ActionKey {
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(distinct.len(), count);
         let mut blob = InputTree::default();
         blob.insert_blob("x", plain.digest, 1).unwrap();
-        assert!(!keys.contains(&key_with(|a| a.inputs = blob)));
+        assert!(!keys.contains(&key_with(|a| a.inputs = blob.into())));
     }
 
     #[test]

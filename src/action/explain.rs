@@ -184,12 +184,12 @@ mod tests {
     use crate::action::{InputFile, InputNode, InputTree};
     use crate::oci::Digest;
 
-    fn with(entries: &[(&str, InputNode)]) -> InputTree {
+    fn with(entries: &[(&str, InputNode)]) -> std::sync::Arc<InputTree> {
         let mut tree = InputTree::default();
         for (path, node) in entries {
             tree.insert(path, node.clone()).unwrap();
         }
-        tree
+        tree.into()
     }
 
     fn file(executable: bool) -> InputNode {

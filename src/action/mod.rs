@@ -1,7 +1,7 @@
 //! Actions: tasks made ready to run, and the keys that remember their results.
 //!
-//! Sits above the OCI words and below the stores: `exec` builds an [`Action`]
-//! from a task and from digests the stores computed, and runs it only when no
+//! Sits above the OCI words and below the stores: each kind of work builds
+//! an [`Action`] from its settings and inputs, and it runs only when no
 //! [`ActionResult`] is kept under its [`ActionKey`].
 //!
 //! A key covers what can change an output's bytes, and never an absolute path
@@ -16,6 +16,7 @@ mod settings;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::oci::{Digest, Platform};
 
@@ -30,7 +31,7 @@ pub use wire::{WireError, decode, encode};
 /// One unit of work with everything that can change its outputs' bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Action {
-    /// The verb that runs it: `run`, `component`, `images`, ...
+    /// What carries it out: `run`, `component`, `image-build`, ...
     pub kind: String,
     /// What the outputs are for; `None`: any platform.
     pub platform: Option<Platform>,
@@ -46,8 +47,8 @@ pub struct Action {
     pub env: BTreeMap<String, String>,
     /// Variables visible to the command of which only the name is in the key.
     pub pass_through: BTreeSet<String>,
-    /// What the action reads.
-    pub inputs: InputTree,
+    /// What the action reads. Shared, as actions are copied and trees are large.
+    pub inputs: Arc<InputTree>,
     /// Declared output paths, as written.
     pub outputs: Vec<String>,
     /// Further settings of the verb, in the verb's own order.
@@ -67,7 +68,7 @@ impl Action {
             argv: Vec::new(),
             env: BTreeMap::new(),
             pass_through: BTreeSet::new(),
-            inputs: InputTree::default(),
+            inputs: Arc::default(),
             outputs: Vec::new(),
             settings: Settings::default(),
         }

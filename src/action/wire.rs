@@ -137,6 +137,6 @@ pub fn decode(bytes: &[u8]) -> Result<Action, WireError> {
         let path = if path.is_empty() { "." } else { &path };
         tree.insert(path, node)?;
     }
-    action.inputs = tree;
+    action.inputs = tree.into();
     Ok(action)
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use crate::cas::CasError;
 use crate::graph::GraphError;
 use crate::ground::Class;
-use crate::ground::lockfile::LockfileError;
 use crate::oci::ReferenceError;
 use crate::package::DifferentialError;
 use crate::pipeline::{self, ExpandError};
@@ -77,9 +76,6 @@ pub enum BuildError {
     /// The cache cannot be used.
     #[error(transparent)]
     Cas(#[from] CasError),
-    /// The lock file cannot be used.
-    #[error(transparent)]
-    Lock(#[from] LockfileError),
     /// The registry client cannot be configured.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
@@ -114,7 +110,6 @@ impl BuildError {
             | Self::Differential(_)
             | Self::CacheFrom(..)
             | Self::NoPackage(_)
-            | Self::Lock(LockfileError::Malformed { .. })
             | Self::Connection(_) => Class::Configuration,
             _ => Class::Environment,
         }

@@ -192,7 +192,7 @@ impl Look<'_> {
         match out {
             Ok(text) => self.text(name, &text),
             Err(Missing::Program) => self.errors.push(format!(
-                "{what} `{name}` was not rendered: {tools} is not on PATH"
+                "{what} `{name}` could not be rendered: {tools} is not on PATH"
             )),
             Err(Missing::Output(why)) => self
                 .errors

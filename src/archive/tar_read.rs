@@ -228,6 +228,16 @@ impl<R: Skip> TarReader<R> {
         self.inner
     }
 
+    /// Reads what follows the last entry, to the end: a reader that checks a digest
+    /// judges only there.
+    ///
+    /// # Errors
+    ///
+    /// Those of the reader.
+    pub fn drain(mut self) -> io::Result<()> {
+        io::copy(&mut self.inner, &mut io::sink()).map(drop)
+    }
+
     /// How many headers were read.
     #[must_use]
     pub fn headers(&self) -> u32 {

@@ -35,7 +35,7 @@ enum CacheCommand {
         /// Maximum size to keep
         #[arg(long, value_name = "SIZE", default_value = "20GiB")]
         max_size: String,
-        /// Remove data that was not used for this time, such as 720h
+        /// Remove data not used for this long, such as 720h
         #[arg(long, value_name = "TIME")]
         max_age: Option<String>,
     },

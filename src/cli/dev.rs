@@ -17,7 +17,7 @@ use crate::app;
 
 #[derive(Subcommand)]
 pub(super) enum DevCommand {
-    /// Run a small local registry to test publishing and pulling with
+    /// Run a small local registry for testing publish and pull
     ///
     /// It imitates a kind of registry, and fails on request.
     Registry(Box<RegistryArgs>),
@@ -34,7 +34,7 @@ pub(super) enum DevCommand {
         #[arg(default_value = "jackal-config.toml")]
         file: PathBuf,
     },
-    /// Rewrite Git URLs to a cluster's own Git server
+    /// Rewrite Git URLs to point to a cluster's Git server
     #[command(visible_aliases = ["p", "git-links"])]
     PatchGit(PatchGitArgs),
     /// Check definitions and their imports for mistakes and risks

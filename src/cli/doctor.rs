@@ -14,7 +14,7 @@ use crate::app;
 pub(super) struct DoctorArgs {
     /// Repository to check: oci://HOST/PATH
     registry: String,
-    /// Do not test uploads, which starts one and cancels it
+    /// Skip the upload test, which starts an upload and cancels it
     #[arg(long)]
     read_only: bool,
     /// Print JSON

@@ -371,8 +371,7 @@ impl ToExit for KeyFileError {
         match self {
             Self::Exists(_) => vec![
                 "choose another folder with --output".to_owned(),
-                "or pass --force to replace the key, which can then sign nothing any more"
-                    .to_owned(),
+                "or pass --force to overwrite the key; the old key is lost".to_owned(),
             ],
             _ => Vec::new(),
         }

@@ -40,7 +40,7 @@ enum InspectCommand {
     Sbom {
         /// Package: path, oci:// or https://
         source: String,
-        /// Parent of the new folder, which is named like the package
+        /// Folder in which to create a folder named after the package
         #[arg(long, short, value_name = "DIR", default_value = ".")]
         output: PathBuf,
         #[command(flatten)]
@@ -50,7 +50,7 @@ enum InspectCommand {
 
 pub(super) fn run(args: InspectArgs) -> Result<(), CommandError> {
     match (args.what, args.source) {
-        (None, None) => Err(CommandError::usage("no package was named")),
+        (None, None) => Err(CommandError::usage("no package specified")),
         (None, Some(source)) => definition(SourceArgs {
             source,
             json: false,

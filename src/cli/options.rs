@@ -184,7 +184,7 @@ pub(super) struct SbomArgs {
 pub(super) struct OverrideArgs {
     /// Pull images that begin with FROM from TO instead (repeatable)
     ///
-    /// The package keeps the original names. The longest match counts.
+    /// The package keeps the original names. The longest match wins.
     #[arg(long = "registry-override", value_name = "FROM=TO")]
     registry_overrides: Vec<String>,
 }

@@ -37,7 +37,7 @@ pub(super) struct PackageSignArgs {
 pub(super) fn run(args: PackageSignArgs) -> Result<(), CommandError> {
     if !args.signing.signs() {
         return Err(
-            CommandError::usage("no signer was named").hint("add --signing-key or --keyless")
+            CommandError::usage("no signer specified").hint("add --signing-key or --keyless")
         );
     }
     let remote = Reference::url_path(&args.source);

@@ -46,7 +46,7 @@ pub(super) struct RegistryArgs {
     /// Maximum size of a layer, in bytes [default: by profile]
     #[arg(long, value_name = "BYTES")]
     max_layer: Option<u64>,
-    /// Maximum size of a request body, in bytes, as a proxy would limit it
+    /// Maximum size of a request body in bytes, to simulate a proxy
     #[arg(long, value_name = "BYTES")]
     max_body: Option<u64>,
     /// Inject a fault; see below (repeatable: the first that applies wins)

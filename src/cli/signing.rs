@@ -14,7 +14,7 @@ use crate::app::{KeylessOptions, Seal, Signer, key_signer, keyless_signer};
 /// Where a signature goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum SignatureForm {
-    /// In the package, in the form that every reader of its format knows
+    /// In the package, in the form that all versions of Jackal and Zarf can read
     #[default]
     Plain,
     /// In the package, with a Sigstore bundle (rejected by Jackal v0.32.7)
@@ -74,7 +74,7 @@ pub(super) struct SignArgs {
     /// Timestamp authority
     #[arg(long, value_name = "URL", requires = "keyless")]
     tsa_server_url: Option<String>,
-    /// Where the signature goes; published packages get a bundle in any case
+    /// Where the signature goes; published packages always get a bundle
     #[arg(long, value_enum, value_name = "FORM", default_value_t)]
     signature: SignatureForm,
 }

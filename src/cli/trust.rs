@@ -52,7 +52,7 @@ pub(super) struct TrustArgs {
     /// Accept certificates without a log entry if they have a timestamp
     #[arg(long)]
     insecure_ignore_tlog: bool,
-    /// Accept certificates that no certificate transparency log promised to list
+    /// Accept certificates without a signed certificate timestamp (SCT)
     #[arg(long)]
     insecure_ignore_sct: bool,
     /// Require an RFC 3161 timestamp

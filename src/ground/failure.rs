@@ -77,7 +77,7 @@ impl Failure {
     /// A source is no longer what the action's key names.
     pub(crate) fn changed(path: PathBuf) -> Self {
         let message = format!(
-            "`{}` changed while it was read: wait until nothing writes to it, then build again",
+            "`{}` changed while it was read: make sure that nothing writes to it, then build again",
             path.display()
         );
         Self {

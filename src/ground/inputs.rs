@@ -27,9 +27,9 @@ use crate::workspace::{Entry, Kind, Stat};
 /// What an action reads, and where it is.
 #[derive(Clone)]
 pub(crate) struct Inputs {
-    pub(crate) tree: InputTree,
+    pub(crate) tree: Arc<InputTree>,
     /// Files of the checkout, by their paths in the tree; all others are blobs.
-    files: BTreeMap<String, PathBuf>,
+    files: Arc<BTreeMap<String, PathBuf>>,
     cas: Arc<Cas>,
     /// The first file that is no longer what the tree says.
     changed: Arc<Mutex<Option<PathBuf>>>,
@@ -38,14 +38,14 @@ pub(crate) struct Inputs {
 impl Inputs {
     /// No inputs yet; blobs are read from `cas`.
     pub(crate) fn new(cas: &Arc<Cas>) -> Self {
-        Self::of(InputTree::default(), cas)
+        Self::of(Arc::default(), cas)
     }
 
     /// The inputs of an action all of whose bytes are in `cas`.
-    pub(crate) fn of(tree: InputTree, cas: &Arc<Cas>) -> Self {
+    pub(crate) fn of(tree: Arc<InputTree>, cas: &Arc<Cas>) -> Self {
         Self {
             tree,
-            files: BTreeMap::new(),
+            files: Arc::default(),
             cas: Arc::clone(cas),
             changed: Arc::default(),
         }
@@ -53,7 +53,7 @@ impl Inputs {
 
     /// Adds what another action made, or what came over the network.
     pub(crate) fn blob(&mut self, name: &str, digest: Digest, size: u64) -> Result<(), InputError> {
-        self.tree.insert_blob(name, digest, size)
+        Arc::make_mut(&mut self.tree).insert_blob(name, digest, size)
     }
 
     /// Adds each output of `producer`, as [`output_name`] calls it.
@@ -135,7 +135,8 @@ impl Inputs {
                 let digest = digest.ok_or_else(|| {
                     Failure::new(Class::Task, "internal error: fewer digests than files")
                 })?;
-                self.files.insert(in_tree(path), root.join(&entry.path));
+                let on_disk = root.join(&entry.path);
+                Arc::make_mut(&mut self.files).insert(in_tree(path), on_disk);
                 InputNode::File(InputFile {
                     digest,
                     size: entry.stat.size,
@@ -146,7 +147,7 @@ impl Inputs {
             Kind::Link { target } => InputNode::Link(target.clone()),
             Kind::Directory => InputNode::Directory(InputDirectory::empty(private)),
         };
-        Ok(self.tree.insert(path, node)?)
+        Ok(Arc::make_mut(&mut self.tree).insert(path, node)?)
     }
 
     /// Where blobs are.
@@ -173,7 +174,7 @@ impl Inputs {
                 TreeKind::Symlink { target } => InputNode::Link(target.clone()),
                 TreeKind::Directory => InputNode::Directory(InputDirectory::empty(false)),
             };
-            self.tree.insert(&full, node)?;
+            Arc::make_mut(&mut self.tree).insert(&full, node)?;
         }
         Ok(())
     }

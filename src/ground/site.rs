@@ -1,23 +1,23 @@
 //! What all steps of a run share: stores, network, pins, and the one way in
 //! which a result is looked up, made and remembered.
 
+mod cache;
+mod history;
+mod pins;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs;
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::action::{Action, ActionKey, ActionResult, Explained, Output, diff};
-use crate::cas::{Cas, Key, Stage, tree};
-use crate::disk;
+use crate::action::{ActionKey, ActionResult, Output};
+use crate::cas::{Cas, Stage};
 use crate::ground::in_flight::InFlight;
-use crate::ground::lockfile::{LOCK_FILE, Lockfile};
+use crate::ground::lockfile::Lockfile;
 use crate::ground::published::Published;
 use crate::ground::threads::blocking;
-use crate::ground::{Class, Failure, Stop, log};
+use crate::ground::{Class, Failure, Stop};
 use crate::oci::Digest;
 use crate::registry::Registry;
 use crate::workspace::{self, Entry, StatCache};
@@ -217,67 +217,6 @@ impl Site {
         Ok(tool)
     }
 
-    /// Reads or changes the pins beside a definition.
-    pub(crate) fn pins<T>(
-        &self,
-        folder: &Path,
-        use_pins: impl FnOnce(&mut Lockfile) -> T,
-    ) -> Result<T, Failure> {
-        let mut locks = held(&self.locks);
-        if !locks.contains_key(folder) {
-            locks.insert(folder.to_owned(), Lockfile::load(folder)?);
-        }
-        locks
-            .get_mut(folder)
-            .map(use_pins)
-            .ok_or_else(|| Failure::new(Class::Task, "internal error: no lock file"))
-    }
-
-    /// Whether `reference` was last resolved longer ago than `age`, or never.
-    /// The time is kept in the cache: in jackal.lock it would change a file
-    /// that is under version control with every look.
-    pub(crate) fn asked_before(&self, reference: &str, age: Duration) -> bool {
-        let asked = fs::read_to_string(self.asked_file(reference)).ok();
-        let asked = asked.and_then(|text| text.trim().parse::<u64>().ok());
-        let now = (self.clock)();
-        // A time in the future is one that cannot be trusted.
-        asked.is_none_or(|asked| now < asked || now - asked > age.as_secs())
-    }
-
-    /// Records that `reference` was resolved now. Losing the note costs one request.
-    pub(crate) fn asked_now(&self, reference: &str) {
-        let now = (self.clock)().to_string();
-        drop(disk::write_hint(
-            &self.asked_file(reference),
-            now.as_bytes(),
-        ));
-    }
-
-    fn asked_file(&self, reference: &str) -> PathBuf {
-        let name = blake3::hash(reference.as_bytes()).to_hex();
-        self.cas.root().join("asked").join(name.as_str())
-    }
-
-    /// The error for a reference that may not be resolved now.
-    pub(crate) fn unpinned(&self, reference: &str, folder: &Path) -> Option<Failure> {
-        let lock = folder.join(LOCK_FILE);
-        let why = if self.wishes.locked {
-            "--locked"
-        } else if self.wishes.offline {
-            "--offline"
-        } else {
-            return None;
-        };
-        Some(Failure::new(
-            Class::Configuration,
-            format!(
-                "`{reference}` has no pin in {}, and {why} forbids asking for it: \
-                 run `jackal update` with network access first",
-                lock.display()
-            ),
-        ))
-    }
-
     /// Writes what the run learned: file digests and pins.
     ///
     /// # Errors
@@ -289,129 +228,6 @@ impl Site {
             lock.save()?;
         }
         Ok(())
-    }
-
-    /// The result remembered for `action`, if all of its bytes are still there.
-    pub(crate) fn remembered(&self, action: &Action) -> Result<Option<ActionResult>, Failure> {
-        let key = &action.key();
-        let known = held(&self.made).contains(key);
-        if self.wishes.force && !known {
-            return Ok(None);
-        }
-        let Some(bytes) = self.cas.result(&Key(*key.as_bytes()))? else {
-            return Ok(None);
-        };
-        // A damaged or foreign entry is a miss.
-        let Ok(result) = ActionResult::decode(&bytes) else {
-            return Ok(None);
-        };
-        for output in &result.outputs {
-            if !self.cas.contains(&output.digest, output.size)? {
-                return Ok(None);
-            }
-        }
-        // A command's outputs are trees, which name further blobs.
-        if action.kind == "run" && !complete(&self.cas, &result.outputs)? {
-            return Ok(None);
-        }
-        held(&self.used).extend(result.outputs.iter().map(|output| output.digest));
-        Ok(Some(result))
-    }
-
-    /// What the command had printed when `result` was made, if that is to be
-    /// shown. A missing or corrupt log is ignored.
-    pub(crate) fn replayed(&self, result: &ActionResult) -> String {
-        let kept = || {
-            let mut bytes = Vec::new();
-            let mut blob = self.cas.open_blob(&result.log?).ok()?;
-            std::io::Read::read_to_end(&mut blob, &mut bytes).ok()?;
-            Some(log::text(&log::decode(&bytes).ok()?))
-        };
-        if self.wishes.replay {
-            kept().unwrap_or_default()
-        } else {
-            String::new()
-        }
-    }
-
-    /// Makes the result of `action` with `work`, or takes the remembered one.
-    ///
-    /// Identical actions in flight run once. A result is remembered only after
-    /// `work` succeeded and every blob it names is stored.
-    pub(crate) async fn perform<F>(
-        self: &Arc<Self>,
-        action: &Action,
-        work: impl FnOnce() -> F,
-    ) -> Result<Performed, Failure>
-    where
-        F: Future<Output = Result<Made, Failure>>,
-    {
-        let key = action.key();
-        let flight = held(&self.flights).entry(key).or_default().clone();
-        let _flight = flight.lock().await;
-        let site = Arc::clone(self);
-        let asked = action.clone();
-        if let Some(result) = blocking(move || site.remembered(&asked)).await? {
-            return Ok(Performed {
-                result,
-                cached: true,
-                log: String::new(),
-                fetched: 0,
-            });
-        }
-        if let Some(published) = self.published.get()
-            && !self.wishes.force
-            && !self.wishes.offline
-            && let Some((result, fetched)) = published
-                .bring(&self.cas, &self.registry, &self.transfers, action)
-                .await
-        {
-            return Ok(Performed {
-                result,
-                cached: true,
-                log: String::new(),
-                fetched,
-            });
-        }
-        let start = Instant::now();
-        let made = work().await?;
-        let result = ActionResult {
-            outputs: made.outputs,
-            log: made.log.as_ref().map(|log| log.digest),
-            wall_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
-        };
-        let site = Arc::clone(self);
-        let (kept, asked) = (result.clone(), action.clone());
-        let (also, log) = (made.also, made.log);
-        blocking(move || {
-            let mut needs: Vec<_> = kept.outputs.iter().map(|o| (o.digest, o.size)).collect();
-            needs.extend(also);
-            needs.extend(log.map(|log| (log.digest, log.size)));
-            if site.published.get().is_some_and(Published::has_left) {
-                for (digest, size) in &needs {
-                    // A result here has its blobs here.
-                    if !site.cas.contains(digest, *size)? {
-                        return Ok(());
-                    }
-                }
-            }
-            let (key, bytes) = (Key(*key.as_bytes()), kept.encode());
-            // A result whose blobs are gone must not stay in the way.
-            if site.wishes.force || site.remembered(&asked)?.is_none() {
-                site.cas.replace_result(&key, &bytes, &needs)?;
-            } else {
-                site.cas.put_result(&key, &bytes, &needs)?;
-            }
-            Ok(())
-        })
-        .await?;
-        held(&self.made).insert(key);
-        Ok(Performed {
-            result,
-            cached: false,
-            log: made.text,
-            fetched: made.fetched,
-        })
     }
 
     /// Refuses to fetch `what` under `--offline`.
@@ -431,102 +247,6 @@ impl Site {
     pub(crate) async fn stage(&self) -> Result<Stage, Failure> {
         let cas = Arc::clone(&self.cas);
         blocking(move || Ok(cas.stage()?)).await
-    }
-
-    /// Reads every blob that remembered results spoke of; what is damaged is
-    /// removed by that, so that its result is no longer remembered. Returns how
-    /// many were damaged or gone.
-    pub(crate) fn evict_damaged(&self) -> usize {
-        let used = std::mem::take(&mut *held(&self.used));
-        let sound = |digest: &Digest| {
-            let blob = self.cas.open_blob(digest);
-            blob.is_ok_and(|mut blob| std::io::copy(&mut blob, &mut std::io::sink()).is_ok())
-        };
-        used.iter().filter(|digest| !sound(digest)).count()
-    }
-
-    fn story(&self, workspace: &Path, task: &str) -> PathBuf {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(workspace.as_os_str().as_encoded_bytes());
-        hasher.update(&[0]);
-        hasher.update(task.as_bytes());
-        let name = hasher.finalize().to_hex();
-        self.cas.root().join("why").join(name.as_str())
-    }
-
-    /// Why `action` has no result: compared with the last run of `step` here.
-    /// `unchanged` is the reason if nothing changed; `None`: the result is missing.
-    pub(crate) fn reason(
-        &self,
-        workspace: &Path,
-        step: &str,
-        unchanged: Option<&str>,
-        action: &Action,
-    ) -> String {
-        if self.wishes.force {
-            return "--force".to_owned();
-        }
-        let told = fs::read(self.story(workspace, step)).ok();
-        let Some(old) =
-            told.and_then(|bytes| serde_json::from_slice::<Vec<Explained>>(&bytes).ok())
-        else {
-            return "never run here".to_owned();
-        };
-        let reasons = diff(&old, &action.explain());
-        match reasons.len() {
-            0 if unchanged.is_some() => unchanged.unwrap_or_default().to_owned(),
-            0 => match self.cas.last_pruned() {
-                Some(at) => format!(
-                    "its result is no longer in the cache, which was pruned {}",
-                    ago((self.clock)().saturating_sub(at))
-                ),
-                None => "its result is no longer in the cache".to_owned(),
-            },
-            count => {
-                let shown: Vec<String> = reasons.iter().take(5).map(ToString::to_string).collect();
-                let more = if count > 5 {
-                    format!(" and {} more", count - 5)
-                } else {
-                    String::new()
-                };
-                format!("{}{more}", shown.join(", "))
-            }
-        }
-    }
-
-    /// Keeps what `action` was, for the next [`reason`](Self::reason). Losing it
-    /// costs an explanation, so a disk that refuses is no failure.
-    pub(crate) fn tell(&self, workspace: &Path, task: &str, action: &Action) {
-        let path = self.story(workspace, task);
-        let Ok(bytes) = serde_json::to_vec(&action.explain()) else {
-            return;
-        };
-        drop(disk::write_hint(&path, &bytes));
-    }
-}
-
-/// Whether every file that the trees in `outputs` name is still there.
-fn complete(cas: &Cas, outputs: &[Output]) -> Result<bool, Failure> {
-    for output in outputs {
-        let Ok(tree) = tree::load(cas, &output.digest) else {
-            return Ok(false);
-        };
-        for (digest, size) in tree.blobs() {
-            if !cas.contains(&digest, size)? {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(true)
-}
-
-/// Seconds in the largest unit that fits.
-fn ago(seconds: u64) -> String {
-    match seconds {
-        0..=119 => format!("{seconds} s ago"),
-        120..=7199 => format!("{} min ago", seconds / 60),
-        7200..=172_799 => format!("{} h ago", seconds / 3600),
-        _ => format!("{} days ago", seconds / 86_400),
     }
 }
 
@@ -575,6 +295,7 @@ mod tests {
 
     use super::*;
     use crate::registry::Options;
+    use std::time::Duration;
 
     static NOW: AtomicU64 = AtomicU64::new(1_000_000);
 

@@ -10,7 +10,7 @@ use crate::workspace::{self, Entry, WalkError};
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// A source leads out of its folder.
-    #[error("`{0}` leads out of the package folder: copy what it names into the folder")]
+    #[error("`{0}` points outside the package folder: copy its target into the folder")]
     Outside(String),
     /// The disk refused.
     #[error("`{path}` cannot be read: {source}")]

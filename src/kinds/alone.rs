@@ -49,7 +49,7 @@ pub(crate) async fn carry_out(folder: &Path, cas: &Arc<Cas>) -> Result<Vec<Outpu
         let content = File::open(blob(folder, file))?;
         cas.put(&Descriptor::blob(file.digest, file.size), content)?;
     }
-    let inputs = Inputs::of(action.inputs.clone(), cas);
+    let inputs = Inputs::of(Arc::clone(&action.inputs), cas);
     let bench = Bench {
         cas: Arc::clone(cas),
         site: None,

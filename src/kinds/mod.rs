@@ -64,7 +64,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// An action that reads `inputs`.
     pub(crate) fn of(mut action: Action, inputs: Inputs) -> Self {
-        action.inputs = inputs.tree.clone();
+        action.inputs = Arc::clone(&inputs.tree);
         Self {
             action,
             inputs,

@@ -254,7 +254,7 @@ impl<'r> Drive<'r> {
         self.report(ended.record);
         let why = match outcome {
             Outcome::Failed => format!("`{}` failed", ended.task),
-            _ => format!("its condition does not hold after `{}`", ended.task),
+            _ => format!("its condition is false after `{}`", ended.task),
         };
         self.finish(&ended.task, outcome, &why);
     }
@@ -296,7 +296,7 @@ fn stopped_step(step: &Step, start: Instant) -> Ended {
 
 /// A step that panicked: it failed, whatever it had done.
 fn died(task: String, start: Instant) -> Ended {
-    const WHY: &str = "internal error: it stopped half-way; please report this";
+    const WHY: &str = "internal error: the task stopped unexpectedly; please report this bug";
     let record = TaskRecord {
         status: Status::Failed,
         ..skipped(&Plan::default(), &task, WHY, start)
@@ -534,7 +534,7 @@ fn task_of<'a>(site: &'a Arc<Site>, step: &'a Step, results: &'a Results) -> Tas
 
 /// Why the step runs although nothing changed; `None`: its result is missing.
 fn unchanged(step: &Step) -> Option<&'static str> {
-    let uncached = (!step.cached).then_some("its result is not cached, as the task says");
+    let uncached = (!step.cached).then_some("caching is disabled for this task");
     step.work.always_runs().or(uncached)
 }
 

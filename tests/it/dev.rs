@@ -46,7 +46,8 @@ fn images_in_manifests_are_found_and_a_missing_helm_is_reported() {
     );
     assert_eq!(said.code, Some(1));
     assert!(
-        said.stderr.contains("chart `c` was not rendered: helm"),
+        said.stderr
+            .contains("chart `c` could not be rendered: helm"),
         "{}",
         said.stderr
     );

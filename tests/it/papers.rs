@@ -414,3 +414,13 @@ fn examples_of_definitions_pipelines_and_policies_fit_their_schemas() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn each_adr_has_its_own_number() {
+    let mut numbers = BTreeSet::new();
+    for file in fs::read_dir(Path::new(ROOT).join("adr")).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        assert!(numbers.insert(name[..4].to_owned()), "{name}");
+    }
+    assert!(!numbers.is_empty());
+}

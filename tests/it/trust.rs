@@ -620,7 +620,7 @@ fn a_release_is_signed_by_all_or_by_none() {
     let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
     assert!(
-        said.stderr.contains("none of them signs `other`"),
+        said.stderr.contains("of `publish` signs `other`"),
         "{}",
         said.stderr
     );

@@ -174,7 +174,11 @@ fn each_package_of_a_release_is_signed_by_its_own_signer_and_by_one() {
     sandbox.write("p.yaml", twice);
     let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
-    assert!(said.stderr.contains("signed by several"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("sign `one`: keep one of them"),
+        "{}",
+        said.stderr
+    );
 
     sandbox.write(
         "p.yaml",

@@ -285,3 +285,24 @@ fn no_damage_to_one_byte_panics() {
         let _ = list(&tar[..at]);
     }
 }
+
+/// A reader that judges what was read at its end, as those that check digests do.
+struct Judge<'a>(&'a [u8]);
+
+impl Read for Judge<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 => Err(io::Error::other("another digest")),
+            count => Ok(count),
+        }
+    }
+}
+
+#[test]
+fn draining_reaches_what_judges_at_the_end() {
+    let tar = [entry(b'0', "a", b"a"), vec![0; 2048]].concat();
+    let mut reader = TarReader::new(Judge(&tar));
+    assert!(reader.next().unwrap().is_some());
+    assert!(reader.next().unwrap().is_none(), "it ends at the zeros");
+    assert!(reader.drain().is_err());
+}

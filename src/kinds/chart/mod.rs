@@ -111,7 +111,7 @@ impl Kind for ChartWork {
             Origin::Repository(url) => {
                 let pin = clone::commit(cx.site, &self.folders.own, &url).await?;
                 action = Action::new("chart-of-repository", CHART_FORMAT);
-                action.settings.put("repository", url.address);
+                action.settings.put("repository", url.public_address());
                 action.settings.put("pin", pin);
                 action.settings.put("gitPath", &self.chart.git_path);
             }

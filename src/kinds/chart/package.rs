@@ -38,7 +38,7 @@ const MAX_DEPTH: usize = 64;
 /// What a text file may begin with, and Helm takes off.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Why a folder is no chart.
+/// Why a folder is not a chart.
 #[derive(Debug, thiserror::Error)]
 pub enum ChartError {
     /// No `Chart.yaml`.
@@ -319,7 +319,7 @@ fn load<'a>(files: Vec<Named<'a>>, shown: &str, depth: usize) -> Result<Chart<'a
                 let read = serde_json::from_str::<serde::de::IgnoredAny>(&text);
                 read.map_err(|error| {
                     let (line, column) = (error.line(), error.column());
-                    ChartError::Malformed(format!("{path}:{line}:{column}: it is no JSON"))
+                    ChartError::Malformed(format!("{path}:{line}:{column}: it is not valid JSON"))
                 })?;
                 chart.schema = Some((name, content));
             }
@@ -381,6 +381,7 @@ fn unpacked<'a>(archive: &Content<'_>, shown: &str) -> Result<Vec<Named<'a>>, Ch
         tar.read_to_end(&mut bytes).map_err(at(path))?;
         files.push((name, Content::Bytes(bytes)));
     }
+    tar.drain().map_err(at(path))?;
     Ok(files)
 }
 

@@ -143,7 +143,7 @@ async fn of_registry(site: &Arc<Site>, chart: &Chart) -> Result<ChartPin, Failur
     let reference = reference(chart)?;
     let found = site.registry.resolve(&reference).await;
     let (descriptor, bytes) = found.map_err(FetchError::from)?;
-    let no_chart = |what: &str| refused(chart, format_args!("{reference} is no chart: {what}"));
+    let no_chart = |what: &str| refused(chart, format_args!("{reference} is not a chart: {what}"));
     let manifest: Manifest =
         serde_json::from_slice(&bytes).map_err(|error| no_chart(&error.to_string()))?;
     let mut layers = manifest.layers.into_iter();
@@ -226,7 +226,7 @@ fn chosen(chart: &Chart, index: &str) -> Result<(String, String, Option<Digest>)
         value.unwrap_or_default().to_owned()
     };
     if entries.is_empty() {
-        let what = format!("it has no chart `{wanted}`: correct `name` or `repoName`");
+        let what = format!("the repository has no chart `{wanted}`: correct `name` or `repoName`");
         return Err(refused(chart, what));
     }
     let exact = entries.iter().find(|e| text(e, "version") == chart.version);
@@ -245,7 +245,7 @@ fn chosen(chart: &Chart, index: &str) -> Result<(String, String, Option<Digest>)
         let version = &chart.version;
         refused(
             chart,
-            format_args!("no version fits `{version}`; it has {known}"),
+            format_args!("no version matches `{version}`; it has {known}"),
         )
     })?;
     let version = text(entry, "version");
@@ -253,7 +253,7 @@ fn chosen(chart: &Chart, index: &str) -> Result<(String, String, Option<Digest>)
     let address = urls.first().and_then(Node::scalar).ok_or_else(|| {
         refused(
             chart,
-            format_args!("version {version} has no address in its index"),
+            format_args!("version {version} has no URL in the index"),
         )
     })?;
     let sum = text(entry, "digest");
@@ -341,7 +341,7 @@ mod tests {
         let error = |version: &str| chosen(&chart(version), INDEX).unwrap_err().message;
         let none = error("^2");
         assert!(
-            none.contains("no version fits `^2`") && none.contains("1.2.0"),
+            none.contains("no version matches `^2`") && none.contains("1.2.0"),
             "{none}"
         );
         assert!(!none.contains("secret"), "{none}");

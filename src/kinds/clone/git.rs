@@ -51,7 +51,7 @@ pub enum RepositoryError {
         said: String,
     },
     /// It has not what is wanted.
-    #[error("repository `{url}` has no {wanted}: correct what stands after the `@`")]
+    #[error("repository `{url}` has no {wanted}: correct the reference after the `@`")]
     Absent {
         /// The repository.
         url: String,
@@ -60,8 +60,8 @@ pub enum RepositoryError {
     },
     /// What was pinned cannot be had any more.
     #[error(
-        "repository `{url}` no longer is what jackal.lock pins ({pinned}): \
-         run `jackal update` to take what it is now"
+        "repository `{url}` no longer matches the pin in jackal.lock ({pinned}): \
+         run `jackal update` to move the pin"
     )]
     Moved {
         /// The repository.

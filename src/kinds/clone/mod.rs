@@ -19,7 +19,7 @@ use crate::kinds::{Context, Kind, Prepared};
 use crate::package::{RepoUrl, Wanted};
 
 /// Version of what is written; raised when its bytes change.
-const REPOSITORY_FORMAT: u32 = 2;
+const REPOSITORY_FORMAT: u32 = 3;
 
 /// A repository of a component.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ pub(crate) fn git(site: &Site) -> Result<Git, Failure> {
 /// A commit as provenance names it.
 pub(crate) fn material(url: &RepoUrl, action: &Action) -> Vec<Material> {
     let commit = action.settings.get("pin").map(|commit| Material::Commit {
-        address: url.address.clone(),
+        address: url.public_address(),
         commit: commit.to_owned(),
     });
     commit.into_iter().collect()
@@ -118,7 +118,7 @@ impl Kind for CloneWork {
             Wanted::Reference(name) => ("reference", name.as_str()),
         };
         let pin = commit(cx.site, &self.folders.own, &self.url).await?;
-        action.settings.put("address", &self.url.address);
+        action.settings.put("address", self.url.public_address());
         action.settings.put(sort, name);
         action.settings.put("pin", pin);
         Ok(Prepared::of(action, Inputs::new(&cx.site.cas)))
@@ -139,5 +139,22 @@ impl Kind for CloneWork {
 
     fn materials(&self, action: &Action) -> Vec<Material> {
         material(&self.url, action)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn provenance_names_a_repository_without_its_login() {
+        let url = RepoUrl::parse("https://user:secret@h.io/r.git@v1").unwrap();
+        let mut action = Action::new("repository", REPOSITORY_FORMAT);
+        action.settings.put("pin", "c0ffee");
+        let expected = Material::Commit {
+            address: "https://h.io/r.git".to_owned(),
+            commit: "c0ffee".to_owned(),
+        };
+        assert_eq!(material(&url, &action), [expected]);
     }
 }

@@ -97,7 +97,10 @@ impl Kind for ComponentWork {
             }
         }
         let mut action = Action::new(ACTION, COMPONENT_FORMAT);
-        ComponentSettings::of(&self.component, trees).write("", &mut action.settings);
+        let settings = ComponentSettings::of(&self.component, trees);
+        settings
+            .map_err(write::ComponentError::from)?
+            .write("", &mut action.settings);
         Ok(Prepared::of(action, inputs))
     }
 

@@ -3,7 +3,7 @@
 
 use crate::action::fields;
 use crate::kinds::component::files::{is_remote, without_login};
-use crate::package::{Chart, Component, DataInjection, File, Manifest};
+use crate::package::{Chart, Component, DataInjection, File, Manifest, RepoUrl, RepoUrlError};
 
 fields! {
     /// What a component's tar is written by.
@@ -13,6 +13,7 @@ fields! {
         data_injections: Vec<DataSettings> = "dataInjections",
         manifests: Vec<ManifestSettings> = "manifests",
         charts: Vec<ChartSettings> = "charts",
+        /// The folders of its repositories, whose URLs may hold a login.
         repos: Vec<String> = "repos",
         /// The parts that are tars of what is at their place.
         trees: Vec<String> = "trees",
@@ -58,7 +59,7 @@ fields! {
 // as one that changes the bytes or one that does not.
 
 impl ComponentSettings {
-    pub(crate) fn of(component: &Component, trees: Vec<String>) -> Self {
+    pub(crate) fn of(component: &Component, trees: Vec<String>) -> Result<Self, RepoUrlError> {
         let Component {
             name,
             files,
@@ -82,15 +83,16 @@ impl ComponentSettings {
             actions: _,
             extra: _,
         } = component;
-        Self {
+        let folders = repos.iter().map(|url| Ok(RepoUrl::parse(url)?.folder()));
+        Ok(Self {
             name: name.clone(),
             files: files.iter().map(FileSettings::of).collect(),
             data_injections: data_injections.iter().map(DataSettings::of).collect(),
             manifests: manifests.iter().map(ManifestSettings::of).collect(),
             charts: charts.iter().map(ChartSettings::of).collect(),
-            repos: repos.clone(),
+            repos: folders.collect::<Result<_, _>>()?,
             trees,
-        }
+        })
     }
 }
 

@@ -42,7 +42,7 @@ pub enum ComponentError {
     #[error("internal error: `{0}` is not an input of the action")]
     NoInput(String),
     /// A target has no last name to store the file under.
-    #[error("target `{0}` ends in no file name: write the full path of the file")]
+    #[error("target `{0}` has no file name: write the full path of the file")]
     Target(String),
     /// A name that is no file name, or occurs twice in the component.
     #[error("manifest name `{0}` cannot be used: expected one without `/`, once in the component")]

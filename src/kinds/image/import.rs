@@ -49,11 +49,11 @@ pub enum ImportError {
     },
     /// Neither an OCI layout nor a docker-archive.
     #[error(
-        "`{0}` is no image: expected `oci-layout` and `index.json`, or the `manifest.json` of docker save, in a folder, a tar, or a tar compressed with gzip or zstd"
+        "`{0}` is not an image: expected `oci-layout` and `index.json`, or the `manifest.json` of docker save, in a folder, a tar, or a tar compressed with gzip or zstd"
     )]
     NoImage(PathBuf),
     /// The source is damaged, or made to harm.
-    #[error("`{path}` is malformed: {what}; make it again")]
+    #[error("`{path}` is malformed: {what}; recreate it")]
     Malformed {
         /// The source.
         path: PathBuf,
@@ -61,7 +61,7 @@ pub enum ImportError {
         what: String,
     },
     /// A file that another one names is missing.
-    #[error("`{path}` has no `{entry}`, which it names itself: it is incomplete, make it again")]
+    #[error("`{path}` has no `{entry}`, which it names itself: it is incomplete, recreate it")]
     Missing {
         /// The source.
         path: PathBuf,
@@ -108,7 +108,7 @@ pub enum ImportError {
 
 fn advice(source: &CasError) -> &'static str {
     match source {
-        CasError::Mismatch { .. } => "the image is damaged, make it again",
+        CasError::Mismatch { .. } => "the image is damaged, recreate it",
         _ => "check the disk of the cache",
     }
 }

@@ -120,7 +120,10 @@ impl Kind for KustomizationWork {
             }
             _ => {
                 let said = String::from_utf8_lossy(&text(Stream::Stderr)).into_owned();
-                let message = format!("kustomization `{source}` was not rendered: {}", said.trim());
+                let message = format!(
+                    "kustomization `{source}` could not be rendered: {}",
+                    said.trim()
+                );
                 return Err(Failure::new(Class::Task, message));
             }
         }
@@ -129,7 +132,7 @@ impl Kind for KustomizationWork {
         let now = self.action(cx).await?.action;
         if let Some(reason) = diff(&prepared.action.explain(), &now.explain()).first() {
             let message = format!(
-                "{reason} while it was rendered: wait until nothing writes to it, then build again"
+                "{reason} while it was rendered: make sure that nothing writes to it, then build again"
             );
             return Err(Failure::new(Class::Task, message));
         }

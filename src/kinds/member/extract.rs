@@ -35,7 +35,7 @@ const XZ_MEMORY_KIB: u32 = 128 << 10;
 pub enum MemberError {
     /// It is no archive that is known.
     #[error(
-        "`{0}` is no archive that can be read: expected tar, tar.gz, tar.xz, tar.bz2, tar.zst or zip"
+        "`{0}` is not a supported archive: expected tar, tar.gz, tar.xz, tar.bz2, tar.zst or zip"
     )]
     Form(String),
     /// The archive lacks it.
@@ -59,7 +59,7 @@ pub enum MemberError {
         what: &'static str,
     },
     /// Beyond a limit.
-    #[error("`{0}` holds more than can be taken out of an archive")]
+    #[error("`{0}` exceeds the limit for extraction")]
     TooLarge(String),
     /// The archive cannot be read.
     #[error("`{archive}` cannot be read: {source}")]

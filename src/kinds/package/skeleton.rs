@@ -186,6 +186,7 @@ fn copy_part<W: Write>(
                 .map_err(at_part)?;
         }
     }
+    from.drain().map_err(unread)?;
     Ok(bytes)
 }
 

@@ -257,7 +257,9 @@ async fn tell(
         let attached =
             release::attach_results(&site.registry, to, manifest, &held, results, &source).await;
         if let Err(error) = attached {
-            text.push_str(&format!("results do not travel with {to}: {error}\n"));
+            text.push_str(&format!(
+                "build results were not stored with {to}: {error}\n"
+            ));
         }
     }
     text

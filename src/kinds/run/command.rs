@@ -102,7 +102,7 @@ pub enum RunError {
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// It said that it failed.
-    #[error("command exited with code {code}, expected 0: its log says why{}", because(.refused))]
+    #[error("command exited with code {code}; see its log{}", because(.refused))]
     Exit {
         /// Its exit code.
         code: i32,
@@ -112,7 +112,7 @@ pub enum RunError {
         refused: Vec<PathBuf>,
     },
     /// Something else ended it.
-    #[error("command was ended by signal {signal}, expected it to exit: was it out of memory?")]
+    #[error("command was killed by signal {signal}; it may have run out of memory")]
     Signaled {
         /// The signal's number.
         signal: i32,
@@ -120,7 +120,7 @@ pub enum RunError {
         log: String,
     },
     /// It ran past its limit.
-    #[error("command ran past its timeout and was killed: raise `timeout`, or see its log")]
+    #[error("command timed out and was killed: raise `timeout`, or see its log")]
     TimedOut {
         /// What it wrote, masked.
         log: String,
@@ -148,7 +148,9 @@ pub enum RunError {
         expected: &'static str,
     },
     /// What the command read is not what the key was made from.
-    #[error("input `{path}` changed while the command ran: the result is not kept, run it again")]
+    #[error(
+        "input `{path}` changed while the command ran: the result was discarded; run the build again"
+    )]
     InputChanged {
         /// Relative to its root.
         path: String,

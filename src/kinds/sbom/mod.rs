@@ -25,6 +25,8 @@ const LAYER: &str = "layer";
 
 fields! {
     struct ImageSettings {
+        /// The document names the version that wrote it.
+        jackal: String = "jackal",
         reference: String = "reference",
         media_type: String = "mediaType",
         /// The blob that is the manifest.
@@ -34,6 +36,8 @@ fields! {
 
 fields! {
     struct ComponentSettings {
+        /// The document names the version that wrote it.
+        jackal: String = "jackal",
         component: String = "component",
         /// The blob that is the component's tar.
         tar: String = "tar",
@@ -80,6 +84,7 @@ impl Kind for ImageSbomWork {
         inputs.outputs(&self.of, &done.outputs)?;
         let mut action = Action::new(IMAGE, CATALOGUE_VERSION);
         let settings = ImageSettings {
+            jackal: env!("CARGO_PKG_VERSION").to_owned(),
             reference: self.reference.clone(),
             media_type: manifest.media_type.clone(),
             manifest: self.of.clone(),
@@ -106,6 +111,7 @@ impl Kind for ComponentSbomWork {
         }
         let mut action = Action::new(COMPONENT, CATALOGUE_VERSION);
         let settings = ComponentSettings {
+            jackal: env!("CARGO_PKG_VERSION").to_owned(),
             component: self.name.clone(),
             tar: self.of.clone(),
         };
@@ -120,7 +126,7 @@ pub(crate) async fn of_component(
     inputs: &Inputs,
     bench: &Bench,
 ) -> Result<Made, Failure> {
-    let ComponentSettings { component, tar } = ComponentSettings::read("", &action.settings)?;
+    let ComponentSettings { component, tar, .. } = ComponentSettings::read("", &action.settings)?;
     let Some(tar) = inputs.tree.blob(&tar).copied() else {
         return Ok(Made::default());
     };

@@ -273,7 +273,7 @@ fn signed(
     let found = members
         .iter()
         .find_map(|(file, _)| Some((Dialect::of_definition_file(&file.name)?, file.clone())));
-    let (dialect, file) = found.ok_or_else(|| failed(&"it makes no package"))?;
+    let (dialect, file) = found.ok_or_else(|| failed(&"it does not make a package"))?;
     let mut definition = package::read(cas, &file, MAX_DOCUMENT_BYTES)?;
     if let Some(how) = work.seal {
         let sealed = seal(dialect, &definition, signer, how).map_err(|error| failed(&error))?;
@@ -350,6 +350,7 @@ fn catalogues(cas: &Cas, files: &[Output]) -> Result<Vec<(String, Value)>, Failu
             found.push((name, read.map_err(std::io::Error::from)?));
         }
     }
+    tar.drain()?;
     Ok(found)
 }
 

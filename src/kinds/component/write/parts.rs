@@ -4,13 +4,12 @@
 //! A tree comes as a tar whose entries begin with one name; here that name
 //! becomes the place. Names of charts and repositories are decided here alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use crate::archive::{TarError, TarKind, TarReader};
 use crate::kinds::component::settings::ChartSettings;
 use crate::kinds::component::write::{ComponentError, Item, OWN_FILE, OWN_FOLDER, Writer};
-use crate::package::RepoUrl;
 
 /// What a chart's archive is called in a component.
 #[must_use]
@@ -28,15 +27,6 @@ fn versioned(name: &str, version: &str) -> String {
         "" => name.to_owned(),
         version => format!("{name}-{version}"),
     }
-}
-
-/// The folder name of a repository.
-///
-/// # Errors
-///
-/// [`ComponentError::Repo`]
-pub fn repo_folder(url: &str) -> Result<String, ComponentError> {
-    Ok(RepoUrl::parse(url)?.folder())
 }
 
 /// Puts `value` under a name that may be there once, and be one file's name.
@@ -105,11 +95,8 @@ impl<W: Write> Writer<'_, W> {
         }
         let folder = self.folder("repos")?;
         // One URL may be listed twice: it is one folder.
-        let mut named: BTreeMap<String, &String> = BTreeMap::new();
-        for url in repos {
-            named.insert(repo_folder(url)?, url);
-        }
-        for (name, _) in named {
+        let named: BTreeSet<&String> = repos.iter().collect();
+        for name in named {
             self.part(&format!("repos/{name}"), &format!("{folder}/{name}"), None)?;
         }
         Ok(())
@@ -166,7 +153,7 @@ impl<W: Write> Writer<'_, W> {
                     .map_err(at_part)?;
             }
         }
-        Ok(())
+        tar.drain().map_err(unread)
     }
 }
 

@@ -62,7 +62,8 @@ impl Setting {
             inputs.blob(name, *digest, *size)?;
             trees.extend(tree.then(|| name.clone()));
         }
-        Ok((ComponentSettings::of(component, trees), inputs))
+        let settings = ComponentSettings::of(component, trees);
+        Ok((settings.map_err(ComponentError::from)?, inputs))
     }
 
     fn write_below(
@@ -457,7 +458,7 @@ fn what_cannot_be_packed_is_refused_by_name() {
         let outside = setting.write(&component(vec![file(source, "/h")]));
         let text = outside.unwrap_err().message;
         assert!(
-            text.contains("leads out of the package folder"),
+            text.contains("points outside the package folder"),
             "{source}: {text}"
         );
     }
@@ -466,7 +467,7 @@ fn what_cannot_be_packed_is_refused_by_name() {
     for target in ["/", "", "a/..", "."] {
         let unnamed = setting.write(&component(vec![file("h", target)]));
         let text = unnamed.unwrap_err().message;
-        assert!(text.contains("ends in no file name"), "{target}: {text}");
+        assert!(text.contains("has no file name"), "{target}: {text}");
     }
     symlink("h", setting.root().join("link")).unwrap();
     for (name, source) in [("a", "sub"), ("a", "link"), ("a/b", "h"), ("", "h")] {

@@ -58,7 +58,7 @@ pub(crate) fn merged(
     let mut ids = ids.and_then(Value::as_array).cloned().unwrap_or_default();
     if ids.len() != base_layers {
         return Err(wrong(format!(
-            "has {base_layers} layers and {} diff_ids, expected as many: build the base anew",
+            "has {base_layers} layers and {} diff_ids, expected as many: rebuild the base image",
             ids.len()
         )));
     }

@@ -98,7 +98,7 @@ fn target(spec: &LayerSpec, top: &InputNode) -> Result<String, ImageError> {
     let mut kept = Vec::new();
     for name in names.split('/').filter(|name| !matches!(*name, "" | ".")) {
         if name == ".." {
-            return Err(refused("climbs with `..`, expected the path itself"));
+            return Err(refused("contains `..`, expected the path itself"));
         }
         kept.push(name);
     }
@@ -157,7 +157,7 @@ fn write_entry(
                 };
                 let fits = left.checked_sub(count as u64);
                 let Some(rest) = fits.filter(|rest| count > 0 || *rest == 0) else {
-                    let error = io::Error::other("it is not as long as its digest says");
+                    let error = io::Error::other("its size does not match its digest");
                     return Err(unread(error));
                 };
                 if count == 0 {

@@ -270,7 +270,7 @@ fn targets_and_sources_that_cannot_be_meant_are_refused() {
     }
     let outside = error("../x", "/x").message;
     assert!(
-        outside.contains("leads out of the package folder"),
+        outside.contains("points outside the package folder"),
         "{outside}"
     );
     fs::write(setting.dir.path().join("tree/.wh.page"), "").unwrap();

@@ -243,9 +243,9 @@ fn archives_that_are_none_or_made_to_harm_are_refused() {
     let bench = bench();
     let long = vec![b'a'; 2 << 20];
     let cases: [(Vec<u8>, &str); 8] = [
-        (b"no tar".to_vec(), "is no image"),
-        (vec![7; 2000], "is no image"),
-        (archive(&[]), "is no image"),
+        (b"no tar".to_vec(), "is not an image"),
+        (vec![7; 2000], "is not an image"),
+        (archive(&[]), "is not an image"),
         (b"BZh91AY".to_vec(), "bzip2"),
         (
             archive(&[(EntryType::Regular, "/etc/x", b"", "")]),
@@ -259,7 +259,7 @@ fn archives_that_are_none_or_made_to_harm_are_refused() {
             archive(&[(EntryType::Regular, "x", &b""[..], ""); 2]),
             "two entries named",
         ),
-        (layout_tar()[..700].to_vec(), "is no image"),
+        (layout_tar()[..700].to_vec(), "is not an image"),
     ];
     for (bytes, part) in cases {
         let error = bench.refused(&bytes);

@@ -1,0 +1,164 @@
+//! The one way in which a result is looked up, made and remembered.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Made, Performed, Site, held};
+use crate::action::{Action, ActionResult, Output};
+use crate::cas::{Cas, Key, tree};
+use crate::ground::published::Published;
+use crate::ground::threads::blocking;
+use crate::ground::{Failure, log};
+use crate::oci::Digest;
+
+impl Site {
+    /// The result remembered for `action`, if all of its bytes are still there.
+    pub(crate) fn remembered(&self, action: &Action) -> Result<Option<ActionResult>, Failure> {
+        let key = &action.key();
+        let known = held(&self.made).contains(key);
+        if self.wishes.force && !known {
+            return Ok(None);
+        }
+        let Some(bytes) = self.cas.result(&Key(*key.as_bytes()))? else {
+            return Ok(None);
+        };
+        // A damaged or foreign entry is a miss.
+        let Ok(result) = ActionResult::decode(&bytes) else {
+            return Ok(None);
+        };
+        for output in &result.outputs {
+            if !self.cas.contains(&output.digest, output.size)? {
+                return Ok(None);
+            }
+        }
+        // A command's outputs are trees, which name further blobs.
+        if action.kind == "run" && !complete(&self.cas, &result.outputs)? {
+            return Ok(None);
+        }
+        held(&self.used).extend(result.outputs.iter().map(|output| output.digest));
+        Ok(Some(result))
+    }
+
+    /// What the command had printed when `result` was made, if that is to be
+    /// shown. A missing or corrupt log is ignored.
+    pub(crate) fn replayed(&self, result: &ActionResult) -> String {
+        let kept = || {
+            let mut bytes = Vec::new();
+            let mut blob = self.cas.open_blob(&result.log?).ok()?;
+            std::io::Read::read_to_end(&mut blob, &mut bytes).ok()?;
+            Some(log::text(&log::decode(&bytes).ok()?))
+        };
+        if self.wishes.replay {
+            kept().unwrap_or_default()
+        } else {
+            String::new()
+        }
+    }
+
+    /// Makes the result of `action` with `work`, or takes the remembered one.
+    ///
+    /// Identical actions in flight run once. A result is remembered only after
+    /// `work` succeeded and every blob it names is stored.
+    pub(crate) async fn perform<F>(
+        self: &Arc<Self>,
+        action: &Action,
+        work: impl FnOnce() -> F,
+    ) -> Result<Performed, Failure>
+    where
+        F: Future<Output = Result<Made, Failure>>,
+    {
+        let key = action.key();
+        let flight = held(&self.flights).entry(key).or_default().clone();
+        let _flight = flight.lock().await;
+        let site = Arc::clone(self);
+        let asked = action.clone();
+        if let Some(result) = blocking(move || site.remembered(&asked)).await? {
+            return Ok(Performed {
+                result,
+                cached: true,
+                log: String::new(),
+                fetched: 0,
+            });
+        }
+        if let Some(published) = self.published.get()
+            && !self.wishes.force
+            && !self.wishes.offline
+            && let Some((result, fetched)) = published
+                .bring(&self.cas, &self.registry, &self.transfers, action)
+                .await
+        {
+            return Ok(Performed {
+                result,
+                cached: true,
+                log: String::new(),
+                fetched,
+            });
+        }
+        let start = Instant::now();
+        let made = work().await?;
+        let result = ActionResult {
+            outputs: made.outputs,
+            log: made.log.as_ref().map(|log| log.digest),
+            wall_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        let site = Arc::clone(self);
+        let (kept, asked) = (result.clone(), action.clone());
+        let (also, log) = (made.also, made.log);
+        blocking(move || {
+            let mut needs: Vec<_> = kept.outputs.iter().map(|o| (o.digest, o.size)).collect();
+            needs.extend(also);
+            needs.extend(log.map(|log| (log.digest, log.size)));
+            if site.published.get().is_some_and(Published::has_left) {
+                for (digest, size) in &needs {
+                    // A result here has its blobs here.
+                    if !site.cas.contains(digest, *size)? {
+                        return Ok(());
+                    }
+                }
+            }
+            let (key, bytes) = (Key(*key.as_bytes()), kept.encode());
+            // A result whose blobs are gone must not stay in the way.
+            if site.wishes.force || site.remembered(&asked)?.is_none() {
+                site.cas.replace_result(&key, &bytes, &needs)?;
+            } else {
+                site.cas.put_result(&key, &bytes, &needs)?;
+            }
+            Ok(())
+        })
+        .await?;
+        held(&self.made).insert(key);
+        Ok(Performed {
+            result,
+            cached: false,
+            log: made.text,
+            fetched: made.fetched,
+        })
+    }
+
+    /// Reads every blob that remembered results spoke of; what is damaged is
+    /// removed by that, so that its result is no longer remembered. Returns how
+    /// many were damaged or gone.
+    pub(crate) fn evict_damaged(&self) -> usize {
+        let used = std::mem::take(&mut *held(&self.used));
+        let sound = |digest: &Digest| {
+            let blob = self.cas.open_blob(digest);
+            blob.is_ok_and(|mut blob| std::io::copy(&mut blob, &mut std::io::sink()).is_ok())
+        };
+        used.iter().filter(|digest| !sound(digest)).count()
+    }
+}
+
+/// Whether every file that the trees in `outputs` name is still there.
+fn complete(cas: &Cas, outputs: &[Output]) -> Result<bool, Failure> {
+    for output in outputs {
+        let Ok(tree) = tree::load(cas, &output.digest) else {
+            return Ok(false);
+        };
+        for (digest, size) in tree.blobs() {
+            if !cas.contains(&digest, size)? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,79 @@
+//! What a task was when it last ran here: explains why it runs again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Site;
+use crate::action::{Action, Explained, diff};
+use crate::disk;
+
+impl Site {
+    fn story(&self, workspace: &Path, task: &str) -> PathBuf {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(workspace.as_os_str().as_encoded_bytes());
+        hasher.update(&[0]);
+        hasher.update(task.as_bytes());
+        let name = hasher.finalize().to_hex();
+        self.cas.root().join("why").join(name.as_str())
+    }
+
+    /// Why `action` has no result: compared with the last run of `step` here.
+    /// `unchanged` is the reason if nothing changed; `None`: the result is missing.
+    pub(crate) fn reason(
+        &self,
+        workspace: &Path,
+        step: &str,
+        unchanged: Option<&str>,
+        action: &Action,
+    ) -> String {
+        if self.wishes.force {
+            return "--force".to_owned();
+        }
+        let told = fs::read(self.story(workspace, step)).ok();
+        let Some(old) =
+            told.and_then(|bytes| serde_json::from_slice::<Vec<Explained>>(&bytes).ok())
+        else {
+            return "never run here".to_owned();
+        };
+        let reasons = diff(&old, &action.explain());
+        match reasons.len() {
+            0 if unchanged.is_some() => unchanged.unwrap_or_default().to_owned(),
+            0 => match self.cas.last_pruned() {
+                Some(at) => format!(
+                    "its result is no longer in the cache, which was pruned {}",
+                    ago((self.clock)().saturating_sub(at))
+                ),
+                None => "its result is no longer in the cache".to_owned(),
+            },
+            count => {
+                let shown: Vec<String> = reasons.iter().take(5).map(ToString::to_string).collect();
+                let more = if count > 5 {
+                    format!(" and {} more", count - 5)
+                } else {
+                    String::new()
+                };
+                format!("{}{more}", shown.join(", "))
+            }
+        }
+    }
+
+    /// Keeps what `action` was, for the next [`reason`](Self::reason). Losing it
+    /// costs an explanation, so a disk that refuses is no failure.
+    pub(crate) fn tell(&self, workspace: &Path, task: &str, action: &Action) {
+        let path = self.story(workspace, task);
+        let Ok(bytes) = serde_json::to_vec(&action.explain()) else {
+            return;
+        };
+        drop(disk::write_hint(&path, &bytes));
+    }
+}
+
+/// Seconds in the largest unit that fits.
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s ago"),
+        120..=7199 => format!("{} min ago", seconds / 60),
+        7200..=172_799 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}

@@ -1,0 +1,73 @@
+//! The lock files of a run, and when references were last resolved.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Site, held};
+use crate::disk;
+use crate::ground::lockfile::{LOCK_FILE, Lockfile};
+use crate::ground::{Class, Failure};
+
+impl Site {
+    /// Reads or changes the pins beside a definition.
+    pub(crate) fn pins<T>(
+        &self,
+        folder: &Path,
+        use_pins: impl FnOnce(&mut Lockfile) -> T,
+    ) -> Result<T, Failure> {
+        let mut locks = held(&self.locks);
+        if !locks.contains_key(folder) {
+            locks.insert(folder.to_owned(), Lockfile::load(folder)?);
+        }
+        locks
+            .get_mut(folder)
+            .map(use_pins)
+            .ok_or_else(|| Failure::new(Class::Task, "internal error: no lock file"))
+    }
+
+    /// Whether `reference` was last resolved longer ago than `age`, or never.
+    /// The time is kept in the cache: in jackal.lock it would change a file
+    /// that is under version control with every look.
+    pub(crate) fn asked_before(&self, reference: &str, age: Duration) -> bool {
+        let asked = fs::read_to_string(self.asked_file(reference)).ok();
+        let asked = asked.and_then(|text| text.trim().parse::<u64>().ok());
+        let now = (self.clock)();
+        // A time in the future is one that cannot be trusted.
+        asked.is_none_or(|asked| now < asked || now - asked > age.as_secs())
+    }
+
+    /// Records that `reference` was resolved now. Losing the note costs one request.
+    pub(crate) fn asked_now(&self, reference: &str) {
+        let now = (self.clock)().to_string();
+        drop(disk::write_hint(
+            &self.asked_file(reference),
+            now.as_bytes(),
+        ));
+    }
+
+    fn asked_file(&self, reference: &str) -> PathBuf {
+        let name = blake3::hash(reference.as_bytes()).to_hex();
+        self.cas.root().join("asked").join(name.as_str())
+    }
+
+    /// The error for a reference that may not be resolved now.
+    pub(crate) fn unpinned(&self, reference: &str, folder: &Path) -> Option<Failure> {
+        let lock = folder.join(LOCK_FILE);
+        let why = if self.wishes.locked {
+            "--locked"
+        } else if self.wishes.offline {
+            "--offline"
+        } else {
+            return None;
+        };
+        Some(Failure::new(
+            Class::Configuration,
+            format!(
+                "`{reference}` has no pin in {}, and {why} forbids resolving it: \
+                 run `jackal update` with network access first",
+                lock.display()
+            ),
+        ))
+    }
+}
