@@ -17,7 +17,7 @@ use crate::oci::Digest;
 /// How to read a package.
 #[derive(Args)]
 pub(super) struct ReadArgs {
-    /// Architecture to select from an index: amd64, arm64 or skeleton [default: this machine's]
+    /// Architecture in an index: amd64, arm64, skeleton [default: this machine's]
     #[arg(long, short, value_name = "ARCH")]
     architecture: Option<String>,
     /// SHA-256 of an https:// archive, or manifest digest of an oci:// package

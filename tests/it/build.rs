@@ -395,7 +395,7 @@ fn mistakes_and_failures_have_their_own_exit_codes_and_leave_no_archive() {
         (
             good.replace("source: tree", "source: ../cache"),
             3,
-            "leads out",
+            "points outside",
         ),
         (good.replace("source: tree", "source: absent"), 4, "absent"),
         (

@@ -92,7 +92,7 @@ fn an_imported_file_cannot_leave_the_folder_of_its_definition() {
     let said = sandbox.run(&["build", "web"]);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
     assert!(
-        said.stderr.contains("`../secret` leads out"),
+        said.stderr.contains("`../secret` points outside"),
         "{}",
         said.stderr
     );
