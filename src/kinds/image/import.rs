@@ -1,6 +1,6 @@
 //! Images from disk: an OCI layout as folder or tar, or a docker-archive.
 //!
-//! Ends where [`fetch`](super::fetch) ends: all parts of one image in the cache,
+//! Ends where `fetch` ends: all parts of one image in the cache,
 //! under the same names. Blobs are streamed and checked against the layout's
 //! digests; a docker-archive, which has none, is checked against the layer ids
 //! in its configuration. Never follows a name out of the source.
@@ -113,7 +113,7 @@ fn advice(source: &CasError) -> &'static str {
     }
 }
 
-/// As [`import`], of a folder or archive that is not an input of an action.
+/// Brings one image into the cache: of a folder or archive that is not an input of an action.
 ///
 /// # Errors
 ///
