@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use jackal::package::{
-    Choice, Definition, ImportError, Metadata, SkeletonUrl, Strictness, Surroundings,
+    Choice, Component, Definition, ImportError, Metadata, SkeletonUrl, Strictness, Surroundings,
 };
 use jackal::yaml::SourceText;
 use libfuzzer_sys::fuzz_target;
@@ -43,6 +43,11 @@ fuzz_target!(|input: (&str, &str)| {
             authors: "unchanged".into(),
             ..Metadata::default()
         },
+        // A definition without components is refused.
+        components: vec![Component {
+            name: "c".into(),
+            ..Component::default()
+        }],
         ..Definition::default()
     };
     let set = BTreeMap::from([("X".to_owned(), value.to_owned())]);
