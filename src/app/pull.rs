@@ -81,7 +81,7 @@ pub enum PullError {
     /// The archive cannot be written.
     #[error(transparent)]
     Export(#[from] ExportError),
-    /// Somebody stopped it.
+    /// A signal stopped it.
     #[error("interrupted; no archive was written, and downloaded blobs stay in the cache")]
     Interrupted,
     /// A transfer of ours died.

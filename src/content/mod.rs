@@ -63,7 +63,7 @@ pub trait Push {
     fn push(&self, descriptor: &Descriptor, content: &mut dyn Read) -> io::Result<()>;
 }
 
-/// Copies a blob and verifies it; does nothing if `to` has it.
+/// Copies a blob and verifies it; does nothing if `to` already holds it.
 ///
 /// # Errors
 ///

@@ -47,7 +47,7 @@ impl NewFile {
         self.temp.path()
     }
 
-    /// Gives the file its name, in place of any that has it. Durable on return.
+    /// Gives the file its name, replacing an existing file of that name. Durable on return.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl NewFile {
         sync_folder(folder)
     }
 
-    /// Gives the file its name if no file has it. Durable on return.
+    /// Gives the file its name unless a file of that name exists. Durable on return.
     ///
     /// # Errors
     ///

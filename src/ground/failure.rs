@@ -27,7 +27,7 @@ pub enum Class {
     Timeout,
     /// A tag names something else, and may not be moved.
     Conflict,
-    /// Somebody stopped it.
+    /// A signal stopped it.
     Cancelled,
 }
 

@@ -88,7 +88,7 @@ pub enum ExportError {
     /// A member cannot be had.
     #[error("{0}")]
     Member(String),
-    /// Somebody stopped it.
+    /// A signal stopped it.
     #[error("stopped; nothing was left behind")]
     Stopped,
     /// Frames are not what `compress_member` writes.
