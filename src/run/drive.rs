@@ -8,7 +8,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 
-use crate::action::ActionKey;
 use crate::graph::GraphError;
 use crate::ground::site::{Performed, Site};
 use crate::ground::threads::blocking;
@@ -519,7 +518,7 @@ fn pause(attempts: u32, retries: &Retries) -> Duration {
         .min(retries.max_delay)
 }
 
-fn task_of<'a>(site: &'a Arc<Site>, step: &'a Step, results: &'a Results) -> Task<'a> {
+pub(super) fn task_of<'a>(site: &'a Arc<Site>, step: &'a Step, results: &'a Results) -> Task<'a> {
     Task {
         work: &step.work,
         cx: Context {
@@ -533,126 +532,9 @@ fn task_of<'a>(site: &'a Arc<Site>, step: &'a Step, results: &'a Results) -> Tas
 }
 
 /// Why the step runs although nothing changed; `None`: its result is missing.
-fn unchanged(step: &Step) -> Option<&'static str> {
+pub(super) fn unchanged(step: &Step) -> Option<&'static str> {
     let uncached = (!step.cached).then_some("caching is disabled for this task");
     step.work.always_runs().or(uncached)
-}
-
-/// What a run would do with one step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// A result is remembered under this key.
-    Cached(ActionKey),
-    /// It would run, for this reason.
-    Runs {
-        /// Names its result.
-        key: ActionKey,
-        /// Why.
-        reason: String,
-    },
-    /// It depends on what these steps make.
-    After(Vec<String>),
-    /// It cannot be determined.
-    Unknown(String),
-}
-
-/// Says what [`run`] would do, without doing it: executes nothing, and writes
-/// nothing. Resolves references that have no pin, as a run would.
-///
-/// # Errors
-///
-/// [`GraphError`]
-pub async fn assess(
-    site: &Arc<Site>,
-    plan: &Plan,
-    workspace: &Path,
-) -> Result<Vec<(String, Verdict)>, GraphError> {
-    let graph = plan.graph()?;
-    let mut results = Results::new();
-    let mut verdicts = Vec::new();
-    for id in graph.tasks() {
-        let Some(step) = plan.steps.get(id) else {
-            continue;
-        };
-        let open: Vec<String> = step
-            .after
-            .iter()
-            .filter(|on| !results.contains_key(*on))
-            .cloned()
-            .collect();
-        let verdict = if open.is_empty() {
-            match judge(site, step, &results, workspace).await {
-                Ok((verdict, Some(done))) => {
-                    results.insert(id.clone(), Arc::new(done));
-                    verdict
-                }
-                Ok((verdict, None)) => verdict,
-                Err(failure) => Verdict::Unknown(failure.message),
-            }
-        } else {
-            Verdict::After(open)
-        };
-        verdicts.push((id.clone(), verdict));
-    }
-    Ok(verdicts)
-}
-
-/// The step called `id`, prepared from the results of those before it, which
-/// must be in the cache.
-pub(crate) async fn ready(
-    site: &Arc<Site>,
-    plan: &Plan,
-    workspace: &Path,
-    id: &str,
-) -> Result<Prepared, Failure> {
-    let internal = |error: GraphError| Failure::new(Class::Configuration, error);
-    let graph = plan.graph().map_err(internal)?;
-    let mut results = Results::new();
-    for task in graph.tasks() {
-        let Some(step) = plan.steps.get(task) else {
-            continue;
-        };
-        if task == id {
-            return task_of(site, step, &results).prepare().await;
-        }
-        if let (Verdict::Cached(_), Some(done)) = judge(site, step, &results, workspace).await? {
-            results.insert(task.clone(), Arc::new(done));
-        }
-    }
-    let message = format!("no task `{id}`: `jackal graph` lists them");
-    Err(Failure::new(Class::Configuration, message))
-}
-
-async fn judge(
-    site: &Arc<Site>,
-    step: &Step,
-    results: &Results,
-    workspace: &Path,
-) -> Result<(Verdict, Option<Done>), Failure> {
-    let task = task_of(site, step, results);
-    let prepared = task.prepare().await?;
-    let key = prepared.action.key();
-    let (asked, id, unchanged) = (Arc::clone(site), step.id.clone(), unchanged(step));
-    let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
-    let found = blocking(move || {
-        Ok(match asked.remembered(&action)? {
-            Some(result) => Ok(result),
-            None => Err(asked.reason(&workspace, &id, unchanged, &action)),
-        })
-    })
-    .await?;
-    Ok(match found {
-        Ok(result) => {
-            let performed = Performed {
-                result,
-                cached: true,
-                log: String::new(),
-                fetched: 0,
-            };
-            (Verdict::Cached(key), Some(task.done(&prepared, &performed)))
-        }
-        Err(reason) => (Verdict::Runs { key, reason }, None),
-    })
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 //!
 //! Knows that steps have a kind of work, and no kind's inside.
 
+mod assess;
 mod drive;
 pub mod event;
 pub mod record;
 pub mod schedule;
 mod update;
 
-pub(crate) use drive::ready;
-pub use drive::{How, Ran, Verdict, assess, run};
+pub(crate) use assess::ready;
+pub use assess::{Verdict, assess};
+pub use drive::{How, Ran, run};
 pub(crate) use update::update;
