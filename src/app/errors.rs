@@ -17,6 +17,7 @@ pub use crate::cas::CasError;
 pub use crate::graph::GraphError;
 pub use crate::ground::Class;
 pub use crate::ground::Failure;
+pub(crate) use crate::ground::{is_of_disk, system_cause};
 pub use crate::layout::{DeltaError, LayoutError};
 pub use crate::package::manifest::ArtifactError;
 pub use crate::registry::{DownloadError, RegistryError};

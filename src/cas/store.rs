@@ -459,7 +459,12 @@ impl Ingest<'_> {
 
 impl Write for Ingest<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
+        // The path says which disk is full.
+        let named = |error: io::Error| {
+            let message = format!("cannot write `{}`: {error}", self.path.display());
+            io::Error::new(error.kind(), message)
+        };
+        let count = self.file.write(bytes).map_err(named)?;
         self.hasher.update(&bytes[..count]);
         self.size += count as u64;
         Ok(count)

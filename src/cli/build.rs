@@ -16,8 +16,8 @@ use super::options::{
 };
 use super::output::{note, print};
 use super::prepare::{Questions, prepare};
-use super::progress::Progress;
-use super::signal::Signals;
+use super::progress::{Progress, block};
+use super::signal::{self, Signals};
 use super::why;
 use crate::app::{BuildOptions, RunOptions, RunRecord, Status, Stop, Verdict};
 
@@ -66,7 +66,8 @@ pub(super) struct BuildArgs {
     logs: Logs,
 }
 
-/// Which logs of commands are shown. Logs of failed commands always are, last.
+/// Which logs of commands are shown. Logs of failed commands always are, at once and
+/// again at the end.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Logs {
     /// All logs, including those of cached results
@@ -153,7 +154,7 @@ pub(super) fn carry_out(
             let _ = stopping.send(Stop::Now);
             // Time to kill running commands; then the program ends in any case.
             tokio::time::sleep(KILLING).await;
-            std::process::exit(Exit::Interrupted as i32);
+            std::process::exit(signal::exit() as i32);
         });
         let built = prepared.build(events, stop).await;
         if let Ok(mut progress) = drawn.await {
@@ -179,7 +180,9 @@ pub(super) fn carry_out(
                     |(task, failure)| match (task.as_str(), failure.log.as_str()) {
                         ("", _) => failure.message.clone(),
                         (task, "") => format!("task `{task}`: {failure}"),
-                        (task, log) => format!("task `{task}`: {failure}\n{}", log.trim_end()),
+                        (task, log) => {
+                            format!("task `{task}`: {failure}\n{}", block(log, false).trim_end())
+                        }
                     },
                 )
                 .collect();

@@ -10,6 +10,7 @@ use std::io;
 use std::path::Path;
 
 use super::exit::{Exit, ToExit, hint_of_system};
+use crate::app::errors::{is_of_disk, system_cause};
 
 /// A failed command. Its text is what the user reads: `error: ` with what
 /// happened and why, then each hint on a line of its own.
@@ -51,15 +52,15 @@ impl CommandError {
     }
 
     pub(super) fn exit(&self) -> Exit {
-        self.exit
+        match system_cause(self.error.as_ref()) {
+            Some(kind) if is_of_disk(kind) => Exit::Environment,
+            _ => self.exit,
+        }
     }
 
     /// What the causes say to do where the error itself does not.
     fn hint_of_system(&self) -> Option<&'static str> {
-        let first: &(dyn Error + 'static) = self.error.as_ref();
-        let mut chain = std::iter::successors(Some(first), |&error| error.source());
-        let cause = chain.find_map(|error| error.downcast_ref::<io::Error>())?;
-        hint_of_system(cause.kind())
+        hint_of_system(system_cause(self.error.as_ref())?)
     }
 }
 
@@ -133,6 +134,9 @@ mod tests {
             source: io::Error::from(io::ErrorKind::NotFound),
         };
         assert_eq!(with_causes(&twice), "no entry: entity not found");
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let error = CommandError::new(Exit::Configuration, full);
+        assert_eq!(error.exit(), Exit::Environment);
         let usage = CommandError::usage("name a package");
         assert_eq!(usage.to_string(), "error: name a package");
     }

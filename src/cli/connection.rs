@@ -24,7 +24,7 @@ pub(super) struct ConnectionArgs {
     #[arg(long, value_name = "HOST[:PORT]", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     plain_http: Vec<String>,
     /// Accept any TLS certificate; the registry's identity is not verified
-    #[arg(long)]
+    #[arg(long, alias = "insecure")]
     insecure_skip_tls_verify: bool,
     /// Folder with certificates [default: those of Podman and Docker]
     ///
@@ -48,6 +48,9 @@ pub(super) struct ConnectionArgs {
     /// that a registry redirects to are not counted.
     #[arg(long, value_name = "[HOST=]N", value_parser = rate_per_host)]
     max_requests_per_second: Vec<(Option<String>, f64)>,
+    /// Of Zarf, without effect: retries follow what the registry says.
+    #[arg(long, value_name = "N", hide = true)]
+    retries: Option<u32>,
 }
 
 /// What registries accept.

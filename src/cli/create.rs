@@ -37,7 +37,13 @@ pub(super) struct CreateArgs {
     #[arg(default_value = ".")]
     folder: PathBuf,
     /// Folder for the archive, or oci://HOST/PATH or oci-layout:DIR to publish to
-    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    #[arg(
+        long,
+        short,
+        value_name = "DIR",
+        default_value = ".",
+        alias = "output-directory"
+    )]
     output: PathBuf,
     /// Create a skeleton for others to import; requires -o oci-layout:DIR
     ///

@@ -1,9 +1,12 @@
 //! What the program reads from its environment: variables, folders, terminal.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
+
+use clap::builder::Resettable;
+use clap::{Command, Id};
 
 use super::command_error::CommandError;
 use crate::app::{BuildFacts, KeySources, runtime};
@@ -11,6 +14,29 @@ use crate::app::{BuildFacts, KeySources, runtime};
 /// The value of a variable; `None` if it is unset or empty.
 pub(super) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn is_empty(name: &OsStr) -> bool {
+    std::env::var_os(name).is_some_and(|value| value.is_empty())
+}
+
+/// `command`, whose flags take no value from variables that are empty: CI sets a
+/// secret or an input that does not exist to nothing.
+pub(super) fn without_empty_variables(mut command: Command) -> Command {
+    let empty: Vec<Id> = (command.get_arguments())
+        .filter(|arg| arg.get_env().is_some_and(is_empty))
+        .map(|arg| arg.get_id().clone())
+        .collect();
+    for id in empty {
+        command = command.mut_arg(id, |arg| arg.env(Resettable::Reset));
+    }
+    let names: Vec<String> = (command.get_subcommands())
+        .map(|below| below.get_name().to_owned())
+        .collect();
+    for name in names {
+        command = command.mut_subcommand(name, without_empty_variables);
+    }
+    command
 }
 
 /// Every variable that is UTF-8 text. Others cannot be part of an action key.

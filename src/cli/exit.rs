@@ -32,8 +32,14 @@ pub enum Exit {
     Timeout = 6,
     /// A tag names another package and must not be moved.
     Conflict = 7,
+    /// The terminal was closed (128 + SIGHUP).
+    HungUp = 129,
     /// A signal stopped the run (128 + SIGINT).
     Interrupted = 130,
+    /// SIGQUIT stopped the run.
+    Quit = 131,
+    /// SIGTERM stopped the run.
+    Terminated = 143,
 }
 
 impl From<Exit> for ExitCode {
@@ -59,8 +65,11 @@ fn hint(text: &str) -> Vec<String> {
 /// What to do about an error of the system.
 pub(super) fn hint_of_system(kind: io::ErrorKind) -> Option<&'static str> {
     match kind {
-        io::ErrorKind::StorageFull => {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Some("free some space, or choose other folders with --cache-dir and --output")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            Some("choose folders on a writable disk with --cache-dir and --output")
         }
         io::ErrorKind::PermissionDenied => Some("check the permissions of the file or folder"),
         io::ErrorKind::NotFound => Some("check the path"),

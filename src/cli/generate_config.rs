@@ -11,7 +11,7 @@ use crate::disk;
 
 pub(super) fn run(file: &Path) -> Result<(), CommandError> {
     let extension = file.extension().and_then(|extension| extension.to_str());
-    let command = super::Args::command();
+    let command = super::Program::command();
     let text = config::example(&command, extension.unwrap_or_default()).ok_or_else(|| {
         let message = format!("`{}`: the format has no comments", file.display());
         CommandError::usage(message).hint("name a .toml, .yaml or .yml file")

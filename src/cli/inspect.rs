@@ -1,7 +1,7 @@
 //! `jackal package inspect`: what a package holds, of which only the documents
 //! are read.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::command_error::CommandError;
 use super::opened::{SourceArgs, documents, note_partly, open, open_to_write};
-use super::output::{one_line, print};
+use super::output::{one_line, print, print_bytes};
 use super::read::ReadArgs;
 use crate::app::{self, Check, Definition};
 
@@ -88,9 +88,7 @@ fn definition(args: SourceArgs) -> Result<(), CommandError> {
         return print(&String::from_utf8_lossy(package.definition()));
     }
     // Byte for byte, so that its digest can be checked.
-    out.write_all(package.definition())
-        .and_then(|()| out.flush())
-        .map_err(|error| CommandError::io("stdout", error))
+    print_bytes(&mut out, package.definition())
 }
 
 /// Prints a part of the definition: one text per line, or JSON.

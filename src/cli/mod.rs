@@ -50,7 +50,7 @@ mod why;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub use exit::Exit;
 
@@ -61,9 +61,29 @@ use crate::app;
 /// Build, verify, publish and inspect packages
 #[derive(Parser)]
 #[command(name = "jackal", version, arg_required_else_help = true)]
-struct Args {
+struct Program {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    older: OlderArgs,
+}
+
+/// Flags of Jackal's and Zarf's commands that have no effect here: scripts that pass
+/// them keep working.
+#[derive(Args)]
+struct OlderArgs {
+    #[arg(long, global = true, hide = true)]
+    no_progress: bool,
+    #[arg(long, global = true, hide = true)]
+    no_color: bool,
+    #[arg(long, global = true, hide = true)]
+    no_log_file: bool,
+    #[arg(long, short = 'l', global = true, hide = true)]
+    log_level: Option<String>,
+    #[arg(long, global = true, hide = true)]
+    log_format: Option<String>,
+    #[arg(long, global = true, hide = true)]
+    tmpdir: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -78,6 +98,8 @@ enum Command {
     Update(update::UpdateArgs),
     /// Manage the cache
     Cache(cache::CacheArgs),
+    /// Print the version
+    Version,
     /// Print a JSON Schema
     Schema {
         /// File format to describe
@@ -134,7 +156,7 @@ impl SchemaOf {
 /// The command line as clap knows it, for tests of the documentation.
 #[must_use]
 pub fn command() -> clap::Command {
-    Args::command()
+    Program::command()
 }
 
 /// Runs the program with the process's own arguments and streams.
@@ -166,8 +188,8 @@ enum Unread {
 }
 
 /// The command line, with defaults from the configuration file and environment.
-fn arguments() -> Result<Args, Unread> {
-    let command = command();
+fn arguments() -> Result<Program, Unread> {
+    let command = environment::without_empty_variables(command());
     let given = command
         .clone()
         .try_get_matches()
@@ -179,20 +201,21 @@ fn arguments() -> Result<Args, Unread> {
         let command = settings.apply(command);
         command.try_get_matches().map_err(Unread::Arguments)?
     };
-    let mut args = Args::from_arg_matches(&matches).map_err(Unread::Arguments)?;
+    let mut args = Program::from_arg_matches(&matches).map_err(Unread::Arguments)?;
     if let Command::Package(package::PackageCommand::Create(create)) = &mut args.command {
         create.add_templates(settings.templates());
     }
     Ok(args)
 }
 
-fn run_command(args: Args) -> Result<(), CommandError> {
+fn run_command(args: Program) -> Result<(), CommandError> {
     match args.command {
         Command::Build(args) => build::build(args),
         Command::Why(args) => why::why(args),
         Command::Graph(args) => graph::graph(args),
         Command::Update(args) => update::update(args),
         Command::Cache(args) => cache::run(args),
+        Command::Version => output::print(concat!("v", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Schema { of } => output::print(&of.text()),
         Command::Completions { shell } => completions(shell),
         Command::Dev(command) => dev::run(command),
@@ -209,14 +232,17 @@ fn finish(result: Result<(), CommandError>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::note(&error.to_string());
-            error.exit().into()
+            match error.exit() {
+                Exit::Interrupted => signal::exit().into(),
+                exit => exit.into(),
+            }
         }
     }
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<(), CommandError> {
     let mut script = Vec::new();
-    let mut command = Args::command();
+    let mut command = Program::command();
     clap_complete::generate(shell, &mut command, "jackal", &mut script);
     output::print(&String::from_utf8_lossy(&script))
 }

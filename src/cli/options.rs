@@ -35,7 +35,10 @@ impl TargetArgs {
                 false => Target::Paths(self.paths),
             });
         };
-        let from_environment = variables().into_iter().filter_map(|(name, value)| {
+        let given = variables()
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty());
+        let from_environment = given.filter_map(|(name, value)| {
             let name = name.strip_prefix("JACKAL_PARAM_")?;
             Some((name.to_owned(), value))
         });
@@ -115,7 +118,13 @@ impl PinArgs {
 #[command(next_help_heading = "Cache options")]
 pub(super) struct CacheDirArgs {
     /// Cache folder [default: ~/.cache/jackal]
-    #[arg(long, value_name = "DIR", env = "JACKAL_CACHE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "JACKAL_CACHE",
+        hide_env_values = true,
+        aliases = ["jackal-cache", "zarf-cache"]
+    )]
     pub(super) cache_dir: Option<PathBuf>,
 }
 

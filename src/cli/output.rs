@@ -4,7 +4,7 @@
 //! obey. They are replaced here, except for colours in logs of commands, which
 //! `progress` lets through.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write};
 
 use super::command_error::CommandError;
 
@@ -32,9 +32,18 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
         true => escape_controls(text),
         false => text.to_owned(),
     };
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| CommandError::io("stdout", error))
+    print_bytes(&mut out, text.as_bytes())
+}
+
+/// Writes `bytes` as they are. A reader that closed the pipe has all it wants, so
+/// that is no error.
+pub(super) fn print_bytes(out: &mut impl Write, bytes: &[u8]) -> Result<(), CommandError> {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(CommandError::io("stdout", error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `text` on one line, so that foreign text cannot pass for a line of ours.
@@ -45,7 +54,7 @@ pub(super) fn one_line(text: &str) -> String {
 }
 
 /// `text` without the logins that URLs may hold.
-fn without_logins(text: &str) -> String {
+pub(super) fn without_logins(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {
@@ -86,6 +95,26 @@ fn escape_controls(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Refuses every byte for one reason.
+    struct Refusing(ErrorKind);
+
+    impl Write for Refusing {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_enough_is_no_error() {
+        print_bytes(&mut Refusing(ErrorKind::BrokenPipe), b"x").unwrap();
+        let full = print_bytes(&mut Refusing(ErrorKind::StorageFull), b"x");
+        assert!(full.unwrap_err().to_string().starts_with("error: stdout: "));
+    }
 
     #[test]
     fn logins_in_addresses_are_left_out() {

@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use super::command_error::CommandError;
-use super::output::one_line;
+use super::output::{one_line, without_logins};
 use crate::app::{Event, Status};
 
 /// Draws on stderr, and writes NDJSON for `--events`.
@@ -68,11 +68,11 @@ impl Progress {
                         );
                     }
                     Status::Failed => {
-                        text = format!("FAILED   {task} ({seconds:.2} s)\n");
+                        let reason = one_line(&without_logins(&record.reason));
+                        text = format!("FAILED   {task} ({seconds:.2} s): {reason}\n");
                     }
                 }
-                // The log of a failure is shown at the end.
-                if self.logs && record.status != Status::Failed && !record.log.is_empty() {
+                if (self.logs || record.status == Status::Failed) && !record.log.is_empty() {
                     text.push_str(&block(&record.log, self.live));
                 }
             }
@@ -99,7 +99,7 @@ impl Progress {
 
 /// A log below the line of its task. Each line has a mark and no control
 /// characters; colours are kept on a terminal, and reset at the end of the line.
-fn block(log: &str, colours: bool) -> String {
+pub(super) fn block(log: &str, colours: bool) -> String {
     let mut text = String::new();
     for line in log.lines() {
         text.push_str("  | ");

@@ -21,7 +21,13 @@ pub(super) struct PullArgs {
     /// Package: oci://HOST/PATH:TAG or oci://HOST/PATH@DIGEST
     source: String,
     /// Folder for the archive
-    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    #[arg(
+        long,
+        short,
+        value_name = "DIR",
+        default_value = ".",
+        alias = "output-directory"
+    )]
     output: PathBuf,
     /// Print JSON
     #[arg(long)]

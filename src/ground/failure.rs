@@ -88,10 +88,16 @@ impl Failure {
 }
 
 impl Failure {
-    /// A failure with the text of `error` and its causes.
+    /// A failure with the text of `error` and its causes. A full or read-only disk
+    /// is the environment's fault, whatever was being written.
     pub(crate) fn caused_by(class: Class, error: &(dyn std::error::Error + 'static)) -> Self {
+        let cause = system_cause(error);
+        let class = match cause {
+            Some(kind) if is_of_disk(kind) => Class::Environment,
+            _ => class,
+        };
         Self {
-            cause: system_cause(error),
+            cause,
             ..Self::new(class, whole(error))
         }
     }
@@ -113,6 +119,12 @@ pub(crate) fn of_io(error: &std::io::Error) -> Class {
     }
 }
 
+/// Whether only the disk can be the reason for an error of this kind.
+pub(crate) fn is_of_disk(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(kind, StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+}
+
 /// Writes an error with everything that caused it.
 pub(crate) fn whole(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -128,7 +140,9 @@ pub(crate) fn whole(error: &dyn std::error::Error) -> String {
 }
 
 /// What the system reported, if that is the cause of `error`.
-fn system_cause(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
+pub(crate) fn system_cause(
+    error: &(dyn std::error::Error + 'static),
+) -> Option<std::io::ErrorKind> {
     let mut chain = std::iter::successors(Some(error), |&error| error.source());
     let cause = chain.find_map(|error| error.downcast_ref::<std::io::Error>())?;
     Some(cause.kind())
@@ -222,5 +236,29 @@ pub(crate) fn of_cas(error: &CasError) -> Class {
         CasError::Io { source, .. } => of_io(source),
         CasError::TooLarge(..) => Class::Environment,
         CasError::Missing(_) | CasError::Mismatch { .. } => Class::Verification,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_disk_that_refuses_is_no_mistake_of_the_user() {
+        for kind in [
+            ErrorKind::StorageFull,
+            ErrorKind::QuotaExceeded,
+            ErrorKind::ReadOnlyFilesystem,
+        ] {
+            let error = crate::archive::TarError::Write(kind.into());
+            let failure = Failure::caused_by(Class::Configuration, &error);
+            assert_eq!(failure.class, Class::Environment, "{kind}");
+            assert_eq!(failure.cause, Some(kind));
+        }
+        let other = Error::from(ErrorKind::InvalidInput);
+        let failure = Failure::caused_by(Class::Configuration, &other);
+        assert_eq!(failure.class, Class::Configuration);
     }
 }

@@ -19,5 +19,5 @@ pub(crate) mod threads;
 pub(crate) mod tools;
 
 pub use failure::{Again, Class, Failure};
-pub(crate) use failure::{failures, of_cas, of_io, passing, shown, whole};
+pub(crate) use failure::{failures, is_of_disk, of_cas, of_io, passing, shown, system_cause};
 pub use stop::Stop;

@@ -177,9 +177,10 @@ impl Planner<'_> {
         let secrets = instance.settings.secrets.iter().map(|(name, secret)| {
             let value = match secret {
                 Secret::File(path) => SecretValue::File(self.pipeline.folder.join(path)),
+                // CI sets a secret that does not exist to nothing.
                 Secret::Env(variable) => match self.options.environment.get(variable) {
-                    Some(text) => SecretValue::Text(text.clone()),
-                    None => SecretValue::Missing(variable.clone()),
+                    Some(text) if !text.is_empty() => SecretValue::Text(text.clone()),
+                    _ => SecretValue::Missing(variable.clone()),
                 },
             };
             (name.clone(), value)

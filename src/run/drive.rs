@@ -428,7 +428,13 @@ async fn attempt(
             (performed, files)
         }
         None => {
-            let performed = make(&task, step, &prepared, workspace, record, told).await?;
+            let made = make(&task, step, &prepared, workspace, record, told).await;
+            if let Err(failure) = &made
+                && !matches!(failure.class, Class::Cancelled | Class::Verification)
+            {
+                tell(site, step, &prepared, workspace, failure.message.clone()).await?;
+            }
+            let performed = made?;
             let (shared, own) = (Arc::clone(site), step.clone());
             let outputs = performed.result.outputs.clone();
             let files = blocking(move || own.work.deliver(&shared, &outputs)).await?;
@@ -450,13 +456,7 @@ async fn attempt(
     record.bytes_fetched = performed.fetched;
     if !performed.cached {
         record.bytes_made = record.outputs.iter().map(|output| output.size).sum();
-        let (site, id) = (Arc::clone(site), step.id.clone());
-        let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
-        blocking(move || {
-            site.tell(&workspace, &id, &action);
-            Ok(())
-        })
-        .await?;
+        tell(site, step, &prepared, workspace, String::new()).await?;
     } else {
         record.reason.clear();
         record.attempts = 0;
@@ -467,6 +467,23 @@ async fn attempt(
         Status::Executed
     };
     Ok((task.done(&prepared, &performed), status))
+}
+
+/// Keeps what a step was, and the message of its failure, for later explanations.
+async fn tell(
+    site: &Arc<Site>,
+    step: &Step,
+    prepared: &Prepared,
+    workspace: &Path,
+    failed: String,
+) -> Result<(), Failure> {
+    let (site, id) = (Arc::clone(site), step.id.clone());
+    let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
+    blocking(move || {
+        site.tell(&workspace, &id, &action, &failed);
+        Ok(())
+    })
+    .await
 }
 
 /// Runs the step for want of a result; tries again as often as it may.

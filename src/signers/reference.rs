@@ -121,6 +121,7 @@ impl KeySources {
 
     fn variable(&self, name: &str) -> Result<&str, KeyReferenceError> {
         let text = self.environment.get(name).map(String::as_str);
+        let text = text.filter(|text| !text.is_empty());
         text.ok_or_else(|| KeyReferenceError::NoVariable(name.to_owned()))
     }
 

@@ -79,8 +79,9 @@ impl Vault {
         if name.is_empty() || !name.chars().all(plain) || name.starts_with('.') {
             return Err(VaultError::Name(name.chars().take(100).collect()));
         }
+        let variable = |name: &str| environment.get(name).filter(|text| !text.is_empty());
         let either = |first: &str, second: &str| {
-            let found = environment.get(first).or_else(|| environment.get(second));
+            let found = variable(first).or_else(|| variable(second));
             found.cloned()
         };
         let address = either("VAULT_ADDR", "BAO_ADDR");
@@ -93,7 +94,7 @@ impl Vault {
             "VAULT_TOKEN",
             "a token for the vault",
         ))?;
-        let engine = environment.get("TRANSIT_SECRET_ENGINE_PATH").cloned();
+        let engine = variable("TRANSIT_SECRET_ENGINE_PATH").cloned();
         let mut vault = Self {
             address: address.trim_end_matches('/').to_owned(),
             token,

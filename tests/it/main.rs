@@ -18,6 +18,7 @@ mod doctor;
 mod help;
 mod lint;
 mod messages;
+mod outcomes;
 mod package;
 mod package_delta;
 mod package_diff;

@@ -336,7 +336,7 @@ fn waiting_commands_end_at_the_first_signal_and_leave_nothing() {
         std::thread::yield_now();
     }
     end(&extracting);
-    assert_eq!(extracting.wait().unwrap().code(), Some(130));
+    assert_eq!(extracting.wait().unwrap().code(), Some(143));
     assert!(!half() && !sandbox.src().join("out").exists());
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let source = format!("oci://{}/x:1", silent.local_addr().unwrap());
@@ -347,7 +347,7 @@ fn waiting_commands_end_at_the_first_signal_and_leave_nothing() {
             .unwrap();
         let _asked = silent.accept().unwrap();
         end(&waiting);
-        assert_eq!(waiting.wait().unwrap().code(), Some(130), "{what}");
+        assert_eq!(waiting.wait().unwrap().code(), Some(143), "{what}");
     }
 }
 
@@ -458,7 +458,7 @@ fn a_pull_from_a_silent_registry_ends_at_the_first_signal() {
     end(&child);
     let ended = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(ended.status.code(), Some(130), "{stderr}");
+    assert_eq!(ended.status.code(), Some(143), "{stderr}");
     assert!(stderr.contains("nothing was written"), "{stderr}");
     assert!(!sandbox.src().join("pulled").exists());
 }

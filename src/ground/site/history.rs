@@ -36,6 +36,10 @@ impl Site {
             return "never run here".to_owned();
         };
         let reasons = diff(&old, &action.explain());
+        let failure = self.last_failure(workspace, step);
+        if let (Some(failure), true) = (&failure, reasons.is_empty()) {
+            return format!("it failed last time: {failure}");
+        }
         match reasons.len() {
             0 if unchanged.is_some() => unchanged.unwrap_or_default().to_owned(),
             0 => match self.cas.last_pruned() {
@@ -52,20 +56,42 @@ impl Site {
                 } else {
                     String::new()
                 };
-                format!("{}{more}", shown.join(", "))
+                let failed = failure.map_or("", |_| "; it failed last time");
+                format!("{}{more}{failed}", shown.join(", "))
             }
         }
     }
 
-    /// Keeps what `action` was, for the next [`reason`](Self::reason). Losing it
-    /// costs an explanation, so a disk that refuses is no failure.
-    pub(crate) fn tell(&self, workspace: &Path, task: &str, action: &Action) {
+    /// Keeps what `action` was, and how it failed if it did, for the next
+    /// [`reason`](Self::reason). Losing it costs an explanation, so a disk that refuses
+    /// is no failure.
+    pub(crate) fn tell(&self, workspace: &Path, task: &str, action: &Action, failed: &str) {
         let path = self.story(workspace, task);
         let Ok(bytes) = serde_json::to_vec(&action.explain()) else {
             return;
         };
         drop(disk::write_hint(&path, &bytes));
+        let path = failure_beside(&path);
+        if !failed.is_empty() {
+            drop(disk::write_hint(&path, failed.as_bytes()));
+        } else if path.exists() {
+            drop(fs::remove_file(&path));
+        }
     }
+
+    fn last_failure(&self, workspace: &Path, task: &str) -> Option<String> {
+        let path = failure_beside(&self.story(workspace, task));
+        let text = fs::read_to_string(path).ok()?;
+        Some(text.lines().next()?.chars().take(MAX_SHOWN).collect())
+    }
+}
+
+/// Longest text of a failure in an explanation, in characters.
+const MAX_SHOWN: usize = 200;
+
+/// The file with the message of the last failure.
+fn failure_beside(story: &Path) -> PathBuf {
+    story.with_extension("failed")
 }
 
 /// Seconds in the largest unit that fits.

@@ -111,6 +111,10 @@ async fn one(
 ) -> Result<(), Failure> {
     let defaults = &work.defaults;
     let mute = action.mute.unwrap_or(defaults.mute);
+    // A muted command shows what its author wrote about it, not itself.
+    if !mute || !action.description.is_empty() {
+        printed.push_str(&format!("{}\n", begun(action)));
+    }
     let seconds = action
         .max_total_seconds
         .unwrap_or(defaults.max_total_seconds);
@@ -219,6 +223,17 @@ fn command(site: &Site, text: &str) -> String {
     let program = format!("{program} ");
     text.replace("./jackal ", &program)
         .replace("./zarf ", &program)
+}
+
+/// The line of the log that an action begins with.
+fn begun(action: &package::Action) -> String {
+    match &action.wait {
+        Some(wait) if action.description.is_empty() => {
+            format!("waiting for {}", wait::awaited(wait))
+        }
+        Some(_) => format!("waiting: {}", action.description),
+        None => format!("running \"{}\"", shown(action)),
+    }
 }
 
 /// What messages call an action.

@@ -39,19 +39,12 @@ pub(crate) async fn wait_for(
     limit: Option<Duration>,
 ) -> Result<(), Failure> {
     let limit = limit.unwrap_or(LIMIT);
-    let (what, waited) = match (&wait.network, &wait.cluster) {
-        (Some(network), _) => {
-            let what = format!("{} {}", network.protocol, network.address);
-            (
-                what,
-                until(site, limit, FIRST, || answers(site, network)).await,
-            )
-        }
+    let waited = match (&wait.network, &wait.cluster) {
+        (Some(network), _) => until(site, limit, FIRST, || answers(site, network)).await,
         (None, Some(cluster)) => {
-            let what = format!("{} {}", cluster.kind, cluster.name);
             let start = Instant::now();
             let there = || is_there(site, work, cluster, limit.saturating_sub(start.elapsed()));
-            (what, until(site, limit, Duration::ZERO, there).await)
+            until(site, limit, Duration::ZERO, there).await
         }
         (None, None) => return Ok(()),
     };
@@ -59,11 +52,21 @@ pub(crate) async fn wait_for(
         true => Ok(()),
         false => {
             let message = format!(
-                "waited {} seconds for {what}, which did not come; raise `maxTotalSeconds` if it needs longer",
-                limit.as_secs()
+                "waited {} seconds for {}, which did not come; raise `maxTotalSeconds` if it needs longer",
+                limit.as_secs(),
+                awaited(wait)
             );
             Err(Failure::new(Class::Timeout, message))
         }
+    }
+}
+
+/// What an action waits for.
+pub(crate) fn awaited(wait: &Wait) -> String {
+    match (&wait.network, &wait.cluster) {
+        (Some(network), _) => format!("{} {}", network.protocol, network.address),
+        (None, Some(cluster)) => format!("{} {}", cluster.kind, cluster.name),
+        (None, None) => "nothing".to_owned(),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::cas::tree::{self, Tree, TreeError};
 use crate::cas::{Cas, CasError, Stage};
 use crate::ground::confine::Confinement;
 use crate::ground::process::{Ending, Piece, Process, ProcessError};
-use crate::ground::{Again, Class, Failure, log, shown, whole};
+use crate::ground::{Again, Class, Failure, log, of_cas, shown};
 use crate::oci::Digest;
 
 pub use materialise::materialise;
@@ -357,7 +357,7 @@ fn collect(
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        let message = whole(&error);
+        let whole = Self::caused_by(class(&error), &error);
         let (class, again, log) = match error {
             RunError::TimedOut { log } => (Class::Timeout, Some(Again::Timeout), log),
             RunError::Exit { code, log, .. } => (Class::Task, Some(Again::Exit(code)), log),
@@ -365,12 +365,24 @@ impl From<RunError> for Failure {
                 (Class::Task, Some(Again::Exit(128 + signal)), log)
             }
             RunError::Cancelled { log } => (Class::Cancelled, None, log),
-            _ => (Class::Task, None, String::new()),
+            _ => return whole,
         };
         Self {
+            class,
             again,
             log: shown(&log),
-            ..Self::new(class, message)
+            ..whole
         }
+    }
+}
+
+/// The class of an error that is not the command's own.
+fn class(error: &RunError) -> Class {
+    match error {
+        RunError::Io { .. } | RunError::BrokenOff => Class::Environment,
+        RunError::Tree(TreeError::Io { .. }) => Class::Environment,
+        RunError::Cas(error) | RunError::Tree(TreeError::Cas(error)) => of_cas(error),
+        RunError::Path { .. } | RunError::Overlap { .. } => Class::Configuration,
+        _ => Class::Task,
     }
 }

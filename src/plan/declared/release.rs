@@ -64,7 +64,8 @@ impl Planner<'_> {
                 environment: environment.clone(),
                 trust_config: verb.trust_config.as_deref().map(beside).or_else(|| {
                     let variable = environment.get("JACKAL_TRUST_CONFIG");
-                    variable.map(PathBuf::from)
+                    let given = variable.filter(|path| !path.is_empty());
+                    given.map(PathBuf::from)
                 }),
                 log: true,
                 ..KeylessOptions::default()

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::cas::Cas;
 use crate::cas::tree::{self, TreeError, make_parents, stays_inside};
+use crate::ground::is_of_disk;
 use crate::kinds::run::command::{DeclaredOutput, RunError, Staged, at, named, relative};
 use crate::workspace::{Entry, Kind, Stat};
 
@@ -123,6 +124,7 @@ fn put_workspace(root: &Path, entries: &[(PathBuf, Entry)]) -> Result<(), RunErr
                     io::ErrorKind::NotFound => RunError::InputChanged {
                         path: entry.path.clone(),
                     },
+                    kind if is_of_disk(kind) => at(&to)(error),
                     _ => at(&from.join(&entry.path))(error),
                 }),
         }
