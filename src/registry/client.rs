@@ -11,7 +11,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValu
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::error::Payload;
-use super::refusal::{check, is_at_home, lost, secrets_in};
+use super::refusal::{check, is_at_home, lost, no_page, secrets_in};
 use super::retry::{Failure, Retries};
 use super::{Profile, RegistryError};
 use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, Reference, media_type};
@@ -111,6 +111,17 @@ impl<'a> Call<'a> {
             body: Body::Empty,
         }
     }
+
+    /// Whether a web page in answer to this request is none of the registry's.
+    fn may_get_page(&self, status: StatusCode) -> bool {
+        match self.method {
+            // A store may give blobs any type; size and digest decide there.
+            Method::GET => !self.url.path().contains("/blobs/sha256:"),
+            Method::HEAD => false,
+            // A registry answers writes with 201, 202 or 204, whatever the type.
+            _ => status == StatusCode::OK,
+        }
+    }
 }
 
 impl Registry {
@@ -153,6 +164,9 @@ impl Registry {
         descriptor: &Descriptor,
     ) -> Result<Bytes, RegistryError> {
         let reference = reference.at(descriptor.digest);
+        if descriptor.size > MAX_MANIFEST_BYTES {
+            return Err(too_long(&reference, descriptor.size));
+        }
         let once = || self.resolve_once(&reference, &Access::Pull, Some(descriptor.size));
         Ok(self.retries.run(once).await?.1)
     }
@@ -184,13 +198,19 @@ impl Registry {
         if let Some(length) = response.content_length().filter(|length| other(*length)) {
             return Err(odd(length).into());
         }
+        let announced = response.content_length().is_some();
         let kind = header(&response, CONTENT_TYPE.as_str());
         let kind = kind.split(';').next().unwrap_or(kind).trim().to_owned();
         let promised = header(&response, DIGEST).parse::<Digest>().ok();
-        let bytes = whole(reference, response, "a larger manifest").await?;
+        let bytes = whole(reference, response, "manifest").await?;
         let descriptor = Descriptor::of(&kind, &bytes);
         if other(descriptor.size) {
-            return Err(odd(descriptor.size).into());
+            // Without an announced length, a broken connection looks like an end.
+            let cut = !announced && size.is_some_and(|size| descriptor.size < size);
+            return Err(match cut {
+                true => ended(reference, descriptor.size, size.unwrap_or_default()),
+                false => odd(descriptor.size).into(),
+            });
         }
         match reference.digest().or(promised) {
             Some(digest) if digest != descriptor.digest => {
@@ -334,7 +354,10 @@ impl Registry {
                 other => other,
             })?;
             self.retries.succeeded();
-            return Ok(response);
+            return match call.may_get_page(response.status()) {
+                true => no_page(call.reference, response),
+                false => Ok(response),
+            };
         }
     }
 
@@ -406,20 +429,39 @@ fn stale(error: RegistryError) -> Failure {
     }
 }
 
-/// The body of a response that is at most as large as a manifest; `longer`
-/// describes a larger one in the error.
+/// A response that ended early. A retry may get it whole.
+pub(super) fn ended(reference: &Reference, at: u64, of: u64) -> Failure {
+    let reason = format!("ended after {at} of {of} bytes");
+    let reference = reference.to_string();
+    Failure::Transient(RegistryError::Transport { reference, reason }, None)
+}
+
+/// A document of `size` bytes, which is more than a manifest may have.
+fn too_long(reference: &Reference, size: u64) -> RegistryError {
+    let expected = format!("at most {MAX_MANIFEST_BYTES} bytes");
+    RegistryError::content(reference, format!("a document of {size} bytes"), expected)
+}
+
+/// The body of a response, a `document` at most as large as a manifest. One that
+/// is announced to be larger is refused before its first byte.
 pub(super) async fn whole(
     reference: &Reference,
     mut response: Response,
-    longer: &str,
+    document: &str,
 ) -> Result<Vec<u8>, Failure> {
+    let expected = || format!("at most {MAX_MANIFEST_BYTES} bytes");
+    let mut announced = response.content_length().into_iter();
+    if let Some(length) = announced.find(|length| *length > MAX_MANIFEST_BYTES) {
+        let found = format!("a {document} of {length} bytes");
+        return Err(RegistryError::content(reference, found, expected()).into());
+    }
     let mut bytes = Vec::new();
     let mut speed = Speed::default();
     let cut = |cut| lost(reference, cut);
     while let Some(chunk) = speed.chunk(&mut response).await.map_err(cut)? {
         if (bytes.len() + chunk.len()) as u64 > MAX_MANIFEST_BYTES {
-            let expected = format!("at most {MAX_MANIFEST_BYTES} bytes");
-            return Err(RegistryError::content(reference, longer.to_owned(), expected).into());
+            let found = format!("a larger {document}");
+            return Err(RegistryError::content(reference, found, expected()).into());
         }
         bytes.extend_from_slice(&chunk);
     }

@@ -436,3 +436,89 @@ async fn a_registry_that_keeps_another_index_is_found_out() {
     let is_503 = matches!(error, RegistryError::Status { status: 503, .. });
     assert!(is_503, "{error}");
 }
+
+#[tokio::test]
+async fn a_web_page_is_none_of_a_registrys_answers() {
+    let html = "Content-Type: text/html; charset=utf-8\r\n";
+    let page = || answer("200 OK", html, 14, "<!DOCTYPE html");
+    let challenge = "WWW-Authenticate: Bearer realm=\"http://HOST/token\",service=\"s\"\r\n";
+    let ask = answer("401 No", challenge, 0, "");
+    let answers = vec![page(), page(), page(), ask, page(), page(), page()];
+    let (host, _) = serve(answers).await;
+    let reference: Reference = format!("{host}/a:1").parse().unwrap();
+    let blob = Descriptor::of("a/b", b"abc");
+    let source: crate::registry::Source = std::sync::Arc::new(Held(b"abc"));
+    let client = client();
+    let tags = client.tags(&reference).await.unwrap_err();
+    let manifest = client.resolve(&reference).await.unwrap_err();
+    let read = client.read_blob(&reference, &blob).await.unwrap_err();
+    let token = client.resolve(&reference).await.unwrap_err();
+    // The first answers a HEAD request, which has no page.
+    let sent = client.push_blob(&reference, &blob, &source, Default::default());
+    let sent = sent.await.unwrap_err();
+    for error in [tags, manifest, read, token, sent] {
+        assert!(matches!(error, RegistryError::WebPage { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_answer_of_any_type_and_a_blob_that_is_a_page_are_taken() {
+    let html = "Content-Type: text/html\r\n";
+    let begun = format!("Location: /up\r\n{html}");
+    let answers = vec![
+        answer("200 OK", html, 3, "abc"),
+        answer("404 No", "", 0, ""),
+        answer("202 Accepted", &begun, 0, ""),
+        answer("201 Created", html, 0, ""),
+        answer("200 OK", html, 3, ""),
+    ];
+    let (host, _) = serve(answers).await;
+    let reference: Reference = format!("{host}/a:1").parse().unwrap();
+    let blob = Descriptor::of("text/html", b"abc");
+    let source: crate::registry::Source = std::sync::Arc::new(Held(b"abc"));
+    let client = client();
+    assert_eq!(client.read_blob(&reference, &blob).await.unwrap(), b"abc");
+    let sent = client.push_blob(&reference, &blob, &source, Default::default());
+    sent.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_known_before_its_first_byte() {
+    // Each answer announces more than it sends: reading it would fail otherwise.
+    let most = crate::oci::MAX_MANIFEST_BYTES;
+    let announced = usize::try_from(most).unwrap() + 1;
+    let large = || answer("200 OK", "", announced, "");
+    let answers = vec![large(), large(), answer("200 OK", "", 4, "")];
+    let (host, seen) = serve(answers).await;
+    let reference: Reference = format!("{host}/a:1").parse().unwrap();
+    let client = client();
+    for error in [
+        client.resolve(&reference).await.unwrap_err(),
+        client.tags(&reference).await.unwrap_err(),
+    ] {
+        let error = error.to_string();
+        assert!(error.contains(&format!("of {announced} bytes")), "{error}");
+    }
+    let blob = Descriptor::of("a/b", b"abc");
+    let error = client.read_blob(&reference, &blob).await.unwrap_err();
+    assert!(error.to_string().contains("a blob of 4 bytes"), "{error}");
+    // An index that names a larger one: nothing is requested.
+    let listed = Descriptor {
+        size: most + 1,
+        ..Descriptor::of("m", b"x")
+    };
+    let error = client.manifest(&reference, &listed).await.unwrap_err();
+    assert!(error.to_string().contains("of 4194305 bytes"), "{error}");
+    assert_eq!(seen.lock().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_manifest_cut_short_is_requested_again() {
+    let short = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nab".to_vec();
+    let cut = answer("200 OK", "", 3, "ab");
+    let (host, seen) = serve(vec![short, cut, answer("200 OK", "", 3, "abc")]).await;
+    let reference: Reference = format!("{host}/a:1").parse().unwrap();
+    let wanted = Descriptor::of("m", b"abc");
+    let bytes = client().manifest(&reference, &wanted).await.unwrap();
+    assert_eq!((&bytes[..], seen.lock().unwrap().len()), (&b"abc"[..], 3));
+}

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 
 use super::auth::credentials::CredentialsError;
+use super::host::Unresolved;
 use crate::oci::Reference;
 
 /// Why a request to a registry failed.
@@ -92,6 +93,14 @@ pub enum RegistryError {
         found: String,
         /// What was expected.
         expected: String,
+    },
+    /// Success, with a web page instead of a registry's answer.
+    #[error(
+        "{reference}: a web page answered instead of a registry; if a proxy or a sign-in page is between, sign in or go around it, else check the registry's name"
+    )]
+    WebPage {
+        /// What was requested, and the host that answered, if another one did.
+        reference: String,
     },
     /// The registry claimed to have stored content but does not have it.
     #[error(
@@ -290,6 +299,9 @@ impl std::fmt::Display for ServerMessage {
 /// The chain of causes, without the URL, which may contain a signature.
 pub(super) fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
+    if let Some(unresolved) = Unresolved::cause_of(&error) {
+        return unresolved.to_string();
+    }
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

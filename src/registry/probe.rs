@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use super::RegistryError;
 use super::client::{Call, Registry};
 use super::error::Payload;
-use super::refusal::{check, lost};
+use super::refusal::{check, lost, no_page};
 use super::retry::Failure;
 use crate::oci::{Descriptor, Digest, Reference};
 
@@ -74,7 +74,10 @@ impl Registry {
         // A challenge shows that the registry works.
         match response.status() {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Ok(()),
-            _ => check(at, response, Payload::Nothing, &[]).await.map(drop),
+            _ => {
+                let response = check(at, response, Payload::Nothing, &[]).await?;
+                no_page(at, response).map(drop)
+            }
         }
     }
 

@@ -124,7 +124,10 @@ impl Registry {
         let call = Call::new(Method::GET, reference, url.clone());
         let response = match self.send(&call).await {
             Ok(response) => response,
-            Err(Failure::Final(RegistryError::NotFound { .. })) => return Ok(None),
+            // A page for people is no answer of the API either.
+            Err(Failure::Final(RegistryError::NotFound { .. } | RegistryError::WebPage { .. })) => {
+                return Ok(None);
+            }
             // Registries without this endpoint.
             Err(Failure::Final(RegistryError::Status {
                 status: 400 | 405 | 406 | 501,
@@ -135,8 +138,8 @@ impl Registry {
             Err(failure) => return Err(failure),
         };
         let next = next_page(header(&response, "link"));
-        let bytes = whole(reference, response, "a larger listing").await?;
-        // Registries without the API may answer 200 with an HTML page.
+        let bytes = whole(reference, response, "listing").await?;
+        // Some registries without the API answer 200 with something else.
         Ok(serde_json::from_slice(&bytes)
             .ok()
             .map(|index| (index, next, bytes.len())))

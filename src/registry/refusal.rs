@@ -7,7 +7,7 @@
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
-use reqwest::header::{DATE, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use reqwest::{Response, Url};
 
 use super::RegistryError;
@@ -120,6 +120,31 @@ pub(super) async fn check(
         }
         .into(),
     })
+}
+
+/// Returns a response that is not a web page: a proxy or a sign-in page answers
+/// any request with one, and with success.
+pub(super) fn no_page(reference: &Reference, response: Response) -> Result<Response, Failure> {
+    match is_page(&response) {
+        false => Ok(response),
+        true => {
+            let reference = called(reference, Some(response.url()));
+            Err(RegistryError::WebPage { reference }.into())
+        }
+    }
+}
+
+/// Whether a response is a web page, by its type. An empty one is not.
+pub(super) fn is_page(response: &Response) -> bool {
+    if response.content_length() == Some(0) {
+        return false;
+    }
+    let kind = response.headers().get(CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    ["text/html", "application/xhtml+xml"]
+        .iter()
+        .any(|page| kind.eq_ignore_ascii_case(page))
 }
 
 #[derive(serde::Deserialize)]

@@ -62,7 +62,7 @@ impl Registry {
         let call = Call::new(Method::GET, reference, url.clone());
         let response = self.send(&call).await?;
         let next = next_page(header(&response, "link"));
-        let bytes = whole(reference, response, "a larger listing").await?;
+        let bytes = whole(reference, response, "listing").await?;
         let page = serde_json::from_slice(&bytes).map_err(|error| {
             let found = format!("an unreadable list of tags ({error})");
             RegistryError::content(reference, found, "JSON with `tags`".to_owned())

@@ -19,7 +19,7 @@ use crate::oci::Reference;
 use crate::registry::RegistryError;
 use crate::registry::auth::credentials::{Credential, Credentials};
 use crate::registry::error::{Payload, UsedLogin};
-use crate::registry::refusal::{check, lost, secrets_in};
+use crate::registry::refusal::{check, lost, no_page, secrets_in};
 use crate::registry::retry::Failure;
 use crate::registry::transfer::speed::Speed;
 
@@ -251,7 +251,8 @@ async fn token(
         }
     };
     let response = request.send().await.map_err(|e| lost(reference, e))?;
-    let mut response = check(reference, response, Payload::Nothing, &secrets).await?;
+    let response = check(reference, response, Payload::Nothing, &secrets).await?;
+    let mut response = no_page(reference, response)?;
     let mut bytes = Vec::new();
     let mut speed = Speed::default();
     let cut = |cut| lost(reference, cut);

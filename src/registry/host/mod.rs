@@ -5,6 +5,7 @@
 //! names. Source: containers-certs.d(5); docs/spec/registry.md, "Hosts and
 //! schemes".
 
+mod names;
 pub(in crate::registry) mod pace;
 pub(in crate::registry) mod profile;
 
@@ -13,7 +14,7 @@ use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::redirect::{Action, Attempt, Policy};
@@ -21,7 +22,10 @@ use reqwest::{Certificate, Identity};
 
 use super::RegistryError;
 use super::error::reason;
+use names::{Names, Shared};
 use profile::Profile;
+
+pub(in crate::registry) use names::Unresolved;
 
 /// Maximum silence within a response before the connection counts as lost.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
@@ -92,6 +96,7 @@ impl<T: Copy> PerHost<T> {
 /// Clients by host.
 pub(in crate::registry) struct Clients {
     hosts: Hosts,
+    names: Arc<Names>,
     shared: Http,
     own: Mutex<HashMap<String, Http>>,
 }
@@ -117,9 +122,11 @@ pub fn install_tls() {
 impl Clients {
     pub(in crate::registry) fn new(hosts: Hosts) -> Result<Self, RegistryError> {
         install_tls();
-        let shared = http(&hosts, None)?;
+        let names = Names::new();
+        let shared = http(&hosts, &names, None)?;
         Ok(Self {
             hosts,
+            names,
             shared,
             own: Mutex::default(),
         })
@@ -141,7 +148,7 @@ impl Clients {
             .map(|dir| dir.join(host))
             .find(|folder| folder.is_dir());
         let made = match folder {
-            Some(folder) => http(&self.hosts, Some(&folder))?,
+            Some(folder) => http(&self.hosts, &self.names, Some(&folder))?,
             None => self.shared.clone(),
         };
         own.insert(host.to_owned(), made.clone());
@@ -190,11 +197,16 @@ impl Clients {
     }
 }
 
-fn http(hosts: &Hosts, certificates: Option<&Path>) -> Result<Http, RegistryError> {
+fn http(
+    hosts: &Hosts,
+    names: &Arc<Names>,
+    certificates: Option<&Path>,
+) -> Result<Http, RegistryError> {
     let build = |reads: bool, redirects: Policy| {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("jackal/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
+            .dns_resolver(Shared(Arc::clone(names)))
             // URLs may contain secrets.
             .referer(false)
             // This timeout would end slow uploads, whose window may stay closed

@@ -15,8 +15,8 @@ use crate::cas::{Cas, Sink, SinkError};
 use crate::content::{CopyError, Memory, Mismatch, Stream, copy_stream};
 use crate::oci::{Descriptor, Digest, Hasher, Reference};
 use crate::registry::RegistryError;
-use crate::registry::client::{Call, Registry};
-use crate::registry::refusal::lost;
+use crate::registry::client::{Call, Registry, ended};
+use crate::registry::refusal::{is_page, lost, no_page};
 use crate::registry::retry::Failure;
 use crate::registry::transfer::speed::Speed;
 
@@ -193,10 +193,7 @@ impl Blob<'_> {
         };
         let chunk = self.speed.chunk(&mut response).await;
         let Some(mut chunk) = chunk.map_err(|e| lost(&self.reference, e))? else {
-            let reason = format!("ended after {} of {} bytes", self.offset, self.size);
-            let reference = self.reference.to_string();
-            let error = RegistryError::Transport { reference, reason };
-            return Err(Failure::Transient(error, None));
+            return Err(ended(&self.reference, self.offset, self.size));
         };
         self.response = Some(response);
         let skipped = self.skip.min(chunk.len() as u64);
@@ -243,6 +240,18 @@ impl Blob<'_> {
             }
             self.skip = 0;
         }
-        Ok(response)
+        let expected = self.size - (self.offset - self.skip);
+        match response.content_length() {
+            Some(length) if length != expected && is_page(&response) => {
+                no_page(reference, response)
+            }
+            // Known before the first byte.
+            Some(length) if length > expected => {
+                let found = format!("a blob of {length} bytes");
+                let expected = format!("{expected} bytes");
+                Err(RegistryError::content(reference, found, expected).into())
+            }
+            _ => Ok(response),
+        }
     }
 }

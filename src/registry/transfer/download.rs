@@ -18,7 +18,7 @@ use crate::cas::{Cas, CasError, Sink, SinkError};
 use crate::content::Receive as _;
 use crate::oci::{Descriptor, Digest};
 use crate::registry::client::Registry;
-use crate::registry::refusal::retry_after;
+use crate::registry::refusal::{is_page, retry_after};
 use crate::registry::retry::MAX_RETRY_AFTER;
 use crate::registry::transfer::blob::PROGRESS_BYTES;
 use crate::registry::transfer::speed::{Cut, Speed};
@@ -59,7 +59,7 @@ pub enum DownloadError {
     },
     /// The file does not match the checksum.
     #[error(
-        "{url}: digest mismatch: found {found}, expected {expected}; if the file was meant to change, correct the checksum"
+        "{url}: digest mismatch: found {found}{}, expected {expected}; if the file was meant to change, correct the checksum", if *.page { " (a web page)" } else { "" }
     )]
     Digest {
         /// What was requested.
@@ -68,6 +68,8 @@ pub enum DownloadError {
         found: Digest,
         /// The expected digest.
         expected: Digest,
+        /// Whether the server sent a web page.
+        page: bool,
     },
     /// The file could not be stored in the cache.
     #[error("{url}: {source}")]
@@ -134,6 +136,7 @@ pub async fn download(
         cas,
         offset: 0,
         validator: None,
+        page: false,
     };
     let mut attempt = 0;
     loop {
@@ -204,6 +207,8 @@ struct Transfer<'a> {
     offset: u64,
     /// The validator that shows whether the file has changed.
     validator: Option<String>,
+    /// Whether it is a web page.
+    page: bool,
 }
 
 impl Transfer<'_> {
@@ -225,6 +230,7 @@ impl Transfer<'_> {
         }
         if self.offset == 0 {
             self.validator = validator(&response);
+            self.page = is_page(&response);
         }
         let mut speed = Speed::default();
         loop {
@@ -297,7 +303,7 @@ impl Transfer<'_> {
     }
 
     async fn finish(self, sha256: Option<Digest>) -> Result<Output, DownloadError> {
-        let (sink, url) = (self.sink, self.shown);
+        let (sink, url, page) = (self.sink, self.shown, self.page);
         let stored = match sha256 {
             Some(digest) => {
                 let expected = Descriptor::blob(digest, self.offset);
@@ -318,6 +324,7 @@ impl Transfer<'_> {
                 url,
                 found,
                 expected,
+                page,
             }),
             Err(source) => Err(DownloadError::Store { url, source }),
         }

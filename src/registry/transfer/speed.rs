@@ -9,6 +9,7 @@ use bytes::Bytes;
 use reqwest::Response;
 
 use crate::registry::error::reason;
+use crate::registry::host::Unresolved;
 
 /// The period over which the speed is measured.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -76,7 +77,9 @@ impl Cut {
     /// Whether a retry would fail as well.
     pub(in crate::registry) fn is_permanent(&self) -> bool {
         match self {
-            Self::Broken(error) => error.is_builder() || error.is_redirect(),
+            Self::Broken(error) => {
+                error.is_builder() || error.is_redirect() || Unresolved::cause_of(error).is_some()
+            }
             Self::Slow(_) => false,
         }
     }
