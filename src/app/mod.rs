@@ -58,6 +58,7 @@ pub use publish_options::PublishOptions;
 pub use pull::{PullOptions, Pulled, package_pull, package_tags};
 pub use rehearse::rehearse;
 pub use sha256sum::sha256sum;
+pub use stage::Existing;
 pub use trust::{FoundRoot, RootFrom, TrustOptions, policy, trusted_root};
 
 // What operations take and return of the rooms below.

@@ -4,13 +4,13 @@
 //! that `verify` has not passed.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use super::read_error::{PackageReadError, write_error};
-use super::stage::Stage;
+use super::read_error::PackageReadError;
+use super::stage::{Existing, Stage};
+use crate::archive::SafePath;
 use crate::package::{Definition, Dialect, Strictness};
 use crate::source::Opened;
 use crate::verify::{Scope, VerifiedPackage};
@@ -18,6 +18,9 @@ use crate::yaml::SourceText;
 
 /// The SBOM archive's path in a package.
 pub(super) const SBOMS: &str = "sboms.tar";
+
+/// The folder that it is unpacked to.
+const SBOM_FOLDER: &str = "sboms";
 
 /// Reads and verifies the whole package.
 ///
@@ -52,33 +55,35 @@ pub fn package_definition(package: &VerifiedPackage) -> Result<Definition, Packa
     Ok(Definition::parse(&source, Strictness::Existing)?)
 }
 
-/// Writes the SBOM documents to a folder called like the package below `to`,
-/// replacing it; returns that folder.
+/// Writes the SBOM documents to a folder called like the package below `to`; returns
+/// that folder.
 ///
 /// # Errors
 ///
-/// [`PackageReadError`]; a folder that was there stays as it was.
-pub fn package_sboms(opened: &Opened, to: &Path) -> Result<PathBuf, PackageReadError> {
-    unless_stopped(opened, sboms(opened, to))
+/// [`PackageReadError`]; a folder that existed stays as it was.
+pub fn package_sboms(
+    opened: &Opened,
+    to: &Path,
+    existing: Existing,
+) -> Result<PathBuf, PackageReadError> {
+    unless_stopped(opened, sboms(opened, to, existing))
 }
 
-fn sboms(opened: &Opened, to: &Path) -> Result<PathBuf, PackageReadError> {
+fn sboms(opened: &Opened, to: &Path, existing: Existing) -> Result<PathBuf, PackageReadError> {
     if !opened.package.files()?.contains_key(SBOMS) {
         return Err(PackageReadError::NoSbom(opened.name.clone()));
     }
-    let stage = Stage::beside(&to.join("sboms"), opened)?;
+    let stage = Stage::beside(&to.join(SBOM_FOLDER), opened)?;
     let verified = stage.fetch(&[SBOMS.to_owned()])?;
     let name = package_definition(&verified)?.metadata.name;
-    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+    let safe = SafePath::parse(&name).is_ok_and(|safe| safe.as_str() == name);
+    if !safe || name.contains(['/', '\\']) || name.starts_with('.') {
         return Err(PackageReadError::Name(name));
     }
-    let folder = stage.path().join("unpacked");
-    stage.unpack(SBOMS, &folder)?;
     let target = to.join(name);
-    if target.exists() {
-        fs::remove_dir_all(&target).map_err(write_error(&target))?;
-    }
-    fs::rename(&folder, &target).map_err(write_error(&target))?;
+    existing.check(&target)?;
+    stage.unpack(SBOMS)?;
+    stage.keep(Some(SBOM_FOLDER), &target, existing)?;
     Ok(target)
 }
 
@@ -91,7 +96,7 @@ pub struct ExtractOptions {
     pub only: Vec<String>,
     /// Unpack component tars and SBOMs, instead of leaving them tars.
     pub unarchive: bool,
-    /// Replaces an existing folder.
+    /// Replaces an existing folder that jackal made, unless something in it has changed.
     pub force: bool,
 }
 
@@ -111,9 +116,11 @@ pub fn package_extract(
 }
 
 fn extract(opened: &Opened, options: &ExtractOptions) -> Result<VerifiedPackage, PackageReadError> {
-    if !options.force && fs::symlink_metadata(&options.to).is_ok() {
-        return Err(PackageReadError::Exists(options.to.clone()));
-    }
+    let existing = match options.force {
+        true => Existing::ReplaceOurs,
+        false => Existing::Refuse,
+    };
+    existing.check(&options.to)?;
     let stage = Stage::beside(&options.to, opened)?;
     let names = if options.only.is_empty() {
         // All of it is judged before a byte is written.
@@ -128,17 +135,10 @@ fn extract(opened: &Opened, options: &ExtractOptions) -> Result<VerifiedPackage,
     let verified = stage.fetch(&content)?;
     if options.unarchive {
         for name in content.iter().filter(|name| name.ends_with(".tar")) {
-            let tar = stage.path().join(name);
-            let folder = match name.strip_prefix("components/") {
-                // Its entries begin with the component's name.
-                Some(_) => stage.path().join("components"),
-                None => tar.with_extension(""),
-            };
-            stage.unpack(name, &folder)?;
-            fs::remove_file(&tar).map_err(write_error(&tar))?;
+            stage.unpack(name)?;
         }
     }
-    stage.keep(&options.to)?;
+    stage.keep(None, &options.to, existing)?;
     Ok(verified)
 }
 

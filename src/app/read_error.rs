@@ -32,6 +32,14 @@ pub enum PackageReadError {
     /// The target exists already.
     #[error("`{0}` already exists")]
     Exists(PathBuf),
+    /// What is in the target's place is not jackal's to replace.
+    #[error("`{}` {}, so it is not replaced", .path.display(), foreign(.path, .file.as_deref()))]
+    Foreign {
+        /// The target.
+        path: PathBuf,
+        /// What was changed in it.
+        file: Option<PathBuf>,
+    },
     /// A verified document is malformed.
     #[error("`{package}`: cannot read {entry}: {what}")]
     Document {
@@ -56,6 +64,16 @@ pub enum PackageReadError {
         /// What happened.
         source: io::Error,
     },
+}
+
+fn foreign(path: &Path, file: Option<&Path>) -> String {
+    match file {
+        Some(file) => {
+            let below = file.strip_prefix(path).unwrap_or(file);
+            format!("has changed since jackal made it (`{}`)", below.display())
+        }
+        None => "was not made by jackal, or has changed since".to_owned(),
+    }
 }
 
 impl From<SourceError> for PackageReadError {

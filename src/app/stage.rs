@@ -1,15 +1,55 @@
 //! A folder that a package is extracted to before it gets its name.
+//!
+//! The one way from a package to files on the disk. What is in the stage is made in an
+//! [`Enclosure`], and the stage takes the place of nothing but a folder that jackal made
+//! itself.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::read_error::{PackageReadError, write_error};
-use crate::disk::{self, TemporaryFolder};
-use crate::layout::{self, LayoutError};
+use crate::archive::SafePath;
+use crate::disk::{self, Enclosure, Made, Rights, TemporaryFolder};
+use crate::layout::{self, Contents, LayoutError};
 use crate::source::Opened;
 use crate::verify::{Scope, VerifiedPackage};
+
+/// What may be in the place of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Nothing.
+    Refuse,
+    /// A folder that jackal made, in which nothing was changed: it is removed.
+    ReplaceOurs,
+}
+
+impl Existing {
+    /// Whether a stage may be kept as `to`. Asked early, so that no work is lost.
+    pub(super) fn check(self, to: &Path) -> Result<(), PackageReadError> {
+        match fs::symlink_metadata(to) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(write_error(to)(error)),
+            Ok(_) if self == Self::Refuse => Err(PackageReadError::Exists(to.to_owned())),
+            Ok(_) => ours(to, to),
+        }
+    }
+}
+
+/// Refuses what is at `at`, called `to` in messages, unless jackal made it.
+fn ours(at: &Path, to: &Path) -> Result<(), PackageReadError> {
+    let (path, file) = match disk::made(at).map_err(write_error(to))? {
+        Made::Ours => return Ok(()),
+        Made::Changed(file) => (to, file),
+        Made::Foreign => (to, None),
+    };
+    let file = file.and_then(|file| file.strip_prefix(at).ok().map(|below| to.join(below)));
+    Err(PackageReadError::Foreign {
+        path: path.to_owned(),
+        file,
+    })
+}
 
 /// A folder beside the one to be made, on the same file system; it goes away
 /// unless it is kept.
@@ -17,13 +57,21 @@ pub(super) struct Stage<'o> {
     /// Around it, so that nothing of a package meets what marks this one.
     around: TemporaryFolder,
     files: PathBuf,
+    inside: Enclosure,
+    /// Numbers the folders that tars are unpacked in.
+    unpacked: AtomicUsize,
     opened: &'o Opened,
+    /// Folders above the one to be made that were missing, the highest first.
+    above: Vec<PathBuf>,
 }
 
 impl<'o> Stage<'o> {
     pub(super) fn beside(to: &Path, opened: &'o Opened) -> Result<Self, PackageReadError> {
         let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
+        let missing = parent.ancestors().take_while(|folder| !folder.exists());
+        let mut above: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+        above.reverse();
         fs::create_dir_all(parent).map_err(write_error(parent))?;
         // What a run left that was killed.
         let _ = disk::reap(parent);
@@ -31,65 +79,141 @@ impl<'o> Stage<'o> {
             TemporaryFolder::new(parent).map_err(|error| write_error(parent)(error.source))?;
         let files = around.path().join("files");
         fs::create_dir(&files).map_err(write_error(&files))?;
+        let inside = Enclosure::open(&files).map_err(write_error(&files))?;
         Ok(Self {
             around,
             files,
+            inside,
+            unpacked: AtomicUsize::new(0),
             opened,
+            above,
         })
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.files
     }
 
     /// Writes `names` into the stage and verifies the written files.
     pub(super) fn fetch(&self, names: &[String]) -> Result<VerifiedPackage, PackageReadError> {
         let opened = self.opened;
         let evidence = opened.package.read_some(names, &mut |name, _| {
-            let path = self.path().join(name);
-            let io = |source| LayoutError::Output {
-                path: PathBuf::from(&opened.name),
-                entry: name.to_owned(),
-                source,
-            };
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).map_err(io)?;
-            }
-            let file = disk::create(&path).map_err(io)?;
+            let file = SafePath::parse(name)
+                .map_err(io::Error::other)
+                .and_then(|at| self.inside.file(&at, Rights::Plain))
+                .map_err(|source| LayoutError::Output {
+                    path: PathBuf::from(&opened.name),
+                    entry: name.to_owned(),
+                    source,
+                })?;
             let file = BufWriter::with_capacity(1 << 20, file);
             Ok(Box::new(Stoppable(file, &opened.stop)))
         })?;
         Ok(opened.judge(evidence, Scope::Given)?)
     }
 
-    pub(super) fn unpack(&self, name: &str, folder: &Path) -> Result<(), PackageReadError> {
-        let tar = self.path().join(name);
-        fs::create_dir_all(folder).map_err(write_error(folder))?;
-        let file = File::open(&tar).map_err(write_error(&tar))?;
-        Ok(layout::unpack_tar(
-            Path::new(name),
-            Stoppable(BufReader::with_capacity(1 << 20, file), &self.opened.stop),
-            folder,
-        )?)
+    /// Unpacks the tar `name`, which was fetched, and removes it. Its content is in a
+    /// folder of its own until it takes its place, which nothing else may have.
+    ///
+    /// The tar of a component becomes the folder of the component beside it; any other
+    /// one becomes a folder that is called like it, without the extension.
+    pub(super) fn unpack(&self, name: &str) -> Result<(), PackageReadError> {
+        let twice = || LayoutError::Twice {
+            path: PathBuf::from(&self.opened.name),
+            entry: name.to_owned(),
+        };
+        let bare = name.strip_suffix(".tar").unwrap_or(name);
+        let tar = SafePath::parse(name).map_err(|_| twice())?;
+        let to = SafePath::parse(bare).map_err(|_| twice())?;
+        let at = |error| write_error(&self.files.join(name))(error);
+        let component = bare.strip_prefix("components/");
+        let component = component.filter(|component| !component.contains('/'));
+        let contents = component.map_or(Contents::Documents, Contents::Component);
+
+        let own = self.around.path().join(format!(
+            "unpacked-{}",
+            self.unpacked.fetch_add(1, Ordering::Relaxed)
+        ));
+        fs::create_dir(&own).map_err(at)?;
+        let own = Enclosure::open(&own).map_err(at)?;
+        let top = SafePath::parse(component.unwrap_or("documents")).map_err(|_| twice())?;
+        let file = self.inside.read(&tar).map_err(at)?;
+        let file = Stoppable(BufReader::with_capacity(1 << 20, file), &self.opened.stop);
+        let shown = Path::new(name);
+        match component {
+            // Its entries begin with the component's name.
+            Some(_) => layout::unpack_tar(shown, file, &own, contents)?,
+            None => {
+                let documents = own.new_folder(&top).map_err(at)?;
+                layout::unpack_tar(shown, file, &documents, contents)?;
+            }
+        }
+        self.inside.remove(&tar).map_err(at)?;
+        match own.move_into(&top, &self.inside, &to) {
+            // A component without files.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(twice().into()),
+            moved => moved.map_err(at),
+        }
     }
 
-    /// Renames the stage to `to`, replacing an existing folder.
-    pub(super) fn keep(self, to: &Path) -> Result<(), PackageReadError> {
-        // The old folder moves aside first; it is removed with the stage.
+    /// Renames the stage, or the folder `only` in it, to `to`.
+    pub(super) fn keep(
+        mut self,
+        only: Option<&str>,
+        to: &Path,
+        existing: Existing,
+    ) -> Result<(), PackageReadError> {
+        let from = only.map_or_else(|| self.files.clone(), |only| self.files.join(only));
+        // Without it, the next run cannot tell that it may replace the folder.
+        let _ = disk::note_made(&from);
         let old = self.around.path().join("old");
-        match fs::rename(to, &old) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(write_error(to)(error));
+        if existing == Existing::ReplaceOurs {
+            // The old folder moves aside first; it is removed with the stage.
+            match fs::rename(to, &old) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(write_error(to)(error)),
+                // Looked at only now, when no name leads to it any more.
+                Ok(()) => {
+                    if let Err(error) = ours(&old, to) {
+                        self.put_back(&old, to)?;
+                        return Err(error);
+                    }
+                }
             }
-            _ => {}
         }
-        if let Err(error) = fs::rename(&self.files, to) {
-            // The error that matters is the one that stopped us.
-            let _ = fs::rename(&old, to);
-            return Err(write_error(to)(error));
+        if let Err(error) = disk::rename_unless_exists(&from, to) {
+            self.put_back(&old, to)?;
+            return Err(match error.kind() {
+                io::ErrorKind::AlreadyExists => PackageReadError::Exists(to.to_owned()),
+                _ => write_error(to)(error),
+            });
         }
-        drop(self.around);
+        self.above.clear();
         Ok(())
+    }
+
+    /// Gives the old folder its name back, if it was moved aside. Where that fails, it
+    /// stays where it is, and the error says so.
+    fn put_back(&self, old: &Path, to: &Path) -> Result<(), PackageReadError> {
+        if fs::symlink_metadata(old).is_err() || disk::rename_unless_exists(old, to).is_ok() {
+            return Ok(());
+        }
+        // Out of the folder that is removed with the stage.
+        let mut aside = to.as_os_str().to_owned();
+        aside.push(".old");
+        let aside = PathBuf::from(aside);
+        disk::rename_unless_exists(old, &aside).map_err(write_error(&aside))
+    }
+}
+
+impl Drop for Stage<'_> {
+    fn drop(&mut self) {
+        // `around` lies in the last of them, and is removed after this.
+        if self.above.is_empty() {
+            return;
+        }
+        let _ = disk::remove(self.around.path());
+        for folder in self.above.iter().rev() {
+            // Not if something else has come into it.
+            let _ = fs::remove_dir(folder);
+        }
     }
 }
 

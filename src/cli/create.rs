@@ -18,8 +18,8 @@ use super::prepare::Questions;
 use super::publish;
 use super::signing::SignArgs;
 use crate::app::{
-    self, Base, BuildOptions, Check, Destination, Opened, OutputOptions, Policy, ReadOptions,
-    Reference, SignOptions, SkeletonOptions, Target, host_architecture,
+    self, Base, BuildOptions, Check, Destination, Existing, Opened, OutputOptions, Policy,
+    ReadOptions, Reference, SignOptions, SkeletonOptions, Target, host_architecture,
 };
 
 const SETTINGS_HELP: &str = "\
@@ -152,7 +152,7 @@ pub(super) fn run(args: CreateArgs) -> Result<(), CommandError> {
     let archives = carry_out(&options, &args.report, Logs::NewOnly, questions)?;
     if let (Some(to), Some(archive)) = (args.sbom_out, archives.first()) {
         let opened = Opened::here(Path::new(archive), &reading(&options))?;
-        let folder = app::package_sboms(&opened, &to)?;
+        let folder = app::package_sboms(&opened, &to, Existing::ReplaceOurs)?;
         note(&format!("wrote the SBOMs to {}", folder.display()));
     }
     Ok(())

@@ -196,7 +196,7 @@ impl ToExit for PackageReadError {
             Self::Layout(error) => error.exit(),
             Self::Open(error) => error.exit(),
             Self::Write { .. } => Exit::Environment,
-            Self::Exists(_) | Self::NoFile(..) => Exit::Usage,
+            Self::Exists(_) | Self::Foreign { .. } | Self::NoFile(..) => Exit::Usage,
             Self::Interrupted => Exit::Interrupted,
             Self::Refused(_)
             | Self::Definition(_)
@@ -209,6 +209,7 @@ impl ToExit for PackageReadError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Exists(_) => hint("choose another folder, or pass --force to replace it"),
+            Self::Foreign { .. } => hint("choose another folder, or move this one away"),
             Self::NoFile(..) => hint("`jackal package inspect files` lists the files"),
             Self::Document { .. } => hint("create the package again"),
             _ => Vec::new(),

@@ -23,7 +23,7 @@ pub(super) struct ExtractArgs {
     /// Unpack the tar files of components and SBOMs
     #[arg(long, visible_alias = "unarchive-all")]
     unarchive: bool,
-    /// Replace an existing folder
+    /// Replace a folder that jackal made, if nothing in it has changed
     #[arg(long)]
     force: bool,
     #[command(flatten)]

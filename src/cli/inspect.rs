@@ -11,7 +11,7 @@ use super::command_error::CommandError;
 use super::opened::{SourceArgs, documents, note_partly, open, open_to_write};
 use super::output::{one_line, print, print_bytes};
 use super::read::ReadArgs;
-use crate::app::{self, Check, Definition};
+use crate::app::{self, Check, Definition, Existing};
 
 /// Arguments of `jackal package inspect`.
 #[derive(Args)]
@@ -43,6 +43,9 @@ enum InspectCommand {
         /// Folder in which to create a folder named after the package
         #[arg(long, short, value_name = "DIR", default_value = ".")]
         output: PathBuf,
+        /// Replace a folder that jackal made, if nothing in it has changed
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         read: ReadArgs,
     },
@@ -64,12 +67,17 @@ pub(super) fn run(args: InspectArgs) -> Result<(), CommandError> {
             Some(InspectCommand::Sbom {
                 source,
                 output,
+                force,
                 read,
             }),
             _,
         ) => {
+            let existing = match force {
+                true => Existing::ReplaceOurs,
+                false => Existing::Refuse,
+            };
             let opened = open_to_write(&source, read, Check::Look)?;
-            let folder = app::package_sboms(&opened, &output)?;
+            let folder = app::package_sboms(&opened, &output, existing)?;
             note_partly(&source, "sboms.tar was verified");
             print(&format!("{}\n", folder.display()))
         }

@@ -12,20 +12,26 @@
 //!   readers take a damaged or empty one for a missing one.
 //! - **Left-overs.** Unfinished files and folders share one prefix and are locked
 //!   while their process lives; [`reap`] removes those without an owner.
+//! - **Strangers' names.** What an archive names is made in an [`Enclosure`]; what an
+//!   extraction made is told from what is the user's by [`made()`].
 //!
 //! It never decides what is in a file or what it is called. `clippy.toml` forbids
 //! the other ways to write one.
 
+mod enclosure;
+mod made;
 mod temporary;
 mod whole;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use enclosure::{Enclosure, Rights, rename_unless_exists};
+pub use made::{Made, made, note_made};
 pub use temporary::{
     TemporaryFolder, abandon_folders, create, reap, reap_below, remove, scratch_folder,
 };
-pub use whole::{NewFile, append, stream, write, write_hint, write_new, write_private};
+pub use whole::{NewFile, append, read_text, stream, write, write_hint, write_new, write_private};
 
 /// Mode of a file that everyone may read.
 const SHARED: u32 = 0o644;

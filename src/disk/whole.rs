@@ -1,7 +1,7 @@
 //! Whole files: written under a temporary name, then renamed.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -150,6 +150,28 @@ pub fn append(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// The text of the regular file `path`, of at most `limit` bytes.
+///
+/// For files of a checkout, of which others are the authors: one may be a link to a
+/// device, which has no end, or a pipe, which nothing writes to.
+///
+/// # Errors
+///
+/// It is another kind of file, larger, not UTF-8, or cannot be read.
+pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut text = String::new();
+    let mut file = File::open(path)?.take(limit.saturating_add(1));
+    let read = file.read_to_string(&mut text);
+    if text.len() as u64 > limit || read.is_err() && file.limit() == 0 {
+        let what = format!("larger than {limit} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+    }
+    read.map(|_| text)
+}
+
 /// Replaces the file `to` by one that holds `bytes` and may be lost in a power cut:
 /// for caches whose readers recognise a damaged file.
 ///
@@ -205,6 +227,23 @@ mod tests {
         assert_eq!(error.source.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_regular_files_within_their_limit_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        write(&path, "héllo".as_bytes()).unwrap();
+        assert_eq!(read_text(&path, 6).unwrap(), "héllo");
+        // The limit may lie within a character.
+        for limit in [0, 1, 5] {
+            let error = read_text(&path, limit).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::FileTooLarge, "{limit}");
+        }
+        let link = folder.path().join("l");
+        std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+        assert!(read_text(&link, 10).is_err());
+        assert!(read_text(folder.path(), 10).is_err());
     }
 
     #[test]

@@ -26,4 +26,4 @@ pub use read::{
     MAX_DOCUMENT_BYTES, keep, limit, read, read_into, read_opened, read_promised, read_some,
 };
 pub use splice::{Spliced, splice};
-pub use unpack::unpack_tar;
+pub use unpack::{Contents, unpack_tar};

@@ -1,24 +1,39 @@
 //! Unpacks a tar inside a package: a component, or the SBOMs.
 //!
 //! The digest of the tar was verified, but its author is not trusted with the disk:
-//! nothing is written outside the folder, through a link, or with special rights.
+//! nothing is written outside the folder, through a link, or with special rights, and
+//! nothing is replaced. Every tar gets a folder of its own, so that no link of one is
+//! on the way of another.
+//!
+//! Memory is bounded by [`MAX_LINK_BYTES`].
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::LayoutError;
-use crate::archive::{SafePath, TarKind, TarReader};
+use crate::archive::{SafePath, TarEntry, TarKind, TarReader};
+use crate::disk::{Enclosure, Rights};
 
-/// Most links of one tar: they are held until the end.
-const MAX_LINKS: usize = 1_000_000;
+/// Most bytes of names and targets of links, with [`LINK_COST`] for each: 64 MiB. They
+/// are held until the end. A system with two hundred thousand links needs a third.
+const MAX_LINK_BYTES: usize = 64 << 20;
 
-/// Unpacks the tar `content`, called `name` in messages, into the empty folder
-/// `folder`.
+/// What a held link takes beside its texts, in bytes.
+const LINK_COST: usize = 96;
+
+/// What a tar may hold beside files and folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contents<'t> {
+    /// Files, folders and symbolic links that lead anywhere, all below a folder of this
+    /// name: the tar of a component.
+    Component(&'t str),
+    /// Files and folders only: documents, which whatever opens them next must not take
+    /// from elsewhere.
+    Documents,
+}
+
+/// Unpacks the tar `content`, called `name` in messages, into the empty folder `into`.
 ///
 /// Makes folders, regular files and symbolic links. Links come last, so that no file is
 /// written through one. Of a file's mode, only the executable bit is used.
@@ -27,175 +42,358 @@ const MAX_LINKS: usize = 1_000_000;
 ///
 /// [`LayoutError`]: unsafe, duplicate or foreign entries, a damaged tar, or a failed
 /// write.
-pub fn unpack_tar(name: &Path, content: impl Read, folder: &Path) -> Result<(), LayoutError> {
-    let io = |error| LayoutError::io(name, error);
+pub fn unpack_tar(
+    name: &Path,
+    content: impl Read,
+    into: &Enclosure,
+    contents: Contents<'_>,
+) -> Result<(), LayoutError> {
+    unpack(name, content, into, contents, MAX_LINK_BYTES)
+}
+
+fn unpack(
+    name: &Path,
+    content: impl Read,
+    into: &Enclosure,
+    contents: Contents<'_>,
+    most_link_bytes: usize,
+) -> Result<(), LayoutError> {
     let mut tar = TarReader::new(content);
-    let mut links = BTreeMap::new();
-    while let Some(entry) = tar.next().map_err(io)? {
-        let text = entry.name_lossy();
-        if links.len() >= MAX_LINKS {
-            return Err(LayoutError::too_large(
-                name,
-                format!("more than {MAX_LINKS} links"),
-            ));
-        }
+    let (mut links, mut link_bytes) = (BTreeMap::new(), 0);
+    while let Some(entry) = tar.next().map_err(|error| LayoutError::io(name, error))? {
         // The first entry of an SBOM archive is the folder itself.
-        if matches!(text.as_str(), "." | "./") {
+        if entry.kind == TarKind::Global || matches!(&entry.name[..], b"." | b"./") {
             continue;
         }
-        let safe = SafePath::parse(&text).map_err(|_| LayoutError::Unsafe {
-            path: name.to_owned(),
-            entry: text.clone(),
-        })?;
-        let foreign = |what| LayoutError::Foreign {
-            path: name.to_owned(),
-            entry: text.clone(),
-            what,
-        };
-        let to = folder.join(safe.as_str());
-        let at = |error| LayoutError::write(&to, error);
+        let at = accepted(name, &entry, contents)?;
+        let failed = |error| failed(name, &at, error);
         match entry.kind {
-            TarKind::Directory => fs::create_dir_all(&to).map_err(at)?,
+            TarKind::Directory => into.folder(&at).map_err(failed)?,
             TarKind::File => {
-                let mut file =
-                    create(&to, entry.is_executable()).map_err(|error| match error.kind() {
-                        io::ErrorKind::AlreadyExists => LayoutError::Twice {
-                            path: name.to_owned(),
-                            entry: text.clone(),
-                        },
-                        _ => at(error),
-                    })?;
-                io::copy(&mut tar, &mut file).map_err(at)?;
+                let rights = match entry.is_executable() {
+                    true => Rights::Executable,
+                    false => Rights::Plain,
+                };
+                let mut file = into.file(&at, rights).map_err(failed)?;
+                copy(name, &at, &mut tar, &mut file)?;
             }
-            TarKind::Symlink if entry.link.is_empty() => {
-                return Err(foreign("a link without a target"));
-            }
-            TarKind::Symlink => {
-                links.insert(to, PathBuf::from(OsString::from_vec(entry.link)));
-            }
-            TarKind::Hardlink => return Err(foreign("a hard link")),
-            TarKind::Sparse => return Err(foreign("a sparse file")),
-            TarKind::Global => {}
-            TarKind::Special | TarKind::Unknown => {
-                return Err(foreign("neither a file, a folder nor a link"));
+            _ => {
+                link_bytes += entry.name.len() + entry.link.len() + LINK_COST;
+                if link_bytes > most_link_bytes {
+                    let what = "the names and targets of its links take too much memory";
+                    return Err(LayoutError::too_large(name, what));
+                }
+                if links.insert(at.clone(), entry.link).is_some() {
+                    return Err(failed(io::ErrorKind::AlreadyExists.into()));
+                }
             }
         }
     }
-    for (to, target) in links {
-        link(&to, &target).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => LayoutError::Twice {
-                path: name.to_owned(),
-                entry: to
-                    .strip_prefix(folder)
-                    .unwrap_or(&to)
-                    .to_string_lossy()
-                    .into_owned(),
-            },
-            _ => LayoutError::write(&to, error),
-        })?;
+    for (at, target) in links {
+        into.link(&at, &target)
+            .map_err(|error| failed(name, &at, error))?;
     }
     Ok(())
 }
 
-fn parents(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), fs::create_dir_all)
+/// The name of an entry that is unpacked.
+fn accepted(
+    name: &Path,
+    entry: &TarEntry,
+    contents: Contents<'_>,
+) -> Result<SafePath, LayoutError> {
+    let shown = || {
+        let text: String = entry.name_lossy().chars().take(200).collect();
+        text.escape_debug().to_string()
+    };
+    let foreign = |what| LayoutError::Foreign {
+        path: name.to_owned(),
+        entry: shown(),
+        what,
+    };
+    let text = std::str::from_utf8(&entry.name);
+    let text = text.map_err(|_| foreign("a name that is not UTF-8"))?;
+    let at = SafePath::parse(text).map_err(|_| LayoutError::Unsafe {
+        path: name.to_owned(),
+        entry: shown(),
+    })?;
+    match (entry.kind, contents) {
+        (TarKind::Symlink, _) if entry.link.is_empty() => {
+            return Err(foreign("a link without a target"));
+        }
+        (TarKind::Symlink, Contents::Documents) => {
+            return Err(foreign("a link, where only files are expected"));
+        }
+        (TarKind::File | TarKind::Directory | TarKind::Symlink, _) => {}
+        (TarKind::Hardlink, _) => return Err(foreign("a hard link")),
+        (TarKind::Sparse, _) => return Err(foreign("a sparse file")),
+        _ => return Err(foreign("neither a file, a folder nor a link")),
+    }
+    if let Contents::Component(top) = contents {
+        let (first, below) = at.as_str().split_once('/').unwrap_or((at.as_str(), ""));
+        if first != top || below.is_empty() && entry.kind != TarKind::Directory {
+            return Err(foreign("outside the folder of its component"));
+        }
+    }
+    Ok(at)
 }
 
-fn create(path: &PathBuf, executable: bool) -> io::Result<File> {
-    parents(path)?;
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o644)
-        .open(path)?;
-    if executable {
-        file.set_permissions(fs::Permissions::from_mode(0o755))?;
+fn copy(
+    name: &Path,
+    at: &SafePath,
+    content: &mut impl Read,
+    file: &mut impl io::Write,
+) -> Result<(), LayoutError> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match content.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => file
+                .write_all(&buffer[..count])
+                .map_err(|error| failed(name, at, error))?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(LayoutError::io(name, error)),
+        }
     }
-    Ok(file)
 }
 
-fn link(path: &PathBuf, target: &Path) -> io::Result<()> {
-    // A parent that is a link itself was made by this very loop.
-    for above in path.ancestors().skip(1) {
-        if fs::symlink_metadata(above).is_ok_and(|facts| facts.is_symlink()) {
-            return Err(io::Error::other("its folder is a link from the same tar"));
-        }
-        if above.is_dir() {
-            break;
-        }
+fn failed(name: &Path, at: &SafePath, error: io::Error) -> LayoutError {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => LayoutError::Twice {
+            path: name.to_owned(),
+            entry: at.to_string(),
+        },
+        io::ErrorKind::NotADirectory => LayoutError::Foreign {
+            path: name.to_owned(),
+            entry: at.to_string(),
+            what: "below a file or a link",
+        },
+        _ => LayoutError::Output {
+            path: name.to_owned(),
+            entry: at.to_string(),
+            source: error,
+        },
     }
-    parents(path)?;
-    symlink(target, path)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn entry(builder: &mut tar::Builder<Vec<u8>>, kind: tar::EntryType, name: &str, link: &str) {
-        let mut header = tar::Header::new_ustar();
-        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
-        header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
-        header.set_entry_type(kind);
-        header.set_mode(0o4711);
-        header.set_size(if kind.is_file() { 2 } else { 0 });
-        header.set_cksum();
-        let content: &[u8] = if kind.is_file() { b"hi" } else { b"" };
-        builder.append(&header, content).unwrap();
-    }
-
-    fn unpacked(
-        entries: &[(tar::EntryType, &str, &str)],
-    ) -> (tempfile::TempDir, Result<(), LayoutError>) {
-        let mut builder = tar::Builder::new(Vec::new());
-        for (kind, name, link) in entries {
-            entry(&mut builder, *kind, name, link);
-        }
-        let bytes = builder.into_inner().unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("in")).unwrap();
-        let done = unpack_tar(Path::new("t"), &bytes[..], &dir.path().join("in"));
-        (dir, done)
-    }
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
     use tar::EntryType as Kind;
 
+    use super::*;
+
+    fn header(kind: Kind, name: &[u8], link: &[u8], size: u64) -> tar::Header {
+        let mut header = tar::Header::new_ustar();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name);
+        header.as_old_mut().linkname[..link.len()].copy_from_slice(link);
+        header.set_entry_type(kind);
+        header.set_mode(0o6755);
+        header.set_size(size);
+        header.set_cksum();
+        header
+    }
+
+    fn tar_of(entries: &[(Kind, &str, &str)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (kind, name, link) in entries {
+            let content: &[u8] = if kind.is_file() { b"hi" } else { b"" };
+            let size = content.len() as u64;
+            let header = header(*kind, name.as_bytes(), link.as_bytes(), size);
+            builder.append(&header, content).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    /// Unpacks into `in` beside a folder `out` with a file, and checks that nothing
+    /// outside `in` has changed.
+    fn unpacked(
+        bytes: &[u8],
+        contents: Contents<'_>,
+    ) -> (tempfile::TempDir, Result<(), LayoutError>) {
+        let dir = tempfile::tempdir().unwrap();
+        let (inside, out) = (dir.path().join("in"), dir.path().join("out"));
+        fs::create_dir(&inside).unwrap();
+        fs::create_dir(&out).unwrap();
+        fs::write(out.join("mine"), "mine").unwrap();
+        let into = Enclosure::open(&inside).unwrap();
+        let done = unpack_tar(Path::new("t"), bytes, &into, contents);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+        assert_eq!(fs::read(out.join("mine")).unwrap(), b"mine");
+        assert_eq!(fs::metadata(out.join("mine")).unwrap().nlink(), 1);
+        (dir, done)
+    }
+
+    const APP: Contents<'_> = Contents::Component("a");
+
     #[test]
     fn files_folders_and_links_are_made_without_special_rights() {
-        let (dir, done) = unpacked(&[
+        let bytes = tar_of(&[
             (Kind::Directory, ".", ""),
             (Kind::Directory, "a/empty", ""),
             (Kind::Regular, "a/run", ""),
             (Kind::Symlink, "a/link", "/etc/passwd"),
+            (Kind::Symlink, "a/up", "../../out"),
         ]);
+        let (dir, done) = unpacked(&bytes, APP);
         done.unwrap();
         let at = |name: &str| dir.path().join("in").join(name);
         assert_eq!(fs::read(at("a/run")).unwrap(), b"hi");
         let mode = fs::metadata(at("a/run")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o7777, 0o755);
+        assert_eq!(mode & 0o7700, 0o700);
         assert!(at("a/empty").is_dir());
-        assert_eq!(
-            fs::read_link(at("a/link")).unwrap(),
-            Path::new("/etc/passwd")
-        );
+        let target = fs::read_link(at("a/link")).unwrap();
+        assert_eq!(target, Path::new("/etc/passwd"));
     }
+
+    /// Roads out of the folder, and roads to a tree that readers see in two ways.
+    const ROADS: &[&[(Kind, &str, &str)]] = &[
+        &[(Kind::Regular, "../out/x", "")],
+        &[(Kind::Regular, "a/../../out/x", "")],
+        &[(Kind::Regular, "/tmp/out", "")],
+        &[(Kind::Regular, "a\\..\\..\\out", "")],
+        &[(Kind::Regular, "C:/out", "")],
+        &[(Kind::Directory, "../out/d", "")],
+        &[(Kind::Symlink, "../out/l", "x")],
+        &[(Kind::Regular, "b/planted", "")],
+        &[(Kind::Symlink, "b", "../out")],
+        &[(Kind::Symlink, "a", "../out")],
+        &[(Kind::Symlink, "./a/", "../out")],
+        &[(Kind::Regular, "a", "")],
+        &[(Kind::Symlink, "a/d", ".."), (Kind::Regular, "a/d/x", "")],
+        &[(Kind::Regular, "a/d/x", ""), (Kind::Symlink, "a/d", "..")],
+        &[(Kind::Symlink, "a/d", ".."), (Kind::Symlink, "a/d/x", "y")],
+        &[
+            (Kind::Symlink, "a/d", "../../out"),
+            (Kind::Directory, "a/d", ""),
+        ],
+        &[
+            (Kind::Directory, "a/d", ""),
+            (Kind::Symlink, "a/d", "../../out"),
+        ],
+        &[
+            (Kind::Symlink, "a/one", "../../out"),
+            (Kind::Symlink, "a/two", "one"),
+            (Kind::Symlink, "a/two/l", "x"),
+        ],
+        &[(Kind::Symlink, "a/l", "x"), (Kind::Symlink, "a/l", "y")],
+        &[(Kind::Symlink, "a/l", "x"), (Kind::Symlink, "./a//l", "y")],
+        &[(Kind::Regular, "a/f", ""), (Kind::Regular, "./a/./f", "")],
+        &[(Kind::Regular, "a/f", ""), (Kind::Symlink, "a/f", "b")],
+        &[
+            (Kind::Symlink, "a/f", "../../out/mine"),
+            (Kind::Regular, "a/f", ""),
+        ],
+        &[(Kind::Regular, "a/f", ""), (Kind::Regular, "a/f/below", "")],
+        &[(Kind::Regular, "a/f", ""), (Kind::Directory, "a/f", "")],
+        &[(Kind::Symlink, "a/l", "")],
+        &[(Kind::Link, "a/hard", "../out/mine")],
+        &[(Kind::Link, "a/hard", "/etc/passwd")],
+        &[(Kind::Regular, "a/f", ""), (Kind::Link, "a/hard", "a/f")],
+        &[(Kind::Char, "a/null", "")],
+        &[(Kind::Block, "a/disk", "")],
+        &[(Kind::Fifo, "a/pipe", "")],
+        &[(Kind::GNUSparse, "a/holes", "")],
+    ];
 
     #[test]
     fn nothing_is_written_outside_or_through_a_link() {
-        for entries in [
-            &[(Kind::Regular, "../out", "")][..],
-            &[(Kind::Regular, "/tmp/out", "")],
-            &[(Kind::Symlink, "d", ".."), (Kind::Regular, "d/out", "")],
-            &[(Kind::Symlink, "d", ".."), (Kind::Symlink, "d/out", "x")],
-            &[(Kind::Regular, "a", ""), (Kind::Regular, "./a", "")],
-            &[(Kind::Regular, "a", ""), (Kind::Symlink, "a", "b")],
-            &[(Kind::Link, "a", "b")],
-            &[(Kind::Char, "null", "")],
-            &[(Kind::Fifo, "pipe", "")],
-        ] {
-            let (dir, done) = unpacked(entries);
-            let around = fs::read_dir(dir.path()).unwrap().count();
-            assert!(done.is_err() && around == 1, "{entries:?}");
+        for entries in ROADS {
+            let (_, done) = unpacked(&tar_of(entries), APP);
+            assert!(done.is_err(), "{entries:?}");
         }
+    }
+
+    #[test]
+    fn documents_have_no_links() {
+        for target in ["/etc/passwd", "../out/mine", "a.json"] {
+            let entries = [(Kind::Regular, "a.json", ""), (Kind::Symlink, "l", target)];
+            let (_, done) = unpacked(&tar_of(&entries), Contents::Documents);
+            assert!(done.is_err(), "{target}");
+        }
+        let entries = [(Kind::Directory, "./", ""), (Kind::Regular, "d/a.json", "")];
+        unpacked(&tar_of(&entries), Contents::Documents).1.unwrap();
+    }
+
+    #[test]
+    fn long_and_odd_names_are_refused_and_do_not_lead_out() {
+        let pax = |key: &str, value: &str, kind: Kind| {
+            let body = format!(" {key}={value}\n");
+            let mut length = body.len();
+            while length != length.to_string().len() + body.len() {
+                length = length.to_string().len() + body.len();
+            }
+            let record = format!("{length}{body}");
+            let mut builder = tar::Builder::new(Vec::new());
+            let extended = header(Kind::XHeader, b"pax", b"", record.len() as u64);
+            builder.append(&extended, record.as_bytes()).unwrap();
+            builder
+                .append(&header(kind, b"a/f", b"x", 0), &b""[..])
+                .unwrap();
+            builder.into_inner().unwrap()
+        };
+        let deep = format!("a/{}f", "d/".repeat(300));
+        for bytes in [
+            pax("path", "../out/x", Kind::Regular),
+            pax("path", "/tmp/x", Kind::Regular),
+            pax("path", "a/x\0y", Kind::Regular),
+            pax("path", &format!("a/{}", "n".repeat(300)), Kind::Regular),
+            pax("path", &format!("a/{}", "n".repeat(5000)), Kind::Regular),
+            pax("path", &deep, Kind::Regular),
+            pax("linkpath", &"t/".repeat(3000), Kind::Symlink),
+            pax("GNU.sparse.name", "../out/x", Kind::Regular),
+            pax("SCHILY.realsize", "x", Kind::new(b'S')),
+        ] {
+            assert!(unpacked(&bytes, APP).1.is_err());
+        }
+        let mut builder = tar::Builder::new(Vec::new());
+        let odd = header(Kind::Regular, b"a/\xff", b"", 0);
+        builder.append(&odd, &b""[..]).unwrap();
+        assert!(unpacked(&builder.into_inner().unwrap(), APP).1.is_err());
+    }
+
+    #[test]
+    fn a_folder_that_others_filled_with_links_is_not_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = dir.path().join("in");
+        fs::create_dir_all(dir.path().join("out")).unwrap();
+        fs::create_dir_all(inside.join("a")).unwrap();
+        symlink("../../out", inside.join("a/d")).unwrap();
+        let into = Enclosure::open(&inside).unwrap();
+        let bytes = tar_of(&[(Kind::Regular, "a/d/x", "")]);
+        assert!(unpack_tar(Path::new("t"), &bytes[..], &into, APP).is_err());
+        assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 0);
+    }
+
+    /// Links under names that count up.
+    struct Links(u32, Vec<u8>);
+
+    impl Read for Links {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.1.is_empty() {
+                self.0 += 1;
+                let name = format!("a/{:090}", self.0);
+                let target = "t".repeat(99);
+                let made = header(Kind::Symlink, name.as_bytes(), target.as_bytes(), 0);
+                self.1 = made.as_bytes().to_vec();
+            }
+            let count = buffer.len().min(self.1.len());
+            buffer[..count].copy_from_slice(&self.1[..count]);
+            self.1.drain(..count);
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn links_that_are_held_have_a_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let into = Enclosure::open(dir.path()).unwrap();
+        let links = Links(0, Vec::new());
+        let error = unpack(Path::new("t"), links, &into, APP, 1 << 20).unwrap_err();
+        assert!(error.to_string().contains("too much memory"), "{error}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

@@ -17,19 +17,17 @@ use std::path::{Path, PathBuf};
 
 use tokio::runtime::Handle;
 
-use crate::archive::{TarKind, TarReader};
+use crate::archive::{SafePath, TarKind, TarReader};
 use crate::cas::{Cas, CasError};
 use crate::content::{self, Fetch};
-use crate::layout::{LayoutError, unpack_tar};
+use crate::disk::Enclosure;
+use crate::layout::{Contents, LayoutError, unpack_tar};
 use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
-use crate::package::{Dialect, SKELETON};
+use crate::package::{Dialect, MAX_DEFINITION_BYTES, SKELETON};
 use crate::registry::{Registry, RegistryError, Repository};
 
 /// The operating system of packages in an index.
 const SYSTEM: &str = "multi";
-
-/// Maximum size of a definition, in bytes: 16 MiB, as for local ones.
-const MAX_DEFINITION_BYTES: u64 = 16 << 20;
 
 /// The annotation of a layer with its file name.
 const TITLE: &str = "org.opencontainers.image.title";
@@ -237,12 +235,20 @@ impl<'o> Skeleton<'o> {
         let Some(layer) = self.layers.get(&format!("components/{component}.tar")) else {
             return Ok(None);
         };
+        if component.contains('/') || SafePath::parse(component).is_err() {
+            return Err(SkeletonError::Malformed {
+                what: format!("a component named {component:?}"),
+                expected: "a name that is a folder's",
+            });
+        }
         let folder = self.cas.root().join("skeletons").join(layer.digest.hex());
         let same = folder.is_dir() && holds(&folder, component, self.blob(layer)?).unwrap_or(false);
         if !same {
             let stage = self.cas.stage()?;
             let name = PathBuf::from(format!("components/{component}.tar"));
-            unpack_tar(&name, self.blob(layer)?, stage.path())?;
+            let into = Enclosure::open(stage.path()).map_err(at(stage.path()))?;
+            let contents = Contents::Component(component);
+            unpack_tar(&name, self.blob(layer)?, &into, contents)?;
             let made = stage.path().join(component);
             fs::create_dir_all(&made).map_err(at(&made))?;
             let parent = folder.parent().unwrap_or(&folder);

@@ -135,7 +135,7 @@ fn inspect_lists_images_variables_files_and_sboms_of_a_zarf_package() {
 }
 
 #[test]
-fn a_stopped_extraction_keeps_the_old_folder_and_nothing_else() {
+fn a_stopped_or_refused_extraction_keeps_the_old_folder_and_nothing_else() {
     let sandbox = Sandbox::new();
     sandbox.package();
     sandbox.build(&[]);
@@ -143,8 +143,7 @@ fn a_stopped_extraction_keeps_the_old_folder_and_nothing_else() {
         .src()
         .join("dist/jackal-package-demo-amd64-1.0.0.tar.zst");
     let to = sandbox.src().join("out");
-    sandbox.write("out/mine", "kept");
-    for stopped in [true, false] {
+    let extract = |stopped: bool| {
         let read = ReadOptions {
             connection: Connection::default(),
             architecture: "amd64".to_owned(),
@@ -164,13 +163,39 @@ fn a_stopped_extraction_keeps_the_old_folder_and_nothing_else() {
             force: true,
         };
         let done = jackal::app::package_extract(&opened, &options);
-        let interrupted = matches!(done, Err(PackageReadError::Interrupted));
-        assert_eq!((interrupted, done.is_ok()), (stopped, !stopped));
-        assert_eq!(to.join("mine").exists(), stopped);
         let files = std::fs::read_dir(sandbox.src()).unwrap();
         let mut names = files.map(|entry| entry.unwrap().file_name());
         assert!(!names.any(|name| name.to_string_lossy().starts_with(".jackal-tmp")));
-    }
+        done.map(drop)
+    };
+    sandbox.write("out/mine", "kept");
+    let foreign = extract(false).unwrap_err();
+    assert!(
+        matches!(foreign, PackageReadError::Foreign { .. }),
+        "{foreign}"
+    );
+    assert_eq!(std::fs::read(to.join("mine")).unwrap(), b"kept");
+    std::fs::remove_dir_all(&to).unwrap();
+
+    // What jackal made is replaced, until something in it changes.
+    extract(false).unwrap();
+    extract(false).unwrap();
+    assert!(matches!(extract(true), Err(PackageReadError::Interrupted)));
+    assert!(to.join("jackal.yaml").is_file());
+    sandbox.write("out/components/tool/mine", "kept");
+    let changed = extract(false).unwrap_err().to_string();
+    assert!(changed.contains("`components/tool/mine`"), "{changed}");
+    let mine = to.join("components/tool/mine");
+    assert_eq!(std::fs::read(mine).unwrap(), b"kept");
+
+    // Neither is a link, wherever it leads, nor a file.
+    let elsewhere = sandbox.src().join("elsewhere");
+    std::fs::rename(&to, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &to).unwrap();
+    assert!(extract(false).is_err() && to.is_symlink());
+    std::fs::remove_file(&to).unwrap();
+    std::fs::write(&to, "a file").unwrap();
+    assert!(extract(false).is_err() && to.is_file());
 }
 
 #[test]
@@ -230,7 +255,34 @@ fn extract_writes_all_or_selected_files_and_never_an_altered_one() {
 
 /// A valid package whose one component tar has a file called `name`.
 fn package_holding(name: &str) -> Vec<u8> {
-    let tar_of = |entries: &[(&str, &[u8])]| {
+    package_with("a", &[("components/a.tar", &tar_of(&[(name, "")]))])
+}
+
+/// A tar of files with the text `x`, and of links where a target is given.
+fn tar_of(entries: &[(&str, &str)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, target) in entries {
+        let mut header = tar::Header::new_ustar();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.as_old_mut().linkname[..target.len()].copy_from_slice(target.as_bytes());
+        let content: &[u8] = match target.is_empty() {
+            true => b"x",
+            false => b"",
+        };
+        if content.is_empty() {
+            header.set_entry_type(tar::EntryType::Symlink);
+        }
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        builder.append(&header, content).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+/// A valid package called `name` with these files.
+fn package_with(name: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
+    let plain_tar = |entries: &[(&str, &[u8])]| {
         let mut builder = tar::Builder::new(Vec::new());
         for (name, bytes) in entries {
             let mut header = tar::Header::new_ustar();
@@ -243,17 +295,21 @@ fn package_holding(name: &str) -> Vec<u8> {
         builder.into_inner().unwrap()
     };
     let hex = |bytes: &[u8]| jackal::oci::Digest::of(bytes).hex();
-    let component = tar_of(&[(name, b"x")]);
-    let checksums = format!("{} components/a.tar\n", hex(&component));
+    let lines: Vec<String> = files
+        .iter()
+        .map(|(name, bytes)| format!("{} {name}\n", hex(bytes)))
+        .collect();
+    let checksums = lines.concat();
     let definition = format!(
-        "kind: JackalPackageConfig\nmetadata:\n  name: a\n  aggregateChecksum: {}\n",
+        "kind: JackalPackageConfig\nmetadata:\n  name: {name}\n  aggregateChecksum: {}\n",
         hex(checksums.as_bytes())
     );
-    tar_of(&[
+    let mut all: Vec<(&str, &[u8])> = vec![
         ("jackal.yaml", definition.as_bytes()),
         ("checksums.txt", checksums.as_bytes()),
-        ("components/a.tar", &component),
-    ])
+    ];
+    all.extend(files);
+    plain_tar(&all)
 }
 
 #[test]
@@ -272,6 +328,100 @@ fn a_component_that_leads_out_of_its_folder_is_not_unpacked() {
     );
     let names = std::fs::read_dir(sandbox.src()).unwrap();
     assert_eq!(names.count(), 3, "good.tar, bad.tar, good");
+}
+
+/// Runs over packages whose tars plant links for each other, or take each other's
+/// places. Nothing outside the target is written, and nothing is left of a refusal.
+#[test]
+fn no_tar_of_a_package_reaches_what_another_one_made() {
+    let sandbox = Sandbox::new();
+    sandbox.write("out/mine", "mine");
+    let out = sandbox.src().join("out");
+    let out = out.to_str().unwrap();
+    let link = |name: &str| tar_of(&[(name, out)]);
+    let file = |name: &str| tar_of(&[(name, "")]);
+    let cases: &[&[(&str, &[u8])]] = &[
+        // The first in order plants a link under the name of the second.
+        &[
+            ("components/a.tar", &link("b")),
+            ("components/b.tar", &file("b/planted")),
+        ],
+        &[
+            ("components/a.tar", &tar_of(&[("a/f", ""), ("b", out)])),
+            ("components/b.tar", &file("b/planted")),
+        ],
+        &[
+            ("components/a.tar", &link("a")),
+            ("components/a/b.tar", &file("planted")),
+        ],
+        &[
+            ("components/a.tar", &link("a/x")),
+            ("components/a/x.tar", &file("planted")),
+        ],
+        &[
+            ("components/a.tar", &link("a/x")),
+            ("components/a/x/planted", b"x"),
+        ],
+        &[("sboms.tar", &link("x")), ("sboms/x/planted", b"x")],
+        &[("sboms.tar", &link("x"))],
+        &[("sboms.tar", &file("../out/planted"))],
+        &[("sboms.tar", &file("a.json")), ("sboms/a.json", b"x")],
+        &[("images/x.tar", &file("y")), ("images/x/y", b"x")],
+        &[("x/.tar", &file("../../out/planted"))],
+        &[("x/..tar", &file("planted"))],
+        &[("x/...tar", &file("../out/planted"))],
+        &[("components/.tar", &file("planted"))],
+        &[("components/..tar", &file("./planted"))],
+    ];
+    for (number, files) in cases.iter().enumerate() {
+        sandbox.write("p.tar", package_with("p", files));
+        let said = sandbox.run(&["package", "extract", "p.tar", "--unarchive", "-o", "to/x"]);
+        let text = &said.stderr;
+        assert!(
+            said.code.is_some_and(|code| code != 101),
+            "{number}: {text}"
+        );
+        let left = std::fs::read_dir(sandbox.src().join("out")).unwrap();
+        assert_eq!(left.count(), 1, "{number}: {text}");
+        assert_ne!(said.code, Some(0), "{number}: {text}");
+        assert!(!sandbox.src().join("to").exists(), "{number}: {text}");
+    }
+}
+
+#[test]
+fn sboms_never_take_the_place_of_a_users_folder() {
+    let sandbox = Sandbox::new();
+    let sboms = |target: &str| {
+        let tar = tar_of(&[("a.json", ""), ("b.json", target)]);
+        sandbox.write("p.tar", package_with("docs", &[("sboms.tar", &tar)]));
+    };
+    let inspect = |more: &[&str]| {
+        let args = [&["package", "inspect", "sbom", "p.tar"], more].concat();
+        sandbox.run(&args)
+    };
+    sandbox.write("docs/thesis.txt", "years");
+    sboms("");
+    for force in [&[][..], &["--force"]] {
+        let said = inspect(force);
+        assert_eq!(said.code, Some(2), "{}", said.stderr);
+    }
+    let thesis = sandbox.src().join("docs/thesis.txt");
+    assert_eq!(std::fs::read(thesis).unwrap(), b"years");
+
+    assert_eq!(inspect(&["-o", "boms"]).code, Some(0));
+    let again = inspect(&["-o", "boms"]);
+    assert!(again.stderr.contains("--force"), "{}", again.stderr);
+    assert_eq!(inspect(&["-o", "boms", "--force"]).code, Some(0));
+    sandbox.write("boms/docs/a.json", "changed");
+    let changed = inspect(&["-o", "boms", "--force"]);
+    assert!(changed.stderr.contains("`a.json`"), "{}", changed.stderr);
+
+    for target in ["/etc/passwd", "../docs/thesis.txt", "a.json"] {
+        sboms(target);
+        let linked = inspect(&["-o", "new"]);
+        assert!(linked.stderr.contains("a link"), "{}", linked.stderr);
+        assert!(!sandbox.src().join("new").exists(), "nothing half-made");
+    }
 }
 
 /// Packages are untrusted, and terminals interpret control characters.

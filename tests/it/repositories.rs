@@ -152,7 +152,10 @@ fn cloned(sandbox: &Sandbox, url: &str) -> std::path::PathBuf {
     let to = sandbox.src().join("x");
     let archive = "dist/jackal-package-demo-amd64.tar.zst";
     let to_text = to.to_str().unwrap();
-    let said = sandbox.run(&["package", "extract", archive, "-o", to_text, "--force"]);
+    if to.exists() {
+        fs::remove_dir_all(&to).unwrap();
+    }
+    let said = sandbox.run(&["package", "extract", archive, "-o", to_text]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let plain = fs::read(to.join("components/r.tar")).unwrap();
     tar::Archive::new(&plain[..]).unpack(&to).unwrap();
