@@ -7,20 +7,13 @@ use std::path::{Path, PathBuf};
 
 use super::build_error::BuildError;
 use super::options::Place;
-use crate::package::Dialect;
-use crate::{plan, workspace};
-
-/// Largest definition read, in bytes: 16 MiB.
-const MAX_DEFINITION_BYTES: u64 = 16 << 20;
+use crate::package::{Dialect, MAX_DEFINITION_BYTES};
+use crate::{disk, plan, workspace};
 
 /// The text of a definition or pipeline, within its limit.
 pub(super) fn read_text(path: &Path) -> Result<String, BuildError> {
     let io = |source| unreadable(path.to_owned(), source);
-    let length = fs::metadata(path).map_err(io)?.len();
-    if length > MAX_DEFINITION_BYTES {
-        return Err(io(std::io::Error::other("larger than 16 MiB")));
-    }
-    fs::read_to_string(path).map_err(io)
+    disk::read_text(path, MAX_DEFINITION_BYTES).map_err(io)
 }
 
 /// `path` as seen from `here`, for messages.

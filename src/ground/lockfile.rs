@@ -133,11 +133,8 @@ impl Lockfile {
                 ..Pins::default()
             },
             Err(error) => return Err(io(error)),
-            Ok(metadata) if metadata.len() > MAX_BYTES => {
-                return Err(io(io::Error::other("larger than 64 MiB")));
-            }
             Ok(_) => {
-                let text = fs::read_to_string(&path).map_err(io)?;
+                let text = disk::read_text(&path, MAX_BYTES).map_err(io)?;
                 parse(&path, &text)?
             }
         };

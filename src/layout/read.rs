@@ -7,12 +7,12 @@ use std::path::Path;
 use super::{LayoutError, PackageFile, open};
 use crate::cas::{Cas, CasError};
 use crate::oci::{Digest, Hasher};
-use crate::package::{Checksums, Dialect};
+use crate::package::{Checksums, Dialect, MAX_DEFINITION_BYTES};
 use crate::signing::MAX_BUNDLE_BYTES;
 use crate::verify::Evidence;
 
-/// Largest definition or `checksums.txt` held in memory, in bytes: 64 MiB.
-/// A list of half a million files is smaller.
+/// Largest `checksums.txt` held in memory, in bytes: 64 MiB. A list of half a million
+/// files is smaller.
 pub const MAX_DOCUMENT_BYTES: u64 = 64 << 20;
 
 /// Reads the package at `path`, of any form that [`open`] knows.
@@ -188,9 +188,10 @@ fn is_document(name: &str) -> bool {
 /// Largest size in bytes of the document called `name`.
 #[must_use]
 pub fn limit(name: &str) -> u64 {
-    match is_signature(name) {
-        true => MAX_BUNDLE_BYTES,
-        false => MAX_DOCUMENT_BYTES,
+    match Dialect::of_definition_file(name) {
+        Some(_) => MAX_DEFINITION_BYTES,
+        None if is_signature(name) => MAX_BUNDLE_BYTES,
+        None => MAX_DOCUMENT_BYTES,
     }
 }
 

@@ -17,6 +17,9 @@ mod repo_url;
 mod shasum;
 pub mod time;
 
+/// Largest definition or pipeline file, in bytes: 16 MiB.
+pub const MAX_DEFINITION_BYTES: u64 = 16 << 20;
+
 pub use artifact::{
     ArchiveName, ArchiveNameError, Checksums, ChecksumsError, MarkError, SKELETON, layers,
     manifest, mark_signed,

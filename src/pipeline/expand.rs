@@ -14,7 +14,7 @@ pub use instance::{Instance, RenderedOutput, RunsAfter};
 
 use super::error::ExpandError;
 use super::model::Pipeline;
-use super::render::Rows;
+use super::render::{Rows, Spent};
 
 /// Most instances of one pipeline.
 pub const MAX_TOTAL: usize = 20_000;
@@ -60,9 +60,10 @@ pub fn expand(
         .collect();
     let mut instances = Vec::with_capacity(total);
     let mut edges = 0;
+    let spent = Spent::default();
     for task in pipeline.tasks.values() {
         for row in &task.rows {
-            let scope = scope::Scope::new(pipeline, task, row, params, facts, &rows)?;
+            let scope = scope::Scope::new(pipeline, task, row, params, facts, &rows, &spent)?;
             let made = scope.instance()?;
             edges += made.depends_on.len();
             if edges > MAX_EDGES {
@@ -258,6 +259,27 @@ mod tests {
         ] {
             let found = made(tasks, &[]).unwrap_err();
             assert!(found.contains(part), "{part}: {found}");
+        }
+    }
+
+    #[test]
+    fn texts_that_a_matrix_multiplies_are_bounded() {
+        let row: Vec<String> = (0..1000).map(|n| format!("'{n}'")).collect();
+        let row = row.join(", ");
+        let long = "t".repeat(60_000);
+        for (key, text) in [
+            ("run", format!("run: [x, '{long}'], inputs: [{long}]")),
+            (
+                "env",
+                format!("run: [x], inputs: [], env: {{ A: '{long}' }}"),
+            ),
+        ] {
+            let mut tasks = String::new();
+            for n in 0..2 {
+                tasks += &format!("  t{n}: {{ matrix: {{ n: [{row}] }}, {text} }}\n");
+            }
+            let found = made(&tasks, &[]).unwrap_err();
+            assert!(found.contains("bytes of text"), "{key}: {found}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! Verbs are rendered through it. It knows the values that the instance may
 //! use and the instances that it may refer to, and no task.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::ExpandError;
@@ -13,6 +13,47 @@ use super::matrix::{Row, Selector, instance_name};
 /// The matrix rows of every task: the instances that references select among.
 pub type Rows<'p> = BTreeMap<&'p str, &'p [Row]>;
 
+/// Most bytes of texts that the instances of a pipeline are made of: 64 MiB. A matrix
+/// multiplies every text of its task, and the variables of the pipeline.
+const MAX_RENDERED_BYTES: usize = 64 << 20;
+
+/// Most bytes of values that are brought to instances, used or not: 4 GiB, some seconds.
+const MAX_CONTEXT_BYTES: usize = 4 << 30;
+
+/// What the instances of a pipeline have taken so far.
+#[derive(Debug, Default)]
+pub struct Spent {
+    rendered: Cell<usize>,
+    context: Cell<usize>,
+}
+
+impl Spent {
+    /// Counts a text of an instance.
+    pub fn text(&self, bytes: usize) -> Result<(), ExpandError> {
+        let what = "bytes of text in task instances";
+        count(&self.rendered, bytes, what, MAX_RENDERED_BYTES)
+    }
+
+    /// Counts the values that an instance may use.
+    pub fn context(&self, bytes: usize) -> Result<(), ExpandError> {
+        let what = "bytes of values for task instances";
+        count(&self.context, bytes, what, MAX_CONTEXT_BYTES)
+    }
+}
+
+fn count(
+    spent: &Cell<usize>,
+    bytes: usize,
+    what: &'static str,
+    limit: usize,
+) -> Result<(), ExpandError> {
+    spent.set(spent.get().saturating_add(bytes));
+    match spent.get() > limit {
+        true => Err(ExpandError::TooMany { what, limit }),
+        false => Ok(()),
+    }
+}
+
 /// Evaluates for one instance.
 pub struct Renderer<'p> {
     /// The instance, for messages.
@@ -20,16 +61,18 @@ pub struct Renderer<'p> {
     /// The values that templates use.
     pub context: Context,
     rows: &'p Rows<'p>,
+    pub(super) spent: &'p Spent,
     edges: RefCell<BTreeSet<String>>,
 }
 
 impl<'p> Renderer<'p> {
     /// A renderer for the instance `id`.
-    pub fn new(id: String, context: Context, rows: &'p Rows<'p>) -> Self {
+    pub fn new(id: String, context: Context, rows: &'p Rows<'p>, spent: &'p Spent) -> Self {
         Self {
             id,
             context,
             rows,
+            spent,
             edges: RefCell::default(),
         }
     }
@@ -62,9 +105,11 @@ impl<'p> Renderer<'p> {
 
     /// The value of a template.
     pub fn render(&self, key: &str, template: &Template) -> Result<String, ExpandError> {
-        template
+        let text = template
             .render(&self.context)
-            .map_err(|e| self.wrong(key, e))
+            .map_err(|e| self.wrong(key, e))?;
+        self.spent.text(text.len())?;
+        Ok(text)
     }
 
     /// The value of a template, if there is one.

@@ -1,8 +1,15 @@
 //! Commit and branch of a Git checkout, read without running Git.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::disk::read_text;
+
+/// Largest file that holds one reference or path, in bytes.
+const MAX_LINE: u64 = 64 << 10;
+
+/// Largest list of packed references, in bytes: 64 MiB, half a million of them.
+const MAX_PACKED: u64 = 64 << 20;
 
 /// Facts about the checkout that `folder` is in: `sha`, `shortSha` and, if a
 /// branch is checked out, `branch`. Empty outside of one, and before the first
@@ -13,7 +20,7 @@ pub fn git_facts(folder: &Path) -> BTreeMap<String, String> {
     let Some((git, common)) = git_folders(folder) else {
         return facts;
     };
-    let Ok(head) = fs::read_to_string(git.join("HEAD")) else {
+    let Ok(head) = read_text(&git.join("HEAD"), MAX_LINE) else {
         return facts;
     };
     let head = head.trim();
@@ -46,9 +53,9 @@ fn git_folders(folder: &Path) -> Option<(PathBuf, PathBuf)> {
         return Some((dot.clone(), dot));
     }
     // A work tree: the file names its folder, which names the common one.
-    let text = fs::read_to_string(&dot).ok()?;
+    let text = read_text(&dot, MAX_LINE).ok()?;
     let git = dot.parent()?.join(text.trim().strip_prefix("gitdir: ")?);
-    let common = fs::read_to_string(git.join("commondir"))
+    let common = read_text(&git.join("commondir"), MAX_LINE)
         .map_or_else(|_| git.clone(), |text| git.join(text.trim()));
     Some((git, common))
 }
@@ -57,10 +64,10 @@ fn resolve(common: &Path, reference: &str) -> Option<String> {
     if reference.split('/').any(|part| part == "..") {
         return None;
     }
-    if let Ok(text) = fs::read_to_string(common.join(reference)) {
+    if let Ok(text) = read_text(&common.join(reference), MAX_LINE) {
         return Some(text.trim().to_owned());
     }
-    let packed = fs::read_to_string(common.join("packed-refs")).ok()?;
+    let packed = read_text(&common.join("packed-refs"), MAX_PACKED).ok()?;
     packed.lines().find_map(|line| {
         let (sha, name) = line.split_once(' ')?;
         (name == reference).then(|| sha.to_owned())
@@ -69,6 +76,8 @@ fn resolve(common: &Path, reference: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const SHA: &str = "0123456789abcdef0123456789abcdef01234567";

@@ -190,6 +190,21 @@ impl Node {
         }
     }
 
+    /// The number of bytes of all texts, keys included.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        match &self.value {
+            Value::Scalar(text, _) => text.len(),
+            Value::Sequence(items) => items.iter().map(Self::text_bytes).sum(),
+            Value::Mapping(pairs) => {
+                let pairs = pairs.iter();
+                pairs
+                    .map(|(key, value)| key.text_bytes() + value.text_bytes())
+                    .sum()
+            }
+        }
+    }
+
     /// The items of a sequence; empty for other nodes.
     #[must_use]
     pub fn items(&self) -> &[Node] {

@@ -1,6 +1,7 @@
 //! Text to nodes, over the events of `saphyr-parser`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::AddAssign;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
@@ -9,6 +10,10 @@ use super::{Mistake, Mistakes, Node, SourceText, Span, Style, Value};
 /// Most nodes of a document after its aliases are expanded: 200,000. A
 /// definition of a thousand components has fewer; an alias bomb has more.
 pub const MAX_NODES: usize = 200_000;
+
+/// Most bytes of text that aliases and anchors copy: 8 MiB. Nodes alone say little: one
+/// alias may stand for a megabyte of text.
+pub const MAX_COPIED_BYTES: usize = 8 << 20;
 
 /// Deepest nesting of lists and mappings: 64. Readers recurse over nodes.
 pub const MAX_DEPTH: usize = 64;
@@ -23,7 +28,8 @@ const MAX_KEY: usize = 500;
 /// # Errors
 ///
 /// One [`Mistake`]: the first place that is invalid YAML, nested deeper than
-/// [`MAX_DEPTH`], or expands to more than [`MAX_NODES`].
+/// [`MAX_DEPTH`], expands to more than [`MAX_NODES`], or copies more text than
+/// [`MAX_COPIED_BYTES`].
 pub fn parse(source: &SourceText) -> Result<Vec<Node>, Mistakes> {
     build(&source.text).map_err(|mistake| {
         let failed: Result<(), Mistakes> = Mistakes::none_or((), source, vec![mistake]);
@@ -51,8 +57,23 @@ struct Frame {
     open: Open,
     span: Span,
     anchor: usize,
-    /// Nodes inside, aliases expanded.
-    size: usize,
+    /// What is inside, aliases expanded.
+    size: Size,
+}
+
+/// What nodes take, aliases expanded.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    nodes: usize,
+    /// Bytes of their texts.
+    bytes: usize,
+}
+
+impl AddAssign for Size {
+    fn add_assign(&mut self, other: Self) {
+        self.nodes = self.nodes.saturating_add(other.nodes);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
 }
 
 /// A node that is complete.
@@ -60,12 +81,16 @@ struct Finished {
     node: Node,
     /// The number of its anchor; 0 if it has none.
     anchor: usize,
-    /// Its nodes, aliases expanded.
-    size: usize,
+    /// What it takes, aliases expanded.
+    size: Size,
 }
 
 fn build(text: &str) -> Result<Vec<Node>, Mistake> {
-    let mut builder = Builder::default();
+    let mut builder = Builder {
+        // An anchored node is copied in case an alias names it.
+        has_aliases: text.contains('*'),
+        ..Builder::default()
+    };
     for event in Parser::new_from_str(text) {
         let (event, place) = event.map_err(|error| {
             let mut at = point(error.marker().line(), error.marker().col(), 1);
@@ -97,9 +122,12 @@ struct Builder {
     documents: Vec<Node>,
     stack: Vec<Frame>,
     /// Anchored nodes of this document with their sizes.
-    anchors: HashMap<usize, (Node, usize)>,
+    anchors: HashMap<usize, (Node, Size)>,
+    has_aliases: bool,
     /// Nodes of this document so far, aliases expanded.
     total: usize,
+    /// What was copied in all documents, for anchors and for aliases.
+    copied: Size,
     /// Where this document begins.
     start: Span,
 }
@@ -120,13 +148,13 @@ impl Builder {
                 } else {
                     Style::Quoted
                 };
+                let size = Size {
+                    nodes: 1,
+                    bytes: text.len(),
+                };
                 let value = Value::Scalar(text.into_owned(), style);
                 let node = Node { span: here, value };
-                Finished {
-                    node,
-                    anchor,
-                    size: 1,
-                }
+                Finished { node, anchor, size }
             }
             Event::Alias(anchor) => self.alias(anchor, here)?,
             Event::SequenceStart(anchor, _) => {
@@ -146,12 +174,13 @@ impl Builder {
                     Open::Mapping(pairs, _) => Value::Mapping(merge(pairs)?),
                 };
                 // `add` counts the nodes inside once more, with the node itself.
-                self.total -= frame.size;
-                let span = frame.span;
+                self.total -= frame.size.nodes;
+                let (span, mut size) = (frame.span, frame.size);
+                size.nodes += 1;
                 Finished {
                     node: Node { span, value },
                     anchor: frame.anchor,
-                    size: frame.size + 1,
+                    size,
                 }
             }
             _ => return Ok(None),
@@ -161,7 +190,7 @@ impl Builder {
 
     /// A copy of the anchored node. Its size is checked first: copies of copies
     /// grow exponentially.
-    fn alias(&self, anchor: usize, here: Span) -> Result<Finished, Mistake> {
+    fn alias(&mut self, anchor: usize, here: Span) -> Result<Finished, Mistake> {
         let Some((node, size)) = self.anchors.get(&anchor) else {
             return Err(Mistake::new(
                 here,
@@ -169,9 +198,11 @@ impl Builder {
                 "Write out the value, or use an anchor of an earlier node.",
             ));
         };
-        if self.total + size > MAX_NODES {
+        if self.total + size.nodes > MAX_NODES {
             return Err(too_many(here));
         }
+        let size = *size;
+        copy(&mut self.copied, size, here)?;
         let node = Node {
             span: here,
             value: node.value.clone(),
@@ -179,7 +210,7 @@ impl Builder {
         Ok(Finished {
             node,
             anchor: 0,
-            size: *size,
+            size,
         })
     }
 
@@ -195,7 +226,7 @@ impl Builder {
             open,
             span: Span { length: 1, ..span },
             anchor,
-            size: 0,
+            size: Size::default(),
         });
         Ok(())
     }
@@ -203,11 +234,13 @@ impl Builder {
     /// Adds a node to the list or mapping around it, or to the documents.
     fn add(&mut self, finished: Finished) -> Result<(), Mistake> {
         let Finished { node, anchor, size } = finished;
-        self.total += size;
+        self.total += size.nodes;
         if self.total > MAX_NODES {
             return Err(too_many(self.start));
         }
-        if anchor > 0 {
+        if anchor > 0 && self.has_aliases {
+            // Anchors inside anchors copy the same text once for each level.
+            copy(&mut self.copied, size, node.span)?;
             self.anchors.insert(anchor, (node.clone(), size));
         }
         match self.stack.last_mut() {
@@ -246,6 +279,23 @@ fn plain_key(node: &Node) -> Result<(), Mistake> {
     Err(Mistake::new(node.span, message, help))
 }
 
+/// Counts a copy of `size` nodes and bytes; its caller makes it.
+fn copy(copied: &mut Size, size: Size, at: Span) -> Result<(), Mistake> {
+    *copied += size;
+    if copied.nodes > MAX_NODES {
+        return Err(too_many(at));
+    }
+    if copied.bytes > MAX_COPIED_BYTES {
+        let limit = MAX_COPIED_BYTES >> 20;
+        return Err(Mistake::new(
+            at,
+            format!("aliases and anchors copy more than {limit} MiB of text"),
+            "Use fewer aliases of long texts, or split the file.",
+        ));
+    }
+    Ok(())
+}
+
 /// Appends the pairs of merged mappings; keys of the mapping itself take precedence.
 fn merge(pairs: Vec<(Node, Node)>) -> Result<Vec<(Node, Node)>, Mistake> {
     let is_merge =
@@ -254,6 +304,12 @@ fn merge(pairs: Vec<(Node, Node)>) -> Result<Vec<(Node, Node)>, Mistake> {
         return Ok(pairs);
     }
     let (merges, mut own): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(key, _)| is_merge(key));
+    let text = |key: &Node| match &key.value {
+        Value::Scalar(text, _) => Some(text.clone()),
+        // Keys of other kinds are mistakes, which each reader reports.
+        _ => None,
+    };
+    let mut seen: HashSet<String> = own.iter().filter_map(|(key, _)| text(key)).collect();
     for (key, value) in merges {
         let sources = match value.value {
             Value::Sequence(items) => items,
@@ -271,7 +327,7 @@ fn merge(pairs: Vec<(Node, Node)>) -> Result<Vec<(Node, Node)>, Mistake> {
                 ));
             };
             for (name, value) in pairs {
-                if !own.iter().any(|(key, _)| key.value == name.value) {
+                if text(&name).is_none_or(|text| seen.insert(text)) {
                     own.push((name, value));
                 }
             }
@@ -353,6 +409,43 @@ mod tests {
             "{}",
             refused(&text)
         );
+    }
+
+    #[test]
+    fn text_that_aliases_or_anchors_multiply_is_refused_with_its_place() {
+        let long = "b".repeat(100_000);
+        let many = vec!["*a"; 190_000].join(",");
+        let message = refused(&format!("a: &a {long}\nb: [{many}]\n"));
+        assert!(message.starts_with("t.yaml:2:"), "{message}");
+        assert!(message.contains("more than 8 MiB of text"), "{message}");
+        // Keys, items of merged mappings, and anchors around one another count as well.
+        let many = vec!["*m"; 200].join(",");
+        let message = refused(&format!("m: &m {{k: {long}}}\nb: {{<<: [{many}]}}\n"));
+        assert!(message.contains("more than 8 MiB of text"), "{message}");
+        let open: String = (0..60).map(|level| format!("&a{level} [")).collect();
+        let nested = format!("a: {open}{}{}\nb: *a0\n", long.repeat(2), "]".repeat(60));
+        let message = refused(&nested);
+        assert!(message.contains("more than 8 MiB of text"), "{message}");
+        let documents = format!("a: &a {long}\nb: [*a, *a, *a]\n---\n").repeat(40);
+        let message = refused(&documents);
+        assert!(message.contains("more than 8 MiB of text"), "{message}");
+        // A few copies of a long text are common.
+        first(&format!("a: &a {long}\nb: [*a, *a, *a]\n"));
+    }
+
+    #[test]
+    fn large_mappings_are_merged_in_linear_time_and_own_keys_win_however_they_are_quoted() {
+        let pairs = |begin: u32| {
+            let pairs = (begin..begin + 20_000).map(|n| format!("  k{n}: v\n"));
+            pairs.collect::<String>()
+        };
+        let text = format!("m: &m\n{}n:\n  <<: *m\n{}", pairs(0), pairs(20_000));
+        let Value::Mapping(merged) = first(&text).get("n").unwrap().value.clone() else {
+            panic!("a mapping");
+        };
+        assert_eq!(merged.len(), 40_000);
+        let node = first("m: &m {a: 1}\nn: {<<: *m, 'a': 2}\n");
+        assert_eq!(node.get("n").unwrap().get("a").unwrap().scalar(), Some("2"));
     }
 
     #[test]

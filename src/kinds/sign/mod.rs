@@ -24,8 +24,7 @@ use crate::ground::{Class, Failure};
 use crate::kinds::package::{self, Archive, export};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Bench, Context, Kind, Prepared, of};
-use crate::layout::MAX_DOCUMENT_BYTES;
-use crate::package::{Dialect, time};
+use crate::package::{Dialect, MAX_DEFINITION_BYTES, time};
 use crate::release::{self, Artifact};
 use crate::sbom::format::spdx;
 use crate::signers::{Seal, Signer, seal};
@@ -274,7 +273,7 @@ fn signed(
         .iter()
         .find_map(|(file, _)| Some((Dialect::of_definition_file(&file.name)?, file.clone())));
     let (dialect, file) = found.ok_or_else(|| failed(&"it does not make a package"))?;
-    let mut definition = package::read(cas, &file, MAX_DOCUMENT_BYTES)?;
+    let mut definition = package::read(cas, &file, MAX_DEFINITION_BYTES)?;
     if let Some(how) = work.seal {
         let sealed = seal(dialect, &definition, signer, how).map_err(|error| failed(&error))?;
         for (name, bytes) in sealed {

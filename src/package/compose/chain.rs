@@ -12,11 +12,16 @@ use crate::yaml::{Node, SourceText, Span, Value};
 /// one folder any number of names.
 const MAX_CHAIN: usize = 64;
 
+/// Most names that a message lists.
+const MAX_NAMED: usize = 20;
+
 /// One link of a chain.
 pub(super) struct Link {
     component: Node,
     /// The definition that contains it.
     pub(super) root: Rc<Node>,
+    /// That definition's folder or URL, as it was read; empty for the package itself.
+    pub(super) source: String,
     /// The definition's folder, relative to the package; empty for the package itself.
     folder: String,
     /// Whether the definition is a skeleton package.
@@ -36,6 +41,7 @@ impl Composer<'_> {
         let mut chain = vec![Link {
             component,
             root: Rc::clone(root),
+            source: String::new(),
             folder: String::new(),
             remote: false,
         }];
@@ -88,6 +94,7 @@ impl Composer<'_> {
                 Some(Link {
                     component,
                     root,
+                    source: folder.clone(),
                     folder,
                     remote: false,
                 })
@@ -103,6 +110,7 @@ impl Composer<'_> {
                 Some(Link {
                     component,
                     root,
+                    source: shown,
                     folder,
                     remote: true,
                 })
@@ -235,6 +243,11 @@ impl Composer<'_> {
                 let names: Vec<&str> = listed.iter().filter_map(name_of).collect();
                 let help = match names.as_slice() {
                     [] => "The definition has no components.".to_owned(),
+                    names if names.len() > MAX_NAMED => format!(
+                        "Use one of: {}, or another of its {}.",
+                        names[..MAX_NAMED].join(", "),
+                        names.len()
+                    ),
                     names => format!("Use one of: {}.", names.join(", ")),
                 };
                 self.mistake(at, format!("no component `{name}` in `{place}`"), help);

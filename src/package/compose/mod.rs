@@ -78,6 +78,10 @@ impl std::fmt::Display for Warning {
 /// multiply nodes, as aliases do.
 const MAX_COMPOSED_NODES: usize = 5 * MAX_NODES;
 
+/// Most bytes of text of a composed definition, and of what templates put into it: 32
+/// MiB, twice the largest definition file. Imports and templates multiply text.
+const MAX_COMPOSED_BYTES: usize = 32 << 20;
+
 impl Definition {
     /// Composes the definition in `source` and fills its templates.
     ///
@@ -173,6 +177,8 @@ pub(super) fn compose(
         whole: Whole::default(),
         files: BTreeMap::new(),
         nodes: 0,
+        bytes: 0,
+        imported: BTreeSet::new(),
     };
     if let Some(head) = composer.load(source, true) {
         composer.composed(head, choice);
@@ -194,6 +200,10 @@ struct Composer<'c> {
     files: BTreeMap<String, Option<std::rc::Rc<Node>>>,
     /// Number of nodes of all components so far.
     nodes: usize,
+    /// Number of bytes of their texts.
+    bytes: usize,
+    /// Folders and URLs whose variables and constants were taken.
+    imported: BTreeSet<String>,
 }
 
 impl Composer<'_> {
@@ -244,17 +254,27 @@ impl Composer<'_> {
                 continue;
             };
             for link in &chain {
-                variables.add(&link.root);
-                constants.add(&link.root);
+                if self.imported.insert(link.source.clone()) {
+                    variables.add(&link.root);
+                    constants.add(&link.root);
+                }
             }
             let component = self.merged(chain);
             self.nodes = self.nodes.saturating_add(component.count());
-            if self.nodes > MAX_COMPOSED_NODES {
-                self.whole.mistakes.push(Mistake::new(
+            self.bytes = self.bytes.saturating_add(component.text_bytes());
+            let what = match () {
+                () if self.nodes > MAX_COMPOSED_NODES => format!("{MAX_COMPOSED_NODES} nodes"),
+                () if self.bytes > MAX_COMPOSED_BYTES => {
+                    format!("{} MiB of text", MAX_COMPOSED_BYTES >> 20)
+                }
+                () => String::new(),
+            };
+            if !what.is_empty() {
+                self.mistake(
                     component.span,
-                    format!("the composed definition has more than {MAX_COMPOSED_NODES} nodes"),
+                    format!("the composed definition has more than {what}"),
                     "Import fewer components, or split the package.",
-                ));
+                );
                 break;
             }
             components.push(component);
@@ -327,6 +347,7 @@ impl Composer<'_> {
             found: BTreeMap::new(),
             mistakes: Vec::new(),
             warnings: Vec::new(),
+            left: Some(MAX_COMPOSED_BYTES),
         };
         filling.definition(head);
         let (found, mut mistakes, mut warnings) =

@@ -95,6 +95,8 @@ pub(super) struct Filling<'f> {
     pub found: BTreeMap<String, Span>,
     pub mistakes: Vec<Mistake>,
     pub warnings: Vec<Mistake>,
+    /// Bytes that values may still take; `None`: a value did not fit.
+    pub left: Option<usize>,
 }
 
 impl Filling<'_> {
@@ -105,13 +107,33 @@ impl Filling<'_> {
                 // The name may have templates itself; those are filled later.
                 let name = component.get("name").and_then(Node::scalar);
                 let name = name.unwrap_or_default().to_owned();
-                let mut own = |_: Span, template: Template<'_>| {
-                    matches!(template, Template::ComponentName).then(|| name.clone())
+                let mut own = |at: Span, template: Template<'_>| {
+                    let own = matches!(template, Template::ComponentName);
+                    (own && self.fits(at, name.len())).then(|| name.clone())
                 };
                 walk(component, &mut own);
             }
         }
-        walk(definition, &mut |at, template| self.value(at, template));
+        walk(definition, &mut |at, template| {
+            let value = self.value(at, template)?;
+            self.fits(at, value.len()).then_some(value)
+        });
+    }
+
+    /// Takes `bytes` from what values may take; notes once that there is too little.
+    fn fits(&mut self, at: Span, bytes: usize) -> bool {
+        let Some(left) = self.left else {
+            return false;
+        };
+        self.left = left.checked_sub(bytes);
+        if self.left.is_none() {
+            self.mistakes.push(Mistake::new(
+                at,
+                "the values of templates take too much text",
+                "Use shorter values or names, or fewer templates.",
+            ));
+        }
+        self.left.is_some()
     }
 
     fn value(&mut self, at: Span, template: Template<'_>) -> Option<String> {

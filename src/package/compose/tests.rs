@@ -488,6 +488,23 @@ fn what_imports_multiply_is_bounded() {
 }
 
 #[test]
+fn text_that_imports_or_templates_multiply_is_bounded() {
+    let long = "d".repeat(400_000);
+    let components: Vec<String> = (0..100)
+        .map(|number| format!("- {{name: c{number}, import: {{path: a, name: c}}}}\n"))
+        .collect();
+    let top = format!("components:\n{}", components.concat());
+    let imported = format!("components:\n- {{name: c, description: {long}}}\n");
+    let text = refused(&[("", &top), ("a", &imported)]);
+    assert!(text.contains("more than 32 MiB of text"), "{text}");
+    // A name that its own component repeats.
+    let templates = "###JACKAL_COMPONENT_NAME###".repeat(100);
+    let text = format!("components:\n- {{name: {long}, description: '{templates}'}}\n");
+    let text = refused(&[("", &text)]);
+    assert!(text.contains("templates take too much text"), "{text}");
+}
+
+#[test]
 fn keys_of_newer_programs_are_composed_or_refused_by_name() {
     let composed = good(&[
         (

@@ -8,7 +8,7 @@ use crate::pipeline::error::ExpandError;
 use crate::pipeline::expression::{Context, Outcome, Value};
 use crate::pipeline::matrix::{Row, instance_name};
 use crate::pipeline::model::{Pipeline, Task};
-use crate::pipeline::render::{Renderer, Rows};
+use crate::pipeline::render::{Renderer, Rows, Spent};
 
 /// Facts that only a commit has. A template fails without them; in a condition they
 /// are empty.
@@ -35,12 +35,14 @@ impl<'p> Scope<'p> {
         params: &'p BTreeMap<String, String>,
         facts: &'p Facts,
         rows: &'p Rows<'p>,
+        spent: &'p Spent,
     ) -> Result<Self, ExpandError> {
         let strict = context(pipeline, task, row, params, facts);
+        spent.context(strict.bytes())?;
         let mut scope = Self {
             pipeline,
             task,
-            renderer: Renderer::new(instance_name(&task.id, row), strict.clone(), rows),
+            renderer: Renderer::new(instance_name(&task.id, row), strict.clone(), rows, spent),
             runs_after: RunsAfter::SUCCESS,
             skipped: false,
             platform: None,
@@ -86,6 +88,7 @@ impl<'p> Scope<'p> {
                     Err(_) if lenient => String::new(),
                     Err(e) => return Err(self.renderer.wrong(&format!("env.{name}"), e)),
                 };
+                self.renderer.spent.text(name.len() + value.len())?;
                 made.push((name.clone(), value));
             }
             for (name, value) in made {

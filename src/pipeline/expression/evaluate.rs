@@ -77,6 +77,16 @@ impl Context {
         self.values.insert(path.into(), value.into());
     }
 
+    /// Bytes of all texts.
+    pub fn bytes(&self) -> usize {
+        let values = self.values.iter();
+        let bytes = |(path, value): (&String, &Value)| match value {
+            Value::Text(text) => path.len() + text.len(),
+            Value::Number(_) | Value::Bool(_) => path.len(),
+        };
+        values.map(bytes).sum()
+    }
+
     /// The value of a path.
     pub fn get(&self, path: &str) -> Option<&Value> {
         self.values.get(path)
