@@ -138,20 +138,20 @@ mod tests {
         let moved = around.path().join("moved");
         fs::rename(&path, &moved).unwrap();
         assert_eq!(made(&moved).unwrap(), Made::Ours);
-        let changes: [(&str, fn(&Path)); 5] = [
-            ("mine", |top| fs::write(top.join("mine"), "x").unwrap()),
-            ("a/f", |top| fs::write(top.join("a/f"), "2").unwrap()),
-            ("a/b", |top| fs::remove_dir(top.join("a/b")).unwrap()),
-            ("a/c", |top| fs::create_dir(top.join("a/c")).unwrap()),
-            ("l", |top| {
-                std::os::unix::fs::symlink("a", top.join("l")).unwrap();
-            }),
+        type Change<'c> = &'c dyn Fn(&Path) -> io::Result<()>;
+        let changes: [Change<'_>; 5] = [
+            &|top| fs::write(top.join("mine"), "x"),
+            &|top| fs::write(top.join("a/f"), "2"),
+            &|top| fs::remove_dir(top.join("a/b")),
+            &|top| fs::create_dir(top.join("a/c")),
+            &|top| std::os::unix::fs::symlink("a", top.join("l")),
         ];
-        for (what, change) in changes {
+        for (number, change) in changes.iter().enumerate() {
             note_made(&moved).unwrap();
             assert_eq!(made(&moved).unwrap(), Made::Ours);
-            change(&moved);
-            assert!(matches!(made(&moved).unwrap(), Made::Changed(_)), "{what}");
+            change(&moved).unwrap();
+            let found = made(&moved).unwrap();
+            assert!(matches!(found, Made::Changed(_)), "{number}: {found:?}");
         }
         std::os::unix::fs::symlink(&moved, around.path().join("link")).unwrap();
         note_made(&moved).unwrap();
