@@ -6,11 +6,11 @@
 //! only those below it; `tests/it/architecture.rs` checks that.
 //!
 //! - Words: [`oci`], [`content`], `codec`, [`archive`], [`yaml`].
-//! - Domain, without files, network or clock: [`pipeline`], [`graph`],
-//!   [`action`], [`package`], [`sbom`], [`signing`], [`verify`].
-//! - Stores: `disk`, [`workspace`], [`cas`], [`layout`], [`registry`],
-//!   [`rehearsal`], [`signers`], [`source`], [`release`].
-//! - Builds: [`ground`], [`kinds`], [`plan`], [`run`].
+//! - Domain, without files, network or clock: [`pipeline`], `graph`,
+//!   `action`, [`package`], `sbom`, [`signing`], [`verify`].
+//! - Stores: `disk`, `workspace`, [`cas`], [`layout`], [`registry`],
+//!   [`rehearsal`], `signers`, [`source`], [`release`].
+//! - Builds: `ground`, `kinds`, `plan`, `run`.
 //! - Operations: [`app`]. The command line: [`cli`].
 
 #![cfg_attr(
@@ -18,7 +18,7 @@
     allow(clippy::disallowed_methods, reason = "tests write files of their own")
 )]
 
-pub mod action;
+mod action;
 pub mod app;
 pub mod archive;
 pub mod cas;
@@ -26,22 +26,29 @@ pub mod cli;
 mod codec;
 pub mod content;
 mod disk;
-pub mod graph;
-pub mod ground;
-pub mod kinds;
+mod graph;
+mod ground;
+mod kinds;
 pub mod layout;
 pub mod oci;
 pub mod package;
 pub mod pipeline;
-pub mod plan;
+mod plan;
 pub mod registry;
 pub mod rehearsal;
 pub mod release;
-pub mod run;
-pub mod sbom;
-pub mod signers;
+mod run;
+mod sbom;
+mod signers;
 pub mod signing;
 pub mod source;
 pub mod verify;
-pub mod workspace;
+mod workspace;
 pub mod yaml;
+
+/// What only the integration tests and the fuzz targets reach for.
+#[doc(hidden)]
+pub mod testing {
+    pub use crate::ground::confine::supported;
+    pub use crate::kinds::image::import::import_path;
+}

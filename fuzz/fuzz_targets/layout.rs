@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use jackal::cas::Cas;
-use jackal::kinds::image::import::import_path;
+use jackal::testing::import_path;
 use jackal::layout::ImageLayout;
 use jackal::oci::{Descriptor, Digest};
 use libfuzzer_sys::fuzz_target;

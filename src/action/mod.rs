@@ -20,10 +20,10 @@ use std::sync::Arc;
 
 use crate::oci::{Digest, Platform};
 
-pub use encode::{ActionKey, ActionKeyError, KEY_FORMAT};
-pub use explain::{Change, DirtyReason, Explained, Subject, diff};
+pub use encode::ActionKey;
+pub use explain::{Explained, diff};
 pub use inputs::{InputDirectory, InputError, InputFile, InputNode, InputTree};
-pub use result::{ActionResult, MAX_RESULT_BYTES, Output, ResultError};
+pub use result::{ActionResult, Output};
 pub use settings::{Fields, Settings, SettingsError};
 pub(crate) use settings::{below, fields};
 pub use wire::{WireError, decode, encode};

@@ -11,5 +11,5 @@ mod update;
 
 pub(crate) use assess::ready;
 pub use assess::{Verdict, assess};
-pub use drive::{How, Ran, run};
+pub use drive::{How, run};
 pub(crate) use update::update;

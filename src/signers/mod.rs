@@ -19,13 +19,9 @@ mod token;
 mod trust_config;
 mod vault;
 
-pub use keyless::{Keyless, KeylessSignError, Services};
-pub use plugin::{Plugin, PluginError};
 pub use reference::{KeyReferenceError, KeySources};
 pub use root_fetch::{FetchError, fetch_root};
 pub use seal::{Seal, is_seal, seal};
 pub use setup::{KeylessOptions, SignerSetupError, key_signer, keyless_signer, password_in};
-pub use signer::{HeldKey, Signer, SignerError};
-pub use token::{TokenError, TokenSources};
-pub use trust_config::{TrustConfig, TrustConfigError};
-pub use vault::{Vault, VaultError};
+pub use signer::{Signer, SignerError};
+pub use trust_config::TrustConfig;

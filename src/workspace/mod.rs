@@ -10,5 +10,5 @@ mod walk;
 
 pub use git::git_facts;
 pub use list::list;
-pub use stat_cache::{FileDigest, StatCache};
+pub use stat_cache::StatCache;
 pub use walk::{Entry, Globs, Kind, Stat, WalkError, walk};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use jackal::ground::confine::supported;
+use jackal::testing::supported;
 
 use crate::sandbox::Said;
 use crate::sandbox::Sandbox;
