@@ -19,7 +19,6 @@ pub struct Explained {
     pub field: String,
     /// Which entry of the field: a variable's name, a path; empty for single fields.
     pub label: String,
-    /// Its value, readable.
     pub value: String,
 }
 
@@ -56,11 +55,9 @@ impl FieldSink for TextSink {
 pub enum Subject {
     /// An input file, link or directory.
     File,
-    /// A declared variable.
     Env,
     /// A tool found on `PATH`.
     Tool,
-    /// The command line.
     Argv,
     /// The output of another action.
     Upstream,
@@ -68,7 +65,6 @@ pub enum Subject {
     PassThrough,
     /// A setting of the verb.
     Setting,
-    /// The declared outputs.
     Outputs,
     /// Verb, platform, salt, format, or a field of another jackal version.
     Other,

@@ -19,7 +19,6 @@ const BLOB: char = ':';
 /// Stands for `..`, which is no name of an entry.
 const PARENT: &str = ":..";
 
-/// A regular file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InputFile {
     /// Of its bytes.
@@ -48,7 +47,6 @@ impl InputFile {
 /// One entry of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputNode {
-    /// A regular file.
     File(InputFile),
     /// The target of a symbolic link, as stored in the link.
     Link(String),
@@ -82,7 +80,6 @@ impl InputDirectory {
 /// What an action reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputTree {
-    /// Always a directory.
     root: InputNode,
 }
 

@@ -23,7 +23,6 @@ pub enum SettingsError {
     /// One that is not what is expected.
     #[error("the setting `{name}` is `{value}`, expected {expected}")]
     Value {
-        /// Its name.
         name: String,
         /// As it was put.
         value: String,
@@ -33,7 +32,6 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// Adds a setting.
     pub fn put(&mut self, name: impl Into<String>, value: impl Display) {
         self.0.push((name.into(), value.to_string()));
     }

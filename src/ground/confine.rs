@@ -77,7 +77,6 @@ const DEVICES: [&str; 6] = [
 pub struct Confinement {
     /// Read, written and executed, with all that is below.
     pub writable: Vec<PathBuf>,
-    /// Read and executed.
     pub readable: Vec<PathBuf>,
 }
 

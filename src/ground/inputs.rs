@@ -150,7 +150,6 @@ impl Inputs {
         Ok(Arc::make_mut(&mut self.tree).insert(path, node)?)
     }
 
-    /// Where blobs are.
     pub(crate) fn cas(&self) -> &Cas {
         &self.cas
     }

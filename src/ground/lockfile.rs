@@ -35,7 +35,6 @@ pub struct Lockfile {
 #[serde(deny_unknown_fields)]
 struct Pins {
     version: u32,
-    /// Reference, then platform.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     images: BTreeMap<String, BTreeMap<String, ImagePin>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -56,7 +55,6 @@ pub struct ChartPin {
     pub version: String,
     /// Where its archive is.
     pub url: String,
-    /// Of the archive.
     pub digest: Digest,
     /// Length in bytes.
     pub size: u64,
@@ -89,27 +87,19 @@ pub struct FilePin {
 /// Why a lock file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LockfileError {
-    /// The disk refused.
     #[error("`{path}` cannot be used: {source}")]
-    Io {
-        /// The lock file.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// It is not what jackal writes.
     #[error(
         "{path}:{line}:{column}: this is not a lock file of version {VERSION}: {message}; \
          restore it from version control, or delete it and run `jackal update`"
     )]
     Malformed {
-        /// The lock file.
         path: PathBuf,
         /// From 1.
         line: usize,
         /// From 1.
         column: usize,
-        /// What was found.
         message: String,
     },
 }

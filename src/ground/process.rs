@@ -25,11 +25,9 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// A command to run.
 #[derive(Clone, Debug)]
 pub struct Process {
-    /// Program and arguments.
     pub argv: Vec<String>,
     /// Every variable it sees.
     pub env: BTreeMap<String, String>,
-    /// Where it runs.
     pub cwd: PathBuf,
     /// Wall-clock limit; `None`: no limit.
     pub timeout: Option<Duration>,
@@ -42,9 +40,7 @@ pub struct Process {
 /// Where a piece of output came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
-    /// Standard output.
     Stdout,
-    /// Standard error.
     Stderr,
 }
 
@@ -75,7 +71,6 @@ pub enum Ending {
 /// A command that has ended.
 #[derive(Clone, Debug)]
 pub struct Finished {
-    /// How it ended.
     pub ending: Ending,
     /// Its output, in order of arrival.
     pub log: Vec<Piece>,
@@ -88,15 +83,12 @@ pub struct Finished {
 /// Why a command could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// No program.
     #[error("command is empty, expected a program and its arguments")]
     Empty,
     /// The system refused to start it.
     #[error("cannot start `{program}`")]
     Start {
-        /// The program.
         program: String,
-        /// The system's reason.
         source: std::io::Error,
     },
     /// The kernel would not confine it; it was not started.

@@ -33,7 +33,6 @@ pub struct Wishes {
     pub force: bool,
     /// A reference without a pin is an error.
     pub locked: bool,
-    /// No network.
     pub offline: bool,
     /// Work on this many things at once.
     pub jobs: usize,
@@ -49,11 +48,9 @@ pub struct Wishes {
 pub struct Site {
     /// Bytes and results.
     pub cas: Arc<Cas>,
-    /// The network.
     pub registry: Arc<Registry>,
     /// The options of the run.
     pub wishes: Wishes,
-    /// Bounds transfers.
     pub transfers: Semaphore,
     /// Bounds work on the processor inside steps.
     pub cpu: Arc<Semaphore>,
@@ -82,7 +79,6 @@ pub struct Site {
 /// A result, and how it was come by.
 #[derive(Clone, Debug)]
 pub struct Performed {
-    /// The result.
     pub result: ActionResult,
     /// Whether it was remembered, not made.
     pub cached: bool,
@@ -268,11 +264,9 @@ pub(crate) struct Tool {
 /// What a piece of work made.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Made {
-    /// The outputs.
     pub(crate) outputs: Vec<Output>,
     /// Blobs that outputs name, such as a tree's files.
     pub(crate) also: Vec<(Digest, u64)>,
-    /// The captured log.
     pub(crate) log: Option<Output>,
     /// The log as text.
     pub(crate) text: String,

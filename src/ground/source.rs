@@ -12,14 +12,8 @@ pub enum SourceError {
     /// A source leads out of its folder.
     #[error("`{0}` points outside the package folder: copy its target into the folder")]
     Outside(String),
-    /// The disk refused.
     #[error("`{path}` cannot be read: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// Something that cannot be packed.
     #[error(transparent)]
     Walk(WalkError),

@@ -8,16 +8,19 @@ pub(crate) enum Material {
     /// An image of a registry.
     Image {
         reference: String,
-        /// Of the manifest.
         digest: Digest,
     },
     /// A file from the web, or a chart from where it is published.
-    File { url: String, digest: Digest },
-    /// A Git repository.
-    Commit { address: String, commit: String },
+    File {
+        url: String,
+        digest: Digest,
+    },
+    Commit {
+        address: String,
+        commit: String,
+    },
     /// A package that this one is a differential of.
     Package {
-        /// Name and version.
         name: String,
         /// SHA-256 of its `checksums.txt`, in hex.
         checksum: String,

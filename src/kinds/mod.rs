@@ -53,7 +53,6 @@ pub(crate) struct Context<'a> {
 
 /// A step that could be run now.
 pub(crate) struct Prepared {
-    /// Names its result.
     pub(crate) action: Action,
     /// What the action reads, and where that is.
     pub(crate) inputs: Inputs,
@@ -256,15 +255,12 @@ kinds! {$
     Component(component::ComponentWork);
     /// Runs commands that the definition has around a component.
     Actions(actions::ActionsWork);
-    /// Packages a chart.
     Chart(chart::ChartWork);
     /// Clones a Git repository.
     Clone(clone::CloneWork);
     /// Extracts a file or folder from an archive.
     Member(member::MemberWork);
-    /// Renders a kustomization.
     Kustomization(kustomization::KustomizationWork);
-    /// Fetches an image.
     Image(image::PullWork);
     /// Reads an image from a file or folder.
     Import(image::ImportWork);
@@ -272,17 +268,13 @@ kinds! {$
     BuildImage(image::BuildWork);
     /// Flattens images into one layout.
     Images(images::ImagesWork);
-    /// Catalogues an image.
     ImageSbom(sbom::ImageSbomWork);
-    /// Catalogues a component.
     ComponentSbom(sbom::ComponentSbomWork);
     /// Puts a package together and writes its archive.
     Package(package::PackageWork);
     /// Signs packages, and attests what they are made of.
     Sign(sign::SignWork);
-    /// Publishes packages.
     Publish(publish::PublishWork);
-    /// Runs a command.
     Run(run::RunWork);
 }
 

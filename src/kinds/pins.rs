@@ -27,7 +27,6 @@ pub(crate) trait Question: Send + Sync + 'static {
     /// The pin, unless it is not an answer to this question.
     fn pinned(&self, lock: &Lockfile) -> Option<Self::Answer>;
 
-    /// Keeps the answer.
     fn pin(&self, lock: &mut Lockfile, answer: Self::Answer);
 
     /// The digest or commit in an answer, for people.
@@ -135,7 +134,6 @@ impl Pin {
 /// One reference that was resolved again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
-    /// The reference.
     pub reference: String,
     /// For which platform; `chart`, `repo` or `file` for what has none.
     pub platform: String,

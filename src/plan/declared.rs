@@ -26,7 +26,6 @@ use crate::plan::{Plan, PlanError, Step};
 pub struct Declared<'d> {
     /// The folder of the pipeline file or package: paths are relative to it.
     pub folder: PathBuf,
-    /// The pipeline's name.
     pub name: &'d str,
     /// The definition of each instance that names one, by the instance.
     pub definitions: &'d BTreeMap<String, Arc<Composed>>,
@@ -37,7 +36,6 @@ pub struct Declared<'d> {
 /// A definition with nothing left to import or fill in.
 #[derive(Clone, Debug)]
 pub struct Composed {
-    /// The definition.
     pub definition: Definition,
     /// Folders of imported definitions, by their path from the package's.
     pub imported: BTreeMap<String, PathBuf>,

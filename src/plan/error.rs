@@ -14,108 +14,65 @@ pub enum PlanError {
     Reference {
         /// The component or task.
         by: String,
-        /// As written.
         image: String,
-        /// What is wrong.
         source: ReferenceError,
     },
     /// The result of an override is not a reference.
     #[error("`{image}` would be pulled from `{to}`: {source}; correct --registry-override")]
     Override {
-        /// The image.
         image: String,
         /// The result of the override.
         to: String,
-        /// What is wrong.
         source: ReferenceError,
     },
     /// The URL of a repository is invalid.
     #[error("component `{component}`: {source}")]
     Repository {
-        /// The component.
         component: String,
-        /// What is wrong.
         source: RepoUrlError,
     },
     /// `signatures` names another task than a `sign` task.
     #[error("`{task}` lists `{of}` under `signatures`, but it is not a `sign` task")]
-    NoSignature {
-        /// The task.
-        task: String,
-        /// What it names.
-        of: String,
-    },
+    NoSignature { task: String, of: String },
     /// Some packages of a release are signed, and one is not.
     #[error(
         "no task in the `signatures` of `{task}` signs `{of}`: add it to the `subjects` of one"
     )]
-    Unsigned {
-        /// The task.
-        task: String,
-        /// The package's task.
-        of: String,
-    },
+    Unsigned { task: String, of: String },
     /// Two tasks sign the same package.
     #[error("several tasks in the `signatures` of `{task}` sign `{of}`: keep one of them")]
-    SignedTwice {
-        /// The task.
-        task: String,
-        /// The package's task.
-        of: String,
-    },
+    SignedTwice { task: String, of: String },
     /// An identity that no certificate can have.
     #[error("`{task}`: {what}")]
-    Identity {
-        /// The task.
-        task: String,
-        /// What is wrong.
-        what: String,
-    },
+    Identity { task: String, what: String },
     /// The name of an image on disk is missing.
     #[error(
         "task `{task}` uses `{image}` without the reference of the image: add it, as in \
          oci:DIR:example.com/app:1.0"
     )]
-    Unnamed {
-        /// The task.
-        task: String,
-        /// As written.
-        image: String,
-    },
+    Unnamed { task: String, image: String },
     /// The definition has no such component.
     #[error("task `{task}` names the component `{name}`, but `{definition}` has no such component")]
     NoComponent {
-        /// The task.
         task: String,
-        /// The definition's path.
         definition: String,
-        /// The component.
         name: String,
     },
     /// A destination is invalid.
     #[error("task `{task}`: {source}")]
     Destination {
-        /// The task.
         task: String,
         /// `to` or `mirrors`.
         key: &'static str,
-        /// What is wrong.
         source: Box<DestinationError>,
     },
     /// A tag is invalid.
     #[error("task `{task}` publishes under the tag `{tag}`: expected {TAG_RULE}")]
-    Tag {
-        /// The task.
-        task: String,
-        /// As rendered.
-        tag: String,
-    },
+    Tag { task: String, tag: String },
     /// A package has no tag, and its version cannot be one.
     #[error("task `{task}` publishes `{of}` without `tags`: {source}")]
     Untagged {
-        /// The task.
         task: String,
-        /// The package's task.
         of: String,
         /// What is wrong with its version.
         source: Box<ArtifactError>,
@@ -124,78 +81,40 @@ pub enum PlanError {
     #[error(
         "task `{task}` publishes to a registry, which --offline forbids: remove --offline, or the task"
     )]
-    Offline {
-        /// The task.
-        task: String,
-    },
+    Offline { task: String },
     /// A task that makes no package is published or signed.
     #[error("task `{task}` needs a package from `{of}`, but it is not a `package` task")]
-    NoPackage {
-        /// The task.
-        task: String,
-        /// What it names.
-        of: String,
-    },
+    NoPackage { task: String, of: String },
     /// The definition of a task was not read.
     #[error(
         "task `{task}` names the definition `{definition}`, which does not exist: correct the path"
     )]
-    NoDefinition {
-        /// The task.
-        task: String,
-        /// The definition's path.
-        definition: String,
-    },
+    NoDefinition { task: String, definition: String },
     /// A task makes no image or component where one is needed.
     #[error("task `{task}` needs one image or component from `{of}`, which does not make one")]
-    NoImage {
-        /// The task.
-        task: String,
-        /// What it names.
-        of: String,
-    },
+    NoImage { task: String, of: String },
     /// A layer is made from a task without outputs.
     #[error(
         "task `{task}` makes a layer from `{of}`, which has no `outputs`: declare them in `{of}`"
     )]
-    NoOutputs {
-        /// The task.
-        task: String,
-        /// What it names.
-        of: String,
-    },
+    NoOutputs { task: String, of: String },
     /// The owner of a layer is not two numbers.
     #[error(
         "task `{task}` has a layer with the owner `{owner}`: write two numbers, such as '1000:1000'"
     )]
-    Owner {
-        /// The task.
-        task: String,
-        /// As written.
-        owner: String,
-    },
+    Owner { task: String, owner: String },
     /// A package does not contain the tar of one of its components.
     #[error(
         "task `{task}` lacks the component `{component}`: add the component's task to `components`"
     )]
-    ComponentLeftOut {
-        /// The task.
-        task: String,
-        /// The component.
-        component: String,
-    },
+    ComponentLeftOut { task: String, component: String },
     /// A key of `set` has no effect.
     #[error(
         "task `{task}` sets `{key}`, which is neither name, version, description or architecture \
          nor a template of its definition: add ###JACKAL_PKG_TMPL_{key}### to the definition, or \
          remove the key"
     )]
-    Set {
-        /// The task.
-        task: String,
-        /// The key.
-        key: String,
-    },
+    Set { task: String, key: String },
     /// Two SBOM documents would have one file name.
     #[error("the SBOMs of `{0}` and `{1}` would have the same file name: rename one")]
     SbomNames(String, String),
@@ -208,7 +127,6 @@ pub enum PlanError {
     /// `--task` names no task.
     #[error("no task named `{task}`: {near}`jackal graph` lists all tasks")]
     NoTask {
-        /// As given.
         task: String,
         /// A question that names a similar task, or nothing.
         near: String,

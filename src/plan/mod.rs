@@ -35,7 +35,6 @@ pub struct Step {
     pub id: String,
     /// Steps that must end before it starts; their results are its inputs.
     pub after: Vec<String>,
-    /// The work.
     pub work: Work,
     /// The pool it takes a slot of.
     pub pool: Option<String>,
@@ -64,7 +63,6 @@ pub struct Step {
 /// Every step of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// By name.
     pub steps: BTreeMap<String, Step>,
     /// How many steps may use each pool at once.
     pub pools: BTreeMap<String, u32>,

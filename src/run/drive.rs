@@ -25,7 +25,6 @@ pub struct How {
     pub workspace: PathBuf,
     /// Go on with what does not depend on a failure.
     pub keep_going: bool,
-    /// Receives what happens.
     pub events: mpsc::UnboundedSender<Event>,
     /// Whether the run is to stop.
     pub stop: watch::Receiver<Stop>,
@@ -33,7 +32,6 @@ pub struct How {
 
 /// How a run ended.
 pub struct Ran {
-    /// What happened.
     pub record: RunRecord,
     /// The failures, in the order in which they happened.
     pub failures: Vec<(String, Failure)>,

@@ -29,11 +29,8 @@ pub struct RunRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TaskRecord {
-    /// Its name.
     pub task: String,
-    /// Its verb.
     pub verb: String,
-    /// How it ended.
     pub status: Status,
     /// Why it ran, was skipped or failed; empty for a cached one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -41,7 +38,6 @@ pub struct TaskRecord {
     /// Hex of its action key; absent if it was never known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action_key: Option<String>,
-    /// What it made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputRecord>,
     /// What was written for the user: archives, places that packages were
@@ -63,11 +59,9 @@ pub struct TaskRecord {
     pub log: String,
 }
 
-/// One output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OutputRecord {
-    /// Its name.
     pub name: String,
     /// Digest of its bytes.
     pub digest: String,

@@ -65,22 +65,16 @@ pub struct Limits {
 pub enum OnFailure {
     /// No further task starts.
     FailFast,
-    /// They run.
     KeepGoing,
 }
 
 /// The state of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Waits for dependencies.
     Wanted,
-    /// Waits for resources.
     Ready,
-    /// Handed out.
     Running,
-    /// Succeeded.
     Done,
-    /// Failed.
     Failed,
     /// Will not run.
     Skipped,
@@ -89,11 +83,9 @@ pub enum State {
 /// How a running task ended; the worse, the larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// It succeeded.
     Done,
     /// Its condition was false.
     Skipped,
-    /// It failed.
     Failed,
 }
 
@@ -103,7 +95,6 @@ pub enum ScheduleError {
     /// A pool that was not declared.
     #[error("task `{task}` uses pool `{pool}`, expected one named in `pools`")]
     UnknownPool {
-        /// The task.
         task: String,
         /// The pool it names.
         pool: String,

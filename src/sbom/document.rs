@@ -22,14 +22,12 @@ pub struct Location {
     /// The path before links were resolved.
     #[serde(rename = "accessPath")]
     pub access_path: String,
-    /// Kind of evidence.
     pub annotations: Annotations,
 }
 
 /// Annotations of a [`Location`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Annotations {
-    /// Kind of evidence.
     pub evidence: Evidence,
 }
 
@@ -100,7 +98,6 @@ pub struct Package {
     pub ecosystem: Ecosystem,
     /// Files that are evidence for the package.
     pub locations: Vec<Location>,
-    /// Declared licences.
     pub licenses: BTreeSet<License>,
     /// Common Platform Enumerations that are certain.
     pub cpes: Vec<String>,
@@ -113,7 +110,6 @@ pub struct Package {
     pub owns: Vec<String>,
     /// Names by which packages of the same kind may require it.
     pub provides: Vec<String>,
-    /// Names it requires.
     pub requires: Vec<String>,
 }
 

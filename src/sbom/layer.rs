@@ -41,9 +41,7 @@ pub enum LayerError {
 /// Type of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeKind {
-    /// A directory.
     Directory,
-    /// A regular file.
     File,
     /// A symbolic link with its target as written.
     Symlink(String),
@@ -85,7 +83,6 @@ pub struct Entry {
     pub kind: NodeKind,
     /// Size in bytes.
     pub size: u64,
-    /// Permission bits.
     pub mode: u32,
     /// Content, if a cataloguer wants it.
     pub content: Option<Arc<Content>>,

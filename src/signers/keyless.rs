@@ -34,14 +34,11 @@ const BUDGET: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// The signing services.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Services {
-    /// The certificate authority.
     pub fulcio: String,
     /// The log, and the major version of its API.
     pub rekor: Option<(String, u32)>,
-    /// The timestamp authority.
     pub timestamps: Option<String>,
 }
 
@@ -78,14 +75,10 @@ pub enum KeylessSignError {
     /// A service refused or cannot be reached.
     #[error("{service} {url}: {what}; nothing was signed, so run the command again")]
     Service {
-        /// The service.
         service: &'static str,
-        /// Its URL.
         url: String,
-        /// What happened.
         what: String,
     },
-    /// An internal error.
     #[error("signing failed: {0}")]
     Here(String),
     /// The new signature does not verify.
@@ -93,9 +86,7 @@ pub enum KeylessSignError {
     Unverified(String),
 }
 
-/// A keyless signer.
 pub struct Keyless {
-    /// The signing services.
     pub services: Services,
     /// Sources of the identity token.
     pub tokens: TokenSources,
@@ -111,7 +102,6 @@ impl std::fmt::Debug for Keyless {
     }
 }
 
-/// The signed content.
 enum Signed<'s> {
     Blob(&'s [u8]),
     Statement(&'s [u8]),

@@ -47,28 +47,13 @@ pub enum PluginError {
     Missing(String),
     /// It cannot be run.
     #[error("`{program}`: {source}")]
-    Io {
-        /// The program.
-        program: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
+    Io { program: PathBuf, source: io::Error },
     /// It reported an error.
     #[error("`{program}`: {message}")]
-    Refused {
-        /// The program.
-        program: PathBuf,
-        /// Its message.
-        message: String,
-    },
+    Refused { program: PathBuf, message: String },
     /// Its answer is malformed.
     #[error("`{program}` violates the plugin protocol: {what}")]
-    Answer {
-        /// The program.
-        program: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
+    Answer { program: PathBuf, what: String },
     /// Its public key is not supported.
     #[error(transparent)]
     Key(#[from] PublicKeyError),
@@ -128,7 +113,6 @@ impl Plugin {
         })
     }
 
-    /// The public key.
     #[must_use]
     pub fn public(&self) -> &PublicKey {
         &self.public

@@ -39,12 +39,7 @@ pub enum KeyReferenceError {
     NoVariable(String),
     /// The file cannot be read.
     #[error("`{path}` cannot be read: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// Too large for a key.
     #[error("not a key: more than {MAX_KEY_BYTES} bytes")]
     Large,
@@ -57,10 +52,8 @@ pub enum KeyReferenceError {
     /// It is not a private key, or cannot be decrypted.
     #[error(transparent)]
     Private(#[from] KeyError),
-    /// The plugin failed.
     #[error(transparent)]
     Plugin(#[from] PluginError),
-    /// The vault refused.
     #[error(transparent)]
     Vault(#[from] VaultError),
 }

@@ -36,9 +36,7 @@ pub enum TokenError {
     /// A file cannot be read.
     #[error("identity token `{path}`: {source}")]
     Io {
-        /// The file.
         path: PathBuf,
-        /// What happened.
         source: std::io::Error,
     },
     /// Not a token. It is not shown, as it may be a part of one.
@@ -49,7 +47,6 @@ pub enum TokenError {
     Malformed {
         /// Where it comes from.
         from: String,
-        /// What is wrong.
         what: String,
     },
     /// It has another audience.

@@ -13,14 +13,8 @@ use crate::signing::{Root, RootError};
 /// Why a trust config cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustConfigError {
-    /// It is malformed.
     #[error("trust config `{name}`: {what}")]
-    Malformed {
-        /// The file.
-        name: String,
-        /// What is wrong.
-        what: String,
-    },
+    Malformed { name: String, what: String },
     /// Its root cannot be used.
     #[error(transparent)]
     Root(#[from] RootError),
@@ -29,9 +23,7 @@ pub enum TrustConfigError {
 /// The configuration of a deployment.
 #[derive(Debug)]
 pub struct TrustConfig {
-    /// The trusted root.
     pub root: Root,
-    /// The signing services.
     pub services: Services,
 }
 

@@ -35,14 +35,8 @@ pub enum VaultError {
     /// It cannot be reached.
     #[error("the vault cannot be reached: {0}")]
     Reach(String),
-    /// It refused.
     #[error("the vault answered HTTP {status}: {what}")]
-    Refused {
-        /// The HTTP status.
-        status: u16,
-        /// Its message.
-        what: String,
-    },
+    Refused { status: u16, what: String },
     /// Its answer is malformed.
     #[error("the vault's answer is not one of the transit engine: {0}")]
     Answer(&'static str),
@@ -124,7 +118,6 @@ impl Vault {
         Ok(vault)
     }
 
-    /// The public key.
     #[must_use]
     pub fn public(&self) -> &PublicKey {
         &self.public

@@ -34,7 +34,6 @@ const ATTEMPTS: usize = 3;
 /// The digests of one file's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileDigest {
-    /// For keys.
     pub blake3: [u8; 32],
     /// For blobs; computed on demand.
     pub sha256: Option<Digest>,

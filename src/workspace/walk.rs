@@ -49,9 +49,7 @@ pub struct Stat {
     pub mtime: i64,
     /// Change time, nanoseconds since the epoch.
     pub ctime: i64,
-    /// Inode number.
     pub inode: u64,
-    /// Device number.
     pub device: u64,
     /// Type and permission bits.
     pub mode: u32,
@@ -76,12 +74,10 @@ impl Stat {
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A regular file.
     File {
         /// Whether its owner may execute it.
         executable: bool,
     },
-    /// A folder.
     Directory,
     /// A symbolic link, not followed.
     Link {
@@ -95,7 +91,6 @@ pub enum Kind {
 pub struct Entry {
     /// Relative to the root, with `/` between names.
     pub path: String,
-    /// What it is.
     pub kind: Kind,
     /// From the only stat call.
     pub stat: Stat,

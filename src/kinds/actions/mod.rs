@@ -35,7 +35,6 @@ pub struct ActionsWork {
     pub component: String,
     /// For each that says nothing else.
     pub defaults: ActionDefaults,
-    /// In order.
     pub actions: Vec<package::Action>,
     /// They follow a failure of the component, and only of that one.
     pub on_failure: bool,

@@ -16,7 +16,6 @@ use crate::package::{Wait, WaitCluster, WaitNetwork};
 /// Before the first look at an address.
 const FIRST: Duration = Duration::from_millis(100);
 
-/// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long is waited if the action does not say.

@@ -53,9 +53,7 @@ pub enum ChartError {
          run `helm dependency build {folder}` first"
     )]
     Missing {
-        /// The chart's name.
         chart: String,
-        /// Names of charts.
         missing: String,
         /// As the definition names it.
         folder: String,
@@ -66,14 +64,8 @@ pub enum ChartError {
     /// An archive that unpacks to too much.
     #[error("`{0}` unpacks to more than 100 MiB, which no chart does: remove it")]
     TooLarge(String),
-    /// The disk refused.
     #[error("`{path}` cannot be read: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// The archive could not be written.
     #[error(transparent)]
     Tar(#[from] TarError),

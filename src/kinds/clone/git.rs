@@ -40,12 +40,9 @@ const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Why there is no clone.
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoryError {
-    /// Git said no.
     #[error("repository `{url}`: git {command} failed: {said}")]
     Git {
-        /// The repository.
         url: String,
-        /// The command.
         command: String,
         /// The end of what it said.
         said: String,
@@ -53,7 +50,6 @@ pub enum RepositoryError {
     /// It has not what is wanted.
     #[error("repository `{url}` has no {wanted}: correct the reference after the `@`")]
     Absent {
-        /// The repository.
         url: String,
         /// A tag, branch or reference.
         wanted: String,
@@ -63,38 +59,25 @@ pub enum RepositoryError {
         "repository `{url}` no longer matches the pin in jackal.lock ({pinned}): \
          run `jackal update` to move the pin"
     )]
-    Moved {
-        /// The repository.
-        url: String,
-        /// The pin.
-        pinned: String,
-    },
+    Moved { url: String, pinned: String },
     /// Git took too long.
     #[error("repository `{url}`: git {command} took longer than 30 minutes")]
-    Slow {
-        /// The repository.
-        url: String,
-        /// The command.
-        command: String,
-    },
+    Slow { url: String, command: String },
     /// Git could not be run.
     #[error("git cannot be run: {0}")]
     Process(#[from] ProcessError),
     /// The clone cannot be read.
     #[error(transparent)]
     Walk(#[from] WalkError),
-    /// The disk refused.
     #[error("`{path}`: {source}")]
     Io {
         /// What was read or written.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
     /// The tar cannot be written.
     #[error(transparent)]
     Tar(#[from] TarError),
-    /// The cache refused.
     #[error(transparent)]
     Cas(#[from] CasError),
 }
@@ -102,7 +85,6 @@ pub enum RepositoryError {
 /// The host's Git, and what it may see of the environment.
 #[derive(Clone, Debug)]
 pub struct Git {
-    /// The program.
     pub program: PathBuf,
     /// Variables: where credentials and proxies are found.
     pub env: BTreeMap<String, String>,

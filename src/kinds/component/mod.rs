@@ -35,7 +35,6 @@ const COMPONENT_FORMAT: u32 = 1;
 pub struct ComponentWork {
     /// Where its sources are.
     pub folders: Folders,
-    /// The component, composed.
     pub component: Component,
     /// What other steps make of it.
     pub parts: Vec<Part>,

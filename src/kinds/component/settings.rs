@@ -41,7 +41,6 @@ fields! {
     pub(crate) struct ManifestSettings {
         name: String = "name",
         files: Vec<String> = "files",
-        /// How many.
         kustomizations: u32 = "kustomizations",
     }
 }

@@ -33,7 +33,6 @@ pub enum ComponentError {
     /// Nobody made what the component holds.
     #[error("internal error: component `{component}` lacks `{place}`, which no step made")]
     NotMade {
-        /// The component.
         component: String,
         /// Its path in the component.
         place: String,
@@ -58,20 +57,12 @@ pub enum ComponentError {
     /// A manifest's source is a folder or a link.
     #[error("manifest file `{0}` is {1}, expected a file: name the file itself")]
     NoFile(String, &'static str),
-    /// An invalid checksum.
     #[error("`{file}`: {error}")]
-    Sum {
-        /// The source.
-        file: String,
-        /// What is wrong.
-        error: String,
-    },
+    Sum { file: String, error: String },
     /// A checksum for what has none.
     #[error("`{file}` has shasum `{shasum}`, expected {expected}")]
     Shasum {
-        /// The source.
         file: String,
-        /// As written.
         shasum: String,
         /// What it should be.
         expected: &'static str,
@@ -82,7 +73,6 @@ pub enum ComponentError {
          correct the one or restore the other"
     )]
     Mismatch {
-        /// The source.
         file: String,
         /// Sum of its bytes, in hex.
         found: String,
@@ -97,24 +87,17 @@ pub enum ComponentError {
         "component `{component}` needs `{url}`, which was not downloaded: \
          put the file into the package folder and name it there"
     )]
-    NotFetched {
-        /// The component.
-        component: String,
-        /// The URL.
-        url: String,
-    },
+    NotFetched { component: String, url: String },
     /// The disk refused, or a blob is damaged.
     #[error("`{path}` cannot be read: {source}")]
     Io {
         /// The file or URL.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
     /// The archive could not be written.
     #[error(transparent)]
     Tar(#[from] TarError),
-    /// The cache refused.
     #[error(transparent)]
     Cas(#[from] CasError),
 }

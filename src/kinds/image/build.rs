@@ -68,32 +68,20 @@ pub enum ImageError {
     NoInput(String),
     /// A layer's source cannot be read.
     #[error("`{path}` cannot be read: {source}")]
-    Read {
-        /// The source.
-        path: String,
-        /// What happened.
-        source: io::Error,
-    },
+    Read { path: String, source: io::Error },
     /// A layer's place cannot be used.
     #[error("layer target `{to}` {why}")]
     Target {
-        /// As written.
         to: String,
         /// What is wrong, and what was expected.
         why: &'static str,
     },
     /// A mode with other bits than permissions.
     #[error("layer to `{to}` has mode {mode:o}, expected at most 7777 (octal)")]
-    Mode {
-        /// The layer's place.
-        to: String,
-        /// As given.
-        mode: u32,
-    },
+    Mode { to: String, mode: u32 },
     /// A file whose name means a deletion in image layers.
     #[error("`{0}` begins with `.wh.`, which deletes a file in an image: rename it")]
     Whiteout(String),
-    /// An invalid port.
     #[error("port `{0}` cannot be used: expected 1 to 65535, with `/tcp`, `/udp` or `/sctp`")]
     Port(String),
     /// A variable without a usable name.
@@ -110,13 +98,7 @@ pub enum ImageError {
     Tar(#[from] TarError),
     /// The layer could not be stored.
     #[error("layer to `{to}` could not be written: {source}")]
-    Write {
-        /// The layer's place.
-        to: String,
-        /// What happened.
-        source: io::Error,
-    },
-    /// The cache refused.
+    Write { to: String, source: io::Error },
     #[error(transparent)]
     Cas(#[from] CasError),
 }

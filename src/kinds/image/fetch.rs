@@ -44,7 +44,6 @@ pub enum FetchError {
     /// The document is of a kind that cannot be an image here.
     #[error("{reference}: {source}")]
     Kind {
-        /// The image.
         reference: String,
         /// What is wrong with it.
         source: KindError,
@@ -52,13 +51,11 @@ pub enum FetchError {
     /// A blob is not what the manifest says, or the disk refused it.
     #[error("{reference}: {what} {digest} was not stored: {source}; {}", advice(.source))]
     Store {
-        /// The image.
         reference: String,
         /// Its part: `manifest`, `config`, `layer/0`, ...
         what: String,
         /// Names the part's bytes.
         digest: crate::oci::Digest,
-        /// What happened.
         source: SinkError,
     },
     /// No more transfers are to be started.
@@ -106,7 +103,6 @@ pub async fn resolve(
 /// An image that is in the cache.
 #[derive(Clone, Debug, Default)]
 pub struct Fetched {
-    /// Its parts.
     pub outputs: Vec<Output>,
     /// Bytes that came over the network: parts that were there cost none.
     pub bytes: u64,

@@ -44,7 +44,6 @@ pub enum ImportError {
     Io {
         /// The source, or the file in it.
         path: PathBuf,
-        /// What happened.
         source: io::Error,
     },
     /// Neither an OCI layout nor a docker-archive.
@@ -55,53 +54,32 @@ pub enum ImportError {
     /// The source is damaged, or made to harm.
     #[error("`{path}` is malformed: {what}; recreate it")]
     Malformed {
-        /// The source.
         path: PathBuf,
         /// What was found, and what expected.
         what: String,
     },
     /// A file that another one names is missing.
     #[error("`{path}` has no `{entry}`, which it names itself: it is incomplete, recreate it")]
-    Missing {
-        /// The source.
-        path: PathBuf,
-        /// The file.
-        entry: String,
-    },
+    Missing { path: PathBuf, entry: String },
     /// No image of that name.
     #[error("`{path}` has no image `{wanted}`, only {found}: name one of these")]
     NotThere {
-        /// The source.
         path: PathBuf,
-        /// The requested image.
         wanted: String,
-        /// What there is.
         found: String,
     },
     /// More than one image that could be meant.
     #[error("`{path}` has several images, {found}: say which one is meant")]
-    Several {
-        /// The source.
-        path: PathBuf,
-        /// What there is.
-        found: String,
-    },
+    Several { path: PathBuf, found: String },
     /// An image of a kind that cannot be used.
     #[error("`{path}`: {source}")]
-    Kind {
-        /// The source.
-        path: PathBuf,
-        /// What is wrong.
-        source: KindError,
-    },
+    Kind { path: PathBuf, source: KindError },
     /// A part is not what was announced, or the cache refused it.
     #[error("`{path}`: {what} was not stored: {source}; {}", advice(.source))]
     Store {
-        /// The source.
         path: PathBuf,
         /// `manifest`, `config`, `layer/0`, ...
         what: String,
-        /// What happened.
         source: Box<CasError>,
     },
 }

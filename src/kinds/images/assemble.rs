@@ -42,11 +42,8 @@ pub enum ImagesError {
         "{reference} means {one} and {other}, expected one image under one name: pin it by digest"
     )]
     Conflict {
-        /// The name.
         reference: String,
-        /// One manifest.
         one: Digest,
-        /// The other.
         other: Digest,
     },
     /// One digest, two sizes: a manifest is wrong about one of them.
@@ -54,9 +51,7 @@ pub enum ImagesError {
         "{reference}: blob {digest} has {found} bytes there and {expected} in another image: fetch it again"
     )]
     Size {
-        /// The image.
         reference: String,
-        /// The blob.
         digest: Digest,
         /// As this image has it.
         found: u64,
@@ -66,7 +61,6 @@ pub enum ImagesError {
     /// The list of images could not be written.
     #[error("index.json could not be written: {0}")]
     Index(#[from] serde_json::Error),
-    /// The cache refused.
     #[error(transparent)]
     Cas(#[from] CasError),
 }

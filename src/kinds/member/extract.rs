@@ -41,9 +41,7 @@ pub enum MemberError {
     /// The archive lacks it.
     #[error("`{archive}` holds no `{wanted}`: correct `extractPath`; it begins with {seen}")]
     Absent {
-        /// The archive.
         archive: String,
-        /// What was wanted.
         wanted: String,
         /// Names in the archive.
         seen: String,
@@ -51,28 +49,18 @@ pub enum MemberError {
     /// An entry that cannot be taken.
     #[error("`{archive}` holds `{entry}`, {what}: it is not taken out")]
     Foreign {
-        /// The archive.
         archive: String,
-        /// The entry.
         entry: String,
-        /// What it is.
         what: &'static str,
     },
-    /// Beyond a limit.
     #[error("`{0}` exceeds the limit for extraction")]
     TooLarge(String),
     /// The archive cannot be read.
     #[error("`{archive}` cannot be read: {source}")]
-    Io {
-        /// The archive.
-        archive: String,
-        /// What happened.
-        source: io::Error,
-    },
+    Io { archive: String, source: io::Error },
     /// The result cannot be written.
     #[error(transparent)]
     Tar(#[from] TarError),
-    /// The cache refused.
     #[error(transparent)]
     Cas(#[from] CasError),
 }

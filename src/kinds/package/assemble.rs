@@ -53,7 +53,6 @@ pub struct BuildData {
 /// Why a package could not be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
-    /// The store refused.
     #[error(transparent)]
     Cas(#[from] CasError),
     /// A path cannot be listed.
@@ -70,7 +69,6 @@ pub enum PackageError {
     Io {
         /// Path in the package.
         path: String,
-        /// What happened.
         source: io::Error,
     },
     /// A part has the name of a file that is written here.

@@ -33,11 +33,9 @@ const _: () = assert!(RAW_FRAME_BYTES <= MAX_FRAME_LEN);
 pub enum ArchiveFormat {
     /// A Zstandard stream with a seek table.
     TarZst,
-    /// A plain tar.
     Tar,
 }
 
-/// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exported {
     /// The archive, or its parts in order.
@@ -49,15 +47,8 @@ pub struct Exported {
 /// Why an archive could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The disk refused.
     #[error("archive `{path}` cannot be written: {source}; nothing was left behind")]
-    Io {
-        /// The archive.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
-    /// The store refused.
+    Io { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Cas(#[from] CasError),
     /// A member cannot be named in a tar.
@@ -66,18 +57,14 @@ pub enum ExportError {
     /// The stream cannot be written.
     #[error("archive `{path}`: {source}")]
     Seekable {
-        /// The archive.
         path: PathBuf,
-        /// What happened.
         source: SeekableError,
     },
-    /// Too many parts.
     #[error(
         "archive `{path}` is longer than {MAX_PARTS} parts of {limit} bytes: \
          raise --max-package-size; nothing was left behind"
     )]
     Parts {
-        /// The archive.
         path: PathBuf,
         /// Length of a part.
         limit: u64,
@@ -99,7 +86,6 @@ pub enum ExportError {
 /// How a member's content goes into a compressed archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packing {
-    /// As it is.
     Raw,
     /// As the frames that `compress_member` made of it.
     Frames(Output),

@@ -101,7 +101,6 @@ pub struct BuildFacts {
 /// An archive to be written.
 #[derive(Clone, Debug)]
 pub struct Archive {
-    /// Where it goes.
     pub path: PathBuf,
     /// Whether it is not compressed.
     pub uncompressed: bool,

@@ -41,7 +41,6 @@ pub struct RunTask {
     pub outputs: Vec<DeclaredOutput>,
     /// Where it runs, relative to the staged root; empty: there.
     pub workdir: String,
-    /// Wall-clock limit.
     pub timeout: Duration,
     /// Time between TERM and KILL.
     pub grace: Duration,
@@ -65,7 +64,6 @@ pub enum Staged {
     Tree {
         /// Where it goes; empty: the staged root itself.
         at: String,
-        /// What it is.
         tree: Tree,
     },
 }
@@ -77,7 +75,6 @@ pub struct DeclaredOutput {
     pub path: String,
     /// A folder with all that is in it; else one file or link.
     pub directory: bool,
-    /// May be missing.
     pub optional: bool,
 }
 
@@ -104,7 +101,6 @@ pub enum RunError {
     /// It said that it failed.
     #[error("command exited with code {code}; see its log{}", because(.refused))]
     Exit {
-        /// Its exit code.
         code: i32,
         /// What it wrote, masked.
         log: String,
@@ -114,7 +110,6 @@ pub enum RunError {
     /// Something else ended it.
     #[error("command was killed by signal {signal}; it may have run out of memory")]
     Signaled {
-        /// The signal's number.
         signal: i32,
         /// What it wrote, masked.
         log: String,
@@ -133,18 +128,13 @@ pub enum RunError {
     },
     /// It succeeded without its output.
     #[error("output `{path}` is missing after the command: correct `outputs`, or make it optional")]
-    Missing {
-        /// As declared.
-        path: String,
-    },
+    Missing { path: String },
     /// Another kind of thing than declared.
     #[error("output `{path}` is {found}, expected {expected}: a `/` at the end declares a folder")]
     WrongKind {
-        /// As declared.
         path: String,
         /// What is at the path.
         found: &'static str,
-        /// What was declared.
         expected: &'static str,
     },
     /// What the command read is not what the key was made from.
@@ -158,7 +148,6 @@ pub enum RunError {
     /// An input, output or work folder that leads out of the stage.
     #[error("`{path}` cannot be used in a stage: {source}")]
     Path {
-        /// As given.
         path: String,
         /// What is wrong with it.
         source: PathError,
@@ -172,7 +161,6 @@ pub enum RunError {
     /// A tree could not be stored or put in place.
     #[error(transparent)]
     Tree(#[from] TreeError),
-    /// The cache refused.
     #[error(transparent)]
     Cas(#[from] CasError),
     /// A file operation failed.

@@ -51,7 +51,6 @@ pub struct RunWork {
     pub input_tasks: Vec<String>,
     /// Parameters and variables that are inputs by name.
     pub input_values: BTreeMap<String, String>,
-    /// Declared variables.
     pub env: BTreeMap<String, String>,
     /// Variables passed through, with their values.
     pub pass_through: BTreeMap<String, String>,
@@ -59,7 +58,6 @@ pub struct RunWork {
     pub pass_through_names: Vec<String>,
     /// Values that the command sees; no key, log or record holds them.
     pub secrets: BTreeMap<String, SecretValue>,
-    /// Tools by name.
     pub tools: Vec<String>,
     /// Folders that tools are looked up in.
     pub path: Vec<PathBuf>,
@@ -67,7 +65,6 @@ pub struct RunWork {
     pub outputs: Vec<RenderedOutput>,
     /// Where it runs, relative to the folder.
     pub workdir: String,
-    /// For one attempt.
     pub timeout: Duration,
     /// Between asking the command to stop and killing it.
     pub grace: Duration,
@@ -80,7 +77,6 @@ pub struct RunWork {
 /// A secret, which no message shows.
 #[derive(Clone)]
 pub enum SecretValue {
-    /// The value.
     Text(String),
     /// The file that holds it, with a line break that is cut.
     File(PathBuf),

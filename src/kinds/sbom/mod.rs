@@ -62,7 +62,6 @@ pub struct ImageSbomWork {
 /// The catalogue of a component.
 #[derive(Clone, Debug)]
 pub struct ComponentSbomWork {
-    /// The component's name.
     pub name: String,
     /// The step that makes its tar.
     pub of: String,

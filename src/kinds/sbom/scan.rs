@@ -21,7 +21,6 @@ use crate::sbom::{StoredError, scan, unpack};
 /// Why an SBOM could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SbomError {
-    /// The store refused.
     #[error(transparent)]
     Cas(#[from] CasError),
     /// A layer or component tar is damaged.
@@ -29,23 +28,15 @@ pub enum SbomError {
     Layer {
         /// The layer's digest, or the component.
         what: String,
-        /// What happened.
         source: LayerError,
     },
     /// A manifest, configuration or stored scan cannot be read.
     #[error("`{what}` cannot be read: {source}")]
-    Io {
-        /// What it is.
-        what: String,
-        /// What happened.
-        source: io::Error,
-    },
+    Io { what: String, source: io::Error },
     /// A manifest or configuration is not what the specification says.
     #[error("`{what}` is not a sound JSON document: {source}")]
     Json {
-        /// What it is.
         what: String,
-        /// What happened.
         source: serde_json::Error,
     },
     /// A stored scan is damaged.

@@ -60,9 +60,7 @@ fields! {
 pub struct SignWork {
     /// The task, for messages.
     pub task: String,
-    /// The packages.
     pub packages: Vec<SignedPackage>,
-    /// Who signs.
     pub signer: SignerFrom,
     /// What is written into the packages; `None`: nothing.
     pub seal: Option<Seal>,
@@ -90,7 +88,6 @@ pub struct SignedPackage {
 pub struct Attest {
     /// What they were made of, and how.
     pub provenance: bool,
-    /// What is inside.
     pub sbom: bool,
 }
 

@@ -21,7 +21,6 @@ pub struct SignerFrom {
 /// How a signer is named.
 #[derive(Clone, Debug)]
 pub enum SignerNamed {
-    /// An open signer.
     Given(Arc<Signer>),
     /// By the key that a reference leads to.
     Key {
@@ -29,7 +28,6 @@ pub enum SignerNamed {
         reference: String,
         /// The file with its password.
         password_file: Option<PathBuf>,
-        /// Variables and folders.
         sources: KeySources,
     },
     /// By a token and services.

@@ -23,7 +23,6 @@ const GO: Ecosystem = Ecosystem {
 /// Version that Go gives a main module built from a working copy.
 const DEVEL: &str = "(devel)";
 
-/// One module line.
 #[derive(Clone, Copy, Default)]
 struct Module<'a> {
     path: &'a str,

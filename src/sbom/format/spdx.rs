@@ -8,9 +8,7 @@ use serde_json::{Value, json};
 /// What a document is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'s> {
-    /// The package's name.
     pub name: &'s str,
-    /// Its version.
     pub version: &'s str,
     /// Where documents about it live; unique to this very package.
     pub namespace: &'s str,

@@ -80,7 +80,6 @@ fn base60(text: &str) -> bool {
         .is_some_and(|pattern| pattern.is_match(text))
 }
 
-/// Writes a document.
 pub(crate) fn emit(value: &Yaml) -> String {
     let mut out = String::new();
     write(value, 0, &mut out);

@@ -20,16 +20,10 @@ pub enum KindError {
     #[error(
         "no child with platform {wanted}, found {found}: choose one of these, or another image"
     )]
-    NoPlatform {
-        /// The requested platform.
-        wanted: String,
-        /// What there is.
-        found: String,
-    },
+    NoPlatform { wanted: String, found: String },
     /// An index in an index.
     #[error("child {0} is an index itself, expected a manifest: name the image by its digest")]
     Nested(crate::oci::Digest),
-    /// Anything else.
     #[error("found {found}, expected an image manifest or an index: check what was pushed there")]
     Other {
         /// The platforms that the index has.
@@ -43,9 +37,7 @@ pub(crate) enum Selected {
     Manifest(Descriptor),
     /// It is an index, and this child is the manifest.
     Child {
-        /// Describes the document.
         index: Descriptor,
-        /// The child chosen.
         child: Descriptor,
     },
 }
@@ -128,7 +120,6 @@ pub(crate) fn select(
     })
 }
 
-/// Reads a manifest.
 pub(crate) fn document(described: &Descriptor, bytes: &[u8]) -> Result<Manifest, KindError> {
     serde_json::from_slice(bytes).map_err(|error| KindError::Other {
         found: format!("{} that is no manifest ({error})", described.digest),

@@ -16,7 +16,6 @@ use crate::workspace::{Entry, Kind, Stat};
 
 /// The folder of a stage that the command takes for the workspace.
 pub(crate) const ROOT: &str = "root";
-/// Its home folder.
 pub(crate) const HOME: &str = "home";
 /// Where its temporary files go.
 pub(crate) const TEMPORARY: &str = "tmp";
