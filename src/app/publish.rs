@@ -13,6 +13,7 @@ use super::compose::Ask;
 use super::package_read::package_definition;
 use super::publish_options::{PublishOptions, Ready};
 use super::publish_seal::Sealing;
+use super::pull::left_out;
 use super::read_error::PackageReadError;
 use super::skeleton::{SkeletonMakeError, skeleton};
 use crate::cas::{Cas, CasError};
@@ -27,7 +28,7 @@ use crate::release::{
 };
 use crate::signers::Signer;
 use crate::source::{Copyable, OpenError, Opened, ReadOptions, RemoteError, SourceError};
-use crate::verify::{Policy, Scope, Signature};
+use crate::verify::{Attached, Policy, Scope, Signature};
 
 /// Why nothing, or not all, was published.
 #[derive(Debug, thiserror::Error)]
@@ -148,7 +149,8 @@ pub fn publication(options: PublishOptions, ask: Ask<'_>) -> Result<Publication,
             });
             continue;
         }
-        let opened = open(source, &options, &registry, &cas)?;
+        let (opened, found) = open(source, &options, &registry, &cas)?;
+        notes.extend(found.into_iter().map(|note| format!("{source}: {note}")));
         notes.extend(unchecked(source, &opened.signature));
         ready.push(opened);
     }
@@ -169,13 +171,14 @@ fn unchecked(source: &str, signature: &Signature) -> Option<String> {
     }
 }
 
-/// Opens a package and judges it, reading no more of it than necessary.
+/// Opens a package and judges it, reading no more of it than necessary; with what
+/// the user should know of it.
 fn open(
     source: &str,
     options: &PublishOptions,
     registry: &Arc<Registry>,
     cas: &Arc<Cas>,
-) -> Result<Ready, PublishError> {
+) -> Result<(Ready, Vec<String>), PublishError> {
     let wrong = |error: PackageReadError| PublishError::Read {
         path: source.to_owned(),
         error: Box::new(error),
@@ -205,7 +208,8 @@ fn open(
         SourceError::Remote(error) => PublishError::Remote(error),
         error => wrong(error.into()),
     })?;
-    let bundles = bundles.to_vec();
+    let Attached { found, unread } = bundles;
+    let (bundles, unread) = (found.clone(), *unread);
     let copyable = opened.package.copyable(cas);
     let (evidence, Copyable { content, artifact }) =
         copyable.map_err(|error| wrong(error.into()))?;
@@ -249,13 +253,15 @@ fn open(
             manifest::tag(&definition.metadata.version, &build.flavor).map_err(unpublishable)?
         }
     };
-    Ok(Ready {
+    let ready = Ready {
         name,
         tag,
         artifact: Arc::new(artifact),
         signature: verified.signature().clone(),
         bundles,
-    })
+    };
+    let notes = verified.notes().iter().cloned();
+    Ok((ready, notes.chain(left_out(unread)).collect()))
 }
 
 impl Publication {

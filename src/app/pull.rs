@@ -123,8 +123,12 @@ pub fn package_pull(
         false => ArchiveFormat::TarZst,
     };
     // So that who has no registry can judge as well.
-    let mut notes = Vec::new();
+    let mut notes = package.notes().to_vec();
     let bundles: &[Vec<u8>] = match opened.bundles() {
+        Ok(bundles) => {
+            notes.extend(left_out(bundles.unread));
+            &bundles.found
+        }
         // The policy does not need them; the user gets a note.
         Err(SourceError::Remote(RemoteError::Registry(
             error @ RegistryError::Unauthorized { .. },
@@ -134,7 +138,7 @@ pub fn package_pull(
             ));
             &[]
         }
-        bundles => bundles.map_err(PackageReadError::from)?,
+        Err(error) => return Err(PackageReadError::from(error).into()),
     };
     options.writing.store(true, Ordering::SeqCst);
     let mut fetching = Fetching::begin(remote, &cas, &options.stop);
@@ -170,6 +174,15 @@ pub fn package_pull(
         cached: fetching.cached,
         package,
         notes,
+    })
+}
+
+/// The warning about signatures and attestations that were not read.
+pub(super) fn left_out(unread: usize) -> Option<String> {
+    (unread > 0).then(|| {
+        format!(
+            "{unread} signatures and attestations beside the package were left out: there are too many, or they are too large"
+        )
     })
 }
 

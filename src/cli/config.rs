@@ -323,7 +323,7 @@ fn read_file(path: &Path) -> Result<Values, CommandError> {
 fn parse(source: &SourceText, extension: &str) -> Result<Values, Mistakes> {
     let root = match extension {
         "toml" => Some(toml::parse(source)?),
-        _ => yaml::parse_first(source)?,
+        _ => yaml::parse_only(source)?,
     };
     let mut values = Values::new();
     let mut mistakes = Vec::new();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::command_error::CommandError;
-use super::opened::{note_partly, open_to_write};
+use super::opened::{note_partly, note_warnings, open_to_write};
 use super::output::{note, print};
 use super::read::ReadArgs;
 use crate::app::{self, Check, ExtractOptions, Scope};
@@ -39,6 +39,7 @@ pub(super) fn run(args: ExtractArgs) -> Result<(), CommandError> {
     };
     let opened = open_to_write(&args.source, args.read, Check::Use)?;
     let package = app::package_extract(&opened, &options)?;
+    note_warnings(&package);
     match package.scope() {
         Scope::Given if !options.only.is_empty() => {
             note_partly(&args.source, "the extracted files were verified");

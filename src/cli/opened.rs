@@ -38,6 +38,13 @@ pub(super) fn open_to_write(
     Ok(Opened::open(source, &options)?)
 }
 
+/// Prints what the user should know of a verified package.
+pub(super) fn note_warnings(package: &VerifiedPackage) {
+    for text in package.notes() {
+        note(&format!("warning: {text}"));
+    }
+}
+
 /// Notes that only a part of the package was verified.
 pub(super) fn note_partly(source: &str, verified: &str) {
     note(&format!(
@@ -48,6 +55,7 @@ pub(super) fn note_partly(source: &str, verified: &str) {
 /// The documents of a package, with a note about what was verified.
 pub(super) fn documents(opened: &Opened) -> Result<VerifiedPackage, CommandError> {
     let package = app::package_documents(opened)?;
+    note_warnings(&package);
     let verified = format!(
         "{}; only the definition was verified",
         package.signature().summary()

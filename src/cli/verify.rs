@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::command_error::CommandError;
-use super::opened::{SourceArgs, open};
+use super::opened::{SourceArgs, note_warnings, open};
 use super::output::print;
 use crate::app::{self, By, Check, Signature, rfc3339};
 
@@ -19,6 +19,7 @@ pub(super) fn run(args: VerifyArgs) -> Result<(), CommandError> {
     let SourceArgs { source, json, read } = args.source;
     let opened = open(&source, read, Check::Use)?;
     let package = app::package_verify(&opened)?;
+    note_warnings(&package);
     let bytes: u64 = package.files().values().map(|(_, size)| size).sum();
     let files = package.files().len();
     if json {

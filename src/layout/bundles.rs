@@ -12,9 +12,10 @@ use serde_json::value::RawValue;
 use super::{LayoutError, parts};
 use crate::disk;
 use crate::signing::{Bundle, MAX_ATTESTATION_BYTES};
+use crate::verify::MAX_ATTACHED;
 
 /// Maximum number of bundles in a file: the same as is read from a registry.
-const MAX_BUNDLES: usize = 100;
+const MAX_BUNDLES: usize = MAX_ATTACHED;
 
 /// Largest file, in bytes: what may be attached in a registry, with line ends.
 const MAX_FILE_BYTES: u64 = MAX_ATTESTATION_BYTES + (1 << 20);

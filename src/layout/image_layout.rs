@@ -15,6 +15,7 @@ use crate::content::Push;
 use crate::disk::{self, NewFile};
 use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, media_type};
 use crate::signing::{BUNDLE, MAX_ATTESTATION_BYTES};
+use crate::verify::{Attached, MAX_ATTACHED};
 
 /// Marks a layout.
 const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -206,38 +207,42 @@ impl ImageLayout {
         self.write_index(&index)
     }
 
-    /// The bundles that speak about `subject`: candidates, from anybody.
+    /// Untrusted bundles about `subject`, the small ones first.
     ///
     /// # Errors
     ///
     /// [`LayoutError`]: `index.json` or a manifest cannot be read.
-    pub fn bundles_about(&self, subject: &Descriptor) -> Result<Vec<Vec<u8>>, LayoutError> {
-        let mut bundles = Vec::new();
+    pub fn bundles_about(&self, subject: &Descriptor) -> Result<Attached<Vec<u8>>, LayoutError> {
+        let mut paths = Vec::new();
         for found in self.index()?.manifests {
-            if found.media_type != media_type::MANIFEST {
-                continue;
-            }
-            // What a list names and is not there, says nothing.
-            if !self.path(&found).exists() {
+            // Entries whose content is missing are skipped.
+            if found.media_type != media_type::MANIFEST || !self.path(&found).exists() {
                 continue;
             }
             let manifest: Manifest = read(&self.path(&found))?;
             let about = manifest.subject.as_ref().map(|about| about.digest);
-            let [layer] = &manifest.layers[..] else {
-                continue;
-            };
-            if about != Some(subject.digest) || layer.media_type != BUNDLE {
-                continue;
+            if let ([layer], true) = (&manifest.layers[..], about == Some(subject.digest))
+                && layer.media_type == BUNDLE
+                && let Ok(facts) = fs::metadata(self.path(layer))
+            {
+                paths.push((facts.len(), self.path(layer)));
             }
-            let path = self.path(layer);
-            if !path.exists() {
-                continue;
+        }
+        paths.sort();
+        let (mut bundles, mut left) = (Attached::default(), MAX_ATTESTATION_BYTES);
+        for (size, path) in paths {
+            match left.checked_sub(size) {
+                Some(after) if bundles.found.len() < MAX_ATTACHED => left = after,
+                _ => {
+                    bundles.unread += 1;
+                    continue;
+                }
             }
             let mut bytes = Vec::new();
             File::open(&path)
-                .and_then(|file| file.take(MAX_ATTESTATION_BYTES).read_to_end(&mut bytes))
+                .and_then(|file| file.take(size).read_to_end(&mut bytes))
                 .map_err(|error| LayoutError::io(&path, error))?;
-            bundles.push(bytes);
+            bundles.found.push(bytes);
         }
         Ok(bundles)
     }

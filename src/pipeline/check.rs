@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::model::{Param, ParamType, Pipeline};
 use super::reader::Reader;
-use crate::yaml::{Fields, Mistakes, Node, SourceText, Value, parse_first};
+use crate::yaml::{Fields, Mistakes, Node, SourceText, Value, parse_only};
 
 /// Reads and checks the text of a pipeline file.
 ///
@@ -20,7 +20,7 @@ use crate::yaml::{Fields, Mistakes, Node, SourceText, Value, parse_first};
 pub fn parse(source: &SourceText) -> Result<Pipeline, Mistakes> {
     let mut reader = Reader::default();
     let empty = || Node::mapping(Default::default());
-    let node = parse_first(source)?.unwrap_or_else(empty);
+    let node = parse_only(source)?.unwrap_or_else(empty);
     let pipeline = pipeline(&node, &mut reader);
     Mistakes::none_or(pipeline, source, reader.mistakes)
 }

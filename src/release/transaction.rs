@@ -122,7 +122,8 @@ async fn is_vouched(registry: &Arc<Registry>, item: &Item) -> Result<bool, Relea
     }
     let vouched = item.vouched(registry);
     let attached = vouched.attached().await?;
-    if item.bundles.iter().any(|bundle| !attached.contains(bundle)) {
+    let is_there = |bundle: &Vec<u8>| attached.found.contains(bundle);
+    if !item.bundles.iter().all(is_there) {
         return Ok(false);
     }
     Ok(match &item.vouching {
@@ -149,7 +150,7 @@ async fn vouch(
     }
     let vouched = item.vouched(registry);
     let mut count = 0;
-    let mut attached = vouched.attached().await?;
+    let mut attached = vouched.attached().await?.found;
     let made = journal
         .bundles(&manifest)
         .into_iter()

@@ -17,7 +17,7 @@ use crate::release::WithDocuments;
 use crate::signers::{Signer, SignerError};
 use crate::signing::{Bundle, Identity, Pattern, SIGN_PREDICATE, Statement, Subject};
 use crate::source::{EMPTY_CONFIG, bundle_manifest, bundles_about};
-use crate::verify::{self, Check, Policy, Query, Rule};
+use crate::verify::{self, Attached, Check, Policy, Query, Rule};
 
 /// The signature that each package needs before its tag moves, and the signer
 /// that provides it.
@@ -103,7 +103,7 @@ pub(super) struct Vouched<'v> {
 
 impl Vouched<'_> {
     /// The bundles at the place. Anyone may have put them there.
-    pub(super) async fn attached(&self) -> Result<Vec<Vec<u8>>, ReleaseError> {
+    pub(super) async fn attached(&self) -> Result<Attached<Vec<u8>>, ReleaseError> {
         match self.place {
             Place::Registry(tag) => {
                 let subject = self.artifact.manifest.digest;
@@ -174,7 +174,7 @@ impl Vouched<'_> {
     pub(super) async fn proven(
         &self,
         policy: &Policy,
-        bundles: Vec<Vec<u8>>,
+        bundles: Attached<Vec<u8>>,
     ) -> Result<(), ReleaseError> {
         let (artifact, policy) = (Arc::clone(self.artifact), policy.clone());
         let query = self.query();

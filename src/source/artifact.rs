@@ -7,7 +7,7 @@ use crate::content::Fetch;
 use crate::layout;
 use crate::oci::{Descriptor, Digest, Manifest};
 use crate::package::{Dialect, layers};
-use crate::verify::{self, Evidence, Policy, Query, Refusal, Scope, VerifiedPackage};
+use crate::verify::{self, Attached, Evidence, Policy, Query, Refusal, Scope, VerifiedPackage};
 
 /// The evidence that an artifact is verified by.
 #[derive(Clone)]
@@ -61,8 +61,8 @@ impl ArtifactEvidence {
 
     /// With `bundles` beside the artifact.
     #[must_use]
-    pub fn with_bundles(mut self, bundles: Vec<Vec<u8>>) -> Self {
-        self.0.attached = bundles;
+    pub fn with_bundles(mut self, bundles: Attached<Vec<u8>>) -> Self {
+        (self.0.attached, self.0.unread) = (bundles.found, bundles.unread);
         self
     }
 

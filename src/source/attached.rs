@@ -10,7 +10,7 @@ use super::error::RemoteError;
 use crate::oci::{Descriptor, Digest, Manifest, Reference, media_type};
 use crate::registry::{Registry, RegistryError};
 use crate::signing::{BUNDLE, Bundle, Content, MAX_ATTESTATION_BYTES, MAX_BUNDLE_BYTES, Statement};
-use crate::verify::{MAX_ATTACHED, Tagged};
+use crate::verify::{Attached, MAX_ATTACHED, Tagged};
 
 /// The annotation with the kind of a bundle's content.
 const CONTENT: &str = "dev.sigstore.bundle.content";
@@ -24,7 +24,7 @@ const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 
 /// Untrusted bundles about the manifest `subject`, the small ones first.
 /// Attestations may be large; bundles beyond the total size that clients accept
-/// are skipped, and so are entries whose content is missing.
+/// are not read, and entries whose content is missing are skipped.
 ///
 /// # Errors
 ///
@@ -33,15 +33,17 @@ pub async fn bundles_about(
     registry: &Registry,
     repository: &Reference,
     subject: Digest,
-) -> Result<Vec<Vec<u8>>, RemoteError> {
+) -> Result<Attached<Vec<u8>>, RemoteError> {
     let speaking = registry.referrers(repository, subject).await?;
     let named = speaking.into_iter().filter(|found| {
         let kind = found.artifact_type.as_deref();
         // Some registries list the media type of the config instead.
         kind.is_none_or(|kind| kind == BUNDLE || kind == media_type::EMPTY)
     });
+    let named: Vec<Descriptor> = named.collect();
+    let mut unread = named.len().saturating_sub(MAX_ATTACHED);
     let mut layers = Vec::new();
-    for found in named.take(MAX_ATTACHED) {
+    for found in named.into_iter().take(MAX_ATTACHED) {
         let Some(bytes) = ignore_missing(registry.manifest(repository, &found).await)? else {
             continue;
         };
@@ -60,7 +62,8 @@ pub async fn bundles_about(
     let (mut bundles, mut left) = (Vec::new(), MAX_ATTESTATION_BYTES);
     for layer in layers {
         let Some(after) = left.checked_sub(layer.size) else {
-            break;
+            unread += 1;
+            continue;
         };
         let Some(bytes) = ignore_missing(registry.read_blob(repository, &layer).await)? else {
             continue;
@@ -71,7 +74,10 @@ pub async fn bundles_about(
             bundles.push(bytes);
         }
     }
-    Ok(bundles)
+    Ok(Attached {
+        found: bundles,
+        unread,
+    })
 }
 
 /// Ignores entries of a listing whose content is missing.
@@ -95,8 +101,8 @@ pub async fn tagged_about(
     registry: &Registry,
     repository: &Reference,
     subject: Digest,
-) -> Result<Vec<Tagged>, RemoteError> {
-    let (mut found, mut left) = (Vec::new(), MAX_ATTESTATION_BYTES);
+) -> Result<Attached<Tagged>, RemoteError> {
+    let (mut found, mut left, mut unread) = (Vec::new(), MAX_ATTESTATION_BYTES, 0);
     for (suffix, kind) in [("sig", PAYLOAD), ("att", ENVELOPE)] {
         let (host, path) = (repository.registry(), repository.repository());
         let tag = format!("{host}/{path}:sha256-{}.{suffix}", subject.hex());
@@ -109,16 +115,18 @@ pub async fn tagged_about(
         let Ok(manifest) = serde_json::from_slice::<Manifest>(&bytes) else {
             continue;
         };
-        for layer in manifest.layers.iter().take(MAX_ATTACHED) {
+        let layers = manifest.layers.iter();
+        let layers: Vec<_> = layers.filter(|layer| layer.media_type == kind).collect();
+        unread += layers.len().saturating_sub(MAX_ATTACHED);
+        for layer in layers.into_iter().take(MAX_ATTACHED) {
             let limit = match suffix {
                 "sig" => MAX_BUNDLE_BYTES,
                 _ => MAX_ATTESTATION_BYTES,
             };
-            if layer.media_type != kind || layer.size > limit {
+            let after = left.checked_sub(layer.size);
+            let Some(after) = after.filter(|_| layer.size <= limit) else {
+                unread += 1;
                 continue;
-            }
-            let Some(after) = left.checked_sub(layer.size) else {
-                break;
             };
             let Some(bytes) = ignore_missing(registry.read_blob(repository, layer).await)? else {
                 continue;
@@ -136,7 +144,7 @@ pub async fn tagged_about(
             found.push(Tagged { payload, bundle });
         }
     }
-    Ok(found)
+    Ok(Attached { found, unread })
 }
 
 /// The manifest that attaches `bundle` to `subject`. The same bundle always

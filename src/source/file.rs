@@ -16,7 +16,7 @@ use crate::content::Fetch;
 use crate::layout::{self, LayoutError, PackageFile};
 use crate::oci::{Descriptor, Digest};
 use crate::registry::Source;
-use crate::verify::Evidence;
+use crate::verify::{Attached, Evidence};
 
 /// A package in a file, its parts, or a folder.
 pub(super) struct Local {
@@ -84,10 +84,10 @@ impl Package for Local {
         Ok((evidence, Copyable { content, artifact }))
     }
 
-    fn bundles(&self) -> Result<Vec<Vec<u8>>, SourceError> {
+    fn bundles(&self) -> Result<Attached<Vec<u8>>, SourceError> {
         match self.beside.as_ref().filter(|path| path.is_file()) {
-            Some(path) => Ok(layout::read_bundles(path)?),
-            None => Ok(Vec::new()),
+            Some(path) => Ok(layout::read_bundles(path)?.into()),
+            None => Ok(Attached::default()),
         }
     }
 

@@ -14,7 +14,7 @@ use super::package::Package;
 use super::{file, registry, web};
 use crate::layout;
 use crate::registry::{Connection, Registry};
-use crate::verify::{self, Check, Evidence, Policy, Refusal, Scope, VerifiedPackage};
+use crate::verify::{self, Attached, Check, Evidence, Policy, Refusal, Scope, VerifiedPackage};
 
 /// Opens the package that a name names.
 type Open = fn(&str, &Opening<'_>) -> Result<Box<dyn Package>, OpenError>;
@@ -51,7 +51,7 @@ pub struct Opened {
     /// Bundles that the user gave.
     given: Vec<Vec<u8>>,
     /// Bundles beside the package, once they have been read.
-    beside: OnceLock<Vec<Vec<u8>>>,
+    beside: OnceLock<Attached<Vec<u8>>>,
 }
 
 impl Opened {
@@ -129,7 +129,7 @@ impl Opened {
     /// # Errors
     ///
     /// [`SourceError`]
-    pub fn bundles(&self) -> Result<&[Vec<u8>], SourceError> {
+    pub fn bundles(&self) -> Result<&Attached<Vec<u8>>, SourceError> {
         if let Some(bundles) = self.beside.get() {
             return Ok(bundles);
         }
@@ -151,11 +151,15 @@ impl Opened {
         if self.policy.wants_attached() {
             self.bundles()?;
             evidence.attached.clone_from(&self.given);
-            evidence.tagged = self.package.tagged()?;
+            let Attached { found, unread } = self.package.tagged()?;
+            (evidence.tagged, evidence.unread) = (found, unread);
         }
-        let beside = self.beside.get().into_iter().flatten();
-        let new = beside.filter(|bundle| !self.given.contains(bundle));
-        evidence.attached.extend(new.cloned());
+        if let Some(beside) = self.beside.get() {
+            let new = beside.found.iter();
+            let new = new.filter(|bundle| !self.given.contains(bundle));
+            evidence.attached.extend(new.cloned());
+            evidence.unread += beside.unread;
+        }
         #[expect(clippy::disallowed_methods, reason = "the door for existing packages")]
         let judged = verify::verify(evidence, scope, &self.policy);
         judged.map_err(JudgeError::Refused)

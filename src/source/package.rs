@@ -13,7 +13,7 @@ use crate::cas::Cas;
 use crate::layout::{LayoutError, PackageFile};
 use crate::oci::Reference;
 use crate::registry::Source;
-use crate::verify::{Evidence, Tagged};
+use crate::verify::{Attached, Evidence, Tagged};
 
 /// Makes the writer for a file, given its path and its size in bytes.
 pub type Output<'o, 'w> = dyn FnMut(&str, u64) -> Result<Box<dyn Write + 'w>, LayoutError> + 'o;
@@ -69,15 +69,15 @@ pub trait Package: Send + Sync {
     /// # Errors
     ///
     /// [`SourceError`]
-    fn bundles(&self) -> Result<Vec<Vec<u8>>, SourceError>;
+    fn bundles(&self) -> Result<Attached<Vec<u8>>, SourceError>;
 
     /// Signatures of older clients, stored under tags of their own.
     ///
     /// # Errors
     ///
     /// [`SourceError`]
-    fn tagged(&self) -> Result<Vec<Tagged>, SourceError> {
-        Ok(Vec::new())
+    fn tagged(&self) -> Result<Attached<Tagged>, SourceError> {
+        Ok(Attached::default())
     }
 
     /// The archive or folder, if the package is one on this machine.

@@ -18,7 +18,7 @@ use crate::layout::LayoutError;
 use crate::oci::{Descriptor, Reference};
 use crate::package::Dialect;
 use crate::registry::{Registry, RegistryError, Repository, runtime};
-use crate::verify::{Evidence, Tagged};
+use crate::verify::{Attached, Evidence, Tagged};
 
 /// Finds the package that the URL `name` names.
 pub(super) fn open(name: &str, opening: &Opening<'_>) -> Result<Box<dyn Package>, OpenError> {
@@ -158,13 +158,13 @@ impl Package for Remote {
         Ok((self.survey()?, copyable))
     }
 
-    fn bundles(&self) -> Result<Vec<Vec<u8>>, SourceError> {
+    fn bundles(&self) -> Result<Attached<Vec<u8>>, SourceError> {
         let (registry, found) = (&self.registry, &self.found);
         let bundles = bundles_about(registry, &found.reference, found.digest());
         Ok(self.runtime.block_on(bundles)?)
     }
 
-    fn tagged(&self) -> Result<Vec<Tagged>, SourceError> {
+    fn tagged(&self) -> Result<Attached<Tagged>, SourceError> {
         let (registry, found) = (&self.registry, &self.found);
         let tagged = tagged_about(registry, &found.reference, found.digest());
         Ok(self.runtime.block_on(tagged)?)

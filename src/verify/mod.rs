@@ -11,6 +11,7 @@
 mod policy;
 mod policy_file;
 mod signature;
+mod tag;
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,7 @@ pub use policy_file::{parse_policy, policy_schema};
 pub use signature::{Attested, By, MAX_ATTACHED, Signature, Signed, Tagged};
 
 use crate::oci::{Digest, Reference};
-use crate::package::{Checksums, ChecksumsError, Dialect, manifest, time};
+use crate::package::{Checksums, ChecksumsError, Dialect, time};
 use crate::yaml::{self, Mistakes, Node, SourceText};
 use signature::Facts;
 
@@ -41,10 +42,35 @@ pub struct Evidence {
     /// Signatures that older clients stored beside the package, likewise
     /// untrusted.
     pub tagged: Vec<Tagged>,
+    /// The number of signatures and attestations beside the package that were not
+    /// read, because there are too many or they are too large.
+    pub unread: usize,
     /// Digest of the manifest, if the package is an artifact in a registry.
     pub artifact: Option<Digest>,
     /// What the user requested, if it was requested by name.
     pub query: Option<Query>,
+}
+
+/// What was read of a list that anyone may add to.
+#[derive(Clone, Debug)]
+pub struct Attached<T> {
+    /// What was read. Nothing in it is trusted.
+    pub found: Vec<T>,
+    /// The number of entries beyond the limits. What a user looks for may be among
+    /// them.
+    pub unread: usize,
+}
+
+impl<T> Default for Attached<T> {
+    fn default() -> Self {
+        Self::from(Vec::new())
+    }
+}
+
+impl<T> From<Vec<T>> for Attached<T> {
+    fn from(found: Vec<T>) -> Self {
+        Self { found, unread: 0 }
+    }
 }
 
 /// What the user requested. Another package must not be substituted for it.
@@ -54,7 +80,7 @@ pub struct Query {
     pub name: String,
     /// Its entry in the index, if it was found through an index.
     pub architecture: Option<String>,
-    /// The tag, if it is a version.
+    /// The tag, if it was requested by one.
     pub tag: Option<String>,
 }
 
@@ -63,12 +89,10 @@ impl Query {
     #[must_use]
     pub fn at(reference: &Reference, architecture: Option<String>) -> Self {
         let name = reference.repository().rsplit('/').next();
-        // Tags such as `latest` are not versions.
-        let version = |tag: &&str| semver::Version::parse(tag.trim_start_matches('v')).is_ok();
         Self {
             name: name.unwrap_or_default().to_owned(),
             architecture,
-            tag: reference.tag().filter(version).map(str::to_owned),
+            tag: reference.tag().map(str::to_owned),
         }
     }
 }
@@ -83,6 +107,7 @@ pub struct VerifiedPackage {
     files: BTreeMap<String, (Digest, u64)>,
     scope: Scope,
     signature: Signature,
+    notes: Vec<String>,
 }
 
 /// How much of a package is verified.
@@ -135,6 +160,18 @@ pub enum Refusal {
         /// The required builder.
         builder: Option<String>,
     },
+    /// The answer may be among signatures that were not examined.
+    #[error(
+        "{why}; only {examined} of {} signatures and attestations beside the package were examined, which is the limit: remove foreign ones from the registry, or give the right one with --bundle", .examined + .unread
+    )]
+    TooMany {
+        /// How many were examined.
+        examined: usize,
+        /// How many were not.
+        unread: usize,
+        /// What is wrong with those that were.
+        why: String,
+    },
     /// The signature is too old.
     #[error("signed {age} seconds ago, but the policy allows {limit} seconds: get a newer package")]
     Old {
@@ -157,6 +194,16 @@ pub enum Refusal {
         wanted: String,
         /// As in the definition.
         found: String,
+    },
+    /// The tag is a version, but not that of the package.
+    #[error(
+        "the tag `{tag}` looks like a version, but the signed package has {version}; the tag may have been moved to another package"
+    )]
+    Tag {
+        /// As requested.
+        tag: String,
+        /// As in the definition.
+        version: String,
     },
     /// It has neither `jackal.yaml` nor `zarf.yaml`.
     #[error("not a package: no jackal.yaml or zarf.yaml")]
@@ -242,6 +289,12 @@ impl VerifiedPackage {
         &self.files
     }
 
+    /// What the user should know although the package is verified.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// What is known about its signer.
     #[must_use]
     pub fn signature(&self) -> &Signature {
@@ -274,8 +327,9 @@ pub fn verify(
     let signature = signature::judge(&evidence, dialect, &definition, &facts, policy)
         .map_err(|refusal| vec![refusal])?;
     let mut refusals = Vec::new();
+    let mut notes = Vec::new();
     if let (Signature::Checked(_), Some(query)) = (&signature, &evidence.query) {
-        refusals.extend(differences(query, &facts));
+        refusals.extend(differences(query, &facts, &mut notes));
     }
     let expected = text_at(&root, ["metadata", "aggregateChecksum"]);
     if expected.is_none() {
@@ -309,6 +363,7 @@ pub fn verify(
         files: evidence.files,
         scope,
         signature,
+        notes,
     })
 }
 
@@ -327,8 +382,8 @@ fn facts(root: &Node) -> Facts {
     Facts {
         name: text(["metadata", "name"]),
         architecture: text(["build", "architecture"]),
-        tag: manifest::tag(&text(["metadata", "version"]), &text(["build", "flavor"]))
-            .unwrap_or_default(),
+        version: text(["metadata", "version"]),
+        flavor: text(["build", "flavor"]),
         says_signed: text(["build", "signed"]) == "true",
         timestamp: time::parse_rfc1123z(&text(["build", "timestamp"])),
     }
@@ -344,26 +399,19 @@ pub fn differences_from_query(evidence: &Evidence) -> Vec<Refusal> {
         return Vec::new();
     };
     match document(*dialect, definition) {
-        Ok(root) => differences(query, &facts(&root)),
+        Ok(root) => differences(query, &facts(&root), &mut Vec::new()),
         Err(refusal) => vec![refusal],
     }
 }
 
-/// How the package differs from the request.
-fn differences(query: &Query, facts: &Facts) -> Vec<Refusal> {
+/// How the package differs from the request; warnings go to `notes`.
+fn differences(query: &Query, facts: &Facts, notes: &mut Vec<String>) -> Vec<Refusal> {
     let pairs = [
         ("name", Some(&query.name), &facts.name),
         (
             "architecture",
             query.architecture.as_ref(),
             &facts.architecture,
-        ),
-        // A package whose version is missing or cannot be a tag may have any
-        // tag.
-        (
-            "version",
-            query.tag.as_ref().filter(|_| !facts.tag.is_empty()),
-            &facts.tag,
         ),
     ];
     let other = pairs.into_iter().filter_map(|(what, wanted, found)| {
@@ -374,7 +422,13 @@ fn differences(query: &Query, facts: &Facts) -> Vec<Refusal> {
             found: signature::shown(found),
         })
     });
-    other.collect()
+    let mut other: Vec<Refusal> = other.collect();
+    match query.tag.as_ref().map(|tag| tag::compare(tag, facts)) {
+        Some(Ok(note)) => notes.extend(note),
+        Some(Err(refusal)) => other.push(refusal),
+        None => {}
+    }
+    other
 }
 
 fn compare(
@@ -418,6 +472,7 @@ fn compare(
 #[expect(clippy::disallowed_methods, reason = "this is what is tested")]
 mod tests {
     use super::*;
+    use crate::signing::SigningKey;
 
     fn evidence() -> Evidence {
         let component = Digest::of(b"component");
@@ -509,5 +564,35 @@ mod tests {
             verify(bare, Scope::Whole, &look()).unwrap_err(),
             [Refusal::NoChecksums]
         );
+    }
+
+    #[test]
+    fn signatures_that_were_not_examined_are_named_in_the_refusal() {
+        let pkcs8 = SigningKey::generate(crate::signing::Algorithm::Ed25519).unwrap();
+        let key = SigningKey::from_pkcs8(&pkcs8).unwrap().public().clone();
+        let mut policy = Policy::without_signers(Check::Use);
+        policy.rules = vec![Rule {
+            signers: vec![Signer::Key {
+                name: "k".into(),
+                key,
+            }],
+            ..Rule::default()
+        }];
+        let told = |evidence: Evidence| {
+            let refusals = verify(evidence, Scope::Whole, &policy).unwrap_err();
+            refusals[0].to_string()
+        };
+        assert!(told(evidence()).contains("not signed"));
+        let mut some = evidence();
+        some.unread = 7;
+        let text = told(some);
+        assert!(text.contains("only 0 of 7 signatures"), "{text}");
+        let mut flood = evidence();
+        flood.attached = vec![b"{}".to_vec(); MAX_ATTACHED + 5];
+        let text = told(flood.clone());
+        assert!(text.contains("only 1000 of 1005 signatures"), "{text}");
+        flood.attached.truncate(MAX_ATTACHED);
+        let text = told(flood);
+        assert!(!text.contains("only"), "{text}");
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::policy::{RequiredAttestation, Rule, Signer};
 use crate::signing::{Identity, PublicKey};
-use crate::yaml::{Fields, Mistake, Mistakes, Node, SourceText, parse_first};
+use crate::yaml::{Fields, Mistake, Mistakes, Node, SourceText, parse_only};
 
 /// The units of ages, in seconds.
 const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86400)];
@@ -25,8 +25,9 @@ pub fn parse_policy(
 ) -> Result<Vec<Rule>, Mistakes> {
     let mut mistakes = Vec::new();
     let mut rules = Vec::new();
-    if let Some(root) = parse_first(source)? {
+    if let Some(root) = parse_only(source)? {
         let mut fields = Fields::new(&root, "the policy", &mut mistakes);
+        fields.filled(&mut mistakes);
         let list = fields.list("rules", &mut mistakes);
         if list.is_empty() {
             mistakes.push(Mistake::new(
@@ -56,7 +57,9 @@ pub fn parse_policy(
 /// The JSON Schema (2020-12) of a policy file, with a line break at its end.
 #[must_use]
 pub fn policy_schema() -> String {
-    let text = |description: &str| json!({"type": "string", "description": description});
+    // Not blank: a missing value must not widen a rule.
+    let text =
+        |description: &str| json!({"type": "string", "pattern": "\\S", "description": description});
     let object = |required: &[&str], properties: Value| {
         json!({
             "type": "object",
@@ -65,17 +68,27 @@ pub fn policy_schema() -> String {
             "additionalProperties": false,
         })
     };
-    let list = |items: Value, description: &str| json!({"type": "array", "items": items, "description": description});
+    let list = |items: Value, description: &str| json!({"type": "array", "minItems": 1, "items": items, "description": description});
     let whom = [
         (
             "identity",
             text("The identity that the certificate must name."),
         ),
-        ("identityRegexp", text("The same as a regular expression.")),
+        (
+            "identityRegexp",
+            text(
+                "The same as a regular expression for the whole identity, or with `^` alone for its beginning.",
+            ),
+        ),
     ];
     let by = [
         ("issuer", text("The issuer of that identity.")),
-        ("issuerRegexp", text("The same as a regular expression.")),
+        (
+            "issuerRegexp",
+            text(
+                "The same as a regular expression for the whole issuer, or with `^` alone for its beginning.",
+            ),
+        ),
     ];
     let mut forms = vec![object(
         &["key"],
@@ -123,6 +136,8 @@ fn rule(
     mistakes: &mut Vec<Mistake>,
 ) -> Rule {
     let mut fields = Fields::new(node, "a rule", mistakes);
+    // A missing value, say of a template, must not widen the rule.
+    fields.filled(mistakes);
     let mut rule = Rule::default();
     if let Some(text) = fields.string("packages", mistakes) {
         match Glob::new(&text) {
@@ -147,6 +162,7 @@ fn rule(
     }
     for node in fields.list("attestations", mistakes) {
         let mut fields = Fields::new(node, "an attestation", mistakes);
+        fields.filled(mistakes);
         let predicate_type = fields.string("predicateType", mistakes);
         let builder = fields.string("builder", mistakes);
         match predicate_type {
@@ -191,6 +207,7 @@ fn signer(
     mistakes: &mut Vec<Mistake>,
 ) -> Option<Signer> {
     let mut fields = Fields::new(node, "a signer", mistakes);
+    fields.filled(mistakes);
     let named = fields.string("key", mistakes);
     let [subject, subject_regexp, issuer, issuer_regexp] =
         ["identity", "identityRegexp", "issuer", "issuerRegexp"]
@@ -277,5 +294,126 @@ mod tests {
             assert!(told.contains(part), "{part} not in {told}");
         }
         assert!(parsed("").is_err() && parsed("rules: []\n").is_err());
+    }
+
+    #[test]
+    fn a_value_that_is_missing_is_refused_at_its_place_and_never_widens_a_rule() {
+        let good = "{key: a.pub}";
+        for (text, place, what) in [
+            (
+                format!("rules:\n- packages:\n  signers: [{good}]\n"),
+                "2:3",
+                "`packages`",
+            ),
+            (
+                format!("rules:\n- packages: ~\n  signers: [{good}]\n"),
+                "2:3",
+                "`packages`",
+            ),
+            (
+                format!("rules:\n- packages: null\n  signers: [{good}]\n"),
+                "2:3",
+                "`packages`",
+            ),
+            (
+                format!("rules:\n- packages: ''\n  signers: [{good}]\n"),
+                "2:3",
+                "`packages`",
+            ),
+            (
+                format!("rules:\n- packages: ' \t'\n  signers: [{good}]\n"),
+                "2:3",
+                "`packages`",
+            ),
+            (
+                format!("rules:\n- packages: !!str\n  signers: [{good}]\n"),
+                "2:3",
+                "`packages`",
+            ),
+            (
+                format!("x-n: &n\nrules:\n- packages: *n\n  signers: [{good}]\n"),
+                "3:3",
+                "`packages`",
+            ),
+            (
+                format!("rules:\n- signers: [{good}]\n  maxAge:\n"),
+                "3:3",
+                "`maxAge`",
+            ),
+            (
+                format!("rules:\n- signers: [{good}]\n  attestations:\n"),
+                "3:3",
+                "`attestations`",
+            ),
+            (
+                format!("rules:\n- signers: [{good}]\n  attestations: []\n"),
+                "3:3",
+                "`attestations`",
+            ),
+            (
+                format!("rules:\n- signers: [{good}]\n  attestations: [~]\n"),
+                "3:18",
+                "an attestation is a null",
+            ),
+            (
+                format!(
+                    "rules:\n- signers: [{good}]\n  attestations: [{{predicateType: p, builder: }}]\n"
+                ),
+                "3:37",
+                "`builder`",
+            ),
+            (
+                format!(
+                    "rules:\n- signers: [{good}]\n  attestations: [{{predicateType: p, builder: ''}}]\n"
+                ),
+                "3:37",
+                "`builder`",
+            ),
+            (
+                "rules:\n- signers: [{identityRegexp: '', issuer: i}]\n".into(),
+                "2:14",
+                "`identityRegexp`",
+            ),
+            (
+                "rules:\n- signers: [{identity: i, issuerRegexp: }]\n".into(),
+                "2:27",
+                "`issuerRegexp`",
+            ),
+            (
+                "rules:\n- signers: [{identity: '', issuer: ' '}]\n".into(),
+                "2:14",
+                "`identity`",
+            ),
+            (
+                format!("rules:\n- signers: [{good}, ~]\n"),
+                "2:27",
+                "a signer is a null",
+            ),
+            (
+                format!("rules:\n- signers: [{good}, {{key: }}]\n"),
+                "2:28",
+                "`key`",
+            ),
+            ("rules:\n".into(), "1:1", "`rules`"),
+            ("rules: [~]\n".into(), "1:9", "a rule is a null"),
+            (
+                format!("rules:\n- signers: [{good}]\n---\nrules:\n- signers: [{{key: b.pub}}]\n"),
+                "4:1",
+                "a second YAML document",
+            ),
+            (
+                format!("rules:\n- packages: a\n  packages: b\n  signers: [{good}]\n"),
+                "3:3",
+                "duplicate key `packages`",
+            ),
+        ] {
+            let error = parsed(&text).map(|_| ()).unwrap_err().to_string();
+            let expected = format!("p.yaml:{place}: ");
+            let found = error
+                .lines()
+                .any(|line| line.starts_with(&expected) && line.contains(what));
+            assert!(found, "{text}{expected}{what} not in {error}");
+        }
+        assert!(parsed(&format!("x-note:\nrules:\n- signers: [{good}]\n")).is_ok());
     }
 }

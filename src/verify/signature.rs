@@ -13,10 +13,12 @@ use crate::signing::{
     SLSA_PROVENANCE, Statement, digests, read_signature_file,
 };
 
-/// Maximum number of bundles beside a package that are examined.
+/// Maximum number of bundles beside a package that are examined: 1000. Anyone who
+/// may write to a registry may attach more; a verdict that could depend on them
+/// says so ([`Refusal::TooMany`]).
 ///
 /// Source: docs/spec/signing.md, "Limits".
-pub const MAX_ATTACHED: usize = 100;
+pub const MAX_ATTACHED: usize = 1000;
 
 /// The type in the payloads that older clients sign.
 const SIGNED_TYPE: &str = "cosign container image signature";
@@ -155,7 +157,7 @@ pub(super) fn judge(
     let Some(rule) = policy.rule(&facts.name) else {
         return Err(Refusal::NoRule(shown(&facts.name)));
     };
-    if !signed {
+    if !signed && evidence.unread == 0 {
         return Err(Refusal::NotSigned);
     }
     let public;
@@ -174,8 +176,20 @@ pub(super) fn judge(
         pinned: policy.root.is_some(),
         demands: policy.demands,
     };
-    let mut signed = judge.signature(evidence, dialect)?;
-    signed.attestations = judge.attestations(evidence)?;
+    let unread = unread(evidence);
+    // What was not examined may be what is missing.
+    let missed = |refusal: Refusal| match (unread, &refusal) {
+        (1.., Refusal::NotSigned | Refusal::Signature { .. } | Refusal::NoAttestation { .. }) => {
+            Refusal::TooMany {
+                examined: candidates(evidence),
+                unread,
+                why: refusal.to_string(),
+            }
+        }
+        _ => refusal,
+    };
+    let mut signed = judge.signature(evidence, dialect).map_err(missed)?;
+    signed.attestations = judge.attestations(evidence).map_err(missed)?;
     if let Some(limit) = rule.max_age {
         // Without a trusted time, the timestamp in the signed definition counts.
         let since = signed.times.iter().min().copied().or(facts.timestamp);
@@ -190,13 +204,24 @@ pub(super) fn judge(
     Ok(Signature::Checked(Box::new(signed)))
 }
 
+/// The number of signatures beside the package that are examined.
+fn candidates(evidence: &Evidence) -> usize {
+    evidence.attached.len().min(MAX_ATTACHED) + evidence.tagged.len().min(MAX_ATTACHED)
+}
+
+/// The number of signatures beside the package that are not examined.
+fn unread(evidence: &Evidence) -> usize {
+    let all = evidence.attached.len() + evidence.tagged.len();
+    evidence.unread + all - candidates(evidence)
+}
+
 /// Values from the definition that verification needs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
     pub name: String,
     pub architecture: String,
-    /// The tag that its version is published under.
-    pub tag: String,
+    pub version: String,
+    pub flavor: String,
     /// A hint, which may make verification stricter but never weaker.
     pub says_signed: bool,
     pub timestamp: Option<i64>,

@@ -14,6 +14,6 @@ mod sources;
 pub use mistake::{Mistake, Mistakes};
 pub use nearest::nearest;
 pub use node::{Node, Span, Style, Value};
-pub use parse::{MAX_COPIED_BYTES, MAX_DEPTH, MAX_NODES, parse, parse_first};
+pub use parse::{MAX_COPIED_BYTES, MAX_DEPTH, MAX_NODES, parse, parse_first, parse_only, second};
 pub use reader::Fields;
 pub use sources::{SourceText, Sources};

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::AddAssign;
 
-use saphyr_parser::{Event, Parser, ScalarStyle};
+use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
 use super::{Mistake, Mistakes, Node, SourceText, Span, Style, Value};
 
@@ -44,6 +44,29 @@ pub fn parse(source: &SourceText) -> Result<Vec<Node>, Mistakes> {
 /// As [`parse`].
 pub fn parse_first(source: &SourceText) -> Result<Option<Node>, Mistakes> {
     parse(source).map(|documents| documents.into_iter().next())
+}
+
+/// Parses the only document of `source`; `None` if it has no document.
+///
+/// # Errors
+///
+/// As [`parse`], and a second document: of two readers, one would see another
+/// file than the other.
+pub fn parse_only(source: &SourceText) -> Result<Option<Node>, Mistakes> {
+    let mut documents = parse(source)?.into_iter();
+    let first = documents.next();
+    let second = documents.next().map(|node| second(&node));
+    Mistakes::none_or(first, source, second.into_iter().collect())
+}
+
+/// The mistake of a document after the first one.
+#[must_use]
+pub fn second(document: &Node) -> Mistake {
+    Mistake::new(
+        document.span,
+        "a second YAML document begins here, expected one document",
+        "Remove it and the `---` above it, or move it to a file of its own.",
+    )
 }
 
 /// A list or mapping that has begun and not ended.
@@ -142,11 +165,11 @@ impl Builder {
                 self.start = here;
                 return Ok(None);
             }
-            Event::Scalar(text, style, anchor, _) => {
-                let style = if style == ScalarStyle::Plain {
-                    Style::Plain
-                } else {
-                    Style::Quoted
+            Event::Scalar(text, style, anchor, tag) => {
+                let style = match (style, tag) {
+                    (style, Some(tag)) => tagged(&tag, style, &text, here)?,
+                    (ScalarStyle::Plain, None) => Style::Plain,
+                    (_, None) => Style::Quoted,
                 };
                 let size = Size {
                     nodes: 1,
@@ -157,11 +180,13 @@ impl Builder {
                 Finished { node, anchor, size }
             }
             Event::Alias(anchor) => self.alias(anchor, here)?,
-            Event::SequenceStart(anchor, _) => {
+            Event::SequenceStart(anchor, tag) => {
+                only_tag("seq", tag.as_deref(), here)?;
                 self.open(Open::Sequence(Vec::new()), here, anchor)?;
                 return Ok(None);
             }
-            Event::MappingStart(anchor, _) => {
+            Event::MappingStart(anchor, tag) => {
+                only_tag("map", tag.as_deref(), here)?;
                 self.open(Open::Mapping(Vec::new(), None), here, anchor)?;
                 return Ok(None);
             }
@@ -264,6 +289,50 @@ impl Builder {
     }
 }
 
+/// How a scalar with a tag is read: `!!str` and `!` make it a string (YAML 1.2.2,
+/// 10.1.1.3), and other tags must say what it is anyway. A reader that knows the tag
+/// and one that does not would otherwise see two values.
+fn tagged(tag: &Tag, style: ScalarStyle, text: &str, here: Span) -> Result<Style, Mistake> {
+    let plain = Node::literal(here, text);
+    let kind = match plain.plain_type() {
+        _ if style != ScalarStyle::Plain => "str",
+        _ if plain.is_null() => "null",
+        Some("boolean") => "bool",
+        Some(_) if text.parse::<i64>().is_ok() => "int",
+        Some(_) => "float",
+        None => "str",
+    };
+    match (tag.is_yaml_core_schema(), tag.suffix.as_str()) {
+        (true, "str") => Ok(Style::Quoted),
+        (false, "" | "!") => Ok(Style::Quoted),
+        (true, named) if named == kind && kind != "str" => Ok(Style::Plain),
+        _ => Err(odd_tag(tag, here)),
+    }
+}
+
+/// Refuses a tag that is not the one every list or every mapping has.
+fn only_tag(expected: &str, tag: Option<&Tag>, here: Span) -> Result<(), Mistake> {
+    match tag {
+        Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == expected) => {
+            Err(odd_tag(tag, here))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn odd_tag(tag: &Tag, here: Span) -> Mistake {
+    let suffix = &tag.suffix;
+    let shown = match tag.is_yaml_core_schema() {
+        true => format!("!!{suffix}"),
+        false => format!("!{suffix}"),
+    };
+    Mistake::new(
+        here,
+        format!("the tag `{shown}` gives this value another type"),
+        "Remove the tag, and write the value as it is meant.",
+    )
+}
+
 /// Refuses a key that could not be written back: YAML limits a key to one line
 /// of 1024 characters, and escapes make it longer.
 fn plain_key(node: &Node) -> Result<(), Mistake> {
@@ -304,6 +373,13 @@ fn merge(pairs: Vec<(Node, Node)>) -> Result<Vec<(Node, Node)>, Mistake> {
         return Ok(pairs);
     }
     let (merges, mut own): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(key, _)| is_merge(key));
+    if let Some((again, _)) = merges.get(1) {
+        return Err(Mistake::new(
+            again.span,
+            "duplicate key `<<`",
+            "Merge a list of mappings: `<<: [*a, *b]`.",
+        ));
+    }
     let text = |key: &Node| match &key.value {
         Value::Scalar(text, _) => Some(text.clone()),
         // Keys of other kinds are mistakes, which each reader reports.
@@ -475,6 +551,51 @@ mod tests {
             parse_first(&SourceText::new("t", "# only a comment\n"))
                 .unwrap()
                 .is_none()
+        );
+    }
+
+    #[test]
+    fn a_second_document_is_refused_where_one_is_expected() {
+        let only = |text: &str| parse_only(&SourceText::new("t.yaml", text));
+        let error = only("a: 1\n---\nb: 2\n").unwrap_err().to_string();
+        assert!(
+            error.starts_with("t.yaml:3:1: a second YAML document"),
+            "{error}"
+        );
+        // Empty ones are no second reading.
+        assert!(only("---\na: 1\n---\n---\n# end\n...\n").unwrap().is_some());
+        assert!(only("").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_tag_may_not_change_what_a_value_is() {
+        let node = first("a: !!str 1.10\nb: !!str\nc: !!int 5\nd: !!seq [x]\ne: ! true\n");
+        let kind = |key: &str| node.get(key).unwrap().kind();
+        assert_eq!(
+            ["a", "b", "c", "d", "e"].map(kind),
+            ["string", "string", "number", "list", "string"]
+        );
+        for text in [
+            "a: !!binary MS4w\n",
+            "a: !!null demo\n",
+            "a: !!int '5'\n",
+            "a: !!bool 1\n",
+            "a: !own x\n",
+            "a: !!set {b: }\n",
+            "a: !!str [b]\n",
+        ] {
+            let error = refused(text);
+            assert!(error.starts_with("t.yaml:1:"), "{error}");
+            assert!(error.contains("the tag `!"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_merge_key_may_be_given_once() {
+        let error = refused("a: &a {x: 1}\nb: &b {x: 2}\nc:\n  <<: *a\n  <<: *b\n");
+        assert!(
+            error.starts_with("t.yaml:5:3: duplicate key `<<`"),
+            "{error}"
         );
     }
 

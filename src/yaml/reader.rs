@@ -111,6 +111,28 @@ impl<'n> Fields<'n> {
             .collect()
     }
 
+    /// Notes every key whose value is empty: null, blank text, or a list or mapping
+    /// without items. For files in which a missing value must not pass for a wider
+    /// one. Skips keys that begin with `x-`.
+    pub fn filled(&self, mistakes: &mut Vec<Mistake>) {
+        for (key, value) in self.pairs {
+            let empty = match &value.value {
+                _ if value.is_null() => true,
+                Value::Scalar(text, _) => text.trim().is_empty(),
+                Value::Sequence(items) => items.is_empty(),
+                Value::Mapping(pairs) => pairs.is_empty(),
+            };
+            let name = key.scalar().unwrap_or_default();
+            if empty && !name.starts_with("x-") {
+                mistakes.push(Mistake::new(
+                    key.span,
+                    format!("`{name}` in {} has no value", self.what),
+                    format!("Write its value, or remove `{name}`."),
+                ));
+            }
+        }
+    }
+
     /// Notes unknown and duplicate keys. Skips keys that begin with `x-`, which
     /// are extensions.
     pub fn finish(self, mistakes: &mut Vec<Mistake>) {

@@ -10,7 +10,6 @@ use jackal::signing::{
     Bundle, Content, Demands, Envelope, IN_TOTO, Identity, Pattern, PublicKey, Root, SigningKey,
     Statement, Subject, digests, import, read_signature_file,
 };
-use regex::Regex;
 use serde_json::Value;
 
 fn folder() -> PathBuf {
@@ -140,7 +139,7 @@ fn keyless_by(case: &Case, bundle: &[u8]) -> Result<Option<Statement>, String> {
     let root = Root::parse(&case.file("trustedRoot"), case.text("trustedRoot")).map_err(text)?;
     let bundle = Bundle::parse(bundle).map_err(text)?;
     let pattern = |name: &str, option: &str| match case.has(option) {
-        true => Pattern::Search(Regex::new(case.text(name)).unwrap()),
+        true => Pattern::expression(case.text(name)).unwrap(),
         false => Pattern::Exact(case.text(name).to_owned()),
     };
     let identity = Identity {
@@ -269,7 +268,7 @@ fn as_tagged(bundle: &Value) -> BTreeMap<String, String> {
 fn signatures_under_tags_need_the_logs_promise() {
     let root = fs::read(folder().join("keyless/trusted_root.json")).unwrap();
     let root = Root::parse(&root, "root").unwrap();
-    let anybody = || Pattern::Search(Regex::new(".").unwrap());
+    let anybody = || Pattern::expression(".*").unwrap();
     let identity = Identity {
         subject: anybody(),
         issuer: anybody(),

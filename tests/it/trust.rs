@@ -374,15 +374,27 @@ fn a_signed_package_under_another_name_or_version_is_refused() {
     let said = verify(&sandbox, &[&newer, "-a", "amd64", "--key", "a/cosign.pub"]);
     assert_eq!(said.code, REFUSED);
     assert!(
-        said.stderr.contains("expected version `2.0.0`"),
+        said.stderr.contains("the tag `2.0.0` looks like a version"),
         "{}",
         said.stderr
     );
+    // Versions in other forms, by the commands that use packages.
+    copy("old", "2024.1");
+    let newer = format!("oci://{host}/old/demo:2024.1");
+    for command in [&["verify"][..], &["pull", "-o", "pulled"], &["inspect"]] {
+        let args = [&["package"], command, &[&newer, "-a", "amd64"]].concat();
+        let said = sandbox.run(&[&args[..], &["--key", "a/cosign.pub"]].concat());
+        assert_eq!(said.code, REFUSED, "{command:?}: {}", said.stderr);
+        assert!(said.stderr.contains("`1.0.0`"), "{}", said.stderr);
+    }
+    assert!(!sandbox.src().join("pulled").exists());
     // A floating tag does not name a version.
     copy("latest", "latest");
     let latest = format!("oci://{host}/latest/demo:latest");
     let said = verify(&sandbox, &[&latest, "-a", "amd64", "--key", "a/cosign.pub"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let warning = "warning: the signature does not cover the tag `latest`: the signed package has version `1.0.0`";
+    assert!(said.stderr.contains(warning), "{}", said.stderr);
     // The name of another repository, and the entry of another architecture.
     let (digest, manifest) = registry.manifest("team/demo:1.0.0", "amd64");
     let bytes = manifest_bytes(&registry, "team/demo", &digest);
@@ -463,6 +475,47 @@ fn referrers_are_candidates_only() {
     key(&sandbox, "b");
     let said = verify(&sandbox, &[&place, "-a", "amd64", "--key", "b/cosign.pub"]);
     assert_eq!(said.code, REFUSED);
+}
+
+#[test]
+fn foreign_referrers_do_not_hide_the_owners_signature() {
+    let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
+    key(&sandbox, "a");
+    let detached = ["--signature", "detached"];
+    let said = publish_signed(
+        &sandbox,
+        &[&[ARCHIVE, &registry.at("team")], &detached[..]].concat(),
+    );
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let (digest, _) = registry.manifest("team/demo:1.0.0", "amd64");
+    let client = jackal::registry::Registry::new(Default::default()).unwrap();
+    let to = format!("{}/team/demo", registry.host()).parse().unwrap();
+    let listed = registry.block_on(client.referrers(&to, digest)).unwrap();
+    let [owners] = &listed[..] else {
+        panic!("{listed:?}");
+    };
+    // More than were once looked at, each listed before the owner's.
+    let kind = jackal::oci::media_type::MANIFEST;
+    let subject = jackal::oci::Descriptor {
+        digest,
+        size: manifest_bytes(&registry, "team/demo", &digest).len() as u64,
+        ..jackal::oci::Descriptor::of(kind, b"")
+    };
+    let bundle = b"{\"mediaType\":\"application/vnd.dev.sigstore.bundle.v0.3+json\"}";
+    registry.put_blob("team/demo", bundle);
+    let manifest = jackal::source::bundle_manifest(&subject, bundle).unwrap();
+    let mut manifest: Manifest = serde_json::from_slice(&manifest).unwrap();
+    let foreign = (0..).map(|number: u32| {
+        manifest.annotations.insert("n".into(), number.to_string());
+        serde_json::to_vec(&manifest).unwrap()
+    });
+    let before = foreign.filter(|bytes| Digest::of(bytes) < owners.digest);
+    for bytes in before.take(120) {
+        registry.put_manifest("team/demo", kind, &bytes);
+    }
+    let place = registry.at("team/demo:1.0.0");
+    let said = verify(&sandbox, &[&place, "-a", "amd64", "--key", "a/cosign.pub"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
 }
 
 const PIPELINE: &str = "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n\

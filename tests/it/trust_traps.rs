@@ -127,7 +127,7 @@ fn a_tag_does_not_move_to_a_package_that_would_fail_verification() {
     assert!(said.stderr.contains("2.0.0"), "{}", said.stderr);
     // This is reported before anything is signed or sent.
     assert!(registry.requests().iter().all(|r| r.method == "GET"));
-    // A package without a version satisfies any version.
+    // A package without a version is under no tag that looks like one.
     let definition = fs::read_to_string(sandbox.src().join("jackal.yaml")).unwrap();
     let none = definition
         .replace("version: 1.0.0", "")
@@ -137,7 +137,11 @@ fn a_tag_does_not_move_to_a_package_that_would_fail_verification() {
     let made = sandbox.run(&["package", "create", ".", "--confirm", "-o", "none"]);
     assert_eq!(made.code, Some(0), "{}", made.stderr);
     let archive = "none/jackal-package-demo-amd64.tar.zst";
-    let said = publish_signed(&sandbox, &[archive, &registry.at("none"), "--tag", "1.2.3"]);
+    let none = registry.at("none");
+    let said = publish_signed(&sandbox, &[archive, &none, "--tag", "1.2.3"]);
+    assert_eq!(said.code, REFUSED, "{}", said.stderr);
+    assert!(said.stderr.contains("has no version"), "{}", said.stderr);
+    let said = publish_signed(&sandbox, &[archive, &none, "--tag", "stable"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     // A tag that is a word is not a version.
     let said = publish_signed(&sandbox, &[ARCHIVE, &to, "--tag", "edge"]);
@@ -264,7 +268,7 @@ fn unrelated_referrers_are_ignored_and_not_copied() {
     // In a file given by the user, it is a mistake.
     for (junk, message) in [
         ("1\n".to_owned(), "bundle number 2 is not a Sigstore bundle"),
-        (good.repeat(100), "more than 100 bundles"),
+        (good.repeat(1000), "more than 1000 bundles"),
     ] {
         fs::write(&beside, format!("{good}{junk}")).unwrap();
         let trust = ["--key", "a/cosign.pub"];
