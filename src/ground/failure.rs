@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::action::{InputError, SettingsError};
-use crate::cas::CasError;
 use crate::cas::tree::TreeError;
+use crate::cas::{CasError, is_damage};
 use crate::ground::lockfile::LockfileError;
 use crate::ground::source::SourceError;
 use crate::registry::DownloadError;
@@ -113,9 +113,9 @@ impl std::error::Error for Failure {}
 
 /// The kind of an I/O error: damaged bytes are not the disk's refusal.
 pub(crate) fn of_io(error: &std::io::Error) -> Class {
-    match error.kind() {
-        std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => Class::Verification,
-        _ => Class::Environment,
+    match is_damage(error) {
+        true => Class::Verification,
+        false => Class::Environment,
     }
 }
 
@@ -169,8 +169,9 @@ macro_rules! failures {
                 #[allow(unused_mut, reason = "only some errors can be mended")]
                 let mut failure = Self::caused_by(class(&error), &error);
                 $(
-                    let mends: fn(&$error) -> bool = $again;
-                    failure.again = mends(&error).then_some($crate::ground::Again::Network);
+                    use $crate::ground::Again;
+                    let mends: fn(&$error) -> Option<Again> = $again;
+                    failure = Self { again: mends(&error), ..failure };
                 )?
                 failure
             }
@@ -194,10 +195,7 @@ failures! {
         LockfileError::Malformed { .. } => Class::Configuration,
     };
     WalkError: |_| Class::Environment;
-    TreeError: |error| match error {
-        TreeError::Cas(error) => of_cas(error),
-        _ => Class::Verification,
-    };
+    TreeError: of_tree;
     SourceError: |error| match error {
         SourceError::Outside(_) => Class::Configuration,
         _ => Class::Environment,
@@ -207,9 +205,9 @@ failures! {
         DownloadError::Digest { .. } => Class::Verification,
         _ => Class::Environment,
     }, again: |error| match error {
-        DownloadError::Transport { .. } => true,
-        DownloadError::Status { status, .. } => passing(*status),
-        _ => false,
+        DownloadError::Transport { .. } => Some(Again::Network),
+        DownloadError::Status { status, .. } => passing(*status).then_some(Again::Network),
+        _ => None,
     };
 }
 
@@ -229,6 +227,16 @@ pub(crate) fn shown(log: &str) -> String {
     let rest = &log[start..];
     let line = rest.find('\n').map_or(rest, |at| &rest[at + 1..]);
     format!("[{} bytes before]\n{line}", log.len() - line.len())
+}
+
+pub(crate) fn of_tree(error: &TreeError) -> Class {
+    match error {
+        TreeError::Cas(error) => of_cas(error),
+        TreeError::Io { source, .. } => of_io(source),
+        TreeError::Encoding(_) | TreeError::Malformed { .. } => Class::Verification,
+        // What a command left, and what a tree cannot hold.
+        _ => Class::Task,
+    }
 }
 
 pub(crate) fn of_cas(error: &CasError) -> Class {

@@ -6,9 +6,9 @@
 //! is no longer what the action names, the result is refused.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,8 +28,9 @@ use crate::workspace::{Entry, Kind, Stat};
 #[derive(Clone)]
 pub(crate) struct Inputs {
     pub(crate) tree: Arc<InputTree>,
-    /// Files of the checkout, by their paths in the tree; all others are blobs.
-    files: Arc<BTreeMap<String, PathBuf>>,
+    /// Files and links of the checkout, by their paths in the tree; all other files
+    /// are blobs.
+    on_disk: Arc<BTreeMap<String, PathBuf>>,
     cas: Arc<Cas>,
     /// The first file that is no longer what the tree says.
     changed: Arc<Mutex<Option<PathBuf>>>,
@@ -45,7 +46,7 @@ impl Inputs {
     pub(crate) fn of(tree: Arc<InputTree>, cas: &Arc<Cas>) -> Self {
         Self {
             tree,
-            files: Arc::default(),
+            on_disk: Arc::default(),
             cas: Arc::clone(cas),
             changed: Arc::default(),
         }
@@ -135,8 +136,6 @@ impl Inputs {
                 let digest = digest.ok_or_else(|| {
                     Failure::new(Class::Task, "internal error: fewer digests than files")
                 })?;
-                let on_disk = root.join(&entry.path);
-                Arc::make_mut(&mut self.files).insert(in_tree(path), on_disk);
                 InputNode::File(InputFile {
                     digest,
                     size: entry.stat.size,
@@ -147,7 +146,48 @@ impl Inputs {
             Kind::Link { target } => InputNode::Link(target.clone()),
             Kind::Directory => InputNode::Directory(InputDirectory::empty(private)),
         };
+        if !matches!(node, InputNode::Directory(_)) {
+            let on_disk = root.join(&entry.path);
+            Arc::make_mut(&mut self.on_disk).insert(in_tree(path), on_disk);
+        }
         Ok(Arc::make_mut(&mut self.tree).insert(path, node)?)
+    }
+
+    /// Compares the files and links of the checkout with the tree again, for work
+    /// that may have read them without this type's check. Reads only those whose
+    /// metadata changed, and notes the first that is another.
+    pub(crate) fn check_again(&self, site: &Site) -> Result<(), Failure> {
+        let changed = |on_disk: &Path| {
+            note_changed(&self.changed, on_disk);
+            Failure::changed(on_disk.to_owned())
+        };
+        let (mut entries, mut expected) = (Vec::new(), Vec::new());
+        for (path, on_disk) in &*self.on_disk {
+            let metadata = fs::symlink_metadata(on_disk).map_err(|_| changed(on_disk))?;
+            match self.tree.get(path) {
+                Some(InputNode::File(file)) if metadata.is_file() => {
+                    let executable = metadata.mode() & 0o100 != 0;
+                    if executable != file.executable {
+                        return Err(changed(on_disk));
+                    }
+                    entries.push(Entry {
+                        path: on_disk.to_string_lossy().into_owned(),
+                        kind: Kind::File { executable },
+                        stat: Stat::of(&metadata),
+                    });
+                    expected.push((on_disk, file.digest));
+                }
+                Some(InputNode::Link(target))
+                    if fs::read_link(on_disk).is_ok_and(|found| found == Path::new(target)) => {}
+                _ => return Err(changed(on_disk)),
+            }
+        }
+        let found = site.digests(Path::new("/"), &entries.iter().collect::<Vec<_>>())?;
+        let mut pairs = expected.iter().zip(found);
+        match pairs.find(|((_, expected), found)| expected != found) {
+            Some(((on_disk, _), _)) => Err(changed(on_disk)),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn cas(&self) -> &Cas {
@@ -156,6 +196,10 @@ impl Inputs {
 
     /// Adds what a command left at `path`, as it was recorded.
     pub(crate) fn recorded(&mut self, path: &str, tree: &Tree) -> Result<(), InputError> {
+        if tree.single().is_none() {
+            let folder = InputNode::Directory(InputDirectory::empty(false));
+            Arc::make_mut(&mut self.tree).insert(path, folder)?;
+        }
         for entry in &tree.entries {
             let full = match entry.path.as_str() {
                 "" => path.to_owned(),
@@ -190,7 +234,7 @@ impl Inputs {
             Some(InputNode::File(file)) => file,
             _ => return Err(not_found(path)),
         };
-        let Some(on_disk) = self.files.get(&in_tree(path)) else {
+        let Some(on_disk) = self.on_disk.get(&in_tree(path)) else {
             return Ok(Box::new(
                 self.cas.open_blob(&file.digest).map_err(io::Error::from)?,
             ));
@@ -217,7 +261,7 @@ impl Inputs {
     /// digest was checked. A file of the checkout is looked at again by
     /// [`Seekable::settle`].
     pub(crate) fn seekable(&self, path: &str) -> io::Result<Seekable> {
-        if let Some(on_disk) = self.files.get(&in_tree(path)) {
+        if let Some(on_disk) = self.on_disk.get(&in_tree(path)) {
             let mut file = self.opened(on_disk)?;
             let stat = Stat::of(&file.metadata()?);
             io::copy(&mut self.open(path)?, &mut io::sink())?;
@@ -275,7 +319,7 @@ impl io::Write for HashWriter<'_> {
 }
 
 /// What an input is called that is an output of `producer`.
-pub(crate) fn output_name(producer: &str, output: &Output) -> String {
+fn output_name(producer: &str, output: &Output) -> String {
     if output.name == producer {
         producer.to_owned()
     } else {

@@ -6,6 +6,7 @@
 pub mod confine;
 mod failure;
 pub(crate) mod folders;
+pub(crate) mod form;
 pub(crate) mod in_flight;
 pub(crate) mod inputs;
 pub(crate) mod lockfile;
@@ -19,5 +20,7 @@ pub(crate) mod threads;
 pub(crate) mod tools;
 
 pub use failure::{Again, Class, Failure};
-pub(crate) use failure::{failures, is_of_disk, of_cas, of_io, passing, shown, system_cause};
+pub(crate) use failure::{
+    failures, is_of_disk, of_cas, of_io, of_tree, passing, shown, system_cause,
+};
 pub use stop::Stop;

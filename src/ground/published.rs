@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use crate::action::{Action, ActionResult};
 use crate::cas::{Cas, Key};
+use crate::ground::form::OutputForm;
 use crate::ground::threads::blocking;
 use crate::oci::{Descriptor, Reference};
 use crate::registry::Registry;
@@ -57,17 +58,17 @@ impl Published {
         registry: &Registry,
         transfers: &Semaphore,
         action: &Action,
+        form: OutputForm,
     ) -> Option<(ActionResult, u64)> {
-        // A command's outputs are trees, which name further blobs.
-        if action.kind == "run" {
+        // What is published lists outputs, and not the blobs that trees name.
+        if form == OutputForm::Trees {
             return None;
         }
         let key = action.key();
         let mut packages = self.packages.iter();
         let (package, outputs) = packages.find_map(|found| Some((found, found.get(&key)?)))?;
-        // Documents are assembled again; of everything else a package needs only digests.
         let by_reference =
-            !action.kind.ends_with("sbom") && self.by_reference.load(Ordering::Relaxed);
+            form != OutputForm::Documents && self.by_reference.load(Ordering::Relaxed);
         let (mut fetched, mut left) = (0, 0);
         for output in outputs {
             if cas.contains(&output.digest, output.size).ok()? {

@@ -50,11 +50,9 @@ pub(crate) async fn carry_out(folder: &Path, cas: &Arc<Cas>) -> Result<Vec<Outpu
         cas.put(&Descriptor::blob(file.digest, file.size), content)?;
     }
     let inputs = Inputs::of(Arc::clone(&action.inputs), cas);
-    let bench = Bench {
-        cas: Arc::clone(cas),
-        site: None,
-    };
-    Ok(make_pure(&action, &inputs, &bench).await?.outputs)
+    Ok(make_pure(&action, &inputs, &Bench::alone(cas))
+        .await?
+        .outputs)
 }
 
 fn blob(folder: &Path, file: &InputFile) -> std::path::PathBuf {

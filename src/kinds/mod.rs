@@ -7,6 +7,7 @@
 
 pub(crate) mod actions;
 pub(crate) mod alone;
+mod bench;
 pub(crate) mod chart;
 pub(crate) mod clone;
 pub(crate) mod component;
@@ -26,15 +27,14 @@ pub(crate) mod sign;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use crate::action::{Action, ActionResult, Output};
-use crate::cas::Cas;
+use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Performed, Site};
 use crate::ground::{Class, Failure};
 use crate::oci::Descriptor;
 
+pub(crate) use bench::Bench;
 use material::Material;
 pub(crate) use results::{Done, Results, image_of, of};
 
@@ -58,6 +58,10 @@ pub(crate) struct Prepared {
     pub(crate) inputs: Inputs,
     /// The image that it is about.
     pub(crate) manifest: Option<Descriptor>,
+    /// What its outputs are.
+    pub(crate) form: OutputForm,
+    /// Why its result is never remembered: the key does not cover all that it reads.
+    pub(crate) uncached: Option<&'static str>,
 }
 
 impl Prepared {
@@ -68,59 +72,9 @@ impl Prepared {
             action,
             inputs,
             manifest: None,
+            form: OutputForm::Blobs,
+            uncached: None,
         }
-    }
-}
-
-/// What pure work is carried out with, besides its action and its inputs: room
-/// for what it makes.
-#[derive(Clone)]
-pub(crate) struct Bench {
-    pub(crate) cas: Arc<Cas>,
-    /// The run that it is part of; `None`: it is carried out alone.
-    pub(crate) site: Option<Arc<Site>>,
-}
-
-impl Bench {
-    /// The bench of a run.
-    pub(crate) fn of(site: &Arc<Site>) -> Self {
-        Self {
-            cas: Arc::clone(&site.cas),
-            site: Some(Arc::clone(site)),
-        }
-    }
-
-    /// The outputs of actions that this one is made of, in their order: in a run
-    /// from the cache, if it has them.
-    pub(crate) async fn nested(&self, actions: Vec<Prepared>) -> Result<Vec<Output>, Failure> {
-        let mut running = Vec::with_capacity(actions.len());
-        for prepared in actions {
-            let bench = self.clone();
-            running.push(tokio::spawn(async move {
-                let making = || make_pure(&prepared.action, &prepared.inputs, &bench);
-                Ok::<_, Failure>(match &bench.site {
-                    Some(site) => {
-                        let performed = site.perform(&prepared.action, making).await?;
-                        performed.result.outputs
-                    }
-                    None => making().await?.outputs,
-                })
-            }));
-        }
-        let mut outputs = Vec::new();
-        for one in running {
-            let made = one
-                .await
-                .map_err(|error| Failure::new(Class::Task, format!("internal error: {error}")))?;
-            outputs.extend(made?);
-        }
-        Ok(outputs)
-    }
-
-    /// A turn for work that takes a processor and much memory.
-    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        let cpu = Arc::clone(&self.site.as_ref()?.cpu);
-        cpu.acquire_owned().await.ok()
     }
 }
 
@@ -145,9 +99,9 @@ pub(crate) fn make_pure<'a>(
         images::ACTION => Box::pin(images::make(action, inputs, bench)),
         sbom::IMAGE => Box::pin(sbom::of_image(action, inputs, bench)),
         sbom::COMPONENT => Box::pin(sbom::of_component(action, inputs, bench)),
-        sbom::SCAN => Box::pin(sbom::scan_layer(action, inputs, bench)),
+        sbom::SCAN => Box::pin(sbom::scan_layer(inputs, bench)),
         package::ACTION => Box::pin(package::make(action, inputs, bench)),
-        package::COMPRESS => Box::pin(package::compress(action, inputs, bench)),
+        package::COMPRESS => Box::pin(package::compress(inputs, bench)),
         other => {
             let message = format!("`{other}` is no action that can be carried out by itself");
             Box::pin(async { Err(Failure::new(Class::Configuration, message)) })
@@ -365,12 +319,17 @@ impl Task<'_> {
         Ok(prepared)
     }
 
+    /// Whether the result of a prepared step is remembered.
+    pub(crate) fn remembers(&self, prepared: &Prepared) -> bool {
+        self.cached && prepared.uncached.is_none()
+    }
+
     /// The result of a prepared step: from the cache, or made now.
     pub(crate) async fn perform(&self, prepared: &Prepared) -> Result<Performed, Failure> {
-        if self.cached {
+        if self.remembers(prepared) {
             let site = self.cx.site;
             return site
-                .perform(&prepared.action, || self.sound(prepared))
+                .perform(&prepared.action, prepared.form, || self.sound(prepared))
                 .await;
         }
         let made = self.sound(prepared).await?;
@@ -389,7 +348,7 @@ impl Task<'_> {
     /// What the step leaves for those after it.
     pub(crate) fn done(&self, prepared: &Prepared, performed: &Performed) -> Done {
         let outputs = performed.result.outputs.clone();
-        let travels = self.cached && self.work.travels();
+        let travels = self.remembers(prepared) && self.work.travels();
         Done {
             manifest: self.work.manifest(prepared, &outputs),
             outputs,

@@ -4,12 +4,17 @@ use crate::ground::site::Wishes;
 use crate::package::{Component, File};
 use crate::registry::{Options, Registry};
 
+/// A run in `dir`, with its cache there.
+fn site(dir: &std::path::Path) -> Arc<Site> {
+    let cas = Arc::new(Cas::open(&dir.join("cache")).unwrap());
+    let registry = Registry::new(Options::default()).unwrap();
+    Site::new(cas, registry, dir, Wishes::default())
+}
+
 #[tokio::test]
 async fn a_source_that_changes_after_its_key_was_made_is_not_remembered() {
     let dir = tempfile::tempdir().unwrap();
-    let cas = Arc::new(Cas::open(&dir.path().join("cache")).unwrap());
-    let registry = Registry::new(Options::default()).unwrap();
-    let site = Site::new(cas, registry, dir.path(), Wishes::default());
+    let site = site(dir.path());
     std::fs::write(dir.path().join("f"), "old").unwrap();
     let component = Component {
         name: "c".into(),
@@ -43,7 +48,95 @@ async fn a_source_that_changes_after_its_key_was_made_is_not_remembered() {
         refused.message.contains("/f` changed while it was read"),
         "{refused}"
     );
-    assert!(site.remembered(&prepared.action).unwrap().is_none());
+    let remembered = site.remembered(&prepared.action, prepared.form);
+    assert!(remembered.unwrap().is_none());
     let again = task.prepare().await.unwrap();
     assert!(task.perform(&again).await.is_ok());
+}
+
+/// A command that copies the file `f`.
+fn copying(folder: &std::path::Path, more: &str) -> Work {
+    Work::from(run::RunWork {
+        folder: folder.to_owned(),
+        argv: vec![format!("cp f o{more}")],
+        shell: Some("sh".into()),
+        globs: vec!["f".into()],
+        generated: Arc::default(),
+        input_tasks: Vec::new(),
+        input_values: Default::default(),
+        env: Default::default(),
+        pass_through: Default::default(),
+        pass_through_names: Vec::new(),
+        secrets: Default::default(),
+        tools: vec!["cp".into(), "ln".into()],
+        path: vec!["/usr/bin".into(), "/bin".into()],
+        outputs: vec![crate::pipeline::RenderedOutput {
+            path: "o".into(),
+            full: "o".into(),
+            directory: false,
+            optional: false,
+        }],
+        workdir: ".".into(),
+        timeout: std::time::Duration::from_secs(60),
+        grace: std::time::Duration::from_secs(1),
+        sandbox: crate::pipeline::Sandbox::None,
+        platform: "linux/amd64".parse().unwrap(),
+    })
+}
+
+#[tokio::test]
+async fn a_command_reads_what_its_key_names_and_is_not_remembered_if_that_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("f");
+    std::fs::write(dir.path().join(".gitignore"), "f\n").unwrap();
+    let late = format!("; echo new > {}", file.display());
+    // Before it is staged, and while the command runs.
+    for (early, more) in [(true, ""), (false, late.as_str())] {
+        let site = site(dir.path());
+        std::fs::write(&file, "old").unwrap();
+        let (work, results) = (copying(dir.path(), more), Results::new());
+        let task = Task {
+            work: &work,
+            cx: Context {
+                site: &site,
+                cpu: 1,
+                results: &results,
+            },
+            cached: true,
+            salts: &[],
+        };
+        let prepared = task.prepare().await.unwrap();
+        if early {
+            std::fs::write(&file, "new!").unwrap();
+        }
+        let refused = task.perform(&prepared).await.unwrap_err();
+        assert_eq!(
+            refused.changed.as_deref(),
+            Some(file.as_path()),
+            "{refused}"
+        );
+        let remembered = site.remembered(&prepared.action, prepared.form);
+        assert!(remembered.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn another_link_to_an_input_changes_nothing_that_a_command_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("f"), "old").unwrap();
+    let more = format!("; ln {0}/f {0}/g", dir.path().display());
+    let (work, results) = (copying(dir.path(), &more), Results::new());
+    let task = Task {
+        work: &work,
+        cx: Context {
+            site: &site(dir.path()),
+            cpu: 1,
+            results: &results,
+        },
+        cached: true,
+        salts: &[],
+    };
+    let prepared = task.prepare().await.unwrap();
+    task.perform(&prepared).await.unwrap();
+    assert!(dir.path().join("g").exists());
 }

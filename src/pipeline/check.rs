@@ -145,6 +145,8 @@ fn param(node: &Node, r: &mut Reader) -> Param {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::pipeline::expression::Template;
 
@@ -159,7 +161,10 @@ mod tests {
         let p = parse(&SourceText::new("p.yaml", text)).unwrap();
         assert_eq!(p.tasks["c"].rows.len(), 2);
         assert_eq!(p.tasks["c"].input_tasks, [Template::parse("b").unwrap()]);
-        assert_eq!(p.tasks["b"].settings.timeout.as_secs(), 300);
+        assert_eq!(
+            p.tasks["b"].settings.timeout,
+            Some(Duration::from_secs(300))
+        );
     }
 
     #[test]
@@ -176,6 +181,28 @@ mod tests {
         ] {
             assert!(found.contains(part), "{part}: {found}");
         }
+    }
+
+    #[test]
+    fn keys_that_the_verb_would_ignore_are_mistakes_and_a_timeout_is_for_all() {
+        let component =
+            "  a:\n    component: { definition: jackal.yaml, name: x }\n    timeout: 1m\n";
+        assert_eq!(errors(component), "");
+        for (key, value) in [
+            ("grace", "1s"),
+            ("sandbox", "none"),
+            ("tools", "[sh]"),
+            ("secrets", "{ T: { env: T } }"),
+            ("outputs", "[x]"),
+            ("workdir", "x"),
+        ] {
+            let found = errors(&format!("{component}    {key}: {value}\n"));
+            let expected = format!("`{key}` belongs to `run`, and `a` is a `component` task");
+            assert!(found.contains(&expected), "{found}");
+            assert!(found.contains("p.yaml:8:"), "{found}");
+        }
+        let found = errors(&format!("{component}    inputs: ['src/**']\n"));
+        assert!(found.contains("lists other tasks only"), "{found}");
     }
 
     #[test]

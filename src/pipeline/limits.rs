@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use super::expression::Template;
 
-/// Longest time of one attempt when the file says nothing.
-const TIMEOUT: Duration = Duration::from_secs(15 * 60);
-
 /// What the cache may hold after a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CacheLimits {
@@ -118,7 +115,7 @@ impl Default for Resources {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Defaults {
     /// Longest time of one attempt.
-    pub timeout: Duration,
+    pub timeout: Option<Duration>,
     /// Further attempts.
     pub retries: Retries,
     /// `os/arch[/variant]` or `any`.
@@ -132,7 +129,7 @@ pub struct Defaults {
 impl Default for Defaults {
     fn default() -> Self {
         Self {
-            timeout: TIMEOUT,
+            timeout: None,
             retries: Retries::plain(0),
             platform: None,
             cache: Caching::default(),

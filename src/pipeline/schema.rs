@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::limits::{Caching, Retries};
 use super::record::{Beside, Key, Keys, Record, Written, described, object};
-use super::settings::{Settings, duration_schema, size_schema, whole_schema};
+use super::settings::{OF_COMMANDS, Settings, duration_schema, size_schema, whole_schema};
 use super::verb::Verb;
 
 /// The JSON Schema (2020-12) of a pipeline file, with a line break at its end.
@@ -82,7 +82,7 @@ fn top() -> Value {
         "globalInputs": one_or_many("Inputs of every `run` task."),
         "defaults": mapping(
             json!({
-                "timeout": described(duration_schema(), "Longest time of one attempt. 15m by default."),
+                "timeout": described(duration_schema(), "Longest time of one attempt. Without it 15m for `run`, and no limit for other verbs."),
                 "timeout-minutes": described(whole_schema(1), "The same in minutes."),
                 "retries": described(<Retries as Key>::schema(), "Further attempts after a failure that may be temporary."),
                 "platform": text("os/arch[/variant], or any."),
@@ -156,6 +156,11 @@ fn task() -> Value {
             properties: shared(),
             required: vec![form.verb],
         };
+        if form.verb != "run" {
+            for key in OF_COMMANDS {
+                keys.properties.remove(key);
+            }
+        }
         keys.properties.insert(form.verb.to_owned(), form.value);
         for Beside {
             key,

@@ -17,6 +17,10 @@ use super::render::Renderer;
 use super::{duration, size};
 use crate::yaml::{Fields, Node, Value as Yaml};
 
+/// Longest time of one attempt of a command when the file says nothing. Other verbs
+/// have none: how long an image takes depends on its size and the network.
+const TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
 /// Time between asking a command to stop and killing it.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -38,7 +42,7 @@ record! {
         secrets: Secrets = "secrets",
         /// Whether and how results are cached.
         cache: Caching = "cache",
-        /// Longest time of one attempt. 15m by default.
+        /// Longest time of one attempt. 15m by default for `run`; no limit for others.
         timeout: Timeout = "timeout",
         /// Time between asking a command to stop and killing it. 10s by default.
         grace: Grace = "grace",
@@ -66,7 +70,16 @@ record! {
     }
 }
 
+/// Keys that only a command can heed: of a task with another verb they are mistakes.
+pub const OF_COMMANDS: [&str; 6] = ["grace", "outputs", "sandbox", "secrets", "tools", "workdir"];
+
 impl Settings {
+    /// Longest time of one attempt of a command.
+    #[must_use]
+    pub fn command_timeout(&self) -> Duration {
+        self.timeout.unwrap_or(TIMEOUT)
+    }
+
     /// Whether results may be cached.
     #[must_use]
     pub fn cached(&self) -> bool {
@@ -165,7 +178,7 @@ macro_rules! kind {
 }
 
 kind!(Span: Option<Duration>, duration_schema(), [], |f, key, r| span(f, key, r));
-kind!(Timeout: Duration, duration_schema(), [minutes_schema()], |f, key, r| timeout(f, key, r));
+kind!(Timeout: Option<Duration>, duration_schema(), [minutes_schema()], |f, key, r| timeout(f, key, r));
 kind!(Grace: Duration, duration_schema(), [], |f, key, r| span(f, key, r).unwrap_or(GRACE));
 kind!(Caching: Self, caching_schema(), [], |f, key, r| {
     let default = r.defaults.cache.clone();
@@ -283,11 +296,11 @@ fn minutes_schema() -> (&'static str, Value) {
     )
 }
 
-fn timeout(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Duration {
+fn timeout(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<Duration> {
     let written = span(f, key, r);
     let minutes = number(f, "timeout-minutes", 1..=525_600, r);
     let minutes = minutes.map(|n| Duration::from_secs(n.unsigned_abs() * 60));
-    written.or(minutes).unwrap_or(r.defaults.timeout)
+    written.or(minutes).or(r.defaults.timeout)
 }
 
 fn pool(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<String> {

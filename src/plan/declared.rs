@@ -156,7 +156,7 @@ impl Planner<'_> {
             path: self.options.path.clone(),
             outputs: instance.outputs.clone(),
             workdir: instance.workdir.clone(),
-            timeout: settings.timeout,
+            timeout: settings.command_timeout(),
             grace: settings.grace,
             // A warning is not read on a build server.
             sandbox: match settings.sandbox {
@@ -275,6 +275,10 @@ fn step_of(instance: &Instance, id: String, mut after: Vec<String>, work: Work) 
         retries: settings.retries.clone(),
         resources: settings.resources,
         priority: settings.priority,
+        // A command ends by its own limit, and in order.
+        timeout: settings
+            .timeout
+            .filter(|_| !matches!(instance.verb, Verb::Run(_))),
         when: instance.runs_after,
         cached: settings.cached(),
         salts: instance.salts.clone(),

@@ -12,6 +12,7 @@ mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::graph::{Graph, GraphError};
 use crate::kinds::package::Archive;
@@ -44,6 +45,8 @@ pub struct Step {
     pub retries: Retries,
     /// What it occupies while it runs.
     pub resources: Resources,
+    /// Longest time of one attempt, if something else than the work itself keeps it.
+    pub timeout: Option<Duration>,
     /// Among ready steps the one with the highest priority starts first.
     pub priority: i32,
     /// The outcomes of earlier steps after which it runs.

@@ -106,10 +106,11 @@ async fn judge(
     let task = task_of(site, step, results);
     let prepared = task.prepare().await?;
     let key = prepared.action.key();
-    let (asked, id, unchanged) = (Arc::clone(site), step.id.clone(), unchanged(step));
+    let (asked, id) = (Arc::clone(site), step.id.clone());
+    let (form, unchanged) = (prepared.form, unchanged(step, &prepared));
     let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
     let found = blocking(move || {
-        Ok(match asked.remembered(&action)? {
+        Ok(match asked.remembered(&action, form)? {
             Some(result) => Ok(result),
             None => Err(asked.reason(&workspace, &id, unchanged, &action)),
         })

@@ -404,11 +404,12 @@ async fn attempt(
     let key = prepared.action.key();
     record.action_key = Some(key.to_string());
     let (asked, looked, own) = (Arc::clone(site), prepared.action.clone(), step.clone());
+    let (form, remembers) = (prepared.form, task.remembers(&prepared));
     let known = blocking(move || {
-        if !own.cached {
+        if !remembers {
             return Ok(None);
         }
-        let Some(result) = asked.remembered(&looked)? else {
+        let Some(result) = asked.remembered(&looked, form)? else {
             return Ok(None);
         };
         let files = own.work.deliver(&asked, &result.outputs)?;
@@ -493,13 +494,14 @@ async fn make(
     record: &mut TaskRecord,
     told: &(impl Fn(&str) + Sync),
 ) -> Result<Performed, Failure> {
-    let (shared, id, unchanged) = (Arc::clone(task.cx.site), step.id.clone(), unchanged(step));
+    let (shared, id) = (Arc::clone(task.cx.site), step.id.clone());
+    let unchanged = unchanged(step, prepared);
     let (place, action) = (workspace.to_owned(), prepared.action.clone());
     record.reason = blocking(move || Ok(shared.reason(&place, &id, unchanged, &action))).await?;
     told(&record.reason);
     loop {
         record.attempts += 1;
-        match task.perform(prepared).await {
+        match within(step.timeout, task.perform(prepared)).await {
             Ok(performed) => return Ok(performed),
             Err(failure)
                 if record.attempts <= step.retries.attempts
@@ -509,6 +511,28 @@ async fn make(
             }
             Err(failure) => return Err(failure),
         }
+    }
+}
+
+/// What `work` makes, unless it takes longer than `limit`.
+async fn within<T>(
+    limit: Option<Duration>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let Some(limit) = limit else {
+        return work.await;
+    };
+    match tokio::time::timeout(limit, work).await {
+        Ok(done) => done,
+        Err(_) => Err(Failure {
+            again: Some(Again::Timeout),
+            ..Failure::new(
+                Class::Timeout,
+                format!(
+                    "stopped after its `timeout` of {limit:?}: raise it, or see what it waits for"
+                ),
+            )
+        }),
     }
 }
 
@@ -547,9 +571,9 @@ pub(super) fn task_of<'a>(site: &'a Arc<Site>, step: &'a Step, results: &'a Resu
 }
 
 /// Why the step runs although nothing changed; `None`: its result is missing.
-pub(super) fn unchanged(step: &Step) -> Option<&'static str> {
+pub(super) fn unchanged(step: &Step, prepared: &Prepared) -> Option<&'static str> {
     let uncached = (!step.cached).then_some("caching is disabled for this task");
-    step.work.always_runs().or(uncached)
+    step.work.always_runs().or(uncached).or(prepared.uncached)
 }
 
 #[cfg(test)]
@@ -577,6 +601,18 @@ mod tests {
             let found = [&any, &some].map(|retries| retryable(&failed(again), retries));
             assert_eq!(found, [by_any, by_some], "{again:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn work_without_an_end_fails_at_its_timeout_and_may_be_tried_again() {
+        let limit = Some(Duration::from_millis(1));
+        let endless = within(limit, std::future::pending::<Result<(), Failure>>());
+        let failure = endless.await.unwrap_err();
+        assert_eq!(failure.class, Class::Timeout);
+        assert_eq!(failure.again, Some(Again::Timeout));
+        assert!(failure.message.contains("`timeout` of 1ms"), "{failure}");
+        let quick = within(Some(Duration::MAX), async { Ok(1) });
+        assert_eq!(quick.await.unwrap(), 1);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod dev;
 mod differential;
 mod doctor;
 mod help;
+mod kustomizations;
 mod lint;
 mod messages;
 mod outcomes;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::{Made, Performed, Site, held};
 use crate::action::{Action, ActionResult, Output};
 use crate::cas::{Cas, Key, tree};
+use crate::ground::form::OutputForm;
 use crate::ground::published::Published;
 use crate::ground::threads::blocking;
 use crate::ground::{Failure, log};
@@ -13,7 +14,11 @@ use crate::oci::Digest;
 
 impl Site {
     /// The result remembered for `action`, if all of its bytes are still there.
-    pub(crate) fn remembered(&self, action: &Action) -> Result<Option<ActionResult>, Failure> {
+    pub(crate) fn remembered(
+        &self,
+        action: &Action,
+        form: OutputForm,
+    ) -> Result<Option<ActionResult>, Failure> {
         let key = &action.key();
         let known = held(&self.made).contains(key);
         if self.wishes.force && !known {
@@ -31,8 +36,7 @@ impl Site {
                 return Ok(None);
             }
         }
-        // A command's outputs are trees, which name further blobs.
-        if action.kind == "run" && !complete(&self.cas, &result.outputs)? {
+        if form == OutputForm::Trees && !complete(&self.cas, &result.outputs)? {
             return Ok(None);
         }
         held(&self.used).extend(result.outputs.iter().map(|output| output.digest));
@@ -62,6 +66,7 @@ impl Site {
     pub(crate) async fn perform<F>(
         self: &Arc<Self>,
         action: &Action,
+        form: OutputForm,
         work: impl FnOnce() -> F,
     ) -> Result<Performed, Failure>
     where
@@ -72,7 +77,7 @@ impl Site {
         let _flight = flight.lock().await;
         let site = Arc::clone(self);
         let asked = action.clone();
-        if let Some(result) = blocking(move || site.remembered(&asked)).await? {
+        if let Some(result) = blocking(move || site.remembered(&asked, form)).await? {
             return Ok(Performed {
                 result,
                 cached: true,
@@ -84,7 +89,7 @@ impl Site {
             && !self.wishes.force
             && !self.wishes.offline
             && let Some((result, fetched)) = published
-                .bring(&self.cas, &self.registry, &self.transfers, action)
+                .bring(&self.cas, &self.registry, &self.transfers, action, form)
                 .await
         {
             return Ok(Performed {
@@ -118,7 +123,7 @@ impl Site {
             }
             let (key, bytes) = (Key(*key.as_bytes()), kept.encode());
             // A result whose blobs are gone must not stay in the way.
-            if site.wishes.force || site.remembered(&asked)?.is_none() {
+            if site.wishes.force || site.remembered(&asked, form)?.is_none() {
                 site.cas.replace_result(&key, &bytes, &needs)?;
             } else {
                 site.cas.put_result(&key, &bytes, &needs)?;

@@ -21,6 +21,7 @@ use crate::ground::{Class, Failure};
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, answer};
 use crate::kinds::{Bench, Context, Kind, Prepared, clone};
+use crate::oci::Descriptor;
 use crate::package::{Chart, RepoUrl};
 
 /// The action that packages a chart from its files.
@@ -107,18 +108,20 @@ impl Kind for ChartWork {
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let mut inputs = Inputs::new(&cx.site.cas);
         let mut action = Action::new(ACTION, CHART_FORMAT);
+        let mut manifest = None;
         match self.origin()? {
             Origin::Repository(url) => {
                 let pin = clone::commit(cx.site, &self.folders.own, &url).await?;
                 action = Action::new("chart-of-repository", CHART_FORMAT);
                 action.settings.put("repository", url.public_address());
-                action.settings.put("pin", pin);
+                action.settings.put(clone::PIN, pin);
                 action.settings.put("gitPath", &self.chart.git_path);
             }
             Origin::Published(question) => {
                 let pin = answer(cx.site, &self.folders.own, &*question).await?;
                 action = Action::new("published-chart", CHART_FORMAT);
                 inputs.blob(&pin.url, pin.digest, pin.size)?;
+                manifest = pin.manifest;
             }
             Origin::Folder => {
                 let (site, own) = (Arc::clone(cx.site), self.clone());
@@ -127,17 +130,25 @@ impl Kind for ChartWork {
                 ChartSettings { folder }.write("", &mut action.settings);
             }
         }
-        Ok(Prepared::of(action, inputs))
+        Ok(Prepared {
+            manifest,
+            ..Prepared::of(action, inputs)
+        })
+    }
+
+    /// The manifest by which a registry knows a chart is that of no image.
+    fn manifest(&self, _: &Prepared, _: &[Output]) -> Option<Descriptor> {
+        None
     }
 
     async fn make(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<Made, Failure> {
         let (site, own) = (cx.site, self.clone());
         match self.origin()? {
             Origin::Repository(url) => {
-                let pin = clone::commit(site, &self.folders.own, &url).await?;
+                let pin = clone::pinned(prepared)?;
                 let stage = site.stage().await?;
                 let git = clone::git(site)?;
-                git.check_out(&url, &pin, stage.path()).await?;
+                git.check_out(&url, pin, stage.path()).await?;
                 let cas = Arc::clone(&site.cas);
                 blocking(move || {
                     let path = &own.chart.git_path;
@@ -157,8 +168,7 @@ impl Kind for ChartWork {
                 .await
             }
             Origin::Published(question) => {
-                let pin = answer(site, &self.folders.own, &*question).await?;
-                let output = remote::fetched(site, &question.0, &pin).await?;
+                let output = remote::fetched(site, &question.0, prepared).await?;
                 Ok(vec![output].into())
             }
             Origin::Folder => make(&prepared.action, &prepared.inputs, &Bench::of(site)).await,

@@ -12,6 +12,7 @@ use crate::ground::lockfile::{ChartPin, Lockfile};
 use crate::ground::site::Site;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
+use crate::kinds::Prepared;
 use crate::kinds::component::files::without_login;
 use crate::kinds::image::fetch::{self, FetchError};
 use crate::kinds::pins::Question;
@@ -85,13 +86,18 @@ fn refused(chart: &Chart, what: impl std::fmt::Display) -> Failure {
     Failure::new(Class::Configuration, message)
 }
 
-/// Brings the pinned archive into the store.
+/// Brings the archive that a prepared step names into the store.
 pub(crate) async fn fetched(
     site: &Arc<Site>,
     chart: &Chart,
-    pin: &ChartPin,
+    prepared: &Prepared,
 ) -> Result<Output, Failure> {
-    let (cas, digest, size) = (Arc::clone(&site.cas), pin.digest, pin.size);
+    let found = prepared.action.inputs.blobs().next();
+    let (pinned_url, archive) = found.ok_or_else(|| {
+        let message = "internal error: a published chart without its archive";
+        Failure::new(Class::Task, message)
+    })?;
+    let (cas, digest, size) = (Arc::clone(&site.cas), archive.digest, archive.size);
     let output = Output {
         name: "chart.tgz".to_owned(),
         digest,
@@ -101,7 +107,7 @@ pub(crate) async fn fetched(
         return Ok(output);
     }
     site.online(&format!("chart `{}`", chart.name))?;
-    match &pin.manifest {
+    match &prepared.manifest {
         Some(manifest) => {
             let reference = reference(chart)?.at(manifest.digest);
             let (registry, transfers) = (&site.registry, &site.transfers);
@@ -116,7 +122,7 @@ pub(crate) async fn fetched(
             .await?;
         }
         None => {
-            let url = with_login(&chart.url, &pin.url);
+            let url = with_login(&chart.url, &pinned_url);
             registry::download(
                 &site.registry,
                 &url,

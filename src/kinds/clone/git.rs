@@ -34,8 +34,16 @@ const BRANCH: &str = "jackal-ref-";
 /// What the entries of a clone's tar begin with.
 const TOP: &str = "repo";
 
-/// Longest time of one command of Git.
+/// Longest time of one command of Git: the history of Linux, 5 GB, comes in that
+/// time at 3 MB/s. A task that wants less says `timeout`.
 const TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// Time between TERM and KILL: Git only removes its lock files then.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Most lines of what Git said that a message repeats: its error and its hints are
+/// the last ones.
+const SAID_LINES: usize = 4;
 
 /// Why there is no clone.
 #[derive(Debug, thiserror::Error)]
@@ -143,7 +151,7 @@ impl Git {
             env,
             cwd: folder.to_owned(),
             timeout: Some(TIMEOUT),
-            grace: Duration::from_secs(5),
+            grace: GRACE,
             confinement: None,
         };
         let finished = process.run(std::future::pending()).await?;
@@ -162,7 +170,7 @@ impl Git {
             _ => {
                 // Git repeats the address with the login that is in it.
                 let said = text(Stream::Stderr).replace(&url.address, &url.public_address());
-                let lines: Vec<&str> = said.trim().lines().rev().take(4).collect();
+                let lines: Vec<&str> = said.trim().lines().rev().take(SAID_LINES).collect();
                 let said: Vec<&str> = lines.into_iter().rev().collect();
                 Err(RepositoryError::Git {
                     url: url.to_string(),
@@ -430,5 +438,9 @@ failures! {
         RepositoryError::Absent { .. } | RepositoryError::Moved { .. } => Class::Configuration,
         RepositoryError::Slow { .. } => Class::Timeout,
         _ => Class::Environment,
-    }, again: |error| matches!(error, RepositoryError::Git { .. } | RepositoryError::Slow { .. });
+    }, again: |error| match error {
+        RepositoryError::Git { .. } => Some(Again::Network),
+        RepositoryError::Slow { .. } => Some(Again::Timeout),
+        _ => None,
+    };
 }

@@ -12,7 +12,7 @@ use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
 use crate::ground::lockfile::Lockfile;
 use crate::ground::site::{Made, Site};
-use crate::ground::{Failure, tools};
+use crate::ground::{Class, Failure, tools};
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, Question, answer};
 use crate::kinds::{Context, Kind, Prepared};
@@ -20,6 +20,9 @@ use crate::package::{RepoUrl, Wanted};
 
 /// Version of what is written; raised when its bytes change.
 const REPOSITORY_FORMAT: u32 = 3;
+
+/// The setting that holds the commit, or the digest over all references.
+pub(crate) const PIN: &str = "pin";
 
 /// A repository of a component.
 #[derive(Clone, Debug)]
@@ -71,6 +74,12 @@ pub(crate) async fn commit(
     }
 }
 
+/// What a prepared step is to clone, as its key has it.
+pub(crate) fn pinned(prepared: &Prepared) -> Result<&str, Failure> {
+    let pin = prepared.action.settings.get(PIN);
+    pin.ok_or_else(|| Failure::new(Class::Task, "internal error: a clone without its commit"))
+}
+
 /// The pin of `url`, unless it names a commit itself.
 pub(crate) fn pin(folder: &Path, url: &RepoUrl) -> Vec<Pin> {
     match url.wanted {
@@ -94,7 +103,7 @@ pub(crate) fn git(site: &Site) -> Result<Git, Failure> {
 
 /// A commit as provenance names it.
 pub(crate) fn material(url: &RepoUrl, action: &Action) -> Vec<Material> {
-    let commit = action.settings.get("pin").map(|commit| Material::Commit {
+    let commit = action.settings.get(PIN).map(|commit| Material::Commit {
         address: url.public_address(),
         commit: commit.to_owned(),
     });
@@ -120,19 +129,19 @@ impl Kind for CloneWork {
         let pin = commit(cx.site, &self.folders.own, &self.url).await?;
         action.settings.put("address", self.url.public_address());
         action.settings.put(sort, name);
-        action.settings.put("pin", pin);
+        action.settings.put(PIN, pin);
         Ok(Prepared::of(action, Inputs::new(&cx.site.cas)))
     }
 
-    async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
+    async fn make(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<Made, Failure> {
         let site = cx.site;
         if !self.url.address.starts_with("file://") {
             site.online(&format!("`{}`", self.url))?;
         }
-        let pin = commit(site, &self.folders.own, &self.url).await?;
+        let pin = pinned(prepared)?;
         let stage = site.stage().await?;
         let output = git(site)?
-            .clone_to(&self.url, &pin, stage.path(), &site.cas)
+            .clone_to(&self.url, pin, stage.path(), &site.cas)
             .await?;
         Ok(vec![output].into())
     }
@@ -150,7 +159,7 @@ mod tests {
     fn provenance_names_a_repository_without_its_login() {
         let url = RepoUrl::parse("https://user:secret@h.io/r.git@v1").unwrap();
         let mut action = Action::new("repository", REPOSITORY_FORMAT);
-        action.settings.put("pin", "c0ffee");
+        action.settings.put(PIN, "c0ffee");
         let expected = Material::Commit {
             address: "https://h.io/r.git".to_owned(),
             commit: "c0ffee".to_owned(),

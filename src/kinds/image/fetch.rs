@@ -295,8 +295,10 @@ failures! {
         FetchError::Store { source: SinkError::Cas(error), .. } => of_cas(error),
         _ => Class::Environment,
     }, again: |error| match error {
-        FetchError::Registry(RegistryError::Transport { .. }) => true,
-        FetchError::Registry(RegistryError::Status { status, .. }) => passing(*status),
-        _ => false,
+        FetchError::Registry(RegistryError::Transport { .. }) => Some(Again::Network),
+        FetchError::Registry(RegistryError::Status { status, .. }) => {
+            passing(*status).then_some(Again::Network)
+        }
+        _ => None,
     };
 }

@@ -1,26 +1,37 @@
 //! `kustomization`: the resources that kustomize renders. It runs here, in the
 //! checkout, as it reads files that only its own files name.
 
+mod closure;
+
+use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::action::{Action, Output, diff};
+use closure::{Closure, is_address};
+
+use crate::action::{Action, Output};
 use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Process, Stream};
 use crate::ground::site::{Made, Site, Tool};
 use crate::ground::threads::blocking;
 use crate::ground::{Again, Class, Failure, tools};
+use crate::kinds::component::files::without_login;
 use crate::kinds::pins::Pin;
 use crate::kinds::{Context, Kind, Prepared};
+use crate::workspace::{self, Entry, Stat, WalkError};
 
 /// Version of what is written; raised when its bytes change.
 const KUSTOMIZATION_FORMAT: u32 = 1;
 
-/// Longest time that kustomize may take.
+/// Longest time that kustomize may take: rendering takes seconds, and the rest is
+/// for repositories that it clones.
 const KUSTOMIZE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// Time between TERM and KILL: kustomize only removes its clones then.
+const KUSTOMIZE_GRACE: Duration = Duration::from_secs(5);
 
 /// A kustomization of a manifest.
 #[derive(Clone, Debug)]
@@ -46,6 +57,99 @@ fn kustomize(site: &Site) -> Result<(Tool, Vec<&'static str>), Failure> {
     Err(Failure::new(Class::Environment, message))
 }
 
+impl KustomizationWork {
+    /// The address or folder to render; a folder also as its closure.
+    fn place(&self) -> Result<(PathBuf, Option<Closure>), Failure> {
+        let source = &self.source;
+        let found = self.folders.find(source);
+        let full = found.root.join(found.below);
+        if !full.exists() && is_address(source) {
+            return Ok((PathBuf::from(source), None));
+        }
+        let found = self.folders.inside(source)?;
+        let full = found.root.join(found.below);
+        let closure = Closure::of(&full)?;
+        Ok((full, Some(closure)))
+    }
+
+    /// What is read, and why a result of it cannot be remembered.
+    fn read(&self, site: &Site) -> Result<(Inputs, Option<&'static str>), Failure> {
+        let mut inputs = Inputs::new(&site.cas);
+        let (remote, unsure) = match self.place()? {
+            (_, None) => (Some((self.source.clone(), None)), false),
+            (_, Some(closure)) => {
+                self.add(site, &closure, &mut inputs)?;
+                let remote = closure
+                    .remote
+                    .map(|(address, place)| (address, Some(place)));
+                (remote, closure.unsure)
+            }
+        };
+        if let Some((address, place)) = &remote {
+            self.refuse_remote(site, address, place.as_deref())?;
+        }
+        let why = if remote.is_some() {
+            Some("it reads from the network, where nothing is pinned")
+        } else {
+            unsure.then_some("not everything that it reads is known")
+        };
+        Ok((inputs, why))
+    }
+
+    /// Adds the files of a closure, by their paths from the definition's folder.
+    fn add(&self, site: &Site, closure: &Closure, inputs: &mut Inputs) -> Result<(), Failure> {
+        let base = fs::canonicalize(&self.folders.own)?;
+        let mut entries = Vec::new();
+        for file in &closure.files {
+            let not_utf8 = || WalkError::NotUtf8(file.clone());
+            let metadata = fs::metadata(file)?;
+            entries.push(Entry {
+                path: file.to_str().ok_or_else(not_utf8)?.to_owned(),
+                kind: workspace::Kind::File { executable: false },
+                stat: Stat::of(&metadata),
+            });
+        }
+        inputs.entries(site, Path::new("/"), &entries, |path| {
+            from(&base, Path::new(path))
+        })
+    }
+
+    /// Refuses an address where only what is pinned or here may be read.
+    fn refuse_remote(
+        &self,
+        site: &Site,
+        address: &str,
+        place: Option<&str>,
+    ) -> Result<(), Failure> {
+        let option = match (site.wishes.offline, site.wishes.locked) {
+            (true, _) => "--offline",
+            (_, true) => "--locked",
+            _ => return Ok(()),
+        };
+        let place = place.map_or_else(String::new, |place| format!("{place}: "));
+        let message = format!(
+            "{place}kustomization `{}` reads `{}`, which has no pin, and {option} forbids that: \
+             copy it into the repository",
+            without_login(&self.source),
+            without_login(address),
+        );
+        Err(Failure::new(Class::Configuration, message))
+    }
+}
+
+/// `path` as it is written relative to the folder `base`; both are absolute.
+fn from(base: &Path, path: &Path) -> String {
+    let common = base
+        .components()
+        .zip(path.components())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let up = base.components().skip(common).map(|_| "..".into());
+    let down = path.components().skip(common);
+    let names = up.chain(down.map(|name| name.as_os_str().to_string_lossy()));
+    names.collect::<Vec<_>>().join("/")
+}
+
 impl Kind for KustomizationWork {
     fn verb(&self) -> &'static str {
         "kustomization"
@@ -59,30 +163,22 @@ impl Kind for KustomizationWork {
         let mut action = Action::new("kustomization", KUSTOMIZATION_FORMAT);
         let (tool, arguments) = kustomize(cx.site)?;
         action.tools.insert(arguments.concat(), tool.digest);
-        action.settings.put("source", &self.source);
+        action.settings.put("source", without_login(&self.source));
         action.settings.put("anyFolder", self.any_folder);
-        // It may read everything in the definition's folder.
         let (site, own) = (Arc::clone(cx.site), self.clone());
-        let inputs = blocking(move || {
-            let found = own.folders.find(&own.source);
-            let entries = site.snapshot(found.root)?;
-            let mut inputs = Inputs::new(&site.cas);
-            inputs.entries(&site, found.root, &entries, |path| found.named(path))?;
-            Ok(inputs)
+        let (inputs, uncached) = blocking(move || own.read(&site)).await?;
+        Ok(Prepared {
+            uncached,
+            ..Prepared::of(action, inputs)
         })
-        .await?;
-        Ok(Prepared::of(action, inputs))
     }
 
     async fn make(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<Made, Failure> {
-        let (site, source, any_folder) = (cx.site, &self.source, self.any_folder);
+        let (site, any_folder) = (cx.site, self.any_folder);
+        let shown = without_login(&self.source);
         let (tool, arguments) = kustomize(site)?;
-        let place = if source.contains("://") {
-            PathBuf::from(source)
-        } else {
-            let found = self.folders.inside(source)?;
-            found.root.join(found.below)
-        };
+        let own = self.clone();
+        let (place, _) = blocking(move || own.place()).await?;
         let mut argv = vec![tool.path.to_string_lossy().into_owned()];
         argv.extend(arguments.iter().map(|text| (*text).to_owned()));
         if any_folder {
@@ -94,7 +190,7 @@ impl Kind for KustomizationWork {
             env: tools::environment(site),
             cwd: self.folders.own.clone(),
             timeout: Some(KUSTOMIZE_TIMEOUT),
-            grace: Duration::from_secs(5),
+            grace: KUSTOMIZE_GRACE,
             confinement: None,
         };
         let finished = process
@@ -108,11 +204,11 @@ impl Kind for KustomizationWork {
         match finished.ending {
             Ending::Exited(0) if finished.dropped == 0 => {}
             Ending::Exited(0) => {
-                let message = format!("kustomization `{source}` renders to more than 16 MiB");
+                let message = format!("kustomization `{shown}` renders to more than 16 MiB");
                 return Err(Failure::new(Class::Task, message));
             }
             Ending::TimedOut => {
-                let message = format!("kustomization `{source}` took longer than 10 minutes");
+                let message = format!("kustomization `{shown}` took longer than 10 minutes");
                 return Err(Failure {
                     again: Some(Again::Timeout),
                     ..Failure::new(Class::Timeout, message)
@@ -120,21 +216,20 @@ impl Kind for KustomizationWork {
             }
             _ => {
                 let said = String::from_utf8_lossy(&text(Stream::Stderr)).into_owned();
+                // It repeats the address with the login that is in it.
+                let said = said.replace(&self.source, &shown);
                 let message = format!(
-                    "kustomization `{source}` could not be rendered: {}",
+                    "kustomization `{shown}` could not be rendered: {}",
                     said.trim()
                 );
                 return Err(Failure::new(Class::Task, message));
             }
         }
-        // What it read is what the key names only if nothing was written meanwhile.
-        site.forget_snapshots(&self.folders.own);
-        let now = self.action(cx).await?.action;
-        if let Some(reason) = diff(&prepared.action.explain(), &now.explain()).first() {
-            let message = format!(
-                "{reason} while it was rendered: make sure that nothing writes to it, then build again"
-            );
-            return Err(Failure::new(Class::Task, message));
+        // It read what the key names only if nothing was written meanwhile.
+        let (shared, own) = (Arc::clone(site), self.clone());
+        let (now, _) = blocking(move || own.read(&shared)).await?;
+        if now.tree != prepared.inputs.tree {
+            return Err(Failure::changed(place));
         }
         let (cas, bytes) = (Arc::clone(&site.cas), text(Stream::Stdout));
         blocking(move || {

@@ -17,7 +17,7 @@ use exports::Exports;
 
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::Cas;
-use crate::ground::inputs::{Inputs, output_name};
+use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::{blocking, computing};
 use crate::ground::{Class, Failure};
@@ -35,9 +35,11 @@ pub(crate) const COMPRESS: &str = "compress";
 /// The blob that is compressed.
 const MEMBER: &str = "member";
 
+/// Begins the names of blobs that are SBOM documents.
+const SBOMS: &str = "sboms/";
+
 fields! {
-    /// What a package is put together from: its own paths, with the blobs that
-    /// hold them.
+    /// What a package is put together from.
     struct PackageSettings {
         jackal: String = "jackal",
         definition: String = "definition",
@@ -46,17 +48,12 @@ fields! {
         user: Option<String> = "user",
         /// Whether the frames of an archive are made.
         framed: bool = "framed",
-        components: Vec<(String, String)> = "components",
-        images: Vec<(String, String)> = "images",
-        /// `None`: SBOMs are left out.
-        sboms: Option<Vec<(String, String)>> = "sboms",
-    }
-}
-
-fields! {
-    struct CompressSettings {
-        /// Whether the member is a blob of an image, which is compressed already.
-        layer: bool = "layer",
+        /// Paths in the package, which name the blobs that hold them: components,
+        /// then images.
+        parts: Vec<String> = "parts",
+        /// File names of documents; the blobs have [`SBOMS`] before them. `None`:
+        /// SBOMs are left out.
+        sboms: Option<Vec<String>> = "sboms",
     }
 }
 
@@ -144,28 +141,27 @@ impl Kind for PackageWork {
             terminal: self.build.terminal.clone(),
             user: self.build.user.clone(),
             framed: self.framed,
-            components: Vec::new(),
-            images: Vec::new(),
+            parts: Vec::new(),
             sboms: (!self.sboms.is_empty()).then(Vec::new),
         };
         for (name, step) in &self.components {
             for output in &of(cx.results, step)?.outputs {
-                inputs.blob(step, output.digest, output.size)?;
-                settings.components.push((name.clone(), step.clone()));
+                let path = format!("components/{name}.tar");
+                inputs.blob(&path, output.digest, output.size)?;
+                settings.parts.push(path);
             }
         }
         if let Some(step) = &self.images {
             for output in &of(cx.results, step)?.outputs {
-                let name = output_name(step, output);
-                inputs.blob(&name, output.digest, output.size)?;
-                settings.images.push((output.name.clone(), name));
+                inputs.blob(&output.name, output.digest, output.size)?;
+                settings.parts.push(output.name.clone());
             }
         }
         for (file, step) in &self.sboms {
             for output in &of(cx.results, step)?.outputs {
-                inputs.blob(step, output.digest, output.size)?;
-                let sboms = settings.sboms.get_or_insert_default();
-                sboms.push((file.clone(), step.clone()));
+                let name = format!("{SBOMS}{file}");
+                inputs.blob(&name, output.digest, output.size)?;
+                settings.sboms.get_or_insert_default().push(file.clone());
             }
         }
         let mut action = Action::new(ACTION, PACKAGE_FORMAT);
@@ -243,29 +239,23 @@ pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Res
     let source = SourceText::new("jackal.yaml", settings.definition.as_str());
     let definition = Definition::parse(&source, Strictness::Existing)
         .map_err(|mistakes| internal(mistakes.to_string()))?;
-    let file = |name: &String| {
+    let file = |name: &str| {
         let file = inputs.tree.blob(name);
         file.copied()
             .ok_or_else(|| internal(format!("no input `{name}`")))
     };
     let mut parts = Vec::new();
-    let components = settings.components.iter();
-    let components = components.map(|(name, blob)| (format!("components/{name}.tar"), blob));
-    let images = settings
-        .images
-        .iter()
-        .map(|(path, blob)| (path.clone(), blob));
-    for (path, blob) in components.chain(images) {
-        let found = file(blob)?;
+    for path in &settings.parts {
+        let found = file(path)?;
         parts.push(Part {
-            path,
+            path: path.clone(),
             digest: found.digest,
             size: found.size,
         });
     }
     let mut documents = Vec::new();
-    for (name, blob) in settings.sboms.iter().flatten() {
-        let found = file(blob)?;
+    for name in settings.sboms.iter().flatten() {
+        let found = file(&format!("{SBOMS}{name}"))?;
         let output = Output {
             name: name.clone(),
             digest: found.digest,
@@ -305,15 +295,11 @@ pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Res
 
 /// The compressed frames of a member; `None` for one that is not compressed.
 pub(crate) async fn frames(bench: &Bench, member: &Output) -> Result<Option<Output>, Failure> {
-    let mut action = Action::new(COMPRESS, FRAMES_FORMAT);
-    // Whether a member is worth compressing is decided by its path.
-    let settings = CompressSettings {
-        layer: member.name.starts_with("images/blobs/"),
-    };
-    if settings.layer {
+    // A blob of an image is compressed already.
+    if member.name.starts_with("images/blobs/") {
         return Ok(None);
     }
-    settings.write("", &mut action.settings);
+    let action = Action::new(COMPRESS, FRAMES_FORMAT);
     let mut inputs = Inputs::new(&bench.cas);
     inputs.blob(MEMBER, member.digest, member.size)?;
     let made = bench.nested(vec![Prepared::of(action, inputs)]).await?;
@@ -323,13 +309,8 @@ pub(crate) async fn frames(bench: &Bench, member: &Output) -> Result<Option<Outp
 }
 
 /// Compresses one member from the inputs alone.
-pub(crate) async fn compress(
-    action: &Action,
-    inputs: &Inputs,
-    bench: &Bench,
-) -> Result<Made, Failure> {
-    let CompressSettings { layer } = CompressSettings::read("", &action.settings)?;
-    let found = inputs.tree.blob(MEMBER).filter(|_| !layer);
+pub(crate) async fn compress(inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
+    let found = inputs.tree.blob(MEMBER);
     let found = found.ok_or_else(|| Failure::new(Class::Task, "internal error: no member"))?;
     let member = Output {
         name: MEMBER.to_owned(),

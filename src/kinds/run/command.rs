@@ -2,7 +2,7 @@
 //!
 //! Stages the inputs, runs the command with the variables it is given alone,
 //! and keeps what it left at its declared outputs as trees. A command that
-//! failed, or whose inputs changed while it ran, leaves nothing behind: the
+//! failed leaves nothing behind: the
 //! stage is removed on every way out. It never decides whether to run at all.
 
 mod mask;
@@ -20,23 +20,23 @@ use crate::archive::{PathError, SafePath};
 use crate::cas::tree::{self, Tree, TreeError};
 use crate::cas::{Cas, CasError, Stage};
 use crate::ground::confine::Confinement;
+use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Piece, Process, ProcessError};
-use crate::ground::{Again, Class, Failure, log, of_cas, shown};
+use crate::ground::{Again, Class, Failure, log, of_cas, of_io, of_tree, shown};
 use crate::oci::Digest;
 
 pub use materialise::materialise;
 
 /// A command to run, ready: every reference in it is resolved.
-#[derive(Clone, Debug)]
-pub struct RunTask {
+#[derive(Clone)]
+pub(crate) struct RunTask {
     /// Program and arguments; a program with a `/` in it is relative to `workdir`.
     pub argv: Vec<String>,
     /// Every variable it sees, besides `HOME` and `TMPDIR`, which lie in the
     /// stage unless they are given here.
     pub env: BTreeMap<String, String>,
-    /// What the stage holds. Where a file of the workspace and an output of
-    /// another task meet, the output is staged.
-    pub inputs: Vec<Staged>,
+    /// What the stage holds, by digest.
+    pub inputs: Inputs,
     /// What it must leave, relative to the staged root.
     pub outputs: Vec<DeclaredOutput>,
     /// Where it runs, relative to the staged root; empty: there.
@@ -48,24 +48,6 @@ pub struct RunTask {
     pub confinement: Option<Confinement>,
     /// Values that are masked in the log.
     pub secrets: Vec<String>,
-}
-
-/// One thing to put into the stage.
-#[derive(Clone, Debug)]
-pub enum Staged {
-    /// A file, link or folder of the checkout, at the same path.
-    Workspace {
-        /// The folder that the entry's path is relative to.
-        root: PathBuf,
-        /// As the walk found it; must be the same after the command.
-        entry: crate::workspace::Entry,
-    },
-    /// An output of another task.
-    Tree {
-        /// Where it goes; empty: the staged root itself.
-        at: String,
-        tree: Tree,
-    },
 }
 
 /// One path that a command promises to leave.
@@ -137,26 +119,12 @@ pub enum RunError {
         found: &'static str,
         expected: &'static str,
     },
-    /// What the command read is not what the key was made from.
-    #[error(
-        "input `{path}` changed while the command ran: the result was discarded; run the build again"
-    )]
-    InputChanged {
-        /// Relative to its root.
-        path: String,
-    },
     /// An input, output or work folder that leads out of the stage.
     #[error("`{path}` cannot be used in a stage: {source}")]
     Path {
         path: String,
         /// What is wrong with it.
         source: PathError,
-    },
-    /// Two inputs want one path.
-    #[error("input `{path}` is staged twice: two tasks write it, keep one of them in `inputs`")]
-    Overlap {
-        /// Relative to the stage.
-        path: String,
     },
     /// A tree could not be stored or put in place.
     #[error(transparent)]
@@ -227,7 +195,7 @@ fn named(path: &str) -> Result<SafePath, RunError> {
 /// # Errors
 ///
 /// [`RunError`]; nothing but blobs that no result names is left in `cas` then.
-pub async fn run(
+pub(crate) async fn run(
     cas: &Arc<Cas>,
     task: RunTask,
     cancel: impl Future<Output = ()> + Send,
@@ -244,10 +212,10 @@ pub async fn run(
         secrets,
     } = task;
     let store = Arc::clone(cas);
-    let (stage, cwd, inputs, outputs) = blocking(move || {
+    let (stage, cwd, outputs) = blocking(move || {
         let stage = store.stage()?;
-        let cwd = stage::prepare(&store, stage.path(), &inputs, &outputs, &workdir)?;
-        Ok((stage, cwd, inputs, outputs))
+        let cwd = stage::prepare(stage.path(), &inputs, &outputs, &workdir)?;
+        Ok((stage, cwd, outputs))
     })
     .await?;
     for (name, folder) in [("HOME", stage::HOME), ("TMPDIR", stage::TEMPORARY)] {
@@ -290,7 +258,6 @@ pub async fn run(
             Ending::TimedOut => return Err(RunError::TimedOut { log: text(&log) }),
             Ending::Cancelled => return Err(RunError::Cancelled { log: text(&log) }),
         }
-        stage::unchanged(&inputs)?;
         collect(&store, stage, &outputs, &log)
     })
     .await
@@ -367,10 +334,11 @@ impl From<RunError> for Failure {
 /// The class of an error that is not the command's own.
 fn class(error: &RunError) -> Class {
     match error {
-        RunError::Io { .. } | RunError::BrokenOff => Class::Environment,
-        RunError::Tree(TreeError::Io { .. }) => Class::Environment,
-        RunError::Cas(error) | RunError::Tree(TreeError::Cas(error)) => of_cas(error),
-        RunError::Path { .. } | RunError::Overlap { .. } => Class::Configuration,
+        RunError::BrokenOff => Class::Environment,
+        RunError::Io { source, .. } => of_io(source),
+        RunError::Tree(error) => of_tree(error),
+        RunError::Cas(error) => of_cas(error),
+        RunError::Path { .. } => Class::Configuration,
         _ => Class::Task,
     }
 }

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use command::{DeclaredOutput, RunTask, Staged};
+use command::{DeclaredOutput, RunTask};
 
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::tree::{self, TreeEntry, TreeKind};
 use crate::ground::confine::{self, Confinement};
+use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Site, Tool};
 use crate::ground::threads::blocking;
@@ -124,24 +125,18 @@ impl Kind for RunWork {
                 let digest = find(&site, &work, &name)?.digest;
                 action.tools.insert(name, digest);
             }
-            let entries = matched(&site, &work)?;
-            let mut inputs = Inputs::new(&site.cas);
-            inputs.entries(&site, &work.folder, &entries, str::to_owned)?;
-            for task in &work.input_tasks {
-                for output in &of(&results, task)?.outputs {
-                    let name = format!("{task}/{}", output.name);
-                    inputs.blob(&name, output.digest, output.size)?;
-                }
-            }
-            Ok(Prepared::of(action, inputs))
+            Ok(Prepared {
+                form: OutputForm::Trees,
+                ..Prepared::of(action, read(&site, &work, &results)?)
+            })
         })
         .await
     }
 
-    async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
+    async fn make(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<Made, Failure> {
         let site = cx.site;
-        let (shared, plan, results) = (Arc::clone(cx.site), self.clone(), cx.results.clone());
-        let task = blocking(move || staged(&shared, &plan, &results)).await?;
+        let (shared, own, inputs) = (Arc::clone(site), self.clone(), prepared.inputs.clone());
+        let task = blocking(move || task(&shared, &own, inputs)).await?;
         // More processors than there are counts as all of them.
         let processors = u32::try_from(site.wishes.jobs.max(1)).unwrap_or(u32::MAX);
         let wanted = cx.cpu.clamp(1, processors);
@@ -152,6 +147,10 @@ impl Kind for RunWork {
             }
         };
         let ran = command::run(&site.cas, task, site.stopped()).await?;
+        // It read what the key names. If that is outdated by now, or the command was
+        // free to read the checkout itself, the step is run once more.
+        let (shared, inputs) = (Arc::clone(site), prepared.inputs.clone());
+        blocking(move || inputs.check_again(&shared)).await?;
         Ok(Made {
             outputs: ran
                 .outputs
@@ -267,28 +266,37 @@ fn matched(site: &Site, work: &RunWork) -> Result<Vec<Entry>, Failure> {
 
 /// Whether some task makes `path`, or a folder that it is in.
 fn generated(work: &RunWork, path: &str) -> bool {
-    let above = path.match_indices('/').map(|(at, _)| &path[..at]);
-    above
-        .chain([path])
-        .any(|folder| work.generated.contains(folder))
+    within(path, |folder| work.generated.contains(folder))
 }
 
-fn staged(site: &Site, work: &RunWork, results: &Results) -> Result<RunTask, Failure> {
-    let mut staged: Vec<Staged> = matched(site, work)?
-        .into_iter()
-        .map(|entry| Staged::Workspace {
-            root: work.folder.clone(),
-            entry,
-        })
-        .collect();
+/// Whether `path`, or a folder that it is in, is one of those.
+fn within(path: &str, of_those: impl Fn(&str) -> bool) -> bool {
+    let above = path.match_indices('/').map(|(at, _)| &path[..at]);
+    above.chain([path]).any(of_those)
+}
+
+/// What the command reads: what other tasks made, as it was recorded, and files of
+/// the workspace. Where the two meet, the output counts.
+fn read(site: &Site, work: &RunWork, results: &Results) -> Result<Inputs, Failure> {
+    let mut made = BTreeMap::new();
     for task in &work.input_tasks {
         for output in &of(results, task)?.outputs {
-            staged.push(Staged::Tree {
-                at: output.name.clone(),
-                tree: tree::load(&site.cas, &output.digest)?,
-            });
+            let path = output.name.trim_end_matches('/').to_owned();
+            made.insert(path, tree::load(&site.cas, &output.digest)?);
         }
     }
+    let mut entries = matched(site, work)?;
+    entries.retain(|entry| !within(&entry.path, |folder| made.contains_key(folder)));
+    let mut inputs = Inputs::new(&site.cas);
+    inputs.entries(site, &work.folder, &entries, str::to_owned)?;
+    for (path, tree) in &made {
+        inputs.recorded(path, tree)?;
+    }
+    Ok(inputs)
+}
+
+/// The command with what it needs to run.
+fn task(site: &Site, work: &RunWork, inputs: Inputs) -> Result<RunTask, Failure> {
     let mut folders: Vec<PathBuf> = Vec::new();
     let mut readable: Vec<PathBuf> = Vec::new();
     let mut argv = work.argv.clone();
@@ -327,7 +335,7 @@ fn staged(site: &Site, work: &RunWork, results: &Results) -> Result<RunTask, Fai
     Ok(RunTask {
         argv,
         env,
-        inputs: staged,
+        inputs,
         outputs: work
             .outputs
             .iter()

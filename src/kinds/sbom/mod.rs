@@ -6,6 +6,7 @@ pub(crate) mod scan;
 use std::sync::Arc;
 
 use crate::action::{Action, Fields as _, Output, fields};
+use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
 use crate::ground::site::Made;
 use crate::ground::threads::{blocking, computing};
@@ -20,8 +21,11 @@ pub(crate) const IMAGE: &str = "sbom";
 pub(crate) const COMPONENT: &str = "component-sbom";
 pub(crate) const SCAN: &str = "scan";
 
-/// The blob that is scanned.
+/// The blobs: the layer that is scanned, an image's manifest and what it names, a
+/// component's tar.
 const LAYER: &str = "layer";
+const MANIFEST: &str = "image";
+const TAR: &str = "tar";
 
 fields! {
     struct ImageSettings {
@@ -29,8 +33,6 @@ fields! {
         jackal: String = "jackal",
         reference: String = "reference",
         media_type: String = "mediaType",
-        /// The blob that is the manifest.
-        manifest: String = "manifest",
     }
 }
 
@@ -39,14 +41,6 @@ fields! {
         /// The document names the version that wrote it.
         jackal: String = "jackal",
         component: String = "component",
-        /// The blob that is the component's tar.
-        tar: String = "tar",
-    }
-}
-
-fields! {
-    struct ScanSettings {
-        media_type: String = "mediaType",
     }
 }
 
@@ -79,17 +73,16 @@ impl Kind for ImageSbomWork {
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let (manifest, done) = image_of(cx.results, &self.of)?;
         let mut inputs = Inputs::new(&cx.site.cas);
-        inputs.blob(&self.of, manifest.digest, manifest.size)?;
-        inputs.outputs(&self.of, &done.outputs)?;
+        inputs.blob(MANIFEST, manifest.digest, manifest.size)?;
+        inputs.outputs(MANIFEST, &done.outputs)?;
         let mut action = Action::new(IMAGE, CATALOGUE_VERSION);
         let settings = ImageSettings {
             jackal: env!("CARGO_PKG_VERSION").to_owned(),
             reference: self.reference.clone(),
             media_type: manifest.media_type.clone(),
-            manifest: self.of.clone(),
         };
         settings.write("", &mut action.settings);
-        Ok(Prepared::of(action, inputs))
+        Ok(document(action, inputs))
     }
 }
 
@@ -106,16 +99,23 @@ impl Kind for ComponentSbomWork {
         let mut inputs = Inputs::new(&cx.site.cas);
         // A component without a byte has no tar.
         if let Some(tar) = of(cx.results, &self.of)?.outputs.first() {
-            inputs.blob(&self.of, tar.digest, tar.size)?;
+            inputs.blob(TAR, tar.digest, tar.size)?;
         }
         let mut action = Action::new(COMPONENT, CATALOGUE_VERSION);
         let settings = ComponentSettings {
             jackal: env!("CARGO_PKG_VERSION").to_owned(),
             component: self.name.clone(),
-            tar: self.of.clone(),
         };
         settings.write("", &mut action.settings);
-        Ok(Prepared::of(action, inputs))
+        Ok(document(action, inputs))
+    }
+}
+
+/// A package holds documents in one tar, so their bytes are needed where it is made.
+fn document(action: Action, inputs: Inputs) -> Prepared {
+    Prepared {
+        form: OutputForm::Documents,
+        ..Prepared::of(action, inputs)
     }
 }
 
@@ -125,8 +125,8 @@ pub(crate) async fn of_component(
     inputs: &Inputs,
     bench: &Bench,
 ) -> Result<Made, Failure> {
-    let ComponentSettings { component, tar, .. } = ComponentSettings::read("", &action.settings)?;
-    let Some(tar) = inputs.tree.blob(&tar).copied() else {
+    let ComponentSettings { component, .. } = ComponentSettings::read("", &action.settings)?;
+    let Some(tar) = inputs.tree.blob(TAR).copied() else {
         return Ok(Made::default());
     };
     let cas = Arc::clone(&bench.cas);
@@ -149,7 +149,7 @@ pub(crate) async fn of_image(
     bench: &Bench,
 ) -> Result<Made, Failure> {
     let settings = ImageSettings::read("", &action.settings)?;
-    let found = inputs.tree.blob(&settings.manifest);
+    let found = inputs.tree.blob(MANIFEST);
     let found = found.ok_or_else(|| Failure::new(Class::Task, "internal error: no manifest"))?;
     let manifest = Descriptor {
         media_type: settings.media_type,
@@ -176,11 +176,7 @@ pub(crate) async fn of_image(
         if media_type::is_container_layer(&layer.media_type) {
             let mut inputs = Inputs::new(&bench.cas);
             inputs.blob(LAYER, layer.digest, layer.size)?;
-            let mut action = Action::new(SCAN, CATALOGUE_VERSION);
-            let settings = ScanSettings {
-                media_type: layer.media_type,
-            };
-            settings.write("", &mut action.settings);
+            let action = Action::new(SCAN, CATALOGUE_VERSION);
             scans.push(Prepared::of(action, inputs));
         }
     }
@@ -194,18 +190,11 @@ pub(crate) async fn of_image(
 }
 
 /// Scans one layer from the inputs alone.
-pub(crate) async fn scan_layer(
-    action: &Action,
-    inputs: &Inputs,
-    bench: &Bench,
-) -> Result<Made, Failure> {
-    let ScanSettings { media_type } = ScanSettings::read("", &action.settings)?;
+pub(crate) async fn scan_layer(inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
     let found = inputs.tree.blob(LAYER);
     let found = found.ok_or_else(|| Failure::new(Class::Task, "internal error: no layer"))?;
-    let layer = Descriptor {
-        media_type,
-        ..Descriptor::blob(found.digest, found.size)
-    };
+    // How it is compressed, its first bytes say.
+    let layer = Descriptor::blob(found.digest, found.size);
     let _permit = bench.turn().await;
     let cas = Arc::clone(&bench.cas);
     let output = computing(move || Ok(scan::scan_layer(&cas, &layer)?)).await?;

@@ -5,7 +5,7 @@ use crate::pipeline::matrix::{Matrix, Row};
 use crate::pipeline::model::{Output, Task};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::record::{Record, Written};
-use crate::pipeline::settings::Settings;
+use crate::pipeline::settings::{OF_COMMANDS, Settings};
 use crate::pipeline::verb::{NAMES, Verb};
 use crate::yaml::{Fields, Node, Value};
 
@@ -14,6 +14,7 @@ pub(super) fn task(id: &str, node: &Node, r: &mut Reader) -> Option<Task> {
     let mut f = Fields::new(node, "the task", &mut r.mistakes);
     let verb = verb(&mut f, r);
     let settings = Settings::<Written>::read(&mut f, r);
+    for_its_verb(&mut f, r);
     let (mut inputs, mut input_tasks) = (Vec::new(), Vec::new());
     for n in Reader::nodes(&mut f, "inputs") {
         match n.scalar().and_then(|text| text.strip_prefix("task:")) {
@@ -53,6 +54,32 @@ pub(super) fn task(id: &str, node: &Node, r: &mut Reader) -> Option<Task> {
         condition,
         platform: platform.or_else(|| r.defaults.platform.clone()),
     })
+}
+
+/// Refuses keys that the task's verb would ignore.
+fn for_its_verb(f: &mut Fields<'_>, r: &mut Reader) {
+    if f.node("run").is_some() {
+        return;
+    }
+    let Some(verb) = NAMES.iter().copied().find(|name| f.node(name).is_some()) else {
+        return;
+    };
+    for key in OF_COMMANDS {
+        if let Some(node) = f.node(key) {
+            let message = format!(
+                "`{key}` belongs to `run`, and `{}` is a `{verb}` task",
+                r.task
+            );
+            r.at(node.span, message, format!("Remove `{key}`."));
+        }
+    }
+    for node in Reader::nodes(f, "inputs") {
+        if node.scalar().is_some_and(|text| !text.starts_with("task:")) {
+            let message = format!("`inputs` of a `{verb}` task lists other tasks only");
+            let help = "Write `task:NAME`, or remove it: the verb finds its files itself.";
+            r.at(node.span, message, help);
+        }
+    }
 }
 
 /// The one verb that a task must have.

@@ -1,0 +1,75 @@
+//! What pure work is carried out with, besides its action and its inputs.
+//!
+//! The run that the work is part of is private here: a pure kind sees the store,
+//! and what it may ask of the run.
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Prepared, make_pure};
+use crate::action::Output;
+use crate::cas::Cas;
+use crate::ground::site::Site;
+use crate::ground::{Class, Failure};
+
+/// Room for what pure work makes.
+#[derive(Clone)]
+pub(crate) struct Bench {
+    pub(crate) cas: Arc<Cas>,
+    /// The run that it is part of; `None`: it is carried out alone.
+    site: Option<Arc<Site>>,
+}
+
+impl Bench {
+    /// The bench of a run.
+    pub(crate) fn of(site: &Arc<Site>) -> Self {
+        Self {
+            cas: Arc::clone(&site.cas),
+            site: Some(Arc::clone(site)),
+        }
+    }
+
+    /// A bench outside of any run.
+    pub(crate) fn alone(cas: &Arc<Cas>) -> Self {
+        Self {
+            cas: Arc::clone(cas),
+            site: None,
+        }
+    }
+
+    /// The outputs of actions that this one is made of, in their order: in a run
+    /// from the cache, if it has them.
+    pub(crate) async fn nested(&self, actions: Vec<Prepared>) -> Result<Vec<Output>, Failure> {
+        let mut running = Vec::with_capacity(actions.len());
+        for prepared in actions {
+            let bench = self.clone();
+            running.push(tokio::spawn(async move {
+                let making = || make_pure(&prepared.action, &prepared.inputs, &bench);
+                Ok::<_, Failure>(match &bench.site {
+                    Some(site) => {
+                        let performed = site
+                            .perform(&prepared.action, prepared.form, making)
+                            .await?;
+                        performed.result.outputs
+                    }
+                    None => making().await?.outputs,
+                })
+            }));
+        }
+        let mut outputs = Vec::new();
+        for one in running {
+            let made = one
+                .await
+                .map_err(|error| Failure::new(Class::Task, format!("internal error: {error}")))?;
+            outputs.extend(made?);
+        }
+        Ok(outputs)
+    }
+
+    /// A turn for work that takes a processor and much memory.
+    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let cpu = Arc::clone(&self.site.as_ref()?.cpu);
+        cpu.acquire_owned().await.ok()
+    }
+}
