@@ -23,7 +23,7 @@ pub(super) enum Value<'a> {
 
 /// Receives the fields of an action in the one fixed order.
 pub(super) trait FieldSink {
-    /// Takes one value: `label` says which of the field's entries it is.
+    /// Takes one value; `label` identifies the entry of the field.
     fn put(&mut self, field: &'static str, label: &str, value: Value<'_>);
 }
 
@@ -80,7 +80,7 @@ impl Action {
         }
     }
 
-    /// The key under which this action's result is kept.
+    /// The key under which this action's result is stored.
     #[must_use]
     pub fn key(&self) -> ActionKey {
         let mut sink = KeySink(blake3::Hasher::new());
@@ -125,8 +125,8 @@ impl<S: Bytes> FieldSink for KeySink<S> {
 
 /// The identity of an [`Action`]: equal keys promise equal outputs.
 ///
-/// BLAKE3 of the encoded walk. A [`Digest`] names bytes, an `ActionKey` work:
-/// neither fits the other's store. Printed as 64 lowercase hex digits.
+/// BLAKE3 of the encoded walk, printed as 64 lowercase hex digits. A [`Digest`] names
+/// bytes and an `ActionKey` names work, so they are separate types.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActionKey([u8; 32]);
 
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn each_thing_that_is_known_of_an_input_changes_the_key() {
+    fn each_property_of_an_input_changes_the_key() {
         let plain = InputFile::plain(Digest::of(b"x"), 1);
         let nodes = [
             InputNode::File(plain),

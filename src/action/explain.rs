@@ -1,4 +1,5 @@
-//! Why an action must run: the walk of its key as text, and two walks compared.
+//! Explains why an action must run: renders the walk of its key as text and compares
+//! two walks.
 //!
 //! Reads through the same walk as the key. Secrets never reach an action, so
 //! they never reach an explanation.
@@ -23,7 +24,7 @@ pub struct Explained {
 }
 
 impl Action {
-    /// Lists every field the key covers, in the key's order.
+    /// Lists every field that the key covers, in the key's order.
     #[must_use]
     pub fn explain(&self) -> Vec<Explained> {
         let mut sink = TextSink(Vec::new());
@@ -50,7 +51,7 @@ impl FieldSink for TextSink {
     }
 }
 
-/// What a [`DirtyReason`] is about, in the order of reports.
+/// The subject of a [`DirtyReason`], in the order of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// An input file, link or directory.
@@ -61,7 +62,7 @@ pub enum Subject {
     Argv,
     /// The output of another action.
     Upstream,
-    /// The name of a variable passed through.
+    /// The name of a pass-through variable.
     PassThrough,
     /// A setting of the verb.
     Setting,
@@ -104,22 +105,22 @@ impl Subject {
 /// How a subject differs between two actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Only the newer action has it.
+    /// Only in the newer action.
     Added,
-    /// Only the older action has it.
+    /// Only in the older action.
     Removed,
-    /// Both have it, with different values.
+    /// In both, with different values.
     Changed,
 }
 
-/// One reason why an earlier result no longer serves.
+/// One reason why an earlier result cannot be reused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirtyReason {
-    /// What the reason is about.
+    /// The subject of the reason.
     pub subject: Subject,
     /// Its path or name; empty for the command and the outputs.
     pub name: String,
-    /// What happened to it.
+    /// How it changed.
     pub change: Change,
 }
 
@@ -137,10 +138,11 @@ impl fmt::Display for DirtyReason {
     }
 }
 
-/// Compares two explanations; empty exactly if they hold the same entries.
+/// Compares two explanations. The result is empty if and only if their entries are
+/// equal.
 ///
-/// Reasons come files first, then variables, tools, command, upstream outputs
-/// and the rest, each by name.
+/// Reasons are sorted: files first, then variables, tools, the command, upstream
+/// outputs and the rest, each by name.
 #[must_use]
 pub fn diff(old: &[Explained], new: &[Explained]) -> Vec<DirtyReason> {
     let (old, new) = (grouped(old), grouped(new));

@@ -1,22 +1,22 @@
-//! Input trees: what an action reads, and nothing else.
+//! Input trees: exactly the files that an action reads.
 //!
-//! A tree has the shape of `Directory` in the Remote Execution API v2: names to
-//! files, links and directories, and of a file its digest and size, not its
-//! place. Where the bytes are is a second thing, which only `ground` knows, so
-//! an action can be carried out wherever they are.
+//! A tree has the shape of `Directory` in the Remote Execution API v2: it maps names to
+//! files, links and directories. A file has a digest and a size but no location. Only
+//! `ground` knows where the bytes are, so an action can run wherever they are
+//! available.
 //!
-//! Three sorts of entries share the root: paths of the checkout; `:..`, which is
-//! beside the folder that paths are relative to; and `:NAME`, which is
-//! a blob that another action made or that came over the network.
+//! The root has three kinds of entries: paths of the checkout; `:..`, the parent of the
+//! folder that paths are relative to; and `:NAME`, a blob that another action made or
+//! that was downloaded.
 
 use std::collections::BTreeMap;
 
 use crate::oci::Digest;
 
-/// Begins the name of a blob at the root of a tree.
+/// Prefix of the name of a blob at the root of a tree.
 const BLOB: char = ':';
 
-/// Stands for `..`, which is no name of an entry.
+/// Stands for `..`, which is not a valid entry name.
 const PARENT: &str = ":..";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct InputFile {
     pub size: u64,
     /// Whether its owner may execute it.
     pub executable: bool,
-    /// Whether group and others have no right to it.
+    /// Whether group and others have no permissions.
     pub private: bool,
 }
 
@@ -57,7 +57,7 @@ pub enum InputNode {
 /// A directory of an input tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InputDirectory {
-    /// Whether group and others have no right to it.
+    /// Whether group and others have no permissions.
     pub private: bool,
     entries: BTreeMap<String, InputNode>,
 }
@@ -91,20 +91,20 @@ impl Default for InputTree {
     }
 }
 
-/// Why an entry does not fit into a tree.
+/// Why an entry cannot be added to a tree.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InputError {
-    /// Not the path of an entry.
-    #[error("`{0}` cannot be the path of an input: expected names between `/`")]
+    /// Not a valid path.
+    #[error("`{0}` is not a valid input path: expected names separated by `/`")]
     Path(String),
-    /// Two different things at one path.
-    #[error("`{0}` is two different inputs of one action: rename one of them")]
+    /// Two different entries at one path.
+    #[error("two different inputs of one action have the path `{0}`: rename one of them")]
     Conflict(String),
 }
 
 impl InputTree {
-    /// Puts `node` at `path`, which may begin with `..`; directories above it
-    /// follow. The same entry may be put twice.
+    /// Adds `node` at `path`, which may begin with `..`, and creates the directories
+    /// above it. The same entry may be added twice.
     ///
     /// # Errors
     ///
@@ -156,7 +156,7 @@ impl InputTree {
         Ok(())
     }
 
-    /// Puts a blob at the root, under any name.
+    /// Adds a blob at the root, under any name.
     ///
     /// # Errors
     ///
@@ -184,7 +184,7 @@ impl InputTree {
         })
     }
 
-    /// What is at `path`; the root for `.`.
+    /// The entry at `path`; the root for `.`.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&InputNode> {
         let mut found = &self.root;
@@ -198,8 +198,8 @@ impl InputTree {
         Some(found)
     }
 
-    /// What is at `path` and below, parents first and names sorted bytewise,
-    /// each with its path below `path`: empty for `path` itself.
+    /// The entry at `path` and everything below it, parents first and names sorted
+    /// bytewise, each with its path below `path`: empty for `path` itself.
     #[must_use]
     pub fn walk(&self, path: &str) -> Vec<(String, &InputNode)> {
         let mut found = Vec::new();
@@ -209,8 +209,8 @@ impl InputTree {
         found
     }
 
-    /// Everything that is not implied by what is below it: the path as a
-    /// definition would write it, whether it is a blob, and the entry.
+    /// Every entry that is not implied by entries below it: the path as a definition
+    /// would write it, whether it is a blob, and the entry.
     pub(super) fn listed(&self) -> Vec<(String, bool, &InputNode)> {
         let mut found = Vec::new();
         for (name, node) in self.root.entries() {
@@ -236,7 +236,7 @@ impl InputTree {
         found
     }
 
-    /// Every file that is no blob, by its path as a definition would write it.
+    /// Every file that is not a blob, by its path as a definition would write it.
     pub fn sources(&self) -> impl Iterator<Item = (String, &InputFile)> {
         let all = self.listed().into_iter();
         all.filter_map(|(path, blob, node)| match node {
@@ -279,7 +279,7 @@ fn visit<'t>(node: &'t InputNode, path: String, found: &mut Vec<(String, &'t Inp
     }
 }
 
-/// The path of a blob: one name, whatever it holds.
+/// The path of a blob: a single component, whatever characters it has.
 fn blob_path(name: &str) -> String {
     let escaped = name.replace('%', "%25").replace('/', "%2F");
     format!("{BLOB}{escaped}")
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_holds_one_thing() {
+    fn a_path_has_one_entry() {
         let mut tree = InputTree::default();
         tree.insert("a", file("1")).unwrap();
         tree.insert("a", file("1")).unwrap();

@@ -1,12 +1,12 @@
-//! Actions: tasks made ready to run, and the keys that remember their results.
+//! Actions: tasks that are ready to run, and the keys of their results.
 //!
-//! Sits above the OCI words and below the stores: each kind of work builds
-//! an [`Action`] from its settings and inputs, and it runs only when no
-//! [`ActionResult`] is kept under its [`ActionKey`].
+//! Sits above the OCI words and below the stores: each kind of work builds an
+//! [`Action`] from its settings and inputs, and it runs only if no [`ActionResult`] is
+//! stored under its [`ActionKey`].
 //!
-//! A key covers what can change an output's bytes, and never an absolute path
-//! of the machine, a modification time, an owner, the clock, or a map's order.
-//! Nothing here opens a file.
+//! A key covers everything that can change an output's bytes, and never an absolute
+//! path, a modification time, an owner, the clock, or the order of a map. Nothing here
+//! opens a file.
 
 mod encode;
 mod explain;
@@ -31,13 +31,13 @@ pub use wire::{WireError, decode, encode};
 /// One unit of work with everything that can change its outputs' bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Action {
-    /// What carries it out: `run`, `component`, `image-build`, ...
+    /// The kind of work: `run`, `component`, `image-build`, ...
     pub kind: String,
-    /// What the outputs are for; `None`: any platform.
+    /// Platform of the outputs; `None`: any.
     pub platform: Option<Platform>,
-    /// Version of the format the verb writes, raised when its bytes change.
+    /// Version of the format that the verb writes; incremented when its bytes change.
     pub format: u32,
-    /// The user's own word, changed to forget earlier results.
+    /// A string that the user changes to discard earlier results.
     pub salt: String,
     /// Resolved tools by name, with the digest of each executable.
     pub tools: BTreeMap<String, Digest>,
@@ -45,9 +45,10 @@ pub struct Action {
     pub argv: Vec<String>,
     /// Declared variables: visible to the command, name and value in the key.
     pub env: BTreeMap<String, String>,
-    /// Variables visible to the command of which only the name is in the key.
+    /// Variables visible to the command; only their names are in the key.
     pub pass_through: BTreeSet<String>,
-    /// What the action reads. Shared, as actions are copied and trees are large.
+    /// The files that the action reads. Shared, because actions are copied and trees
+    /// are large.
     pub inputs: Arc<InputTree>,
     /// Declared output paths, as written.
     pub outputs: Vec<String>,

@@ -1,21 +1,22 @@
-//! Action results: what an action wrote, as the action cache keeps it.
+//! Action results: the outputs of an action, as the action cache stores them.
 //!
-//! The encoding is versioned, ends in a BLAKE3 checksum, and has one form for
-//! each result. Decoding refuses anything else and never panics: a damaged entry is a
-//! cache miss.
+//! The encoding is versioned, ends with a BLAKE3 checksum, and is unique for each
+//! result. Decoding rejects anything else and never panics: a damaged entry is a cache
+//! miss.
 
 use crate::codec::{CodecError, Reader, Writer};
 use crate::oci::Digest;
 
 const MAGIC: &[u8; 4] = b"JKAR";
-/// Raised when the encoding changes, or that of anything a result names: trees, logs.
+/// Incremented when this encoding changes, or that of trees or logs, which results
+/// name.
 const VERSION: u32 = 2;
 const CHECKSUM_BYTES: usize = 32;
 
 /// Largest encoded result, in bytes: 16 MiB, some hundred thousand outputs.
 pub const MAX_RESULT_BYTES: usize = 16 << 20;
 
-/// What a successful action left behind.
+/// The result of a successful action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActionResult {
     /// In the order in which the task declares them.
@@ -40,25 +41,25 @@ pub struct Output {
 /// Why bytes are not an action result.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultError {
-    /// More bytes than any result has.
+    /// Larger than any valid result.
     #[error("action result has {0} bytes, expected at most {MAX_RESULT_BYTES}")]
     TooLarge(usize),
-    /// The checksum does not match, or there is no room for one.
+    /// The checksum is missing or does not match.
     #[error("action result is damaged: its checksum does not match")]
     Checksum,
-    /// Not the first bytes of a result.
+    /// It does not begin with the magic number.
     #[error("not an action result: expected it to begin with `JKAR`")]
     Magic,
     /// Written by another version.
     #[error("action result has version {0}, expected {VERSION}")]
     Version(u32),
-    /// Intact, but not of the expected shape.
+    /// The checksum matches, but the content is malformed.
     #[error("action result is malformed")]
     Malformed(#[from] CodecError),
 }
 
 impl ActionResult {
-    /// The one encoding of this result.
+    /// The unique encoding of this result.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new(MAGIC);

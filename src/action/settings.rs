@@ -1,32 +1,32 @@
-//! The settings of an action: what a kind of work gets besides its inputs.
+//! The settings of an action: the arguments of a kind of work, besides its inputs.
 //!
-//! A list of named texts, so that a key and an explanation can show each. A kind
-//! declares its settings once, with [`fields!`](crate::action::fields): the
-//! struct, its writing, which no field can be left out of, and its reading back,
-//! which lets an action be carried out from its own text alone. No name of Rust's
-//! and no `Debug` text is part of them.
+//! Settings are a list of named strings, so that keys and explanations can show each of
+//! them. A kind declares its settings once, with [`fields!`](crate::action::fields),
+//! which generates the struct, the code that writes every field, and the code that
+//! reads them back, so that an action can run from its serialised form alone. No Rust
+//! name and no `Debug` text is part of them.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// Named texts, in the order in which they were put.
+/// Named strings, in insertion order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings(Vec<(String, String)>);
 
 /// Why settings cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// One that must be there is not.
+    /// A required setting is missing.
     #[error("the action has no setting `{0}`")]
     Missing(String),
-    /// One that is not what is expected.
+    /// A setting has an invalid value.
     #[error("the setting `{name}` is `{value}`, expected {expected}")]
     Value {
         name: String,
-        /// As it was put.
+        /// Its value.
         value: String,
-        /// What it should be.
+        /// The expected kind of value.
         expected: &'static str,
     },
 }
@@ -61,12 +61,12 @@ impl Settings {
     }
 }
 
-/// A value that is written as settings, and read back from them.
+/// A value that can be written as settings and read back.
 pub trait Fields: Sized {
-    /// Puts it under `name`.
+    /// Writes it under `name`.
     fn write(&self, name: &str, to: &mut Settings);
 
-    /// What was put under `name`.
+    /// Reads the value under `name`.
     ///
     /// # Errors
     ///
@@ -89,7 +89,7 @@ macro_rules! texts {
 }
 
 texts! {
-    String: "a text",
+    String: "a string",
     bool: "true or false",
     u32: "a number",
     u64: "a number",
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_back_and_names_are_the_declared_ones() {
+    fn settings_survive_a_round_trip_under_their_declared_names() {
         let value = Outer {
             list: vec![
                 Inner {

@@ -1,4 +1,4 @@
-//! An action as one document, to be carried out elsewhere.
+//! An action as a document, so that it can run elsewhere.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +8,8 @@ use crate::oci::Digest;
 /// Version of the document.
 const VERSION: u32 = 1;
 
-/// What only another machine needs of an action of a pure kind: its verb, its
-/// format, platform, settings and inputs.
+/// The parts of a pure action that another machine needs: its verb, format, platform,
+/// settings and inputs.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
@@ -39,7 +39,7 @@ enum Entry {
     },
 }
 
-/// Why a document is no action.
+/// Why a document is not an action.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// Not a document of this form.
@@ -47,13 +47,13 @@ pub enum WireError {
     Malformed(#[from] serde_json::Error),
     /// Another version of it.
     #[error(
-        "an action of version {0}, expected version {VERSION}: use the same jackal on both sides"
+        "the action has version {0}, expected {VERSION}: use the same version of jackal on both sides"
     )]
     Version(u32),
     /// Not a platform.
     #[error("`{0}` is not a platform")]
     Platform(String),
-    /// Inputs that are no tree.
+    /// The inputs are not a valid tree.
     #[error(transparent)]
     Input(#[from] InputError),
 }

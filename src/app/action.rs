@@ -1,4 +1,4 @@
-//! `jackal internal action`: one action carried out alone.
+//! `jackal internal action`: runs one action on its own.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use super::errors::Failure;
 use crate::cas::Cas;
 use crate::kinds::alone;
 
-/// Makes the outputs of the action in `folder` from that folder alone; their bytes
-/// are put into the cache at `cache`. Returns names, digests and sizes.
+/// Makes the outputs of the action in `folder` from that folder alone, and stores their
+/// bytes in the cache at `cache`. Returns names, digests and sizes.
 ///
 /// # Errors
 ///
-/// [`Failure`]: it is no action without effects, a blob is missing or damaged, or
-/// what the kind of work says.
+/// [`Failure`]: the action has effects, a blob is missing or damaged, or the work
+/// failed.
 pub async fn carry_out(folder: &Path, cache: &Path) -> Result<Vec<(String, String, u64)>, Failure> {
     let cas = Arc::new(Cas::open(cache)?);
     let outputs = alone::carry_out(folder, &cas).await?.into_iter();

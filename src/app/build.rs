@@ -30,30 +30,30 @@ use crate::run::event::Event;
 use crate::run::record::{RunRecord, Status, TaskRecord};
 use crate::run::{self, How, Verdict};
 
-/// Most times that a run is begun again because of damaged blobs.
+/// Maximum number of times that a run is restarted because of damaged blobs.
 const MAX_HEALING_ROUNDS: usize = 20;
 
 /// Default size limit of the cache, in bytes: 20 GiB.
 const CACHE_SIZE: u64 = 20 << 30;
 
-/// What a build did.
+/// The outcome of a build.
 pub struct Built {
     /// The whole run.
     pub record: RunRecord,
     /// Failures in the order in which they happened.
     pub failures: Vec<(String, Failure)>,
-    /// What did not help, and did not hinder.
+    /// Problems that did not stop the build.
     pub notes: Vec<String>,
 }
 
-/// A plan with the ground to carry it out on.
+/// A plan and everything needed to run it.
 pub struct Prepared {
     site: Arc<Site>,
     plan: Plan,
     workspace: PathBuf,
     cache_size: Option<u64>,
     warnings: Vec<Warning>,
-    /// Why it can be looked at, and not be carried out.
+    /// Why the plan can be displayed but not run.
     refusal: Option<BuildError>,
     /// Packages with results, for this architecture.
     cache_from: Vec<Reference>,
@@ -61,8 +61,7 @@ pub struct Prepared {
     keep_going: bool,
 }
 
-/// Reads definitions and makes the plan; `ask` answers for templates without
-/// a value.
+/// Reads definitions and makes the plan; `ask` returns values for unset templates.
 ///
 /// # Errors
 ///
@@ -126,13 +125,13 @@ fn cache_from(given: &[String]) -> Result<Vec<Reference>, BuildError> {
 }
 
 impl Prepared {
-    /// What the user should know of the definitions.
+    /// Warnings about the definitions.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
-    /// Whether commands should be kept to what they declare, and cannot be here.
+    /// Whether commands should be confined but cannot be on this machine.
     #[must_use]
     pub fn unconfined(&self) -> bool {
         let wanted = |step: &Step| match &step.work {
@@ -148,7 +147,7 @@ impl Prepared {
         &self.plan
     }
 
-    /// Carries the plan out.
+    /// Runs the plan.
     ///
     /// # Errors
     ///
@@ -171,11 +170,11 @@ impl Prepared {
         let mut ran = run::run(&self.site, &self.plan, &how).await?;
         let published = self.site.published.get();
         if !ran.failures.is_empty() && published.is_some_and(Published::fetch_from_now_on) {
-            // Perhaps for want of a blob that was left in the registry.
+            // The cause may be a blob that was left in the registry.
             ran = run::run(&self.site, &self.plan, &how).await?;
         }
-        // Each round removes at least one damaged blob and makes it again; a
-        // disk that damages what was just written must not keep us here.
+        // Each round removes at least one damaged blob and recreates it. The limit
+        // prevents an endless loop on a disk that damages new files.
         for _ in 0..MAX_HEALING_ROUNDS {
             if !ran.healing {
                 break;
@@ -194,7 +193,7 @@ impl Prepared {
                 max_bytes: self.cache_size.or(own.max_size).or(Some(CACHE_SIZE)),
                 max_age: own.max_age.map(|age| age.as_secs()),
             };
-            // A cache that cannot be pruned is larger, and the build is done.
+            // If pruning fails, the cache stays larger, but the build has succeeded.
             drop(self.site.cas.prune(limits));
         }
         Ok(Built {
@@ -204,7 +203,7 @@ impl Prepared {
         })
     }
 
-    /// Reads the results that are to be used; says what cannot be.
+    /// Reads the published results to reuse, and reports those that cannot be used.
     async fn use_published(&self) -> Vec<String> {
         let (mut notes, mut packages) = (Vec::new(), Vec::new());
         for reference in &self.cache_from {
@@ -214,7 +213,7 @@ impl Prepared {
                 Err(error) => notes.push(format!("--cache-from: {error}; building without it")),
             }
         }
-        // An archive and a command need the bytes, a publication their digests.
+        // An archive or a command needs the bytes; publishing needs only digests.
         let needs_bytes = |step: &Step| match &step.work {
             Work::Package(package) => package.archive.is_some(),
             Work::Run(_) => true,
@@ -222,7 +221,7 @@ impl Prepared {
         };
         let by_reference = !self.plan.steps.values().any(needs_bytes);
         if !packages.is_empty() {
-            // Nobody else sets it.
+            // This is the only place that sets it.
             let _ = self
                 .site
                 .published
@@ -242,12 +241,12 @@ impl Prepared {
 }
 
 impl Prepared {
-    /// Writes the action of one task, with all that it may read, into `folder`,
-    /// for [`carry_out`](super::carry_out).
+    /// Writes the action of one task and everything it may read to `folder`, for
+    /// [`carry_out`](super::carry_out).
     ///
     /// # Errors
     ///
-    /// [`Failure`]: a task before it was not built yet, or the disk refused.
+    /// [`Failure`]: a task it depends on has not been built yet, or an I/O error.
     pub async fn pack(&self, task: &str, folder: &Path) -> Result<(), Failure> {
         let ready = run::ready(&self.site, &self.plan, &self.workspace, task).await?;
         let folder = folder.to_owned();
@@ -279,8 +278,7 @@ fn executed_before(record: &mut RunRecord, earlier: Vec<TaskRecord>) {
     }
 }
 
-/// Keeps the record in the cache, if anything ran. A disk that refuses costs
-/// the record only.
+/// Stores the record in the cache if anything ran. An I/O error loses only the record.
 fn keep_record(cas: &Cas, record: &RunRecord) {
     if record.count(Status::Executed) + record.count(Status::Failed) == 0 {
         return;

@@ -19,7 +19,7 @@ pub enum BuildError {
     /// Mistakes in a file.
     #[error("{0}")]
     Mistakes(#[from] Mistakes),
-    /// An import could not be read; the place is where it is named.
+    /// An import could not be read; the place is that of the `import`.
     #[error("{0}")]
     Import(Mistakes),
     /// A definition cannot be planned.
@@ -84,7 +84,7 @@ pub enum BuildError {
     Save(String),
 }
 
-/// Without the name of the implied task, which the user did not write.
+/// The error without the name of the implied task, which the user did not write.
 fn unpublishable(error: &PlanError) -> String {
     match error {
         PlanError::Untagged { source, .. } => source.to_string(),

@@ -10,14 +10,14 @@ use crate::package::Base;
 use crate::release::Destination;
 use crate::signers::{Seal, Signer};
 
-/// What a plan is made of.
+/// What to plan.
 #[derive(Clone, Debug)]
 pub enum Target {
     /// Every package of the workspace, through implied pipelines.
     Workspace,
     /// The packages in and below these folders.
     Paths(Vec<PathBuf>),
-    /// The package of this very folder.
+    /// The package in this folder, not in subfolders.
     Package(PathBuf),
     /// A pipeline file.
     Pipeline {
@@ -35,27 +35,27 @@ pub struct BuildOptions {
     pub place: Place,
     /// Which variant of the packages.
     pub variant: Variant,
-    /// What becomes of pins.
+    /// How to treat pins.
     pub pins: Pins,
     /// What the plan is made of.
     pub target: Target,
-    /// Only these tasks, and what they need; empty: all.
+    /// Only these tasks and their dependencies; empty: all.
     pub tasks: Vec<String>,
-    /// What else is in the packages.
+    /// Further content of the packages.
     pub content: ContentOptions,
     /// Where the packages go.
     pub output: OutputOptions,
     /// Published packages whose results are used, as `oci://` references.
     pub cache_from: Vec<String>,
-    /// Most bytes that the cache holds after the run; `None`: the limit in the
+    /// Maximum size of the cache after the run, in bytes; `None`: the limit in the
     /// pipeline file, else 20 GiB.
     pub cache_size: Option<u64>,
-    /// How the plan is carried out.
+    /// How to run the plan.
     pub run: RunOptions,
 }
 
 impl BuildOptions {
-    /// Builds everything of `target`, with a default for each option.
+    /// Options that build everything of `target`, with defaults for the rest.
     #[must_use]
     pub fn new(place: Place, target: Target) -> Self {
         Self {
@@ -73,14 +73,14 @@ impl BuildOptions {
     }
 }
 
-/// What a package holds beyond what its definition says.
+/// Options that change the content of a package.
 #[derive(Clone, Debug, Default)]
 pub struct ContentOptions {
     /// Images whose reference begins with a key are pulled from its value instead.
     pub registry_overrides: BTreeMap<String, String>,
     /// The earlier package whose images and repositories are left out.
     pub differential: Option<Base>,
-    /// Leaves SBOMs out.
+    /// Whether to leave out SBOMs.
     pub skip_sbom: bool,
     /// For the build section of packages.
     pub facts: BuildFacts,
@@ -106,6 +106,6 @@ pub struct SignOptions {
     pub signer: Arc<Signer>,
     /// Where the signature is written in the package; `None`: only beside it.
     pub seal: Option<Seal>,
-    /// Signs provenance and SBOMs as well.
+    /// Whether to sign provenance and SBOMs as well.
     pub attest: bool,
 }

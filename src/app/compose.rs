@@ -1,7 +1,7 @@
-//! Definitions as a build takes them: read from the disk, with what they import,
-//! their templates filled.
+//! Definitions that are ready to build: read from disk, with imports resolved and
+//! templates filled.
 //!
-//! Does for `package::compose`, which is pure, what touches the world.
+//! Provides the I/O for `package::compose`, which is pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,22 +26,22 @@ pub(super) struct Composer<'r> {
     pub(super) flavor: &'r str,
     /// Values of templates.
     pub(super) set: &'r BTreeMap<String, String>,
-    /// The user's, instead of the definitions' own.
+    /// The user's architecture, which overrides that of the definitions.
     pub(super) architecture: Option<&'r str>,
     pub(super) ask: Ask<'r>,
     pub(super) skeletons: Skeletons<'r>,
-    /// Each said once, in the order in which files were read.
+    /// Without duplicates, in the order in which files were read.
     pub(super) warnings: Vec<Warning>,
-    /// Answers so far: one question each, however many packages ask it.
+    /// Answers so far, so that the user is prompted once for each template.
     pub(super) answers: BTreeMap<String, Option<String>>,
 }
 
-/// Choices for one definition, beside the options of the run.
+/// Settings for one definition, in addition to the options of the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Chosen {
-    /// Instead of the definition's own architecture.
+    /// Overrides the definition's architecture.
     pub(super) architecture: Option<String>,
-    /// Values of templates that the run gives none.
+    /// Values of templates that the run does not set.
     pub(super) set: BTreeMap<String, String>,
     /// Values of keys of `metadata`.
     pub(super) metadata: BTreeMap<String, String>,
@@ -55,7 +55,7 @@ type Compose = fn(
 ) -> Result<crate::package::Composed, Mistakes>;
 
 impl Chosen {
-    /// What the user chose for every definition.
+    /// The user's settings for every definition.
     pub(super) fn of(variant: &Variant) -> Self {
         Self {
             architecture: variant.architecture.clone(),
@@ -83,7 +83,7 @@ impl<'r> Composer<'r> {
         }
     }
 
-    /// Composes the definition at `path`; tells the templates in it as well.
+    /// Composes the definition at `path` and returns the templates in it as well.
     pub(super) fn compose(
         &mut self,
         path: &Path,
@@ -155,7 +155,7 @@ impl<'r> Composer<'r> {
     }
 }
 
-/// The definition at `path`, called as the user at `here` would.
+/// The definition at `path`, named relative to `here`.
 pub(super) fn source(here: &Path, path: &Path) -> Result<SourceText, BuildError> {
     let name = shown(here, path).to_string_lossy();
     Ok(SourceText::new(name, read_text(path)?))
@@ -166,7 +166,7 @@ pub(super) struct Disk<'d, 'r> {
     pub(super) here: &'d Path,
     pub(super) folder: &'d Path,
     pub(super) skeletons: &'d mut Skeletons<'r>,
-    /// Where the files of skeletons are, by the folder that sources name.
+    /// Locations of skeleton files, by the folder that sources name.
     pub(super) unpacked: BTreeMap<String, PathBuf>,
     pub(super) ask: &'d mut dyn FnMut(&str) -> Option<String>,
     pub(super) answers: &'d mut BTreeMap<String, Option<String>>,

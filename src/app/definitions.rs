@@ -12,7 +12,7 @@ use crate::pipeline::{Instance, Verb};
 use crate::plan::{Composed, PlanError};
 use crate::yaml::SourceText;
 
-/// Keys of `set` that stand for a key of `metadata`.
+/// Keys of `set` that set a key of `metadata`.
 const METADATA: [&str; 4] = ["name", "version", "description", "architecture"];
 
 /// Why an instance has no definition.
@@ -22,7 +22,7 @@ pub(super) enum NoDefinition {
 }
 
 impl NoDefinition {
-    /// The error of a build of the pipeline `text`.
+    /// Converts the error for a build of the pipeline `text`.
     pub(super) fn of(self, text: &SourceText) -> BuildError {
         match self {
             Self::Build(error) => error,
@@ -34,10 +34,10 @@ impl NoDefinition {
 /// A composed definition with the names of its templates.
 type WithTemplates = (Arc<Composed>, BTreeSet<String>);
 
-/// Composes the definition of every instance that names one.
+/// Composes the definition of every instance that has one.
 ///
-/// A package task's `set` holds for the tasks that share its definition too,
-/// as far as no two packages set one template to different values.
+/// The `set` of a package task also applies to tasks that share its definition, unless
+/// two packages set a template to different values.
 pub(super) fn of_instances(
     composer: &mut Composer<'_>,
     folder: &Path,
@@ -110,7 +110,7 @@ fn named(instance: &Instance) -> Option<&str> {
     }
 }
 
-/// The architecture that an instance's platform says, else the user's.
+/// The architecture of the instance's platform, else the user's.
 fn architecture(composer: &Composer<'_>, instance: &Instance) -> Option<String> {
     let own = match &instance.verb {
         Verb::Images(images) => images.platform.as_deref(),
@@ -123,7 +123,8 @@ fn architecture(composer: &Composer<'_>, instance: &Instance) -> Option<String> 
         .or_else(|| composer.architecture.map(str::to_owned))
 }
 
-/// By definition, the templates that its package tasks set, where they agree.
+/// For each definition, the templates that all of its package tasks set to the same
+/// value.
 fn shared(instances: &[Instance]) -> BTreeMap<&str, BTreeMap<String, String>> {
     let mut agreed: BTreeMap<&str, BTreeMap<String, Option<String>>> = BTreeMap::new();
     for instance in instances {

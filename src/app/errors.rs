@@ -1,7 +1,7 @@
-//! Every error that an operation can end with, and what those consist of.
+//! Every error that an operation can return, with the types they contain.
 //!
-//! The command line picks exit codes and hints by their variants, and imports
-//! no other room for that.
+//! The command line selects exit codes and hints by variant, and needs no other room
+//! for that.
 
 pub use super::build_error::BuildError;
 pub use super::generate::GenerateError;

@@ -33,7 +33,7 @@ fn unreadable(path: PathBuf, source: std::io::Error) -> BuildError {
     }
 }
 
-/// The folder of a package that is named itself, not looked for.
+/// The folder of a package that the user named explicitly.
 pub(super) fn lone(place: &Place, folder: &Path) -> Result<PathBuf, BuildError> {
     let folder = resolved(place, folder)?;
     if plan::definition_in(&folder).is_none() {

@@ -1,8 +1,8 @@
 //! `jackal dev find-images`: which images the manifests and charts of a package
 //! name.
 //!
-//! Charts are rendered by Helm, if it is there; what only looks like an image
-//! is kept if a registry has it.
+//! Charts are rendered by Helm, if it is installed. Text that only looks like an image
+//! reference counts if a registry has the image.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::plan::{self, Composed};
 use crate::registry::Registry;
 use crate::yaml::{SourceText, parse};
 
-/// Most bytes that one rendered chart may have: 64 MiB.
+/// Maximum size of a rendered chart, in bytes: 64 MiB.
 const MAX_RENDERED: usize = 64 << 20;
 
 /// Where to search for images, and with which values.
@@ -37,7 +37,7 @@ pub struct FindOptions {
     pub folder: PathBuf,
     /// Values of deploy variables.
     pub deploy_set: BTreeMap<String, String>,
-    /// Stands for the registry that a cluster will have.
+    /// Placeholder for the cluster's registry.
     pub registry_url: String,
     /// The Kubernetes version that charts are rendered for.
     pub kube_version: Option<String>,
@@ -50,15 +50,15 @@ pub struct Found {
     pub component: String,
     /// Images that resources name, with the resources.
     pub images: BTreeMap<String, BTreeSet<String>>,
-    /// Images that a registry has and something looks like.
+    /// Images that exist in a registry and whose reference appears in text.
     pub possible: BTreeMap<String, BTreeSet<String>>,
     /// Signatures and attestations of the images, as cosign tags them.
     pub cosign: Vec<String>,
-    /// What could not be looked at.
+    /// Parts that could not be searched.
     pub errors: Vec<String>,
 }
 
-/// A package whose images are to be found.
+/// A package to search for images.
 pub struct ImageSearch {
     options: FindOptions,
     folder: PathBuf,
@@ -92,8 +92,8 @@ impl ImageSearch {
         })
     }
 
-    /// Finds the images of every component. What cannot be rendered is in
-    /// [`Found::errors`], beside what was found elsewhere.
+    /// Finds the images of every component. Charts and kustomizations that cannot be
+    /// rendered are in [`Found::errors`].
     pub async fn run(&self) -> Vec<Found> {
         let mut all = Vec::new();
         for component in &self.composed.definition.components {
@@ -171,7 +171,7 @@ impl Look<'_> {
         }
     }
 
-    /// A local path as a program is given it; a URL stays one.
+    /// Makes a local path absolute for a program; keeps a URL.
     fn place(&self, path: &str) -> PathBuf {
         if path.contains("://") {
             PathBuf::from(path)
@@ -207,7 +207,7 @@ impl Look<'_> {
         }
     }
 
-    /// Deploy-time placeholders replaced by the values that are known now.
+    /// Replaces deploy-time placeholders with the values that are known now.
     fn filled(&self, text: &str) -> String {
         let definition = &self.composed.definition;
         let mut values: BTreeMap<String, &str> = BTreeMap::new();
@@ -266,11 +266,11 @@ impl Look<'_> {
     }
 }
 
-/// Why a program gave nothing.
+/// Why a program produced no output.
 enum Missing {
     /// It is not on `PATH`.
     Program,
-    /// It failed, and said this.
+    /// It failed with this message.
     Output(String),
 }
 

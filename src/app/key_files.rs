@@ -71,7 +71,7 @@ pub struct KeyFileOptions {
 }
 
 impl KeyFileOptions {
-    /// Fails if files exist, so that the user is not asked for a password in vain.
+    /// Fails if files exist, before the user is prompted for a password.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ use crate::plan;
 pub struct LintOptions {
     /// Where.
     pub place: Place,
-    /// Only components of this variant are checked.
+    /// Checks only components of this variant.
     pub variant: Variant,
     /// Folders with definitions.
     pub folders: Vec<PathBuf>,
@@ -25,9 +25,9 @@ pub struct LintOptions {
     pub offline: bool,
 }
 
-/// Everything that was found in the definitions of all folders.
+/// All findings in the definitions of all folders.
 ///
-/// Writes nothing but what it brings into the cache.
+/// Writes only to the cache.
 ///
 /// # Errors
 ///

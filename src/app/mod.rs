@@ -61,7 +61,7 @@ pub use sha256sum::sha256sum;
 pub use stage::Existing;
 pub use trust::{FoundRoot, RootFrom, TrustOptions, policy, trusted_root};
 
-// What operations take and return of the rooms below.
+// Types of lower rooms in the signatures of operations.
 pub use crate::cas::Limits;
 pub use crate::ground::Stop;
 pub use crate::kinds::package::BuildFacts;

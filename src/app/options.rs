@@ -1,5 +1,5 @@
-//! What several operations take: where they work, which variant of a package is
-//! meant, and what becomes of pins.
+//! Options of several operations: where they work, which variant of a package they
+//! select, and how they treat pins.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::registry::Connection;
 /// Marks the root of a workspace.
 const WORKSPACE_FILE: &str = "jackal-workspace.yaml";
 
-/// Where an operation works, and what it finds there.
+/// The environment of an operation.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The current folder of the user: relative paths start here.
@@ -40,7 +40,7 @@ impl Place {
     }
 }
 
-/// Which variant of a package is meant.
+/// Which variant of a package to use.
 #[derive(Clone, Debug, Default)]
 pub struct Variant {
     /// Overrides the architecture of each definition.
@@ -58,28 +58,28 @@ impl Variant {
     }
 }
 
-/// What becomes of the pins in `jackal.lock`, and whether there is a network.
+/// How to treat the pins in `jackal.lock`, and whether to use the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pins {
-    /// Existing pins are used, and missing ones added.
+    /// Uses existing pins and adds missing ones.
     #[default]
     Add,
-    /// Existing pins are used; a missing one is an error.
+    /// Uses existing pins; a missing one is an error.
     Locked,
-    /// The same, and no network is used.
+    /// The same, without the network.
     Offline,
-    /// Every reference is resolved again.
+    /// Resolves every reference again.
     Update,
-    /// Existing pins are used, and none is written.
+    /// Uses existing pins and writes none.
     Read,
 }
 
-/// How a plan is carried out. No field changes the bytes of a package.
+/// How to run a plan. No field changes the bytes of a package.
 #[derive(Clone, Debug, Default)]
 pub struct RunOptions {
     /// Runs every task, and replaces cached results.
     pub force: bool,
-    /// Most tasks that run at the same time; 0: one for each processor.
+    /// Maximum number of parallel tasks; 0: one for each processor.
     pub jobs: usize,
     /// Reports the logs of cached results as well.
     pub replay: bool,
@@ -107,7 +107,7 @@ impl RunOptions {
     }
 }
 
-/// How folders with a definition become skeletons.
+/// How to make skeletons from folders with a definition.
 #[derive(Clone, Debug)]
 pub struct SkeletonOptions {
     /// Which variant of the definitions.

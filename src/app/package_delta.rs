@@ -1,8 +1,8 @@
-//! `jackal package delta` and `join`: carry a new version to where an earlier
-//! one is.
+//! `jackal package delta` and `join`: update a package on a machine that has an earlier
+//! version.
 //!
-//! Both packages are verified whole before a delta is made, and what a join
-//! makes before it takes its name.
+//! Both packages are verified completely before a delta is made, and the result of a
+//! join is verified before it gets its name.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write as _};
@@ -14,10 +14,10 @@ use crate::disk::{DiskError, NewFile};
 use crate::layout::{self, Delta, DeltaError, LayoutError, PackageFile};
 use crate::source::Opened;
 
-/// One buffer between a file and what reads or writes it, in bytes: 1 MiB.
+/// Size of the buffer for reading and writing files, in bytes: 1 MiB.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Why there is no delta, or no package of one.
+/// Why a delta was not created or not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageDeltaError {
     /// A package cannot be read, or must not be trusted.
@@ -52,15 +52,15 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> PackageDeltaError + '_ {
     }
 }
 
-/// Opens a package after checking that its content is as listed. Who made it is
-/// checked where it is used.
+/// Opens a package after verifying its content against its checksums. Its signature is
+/// verified where it is used.
 fn verified(path: &Path) -> Result<PackageFile, PackageDeltaError> {
     let opened = Opened::unsigned(path).map_err(PackageReadError::from)?;
     package_verify(&opened)?;
     Ok(layout::open(path)?)
 }
 
-/// Writes to `to` what turns the archive `old` into the archive `new`.
+/// Writes to `to` the delta that turns the archive `old` into `new`.
 ///
 /// # Errors
 ///
@@ -76,7 +76,7 @@ pub fn package_delta(old: &Path, new: &Path, to: &Path) -> Result<Delta, Package
     Ok(made)
 }
 
-/// Writes to `to` the archive that `delta` makes of `old`.
+/// Writes to `to` the archive that applying `delta` to `old` gives.
 ///
 /// # Errors
 ///
@@ -89,7 +89,7 @@ pub fn package_join(old: &Path, delta: &Path, to: &Path) -> Result<Delta, Packag
     let made = layout::apply_delta(&old, &mut content, delta, &mut out)?;
     out.flush().map_err(io_error(to))?;
     drop(out);
-    // The bytes are those that the delta names; that says nothing about the package.
+    // The bytes match the digest in the delta; the package itself is not verified yet.
     verified(file.path())?;
     keep(file)?;
     Ok(made)

@@ -1,7 +1,7 @@
 //! `jackal package diff`: reads the documents of two packages and compares them.
 //!
-//! Of each package the definition, `checksums.txt`, `sboms.tar` and the index of
-//! its images are read, and no blob or component.
+//! Reads the definition, `checksums.txt`, `sboms.tar` and the image index of each
+//! package, but no blob or component.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,12 +25,12 @@ const IMAGES: &str = "images/index.json";
 /// The annotation that names an image (docs/spec/package.md, "Images").
 const BASE_NAME: &str = "org.opencontainers.image.base.name";
 
-/// Largest SBOM document, in bytes: 1 GiB. Those of the largest known images
-/// are some hundred megabytes, when every file is listed.
+/// Largest SBOM document, in bytes: 1 GiB. Those of the largest known images have a few
+/// hundred megabytes, if they list every file.
 const MAX_SBOM_BYTES: u64 = 1 << 30;
 
-/// Most entries of an SBOM archive: a hundred thousand, far more than a package
-/// has images and components.
+/// Maximum number of entries in an SBOM archive: a hundred thousand, far more than the
+/// images and components of any package.
 const MAX_SBOMS: usize = 100_000;
 
 /// Compares two packages.
@@ -51,7 +51,7 @@ fn side(opened: &Opened) -> Result<Side, PackageReadError> {
             let what = format!("`{name}` is larger than {MAX_DOCUMENT_BYTES} bytes");
             return Err(LayoutError::too_large(path, what));
         }
-        // Kept aside, nameless, until it is verified.
+        // Kept in an unnamed file until it is verified.
         let file = tempfile::tempfile().and_then(|file| {
             files.insert(name.to_owned(), file.try_clone()?);
             Ok(Box::new(BufWriter::with_capacity(1 << 17, file)) as Box<dyn io::Write>)
@@ -128,7 +128,7 @@ fn catalogue(mut file: File) -> Result<Catalogue, (String, io::Error)> {
             return Err(whole(invalid(what)));
         }
         let name = entry.name_lossy();
-        // The archive also holds the pages of the viewer.
+        // The archive also contains the pages of a viewer.
         if !name.ends_with(".json") {
             continue;
         }

@@ -1,7 +1,7 @@
 //! Verifies, inspects and extracts finished packages.
 //!
-//! Each operation reads no more of the package than it needs, and uses nothing
-//! that `verify` has not passed.
+//! Each operation reads only the parts of the package that it needs, and uses only what
+//! `verify` has accepted.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -32,7 +32,7 @@ pub fn package_verify(opened: &Opened) -> Result<VerifiedPackage, PackageReadErr
     Ok(opened.judge(evidence, Scope::Whole)?)
 }
 
-/// Reads and verifies the documents of a package, and nothing else of it.
+/// Reads and verifies only the documents of a package.
 ///
 /// # Errors
 ///
@@ -87,27 +87,26 @@ fn sboms(opened: &Opened, to: &Path, existing: Existing) -> Result<PathBuf, Pack
     Ok(target)
 }
 
-/// What `jackal package extract` does.
+/// Options of `jackal package extract`.
 #[derive(Clone, Debug)]
 pub struct ExtractOptions {
-    /// The folder to make.
+    /// The folder to create.
     pub to: PathBuf,
-    /// Files, or folders of them, as the package lists them; empty: all.
+    /// Files or folders of the package to extract; empty: all.
     pub only: Vec<String>,
-    /// Unpack component tars and SBOMs, instead of leaving them tars.
+    /// Whether to unpack the tars of components and SBOMs.
     pub unarchive: bool,
     /// Replaces an existing folder that jackal made, unless something in it has changed.
     pub force: bool,
 }
 
-/// Verifies a package, or the files asked for, and writes them to a folder.
+/// Verifies a package, or the selected files of it, and writes them to a folder.
 ///
-/// The folder takes its name only when everything in it is written and
-/// verified.
+/// The folder gets its name only after everything in it has been written and verified.
 ///
 /// # Errors
 ///
-/// [`PackageReadError`]; nothing new is left behind then.
+/// [`PackageReadError`]; no new files are left behind.
 pub fn package_extract(
     opened: &Opened,
     options: &ExtractOptions,
@@ -123,7 +122,7 @@ fn extract(opened: &Opened, options: &ExtractOptions) -> Result<VerifiedPackage,
     existing.check(&options.to)?;
     let stage = Stage::beside(&options.to, opened)?;
     let names = if options.only.is_empty() {
-        // All of it is judged before a byte is written.
+        // Everything is verified before anything is written.
         let whole = judged_first(opened)?;
         let files = whole.files().keys().cloned();
         files.chain(documents(whole.dialect())).collect()
@@ -142,9 +141,8 @@ fn extract(opened: &Opened, options: &ExtractOptions) -> Result<VerifiedPackage,
     Ok(verified)
 }
 
-/// The judgement of all files before they are read into the stage: of what lies
-/// here by reading it, of what is far away by the digests that reading it will
-/// be held to.
+/// Verifies all files before they are written to the stage: local files by reading
+/// them, remote files by the digests that the download will be checked against.
 fn judged_first(opened: &Opened) -> Result<VerifiedPackage, PackageReadError> {
     let evidence = opened.package.survey()?;
     Ok(opened.judge(evidence, Scope::Whole)?)
@@ -157,7 +155,7 @@ fn documents(dialect: Dialect) -> [String; 2] {
     ]
 }
 
-/// Members that are asked for by name or by a folder above them.
+/// Members that are selected by name or by a folder above them.
 fn chosen(opened: &Opened, options: &ExtractOptions) -> Result<Vec<String>, PackageReadError> {
     let members = opened.package.files()?;
     let mut chosen = Vec::new();
@@ -174,7 +172,7 @@ fn chosen(opened: &Opened, options: &ExtractOptions) -> Result<Vec<String>, Pack
     Ok(chosen)
 }
 
-/// `done`, or that it was interrupted, whatever error that caused.
+/// The result `done`, or an interruption error if a signal arrived.
 fn unless_stopped<T>(
     opened: &Opened,
     done: Result<T, PackageReadError>,

@@ -17,7 +17,7 @@ use crate::signing::{Claims, Subject};
 use crate::source::{OpenError, Opened, ReadOptions};
 use crate::verify::{Scope, VerifiedPackage};
 
-/// The signer, and where the result goes.
+/// The signer, and where to write the result.
 #[derive(Clone, Debug)]
 pub struct PackageSignOptions {
     /// Signs the package.
@@ -34,7 +34,7 @@ pub enum PackageSignError {
     /// The package cannot be read or is damaged.
     #[error(transparent)]
     Read(#[from] PackageReadError),
-    /// Nobody signed.
+    /// Signing failed.
     #[error("{0}")]
     Sign(#[from] SignerError),
     /// It cannot be written.
@@ -48,10 +48,10 @@ pub enum PackageSignError {
         /// What happened.
         source: std::io::Error,
     },
-    /// It is split.
+    /// It is a part of a split archive.
     #[error("`{0}` is a part of a split archive")]
     Split(PathBuf),
-    /// It comes from elsewhere.
+    /// It is not on this machine.
     #[error("`{0}` is not on this machine")]
     Elsewhere(String),
     /// The cache failed.
@@ -65,19 +65,19 @@ pub enum PackageSignError {
 /// A signed package.
 #[derive(Debug)]
 pub struct Resigned {
-    /// The package, as it was judged before it was signed.
+    /// The verified package before it was signed.
     pub package: VerifiedPackage,
-    /// The package's file or folder, and the file with bundles beside it.
+    /// The package's file or folder, and the file with its bundles.
     pub files: Vec<PathBuf>,
-    /// Bundles about it as it was, which its signature has changed.
+    /// Number of dropped bundles, which were about the unsigned package.
     pub dropped: usize,
 }
 
-/// Verifies every file of the package at `path`, then signs it.
+/// Verifies every file of the package at `path` and signs it.
 ///
 /// # Errors
 ///
-/// [`PackageSignError`]; the package is as it was then.
+/// [`PackageSignError`]; the package is then unchanged.
 pub fn package_sign(
     path: &Path,
     read: &ReadOptions,
@@ -105,14 +105,14 @@ pub fn package_sign(
     let bundle = options
         .signer
         .statement(&signature_statement(vec![subject]))?;
-    // Before anything is written: it may not be readable, or become too much.
+    // Checked before anything is written: the bundles may be unreadable or too many.
     let mut bundles = match layout::bundles_beside(path) {
         beside if beside.is_file() => layout::read_bundles(&beside)?,
         _ => Vec::new(),
     };
     let before = bundles.len();
     if definition[..] != *package.definition() {
-        // What speaks about it as it was, says nothing any more.
+        // Bundles about the unsigned package no longer apply.
         let digest = ("sha256", crate::oci::Digest::of(definition).hex());
         bundles.retain(|bundle| Claims::name(bundle, &digest));
     }
@@ -125,7 +125,7 @@ pub fn package_sign(
         Some(folder) => folder.join(whole_name(path)),
         None => path.to_owned(),
     };
-    // Two spellings of one place are one.
+    // The two paths may name the same file.
     let target = match (fs::canonicalize(&target), fs::canonicalize(path)) {
         (Ok(there), Ok(here)) if there == here => path.to_owned(),
         _ => target,
@@ -149,7 +149,7 @@ fn whole_name(path: &Path) -> PathBuf {
     PathBuf::from(beside.file_stem().unwrap_or_default()).with_extension("")
 }
 
-/// The archive as it is, in one piece.
+/// The archive without changes, as a single file.
 fn copy(file: &PackageFile, to: &Path) -> Result<(), PackageSignError> {
     if file.path().is_dir() {
         return into_folder(file.path(), to, &[], &[]);
@@ -158,7 +158,7 @@ fn copy(file: &PackageFile, to: &Path) -> Result<(), PackageSignError> {
     Ok(())
 }
 
-/// Writes a file whole or not at all: not, where `write` says so.
+/// Writes a file completely, or not at all if `write` returns false or fails.
 fn replace(
     to: &Path,
     write: impl FnOnce(&mut BufWriter<&mut NewFile>) -> Result<bool, LayoutError>,

@@ -1,5 +1,4 @@
-//! From what the user named to a plan: of folders with packages, or of a pipeline
-//! file.
+//! Makes a plan from what the user named: package folders or a pipeline file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +18,7 @@ use crate::plan::{self, Declared, Plan, PlanError, PlanOptions, imply};
 use crate::yaml::SourceText;
 use crate::{pipeline, workspace};
 
-/// The plan of every package that is asked for.
+/// The plan of every requested package.
 pub(super) fn of_packages(
     options: &BuildOptions,
     composer: &mut Composer<'_>,
@@ -162,7 +161,7 @@ pub(super) fn of_pipeline(
     Ok((plan, text))
 }
 
-/// What the user chose that can change a package, by name.
+/// The user's settings that can change a package, by name.
 fn parameters(options: &BuildOptions, pipeline: &str) -> BTreeMap<String, String> {
     let mut named: BTreeMap<String, String> = [("pipeline".to_owned(), pipeline.to_owned())].into();
     let mut add = |name: &str, value: &str| {

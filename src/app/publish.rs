@@ -1,9 +1,9 @@
-//! `jackal package publish`: packages of any form into registries and image
+//! `jackal package publish`: publishes packages of any form to registries and image
 //! layouts, as one release.
 //!
-//! A local package is judged by its documents and the list of its files; each
-//! file is checked against that list while it is sent, before anything names
-//! it. One in a registry is taken as it is, manifest and all.
+//! A local package is judged by its documents and the list of its files. Each file is
+//! verified against that list while it is uploaded, before anything refers to it. A
+//! package in a registry is copied unchanged, including its manifest.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,7 +36,7 @@ pub enum PublishError {
     /// The destination is malformed.
     #[error(transparent)]
     Destination(#[from] DestinationError),
-    /// A name cannot be read.
+    /// A name is malformed.
     #[error("`{destination}`: {source}")]
     Name {
         /// As given.
@@ -44,7 +44,7 @@ pub enum PublishError {
         /// What is wrong.
         source: ReferenceError,
     },
-    /// A source cannot be read or is not to be trusted.
+    /// A source cannot be read or must not be trusted.
     #[error("{path}: {error}")]
     Read {
         /// As given.
@@ -52,13 +52,13 @@ pub enum PublishError {
         /// What is wrong.
         error: Box<PackageReadError>,
     },
-    /// A package in a registry cannot be had.
+    /// A package in a registry cannot be fetched.
     #[error(transparent)]
     Remote(#[from] RemoteError),
     /// A manifest that cannot be copied.
     #[error("{0}: cannot read its manifest: {1}")]
     Manifest(String, serde_json::Error),
-    /// The package cannot be an artifact.
+    /// The package cannot become an artifact.
     #[error("{path}: {error}")]
     Artifact {
         /// As given.
@@ -66,7 +66,7 @@ pub enum PublishError {
         /// What is wrong.
         error: ArtifactError,
     },
-    /// Nobody signed.
+    /// Signing failed.
     #[error("{path}: cannot sign, so nothing was published: {what}")]
     Sign {
         /// As given.
@@ -74,7 +74,7 @@ pub enum PublishError {
         /// Why not.
         what: String,
     },
-    /// No skeleton can be made of a folder.
+    /// A skeleton cannot be made from a folder.
     #[error("{0}")]
     Skeleton(Box<SkeletonMakeError>),
     /// The settings for registries are invalid.
@@ -83,13 +83,13 @@ pub enum PublishError {
     /// The cache failed.
     #[error(transparent)]
     Cas(#[from] CasError),
-    /// The release did not come to its end.
+    /// The release was not completed.
     #[error(transparent)]
     Release(#[from] ReleaseError),
     /// A journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The sources are not those that the release was begun with.
+    /// The sources differ from those the release started with.
     #[error("the packages differ from those that release `{0}` started with")]
     Changed(String),
 }
@@ -99,7 +99,7 @@ pub enum PublishError {
 pub struct Published {
     /// The artifacts, in the order of sources, then destinations.
     pub items: Vec<Released>,
-    /// What the user should know of definitions and sources.
+    /// Warnings about definitions and sources.
     pub notes: Vec<String>,
 }
 
@@ -111,12 +111,12 @@ pub struct Publication {
     notes: Vec<String>,
 }
 
-/// Opens packages and judges them, making skeletons of folders
-/// with a definition; `ask` answers for templates without a value.
+/// Opens packages and judges them, and makes skeletons from folders with a definition;
+/// `ask` returns values for unset templates.
 ///
 /// # Errors
 ///
-/// [`PublishError`]; nothing was sent then.
+/// [`PublishError`]; nothing has been uploaded then.
 pub fn publication(options: PublishOptions, ask: Ask<'_>) -> Result<Publication, PublishError> {
     for destination in &options.destinations {
         Destination::parse(destination, &options.place.here)?;
@@ -203,7 +203,7 @@ fn open(
         },
         error => wrong(error.into()),
     })?;
-    // They are published with the package, whatever the policy needs.
+    // They are published with the package even if the policy does not need them.
     let bundles = opened.bundles().map_err(|error| match error {
         SourceError::Remote(error) => PublishError::Remote(error),
         error => wrong(error.into()),
@@ -265,16 +265,16 @@ fn open(
 }
 
 impl Publication {
-    /// Publishes, or goes on with a release that was begun.
+    /// Publishes, or resumes an unfinished release.
     ///
     /// # Errors
     ///
-    /// [`PublishError`]; tags that were not reached are where they were.
+    /// [`PublishError`]; the remaining tags are unchanged.
     pub async fn publish(self) -> Result<Published, PublishError> {
         self.carry_out(None).await
     }
 
-    /// Goes on with this very release.
+    /// Resumes this release.
     ///
     /// # Errors
     ///
@@ -356,13 +356,13 @@ impl Publication {
         let journal = || Journal::begin(&options.state, begun);
         let items = release::run(&self.registry, &items, rules, journal).await?;
         Journal::forget(&options.state, &id)?;
-        // What has ended needs no going on; others may have begun with the same. It
-        // is published, whatever becomes of these.
+        // A completed release needs no journal. The release is published, even if
+        // removing the journals fails.
         let (others, _) = unfinished_releases(&options.state, None).unwrap_or_default();
         let others = others.iter().flat_map(|other| &other.begun.items);
         let begun: BTreeSet<Digest> = others.map(|item| item.manifest).collect();
         for (path, first) in kept {
-            // What a source became, at each of its destinations.
+            // The artifacts of a source, one for each destination.
             let made = &items[first..first + options.destinations.len()];
             if !made.iter().any(|made| begun.contains(&made.item.manifest)) {
                 let _ = std::fs::remove_file(path);
@@ -383,19 +383,19 @@ async fn vouching(signer: &Arc<Signer>) -> Result<Vouching, PublishError> {
         .map_err(|error| ReleaseError::Stopped(error.to_string()).into())
 }
 
-/// A release that has not ended.
+/// An unfinished release.
 #[derive(Debug)]
 pub struct Unfinished {
     /// Its name.
     pub id: String,
-    /// What it is made of.
+    /// Its artifacts and options.
     pub begun: Begun,
-    /// Of each artifact: whether it is staged, whether it is visible.
+    /// For each artifact: whether it is staged, and whether it is visible.
     pub steps: Vec<(bool, bool)>,
 }
 
-/// The releases that have not ended, as their journals tell, with `only` that
-/// one; and the journals that cannot be read, which hide no other one.
+/// The unfinished releases according to their journals, or only the release `only`; and
+/// the errors of journals that cannot be read, which do not hide the others.
 ///
 /// # Errors
 ///
@@ -434,8 +434,8 @@ pub fn unfinished_releases(
     Ok((found, damaged))
 }
 
-/// Forgets a release; what it staged stays without a name, and tags that it
-/// moved stay moved. Returns those.
+/// Discards a release. Staged content stays without a tag, and moved tags stay moved;
+/// returns those tags.
 ///
 /// # Errors
 ///

@@ -17,17 +17,17 @@ pub struct PublishOptions {
     pub sources: Vec<String>,
     /// `oci://HOST/PATH` or `oci-layout:FOLDER`; each gets all packages.
     pub destinations: Vec<String>,
-    /// Instead of version and flavor.
+    /// Tag that overrides version and flavor.
     pub tag: Option<String>,
     /// Whether tags that name something else may be moved.
     pub move_tag: bool,
-    /// Whether files too large for a layer are put into several.
+    /// Whether to split files that are too large for a layer.
     pub split_layers: bool,
-    /// Transfers at the same time.
+    /// Maximum number of parallel transfers.
     pub concurrency: usize,
-    /// Which package of an index is meant.
+    /// Architecture of the package to take from an index.
     pub architecture: String,
-    /// Which signatures the packages must have.
+    /// The policy that the packages must satisfy.
     pub policy: Arc<Policy>,
     /// Signs the packages, inside and beside them.
     pub signer: Option<Arc<Signer>>,
@@ -35,7 +35,7 @@ pub struct PublishOptions {
     pub seal: Option<Seal>,
     /// The folder for journals.
     pub state: PathBuf,
-    /// How folders with a definition become skeletons.
+    /// How to make skeletons from folders with a definition.
     pub skeletons: SkeletonOptions,
 }
 
@@ -46,6 +46,6 @@ pub(super) struct Ready {
     pub(super) name: String,
     pub(super) tag: String,
     pub(super) signature: Signature,
-    /// What speaks about it, and goes with it.
+    /// Bundles about it, which are published with it.
     pub(super) bundles: Vec<Vec<u8>>,
 }

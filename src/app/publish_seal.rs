@@ -1,8 +1,8 @@
 //! Signs packages before they are published, with the signature in the package.
 //!
-//! Some signers make another signature each time, and a package with another
-//! signature is another package. So an earlier signature is used again: the one at
-//! the destination, or one that an interrupted run has kept here.
+//! Some signers make a different signature each time, and a different signature makes a
+//! different package. So an earlier signature is reused: the one at the destination, or
+//! one that an interrupted run stored here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,8 +31,8 @@ pub(super) struct Sealing<'s> {
 }
 
 impl Sealing<'_> {
-    /// The package with a signature in it, and the number of bundles that are left
-    /// out because they are about the unsigned package. The error is a message.
+    /// The package with a signature in it, and the number of bundles that were dropped
+    /// because they are about the unsigned package. The error is a message.
     pub(super) async fn sealed(&self, ready: Ready) -> Result<(Ready, usize), String> {
         let Some(signer) = &self.vouching.signer else {
             return Ok((ready, 0));
@@ -82,7 +82,7 @@ impl Sealing<'_> {
         .await
     }
 
-    /// The package with a signature that the same signer made of it before.
+    /// The package with an earlier signature by the same signer.
     async fn earlier(&self, ready: &Ready, signer: &Arc<Signer>, kept: &Path) -> Option<Artifact> {
         if let Some(files) = read(kept) {
             let sealed = self.judged(ready, signer, files).await;
@@ -96,7 +96,7 @@ impl Sealing<'_> {
                 continue;
             };
             let architecture = &ready.artifact.architecture;
-            // Whatever is wrong there, publishing will tell.
+            // Publishing will report whatever is wrong.
             let found = match &place {
                 Place::Registry(tag) => self.in_registry(tag, architecture).await,
                 Place::Layout { folder, tag } => in_layout(folder, tag, architecture),
@@ -113,7 +113,7 @@ impl Sealing<'_> {
         None
     }
 
-    /// The package that a tag names, and those of its files that a signature writes.
+    /// The package that a tag names, and the files in it that belong to a signature.
     async fn in_registry(&self, tag: &Reference, architecture: &str) -> Option<(Digest, Files)> {
         let found = RemotePackage::find(self.registry, tag, architecture).await;
         let found = found.ok()?;
@@ -126,7 +126,7 @@ impl Sealing<'_> {
         Some((found.digest(), files))
     }
 
-    /// The package with `files`, if they are a good signature of it.
+    /// The package with `files`, if they are a valid signature of it.
     async fn judged(&self, ready: &Ready, signer: &Arc<Signer>, files: Files) -> Option<Artifact> {
         let (signer, artifact) = (Arc::clone(signer), Artifact::clone(&ready.artifact));
         let (how, policy) = (self.how, self.vouching.policy.clone());
@@ -134,7 +134,7 @@ impl Sealing<'_> {
             let evidence = artifact.evidence().map_err(|error| error.to_string())?;
             let (dialect, definition) = evidence.definition().ok_or("it has no definition")?;
             let mut files = files;
-            // One that does not change stays where it is.
+            // An unchanged definition stays in its place.
             files.retain(|(name, bytes)| name != dialect.definition_file() || *bytes != definition);
             if !is_seal(dialect, definition, &signer, how, &files) {
                 return Err("other files".to_owned());
@@ -143,14 +143,14 @@ impl Sealing<'_> {
             let evidence = sealed.evidence().map_err(|error| error.to_string())?;
             match evidence.judge(&policy) {
                 Ok(_) => Ok(sealed),
-                Err(_) => Err("not a good signature".to_owned()),
+                Err(_) => Err("the signature does not verify".to_owned()),
             }
         });
         judging.await.ok()
     }
 
-    /// Where the signature is kept until the release has ended; `None`: it can be
-    /// made again as it is.
+    /// Where the signature is stored until the release is complete; `None`: signing
+    /// again gives the same signature.
     pub(super) fn kept(&self, ready: &Ready) -> Option<PathBuf> {
         let signer = self.vouching.signer.as_ref()?;
         if signer.is_deterministic() {
@@ -179,7 +179,7 @@ fn sealed_names() -> impl Iterator<Item = &'static str> {
     Dialect::ALL.into_iter().flat_map(names)
 }
 
-/// The same of an image layout.
+/// The same for an image layout.
 fn in_layout(folder: &Path, tag: &str, architecture: &str) -> Option<(Digest, Files)> {
     if !folder.is_dir() {
         return None;

@@ -1,8 +1,8 @@
-//! `jackal package pull`: a package from a registry to an archive here.
+//! `jackal package pull`: downloads a package from a registry as an archive.
 //!
-//! Blobs go into the cache, each verified, so that a pull which was interrupted
-//! goes on with what it has. The archive is the one that building the package
-//! here would have written, and takes its name when it is whole.
+//! Blobs are verified and stored in the cache, so that an interrupted pull can
+//! continue. The archive is identical to the one that building the package here would
+//! write, and gets its name only when it is complete.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -32,9 +32,9 @@ pub struct PullOptions {
     pub to: PathBuf,
     /// Largest size of one file, in bytes.
     pub split: Option<u64>,
-    /// Becomes true when the user wants no more of it.
+    /// Becomes true when the user interrupts the command.
     pub stop: watch::Receiver<bool>,
-    /// Becomes true before anything is written that a sudden end would leave behind.
+    /// Becomes true before anything is written that must be cleaned up.
     pub writing: Arc<AtomicBool>,
 }
 
@@ -45,15 +45,15 @@ pub struct Pulled {
     pub files: Vec<PathBuf>,
     /// Of the package's manifest.
     pub manifest: crate::oci::Digest,
-    /// Blobs that came over the network.
+    /// Number of downloaded blobs.
     pub fetched: u64,
     /// Their bytes.
     pub fetched_bytes: u64,
-    /// Blobs that the cache had.
+    /// Number of blobs that were in the cache.
     pub cached: u64,
     /// The package.
     pub package: VerifiedPackage,
-    /// What the user should know.
+    /// Warnings for the user.
     pub notes: Vec<String>,
 }
 
@@ -63,10 +63,10 @@ pub enum PullError {
     /// It is not in a registry.
     #[error("`{0}` is not in a registry: expected oci://HOST/PATH")]
     NotRemote(String),
-    /// There is nothing of that name, or nothing in it.
+    /// The repository does not exist or is empty.
     #[error("no such repository, or it is empty: `{0}`")]
     NoRepository(String),
-    /// It cannot be found, read or trusted.
+    /// The package cannot be found, read or trusted.
     #[error(transparent)]
     Read(#[from] PackageReadError),
     /// The cache failed.
@@ -75,7 +75,7 @@ pub enum PullError {
     /// The cache failed while a blob was downloaded.
     #[error("cache: {0}")]
     Sink(#[from] SinkError),
-    /// The archive has no name.
+    /// The archive cannot be named.
     #[error(transparent)]
     Name(#[from] ArchiveNameError),
     /// The archive cannot be written.
@@ -84,7 +84,7 @@ pub enum PullError {
     /// A signal stopped it.
     #[error("interrupted; no archive was written, and downloaded blobs stay in the cache")]
     Interrupted,
-    /// A transfer of ours died.
+    /// A download task panicked or was cancelled.
     #[error("a download failed: {0}")]
     Stopped(String),
 }
@@ -100,8 +100,7 @@ impl From<RegistryError> for PullError {
 ///
 /// # Errors
 ///
-/// [`PullError`]; no archive was written then, and downloaded blobs stay in
-/// the cache.
+/// [`PullError`]; no archive was written, and downloaded blobs stay in the cache.
 pub fn package_pull(
     name: &str,
     read: &ReadOptions,
@@ -112,7 +111,8 @@ pub fn package_pull(
     let remote = remote.ok_or_else(|| PullError::NotRemote(name.to_owned()))?;
     let cache = read.cache.as_ref().ok_or(OpenError::NoCache);
     let cas = Arc::new(Cas::open(cache.map_err(PackageReadError::from)?)?);
-    // Judged by digests first; fetching then holds every blob to its digest.
+    // Judge by digests first; every blob is verified against its digest when it is
+    // fetched.
     let evidence = opened.package.survey().map_err(PackageReadError::from)?;
     let judged = opened.judge(evidence, Scope::Whole);
     let package = judged.map_err(PackageReadError::from)?;
@@ -122,7 +122,7 @@ pub fn package_pull(
         true => ArchiveFormat::Tar,
         false => ArchiveFormat::TarZst,
     };
-    // So that who has no registry can judge as well.
+    // So that the archive can be verified without the registry.
     let mut notes = package.notes().to_vec();
     let bundles: &[Vec<u8>] = match opened.bundles() {
         Ok(bundles) => {
@@ -204,7 +204,7 @@ fn file_name(definition: &Definition, remote: &Remote) -> Result<String, Archive
     .render()
 }
 
-/// Blobs on their way into the cache, in the archive's order.
+/// Downloads of blobs to the cache, in the archive's order.
 struct Fetching<'r> {
     remote: &'r Remote,
     stop: watch::Receiver<bool>,
@@ -288,7 +288,7 @@ async fn fetch(
     let stored = registry.store_blob(reference, parts, layer, cas).await;
     stored.map_err(|error| match error {
         CopyError::Read(error) => PullError::from(error),
-        // The registry sent wrong content; the cache only noticed.
+        // The registry sent the wrong content; the cache only detected it.
         CopyError::Write(SinkError::Cas(CasError::Mismatch {
             found, expected, ..
         })) => RegistryError::Content {
@@ -316,7 +316,7 @@ fn in_order(remote: &Remote) -> Vec<Output> {
     files
 }
 
-/// Every tag of the repository called `name`, versions in their order first.
+/// Every tag of the repository `name`: versions first, in version order.
 ///
 /// # Errors
 ///
@@ -338,8 +338,7 @@ pub fn package_tags(name: &str, connection: &Connection) -> Result<Vec<String>, 
         RegistryError::NotFound { .. } => PullError::NoRepository(name.to_owned()),
         other => other.into(),
     })?;
-    // Where referrers are not listed, their indexes have tags, which name no package;
-    // nor do those that cosign keeps signatures under.
+    // Fallback tags of referrers and cosign's signature tags do not name packages.
     let is_referrers = |tag: &str| {
         let hex = tag.strip_prefix("sha256-").unwrap_or_default();
         let hex = hex.split_once('.').map_or(hex, |(hex, _)| hex);

@@ -1,4 +1,4 @@
-//! `jackal dev registry`: a registry to try publishing and pulling with.
+//! `jackal dev registry`: a registry for testing publish and pull.
 
 use std::io;
 

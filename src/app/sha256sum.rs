@@ -1,4 +1,4 @@
-//! `jackal dev sha256sum`: the sum that a definition's `shasum` wants.
+//! `jackal dev sha256sum`: the checksum for a definition's `shasum`.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -12,14 +12,14 @@ use crate::ground::Failure;
 use crate::oci::{Digest, Hasher};
 use crate::registry::{self, Options, Registry};
 
-/// The SHA-256 sum of a file, or of what an http or https address holds.
+/// The SHA-256 checksum of a file, or of the content of an http or https URL.
 ///
 /// # Errors
 ///
-/// The file cannot be read, or the address not fetched.
+/// The file cannot be read, or the URL cannot be fetched.
 pub async fn sha256sum(source: &str) -> Result<Digest, Failure> {
     if source.starts_with("http://") || source.starts_with("https://") {
-        // Kept for as long as it is summed, and nowhere else.
+        // A temporary cache: the download is needed only for its checksum.
         let folder = disk::scratch_folder().map_err(std::io::Error::from)?;
         let cas = Arc::new(Cas::open(folder.path())?);
         let client = Registry::new(Options::default())

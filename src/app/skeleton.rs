@@ -1,5 +1,6 @@
-//! `jackal package create --skeleton`: a definition with its local files, for
-//! others to import, as an OCI image layout; `publish` makes one of a folder.
+//! `jackal package create --skeleton`: writes a definition with its local files to an
+//! OCI image layout, for others to import. `publish` makes the same skeleton from a
+//! folder.
 //!
 //! Source: docs/spec/package.md, "Skeletons"; docs/spec/registry.md, "Layers",
 //! "Index and tags".
@@ -27,13 +28,13 @@ use crate::plan::make_for_skeleton;
 use crate::registry::{Registry, runtime};
 use crate::release::{Artifact, StoredError};
 
-/// A skeleton that was made, in the cache.
+/// A skeleton whose files are in the cache.
 pub struct Skeleton {
     /// With its files.
     pub artifact: Artifact,
     /// Its tag.
     pub tag: String,
-    /// What the user should know of the definition.
+    /// Warnings about the definition.
     pub warnings: Vec<Warning>,
 }
 
@@ -43,19 +44,19 @@ pub enum SkeletonMakeError {
     /// The definition cannot be used.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// It cannot be an artifact.
+    /// It cannot become an artifact.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
-    /// The assembled files cannot be an artifact.
+    /// The assembled files cannot become an artifact.
     #[error(transparent)]
     Stored(#[from] StoredError),
-    /// Two components would have one file.
+    /// Two components would have the same file.
     #[error("two components are named `{0}`")]
     Twice(String),
-    /// A component's files cannot be taken.
+    /// A component's files cannot be packed.
     #[error(transparent)]
     Component(#[from] ComponentError),
-    /// The package cannot be put together.
+    /// The package cannot be assembled.
     #[error(transparent)]
     Package(#[from] PackageError),
     /// A part of it cannot be made.

@@ -1,5 +1,5 @@
-//! Skeleton packages that the definitions of one run import from: found once,
-//! pinned in `jackal.lock`, their files unpacked into the cache.
+//! Skeleton packages that the definitions of a run import from: resolved once, pinned
+//! in `jackal.lock`, and unpacked into the cache.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use crate::registry::{Registry, runtime};
 use crate::source::{Skeleton, SkeletonError};
 use crate::yaml::SourceText;
 
-/// The folder that sources of skeletons seem to be in; what follows it is the
-/// digest of their tar, so that it is the same on every machine.
+/// The virtual folder of skeleton sources. The digest of the skeleton's tar follows, so
+/// that paths are the same on every machine.
 const FOLDER: &str = ".jackal/skeletons";
 
-/// What pins of skeletons are for.
+/// The platform under which skeletons are pinned.
 const PLATFORM: &str = "multi/skeleton";
 
 /// Access to skeleton packages.
@@ -26,7 +26,7 @@ pub(super) struct Skeletons<'r> {
     registry: &'r Registry,
     pins: Pins,
     found: BTreeMap<(PathBuf, SkeletonUrl), Skeleton<'r>>,
-    /// Whether the network, the cache or the disk failed.
+    /// Whether the cause is the network, the cache or the disk.
     pub(super) failed: bool,
 }
 
@@ -52,7 +52,7 @@ impl<'r> Skeletons<'r> {
         Ok(SourceText::new(format!("{url}/{file}"), text))
     }
 
-    /// The folder that names `component`'s files, and where it really is.
+    /// The folder in the sources of `component`, and its actual location.
     pub(super) fn files(
         &mut self,
         folder: &Path,
@@ -63,7 +63,7 @@ impl<'r> Skeletons<'r> {
         let found = self.find(folder, url)?.files(component);
         let found = found.map_err(|error| self.import_error(url, error))?;
         let (place, digest) = found.unwrap_or_else(|| {
-            // No file: a folder that is not there has none.
+            // A path in a missing folder does not exist.
             let digest = Digest::of(format!("{url}{component}").as_bytes());
             (root.join("skeletons").join("none"), digest)
         });

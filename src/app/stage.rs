@@ -1,4 +1,4 @@
-//! A folder that a package is extracted to before it gets its name.
+//! The temporary folder for extracting a package, before it gets its name.
 //!
 //! The one way from a package to files on the disk. What is in the stage is made in an
 //! [`Enclosure`], and the stage takes the place of nothing but a folder that jackal made
@@ -51,10 +51,11 @@ fn ours(at: &Path, to: &Path) -> Result<(), PackageReadError> {
     })
 }
 
-/// A folder beside the one to be made, on the same file system; it goes away
-/// unless it is kept.
+/// A folder beside the target, on the same file system; it is removed unless it is
+/// kept.
 pub(super) struct Stage<'o> {
-    /// Around it, so that nothing of a package meets what marks this one.
+    /// The folder around it, so that no file of the package can collide with the lock
+    /// file.
     around: TemporaryFolder,
     files: PathBuf,
     inside: Enclosure,
@@ -73,7 +74,7 @@ impl<'o> Stage<'o> {
         let mut above: Vec<PathBuf> = missing.map(Path::to_owned).collect();
         above.reverse();
         fs::create_dir_all(parent).map_err(write_error(parent))?;
-        // What a run left that was killed.
+        // Left behind by a killed run.
         let _ = disk::reap(parent);
         let around =
             TemporaryFolder::new(parent).map_err(|error| write_error(parent)(error.source))?;
@@ -165,7 +166,7 @@ impl<'o> Stage<'o> {
         let _ = disk::note_made(&from);
         let old = self.around.path().join("old");
         if existing == Existing::ReplaceOurs {
-            // The old folder moves aside first; it is removed with the stage.
+            // The old folder is moved aside first, and removed with the stage.
             match fs::rename(to, &old) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(write_error(to)(error)),
@@ -217,7 +218,7 @@ impl Drop for Stage<'_> {
     }
 }
 
-/// A stream that fails once a signal has asked to stop.
+/// A stream that fails after a signal.
 struct Stoppable<'s, T>(T, &'s AtomicBool);
 
 impl<T> Stoppable<'_, T> {

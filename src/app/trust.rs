@@ -1,5 +1,5 @@
-//! What the user trusts: keys, identities, policy file and root, brought
-//! together as one policy.
+//! The user's trust settings: keys, identities, policy file and trusted root, combined
+//! into one policy.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -16,10 +16,10 @@ use crate::yaml::{Mistakes, SourceText};
 /// Largest policy file or trusted root, in bytes: 16 MiB.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// What to verify signatures with.
+/// How to verify signatures.
 #[derive(Clone, Debug)]
 pub struct TrustOptions {
-    /// What to do where nothing was given.
+    /// What to do if no key, identity or policy was given.
     pub check: Check,
     /// References to public keys, any one of which must have signed.
     pub keys: Vec<String>,
@@ -35,14 +35,14 @@ pub struct TrustOptions {
     pub policy: Option<PathBuf>,
     /// A trusted root.
     pub root: Option<PathBuf>,
-    /// What certificates must come with.
+    /// The evidence required with certificates.
     pub demands: Demands,
 }
 
 /// Why there is no policy.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    /// A key cannot be had.
+    /// A key cannot be loaded.
     #[error("--key {name}: {source}")]
     Key {
         /// The reference.
@@ -64,7 +64,7 @@ pub enum TrustError {
     /// The policy file has mistakes.
     #[error("{0}")]
     Policy(#[from] Mistakes),
-    /// The trusted root is none.
+    /// The trusted root is invalid.
     #[error(transparent)]
     Root(#[from] RootError),
     /// It cannot be fetched.
@@ -151,8 +151,8 @@ pub fn policy(options: &TrustOptions, sources: &KeySources) -> Result<Policy, Tr
     })
 }
 
-/// The trusted root in a file, with its text: a root, or a trust config, which
-/// holds one.
+/// The trusted root in a file, with its text. The file is a trusted root, or a trust
+/// config that contains one.
 fn root_in(path: &Path) -> Result<(String, Root), TrustError> {
     let name = path.display().to_string();
     let text = read(path)?;
@@ -164,14 +164,14 @@ fn root_in(path: &Path) -> Result<(String, Root), TrustError> {
     Ok((text, root))
 }
 
-/// Whence a trusted root is taken.
+/// The source of a trusted root.
 #[derive(Clone, Debug)]
 pub enum RootFrom {
-    /// This program.
+    /// The root built into this program.
     BuiltIn,
-    /// The public instance, as it is now.
+    /// The current root of the public instance.
     Public,
-    /// A mirror of TUF metadata, by its first root.
+    /// A mirror of TUF metadata, verified from its first root.
     Mirror {
         /// Its address.
         url: String,
@@ -193,7 +193,7 @@ pub struct FoundRoot {
     pub digest: Digest,
 }
 
-/// Finds a trusted root, which can be used.
+/// Gets a trusted root and checks that it is usable.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! Entry names that cannot leave the directory they are unpacked into.
 //!
-//! Used by everything that reads or writes archive entries. It checks the text alone
-//! and never the disk, so a caller that unpacks must still refuse to write through
+//! Used by everything that reads or writes archive entries. It checks only the text,
+//! never the disk, so a caller that unpacks must still refuse to write through
 //! symlinks.
 
 use std::fmt;
@@ -13,37 +13,37 @@ const MAX_LEN: usize = 4096;
 
 /// A relative path of plain names, joined by single slashes.
 ///
-/// There is one spelling per path (`./a//b/` becomes `a/b`), so a reader finds duplicate
+/// Each path has one spelling (`./a//b/` becomes `a/b`), so readers can find duplicate
 /// entries by comparing values.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SafePath(String);
 
-/// Why a text is not a [`SafePath`].
+/// Why a string is not a [`SafePath`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// No name is left, as in `` or `./`.
+    /// It has no names, as in `` or `./`.
     #[error("path is empty; expected at least one file name")]
     Empty,
-    /// Starts at a root, written with a slash, a backslash or a drive letter.
+    /// It is absolute: it starts with a slash, a backslash or a drive letter.
     #[error("path {0:?} is absolute; expected one relative to the archive's root")]
     Absolute(String),
-    /// Has a `..` between slashes or backslashes.
+    /// It has a `..` between slashes or backslashes.
     #[error("path {0:?} leads out of the archive with `..`")]
     Climbs(String),
-    /// Holds a NUL byte, where other programs would end the name.
+    /// It contains a NUL byte, where other programs would end the name.
     #[error("path {0:?} contains a NUL byte")]
     Nul(String),
-    /// Longer than any file system accepts.
+    /// It is longer than any file system accepts.
     #[error("path has {0} bytes, expected at most {MAX_LEN}")]
     TooLong(usize),
 }
 
 impl SafePath {
-    /// Checks `text` and brings it to its one spelling.
+    /// Checks and normalises `text`.
     ///
     /// # Errors
     ///
-    /// [`PathError`]: empty, absolute, climbing, too long, or with a NUL.
+    /// [`PathError`]: empty, absolute, with `..`, too long, or with a NUL byte.
     pub fn parse(text: &str) -> Result<Self, PathError> {
         if text.len() > MAX_LEN {
             return Err(PathError::TooLong(text.len()));
@@ -62,7 +62,7 @@ impl SafePath {
         let mut path = String::with_capacity(text.len());
         for name in text.split('/').filter(|name| !matches!(*name, "" | ".")) {
             if path.is_empty() {
-                // `./\x` must not become rooted by losing its dot.
+                // `./\x` must not become absolute by losing its dot.
                 if name.starts_with('\\') {
                     return Err(PathError::Absolute(shown()));
                 }
@@ -77,7 +77,7 @@ impl SafePath {
         Ok(Self(path))
     }
 
-    /// The path with `/` between names.
+    /// The path, with `/` between names.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,9 +1,9 @@
-//! Zstandard in the seekable format: frames, and a table that finds them.
+//! Zstandard in the seekable format: frames, and a table of their positions.
 //!
-//! Wraps the outer tarball. Any Zstandard reader can decode the file from its start;
-//! one that knows the table decodes only the frames it needs. At most one frame's input
-//! is in memory, and no number in a table is trusted before it agrees with the file's
-//! length.
+//! Used for the outer tarball. Any Zstandard reader can decode the file from its start;
+//! one that supports the table decodes only the frames it needs. At most one frame's
+//! input is in memory, and no number in a table is trusted until it has been checked
+//! against the file's length.
 
 mod read;
 mod write;
@@ -13,12 +13,13 @@ use std::io::{self, Read};
 pub use read::{SeekTable, SeekableReader};
 pub use write::{FrameMaker, SeekableWriter};
 
-/// Input of one compressed frame: small enough to seek in, large enough to shrink.
+/// Maximum input of a compressed frame: small enough for seeking, large enough to
+/// compress well.
 pub const MAX_COMPRESSED_INPUT: usize = 4 << 20;
 
-/// Content of one frame: the bound that the reference implementation sets.
+/// Maximum content of a frame, as in the reference implementation.
 pub const MAX_FRAME_LEN: u64 = 1 << 30;
-/// Frames in one file: keeps the table in memory at or below 24 MiB.
+/// Maximum number of frames in a file: limits the table in memory to 24 MiB.
 pub const MAX_FRAMES: usize = 1 << 20;
 
 const TABLE_MAGIC: u32 = 0x184d_2a5e;
@@ -28,7 +29,7 @@ const FOOTER_LEN: u64 = 9;
 /// Why a seekable file could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SeekableError {
-    /// The file does not end in a sound seek table.
+    /// The file does not end with a valid seek table.
     #[error("unusable seek table: {0}")]
     Table(&'static str),
     /// The range is not inside the decompressed content.
@@ -44,20 +45,20 @@ pub enum SeekableError {
     /// A limit is exceeded.
     #[error("{what} is {found}, expected at most {limit}")]
     TooLarge {
-        /// What was measured.
+        /// The limited quantity.
         what: &'static str,
         /// Its measure.
         found: u64,
         /// The limit.
         limit: u64,
     },
-    /// A frame or its source has another length than expected.
-    #[error("frame content does not have {expected} bytes, as expected")]
+    /// A frame or its source does not have the expected length.
+    #[error("frame content does not have the expected {expected} bytes")]
     Size {
         /// Announced length.
         expected: u64,
     },
-    /// The bytes to append are not one whole frame.
+    /// The bytes to append are not one complete frame.
     #[error("cached frame is not a single complete Zstandard frame that states its size")]
     NotAFrame,
     /// An earlier call failed half-way, so the file is not usable.
@@ -71,13 +72,13 @@ pub enum SeekableError {
 /// Position of a frame and of its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameAt {
-    /// Where its content starts.
+    /// Offset of its content.
     pub at: u64,
-    /// How long its content is.
+    /// Length of its content.
     pub len: u64,
-    /// Where its bytes start in the file.
+    /// Offset of its bytes in the file.
     pub compressed_at: u64,
-    /// How many they are.
+    /// Their number.
     pub compressed: u64,
 }
 

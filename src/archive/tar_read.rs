@@ -1,4 +1,4 @@
-//! The one reader of tars whose author is not trusted.
+//! The only reader of tars from untrusted sources.
 //!
 //! Reads front to back in linear time. Memory is bounded by [`MAX_EXTENDED_BYTES`],
 //! whatever a header declares: content is never held, and names have limits. It
@@ -14,53 +14,54 @@
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 
-/// Bytes of a tar block.
+/// Size of a tar block, in bytes.
 const BLOCK: u64 = 512;
 
 /// Largest PAX or GNU long-name header, in bytes: 1 MiB. A name of 4096 bytes and
 /// the extended attributes of a file, 64 KiB on Linux, fit several times.
 pub const MAX_EXTENDED_BYTES: u64 = 1 << 20;
 
-/// Most such headers before one entry. Tools write three: a link target, a name, and
-/// PAX records; Git adds a global one.
+/// Maximum number of such headers before an entry. Tools write up to three, for a link
+/// target, a name and PAX records; Git adds a global one.
 const MAX_EXTENDED_HEADERS: u32 = 8;
 
-/// Most headers of any kind: two million. Images of whole distributions have some
-/// hundred thousand entries, most of them with an extended header.
+/// Maximum number of headers of any kind: two million. Images of whole distributions
+/// have a few hundred thousand entries, most of them with an extended header.
 const MAX_HEADERS: u32 = 2_000_000;
 
-/// Longest path or link target, in bytes: Linux's `PATH_MAX`, beyond which neither
-/// can exist on a disk.
+/// Maximum length of a path or link target, in bytes: Linux's `PATH_MAX`. Longer ones
+/// cannot exist on a disk.
 const MAX_PATH_BYTES: usize = 4096;
 
-/// Deepest nesting of an entry: 255 folders, as for the trees that commands leave.
-/// What walks up from every entry must not take time with the square of the depth.
+/// Maximum nesting of an entry: 255 folders, as for the trees of commands. Code that
+/// walks up from every entry must not take quadratic time.
 const MAX_DEPTH: usize = 255;
 
-/// Most blocks of a GNU sparse map: 4096, room for 86,000 holes in one file.
+/// Maximum number of blocks of a GNU sparse map: 4096, enough for 86,000 holes in a
+/// file.
 const MAX_SPARSE_BLOCKS: u32 = 4096;
 
-/// Why bytes are not a tar that is read.
+/// Why bytes are not a supported tar.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TarFault {
     /// A block is not a header.
-    #[error("no tar header at byte {0}: it is not a tar, or damaged")]
+    #[error("no tar header at byte {0}: not a tar archive, or a damaged one")]
     NoHeader(u64),
-    /// The file ends too early.
-    #[error("the tar ends within {0}")]
+    /// The file is truncated.
+    #[error("the tar archive ends within {0}")]
     Cut(&'static str),
-    /// A header without a meaning.
+    /// A header is malformed.
     #[error("malformed tar header at byte {at}: expected {expected}")]
     Malformed {
-        /// Where the header, or its content, begins.
+        /// Offset of the header or of its content.
         at: u64,
-        /// What it should have held.
+        /// The expected content.
         expected: &'static str,
     },
-    /// Beyond one of the limits above.
+    /// One of the limits above is exceeded.
     #[error("tar entry at byte {at}: {what}")]
     Limit {
-        /// Where its header begins.
+        /// Offset of its header.
         at: u64,
         /// Which limit.
         what: &'static str,
@@ -77,7 +78,7 @@ impl From<TarFault> for io::Error {
     }
 }
 
-/// What an entry is.
+/// The type of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TarKind {
     /// A regular file.
@@ -90,9 +91,9 @@ pub enum TarKind {
     Hardlink,
     /// A device or pipe.
     Special,
-    /// A file with holes, of GNU's or PAX's kind; its content cannot be read.
+    /// A sparse file in the GNU or PAX format; its content cannot be read.
     Sparse,
-    /// Records about all following entries; they name and resize none of them.
+    /// Records about all following entries, without names or sizes.
     Global,
     /// Any other type.
     Unknown,
@@ -105,27 +106,27 @@ pub struct TarEntry {
     pub name: Vec<u8>,
     /// What it is.
     pub kind: TarKind,
-    /// Where a link leads, as written; empty for other entries.
+    /// The target of a link, as written; empty for other entries.
     pub link: Vec<u8>,
-    /// Length of the content in bytes: of a sparse file, with its holes. 0 for what
-    /// has no content, whatever its header states.
+    /// Length of the content in bytes, including the holes of a sparse file. 0 for
+    /// entries without content, whatever their header states.
     pub size: u64,
-    /// What the header states as length.
+    /// The length in the header.
     pub stated: u64,
     /// Permission bits.
     pub mode: u32,
-    /// Where the content begins in the tar.
+    /// Offset of the content in the tar.
     pub offset: u64,
 }
 
 impl TarEntry {
-    /// The name as text; what is not UTF-8 is replaced.
+    /// The name as text; invalid UTF-8 is replaced.
     #[must_use]
     pub fn name_lossy(&self) -> String {
         String::from_utf8_lossy(&self.name).into_owned()
     }
 
-    /// The target of a link as text; what is not UTF-8 is replaced.
+    /// The target of a link as text; invalid UTF-8 is replaced.
     #[must_use]
     pub fn link_lossy(&self) -> String {
         String::from_utf8_lossy(&self.link).into_owned()
@@ -138,17 +139,17 @@ impl TarEntry {
     }
 }
 
-/// A reader that can skip bytes, cheaply if it can seek.
+/// A reader that can skip bytes, and does so cheaply if it can seek.
 pub trait Skip: Read {
     /// Skips `bytes`.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::UnexpectedEof`]: there are fewer.
+    /// [`io::ErrorKind::UnexpectedEof`]: fewer bytes are left.
     fn skip(&mut self, bytes: u64) -> io::Result<()>;
 }
 
-/// A stream: what is skipped must be read.
+/// A stream: skipped bytes must be read.
 pub struct Stream<R>(pub R);
 
 impl<R: Read> Read for Stream<R> {
@@ -176,21 +177,21 @@ impl Skip for &File {
     }
 }
 
-/// The entries of a tar, front to back. Reading it yields the content of the entry
-/// that [`next`](Self::next) returned last.
+/// The entries of a tar in order. Reading it yields the content of the entry that
+/// [`next`](Self::next) returned last.
 pub struct TarReader<R> {
     inner: R,
     at: u64,
-    /// Content of the last entry that was not read.
+    /// Unread content of the last entry, in bytes.
     left: u64,
-    /// Bytes after it up to the next header.
+    /// Padding after it, in bytes.
     padding: u64,
     headers: u32,
     ended: bool,
     lacks_padding: bool,
 }
 
-/// What extended headers say about the entry after them.
+/// The values of extended headers for the next entry.
 #[derive(Default)]
 struct Extended {
     headers: u32,
@@ -210,7 +211,7 @@ impl<R: Read> TarReader<Stream<R>> {
 }
 
 impl<R: Skip> TarReader<R> {
-    /// Reads the tar `inner`, and skips what is not read.
+    /// Reads the tar `inner`, and skips content that is not read.
     pub fn skipping(inner: R) -> Self {
         Self {
             inner,
@@ -223,13 +224,13 @@ impl<R: Skip> TarReader<R> {
         }
     }
 
-    /// The rest of what is read.
+    /// The rest of `inner`.
     pub fn into_inner(self) -> R {
         self.inner
     }
 
-    /// Reads what follows the last entry, to the end: a reader that checks a digest
-    /// judges only there.
+    /// Reads the bytes after the last entry to the end, where a reader that verifies a
+    /// digest reports a mismatch.
     ///
     /// # Errors
     ///
@@ -238,27 +239,27 @@ impl<R: Skip> TarReader<R> {
         io::copy(&mut self.inner, &mut io::sink()).map(drop)
     }
 
-    /// How many headers were read.
+    /// The number of headers that were read.
     #[must_use]
     pub fn headers(&self) -> u32 {
         self.headers
     }
 
-    /// Whether the tar ended before the last content was padded to a whole block, as
-    /// umoci writes layers. Not every program reads such a tar.
+    /// Whether the tar ended without padding the last content to a whole block, as in
+    /// layers by umoci. Some programs cannot read such a tar.
     #[must_use]
     pub fn lacks_padding(&self) -> bool {
         self.lacks_padding
     }
 
-    /// The next entry; the end may lack its blocks of zeros.
+    /// The next entry. The zero blocks at the end are optional.
     ///
     /// # Errors
     ///
-    /// A [`TarFault`] inside, or those of the reader.
+    /// An error that wraps a [`TarFault`], or an error of the reader.
     #[expect(
         clippy::should_implement_trait,
-        reason = "fails, and lends its content"
+        reason = "it can fail, and the reader yields the content"
     )]
     pub fn next(&mut self) -> io::Result<Option<TarEntry>> {
         let mut extended = Extended::default();
@@ -321,8 +322,8 @@ impl<R: Skip> TarReader<R> {
             }
             let stated = extended.size.unwrap_or(stated);
             let stored = match kind {
-                // POSIX lets a hard link have content, and old tars state the size of
-                // a folder. Like Go, Docker and containerd, believe neither.
+                // POSIX allows content in a hard link, and old tars state a size for
+                // folders. Ignore both, like Go, Docker and containerd.
                 TarKind::Hardlink | TarKind::Symlink | TarKind::Special | TarKind::Directory => 0,
                 _ => stated,
             };
@@ -356,7 +357,7 @@ impl<R: Skip> TarReader<R> {
         Ok(None)
     }
 
-    /// Announces `size` bytes of content.
+    /// Starts content of `size` bytes.
     fn begin(&mut self, at: u64, size: u64) -> io::Result<()> {
         let whole = size
             .checked_next_multiple_of(BLOCK)
@@ -367,7 +368,7 @@ impl<R: Skip> TarReader<R> {
         Ok(())
     }
 
-    /// Skips what is left of the last entry.
+    /// Skips the rest of the last entry.
     fn finish(&mut self) -> io::Result<()> {
         let cut = |error: io::Error| match error.kind() {
             io::ErrorKind::UnexpectedEof => TarFault::Cut("the content of an entry").into(),
@@ -391,7 +392,7 @@ impl<R: Skip> TarReader<R> {
         Ok(())
     }
 
-    /// Reads until `block` is full or the reader at its end.
+    /// Reads until `block` is full or the reader is at its end.
     fn fill(&mut self, block: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while filled < block.len() {
@@ -451,7 +452,7 @@ impl<R: Skip> TarReader<R> {
         Ok(bytes)
     }
 
-    /// Passes the blocks that continue the map of a GNU sparse file.
+    /// Skips the blocks that continue the map of a GNU sparse file.
     fn sparse_map(&mut self, at: u64, header: &tar::Header) -> io::Result<()> {
         let mut more = header.as_gnu().is_some_and(tar::GnuHeader::is_extended);
         let mut blocks = 0;
@@ -490,12 +491,13 @@ impl<R: Skip> Read for TarReader<R> {
 }
 
 impl Extended {
-    /// Whether it changes what the next header says.
+    /// Whether it overrides values of the next header.
     fn names_or_resizes(&self) -> bool {
         self.name.is_some() || self.link.is_some() || self.size.is_some() || self.sparse
     }
 
-    /// Takes PAX records: `length key=value\n`, the length counting all of it.
+    /// Parses PAX records: `length key=value\n`, where the length is that of the whole
+    /// record.
     fn take(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
         const SOUND: &str = "PAX records";
         let number = |value: &[u8]| {
@@ -503,9 +505,9 @@ impl Extended {
             text.and_then(|text| text.parse().ok())
                 .ok_or("a decimal size in a PAX record")
         };
-        // Some writers fill up with zeros.
+        // Some writers pad with zeros.
         while bytes.iter().any(|byte| *byte != 0) {
-            // A length has at most seven digits here.
+            // A valid length has at most seven digits.
             let head = &bytes[..bytes.len().min(8)];
             let space = head.iter().position(|byte| *byte == b' ').ok_or(SOUND)?;
             let length: usize = std::str::from_utf8(&head[..space])

@@ -1,10 +1,10 @@
-//! Tar archives whose bytes depend on names, modes and contents only.
+//! Tar archives whose bytes depend only on names, modes and contents.
 //!
-//! Writes component tars and the outer tarball. Entries are written in the order of
-//! the calls, as USTAR, with a PAX record only where a name or size
-//! does not fit; owners and times are always zero. The bytes are those of Go's
-//! `archive/tar`, so packages made by either program digest alike. It never
-//! sorts, walks a directory, or holds a file's contents in memory.
+//! Writes component tars and the outer tarball. Entries are written in the order of the
+//! calls, as USTAR, with a PAX record only where a name or size does not fit; owners
+//! and times are always zero. The bytes equal those of Go's `archive/tar`, so packages
+//! made by either program have the same digests. It never sorts, walks a directory, or
+//! holds a file's content in memory.
 
 use std::io::{self, Read, Write};
 
@@ -13,27 +13,27 @@ use super::path::{PathError, SafePath};
 const BLOCK: usize = 512;
 const NAME_LEN: usize = 100;
 const PREFIX_LEN: usize = 155;
-/// Eleven octal digits are what the size field holds: 8 GiB less one byte.
+/// The size field holds eleven octal digits: 8 GiB less one byte.
 const MAX_OCTAL_SIZE: u64 = (1 << 33) - 1;
-/// Same bound as on paths: Linux takes no longer symlink target.
+/// The same limit as for paths: Linux accepts no longer symlink target.
 const MAX_TARGET: usize = 4096;
 const COPY_BUFFER: usize = 64 * 1024;
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind<'a> {
-    /// A regular file, followed by its contents.
+    /// A regular file, followed by its content.
     File,
     /// A directory; its name is written without a trailing slash.
     Directory,
-    /// A symlink to the target, which is kept as given.
+    /// A symlink to the target, written as given.
     Symlink(&'a str),
 }
 
 /// Why an archive could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum TarError {
-    /// The entry's name cannot be used.
+    /// The entry's name is invalid.
     #[error(transparent)]
     Path(#[from] PathError),
     /// The symlink's target is empty, too long, or holds a NUL byte.
@@ -41,17 +41,17 @@ pub enum TarError {
         "the target of symlink `{0}` is empty, longer than {MAX_TARGET} bytes, or contains a NUL byte"
     )]
     Target(String),
-    /// The content ended before its announced size.
+    /// The content is shorter than announced.
     #[error("`{path}` ended after {found} of {size} bytes; it may have changed while it was read")]
     Short {
         /// The entry's name.
         path: String,
         /// Announced size.
         size: u64,
-        /// Bytes that came.
+        /// Number of bytes read.
         found: u64,
     },
-    /// The content went on after its announced size.
+    /// The content is longer than announced.
     #[error("`{path}` runs past its {size} bytes; it may have changed while it was read")]
     Long {
         /// The entry's name.
@@ -70,15 +70,15 @@ pub enum TarError {
     /// The archive could not be written.
     #[error("cannot write the tar archive")]
     Write(#[source] io::Error),
-    /// An earlier entry failed half-way, so the archive is not usable.
+    /// An earlier entry failed part-way, so the archive is unusable.
     #[error("tar archive is incomplete after an earlier error")]
     Broken,
 }
 
-/// Writes entries one after the other.
+/// Writes entries in order.
 ///
-/// After an error the archive is lost: every later call is [`TarError::Broken`],
-/// so a half-written entry cannot be finished into a valid-looking file.
+/// After an error, every later call returns [`TarError::Broken`], so that a
+/// half-written entry never becomes part of a valid-looking archive.
 pub struct TarWriter<W> {
     inner: W,
     broken: bool,
@@ -118,7 +118,7 @@ impl<W: Write> TarWriter<W> {
 
     /// Adds a file of exactly `size` bytes, and reads `content` to its end.
     ///
-    /// Reading to the end lets a `VerifyReader` give its verdict.
+    /// Reading to the end lets a `VerifyReader` report a mismatch.
     ///
     /// # Errors
     ///
@@ -138,7 +138,7 @@ impl<W: Write> TarWriter<W> {
         })
     }
 
-    /// Writes the two zero blocks that end the archive and gives `inner` back.
+    /// Writes the two zero blocks that end the archive and returns `inner`.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ fn put(inner: &mut impl Write, bytes: &[u8]) -> Result<(), TarError> {
     inner.write_all(bytes).map_err(TarError::Write)
 }
 
-/// Zero bytes from the end of `size` bytes to the next block.
+/// Number of padding bytes after `size` bytes of content.
 fn padding(size: u64) -> usize {
     // The remainder is below 512 and so fits.
     (BLOCK - (size % BLOCK as u64) as usize) % BLOCK
@@ -205,10 +205,10 @@ fn copy_exactly(
     }
 }
 
-/// The blocks that stand before an entry's contents, PAX records included.
+/// The blocks before an entry's content, including PAX records.
 ///
-/// `size` counts for files only. The contents, and zeros up to a multiple of
-/// 512 bytes, follow.
+/// `size` matters only for files. The content follows, padded with zeros to a multiple
+/// of 512 bytes.
 ///
 /// # Errors
 ///
@@ -240,7 +240,7 @@ pub fn header_bytes(
     }
     let split = split_path(&path);
     let long = !path.is_ascii() || path.len() > NAME_LEN;
-    // A name that two fields can hold is still recorded once a record is needed.
+    // Once records are needed, a name that fits the two fields gets a record as well.
     let other_record = !records.is_empty() || size > MAX_OCTAL_SIZE;
     if long && (split.is_none() || other_record) {
         record(&mut records, "path", &path);
@@ -283,7 +283,7 @@ pub fn header_bytes(
     Ok(bytes)
 }
 
-/// Halves a long ASCII name at the last slash that lets both halves fit.
+/// Splits a long ASCII name at the last slash for which both parts fit.
 fn split_path(path: &str) -> Option<(&str, &str)> {
     if path.len() <= NAME_LEN || !path.is_ascii() {
         return None;
@@ -293,16 +293,16 @@ fn split_path(path: &str) -> Option<(&str, &str)> {
     (!prefix.is_empty() && !name.is_empty() && name.len() <= NAME_LEN).then_some((prefix, name))
 }
 
-/// Appends `length key=value\n`, where the length counts its own digits.
+/// Appends `length key=value\n`, where the length includes its own digits.
 fn record(records: &mut Vec<u8>, key: &str, value: &str) {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + rest.to_string().len();
-    // One more digit can carry the length over a power of ten, but only once.
+    // Adding the digits can increase the number of digits, but only once.
     length = rest + length.to_string().len();
     records.extend_from_slice(format!("{length} {key}={value}\n").as_bytes());
 }
 
-/// What a field can show of a text: its ASCII characters.
+/// The part of a string that a field can hold: its ASCII characters.
 fn ascii(text: &str) -> impl Iterator<Item = u8> + '_ {
     text.bytes().filter(u8::is_ascii)
 }

@@ -1,14 +1,14 @@
 //! The access log: when each blob was last used.
 //!
-//! Fixed-size records, appended whole; a torn or altered one is skipped. Used
-//! by `store` to touch and by `prune` to choose, instead of file times, which
-//! backups, mount options and copies rewrite.
+//! Fixed-size records, each appended in one write; torn or altered records are skipped.
+//! `store` records accesses and `prune` reads them. File times are not used, because
+//! backups, mount options and copies change them.
 
 use std::collections::HashMap;
 
 use crate::oci::Digest;
 
-/// Digest, milliseconds, and the first bytes of a checksum over both.
+/// A digest, milliseconds, and the first bytes of a checksum over both.
 const RECORD: usize = 32 + 8 + 8;
 
 /// One record, ready to be appended.

@@ -1,8 +1,8 @@
 //! Results of finished work, by key.
 //!
-//! Sits on the blob store: a result is opaque bytes here, recorded only after
-//! the blobs it needs are held. It is written once per key, whole or not at
-//! all, and a damaged one is a miss. It never says what a key means.
+//! Built on the blob store: a result is opaque bytes here, and is recorded only after
+//! the blobs it needs are stored. It is written once per key, completely or not at all,
+//! and a damaged one is a miss. This module knows nothing about the meaning of keys.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -14,13 +14,13 @@ use crate::oci::Digest;
 
 use super::store::{Cas, CasError, at, sync_dir};
 
-/// Begins every result file; changes when its layout does.
+/// Magic number of result files; changes with their layout.
 const MAGIC: &[u8; 8] = b"jkres\0\x01\n";
 
-/// A result lists outputs, it does not hold them: more than this is damage.
+/// Results list outputs and do not contain them, so a larger file is damaged.
 const MAX_RESULT: u64 = 64 << 20;
 
-/// Names work, as a `Digest` names bytes.
+/// Identifies work, as a `Digest` identifies bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub [u8; 32]);
 
@@ -63,11 +63,11 @@ impl Cas {
 
     /// Records `value` under `key`, unless a valid result exists.
     ///
-    /// `needs` are the blobs the result speaks of. Returns whether it was written.
+    /// `needs` are the blobs that the result refers to. Returns whether it was written.
     ///
     /// # Errors
     ///
-    /// [`CasError::Missing`] for a blob in `needs` that is not held,
+    /// [`CasError::Missing`] for a blob in `needs` that is not stored,
     /// [`CasError::TooLarge`], or the file cannot be written.
     pub fn put_result(
         &self,
@@ -125,7 +125,7 @@ impl Cas {
         });
         let placed = written.map_err(at(&temp)).and_then(|()| {
             if !replace {
-                // A link refuses to replace: of two writers, the first stays.
+                // A link never replaces a file: of two writers, the first one wins.
                 match fs::hard_link(&temp, &target) {
                     Ok(()) => return Ok(true),
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -133,14 +133,14 @@ impl Cas {
                             return Ok(false);
                         }
                     }
-                    // No links on this file system: a rename must do.
+                    // The file system has no hard links: use a rename.
                     Err(_) => {}
                 }
             }
             fs::rename(&temp, &target).map_err(at(&target))?;
             Ok(true)
         });
-        // Renamed or never created, it is gone already.
+        // It was renamed or never created.
         let _ = fs::remove_file(&temp);
         let placed = placed?;
         sync_dir(dir)?;
@@ -159,7 +159,7 @@ impl Cas {
 
 const HEADER: usize = MAGIC.len() + 32;
 
-/// Covers the key too: a result moved to another name is damage.
+/// Covers the key as well, so that a result under the wrong name is detected.
 fn header(key: &Key, value: &[u8]) -> Vec<u8> {
     let sum = blake3::Hasher::new()
         .update(&key.0)

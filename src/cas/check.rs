@@ -1,4 +1,4 @@
-//! Reads every blob and removes what is damaged, so that it is made again.
+//! Reads every blob and removes damaged ones, so that they are recreated.
 
 use std::io;
 
@@ -8,12 +8,12 @@ use super::prune::Usage;
 use super::store::{Cas, CasError};
 use crate::oci::Digest;
 
-/// What a check of the whole store found.
+/// The result of checking the whole store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
-    /// Blobs that were read.
+    /// The blobs that were read.
     pub read: Usage,
-    /// Blobs that were not what their names say, and are gone now.
+    /// Removed blobs, whose content did not match their names.
     pub damaged: Vec<Digest>,
 }
 
@@ -22,7 +22,7 @@ impl Cas {
     ///
     /// # Errors
     ///
-    /// The store cannot be listed, or the disk refuses to be read.
+    /// The store cannot be listed or read.
     pub fn check(&self) -> Result<Checked, CasError> {
         let blobs = self.list()?;
         let mut read = Usage::default();
@@ -69,7 +69,7 @@ mod tests {
     use crate::oci::Descriptor;
 
     #[test]
-    fn a_flipped_bit_is_found_and_the_blob_is_gone() {
+    fn a_flipped_bit_is_found_and_the_blob_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let digest = Digest::of(b"abc");
         Cas::open(dir.path())

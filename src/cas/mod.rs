@@ -1,8 +1,8 @@
 //! The local cache: blobs by digest, results by key.
 //!
-//! A store beside `layout` and `registry`, consulted before anything runs. Everything
-//! read from it is verified, and a damaged entry is a miss that is replaced. It never
-//! decides what a key covers, and never trusts a modification time.
+//! It is consulted before anything runs. Everything read from it is verified, and a
+//! damaged entry is a miss and gets replaced. It never decides what a key covers, and
+//! never trusts a modification time.
 
 mod access;
 mod action_cache;

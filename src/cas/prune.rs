@@ -1,7 +1,7 @@
-//! Disk use, and making room.
+//! Disk usage and pruning.
 //!
-//! Chooses by the access log alone, never by file times. It takes nothing that
-//! this process uses, nor what another running one may count on.
+//! Selects blobs by the access log, never by file times. It keeps everything that this
+//! process uses or that another running process may rely on.
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,10 +12,10 @@ use crate::oci::Digest;
 use super::access;
 use super::store::{Cas, CasError, TOUCH_GRAIN, at, locked, now};
 
-/// Keeps the time of the last prune.
+/// The file with the time of the last prune.
 const PRUNED: &str = "pruned";
 
-/// What is held, or was removed.
+/// The blobs that are stored or were removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Number of blobs.
@@ -24,17 +24,17 @@ pub struct Usage {
     pub bytes: u64,
 }
 
-/// What pruning keeps.
+/// Limits of the cache.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
-    /// Bytes; the longest unused blobs go first. `None`: no limit.
+    /// In bytes; the least recently used blobs are removed first. `None`: no limit.
     pub max_bytes: Option<u64>,
     /// Seconds since the last access. `None`: no limit.
     pub max_age: Option<u64>,
 }
 
 impl Cas {
-    /// How many blobs are held and how long they are.
+    /// The number and total size of all blobs.
     ///
     /// # Errors
     ///
@@ -51,18 +51,20 @@ impl Cas {
     /// Removes blobs until `limits` hold; returns what was removed. A result that names
     /// a removed blob becomes a miss, and is replaced when its action runs again.
     ///
-    /// Keeps what this process used or wrote and, while another process has the store
-    /// open, what was used so recently that it may rely on it.
+    /// Keeps blobs that this process used or wrote. While another process has the store
+    /// open, it also keeps blobs that were used so recently that the process may rely
+    /// on them.
     ///
     /// # Errors
     ///
-    /// The store cannot be listed, or a blob not removed.
+    /// The store cannot be listed, or a blob cannot be removed.
     pub fn prune(&self, limits: Limits) -> Result<Usage, CasError> {
         self.prune_at(limits, now())
     }
 
     fn prune_at(&self, limits: Limits, now: u64) -> Result<Usage, CasError> {
-        // No touch can slip in between reading the log and removing.
+        // Locked, so that no access is recorded between reading the log and removing
+        // blobs.
         let _gate = self.gate(true)?;
         self.reap()?;
         let alone = self.users.try_lock().is_ok();
@@ -75,7 +77,7 @@ impl Cas {
     fn prune_gated(&self, limits: Limits, now: u64, alone: bool) -> Result<Usage, CasError> {
         let wanted = locked(&self.wanted).clone();
         let accesses: HashMap<Digest, u64> = self.accesses()?;
-        // A blob the log has lost counts as wanted now.
+        // A blob without a record counts as used now.
         let age = |digest: &Digest| now.saturating_sub(*accesses.get(digest).unwrap_or(&now));
         let mut blobs = self.list()?;
         let mut held: u64 = blobs.iter().map(|(_, size)| size).sum();
@@ -91,7 +93,7 @@ impl Cas {
             }
             let path = self.blob_path(&digest);
             match fs::remove_file(&path) {
-                // A reader found it damaged and was first.
+                // A reader that found it damaged has removed it.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 outcome => outcome.map_err(at(&path))?,
             }
@@ -105,8 +107,8 @@ impl Cas {
         Ok(removed)
     }
 
-    /// Removes unfinished files beside those that commands keep in the cache. Blobs
-    /// are begun in `ingest/`, so theirs need not be looked through.
+    /// Removes unfinished files in the folders of the cache that commands write to.
+    /// Blobs are started in `ingest/`, so their folders need no search.
     fn reap(&self) -> Result<(), CasError> {
         let root = self.root();
         for entry in fs::read_dir(root).map_err(at(root))? {
@@ -118,8 +120,8 @@ impl Cas {
         disk::reap(root).map_err(at(root))
     }
 
-    /// Drops the accesses of blobs that are gone, and records the time of the
-    /// prune, which explains later misses.
+    /// Drops the records of removed blobs, and records the time of the prune, which
+    /// explains later misses.
     fn forget(&self, accesses: &HashMap<Digest, u64>, now: u64) -> Result<(), CasError> {
         let mut log = Vec::new();
         for (digest, time) in accesses {
@@ -151,7 +153,7 @@ impl Cas {
                 let file = file.map_err(at(&dir))?;
                 let name = file.file_name();
                 let digest = name.to_str().and_then(|hex| Digest::from_hex(hex).ok());
-                // Gone since it was listed, or not ours: not counted.
+                // Removed since it was listed, or not ours: not counted.
                 if let (Some(digest), Ok(metadata)) = (digest, file.metadata()) {
                     blobs.push((digest, metadata.len()));
                 }
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_unused_go_first_and_what_this_process_uses_stays() {
+    fn the_least_recently_used_blobs_go_first_and_those_in_use_stay() {
         let dir = tempfile::tempdir().unwrap();
         let limits = |max_bytes| Limits {
             max_bytes: Some(max_bytes),
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_process_may_count_on_stays_until_it_is_old() {
+    fn blobs_that_another_process_may_rely_on_stay_until_they_are_old() {
         let dir = tempfile::tempdir().unwrap();
         let first = Cas::open(dir.path()).unwrap();
         put(&first, b"abc");
@@ -210,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_used_for_too_long_goes_whatever_the_size() {
+    fn blobs_that_exceed_the_maximum_age_are_removed_at_any_size() {
         let dir = tempfile::tempdir().unwrap();
         put(&Cas::open(dir.path()).unwrap(), b"abc");
         let cas = Cas::open(dir.path()).unwrap();

@@ -19,10 +19,10 @@ use crate::oci::{Descriptor, Digest};
 /// 400 KiB at a time, so this holds less than two megabytes for each stream.
 const QUEUE: usize = 4;
 
-/// Why bytes did not reach the cache.
+/// Why bytes were not stored in the cache.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// The cache could not store them, or they are not the expected ones.
+    /// The cache could not store them, or they do not match the descriptor.
     #[error(transparent)]
     Cas(#[from] CasError),
     /// The writing thread panicked or was cancelled.
@@ -37,14 +37,15 @@ enum Piece {
 
 type Stored = Option<(Digest, u64)>;
 
-/// A blob being written on a blocking thread; dropped uncommitted, it leaves nothing.
+/// A blob that is being written on a blocking thread; nothing is stored if it is
+/// dropped without a commit.
 pub struct Sink {
     pieces: mpsc::Sender<Piece>,
     writer: JoinHandle<Result<Stored, CasError>>,
 }
 
 impl Sink {
-    /// Begins a blob in `cas`. Call it within a tokio runtime.
+    /// Starts a blob in `cas`. Call it within a tokio runtime.
     #[must_use]
     pub fn open(cas: &Arc<Cas>) -> Self {
         let (pieces, received) = mpsc::channel(QUEUE);
@@ -55,17 +56,17 @@ impl Sink {
         }
     }
 
-    /// Stores the blob, whatever its digest turns out to be.
+    /// Stores the blob under whatever digest it has.
     ///
     /// # Errors
     ///
-    /// The disk refused.
+    /// An I/O error.
     pub async fn commit_any(self) -> Result<(Digest, u64), SinkError> {
         self.finish(None).await
     }
 
     async fn finish(mut self, expected: Option<(Digest, u64)>) -> Result<(Digest, u64), SinkError> {
-        // Fails only if the writer has failed, and `joined` returns that error.
+        // Fails only if the writer has failed; `joined` returns its error.
         let _ = self.pieces.send(Piece::Commit(expected)).await;
         self.joined().await
     }
@@ -88,7 +89,7 @@ impl Receive for Sink {
         if self.pieces.send(Piece::Bytes(bytes)).await.is_ok() {
             return Ok(());
         }
-        // The writer stopped early: its own error says more than a closed channel.
+        // The writer stopped early: its error is more specific than a closed channel.
         self.joined().await.map(|_| ())
     }
 

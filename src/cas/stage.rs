@@ -1,7 +1,7 @@
-//! Working folders: one for each command that runs, removed when it ends.
+//! Working folders, one for each running command, removed when it ends.
 //!
-//! A stage lives in the session folder of the store, so what a killed process
-//! leaves is reaped when the store is opened again, read-only folders included.
+//! A stage is in the session folder of the store, so the stages of killed processes,
+//! including read-only folders, are removed when the store is opened again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Where it is.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -27,7 +27,7 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // What resists is reaped when the store is next opened.
+        // If this fails, the folder is removed when the store is next opened.
         let _ = remove(&self.path);
     }
 }
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_leaves_is_reaped_when_the_store_is_opened() {
+    fn files_of_a_killed_process_are_reaped_when_the_store_is_opened() {
         let dir = tempfile::tempdir().unwrap();
         let dead = dir.path().join("v1/ingest/.jackal-tmp-dead");
         fs::create_dir_all(dead.join("0/closed/below")).unwrap();

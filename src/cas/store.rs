@@ -1,9 +1,9 @@
-//! The blob store: one file per digest, written whole or not at all.
+//! The blob store: one file per digest, written completely or not at all.
 //!
-//! Blobs are written under `ingest/`, flushed, then renamed into place, so a
-//! blob that has its name has its bytes. Several processes share one store:
-//! each keeps its unfinished files in a folder of its own, whose lock dies with
-//! it, and the next process to open the store reaps folders without an owner.
+//! Blobs are written under `ingest/`, flushed, then renamed into place, so a blob under
+//! its final name is complete. Several processes can share a store: each has a folder
+//! for unfinished files, whose lock ends with the process, and the next process to open
+//! the store removes folders without an owner.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -19,9 +19,9 @@ use crate::oci::{Descriptor, Digest, Hasher};
 
 use super::access;
 
-/// An access is written again only when the last is this old, in milliseconds:
-/// one hour, so that a null build writes nothing. Pruning keeps what was touched
-/// within twice this time while another process has the store open.
+/// Minimum age of a recorded access before it is recorded again, in milliseconds: one
+/// hour, so that a build with nothing to do writes nothing. While another process has
+/// the store open, pruning keeps blobs with an access within twice this time.
 pub(super) const TOUCH_GRAIN: u64 = 3_600_000;
 
 /// Why an operation on the store failed.
@@ -30,23 +30,23 @@ pub enum CasError {
     /// A file operation failed.
     #[error("cache at {path}: {source}")]
     Io {
-        /// What was being read or written.
+        /// The path that was being read or written.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Nothing is stored under the digest, or what was there is damaged.
+    /// Nothing is stored under the digest, or the blob is damaged.
     #[error("blob {0} is not in the cache")]
     Missing(Digest),
     /// A result's length, and the limit it exceeds.
     #[error("result has {0} bytes, expected at most {1}")]
     TooLarge(u64, u64),
-    /// The content is not what its descriptor says.
+    /// The content does not match its descriptor.
     #[error("content is {found} ({found_size} bytes), expected {expected} ({expected_size} bytes)")]
     Mismatch {
-        /// Digest of what was read.
+        /// Digest of the content that was read.
         found: Digest,
-        /// Length of what was read, at most one more than expected.
+        /// Number of bytes read, at most one more than expected.
         found_size: u64,
         /// Announced digest.
         expected: Digest,
@@ -72,8 +72,8 @@ impl From<CasError> for io::Error {
     }
 }
 
-/// Whether `error` means that content is damaged or missing from the cache, rather
-/// than that its storage cannot be reached.
+/// Whether `error` means that content is damaged or missing in the cache, as opposed to
+/// unreadable storage.
 #[must_use]
 pub fn is_damage(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, UnexpectedEof};
@@ -91,17 +91,17 @@ pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> CasError + '_ {
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Every guarded value is consistent between statements, so poison does not matter.
+    // Every guarded value is consistent between statements, so a poisoned lock is
+    // harmless.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Flushes a folder's entries, so that a rename in it survives power loss.
+/// Flushes a folder, so that a rename in it survives a power failure.
 pub(super) fn sync_dir(dir: &Path) -> Result<(), CasError> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(at(dir))
 }
 
-/// Milliseconds since the Unix epoch: builds that follow each other quickly
-/// must still have an order.
+/// Milliseconds since the Unix epoch, so that builds in quick succession have an order.
 pub(super) fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -116,22 +116,23 @@ pub struct Cas {
     /// This process's folder under `ingest/`.
     session: Mutex<Option<TemporaryFolder>>,
 
-    /// Hashed by this process, on the way in or out.
+    /// Digests of blobs that this process has verified, while writing or reading.
     verified: Mutex<HashSet<Digest>>,
-    /// Last accesses, read on the first touch.
+    /// Last accesses, loaded when the first access is recorded.
     accessed: Mutex<Option<HashMap<Digest, u64>>>,
-    /// Used or written by this process: never pruned by it.
+    /// Blobs that this process used or wrote, and does not prune.
     pub(super) wanted: Mutex<HashSet<Digest>>,
-    /// Locked, shared, by every process that has the store open.
+    /// A shared lock, held by every process that has the store open.
     pub(super) users: File,
 }
 
 impl Cas {
-    /// Opens the store under `root`, creating it if necessary, and removes what killed processes left.
+    /// Opens the store under `root`, creating it if necessary, and removes the
+    /// unfinished files of killed processes.
     ///
     /// # Errors
     ///
-    /// The folders cannot be made or read.
+    /// The folders cannot be created or read.
     pub fn open(root: &Path) -> Result<Self, CasError> {
         let root = root.join("v1");
         for dir in [root.join("blobs/sha256"), root.join("ingest")] {
@@ -139,7 +140,7 @@ impl Cas {
         }
         let path = root.join("users.lock");
         // Opened for reading if it exists: a build with nothing to do writes nothing,
-        // and may lack the permission to.
+        // and may have no write permission.
         let users = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => disk::append(&path),
             opened => opened,
@@ -159,7 +160,7 @@ impl Cas {
         Ok(cas)
     }
 
-    /// The versioned folder that everything is kept in.
+    /// The versioned folder of the store.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
@@ -193,7 +194,7 @@ impl Cas {
         Ok(gate)
     }
 
-    /// A fresh path for an unfinished file, in this process's own folder.
+    /// A new path for an unfinished file, in the folder of this process.
     pub(super) fn temp_path(&self) -> Result<PathBuf, CasError> {
         let mut session = locked(&self.session);
         let folder = match &mut *session {
@@ -213,13 +214,13 @@ impl Cas {
         if !there() {
             return Ok(false);
         }
-        // Touched, then checked again: a prune in between has either seen the touch or
-        // removed the blob.
+        // Record the access, then check again: a prune in between has either seen the
+        // record or removed the blob.
         self.touch(digest)?;
         Ok(there())
     }
 
-    /// Records in the access log that `digest` is used now.
+    /// Records an access to `digest` in the access log.
     pub(super) fn touch(&self, digest: &Digest) -> Result<(), CasError> {
         locked(&self.wanted).insert(*digest);
         let path = self.root.join("access.log");
@@ -241,7 +242,7 @@ impl Cas {
         Ok(())
     }
 
-    /// Every digest's last access, from the log.
+    /// The last access of every digest, from the log.
     pub(super) fn accesses(&self) -> Result<HashMap<Digest, u64>, CasError> {
         let path = self.root.join("access.log");
         match fs::read(&path) {
@@ -251,7 +252,7 @@ impl Cas {
         }
     }
 
-    /// Opens a blob. Reading verifies it, and removes it if it is damaged.
+    /// Opens a blob. Reading verifies it and removes it if it is damaged.
     ///
     /// # Errors
     ///
@@ -283,7 +284,7 @@ impl Cas {
         })
     }
 
-    /// Begins a blob whose digest is not known yet.
+    /// Starts a blob whose digest is not known yet.
     ///
     /// # Errors
     ///
@@ -300,8 +301,8 @@ impl Cas {
         })
     }
 
-    /// Stores what `descriptor` names, unless it is stored already; reads at most one byte
-    /// past its size.
+    /// Stores the content that `descriptor` describes, unless it is stored already;
+    /// reads at most one byte past its size.
     ///
     /// # Errors
     ///
@@ -321,8 +322,8 @@ impl Fetch for Cas {
     fn fetch(&self, descriptor: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
         let mut blob = self.open_blob(&descriptor.digest)?;
         if blob.size != descriptor.size {
-            // Either the file is cut short, and reading it removes it, or the
-            // descriptor is wrong, and the reader's own check says so.
+            // Either the file is truncated, and reading it removes it, or the
+            // descriptor is wrong, and verification fails.
             if io::copy(&mut blob, &mut io::sink()).is_err() {
                 return Err(CasError::Missing(descriptor.digest).into());
             }
@@ -352,7 +353,7 @@ impl Push for Cas {
     }
 }
 
-/// A stored blob being read.
+/// A stored blob that is being read.
 pub struct Blob<'a> {
     cas: &'a Cas,
     digest: Digest,
@@ -386,7 +387,7 @@ impl Read for Blob<'_> {
             Ok(0) if !buffer.is_empty() => {
                 locked(&self.cas.verified).insert(self.digest);
             }
-            // Another process may have healed it: remove only what we read.
+            // Another process may have replaced it: remove only the file that was read.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -401,7 +402,8 @@ impl Read for Blob<'_> {
     }
 }
 
-/// A blob being written; dropped without [`commit`](Self::commit), it leaves nothing.
+/// A blob that is being written; nothing is stored if it is dropped without a
+/// [`commit`](Self::commit).
 pub struct Ingest<'a> {
     cas: &'a Cas,
     path: PathBuf,
@@ -411,7 +413,7 @@ pub struct Ingest<'a> {
 }
 
 impl Ingest<'_> {
-    /// Stores the bytes written so far, if they are the ones announced.
+    /// Stores the bytes written so far, if they match the descriptor.
     ///
     /// # Errors
     ///
@@ -429,7 +431,7 @@ impl Ingest<'_> {
         })
     }
 
-    /// Stores the bytes written so far; durable once this returns.
+    /// Stores the bytes written so far durably.
     ///
     /// # Errors
     ///
@@ -449,7 +451,7 @@ impl Ingest<'_> {
             fs::create_dir_all(dir).map_err(at(dir))?;
             sync_dir(&blobs)?;
         }
-        // A file of that name has equal bytes, or is damaged and repaired by this.
+        // An existing file has the same bytes, or is damaged and gets replaced.
         fs::rename(&self.path, &target).map_err(at(&target))?;
         sync_dir(dir)?;
         locked(&self.cas.verified).insert(digest);
@@ -477,7 +479,7 @@ impl Write for Ingest<'_> {
 
 impl Drop for Ingest<'_> {
     fn drop(&mut self) {
-        // After a commit the name is gone already.
+        // After a commit, the file has been renamed.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -499,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_bit_is_a_miss_that_heals() {
+    fn a_flipped_bit_is_a_miss_that_is_repaired() {
         let dir = tempfile::tempdir().unwrap();
         let digest = store(&Cas::open(dir.path()).unwrap(), b"abc");
         let cas = Cas::open(dir.path()).unwrap();
@@ -552,7 +554,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_session_is_reaped_and_a_live_one_kept() {
+    fn a_dead_session_is_reaped_and_a_live_one_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let live = Cas::open(dir.path()).unwrap();
         let ingest = live.ingest().unwrap();

@@ -1,9 +1,9 @@
-//! Trees: what a command left at one path, independent of the machine.
+//! Trees: the content of one output path of a command, independent of the machine.
 //!
-//! Sits on the blob store: file bytes are blobs, and the encoded tree is a blob
-//! that names them. Holds names, bytes, the executable bit, link targets and folders,
-//! empty ones too; never owners, times or other mode bits. A tree that could write
-//! outside its destination is refused before anything is written.
+//! Built on the blob store: file content is stored as blobs, and the encoded tree is a
+//! blob that names them. A tree has names, content, executable bits, link targets and
+//! folders, including empty ones; never owners, times or other mode bits. A tree that
+//! could write outside its destination is refused before anything is written.
 
 mod disk;
 mod encode;
@@ -27,24 +27,23 @@ pub(crate) use staging::{Staging, make_parents};
 /// Longest link target: Linux's `PATH_MAX`.
 const MAX_TARGET_BYTES: usize = 4096;
 
-/// The content of one path: a folder, or a single file or link, whose entry has an
-/// empty path.
+/// The content of one path: a folder, or a single file or link with an empty path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
     /// In byte order of their paths, each after its folder.
     pub entries: Vec<TreeEntry>,
 }
 
-/// One thing in a tree.
+/// One entry of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeEntry {
-    /// Below the tree's own path, with `/` between names.
+    /// Relative to the tree's own path, with `/` between names.
     pub path: String,
-    /// What it is.
+    /// Its type.
     pub kind: TreeKind,
 }
 
-/// What an entry is.
+/// The type of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TreeKind {
     /// A regular file.
@@ -58,7 +57,7 @@ pub enum TreeKind {
     },
     /// A symbolic link.
     Symlink {
-        /// Relative, and inside the tree.
+        /// A relative path that stays inside the tree.
         target: String,
     },
     /// A folder.
@@ -71,15 +70,15 @@ pub enum TreeError {
     /// A file operation failed.
     #[error("{path}: {source}")]
     Io {
-        /// What was being read or written.
+        /// The path that was being read or written.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The store refused.
+    /// The store failed.
     #[error(transparent)]
     Cas(#[from] CasError),
-    /// Neither file, folder nor link.
+    /// It is not a file, folder or link.
     #[error("`{0}` is a device, socket or pipe; only files, folders and links can be outputs")]
     Special(PathBuf),
     /// A name or link target that is not UTF-8.
@@ -95,10 +94,10 @@ pub enum TreeError {
         /// Its target.
         target: String,
     },
-    /// Too many or too long names.
+    /// The names are too many or too long.
     #[error("the list of files has {0} bytes, expected at most {MAX_TREE_BYTES}: split the output")]
     TooLarge(usize),
-    /// The bytes are not those of a tree.
+    /// The bytes are not a tree.
     #[error("tree is malformed")]
     Encoding(#[from] CodecError),
     /// A tree that breaks the rules.
@@ -106,7 +105,7 @@ pub enum TreeError {
     Malformed {
         /// The entry's path.
         at: String,
-        /// What should have been there.
+        /// The expected value.
         expected: &'static str,
     },
 }
@@ -120,7 +119,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> TreeError + '_ {
 }
 
 impl Tree {
-    /// The only entry of a tree that is not a folder.
+    /// The entry of a tree that is a single file or link.
     #[must_use]
     pub fn single(&self) -> Option<&TreeEntry> {
         match self.entries.as_slice() {
@@ -129,7 +128,7 @@ impl Tree {
         }
     }
 
-    /// The files' blobs, each once.
+    /// The blobs of all files, without duplicates.
     #[must_use]
     pub fn blobs(&self) -> Vec<(Digest, u64)> {
         let mut seen = HashSet::new();
@@ -141,7 +140,7 @@ impl Tree {
         all.filter(|blob| seen.insert(*blob)).collect()
     }
 
-    /// Checks the rules that every tree keeps.
+    /// Checks that the tree follows the rules.
     ///
     /// # Errors
     ///
@@ -192,11 +191,11 @@ impl Tree {
     }
 }
 
-/// Whether a link at `path` with this `target` stays below the folder that `path` is
-/// relative to, even if it leads through other such links.
+/// Whether a link at `path` with this `target` stays inside the folder that `path` is
+/// relative to, even through other such links.
 ///
-/// `..` is taken only at the target's start: there it climbs real folders, while
-/// after a name it would climb from wherever a link of that name leads.
+/// `..` is allowed only at the start of the target, where it refers to real folders.
+/// After a name, it would be relative to wherever a link of that name points.
 #[must_use]
 pub fn stays_inside(path: &str, target: &str) -> bool {
     if target.is_empty()

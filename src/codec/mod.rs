@@ -1,13 +1,12 @@
 //! The byte format of files that only jackal reads: results, trees, scans, logs.
 //!
-//! Numbers are little-endian and of fixed width; bytes and texts follow their
-//! length, a `u64`. So no value can be mistaken for another, and each has one
-//! encoding. What follows what is said by the modules that use this, each with a
-//! magic that begins its files and changes with their layout.
+//! Numbers are little-endian and of fixed width; bytes and texts follow their length, a
+//! `u64`. So no value can be mistaken for another, and each has one encoding. The
+//! modules that use this define the order of values, and a magic number that changes
+//! with their layout.
 //!
-//! Reading never trusts a length: memory grows with the bytes that arrive. Any
-//! mistake is [`CodecError::Malformed`] with the offset where a value began; to a
-//! cache that is a miss.
+//! Reading never trusts a length: memory grows only with the bytes read. Any error is
+//! [`CodecError::Malformed`] with the offset of the value; caches treat it as a miss.
 
 use std::io::{self, Read};
 use std::vec::Drain;
@@ -17,12 +16,12 @@ use crate::oci::Digest;
 /// Why bytes could not be read back.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
-    /// They are not what was written.
+    /// They are malformed.
     #[error("byte {at}: expected {expected}")]
     Malformed {
-        /// Where the value begins.
+        /// Offset of the value.
         at: u64,
-        /// What it should have been.
+        /// The expected value.
         expected: &'static str,
     },
     /// The reader failed.
@@ -49,7 +48,7 @@ impl Writer {
         Self(magic.to_vec())
     }
 
-    /// Appends bytes of a length that the reader knows.
+    /// Appends bytes whose length the reader knows.
     pub fn array(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
@@ -84,30 +83,30 @@ impl Writer {
         self.array(digest.as_bytes());
     }
 
-    /// Appends `bytes` after their length.
+    /// Appends the length of `bytes`, then `bytes`.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.u64(bytes.len() as u64);
         self.array(bytes);
     }
 
-    /// Appends a text after its length in bytes.
+    /// Appends the length of a string in bytes, then the string.
     pub fn text(&mut self, text: &str) {
         self.bytes(text.as_bytes());
     }
 
-    /// What was written.
+    /// The encoded bytes.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.0
     }
 
-    /// What was written since the last call, to be passed on.
+    /// The bytes encoded since the last call.
     pub fn drain(&mut self) -> Drain<'_, u8> {
         self.0.drain(..)
     }
 }
 
-/// Reads back what a [`Writer`] wrote, in the same order.
+/// Reads the values of a [`Writer`] in the same order.
 #[derive(Debug)]
 pub struct Reader<R> {
     inner: R,
@@ -115,7 +114,7 @@ pub struct Reader<R> {
 }
 
 impl<R: Read> Reader<R> {
-    /// Reads `inner` from where it is, which counts as byte 0.
+    /// Reads from the current position of `inner`, which counts as byte 0.
     pub fn new(inner: R) -> Self {
         Self { inner, at: 0 }
     }
@@ -144,7 +143,7 @@ impl<R: Read> Reader<R> {
         Ok(bytes)
     }
 
-    /// Reads the bytes that a format begins with.
+    /// Reads the magic number of a format.
     ///
     /// # Errors
     ///
@@ -220,7 +219,7 @@ impl<R: Read> Reader<R> {
         self.array("a digest").map(Digest::from_bytes)
     }
 
-    /// Reads bytes after their length, which may be `most`.
+    /// Reads a length of at most `most`, then as many bytes.
     ///
     /// # Errors
     ///
@@ -240,7 +239,7 @@ impl<R: Read> Reader<R> {
         Ok(bytes)
     }
 
-    /// Reads a text after its length in bytes, which may be `most`.
+    /// Reads a length of at most `most`, then a string of as many bytes.
     ///
     /// # Errors
     ///
@@ -261,7 +260,7 @@ impl<R: Read> Reader<R> {
         mut item: impl FnMut(&mut Self) -> Result<T, CodecError>,
     ) -> Result<Vec<T>, CodecError> {
         let count = self.u64("a count")?;
-        // Pushed one by one: a false count must not ask for memory.
+        // Pushed one by one: a wrong count must not reserve memory.
         let mut items = Vec::new();
         for _ in 0..count {
             items.push(item(self)?);
@@ -269,7 +268,7 @@ impl<R: Read> Reader<R> {
         Ok(items)
     }
 
-    /// Whether nothing follows.
+    /// Checks that nothing follows.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Content that is named by descriptor: fetched, verified, pushed, copied.
+//! Content named by descriptors: fetched, verified, pushed, copied.
 //!
 //! Blobs are moved by one function for each way of reading: [`copy`] between
 //! stores, [`copy_to`] into a writer, and [`copy_stream`] from a connection. Each
@@ -30,8 +30,8 @@ pub trait Fetch {
     ///
     /// # Errors
     ///
-    /// Those of [`fetch`](Self::fetch); [`io::ErrorKind::UnexpectedEof`]: it is
-    /// shorter than `offset`.
+    /// Those of [`fetch`](Self::fetch); [`io::ErrorKind::UnexpectedEof`]: the content
+    /// is shorter than `offset`.
     fn fetch_from(
         &self,
         descriptor: &Descriptor,

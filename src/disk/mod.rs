@@ -1,17 +1,17 @@
-//! Files that appear whole or not at all, and what unfinished ones leave behind.
+//! Files that appear completely or not at all, and the removal of unfinished ones.
 //!
-//! The lowest store: every other one, and each command that writes a file, does
-//! it through here, so that mode and durability are decided once.
+//! The lowest store: all other stores and all commands write files through it, so that
+//! modes and durability are decided in one place.
 //!
 //! - **Mode.** A file is made with mode 0644, or 0600 if it is private, and loses
 //!   the bits in the user's umask. A umask can only take rights away: 0002 does
 //!   not make files writable for the group.
 //! - **Durability.** [`NewFile::keep`] and [`write`] flush the file, rename it and
-//!   flush its folder: a name that survives a power cut has its bytes.
-//!   [`write_hint`] flushes nothing. It is for files that are cheap to lose, whose
-//!   readers take a damaged or empty one for a missing one.
-//! - **Left-overs.** Unfinished files and folders share one prefix and are locked
-//!   while their process lives; [`reap`] removes those without an owner.
+//!   flush its folder: a name that survives a power failure has its content.
+//!   [`write_hint`] flushes nothing. It is for files that are cheap to lose, and whose
+//!   readers treat a damaged or empty file as missing.
+//! - **Left-overs.** Unfinished files and folders share a prefix and are locked while
+//!   their process runs; [`reap`] removes those without an owner.
 //! - **Strangers' names.** What an archive names is made in an [`Enclosure`]; what an
 //!   extraction made is told from what is the user's by [`made()`].
 //!

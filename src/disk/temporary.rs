@@ -1,8 +1,8 @@
 //! Unfinished files and folders, and the removal of those without an owner.
 //!
-//! A killed process cannot remove its own, so the next one does. The owner holds
-//! a lock on its file, or on a file inside its folder. Between being made and
-//! being locked it is protected by a lock on the folder around it.
+//! A killed process cannot remove its own files, so the next process does. The owner
+//! holds a lock on its file, or on a file inside its folder. Until that lock is taken,
+//! a lock on the surrounding folder protects it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
@@ -17,14 +17,14 @@ use tempfile::{NamedTempFile, TempDir};
 
 use super::{DiskError, SHARED, at};
 
-/// Begins the name of every unfinished file and folder.
+/// Prefix of the names of unfinished files and folders.
 const PREFIX: &str = ".jackal-tmp-";
 
-/// The file in an unfinished folder that its owner locks.
+/// The file in an unfinished folder that the owner locks.
 const ALIVE: &str = "alive";
 
-/// Where the surrounding folder cannot be locked (NFS), how long after its last
-/// change an unlocked file is spared: its maker may be about to lock it.
+/// If the surrounding folder cannot be locked (NFS), unlocked files are kept for this
+/// long after their last change, because the owner may be about to lock them.
 const YOUNG: Duration = Duration::from_secs(60);
 
 /// Makes an unfinished file in `folder`, removed when dropped.
@@ -35,13 +35,13 @@ pub(super) fn temporary_file(folder: &Path, mode: u32) -> io::Result<NamedTempFi
         .prefix(PREFIX)
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(folder)?;
-    // A file system without locks has no reaper either.
+    // Without file locks, nothing is reaped either.
     let _ = temp.as_file().try_lock();
     Ok(temp)
 }
 
-/// Keeps a reaper out of `folder` until it is dropped; `None` where folders
-/// cannot be locked.
+/// Prevents reaping in `folder` until it is dropped; `None` if folders cannot be
+/// locked.
 fn shared(folder: &Path) -> Option<File> {
     let gate = File::open(folder).ok()?;
     gate.lock_shared().ok().map(|()| gate)
@@ -66,8 +66,8 @@ fn folders() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     FOLDERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes every folder of this process, which is about to end without running
-/// destructors. A thread that asks for another folder afterwards waits for ever.
+/// Removes every folder of this process, which is about to exit without running
+/// destructors. A thread that requests a folder afterwards blocks forever.
 pub fn abandon_folders() {
     let folders = folders();
     for folder in &*folders {
@@ -83,8 +83,8 @@ pub fn abandon_folders() {
 
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
-        // Listed until it is gone: removing it may take long enough for the
-        // process to be stopped meanwhile. What resists is reaped later.
+        // Listed until it is removed: the process may be stopped while a long removal
+        // is in progress. If removal fails, it is reaped later.
         let _ = remove(self.folder.path());
         folders().remove(self.folder.path());
     }
@@ -97,7 +97,7 @@ impl TemporaryFolder {
     ///
     /// [`DiskError`]: it cannot be made.
     pub fn new(folder: &Path) -> Result<Self, DiskError> {
-        // Held, so that `abandon_folders` knows every folder there is.
+        // Locked, so that `abandon_folders` knows every folder.
         let mut folders = folders();
         let _making = shared(folder);
         let mut named = tempfile::Builder::new();
@@ -122,7 +122,7 @@ impl TemporaryFolder {
         self.folder.path()
     }
 
-    /// A path in it that was not given out before.
+    /// A new path in it.
     pub fn next_path(&self) -> PathBuf {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.path().join(number.to_string())
@@ -156,7 +156,7 @@ fn writable(path: &Path) -> io::Result<File> {
 
 /// Removes the unfinished files and folders in `folder` that have no owner.
 ///
-/// Reads the whole folder: where many files are made, call it once for all.
+/// Reads the whole folder: if many files are created, call it once for all of them.
 ///
 /// # Errors
 ///
@@ -172,7 +172,7 @@ pub fn reap(folder: &Path) -> io::Result<()> {
     if found.peek().is_none() {
         return Ok(());
     }
-    // While this is held, whatever has no lock has no owner.
+    // While this lock is held, an unlocked file has no owner.
     let gate = File::open(folder)?;
     let alone = gate.lock().is_ok();
     let mut dead = Vec::new();
@@ -192,17 +192,17 @@ pub fn reap(folder: &Path) -> io::Result<()> {
         };
         match held {
             Ok(file) if file.try_lock().is_ok() => dead.push((path, Some(file))),
-            // Its maker ended before it could lock it.
+            // Its process ended before it could lock it.
             Err(error) if facts.is_dir() && error.kind() == io::ErrorKind::NotFound => {
                 dead.push((path, None));
             }
             _ => {}
         }
     }
-    // Removing may take long; the locks held keep other reapers away.
+    // Removal may take long; the locks keep other reapers away.
     drop(gate);
     for (path, _lock) in &dead {
-        // Another user's stays; one that another process removed is gone.
+        // Keep those of other users; ignore those that another process removed.
         let _ = remove(path);
     }
     Ok(())
@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_has_no_owner_is_removed() {
+    fn only_files_without_an_owner_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(format!("{PREFIX}{name}"));
         for name in ["dead", "alive"] {
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_reaped_while_something_is_made() {
+    fn nothing_is_reaped_while_a_file_is_created() {
         let folder = tempfile::tempdir().unwrap();
         let making = shared(folder.path()).unwrap();
         let unlocked = folder.path().join(format!("{PREFIX}unlocked"));

@@ -10,14 +10,14 @@ use tempfile::NamedTempFile;
 use super::temporary::{reap, temporary_file};
 use super::{DiskError, PRIVATE, SHARED, at, folder_of};
 
-/// A file that gets its name once it is whole; dropped before, it leaves nothing.
+/// A file that gets its name once it is complete; dropping it earlier discards it.
 pub struct NewFile {
     temp: NamedTempFile,
     to: PathBuf,
 }
 
 impl NewFile {
-    /// Begins the file that will be called `to`, and makes its folder if necessary.
+    /// Starts the file that will be named `to`, and creates its folder if necessary.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl NewFile {
         self.temp.as_file()
     }
 
-    /// Where it is until it is kept.
+    /// Its temporary path.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.temp.path()
@@ -84,15 +84,15 @@ impl Write for NewFile {
     }
 }
 
-/// Flushes a folder's entries, so that a rename in it survives a power cut.
+/// Flushes a folder, so that a rename in it survives a power failure.
 fn sync_folder(folder: &Path) -> Result<(), DiskError> {
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(at(folder))
 }
 
-/// Replaces the file `to` by one that holds `bytes`. Durable on return.
+/// Replaces the content of the file `to` with `bytes`. Durable on return.
 ///
-/// Removes what killed processes left in its folder.
+/// Removes unfinished files of killed processes in its folder.
 ///
 /// # Errors
 ///
@@ -127,8 +127,8 @@ fn filled(to: &Path, mode: u32, bytes: &[u8]) -> Result<NewFile, DiskError> {
     Ok(file)
 }
 
-/// Opens whatever `path` names for writing from its start: a file, made if necessary,
-/// or a device or pipe such as `/dev/stdout`. What is written is not whole.
+/// Opens `path` for writing from its start: a file, created if necessary, or a device
+/// or pipe such as `/dev/stdout`. The write is not atomic.
 ///
 /// # Errors
 ///
@@ -139,7 +139,7 @@ pub fn stream(path: &Path) -> Result<File, DiskError> {
     options.open(path).map_err(at(path))
 }
 
-/// Opens a lock or log for reading and appending, made if necessary.
+/// Opens a lock or log for reading and appending, creating it if necessary.
 ///
 /// # Errors
 ///
@@ -172,8 +172,8 @@ pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     read.map(|_| text)
 }
 
-/// Replaces the file `to` by one that holds `bytes` and may be lost in a power cut:
-/// for caches whose readers recognise a damaged file.
+/// Replaces the content of the file `to` with `bytes`, which may be lost in a power
+/// failure: for caches whose readers detect damaged files.
 ///
 /// # Errors
 ///
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kept_leaves_nothing_and_the_old_file() {
+    fn an_unfinished_file_leaves_nothing_and_keeps_the_old_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
         write(&path, b"old").unwrap();

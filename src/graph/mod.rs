@@ -1,8 +1,7 @@
-//! The graph of tasks: what must be done before what.
+//! The graph of tasks and their dependencies.
 //!
-//! Sits beside `action` in the domain: built from task names and the edges between
-//! them, read by the scheduler. It has no cycle, and knows nothing about what a task
-//! does. Every answer is in the order of the names, never in the order of a hash.
+//! Built from task names and edges, and used by the scheduler. It has no cycles, and
+//! knows nothing about what a task does. Results are ordered by name, never by hash.
 
 mod render;
 
@@ -12,20 +11,20 @@ use std::fmt::Display;
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-/// An acyclic graph of tasks; an edge leads from a dependency to its dependant.
+/// An acyclic graph of tasks; edges lead from dependencies to dependents.
 #[derive(Clone, Debug)]
 pub struct Graph<N> {
-    /// Acyclic; node indices ascend with the node names.
+    /// Acyclic; node indices are in the order of the names.
     dag: DiGraph<N, ()>,
     places: BTreeMap<N, NodeIndex>,
-    /// Every node after all of its dependencies.
+    /// Topological order: every node comes after its dependencies.
     order: Vec<NodeIndex>,
 }
 
-/// Why tasks and edges do not make a graph.
+/// Why tasks and edges are not a valid graph.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GraphError {
-    /// Two tasks of one name.
+    /// Two tasks have the same name.
     #[error("task `{0}` is defined twice")]
     Duplicate(String),
     /// An edge names a task that does not exist.
@@ -33,10 +32,10 @@ pub enum GraphError {
     Unknown {
         /// The name that was not found.
         task: String,
-        /// The task that depends on it, if it is the dependency.
+        /// The task that depends on it, if any.
         by: Option<String>,
     },
-    /// Tasks that wait for each other.
+    /// Tasks depend on each other in a cycle.
     #[error("dependency cycle: {}", .path.join(" -> "))]
     Cycle {
         /// Each task depends on the next; the first and last are the same.
@@ -53,7 +52,7 @@ impl<N: Ord + Clone + Display> Graph<N> {
     ///
     /// # Errors
     ///
-    /// [`GraphError`]: a duplicate name, an edge to nothing, or a cycle.
+    /// [`GraphError`]: a duplicate name, an edge to an unknown task, or a cycle.
     pub fn build(
         tasks: impl IntoIterator<Item = N>,
         edges: impl IntoIterator<Item = (N, N)>,
@@ -81,30 +80,30 @@ impl<N: Ord + Clone + Display> Graph<N> {
         Ok(Self { dag, places, order })
     }
 
-    /// How many tasks it holds.
+    /// The number of tasks.
     #[must_use]
     pub fn len(&self) -> usize {
         self.dag.node_count()
     }
 
-    /// Whether it holds no task.
+    /// Whether it has no tasks.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Every task after all of its dependencies.
+    /// All tasks in topological order.
     pub fn tasks(&self) -> impl Iterator<Item = &N> {
         self.order.iter().map(|place| &self.dag[*place])
     }
 
-    /// What `task` waits for, by name; empty for an unknown task.
+    /// The dependencies of `task`, by name; empty for an unknown task.
     #[must_use]
     pub fn dependencies(&self, task: &N) -> Vec<&N> {
         self.neighbors(task, Direction::Incoming)
     }
 
-    /// What waits for `task`, by name; empty for an unknown task.
+    /// The dependents of `task`, by name; empty for an unknown task.
     #[must_use]
     pub fn dependants(&self, task: &N) -> Vec<&N> {
         self.neighbors(task, Direction::Outgoing)
@@ -143,7 +142,8 @@ fn unknown<N: Display>(task: &N, by: Option<&N>) -> GraphError {
     }
 }
 
-/// Kahn's order, the lowest free name first; or the cycle that prevents one.
+/// Kahn's algorithm, with the lowest free name first; or the cycle that prevents an
+/// order.
 fn ordered<N: Display>(dag: &DiGraph<N, ()>) -> Result<Vec<NodeIndex>, GraphError> {
     let incoming = |place| dag.neighbors_directed(place, Direction::Incoming);
     let mut waits: Vec<usize> = dag.node_indices().map(|p| incoming(p).count()).collect();
@@ -162,7 +162,7 @@ fn ordered<N: Display>(dag: &DiGraph<N, ()>) -> Result<Vec<NodeIndex>, GraphErro
         }
     }
     let stuck = |place: &NodeIndex| waits[place.index()] > 0;
-    // A stuck node waits for a stuck node, so walking on must meet itself.
+    // Every stuck node depends on a stuck node, so the walk must return to itself.
     let mut walk: Vec<NodeIndex> = Vec::new();
     let mut met = BTreeMap::new();
     let mut at = dag.node_indices().find(stuck);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn names_given_twice_and_edges_to_nothing_are_refused() {
+    fn duplicate_names_and_edges_to_unknown_tasks_are_refused() {
         assert!(matches!(
             Graph::build(["a", "a"], []),
             Err(GraphError::Duplicate(_))

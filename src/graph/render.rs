@@ -1,7 +1,6 @@
 //! A graph as text: for Graphviz, for Mermaid, and as JSON.
 //!
-//! Arrows lead from a dependency to what waits for it. Equal graphs give
-//! equal text.
+//! Arrows lead from dependencies to dependents. Equal graphs give equal text.
 
 use std::fmt::{Display, Write as _};
 
@@ -69,7 +68,7 @@ impl<N: Ord + Clone + Display> Graph<N> {
     }
 }
 
-/// Writing to a `String` cannot fail, so its result says nothing.
+/// Writing to a `String` cannot fail.
 fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(line);
 }

@@ -1,9 +1,9 @@
-//! What a command may open: Landlock rules for the thread that starts it.
+//! Confinement of commands: Landlock rules for the thread that starts one.
 //!
-//! Used by `process`. The rules are laid on a thread made for the purpose,
-//! which starts the command and ends; the command and all its children inherit
-//! them, and this process stays as it was. It never decides which tasks are
-//! confined, and it rules files alone, not the network.
+//! Used by `process`. The rules apply to a separate thread, which starts the command
+//! and ends. The command and its children inherit them, and this process is not
+//! affected. This module never decides which tasks are confined, and it restricts only
+//! files, not the network.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,12 @@ use landlock::{
     RulesetCreatedAttr as _, RulesetError, path_beneath_rules,
 };
 
-/// The oldest ABI used: with `Refer`, without which a file cannot be renamed
-/// from one folder into another, as every compiler does.
+/// The minimum ABI: with `Refer`, without which files cannot be renamed between
+/// folders, as every compiler does.
 const NEEDED: ABI = ABI::V2;
 
-/// Read and executed by every command: programs, libraries, and what the
-/// system says of itself.
+/// Paths that every command can read and execute: programs, libraries, and information
+/// about the system.
 const SYSTEM: [&str; 12] = [
     "/usr",
     "/bin",
@@ -35,7 +35,7 @@ const SYSTEM: [&str; 12] = [
     "/dev/fd",
 ];
 
-/// What programs and the C library read in `/etc`, by the start of the name.
+/// Files in `/etc` that programs and the C library read, by the start of the name.
 const SETTINGS: [&str; 23] = [
     "alternatives",
     "ca-certificates",
@@ -62,7 +62,7 @@ const SETTINGS: [&str; 23] = [
     "timezone",
 ];
 
-/// Devices that hold nothing, or nothing but chance.
+/// Devices without content, or with random content.
 const DEVICES: [&str; 6] = [
     "/dev/null",
     "/dev/zero",
@@ -72,15 +72,15 @@ const DEVICES: [&str; 6] = [
     "/dev/tty",
 ];
 
-/// The files that a command may use besides those of the system.
+/// The files that a command may use in addition to system files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confinement {
-    /// Read, written and executed, with all that is below.
+    /// Can be read, written and executed, with everything below.
     pub writable: Vec<PathBuf>,
     pub readable: Vec<PathBuf>,
 }
 
-/// Whether this kernel can confine a command; asked of it once.
+/// Whether this kernel can confine commands; checked once.
 #[must_use]
 pub fn supported() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
@@ -91,18 +91,18 @@ fn ruleset() -> Result<landlock::RulesetCreated, RulesetError> {
     Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(NEEDED))?
-        // Kernels before ABI 3 cannot tell it from writing.
+        // Kernels before ABI 3 treat it as writing.
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::Truncate)?
         .create()
 }
 
 impl Confinement {
-    /// Confines the calling thread, and what it starts, for good.
+    /// Confines the calling thread and the processes it starts, permanently.
     ///
     /// # Errors
     ///
-    /// The kernel's reason; the thread must start nothing then.
+    /// The kernel's error; the thread must not start anything then.
     pub(crate) fn enforce(&self) -> Result<(), RulesetError> {
         let read = AccessFs::from_read(NEEDED);
         let all = AccessFs::from_all(NEEDED) | AccessFs::Truncate;
@@ -118,8 +118,7 @@ impl Confinement {
             .map(drop)
     }
 
-    /// Paths that `log` names, that exist, and that the rules refuse; in order,
-    /// at most five of them.
+    /// Existing paths in `log` that the rules deny, in order; at most five.
     #[must_use]
     pub fn refused_in(&self, log: &str) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = Vec::new();
@@ -151,7 +150,7 @@ impl Confinement {
     }
 }
 
-/// Most paths that one failure names; more do not help.
+/// Maximum number of paths in a failure; more do not help.
 const MAX_NAMED: usize = 5;
 
 /// Entries of `/etc` that every command may read; listed once.
@@ -174,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_gives_the_refused_paths_that_exist_and_no_others() {
+    fn only_existing_denied_paths_are_reported_from_a_log() {
         let folder = tempfile::tempdir().unwrap();
         let (own, other) = (folder.path().join("own"), folder.path().join("other"));
         for file in [&own, &other] {

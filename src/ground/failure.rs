@@ -1,4 +1,4 @@
-//! Why a task failed, and what kind of failure that is.
+//! Why a task failed, with the class of the failure.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,52 +17,51 @@ use crate::workspace::WalkError;
 pub enum Class {
     /// The task itself failed.
     Task,
-    /// The definition or pipeline asks for what cannot be.
+    /// The definition or pipeline is invalid.
     Configuration,
-    /// The disk or the network refused.
+    /// The disk or the network failed.
     Environment,
-    /// Bytes are not the expected ones.
+    /// Content does not match its digest or signature.
     Verification,
-    /// It took too long.
+    /// A timeout.
     Timeout,
-    /// A tag names something else, and may not be moved.
+    /// A tag names another package and must not be moved.
     Conflict,
     /// A signal stopped it.
     Cancelled,
 }
 
-/// What another attempt could mend.
+/// Failures that a retry may fix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Again {
-    /// A connection, or a fault of the server.
+    /// A connection failed, or the server had an error.
     Network,
-    /// An attempt that took too long.
+    /// The attempt timed out.
     Timeout,
-    /// A command that ended with this code; one that a signal ended has the
-    /// code that a shell gives it, 128 and the signal.
+    /// The command exited with this code; for a signal, 128 plus its number, as in a
+    /// shell.
     Exit(i32),
 }
 
 /// Why a task failed.
 #[derive(Debug)]
 pub struct Failure {
-    /// What kind it is.
+    /// Its class.
     pub class: Class,
-    /// What another attempt could mend; `None`: it would fail the same way.
+    /// The condition for a retry; `None`: a retry would fail the same way.
     pub again: Option<Again>,
-    /// What happened, with every cause.
+    /// The error with all of its causes.
     pub message: String,
-    /// What the system reported, if that is the cause: the command line gives
-    /// advice by it.
+    /// The system error, if that is the cause; the command line chooses advice by it.
     pub cause: Option<std::io::ErrorKind>,
-    /// What the command had printed, if there was one.
+    /// The output of the command, if one ran.
     pub log: String,
-    /// The source that was written to while it was read.
+    /// The source file that changed while it was read.
     pub changed: Option<PathBuf>,
 }
 
 impl Failure {
-    /// A failure that no further attempt mends.
+    /// A permanent failure.
     pub fn new(class: Class, message: impl fmt::Display) -> Self {
         Self {
             class,
@@ -74,7 +73,7 @@ impl Failure {
         }
     }
 
-    /// A source is no longer what the action's key names.
+    /// A source file no longer matches the action's key.
     pub(crate) fn changed(path: PathBuf) -> Self {
         let message = format!(
             "`{}` changed while it was read: make sure that nothing writes to it, then build again",
@@ -88,7 +87,7 @@ impl Failure {
 }
 
 impl Failure {
-    /// A failure with the text of `error` and its causes. A full or read-only disk
+    /// A failure with the message of `error` and its causes. A full or read-only disk
     /// is the environment's fault, whatever was being written.
     pub(crate) fn caused_by(class: Class, error: &(dyn std::error::Error + 'static)) -> Self {
         let cause = system_cause(error);
@@ -111,7 +110,8 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The kind of an I/O error: damaged bytes are not the disk's refusal.
+/// The class of an I/O error: corrupt data is a verification failure, not an
+/// environment failure.
 pub(crate) fn of_io(error: &std::io::Error) -> Class {
     match is_damage(error) {
         true => Class::Verification,
@@ -125,7 +125,7 @@ pub(crate) fn is_of_disk(kind: std::io::ErrorKind) -> bool {
     matches!(kind, StorageFull | QuotaExceeded | ReadOnlyFilesystem)
 }
 
-/// Writes an error with everything that caused it.
+/// Writes an error with all of its causes.
 pub(crate) fn whole(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -139,7 +139,7 @@ pub(crate) fn whole(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What the system reported, if that is the cause of `error`.
+/// The system error that caused `error`, if any.
 pub(crate) fn system_cause(
     error: &(dyn std::error::Error + 'static),
 ) -> Option<std::io::ErrorKind> {
@@ -154,19 +154,19 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Whether a server that answered so may answer otherwise later.
+/// Whether a retry may get another response than this status.
 pub(crate) fn passing(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..)
 }
 
-/// Gives each error its class, and writes it with everything that caused it.
+/// Converts errors to failures: each has a class, and the message includes all causes.
 macro_rules! failures {
     ($($error:ty: $class:expr $(, again: $again:expr)?;)*) => {$(
         impl From<$error> for $crate::ground::Failure {
             fn from(error: $error) -> Self {
                 use $crate::ground::Class;
                 let class: fn(&$error) -> Class = $class;
-                #[allow(unused_mut, reason = "only some errors can be mended")]
+                #[allow(unused_mut, reason = "only some errors are retried")]
                 let mut failure = Self::caused_by(class(&error), &error);
                 $(
                     use $crate::ground::Again;
@@ -211,11 +211,11 @@ failures! {
     };
 }
 
-/// Longest log shown, in bytes: 1 MiB of its end, which tells most. A record
-/// of a thousand tasks must still be readable.
+/// Maximum length of a shown log, in bytes: the last 1 MiB, so that a record of a
+/// thousand tasks stays readable.
 const SHOWN_LOG_BYTES: usize = 1 << 20;
 
-/// The end of a log, at a line's beginning.
+/// The end of a log, starting at a line.
 pub(crate) fn shown(log: &str) -> String {
     if log.len() <= SHOWN_LOG_BYTES {
         return log.to_owned();

@@ -1,32 +1,32 @@
 //! The folders with a component's sources: the package's own, and those
 //! of the definitions it imports.
 //!
-//! A source is named as the composed definition has it, `../common/x`, on every
-//! machine; only here does it become a place on this one. No source leaves the
-//! folder of the definition that names it.
+//! Sources are named as in the composed definition, such as `../common/x`, on every
+//! machine; this module maps them to paths on this machine. No source leaves the folder
+//! of the definition that names it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::source::{SourceError, outside};
 
-/// Folders by the beginning of the sources in them.
+/// Folders by the prefix of their sources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Folders {
-    /// The package's own: what no other folder has is relative to it.
+    /// The package's folder, for sources that match no other prefix.
     pub own: PathBuf,
-    /// Folders of imported definitions, by their path from the own one.
+    /// Folders of imported definitions, by their path from the package's folder.
     pub imported: BTreeMap<String, PathBuf>,
 }
 
-/// Where one source is.
+/// The location of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found<'a> {
     /// A folder on this machine.
     pub root: &'a Path,
     /// The source, relative to it.
     pub below: &'a str,
-    /// What precedes `below` in the definition; empty for the package folder.
+    /// The part of the source before `below`; empty for the package folder.
     pub prefix: &'a str,
 }
 
@@ -40,7 +40,7 @@ impl From<PathBuf> for Folders {
 }
 
 impl Folders {
-    /// The folder that `source` is in: the deepest that it is named below.
+    /// The folder of `source`: the longest matching prefix.
     #[must_use]
     pub fn find<'a>(&'a self, source: &'a str) -> Found<'a> {
         let mut found = Found {
@@ -72,7 +72,7 @@ impl Folders {
 }
 
 impl Folders {
-    /// As [`find`](Self::find); a source that leads out of its folder is refused.
+    /// As [`find`](Self::find), but refuses sources that lead out of their folder.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Folders {
 }
 
 impl Found<'_> {
-    /// `path`, which is relative to the root, as the definition would name it.
+    /// The name in the definition of `path`, which is relative to the root.
     #[must_use]
     pub fn named(&self, path: &str) -> String {
         match self.prefix {
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_is_in_the_deepest_folder_that_it_is_named_below() {
+    fn a_source_is_in_the_folder_with_the_longest_matching_prefix() {
         let folders = Folders {
             own: "/w/pkg".into(),
             imported: ["..", "../a", "../a/b"]

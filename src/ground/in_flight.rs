@@ -1,4 +1,4 @@
-//! Turns: of several tasks that want one blob, one fetches it.
+//! Deduplicates downloads: if several tasks need a blob, one of them fetches it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -9,10 +9,10 @@ use crate::oci::Digest;
 
 type Turn = tokio::sync::Mutex<()>;
 
-/// Blobs being fetched by this process, shared by all its fetches.
+/// Blobs that this process is fetching.
 ///
-/// Whoever gets a turn second asks the cache again; if the first failed, it
-/// tries by itself, perhaps at another registry.
+/// A task that had to wait checks the cache again; if the first fetch failed, it
+/// fetches the blob itself, perhaps from another registry.
 #[derive(Default)]
 pub struct InFlight {
     turns: Mutex<HashMap<Digest, Weak<Turn>>>,

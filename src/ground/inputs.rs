@@ -1,9 +1,9 @@
-//! The inputs of one action, with where their bytes are: a file of the checkout,
-//! or a blob of the cache.
+//! The inputs of one action and the location of their bytes: a file of the checkout, or
+//! a blob of the cache.
 //!
-//! Work that reads only through here can be carried out anywhere. A file of the
-//! checkout is never copied: it is read through a check of its digest, and if it
-//! is no longer what the action names, the result is refused.
+//! Work that reads only through this module can run anywhere. A file of the checkout is
+//! never copied: its digest is verified while it is read, and if it no longer matches
+//! the action, the result is rejected.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -24,7 +24,7 @@ use crate::cas::tree::{Tree, TreeKind};
 use crate::oci::{Digest, Hasher};
 use crate::workspace::{Entry, Kind, Stat};
 
-/// What an action reads, and where it is.
+/// The inputs of an action, with their locations.
 #[derive(Clone)]
 pub(crate) struct Inputs {
     pub(crate) tree: Arc<InputTree>,
@@ -32,17 +32,17 @@ pub(crate) struct Inputs {
     /// are blobs.
     on_disk: Arc<BTreeMap<String, PathBuf>>,
     cas: Arc<Cas>,
-    /// The first file that is no longer what the tree says.
+    /// The first file that no longer matches the tree.
     changed: Arc<Mutex<Option<PathBuf>>>,
 }
 
 impl Inputs {
-    /// No inputs yet; blobs are read from `cas`.
+    /// Empty inputs; blobs are read from `cas`.
     pub(crate) fn new(cas: &Arc<Cas>) -> Self {
         Self::of(Arc::default(), cas)
     }
 
-    /// The inputs of an action all of whose bytes are in `cas`.
+    /// The inputs of an action whose bytes are all in `cas`.
     pub(crate) fn of(tree: Arc<InputTree>, cas: &Arc<Cas>) -> Self {
         Self {
             tree,
@@ -52,12 +52,12 @@ impl Inputs {
         }
     }
 
-    /// Adds what another action made, or what came over the network.
+    /// Adds a blob that another action made or that was downloaded.
     pub(crate) fn blob(&mut self, name: &str, digest: Digest, size: u64) -> Result<(), InputError> {
         Arc::make_mut(&mut self.tree).insert_blob(name, digest, size)
     }
 
-    /// Adds each output of `producer`, as [`output_name`] calls it.
+    /// Adds each output of `producer` under its [`output_name`].
     pub(crate) fn outputs(&mut self, producer: &str, outputs: &[Output]) -> Result<(), InputError> {
         for output in outputs {
             let name = output_name(producer, output);
@@ -66,7 +66,7 @@ impl Inputs {
         Ok(())
     }
 
-    /// Adds a source of a definition with all that is in it.
+    /// Adds a source of a definition and everything in it.
     pub(crate) fn source(
         &mut self,
         site: &Site,
@@ -81,8 +81,8 @@ impl Inputs {
         self.entries(site, found.root, &entries, |path| found.named(path))
     }
 
-    /// Entries of `root` that are not in a checkout, such as those of a clone. The
-    /// files are read once for their digests.
+    /// Adds entries of `root`, which is not a checkout but, for example, a clone. The
+    /// files are read once to compute their digests.
     pub(crate) fn on_disk(cas: &Arc<Cas>, root: &Path, entries: &[Entry]) -> Result<Self, Failure> {
         let mut inputs = Self::new(cas);
         for entry in entries {
@@ -100,7 +100,7 @@ impl Inputs {
         Ok(inputs)
     }
 
-    /// Adds entries of `root`; `named` gives their paths in the tree.
+    /// Adds entries of `root`; `named` maps them to their paths in the tree.
     pub(crate) fn entries(
         &mut self,
         site: &Site,
@@ -194,7 +194,7 @@ impl Inputs {
         &self.cas
     }
 
-    /// Adds what a command left at `path`, as it was recorded.
+    /// Adds the recorded output of a command at `path`.
     pub(crate) fn recorded(&mut self, path: &str, tree: &Tree) -> Result<(), InputError> {
         if tree.single().is_none() {
             let folder = InputNode::Directory(InputDirectory::empty(false));
@@ -222,13 +222,14 @@ impl Inputs {
         Ok(())
     }
 
-    /// What is at `path` and below it, parents first, each with its path below.
+    /// The entry at `path` and everything below it, parents first, each with its path
+    /// below `path`.
     pub(crate) fn list(&self, path: &str) -> Vec<(String, &InputNode)> {
         self.tree.walk(path)
     }
 
-    /// Opens the file at `path`. Its last byte is followed by an error unless all
-    /// are those of its digest.
+    /// Opens the file at `path`. If its content does not match its digest, reading
+    /// fails at the end.
     pub(crate) fn open(&self, path: &str) -> io::Result<Box<dyn Read + Send + '_>> {
         let file = match self.tree.get(path) {
             Some(InputNode::File(file)) => file,
@@ -257,9 +258,9 @@ impl Inputs {
         ))
     }
 
-    /// The file at `path`, or the blob of that name, to be read in any order: its
-    /// digest was checked. A file of the checkout is looked at again by
-    /// [`Seekable::settle`].
+    /// The file at `path`, or the blob of that name, for random access, after its
+    /// digest has been verified. [`Seekable::settle`] checks a file of the checkout
+    /// again.
     pub(crate) fn seekable(&self, path: &str) -> io::Result<Seekable> {
         if let Some(on_disk) = self.on_disk.get(&in_tree(path)) {
             let mut file = self.opened(on_disk)?;
@@ -283,8 +284,8 @@ impl Inputs {
     }
 
     fn opened(&self, path: &Path) -> io::Result<File> {
-        // A pipe put in its place must neither be followed nor waited for. A link
-        // on the way is: what it leads to must have the digest all the same.
+        // Opening must not block on a pipe that has replaced the file. Links are
+        // followed: the target must have the digest in any case.
         let opened = OpenOptions::new()
             .read(true)
             .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
@@ -297,14 +298,14 @@ impl Inputs {
         }
     }
 
-    /// The file that was found to be no longer what the action names.
+    /// The file that no longer matches the action, if any.
     pub(crate) fn changed(&self) -> Option<PathBuf> {
         let changed = self.changed.lock();
         changed.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Hashes what is written to it.
+/// Hashes everything that is written to it.
 struct HashWriter<'a>(&'a mut Hasher);
 
 impl io::Write for HashWriter<'_> {
@@ -318,7 +319,7 @@ impl io::Write for HashWriter<'_> {
     }
 }
 
-/// What an input is called that is an output of `producer`.
+/// The name of an input that is an output of `producer`.
 fn output_name(producer: &str, output: &Output) -> String {
     if output.name == producer {
         producer.to_owned()
@@ -327,7 +328,7 @@ fn output_name(producer: &str, output: &Output) -> String {
     }
 }
 
-/// How a path is written to look up where a file is.
+/// The normalised path for looking up a file's location.
 fn in_tree(path: &str) -> String {
     let names = path.split('/').filter(|name| *name != ".");
     names.collect::<Vec<_>>().join("/")
@@ -348,19 +349,19 @@ fn note_changed(changed: &Changed, path: &Path) -> io::Error {
     io::Error::other(format!("`{}` changed while it was read", path.display()))
 }
 
-/// A file that was checked, and can be read in any order.
+/// A verified file for random access.
 pub(crate) struct Seekable {
     pub(crate) file: File,
     stat: Option<(Stat, PathBuf, Arc<Changed>)>,
 }
 
 impl Seekable {
-    /// A file of no name that nothing else can write to.
+    /// An unnamed file, which nothing else can write to.
     pub(crate) fn scratch(file: File) -> Self {
         Self { file, stat: None }
     }
 
-    /// Refuses the file if something wrote to it since it was checked.
+    /// Fails if the file has changed since it was verified.
     pub(crate) fn settle(&self) -> io::Result<()> {
         match &self.stat {
             Some((stat, path, changed)) if Stat::of(&self.file.metadata()?) != *stat => {
@@ -371,11 +372,11 @@ impl Seekable {
     }
 }
 
-/// A file of the checkout, read to its end with its digest.
+/// A file of the checkout whose digest is verified at its end.
 struct Checked<'a> {
     file: File,
     left: u64,
-    /// Gone once the digest was compared.
+    /// `None` after the digest has been compared.
     hasher: Option<Hasher>,
     digest: Digest,
     path: &'a Path,
@@ -429,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_longer_what_the_tree_says_is_an_error_that_names_it() {
+    fn a_file_that_no_longer_matches_the_tree_is_an_error_that_names_it() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("f");
         for other in [Some("old!"), Some("OLD"), Some("ol"), None] {

@@ -1,8 +1,8 @@
-//! `jackal.lock`: what every mutable reference stood for when it was resolved.
+//! `jackal.lock`: the resolved value of every mutable reference.
 //!
-//! Sits beside a definition or pipeline. A build uses the pins, so that it
-//! needs no network to know what a tag means; `jackal update` moves them.
-//! Source: docs/spec/pipeline.md, "Lock file".
+//! The file is beside a definition or pipeline. Builds use the pins, so that they need
+//! no network to resolve tags; `jackal update` moves the pins. Source:
+//! docs/spec/pipeline.md, "Lock file".
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::oci::{Descriptor, Digest};
 /// Largest lock file read, in bytes: 64 MiB, about 200,000 pins.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// Version of the file's shape.
+/// Version of the file format.
 const VERSION: u32 = 1;
 
 /// Name of the file.
@@ -39,42 +39,42 @@ struct Pins {
     images: BTreeMap<String, BTreeMap<String, ImagePin>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     files: BTreeMap<String, FilePin>,
-    /// Address with reference, then a commit, or a digest over all references.
+    /// By URL with reference: a commit, or a digest over all references.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     repositories: BTreeMap<String, String>,
-    /// Repository, chart and wanted version, with spaces between.
+    /// By repository, chart and requested version, separated by spaces.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     charts: BTreeMap<String, ChartPin>,
 }
 
-/// What a chart's name and version stood for.
+/// The resolved archive of a chart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChartPin {
-    /// The version that was chosen.
+    /// The selected version.
     pub version: String,
-    /// Where its archive is.
+    /// The URL of its archive.
     pub url: String,
     pub digest: Digest,
     /// Length in bytes.
     pub size: u64,
-    /// The manifest, if it is in a registry.
+    /// The manifest, if the chart is in a registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Descriptor>,
 }
 
-/// What an image reference stood for.
+/// The resolved manifest of an image reference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImagePin {
-    /// The index that the reference named, if it named one.
+    /// The index that the reference named, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<Descriptor>,
     /// The manifest for the platform.
     pub manifest: Descriptor,
 }
 
-/// What a URL stood for.
+/// The content of a URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FilePin {
@@ -89,7 +89,7 @@ pub struct FilePin {
 pub enum LockfileError {
     #[error("`{path}` cannot be used: {source}")]
     Io { path: PathBuf, source: io::Error },
-    /// It is not what jackal writes.
+    /// It is not a valid lock file.
     #[error(
         "{path}:{line}:{column}: this is not a lock file of version {VERSION}: {message}; \
          restore it from version control, or delete it and run `jackal update`"
@@ -105,12 +105,12 @@ pub enum LockfileError {
 }
 
 impl Lockfile {
-    /// Reads the lock file in `folder`; a missing one holds no pins.
+    /// Reads the lock file in `folder`; a missing file has no pins.
     ///
     /// # Errors
     ///
-    /// [`LockfileError`]: it cannot be read, or is damaged. A damaged one is
-    /// never taken for an empty one: that would move every pin.
+    /// [`LockfileError`]: it cannot be read, or is damaged. A damaged file is never
+    /// treated as empty, which would move every pin.
     pub fn load(folder: &Path) -> Result<Self, LockfileError> {
         let path = folder.join(LOCK_FILE);
         let io = |source| LockfileError::Io {
@@ -148,7 +148,7 @@ impl Lockfile {
         platforms.values().find_map(|pin| pin.index.as_ref())
     }
 
-    /// Pins `reference` on `platform`; returns the pin that stood before.
+    /// Pins `reference` on `platform`; returns the previous pin.
     pub fn pin_image(
         &mut self,
         reference: &str,
@@ -198,7 +198,7 @@ impl Lockfile {
         self.pins.charts.get(asked)
     }
 
-    /// Pins a chart; returns the pin that stood before.
+    /// Pins a chart; returns the previous pin.
     pub fn pin_chart(&mut self, asked: &str, pin: ChartPin) -> Option<ChartPin> {
         if self.chart(asked) == Some(&pin) {
             return Some(pin);
@@ -207,7 +207,7 @@ impl Lockfile {
         self.pins.charts.insert(asked.to_owned(), pin)
     }
 
-    /// Writes the file, whole or not at all, if a pin moved.
+    /// Writes the file atomically if a pin has changed.
     ///
     /// # Errors
     ///

@@ -1,20 +1,20 @@
-//! What a command printed, as it is kept: each piece with its time and stream.
+//! Stored logs of commands: each piece of output with its time and stream.
 //!
-//! Secrets are masked before a log comes here. One blob holds it whole, so that
-//! a hit can be shown as the run was.
+//! Secrets are masked before a log is stored. A log is a single blob, so that a cache
+//! hit can replay the output.
 
 use std::time::Duration;
 
 use crate::codec::{CodecError, Reader, Writer};
 use crate::ground::process::{Piece, Stream};
 
-/// Begins every kept log; changes when its layout does.
+/// Magic number of stored logs; changes with their layout.
 const MAGIC: &[u8; 8] = b"jklog\0\x02\n";
 
-/// Longest piece, in bytes: 64 MiB, more than any that a pipe yields.
+/// Maximum length of a piece, in bytes: 64 MiB, more than a pipe yields at once.
 const MAX_PIECE: u64 = 64 << 20;
 
-/// The pieces as one blob.
+/// Encodes the pieces as one blob.
 #[must_use]
 pub fn encode(pieces: &[Piece]) -> Vec<u8> {
     let mut writer = Writer::new(MAGIC);
@@ -27,11 +27,11 @@ pub fn encode(pieces: &[Piece]) -> Vec<u8> {
     writer.into_bytes()
 }
 
-/// The pieces of a kept log.
+/// Decodes the pieces of a stored log.
 ///
 /// # Errors
 ///
-/// [`CodecError`]: it is not one.
+/// [`CodecError`]: it is not a log.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Piece>, CodecError> {
     let mut reader = Reader::new(bytes);
     reader.magic(MAGIC, "the first bytes of a log, `jklog`")?;
@@ -49,7 +49,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Piece>, CodecError> {
     Ok(pieces)
 }
 
-/// The pieces in order of arrival as text; what is not UTF-8 is replaced.
+/// The pieces in order of arrival as text; invalid UTF-8 is replaced.
 #[must_use]
 pub fn text(pieces: &[Piece]) -> String {
     let bytes: Vec<u8> = pieces.iter().flat_map(|p| &p.bytes).copied().collect();

@@ -1,7 +1,7 @@
-//! What all kinds of work share: the cache, the pins, the checkout, programs of
-//! the machine, and the wish to stop.
+//! What all kinds of work share: the cache, the pins, the checkout, installed programs,
+//! and cancellation.
 //!
-//! Knows no kind of work and no plan.
+//! Independent of kinds of work and plans.
 
 pub mod confine;
 mod failure;

@@ -1,8 +1,8 @@
-//! One command: run in its own process group, watched, and ended for good.
+//! Runs one command in its own process group, and makes sure that the whole group ends.
 //!
-//! The command sees only the variables it is given. Timeout and cancellation
-//! take one road: TERM to the group, a grace period, KILL to the group. When
-//! the command ends, whatever it left running in its group is killed too.
+//! The command sees only the given variables. Timeout and cancellation work the same
+//! way: TERM to the group, a grace period, KILL to the group. When the command ends,
+//! remaining processes of its group are killed as well.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,53 +16,55 @@ use tokio::process::{Child, Command};
 
 use crate::ground::confine::Confinement;
 
-/// Most log bytes held for one command: 16 MiB; a build's log is rarely over 1 MiB.
+/// Maximum size of a command's log, in bytes: 16 MiB; logs of builds rarely exceed 1
+/// MiB.
 pub const MAX_LOG_BYTES: usize = 16 << 20;
 
-/// How long output may still arrive after the group is dead, from processes that left it.
+/// How long to wait for output of processes that left the group, after the group has
+/// been killed.
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// A command to run.
 #[derive(Clone, Debug)]
 pub struct Process {
     pub argv: Vec<String>,
-    /// Every variable it sees.
+    /// Its environment.
     pub env: BTreeMap<String, String>,
     pub cwd: PathBuf,
     /// Wall-clock limit; `None`: no limit.
     pub timeout: Option<Duration>,
     /// Time between TERM and KILL.
     pub grace: Duration,
-    /// The files it may use; `None`: all that this user may.
+    /// The files it may use; `None`: no restriction.
     pub confinement: Option<Confinement>,
 }
 
-/// Where a piece of output came from.
+/// The stream of a piece of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     Stdout,
     Stderr,
 }
 
-/// A piece of output as it arrived.
+/// A piece of output in order of arrival.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// Since the start of the command.
     pub at: Duration,
-    /// Where it came from.
+    /// Its stream.
     pub stream: Stream,
-    /// Not necessarily whole lines.
+    /// The bytes, which need not be whole lines.
     pub bytes: Vec<u8>,
 }
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It returned this code.
+    /// It exited with this code.
     Exited(i32),
-    /// A signal that we did not send ended it.
+    /// It was ended by a signal that we did not send.
     Signaled(i32),
-    /// It ran past its limit.
+    /// It exceeded its timeout.
     TimedOut,
     /// The run was cancelled.
     Cancelled,
@@ -74,9 +76,9 @@ pub struct Finished {
     pub ending: Ending,
     /// Its output, in order of arrival.
     pub log: Vec<Piece>,
-    /// Bytes of output that found no room in the log.
+    /// Number of output bytes that did not fit in the log.
     pub dropped: u64,
-    /// From start to end.
+    /// Wall time.
     pub wall: Duration,
 }
 
@@ -91,15 +93,17 @@ pub enum ProcessError {
         program: String,
         source: std::io::Error,
     },
-    /// The kernel would not confine it; it was not started.
-    #[error("cannot confine the command, expected Landlock to work here: see `sandbox`")]
+    /// It could not be confined, and was not started.
+    #[error(
+        "cannot confine the command with Landlock: set `sandbox: none` for the task, or use another machine"
+    )]
     Confine(#[source] landlock::RulesetError),
-    /// The system lost track of it.
+    /// Waiting for it failed.
     #[error("cannot wait for the command")]
     Wait(#[source] std::io::Error),
 }
 
-/// Kills the group when dropped, so no road out leaves it running.
+/// Kills the group when dropped, so that no exit path leaves it running.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -125,7 +129,7 @@ struct Log {
 }
 
 impl Process {
-    /// Runs the command to its end, its timeout, or until `cancel` completes.
+    /// Runs the command until it ends, times out, or `cancel` completes.
     ///
     /// Dropping the future kills the group at once.
     ///
@@ -205,8 +209,8 @@ impl Process {
     }
 }
 
-/// Starts the command on a thread that is confined and ends at once: rules once
-/// laid on a thread stay, so it can be none that is used again.
+/// Starts the command on a confined thread that ends immediately: rules cannot be
+/// removed from a thread, so it must not be reused.
 async fn spawn_confined(
     mut command: Command,
     confinement: Confinement,
@@ -217,7 +221,7 @@ async fn spawn_confined(
     let body = move || {
         let _entered = runtime.enter();
         let child = confinement.enforce().map(|()| command.spawn());
-        // Nobody waits any more: the child is dropped here, and so killed.
+        // The receiver is gone: the child is dropped here, which kills it.
         let _ = answer.send(child);
     };
     if let Err(source) = std::thread::Builder::new().spawn(body) {
@@ -317,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_command_leaves_behind_does_not_hold_it_up() {
+    fn processes_that_a_command_leaves_behind_do_not_delay_it() {
         let finished = shell("sleep 60 & exit 0", 20_000);
         assert_eq!(finished.ending, Ending::Exited(0));
         assert!(finished.wall < Duration::from_secs(10));

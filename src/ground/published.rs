@@ -1,4 +1,5 @@
-//! Results of packages that were published elsewhere, used here: adr/0018, "Results travel".
+//! Reuses results of packages that were published by other machines: adr/0018, "Results
+//! travel".
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,18 +14,19 @@ use crate::oci::{Descriptor, Reference};
 use crate::registry::Registry;
 use crate::release::PublishedResults;
 
-/// What other machines made and published.
+/// Results that other machines have published.
 pub struct Published {
     packages: Vec<PublishedResults>,
-    /// Whether blobs may stay where they are: nothing that is made is written
-    /// here. What turns out to need one fails, and is run again without.
+    /// Whether blobs may stay in their registry, because nothing is written to this
+    /// disk. If a step turns out to need such a blob, it fails, and the run is repeated
+    /// without this.
     by_reference: AtomicBool,
-    /// Blobs that were left there.
+    /// Blobs that were left in their registry.
     left: AtomicU64,
 }
 
 impl Published {
-    /// Results of `packages`; `by_reference`: their blobs may stay there.
+    /// The results of `packages`; `by_reference`: their blobs may stay in the registry.
     #[must_use]
     pub fn new(packages: Vec<PublishedResults>, by_reference: bool) -> Self {
         Self {
@@ -34,24 +36,24 @@ impl Published {
         }
     }
 
-    /// The repository that blobs which were left can be had from.
+    /// The repository of blobs that were left there.
     pub(crate) fn repository(&self) -> Option<&Reference> {
         self.packages.first().map(|package| &package.reference)
     }
 
-    /// Whether a blob was left where it is.
+    /// Whether a blob was left in its registry.
     pub(crate) fn has_left(&self) -> bool {
         self.left.load(Ordering::Relaxed) > 0
     }
 
-    /// Gives up leaving blobs where they are; whether any was left.
+    /// Stops leaving blobs in registries; returns whether any were left.
     pub fn fetch_from_now_on(&self) -> bool {
         self.by_reference.store(false, Ordering::Relaxed);
         self.left.swap(0, Ordering::Relaxed) > 0
     }
 
-    /// The result of `action`, and how many bytes it took to bring it. What
-    /// cannot be brought is made here: a cache that is away fails no build.
+    /// The result of `action`, and the number of downloaded bytes. If the result cannot
+    /// be fetched, the action runs here: an unavailable cache never fails a build.
     pub(crate) async fn bring(
         &self,
         cas: &Arc<Cas>,
@@ -78,7 +80,7 @@ impl Published {
                 left += 1;
                 continue;
             }
-            // Nothing closes the semaphore.
+            // The semaphore is never closed.
             let _permit = transfers.acquire().await.ok()?;
             let blob = Descriptor::blob(output.digest, output.size);
             let layers = std::slice::from_ref(&blob);
@@ -92,7 +94,7 @@ impl Published {
             wall_ms: 0,
         };
         if left > 0 {
-            // Not remembered: a result here has its blobs here.
+            // Not recorded: the blobs of a local result must be stored locally.
             self.left.fetch_add(left, Ordering::Relaxed);
             return Some((result, fetched));
         }

@@ -1,5 +1,5 @@
-//! What all steps of a run share: stores, network, pins, and the one way in
-//! which a result is looked up, made and remembered.
+//! What all steps of a run share: stores, network, pins, and the only code that looks
+//! up, makes and records results.
 
 mod cache;
 mod history;
@@ -22,37 +22,37 @@ use crate::oci::Digest;
 use crate::registry::Registry;
 use crate::workspace::{self, Entry, StatCache};
 
-/// Blobs that are transferred at the same time. More connections make no
-/// registry faster, and each holds a buffer.
+/// Maximum number of parallel transfers. More connections make no registry faster, and
+/// each one has a buffer.
 const TRANSFERS: usize = 6;
 
-/// What the user asked of the whole run.
+/// Options of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
-    /// Run everything, and replace what is remembered.
+    /// Run everything and replace cached results.
     pub force: bool,
-    /// A reference without a pin is an error.
+    /// Fail if a reference has no pin.
     pub locked: bool,
     pub offline: bool,
-    /// Work on this many things at once.
+    /// Maximum number of parallel jobs.
     pub jobs: usize,
-    /// Tell the log of a remembered result as well.
+    /// Report the logs of cached results as well.
     pub replay: bool,
-    /// Variables of the user, for programs that find credentials by them.
+    /// The user's environment, for programs that find credentials through it.
     pub environment: BTreeMap<String, String>,
-    /// This program's own file, for commands that call it.
+    /// The path of this program, for commands that call it.
     pub program: Option<PathBuf>,
 }
 
-/// The shared ground of a run.
+/// The shared state of a run.
 pub struct Site {
-    /// Bytes and results.
+    /// The cache.
     pub cas: Arc<Cas>,
     pub registry: Arc<Registry>,
     /// The options of the run.
     pub wishes: Wishes,
     pub transfers: Semaphore,
-    /// Bounds work on the processor inside steps.
+    /// Limits CPU work inside steps.
     pub cpu: Arc<Semaphore>,
     /// Blobs that are being fetched.
     pub fetching: InFlight,
@@ -62,39 +62,40 @@ pub struct Site {
     locks: Mutex<HashMap<PathBuf, Lockfile>>,
     flights: Mutex<HashMap<ActionKey, Arc<tokio::sync::Mutex<()>>>>,
     made: Mutex<HashSet<ActionKey>>,
-    /// What each workspace folder held when it was first looked at.
+    /// The content of each workspace folder when it was first read.
     snapshots: Mutex<HashMap<PathBuf, Arc<Vec<Entry>>>>,
-    /// Programs that were found, by name.
+    /// Programs that were looked up, by name.
     tools: Mutex<HashMap<String, Tool>>,
-    /// Components whose making has begun.
+    /// Components that have been started.
     begun: Mutex<HashSet<String>>,
-    /// Blobs that remembered results spoke of.
+    /// Blobs of cached results that were used.
     used: Mutex<HashSet<Digest>>,
     /// Seconds since the Unix epoch.
     clock: fn() -> u64,
-    /// Whether the run is to stop; set once it begins.
+    /// Cancellation; set when the run starts.
     stopping: OnceLock<watch::Receiver<Stop>>,
 }
 
-/// A result, and how it was come by.
+/// A result and how it was obtained.
 #[derive(Clone, Debug)]
 pub struct Performed {
     pub result: ActionResult,
-    /// Whether it was remembered, not made.
+    /// Whether it was cached.
     pub cached: bool,
-    /// What a command printed just now.
+    /// The output of the command, if one ran.
     pub log: String,
-    /// Bytes that came over the network just now.
+    /// Number of downloaded bytes.
     pub fetched: u64,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Every guarded value is whole between statements, so poison carries no news.
+    // Every guarded value is consistent between statements, so a poisoned lock is
+    // harmless.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Site {
-    /// Opens the ground of a run over `workspace`.
+    /// Creates the shared state of a run in `workspace`.
     #[must_use]
     pub fn new(cas: Arc<Cas>, registry: Registry, workspace: &Path, wishes: Wishes) -> Arc<Self> {
         let name = blake3::hash(workspace.as_os_str().as_encoded_bytes()).to_hex();
@@ -120,13 +121,13 @@ impl Site {
         })
     }
 
-    /// Lets commands see the wish to stop.
+    /// Connects commands to cancellation.
     pub(crate) fn stop_with(&self, stopping: watch::Receiver<Stop>) {
-        // A second run, after the cache was repaired, has the same receiver.
+        // A second run after a repair of the cache sets the same receiver.
         let _ = self.stopping.set(stopping);
     }
 
-    /// Completes when the run is to stop; never, if it cannot be stopped.
+    /// Completes when the run is cancelled; never, if it cannot be cancelled.
     pub(crate) async fn stopped(&self) {
         if let Some(stopping) = self.stopping.get()
             && stopping
@@ -162,8 +163,8 @@ impl Site {
             .collect()
     }
 
-    /// What `folder` holds, sorted by path. Looked at once in a run: what tasks
-    /// write later is an input only by the task's name.
+    /// The content of `folder`, sorted by path. Read once per run: files that tasks
+    /// write later are inputs only through the task's name.
     pub(crate) fn snapshot(&self, folder: &Path) -> Result<Arc<Vec<Entry>>, Failure> {
         let mut snapshots = held(&self.snapshots);
         if let Some(known) = snapshots.get(folder) {
@@ -174,14 +175,14 @@ impl Site {
         Ok(found)
     }
 
-    /// Walks `folder`, and the folders around and in it, again: something that
-    /// no task declares may have written there.
+    /// Makes the run read `folder`, and folders that contain it or are in it, again,
+    /// because undeclared writes may have changed them.
     pub(crate) fn forget_snapshots(&self, folder: &Path) {
         let related = |other: &Path| other.starts_with(folder) || folder.starts_with(other);
         held(&self.snapshots).retain(|other, _| !related(other));
     }
 
-    /// Looks at the file at `path` again: it is not what it was taken for.
+    /// Makes the run read the file at `path` again, because it has changed.
     pub(crate) fn forget(&self, path: &Path) {
         held(&self.stats).forget(&path.to_string_lossy());
         if let Some(folder) = path.parent() {
@@ -189,17 +190,17 @@ impl Site {
         }
     }
 
-    /// Keeps that the making of `component` has begun.
+    /// Records that `component` has been started.
     pub(crate) fn begin(&self, component: &str) {
         held(&self.begun).insert(component.to_owned());
     }
 
-    /// Whether the making of `component` has begun in this run.
+    /// Whether `component` has been started in this run.
     pub(crate) fn has_begun(&self, component: &str) -> bool {
         held(&self.begun).contains(component)
     }
 
-    /// The program called `name`, looked up once in a run.
+    /// The program `name`, looked up once per run.
     pub(crate) fn tool(
         &self,
         name: &str,
@@ -213,7 +214,7 @@ impl Site {
         Ok(tool)
     }
 
-    /// Writes what the run learned: file digests and pins.
+    /// Saves file digests and pins.
     ///
     /// # Errors
     ///
@@ -226,7 +227,7 @@ impl Site {
         Ok(())
     }
 
-    /// Refuses to fetch `what` under `--offline`.
+    /// Fails under `--offline`, because `what` would have to be fetched.
     pub(crate) fn online(&self, what: &str) -> Result<(), Failure> {
         if !self.wishes.offline {
             return Ok(());
@@ -238,8 +239,8 @@ impl Site {
         Err(Failure::new(Class::Environment, message))
     }
 
-    /// An empty folder of the cache, which goes away when it is dropped, or with
-    /// the next run if this one is killed.
+    /// An empty folder in the cache, which is removed when it is dropped, or by the
+    /// next run if this one is killed.
     pub(crate) async fn stage(&self) -> Result<Stage, Failure> {
         let cas = Arc::clone(&self.cas);
         blocking(move || Ok(cas.stage()?)).await
@@ -255,22 +256,22 @@ fn system_clock() -> u64 {
 /// A program with the digest of its file.
 #[derive(Clone, Debug)]
 pub(crate) struct Tool {
-    /// As `PATH` leads to it.
+    /// The path found through `PATH`.
     pub(crate) path: PathBuf,
-    /// Of what runs, behind all links.
+    /// Digest of the program behind all links.
     pub(crate) digest: Digest,
 }
 
-/// What a piece of work made.
+/// The outcome of some work.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Made {
     pub(crate) outputs: Vec<Output>,
-    /// Blobs that outputs name, such as a tree's files.
+    /// Blobs that the outputs refer to, such as the files of trees.
     pub(crate) also: Vec<(Digest, u64)>,
     pub(crate) log: Option<Output>,
     /// The log as text.
     pub(crate) text: String,
-    /// Bytes that came over the network.
+    /// Number of downloaded bytes.
     pub(crate) fetched: u64,
 }
 
@@ -294,7 +295,7 @@ mod tests {
     static NOW: AtomicU64 = AtomicU64::new(1_000_000);
 
     #[test]
-    fn a_reference_is_asked_again_once_its_answer_is_older_than_allowed() {
+    fn a_reference_is_resolved_again_once_its_pin_is_too_old() {
         let dir = tempfile::tempdir().unwrap();
         let cas = Arc::new(Cas::open(dir.path()).unwrap());
         let registry = Registry::new(Options::default()).unwrap();

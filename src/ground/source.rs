@@ -1,5 +1,5 @@
-//! The sources of a definition on the disk: listed, and never outside of the
-//! folder of the definition that names them.
+//! Lists the sources of a definition on disk, which cannot be outside the folder of the
+//! definition that names them.
 
 use std::path::{Component as Part, Path, PathBuf};
 use std::{fs, io};
@@ -14,7 +14,7 @@ pub enum SourceError {
     Outside(String),
     #[error("`{path}` cannot be read: {source}")]
     Io { path: PathBuf, source: io::Error },
-    /// Something that cannot be packed.
+    /// An entry that cannot be packed.
     #[error(transparent)]
     Walk(WalkError),
 }
@@ -28,15 +28,15 @@ impl From<WalkError> for SourceError {
     }
 }
 
-/// Lists `source` below `root`, and everything in it. Links in it are entries; a
-/// link on the way to it may not lead out of the root.
+/// Lists `source` below `root`, and everything in it. Links inside it are listed as
+/// entries; a link on the path to it must not lead out of the root.
 ///
 /// # Errors
 ///
 /// [`SourceError`]
 pub(crate) fn listed(root: &Path, source: &str) -> Result<Vec<Entry>, SourceError> {
     inside(source)?;
-    // With a slash at its end, a link would be followed.
+    // With a trailing slash, a link would be followed.
     let source = source.trim_end_matches('/');
     let resolved = |path: &Path| {
         fs::canonicalize(path).map_err(|source| SourceError::Io {

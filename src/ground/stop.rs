@@ -1,12 +1,13 @@
-//! Whether a run is to stop.
+//! Cancellation of a run.
 
-/// Whether a run is to stop.
+/// Cancellation of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stop {
-    /// It goes on.
+    /// The run continues.
     #[default]
     No,
-    /// Commands get a signal, and are killed after their grace; all else ends now.
+    /// Commands get a signal, and are killed after their grace period; everything else
+    /// ends now.
     Soon,
     /// Everything is killed.
     Now,

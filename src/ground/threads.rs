@@ -1,4 +1,4 @@
-//! Where work runs: threads that wait for disks, and threads that compute.
+//! Threads for blocking I/O, and threads for computation.
 
 use super::{Class, Failure};
 
@@ -15,16 +15,16 @@ pub(crate) async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Runs work that computes on the pool with one thread a processor, whose
-/// memory is used again by what comes next: on the many threads that wait for
-/// disks each would keep what it once needed.
+/// Runs computation on the pool with one thread per processor, whose memory is reused
+/// by later work. On the many threads for blocking I/O, each would keep the memory it
+/// once needed.
 pub(crate) async fn computing<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     rayon::spawn(move || {
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-        // The receiver is gone when the run was stopped.
+        // The receiver is gone if the run was stopped.
         let _ = sender.send(done);
     });
     let internal = |what: &str| Failure::new(Class::Task, format!("internal error: {what}"));

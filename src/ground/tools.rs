@@ -1,4 +1,4 @@
-//! Programs of the machine: where they are on `PATH`, and what they are.
+//! Installed programs: their paths on `PATH`, and their digests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use super::site::{Site, Tool};
 use super::{Class, Failure};
 use crate::workspace::{self, Entry, Stat};
 
-/// Variables that tell programs where credentials, keys and proxies are.
+/// Environment variables for credentials, keys and proxies.
 const PASSED: &[&str] = &[
     "HOME",
     "PATH",
@@ -27,7 +27,7 @@ const PASSED: &[&str] = &[
     "all_proxy",
 ];
 
-/// The user's variables that programs find credentials, keys and proxies by.
+/// The user's environment variables for credentials, keys and proxies.
 pub(crate) fn environment(site: &Site) -> BTreeMap<String, String> {
     let known = PASSED.iter().filter_map(|name| {
         let value = site.wishes.environment.get(*name)?;
@@ -36,7 +36,7 @@ pub(crate) fn environment(site: &Site) -> BTreeMap<String, String> {
     known.collect()
 }
 
-/// The folders that programs are looked up in.
+/// The folders in which programs are looked up.
 fn folders_of_path(site: &Site) -> Vec<PathBuf> {
     let path = site.wishes.environment.get("PATH");
     let folders = path.map_or("", String::as_str).split(':');
@@ -55,7 +55,8 @@ pub(crate) fn optional(site: &Site, name: &str) -> Result<Option<Tool>, Failure>
     }
 }
 
-/// A program on the user's `PATH`; `missing` says what to do without it.
+/// A program on the user's `PATH`; `missing` is the error message if it is not
+/// installed.
 pub(crate) fn required(site: &Site, name: &str, missing: &str) -> Result<Tool, Failure> {
     optional(site, name)?.ok_or_else(|| Failure::new(Class::Environment, missing))
 }
@@ -68,7 +69,7 @@ pub(crate) fn look(site: &Site, path: &[PathBuf], name: &str) -> Result<Tool, Fa
         path.iter().map(|folder| folder.join(name)).collect()
     };
     for path in candidates {
-        // What a link on PATH leads to is what runs.
+        // Resolve links: the target is the program that runs.
         let Ok(real) = std::fs::canonicalize(&path) else {
             continue;
         };

@@ -1,8 +1,8 @@
-//! Actions carried out alone: a folder that holds an action and its blobs is all
-//! that is needed, on any machine.
+//! Runs single actions: a folder with an action and its blobs is all that is needed, on
+//! any machine.
 //!
-//! The folder holds `action.json` and `blobs/sha256/HEX`. What comes of it is
-//! what a build would have made, as both call [`make_pure`].
+//! The folder has `action.json` and `blobs/sha256/HEX`. The result is the same as in a
+//! build, because both call [`make_pure`].
 
 use std::fs::{self, File};
 use std::io;
@@ -17,15 +17,14 @@ use crate::ground::{Failure, failures};
 use crate::kinds::{Bench, Prepared, make_pure};
 use crate::oci::Descriptor;
 
-/// The action in its folder.
+/// The file of the action in the folder.
 const ACTION_FILE: &str = "action.json";
 
 failures! {
     WireError: |_| Class::Configuration;
 }
 
-/// Writes the action of a prepared step, and every blob that it may read, into
-/// `folder`.
+/// Writes the action of a prepared step and every blob that it may read to `folder`.
 pub(crate) fn pack(prepared: &Prepared, folder: &Path) -> Result<(), Failure> {
     fs::create_dir_all(folder.join("blobs/sha256"))?;
     for (path, file) in prepared.action.inputs.files() {
@@ -42,7 +41,7 @@ pub(crate) fn pack(prepared: &Prepared, folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the outputs of the action in `folder`; their bytes are put into `cas`.
+/// Makes the outputs of the action in `folder` and stores them in `cas`.
 pub(crate) async fn carry_out(folder: &Path, cas: &Arc<Cas>) -> Result<Vec<Output>, Failure> {
     let action = decode(&fs::read(folder.join(ACTION_FILE))?)?;
     for (_, file) in action.inputs.files() {

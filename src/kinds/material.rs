@@ -1,16 +1,16 @@
-//! What results are made from that comes from outside of the checkout.
+//! Inputs of results from outside the checkout.
 
 use crate::oci::Digest;
 
-/// Something from outside that a result was made from.
+/// An external input of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Material {
-    /// An image of a registry.
+    /// An image in a registry.
     Image {
         reference: String,
         digest: Digest,
     },
-    /// A file from the web, or a chart from where it is published.
+    /// A file from the web, or a published chart.
     File {
         url: String,
         digest: Digest,
@@ -19,7 +19,7 @@ pub(crate) enum Material {
         address: String,
         commit: String,
     },
-    /// A package that this one is a differential of.
+    /// The base of a differential package.
     Package {
         name: String,
         /// SHA-256 of its `checksums.txt`, in hex.

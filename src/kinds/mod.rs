@@ -1,9 +1,9 @@
 //! The kinds of work: one room each, behind one trait.
 //!
-//! A room holds all that is known of its kind: the data that a plan puts into a
-//! step, the action that names the result, the making, the errors, the pins in
-//! `jackal.lock`, the provenance materials, and what reaches the user's folders.
-//! `plan` creates work and `run` runs it; neither looks inside.
+//! A room has everything about its kind: the data of a step, the action that identifies
+//! the result, the execution, the errors, the pins in `jackal.lock`, the materials for
+//! provenance, and the delivery to the user's folders. `plan` creates work and `run`
+//! runs it; neither knows its content.
 
 pub(crate) mod actions;
 pub(crate) mod alone;
@@ -38,25 +38,25 @@ pub(crate) use bench::Bench;
 use material::Material;
 pub(crate) use results::{Done, Results, image_of, of};
 
-/// The name of an output that is a tar of one file or folder, whose entries
-/// begin with one name; links are kept.
+/// The name of an output that is a tar of one file or folder, whose entries share a top
+/// name; links are kept.
 pub(crate) const TREE: &str = "tree.tar";
 
-/// What a kind of work knows of the step and the run that it is part of.
+/// The context of some work: its step and its run.
 pub(crate) struct Context<'a> {
     pub(crate) site: &'a Arc<Site>,
-    /// Processors that the step asks for.
+    /// The number of processors that the step requests.
     pub(crate) cpu: u32,
-    /// What the steps before it left.
+    /// The results of the steps before it.
     pub(crate) results: &'a Results,
 }
 
-/// A step that could be run now.
+/// A step that is ready to run.
 pub(crate) struct Prepared {
     pub(crate) action: Action,
-    /// What the action reads, and where that is.
+    /// The inputs of the action, with their locations.
     pub(crate) inputs: Inputs,
-    /// The image that it is about.
+    /// The image that the step makes or fetches.
     pub(crate) manifest: Option<Descriptor>,
     /// What its outputs are.
     pub(crate) form: OutputForm,
@@ -78,13 +78,13 @@ impl Prepared {
     }
 }
 
-/// Makes the outputs of an action from the action and its inputs alone, wherever
-/// that is: every kind without effects is listed here by its action.
+/// Makes the outputs of an action using only the action and its inputs, on any machine.
+/// Every kind without effects is listed here by its action.
 ///
 /// # Errors
 ///
-/// What the kind says; [`Class::Configuration`] for an action that has effects or
-/// is of no kind.
+/// The errors of the kind; [`Class::Configuration`] for an action that has effects or
+/// is of an unknown kind.
 pub(crate) fn make_pure<'a>(
     action: &'a Action,
     inputs: &'a Inputs,
@@ -103,34 +103,33 @@ pub(crate) fn make_pure<'a>(
         package::ACTION => Box::pin(package::make(action, inputs, bench)),
         package::COMPRESS => Box::pin(package::compress(inputs, bench)),
         other => {
-            let message = format!("`{other}` is no action that can be carried out by itself");
+            let message = format!("actions of kind `{other}` cannot run on their own");
             Box::pin(async { Err(Failure::new(Class::Configuration, message)) })
         }
     }
 }
 
-/// One kind of work.
+/// A kind of work.
 pub(crate) trait Kind {
     /// The verb, as pipelines and records write it.
     fn verb(&self) -> &'static str;
 
-    /// Everything that `jackal.lock` pins for this work, and `jackal update` asks
-    /// for again. Without a default, so that a new kind cannot forget it.
+    /// Everything that `jackal.lock` pins for this work and `jackal update` resolves
+    /// again. It has no default, so that a new kind cannot forget it.
     fn pins(&self) -> Result<Vec<pins::Pin>, Failure>;
 
-    /// Finds out what names the result: digests files, resolves references.
-    /// Uses the network only for a reference without a pin.
+    /// Computes the action that identifies the result: digests files, resolves
+    /// references. Uses the network only for references without a pin.
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure>;
 
-    /// Brings the inputs that come over the network and are not in the cache.
-    /// Returns how many bytes came.
+    /// Downloads inputs that are not cached. Returns the number of downloaded bytes.
     async fn fetch(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<u64, Failure> {
         let _ = (cx, prepared);
         Ok(0)
     }
 
-    /// Makes the result: from the action and its inputs alone, unless the kind has
-    /// effects and says otherwise.
+    /// Makes the result using only the action and its inputs, unless the kind has
+    /// effects and overrides this.
     async fn make(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<Made, Failure> {
         let bench = Bench::of(cx.site);
         make_pure(&prepared.action, &prepared.inputs, &bench).await
@@ -142,47 +141,46 @@ pub(crate) trait Kind {
         prepared.manifest.clone()
     }
 
-    /// Whether other machines may use the result: its outputs are all of it, and
-    /// no secret of this machine went into it.
+    /// Whether other machines may use the result: it consists only of its outputs, and
+    /// contains no secret of this machine.
     fn travels(&self) -> bool {
         true
     }
 
-    /// Whether the work ends by itself, and in order, when the run is stopped.
+    /// Whether the work stops by itself in an orderly way when the run is stopped.
     fn stops_itself(&self) -> bool {
         false
     }
 
-    /// Why it runs although nothing changed; `None`: its result is missing.
+    /// The reason for running although nothing changed; `None`: its result is missing.
     fn always_runs(&self) -> Option<&'static str> {
         None
     }
 
-    /// Whether it runs because a step before it failed.
+    /// Whether it runs because an earlier step failed.
     fn follows_failure(&self) -> bool {
         false
     }
 
-    /// Puts the outputs where the user looks for them. Returns the files and
-    /// places to report.
+    /// Delivers the outputs to the user. Returns the files and places to report.
     fn deliver(&self, site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
         let _ = (site, outputs);
         Ok(Vec::new())
     }
 
-    /// What the result was made from, for provenance; files and tools are added
-    /// for every kind.
+    /// The materials of the result, for provenance; files and tools are added for every
+    /// kind.
     fn materials(&self, action: &Action) -> Vec<Material> {
         let _ = action;
         Vec::new()
     }
 }
 
-/// The one list of kinds: the enum, and `each!`, which hands a call on to the
+/// The only list of kinds: declares the enum, and `each!`, which delegates calls to the
 /// work inside.
 macro_rules! kinds {
     ($d:tt $($(#[$doc:meta])* $variant:ident($work:ty);)*) => {
-        /// What a step does.
+        /// The work of a step.
         #[derive(Clone, Debug)]
         pub enum Work {
             $($(#[$doc])* $variant(Box<$work>),)*
@@ -216,17 +214,17 @@ kinds! {$
     Member(member::MemberWork);
     Kustomization(kustomization::KustomizationWork);
     Image(image::PullWork);
-    /// Reads an image from a file or folder.
+    /// Imports an image from a file or folder.
     Import(image::ImportWork);
     /// Builds an image from files, without a daemon.
     BuildImage(image::BuildWork);
-    /// Flattens images into one layout.
+    /// Combines images in one layout.
     Images(images::ImagesWork);
     ImageSbom(sbom::ImageSbomWork);
     ComponentSbom(sbom::ComponentSbomWork);
-    /// Puts a package together and writes its archive.
+    /// Assembles a package and writes its archive.
     Package(package::PackageWork);
-    /// Signs packages, and attests what they are made of.
+    /// Signs packages and attests how they were made.
     Sign(sign::SignWork);
     Publish(publish::PublishWork);
     Run(run::RunWork);
@@ -282,8 +280,8 @@ impl Kind for Work {
     }
 }
 
-/// Makes the result of `work` outside of a plan, or takes it from the cache; its
-/// first output.
+/// Makes the result of `work` outside of a plan, or takes it from the cache. Returns
+/// its first output.
 pub(crate) async fn output(site: &Arc<Site>, work: &Work) -> Result<Output, Failure> {
     let task = Task {
         work,
@@ -298,21 +296,21 @@ pub(crate) async fn output(site: &Arc<Site>, work: &Work) -> Result<Output, Fail
     let prepared = task.prepare().await?;
     let performed = task.perform(&prepared).await?;
     let made = performed.result.outputs.into_iter().next();
-    made.ok_or_else(|| Failure::new(Class::Task, "internal error: a step made nothing"))
+    made.ok_or_else(|| Failure::new(Class::Task, "internal error: a step produced no output"))
 }
 
-/// A step's work in its context, with what decides whether its result is kept.
+/// A step's work in its context, with its cache settings.
 pub(crate) struct Task<'a> {
     pub(crate) work: &'a Work,
     pub(crate) cx: Context<'a>,
-    /// Whether its result may be remembered.
+    /// Whether its result may be cached.
     pub(crate) cached: bool,
-    /// Texts that its key holds besides.
+    /// Additional strings in its key.
     pub(crate) salts: &'a [String],
 }
 
 impl Task<'_> {
-    /// Finds out what names the result.
+    /// Computes the action.
     pub(crate) async fn prepare(&self) -> Result<Prepared, Failure> {
         let mut prepared = self.work.action(&self.cx).await?;
         prepared.action.salt = self.salts.join("\n");
@@ -324,7 +322,7 @@ impl Task<'_> {
         self.cached && prepared.uncached.is_none()
     }
 
-    /// The result of a prepared step: from the cache, or made now.
+    /// The result of a prepared step, from the cache or newly made.
     pub(crate) async fn perform(&self, prepared: &Prepared) -> Result<Performed, Failure> {
         if self.remembers(prepared) {
             let site = self.cx.site;
@@ -345,7 +343,7 @@ impl Task<'_> {
         })
     }
 
-    /// What the step leaves for those after it.
+    /// The result of the step for the steps after it.
     pub(crate) fn done(&self, prepared: &Prepared, performed: &Performed) -> Done {
         let outputs = performed.result.outputs.clone();
         let travels = self.remembers(prepared) && self.work.travels();
@@ -358,8 +356,8 @@ impl Task<'_> {
         }
     }
 
-    /// Makes the result, and refuses it if a source is not what it was when the
-    /// key was made: the cache would keep new bytes under an old key.
+    /// Makes the result, and rejects it if a source has changed since the key was
+    /// computed: otherwise the cache would have new bytes under an old key.
     async fn sound(&self, prepared: &Prepared) -> Result<Made, Failure> {
         let fetched = self.work.fetch(&self.cx, prepared).await?;
         let made = self.work.make(&self.cx, prepared).await;

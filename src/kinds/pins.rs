@@ -1,8 +1,8 @@
-//! Pins: a reference is resolved once, and the answer kept in `jackal.lock`.
+//! Pins: references are resolved once, and the results stored in `jackal.lock`.
 //!
-//! A kind of work that resolves references has a [`Question`] for each sort of
-//! them and lists what it asks in [`Kind::pins`](super::Kind::pins); looking a
-//! pin up, `--locked`, `--offline` and `jackal update` follow from that.
+//! A kind of work that resolves references has a [`Question`] for each type of
+//! reference and lists its questions in [`Kind::pins`](super::Kind::pins). The lookup
+//! of pins, `--locked`, `--offline` and `jackal update` are derived from that.
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin as Pinned;
@@ -13,31 +13,32 @@ use crate::ground::Failure;
 use crate::ground::lockfile::Lockfile;
 use crate::ground::site::Site;
 
-/// A reference whose meaning can change, and how to find out what it means.
+/// A mutable reference, and how to resolve it.
 pub(crate) trait Question: Send + Sync + 'static {
-    /// What the reference resolves to.
+    /// The type of the result.
     type Answer: Clone + Send + 'static;
 
-    /// The reference, as `jackal update` takes it and messages show it.
+    /// The reference, for `jackal update` and messages.
     fn name(&self) -> String;
 
-    /// The platform that the answer is for, or the sort of reference.
+    /// The platform of the result, or the type of reference.
     fn sort(&self) -> String;
 
-    /// The pin, unless it is not an answer to this question.
+    /// The pin, if it answers this question.
     fn pinned(&self, lock: &Lockfile) -> Option<Self::Answer>;
 
     fn pin(&self, lock: &mut Lockfile, answer: Self::Answer);
 
-    /// The digest or commit in an answer, for people.
+    /// The digest or commit in a result, for messages.
     fn shown(answer: &Self::Answer) -> String;
 
-    /// How old a pin may be before the reference is resolved again; `None`: any age.
+    /// The maximum age of a pin; `None`: unlimited.
     fn fresh(&self) -> Option<Duration> {
         None
     }
 
-    /// What to ask instead, so that the answer fits other pins of the reference.
+    /// A question to resolve instead, so that the result is consistent with other pins
+    /// of the reference.
     fn beside(&self, lock: &Lockfile) -> Option<Self>
     where
         Self: Sized,
@@ -46,11 +47,11 @@ pub(crate) trait Question: Send + Sync + 'static {
         None
     }
 
-    /// Asks, whatever is pinned.
+    /// Resolves the reference, ignoring pins.
     fn ask(&self, site: &Arc<Site>) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
 }
 
-/// The answer to `question`: the pin in `folder`, else what is found now.
+/// The result of `question`: the pin in `folder`, else resolved now.
 pub(crate) async fn answer<Q: Question>(
     site: &Arc<Site>,
     folder: &Path,
@@ -70,7 +71,7 @@ pub(crate) async fn answer<Q: Question>(
         return Err(failure);
     }
     let beside = site.pins(folder, |lock| question.beside(lock))?;
-    // A pin that is too old is resolved by its name.
+    // If the pin is too old, resolve the name.
     let beside = beside.filter(|_| question.fresh().is_none());
     let found = beside.as_ref().unwrap_or(question).ask(site).await?;
     site.pins(folder, |lock| question.pin(lock, found.clone()))?;
@@ -80,19 +81,19 @@ pub(crate) async fn answer<Q: Question>(
     Ok(found)
 }
 
-/// One pin of a plan, with the way to ask for it again.
+/// One pin of a plan, and how to resolve it again.
 pub(crate) struct Pin {
-    /// Where its lock file is.
+    /// The folder of its lock file.
     pub(crate) folder: PathBuf,
     /// See [`Question::name`].
     pub(crate) name: String,
     ask: Box<dyn Fn(Arc<Site>) -> Asking + Send + Sync>,
 }
 
-/// A question that is being asked.
+/// A question in progress.
 type Asking = Pinned<Box<dyn Future<Output = Result<Answered, Failure>> + Send>>;
 
-/// An answer that is not yet in the lock file.
+/// A result that is not in the lock file yet.
 pub(crate) type Answered = Box<dyn FnOnce(&mut Lockfile) -> Moved + Send>;
 
 impl Pin {
@@ -131,14 +132,14 @@ impl Pin {
     }
 }
 
-/// One reference that was resolved again.
+/// A reference that was resolved again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
     pub reference: String,
-    /// For which platform; `chart`, `repo` or `file` for what has none.
+    /// The platform; `chart`, `repo` or `file` for references without one.
     pub platform: String,
-    /// The digest or commit it was pinned to.
+    /// The previous digest or commit.
     pub from: Option<String>,
-    /// The digest or commit it is pinned to now.
+    /// The new digest or commit.
     pub to: String,
 }

@@ -1,4 +1,4 @@
-//! What finished steps left for those that depend on them.
+//! Results of finished steps.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::ground::{Class, Failure};
 use crate::kinds::material::Material;
 use crate::oci::Descriptor;
 
-/// What a finished step left for the steps that depend on it.
+/// The result of a finished step, for the steps that depend on it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Done {
     pub(crate) outputs: Vec<Output>,
@@ -19,7 +19,7 @@ pub(crate) struct Done {
     pub(crate) key: Option<ActionKey>,
     /// The action that was run, or whose result was cached.
     pub(crate) action: Option<Action>,
-    /// What it was made from, for provenance.
+    /// Its materials, for provenance.
     pub(crate) materials: Vec<Material>,
 }
 

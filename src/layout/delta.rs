@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delta_holds_what_is_new_and_makes_the_new_archive() {
+    fn a_delta_contains_new_content_and_makes_the_new_archive() {
         let folder = tempfile::tempdir().unwrap();
         let (old, new) = pair(folder.path());
         let (bytes, made) = delta(&old, &new);

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_a_short_and_an_altered_part_are_told_apart() {
+    fn missing_short_and_altered_parts_give_different_errors() {
         let dir = tempfile::tempdir().unwrap();
         let base = split(dir.path());
         std::fs::write(part(&base, 2), "dX").unwrap();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_say_nonsense_are_refused() {
+    fn malformed_headers_are_refused() {
         let sum = Digest::of(b"").hex();
         for text in [
             "".to_owned(),

@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_that_lead_out_or_come_twice_are_refused() {
+    fn entries_that_lead_out_or_are_duplicates_are_refused() {
         let escaping = read_bytes(&tar_of(&[("../x", b"")]));
         assert!(matches!(escaping, Err(LayoutError::Unsafe { .. })));
         let absolute = read_bytes(&tar_of(&[("/etc/x", b"")]));

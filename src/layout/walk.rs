@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_read_in_two_ways_is_refused() {
+    fn ambiguous_archives_are_refused() {
         let record = |text: &str| {
             let mut tar = raw(b'x', "x", text.len() as u64);
             tar.extend(text.as_bytes());

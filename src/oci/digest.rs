@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn upper_case_short_and_foreign_digests_are_told_apart() {
+    fn upper_case_short_and_foreign_digests_give_different_errors() {
         assert!(matches!(
             EMPTY.to_uppercase().parse::<Digest>(),
             Err(DigestError::Unsupported(name)) if name == "SHA256"

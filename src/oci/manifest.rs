@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn children_are_chosen_by_platform_and_by_variant_if_asked() {
+    fn children_are_chosen_by_platform_and_by_variant_if_it_is_given() {
         let index = Index {
             schema_version: 2,
             media_type: Some(media_type::INDEX.to_owned()),

@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_of_a_family_holds_its_word() {
+    fn every_name_of_a_dialect_contains_its_word() {
         for dialect in Dialect::ALL {
             let word = dialect.word();
             for name in [
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_and_files_lead_back_to_their_family() {
+    fn kinds_and_files_identify_their_dialect() {
         assert_eq!(
             Dialect::of_kind("ZarfInitConfig"),
             Some((Dialect::Zarf, Kind::Init))

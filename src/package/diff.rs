@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_paired_by_name_and_texts_by_what_they_are() {
+    fn records_are_paired_by_name_and_strings_by_value() {
         let first = side(
             "kind: JackalPackageConfig\nmetadata:\n  name: a\n  version: '1'\n  aggregateChecksum: x\n\
              components:\n- name: one\n  images: [i:1, j:1]\n- name: two\n  required: true\n",

@@ -72,7 +72,7 @@ fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
             _ => r.at(
                 value.span,
                 "the size of a pool is not a whole number above 0",
-                "Write how many tasks may use it at once.",
+                "Write how many tasks may use it at the same time.",
             ),
         }
     }

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_false_condition_skips_an_instance_and_what_waits_for_it() {
+    fn a_false_condition_skips_an_instance_and_its_dependents() {
         let tasks = "  a: { matrix: { os: [linux, mac] }, if: \"matrix.os == 'mac' && params.v != ''\", run: ['${{ params.v }}'], inputs: [] }\n  \
             b: { run: [x], inputs: ['task:a'] }\n  c: { if: always(), run: [x], inputs: [], needs: [a] }\n  \
             d: { run: [x], inputs: [], needs: [b] }\n  e: { if: failure(), run: [x], inputs: [], needs: [a] }\n";
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_expanded_names_the_instance_and_the_next_step() {
+    fn errors_of_expansion_name_the_instance_and_the_next_step() {
         for (tasks, part) in [
             (
                 "  a: { run: ['${{ params.v }}'], inputs: [] }\n",

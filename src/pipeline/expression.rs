@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn only_some_conditions_ask_for_outcomes() {
+    fn only_some_conditions_depend_on_outcomes() {
         let asks = |text: &str| Expression::parse(text).unwrap().asks_outcome();
         assert!(!asks("params.b == env.A || params.b == git.sha"));
         assert!(asks("params.b == '' && always()"));

@@ -67,24 +67,24 @@ fn top() -> Value {
             "additionalProperties": mapping(
                 json!({
                     "type": {"enum": ["string", "number", "bool", "enum"], "description": "`string` by default."},
-                    "default": {"type": ["string", "number", "boolean"], "description": "The value if the run gives none."},
-                    "required": {"type": "boolean", "description": "Whether the run must give a value."},
+                    "default": {"type": ["string", "number", "boolean"], "description": "Default value."},
+                    "required": {"type": "boolean", "description": "Whether the run must set a value."},
                     "pattern": text("A regular expression that the value must match."),
                     "enum": texts("The allowed values."),
                     "description": text("A description for readers of the file."),
                 }),
-                "A typed input of the run.",
+                "A parameter of the run.",
             ),
-            "description": "Typed inputs: --param NAME=VALUE or JACKAL_PARAM_NAME.",
+            "description": "Parameters of the run: --param NAME=VALUE or JACKAL_PARAM_NAME.",
         },
-        "env": map("Environment variables of every task. They are part of every key."),
-        "passThroughEnv": texts("Environment variables that every task sees. Their names are part of every key, and their values are not."),
+        "env": map("Environment variables for every task. They are part of every key."),
+        "passThroughEnv": texts("Environment variables to pass through to every task. Only their names are part of the keys."),
         "globalInputs": one_or_many("Inputs of every `run` task."),
         "defaults": mapping(
             json!({
                 "timeout": described(duration_schema(), "Longest time of one attempt. Without it 15m for `run`, and no limit for other verbs."),
                 "timeout-minutes": described(whole_schema(1), "The same in minutes."),
-                "retries": described(<Retries as Key>::schema(), "Further attempts after a failure that may be temporary."),
+                "retries": described(<Retries as Key>::schema(), "Retries after failures that may be temporary."),
                 "platform": text("os/arch[/variant], or any."),
                 "cache": described(<Caching as Key>::schema(), "Whether and how results are cached."),
                 "shell": text("The shell that runs scripts, such as: sh -e."),
@@ -94,16 +94,16 @@ fn top() -> Value {
         "cache": mapping(
             json!({
                 "salt": text("Part of every key."),
-                "maxSize": described(size_schema(), "The size of the cache after a run, such as 20GiB."),
-                "maxAge": described(duration_schema(), "Results that were not used for this time are removed after a run."),
+                "maxSize": described(size_schema(), "Maximum size of the cache after a run, such as 20GiB."),
+                "maxAge": described(duration_schema(), "Remove results that have not been used for this long."),
                 "verify": {"const": "always", "description": "Every blob is verified when it is read. This cannot be turned off."},
             }),
             "Salt and limits of the cache.",
         ),
         "pools": {
             "type": "object",
-            "additionalProperties": described(whole_schema(1), "The number of tasks that may use it at once."),
-            "description": "Named limits.",
+            "additionalProperties": described(whole_schema(1), "Maximum number of tasks that use it at the same time."),
+            "description": "Named limits on parallel tasks.",
         },
         "tasks": {
             "type": "object",
@@ -123,11 +123,11 @@ fn shared() -> Map<String, Value> {
         ),
         (
             "env",
-            map("Environment variables of the task. They are part of its key."),
+            map("Environment variables for the task. They are part of its key."),
         ),
         (
             "if",
-            text("An expression. If it is false, the task is skipped."),
+            text("Expression; if it is false, the task is skipped."),
         ),
         ("platform", text("os/arch[/variant], or any.")),
         (

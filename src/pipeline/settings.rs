@@ -30,15 +30,14 @@ const MAX_ATTEMPTS: i64 = 100;
 record! {
     /// Keys of every task.
     pub struct Settings as "the task" {
-        /// Tasks that run first, for order only: `task`, or `task[axis=value]`.
+        /// Tasks that must end before this one starts: `task`, or `task[axis=value]`.
         depends_on: DependsOn = "dependsOn",
-        /// Environment variables that the task sees. Their names are part of its key, and
-        /// their values are not.
+        /// Environment variables to pass through. Only their names are part of the key.
         pass_through_env: Names = "passThroughEnv",
-        /// Programs that are looked up on PATH. Their digests are part of the key.
+        /// Programs to look up on PATH. Their digests are part of the key.
         tools: Names = "tools",
-        /// Secrets: values that the command sees, and that no log shows and no key
-        /// holds.
+        /// Secret values for the command. Logs mask them, and they are not part of any
+        /// key.
         secrets: Secrets = "secrets",
         /// Whether and how results are cached.
         cache: Caching = "cache",
@@ -46,26 +45,26 @@ record! {
         timeout: Timeout = "timeout",
         /// Time between asking a command to stop and killing it. 10s by default.
         grace: Grace = "grace",
-        /// Whether a command may open only what it declares and the system's own files.
-        /// `warn` by default: if the kernel supports it.
+        /// Whether to restrict a command to system files and the files it declares.
+        /// `warn`, the default, restricts it if the kernel supports that.
         sandbox: OneOf<Sandbox> = "sandbox",
-        /// Further attempts after a failure that may be temporary.
+        /// Retries after failures that may be temporary.
         retries: Retries = "retries",
-        /// What the task occupies while it runs.
+        /// Resources that the task uses while it runs.
         resources: Resources = "resources",
-        /// The pool that the task takes a slot of.
+        /// Pool in which the task uses a slot.
         pool: Pool = "pool",
-        /// A lock that one task of the run holds at a time.
+        /// Lock that only one task of the run can hold at a time.
         mutex: Mutex = "mutex",
-        /// Among ready tasks the one with the highest priority starts first.
+        /// Ready tasks with a higher priority start first.
         priority: Priority = "priority",
-        /// Whether the run succeeds although the task failed.
+        /// Whether the run can succeed if this task fails.
         continue_on_error: ContinueOnError = "continueOnError",
-        /// The directory it runs in, relative to the pipeline file.
+        /// Working directory, relative to the pipeline file.
         workdir: Option<Text> = "workdir",
         /// A description for readers of the file.
         description: Note = "description",
-        /// Words that `--task tag:WORD` selects by.
+        /// Tags for selecting tasks with `--task tag:WORD`.
         tags: Names = "tags",
     }
 }
@@ -319,8 +318,8 @@ fn secrets_schema() -> Value {
     json!({
         "type": "object",
         "additionalProperties": {"oneOf": [
-            from("env", "From a variable.", "An environment variable of the run."),
-            from("file", "From a file.", "A file, relative to the pipeline file."),
+            from("env", "Secret from a variable.", "Environment variable of the run."),
+            from("file", "Secret from a file.", "A file, relative to the pipeline file."),
         ]},
     })
 }
@@ -351,10 +350,7 @@ fn caching_schema() -> Value {
             "salt",
             "Part of the key: change it to discard every result.",
         )
-        .with::<Span>(
-            "fresh",
-            "Mutable references are resolved again after this time.",
-        );
+        .with::<Span>("fresh", "Resolve mutable references again after this time.");
     let mut form = object("", keys);
     form["properties"]["allow"] = json!({
         "type": ["string", "array"],
@@ -407,17 +403,17 @@ fn caching(node: &Node, r: &mut Reader) -> Caching {
 
 fn retries_schema() -> Value {
     let pattern = "^(network|timeout|exit:-?[0-9]+)$";
-    let backoff = "The wait before the second attempt. It doubles from then on. 1s by default.";
+    let backoff = "Delay before the first retry; it doubles with each retry. 1s by default.";
     let keys = Keys::default()
         .with::<Span>("backoff", backoff)
-        .with::<Span>("maxDelay", "The longest wait. 30s by default.");
+        .with::<Span>("maxDelay", "Maximum delay between retries. 30s by default.");
     let mut form = object("", keys);
-    form["properties"]["attempts"] = described(whole_schema(0), "Attempts after the first.");
+    form["properties"]["attempts"] = described(whole_schema(0), "Maximum number of retries.");
     form["properties"]["only"] = json!({
         "type": ["string", "array"],
         "pattern": pattern,
         "items": {"type": "string", "pattern": pattern},
-        "description": "Only after these failures.",
+        "description": "Retry only after these failures.",
     });
     form["type"] = json!(["integer", "object"]);
     form["minimum"] = json!(0);

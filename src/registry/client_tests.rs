@@ -8,7 +8,7 @@ use crate::registry::Merge;
 use crate::registry::canned::*;
 
 #[tokio::test]
-async fn two_503_are_survived_and_a_third_is_reported() {
+async fn two_503_responses_are_retried_and_a_third_is_reported() {
     let busy = || answer("503 Busy", "Retry-After: 0\r\n", 0, "");
     let good = answer("200 OK", "Content-Type: a/b; c=d\r\n", 2, "{}");
     let (host, seen) = serve(vec![busy(), busy(), good, busy(), busy(), busy()]).await;
@@ -147,7 +147,7 @@ async fn a_basic_challenge_is_answered_once_and_an_unsafe_realm_never() {
 }
 
 #[tokio::test]
-async fn a_login_is_not_shown_to_whom_a_registry_sends_us() {
+async fn a_login_is_not_sent_to_hosts_that_a_registry_redirects_to() {
     let (storage, seen) = serve(vec![answer("200 OK", "", 3, "abc")]).await;
     let challenge = answer("401 No", "WWW-Authenticate: Basic realm=\"x\"\r\n", 0, "");
     let moved = format!("Location: http://{storage}/blob?signature=s\r\n");
@@ -166,7 +166,7 @@ async fn a_login_is_not_shown_to_whom_a_registry_sends_us() {
 }
 
 #[tokio::test]
-async fn an_upload_that_goes_to_another_host_goes_there_without_the_login() {
+async fn an_upload_to_another_host_does_not_send_the_login() {
     let (storage, seen) = serve(vec![answer("201 Created", "", 0, "")]).await;
     let absent = || answer("404 No", "", 0, "");
     let challenge = answer("401 No", "WWW-Authenticate: Basic realm=\"x\"\r\n", 0, "");
@@ -188,7 +188,7 @@ async fn an_upload_that_goes_to_another_host_goes_there_without_the_login() {
 }
 
 #[tokio::test]
-async fn a_piece_that_breaks_off_is_followed_by_what_the_registry_lacks() {
+async fn an_interrupted_chunk_is_continued_where_the_registry_stopped() {
     let at = |status: &str, number: u8, range: &str| {
         let headers = format!("Location: /up/{number}\r\nRange: {range}\r\n");
         answer(status, &headers, 0, "")
@@ -232,7 +232,7 @@ async fn a_piece_that_breaks_off_is_followed_by_what_the_registry_lacks() {
 }
 
 #[tokio::test]
-async fn a_write_to_an_index_that_must_be_repeated_follows_a_new_reading() {
+async fn a_retried_write_to_an_index_reads_it_again_first() {
     let absent = answer("404 No", "", 0, "");
     let busy = answer("503 Busy", "Retry-After: 0\r\n", 0, "");
     let index = |names: &str| {
@@ -269,7 +269,7 @@ async fn a_write_to_an_index_that_must_be_repeated_follows_a_new_reading() {
 }
 
 #[tokio::test]
-async fn a_host_that_says_when_to_come_back_is_asked_by_nobody_before() {
+async fn no_request_is_sent_before_the_delay_that_a_host_asks_for() {
     for status in ["429 Too Many Requests", "503 Service Unavailable"] {
         let manifest = answer("200 OK", "Content-Type: a/b\r\n", 2, "{}");
         let busy = answer(status, "Retry-After: 1\r\n", 0, "");
@@ -290,7 +290,7 @@ async fn a_host_that_says_when_to_come_back_is_asked_by_nobody_before() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_not_sent_to_whom_the_token_server_points() {
+async fn a_refresh_token_is_not_sent_to_a_host_that_the_token_server_redirects_to() {
     for status in ["307 Moved", "308 Moved"] {
         let (thief, stolen) = serve(vec![answer("200 OK", "", 0, "")]).await;
         let challenge = "WWW-Authenticate: Bearer realm=\"http://HOST/token\"\r\n";
@@ -309,7 +309,7 @@ async fn a_refresh_token_is_not_sent_to_whom_the_token_server_points() {
 }
 
 #[tokio::test]
-async fn what_a_server_echoes_of_a_login_is_not_shown() {
+async fn secrets_that_a_server_echoes_are_not_shown() {
     let echo = |text: &str| {
         let body = format!(r#"{{"errors":[{{"code":"X","message":"bad {text} \u202e!"}}]}}"#);
         answer(
@@ -344,7 +344,7 @@ async fn what_a_server_echoes_of_a_login_is_not_shown() {
 }
 
 #[tokio::test]
-async fn a_listing_that_goes_round_or_holds_what_is_no_tag_is_refused() {
+async fn endless_listings_and_invalid_tags_are_refused() {
     let page = |tag: &str, next: &str| {
         let body = format!(r#"{{"tags":["{tag}"]}}"#);
         let link = format!("Link: </v2/a/tags/list?{next}>; rel=\"next\"\r\n");
@@ -370,7 +370,7 @@ async fn a_listing_that_goes_round_or_holds_what_is_no_tag_is_refused() {
 }
 
 #[tokio::test]
-async fn an_upload_that_is_not_known_any_more_is_begun_again() {
+async fn an_upload_that_the_registry_has_forgotten_is_restarted() {
     let at = |status: &str, range: &str| {
         let headers = format!("Location: /up\r\nRange: {range}\r\n");
         answer(status, &headers, 0, "")
@@ -407,7 +407,7 @@ async fn an_upload_that_is_not_known_any_more_is_begun_again() {
 }
 
 #[tokio::test]
-async fn a_registry_that_keeps_another_index_is_found_out() {
+async fn a_registry_that_stores_another_index_is_detected() {
     let index = |text: &str| {
         answer(
             "200 OK",

@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waits_are_told_and_those_that_are_too_long_are_errors() {
+    async fn delays_are_reported_and_excessive_ones_are_errors() {
         static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
         let busy = |after: &str| answer("429 Busy", &format!("Retry-After: {after}\r\n"), 0, "");
         let date = "Thu, 01 Jan 2026 00:10:00 GMT\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT";
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_too_large_is_named() {
+    async fn an_error_names_the_part_that_is_too_large() {
         let begun = || answer("202 Accepted", "Location: /up\r\n", 0, "");
         let absent = || answer("404 No", "", 0, "");
         let large = || answer("413 Large", "", 0, "");
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn storage_elsewhere_is_named_and_asked_again_under_a_new_address() {
+    async fn external_storage_is_named_and_retried_at_a_new_url() {
         let echo = r#"{"errors":[{"code":"DENIED","message":"/put?token=s3cret-word ran out"}]}"#;
         let refused = || answer("403 Gone", "", echo.len(), echo);
         let stored = answer("201 Created", "", 0, "");
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wrong_login_is_told_from_a_missing_one() {
+    async fn wrong_and_missing_logins_give_different_errors() {
         let challenge = || answer("401 No", "WWW-Authenticate: Basic realm=\"x\"\r\n", 0, "");
         let unasked = answer("403 No", "", 0, "");
         let answers = vec![challenge(), challenge(), challenge(), challenge(), unasked];
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_manifest_of_another_length_is_told_at_once() {
+    async fn a_manifest_of_another_length_is_an_immediate_error() {
         let (host, seen) = serve(vec![answer("200 OK", "", 100, "{}")]).await;
         let reference = format!("{host}/a").parse().unwrap();
         let descriptor = Descriptor::of(media_type::MANIFEST, b"{}");

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_say_nothing_are_refused() {
+    fn malformed_fault_rules_are_refused() {
         for text in [
             "",
             "kinds=x",

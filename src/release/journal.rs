@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_is_found_again_and_a_cut_line_counts_as_not_written() {
+    fn a_journal_is_found_again_and_a_truncated_line_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let begun = Begun::new(vec![item("b"), item("a")]);
         let mut journal = Journal::begin(dir.path(), begun.clone()).unwrap();
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_without_a_first_line_tells_nothing_and_is_begun_anew() {
+    fn a_journal_without_a_first_line_is_empty_and_is_started_again() {
         let dir = tempfile::tempdir().unwrap();
         let begun = Begun::new(vec![item("a")]);
         let id = begun.id();

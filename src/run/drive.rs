@@ -581,7 +581,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_another_attempt_may_mend_is_tried_again() {
+    fn only_failures_that_a_retry_may_fix_are_retried() {
         let failed = |again| Failure {
             again,
             ..Failure::new(Class::Task, "x")

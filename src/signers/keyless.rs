@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_is_away_is_asked_again_and_one_that_refuses_is_not() {
+    fn an_unavailable_service_is_retried_and_a_refusal_is_not() {
         let busy = AtomicUsize::new(2);
         let stub = Stub::new(move |_, _| {
             let away = busy.load(Ordering::Relaxed);
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_with_a_token_goes_nowhere_else() {
+    fn requests_with_a_token_follow_no_redirects() {
         let other = Stub::new(|_, _| (200, "", Vec::new()));
         let to: &'static str = Box::leak(format!("location: {}/\r\n", other.url).into_boxed_str());
         let stub = Stub::new(move |_, _| (307, to, Vec::new()));
@@ -501,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_witness_of_the_time_nobody_is_asked() {
+    fn without_evidence_of_the_time_no_service_is_contacted() {
         let stub = Stub::new(|_, _| (200, "", Vec::new()));
         let mut keyless = keyless(&stub.url);
         for (rekor, message) in [

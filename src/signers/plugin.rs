@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_that_fails_or_talks_nonsense_signs_nothing() {
+    fn a_plugin_that_fails_or_answers_nonsense_signs_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let refuses = r#"echo '{"errorMessage":"no such key"}'; exit 0"#;
         let error = Plugin::open(plugin(folder.path(), refuses), "test://k").unwrap_err();
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_message_need_not_be_read_and_a_wrong_signature_is_none() {
+    fn a_plugin_need_not_read_a_long_message_and_a_wrong_signature_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let made = SigningKey::generate(Algorithm::P256).unwrap();
         let key = SigningKey::from_pkcs8(&made).unwrap();

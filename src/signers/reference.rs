@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scheme_that_nobody_knows_is_no_file() {
+    fn an_unknown_scheme_is_not_a_file() {
         let sources = KeySources::default();
         for reference in ["nokms://x", "pkcs11://x", "://x", "a/b://c"] {
             let error = sources.public_key(reference, Path::new("/")).unwrap_err();

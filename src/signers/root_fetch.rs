@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_old_altered_or_somebody_elses_yields_none() {
+    fn expired_altered_and_foreign_metadata_is_refused() {
         let target = target();
         let old = Repository::new(&target, "2020-01-01T00:00:00Z");
         let error = old.fetched(&old.files["1.root.json"]).unwrap_err();

@@ -265,14 +265,14 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_that_its_own_key_does_not_verify_is_none() {
+    fn a_signature_that_its_own_key_does_not_verify_is_refused() {
         let (stub, _) = serving(Algorithm::P256, Algorithm::Ed25519);
         let error = open(&stub).unwrap().sign(MESSAGE).unwrap_err();
         assert!(matches!(error, VaultError::Answer(_)), "{error}");
     }
 
     #[test]
-    fn refusals_are_told_in_the_vaults_words_and_redirects_not_followed() {
+    fn refusals_have_the_vaults_message_and_redirects_are_not_followed() {
         let stub = Stub::new(|_, _| (403, "", br#"{"errors":["permission denied"]}"#.to_vec()));
         let error = open(&stub).unwrap_err().to_string();
         assert!(

@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sealed_opens_with_its_password_and_no_other() {
+    fn a_container_opens_only_with_its_password() {
         let text = encrypt_container(b"pkcs8", b"secret").unwrap();
         assert!(text.starts_with("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n"));
         assert!(text.lines().all(|line| line.len() <= 64), "{text}");

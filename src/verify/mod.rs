@@ -543,7 +543,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_package_read_in_part_the_rest_may_be_away_but_no_stray_passes() {
+    fn a_partial_check_allows_missing_files_but_no_unlisted_ones() {
         let mut part = evidence();
         part.files.clear();
         let package = verify(part.clone(), Scope::Given, &look()).unwrap();

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told_with_its_line() {
+    fn every_mistake_is_reported_with_its_line() {
         let text = "rules:\n- signers:\n  - key: b.pub\n  - identity: x\n  - {}\n  maxAge: soon\n- packages: \"[\"\n";
         let told = parsed(text).unwrap_err().to_string();
         for part in [

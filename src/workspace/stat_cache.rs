@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_racily_clean_file_is_read_again_and_a_settled_one_is_not() {
+    fn a_recently_changed_file_is_read_again_and_a_settled_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         let mut cache = StatCache::load(&dir.path().join("cache"));

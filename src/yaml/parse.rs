@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_keep_their_source_text_and_are_told_from_strings() {
+    fn numbers_keep_their_source_text_and_differ_from_strings() {
         let node = first("a: 1.10\nb: '1.10'\nc: true\nd: v1\ne: 0x1F\nf: -\u{66}oo\n");
         let kind = |key| node.get(key).unwrap().kind();
         assert_eq!(node.get("a").unwrap().scalar(), Some("1.10"));

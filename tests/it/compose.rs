@@ -110,7 +110,7 @@ fn an_import_cycle_is_an_error_with_its_place() {
     assert_eq!(said.code, Some(3), "{}", said.stderr);
     // The package's own folder is reached under another name before the cycle is
     // detected.
-    let expected = "web/jackal.yaml:5:18: circular import: . -> ../common -> ../web -> ../common";
+    let expected = "web/jackal.yaml:5:18: import cycle: . -> ../common -> ../web -> ../common";
     assert!(said.stderr.contains(expected), "{}", said.stderr);
 }
 

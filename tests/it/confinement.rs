@@ -43,7 +43,7 @@ fn a_file_that_is_not_declared_cannot_be_read_by_its_absolute_path() {
         return;
     }
     for said in [strict, mode("warn")] {
-        let named = format!("it names `{}`", path.display());
+        let named = format!("it mentions `{}`", path.display());
         assert!(said.stderr.contains(&named), "{}", said.stderr);
         assert!(said.stderr.contains("`inputs`"), "{}", said.stderr);
     }

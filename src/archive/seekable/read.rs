@@ -1,5 +1,5 @@
-//! The reading side: a table that is believed no further than the file bears it
-//! out, and ranges that cost only the frames they touch.
+//! The reading side: verifies the table against the file, and decodes only the frames
+//! that a range touches.
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use super::{
     at_end, within,
 };
 
-/// The longest head of a frame, in bytes.
+/// Maximum length of a frame header, in bytes.
 ///
 /// Source: RFC 8878, section 3.1.1.1.
 const FRAME_HEAD_LEN: usize = 18;
 
-/// Up to this many bytes, a frame is checked completely when the table is read:
-/// definitions and headers are in such frames. What hides behind larger ones is found
+/// Frames of up to this many bytes are checked completely when the table is read:
+/// definitions and headers are in such frames. Anything hidden in larger ones is found
 /// when the archive is read from its start.
 const SMALL_FRAME_LEN: usize = 64 << 10;
 
@@ -69,14 +69,12 @@ impl SeekTable {
         let checksums = descriptor[0] & 0x80 != 0;
         let size = u64::from(count) * if checksums { 12 } else { 8 } + FOOTER_LEN;
         let Some(start) = end.checked_sub(size + 8) else {
-            return Err(SeekableError::Table("it is longer than the file"));
+            return Err(SeekableError::Table("it claims to be longer than the file"));
         };
         file.seek(SeekFrom::Start(start))?;
         let mut rows = BufReader::new(&mut *file);
         if read_u32(&mut rows)? != TABLE_MAGIC || u64::from(read_u32(&mut rows)?) != size {
-            return Err(SeekableError::Table(
-                "its first bytes disagree with its last",
-            ));
+            return Err(SeekableError::Table("its header and footer disagree"));
         }
         let mut frames = Vec::with_capacity(count as usize);
         let (mut compressed_at, mut at) = (0, 0);
@@ -98,7 +96,7 @@ impl SeekTable {
             at += u64::from(len);
         }
         if compressed_at != start {
-            return Err(SeekableError::Table("its frames do not fill the file"));
+            return Err(SeekableError::Table("its frames do not cover the file"));
         }
         // A program that reads the stream from its start must find the same content.
         let mut bytes = Vec::new();
@@ -110,7 +108,9 @@ impl SeekTable {
             file.read_exact(&mut bytes)?;
             let says = get_frame_content_size(&bytes);
             if frame.len == 0 || says.ok().flatten() != Some(u64::from(frame.len)) {
-                return Err(SeekableError::Table("a frame states another length"));
+                return Err(SeekableError::Table(
+                    "a frame header states a different length",
+                ));
             }
             if whole && find_frame_compressed_size(&bytes).ok() != Some(compressed) {
                 return Err(SeekableError::Table("an entry covers more than one frame"));
@@ -122,15 +122,15 @@ impl SeekTable {
         })
     }
 
-    /// Length of the whole decompressed content, as the table claims.
+    /// Length of the whole decompressed content, according to the table.
     #[must_use]
     pub fn decompressed_len(&self) -> u64 {
         self.len
     }
 
-    /// Where the content of the frame starts that holds the byte at `offset`.
+    /// Offset of the content of the frame that contains the byte at `offset`.
     ///
-    /// Reading from `offset` on decodes the bytes between the two for nothing.
+    /// Reading from `offset` decodes and discards the bytes in between.
     #[must_use]
     pub fn frame_start(&self, offset: u64) -> u64 {
         let next = self.frames.partition_point(|frame| frame.at <= offset);
@@ -152,7 +152,7 @@ impl SeekTable {
         })
     }
 
-    /// How many frames there are.
+    /// The number of frames.
     #[must_use]
     pub fn frame_count(&self) -> usize {
         self.frames.len()
@@ -172,7 +172,7 @@ pub struct SeekableReader<R> {
 }
 
 impl<R: Read + Seek> SeekableReader<R> {
-    /// Uses a table that was read from `inner` before.
+    /// Uses a table that was read from `inner`.
     pub fn with_table(inner: R, table: SeekTable) -> Self {
         Self { inner, table }
     }
@@ -185,12 +185,12 @@ impl<R: Read + Seek> SeekableReader<R> {
 
     /// Writes `len` bytes of content from `offset` on to `output`.
     ///
-    /// A frame's own checksum is checked only when the range reaches its end.
+    /// A frame's checksum is verified only if the range reaches its end.
     ///
     /// # Errors
     ///
-    /// [`SeekableError`]: outside the content, a frame that disagrees with the
-    /// table or does not decode, or a read or write failed.
+    /// [`SeekableError`]: the range is outside the content, a frame contradicts the
+    /// table or cannot be decoded, or a read or write failed.
     pub fn copy_range(
         &mut self,
         offset: u64,

@@ -1,4 +1,4 @@
-//! The writing side: frames one after the other, the table last.
+//! The writing side: frames in order, then the table.
 
 use std::io::{self, Read, Write};
 
@@ -11,14 +11,14 @@ use super::{
     TABLE_MAGIC, at_end, within,
 };
 
-/// Its window is 2 MiB at most; readers are promised 8 MiB.
+/// Its window is at most 2 MiB; readers must support 8 MiB.
 const LEVEL: i32 = 3;
 const RAW_BLOCK: usize = 128 * 1024;
 const FRAME_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Writes frames, then the table that finds them.
+/// Writes frames, then the table of their positions.
 ///
-/// After an error every later call is [`SeekableError::Broken`].
+/// After an error, every later call returns [`SeekableError::Broken`].
 pub struct SeekableWriter<W> {
     inner: W,
     entries: Vec<(u32, u32)>,
@@ -27,13 +27,13 @@ pub struct SeekableWriter<W> {
     broken: bool,
 }
 
-/// Makes compressed frames, one after the other; each depends on its input alone.
+/// Makes compressed frames; each depends only on its input.
 pub struct FrameMaker {
     compressor: zstd::bulk::Compressor<'static>,
 }
 
 impl FrameMaker {
-    /// A maker of the frames that [`SeekableWriter::compressed`] writes.
+    /// Creates a compressor for the frames that [`SeekableWriter::compressed`] writes.
     ///
     /// # Errors
     ///
@@ -44,8 +44,8 @@ impl FrameMaker {
         Ok(Self { compressor })
     }
 
-    /// Makes `frame` hold one frame of `input`, which is at most
-    /// [`MAX_COMPRESSED_INPUT`] long. The memory of `frame` is used again.
+    /// Compresses `input`, of at most [`MAX_COMPRESSED_INPUT`] bytes, into one frame in
+    /// `frame`, whose memory is reused.
     ///
     /// # Errors
     ///
@@ -76,9 +76,9 @@ impl<W: Write> SeekableWriter<W> {
         })
     }
 
-    /// Stores `len` bytes as they are, in one frame, and reads `content` to its end.
+    /// Stores `len` bytes uncompressed in one frame, and reads `content` to its end.
     ///
-    /// For content that is already compressed. No bytes make no frame.
+    /// For content that is already compressed. Empty content makes no frame.
     ///
     /// # Errors
     ///
@@ -104,12 +104,12 @@ impl<W: Write> SeekableWriter<W> {
         })
     }
 
-    /// Appends a frame that was made before.
+    /// Appends an existing frame.
     ///
     /// # Errors
     ///
-    /// [`SeekableError`]: not one whole frame that states its content's length,
-    /// another length than `decompressed_len`, or the write failed.
+    /// [`SeekableError`]: not one complete frame that states its content's length, a
+    /// length other than `decompressed_len`, or the write failed.
     pub fn append_frame(
         &mut self,
         frame: &[u8],
@@ -134,8 +134,8 @@ impl<W: Write> SeekableWriter<W> {
         })
     }
 
-    /// Copies a frame of another file as it is: `compressed` bytes of it, whose
-    /// content is `len` long, as that file's table says.
+    /// Copies a frame of another file unchanged: `compressed` bytes, with content of
+    /// `len` bytes according to that file's table.
     ///
     /// # Errors
     ///
@@ -156,20 +156,20 @@ impl<W: Write> SeekableWriter<W> {
         })
     }
 
-    /// Gives `inner` back without a seek table: for frames that go before those
-    /// of a stream that has none.
+    /// Returns `inner` without a seek table: for frames in front of a stream that has
+    /// none.
     pub fn into_inner(self) -> W {
         self.inner
     }
 
-    /// Writes the seek table and gives `inner` back.
+    /// Writes the seek table and returns `inner`.
     ///
     /// # Errors
     ///
-    /// [`SeekableError`]: the write failed, or an earlier call did.
+    /// [`SeekableError`]: the write or an earlier call failed.
     pub fn finish(mut self) -> Result<W, SeekableError> {
         self.guarded(|this| {
-            // At most MAX_FRAMES entries of 8 bytes: all of it fits 32 bits.
+            // At most MAX_FRAMES entries of 8 bytes, so the length fits 32 bits.
             let count = this.entries.len() as u32;
             let mut table = Vec::with_capacity(this.entries.len() * 8 + 17);
             table.extend_from_slice(&TABLE_MAGIC.to_le_bytes());

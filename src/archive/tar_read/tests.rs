@@ -103,7 +103,7 @@ fn long_names_links_and_sizes_come_from_extended_headers() {
 }
 
 #[test]
-fn what_has_no_content_hides_no_entry() {
+fn entries_without_content_hide_no_entry() {
     for kind in *b"123456" {
         let tar = [raw(kind, b"a", 512), entry(b'0', "hidden", b"x")].concat();
         let found = list(&tar[..]).unwrap();
@@ -168,7 +168,7 @@ fn paths_and_link_targets_have_a_length_and_a_depth() {
 }
 
 #[test]
-fn headers_that_say_nothing_sensible_are_refused() {
+fn nonsensical_headers_are_refused() {
     let pax = |text: &[u8]| [entry(b'x', "n", text), raw(b'0', b"a", 0)].concat();
     for text in [
         &b"99 path=b\n"[..],
@@ -299,7 +299,7 @@ impl Read for Judge<'_> {
 }
 
 #[test]
-fn draining_reaches_what_judges_at_the_end() {
+fn draining_reaches_the_verification_at_the_end() {
     let tar = [entry(b'0', "a", b"a"), vec![0; 2048]].concat();
     let mut reader = TarReader::new(Judge(&tar));
     assert!(reader.next().unwrap().is_some());

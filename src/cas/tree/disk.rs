@@ -14,18 +14,18 @@ use crate::oci::Digest;
 use super::staging::{Staging, make_folder, swap};
 use super::{MAX_TREE_BYTES, Tree, TreeEntry, TreeError, TreeKind, at, stays_inside};
 
-/// Deepest folder nesting that is stored; deeper trees are loops or attacks.
+/// Maximum depth of folders; deeper trees are loops or attacks.
 const MAX_DEPTH: usize = 255;
 
-/// Bytes moved at a time.
+/// Size of the copy buffer.
 const BUFFER_BYTES: usize = 128 << 10;
 
-/// Stores the folder, file or link at `from`: the bytes of its files, then the tree.
+/// Stores the folder, file or link at `from`: the content of its files, then the tree.
 ///
 /// # Errors
 ///
-/// [`TreeError`]: something there is of another kind, leads out, has a name that
-/// is not UTF-8, or cannot be read.
+/// [`TreeError`]: an entry has another type, leads outside, has a name that is not
+/// UTF-8, or cannot be read.
 pub fn store(cas: &Cas, from: &Path) -> Result<(Tree, Digest, u64), TreeError> {
     let mut found = Vec::new();
     visit(from, String::new(), 0, &mut found)?;
@@ -52,7 +52,7 @@ pub fn store(cas: &Cas, from: &Path) -> Result<(Tree, Digest, u64), TreeError> {
     Ok((tree, digest, size))
 }
 
-/// `root` itself for the empty path, which `join` would end with a slash.
+/// `root` for an empty path, to which `join` would append a slash.
 fn below(root: &Path, path: &str) -> PathBuf {
     if path.is_empty() {
         root.to_owned()
@@ -112,8 +112,8 @@ fn visit(
 }
 
 fn store_file(cas: &Cas, path: &Path) -> Result<TreeKind, TreeError> {
-    // A link or pipe that replaced the file since it was listed must not be followed
-    // or block.
+    // If a link or pipe has replaced the file since it was listed, opening it must not
+    // follow it or block.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let mut options = File::options();
     options.read(true).custom_flags(flags.cast_signed());
@@ -151,7 +151,8 @@ fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<u64> {
 ///
 /// # Errors
 ///
-/// [`CasError::Missing`] for a missing or damaged blob; or it is not a tree.
+/// [`CasError::Missing`] for a missing or damaged blob; [`TreeError`] if it is not a
+/// tree.
 pub fn load(cas: &Cas, digest: &Digest) -> Result<Tree, TreeError> {
     let blob = cas.open_blob(digest)?;
     let mut bytes = Vec::new();
@@ -171,12 +172,12 @@ fn damage(error: &io::Error) -> bool {
     )
 }
 
-/// Writes `tree` to `to`, where only folders may exist; every byte is verified.
+/// Writes `tree` to `to`, where only folders may exist, and verifies every byte.
 ///
 /// # Errors
 ///
-/// [`TreeError`]; [`CasError::Missing`] for a missing or damaged blob. What was
-/// written before stays.
+/// [`TreeError`]; [`CasError::Missing`] for a missing or damaged blob. Files written
+/// before the error are kept.
 pub fn place(cas: &Cas, tree: &Tree, to: &Path) -> Result<(), TreeError> {
     tree.check()?;
     if tree.single().is_none() {
@@ -233,7 +234,7 @@ fn place_file(
     file.set_permissions(mode).map_err(at(to))
 }
 
-/// Replaces what is at `to` by `tree`, once every byte of it is written and verified.
+/// Replaces `to` with `tree` after everything has been written and verified.
 ///
 /// # Errors
 ///
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_blob_leaves_what_was_there() {
+    fn a_damaged_blob_leaves_the_target_unchanged() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("cas");
         let from = made(dir.path());

@@ -1,13 +1,13 @@
-//! The one encoding of a tree, so that equal trees have equal digests.
+//! The canonical encoding of trees, so that equal trees have equal digests.
 //!
-//! Magic, count, then each entry: kind, path, and what the kind has. Decoding
-//! accepts nothing else, and never panics.
+//! Magic number, count, then for each entry its type, path, and the fields of the type.
+//! Decoding accepts nothing else and never panics.
 
 use crate::codec::{CodecError, Reader, Writer};
 
 use super::{Tree, TreeEntry, TreeError, TreeKind};
 
-/// Begins every tree; changes with the encoding.
+/// Magic number of trees; changes with the encoding.
 const MAGIC: &[u8; 8] = b"jktree\x02\n";
 
 const FILE: u8 = 0;
@@ -15,11 +15,12 @@ const EXECUTABLE: u8 = 1;
 const SYMLINK: u8 = 2;
 const DIRECTORY: u8 = 3;
 
-/// Largest encoded tree: 32 MiB, some 300,000 files, so that a few fit in memory.
+/// Maximum size of an encoded tree: 32 MiB, about 300,000 files, so that several fit in
+/// memory.
 pub const MAX_TREE_BYTES: usize = 32 << 20;
 
 impl Tree {
-    /// The one encoding of this tree.
+    /// The canonical encoding of this tree.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new(MAGIC);
@@ -48,7 +49,7 @@ impl Tree {
         writer.into_bytes()
     }
 
-    /// Reads what [`encode`](Self::encode) wrote, and checks it.
+    /// Decodes the output of [`encode`](Self::encode) and checks it.
     ///
     /// # Errors
     ///
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_is_read_back_as_it_was_and_no_shorter_or_longer_text_is_one() {
+    fn a_tree_survives_a_round_trip_and_other_lengths_are_refused() {
         let bytes = sample().encode();
         assert_eq!(Tree::decode(&bytes).unwrap(), sample());
         for end in 0..bytes.len() {

@@ -1,5 +1,5 @@
-//! A hidden folder beside what is replaced: new files wait in it until all are
-//! written, and old ones are moved into it to be removed.
+//! A hidden folder beside the target: holds new files until all are written, and old
+//! files until they are removed.
 
 use std::fs;
 use std::io;
@@ -12,11 +12,11 @@ use crate::disk::{self, TemporaryFolder};
 
 use super::{TreeError, at};
 
-/// The folder; removed with its content when dropped.
+/// The folder, which is removed with its content when dropped.
 pub(crate) struct Staging(TemporaryFolder);
 
 impl Staging {
-    /// Makes one in `folder`, and removes those of killed processes.
+    /// Creates one in `folder`, and removes those of killed processes.
     pub(crate) fn beside(folder: &Path) -> Result<Self, TreeError> {
         disk::reap(folder).map_err(at(folder))?;
         Ok(Self(TemporaryFolder::new(folder).map_err(CasError::from)?))
@@ -27,7 +27,7 @@ impl Staging {
         self.0.path().join(name)
     }
 
-    /// Moves what is at `old`, if anything, out of the way.
+    /// Moves `old` out of the way if it exists.
     pub(crate) fn discard(&self, old: &Path, name: &str) -> Result<(), TreeError> {
         match fs::rename(old, self.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -36,13 +36,13 @@ impl Staging {
     }
 }
 
-/// Moves `new`, which is in `staging`, to `to`; what was there is discarded.
+/// Moves `new`, which is in `staging`, to `to`, and discards an existing entry there.
 ///
-/// In one step where the file system can exchange two names.
+/// Atomic if the file system can exchange two names.
 pub(crate) fn swap(staging: &Staging, new: &Path, to: &Path) -> Result<(), TreeError> {
     match renameat_with(CWD, new, CWD, to, RenameFlags::EXCHANGE) {
         Ok(()) => Ok(()),
-        // Nothing to exchange with, or no exchange here.
+        // The target does not exist, or the file system cannot exchange names.
         Err(_) => {
             staging.discard(to, "old")?;
             fs::rename(new, to).map_err(at(to))
@@ -50,7 +50,7 @@ pub(crate) fn swap(staging: &Staging, new: &Path, to: &Path) -> Result<(), TreeE
     }
 }
 
-/// Makes the folders above `root/path`; a link or file among them is an error.
+/// Creates the folders above `root/path`; a link or file among them is an error.
 pub(crate) fn make_parents(root: &Path, path: &str) -> Result<(), TreeError> {
     let mut folder = root.to_owned();
     let mut names = path.split('/').peekable();
@@ -61,7 +61,7 @@ pub(crate) fn make_parents(root: &Path, path: &str) -> Result<(), TreeError> {
     Ok(())
 }
 
-/// Makes one folder, unless it exists.
+/// Creates a folder unless it exists.
 pub(super) fn make_folder(folder: &Path) -> Result<(), TreeError> {
     match fs::create_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

@@ -1,4 +1,4 @@
-//! The one way in which a result is looked up, made and remembered.
+//! The only code that looks up, makes and records results.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::ground::{Failure, log};
 use crate::oci::Digest;
 
 impl Site {
-    /// The result remembered for `action`, if all of its bytes are still there.
+    /// The cached result of `action`, if all of its blobs are still stored.
     pub(crate) fn remembered(
         &self,
         action: &Action,
@@ -43,8 +43,7 @@ impl Site {
         Ok(Some(result))
     }
 
-    /// What the command had printed when `result` was made, if that is to be
-    /// shown. A missing or corrupt log is ignored.
+    /// The log of `result`, if it should be shown. A missing or corrupt log is ignored.
     pub(crate) fn replayed(&self, result: &ActionResult) -> String {
         let kept = || {
             let mut bytes = Vec::new();
@@ -59,10 +58,10 @@ impl Site {
         }
     }
 
-    /// Makes the result of `action` with `work`, or takes the remembered one.
+    /// Returns the cached result of `action`, or makes it with `work`.
     ///
-    /// Identical actions in flight run once. A result is remembered only after
-    /// `work` succeeded and every blob it names is stored.
+    /// Identical actions in flight run once. A result is recorded only after `work` has
+    /// succeeded and every blob it names is stored.
     pub(crate) async fn perform<F>(
         self: &Arc<Self>,
         action: &Action,
@@ -115,14 +114,14 @@ impl Site {
             needs.extend(log.map(|log| (log.digest, log.size)));
             if site.published.get().is_some_and(Published::has_left) {
                 for (digest, size) in &needs {
-                    // A result here has its blobs here.
+                    // The blobs of a local result must be stored locally.
                     if !site.cas.contains(digest, *size)? {
                         return Ok(());
                     }
                 }
             }
             let (key, bytes) = (Key(*key.as_bytes()), kept.encode());
-            // A result whose blobs are gone must not stay in the way.
+            // A result whose blobs are missing must be replaced.
             if site.wishes.force || site.remembered(&asked, form)?.is_none() {
                 site.cas.replace_result(&key, &bytes, &needs)?;
             } else {
@@ -140,9 +139,9 @@ impl Site {
         })
     }
 
-    /// Reads every blob that remembered results spoke of; what is damaged is
-    /// removed by that, so that its result is no longer remembered. Returns how
-    /// many were damaged or gone.
+    /// Reads every blob of the cached results that were used, which removes damaged
+    /// ones and so invalidates their results. Returns the number of damaged or missing
+    /// blobs.
     pub(crate) fn evict_damaged(&self) -> usize {
         let used = std::mem::take(&mut *held(&self.used));
         let sound = |digest: &Digest| {
@@ -153,7 +152,7 @@ impl Site {
     }
 }
 
-/// Whether every file that the trees in `outputs` name is still there.
+/// Whether every file of the trees in `outputs` is still stored.
 fn complete(cas: &Cas, outputs: &[Output]) -> Result<bool, Failure> {
     for output in outputs {
         let Ok(tree) = tree::load(cas, &output.digest) else {

@@ -1,4 +1,4 @@
-//! What a task was when it last ran here: explains why it runs again.
+//! The last actions of tasks in this workspace, which explain why a task runs again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ impl Site {
         self.cas.root().join("why").join(name.as_str())
     }
 
-    /// Why `action` has no result: compared with the last run of `step` here.
+    /// Why `action` has no cached result, compared with the last run of `step` here.
     /// `unchanged` is the reason if nothing changed; `None`: the result is missing.
     pub(crate) fn reason(
         &self,
@@ -62,9 +62,9 @@ impl Site {
         }
     }
 
-    /// Keeps what `action` was, and how it failed if it did, for the next
-    /// [`reason`](Self::reason). Losing it costs an explanation, so a disk that refuses
-    /// is no failure.
+    /// Records `action`, and its failure if it failed, for the next
+    /// [`reason`](Self::reason). Losing it costs only an explanation, so I/O errors are
+    /// ignored.
     pub(crate) fn tell(&self, workspace: &Path, task: &str, action: &Action, failed: &str) {
         let path = self.story(workspace, task);
         let Ok(bytes) = serde_json::to_vec(&action.explain()) else {
@@ -94,7 +94,7 @@ fn failure_beside(story: &Path) -> PathBuf {
     story.with_extension("failed")
 }
 
-/// Seconds in the largest unit that fits.
+/// A duration in its largest fitting unit.
 fn ago(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s ago"),

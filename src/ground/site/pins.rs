@@ -1,4 +1,4 @@
-//! The lock files of a run, and when references were last resolved.
+//! The lock files of a run, and the times when references were last resolved.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,18 +26,18 @@ impl Site {
             .ok_or_else(|| Failure::new(Class::Task, "internal error: no lock file"))
     }
 
-    /// Whether `reference` was last resolved longer ago than `age`, or never.
-    /// The time is kept in the cache: in jackal.lock it would change a file
-    /// that is under version control with every look.
+    /// Whether `reference` was never resolved, or longer than `age` ago. The time is
+    /// stored in the cache: in jackal.lock, every check would change a file under
+    /// version control.
     pub(crate) fn asked_before(&self, reference: &str, age: Duration) -> bool {
         let asked = fs::read_to_string(self.asked_file(reference)).ok();
         let asked = asked.and_then(|text| text.trim().parse::<u64>().ok());
         let now = (self.clock)();
-        // A time in the future is one that cannot be trusted.
+        // A time in the future cannot be trusted.
         asked.is_none_or(|asked| now < asked || now - asked > age.as_secs())
     }
 
-    /// Records that `reference` was resolved now. Losing the note costs one request.
+    /// Records that `reference` was resolved now. Losing the record costs one request.
     pub(crate) fn asked_now(&self, reference: &str) {
         let now = (self.clock)().to_string();
         drop(disk::write_hint(
@@ -51,7 +51,7 @@ impl Site {
         self.cas.root().join("asked").join(name.as_str())
     }
 
-    /// The error for a reference that may not be resolved now.
+    /// The error for a reference that must not be resolved now.
     pub(crate) fn unpinned(&self, reference: &str, folder: &Path) -> Option<Failure> {
         let lock = folder.join(LOCK_FILE);
         let why = if self.wishes.locked {

@@ -1,6 +1,6 @@
-//! `actions`: commands of the definition that run while a component is
-//! made, in the package's folder. Never cached: what they are for is what they
-//! leave behind. Source: docs/spec/package.md, "Actions".
+//! `actions`: commands of the definition that run in the package's folder while a
+//! component is made. Never cached, because they are run for their side effects.
+//! Source: docs/spec/package.md, "Actions".
 
 mod wait;
 
@@ -20,23 +20,23 @@ use crate::package::{self, ActionDefaults, UNLIMITED_RETRIES};
 /// Version of how actions are run.
 const ACTIONS_FORMAT: u32 = 1;
 
-/// Between asking a command to stop and killing it.
+/// Time between asking a command to stop and killing it.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Most bytes of an action's command that a message shows.
+/// Maximum length of a command in messages, in bytes.
 const SHOWN_BYTES: usize = 57;
 
-/// Commands that run in the package's folder, one after the other.
+/// Commands that run in the package's folder, in order.
 #[derive(Clone, Debug)]
 pub struct ActionsWork {
-    /// Where they run; a `dir` is looked up in it.
+    /// The folder in which they run; a `dir` is relative to it.
     pub folders: Folders,
-    /// The component's own step, by which its steps know each other.
+    /// The component's main step, which its other steps are named after.
     pub component: String,
-    /// For each that says nothing else.
+    /// Defaults of the actions.
     pub defaults: ActionDefaults,
     pub actions: Vec<package::Action>,
-    /// They follow a failure of the component, and only of that one.
+    /// Whether they run only after a failure of the component.
     pub on_failure: bool,
 }
 
@@ -49,18 +49,18 @@ impl Kind for ActionsWork {
         Ok(Vec::new())
     }
 
-    /// Names the commands, for records; no result is kept.
+    /// Identifies the commands in records; no result is stored.
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let mut action = Action::new("actions", ACTIONS_FORMAT);
         action.argv = self.actions.iter().map(|one| one.cmd.clone()).collect();
         Ok(Prepared::of(action, Inputs::new(&cx.site.cas)))
     }
 
-    /// Runs the commands, one after the other, until one fails for good.
+    /// Runs the commands in order until one fails permanently.
     async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
         let site = cx.site;
         if self.on_failure {
-            // What failed may be an earlier component, after which this one never began.
+            // An earlier component may have failed, before this one started.
             if !site.has_begun(&self.component) {
                 return Ok(Made::default());
             }
@@ -91,7 +91,7 @@ async fn all(site: &Arc<Site>, work: &ActionsWork, printed: &mut String) -> Resu
     for action in &work.actions {
         let failed = one(site, work, action, printed).await;
         match failed {
-            // After a failure the others still clean up.
+            // After a failure, run the others anyway to clean up.
             Err(failure) if work.on_failure && failure.class != Class::Cancelled => {
                 printed.push_str(&format!("{failure}\n"));
             }
@@ -101,7 +101,7 @@ async fn all(site: &Arc<Site>, work: &ActionsWork, printed: &mut String) -> Resu
     Ok(())
 }
 
-/// Runs one command as often as it may fail.
+/// Runs one command, with its retries.
 async fn one(
     site: &Arc<Site>,
     work: &ActionsWork,
@@ -131,7 +131,7 @@ async fn one(
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             let cause = cause.unwrap_or_default();
             let message =
-                format!("command \"{shown}\": {error}: {cause}; correct its `shell`, or its `dir`");
+                format!("command \"{shown}\": {error}: {cause}; correct its `shell` or `dir`");
             Failure::new(Class::Configuration, message)
         })?;
         if !mute {
@@ -214,7 +214,7 @@ fn argv(shell: &str, command: &str) -> Vec<String> {
     argv
 }
 
-/// The command with this program in the place of `./jackal` and `./zarf`.
+/// The command, with `./jackal` and `./zarf` replaced by this program.
 fn command(site: &Site, text: &str) -> String {
     let Some(program) = site.wishes.program.as_ref().and_then(|path| path.to_str()) else {
         return text.to_owned();
@@ -224,7 +224,7 @@ fn command(site: &Site, text: &str) -> String {
         .replace("./zarf ", &program)
 }
 
-/// The line of the log that an action begins with.
+/// The first line in the log of an action.
 fn begun(action: &package::Action) -> String {
     match &action.wait {
         Some(wait) if action.description.is_empty() => {
@@ -235,7 +235,7 @@ fn begun(action: &package::Action) -> String {
     }
 }
 
-/// What messages call an action.
+/// The name of an action in messages.
 fn shown(action: &package::Action) -> String {
     if !action.description.is_empty() {
         return action.description.clone();

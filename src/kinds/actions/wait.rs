@@ -13,24 +13,24 @@ use crate::ground::{Class, Failure};
 use crate::kinds::actions::ActionsWork;
 use crate::package::{Wait, WaitCluster, WaitNetwork};
 
-/// Before the first look at an address.
+/// Delay before the first check of an address.
 const FIRST: Duration = Duration::from_millis(100);
 
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How long is waited if the action does not say.
+/// Default time limit.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Longest look at one address.
+/// Time limit of one check of an address.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Between asking kubectl to stop and killing it.
+/// Time between asking kubectl to stop and killing it.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The status that an address answers with when none is named.
+/// The default expected status.
 const OK: i64 = 200;
 
-/// Waits for what `wait` names, at most `limit`.
+/// Waits for the condition `wait`, for at most `limit`.
 pub(crate) async fn wait_for(
     site: &Arc<Site>,
     work: &ActionsWork,
@@ -51,16 +51,16 @@ pub(crate) async fn wait_for(
         true => Ok(()),
         false => {
             let message = format!(
-                "waited {} seconds for {}, which did not come; raise `maxTotalSeconds` if it needs longer",
-                limit.as_secs(),
-                awaited(wait)
+                "{} was not ready after {} seconds; increase `maxTotalSeconds` if it needs longer",
+                awaited(wait),
+                limit.as_secs()
             );
             Err(Failure::new(Class::Timeout, message))
         }
     }
 }
 
-/// What an action waits for.
+/// The condition of a wait, for messages.
 pub(crate) fn awaited(wait: &Wait) -> String {
     match (&wait.network, &wait.cluster) {
         (Some(network), _) => format!("{} {}", network.protocol, network.address),
@@ -69,7 +69,7 @@ pub(crate) fn awaited(wait: &Wait) -> String {
     }
 }
 
-/// Looks again and again; `false`: in vain.
+/// Checks repeatedly; `false`: the limit was reached.
 async fn until<F: Future<Output = Result<bool, Failure>>>(
     site: &Arc<Site>,
     limit: Duration,
@@ -106,7 +106,7 @@ async fn answers(site: &Arc<Site>, network: &WaitNetwork) -> Result<bool, Failur
     Ok(looked.await.unwrap_or(false))
 }
 
-/// Asks kubectl for the resource, then for its condition.
+/// Checks with kubectl that the resource exists, then its condition.
 async fn is_there(
     site: &Arc<Site>,
     work: &ActionsWork,
@@ -125,7 +125,7 @@ async fn is_there(
     let get = ["get".to_owned(), "-o".to_owned(), "name".to_owned()];
     let found = kubectl(site, work, get.into_iter().chain(named.clone()), left).await?;
     let condition = match cluster.condition.as_str() {
-        // A selector that fits nothing is no error to kubectl.
+        // kubectl does not fail if a selector matches nothing.
         "" | "exist" | "exists" => return Ok(found.is_some_and(|names| !names.is_empty())),
         path if path.starts_with('{') && path.contains('}') && path.contains('=') => {
             format!("jsonpath={path}")
@@ -145,7 +145,7 @@ async fn is_there(
     Ok(met.is_some())
 }
 
-/// What kubectl prints; `None`: it failed.
+/// The output of kubectl; `None`: it failed.
 async fn kubectl(
     site: &Arc<Site>,
     work: &ActionsWork,
@@ -164,7 +164,7 @@ async fn kubectl(
     };
     let ran = process.run(site.stopped()).await.map_err(|_| {
         let message =
-            "to wait for a resource of a cluster needs `kubectl`, which is not on PATH: install it";
+            "waiting for a cluster resource requires `kubectl`, which is not on PATH: install it";
         Failure::new(Class::Environment, message)
     })?;
     Ok(match ran.ending {

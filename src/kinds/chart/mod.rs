@@ -1,5 +1,5 @@
-//! `chart`: the archive of a Helm chart, packaged from a folder or a Git
-//! repository, or fetched from where charts are published.
+//! `chart`: the archive of a Helm chart, packaged from a folder or a Git repository, or
+//! downloaded from a chart repository or registry.
 
 pub(crate) mod package;
 pub(crate) mod remote;
@@ -34,19 +34,19 @@ fields! {
     }
 }
 
-/// Version of what is written; raised when its bytes change.
+/// Version of the output format; incremented when its bytes change.
 const CHART_FORMAT: u32 = 1;
 
 /// A chart of a component.
 #[derive(Clone, Debug)]
 pub struct ChartWork {
-    /// Where the package's sources are; the lock file is in its own folder.
+    /// The folders of the package's sources; the lock file is in its own folder.
     pub folders: Folders,
-    /// As the component lists it.
+    /// The chart in the component.
     pub chart: Chart,
 }
 
-/// Where a chart comes from.
+/// The source of a chart.
 enum Origin {
     Folder,
     Repository(RepoUrl),
@@ -63,14 +63,15 @@ impl ChartWork {
         })
     }
 
-    /// The chart's folder, which is in the package's or an imported one.
+    /// The chart's folder, in the package's folder or an imported one.
     fn local(&self) -> Result<(Found<'_>, PathBuf), Failure> {
         let found = self.folders.inside(&self.chart.local_path)?;
         let full = found.root.join(found.below);
         let real = |path: &Path| {
             std::fs::canonicalize(path).map_err(|error| {
                 let shown = path.display();
-                let message = format!("`{shown}`: {error}: correct `localPath`, or create it");
+                let message =
+                    format!("`{shown}`: {error}; correct `localPath`, or create the chart");
                 Failure::new(Class::Configuration, message)
             })
         };
@@ -154,7 +155,7 @@ impl Kind for ChartWork {
                     let path = &own.chart.git_path;
                     let below = path.trim_start_matches("./").trim_matches('/');
                     let root = if below.is_empty() {
-                        // What Git keeps for itself is no part of a chart.
+                        // Git's own files are not part of a chart.
                         std::fs::remove_dir_all(stage.path().join(".git"))?;
                         stage.path().to_owned()
                     } else {
@@ -190,7 +191,7 @@ impl Kind for ChartWork {
     }
 }
 
-/// The Git repository that a chart is in, if it is in one.
+/// The Git repository of a chart, if any.
 fn repository_of(chart: &Chart) -> Result<Option<RepoUrl>, Failure> {
     let ends = |text: &str| text.ends_with(".git");
     let bare = chart.url.rsplit_once('@').map(|(bare, _)| bare);
@@ -209,7 +210,7 @@ fn repository_of(chart: &Chart) -> Result<Option<RepoUrl>, Failure> {
     }
 }
 
-/// Packages a chart from the inputs alone.
+/// Packages a chart using only the inputs.
 pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
     let ChartSettings { folder } = ChartSettings::read("", &action.settings)?;
     let (cas, inputs) = (Arc::clone(&bench.cas), inputs.clone());

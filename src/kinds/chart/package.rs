@@ -1,10 +1,9 @@
-//! A Helm chart from a folder: the archive that `helm package` makes of it,
-//! with no clock in it.
+//! Packages a chart folder like `helm package`, but without times.
 //!
-//! Reads what `.helmignore` leaves, writes `Chart.yaml` and `Chart.lock` as
-//! Helm does, then values, schema, templates, other files, and the charts below
-//! `charts/`, unpacked. Files stream; only archives of charts inside the chart
-//! are held in memory. Never runs Helm and asks no network.
+//! Reads the files that `.helmignore` does not exclude, and writes `Chart.yaml` and
+//! `Chart.lock` as Helm does, then values, schema, templates, other files, and the
+//! charts below `charts/`, unpacked. Files are streamed; only archives of charts inside
+//! the chart are held in memory. Never runs Helm or uses the network.
 
 mod ignore;
 mod metadata;
@@ -25,44 +24,45 @@ use crate::ground::failures;
 use crate::ground::inputs::Inputs;
 use crate::workspace::{Entry, Kind, Stat};
 
-/// Largest `Chart.yaml`, lock or ignore file, in bytes: 5 MiB, what Helm allows
-/// any file of a chart.
+/// Maximum size of `Chart.yaml`, lock and ignore files, in bytes: 5 MiB, Helm's limit
+/// for any file of a chart.
 const MAX_DOCUMENT_BYTES: u64 = 5 << 20;
 
-/// Most bytes that archives inside one chart unpack to: 100 MiB, Helm's bound.
+/// Maximum unpacked size of archives inside a chart, in bytes: 100 MiB, as in Helm.
 const MAX_INNER_BYTES: u64 = 100 << 20;
 
-/// Deepest nesting of folders, and of charts in charts.
+/// Maximum nesting of folders, and of charts in charts.
 const MAX_DEPTH: usize = 64;
 
-/// What a text file may begin with, and Helm takes off.
+/// The byte order mark, which Helm removes from text files.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Why a folder is not a chart.
 #[derive(Debug, thiserror::Error)]
 pub enum ChartError {
     /// No `Chart.yaml`.
-    #[error("`{0}` has no Chart.yaml: name the folder that has it")]
+    #[error("no Chart.yaml in `{0}`: name the folder that contains it")]
     NoChart(String),
-    /// A file that says something wrong; place and finding.
+    /// A file has invalid content; the message includes the place.
     #[error("{0}")]
     Malformed(String),
-    /// Charts that it depends on are missing.
+    /// Its dependencies are missing.
     #[error(
-        "chart `{chart}` needs {missing}, which its charts/ folder does not have: \
-         run `helm dependency build {folder}` first"
+        "chart `{chart}` depends on {missing}, missing from its charts/ folder: run `helm dependency build {folder}` first"
     )]
     Missing {
         chart: String,
         missing: String,
-        /// As the definition names it.
+        /// The folder as in the definition.
         folder: String,
     },
-    /// A link out of the chart, or something that is no file.
-    #[error("`{0}` cannot be in a chart: expected files, folders and links inside the chart")]
+    /// A link leads out of the chart, or an entry is not a file.
+    #[error(
+        "cannot package `{0}`: a chart can contain only files, folders, and links that stay inside it"
+    )]
     Kind(PathBuf),
-    /// An archive that unpacks to too much.
-    #[error("`{0}` unpacks to more than 100 MiB, which no chart does: remove it")]
+    /// An archive is too large when unpacked.
+    #[error("`{0}` unpacks to more than 100 MiB, the limit for charts: remove it")]
     TooLarge(String),
     #[error("`{path}` cannot be read: {source}")]
     Io { path: PathBuf, source: io::Error },
@@ -78,11 +78,11 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> ChartError + '_ {
     }
 }
 
-/// Writes the archive of the chart in `folder`, which messages call `shown`.
+/// Writes the archive of the chart in `folder`; messages call the folder `shown`.
 ///
 /// # Errors
 ///
-/// [`ChartError`]; what was written is then of no use.
+/// [`ChartError`]; the output is then incomplete.
 pub(crate) fn package_chart<W: Write>(
     inputs: &Inputs,
     folder: &str,
@@ -123,7 +123,7 @@ pub(crate) fn package_chart<W: Write>(
         .map_err(|error| TarError::Write(error).into())
 }
 
-/// A file's bytes, or where they are.
+/// The content of a file, or its location.
 enum Content<'a> {
     Input {
         inputs: &'a Inputs,
@@ -181,8 +181,8 @@ impl Content<'_> {
     }
 }
 
-/// Lists what belongs to the chart in `folder`, in Helm's order: through links,
-/// whatever the mode.
+/// Lists the files of the chart in `folder` in Helm's order. Follows links and ignores
+/// modes.
 ///
 /// # Errors
 ///
@@ -234,7 +234,7 @@ fn walk(
     names.sort_unstable();
     for name in names {
         let path = folder.join(&name);
-        // Helm follows links; one that leads out would hide an input.
+        // Helm follows links; a link that leads out would be a hidden input.
         let real = fs::canonicalize(&path).map_err(at(&path))?;
         if !real.starts_with(root) {
             return Err(ChartError::Kind(path));
@@ -262,7 +262,7 @@ fn walk(
     Ok(())
 }
 
-/// Sorts a chart's files by what they are.
+/// Groups a chart's files by type.
 fn load<'a>(files: Vec<Named<'a>>, shown: &str, depth: usize) -> Result<Chart<'a>, ChartError> {
     if depth > MAX_DEPTH {
         let what = format!("{shown}: charts are nested deeper than 64 levels");
@@ -284,7 +284,7 @@ fn load<'a>(files: Vec<Named<'a>>, shown: &str, depth: usize) -> Result<Chart<'a
         files: Vec::new(),
         charts: Vec::new(),
     };
-    // By the name after `charts/`.
+    // Sorted by the name after `charts/`.
     let mut inner: std::collections::BTreeMap<String, Vec<Named<'a>>> = Default::default();
     for (name, content) in files {
         let path = format!("{shown}/{name}");
@@ -311,7 +311,7 @@ fn load<'a>(files: Vec<Named<'a>>, shown: &str, depth: usize) -> Result<Chart<'a
                 let read = serde_json::from_str::<serde::de::IgnoredAny>(&text);
                 read.map_err(|error| {
                     let (line, column) = (error.line(), error.column());
-                    ChartError::Malformed(format!("{path}:{line}:{column}: it is not valid JSON"))
+                    ChartError::Malformed(format!("{path}:{line}:{column}: not valid JSON"))
                 })?;
                 chart.schema = Some((name, content));
             }
@@ -348,7 +348,7 @@ fn load<'a>(files: Vec<Named<'a>>, shown: &str, depth: usize) -> Result<Chart<'a
     Ok(chart)
 }
 
-/// The files of a packaged chart, without the folder that all of them are in.
+/// The files of a packaged chart, without their common folder.
 fn unpacked<'a>(archive: &Content<'_>, shown: &str) -> Result<Vec<Named<'a>>, ChartError> {
     let path = Path::new(shown);
     let (_, content) = archive.open()?;
@@ -481,18 +481,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_chart_is_refused_with_what_to_do() {
+    fn incomplete_charts_are_refused_with_advice() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         let error = || packaged(root, "c").unwrap_err().to_string();
-        assert!(error().contains("`c` has no Chart.yaml"));
+        assert!(error().contains("no Chart.yaml in `c`"));
         put(
             root,
             "Chart.yaml",
             "name: a\nversion: 1.0.0\napiVersion: v2\ndependencies:\n- name: db\n",
         );
         let missing = error();
-        assert!(missing.contains("needs `db`") && missing.contains("helm dependency build c"));
+        assert!(missing.contains("depends on `db`") && missing.contains("helm dependency build c"));
         chart(root, "charts/db/", "db");
         packaged(root, "c").unwrap();
         std::os::unix::fs::symlink("/etc/passwd", root.join("link")).unwrap();

@@ -1,7 +1,7 @@
-//! Charts from Helm repositories and from OCI registries: which archive a name
-//! and a version mean now, and the fetching of it.
+//! Charts from Helm repositories and OCI registries: resolves a name and version to an
+//! archive, and downloads it.
 //!
-//! `jackal.lock` pins the archive, so that a constraint is answered once.
+//! `jackal.lock` pins the archive, so that a version constraint is resolved once.
 //! Source: docs/spec/package.md, "Parts of a component"; Helm v3, `pkg/repo`.
 
 use std::io::Read as _;
@@ -21,14 +21,14 @@ use crate::package::{Chart, ChartConstraint, chart_version};
 use crate::registry;
 use crate::yaml::{Node, SourceText, parse_first};
 
-/// Largest index read, in bytes: 128 MiB; those of large public repositories
-/// have some 30 MiB.
+/// Maximum size of an index, in bytes: 128 MiB; those of large public repositories have
+/// about 30 MiB.
 const MAX_INDEX_BYTES: u64 = 128 << 20;
 
-/// What Helm calls a chart's archive in a registry.
+/// The media type of a chart archive in a registry.
 const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 
-/// Which archive does a published chart mean?
+/// The question which archive a published chart resolves to.
 pub(crate) struct ChartQuestion(pub(crate) Chart);
 
 impl Question for ChartQuestion {
@@ -140,7 +140,7 @@ fn reference(chart: &Chart) -> Result<Reference, Failure> {
     let path = Reference::url_path(&chart.url)
         .unwrap_or_default()
         .trim_end_matches('/');
-    // A tag can hold no plus sign.
+    // Tags cannot contain a plus sign.
     let text = format!("{path}:{}", chart.version.replace('+', "_"));
     text.parse().map_err(|error| refused(chart, error))
 }
@@ -155,7 +155,7 @@ async fn of_registry(site: &Arc<Site>, chart: &Chart) -> Result<ChartPin, Failur
     let mut layers = manifest.layers.into_iter();
     let layer = layers
         .find(|layer| layer.media_type == CHART_LAYER)
-        .ok_or_else(|| no_chart("it has no layer with a chart's archive: correct `url`"))?;
+        .ok_or_else(|| no_chart("it has no layer with a chart archive: correct `url`"))?;
     Ok(ChartPin {
         version: chart.version.clone(),
         url: format!("oci://{reference}"),
@@ -218,7 +218,7 @@ fn with_login(repository: &str, url: &str) -> String {
     }
 }
 
-/// The version, address and digest of the archive that `chart` means.
+/// The version, URL and digest of the archive that `chart` resolves to.
 fn chosen(chart: &Chart, index: &str) -> Result<(String, String, Option<Digest>), Failure> {
     let wanted = name(chart);
     let node = match section(index, wanted) {
@@ -251,7 +251,7 @@ fn chosen(chart: &Chart, index: &str) -> Result<(String, String, Option<Digest>)
         let version = &chart.version;
         refused(
             chart,
-            format_args!("no version matches `{version}`; it has {known}"),
+            format_args!("no version matches `{version}`; available: {known}"),
         )
     })?;
     let version = text(entry, "version");
@@ -289,8 +289,8 @@ fn document(chart: &Chart, text: &str) -> Result<Node, Failure> {
     }
 }
 
-/// The entry of one chart as a document of its own. Indexes are large, and
-/// Helm writes each entry at two spaces; `None`: this one is written otherwise.
+/// The entry of one chart as a separate document, because indexes are large. Helm
+/// indents each entry by two spaces; `None`: this index has another layout.
 fn section(index: &str, name: &str) -> Option<String> {
     let mut lines = index
         .lines()
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exact_version_else_the_highest_that_fits_is_chosen() {
+    fn the_exact_version_or_else_the_highest_match_is_chosen() {
         let flow = "{entries: {web: [{version: 1.2.0, urls: [flow.tgz]}]}}";
         for (index, version, url) in [
             (INDEX, "1.2.0", "web-1.2.0.tgz"),

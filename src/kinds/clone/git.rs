@@ -1,10 +1,9 @@
-//! Clones of Git repositories, made by the host's `git`, as a tar whose bytes
-//! depend on the commits alone.
+//! Clones Git repositories with the host's `git`, as tars whose bytes depend only on
+//! the commits.
 //!
-//! What differs from clone to clone and is no content is left out or fixed:
-//! hooks, logs of references, times in the index, the split of packs. See
-//! adr/0011, "clones are normalised". Source: docs/spec/package.md, "Git
-//! repositories".
+//! Everything else that differs between clones is removed or normalised: hooks,
+//! reflogs, times in the index, the division into packs. See adr/0011, "clones are
+//! normalised". Source: docs/spec/package.md, "Git repositories".
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,17 +20,17 @@ use crate::oci::Digest;
 use crate::package::{RepoUrl, Wanted};
 use crate::workspace::{self, Kind, WalkError};
 
-/// What the remote is called in a clone.
+/// The name of the remote in a clone.
 const REMOTE: &str = "online-upstream";
 
-/// What `HEAD` names until the clone is there: Git fetches into no branch that
-/// is checked out.
+/// The target of `HEAD` during the fetch: Git does not fetch into a branch that is
+/// checked out.
 const UNBORN: &str = "jackal-unborn";
 
-/// Begins the branch of a tag or commit.
+/// Prefix of the branch for a tag or commit.
 const BRANCH: &str = "jackal-ref-";
 
-/// What the entries of a clone's tar begin with.
+/// Prefix of the entries in a clone's tar.
 const TOP: &str = "repo";
 
 /// Longest time of one command of Git: the history of Linux, 5 GB, comes in that
@@ -45,41 +44,41 @@ const GRACE: Duration = Duration::from_secs(5);
 /// the last ones.
 const SAID_LINES: usize = 4;
 
-/// Why there is no clone.
+/// Why cloning failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoryError {
     #[error("repository `{url}`: git {command} failed: {said}")]
     Git {
         url: String,
         command: String,
-        /// The end of what it said.
+        /// The end of its error output.
         said: String,
     },
-    /// It has not what is wanted.
+    /// The requested reference does not exist.
     #[error("repository `{url}` has no {wanted}: correct the reference after the `@`")]
     Absent {
         url: String,
         /// A tag, branch or reference.
         wanted: String,
     },
-    /// What was pinned cannot be had any more.
+    /// The pinned state is no longer available.
     #[error(
         "repository `{url}` no longer matches the pin in jackal.lock ({pinned}): \
          run `jackal update` to move the pin"
     )]
     Moved { url: String, pinned: String },
-    /// Git took too long.
+    /// A Git command timed out.
     #[error("repository `{url}`: git {command} took longer than 30 minutes")]
     Slow { url: String, command: String },
     /// Git could not be run.
-    #[error("git cannot be run: {0}")]
+    #[error("cannot run git: {0}")]
     Process(#[from] ProcessError),
     /// The clone cannot be read.
     #[error(transparent)]
     Walk(#[from] WalkError),
     #[error("`{path}`: {source}")]
     Io {
-        /// What was read or written.
+        /// The path that was read or written.
         path: PathBuf,
         source: io::Error,
     },
@@ -90,11 +89,11 @@ pub enum RepositoryError {
     Cas(#[from] CasError),
 }
 
-/// The host's Git, and what it may see of the environment.
+/// The host's Git and its environment.
 #[derive(Clone, Debug)]
 pub struct Git {
     pub program: PathBuf,
-    /// Variables: where credentials and proxies are found.
+    /// Environment variables for credentials and proxies.
     pub env: BTreeMap<String, String>,
 }
 
@@ -136,7 +135,7 @@ impl Git {
         let mut env = self.env.clone();
         for (name, value) in [
             ("GIT_TERMINAL_PROMPT", "0"),
-            // An address must not name a helper that runs what it says.
+            // A URL must not select a remote helper, which could run commands.
             ("GIT_ALLOW_PROTOCOL", "file:git:http:https:ssh"),
             ("GIT_CONFIG_NOSYSTEM", "1"),
             ("GIT_CONFIG_GLOBAL", "/dev/null"),
@@ -168,7 +167,7 @@ impl Git {
                 command,
             }),
             _ => {
-                // Git repeats the address with the login that is in it.
+                // Git's messages contain the URL with its credentials.
                 let said = text(Stream::Stderr).replace(&url.address, &url.public_address());
                 let lines: Vec<&str> = said.trim().lines().rev().take(SAID_LINES).collect();
                 let said: Vec<&str> = lines.into_iter().rev().collect();
@@ -181,8 +180,8 @@ impl Git {
         }
     }
 
-    /// What the repository stands for now: a commit for one reference, else a
-    /// digest over all of its branches and tags.
+    /// Resolves the repository: to a commit for a single reference, else to a digest
+    /// over all of its branches and tags.
     ///
     /// # Errors
     ///
@@ -193,7 +192,7 @@ impl Git {
             Wanted::All => None,
             Wanted::Reference(reference) => Some(reference.clone()),
         };
-        // It is in no repository, and no folder of it is asked for.
+        // The command needs no repository.
         let listed = self
             .run(url, Path::new("/"), &["ls-remote", "--", &url.address])
             .await?;
@@ -207,7 +206,7 @@ impl Git {
             lines.sort_unstable();
             return Ok(Digest::of(lines.join("\n").as_bytes()).to_string());
         };
-        // An annotated tag is followed by the commit that it names.
+        // The line after an annotated tag has its commit.
         let peeled = format!("{reference}^{{}}");
         let of = |wanted: &str| {
             let mut lines = listed.lines().filter_map(|line| line.split_once('\t'));
@@ -259,7 +258,7 @@ impl Git {
             pinned: pinned.to_owned(),
         };
         let fetch = async |specs: &[&str]| {
-            // With an empty map no branch of the remote is followed beside these.
+            // An empty refmap prevents fetching other branches of the remote.
             let fixed = [
                 "fetch",
                 "-q",
@@ -289,7 +288,7 @@ impl Git {
                         url: url.to_string(),
                         wanted: format!("commit {commit} in a branch or tag"),
                     })?;
-                // What else moved in the repository is no part of this commit.
+                // Other changes in the repository do not affect this commit.
                 self.forget_others(url, folder, &branch).await?;
                 branch
             }
@@ -309,7 +308,8 @@ impl Git {
                         return Err(moved());
                     }
                 } else {
-                    // It may have moved on since; its past is still there.
+                    // The branch may have moved on; its history still contains the
+                    // commit.
                     git(&["update-ref", reference, pinned])
                         .await
                         .map_err(|_| moved())?;
@@ -318,7 +318,7 @@ impl Git {
                 branch
             }
         };
-        // A login that fetched it must not go into the package.
+        // Credentials in the URL must not be stored in the package.
         git(&["remote", "set-url", REMOTE, &url.public_address()]).await?;
         git(&["symbolic-ref", "HEAD", &format!("refs/heads/{head}")]).await?;
         git(&["checkout", "-q", "-f", "HEAD", "--", "."])
@@ -348,7 +348,7 @@ impl Git {
         Ok(named.unwrap_or_else(|| "main".to_owned()))
     }
 
-    /// Leaves the one branch, and every object that it does not need.
+    /// Keeps only one branch and the objects that it needs.
     async fn forget_others(
         &self,
         url: &RepoUrl,
@@ -366,9 +366,9 @@ impl Git {
         Ok(())
     }
 
-    /// Brings the clone to its one form.
+    /// Normalises the clone.
     async fn settle(&self, url: &RepoUrl, folder: &Path) -> Result<(), RepositoryError> {
-        // An index of the tree alone: no times, no inodes.
+        // An index with only the tree: no times, no inodes.
         let has_head = self.run(url, folder, &["rev-parse", "-q", "--verify", "HEAD"]);
         if has_head.await.is_ok() {
             self.run(url, folder, &["read-tree", "HEAD"]).await?;
@@ -398,7 +398,7 @@ impl Git {
     }
 }
 
-/// A checkout fails where there is nothing to check out.
+/// Ignores the error of a checkout in an empty repository.
 fn empty(error: RepositoryError) -> Result<(), RepositoryError> {
     match &error {
         RepositoryError::Git { said, .. } if said.contains("did not match any file") => Ok(()),
@@ -419,7 +419,7 @@ fn store(folder: &Path, cas: &Cas) -> Result<Output, RepositoryError> {
             Kind::Directory => tar.directory(&path, 0o755)?,
             Kind::Link { target } => tar.symlink(&path, target)?,
             Kind::File { executable } => {
-                // Packs are read-only, and executable bits are those of Git.
+                // Packs are read-only; executable bits come from Git.
                 let mode = if *executable { 0o755 } else { 0o644 };
                 let mut file = std::fs::File::open(&full)
                     .map_err(|source| RepositoryError::Io { path: full, source })?;

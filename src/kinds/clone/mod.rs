@@ -18,7 +18,7 @@ use crate::kinds::pins::{Pin, Question, answer};
 use crate::kinds::{Context, Kind, Prepared};
 use crate::package::{RepoUrl, Wanted};
 
-/// Version of what is written; raised when its bytes change.
+/// Version of the output format; incremented when its bytes change.
 const REPOSITORY_FORMAT: u32 = 3;
 
 /// The setting that holds the commit, or the digest over all references.
@@ -27,13 +27,13 @@ pub(crate) const PIN: &str = "pin";
 /// A repository of a component.
 #[derive(Clone, Debug)]
 pub struct CloneWork {
-    /// The lock file is in its own folder.
+    /// The folders of the package; the lock file is in its own folder.
     pub folders: Folders,
-    /// The repository, and what of it.
+    /// The repository and the reference to clone.
     pub url: RepoUrl,
 }
 
-/// Which commit is wanted of a repository? A URL with a commit has no pin.
+/// The question which commit a repository resolves to. A URL with a commit has no pin.
 impl Question for RepoUrl {
     type Answer = String;
 
@@ -80,7 +80,7 @@ pub(crate) fn pinned(prepared: &Prepared) -> Result<&str, Failure> {
     pin.ok_or_else(|| Failure::new(Class::Task, "internal error: a clone without its commit"))
 }
 
-/// The pin of `url`, unless it names a commit itself.
+/// The pin of `url`, unless the URL names a commit.
 pub(crate) fn pin(folder: &Path, url: &RepoUrl) -> Vec<Pin> {
     match url.wanted {
         Wanted::Commit(_) => Vec::new(),
@@ -88,7 +88,7 @@ pub(crate) fn pin(folder: &Path, url: &RepoUrl) -> Vec<Pin> {
     }
 }
 
-/// The host's `git`, with the variables that it finds credentials by.
+/// The host's `git`, with the variables for credentials.
 pub(crate) fn git(site: &Site) -> Result<Git, Failure> {
     let tool = tools::required(
         site,
@@ -101,7 +101,7 @@ pub(crate) fn git(site: &Site) -> Result<Git, Failure> {
     })
 }
 
-/// A commit as provenance names it.
+/// The digest of a commit in the form for provenance.
 pub(crate) fn material(url: &RepoUrl, action: &Action) -> Vec<Material> {
     let commit = action.settings.get(PIN).map(|commit| Material::Commit {
         address: url.public_address(),

@@ -1,4 +1,4 @@
-//! Files from the web: pinned by the digest of what an address holds.
+//! Files from the web, pinned by their digest.
 
 use std::sync::Arc;
 
@@ -19,8 +19,7 @@ pub(crate) fn is_remote(source: &str) -> bool {
     source.starts_with("https://") || source.starts_with("http://")
 }
 
-/// An address without its login, which is no part of a key, a lock file or a
-/// message.
+/// A URL without credentials, which must not be in keys, lock files or messages.
 pub(crate) fn without_login(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
@@ -30,7 +29,7 @@ pub(crate) fn without_login(url: &str) -> String {
     format!("{scheme}://{}", &rest[host..])
 }
 
-/// An address, and the checksum that may be at its end: `URL@HEX`.
+/// A URL and the optional checksum at its end: `URL@HEX`.
 pub(crate) fn checksum_of(url: &str) -> (&str, Option<Digest>) {
     let split = url.rsplit_once('@').and_then(|(address, end)| {
         let digest = Digest::from_hex(&end.to_ascii_lowercase()).ok()?;
@@ -39,19 +38,19 @@ pub(crate) fn checksum_of(url: &str) -> (&str, Option<Digest>) {
     split.unwrap_or((url, None))
 }
 
-/// What does an address hold?
+/// The question which content a URL has.
 #[derive(Clone, Debug)]
 pub(crate) struct FileQuestion {
-    /// As the definition has it, without a login.
+    /// The URL as in the definition, without credentials.
     pub(crate) url: String,
-    /// The address that is downloaded, with its login.
+    /// The URL to download, with credentials.
     address: String,
-    /// What the definition says it must hold.
+    /// The expected digest from the definition.
     sum: Option<Digest>,
 }
 
 impl FileQuestion {
-    /// The question for a source, which may have its checksum at its end.
+    /// The question for a source, which may end with a checksum.
     pub(crate) fn of(source: &str) -> Self {
         let (address, sum) = checksum_of(source);
         Self {
@@ -74,8 +73,8 @@ impl FileQuestion {
         Ok(question)
     }
 
-    /// Downloads the file as pinned, unless the cache has it. Returns how many
-    /// bytes came.
+    /// Downloads the pinned file unless it is cached. Returns the number of downloaded
+    /// bytes.
     pub(crate) async fn fetch(
         &self,
         site: &Arc<Site>,
@@ -132,7 +131,7 @@ async fn download(site: &Arc<Site>, url: &str, sum: Option<Digest>) -> Result<Ou
     Ok(registry::download(&site.registry, url, sum, &site.cas, &site.transfers).await?)
 }
 
-/// The addresses among the inputs of `action`.
+/// The URLs among the inputs of `action`.
 pub(crate) fn materials(action: &Action) -> Vec<Material> {
     let blobs = action.inputs.blobs().filter(|(name, _)| is_remote(name));
     blobs
@@ -148,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checksum_at_the_end_is_not_asked_for_and_a_login_is_not_shown() {
+    fn a_checksum_and_a_login_are_no_part_of_the_requested_address() {
         let hex = Digest::of(b"x").hex();
         let question = FileQuestion::of(&format!("https://u:p@h.io/f@{hex}"));
         assert_eq!(question.address, "https://u:p@h.io/f");

@@ -1,7 +1,7 @@
 //! `component`: the tar of one component.
 //!
-//! Charts, repositories, members of archives and kustomizations are work of
-//! their own; their results are put into the tar here.
+//! Charts, repositories, members of archives and kustomizations are made by separate
+//! steps; this room adds their results to the tar.
 
 pub(crate) mod files;
 mod settings;
@@ -27,20 +27,20 @@ pub(crate) use settings::{ComponentSettings, ManifestSettings};
 /// The action that makes a component's tar.
 pub(crate) const ACTION: &str = "component";
 
-/// Version of what is written; raised when its bytes change.
+/// Version of the output format; incremented when its bytes change.
 const COMPONENT_FORMAT: u32 = 1;
 
-/// What a component's tar is made from.
+/// The sources of a component's tar.
 #[derive(Clone, Debug)]
 pub struct ComponentWork {
-    /// Where its sources are.
+    /// The folders of its sources.
     pub folders: Folders,
     pub component: Component,
-    /// What other steps make of it.
+    /// The parts that other steps make.
     pub parts: Vec<Part>,
 }
 
-/// What a component holds and another step makes.
+/// A part of a component that another step makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// Its path in the component.
@@ -79,7 +79,7 @@ impl Kind for ComponentWork {
             .collect())
     }
 
-    /// Names the tar: digests local files, and asks what an unpinned URL holds.
+    /// Computes the action: digests local files, and resolves unpinned URLs.
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let (site, own) = (Arc::clone(cx.site), self.clone());
         let mut inputs = blocking(move || own.local(&site)).await?;
@@ -103,7 +103,7 @@ impl Kind for ComponentWork {
         Ok(Prepared::of(action, inputs))
     }
 
-    /// Downloads what the cache lacks.
+    /// Downloads files that are not cached.
     async fn fetch(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<u64, Failure> {
         let mut fetched = 0;
         for question in self.questions()? {
@@ -117,7 +117,7 @@ impl Kind for ComponentWork {
     }
 }
 
-/// Makes the tar from the action alone.
+/// Makes the tar using only the action and its inputs.
 pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
     let settings = ComponentSettings::read("", &action.settings)?;
     let (cas, inputs) = (Arc::clone(&bench.cas), inputs.clone());
@@ -135,15 +135,15 @@ pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Res
     .await
 }
 
-/// What the step of a part made.
+/// The result of a part's step.
 fn one<'r>(results: &'r Results, part: &Part) -> Result<&'r Output, Failure> {
     of(results, &part.of)?.outputs.first().ok_or_else(|| {
-        let message = format!("internal error: `{}` made nothing", part.of);
+        let message = format!("internal error: `{}` produced no output", part.of);
         Failure::new(Class::Task, message)
     })
 }
 
-/// Sources that are read here, not by a step of their own.
+/// Sources that this step reads, as opposed to a separate step.
 fn sources(component: &Component) -> impl Iterator<Item = &str> {
     let files = component.files.iter();
     let files = files.filter(|file| file.extract_path.is_empty());

@@ -1,4 +1,4 @@
-//! Everything in a definition's component that decides its tar's bytes: not its
+//! The settings of a component that determine the bytes of its tar: not its
 //! description, its images, or the order of other keys.
 
 use crate::action::fields;
@@ -6,16 +6,16 @@ use crate::kinds::component::files::{is_remote, without_login};
 use crate::package::{Chart, Component, DataInjection, File, Manifest, RepoUrl, RepoUrlError};
 
 fields! {
-    /// What a component's tar is written by.
+    /// The settings that determine a component's tar.
     pub(crate) struct ComponentSettings {
         name: String = "name",
         files: Vec<FileSettings> = "files",
         data_injections: Vec<DataSettings> = "dataInjections",
         manifests: Vec<ManifestSettings> = "manifests",
         charts: Vec<ChartSettings> = "charts",
-        /// The folders of its repositories, whose URLs may hold a login.
+        /// The folders of its repositories, as their URLs may contain credentials.
         repos: Vec<String> = "repos",
-        /// The parts that are tars of what is at their place.
+        /// The parts that are tars of the content at their path.
         trees: Vec<String> = "trees",
     }
 }
@@ -183,7 +183,7 @@ impl ChartSettings {
     }
 }
 
-/// A source as keys and tars know it: an address has no login.
+/// A source in the form for keys and tars: URLs without credentials.
 fn public(source: &str) -> String {
     if is_remote(source) {
         without_login(source)

@@ -1,9 +1,9 @@
-//! The component tar: what one component holds, as docs/spec/package.md, "Parts
-//! of a component", "Component tar" describe it.
+//! The component tar, as in docs/spec/package.md, "Parts of a component", "Component
+//! tar".
 //!
-//! Streams from the source files, from downloaded blobs and from what other
-//! steps made (charts, repositories, members of archives, kustomizations);
-//! holds no file in memory and asks no network.
+//! Streams source files, downloaded blobs and the results of other steps (charts,
+//! repositories, members of archives, kustomizations). Holds no file in memory and does
+//! not use the network.
 
 mod parts;
 
@@ -23,15 +23,15 @@ use crate::package::{RepoUrlError, shasum};
 
 pub use parts::{chart_file, is_archive};
 
-/// Modes of what the component's own layout is made of.
+/// Modes of the folders of the component's layout.
 const OWN_FOLDER: u32 = 0o700;
 const OWN_FILE: u32 = 0o600;
 
 /// Why a component tar could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ComponentError {
-    /// Nobody made what the component holds.
-    #[error("internal error: component `{component}` lacks `{place}`, which no step made")]
+    /// A part was not made.
+    #[error("internal error: no step made `{place}` of component `{component}`")]
     NotMade {
         component: String,
         /// Its path in the component.
@@ -40,37 +40,36 @@ pub enum ComponentError {
     /// A source that is not among the inputs.
     #[error("internal error: `{0}` is not an input of the action")]
     NoInput(String),
-    /// A target has no last name to store the file under.
+    /// A target has no file name.
     #[error("target `{0}` has no file name: write the full path of the file")]
     Target(String),
-    /// A name that is no file name, or occurs twice in the component.
-    #[error("manifest name `{0}` cannot be used: expected one without `/`, once in the component")]
+    /// A name is not a valid file name, or occurs twice in the component.
+    #[error(
+        "invalid manifest name `{0}`: expected a name without `/` that is unique in the component"
+    )]
     Name(String),
     /// Not the URL of a repository.
     #[error(transparent)]
     Repo(#[from] RepoUrlError),
     /// As [`Name`](Self::Name), of a chart or repository.
-    #[error(
-        "`{0}` cannot be a file in the package: expected a name without `/`, once in the component"
-    )]
+    #[error("invalid file name `{0}`: expected a name without `/` that is unique in the component")]
     Place(String),
     /// A manifest's source is a folder or a link.
     #[error("manifest file `{0}` is {1}, expected a file: name the file itself")]
     NoFile(String, &'static str),
     #[error("`{file}`: {error}")]
     Sum { file: String, error: String },
-    /// A checksum for what has none.
+    /// A checksum for something that is not a file.
     #[error("`{file}` has shasum `{shasum}`, expected {expected}")]
     Shasum {
         file: String,
         shasum: String,
-        /// What it should be.
+        /// The expected value.
         expected: &'static str,
     },
-    /// The file is not the expected one.
+    /// The file does not match its checksum.
     #[error(
-        "`{file}` has the SHA-256 sum {found}, expected {expected} by its `shasum`: \
-         correct the one or restore the other"
+        "`{file}` has SHA-256 {found}, but its `shasum` is {expected}: correct the `shasum`, or restore the file"
     )]
     Mismatch {
         file: String,
@@ -80,12 +79,14 @@ pub enum ComponentError {
         expected: String,
     },
     /// A URL of another kind.
-    #[error("`{0}` cannot be downloaded: expected http or https, or a file in the package folder")]
+    #[error(
+        "cannot download `{0}`: expected an http:// or https:// URL, or a file in the package folder"
+    )]
     Scheme(String),
     /// A URL that was not downloaded.
     #[error(
         "component `{component}` needs `{url}`, which was not downloaded: \
-         put the file into the package folder and name it there"
+         copy the file into the package folder and refer to it there"
     )]
     NotFetched { component: String, url: String },
     /// The disk refused, or a blob is damaged.
@@ -102,14 +103,13 @@ pub enum ComponentError {
     Cas(#[from] CasError),
 }
 
-/// Writes the tar of a component from its inputs.
+/// Writes the tar of a component using only its inputs.
 ///
-/// `None`: all its files together have no byte, and packages leave such a tar
-/// out.
+/// `None`: its files have no content at all; packages omit such a tar.
 ///
 /// # Errors
 ///
-/// [`ComponentError`]; what was written to `out` is then of no use.
+/// [`ComponentError`]; the output in `out` is then incomplete.
 pub(crate) fn write_component<W: Write>(
     component: &ComponentSettings,
     inputs: &Inputs,
@@ -124,7 +124,7 @@ pub(crate) fn write_component<W: Write>(
         bytes: 0,
     };
     writer.tar.directory(name, OWN_FOLDER)?;
-    // Each folder, and what is in it, in bytewise order: `charts` is the first.
+    // Folders and their content in bytewise order: `charts` comes first.
     writer.charts(&component.charts)?;
     if !component.data_injections.is_empty() {
         writer.tar.directory(&format!("{name}/data"), OWN_FOLDER)?;
@@ -177,14 +177,14 @@ pub(crate) fn write_component<W: Write>(
     Ok((bytes > 0).then_some(out))
 }
 
-/// Indexes in the order of their names in a folder: `10` before `2`.
+/// Indexes in the order of their names: `10` before `2`.
 fn by_name(count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_by_key(ToString::to_string);
     order
 }
 
-/// The place of a file that is a member of an archive.
+/// The path of a file that is a member of an archive.
 #[must_use]
 pub fn extracted(index: usize) -> String {
     format!("files/{index}")
@@ -196,8 +196,8 @@ pub fn kustomized(manifest: &str, index: usize) -> String {
     format!("kustomization-{manifest}-{index}.yaml")
 }
 
-/// Every manifest file as it is named in the package, sorted, and its source;
-/// `None`: a step builds it.
+/// The name in the package and the source of every manifest file, sorted; `None`: a
+/// step builds it.
 pub(crate) fn manifests(
     list: &[ManifestSettings],
 ) -> Result<BTreeMap<String, Option<&str>>, ComponentError> {
@@ -222,7 +222,8 @@ pub(crate) fn manifests(
     Ok(named)
 }
 
-/// What the file must digest to: its `shasum`, and the one at its URL's end.
+/// The expected digests of a file: its `shasum`, and the checksum at the end of its
+/// URL.
 fn sums(file: &FileSettings) -> Result<Vec<Digest>, ComponentError> {
     let declared = shasum(&file.shasum).map_err(|error| ComponentError::Sum {
         file: file.source.clone(),
@@ -237,13 +238,13 @@ fn is_url(source: &str) -> bool {
     source.contains("://")
 }
 
-/// One source and its place in the tar.
+/// One source and its path in the tar.
 struct Item<'a> {
     path: String,
     source: &'a str,
-    /// Mode if the source is a file; `None`: by its executable bit.
+    /// Mode for a file; `None`: by its executable bit.
     file_mode: Option<u32>,
-    /// Mode if it is a folder; what is below keeps a mode of its own.
+    /// Mode for a folder; entries below have their own modes.
     folder_mode: u32,
     /// Whether it must be a file.
     only_file: bool,
@@ -277,15 +278,16 @@ impl<'a> Item<'a> {
 struct Writer<'a, W> {
     component: &'a str,
     inputs: &'a Inputs,
-    /// The parts that are tars of what is at their place.
+    /// The parts that are tars of the content at their path.
     trees: &'a [String],
     tar: TarWriter<W>,
-    /// Of all files, and targets of links.
+    /// Total size of all files and link targets.
     bytes: u64,
 }
 
 impl<W: Write> Writer<'_, W> {
-    /// Begins the folder of one listed item; its content has the last name of `target`.
+    /// Starts the folder of one listed item; its content is named by the last part of
+    /// `target`.
     fn numbered(
         &mut self,
         kind: &str,
@@ -319,7 +321,7 @@ impl<W: Write> Writer<'_, W> {
             return Err(ComponentError::Shasum {
                 file: item.source.to_owned(),
                 shasum: sum.hex(),
-                expected: "none, because it is no file",
+                expected: "none, because it is not a file",
             });
         }
         for (below, node) in listed {
@@ -391,7 +393,7 @@ impl<W: Write> Writer<'_, W> {
     }
 }
 
-/// Refuses an address that nothing here can download.
+/// Refuses URLs that cannot be downloaded.
 ///
 /// # Errors
 ///
@@ -403,7 +405,7 @@ pub(crate) fn refuse_scheme(source: &str) -> Result<(), ComponentError> {
     Ok(())
 }
 
-/// Names the source, not the entry, where the source is at fault.
+/// Reports the source instead of the entry if the source caused the error.
 fn at_source(error: TarError, source: &str) -> ComponentError {
     match error {
         TarError::Read { source: error, .. } => ComponentError::Io {

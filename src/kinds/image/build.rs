@@ -1,10 +1,10 @@
 //! Images built without a daemon: files and folders become the layers of an
 //! OCI image, over a base or over nothing.
 //!
-//! Ends where [`fetch`](super::fetch()) ends: all parts in the cache, under the
-//! same names, so an image that was built can stand wherever a fetched one
-//! does. Equal trees and settings give equal bytes. Never runs a program, and
-//! never unpacks the base.
+//! The result is the same as that of [`fetch`](super::fetch()): all parts in the cache,
+//! under the same names, so that built and fetched images are interchangeable. Equal
+//! trees and settings give equal bytes. Never runs a program, and never unpacks the
+//! base.
 
 mod config;
 mod layer;
@@ -23,11 +23,11 @@ use crate::ground::{failures, of_cas};
 use crate::oci::{Descriptor, MAX_MANIFEST_BYTES, Manifest, Platform, media_type};
 
 fields! {
-    /// What an image is built from, besides its sources.
+    /// The settings of an image, besides its sources.
     pub(crate) struct ImageSpec {
         /// Media type of the base image's manifest; `None`: no base.
         base: Option<String> = "base",
-        /// In order, lowest first.
+        /// From the lowest to the highest.
         layers: Vec<LayerSpec> = "layer",
         config: ImageConfig = "config",
     }
@@ -47,7 +47,7 @@ fields! {
 }
 
 fields! {
-    /// The part of an OCI image configuration that says how it is run.
+    /// The runtime settings of an OCI image configuration.
     #[derive(Default)]
     pub(crate) struct ImageConfig {
         entrypoint: Vec<String> = "entrypoint",
@@ -69,28 +69,28 @@ pub enum ImageError {
     /// A layer's source cannot be read.
     #[error("`{path}` cannot be read: {source}")]
     Read { path: String, source: io::Error },
-    /// A layer's place cannot be used.
+    /// A layer's target is invalid.
     #[error("layer target `{to}` {why}")]
     Target {
         to: String,
-        /// What is wrong, and what was expected.
+        /// The problem and the expected value.
         why: &'static str,
     },
-    /// A mode with other bits than permissions.
+    /// A mode has bits other than permissions.
     #[error("layer to `{to}` has mode {mode:o}, expected at most 7777 (octal)")]
     Mode { to: String, mode: u32 },
     /// A file whose name means a deletion in image layers.
-    #[error("`{0}` begins with `.wh.`, which deletes a file in an image: rename it")]
+    #[error("`{0}` begins with `.wh.`, which marks a deletion in image layers: rename it")]
     Whiteout(String),
-    #[error("port `{0}` cannot be used: expected 1 to 65535, with `/tcp`, `/udp` or `/sctp`")]
+    #[error("invalid port `{0}`: expected 1 to 65535, with `/tcp`, `/udp` or `/sctp`")]
     Port(String),
     /// A variable without a usable name.
-    #[error("environment variable `{0}` cannot be used: expected a name without `=`")]
+    #[error("invalid environment variable `{0}`: expected a name without `=`")]
     Variable(String),
-    /// The base is not one that layers can be put on.
+    /// Layers cannot be added to the base.
     #[error("base image {what}")]
     Base {
-        /// What was found, and what expected.
+        /// The found and expected values.
         what: String,
     },
     /// An entry cannot be written as tar.
@@ -105,12 +105,12 @@ pub enum ImageError {
 
 /// Builds the image and stores all its parts.
 ///
-/// Outputs are `manifest`, `config`, `layer/0`, ...; those of the base come
-/// first. Layers are made in parallel; blocks until all are.
+/// Outputs are `manifest`, `config`, `layer/0`, ...; those of the base come first.
+/// Makes layers in parallel and blocks until all are done.
 ///
 /// # Errors
 ///
-/// [`ImageError`]; nothing but unreferenced blobs is left then.
+/// [`ImageError`]; only unreferenced blobs are left behind.
 pub(crate) fn build_image(
     cas: &Cas,
     inputs: &Inputs,
@@ -186,7 +186,7 @@ fn read_base(
         if !media_type::is_container_layer(found) {
             return Err(ImageError::Base {
                 what: format!(
-                    "{} has a layer of type `{found}`, expected a file system: choose a container image",
+                    "{} has a layer of type `{found}`, expected a file system layer: choose a container image",
                     base.digest
                 ),
             });
@@ -196,7 +196,7 @@ fn read_base(
     Ok((manifest.layers, config))
 }
 
-/// Docker's name of a layer's type in an OCI manifest would not be read by all.
+/// Some programs do not accept Docker's layer types in an OCI manifest.
 fn oci_type(found: &str) -> &str {
     match found {
         "application/vnd.docker.image.rootfs.diff.tar" => media_type::LAYER,
@@ -213,18 +213,21 @@ fn read_json<T: serde::de::DeserializeOwned>(
     part: &Descriptor,
 ) -> Result<T, ImageError> {
     let wrong = |what: String| ImageError::Base {
-        what: format!("has {} {what}", part.digest),
+        what: format!("refers to {}{what}", part.digest),
     };
     let blob = cas.open_blob(&part.digest)?;
     if blob.size() > MAX_MANIFEST_BYTES {
-        return Err(wrong("of over 4 MiB, expected a small document".to_owned()));
+        return Err(wrong(", which is larger than 4 MiB".to_owned()));
     }
     let mut bytes = Vec::new();
     blob.take(MAX_MANIFEST_BYTES)
         .read_to_end(&mut bytes)
-        .map_err(|error| wrong(format!("which cannot be read: {error}")))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| wrong(format!("which is no manifest or configuration: {error}")))
+        .map_err(|error| wrong(format!(", , which cannot be read: {error}")))?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        wrong(format!(
+            ", which is not a valid manifest or configuration: {error}"
+        ))
+    })
 }
 
 fn store(

@@ -1,9 +1,9 @@
-//! Images from registries: which manifest a name means now, and its blobs.
+//! Images from registries: resolves names to manifests, and fetches blobs.
 //!
-//! [`resolve`] pins a name; [`fetch`] brings what the pin names into the cache,
-//! all blobs at the same time. The network is read on the runtime, bytes are
-//! digested and written on blocking threads. Never trusts a byte that does not
-//! agree with the pin, and never fetches what the cache holds.
+//! [`resolve`] pins a name; [`fetch`] stores the pinned image in the cache and
+//! transfers its blobs in parallel. Network I/O runs on the runtime; digesting and
+//! writing run on blocking threads. Everything is verified against the pin, and cached
+//! blobs are not fetched.
 
 mod select;
 
@@ -26,10 +26,10 @@ use crate::registry::{Registry, RegistryError};
 
 pub(crate) use select::{Selected, select};
 
-/// What a name means now.
+/// The manifest that a name resolves to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin {
-    /// The index the manifest was chosen from, if the name means one.
+    /// The index that the manifest was selected from, if any.
     pub index: Option<Descriptor>,
     /// The manifest for the requested platform.
     pub manifest: Descriptor,
@@ -38,28 +38,28 @@ pub struct Pin {
 /// Why an image is not in the cache.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The registry did not give what was asked of it.
+    /// The registry request failed.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The document is of a kind that cannot be an image here.
+    /// The document is not a supported image.
     #[error("{reference}: {source}")]
     Kind {
         reference: String,
         /// What is wrong with it.
         source: KindError,
     },
-    /// A blob is not what the manifest says, or the disk refused it.
+    /// A blob does not match the manifest, or cannot be stored.
     #[error("{reference}: {what} {digest} was not stored: {source}; {}", advice(.source))]
     Store {
         reference: String,
         /// Its part: `manifest`, `config`, `layer/0`, ...
         what: String,
-        /// Names the part's bytes.
+        /// The digest of the part.
         digest: crate::oci::Digest,
         source: SinkError,
     },
-    /// No more transfers are to be started.
-    #[error("{0}: the fetch was stopped before it began")]
+    /// Transfers were cancelled.
+    #[error("{0}: fetch cancelled before it started")]
     Stopped(String),
 }
 
@@ -68,11 +68,11 @@ pub use select::KindError;
 fn advice(source: &SinkError) -> &'static str {
     match source {
         SinkError::Cas(CasError::Mismatch { .. }) => "fetch it again, or push the image again",
-        _ => "check the disk of the cache",
+        _ => "check the disk that holds the cache",
     }
 }
 
-/// Asks the registry what `reference` means for `platform`.
+/// Resolves `reference` for `platform` in the registry.
 ///
 /// # Errors
 ///
@@ -104,15 +104,16 @@ pub async fn resolve(
 #[derive(Clone, Debug, Default)]
 pub struct Fetched {
     pub outputs: Vec<Output>,
-    /// Bytes that came over the network: parts that were there cost none.
+    /// Number of downloaded bytes, without cached parts.
     pub bytes: u64,
 }
 
-/// Brings `manifest` and all it names into the cache, from `reference`'s repository.
+/// Stores `manifest` and all of its blobs in the cache, from the repository of
+/// `reference`.
 ///
-/// Outputs are named `manifest`, `config`, `layer/0`, `layer/1`, ... Each
-/// transfer holds one of `permits`; of two that want one blob, the second waits
-/// for the first and finds it stored.
+/// Outputs are named `manifest`, `config`, `layer/0`, `layer/1`, ... Each transfer
+/// holds one of `permits`; of two transfers of the same blob, the second waits for the
+/// first and finds it stored.
 ///
 /// # Errors
 ///
@@ -227,7 +228,7 @@ impl Transfer<'_> {
     }
 
     async fn blob(&self, name: &str, blob: &Descriptor) -> Result<(), FetchError> {
-        // The turn before the permit: a task that waits for a turn holds no permit.
+        // Take the turn before the permit, so that a waiting task holds no permit.
         let _turn = self.in_flight.turn(blob.digest).await;
         let (digest, size) = (blob.digest, blob.size);
         let held = self
@@ -251,7 +252,7 @@ impl Transfer<'_> {
     }
 }
 
-/// The bytes of a manifest the cache holds; damaged ones count as absent.
+/// The bytes of a cached manifest; a damaged one counts as missing.
 fn held(cas: &Cas, manifest: &Descriptor) -> Option<Vec<u8>> {
     if manifest.size > MAX_MANIFEST_BYTES || !cas.contains(&manifest.digest, manifest.size).ok()? {
         return None;
@@ -264,7 +265,7 @@ fn held(cas: &Cas, manifest: &Descriptor) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Drives all of `work` at once within this task; stops at the first error.
+/// Runs all of `work` concurrently within this task; stops at the first error.
 async fn all<F: Future<Output = Result<(), E>>, E>(mut work: Vec<Pinned<Box<F>>>) -> Result<(), E> {
     std::future::poll_fn(|context| {
         let mut failed = None;

@@ -1,9 +1,9 @@
-//! Images from disk: an OCI layout as folder or tar, or a docker-archive.
+//! Images from disk: an OCI layout in a folder or tar, or a Docker archive.
 //!
-//! Ends where `fetch` ends: all parts of one image in the cache,
-//! under the same names. Blobs are streamed and checked against the layout's
-//! digests; a docker-archive, which has none, is checked against the layer ids
-//! in its configuration. Never follows a name out of the source.
+//! The result is the same as that of `fetch`: all parts of an image in the cache, under
+//! the same names. Blobs are streamed and verified against the digests in the layout. A
+//! Docker archive has no digests and is verified against the layer ids in its
+//! configuration. Never follows a name out of the source.
 
 mod choose;
 mod docker;
@@ -29,52 +29,52 @@ use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Platfo
 
 pub(crate) use source::Source;
 
-/// Annotations that name an image in a layout, by the tools that write them.
+/// Annotations with the name of an image in a layout, as written by different tools.
 const NAMES: [&str; 3] = [
     "org.opencontainers.image.base.name",
     "org.opencontainers.image.ref.name",
     "io.containerd.image.name",
 ];
 
-/// Why an image could not be taken from disk.
+/// Why an image could not be imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The disk refused, or the compression is damaged.
+    /// An I/O error, or damaged compression.
     #[error("`{path}` cannot be read: {source}")]
     Io {
         /// The source, or the file in it.
         path: PathBuf,
         source: io::Error,
     },
-    /// Neither an OCI layout nor a docker-archive.
+    /// It is neither an OCI layout nor a Docker archive.
     #[error(
         "`{0}` is not an image: expected `oci-layout` and `index.json`, or the `manifest.json` of docker save, in a folder, a tar, or a tar compressed with gzip or zstd"
     )]
     NoImage(PathBuf),
-    /// The source is damaged, or made to harm.
+    /// The source is damaged or malicious.
     #[error("`{path}` is malformed: {what}; recreate it")]
     Malformed {
         path: PathBuf,
-        /// What was found, and what expected.
+        /// The found and expected values.
         what: String,
     },
-    /// A file that another one names is missing.
-    #[error("`{path}` has no `{entry}`, which it names itself: it is incomplete, recreate it")]
+    /// A file that the source refers to is missing.
+    #[error("`{path}` refers to `{entry}` but does not contain it: it is incomplete, recreate it")]
     Missing { path: PathBuf, entry: String },
-    /// No image of that name.
-    #[error("`{path}` has no image `{wanted}`, only {found}: name one of these")]
+    /// No image has this name.
+    #[error("`{path}` has no image `{wanted}`, only {found}: choose one of these")]
     NotThere {
         path: PathBuf,
         wanted: String,
         found: String,
     },
-    /// More than one image that could be meant.
-    #[error("`{path}` has several images, {found}: say which one is meant")]
+    /// Several images match.
+    #[error("`{path}` has several images, {found}: specify which one to use")]
     Several { path: PathBuf, found: String },
-    /// An image of a kind that cannot be used.
+    /// The image is not usable.
     #[error("`{path}`: {source}")]
     Kind { path: PathBuf, source: KindError },
-    /// A part is not what was announced, or the cache refused it.
+    /// A part does not match its digest, or cannot be stored.
     #[error("`{path}`: {what} was not stored: {source}; {}", advice(.source))]
     Store {
         path: PathBuf,
@@ -87,11 +87,11 @@ pub enum ImportError {
 fn advice(source: &CasError) -> &'static str {
     match source {
         CasError::Mismatch { .. } => "the image is damaged, recreate it",
-        _ => "check the disk of the cache",
+        _ => "check the disk that holds the cache",
     }
 }
 
-/// Brings one image into the cache: of a folder or archive that is not an input of an action.
+/// Imports an image from a folder or archive that is not an input of an action.
 ///
 /// # Errors
 ///
@@ -111,10 +111,10 @@ pub fn import_path(
     Ok(import(cas, &source, wanted, platform)?.1)
 }
 
-/// Brings one image of the folder or archive `source` into the cache.
+/// Imports an image of the folder or archive `source`.
 ///
-/// `wanted` is a reference or a tag; it may be left out when there is only one
-/// image. Blocks. Outputs are named as [`fetch`](super::fetch) names them.
+/// `wanted` is a reference or a tag, and optional if there is only one image. Blocks.
+/// Outputs have the same names as those of [`fetch`](super::fetch).
 ///
 /// # Errors
 ///
@@ -159,7 +159,7 @@ impl Job<'_> {
         }
     }
 
-    /// A small file, whole.
+    /// The content of a small file.
     fn document(&self, name: &str) -> Result<Vec<u8>, ImportError> {
         let mut bytes = Vec::new();
         let content = self.files.read(name)?;
@@ -182,7 +182,7 @@ impl Job<'_> {
             .map_err(|error| self.malformed(format!("`{name}`: {error}")))
     }
 
-    /// A document of the layout that a descriptor names, checked.
+    /// The verified document that a descriptor names.
     fn described(&self, descriptor: &Descriptor) -> Result<Vec<u8>, ImportError> {
         let bytes = self.document(&blob_path(&descriptor.digest))?;
         let found = Digest::of(&bytes);
@@ -264,7 +264,7 @@ impl Job<'_> {
         Ok((Pin { index, manifest }, outputs))
     }
 
-    /// Stores the manifest and names all parts.
+    /// Stores the manifest, and returns the names of all parts.
     fn outputs(
         &self,
         manifest: &Descriptor,
@@ -292,7 +292,7 @@ fn candidate(entry: &Descriptor) -> Candidate {
     }
 }
 
-/// The type of a layer that begins with `bytes`.
+/// The media type of a layer that begins with `bytes`.
 fn layer_type(bytes: &[u8]) -> &'static str {
     match bytes {
         [0x1f, 0x8b, ..] => media_type::LAYER_GZIP,

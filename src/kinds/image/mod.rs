@@ -1,7 +1,6 @@
-//! Images: fetched from a registry, read from the disk, or built from files.
+//! Images: fetched from a registry, imported from disk, or built from files.
 //!
-//! All three leave the same outputs, so that whatever takes an image takes any
-//! of them.
+//! All three have the same outputs, so that they are interchangeable.
 
 pub(crate) mod build;
 pub(crate) mod fetch;
@@ -27,61 +26,61 @@ use crate::kinds::{Bench, Context, Kind, Prepared, Results, image_of, of};
 use crate::oci::{Descriptor, Platform, Reference, media_type};
 use crate::pipeline::verb::RuntimeConfig;
 
-/// Versions of what is written; raised when its bytes change.
+/// Versions of the output formats; incremented when their bytes change.
 const IMAGE_FORMAT: u32 = 1;
 const BUILD_FORMAT: u32 = 1;
 const IMPORT_FORMAT: u32 = 1;
 
-/// An image of a registry.
+/// An image in a registry.
 #[derive(Clone, Debug)]
 pub struct PullWork {
     /// The folder of the definition, whose lock file has the pin.
     pub folder: PathBuf,
-    /// As the definition names it: what the lock file pins.
+    /// The reference in the definition, which the lock file pins.
     pub reference: Reference,
-    /// Where it is pulled from: its reference, unless that is overridden.
+    /// The reference to pull from; different if it is overridden.
     pub from: Reference,
-    /// The platform that is pulled.
+    /// The platform to pull.
     pub platform: Platform,
-    /// How old a pin may be before the registry is asked again.
+    /// The maximum age of a pin.
     pub fresh: Option<Duration>,
 }
 
-/// An image of an OCI layout or a docker-archive on the disk.
+/// An image in an OCI layout or a Docker archive on disk.
 #[derive(Clone, Debug)]
 pub struct ImportWork {
-    /// `path` is relative to it.
+    /// The folder that `path` is relative to.
     pub folder: PathBuf,
     /// A folder or a file.
     pub path: String,
-    /// Which image of it.
+    /// Which image in it.
     pub reference: Reference,
-    /// Which platform of the image.
+    /// The platform of the image.
     pub platform: Platform,
 }
 
-/// What an image is built from.
+/// The inputs and settings of an image to build.
 #[derive(Clone, Debug)]
 pub struct BuildWork {
-    /// Sources of layers are relative to it.
+    /// The folder that sources of layers are relative to.
     pub folder: PathBuf,
     /// The step that makes or fetches the base image.
     pub base: Option<String>,
-    /// The platform that it is for.
+    /// The platform of the image.
     pub platform: Platform,
-    /// In order, lowest first.
+    /// From the lowest to the highest.
     pub layers: Vec<LayerWork>,
-    /// How the image is run.
+    /// The runtime settings.
     pub config: RuntimeConfig,
 }
 
 /// One layer of an image.
 #[derive(Clone, Debug)]
 pub struct LayerWork {
-    /// A file or folder; of a task, its output.
+    /// A file or folder, or an output of a task.
     pub source: String,
-    /// The step whose output it is, as recorded: what is in the workspace may be
-    /// something else by then. `None`: a source of the workspace.
+    /// The step that made it; the recorded output is used, because the workspace may
+    /// have changed. `None`: a source in the workspace.
     pub of: Option<String>,
     /// Its absolute path in the image.
     pub to: String,
@@ -118,7 +117,7 @@ impl Question for PullWork {
         self.fresh
     }
 
-    /// All platforms come from one index, even if the tag names another one now.
+    /// All platforms come from the same index, even if the tag has moved.
     fn beside(&self, lock: &Lockfile) -> Option<Self> {
         let index = lock.index(&self.name())?;
         Some(Self {
@@ -190,7 +189,7 @@ impl Kind for PullWork {
     }
 }
 
-/// The action that reads an image from the disk.
+/// The action that imports an image from disk.
 pub(crate) const IMPORT: &str = "image-import";
 
 fields! {
@@ -209,7 +208,7 @@ impl Kind for ImportWork {
         Ok(Vec::new())
     }
 
-    /// Names the image by every byte of what holds it.
+    /// Computes the action from all bytes of the folder or archive.
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let mut action = Action::new(IMPORT, IMPORT_FORMAT);
         action.platform = Some(self.platform.clone());
@@ -233,7 +232,7 @@ impl Kind for ImportWork {
     }
 }
 
-/// Reads an image from the inputs alone.
+/// Imports an image using only the inputs.
 pub(crate) async fn import(
     action: &Action,
     inputs: &Inputs,
@@ -248,7 +247,7 @@ pub(crate) async fn import(
         let (pin, mut outputs) = import::import(&cas, &source, Some(&reference), &platform)?;
         source.settle()?;
         if pin.manifest.media_type == media_type::DOCKER_MANIFEST {
-            // A remembered result has names and digests, no media types.
+            // A cached result has names and digests but no media types.
             for output in outputs
                 .iter_mut()
                 .filter(|output| output.name == "manifest")
@@ -262,10 +261,10 @@ pub(crate) async fn import(
     Ok(outputs.into())
 }
 
-/// Output name of a manifest of Docker's own media type.
+/// Output name of a manifest with Docker's media type.
 const DOCKER_MANIFEST: &str = "manifest.docker";
 
-/// The manifest among the outputs of an image that was made here.
+/// The manifest among the outputs of an image.
 fn made_manifest(outputs: &[Output]) -> Option<Descriptor> {
     let mut found = outputs.iter();
     let made = found.find(|output| output.name == "manifest" || output.name == DOCKER_MANIFEST)?;
@@ -384,7 +383,7 @@ impl BuildWork {
     }
 }
 
-/// Builds an image from the inputs alone.
+/// Builds an image using only the inputs.
 pub(crate) async fn build(
     action: &Action,
     inputs: &Inputs,
@@ -413,7 +412,7 @@ pub(crate) async fn build(
 
 fn platform_of(action: &Action) -> Result<Platform, Failure> {
     let platform = action.platform.clone();
-    platform.ok_or_else(|| Failure::new(Class::Task, "internal error: an image of no platform"))
+    platform.ok_or_else(|| Failure::new(Class::Task, "internal error: an image without a platform"))
 }
 
 fn trimmed(source: &str) -> &str {

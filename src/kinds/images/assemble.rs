@@ -1,8 +1,8 @@
 //! The `images/` folder of a package: one OCI layout for all its images.
 //!
-//! Joins what [`fetch`](super::fetch) and [`import`](super::import) brought into
-//! the cache. Names blobs and writes the two small documents; never copies a
-//! blob, and never changes one.
+//! Combines images in the cache, which [`fetch`](super::fetch) and
+//! [`import`](super::import) stored. Names blobs and writes the two small documents;
+//! never copies or changes a blob.
 
 use crate::ground::{failures, of_cas};
 use std::collections::BTreeMap;
@@ -13,49 +13,46 @@ use crate::action::Output;
 use crate::cas::{Cas, CasError};
 use crate::oci::{Descriptor, Digest, media_type};
 
-/// The file that marks a layout, to the byte as docs/spec/package.md, "Images",
-/// gives it.
+/// The file that marks a layout, exactly as in docs/spec/package.md, "Images".
 const OCI_LAYOUT: &[u8] = b"{\n    \"imageLayoutVersion\": \"1.0.0\"\n}";
 
-/// The annotation by which packages look their images up.
+/// The annotation by which readers of packages find images.
 const BASE_NAME: &str = "org.opencontainers.image.base.name";
 
-/// The annotation by which other tools do.
+/// The annotation by which other tools find images.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// One image whose parts are in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchedImage {
-    /// Normalised: what the image is looked up by.
+    /// The normalised reference, by which the image is found.
     pub reference: String,
     /// Its manifest, which is among `outputs`.
     pub manifest: Descriptor,
-    /// As the fetch named them: `manifest`, `config`, `layer/0`, ...
+    /// The outputs: `manifest`, `config`, `layer/0`, ...
     pub outputs: Vec<Output>,
 }
 
-/// Why images do not make one layout.
+/// Why images cannot be combined in a layout.
 #[derive(Debug, thiserror::Error)]
 pub enum ImagesError {
-    /// One name, two contents.
-    #[error(
-        "{reference} means {one} and {other}, expected one image under one name: pin it by digest"
-    )]
+    /// One name has two manifests.
+    #[error("{reference} stands for two different images, {one} and {other}: pin it by digest")]
     Conflict {
         reference: String,
         one: Digest,
         other: Digest,
     },
-    /// One digest, two sizes: a manifest is wrong about one of them.
+    /// One digest has two sizes, so a manifest is wrong.
     #[error(
-        "{reference}: blob {digest} has {found} bytes there and {expected} in another image: fetch it again"
+        "{reference}: blob {digest} has {found} bytes here and {expected} bytes in another image: fetch the image again"
     )]
     Size {
         reference: String,
         digest: Digest,
-        /// As this image has it.
+        /// The size in this image.
         found: u64,
-        /// As another image has it.
+        /// The size in another image.
         expected: u64,
     },
     /// The list of images could not be written.
@@ -65,7 +62,7 @@ pub enum ImagesError {
     Cas(#[from] CasError),
 }
 
-/// The order of the keys is part of the bytes of a package.
+/// The order of the keys is part of the package format.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct IndexJson<'a> {
@@ -83,7 +80,7 @@ struct Entry<'a> {
     annotations: BTreeMap<&'a str, &'a str>,
 }
 
-/// Joins `images` into the files of one layout, each blob once.
+/// Combines `images` into the files of one layout, without duplicate blobs.
 ///
 /// Outputs are `images/blobs/sha256/<hex>`, sorted, then `images/index.json` and
 /// `images/oci-layout`; the last two are stored in `cas`. The order of `images`
@@ -177,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_blobs_are_there_once_and_the_order_of_images_does_not_matter() {
+    fn shared_blobs_are_stored_once_and_the_order_of_images_does_not_matter() {
         let dir = tempfile::tempdir().unwrap();
         let cas = Cas::open(dir.path()).unwrap();
         let mut images = vec![

@@ -1,4 +1,4 @@
-//! `images`: images flattened into one OCI layout.
+//! `images`: combines images in one OCI layout.
 
 mod assemble;
 
@@ -15,7 +15,7 @@ use crate::kinds::pins::Pin;
 use crate::kinds::{Bench, Context, Kind, Prepared, image_of};
 use crate::oci::Descriptor;
 
-/// The action that flattens images.
+/// The action that combines images.
 pub(crate) const ACTION: &str = "images";
 
 fields! {
@@ -33,7 +33,7 @@ fields! {
     }
 }
 
-/// Version of what is written; raised when its bytes change.
+/// Version of the output format; incremented when its bytes change.
 const IMAGES_FORMAT: u32 = 1;
 
 /// The images of one package.
@@ -71,7 +71,7 @@ impl Kind for ImagesWork {
     }
 }
 
-/// Flattens images from the inputs alone; reads none of their blobs.
+/// Combines images using only the inputs; reads none of their blobs.
 pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
     let settings = ImagesSettings::read("", &action.settings)?;
     let mut images = Vec::new();

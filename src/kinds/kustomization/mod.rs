@@ -1,5 +1,5 @@
-//! `kustomization`: the resources that kustomize renders. It runs here, in the
-//! checkout, as it reads files that only its own files name.
+//! `kustomization`: renders resources with kustomize. It runs in the checkout, because
+//! only the kustomization itself says which files it reads.
 
 mod closure;
 
@@ -23,7 +23,7 @@ use crate::kinds::pins::Pin;
 use crate::kinds::{Context, Kind, Prepared};
 use crate::workspace::{self, Entry, Stat, WalkError};
 
-/// Version of what is written; raised when its bytes change.
+/// Version of the output format; incremented when its bytes change.
 const KUSTOMIZATION_FORMAT: u32 = 1;
 
 /// Longest time that kustomize may take: rendering takes seconds, and the rest is
@@ -36,11 +36,11 @@ const KUSTOMIZE_GRACE: Duration = Duration::from_secs(5);
 /// A kustomization of a manifest.
 #[derive(Clone, Debug)]
 pub struct KustomizationWork {
-    /// Where the definition's files are.
+    /// The folders of the definition.
     pub folders: Folders,
-    /// A folder, or what else kustomize takes.
+    /// A folder, or another argument that kustomize accepts.
     pub source: String,
-    /// Whether files outside of the kustomization's folder may be read.
+    /// Whether it may read files outside its folder.
     pub any_folder: bool,
 }
 
@@ -52,8 +52,7 @@ fn kustomize(site: &Site) -> Result<(Tool, Vec<&'static str>), Failure> {
     if let Some(tool) = tools::optional(site, "kubectl")? {
         return Ok((tool, vec!["kustomize"]));
     }
-    let message = "kustomizations need `kustomize` or `kubectl`, and neither is on PATH: \
-                   install one of them";
+    let message = "kustomizations require `kustomize` or `kubectl`, and neither is on PATH: install one of them";
     Err(Failure::new(Class::Environment, message))
 }
 

@@ -1,8 +1,8 @@
-//! One file or folder taken out of an archive: `extractPath` of a file.
+//! Extracts one file or folder from an archive: `extractPath` of a file.
 //!
-//! The archive's format is known by its first bytes. Nothing is unpacked to the
-//! disk: what is wanted streams from one archive into another. Source:
-//! docs/spec/package.md, "Parts of a component".
+//! The first bytes identify the format of the archive. Nothing is unpacked to disk: the
+//! member is streamed from one archive to another. Source: docs/spec/package.md, "Parts
+//! of a component".
 
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 
@@ -14,40 +14,43 @@ use crate::cas::{Cas, CasError};
 use crate::ground::{failures, of_cas, of_io};
 use crate::kinds::TREE;
 
-/// The name of an output that is one file.
+/// The name of an output that is a single file.
 const FILE: &str = "file";
 
-/// What the entries of the tar of a folder begin with.
+/// Prefix of the entries in the tar of a folder.
 const TOP: &str = "folder";
 
-/// Most entries looked at: each costs a header.
+/// Maximum number of entries to read; each costs a header.
 const MAX_ENTRIES: usize = 2_000_000;
 
-/// Largest file or folder that is taken out, in bytes: 64 GiB. A bomb has more.
+/// Maximum size of an extracted file or folder, in bytes: 64 GiB, against decompression
+/// bombs.
 const MAX_BYTES: u64 = 64 << 30;
 
-/// Most memory that a block of an xz archive may ask for: 128 MiB. `xz -9`
-/// writes dictionaries of 64 MiB.
+/// Maximum memory for decoding an xz archive: 128 MiB. `xz -9` writes dictionaries of
+/// 64 MiB.
 const XZ_MEMORY_KIB: u32 = 128 << 10;
 
-/// Why nothing was taken out.
+/// Why nothing was extracted.
 #[derive(Debug, thiserror::Error)]
 pub enum MemberError {
-    /// It is no archive that is known.
+    /// The archive format is unknown.
     #[error(
         "`{0}` is not a supported archive: expected tar, tar.gz, tar.xz, tar.bz2, tar.zst or zip"
     )]
     Form(String),
-    /// The archive lacks it.
-    #[error("`{archive}` holds no `{wanted}`: correct `extractPath`; it begins with {seen}")]
+    /// The archive does not contain it.
+    #[error(
+        "`{archive}` does not contain `{wanted}`: correct `extractPath`; its first entries are {seen}"
+    )]
     Absent {
         archive: String,
         wanted: String,
-        /// Names in the archive.
+        /// The first names in the archive.
         seen: String,
     },
-    /// An entry that cannot be taken.
-    #[error("`{archive}` holds `{entry}`, {what}: it is not taken out")]
+    /// An entry cannot be extracted.
+    #[error("cannot extract `{entry}` from `{archive}`: it is {what}")]
     Foreign {
         archive: String,
         entry: String,
@@ -65,8 +68,8 @@ pub enum MemberError {
     Cas(#[from] CasError),
 }
 
-/// Takes `wanted` out of the archive `content`, called `name` in messages: one
-/// file as a blob, or a folder as a tar of what is in it.
+/// Extracts `wanted` from the archive `content`, which messages call `name`: a file as
+/// a blob, or a folder as a tar of its content.
 ///
 /// # Errors
 ///
@@ -124,14 +127,14 @@ pub fn extract_member(
     taking.finish()
 }
 
-/// What is being taken: a tar that is written, or the one file that is wanted.
+/// The extraction in progress: a tar of entries, or a single file.
 struct Taking<'t> {
     cas: &'t Cas,
     archive: &'t str,
     wanted: &'t str,
     seen: Vec<String>,
     single: Option<Output>,
-    /// Entries of a folder by path: archives may hold them in any order.
+    /// Entries of a folder by path, because archives may have them in any order.
     entries: std::collections::BTreeMap<String, Piece>,
     bytes: u64,
 }
@@ -155,7 +158,8 @@ impl<'t> Taking<'t> {
         }
     }
 
-    /// The path below what is wanted, which itself is empty; `None`: elsewhere.
+    /// The path relative to the requested one, empty for itself; `None`: it is
+    /// elsewhere.
     fn below(&mut self, path: &str) -> Option<String> {
         let path = path.trim_start_matches("./").trim_end_matches('/');
         if self.seen.len() < 5 && !path.is_empty() {
@@ -176,12 +180,12 @@ impl<'t> Taking<'t> {
             entry: format!("{}/{below}", self.wanted),
             what,
         };
-        SafePath::parse(below).map_err(|_| foreign("which leads out of its folder"))?;
+        SafePath::parse(below).map_err(|_| foreign("outside its folder"))?;
         let folder = matches!(piece, Piece::Folder);
         match self.entries.insert(below.to_owned(), piece) {
             None => Ok(()),
             Some(Piece::Folder) if folder => Ok(()),
-            Some(_) => Err(foreign("twice")),
+            Some(_) => Err(foreign("in the archive twice")),
         }
     }
 
@@ -197,7 +201,7 @@ impl<'t> Taking<'t> {
             return Err(MemberError::Foreign {
                 archive: self.archive.to_owned(),
                 entry: self.wanted.to_owned(),
-                what: "a symbolic link: name what it leads to",
+                what: "a symbolic link; name its target instead",
             });
         }
         self.insert(below, Piece::Link(target.to_owned()))
@@ -250,7 +254,7 @@ impl<'t> Taking<'t> {
                 seen: self.seen.join(", "),
             });
         }
-        // Archives may leave folders out.
+        // Archives may omit folders.
         let paths: Vec<String> = self.entries.keys().cloned().collect();
         for path in paths {
             for (at, _) in path.match_indices('/') {
@@ -388,7 +392,7 @@ mod tests {
     const ENTRIES: &[(&str, &str)] = &[("./d/b/tool", "tool"), ("d/a", "a"), ("dx", "no")];
 
     #[test]
-    fn a_file_or_a_folder_comes_out_of_every_form() {
+    fn a_file_or_a_folder_is_extracted_from_every_format() {
         let dir = tempfile::tempdir().unwrap();
         let cas = Cas::open(dir.path()).unwrap();
         let tar = tar_of(ENTRIES);
@@ -411,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leads_out_or_comes_twice_is_refused() {
+    fn entries_that_lead_out_or_are_duplicated_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let cas = Cas::open(dir.path()).unwrap();
         for entries in [&[("d/../../x", "")][..], &[("d/a", "1"), ("d/a", "2")]] {

@@ -1,4 +1,4 @@
-//! `fetch`: a file or folder taken out of an archive.
+//! `fetch`: extracts a file or folder from an archive.
 
 pub(crate) mod extract;
 
@@ -21,13 +21,13 @@ use crate::package::{File, shasum};
 /// The action that extracts a member.
 pub(crate) const ACTION: &str = "member";
 
-/// Version of what is written; raised when its bytes change.
+/// Version of the output format; incremented when its bytes change.
 const MEMBER_FORMAT: u32 = 1;
 
-/// A member of an archive, as an entry of `files` with `extractPath` names it.
+/// A member of an archive, from an entry of `files` with `extractPath`.
 #[derive(Clone, Debug)]
 pub struct MemberWork {
-    /// Where the archive is; the lock file is in its own folder.
+    /// The folders of the package; the lock file is in its own folder.
     pub folders: Folders,
     /// The archive and the path in it.
     pub file: File,
@@ -35,7 +35,7 @@ pub struct MemberWork {
 
 fields! {
     struct MemberSettings {
-        /// The archive: a path or a blob among the inputs.
+        /// The archive, a path or a blob among the inputs.
         source: String = "source",
         extract_path: String = "extractPath",
         /// SHA-256 of the member, in hex; empty: any.
@@ -44,7 +44,7 @@ fields! {
 }
 
 impl MemberWork {
-    /// The address of the archive. Its `shasum` is that of the member.
+    /// The URL of the archive. The `shasum` is that of the member.
     fn question(&self) -> Option<FileQuestion> {
         is_remote(&self.file.source).then(|| FileQuestion::of(&self.file.source))
     }
@@ -97,7 +97,7 @@ impl Kind for MemberWork {
     }
 }
 
-/// Extracts the member from the inputs alone.
+/// Extracts the member using only the inputs.
 pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
     let settings = MemberSettings::read("", &action.settings)?;
     let (cas, inputs) = (Arc::clone(&bench.cas), inputs.clone());
@@ -113,7 +113,7 @@ pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Res
     Ok(vec![output].into())
 }
 
-/// Compares what was taken out with the file's `shasum`.
+/// Compares the extracted file with its `shasum`.
 fn summed(taken: Output, file: &MemberSettings) -> Result<Output, Failure> {
     let wrong = |error| Failure::new(Class::Configuration, format!("`{}`: {error}", file.source));
     let expected = match shasum(&file.shasum).map_err(wrong)? {
@@ -121,8 +121,7 @@ fn summed(taken: Output, file: &MemberSettings) -> Result<Output, Failure> {
         _ => return Ok(taken),
     };
     let message = format!(
-        "`{}` of `{}` has the SHA-256 sum {}, expected {expected} by its `shasum`: \
-         correct the one or restore the other",
+        "`{}` of `{}` has SHA-256 {}, but its `shasum` is {expected}: correct the `shasum`, or restore the file",
         file.extract_path,
         file.source,
         taken.digest.hex()

@@ -1,8 +1,8 @@
-//! Puts a package together: SBOM archive, checksums, definition.
+//! Assembles a package: SBOM archive, checksums, definition.
 //!
 //! Source: docs/spec/package.md, "Build section", "Files of a package",
-//! "checksums.txt"; docs/spec/sbom.md, "sboms.tar". Only names what is in the
-//! CAS already; no blob is copied.
+//! "checksums.txt"; docs/spec/sbom.md, "sboms.tar". Only refers to blobs in the CAS and
+//! copies none.
 
 use std::io::{self, Read, Write};
 
@@ -14,7 +14,7 @@ use crate::kinds::package::frames::frames;
 use crate::oci::Digest;
 use crate::package::{Build, Checksums, ChecksumsError, Definition, Dialect, MIGRATIONS, time};
 
-/// What older programs compare themselves with; Zarf writes it no longer.
+/// Older programs compare their version with it; Zarf no longer writes it.
 ///
 /// Source: docs/spec/package.md, "Build section".
 fn last_non_breaking(dialect: Dialect) -> String {
@@ -24,7 +24,7 @@ fn last_non_breaking(dialect: Dialect) -> String {
     }
 }
 
-/// A file that goes into a package.
+/// A file of a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// Its path in the package.
@@ -35,7 +35,7 @@ pub struct Part {
     pub size: u64,
 }
 
-/// What the build section says.
+/// The values of the build section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildData {
     /// Seconds since the Unix epoch.
@@ -44,18 +44,18 @@ pub struct BuildData {
     pub version: String,
     /// Architecture of the package.
     pub architecture: String,
-    /// Host name, if it is to be recorded.
+    /// Host name, if it should be recorded.
     pub terminal: Option<String>,
-    /// User name, if it is to be recorded.
+    /// User name, if it should be recorded.
     pub user: Option<String>,
 }
 
-/// Why a package could not be put together.
+/// Why a package could not be assembled.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     #[error(transparent)]
     Cas(#[from] CasError),
-    /// A path cannot be listed.
+    /// A path cannot be listed in the checksums.
     #[error(transparent)]
     Checksums(#[from] ChecksumsError),
     /// The SBOM archive cannot be written.
@@ -71,11 +71,11 @@ pub enum PackageError {
         path: String,
         source: io::Error,
     },
-    /// A part has the name of a file that is written here.
+    /// A part has the name of a generated file.
     #[error("`{0}` is written by jackal itself and cannot be a part of the package")]
     Reserved(String),
-    /// The time does not fit a calendar.
-    #[error("{0} seconds is no time of the years 1970 to 9999: correct SOURCE_DATE_EPOCH")]
+    /// The time is out of range.
+    #[error("{0} seconds is outside the years 1970 to 9999: correct SOURCE_DATE_EPOCH")]
     Time(i64),
 }
 
@@ -103,9 +103,9 @@ pub fn sboms_tar(cas: &Cas, documents: &[(String, Output)]) -> Result<Output, Pa
 
 /// Writes `checksums.txt` and the definition of a package of `parts`.
 ///
-/// Returns every file of the package by path, in the archive's order: the
-/// definition, `checksums.txt` and `sboms.tar` first, so that a reader gets at
-/// them without the rest.
+/// Returns every file of the package by path, in the archive's order: the definition,
+/// `checksums.txt` and `sboms.tar` first, so that a reader can get them without the
+/// rest.
 ///
 /// # Errors
 ///
@@ -136,7 +136,7 @@ pub fn package(
         version: Some(build.version.clone()),
         migrations: MIGRATIONS.map(str::to_owned).to_vec(),
         last_non_breaking_version: last_non_breaking(dialect),
-        // These say how the definition was read; the caller knows them.
+        // These describe how the definition was read; the caller sets them.
         registry_overrides: std::mem::take(&mut definition.build.registry_overrides),
         flavor: std::mem::take(&mut definition.build.flavor),
         differential: definition.build.differential,
@@ -180,11 +180,10 @@ pub fn package(
     Ok(members)
 }
 
-/// Compresses a member's content and its tar padding into frames, and stores
-/// them as one blob: for each frame its two lengths, then its bytes.
+/// Compresses a member's content and its tar padding into frames, and stores them as
+/// one blob: for each frame its two lengths, then its bytes.
 ///
-/// The frames depend on nothing but the content: not on how many threads made
-/// them.
+/// The frames depend only on the content, not on the number of threads.
 ///
 /// # Errors
 ///
@@ -209,8 +208,8 @@ pub fn compress_member(cas: &Cas, member: &Output) -> Result<Option<Output>, Pac
     }))
 }
 
-/// Hands the frames of a member and its padding to `take`, each with the length
-/// of what is in it.
+/// Passes the frames of a member and its padding to `take`, each with the length of its
+/// content.
 pub(crate) fn compress<E: From<PackageError>>(
     cas: &Cas,
     member: &Output,
@@ -232,7 +231,7 @@ pub(crate) fn compress<E: From<PackageError>>(
     })
 }
 
-/// Why no more frames were made.
+/// Why compression stopped.
 enum Stopped<E> {
     Making(SeekableError),
     Taking(E),

@@ -1,8 +1,8 @@
-//! Writes a package's archive: a projection of the CAS, as one stream.
+//! Writes a package's archive from the CAS, as one stream.
 //!
-//! The archive takes its name only when it is whole and on disk; a failure
-//! leaves whatever stood there before. Source: docs/spec/package.md, "Archive",
-//! "Split archives".
+//! The archive gets its name only when it is complete and flushed; after a failure, an
+//! earlier archive is unchanged. Source: docs/spec/package.md, "Archive", "Split
+//! archives".
 
 mod parts;
 
@@ -20,15 +20,15 @@ use crate::disk::{self, NewFile};
 use crate::ground::{failures, of_cas, of_io};
 use crate::kinds::package::assemble::{PackageError, compress};
 
-/// One buffer between the store and the archive, in bytes: 1 MiB.
+/// Size of the copy buffer, in bytes: 1 MiB.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Largest content of one raw frame, in bytes: 64 MiB. A reader that wants the
-/// end of a member skips whole frames.
+/// Maximum content of a raw frame, in bytes: 64 MiB. A reader that needs the end of a
+/// member skips whole frames.
 const RAW_FRAME_BYTES: u64 = 64 << 20;
 const _: () = assert!(RAW_FRAME_BYTES <= MAX_FRAME_LEN);
 
-/// What kind of archive.
+/// The format of the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArchiveFormat {
     /// A Zstandard stream with a seek table.
@@ -72,24 +72,24 @@ pub enum ExportError {
     /// A member cannot be compressed.
     #[error(transparent)]
     Compress(#[from] PackageError),
-    /// A member cannot be had.
+    /// A member cannot be made.
     #[error("{0}")]
     Member(String),
-    /// A signal stopped it.
+    /// It was stopped by a signal.
     #[error("stopped; nothing was left behind")]
     Stopped,
-    /// Frames are not what `compress_member` writes.
+    /// Cached frames are malformed.
     #[error("cached frames of `{0}` are damaged: run the build with --force")]
     Frames(String),
 }
 
-/// How a member's content goes into a compressed archive.
+/// How a member's content is stored in a compressed archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packing {
     Raw,
-    /// As the frames that `compress_member` made of it.
+    /// As the frames of `compress_member` from the cache.
     Frames(Output),
-    /// As the same frames, made on the way.
+    /// As the same frames, compressed while writing.
     Compressed,
 }
 
@@ -99,9 +99,9 @@ impl From<Option<Output>> for Packing {
     }
 }
 
-/// Writes the archive `to` of `members`; splits it if it is larger than `split`
-/// bytes. A member is asked for when it is its turn, and read then. Ends soon
-/// once `stopped` says so.
+/// Writes the archive `to` of `members`; splits it if it is larger than `split` bytes.
+/// Each member is requested and read when it is written. Stops soon after `stopped`
+/// becomes true.
 ///
 /// # Errors
 ///
@@ -134,7 +134,7 @@ pub fn export_archive(
         ArchiveFormat::Tar => write_tar(cas, members, out, to),
         ArchiveFormat::TarZst => write_zst(cas, members, out, to),
     };
-    // Whatever failed then failed for that.
+    // The failure was caused by stopping.
     let path = || to.to_owned();
     match (done, &temp) {
         (_, _) if stopped() => return Err(ExportError::Stopped),
@@ -158,7 +158,7 @@ pub fn export_archive(
     Ok(written)
 }
 
-/// Where an archive is written before it takes its name.
+/// The destination of an archive before it gets its name.
 enum Target {
     File(NewFile),
     Parts(Parts),
@@ -172,7 +172,7 @@ fn finish(file: NewFile, to: &Path) -> io::Result<Exported> {
     Ok(Exported { files, bytes })
 }
 
-/// Takes no more bytes once the run is stopped.
+/// Fails once the run is stopped.
 struct Stoppable<'f> {
     out: &'f mut dyn Write,
     stopped: &'f dyn Fn() -> bool,
@@ -259,7 +259,7 @@ fn write_zst(
                         .map_err(seekable)?;
                     left -= count;
                 }
-                // The verdict on the content comes at its end.
+                // A mismatch is reported at the end of the content.
                 io::copy(&mut content, &mut io::sink())
                     .map_err(|error| seekable(SeekableError::Io(error)))?;
                 let padding = member.size.next_multiple_of(512) - member.size;
@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_into_one_part_is_whole_and_what_needs_too_many_is_refused() {
+    fn a_small_archive_is_not_split_and_too_many_parts_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let cas = Cas::open(&dir.path().join("c")).unwrap();
         let members = members(&cas);
@@ -507,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_stops_it_at_any_moment_finds_what_stood_there_before() {
+    fn stopping_at_any_moment_keeps_the_earlier_archive() {
         use std::cell::Cell;
         let dir = tempfile::tempdir().unwrap();
         let cas = Cas::open(&dir.path().join("c")).unwrap();

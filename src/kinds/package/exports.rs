@@ -1,7 +1,7 @@
-//! Archives that were written for the user: still there, still the same?
+//! Records of written archives, to detect whether they still exist unchanged.
 //!
-//! For each archive the cache remembers its files' stats and which package it
-//! holds, so that a build with nothing to do reads and writes no archive.
+//! For each archive, the cache stores the stats of its files and the package it
+//! contains, so that a build with nothing to do reads and writes no archive.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::cas::Cas;
 use crate::disk;
 use crate::workspace::Stat;
 
-/// Notes about archives, kept in the cache.
+/// Records about archives, in the cache.
 pub(crate) struct Exports<'c> {
     cas: &'c Cas,
 }
@@ -26,8 +26,8 @@ impl<'c> Exports<'c> {
         self.cas.root().join("exports").join(name.as_str())
     }
 
-    /// The files of `archive`, if they are untouched since they were written
-    /// from exactly `outputs`.
+    /// The files of `archive`, if they are unchanged since they were written from
+    /// exactly `outputs`.
     pub(crate) fn current(
         &self,
         archive: &Path,
@@ -51,8 +51,8 @@ impl<'c> Exports<'c> {
         (!files.is_empty()).then_some(files)
     }
 
-    /// Notes that `files` were written from `outputs`. A lost note costs one
-    /// rewrite of the archive, so a disk that refuses is no failure.
+    /// Records that `files` were written from `outputs`. Losing the record costs only a
+    /// rewrite of the archive, so I/O errors are ignored.
     pub(crate) fn keep(
         &self,
         archive: &Path,

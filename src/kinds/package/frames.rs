@@ -1,8 +1,8 @@
-//! Zstandard frames of a stream, made by several threads in the stream's order.
+//! Compresses a stream to Zstandard frames with several threads, in order.
 //!
-//! One thread reads, some compress, the caller takes; buffers go round, so that
-//! memory is neither bounded by the content nor asked of the system for each
-//! chunk. The frames depend on the content alone, not on the number of threads.
+//! One thread reads, several compress, and the caller consumes the frames. Buffers are
+//! reused, so that memory use does not depend on the content, and chunks need no new
+//! allocations. The frames depend only on the content, not on the number of threads.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
@@ -10,14 +10,15 @@ use std::thread::Scope;
 
 use crate::archive::{FrameMaker, MAX_COMPRESSED_INPUT, SeekableError};
 
-/// Threads that compress one stream, at most: more than read and write can feed.
+/// Maximum number of threads that compress a stream: more than reading and writing can
+/// keep busy.
 const WORKERS: usize = 4;
 
-/// Chunks on their way beside those that are being compressed. Each holds its
-/// input and its frame, 8 MiB: with two processors, 32 MiB are in use.
+/// Number of chunks in flight in addition to those being compressed. Each has its input
+/// and its frame, 8 MiB: with two processors, 32 MiB are in use.
 const QUEUED: usize = 2;
 
-/// A chunk and what becomes of it.
+/// A chunk and its frame.
 #[derive(Default)]
 struct Chunk {
     input: Vec<u8>,
@@ -25,7 +26,7 @@ struct Chunk {
 }
 
 impl Chunk {
-    /// Takes the next input; `false` at the end.
+    /// Reads the next input; `false` at the end.
     fn fill(&mut self, content: &mut impl Read) -> io::Result<bool> {
         self.input.clear();
         self.input.reserve_exact(MAX_COMPRESSED_INPUT);
@@ -38,8 +39,8 @@ impl Chunk {
     }
 }
 
-/// Hands the frames of `content`, which is about `len` bytes long, to `take`,
-/// each with the length of what is in it.
+/// Passes the frames of `content`, which is about `len` bytes long, to `take`, each
+/// with the length of its content.
 ///
 /// # Errors
 ///
@@ -71,22 +72,22 @@ pub(crate) fn frames<E: From<SeekableError>>(
         begin(threads, move || {
             read(content, &spare, &inlets, workers + QUEUED);
         })?;
-        // Chunks were dealt out in turn, and are collected so. Whoever ends drops
-        // his channels, which ends all others.
+        // Chunks are distributed and collected in turn. A thread that ends drops its
+        // channels, which ends all others.
         for outlet in outlets.iter().cycle() {
             let Ok(made) = outlet.recv() else {
                 break;
             };
             let chunk: Chunk = made?;
             take(chunk.input.len() as u64, &chunk.frame)?;
-            // Nobody takes it when all is read.
+            // The receiver is gone when everything has been read.
             let _ = spent.send(chunk);
         }
         Ok(())
     })
 }
 
-/// Begins a thread, which a system with many of them may refuse.
+/// Starts a thread, which fails if the system has too many.
 fn begin<'scope>(
     threads: &'scope Scope<'scope, '_>,
     work: impl FnOnce() + Send + 'scope,
@@ -97,7 +98,7 @@ fn begin<'scope>(
 
 type Made = Result<Chunk, SeekableError>;
 
-/// Deals chunks out until the content ends, fails, or no receiver is left.
+/// Distributes chunks until the content ends, fails, or no receiver is left.
 fn read(mut content: impl Read, spare: &Receiver<Chunk>, inlets: &[SyncSender<Made>], most: usize) {
     for (begun, inlet) in inlets.iter().cycle().enumerate() {
         let mut chunk = match begun < most {
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn many_threads_make_what_one_makes() {
+    fn the_number_of_threads_does_not_change_the_frames() {
         let content: Vec<u8> = (0..10 * MAX_COMPRESSED_INPUT as u32 + 7)
             .map(|n| (n.wrapping_mul(2_654_435_761) >> (n >> 21)) as u8)
             .collect();

@@ -1,4 +1,4 @@
-//! `package`: what a package is put together from, and its archive.
+//! `package`: assembles a package and writes its archive.
 
 pub mod assemble;
 pub(crate) mod export;
@@ -32,21 +32,21 @@ use crate::yaml::SourceText;
 pub(crate) const ACTION: &str = "package";
 pub(crate) const COMPRESS: &str = "compress";
 
-/// The blob that is compressed.
+/// The blob to compress.
 const MEMBER: &str = "member";
 
 /// Begins the names of blobs that are SBOM documents.
 const SBOMS: &str = "sboms/";
 
 fields! {
-    /// What a package is put together from.
+    /// The parts of a package.
     struct PackageSettings {
         jackal: String = "jackal",
         definition: String = "definition",
         timestamp: i64 = "timestamp",
         terminal: Option<String> = "terminal",
         user: Option<String> = "user",
-        /// Whether the frames of an archive are made.
+        /// Whether to make the frames of an archive.
         framed: bool = "framed",
         /// Paths in the package, which name the blobs that hold them: components,
         /// then images.
@@ -57,14 +57,14 @@ fields! {
     }
 }
 
-/// Versions of what is written; raised when its bytes change.
+/// Versions of the output formats; incremented when their bytes change.
 const PACKAGE_FORMAT: u32 = 1;
 const FRAMES_FORMAT: u32 = 1;
 
-/// What a package is put together from.
+/// The parts of a package.
 #[derive(Clone, Debug)]
 pub struct PackageWork {
-    /// Composed; `build` and the aggregate checksum are filled in.
+    /// The composed definition; `build` and the aggregate checksum are filled in later.
     pub definition: Definition,
     /// Component steps with the component's name.
     pub components: Vec<(String, String)>,
@@ -72,30 +72,31 @@ pub struct PackageWork {
     pub images: Option<String>,
     /// SBOM steps with the document's file name.
     pub sboms: Vec<(String, String)>,
-    /// What goes into the build section.
+    /// The values for the build section.
     pub build: BuildFacts,
-    /// Where the archive goes; `None`: none is written.
+    /// The destination of the archive; `None`: none is written.
     pub archive: Option<PathBuf>,
-    /// Whether an archive is written, here or once it is signed.
+    /// Whether an archive is written, by this step or by the one that signs the
+    /// package.
     pub framed: bool,
-    /// The folder that pins and messages are about.
+    /// The package's folder, for pins and messages.
     pub folder: PathBuf,
     /// Largest size of one file of the archive, in bytes.
     pub split: Option<u64>,
 }
 
-/// What a build section says beside the definition itself.
+/// Facts for the build section.
 #[derive(Clone, Debug, Default)]
 pub struct BuildFacts {
-    /// Seconds since the Unix epoch; 0 unless the user says otherwise.
+    /// Seconds since the Unix epoch; 0 by default.
     pub timestamp: i64,
-    /// Host name, if the user wants it recorded.
+    /// Host name, if it should be recorded.
     pub terminal: Option<String>,
-    /// User name, if the user wants it recorded.
+    /// User name, if it should be recorded.
     pub user: Option<String>,
 }
 
-/// An archive to be written.
+/// An archive to write.
 #[derive(Clone, Debug)]
 pub struct Archive {
     pub path: PathBuf,
@@ -115,7 +116,7 @@ impl PackageWork {
         })
     }
 
-    /// Takes the archive away from the step: the step that signs writes it.
+    /// Moves the archive to the step that signs the package.
     pub(crate) fn take_archive(&mut self) -> Option<Archive> {
         let archive = self.to_write();
         self.archive = None;
@@ -189,8 +190,7 @@ impl Kind for PackageWork {
     }
 }
 
-/// Writes the archive, unless it is there and untouched; what speaks about it,
-/// beside it.
+/// Writes the archive unless it exists unchanged, and its bundles beside it.
 pub(crate) fn export(
     site: &Site,
     archive: &Archive,
@@ -232,7 +232,7 @@ pub(crate) fn export(
 /// Outputs of a package step that are compressed frames of a member, not members.
 const FRAMES: &str = "frames:";
 
-/// Puts a package together from the inputs alone; reads only its SBOMs.
+/// Assembles a package using only the inputs; reads only its SBOMs.
 pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
     let settings = PackageSettings::read("", &action.settings)?;
     let internal = |what: String| Failure::new(Class::Task, format!("internal error: {what}"));
@@ -308,7 +308,7 @@ pub(crate) async fn frames(bench: &Bench, member: &Output) -> Result<Option<Outp
     Ok(first.map(|output| Output { name, ..output }))
 }
 
-/// Compresses one member from the inputs alone.
+/// Compresses one member using only the inputs.
 pub(crate) async fn compress(inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
     let found = inputs.tree.blob(MEMBER);
     let found = found.ok_or_else(|| Failure::new(Class::Task, "internal error: no member"))?;
@@ -347,7 +347,7 @@ pub(crate) fn read(cas: &Cas, file: &Output, limit: u64) -> Result<Vec<u8>, Fail
     Ok(bytes)
 }
 
-/// The bytes of bundles.
+/// The content of bundles.
 pub(crate) fn bundles(cas: &Cas, outputs: &[Output]) -> Result<Vec<Vec<u8>>, Failure> {
     let limit = crate::signing::MAX_ATTESTATION_BYTES;
     outputs

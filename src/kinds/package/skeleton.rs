@@ -1,8 +1,8 @@
-//! Skeletons: a component's own files as they are, for others to build on.
+//! Skeletons: a component's local files, for other packages to import.
 //!
-//! Writes what docs/spec/package.md, "Skeletons" describes, and says what the
-//! definition names the files by then. Asks no network: URLs stay URLs. Members
-//! of local archives and kustomizations are made before, and come as parts.
+//! Writes the tar described in docs/spec/package.md, "Skeletons", and rewrites the
+//! paths in the definition. Uses no network: URLs are kept. Members of local archives
+//! and kustomizations are made by earlier steps and added as parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -19,27 +19,26 @@ use crate::kinds::component::ManifestSettings;
 use crate::kinds::component::write::{ComponentError, extracted, kustomized, manifests};
 use crate::package::{Component, File};
 
-/// Modes of everything, as Zarf writes them: only the owner counts.
+/// Modes, as Zarf writes them: only those of the owner matter.
 const FOLDER: u32 = 0o700;
 const FILE: u32 = 0o600;
 
-/// Where each file of a component goes in its tar, by the names on the way, and
-/// where it is read from.
+/// The path in the tar and the source of each file of a component, as a tree of names.
 type Places = BTreeMap<Vec<String>, From>;
 
 enum From {
-    /// A path, as the definition has it.
+    /// A path from the definition.
     Source(String),
-    /// What a step made for this place.
+    /// The result of a step.
     Part(String),
 }
 
-/// Rewrites `component` so that its local sources are inside of its tar, and
-/// writes that tar. `None`: it has no local file.
+/// Rewrites `component` so that its local sources are inside its tar, and writes the
+/// tar. `None`: it has no local files.
 ///
 /// # Errors
 ///
-/// [`ComponentError`]; what was written to `out` is then of no use.
+/// [`ComponentError`]; the output in `out` is then incomplete.
 pub(crate) fn write_skeleton<W: Write>(
     site: &Site,
     folders: &Folders,
@@ -72,7 +71,7 @@ fn written<W: Write>(
     tar.directory(name, FOLDER)?;
     let mut made = BTreeSet::new();
     let mut bytes = 0;
-    // Older programs leave this folder behind, and some count on it.
+    // Older programs write this folder, and some depend on it.
     let mut steps: Vec<(Vec<String>, Option<&From>)> = places
         .iter()
         .map(|(path, source)| (path.clone(), Some(source)))
@@ -109,7 +108,7 @@ fn written<W: Write>(
     Ok((bytes > 0).then_some(out))
 }
 
-/// Adds a source with all below it; gives the bytes of its files and links.
+/// Adds a source and everything below it; returns the size of its files and links.
 fn copy<W: Write>(
     tar: &mut TarWriter<W>,
     inputs: &Inputs,
@@ -144,7 +143,7 @@ fn copy<W: Write>(
     Ok(bytes)
 }
 
-/// Adds what a step made; gives the bytes of its files and links.
+/// Adds the result of a step; returns the size of its files and links.
 fn copy_part<W: Write>(
     tar: &mut TarWriter<W>,
     cas: &Cas,
@@ -190,9 +189,9 @@ fn copy_part<W: Write>(
     Ok(bytes)
 }
 
-/// Gives every local source its name in the skeleton.
+/// Sets the path in the skeleton of every local source.
 fn moved(component: &mut Component) -> Result<Places, ComponentError> {
-    // Refuses names that two manifests would share.
+    // Refuses duplicate manifest names.
     let named: Vec<ManifestSettings> = component
         .manifests
         .iter()
@@ -244,7 +243,7 @@ fn moved(component: &mut Component) -> Result<Places, ComponentError> {
             let name = format!("{}-{index}.yaml", manifest.name);
             place(file, &["manifests", &name]);
         }
-        // Older programs drop them, and importers have nothing.
+        // Older programs drop them, and importers would not have the files.
         for index in 0..std::mem::take(&mut manifest.kustomizations).len() {
             let name = kustomized(&manifest.name, index);
             let new = format!("manifests/{name}");
@@ -271,7 +270,7 @@ fn moved(component: &mut Component) -> Result<Places, ComponentError> {
     Ok(places)
 }
 
-/// Whether a file is taken out of a local archive for a skeleton.
+/// Whether a file is extracted from a local archive for a skeleton.
 #[must_use]
 pub fn is_made(file: &File) -> bool {
     !file.extract_path.is_empty() && !is_url(&file.source)

@@ -1,4 +1,4 @@
-//! `publish`: packages straight from the cache, as one release.
+//! `publish`: publishes packages from the cache as one release.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _, Write as _};
@@ -26,30 +26,29 @@ use crate::release::{
 /// Version of the receipt.
 const PUBLISH_FORMAT: u32 = 1;
 
-/// Transfers of one release at the same time, as `package publish` has them.
+/// Maximum number of parallel transfers of a release, as in `package publish`.
 const CONCURRENCY: usize = 3;
 
-/// What is published, and where to.
+/// The packages and destinations.
 #[derive(Clone, Debug)]
 pub struct PublishWork {
     /// The task, for messages.
     pub task: String,
-    /// As the pipeline says.
+    /// Options from the pipeline.
     pub verb: Publish,
     /// `to` and `mirrors` of the verb; each gets all packages.
     pub to: Vec<Destination>,
-    /// The steps that sign the packages, with what they do: nothing that they
-    /// did not sign becomes visible.
+    /// The steps that sign the packages: only packages that they signed become visible.
     pub signatures: Vec<(String, SignWork)>,
 }
 
-/// A package that is about to be published.
+/// A package to publish.
 struct Signed {
     /// Its members and their frames.
     members: Vec<(Output, Option<Output>)>,
     /// The bundles about it.
     bundles: Vec<Vec<u8>>,
-    /// What must be proven before its tag moves; `None`: it is not signed.
+    /// The policy it must satisfy before its tag moves; `None`: it is not signed.
     vouching: Option<Arc<Vouching>>,
 }
 
@@ -88,7 +87,7 @@ impl PublishWork {
                 for (number, tag) in tags.iter().enumerate() {
                     let place = to.place(&artifact.name, tag);
                     let place = place.map_err(|error| Failure::new(Class::Configuration, error))?;
-                    // It is read for that, once for all tags.
+                    // This reads the whole package, so it is done once for all tags.
                     if self.verb.split_layers && number == 0 {
                         let fitting = release::fitting(&site.registry, &place, &artifact).await;
                         artifact = fitting.map_err(failure)?;
@@ -142,7 +141,7 @@ impl Kind for PublishWork {
         Ok(Vec::new())
     }
 
-    /// Never remembered: the key is for records.
+    /// Never cached; the key is for records.
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let mut action = Action::new("publish", PUBLISH_FORMAT);
         // Without `..`: a new key belongs here, unless the inputs already hold it.
@@ -189,7 +188,7 @@ impl Kind for PublishWork {
         let released = release::run(&site.registry, &items, rules, journal).await;
         let released = released.map_err(failure)?;
         Journal::forget(&folder, &id).map_err(|error| failure(error.into()))?;
-        // A package is put together quickly, and its frames are all of it once more.
+        // Assembling a package is fast, and its frames would duplicate its content.
         let results: BTreeMap<ActionKey, Vec<Output>> = cx
             .results
             .iter()
@@ -234,9 +233,9 @@ impl Kind for PublishWork {
     }
 }
 
-/// Lets results travel with what was published; each package once, however many
-/// tags it has. What is published is published: a failure is told, and costs
-/// somebody a build.
+/// Publishes the build results of each published package, once for all of its tags. The
+/// packages are already visible, so a failure is only reported: other machines have to
+/// build again.
 async fn tell(
     site: &Arc<Site>,
     items: &[Item],
@@ -265,8 +264,8 @@ async fn tell(
     text
 }
 
-/// Lets blobs that were left where they were published come from there: the
-/// registry takes them from its other repository, else they pass through.
+/// Adds access to blobs that were left in their registry: they are mounted from the
+/// other repository if possible, and copied otherwise.
 fn lent(site: &Arc<Site>, artifact: Artifact) -> Artifact {
     let Some(published) = site.published.get().and_then(Published::repository) else {
         return artifact;
@@ -286,7 +285,7 @@ fn lent(site: &Arc<Site>, artifact: Artifact) -> Artifact {
     }
 }
 
-/// Blobs of the cache, and otherwise of the registry they were left in.
+/// Yields blobs from the cache, or else from the registry they were left in.
 struct Lent {
     here: Source,
     there: Repository<Arc<Registry>>,
@@ -314,7 +313,7 @@ impl Fetch for Lent {
     }
 }
 
-/// Where a receipt says that packages are, each with its digest.
+/// The places and digests of packages in a receipt.
 fn places(site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
     let mut places = Vec::new();
     for output in outputs {
@@ -341,7 +340,7 @@ fn failure(error: ReleaseError) -> Failure {
             Class::Conflict
         }
         ReleaseError::Unproven { .. } => Class::Verification,
-        // What is kept here is not what it was: it is made again.
+        // The cached content is damaged and will be recreated.
         ReleaseError::Registry(RegistryError::Source { damaged: true, .. }) => Class::Verification,
         ReleaseError::Copy { source, .. } if is_damage(source) => Class::Verification,
         ReleaseError::Registry(RegistryError::Content { .. } | RegistryError::Lost { .. }) => {
@@ -351,7 +350,7 @@ fn failure(error: ReleaseError) -> Failure {
     };
     let advice = match &error {
         ReleaseError::Taken { .. } => {
-            ", or let it move: `moveTags: true` in a pipeline, --move-tag with `package publish`"
+            ", or allow the tag to move: `moveTags: true` in a pipeline, --move-tag with `package publish`"
         }
         _ => "",
     };

@@ -1,4 +1,4 @@
-//! The `run` verb: one command in a folder that holds what it declared, and nothing else.
+//! The `run` verb: runs a command in a folder with only its declared inputs.
 //!
 //! Stages the inputs, runs the command with the variables it is given alone,
 //! and keeps what it left at its declared outputs as trees. A command that
@@ -27,35 +27,34 @@ use crate::oci::Digest;
 
 pub use materialise::materialise;
 
-/// A command to run, ready: every reference in it is resolved.
+/// A command with all references resolved.
 #[derive(Clone)]
 pub(crate) struct RunTask {
     /// Program and arguments; a program with a `/` in it is relative to `workdir`.
     pub argv: Vec<String>,
-    /// Every variable it sees, besides `HOME` and `TMPDIR`, which lie in the
-    /// stage unless they are given here.
+    /// Its environment. `HOME` and `TMPDIR` are in the stage unless they are set here.
     pub env: BTreeMap<String, String>,
     /// What the stage holds, by digest.
     pub inputs: Inputs,
-    /// What it must leave, relative to the staged root.
+    /// Its outputs, relative to the staged root.
     pub outputs: Vec<DeclaredOutput>,
-    /// Where it runs, relative to the staged root; empty: there.
+    /// Its working directory, relative to the staged root; empty: the root.
     pub workdir: String,
     pub timeout: Duration,
     /// Time between TERM and KILL.
     pub grace: Duration,
-    /// The files it may use besides its stage; `None`: all that this user may.
+    /// The files it may use besides its stage; `None`: no restriction.
     pub confinement: Option<Confinement>,
-    /// Values that are masked in the log.
+    /// Values to mask in the log.
     pub secrets: Vec<String>,
 }
 
-/// One path that a command promises to leave.
+/// A declared output path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclaredOutput {
-    /// Relative to the staged root; a `/` at its end is allowed.
+    /// Relative to the staged root; a trailing `/` is allowed.
     pub path: String,
-    /// A folder with all that is in it; else one file or link.
+    /// Whether it is a folder with its content, not a single file or link.
     pub directory: bool,
     pub optional: bool,
 }
@@ -63,14 +62,14 @@ pub struct DeclaredOutput {
 /// A command that succeeded.
 #[derive(Clone, Debug)]
 pub struct Ran {
-    /// In declared order, missing optional ones left out: the encoded tree's
-    /// blob under the path as declared, and the tree.
+    /// In declared order, without missing optional ones: the blob of the encoded tree
+    /// under the declared path, and the tree.
     pub outputs: Vec<(Output, Tree)>,
-    /// The blobs of all files in the trees, each once.
+    /// The blobs of all files in the trees, without duplicates.
     pub also: Vec<(Digest, u64)>,
-    /// The masked log as a blob named `log`, if the command wrote anything.
+    /// The masked log as a blob named `log`, if there was any output.
     pub log: Option<Output>,
-    /// The same as text; bytes that are not UTF-8 are replaced.
+    /// The same as text; invalid UTF-8 is replaced.
     pub log_text: String,
 }
 
@@ -80,53 +79,53 @@ pub enum RunError {
     /// It could not be started or waited for.
     #[error(transparent)]
     Process(#[from] ProcessError),
-    /// It said that it failed.
+    /// It exited with a nonzero code.
     #[error("command exited with code {code}; see its log{}", because(.refused))]
     Exit {
         code: i32,
-        /// What it wrote, masked.
+        /// Its masked output.
         log: String,
-        /// Paths in the log that it may not use, being confined.
+        /// Paths in the log that confinement denies.
         refused: Vec<PathBuf>,
     },
-    /// Something else ended it.
+    /// A signal from elsewhere ended it.
     #[error("command was killed by signal {signal}; it may have run out of memory")]
     Signaled {
         signal: i32,
-        /// What it wrote, masked.
+        /// Its masked output.
         log: String,
     },
-    /// It ran past its limit.
+    /// It exceeded its timeout.
     #[error("command timed out and was killed: raise `timeout`, or see its log")]
     TimedOut {
-        /// What it wrote, masked.
+        /// Its masked output.
         log: String,
     },
     /// The run was cancelled.
     #[error("command was cancelled")]
     Cancelled {
-        /// What it wrote, masked.
+        /// Its masked output.
         log: String,
     },
-    /// It succeeded without its output.
+    /// An output is missing after success.
     #[error("output `{path}` is missing after the command: correct `outputs`, or make it optional")]
     Missing { path: String },
-    /// Another kind of thing than declared.
+    /// An output has another type than declared.
     #[error("output `{path}` is {found}, expected {expected}: a `/` at the end declares a folder")]
     WrongKind {
         path: String,
-        /// What is at the path.
+        /// The found type.
         found: &'static str,
         expected: &'static str,
     },
     /// An input, output or work folder that leads out of the stage.
-    #[error("`{path}` cannot be used in a stage: {source}")]
+    #[error("invalid input, output or working directory `{path}`: {source}")]
     Path {
         path: String,
         /// What is wrong with it.
         source: PathError,
     },
-    /// A tree could not be stored or put in place.
+    /// A tree could not be stored or restored.
     #[error(transparent)]
     Tree(#[from] TreeError),
     #[error(transparent)]
@@ -134,17 +133,17 @@ pub enum RunError {
     /// A file operation failed.
     #[error("{path}: {source}")]
     Io {
-        /// What was being read or written.
+        /// The path that was being read or written.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Work on the blocking threads ended without an answer.
-    #[error("work was broken off: run it again")]
+    /// Work on a blocking thread was cancelled.
+    #[error("a background task was cancelled: run the build again")]
     BrokenOff,
 }
 
-/// What a failure adds when the log names paths that the command may not use.
+/// The part of an error message about denied paths in the log.
 fn because(refused: &[PathBuf]) -> String {
     if refused.is_empty() {
         return String::new();
@@ -154,8 +153,7 @@ fn because(refused: &[PathBuf]) -> String {
         .map(|path| format!("`{}`", path.display()))
         .collect();
     format!(
-        "; it names {}, which the task did not declare and may not open: \
-         add files to `inputs`, programs to `tools`, or set `sandbox: none`",
+        "; it mentions {}, which the task did not declare and cannot open: add files to `inputs`, programs to `tools`, or set `sandbox: none`",
         names.join(", ")
     )
 }
@@ -168,7 +166,7 @@ fn at(path: &Path) -> impl FnOnce(std::io::Error) -> RunError + '_ {
     }
 }
 
-/// Brings a path of a task to its one spelling; empty or `.`: `None`.
+/// Normalises a path of a task; empty or `.`: `None`.
 fn relative(path: &str) -> Result<Option<SafePath>, RunError> {
     match SafePath::parse(path) {
         Ok(safe) => Ok(Some(safe)),
@@ -188,13 +186,13 @@ fn named(path: &str) -> Result<SafePath, RunError> {
     })
 }
 
-/// Runs `task` until it ends, its timeout passes or `cancel` completes.
+/// Runs `task` until it ends, times out, or `cancel` completes.
 ///
 /// Dropping the future kills the command and removes the stage.
 ///
 /// # Errors
 ///
-/// [`RunError`]; nothing but blobs that no result names is left in `cas` then.
+/// [`RunError`]; only unreferenced blobs are left in `cas` then.
 pub(crate) async fn run(
     cas: &Arc<Cas>,
     task: RunTask,
@@ -263,7 +261,7 @@ pub(crate) async fn run(
     .await
 }
 
-/// Runs `work` off the async threads.
+/// Runs `work` on a blocking thread.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RunError> + Send + 'static,
 ) -> Result<T, RunError> {
@@ -271,7 +269,7 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or(Err(RunError::BrokenOff))
 }
 
-/// Stores outputs and log, and ends the stage.
+/// Stores outputs and log, and removes the stage.
 fn collect(
     cas: &Cas,
     stage: Stage,

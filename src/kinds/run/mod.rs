@@ -1,4 +1,5 @@
-//! `run`: which files a command may see, and what names its result.
+//! `run`: determines the files that a command can access, and the action that
+//! identifies its result.
 
 mod command;
 
@@ -32,17 +33,17 @@ fields! {
     }
 }
 
-/// Version of how a command is run; raised when its result could differ.
+/// Version of how commands are run; incremented when results could differ.
 const RUN_FORMAT: u32 = 2;
 
-/// A command with all it may see.
+/// A command with everything it can access.
 #[derive(Clone, Debug)]
 pub struct RunWork {
     /// The pipeline's folder: inputs and outputs are relative to it.
     pub folder: PathBuf,
-    /// Program and arguments; one text for a shell.
+    /// Program and arguments, or one script for a shell.
     pub argv: Vec<String>,
-    /// The shell that takes the text.
+    /// The shell that runs the script.
     pub shell: Option<String>,
     /// Input patterns; `!` excludes.
     pub globs: Vec<String>,
@@ -50,36 +51,36 @@ pub struct RunWork {
     pub generated: Arc<BTreeSet<String>>,
     /// Tasks whose outputs are inputs.
     pub input_tasks: Vec<String>,
-    /// Parameters and variables that are inputs by name.
+    /// Values of inputs `param:NAME` and `env:NAME`.
     pub input_values: BTreeMap<String, String>,
     pub env: BTreeMap<String, String>,
     /// Variables passed through, with their values.
     pub pass_through: BTreeMap<String, String>,
     /// Names of variables passed through, set or not.
     pub pass_through_names: Vec<String>,
-    /// Values that the command sees; no key, log or record holds them.
+    /// Secret values; no key, log or record contains them.
     pub secrets: BTreeMap<String, SecretValue>,
     pub tools: Vec<String>,
-    /// Folders that tools are looked up in.
+    /// Folders in which tools are looked up.
     pub path: Vec<PathBuf>,
-    /// What it must leave behind.
+    /// Its declared outputs.
     pub outputs: Vec<RenderedOutput>,
-    /// Where it runs, relative to the folder.
+    /// Its working directory, relative to the folder.
     pub workdir: String,
     pub timeout: Duration,
-    /// Between asking the command to stop and killing it.
+    /// Time between asking the command to stop and killing it.
     pub grace: Duration,
-    /// Whether it is kept to what it declares.
+    /// Whether it is confined to its declared files.
     pub sandbox: Sandbox,
-    /// What its outputs are for.
+    /// The platform of its outputs.
     pub platform: Platform,
 }
 
-/// A secret, which no message shows.
+/// A secret, which is never shown.
 #[derive(Clone)]
 pub enum SecretValue {
     Text(String),
-    /// The file that holds it, with a line break that is cut.
+    /// The file with the value; a final line break is removed.
     File(PathBuf),
     /// A variable that is not set.
     Missing(String),
@@ -108,13 +109,13 @@ impl Kind for RunWork {
             action.argv = work.argv.clone();
             action.env = work.env.clone();
             action.pass_through = work.pass_through_names.iter().cloned().collect();
-            // A secret is visible to the command; of it the name alone is in the key.
+            // A secret is visible to the command, but only its name is in the key.
             action.pass_through.extend(work.secrets.keys().cloned());
             action.outputs = work.outputs.iter().map(written).collect();
             let settings = RunSettings {
                 shell: work.shell.clone().unwrap_or_default(),
                 workdir: work.workdir.clone(),
-                // Kept to its inputs or not: what it could read differs.
+                // Confinement determines which files the command could read.
                 sandbox: if confined(&work)? { "landlock" } else { "none" }.to_owned(),
             };
             settings.write("", &mut action.settings);
@@ -137,13 +138,13 @@ impl Kind for RunWork {
         let site = cx.site;
         let (shared, own, inputs) = (Arc::clone(site), self.clone(), prepared.inputs.clone());
         let task = blocking(move || task(&shared, &own, inputs)).await?;
-        // More processors than there are counts as all of them.
+        // A request for more processors than available counts as all of them.
         let processors = u32::try_from(site.wishes.jobs.max(1)).unwrap_or(u32::MAX);
         let wanted = cx.cpu.clamp(1, processors);
         let _held = tokio::select! {
             held = site.cpu.acquire_many(wanted) => held,
             () = site.stopped() => {
-                return Err(Failure::new(Class::Cancelled, "stopped before it began"));
+                return Err(Failure::new(Class::Cancelled, "stopped before it started"));
             }
         };
         let ran = command::run(&site.cas, task, site.stopped()).await?;
@@ -164,12 +165,12 @@ impl Kind for RunWork {
         })
     }
 
-    /// Its outputs are trees, which name further blobs.
+    /// Its outputs are trees, which refer to further blobs.
     fn travels(&self) -> bool {
         false
     }
 
-    /// The command gets its grace.
+    /// The command gets its grace period.
     fn stops_itself(&self) -> bool {
         true
     }
@@ -180,16 +181,14 @@ impl Kind for RunWork {
     }
 }
 
-/// Whether the command is kept to what it declares.
+/// Whether the command is confined to its declared files.
 fn confined(work: &RunWork) -> Result<bool, Failure> {
     match work.sandbox {
         Sandbox::None => Ok(false),
         Sandbox::Warn => Ok(confine::supported()),
         Sandbox::Strict if confine::supported() => Ok(true),
         Sandbox::Strict => {
-            let message = "this kernel has no Landlock with the right to rename between folders, \
-                           expected it for `sandbox: strict`, or `warn` under CI=true: \
-                           use Linux 5.19 or later, or set `sandbox: none`";
+            let message = "this kernel cannot confine commands, which `sandbox: strict`, or `warn` under CI=true, requires: use Linux 5.19 or later with Landlock, or set `sandbox: none`";
             Err(Failure::new(Class::Configuration, message))
         }
     }
@@ -208,7 +207,7 @@ fn tool_names(work: &RunWork) -> BTreeSet<String> {
         (Some(shell), _) => {
             names.extend(shell.split_whitespace().next().map(str::to_owned));
         }
-        // With a slash it is a file of the workspace: an input, no tool.
+        // A program with a slash is a file of the workspace: an input, not a tool.
         (None, Some(program)) if !program.contains('/') => {
             names.insert(program.clone());
         }
@@ -224,7 +223,7 @@ fn find(site: &Site, work: &RunWork, name: &str) -> Result<Tool, Failure> {
     site.tool(name, || tools::look(site, &work.path, name))
 }
 
-/// Files of the workspace that the patterns name.
+/// Files of the workspace that match the patterns.
 fn matched(site: &Site, work: &RunWork) -> Result<Vec<Entry>, Failure> {
     if work.globs.is_empty() {
         return Ok(Vec::new());
@@ -234,7 +233,7 @@ fn matched(site: &Site, work: &RunWork) -> Result<Vec<Entry>, Failure> {
     let mut found: Vec<Entry> = Vec::new();
     for pattern in work.globs.iter().filter(|glob| !glob.starts_with('!')) {
         let bare = pattern.trim_start_matches("./").trim_end_matches('/');
-        // Only what begins like the pattern's fixed part can match it.
+        // Only paths that begin with the pattern's fixed part can match.
         let fixed = bare
             .find(['*', '?', '[', '{'])
             .map_or(bare, |at| &bare[..at]);
@@ -255,7 +254,7 @@ fn matched(site: &Site, work: &RunWork) -> Result<Vec<Entry>, Failure> {
         );
         let literal = fixed.len() == bare.len();
         if literal && found.len() == before && !generated(work, bare) {
-            // Named literally: taken even where Git ignores it.
+            // A literal name is an input even if Git ignores it.
             found.extend(workspace::list(&work.folder, bare)?);
         }
     }
@@ -264,7 +263,7 @@ fn matched(site: &Site, work: &RunWork) -> Result<Vec<Entry>, Failure> {
     Ok(found)
 }
 
-/// Whether some task makes `path`, or a folder that it is in.
+/// Whether a task makes `path` or a folder that contains it.
 fn generated(work: &RunWork, path: &str) -> bool {
     within(path, |folder| work.generated.contains(folder))
 }
@@ -356,11 +355,11 @@ fn task(site: &Site, work: &RunWork, inputs: Inputs) -> Result<RunTask, Failure>
     })
 }
 
-/// Largest file that a secret is read from, in bytes: 64 KiB; a variable
-/// cannot hold more on every system.
+/// Maximum size of a secret file, in bytes: 64 KiB, because some systems limit
+/// variables to that.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
 
-/// The secrets by name, with their values.
+/// The values of the secrets, by name.
 fn secrets(work: &RunWork) -> Result<Vec<(String, String)>, Failure> {
     let read = |(name, value): (&String, &SecretValue)| {
         let refuse = |why: String| {
@@ -392,8 +391,8 @@ fn secrets(work: &RunWork) -> Result<Vec<(String, String)>, Failure> {
     work.secrets.iter().map(read).collect()
 }
 
-/// Puts the outputs into the workspace; a tree that is as it should be costs
-/// stats only. Returns how many things were repaired.
+/// Writes the outputs to the workspace; an unchanged tree costs only stat calls.
+/// Returns the number of repaired entries.
 fn materialise(site: &Site, work: &RunWork, outputs: &[Output]) -> Result<usize, Failure> {
     let mut trees = Vec::with_capacity(outputs.len());
     for output in outputs {

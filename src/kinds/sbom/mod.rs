@@ -1,5 +1,5 @@
-//! `sbom`: catalogues of images and components. Each layer is scanned once, then
-//! the document is made.
+//! `sbom`: catalogues images and components. Each layer is scanned once, then the
+//! document is made from the scans.
 
 pub(crate) mod scan;
 
@@ -47,7 +47,7 @@ fields! {
 /// The catalogue of an image.
 #[derive(Clone, Debug)]
 pub struct ImageSbomWork {
-    /// As the document names it.
+    /// The image's name in the document.
     pub reference: String,
     /// The step that makes or fetches the image.
     pub of: String,
@@ -119,7 +119,7 @@ fn document(action: Action, inputs: Inputs) -> Prepared {
     }
 }
 
-/// Catalogues a component from the inputs alone.
+/// Catalogues a component using only the inputs.
 pub(crate) async fn of_component(
     action: &Action,
     inputs: &Inputs,
@@ -142,7 +142,7 @@ pub(crate) async fn of_component(
     Ok(vec![output].into())
 }
 
-/// Catalogues an image from the inputs alone.
+/// Catalogues an image using only the inputs.
 pub(crate) async fn of_image(
     action: &Action,
     inputs: &Inputs,
@@ -189,7 +189,7 @@ pub(crate) async fn of_image(
     Ok(vec![output].into())
 }
 
-/// Scans one layer from the inputs alone.
+/// Scans one layer using only the inputs.
 pub(crate) async fn scan_layer(inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
     let found = inputs.tree.blob(LAYER);
     let found = found.ok_or_else(|| Failure::new(Class::Task, "internal error: no layer"))?;

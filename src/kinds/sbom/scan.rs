@@ -1,8 +1,8 @@
 //! SBOMs: scans layers and component tars from the CAS, writes syft-JSON into it.
 //!
-//! Source: docs/spec/sbom.md, "What is catalogued", "Source section", "Layers".
-//! Each layer is scanned once and its scan kept; an image's document is made
-//! from the scans of its layers.
+//! Source: docs/spec/sbom.md, "What is catalogued", "Source section", "Layers". Each
+//! layer is scanned once and the scan is cached; an image's document is made from the
+//! scans of its layers.
 
 use std::io::{self, BufReader, Read as _};
 
@@ -33,8 +33,8 @@ pub enum SbomError {
     /// A manifest, configuration or stored scan cannot be read.
     #[error("`{what}` cannot be read: {source}")]
     Io { what: String, source: io::Error },
-    /// A manifest or configuration is not what the specification says.
-    #[error("`{what}` is not a sound JSON document: {source}")]
+    /// A manifest or configuration is malformed.
+    #[error("`{what}` is malformed: {source}")]
     Json {
         what: String,
         source: serde_json::Error,
@@ -44,7 +44,7 @@ pub enum SbomError {
     Stored(#[from] StoredError),
 }
 
-/// Reads a document such as a manifest whole.
+/// Reads a whole document, such as a manifest.
 ///
 /// # Errors
 ///
@@ -74,7 +74,7 @@ pub fn is_container(manifest: &[u8]) -> bool {
     })
 }
 
-/// Scans one layer and stores what was found.
+/// Scans one layer and stores the scan.
 ///
 /// # Errors
 ///
@@ -92,7 +92,7 @@ pub fn scan_layer(cas: &Cas, layer: &Descriptor) -> Result<Output, SbomError> {
     put(cas, "scan", |out| found.store(out).map(drop))
 }
 
-/// Stores what `write` writes.
+/// Stores the output of `write`.
 fn put(
     cas: &Cas,
     name: &str,

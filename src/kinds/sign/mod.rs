@@ -1,7 +1,7 @@
-//! `sign`: packages with a signature in them, and attestations about them.
+//! `sign`: signs packages and attests how they were made.
 //!
-//! What was signed by the same signer is remembered by what was signed, so that
-//! an unchanged package is not signed, and logged, again.
+//! Signatures are cached by signer and signed content, so that an unchanged package is
+//! not signed and logged again.
 
 pub(crate) mod provenance;
 pub(crate) mod signer;
@@ -31,18 +31,18 @@ use crate::signers::{Seal, Signer, seal};
 use crate::signing::{Identity, SLSA_PROVENANCE, SPDX_PREDICATE, Statement};
 use crate::verify::{self, Policy, RequiredAttestation};
 
-/// Version of what is said.
+/// Version of the statements.
 const SIGN_FORMAT: u32 = 1;
 
 /// Largest catalogue that becomes part of an attestation, in bytes: 64 MiB, some
 /// 60,000 packages at 1 KB each. It is held in memory as JSON.
 const MAX_CATALOGUE_BYTES: u64 = 64 << 20;
 
-/// Outputs that are bundles, of a package that is named before.
+/// Suffix of outputs that are bundles; the package's name precedes it.
 const BUNDLE: &str = "bundle:";
 
 fields! {
-    /// The signer, and what it states about every package.
+    /// The signer, and the statements about every package.
     struct SignSettings {
         jackal: String = "jackal",
         signer: String = "signer",
@@ -56,38 +56,38 @@ fields! {
     }
 }
 
-/// Packages that are signed.
+/// Packages to sign.
 #[derive(Clone, Debug)]
 pub struct SignWork {
     /// The task, for messages.
     pub task: String,
     pub packages: Vec<SignedPackage>,
     pub signer: SignerFrom,
-    /// What is written into the packages; `None`: nothing.
+    /// The signature to write into the packages; `None`: nothing.
     pub seal: Option<Seal>,
-    /// What else is said of them.
+    /// The attestations to make.
     pub attest: Attest,
-    /// What provenance says of the run.
+    /// The facts about the run for provenance.
     pub asked: provenance::Asked,
-    /// What the signature says of the packages besides.
+    /// Annotations for the signature to cover.
     pub annotations: BTreeMap<String, serde_json::Value>,
 }
 
-/// A package that is signed.
+/// A package to sign.
 #[derive(Clone, Debug)]
 pub struct SignedPackage {
     /// The step that makes it.
     pub step: String,
-    /// It, and all that led to it, with their verbs.
+    /// This step and all steps it was made from, with their verbs.
     pub steps: Vec<(String, &'static str)>,
-    /// Its archive, if it is written with the signature in it.
+    /// Its archive, if it is written with the signature inside.
     pub archive: Option<Archive>,
 }
 
-/// What is attested of packages.
+/// The attestations about packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attest {
-    /// What they were made of, and how.
+    /// How they were made: provenance.
     pub provenance: bool,
     pub sbom: bool,
 }
@@ -169,12 +169,12 @@ impl Kind for SignWork {
             return Err(Failure::new(Class::Environment, message));
         }
         if let Some(pinned) = &self.signer.identity {
-            // Before it is in a log for ever.
+            // Checked before the signature is logged permanently.
             let (asked, pinned) = (Arc::clone(&signer), pinned.clone());
             let found = blocking(move || Ok(who(&asked))).await?;
             if let Some(found) = found.filter(|found| !found.is(&pinned)) {
                 let message = format!(
-                    "`{}`: the identity token names `{}` ({}), and `{}` is to sign: nothing was signed",
+                    "`{}`: the identity token is for `{}` ({}), but the task signs as `{}`; nothing was signed",
                     self.task,
                     found.subject.as_str(),
                     found.issuer.as_str(),
@@ -244,7 +244,7 @@ impl Kind for SignWork {
     }
 }
 
-/// Whom a certificate will name, as far as the token tells.
+/// The identity that a certificate will name, according to the token.
 fn who(signer: &Signer) -> Option<Identity> {
     match signer {
         Signer::Keyless(keyless) => keyless.expected(),
@@ -254,7 +254,7 @@ fn who(signer: &Signer) -> Option<Identity> {
 
 type Members = Vec<(Output, Option<Output>)>;
 
-/// One package: its members with the signature, and the bundles about it.
+/// Signs one package: returns its members with the signature, and the bundles about it.
 fn signed(
     cas: &Arc<Cas>,
     work: &SignWork,
@@ -351,7 +351,7 @@ fn catalogues(cas: &Cas, files: &[Output]) -> Result<Vec<(String, Value)>, Failu
     Ok(found)
 }
 
-/// A package as it was signed.
+/// A signed package.
 pub(crate) struct SignedOutputs {
     /// Its members and their frames, as a package step leaves them.
     pub(crate) members: Vec<Output>,
@@ -359,7 +359,7 @@ pub(crate) struct SignedOutputs {
     pub(crate) bundles: Vec<Output>,
 }
 
-/// What was signed of `package`.
+/// The signed form of `package`.
 pub(crate) fn signed_package(outputs: &[Output], package: &str) -> SignedOutputs {
     let own = outputs.iter().filter_map(|output| {
         let name = output.name.strip_prefix(package)?.strip_prefix('>')?;
@@ -372,16 +372,15 @@ pub(crate) fn signed_package(outputs: &[Output], package: &str) -> SignedOutputs
     SignedOutputs { members, bundles }
 }
 
-/// What must be proven of each package before its tag moves. `bundles` are
-/// those that a certificate may have signed: whose it is, they say, unless the
-/// task does.
+/// The policy that each package must satisfy before its tag moves. `bundles` may be
+/// signed with a certificate; the identity comes from them, unless the task sets it.
 pub(crate) async fn policy(
     work: &SignWork,
     signer: &Arc<Signer>,
     bundles: &[Vec<u8>],
 ) -> Result<Policy, Failure> {
     let asked = Arc::clone(signer);
-    // Whom a token names, may have to be asked.
+    // Getting the identity in a token may need a request.
     let mut policy = blocking(move || Ok(release::policy_of(&asked))).await?;
     let pinned = work.signer.identity.clone().map(verify::Signer::Identity);
     match (&**signer, pinned) {

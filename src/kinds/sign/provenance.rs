@@ -1,9 +1,9 @@
-//! SLSA provenance of a package: what ran, and what it was made of.
+//! SLSA provenance of a package: the actions that ran, and its materials.
 //!
-//! Everything comes from the actions that were carried out or remembered, whose
-//! keys hold the same inputs; nothing of the machine or the clock, so that the
-//! same build says the same. When it was said, the signature tells. Source:
-//! SLSA v1.0, "Provenance"; docs/spec/signing.md, "Statements and envelopes".
+//! Everything comes from the actions that ran or were cached, whose keys have the same
+//! inputs. Nothing depends on the machine or the clock, so that equal builds give equal
+//! provenance. The time is in the signature. Source: SLSA v1.0, "Provenance";
+//! docs/spec/signing.md, "Statements and envelopes".
 
 use std::collections::BTreeMap;
 
@@ -13,22 +13,22 @@ use crate::kinds::Results;
 use crate::kinds::material::Material;
 use crate::signing::ResourceDescriptor;
 
-/// What the fields of our provenance mean.
+/// The URI that defines the fields of our provenance.
 const BUILD_TYPE: &str = "https://jackal.dev/buildtypes/pipeline/v1";
 
-/// The builder, if none is configured.
+/// The default builder.
 pub const BUILDER: &str = "https://jackal.dev/builders/local/v1";
 
 /// What provenance states about the run.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
-    /// Who builds: an address that consumers know.
+    /// The URI of the builder, which consumers know.
     pub builder: String,
-    /// What the user chose, by name.
+    /// The user's settings, by name.
     pub parameters: BTreeMap<String, String>,
 }
 
-/// The predicate of a package that `steps`, with their verbs, led to.
+/// The predicate for a package made by `steps`, given with their verbs.
 pub(crate) fn predicate(
     asked: &Asked,
     steps: &[(String, &'static str)],
@@ -85,7 +85,7 @@ pub(crate) fn predicate(
                     "gitCommit",
                     commit.clone(),
                 ),
-                // The digest of the list that names all that the package holds.
+                // The digest of the list of all files in the package.
                 Material::Package { name, checksum } => add(
                     format!("package:{name}/checksums.txt"),
                     String::new(),

@@ -1,4 +1,4 @@
-//! Who signs: a key or an identity, opened when it is first needed.
+//! Signers by key or identity, opened when first needed.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -8,34 +8,34 @@ use crate::signers::{
 };
 use crate::signing::Identity;
 
-/// The signer, and how to open it.
+/// A signer and how to open it.
 #[derive(Clone, Debug)]
 pub struct SignerFrom {
-    /// How the signer is named.
+    /// How the signer is specified.
     pub named: SignerNamed,
     /// The identity that a certificate must name.
     pub identity: Option<Identity>,
     opened: Arc<OnceLock<Arc<Signer>>>,
 }
 
-/// How a signer is named.
+/// How a signer is specified.
 #[derive(Clone, Debug)]
 pub enum SignerNamed {
     Given(Arc<Signer>),
-    /// By the key that a reference leads to.
+    /// By a key reference.
     Key {
-        /// A path, or what else keys are called by.
+        /// A path or another key reference.
         reference: String,
-        /// The file with its password.
+        /// The file with the password.
         password_file: Option<PathBuf>,
         sources: KeySources,
     },
-    /// By a token and services.
+    /// Keyless, by a token and signing services.
     Keyless(Box<KeylessOptions>),
 }
 
 impl SignerFrom {
-    /// A signer that is opened when it is first needed.
+    /// A signer that is opened when first needed.
     #[must_use]
     pub fn new(named: SignerNamed, identity: Option<Identity>) -> Self {
         Self {

@@ -60,7 +60,7 @@ fn check(path: &Path) {
 }
 
 #[test]
-fn names_that_some_file_system_takes_for_one_are_refused() {
+fn names_that_collide_on_some_file_system_are_refused() {
     for (first, second) in [
         ("a/B", "a/b"),
         ("a/b", "a/B"),
@@ -198,7 +198,7 @@ fn many_headers_in_one_large_frame_are_read_from_the_start_instead() {
 }
 
 #[test]
-fn a_table_that_lies_is_an_error_or_passed_over_and_never_believed() {
+fn a_wrong_seek_table_is_an_error_or_ignored_and_never_trusted() {
     let dir = tempfile::tempdir().unwrap();
     let sound = seekable();
     for back in 1..150 {
@@ -219,7 +219,7 @@ fn a_table_that_lies_is_an_error_or_passed_over_and_never_believed() {
 }
 
 #[test]
-fn what_hides_behind_the_end_of_the_tar_is_refused() {
+fn data_after_the_end_of_the_tar_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let bytes = [tar(), b"hidden".to_vec()].concat();
     let package = open(&written(dir.path(), &bytes)).unwrap();

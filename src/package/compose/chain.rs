@@ -81,7 +81,7 @@ impl Composer<'_> {
                     path.push(shown(&folder));
                     self.mistake(
                         at,
-                        format!("circular import: {}", path.join(" -> ")),
+                        format!("import cycle: {}", path.join(" -> ")),
                         "Remove the `import` of one of these components.",
                     );
                     return None;

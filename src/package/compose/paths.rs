@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_seen_from_the_importing_package() {
+    fn paths_are_relative_to_the_importing_package() {
         assert_eq!(join("", "./a//b/../c"), "a/c");
         assert_eq!(join("../common", "x"), "../common/x");
         assert_eq!(join("../common", "../x"), "../x");

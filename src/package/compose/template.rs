@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_of_both_families_are_found_and_nothing_else() {
+    fn templates_of_both_dialects_are_found_and_nothing_else() {
         let text = "a###JACKAL_PKG_TMPL_A_1###b###ZARF_PKG_ARCH### ###JACKAL_REGISTRY### \
                     ###JACKAL_PKG_TMPL_a### ###JACKAL_VAR_X######ZARF_COMPONENT_NAME###";
         assert_eq!(
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_taken_as_it_is_and_not_filled_again() {
+    fn templates_in_a_value_are_not_filled() {
         let value = "\" x: [y] \\ ###JACKAL_PKG_TMPL_A### {{";
         let mut fill = |_: Span, _: Template<'_>| Some(value.to_owned());
         let text = filled("<###JACKAL_PKG_TMPL_A###>", Span::default(), &mut fill);

@@ -162,7 +162,7 @@ fn a_chain_of_three_is_merged_tail_first_with_its_paths() {
 }
 
 #[test]
-fn a_kustomization_that_is_there_is_seen_from_the_package() {
+fn an_existing_kustomization_is_relative_to_the_package() {
     let mut memory = memory(&[
         ("", "components:\n- name: a\n  import: {path: c}\n"),
         (
@@ -177,7 +177,7 @@ fn a_kustomization_that_is_there_is_seen_from_the_package() {
 }
 
 #[test]
-fn a_component_that_imports_nothing_is_taken_as_it_is() {
+fn a_component_without_imports_is_unchanged() {
     let composed = good(&[(
         "",
         "components:\n- name: a\n  only: {cluster: {architecture: amd64, distros: [k3s]}, flavor: \
@@ -193,7 +193,7 @@ fn a_component_that_imports_nothing_is_taken_as_it_is() {
 }
 
 #[test]
-fn a_circle_of_imports_is_refused_with_the_path_it_takes() {
+fn an_import_cycle_is_refused_with_its_path() {
     let text = refused(&[
         ("", "components:\n- name: a\n  import: {path: ../x}\n"),
         ("../x", "components:\n- name: a\n  import: {path: ./y/}\n"),
@@ -203,13 +203,13 @@ fn a_circle_of_imports_is_refused_with_the_path_it_takes() {
         ),
     ]);
     assert!(
-        text.starts_with("../x/y/jackal.yaml:6:11: circular import: . -> ../x -> ../x/y -> ../x\n"),
+        text.starts_with("../x/y/jackal.yaml:6:11: import cycle: . -> ../x -> ../x/y -> ../x\n"),
         "{text}"
     );
 }
 
 #[test]
-fn imports_that_lead_nowhere_are_reported_at_their_place() {
+fn missing_imports_are_reported_at_their_place() {
     let head = |import: &str| format!("components:\n- name: a\n  import: {{{import}}}\n");
     for (import, message) in [
         ("name: b", "the import needs `path` or `url`"),
@@ -420,7 +420,7 @@ fn a_layout_is_found_from_the_file_that_names_it() {
 }
 
 #[test]
-fn templates_are_filled_in_what_was_composed() {
+fn templates_are_filled_after_composition() {
     let mut memory = memory(&[
         (
             "",
@@ -477,7 +477,7 @@ fn a_template_without_value_is_reported_once_with_its_place() {
 }
 
 #[test]
-fn what_imports_multiply_is_bounded() {
+fn the_size_of_a_composed_definition_is_limited() {
     let files = "  - {source: a, target: b}\n".repeat(20_000);
     let base = format!("components:\n- name: a\n  files:\n{files}");
     let many: String = (0..20)

@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_schema_calls_not_supported_is_what_the_check_refuses() {
+    fn the_schema_and_the_check_agree_on_unsupported_keys() {
         let schema: Json = serde_json::from_str(&Definition::json_schema()).unwrap();
         let mut said = Vec::new();
         let text = everything(&schema, "", &mut said).to_string();

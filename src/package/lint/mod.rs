@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pinned_and_there_has_no_finding() {
+    fn pinned_and_existing_sources_have_no_findings() {
         let sum = "ab".repeat(32);
         let text = format!(
             "components:\n- name: a\n  images: ['r.io/x@sha256:{sum}', '###JACKAL_REGISTRY###/x']\n  \
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_that_waits_for_its_value_is_not_judged() {
+    fn a_string_with_an_unset_template_is_not_checked() {
         let text = "constants:\n- {name: A, value: '###JACKAL_PKG_TMPL_V###', pattern: '^[0-9]+$'}\n\
                     components:\n- name: a\n  only: {localOS: '###JACKAL_PKG_TMPL_V###'}\n- name: \
                     '###JACKAL_PKG_TMPL_N###'\n- name: '###JACKAL_PKG_TMPL_N###'\n- name: B\n";

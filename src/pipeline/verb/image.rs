@@ -18,7 +18,7 @@ record! {
         platform: Option<Text> = "platform",
         /// Layers, lowest first.
         layers: Vec<ImageLayer<Written>> = "layers",
-        /// How the image is run.
+        /// Runtime settings of the image.
         config: Nested<RuntimeConfig<Written>> = "config",
     }
 }
@@ -38,9 +38,9 @@ record! {
 }
 
 record! {
-    /// How the image is run.
+    /// Runtime settings of the image.
     pub struct RuntimeConfig as "`config`" {
-        /// The program with its first arguments.
+        /// The program and its first arguments.
         entrypoint: Vec<Text> = "entrypoint",
         /// Default arguments.
         cmd: Vec<Text> = "cmd",

@@ -13,7 +13,7 @@ record! {
         signatures: Tasks = "signatures",
         /// `oci://HOST/PATH`, or `oci-layout:FOLDER` relative to the pipeline file.
         to: Text = "to",
-        /// Further destinations, which get every package as well.
+        /// Additional destinations for every package.
         mirrors: Vec<Text> = "mirrors",
         /// Tags that replace each package's version and flavor.
         tags: Vec<Text> = "tags",
@@ -22,7 +22,7 @@ record! {
         /// Split files that are larger than a registry's layer limit. Only jackal can
         /// join them again.
         split_layers: Flag<false> = "splitLayers",
-        /// Packages that are already published are always skipped.
+        /// When to publish; packages that are already published are always skipped.
         when: Option<OneOf<When>> = "when",
     }
 }

@@ -31,7 +31,7 @@ impl Record for Run<Written> {
     }
 
     fn beside() -> Vec<Beside> {
-        let optional = json!({"type": "boolean", "description": "The output may be missing."});
+        let optional = json!({"type": "boolean", "description": "Whether the output may be missing."});
         let output = json!({
             "type": ["string", "object"],
             "properties": {

@@ -21,9 +21,10 @@ record! {
         /// Sign with a short-lived certificate for an identity token. The signature is
         /// recorded in a public transparency log.
         keyless: Flag<false> = "keyless",
-        /// The identity that the certificate must name; otherwise no tag moves.
+        /// The identity that the certificate must name. Otherwise the task fails, and
+        /// no tag moves.
         identity: Option<Text> = "identity",
-        /// The issuer that must have vouched for the identity.
+        /// The OIDC issuer that the certificate must name.
         issuer: Option<Text> = "issuer",
         /// A file that describes a private Sigstore deployment.
         trust_config: Option<Text> = "trustConfig",

@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_helper_and_broken_json_are_told() {
+    fn a_missing_helper_and_broken_json_are_reported() {
         let config = r#"{"credHelpers":{"a.io":"none","b.io":"../x"}}"#;
         let logins = reading(config, &[]).unwrap();
         for host in ["a.io", "b.io"] {
@@ -440,7 +440,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn helpers_are_asked_for_the_server() {
+    fn helpers_are_called_with_the_server() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("docker-credential-t");

@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_with_certificates_is_spoken_to_over_tls_and_bad_files_are_named() {
+    fn a_host_with_certificates_uses_tls_and_bad_files_are_named() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("127.0.0.1:5000");
         fs::create_dir(&folder).unwrap();

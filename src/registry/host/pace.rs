@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn turns_are_apart_and_a_closed_host_is_asked_by_nobody() {
+    async fn turns_are_spaced_and_a_closed_host_gets_no_requests() {
         let (pace, apart) = (Pace::default(), Duration::from_millis(20));
         let begin = Instant::now();
         let turns = [(); 6].map(|()| pace.turn("a", apart));

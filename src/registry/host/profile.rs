@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_told_by_their_names() {
+    fn profiles_are_found_by_host_name() {
         for (host, name) in [
             ("ghcr.io", "ghcr"),
             ("1.dkr.ecr.eu-west-1.amazonaws.com", "ecr"),

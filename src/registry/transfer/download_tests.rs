@@ -64,7 +64,7 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn a_cut_file_is_resumed_where_the_server_vouches_for_it() {
+async fn a_truncated_download_is_resumed_if_the_file_is_unchanged() {
     let (url, seen) = serve(vec![
         answer("200 OK", "ETag: \"v1\"\r\n", 6, "abc"),
         answer("503 Busy", "Retry-After: 0\r\n", 0, ""),
@@ -87,7 +87,7 @@ async fn a_cut_file_is_resumed_where_the_server_vouches_for_it() {
 }
 
 #[tokio::test]
-async fn a_cut_file_that_changed_or_has_no_validator_is_begun_again() {
+async fn a_truncated_download_restarts_if_the_file_may_have_changed() {
     for header in ["", "ETag: W/\"v1\"\r\n", "ETag: \"v1\"\r\n"] {
         let (url, _) = serve(vec![
             answer("200 OK", header, 6, "abc"),

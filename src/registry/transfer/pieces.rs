@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fits_goes_whole_and_the_rest_in_pieces_where_they_are_joined() {
+    fn small_blobs_are_sent_whole_and_large_ones_in_chunks_if_possible() {
         let pieces = |most| Some(Way::Pieces(most));
         for (chunks, most, expected) in [
             (Chunks::FirstOnly, None, Some(Way::Whole)),

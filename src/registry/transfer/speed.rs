@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_too_slow_when_little_came_in_a_window_of_waiting() {
+    fn a_connection_is_too_slow_if_little_arrives_while_waiting() {
         let second = Duration::from_secs(1);
         let mut trickle = Speed::default();
         let seconds = (1..=120).find(|_| !trickle.counts(second, 1023));

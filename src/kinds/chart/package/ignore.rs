@@ -1,8 +1,8 @@
-//! `.helmignore`: which files of a chart's folder are no part of the chart.
+//! `.helmignore`: excludes files of a chart's folder from the chart.
 //!
-//! The rules are Helm's own, not Git's: the first rule that matches decides,
-//! a rule with `!` takes everything that it does *not* match, and `**` is an
-//! error. Source: Helm v3, `internal/ignore`. Judges names alone.
+//! The rules are Helm's, not Git's: the first rule that matches decides, a rule with
+//! `!` matches everything that its pattern does *not* match, and `**` is an error.
+//! Source: Helm v3, `internal/ignore`. Looks only at names.
 
 /// The rules of one chart, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,14 +11,14 @@ pub(crate) struct Rules(Vec<Rule>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Rule {
     pattern: String,
-    /// Matches what the pattern does not.
+    /// Matches everything that the pattern does not match.
     negated: bool,
     /// Matches folders only.
     folders: bool,
     part: Part,
 }
 
-/// What a pattern is compared with.
+/// What a pattern is matched against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Path,
@@ -26,12 +26,12 @@ enum Part {
 }
 
 impl Rules {
-    /// Reads the rules, and adds the one that every chart has: hidden files
-    /// among the templates.
+    /// Parses the rules, and adds the built-in one for hidden files among the
+    /// templates.
     ///
     /// # Errors
     ///
-    /// The number of the line, from 1, and what is wrong with it.
+    /// The line number, from 1, and the problem.
     pub(crate) fn parse(text: &str) -> Result<Self, (usize, &'static str)> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut rules = Vec::new();
@@ -41,10 +41,10 @@ impl Rules {
                 continue;
             }
             if line.contains("**") {
-                return Err((place + 1, "it has `**`, which Helm refuses"));
+                return Err((place + 1, "Helm does not support `**`"));
             }
             if matches(line, "abc").is_none() {
-                return Err((place + 1, "its brackets or backslashes do not end"));
+                return Err((place + 1, "unclosed bracket, or a backslash at the end"));
             }
             let (negated, rest) = match line.strip_prefix('!') {
                 Some(rest) => (true, rest),
@@ -69,8 +69,8 @@ impl Rules {
         Ok(Self(rules))
     }
 
-    /// Whether `path`, relative to the chart's folder, is left out; of a folder,
-    /// all that is in it is then left out as well.
+    /// Whether `path`, relative to the chart's folder, is excluded; an excluded folder
+    /// excludes everything in it.
     pub(crate) fn ignores(&self, path: &str, folder: bool) -> bool {
         for rule in &self.0 {
             let text = match rule.part {
@@ -90,13 +90,14 @@ impl Rules {
     }
 }
 
-/// Compares with a pattern of Go's `filepath.Match`: `*` and `?` stop at a `/`.
-/// `None`: the pattern is malformed, as far as it was looked at.
+/// Matches a pattern like Go's `filepath.Match`: `*` and `?` do not match `/`. `None`:
+/// the part of the pattern that was evaluated is malformed.
 fn matches(pattern: &str, text: &str) -> Option<bool> {
     let pattern: Vec<char> = pattern.chars().collect();
     let text: Vec<char> = text.chars().collect();
     well_formed(&pattern)?;
-    // One place to return to is enough: a later `*` can take what an earlier could.
+    // One position for backtracking is enough: a later `*` can match everything that an
+    // earlier one could.
     let (mut at, mut read) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     loop {
@@ -125,7 +126,7 @@ fn matches(pattern: &str, text: &str) -> Option<bool> {
     }
 }
 
-/// Where the pattern goes on after it took `found` at `at`.
+/// The position in the pattern after it matched `found` at `at`.
 fn one(pattern: &[char], at: usize, found: char) -> Option<usize> {
     match pattern.get(at)? {
         '?' => (found != '/').then_some(at + 1),
@@ -151,7 +152,7 @@ fn one(pattern: &[char], at: usize, found: char) -> Option<usize> {
     }
 }
 
-/// One letter inside brackets, and the place after it.
+/// One character inside brackets, and the position after it.
 fn letter(pattern: &[char], at: usize) -> Option<(char, usize)> {
     match pattern.get(at)? {
         '-' | ']' => None,
@@ -160,7 +161,7 @@ fn letter(pattern: &[char], at: usize) -> Option<(char, usize)> {
     }
 }
 
-/// Whether every bracket and backslash ends.
+/// Whether brackets are closed and backslashes are followed by a character.
 fn well_formed(pattern: &[char]) -> Option<()> {
     let mut at = 0;
     while let Some(found) = pattern.get(at) {

@@ -1,35 +1,33 @@
-//! `Chart.yaml` as Helm reads it and writes it again: known keys alone, sorted,
-//! with the signs that a terminal would act upon taken out.
+//! `Chart.yaml` as Helm reads and rewrites it: only known keys, sorted, without control
+//! characters.
 //!
 //! Source: Helm v3, `pkg/chart/metadata.go` and `dependency.go`.
 
 use crate::kinds::chart::package::yaml::{Plain, Yaml, emit, plain};
 use crate::yaml::{Node, SourceText, Style, Value, parse_first};
 
-/// Deepest nesting in a value that is kept as it is; more is a mistake.
+/// Maximum nesting in a value that is kept unchanged.
 const MAX_DEPTH: usize = 64;
 
-/// What a chart says of itself.
+/// The metadata of a chart.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metadata {
     pub(crate) name: String,
     pub(crate) version: String,
     /// `v1` or `v2`.
     pub(crate) api: String,
-    /// Names of the charts that it needs.
+    /// Names of the charts that it depends on.
     pub(crate) needs: Vec<String>,
     pairs: Vec<(String, Yaml)>,
     dependencies: Vec<Yaml>,
 }
 
-/// Reads a document; errors are a text with line and column before it.
+/// Parses a document; the error is a message with line and column.
 fn document(path: &str, text: &str) -> Result<Node, String> {
     let source = SourceText::new(path, text);
     match parse_first(&source) {
         Ok(Some(node)) => Ok(node),
-        Ok(None) => Err(format!(
-            "{path}:1:1: it is empty, expected a chart's `name`"
-        )),
+        Ok(None) => Err(format!("{path}:1:1: empty file, expected a chart `name`")),
         Err(mistakes) => Err(mistakes.list().first().map_or_else(
             || path.to_owned(),
             |mistake| {
@@ -40,7 +38,7 @@ fn document(path: &str, text: &str) -> Result<Node, String> {
     }
 }
 
-/// What a key's value must be.
+/// The expected type of a key's value.
 #[derive(Clone, Copy)]
 enum Shape {
     Text,
@@ -69,11 +67,11 @@ const KEYS: [(&str, Shape); 15] = [
 ];
 
 impl Metadata {
-    /// Reads `text`, which messages call `path`.
+    /// Parses `text`; messages call it `path`.
     ///
     /// # Errors
     ///
-    /// What is wrong, with line and column.
+    /// A message with line and column.
     pub(crate) fn parse(path: &str, text: &str) -> Result<Self, String> {
         let node = document(path, text)?;
         let mut metadata = Self::default();
@@ -118,14 +116,14 @@ impl Metadata {
         if let Some(kind) = node.get("type").filter(|value| !value.is_null()) {
             let text = string(path, kind)?;
             if !matches!(text.as_str(), "" | "application" | "library") {
-                let what = format!("`{text}`, expected `application` or `library`");
+                let what = format!("`type` is `{text}`, expected `application` or `library`");
                 return Err(at(path, kind, &what));
             }
             metadata.pairs.push(("type".to_owned(), Yaml::Text(text)));
         }
         metadata.depend(path, &node)?;
         if metadata.api.is_empty() {
-            // Helm 2 let it out.
+            // Helm 2 omitted it.
             metadata.api = "v1".to_owned();
             metadata.pairs.retain(|(key, _)| key != "apiVersion");
             let api = Yaml::Text(metadata.api.clone());
@@ -137,12 +135,13 @@ impl Metadata {
             return Err(at(
                 path,
                 &node,
-                &format!("the name `{name}`, expected a file's name"),
+                &format!("the name is `{name}`, expected a valid file name"),
             ));
         }
         if !is_version(&metadata.version) {
             let found = &metadata.version;
-            let what = format!("the version `{found}`, expected a semantic version such as 1.2.3");
+            let what =
+                format!("the version is `{found}`, expected a semantic version such as 1.2.3");
             return Err(at(path, &node, &what));
         }
         Ok(metadata)
@@ -184,7 +183,7 @@ impl Metadata {
     }
 }
 
-/// `Chart.lock` as Helm writes it again.
+/// `Chart.lock` as Helm rewrites it.
 pub(crate) fn lock(path: &str, text: &str) -> Result<String, String> {
     let node = document(path, text)?;
     let one = |key: &str| match node.get(key).filter(|value| !value.is_null()) {
@@ -250,7 +249,7 @@ fn at(path: &str, node: &Node, what: &str) -> String {
     format!("{path}:{}:{}: {what}", node.span.line, node.span.column)
 }
 
-/// A text; a number or boolean becomes one as Go prints it.
+/// A string; numbers and booleans are converted as Go prints them.
 fn string(path: &str, node: &Node) -> Result<String, String> {
     match &node.value {
         Value::Scalar(text, Style::Quoted) => Ok(text.clone()),
@@ -260,7 +259,11 @@ fn string(path: &str, node: &Node) -> Result<String, String> {
             Plain::Number => number(text),
             Plain::Text | Plain::Timestamp | Plain::Merge => text.clone(),
         }),
-        _ => Err(at(path, node, &format!("{}, expected a text", node.kind()))),
+        _ => Err(at(
+            path,
+            node,
+            &format!("found a {}, expected a string", node.kind()),
+        )),
     }
 }
 
@@ -268,12 +271,16 @@ fn flag(path: &str, node: &Node) -> Result<bool, String> {
     match &node.value {
         Value::Scalar(text, Style::Plain) => match plain(text) {
             Plain::Bool(flag) => Ok(flag),
-            _ => Err(at(path, node, &format!("`{text}`, expected true or false"))),
+            _ => Err(at(
+                path,
+                node,
+                &format!("found `{text}`, expected true or false"),
+            )),
         },
         _ => Err(at(
             path,
             node,
-            &format!("{}, expected true or false", node.kind()),
+            &format!("found a {}, expected true or false", node.kind()),
         )),
     }
 }
@@ -283,7 +290,7 @@ fn strings(path: &str, node: &Node) -> Result<Vec<(String, Yaml)>, String> {
         return Err(at(
             path,
             node,
-            &format!("{}, expected keys and texts", node.kind()),
+            &format!("found a {}, expected a mapping of strings", node.kind()),
         ));
     };
     let pair =
@@ -291,7 +298,7 @@ fn strings(path: &str, node: &Node) -> Result<Vec<(String, Yaml)>, String> {
     pairs.iter().map(pair).collect()
 }
 
-/// Any value, with the types that a reader finds.
+/// Any value, with its YAML types.
 fn kept(path: &str, node: &Node, depth: usize) -> Result<Yaml, String> {
     if depth > MAX_DEPTH {
         return Err(at(path, node, "a value nested deeper than 64 levels"));
@@ -318,8 +325,8 @@ fn kept(path: &str, node: &Node, depth: usize) -> Result<Yaml, String> {
     })
 }
 
-/// A number as Go prints it: whole ones in decimal digits, others in the
-/// fewest digits that read back the same.
+/// A number as Go prints it: integers in decimal digits, others in the shortest form
+/// that parses to the same value.
 fn number(text: &str) -> String {
     let bare = text.replace('_', "");
     let (sign, digits) = match bare.strip_prefix('-') {
@@ -352,7 +359,7 @@ fn number(text: &str) -> String {
     }
 }
 
-/// White space becomes spaces, and what cannot be seen is left out.
+/// Replaces white space with spaces and removes invisible characters.
 fn sanitized(text: &str) -> String {
     text.chars()
         .filter_map(|c| match c {
@@ -367,7 +374,7 @@ fn sanitized(text: &str) -> String {
         .collect()
 }
 
-/// Leaves out what Go's writer calls empty.
+/// Removes values that Go's writer omits as empty.
 fn without_blank(mut pairs: Vec<(String, Yaml)>) -> Vec<(String, Yaml)> {
     pairs.retain(|(_, value)| match value {
         Yaml::Text(text) => !text.is_empty(),
@@ -380,7 +387,7 @@ fn without_blank(mut pairs: Vec<(String, Yaml)>) -> Vec<(String, Yaml)> {
     pairs
 }
 
-/// Whether Helm takes it for a version: one to three numbers and what may follow.
+/// Whether Helm accepts it as a version: one to three numbers and optional suffixes.
 pub(crate) fn is_version(text: &str) -> bool {
     let bare = text.strip_prefix('v').unwrap_or(text);
     let (rest, build) = bare
@@ -423,12 +430,12 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_with_their_place() {
+    fn mistakes_are_reported_with_their_place() {
         let error = |text: &str| Metadata::parse("c/Chart.yaml", text).unwrap_err();
         assert!(error("name: a\nversion: [1]\n").starts_with("c/Chart.yaml:2:10: "));
-        assert!(error("name: a\nversion: x\n").contains("version `x`"));
-        assert!(error("name: ../a\nversion: 1.0.0\n").contains("name `../a`"));
-        assert!(error("name: a\nversion: 1.0.0\ntype: lib\n").contains(":3:7: `lib`"));
+        assert!(error("name: a\nversion: x\n").contains("version is `x`"));
+        assert!(error("name: ../a\nversion: 1.0.0\n").contains("name is `../a`"));
+        assert!(error("name: a\nversion: 1.0.0\ntype: lib\n").contains(":3:7: `type` is `lib`"));
         assert!(error("a: [").starts_with("c/Chart.yaml:"));
     }
 

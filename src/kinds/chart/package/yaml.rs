@@ -1,8 +1,8 @@
 //! YAML as Helm writes it into a packaged chart: sorted keys, two spaces, long
 //! lines folded after column 80.
 //!
-//! Source: `sigs.k8s.io/yaml`, which sorts like `gopkg.in/yaml.v2` and writes
-//! with its emitter. What a reader would take for another type is quoted.
+//! Source: `sigs.k8s.io/yaml`, which sorts like `gopkg.in/yaml.v2` and uses its
+//! emitter. Strings that would be read as another type are quoted.
 
 use std::cmp::Ordering;
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ const WIDTH: usize = 80;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Yaml {
     Text(String),
-    /// A number, written as it is.
+    /// A number, written unchanged.
     Number(String),
     Bool(bool),
     Null,
@@ -25,7 +25,7 @@ pub(crate) enum Yaml {
     Map(Vec<(String, Yaml)>),
 }
 
-/// What a plain scalar is to Go's YAML reader.
+/// The type of a plain scalar for Go's YAML reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plain {
     Text,
@@ -36,7 +36,7 @@ pub(crate) enum Plain {
     Merge,
 }
 
-/// What `text` without quotes is read as.
+/// The type of `text` without quotes.
 pub(crate) fn plain(text: &str) -> Plain {
     static NUMBER: LazyLock<Option<Regex>> = LazyLock::new(|| {
         let decimal = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?";
@@ -71,7 +71,7 @@ pub(crate) fn plain(text: &str) -> Plain {
     }
 }
 
-/// Whether an old reader would take `text` for minutes and seconds.
+/// Whether an old reader would parse `text` as minutes and seconds.
 fn base60(text: &str) -> bool {
     static BASE60: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r"^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$").ok());
@@ -89,8 +89,8 @@ pub(crate) fn emit(value: &Yaml) -> String {
     out
 }
 
-/// Writes what stands at `indent`; a line has begun there already, for maps and
-/// lists at their first key or dash.
+/// Writes a value at `indent`. The first line has already been started; for maps and
+/// lists it continues with the first key or dash.
 fn write(value: &Yaml, indent: usize, out: &mut String) {
     match value {
         Yaml::Map(pairs) if !pairs.is_empty() => {
@@ -137,7 +137,7 @@ fn write(value: &Yaml, indent: usize, out: &mut String) {
     }
 }
 
-/// Ends the line, unless a block did, and indents the next.
+/// Ends the line, unless a block has ended it, and indents the next.
 fn line(indent: usize, out: &mut String) {
     if !out.ends_with('\n') {
         out.push('\n');
@@ -158,7 +158,7 @@ fn breaks(c: char) -> bool {
     matches!(c, '\r' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// The styles that a text can be written in.
+/// The styles for strings.
 struct Styles {
     plain: bool,
     single: bool,
@@ -199,7 +199,7 @@ fn styles(text: &str) -> Styles {
 
 fn scalar(text: &str, indent: usize, key: bool, out: &mut String) {
     let styles = styles(text);
-    // A merge key is one only as a key, which no text here is.
+    // `<<` is special only as a key, and no string here is a key.
     let is_text = matches!(plain(text), Plain::Text | Plain::Merge) && !base60(text);
     if text.contains('\n') && styles.block && !key {
         block(text, indent, out);
@@ -219,7 +219,7 @@ fn scalar(text: &str, indent: usize, key: bool, out: &mut String) {
     }
 }
 
-/// Writes letters, and begins a new line at a single space after the width.
+/// Writes characters, and folds the line at the first single space after the width.
 fn folded(
     text: &str,
     indent: usize,
@@ -322,7 +322,7 @@ fn block(text: &str, indent: usize, out: &mut String) {
     }
 }
 
-/// The order of keys: letters after other signs, numbers by their value.
+/// The order of keys: letters after other characters, numbers by value.
 fn natural(a: &str, b: &str) -> Ordering {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     for at in 0..a.len().min(b.len()) {
@@ -336,7 +336,7 @@ fn natural(a: &str, b: &str) -> Ordering {
             (false, true) => return Ordering::Less,
             (false, false) => {}
         }
-        // A zero counts after a digit other than zero.
+        // A zero counts only after a nonzero digit.
         let counted = (left == '0' || right == '0')
             && a[..at]
                 .iter()

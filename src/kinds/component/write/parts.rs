@@ -1,8 +1,9 @@
-//! What other steps made, put into a component at its place: charts,
-//! repositories, members of archives, built kustomizations.
+//! Adds the results of other steps to a component: charts, repositories, members of
+//! archives, built kustomizations.
 //!
-//! A tree comes as a tar whose entries begin with one name; here that name
-//! becomes the place. Names of charts and repositories are decided here alone.
+//! A tree is a tar whose entries share a top folder, which is replaced by the path of
+//! the part. This is the only place that determines the names of charts and
+//! repositories.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -11,7 +12,7 @@ use crate::archive::{TarError, TarKind, TarReader};
 use crate::kinds::component::settings::ChartSettings;
 use crate::kinds::component::write::{ComponentError, Item, OWN_FILE, OWN_FOLDER, Writer};
 
-/// What a chart's archive is called in a component.
+/// The file name of a chart's archive in a component.
 #[must_use]
 pub fn chart_file(name: &str, version: &str) -> String {
     format!("{}.tgz", versioned(name, version))
@@ -21,7 +22,7 @@ fn values_file(chart: &ChartSettings, index: usize) -> String {
     format!("{}-{index}", versioned(&chart.name, &chart.version))
 }
 
-/// Charts in folders may leave their version to `Chart.yaml`.
+/// The version of a chart in a folder may be set only in `Chart.yaml`.
 fn versioned(name: &str, version: &str) -> String {
     match version {
         "" => name.to_owned(),
@@ -29,7 +30,7 @@ fn versioned(name: &str, version: &str) -> String {
     }
 }
 
-/// Puts `value` under a name that may be there once, and be one file's name.
+/// Inserts `value` under a name, which must be unique and a valid file name.
 fn place<T>(named: &mut BTreeMap<String, T>, name: String, value: T) -> Result<(), ComponentError> {
     if name.contains(['/', '\\']) || named.contains_key(&name) {
         return Err(ComponentError::Place(name));
@@ -94,7 +95,7 @@ impl<W: Write> Writer<'_, W> {
             return Ok(());
         }
         let folder = self.folder("repos")?;
-        // One URL may be listed twice: it is one folder.
+        // A URL may be listed twice; it has one folder.
         let named: BTreeSet<&String> = repos.iter().collect();
         for name in named {
             self.part(&format!("repos/{name}"), &format!("{folder}/{name}"), None)?;
@@ -102,8 +103,8 @@ impl<W: Write> Writer<'_, W> {
         Ok(())
     }
 
-    /// Puts the part of `place` at `path`. `executable` decides the mode of a
-    /// single file, or of a tree's top; `None`: as the part has it.
+    /// Adds the part of `place` at `path`. `executable` determines the mode of a single
+    /// file or of the top of a tree; `None`: the mode in the part.
     pub(crate) fn part(
         &mut self,
         place: &str,
@@ -157,7 +158,7 @@ impl<W: Write> Writer<'_, W> {
     }
 }
 
-/// Whether a chart's `localPath` names a packaged chart, not a folder.
+/// Whether a chart's `localPath` is a packaged chart, not a folder.
 #[must_use]
 pub fn is_archive(local_path: &str) -> bool {
     local_path.ends_with(".tgz") || local_path.ends_with(".tar.gz")

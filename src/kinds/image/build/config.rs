@@ -1,7 +1,7 @@
-//! The configuration of an image: ours over that of its base.
+//! The configuration of an image: merges ours into that of its base.
 //!
-//! Values in, a JSON document out. The clock never enters: everything was
-//! created at the epoch.
+//! Values in, a JSON document out. It never uses the clock: the creation time is the
+//! epoch.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,14 @@ use crate::kinds::image::build::layer::Layer;
 use crate::kinds::image::build::{ImageConfig, ImageError, ImageSpec};
 use crate::oci::Platform;
 
-/// When everything was created.
+/// The creation time.
 const EPOCH: &str = "1970-01-01T00:00:00Z";
 
-/// Keys of a base's document that hold for what is built on it.
+/// Keys of a base's configuration that its descendants inherit.
 const INHERITED: [&str; 3] = ["author", "os.features", "os.version"];
 
-/// The JSON document of `spec` over the base's document, which is empty for none.
+/// The JSON document of `spec` merged into the base's document, which is empty without
+/// a base.
 pub(crate) fn merged(
     spec: &ImageSpec,
     platform: &Platform,
@@ -58,7 +59,7 @@ pub(crate) fn merged(
     let mut ids = ids.and_then(Value::as_array).cloned().unwrap_or_default();
     if ids.len() != base_layers {
         return Err(wrong(format!(
-            "has {base_layers} layers and {} diff_ids, expected as many: rebuild the base image",
+            "has {base_layers} layers but {} diff_ids: rebuild the base image",
             ids.len()
         )));
     }
@@ -74,7 +75,7 @@ pub(crate) fn merged(
     Ok(Value::Object(document))
 }
 
-/// One entry a layer at least: some readers count them.
+/// At least one entry for each layer, because some readers count them.
 fn history(spec: &ImageSpec, base: &Map<String, Value>, base_layers: usize) -> Vec<Value> {
     let is_layer = |entry: &&Value| entry.get("empty_layer") != Some(&Value::Bool(true));
     let known = base.get("history").and_then(Value::as_array);
@@ -91,7 +92,7 @@ fn history(spec: &ImageSpec, base: &Map<String, Value>, base_layers: usize) -> V
     entries
 }
 
-/// What a container is started with.
+/// The runtime settings of a container.
 fn runtime(
     ours: &ImageConfig,
     mut config: Map<String, Value>,
@@ -99,7 +100,7 @@ fn runtime(
     let mut set = |key: &str, value: Value| config.insert(key.to_owned(), value);
     if !ours.entrypoint.is_empty() {
         set("Entrypoint", json!(ours.entrypoint));
-        // The base's arguments were meant for the base's program.
+        // The base's arguments belong to the base's program.
         set("Cmd", Value::Null);
     }
     if !ours.cmd.is_empty() {
@@ -142,7 +143,7 @@ fn add(config: &mut Map<String, Value>, key: &str, values: Map<String, Value>) {
     }
 }
 
-/// The base's variables in their order, ours in their places, new ones sorted.
+/// The base's variables in their order with our values, then new ones, sorted.
 fn variables(base: &[Value], ours: &BTreeMap<String, String>) -> Result<Vec<String>, ImageError> {
     let unusable = |name: &&String| name.is_empty() || name.contains(['=', '\0']);
     if let Some(name) = ours.keys().find(unusable) {

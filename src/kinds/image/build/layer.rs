@@ -1,7 +1,7 @@
-//! One layer: a file or folder as a gzip tar, the same for equal trees.
+//! One layer: a file or folder as a gzip tar, with equal bytes for equal trees.
 //!
-//! Streams from the files through tar and gzip into the cache. Never writes a
-//! time, a machine's owner or a umask, and never holds a file in memory.
+//! Streams files through tar and gzip into the cache. The bytes never depend on times,
+//! owners or the umask, and files are never held in memory.
 
 use std::io::{self, BufWriter, Read as _, Write};
 
@@ -17,16 +17,16 @@ use crate::oci::{Descriptor, Digest, Hasher, media_type};
 const BLOCK: usize = 512;
 const COPY_BUFFER: usize = 128 * 1024;
 
-/// Largest id that seven octal digits hold.
+/// Largest id that fits seven octal digits.
 const MAX_OCTAL_ID: u32 = 0o7_777_777;
 
-/// How image layers say that a file of a lower layer is gone.
+/// Prefix that marks a deleted file of a lower layer.
 const WHITEOUT: &str = ".wh.";
 
 /// A layer in the cache.
 pub(crate) struct Layer {
     pub(crate) descriptor: Descriptor,
-    /// Of the tar before it was compressed.
+    /// Digest of the uncompressed tar.
     pub(crate) diff_id: Digest,
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn write(cas: &Cas, inputs: &Inputs, spec: &LayerSpec) -> Result<Laye
     })
 }
 
-/// Where the source goes, without a slash at either end; empty is the root.
+/// The target path, without slashes at its ends; empty for the root.
 fn target(spec: &LayerSpec, top: &InputNode) -> Result<String, ImageError> {
     let refused = |why| ImageError::Target {
         to: spec.to.clone(),
@@ -98,7 +98,7 @@ fn target(spec: &LayerSpec, top: &InputNode) -> Result<String, ImageError> {
     let mut kept = Vec::new();
     for name in names.split('/').filter(|name| !matches!(*name, "" | ".")) {
         if name == ".." {
-            return Err(refused("contains `..`, expected the path itself"));
+            return Err(refused("contains `..`, expected a path without it"));
         }
         kept.push(name);
     }
@@ -133,7 +133,7 @@ fn write_entry(
     match node {
         InputNode::Link(target) => out.header(path, 0o777, 0, EntryKind::Symlink(target), owner),
         InputNode::Directory(_) => {
-            // Who may read a folder may enter it.
+            // Read permission for a folder implies search permission.
             let mode = spec.mode.map_or(0o755, |mode| mode | (mode & 0o444) >> 2);
             out.header(path, mode, 0, EntryKind::Directory, owner)
         }
@@ -172,7 +172,7 @@ fn write_entry(
     }
 }
 
-/// The tar on its way into gzip, digested as it passes.
+/// Passes the tar on to gzip and digests it.
 struct Tar<'a, W> {
     out: W,
     hasher: Hasher,
@@ -214,7 +214,7 @@ fn own(block: &mut [u8; BLOCK], (uid, gid): (u32, u32)) {
         if id <= MAX_OCTAL_ID {
             field.copy_from_slice(format!("{id:07o}\0").as_bytes());
         } else {
-            // GNU's binary form, which every reader of layers knows.
+            // GNU's binary form, which every reader of layers supports.
             field[..4].copy_from_slice(&[0x80, 0, 0, 0]);
             field[4..].copy_from_slice(&id.to_be_bytes());
         }

@@ -213,7 +213,7 @@ fn a_base_keeps_its_layers_history_and_settings() {
 }
 
 #[test]
-fn a_base_that_is_damaged_or_no_container_is_refused() {
+fn a_base_that_is_damaged_or_not_a_container_is_refused() {
     let mut setting = Setting::new();
     let cas = Arc::clone(&setting.cas);
     let blob = |media_type: &str, bytes: &[u8]| {
@@ -236,8 +236,8 @@ fn a_base_that_is_damaged_or_no_container_is_refused() {
     };
     let cases = [
         (with("application/x"), "a file system"),
-        (with(media_type::LAYER), "1 layers and 0 diff_ids"),
-        (blob(media_type::MANIFEST, b"[]"), "no manifest"),
+        (with(media_type::LAYER), "1 layers but 0 diff_ids"),
+        (blob(media_type::MANIFEST, b"[]"), "not a valid manifest"),
         (blob(media_type::INDEX, b"{}"), "is an index"),
         (
             Descriptor::of(media_type::MANIFEST, b"gone"),
@@ -253,7 +253,7 @@ fn a_base_that_is_damaged_or_no_container_is_refused() {
 }
 
 #[test]
-fn targets_and_sources_that_cannot_be_meant_are_refused() {
+fn invalid_targets_and_sources_are_refused() {
     let setting = Setting::new();
     let error = |source: &str, to: &str| {
         let spec = setting.spec(source, to);

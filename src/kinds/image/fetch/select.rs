@@ -1,41 +1,41 @@
-//! What a document from a registry or archive is, and which manifest it means.
+//! Recognises documents from registries and archives, and selects a manifest.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::oci::{Descriptor, Index, Manifest, Platform, media_type};
 
-/// Docker's first manifest formats, which name no configuration.
+/// Docker's first manifest formats, which have no configuration.
 const SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1";
 
-/// Why a document is not an image that can be used.
+/// Why a document is not a usable image.
 #[derive(Debug, thiserror::Error)]
 pub enum KindError {
-    /// An image of Docker before 1.10.
+    /// An image in the format of Docker before 1.10.
     #[error(
-        "found a docker schema 1 manifest, expected schema 2 or oci: push the image again with a current tool"
+        "found a Docker schema 1 manifest, expected Docker schema 2 or OCI: push the image again with a current tool"
     )]
     Schema1,
-    /// An index without the platform.
+    /// The index does not have the platform.
     #[error(
-        "no child with platform {wanted}, found {found}: choose one of these, or another image"
+        "no manifest for platform {wanted}, found {found}: choose one of these, or another image"
     )]
     NoPlatform { wanted: String, found: String },
-    /// An index in an index.
-    #[error("child {0} is an index itself, expected a manifest: name the image by its digest")]
+    /// An index refers to another index.
+    #[error("the index refers to another index, {0}, expected a manifest: name the image by its digest")]
     Nested(crate::oci::Digest),
-    #[error("found {found}, expected an image manifest or an index: check what was pushed there")]
+    #[error("found {found}, expected an image manifest or an index: check the reference")]
     Other {
         /// The platforms that the index has.
         found: String,
     },
 }
 
-/// What a document means for one platform.
+/// The manifest that a document selects for a platform.
 pub(crate) enum Selected {
-    /// It is the manifest.
+    /// The document is the manifest.
     Manifest(Descriptor),
-    /// It is an index, and this child is the manifest.
+    /// The document is an index, and this child is the manifest.
     Child {
         index: Descriptor,
         child: Descriptor,
@@ -52,10 +52,10 @@ struct Probe {
     config: Option<IgnoredAny>,
 }
 
-/// Reads `bytes`, which `described` names, and chooses the manifest for `platform`.
+/// Parses `bytes`, which `described` names, and selects the manifest for `platform`.
 ///
-/// The document's own media type decides: its digest covers it, but not what a
-/// registry says in a header.
+/// The media type in the document has priority, because its digest covers it, unlike
+/// the header of a response.
 pub(crate) fn select(
     described: &Descriptor,
     bytes: &[u8],
@@ -70,9 +70,9 @@ pub(crate) fn select(
     }
     let listed = probe.manifests.is_some();
     if listed && (probe.layers.is_some() || probe.config.is_some()) {
-        // Two readers could take it for two different images.
+        // Two readers could interpret it as two different images.
         return Err(other(
-            "both `manifests` and `layers` or `config`".to_owned(),
+            "a document with `manifests` as well as `layers` or `config`".to_owned(),
         ));
     }
     if listed != media_type::is_index(stated)
@@ -122,7 +122,10 @@ pub(crate) fn select(
 
 pub(crate) fn document(described: &Descriptor, bytes: &[u8]) -> Result<Manifest, KindError> {
     serde_json::from_slice(bytes).map_err(|error| KindError::Other {
-        found: format!("{} that is no manifest ({error})", described.digest),
+        found: format!(
+            "{}, which is not a valid manifest ({error})",
+            described.digest
+        ),
     })
 }
 
@@ -131,12 +134,12 @@ fn known(stated: &str) -> bool {
         || matches!(stated, media_type::MANIFEST | media_type::DOCKER_MANIFEST)
 }
 
-/// Enough of a text from outside to recognise it.
+/// The start of untrusted text, for messages.
 fn short(text: &str) -> String {
     text.chars().take(100).collect()
 }
 
-/// The platforms of an index, as an error shows them.
+/// The platforms of an index, for messages.
 fn platforms(index: &Index) -> String {
     let mut names: Vec<String> = index
         .manifests
@@ -192,7 +195,7 @@ mod tests {
             .err()
             .unwrap();
         assert!(
-            error.contains("no child with platform linux/s390x"),
+            error.contains("no manifest for platform linux/s390x"),
             "{error}"
         );
         assert!(error.contains("linux/amd64, linux/arm64/v8:"), "{error}");
@@ -217,10 +220,10 @@ mod tests {
             (r#"{"schemaVersion":1,"fsLayers":[]}"#, "schema 1"),
             (
                 r#"{"schemaVersion":2,"manifests":[],"layers":[]}"#,
-                "both `manifests`",
+                "as well as `layers`",
             ),
             (r#"{"schemaVersion":2,"manifests":[]}"#, "found none"),
-            (r#"{"schemaVersion":2}"#, "no manifest"),
+            (r#"{"schemaVersion":2}"#, "not a valid manifest"),
             ("<html>", "malformed JSON"),
             (
                 r#"{"mediaType":"application/vnd.oci.image.index.v1+json","layers":[]}"#,

@@ -132,7 +132,7 @@ impl Bench {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_images_at_once_fetch_each_blob_once_and_resume_cut_lines() {
+async fn two_images_fetch_each_blob_once_and_resume_broken_connections() {
     let layers: [&[u8]; 3] = [b"first layer", b"second layer", b"first layer"];
     let image = image(&["a", "b"], &layers);
     let (host, seen) = serve(image.content).await;

@@ -1,18 +1,18 @@
-//! Which image of several is meant by a reference, a tag, or nothing.
+//! Selects an image by reference or tag, or the only one.
 
 use std::path::Path;
 
 use crate::kinds::image::import::ImportError;
 use crate::oci::{Digest, Platform, Reference};
 
-/// What can be known of an image before it is opened.
+/// Facts about an image that are known before it is opened.
 pub(crate) struct Candidate {
     pub names: Vec<String>,
     pub digest: Option<Digest>,
     pub platform: Option<Platform>,
 }
 
-/// Why none is chosen; becomes an [`ImportError`] where the path is known.
+/// Why no image was selected; converted to an [`ImportError`] where the path is known.
 #[derive(Debug)]
 pub(crate) enum NoChoice {
     NotThere { wanted: String, found: String },
@@ -33,11 +33,10 @@ impl NoChoice {
     }
 }
 
-/// The index of the image meant.
+/// The index of the selected image.
 ///
-/// A name counts if it is the one wanted, then if both mean the same reference,
-/// then if one is only the tag of the other. Of several images under one name
-/// the platform decides.
+/// Names are compared exactly first, then as references, then by tag. Among several
+/// images with one name, the platform decides.
 pub(crate) fn choose(
     candidates: &[Candidate],
     wanted: Option<&str>,
@@ -92,7 +91,7 @@ pub(crate) fn choose(
         })
 }
 
-/// The one image among `hits`, or the one of them for the platform.
+/// The only image among `hits`, or the one for the platform.
 fn only(candidates: &[Candidate], hits: &[usize], platform: &Platform) -> Option<usize> {
     let first = *hits.first()?;
     let same = |at: &usize| {

@@ -1,7 +1,7 @@
-//! The archive that `docker save` writes, made into an OCI image.
+//! Converts the archive that `docker save` writes to an OCI image.
 //!
-//! The manifest written for it depends on the configuration and the layers
-//! alone: two archives of one image give one manifest.
+//! The new manifest depends only on the configuration and the layers, so two archives
+//! of one image give the same manifest.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -15,10 +15,10 @@ use crate::kinds::image::import::choose::{Candidate, choose};
 use crate::kinds::image::import::{ImportError, Job, layer_type};
 use crate::oci::{Descriptor, Digest, Manifest, Platform, media_type};
 
-/// Most layers of one image. Docker itself stops at 127.
+/// Maximum number of layers. Docker's limit is 127.
 const MAX_LAYERS: usize = 1000;
 
-/// Bytes that tell how a layer is compressed.
+/// Number of bytes that identify the compression of a layer.
 const MAGIC_BYTES: u64 = 4;
 
 #[derive(Deserialize)]
@@ -62,8 +62,9 @@ pub(crate) fn import(
     let ids = parsed.rootfs.diff_ids;
     if ids.len() != image.layers.len() || ids.len() > MAX_LAYERS {
         let (ids, layers) = (ids.len(), image.layers.len());
-        let what =
-            format!("{layers} layers and {ids} layer ids, expected as many, at most {MAX_LAYERS}");
+        let what = format!(
+            "{layers} layers and {ids} layer ids, expected equal numbers of at most {MAX_LAYERS}"
+        );
         return Err(job.malformed(what));
     }
     job.store("config", &described, &*config)?;

@@ -1,7 +1,7 @@
 //! A folder or an archive as a set of files that are opened by name.
 //!
-//! A compressed archive is unpacked once into a file without a name, which
-//! disappears with the process: files in it are wanted in any order.
+//! A compressed archive is decompressed once to an unnamed file, which disappears with
+//! the process, because its files are read in any order.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
@@ -14,19 +14,19 @@ use crate::ground::inputs::{Inputs, Seekable};
 use crate::kinds::image::import::ImportError;
 use crate::kinds::image::import::tar_index::{Place, TarIndex};
 
-/// Longest archive that a compressed one may unpack to: 256 GiB.
+/// Maximum decompressed size of an archive: 256 GiB.
 ///
-/// Larger images exist, but not as one compressed file that people build from;
-/// it keeps a crafted file from filling a large disk.
+/// Larger images exist, but not as single compressed files to build from. The limit
+/// prevents a malicious file from filling a large disk.
 const MAX_UNPACKED_BYTES: u64 = 256 << 30;
 
-/// How much is read from an archive at once.
+/// Size of the read buffer.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Most links that are followed to a file.
+/// Maximum number of links to follow.
 const MAX_LINKS: usize = 16;
 
-/// Bytes that tell how a file is compressed.
+/// Number of bytes that identify the compression of a file.
 const MAGIC_BYTES: usize = 6;
 
 /// An OCI layout or a docker-archive among the inputs of an action.
@@ -42,7 +42,7 @@ enum Files {
 }
 
 impl<'a> Source<'a> {
-    /// Opens the input at `path`; unpacks into `scratch` if it is compressed.
+    /// Opens the input at `path`; decompresses it into `scratch` if necessary.
     pub(crate) fn open(
         inputs: &'a Inputs,
         path: &'a str,
@@ -76,7 +76,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The file of the folder that `name` means once links in it are followed.
+    /// The file in the folder that `name` leads to after following links.
     fn followed(&self, name: &str) -> Option<String> {
         let mut name = name.to_owned();
         for _ in 0..MAX_LINKS {
@@ -93,7 +93,7 @@ impl<'a> Source<'a> {
         None
     }
 
-    /// The file that `name` means once links in the archive are followed.
+    /// The file in the archive that `name` leads to after following links.
     pub(crate) fn resolve(&self, name: &str) -> Result<String, ImportError> {
         let safe = SafePath::parse(name).map_err(|error| ImportError::Malformed {
             path: self.path.into(),
@@ -131,7 +131,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Refuses an archive that something wrote to while it was read.
+    /// Fails if the archive changed while it was read.
     pub(crate) fn settle(&self) -> Result<(), ImportError> {
         let Files::Tar(file, _) = &self.files else {
             return Ok(());
@@ -143,8 +143,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// `target`, a link in `folder`, as a path from the same root; `None`: it leaves
-/// the root.
+/// The target of a link in `folder`, relative to the same root; `None`: it leaves the
+/// root.
 fn joined(folder: &str, target: &str) -> Option<String> {
     let mut names: Vec<&str> = folder.split('/').filter(|name| !name.is_empty()).collect();
     if target.starts_with('/') {
@@ -160,7 +160,7 @@ fn joined(folder: &str, target: &str) -> Option<String> {
     Some(names.join("/"))
 }
 
-/// The tar that is the input at `path`, or that it unpacks to.
+/// The input at `path` as an uncompressed tar.
 fn unpacked(inputs: &Inputs, path: &str, scratch: &Path) -> Result<Seekable, ImportError> {
     let failed = |source| ImportError::Io {
         path: path.into(),
@@ -217,7 +217,7 @@ fn unpacked(inputs: &Inputs, path: &str, scratch: &Path) -> Result<Seekable, Imp
     }
 }
 
-/// One entry's bytes, read without a cursor that others share.
+/// The bytes of an entry, read without a shared cursor.
 struct Window<'a> {
     file: &'a File,
     place: Place,

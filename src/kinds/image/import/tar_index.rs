@@ -1,4 +1,4 @@
-//! Where the files of a tar are: names, offsets, lengths, and links between them.
+//! An index of a tar: names, offsets and lengths of files, and links.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -8,13 +8,13 @@ use std::path::Path;
 use crate::archive::{PathError, SafePath, TarEntry, TarFault, TarKind, TarReader};
 use crate::kinds::image::import::ImportError;
 
-/// Longest names of all entries together, in bytes: they are held in memory.
+/// Maximum total length of all names, in bytes: they are held in memory.
 const MAX_NAME_BYTES: usize = 32 << 20;
 
-/// Longest chain of links; real archives have one.
+/// Maximum number of links in a chain; real archives have one.
 const MAX_LINKS: usize = 8;
 
-/// Where an entry's bytes are.
+/// The position of an entry's bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub offset: u64,
@@ -49,7 +49,7 @@ impl TarIndex {
                 names += link.len();
             }
             if names > MAX_NAME_BYTES {
-                return Err(malformed("more entries than any image has".to_owned()));
+                return Err(malformed("too many entries for an image".to_owned()));
             }
             if entries.contains_key(&name) {
                 return Err(malformed(format!("it has two entries named `{name}`")));
@@ -63,7 +63,7 @@ impl TarIndex {
         self.entries.contains_key(name)
     }
 
-    /// The file that `name` leads to, and where it is.
+    /// The file that `name` leads to, and its position.
     pub(crate) fn follow<'a>(
         &'a self,
         path: &Path,
@@ -84,12 +84,12 @@ impl TarIndex {
         }
         Err(ImportError::Malformed {
             path: path.to_owned(),
-            what: format!("`{name}` is a link that leads to links only"),
+            what: format!("`{name}` is a link that never reaches a file"),
         })
     }
 }
 
-/// The file or link that an entry is, with its name; `None`: it is neither.
+/// An entry that is a file or link, with its name; `None`: it is neither.
 fn entry(found: &TarEntry) -> Result<Option<(String, Entry)>, String> {
     let name = text(&found.name)?;
     let entry = match found.kind {
@@ -100,7 +100,7 @@ fn entry(found: &TarEntry) -> Result<Option<(String, Entry)>, String> {
         TarKind::Symlink | TarKind::Hardlink => {
             Entry::Link(target(found.kind, &name, &text(&found.link)?)?)
         }
-        TarKind::Sparse => return Err("a sparse entry, expected plain ones".to_owned()),
+        TarKind::Sparse => return Err("a sparse file, which is not supported".to_owned()),
         _ => return Ok(None),
     };
     match SafePath::parse(&name) {
@@ -128,8 +128,8 @@ fn text(bytes: &[u8]) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The name that a link means: a hard link's is whole, a symbolic one's
-/// begins in the folder of `from`.
+/// The target of a link: absolute for hard links, relative to the folder of `from` for
+/// symbolic links.
 fn target(kind: TarKind, from: &str, link: &str) -> Result<String, String> {
     let outside = || {
         let short = |text: &str| text.chars().take(100).collect::<String>();

@@ -204,19 +204,19 @@ fn a_docker_archive_becomes_one_manifest_and_its_links_are_followed() {
 }
 
 #[test]
-fn docker_archives_that_lie_are_refused() {
+fn inconsistent_docker_archives_are_refused() {
     let bench = bench();
     let id = Digest::of(LAYER);
     let cases: [(&str, &[Digest], &[Made<'_>], &str); 6] = [
         (r#"["l"]"#, &[Digest::of(b"x")], &[], "layer 0 is sha256:"),
         (r#"["l"]"#, &[], &[], "1 layers and 0 layer ids"),
-        (r#"["none"]"#, &[id], &[], "has no `none`"),
+        (r#"["none"]"#, &[id], &[], "refers to `none`"),
         (r#"["../l"]"#, &[id], &[], "leads out"),
         (
             r#"["a"]"#,
             &[id],
             &[(EntryType::Symlink, "a", b"", "a")],
-            "links only",
+            "never reaches a file",
         ),
         (
             r#"["a"]"#,
@@ -239,7 +239,7 @@ fn docker_archives_that_lie_are_refused() {
 }
 
 #[test]
-fn archives_that_are_none_or_made_to_harm_are_refused() {
+fn invalid_and_malicious_archives_are_refused() {
     let bench = bench();
     let long = vec![b'a'; 2 << 20];
     let cases: [(Vec<u8>, &str); 8] = [
@@ -311,7 +311,7 @@ fn extended_headers_give_long_names_and_sizes() {
 }
 
 #[test]
-fn no_cut_or_flipped_byte_of_an_archive_panics() {
+fn no_truncated_or_flipped_byte_of_an_archive_panics() {
     let bench = bench();
     let sound = layout_tar();
     for at in (0..sound.len()).step_by(97) {

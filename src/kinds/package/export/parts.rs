@@ -1,8 +1,8 @@
-//! An archive that becomes files of a certain length while it is written.
+//! Splits an archive into files of a certain length while it is written.
 //!
-//! Parts lie in a folder beside the archive until all are there, so that they
-//! cost their own bytes and no more, and what stood there before stands until
-//! they take its place. Source: docs/spec/package.md, "Split archives".
+//! Parts are written to a folder beside the archive until all are complete, so that no
+//! extra copy is needed and an earlier archive is kept until they replace it. Source:
+//! docs/spec/package.md, "Split archives".
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -12,15 +12,15 @@ use crate::disk::{self, TemporaryFolder};
 use crate::kinds::package::export::{Exported, part};
 use crate::oci::Hasher;
 
-/// Most data parts of a split archive: their number has three digits.
+/// Maximum number of data parts: the number has three digits.
 pub(crate) const MAX_PARTS: u64 = 999;
 
-/// A writer into one part after the other.
+/// A writer that fills one part after the other.
 pub(crate) struct Parts {
     folder: TemporaryFolder,
     limit: u64,
     file: Option<File>,
-    /// What the part at hand still takes.
+    /// The remaining space in the current part.
     left: u64,
     count: u64,
     bytes: u64,
@@ -28,7 +28,7 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Begins parts of at most `limit` bytes, for a place in `folder`.
+    /// Starts parts of at most `limit` bytes, for an archive in `folder`.
     pub(crate) fn begin(folder: &Path, limit: u64) -> io::Result<Self> {
         Ok(Self {
             folder: TemporaryFolder::new(folder).map_err(|error| error.source)?,
@@ -41,12 +41,12 @@ impl Parts {
         })
     }
 
-    /// Longest part, in bytes.
+    /// Maximum length of a part, in bytes.
     pub(crate) fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// Whether there are more than a split archive may have.
+    /// Whether there are too many parts for a split archive.
     pub(crate) fn are_too_many(&self) -> bool {
         self.count > MAX_PARTS
     }
@@ -55,13 +55,13 @@ impl Parts {
         self.folder.path().join(number.to_string())
     }
 
-    /// Brings the part at hand onto the disk.
+    /// Flushes the current part to disk.
     fn close(&mut self) -> io::Result<()> {
         self.file.take().map_or(Ok(()), |file| file.sync_all())
     }
 
-    /// Puts the archive in the place of what is at `to`: whole, if it fits into
-    /// one part. The header comes last: without it there is no split archive.
+    /// Moves the archive to `to`, replacing an earlier one; as a single file if it fits
+    /// in one part. The header comes last: a split archive without it is invalid.
     pub(crate) fn finish(mut self, to: &Path) -> io::Result<Exported> {
         self.close()?;
         let (count, bytes) = (self.count, self.bytes);
@@ -120,8 +120,8 @@ impl Write for Parts {
     }
 }
 
-/// Removes the parts of an earlier archive at `to` that come after number `last`,
-/// with 0 its header as well: they would make the new one unreadable.
+/// Removes the parts of an earlier archive at `to` after number `last`, and for 0 its
+/// header as well, because they would make the new archive unreadable.
 pub(crate) fn remove_parts(to: &Path, last: u64) -> io::Result<()> {
     let Some(name) = to.file_name().and_then(|name| name.to_str()) else {
         return Ok(());

@@ -1,19 +1,19 @@
-//! Taking secrets out of a log, before anything keeps or shows it.
+//! Masks secrets in a log before it is stored or shown.
 //!
-//! Looks at each stream as a whole, so a secret that arrived in pieces, with
-//! the other stream in between, is found too. Encoded forms are not.
+//! Searches each stream as a whole, so that it finds secrets that arrive in pieces with
+//! the other stream in between. It does not find encoded forms.
 
 use memchr::memmem;
 
 use crate::ground::process::{Finished, Piece, Stream};
 
-/// What replaces a secret.
+/// The replacement for secrets.
 const MASK: &[u8] = b"***";
 
-/// Shortest line of a secret with several that is masked by itself.
+/// Minimum length of a line of a multi-line secret to mask by itself.
 const MIN_LINE_BYTES: usize = 6;
 
-/// The log in order of arrival, without `secrets`.
+/// The log in order of arrival, with `secrets` masked.
 pub(crate) fn pieces(finished: &Finished, secrets: &[String]) -> Vec<Piece> {
     let secrets = needles(secrets);
     let whole = |stream| {
@@ -65,11 +65,11 @@ pub(crate) fn pieces(finished: &Finished, secrets: &[String]) -> Vec<Piece> {
     log
 }
 
-/// The texts to look for: each secret, and each longer line of one.
+/// The strings to search for: each secret, and each of its longer lines.
 fn needles(secrets: &[String]) -> Vec<&[u8]> {
     let mut needles: Vec<&[u8]> = Vec::new();
     for secret in secrets {
-        // Programs often drop the newline at a secret's end.
+        // Programs often drop the newline at the end of a secret.
         needles.push(secret.trim_end_matches(['\r', '\n']).as_bytes());
         let lines = secret.lines().map(str::trim);
         let long = lines.filter(|line| line.len() >= MIN_LINE_BYTES);
@@ -81,7 +81,7 @@ fn needles(secrets: &[String]) -> Vec<&[u8]> {
     needles
 }
 
-/// Where `needles` are, as ranges in order that do not touch one another.
+/// The positions of `needles`, as sorted, disjoint ranges.
 fn found(bytes: &[u8], needles: &[&[u8]], cut: bool) -> Vec<(usize, usize)> {
     let mut ranges = Vec::new();
     for needle in needles {
@@ -111,7 +111,7 @@ fn found(bytes: &[u8], needles: &[&[u8]], cut: bool) -> Vec<(usize, usize)> {
     merged
 }
 
-/// Adds a range that does not start before the last one, joining what overlaps.
+/// Adds a range that does not start before the last one, merging overlaps.
 fn extend(ranges: &mut Vec<(usize, usize)>, range: (usize, usize)) {
     match ranges.last_mut() {
         Some(last) if range.0 >= last.0 && range.0 < last.1 => last.1 = last.1.max(range.1),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_masked_even_if_it_came_in_pieces_between_another_stream() {
+    fn a_secret_is_masked_even_if_it_arrives_in_pieces_between_another_stream() {
         let (out, err) = (Stream::Stdout, Stream::Stderr);
         let pieces = [
             (out, "a hun"),

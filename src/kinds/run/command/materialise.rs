@@ -1,7 +1,7 @@
-//! Making the checkout hold a task's outputs, whether the task ran or not.
+//! Updates the checkout with a task's outputs, whether or not the task ran.
 //!
-//! Compares first and writes only what differs. Everything new is written and
-//! verified in a staging folder before anything old is touched.
+//! Compares first and writes only differences. New files are written and verified in a
+//! staging folder before any old file is changed.
 
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
@@ -14,15 +14,16 @@ use crate::cas::Cas;
 use crate::cas::tree::{self, Staging, Tree, TreeEntry, TreeKind, make_parents, place_entry};
 use crate::kinds::run::command::{RunError, at, named};
 
-/// Makes each declared path below `root` be its tree: restores what is missing or
-/// other, removes strays in folders. Returns how many things it repaired.
+/// Makes each declared path below `root` equal to its tree: restores missing and
+/// different entries, and removes stray entries in folders. Returns the number of
+/// repaired entries.
 ///
-/// `same` says whether the file at a path, of the right kind, size and executable
-/// bit, has the entry's bytes. Outputs that are right are not written to.
+/// `same` tells whether the file at a path, whose type, size and executable bit match,
+/// has the content of the entry. Correct outputs are not written to.
 ///
 /// # Errors
 ///
-/// [`RunError`]; an output whose bytes are not all in `cas` is left as it was.
+/// [`RunError`]; an output whose content is not completely in `cas` is unchanged.
 pub fn materialise(
     cas: &Cas,
     root: &Path,
@@ -46,7 +47,7 @@ fn repair(
     same: &dyn Fn(&Path, &TreeEntry) -> bool,
 ) -> Result<usize, RunError> {
     let to = root.join(path);
-    // Looks through no link: `find`-like, from the root down.
+    // Follows no links.
     let reachable = parents_are_folders(root, path)?;
     let there = if reachable { stat(&to)? } else { None };
     if let Some(entry) = tree.single() {
@@ -67,7 +68,7 @@ fn repair(
     Ok(tree.entries.len().max(1))
 }
 
-/// Whether the folders above `root/path` are all there; a link or file among them is an error.
+/// Whether all folders above `root/path` exist; a link or file among them is an error.
 fn parents_are_folders(root: &Path, path: &str) -> Result<bool, RunError> {
     let mut folder = root.to_owned();
     let mut names = path.split('/').peekable();
@@ -121,7 +122,7 @@ fn matches(
 
 #[derive(Default)]
 struct Difference<'a> {
-    /// In the tree's order; what is below a wrong folder is in it too.
+    /// In the tree's order; includes everything below a wrong folder.
     wrong: Vec<&'a TreeEntry>,
     strays: Vec<PathBuf>,
 }
@@ -155,7 +156,7 @@ fn compare<'a>(
     Ok(())
 }
 
-/// Finds what is in `folder`, which the tree knows as `path`, and not in the tree.
+/// Finds entries of `folder`, which is `path` in the tree, that are not in the tree.
 fn strays(
     folder: &Path,
     path: &str,

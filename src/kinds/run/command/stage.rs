@@ -17,13 +17,13 @@ use crate::kinds::run::command::{DeclaredOutput, RunError, at, named, relative};
 /// Bytes copied at a time: 128 KiB, beyond which copying gets no faster.
 const BUFFER_BYTES: usize = 128 << 10;
 
-/// The folder of a stage that the command takes for the workspace.
+/// The folder of a stage that is the workspace of the command.
 pub(crate) const ROOT: &str = "root";
 pub(crate) const HOME: &str = "home";
-/// Where its temporary files go.
+/// The folder for its temporary files.
 pub(crate) const TEMPORARY: &str = "tmp";
 
-/// Fills the empty folder `stage`; returns where the command is to run.
+/// Fills the empty folder `stage`; returns the working directory of the command.
 ///
 /// Every byte is checked against its digest on the way: the command sees what the
 /// key names, whatever happens to the checkout meanwhile.
@@ -87,7 +87,7 @@ fn put(inputs: &Inputs, path: &str, node: &InputNode, to: &Path) -> Result<(), R
     }
 }
 
-/// Looks for one output; `None`: it is missing, and optional.
+/// Finds an output; `None`: it is missing and optional.
 pub(crate) fn find(
     root: &Path,
     path: &str,
