@@ -1,9 +1,9 @@
 //! jackal: a declarative build-pipeline runner that makes packages as cached,
 //! parallel, reproducible steps.
 //!
-//! `docs/architecture.md` is the map: the two roads that a package's bytes take,
-//! the rooms in their import order, invariants, and a glossary. A module imports
-//! only those below it; `tests/it/architecture.rs` checks that.
+//! `docs/architecture.md` is the map: the two roads that a package's bytes take, the
+//! rooms in their import order, invariants, and a glossary. A module imports only those
+//! below it; `tests/it/architecture.rs` checks that.
 //!
 //! - Words: [`oci`], [`content`], `codec`, [`archive`], [`yaml`].
 //! - Domain, without files, network or clock: [`pipeline`], `graph`,

@@ -1,6 +1,6 @@
 //! The file of bundles beside an archive, which is copied along with it.
 //!
-//! One file, a bundle a line. Source: docs/spec/signing.md, "Statements and
+//! One bundle per line. Source: docs/spec/signing.md, "Statements and
 //! envelopes".
 
 use std::fs;
@@ -14,10 +14,11 @@ use crate::disk;
 use crate::signing::{Bundle, MAX_ATTESTATION_BYTES};
 use crate::verify::MAX_ATTACHED;
 
-/// Maximum number of bundles in a file: the same as is read from a registry.
+/// Maximum number of bundles in a file, as for a registry.
 const MAX_BUNDLES: usize = MAX_ATTACHED;
 
-/// Largest file, in bytes: what may be attached in a registry, with line ends.
+/// Maximum size of the file, in bytes: as much as may be attached in a registry, with
+/// line ends.
 const MAX_FILE_BYTES: u64 = MAX_ATTESTATION_BYTES + (1 << 20);
 
 /// The file with the bundles about the archive at `path`, or about the one that
@@ -36,7 +37,8 @@ pub fn bundles_beside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The bundles in the file at `path`: JSON, one a line, or one over many lines.
+/// The bundles in the file at `path`: JSON, one per line, or a single one over several
+/// lines.
 ///
 /// # Errors
 ///
@@ -89,7 +91,7 @@ pub fn check_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<(), LayoutError
 ///
 /// # Errors
 ///
-/// [`LayoutError`]: the disk refused.
+/// [`LayoutError`]: an I/O error.
 pub fn write_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<Option<PathBuf>, LayoutError> {
     let beside = bundles_beside(path);
     let io = |error| LayoutError::write(&beside, error);

@@ -1,4 +1,4 @@
-//! The bytes of an archive, in one file or several parts, with seeking.
+//! The bytes of an archive in one file or several parts, with random access.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use crate::archive::{SeekTable, SeekableError, SeekableReader, Skip};
 
-/// What seeking may cost beyond reading everything once, in bytes: 1 MiB.
+/// The overhead that seeking may have over reading everything once, in bytes: 1 MiB.
 const SLACK: u64 = 1 << 20;
 
-/// One stretch of bytes made of files that follow one another.
+/// A contiguous sequence of bytes in one or more files.
 ///
-/// At most one of them is open, so that 999 parts need no 999 handles.
+/// At most one of them is open, so that 999 parts do not need 999 handles.
 pub(super) struct Joined {
     files: Arc<[(PathBuf, u64)]>,
     len: u64,
@@ -94,13 +94,13 @@ impl Skip for Joined {
 pub(super) struct Framed<R> {
     inner: SeekableReader<R>,
     at: u64,
-    /// How many bytes may still be decoded; `None` once they were not enough.
+    /// How many bytes may still be decoded; `None` once the limit was exceeded.
     budget: Option<u64>,
 }
 
 impl<R: Read + Seek> Framed<R> {
-    /// Reads from the start of `inner`, and decodes no more bytes for it than
-    /// reading everything once would take.
+    /// Reads from the start of `inner`, and decodes at most as many bytes as reading
+    /// everything once would.
     pub(super) fn new(inner: SeekableReader<R>) -> Self {
         let budget = Some(inner.table().decompressed_len().saturating_add(SLACK));
         Self {
@@ -110,8 +110,8 @@ impl<R: Read + Seek> Framed<R> {
         }
     }
 
-    /// Whether the last error came from that limit: frames are so large that
-    /// reading from the start is quicker.
+    /// Whether the last error was caused by that limit: frames are so large that
+    /// reading from the start is faster.
     pub(super) fn is_exhausted(&self) -> bool {
         self.budget.is_none()
     }

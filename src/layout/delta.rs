@@ -1,10 +1,9 @@
 //! Deltas, which turn one archive into another, byte for byte.
 //!
-//! Sits on opened archives. Knows their stretches (frames of a seekable one,
-//! files of a plain tar), and never decodes or compresses one: a delta refers to a
-//! stretch of the old archive, and contains any other. So the result is exact,
-//! whatever program and compressor made the two. See adr/0012,
-//! "Deltas".
+//! Works on opened archives and their stretches (frames of a seekable archive, files of
+//! a plain tar), and never decodes or compresses them: a delta refers to stretches of
+//! the old archive and contains all others. So the result is exact, whatever program
+//! and compressor made the two archives. See adr/0012, "Deltas".
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write};
@@ -15,18 +14,18 @@ use serde::{Deserialize, Serialize};
 use super::{LayoutError, PackageFile};
 use crate::oci::{Digest, Hasher};
 
-/// Begins every delta; the last byte is the version of the format.
+/// Magic number of deltas; the last byte is the version of the format.
 const MAGIC: &[u8; 8] = b"jkdelta\x01";
 
-/// Largest header in bytes: 128 MiB. An archive has at most a million frames,
-/// and naming one takes less than a hundred bytes.
+/// Maximum size of a header, in bytes: 128 MiB. An archive has at most a million
+/// frames, and a reference takes less than a hundred bytes.
 const MAX_HEADER_BYTES: u64 = 128 << 20;
 
-/// Maximum size of a result, as a multiple of everything that is read for it: a
-/// stretch may be used several times, but a small delta must not fill a disk.
+/// Maximum size of a result, as a multiple of its input: stretches may be used several
+/// times, but a small delta must not fill a disk.
 const MAX_GROWTH: u64 = 16;
 
-/// One buffer for what is copied, in bytes.
+/// Size of the copy buffer, in bytes.
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// Why a delta cannot be made or applied.
@@ -38,7 +37,7 @@ pub enum DeltaError {
     /// A package that is not an archive.
     #[error("`{0}` is a folder, expected an archive")]
     Folder(PathBuf),
-    /// One stream, no part of which could be used again.
+    /// A single stream, of which no part can be reused.
     #[error(
         "cannot make a small delta for `{0}`: it is a single Zstandard frame without a seek table; \
          use an archive made by jackal, or an uncompressed tar"
@@ -57,12 +56,12 @@ pub enum DeltaError {
     OtherOld {
         /// The archive.
         path: PathBuf,
-        /// What the delta says.
+        /// The digest in the delta.
         expected: Digest,
-        /// The archive's own.
+        /// The digest of the archive.
         found: Digest,
     },
-    /// The result is not what it should be.
+    /// The result does not match the digest in the delta.
     #[error(
         "digest mismatch: the archive that `{path}` makes has digest {found}, expected {expected}: \
          download the delta again"
@@ -70,18 +69,18 @@ pub enum DeltaError {
     OtherNew {
         /// The delta.
         path: PathBuf,
-        /// What the delta says.
+        /// The digest in the delta.
         expected: Digest,
-        /// What came out.
+        /// The digest of the result.
         found: Digest,
     },
     /// A package was modified while it was read.
     #[error("`{0}` changed while it was read: try again")]
     Changed(PathBuf),
-    /// A stretch is used so often that a reader would refuse the delta.
+    /// A stretch is used so often that readers would refuse the delta.
     #[error("`{0}` repeats itself too often for a delta: send the archive instead")]
     Repeats(PathBuf),
-    /// The delta cannot be read, or the result not written.
+    /// The delta cannot be read, or the result cannot be written.
     #[error("`{path}`: {source}")]
     Io {
         /// The file.
@@ -109,7 +108,7 @@ struct Header {
     pieces: Vec<Piece>,
 }
 
-/// The next bytes of the new archive.
+/// The source of the next bytes of the new archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 enum Piece {
@@ -119,14 +118,14 @@ enum Piece {
     New { len: u64 },
 }
 
-/// What a delta connects, and what it saves.
+/// A summary of a delta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delta {
     /// The archive it applies to.
     pub old: Whole,
     /// The archive it makes.
     pub new: Whole,
-    /// Bytes of the new archive that it carries.
+    /// Number of bytes of the new archive that it contains.
     pub carried: u64,
 }
 
@@ -139,11 +138,11 @@ struct Stretch {
 /// Writes to `out` the delta from `old` to `new`.
 ///
 /// The same two archives give the same bytes. `old` is read once; `new` is read once,
-/// and what the delta contains a second time.
+/// and the parts that the delta contains a second time.
 ///
 /// # Errors
 ///
-/// [`DeltaError`]; what `out` has is then incomplete.
+/// [`DeltaError`]; the output in `out` is then incomplete.
 pub fn write_delta(
     old: &PackageFile,
     new: &PackageFile,
@@ -154,7 +153,7 @@ pub fn write_delta(
     let (new_whole, new_stretches) = survey(new)?;
     let mut places = HashMap::new();
     for stretch in &old_stretches {
-        // The first of equal ones, so that the delta is always the same.
+        // The first of several equal stretches, so that the delta is reproducible.
         places
             .entry((stretch.digest, stretch.len))
             .or_insert(stretch.at);
@@ -220,11 +219,11 @@ pub fn write_delta(
     Ok(delta)
 }
 
-/// Writes to `out` the archive that `delta`, found at `path`, makes of `old`.
+/// Applies `delta`, found at `path`, to `old`, and writes the result to `out`.
 ///
 /// # Errors
 ///
-/// [`DeltaError`]; `out` is then of no use, and may have been written to.
+/// [`DeltaError`]; the output in `out` is then unusable.
 pub fn apply_delta(
     old: &PackageFile,
     delta: &mut impl Read,
@@ -318,8 +317,8 @@ pub fn apply_delta(
 }
 
 impl Header {
-    /// Bytes that the delta carries; `None` if the pieces reach outside of the
-    /// old archive or are not as long as the new one.
+    /// Number of bytes that the delta contains; `None` if pieces are outside the old
+    /// archive, or do not add up to the new one.
     fn carried(&self) -> Option<u64> {
         let (mut total, mut carried) = (0u64, 0u64);
         for piece in &self.pieces {
@@ -359,8 +358,8 @@ fn survey(package: &PackageFile) -> Result<(Whole, Vec<Stretch>), DeltaError> {
     survey_as(package, lens)
 }
 
-/// Digests the archive, and the stretches of it that are `lens` long; what is
-/// left after them is one more.
+/// Digests the archive, and its stretches of the lengths `lens`; the rest is one more
+/// stretch.
 fn survey_as(package: &PackageFile, lens: Vec<u64>) -> Result<(Whole, Vec<Stretch>), DeltaError> {
     let io = |source| LayoutError::io(package.path(), source);
     let mut bytes = BufReader::with_capacity(BUFFER_BYTES, archive_bytes(package)?);

@@ -8,7 +8,7 @@ use crate::archive::SeekableError;
 /// Why a package cannot be read at all.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
-    /// The path names nothing.
+    /// The path does not exist.
     #[error("no such file or directory: `{0}`")]
     Absent(PathBuf),
     /// A read failed, or the stream is damaged.
@@ -37,7 +37,7 @@ pub enum LayoutError {
         /// The entry's name.
         entry: String,
     },
-    /// Two entries have one name, so that readers could see different packages.
+    /// Two entries have the same name, so that readers could see different packages.
     #[error("`{path}` has two entries named `{entry}`")]
     Twice {
         /// The package.
@@ -53,7 +53,7 @@ pub enum LayoutError {
         /// Which limit.
         what: String,
     },
-    /// A compressed frame is damaged, or the table that finds it.
+    /// A compressed frame or the seek table is damaged.
     #[error("`{path}` cannot be read: {source}")]
     Frames {
         /// The package.
@@ -69,7 +69,7 @@ pub enum LayoutError {
         /// The name.
         entry: String,
     },
-    /// The writer that content goes to failed.
+    /// Writing the content failed.
     #[error("cannot write `{entry}` of `{path}`: {source}")]
     Output {
         /// The package.
@@ -117,7 +117,7 @@ pub enum LayoutError {
         /// Of all parts.
         found: u64,
     },
-    /// The parts are not those that the header describes.
+    /// The parts do not match the header.
     #[error(
         "digest mismatch: the parts of `{path}` have SHA-256 {found}, expected {expected}: copy them again"
     )]

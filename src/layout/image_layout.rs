@@ -1,7 +1,7 @@
-//! An OCI image layout on the disk, written: blobs under their digests, then
-//! one tag in `index.json`, which is moved into place last.
+//! Writes an OCI image layout on disk: blobs under their digests, then a tag in
+//! `index.json`, which is replaced last.
 //!
-//! Source: OCI image-spec 1.1, image-layout.md. What others put there stays.
+//! Source: OCI image-spec 1.1, image-layout.md. Existing content is kept.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write as _};
@@ -27,14 +27,14 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// milliseconds that an update takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A layout that is written to.
+/// A layout to write to.
 #[derive(Debug)]
 pub struct ImageLayout {
     folder: PathBuf,
 }
 
 impl ImageLayout {
-    /// Opens the layout in `folder`, or makes one.
+    /// Opens the layout in `folder`, or creates one.
     ///
     /// # Errors
     ///
@@ -119,11 +119,11 @@ impl ImageLayout {
         Ok(descriptor)
     }
 
-    /// The bytes of a blob, which are its own and at most `limit`.
+    /// The verified bytes of a blob, at most `limit`.
     ///
     /// # Errors
     ///
-    /// [`LayoutError`]: it cannot be read, or is another one.
+    /// [`LayoutError`]: it cannot be read, or does not match its digest.
     pub fn content(&self, blob: &Descriptor, limit: u64) -> Result<Vec<u8>, LayoutError> {
         let path = self.path(blob);
         let at = |error| LayoutError::io(&path, error);
@@ -163,7 +163,7 @@ impl ImageLayout {
         }
     }
 
-    /// Replaces the index named `tag` by what `merge` makes of it, under the lock;
+    /// Replaces the index named `tag` with the result of `merge`, under the lock;
     /// `None` keeps it.
     ///
     /// # Errors
@@ -186,7 +186,7 @@ impl ImageLayout {
         Ok(self.write_index(&index)?)
     }
 
-    /// Stores a manifest with a subject; its blobs are stored already.
+    /// Stores a manifest with a subject; its blobs must be stored already.
     ///
     /// # Errors
     ///
@@ -202,7 +202,7 @@ impl ImageLayout {
         {
             return Ok(());
         }
-        // Without a name: it is found by its subject.
+        // Without a tag: it is found by its subject.
         index.manifests.push(made);
         self.write_index(&index)
     }

@@ -1,9 +1,9 @@
 //! Packages on disk: a folder, a `.tar`, a `.tar.zst`, or the parts of a split
 //! archive.
 //!
-//! Sits between the archive formats and the code that verifies, inspects or extracts
-//! a package. It finds and returns bytes, and unpacks the tars inside a package. It
-//! never decides whether a package is valid.
+//! Used by the code that verifies, inspects or extracts packages. It finds and returns
+//! bytes, and unpacks the tars inside a package. It never decides whether a package is
+//! valid.
 
 mod bundles;
 mod bytes;

@@ -31,11 +31,11 @@ const ALWAYS_ALLOWED: u64 = 32 << 30;
 /// Deepest folder of an unpacked package.
 const MAX_DEPTH: usize = 32;
 
-/// Bytes that Zstandard frames begin with.
+/// Magic number of Zstandard frames.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Bytes that Zstandard's skippable frames begin with, but for the first four
-/// bits: a stream may begin with one.
+/// Magic number of skippable Zstandard frames, without the four variable bits; a stream
+/// may begin with one.
 const SKIPPABLE_MAGIC: [u8; 3] = [0x2a, 0x4d, 0x18];
 
 /// One file of a package.
@@ -43,11 +43,11 @@ const SKIPPABLE_MAGIC: [u8; 3] = [0x2a, 0x4d, 0x18];
 pub struct Member {
     /// Length in bytes.
     pub size: u64,
-    /// Where the content starts in the tar; 0 in a folder.
+    /// Offset of the content in the tar; 0 in a folder.
     pub offset: u64,
 }
 
-/// A package of a known form, not yet verified.
+/// A package of a known form, unverified.
 #[derive(Debug)]
 pub struct PackageFile {
     path: PathBuf,
@@ -70,29 +70,29 @@ struct Archive {
     packing: Packing,
 }
 
-/// How an archive's bytes are packed.
+/// The compression of an archive.
 #[derive(Debug)]
 pub(super) enum Packing {
-    /// Not at all.
+    /// Uncompressed.
     Plain,
-    /// As one stream.
+    /// A single stream.
     Zstd,
-    /// With the table that finds frames.
+    /// Frames with a seek table.
     Seekable(SeekTable),
 }
 
-/// Files by name, no two of which are the same on any file system.
+/// Files by name, without names that collide on some file systems.
 #[derive(Default)]
 struct Members {
     by_name: BTreeMap<String, Member>,
-    /// Folded forms of the names that differ from theirs.
+    /// Folded forms of names, where different from the name.
     folded: BTreeSet<String>,
 }
 
 impl Members {
     /// Returns whether the name was free.
     fn insert(&mut self, name: &str, member: Member) -> bool {
-        // As file systems fold that ignore case, or normalise accents.
+        // As on file systems that ignore case or normalise accents.
         let folded: String = name.nfc().collect::<String>().to_lowercase();
         let taken = match folded == name {
             true => self.folded.contains(name),
@@ -102,10 +102,10 @@ impl Members {
     }
 }
 
-/// Opens the package at `path`: a folder, a tar, a Zstandard tar, or any part of
-/// a split one. The content tells the form, and the name only that of a part.
+/// Opens the package at `path`: a folder, a tar, a Zstandard tar, or any part of a
+/// split one. The form is detected by content, and only parts by name.
 ///
-/// Reads a few bytes and the seek table only.
+/// Reads only a few bytes and the seek table.
 ///
 /// # Errors
 ///
@@ -168,15 +168,15 @@ fn archive(
 }
 
 impl PackageFile {
-    /// The same package with a limit of `limit` bytes on all its files, instead of
-    /// the one that follows from the archive's size.
+    /// The same package with a limit of `limit` bytes for all of its files, instead of
+    /// the one derived from the archive's size.
     #[must_use]
     pub fn with_limit(self, limit: Option<u64>) -> Self {
         Self { limit, ..self }
     }
 
-    /// Maximum number of bytes in its files. Uncompressed content is limited by the
-    /// size of the archive.
+    /// Maximum total size of its files, in bytes. Uncompressed content is limited by
+    /// the size of the archive.
     fn most(&self) -> u64 {
         let Form::Archive(archive) = &self.form else {
             return u64::MAX;
@@ -201,13 +201,13 @@ impl PackageFile {
         Err(LayoutError::too_large(&self.path, what))
     }
 
-    /// Where it was found, as given to [`open`].
+    /// Its path, as given to [`open`].
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether one file can be read without reading those before it.
+    /// Whether a file can be read without reading those before it.
     #[must_use]
     pub fn is_seekable(&self) -> bool {
         !matches!(
@@ -225,14 +225,14 @@ impl PackageFile {
         matches!(&self.form, Form::Archive(archive) if archive.split.is_some())
     }
 
-    /// Whether it is an archive that is compressed.
+    /// Whether it is a compressed archive.
     #[must_use]
     pub fn is_compressed(&self) -> bool {
         self.packing()
             .is_some_and(|packing| !matches!(packing, Packing::Plain))
     }
 
-    /// How the archive is packed; `None` for a folder.
+    /// The compression of the archive; `None` for a folder.
     pub(super) fn packing(&self) -> Option<&Packing> {
         match &self.form {
             Form::Folder => None,
@@ -240,7 +240,7 @@ impl PackageFile {
         }
     }
 
-    /// The bytes of the archive, in one piece; `None` for a folder.
+    /// The bytes of the whole archive; `None` for a folder.
     pub(super) fn bytes(&self) -> Option<Joined> {
         match &self.form {
             Form::Folder => None,
@@ -248,7 +248,7 @@ impl PackageFile {
         }
     }
 
-    /// Writes the archive as it is, in one piece.
+    /// Writes the archive unchanged as a single file.
     ///
     /// # Errors
     ///
@@ -260,8 +260,8 @@ impl PackageFile {
         io::copy(&mut bytes, out).map(drop).map_err(io)
     }
 
-    /// Lengths of the stretches of the archive's bytes, in order: frames, or files and
-    /// the gaps between them, without what follows the last. `None` for a folder or a
+    /// Lengths of the stretches of the archive, in order: frames, or files and the gaps
+    /// between them, without the bytes after the last one. `None` for a folder or a
     /// single stream.
     pub(super) fn stretches(&self) -> Result<Option<Vec<u64>>, LayoutError> {
         let Form::Archive(archive) = &self.form else {
@@ -285,12 +285,12 @@ impl PackageFile {
 
     /// Every regular file by its path.
     ///
-    /// Reads only the headers of a tar with a seek table or without compression; a plain
+    /// Reads only the headers if the tar is uncompressed or has a seek table; a plain
     /// Zstandard stream is decoded once.
     ///
     /// # Errors
     ///
-    /// [`LayoutError`]: damaged, unsafe or ambiguous.
+    /// [`LayoutError`]: the package is damaged, unsafe or ambiguous.
     pub fn members(&self) -> Result<&BTreeMap<String, Member>, LayoutError> {
         if let Some(members) = self.members.get() {
             return Ok(members);
@@ -299,7 +299,7 @@ impl PackageFile {
         Ok(self.members.get_or_init(|| found))
     }
 
-    /// Writes the content of `name` to `out`, and decodes nothing else if the package is
+    /// Writes the content of `name` to `out`; decodes nothing else if the package is
     /// seekable.
     ///
     /// # Errors
@@ -309,7 +309,7 @@ impl PackageFile {
         self.read_member_from(name, 0, out)
     }
 
-    /// The same from byte `from` on.
+    /// The same, starting at byte `from`.
     ///
     /// # Errors
     ///
@@ -342,7 +342,7 @@ impl PackageFile {
         }
     }
 
-    /// Compares the parts of a split package with the checksum in its header; does
+    /// Verifies the parts of a split package against the checksum in its header; does
     /// nothing for other packages.
     ///
     /// # Errors
@@ -357,7 +357,7 @@ impl PackageFile {
         }
     }
 
-    /// Passes every file with its content to `visit`, in the order of the archive.
+    /// Passes every file and its content to `visit`, in the order of the archive.
     ///
     /// # Errors
     ///
@@ -388,7 +388,7 @@ impl PackageFile {
             };
             self.enter(&mut members, name, member)?;
         }
-        // What follows the end of the tar must still decode, and hide nothing.
+        // The data after the end of the tar must be valid and must not hide anything.
         self.nothing_follows(walk.into_inner().0)?;
         let _ = self.members.set(members.by_name);
         Ok(())
@@ -561,7 +561,7 @@ impl PackageFile {
     }
 }
 
-/// Remembers a failure of the writer, to tell it from one of the reader.
+/// Records an error of the writer, to distinguish it from one of the reader.
 struct Noted<'w, W> {
     out: &'w mut W,
     failed: Option<io::Error>,

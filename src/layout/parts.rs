@@ -1,4 +1,4 @@
-//! Archives split into parts: a header, and files that follow one another.
+//! Split archives: a header, and parts that are numbered in order.
 //!
 //! Source: docs/spec/package.md, "Split archives".
 
@@ -15,16 +15,16 @@ const MAX_HEADER_BYTES: u64 = 4096;
 /// Maximum number of data parts: the number has three digits.
 const MAX_PARTS: usize = 999;
 
-/// The parts of a split package: their sizes agree, the checksum is not yet compared.
+/// The parts of a split package, with consistent sizes but an unverified checksum.
 #[derive(Clone, Debug)]
 pub(super) struct Parts {
     /// Each data part with its length, in order.
     pub files: Vec<(PathBuf, u64)>,
-    /// Of all parts together.
+    /// Total size of all parts.
     pub sum: Digest,
 }
 
-/// The name without its part number, if `path` ends in one.
+/// The name without the part number, if `path` ends with one.
 pub(super) fn stem(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let (stem, number) = name.rsplit_once(".part")?;
@@ -82,7 +82,7 @@ pub(super) fn find(base: &Path) -> Result<Parts, LayoutError> {
     })
 }
 
-/// Reads all parts and compares their digest with the header's.
+/// Reads all parts and compares their digest with that in the header.
 pub(super) fn check_sum(base: &Path, parts: &Parts) -> Result<(), LayoutError> {
     let mut hasher = Hasher::default();
     let mut buffer = vec![0; 1 << 20];

@@ -1,4 +1,4 @@
-//! Reads a package in one pass: digests of all files, bytes of the documents.
+//! Reads a package in one pass: the digests of all files, and the content of documents.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
@@ -24,15 +24,15 @@ pub fn read(path: &Path) -> Result<Evidence, LayoutError> {
     read_opened(&open(path)?)
 }
 
-/// Reads a package that is open already.
+/// Reads an open package.
 ///
-/// Memory is bounded by [`MAX_DOCUMENT_BYTES`] and the paths of the files.
+/// Memory is limited by [`MAX_DOCUMENT_BYTES`] and the paths of the files.
 ///
 /// # Errors
 ///
 /// [`LayoutError`]; invalid content is left to `verify`.
 pub fn read_opened(package: &PackageFile) -> Result<Evidence, LayoutError> {
-    // First, so that a badly copied part is not reported as a damaged stream.
+    // Checked first, so that a badly copied part is not reported as a damaged stream.
     package.check_parts()?;
     let mut gatherer = Gatherer {
         package: package.path(),
@@ -42,11 +42,11 @@ pub fn read_opened(package: &PackageFile) -> Result<Evidence, LayoutError> {
     Ok(gatherer.evidence)
 }
 
-/// Reads a package that is open already, and puts every file into `cas`.
+/// Reads an open package and stores every file in `cas`.
 ///
 /// # Errors
 ///
-/// As [`read_opened`], and the cache refused.
+/// Those of [`read_opened`], and of the cache.
 pub fn read_into(package: &PackageFile, cas: &Cas) -> Result<Evidence, LayoutError> {
     package.check_parts()?;
     let mut gatherer = Gatherer {
@@ -69,7 +69,7 @@ pub fn read_into(package: &PackageFile, cas: &Cas) -> Result<Evidence, LayoutErr
     Ok(gatherer.evidence)
 }
 
-/// Passes on what it reads.
+/// Copies everything it reads.
 struct Tee<'r, W> {
     content: &'r mut dyn Read,
     out: W,
@@ -83,10 +83,10 @@ impl<W: Write> Read for Tee<'_, W> {
     }
 }
 
-/// Reads the documents and signatures of an open package; of every other file
-/// it takes the digest that `checksums.txt` promises.
+/// Reads the documents and signatures of an open package; for every other file, uses
+/// the digest in `checksums.txt`.
 ///
-/// For callers that check the digest when they read the file.
+/// For callers that verify the digest when they read the file.
 ///
 /// # Errors
 ///
@@ -105,10 +105,10 @@ pub fn read_promised(package: &PackageFile) -> Result<Evidence, LayoutError> {
     Ok(evidence)
 }
 
-/// Reads the documents of an open package, and those files of `names` that exist;
-/// their content goes to the writer that `sink` makes for a name and a size.
+/// Reads the documents of an open package, and the existing files of `names`; writes
+/// their content to the writer that `sink` returns for a name and a size.
 ///
-/// Decodes nothing else of a seekable package. Does not compare the checksum over the
+/// Decodes nothing else of a seekable package. Does not verify the checksum of the
 /// parts of a split package.
 ///
 /// # Errors
@@ -165,7 +165,8 @@ pub fn read_some<W: Write>(
             }
         }
     } else {
-        // One pass: each file behind another would be decoded from the start.
+        // Read all files in one pass: otherwise the stream would be decoded from the
+        // start for each.
         package.visit(|name, size, content| {
             let Some(mut taken) = begin(name, size)? else {
                 return Ok(());
@@ -178,14 +179,14 @@ pub fn read_some<W: Write>(
     Ok(evidence)
 }
 
-/// Files whose bytes `verify` reads, and signatures: all small.
+/// Files whose content `verify` needs, and signatures: all are small.
 fn is_document(name: &str) -> bool {
     Dialect::ALL
         .iter()
         .any(|dialect| dialect.exempt_files().contains(&name))
 }
 
-/// Largest size in bytes of the document called `name`.
+/// Maximum size of the document `name`, in bytes.
 #[must_use]
 pub fn limit(name: &str) -> u64 {
     match Dialect::of_definition_file(name) {
@@ -222,7 +223,8 @@ fn two_definitions(package: &Path) -> LayoutError {
     }
 }
 
-/// A file being read: digested, held if it is a document, copied to `out`.
+/// A file that is being read: digested, held in memory if it is a document, and copied
+/// to `out`.
 struct Taken<W> {
     out: Option<W>,
     document: Option<Vec<u8>>,

@@ -1,5 +1,5 @@
-//! Adds files to an archive without repacking it: they go to its front, and the files
-//! that they replace are left out, if those fill whole frames.
+//! Adds files to the front of an archive without repacking it, and removes the files
+//! they replace if those fill whole frames.
 
 use std::io::{self, Read, Seek as _, SeekFrom, Write};
 
@@ -7,21 +7,21 @@ use super::LayoutError;
 use super::open::{PackageFile, Packing};
 use crate::archive::{EntryKind, SeekableError, SeekableWriter, header_bytes};
 
-/// One block of a tar, in bytes.
+/// Size of a tar block, in bytes.
 const BLOCK: u64 = 512;
 
-/// Whether an archive could be spliced.
+/// The outcome of splicing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spliced {
     /// The archive was written.
     Done,
-    /// A file to be replaced shares a frame with other files: the archive must be
+    /// A file to replace shares a frame with other files, so the archive must be
     /// repacked. Nothing was written.
     Repack,
 }
 
-/// Writes the archive of `package` to `out` with `files` first, and without
-/// the files called `without`.
+/// Writes the archive of `package` to `out`, with `files` first and without the files
+/// `without`.
 ///
 /// # Errors
 ///
@@ -90,7 +90,7 @@ pub fn splice(
             }
             let mut stream = SeekableWriter::new(out).map_err(frames)?;
             for [header, content, padding] in &first {
-                // As an export writes them, so that the bytes are the same.
+                // As in an export, so that the bytes are the same.
                 stream.compressed(header).map_err(frames)?;
                 stream
                     .compressed(&[&content[..], padding].concat())
@@ -110,8 +110,8 @@ pub fn splice(
     Ok(Spliced::Done)
 }
 
-/// The stretches of the tar that the files called `without` take, headers
-/// included, in order; `None`: more than its header is before one.
+/// The ranges of the files `without` in the tar, including headers, in order; `None`: a
+/// file has extended headers.
 fn gaps(package: &PackageFile, without: &[&str]) -> Result<Option<Vec<(u64, u64)>>, LayoutError> {
     let mut members: Vec<_> = package.members()?.iter().collect();
     members.sort_by_key(|(_, member)| member.offset);

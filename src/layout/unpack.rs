@@ -35,8 +35,8 @@ pub enum Contents<'t> {
 
 /// Unpacks the tar `content`, called `name` in messages, into the empty folder `into`.
 ///
-/// Makes folders, regular files and symbolic links. Links come last, so that no file is
-/// written through one. Of a file's mode, only the executable bit is used.
+/// Creates folders, regular files and symbolic links. Links come last, so that no file
+/// is written through one. Only the executable bit of a file's mode is used.
 ///
 /// # Errors
 ///

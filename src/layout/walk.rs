@@ -1,7 +1,7 @@
-//! The files of a package's tar, by rules that leave one way to read it.
+//! The files of a package's tar, by rules that exclude ambiguous tars.
 //!
-//! Sits on the bounded reader of tars. A package holds regular files under safe
-//! names and nothing else; what another program could read differently is refused.
+//! Uses the bounded reader of tars. A package contains only regular files with safe
+//! names; anything that another program could read differently is refused.
 
 use std::io::{self, Read};
 
@@ -14,16 +14,16 @@ pub(super) struct Entry {
     pub name: SafePath,
     /// Length of the content in bytes.
     pub size: u64,
-    /// Where the content starts in the tar.
+    /// Offset of the content in the tar.
     pub offset: u64,
 }
 
 /// Why a walk stopped.
 #[derive(Debug)]
 pub(super) enum WalkError {
-    /// The bytes cannot be read, or are not the tar of a package.
+    /// The bytes cannot be read, or are not a valid tar of a package.
     Io(io::Error),
-    /// A name that leads out.
+    /// A name leads out of the package.
     Unsafe(String),
 }
 
@@ -33,16 +33,16 @@ impl From<io::Error> for WalkError {
     }
 }
 
-/// The files of a tar, front to back; reading it yields the content of the last.
+/// The files of a tar in order; reading it yields the content of the last one returned.
 pub(super) struct Walk<F>(TarReader<F>);
 
 impl<F: Skip> Walk<F> {
-    /// Walks `inner`, which is at the tar's start.
+    /// Walks `inner`, which is at the start of the tar.
     pub(super) fn new(inner: F) -> Self {
         Self(TarReader::skipping(inner))
     }
 
-    /// What was walked.
+    /// The underlying reader.
     pub(super) fn into_inner(self) -> F {
         self.0.into_inner()
     }

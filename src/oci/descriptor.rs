@@ -1,4 +1,4 @@
-//! Descriptors: where content is, what it is and how long it is.
+//! Descriptors: the digest, type and size of content.
 
 use std::collections::BTreeMap;
 
@@ -13,19 +13,19 @@ use super::{Digest, Platform};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
-    /// What the content is; one of [`media_type`] or any other type.
+    /// The type of the content; one of [`media_type`] or any other.
     pub media_type: String,
     /// Names the content.
     pub digest: Digest,
     /// Length of the content in bytes.
     pub size: u64,
-    /// Free key-value pairs; sorted, so that what we write is reproducible.
+    /// Key-value pairs, sorted so that the output is reproducible.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// In an index: what the manifest was built for.
+    /// In an index: the platform of the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
-    /// In an index: what kind of artifact the manifest is.
+    /// In an index: the type of the artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
 }
@@ -69,9 +69,9 @@ pub mod media_type {
     pub const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
     /// OCI layer: a Zstandard tar.
     pub const LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
-    /// Nothing: the configuration of artifacts that need none.
+    /// Empty: the configuration of artifacts without one.
     pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-    /// Docker manifest list: its index.
+    /// Docker manifest list, the equivalent of an index.
     pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
     /// Docker schema 2 image manifest.
     pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";

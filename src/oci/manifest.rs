@@ -23,14 +23,14 @@ pub struct Manifest {
     /// The type of this document; OCI lets writers leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
-    /// What the artifact is, where the configuration's type does not say.
+    /// The type of the artifact, if it is not the type of the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// The configuration blob.
     pub config: Descriptor,
     /// Layers, the base first.
     pub layers: Vec<Descriptor>,
-    /// The manifest this one speaks about, as a signature does.
+    /// The manifest that this one is about, such as a signed one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Free key-value pairs.
@@ -49,12 +49,12 @@ pub struct Index {
     /// The type of this document; OCI lets writers leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
-    /// What the artifact is.
+    /// The type of the artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// The children, in the writer's order of preference.
     pub manifests: Vec<Descriptor>,
-    /// The manifest this one speaks about.
+    /// The manifest that this one is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Free key-value pairs.
@@ -63,7 +63,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// An OCI index with nothing in it yet.
+    /// An empty OCI index.
     #[must_use]
     pub fn empty() -> Self {
         Self {

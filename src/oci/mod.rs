@@ -1,7 +1,7 @@
 //! Nouns of the OCI specifications: parsed and printed, nothing else.
 //!
-//! The lowest layer: every other module may speak these words, and these
-//! modules know no file, socket or clock.
+//! The lowest layer: every other module may use these types, and these modules use no
+//! file, socket or clock.
 
 mod descriptor;
 mod digest;

@@ -1,4 +1,4 @@
-//! Platforms: what a manifest in an index was built for.
+//! Platforms of the manifests in an index.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,7 +19,7 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
-/// Why a text is not a platform.
+/// Why a string is not a platform.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a platform: expected os/architecture or os/architecture/variant")]
 pub struct PlatformError(String);

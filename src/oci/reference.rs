@@ -1,4 +1,4 @@
-//! Image references: what people write to name an image, by Docker's rules.
+//! Image references as users write them, by Docker's rules.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,8 +17,8 @@ const MAX_TAG_BYTES: usize = 128;
 
 /// A normalised name of an image: host, path, and a tag or digest or both.
 ///
-/// Displays in full, `docker.io/library/nginx:latest`. At least one of
-/// [`tag`](Self::tag) and [`digest`](Self::digest) is there.
+/// Displayed in full, as in `docker.io/library/nginx:latest`. It has at least one of
+/// [`tag`](Self::tag) and [`digest`](Self::digest).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference {
     registry: String,
@@ -27,13 +27,13 @@ pub struct Reference {
     digest: Option<Digest>,
 }
 
-/// Why a text does not name an image.
+/// Why a string is not an image reference.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
-    /// 64 hex digits: the id of a local image, which no registry knows.
+    /// 64 hex digits: the id of a local image, which registries do not know.
     #[error("`{0}` is a bare image id: name a repository, as in name@sha256:{0}")]
     BareId(String),
-    /// A repository may not hold upper-case letters.
+    /// The repository has upper-case letters.
     #[error("`{0}` has an upper-case repository name: write it in lower case")]
     UpperCase(String),
     /// The registry, repository or tag breaks the grammar.
@@ -43,10 +43,10 @@ pub enum ReferenceError {
         text: String,
         /// Which part is wrong.
         part: &'static str,
-        /// What that part should look like.
+        /// The expected form of that part.
         expected: &'static str,
     },
-    /// What follows `@` is no digest that can be checked.
+    /// The part after `@` is not a supported digest.
     #[error("`{text}` is not an image reference: {source}")]
     Digest {
         /// The text, shortened.
@@ -57,7 +57,7 @@ pub enum ReferenceError {
 }
 
 impl ReferenceError {
-    /// The same, said of `shown`: of what the user wrote, perhaps.
+    /// The same error with `shown` as the reference, such as the user's input.
     #[must_use]
     pub fn of(self, shown: &str) -> Self {
         let shown = shown.chars().take(200).collect();
@@ -96,20 +96,20 @@ impl Reference {
         self.tag.as_deref()
     }
 
-    /// The digest; where there is one it decides, not the tag.
+    /// The digest, which has priority over the tag.
     #[must_use]
     pub fn digest(&self) -> Option<Digest> {
         self.digest
     }
 
-    /// What follows `oci://` in the URL `text`; `None`: it is no such URL.
+    /// The part after `oci://` in the URL `text`; `None`: it has another scheme.
     #[must_use]
     pub fn url_path(text: &str) -> Option<&str> {
         text.strip_prefix("oci://")
     }
 
     /// Parses a reference whose first part is a host, even if it looks like a
-    /// repository of Docker Hub.
+    /// repository on Docker Hub.
     ///
     /// # Errors
     ///
@@ -127,7 +127,7 @@ impl Reference {
         })
     }
 
-    /// Whether `text`, which it was read from, names the tag or digest.
+    /// Whether `text`, from which it was parsed, has a tag or digest.
     #[must_use]
     pub fn is_explicit_in(&self, text: &str) -> bool {
         self.digest.is_some()
@@ -270,10 +270,10 @@ fn valid_component(word: &str) -> bool {
     started && separator.is_empty()
 }
 
-/// What a tag is made of, for messages.
+/// The rule for tags, for messages.
 pub const TAG_RULE: &str = "at most 128 letters, digits, and _ . - after the first";
 
-/// Whether `tag` can name something in a registry.
+/// Whether `tag` is a valid tag.
 ///
 /// Source: distribution-spec 1.1, "Pulling manifests".
 #[must_use]

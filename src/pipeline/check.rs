@@ -1,6 +1,6 @@
 //! Turns a YAML node into a [`Pipeline`], and notes every mistake at once.
 //!
-//! Stands between `yaml` and the model. It never opens a file.
+//! It never opens a file.
 
 mod file;
 mod task;

@@ -1,6 +1,6 @@
 //! The parameters of a run: given texts, checked against their declarations.
 //!
-//! Stands on the model. It never reads the environment or the command line.
+//! It never reads the environment or the command line.
 
 use std::collections::BTreeMap;
 

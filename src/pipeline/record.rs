@@ -4,7 +4,7 @@
 //! states; its reader; its rendering; its JSON Schema; and the list of known
 //! keys. So a new key is one row, and no two of the five can disagree.
 //!
-//! Stands on `reader` and `render`. It knows no verb.
+//! Built on `reader` and `render`, and independent of verbs.
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -150,7 +150,7 @@ pub trait Record: Clone + Debug + PartialEq + Sized {
         Self::of_node(node, r)
     }
 
-    /// Keys that stand beside the verb in a task.
+    /// Keys beside the verb in a task.
     fn beside() -> Vec<Beside> {
         Vec::new()
     }

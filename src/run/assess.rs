@@ -1,4 +1,4 @@
-//! What a run would do with each step, without doing it.
+//! Predicts what a run would do with each step.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,26 +12,26 @@ use crate::ground::{Class, Failure};
 use crate::kinds::{Done, Prepared, Results};
 use crate::plan::{Plan, Step};
 
-/// What a run would do with one step.
+/// The prediction for one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// A result is remembered under this key.
+    /// Its result is cached under this key.
     Cached(ActionKey),
     /// It would run, for this reason.
     Runs {
-        /// Names its result.
+        /// The key of its result.
         key: ActionKey,
         /// Why.
         reason: String,
     },
-    /// It depends on what these steps make.
+    /// It depends on the outputs of these steps.
     After(Vec<String>),
     /// It cannot be determined.
     Unknown(String),
 }
 
-/// Says what [`run`](super::run()) would do, without doing it: executes nothing, and writes
-/// nothing. Resolves references that have no pin, as a run would.
+/// Predicts what [`run`](super::run()) would do: executes and writes nothing, but
+/// resolves references without a pin, as a run would.
 ///
 /// # Errors
 ///
@@ -71,8 +71,8 @@ pub async fn assess(
     Ok(verdicts)
 }
 
-/// The step called `id`, prepared from the results of those before it, which
-/// must be in the cache.
+/// The step `id`, prepared from the results of its dependencies, which must be in the
+/// cache.
 pub(crate) async fn ready(
     site: &Arc<Site>,
     plan: &Plan,

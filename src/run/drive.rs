@@ -1,4 +1,4 @@
-//! Drives a plan: asks the schedule what may start, runs it, tells what happened.
+//! Runs a plan: starts steps in the order of the schedule, and reports what happens.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,24 +19,24 @@ use crate::run::event::Event;
 use crate::run::record::{OutputRecord, RECORD_VERSION, RunRecord, Status, TaskRecord};
 use crate::run::schedule::{Limits, Needs, OnFailure, Outcome, Schedule};
 
-/// How a run is carried out.
+/// The settings of a run.
 pub struct How {
-    /// Absolute path of the workspace: explanations are kept for it.
+    /// Absolute path of the workspace, for which explanations are stored.
     pub workspace: PathBuf,
-    /// Go on with what does not depend on a failure.
+    /// Continue with steps that do not depend on a failed one.
     pub keep_going: bool,
     pub events: mpsc::UnboundedSender<Event>,
-    /// Whether the run is to stop.
+    /// Cancellation of the run.
     pub stop: watch::Receiver<Stop>,
 }
 
-/// How a run ended.
+/// The outcome of a run.
 pub struct Ran {
     pub record: RunRecord,
     /// The failures, in the order in which they happened.
     pub failures: Vec<(String, Failure)>,
-    /// A failure came from damaged blobs of the cache, which are removed now:
-    /// another run makes them again.
+    /// A failure was caused by damaged blobs in the cache, which have been removed:
+    /// another run recreates them.
     pub healing: bool,
 }
 
@@ -54,8 +54,7 @@ fn millis(duration: Duration) -> u64 {
 ///
 /// # Errors
 ///
-/// [`GraphError`]: the steps wait for each other. Failures of steps are in
-/// [`Ran`], not here.
+/// [`GraphError`]: the steps form a cycle. Failures of steps are in [`Ran`].
 pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphError> {
     let start_ms = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -69,8 +68,8 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
     loop {
         drive.start_ready();
         tokio::select! {
-            // A signal goes first: otherwise the steps that it ended could be the
-            // last ones heard of, as if the run had come to its end.
+            // Check signals first: otherwise the end of the interrupted steps could be
+            // mistaken for the end of the run.
             biased;
             wanted = wish(&mut stop, drive.stopped), if drive.stopped != Stop::Now => {
                 drive.stop(wanted);
@@ -94,7 +93,7 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
     })
 }
 
-/// A run on its way.
+/// A run in progress.
 struct Drive<'r> {
     site: &'r Arc<Site>,
     plan: &'r Plan,
@@ -103,12 +102,12 @@ struct Drive<'r> {
     schedule: Schedule<String>,
     results: Results,
     running: JoinSet<Ended>,
-    /// Steps by the tasks of the runtime, for those that panic.
+    /// Steps by the runtime's task, to identify steps that panic.
     names: HashMap<tokio::task::Id, String>,
     tasks: Vec<TaskRecord>,
     failures: Vec<(String, Failure)>,
     stopped: Stop,
-    /// Damaged blobs were removed: another run makes them again.
+    /// Damaged blobs were removed: another run recreates them.
     healing: bool,
 }
 
@@ -118,8 +117,8 @@ impl<'r> Drive<'r> {
         let paths = graph.critical_path(|_| 1);
         let limits = Limits {
             // A step mostly waits for the network, for a processor, or for its own
-            // parallel parts, each of which has a bound; twice the jobs keeps all
-            // of them busy.
+            // parallel parts, each of which is limited; twice as many jobs keep all of
+            // them busy.
             cpu: u32::try_from(site.wishes.jobs.max(1) * 2).unwrap_or(u32::MAX),
             memory: rustix::system::sysinfo().totalram,
             pools: plan.pools.clone(),
@@ -130,7 +129,7 @@ impl<'r> Drive<'r> {
             },
         };
         let needs = |id: &String| {
-            // The graph was made of these very steps.
+            // The graph was made from these steps.
             needs(&plan.steps[id], paths.get(id).copied().unwrap_or(1))
         };
         let schedule = match Schedule::new(&graph, &limits, needs) {
@@ -154,7 +153,7 @@ impl<'r> Drive<'r> {
     }
 
     fn tell(&self, event: Event) {
-        // The receiver is gone only when the caller is.
+        // The receiver is gone only if the caller is.
         drop(self.how.events.send(event));
     }
 
@@ -165,7 +164,7 @@ impl<'r> Drive<'r> {
         self.tasks.push(record);
     }
 
-    /// Starts every step that may start now.
+    /// Starts every step that is ready.
     fn start_ready(&mut self) {
         while let Some(id) = self.schedule.start() {
             let Some(step) = self.plan.steps.get(&id) else {
@@ -195,7 +194,8 @@ impl<'r> Drive<'r> {
         }
     }
 
-    /// Tells the schedule how `id` ended; reports the steps that are skipped for it.
+    /// Reports the outcome of `id` to the schedule, and the steps that are skipped
+    /// because of it as events.
     fn finish(&mut self, id: &str, outcome: Outcome, why: &str) {
         let ended = self.schedule.finish(&id.to_owned(), outcome);
         for task in ended.unwrap_or_default() {
@@ -222,7 +222,7 @@ impl<'r> Drive<'r> {
     async fn joined(&mut self, ended: Result<(tokio::task::Id, Ended), JoinError>) {
         let ended = match ended {
             Ok((_, ended)) => ended,
-            // An aborted task has nothing more to say.
+            // An aborted task reports nothing more.
             Err(error) if error.is_cancelled() => return,
             Err(error) => {
                 let task = self.names.remove(&error.id()).unwrap_or_default();
@@ -243,7 +243,7 @@ impl<'r> Drive<'r> {
             Err(failure) => self.failed(&ended.task, failure).await,
         };
         if self.healing {
-            // A failure that the next run mends is not reported.
+            // A failure that the next run repairs is not reported.
             self.schedule.cancel();
             drop(self.schedule.finish(&ended.task, outcome));
             return;
@@ -256,7 +256,7 @@ impl<'r> Drive<'r> {
         self.finish(&ended.task, outcome, &why);
     }
 
-    /// Looks for damage in the cache, and says whether the failure counts.
+    /// Checks the cache for damage, and returns whether the failure counts.
     async fn failed(&mut self, task: &str, failure: Failure) -> Outcome {
         if failure.class == Class::Verification && !self.healing {
             let site = Arc::clone(self.site);
@@ -272,10 +272,11 @@ impl<'r> Drive<'r> {
     }
 }
 
-/// Why a task of a stopped run did not end by itself.
+/// The reason for ending a task of a stopped run.
 const STOPPED: &str = "the run was stopped";
 
-/// Waits until a harder stop than `so_far` is wanted; for ever, if none can be.
+/// Waits until a stronger stop than `so_far` is requested; forever, if there is no
+/// stronger one.
 async fn wish(stop: &mut watch::Receiver<Stop>, so_far: Stop) -> Stop {
     if let Ok(wanted) = stop.wait_for(|wanted| *wanted > so_far).await {
         return *wanted;
@@ -291,7 +292,7 @@ fn stopped_step(step: &Step, start: Instant) -> Ended {
     }
 }
 
-/// A step that panicked: it failed, whatever it had done.
+/// The failure of a step that panicked.
 fn died(task: String, start: Instant) -> Ended {
     const WHY: &str = "internal error: the task stopped unexpectedly; please report this bug";
     let record = TaskRecord {
@@ -305,10 +306,10 @@ fn died(task: String, start: Instant) -> Ended {
     }
 }
 
-/// What a step occupies. Its processors it takes when it is run, not while its
+/// The resources of a step. It takes its processors when it is executed, not while its
 /// result is looked up.
 fn needs(step: &Step, length: u64) -> Needs {
-    // A priority outweighs any length.
+    // A priority outweighs any path length.
     let rank = u64::from(step.priority.wrapping_sub(i32::MIN).cast_unsigned());
     Needs {
         cpu: 1,
@@ -369,8 +370,8 @@ async fn one(
         ..
     }) = &done
     {
-        // The key is made again from what the sources are now; once, as something
-        // may write to them all the time.
+        // Compute the key again from the current sources, but only once, because
+        // something may write to them all the time.
         site.forget(path);
         record.attempts = 0;
         done = attempt(site, step, &results, workspace, &mut record, told).await;
@@ -485,7 +486,7 @@ async fn tell(
     .await
 }
 
-/// Runs the step for want of a result; tries again as often as it may.
+/// Executes the step, which has no result, with its retries.
 async fn make(
     task: &Task<'_>,
     step: &Step,
@@ -536,7 +537,7 @@ async fn within<T>(
     }
 }
 
-/// Whether another attempt may end otherwise, and the task wants one.
+/// Whether a retry may succeed and the task allows one.
 fn retryable(failure: &Failure, retries: &Retries) -> bool {
     let only = &retries.only;
     match failure.again {
@@ -548,7 +549,7 @@ fn retryable(failure: &Failure, retries: &Retries) -> bool {
     }
 }
 
-/// How long to wait before the next attempt.
+/// The delay before the next attempt.
 fn pause(attempts: u32, retries: &Retries) -> Duration {
     let doubled = 1_u32 << attempts.saturating_sub(1).min(20);
     retries
@@ -570,7 +571,8 @@ pub(super) fn task_of<'a>(site: &'a Arc<Site>, step: &'a Step, results: &'a Resu
     }
 }
 
-/// Why the step runs although nothing changed; `None`: its result is missing.
+/// The reason for running the step although nothing changed; `None`: its result is
+/// missing.
 pub(super) fn unchanged(step: &Step, prepared: &Prepared) -> Option<&'static str> {
     let uncached = (!step.cached).then_some("caching is disabled for this task");
     step.work.always_runs().or(uncached).or(prepared.uncached)

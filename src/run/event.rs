@@ -1,4 +1,4 @@
-//! What happens in a run, as it happens.
+//! Events of a run, as they happen.
 //!
 //! `cli` draws events: live on a terminal, one block a task in CI, or as NDJSON.
 
@@ -6,25 +6,25 @@ use serde::Serialize;
 
 use crate::run::record::TaskRecord;
 
-/// One thing that happened.
+/// An event.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "camelCase")]
 pub enum Event {
     /// The plan is made.
     Planned {
-        /// How many tasks it holds.
+        /// The number of tasks.
         tasks: usize,
     },
-    /// A task is being run; a task whose result is cached never starts.
+    /// A task has started; a task whose result is cached never starts.
     Started {
         /// The task.
         task: String,
-        /// Why it must run.
+        /// The reason for running it.
         reason: String,
     },
-    /// A task ended, in whatever way.
+    /// A task has ended.
     Finished {
-        /// How it ended.
+        /// Its outcome.
         record: Box<TaskRecord>,
     },
 }

@@ -1,6 +1,6 @@
-//! Runs a plan: which step may start, starting it, and reporting what happened.
+//! Runs a plan: schedules and runs steps, and reports what happens.
 //!
-//! Knows that steps have a kind of work, and no kind's inside.
+//! Independent of the details of any kind of work.
 
 mod assess;
 mod drive;

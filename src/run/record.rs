@@ -1,15 +1,15 @@
 //! The run record: what a run did, task by task.
 //!
-//! Source: docs/spec/pipeline.md, "Run record". Who ran it, when and where
-//! belongs here and never into a package.
+//! Source: docs/spec/pipeline.md, "Run record". The user, time and place of a run
+//! belong here and never in a package.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// Version of the record's shape; raised when a field changes its meaning.
+/// Version of the record format; incremented when a field changes its meaning.
 pub const RECORD_VERSION: u32 = 1;
 
-/// Everything one run did.
+/// The record of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RunRecord {
@@ -21,7 +21,7 @@ pub struct RunRecord {
     pub start_ms: u64,
     /// Wall time in milliseconds.
     pub wall_ms: u64,
-    /// In the order in which they ended.
+    /// Tasks in the order in which they ended.
     pub tasks: Vec<TaskRecord>,
 }
 
@@ -32,7 +32,7 @@ pub struct TaskRecord {
     pub task: String,
     pub verb: String,
     pub status: Status,
-    /// Why it ran, was skipped or failed; empty for a cached one.
+    /// The reason why it ran, was skipped or failed; empty if it was cached.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// Hex of its action key; absent if it was never known.
@@ -40,19 +40,18 @@ pub struct TaskRecord {
     pub action_key: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputRecord>,
-    /// What was written for the user: archives, places that packages were
-    /// published to.
+    /// Delivered archives, and places that packages were published to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
-    /// Start, in milliseconds after the run's.
+    /// Start, in milliseconds after the start of the run.
     pub start_ms: u64,
     /// Wall time in milliseconds.
     pub wall_ms: u64,
     /// Attempts made; 0 for a cached or skipped task.
     pub attempts: u32,
-    /// Bytes of the outputs, if they were made now.
+    /// Size of the outputs, if the task ran.
     pub bytes_made: u64,
-    /// Bytes that came over the network.
+    /// Number of downloaded bytes.
     pub bytes_fetched: u64,
     /// The captured log of a `run` task, lossily as text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -75,9 +74,9 @@ pub struct OutputRecord {
 pub enum Status {
     /// It ran and succeeded.
     Executed,
-    /// An earlier result was used.
+    /// A cached result was used.
     Cached,
-    /// Its condition was false, or something before it failed.
+    /// Its condition was false, or a dependency failed.
     Skipped,
     /// It ran and failed.
     Failed,
@@ -134,7 +133,7 @@ impl RunRecord {
         format!("{schema:#}\n")
     }
 
-    /// How many tasks ended as `status`.
+    /// The number of tasks with `status`.
     #[must_use]
     pub fn count(&self, status: Status) -> usize {
         self.tasks.iter().filter(|t| t.status == status).count()

@@ -1,9 +1,9 @@
-//! Which task runs next: a state machine without clock, thread or file.
+//! Decides which task runs next: a state machine without clock, thread or file.
 //!
-//! Tasks go from wanted to ready to running, and end done, failed or skipped.
-//! Counters of open dependencies make a finished task cost its own edges only;
-//! a task that waits for a pool or lock is parked there, not asked again and
-//! again. Equal calls give equal answers.
+//! Tasks go from waiting to ready to running, and end as done, failed or skipped. With
+//! counters of open dependencies, a finished task costs only its own edges; a task that
+//! waits for a pool or lock is parked there instead of being polled. Equal calls give
+//! equal results.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,24 +12,24 @@ use std::fmt::Display;
 use crate::graph::Graph;
 use crate::pipeline::RunsAfter;
 
-/// What one task occupies while it runs.
+/// The resources of a running task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needs {
-    /// CPU slots; more than the run has counts as all of them.
+    /// CPU slots; a request for more than the run has counts as all of them.
     pub cpu: u32,
-    /// Bytes of memory; more than the run has counts as all of it.
+    /// Bytes of memory; a request for more than the run has counts as all of it.
     pub memory: u64,
-    /// The pool it takes one slot of.
+    /// The pool in which it uses a slot.
     pub pool: Option<String>,
     /// The lock it holds.
     pub mutex: Option<String>,
-    /// Length of the critical path from here: the larger, the sooner.
+    /// Length of the critical path from here; tasks with a longer one start first.
     pub weight: u64,
-    /// After which outcomes of what comes before it.
+    /// The outcomes of its dependencies after which it runs.
     pub when: RunsAfter,
 }
 
-/// Whether a task runs after the worst outcome of those before it.
+/// Whether a task runs after the worst outcome of its dependencies.
 fn fits(when: RunsAfter, worst: Outcome) -> bool {
     match worst {
         Outcome::Done => when.success,
@@ -38,7 +38,7 @@ fn fits(when: RunsAfter, worst: Outcome) -> bool {
     }
 }
 
-/// Whether it may still come to run, given the worst outcome so far.
+/// Whether it may still run, given the worst outcome so far.
 fn may_fit(when: RunsAfter, worst: Outcome) -> bool {
     match worst {
         Outcome::Done => true,
@@ -47,23 +47,23 @@ fn may_fit(when: RunsAfter, worst: Outcome) -> bool {
     }
 }
 
-/// What the whole run may occupy.
+/// The resources of the whole run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// CPU slots; 0 counts as 1.
     pub cpu: u32,
-    /// Bytes of memory that tasks may ask for together.
+    /// Bytes of memory for all running tasks together.
     pub memory: u64,
     /// Slots of each named pool.
     pub pools: BTreeMap<String, u32>,
-    /// What a failure means for tasks that do not depend on it.
+    /// The effect of a failure on tasks that do not depend on it.
     pub on_failure: OnFailure,
 }
 
-/// What a failure means for tasks that do not depend on it.
+/// The effect of a failure on tasks that do not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// No further task starts.
+    /// No more tasks start.
     FailFast,
     KeepGoing,
 }
@@ -76,11 +76,11 @@ pub enum State {
     Running,
     Done,
     Failed,
-    /// Will not run.
+    /// Not run.
     Skipped,
 }
 
-/// How a running task ended; the worse, the larger.
+/// The outcome of a task; worse outcomes compare greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     Done,
@@ -89,28 +89,28 @@ pub enum Outcome {
     Failed,
 }
 
-/// Why no schedule can be made, or a call does not fit it.
+/// Why a schedule cannot be made, or a call is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
-    /// A pool that was not declared.
+    /// An undeclared pool.
     #[error("task `{task}` uses pool `{pool}`, expected one named in `pools`")]
     UnknownPool {
         task: String,
         /// The pool it names.
         pool: String,
     },
-    /// A pool in which nothing can run.
+    /// A pool without slots.
     #[error("pool `{0}` has no slots, expected at least 1")]
     EmptyPool(String),
-    /// Only running tasks can finish.
+    /// The task is not running.
     #[error("task `{0}` is not running, expected one that is")]
     NotRunning(String),
 }
 
-/// Ready tasks, heaviest first, then by name: places ascend with names.
+/// Ready tasks, heaviest first, then by name: indices are in the order of names.
 type Queue = BTreeSet<(Reverse<u64>, usize)>;
 
-/// A pool or lock, and the ready tasks that found it full.
+/// A pool or lock, and the ready tasks that wait for it.
 struct Resource {
     free: u32,
     parked: Queue,
@@ -122,13 +122,13 @@ struct Slot<N> {
     /// Indices into `resources`.
     holds: Vec<usize>,
     open: usize,
-    /// Of those before it that have ended.
+    /// The worst outcome of its finished dependencies.
     worst: Outcome,
     after: Vec<usize>,
     state: State,
 }
 
-/// The state of one run's tasks.
+/// The state of the tasks of a run.
 pub struct Schedule<N> {
     slots: Vec<Slot<N>>,
     places: BTreeMap<N, usize>,
@@ -141,7 +141,7 @@ pub struct Schedule<N> {
 }
 
 impl<N: Ord + Clone + Display> Schedule<N> {
-    /// Wants every task of `graph`, each with its needs.
+    /// Schedules every task of `graph`, each with its resources.
     ///
     /// # Errors
     ///
@@ -214,10 +214,10 @@ impl<N: Ord + Clone + Display> Schedule<N> {
         })
     }
 
-    /// Hands out the next task to start, if one fits what is free.
+    /// Returns the next task to start, if the free resources suffice for one.
     ///
     /// A task that only lacks CPU slots or memory is not overtaken by smaller ones, so
-    /// it cannot wait for ever.
+    /// that it cannot wait forever.
     pub fn start(&mut self) -> Option<N> {
         while let Some(entry) = self.ready.pop_first() {
             let slot = &mut self.slots[entry.1];
@@ -242,14 +242,16 @@ impl<N: Ord + Clone + Display> Schedule<N> {
         None
     }
 
-    /// Takes a running task's outcome; returns the tasks skipped because of it, by name.
+    /// Records a running task's outcome; returns the tasks skipped because of it, by
+    /// name.
     ///
-    /// A failure under [`OnFailure::FailFast`] skips every task that has not
-    /// started, except those that are there for failures.
+    /// A failure under [`OnFailure::FailFast`] skips every task that has not started,
+    /// except those that run after failures.
     ///
     /// # Errors
     ///
-    /// [`ScheduleError::NotRunning`]: the task was not handed out, or ended before.
+    /// [`ScheduleError::NotRunning`]: the task has not been started, or has already
+    /// ended.
     pub fn finish(&mut self, task: &N, outcome: Outcome) -> Result<Vec<N>, ScheduleError> {
         let running = |place: &usize| self.slots[*place].state == State::Running;
         let place = self.places.get(task).copied().filter(running);
@@ -293,13 +295,13 @@ impl<N: Ord + Clone + Display> Schedule<N> {
         self.skip(waiting)
     }
 
-    /// The state of a task; `None`: not a task of this run.
+    /// The state of a task; `None`: no such task.
     #[cfg(test)]
     fn state(&self, task: &N) -> Option<State> {
         self.places.get(task).map(|place| self.slots[*place].state)
     }
 
-    /// How many tasks are handed out and have not ended.
+    /// The number of running tasks.
     #[cfg(test)]
     fn running(&self) -> usize {
         self.running
@@ -316,10 +318,10 @@ impl<N: Ord + Clone + Display> Schedule<N> {
         }
     }
 
-    /// Tells those that wait for what has ended; each edge is counted once.
+    /// Updates the dependents of finished tasks; each edge is counted once.
     ///
-    /// What cannot run any more ends as skipped, and is told on in the same
-    /// way: as a failure, if one is the reason.
+    /// Tasks that can no longer run end as skipped, which is propagated in the same
+    /// way: as a failure, if that is the reason.
     fn settle(&mut self, mut ended: Vec<(usize, Outcome)>, skipped: &mut BTreeSet<usize>) {
         while let Some((place, outcome)) = ended.pop() {
             for next in self.slots[place].after.clone() {

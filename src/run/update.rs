@@ -1,4 +1,4 @@
-//! Moves pins: resolves references again.
+//! Resolves references again and moves their pins.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use crate::kinds::Kind as _;
 use crate::kinds::pins::Moved;
 use crate::plan::Plan;
 
-/// Resolves every pinned reference of `plan` again (those in `names`, unless it is
-/// empty), and pins the answers once all of them have arrived.
+/// Resolves every pinned reference of `plan` again (or only those in `names`, unless it
+/// is empty), and writes the pins once all of them are resolved.
 pub(crate) async fn update(
     site: &Arc<Site>,
     plan: &Plan,

@@ -1,4 +1,4 @@
-//! Commit and branch of a Git checkout, read without running Git.
+//! Reads commit and branch of a Git checkout without running Git.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,8 @@ const MAX_LINE: u64 = 64 << 10;
 /// Largest list of packed references, in bytes: 64 MiB, half a million of them.
 const MAX_PACKED: u64 = 64 << 20;
 
-/// Facts about the checkout that `folder` is in: `sha`, `shortSha` and, if a
-/// branch is checked out, `branch`. Empty outside of one, and before the first
-/// commit.
+/// Facts about the checkout that contains `folder`: `sha`, `shortSha` and, if a branch
+/// is checked out, `branch`. Empty outside a checkout and before the first commit.
 #[must_use]
 pub fn git_facts(folder: &Path) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();
@@ -43,7 +42,7 @@ pub fn git_facts(folder: &Path) -> BTreeMap<String, String> {
     facts
 }
 
-/// The checkout's own folder, and the one that branches are kept in.
+/// The Git folder of the checkout, and the one with its branches.
 fn git_folders(folder: &Path) -> Option<(PathBuf, PathBuf)> {
     let dot = folder
         .ancestors()
@@ -52,7 +51,7 @@ fn git_folders(folder: &Path) -> Option<(PathBuf, PathBuf)> {
     if dot.is_dir() {
         return Some((dot.clone(), dot));
     }
-    // A work tree: the file names its folder, which names the common one.
+    // In a work tree, this file names its Git folder, which names the common one.
     let text = read_text(&dot, MAX_LINE).ok()?;
     let git = dot.parent()?.join(text.trim().strip_prefix("gitdir: ")?);
     let common = read_text(&git.join("commondir"), MAX_LINE)

@@ -1,4 +1,4 @@
-//! Lists one source of a package completely: what a definition names literally is
+//! Lists a source of a package completely: files that a definition names literally are
 //! not subject to `.gitignore`.
 
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{Entry, Kind, Stat, WalkError};
 
-/// Deepest folder nesting that is listed: 255. Deeper trees are loops or attacks.
+/// Maximum depth of folders: 255. Deeper trees are loops or attacks.
 const MAX_DEPTH: usize = 255;
 
 /// Lists `path` below `root`, then everything in it, parents first and names

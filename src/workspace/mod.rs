@@ -1,6 +1,5 @@
 //! The checkout: its files and their digests.
 //!
-//! A store beside `cas`, whose findings reach the domain as values.
 //! It never starts git, never follows a link, and never leaves its root.
 
 mod git;

@@ -1,9 +1,9 @@
-//! Digests of files that were read before, so that they need not be read again.
+//! Caches digests of files, so that unchanged files need not be read again.
 //!
-//! One checksummed file, loaded once and saved only when it changed; a damaged
-//! one is an empty cache. An entry is believed only if its file was settled
-//! when it was hashed: one as young as its hash may have changed within the
-//! same tick of the clock, and is read again.
+//! One checksummed file, loaded once and saved only if it changed; a damaged file
+//! counts as empty. An entry is valid only if its file had not changed recently when it
+//! was hashed: a younger file may have changed again within the same tick of the clock,
+//! and is read again.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -19,30 +19,30 @@ use crate::oci::{Digest, Hasher};
 
 use super::walk::Stat;
 
-/// Begins the file; changes with its layout.
+/// Magic number of the file; changes with its layout.
 const MAGIC: &[u8; 8] = b"jkstat\x02\n";
 
-/// Longest path in bytes: 64 KiB, far more than Linux's `PATH_MAX`.
+/// Maximum length of a path, in bytes: 64 KiB, far more than Linux's `PATH_MAX`.
 const MAX_PATH: u64 = 64 << 10;
 
 /// File times may lag behind the clock by a kernel tick, at most 10 ms.
 const TICK: i64 = 20_000_000;
 
-/// How often a file that changes while it is read is tried.
+/// Maximum number of attempts to read a file that changes meanwhile.
 const ATTEMPTS: usize = 3;
 
 /// The digests of one file's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileDigest {
     pub blake3: [u8; 32],
-    /// For blobs; computed on demand.
+    /// Digest for blobs; computed on demand.
     pub sha256: Option<Digest>,
 }
 
 #[derive(Clone, Copy)]
 struct Known {
     stat: Stat,
-    /// The clock before the file was read.
+    /// The time before the file was read.
     hashed: i64,
     digest: FileDigest,
 }
@@ -53,7 +53,7 @@ impl Known {
     }
 }
 
-/// Digests by path, each with the stat it was true for.
+/// Digests by path, each with the stat data it belongs to.
 pub struct StatCache {
     file: PathBuf,
     known: HashMap<String, Known>,
@@ -61,7 +61,7 @@ pub struct StatCache {
 }
 
 impl StatCache {
-    /// Loads `file`; a missing, damaged or foreign one is an empty cache.
+    /// Loads `file`; a missing, damaged or foreign file counts as empty.
     #[must_use]
     pub fn load(file: &Path) -> Self {
         let known = fs::read(file).ok().and_then(|bytes| decode(&bytes).ok());
@@ -73,11 +73,11 @@ impl StatCache {
     }
 
     /// Digests the regular files `paths` (relative to `root`) in parallel, in
-    /// their order; reads only those whose stat is not the known one.
+    /// their order; reads only those whose stat data have changed.
     ///
     /// # Errors
     ///
-    /// A file cannot be read, or keeps changing while it is.
+    /// A file cannot be read, or keeps changing while it is read.
     pub fn digest(
         &mut self,
         root: &Path,
@@ -90,7 +90,7 @@ impl StatCache {
             let told = !sha256 || entry.digest.sha256.is_some();
             (told && entry.stat == *stat && entry.settled()).then_some(*entry)
         };
-        // Looking up costs less than waking another thread; reading does not.
+        // A lookup is cheaper than waking another thread; reading is not.
         let mut found: Vec<Option<Known>> =
             files.iter().map(|(path, stat)| sound(path, stat)).collect();
         let missing: Vec<usize> = (0..found.len()).filter(|at| found[*at].is_none()).collect();
@@ -107,8 +107,8 @@ impl StatCache {
             .collect::<io::Result<_>>()?;
         for (at, entry) in read {
             found[at] = Some(entry);
-            // An unsettled entry is never believed: keeping it would only make
-            // every run write.
+            // A recently changed entry is never valid: storing it would only make every
+            // run write.
             if entry.settled() {
                 self.known.insert(files[at].0.to_owned(), entry);
                 self.changed = true;
@@ -121,12 +121,12 @@ impl StatCache {
             .collect())
     }
 
-    /// Forgets the file at `path`, as it was asked for: it is read again.
+    /// Forgets the file at `path`, so that it is read again.
     pub fn forget(&mut self, path: &str) {
         self.changed |= self.known.remove(path).is_some();
     }
 
-    /// Writes the cache, whole or not at all, if it changed since it was loaded.
+    /// Writes the cache atomically if it has changed since it was loaded.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
-//! One parallel walk of a root, one stat per entry.
+//! A parallel walk of a root with one stat call per entry.
 //!
-//! Yields relative paths in byte order, empty folders included, and leaves out
-//! what `.gitignore` names. It never follows a link and never opens a file.
+//! Yields relative paths in byte order, including empty folders, without files that
+//! `.gitignore` excludes. It never follows a link and never opens a file.
 
 use std::fs;
 use std::io;
@@ -12,30 +12,30 @@ use std::sync::mpsc;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use ignore::{WalkBuilder, WalkState};
 
-/// Why a root could not be walked or a pattern not used.
+/// Why a root could not be walked or a pattern is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError {
-    /// Something could not be read.
+    /// An entry could not be read.
     #[error("cannot list files: {0}")]
     Walk(#[from] ignore::Error),
     /// A link could not be read.
     #[error("cannot read `{path}`: {source}")]
     Io {
-        /// What was being read.
+        /// The path that was being read.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A path that a key cannot hold the same way everywhere.
+    /// A path that is not UTF-8, which keys cannot represent on every machine.
     #[error("path {0:?} is not UTF-8: rename it, or add it to .gitignore")]
     NotUtf8(PathBuf),
-    /// Neither file, folder nor link.
+    /// An entry is not a file, folder or link.
     #[error("{0:?} is a socket, pipe or device; expected a file, folder or link")]
     Special(PathBuf),
-    /// A pattern that reaches outside the root, or is empty.
+    /// A pattern that leads outside the root, or is empty.
     #[error("pattern `{0}` leads out of its folder; expected a relative path without `..`")]
     Escapes(String),
-    /// A pattern that is not a glob.
+    /// A pattern that is not a valid glob.
     #[error("invalid glob pattern: {0}")]
     Glob(#[from] globset::Error),
 }
@@ -56,7 +56,7 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// Takes what a stat call found.
+    /// Converts the result of a stat call.
     #[must_use]
     pub fn of(metadata: &fs::Metadata) -> Self {
         let nanos = |s: i64, ns: i64| s.saturating_mul(1_000_000_000).saturating_add(ns);
@@ -71,7 +71,7 @@ impl Stat {
     }
 }
 
-/// What an entry is.
+/// The type of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     File {
@@ -81,26 +81,26 @@ pub enum Kind {
     Directory,
     /// A symbolic link, not followed.
     Link {
-        /// Where it points, as written.
+        /// The target, as written.
         target: String,
     },
 }
 
-/// One thing found under the root.
+/// One entry below the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Relative to the root, with `/` between names.
+    /// Path relative to the root, with `/` between names.
     pub path: String,
     pub kind: Kind,
-    /// From the only stat call.
+    /// From the single stat call.
     pub stat: Stat,
 }
 
-/// Walks `root`; the root itself and `.git` are left out.
+/// Walks `root`, without the root itself and `.git`.
 ///
 /// # Errors
 ///
-/// The first thing that could not be read or named.
+/// The first entry that cannot be read or represented.
 pub fn walk(root: &Path) -> Result<Vec<Entry>, WalkError> {
     let (sender, receiver) = mpsc::channel();
     WalkBuilder::new(root)
@@ -165,8 +165,8 @@ pub struct Globs {
 }
 
 impl Globs {
-    /// Compiles `patterns`; one without wildcards, or with a `/` at its end,
-    /// also means everything below it.
+    /// Compiles `patterns`; a pattern without wildcards or with a trailing `/` also
+    /// matches everything below it.
     ///
     /// # Errors
     ///

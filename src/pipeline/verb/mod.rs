@@ -1,4 +1,4 @@
-//! What a task does: one file a verb.
+//! What a task does, with one file per verb.
 //!
 //! A verb's file declares its keys, and thereby how they are read, checked,
 //! rendered and described. The checker and the planner see them as [`Verb`],
@@ -45,8 +45,8 @@ macro_rules! verbs {
                 }
             }
 
-            /// The JSON Schema of each verb: its key, its value, and the keys that
-            /// stand beside it.
+            /// The JSON Schema of each verb: its key, its value, and the keys beside
+            /// it.
             pub fn forms() -> Vec<Form> {
                 vec![$( Form {
                     verb: $name,

@@ -1,5 +1,5 @@
-//! `run`: a command. Its value is the command line itself, so its other keys
-//! stand beside it in the task.
+//! `run`: a command. Its value is the command line, so its other keys are beside it in
+//! the task.
 
 use serde_json::{Value, json};
 

@@ -22,7 +22,9 @@ pub enum KindError {
     )]
     NoPlatform { wanted: String, found: String },
     /// An index refers to another index.
-    #[error("the index refers to another index, {0}, expected a manifest: name the image by its digest")]
+    #[error(
+        "the index refers to another index, {0}, expected a manifest: name the image by its digest"
+    )]
     Nested(crate::oci::Digest),
     #[error("found {found}, expected an image manifest or an index: check the reference")]
     Other {
