@@ -32,7 +32,7 @@ pub enum PackageReadError {
     /// The target exists already.
     #[error("`{0}` already exists")]
     Exists(PathBuf),
-    /// What is in the target's place is not jackal's to replace.
+    /// The target exists and must not be replaced.
     #[error("`{}` {}, so it is not replaced", .path.display(), foreign(.path, .file.as_deref()))]
     Foreign {
         /// The target.

@@ -1,8 +1,7 @@
 //! The temporary folder for extracting a package, before it gets its name.
 //!
-//! The one way from a package to files on the disk. What is in the stage is made in an
-//! [`Enclosure`], and the stage takes the place of nothing but a folder that jackal made
-//! itself.
+//! The only way from a package to files on disk. Files in the stage are created in an
+//! [`Enclosure`], and the stage replaces only folders that jackal made itself.
 
 use std::fs;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -16,7 +15,7 @@ use crate::layout::{self, Contents, LayoutError};
 use crate::source::Opened;
 use crate::verify::{Scope, VerifiedPackage};
 
-/// What may be in the place of a stage.
+/// What a stage may replace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
     /// Nothing.
@@ -26,7 +25,7 @@ pub enum Existing {
 }
 
 impl Existing {
-    /// Whether a stage may be kept as `to`. Asked early, so that no work is lost.
+    /// Whether a stage may be kept as `to`. Checked early, so that no work is lost.
     pub(super) fn check(self, to: &Path) -> Result<(), PackageReadError> {
         match fs::symlink_metadata(to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -37,7 +36,7 @@ impl Existing {
     }
 }
 
-/// Refuses what is at `at`, called `to` in messages, unless jackal made it.
+/// Fails if `at`, which messages call `to`, exists and was not made by jackal.
 fn ours(at: &Path, to: &Path) -> Result<(), PackageReadError> {
     let (path, file) = match disk::made(at).map_err(write_error(to))? {
         Made::Ours => return Ok(()),
@@ -110,10 +109,10 @@ impl<'o> Stage<'o> {
     }
 
     /// Unpacks the tar `name`, which was fetched, and removes it. Its content is in a
-    /// folder of its own until it takes its place, which nothing else may have.
+    /// separate folder until it is moved to its place, which must not exist.
     ///
     /// The tar of a component becomes the folder of the component beside it; any other
-    /// one becomes a folder that is called like it, without the extension.
+    /// one becomes a folder with its name, without the extension.
     pub(super) fn unpack(&self, name: &str) -> Result<(), PackageReadError> {
         let twice = || LayoutError::Twice {
             path: PathBuf::from(&self.opened.name),
@@ -206,7 +205,7 @@ impl<'o> Stage<'o> {
 
 impl Drop for Stage<'_> {
     fn drop(&mut self) {
-        // `around` lies in the last of them, and is removed after this.
+        // `around` is in the last of them, and is removed after this.
         if self.above.is_empty() {
             return;
         }

@@ -185,7 +185,7 @@ pub enum RootFrom {
 /// A trusted root, ready to be pinned.
 #[derive(Clone, Debug)]
 pub struct FoundRoot {
-    /// Whence.
+    /// Its source.
     pub name: String,
     /// The file's content.
     pub json: String,

@@ -1,5 +1,4 @@
-//! `jackal package inspect`: what a package holds, of which only the documents
-//! are read.
+//! `jackal package inspect`: shows the content of a package; reads only its documents.
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;

@@ -103,7 +103,7 @@ impl SignArgs {
                 flag: self.signing_key_pass,
                 file: self.signing_key_pass_file,
             };
-            // The password is asked for only once the key file was found.
+            // Prompt for the password only after the key file was found.
             let failed = std::cell::RefCell::new(None);
             let password = || match from.password() {
                 Ok(password) => password,

@@ -133,7 +133,7 @@ impl KeyFileArgs {
             folder: self.output,
             force: self.force,
         };
-        // Fails before the user is asked for a password.
+        // Fails before the password prompt.
         options.check()?;
         let from = PasswordFrom {
             flag: self.signing_key_pass,

@@ -1,4 +1,5 @@
-//! A folder that nothing leads out of: what strangers name is made below it.
+//! A folder that nothing leads out of: entries with untrusted names are created below
+//! it.
 //!
 //! Everything is opened by descriptors from the folder down. The kernel resolves each
 //! path below it and through no link (`openat2`, Linux 5.6); where it cannot, every
@@ -26,7 +27,7 @@ const ON_THE_WAY: OFlags = OFlags::PATH
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
 
-/// An open folder, and everything that is made below it.
+/// An open folder, for creating entries below it.
 #[derive(Debug)]
 pub struct Enclosure {
     top: OwnedFd,
@@ -43,7 +44,7 @@ pub enum Rights {
     Executable,
 }
 
-/// What becomes of folders that are missing on the way to a name.
+/// How to treat missing folders in a path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Missing {
     Make,
@@ -118,8 +119,7 @@ impl Enclosure {
         }
     }
 
-    /// Makes the symbolic link `at`, which leads to `target`. It is not followed, by
-    /// nothing here.
+    /// Makes the symbolic link `at`, which leads to `target`. Nothing here follows it.
     ///
     /// # Errors
     ///

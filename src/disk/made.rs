@@ -1,9 +1,9 @@
-//! Which folders jackal made itself, and whether somebody else changed them since.
+//! The folders that jackal created, and whether they have been changed since.
 //!
-//! A folder that an extraction made carries a digest of what is in it: names, kinds,
-//! sizes, inodes and times of change, which no program can set. It is an extended
-//! attribute, so that the folder holds nothing but the package, and moves with the
-//! folder. Where there are no extended attributes, no folder counts as jackal's.
+//! A folder made by an extraction carries a digest of its content: names, kinds, sizes,
+//! inodes and change times, which no program can set. It is an extended attribute, so
+//! that the folder holds nothing but the package, and moves with the folder. Where
+//! there are no extended attributes, no folder counts as jackal's.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,7 +17,7 @@ use rustix::fs::XattrFlags;
 /// seconds and nanoseconds.
 const ATTRIBUTE: &str = "user.jackal.made";
 
-/// The version of what the digest covers.
+/// Version of the digest.
 const VERSION: &str = "1";
 
 /// What is known about a folder.
@@ -46,7 +46,7 @@ pub fn note_made(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether jackal made what is at `path`.
+/// Whether jackal made the entry at `path`.
 ///
 /// # Errors
 ///
@@ -75,7 +75,7 @@ pub fn made(path: &Path) -> io::Result<Made> {
     })
 }
 
-/// What is in a folder.
+/// The content of a folder.
 struct Look {
     digest: String,
     /// The last change of anything in it.

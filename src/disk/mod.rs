@@ -12,8 +12,8 @@
 //!   readers treat a damaged or empty file as missing.
 //! - **Left-overs.** Unfinished files and folders share a prefix and are locked while
 //!   their process runs; [`reap`] removes those without an owner.
-//! - **Strangers' names.** What an archive names is made in an [`Enclosure`]; what an
-//!   extraction made is told from what is the user's by [`made()`].
+//! - **Untrusted names.** Entries named by archives are created in an [`Enclosure`];
+//!   [`made()`] distinguishes extracted folders from the user's.
 //!
 //! It never decides what is in a file or what it is called. `clippy.toml` forbids
 //! the other ways to write one.

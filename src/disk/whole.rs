@@ -152,8 +152,8 @@ pub fn append(path: &Path) -> io::Result<File> {
 
 /// The text of the regular file `path`, of at most `limit` bytes.
 ///
-/// For files of a checkout, of which others are the authors: one may be a link to a
-/// device, which has no end, or a pipe, which nothing writes to.
+/// For files of a checkout, which may be untrusted: one may be a link to an endless
+/// device, or a pipe without a writer.
 ///
 /// # Errors
 ///
@@ -235,7 +235,7 @@ mod tests {
         let path = folder.path().join("f");
         write(&path, "héllo".as_bytes()).unwrap();
         assert_eq!(read_text(&path, 6).unwrap(), "héllo");
-        // The limit may lie within a character.
+        // The limit may be inside a character.
         for limit in [0, 1, 5] {
             let error = read_text(&path, limit).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::FileTooLarge, "{limit}");

@@ -15,21 +15,22 @@ use super::LayoutError;
 use crate::archive::{SafePath, TarEntry, TarKind, TarReader};
 use crate::disk::{Enclosure, Rights};
 
-/// Most bytes of names and targets of links, with [`LINK_COST`] for each: 64 MiB. They
-/// are held until the end. A system with two hundred thousand links needs a third.
+/// Maximum size of the names and targets of links, with [`LINK_COST`] for each: 64 MiB.
+/// They are held in memory until the end. A system with two hundred thousand links
+/// needs a third of that.
 const MAX_LINK_BYTES: usize = 64 << 20;
 
-/// What a held link takes beside its texts, in bytes.
+/// Memory for a link in addition to its strings, in bytes.
 const LINK_COST: usize = 96;
 
-/// What a tar may hold beside files and folders.
+/// What a tar may contain besides files and folders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contents<'t> {
     /// Files, folders and symbolic links that lead anywhere, all below a folder of this
     /// name: the tar of a component.
     Component(&'t str),
-    /// Files and folders only: documents, which whatever opens them next must not take
-    /// from elsewhere.
+    /// Files and folders only: programs that open these documents must not be led
+    /// elsewhere.
     Documents,
 }
 
@@ -249,7 +250,7 @@ mod tests {
         assert_eq!(target, Path::new("/etc/passwd"));
     }
 
-    /// Roads out of the folder, and roads to a tree that readers see in two ways.
+    /// Ways out of the folder, and ambiguous trees.
     const ROADS: &[&[(Kind, &str, &str)]] = &[
         &[(Kind::Regular, "../out/x", "")],
         &[(Kind::Regular, "a/../../out/x", "")],

@@ -20,7 +20,7 @@ pub enum Text {}
 /// References to tasks: `task` or `task[axis=value]`, one or a list.
 pub enum TaskList<const NEEDED: bool> {}
 
-/// References of which none is needed.
+/// Optional references.
 pub type Tasks = TaskList<false>;
 
 /// At least one reference.
@@ -31,7 +31,7 @@ pub struct TaskOr<T>(std::marker::PhantomData<T>);
 
 /// What [`TaskOr`] becomes once it is rendered.
 pub trait Either: Clone + Debug + PartialEq {
-    /// The text stands for itself.
+    /// The text itself.
     fn text(text: String) -> Self;
     /// It names this instance.
     fn task(instance: String) -> Self;

@@ -1,6 +1,6 @@
 //! Reads templates and references out of YAML nodes.
 //!
-//! The checker and the verbs read through it. It notes each mistake and goes on.
+//! The checker and the verbs use it. It notes each mistake and continues.
 
 use std::collections::BTreeSet;
 

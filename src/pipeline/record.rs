@@ -38,7 +38,7 @@ impl State for Rendered {
     type Of<K: Key> = K::Rendered;
 }
 
-/// A rendered value, or why there is none.
+/// A rendered value, or the reason why it cannot be rendered.
 pub type Rendering<T> = Result<T, ExpandError>;
 
 /// The kind of a key's value: how it is read, rendered and described.

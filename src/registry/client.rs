@@ -112,7 +112,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Whether a web page in answer to this request is none of the registry's.
+    /// Whether a web page in response to this request does not come from the registry.
     fn may_get_page(&self, status: StatusCode) -> bool {
         match self.method {
             // A store may give blobs any type; size and digest decide there.

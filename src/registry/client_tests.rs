@@ -245,7 +245,7 @@ async fn a_retried_write_to_an_index_reads_it_again_first() {
     };
     let (theirs, ours) = (entry("theirs"), entry("ours"));
     let stored = answer("201 Created", "", 0, "");
-    // Somebody else came while our first write was refused.
+    // Another client wrote while our first write was refused.
     let (between, after) = (index(&theirs), index(&format!("{theirs},{ours}")));
     let (host, seen) = serve(vec![absent, busy, between, stored, after]).await;
     let tag = format!("{host}/a:1").parse().unwrap();

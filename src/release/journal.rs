@@ -444,7 +444,7 @@ mod tests {
             Journal::begin(dir.path(), begun.clone()),
             Err(JournalError::Busy(_))
         ));
-        // Whoever only looks is not kept out.
+        // Reading needs no lock.
         let (told, steps) = Journal::peek(dir.path(), &id).unwrap().unwrap();
         assert_eq!((told, steps.len()), (begun.clone(), 2));
         drop(journal);

@@ -92,7 +92,7 @@ pub struct Ecosystem {
 pub struct Package {
     /// Name, as its ecosystem writes it.
     pub name: String,
-    /// Version verbatim; `UNKNOWN` if there is none.
+    /// Version verbatim; `UNKNOWN` if it has none.
     pub version: String,
     /// Origin of the package.
     pub ecosystem: Ecosystem,

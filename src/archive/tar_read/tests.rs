@@ -41,7 +41,7 @@ fn fault(bytes: impl Read) -> TarFault {
     error.downcast::<TarFault>().unwrap()
 }
 
-/// A reader that makes bytes up, and counts them.
+/// A reader that generates bytes and counts them.
 struct Endless<'c> {
     unit: Vec<u8>,
     left: u64,
@@ -286,7 +286,7 @@ fn no_damage_to_one_byte_panics() {
     }
 }
 
-/// A reader that judges what was read at its end, as those that check digests do.
+/// A reader that reports an error at its end, like those that verify digests.
 struct Judge<'a>(&'a [u8]);
 
 impl Read for Judge<'_> {

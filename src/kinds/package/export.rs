@@ -528,7 +528,7 @@ mod tests {
                 let format = ArchiveFormat::Tar;
                 match export_archive(&cas, ready(&members), &to, format, split, &stopped) {
                     Ok(_) => {
-                        assert!(moment > 2, "it asks nobody");
+                        assert!(moment > 2, "it never checks for a stop");
                         break;
                     }
                     Err(error) => assert!(matches!(error, ExportError::Stopped), "{error}"),

@@ -15,7 +15,7 @@ fn contents() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// The archive as jackal writes it, and where each member's frames lie.
+/// The archive as jackal writes it, and the positions of each member's frames.
 fn seekable() -> Vec<u8> {
     let mut writer = SeekableWriter::new(Vec::new()).unwrap();
     for (name, bytes) in contents() {
@@ -83,7 +83,7 @@ fn names_that_collide_on_some_file_system_are_refused() {
 
 #[test]
 fn an_archive_that_holds_far_more_than_its_size_is_not_read_to_its_end() {
-    // A header that promises 1 TiB of zeros, and begins to keep its word.
+    // A header that declares 1 TiB of zeros, and the start of them.
     let mut tar = header_bytes("components/a.tar", 0o644, 1 << 40, EntryKind::File).unwrap();
     tar.extend(vec![0; 1 << 20]);
     let dir = tempfile::tempdir().unwrap();
@@ -94,7 +94,7 @@ fn an_archive_that_holds_far_more_than_its_size_is_not_read_to_its_end() {
         .unwrap_err()
         .to_string();
     assert!(told.contains("--max-content-size"), "{told}");
-    // Whoever means it, may say so: then it is only damaged.
+    // With an explicit limit, the archive is only damaged.
     let package = package.with_limit(Some(2 << 40));
     let told = package.members().unwrap_err().to_string();
     assert!(!told.contains("--max-content-size"), "{told}");
@@ -210,7 +210,7 @@ fn a_wrong_seek_table_is_an_error_or_ignored_and_never_trusted() {
             let Ok(package) = package else { continue };
             let mut read = Vec::new();
             if package.read_member("images/b", &mut read).is_ok() {
-                // As whoever reads the stream from its start finds it.
+                // As a reader of the whole stream finds it.
                 let (_, content) = &contents()[2];
                 assert!(read == *content, "{back} {flip}");
             }

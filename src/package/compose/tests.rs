@@ -1,4 +1,4 @@
-//! Compositions of small definitions that lie in memory.
+//! Compositions of small definitions in memory.
 
 use std::collections::BTreeMap;
 

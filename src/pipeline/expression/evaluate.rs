@@ -54,7 +54,7 @@ impl From<&str> for Value {
 /// How the tasks before this one ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Outcome {
-    /// All succeeded, or there are none.
+    /// All succeeded, or no tasks came before.
     #[default]
     Success,
     /// At least one failed.

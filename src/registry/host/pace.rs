@@ -82,7 +82,7 @@ mod tests {
         let [a, b, c, d, e, f] = turns;
         tokio::join!(a, b, c, d, e, f);
         assert!(begin.elapsed() >= 5 * apart);
-        // Whoever waits already waits longer, and those who waited are apart again.
+        // Waiting requests wait longer, and are spaced again afterwards.
         let wish = Duration::from_millis(500);
         let begin = Instant::now();
         let turns = [(); 4].map(|()| pace.turn("a", apart));

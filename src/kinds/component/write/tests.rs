@@ -373,10 +373,10 @@ fn a_url_comes_from_the_cache_and_its_sums_are_checked() {
     );
 }
 
-/// What happens to a file meanwhile.
+/// A change to a file during the read.
 type Act = fn(&Path);
 
-/// Takes the tar, and touches a file once its header has been written.
+/// Receives the tar, and changes a file once its header has been written.
 struct Meddler<F> {
     seen: usize,
     act: Option<F>,

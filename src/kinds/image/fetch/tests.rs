@@ -1,4 +1,4 @@
-//! Fetching against a registry double that counts what it is asked.
+//! Fetching from a test registry that counts requests.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -20,7 +20,8 @@ async fn serve(content: HashMap<String, Vec<u8>>) -> (String, Seen) {
     let seen = Seen::default();
     let log = Arc::clone(&seen);
     tokio::spawn(async move {
-        // Whoever gives up a transfer may connect and say nothing, or be gone.
+        // A client that gives up a transfer may connect without a request, or
+        // disconnect.
         'next: loop {
             let (mut socket, _) = listener.accept().await.unwrap();
             let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
@@ -171,7 +172,7 @@ async fn two_images_fetch_each_blob_once_and_resume_broken_connections() {
     assert_eq!(asked(&seen), 6, "{seen:?}");
     let before = seen.lock().unwrap().len();
     bench.pull(&names[0], &image.manifest).await.unwrap();
-    assert_eq!(seen.lock().unwrap().len(), before, "nothing is asked twice");
+    assert_eq!(seen.lock().unwrap().len(), before, "no repeated requests");
 }
 
 #[tokio::test]
