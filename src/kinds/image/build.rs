@@ -222,7 +222,7 @@ fn read_json<T: serde::de::DeserializeOwned>(
     let mut bytes = Vec::new();
     blob.take(MAX_MANIFEST_BYTES)
         .read_to_end(&mut bytes)
-        .map_err(|error| wrong(format!(", , which cannot be read: {error}")))?;
+        .map_err(|error| wrong(format!(", which cannot be read: {error}")))?;
     serde_json::from_slice(&bytes).map_err(|error| {
         wrong(format!(
             ", which is not a valid manifest or configuration: {error}"
