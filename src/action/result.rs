@@ -5,7 +5,7 @@
 //! miss.
 
 use crate::codec::{CodecError, Reader, Writer};
-use crate::oci::Digest;
+use crate::oci::{Descriptor, Digest};
 
 const MAGIC: &[u8; 4] = b"JKAR";
 /// Incremented when this encoding changes, or that of trees or logs, which results
@@ -36,6 +36,21 @@ pub struct Output {
     pub digest: Digest,
     /// Length in bytes.
     pub size: u64,
+}
+
+impl Output {
+    /// The output `name` with the content that `content` describes.
+    #[must_use]
+    pub fn of(name: impl Into<String>, content: &Descriptor) -> Self {
+        Self::new(name, (content.digest, content.size))
+    }
+
+    /// The output `name` with content of this digest and size.
+    #[must_use]
+    pub fn new(name: impl Into<String>, (digest, size): (Digest, u64)) -> Self {
+        let name = name.into();
+        Self { name, digest, size }
+    }
 }
 
 /// Why bytes are not an action result.

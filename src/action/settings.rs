@@ -156,9 +156,9 @@ impl<A: Fields, B: Fields> Fields for (A, B) {
 
 /// Declares a struct whose fields are settings, each with its name in keys.
 macro_rules! fields {
-    ($(#[$meta:meta])* $vis:vis struct $type:ident {
+    ($($(#[$meta:meta])* $vis:vis struct $type:ident {
         $($(#[$doc:meta])* $field:ident: $of:ty = $name:literal),* $(,)?
-    }) => {
+    })*) => {$(
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         $vis struct $type {
@@ -184,7 +184,7 @@ macro_rules! fields {
                 })
             }
         }
-    };
+    )*};
 }
 pub(crate) use fields;
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cas::CasError;
+use crate::disk::DiskError;
 use crate::graph::GraphError;
 use crate::ground::Class;
 use crate::oci::ReferenceError;
@@ -63,13 +64,8 @@ pub enum BuildError {
     #[error("no such file or directory: `{0}`")]
     Absent(PathBuf),
     /// The disk failed.
-    #[error("cannot read `{path}`: {source}")]
-    Io {
-        /// What could not be read.
-        path: PathBuf,
-        /// What happened.
-        source: std::io::Error,
-    },
+    #[error("cannot read {0}")]
+    Io(#[from] DiskError),
     /// The workspace cannot be listed.
     #[error(transparent)]
     Walk(#[from] WalkError),

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use super::build_error::BuildError;
 use super::options::Place;
+use crate::disk::{self, DiskError};
 use crate::package::{Dialect, MAX_DEFINITION_BYTES};
-use crate::{disk, plan, workspace};
+use crate::{plan, workspace};
 
 /// The text of a definition or pipeline, within its limit.
 pub(super) fn read_text(path: &Path) -> Result<String, BuildError> {
-    let io = |source| unreadable(path.to_owned(), source);
-    disk::read_text(path, MAX_DEFINITION_BYTES).map_err(io)
+    disk::read_text(path, MAX_DEFINITION_BYTES).map_err(unreadable)
 }
 
 /// `path` as seen from `here`, for messages.
@@ -23,13 +23,14 @@ pub(super) fn shown<'a>(here: &Path, path: &'a Path) -> &'a Path {
 
 fn resolved(place: &Place, path: &Path) -> Result<PathBuf, BuildError> {
     let path = place.here.join(path);
-    fs::canonicalize(&path).map_err(|source| unreadable(path, source))
+    let real = fs::canonicalize(&path);
+    real.map_err(|error| unreadable(disk::at(&path)(error)))
 }
 
-fn unreadable(path: PathBuf, source: std::io::Error) -> BuildError {
-    match source.kind() {
-        std::io::ErrorKind::NotFound => BuildError::Absent(path),
-        _ => BuildError::Io { path, source },
+fn unreadable(error: DiskError) -> BuildError {
+    match error.source.kind() {
+        std::io::ErrorKind::NotFound => BuildError::Absent(error.path),
+        _ => error.into(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::build_error::BuildError;
 use super::find_images::{FindOptions, ImageSearch};
@@ -33,13 +33,8 @@ pub enum GenerateError {
     #[error("`{0}` already exists, and so does `{1}`")]
     Exists(PathBuf, String),
     /// The disk failed.
-    #[error("cannot write `{path}`: {source}")]
-    Write {
-        /// The file or folder.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
+    #[error("cannot write {0}")]
+    Write(#[from] DiskError),
     /// The generated definition cannot be composed.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -93,11 +88,7 @@ pub fn generate(options: GenerateOptions) -> Result<Generated, GenerateError> {
         }],
         ..Definition::default()
     };
-    let write = |path: &Path, source| GenerateError::Write {
-        path: path.to_owned(),
-        source,
-    };
-    fs::create_dir_all(&options.output).map_err(|error| write(&options.output, error))?;
+    fs::create_dir_all(&options.output).map_err(disk::at(&options.output))?;
     let other = format!("{}-jackal.yaml", options.name);
     let own = options.output.join("jackal.yaml");
     for file in [own.clone(), options.output.join(&other)] {
@@ -114,7 +105,7 @@ pub fn generate(options: GenerateOptions) -> Result<Generated, GenerateError> {
                 });
             }
             Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(write(&file, error.source)),
+            Err(error) => return Err(error.into()),
         }
     }
     Err(GenerateError::Exists(own, other))
@@ -128,10 +119,9 @@ impl Generated {
     /// [`GenerateError`]
     pub fn search(&self) -> Result<(ImageSearch, TemporaryFolder), GenerateError> {
         // The file may be named NAME-jackal.yaml, which is not found by itself.
-        let write = |DiskError { path, source }| GenerateError::Write { path, source };
-        let folder = disk::scratch_folder().map_err(write)?;
+        let folder = disk::scratch_folder()?;
         let path = folder.path().join("jackal.yaml");
-        disk::write_hint(&path, self.draft.definition.to_yaml().as_bytes()).map_err(write)?;
+        disk::write_hint(&path, self.draft.definition.to_yaml().as_bytes())?;
         let mut find = self.draft.find.clone();
         find.folder = folder.path().to_owned();
         Ok((ImageSearch::new(find, &mut |_| None)?, folder))
@@ -141,7 +131,7 @@ impl Generated {
     ///
     /// # Errors
     ///
-    /// [`GenerateError::Write`]
+    /// [`GenerateError`]
     pub fn complete(mut self, found: &[super::Found]) -> Result<Self, GenerateError> {
         let component = &mut self.draft.definition.components[0];
         for found in found {
@@ -151,8 +141,7 @@ impl Generated {
         }
         self.images = component.images.len();
         let text = self.draft.definition.to_yaml();
-        disk::write(&self.file, text.as_bytes())
-            .map_err(|DiskError { path, source }| GenerateError::Write { path, source })?;
+        disk::write(&self.file, text.as_bytes())?;
         Ok(self)
     }
 }

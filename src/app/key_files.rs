@@ -1,7 +1,5 @@
 //! Key files: generated, or imported from unencrypted keys.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::disk::{self, DiskError};
@@ -35,13 +33,8 @@ pub enum KeyFileError {
     #[error("`{0}` already exists")]
     Exists(PathBuf),
     /// The disk failed.
-    #[error("`{path}`: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] DiskError),
     /// The key cannot be generated.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -108,14 +101,7 @@ pub fn import_key(
     password: &[u8],
     options: &KeyFileOptions,
 ) -> Result<KeyPair, KeyFileError> {
-    let io = |source| KeyFileError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let mut text = zeroize::Zeroizing::new(Vec::new());
-    let file = File::open(path).map_err(io)?;
-    let limit = MAX_KEY_BYTES as u64 + 1;
-    file.take(limit).read_to_end(&mut text).map_err(io)?;
+    let text = zeroize::Zeroizing::new(disk::read(path, MAX_KEY_BYTES as u64)?);
     let pkcs8 = import(&text).map_err(|source| KeyFileError::Import {
         path: path.to_owned(),
         source,
@@ -136,8 +122,7 @@ fn write_pair(
         public: options.folder.join(PUBLIC),
         fingerprint: key.public().fingerprint(),
     };
-    let io = |DiskError { path, source }| KeyFileError::Io { path, source };
-    disk::write_private(&pair.private, container.as_bytes()).map_err(io)?;
-    disk::write(&pair.public, key.public().to_pem().as_bytes()).map_err(io)?;
+    disk::write_private(&pair.private, container.as_bytes())?;
+    disk::write(&pair.public, key.public().to_pem().as_bytes())?;
     Ok(pair)
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::package_read::package_verify;
 use super::read_error::PackageReadError;
-use crate::disk::{DiskError, NewFile};
+use crate::disk::{DiskError, NewFile, at};
 use crate::layout::{self, Delta, DeltaError, LayoutError, PackageFile};
 use crate::source::Opened;
 
@@ -30,25 +30,13 @@ pub enum PackageDeltaError {
     #[error("`{0}` already exists")]
     Exists(PathBuf),
     /// The disk failed.
-    #[error("`{path}`: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] DiskError),
 }
 
 impl From<LayoutError> for PackageDeltaError {
     fn from(error: LayoutError) -> Self {
         Self::Package(error.into())
-    }
-}
-
-fn io_error(path: &Path) -> impl FnOnce(io::Error) -> PackageDeltaError + '_ {
-    move |source| PackageDeltaError::Io {
-        path: path.to_owned(),
-        source,
     }
 }
 
@@ -70,7 +58,7 @@ pub fn package_delta(old: &Path, new: &Path, to: &Path) -> Result<Delta, Package
     let mut file = begin(to)?;
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, &mut file);
     let made = layout::write_delta(&old, &new, to, &mut out)?;
-    out.flush().map_err(io_error(to))?;
+    out.flush().map_err(at(to))?;
     drop(out);
     keep(file)?;
     Ok(made)
@@ -83,11 +71,11 @@ pub fn package_delta(old: &Path, new: &Path, to: &Path) -> Result<Delta, Package
 /// [`PackageDeltaError`]; nothing is left behind then.
 pub fn package_join(old: &Path, delta: &Path, to: &Path) -> Result<Delta, PackageDeltaError> {
     let old = layout::open(old)?;
-    let mut content = BufReader::new(File::open(delta).map_err(io_error(delta))?);
+    let mut content = BufReader::new(File::open(delta).map_err(at(delta))?);
     let mut file = begin(to)?;
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, &mut file);
     let made = layout::apply_delta(&old, &mut content, delta, &mut out)?;
-    out.flush().map_err(io_error(to))?;
+    out.flush().map_err(at(to))?;
     drop(out);
     // The bytes match the digest in the delta; the package itself is not verified yet.
     verified(file.path())?;
@@ -99,13 +87,12 @@ fn begin(to: &Path) -> Result<NewFile, PackageDeltaError> {
     if std::fs::symlink_metadata(to).is_ok() {
         return Err(PackageDeltaError::Exists(to.to_owned()));
     }
-    NewFile::begin(to).map_err(|error| io_error(to)(error.source))
+    Ok(NewFile::begin(to)?)
 }
 
 fn keep(file: NewFile) -> Result<(), PackageDeltaError> {
-    file.keep_new()
-        .map_err(|DiskError { path, source }| match source.kind() {
-            io::ErrorKind::AlreadyExists => PackageDeltaError::Exists(path),
-            _ => io_error(&path)(source),
-        })
+    file.keep_new().map_err(|error| match error.source.kind() {
+        io::ErrorKind::AlreadyExists => PackageDeltaError::Exists(error.path),
+        _ => error.into(),
+    })
 }

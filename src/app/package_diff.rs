@@ -15,15 +15,13 @@ use super::read_error::PackageReadError;
 use crate::archive::TarReader;
 use crate::layout::{LayoutError, MAX_DOCUMENT_BYTES};
 use crate::oci::Index;
+use crate::oci::annotation::BASE_NAME;
 use crate::package::diff::{Catalogue, Difference, Digests, Side};
 use crate::source::Opened;
 use crate::verify::Scope;
 
 /// The index of a package's images.
 const IMAGES: &str = "images/index.json";
-
-/// The annotation that names an image (docs/spec/package.md, "Images").
-const BASE_NAME: &str = "org.opencontainers.image.base.name";
 
 /// Largest SBOM document, in bytes: 1 GiB. Those of the largest known images have a few
 /// hundred megabytes, if they list every file.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::read_error::PackageReadError;
 use crate::action::Output;
 use crate::cas::{Cas, CasError};
-use crate::disk::{self, NewFile};
+use crate::disk::{self, DiskError, NewFile};
 use crate::kinds::package::export::{ArchiveFormat, ExportError, Packing, export_archive};
 use crate::layout::{self, LayoutError, PackageFile, Spliced};
 use crate::release::signature_statement;
@@ -41,13 +41,8 @@ pub enum PackageSignError {
     #[error(transparent)]
     Layout(#[from] LayoutError),
     /// The disk failed.
-    #[error("`{path}`: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] DiskError),
     /// It is a part of a split archive.
     #[error("`{0}` is a part of a split archive")]
     Split(PathBuf),
@@ -163,19 +158,15 @@ fn replace(
     to: &Path,
     write: impl FnOnce(&mut BufWriter<&mut NewFile>) -> Result<bool, LayoutError>,
 ) -> Result<bool, PackageSignError> {
-    let io = |source| PackageSignError::Io {
-        path: to.to_owned(),
-        source,
-    };
-    let mut file = NewFile::begin(to).map_err(|error| io(error.source))?;
+    let mut file = NewFile::begin(to)?;
     let mut out = BufWriter::with_capacity(1 << 20, &mut file);
     let whole = write(&mut out)?;
-    out.flush().map_err(io)?;
+    out.flush().map_err(disk::at(to))?;
     drop(out);
     if !whole {
         return Ok(false);
     }
-    file.keep().map_err(|error| io(error.source))?;
+    file.keep()?;
     Ok(true)
 }
 
@@ -220,20 +211,10 @@ fn repack(
         .files()
         .iter()
         .filter(|(name, _)| !without.contains(&name.as_str()))
-        .map(|(name, (digest, size))| Output {
-            name: name.clone(),
-            digest: *digest,
-            size: *size,
-        })
+        .map(|(name, content)| Output::new(name, *content))
         .collect();
     for (name, bytes) in files {
-        let described = crate::oci::Descriptor::of("", bytes);
-        cas.put(&described, &bytes[..])?;
-        members.push(Output {
-            name: name.clone(),
-            digest: described.digest,
-            size: described.size,
-        });
+        members.push(cas.store(name, bytes)?);
     }
     members.sort_by_key(|member| package.dialect().place_in_archive(&member.name));
     let members = members.into_iter().map(|member| {
@@ -258,24 +239,20 @@ fn into_folder(
     without: &[&str],
     files: &[(String, Vec<u8>)],
 ) -> Result<(), PackageSignError> {
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| PackageSignError::Io { path, source }
-    };
     if from != to {
         let other = "a folder is signed in place: omit --output, or sign a copy";
-        return Err(io(to)(std::io::Error::other(other)));
+        return Err(disk::at(to)(std::io::Error::other(other)).into());
     }
     for (name, bytes) in files {
         let path = to.join(name);
-        disk::write(&path, bytes).map_err(|error| io(&path)(error.source))?;
+        disk::write(&path, bytes)?;
     }
     let written = |name: &str| files.iter().any(|(written, _)| written == name);
     for name in without.iter().filter(|name| !written(name)) {
         let path = to.join(name);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(io(&path)(error));
+                return Err(disk::at(&path)(error).into());
             }
             _ => {}
         }

@@ -10,6 +10,7 @@ use super::build_options::{BuildOptions, SignOptions, Target};
 use super::compose::{Chosen, Composer};
 use super::definitions;
 use super::find::{read_text, shown};
+use crate::disk;
 use crate::kinds::sign::provenance::{Asked, BUILDER};
 use crate::kinds::sign::signer::{SignerFrom, SignerNamed};
 use crate::kinds::sign::{Attest, SignWork};
@@ -126,11 +127,7 @@ pub(super) fn of_pipeline(
     let params = pipeline
         .bind_params(params)
         .map_err(|error| BuildError::Params(error.to_string()))?;
-    let io = |source| BuildError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let full = fs::canonicalize(path).map_err(io)?;
+    let full = fs::canonicalize(path).map_err(disk::at(path))?;
     let folder = full.parent().unwrap_or(Path::new("/")).to_owned();
     let architecture = options.variant.architecture_or_host();
     let facts = Facts {

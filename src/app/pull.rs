@@ -306,11 +306,7 @@ async fn fetch(
 fn in_order(remote: &Remote) -> Vec<Output> {
     let layers = remote.found.layers.iter();
     let mut files: Vec<Output> = layers
-        .map(|(name, layer)| Output {
-            name: name.clone(),
-            digest: layer.digest,
-            size: layer.size,
-        })
+        .map(|(name, layer)| Output::of(name, layer))
         .collect();
     files.sort_by_key(|file| remote.found.dialect.place_in_archive(&file.name));
     files

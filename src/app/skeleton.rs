@@ -5,7 +5,7 @@
 //! Source: docs/spec/package.md, "Skeletons"; docs/spec/registry.md, "Layers",
 //! "Index and tags".
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::ground::Failure;
 use crate::ground::folders::Folders;
 use crate::ground::site::Site;
 use crate::kinds::component::write::ComponentError;
-use crate::kinds::package::assemble::{BuildData, PackageError, Part, package};
+use crate::kinds::package::assemble::{PackageError, package};
 use crate::kinds::package::skeleton::write_skeleton;
 use crate::package::manifest::{self, ArtifactError};
 use crate::package::{SKELETON, Warning};
@@ -103,8 +103,8 @@ pub fn skeleton(
         RunOptions::default().wishes(place, pins),
     );
     let runtime = runtime::threads().map_err(SkeletonMakeError::Threads)?;
-    let mut parts: BTreeMap<String, Part> = BTreeMap::new();
-    let mut names = std::collections::BTreeSet::new();
+    let mut parts = Vec::new();
+    let mut names = BTreeSet::new();
     for component in &mut definition.components {
         if !names.insert(component.name.clone()) {
             return Err(SkeletonMakeError::Twice(component.name.clone()));
@@ -118,19 +118,10 @@ pub fn skeleton(
         let Some(ingest) = written else {
             continue;
         };
-        let (digest, size) = ingest.commit()?;
-        let path = format!("components/{}.tar", component.name);
-        parts.insert(path.clone(), Part { path, digest, size });
+        parts.push(ingest.output(format!("components/{}.tar", component.name))?);
     }
-    let build = BuildData {
-        timestamp: options.facts.timestamp,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        architecture: SKELETON.to_owned(),
-        terminal: options.facts.terminal.clone(),
-        user: options.facts.user.clone(),
-    };
-    let parts = parts.into_values().collect();
-    let files = package(cas, definition, parts, &build)?;
+    let made = (env!("CARGO_PKG_VERSION"), SKELETON);
+    let files = package(cas, definition, parts, &options.facts, made)?;
     let (artifact, _) = Artifact::stored(cas, &files, Some(SKELETON))?;
     Ok(Skeleton {
         artifact,

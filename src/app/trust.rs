@@ -1,12 +1,11 @@
 //! The user's trust settings: keys, identities, policy file and trusted root, combined
 //! into one policy.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::disk::{self, DiskError};
 use crate::oci::Digest;
 use crate::signers::{FetchError, KeyReferenceError, KeySources, TrustConfig, fetch_root};
 use crate::signing::{Demands, Identity, IdentityError, Root, RootError};
@@ -54,13 +53,8 @@ pub enum TrustError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// A file cannot be read.
-    #[error("cannot read `{path}`: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
+    #[error("cannot read {0}")]
+    Io(#[from] DiskError),
     /// The policy file has mistakes.
     #[error("{0}")]
     Policy(#[from] Mistakes),
@@ -70,25 +64,6 @@ pub enum TrustError {
     /// It cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-}
-
-/// Reads a file of at most [`MAX_BYTES`].
-fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
-    let io = |source| TrustError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(io)?;
-    file.take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(io)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(io(io::Error::other(format!(
-            "larger than {MAX_BYTES} bytes"
-        ))));
-    }
-    Ok(bytes)
 }
 
 /// Makes the policy.
@@ -121,7 +96,7 @@ pub fn policy(options: &TrustOptions, sources: &KeySources) -> Result<Policy, Tr
     let rules = match &options.policy {
         Some(path) => {
             let folder = path.parent().unwrap_or(Path::new("."));
-            let text = String::from_utf8_lossy(&read(path)?).into_owned();
+            let text = String::from_utf8_lossy(&disk::read(path, MAX_BYTES)?).into_owned();
             let source = SourceText::new(path.display().to_string(), text);
             let key = |name: &str| {
                 let key = sources.public_key(name, folder);
@@ -155,7 +130,7 @@ pub fn policy(options: &TrustOptions, sources: &KeySources) -> Result<Policy, Tr
 /// config that contains one.
 fn root_in(path: &Path) -> Result<(String, Root), TrustError> {
     let name = path.display().to_string();
-    let text = read(path)?;
+    let text = disk::read(path, MAX_BYTES)?;
     let text = match TrustConfig::root_text(&text) {
         Some(inner) => inner,
         None => String::from_utf8_lossy(&text).into_owned(),
@@ -211,7 +186,7 @@ pub fn trusted_root(from: &RootFrom) -> Result<FoundRoot, TrustError> {
             (json, root)
         }
         RootFrom::Mirror { url, root } => {
-            let json = fetch_root(Some((url, &read(root)?)))?;
+            let json = fetch_root(Some((url, &disk::read(root, MAX_BYTES)?)))?;
             let root = Root::parse(json.as_bytes(), url)?;
             (json, root)
         }

@@ -3,11 +3,13 @@
 //! Turns streams into streams. It never opens a file, reads the clock, or writes
 //! anything that differs between two runs.
 
+mod compression;
 mod path;
 mod seekable;
 mod tar_read;
 mod tar_write;
 
+pub use compression::{COMPRESSION_MAGIC, Compression, is_tar};
 pub use path::{PathError, SafePath};
 pub use seekable::{
     FrameAt, FrameMaker, MAX_COMPRESSED_INPUT, MAX_FRAME_LEN, MAX_FRAMES, SeekTable, SeekableError,

@@ -9,10 +9,10 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
-use crate::disk;
+use crate::disk::{self, at};
 use crate::oci::Digest;
 
-use super::store::{Cas, CasError, at, sync_dir};
+use super::store::{Cas, CasError, sync_dir};
 
 /// Magic number of result files; changes with their layout.
 const MAGIC: &[u8; 8] = b"jkres\0\x01\n";
@@ -47,7 +47,7 @@ impl Cas {
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(at(&path)(error)),
+            Err(error) => return Err(at(&path)(error).into()),
         };
         let mut bytes = Vec::new();
         let limit = MAX_RESULT + HEADER as u64;
@@ -123,7 +123,8 @@ impl Cas {
             file.write_all(value)?;
             file.sync_all()
         });
-        let placed = written.map_err(at(&temp)).and_then(|()| {
+        let written = written.map_err(|error| CasError::from(at(&temp)(error)));
+        let placed = written.and_then(|()| {
             if !replace {
                 // A link never replaces a file: of two writers, the first one wins.
                 match fs::hard_link(&temp, &target) {

@@ -5,7 +5,8 @@ use std::io;
 use rayon::prelude::*;
 
 use super::prune::Usage;
-use super::store::{Cas, CasError};
+use super::store::{Cas, CasError, is_damage};
+use crate::disk;
 use crate::oci::Digest;
 
 /// The result of checking the whole store.
@@ -25,11 +26,7 @@ impl Cas {
     /// The store cannot be listed or read.
     pub fn check(&self) -> Result<Checked, CasError> {
         let blobs = self.list()?;
-        let mut read = Usage::default();
-        for (_, size) in &blobs {
-            read.blobs += 1;
-            read.bytes += size;
-        }
+        let read = Usage::of(&blobs);
         let damaged: Result<Vec<Option<Digest>>, CasError> = blobs
             .par_iter()
             .map(|(digest, _)| {
@@ -41,11 +38,8 @@ impl Cas {
                 };
                 match io::copy(&mut blob, &mut io::sink()) {
                     Ok(_) => Ok(None),
-                    Err(error) if damage(&error) => Ok(Some(*digest)),
-                    Err(source) => Err(CasError::Io {
-                        path: self.root().to_owned(),
-                        source,
-                    }),
+                    Err(error) if is_damage(&error) => Ok(Some(*digest)),
+                    Err(error) => Err(disk::at(self.root())(error).into()),
                 }
             })
             .collect();
@@ -54,13 +48,6 @@ impl Cas {
             damaged: damaged?.into_iter().flatten().collect(),
         })
     }
-}
-
-fn damage(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-    )
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::fs;
 
-use crate::disk;
+use crate::disk::{self, at};
 use crate::oci::Digest;
 
 use super::access;
-use super::store::{Cas, CasError, TOUCH_GRAIN, at, locked, now};
+use super::store::{Cas, CasError, TOUCH_GRAIN, locked, now};
 
 /// The file with the time of the last prune.
 const PRUNED: &str = "pruned";
@@ -22,6 +22,15 @@ pub struct Usage {
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
+}
+
+impl Usage {
+    pub(super) fn of(blobs: &[(Digest, u64)]) -> Self {
+        Self {
+            blobs: blobs.len() as u64,
+            bytes: blobs.iter().map(|(_, size)| size).sum(),
+        }
+    }
 }
 
 /// Limits of the cache.
@@ -40,12 +49,7 @@ impl Cas {
     ///
     /// The store cannot be listed.
     pub fn usage(&self) -> Result<Usage, CasError> {
-        let mut usage = Usage::default();
-        for (_, size) in self.list()? {
-            usage.blobs += 1;
-            usage.bytes += size;
-        }
-        Ok(usage)
+        Ok(Usage::of(&self.list()?))
     }
 
     /// Removes blobs until `limits` hold; returns what was removed. A result that names
@@ -117,7 +121,7 @@ impl Cas {
                 disk::reap_below(&path).map_err(at(&path))?;
             }
         }
-        disk::reap(root).map_err(at(root))
+        Ok(disk::reap(root).map_err(at(root))?)
     }
 
     /// Drops the records of removed blobs, and records the time of the prune, which

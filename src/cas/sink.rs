@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::{Cas, CasError};
 use crate::content::Receive;
+use crate::disk;
 use crate::oci::{Descriptor, Digest};
 
 /// Maximum number of pieces waiting for the writer. The network yields at most
@@ -103,10 +104,7 @@ fn write(cas: &Cas, mut received: mpsc::Receiver<Piece>) -> Result<Stored, CasEr
     let mut ingest = cas.ingest()?;
     while let Some(piece) = received.blocking_recv() {
         match piece {
-            Piece::Bytes(bytes) => ingest.write_all(&bytes).map_err(|source| CasError::Io {
-                path: cas.root().to_owned(),
-                source,
-            })?,
+            Piece::Bytes(bytes) => ingest.write_all(&bytes).map_err(disk::at(cas.root()))?,
             Piece::Commit(Some((digest, size))) => {
                 return ingest
                     .commit_as(&digest, size)

@@ -6,9 +6,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::disk::remove;
+use crate::disk::{at, remove};
 
-use super::store::{Cas, CasError, at};
+use super::store::{Cas, CasError};
 
 /// A private folder on the file system of the store, empty at first; removed when
 /// dropped.

@@ -14,10 +14,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::content::{Fetch, Push, VerifyReader};
-use crate::disk::{self, DiskError, TemporaryFolder};
+use crate::disk::{self, DiskError, TemporaryFolder, at};
 use crate::oci::{Descriptor, Digest, Hasher};
 
 use super::access;
+use crate::action::Output;
 
 /// Minimum age of a recorded access before it is recorded again, in milliseconds: one
 /// hour, so that a build with nothing to do writes nothing. While another process has
@@ -28,18 +29,13 @@ pub(super) const TOUCH_GRAIN: u64 = 3_600_000;
 #[derive(Debug, thiserror::Error)]
 pub enum CasError {
     /// A file operation failed.
-    #[error("cache at {path}: {source}")]
-    Io {
-        /// The path that was being read or written.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
+    #[error("cache at {0}")]
+    Io(#[from] DiskError),
     /// Nothing is stored under the digest, or the blob is damaged.
     #[error("blob {0} is not in the cache")]
     Missing(Digest),
-    /// A result's length, and the limit it exceeds.
-    #[error("result has {0} bytes, expected at most {1}")]
+    /// A length, and the limit it exceeds.
+    #[error("content has {0} bytes, expected at most {1}")]
     TooLarge(u64, u64),
     /// The content does not match its descriptor.
     #[error("content is {found} ({found_size} bytes), expected {expected} ({expected_size} bytes)")]
@@ -55,16 +51,10 @@ pub enum CasError {
     },
 }
 
-impl From<DiskError> for CasError {
-    fn from(DiskError { path, source }: DiskError) -> Self {
-        Self::Io { path, source }
-    }
-}
-
 impl From<CasError> for io::Error {
     fn from(error: CasError) -> Self {
         let kind = match &error {
-            CasError::Io { source, .. } => source.kind(),
+            CasError::Io(error) => error.source.kind(),
             CasError::Missing(_) => io::ErrorKind::NotFound,
             CasError::Mismatch { .. } | CasError::TooLarge(..) => io::ErrorKind::InvalidData,
         };
@@ -82,14 +72,6 @@ pub fn is_damage(error: &io::Error) -> bool {
     matches!(error.kind(), InvalidData | UnexpectedEof) || matches!(cas, Some(CasError::Missing(_)))
 }
 
-/// Names the path in an I/O error.
-pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> CasError + '_ {
-    move |source| CasError::Io {
-        path: path.to_owned(),
-        source,
-    }
-}
-
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Every guarded value is consistent between statements, so a poisoned lock is
     // harmless.
@@ -98,7 +80,9 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Flushes a folder, so that a rename in it survives a power failure.
 pub(super) fn sync_dir(dir: &Path) -> Result<(), CasError> {
-    File::open(dir).and_then(|d| d.sync_all()).map_err(at(dir))
+    Ok(File::open(dir)
+        .and_then(|d| d.sync_all())
+        .map_err(at(dir))?)
 }
 
 /// Milliseconds since the Unix epoch, so that builds in quick succession have an order.
@@ -248,7 +232,7 @@ impl Cas {
         match fs::read(&path) {
             Ok(log) => Ok(access::parse(&log)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(HashMap::new()),
-            Err(error) => Err(at(&path)(error)),
+            Err(error) => Err(at(&path)(error).into()),
         }
     }
 
@@ -264,7 +248,7 @@ impl Cas {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(CasError::Missing(*digest));
             }
-            Err(error) => return Err(at(&path)(error)),
+            Err(error) => return Err(at(&path)(error).into()),
         };
         self.touch(digest)?;
         let metadata = file.metadata().map_err(at(&path))?;
@@ -315,6 +299,36 @@ impl Cas {
         let mut content = content.take(descriptor.size.saturating_add(1));
         io::copy(&mut content, &mut ingest).map_err(at(&self.root))?;
         ingest.commit_as(&descriptor.digest, descriptor.size)
+    }
+
+    /// Stores `bytes` as the output `name`.
+    ///
+    /// # Errors
+    ///
+    /// As [`ingest`](Self::ingest) and [`Ingest::commit`].
+    pub fn store(&self, name: impl Into<String>, bytes: &[u8]) -> Result<Output, CasError> {
+        let mut ingest = self.ingest()?;
+        ingest.write_all(bytes).map_err(at(&self.root))?;
+        ingest.output(name)
+    }
+
+    /// The verified bytes of a blob of at most `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`CasError::Missing`], also for a damaged blob; [`CasError::TooLarge`]; or the
+    /// file cannot be read.
+    pub fn document(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, CasError> {
+        let mut blob = self.open_blob(digest)?;
+        if blob.size > limit {
+            return Err(CasError::TooLarge(blob.size, limit));
+        }
+        let mut bytes = Vec::new();
+        match blob.read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(error) if is_damage(&error) => Err(CasError::Missing(*digest)),
+            Err(error) => Err(at(&blob.path)(error).into()),
+        }
     }
 }
 
@@ -389,10 +403,8 @@ impl Read for Blob<'_> {
             }
             // Another process may have replaced it: remove only the file that was read.
             Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-                ) && fs::metadata(&self.path).is_ok_and(|m| m.ino() == self.inode) =>
+                if is_damage(error)
+                    && fs::metadata(&self.path).is_ok_and(|m| m.ino() == self.inode) =>
             {
                 let _ = fs::remove_file(&self.path);
             }
@@ -429,6 +441,15 @@ impl Ingest<'_> {
             expected: *expected,
             expected_size,
         })
+    }
+
+    /// Stores the bytes written so far as the output `name`.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub fn output(self, name: impl Into<String>) -> Result<Output, CasError> {
+        Ok(Output::new(name, self.commit()?))
     }
 
     /// Stores the bytes written so far durably.

@@ -10,11 +10,11 @@ mod encode;
 mod staging;
 
 use std::collections::HashSet;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::archive::SafePath;
 use crate::codec::CodecError;
+use crate::disk::DiskError;
 use crate::oci::Digest;
 
 use super::CasError;
@@ -68,13 +68,8 @@ pub enum TreeKind {
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
     /// A file operation failed.
-    #[error("{path}: {source}")]
-    Io {
-        /// The path that was being read or written.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] DiskError),
     /// The store failed.
     #[error(transparent)]
     Cas(#[from] CasError),
@@ -108,14 +103,6 @@ pub enum TreeError {
         /// The expected value.
         expected: &'static str,
     },
-}
-
-/// Names the path in an I/O error.
-fn at(path: &Path) -> impl FnOnce(io::Error) -> TreeError + '_ {
-    move |source| TreeError::Io {
-        path: path.to_owned(),
-        source,
-    }
 }
 
 impl Tree {

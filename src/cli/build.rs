@@ -11,8 +11,7 @@ use super::command_error::CommandError;
 use super::environment::{draws, runtime};
 use super::exit::{Exit, ToExit as _};
 use super::options::{
-    BuildCacheArgs, ContentArgs, PinArgs, RunArgs, SplitArgs, TargetArgs, TaskArgs,
-    UploadPlaceArgs, VariantArgs,
+    BuildCacheArgs, PlanArgs, RunArgs, SplitArgs, TargetArgs, TaskArgs, UploadPlaceArgs,
 };
 use super::output::{note, print};
 use super::prepare::{Questions, prepare};
@@ -43,11 +42,7 @@ pub(super) struct BuildArgs {
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text", require_equals = true)]
     dry_run: Option<DryRun>,
     #[command(flatten)]
-    pins: PinArgs,
-    #[command(flatten)]
-    variant: VariantArgs,
-    #[command(flatten)]
-    content: ContentArgs,
+    plan: PlanArgs,
     #[command(flatten)]
     split: SplitArgs,
     #[command(flatten)]
@@ -100,21 +95,18 @@ enum DryRun {
 }
 
 pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
+    let place = args.place.into_place()?;
     let options = BuildOptions {
-        target: args.target.into_target()?,
         tasks: args.tasks.tasks,
-        pins: args.pins.pins(),
-        variant: args.variant.into_variant()?,
-        content: args.content.into_content()?,
         output: args.split.output_to(args.output)?,
         cache_size: args.cache.max_size()?,
         cache_from: args.cache.cache_from,
-        place: args.place.into_place()?,
         run: RunOptions {
             replay: args.logs == Logs::Full,
             keep_going: args.keep_going,
             ..args.run.into_run()
         },
+        ..args.plan.options(place, args.target.into_target()?)?
     };
     match args.dry_run {
         Some(format) => {

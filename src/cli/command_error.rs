@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 
 use super::exit::{Exit, ToExit, hint_of_system};
-use crate::app::errors::{is_of_disk, system_cause};
+use crate::app::errors::{is_of_disk, system_cause, with_causes};
 
 /// A failed command. Its text is what the user reads: `error: ` with what
 /// happened and why, then each hint on a line of its own.
@@ -85,21 +85,6 @@ impl fmt::Display for CommandError {
             _ => Ok(()),
         }
     }
-}
-
-/// An error with its causes on one line. Some errors repeat their cause in
-/// their own text; what was written already is left out.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[derive(Debug, thiserror::Error)]

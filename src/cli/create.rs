@@ -10,9 +10,7 @@ use super::command_error::CommandError;
 use super::environment::{build_facts, current_folder};
 use super::exit::Exit;
 use super::opened::documents;
-use super::options::{
-    BuildCacheArgs, ContentArgs, PinArgs, RunArgs, SplitArgs, UploadPlaceArgs, VariantArgs,
-};
+use super::options::{BuildCacheArgs, PlanArgs, RunArgs, SplitArgs, UploadPlaceArgs};
 use super::output::note;
 use super::prepare::Questions;
 use super::publish;
@@ -65,11 +63,7 @@ pub(super) struct CreateArgs {
     #[command(flatten)]
     run: RunArgs,
     #[command(flatten)]
-    pins: PinArgs,
-    #[command(flatten)]
-    variant: VariantArgs,
-    #[command(flatten)]
-    content: ContentArgs,
+    plan: PlanArgs,
     #[command(flatten)]
     split: SplitArgs,
     #[command(flatten)]
@@ -88,7 +82,7 @@ pub(super) struct CreateArgs {
 impl CreateArgs {
     /// Puts `set` before the values of `--set`, which then override it.
     pub(super) fn add_templates(&mut self, set: Vec<String>) {
-        self.variant.add_templates(set);
+        self.plan.variant.add_templates(set);
     }
 }
 
@@ -111,7 +105,7 @@ pub(super) fn run(args: CreateArgs) -> Result<(), CommandError> {
                 .hint("run `jackal package inspect sbom` once it is published"),
         );
     }
-    if args.sbom_out.is_some() && args.content.sbom.skip_sbom {
+    if args.sbom_out.is_some() && args.plan.content.sbom.skip_sbom {
         // Clap refuses the flags; these are defaults of the configuration.
         return Err(
             CommandError::usage("the configuration sets both skip_sbom and sbom_output")
@@ -124,11 +118,9 @@ pub(super) fn run(args: CreateArgs) -> Result<(), CommandError> {
         return Err(CommandError::usage("--attest requires a signer")
             .hint("add --signing-key or --keyless"));
     }
+    let place = args.place.into_place()?;
     let mut options = BuildOptions {
         run: args.run.into_run(),
-        pins: args.pins.pins(),
-        variant: args.variant.into_variant()?,
-        content: args.content.into_content()?,
         output: OutputOptions {
             publish,
             sign: sign.map(|signer| SignOptions {
@@ -140,7 +132,7 @@ pub(super) fn run(args: CreateArgs) -> Result<(), CommandError> {
         },
         cache_size: args.cache.max_size()?,
         cache_from: args.cache.cache_from,
-        ..BuildOptions::new(args.place.into_place()?, Target::Package(args.folder))
+        ..args.plan.options(place, Target::Package(args.folder))?
     };
     if let Some(source) = &args.differential {
         options.content.differential = Some(differential_base(source, &options)?);
@@ -194,8 +186,8 @@ fn skeleton(args: CreateArgs, layout: Option<PathBuf>) -> Result<(), CommandErro
     let seal = args.signing.seal(true);
     let signer = args.signing.into_signer(args.confirm)?;
     let skeletons = SkeletonOptions {
-        variant: args.variant.into_variant()?,
-        pins: args.pins.pins(),
+        variant: args.plan.variant.into_variant()?,
+        pins: args.plan.pins.pins(),
         facts: build_facts(false)?,
     };
     let place = args.place.into_place()?;

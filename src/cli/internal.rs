@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::command_error::CommandError;
 use super::environment::runtime;
-use super::options::{ContentArgs, PinArgs, PlaceArgs, TargetArgs, VariantArgs};
+use super::options::PlannedArgs;
 use super::output::print;
 use super::prepare::{Questions, prepare};
-use crate::app::{self, BuildOptions};
+use crate::app;
 
 #[derive(Subcommand)]
 pub(super) enum InternalCommand {
@@ -28,15 +28,7 @@ pub(super) struct PackArgs {
     #[arg(long)]
     to: PathBuf,
     #[command(flatten)]
-    target: TargetArgs,
-    #[command(flatten)]
-    pins: PinArgs,
-    #[command(flatten)]
-    variant: VariantArgs,
-    #[command(flatten)]
-    content: ContentArgs,
-    #[command(flatten)]
-    place: PlaceArgs,
+    planned: PlannedArgs,
 }
 
 #[derive(Args)]
@@ -56,13 +48,7 @@ pub(super) fn internal(command: InternalCommand) -> Result<(), CommandError> {
 }
 
 fn pack(args: PackArgs) -> Result<(), CommandError> {
-    let options = BuildOptions {
-        tasks: vec![args.task.clone()],
-        pins: args.pins.pins(),
-        variant: args.variant.into_variant()?,
-        content: args.content.into_content()?,
-        ..BuildOptions::new(args.place.into_place()?, args.target.into_target()?)
-    };
+    let options = args.planned.options(&args.task)?;
     let prepared = prepare(&options, Questions::Never)?;
     runtime()?.block_on(prepared.pack(&args.task, &args.to))?;
     Ok(())

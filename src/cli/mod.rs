@@ -89,7 +89,7 @@ struct OlderArgs {
 #[derive(Subcommand)]
 enum Command {
     /// Build packages, rebuilding only what changed
-    Build(build::BuildArgs),
+    Build(Box<build::BuildArgs>),
     /// Explain why a task would run, or why it is up to date
     Why(why::WhyArgs),
     /// Print the task graph
@@ -210,7 +210,7 @@ fn arguments() -> Result<Program, Unread> {
 
 fn run_command(args: Program) -> Result<(), CommandError> {
     match args.command {
-        Command::Build(args) => build::build(args),
+        Command::Build(args) => build::build(*args),
         Command::Why(args) => why::why(args),
         Command::Graph(args) => graph::graph(args),
         Command::Update(args) => update::update(args),

@@ -11,7 +11,8 @@ use super::connection::{ConnectionArgs, UploadArgs};
 use super::environment::{build_facts, cache_folder, current_folder, variables};
 use super::values::{megabytes, pairs, size, templates};
 use crate::app::{
-    ContentOptions, OutputOptions, Pins, Place, RunOptions, SkeletonOptions, Target, Variant,
+    BuildOptions, ContentOptions, OutputOptions, Pins, Place, RunOptions, SkeletonOptions, Target,
+    Variant,
 };
 
 /// Which packages or tasks a plan is made of.
@@ -213,6 +214,53 @@ impl ContentArgs {
             skip_sbom: self.sbom.skip_sbom,
             facts: build_facts(self.with_build_machine_info)?,
             ..self.overrides.into_content()?
+        })
+    }
+}
+
+/// What a plan is made of, beside its packages.
+#[derive(Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) pins: PinArgs,
+    #[command(flatten)]
+    pub(super) variant: VariantArgs,
+    #[command(flatten)]
+    pub(super) content: ContentArgs,
+}
+
+impl PlanArgs {
+    pub(super) fn options(
+        self,
+        place: Place,
+        target: Target,
+    ) -> Result<BuildOptions, CommandError> {
+        Ok(BuildOptions {
+            pins: self.pins.pins(),
+            variant: self.variant.into_variant()?,
+            content: self.content.into_content()?,
+            ..BuildOptions::new(place, target)
+        })
+    }
+}
+
+/// One task of a plan that is looked at, not run.
+#[derive(Args)]
+pub(super) struct PlannedArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    plan: PlanArgs,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+impl PlannedArgs {
+    pub(super) fn options(self, task: &str) -> Result<BuildOptions, CommandError> {
+        let place = self.place.into_place()?;
+        Ok(BuildOptions {
+            tasks: vec![task.to_owned()],
+            ..self.plan.options(place, self.target.into_target()?)?
         })
     }
 }

@@ -4,10 +4,10 @@ use clap::Args;
 
 use super::command_error::CommandError;
 use super::environment::runtime;
-use super::options::{ContentArgs, PinArgs, PlaceArgs, TargetArgs, VariantArgs};
+use super::options::PlannedArgs;
 use super::output::print;
 use super::prepare::{Questions, prepare};
-use crate::app::{BuildOptions, Verdict};
+use crate::app::Verdict;
 
 /// Arguments of `jackal why`.
 #[derive(Args)]
@@ -15,25 +15,11 @@ pub(super) struct WhyArgs {
     /// Task, as named by `jackal graph`
     task: String,
     #[command(flatten)]
-    target: TargetArgs,
-    #[command(flatten)]
-    pins: PinArgs,
-    #[command(flatten)]
-    variant: VariantArgs,
-    #[command(flatten)]
-    content: ContentArgs,
-    #[command(flatten)]
-    place: PlaceArgs,
+    planned: PlannedArgs,
 }
 
 pub(super) fn why(args: WhyArgs) -> Result<(), CommandError> {
-    let options = BuildOptions {
-        tasks: vec![args.task.clone()],
-        pins: args.pins.pins(),
-        variant: args.variant.into_variant()?,
-        content: args.content.into_content()?,
-        ..BuildOptions::new(args.place.into_place()?, args.target.into_target()?)
-    };
+    let options = args.planned.options(&args.task)?;
     let prepared = prepare(&options, Questions::Allowed)?;
     let verdicts = runtime()?.block_on(prepared.assess())?;
     let mut text = String::new();

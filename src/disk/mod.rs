@@ -31,7 +31,9 @@ pub use made::{Made, made, note_made};
 pub use temporary::{
     TemporaryFolder, abandon_folders, create, reap, reap_below, remove, scratch_folder,
 };
-pub use whole::{NewFile, append, read_text, stream, write, write_hint, write_new, write_private};
+pub use whole::{
+    NewFile, append, read, read_text, stream, write, write_hint, write_new, write_private,
+};
 
 /// Mode of a file that everyone may read.
 const SHARED: u32 = 0o644;
@@ -56,7 +58,7 @@ impl From<DiskError> for io::Error {
 }
 
 /// Names the path in an I/O error.
-fn at(path: &Path) -> impl FnOnce(io::Error) -> DiskError + '_ {
+pub fn at(path: &Path) -> impl Fn(io::Error) -> DiskError + Copy + '_ {
     move |source| DiskError {
         path: path.to_owned(),
         source,

@@ -158,18 +158,29 @@ pub fn append(path: &Path) -> io::Result<File> {
 /// # Errors
 ///
 /// It is another kind of file, larger, not UTF-8, or cannot be read.
-pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a regular file"));
+pub fn read_text(path: &Path, limit: u64) -> Result<String, DiskError> {
+    if !fs::metadata(path).map_err(at(path))?.is_file() {
+        return Err(at(path)(io::Error::other("not a regular file")));
     }
-    let mut text = String::new();
-    let mut file = File::open(path)?.take(limit.saturating_add(1));
-    let read = file.read_to_string(&mut text);
-    if text.len() as u64 > limit || read.is_err() && file.limit() == 0 {
-        let what = format!("larger than {limit} bytes");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+    let text = String::from_utf8(read(path, limit)?);
+    text.map_err(|_| at(path)(io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text")))
+}
+
+/// The bytes of a file of at most `limit` bytes, which may be a pipe.
+///
+/// # Errors
+///
+/// It cannot be read, or is larger.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, DiskError> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(at(path))?;
+    let mut file = file.take(limit.saturating_add(1));
+    file.read_to_end(&mut bytes).map_err(at(path))?;
+    if bytes.len() as u64 <= limit {
+        return Ok(bytes);
     }
-    read.map(|_| text)
+    let what = format!("larger than {limit} bytes");
+    Err(at(path)(io::Error::new(io::ErrorKind::FileTooLarge, what)))
 }
 
 /// Replaces the content of the file `to` with `bytes`, which may be lost in a power
@@ -238,7 +249,7 @@ mod tests {
         // The limit may be inside a character.
         for limit in [0, 1, 5] {
             let error = read_text(&path, limit).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::FileTooLarge, "{limit}");
+            assert_eq!(error.source.kind(), io::ErrorKind::FileTooLarge, "{limit}");
         }
         let link = folder.path().join("l");
         std::os::unix::fs::symlink("/dev/zero", &link).unwrap();

@@ -73,6 +73,11 @@ impl Failure {
         }
     }
 
+    /// A fault of jackal itself.
+    pub(crate) fn internal(what: impl fmt::Display) -> Self {
+        Self::new(Class::Task, format_args!("internal error: {what}"))
+    }
+
     /// A source file no longer matches the action's key.
     pub(crate) fn changed(path: PathBuf) -> Self {
         let message = format!(
@@ -97,7 +102,7 @@ impl Failure {
         };
         Self {
             cause,
-            ..Self::new(class, whole(error))
+            ..Self::new(class, with_causes(error))
         }
     }
 }
@@ -125,16 +130,15 @@ pub(crate) fn is_of_disk(kind: std::io::ErrorKind) -> bool {
     matches!(kind, StorageFull | QuotaExceeded | ReadOnlyFilesystem)
 }
 
-/// Writes an error with all of its causes.
-pub(crate) fn whole(error: &dyn std::error::Error) -> String {
+/// An error with its causes on one line. Some errors repeat their cause in
+/// their own text; what was written already is left out.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
+    for cause in std::iter::successors(error.source(), |&error| error.source()) {
+        let more = cause.to_string();
         if !text.contains(&more) {
             text = format!("{text}: {more}");
         }
-        cause = error.source();
     }
     text
 }
@@ -232,7 +236,7 @@ pub(crate) fn shown(log: &str) -> String {
 pub(crate) fn of_tree(error: &TreeError) -> Class {
     match error {
         TreeError::Cas(error) => of_cas(error),
-        TreeError::Io { source, .. } => of_io(source),
+        TreeError::Io(error) => of_io(&error.source),
         TreeError::Encoding(_) | TreeError::Malformed { .. } => Class::Verification,
         // What a command left, and what a tree cannot hold.
         _ => Class::Task,
@@ -241,7 +245,7 @@ pub(crate) fn of_tree(error: &TreeError) -> Class {
 
 pub(crate) fn of_cas(error: &CasError) -> Class {
     match error {
-        CasError::Io { source, .. } => of_io(source),
+        CasError::Io(error) => of_io(&error.source),
         CasError::TooLarge(..) => Class::Environment,
         CasError::Missing(_) | CasError::Mismatch { .. } => Class::Verification,
     }

@@ -14,14 +14,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::OFlags;
 
+use super::Failure;
 use super::folders::Folders;
 use super::site::Site;
 use super::source::{SourceError, listed, outside};
-use super::{Class, Failure};
 use crate::action::{InputDirectory, InputError, InputFile, InputNode, InputTree, Output};
-use crate::cas::Cas;
 use crate::cas::tree::{Tree, TreeKind};
-use crate::oci::{Digest, Hasher};
+use crate::cas::{Cas, is_damage};
+use crate::content::VerifyReader;
+use crate::oci::{Descriptor, Digest, Hasher};
 use crate::workspace::{Entry, Kind, Stat};
 
 /// The inputs of an action, with their locations.
@@ -57,6 +58,13 @@ impl Inputs {
         Arc::make_mut(&mut self.tree).insert_blob(name, digest, size)
     }
 
+    /// The blob called `name`, which its action always has.
+    pub(crate) fn given(&self, name: &str) -> Result<Descriptor, Failure> {
+        let blob = self.tree.blob(name);
+        let blob = blob.ok_or_else(|| Failure::internal(format_args!("no input `{name}`")))?;
+        Ok(Descriptor::blob(blob.digest, blob.size))
+    }
+
     /// Adds each output of `producer` under its [`output_name`].
     pub(crate) fn outputs(&mut self, producer: &str, outputs: &[Output]) -> Result<(), InputError> {
         for output in outputs {
@@ -90,7 +98,7 @@ impl Inputs {
                 Kind::File { .. } => {
                     let mut hasher = Hasher::default();
                     let mut file = File::open(root.join(&entry.path))?;
-                    io::copy(&mut file, &mut HashWriter(&mut hasher))?;
+                    io::copy(&mut file, &mut hasher)?;
                     Some(hasher.finish())
                 }
                 _ => None,
@@ -133,9 +141,7 @@ impl Inputs {
         let private = entry.stat.mode & 0o077 == 0;
         let node = match &entry.kind {
             Kind::File { executable } => {
-                let digest = digest.ok_or_else(|| {
-                    Failure::new(Class::Task, "internal error: fewer digests than files")
-                })?;
+                let digest = digest.ok_or_else(|| Failure::internal("fewer digests than files"))?;
                 InputNode::File(InputFile {
                     digest,
                     size: entry.stat.size,
@@ -236,15 +242,11 @@ impl Inputs {
             _ => return Err(not_found(path)),
         };
         let Some(on_disk) = self.on_disk.get(&in_tree(path)) else {
-            return Ok(Box::new(
-                self.cas.open_blob(&file.digest).map_err(io::Error::from)?,
-            ));
+            return Ok(Box::new(self.cas.open_blob(&file.digest)?));
         };
+        let expected = Descriptor::blob(file.digest, file.size);
         Ok(Box::new(Checked {
-            file: self.opened(on_disk)?,
-            left: file.size,
-            hasher: Some(Hasher::default()),
-            digest: file.digest,
+            file: VerifyReader::new(self.opened(on_disk)?, &expected),
             path: on_disk,
             changed: &self.changed,
         }))
@@ -253,9 +255,7 @@ impl Inputs {
     /// Opens the blob called `name`.
     pub(crate) fn open_blob(&self, name: &str) -> io::Result<Box<dyn Read + Send + '_>> {
         let file = self.tree.blob(name).ok_or_else(|| not_found(name))?;
-        Ok(Box::new(
-            self.cas.open_blob(&file.digest).map_err(io::Error::from)?,
-        ))
+        Ok(Box::new(self.cas.open_blob(&file.digest)?))
     }
 
     /// The file at `path`, or the blob of that name, for random access, after its
@@ -302,20 +302,6 @@ impl Inputs {
     pub(crate) fn changed(&self) -> Option<PathBuf> {
         let changed = self.changed.lock();
         changed.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// Hashes everything that is written to it.
-struct HashWriter<'a>(&'a mut Hasher);
-
-impl io::Write for HashWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -374,37 +360,18 @@ impl Seekable {
 
 /// A file of the checkout whose digest is verified at its end.
 struct Checked<'a> {
-    file: File,
-    left: u64,
-    /// `None` after the digest has been compared.
-    hasher: Option<Hasher>,
-    digest: Digest,
+    file: VerifyReader<File>,
     path: &'a Path,
     changed: &'a Changed,
 }
 
 impl Read for Checked<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        if self.left == 0 && self.hasher.is_none() {
-            return Ok(0);
-        }
-        let count = self.file.read(buffer)?;
-        let fits = self.left.checked_sub(count as u64);
-        let (Some(left), Some(hasher)) = (fits, &mut self.hasher) else {
-            return Err(note_changed(self.changed, self.path));
-        };
-        hasher.update(&buffer[..count]);
-        self.left = left;
-        if count == 0 {
-            let found = self.hasher.take().map(Hasher::finish);
-            if left > 0 || found != Some(self.digest) {
-                return Err(note_changed(self.changed, self.path));
-            }
-        }
-        Ok(count)
+        let read = self.file.read(buffer);
+        read.map_err(|error| match is_damage(&error) {
+            true => note_changed(self.changed, self.path),
+            false => error,
+        })
     }
 }
 

@@ -5,13 +5,12 @@
 //! docs/spec/pipeline.md, "Lock file".
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk;
+use crate::disk::{self, DiskError};
 use crate::oci::{Descriptor, Digest};
 
 /// Largest lock file read, in bytes: 64 MiB, about 200,000 pins.
@@ -87,8 +86,9 @@ pub struct FilePin {
 /// Why a lock file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LockfileError {
-    #[error("`{path}` cannot be used: {source}")]
-    Io { path: PathBuf, source: io::Error },
+    /// The disk refused.
+    #[error("cannot use {0}")]
+    Io(#[from] DiskError),
     /// It is not a valid lock file.
     #[error(
         "{path}:{line}:{column}: this is not a lock file of version {VERSION}: {message}; \
@@ -113,20 +113,12 @@ impl Lockfile {
     /// treated as empty, which would move every pin.
     pub fn load(folder: &Path) -> Result<Self, LockfileError> {
         let path = folder.join(LOCK_FILE);
-        let io = |source| LockfileError::Io {
-            path: path.clone(),
-            source,
-        };
-        let pins = match fs::metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Pins {
+        let pins = match disk::read_text(&path, MAX_BYTES) {
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Pins {
                 version: VERSION,
                 ..Pins::default()
             },
-            Err(error) => return Err(io(error)),
-            Ok(_) => {
-                let text = disk::read_text(&path, MAX_BYTES).map_err(io)?;
-                parse(&path, &text)?
-            }
+            text => parse(&path, &text?)?,
         };
         Ok(Self {
             path,
@@ -216,13 +208,10 @@ impl Lockfile {
         if !self.changed {
             return Ok(());
         }
-        let io = |source| LockfileError::Io {
-            path: self.path.clone(),
-            source,
-        };
-        let mut text = serde_json::to_vec_pretty(&self.pins).map_err(|error| io(error.into()))?;
+        let text = serde_json::to_vec_pretty(&self.pins).map_err(io::Error::from);
+        let mut text = text.map_err(disk::at(&self.path))?;
         text.push(b'\n');
-        disk::write(&self.path, &text).map_err(|error| io(error.source))?;
+        disk::write(&self.path, &text)?;
         self.changed = false;
         Ok(())
     }
@@ -249,6 +238,8 @@ fn parse(path: &Path, text: &str) -> Result<Pins, LockfileError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn pin(text: &[u8]) -> ImagePin {

@@ -156,9 +156,9 @@ impl Site {
         found
             .iter()
             .map(|digest| {
-                digest.sha256.ok_or_else(|| {
-                    Failure::new(Class::Task, "internal error: a file was not digested")
-                })
+                digest
+                    .sha256
+                    .ok_or_else(|| Failure::internal("a file was not digested"))
             })
             .collect()
     }

@@ -1,9 +1,10 @@
 //! Lists the sources of a definition on disk, which cannot be outside the folder of the
 //! definition that names them.
 
-use std::path::{Component as Part, Path, PathBuf};
-use std::{fs, io};
+use std::fs;
+use std::path::{Component as Part, Path};
 
+use crate::disk::{self, DiskError};
 use crate::workspace::{self, Entry, WalkError};
 
 /// Why a source cannot be listed.
@@ -12,8 +13,9 @@ pub enum SourceError {
     /// A source leads out of its folder.
     #[error("`{0}` points outside the package folder: copy its target into the folder")]
     Outside(String),
-    #[error("`{path}` cannot be read: {source}")]
-    Io { path: PathBuf, source: io::Error },
+    /// The disk refused.
+    #[error("cannot read {0}")]
+    Io(#[from] DiskError),
     /// An entry that cannot be packed.
     #[error(transparent)]
     Walk(WalkError),
@@ -22,7 +24,7 @@ pub enum SourceError {
 impl From<WalkError> for SourceError {
     fn from(error: WalkError) -> Self {
         match error {
-            WalkError::Io { path, source } => Self::Io { path, source },
+            WalkError::Io(error) => Self::Io(error),
             other => Self::Walk(other),
         }
     }
@@ -38,12 +40,7 @@ pub(crate) fn listed(root: &Path, source: &str) -> Result<Vec<Entry>, SourceErro
     inside(source)?;
     // With a trailing slash, a link would be followed.
     let source = source.trim_end_matches('/');
-    let resolved = |path: &Path| {
-        fs::canonicalize(path).map_err(|source| SourceError::Io {
-            path: path.to_owned(),
-            source,
-        })
-    };
+    let resolved = |path: &Path| fs::canonicalize(path).map_err(disk::at(path));
     let full = root.join(source);
     let parent = full.parent().filter(|parent| parent.starts_with(root));
     if !resolved(parent.unwrap_or(root))?.starts_with(resolved(root)?) {

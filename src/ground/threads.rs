@@ -1,6 +1,6 @@
 //! Threads for blocking I/O, and threads for computation.
 
-use super::{Class, Failure};
+use super::Failure;
 
 /// Runs blocking work away from the threads that drive the network.
 pub(crate) async fn blocking<T: Send + 'static>(
@@ -8,10 +8,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(error) => Err(Failure::new(
-            Class::Task,
-            format!("internal error: {error}"),
-        )),
+        Err(error) => Err(Failure::internal(error)),
     }
 }
 
@@ -27,10 +24,9 @@ pub(crate) async fn computing<T: Send + 'static>(
         // The receiver is gone if the run was stopped.
         let _ = sender.send(done);
     });
-    let internal = |what: &str| Failure::new(Class::Task, format!("internal error: {what}"));
     match receiver.await {
         Ok(Ok(done)) => done,
-        Ok(Err(_)) => Err(internal("a computation panicked")),
-        Err(_) => Err(internal("a computation was lost")),
+        Ok(Err(_)) => Err(Failure::internal("a computation panicked")),
+        Err(_) => Err(Failure::internal("a computation was lost")),
     }
 }

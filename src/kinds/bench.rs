@@ -10,8 +10,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{Prepared, make_pure};
 use crate::action::Output;
 use crate::cas::Cas;
+use crate::ground::Failure;
 use crate::ground::site::Site;
-use crate::ground::{Class, Failure};
 
 /// Room for what pure work makes.
 #[derive(Clone)]
@@ -59,9 +59,7 @@ impl Bench {
         }
         let mut outputs = Vec::new();
         for one in running {
-            let made = one
-                .await
-                .map_err(|error| Failure::new(Class::Task, format!("internal error: {error}")))?;
+            let made = one.await.map_err(Failure::internal)?;
             outputs.extend(made?);
         }
         Ok(outputs)

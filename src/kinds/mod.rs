@@ -27,7 +27,7 @@ pub(crate) mod sign;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::action::{Action, ActionResult, Output};
+use crate::action::{Action, ActionResult, Fields, Output};
 use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Performed, Site};
@@ -65,6 +65,13 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    /// An action of this kind and format, with settings.
+    pub(crate) fn new(kind: &str, format: u32, settings: &impl Fields, inputs: Inputs) -> Self {
+        let mut action = Action::new(kind, format);
+        settings.write("", &mut action.settings);
+        Self::of(action, inputs)
+    }
+
     /// An action that reads `inputs`.
     pub(crate) fn of(mut action: Action, inputs: Inputs) -> Self {
         action.inputs = Arc::clone(&inputs.tree);
@@ -296,7 +303,7 @@ pub(crate) async fn output(site: &Arc<Site>, work: &Work) -> Result<Output, Fail
     let prepared = task.prepare().await?;
     let performed = task.perform(&prepared).await?;
     let made = performed.result.outputs.into_iter().next();
-    made.ok_or_else(|| Failure::new(Class::Task, "internal error: a step produced no output"))
+    made.ok_or_else(|| Failure::internal("a step produced no output"))
 }
 
 /// A step's work in its context, with its cache settings.

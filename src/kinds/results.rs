@@ -42,11 +42,8 @@ pub(crate) fn image_of<'r>(
     step: &str,
 ) -> Result<(&'r Descriptor, &'r Done), Failure> {
     let done = of(results, step)?;
-    let manifest = done.manifest.as_ref().ok_or_else(|| {
-        Failure::new(
-            Class::Task,
-            format!("internal error: `{step}` made no image"),
-        )
-    })?;
+    let manifest = done.manifest.as_ref();
+    let manifest =
+        manifest.ok_or_else(|| Failure::internal(format_args!("`{step}` made no image")))?;
     Ok((manifest, done))
 }

@@ -4,7 +4,6 @@
 //! envelopes".
 
 use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
@@ -45,15 +44,7 @@ pub fn bundles_beside(path: &Path) -> PathBuf {
 /// [`LayoutError`]: it cannot be read, or is too large.
 pub fn read_bundles(path: &Path) -> Result<Vec<Vec<u8>>, LayoutError> {
     let io = |error| LayoutError::io(path, error);
-    let mut text = Vec::new();
-    let file = fs::File::open(path).map_err(io)?;
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut text)
-        .map_err(io)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        let what = format!("larger than {MAX_FILE_BYTES} bytes");
-        return Err(LayoutError::too_large(path, what));
-    }
+    let text = disk::read(path, MAX_FILE_BYTES).map_err(|error| io(error.source))?;
     let mut bundles: Vec<Vec<u8>> = Vec::new();
     for value in serde_json::Deserializer::from_slice(&text).into_iter::<Box<RawValue>>() {
         let value = value.map_err(|error| io(error.into()))?;

@@ -11,17 +11,15 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 
 use super::LayoutError;
-use crate::content::Push;
+use crate::content::{Fetch, Push};
 use crate::disk::{self, NewFile};
+use crate::oci::annotation::REF_NAME;
 use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, media_type};
 use crate::signing::{BUNDLE, MAX_ATTESTATION_BYTES};
 use crate::verify::{Attached, MAX_ATTACHED};
 
 /// Marks a layout.
 const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
-
-/// The annotation that holds an image's tag.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// How long to wait for another process to release the index: far longer than the
 /// milliseconds that an update takes.
@@ -34,6 +32,14 @@ pub struct ImageLayout {
 }
 
 impl ImageLayout {
+    /// The layout in `folder`, to be read: nothing is made.
+    #[must_use]
+    pub fn at(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+        }
+    }
+
     /// Opens the layout in `folder`, or creates one.
     ///
     /// # Errors
@@ -58,9 +64,7 @@ impl ImageLayout {
                 .map_err(at)?;
         }
         fs::create_dir_all(folder.join("blobs/sha256")).map_err(at)?;
-        Ok(Self {
-            folder: folder.to_owned(),
-        })
+        Ok(Self::at(folder))
     }
 
     /// Locks the index against other writers until the file is dropped. The lock is on
@@ -126,15 +130,13 @@ impl ImageLayout {
     /// [`LayoutError`]: it cannot be read, or does not match its digest.
     pub fn content(&self, blob: &Descriptor, limit: u64) -> Result<Vec<u8>, LayoutError> {
         let path = self.path(blob);
-        let at = |error| LayoutError::io(&path, error);
-        let mut bytes = Vec::new();
-        let file = File::open(&path).map_err(at)?;
-        file.take(limit).read_to_end(&mut bytes).map_err(at)?;
+        let bytes = read(&path, limit)?;
         match Digest::of(&bytes) == blob.digest {
             true => Ok(bytes),
-            false => Err(at(io::Error::other(
-                "its content does not match its digest",
-            ))),
+            false => Err(LayoutError::io(
+                &path,
+                io::Error::other("its content does not match its digest"),
+            )),
         }
     }
 
@@ -159,7 +161,7 @@ impl ImageLayout {
             .filter(|found| media_type::is_index(&found.media_type))
         {
             None => Ok(None),
-            Some(found) => read(&self.path(&found)).map(Some),
+            Some(found) => parsed(&self.path(&found)).map(Some),
         }
     }
 
@@ -219,7 +221,7 @@ impl ImageLayout {
             if found.media_type != media_type::MANIFEST || !self.path(&found).exists() {
                 continue;
             }
-            let manifest: Manifest = read(&self.path(&found))?;
+            let manifest: Manifest = parsed(&self.path(&found))?;
             let about = manifest.subject.as_ref().map(|about| about.digest);
             if let ([layer], true) = (&manifest.layers[..], about == Some(subject.digest))
                 && layer.media_type == BUNDLE
@@ -238,11 +240,7 @@ impl ImageLayout {
                     continue;
                 }
             }
-            let mut bytes = Vec::new();
-            File::open(&path)
-                .and_then(|file| file.take(size).read_to_end(&mut bytes))
-                .map_err(|error| LayoutError::io(&path, error))?;
-            bundles.found.push(bytes);
+            bundles.found.push(read(&path, size)?);
         }
         Ok(bundles)
     }
@@ -256,17 +254,16 @@ impl ImageLayout {
 
     fn index(&self) -> Result<Index, LayoutError> {
         let path = self.folder.join("index.json");
-        if path.exists() {
-            return read(&path);
+        match path.exists() {
+            true => parsed(&path),
+            false => Ok(Index::empty()),
         }
-        Ok(Index {
-            schema_version: 2,
-            media_type: Some(media_type::INDEX.to_owned()),
-            artifact_type: None,
-            manifests: Vec::new(),
-            subject: None,
-            annotations: Default::default(),
-        })
+    }
+}
+
+impl Fetch for ImageLayout {
+    fn fetch(&self, descriptor: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
+        Ok(Box::new(File::open(self.path(descriptor))?))
     }
 }
 
@@ -287,13 +284,13 @@ fn is_called(descriptor: &Descriptor, tag: &str) -> bool {
         .is_some_and(|name| name == tag)
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, LayoutError> {
-    let at = |error| LayoutError::io(path, error);
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_MANIFEST_BYTES).read_to_end(&mut bytes))
-        .map_err(at)?;
-    serde_json::from_slice(&bytes).map_err(|error| at(error.into()))
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, LayoutError> {
+    disk::read(path, limit).map_err(|error| LayoutError::io(path, error.source))
+}
+
+fn parsed<T: DeserializeOwned>(path: &Path) -> Result<T, LayoutError> {
+    let bytes = read(path, MAX_MANIFEST_BYTES)?;
+    serde_json::from_slice(&bytes).map_err(|error| LayoutError::io(path, error.into()))
 }
 
 fn replace(path: &Path, from: &mut dyn Read) -> io::Result<()> {

@@ -12,7 +12,7 @@ use super::LayoutError;
 use super::bytes::{Framed, Joined};
 use super::parts::{self, Parts};
 use super::walk::{Walk, WalkError};
-use crate::archive::{SeekTable, SeekableReader, Skip, Stream};
+use crate::archive::{Compression, SeekTable, SeekableReader, Skip, Stream};
 
 /// Maximum number of files in a package: a million. Their paths are held in memory.
 const MAX_FILES: usize = 1_000_000;
@@ -30,9 +30,6 @@ const ALWAYS_ALLOWED: u64 = 32 << 30;
 
 /// Deepest folder of an unpacked package.
 const MAX_DEPTH: usize = 32;
-
-/// Magic number of Zstandard frames.
-const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Magic number of skippable Zstandard frames, without the four variable bits; a stream
 /// may begin with one.
@@ -151,7 +148,7 @@ fn archive(
     let mut magic = Vec::new();
     (&mut bytes).take(4).read_to_end(&mut magic).map_err(io)?;
     let skippable = magic.len() == 4 && magic[0] >> 4 == 5 && magic[1..] == SKIPPABLE_MAGIC;
-    let packing = if magic != ZSTD_MAGIC && !skippable {
+    let packing = if Compression::of(&magic) != Some(Compression::Zstd) && !skippable {
         Packing::Plain
     } else {
         // Without a sound table the stream is read from its start.

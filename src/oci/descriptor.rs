@@ -55,6 +55,18 @@ impl Descriptor {
     }
 }
 
+/// Annotations that jackal reads or writes.
+///
+/// Source: OCI image-spec 1.1, annotations.md.
+pub mod annotation {
+    /// A layer's file name, or the name of an artifact.
+    pub const TITLE: &str = "org.opencontainers.image.title";
+    /// The name of an image in the index of a layout.
+    pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
+    /// The reference of the image that another one is made of.
+    pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
+}
+
 /// Media types that jackal reads or writes.
 pub mod media_type {
     /// OCI image index.

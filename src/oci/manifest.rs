@@ -38,6 +38,22 @@ pub struct Manifest {
     pub annotations: BTreeMap<String, String>,
 }
 
+impl Manifest {
+    /// An OCI image.
+    #[must_use]
+    pub fn image(config: Descriptor, layers: Vec<Descriptor>) -> Self {
+        Self {
+            schema_version: 2,
+            media_type: Some(super::media_type::MANIFEST.to_owned()),
+            artifact_type: None,
+            config,
+            layers,
+            subject: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
 /// A list of manifests: one image for several platforms, or a layout's content.
 ///
 /// Source: OCI image-spec 1.1, image-index.md. Reads Docker manifest lists too.

@@ -9,7 +9,7 @@ mod manifest;
 mod platform;
 mod reference;
 
-pub use descriptor::{Descriptor, media_type};
+pub use descriptor::{Descriptor, annotation, media_type};
 pub use digest::{Digest, DigestError, Hasher};
 pub use manifest::{Index, MAX_MANIFEST_BYTES, Manifest};
 pub use platform::{Platform, PlatformError, host_architecture};

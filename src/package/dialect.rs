@@ -91,15 +91,6 @@ impl Dialect {
         (order, name.to_owned())
     }
 
-    /// Prefix of file names of component SBOMs in `sboms.tar`.
-    #[must_use]
-    pub fn component_sbom_prefix(self) -> &'static str {
-        match self {
-            Self::Jackal => "jackal-component-",
-            Self::Zarf => "zarf-component-",
-        }
-    }
-
     /// Media type of the layers of a package.
     #[must_use]
     pub fn layer_media_type(self) -> &'static str {
@@ -177,7 +168,6 @@ mod tests {
                 dialect.definition_file(),
                 dialect.signature_file(),
                 dialect.bundle_file(),
-                dialect.component_sbom_prefix(),
                 dialect.layer_media_type(),
                 dialect.config_media_type(),
                 dialect.create_template(),

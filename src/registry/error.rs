@@ -303,10 +303,8 @@ pub(super) fn reason(error: reqwest::Error) -> String {
         return unresolved.to_string();
     }
     let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
+    for cause in std::iter::successors(error.source(), |&error| error.source()) {
         text = format!("{text}: {cause}");
-        source = cause.source();
     }
     text
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk;
+use crate::disk::{self, DiskError};
 use crate::oci::{Digest, Hasher};
 use crate::signers::Seal;
 
@@ -102,13 +102,8 @@ pub enum Step {
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The disk refused.
-    #[error("journal `{path}`: {source}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
+    #[error("journal {0}")]
+    Io(#[from] DiskError),
     /// It is not a valid journal.
     #[error("journal `{path}` cannot be read: {what}; remove the file to discard the release")]
     Malformed {
@@ -142,12 +137,8 @@ impl Journal {
     /// [`JournalError`]
     pub fn begin(folder: &Path, begun: Begun) -> Result<Self, JournalError> {
         let path = folder.join(format!("{}.journal", id(&begun.items)));
-        let at = |source| JournalError::Io {
-            path: path.clone(),
-            source,
-        };
-        fs::create_dir_all(folder).map_err(at)?;
-        let mut file = disk::append(&path).map_err(at)?;
+        fs::create_dir_all(folder).map_err(disk::at(&path))?;
+        let mut file = disk::append(&path).map_err(disk::at(&path))?;
         let steps = locked(&path, &mut file)?;
         if let Some(Step::Begun(found)) = steps.first() {
             // The same artifacts and places: only the options may differ.
@@ -174,7 +165,7 @@ impl Journal {
         // The file name must survive a crash, too.
         File::open(folder)
             .and_then(|folder| folder.sync_all())
-            .map_err(at)?;
+            .map_err(disk::at(folder))?;
         Ok(journal)
     }
 
@@ -230,10 +221,7 @@ impl Journal {
         let path = folder.join(format!("{id}.journal"));
         let mut file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(|source| JournalError::Io {
-                path: path.clone(),
-                source,
-            })?,
+            opened => opened.map_err(disk::at(&path))?,
         };
         let (steps, _) = steps(&path, &mut file)?;
         Ok(match steps.first() {
@@ -248,17 +236,13 @@ impl Journal {
     ///
     /// The folder cannot be read.
     pub fn unfinished(folder: &Path) -> Result<Vec<String>, JournalError> {
-        let at = |source| JournalError::Io {
-            path: folder.to_owned(),
-            source,
-        };
         let entries = match fs::read_dir(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            read => read.map_err(at)?,
+            read => read.map_err(disk::at(folder))?,
         };
         let mut ids = Vec::new();
         for entry in entries {
-            let name = entry.map_err(at)?.file_name();
+            let name = entry.map_err(disk::at(folder))?.file_name();
             let id = name.to_str().and_then(|name| name.strip_suffix(".journal"));
             ids.extend(id.map(str::to_owned));
         }
@@ -304,16 +288,13 @@ impl Journal {
     ///
     /// The disk refused.
     pub fn note(&mut self, step: Step) -> Result<(), JournalError> {
-        let io = |source| JournalError::Io {
-            path: self.path.clone(),
-            source,
-        };
-        let mut line = serde_json::to_vec(&step).map_err(|error| io(error.into()))?;
+        let at = disk::at(&self.path);
+        let mut line = serde_json::to_vec(&step).map_err(|error| at(error.into()))?;
         line.push(b'\n');
         self.file
             .write_all(&line)
             .and_then(|()| self.file.sync_data())
-            .map_err(io)?;
+            .map_err(at)?;
         self.steps.push(step);
         Ok(())
     }
@@ -324,10 +305,7 @@ impl Journal {
     ///
     /// The disk refused.
     pub fn end(self) -> Result<(), JournalError> {
-        fs::remove_file(&self.path).map_err(|source| JournalError::Io {
-            path: self.path,
-            source,
-        })
+        Ok(fs::remove_file(&self.path).map_err(disk::at(&self.path))?)
     }
 }
 
@@ -370,18 +348,14 @@ fn id(items: &[Known]) -> String {
 
 /// Locks the file and reads its steps. The first one, if any, is `Begun`.
 fn locked(path: &Path, file: &mut File) -> Result<Vec<Step>, JournalError> {
-    let io = |source| JournalError::Io {
-        path: path.to_owned(),
-        source,
-    };
     match file.try_lock() {
         Ok(()) => {}
         Err(fs::TryLockError::WouldBlock) => return Err(JournalError::Busy(path.to_owned())),
-        Err(fs::TryLockError::Error(source)) => return Err(io(source)),
+        Err(fs::TryLockError::Error(error)) => return Err(disk::at(path)(error).into()),
     }
     let (steps, whole) = steps(path, file)?;
     // A crash cut the rest short. The lock excludes other writers.
-    file.set_len(whole).map_err(io)?;
+    file.set_len(whole).map_err(disk::at(path))?;
     Ok(steps)
 }
 
@@ -394,10 +368,7 @@ fn steps(path: &Path, file: &mut File) -> Result<(Vec<Step>, u64), JournalError>
     let mut text = Vec::new();
     file.take(MAX_JOURNAL_BYTES)
         .read_to_end(&mut text)
-        .map_err(|source| JournalError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+        .map_err(disk::at(path))?;
     let end = text.iter().rposition(|byte| *byte == b'\n');
     let whole = &text[..end.map_or(0, |end| end + 1)];
     let lines = whole.split(|byte| *byte == b'\n');

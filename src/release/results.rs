@@ -172,11 +172,8 @@ impl PublishedResults {
                 let Ok(key) = entry.key.parse::<ActionKey>() else {
                     continue;
                 };
-                let outputs = entry.outputs.into_iter().map(|made| Output {
-                    name: made.name,
-                    digest: made.digest,
-                    size: made.size,
-                });
+                let outputs = entry.outputs.into_iter();
+                let outputs = outputs.map(|made| Output::new(made.name, (made.digest, made.size)));
                 results.insert(key, outputs.collect());
             }
         }

@@ -13,6 +13,7 @@ use super::document::{Annotations, Document, Evidence, Location, Package, Source
 use super::layer::{self, Keeper, LayerError, LayerScan};
 use super::squash::View;
 use super::unpack::{self, TAR_HEAD};
+use crate::archive::is_tar;
 use crate::oci::Digest;
 
 /// Most uncompressed bytes read of one archive inside a component: 64 GiB. The rest
@@ -51,7 +52,7 @@ pub fn component(name: &str, tar: impl Read) -> Result<Document, LayerError> {
     let root = layer::walk(tar, |path, size, input| {
         let mut head = Vec::with_capacity(TAR_HEAD);
         input.take(TAR_HEAD as u64).read_to_end(&mut head)?;
-        if unpack::is_compressed(&head) || unpack::is_tar(&head) {
+        if unpack::is_compressed(&head) || is_tar(&head) {
             inside.extend(archive(path, (&head[..]).chain(input)));
             return Ok(None);
         }
@@ -77,7 +78,7 @@ fn archive(path: &str, input: impl Read) -> Vec<Package> {
         let mut plain = unpack::unpacked(input)?.take(ARCHIVE_LIMIT);
         let mut head = Vec::with_capacity(TAR_HEAD);
         (&mut plain).take(TAR_HEAD as u64).read_to_end(&mut head)?;
-        if !unpack::is_tar(&head) {
+        if !is_tar(&head) {
             return Err(io::Error::from(io::ErrorKind::InvalidData).into());
         }
         layer(head.chain(plain))

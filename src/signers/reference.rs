@@ -5,8 +5,6 @@
 //! docs/spec/signing.md, "Key references".
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -15,6 +13,7 @@ use super::http;
 use super::plugin::{Plugin, PluginError};
 use super::signer::HeldKey;
 use super::vault::{Vault, VaultError};
+use crate::disk::{self, DiskError};
 use crate::signing::{KeyError, MAX_KEY_BYTES, PublicKey, PublicKeyError, SigningKey};
 
 /// Schemes of key management services that need a plugin.
@@ -38,8 +37,8 @@ pub enum KeyReferenceError {
     #[error("the environment variable {0} is not set")]
     NoVariable(String),
     /// The file cannot be read.
-    #[error("`{path}` cannot be read: {source}")]
-    Io { path: PathBuf, source: io::Error },
+    #[error("cannot read {0}")]
+    Io(#[from] DiskError),
     /// Too large for a key.
     #[error("not a key: more than {MAX_KEY_BYTES} bytes")]
     Large,
@@ -143,18 +142,7 @@ impl KeySources {
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyReferenceError> {
-    let io = |source| KeyReferenceError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let mut bytes = Zeroizing::new(Vec::new());
-    let file = File::open(path).map_err(io)?;
-    let limit = MAX_KEY_BYTES as u64 + 1;
-    file.take(limit).read_to_end(&mut bytes).map_err(io)?;
-    match bytes.len() > MAX_KEY_BYTES {
-        true => Err(KeyReferenceError::Large),
-        false => Ok(bytes),
-    }
+    Ok(Zeroizing::new(disk::read(path, MAX_KEY_BYTES as u64)?))
 }
 
 /// Downloads a key, from threads that may block.

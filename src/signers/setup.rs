@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use super::reference::{KeyReferenceError, KeySources};
 use super::signer::Signer;
 use super::token::TokenSources;
 use super::trust_config::{TrustConfig, TrustConfigError};
+use crate::disk::{self, DiskError};
 use crate::signing::{Demands, Root, RootError};
 
 /// Maximum size of a password file, in bytes: 64 KiB.
@@ -55,21 +55,11 @@ pub enum SignerSetupError {
     #[error(transparent)]
     Root(#[from] RootError),
     /// A password cannot be read.
-    #[error("password file `{path}`: {source}")]
-    Password {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        source: std::io::Error,
-    },
+    #[error("password file {0}")]
+    Password(#[source] DiskError),
     /// A file cannot be read.
-    #[error("trust config `{path}`: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        source: std::io::Error,
-    },
+    #[error("trust config {0}")]
+    Io(#[from] DiskError),
 }
 
 /// The signer with the key `reference`.
@@ -96,18 +86,8 @@ pub fn key_signer(
 ///
 /// The file cannot be read or is too large.
 pub fn password_in(path: &Path) -> Result<Zeroizing<Vec<u8>>, SignerSetupError> {
-    let wrong = |source| SignerSetupError::Password {
-        path: path.to_owned(),
-        source,
-    };
-    let mut bytes = Zeroizing::new(Vec::new());
-    let file = fs::File::open(path).map_err(wrong)?;
-    file.take(MAX_PASSWORD_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(wrong)?;
-    if bytes.len() as u64 > MAX_PASSWORD_BYTES {
-        return Err(wrong(std::io::Error::other("too large for a password")));
-    }
+    let bytes = disk::read(path, MAX_PASSWORD_BYTES).map_err(SignerSetupError::Password)?;
+    let mut bytes = Zeroizing::new(bytes);
     for end in [b'\n', b'\r'] {
         if bytes.last() == Some(&end) {
             bytes.pop();
@@ -125,7 +105,7 @@ pub fn keyless_signer(options: KeylessOptions) -> Result<Arc<Signer>, SignerSetu
     let (root, mut services) = match &options.trust_config {
         None => (Root::public()?, Services::public()),
         Some(path) => {
-            let text = fs::read(path).map_err(|source| SignerSetupError::Io {
+            let text = fs::read(path).map_err(|source| DiskError {
                 path: path.clone(),
                 source,
             })?;

@@ -20,20 +20,15 @@ use tokio::runtime::Handle;
 use crate::archive::{SafePath, TarKind, TarReader};
 use crate::cas::{Cas, CasError};
 use crate::content::{self, Fetch};
-use crate::disk::Enclosure;
-use crate::layout::{Contents, LayoutError, unpack_tar};
+use crate::disk::{DiskError, Enclosure, at};
+use crate::layout::{Contents, ImageLayout, LayoutError, unpack_tar};
+use crate::oci::annotation::TITLE;
 use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
 use crate::package::{Dialect, MAX_DEFINITION_BYTES, SKELETON};
 use crate::registry::{Registry, RegistryError, Repository};
 
 /// The operating system of packages in an index.
 const SYSTEM: &str = "multi";
-
-/// The annotation of a layer with its file name.
-const TITLE: &str = "org.opencontainers.image.title";
-
-/// The annotation of an image's name in the index of a layout.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// Why a skeleton package cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -59,26 +54,14 @@ pub enum SkeletonError {
     #[error(transparent)]
     Layout(#[from] LayoutError),
     /// The disk refused.
-    #[error("`{path}`: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What happened.
-        source: io::Error,
-    },
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> SkeletonError + '_ {
-    move |source| SkeletonError::Io {
-        path: path.to_owned(),
-        source,
-    }
+    #[error(transparent)]
+    Io(#[from] DiskError),
 }
 
 /// Where a skeleton's blobs are.
 pub enum Origin<'o> {
     /// An OCI image layout.
-    Layout(PathBuf),
+    Layout(ImageLayout),
     /// The cache only, without network access.
     Cache,
     /// A repository.
@@ -88,10 +71,7 @@ pub enum Origin<'o> {
 impl Fetch for Origin<'_> {
     fn fetch(&self, descriptor: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
         match self {
-            Self::Layout(folder) => {
-                let path = folder.join("blobs/sha256").join(descriptor.digest.hex());
-                Ok(Box::new(File::open(path)?))
-            }
+            Self::Layout(layout) => layout.fetch(descriptor),
             Self::Cache => Err(io::Error::other(
                 "not in the cache, and --offline forbids fetching it: build once with \
                  network access",
@@ -117,22 +97,9 @@ impl<'o> Skeleton<'o> {
     ///
     /// [`SkeletonError`]
     pub fn in_layout(cas: &'o Cas, folder: &Path, tag: &str) -> Result<Self, SkeletonError> {
-        let path = folder.join("index.json");
-        let bytes = match read_bounded(&path) {
-            Err(SkeletonError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                return Err(SkeletonError::Missing);
-            }
-            bytes => bytes?,
-        };
-        let index: Index = document(&bytes)?;
-        let named = index.manifests.into_iter().find(|found| {
-            found
-                .annotations
-                .get(REF_NAME)
-                .is_some_and(|name| name == tag)
-        });
-        let named = named.ok_or(SkeletonError::Missing)?;
-        let origin = Origin::Layout(folder.to_owned());
+        let layout = ImageLayout::at(folder);
+        let named = layout.named(tag)?.ok_or(SkeletonError::Missing)?;
+        let origin = Origin::Layout(layout);
         let manifest = if media_type::is_index(&named.media_type) {
             skeleton_of(&origin_document(&origin, cas, &named)?)?
         } else {
@@ -274,10 +241,8 @@ impl<'o> Skeleton<'o> {
 }
 
 fn copied(origin: &Origin<'_>, cas: &Cas, descriptor: &Descriptor) -> Result<(), SkeletonError> {
-    content::copy(origin, cas, descriptor).map_err(|source| SkeletonError::Io {
-        path: descriptor.digest.to_string().into(),
-        source,
-    })
+    let copied = content::copy(origin, cas, descriptor);
+    Ok(copied.map_err(at(Path::new(&descriptor.digest.to_string())))?)
 }
 
 /// Reads a manifest or index through the cache.
@@ -287,10 +252,7 @@ fn origin_document(
     descriptor: &Descriptor,
 ) -> Result<Vec<u8>, SkeletonError> {
     if descriptor.size > MAX_MANIFEST_BYTES {
-        return Err(SkeletonError::Malformed {
-            what: format!("a document of {} bytes", descriptor.size),
-            expected: "at most 4 MiB",
-        });
+        return Err(CasError::TooLarge(descriptor.size, MAX_MANIFEST_BYTES).into());
     }
     match origin {
         Origin::Layout(_) | Origin::Cache => copied(origin, cas, descriptor)?,
@@ -305,11 +267,7 @@ fn origin_document(
             }
         }
     }
-    let mut bytes = Vec::new();
-    cas.open_blob(&descriptor.digest)?
-        .read_to_end(&mut bytes)
-        .map_err(at(cas.root()))?;
-    Ok(bytes)
+    Ok(cas.document(&descriptor.digest, MAX_MANIFEST_BYTES)?)
 }
 
 fn document<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, SkeletonError> {
@@ -328,21 +286,6 @@ fn skeleton_of(bytes: &[u8]) -> Result<Descriptor, SkeletonError> {
     };
     let found = index.manifests.into_iter().find(is_skeleton);
     found.ok_or(SkeletonError::Missing)
-}
-
-fn read_bounded(path: &Path) -> Result<Vec<u8>, SkeletonError> {
-    let file = File::open(path).map_err(at(path))?;
-    let mut bytes = Vec::new();
-    file.take(MAX_MANIFEST_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(at(path))?;
-    if bytes.len() as u64 > MAX_MANIFEST_BYTES {
-        return Err(SkeletonError::Malformed {
-            what: "a larger index.json".to_owned(),
-            expected: "at most 4 MiB",
-        });
-    }
-    Ok(bytes)
 }
 
 /// Whether `folder` has exactly the content of the tar of `component`.

@@ -297,6 +297,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn a_value_that_is_missing_is_refused_at_its_place_and_never_widens_a_rule() {
         let good = "{key: a.pub}";
         for (text, place, what) in [

@@ -2,10 +2,10 @@
 //! not subject to `.gitignore`.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::{Entry, Kind, Stat, WalkError};
+use super::{Entry, WalkError};
+use crate::disk;
 
 /// Maximum depth of folders: 255. Deeper trees are loops or attacks.
 const MAX_DEPTH: usize = 255;
@@ -25,40 +25,15 @@ pub fn list(root: &Path, path: &str) -> Result<Vec<Entry>, WalkError> {
 
 fn visit(root: &Path, path: &str, depth: usize, entries: &mut Vec<Entry>) -> Result<(), WalkError> {
     let full = root.join(path);
-    let io = |source| WalkError::Io {
-        path: full.clone(),
-        source,
-    };
+    let io = disk::at(&full);
     let metadata = fs::symlink_metadata(&full).map_err(io)?;
-    let file_type = metadata.file_type();
-    let kind = if file_type.is_file() {
-        let executable = metadata.mode() & 0o100 != 0;
-        Kind::File { executable }
-    } else if file_type.is_dir() {
-        Kind::Directory
-    } else if file_type.is_symlink() {
-        let target = fs::read_link(&full).map_err(io)?;
-        let target = target
-            .to_str()
-            .ok_or_else(|| WalkError::NotUtf8(full.clone()))?;
-        Kind::Link {
-            target: target.to_owned(),
-        }
-    } else {
-        return Err(WalkError::Special(full));
-    };
-    let folder = kind == Kind::Directory;
-    entries.push(Entry {
-        path: path.to_owned(),
-        kind,
-        stat: Stat::of(&metadata),
-    });
-    if !folder {
+    entries.push(Entry::of(path, &full, &metadata)?);
+    if !metadata.is_dir() {
         return Ok(());
     }
     if depth >= MAX_DEPTH {
         let error = std::io::Error::other("folders are nested deeper than 255 levels");
-        return Err(io(error));
+        return Err(io(error).into());
     }
     let mut names = Vec::new();
     for found in fs::read_dir(&full).map_err(io)? {

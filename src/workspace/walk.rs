@@ -4,13 +4,14 @@
 //! `.gitignore` excludes. It never follows a link and never opens a file.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use ignore::{WalkBuilder, WalkState};
+
+use crate::disk::{self, DiskError};
 
 /// Why a root could not be walked or a pattern is invalid.
 #[derive(Debug, thiserror::Error)]
@@ -19,13 +20,8 @@ pub enum WalkError {
     #[error("cannot list files: {0}")]
     Walk(#[from] ignore::Error),
     /// A link could not be read.
-    #[error("cannot read `{path}`: {source}")]
-    Io {
-        /// The path that was being read.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
+    #[error("cannot read {0}")]
+    Io(#[from] DiskError),
     /// A path that is not UTF-8, which keys cannot represent on every machine.
     #[error("path {0:?} is not UTF-8: rename it, or add it to .gitignore")]
     NotUtf8(PathBuf),
@@ -129,33 +125,39 @@ pub fn walk(root: &Path) -> Result<Vec<Entry>, WalkError> {
 
 fn entry(root: &Path, found: &ignore::DirEntry) -> Result<Option<Entry>, WalkError> {
     let full = found.path();
-    let not_utf8 = || WalkError::NotUtf8(full.to_owned());
     let path = full.strip_prefix(root).unwrap_or(full);
     if found.depth() == 0 {
         return Ok(None);
     }
-    let metadata = found.metadata()?;
-    let file_type = metadata.file_type();
-    let kind = if file_type.is_file() {
-        let executable = metadata.mode() & 0o100 != 0;
-        Kind::File { executable }
-    } else if file_type.is_dir() {
-        Kind::Directory
-    } else if file_type.is_symlink() {
-        let target = fs::read_link(full).map_err(|source| WalkError::Io {
-            path: full.to_owned(),
-            source,
-        })?;
-        let target = target.to_str().ok_or_else(not_utf8)?.to_owned();
-        Kind::Link { target }
-    } else {
-        return Err(WalkError::Special(full.to_owned()));
-    };
-    Ok(Some(Entry {
-        path: path.to_str().ok_or_else(not_utf8)?.to_owned(),
-        kind,
-        stat: Stat::of(&metadata),
-    }))
+    let path = path
+        .to_str()
+        .ok_or_else(|| WalkError::NotUtf8(full.to_owned()))?;
+    Entry::of(path, full, &found.metadata()?).map(Some)
+}
+
+impl Entry {
+    /// The entry at `full`, which is called `path`.
+    pub(super) fn of(path: &str, full: &Path, metadata: &fs::Metadata) -> Result<Self, WalkError> {
+        let file_type = metadata.file_type();
+        let kind = if file_type.is_file() {
+            let executable = metadata.mode() & 0o100 != 0;
+            Kind::File { executable }
+        } else if file_type.is_dir() {
+            Kind::Directory
+        } else if file_type.is_symlink() {
+            let target = fs::read_link(full).map_err(disk::at(full))?;
+            let target = target.to_str().map(str::to_owned);
+            let target = target.ok_or_else(|| WalkError::NotUtf8(full.to_owned()))?;
+            Kind::Link { target }
+        } else {
+            return Err(WalkError::Special(full.to_owned()));
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            kind,
+            stat: Stat::of(metadata),
+        })
+    }
 }
 
 /// Patterns relative to the root; those that begin with `!` exclude.

@@ -10,11 +10,11 @@ use super::{
     FOOTER_LEN, FOOTER_MAGIC, MAX_COMPRESSED_INPUT, MAX_FRAME_LEN, MAX_FRAMES, SeekableError,
     TABLE_MAGIC, at_end, within,
 };
+use crate::archive::compression::ZSTD_MAGIC;
 
 /// Its window is at most 2 MiB; readers must support 8 MiB.
 const LEVEL: i32 = 3;
 const RAW_BLOCK: usize = 128 * 1024;
-const FRAME_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Writes frames, then the table of their positions.
 ///
@@ -116,7 +116,7 @@ impl<W: Write> SeekableWriter<W> {
         decompressed_len: u64,
     ) -> Result<(), SeekableError> {
         self.guarded(|this| {
-            if !frame.starts_with(&FRAME_MAGIC)
+            if !frame.starts_with(&ZSTD_MAGIC)
                 || find_frame_compressed_size(frame).ok() != Some(frame.len())
             {
                 return Err(SeekableError::NotAFrame);
@@ -195,7 +195,7 @@ impl<W: Write> SeekableWriter<W> {
         if len > 0 {
             let blocks = len.div_ceil(RAW_BLOCK as u64);
             self.enter(len.saturating_add(10 + 3 * blocks), len)?;
-            self.inner.write_all(&FRAME_MAGIC)?;
+            self.inner.write_all(&ZSTD_MAGIC)?;
             // A four-byte content size; a window of 2^(10 + 7) bytes.
             self.inner.write_all(&[0x80, 7 << 3])?;
             self.inner.write_all(&(len as u32).to_le_bytes())?;

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use rustix::fs::OFlags;
 
-use crate::cas::{Cas, CasError};
+use crate::cas::{Cas, CasError, is_damage};
+use crate::disk::at;
 use crate::oci::Digest;
 
 use super::staging::{Staging, make_folder, swap};
-use super::{MAX_TREE_BYTES, Tree, TreeEntry, TreeError, TreeKind, at, stays_inside};
+use super::{MAX_TREE_BYTES, Tree, TreeEntry, TreeError, TreeKind, stays_inside};
 
 /// Maximum depth of folders; deeper trees are loops or attacks.
 const MAX_DEPTH: usize = 255;
@@ -46,10 +47,8 @@ pub fn store(cas: &Cas, from: &Path) -> Result<(Tree, Digest, u64), TreeError> {
     if bytes.len() > MAX_TREE_BYTES {
         return Err(TreeError::TooLarge(bytes.len()));
     }
-    let mut ingest = cas.ingest()?;
-    ingest.write_all(&bytes).map_err(at(cas.root()))?;
-    let (digest, size) = ingest.commit()?;
-    Ok((tree, digest, size))
+    let stored = cas.store("", &bytes)?;
+    Ok((tree, stored.digest, stored.size))
 }
 
 /// `root` for an empty path, to which `join` would append a slash.
@@ -92,7 +91,7 @@ fn visit(
     }
     if depth > MAX_DEPTH {
         let deep = io::Error::other("folders are nested deeper than 255 levels");
-        return Err(at(full)(deep));
+        return Err(at(full)(deep).into());
     }
     let prefix = if path.is_empty() {
         String::new()
@@ -154,22 +153,7 @@ fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<u64> {
 /// [`CasError::Missing`] for a missing or damaged blob; [`TreeError`] if it is not a
 /// tree.
 pub fn load(cas: &Cas, digest: &Digest) -> Result<Tree, TreeError> {
-    let blob = cas.open_blob(digest)?;
-    let mut bytes = Vec::new();
-    let mut blob = blob.take(MAX_TREE_BYTES as u64 + 1);
-    match blob.read_to_end(&mut bytes) {
-        Ok(_) => Tree::decode(&bytes),
-        Err(error) if damage(&error) => Err(CasError::Missing(*digest).into()),
-        Err(error) => Err(at(cas.root())(error)),
-    }
-}
-
-fn damage(error: &io::Error) -> bool {
-    let kind = error.kind();
-    matches!(
-        kind,
-        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-    )
+    Tree::decode(&cas.document(digest, MAX_TREE_BYTES as u64)?)
 }
 
 /// Writes `tree` to `to`, where only folders may exist, and verifies every byte.
@@ -197,7 +181,7 @@ pub fn place(cas: &Cas, tree: &Tree, to: &Path) -> Result<(), TreeError> {
 pub(crate) fn place_entry(cas: &Cas, kind: &TreeKind, to: &Path) -> Result<(), TreeError> {
     match kind {
         TreeKind::Directory => Ok(()),
-        TreeKind::Symlink { target } => symlink(target, to).map_err(at(to)),
+        TreeKind::Symlink { target } => Ok(symlink(target, to).map_err(at(to))?),
         TreeKind::File {
             digest,
             size,
@@ -219,19 +203,14 @@ fn place_file(
         .create_new(true)
         .open(to)
         .map_err(at(to))?;
-    let written = copy(&mut blob, &mut file).map_err(|error| {
-        if damage(&error) {
-            CasError::Missing(*digest).into()
-        } else {
-            at(to)(error)
-        }
-    })?;
-    if written != size {
-        return Err(CasError::Missing(*digest).into());
+    match copy(&mut blob, &mut file) {
+        Ok(written) if written == size => {}
+        Err(error) if !is_damage(&error) => return Err(at(to)(error).into()),
+        _ => return Err(CasError::Missing(*digest).into()),
     }
     let mode = if executable { 0o755 } else { 0o644 };
     let mode = fs::Permissions::from_mode(mode);
-    file.set_permissions(mode).map_err(at(to))
+    Ok(file.set_permissions(mode).map_err(at(to))?)
 }
 
 /// Replaces `to` with `tree` after everything has been written and verified.
@@ -245,7 +224,7 @@ pub fn restore(cas: &Cas, tree: &Tree, to: &Path) -> Result<(), TreeError> {
     let staging = Staging::beside(folder)?;
     let new = staging.join("new");
     place(cas, tree, &new)?;
-    swap(&staging, &new, to)
+    Ok(swap(&staging, &new, to)?)
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use crate::cas::CasError;
 use crate::disk::{self, TemporaryFolder};
 
-use super::{TreeError, at};
+use super::TreeError;
+use crate::disk::{DiskError, at};
 
 /// The folder, which is removed with its content when dropped.
 pub(crate) struct Staging(TemporaryFolder);
@@ -28,7 +29,7 @@ impl Staging {
     }
 
     /// Moves `old` out of the way if it exists.
-    pub(crate) fn discard(&self, old: &Path, name: &str) -> Result<(), TreeError> {
+    pub(crate) fn discard(&self, old: &Path, name: &str) -> Result<(), DiskError> {
         match fs::rename(old, self.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             outcome => outcome.map_err(at(old)),
@@ -39,7 +40,7 @@ impl Staging {
 /// Moves `new`, which is in `staging`, to `to`, and discards an existing entry there.
 ///
 /// Atomic if the file system can exchange two names.
-pub(crate) fn swap(staging: &Staging, new: &Path, to: &Path) -> Result<(), TreeError> {
+pub(crate) fn swap(staging: &Staging, new: &Path, to: &Path) -> Result<(), DiskError> {
     match renameat_with(CWD, new, CWD, to, RenameFlags::EXCHANGE) {
         Ok(()) => Ok(()),
         // The target does not exist, or the file system cannot exchange names.
@@ -51,7 +52,7 @@ pub(crate) fn swap(staging: &Staging, new: &Path, to: &Path) -> Result<(), TreeE
 }
 
 /// Creates the folders above `root/path`; a link or file among them is an error.
-pub(crate) fn make_parents(root: &Path, path: &str) -> Result<(), TreeError> {
+pub(crate) fn make_parents(root: &Path, path: &str) -> Result<(), DiskError> {
     let mut folder = root.to_owned();
     let mut names = path.split('/').peekable();
     while let (Some(name), Some(_)) = (names.next(), names.peek()) {
@@ -62,7 +63,7 @@ pub(crate) fn make_parents(root: &Path, path: &str) -> Result<(), TreeError> {
 }
 
 /// Creates a folder unless it exists.
-pub(super) fn make_folder(folder: &Path) -> Result<(), TreeError> {
+pub(super) fn make_folder(folder: &Path) -> Result<(), DiskError> {
     match fs::create_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let metadata = fs::symlink_metadata(folder).map_err(at(folder))?;

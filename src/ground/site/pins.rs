@@ -23,7 +23,7 @@ impl Site {
         locks
             .get_mut(folder)
             .map(use_pins)
-            .ok_or_else(|| Failure::new(Class::Task, "internal error: no lock file"))
+            .ok_or_else(|| Failure::internal("no lock file"))
     }
 
     /// Whether `reference` was never resolved, or longer than `age` ago. The time is

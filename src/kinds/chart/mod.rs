@@ -86,7 +86,7 @@ impl ChartWork {
         let mut inputs = Inputs::new(&site.cas);
         let entries = chart_files(&root, &self.chart.local_path)?;
         inputs.entries(site, &root, &entries, |path| {
-            found.named(&format!("{}/{path}", trimmed(found.below)))
+            found.named(&format!("{}/{path}", found.below.trim_end_matches('/')))
         })?;
         Ok(inputs)
     }
@@ -127,7 +127,7 @@ impl Kind for ChartWork {
             Origin::Folder => {
                 let (site, own) = (Arc::clone(cx.site), self.clone());
                 inputs = blocking(move || own.local_inputs(&site)).await?;
-                let folder = trimmed(&self.chart.local_path).to_owned();
+                let folder = self.chart.local_path.trim_end_matches('/').to_owned();
                 ChartSettings { folder }.write("", &mut action.settings);
             }
         }
@@ -219,11 +219,5 @@ pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Res
 
 fn packaged(cas: &Cas, inputs: &Inputs, folder: &str, shown: &str) -> Result<Made, Failure> {
     let ingest = package_chart(inputs, folder, shown, cas.ingest()?)?;
-    let (digest, size) = ingest.commit()?;
-    let name = "chart.tgz".to_owned();
-    Ok(vec![Output { name, digest, size }].into())
-}
-
-fn trimmed(path: &str) -> &str {
-    path.trim_end_matches('/')
+    Ok(vec![ingest.output(remote::CHART)?].into())
 }

@@ -9,7 +9,7 @@ mod ignore;
 mod metadata;
 mod yaml;
 
-use std::fs::{self, File};
+use std::fs::{self};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,7 @@ use metadata::Metadata;
 
 use crate::action::InputNode;
 use crate::archive::{SafePath, TarError, TarKind, TarReader, TarWriter};
+use crate::disk::{self, DiskError, at};
 use crate::ground::failures;
 use crate::ground::inputs::Inputs;
 use crate::workspace::{Entry, Kind, Stat};
@@ -64,18 +65,12 @@ pub enum ChartError {
     /// An archive is too large when unpacked.
     #[error("`{0}` unpacks to more than 100 MiB, the limit for charts: remove it")]
     TooLarge(String),
-    #[error("`{path}` cannot be read: {source}")]
-    Io { path: PathBuf, source: io::Error },
+    /// The disk refused.
+    #[error("cannot read {0}")]
+    Io(#[from] DiskError),
     /// The archive could not be written.
     #[error(transparent)]
     Tar(#[from] TarError),
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> ChartError + '_ {
-    move |source| ChartError::Io {
-        path: path.to_owned(),
-        source,
-    }
 }
 
 /// Writes the archive of the chart in `folder`; messages call the folder `shown`.
@@ -154,7 +149,7 @@ impl Content<'_> {
                 Ok((bytes.len() as u64, Box::new(bytes)))
             }
             Self::Input { inputs, path, size } => {
-                let unread = |error| at(Path::new(path))(error);
+                let unread = at(Path::new(path));
                 let mut file = inputs.open(path).map_err(unread)?;
                 let mut begin = Vec::new();
                 let mut head = (&mut file).take(MARK.len() as u64);
@@ -172,7 +167,7 @@ impl Content<'_> {
         let (size, content) = self.open()?;
         let path = Path::new(name);
         if size > MAX_DOCUMENT_BYTES {
-            return Err(at(path)(io::Error::other("it is larger than 5 MiB")));
+            return Err(at(path)(io::Error::other("larger than 5 MiB")).into());
         }
         let mut text = String::new();
         let mut content = content.take(MAX_DOCUMENT_BYTES + 1);
@@ -191,13 +186,7 @@ pub(crate) fn chart_files(folder: &Path, shown: &str) -> Result<Vec<Entry>, Char
     let path = folder.join(".helmignore");
     let mut text = String::new();
     if path.is_file() {
-        let mut file = File::open(&path)
-            .map_err(at(&path))?
-            .take(MAX_DOCUMENT_BYTES + 1);
-        file.read_to_string(&mut text).map_err(at(&path))?;
-        if text.len() as u64 > MAX_DOCUMENT_BYTES {
-            return Err(at(&path)(io::Error::other("it is larger than 5 MiB")));
-        }
+        text = disk::read_text(&path, MAX_DOCUMENT_BYTES)?;
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let rules = Rules::parse(text).map_err(|(line, what)| {
@@ -221,7 +210,7 @@ fn walk(
 ) -> Result<(), ChartError> {
     if depth > MAX_DEPTH {
         let error = io::Error::other("folders are nested deeper than 64 levels");
-        return Err(at(folder)(error));
+        return Err(at(folder)(error).into());
     }
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(at(folder))? {

@@ -25,6 +25,9 @@ use crate::yaml::{Node, SourceText, parse_first};
 /// about 30 MiB.
 const MAX_INDEX_BYTES: u64 = 128 << 20;
 
+/// The name of the output.
+pub(crate) const CHART: &str = "chart.tgz";
+
 /// The media type of a chart archive in a registry.
 const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 
@@ -93,16 +96,10 @@ pub(crate) async fn fetched(
     prepared: &Prepared,
 ) -> Result<Output, Failure> {
     let found = prepared.action.inputs.blobs().next();
-    let (pinned_url, archive) = found.ok_or_else(|| {
-        let message = "internal error: a published chart without its archive";
-        Failure::new(Class::Task, message)
-    })?;
+    let (pinned_url, archive) =
+        found.ok_or_else(|| Failure::internal("a published chart without its archive"))?;
     let (cas, digest, size) = (Arc::clone(&site.cas), archive.digest, archive.size);
-    let output = Output {
-        name: "chart.tgz".to_owned(),
-        digest,
-        size,
-    };
+    let output = Output::new(CHART, (digest, size));
     if blocking(move || Ok(cas.contains(&digest, size)?)).await? {
         return Ok(output);
     }

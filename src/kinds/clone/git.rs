@@ -6,13 +6,13 @@
 //! normalised". Source: docs/spec/package.md, "Git repositories".
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::action::Output;
 use crate::archive::{TarError, TarWriter};
 use crate::cas::{Cas, CasError};
+use crate::disk::{self, DiskError};
 use crate::ground::process::{Ending, Process, ProcessError, Stream};
 use crate::ground::{failures, of_cas};
 use crate::kinds::TREE;
@@ -76,12 +76,9 @@ pub enum RepositoryError {
     /// The clone cannot be read.
     #[error(transparent)]
     Walk(#[from] WalkError),
-    #[error("`{path}`: {source}")]
-    Io {
-        /// The path that was read or written.
-        path: PathBuf,
-        source: io::Error,
-    },
+    /// The disk refused.
+    #[error(transparent)]
+    Io(#[from] DiskError),
     /// The tar cannot be written.
     #[error(transparent)]
     Tar(#[from] TarError),
@@ -392,7 +389,7 @@ impl Git {
                 Ok(facts) if facts.is_dir() => std::fs::remove_dir_all(&path),
                 Ok(_) => std::fs::remove_file(&path),
             };
-            gone.map_err(|source| RepositoryError::Io { path, source })?;
+            gone.map_err(disk::at(&path))?;
         }
         Ok(())
     }
@@ -421,15 +418,12 @@ fn store(folder: &Path, cas: &Cas) -> Result<Output, RepositoryError> {
             Kind::File { executable } => {
                 // Packs are read-only; executable bits come from Git.
                 let mode = if *executable { 0o755 } else { 0o644 };
-                let mut file = std::fs::File::open(&full)
-                    .map_err(|source| RepositoryError::Io { path: full, source })?;
+                let mut file = std::fs::File::open(&full).map_err(disk::at(&full))?;
                 tar.file(&path, mode, entry.stat.size, &mut file)?;
             }
         }
     }
-    let (digest, size) = tar.finish()?.commit()?;
-    let name = TREE.to_owned();
-    Ok(Output { name, digest, size })
+    Ok(tar.finish()?.output(TREE)?)
 }
 
 failures! {

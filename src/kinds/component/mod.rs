@@ -12,11 +12,11 @@ use std::sync::Arc;
 use files::{FileQuestion, is_remote};
 
 use crate::action::{Action, Fields as _, Output};
+use crate::ground::Failure;
 use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::blocking;
-use crate::ground::{Class, Failure};
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, answer};
 use crate::kinds::{Bench, Context, Kind, Prepared, Results, TREE, of};
@@ -95,12 +95,9 @@ impl Kind for ComponentWork {
                 trees.push(part.place.clone());
             }
         }
-        let mut action = Action::new(ACTION, COMPONENT_FORMAT);
         let settings = ComponentSettings::of(&self.component, trees);
-        settings
-            .map_err(write::ComponentError::from)?
-            .write("", &mut action.settings);
-        Ok(Prepared::of(action, inputs))
+        let settings = settings.map_err(write::ComponentError::from)?;
+        Ok(Prepared::new(ACTION, COMPONENT_FORMAT, &settings, inputs))
     }
 
     /// Downloads files that are not cached.
@@ -128,19 +125,17 @@ pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Res
         let Some(ingest) = written else {
             return Ok(Made::default());
         };
-        let (digest, size) = ingest.commit()?;
-        let name = "component.tar".to_owned();
-        Ok(vec![Output { name, digest, size }].into())
+        Ok(vec![ingest.output("component.tar")?].into())
     })
     .await
 }
 
 /// The result of a part's step.
 fn one<'r>(results: &'r Results, part: &Part) -> Result<&'r Output, Failure> {
-    of(results, &part.of)?.outputs.first().ok_or_else(|| {
-        let message = format!("internal error: `{}` produced no output", part.of);
-        Failure::new(Class::Task, message)
-    })
+    of(results, &part.of)?
+        .outputs
+        .first()
+        .ok_or_else(|| Failure::internal(format_args!("`{}` produced no output", part.of)))
 }
 
 /// Sources that this step reads, as opposed to a separate step.

@@ -18,9 +18,7 @@ fields! {
         /// The parts that are tars of the content at their path.
         trees: Vec<String> = "trees",
     }
-}
 
-fields! {
     pub(crate) struct FileSettings {
         source: String = "source",
         shasum: String = "shasum",
@@ -28,24 +26,18 @@ fields! {
         executable: bool = "executable",
         extract_path: String = "extractPath",
     }
-}
 
-fields! {
     pub(crate) struct DataSettings {
         source: String = "source",
         target: String = "target.path",
     }
-}
 
-fields! {
     pub(crate) struct ManifestSettings {
         name: String = "name",
         files: Vec<String> = "files",
         kustomizations: u32 = "kustomizations",
     }
-}
 
-fields! {
     pub(crate) struct ChartSettings {
         name: String = "name",
         version: String = "version",

@@ -5,15 +5,16 @@
 //! repositories, members of archives, kustomizations). Holds no file in memory and does
 //! not use the network.
 
+mod entries;
 mod parts;
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::io::Write;
 
 use crate::action::InputNode;
-use crate::archive::{TarError, TarWriter};
+use crate::archive::TarError;
 use crate::cas::CasError;
+use crate::disk::DiskError;
 use crate::ground::inputs::Inputs;
 use crate::ground::{failures, of_cas};
 use crate::kinds::component::files::{checksum_of, is_remote};
@@ -21,6 +22,8 @@ use crate::kinds::component::settings::{ComponentSettings, FileSettings, Manifes
 use crate::oci::Digest;
 use crate::package::{RepoUrlError, shasum};
 
+use entries::unread;
+pub(crate) use entries::{Entries, Modes};
 pub use parts::{chart_file, is_archive};
 
 /// Modes of the folders of the component's layout.
@@ -90,12 +93,8 @@ pub enum ComponentError {
     )]
     NotFetched { component: String, url: String },
     /// The disk refused, or a blob is damaged.
-    #[error("`{path}` cannot be read: {source}")]
-    Io {
-        /// The file or URL.
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error("cannot read {0}")]
+    Io(#[from] DiskError),
     /// The archive could not be written.
     #[error(transparent)]
     Tar(#[from] TarError),
@@ -120,14 +119,13 @@ pub(crate) fn write_component<W: Write>(
         component: name,
         inputs,
         trees: &component.trees,
-        tar: TarWriter::new(out),
-        bytes: 0,
+        out: Entries::new(out),
     };
-    writer.tar.directory(name, OWN_FOLDER)?;
+    writer.out.tar.directory(name, OWN_FOLDER)?;
     // Folders and their content in bytewise order: `charts` comes first.
     writer.charts(&component.charts)?;
     if !component.data_injections.is_empty() {
-        writer.tar.directory(&format!("{name}/data"), OWN_FOLDER)?;
+        writer.folder("data")?;
     }
     for index in by_name(component.data_injections.len()) {
         let data = &component.data_injections[index];
@@ -135,7 +133,7 @@ pub(crate) fn write_component<W: Write>(
         writer.item(&Item::new(path, &data.source))?;
     }
     if !component.files.is_empty() {
-        writer.tar.directory(&format!("{name}/files"), OWN_FOLDER)?;
+        writer.folder("files")?;
     }
     for index in by_name(component.files.len()) {
         let file = &component.files[index];
@@ -145,20 +143,13 @@ pub(crate) fn write_component<W: Write>(
             continue;
         }
         writer.item(&Item {
-            file_mode: Some(if file.executable {
-                OWN_FOLDER
-            } else {
-                OWN_FILE
-            }),
-            folder_mode: OWN_FOLDER,
+            modes: own(file.executable),
             sums: sums(file)?,
             ..Item::new(path, &file.source)
         })?;
     }
     if !component.manifests.is_empty() {
-        writer
-            .tar
-            .directory(&format!("{name}/manifests"), OWN_FOLDER)?;
+        writer.folder("manifests")?;
     }
     for (file, source) in manifests(&component.manifests)? {
         let path = format!("{name}/manifests/{file}");
@@ -172,9 +163,16 @@ pub(crate) fn write_component<W: Write>(
     }
     writer.repos(&component.repos)?;
     writer.values(&component.charts)?;
-    let Writer { tar, bytes, .. } = writer;
-    let out = tar.finish()?;
-    Ok((bytes > 0).then_some(out))
+    writer.out.finish()
+}
+
+/// The modes of a file or folder that the definition names by itself.
+fn own(executable: bool) -> Modes {
+    Modes {
+        top_file: Some(if executable { OWN_FOLDER } else { OWN_FILE }),
+        top_folder: OWN_FOLDER,
+        ..Modes::KEPT
+    }
 }
 
 /// Indexes in the order of their names: `10` before `2`.
@@ -234,7 +232,7 @@ fn sums(file: &FileSettings) -> Result<Vec<Digest>, ComponentError> {
     Ok(declared.into_iter().chain(at_end).collect())
 }
 
-fn is_url(source: &str) -> bool {
+pub(crate) fn is_url(source: &str) -> bool {
     source.contains("://")
 }
 
@@ -242,10 +240,7 @@ fn is_url(source: &str) -> bool {
 struct Item<'a> {
     path: String,
     source: &'a str,
-    /// Mode for a file; `None`: by its executable bit.
-    file_mode: Option<u32>,
-    /// Mode for a folder; entries below have their own modes.
-    folder_mode: u32,
+    modes: Modes,
     /// Whether it must be a file.
     only_file: bool,
     sums: Vec<Digest>,
@@ -256,8 +251,7 @@ impl<'a> Item<'a> {
         Self {
             path,
             source,
-            file_mode: None,
-            folder_mode: 0o755,
+            modes: Modes::KEPT,
             only_file: false,
             sums: Vec::new(),
         }
@@ -280,9 +274,7 @@ struct Writer<'a, W> {
     inputs: &'a Inputs,
     /// The parts that are tars of the content at their path.
     trees: &'a [String],
-    tar: TarWriter<W>,
-    /// Total size of all files and link targets.
-    bytes: u64,
+    out: Entries<W>,
 }
 
 impl<W: Write> Writer<'_, W> {
@@ -294,11 +286,8 @@ impl<W: Write> Writer<'_, W> {
         index: usize,
         target: &str,
     ) -> Result<String, ComponentError> {
-        let base = target.trim_end_matches('/').rsplit('/').next();
-        let base = base.filter(|base| !matches!(*base, "" | "." | ".."));
-        let base = base.ok_or_else(|| ComponentError::Target(target.to_owned()))?;
-        let folder = format!("{}/{kind}/{index}", self.component);
-        self.tar.directory(&folder, OWN_FOLDER)?;
+        let base = last_name(target)?;
+        let folder = self.folder(&format!("{kind}/{index}"))?;
         Ok(format!("{folder}/{base}"))
     }
 
@@ -324,40 +313,9 @@ impl<W: Write> Writer<'_, W> {
                 expected: "none, because it is not a file",
             });
         }
-        for (below, node) in listed {
-            let (top, path, from) = match below.as_str() {
-                "" => (true, item.path.clone(), source.to_owned()),
-                below => (
-                    false,
-                    format!("{}/{below}", item.path),
-                    format!("{source}/{below}"),
-                ),
-            };
-            match node {
-                InputNode::Link(target) => {
-                    self.bytes += target.len() as u64;
-                    self.tar.symlink(&path, target)?;
-                }
-                InputNode::Directory(_) => {
-                    let mode = if top { item.folder_mode } else { 0o755 };
-                    self.tar.directory(&path, mode)?;
-                }
-                InputNode::File(file) => {
-                    item.compare(file.digest)?;
-                    // A umask must not change the bytes.
-                    let normal = if file.executable { 0o755 } else { 0o644 };
-                    let mode = item.file_mode.filter(|_| top).unwrap_or(normal);
-                    let unread = |source| ComponentError::Io {
-                        path: (&from).into(),
-                        source,
-                    };
-                    let content = self.inputs.open(&from).map_err(unread)?;
-                    self.file(&path, mode, file.size, content)
-                        .map_err(|error| at_source(error, &from))?;
-                }
-            }
-        }
-        Ok(())
+        let check = |found| item.compare(found);
+        self.out
+            .source(self.inputs, source, &item.path, item.modes, check)
     }
 
     fn downloaded(&mut self, item: &Item<'_>) -> Result<(), ComponentError> {
@@ -370,27 +328,17 @@ impl<W: Write> Writer<'_, W> {
             });
         };
         item.compare(file.digest)?;
-        let unread = |source| ComponentError::Io {
-            path: url.into(),
-            source,
-        };
-        let content = self.inputs.open_blob(url).map_err(unread)?;
-        let mode = item.file_mode.unwrap_or(0o644);
-        self.file(&item.path, mode, file.size, content)
-            .map_err(|error| at_source(error, url))
+        let content = self.inputs.open_blob(url).map_err(unread(url))?;
+        let mode = item.modes.top_file.unwrap_or(0o644);
+        self.out.file(&item.path, mode, (file.size, content), url)
     }
+}
 
-    fn file(
-        &mut self,
-        path: &str,
-        mode: u32,
-        size: u64,
-        mut content: impl Read,
-    ) -> Result<(), TarError> {
-        self.tar.file(path, mode, size, &mut content)?;
-        self.bytes = self.bytes.saturating_add(size);
-        Ok(())
-    }
+/// The last name of a path, under which a file is stored.
+pub(crate) fn last_name(target: &str) -> Result<&str, ComponentError> {
+    let base = target.trim_end_matches('/').rsplit('/').next();
+    base.filter(|base| !matches!(*base, "" | "." | ".."))
+        .ok_or_else(|| ComponentError::Target(target.to_owned()))
 }
 
 /// Refuses URLs that cannot be downloaded.
@@ -403,17 +351,6 @@ pub(crate) fn refuse_scheme(source: &str) -> Result<(), ComponentError> {
         return Err(ComponentError::Scheme(source.to_owned()));
     }
     Ok(())
-}
-
-/// Reports the source instead of the entry if the source caused the error.
-fn at_source(error: TarError, source: &str) -> ComponentError {
-    match error {
-        TarError::Read { source: error, .. } => ComponentError::Io {
-            path: source.into(),
-            source: error,
-        },
-        other => other.into(),
-    }
 }
 
 failures! {

@@ -10,7 +10,7 @@ mod config;
 mod layer;
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _};
+use std::io::{self};
 
 use rayon::prelude::*;
 use serde_json::{Map, Value};
@@ -20,6 +20,7 @@ use crate::archive::TarError;
 use crate::cas::{Cas, CasError};
 use crate::ground::inputs::Inputs;
 use crate::ground::{failures, of_cas};
+use crate::kinds::image::fetch::outputs;
 use crate::oci::{Descriptor, MAX_MANIFEST_BYTES, Manifest, Platform, media_type};
 
 fields! {
@@ -31,9 +32,7 @@ fields! {
         layers: Vec<LayerSpec> = "layer",
         config: ImageConfig = "config",
     }
-}
 
-fields! {
     pub(crate) struct LayerSpec {
         /// A file or folder among the inputs.
         source: String = "source",
@@ -44,9 +43,7 @@ fields! {
         /// Permission bits of its files; `None`: by the executable bit.
         mode: Option<u32> = "mode",
     }
-}
 
-fields! {
     /// The runtime settings of an OCI image configuration.
     #[derive(Default)]
     pub(crate) struct ImageConfig {
@@ -136,34 +133,14 @@ pub(crate) fn build_image(
     let config = config::merged(spec, platform, &document, layers.len(), &ours)?;
     let config = store(cas, media_type::CONFIG, &config)?;
     layers.extend(ours.into_iter().map(|layer| layer.descriptor));
-    let manifest = Manifest {
-        schema_version: 2,
-        media_type: Some(media_type::MANIFEST.to_owned()),
-        artifact_type: None,
-        config: config.clone(),
-        layers,
-        subject: None,
-        annotations: BTreeMap::new(),
-    };
+    let manifest = Manifest::image(config, layers);
     let described = store(cas, media_type::MANIFEST, &manifest)?;
     if described.size > MAX_MANIFEST_BYTES {
         return Err(ImageError::Base {
             what: "and layers make a manifest over 4 MiB: use fewer layers".to_owned(),
         });
     }
-    let output = |name: String, part: &Descriptor| Output {
-        name,
-        digest: part.digest,
-        size: part.size,
-    };
-    let mut outputs = vec![
-        output("manifest".to_owned(), &described),
-        output("config".to_owned(), &config),
-    ];
-    for (index, layer) in manifest.layers.iter().enumerate() {
-        outputs.push(output(format!("layer/{index}"), layer));
-    }
-    Ok(outputs)
+    Ok(outputs(&described, &manifest))
 }
 
 /// The base's layers, in OCI's types, and its configuration.
@@ -215,14 +192,7 @@ fn read_json<T: serde::de::DeserializeOwned>(
     let wrong = |what: String| ImageError::Base {
         what: format!("refers to {}{what}", part.digest),
     };
-    let blob = cas.open_blob(&part.digest)?;
-    if blob.size() > MAX_MANIFEST_BYTES {
-        return Err(wrong(", which is larger than 4 MiB".to_owned()));
-    }
-    let mut bytes = Vec::new();
-    blob.take(MAX_MANIFEST_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(|error| wrong(format!(", which cannot be read: {error}")))?;
+    let bytes = cas.document(&part.digest, MAX_MANIFEST_BYTES)?;
     serde_json::from_slice(&bytes).map_err(|error| {
         wrong(format!(
             ", which is not a valid manifest or configuration: {error}"

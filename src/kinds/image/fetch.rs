@@ -7,7 +7,6 @@
 
 mod select;
 
-use std::io::Read as _;
 use std::pin::Pin as Pinned;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -146,10 +145,8 @@ pub async fn fetch(
         .map(|(name, blob)| Box::pin(transfer.blob(name, blob)))
         .collect();
     all(blobs).await?;
-    let mut outputs = vec![output("manifest", manifest)];
-    outputs.extend(parts.iter().map(|(name, blob)| output(name, blob)));
     Ok(Fetched {
-        outputs,
+        outputs: outputs(manifest, &document),
         bytes: transfer.fetched.into_inner(),
     })
 }
@@ -162,12 +159,12 @@ pub(crate) fn parts(manifest: &Manifest) -> Vec<(String, &Descriptor)> {
     parts
 }
 
-pub(crate) fn output(name: &str, descriptor: &Descriptor) -> Output {
-    Output {
-        name: name.to_owned(),
-        digest: descriptor.digest,
-        size: descriptor.size,
-    }
+/// The outputs of an image: its manifest, then its blobs.
+pub(crate) fn outputs(manifest: &Descriptor, document: &Manifest) -> Vec<Output> {
+    let mut outputs = vec![Output::of("manifest", manifest)];
+    let parts = parts(document).into_iter();
+    outputs.extend(parts.map(|(name, blob)| Output::of(name, blob)));
+    outputs
 }
 
 struct Transfer<'a> {
@@ -257,12 +254,7 @@ fn held(cas: &Cas, manifest: &Descriptor) -> Option<Vec<u8>> {
     if manifest.size > MAX_MANIFEST_BYTES || !cas.contains(&manifest.digest, manifest.size).ok()? {
         return None;
     }
-    let blob = cas.open_blob(&manifest.digest).ok()?;
-    let mut bytes = Vec::new();
-    blob.take(MAX_MANIFEST_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .ok()?;
-    Some(bytes)
+    cas.document(&manifest.digest, MAX_MANIFEST_BYTES).ok()
 }
 
 /// Runs all of `work` concurrently within this task; stops at the first error.

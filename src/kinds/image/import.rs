@@ -20,19 +20,23 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use crate::action::Output;
+use crate::archive::Compression;
 use crate::cas::{Cas, CasError};
+use crate::disk::{self, DiskError};
 use crate::ground::inputs::Inputs;
 use crate::ground::source::listed;
 use crate::ground::{Failure, failures, of_cas, of_io};
-use crate::kinds::image::fetch::{KindError, Pin, Selected, output, parts, select};
-use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Platform, media_type};
+use crate::kinds::image::fetch::{KindError, Pin, Selected, outputs, parts, select};
+use crate::oci::{
+    Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Platform, annotation, media_type,
+};
 
 pub(crate) use source::Source;
 
 /// Annotations with the name of an image in a layout, as written by different tools.
 const NAMES: [&str; 3] = [
-    "org.opencontainers.image.base.name",
-    "org.opencontainers.image.ref.name",
+    annotation::BASE_NAME,
+    annotation::REF_NAME,
     "io.containerd.image.name",
 ];
 
@@ -40,12 +44,8 @@ const NAMES: [&str; 3] = [
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// An I/O error, or damaged compression.
-    #[error("`{path}` cannot be read: {source}")]
-    Io {
-        /// The source, or the file in it.
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error("cannot read {0}")]
+    Io(#[from] DiskError),
     /// It is neither an OCI layout nor a Docker archive.
     #[error(
         "`{0}` is not an image: expected `oci-layout` and `index.json`, or the `manifest.json` of docker save, in a folder, a tar, or a tar compressed with gzip or zstd"
@@ -166,10 +166,7 @@ impl Job<'_> {
         content
             .take(MAX_MANIFEST_BYTES + 1)
             .read_to_end(&mut bytes)
-            .map_err(|source| ImportError::Io {
-                path: self.path.join(name),
-                source,
-            })?;
+            .map_err(disk::at(&self.path.join(name)))?;
         if bytes.len() as u64 > MAX_MANIFEST_BYTES {
             let limit = format!("`{name}` is longer than {MAX_MANIFEST_BYTES} bytes");
             return Err(self.malformed(limit));
@@ -272,10 +269,7 @@ impl Job<'_> {
         document: &Manifest,
     ) -> Result<Vec<Output>, ImportError> {
         self.store("manifest", manifest, bytes)?;
-        let mut outputs = vec![output("manifest", manifest)];
-        let parts = parts(document);
-        outputs.extend(parts.iter().map(|(name, blob)| output(name, blob)));
-        Ok(outputs)
+        Ok(outputs(manifest, document))
     }
 }
 
@@ -294,9 +288,9 @@ fn candidate(entry: &Descriptor) -> Candidate {
 
 /// The media type of a layer that begins with `bytes`.
 fn layer_type(bytes: &[u8]) -> &'static str {
-    match bytes {
-        [0x1f, 0x8b, ..] => media_type::LAYER_GZIP,
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => media_type::LAYER_ZSTD,
+    match Compression::of(bytes) {
+        Some(Compression::Gzip) => media_type::LAYER_GZIP,
+        Some(Compression::Zstd) => media_type::LAYER_ZSTD,
         _ => media_type::LAYER,
     }
 }
@@ -307,7 +301,7 @@ mod tests;
 
 failures! {
     ImportError: |error| match error {
-        ImportError::Io { source, .. } => of_io(source),
+        ImportError::Io(error) => of_io(&error.source),
         ImportError::Store { source, .. } => of_cas(source),
         ImportError::Malformed { .. } | ImportError::Missing { .. } => Class::Verification,
         _ => Class::Configuration,

@@ -14,12 +14,12 @@ use build::{ImageConfig, ImageSpec, LayerSpec};
 
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::tree;
+use crate::ground::Failure;
 use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
 use crate::ground::lockfile::{ImagePin, Lockfile};
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::blocking;
-use crate::ground::{Class, Failure};
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, Question, answer};
 use crate::kinds::{Bench, Context, Kind, Prepared, Results, image_of, of};
@@ -160,9 +160,10 @@ impl Kind for PullWork {
     async fn make(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<Made, Failure> {
         let (site, reference) = (cx.site, &self.from);
         site.online(&format!("`{reference}`"))?;
-        let manifest = prepared.manifest.as_ref().ok_or_else(|| {
-            Failure::new(Class::Task, "internal error: an image without manifest")
-        })?;
+        let manifest = prepared
+            .manifest
+            .as_ref()
+            .ok_or_else(|| Failure::internal("an image without manifest"))?;
         let fetched = fetch::fetch(
             &site.registry,
             &site.cas,
@@ -412,7 +413,7 @@ pub(crate) async fn build(
 
 fn platform_of(action: &Action) -> Result<Platform, Failure> {
     let platform = action.platform.clone();
-    platform.ok_or_else(|| Failure::new(Class::Task, "internal error: an image without a platform"))
+    platform.ok_or_else(|| Failure::internal("an image without a platform"))
 }
 
 fn trimmed(source: &str) -> &str {

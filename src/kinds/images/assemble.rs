@@ -11,16 +11,11 @@ use serde::Serialize;
 
 use crate::action::Output;
 use crate::cas::{Cas, CasError};
+use crate::oci::annotation::{BASE_NAME, REF_NAME};
 use crate::oci::{Descriptor, Digest, media_type};
 
 /// The file that marks a layout, exactly as in docs/spec/package.md, "Images".
 const OCI_LAYOUT: &[u8] = b"{\n    \"imageLayoutVersion\": \"1.0.0\"\n}";
-
-/// The annotation by which readers of packages find images.
-const BASE_NAME: &str = "org.opencontainers.image.base.name";
-
-/// The annotation by which other tools find images.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// One image whose parts are in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,20 +123,10 @@ pub fn assemble(cas: &Cas, images: &[FetchedImage]) -> Result<Vec<Output>, Image
     })?;
     let mut outputs: Vec<Output> = blobs
         .into_iter()
-        .map(|(digest, size)| Output {
-            name: format!("images/blobs/sha256/{}", digest.hex()),
-            digest,
-            size,
-        })
+        .map(|blob| Output::new(format!("images/blobs/sha256/{}", blob.0.hex()), blob))
         .collect();
     for (name, bytes) in [("index.json", &*index), ("oci-layout", OCI_LAYOUT)] {
-        let document = Descriptor::of("", bytes);
-        cas.put(&document, bytes)?;
-        outputs.push(Output {
-            name: format!("images/{name}"),
-            digest: document.digest,
-            size: document.size,
-        });
+        outputs.push(cas.store(format!("images/{name}"), bytes)?);
     }
     Ok(outputs)
 }
@@ -161,11 +146,7 @@ mod tests {
     use super::*;
 
     fn image(reference: &str, manifest: &[u8], layer: &[u8]) -> FetchedImage {
-        let part = |name: &str, bytes: &[u8]| Output {
-            name: name.to_owned(),
-            digest: Digest::of(bytes),
-            size: bytes.len() as u64,
-        };
+        let part = |name: &str, bytes: &[u8]| Output::of(name, &Descriptor::of("", bytes));
         FetchedImage {
             reference: reference.to_owned(),
             manifest: Descriptor::of(media_type::MANIFEST, manifest),

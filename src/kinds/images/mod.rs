@@ -7,10 +7,10 @@ use std::sync::Arc;
 use assemble::{FetchedImage, assemble};
 
 use crate::action::{Action, Fields as _, Output, fields};
+use crate::ground::Failure;
 use crate::ground::inputs::Inputs;
 use crate::ground::site::Made;
 use crate::ground::threads::blocking;
-use crate::ground::{Class, Failure};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Bench, Context, Kind, Prepared, image_of};
 use crate::oci::Descriptor;
@@ -22,9 +22,7 @@ fields! {
     struct ImagesSettings {
         images: Vec<ImageSettings> = "images",
     }
-}
 
-fields! {
     struct ImageSettings {
         reference: String = "reference",
         media_type: String = "mediaType",
@@ -65,9 +63,7 @@ impl Kind for ImagesWork {
                 parts: done.outputs.iter().map(|part| part.name.clone()).collect(),
             });
         }
-        let mut action = Action::new(ACTION, IMAGES_FORMAT);
-        settings.write("", &mut action.settings);
-        Ok(Prepared::of(action, inputs))
+        Ok(Prepared::new(ACTION, IMAGES_FORMAT, &settings, inputs))
     }
 }
 
@@ -76,24 +72,17 @@ pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Res
     let settings = ImagesSettings::read("", &action.settings)?;
     let mut images = Vec::new();
     for image in settings.images {
-        let file = |name: &str| {
-            inputs.tree.blob(name).copied().ok_or_else(|| {
-                Failure::new(Class::Task, format!("internal error: no input `{name}`"))
-            })
-        };
-        let manifest = file(&image.reference)?;
         let mut outputs = Vec::new();
         for name in image.parts {
-            let part = file(&format!("{}/{name}", image.reference))?;
-            let (digest, size) = (part.digest, part.size);
-            outputs.push(Output { name, digest, size });
+            let part = inputs.given(&format!("{}/{name}", image.reference))?;
+            outputs.push(Output::of(name, &part));
         }
         images.push(FetchedImage {
-            reference: image.reference,
             manifest: Descriptor {
                 media_type: image.media_type,
-                ..Descriptor::blob(manifest.digest, manifest.size)
+                ..inputs.given(&image.reference)?
             },
+            reference: image.reference,
             outputs,
         });
     }

@@ -4,14 +4,13 @@
 mod closure;
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use closure::{Closure, is_address};
 
-use crate::action::{Action, Output};
+use crate::action::Action;
 use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Process, Stream};
@@ -231,13 +230,6 @@ impl Kind for KustomizationWork {
             return Err(Failure::changed(place));
         }
         let (cas, bytes) = (Arc::clone(&site.cas), text(Stream::Stdout));
-        blocking(move || {
-            let mut ingest = cas.ingest()?;
-            ingest.write_all(&bytes)?;
-            let (digest, size) = ingest.commit()?;
-            let name = "kustomization.yaml".to_owned();
-            Ok(vec![Output { name, digest, size }].into())
-        })
-        .await
+        blocking(move || Ok(vec![cas.store("kustomization.yaml", &bytes)?].into())).await
     }
 }

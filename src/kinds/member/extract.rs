@@ -4,12 +4,10 @@
 //! member is streamed from one archive to another. Source: docs/spec/package.md, "Parts
 //! of a component".
 
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-
-use lzma_rust2::XzReader;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 use crate::action::Output;
-use crate::archive::{SafePath, TarError, TarKind, TarReader, TarWriter};
+use crate::archive::{Compression, SafePath, TarError, TarKind, TarReader, TarWriter, is_tar};
 use crate::cas::{Cas, CasError};
 use crate::ground::{failures, of_cas, of_io};
 use crate::kinds::TREE;
@@ -26,10 +24,6 @@ const MAX_ENTRIES: usize = 2_000_000;
 /// Maximum size of an extracted file or folder, in bytes: 64 GiB, against decompression
 /// bombs.
 const MAX_BYTES: u64 = 64 << 30;
-
-/// Maximum memory for decoding an xz archive: 128 MiB. `xz -9` writes dictionaries of
-/// 64 MiB.
-const XZ_MEMORY_KIB: u32 = 128 << 10;
 
 /// Why nothing was extracted.
 #[derive(Debug, thiserror::Error)]
@@ -86,18 +80,11 @@ pub fn extract_member(
     };
     let mut content = BufReader::with_capacity(1 << 17, content);
     let magic = content.fill_buf().map_err(io)?;
-    let begins = |bytes: &[u8]| magic.starts_with(bytes);
-    let plain: Box<dyn Read> = if begins(b"\x1f\x8b") {
-        Box::new(flate2::bufread::MultiGzDecoder::new(content))
-    } else if begins(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        Box::new(zstd::stream::read::Decoder::with_buffer(content).map_err(io)?)
-    } else if begins(b"\xfd7zXZ\0") {
-        Box::new(XzReader::new_mem_limit(content, true, XZ_MEMORY_KIB))
-    } else if begins(b"BZh") {
-        Box::new(bzip2::bufread::MultiBzDecoder::new(content))
-    } else if magic.get(257..262) == Some(b"ustar") {
+    let plain: Box<dyn Read> = if let Some(compression) = Compression::of(magic) {
+        compression.decode(content).map_err(io)?
+    } else if is_tar(magic) {
         Box::new(content)
-    } else if begins(b"PK\x03\x04") {
+    } else if magic.starts_with(b"PK\x03\x04") {
         content.seek(SeekFrom::Start(0)).map_err(io)?;
         return zip_member(cas, name, content, wanted);
     } else {
@@ -227,9 +214,7 @@ impl<'t> Taking<'t> {
         if copied != size {
             return Err(io(io::ErrorKind::UnexpectedEof.into()));
         }
-        let (digest, size) = ingest.commit()?;
-        let name = FILE.to_owned();
-        let content = Output { name, digest, size };
+        let content = ingest.output(FILE)?;
         if below.is_empty() {
             self.single = Some(content);
             return Ok(());
@@ -279,14 +264,7 @@ impl<'t> Taking<'t> {
                 }
             }
         }
-        let mut ingest = tar.finish()?;
-        ingest.flush().map_err(|source| MemberError::Io {
-            archive: self.archive.to_owned(),
-            source,
-        })?;
-        let (digest, size) = ingest.commit()?;
-        let name = TREE.to_owned();
-        Ok(Output { name, digest, size })
+        Ok(tar.finish()?.output(TREE)?)
     }
 }
 
@@ -345,6 +323,8 @@ failures! {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn tar_of(entries: &[(&str, &str)]) -> Vec<u8> {

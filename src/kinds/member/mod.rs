@@ -75,14 +75,12 @@ impl Kind for MemberWork {
             })
             .await?;
         }
-        let mut action = Action::new(ACTION, MEMBER_FORMAT);
         let settings = MemberSettings {
             source: without_login(&self.file.source),
             extract_path: self.file.extract_path.clone(),
             shasum: self.file.shasum.clone(),
         };
-        settings.write("", &mut action.settings);
-        Ok(Prepared::of(action, inputs))
+        Ok(Prepared::new(ACTION, MEMBER_FORMAT, &settings, inputs))
     }
 
     async fn fetch(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<u64, Failure> {

@@ -10,8 +10,8 @@ use crate::action::Output;
 use crate::archive::{SeekableError, TarError, TarWriter};
 use crate::cas::{Cas, CasError};
 use crate::ground::{failures, of_cas, of_io};
+use crate::kinds::package::BuildFacts;
 use crate::kinds::package::frames::frames;
-use crate::oci::Digest;
 use crate::package::{Build, Checksums, ChecksumsError, Definition, Dialect, MIGRATIONS, time};
 
 /// Older programs compare their version with it; Zarf no longer writes it.
@@ -22,32 +22,6 @@ fn last_non_breaking(dialect: Dialect) -> String {
         Dialect::Jackal => "v0.27.0".to_owned(),
         Dialect::Zarf => String::new(),
     }
-}
-
-/// A file of a package.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// Its path in the package.
-    pub path: String,
-    /// Of its bytes.
-    pub digest: Digest,
-    /// Length in bytes.
-    pub size: u64,
-}
-
-/// The values of the build section.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BuildData {
-    /// Seconds since the Unix epoch.
-    pub timestamp: i64,
-    /// Version of the program.
-    pub version: String,
-    /// Architecture of the package.
-    pub architecture: String,
-    /// Host name, if it should be recorded.
-    pub terminal: Option<String>,
-    /// User name, if it should be recorded.
-    pub user: Option<String>,
 }
 
 /// Why a package could not be assembled.
@@ -79,29 +53,24 @@ pub enum PackageError {
     Time(i64),
 }
 
-/// Packs SBOM documents, sorted by file name; the first entry is `.`.
+/// Packs SBOM documents, sorted by name; the first entry is `.`.
 ///
 /// # Errors
 ///
 /// [`PackageError`]
-pub fn sboms_tar(cas: &Cas, documents: &[(String, Output)]) -> Result<Output, PackageError> {
-    let mut sorted: Vec<&(String, Output)> = documents.iter().collect();
-    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+pub fn sboms_tar(cas: &Cas, mut documents: Vec<Output>) -> Result<Output, PackageError> {
+    documents.sort_by(|a, b| a.name.cmp(&b.name));
     let mut tar = TarWriter::new(cas.ingest()?);
     tar.directory(".", 0o700)?;
-    for (name, document) in sorted {
+    for document in &documents {
         let mut content = cas.open_blob(&document.digest)?;
-        tar.file(name, 0o600, document.size, &mut content)?;
+        tar.file(&document.name, 0o600, document.size, &mut content)?;
     }
-    let (digest, size) = tar.finish()?.commit()?;
-    Ok(Output {
-        name: "sboms.tar".to_owned(),
-        digest,
-        size,
-    })
+    Ok(tar.finish()?.output("sboms.tar")?)
 }
 
-/// Writes `checksums.txt` and the definition of a package of `parts`.
+/// Writes `checksums.txt` and the definition of a package of `parts`, which have
+/// their paths in the package for names.
 ///
 /// Returns every file of the package by path, in the archive's order: the definition,
 /// `checksums.txt` and `sboms.tar` first, so that a reader can get them without the
@@ -113,27 +82,28 @@ pub fn sboms_tar(cas: &Cas, documents: &[(String, Output)]) -> Result<Output, Pa
 pub fn package(
     cas: &Cas,
     mut definition: Definition,
-    parts: Vec<Part>,
-    build: &BuildData,
+    mut parts: Vec<Output>,
+    facts: &BuildFacts,
+    (version, architecture): (&str, &str),
 ) -> Result<Vec<Output>, PackageError> {
     let dialect =
         Dialect::of_kind(&definition.kind).map_or(Dialect::Jackal, |(dialect, _)| dialect);
     let mut checksums = Checksums::default();
     for part in &parts {
-        if dialect.exempt_files().contains(&part.path.as_str()) {
-            return Err(PackageError::Reserved(part.path.clone()));
+        if dialect.exempt_files().contains(&part.name.as_str()) {
+            return Err(PackageError::Reserved(part.name.clone()));
         }
-        checksums.insert(&part.path, part.digest)?;
+        checksums.insert(&part.name, part.digest)?;
     }
     definition.metadata.aggregate_checksum = checksums.aggregate().hex();
     definition.build = Build {
-        terminal: Some(build.terminal.clone().unwrap_or_default()),
-        user: Some(build.user.clone().unwrap_or_default()),
-        architecture: Some(build.architecture.clone()),
+        terminal: Some(facts.terminal.clone().unwrap_or_default()),
+        user: Some(facts.user.clone().unwrap_or_default()),
+        architecture: Some(architecture.to_owned()),
         timestamp: Some(
-            time::rfc1123z(build.timestamp).ok_or(PackageError::Time(build.timestamp))?,
+            time::rfc1123z(facts.timestamp).ok_or(PackageError::Time(facts.timestamp))?,
         ),
-        version: Some(build.version.clone()),
+        version: Some(version.to_owned()),
         migrations: MIGRATIONS.map(str::to_owned).to_vec(),
         last_non_breaking_version: last_non_breaking(dialect),
         // These describe how the definition was read; the caller sets them.
@@ -148,35 +118,12 @@ pub fn package(
         ),
         ..Build::default()
     };
-    let store = |name: &str, text: String| -> Result<Output, PackageError> {
-        let mut ingest = cas.ingest()?;
-        ingest
-            .write_all(text.as_bytes())
-            .map_err(|source| PackageError::Io {
-                path: name.to_owned(),
-                source,
-            })?;
-        let (digest, size) = ingest.commit()?;
-        Ok(Output {
-            name: name.to_owned(),
-            digest,
-            size,
-        })
-    };
     let mut members = vec![
-        store(dialect.definition_file(), definition.to_yaml())?,
-        store(Dialect::CHECKSUMS, checksums.render())?,
+        cas.store(dialect.definition_file(), definition.to_yaml().as_bytes())?,
+        cas.store(Dialect::CHECKSUMS, checksums.render().as_bytes())?,
     ];
-    let mut rest: Vec<Output> = parts
-        .into_iter()
-        .map(|part| Output {
-            name: part.path,
-            digest: part.digest,
-            size: part.size,
-        })
-        .collect();
-    rest.sort_by_key(|part| dialect.place_in_archive(&part.name));
-    members.extend(rest);
+    parts.sort_by_key(|part| dialect.place_in_archive(&part.name));
+    members.append(&mut parts);
     Ok(members)
 }
 
@@ -188,7 +135,7 @@ pub fn package(
 /// # Errors
 ///
 /// [`PackageError`]
-pub fn compress_member(cas: &Cas, member: &Output) -> Result<Option<Output>, PackageError> {
+pub fn compress_member(cas: &Cas, member: &Output) -> Result<Output, PackageError> {
     let mut ingest = cas.ingest()?;
     compress(cas, member, |len, frame| {
         ingest
@@ -200,12 +147,7 @@ pub fn compress_member(cas: &Cas, member: &Output) -> Result<Option<Output>, Pac
                 source,
             })
     })?;
-    let (digest, size) = ingest.commit()?;
-    Ok(Some(Output {
-        name: member.name.clone(),
-        digest,
-        size,
-    }))
+    Ok(ingest.output(&member.name)?)
 }
 
 /// Passes the frames of a member and its padding to `take`, each with the length of its
@@ -267,7 +209,7 @@ mod tests {
     #[test]
     fn an_empty_sbom_archive_is_the_known_one() {
         let (_dir, cas) = cas();
-        let tar = sboms_tar(&cas, &[]).unwrap();
+        let tar = sboms_tar(&cas, Vec::new()).unwrap();
         // docs/spec/package.md, "Test vectors".
         assert_eq!(
             tar.digest.hex(),
@@ -278,19 +220,16 @@ mod tests {
     #[test]
     fn the_definition_vouches_for_the_checksums_and_they_for_the_parts() {
         let (_dir, cas) = cas();
-        let part = Part {
-            path: "components/demo.tar".into(),
-            digest: Digest::of(b"tar"),
-            size: 3,
-        };
-        let build = BuildData {
-            timestamp: 0,
-            version: "1".into(),
-            architecture: "amd64".into(),
-            terminal: None,
-            user: None,
-        };
-        let members = package(&cas, Definition::default(), vec![part], &build).unwrap();
+        let part = Output::of("components/demo.tar", &Descriptor::of("", b"tar"));
+        let facts = BuildFacts::default();
+        let made = package(
+            &cas,
+            Definition::default(),
+            vec![part],
+            &facts,
+            ("1", "amd64"),
+        );
+        let members = made.unwrap();
         let names: Vec<_> = members.iter().map(|m| m.name.as_str()).collect();
         assert_eq!(
             names,
@@ -313,12 +252,7 @@ mod tests {
         let bytes = vec![7; MAX_COMPRESSED_INPUT + 1000];
         let descriptor = Descriptor::of("x", &bytes);
         cas.put(&descriptor, &bytes[..]).unwrap();
-        let member = Output {
-            name: "m".into(),
-            digest: descriptor.digest,
-            size: descriptor.size,
-        };
-        let frames = compress_member(&cas, &member).unwrap().unwrap();
+        let frames = compress_member(&cas, &Output::of("m", &descriptor)).unwrap();
         let mut blob = Vec::new();
         cas.open_blob(&frames.digest)
             .unwrap()

@@ -364,16 +364,9 @@ mod tests {
         .map(|(name, bytes)| {
             let descriptor = Descriptor::of("x", bytes);
             cas.put(&descriptor, *bytes).unwrap();
-            let member = Output {
-                name: (*name).to_owned(),
-                digest: descriptor.digest,
-                size: descriptor.size,
-            };
-            let frames = if name.starts_with("images") {
-                None
-            } else {
-                compress_member(cas, &member).unwrap()
-            };
+            let member = Output::of(*name, &descriptor);
+            let compressed = !name.starts_with("images");
+            let frames = compressed.then(|| compress_member(cas, &member).unwrap());
             (member, frames)
         })
         .collect()

@@ -7,11 +7,10 @@ mod frames;
 pub mod skeleton;
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use assemble::{BuildData, Part, compress_member};
+use assemble::compress_member;
 use export::{ArchiveFormat, export_archive};
 use exports::Exports;
 
@@ -165,9 +164,7 @@ impl Kind for PackageWork {
                 settings.sboms.get_or_insert_default().push(file.clone());
             }
         }
-        let mut action = Action::new(ACTION, PACKAGE_FORMAT);
-        settings.write("", &mut action.settings);
-        Ok(Prepared::of(action, inputs))
+        Ok(Prepared::new(ACTION, PACKAGE_FORMAT, &settings, inputs))
     }
 
     fn deliver(&self, site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
@@ -235,53 +232,31 @@ const FRAMES: &str = "frames:";
 /// Assembles a package using only the inputs; reads only its SBOMs.
 pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
     let settings = PackageSettings::read("", &action.settings)?;
-    let internal = |what: String| Failure::new(Class::Task, format!("internal error: {what}"));
     let source = SourceText::new("jackal.yaml", settings.definition.as_str());
-    let definition = Definition::parse(&source, Strictness::Existing)
-        .map_err(|mistakes| internal(mistakes.to_string()))?;
-    let file = |name: &str| {
-        let file = inputs.tree.blob(name);
-        file.copied()
-            .ok_or_else(|| internal(format!("no input `{name}`")))
-    };
+    let definition = Definition::parse(&source, Strictness::Existing).map_err(Failure::internal)?;
     let mut parts = Vec::new();
     for path in &settings.parts {
-        let found = file(path)?;
-        parts.push(Part {
-            path: path.clone(),
-            digest: found.digest,
-            size: found.size,
-        });
+        parts.push(Output::of(path, &inputs.given(path)?));
     }
     let mut documents = Vec::new();
     for name in settings.sboms.iter().flatten() {
-        let found = file(&format!("{SBOMS}{name}"))?;
-        let output = Output {
-            name: name.clone(),
-            digest: found.digest,
-            size: found.size,
-        };
-        documents.push((name.clone(), output));
+        let document = inputs.given(&format!("{SBOMS}{name}"))?;
+        documents.push(Output::of(name, &document));
     }
-    let build = BuildData {
+    let facts = BuildFacts {
         timestamp: settings.timestamp,
-        version: settings.jackal.clone(),
-        architecture: definition.metadata.architecture.clone(),
-        terminal: settings.terminal.clone(),
-        user: settings.user.clone(),
+        terminal: settings.terminal,
+        user: settings.user,
     };
     let framed = settings.framed && !definition.metadata.uncompressed;
     let (cas, scanned) = (Arc::clone(&bench.cas), settings.sboms.is_some());
     let members = blocking(move || {
         if scanned {
-            let tar = assemble::sboms_tar(&cas, &documents)?;
-            parts.push(Part {
-                path: "sboms.tar".into(),
-                digest: tar.digest,
-                size: tar.size,
-            });
+            parts.push(assemble::sboms_tar(&cas, documents)?);
         }
-        Ok(assemble::package(&cas, definition, parts, &build)?)
+        let architecture = definition.metadata.architecture.clone();
+        let made = (settings.jackal.as_str(), architecture.as_str());
+        Ok(assemble::package(&cas, definition, parts, &facts, made)?)
     })
     .await?;
     let mut outputs = members.clone();
@@ -310,16 +285,10 @@ pub(crate) async fn frames(bench: &Bench, member: &Output) -> Result<Option<Outp
 
 /// Compresses one member using only the inputs.
 pub(crate) async fn compress(inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
-    let found = inputs.tree.blob(MEMBER);
-    let found = found.ok_or_else(|| Failure::new(Class::Task, "internal error: no member"))?;
-    let member = Output {
-        name: MEMBER.to_owned(),
-        digest: found.digest,
-        size: found.size,
-    };
+    let member = Output::of(MEMBER, &inputs.given(MEMBER)?);
     let cas = Arc::clone(&bench.cas);
     let frames = computing(move || Ok(compress_member(&cas, &member)?)).await?;
-    Ok(frames.into_iter().collect::<Vec<_>>().into())
+    Ok(vec![frames].into())
 }
 
 /// A package's members, each with its frames.
@@ -338,20 +307,11 @@ pub(crate) fn members(outputs: &[Output]) -> Vec<(Output, Option<Output>)> {
         .collect()
 }
 
-/// The bytes of a small output.
-pub(crate) fn read(cas: &Cas, file: &Output, limit: u64) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    cas.open_blob(&file.digest)?
-        .take(limit)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 /// The content of bundles.
 pub(crate) fn bundles(cas: &Cas, outputs: &[Output]) -> Result<Vec<Vec<u8>>, Failure> {
     let limit = crate::signing::MAX_ATTESTATION_BYTES;
     outputs
         .iter()
-        .map(|output| read(cas, output, limit))
+        .map(|output| Ok(cas.document(&output.digest, limit)?))
         .collect()
 }

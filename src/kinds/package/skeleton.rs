@@ -7,21 +7,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use crate::action::{InputNode, Output};
-use crate::archive::{TarError, TarKind, TarReader, TarWriter};
-use crate::cas::Cas;
+use crate::action::Output;
 use crate::ground::Failure;
 use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
 use crate::ground::site::Site;
 use crate::kinds::TREE;
 use crate::kinds::component::ManifestSettings;
-use crate::kinds::component::write::{ComponentError, extracted, kustomized, manifests};
+use crate::kinds::component::write::{
+    ComponentError, Entries, Modes, extracted, is_url, kustomized, last_name, manifests,
+};
 use crate::package::{Component, File};
 
 /// Modes, as Zarf writes them: only those of the owner matter.
 const FOLDER: u32 = 0o700;
-const FILE: u32 = 0o600;
+const MODES: Modes = Modes {
+    top_file: None,
+    top_folder: FOLDER,
+    file: 0o600,
+    program: FOLDER,
+    folder: FOLDER,
+};
 
 /// The path in the tar and the source of each file of a component, as a tree of names.
 type Places = BTreeMap<Vec<String>, From>;
@@ -67,10 +73,9 @@ fn written<W: Write>(
     parts: &BTreeMap<String, Output>,
     out: W,
 ) -> Result<Option<W>, ComponentError> {
-    let mut tar = TarWriter::new(out);
-    tar.directory(name, FOLDER)?;
+    let mut entries = Entries::new(out);
+    entries.tar.directory(name, FOLDER)?;
     let mut made = BTreeSet::new();
-    let mut bytes = 0;
     // Older programs write this folder, and some depend on it.
     let mut steps: Vec<(Vec<String>, Option<&From>)> = places
         .iter()
@@ -86,107 +91,29 @@ fn written<W: Write>(
         for depth in 1..=folders_above {
             let folder = path[..depth].join("/");
             if made.insert(folder.clone()) {
-                tar.directory(&format!("{name}/{folder}"), FOLDER)?;
+                entries.tar.directory(&format!("{name}/{folder}"), FOLDER)?;
             }
         }
         if let Some(source) = source {
             let to = format!("{name}/{}", path.join("/"));
-            bytes += match source {
-                From::Source(source) => copy(&mut tar, inputs, source, &to)?,
+            match source {
+                From::Source(source) => {
+                    let source = source.trim_end_matches('/');
+                    entries.source(inputs, source, &to, MODES, |_| Ok(()))?;
+                }
                 From::Part(place) => {
                     let part = parts.get(place);
                     let part = part.ok_or_else(|| ComponentError::NotMade {
                         component: name.to_owned(),
                         place: place.clone(),
                     })?;
-                    copy_part(&mut tar, inputs.cas(), part, place, &to)?
+                    let content = (part.size, inputs.cas().open_blob(&part.digest)?);
+                    entries.made(content, part.name == TREE, place, &to, MODES)?;
                 }
-            };
-        }
-    }
-    let out = tar.finish()?;
-    Ok((bytes > 0).then_some(out))
-}
-
-/// Adds a source and everything below it; returns the size of its files and links.
-fn copy<W: Write>(
-    tar: &mut TarWriter<W>,
-    inputs: &Inputs,
-    source: &str,
-    to: &str,
-) -> Result<u64, ComponentError> {
-    let source = source.trim_end_matches('/');
-    let mut bytes = 0;
-    for (below, node) in inputs.list(source) {
-        let (path, from) = match below.as_str() {
-            "" => (to.to_owned(), source.to_owned()),
-            below => (format!("{to}/{below}"), format!("{source}/{below}")),
-        };
-        match node {
-            InputNode::Link(target) => {
-                bytes += target.len() as u64;
-                tar.symlink(&path, target)?;
-            }
-            InputNode::Directory(_) => tar.directory(&path, FOLDER)?,
-            InputNode::File(file) => {
-                let mode = if file.executable { FOLDER } else { FILE };
-                let unread = |source| ComponentError::Io {
-                    path: (&from).into(),
-                    source,
-                };
-                let mut content = inputs.open(&from).map_err(unread)?;
-                bytes += file.size;
-                tar.file(&path, mode, file.size, &mut content)?;
             }
         }
     }
-    Ok(bytes)
-}
-
-/// Adds the result of a step; returns the size of its files and links.
-fn copy_part<W: Write>(
-    tar: &mut TarWriter<W>,
-    cas: &Cas,
-    part: &Output,
-    place: &str,
-    to: &str,
-) -> Result<u64, ComponentError> {
-    let unread = |source| ComponentError::Io {
-        path: place.into(),
-        source,
-    };
-    let at_part = |error: TarError| match error {
-        TarError::Read { source, .. } => unread(source),
-        other => other.into(),
-    };
-    let mut blob = cas.open_blob(&part.digest)?;
-    if part.name != TREE {
-        tar.file(to, FILE, part.size, &mut blob).map_err(at_part)?;
-        return Ok(part.size);
-    }
-    let mut bytes = 0;
-    let mut from = TarReader::new(blob);
-    while let Some(entry) = from.next().map_err(unread)? {
-        let name = entry.name_lossy();
-        let path = match name.split_once('/') {
-            None => to.to_owned(),
-            Some((_, below)) => format!("{to}/{below}"),
-        };
-        if entry.kind == TarKind::Directory {
-            tar.directory(&path, FOLDER)?;
-        } else if entry.kind == TarKind::Symlink {
-            let target = entry.link_lossy();
-            bytes += target.len() as u64;
-            tar.symlink(&path, &target)?;
-        } else {
-            let mode = if entry.is_executable() { FOLDER } else { FILE };
-            bytes += entry.size;
-            tar.file(&path, mode, entry.size, &mut from)
-                .map_err(at_part)?;
-        }
-    }
-    from.drain().map_err(unread)?;
-    Ok(bytes)
+    entries.finish()
 }
 
 /// Sets the path in the skeleton of every local source.
@@ -274,14 +201,4 @@ fn moved(component: &mut Component) -> Result<Places, ComponentError> {
 #[must_use]
 pub fn is_made(file: &File) -> bool {
     !file.extract_path.is_empty() && !is_url(&file.source)
-}
-
-fn last_name(target: &str) -> Result<&str, ComponentError> {
-    let base = target.trim_end_matches('/').rsplit('/').next();
-    base.filter(|base| !matches!(*base, "" | "." | ".."))
-        .ok_or_else(|| ComponentError::Target(target.to_owned()))
-}
-
-fn is_url(source: &str) -> bool {
-    source.contains("://")
 }

@@ -1,7 +1,7 @@
 //! `publish`: publishes packages from the cache as one release.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use crate::action::{Action, ActionKey, Fields as _, Output};
@@ -212,11 +212,8 @@ impl Kind for PublishWork {
             .collect();
         let cas = Arc::clone(&site.cas);
         let receipt = blocking(move || {
-            let mut ingest = cas.ingest()?;
-            ingest.write_all(&serde_json::to_vec(&receipt).map_err(io::Error::from)?)?;
-            let (digest, size) = ingest.commit()?;
-            let name = "receipt.json".to_owned();
-            Ok(Output { name, digest, size })
+            let receipt = serde_json::to_vec(&receipt).map_err(io::Error::from)?;
+            Ok(cas.store("receipt.json", &receipt)?)
         });
         Ok(Made {
             text,

@@ -10,8 +10,7 @@ mod materialise;
 mod stage;
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use crate::action::Output;
 use crate::archive::{PathError, SafePath};
 use crate::cas::tree::{self, Tree, TreeError};
 use crate::cas::{Cas, CasError, Stage};
+use crate::disk::DiskError;
 use crate::ground::confine::Confinement;
 use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Piece, Process, ProcessError};
@@ -131,13 +131,8 @@ pub enum RunError {
     #[error(transparent)]
     Cas(#[from] CasError),
     /// A file operation failed.
-    #[error("{path}: {source}")]
-    Io {
-        /// The path that was being read or written.
-        path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] DiskError),
     /// Work on a blocking thread was cancelled.
     #[error("a background task was cancelled: run the build again")]
     BrokenOff,
@@ -156,14 +151,6 @@ fn because(refused: &[PathBuf]) -> String {
         "; it mentions {}, which the task did not declare and cannot open: add files to `inputs`, programs to `tools`, or set `sandbox: none`",
         names.join(", ")
     )
-}
-
-/// Names the path in an I/O error.
-fn at(path: &Path) -> impl FnOnce(std::io::Error) -> RunError + '_ {
-    move |source| RunError::Io {
-        path: path.to_owned(),
-        source,
-    }
 }
 
 /// Normalises a path of a task; empty or `.`: `None`.
@@ -285,20 +272,12 @@ fn collect(
         };
         let (tree, digest, size) = tree::store(cas, &full)?;
         also.extend(tree.blobs().into_iter().filter(|blob| seen.insert(*blob)));
-        let name = output.path.clone();
-        outputs.push((Output { name, digest, size }, tree));
+        outputs.push((Output::new(&output.path, (digest, size)), tree));
     }
     drop(stage);
-    let kept = if log.is_empty() {
-        None
-    } else {
-        let mut ingest = cas.ingest()?;
-        ingest
-            .write_all(&log::encode(log))
-            .map_err(at(cas.root()))?;
-        let (digest, size) = ingest.commit()?;
-        let name = "log".to_owned();
-        Some(Output { name, digest, size })
+    let kept = match log.is_empty() {
+        true => None,
+        false => Some(cas.store("log", &log::encode(log))?),
     };
     Ok(Ran {
         outputs,
@@ -333,7 +312,7 @@ impl From<RunError> for Failure {
 fn class(error: &RunError) -> Class {
     match error {
         RunError::BrokenOff => Class::Environment,
-        RunError::Io { source, .. } => of_io(source),
+        RunError::Io(error) => of_io(&error.source),
         RunError::Tree(error) => of_tree(error),
         RunError::Cas(error) => of_cas(error),
         RunError::Path { .. } => Class::Configuration,

@@ -5,7 +5,7 @@ pub(crate) mod scan;
 
 use std::sync::Arc;
 
-use crate::action::{Action, Fields as _, Output, fields};
+use crate::action::{Action, Fields, fields};
 use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
 use crate::ground::site::Made;
@@ -34,9 +34,7 @@ fields! {
         reference: String = "reference",
         media_type: String = "mediaType",
     }
-}
 
-fields! {
     struct ComponentSettings {
         /// The document names the version that wrote it.
         jackal: String = "jackal",
@@ -75,14 +73,12 @@ impl Kind for ImageSbomWork {
         let mut inputs = Inputs::new(&cx.site.cas);
         inputs.blob(MANIFEST, manifest.digest, manifest.size)?;
         inputs.outputs(MANIFEST, &done.outputs)?;
-        let mut action = Action::new(IMAGE, CATALOGUE_VERSION);
         let settings = ImageSettings {
             jackal: env!("CARGO_PKG_VERSION").to_owned(),
             reference: self.reference.clone(),
             media_type: manifest.media_type.clone(),
         };
-        settings.write("", &mut action.settings);
-        Ok(document(action, inputs))
+        Ok(document(IMAGE, &settings, inputs))
     }
 }
 
@@ -101,21 +97,19 @@ impl Kind for ComponentSbomWork {
         if let Some(tar) = of(cx.results, &self.of)?.outputs.first() {
             inputs.blob(TAR, tar.digest, tar.size)?;
         }
-        let mut action = Action::new(COMPONENT, CATALOGUE_VERSION);
         let settings = ComponentSettings {
             jackal: env!("CARGO_PKG_VERSION").to_owned(),
             component: self.name.clone(),
         };
-        settings.write("", &mut action.settings);
-        Ok(document(action, inputs))
+        Ok(document(COMPONENT, &settings, inputs))
     }
 }
 
 /// A package holds documents in one tar, so their bytes are needed where it is made.
-fn document(action: Action, inputs: Inputs) -> Prepared {
+fn document(kind: &str, settings: &impl Fields, inputs: Inputs) -> Prepared {
     Prepared {
         form: OutputForm::Documents,
-        ..Prepared::of(action, inputs)
+        ..Prepared::new(kind, CATALOGUE_VERSION, settings, inputs)
     }
 }
 
@@ -130,15 +124,8 @@ pub(crate) async fn of_component(
         return Ok(Made::default());
     };
     let cas = Arc::clone(&bench.cas);
-    let output = computing(move || {
-        let tar = Output {
-            name: component.clone(),
-            digest: tar.digest,
-            size: tar.size,
-        };
-        Ok(scan::component_sbom(&cas, &component, &tar)?)
-    })
-    .await?;
+    let output =
+        computing(move || Ok(scan::component_sbom(&cas, &component, &tar.digest)?)).await?;
     Ok(vec![output].into())
 }
 
@@ -149,11 +136,9 @@ pub(crate) async fn of_image(
     bench: &Bench,
 ) -> Result<Made, Failure> {
     let settings = ImageSettings::read("", &action.settings)?;
-    let found = inputs.tree.blob(MANIFEST);
-    let found = found.ok_or_else(|| Failure::new(Class::Task, "internal error: no manifest"))?;
     let manifest = Descriptor {
         media_type: settings.media_type,
-        ..Descriptor::blob(found.digest, found.size)
+        ..inputs.given(MANIFEST)?
     };
     let (cas, descriptor) = (Arc::clone(&bench.cas), manifest.clone());
     let parsed: Option<Manifest> = blocking(move || {
@@ -191,10 +176,8 @@ pub(crate) async fn of_image(
 
 /// Scans one layer using only the inputs.
 pub(crate) async fn scan_layer(inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
-    let found = inputs.tree.blob(LAYER);
-    let found = found.ok_or_else(|| Failure::new(Class::Task, "internal error: no layer"))?;
     // How it is compressed, its first bytes say.
-    let layer = Descriptor::blob(found.digest, found.size);
+    let layer = inputs.given(LAYER)?;
     let _permit = bench.turn().await;
     let cas = Arc::clone(&bench.cas);
     let output = computing(move || Ok(scan::scan_layer(&cas, &layer)?)).await?;

@@ -4,7 +4,7 @@
 //! layer is scanned once and the scan is cached; an image's document is made from the
 //! scans of its layers.
 
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, BufReader};
 
 use base64::Engine as _;
 use serde_json::json;
@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::action::Output;
 use crate::cas::{Cas, CasError, Ingest};
 use crate::ground::{failures, of_cas, of_io};
-use crate::oci::{Descriptor, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
+use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
 use crate::sbom::document::{Document, Source};
 use crate::sbom::format::syft;
 use crate::sbom::layer::{LayerError, LayerScan};
@@ -50,19 +50,7 @@ pub enum SbomError {
 ///
 /// [`SbomError`]: it is larger than a manifest may be, or cannot be read.
 pub fn read_document(cas: &Cas, document: &Descriptor) -> Result<Vec<u8>, SbomError> {
-    let io = |source| SbomError::Io {
-        what: document.digest.to_string(),
-        source,
-    };
-    if document.size > MAX_MANIFEST_BYTES {
-        return Err(io(io::Error::other("larger than 4 MiB")));
-    }
-    let mut bytes = Vec::new();
-    cas.open_blob(&document.digest)?
-        .take(MAX_MANIFEST_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(io)?;
-    Ok(bytes)
+    Ok(cas.document(&document.digest, MAX_MANIFEST_BYTES)?)
 }
 
 /// Whether a manifest has a layer with a file system in it.
@@ -105,12 +93,7 @@ fn put(
             what: name.to_owned(),
             source,
         })?;
-    let (digest, size) = ingest.commit()?;
-    Ok(Output {
-        name: name.to_owned(),
-        digest,
-        size,
-    })
+    Ok(ingest.output(name)?)
 }
 
 /// Makes the document of an image from the scans of its layers, base first.
@@ -205,8 +188,8 @@ fn names(reference: &str, manifest: &Descriptor) -> (String, String) {
 /// # Errors
 ///
 /// [`SbomError`]
-pub fn component_sbom(cas: &Cas, name: &str, tar: &Output) -> Result<Output, SbomError> {
-    let blob = BufReader::with_capacity(256 << 10, cas.open_blob(&tar.digest)?);
+pub fn component_sbom(cas: &Cas, name: &str, tar: &Digest) -> Result<Output, SbomError> {
+    let blob = BufReader::with_capacity(256 << 10, cas.open_blob(tar)?);
     let found = scan::component(name, blob).map_err(|source| SbomError::Layer {
         what: name.to_owned(),
         source,

@@ -7,7 +7,7 @@ pub(crate) mod provenance;
 pub(crate) mod signer;
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::sync::Arc;
 
 use provenance::Asked;
@@ -271,7 +271,7 @@ fn signed(
         .iter()
         .find_map(|(file, _)| Some((Dialect::of_definition_file(&file.name)?, file.clone())));
     let (dialect, file) = found.ok_or_else(|| failed(&"it does not make a package"))?;
-    let mut definition = package::read(cas, &file, MAX_DEFINITION_BYTES)?;
+    let mut definition = cas.document(&file.digest, MAX_DEFINITION_BYTES)?;
     if let Some(how) = work.seal {
         let sealed = seal(dialect, &definition, signer, how).map_err(|error| failed(&error))?;
         for (name, bytes) in sealed {
@@ -279,7 +279,7 @@ fn signed(
                 definition.clone_from(&bytes);
             }
             members.retain(|(member, _)| member.name != name);
-            members.push((put(cas, name, &bytes)?, None));
+            members.push((cas.store(name, &bytes)?, None));
         }
         members.sort_by_key(|(member, _)| dialect.place_in_archive(&member.name));
     }
@@ -321,16 +321,9 @@ fn signed(
         let bundle = signer
             .statement(statement)
             .map_err(|error| failed(&error))?;
-        bundles.push(put(cas, BUNDLE.to_owned(), bundle.as_bytes())?);
+        bundles.push(cas.store(BUNDLE, bundle.as_bytes())?);
     }
     Ok((members, bundles))
-}
-
-fn put(cas: &Cas, name: String, bytes: &[u8]) -> Result<Output, Failure> {
-    let mut ingest = cas.ingest()?;
-    ingest.write_all(bytes)?;
-    let (digest, size) = ingest.commit()?;
-    Ok(Output { name, digest, size })
 }
 
 /// The catalogues in `sboms.tar`, by their names there.

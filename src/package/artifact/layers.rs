@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use super::manifest::{self, TITLE, title};
+use super::manifest::{self, title};
+use crate::oci::annotation::TITLE;
 use crate::oci::{Descriptor, Digest, Manifest};
 use crate::package::Dialect;
 

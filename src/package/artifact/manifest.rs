@@ -8,11 +8,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::oci::annotation::TITLE;
 use crate::oci::{Descriptor, Digest, Index, Manifest, Platform, TAG_RULE, is_tag, media_type};
 use crate::package::{Definition, Dialect, Metadata, time};
-
-/// Annotation with the path of a file in the package.
-pub(super) const TITLE: &str = "org.opencontainers.image.title";
 
 /// The operating system in index entries of packages.
 pub const MULTI: &str = "multi";

@@ -61,92 +61,70 @@ pub struct Profile {
 
 const GB: u64 = 1_000_000_000;
 
+/// A registry that does what the specification says.
+const GENERIC: Profile = Profile {
+    name: "generic",
+    hosts: &[],
+    chunks: Chunks::Joined,
+    resumes: true,
+    mounts: true,
+    referrers: Referrers::Listed,
+    max_layer: None,
+};
+
 /// All profiles; the first one applies to unknown hosts.
 pub const PROFILES: &[Profile] = &[
-    Profile {
-        name: "generic",
-        hosts: &[],
-        chunks: Chunks::Joined,
-        resumes: true,
-        mounts: true,
-        referrers: Referrers::Listed,
-        max_layer: None,
-    },
+    GENERIC,
     // The reference implementation, to 2.8: no referrers API.
     Profile {
         name: "distribution",
-        hosts: &[],
-        chunks: Chunks::Joined,
         resumes: false,
-        mounts: true,
         referrers: Referrers::Absent,
-        max_layer: None,
+        ..GENERIC
     },
     Profile {
         name: "ecr",
         hosts: &[".amazonaws.com", ".amazonaws.com.cn", "public.ecr.aws"],
         chunks: Chunks::FirstOnly,
-        resumes: true,
         mounts: false,
         referrers: Referrers::Claimed,
-        max_layer: None,
+        ..GENERIC
     },
     Profile {
         name: "artifactory",
         hosts: &[".jfrog.io"],
         chunks: Chunks::LastOnly,
-        resumes: true,
-        mounts: true,
-        referrers: Referrers::Listed,
-        max_layer: None,
+        ..GENERIC
     },
     // Source of the limits: aquaproj/aqua issue 4018.
     Profile {
         name: "ghcr",
         hosts: &["ghcr.io"],
         chunks: Chunks::AtMost(4 << 20),
-        resumes: true,
-        mounts: true,
         referrers: Referrers::Absent,
         max_layer: Some(10 * GB),
+        ..GENERIC
     },
     // Source of the limit: oras-project/oras-py pull request 137. It applies to
     // the sum of the chunks.
     Profile {
         name: "quay",
         hosts: &["quay.io"],
-        chunks: Chunks::Joined,
-        resumes: true,
-        mounts: true,
-        referrers: Referrers::Listed,
         max_layer: Some(20 * GB),
+        ..GENERIC
     },
     Profile {
         name: "harbor",
-        hosts: &[],
-        chunks: Chunks::Joined,
-        resumes: true,
-        mounts: true,
-        referrers: Referrers::Listed,
-        max_layer: None,
+        ..GENERIC
     },
     Profile {
         name: "acr",
         hosts: &[".azurecr.io"],
-        chunks: Chunks::Joined,
-        resumes: true,
-        mounts: true,
-        referrers: Referrers::Listed,
-        max_layer: None,
+        ..GENERIC
     },
     Profile {
         name: "zot",
-        hosts: &[],
-        chunks: Chunks::Joined,
-        resumes: true,
-        mounts: true,
-        referrers: Referrers::Listed,
-        max_layer: None,
+        ..GENERIC
     },
 ];
 

@@ -123,8 +123,7 @@ pub async fn download(
     if let Some(digest) = sha256
         && let Some(size) = held(cas, digest).await
     {
-        let name = shown;
-        return Ok(Output { name, digest, size });
+        return Ok(Output::new(shown, (digest, size)));
     }
     let permit = permits.acquire().await;
     let _permit = permit.map_err(|_| DownloadError::Stopped(shown.clone()))?;
@@ -313,11 +312,7 @@ impl Transfer<'_> {
             None => sink.commit_any().await,
         };
         match stored {
-            Ok((digest, size)) => Ok(Output {
-                name: url,
-                digest,
-                size,
-            }),
+            Ok(stored) => Ok(Output::new(url, stored)),
             Err(SinkError::Cas(CasError::Mismatch {
                 found, expected, ..
             })) => Err(DownloadError::Digest {

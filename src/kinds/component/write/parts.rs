@@ -8,9 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use crate::archive::{TarError, TarKind, TarReader};
 use crate::kinds::component::settings::ChartSettings;
-use crate::kinds::component::write::{ComponentError, Item, OWN_FILE, OWN_FOLDER, Writer};
+use crate::kinds::component::write::{
+    ComponentError, Item, Modes, OWN_FOLDER, Writer, own, unread,
+};
 
 /// The file name of a chart's archive in a component.
 #[must_use]
@@ -40,9 +41,10 @@ fn place<T>(named: &mut BTreeMap<String, T>, name: String, value: T) -> Result<(
 }
 
 impl<W: Write> Writer<'_, W> {
-    fn folder(&mut self, name: &str) -> Result<String, ComponentError> {
+    /// Begins a folder of the component.
+    pub(crate) fn folder(&mut self, name: &str) -> Result<String, ComponentError> {
         let folder = format!("{}/{name}", self.component);
-        self.tar.directory(&folder, OWN_FOLDER)?;
+        self.out.tar.directory(&folder, OWN_FOLDER)?;
         Ok(folder)
     }
 
@@ -59,7 +61,10 @@ impl<W: Write> Writer<'_, W> {
             let path = format!("{folder}/{file}");
             if is_archive(&chart.local_path) {
                 self.item(&Item {
-                    file_mode: Some(0o644),
+                    modes: Modes {
+                        top_file: Some(0o644),
+                        ..Modes::KEPT
+                    },
                     only_file: true,
                     ..Item::new(path, &chart.local_path)
                 })?;
@@ -116,45 +121,11 @@ impl<W: Write> Writer<'_, W> {
             place: place.to_owned(),
         };
         let input = self.inputs.tree.blob(place).ok_or_else(not_made)?;
-        let size = input.size;
-        let unread = |source| ComponentError::Io {
-            path: place.into(),
-            source,
-        };
-        let blob = self.inputs.open_blob(place).map_err(unread)?;
-        let at_part = |error: TarError| match error {
-            TarError::Read { source, .. } => ComponentError::Io {
-                path: place.into(),
-                source,
-            },
-            other => other.into(),
-        };
-        let own = executable.map(|executable| if executable { OWN_FOLDER } else { OWN_FILE });
-        if !self.trees.iter().any(|tree| tree == place) {
-            let mode = own.unwrap_or(0o644);
-            return self.file(path, mode, size, blob).map_err(at_part);
-        }
-        let mut tar = TarReader::new(blob);
-        while let Some(entry) = tar.next().map_err(unread)? {
-            let name = entry.name_lossy();
-            let (top, path) = match name.split_once('/') {
-                None => (true, path.to_owned()),
-                Some((_, below)) => (false, format!("{path}/{below}")),
-            };
-            if entry.kind == TarKind::Directory {
-                let mode = own.filter(|_| top).map_or(0o755, |_| OWN_FOLDER);
-                self.tar.directory(&path, mode)?;
-            } else if entry.kind == TarKind::Symlink {
-                let target = entry.link_lossy();
-                self.bytes += target.len() as u64;
-                self.tar.symlink(&path, &target)?;
-            } else {
-                let mode = own.filter(|_| top).unwrap_or(entry.mode);
-                self.file(&path, mode, entry.size, &mut tar)
-                    .map_err(at_part)?;
-            }
-        }
-        tar.drain().map_err(unread)
+        let content = self.inputs.open_blob(place).map_err(unread(place))?;
+        let is_tree = self.trees.iter().any(|tree| tree == place);
+        let modes = executable.map_or(Modes::KEPT, own);
+        self.out
+            .made((input.size, content), is_tree, place, path, modes)
     }
 }
 

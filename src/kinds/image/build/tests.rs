@@ -1,3 +1,5 @@
+use std::io::Read as _;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -10,6 +10,8 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use crate::action::Output;
+use crate::archive::COMPRESSION_MAGIC;
+use crate::disk;
 use crate::kinds::image::fetch::Pin;
 use crate::kinds::image::import::choose::{Candidate, choose};
 use crate::kinds::image::import::{ImportError, Job, layer_type};
@@ -17,9 +19,6 @@ use crate::oci::{Descriptor, Digest, Manifest, Platform, media_type};
 
 /// Maximum number of layers. Docker's limit is 127.
 const MAX_LAYERS: usize = 1000;
-
-/// Number of bytes that identify the compression of a layer.
-const MAGIC_BYTES: u64 = 4;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -106,12 +105,13 @@ pub(crate) fn import(
 
 fn layer(job: &Job<'_>, file: &str, what: &str) -> Result<Descriptor, ImportError> {
     let mut content = job.files.read(file)?;
-    let failed = |source| ImportError::Io {
-        path: job.path.join(file),
-        source,
-    };
+    let path = job.path.join(file);
+    let failed = disk::at(&path);
     let mut head = Vec::new();
-    let read = content.by_ref().take(MAGIC_BYTES).read_to_end(&mut head);
+    let read = content
+        .by_ref()
+        .take(COMPRESSION_MAGIC as u64)
+        .read_to_end(&mut head);
     read.map_err(failed)?;
     let mut ingest = job.cas.ingest().map_err(|error| job.refused(what, error))?;
     io::copy(&mut head.chain(&mut content), &mut ingest).map_err(failed)?;

@@ -9,7 +9,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::action::InputNode;
-use crate::archive::SafePath;
+use crate::archive::{COMPRESSION_MAGIC, Compression, SafePath};
+use crate::disk::at;
 use crate::ground::inputs::{Inputs, Seekable};
 use crate::kinds::image::import::ImportError;
 use crate::kinds::image::import::tar_index::{Place, TarIndex};
@@ -25,9 +26,6 @@ const BUFFER_BYTES: usize = 256 << 10;
 
 /// Maximum number of links to follow.
 const MAX_LINKS: usize = 16;
-
-/// Number of bytes that identify the compression of a file.
-const MAGIC_BYTES: usize = 6;
 
 /// An OCI layout or a docker-archive among the inputs of an action.
 pub(crate) struct Source<'a> {
@@ -117,10 +115,7 @@ impl<'a> Source<'a> {
                     path: self.path.into(),
                     entry: name.clone(),
                 })?;
-                self.inputs.open(&full).map_err(|source| ImportError::Io {
-                    path: full.into(),
-                    source,
-                })
+                Ok(self.inputs.open(&full).map_err(at(Path::new(&full)))?)
             }
             Files::Tar(file, index) => {
                 let (_, place) = index.follow(Path::new(self.path), &name)?;
@@ -136,10 +131,7 @@ impl<'a> Source<'a> {
         let Files::Tar(file, _) = &self.files else {
             return Ok(());
         };
-        file.settle().map_err(|source| ImportError::Io {
-            path: self.path.into(),
-            source,
-        })
+        Ok(file.settle().map_err(at(Path::new(self.path)))?)
     }
 }
 
@@ -162,37 +154,26 @@ fn joined(folder: &str, target: &str) -> Option<String> {
 
 /// The input at `path` as an uncompressed tar.
 fn unpacked(inputs: &Inputs, path: &str, scratch: &Path) -> Result<Seekable, ImportError> {
-    let failed = |source| ImportError::Io {
-        path: path.into(),
-        source,
-    };
+    let failed = at(Path::new(path));
     let mut magic = Vec::new();
     let begin = inputs.open(path).map_err(failed)?;
-    let mut begin = begin.take(MAGIC_BYTES as u64);
+    let mut begin = begin.take(COMPRESSION_MAGIC as u64);
     begin.read_to_end(&mut magic).map_err(failed)?;
     drop(begin);
-    let buffered = || -> Result<_, ImportError> {
-        let content = inputs.open(path).map_err(failed)?;
-        Ok(BufReader::with_capacity(BUFFER_BYTES, content))
-    };
-    let decoder: Box<dyn Read> = match magic.as_slice() {
-        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(buffered()?)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            let decoder = zstd::stream::read::Decoder::with_buffer(buffered()?);
-            Box::new(decoder.map_err(failed)?)
-        }
-        [b'B', b'Z', b'h', ..] | [0xfd, b'7', b'z', b'X', b'Z', 0] => {
+    let compression = match Compression::of(&magic) {
+        Some(Compression::Bzip2 | Compression::Xz) => {
             return Err(ImportError::Malformed {
                 path: path.into(),
                 what: "compressed with bzip2 or xz, expected gzip, zstd or none".to_owned(),
             });
         }
-        _ => return inputs.seekable(path).map_err(failed),
+        Some(compression) => compression,
+        None => return Ok(inputs.seekable(path).map_err(failed)?),
     };
-    let mut plain = tempfile::tempfile_in(scratch).map_err(|source| ImportError::Io {
-        path: scratch.to_owned(),
-        source,
-    })?;
+    let content = inputs.open(path).map_err(failed)?;
+    let content = BufReader::with_capacity(BUFFER_BYTES, content);
+    let decoder = compression.decode(content).map_err(failed)?;
+    let mut plain = tempfile::tempfile_in(scratch).map_err(at(scratch))?;
     let mut decoder = decoder.take(MAX_UNPACKED_BYTES + 1);
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut total = 0;
@@ -208,12 +189,7 @@ fn unpacked(inputs: &Inputs, path: &str, scratch: &Path) -> Result<Seekable, Imp
                 what: format!("unpacks to more than {MAX_UNPACKED_BYTES} bytes"),
             });
         }
-        plain
-            .write_all(&buffer[..count])
-            .map_err(|source| ImportError::Io {
-                path: scratch.to_owned(),
-                source,
-            })?;
+        plain.write_all(&buffer[..count]).map_err(at(scratch))?;
     }
 }
 

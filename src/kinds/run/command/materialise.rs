@@ -12,7 +12,8 @@ use rayon::prelude::*;
 
 use crate::cas::Cas;
 use crate::cas::tree::{self, Staging, Tree, TreeEntry, TreeKind, make_parents, place_entry};
-use crate::kinds::run::command::{RunError, at, named};
+use crate::disk::at;
+use crate::kinds::run::command::{RunError, named};
 
 /// Makes each declared path below `root` equal to its tree: restores missing and
 /// different entries, and removes stray entries in folders. Returns the number of
@@ -77,7 +78,9 @@ fn parents_are_folders(root: &Path, path: &str) -> Result<bool, RunError> {
         match stat(&folder)? {
             None => return Ok(false),
             Some(metadata) if metadata.is_dir() => {}
-            Some(_) => return Err(at(&folder)(io::ErrorKind::NotADirectory.into())),
+            Some(_) => {
+                return Err(at(&folder)(io::ErrorKind::NotADirectory.into()).into());
+            }
         }
     }
     Ok(true)
@@ -94,7 +97,7 @@ fn stat(path: &Path) -> Result<Option<fs::Metadata>, RunError> {
         {
             Ok(None)
         }
-        Err(error) => Err(at(path)(error)),
+        Err(error) => Err(at(path)(error).into()),
     }
 }
 

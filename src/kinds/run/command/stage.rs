@@ -9,10 +9,10 @@ use rayon::prelude::*;
 
 use crate::action::InputNode;
 use crate::cas::tree::{TreeError, make_parents, stays_inside};
-use crate::disk;
+use crate::disk::{self, at};
 use crate::ground::inputs::Inputs;
 use crate::ground::is_of_disk;
-use crate::kinds::run::command::{DeclaredOutput, RunError, at, named, relative};
+use crate::kinds::run::command::{DeclaredOutput, RunError, named, relative};
 
 /// Bytes copied at a time: 128 KiB, beyond which copying gets no faster.
 const BUFFER_BYTES: usize = 128 << 10;
@@ -65,7 +65,7 @@ fn put(inputs: &Inputs, path: &str, node: &InputNode, to: &Path) -> Result<(), R
     match node {
         InputNode::Directory(_) => Ok(()),
         InputNode::Link(target) if stays_inside(path, target) => {
-            symlink(target, to).map_err(at(to))
+            Ok(symlink(target, to).map_err(at(to))?)
         }
         InputNode::Link(target) => Err(RunError::Tree(TreeError::Escapes {
             path: path.to_owned(),
@@ -82,7 +82,7 @@ fn put(inputs: &Inputs, path: &str, node: &InputNode, to: &Path) -> Result<(), R
             })?;
             let mode = if file.executable { 0o755 } else { 0o644 };
             let mode = fs::Permissions::from_mode(mode);
-            staged.set_permissions(mode).map_err(at(to))
+            Ok(staged.set_permissions(mode).map_err(at(to))?)
         }
     }
 }
