@@ -5,7 +5,7 @@
 //! rooms in their import order, invariants, and a glossary. A module imports only those
 //! below it; `tests/it/architecture.rs` checks that.
 //!
-//! - Words: [`oci`], [`content`], `codec`, [`archive`], [`yaml`].
+//! - Words: `text`, [`oci`], [`content`], `codec`, [`archive`], [`yaml`].
 //! - Domain, without files, network or clock: [`pipeline`], `graph`,
 //!   `action`, [`package`], `sbom`, [`signing`], [`verify`].
 //! - Stores: `disk`, `workspace`, [`cas`], [`layout`], [`registry`],
@@ -42,6 +42,7 @@ mod sbom;
 mod signers;
 pub mod signing;
 pub mod source;
+mod text;
 pub mod verify;
 mod workspace;
 pub mod yaml;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::build_error::BuildError;
 use super::find::{read_text, shown};
-use super::options::{Place, Variant};
+use super::options::{Place, TrustedImports, Variant};
 use super::skeletons::Skeletons;
 use crate::oci::host_architecture;
 use crate::package::{Choice, Definition, ImportError, SkeletonUrl, Surroundings, Warning};
@@ -29,6 +29,8 @@ pub(super) struct Composer<'r> {
     /// The user's architecture, which overrides that of the definitions.
     pub(super) architecture: Option<&'r str>,
     pub(super) ask: Ask<'r>,
+    /// Whose commands may run.
+    pub(super) trusted: &'r TrustedImports,
     pub(super) skeletons: Skeletons<'r>,
     /// Without duplicates, in the order in which files were read.
     pub(super) warnings: Vec<Warning>,
@@ -77,6 +79,7 @@ impl<'r> Composer<'r> {
             set: &variant.set,
             architecture: variant.architecture.as_deref(),
             ask,
+            trusted: &variant.trusted_imports,
             skeletons,
             warnings: Vec::new(),
             answers: BTreeMap::new(),
@@ -126,6 +129,7 @@ impl<'r> Composer<'r> {
             unpacked: BTreeMap::new(),
             ask: self.ask,
             answers: &mut self.answers,
+            trusted: self.trusted,
         };
         let composed = compose(source, &mut disk, &choice);
         let Disk { unpacked, .. } = disk;
@@ -149,6 +153,7 @@ impl<'r> Composer<'r> {
             Composed {
                 definition,
                 imported,
+                commands: composed.commands,
             },
             composed.templates,
         ))
@@ -170,6 +175,8 @@ pub(super) struct Disk<'d, 'r> {
     pub(super) unpacked: BTreeMap<String, PathBuf>,
     pub(super) ask: &'d mut dyn FnMut(&str) -> Option<String>,
     pub(super) answers: &'d mut BTreeMap<String, Option<String>>,
+    /// Whose commands may run.
+    pub(super) trusted: &'d TrustedImports,
 }
 
 impl Surroundings for Disk<'_, '_> {
@@ -196,6 +203,10 @@ impl Surroundings for Disk<'_, '_> {
         let (name, place) = self.skeletons.files(self.folder, url, component)?;
         self.unpacked.insert(name.clone(), place);
         Ok(name)
+    }
+
+    fn trusts_commands(&mut self, url: &SkeletonUrl) -> bool {
+        self.trusted.has(&url.to_string())
     }
 
     fn exists(&mut self, path: &str) -> bool {

@@ -61,6 +61,7 @@ pub fn lint(options: &LintOptions) -> Result<Vec<Finding>, BuildError> {
             unpacked: BTreeMap::new(),
             ask: &mut |_| None,
             answers: &mut BTreeMap::new(),
+            trusted: &variant.trusted_imports,
         };
         let source = source(&place.here, &path)?;
         findings.extend(lint_definition(source, &mut disk, &choice));

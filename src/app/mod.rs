@@ -43,7 +43,7 @@ pub use find_images::{FindOptions, Found, ImageSearch};
 pub use generate::{GenerateOptions, Generated, generate};
 pub use key_files::{KeyFileOptions, KeyPair, generate_key, import_key};
 pub use lint::{LintOptions, lint};
-pub use options::{Pins, Place, RunOptions, SkeletonOptions, Variant};
+pub use options::{Pins, Place, RunOptions, SkeletonOptions, TrustedImports, Variant};
 pub use package_delta::{package_delta, package_join};
 pub use package_diff::package_diff;
 pub use package_read::{

@@ -49,6 +49,42 @@ pub struct Variant {
     pub flavor: String,
     /// Values of package templates, by upper-case name.
     pub set: BTreeMap<String, String>,
+    /// Skeletons whose commands may run when the package is built.
+    pub trusted_imports: TrustedImports,
+}
+
+/// Skeletons whose commands the user trusts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TrustedImports {
+    /// None.
+    #[default]
+    Nothing,
+    /// All.
+    Everything,
+    /// Those whose URL is one of these, or continues one at `/`, `:` or `@`.
+    Below(Vec<String>),
+}
+
+impl TrustedImports {
+    /// Whether commands of the skeleton at `url` may run.
+    pub(super) fn has(&self, url: &str) -> bool {
+        let continues = |start: &String| {
+            let rest = url.strip_prefix(start.as_str());
+            // After a host alone, a colon begins a port: another registry.
+            let in_path = start
+                .strip_prefix("oci://")
+                .is_none_or(|rest| rest.contains('/'));
+            rest.is_some_and(|rest| {
+                let ends = rest.is_empty() || rest.starts_with('/') || start.ends_with('/');
+                ends || in_path && rest.starts_with([':', '@'])
+            })
+        };
+        match self {
+            Self::Nothing => false,
+            Self::Everything => true,
+            Self::Below(starts) => starts.iter().any(continues),
+        }
+    }
 }
 
 impl Variant {
@@ -116,4 +152,38 @@ pub struct SkeletonOptions {
     pub pins: Pins,
     /// For the build section of the packages.
     pub facts: BuildFacts,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_trusted_by_whole_parts_of_a_url() {
+        let below = |start: &str| TrustedImports::Below(vec![start.to_owned()]);
+        for (start, url) in [
+            ("oci://h/team", "oci://h/team:1"),
+            ("oci://h/team", "oci://h/team/app:1"),
+            ("oci://h/team/", "oci://h/team/app:1"),
+            ("oci://h/team:1", "oci://h/team:1"),
+            ("oci://h/team", "oci://h/team@sha256:0"),
+            ("oci://h", "oci://h/team:1"),
+            ("oci://h:1", "oci://h:1/team:1"),
+            ("oci:lay", "oci:lay:1"),
+        ] {
+            assert!(below(start).has(url), "{start} {url}");
+        }
+        for (start, url) in [
+            ("oci://h/team", "oci://h/teammate:1"),
+            ("oci://h/team:1", "oci://h/team:12"),
+            ("oci://h", "oci://h:5000/team:1"),
+            ("oci://h", "oci://h.evil/team:1"),
+            ("oci://h/team", "oci:h/team:1"),
+            ("oci:lay", "oci:lays:1"),
+        ] {
+            assert!(!below(start).has(url), "{start} {url}");
+        }
+        assert!(!TrustedImports::default().has("oci://h/x:1"));
+        assert!(TrustedImports::Everything.has("oci://h/x:1"));
+    }
 }

@@ -121,7 +121,13 @@ pub fn skeleton(
         parts.push(ingest.output(format!("components/{}.tar", component.name))?);
     }
     let made = (env!("CARGO_PKG_VERSION"), SKELETON);
-    let files = package(cas, definition, parts, &options.facts, made)?;
+    let files = package(
+        cas,
+        definition.without_logins(),
+        parts,
+        &options.facts,
+        made,
+    )?;
     let (artifact, _) = Artifact::stored(cas, &files, Some(SKELETON))?;
     Ok(Skeleton {
         artifact,

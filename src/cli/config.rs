@@ -37,6 +37,15 @@ enum Kind {
     Map,
 }
 
+/// Which files may set a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// Any, also one that comes with a checkout.
+    Any,
+    /// The user's own: the key says where results come from, or whom to trust.
+    Own,
+}
+
 /// Which command a key is meant for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
@@ -54,6 +63,7 @@ struct Key {
     kind: Kind,
     reach: Reach,
     arg: &'static str,
+    source: Source,
 }
 
 const fn key(name: &'static str, kind: Kind, reach: Reach, arg: &'static str) -> Key {
@@ -62,6 +72,17 @@ const fn key(name: &'static str, kind: Kind, reach: Reach, arg: &'static str) ->
         kind,
         reach,
         arg,
+        source: Source::Any,
+    }
+}
+
+/// A key of the user's own file. Where the cache is and whom to trust is not for
+/// whoever wrote a checkout to say: a cache may hold false results, and a key
+/// signs for the user.
+const fn own(name: &'static str, kind: Kind, reach: Reach, arg: &'static str) -> Key {
+    Key {
+        source: Source::Own,
+        ..key(name, kind, reach, arg)
     }
 }
 
@@ -70,7 +91,7 @@ const fn key(name: &'static str, kind: Kind, reach: Reach, arg: &'static str) ->
 #[rustfmt::skip] // a key a line
 const KEYS: &[Key] = &[
     key("architecture", Kind::Text, Reach::All, "architecture"),
-    key("jackal_cache", Kind::Text, Reach::All, "cache_dir"),
+    own("jackal_cache", Kind::Text, Reach::All, "cache_dir"),
     key(OLDER_NAME, Kind::Text, Reach::Create, "output"),
     key("package.create.output", Kind::Text, Reach::Create, "output"),
     key("package.create.differential", Kind::Text, Reach::Create, "differential"),
@@ -80,11 +101,11 @@ const KEYS: &[Key] = &[
     key("package.create.sbom_output", Kind::Text, Reach::Create, "sbom_out"),
     key("package.create.set", Kind::Map, Reach::Create, SET),
     key("package.create.skip_sbom", Kind::Flag, Reach::Create, "skip_sbom"),
-    key("package.create.signing_key", Kind::Text, Reach::Create, "signing_key"),
-    key("package.create.signing_key_password", Kind::Text, Reach::Create, "signing_key_pass"),
-    key("package.public_key", Kind::Text, Reach::All, "key"),
-    key("package.publish.signing_key", Kind::Text, Reach::Publish, "signing_key"),
-    key("package.publish.signing_key_password", Kind::Text, Reach::Publish, "signing_key_pass"),
+    own("package.create.signing_key", Kind::Text, Reach::Create, "signing_key"),
+    own("package.create.signing_key_password", Kind::Text, Reach::Create, "signing_key_pass"),
+    own("package.public_key", Kind::Text, Reach::All, "key"),
+    own("package.publish.signing_key", Kind::Text, Reach::Publish, "signing_key"),
+    own("package.publish.signing_key_password", Kind::Text, Reach::Publish, "signing_key_pass"),
 ];
 
 /// The older name of `package.create.output`; still read, but not generated.
@@ -152,6 +173,11 @@ pub(super) fn example(command: &Command, extension: &str) -> Option<String> {
         if let Some(help) = help.as_deref().and_then(|help| help.lines().next()) {
             text.push_str(&format!("# {indent}# {help}\n"));
         }
+        if key.source == Source::Own {
+            text.push_str(&format!(
+                "# {indent}# Only in your own file, ~/.jackal/jackal-config\n"
+            ));
+        }
         let value = match key.kind {
             Kind::Text => "\"\"",
             Kind::Flag => "false",
@@ -184,14 +210,19 @@ impl Settings {
         if !concerned(command, matches, "") {
             return Ok(Self::default());
         }
-        let mut values = match find()? {
-            Some(path) => {
-                let values = read_file(&path)?;
-                note(&format!("reading settings from {}", path.display()));
-                values
+        let mut values = Values::new();
+        for file in find()? {
+            let read = read_file(&file.path, file.source)?;
+            let read: Values = match file.first {
+                true => read,
+                // The file before it counts, which may not have these keys.
+                false => read.into_iter().filter(|(name, _)| is_own(name)).collect(),
+            };
+            if file.first || !read.is_empty() {
+                note(&format!("reading settings from {}", file.path.display()));
             }
-            None => Values::new(),
-        };
+            values.extend(read);
+        }
         for key in KEYS {
             if let Some(value) = from_environment(key)? {
                 values.insert(key.name, value);
@@ -278,25 +309,65 @@ fn concerned(command: &Command, matches: &ArgMatches, path: &str) -> bool {
         })
 }
 
-fn find() -> Result<Option<PathBuf>, CommandError> {
+/// A configuration file that was found.
+struct Found {
+    path: PathBuf,
+    source: Source,
+    /// All of its keys count, not only those of the user's own file.
+    first: bool,
+}
+
+/// The files to read: the one that `JACKAL_CONFIG` names, or the one in the current
+/// folder and the one at home. The user's own keys are read from home in any case,
+/// so that a file in a checkout cannot hide them.
+fn find() -> Result<Vec<Found>, CommandError> {
     if let Some(named) = variable("JACKAL_CONFIG").map(PathBuf::from) {
         if !named.is_file() {
             let message = format!("JACKAL_CONFIG: no such file: `{}`", named.display());
             return Err(CommandError::usage(message));
         }
-        return Ok(Some(named));
+        let found = Found {
+            path: named,
+            source: Source::Own,
+            first: true,
+        };
+        return Ok(vec![found]);
     }
-    let folders = [
-        Some(PathBuf::new()),
-        home().map(|home| home.join(".jackal")),
-    ];
-    let mut files = folders.into_iter().flatten().flat_map(|folder| {
-        EXTENSIONS.map(|extension| folder.join(format!("jackal-config.{extension}")))
-    });
-    Ok(files.find(|file| file.is_file()))
+    let in_folder = |folder: PathBuf| {
+        let mut files = EXTENSIONS.map(|end| folder.join(format!("jackal-config.{end}")));
+        files
+            .iter_mut()
+            .find(|file| file.is_file())
+            .map(std::mem::take)
+    };
+    let here = in_folder(PathBuf::new());
+    let at_home = home().and_then(|home| in_folder(home.join(".jackal")));
+    let real = |path: &Option<PathBuf>| path.as_ref().and_then(|path| path.canonicalize().ok());
+    let same = real(&here).is_some() && real(&here) == real(&at_home);
+    let mut found = Vec::new();
+    if let Some(path) = here.filter(|_| !same) {
+        found.push(Found {
+            path,
+            source: Source::Any,
+            first: true,
+        });
+    }
+    let first = found.is_empty();
+    found.extend(at_home.map(|path| Found {
+        path,
+        source: Source::Own,
+        first,
+    }));
+    Ok(found)
 }
 
-fn read_file(path: &Path) -> Result<Values, CommandError> {
+/// Whether only the user's own file may set `name`.
+fn is_own(name: &str) -> bool {
+    let key = KEYS.iter().find(|key| key.name == name);
+    key.is_some_and(|key| key.source == Source::Own)
+}
+
+fn read_file(path: &Path, from: Source) -> Result<Values, CommandError> {
     let shown = path.display();
     let extension = path.extension().and_then(|extension| extension.to_str());
     let Some(extension) = extension.filter(|known| EXTENSIONS.contains(known)) else {
@@ -317,10 +388,11 @@ fn read_file(path: &Path) -> Result<Values, CommandError> {
     let text =
         String::from_utf8(bytes).map_err(|_| wrong(format!("`{shown}` is not UTF-8 text")))?;
     let source = SourceText::new(path.display().to_string(), text);
-    parse(&source, extension).map_err(|mistakes| CommandError::new(Exit::Configuration, mistakes))
+    parse(&source, extension, from)
+        .map_err(|mistakes| CommandError::new(Exit::Configuration, mistakes))
 }
 
-fn parse(source: &SourceText, extension: &str) -> Result<Values, Mistakes> {
+fn parse(source: &SourceText, extension: &str, from: Source) -> Result<Values, Mistakes> {
     let root = match extension {
         "toml" => Some(toml::parse(source)?),
         _ => yaml::parse_only(source)?,
@@ -328,14 +400,20 @@ fn parse(source: &SourceText, extension: &str) -> Result<Values, Mistakes> {
     let mut values = Values::new();
     let mut mistakes = Vec::new();
     if let Some(root) = root.filter(|root| !root.is_null()) {
-        read_keys(&root, "", &mut values, &mut mistakes);
+        read_keys(&root, "", from, &mut values, &mut mistakes);
     }
     Mistakes::none_or(values, source, mistakes)
 }
 
 /// Reads the keys of `node`, whose own name, with a dot, is `above`. Case is
 /// ignored, as Jackal does.
-fn read_keys(node: &Node, above: &str, values: &mut Values, mistakes: &mut Vec<Mistake>) {
+fn read_keys(
+    node: &Node,
+    above: &str,
+    from: Source,
+    values: &mut Values,
+    mistakes: &mut Vec<Mistake>,
+) {
     let Value::Mapping(pairs) = &node.value else {
         let what = match above.trim_end_matches('.') {
             "" => "the configuration".to_owned(),
@@ -362,7 +440,13 @@ fn read_keys(node: &Node, above: &str, values: &mut Values, mistakes: &mut Vec<M
                 "Keep one of the two.",
             ));
         } else if let Some(known) = KEYS.iter().find(|known| known.name == name) {
-            if !value.is_null()
+            if known.source == Source::Own && from == Source::Any {
+                mistakes.push(Mistake::new(
+                    key.span,
+                    format!("`{name}` is only read from your own configuration file"),
+                    OWN_HELP,
+                ));
+            } else if !value.is_null()
                 && let Some(read) = read_value(known, value, mistakes)
             {
                 values.insert(known.name, read);
@@ -370,7 +454,7 @@ fn read_keys(node: &Node, above: &str, values: &mut Values, mistakes: &mut Vec<M
         } else if IGNORED.contains(&name.as_str()) {
         } else if is_section(&name) {
             if !value.is_null() {
-                read_keys(value, &format!("{name}."), values, mistakes);
+                read_keys(value, &format!("{name}."), from, values, mistakes);
             }
         } else {
             mistakes.push(Mistake::new(
@@ -381,6 +465,10 @@ fn read_keys(node: &Node, above: &str, values: &mut Values, mistakes: &mut Vec<M
         }
     }
 }
+
+/// What to do about a key of the user's own file in another one.
+const OWN_HELP: &str = "Remove it. Set it in ~/.jackal/jackal-config.toml or in the file that \
+                        JACKAL_CONFIG names, or use its flag.";
 
 fn is_section(name: &str) -> bool {
     let below = format!("{name}.");
@@ -506,7 +594,31 @@ mod tests {
 
     fn read(name: &str, text: &str) -> Result<Values, String> {
         let ending = name.rsplit('.').next().unwrap();
-        parse(&SourceText::new(name, text), ending).map_err(|mistakes| mistakes.to_string())
+        parse(&SourceText::new(name, text), ending, Source::Any)
+            .map_err(|mistakes| mistakes.to_string())
+    }
+
+    #[test]
+    fn keys_that_say_whom_to_trust_are_for_the_user_s_own_file() {
+        let toml = "jackal_cache = 'x'\narchitecture = 'a'\n[package]\nPublic_Key = ''\n";
+        let text = read("c.toml", toml).unwrap_err();
+        for part in [
+            "c.toml:1:1: `jackal_cache` is only read from your own configuration file",
+            "c.toml:4:1: `package.public_key` is only read from your own",
+            "~/.jackal/jackal-config.toml",
+        ] {
+            assert!(text.contains(part), "{part} not in {text}");
+        }
+        let own = parse(&SourceText::new("c.toml", toml), "toml", Source::Own).unwrap();
+        assert_eq!(own.get("jackal_cache"), Some(&vec!["x".to_owned()]));
+        let of_trust = [
+            "cache", "state", "certs", "key", "polic", "password", "pass", "auth", "root", "trust",
+            "insecure", "identity", "issuer",
+        ];
+        for key in KEYS {
+            let trusts = of_trust.iter().any(|word| key.arg.contains(word));
+            assert_eq!(key.source == Source::Own, trusts, "{}", key.name);
+        }
     }
 
     #[test]

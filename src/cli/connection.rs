@@ -39,6 +39,19 @@ pub(super) struct ConnectionArgs {
         hide_env_values = true
     )]
     certs_dir: Option<PathBuf>,
+    /// Send the credentials for HOST to this token server (repeatable)
+    ///
+    /// A registry may name a token server. On another host than the registry,
+    /// it gets no credentials unless the registry documents it, as Docker Hub
+    /// does, or it is named here.
+    #[arg(
+        long,
+        value_name = "HOST=SERVER",
+        env = "JACKAL_TOKEN_SERVER",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    token_server: Vec<String>,
     /// Set the kind of a registry, such as r.example=artifactory (repeatable)
     #[arg(long, value_name = "HOST=KIND")]
     registry_profile: Vec<String>,
@@ -89,7 +102,9 @@ fn by_host<T>(given: Vec<(Option<String>, T)>) -> PerHost<T> {
 }
 
 impl ConnectionArgs {
-    pub(super) fn into_connection(self) -> Result<Connection, CommandError> {
+    pub(super) fn into_connection(mut self) -> Result<Connection, CommandError> {
+        // An empty variable counts as unset.
+        self.token_server.retain(|pair| !pair.is_empty());
         let mut profiles = BTreeMap::new();
         for (host, name) in pairs("--registry-profile", &self.registry_profile)? {
             let profile = name.parse::<Profile>();
@@ -122,6 +137,7 @@ impl ConnectionArgs {
                 },
                 insecure_skip_tls_verify: self.insecure_skip_tls_verify,
                 profiles,
+                token_servers: pairs("--token-server", &self.token_server)?,
                 rates: by_host(self.max_requests_per_second),
                 ..Hosts::default()
             },

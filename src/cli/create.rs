@@ -23,8 +23,9 @@ use crate::app::{
 const SETTINGS_HELP: &str = "\
 Configuration:
   Flags can have defaults in jackal-config.toml, .yaml or .json, in this folder
-  or in ~/.jackal; JACKAL_CONFIG names another file. Run `jackal dev
-  generate-config` for a file with every key. A variable such as
+  or in ~/.jackal; JACKAL_CONFIG names another file. Keys that name the cache or
+  say whom to trust are only read from ~/.jackal or that other file. Run `jackal
+  dev generate-config` for a file with every key. A variable such as
   JACKAL_PACKAGE_CREATE_FLAVOR overrides the file, and a flag overrides both.";
 
 /// Arguments of `jackal package create`.

@@ -42,7 +42,7 @@ pub(super) enum DevCommand {
     /// Only components of the given architecture and flavor are checked. The
     /// exit code is 1 if there are errors, and 0 if there are only warnings.
     #[command(visible_alias = "l")]
-    Lint(LintArgs),
+    Lint(Box<LintArgs>),
     /// Print the SHA-256 checksum of a file or URL
     #[command(visible_alias = "s")]
     Sha256sum {
@@ -58,7 +58,7 @@ pub(super) fn run(command: DevCommand) -> Result<(), CommandError> {
         DevCommand::Generate(args) => generate::run(*args),
         DevCommand::GenerateConfig { file } => generate_config::run(&file),
         DevCommand::PatchGit(args) => patch_git::run(&args),
-        DevCommand::Lint(args) => lint::run(args),
+        DevCommand::Lint(args) => lint::run(*args),
         DevCommand::Sha256sum { source } => {
             let sum = runtime()?.block_on(app::sha256sum(&source))?;
             print(&format!("{}\n", sum.hex()))

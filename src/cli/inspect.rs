@@ -1,6 +1,5 @@
 //! `jackal package inspect`: shows the content of a package; reads only its documents.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -89,13 +88,8 @@ fn definition(args: SourceArgs) -> Result<(), CommandError> {
         let definition = app::package_definition(&package)?;
         return print(&format!("{:#}\n", definition.to_json()));
     }
-    let mut out = std::io::stdout().lock();
-    if out.is_terminal() {
-        drop(out);
-        return print(&String::from_utf8_lossy(package.definition()));
-    }
     // Byte for byte, so that its digest can be checked.
-    print_bytes(&mut out, package.definition())
+    print_bytes(package.definition())
 }
 
 /// Prints a part of the definition: one text per line, or JSON.

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::command_error::CommandError;
 use super::environment::interactive;
 use super::exit::Exit;
+use super::output::{note, prompt};
 use crate::app::password_in;
 
 /// The sources of a key's password.
@@ -60,7 +61,7 @@ impl PasswordFrom {
 fn ask(question: &str) -> Result<Zeroizing<Vec<u8>>, CommandError> {
     use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
     let wrong = |error| CommandError::io("terminal", error);
-    eprint_question(question);
+    prompt(question);
     let stdin = std::io::stdin();
     let shown = tcgetattr(&stdin).map_err(|error| wrong(error.into()))?;
     let mut hidden = shown.clone();
@@ -71,7 +72,7 @@ fn ask(question: &str) -> Result<Zeroizing<Vec<u8>>, CommandError> {
     set(&hidden).map_err(|error| wrong(error.into()))?;
     let typed = line_of(&mut stdin.lock());
     set(&shown).map_err(|error| wrong(error.into()))?;
-    eprint_question("\n");
+    note("");
     typed
         .map_err(wrong)?
         .ok_or_else(|| CommandError::new(Exit::Interrupted, "interrupted"))
@@ -96,19 +97,12 @@ fn line_of(keys: &mut impl std::io::Read) -> std::io::Result<Option<Zeroizing<Ve
     }
 }
 
-fn eprint_question(text: &str) {
-    use std::io::Write as _;
-    // If the question cannot be shown, reading the answer fails as well.
-    let _ = write!(std::io::stderr(), "{text}");
-    let _ = std::io::stderr().flush();
-}
-
 /// Asks a yes-or-no question; without a terminal, the answer is no.
 pub(super) fn confirmed(question: &str) -> Result<bool, CommandError> {
     if !interactive() {
         return Ok(false);
     }
-    eprint_question(&format!("{question} [y/N] "));
+    prompt(&format!("{question} [y/N] "));
     let mut line = String::new();
     std::io::stdin()
         .read_line(&mut line)

@@ -165,13 +165,14 @@ pub fn run() -> ExitCode {
     let args = match arguments() {
         Ok(args) => args,
         Err(Unread::Arguments(error)) => {
+            if error.use_stderr() {
+                // It repeats what the user wrote, which may hold a login.
+                output::note(error.render().to_string().trim_end());
+                return Exit::Usage.into();
+            }
             // A closed stream cannot be reported.
             let _ = error.print();
-            return if error.use_stderr() {
-                Exit::Usage.into()
-            } else {
-                ExitCode::SUCCESS
-            };
+            return ExitCode::SUCCESS;
         }
         Err(Unread::Settings(error)) => return finish(Err(error)),
     };

@@ -12,7 +12,7 @@ use super::environment::{build_facts, cache_folder, current_folder, variables};
 use super::values::{megabytes, pairs, size, templates};
 use crate::app::{
     BuildOptions, ContentOptions, OutputOptions, Pins, Place, RunOptions, SkeletonOptions, Target,
-    Variant,
+    TrustedImports, Variant,
 };
 
 /// Which packages or tasks a plan is made of.
@@ -76,6 +76,35 @@ pub(super) struct VariantArgs {
     /// Set a package template: A=VALUE fills ###JACKAL_PKG_TMPL_A### (repeatable)
     #[arg(long = "set", value_name = "A=VALUE")]
     set: Vec<String>,
+    /// Run commands of imported skeletons: of all, or below URL (repeatable)
+    ///
+    /// `onCreate` actions of a skeleton run on this machine. They are refused
+    /// unless they are allowed here, and then see the files of the skeleton and
+    /// declared variables only.
+    #[arg(
+        long,
+        value_name = "URL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = ALL_IMPORTS,
+        env = "JACKAL_ALLOW_IMPORT_ACTIONS",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    allow_import_actions: Vec<String>,
+}
+
+/// The value of `--allow-import-actions` without one.
+const ALL_IMPORTS: &str = "*";
+
+/// Whose commands may run. An empty variable counts as unset.
+fn trusted(mut urls: Vec<String>) -> TrustedImports {
+    urls.retain(|url| !url.is_empty());
+    match urls.iter().any(|url| url == ALL_IMPORTS) {
+        true => TrustedImports::Everything,
+        false if urls.is_empty() => TrustedImports::Nothing,
+        false => TrustedImports::Below(urls),
+    }
 }
 
 impl VariantArgs {
@@ -89,6 +118,7 @@ impl VariantArgs {
             architecture: self.architecture,
             flavor: self.flavor,
             set: templates(&self.set)?,
+            trusted_imports: trusted(self.allow_import_actions),
         })
     }
 }

@@ -1,10 +1,8 @@
 //! From options to a plan, with warnings and questions on the terminal.
 
-use std::io::Write as _;
-
 use super::command_error::CommandError;
 use super::environment::interactive;
-use super::output::note;
+use super::output::{note, prompt};
 use crate::app::{self, BuildOptions, Prepared};
 
 /// Whether the user may be asked for missing values.
@@ -40,12 +38,7 @@ pub(super) fn prepare(
 
 /// Asks on the terminal; an empty line is no answer.
 fn answer(template: &str) -> Option<String> {
-    {
-        // The lock ends before the wait, so that a signal can print its message.
-        let mut err = std::io::stderr().lock();
-        let _ = write!(err, "Value for the template {template}: ");
-        let _ = err.flush();
-    }
+    prompt(&format!("Value for the template {template}: "));
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).ok()?;
     let line = line.trim_end_matches(['\r', '\n']);

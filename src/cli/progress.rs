@@ -9,6 +9,7 @@ use std::path::Path;
 use super::command_error::CommandError;
 use super::output::{one_line, without_logins};
 use crate::app::{Event, Status};
+use crate::text::steers;
 
 /// Draws on stderr, and writes NDJSON for `--events`.
 pub(super) struct Progress {
@@ -97,8 +98,8 @@ impl Progress {
     }
 }
 
-/// A log below the line of its task. Each line has a mark and no control
-/// characters; colours are kept on a terminal, and reset at the end of the line.
+/// A log below the line of its task. Each line has a mark and nothing that steers
+/// the terminal; colours are kept on a terminal, and reset at the end of the line.
 pub(super) fn block(log: &str, colours: bool) -> String {
     let mut text = String::new();
     for line in log.lines() {
@@ -113,7 +114,7 @@ pub(super) fn block(log: &str, colours: bool) -> String {
                     text.push(c);
                     text.push_str(&sequence);
                 }
-            } else if c == '\t' || !c.is_control() {
+            } else if c == '\t' || !steers(c) {
                 text.push(c);
             }
         }
@@ -148,5 +149,6 @@ mod tests {
             "  | a\x1b[31mred\x1b[0mbc\x1b[0m\n  | last\n"
         );
         assert_eq!(block("open\x1b[", true), "  | open\n");
+        assert_eq!(block("a\u{202e}b\u{2066}", true), "  | ab\n");
     }
 }

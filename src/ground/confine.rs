@@ -1,13 +1,16 @@
 //! Confinement of commands: Landlock rules for the thread that starts one.
 //!
-//! Used by `process`. The rules apply to a separate thread, which starts the command
-//! and ends. The command and its children inherit them, and this process is not
-//! affected. This module never decides which tasks are confined, and it restricts only
-//! files, not the network.
+//! Used by `process`. The rules are laid on a thread made for the purpose,
+//! which starts the command and ends; the command and all its children inherit
+//! them, and this process stays as it was. Other processes cannot be traced, nor
+//! their memory and environment be read, also by a command of root. It never
+//! decides which tasks are confined, and it does not rule the network.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+use crate::ground::apart;
 
 use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
@@ -80,7 +83,18 @@ pub struct Confinement {
     pub readable: Vec<PathBuf>,
 }
 
-/// Whether this kernel can confine commands; checked once.
+/// Why a thread could not be confined.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfineError {
+    /// Landlock refused.
+    #[error(transparent)]
+    Rules(#[from] RulesetError),
+    /// Root's rights could not be given up.
+    #[error("cannot give up capabilities: {0}")]
+    Rights(#[from] std::io::Error),
+}
+
+/// Whether this kernel can confine a command; asked of it once.
 #[must_use]
 pub fn supported() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
@@ -102,8 +116,10 @@ impl Confinement {
     ///
     /// # Errors
     ///
-    /// The kernel's error; the thread must not start anything then.
-    pub(crate) fn enforce(&self) -> Result<(), RulesetError> {
+    /// The kernel's reason; the thread must start nothing then.
+    pub(crate) fn enforce(&self) -> Result<(), ConfineError> {
+        // A confined thread may not mount.
+        apart::hide_processes();
         let read = AccessFs::from_read(NEEDED);
         let all = AccessFs::from_all(NEEDED) | AccessFs::Truncate;
         let device = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate;
@@ -114,8 +130,8 @@ impl Confinement {
             .add_rules(path_beneath_rules(DEVICES, device))?
             .add_rules(path_beneath_rules(&self.readable, read))?
             .add_rules(path_beneath_rules(&self.writable, all))?
-            .restrict_self()
-            .map(drop)
+            .restrict_self()?;
+        Ok(apart::drop_rights()?)
     }
 
     /// Existing paths in `log` that the rules deny, in order; at most five.

@@ -10,6 +10,7 @@ use crate::ground::lockfile::LockfileError;
 use crate::ground::source::SourceError;
 use crate::registry::DownloadError;
 use crate::release::StoredError;
+use crate::text::without_logins;
 use crate::workspace::WalkError;
 
 /// The kind of a failure; `cli` gives each its exit code.
@@ -66,7 +67,8 @@ impl Failure {
         Self {
             class,
             again: None,
-            message: message.to_string(),
+            // Records and events keep it.
+            message: without_logins(&message.to_string()),
             cause: None,
             log: String::new(),
             changed: None,

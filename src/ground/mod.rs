@@ -3,6 +3,7 @@
 //!
 //! Independent of kinds of work and plans.
 
+pub(crate) mod apart;
 pub mod confine;
 mod failure;
 pub(crate) mod folders;

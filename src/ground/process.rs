@@ -14,7 +14,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
-use crate::ground::confine::Confinement;
+use crate::ground::apart;
+use crate::ground::confine::{ConfineError, Confinement};
 
 /// Maximum size of a command's log, in bytes: 16 MiB; logs of builds rarely exceed 1
 /// MiB.
@@ -23,6 +24,9 @@ pub const MAX_LOG_BYTES: usize = 16 << 20;
 /// How long to wait for output of processes that left the group, after the group has
 /// been killed.
 const DRAIN: Duration = Duration::from_secs(1);
+
+/// Sets the usual umask where a thread cannot have its own.
+const UMASK_SHELL: [&str; 4] = ["/bin/sh", "-c", "umask 022; exec \"$@\"", "sh"];
 
 /// A command to run.
 #[derive(Clone, Debug)]
@@ -97,7 +101,7 @@ pub enum ProcessError {
     #[error(
         "cannot confine the command with Landlock: set `sandbox: none` for the task, or use another machine"
     )]
-    Confine(#[source] landlock::RulesetError),
+    Confine(#[source] ConfineError),
     /// Waiting for it failed.
     #[error("cannot wait for the command")]
     Wait(#[source] std::io::Error),
@@ -137,26 +141,15 @@ impl Process {
     ///
     /// [`ProcessError`]: it did not start, or could not be waited for.
     pub async fn run(&self, cancel: impl Future<Output = ()>) -> Result<Finished, ProcessError> {
-        let (program, arguments) = self.argv.split_first().ok_or(ProcessError::Empty)?;
+        let program = self.argv.first().ok_or(ProcessError::Empty)?;
         let start = Instant::now();
-        let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .env_clear()
-            .envs(&self.env)
-            .current_dir(&self.cwd)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true);
         let refused = |source| ProcessError::Start {
             program: program.clone(),
             source,
         };
-        let mut child = match self.confinement.clone() {
-            None => command.spawn().map_err(refused)?,
-            Some(confinement) => spawn_confined(command, confinement, refused).await?,
+        let mut child = match self.confinement.is_none() && apart::has_usual_umask() {
+            true => self.command(false).spawn().map_err(refused)?,
+            false => self.spawn_apart(refused).await?,
         };
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         let group = Group(id.and_then(Pid::from_raw));
@@ -177,6 +170,60 @@ impl Process {
             dropped: log.dropped,
             wall: start.elapsed(),
         })
+    }
+
+    /// The command, under a shell that sets the usual umask if it is `masked`.
+    fn command(&self, masked: bool) -> Command {
+        let shell: &[&str] = match masked {
+            true => &UMASK_SHELL,
+            false => &[],
+        };
+        let mut words = shell
+            .iter()
+            .copied()
+            .chain(self.argv.iter().map(String::as_str));
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command
+            .args(words)
+            .env_clear()
+            .envs(&self.env)
+            .current_dir(&self.cwd)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Starts the command on a thread that ends at once: what is laid on a thread
+    /// stays, so it can be none that is used again.
+    async fn spawn_apart(
+        &self,
+        refused: impl FnOnce(std::io::Error) -> ProcessError,
+    ) -> Result<Child, ProcessError> {
+        let runtime = tokio::runtime::Handle::current();
+        let (answer, started) = tokio::sync::oneshot::channel();
+        let process = self.clone();
+        let body = move || {
+            let _entered = runtime.enter();
+            let masked = !apart::has_usual_umask() && apart::set_umask().is_err();
+            let confined = process
+                .confinement
+                .iter()
+                .try_for_each(Confinement::enforce);
+            let child = confined.map(|()| process.command(masked).spawn());
+            // Nobody waits any more: the child is dropped here, and so killed.
+            let _ = answer.send(child);
+        };
+        if let Err(source) = std::thread::Builder::new().spawn(body) {
+            return Err(refused(source));
+        }
+        match started.await {
+            Ok(Ok(spawned)) => spawned.map_err(refused),
+            Ok(Err(source)) => Err(ProcessError::Confine(source)),
+            Err(_) => Err(refused(std::io::ErrorKind::BrokenPipe.into())),
+        }
     }
 
     async fn watch(
@@ -206,31 +253,6 @@ impl Process {
             child.wait().await?;
         }
         Ok(ending)
-    }
-}
-
-/// Starts the command on a confined thread that ends immediately: rules cannot be
-/// removed from a thread, so it must not be reused.
-async fn spawn_confined(
-    mut command: Command,
-    confinement: Confinement,
-    refused: impl FnOnce(std::io::Error) -> ProcessError,
-) -> Result<Child, ProcessError> {
-    let runtime = tokio::runtime::Handle::current();
-    let (answer, started) = tokio::sync::oneshot::channel();
-    let body = move || {
-        let _entered = runtime.enter();
-        let child = confinement.enforce().map(|()| command.spawn());
-        // The receiver is gone: the child is dropped here, which kills it.
-        let _ = answer.send(child);
-    };
-    if let Err(source) = std::thread::Builder::new().spawn(body) {
-        return Err(refused(source));
-    }
-    match started.await {
-        Ok(Ok(spawned)) => spawned.map_err(refused),
-        Ok(Err(source)) => Err(ProcessError::Confine(source)),
-        Err(_) => Err(refused(std::io::ErrorKind::BrokenPipe.into())),
     }
 }
 
@@ -267,6 +289,10 @@ mod tests {
     use super::*;
 
     fn shell(script: &str, timeout_ms: u64) -> Finished {
+        run(script, timeout_ms, None)
+    }
+
+    fn run(script: &str, timeout_ms: u64, confinement: Option<Confinement>) -> Finished {
         let process = Process {
             argv: vec!["/bin/sh".into(), "-c".into(), script.into()],
             env: BTreeMap::from([
@@ -276,7 +302,7 @@ mod tests {
             cwd: std::env::temp_dir(),
             timeout: Some(Duration::from_millis(timeout_ms)),
             grace: Duration::from_millis(100),
-            confinement: None,
+            confinement,
         };
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().unwrap();
@@ -297,6 +323,60 @@ mod tests {
         assert_eq!(finished.ending, Ending::Exited(3));
         assert_eq!(text(&finished, Stream::Stdout), "one\n");
         assert_eq!(text(&finished, Stream::Stderr), "bad\n");
+    }
+
+    #[test]
+    fn a_confined_command_sees_nothing_of_other_processes_whoever_runs_it() {
+        if !crate::ground::confine::supported() {
+            return;
+        }
+        // Nextest and cargo give this process variables; one of them is enough.
+        let script = "for p in $PPID 1; do for f in environ mem maps auxv fd/0 root/etc cwd/.; do \
+                      cat /proc/$p/$f && echo LEAK $p/$f; ls /proc/$p/$f && echo LEAK $p/$f; done; done; \
+                      [ $(id -u) != 0 ] || ! cat /proc/$PPID/cmdline || echo LEAK cmdline; \
+                      [ $(id -u) != 0 ] || cat /proc/kcore | head -c 1 | wc -c; \
+                      cat /proc/self/environ | tr '\\0' '\\n' | grep FOO; grep -c . /proc/self/maps /proc/cpuinfo";
+        let finished = run(script, 20_000, Some(Confinement::default()));
+        let out = text(&finished, Stream::Stdout);
+        assert!(!out.contains("LEAK"), "{out}");
+        // Its own, and what the system says of itself, can be read.
+        assert!(
+            out.contains("FOO=one") && out.contains("/proc/cpuinfo:"),
+            "{out}"
+        );
+    }
+
+    #[test]
+    fn a_command_has_the_usual_umask_and_its_wrapper_says_nothing() {
+        let plain = |masked| {
+            let process = Process {
+                argv: vec![
+                    "sh".into(),
+                    "-c".into(),
+                    "umask; echo $0 $1".into(),
+                    "a b".into(),
+                ],
+                env: BTreeMap::from([("PATH".into(), "/usr/bin:/bin".into())]),
+                cwd: std::env::temp_dir(),
+                timeout: None,
+                grace: Duration::ZERO,
+                confinement: None,
+            };
+            let command = process.command(masked).into_std().output();
+            String::from_utf8(command.unwrap().stdout).unwrap()
+        };
+        assert_eq!(plain(true), "0022\na b\n");
+        // On a thread of its own, whatever the umask of this process.
+        let made = std::thread::spawn(|| {
+            apart::set_umask().ok()?;
+            let shell = std::process::Command::new("/bin/sh")
+                .args(["-c", "umask"])
+                .output();
+            Some(String::from_utf8(shell.ok()?.stdout).unwrap())
+        });
+        if let Some(made) = made.join().unwrap() {
+            assert_eq!(made, "0022\n");
+        }
     }
 
     #[test]

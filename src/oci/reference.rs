@@ -46,7 +46,12 @@ pub enum ReferenceError {
         /// The expected form of that part.
         expected: &'static str,
     },
-    /// The part after `@` is not a supported digest.
+    /// There is a login in front of the host, which is not shown.
+    #[error(
+        "`{0}` has a login in front of its host: remove it, and log in with `docker login` or `podman login`"
+    )]
+    Login(String),
+    /// What follows `@` is no digest that can be checked.
     #[error("`{text}` is not an image reference: {source}")]
     Digest {
         /// The text, shortened.
@@ -60,9 +65,11 @@ impl ReferenceError {
     /// The same error with `shown` as the reference, such as the user's input.
     #[must_use]
     pub fn of(self, shown: &str) -> Self {
+        let hidden = hidden(shown);
         let shown = shown.chars().take(200).collect();
         match self {
             Self::BareId(_) => Self::BareId(shown),
+            Self::Login(before) => Self::Login(hidden.unwrap_or(before)),
             Self::UpperCase(_) => Self::UpperCase(shown),
             Self::Malformed { part, expected, .. } => Self::Malformed {
                 text: shown,
@@ -161,6 +168,9 @@ impl FromStr for Reference {
         if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(ReferenceError::BareId(shown()));
         }
+        if let Some(shown) = hidden(text) {
+            return Err(ReferenceError::Login(shown));
+        }
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => {
                 let digest = digest.parse().map_err(|source| ReferenceError::Digest {
@@ -214,6 +224,28 @@ impl FromStr for Reference {
             digest,
         })
     }
+}
+
+/// `text` without the login in front of its host, shortened; `None`: it has none.
+fn hidden(text: &str) -> Option<String> {
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), text),
+    };
+    let is_digest = |end: &str| {
+        let algorithm = end.split_once(':').map_or("", |(algorithm, _)| algorithm);
+        let known = ["sha", "md5", "blake"];
+        !end.contains('/') && known.iter().any(|begin| algorithm.starts_with(begin))
+    };
+    let body = match rest.rsplit_once('@') {
+        Some((body, end)) if is_digest(end) => body,
+        _ => rest,
+    };
+    let (login, host) = body.rsplit_once('@')?;
+    // What names no host may be a wrong digest.
+    let is_login = login.contains(':') || host.contains(['.', ':', '/']);
+    let shown = format!("{scheme}***{}", &rest[login.len()..]);
+    is_login.then(|| shown.chars().take(200).collect())
 }
 
 fn is_host(word: &str) -> bool {
@@ -302,6 +334,39 @@ impl fmt::Display for Reference {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_login_is_refused_and_not_shown() {
+        let digest = Digest::of(b"x").to_string();
+        for (text, shown) in [
+            ("u:hush@h.io/a:1".to_owned(), "***@h.io/a:1".to_owned()),
+            ("u:hu@sh@h.io/a".to_owned(), "***@h.io/a".to_owned()),
+            ("hush@h.io:5000".to_owned(), "***@h.io:5000".to_owned()),
+            ("u:hush@localhost".to_owned(), "***@localhost".to_owned()),
+            ("u:hu/sh@h/a".to_owned(), "***@h/a".to_owned()),
+            (format!("u:hush@h/a@{digest}"), format!("***@h/a@{digest}")),
+            (
+                format!("{}@h.io/a", "hush".repeat(100)),
+                "***@h.io/a".to_owned(),
+            ),
+        ] {
+            for parsed in [text.parse::<Reference>(), Reference::hosted(&text)] {
+                let error = parsed.unwrap_err();
+                assert_eq!(error, ReferenceError::Login(shown.clone()));
+                let whole = error.of(&format!("oci://{text}")).to_string();
+                assert!(whole.contains(&format!("`oci://{shown}`")), "{whole}");
+            }
+        }
+        for text in [
+            "nginx@latest",
+            "nginx@sha256:0",
+            "h.io/a:1@sha512:00",
+            "a@b",
+        ] {
+            let error = text.parse::<Reference>().unwrap_err();
+            assert!(matches!(error, ReferenceError::Digest { .. }), "{error}");
+        }
+    }
 
     #[test]
     fn short_names_gain_host_library_and_latest() {

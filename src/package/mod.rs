@@ -26,8 +26,8 @@ pub use artifact::{
 };
 pub use chart_version::{ChartConstraint, chart_version};
 pub use compose::{
-    Choice, Composed, ImportError, MIGRATIONS, SkeletonUrl, Surroundings, UNLIMITED_RETRIES,
-    Warning, is_name as is_template_name,
+    Choice, Composed, ImportError, ImportedCommands, MIGRATIONS, SkeletonUrl, Surroundings,
+    UNLIMITED_RETRIES, Warning, is_name as is_template_name,
 };
 pub use definition::{
     Action, ActionDefaults, ActionSet, Actions, BigBang, Build, Chart, ChartValue, ChartVariable,

@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::text::public_url;
+
 /// The address of a repository and the part of it to package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepoUrl {
@@ -83,15 +85,16 @@ impl RepoUrl {
             address: format!("{proto}{host}/{repo}{git}"),
             repo: repo.to_owned(),
             wanted,
-            written: without_login(text),
-            full: format!("{proto}{host}/{repo}{git}{}", part("at")),
+            written: public_url(text),
+            // The definition in the package has no login either.
+            full: public_url(&format!("{proto}{host}/{repo}{git}{}", part("at"))),
         })
     }
 
     /// The address without credentials, for clones and messages.
     #[must_use]
     pub fn public_address(&self) -> String {
-        without_login(&self.address)
+        public_url(&self.address)
     }
 
     /// Name of the folder below `repos/`.
@@ -101,24 +104,14 @@ impl RepoUrl {
     }
 }
 
-/// An HTTP address without its credentials. SSH addresses keep their user.
-fn without_login(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return text.to_owned();
-    };
-    let end = rest.find('/').unwrap_or(rest.len());
-    match rest[..end].rfind('@') {
-        Some(login) if scheme.starts_with("http") => format!("{scheme}://{}", &rest[login + 1..]),
-        _ => text.to_owned(),
-    }
-}
-
 impl RepoUrl {
     /// Name of the repository on the cluster's Git server, the same for all references.
     #[must_use]
     pub fn server_name(&self) -> String {
-        let address = self.address.split_once("://");
-        let address = address.map_or(self.address.as_str(), |(_, rest)| rest);
+        let address = self.public_address();
+        let address = address
+            .split_once("://")
+            .map_or(address.as_str(), |(_, rest)| rest);
         let bare = address.strip_suffix(".git").unwrap_or(address);
         format!("{}-{}", self.repo, crc32(bare.as_bytes()))
     }

@@ -16,7 +16,7 @@ use crate::ground::folders::Folders;
 use crate::kinds::Work;
 use crate::kinds::run::{RunWork, SecretValue};
 use crate::oci::{Platform, host_architecture};
-use crate::package::Definition;
+use crate::package::{Definition, ImportedCommands};
 use crate::pipeline::verb::{Component, Run};
 use crate::pipeline::{Instance, Sandbox, Secret, Verb};
 use crate::plan::options::PlanOptions;
@@ -39,6 +39,8 @@ pub struct Composed {
     pub definition: Definition,
     /// Folders of imported definitions, by their path from the package's.
     pub imported: BTreeMap<String, PathBuf>,
+    /// Commands from skeletons, by component.
+    pub commands: BTreeMap<String, ImportedCommands>,
 }
 
 /// References with the steps that make or fetch each image, or file names with
@@ -126,11 +128,13 @@ impl Planner<'_> {
                 name: verb.name.clone(),
             })?;
         let folders = self.folders(&verb.definition, &composed);
+        let imported = composed.commands.get(&component.name);
+        let imported = imported.copied().unwrap_or_default();
         let waits = self.before(instance);
         let step = |id, after, work| step_of(instance, id, after, work);
         let ends = self
             .plan
-            .component(&instance.id, folders, component, waits, step)?;
+            .component(&instance.id, folders, component, imported, waits, step)?;
         self.ends.insert(instance.id.clone(), ends);
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::action::Output;
 use crate::ground::Failure;
 use crate::ground::folders::Folders;
 use crate::ground::site::Site;
-use crate::kinds::actions::ActionsWork;
+use crate::kinds::actions::{ActionsWork, Command};
 use crate::kinds::chart::ChartWork;
 use crate::kinds::clone::CloneWork;
 use crate::kinds::component::{ComponentWork, Part, write};
@@ -18,7 +18,7 @@ use crate::kinds::kustomization::KustomizationWork;
 use crate::kinds::member::MemberWork;
 use crate::kinds::package::skeleton::is_made;
 use crate::kinds::{self, Work};
-use crate::package::{Action, Component, File, RepoUrl};
+use crate::package::{Action, Component, File, ImportedCommands, RepoUrl};
 use crate::pipeline::{Retries, RunsAfter};
 use crate::plan::{Plan, PlanError, Step};
 
@@ -39,6 +39,15 @@ pub(crate) fn has_content(component: &Component) -> bool {
         && component.repos.is_empty())
 }
 
+/// The actions of one list, of which the first ones were `imported` from a skeleton.
+fn commands(list: &[Action], imported: usize) -> Vec<Command> {
+    let marked = list.iter().enumerate().map(|(index, action)| Command {
+        action: action.clone(),
+        imported: index < imported,
+    });
+    marked.collect()
+}
+
 impl Plan {
     /// Adds the steps of `component`, the first of which wait for `waits`; the step
     /// `id` makes its tar. Returns the steps after which the component is complete.
@@ -47,16 +56,17 @@ impl Plan {
         id: &str,
         folders: Folders,
         component: &Component,
+        [before, after, success, failure]: ImportedCommands,
         mut waits: Vec<String>,
         step: impl Fn(String, Vec<String>, Work) -> Step,
     ) -> Result<Vec<String>, PlanError> {
         let set = &component.actions.on_create;
-        let actions = |list: &[Action], on_failure| {
+        let actions = |actions: Vec<Command>, on_failure| {
             Work::from(ActionsWork {
                 folders: folders.clone(),
                 component: id.to_owned(),
                 defaults: set.defaults.clone(),
-                actions: list.to_vec(),
+                actions,
                 on_failure,
             })
         };
@@ -68,19 +78,19 @@ impl Plan {
         };
         let mut own = Vec::new();
         if !set.before.is_empty() || !set.on_failure.is_empty() {
-            let before = format!("{id}:before");
-            let work = actions(&set.before, false);
-            self.add(uncached(step(before.clone(), waits, work)));
-            own.push(before.clone());
-            waits = vec![before];
+            let first = format!("{id}:before");
+            let work = actions(commands(&set.before, before), false);
+            self.add(uncached(step(first.clone(), waits, work)));
+            own.push(first.clone());
+            waits = vec![first];
         }
         let made = made(&folders, component)?;
         let mut parts = Vec::with_capacity(made.len());
-        let mut after = waits.clone();
+        let mut needs = waits.clone();
         for (name, place, work) in made {
             let of = format!("{id}:{name}");
             self.add(step(of.clone(), waits.clone(), work));
-            after.push(of.clone());
+            needs.push(of.clone());
             own.push(of.clone());
             parts.push(Part { place, of });
         }
@@ -89,19 +99,20 @@ impl Plan {
             component: component.clone(),
             parts,
         });
-        self.add(step(id.to_owned(), after, work));
+        self.add(step(id.to_owned(), needs, work));
         own.push(id.to_owned());
         let mut ends = vec![id.to_owned()];
-        let last = [set.after.as_slice(), &set.on_success].concat();
+        let mut last = commands(&set.after, after);
+        last.extend(commands(&set.on_success, success));
         if !last.is_empty() {
-            let after = format!("{id}:after");
-            let work = actions(&last, false);
-            self.add(uncached(step(after.clone(), ends.clone(), work)));
-            own.push(after.clone());
-            ends.push(after);
+            let end = format!("{id}:after");
+            let work = actions(last, false);
+            self.add(uncached(step(end.clone(), ends.clone(), work)));
+            own.push(end.clone());
+            ends.push(end);
         }
         if !set.on_failure.is_empty() {
-            let work = actions(&set.on_failure, true);
+            let work = actions(commands(&set.on_failure, failure), true);
             let failed = Step {
                 when: RunsAfter {
                     success: false,

@@ -11,7 +11,15 @@ use crate::oci::Descriptor;
 
 /// Serves `answers` in order, one for each connection, and records the requests.
 pub(super) async fn serve(answers: Vec<Vec<u8>>) -> (String, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    serve_at("127.0.0.1", answers).await
+}
+
+/// The same at another address of this machine.
+pub(super) async fn serve_at(
+    address: &str,
+    answers: Vec<Vec<u8>>,
+) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind((address, 0)).await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let (log, own) = (Arc::clone(&seen), host.clone());

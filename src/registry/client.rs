@@ -336,10 +336,14 @@ impl Registry {
                 // One turn for the token and one for the request, as the token
                 // may be short-lived.
                 self.turn(call.reference, 2).await;
-                let plain = self.clients.is_plain(host);
-                let answer =
-                    self.auth
-                        .answer(&http.logins, call.reference, &call.access, &response, plain);
+                let server = self.clients.token_server(host);
+                let answer = self.auth.answer(
+                    &http.logins,
+                    call.reference,
+                    &call.access,
+                    &response,
+                    server,
+                );
                 authorised = answer.await?;
                 if authorised.is_some() {
                     continue;

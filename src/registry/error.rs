@@ -159,6 +159,19 @@ pub enum RegistryError {
         /// Number of attempts.
         rounds: u32,
     },
+    /// The registry names a token server on another host, which must not get the
+    /// credentials.
+    #[error(
+        "{reference}: registry sends us to the token server {realm}, on another host, which does not get the credentials for {registry}; if it belongs to the registry, add --token-server {registry}={realm}"
+    )]
+    ForeignRealm {
+        /// What was requested.
+        reference: String,
+        /// The registry.
+        registry: String,
+        /// The host of the token server.
+        realm: String,
+    },
     /// The credentials cannot be read.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),

@@ -16,6 +16,7 @@ use super::host::answering;
 use super::retry::{Failure, MAX_RETRY_AFTER};
 use crate::oci::Reference;
 use crate::registry::transfer::speed::Cut;
+use crate::text::excerpt;
 
 /// Maximum time to read the message of a refusal.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(10);
@@ -186,10 +187,7 @@ async fn server_message(mut response: Response, secrets: &[String]) -> ServerMes
         for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
             text = text.replace(secret.as_str(), "***");
         }
-        // Also removes characters that change the text direction.
-        let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        let shown = text.chars().filter(|c| !c.is_control() && !turns(*c));
-        shown.take(MAX_REFUSAL_CHARS).collect()
+        excerpt(&text, MAX_REFUSAL_CHARS)
     };
     let first = found.errors.first();
     ServerMessage {

@@ -418,7 +418,7 @@ async fn asked<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
             return Err(KeylessSignError::Service {
                 service,
                 url: url.to_owned(),
-                what: what.chars().filter(|c| !c.is_control()).take(300).collect(),
+                what: crate::text::excerpt(&what, 300),
             });
         }
         // Full jitter, as for registries.

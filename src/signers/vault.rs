@@ -182,12 +182,7 @@ impl Vault {
                 let what = String::from_utf8_lossy(&bytes);
                 return Err(VaultError::Refused {
                     status: status.as_u16(),
-                    what: what
-                        .trim()
-                        .chars()
-                        .filter(|c| !c.is_control())
-                        .take(300)
-                        .collect(),
+                    what: crate::text::excerpt(what.trim(), 300),
                 });
             }
             serde_json::from_slice(&bytes).map_err(|_| VaultError::Answer("not JSON"))

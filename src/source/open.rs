@@ -14,6 +14,7 @@ use super::package::Package;
 use super::{file, registry, web};
 use crate::layout;
 use crate::registry::{Connection, Registry};
+use crate::text::without_logins;
 use crate::verify::{self, Attached, Check, Evidence, Policy, Refusal, Scope, VerifiedPackage};
 
 /// Opens the package that a name names.
@@ -115,7 +116,8 @@ impl Opened {
             given.extend(layout::read_bundles(path).map_err(SourceError::from)?);
         }
         Ok(Self {
-            name,
+            // An address may hold a login, and the name is shown and kept.
+            name: without_logins(&name),
             package,
             stop: Arc::clone(&options.stop),
             policy: Arc::clone(&options.policy),

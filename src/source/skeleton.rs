@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use tokio::runtime::Handle;
 
 use crate::archive::{SafePath, TarKind, TarReader};
+use crate::cas::tree::stays_inside;
 use crate::cas::{Cas, CasError};
 use crate::content::{self, Fetch};
 use crate::disk::{DiskError, Enclosure, at};
@@ -202,6 +203,10 @@ impl<'o> Skeleton<'o> {
         let Some(layer) = self.layers.get(&format!("components/{component}.tar")) else {
             return Ok(None);
         };
+        let malformed = |what: String| SkeletonError::Malformed {
+            what: format!("component `{component}`: {what}"),
+            expected: "files in a folder of its name",
+        };
         if component.contains('/') || SafePath::parse(component).is_err() {
             return Err(SkeletonError::Malformed {
                 what: format!("a component named {component:?}"),
@@ -209,7 +214,8 @@ impl<'o> Skeleton<'o> {
             });
         }
         let folder = self.cas.root().join("skeletons").join(layer.digest.hex());
-        let same = folder.is_dir() && holds(&folder, component, self.blob(layer)?).unwrap_or(false);
+        let same =
+            is_folder(&folder) && holds(&folder, component, self.blob(layer)?).unwrap_or(false);
         if !same {
             let stage = self.cas.stage()?;
             let name = PathBuf::from(format!("components/{component}.tar"));
@@ -217,17 +223,29 @@ impl<'o> Skeleton<'o> {
             let contents = Contents::Component(component);
             unpack_tar(&name, self.blob(layer)?, &into, contents)?;
             let made = stage.path().join(component);
-            fs::create_dir_all(&made).map_err(at(&made))?;
+            match fs::symlink_metadata(&made) {
+                Ok(facts) if facts.is_dir() => {}
+                Ok(_) => return Err(malformed("its root is no folder".to_owned())),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::create_dir(&made).map_err(at(&made))?;
+                }
+                Err(error) => return Err(at(&made)(error).into()),
+            }
+            if let Some((link, target)) = leads_out(&made).map_err(at(&made))? {
+                return Err(malformed(format!(
+                    "the link `{link}` to `{target}` leads out of it"
+                )));
+            }
             let parent = folder.parent().unwrap_or(&folder);
             fs::create_dir_all(parent).map_err(at(parent))?;
-            if folder.exists() {
+            if fs::symlink_metadata(&folder).is_ok() {
                 // The damaged folder is removed with the stage.
                 let old = stage.path().join(".damaged");
                 fs::rename(&folder, &old).map_err(at(&folder))?;
             }
             match fs::rename(&made, &folder) {
                 // Another process was faster, with the same bytes.
-                Err(_) if folder.is_dir() => {}
+                Err(_) if is_folder(&folder) => {}
                 renamed => renamed.map_err(at(&folder))?,
             }
         }
@@ -314,6 +332,36 @@ fn holds(folder: &Path, component: &str, tar: impl Read) -> io::Result<bool> {
     Ok(count(folder)? == expected)
 }
 
+/// Whether `path` is a folder, and no link to one.
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|facts| facts.is_dir())
+}
+
+/// A link below `folder` that leads out of it, and its target. Where a definition
+/// names a file, links are followed: what a stranger packed must not lead to files
+/// of this machine.
+fn leads_out(folder: &Path) -> io::Result<Option<(String, String)>> {
+    let mut open = vec![folder.to_owned()];
+    while let Some(below) = open.pop() {
+        for entry in fs::read_dir(&below)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            let path = entry.path();
+            if kind.is_dir() {
+                open.push(path);
+            } else if kind.is_symlink() {
+                let target = fs::read_link(&path)?.to_string_lossy().into_owned();
+                let path = path.strip_prefix(folder).unwrap_or(&path);
+                let path = path.to_string_lossy().into_owned();
+                if !stays_inside(&path, &target) {
+                    return Ok(Some((path, target)));
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
 fn equal(one: &mut impl Read, other: File) -> io::Result<bool> {
     let mut other = io::BufReader::new(other);
     let mut buffer = vec![0; 64 << 10];
@@ -347,4 +395,114 @@ fn count(folder: &Path) -> io::Result<usize> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use tar::EntryType as Kind;
+
+    use super::*;
+
+    /// The files of the component `app` in a skeleton whose tar has these entries.
+    fn files(cas: &Cas, entries: &[(Kind, &str, &str)]) -> Result<PathBuf, String> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (kind, name, link) in entries {
+            let mut header = tar::Header::new_ustar();
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
+            header.set_entry_type(*kind);
+            header.set_size(if kind.is_file() { 2 } else { 0 });
+            header.set_cksum();
+            let content: &[u8] = if kind.is_file() { b"hi" } else { b"" };
+            builder.append(&header, content).unwrap();
+        }
+        let mut ingest = cas.ingest().unwrap();
+        ingest.write_all(&builder.into_inner().unwrap()).unwrap();
+        let (digest, size) = ingest.commit().unwrap();
+        let manifest = Descriptor::of("", b"");
+        let name = "components/app.tar".to_owned();
+        let skeleton = Skeleton {
+            origin: Origin::Cache,
+            cas,
+            manifest,
+            layers: [(name, Descriptor::blob(digest, size))].into(),
+        };
+        match skeleton.files("app") {
+            Ok(found) => Ok(found.unwrap().0),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn no_link_of_a_skeleton_leads_to_files_of_this_machine() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(dir.path()).unwrap();
+        let secret = dir.path().join("secret");
+        fs::create_dir(&secret).unwrap();
+        let secret = secret.to_str().unwrap();
+        let folder = (Kind::Directory, "app/d", "");
+        for entries in [
+            &[(Kind::Symlink, "app", secret)][..],
+            &[(Kind::Symlink, "app", "..")],
+            &[
+                (Kind::Symlink, "app", "other"),
+                (Kind::Regular, "other/f", ""),
+            ],
+            &[(Kind::Regular, "app", "")],
+            &[folder, (Kind::Symlink, "app/l", secret)],
+            &[folder, (Kind::Symlink, "app/d/l", "../..")],
+            // A name that is a link itself: `..` after it climbs from its target.
+            &[
+                folder,
+                (Kind::Symlink, "app/l", "d/.."),
+                (Kind::Symlink, "app/m", "l/../.."),
+            ],
+            &[
+                folder,
+                (Kind::Symlink, "app/l", "."),
+                (Kind::Symlink, "app/m", "l/l/../.."),
+            ],
+            &[(Kind::Symlink, "app/gone", "../later")],
+        ] {
+            let error = files(&cas, entries).unwrap_err();
+            assert!(error.contains("app"), "{entries:?}: {error}");
+        }
+        assert_eq!(fs::read_dir(cas.root().join("ingest")).unwrap().count(), 1);
+        let inside = [
+            folder,
+            (Kind::Regular, "app/d/f", ""),
+            (Kind::Symlink, "app/d/l", "../d/f"),
+        ];
+        let place = files(&cas, &inside).unwrap();
+        assert_eq!(fs::read(place.join("d/l")).unwrap(), b"hi");
+        // A link in the place of the unpacked files is none of ours.
+        fs::remove_dir_all(&place).unwrap();
+        std::os::unix::fs::symlink(secret, &place).unwrap();
+        let place = files(&cas, &inside).unwrap();
+        assert_eq!(fs::read(place.join("d/l")).unwrap(), b"hi");
+        assert!(is_folder(&place));
+        // No files at all: an empty folder.
+        assert!(is_folder(
+            &files(&cas, &[(Kind::Directory, "app", "")]).unwrap()
+        ));
+    }
+
+    #[test]
+    fn a_component_is_no_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(dir.path()).unwrap();
+        for component in ["", ".", "..", "../a", "a/b", "/etc"] {
+            let path = format!("components/{component}.tar");
+            let skeleton = Skeleton {
+                origin: Origin::Cache,
+                cas: &cas,
+                manifest: Descriptor::of("", b""),
+                layers: [(path, Descriptor::of("", b"x"))].into(),
+            };
+            let error = skeleton.files(component).unwrap_err();
+            assert!(matches!(error, SkeletonError::Malformed { .. }), "{error}");
+        }
+    }
 }

@@ -228,7 +228,7 @@ pub(super) struct Facts {
 }
 
 pub(super) fn shown(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(100).collect()
+    crate::text::excerpt(text, 100)
 }
 
 /// The digests that a statement about this package may use.

@@ -126,3 +126,77 @@ fn an_invalid_setting_is_an_error_with_its_place() {
     let told = format!("{variable} is `big`, expected a whole number");
     assert!(out.stderr.contains(&told), "{}", out.stderr);
 }
+
+#[test]
+fn a_checkout_can_neither_set_nor_hide_what_the_user_trusts() {
+    let sandbox = sandbox();
+    let home = sandbox.src().join("home");
+    let run = |args: &[&str], named: Option<&str>| {
+        let mut command = sandbox.command(args);
+        command.env("HOME", &home).env_remove("JACKAL_CACHE");
+        if let Some(named) = named {
+            command.env("JACKAL_CONFIG", named);
+        }
+        said(&mut command)
+    };
+    for (key, line) in [
+        ("jackal_cache", "jackal_cache = 'shipped'\n"),
+        ("package.public_key", "package.public_key = 'cosign.pub'\n"),
+        (
+            "package.create.signing_key",
+            "package.create.signing_key = 'cosign.key'\n",
+        ),
+        (
+            "package.publish.signing_key_password",
+            "package.publish.signing_key_password = 'x'\n",
+        ),
+    ] {
+        sandbox.write("jackal-config.toml", line);
+        for args in [
+            &["build"][..],
+            &CREATE,
+            &["package", "verify", "x.tar.zst"],
+            &["cache", "du"],
+        ] {
+            let out = run(args, None);
+            assert_eq!(out.code, Some(3), "{key} {args:?}: {}", out.stderr);
+            let told = format!("`{key}` is only read from your own");
+            assert!(
+                out.stderr.contains("jackal-config.toml:1:"),
+                "{}",
+                out.stderr
+            );
+            assert!(out.stderr.contains(&told), "{key} {args:?}: {}", out.stderr);
+        }
+        assert!(!sandbox.src().join("shipped").exists());
+    }
+    // The user's own file says where the cache is, also if the folder has a file.
+    let own = sandbox.src().join("own-cache");
+    let text = format!("jackal_cache = '{}'\narchitecture = 'own'\n", own.display());
+    sandbox.write("home/.jackal/jackal-config.toml", text);
+    let set = "[package.create.set]\na = 'a'\nb = 'b'\nc = 'c'\n";
+    sandbox.write(
+        "jackal-config.toml",
+        format!("architecture = 'here'\n{set}"),
+    );
+    let out = run(&CREATE, None);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    assert!(own.join("v1").is_dir());
+    assert!(
+        sandbox
+            .src()
+            .join("jackal-package-demo-here-1.tar.zst")
+            .is_file()
+    );
+    // A link to the own file is that file; a file that a variable names is, too.
+    std::fs::remove_file(sandbox.src().join("jackal-config.toml")).unwrap();
+    std::os::unix::fs::symlink(
+        "home/.jackal/jackal-config.toml",
+        sandbox.src().join("jackal-config.toml"),
+    )
+    .unwrap();
+    assert_eq!(run(&["cache", "du"], None).code, Some(0));
+    sandbox.write("mine.toml", "jackal_cache = 'mine'\n");
+    assert_eq!(run(&["cache", "du"], Some("mine.toml")).code, Some(0));
+    assert!(sandbox.src().join("mine/v1").is_dir());
+}

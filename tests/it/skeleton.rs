@@ -10,7 +10,7 @@ use jackal::oci::{Digest, Index, Manifest};
 use jackal::package::{Checksums, Definition, Strictness};
 use jackal::yaml::SourceText;
 
-use super::sandbox::{Sandbox, settle};
+use super::sandbox::{Sandbox, said, settle};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 const TITLE: &str = "org.opencontainers.image.title";
@@ -198,6 +198,81 @@ fn a_skeleton_is_imported_as_the_folder_it_was_made_of() {
         |path: &str| fs::read_to_string(sandbox.src().join("x/components/web/files").join(path));
     assert_eq!(file("0/g").unwrap(), "deep\n");
     assert_eq!(file("1/f").unwrap(), "file\n");
+}
+
+#[test]
+fn commands_of_a_skeleton_run_only_if_they_are_trusted_and_then_confined() {
+    let sandbox = Sandbox::new();
+    let secret = sandbox.src().join("secret");
+    sandbox.write("secret", "hush-file");
+    let command = format!(
+        "m=files/0/made; printenv > $m; for f in {} /proc/$PPID/environ ~/.docker/config.json; do cat $f >> $m || true; done",
+        secret.display()
+    );
+    let head = "kind: JackalPackageConfig\nmetadata: {name: base, version: 1.0.0}\ncomponents:\n";
+    let actions = |list: &str| {
+        format!("  actions:\n    onCreate:\n      defaults: {{env: [D=2]}}\n      before:\n{list}")
+    };
+    let run = format!("      - {{cmd: '{command}', env: [DECLARED=one]}}\n");
+    sandbox.write(
+        "base/jackal.yaml",
+        format!(
+            "{head}- name: web\n  files: [{{source: made, target: /made}}]\n{}",
+            actions(&run)
+        ),
+    );
+    sandbox.write("base/made", "old\n");
+    sandbox.write(
+        "pkg/jackal.yaml",
+        format!(
+            "{head}- name: web\n  import: {{url: 'oci:../out:1.0.0'}}\n{}",
+            actions("      - {cmd: 'echo own > own'}\n")
+        ),
+    );
+    sandbox.write(
+        "home/.docker/config.json",
+        "{\"auths\": {}, \"x\": \"hush-login\"}",
+    );
+    settle();
+    make(&sandbox, &["base", "-o", "oci-layout:out"]);
+    let build = |args: &[&str]| {
+        let all = [&["build", "pkg", "-o", "dist"], args].concat();
+        let mut command = sandbox.command(&all);
+        command.env("CI_TOKEN", "hush-token");
+        said(command.env("HOME", sandbox.src().join("home")))
+    };
+    let trust = "--allow-import-actions=oci:../out";
+    for args in [
+        &[][..],
+        &["--allow-import-actions=oci:../ou"],
+        &["--dry-run", "--allow-import-actions=oci:../out:1"],
+    ] {
+        let out = build(args);
+        assert_eq!(out.code, Some(3), "{}", out.stderr);
+        let place = "oci:../out:1.0.0/jackal.yaml:";
+        for part in ["printenv > $m", "--allow-import-actions=oci:", place] {
+            assert!(out.stderr.contains(part), "{part}: {}", out.stderr);
+        }
+        assert!(!sandbox.src().join("pkg/own").exists());
+    }
+    let lint = sandbox.run(&["dev", "lint", "pkg"]);
+    assert!(lint.stdout.contains("printenv"), "{}", lint.stdout);
+    let out = build(&[trust]);
+    if out.stderr.contains("no Landlock") {
+        return;
+    }
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    assert!(sandbox.src().join("pkg/own").is_file());
+    let archive = out.stdout.trim();
+    let extract = ["package", "extract", "--unarchive", archive, "-o", "x"];
+    assert_eq!(sandbox.run(&extract).code, Some(0));
+    let made = sandbox.src().join("x/components/web/files/0/made");
+    let made = fs::read_to_string(made).unwrap();
+    assert!(
+        made.contains("DECLARED=one") && made.contains("D=2"),
+        "{made}"
+    );
+    assert!(!made.contains("hush") && !made.contains("old"), "{made}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use jackal::oci::{Digest, Index, Manifest};
 use serde_json::Value;
 
 use super::publish::{Rehearsal, built, publish};
-use super::sandbox::{Said, Sandbox};
+use super::sandbox::{Said, Sandbox, said};
 
 pub(super) const ARCHIVE: &str = "dist/jackal-package-demo-amd64-1.0.0.tar.zst";
 
@@ -787,12 +787,18 @@ fn the_configuration_file_says_who_signs_and_whose_packages_are_trusted() {
     key(&sandbox, "a");
     key(&sandbox, "b");
     sandbox.write(
-        "jackal-config.toml",
+        "mine.toml",
         "[package]\npublic_key = 'a/cosign.pub'\n[package.create]\nsigning_key = 'a/cosign.key'\nsigning_key_password = 'pw'\n[package.publish]\nsigning_key = 'b/cosign.key'\nsigning_key_password = 'pw'\n",
     );
-    let said = sandbox.run(&["package", "create", "--confirm", "-o", "dist"]);
+    let run = |args: &[&str]| {
+        let mut command = sandbox.command(args);
+        command.env("JACKAL_STATE_DIR", sandbox.src().join("../state"));
+        said(command.env("JACKAL_CONFIG", "mine.toml"))
+    };
+    let verify = |args: &[&str]| run(&[&["package", "verify"], args].concat());
+    let said = run(&["package", "create", "--confirm", "-o", "dist"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    let said = verify(&sandbox, &[ARCHIVE]);
+    let said = verify(&[ARCHIVE]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert!(
         said.stdout.contains("signed by key `a/cosign.pub`"),
@@ -800,7 +806,7 @@ fn the_configuration_file_says_who_signs_and_whose_packages_are_trusted() {
         said.stdout
     );
     // A flag replaces the setting.
-    let said = verify(&sandbox, &[ARCHIVE, "--key", "b/cosign.pub"]);
+    let said = verify(&[ARCHIVE, "--key", "b/cosign.pub"]);
     assert_eq!(said.code, REFUSED, "{}", said.stderr);
     let identity = [
         "--certificate-identity",
@@ -808,12 +814,12 @@ fn the_configuration_file_says_who_signs_and_whose_packages_are_trusted() {
         "--certificate-oidc-issuer",
         "y",
     ];
-    let said = verify(&sandbox, &[&[ARCHIVE], &identity[..]].concat());
+    let said = verify(&[&[ARCHIVE], &identity[..]].concat());
     assert_eq!(said.code, REFUSED, "{}", said.stdout);
-    let said = publish(&sandbox, &[ARCHIVE, &registry.at("team")]);
+    let said = run(&["package", "publish", ARCHIVE, &registry.at("team")]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let place = registry.at("team/demo:1.0.0");
-    let said = verify(&sandbox, &[&place, "-a", "amd64", "--key", "b/cosign.pub"]);
+    let said = verify(&[&place, "-a", "amd64", "--key", "b/cosign.pub"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
 }
 

@@ -4,10 +4,12 @@
 
 mod wait;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::action::Action;
+use crate::ground::confine::{self, Confinement};
 use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Piece, Process};
@@ -35,9 +37,20 @@ pub struct ActionsWork {
     pub component: String,
     /// Defaults of the actions.
     pub defaults: ActionDefaults,
-    pub actions: Vec<package::Action>,
-    /// Whether they run only after a failure of the component.
+    /// In order.
+    pub actions: Vec<Command>,
+    /// They follow a failure of the component, and only of that one.
     pub on_failure: bool,
+}
+
+/// An action, and whose it is.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// What to run, or to wait for.
+    pub action: package::Action,
+    /// It comes from a skeleton that a stranger may have published: it runs confined
+    /// to the files of the skeleton, with declared variables only.
+    pub imported: bool,
 }
 
 impl Kind for ActionsWork {
@@ -52,7 +65,11 @@ impl Kind for ActionsWork {
     /// Identifies the commands in records; no result is stored.
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let mut action = Action::new("actions", ACTIONS_FORMAT);
-        action.argv = self.actions.iter().map(|one| one.cmd.clone()).collect();
+        action.argv = self
+            .actions
+            .iter()
+            .map(|one| one.action.cmd.clone())
+            .collect();
         Ok(Prepared::of(action, Inputs::new(&cx.site.cas)))
     }
 
@@ -105,9 +122,10 @@ async fn all(site: &Arc<Site>, work: &ActionsWork, printed: &mut String) -> Resu
 async fn one(
     site: &Arc<Site>,
     work: &ActionsWork,
-    action: &package::Action,
+    command: &Command,
     printed: &mut String,
 ) -> Result<(), Failure> {
+    let action = &command.action;
     let defaults = &work.defaults;
     let mute = action.mute.unwrap_or(defaults.mute);
     // A muted command shows what its author wrote about it, not itself.
@@ -123,7 +141,15 @@ async fn one(
         return wait::wait_for(site, work, wait, limit).await;
     }
     let retries = action.max_retries.unwrap_or(defaults.max_retries).max(0);
-    let process = process(site, work, action, limit)?;
+    let scratch = match command.imported {
+        true => Some(site.stage().await?),
+        false => None,
+    };
+    let mut process = process(site, work, action, limit)?;
+    if let Some(scratch) = &scratch {
+        let program = site.wishes.program.as_deref();
+        confine(work, action, program, scratch.path(), &mut process)?;
+    }
     let shown = shown(action);
     let (start, mut failed) = (Instant::now(), 0_i64);
     loop {
@@ -175,13 +201,7 @@ fn process(
         }
     };
     let mut env = site.wishes.environment.clone();
-    for pair in defaults.env.iter().chain(&action.env) {
-        let Some((name, value)) = pair.split_once('=') else {
-            let message = format!("`env` has `{pair}`, expected NAME=VALUE");
-            return Err(Failure::new(Class::Configuration, message));
-        };
-        env.insert(name.to_owned(), value.to_owned());
-    }
+    env.extend(declared(defaults, action)?);
     let shells = action.shell.as_ref().unwrap_or(&defaults.shell);
     let shell = match std::env::consts::OS {
         "macos" => shells.darwin.as_str(),
@@ -198,6 +218,74 @@ fn process(
         grace: GRACE,
         confinement: None,
     })
+}
+
+/// The search path of imported commands.
+const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Keeps the command of a skeleton to the skeleton's own files and `scratch`, with the
+/// variables that the definition declares.
+fn confine(
+    work: &ActionsWork,
+    action: &package::Action,
+    program: Option<&Path>,
+    scratch: &Path,
+    process: &mut Process,
+) -> Result<(), Failure> {
+    if !confine::supported() {
+        let message = "an imported command runs only confined, and this kernel has no Landlock: \
+                       use Linux 5.19 or later, or copy the command into your own definition";
+        return Err(Failure::new(Class::Configuration, message));
+    }
+    let dir = action.dir.as_deref().unwrap_or_default();
+    let found = work.folders.inside(dir)?;
+    let below = found.root.join(found.below);
+    let real = std::fs::canonicalize(&below).map_err(Failure::from)?;
+    // The package's own folder is none of the skeleton's.
+    if found.prefix.is_empty() || !real.starts_with(std::fs::canonicalize(found.root)?) {
+        let message = format!(
+            "the imported command \"{}\" runs in `{dir}`, which is not in its skeleton: \
+             copy the command into your own definition",
+            shown(action)
+        );
+        return Err(Failure::new(Class::Configuration, message));
+    }
+    let folder = |name: &str| scratch.join(name);
+    let text = |path: PathBuf| path.to_string_lossy().into_owned();
+    for name in ["home", "tmp"] {
+        std::fs::create_dir(folder(name))?;
+    }
+    let usual = [
+        ("PATH", USUAL_PATH.to_owned()),
+        ("HOME", text(folder("home"))),
+        ("TMPDIR", text(folder("tmp"))),
+        ("LC_ALL", "C.UTF-8".to_owned()),
+    ];
+    process.env = usual.map(|(name, value)| (name.to_owned(), value)).into();
+    process.env.extend(declared(&work.defaults, action)?);
+    process.cwd = real;
+    process.confinement = Some(Confinement {
+        writable: vec![found.root.to_owned(), scratch.to_owned()],
+        readable: program.into_iter().map(Path::to_owned).collect(),
+    });
+    Ok(())
+}
+
+/// The variables that the definition declares for `action`.
+fn declared(
+    defaults: &ActionDefaults,
+    action: &package::Action,
+) -> Result<Vec<(String, String)>, Failure> {
+    let pairs = defaults.env.iter().chain(&action.env);
+    pairs
+        .map(|pair| match pair.split_once('=') {
+            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+            None => {
+                let message = format!("`env` has `{pair}`, expected NAME=VALUE");
+                Err(Failure::new(Class::Configuration, message))
+            }
+        })
+        .collect()
 }
 
 fn argv(shell: &str, command: &str) -> Vec<String> {
@@ -249,4 +337,80 @@ fn shown(action: &package::Action) -> String {
         end -= 1;
     }
     format!("{}...", &line[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_imported_command_stays_in_its_skeleton() {
+        if !confine::supported() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for folder in ["own", "skeleton/sub", "scratch", "other"] {
+            std::fs::create_dir_all(at(folder)).unwrap();
+        }
+        std::os::unix::fs::symlink(at("other"), at("skeleton/link")).unwrap();
+        let imported = [(".jackal/skeletons/ab".to_owned(), at("skeleton"))];
+        let work = ActionsWork {
+            folders: Folders {
+                own: at("own"),
+                imported: imported.into(),
+            },
+            component: "a".to_owned(),
+            defaults: ActionDefaults {
+                env: vec!["A=1".to_owned()],
+                ..ActionDefaults::default()
+            },
+            actions: Vec::new(),
+            on_failure: false,
+        };
+        let confined = |dir: &str| {
+            let action = package::Action {
+                dir: Some(dir.to_owned()),
+                env: vec!["B=2".to_owned()],
+                ..package::Action::default()
+            };
+            let mut process = Process {
+                argv: Vec::new(),
+                env: [("CI_TOKEN".to_owned(), "hush".to_owned())].into(),
+                cwd: PathBuf::new(),
+                timeout: None,
+                grace: GRACE,
+                confinement: None,
+            };
+            let scratch = at("scratch");
+            for name in ["home", "tmp"] {
+                let _ = std::fs::remove_dir(scratch.join(name));
+            }
+            confine(&work, &action, None, &scratch, &mut process).map(|()| process)
+        };
+        for dir in [
+            "",
+            ".",
+            "..",
+            "/tmp",
+            "sub",
+            "/",
+            ".jackal",
+            ".jackal/skeletons",
+            ".jackal/skeletons/abc",
+            ".jackal/skeletons/ab/..",
+            ".jackal/skeletons/ab/sub/../..",
+            ".jackal/skeletons/ab/link",
+            ".jackal/skeletons/ab/none",
+        ] {
+            assert!(confined(dir).is_err(), "{dir}");
+        }
+        let process = confined(".jackal/skeletons/ab/sub").unwrap();
+        assert!(process.cwd.ends_with("skeleton/sub"));
+        let names: Vec<&str> = process.env.keys().map(String::as_str).collect();
+        assert_eq!(names, ["A", "B", "HOME", "LC_ALL", "PATH", "TMPDIR"]);
+        let allowed = process.confinement.unwrap();
+        assert_eq!(allowed.writable, [at("skeleton"), at("scratch")]);
+        assert!(allowed.readable.is_empty());
+    }
 }

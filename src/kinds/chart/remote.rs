@@ -13,12 +13,12 @@ use crate::ground::site::Site;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
 use crate::kinds::Prepared;
-use crate::kinds::component::files::without_login;
 use crate::kinds::image::fetch::{self, FetchError};
 use crate::kinds::pins::Question;
 use crate::oci::{Digest, Manifest, Reference};
 use crate::package::{Chart, ChartConstraint, chart_version};
 use crate::registry;
+use crate::text::public_url;
 use crate::yaml::{Node, SourceText, parse_first};
 
 /// Maximum size of an index, in bytes: 128 MiB; those of large public repositories have
@@ -41,7 +41,7 @@ impl Question for ChartQuestion {
         let chart = &self.0;
         format!(
             "{} {} {}",
-            without_login(&chart.url),
+            public_url(&chart.url),
             name(chart),
             chart.version
         )
@@ -84,7 +84,7 @@ fn refused(chart: &Chart, what: impl std::fmt::Display) -> Failure {
     let message = format!(
         "chart `{}` from {}: {what}",
         chart.name,
-        without_login(&chart.url)
+        public_url(&chart.url)
     );
     Failure::new(Class::Configuration, message)
 }
@@ -183,7 +183,7 @@ async fn of_repository(site: &Arc<Site>, chart: &Chart) -> Result<ChartPin, Fail
     let url = if address.contains("://") {
         address
     } else {
-        format!("{}/{address}", without_login(base))
+        format!("{}/{address}", public_url(base))
     };
     let from = with_login(&chart.url, &url);
     let found = registry::download(client, &from, sum, cas, &site.transfers).await?;

@@ -13,23 +13,14 @@ use crate::kinds::pins::Question;
 use crate::oci::Digest;
 use crate::package::{Component, shasum};
 use crate::registry;
+use crate::text::public_url;
 
 /// Whether a source is downloaded.
 pub(crate) fn is_remote(source: &str) -> bool {
     source.starts_with("https://") || source.starts_with("http://")
 }
 
-/// A URL without credentials, which must not be in keys, lock files or messages.
-pub(crate) fn without_login(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let end = rest.find('/').unwrap_or(rest.len());
-    let host = rest[..end].rfind('@').map_or(0, |at| at + 1);
-    format!("{scheme}://{}", &rest[host..])
-}
-
-/// A URL and the optional checksum at its end: `URL@HEX`.
+/// An address, and the checksum that may be at its end: `URL@HEX`.
 pub(crate) fn checksum_of(url: &str) -> (&str, Option<Digest>) {
     let split = url.rsplit_once('@').and_then(|(address, end)| {
         let digest = Digest::from_hex(&end.to_ascii_lowercase()).ok()?;
@@ -54,7 +45,7 @@ impl FileQuestion {
     pub(crate) fn of(source: &str) -> Self {
         let (address, sum) = checksum_of(source);
         Self {
-            url: without_login(source),
+            url: public_url(source),
             address: address.to_owned(),
             sum,
         }

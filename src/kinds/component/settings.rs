@@ -2,8 +2,9 @@
 //! description, its images, or the order of other keys.
 
 use crate::action::fields;
-use crate::kinds::component::files::{is_remote, without_login};
+use crate::kinds::component::files::is_remote;
 use crate::package::{Chart, Component, DataInjection, File, Manifest, RepoUrl, RepoUrlError};
+use crate::text::public_url;
 
 fields! {
     /// The settings that determine a component's tar.
@@ -178,7 +179,7 @@ impl ChartSettings {
 /// A source in the form for keys and tars: URLs without credentials.
 fn public(source: &str) -> String {
     if is_remote(source) {
-        without_login(source)
+        public_url(source)
     } else {
         source.to_owned()
     }

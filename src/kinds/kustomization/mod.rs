@@ -17,9 +17,9 @@ use crate::ground::process::{Ending, Process, Stream};
 use crate::ground::site::{Made, Site, Tool};
 use crate::ground::threads::blocking;
 use crate::ground::{Again, Class, Failure, tools};
-use crate::kinds::component::files::without_login;
 use crate::kinds::pins::Pin;
 use crate::kinds::{Context, Kind, Prepared};
+use crate::text::public_url;
 use crate::workspace::{self, Entry, Stat, WalkError};
 
 /// Version of the output format; incremented when its bytes change.
@@ -128,8 +128,8 @@ impl KustomizationWork {
         let message = format!(
             "{place}kustomization `{}` reads `{}`, which has no pin, and {option} forbids that: \
              copy it into the repository",
-            without_login(&self.source),
-            without_login(address),
+            public_url(&self.source),
+            public_url(address),
         );
         Err(Failure::new(Class::Configuration, message))
     }
@@ -161,7 +161,7 @@ impl Kind for KustomizationWork {
         let mut action = Action::new("kustomization", KUSTOMIZATION_FORMAT);
         let (tool, arguments) = kustomize(cx.site)?;
         action.tools.insert(arguments.concat(), tool.digest);
-        action.settings.put("source", without_login(&self.source));
+        action.settings.put("source", public_url(&self.source));
         action.settings.put("anyFolder", self.any_folder);
         let (site, own) = (Arc::clone(cx.site), self.clone());
         let (inputs, uncached) = blocking(move || own.read(&site)).await?;
@@ -173,7 +173,7 @@ impl Kind for KustomizationWork {
 
     async fn make(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<Made, Failure> {
         let (site, any_folder) = (cx.site, self.any_folder);
-        let shown = without_login(&self.source);
+        let shown = public_url(&self.source);
         let (tool, arguments) = kustomize(site)?;
         let own = self.clone();
         let (place, _) = blocking(move || own.place()).await?;

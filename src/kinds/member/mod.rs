@@ -12,11 +12,12 @@ use crate::ground::inputs::Inputs;
 use crate::ground::site::Made;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
-use crate::kinds::component::files::{self, FileQuestion, is_remote, without_login};
+use crate::kinds::component::files::{self, FileQuestion, is_remote};
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, answer};
 use crate::kinds::{Bench, Context, Kind, Prepared};
 use crate::package::{File, shasum};
+use crate::text::public_url;
 
 /// The action that extracts a member.
 pub(crate) const ACTION: &str = "member";
@@ -76,7 +77,7 @@ impl Kind for MemberWork {
             .await?;
         }
         let settings = MemberSettings {
-            source: without_login(&self.file.source),
+            source: public_url(&self.file.source),
             extract_path: self.file.extract_path.clone(),
             shasum: self.file.shasum.clone(),
         };

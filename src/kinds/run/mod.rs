@@ -33,8 +33,8 @@ fields! {
     }
 }
 
-/// Version of how commands are run; incremented when results could differ.
-const RUN_FORMAT: u32 = 2;
+/// Version of how a command is run; raised when its result could differ.
+const RUN_FORMAT: u32 = 3;
 
 /// A command with everything it can access.
 #[derive(Clone, Debug)]

@@ -4,9 +4,10 @@ use std::rc::Rc;
 
 use super::paths::{clean, join};
 use super::surroundings::{ImportError, SkeletonUrl};
-use super::{Composer, Whole, merge, migrate, name_of};
+use super::{Composer, Purpose, STAGES, Whole, merge, migrate, name_of};
 use crate::oci::Reference;
-use crate::yaml::{Node, SourceText, Span, Value};
+use crate::text::excerpt;
+use crate::yaml::{Mistake, Node, SourceText, Span, Value};
 
 /// Longest import chain. No folder can appear twice, but symbolic links can give
 /// one folder any number of names.
@@ -14,6 +15,9 @@ const MAX_CHAIN: usize = 64;
 
 /// Most names that a message lists.
 const MAX_NAMED: usize = 20;
+
+/// Most characters of a command that a message shows.
+const SHOWN_COMMAND: usize = 200;
 
 /// One link of a chain.
 pub(super) struct Link {
@@ -24,8 +28,8 @@ pub(super) struct Link {
     pub(super) source: String,
     /// The definition's folder, relative to the package; empty for the package itself.
     folder: String,
-    /// Whether the definition is a skeleton package.
-    remote: bool,
+    /// The skeleton package that the definition is, if it is one.
+    remote: Option<SkeletonUrl>,
 }
 
 /// The target of an `import`.
@@ -43,7 +47,7 @@ impl Composer<'_> {
             root: Rc::clone(root),
             source: String::new(),
             folder: String::new(),
-            remote: false,
+            remote: None,
         }];
         loop {
             let last = chain.last()?;
@@ -96,7 +100,7 @@ impl Composer<'_> {
                     root,
                     source: folder.clone(),
                     folder,
-                    remote: false,
+                    remote: None,
                 })
             }
             Target::Skeleton(url) => {
@@ -112,7 +116,7 @@ impl Composer<'_> {
                     root,
                     source: shown,
                     folder,
-                    remote: true,
+                    remote: Some(url),
                 })
             }
         }
@@ -137,12 +141,12 @@ impl Composer<'_> {
                 "the import has both `path` and `url`",
                 "Remove one of them.",
             ),
-            (Some((_, at)), None) if last.remote => self.mistake(
+            (Some((_, at)), None) if last.remote.is_some() => self.mistake(
                 at,
                 "a component of a skeleton cannot import from a folder",
                 "Publish the imported skeleton again, which resolves its imports.",
             ),
-            (None, Some((_, at))) if last.remote => self.mistake(
+            (None, Some((_, at))) if last.remote.is_some() => self.mistake(
                 at,
                 "a component of a skeleton cannot import from another skeleton",
                 "Import the second package directly, by its URL.",
@@ -272,10 +276,11 @@ impl Composer<'_> {
         let alone = chain.len() == 1;
         let any = self.is_for_any();
         let mut base = Node::mapping(chain[0].component.span);
+        let name = name_of(&chain[0].component).map(str::to_owned);
         let kept = architecture(&chain[0].component).filter(|_| any).cloned();
         for link in chain.into_iter().rev() {
             let mut component = link.component;
-            let done = if link.remote {
+            let done = if link.remote.is_some() {
                 let build = link.root.get("build");
                 let done = build.and_then(|build| build.get("migrations"));
                 let done = done.map_or(&[][..], Node::items).iter();
@@ -284,6 +289,9 @@ impl Composer<'_> {
                 Vec::new()
             };
             migrate::migrate(&mut component, &done, &mut self.whole.deprecated);
+            if let Some(url) = &link.remote {
+                self.note_commands(name.as_deref().unwrap_or_default(), &component, url);
+            }
             if alone {
                 unconditional(&mut component, any);
                 component.remove("import");
@@ -308,6 +316,39 @@ impl Composer<'_> {
             }
         }
         base
+    }
+}
+
+impl Composer<'_> {
+    /// Counts the commands that a component of the skeleton `url` runs when the package
+    /// is built, and refuses them unless the user trusts them: whoever published the
+    /// skeleton would run them on this machine.
+    fn note_commands(&mut self, name: &str, component: &Node, url: &SkeletonUrl) {
+        let set = component
+            .get("actions")
+            .and_then(|sets| sets.get("onCreate"));
+        let Some(set) = set else { return };
+        let trusted = self.purpose == Purpose::Skeleton || self.surroundings.trusts_commands(url);
+        let counts = self.whole.commands.entry(name.to_owned()).or_default();
+        for (stage, count) in STAGES.iter().zip(counts) {
+            let actions = set.get(stage).map_or(&[][..], Node::items);
+            *count += actions.len();
+            for action in actions.iter().filter(|_| !trusted) {
+                let command = action.get("cmd").and_then(Node::scalar);
+                let what = match command.filter(|text| !text.is_empty()) {
+                    Some(text) => format!("the command `{}`", excerpt(text, SHOWN_COMMAND)),
+                    None => "an action".to_owned(),
+                };
+                self.whole.mistakes.push(Mistake::new(
+                    action.span,
+                    format!("`{url}` brings {what}, which is not trusted to run here"),
+                    format!(
+                        "Read it. If it may run, confined to the files of the skeleton, add \
+                         --allow-import-actions={url}."
+                    ),
+                ));
+            }
+        }
     }
 }
 

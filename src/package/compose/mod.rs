@@ -55,7 +55,13 @@ pub struct Composed {
     pub folders: BTreeSet<String>,
     /// Names of all templates in the definition.
     pub templates: BTreeSet<String>,
+    /// Commands from skeletons, by component.
+    pub commands: BTreeMap<String, ImportedCommands>,
 }
+
+/// How many actions at the start of each stage of `onCreate` come from a skeleton:
+/// `before`, `after`, `onSuccess`, `onFailure`.
+pub type ImportedCommands = [usize; STAGES.len()];
 
 /// Something that is not a mistake but should be changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,6 +140,8 @@ pub(super) struct Whole {
     pub(super) folders: BTreeSet<String>,
     /// The first place of each template.
     pub(super) templates: BTreeMap<String, Span>,
+    /// Commands from skeletons, by component.
+    pub(super) commands: BTreeMap<String, ImportedCommands>,
 }
 
 impl Whole {
@@ -143,6 +151,7 @@ impl Whole {
             definition: self.definition,
             folders: self.folders,
             templates: self.templates.into_keys().collect(),
+            commands: self.commands,
         };
         Mistakes::none_of(composed, &self.sources, self.mistakes)
     }

@@ -33,6 +33,13 @@ pub trait Surroundings {
     fn skeleton_files(&mut self, url: &SkeletonUrl, component: &str)
     -> Result<String, ImportError>;
 
+    /// Whether commands of the skeleton package at `url` may run when the package is
+    /// built.
+    fn trusts_commands(&mut self, url: &SkeletonUrl) -> bool {
+        let _ = url;
+        false
+    }
+
     /// Whether a file or folder exists at `path`.
     fn exists(&mut self, path: &str) -> bool;
 

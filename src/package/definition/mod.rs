@@ -6,6 +6,7 @@
 
 mod check;
 mod emit;
+mod logins;
 mod parse;
 mod part;
 mod reading;

@@ -59,7 +59,7 @@ impl Planner<'_> {
             images,
             sboms,
         } = verb;
-        let mut definition = self.composed(instance, path)?.definition.clone();
+        let mut definition = self.composed(instance, path)?.definition.without_logins();
         let overrides = &self.options.registry_overrides;
         definition.build.registry_overrides.clone_from(overrides);
         let mut parts: Named = Vec::new();

@@ -1,5 +1,6 @@
 //! The steps of `sign` and `publish` tasks.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Planner;
@@ -14,6 +15,9 @@ use crate::plan::{PlanError, Step};
 use crate::release::Destination;
 use crate::signers::{KeySources, KeylessOptions, Seal};
 use crate::signing::Identity;
+
+/// Shortest value that is hidden where it is only a part of a user name or password.
+const MIN_SECRET_BYTES: usize = 6;
 
 impl Planner<'_> {
     pub(super) fn sign(&mut self, instance: &Instance, verb: &Sign) -> Result<(), PlanError> {
@@ -34,7 +38,7 @@ impl Planner<'_> {
             task: instance.id.clone(),
             packages,
             asked: Asked {
-                parameters: self.options.parameters.clone(),
+                parameters: self.public_parameters(),
                 ..how.asked.clone()
             },
             ..how
@@ -42,6 +46,25 @@ impl Planner<'_> {
         let after = self.plan.with_ancestors(&verb.subjects);
         self.add(instance, &instance.id, after, work);
         Ok(())
+    }
+
+    /// The user's choices for provenance, which everybody may read: what is part of a
+    /// login in a definition is hidden.
+    fn public_parameters(&self) -> BTreeMap<String, String> {
+        let composed = self.pipeline.definitions.values();
+        let logins: Vec<String> = composed.flat_map(|one| one.definition.logins()).collect();
+        let secret = |value: &str| {
+            logins.iter().any(|login| {
+                let whole = value.len() >= MIN_SECRET_BYTES && login.contains(value);
+                whole || login == value || login.split(':').any(|part| part == value)
+            })
+        };
+        let parameters = self.options.parameters.iter();
+        let shown = parameters.map(|(name, value)| match secret(value) {
+            true => (name.clone(), "***".to_owned()),
+            false => (name.clone(), value.clone()),
+        });
+        shown.collect()
     }
 
     /// How a `sign` task signs, without its packages.

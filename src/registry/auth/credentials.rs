@@ -220,12 +220,12 @@ impl Credentials {
         keys: &[&str],
         repository: &str,
     ) -> Result<Option<(Credential, String)>, CredentialsError> {
-        let helper = keys
-            .iter()
-            .find_map(|key| config.cred_helpers.get(*key))
-            .or(Some(&config.creds_store).filter(|name| !name.is_empty()));
-        if let Some(helper) = helper
-            && let Some(found) = self.ask(helper, keys[0])?
+        let helpers = &config.cred_helpers;
+        let exact = keys.iter().find_map(|key| helpers.get_key_value(*key));
+        let own = exact.or_else(|| helpers.iter().find(|(key, _)| keys.contains(&host_of(key))));
+        let usual = Some(&config.creds_store).filter(|name| !name.is_empty());
+        if let Some(helper) = own.map(|(_, helper)| helper).or(usual)
+            && let Some(found) = self.find_in_helper(helper, own.map(|(key, _)| key), keys[0])?
         {
             return Ok(Some((found, format!("docker-credential-{helper}"))));
         }
@@ -249,6 +249,27 @@ impl Credentials {
         };
         let found = decode(from, key, auth)?;
         Ok(found.map(|found| (found, from.to_owned())))
+    }
+
+    /// Asks for `server`, and then for it as a URL: which of the two a helper keeps a
+    /// login under depends on what the user wrote when logging in.
+    fn find_in_helper(
+        &self,
+        helper: &str,
+        key: Option<&String>,
+        server: &str,
+    ) -> Result<Option<Credential>, CredentialsError> {
+        let found = self.ask(helper, server)?;
+        let url = format!("https://{server}");
+        let others = key.map(String::as_str).into_iter().chain([url.as_str()]);
+        let others = others.filter(|other| *other != server && !server.contains("://"));
+        for other in others.filter(|_| found.is_none()) {
+            // A helper for hosts alone may refuse a URL; the host had no login.
+            if let Ok(Some(found)) = self.ask(helper, other) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(found)
     }
 
     fn ask(&self, helper: &str, server: &str) -> Result<Option<Credential>, CredentialsError> {
@@ -444,7 +465,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("docker-credential-t");
-        let script = "#!/bin/sh\nread s\n[ \"$s\" = no.io ] && echo credentials not found in native keychain && exit 1\n[ \"$s\" = bad.io ] && exit 2\necho \"{\\\"Username\\\":\\\"<token>\\\",\\\"Secret\\\":\\\"$s\\\"}\"\n";
+        let script = "#!/bin/sh\nread s\ncase \"$s\" in url.io|no.io|https://no.io) echo credentials not found in native keychain; exit 1;; esac\n[ \"$s\" = bad.io ] && exit 2\necho \"{\\\"Username\\\":\\\"<token>\\\",\\\"Secret\\\":\\\"$s\\\"}\"\n";
         std::fs::write(&path, script).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let config = r#"{"credsStore":"t","auths":{"no.io":{"auth":"dTpw"}}}"#;
@@ -457,5 +478,20 @@ mod tests {
             get(&logins, "bad.io", "x/y"),
             Err(CredentialsError::Helper { .. })
         ));
+        // A login that is kept under a URL, and a helper that is named by one.
+        let config = r#"{"credsStore":"t","credHelpers":{"https://b.io/v1/":"t","c.io":"none"}}"#;
+        let logins = reading(config, &dirs).unwrap();
+        let token = |server: &str| Some(Credential::IdentityToken(server.to_owned()));
+        assert_eq!(
+            get(&logins, "url.io", "x/y").unwrap(),
+            token("https://url.io")
+        );
+        assert_eq!(get(&logins, "b.io", "x/y").unwrap(), token("b.io"));
+        assert!(get(&logins, "c.io", "x/y").is_err());
+        let logins = reading(r#"{"credHelpers":{"https://b.io":"t"}}"#, &dirs).unwrap();
+        assert_eq!(get(&logins, "b.io", "x/y").unwrap(), token("b.io"));
+        assert_eq!(get(&logins, "d.io", "x/y").unwrap(), None);
+        let logins = reading(config.replace("credsStore", "other").as_str(), &dirs).unwrap();
+        assert_eq!(get(&logins, "url.io", "x/y").unwrap(), None);
     }
 }

@@ -1,8 +1,10 @@
 //! Answers to a registry's challenge: basic credentials and bearer tokens.
 //!
 //! The client sends what this module obtains. Credentials never go to a token
-//! server over HTTP if the registry itself uses HTTPS.
+//! server over HTTP if the registry itself uses HTTPS, nor to one on another host
+//! unless the registry documents it or the user trusts it.
 
+mod challenge;
 pub(in crate::registry) mod credentials;
 
 use std::collections::HashMap;
@@ -11,14 +13,16 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Response, Url};
 use serde::Deserialize;
 
+use self::challenge::{Challenge, challenges, may_have_login, shown_host};
 use crate::oci::Reference;
 use crate::registry::RegistryError;
 use crate::registry::auth::credentials::{Credential, Credentials};
 use crate::registry::error::{Payload, UsedLogin};
+use crate::registry::host::TokenServer;
 use crate::registry::refusal::{check, lost, no_page, secrets_in};
 use crate::registry::retry::Failure;
 use crate::registry::transfer::speed::Speed;
@@ -107,7 +111,7 @@ impl Auth {
         found.next().map(|known| known.value.clone())
     }
 
-    /// The `Authorization` header for the challenge in `refusal`; `None`: no
+    /// The `Authorization` header for the challenges in `refusal`; `None`: no
     /// credential fits.
     pub(in crate::registry) async fn answer(
         &self,
@@ -115,11 +119,10 @@ impl Auth {
         reference: &Reference,
         access: &Access,
         refusal: &Response,
-        plain: bool,
+        server: TokenServer<'_>,
     ) -> Result<Option<String>, Failure> {
-        let challenge = refusal.headers().get(WWW_AUTHENTICATE);
-        let challenge = challenge.and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let (scheme, rest) = challenge.split_once(' ').unwrap_or((challenge, ""));
+        let offered = challenges(refusal.headers());
+        let of = |scheme: &str| offered.iter().find(|offer| offer.scheme == scheme);
         let found = self.found(reference).await?;
         let used = match &found {
             Some((login, from)) => UsedLogin::Login {
@@ -129,21 +132,26 @@ impl Auth {
             None => UsedLogin::Nothing(self.credentials.places()),
         };
         let login = found.map(|(login, _)| login);
-        let asks = ["basic", "bearer"];
-        let known = asks.iter().any(|known| scheme.eq_ignore_ascii_case(known));
+        let known = of("basic").is_some() || of("bearer").is_some();
         self.note(reference, if known { used } else { UsedLogin::Unknown });
-        let known = if scheme.eq_ignore_ascii_case("basic") {
-            let value = login.as_ref().and_then(basic);
-            value.map(|value| Known { value, until: None })
-        } else if let Some(Credential::Bearer(token)) = &login {
-            let value = format!("Bearer {token}");
-            Some(Known { value, until: None })
-        } else if scheme.eq_ignore_ascii_case("bearer") {
-            let parameters = parameters(rest);
-            let scopes = access.scopes(reference.repository());
-            Some(token(http, reference, &parameters, &scopes, login, plain).await?)
-        } else {
-            None
+        let direct = of("basic").and(login.as_ref().and_then(basic));
+        let known = match (of("bearer"), &login) {
+            (bearer, Some(Credential::Bearer(token)))
+                if bearer.is_some() || of("basic").is_none() =>
+            {
+                let value = format!("Bearer {token}");
+                Some(Known { value, until: None })
+            }
+            // A token is for this repository alone; the login is for more.
+            (Some(offer), _) => match (realm(reference, offer, login.as_ref(), server), direct) {
+                (Ok(realm), _) => {
+                    let scopes = access.scopes(reference.repository());
+                    Some(token(http, reference, offer, realm, &scopes, login).await?)
+                }
+                (Err(_), Some(value)) => Some(Known { value, until: None }),
+                (Err(error), None) => return Err(error.into()),
+            },
+            (None, _) => direct.map(|value| Known { value, until: None }),
         };
         Ok(known.map(|found| {
             let value = found.value.clone();
@@ -205,22 +213,38 @@ fn basic(login: &Credential) -> Option<String> {
     }
 }
 
+/// The token server of a challenge, if it may have `login`.
+fn realm(
+    reference: &Reference,
+    offer: &Challenge,
+    login: Option<&Credential>,
+    server: TokenServer<'_>,
+) -> Result<Url, RegistryError> {
+    let Some(realm) = offer.realm(server.plain) else {
+        let found = "a challenge without an https realm";
+        return Err(RegistryError::content(reference, found, "an https address"));
+    };
+    let registry = reference.registry();
+    match login.is_none() || may_have_login(registry, &realm, server.named) {
+        true => Ok(realm),
+        false => Err(RegistryError::ForeignRealm {
+            reference: reference.to_string(),
+            registry: registry.to_owned(),
+            realm: shown_host(&realm),
+        }),
+    }
+}
+
 async fn token(
     http: &reqwest::Client,
     reference: &Reference,
-    challenge: &HashMap<String, String>,
+    offer: &Challenge,
+    mut url: Url,
     scopes: &[String],
     login: Option<Credential>,
-    plain: bool,
 ) -> Result<Known, Failure> {
-    let field = |name: &str| challenge.get(name).map_or("", String::as_str);
     let odd = |found: &str, expected: &str| RegistryError::content(reference, found, expected);
-    let realm = Url::parse(field("realm"))
-        .ok()
-        .filter(|url| url.scheme() == "https" || plain && url.scheme() == "http");
-    let Some(mut url) = realm else {
-        return Err(odd("a challenge without an https realm", "an https address").into());
-    };
+    let service = offer.parameter("service");
     let mut secrets = Vec::new();
     let request = if let Some(Credential::IdentityToken(refresh)) = &login {
         let mut form = url.clone();
@@ -228,7 +252,7 @@ async fn token(
             .clear()
             .append_pair("grant_type", "refresh_token")
             .append_pair("client_id", "jackal")
-            .append_pair("service", field("service"))
+            .append_pair("service", service)
             .append_pair("scope", &scopes.join(" "))
             .append_pair("refresh_token", refresh);
         let body = form.query().unwrap_or_default().to_owned();
@@ -240,7 +264,7 @@ async fn token(
             .body(body)
     } else {
         url.query_pairs_mut()
-            .append_pair("service", field("service"))
+            .append_pair("service", service)
             .extend_pairs(scopes.iter().map(|scope| ("scope", scope)));
         match login.as_ref().and_then(basic) {
             Some(value) => {
@@ -278,17 +302,5 @@ async fn token(
     }
 }
 
-/// Parses `name="value",...`; quoted values may contain commas.
-fn parameters(mut text: &str) -> HashMap<String, String> {
-    let mut found = HashMap::new();
-    while let Some((name, rest)) = text.split_once('=') {
-        let name = name.trim_matches([' ', ',']).to_ascii_lowercase();
-        let (value, rest) = match rest.strip_prefix('"') {
-            Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
-            None => rest.split_once(',').unwrap_or((rest, "")),
-        };
-        found.insert(name, value.to_owned());
-        text = rest;
-    }
-    found
-}
+#[cfg(test)]
+mod tests;

@@ -5,23 +5,24 @@
 //! names. Source: containers-certs.d(5); docs/spec/registry.md, "Hosts and
 //! schemes".
 
+mod certificates;
 mod names;
 pub(in crate::registry) mod pace;
 pub(in crate::registry) mod profile;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+#[cfg(test)]
 use std::fs;
-use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::redirect::{Action, Attempt, Policy};
-use reqwest::{Certificate, Identity};
 
 use super::RegistryError;
 use super::error::reason;
+use certificates::Files;
 use names::{Names, Shared};
 use profile::Profile;
 
@@ -56,6 +57,8 @@ pub struct Hosts {
     /// Folders with a subfolder of certificates for each host; the first one
     /// that has the host applies.
     pub certificates: Vec<PathBuf>,
+    /// Token servers on other hosts that may get a registry's credentials.
+    pub token_servers: BTreeMap<String, String>,
     /// Accept any certificate.
     pub insecure_skip_tls_verify: bool,
     /// Profiles of hosts whose names do not show the kind of registry.
@@ -91,6 +94,15 @@ impl<T: Copy> PerHost<T> {
     fn of(&self, host: &str) -> Option<T> {
         self.hosts.get(host).copied().or(self.every)
     }
+}
+
+/// What the user says about a registry's token server.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::registry) struct TokenServer<'a> {
+    /// Whether the registry, and so its token server, may be without TLS.
+    pub plain: bool,
+    /// A host other than the registry's that may get its credentials.
+    pub named: Option<&'a str>,
 }
 
 /// Clients by host.
@@ -164,6 +176,14 @@ impl Clients {
         }
     }
 
+    /// What the user says about the token server of `host`.
+    pub(in crate::registry) fn token_server(&self, host: &str) -> TokenServer<'_> {
+        TokenServer {
+            plain: self.is_plain(host),
+            named: self.hosts.token_servers.get(host).map(String::as_str),
+        }
+    }
+
     /// The profile of `host`.
     pub(in crate::registry) fn profile(&self, host: &str) -> Profile {
         let told = self.hosts.profiles.get(host).copied();
@@ -221,10 +241,10 @@ fn http(
         }
         if let Some(folder) = certificates {
             let read = Files::in_folder(folder).map_err(|what| unusable(folder, &what))?;
-            builder = builder.tls_certs_merge(read.authorities);
-            if let Some(identity) = read.identity {
-                builder = builder.identity(identity);
-            }
+            let config = read
+                .config(hosts.insecure_skip_tls_verify)
+                .map_err(|error| unusable(folder, &error.to_string()))?;
+            builder = builder.tls_backend_preconfigured(config);
         }
         builder
             .build()
@@ -239,50 +259,6 @@ fn http(
 
 fn unusable(folder: &Path, what: &str) -> RegistryError {
     RegistryError::Setup(format!("certificates in `{}`: {what}", folder.display()))
-}
-
-/// The certificates of one host.
-struct Files {
-    authorities: Vec<Certificate>,
-    identity: Option<Identity>,
-}
-
-impl Files {
-    fn in_folder(folder: &Path) -> Result<Self, String> {
-        let mut files = Self {
-            authorities: Vec::new(),
-            identity: None,
-        };
-        let io = |error: io::Error| error.to_string();
-        let mut paths = Vec::new();
-        for entry in fs::read_dir(folder).map_err(io)? {
-            paths.push(entry.map_err(io)?.path());
-        }
-        paths.sort();
-        for path in paths {
-            let read = |path: &Path| {
-                fs::read(path).map_err(|error| format!("`{}`: {error}", path.display()))
-            };
-            let at = |error| format!("`{}`: {}", path.display(), reason(error));
-            match path.extension().and_then(|end| end.to_str()) {
-                Some("crt") => {
-                    let found = Certificate::from_pem_bundle(&read(&path)?).map_err(at)?;
-                    files.authorities.extend(found);
-                }
-                Some("cert") if files.identity.is_none() => {
-                    let mut pem = read(&path.with_extension("key"))?;
-                    pem.push(b'\n');
-                    pem.extend(read(&path)?);
-                    files.identity = Some(Identity::from_pem(&pem).map_err(at)?);
-                }
-                Some("key") if !path.with_extension("cert").is_file() => {
-                    return Err(format!("`{}` has no matching .cert file", path.display()));
-                }
-                _ => {}
-            }
-        }
-        Ok(files)
-    }
 }
 
 /// Follows a few redirects, but never from HTTPS to HTTP. The HTTP client drops

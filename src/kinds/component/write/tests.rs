@@ -11,10 +11,10 @@ use crate::ground::Failure;
 use crate::ground::site::{Site, Wishes};
 use crate::kinds::chart::package::{chart_files, package_chart};
 use crate::kinds::component::ComponentWork;
-use crate::kinds::component::files::without_login;
 use crate::package::{Chart, DataInjection, DataTarget};
 use crate::package::{Component, File, Manifest};
 use crate::registry::{Options, Registry};
+use crate::text::public_url;
 
 struct Setting {
     dir: tempfile::TempDir,
@@ -335,7 +335,7 @@ fn a_url_comes_from_the_cache_and_its_sums_are_checked() {
         format!("https://h.io/x@{}", Digest::of(b"other").hex()),
     ];
     for url in &urls {
-        setting.blobs.insert(without_login(url), (digest, 4, false));
+        setting.blobs.insert(public_url(url), (digest, 4, false));
     }
     let from = |url: &str| Component {
         manifests: vec![manifest("m", &["https://h.io/x"])],

@@ -1,8 +1,12 @@
 //! Masks secrets in a log before it is stored or shown.
 //!
-//! Searches each stream as a whole, so that it finds secrets that arrive in pieces with
-//! the other stream in between. It does not find encoded forms.
+//! Looks at each stream as a whole, so a secret that arrived in pieces, with
+//! the other stream in between, is found too. Forms that programs print without
+//! meaning harm are found as well: base64, also of a longer text around it, wrapped
+//! or not, percent-encoding, hexadecimal digits and JSON. Others are not.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use memchr::memmem;
 
 use crate::ground::process::{Finished, Piece, Stream};
@@ -10,7 +14,14 @@ use crate::ground::process::{Finished, Piece, Stream};
 /// The replacement for secrets.
 const MASK: &[u8] = b"***";
 
-/// Minimum length of a line of a multi-line secret to mask by itself.
+/// Shortest encoded form that is masked, in bytes: shorter ones are part of ordinary
+/// text too often.
+const MIN_ENCODED_BYTES: usize = 6;
+
+/// Shortest form that is looked for across ends of lines, in bytes.
+const MIN_WRAPPED_BYTES: usize = 12;
+
+/// Shortest line of a secret with several that is masked by itself.
 const MIN_LINE_BYTES: usize = 6;
 
 /// The log in order of arrival, with `secrets` masked.
@@ -65,15 +76,19 @@ pub(crate) fn pieces(finished: &Finished, secrets: &[String]) -> Vec<Piece> {
     log
 }
 
-/// The strings to search for: each secret, and each of its longer lines.
-fn needles(secrets: &[String]) -> Vec<&[u8]> {
-    let mut needles: Vec<&[u8]> = Vec::new();
+/// The texts to look for: each secret, each longer line of one, and their forms.
+fn needles(secrets: &[String]) -> Vec<Vec<u8>> {
+    let mut needles: Vec<Vec<u8>> = Vec::new();
     for secret in secrets {
-        // Programs often drop the newline at the end of a secret.
-        needles.push(secret.trim_end_matches(['\r', '\n']).as_bytes());
+        // Programs often drop the newline at a secret's end.
+        let secret = secret.trim_end_matches(['\r', '\n']);
         let lines = secret.lines().map(str::trim);
         let long = lines.filter(|line| line.len() >= MIN_LINE_BYTES);
-        needles.extend(long.map(str::as_bytes));
+        for text in std::iter::once(secret).chain(long) {
+            needles.push(text.as_bytes().to_vec());
+            let encoded = encodings(text).into_iter().map(String::into_bytes);
+            needles.extend(encoded.filter(|form| form.len() >= MIN_ENCODED_BYTES));
+        }
     }
     needles.retain(|needle| !needle.is_empty());
     needles.sort_unstable();
@@ -81,8 +96,104 @@ fn needles(secrets: &[String]) -> Vec<&[u8]> {
     needles
 }
 
-/// The positions of `needles`, as sorted, disjoint ranges.
-fn found(bytes: &[u8], needles: &[&[u8]], cut: bool) -> Vec<(usize, usize)> {
+/// The forms in which programs print `text`.
+fn encodings(text: &str) -> Vec<String> {
+    let mut forms = Vec::new();
+    for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+        // With 0, 1 or 2 bytes before it in a group of three, as in `user:secret`.
+        for before in 0..3 {
+            let mut bytes = vec![0; before];
+            bytes.extend(text.bytes());
+            let form = engine.encode(&bytes);
+            // Characters that hold bits of what is before or after it differ.
+            let start = (before * 8).div_ceil(6);
+            let end = bytes.len() * 8 / 6;
+            forms.extend(form.get(start..end).map(str::to_owned));
+        }
+    }
+    for (hex, form) in [
+        ("0123456789ABCDEF", false),
+        ("0123456789abcdef", false),
+        ("0123456789ABCDEF", true),
+    ] {
+        forms.push(percent_encoded(text, hex.as_bytes(), form));
+    }
+    let digits = |upper: bool| -> String {
+        let digit = |byte: u8| match upper {
+            true => format!("{byte:02X}"),
+            false => format!("{byte:02x}"),
+        };
+        text.bytes().map(digit).collect()
+    };
+    forms.extend([digits(false), digits(true)]);
+    let json = serde_json::Value::from(text).to_string();
+    forms.push(json.trim_matches('"').to_owned());
+    forms
+}
+
+/// `text` with every byte but the unreserved ones as `%` and two digits of `hex`; in
+/// a `form`, a space is `+`.
+///
+/// Source: RFC 3986, section 2.3; WHATWG URL, "application/x-www-form-urlencoded".
+fn percent_encoded(text: &str, hex: &[u8], form: bool) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' ' if form => encoded.push('+'),
+            byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                encoded.push(char::from(byte));
+            }
+            byte => {
+                encoded.push('%');
+                for digit in [byte >> 4, byte & 15] {
+                    encoded.push(char::from(hex[usize::from(digit)]));
+                }
+            }
+        }
+    }
+    encoded
+}
+
+/// Where `needles` are, as ranges in order that do not touch one another.
+fn found(bytes: &[u8], needles: &[Vec<u8>], cut: bool) -> Vec<(usize, usize)> {
+    let mut ranges = exactly(bytes, needles, cut);
+    // `base64` begins a new line after 76 characters, `xxd -p` after 60.
+    let ends: Vec<usize> = memchr::memchr2_iter(b'\n', b'\r', bytes).collect();
+    let may_wrap = |needle: &&Vec<u8>| needle.len() >= MIN_WRAPPED_BYTES;
+    if !ends.is_empty() {
+        let wrapped: Vec<Vec<u8>> = needles.iter().filter(may_wrap).cloned().collect();
+        let flat: Vec<u8> = bytes
+            .iter()
+            .copied()
+            .filter(|b| !b"\r\n".contains(b))
+            .collect();
+        // Where the byte at `index` of `flat` is in `bytes`: after as many line ends
+        // as come before it.
+        let place = |index: usize| {
+            let (mut low, mut high) = (0, ends.len());
+            while low < high {
+                let middle = usize::midpoint(low, high);
+                match ends[middle] - middle <= index {
+                    true => low = middle + 1,
+                    false => high = middle,
+                }
+            }
+            index + low
+        };
+        for (from, to) in exactly(&flat, &wrapped, false) {
+            ranges.push((place(from), place(to - 1) + 1));
+        }
+    }
+    ranges.sort_unstable();
+    let mut merged = Vec::new();
+    for range in ranges {
+        extend(&mut merged, range);
+    }
+    merged
+}
+
+/// Where `needles` are, with what `cut` off at the end.
+fn exactly(bytes: &[u8], needles: &[Vec<u8>], cut: bool) -> Vec<(usize, usize)> {
     let mut ranges = Vec::new();
     for needle in needles {
         let finder = memmem::Finder::new(needle);
@@ -103,12 +214,7 @@ fn found(bytes: &[u8], needles: &[&[u8]], cut: bool) -> Vec<(usize, usize)> {
             }
         }
     }
-    ranges.sort_unstable();
-    let mut merged = Vec::new();
-    for range in ranges {
-        extend(&mut merged, range);
-    }
-    merged
+    ranges
 }
 
 /// Adds a range that does not start before the last one, merging overlaps.
@@ -168,6 +274,62 @@ mod tests {
         let key = "BEGIN KEY\nsecretline\n";
         assert_eq!(masked(&[(out, "> secretline\n")], 0, &[key]), "> ***\n");
         assert_eq!(masked(&[(out, "plain")], 0, &[]), "plain");
+    }
+
+    #[test]
+    fn encoded_forms_are_masked_also_inside_longer_texts() {
+        use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+        let secret = "p@ss word/47+11?\u{e9}";
+        let out = |text: &str| masked(&[(Stream::Stdout, text)], 0, &[secret]);
+        for around in ["", "a", "ab", "abc", "user:", "robot$ci:"] {
+            for after in ["", "\n", "xy"] {
+                let text = format!("{around}{secret}{after}");
+                for encoded in [STANDARD.encode(&text), URL_SAFE.encode(&text)] {
+                    let shown = out(&format!("Authorization: Basic {encoded}\n"));
+                    assert!(shown.contains("***"), "{around}{after}: {shown}");
+                    // What is left holds at most the bits shared with its neighbours.
+                    let left = shown.trim_start_matches("Authorization: Basic ");
+                    let (before, rest) = left.split_once("***").unwrap();
+                    assert!(before.len() <= around.len() * 8 / 6 + 1, "{shown}");
+                    let rest = rest.trim_end().trim_end_matches('=');
+                    assert!(rest.len() <= 4, "{shown}");
+                }
+            }
+        }
+        assert_eq!(
+            out("https://u:p%40ss%20word%2F47%2B11%3F%C3%A9@h"),
+            "https://u:***@h"
+        );
+        assert_eq!(
+            out("https://u:p%40ss%20word%2f47%2b11%3f%c3%a9@h"),
+            "https://u:***@h"
+        );
+        assert_eq!(out("q=p%40ss+word%2F47%2B11%3F%C3%A9&r"), "q=***&r");
+        assert_eq!(out("7040737320776f72642f34372b31313fc3a9"), "***");
+        let quoted = |text: &str| masked(&[(Stream::Stdout, text)], 0, &["say \"it\"\n\\now"]);
+        assert_eq!(quoted(r#"{"k":"say \"it\"\n\\now"}"#), r#"{"k":"***"}"#);
+    }
+
+    #[test]
+    fn wrapped_forms_are_masked_and_short_ones_leave_text_alone() {
+        use base64::engine::general_purpose::STANDARD;
+        let secret: String = (0..90).map(|n| char::from(b'!' + n)).collect();
+        let encoded = STANDARD.encode(format!("x{secret}"));
+        let (first, second) = encoded.split_at(76);
+        let text = format!("one\n{first}\r\n{second}\ntwo\n");
+        let shown = masked(&[(Stream::Stdout, &text)], 0, &[&secret]);
+        assert!(
+            shown.starts_with("one\n") && shown.ends_with("\ntwo\n"),
+            "{shown}"
+        );
+        assert!(
+            !shown.contains(&first[4..]) && !shown.contains(&second[..20]),
+            "{shown}"
+        );
+        assert_eq!(
+            masked(&[(Stream::Stdout, "a YWI b 6162")], 0, &["ab"]),
+            "a YWI b 6162"
+        );
     }
 
     #[test]

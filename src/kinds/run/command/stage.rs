@@ -11,7 +11,7 @@ use crate::action::InputNode;
 use crate::cas::tree::{TreeError, make_parents, stays_inside};
 use crate::disk::{self, at};
 use crate::ground::inputs::Inputs;
-use crate::ground::is_of_disk;
+use crate::ground::{apart, is_of_disk};
 use crate::kinds::run::command::{DeclaredOutput, RunError, named, relative};
 
 /// Bytes copied at a time: 128 KiB, beyond which copying gets no faster.
@@ -51,13 +51,34 @@ pub(crate) fn prepare(
     for output in outputs {
         make_parents(&root, named(&output.path)?.as_str())?;
     }
-    match relative(workdir)? {
-        None => Ok(root),
+    let cwd = match relative(workdir)? {
+        None => root,
         Some(path) => {
             make_parents(&root, &format!("{path}/x"))?;
-            Ok(root.join(path.as_path()))
+            root.join(path.as_path())
+        }
+    };
+    if !apart::has_usual_umask() {
+        open_folders(stage)?;
+    }
+    Ok(cwd)
+}
+
+/// Gives every folder in `stage` the mode that it has under the usual umask: a
+/// command may put it into what it makes.
+fn open_folders(stage: &Path) -> Result<(), RunError> {
+    let mut folders = vec![stage.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let mode = fs::Permissions::from_mode(0o777 & !apart::UMASK);
+        fs::set_permissions(&folder, mode).map_err(at(&folder))?;
+        for entry in fs::read_dir(&folder).map_err(at(&folder))? {
+            let entry = entry.map_err(at(&folder))?;
+            if entry.file_type().map_err(at(&folder))?.is_dir() {
+                folders.push(entry.path());
+            }
         }
     }
+    Ok(())
 }
 
 /// Stages one file or link as `to`.

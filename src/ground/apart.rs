@@ -1,0 +1,98 @@
+//! What the thread that starts a command gives up first, so that the command and
+//! its children start without it.
+//!
+//! Used by `process` and `confine`, on a thread made for one command: a umask of its
+//! own, no sight of other processes, and of root's rights only those over files. It
+//! never touches this process as a whole.
+
+use std::fs;
+use std::io;
+use std::sync::OnceLock;
+
+use rustix::fs::Mode;
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags, capabilities, set_capabilities};
+
+/// The umask of every command: with the user's own, what it makes would differ
+/// from user to user, and no key knows it.
+pub(crate) const UMASK: u32 = 0o022;
+
+/// What a confined command of root keeps of root's rights: those over files, users
+/// and its own processes. Without the others, Landlock stands between it and the
+/// memory and environment of other processes: the kernel asks no module if a
+/// process may monitor performance (`CAP_PERFMON`) or administrate the system.
+const KEPT: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::KILL)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::SETFCAP)
+    .union(CapabilitySet::NET_BIND_SERVICE)
+    .union(CapabilitySet::SYS_CHROOT);
+
+/// Whether the user's umask is [`UMASK`] already; read once.
+pub(crate) fn has_usual_umask() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    // Asking the system for it would change it for a moment.
+    let read = || {
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Umask:"))?;
+        u32::from_str_radix(line.trim(), 8).ok()
+    };
+    *ANSWER.get_or_init(|| read() == Some(UMASK))
+}
+
+/// Gives what the calling thread starts the usual umask.
+///
+/// # Errors
+///
+/// The system does not let a thread have its own, as in some containers.
+pub(crate) fn set_umask() -> io::Result<()> {
+    unshare(UnshareFlags::FS)?;
+    rustix::process::umask(Mode::from_bits_truncate(UMASK));
+    Ok(())
+}
+
+/// Hides processes that a confined command may not trace, which are all but its own:
+/// their command lines may hold secrets. Only root may; for others nothing changes.
+pub(crate) fn hide_processes() {
+    let hidden = || -> io::Result<()> {
+        unshare(UnshareFlags::NEWNS)?;
+        let inward = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+        mount_change("/", inward)?;
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        mount("proc", "/proc", "proc", flags, c"hidepid=ptraceable")?;
+        Ok(())
+    };
+    let _ = hidden();
+}
+
+/// Gives up root's rights other than [`KEPT`]. Programs cannot get them back: the
+/// thread has `no_new_privs` set.
+///
+/// # Errors
+///
+/// The system refused.
+pub(crate) fn drop_rights() -> io::Result<()> {
+    let CapabilitySets { permitted, .. } = capabilities(None)?;
+    let kept = permitted & KEPT;
+    let sets = CapabilitySets {
+        effective: kept,
+        permitted: kept,
+        inheritable: CapabilitySet::empty(),
+    };
+    Ok(set_capabilities(None, sets)?)
+}
+
+fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    #[expect(
+        deprecated,
+        reason = "it is unsound for the table of file descriptors alone, which is not unshared here"
+    )]
+    let done = rustix::thread::unshare(flags);
+    Ok(done?)
+}

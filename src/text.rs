@@ -1,0 +1,175 @@
+//! Text of strangers, made safe to show and to keep.
+//!
+//! Names, descriptions, logs and messages of servers may hold characters that steer
+//! a terminal, and URLs may hold logins. Every room that shows or keeps such text
+//! takes both out here, so that no two rooms disagree about what is harmless.
+
+/// What is shown in the place of a character that steers.
+const MARK: char = '\u{fffd}';
+
+/// What is shown in the place of a login.
+const HIDDEN: &str = "***";
+
+/// Whether `c` steers a terminal: a control character, or one that changes the
+/// direction of text, so that a name or address looks like another one.
+///
+/// Source: Unicode 16, UAX #9, section 2; the deprecated U+206A to U+206F are
+/// refused with them.
+#[must_use]
+pub fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
+        )
+}
+
+/// `text` without characters that steer, other than line ends and tabs.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    let mut rest = text.chars().peekable();
+    let mut shown = String::with_capacity(text.len());
+    while let Some(c) = rest.next() {
+        let kept = match c {
+            '\n' | '\t' => true,
+            '\r' => rest.peek() == Some(&'\n'),
+            c => !steers(c),
+        };
+        shown.push(if kept { c } else { MARK });
+    }
+    shown
+}
+
+/// `text` on one line, so that foreign text cannot pass for a line of ours.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let shown = text.chars().map(|c| if steers(c) { MARK } else { c });
+    shown.collect()
+}
+
+/// The first `longest` characters of a message of a stranger, as part of a line.
+#[must_use]
+pub fn excerpt(text: &str, longest: usize) -> String {
+    let shown = text.chars().filter(|c| !steers(*c));
+    shown.take(longest).collect()
+}
+
+/// `text` without the logins that URLs in it may hold.
+#[must_use]
+pub fn without_logins(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        let end = |c: char| {
+            matches!(c, '/' | '?' | '#' | '\\' | '`' | '"' | '\'' | '<' | '>') || c.is_whitespace()
+        };
+        let authority = after.split(end).next().unwrap_or(after);
+        rest = match login_of(authority) {
+            Some(length) => {
+                shown.push_str(HIDDEN);
+                &after[length..]
+            }
+            None => after,
+        };
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// `url` as it may be kept and passed on: without a login. An SSH address keeps its
+/// user, who is part of it, and no password.
+#[must_use]
+pub fn public_url(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    let Some(length) = login_of(authority) else {
+        return url.to_owned();
+    };
+    let user = match scheme.ends_with("ssh") {
+        true => rest[..length].split(':').next().unwrap_or_default(),
+        false => "",
+    };
+    let at = if user.is_empty() { length + 1 } else { length };
+    format!("{scheme}://{user}{}", &rest[at..])
+}
+
+/// The login that `url` holds.
+#[must_use]
+pub fn login_in(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    login_of(authority).map(|length| &rest[..length])
+}
+
+/// The length of the login at the start of an authority; `None`: it has none.
+fn login_of(authority: &str) -> Option<usize> {
+    let at = authority.rfind('@')?;
+    // `oci://host@sha256:...` names a digest.
+    match authority[at..].starts_with("@sha256:") {
+        true => authority[..at].rfind('@'),
+        false => Some(at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins_in_addresses_are_left_out() {
+        for (text, shown) in [
+            ("`oci://u:secret@h:1/x`: no", "`oci://***@h:1/x`: no"),
+            (
+                "https://u:a@b@h/x?y, oci://h/x@sha256:0",
+                "https://***@h/x?y, oci://h/x@sha256:0",
+            ),
+            ("https://token@h/x", "https://***@h/x"),
+            ("oci://h@sha256:0", "oci://h@sha256:0"),
+            ("oci://u:p@h@sha256:0", "oci://***@h@sha256:0"),
+            ("git+https://u:p@h", "git+https://***@h"),
+            ("a://u@h b://v@i", "a://***@h b://***@i"),
+            ("oci://h/x:1 and u:p@h", "oci://h/x:1 and u:p@h"),
+        ] {
+            assert_eq!(without_logins(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_public_url_has_no_login() {
+        for (url, public) in [
+            ("https://u:p@h:1/x@v1", "https://h:1/x@v1"),
+            ("http://token@h", "http://h"),
+            ("http://u:p@h?q=a@b", "http://h?q=a@b"),
+            ("oci://u:p@h/x@sha256:0", "oci://h/x@sha256:0"),
+            ("https://h/x@y", "https://h/x@y"),
+            ("ssh://git@h/x", "ssh://git@h/x"),
+            ("ssh://git:p@h/x", "ssh://git@h/x"),
+            ("a/b@c", "a/b@c"),
+        ] {
+            assert_eq!(public_url(url), public);
+        }
+        assert_eq!(login_in("https://u:p@q@h/x"), Some("u:p@q"));
+        assert_eq!(login_in("https://h/x@y"), None);
+    }
+
+    #[test]
+    fn characters_that_steer_are_replaced_and_lines_stay() {
+        assert_eq!(harmless("a\tb\r\nc\n"), "a\tb\r\nc\n");
+        assert_eq!(
+            harmless("\x1b[2J\u{9b}1mx\ry\x07"),
+            "\u{fffd}[2J\u{fffd}1mx\u{fffd}y\u{fffd}"
+        );
+        assert_eq!(one_line("a\nb\tc"), "a\u{fffd}b\u{fffd}c");
+        assert_eq!(excerpt("a\x1bb\u{202e}cd", 3), "abc");
+        for c in "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}".chars() {
+            assert!(steers(c), "{c:?}");
+            assert_eq!(harmless(&format!("a{c}b")), "a\u{fffd}b");
+        }
+        // Letters of right-to-left scripts, joiners and emoji are text.
+        assert_eq!(harmless("שלום 👩\u{200d}💻 é"), "שלום 👩\u{200d}💻 é");
+    }
+}
