@@ -9,6 +9,9 @@ use jackal::package::{Choice, Definition, ImportError, SkeletonUrl, Strictness, 
 use jackal::yaml::SourceText;
 use libfuzzer_sys::fuzz_target;
 
+#[path = "../budget.rs"]
+mod budget;
+
 /// Every folder and every URL holds the same text.
 struct Mirror<'t>(&'t str);
 
@@ -30,7 +33,9 @@ impl Surroundings for Mirror<'_> {
     }
 }
 
-fuzz_target!(|text: &str| {
+fuzz_target!(|text: &str| budget::within(text.len(), || read(text)));
+
+fn read(text: &str) {
     let source = SourceText::new("jackal.yaml", text);
     for strictness in [Strictness::Source, Strictness::Existing] {
         match Definition::parse(&source, strictness) {
@@ -49,7 +54,7 @@ fuzz_target!(|text: &str| {
     if let Ok(composed) = Definition::compose(source, &mut Mirror(text), &choice) {
         same_again(&composed.definition);
     }
-});
+}
 
 fn same_again(definition: &Definition) {
     let written = SourceText::new("written", definition.to_yaml());

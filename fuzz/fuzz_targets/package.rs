@@ -8,7 +8,12 @@ use jackal::layout::{self, Spliced};
 use jackal::verify::{Check, Policy, Scope, verify};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| {
+#[path = "../budget.rs"]
+mod budget;
+
+fuzz_target!(|bytes: &[u8]| budget::within(bytes.len(), || read(bytes)));
+
+fn read(bytes: &[u8]) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
     let Ok(package) = layout::open(file.path()) else {
@@ -55,4 +60,4 @@ fuzz_target!(|bytes: &[u8]| {
         expected.sort();
         assert_eq!(again.files.keys().cloned().collect::<Vec<_>>(), expected);
     }
-});
+}

@@ -23,6 +23,8 @@ pub struct Place {
     pub connection: Connection,
     /// The user's environment variables.
     pub environment: BTreeMap<String, String>,
+    /// Most bytes of a download, and of what an archive unpacks to; `None`: the defaults.
+    pub content_limit: Option<u64>,
 }
 
 impl Place {
@@ -137,6 +139,7 @@ impl RunOptions {
                 jobs => jobs,
             },
             replay: self.replay,
+            content_limit: place.content_limit,
             environment: place.environment.clone(),
             program: self.program.clone(),
         }

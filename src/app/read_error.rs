@@ -56,6 +56,16 @@ pub enum PackageReadError {
     /// A signal stopped the command.
     #[error("interrupted; nothing was written")]
     Interrupted,
+    /// The package is announced as larger than the disk has room for.
+    #[error("`{path}` has {needed} bytes to write, and the file system has {free} left")]
+    Full {
+        /// The package.
+        path: PathBuf,
+        /// What its files take.
+        needed: u64,
+        /// What is left.
+        free: u64,
+    },
     /// The disk failed.
     #[error("cannot write `{path}`: {source}")]
     Write {

@@ -24,7 +24,8 @@ pub async fn sha256sum(source: &str) -> Result<Digest, Failure> {
         let cas = Arc::new(Cas::open(folder.path())?);
         let client = Registry::new(Options::default())
             .map_err(|error| Failure::new(crate::ground::Class::Environment, error))?;
-        let found = registry::download(&client, source, None, &cas, &Semaphore::new(1)).await?;
+        let found =
+            registry::download(&client, source, None, None, &cas, &Semaphore::new(1)).await?;
         return Ok(found.digest);
     }
     let named = |error: std::io::Error| {

@@ -93,6 +93,16 @@ impl<'o> Stage<'o> {
     /// Writes `names` into the stage and verifies the written files.
     pub(super) fn fetch(&self, names: &[String]) -> Result<VerifiedPackage, PackageReadError> {
         let opened = self.opened;
+        let sizes = opened.package.files()?;
+        let needed = names.iter().filter_map(|name| sizes.get(name)).copied();
+        let needed = needed.fold(0, u64::saturating_add);
+        if let Some(free) = disk::free_bytes(&self.files).filter(|free| *free < needed) {
+            return Err(PackageReadError::Full {
+                path: PathBuf::from(&opened.name),
+                needed,
+                free,
+            });
+        }
         let evidence = opened.package.read_some(names, &mut |name, _| {
             let file = SafePath::parse(name)
                 .map_err(io::Error::other)

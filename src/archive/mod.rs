@@ -3,12 +3,14 @@
 //! Turns streams into streams. It never opens a file, reads the clock, or writes
 //! anything that differs between two runs.
 
+mod bounded;
 mod compression;
 mod path;
 mod seekable;
 mod tar_read;
 mod tar_write;
 
+pub use bounded::Bounded;
 pub use compression::{COMPRESSION_MAGIC, Compression, is_tar};
 pub use path::{PathError, SafePath};
 pub use seekable::{

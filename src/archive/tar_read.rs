@@ -230,13 +230,14 @@ impl<R: Skip> TarReader<R> {
     }
 
     /// Reads the bytes after the last entry to the end, where a reader that verifies a
-    /// digest reports a mismatch.
+    /// digest reports a mismatch. Returns the length of the whole tar.
     ///
     /// # Errors
     ///
     /// Those of the reader.
-    pub fn drain(mut self) -> io::Result<()> {
-        io::copy(&mut self.inner, &mut io::sink()).map(drop)
+    pub fn drain(mut self) -> io::Result<u64> {
+        let rest = io::copy(&mut self.inner, &mut io::sink())?;
+        Ok(self.at.saturating_add(rest))
     }
 
     /// The number of headers that were read.

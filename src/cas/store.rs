@@ -49,6 +49,16 @@ pub enum CasError {
         /// Announced length.
         expected_size: u64,
     },
+    /// The content is announced as longer than the disk has room for.
+    #[error(
+        "{needed} bytes are announced, and the file system of the cache has {free} left; free space, or choose another place with --cache-dir"
+    )]
+    Full {
+        /// Announced length.
+        needed: u64,
+        /// What is left.
+        free: u64,
+    },
 }
 
 impl From<CasError> for io::Error {
@@ -56,6 +66,7 @@ impl From<CasError> for io::Error {
         let kind = match &error {
             CasError::Io(error) => error.source.kind(),
             CasError::Missing(_) => io::ErrorKind::NotFound,
+            CasError::Full { .. } => io::ErrorKind::StorageFull,
             CasError::Mismatch { .. } | CasError::TooLarge(..) => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)
@@ -111,6 +122,19 @@ pub struct Cas {
 }
 
 impl Cas {
+    /// Refuses content of `needed` bytes if the disk has less room, before any of them is
+    /// received.
+    ///
+    /// # Errors
+    ///
+    /// [`CasError::Full`]
+    pub fn make_sure_of(&self, needed: u64) -> Result<(), CasError> {
+        match crate::disk::free_bytes(self.root()) {
+            Some(free) if free < needed => Err(CasError::Full { needed, free }),
+            _ => Ok(()),
+        }
+    }
+
     /// Opens the store under `root`, creating it if necessary, and removes the
     /// unfinished files of killed processes.
     ///

@@ -195,7 +195,7 @@ impl ToExit for PackageReadError {
         match self {
             Self::Layout(error) => error.exit(),
             Self::Open(error) => error.exit(),
-            Self::Write { .. } => Exit::Environment,
+            Self::Write { .. } | Self::Full { .. } => Exit::Environment,
             Self::Exists(_) | Self::Foreign { .. } | Self::NoFile(..) => Exit::Usage,
             Self::Interrupted => Exit::Interrupted,
             Self::Refused(_)
@@ -210,6 +210,7 @@ impl ToExit for PackageReadError {
         match self {
             Self::Exists(_) => hint("choose another folder, or pass --force to replace it"),
             Self::Foreign { .. } => hint("choose another folder, or move this one away"),
+            Self::Full { .. } => hint("free space, or choose a folder on another disk"),
             Self::NoFile(..) => hint("`jackal package inspect files` lists the files"),
             Self::Document { .. } => hint("create the package again"),
             _ => Vec::new(),

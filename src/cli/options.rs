@@ -164,6 +164,19 @@ pub(super) struct CacheDirArgs {
 pub(super) struct PlaceArgs {
     #[command(flatten)]
     cache: CacheDirArgs,
+    /// Maximum size of a download, and of what an archive or layer unpacks to
+    ///
+    /// Default: 64GiB for a download. For an archive with extractPath 32 times
+    /// its size, at least 256MiB; for the SBOM of a layer 100 times its size, at
+    /// least 4GiB.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        help_heading = "Limits",
+        env = "JACKAL_MAX_CONTENT_SIZE",
+        hide_env_values = true
+    )]
+    max_content_size: Option<String>,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -175,6 +188,7 @@ impl PlaceArgs {
             cache: cache_folder(self.cache.cache_dir)?,
             connection: self.connection.into_connection()?,
             environment: variables(),
+            content_limit: size("--max-content-size", self.max_content_size)?,
         })
     }
 }

@@ -142,6 +142,7 @@ pub(super) fn republish(
         cache: super::environment::cache_folder(read.cache)?,
         connection: read.connection,
         environment: variables(),
+        content_limit: read.content_limit,
     };
     let options = PublishOptions {
         place,

@@ -26,10 +26,16 @@ pub(super) struct ReadArgs {
     /// Maximum number of parallel transfers
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = transfers)]
     oci_concurrency: usize,
-    /// Maximum size of an archive's files in total, such as 500GiB
+    /// Maximum size of the package's files in total, such as 500GiB
     ///
-    /// Default: 200 times the size of the archive, at least 32 GiB.
-    #[arg(long, value_name = "SIZE")]
+    /// Default: for an archive, 200 times its size and at least 32GiB; for a
+    /// registry, what the disk holds.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "JACKAL_MAX_CONTENT_SIZE",
+        hide_env_values = true
+    )]
     max_content_size: Option<String>,
     #[command(flatten)]
     cache: CacheDirArgs,

@@ -57,6 +57,14 @@ impl From<DiskError> for io::Error {
     }
 }
 
+/// How many bytes this user may still write to the file system of `path`; `None`: it is
+/// not known.
+#[must_use]
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    let system = rustix::fs::statvfs(path).ok()?;
+    Some(system.f_bavail.saturating_mul(system.f_frsize))
+}
+
 /// Names the path in an I/O error.
 pub fn at(path: &Path) -> impl Fn(io::Error) -> DiskError + Copy + '_ {
     move |source| DiskError {

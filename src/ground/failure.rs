@@ -207,7 +207,7 @@ failures! {
         _ => Class::Environment,
     };
     DownloadError: |error| match error {
-        DownloadError::Address(_) => Class::Configuration,
+        DownloadError::Address(_) | DownloadError::TooLarge { .. } => Class::Configuration,
         DownloadError::Digest { .. } => Class::Verification,
         _ => Class::Environment,
     }, again: |error| match error {
@@ -248,7 +248,7 @@ pub(crate) fn of_tree(error: &TreeError) -> Class {
 pub(crate) fn of_cas(error: &CasError) -> Class {
     match error {
         CasError::Io(error) => of_io(&error.source),
-        CasError::TooLarge(..) => Class::Environment,
+        CasError::TooLarge(..) | CasError::Full { .. } => Class::Environment,
         CasError::Missing(_) | CasError::Mismatch { .. } => Class::Verification,
     }
 }

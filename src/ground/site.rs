@@ -38,6 +38,8 @@ pub struct Wishes {
     pub jobs: usize,
     /// Report the logs of cached results as well.
     pub replay: bool,
+    /// Maximum size of a download, and of what an archive unpacks to; `None`: the defaults.
+    pub content_limit: Option<u64>,
     /// The user's environment, for programs that find credentials through it.
     pub environment: BTreeMap<String, String>,
     /// The path of this program, for commands that call it.

@@ -38,6 +38,12 @@ impl Bench {
         }
     }
 
+    /// Most bytes that the user lets an archive or layer unpack to; `None`: the default.
+    /// It changes whether there is an output, and no byte of it.
+    pub(crate) fn content_limit(&self) -> Option<u64> {
+        self.site.as_ref()?.wishes.content_limit
+    }
+
     /// The outputs of actions that this one is made of, in their order: in a run
     /// from the cache, if it has them.
     pub(crate) async fn nested(&self, actions: Vec<Prepared>) -> Result<Vec<Output>, Failure> {

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::{LayoutError, PackageFile};
@@ -20,6 +21,9 @@ const MAGIC: &[u8; 8] = b"jkdelta\x01";
 /// Maximum size of a header, in bytes: 128 MiB. An archive has at most a million
 /// frames, and a reference takes less than a hundred bytes.
 const MAX_HEADER_BYTES: u64 = 128 << 20;
+
+/// Maximum number of pieces of a new archive: one for each frame, and one for each gap.
+const MAX_PIECES: usize = 2 << 20;
 
 /// Maximum size of a result, as a multiple of its input: stretches may be used several
 /// times, but a small delta must not fill a disk.
@@ -105,7 +109,34 @@ pub struct Whole {
 struct Header {
     old: Whole,
     new: Whole,
+    #[serde(deserialize_with = "pieces")]
     pieces: Vec<Piece>,
+}
+
+/// Reads at most [`MAX_PIECES`]: the shortest one takes more memory than text.
+fn pieces<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<Piece>, D::Error> {
+    struct Pieces;
+
+    impl<'de> Visitor<'de> for Pieces {
+        type Value = Vec<Piece>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a list of pieces")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Piece>, A::Error> {
+            let mut pieces = Vec::new();
+            while let Some(piece) = list.next_element()? {
+                if pieces.len() >= MAX_PIECES {
+                    return Err(A::Error::custom("it has too many pieces"));
+                }
+                pieces.push(piece);
+            }
+            Ok(pieces)
+        }
+    }
+
+    list.deserialize_seq(Pieces)
 }
 
 /// The source of the next bytes of the new archive.

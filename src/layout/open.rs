@@ -14,8 +14,12 @@ use super::parts::{self, Parts};
 use super::walk::{Walk, WalkError};
 use crate::archive::{Compression, SeekTable, SeekableReader, Skip, Stream};
 
-/// Maximum number of files in a package: a million. Their paths are held in memory.
-const MAX_FILES: usize = 1_000_000;
+/// Maximum number of files in a package: a quarter of a million. Their paths are held in
+/// memory, several times.
+const MAX_FILES: usize = 250_000;
+
+/// Maximum length of all paths, in bytes: 32 MiB.
+const MAX_PATH_BYTES: usize = 32 << 20;
 
 /// Largest window that a decoder accepts, as a power of two: 512 MiB, as
 /// docs/spec/package.md, "Archive", asks of readers.
@@ -84,11 +88,14 @@ struct Members {
     by_name: BTreeMap<String, Member>,
     /// Folded forms of names, where different from the name.
     folded: BTreeSet<String>,
+    /// Length of all names in bytes.
+    bytes: usize,
 }
 
 impl Members {
     /// Returns whether the name was free.
     fn insert(&mut self, name: &str, member: Member) -> bool {
+        self.bytes += name.len();
         // As on file systems that ignore case or normalise accents.
         let folded: String = name.nfc().collect::<String>().to_lowercase();
         let taken = match folded == name {
@@ -461,6 +468,10 @@ impl PackageFile {
     fn enter(&self, members: &mut Members, name: &str, member: Member) -> Result<(), LayoutError> {
         if members.by_name.len() >= MAX_FILES {
             let what = format!("more than {MAX_FILES} files");
+            return Err(LayoutError::too_large(&self.path, what));
+        }
+        if members.bytes + name.len() > MAX_PATH_BYTES {
+            let what = format!("its paths have more than {} MiB", MAX_PATH_BYTES >> 20);
             return Err(LayoutError::too_large(&self.path, what));
         }
         match members.insert(name, member) {

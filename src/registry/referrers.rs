@@ -102,8 +102,9 @@ impl Registry {
                 // invalidate those before it.
                 return Ok(Some(found).filter(|found| !found.is_empty()));
             };
+            let count = index.manifests.len();
             found.extend(index.manifests);
-            match pages.after(&reference, &url, next, length)? {
+            match pages.after(&reference, &url, next, (count, length))? {
                 Some(next) => url = next,
                 None => return Ok(Some(found)),
             }
@@ -150,10 +151,14 @@ impl Registry {
 /// thousand tags. They are held in memory.
 const MAX_LISTING_BYTES: usize = 16 << 20;
 
+/// Maximum number of tags or referrers of one listing. Each referrer may be fetched.
+const MAX_LISTED: usize = 10_000;
+
 /// The pages of a listing read so far.
 pub(super) struct Pages {
     seen: HashSet<reqwest::Url>,
     bytes: usize,
+    items: usize,
 }
 
 impl Pages {
@@ -161,25 +166,29 @@ impl Pages {
         Self {
             seen: [first.clone()].into(),
             bytes: 0,
+            items: 0,
         }
     }
 
-    /// The next page after the one at `url` of `length` bytes.
+    /// The next page after the one at `url` of so many items and bytes.
     pub(super) fn after(
         &mut self,
         reference: &Reference,
         url: &reqwest::Url,
         next: Option<String>,
-        length: usize,
+        (items, length): (usize, usize),
     ) -> Result<Option<reqwest::Url>, RegistryError> {
         self.bytes += length;
+        self.items += items;
+        let larger = |expected| {
+            let found = "a larger listing".to_owned();
+            Err(RegistryError::content(reference, found, expected))
+        };
         if self.bytes > MAX_LISTING_BYTES {
-            let expected = format!("at most {MAX_LISTING_BYTES} bytes");
-            return Err(RegistryError::content(
-                reference,
-                "a larger listing".to_owned(),
-                expected,
-            ));
+            return larger(format!("at most {MAX_LISTING_BYTES} bytes"));
+        }
+        if self.items > MAX_LISTED {
+            return larger(format!("at most {MAX_LISTED} entries"));
         }
         let next = next.and_then(|next| follow(url, &next));
         if next
@@ -258,13 +267,18 @@ mod tests {
         let mut pages = Pages::from(&at(0));
         let mut page = |number: usize| {
             let next = Some(at(number + 1).to_string());
-            pages.after(&reference, &at(number), next, 4 << 20)
+            pages.after(&reference, &at(number), next, (1, 4 << 20))
         };
         for number in 0..4 {
             assert_eq!(page(number).unwrap(), Some(at(number + 1)));
         }
         let error = page(4).unwrap_err().to_string();
         assert!(error.contains("a larger listing"), "{error}");
+        let mut pages = Pages::from(&at(0));
+        let mut page = |items: usize| pages.after(&reference, &at(0), None, (items, 1));
+        assert!(page(10_000).is_ok());
+        let error = page(1).unwrap_err().to_string();
+        assert!(error.contains("at most 10000 entries"), "{error}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::retry::Failure;
 use crate::oci::{Reference, is_tag};
 
 /// Maximum number of pages, against endless listings.
-const MAX_PAGES: usize = 10_000;
+const MAX_PAGES: usize = 1_000;
 
 #[derive(Deserialize)]
 struct Page {
@@ -40,8 +40,9 @@ impl Registry {
                     "names of tags".to_owned(),
                 ));
             }
+            let count = named.len();
             tags.extend(named);
-            match pages.after(reference, &url, next, length)? {
+            match pages.after(reference, &url, next, (count, length))? {
                 Some(next) => url = next,
                 None => return Ok(tags),
             }

@@ -3,7 +3,8 @@
 //! Cataloguers fill it, formats write it. It never has absolute host paths, times
 //! or random numbers, so that equal inputs give equal documents.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::LazyLock;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -49,21 +50,24 @@ impl License {
     /// The canonical SPDX id or expression; empty if the licence is neither.
     #[must_use]
     pub fn spdx(&self) -> String {
-        let plain = |text: &str| text.replace('-', "").to_ascii_lowercase();
+        fn plain(text: &str) -> String {
+            text.replace('-', "").to_ascii_lowercase()
+        }
+        // Copyright files name many.
+        static KNOWN: LazyLock<HashMap<String, &str>> = LazyLock::new(|| {
+            let known = spdx::identifiers::LICENSES.iter().rev();
+            known.map(|known| (plain(known.name), known.name)).collect()
+        });
         let (stem, later) = match self.0.strip_suffix('+') {
             Some(stem) => (stem, true),
             None => (self.0.as_str(), false),
         };
         for candidate in [stem.to_owned(), format!("{stem}.0")] {
-            let wanted = plain(&candidate);
-            let found = spdx::identifiers::LICENSES
-                .iter()
-                .find(|license| plain(license.name) == wanted);
-            if let Some(found) = found {
+            if let Some(found) = KNOWN.get(&plain(&candidate)) {
                 return if later {
-                    format!("{}+", found.name)
+                    format!("{found}+")
                 } else {
-                    found.name.to_owned()
+                    (*found).to_owned()
                 };
             }
         }

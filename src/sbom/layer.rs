@@ -8,35 +8,21 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::binary::{self, Facts};
+pub use super::budget::LayerError;
+use super::budget::{HELD_BYTES, Memory};
 use super::search;
 use crate::archive::{TarKind, TarReader};
 use crate::oci::{Digest, Hasher};
 
-/// Longest database or manifest kept, in bytes: 64 MiB. Status files of full desktop
-/// systems have 10 MB.
-const TEXT_LIMIT: u64 = 64 << 20;
 /// Longest executable held in memory, in bytes: 16 MiB, because several layers are
 /// scanned at the same time. Larger ones are searched as streams.
 const WHOLE_BINARY: u64 = 16 << 20;
-/// Most bytes kept of one layer: 256 MiB, five times as much as in the largest
-/// known images.
-const KEPT_LIMIT: u64 = 256 << 20;
-/// Most entries in one layer; the largest known images have under a million.
-const ENTRY_LIMIT: usize = 4_000_000;
 
-/// Why a layer cannot be scanned.
-#[derive(Debug, thiserror::Error)]
-pub enum LayerError {
-    /// The tar is damaged or its source failed.
-    #[error("cannot read the layer's tar archive")]
-    Read(#[from] io::Error),
-    /// More entries than the limit.
-    #[error("the layer has more than {ENTRY_LIMIT} entries")]
-    TooMany,
-    /// More kept bytes than the limit.
-    #[error("the layer has more than {} MiB of package databases and manifests", KEPT_LIMIT >> 20)]
-    TooMuch,
-}
+/// What holding an entry costs beside its texts, in bytes.
+const ENTRY_COST: usize = 112;
+
+/// Shortest text that is held compressed, in bytes.
+const PACKED_FROM: usize = 512;
 
 /// Type of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,23 +40,55 @@ pub enum NodeKind {
 /// The part of a regular file that is kept.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// All bytes.
-    Bytes(Vec<u8>),
+    /// All of it.
+    Text(Text),
     /// Facts of an executable.
     Executable(Facts),
 }
 
 impl Content {
     /// Approximate size in memory, in bytes.
-    fn size(&self) -> u64 {
-        let bytes = match self {
-            Self::Bytes(bytes) => bytes.len(),
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Text(text) => text.held.len(),
             Self::Executable(facts) => {
-                let go = facts.go.as_ref().map_or(0, |(_, text)| text.len());
+                let go = facts.go.as_ref();
+                let go = go.map_or(0, |(version, text)| version.len() + text.len());
                 go + facts.audit.as_ref().map_or(0, Vec::len)
             }
-        };
-        bytes as u64
+        }
+    }
+}
+
+/// A file that is held, compressed if that is worth it: lists of packages compress
+/// several times, and an image has thousands.
+#[derive(Clone, Debug)]
+pub struct Text {
+    held: Vec<u8>,
+    packed: bool,
+}
+
+impl Text {
+    /// Holds `bytes`.
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        if bytes.len() >= PACKED_FROM
+            && let Ok(packed) = zstd::bulk::compress(&bytes, 1)
+            && packed.len() < bytes.len()
+        {
+            let (held, packed) = (packed, true);
+            return Self { held, packed };
+        }
+        let (held, packed) = (bytes, false);
+        Self { held, packed }
+    }
+
+    /// The file.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        if !self.packed {
+            return self.held.clone();
+        }
+        // It was packed by this process.
+        zstd::stream::decode_all(&self.held[..]).unwrap_or_default()
     }
 }
 
@@ -116,33 +134,58 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-/// Scans the uncompressed layer tar `input` to its end. Keeps the whole content of
-/// files whose path `is_wanted`.
-pub(super) fn scan(input: impl Read, is_wanted: fn(&str) -> bool) -> Result<LayerScan, LayerError> {
-    let mut keeper = Keeper::new(is_wanted);
-    walk(input, |path, size, input| keeper.keep(path, size, input))
+/// Which files are kept whole: of a path, the most bytes; `None`: not this one.
+pub(super) type Wanted = fn(&str) -> Option<Most>;
+
+/// The largest file that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Most {
+    /// A larger one is an error: without it, nothing would be found.
+    Refuse(u64),
+    /// A larger one is passed over.
+    Skip(u64),
 }
 
-/// As [`scan`]; `keep` returns the content to keep of a regular file.
+/// Scans the uncompressed layer tar `input` to its end. Keeps the whole content of
+/// files whose path is `wanted`.
+pub(super) fn scan(input: impl Read, wanted: Wanted) -> Result<LayerScan, LayerError> {
+    let mut keeper = Keeper::new(wanted);
+    let mut memory = Memory::new(HELD_BYTES, "the layer has too many files or links");
+    let mut entries = Vec::new();
+    let mut scan = walk(
+        input,
+        |path, size, input| keeper.keep(path, size, input),
+        |entry| {
+            memory.take(entry.cost())?;
+            entries.push(entry);
+            Ok(())
+        },
+    )?;
+    scan.entries = entries;
+    Ok(scan)
+}
+
+/// As [`scan`]; `keep` returns the content to keep of a regular file, and `take` gets
+/// every entry. The scan that is returned has none.
 pub(super) fn walk(
     input: impl Read,
-    mut keep: impl FnMut(&str, u64, &mut dyn Read) -> io::Result<Option<Content>>,
+    mut keep: impl FnMut(&str, u64, &mut dyn Read) -> Result<Option<Content>, LayerError>,
+    mut take: impl FnMut(Entry) -> Result<(), LayerError>,
 ) -> Result<LayerScan, LayerError> {
     let mut tar = TarReader::new(Hashing {
         inner: input,
         hasher: Hasher::default(),
     });
-    let mut entries = Vec::new();
-    let mut kept = 0;
+    let mut deleted = Memory::new(DELETED_BYTES, "the layer deletes too many files");
     let (mut whiteouts, mut opaque, mut file_bytes) = (Vec::new(), Vec::new(), 0_u64);
     while let Some(found) = tar.next()? {
-        if entries.len() >= ENTRY_LIMIT {
-            return Err(LayerError::TooMany);
-        }
         let Some(path) = clean(&found.name_lossy()) else {
             continue;
         };
         let (parent, base) = path.rsplit_once('/').unwrap_or(("", &path));
+        if base.starts_with(".wh.") {
+            deleted.take(path.len() + ENTRY_COST)?;
+        }
         if base == ".wh..wh..opq" {
             opaque.push(parent.to_owned());
             continue;
@@ -172,42 +215,56 @@ pub(super) fn walk(
             if found.kind == TarKind::File {
                 content = keep(&path, size, &mut tar)?.map(Arc::new);
             }
-            kept += content.as_deref().map_or(0, Content::size);
-            if kept > KEPT_LIMIT {
-                return Err(LayerError::TooMuch);
-            }
         }
-        entries.push(Entry {
+        take(Entry {
             path,
             kind,
             size,
             mode,
             content,
-        });
+        })?;
     }
     let mut rest = tar.into_inner().0;
     io::copy(&mut rest, &mut io::sink())?;
     Ok(LayerScan {
         diff_id: rest.hasher.finish(),
-        entries,
+        entries: Vec::new(),
         whiteouts,
         opaque,
         file_bytes,
     })
 }
 
+/// Most memory for the names of deleted files, in bytes: 16 MiB.
+const DELETED_BYTES: usize = 16 << 20;
+
+impl Entry {
+    /// What holding it takes, in bytes.
+    fn cost(&self) -> usize {
+        let target = match &self.kind {
+            NodeKind::Symlink(target) | NodeKind::Hardlink(target) => target.len(),
+            NodeKind::Directory | NodeKind::File | NodeKind::Other => 0,
+        };
+        ENTRY_COST + self.path.len() + target + self.kept()
+    }
+
+    /// What holding its content takes, in bytes.
+    pub(super) fn kept(&self) -> usize {
+        self.content.as_deref().map_or(0, Content::size)
+    }
+}
+
 /// Extracts the content that cataloguers want from one file after the other.
 pub(super) struct Keeper {
-    /// Whether the whole file at a path is kept.
-    is_wanted: fn(&str) -> bool,
+    wanted: Wanted,
     /// Buffer for one executable, reused for the next.
     scratch: Vec<u8>,
 }
 
 impl Keeper {
-    pub(super) fn new(is_wanted: fn(&str) -> bool) -> Self {
+    pub(super) fn new(wanted: Wanted) -> Self {
         Self {
-            is_wanted,
+            wanted,
             scratch: Vec::new(),
         }
     }
@@ -218,14 +275,19 @@ impl Keeper {
         path: &str,
         size: u64,
         input: &mut dyn Read,
-    ) -> io::Result<Option<Content>> {
-        if (self.is_wanted)(path) {
-            if size > TEXT_LIMIT {
-                return Ok(None);
+    ) -> Result<Option<Content>, LayerError> {
+        if let Some(most) = (self.wanted)(path) {
+            match most {
+                Most::Refuse(most) if size > most => {
+                    return Err(LayerError::TooLarge("a database of packages is too large"));
+                }
+                Most::Skip(most) if size > most => return Ok(None),
+                Most::Refuse(most) | Most::Skip(most) => {
+                    let mut bytes = Vec::new();
+                    input.take(most).read_to_end(&mut bytes)?;
+                    return Ok(Some(Content::Text(Text::new(bytes))));
+                }
             }
-            let mut bytes = Vec::new();
-            input.take(TEXT_LIMIT).read_to_end(&mut bytes)?;
-            return Ok(Some(Content::Bytes(bytes)));
         }
         if size < 64 {
             return Ok(None);
@@ -293,7 +355,7 @@ pub(super) fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::catalog::is_wanted;
+    use super::super::catalog::wanted;
     use super::*;
 
     #[test]
@@ -305,7 +367,7 @@ mod tests {
             (".wh..wh.plnk", b""),
             ("other", b"zzz"),
         ]);
-        let scan = scan(&tar[..], is_wanted).unwrap();
+        let scan = scan(&tar[..], wanted).unwrap();
         assert_eq!(scan.diff_id, Digest::of(&tar));
         assert_eq!(scan.whiteouts, ["etc/gone"]);
         assert_eq!(scan.opaque, ["opt"]);
@@ -318,14 +380,46 @@ mod tests {
     fn a_tar_without_its_last_padding_and_end_is_whole_and_a_cut_one_is_not() {
         let whole = tar_of(&[("a", &[1; 5000])]);
         let cut = &whole[..512 + 5000];
-        let scan = scan(cut, is_wanted).unwrap();
+        let scan = scan(cut, wanted).unwrap();
         assert_eq!((scan.entries.len(), scan.file_bytes), (1, 5000));
         assert_eq!(scan.diff_id, Digest::of(cut));
-        assert!(super::scan(&whole[..3000], is_wanted).is_err());
+        assert!(super::scan(&whole[..3000], wanted).is_err());
     }
 
     #[test]
     fn a_broken_tar_is_an_error() {
-        assert!(scan(&[7_u8; 600][..], is_wanted).is_err());
+        assert!(scan(&[7_u8; 600][..], wanted).is_err());
+    }
+
+    #[test]
+    fn what_is_held_of_a_layer_is_bounded() {
+        // Each list is small, and does not compress.
+        let mut noise = 1_u32;
+        let mut list = || {
+            let mut next = || {
+                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (noise >> 24) as u8
+            };
+            (0..1_000_000).map(|_| next()).collect::<Vec<u8>>()
+        };
+        let one = list();
+        let entry = tar_of(&[("a/package.json", &one)]);
+        let entry = &entry[..512 + one.len().next_multiple_of(512)];
+        let many = entry.repeat(HELD_BYTES / 1_000_000 + 1);
+        let refused = scan(&many[..], wanted).unwrap_err();
+        assert!(matches!(refused, LayerError::TooLarge(_)), "{refused}");
+        let zeros = vec![b' '; (33 << 20) + 1];
+        for (path, refused) in [("var/lib/dpkg/status", true), ("a/package.json", false)] {
+            let scanned = scan(&tar_of(&[(path, &zeros)])[..], wanted);
+            assert_eq!(scanned.is_err(), refused, "{path}");
+        }
+    }
+
+    #[test]
+    fn held_texts_come_back() {
+        for text in [&b""[..], b"short", &b"long ".repeat(1000), &[255; 600]] {
+            assert_eq!(Text::new(text.to_vec()).bytes(), text);
+        }
+        assert!(Text::new(vec![7; 100_000]).held.len() < 1000);
     }
 }

@@ -4,6 +4,7 @@
 //! puts them into a `document`, `format` writes it. Never opens a file.
 
 mod binary;
+mod budget;
 mod catalog;
 pub mod document;
 pub mod format;
@@ -18,4 +19,5 @@ mod stored;
 pub mod unpack;
 
 pub use catalog::CATALOGUE_VERSION;
-pub use stored::StoredError;
+pub use squash::StackError;
+pub use stored::{StoredError, StoredScan};

@@ -2,25 +2,30 @@
 //!
 //! Works on the list of found packages. Never looks at files.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 
+use super::budget::EDGES;
 use super::catalog;
 use super::document::{Document, Package, Relationship, Source};
+use super::layer::LayerError;
 
 impl Document {
     /// Merges packages of equal id, sorts them, and relates them to each other.
-    #[must_use]
-    pub fn new(source: Source, distro: Value, found: Vec<Package>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError`]: they have too many relations.
+    pub fn new(source: Source, distro: Value, found: Vec<Package>) -> Result<Self, LayerError> {
         let packages = merge(found);
-        let relationships = edges(&source.id, &packages);
-        Self {
+        let relationships = edges(&source.id, &packages)?;
+        Ok(Self {
             packages,
             relationships,
             source,
             distro,
-        }
+        })
     }
 }
 
@@ -55,22 +60,42 @@ fn merge(found: Vec<Package>) -> Vec<Package> {
 }
 
 /// All edges: from the source to packages, dependencies, and shared files.
-fn edges(source: &str, packages: &[Package]) -> Vec<Relationship> {
+fn edges(source: &str, packages: &[Package]) -> Result<Vec<Relationship>, LayerError> {
     let ids: Vec<String> = packages.iter().map(Package::id).collect();
+    // Only names that are asked for are looked up: lists of files are long.
+    let required: HashSet<&str> = packages
+        .iter()
+        .flat_map(|package| package.requires.iter().map(String::as_str))
+        .collect();
+    let located: HashSet<&str> = packages
+        .iter()
+        .flat_map(|package| package.locations.iter().map(|at| at.path.as_str()))
+        .filter(|path| !catalog::is_database(path))
+        .collect();
     let mut providers: HashMap<(&str, &str), Vec<usize>> = HashMap::new();
     let mut owners: HashMap<&str, Vec<usize>> = HashMap::new();
     for (index, package) in packages.iter().enumerate() {
-        for name in &package.provides {
+        let provides = package.provides.iter();
+        for name in provides.filter(|name| required.contains(name.as_str())) {
             providers
                 .entry((package.ecosystem.kind, name))
                 .or_default()
                 .push(index);
         }
-        for path in &package.owns {
+        let owns = package.owns.iter();
+        for path in owns.filter(|path| located.contains(path.as_str())) {
             owners.entry(path).or_default().push(index);
         }
     }
     let mut all = BTreeSet::new();
+    // Counted before they are told apart: a thousand packages may require, and provide,
+    // one name a thousand times.
+    let mut left = EDGES;
+    let mut count = || {
+        let less = left.checked_sub(1);
+        left = less.ok_or(LayerError::TooLarge("its packages have too many relations"))?;
+        Ok::<(), LayerError>(())
+    };
     for (index, package) in packages.iter().enumerate() {
         let edge = |parent: &str, child: &str, kind, files| Relationship {
             parent: parent.to_owned(),
@@ -78,6 +103,7 @@ fn edges(source: &str, packages: &[Package]) -> Vec<Relationship> {
             kind,
             files,
         };
+        count()?;
         all.insert(edge(source, &ids[index], "contains", Vec::new()));
         for name in &package.requires {
             for provider in providers
@@ -85,6 +111,7 @@ fn edges(source: &str, packages: &[Package]) -> Vec<Relationship> {
                 .into_iter()
                 .flatten()
             {
+                count()?;
                 if *provider != index {
                     all.insert(edge(
                         &ids[*provider],
@@ -102,6 +129,7 @@ fn edges(source: &str, packages: &[Package]) -> Vec<Relationship> {
                 continue;
             }
             for owner in owners.get(path).into_iter().flatten() {
+                count()?;
                 if *owner != index {
                     shared.entry(*owner).or_default().insert(path);
                 }
@@ -117,5 +145,32 @@ fn edges(source: &str, packages: &[Package]) -> Vec<Relationship> {
             ));
         }
     }
-    all.into_iter().collect()
+    Ok(all.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sbom::document::Ecosystem;
+
+    #[test]
+    fn relations_that_multiply_are_refused() {
+        const KIND: Ecosystem = Ecosystem {
+            kind: "deb",
+            language: "",
+            found_by: "x",
+            metadata_type: "y",
+        };
+        let packages = |count: usize| {
+            let made = (0..count).map(|number| {
+                let mut package = Package::new(KIND, &format!("a{number}"), "1");
+                package.provides.push("x".to_owned());
+                package.requires.push("x".to_owned());
+                package
+            });
+            made.collect::<Vec<_>>()
+        };
+        assert_eq!(edges("s", &packages(100)).unwrap().len(), 100 + 100 * 99);
+        assert!(edges("s", &packages(1000)).is_err());
+    }
 }

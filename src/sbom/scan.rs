@@ -8,17 +8,20 @@ use std::io::{self, Read};
 
 use serde_json::{Value, json};
 
-use super::catalog;
-use super::document::{Annotations, Document, Evidence, Location, Package, Source};
+use super::budget::{HELD_BYTES, INNER_BYTES};
+use super::catalog::{self, Found};
+use super::document::{Annotations, Document, Evidence, Location, Source};
 use super::layer::{self, Keeper, LayerError, LayerScan};
-use super::squash::View;
+use super::squash::{StackError, View};
+use super::stored::StoredScan;
 use super::unpack::{self, TAR_HEAD};
 use crate::archive::is_tar;
 use crate::oci::Digest;
 
-/// Most uncompressed bytes read of one archive inside a component: 64 GiB. The rest
-/// is ignored, so that a decompression bomb takes a minute and not a day.
-const ARCHIVE_LIMIT: u64 = 64 << 30;
+/// Most bytes that an archive inside a component unpacks to, as a multiple of its own
+/// size, and what any may. The rest is ignored: a bomb takes seconds and not a day.
+const ARCHIVE_RATIO: u64 = 64;
+const ARCHIVE_ALWAYS: u64 = 1 << 30;
 
 /// Scans the uncompressed layer tar `input` to its end.
 ///
@@ -26,14 +29,42 @@ const ARCHIVE_LIMIT: u64 = 64 << 30;
 ///
 /// [`LayerError`]: the tar is damaged or too large. Unknown entries are skipped.
 pub fn layer(input: impl Read) -> Result<LayerScan, LayerError> {
-    layer::scan(input, catalog::is_wanted)
+    layer::scan(input, catalog::wanted)
 }
 
-/// Catalogues an image from its layer scans, base first.
-#[must_use]
-pub fn image(source: Source, layers: Vec<LayerScan>) -> Document {
-    let view = View::squash(layers, true);
-    Document::new(source, view.distro(), catalog::packages(&view))
+/// An image whose layers are stacked one after the other, base first.
+pub struct Image(View);
+
+impl Default for Image {
+    fn default() -> Self {
+        Self(View::new(true, HELD_BYTES))
+    }
+}
+
+impl Image {
+    /// Stacks the next layer; returns its diff id, and the bytes of its files.
+    ///
+    /// # Errors
+    ///
+    /// [`StackError`]: the scan is damaged, or the image too large.
+    pub fn stack(&mut self, layer: StoredScan<impl Read>) -> Result<(Digest, u64), StackError> {
+        let facts = (layer.diff_id, layer.file_bytes);
+        self.0.stack_stored(layer)?;
+        Ok(facts)
+    }
+
+    /// Catalogues the image.
+    ///
+    /// # Errors
+    ///
+    /// [`LayerError`]: it lists too many packages.
+    pub fn document(self, source: Source) -> Result<Document, LayerError> {
+        let mut found = Found::default();
+        catalog::packages(&self.0, &mut found)?;
+        let distro = self.0.distro().clone();
+        drop(self.0);
+        Document::new(source, distro, found.finish()?)
+    }
 }
 
 /// Catalogues the files of component `name` from its uncompressed tar.
@@ -44,23 +75,27 @@ pub fn image(source: Source, layers: Vec<LayerScan>) -> Document {
 ///
 /// # Errors
 ///
-/// [`LayerError`]: the tar is damaged or too large. Damaged archives inside count
-/// as ordinary files.
+/// [`LayerError`]: the tar is damaged, or it or an archive inside is too large. Damaged
+/// archives inside count as ordinary files.
 pub fn component(name: &str, tar: impl Read) -> Result<Document, LayerError> {
-    let mut inside = Vec::new();
-    let mut keeper = Keeper::new(catalog::is_wanted);
-    let root = layer::walk(tar, |path, size, input| {
-        let mut head = Vec::with_capacity(TAR_HEAD);
-        input.take(TAR_HEAD as u64).read_to_end(&mut head)?;
-        if unpack::is_compressed(&head) || is_tar(&head) {
-            inside.extend(archive(path, (&head[..]).chain(input)));
-            return Ok(None);
-        }
-        keeper.keep(path, size, &mut (&head[..]).chain(input))
-    })?;
-    let view = View::squash(vec![root], false);
-    let mut found = catalog::packages(&view);
-    found.extend(inside);
+    let mut found = Found::default();
+    let mut keeper = Keeper::new(catalog::wanted);
+    let mut view = View::new(false, HELD_BYTES);
+    layer::walk(
+        tar,
+        |path, size, input| {
+            let mut head = Vec::with_capacity(TAR_HEAD);
+            input.take(TAR_HEAD as u64).read_to_end(&mut head)?;
+            if unpack::is_compressed(&head) || is_tar(&head) {
+                archive(path, size, (&head[..]).chain(input), &mut found)?;
+                return Ok(None);
+            }
+            keeper.keep(path, size, &mut (&head[..]).chain(input))
+        },
+        view.filling(),
+    )?;
+    catalog::packages(&view, &mut found)?;
+    drop(view);
     let source = Source {
         id: Digest::of(name.as_bytes()).hex(),
         name: name.to_owned(),
@@ -69,53 +104,62 @@ pub fn component(name: &str, tar: impl Read) -> Result<Document, LayerError> {
         metadata: json!({"path": name}),
     };
     let distro = Value::Object(serde_json::Map::new());
-    Ok(Document::new(source, distro, found))
+    Document::new(source, distro, found.finish()?)
 }
 
-/// The packages in an archive at `path`; none if it is not a valid tar.
-fn archive(path: &str, input: impl Read) -> Vec<Package> {
-    let scan = || -> Result<LayerScan, LayerError> {
-        let mut plain = unpack::unpacked(input)?.take(ARCHIVE_LIMIT);
+/// Finds the packages in an archive of `size` bytes at `path`; none if it is not a valid
+/// tar.
+fn archive(path: &str, size: u64, input: impl Read, found: &mut Found) -> Result<(), LayerError> {
+    let most = size.saturating_mul(ARCHIVE_RATIO).max(ARCHIVE_ALWAYS);
+    let mut view = View::new(false, INNER_BYTES);
+    let mut keeper = Keeper::new(catalog::wanted);
+    let scan = || -> Result<(), LayerError> {
+        let mut plain = unpack::unpacked(input)?.take(most);
         let mut head = Vec::with_capacity(TAR_HEAD);
         (&mut plain).take(TAR_HEAD as u64).read_to_end(&mut head)?;
         if !is_tar(&head) {
             return Err(io::Error::from(io::ErrorKind::InvalidData).into());
         }
-        layer(head.chain(plain))
+        let keep = |path: &str, size, input: &mut dyn Read| keeper.keep(path, size, input);
+        layer::walk(head.chain(plain), keep, view.filling()).map(drop)
     };
-    let Ok(layer) = scan() else {
-        return Vec::new();
-    };
-    let view = View::squash(vec![layer], false);
-    let mut found = catalog::packages(&view);
-    for package in &mut found {
-        relocate(package, path);
+    match scan() {
+        Err(LayerError::Read(_)) => return Ok(()),
+        done => done?,
     }
-    found
+    let before = found.count();
+    catalog::packages(&view, found)?;
+    relocate(found, before, path);
+    Ok(())
 }
 
-/// Moves `package` from the root of the archive at `path` into the component that
-/// contains the archive.
-fn relocate(package: &mut Package, path: &str) {
+/// Moves the packages after the first `before` from the root of the archive at `path` into
+/// the component that contains the archive.
+fn relocate(found: &mut Found, before: usize, path: &str) {
     let archive = format!("/{path}");
-    for location in &mut package.locations {
-        location.path = format!("{archive}:{}", location.path);
-        location.access_path = format!("{archive}:{}", location.access_path);
-    }
-    // Only packages of the same archive can own or require each other.
-    for owned in &mut package.owns {
-        *owned = format!("{archive}:{owned}");
-    }
-    for name in package.provides.iter_mut().chain(&mut package.requires) {
-        *name = format!("{archive}\0{name}");
-    }
-    package.locations.push(Location {
-        path: archive.clone(),
-        layer: None,
-        access_path: archive,
-        annotations: Annotations {
-            evidence: Evidence::Supporting,
-        },
+    // The path may be long; it is not part of a document in these places.
+    let mark = Digest::of(archive.as_bytes()).hex();
+    let mark = &mark[..16];
+    found.change_after(before, archive.len(), |package| {
+        for location in &mut package.locations {
+            location.path = format!("{archive}:{}", location.path);
+            location.access_path = format!("{archive}:{}", location.access_path);
+        }
+        // Only packages of the same archive can own or require each other.
+        for owned in &mut package.owns {
+            *owned = format!("{archive}:{owned}");
+        }
+        for name in package.provides.iter_mut().chain(&mut package.requires) {
+            *name = format!("{mark}\0{name}");
+        }
+        package.locations.push(Location {
+            path: archive.clone(),
+            layer: None,
+            access_path: archive.clone(),
+            annotations: Annotations {
+                evidence: Evidence::Supporting,
+            },
+        });
     });
 }
 

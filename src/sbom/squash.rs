@@ -3,165 +3,319 @@
 //! Takes layer scans in the order of the manifest and gives cataloguers one tree.
 //! Resolves links inside the root only. Never shows files that a later layer removed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::binary::Facts;
+use super::budget::{Memory, Steps};
 use super::document::{Annotations, Evidence, Location};
-use super::layer::{Content, LayerScan, NodeKind};
+use super::layer::{Content, Entry, LayerError, Most, NodeKind};
+use super::stored::{StoredError, StoredScan};
 use crate::oci::Digest;
 
 /// Where distributions describe themselves, in order of preference.
 const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
 
+/// Longest description of a distribution, in bytes: 64 KiB. They have a few hundred bytes.
+const MAX_OS_RELEASE: u64 = 64 << 10;
+
 /// Most links to follow for one path; the limit of Linux.
 const LINK_LIMIT: usize = 40;
 
-#[derive(Clone, Debug)]
+/// What a name in the tree takes beside its text, in bytes.
+const NODE_COST: usize = 128;
+
+/// The root of the tree.
+const ROOT: usize = 0;
+
+/// A name in the tree. Folders that no layer mentions have no entry.
+#[derive(Clone, Debug, Default)]
 struct Node {
+    names: BTreeMap<Box<str>, usize>,
+    entry: Option<Box<Placed>>,
+}
+
+/// What is at a name.
+#[derive(Clone, Debug)]
+struct Placed {
     kind: NodeKind,
-    layer: Digest,
+    /// Its layer's place in [`View::layers`].
+    layer: usize,
     content: Option<Arc<Content>>,
 }
 
-/// One tree of paths without leading slash.
-#[derive(Clone, Debug, Default)]
+/// One tree of files, with the root of the scan on top.
+///
+/// Names are nodes, so that a step along a path takes the same time at any depth, and
+/// all steps are counted: links can make a path of any length.
+#[derive(Clone, Debug)]
 pub struct View {
-    nodes: BTreeMap<String, Node>,
+    nodes: Vec<Node>,
+    layers: Vec<Digest>,
     /// Whether locations name their layer.
     layered: bool,
+    memory: Memory,
+    steps: Steps,
+    distro: OnceCell<Value>,
 }
 
+/// Why a layer was not stacked.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    /// The stored scan is damaged.
+    #[error(transparent)]
+    Stored(#[from] StoredError),
+    /// The image is too large.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+}
+
+/// The folder of the last entry: entries are usually grouped by folder.
+#[derive(Default)]
+struct LastFolder(Option<(String, usize)>);
+
 impl View {
-    /// Stacks `layers`, base first. `layered`: locations name their layer.
-    #[must_use]
-    pub fn squash(layers: Vec<LayerScan>, layered: bool) -> Self {
-        let mut view = Self {
-            nodes: BTreeMap::new(),
+    /// An empty tree that takes at most `bytes` of memory. `layered`: locations name
+    /// their layer.
+    pub(super) fn new(layered: bool, bytes: usize) -> Self {
+        Self {
+            nodes: vec![Node::default()],
+            layers: Vec::new(),
             layered,
+            memory: Memory::new(bytes, "its layers have too many files or links in all"),
+            steps: Steps::default(),
+            distro: OnceCell::new(),
+        }
+    }
+
+    /// Stacks a layer on those before it.
+    #[cfg(test)]
+    pub(super) fn stack(&mut self, layer: super::layer::LayerScan) -> Result<(), LayerError> {
+        self.begin(layer.diff_id, &layer.whiteouts, &layer.opaque);
+        let mut last = LastFolder::default();
+        for entry in layer.entries {
+            self.add(entry, &mut last)?;
+        }
+        Ok(())
+    }
+
+    /// Stacks a layer whose scan was stored.
+    pub(super) fn stack_stored(
+        &mut self,
+        mut layer: StoredScan<impl Read>,
+    ) -> Result<(), StackError> {
+        self.begin(layer.diff_id, &layer.whiteouts, &layer.opaque);
+        let mut last = LastFolder::default();
+        while let Some(entry) = layer.next_entry()? {
+            self.add(entry, &mut last)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the entries of one tar into the tree, without layers below.
+    pub(super) fn filling(&mut self) -> impl FnMut(Entry) -> Result<(), LayerError> + '_ {
+        self.layers.push(Digest::of(b""));
+        let mut last = LastFolder::default();
+        move |entry| self.add(entry, &mut last)
+    }
+
+    /// Begins a layer, with what it deletes.
+    fn begin(&mut self, layer: Digest, whiteouts: &[String], opaque: &[String]) {
+        self.layers.push(layer);
+        for path in opaque {
+            if let Some(node) = self.find(path) {
+                self.empty(node);
+            }
+        }
+        for path in whiteouts {
+            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let node = self.find(folder).map(|at| &mut self.nodes[at].names);
+            if let Some(node) = node.and_then(|names| names.remove(name)) {
+                self.empty(node);
+                self.place(node, None);
+            }
+        }
+    }
+
+    fn add(&mut self, entry: Entry, last: &mut LastFolder) -> Result<(), LayerError> {
+        self.steps.add_entry();
+        let (folder, name) = entry.path.rsplit_once('/').unwrap_or(("", &entry.path));
+        let at = match &last.0 {
+            Some((known, at)) if known == folder => *at,
+            _ => self.settle(folder)?,
         };
-        for layer in layers {
-            for path in &layer.opaque {
-                view.remove_below(path);
-            }
-            for path in &layer.whiteouts {
-                view.remove_below(path);
-                view.nodes.remove(path);
-            }
-            // Entries are usually grouped by folder: look up each folder once.
-            let mut last: Option<(String, Option<String>)> = None;
-            for mut entry in layer.entries {
-                if let Some((parent, base)) = entry.path.rsplit_once('/') {
-                    if last.as_ref().is_none_or(|(folder, _)| folder != parent) {
-                        last = Some((parent.to_owned(), view.settle(parent)));
-                    }
-                    // A path through a linked directory belongs to its target.
-                    if let Some((_, Some(real))) = &last {
-                        entry.path = format!("{real}/{base}");
-                    }
-                }
-                if !matches!(entry.kind, NodeKind::Directory | NodeKind::File) {
-                    // A new link changes where later paths lead.
-                    last = None;
-                }
-                view.add(entry, layer.diff_id);
-            }
+        last.0 = Some((folder.to_owned(), at));
+        if !matches!(entry.kind, NodeKind::Directory | NodeKind::File) {
+            // A new link changes where later paths lead.
+            last.0 = None;
         }
-        view
-    }
-
-    /// Prepares for entries in `parent`: removes files on its path that are not
-    /// folders. Returns the real path of the folder if it differs.
-    fn settle(&mut self, parent: &str) -> Option<String> {
-        let real = self.resolve(parent).filter(|real| !real.is_empty())?;
-        for (end, _) in real.match_indices('/').chain([(real.len(), "")]) {
-            let folder = &real[..end];
-            if self.nodes.get(folder).is_some_and(|node| {
-                !matches!(node.kind, NodeKind::Directory | NodeKind::Symlink(_))
-            }) {
-                self.nodes.remove(folder);
+        let (kept, layer) = (entry.kept(), self.layers.len() - 1);
+        let placed = match entry.kind {
+            NodeKind::Hardlink(target) => {
+                let node = self.find(&target).map(|node| &self.nodes[node]);
+                match node.and_then(|node| node.entry.clone()) {
+                    Some(placed) => placed,
+                    None => return Ok(()),
+                }
             }
-        }
-        (real != parent).then_some(real)
-    }
-
-    fn add(&mut self, entry: super::layer::Entry, layer: Digest) {
-        let node = match entry.kind {
-            NodeKind::Hardlink(target) => match self.nodes.get(&target) {
-                Some(node) => node.clone(),
-                None => return,
-            },
-            kind => Node {
+            kind => Box::new(Placed {
                 kind,
                 layer,
                 content: entry.content,
-            },
+            }),
         };
-        if node.kind != NodeKind::Directory {
-            self.remove_below(&entry.path);
+        if let NodeKind::Symlink(target) = &placed.kind {
+            self.memory.take(target.len())?;
         }
-        self.nodes.insert(entry.path, node);
+        self.memory.take(kept)?;
+        let node = self.enter(at, name)?;
+        if placed.kind != NodeKind::Directory {
+            self.empty(node);
+        }
+        self.place(node, Some(placed));
+        Ok(())
     }
 
-    fn remove_below(&mut self, path: &str) {
-        let prefix = if path.is_empty() {
-            String::new()
-        } else {
-            format!("{path}/")
+    /// Removes everything below a node.
+    fn empty(&mut self, node: usize) {
+        let names = std::mem::take(&mut self.nodes[node].names);
+        let mut gone: Vec<usize> = names.into_values().collect();
+        while let Some(node) = gone.pop() {
+            let names = std::mem::take(&mut self.nodes[node].names);
+            gone.extend(names.into_values());
+            self.place(node, None);
+        }
+    }
+
+    /// Replaces what is at a node. The memory of its content counts no more, unless a
+    /// hard link has it as well; that of its name does, since nodes are not used again.
+    fn place(&mut self, node: usize, placed: Option<Box<Placed>>) {
+        let old = std::mem::replace(&mut self.nodes[node].entry, placed);
+        let content = old.and_then(|old| old.content);
+        if let Some(content) = content.and_then(Arc::into_inner) {
+            self.memory.give(content.size());
+        }
+    }
+
+    /// The folder for entries of `path`, made if necessary: where its links lead. Files
+    /// on the way are removed.
+    fn settle(&mut self, path: &str) -> Result<usize, LayerError> {
+        // A path whose links loop counts as it is written.
+        let names: Vec<String> = match self.walk(path) {
+            Some(real) => real.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            None => path.split('/').map(str::to_owned).collect(),
         };
-        let gone: Vec<String> = self
-            .nodes
-            .range(prefix.clone()..)
-            .map(|(path, _)| path)
-            .take_while(|path| path.starts_with(&prefix))
-            .cloned()
-            .collect();
-        for path in gone {
-            self.nodes.remove(&path);
+        self.check()?;
+        let mut at = ROOT;
+        for name in names.iter().filter(|name| !name.is_empty()) {
+            at = self.enter(at, name)?;
+            let entry = &self.nodes[at].entry;
+            let stays =
+                |placed: &Placed| matches!(placed.kind, NodeKind::Directory | NodeKind::Symlink(_));
+            if entry.as_deref().is_some_and(|placed| !stays(placed)) {
+                self.place(at, None);
+            }
+        }
+        Ok(at)
+    }
+
+    /// The node called `name` in the folder `at`, made if necessary.
+    fn enter(&mut self, at: usize, name: &str) -> Result<usize, LayerError> {
+        if let Some(known) = self.nodes[at].names.get(name) {
+            return Ok(*known);
+        }
+        self.memory.take(NODE_COST + name.len())?;
+        let made = self.nodes.len();
+        self.nodes.push(Node::default());
+        self.nodes[at].names.insert(name.into(), made);
+        Ok(made)
+    }
+
+    /// The node at exactly `path`; links are not followed.
+    fn find(&self, path: &str) -> Option<usize> {
+        let mut names = path.split('/').filter(|name| !name.is_empty());
+        names.try_fold(ROOT, |at, name| self.nodes[at].names.get(name).copied())
+    }
+
+    /// The names on the real path behind `path`, each with its node if it has one;
+    /// `None` if links loop, or if no steps are left.
+    fn walk<'v>(&'v self, path: &'v str) -> Option<Vec<(&'v str, Option<usize>)>> {
+        let mut ahead = vec![path.split('/')];
+        let mut real: Vec<(&str, Option<usize>)> = Vec::new();
+        let mut links = 0;
+        while let Some(names) = ahead.last_mut() {
+            let Some(name) = names.next() else {
+                ahead.pop();
+                continue;
+            };
+            self.steps.take()?;
+            match name {
+                "" | "." => continue,
+                ".." => {
+                    real.pop();
+                    continue;
+                }
+                _ => {}
+            }
+            let folder = real.last().map_or(Some(ROOT), |(_, node)| *node);
+            let node = folder.and_then(|at| self.nodes[at].names.get(name).copied());
+            let placed = node.and_then(|node| self.nodes[node].entry.as_deref());
+            if let Some(NodeKind::Symlink(target)) = placed.map(|placed| &placed.kind) {
+                links += 1;
+                if links > LINK_LIMIT {
+                    return None;
+                }
+                if target.starts_with('/') {
+                    real.clear();
+                }
+                ahead.push(target.split('/'));
+                continue;
+            }
+            real.push((name, node));
+        }
+        Some(real)
+    }
+
+    /// Refuses what took more steps along paths than a scan may.
+    pub(super) fn check(&self) -> Result<(), LayerError> {
+        match self.steps.are_used_up() {
+            true => Err(LayerError::TooLarge(
+                "its links and paths are too long to follow",
+            )),
+            false => Ok(()),
         }
     }
 
     /// The real path behind `path`; `None` if links loop.
     #[must_use]
     pub fn resolve(&self, path: &str) -> Option<String> {
-        let mut todo: VecDeque<String> = path.split('/').map(str::to_owned).collect();
-        let mut real: Vec<String> = Vec::new();
-        let mut links = 0;
-        while let Some(part) = todo.pop_front() {
-            match part.as_str() {
-                "" | "." => continue,
-                ".." => {
-                    real.pop();
-                    continue;
-                }
-                _ => real.push(part),
-            }
-            if let Some(NodeKind::Symlink(target)) =
-                self.nodes.get(&real.join("/")).map(|node| &node.kind)
-            {
-                links += 1;
-                if links > LINK_LIMIT {
-                    return None;
-                }
-                real.pop();
-                if target.starts_with('/') {
-                    real.clear();
-                }
-                for part in target.rsplit('/') {
-                    todo.push_front(part.to_owned());
-                }
-            }
-        }
-        Some(real.join("/"))
+        Some(joined(&self.walk(path)?))
+    }
+
+    /// What `path` leads to.
+    fn placed(&self, path: &str) -> Option<&Placed> {
+        let real = self.walk(path)?;
+        let node = real.last().map_or(Some(ROOT), |(_, node)| *node)?;
+        self.nodes[node].entry.as_deref()
+    }
+
+    /// Whether the file that `path` leads to is kept whole.
+    #[must_use]
+    pub fn is_kept(&self, path: &str) -> bool {
+        let content = self
+            .placed(path)
+            .and_then(|placed| placed.content.as_deref());
+        matches!(content, Some(Content::Text(_)))
     }
 
     /// Kept bytes of the file that `path` leads to.
     #[must_use]
-    pub fn bytes(&self, path: &str) -> Option<&[u8]> {
-        match self.nodes.get(&self.resolve(path)?)?.content.as_deref()? {
-            Content::Bytes(bytes) => Some(bytes),
+    pub fn bytes(&self, path: &str) -> Option<Vec<u8>> {
+        match self.placed(path)?.content.as_deref()? {
+            Content::Text(text) => Some(text.bytes()),
             Content::Executable(_) => None,
         }
     }
@@ -169,35 +323,43 @@ impl View {
     /// Kept text of the file that `path` leads to; odd bytes are replaced.
     #[must_use]
     pub fn text(&self, path: &str) -> Option<String> {
-        Some(String::from_utf8_lossy(self.bytes(path)?).into_owned())
+        let text = String::from_utf8(self.bytes(path)?);
+        Some(text.unwrap_or_else(|odd| String::from_utf8_lossy(odd.as_bytes()).into_owned()))
     }
 
-    /// Real paths of all files with kept bytes, sorted.
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
-        self.nodes
-            .iter()
-            .filter(|(_, node)| matches!(node.content.as_deref(), Some(Content::Bytes(_))))
-            .map(|(path, _)| path.as_str())
-    }
-
-    /// All executables with facts, by path.
-    pub fn executables(&self) -> impl Iterator<Item = (&str, &Facts)> {
-        self.nodes
-            .iter()
-            .filter_map(|(path, node)| match node.content.as_deref() {
-                Some(Content::Executable(facts)) => Some((path.as_str(), facts)),
-                _ => None,
-            })
+    /// Calls `visit` with the real path of every file with content.
+    pub(super) fn each(&self, mut visit: impl FnMut(&str, &Content)) {
+        let mut path = String::new();
+        // What is left of each folder on the path, and where its name begins in it.
+        let mut open = vec![(self.nodes[ROOT].names.iter(), 0)];
+        while let Some((names, end)) = open.last_mut() {
+            path.truncate(*end);
+            let Some((name, node)) = names.next() else {
+                open.pop();
+                continue;
+            };
+            if !path.is_empty() {
+                path.push('/');
+            }
+            path.push_str(name);
+            let node = &self.nodes[*node];
+            let placed = node.entry.as_deref();
+            if let Some(content) = placed.and_then(|placed| placed.content.as_deref()) {
+                visit(&path, content);
+            }
+            open.push((node.names.iter(), path.len()));
+        }
     }
 
     /// The location of `path`, if it exists.
     #[must_use]
     pub fn location(&self, path: &str, evidence: Evidence) -> Option<Location> {
-        let real = self.resolve(path)?;
-        let node = self.nodes.get(&real)?;
+        let real = self.walk(path)?;
+        let node = real.last().map_or(Some(ROOT), |(_, node)| *node)?;
+        let placed = self.nodes[node].entry.as_deref()?;
         Some(Location {
-            path: format!("/{real}"),
-            layer: self.layered.then_some(node.layer),
+            path: format!("/{}", joined(&real)),
+            layer: self.layered.then_some(self.layers[placed.layer]),
             access_path: format!("/{path}"),
             annotations: Annotations { evidence },
         })
@@ -205,7 +367,11 @@ impl View {
 
     /// Distribution facts from os-release; an empty object if unknown.
     #[must_use]
-    pub fn distro(&self) -> Value {
+    pub fn distro(&self) -> &Value {
+        self.distro.get_or_init(|| self.read_distro())
+    }
+
+    fn read_distro(&self) -> Value {
         let text = OS_RELEASE.iter().find_map(|path| self.text(path));
         let mut facts = Map::new();
         for line in text.as_deref().unwrap_or_default().lines() {
@@ -244,24 +410,32 @@ impl View {
     }
 }
 
+fn joined(real: &[(&str, Option<usize>)]) -> String {
+    let names: Vec<&str> = real.iter().map(|(name, _)| *name).collect();
+    names.join("/")
+}
+
 /// Whether a scan must keep the file at `path` for [`View::distro`]. The folder
 /// does not count: links may lead there from one of the known places.
-pub(super) fn is_wanted(path: &str) -> bool {
-    path.rsplit('/').next() == Some("os-release")
+pub(super) fn wanted(path: &str) -> Option<Most> {
+    let named = path.rsplit('/').next() == Some("os-release");
+    named.then_some(Most::Skip(MAX_OS_RELEASE))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::catalog::is_wanted;
+    use super::super::budget::HELD_BYTES;
+    use super::super::catalog::wanted;
     use super::super::layer::{scan, tar_of};
     use super::*;
 
     fn view(layers: &[&[(&str, &[u8])]]) -> View {
-        let scans: Vec<_> = layers
-            .iter()
-            .map(|l| scan(&tar_of(l)[..], is_wanted).unwrap())
-            .collect();
-        View::squash(scans, true)
+        let mut view = View::new(true, HELD_BYTES);
+        for layer in layers {
+            view.stack(scan(&tar_of(layer)[..], wanted).unwrap())
+                .unwrap();
+        }
+        view
     }
 
     #[test]
@@ -303,7 +477,7 @@ mod tests {
             ("y -> x", b""),
         ]]);
         assert_eq!(
-            view.distro(),
+            *view.distro(),
             json!({"id": "debian", "versionID": "12", "idLike": ["a", "b"]})
         );
         assert_eq!(
@@ -311,5 +485,104 @@ mod tests {
             Some("usr/lib/os-release")
         );
         assert_eq!(view.resolve("x"), None);
+    }
+
+    #[test]
+    fn entries_go_where_links_lead_and_files_give_way_to_folders() {
+        let view = view(&[
+            &[
+                ("usr/lib/", b""),
+                ("lib -> usr/lib", b""),
+                ("root -> /", b""),
+                ("f", b"a file"),
+                ("d/g/package.json", b"old"),
+            ],
+            &[
+                ("lib/a/package.json", b"1"),
+                ("root/b/package.json", b"2"),
+                ("f/c/package.json", b"3"),
+                ("d/g", b"a file again"),
+            ],
+        ]);
+        for (path, text) in [
+            ("usr/lib/a/package.json", Some("1")),
+            ("lib/a/package.json", Some("1")),
+            ("b/package.json", Some("2")),
+            ("f/c/package.json", Some("3")),
+            ("d/g/package.json", None),
+        ] {
+            assert_eq!(view.text(path).as_deref(), text, "{path}");
+        }
+        let mut paths = Vec::new();
+        view.each(|path, _| paths.push(path.to_owned()));
+        let expected = [
+            "b/package.json",
+            "f/c/package.json",
+            "usr/lib/a/package.json",
+        ];
+        assert_eq!(paths, expected);
+        let location = view
+            .location("lib/a/package.json", Evidence::Primary)
+            .unwrap();
+        assert_eq!(location.path, "/usr/lib/a/package.json");
+        assert_eq!(location.layer, Some(view.layers[1]));
+        assert!(
+            view.location("f/c", Evidence::Primary).is_none(),
+            "not mentioned"
+        );
+    }
+
+    #[test]
+    fn links_and_paths_that_take_too_long_to_follow_are_refused() {
+        // Forty links of sixteen hundred steps for each entry.
+        let long = "d/../".repeat(800);
+        let mut files: Vec<(String, &[u8])> = (0..39)
+            .map(|number| (format!("l{number} -> {long}l{}", number + 1), &b""[..]))
+            .collect();
+        files.push((format!("l39 -> {long}d"), b""));
+        files.push(("d/".to_owned(), b""));
+        for number in 0..1000 {
+            files.push((format!("l0/e{number}/f"), b""));
+        }
+        let files: Vec<(&str, &[u8])> = files.iter().map(|(name, b)| (name.as_str(), *b)).collect();
+        let scanned = scan(&tar_of(&files)[..], wanted).unwrap();
+        let mut view = View::new(true, HELD_BYTES);
+        let refused = view.stack(scanned).unwrap_err();
+        assert!(
+            refused.to_string().contains("too long to follow"),
+            "{refused}"
+        );
+        // As deep as a tar may be, for as many entries: no more than its bytes.
+        let deep = "d/".repeat(250);
+        let files: Vec<String> = (0..500)
+            .map(|n| format!("{deep}{n}/package.json"))
+            .collect();
+        let files: Vec<(&str, &[u8])> = files
+            .iter()
+            .map(|name| (name.as_str(), &b"x"[..]))
+            .collect();
+        let scanned = scan(&tar_of(&files)[..], wanted).unwrap();
+        View::new(true, HELD_BYTES).stack(scanned).unwrap();
+    }
+
+    #[test]
+    fn all_layers_share_one_memory() {
+        let files: Vec<String> = (0..200).map(|n| format!("{n}/package.json")).collect();
+        let text = [b'x'; 100];
+        let files: Vec<(&str, &[u8])> = files
+            .iter()
+            .map(|name| (name.as_str(), &text[..]))
+            .collect();
+        let scanned = || scan(&tar_of(&files)[..], wanted).unwrap();
+        let mut view = View::new(true, 90_000);
+        view.stack(scanned()).unwrap();
+        // What replaces a file takes its memory.
+        view.stack(scanned()).unwrap();
+        let others = files.iter().map(|(name, text)| (format!("x{name}"), *text));
+        let others: Vec<(String, &[u8])> = others.collect();
+        let others: Vec<(&str, &[u8])> =
+            others.iter().map(|(name, b)| (name.as_str(), *b)).collect();
+        let scanned = scan(&tar_of(&others)[..], wanted).unwrap();
+        assert!(matches!(view.stack(scanned), Err(LayerError::TooLarge(_))));
     }
 }

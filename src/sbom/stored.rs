@@ -5,20 +5,75 @@
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
+use zstd::stream::read::Decoder;
+
 use super::binary::Facts;
-use super::layer::{Content, Entry, LayerScan, NodeKind};
+use super::layer::{Content, Entry, LayerScan, NodeKind, Text};
 use crate::codec::{CodecError, Reader, Writer};
+use crate::oci::Digest;
 
-const MAGIC: &[u8; 8] = b"jkscan\x01\n";
+const MAGIC: &[u8; 8] = b"jkscan\x02\n";
 
-/// Longest path, link target or kept file of a stored scan, in bytes: 64 MiB,
-/// the most that a scan keeps of one file. More than this is damage.
+/// Longest path or link target of a stored scan, in bytes. More than this is damage.
+const MAX_PATH: u64 = 4096;
+
+/// Longest kept file, and longest fact, in bytes: the most that a scan keeps.
 const MAX_PIECE: u64 = 64 << 20;
 
 /// The bytes are not a stored scan.
 #[derive(Debug, thiserror::Error)]
 #[error("a stored layer scan is damaged; run the build with --force")]
 pub struct StoredError(#[from] CodecError);
+
+/// A stored scan, read entry by entry: an image has many layers.
+pub struct StoredScan<R: Read> {
+    /// Digest of the uncompressed tar.
+    pub diff_id: Digest,
+    /// Sum of the sizes of regular files.
+    pub file_bytes: u64,
+    /// Paths of lower layers to delete.
+    pub(super) whiteouts: Vec<String>,
+    /// Directories of lower layers to empty.
+    pub(super) opaque: Vec<String>,
+    left: u64,
+    reader: Reader<io::BufReader<Decoder<'static, io::BufReader<R>>>>,
+}
+
+impl<R: Read> StoredScan<R> {
+    /// Begins to read what [`LayerScan::store`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`StoredError`]: anything else, or a failing `input`.
+    pub fn open(input: R) -> Result<Self, StoredError> {
+        let decoder = Decoder::new(input).map_err(CodecError::from)?;
+        let mut reader = Reader::new(io::BufReader::with_capacity(128 << 10, decoder));
+        reader.magic(MAGIC, "the first bytes of a layer scan, `jkscan`")?;
+        let path = |reader: &mut Reader<_>| reader.text(MAX_PATH, "a path");
+        Ok(Self {
+            diff_id: reader.digest()?,
+            file_bytes: reader.u64("a size")?,
+            whiteouts: reader.list(path)?,
+            opaque: reader.list(path)?,
+            left: reader.u64("a number of entries")?,
+            reader,
+        })
+    }
+
+    /// The next entry, in tar order.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub(super) fn next_entry(&mut self) -> Result<Option<Entry>, StoredError> {
+        let Some(left) = self.left.checked_sub(1) else {
+            self.reader.end()?;
+            return Ok(None);
+        };
+        self.left = left;
+        Ok(Some(read_entry(&mut self.reader)?))
+    }
+}
 
 impl LayerScan {
     /// Writes the scan, compressed, and frees it piece by piece.
@@ -31,28 +86,17 @@ impl LayerScan {
         let mut writer = Writer::new(MAGIC);
         writer.digest(&self.diff_id);
         writer.u64(self.file_bytes);
+        for list in [&self.whiteouts, &self.opaque] {
+            writer.u64(list.len() as u64);
+            list.iter().for_each(|path| writer.text(path));
+        }
         writer.u64(self.entries.len() as u64);
         for entry in self.entries {
             write_entry(&mut writer, &entry);
             out.write_all(writer.drain().as_ref())?;
         }
-        for list in [&self.whiteouts, &self.opaque] {
-            writer.u64(list.len() as u64);
-            list.iter().for_each(|path| writer.text(path));
-        }
         out.write_all(writer.drain().as_ref())?;
         out.finish()
-    }
-
-    /// Reads what [`store`](Self::store) wrote.
-    ///
-    /// # Errors
-    ///
-    /// [`StoredError`]: anything else, or a failing `input`.
-    pub fn load(input: impl Read) -> Result<Self, StoredError> {
-        let decoder = zstd::stream::read::Decoder::new(input).map_err(CodecError::from)?;
-        let input = io::BufReader::with_capacity(128 << 10, decoder);
-        Ok(read_scan(&mut Reader::new(input))?)
     }
 }
 
@@ -75,9 +119,9 @@ fn write_entry(out: &mut Writer, entry: &Entry) {
     }
     match entry.content.as_deref() {
         None => out.byte(0),
-        Some(Content::Bytes(bytes)) => {
+        Some(Content::Text(text)) => {
             out.byte(1);
-            out.bytes(bytes);
+            out.bytes(&text.bytes());
         }
         Some(Content::Executable(facts)) => {
             let (version, text) = facts.go.clone().unwrap_or_default();
@@ -91,22 +135,8 @@ fn write_entry(out: &mut Writer, entry: &Entry) {
     }
 }
 
-fn read_scan<R: Read>(reader: &mut Reader<R>) -> Result<LayerScan, CodecError> {
-    reader.magic(MAGIC, "the first bytes of a layer scan, `jkscan`")?;
-    let path = |reader: &mut Reader<R>| reader.text(MAX_PIECE, "a path");
-    let scan = LayerScan {
-        diff_id: reader.digest()?,
-        file_bytes: reader.u64("a size")?,
-        entries: reader.list(read_entry)?,
-        whiteouts: reader.list(path)?,
-        opaque: reader.list(path)?,
-    };
-    reader.end()?;
-    Ok(scan)
-}
-
 fn read_entry<R: Read>(reader: &mut Reader<R>) -> Result<Entry, CodecError> {
-    let path = reader.text(MAX_PIECE, "a path")?;
+    let path = reader.text(MAX_PATH, "a path")?;
     let size = reader.u64("a size")?;
     let at = reader.at();
     let mode = u32::try_from(reader.u64("a mode")?);
@@ -115,15 +145,17 @@ fn read_entry<R: Read>(reader: &mut Reader<R>) -> Result<Entry, CodecError> {
     let kind = match reader.byte("the kind of an entry")? {
         0 => NodeKind::Directory,
         1 => NodeKind::File,
-        2 => NodeKind::Symlink(reader.text(MAX_PIECE, "a link target")?),
-        3 => NodeKind::Hardlink(reader.text(MAX_PIECE, "a link target")?),
+        2 => NodeKind::Symlink(reader.text(MAX_PATH, "a link target")?),
+        3 => NodeKind::Hardlink(reader.text(MAX_PATH, "a link target")?),
         4 => NodeKind::Other,
         _ => return Err(CodecError::malformed(at, "a kind from 0 to 4")),
     };
     let at = reader.at();
     let content = match reader.byte("the kind of a content")? {
         0 => None,
-        1 => Some(Content::Bytes(reader.bytes(MAX_PIECE, "a content")?)),
+        1 => Some(Content::Text(Text::new(
+            reader.bytes(MAX_PIECE, "a content")?,
+        ))),
         2 => Some(Content::Executable(read_facts(reader)?)),
         _ => return Err(CodecError::malformed(at, "a kind from 0 to 2")),
     };
@@ -151,8 +183,24 @@ fn read_facts<R: Read>(reader: &mut Reader<R>) -> Result<Facts, CodecError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sbom::catalog::is_wanted;
+    use crate::sbom::catalog::wanted;
     use crate::sbom::layer::{scan, tar_of};
+
+    /// The whole scan.
+    fn load(stored: &[u8]) -> Result<LayerScan, StoredError> {
+        let mut stored = StoredScan::open(stored)?;
+        let mut entries = Vec::new();
+        while let Some(entry) = stored.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(LayerScan {
+            diff_id: stored.diff_id,
+            entries,
+            whiteouts: stored.whiteouts,
+            opaque: stored.opaque,
+            file_bytes: stored.file_bytes,
+        })
+    }
 
     #[test]
     fn a_scan_survives_a_round_trip() {
@@ -162,27 +210,24 @@ mod tests {
             ("h == var/lib/dpkg/status", b""),
             ("d/.wh.gone", b""),
         ]);
-        let found = scan(&tar[..], is_wanted).unwrap();
+        let found = scan(&tar[..], wanted).unwrap();
         let told = format!("{found:?}");
         let stored = found.store(Vec::new()).unwrap();
-        let again = LayerScan::load(&stored[..]).unwrap();
+        let again = load(&stored).unwrap();
         assert_eq!(told, format!("{again:?}"));
     }
 
     #[test]
     fn cut_and_altered_scans_are_refused() {
         let tar = tar_of(&[("var/lib/dpkg/status", b"Package: a\n")]);
-        let stored = scan(&tar[..], is_wanted)
-            .unwrap()
-            .store(Vec::new())
-            .unwrap();
+        let stored = scan(&tar[..], wanted).unwrap().store(Vec::new()).unwrap();
         let plain = zstd::decode_all(&stored[..]).unwrap();
-        let load = |plain: &[u8]| LayerScan::load(&zstd::encode_all(plain, 1).unwrap()[..]);
-        assert!(load(&plain).is_ok());
+        let packed = |plain: &[u8]| load(&zstd::encode_all(plain, 1).unwrap());
+        assert!(packed(&plain).is_ok());
         for end in 0..plain.len() {
-            assert!(load(&plain[..end]).is_err(), "{end}");
+            assert!(packed(&plain[..end]).is_err(), "{end}");
         }
-        assert!(load(&[&plain[..], b"x"].concat()).is_err());
-        assert!(LayerScan::load(&stored[..stored.len() - 1]).is_err());
+        assert!(packed(&[&plain[..], b"x"].concat()).is_err());
+        assert!(load(&stored[..stored.len() - 1]).is_err());
     }
 }

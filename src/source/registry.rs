@@ -59,6 +59,19 @@ pub(super) fn open(name: &str, opening: &Opening<'_>) -> Result<Box<dyn Package>
         }
         found => found?,
     };
+    let total: u128 = found
+        .layers
+        .values()
+        .map(|layer| u128::from(layer.size))
+        .sum();
+    if let Some(limit) = options.content_limit
+        && total > u128::from(limit)
+    {
+        let what = format!(
+            "its files have {total} bytes, more than the {limit} that --max-content-size allows"
+        );
+        return Err(SourceError::Layout(LayoutError::too_large(name.as_ref(), what)).into());
+    }
     Ok(Box::new(Remote {
         found,
         registry,

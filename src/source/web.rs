@@ -35,7 +35,10 @@ pub(super) fn open(name: &str, opening: &Opening<'_>) -> Result<Box<dyn Package>
     let registry = opening.registry()?;
     let cas = Arc::new(Cas::open(cache)?);
     let permits = Semaphore::new(1);
-    let download = registry::download(&registry, address, Some(sum), &cas, &permits);
+    // What does not compress takes a little more in an archive.
+    let most = options.content_limit;
+    let most = most.map(|bytes| bytes.saturating_add(bytes / 64).saturating_add(1 << 20));
+    let download = registry::download(&registry, address, Some(sum), most, &cas, &permits);
     let runtime = runtime::shared().map_err(OpenError::Threads)?;
     let stored = runtime.block_on(download)?;
     file::at(&cas.path_of(&stored.digest), None, opening)

@@ -19,7 +19,7 @@ use ignore::Rules;
 use metadata::Metadata;
 
 use crate::action::InputNode;
-use crate::archive::{SafePath, TarError, TarKind, TarReader, TarWriter};
+use crate::archive::{Bounded, SafePath, TarError, TarKind, TarReader, TarWriter};
 use crate::disk::{self, DiskError, at};
 use crate::ground::failures;
 use crate::ground::inputs::Inputs;
@@ -29,7 +29,8 @@ use crate::workspace::{Entry, Kind, Stat};
 /// for any file of a chart.
 const MAX_DOCUMENT_BYTES: u64 = 5 << 20;
 
-/// Maximum unpacked size of archives inside a chart, in bytes: 100 MiB, as in Helm.
+/// Maximum unpacked size of all archives inside a chart, in bytes: 100 MiB, which Helm
+/// allows one. They are held in memory.
 const MAX_INNER_BYTES: u64 = 100 << 20;
 
 /// Maximum nesting of folders, and of charts in charts.
@@ -96,7 +97,8 @@ pub(crate) fn package_chart<W: Write>(
         let size = file.size;
         Some((name, Content::Input { inputs, path, size }))
     });
-    let chart = load(files.collect(), shown, 0)?;
+    let mut left = MAX_INNER_BYTES;
+    let chart = load(files.collect(), shown, 0, &mut left)?;
     let has = |name: &&String| !chart.charts.iter().any(|c| c.metadata.name == **name);
     let missing: Vec<String> = (chart.metadata.needs.iter())
         .filter(has)
@@ -251,8 +253,13 @@ fn walk(
     Ok(())
 }
 
-/// Groups a chart's files by type.
-fn load<'a>(files: Vec<Named<'a>>, shown: &str, depth: usize) -> Result<Chart<'a>, ChartError> {
+/// Groups a chart's files by type. Archives inside may unpack to `left` bytes.
+fn load<'a>(
+    files: Vec<Named<'a>>,
+    shown: &str,
+    depth: usize,
+    left: &mut u64,
+) -> Result<Chart<'a>, ChartError> {
     if depth > MAX_DEPTH {
         let what = format!("{shown}: charts are nested deeper than 64 levels");
         return Err(ChartError::Malformed(what));
@@ -322,7 +329,7 @@ fn load<'a>(files: Vec<Named<'a>>, shown: &str, depth: usize) -> Result<Chart<'a
         let shown = format!("{shown}/charts/{name}");
         let files = if name.ends_with(".tgz") {
             match files.as_slice() {
-                [(only, content)] if *only == name => unpacked(content, &shown)?,
+                [(only, content)] if *only == name => unpacked(content, &shown, left)?,
                 _ => return Err(ChartError::NoChart(shown)),
             }
         } else {
@@ -332,19 +339,31 @@ fn load<'a>(files: Vec<Named<'a>>, shown: &str, depth: usize) -> Result<Chart<'a
             };
             files.into_iter().filter_map(below).collect()
         };
-        chart.charts.push(load(files, &shown, depth + 1)?);
+        chart.charts.push(load(files, &shown, depth + 1, left)?);
     }
     Ok(chart)
 }
 
 /// The files of a packaged chart, without their common folder.
-fn unpacked<'a>(archive: &Content<'_>, shown: &str) -> Result<Vec<Named<'a>>, ChartError> {
+fn unpacked<'a>(
+    archive: &Content<'_>,
+    shown: &str,
+    left: &mut u64,
+) -> Result<Vec<Named<'a>>, ChartError> {
     let path = Path::new(shown);
     let (_, content) = archive.open()?;
-    let plain = MultiGzDecoder::new(content).take(MAX_INNER_BYTES + 1);
-    let mut tar = TarReader::new(plain);
-    let (mut files, mut total) = (Vec::new(), 0_u64);
-    while let Some(entry) = tar.next().map_err(at(path))? {
+    let read = |error: io::Error| match error.kind() {
+        io::ErrorKind::FileTooLarge => ChartError::TooLarge(shown.to_owned()),
+        _ => at(path)(error).into(),
+    };
+    // Headers count as well: a file without a byte takes memory, too.
+    let mut tar = TarReader::new(Bounded::new(MultiGzDecoder::new(content), *left));
+    let mut files = Vec::new();
+    while let Some(entry) = tar.next().map_err(read)? {
+        let end = entry.offset.saturating_add(entry.size);
+        if entry.kind == TarKind::File && end > *left {
+            return Err(ChartError::TooLarge(shown.to_owned()));
+        }
         if entry.kind != TarKind::File {
             continue;
         }
@@ -354,15 +373,12 @@ fn unpacked<'a>(archive: &Content<'_>, shown: &str) -> Result<Vec<Named<'a>>, Ch
             return Err(ChartError::NoChart(shown.to_owned()));
         };
         let name = name.to_owned();
-        total = total.saturating_add(entry.size);
-        if total > MAX_INNER_BYTES {
-            return Err(ChartError::TooLarge(shown.to_owned()));
-        }
         let mut bytes = Vec::new();
-        tar.read_to_end(&mut bytes).map_err(at(path))?;
+        tar.read_to_end(&mut bytes).map_err(read)?;
         files.push((name, Content::Bytes(bytes)));
     }
-    tar.drain().map_err(at(path))?;
+    let taken = tar.drain().map_err(read)?;
+    *left = left.saturating_sub(taken);
     Ok(files)
 }
 

@@ -4,7 +4,7 @@
 //! `jackal.lock` pins the archive, so that a version constraint is resolved once.
 //! Source: docs/spec/package.md, "Parts of a component"; Helm v3, `pkg/repo`.
 
-use std::io::Read as _;
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::sync::Arc;
 
 use crate::action::Output;
@@ -27,6 +27,10 @@ const MAX_INDEX_BYTES: u64 = 128 << 20;
 
 /// The name of the output.
 pub(crate) const CHART: &str = "chart.tgz";
+
+/// Maximum part of an index held in memory, in bytes: 16 MiB. Of a larger index, only the
+/// entry of one chart is held.
+const MAX_HELD_BYTES: u64 = 16 << 20;
 
 /// The media type of a chart archive in a registry.
 const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
@@ -124,6 +128,7 @@ pub(crate) async fn fetched(
                 &site.registry,
                 &url,
                 Some(digest),
+                site.wishes.content_limit,
                 &site.cas,
                 &site.transfers,
             )
@@ -170,13 +175,24 @@ async fn of_repository(site: &Arc<Site>, chart: &Chart) -> Result<ChartPin, Fail
     let base = chart.url.trim_end_matches('/');
     let index = format!("{base}/index.yaml");
     let (client, cas) = (&site.registry, &site.cas);
-    let index = registry::download(client, &index, None, cas, &site.transfers).await?;
+    let most = Some(MAX_INDEX_BYTES);
+    let index = registry::download(client, &index, None, most, cas, &site.transfers).await?;
     let (shared, own) = (Arc::clone(cas), chart.clone());
     let (version, address, sum) = blocking(move || {
-        let blob = shared.open_blob(&index.digest)?;
-        let mut text = String::new();
-        let read = blob.take(MAX_INDEX_BYTES).read_to_string(&mut text);
-        read.map_err(|error| refused(&own, format_args!("its index.yaml: {error}")))?;
+        let unread = |error| refused(&own, format_args!("its index.yaml: {error}"));
+        let blob = || Ok::<_, Failure>(BufReader::new(shared.open_blob(&index.digest)?));
+        let text = match section(blob()?, name(&own)).map_err(unread)? {
+            Some(text) => text,
+            None if index.size > MAX_HELD_BYTES => {
+                let what = "its index.yaml is larger than 16 MiB, and is not written as Helm does";
+                return Err(refused(&own, what));
+            }
+            None => {
+                let mut text = String::new();
+                blob()?.read_to_string(&mut text).map_err(unread)?;
+                text
+            }
+        };
         chosen(&own, &text)
     })
     .await?;
@@ -186,7 +202,8 @@ async fn of_repository(site: &Arc<Site>, chart: &Chart) -> Result<ChartPin, Fail
         format!("{}/{address}", public_url(base))
     };
     let from = with_login(&chart.url, &url);
-    let found = registry::download(client, &from, sum, cas, &site.transfers).await?;
+    let most = site.wishes.content_limit;
+    let found = registry::download(client, &from, sum, most, cas, &site.transfers).await?;
     Ok(ChartPin {
         version,
         url,
@@ -215,13 +232,11 @@ fn with_login(repository: &str, url: &str) -> String {
     }
 }
 
-/// The version, URL and digest of the archive that `chart` resolves to.
+/// The version, URL and digest of the archive that `chart` resolves to. `index` is the
+/// index or its section about the chart.
 fn chosen(chart: &Chart, index: &str) -> Result<(String, String, Option<Digest>), Failure> {
     let wanted = name(chart);
-    let node = match section(index, wanted) {
-        Some(part) => document(chart, &part)?,
-        None => document(chart, index)?,
-    };
+    let node = document(chart, index)?;
     let entries = node.get("entries").and_then(|entries| entries.get(wanted));
     let entries = entries.map_or(&[][..], Node::items);
     let text = |entry: &Node, key: &str| {
@@ -288,24 +303,41 @@ fn document(chart: &Chart, text: &str) -> Result<Node, Failure> {
 
 /// The entry of one chart as a separate document, because indexes are large. Helm
 /// indents each entry by two spaces; `None`: this index has another layout.
-fn section(index: &str, name: &str) -> Option<String> {
-    let mut lines = index
-        .lines()
-        .skip_while(|line| line.trim_end() != "entries:");
-    let mut found = lines.next()?.to_owned();
+fn section(mut index: impl BufRead, name: &str) -> io::Result<Option<String>> {
     let begin = format!("  {name}:");
-    let entry = lines.skip_while(|line| line.trim_end() != begin);
-    let mut inside = false;
-    for line in entry {
-        let deeper = line.starts_with("   ") || line.starts_with("  -") || line.trim().is_empty();
-        if inside && !deeper {
-            break;
+    let (mut line, mut found) = (Vec::new(), Vec::new());
+    let (mut entries, mut inside) = (false, false);
+    loop {
+        line.clear();
+        let mut bounded = (&mut index).take(MAX_HELD_BYTES + 1);
+        let length = bounded.read_until(b'\n', &mut line)?;
+        if length as u64 > MAX_HELD_BYTES {
+            return Ok(None);
         }
-        inside = true;
-        found.push('\n');
-        found.push_str(line);
+        let text = line.trim_ascii_end();
+        let deeper = line.starts_with(b"   ") || line.starts_with(b"  -") || text.is_empty();
+        match (entries, inside) {
+            _ if length == 0 => break,
+            (false, _) => entries = text == b"entries:",
+            (true, false) => inside = text == begin.as_bytes(),
+            (true, true) if !deeper => break,
+            (true, true) => {}
+        }
+        if text == b"entries:" && found.is_empty() || inside {
+            found.extend_from_slice(text);
+            found.push(b'\n');
+        }
+        if found.len() as u64 > MAX_HELD_BYTES {
+            let what = "the entry of this chart is larger than 16 MiB";
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+        }
     }
-    inside.then_some(found + "\n")
+    if !inside {
+        return Ok(None);
+    }
+    let text = String::from_utf8(found);
+    text.map(Some)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 #[cfg(test)]
@@ -337,8 +369,12 @@ mod tests {
             (INDEX, "1.3.0-rc.1", "rc.tgz"),
             (flow, "1.x", "flow.tgz"),
         ] {
-            let found = chosen(&chart(version), index).unwrap();
-            assert_eq!(found.1, url, "{version}");
+            let part = section(index.as_bytes(), "web").unwrap();
+            assert_eq!(part.is_none(), index == flow);
+            for text in part.as_deref().into_iter().chain([index]) {
+                let found = chosen(&chart(version), text).unwrap();
+                assert_eq!(found.1, url, "{version}");
+            }
         }
         assert!(chosen(&chart("1.2.0"), INDEX).unwrap().2.is_some());
         let error = |version: &str| chosen(&chart(version), INDEX).unwrap_err().message;
@@ -351,6 +387,23 @@ mod tests {
         let mut absent = chart("1.2.0");
         absent.repo_name = "nothing".into();
         assert!(chosen(&absent, INDEX).is_err());
+    }
+
+    #[test]
+    fn of_an_index_only_the_entry_of_one_chart_is_held() {
+        let part = section(INDEX.as_bytes(), "web").unwrap().unwrap();
+        assert!(part.starts_with("entries:\n  web:\n  - version: 1.3.0-rc.1\n"));
+        assert!(
+            !part.contains("9.0.0") && !part.contains("generated"),
+            "{part}"
+        );
+        assert_eq!(section(INDEX.as_bytes(), "absent").unwrap(), None);
+        let long = "x".repeat(17 << 20);
+        let line = format!("entries:\n  a: {long}\n  web:\n  - version: 1\n");
+        assert_eq!(section(line.as_bytes(), "web").unwrap(), None);
+        let lines = "  - y\n".repeat(3 << 20);
+        let entry = format!("entries:\n  web:\n{lines}");
+        assert!(section(entry.as_bytes(), "web").is_err());
     }
 
     #[test]

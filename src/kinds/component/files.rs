@@ -119,7 +119,8 @@ impl Question for FileQuestion {
 }
 
 async fn download(site: &Arc<Site>, url: &str, sum: Option<Digest>) -> Result<Output, Failure> {
-    Ok(registry::download(&site.registry, url, sum, &site.cas, &site.transfers).await?)
+    let (client, most) = (&site.registry, site.wishes.content_limit);
+    Ok(registry::download(client, url, sum, most, &site.cas, &site.transfers).await?)
 }
 
 /// The URLs among the inputs of `action`.

@@ -2,12 +2,20 @@
 //!
 //! The first bytes identify the format of the archive. Nothing is unpacked to disk: the
 //! member is streamed from one archive to another. Source: docs/spec/package.md, "Parts
-//! of a component".
+//! of a component", "Limits".
+//!
+//! The author of the archive is not trusted. The size of the archive limits what it
+//! unpacks to, and a name that comes twice, or lies below a file or a link, is refused.
 
+mod zipped;
+
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
 use crate::action::Output;
-use crate::archive::{Compression, SafePath, TarError, TarKind, TarReader, TarWriter, is_tar};
+use crate::archive::{
+    Bounded, Compression, SafePath, TarError, TarKind, TarReader, TarWriter, is_tar,
+};
 use crate::cas::{Cas, CasError};
 use crate::ground::{failures, of_cas, of_io};
 use crate::kinds::TREE;
@@ -18,12 +26,21 @@ const FILE: &str = "file";
 /// Prefix of the entries in the tar of a folder.
 const TOP: &str = "folder";
 
-/// Maximum number of entries to read; each costs a header.
-const MAX_ENTRIES: usize = 2_000_000;
+/// Maximum number of extracted entries: two hundred thousand. Each is a separate blob.
+const MAX_TAKEN: usize = 200_000;
 
-/// Maximum size of an extracted file or folder, in bytes: 64 GiB, against decompression
-/// bombs.
-const MAX_BYTES: u64 = 64 << 30;
+/// Maximum size of the names and link targets held in memory, with [`ENTRY_COST`] for each.
+const MAX_NAME_BYTES: usize = 64 << 20;
+
+/// Memory that an entry takes in addition to its texts, in bytes.
+const ENTRY_COST: usize = 200;
+
+/// Maximum unpacked size of an archive, as a multiple of its own size: programs and
+/// documents compress three- to twentyfold, a decompression bomb a thousandfold.
+const MAX_RATIO: u64 = 32;
+
+/// Unpacked size that any archive may have, in bytes: 256 MiB.
+const ALWAYS_ALLOWED: u64 = 256 << 20;
 
 /// Why nothing was extracted.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +67,18 @@ pub enum MemberError {
         entry: String,
         what: &'static str,
     },
-    #[error("`{0}` exceeds the limit for extraction")]
-    TooLarge(String),
+    /// It unpacks to more than it may.
+    #[error(
+        "`{archive}` unpacks to more than {limit} bytes, which is suspicious for its size: to accept it, pass --max-content-size"
+    )]
+    TooLarge {
+        archive: String,
+        /// Most bytes.
+        limit: u64,
+    },
+    /// More entries, or longer names, than are held.
+    #[error("`{0}` has too many entries, or entries with too long names, below `extractPath`")]
+    TooMany(String),
     /// The archive cannot be read.
     #[error("`{archive}` cannot be read: {source}")]
     Io { archive: String, source: io::Error },
@@ -65,19 +92,26 @@ pub enum MemberError {
 /// Extracts `wanted` from the archive `content`, which messages call `name`: a file as
 /// a blob, or a folder as a tar of its content.
 ///
+/// `limit` is the most bytes that the archive may unpack to; without it, they follow
+/// from its size.
+///
 /// # Errors
 ///
 /// [`MemberError`]
 pub fn extract_member(
     cas: &Cas,
     name: &str,
-    content: impl Read + Seek,
+    mut content: impl Read + Seek,
     wanted: &str,
+    limit: Option<u64>,
 ) -> Result<Output, MemberError> {
     let io = |source| MemberError::Io {
         archive: name.to_owned(),
         source,
     };
+    let size = content.seek(SeekFrom::End(0)).map_err(io)?;
+    content.rewind().map_err(io)?;
+    let limit = limit.unwrap_or_else(|| size.saturating_mul(MAX_RATIO).max(ALWAYS_ALLOWED));
     let mut content = BufReader::with_capacity(1 << 17, content);
     let magic = content.fill_buf().map_err(io)?;
     let plain: Box<dyn Read> = if let Some(compression) = Compression::of(magic) {
@@ -85,45 +119,66 @@ pub fn extract_member(
     } else if is_tar(magic) {
         Box::new(content)
     } else if magic.starts_with(b"PK\x03\x04") {
-        content.seek(SeekFrom::Start(0)).map_err(io)?;
-        return zip_member(cas, name, content, wanted);
+        let taking = Taking::new(cas, name, wanted, limit);
+        return zipped::extract(taking, content);
     } else {
         return Err(MemberError::Form(name.to_owned()));
     };
-    let wanted = wanted.trim_start_matches("./").trim_matches('/');
-    let mut taking = Taking::new(cas, name, wanted);
-    let mut tar = TarReader::new(plain);
-    while let Some(entry) = tar.next().map_err(io)? {
-        let path = entry.name_lossy();
-        let Some(below) = taking.below(&path) else {
+    let mut taking = Taking::new(cas, name, wanted, limit);
+    let read = |source: io::Error| match source.kind() {
+        io::ErrorKind::FileTooLarge => MemberError::TooLarge {
+            archive: name.to_owned(),
+            limit,
+        },
+        _ => io(source),
+    };
+    let mut tar = TarReader::new(Bounded::new(plain, limit));
+    while let Some(entry) = tar.next().map_err(read)? {
+        match entry.kind {
+            // Before a byte of it is read.
+            TarKind::File => taking.fits(entry.offset.saturating_add(entry.size))?,
+            TarKind::Global => continue,
+            _ => {}
+        }
+        let Some(below) = taking.below(&entry.name)? else {
             continue;
         };
         match entry.kind {
-            TarKind::Directory => taking.folder(&below)?,
-            TarKind::File => taking.file(&below, entry.is_executable(), entry.size, &mut tar)?,
-            TarKind::Symlink => taking.link(&below, &entry.link_lossy())?,
+            TarKind::Directory => taking.folder(below)?,
+            TarKind::File => {
+                taking.file(below, entry.is_executable(), entry.size, &mut tar, &read)?;
+            }
+            TarKind::Symlink => taking.link(below, &entry.link)?,
             _ => {
-                return Err(MemberError::Foreign {
-                    archive: name.to_owned(),
-                    entry: path,
-                    what: "neither a file, a folder nor a symbolic link",
-                });
+                let what = "neither a file, a folder nor a symbolic link";
+                return Err(taking.foreign(&entry.name, what));
             }
         }
     }
     taking.finish()
 }
 
-/// The extraction in progress: a tar of entries, or a single file.
+/// Where an entry belongs that is taken.
+enum Below {
+    /// It is what is wanted.
+    Itself,
+    /// It has this path in the wanted folder.
+    At(String),
+}
+
+/// What is being taken: a tar that is written, or the one file that is wanted.
 struct Taking<'t> {
     cas: &'t Cas,
     archive: &'t str,
     wanted: &'t str,
+    limit: u64,
     seen: Vec<String>,
     single: Option<Output>,
-    /// Entries of a folder by path, because archives may have them in any order.
-    entries: std::collections::BTreeMap<String, Piece>,
-    bytes: u64,
+    /// Entries of a folder by path: archives may hold them in any order.
+    entries: BTreeMap<String, Piece>,
+    /// Bytes of their names and targets, and what holding them costs.
+    name_bytes: usize,
+    taken: usize,
 }
 
 enum Piece {
@@ -133,92 +188,146 @@ enum Piece {
 }
 
 impl<'t> Taking<'t> {
-    fn new(cas: &'t Cas, archive: &'t str, wanted: &'t str) -> Self {
+    fn new(cas: &'t Cas, archive: &'t str, wanted: &'t str, limit: u64) -> Self {
         Self {
             cas,
             archive,
-            wanted,
+            wanted: wanted.trim_start_matches("./").trim_matches('/'),
+            limit,
             seen: Vec::new(),
             single: None,
-            entries: Default::default(),
-            bytes: 0,
+            entries: BTreeMap::new(),
+            name_bytes: 0,
+            taken: 0,
         }
     }
 
-    /// The path relative to the requested one, empty for itself; `None`: it is
-    /// elsewhere.
-    fn below(&mut self, path: &str) -> Option<String> {
-        let path = path.trim_start_matches("./").trim_end_matches('/');
-        if self.seen.len() < 5 && !path.is_empty() {
-            self.seen
-                .push(format!("`{}`", path.chars().take(80).collect::<String>()));
-        }
-        let below = path.strip_prefix(self.wanted)?;
-        match below.strip_prefix('/') {
-            Some(below) => Some(below.to_owned()),
-            None if below.is_empty() => Some(String::new()),
-            None => None,
+    /// Refuses an archive that unpacks to so many bytes, if they are too many.
+    fn fits(&self, bytes: u64) -> Result<(), MemberError> {
+        match bytes > self.limit {
+            true => Err(MemberError::TooLarge {
+                archive: self.archive.to_owned(),
+                limit: self.limit,
+            }),
+            false => Ok(()),
         }
     }
 
-    fn insert(&mut self, below: &str, piece: Piece) -> Result<(), MemberError> {
-        let foreign = |what| MemberError::Foreign {
+    fn foreign(&self, entry: &[u8], what: &'static str) -> MemberError {
+        let entry: String = String::from_utf8_lossy(entry).chars().take(200).collect();
+        MemberError::Foreign {
             archive: self.archive.to_owned(),
-            entry: format!("{}/{below}", self.wanted),
+            entry: entry.escape_debug().to_string(),
             what,
+        }
+    }
+
+    /// Where the entry `name` belongs; `None`: it is not taken.
+    fn below(&mut self, name: &[u8]) -> Result<Option<Below>, MemberError> {
+        let text = String::from_utf8_lossy(name);
+        let bare = text.trim_start_matches("./").trim_end_matches('/');
+        if self.seen.len() < 5 && !bare.is_empty() {
+            let shown: String = bare.chars().take(80).collect();
+            self.seen.push(format!("`{}`", shown.escape_debug()));
+        }
+        // Every spelling of a path counts as that path.
+        let path = match std::str::from_utf8(name).map(SafePath::parse) {
+            Ok(Ok(path)) => path,
+            _ if bare
+                .strip_prefix(self.wanted)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) =>
+            {
+                return Err(self.foreign(name, "outside its folder, or not a path"));
+            }
+            _ => return Ok(None),
         };
-        SafePath::parse(below).map_err(|_| foreign("outside its folder"))?;
+        let below = match path.as_str().strip_prefix(self.wanted) {
+            Some("") => Below::Itself,
+            Some(rest) => match rest.strip_prefix('/') {
+                Some(rest) => Below::At(rest.to_owned()),
+                None => return Ok(None),
+            },
+            None => return Ok(None),
+        };
+        self.taken += 1;
+        if self.taken > MAX_TAKEN {
+            return Err(MemberError::TooMany(self.archive.to_owned()));
+        }
+        Ok(Some(below))
+    }
+
+    fn insert(&mut self, below: String, piece: Piece) -> Result<(), MemberError> {
+        let target = match &piece {
+            Piece::Link(target) => target.len(),
+            Piece::Folder | Piece::File { .. } => 0,
+        };
+        self.hold(below.len() + target)?;
         let folder = matches!(piece, Piece::Folder);
-        match self.entries.insert(below.to_owned(), piece) {
+        let name = format!("{}/{below}", self.wanted);
+        match self.entries.insert(below, piece) {
             None => Ok(()),
             Some(Piece::Folder) if folder => Ok(()),
-            Some(_) => Err(foreign("in the archive twice")),
+            Some(_) => Err(self.foreign(name.as_bytes(), "in the archive twice")),
         }
     }
 
-    fn folder(&mut self, below: &str) -> Result<(), MemberError> {
-        if below.is_empty() {
-            return Ok(());
+    /// Counts an entry that is held.
+    fn hold(&mut self, bytes: usize) -> Result<(), MemberError> {
+        self.name_bytes += bytes + ENTRY_COST;
+        match self.name_bytes > MAX_NAME_BYTES {
+            true => Err(MemberError::TooMany(self.archive.to_owned())),
+            false => Ok(()),
         }
-        self.insert(below, Piece::Folder)
     }
 
-    fn link(&mut self, below: &str, target: &str) -> Result<(), MemberError> {
-        if below.is_empty() {
-            return Err(MemberError::Foreign {
-                archive: self.archive.to_owned(),
-                entry: self.wanted.to_owned(),
-                what: "a symbolic link; name its target instead",
-            });
+    fn folder(&mut self, below: Below) -> Result<(), MemberError> {
+        match below {
+            Below::Itself => Ok(()),
+            Below::At(below) => self.insert(below, Piece::Folder),
         }
-        self.insert(below, Piece::Link(target.to_owned()))
     }
 
+    fn link(&mut self, below: Below, target: &[u8]) -> Result<(), MemberError> {
+        let Below::At(below) = below else {
+            let what = "a symbolic link; name its target instead";
+            return Err(self.foreign(self.wanted.as_bytes(), what));
+        };
+        let text = String::from_utf8(target.to_vec()).ok();
+        match text.filter(|text| !text.is_empty() && !text.contains('\0')) {
+            Some(target) => self.insert(below, Piece::Link(target)),
+            None => Err(self.foreign(below.as_bytes(), "a link without a proper target")),
+        }
+    }
+
+    /// Takes a file of `size` bytes, no more and no less.
     fn file(
         &mut self,
-        below: &str,
+        below: Below,
         executable: bool,
         size: u64,
         content: &mut dyn Read,
+        failed: &dyn Fn(io::Error) -> MemberError,
     ) -> Result<(), MemberError> {
-        let io = |source| MemberError::Io {
-            archive: self.archive.to_owned(),
-            source,
-        };
-        self.bytes = self.bytes.saturating_add(size);
-        if self.bytes > MAX_BYTES {
-            return Err(MemberError::TooLarge(self.archive.to_owned()));
-        }
         let mut ingest = self.cas.ingest()?;
-        let copied = io::copy(&mut content.take(size), &mut ingest).map_err(io)?;
-        if copied != size {
-            return Err(io(io::ErrorKind::UnexpectedEof.into()));
+        let most = size.saturating_add(1);
+        let copied = io::copy(&mut content.take(most), &mut ingest).map_err(failed)?;
+        if copied < size {
+            return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+        }
+        if copied > size {
+            let name = match &below {
+                Below::Itself => self.wanted.to_owned(),
+                Below::At(below) => format!("{}/{below}", self.wanted),
+            };
+            return Err(self.foreign(name.as_bytes(), "longer than the archive says"));
         }
         let content = ingest.output(FILE)?;
-        if below.is_empty() {
-            self.single = Some(content);
-            return Ok(());
-        }
+        let Below::At(below) = below else {
+            return match self.single.replace(content) {
+                None => Ok(()),
+                Some(_) => Err(self.foreign(self.wanted.as_bytes(), "in the archive twice")),
+            };
+        };
         self.insert(
             below,
             Piece::File {
@@ -229,8 +338,11 @@ impl<'t> Taking<'t> {
     }
 
     fn finish(mut self) -> Result<Output, MemberError> {
-        if let Some(single) = self.single {
-            return Ok(single);
+        if let Some(single) = self.single.take() {
+            return match self.entries.keys().next() {
+                None => Ok(single),
+                Some(other) => Err(self.foreign(other.as_bytes(), "below a file")),
+            };
         }
         if self.entries.is_empty() {
             return Err(MemberError::Absent {
@@ -239,14 +351,7 @@ impl<'t> Taking<'t> {
                 seen: self.seen.join(", "),
             });
         }
-        // Archives may omit folders.
-        let paths: Vec<String> = self.entries.keys().cloned().collect();
-        for path in paths {
-            for (at, _) in path.match_indices('/') {
-                let above = self.entries.entry(path[..at].to_owned());
-                above.or_insert(Piece::Folder);
-            }
-        }
+        self.add_folders()?;
         let mut tar = TarWriter::new(self.cas.ingest()?);
         tar.directory(TOP, 0o755)?;
         for (path, piece) in &self.entries {
@@ -266,51 +371,28 @@ impl<'t> Taking<'t> {
         }
         Ok(tar.finish()?.output(TREE)?)
     }
-}
 
-fn zip_member(
-    cas: &Cas,
-    name: &str,
-    content: impl Read + Seek,
-    wanted: &str,
-) -> Result<Output, MemberError> {
-    let io = |source: io::Error| MemberError::Io {
-        archive: name.to_owned(),
-        source,
-    };
-    let mut archive = zip::ZipArchive::new(content).map_err(|error| io(io::Error::other(error)))?;
-    if archive.len() > MAX_ENTRIES {
-        return Err(MemberError::TooLarge(name.to_owned()));
-    }
-    let wanted = wanted.trim_start_matches("./").trim_matches('/');
-    let mut taking = Taking::new(cas, name, wanted);
-    for index in 0..archive.len() {
-        let mut entry = archive
-            .by_index(index)
-            .map_err(|error| io(io::Error::other(error)))?;
-        let path = entry
-            .name()
-            .map_err(|error| io(io::Error::other(error)))?
-            .into_owned();
-        let Some(below) = taking.below(&path) else {
-            continue;
-        };
-        let mode = entry.unix_mode().unwrap_or(0o644);
-        let size = entry.size();
-        if entry.is_dir() {
-            taking.folder(&below)?;
-        } else if entry.is_symlink() {
-            let mut target = String::new();
-            (&mut entry)
-                .take(4096)
-                .read_to_string(&mut target)
-                .map_err(io)?;
-            taking.link(&below, &target)?;
-        } else {
-            taking.file(&below, mode & 0o100 != 0, size, &mut entry)?;
+    /// Adds the folders that the archive left out, and refuses what is below anything
+    /// else.
+    fn add_folders(&mut self) -> Result<(), MemberError> {
+        let paths: Vec<String> = self.entries.keys().cloned().collect();
+        for path in paths {
+            // From the bottom up, as far as a folder is known already.
+            for (at, _) in path.rmatch_indices('/') {
+                match self.entries.get(&path[..at]) {
+                    Some(Piece::Folder) => break,
+                    Some(_) => {
+                        return Err(self.foreign(path.as_bytes(), "below a file or a link"));
+                    }
+                    None => {
+                        self.hold(at)?;
+                        self.entries.insert(path[..at].to_owned(), Piece::Folder);
+                    }
+                }
+            }
         }
+        Ok(())
     }
-    taking.finish()
 }
 
 failures! {
@@ -379,7 +461,7 @@ mod tests {
         let zst = zstd::encode_all(&tar[..], 1).unwrap();
         let mut folders = Vec::new();
         for bytes in [gzip(&tar), xz(&tar), bzip(&tar), zst, zip(ENTRIES), tar] {
-            let take = |wanted| extract_member(&cas, "x", io::Cursor::new(&bytes), wanted);
+            let take = |wanted| extract_member(&cas, "x", io::Cursor::new(&bytes), wanted, None);
             let one = take("d/b/tool").unwrap();
             assert_eq!((one.name.as_str(), one.size), (FILE, 4));
             let folder = take("d/").unwrap();
@@ -390,21 +472,202 @@ mod tests {
         }
         folders.dedup();
         assert_eq!(folders.len(), 1, "the same folder, whatever held it");
-        let odd = extract_member(&cas, "x", io::Cursor::new(b"text"), "d");
+        let odd = extract_member(&cas, "x", io::Cursor::new(b"text"), "d", None);
         assert!(matches!(odd, Err(MemberError::Form(_))));
     }
 
-    #[test]
-    fn entries_that_lead_out_or_are_duplicated_are_refused() {
+    type Entries<'e> = &'e [(tar::EntryType, &'e str, &'e str)];
+
+    use tar::EntryType as Kind;
+
+    /// A tar of files with a text, and of links with a target.
+    fn odd_tar(entries: Entries<'_>) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (kind, name, text) in entries {
+            let mut header = tar::Header::new_ustar();
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_entry_type(*kind);
+            header.set_size(0);
+            if kind.is_file() {
+                header.set_size(text.len() as u64);
+            } else {
+                header.as_old_mut().linkname[..text.len()].copy_from_slice(text.as_bytes());
+            }
+            header.set_cksum();
+            let content = if kind.is_file() { text.as_bytes() } else { b"" };
+            builder.append(&header, content).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn taken(bytes: &[u8], wanted: &str, limit: Option<u64>) -> Result<Output, MemberError> {
         let dir = tempfile::tempdir().unwrap();
         let cas = Cas::open(dir.path()).unwrap();
-        for entries in [&[("d/../../x", "")][..], &[("d/a", "1"), ("d/a", "2")]] {
-            let bytes = tar_of(entries);
-            let taken = extract_member(&cas, "x", io::Cursor::new(&bytes), "d");
-            assert!(
-                matches!(taken, Err(MemberError::Foreign { .. })),
-                "{entries:?}"
-            );
+        extract_member(&cas, "x", io::Cursor::new(bytes), wanted, limit)
+    }
+
+    #[test]
+    fn what_leads_out_or_can_be_read_in_two_ways_is_refused() {
+        let roads: &[Entries<'_>] = &[
+            &[(Kind::Regular, "d/../../x", "")],
+            &[(Kind::Regular, "d/..\\x", "")],
+            &[(Kind::Regular, "d/a", "1"), (Kind::Regular, "d/a", "2")],
+            &[(Kind::Regular, "d/a", "1"), (Kind::Regular, "d/./a", "2")],
+            &[(Kind::Regular, "d/a", "1"), (Kind::Regular, "./d//a", "2")],
+            &[
+                (Kind::Symlink, "d/l", "/tmp"),
+                (Kind::Regular, "d/l/f", "x"),
+            ],
+            &[
+                (Kind::Regular, "d/l/f", "x"),
+                (Kind::Symlink, "d/l", "/tmp"),
+            ],
+            &[(Kind::Symlink, "d/l", "/tmp"), (Kind::Directory, "d/l", "")],
+            &[
+                (Kind::Symlink, "d/l", "/tmp"),
+                (Kind::Symlink, "d/l/k/m", "x"),
+            ],
+            &[(Kind::Symlink, "d/l", "a"), (Kind::Symlink, "d/l", "b")],
+            &[(Kind::Symlink, "d/l", "")],
+            &[(Kind::Regular, "d/f", "x"), (Kind::Regular, "d/f/g", "x")],
+            &[(Kind::Regular, "d", "1"), (Kind::Regular, "d", "2")],
+            &[(Kind::Regular, "d", "1"), (Kind::Regular, "d/f", "2")],
+            &[(Kind::Symlink, "d", "/etc")],
+            &[(Kind::Link, "d/h", "/etc/passwd")],
+            &[(Kind::Link, "d", "/etc/passwd")],
+            &[(Kind::Char, "d/c", "")],
+            &[(Kind::Fifo, "d/p", "")],
+            &[(Kind::GNUSparse, "d/s", "")],
+        ];
+        for entries in roads {
+            let refused = taken(&odd_tar(entries), "d", None);
+            let foreign = matches!(refused, Err(MemberError::Foreign { .. }));
+            assert!(foreign, "{entries:?}: {refused:?}");
         }
+        // What is elsewhere in the archive does no harm.
+        for other in [
+            (Kind::Regular, "../d/x", ""),
+            (Kind::Regular, "/d/x", ""),
+            (Kind::Link, "e", "/etc/passwd"),
+        ] {
+            let entries = [(Kind::Regular, "d/a", "1"), other];
+            assert!(taken(&odd_tar(&entries), "d", None).is_ok(), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn an_archive_that_unpacks_to_more_than_its_size_allows_is_refused() {
+        // A header that announces 60 GiB is enough.
+        let mut header = tar::Header::new_gnu();
+        header.set_size(60 << 30);
+        header.set_path("f").unwrap();
+        header.set_cksum();
+        let refused = taken(&gzip(header.as_bytes()), "f", None);
+        assert!(matches!(refused, Err(MemberError::TooLarge { .. })));
+        // Wanted or not, it is unpacked.
+        let big = tar_of(&[("f", &"0".repeat(1 << 20)), ("g", "x")]);
+        for wanted in ["f", "g"] {
+            for packed in [gzip(&big), xz(&big), bzip(&big), big.clone()] {
+                let refused = taken(&packed, wanted, Some(1 << 19));
+                assert!(matches!(refused, Err(MemberError::TooLarge { .. })));
+                assert!(taken(&packed, wanted, Some(2 << 20)).is_ok());
+            }
+        }
+        // Padding and what follows the end are bytes as well.
+        let mut end = odd_tar(&[(Kind::Regular, "g", "x")]);
+        end.resize(1 << 20, 0);
+        assert!(taken(&gzip(&end), "g", Some(2048)).is_ok(), "not read");
+        let zipped = zip(&[("d/f", &"0".repeat(1 << 20)), ("d/g", "x"), ("e", "x")]);
+        let refused = taken(&zipped, "d", Some(1 << 20));
+        assert!(matches!(refused, Err(MemberError::TooLarge { .. })));
+        assert!(taken(&zipped, "e", Some(16)).is_ok(), "others are skipped");
+    }
+
+    /// Changes the directory of a zip: the bytes at `at` in the entry of `name`.
+    fn patched(zip: &[u8], name: &str, at: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut zip = zip.to_vec();
+        let mut from = 0;
+        while let Some(found) = memchr::memmem::find(&zip[from..], b"PK\x01\x02") {
+            let entry = from + found;
+            if zip[entry + 46..].starts_with(name.as_bytes()) {
+                zip[entry + at..][..bytes.len()].copy_from_slice(bytes);
+                return zip;
+            }
+            from = entry + 4;
+        }
+        panic!("no member {name}");
+    }
+
+    #[test]
+    fn a_zip_whose_descriptions_disagree_is_refused() {
+        let text = "text".repeat(1000);
+        let sound = zip(&[("d/one", &text), ("d/two", &text), ("e/x", "x")]);
+        assert!(taken(&sound, "d", None).is_ok());
+        for size in [10_u32, 3999, 4001, 1 << 20] {
+            let lie = patched(&sound, "d/one", 24, &size.to_le_bytes());
+            assert!(taken(&lie, "d", None).is_err(), "{size}");
+            assert!(taken(&lie, "d/one", None).is_err(), "{size}");
+        }
+        // Both members at the place of the first.
+        let shared = patched(&sound, "d/two", 42, &0_u32.to_le_bytes());
+        let refused = taken(&shared, "d", None).unwrap_err().to_string();
+        assert!(refused.contains("the data of another"), "{refused}");
+        let twice = patched(&sound, "d/two", 46, b"d/one");
+        assert!(taken(&twice, "d", None).is_err());
+        let crc = patched(&sound, "d/one", 16, &[1, 2, 3, 4]);
+        assert!(taken(&crc, "d", None).is_err());
+        for name in ["d/../x", "d/..\\x"] {
+            assert!(taken(&zip(&[(name, "x")]), "d", None).is_err(), "{name}");
+        }
+        for name in ["/d/x", "C:\\d\\x", "../d/x"] {
+            let refused = taken(&zip(&[(name, "x")]), "d", None);
+            assert!(matches!(refused, Err(MemberError::Absent { .. })), "{name}");
+        }
+        // A link and what is below it; a device.
+        let mut writer = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default();
+        writer.add_symlink("d/l", "/tmp", options).unwrap();
+        writer.start_file("d/l/f", options).unwrap();
+        let linked = writer.finish().unwrap().into_inner();
+        assert!(taken(&linked, "d", None).is_err());
+        // More members than are held.
+        let end = memchr::memmem::rfind(&sound, b"PK\x05\x06").unwrap();
+        let mut many = sound.clone();
+        many[end + 10..end + 12].copy_from_slice(&[0xff, 0xff]);
+        many.splice(end..end, zip64(300_000, end as u64));
+        let refused = taken(&many, "d", None);
+        assert!(
+            matches!(refused, Err(MemberError::TooMany(_))),
+            "{refused:?}"
+        );
+    }
+
+    /// The records that end a zip with so many members.
+    fn zip64(members: u64, at: u64) -> Vec<u8> {
+        let mut record = b"PK\x06\x06".to_vec();
+        record.resize(56, 0);
+        record[32..40].copy_from_slice(&members.to_le_bytes());
+        record.extend(b"PK\x06\x07\0\0\0\0");
+        record.extend(at.to_le_bytes());
+        record.extend([0; 4]);
+        record
+    }
+
+    #[test]
+    fn deep_folders_that_an_archive_leaves_out_are_counted() {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        for number in 0..2000 {
+            let path = format!("d/{}f", format!("{number:014}/").repeat(250));
+            let empty = &b""[..];
+            builder.append_data(&mut header, path, empty).unwrap();
+        }
+        let bytes = builder.into_inner().unwrap();
+        let refused = taken(&bytes, "d", None);
+        assert!(
+            matches!(refused, Err(MemberError::TooMany(_))),
+            "{refused:?}"
+        );
     }
 }

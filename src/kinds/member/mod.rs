@@ -100,11 +100,12 @@ impl Kind for MemberWork {
 pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
     let settings = MemberSettings::read("", &action.settings)?;
     let (cas, inputs) = (Arc::clone(&bench.cas), inputs.clone());
+    let limit = bench.content_limit();
     let output = blocking(move || {
         // A zip is read from its end.
         let archive = inputs.seekable(settings.source.trim_end_matches('/'))?;
         let (name, wanted) = (&settings.source, &settings.extract_path);
-        let taken = extract_member(&cas, name, &archive.file, wanted)?;
+        let taken = extract_member(&cas, name, &archive.file, wanted, limit)?;
         archive.settle()?;
         summed(taken, &settings)
     })

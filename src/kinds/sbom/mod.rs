@@ -180,6 +180,7 @@ pub(crate) async fn scan_layer(inputs: &Inputs, bench: &Bench) -> Result<Made, F
     let layer = inputs.given(LAYER)?;
     let _permit = bench.turn().await;
     let cas = Arc::clone(&bench.cas);
-    let output = computing(move || Ok(scan::scan_layer(&cas, &layer)?)).await?;
+    let limit = bench.content_limit();
+    let output = computing(move || Ok(scan::scan_layer(&cas, &layer, limit)?)).await?;
     Ok(vec![output].into())
 }

@@ -10,13 +10,20 @@ use base64::Engine as _;
 use serde_json::json;
 
 use crate::action::Output;
+use crate::archive::Bounded;
 use crate::cas::{Cas, CasError, Ingest};
 use crate::ground::{failures, of_cas, of_io};
 use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
 use crate::sbom::document::{Document, Source};
 use crate::sbom::format::syft;
-use crate::sbom::layer::{LayerError, LayerScan};
-use crate::sbom::{StoredError, scan, unpack};
+use crate::sbom::layer::LayerError;
+use crate::sbom::scan::Image;
+use crate::sbom::{StackError, StoredError, StoredScan, scan, unpack};
+
+/// Most bytes that a layer unpacks to, as a multiple of its size, and what any may: 4 GiB.
+/// Files of zeros compress a thousandfold, and real file systems ten.
+const LAYER_RATIO: u64 = 100;
+const LAYER_ALWAYS: u64 = 4 << 30;
 
 /// Why an SBOM could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -62,17 +69,28 @@ pub fn is_container(manifest: &[u8]) -> bool {
     })
 }
 
-/// Scans one layer and stores the scan.
+/// Scans one layer and stores the scan. The layer unpacks to at most `limit` bytes;
+/// `None`: a multiple of its size.
 ///
 /// # Errors
 ///
 /// [`SbomError`]
-pub fn scan_layer(cas: &Cas, layer: &Descriptor) -> Result<Output, SbomError> {
+pub fn scan_layer(cas: &Cas, layer: &Descriptor, limit: Option<u64>) -> Result<Output, SbomError> {
     let what = || layer.digest.to_string();
     let blob = cas.open_blob(&layer.digest)?;
+    let usual = || layer.size.saturating_mul(LAYER_RATIO).max(LAYER_ALWAYS);
+    let limit = limit.unwrap_or_else(usual);
     let found = unpack::unpacked(blob)
         .map_err(LayerError::from)
-        .and_then(scan::layer)
+        .and_then(|plain| scan::layer(Bounded::new(plain, limit)))
+        .map_err(|error| match error {
+            LayerError::Read(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                LayerError::TooLarge(
+                    "it unpacks to more than its size suggests: to accept it, pass --max-content-size",
+                )
+            }
+            error => error,
+        })
         .map_err(|source| SbomError::Layer {
             what: what(),
             source,
@@ -117,20 +135,28 @@ pub fn image_sbom(
     let config = read_document(cas, &parsed.config)?;
     let about: serde_json::Value =
         serde_json::from_slice(&config).map_err(json(&parsed.config.digest.to_string()))?;
-    let mut layers = Vec::with_capacity(scans.len());
+    let layer_error = |source| SbomError::Layer {
+        what: reference.to_owned(),
+        source,
+    };
+    let (mut image, mut layers) = (Image::default(), Vec::with_capacity(scans.len()));
     for scan in scans {
-        layers.push(LayerScan::load(cas.open_blob(&scan.digest)?)?);
+        let stored = StoredScan::open(cas.open_blob(&scan.digest)?)?;
+        layers.push(image.stack(stored).map_err(|error| match error {
+            StackError::Stored(error) => SbomError::Stored(error),
+            StackError::Layer(error) => layer_error(error),
+        })?);
     }
     let described: Vec<_> = parsed
         .layers
         .iter()
         .filter(|layer| media_type::is_container_layer(&layer.media_type))
         .zip(&layers)
-        .map(|(layer, found)| {
+        .map(|(layer, (diff_id, file_bytes))| {
             json!({
                 "mediaType": layer.media_type,
-                "digest": found.diff_id,
-                "size": found.file_bytes,
+                "digest": diff_id,
+                "size": file_bytes,
             })
         })
         .collect();
@@ -142,7 +168,7 @@ pub fn image_sbom(
         "manifestDigest": manifest.digest,
         "mediaType": manifest.media_type,
         "tags": [],
-        "imageSize": layers.iter().map(|layer| layer.file_bytes).sum::<u64>(),
+        "imageSize": layers.iter().fold(0_u64, |all, (_, bytes)| all.saturating_add(*bytes)),
         "layers": described,
         "manifest": encode(&raw),
         "config": encode(&config),
@@ -165,7 +191,7 @@ pub fn image_sbom(
         kind: "image",
         metadata,
     };
-    write(cas, scan::image(source, layers))
+    write(cas, image.document(source).map_err(layer_error)?)
 }
 
 /// Repository and tag of a reference; the digest stands in for a missing tag.

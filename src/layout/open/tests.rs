@@ -232,3 +232,24 @@ fn data_after_the_end_of_the_tar_is_refused() {
             .is_err()
     );
 }
+
+#[test]
+fn the_paths_of_all_files_have_a_limit_in_bytes() {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(0);
+    let folder = format!("{}/", "n".repeat(200)).repeat(18);
+    for number in 0..10_000 {
+        let path = format!("{folder}{number}");
+        builder.append_data(&mut header, path, &b""[..]).unwrap();
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), builder.into_inner().unwrap()).unwrap();
+    let error = open(file.path()).unwrap().members().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("its paths have more than 32 MiB"),
+        "{error}"
+    );
+}

@@ -82,6 +82,8 @@ impl Registry {
         file: &Descriptor,
         cas: &Arc<Cas>,
     ) -> Result<(), CopyError<RegistryError, SinkError>> {
+        cas.make_sure_of(file.size)
+            .map_err(|error| CopyError::Write(error.into()))?;
         copy_stream(self.stream(repository, layers), Sink::open(cas), file).await
     }
 }

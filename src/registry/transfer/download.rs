@@ -23,6 +23,9 @@ use crate::registry::retry::MAX_RETRY_AFTER;
 use crate::registry::transfer::blob::PROGRESS_BYTES;
 use crate::registry::transfer::speed::{Cut, Speed};
 
+/// Largest file that is downloaded, in bytes, unless the user sets another limit: 64 GiB.
+pub const MAX_DOWNLOAD_BYTES: u64 = 64 << 30;
+
 /// Why a file was not downloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
@@ -79,6 +82,16 @@ pub enum DownloadError {
         /// What happened.
         source: SinkError,
     },
+    /// The server announces or sends more than is accepted.
+    #[error(
+        "{url}: the file has more than {limit} bytes; the limit for files of packages is set with --max-content-size"
+    )]
+    TooLarge {
+        /// What was requested.
+        url: String,
+        /// Most bytes.
+        limit: u64,
+    },
     /// The transfers were stopped.
     #[error("{0}: download cancelled before it started")]
     Stopped(String),
@@ -104,8 +117,8 @@ enum Failure {
 
 /// Downloads `url` into `cas`; with `sha256`, only the file of that digest.
 ///
-/// Sends no request if the cache has that digest. Holds one of `permits` during
-/// the transfer. The output is named after the URL, without user, password and
+/// Sends no request if the cache has that digest. Receives at most `most` bytes;
+/// `None`: [`MAX_DOWNLOAD_BYTES`]. Holds one of `permits` during the transfer. The output is named after the URL, without user, password and
 /// query.
 ///
 /// # Errors
@@ -115,6 +128,7 @@ pub async fn download(
     registry: &Registry,
     url: &str,
     sha256: Option<Digest>,
+    most: Option<u64>,
     cas: &Arc<Cas>,
     permits: &Semaphore,
 ) -> Result<Output, DownloadError> {
@@ -136,6 +150,7 @@ pub async fn download(
         offset: 0,
         validator: None,
         page: false,
+        most: most.unwrap_or(MAX_DOWNLOAD_BYTES),
     };
     let mut attempt = 0;
     loop {
@@ -208,6 +223,8 @@ struct Transfer<'a> {
     validator: Option<String>,
     /// Whether it is a web page.
     page: bool,
+    /// Most bytes of the file.
+    most: u64,
 }
 
 impl Transfer<'_> {
@@ -231,6 +248,12 @@ impl Transfer<'_> {
             self.validator = validator(&response);
             self.page = is_page(&response);
         }
+        // A length says nothing of a stream without one, so each piece is counted, too.
+        let announced = response.content_length().unwrap_or(0);
+        self.fits(self.offset.saturating_add(announced))?;
+        self.cas
+            .make_sure_of(announced)
+            .map_err(|error| self.unstored(error.into()))?;
         let mut speed = Speed::default();
         loop {
             let chunk = speed.chunk(&mut response).await;
@@ -238,12 +261,25 @@ impl Transfer<'_> {
                 return Ok(());
             };
             self.offset += bytes.len() as u64;
+            self.fits(self.offset)?;
             let written = self.sink.write(bytes).await;
-            written.map_err(|source| {
-                let url = self.shown.clone();
-                Failure::Final(Box::new(DownloadError::Store { url, source }))
-            })?;
+            written.map_err(|source| self.unstored(source))?;
         }
+    }
+
+    fn fits(&self, bytes: u64) -> Result<(), Failure> {
+        if bytes <= self.most {
+            return Ok(());
+        }
+        Err(Failure::Final(Box::new(DownloadError::TooLarge {
+            url: self.shown.clone(),
+            limit: self.most,
+        })))
+    }
+
+    fn unstored(&self, source: SinkError) -> Failure {
+        let url = self.shown.clone();
+        Failure::Final(Box::new(DownloadError::Store { url, source }))
     }
 
     fn check(&mut self, response: Response) -> Result<Response, Failure> {

@@ -59,7 +59,17 @@ fn bench() -> Bench {
 
 impl Bench {
     async fn get(&self, url: &str, sha256: Option<Digest>) -> Result<Output, DownloadError> {
-        download(&self.registry, url, sha256, &self.cas, &Semaphore::new(1)).await
+        self.get_within(url, sha256, None).await
+    }
+
+    async fn get_within(
+        &self,
+        url: &str,
+        sha256: Option<Digest>,
+        most: Option<u64>,
+    ) -> Result<Output, DownloadError> {
+        let permits = Semaphore::new(1);
+        download(&self.registry, url, sha256, most, &self.cas, &permits).await
     }
 }
 
@@ -122,4 +132,39 @@ async fn errors_name_the_address_without_its_secrets() {
         let error = bench.get(odd, None).await.unwrap_err();
         assert!(matches!(error, DownloadError::Address(_)), "{odd}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_file_beyond_the_limit_is_refused_when_it_is_announced_and_when_it_comes() {
+    let announced = |length| answer("200 OK", "", length, "abc");
+    let endless = format!(
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}",
+        "a".repeat(5000)
+    );
+    let chunked = format!(
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        "3e8\r\n".to_owned() + &"a".repeat(1000) + "\r\n3e8\r\n" + &"a".repeat(1000)
+    );
+    for (text, most) in [
+        (announced(1001), Some(1000)),
+        (announced(1 << 60), None),
+        (endless, Some(1000)),
+        (chunked, Some(1500)),
+    ] {
+        let (url, seen) = serve(vec![text]).await;
+        let error = bench().get_within(&url, None, most).await.unwrap_err();
+        assert!(matches!(error, DownloadError::TooLarge { .. }), "{error}");
+        assert_eq!(seen.lock().unwrap().len(), 1, "not tried again");
+    }
+    // Within the limit, and beyond what the disk holds.
+    let most = Some(u64::MAX);
+    let huge = answer("200 OK", "", (1_usize << 62) - 1, "abc");
+    let (huge, _) = serve(vec![huge]).await;
+    let error = bench().get_within(&huge, None, most).await.unwrap_err();
+    assert!(error.to_string().contains("bytes are announced"), "{error}");
+    let (url, _) = serve(vec![answer("200 OK", "", 3, "abc")]).await;
+    assert_eq!(
+        bench().get_within(&url, None, Some(3)).await.unwrap().size,
+        3
+    );
 }

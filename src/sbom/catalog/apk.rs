@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Cataloguer, Finds};
+use super::{Cataloguer, Finds, Found};
 use crate::sbom::document::{Ecosystem, Evidence, License, Package};
 use crate::sbom::purl::{distro_of, purl};
 use crate::sbom::squash::View;
@@ -12,6 +12,7 @@ pub(super) const CATALOGUER: Cataloguer = Cataloguer {
     finds: Finds::InFiles {
         lists: |folder, name| name == "installed" && folder.ends_with("lib/apk/db"),
         supports: |_, _| false,
+        longest: 32 << 20,
         find,
     },
 };
@@ -24,20 +25,29 @@ const APK: Ecosystem = Ecosystem {
 };
 
 /// Finds all packages of one installed database.
-fn find(view: &View, path: &str) -> Vec<Package> {
-    let (id, word) = distro_of(&view.distro());
+fn find(view: &View, path: &str, found: &mut Found) {
+    let (id, word) = distro_of(view.distro());
     let text = view.text(path).unwrap_or_default();
-    let stanzas = text.split("\n\n");
-    let mut found: Vec<Package> = stanzas.filter_map(|text| one(text, &id, &word)).collect();
-    for package in &mut found {
-        package
-            .locations
-            .extend(view.location(path, Evidence::Primary));
+    for stanza in text.split("\n\n") {
+        let package = found.reading(|found| one(stanza, &id, &word, found));
+        if found.is_full() {
+            return;
+        }
+        if let Some(mut package) = package {
+            let location = view.location(path, Evidence::Primary);
+            package.locations.extend(location);
+            found.push(package);
+        }
     }
-    found
 }
 
-fn one(stanza: &str, id: &str, distro: &str) -> Option<Package> {
+/// Longest licence that is read, in characters: expressions have some hundred.
+const MAX_LICENSE: usize = 10_000;
+
+/// What a file takes while it is held as a value of JSON, in bytes.
+const FILE_COST: usize = 200;
+
+fn one(stanza: &str, id: &str, distro: &str, found: &mut Found) -> Option<Package> {
     let lines = || stanza.lines().filter_map(|line| line.split_once(':'));
     let get = |key: &str| {
         lines()
@@ -56,6 +66,10 @@ fn one(stanza: &str, id: &str, distro: &str) -> Option<Package> {
             folder = value;
         }
         if key == "F" || key == "R" {
+            // A folder may have a long name, and a million files.
+            if !found.text(FILE_COST + 2 * (folder.len() + value.len())) {
+                return None;
+            }
             let joined = if key == "F" {
                 format!("/{value}")
             } else {
@@ -68,7 +82,7 @@ fn one(stanza: &str, id: &str, distro: &str) -> Option<Package> {
             }
         }
     }
-    let whole = License(get("L").to_owned());
+    let whole = License(get("L").chars().take(MAX_LICENSE).collect());
     if whole.spdx().is_empty() {
         package.licenses = whole
             .0
@@ -83,9 +97,10 @@ fn one(stanza: &str, id: &str, distro: &str) -> Option<Package> {
         let qualifiers = [("arch", arch), ("distro", distro), ("upstream", upstream)];
         package.purl = purl("apk", id, name, version, &qualifiers);
     }
-    let words = |key: &str| {
+    let mut words = |key: &str| {
         get(key)
             .split_whitespace()
+            .take_while(|word| found.text(2 * FILE_COST + word.len()))
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
@@ -127,5 +142,19 @@ mod tests {
         assert_eq!(found[0].owns, ["/usr/bin/ldd"]);
         assert_eq!(found[0].requires, ["so:libc.so.1"]);
         assert_eq!(found[0].licenses.len(), 1);
+    }
+
+    #[test]
+    fn a_long_folder_of_many_files_is_refused() {
+        use crate::sbom::{budget::HELD_BYTES, layer};
+        let folder = "f".repeat(100_000);
+        let text = format!("P:a\nV:1\nF:{folder}\n{}", "R:r\n".repeat(10_000));
+        let tar = layer::tar_of(&[("lib/apk/db/installed", text.as_bytes())]);
+        let mut view = View::new(true, HELD_BYTES);
+        let scan = layer::scan(&tar[..], super::super::wanted).unwrap();
+        view.stack(scan).unwrap();
+        let mut found = Found::default();
+        super::super::packages(&view, &mut found).unwrap();
+        assert!(found.finish().is_err());
     }
 }

@@ -1,10 +1,10 @@
 //! Debian packages, from dpkg's status database.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Cataloguer, Finds, split, stanzas};
+use super::{Cataloguer, Fields, Finds, Found, split, stanzas};
 use crate::sbom::document::{Ecosystem, Evidence, License, Package};
 use crate::sbom::purl::{distro_of, purl};
 use crate::sbom::squash::View;
@@ -23,6 +23,7 @@ pub(super) const CATALOGUER: Cataloguer = Cataloguer {
             }
             _ => false,
         },
+        longest: 32 << 20,
         find,
     },
 };
@@ -41,7 +42,7 @@ fn is_single(folder: &str) -> bool {
 }
 
 /// The fields of one package.
-struct Stanza<'t>(HashMap<&'t str, String>);
+struct Stanza<'t>(Fields<'t>);
 
 impl Stanza<'_> {
     fn get(&self, key: &str) -> &str {
@@ -60,8 +61,11 @@ impl Stanza<'_> {
 /// Files of a package by path: MD5 sum, if known, and whether it is configuration.
 type Files = BTreeMap<String, (String, bool)>;
 
+/// What a file takes while it is held as a value of JSON, in bytes.
+const FILE_COST: usize = 400;
+
 /// Finds all packages of one status file.
-fn find(view: &View, path: &str) -> Vec<Package> {
+fn find(view: &View, path: &str, found: &mut Found) {
     let distro = view.distro();
     let (folder, _) = split(path);
     let info = if is_single(folder) {
@@ -70,33 +74,56 @@ fn find(view: &View, path: &str) -> Vec<Package> {
         format!("{folder}/info")
     };
     let text = view.text(path).unwrap_or_default();
-    let mut found = Vec::new();
-    for stanza in stanzas(&text).into_iter().map(Stanza) {
+    for stanza in stanzas(&text).map(Stanza) {
         let name = stanza.get("Package");
         if name.is_empty() || stanza.get("Status").contains("deinstall") {
             continue;
         }
-        let mut package = Package::new(DPKG, name, stanza.get("Version"));
-        package
-            .locations
-            .extend(view.location(path, Evidence::Primary));
-        let files = files(view, &info, &stanza, &mut package);
-        package.owns = files.keys().cloned().collect();
-        licenses(view, name, &mut package);
-        package.purl = package_url(&stanza, &distro);
-        package.provides = names(stanza.get("Provides"));
-        package.provides.push(name.to_owned());
-        package.requires = names(stanza.get("Depends"));
-        package.requires.extend(names(stanza.get("Pre-Depends")));
-        package.describe(&facts(&stanza, &files));
+        let package = found.reading(|found| one(view, (path, &info), &stanza, distro, found));
+        if found.is_full() {
+            return;
+        }
         found.push(package);
     }
-    found
+}
+
+/// One package of the list at `path`, whose files are listed in the folder `info`.
+fn one(
+    view: &View,
+    (path, info): (&str, &str),
+    stanza: &Stanza<'_>,
+    distro: &Value,
+    found: &mut Found,
+) -> Package {
+    let name = stanza.get("Package");
+    let mut package = Package::new(DPKG, name, stanza.get("Version"));
+    package
+        .locations
+        .extend(view.location(path, Evidence::Primary));
+    let files = files(view, info, stanza, &mut package, found);
+    package.owns = files.keys().cloned().collect();
+    licenses(view, name, &mut package, found);
+    package.purl = package_url(stanza, distro);
+    package.provides = names(stanza.get("Provides"), found);
+    package.provides.push(name.to_owned());
+    package.requires = names(stanza.get("Depends"), found);
+    let earlier = names(stanza.get("Pre-Depends"), found);
+    package.requires.extend(earlier);
+    if !found.is_full() {
+        package.describe(&facts(stanza, &files));
+    }
+    package
 }
 
 /// The files of a package, by its lists in the folder `info`. Notes the lists
 /// as locations.
-fn files(view: &View, info: &str, stanza: &Stanza<'_>, package: &mut Package) -> Files {
+fn files(
+    view: &View,
+    info: &str,
+    stanza: &Stanza<'_>,
+    package: &mut Package,
+    found: &mut Found,
+) -> Files {
     let (name, arch) = (stanza.get("Package"), stanza.get("Architecture"));
     let mut files = Files::new();
     for (suffix, config) in [("md5sums", false), ("conffiles", true)] {
@@ -105,12 +132,15 @@ fn files(view: &View, info: &str, stanza: &Stanza<'_>, package: &mut Package) ->
             format!("{info}/{name}.{suffix}"),
         ]
         .into_iter()
-        .find(|path| view.bytes(path).is_some());
+        .find(|path| view.is_kept(path));
         let Some(file) = file else { continue };
         package
             .locations
             .extend(view.location(&file, Evidence::Supporting));
         for line in view.text(&file).unwrap_or_default().lines() {
+            if !found.text(FILE_COST + line.len()) {
+                return files;
+            }
             if config {
                 files.insert(line.trim().to_owned(), (String::new(), true));
             } else if let Some((sum, path)) = line.split_once(char::is_whitespace) {
@@ -120,6 +150,9 @@ fn files(view: &View, info: &str, stanza: &Stanza<'_>, package: &mut Package) ->
         }
     }
     for line in stanza.get("Conffiles").lines() {
+        if !found.text(FILE_COST + line.len()) {
+            return files;
+        }
         let mut words = line.split_whitespace();
         if let (Some(path), Some(sum)) = (words.next(), words.next()) {
             files.insert(path.to_owned(), (sum.to_owned(), true));
@@ -129,7 +162,7 @@ fn files(view: &View, info: &str, stanza: &Stanza<'_>, package: &mut Package) ->
 }
 
 /// Takes the licences that the copyright file names.
-fn licenses(view: &View, name: &str, package: &mut Package) {
+fn licenses(view: &View, name: &str, package: &mut Package, found: &mut Found) {
     let copyright = format!("usr/share/doc/{name}/copyright");
     let Some(text) = view.text(&copyright) else {
         return;
@@ -138,6 +171,10 @@ fn licenses(view: &View, name: &str, package: &mut Package) {
         .locations
         .extend(view.location(&copyright, Evidence::Supporting));
     for line in text.lines() {
+        let named = line.starts_with("License: ") || line.contains("/usr/share/common-licenses/");
+        if named && !found.text(2 * line.len()) {
+            return;
+        }
         if let Some(license) = line
             .strip_prefix("License: ")
             .and_then(|rest| rest.split_whitespace().next())
@@ -212,11 +249,13 @@ fn facts(stanza: &Stanza<'_>, files: &Files) -> Value {
 }
 
 /// Bare names of a dependency field, alternatives counted one by one.
-fn names(field: &str) -> Vec<String> {
+fn names(field: &str, found: &mut Found) -> Vec<String> {
     field
         .split([',', '|'])
         .filter_map(|item| item.trim().split([' ', '(', ':']).next())
         .filter(|name| !name.is_empty())
+        // Once more in the facts, as a value of JSON.
+        .take_while(|name| found.text(100 + name.len()))
         .map(str::to_owned)
         .collect()
 }
@@ -247,5 +286,51 @@ mod tests {
         assert_eq!(found[0].requires, ["c", "d"]);
         assert_eq!(found[0].locations.len(), 3);
         assert_eq!(found[0].licenses.first().unwrap().spdx(), "GPL-2.0+");
+    }
+
+    /// The error of a scan of these files.
+    fn refused(files: &[(&str, &[u8])]) -> String {
+        use crate::sbom::{budget::HELD_BYTES, layer};
+        let tar = layer::tar_of(files);
+        let scan = layer::scan(&tar[..], super::super::wanted).unwrap();
+        let mut view = View::new(true, HELD_BYTES);
+        view.stack(scan).unwrap();
+        let mut found = Found::default();
+        super::super::packages(&view, &mut found).unwrap();
+        found.finish().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn lists_that_take_much_memory_are_refused() {
+        let head = "Package: a\nStatus: install ok installed\nVersion: 1\n";
+        let packages: String = (0..350_000)
+            .map(|number| format!("Package: a{number}\nVersion: 1\n\n"))
+            .collect();
+        let depends = format!("{head}Depends: {}\n", "a,".repeat(2 << 20));
+        let sums = "d a\n".repeat(1 << 20);
+        let sums: String = sums
+            .lines()
+            .enumerate()
+            .map(|(number, line)| format!("{line}{number}\n"))
+            .collect();
+        let licenses = "License: x\n".repeat(4 << 20);
+        for files in [
+            &[("var/lib/dpkg/status", packages.as_bytes())][..],
+            &[("var/lib/dpkg/status", depends.as_bytes())],
+            &[
+                ("var/lib/dpkg/status", head.as_bytes()),
+                ("var/lib/dpkg/info/a.md5sums", sums.as_bytes()),
+            ],
+            &[
+                ("var/lib/dpkg/status", head.as_bytes()),
+                (
+                    "usr/share/doc/a/copyright",
+                    &licenses.as_bytes()[..32 << 20],
+                ),
+            ],
+        ] {
+            let error = refused(files);
+            assert!(error.contains("lists of packages are too long"), "{error}");
+        }
     }
 }

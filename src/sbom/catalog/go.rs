@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::{Cataloguer, Finds, goversion};
+use super::{Cataloguer, Finds, Found, goversion};
+use crate::oci::Digest;
 use crate::sbom::binary::Facts;
 use crate::sbom::document::{Ecosystem, Evidence, License, Package};
 use crate::sbom::purl::purl;
@@ -42,17 +43,16 @@ struct BuildInfo<'a> {
 
 /// Finds the main module, its dependencies and the standard library of one
 /// executable.
-fn find(view: &View, path: &str, facts: &Facts) -> Vec<Package> {
+fn find(view: &View, path: &str, facts: &Facts, found: &mut Found) {
     let Some((compiler, text)) = &facts.go else {
-        return Vec::new();
+        return;
     };
-    let mut found = modules(path, compiler, text);
-    for package in &mut found {
-        package
-            .locations
-            .extend(view.location(path, Evidence::Primary));
-    }
-    found
+    let location = view.location(path, Evidence::Primary);
+    modules(path, compiler, text, &mut |mut package: Package| {
+        package.locations.extend(location.clone());
+        found.push(package);
+        !found.is_full()
+    });
 }
 
 fn parse(text: &str) -> BuildInfo<'_> {
@@ -133,9 +133,15 @@ impl<'a> BuildInfo<'a> {
     }
 }
 
-/// All packages of one executable; `file` distinguishes them from those of others.
-fn modules(file: &str, compiler: &str, text: &str) -> Vec<Package> {
+/// Most settings and experiments of one executable: some dozen are known.
+const MAX_SETTINGS: usize = 1000;
+
+/// Passes all packages of one executable to `take`, until it returns false; `file`
+/// distinguishes them from those of others.
+fn modules(file: &str, compiler: &str, text: &str, take: &mut dyn FnMut(Package) -> bool) {
     let info = parse(text);
+    // A path may be long, and each module has it.
+    let mark = &Digest::of(file.as_bytes()).hex()[..16];
     let (compiler, experiments) = compiler.split_once(' ').unwrap_or((compiler, ""));
     let main = info.main();
     let name = main.map_or("", |main| main.path);
@@ -162,11 +168,19 @@ fn modules(file: &str, compiler: &str, text: &str) -> Vec<Package> {
         package.describe(&facts(module.sum));
         package
             .provides
-            .push(format!("{file}\0{}\0{version}", module.path));
+            .push(format!("{mark}\0{}\0{version}", module.path));
         package
     };
-    let deps = info.deps.iter().copied().filter(|dep| dep.path != name);
-    let mut found: Vec<Package> = deps.map(package).collect();
+    let mut requires = Vec::new();
+    let mut take_dependency = |package: Package| {
+        requires.extend(package.provides.iter().cloned());
+        take(package)
+    };
+    for dep in info.deps.iter().filter(|dep| dep.path != name) {
+        if !take_dependency(package(*dep)) {
+            return;
+        }
+    }
     if let Some(number) = compiler.strip_prefix("go").filter(|n| !n.is_empty()) {
         let mut library = package(Module {
             path: "stdlib",
@@ -176,7 +190,7 @@ fn modules(file: &str, compiler: &str, text: &str) -> Vec<Package> {
         library.purl = purl("golang", "", "stdlib", number, &[]);
         library.cpes = vec![format!("cpe:2.3:a:golang:go:{number}:-:*:*:*:*:*:*")];
         library.licenses.insert(License("BSD-3-Clause".to_owned()));
-        found.push(library);
+        take_dependency(library);
     }
     if let Some(main) = main {
         let version = info.version(main);
@@ -184,25 +198,33 @@ fn modules(file: &str, compiler: &str, text: &str) -> Vec<Package> {
             version: &version,
             ..main
         });
-        owner.requires = found.iter().flat_map(|dep| dep.provides.clone()).collect();
+        owner.requires = requires;
         let mut facts = facts(main.sum);
         if !info.settings.is_empty() {
-            let list = info.settings.iter();
+            let list = info.settings.iter().take(MAX_SETTINGS);
             let list = list.map(|(key, value)| json!({"key": key, "value": value}));
             facts["goBuildSettings"] = list.collect();
         }
         if let Some(experiments) = experiments.strip_prefix("X:") {
-            facts["goExperiments"] = experiments.split(',').collect();
+            facts["goExperiments"] = experiments.split(',').take(MAX_SETTINGS).collect();
         }
         owner.describe(&facts);
-        found.push(owner);
+        take(owner);
     }
-    found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn modules(file: &str, compiler: &str, text: &str) -> Vec<Package> {
+        let mut found = Vec::new();
+        super::modules(file, compiler, text, &mut |package| {
+            found.push(package);
+            true
+        });
+        found
+    }
 
     fn named(text: &str) -> Vec<(String, String)> {
         let found = modules("a", "devel", text);

@@ -13,11 +13,13 @@ mod npm;
 mod python;
 
 use super::binary::Facts;
+use super::budget::{FOUND_BYTES, Memory};
 use super::document::{Ecosystem, Package};
+use super::layer::{Content, LayerError, Most};
 use super::squash::{self, View};
 
 /// Version of what cataloguers find; raised whenever an SBOM could differ.
-pub const CATALOGUE_VERSION: u32 = 2;
+pub const CATALOGUE_VERSION: u32 = 3;
 
 /// Every cataloguer, in the order in which their packages are collected.
 const TABLE: &[Cataloguer] = &[
@@ -44,21 +46,138 @@ enum Finds {
         lists: fn(folder: &str, name: &str) -> bool,
         /// Whether `find` looks up further facts in the file.
         supports: fn(folder: &str, name: &str) -> bool,
-        find: fn(view: &View, path: &str) -> Vec<Package>,
+        /// The longest of these files that is kept, in bytes.
+        longest: u64,
+        find: fn(view: &View, path: &str, found: &mut Found),
     },
     /// In executables that carry facts.
-    InExecutables(fn(view: &View, path: &str, facts: &Facts) -> Vec<Package>),
+    InExecutables(fn(view: &View, path: &str, facts: &Facts, found: &mut Found)),
 }
 
-impl Finds {
-    fn wants(&self, path: &str) -> bool {
+impl Cataloguer {
+    fn wants(&self, path: &str) -> Option<Most> {
         let (folder, name) = split(path);
-        match self {
-            Self::InFiles {
-                lists, supports, ..
-            } => lists(folder, name) || supports(folder, name),
-            Self::InExecutables(_) => false,
+        let Finds::InFiles {
+            lists,
+            supports,
+            longest,
+            ..
+        } = self.finds
+        else {
+            return None;
+        };
+        // Without its database, a system would seem to have no packages.
+        let database = self.ecosystem.language.is_empty() && lists(folder, name);
+        match database {
+            true => Some(Most::Refuse(longest)),
+            false => (lists(folder, name) || supports(folder, name)).then_some(Most::Skip(longest)),
         }
+    }
+}
+
+/// The packages that were found so far, within a limit on what they take.
+///
+/// One line of a list may name a long path, and a million lines the same one.
+pub struct Found {
+    packages: Vec<Package>,
+    memory: Memory,
+    full: bool,
+}
+
+/// What a package takes beside its texts, in bytes, and what each of its texts does.
+const PACKAGE_COST: usize = 400;
+const TEXT_COST: usize = 40;
+
+impl Default for Found {
+    fn default() -> Self {
+        Self {
+            packages: Vec::new(),
+            memory: Memory::new(FOUND_BYTES, "its lists of packages are too long"),
+            full: false,
+        }
+    }
+}
+
+impl Found {
+    /// Counts a text that is about to be put into a package; returns whether it fits.
+    fn text(&mut self, bytes: usize) -> bool {
+        self.full |= !self.memory.took(TEXT_COST + bytes);
+        !self.full
+    }
+
+    /// Counts what is held while a package is read; [`push`](Self::push) counts what
+    /// stays of it.
+    fn reading<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.memory.clone();
+        let done = read(self);
+        if !self.full {
+            self.memory = before;
+        }
+        done
+    }
+
+    /// Takes a package, unless there are too many.
+    fn push(&mut self, package: Package) {
+        let texts = |list: &[String]| {
+            list.iter()
+                .map(|text| TEXT_COST + text.len())
+                .sum::<usize>()
+        };
+        let locations = package.locations.iter();
+        let locations = locations.map(|at| 3 * TEXT_COST + at.path.len() + at.access_path.len());
+        let licenses = package.licenses.iter();
+        let licenses = licenses.map(|license| TEXT_COST + license.0.len());
+        let cost = PACKAGE_COST
+            + package.name.len()
+            + package.version.len()
+            + package.purl.len()
+            + package.metadata.as_ref().map_or(0, |json| json.get().len())
+            + locations.sum::<usize>()
+            + licenses.sum::<usize>()
+            + texts(&package.cpes)
+            + texts(&package.owns)
+            + texts(&package.provides)
+            + texts(&package.requires);
+        self.full |= !self.memory.took(cost);
+        if !self.full {
+            self.packages.push(package);
+        }
+    }
+
+    /// Whether there is too much: nothing more is taken.
+    fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// The packages.
+    pub(super) fn finish(self) -> Result<Vec<Package>, LayerError> {
+        match self.full {
+            true => Err(LayerError::TooLarge("its lists of packages are too long")),
+            false => Ok(self.packages),
+        }
+    }
+
+    /// Changes the packages that came after the first `count`: each path, and each name
+    /// it has, grows by at most `bytes`.
+    pub(super) fn change_after(
+        &mut self,
+        count: usize,
+        bytes: usize,
+        mut change: impl FnMut(&mut Package),
+    ) {
+        let paths = self.packages[count..].iter().map(|package| {
+            let names = package.provides.len() + package.requires.len();
+            2 + 2 * package.locations.len() + package.owns.len() + names
+        });
+        let bytes = paths.sum::<usize>().saturating_mul(bytes.max(TEXT_COST));
+        if self.text(bytes) {
+            self.packages[count..].iter_mut().for_each(&mut change);
+        }
+    }
+
+    /// How many packages there are.
+    pub(super) fn count(&self) -> usize {
+        self.packages.len()
     }
 }
 
@@ -67,32 +186,37 @@ fn split(path: &str) -> (&str, &str) {
 }
 
 /// Runs all cataloguers over `view`.
-#[must_use]
-pub fn packages(view: &View) -> Vec<Package> {
-    let mut found = Vec::new();
+///
+/// # Errors
+///
+/// The view or the packages are too large.
+pub(super) fn packages(view: &View, found: &mut Found) -> Result<(), LayerError> {
     for cataloguer in TABLE {
-        match &cataloguer.finds {
-            Finds::InFiles { lists, find, .. } => {
-                for path in view.texts() {
+        view.each(|path, content| {
+            if found.is_full() || view.check().is_err() {
+                return;
+            }
+            match (&cataloguer.finds, content) {
+                (Finds::InFiles { lists, find, .. }, Content::Text(_)) => {
                     let (folder, name) = split(path);
                     if lists(folder, name) {
-                        found.extend(find(view, path));
+                        find(view, path, found);
                     }
                 }
-            }
-            Finds::InExecutables(find) => {
-                for (path, facts) in view.executables() {
-                    found.extend(find(view, path, facts));
+                (Finds::InExecutables(find), Content::Executable(facts)) => {
+                    find(view, path, facts, found);
                 }
+                _ => {}
             }
-        }
+        });
     }
-    found
+    view.check()
 }
 
-/// Whether a scan must keep the whole file at `path`.
-pub(super) fn is_wanted(path: &str) -> bool {
-    squash::is_wanted(path) || TABLE.iter().any(|row| row.finds.wants(path))
+/// Whether a scan must keep the whole file at `path`, and how much of it.
+pub(super) fn wanted(path: &str) -> Option<Most> {
+    let own = TABLE.iter().find_map(|row| row.wants(path));
+    own.or_else(|| squash::wanted(path))
 }
 
 /// Whether `path` is a database of system packages. All of them share it, so
@@ -100,42 +224,50 @@ pub(super) fn is_wanted(path: &str) -> bool {
 pub(super) fn is_database(path: &str) -> bool {
     let system = |row: &&Cataloguer| row.ecosystem.language.is_empty();
     let mut rows = TABLE.iter().filter(system);
-    rows.any(|row| row.finds.wants(path))
+    rows.any(|row| row.wants(path).is_some())
 }
 
-/// Splits a text of `Key: value` stanzas, with continuation lines joined by newlines.
-fn stanzas(text: &str) -> Vec<std::collections::HashMap<&str, String>> {
-    let mut all: Vec<std::collections::HashMap<&str, String>> = vec![Default::default()];
-    let mut last = "";
-    for line in text.lines() {
-        let Some(current) = all.last_mut() else { break };
-        if line.trim().is_empty() {
-            if !current.is_empty() {
-                all.push(Default::default());
+/// The keys and values of one stanza.
+type Fields<'t> = std::collections::HashMap<&'t str, String>;
+
+/// The stanzas of a text of `Key: value` lines, one after the other, with continuation
+/// lines joined by newlines.
+fn stanzas(text: &str) -> impl Iterator<Item = Fields<'_>> {
+    let mut lines = text.lines();
+    std::iter::from_fn(move || {
+        let mut fields = Fields::default();
+        let mut last = "";
+        for line in lines.by_ref() {
+            if line.trim().is_empty() {
+                if !fields.is_empty() {
+                    return Some(fields);
+                }
+                last = "";
+            } else if line.starts_with([' ', '\t']) {
+                if let Some(value) = fields.get_mut(last) {
+                    value.push('\n');
+                    value.push_str(line.trim());
+                }
+            } else if let Some((key, value)) = line.split_once(':') {
+                last = key;
+                fields.insert(key, value.trim().to_owned());
             }
-            last = "";
-        } else if line.starts_with([' ', '\t']) {
-            if let Some(value) = current.get_mut(last) {
-                value.push('\n');
-                value.push_str(line.trim());
-            }
-        } else if let Some((key, value)) = line.split_once(':') {
-            last = key;
-            current.insert(key, value.trim().to_owned());
         }
-    }
-    all.retain(|stanza| !stanza.is_empty());
-    all
+        (!fields.is_empty()).then_some(fields)
+    })
 }
 
 /// What `cataloguer` finds in an image of these files.
 #[cfg(test)]
 fn find_in(cataloguer: &Cataloguer, files: &[(&str, &[u8])]) -> Vec<Package> {
     let tar = super::layer::tar_of(files);
-    let layer = super::layer::scan(&tar[..], is_wanted).unwrap();
-    let view = View::squash(vec![layer], true);
+    let layer = super::layer::scan(&tar[..], wanted).unwrap();
+    let mut view = View::new(true, super::budget::HELD_BYTES);
+    view.stack(layer).unwrap();
     let kind = cataloguer.ecosystem.kind;
-    let mut found = packages(&view);
+    let mut all = Found::default();
+    packages(&view, &mut all).unwrap();
+    let mut found = all.finish().unwrap();
     found.retain(|package| package.ecosystem.kind == kind);
     found
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Cataloguer, Finds};
+use super::{Cataloguer, Finds, Found};
 use crate::sbom::document::{Ecosystem, Evidence, License, Package};
 use crate::sbom::purl::purl;
 use crate::sbom::squash::View;
@@ -12,7 +12,12 @@ pub(super) const CATALOGUER: Cataloguer = Cataloguer {
     finds: Finds::InFiles {
         lists: |_, name| name == "package.json",
         supports: |_, _| false,
-        find: |view, path| one(view, path).into_iter().collect(),
+        longest: 1 << 20,
+        find: |view, path, found: &mut Found| {
+            if let Some(package) = one(view, path) {
+                found.push(package);
+            }
+        },
     },
 };
 
@@ -24,7 +29,7 @@ const NPM: Ecosystem = Ecosystem {
 };
 
 fn one(view: &View, path: &str) -> Option<Package> {
-    let json: Value = serde_json::from_slice(view.bytes(path)?).ok()?;
+    let json: Value = serde_json::from_slice(&view.bytes(path)?).ok()?;
     let text = |key: &str| json[key].as_str().unwrap_or_default();
     let (name, version) = (text("name"), text("version"));
     if name.is_empty() {

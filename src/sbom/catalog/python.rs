@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Cataloguer, Finds};
+use super::{Cataloguer, Finds, Found};
 use crate::sbom::document::{Ecosystem, Evidence, License, Package};
 use crate::sbom::purl::purl;
 use crate::sbom::squash::View;
@@ -18,7 +18,13 @@ pub(super) const CATALOGUER: Cataloguer = Cataloguer {
         supports: |folder, name| {
             name == "RECORD" && (is_info(folder, "dist-info") || is_info(folder, "egg-info"))
         },
-        find: |view, path| one(view, path).into_iter().collect(),
+        longest: 16 << 20,
+        find: |view, path, found: &mut Found| {
+            let package = found.reading(|found| one(view, path, found));
+            if let Some(package) = package {
+                found.push(package);
+            }
+        },
     },
 };
 
@@ -33,7 +39,13 @@ fn is_info(folder: &str, suffix: &str) -> bool {
     folder.to_ascii_lowercase().ends_with(suffix)
 }
 
-fn one(view: &View, path: &str) -> Option<Package> {
+/// What a file takes while it is held as a value of JSON, in bytes.
+const FILE_COST: usize = 600;
+
+/// Most headers of one description: a distribution has some hundred.
+const MAX_HEADERS: usize = 20_000;
+
+fn one(view: &View, path: &str, found: &mut Found) -> Option<Package> {
     let text = view.text(path)?;
     let headers: Vec<(&str, &str)> = text
         .lines()
@@ -41,6 +53,7 @@ fn one(view: &View, path: &str) -> Option<Package> {
         .filter(|line| !line.starts_with([' ', '\t']))
         .filter_map(|line| line.split_once(':'))
         .map(|(key, value)| (key, value.trim()))
+        .take(MAX_HEADERS)
         .collect();
     let get = |key: &str| {
         headers
@@ -63,7 +76,7 @@ fn one(view: &View, path: &str) -> Option<Package> {
         (info, Vec::new())
     } else {
         let site = info.rsplit_once('/').map_or("", |(site, _)| site);
-        (site, recorded(view, info, site, &mut package))
+        (site, recorded(view, info, site, &mut package, found))
     };
     for key in ["License-Expression", "License"] {
         if !get(key).is_empty() {
@@ -102,7 +115,13 @@ fn one(view: &View, path: &str) -> Option<Package> {
 }
 
 /// The files that RECORD lists. Notes them in `package`, too.
-fn recorded(view: &View, info: &str, site: &str, package: &mut Package) -> Vec<Value> {
+fn recorded(
+    view: &View,
+    info: &str,
+    site: &str,
+    package: &mut Package,
+    found: &mut Found,
+) -> Vec<Value> {
     let record = format!("{info}/RECORD");
     let Some(text) = view.text(&record) else {
         return Vec::new();
@@ -112,6 +131,9 @@ fn recorded(view: &View, info: &str, site: &str, package: &mut Package) -> Vec<V
         .extend(view.location(&record, Evidence::Supporting));
     let mut files = Vec::new();
     for line in text.lines() {
+        if !found.text(FILE_COST + 2 * (site.len() + line.len())) {
+            break;
+        }
         let mut fields = line.rsplitn(3, ',');
         let (size, sum) = (fields.next().unwrap_or(""), fields.next().unwrap_or(""));
         let Some(file) = fields.next().map(|file| file.trim_matches('"')) else {

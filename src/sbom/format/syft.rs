@@ -128,8 +128,9 @@ mod tests {
             kind: "directory",
             metadata: json!({"path": "."}),
         };
-        let one = Document::new(source.clone(), json!({}), vec![package("b"), package("a")]);
-        let two = Document::new(source, json!({}), vec![package("a"), package("b")]);
+        let one =
+            Document::new(source.clone(), json!({}), vec![package("b"), package("a")]).unwrap();
+        let two = Document::new(source, json!({}), vec![package("a"), package("b")]).unwrap();
         let encode = |document| {
             let mut bytes = Vec::new();
             write(document, "1", &mut bytes).unwrap();

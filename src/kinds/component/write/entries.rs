@@ -121,7 +121,8 @@ impl<W: Write> Entries<W> {
                 }
             }
         }
-        Ok(tar.drain().map_err(unread(from))?)
+        tar.drain().map_err(unread(from))?;
+        Ok(())
     }
 
     fn link(&mut self, path: &str, target: &str) -> Result<(), TarError> {

@@ -1,0 +1,111 @@
+//! Any files as the layers of an image and as a component: catalogued within a budget, or
+//! refused, and the same each time.
+#![no_main]
+
+use jackal::testing::{Image, Source, StoredScan, catalogue_component, scan_layer, write_sbom};
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../budget.rs"]
+mod budget;
+
+/// Where lists of packages are.
+const PLACES: &[&str] = &[
+    "var/lib/dpkg/status",
+    "var/lib/dpkg/status.d/a",
+    "var/lib/dpkg/info/a.md5sums",
+    "usr/share/doc/a/copyright",
+    "lib/apk/db/installed",
+    "etc/os-release",
+    "a/package.json",
+    "a/b.dist-info/METADATA",
+    "a/b.dist-info/RECORD",
+    "bin/program",
+    "a/.wh.b",
+    "a/.wh..wh..opq",
+];
+
+#[derive(Arbitrary, Debug)]
+struct File<'a> {
+    place: u8,
+    /// A link to this place instead.
+    link: Option<u8>,
+    content: &'a [u8],
+    /// Repeats the content, as compression would.
+    times: u16,
+}
+
+#[derive(Arbitrary, Debug)]
+struct Layers<'a>(Vec<Vec<File<'a>>>, &'a [u8]);
+
+fn tar_of(files: &[File<'_>]) -> Vec<u8> {
+    let mut tar = Vec::new();
+    let put = |block: &mut [u8], at: usize, text: &str| {
+        block[at..at + text.len()].copy_from_slice(text.as_bytes());
+    };
+    for file in files.iter().take(16) {
+        let place = |number: u8| PLACES[usize::from(number) % PLACES.len()];
+        let times = usize::from(file.times).min((1 << 20) / file.content.len().max(1));
+        let content = match file.link {
+            Some(_) => Vec::new(),
+            None => file.content.repeat(times.max(1)),
+        };
+        let mut block = [0; 512];
+        put(&mut block, 0, place(file.place));
+        put(&mut block, 100, "0000755\0");
+        put(&mut block, 124, &format!("{:011o}\0", content.len()));
+        block[156] = b'0';
+        if let Some(link) = file.link {
+            block[156] = if link & 128 == 0 { b'2' } else { b'1' };
+            put(&mut block, 157, place(link));
+        }
+        put(&mut block, 257, "ustar\x0000");
+        put(&mut block, 148, "        ");
+        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+        put(&mut block, 148, &format!("{sum:06o}\0 "));
+        tar.extend(block);
+        tar.extend(&content);
+        tar.resize(tar.len().next_multiple_of(512), 0);
+    }
+    tar.extend([0; 1024]);
+    tar
+}
+
+fuzz_target!(|input: Layers<'_>| {
+    let mut layers: Vec<Vec<u8>> = input.0.iter().take(4).map(|files| tar_of(files)).collect();
+    layers.push(input.1.to_vec());
+    let length = layers.iter().map(Vec::len).sum();
+    let catalogued = || {
+        let mut image = Image::default();
+        for layer in &layers {
+            let Ok(scanned) = scan_layer(&layer[..]) else {
+                continue;
+            };
+            let stored = scanned.store(Vec::new()).unwrap();
+            let stored = StoredScan::open(&stored[..]).unwrap();
+            if image.stack(stored).is_err() {
+                return Vec::new();
+            }
+        }
+        let source = Source {
+            id: "s".to_owned(),
+            name: String::new(),
+            version: String::new(),
+            kind: "image",
+            metadata: serde_json::Value::Null,
+        };
+        let mut out = Vec::new();
+        if let Ok(document) = image.document(source) {
+            write_sbom(document, "1", &mut out).unwrap();
+            serde_json::from_slice::<serde_json::Value>(&out).unwrap();
+        }
+        out
+    };
+    let first = budget::within(length, catalogued);
+    assert_eq!(first, catalogued());
+    budget::within(length, || {
+        for layer in &layers {
+            let _ = catalogue_component("a", &layer[..]);
+        }
+    });
+});
