@@ -13,10 +13,7 @@ use super::bytes::{Framed, Joined};
 use super::parts::{self, Parts};
 use super::walk::{Walk, WalkError};
 use crate::archive::{Compression, SeekTable, SeekableReader, Skip, Stream};
-
-/// Maximum number of files in a package: a quarter of a million. Their paths are held in
-/// memory, several times.
-const MAX_FILES: usize = 250_000;
+use crate::package::MAX_FILES;
 
 /// Maximum length of all paths, in bytes: 32 MiB.
 const MAX_PATH_BYTES: usize = 32 << 20;

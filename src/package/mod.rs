@@ -21,8 +21,8 @@ pub mod time;
 pub const MAX_DEFINITION_BYTES: u64 = 16 << 20;
 
 pub use artifact::{
-    ArchiveName, ArchiveNameError, Checksums, ChecksumsError, MarkError, SKELETON, layers,
-    manifest, mark_signed,
+    ArchiveName, ArchiveNameError, Checksums, ChecksumsError, MAX_FILES, MarkError, SKELETON,
+    layers, manifest, mark_signed,
 };
 pub use chart_version::{ChartConstraint, chart_version};
 pub use compose::{

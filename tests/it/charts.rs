@@ -241,3 +241,48 @@ fn a_web_file_is_pinned_without_its_login_and_update_moves_the_pin() {
     assert!(lock().contains(&hex(b"new")) && !lock().contains(&hex(b"old")));
     assert_eq!(sandbox.executed().len(), 3);
 }
+
+#[test]
+fn the_users_limit_holds_for_downloads_and_for_what_an_archive_unpacks_to() {
+    let (sandbox, server) = (Sandbox::new(), Server::start());
+    server.put("/f", "application/octet-stream", vec![b'x'; 5000]);
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(1 << 20);
+    header.set_mode(0o644);
+    let content = vec![0; 1 << 20];
+    tar.append_data(&mut header, "f", &content[..]).unwrap();
+    let tar = tar.into_inner().unwrap();
+    sandbox.write("a.tar.zst", zstd::encode_all(&tar[..], 1).unwrap());
+    let web = format!(
+        "{{source: 'http://127.0.0.1:{}/f', target: /x}}",
+        server.port
+    );
+    for (file, small, enough) in [
+        (web.as_str(), "4KB", "5KB"),
+        (
+            "{source: a.tar.zst, target: /x, extractPath: f}",
+            "1MB",
+            "2MB",
+        ),
+    ] {
+        sandbox.write(
+            "jackal.yaml",
+            format!(
+                "kind: JackalPackageConfig\nmetadata: {{name: demo, architecture: amd64}}\n\
+                 components:\n- name: a\n  files:\n  - {file}\n"
+            ),
+        );
+        settle();
+        let build = |size: &str| sandbox.run(&["build", &format!("--max-content-size={size}")]);
+        let refused = build(small);
+        assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains("--max-content-size"),
+            "{}",
+            refused.stderr
+        );
+        let built = build(enough);
+        assert_eq!(built.code, Some(0), "{}", built.stderr);
+    }
+}

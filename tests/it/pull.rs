@@ -243,6 +243,37 @@ fn a_package_from_the_web_needs_a_checksum_and_is_read_like_a_local_one() {
 }
 
 #[test]
+fn a_limit_on_the_content_holds_for_a_package_in_a_registry_before_a_file_is_fetched() {
+    let (sandbox, registry) = published(&[]);
+    let source = registry.at("x/demo:1.0.0");
+    for command in ["verify", "extract", "pull"] {
+        let run = |size: &str| {
+            let size = format!("--max-content-size={size}");
+            let mut args = vec!["package", command, "-a", "amd64", &source, &size];
+            if command != "verify" {
+                args.extend(["-o", "out"]);
+            }
+            sandbox.run(&args)
+        };
+        // Each look at the requests empties their list.
+        blob_bytes(&registry);
+        let refused = run("1KB");
+        assert_eq!(refused.code, Some(5), "{}", refused.stderr);
+        let told = refused
+            .stderr
+            .contains("more than the 1000 that --max-content-size allows");
+        assert!(told, "{}", refused.stderr);
+        assert_eq!(blob_bytes(&registry), 0, "{command}");
+        assert!(!sandbox.src().join("out").exists());
+        let taken = run("1GB");
+        assert_eq!(taken.code, Some(0), "{}", taken.stderr);
+        if command != "verify" {
+            std::fs::remove_dir_all(sandbox.src().join("out")).unwrap();
+        }
+    }
+}
+
+#[test]
 fn tags_are_listed_across_pages_in_version_order() {
     let (sandbox, registry) = published(&[]);
     for tag in ["1.10.0", "1.2.0", "latest"] {

@@ -10,6 +10,10 @@ use crate::oci::{Digest, DigestError};
 /// Longest path, in bytes: `PATH_MAX` of Linux.
 const MAX_PATH_BYTES: usize = 4096;
 
+/// Most files of a package: a quarter of a million. Their paths are held in memory,
+/// several times.
+pub const MAX_FILES: usize = 250_000;
+
 /// The digests of the files of a package, by path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checksums {
@@ -41,6 +45,9 @@ pub enum ChecksumsError {
         "invalid path `{0}`: expected a relative path with `/` and without spaces, `.` or `..`"
     )]
     Path(String),
+    /// More than [`MAX_FILES`].
+    #[error("the checksums list more than {MAX_FILES} files")]
+    TooMany,
     /// A path is listed more than once.
     #[error("`{0}` is listed more than once")]
     Twice(String),
@@ -59,6 +66,9 @@ impl Checksums {
         }
         if self.files.contains_key(path) {
             return Err(ChecksumsError::Twice(shown()));
+        }
+        if self.files.len() >= MAX_FILES {
+            return Err(ChecksumsError::TooMany);
         }
         self.files.insert(path.to_owned(), digest);
         Ok(())
@@ -145,6 +155,14 @@ mod tests {
 
     const SBOMS: &str = "9f3f02e684b7fe56949e48843bdf36fa7e0cc8825e0071348d5bb5c98db7cd12";
     const DEMO: &str = "d227e21658bb8e82f7da4090fcf5b9c61cbb3e53c8d9af10c4d9a3758ebf4ffc";
+
+    #[test]
+    fn more_files_than_a_package_has_are_refused() {
+        let hash = "0".repeat(64);
+        let lines: String = (0..=MAX_FILES).map(|n| format!("{hash} f{n}\n")).collect();
+        let refused = Checksums::parse(lines.as_bytes());
+        assert_eq!(refused, Err(ChecksumsError::TooMany));
+    }
 
     #[test]
     fn lines_are_sorted_by_hash_and_the_aggregate_is_the_known_one() {

@@ -10,6 +10,6 @@ pub mod layers;
 pub mod manifest;
 mod mark_signed;
 
-pub use checksums::{Checksums, ChecksumsError};
+pub use checksums::{Checksums, ChecksumsError, MAX_FILES};
 pub use file_name::{ArchiveName, ArchiveNameError, SKELETON};
 pub use mark_signed::{MarkError, mark_signed};

@@ -1,5 +1,6 @@
 //! The import chain of one component: followed to its end, then merged from the end.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::paths::{clean, join};
@@ -237,20 +238,32 @@ impl Composer<'_> {
     fn lookup(&mut self, root: &Node, name: &str, place: &str, at: Span) -> Option<Node> {
         let place = if place.is_empty() { "." } else { place };
         let listed = root.get("components").map_or(&[][..], Node::items);
-        let named: Vec<&Node> = listed
-            .iter()
-            .filter(|component| name_of(component) == Some(name) && self.is_wanted(component))
+        // Read once for all importers.
+        let by_name = self.names.entry(place.to_owned()).or_insert_with(|| {
+            let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+            for (index, component) in listed.iter().enumerate() {
+                if let Some(name) = name_of(component) {
+                    by_name.entry(name.to_owned()).or_default().push(index);
+                }
+            }
+            by_name
+        });
+        let named = by_name.get(name).cloned().unwrap_or_default();
+        let named = named.into_iter().filter_map(|index| listed.get(index));
+        let named: Vec<&Node> = named
+            .filter(|component| self.is_wanted(component))
             .collect();
         match named.as_slice() {
             [one] => return Some((*one).clone()),
             [] => {
-                let names: Vec<&str> = listed.iter().filter_map(name_of).collect();
+                let names = listed.iter().filter_map(name_of);
+                let names: Vec<&str> = names.take(MAX_NAMED).collect();
                 let help = match names.as_slice() {
                     [] => "The definition has no components.".to_owned(),
-                    names if names.len() > MAX_NAMED => format!(
+                    names if listed.len() > MAX_NAMED => format!(
                         "Use one of: {}, or another of its {}.",
-                        names[..MAX_NAMED].join(", "),
-                        names.len()
+                        names.join(", "),
+                        listed.len()
                     ),
                     names => format!("Use one of: {}.", names.join(", ")),
                 };

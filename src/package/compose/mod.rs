@@ -14,7 +14,7 @@ mod paths;
 mod surroundings;
 mod template;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub(super) use merge::{SETS, STAGES};
 pub use migrate::{MIGRATIONS, UNLIMITED_RETRIES};
@@ -188,6 +188,7 @@ pub(super) fn compose(
         nodes: 0,
         bytes: 0,
         imported: BTreeSet::new(),
+        names: BTreeMap::new(),
     };
     if let Some(head) = composer.load(source, true) {
         composer.composed(head, choice);
@@ -213,6 +214,8 @@ struct Composer<'c> {
     bytes: usize,
     /// Folders and URLs whose variables and constants were taken.
     imported: BTreeSet<String>,
+    /// Places of the components of imported definitions, by folder or URL and name.
+    names: BTreeMap<String, HashMap<String, Vec<usize>>>,
 }
 
 impl Composer<'_> {

@@ -90,15 +90,20 @@ const TEXT_COST: usize = 40;
 
 impl Default for Found {
     fn default() -> Self {
-        Self {
-            packages: Vec::new(),
-            memory: Memory::new(FOUND_BYTES, "its lists of packages are too long"),
-            full: false,
-        }
+        Self::within(FOUND_BYTES)
     }
 }
 
 impl Found {
+    /// Packages that take at most so many bytes.
+    fn within(bytes: usize) -> Self {
+        Self {
+            packages: Vec::new(),
+            memory: Memory::new(bytes, "its lists of packages are too long"),
+            full: false,
+        }
+    }
+
     /// Counts a text that is about to be put into a package; returns whether it fits.
     fn text(&mut self, bytes: usize) -> bool {
         self.full |= !self.memory.took(TEXT_COST + bytes);
