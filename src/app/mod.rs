@@ -82,5 +82,5 @@ pub use crate::signers::{
     KeySources, KeylessOptions, Seal, Signer, key_signer, keyless_signer, password_in,
 };
 pub use crate::signing::{Algorithm, Demands};
-pub use crate::source::{Opened, ReadOptions};
+pub use crate::source::{Opened, ReadOptions, forms as package_forms};
 pub use crate::verify::{By, Check, Policy, Scope, Signature, VerifiedPackage};

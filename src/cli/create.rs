@@ -54,8 +54,8 @@ pub(super) struct CreateArgs {
     confirm: bool,
     /// Leave out images and repositories that an earlier package carries
     ///
-    /// Images with a moving tag and repositories with a branch are kept.
-    /// PACKAGE is a path, oci:// or https://.
+    /// Images with a moving tag and repositories with a branch are kept. The
+    /// package is named as for `jackal package inspect`.
     #[arg(long, value_name = "PACKAGE", conflicts_with = "skeleton")]
     differential: Option<String>,
     /// Also write the SBOM documents to DIR/<package name>/

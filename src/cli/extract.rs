@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::command_error::CommandError;
-use super::opened::{note_partly, note_warnings, open_to_write};
+use super::opened::{note_partly, note_warnings, open_to_write, package_help};
 use super::output::{note, print};
 use super::read::ReadArgs;
 use crate::app::{self, Check, ExtractOptions, Scope};
@@ -13,7 +13,7 @@ use crate::app::{self, Check, ExtractOptions, Scope};
 /// Arguments of `jackal package extract`.
 #[derive(Args)]
 pub(super) struct ExtractArgs {
-    /// Package: path, oci://HOST/PATH:TAG, or https://URL@sha256:HEX
+    #[arg(help = package_help())]
     source: String,
     /// Only these files or folders, such as `sboms.tar` or `images`
     paths: Vec<String>,

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::command_error::CommandError;
-use super::opened::{SourceArgs, documents, note_partly, open, open_to_write};
+use super::opened::{SourceArgs, documents, note_partly, open, open_to_write, package_help};
 use super::output::{one_line, print, print_bytes};
 use super::read::ReadArgs;
 use crate::app::{self, Check, Definition, Existing};
@@ -17,8 +17,7 @@ use crate::app::{self, Check, Definition, Existing};
 pub(super) struct InspectArgs {
     #[command(subcommand)]
     what: Option<InspectCommand>,
-    /// Package whose definition to show: path, oci:// or https://
-    #[arg(required = true)]
+    #[arg(required = true, help = package_help())]
     source: Option<String>,
     #[command(flatten)]
     read: ReadArgs,
@@ -36,7 +35,7 @@ enum InspectCommand {
     Files(SourceArgs),
     /// Write the SBOM documents to a folder
     Sbom {
-        /// Package: path, oci:// or https://
+        #[arg(help = package_help())]
         source: String,
         /// Folder in which to create a folder named after the package
         #[arg(long, short, value_name = "DIR", default_value = ".")]

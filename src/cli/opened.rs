@@ -11,13 +11,18 @@ use crate::app::{self, Check, Opened, ReadOptions, VerifiedPackage};
 /// A package and how to print what it holds.
 #[derive(Args)]
 pub(super) struct SourceArgs {
-    /// Package: path, oci://HOST/PATH:TAG, or https://URL@sha256:HEX
+    #[arg(help = package_help())]
     pub(super) source: String,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) read: ReadArgs,
+}
+
+/// Help for the name of a package.
+pub(super) fn package_help() -> String {
+    format!("Package: {}", app::package_forms())
 }
 
 pub(super) fn open(source: &str, read: ReadArgs, check: Check) -> Result<Opened, CommandError> {

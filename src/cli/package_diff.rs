@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::command_error::CommandError;
+use super::opened::package_help;
 use super::output::{note, one_line, print};
 use super::read::ReadArgs;
 use crate::app::{self, Change, Check, Difference};
@@ -13,7 +14,7 @@ use crate::app::{self, Change, Check, Difference};
 /// Arguments of `jackal package diff`.
 #[derive(Args)]
 pub(super) struct DiffArgs {
-    /// Package: path, oci:// or https://
+    #[arg(help = package_help())]
     first: String,
     /// Package to compare it with
     second: String,

@@ -38,10 +38,12 @@ pub(super) struct RegistryArgs {
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Kind of registry to imitate
-    ///
-    /// One of generic, distribution, ecr, artifactory, ghcr, quay, harbor, acr
-    /// or zot.
-    #[arg(long, value_name = "KIND", default_value = "generic")]
+    #[arg(
+        long,
+        value_name = "KIND",
+        default_value = "generic",
+        long_help = format!("Kind of registry to imitate\n\nOne of {}.", Profile::names())
+    )]
     profile: Profile,
     /// Maximum size of a layer, in bytes [default: by profile]
     #[arg(long, value_name = "BYTES")]

@@ -24,6 +24,8 @@ pub(crate) mod run;
 pub(crate) mod sbom;
 pub(crate) mod sign;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -32,7 +34,8 @@ use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Performed, Site};
 use crate::ground::{Class, Failure};
-use crate::oci::Descriptor;
+use crate::oci::{Descriptor, Platform};
+use crate::pipeline::{Instance, Verb};
 
 pub(crate) use bench::Bench;
 use material::Material;
@@ -235,6 +238,33 @@ kinds! {$
     Sign(sign::SignWork);
     Publish(publish::PublishWork);
     Run(run::RunWork);
+}
+
+/// What work that is one step by itself is made of, beside its task.
+pub(crate) struct Around<'a> {
+    /// The folder of the pipeline: paths are relative to it.
+    pub(crate) folder: &'a Path,
+    pub(crate) environment: &'a BTreeMap<String, String>,
+    /// Folders that tools are looked up in.
+    pub(crate) path: &'a [PathBuf],
+    /// Outputs of every task.
+    pub(crate) generated: &'a Arc<BTreeSet<String>>,
+    /// The platform of the task.
+    pub(crate) platform: Platform,
+}
+
+/// The work of a task that is one step; `None`: `plan` makes several steps of it.
+pub(crate) fn of_verb(instance: &Instance, around: Around<'_>) -> Option<Work> {
+    match &instance.verb {
+        Verb::Run(verb) => Some(run::RunWork::of(instance, verb, around).into()),
+        Verb::Component(_)
+        | Verb::Images(_)
+        | Verb::Image(_)
+        | Verb::Sbom(_)
+        | Verb::Package(_)
+        | Verb::Sign(_)
+        | Verb::Publish(_) => None,
+    }
 }
 
 impl Kind for Work {

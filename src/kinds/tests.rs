@@ -2,6 +2,7 @@ use super::*;
 use crate::cas::Cas;
 use crate::ground::site::Wishes;
 use crate::package::{Component, File};
+use crate::pipeline::verb::Run;
 use crate::registry::{Options, Registry};
 
 /// A run in `dir`, with its cache there.
@@ -58,8 +59,10 @@ async fn a_source_that_changes_after_its_key_was_made_is_not_remembered() {
 fn copying(folder: &std::path::Path, more: &str) -> Work {
     Work::from(run::RunWork {
         folder: folder.to_owned(),
-        argv: vec![format!("cp f o{more}")],
-        shell: Some("sh".into()),
+        verb: Run {
+            argv: vec![format!("cp f o{more}")],
+            shell: Some("sh".into()),
+        },
         globs: vec!["f".into()],
         generated: Arc::default(),
         input_tasks: Vec::new(),

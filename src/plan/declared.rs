@@ -13,12 +13,11 @@ use std::sync::Arc;
 
 use crate::graph::Graph;
 use crate::ground::folders::Folders;
-use crate::kinds::Work;
-use crate::kinds::run::{RunWork, SecretValue};
+use crate::kinds::{self, Around, Work};
 use crate::oci::{Platform, host_architecture};
 use crate::package::{Definition, ImportedCommands};
-use crate::pipeline::verb::{Component, Run};
-use crate::pipeline::{Instance, Sandbox, Secret, Verb};
+use crate::pipeline::verb::Component;
+use crate::pipeline::{Instance, Verb};
 use crate::plan::options::PlanOptions;
 use crate::plan::{Plan, PlanError, Step};
 
@@ -113,7 +112,7 @@ impl Planner<'_> {
             Verb::Package(verb) => self.package(instance, verb),
             Verb::Sign(verb) => self.sign(instance, verb),
             Verb::Publish(verb) => self.publish(instance, verb),
-            Verb::Run(verb) => self.run(instance, verb),
+            _ => self.step(instance),
         }
     }
 
@@ -139,55 +138,19 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn run(&mut self, instance: &Instance, verb: &Run) -> Result<(), PlanError> {
-        let environment = &self.options.environment;
-        let names = instance.pass_through.iter();
-        let passed = names.filter_map(|name| Some((name.clone(), environment.get(name)?.clone())));
-        let settings = &instance.settings;
-        let work = Work::from(RunWork {
-            folder: self.pipeline.folder.clone(),
-            argv: verb.argv.clone(),
-            shell: verb.shell.clone(),
-            globs: instance.input_globs.clone(),
-            generated: Arc::clone(&self.generated),
-            input_tasks: instance.input_tasks.clone(),
-            input_values: instance.input_values.clone(),
-            env: instance.env.clone(),
-            pass_through: passed.collect(),
-            pass_through_names: instance.pass_through.clone(),
-            secrets: self.secrets(instance),
-            tools: settings.tools.clone(),
-            path: self.options.path.clone(),
-            outputs: instance.outputs.clone(),
-            workdir: instance.workdir.clone(),
-            timeout: settings.command_timeout(),
-            grace: settings.grace,
-            // A warning is not read on a build server.
-            sandbox: match settings.sandbox {
-                Sandbox::Warn if environment.get("CI").is_some_and(|ci| ci == "true") => {
-                    Sandbox::Strict
-                }
-                sandbox => sandbox,
-            },
+    /// One step, which the kind of work makes of the verb by itself.
+    fn step(&mut self, instance: &Instance) -> Result<(), PlanError> {
+        let around = Around {
+            folder: &self.pipeline.folder,
+            environment: &self.options.environment,
+            path: &self.options.path,
+            generated: &self.generated,
             platform: self.platform(instance, None)?,
-        });
-        self.add(instance, &instance.id, Vec::new(), work);
+        };
+        if let Some(work) = kinds::of_verb(instance, around) {
+            self.add(instance, &instance.id, Vec::new(), work);
+        }
         Ok(())
-    }
-
-    fn secrets(&self, instance: &Instance) -> BTreeMap<String, SecretValue> {
-        let secrets = instance.settings.secrets.iter().map(|(name, secret)| {
-            let value = match secret {
-                Secret::File(path) => SecretValue::File(self.pipeline.folder.join(path)),
-                // CI sets a secret that does not exist to nothing.
-                Secret::Env(variable) => match self.options.environment.get(variable) {
-                    Some(text) if !text.is_empty() => SecretValue::Text(text.clone()),
-                    _ => SecretValue::Missing(variable.clone()),
-                },
-            };
-            (name.clone(), value)
-        });
-        secrets.collect()
     }
 
     /// The steps of everything that must be complete before `instance` starts.

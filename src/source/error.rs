@@ -61,7 +61,7 @@ impl From<RegistryError> for SourceError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The URL has an unknown scheme.
-    #[error("`{0}` cannot be opened: expected oci://, https://, http:// or a path")]
+    #[error("`{0}` cannot be opened: expected {names}", names = super::begins())]
     Scheme(String),
     /// The reference is malformed.
     #[error("`{text}`: {source}")]

@@ -1,6 +1,6 @@
 //! Opens the package that a user names, and judges what is read of it.
 //!
-//! [`SOURCES`] says which file of this room handles which names. No other code
+//! [`SOURCES`] says which file of this room opens which names. No other code
 //! assembles evidence about a package that exists already, and only this room may
 //! call [`verify::verify`].
 
@@ -11,23 +11,11 @@ use std::sync::{Arc, OnceLock};
 use super::error::{OpenError, SourceError};
 use super::opening::{Opening, ReadOptions};
 use super::package::Package;
-use super::{file, registry, web};
+use super::{SOURCES, file};
 use crate::layout;
 use crate::registry::{Connection, Registry};
 use crate::text::without_logins;
 use crate::verify::{self, Attached, Check, Evidence, Policy, Refusal, Scope, VerifiedPackage};
-
-/// Opens the package that a name names.
-type Open = fn(&str, &Opening<'_>) -> Result<Box<dyn Package>, OpenError>;
-
-/// The beginning of a name, and what opens such names. Names without `://` are
-/// paths.
-const SOURCES: [(&str, Open); 4] = [
-    ("oci://", registry::open),
-    ("https://", web::open),
-    ("http://", web::open),
-    ("", file::open),
-];
 
 /// Why a package was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -76,12 +64,13 @@ impl Opened {
         options: &ReadOptions,
         registry: Option<&Arc<Registry>>,
     ) -> Result<Self, OpenError> {
-        let source = SOURCES.iter().find(|(begin, _)| name.starts_with(begin));
-        let (_, open) = source
-            .filter(|(begin, _)| !begin.is_empty() || !name.contains("://"))
+        let mut sources = SOURCES.iter();
+        let source = sources.find(|source| name.starts_with(source.begin));
+        let source = source
+            .filter(|source| !source.begin.is_empty() || !name.contains("://"))
             .ok_or_else(|| OpenError::Scheme(name.to_owned()))?;
         let opening = Opening::new(options, registry);
-        Self::new(name.to_owned(), open(name, &opening)?, options)
+        Self::new(name.to_owned(), (source.open)(name, &opening)?, options)
     }
 
     /// Opens the package in a file or folder.

@@ -24,7 +24,7 @@ use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, Question, answer};
 use crate::kinds::{Bench, Context, Kind, Prepared, Results, image_of, of};
 use crate::oci::{Descriptor, Platform, Reference, media_type};
-use crate::pipeline::verb::RuntimeConfig;
+use crate::pipeline::verb::{Image, ImageLayer, RuntimeConfig};
 
 /// Versions of the output formats; incremented when their bytes change.
 const IMAGE_FORMAT: u32 = 1;
@@ -70,8 +70,8 @@ pub struct BuildWork {
     pub platform: Platform,
     /// From the lowest to the highest.
     pub layers: Vec<LayerWork>,
-    /// The runtime settings.
-    pub config: RuntimeConfig,
+    /// As the task has it; what it names is resolved above.
+    pub verb: Image,
 }
 
 /// One layer of an image.
@@ -86,8 +86,8 @@ pub struct LayerWork {
     pub to: String,
     /// User and group, in numbers.
     pub owner: Option<(u32, u32)>,
-    /// Permission bits of its files.
-    pub mode: Option<u32>,
+    /// As the task has it; what it names is resolved above.
+    pub verb: ImageLayer,
 }
 
 impl Question for PullWork {
@@ -344,6 +344,12 @@ impl BuildWork {
     fn settings(&self, base: Option<String>) -> ImageSpec {
         // Taken apart without `..`: a new field does not compile until it is in
         // the key.
+        let Image {
+            base: _,
+            platform: _,
+            layers: _,
+            config,
+        } = self.verb.clone();
         let RuntimeConfig {
             entrypoint,
             cmd,
@@ -352,15 +358,21 @@ impl BuildWork {
             workdir,
             labels,
             ports,
-        } = self.config.clone();
+        } = config;
         let layers = self.layers.iter().map(|layer| {
             let LayerWork {
                 source,
                 of: _,
                 to,
                 owner,
-                mode,
+                verb,
             } = layer.clone();
+            let ImageLayer {
+                from: _,
+                to: _,
+                owner: _,
+                mode,
+            } = verb;
             LayerSpec {
                 source: trimmed(&source).to_owned(),
                 to,

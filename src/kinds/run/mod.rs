@@ -20,9 +20,10 @@ use crate::ground::site::{Made, Site, Tool};
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, tools};
 use crate::kinds::pins::Pin;
-use crate::kinds::{Context, Kind, Prepared, Results, of};
+use crate::kinds::{Around, Context, Kind, Prepared, Results, of};
 use crate::oci::Platform;
-use crate::pipeline::{RenderedOutput, Sandbox};
+use crate::pipeline::verb::Run;
+use crate::pipeline::{Instance, RenderedOutput, Sandbox, Secret};
 use crate::workspace::{self, Entry, Globs, Stat};
 
 fields! {
@@ -41,10 +42,8 @@ const RUN_FORMAT: u32 = 3;
 pub struct RunWork {
     /// The pipeline's folder: inputs and outputs are relative to it.
     pub folder: PathBuf,
-    /// Program and arguments, or one script for a shell.
-    pub argv: Vec<String>,
-    /// The shell that runs the script.
-    pub shell: Option<String>,
+    /// The command line.
+    pub verb: Run,
     /// Input patterns; `!` excludes.
     pub globs: Vec<String>,
     /// Outputs of every task: never an input by pattern.
@@ -92,6 +91,53 @@ impl std::fmt::Debug for SecretValue {
     }
 }
 
+impl RunWork {
+    /// The command of a task.
+    pub(crate) fn of(instance: &Instance, verb: &Run, around: Around<'_>) -> Self {
+        let environment = around.environment;
+        let names = instance.pass_through.iter();
+        let passed = names.filter_map(|name| Some((name.clone(), environment.get(name)?.clone())));
+        let settings = &instance.settings;
+        let secrets = settings.secrets.iter().map(|(name, secret)| {
+            let value = match secret {
+                Secret::File(path) => SecretValue::File(around.folder.join(path)),
+                // CI sets a secret that does not exist to nothing.
+                Secret::Env(variable) => match environment.get(variable) {
+                    Some(text) if !text.is_empty() => SecretValue::Text(text.clone()),
+                    _ => SecretValue::Missing(variable.clone()),
+                },
+            };
+            (name.clone(), value)
+        });
+        Self {
+            folder: around.folder.to_owned(),
+            verb: verb.clone(),
+            globs: instance.input_globs.clone(),
+            generated: Arc::clone(around.generated),
+            input_tasks: instance.input_tasks.clone(),
+            input_values: instance.input_values.clone(),
+            env: instance.env.clone(),
+            pass_through: passed.collect(),
+            pass_through_names: instance.pass_through.clone(),
+            secrets: secrets.collect(),
+            tools: settings.tools.clone(),
+            path: around.path.to_owned(),
+            outputs: instance.outputs.clone(),
+            workdir: instance.workdir.clone(),
+            timeout: settings.command_timeout(),
+            grace: settings.grace,
+            // A warning is not read on a build server.
+            sandbox: match settings.sandbox {
+                Sandbox::Warn if environment.get("CI").is_some_and(|ci| ci == "true") => {
+                    Sandbox::Strict
+                }
+                sandbox => sandbox,
+            },
+            platform: around.platform,
+        }
+    }
+}
+
 impl Kind for RunWork {
     fn verb(&self) -> &'static str {
         "run"
@@ -106,14 +152,14 @@ impl Kind for RunWork {
         blocking(move || {
             let mut action = Action::new("run", RUN_FORMAT);
             action.platform = Some(work.platform.clone());
-            action.argv = work.argv.clone();
+            action.argv = work.verb.argv.clone();
             action.env = work.env.clone();
             action.pass_through = work.pass_through_names.iter().cloned().collect();
             // A secret is visible to the command, but only its name is in the key.
             action.pass_through.extend(work.secrets.keys().cloned());
             action.outputs = work.outputs.iter().map(written).collect();
             let settings = RunSettings {
-                shell: work.shell.clone().unwrap_or_default(),
+                shell: work.verb.shell.clone().unwrap_or_default(),
                 workdir: work.workdir.clone(),
                 // Confinement determines which files the command could read.
                 sandbox: if confined(&work)? { "landlock" } else { "none" }.to_owned(),
@@ -203,7 +249,7 @@ fn written(output: &RenderedOutput) -> String {
 /// Declared tools, the program itself, and the shell.
 fn tool_names(work: &RunWork) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = work.tools.iter().cloned().collect();
-    match (&work.shell, work.argv.first()) {
+    match (&work.verb.shell, work.verb.argv.first()) {
         (Some(shell), _) => {
             names.extend(shell.split_whitespace().next().map(str::to_owned));
         }
@@ -298,16 +344,16 @@ fn read(site: &Site, work: &RunWork, results: &Results) -> Result<Inputs, Failur
 fn task(site: &Site, work: &RunWork, inputs: Inputs) -> Result<RunTask, Failure> {
     let mut folders: Vec<PathBuf> = Vec::new();
     let mut readable: Vec<PathBuf> = Vec::new();
-    let mut argv = work.argv.clone();
+    let mut argv = work.verb.argv.clone();
     for name in tool_names(work) {
         let tool = find(site, work, &name)?;
-        if work.shell.is_none() && argv.first() == Some(&name) {
+        if work.verb.shell.is_none() && argv.first() == Some(&name) {
             argv[0] = tool.path.to_string_lossy().into_owned();
         }
         folders.extend(tool.path.parent().map(Path::to_owned));
         readable.push(tool.path.clone());
     }
-    if let Some(shell) = &work.shell {
+    if let Some(shell) = &work.verb.shell {
         let mut words: Vec<String> = shell.split_whitespace().map(str::to_owned).collect();
         if let Some(program) = words.first_mut() {
             *program = find(site, work, program)?

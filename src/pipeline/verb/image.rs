@@ -1,61 +1,11 @@
-//! `image`: an image built from files and task outputs, without a daemon.
-
-use std::collections::BTreeMap;
+//! The values of `image`: its base, its layers' sources, and their mode.
 
 use serde_json::{Value, json};
 
+use crate::pipeline::kinds::Either;
 use crate::pipeline::reader::Reader;
-use crate::pipeline::kinds::{Either, Nested, TaskOr, Text};
-use crate::pipeline::record::{Plain, Written, record};
+use crate::pipeline::record::Plain;
 use crate::yaml::Fields;
-
-record! {
-    /// Builds an image without a daemon.
-    pub struct Image as "`image`" {
-        /// `scratch`, a reference, or `task:NAME`.
-        base: TaskOr<ImageSource> = "base",
-        /// `os/arch[/variant]`.
-        platform: Option<Text> = "platform",
-        /// Layers, lowest first.
-        layers: Vec<ImageLayer<Written>> = "layers",
-        /// Runtime settings of the image.
-        config: Nested<RuntimeConfig<Written>> = "config",
-    }
-}
-
-record! {
-    /// One layer.
-    pub struct ImageLayer as "a layer" {
-        /// `task:NAME`, or a path relative to the pipeline file.
-        from: TaskOr<LayerSource> = "from",
-        /// The path in the image.
-        to: Text = "to",
-        /// User and group IDs, such as `1000:1000`.
-        owner: Option<Text> = "owner",
-        /// Permission bits of every file, in octal digits and quotes.
-        mode: Mode = "mode",
-    }
-}
-
-record! {
-    /// Runtime settings of the image.
-    pub struct RuntimeConfig as "`config`" {
-        /// The program and its first arguments.
-        entrypoint: Vec<Text> = "entrypoint",
-        /// Default arguments.
-        cmd: Vec<Text> = "cmd",
-        /// Environment variables.
-        env: BTreeMap<String, Text> = "env",
-        /// The user that the program runs as.
-        user: Option<Text> = "user",
-        /// The working directory of the program.
-        workdir: Option<Text> = "workdir",
-        /// Labels.
-        labels: BTreeMap<String, Text> = "labels",
-        /// Ports that the program listens on, such as `8080/tcp`.
-        ports: Vec<Text> = "ports",
-    }
-}
 
 /// One image, by where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

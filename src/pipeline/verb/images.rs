@@ -1,26 +1,13 @@
-//! `images`: images from registries, archives and other tasks, in one layout.
+//! The values of `images`: where its references come from.
 
 use serde_json::{Value, json};
 
 use super::image::ImageSource;
 use crate::pipeline::expression::Template;
 use crate::pipeline::reader::Reader;
-use crate::pipeline::kinds::Text;
-use crate::pipeline::record::{Key, Rendering, record};
+use crate::pipeline::record::{Key, Rendering};
 use crate::pipeline::render::Renderer;
 use crate::yaml::Fields;
-
-record! {
-    /// Fetches images and puts them into one image layout.
-    pub struct Images as "`images`" {
-        /// A package definition, or a list of references, `task:NAME`,
-        /// `oci:FOLDER:REFERENCE`, `oci-archive:FILE:REFERENCE` and
-        /// `docker-archive:FILE:REFERENCE`.
-        from: ImagesFrom<Template, Template> = "from",
-        /// `os/arch[/variant]`.
-        platform: Option<Text> = "platform",
-    }
-}
 
 /// Where an `images` task finds its references.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,20 +1,34 @@
-//! What a task does, with one file per verb.
+//! What a task does: the verbs, each with its keys.
 //!
-//! A verb's file declares its keys, and thereby how they are read, checked,
-//! rendered and described. The checker and the planner see them as [`Verb`],
-//! in two states. No file here knows a task or an instance.
+//! A verb is a row of `verbs!` and a record. The record declares its keys, and
+//! thereby how they are read, checked, rendered and described. The checker and the
+//! planner see them as [`Verb`], in two states. The files of this folder have values
+//! that only one verb has. Nothing here knows a task or an instance.
+
+mod image;
+mod images;
+mod run;
+mod sign;
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::expression::Template;
+use super::kinds::{Flag, ListOf, Nested, OneOf, SomeTasks, TaskOr, Tasks, Text, Word};
 use super::reader::Reader;
-use super::record::{Beside, Record, Rendered, Rendering, State, Written};
+use super::record::{Beside, Record, Rendered, Rendering, State, Written, record};
 use super::render::Renderer;
 use crate::yaml::{Fields, Node};
 
-macro_rules! verbs {
-    ($($name:literal => $module:ident::$verb:ident),+ $(,)?) => {
-        $( mod $module; pub use $module::$verb; )+
+pub use image::{ImageSource, LayerSource};
+pub use images::ImagesFrom;
+pub use run::Run;
 
+use image::Mode;
+
+macro_rules! verbs {
+    ($($name:literal => $verb:ident),+ $(,)?) => {
         /// What a task does.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Verb<S: State = Rendered> {
@@ -59,18 +73,193 @@ macro_rules! verbs {
 }
 
 verbs! {
-    "component" => component::Component,
-    "images" => images::Images,
-    "image" => image::Image,
-    "sbom" => sbom::Sbom,
-    "package" => package::Package,
-    "sign" => sign::Sign,
-    "publish" => publish::Publish,
-    "run" => run::Run,
+    "component" => Component,
+    "images" => Images,
+    "image" => Image,
+    "sbom" => Sbom,
+    "package" => Package,
+    "sign" => Sign,
+    "publish" => Publish,
+    "run" => Run,
 }
 
-pub use image::{ImageLayer, ImageSource, LayerSource, RuntimeConfig};
-pub use images::ImagesFrom;
+record! {
+    /// Makes the tar of a component.
+    pub struct Component as "`component`" {
+        /// The package definition, relative to the pipeline file.
+        definition: Text = "definition",
+        /// A component of the definition.
+        name: Text = "name",
+    }
+}
+
+record! {
+    /// Fetches images and puts them into one image layout.
+    pub struct Images as "`images`" {
+        /// A package definition, or a list of references, `task:NAME`,
+        /// `oci:FOLDER:REFERENCE`, `oci-archive:FILE:REFERENCE` and
+        /// `docker-archive:FILE:REFERENCE`.
+        from: ImagesFrom<Template, Template> = "from",
+        /// `os/arch[/variant]`.
+        platform: Option<Text> = "platform",
+    }
+}
+
+record! {
+    /// Builds an image without a daemon.
+    pub struct Image as "`image`" {
+        /// `scratch`, a reference, or `task:NAME`.
+        base: TaskOr<ImageSource> = "base",
+        /// `os/arch[/variant]`.
+        platform: Option<Text> = "platform",
+        /// Layers, lowest first.
+        layers: Vec<ImageLayer<Written>> = "layers",
+        /// Runtime settings of the image.
+        config: Nested<RuntimeConfig<Written>> = "config",
+    }
+}
+
+record! {
+    /// One layer.
+    pub struct ImageLayer as "a layer" {
+        /// `task:NAME`, or a path relative to the pipeline file.
+        from: TaskOr<LayerSource> = "from",
+        /// The path in the image.
+        to: Text = "to",
+        /// User and group IDs, such as `1000:1000`.
+        owner: Option<Text> = "owner",
+        /// Permission bits of every file, in octal digits and quotes.
+        mode: Mode = "mode",
+    }
+}
+
+record! {
+    /// Runtime settings of the image.
+    pub struct RuntimeConfig as "`config`" {
+        /// The program and its first arguments.
+        entrypoint: Vec<Text> = "entrypoint",
+        /// Default arguments.
+        cmd: Vec<Text> = "cmd",
+        /// Environment variables.
+        env: BTreeMap<String, Text> = "env",
+        /// The user that the program runs as.
+        user: Option<Text> = "user",
+        /// The working directory of the program.
+        workdir: Option<Text> = "workdir",
+        /// Labels.
+        labels: BTreeMap<String, Text> = "labels",
+        /// Ports that the program listens on, such as `8080/tcp`.
+        ports: Vec<Text> = "ports",
+    }
+}
+
+record! {
+    /// Lists what components and images contain.
+    pub struct Sbom as "`sbom`" {
+        /// Tasks that make components or images.
+        of: SomeTasks = "of",
+        /// Formats to write.
+        formats: ListOf<SbomFormat> = "formats",
+    }
+}
+
+/// A format of SBOM documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SbomFormat {
+    /// The JSON of Anchore's Syft.
+    Syft,
+}
+
+impl Word for SbomFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("syft-json", Self::Syft)];
+}
+
+record! {
+    /// Assembles a package.
+    pub struct Package as "`package`" {
+        /// The package definition, relative to the pipeline file.
+        definition: Text = "definition",
+        /// Values for name, version, description, architecture and the templates of
+        /// the definition.
+        set: BTreeMap<String, Text> = "set",
+        /// Tasks that make the package's components.
+        components: Tasks = "components",
+        /// Tasks that fetch or build its images.
+        images: Tasks = "images",
+        /// Tasks that make its SBOMs.
+        sboms: Tasks = "sboms",
+    }
+}
+
+record! {
+    /// Signs packages. Their archives are written with the signature.
+    pub struct Sign as "`sign`" rules sign::rules {
+        /// Tasks that make the packages.
+        subjects: SomeTasks = "subjects",
+        /// The private key: a file relative to the pipeline file, `env://NAME`,
+        /// `hashivault://KEY`, or a reference for the plugin `sigstore-kms-NAME`. Its
+        /// password is read from `passwordFile`, else from COSIGN_PASSWORD.
+        key: Option<Text> = "key",
+        /// The file that holds the key's password.
+        password_file: Option<Text> = "passwordFile",
+        /// Sign with a short-lived certificate for an identity token. The signature is
+        /// recorded in a public transparency log.
+        keyless: Flag<false> = "keyless",
+        /// The identity that the certificate must name. Otherwise the task fails, and
+        /// no tag moves.
+        identity: Option<Text> = "identity",
+        /// The OIDC issuer that the certificate must name.
+        issuer: Option<Text> = "issuer",
+        /// A file that describes a private Sigstore deployment.
+        trust_config: Option<Text> = "trustConfig",
+        /// Annotations that the signature covers.
+        annotations: BTreeMap<String, Text> = "annotations",
+        /// The URI that identifies the builder in provenance.
+        builder: Option<Text> = "builder",
+        /// Attest how the packages were built (SLSA provenance v1).
+        provenance: Flag<true> = "provenance",
+        /// Attest what the packages contain (SPDX).
+        sbom: Flag<true> = "sbom",
+        /// Also write the signature of a key into the packages, where Jackal v0.32.7
+        /// looks for it.
+        in_package: Flag<true> = "inPackage",
+    }
+}
+
+record! {
+    /// Publishes packages, all of them or none: tags move last.
+    pub struct Publish as "`publish`" {
+        /// Tasks that make the packages of one release.
+        packages: SomeTasks = "packages",
+        /// Tasks that sign the packages. No package becomes visible without its
+        /// signature.
+        signatures: Tasks = "signatures",
+        /// `oci://HOST/PATH`, or `oci-layout:FOLDER` relative to the pipeline file.
+        to: Text = "to",
+        /// Additional destinations for every package.
+        mirrors: Vec<Text> = "mirrors",
+        /// Tags that replace each package's version and flavor.
+        tags: Vec<Text> = "tags",
+        /// Move tags that name another package.
+        move_tags: Flag<false> = "moveTags",
+        /// Split files that are larger than a registry's layer limit. Only jackal can
+        /// join them again.
+        split_layers: Flag<false> = "splitLayers",
+        /// When to publish; packages that are already published are always skipped.
+        when: Option<OneOf<When>> = "when",
+    }
+}
+
+/// When a package is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Its destination does not have it.
+    Changed,
+}
+
+impl Word for When {
+    const WORDS: &'static [(&'static str, Self)] = &[("changed", Self::Changed)];
+}
 
 /// The JSON Schema of one verb.
 pub struct Form {

@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::pipeline::reader::Reader;
 use crate::pipeline::kinds::Text;
+use crate::pipeline::reader::Reader;
 use crate::pipeline::record::{Beside, Record, Rendered, Rendering, State, Written, described};
 use crate::pipeline::render::Renderer;
 use crate::yaml::{Fields, Node};
@@ -31,7 +31,8 @@ impl Record for Run<Written> {
     }
 
     fn beside() -> Vec<Beside> {
-        let optional = json!({"type": "boolean", "description": "Whether the output may be missing."});
+        let optional =
+            json!({"type": "boolean", "description": "Whether the output may be missing."});
         let output = json!({
             "type": ["string", "object"],
             "properties": {
@@ -42,9 +43,16 @@ impl Record for Run<Written> {
             "additionalProperties": false,
         });
         let outputs = json!({"type": ["string", "array", "object"], "items": output});
-        let shell = described(json!({"type": "string"}), "The shell that runs the script, such as: sh -e.");
+        let shell = described(
+            json!({"type": "string"}),
+            "The shell that runs the script, such as: sh -e.",
+        );
         let about = "Paths that the command writes. A trailing slash means a directory.";
-        let key = |key, required, schema| Beside { key, required, schema };
+        let key = |key, required, schema| Beside {
+            key,
+            required,
+            schema,
+        };
         vec![
             key("inputs", true, None),
             key("shell", false, Some(shell)),

@@ -34,7 +34,7 @@ impl Planner<'_> {
             base: base.clone(),
             platform,
             layers,
-            config: verb.config.clone(),
+            verb: verb.clone(),
         });
         self.add(instance, &instance.id, base.into_iter().collect(), work);
         let name = local_name(self.pipeline.name, &instance.id);
@@ -63,7 +63,7 @@ impl Planner<'_> {
             of: of.cloned(),
             to,
             owner,
-            mode: layer.mode,
+            verb: layer.clone(),
         };
         let task = match &layer.from {
             LayerSource::Path(path) => return Ok(vec![work(path, None, layer.to.clone())]),

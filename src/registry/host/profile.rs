@@ -129,6 +129,13 @@ pub const PROFILES: &[Profile] = &[
 ];
 
 impl Profile {
+    /// The names of all profiles, for messages.
+    #[must_use]
+    pub fn names() -> String {
+        let names: Vec<&str> = PROFILES.iter().map(|profile| profile.name).collect();
+        names.join(", ")
+    }
+
     /// The profile of `host`, a name with an optional port.
     #[must_use]
     pub fn of_host(host: &str) -> &'static Self {
@@ -146,13 +153,8 @@ impl Profile {
 
 /// An unknown profile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown kind of registry `{0}`: expected one of {names}", names = names())]
+#[error("unknown kind of registry `{0}`: expected one of {names}", names = Profile::names())]
 pub struct ProfileError(String);
-
-fn names() -> String {
-    let names: Vec<&str> = PROFILES.iter().map(|profile| profile.name).collect();
-    names.join(", ")
-}
 
 impl FromStr for Profile {
     type Err = ProfileError;
