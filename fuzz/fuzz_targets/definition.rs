@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use jackal::package::{Choice, Definition, ImportError, SkeletonUrl, Strictness, Surroundings};
+use jackal::package::{Choice, Definition, ImportError, Look, SkeletonUrl, Strictness, Surroundings};
 use jackal::yaml::SourceText;
 use libfuzzer_sys::fuzz_target;
 
@@ -25,8 +25,16 @@ impl Surroundings for Mirror<'_> {
     fn skeleton_files(&mut self, _: &SkeletonUrl, _: &str) -> Result<String, ImportError> {
         Ok("skeleton".to_owned())
     }
-    fn exists(&mut self, path: &str) -> bool {
-        path.len() % 2 == 0
+    fn look(&mut self, path: &str) -> Look {
+        match path.len() % 4 {
+            0 => Look::File,
+            1 => Look::Folder,
+            2 => Look::Absent,
+            _ => Look::Refused(path.to_owned(), String::new()),
+        }
+    }
+    fn chart_version(&mut self, path: &str) -> Option<String> {
+        (path.len() % 2 == 0).then(|| path.to_owned())
     }
     fn answer(&mut self, template: &str) -> Option<String> {
         (template.len() % 2 == 0).then(|| template.to_lowercase())

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use jackal::package::{
-    Choice, Component, Definition, ImportError, Metadata, SkeletonUrl, Strictness, Surroundings,
+    Choice, Component, Definition, ImportError, Look, Metadata, SkeletonUrl, Strictness, Surroundings,
 };
 use jackal::yaml::SourceText;
 use libfuzzer_sys::fuzz_target;
@@ -22,8 +22,8 @@ impl Surroundings for Nothing {
     fn skeleton_files(&mut self, url: &SkeletonUrl, _: &str) -> Result<String, ImportError> {
         Err(ImportError::NoSkeleton(url.to_string()))
     }
-    fn exists(&mut self, _: &str) -> bool {
-        false
+    fn look(&mut self, _: &str) -> Look {
+        Look::Absent
     }
     fn answer(&mut self, _: &str) -> Option<String> {
         None

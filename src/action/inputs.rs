@@ -42,6 +42,23 @@ impl InputFile {
             private: false,
         }
     }
+
+    /// Its mode in archives: a umask must not change their bytes.
+    #[must_use]
+    pub fn mode(&self) -> u32 {
+        mode(self.executable, self.private)
+    }
+}
+
+/// The owner's right to execute, and whether others have any right, are all that is
+/// kept of a mode.
+fn mode(executable: bool, private: bool) -> u32 {
+    match (executable, private) {
+        (true, false) => 0o755,
+        (false, false) => 0o644,
+        (true, true) => 0o700,
+        (false, true) => 0o600,
+    }
 }
 
 /// One entry of a tree.
@@ -70,6 +87,12 @@ impl InputDirectory {
             private,
             entries: BTreeMap::new(),
         }
+    }
+
+    /// Its mode in archives.
+    #[must_use]
+    pub fn mode(&self) -> u32 {
+        mode(true, self.private)
     }
 
     fn is_empty(&self) -> bool {

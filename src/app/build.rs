@@ -9,14 +9,14 @@ use tokio::sync::{mpsc, watch};
 use super::build_error::{BuildError, locate_error};
 use super::build_options::{BuildOptions, Target};
 use super::compose::{Ask, Composer};
-use super::find::{below, lone, packages};
+use super::find::{below, definition, definitions};
 use super::options::Pins;
 use super::plans;
 use super::skeletons::Skeletons;
 use crate::cas::{Cas, Limits};
 use crate::disk;
 use crate::ground::published::Published;
-use crate::ground::site::Site;
+use crate::ground::site::{Site, Wishes};
 use crate::ground::threads::blocking;
 use crate::ground::{Failure, Stop, confine};
 use crate::kinds::pins::Moved;
@@ -80,12 +80,12 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
             (plan, Some(text))
         }
         named => {
-            let folders = match named {
-                Target::Paths(paths) => packages(place, paths)?,
-                Target::Package(folder) => vec![lone(place, folder)?],
+            let definitions = match named {
+                Target::Paths(paths) => definitions(place, paths)?,
+                Target::Package(path) => vec![definition(place, path)?],
                 _ => below(&workspace)?,
             };
-            let plan = plans::of_packages(options, composer, &workspace, folders)?;
+            let plan = plans::of_packages(options, composer, &workspace, definitions)?;
             (plan, None)
         }
     };
@@ -96,13 +96,12 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         Some(text) => locate_error(text, error),
         None => BuildError::Unpublishable(Box::new(error)),
     });
+    let wishes = Wishes {
+        output: plans::output_folder(options),
+        ..options.run.wishes(place, options.pins)
+    };
     Ok(Prepared {
-        site: Site::new(
-            cas,
-            registry,
-            &workspace,
-            options.run.wishes(place, options.pins),
-        ),
+        site: Site::new(cas, registry, &workspace, wishes),
         plan,
         workspace,
         cache_size: options.cache_size,

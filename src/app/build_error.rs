@@ -60,6 +60,9 @@ pub enum BuildError {
     /// A folder has no package.
     #[error("no package in `{0}`: it has no jackal.yaml")]
     NoPackage(PathBuf),
+    /// A pipeline file, where a package is expected.
+    #[error("`{0}` is a pipeline file, not a package")]
+    IsPipeline(PathBuf),
     /// A file or folder does not exist.
     #[error("no such file or directory: `{0}`")]
     Absent(PathBuf),
@@ -106,6 +109,7 @@ impl BuildError {
             | Self::Differential(_)
             | Self::CacheFrom(..)
             | Self::NoPackage(_)
+            | Self::IsPipeline(_)
             | Self::Connection(_) => Class::Configuration,
             _ => Class::Environment,
         }

@@ -15,9 +15,9 @@ use crate::signers::{Seal, Signer};
 pub enum Target {
     /// Every package of the workspace, through implied pipelines.
     Workspace,
-    /// The packages in and below these folders.
+    /// The packages in and below these folders, and of these files.
     Paths(Vec<PathBuf>),
-    /// The package in this folder, not in subfolders.
+    /// The package in this folder, not in subfolders, or of this file.
     Package(PathBuf),
     /// A pipeline file.
     Pipeline {

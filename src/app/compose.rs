@@ -5,15 +5,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::build_error::BuildError;
 use super::find::{read_text, shown};
 use super::options::{Place, TrustedImports, Variant};
 use super::skeletons::Skeletons;
+use crate::cas::Cas;
+use crate::ground::folders::Folders;
+use crate::ground::source::{OwnFiles, SourceError, WORKSPACE_FILE, bound, listed_in, located};
+use crate::kinds::chart;
 use crate::oci::host_architecture;
-use crate::package::{Choice, Definition, ImportError, SkeletonUrl, Surroundings, Warning};
+use crate::package::{Choice, Definition, ImportError, Look, SkeletonUrl, Surroundings, Warning};
 use crate::plan;
 use crate::plan::Composed;
+use crate::workspace::Links;
 use crate::yaml::{Mistakes, SourceText};
 
 /// Asks the user for the value of a template; `None`: no answer.
@@ -23,6 +29,8 @@ pub type Ask<'a> = &'a mut dyn FnMut(&str) -> Option<String>;
 pub(super) struct Composer<'r> {
     /// The current folder of the user.
     pub(super) here: &'r Path,
+    /// The folder of the cache.
+    pub(super) cache: &'r Path,
     pub(super) flavor: &'r str,
     /// Values of templates.
     pub(super) set: &'r BTreeMap<String, String>,
@@ -75,6 +83,7 @@ impl<'r> Composer<'r> {
     ) -> Self {
         Self {
             here: &place.here,
+            cache: &place.cache,
             flavor: &variant.flavor,
             set: &variant.set,
             architecture: variant.architecture.as_deref(),
@@ -122,17 +131,22 @@ impl<'r> Composer<'r> {
             metadata: &chosen.metadata,
         };
         let folder = path.parent().unwrap_or(Path::new("."));
+        let own = OwnFiles {
+            cache: self.cache.to_owned(),
+            ..OwnFiles::default()
+        };
         let mut disk = Disk {
             here: self.here,
-            folder,
+            folders: Folders::from(folder.to_owned()),
+            own,
             skeletons: &mut self.skeletons,
-            unpacked: BTreeMap::new(),
+            trial: None,
             ask: self.ask,
             answers: &mut self.answers,
             trusted: self.trusted,
         };
         let composed = compose(source, &mut disk, &choice);
-        let Disk { unpacked, .. } = disk;
+        let Disk { folders, .. } = disk;
         let composed = composed.map_err(|mistakes| match self.skeletons.failed {
             true => BuildError::Import(mistakes),
             false => BuildError::Mistakes(mistakes),
@@ -143,7 +157,7 @@ impl<'r> Composer<'r> {
             }
         }
         let imported = composed.folders.into_iter().map(|name| {
-            let place = unpacked.get(&name).cloned();
+            let place = folders.imported.get(&name).cloned();
             let place = place.unwrap_or_else(|| folder.join(&name));
             (name, place)
         });
@@ -166,13 +180,17 @@ pub(super) fn source(here: &Path, path: &Path) -> Result<SourceText, BuildError>
     Ok(SourceText::new(name, read_text(path)?))
 }
 
-/// The surroundings of the definition in `folder`.
+/// The surroundings of a definition.
 pub(super) struct Disk<'d, 'r> {
     pub(super) here: &'d Path,
-    pub(super) folder: &'d Path,
+    /// The definition's own folder, and those that it imports from, skeletons among
+    /// them.
+    pub(super) folders: Folders,
+    /// What jackal itself writes.
+    pub(super) own: OwnFiles,
     pub(super) skeletons: &'d mut Skeletons<'r>,
-    /// Locations of skeleton files, by the folder that sources name.
-    pub(super) unpacked: BTreeMap<String, PathBuf>,
+    /// Where to try what a build would do with a source; `None`: the build will.
+    pub(super) trial: Option<Arc<Cas>>,
     pub(super) ask: &'d mut dyn FnMut(&str) -> Option<String>,
     pub(super) answers: &'d mut BTreeMap<String, Option<String>>,
     /// Whose commands may run.
@@ -180,19 +198,31 @@ pub(super) struct Disk<'d, 'r> {
 }
 
 impl Surroundings for Disk<'_, '_> {
-    fn definition(&mut self, folder: &str) -> Result<SourceText, ImportError> {
-        let place = self.folder.join(folder);
+    fn definition(&mut self, path: &str) -> Result<SourceText, ImportError> {
+        let place = self.folders.own.join(path);
         let missing = || {
-            let name = if folder.is_empty() { "." } else { folder };
+            let name = if path.is_empty() { "." } else { path };
             ImportError::NoDefinition(name.to_owned())
         };
-        let (_, path) = plan::definition_in(&place).ok_or_else(missing)?;
-        let text = read_text(&path).map_err(|error| ImportError::Unusable(error.to_string()))?;
-        Ok(SourceText::new(self.name(folder, &path), text))
+        let (folder, file) = if place.is_file() {
+            (
+                path.rsplit_once('/').map_or("", |(folder, _)| folder),
+                place,
+            )
+        } else {
+            let (_, file) = plan::definition_in(&place).ok_or_else(missing)?;
+            (path, file)
+        };
+        let text = read_text(&file).map_err(|error| ImportError::Unusable(error.to_string()))?;
+        if !folder.is_empty() {
+            let place = self.folders.own.join(folder);
+            self.folders.imported.insert(folder.to_owned(), place);
+        }
+        Ok(SourceText::new(self.name(folder, &file), text))
     }
 
     fn skeleton(&mut self, url: &SkeletonUrl) -> Result<SourceText, ImportError> {
-        self.skeletons.definition(self.folder, url)
+        self.skeletons.definition(&self.folders.own, url)
     }
 
     fn skeleton_files(
@@ -200,8 +230,8 @@ impl Surroundings for Disk<'_, '_> {
         url: &SkeletonUrl,
         component: &str,
     ) -> Result<String, ImportError> {
-        let (name, place) = self.skeletons.files(self.folder, url, component)?;
-        self.unpacked.insert(name.clone(), place);
+        let (name, place) = self.skeletons.files(&self.folders.own, url, component)?;
+        self.folders.imported.insert(name.clone(), place);
         Ok(name)
     }
 
@@ -209,12 +239,45 @@ impl Surroundings for Disk<'_, '_> {
         self.trusted.has(&url.to_string())
     }
 
-    fn exists(&mut self, path: &str) -> bool {
-        let unpacked = self.unpacked.iter().find_map(|(name, place)| {
-            let below = path.strip_prefix(name.as_str())?;
-            Some(place.join(below.trim_start_matches('/')))
-        });
-        unpacked.unwrap_or_else(|| self.folder.join(path)).exists()
+    fn look(&mut self, path: &str) -> Look {
+        match self.located(path) {
+            Ok(real) if real.is_dir() => Look::Folder,
+            Ok(_) => Look::File,
+            Err(SourceError::LeadsOut { bound, .. }) => Look::Refused(
+                format!("`{path}` leads out of `{}`", bound.display()),
+                format!(
+                    "Copy it into that folder, or put a {WORKSPACE_FILE} into a folder above both."
+                ),
+            ),
+            Err(SourceError::Outside(_)) => Look::Refused(
+                format!("the path `{path}` is absolute"),
+                "Make it relative to the definition's folder.".to_owned(),
+            ),
+            Err(_) => Look::Absent,
+        }
+    }
+
+    fn chart_version(&mut self, path: &str) -> Option<String> {
+        chart::version_of(&self.located(path).ok()?)
+    }
+
+    fn refusal(&mut self, key: &str, path: &str) -> Option<String> {
+        let cas = Arc::clone(self.trial.as_ref()?);
+        let folder = self.look(path) == Look::Folder;
+        match key {
+            "localPath" if folder => {
+                let tried = chart::try_local(&cas, &self.folders, path, &self.own);
+                tried.err().map(|failure| failure.message)
+            }
+            "files" | "valuesFiles" | "localPath" if folder => {
+                Some(format!("`{path}` is a folder, expected a file"))
+            }
+            "source" => {
+                let listed = listed_in(&self.folders, path, Links::Packed, &self.own);
+                listed.err().map(|error| error.to_string())
+            }
+            _ => None,
+        }
     }
 
     fn answer(&mut self, template: &str) -> Option<String> {
@@ -233,8 +296,15 @@ impl Disk<'_, '_> {
         let file = path.file_name().unwrap_or_default();
         let full = match std::fs::canonicalize(path) {
             Ok(full) => full,
-            Err(_) => self.folder.join(folder).join(file),
+            Err(_) => self.folders.own.join(folder).join(file),
         };
         shown(self.here, &full).to_string_lossy().into_owned()
+    }
+
+    /// Where the source `path` really is.
+    fn located(&self, path: &str) -> Result<PathBuf, SourceError> {
+        let found = self.folders.find(path);
+        let bound = bound(found.root, &self.own.cache)?;
+        located(found.root, &bound, found.below)
     }
 }

@@ -1,4 +1,4 @@
-//! Where packages are: the workspace, and the folders with a definition in it.
+//! Where packages are: the definitions in the workspace, and those that are named.
 //!
 //! Source: docs/spec/pipeline.md, "Workspace".
 
@@ -9,6 +9,7 @@ use super::build_error::BuildError;
 use super::options::Place;
 use crate::disk::{self, DiskError};
 use crate::package::{Dialect, MAX_DEFINITION_BYTES};
+use crate::yaml::{Node, SourceText, parse_first};
 use crate::{plan, workspace};
 
 /// The text of a definition or pipeline, within its limit.
@@ -34,52 +35,75 @@ fn unreadable(error: DiskError) -> BuildError {
     }
 }
 
-/// The folder of a package that the user named explicitly.
-pub(super) fn lone(place: &Place, folder: &Path) -> Result<PathBuf, BuildError> {
-    let folder = resolved(place, folder)?;
-    if plan::definition_in(&folder).is_none() {
-        return Err(BuildError::NoPackage(folder));
+/// The definition that `path` names: a file, or the one in a folder.
+pub(super) fn definition(place: &Place, path: &Path) -> Result<PathBuf, BuildError> {
+    let full = place.here.join(path);
+    if full.is_file() {
+        return named(place, path);
     }
-    Ok(folder)
+    let folder = resolved(place, path)?;
+    let found = plan::definition_in(&folder);
+    let (_, path) = found.ok_or(BuildError::NoPackage(folder))?;
+    Ok(path)
 }
 
-/// The packages in and below `paths`.
-pub(super) fn packages(place: &Place, paths: &[PathBuf]) -> Result<Vec<PathBuf>, BuildError> {
-    let mut folders = Vec::new();
+/// The definition file `path`. Its folder has no link in its path.
+fn named(place: &Place, path: &Path) -> Result<PathBuf, BuildError> {
+    if is_pipeline(&place.here.join(path)) {
+        return Err(BuildError::IsPipeline(path.to_owned()));
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => resolved(place, folder)?,
+        _ => resolved(place, Path::new("."))?,
+    };
+    Ok(folder.join(path.file_name().unwrap_or_default()))
+}
+
+/// Whether the file at `path` is a pipeline, by its `kind`.
+#[must_use]
+pub fn is_pipeline(path: &Path) -> bool {
+    let text = path.is_file().then(|| read_text(path).ok()).flatten();
+    let node = text.and_then(|text| parse_first(&SourceText::new("", text)).ok().flatten());
+    let kind = node.as_ref().and_then(|node| node.get("kind"));
+    kind.and_then(Node::scalar) == Some("JackalPipeline")
+}
+
+/// The definitions that `paths` name: files, and those in and below folders.
+pub(super) fn definitions(place: &Place, paths: &[PathBuf]) -> Result<Vec<PathBuf>, BuildError> {
+    let mut found = Vec::new();
     for path in paths {
-        let full = resolved(place, path)?;
-        if full.is_file() {
-            folders.extend(full.parent().map(Path::to_owned));
-        } else if plan::definition_in(&full).is_some() {
-            folders.push(full);
-        } else {
-            folders.extend(below(&full)?);
+        if place.here.join(path).is_file() {
+            found.push(named(place, path)?);
+            continue;
+        }
+        let folder = resolved(place, path)?;
+        match plan::definition_in(&folder) {
+            Some((_, path)) => found.push(path),
+            None => found.extend(below(&folder)?),
         }
     }
-    folders.sort();
-    folders.dedup();
-    Ok(folders)
+    found.sort();
+    found.dedup();
+    Ok(found)
 }
 
-/// Every folder with a definition, `root` among them.
+/// The definition of every folder that has one, `root` among them.
 pub(super) fn below(root: &Path) -> Result<Vec<PathBuf>, BuildError> {
-    let mut folders = Vec::new();
-    if plan::definition_in(root).is_some() {
-        folders.push(root.to_owned());
-    }
+    let mut found = Vec::new();
+    found.extend(plan::definition_in(root).map(|(_, path)| path));
     for entry in workspace::walk(root)? {
         let Some((folder, name)) = entry.path.rsplit_once('/') else {
             continue;
         };
         let folder = root.join(folder);
-        if Dialect::of_definition_file(name).is_some() && plan::definition_in(&folder).is_some() {
-            folders.push(folder);
+        if Dialect::of_definition_file(name).is_some() {
+            found.extend(plan::definition_in(&folder).map(|(_, path)| path));
         }
     }
-    if folders.is_empty() {
+    if found.is_empty() {
         return Err(BuildError::NoPackage(root.to_owned()));
     }
-    folders.sort();
-    folders.dedup();
-    Ok(folders)
+    found.sort();
+    found.dedup();
+    Ok(found)
 }

@@ -11,13 +11,13 @@ use tokio::process::Command;
 
 use super::build_error::BuildError;
 use super::compose::{Ask, Chosen, Composer};
-use super::find::{lone, read_text};
+use super::find::{self, read_text};
 use super::options::{Pins, Place, Variant};
 use super::skeletons::Skeletons;
 use crate::cas::Cas;
 use crate::oci::Reference;
 use crate::package::{Chart, Component, ImagesIn};
-use crate::plan::{self, Composed};
+use crate::plan::Composed;
 use crate::registry::Registry;
 use crate::yaml::{SourceText, parse};
 
@@ -76,10 +76,8 @@ impl ImageSearch {
         let place = &options.place;
         let registry = place.connection.client()?;
         let cas = Cas::open(&place.cache)?;
-        let folder = lone(place, &options.folder)?;
-        let Some((_, path)) = plan::definition_in(&folder) else {
-            return Err(BuildError::NoPackage(folder));
-        };
+        let path = find::definition(place, &options.folder)?;
+        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         let skeletons = Skeletons::new(&cas, &registry, options.pins);
         let mut composer = Composer::new(place, &options.variant, skeletons, ask);
         let (composed, _) = composer.compose(&path, &Chosen::of(&options.variant))?;

@@ -1,16 +1,19 @@
 //! `jackal dev lint`: checks definitions without building them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::build_error::BuildError;
 use super::compose::{Disk, source};
+use super::find;
 use super::options::{Pins, Place, Variant};
 use super::skeletons::Skeletons;
 use crate::cas::Cas;
+use crate::ground::folders::Folders;
+use crate::ground::source::OwnFiles;
 use crate::oci::host_architecture;
 use crate::package::{Choice, Finding, lint as lint_definition};
-use crate::plan;
 
 /// Which definitions to check.
 #[derive(Clone, Debug)]
@@ -19,7 +22,7 @@ pub struct LintOptions {
     pub place: Place,
     /// Checks only components of this variant.
     pub variant: Variant,
-    /// Folders with definitions.
+    /// Definitions, by folder or file.
     pub folders: Vec<PathBuf>,
     /// Uses no network.
     pub offline: bool,
@@ -35,7 +38,7 @@ pub struct LintOptions {
 pub fn lint(options: &LintOptions) -> Result<Vec<Finding>, BuildError> {
     let (place, variant) = (&options.place, &options.variant);
     let registry = place.connection.client()?;
-    let cas = Cas::open(&place.cache)?;
+    let cas = Arc::new(Cas::open(&place.cache)?);
     let pins = match options.offline {
         true => Pins::Offline,
         false => Pins::Read,
@@ -51,14 +54,17 @@ pub fn lint(options: &LintOptions) -> Result<Vec<Finding>, BuildError> {
     };
     let mut findings = Vec::new();
     for folder in &options.folders {
-        let folder: PathBuf = place.here.join(folder).components().collect();
-        let found = plan::definition_in(&folder);
-        let (_, path) = found.ok_or_else(|| BuildError::NoPackage(folder.clone()))?;
+        let path = find::definition(place, folder)?;
+        let folder = path.parent().unwrap_or(Path::new("/"));
         let mut disk = Disk {
             here: &place.here,
-            folder: &folder,
+            folders: Folders::from(folder.to_owned()),
+            own: OwnFiles {
+                cache: place.cache.clone(),
+                ..OwnFiles::default()
+            },
             skeletons: &mut skeletons,
-            unpacked: BTreeMap::new(),
+            trial: Some(Arc::clone(&cas)),
             ask: &mut |_| None,
             answers: &mut BTreeMap::new(),
             trusted: &variant.trusted_imports,

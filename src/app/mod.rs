@@ -39,6 +39,7 @@ pub use build_options::{BuildOptions, ContentOptions, OutputOptions, SignOptions
 pub use cache::{cache_prune, cache_usage, cache_verify};
 pub use compose::Ask;
 pub use doctor::doctor;
+pub use find::is_pipeline;
 pub use find_images::{FindOptions, Found, ImageSearch};
 pub use generate::{GenerateOptions, Generated, generate};
 pub use key_files::{KeyFileOptions, KeyPair, generate_key, import_key};

@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::ground::site::Wishes;
+use crate::ground::source::WORKSPACE_FILE;
 use crate::kinds::package::BuildFacts;
 use crate::oci::host_architecture;
 use crate::registry::Connection;
-
-/// Marks the root of a workspace.
-const WORKSPACE_FILE: &str = "jackal-workspace.yaml";
 
 /// The environment of an operation.
 #[derive(Clone, Debug)]
@@ -142,6 +140,7 @@ impl RunOptions {
             content_limit: place.content_limit,
             environment: place.environment.clone(),
             program: self.program.clone(),
+            ..Wishes::default()
         }
     }
 }

@@ -24,20 +24,21 @@ pub(super) fn of_packages(
     options: &BuildOptions,
     composer: &mut Composer<'_>,
     workspace: &Path,
-    folders: Vec<PathBuf>,
+    definitions: Vec<PathBuf>,
 ) -> Result<Plan, BuildError> {
-    let lone = folders.len() == 1;
+    let lone = definitions.len() == 1;
     let mut plan = Plan::default();
     let chosen = plan_options(options, IMPLIED);
-    for folder in folders {
-        let Some((_, path)) = plan::definition_in(&folder) else {
-            return Err(BuildError::NoPackage(folder));
-        };
+    for path in definitions {
+        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         let (mut composed, _) = composer.compose(&path, &Chosen::of(&options.variant))?;
         if let Some(base) = &options.content.differential {
             composed.definition.reduce(base)?;
         }
-        let relative = folder.strip_prefix(workspace).unwrap_or(&folder);
+        // A definition that is not found by itself is called by its file.
+        let usual = plan::definition_in(&folder).is_some_and(|(_, usual)| usual == path);
+        let named = if usual { &folder } else { &path };
+        let relative = named.strip_prefix(workspace).unwrap_or(named);
         let prefix = if lone || relative.as_os_str().is_empty() {
             String::new()
         } else {
@@ -97,7 +98,7 @@ fn sign_work(sign: &SignOptions) -> SignWork {
 }
 
 /// The folder for archives, without `.` in its path.
-fn output_folder(options: &BuildOptions) -> PathBuf {
+pub(super) fn output_folder(options: &BuildOptions) -> PathBuf {
     let folder = options.place.here.join(&options.output.folder);
     folder.components().collect()
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::build_error::BuildError;
 use super::compose::{Ask, Chosen, Composer};
-use super::find::lone;
+use super::find;
 use super::options::{Place, RunOptions, SkeletonOptions};
 use super::skeletons::Skeletons;
 use crate::cas::{Cas, CasError};
@@ -22,8 +22,7 @@ use crate::kinds::component::write::ComponentError;
 use crate::kinds::package::assemble::{PackageError, package};
 use crate::kinds::package::skeleton::write_skeleton;
 use crate::package::manifest::{self, ArtifactError};
-use crate::package::{SKELETON, Warning};
-use crate::plan;
+use crate::package::{SKELETON, Warning, unfilled};
 use crate::plan::make_for_skeleton;
 use crate::registry::{Registry, runtime};
 use crate::release::{Artifact, StoredError};
@@ -44,6 +43,9 @@ pub enum SkeletonMakeError {
     /// The definition cannot be used.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// Its version, which is its tag, has a template without a value.
+    #[error("the version of the skeleton has the template `{0}`, which has no value")]
+    Version(String),
     /// It cannot become an artifact.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
@@ -82,19 +84,22 @@ pub fn skeleton(
     (cas, registry): (&Arc<Cas>, &Registry),
     ask: Ask<'_>,
 ) -> Result<Skeleton, SkeletonMakeError> {
-    let folder = lone(place, folder)?;
-    let Some((_, path)) = plan::definition_in(&folder) else {
-        return Err(BuildError::NoPackage(folder).into());
-    };
+    let path = find::definition(place, folder)?;
+    let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
     let (variant, pins) = (&options.variant, options.pins);
     let skeletons = Skeletons::new(cas, registry, pins);
     let mut composer = Composer::new(place, variant, skeletons, ask);
     let composed = composer.skeleton(&path, &Chosen::of(variant))?;
     let mut definition = composed.definition;
-    let tag = manifest::tag(&definition.metadata.version, &variant.flavor)?;
+    let version = &definition.metadata.version;
+    if let Some(template) = unfilled(version) {
+        return Err(SkeletonMakeError::Version(template));
+    }
+    let tag = manifest::tag(version, &variant.flavor)?;
     let folders = Folders {
         own: folder,
         imported: composed.imported,
+        ..Folders::default()
     };
     let site = Site::new(
         Arc::clone(cas),

@@ -12,7 +12,7 @@ mod tar_write;
 
 pub use bounded::Bounded;
 pub use compression::{COMPRESSION_MAGIC, Compression, is_tar};
-pub use path::{PathError, SafePath};
+pub use path::{PathError, SafePath, stays_inside};
 pub use seekable::{
     FrameAt, FrameMaker, MAX_COMPRESSED_INPUT, MAX_FRAME_LEN, MAX_FRAMES, SeekTable, SeekableError,
     SeekableReader, SeekableWriter,

@@ -110,6 +110,29 @@ impl FromStr for SafePath {
     }
 }
 
+/// Whether a link at `path` with this `target` stays below the folder that `path` is
+/// relative to, even if it leads through other such links.
+///
+/// `..` is taken only at the target's start: there it climbs real folders, while
+/// after a name it would climb from wherever a link of that name leads.
+#[must_use]
+pub fn stays_inside(path: &str, target: &str) -> bool {
+    if target.is_empty() || target.starts_with('/') || target.contains('\0') {
+        return false;
+    }
+    let mut room = path.matches('/').count();
+    let mut named = false;
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if named || room == 0 => return false,
+            ".." => room -= 1,
+            _ => named = true,
+        }
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,7 +32,7 @@ Configuration:
 #[derive(Args)]
 #[command(after_help = SETTINGS_HELP)]
 pub(super) struct CreateArgs {
-    /// Folder with the definition
+    /// Definition, by folder or file
     #[arg(default_value = ".")]
     folder: PathBuf,
     /// Folder for the archive, or oci://HOST/PATH or oci-layout:DIR to publish to

@@ -99,6 +99,7 @@ impl ToExit for BuildError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::NoPackage(_) => hint("name a folder with a package, or create a jackal.yaml"),
+            Self::IsPipeline(_) => hint("pass it alone to `jackal build`, or with --pipeline"),
             Self::Absent(_) => hint("check the path"),
             _ => Vec::new(),
         }
@@ -329,7 +330,9 @@ impl ToExit for SkeletonMakeError {
     fn exit(&self) -> Exit {
         match self {
             Self::Build(error) => error.exit(),
-            Self::Artifact(_) | Self::Twice(_) | Self::Component(_) => Exit::Configuration,
+            Self::Artifact(_) | Self::Version(_) | Self::Twice(_) | Self::Component(_) => {
+                Exit::Configuration
+            }
             _ => Exit::Environment,
         }
     }
@@ -338,6 +341,7 @@ impl ToExit for SkeletonMakeError {
         match self {
             Self::Build(error) => error.hints(),
             Self::Twice(_) => hint("choose one with --architecture or --flavor"),
+            Self::Version(name) => vec![format!("pass --set {name}=VALUE")],
             _ => Vec::new(),
         }
     }

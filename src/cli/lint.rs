@@ -14,7 +14,7 @@ use crate::app::{self, Finding, LintOptions, Severity};
 /// Arguments of `jackal dev lint`.
 #[derive(Args)]
 pub(super) struct LintArgs {
-    /// Folders with definitions
+    /// Definitions, by folder or file
     #[arg(default_value = ".")]
     folders: Vec<PathBuf>,
     /// Print the findings as a JSON array

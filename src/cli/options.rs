@@ -12,13 +12,13 @@ use super::environment::{build_facts, cache_folder, current_folder, variables};
 use super::values::{megabytes, pairs, size, templates};
 use crate::app::{
     BuildOptions, ContentOptions, OutputOptions, Pins, Place, RunOptions, SkeletonOptions, Target,
-    TrustedImports, Variant,
+    TrustedImports, Variant, is_pipeline,
 };
 
 /// Which packages or tasks a plan is made of.
 #[derive(Args)]
 pub(super) struct TargetArgs {
-    /// Package folders [default: every package of the workspace]
+    /// Packages, by folder or definition, or one pipeline file [default: all]
     paths: Vec<PathBuf>,
     /// Use a pipeline file instead of the implied pipeline of each package
     #[arg(long, value_name = "FILE", conflicts_with = "paths")]
@@ -31,22 +31,30 @@ pub(super) struct TargetArgs {
 impl TargetArgs {
     pub(super) fn into_target(self) -> Result<Target, CommandError> {
         let Some(file) = self.pipeline else {
-            return Ok(match self.paths.is_empty() {
-                true => Target::Workspace,
-                false => Target::Paths(self.paths),
+            return Ok(match self.paths.as_slice() {
+                [] => Target::Workspace,
+                [file] if is_pipeline(file) => Target::Pipeline {
+                    file: file.clone(),
+                    params: params_of_environment(),
+                },
+                _ => Target::Paths(self.paths),
             });
         };
-        let given = variables()
-            .into_iter()
-            .filter(|(_, value)| !value.is_empty());
-        let from_environment = given.filter_map(|(name, value)| {
-            let name = name.strip_prefix("JACKAL_PARAM_")?;
-            Some((name.to_owned(), value))
-        });
-        let mut params: BTreeMap<String, String> = from_environment.collect();
+        let mut params = params_of_environment();
         params.extend(pairs("--param", &self.params)?);
         Ok(Target::Pipeline { file, params })
     }
+}
+
+/// The parameters that variables set.
+fn params_of_environment() -> BTreeMap<String, String> {
+    let given = variables().into_iter();
+    let given = given.filter(|(_, value)| !value.is_empty());
+    let params = given.filter_map(|(name, value)| {
+        let name = name.strip_prefix("JACKAL_PARAM_")?;
+        Some((name.to_owned(), value))
+    });
+    params.collect()
 }
 
 /// Which tasks of a plan.

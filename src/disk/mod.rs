@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 pub use enclosure::{Enclosure, Rights, rename_unless_exists};
 pub use made::{Made, made, note_made};
+pub(crate) use temporary::PREFIX as TEMPORARY_PREFIX;
 pub use temporary::{
     TemporaryFolder, abandon_folders, create, reap, reap_below, remove, scratch_folder,
 };

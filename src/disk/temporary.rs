@@ -18,7 +18,7 @@ use tempfile::{NamedTempFile, TempDir};
 use super::{DiskError, SHARED, at};
 
 /// Prefix of the names of unfinished files and folders.
-const PREFIX: &str = ".jackal-tmp-";
+pub(crate) const PREFIX: &str = ".jackal-tmp-";
 
 /// The file in an unfinished folder that the owner locks.
 const ALIVE: &str = "alive";

@@ -200,11 +200,12 @@ failures! {
         LockfileError::Io { .. } => Class::Environment,
         LockfileError::Malformed { .. } => Class::Configuration,
     };
-    WalkError: |_| Class::Environment;
+    WalkError: of_walk;
     TreeError: of_tree;
     SourceError: |error| match error {
-        SourceError::Outside(_) => Class::Configuration,
-        _ => Class::Environment,
+        SourceError::Outside(_) | SourceError::LeadsOut { .. } => Class::Configuration,
+        SourceError::Walk(error) => of_walk(error),
+        SourceError::Io(_) => Class::Environment,
     };
     DownloadError: |error| match error {
         DownloadError::Address(_) | DownloadError::TooLarge { .. } => Class::Configuration,
@@ -242,6 +243,14 @@ pub(crate) fn of_tree(error: &TreeError) -> Class {
         TreeError::Encoding(_) | TreeError::Malformed { .. } => Class::Verification,
         // What a command left, and what a tree cannot hold.
         _ => Class::Task,
+    }
+}
+
+/// What the checkout holds is for its user to change, what the disk refuses is not.
+fn of_walk(error: &WalkError) -> Class {
+    match error {
+        WalkError::Walk(_) | WalkError::Io(_) => Class::Environment,
+        _ => Class::Configuration,
     }
 }
 

@@ -2,13 +2,12 @@
 //! of the definitions it imports.
 //!
 //! Sources are named as in the composed definition, such as `../common/x`, on every
-//! machine; this module maps them to paths on this machine. No source leaves the folder
-//! of the definition that names it.
+//! machine; this module maps them to paths on this machine.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::source::{SourceError, outside};
+use crate::package::is_archive_name;
 
 /// Folders by the prefix of their sources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +16,8 @@ pub struct Folders {
     pub own: PathBuf,
     /// Folders of imported definitions, by their path from the package's folder.
     pub imported: BTreeMap<String, PathBuf>,
+    /// How the names of the package's archives begin; empty: it has none.
+    pub archive: String,
 }
 
 /// The location of a source.
@@ -34,7 +35,7 @@ impl From<PathBuf> for Folders {
     fn from(own: PathBuf) -> Self {
         Self {
             own,
-            imported: BTreeMap::new(),
+            ..Self::default()
         }
     }
 }
@@ -72,17 +73,12 @@ impl Folders {
 }
 
 impl Folders {
-    /// As [`find`](Self::find), but refuses sources that lead out of their folder.
-    ///
-    /// # Errors
-    ///
-    /// [`SourceError::Outside`]
-    pub fn inside<'a>(&'a self, source: &'a str) -> Result<Found<'a>, SourceError> {
-        let found = self.find(source);
-        match super::source::inside(found.below) {
-            Ok(()) => Ok(found),
-            Err(_) => Err(outside(source)),
-        }
+    /// Whether a file called `name` is an archive of the package.
+    #[must_use]
+    pub fn wrote(&self, name: &str) -> bool {
+        let rest = name.strip_prefix(self.archive.as_str());
+        let own = rest.is_some_and(|rest| rest.starts_with(['-', '.']));
+        own && !self.archive.is_empty() && is_archive_name(name)
     }
 }
 
@@ -108,7 +104,17 @@ mod tests {
             imported: ["..", "../a", "../a/b"]
                 .map(|prefix| (prefix.to_owned(), PathBuf::from(format!("/real/{prefix}"))))
                 .into(),
+            archive: "jackal-package-app-amd64".to_owned(),
         };
+        assert!(folders.wrote("jackal-package-app-amd64-1.0.0.tar.zst.part001"));
+        assert!(folders.wrote("jackal-package-app-amd64.tar"));
+        for other in [
+            "jackal-package-app-amd64x.tar.zst",
+            "jackal-package-apps-amd64-1.0.0.tar.zst",
+            "jackal-package-app-amd64-1.0.0.md",
+        ] {
+            assert!(!folders.wrote(other), "{other}");
+        }
         for (source, root, below) in [
             ("x/y", "/w/pkg", "x/y"),
             ("../a/b/x", "/real/../a/b", "x"),

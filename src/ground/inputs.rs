@@ -17,13 +17,13 @@ use rustix::fs::OFlags;
 use super::Failure;
 use super::folders::Folders;
 use super::site::Site;
-use super::source::{SourceError, listed, outside};
+use super::source::listed_in;
 use crate::action::{InputDirectory, InputError, InputFile, InputNode, InputTree, Output};
 use crate::cas::tree::{Tree, TreeKind};
 use crate::cas::{Cas, is_damage};
 use crate::content::VerifyReader;
 use crate::oci::{Descriptor, Digest, Hasher};
-use crate::workspace::{Entry, Kind, Stat};
+use crate::workspace::{Entry, Kind, Links, Stat};
 
 /// The inputs of an action, with their locations.
 #[derive(Clone)]
@@ -74,18 +74,16 @@ impl Inputs {
         Ok(())
     }
 
-    /// Adds a source of a definition and everything in it.
+    /// Adds a source of a definition with all that is in it; `links` says which links
+    /// are followed.
     pub(crate) fn source(
         &mut self,
         site: &Site,
         folders: &Folders,
         source: &str,
+        links: Links,
     ) -> Result<(), Failure> {
-        let found = folders.inside(source)?;
-        let entries = listed(found.root, found.below).map_err(|error| match error {
-            SourceError::Outside(_) => outside(source),
-            other => other,
-        })?;
+        let (found, entries) = listed_in(folders, source, links, &site.own_files())?;
         self.entries(site, found.root, &entries, |path| found.named(path))
     }
 
@@ -93,6 +91,18 @@ impl Inputs {
     /// files are read once to compute their digests.
     pub(crate) fn on_disk(cas: &Arc<Cas>, root: &Path, entries: &[Entry]) -> Result<Self, Failure> {
         let mut inputs = Self::new(cas);
+        inputs.add_from_disk(root, entries, str::to_owned)?;
+        Ok(inputs)
+    }
+
+    /// Adds entries of `root` as [`on_disk`](Self::on_disk) does; `named` gives their
+    /// paths in the tree.
+    pub(crate) fn add_from_disk(
+        &mut self,
+        root: &Path,
+        entries: &[Entry],
+        named: impl Fn(&str) -> String,
+    ) -> Result<(), Failure> {
         for entry in entries {
             let digest = match entry.kind {
                 Kind::File { .. } => {
@@ -103,9 +113,9 @@ impl Inputs {
                 }
                 _ => None,
             };
-            inputs.entry(root, entry, &entry.path, digest)?;
+            self.entry(root, entry, &named(&entry.path), digest)?;
         }
-        Ok(inputs)
+        Ok(())
     }
 
     /// Adds entries of `root`; `named` maps them to their paths in the tree.
@@ -387,7 +397,7 @@ mod tests {
         let site = Site::new(cas, registry, dir, Wishes::default());
         let mut inputs = Inputs::new(&site.cas);
         let folders = Folders::from(dir.to_owned());
-        inputs.source(&site, &folders, "f").unwrap();
+        inputs.source(&site, &folders, "f", Links::Kept).unwrap();
         inputs
     }
 

@@ -16,6 +16,7 @@ use crate::cas::{Cas, Stage};
 use crate::ground::in_flight::InFlight;
 use crate::ground::lockfile::Lockfile;
 use crate::ground::published::Published;
+use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, Stop};
 use crate::oci::Digest;
@@ -44,6 +45,8 @@ pub struct Wishes {
     pub environment: BTreeMap<String, String>,
     /// The path of this program, for commands that call it.
     pub program: Option<PathBuf>,
+    /// The folder that archives are written to.
+    pub output: PathBuf,
 }
 
 /// The shared state of a run.
@@ -121,6 +124,14 @@ impl Site {
             registry: Arc::new(registry),
             wishes,
         })
+    }
+
+    /// The folders that the program itself writes to.
+    pub(crate) fn own_files(&self) -> OwnFiles {
+        OwnFiles {
+            cache: self.cas.root().to_owned(),
+            output: self.wishes.output.clone(),
+        }
     }
 
     /// Connects commands to cancellation.

@@ -1,18 +1,38 @@
-//! Lists the sources of a definition on disk, which cannot be outside the folder of the
-//! definition that names them.
+//! The sources of a definition on the disk: listed, and never outside of the
+//! repository that the definition is in.
+//!
+//! The repository is the Git root or the workspace, whichever is higher; without
+//! either, the definition's own folder. Files of a skeleton, which strangers wrote,
+//! stay in the skeleton's folder.
 
 use std::fs;
-use std::path::{Component as Part, Path};
+use std::path::{Component as Part, Path, PathBuf};
 
-use crate::disk::{self, DiskError};
-use crate::workspace::{self, Entry, WalkError};
+use super::folders::{Folders, Found};
+use crate::disk::{self, DiskError, TEMPORARY_PREFIX};
+use crate::package::is_archive_name;
+use crate::workspace::{self, Entry, Identity, Links, Rules, WalkError, Written};
+
+/// Marks the root of a workspace.
+pub(crate) const WORKSPACE_FILE: &str = "jackal-workspace.yaml";
 
 /// Why a source cannot be listed.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// A source leads out of its folder.
-    #[error("`{0}` points outside the package folder: copy its target into the folder")]
+    /// A source is absolute, or leads out of a folder that it may not leave.
+    #[error("`{0}` points outside its folder: use a path in the folder")]
     Outside(String),
+    /// A source leads out of the repository.
+    #[error(
+        "`{path}` leads out of `{bound}`: copy what it names into that folder, or put a \
+         {WORKSPACE_FILE} into a folder above both"
+    )]
+    LeadsOut {
+        /// The source.
+        path: String,
+        /// The repository.
+        bound: PathBuf,
+    },
     /// The disk refused.
     #[error("cannot read {0}")]
     Io(#[from] DiskError),
@@ -28,6 +48,147 @@ impl From<WalkError> for SourceError {
             other => Self::Walk(other),
         }
     }
+}
+
+/// Folders with files that jackal itself writes, which no package takes in by
+/// accident.
+#[derive(Clone, Debug, Default)]
+pub struct OwnFiles {
+    /// The cache.
+    pub cache: PathBuf,
+    /// Where archives go.
+    pub output: PathBuf,
+}
+
+/// What the sources of a definition in `root` may not leave; canonical.
+///
+/// # Errors
+///
+/// [`SourceError::Io`]
+pub(crate) fn bound(root: &Path, cache: &Path) -> Result<PathBuf, SourceError> {
+    let real = fs::canonicalize(root).map_err(disk::at(root))?;
+    if fs::canonicalize(cache).is_ok_and(|cache| real.starts_with(cache)) {
+        return Ok(real);
+    }
+    let marked = |name| {
+        let mut above = real.ancestors();
+        above.find(|folder| folder.join(name).exists())
+    };
+    let repository = [marked(".git"), marked(WORKSPACE_FILE)];
+    let highest = repository.into_iter().flatten();
+    let highest = highest.min_by_key(|folder| folder.as_os_str().len());
+    Ok(highest.map_or_else(|| real.clone(), Path::to_owned))
+}
+
+/// Where `source`, which a definition in `root` names, really is: in `bound`, with
+/// every link resolved.
+///
+/// # Errors
+///
+/// [`SourceError`]; one that leads out of the bound is refused even if it does not
+/// exist.
+pub(crate) fn located(root: &Path, bound: &Path, source: &str) -> Result<PathBuf, SourceError> {
+    if source.is_empty() || Path::new(source).is_absolute() {
+        return Err(outside(source));
+    }
+    let leads_out = || SourceError::LeadsOut {
+        path: source.to_owned(),
+        bound: bound.to_owned(),
+    };
+    let full = root.join(source.trim_end_matches('/'));
+    match fs::canonicalize(&full) {
+        Ok(real) if real.starts_with(bound) => Ok(real),
+        Ok(_) => Err(leads_out()),
+        Err(error) => {
+            let root = fs::canonicalize(root).map_err(disk::at(root))?;
+            if !normal(&root.join(source)).starts_with(bound) {
+                return Err(leads_out());
+            }
+            match fs::read_link(&full) {
+                Ok(target) => Err(SourceError::Walk(WalkError::Dangling {
+                    link: full,
+                    target,
+                })),
+                Err(_) => Err(disk::at(&full)(error).into()),
+            }
+        }
+    }
+}
+
+/// What jackal wrote into the folders that it packs.
+pub(crate) struct LeftOut<'f> {
+    cache: Option<Identity>,
+    output: Option<Identity>,
+    folders: &'f Folders,
+}
+
+impl<'f> LeftOut<'f> {
+    /// Looks at the folders as they are now.
+    pub(crate) fn new(own: &OwnFiles, folders: &'f Folders) -> Self {
+        Self {
+            cache: Identity::of(&own.cache),
+            output: Identity::of(&own.output),
+            folders,
+        }
+    }
+
+    /// Whether the file `name` in `folder` is left out.
+    pub(crate) fn file(&self, folder: Identity, name: &str) -> bool {
+        let here = self.output == Some(folder);
+        let place = if here {
+            Written::Here
+        } else {
+            Written::Elsewhere
+        };
+        self.written(name, place)
+    }
+
+    /// Whether `folder` is left out.
+    pub(crate) fn folder(&self, folder: Identity) -> bool {
+        self.cache == Some(folder)
+    }
+
+    fn written(&self, name: &str, place: Written) -> bool {
+        let archive = match place {
+            Written::Here => is_archive_name(name),
+            Written::Elsewhere => self.folders.wrote(name),
+        };
+        archive || name.starts_with(TEMPORARY_PREFIX)
+    }
+}
+
+/// Lists `source` and everything in it, without what jackal itself wrote there.
+///
+/// # Errors
+///
+/// [`SourceError`]
+pub(crate) fn listed_in<'f>(
+    folders: &'f Folders,
+    source: &'f str,
+    links: Links,
+    own: &OwnFiles,
+) -> Result<(Found<'f>, Vec<Entry>), SourceError> {
+    let found = folders.find(source);
+    let bound = bound(found.root, &own.cache)?;
+    located(found.root, &bound, found.below).map_err(|error| match error {
+        SourceError::LeadsOut { bound, .. } => SourceError::LeadsOut {
+            path: source.to_owned(),
+            bound,
+        },
+        SourceError::Outside(_) => outside(source),
+        other => other,
+    })?;
+    let left_out = LeftOut::new(own, folders);
+    let rules = Rules {
+        links,
+        bound: &bound,
+        cache: left_out.cache,
+        output: left_out.output,
+        written: &|name, place| left_out.written(name, place),
+    };
+    let below = found.below.trim_end_matches('/');
+    let entries = workspace::list_by(found.root, below, &rules)?;
+    Ok((found, entries))
 }
 
 /// Lists `source` below `root`, and everything in it. Links inside it are listed as
@@ -47,6 +208,19 @@ pub(crate) fn listed(root: &Path, source: &str) -> Result<Vec<Entry>, SourceErro
         return Err(outside(source));
     }
     Ok(workspace::list(root, source)?)
+}
+
+/// `path` without `.` and `..`, as text.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Part::ParentDir => drop(normal.pop()),
+            Part::CurDir => {}
+            part => normal.push(part),
+        }
+    }
+    normal
 }
 
 /// Refuses a source that is absolute or leads out of its folder.
@@ -71,6 +245,8 @@ pub fn outside(source: &str) -> SourceError {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
@@ -80,13 +256,61 @@ mod tests {
         fs::create_dir_all(root.join("real")).unwrap();
         fs::write(dir.path().join("secret"), "s").unwrap();
         fs::write(root.join("real/f"), "f").unwrap();
-        std::os::unix::fs::symlink("..", root.join("up")).unwrap();
-        std::os::unix::fs::symlink("real", root.join("alias")).unwrap();
+        symlink("..", root.join("up")).unwrap();
+        symlink("real", root.join("alias")).unwrap();
         let outside = listed(&root, "up/secret").unwrap_err();
         assert!(matches!(outside, SourceError::Outside(_)), "{outside}");
         assert_eq!(listed(&root, "alias/f").unwrap()[0].stat.size, 1);
         let whole = listed(&root, "./").unwrap();
         let paths: Vec<&str> = whole.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!(paths, [".", "./alias", "./real", "./real/f", "./up"]);
+    }
+
+    #[test]
+    fn the_bound_is_the_repository_or_the_workspace_and_a_skeleton_s_own_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = fs::canonicalize(dir.path()).unwrap();
+        let package = top.join("w/repo/pkg");
+        fs::create_dir_all(package.join("cache/skeletons/s")).unwrap();
+        let cache = package.join("cache");
+        let of = |root: &Path| bound(root, &cache).unwrap();
+        assert_eq!(of(&package), package);
+        fs::create_dir(top.join("w/repo/.git")).unwrap();
+        assert_eq!(of(&package), top.join("w/repo"));
+        fs::write(top.join("w").join(WORKSPACE_FILE), "").unwrap();
+        assert_eq!(of(&package), top.join("w"));
+        let skeleton = cache.join("skeletons/s");
+        assert_eq!(of(&skeleton), skeleton);
+    }
+
+    #[test]
+    fn a_source_may_leave_its_folder_and_not_the_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = fs::canonicalize(dir.path()).unwrap();
+        let (bound, root) = (top.join("repo"), top.join("repo/pkg"));
+        fs::create_dir_all(&root).unwrap();
+        fs::write(bound.join("f"), "f").unwrap();
+        fs::write(top.join("secret"), "s").unwrap();
+        symlink("../../secret", root.join("link")).unwrap();
+        symlink("gone", root.join("dangling")).unwrap();
+        let to = |source: &str| located(&root, &bound, source);
+        assert_eq!(to("../f").unwrap(), bound.join("f"));
+        for source in ["../../secret", "link", "../../absent", "x/../../../absent"] {
+            let error = to(source).unwrap_err();
+            assert!(
+                matches!(error, SourceError::LeadsOut { .. }),
+                "{source}: {error}"
+            );
+        }
+        for source in ["/etc/passwd", ""] {
+            assert!(
+                matches!(to(source), Err(SourceError::Outside(_))),
+                "{source}"
+            );
+        }
+        let absent = to("absent").unwrap_err();
+        assert!(matches!(absent, SourceError::Io(_)), "{absent}");
+        let dangling = to("dangling").unwrap_err();
+        assert!(matches!(dangling, SourceError::Walk(_)), "{dangling}");
     }
 }

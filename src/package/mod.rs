@@ -22,12 +22,13 @@ pub const MAX_DEFINITION_BYTES: u64 = 16 << 20;
 
 pub use artifact::{
     ArchiveName, ArchiveNameError, Checksums, ChecksumsError, MAX_FILES, MarkError, SKELETON,
+    is_archive_name,
     layers, manifest, mark_signed,
 };
 pub use chart_version::{ChartConstraint, chart_version};
 pub use compose::{
-    Choice, Composed, ImportError, ImportedCommands, MIGRATIONS, SkeletonUrl, Surroundings,
-    UNLIMITED_RETRIES, Warning, is_name as is_template_name,
+    Choice, Composed, ImportError, ImportedCommands, Look, MIGRATIONS, SkeletonUrl, Surroundings,
+    UNLIMITED_RETRIES, Warning, is_name as is_template_name, unfilled,
 };
 pub use definition::{
     Action, ActionDefaults, ActionSet, Actions, BigBang, Build, Chart, ChartValue, ChartVariable,

@@ -196,6 +196,7 @@ impl Planner<'_> {
         Folders {
             own: self.beside(definition),
             imported: composed.imported.clone(),
+            archive: packages::archive_prefix(&composed.definition),
         }
     }
 

@@ -28,6 +28,29 @@ pub enum WalkError {
     /// An entry is not a file, folder or link.
     #[error("{0:?} is a socket, pipe or device; expected a file, folder or link")]
     Special(PathBuf),
+    /// A link that may not be followed.
+    #[error(
+        "{link:?} is a link to {target:?}, which is outside of {bound:?}: put a copy in its place"
+    )]
+    LeadsOut {
+        /// The link.
+        link: PathBuf,
+        /// Its target, as stored.
+        target: PathBuf,
+        /// What it may not leave.
+        bound: PathBuf,
+    },
+    /// A link to nothing.
+    #[error("{link:?} is a link to {target:?}, which does not exist: correct or remove the link")]
+    Dangling {
+        /// The link.
+        link: PathBuf,
+        /// Its target, as stored.
+        target: PathBuf,
+    },
+    /// A link to a folder that it is in.
+    #[error("{0:?} leads to a folder that it is in: remove the link")]
+    Circle(PathBuf),
     /// A pattern that leads outside the root, or is empty.
     #[error("pattern `{0}` leads out of its folder; expected a relative path without `..`")]
     Escapes(String),

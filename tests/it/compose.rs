@@ -81,7 +81,7 @@ fn files_of_an_imported_component_are_packed_and_tracked() {
 }
 
 #[test]
-fn an_imported_file_cannot_leave_the_folder_of_its_definition() {
+fn an_imported_file_cannot_leave_the_repository() {
     let sandbox = importing();
     sandbox.write(
         "common/jackal.yaml",
@@ -92,7 +92,8 @@ fn an_imported_file_cannot_leave_the_folder_of_its_definition() {
     let said = sandbox.run(&["build", "web"]);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
     assert!(
-        said.stderr.contains("`../secret` points outside"),
+        said.stderr
+            .contains("common/jackal.yaml:6:14: `../secret` leads out of"),
         "{}",
         said.stderr
     );

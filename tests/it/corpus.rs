@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jackal::package::{
-    Choice, Composed, Definition, Dialect, ImportError, SkeletonUrl, Strictness, Surroundings,
+    Choice, Composed, Definition, Dialect, ImportError, Look, SkeletonUrl, Strictness, Surroundings,
 };
 use jackal::yaml::{Mistakes, SourceText};
 
@@ -75,8 +75,12 @@ impl Surroundings for Case {
         Ok(format!("skeleton-of-{component}"))
     }
 
-    fn exists(&mut self, path: &str) -> bool {
-        self.0.join(path).exists()
+    fn look(&mut self, path: &str) -> Look {
+        match self.0.join(path) {
+            path if path.is_dir() => Look::Folder,
+            path if path.exists() => Look::File,
+            _ => Look::Absent,
+        }
     }
 
     fn answer(&mut self, _: &str) -> Option<String> {

@@ -64,8 +64,11 @@ fn several_folders_are_linted_and_one_without_definition_is_refused() {
         let place = format!("{folder}/jackal.yaml:4:9: error: `A` is not a valid `name`");
         assert!(said.stdout.contains(&place), "{}", said.stdout);
     }
+    sandbox.write("three/readme", "");
     let said = sandbox.run(&["dev", "lint", "three"]);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
+    let said = sandbox.run(&["dev", "lint", "four"]);
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
 }
 
 #[test]

@@ -35,6 +35,7 @@ mod sandbox;
 mod schemas;
 mod signing;
 mod skeleton;
+mod sources;
 mod split_layers;
 mod tls;
 mod trust;

@@ -140,7 +140,6 @@ fn good_definitions_fit_the_schema_and_unknown_keys_do_not() {
         "name-missing",
         "name-upper-case",
         "bad-local-os",
-        "chart-without-version",
         "component-without-name",
     ] {
         let path = format!("{FOLDER}/tests/fixtures/bad/package-{bad}.yaml");

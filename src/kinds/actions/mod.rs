@@ -14,6 +14,7 @@ use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Piece, Process};
 use crate::ground::site::{Made, Site};
+use crate::ground::source::{inside, outside};
 use crate::ground::{Class, Failure, log};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Context, Kind, Prepared};
@@ -238,7 +239,8 @@ fn confine(
         return Err(Failure::new(Class::Configuration, message));
     }
     let dir = action.dir.as_deref().unwrap_or_default();
-    let found = work.folders.inside(dir)?;
+    let found = work.folders.find(dir);
+    inside(found.below).map_err(|_| outside(dir))?;
     let below = found.root.join(found.below);
     let real = std::fs::canonicalize(&below).map_err(Failure::from)?;
     // The package's own folder is none of the skeleton's.

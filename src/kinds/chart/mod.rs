@@ -1,13 +1,15 @@
 //! `chart`: the archive of a Helm chart, packaged from a folder or a Git repository, or
 //! downloaded from a chart repository or registry.
 
+mod dependencies;
 pub(crate) mod package;
 pub(crate) mod remote;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use package::{chart_files, package_chart};
+pub(crate) use dependencies::version_of;
+use dependencies::{ChartPart, parts_of};
+use package::package_chart;
 use remote::ChartQuestion;
 
 use crate::action::{Action, Fields as _, Output, fields};
@@ -15,7 +17,7 @@ use crate::cas::Cas;
 use crate::ground::folders::{Folders, Found};
 use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Site};
-use crate::ground::source::{inside, outside};
+use crate::ground::source::{LeftOut, OwnFiles, SourceError, bound, inside, located, outside};
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
 use crate::kinds::material::Material;
@@ -35,7 +37,7 @@ fields! {
 }
 
 /// Version of the output format; incremented when its bytes change.
-const CHART_FORMAT: u32 = 1;
+const CHART_FORMAT: u32 = 2;
 
 /// A chart of a component.
 #[derive(Clone, Debug)]
@@ -63,33 +65,61 @@ impl ChartWork {
         })
     }
 
-    /// The chart's folder, in the package's folder or an imported one.
-    fn local(&self) -> Result<(Found<'_>, PathBuf), Failure> {
-        let found = self.folders.inside(&self.chart.local_path)?;
-        let full = found.root.join(found.below);
-        let real = |path: &Path| {
-            std::fs::canonicalize(path).map_err(|error| {
-                let shown = path.display();
-                let message =
-                    format!("`{shown}`: {error}; correct `localPath`, or create the chart");
-                Failure::new(Class::Configuration, message)
-            })
-        };
-        if !real(&full)?.starts_with(real(found.root)?) {
-            return Err(outside(&self.chart.local_path).into());
-        }
-        Ok((found, full))
-    }
-
     fn local_inputs(&self, site: &Site) -> Result<Inputs, Failure> {
-        let (found, root) = self.local()?;
+        let (folders, own) = (&self.folders, site.own_files());
+        let (found, parts) = local_parts(folders, &self.chart.local_path, &own)?;
         let mut inputs = Inputs::new(&site.cas);
-        let entries = chart_files(&root, &self.chart.local_path)?;
-        inputs.entries(site, &root, &entries, |path| {
-            found.named(&format!("{}/{path}", found.below.trim_end_matches('/')))
-        })?;
+        for part in parts {
+            inputs.entries(site, &part.folder, &part.entries, |path| {
+                let below = part.named(path);
+                found.named(&format!("{}/{below}", found.below.trim_end_matches('/')))
+            })?;
+        }
         Ok(inputs)
     }
+}
+
+/// The files of the chart in the folder `local_path`, and of those it depends on.
+fn local_parts<'f>(
+    folders: &'f Folders,
+    local_path: &'f str,
+    own: &OwnFiles,
+) -> Result<(Found<'f>, Vec<ChartPart>), Failure> {
+    let found = folders.find(local_path);
+    let bound = bound(found.root, &own.cache)?;
+    let root = located(found.root, &bound, found.below).map_err(|error| match error {
+        SourceError::Io(error) => {
+            let message = format!("{error}; correct `localPath`, or create the chart");
+            Failure::new(Class::Configuration, message)
+        }
+        SourceError::LeadsOut { bound, .. } => {
+            let path = local_path.to_owned();
+            SourceError::LeadsOut { path, bound }.into()
+        }
+        other => other.into(),
+    })?;
+    let left_out = LeftOut::new(own, folders);
+    Ok((found, parts_of(&root, &bound, local_path, Some(&left_out))?))
+}
+
+/// Packages the chart in the folder `local_path` to nowhere.
+///
+/// # Errors
+///
+/// Why it cannot be packaged.
+pub(crate) fn try_local(
+    cas: &Arc<Cas>,
+    folders: &Folders,
+    local_path: &str,
+    own: &OwnFiles,
+) -> Result<(), Failure> {
+    let (_, parts) = local_parts(folders, local_path, own)?;
+    let mut inputs = Inputs::new(cas);
+    for part in parts {
+        inputs.add_from_disk(&part.folder, &part.entries, |path| part.named(path))?;
+    }
+    package_chart(&inputs, ".", local_path, std::io::sink())?;
+    Ok(())
 }
 
 impl Kind for ChartWork {
@@ -162,8 +192,12 @@ impl Kind for ChartWork {
                         inside(below).map_err(|_| outside(path))?;
                         stage.path().join(below)
                     };
-                    let entries = chart_files(&root, path)?;
-                    let inputs = Inputs::on_disk(&cas, &root, &entries)?;
+                    let bound = std::fs::canonicalize(stage.path())?;
+                    let mut inputs = Inputs::new(&cas);
+                    for part in parts_of(&root, &bound, path, None)? {
+                        let named = |path: &str| part.named(path);
+                        inputs.add_from_disk(&part.folder, &part.entries, named)?;
+                    }
                     packaged(&cas, &inputs, ".", path)
                 })
                 .await

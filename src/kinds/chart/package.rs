@@ -6,7 +6,7 @@
 //! the chart are held in memory. Never runs Helm or uses the network.
 
 mod ignore;
-mod metadata;
+pub(crate) mod metadata;
 mod yaml;
 
 use std::fs::{self};
@@ -23,15 +23,16 @@ use crate::archive::{Bounded, SafePath, TarError, TarKind, TarReader, TarWriter}
 use crate::disk::{self, DiskError, at};
 use crate::ground::failures;
 use crate::ground::inputs::Inputs;
-use crate::workspace::{Entry, Kind, Stat};
+use crate::ground::source::LeftOut;
+use crate::workspace::{Entry, Identity, Kind, Stat};
 
 /// Maximum size of `Chart.yaml`, lock and ignore files, in bytes: 5 MiB, Helm's limit
 /// for any file of a chart.
-const MAX_DOCUMENT_BYTES: u64 = 5 << 20;
+pub(crate) const MAX_DOCUMENT_BYTES: u64 = 5 << 20;
 
 /// Maximum unpacked size of all archives inside a chart, in bytes: 100 MiB, which Helm
 /// allows one. They are held in memory.
-const MAX_INNER_BYTES: u64 = 100 << 20;
+pub(crate) const MAX_INNER_BYTES: u64 = 100 << 20;
 
 /// Maximum nesting of folders, and of charts in charts.
 const MAX_DEPTH: usize = 64;
@@ -58,11 +59,37 @@ pub enum ChartError {
         /// The folder as in the definition.
         folder: String,
     },
-    /// A link leads out of the chart, or an entry is not a file.
-    #[error(
-        "cannot package `{0}`: a chart can contain only files, folders, and links that stay inside it"
-    )]
+    /// Something that is no file.
+    #[error("`{0}` cannot be in a chart: expected files, folders and links to them")]
     Kind(PathBuf),
+    /// A link, or a dependency, that leads out of the repository.
+    #[error("`{link}` leads out of `{bound}`: put a copy in its place")]
+    LeadsOut {
+        /// The link.
+        link: PathBuf,
+        /// What it may not leave.
+        bound: PathBuf,
+    },
+    /// A link to a folder that it is in.
+    #[error("`{0}` leads to a folder that it is in: remove the link")]
+    Circle(PathBuf),
+    /// Charts that depend on each other.
+    #[error("the chart `{0}` depends on itself: remove one of the dependencies")]
+    Cycle(PathBuf),
+    /// A dependency that has another version than its chart wants.
+    #[error("{chart}: the dependency `{name}` is {found} in `{folder}`, expected {wanted}")]
+    Version {
+        /// The `Chart.yaml` that names it.
+        chart: String,
+        /// The dependency.
+        name: String,
+        /// Its version.
+        found: String,
+        /// Where it is.
+        folder: PathBuf,
+        /// What its chart wants.
+        wanted: String,
+    },
     /// An archive is too large when unpacked.
     #[error("`{0}` unpacks to more than 100 MiB, the limit for charts: remove it")]
     TooLarge(String),
@@ -178,13 +205,18 @@ impl Content<'_> {
     }
 }
 
-/// Lists the files of the chart in `folder` in Helm's order. Follows links and ignores
-/// modes.
+/// Lists what belongs to the chart in `folder`, in Helm's order: whatever the mode,
+/// and through links that stay in `bound`, which is canonical.
 ///
 /// # Errors
 ///
 /// [`ChartError`]
-pub(crate) fn chart_files(folder: &Path, shown: &str) -> Result<Vec<Entry>, ChartError> {
+pub(crate) fn chart_files(
+    folder: &Path,
+    bound: &Path,
+    shown: &str,
+    left_out: Option<&LeftOut<'_>>,
+) -> Result<Vec<Entry>, ChartError> {
     let path = folder.join(".helmignore");
     let mut text = String::new();
     if path.is_file() {
@@ -197,60 +229,92 @@ pub(crate) fn chart_files(folder: &Path, shown: &str) -> Result<Vec<Entry>, Char
         ))
     })?;
     let root = fs::canonicalize(folder).map_err(at(folder))?;
-    let mut found = Vec::new();
-    walk(&root, &root, "", &rules, 0, &mut found)?;
-    Ok(found)
+    let mut walk = Walk {
+        bound,
+        rules,
+        left_out,
+        above: Vec::new(),
+        found: Vec::new(),
+    };
+    walk.folder(&root, "")?;
+    Ok(walk.found)
 }
 
-fn walk(
-    root: &Path,
-    folder: &Path,
-    below: &str,
-    rules: &Rules,
-    depth: usize,
-    found: &mut Vec<Entry>,
-) -> Result<(), ChartError> {
-    if depth > MAX_DEPTH {
-        let error = io::Error::other("folders are nested deeper than 64 levels");
-        return Err(at(folder)(error).into());
+struct Walk<'w> {
+    bound: &'w Path,
+    rules: Rules,
+    left_out: Option<&'w LeftOut<'w>>,
+    /// The folders that lead to this one.
+    above: Vec<Identity>,
+    found: Vec<Entry>,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, folder: &Path, below: &str) -> Result<(), ChartError> {
+        let own = Identity::from(&fs::metadata(folder).map_err(at(folder))?);
+        if self.above.contains(&own) {
+            return Err(ChartError::Circle(folder.to_owned()));
+        }
+        if self.above.len() > MAX_DEPTH {
+            let error = io::Error::other("folders are nested deeper than 64 levels");
+            return Err(at(folder)(error).into());
+        }
+        self.above.push(own);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder).map_err(at(folder))? {
+            let name = entry.map_err(at(folder))?.file_name();
+            match name.into_string() {
+                Ok(name) => names.push(name),
+                Err(name) => return Err(ChartError::Kind(folder.join(name))),
+            }
+        }
+        names.sort_unstable();
+        for name in names {
+            let path = folder.join(&name);
+            if self
+                .left_out
+                .is_some_and(|left_out| left_out.file(own, &name))
+            {
+                continue;
+            }
+            // Helm follows links; one that leads out of the repository would pack what
+            // the reader of the chart cannot see.
+            let real = fs::canonicalize(&path).map_err(at(&path))?;
+            if !real.starts_with(self.bound) {
+                return Err(ChartError::LeadsOut {
+                    link: path,
+                    bound: self.bound.to_owned(),
+                });
+            }
+            let metadata = fs::metadata(&real).map_err(at(&path))?;
+            let below = match below {
+                "" => name,
+                below => format!("{below}/{name}"),
+            };
+            if self.rules.ignores(&below, metadata.is_dir()) {
+                continue;
+            }
+            if metadata.is_dir() {
+                let folder = Identity::from(&metadata);
+                if self
+                    .left_out
+                    .is_none_or(|left_out| !left_out.folder(folder))
+                {
+                    self.folder(&path, &below)?;
+                }
+            } else if metadata.is_file() {
+                self.found.push(Entry {
+                    path: below,
+                    kind: Kind::File { executable: false },
+                    stat: Stat::of(&metadata),
+                });
+            } else {
+                return Err(ChartError::Kind(path));
+            }
+        }
+        self.above.pop();
+        Ok(())
     }
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(at(folder))? {
-        let name = entry.map_err(at(folder))?.file_name();
-        match name.into_string() {
-            Ok(name) => names.push(name),
-            Err(name) => return Err(ChartError::Kind(folder.join(name))),
-        }
-    }
-    names.sort_unstable();
-    for name in names {
-        let path = folder.join(&name);
-        // Helm follows links; a link that leads out would be a hidden input.
-        let real = fs::canonicalize(&path).map_err(at(&path))?;
-        if !real.starts_with(root) {
-            return Err(ChartError::Kind(path));
-        }
-        let metadata = fs::metadata(&real).map_err(at(&path))?;
-        let below = match below {
-            "" => name,
-            below => format!("{below}/{name}"),
-        };
-        if rules.ignores(&below, metadata.is_dir()) {
-            continue;
-        }
-        if metadata.is_dir() {
-            walk(root, &path, &below, rules, depth + 1, found)?;
-        } else if metadata.is_file() {
-            found.push(Entry {
-                path: below,
-                kind: Kind::File { executable: false },
-                stat: Stat::of(&metadata),
-            });
-        } else {
-            return Err(ChartError::Kind(path));
-        }
-    }
-    Ok(())
 }
 
 /// Groups a chart's files by type. Archives inside may unpack to `left` bytes.
@@ -440,7 +504,8 @@ mod tests {
     fn packaged(root: &Path, shown: &str) -> Result<Vec<u8>, ChartError> {
         let cache = tempfile::tempdir().unwrap();
         let cas = std::sync::Arc::new(crate::cas::Cas::open(cache.path()).unwrap());
-        let files = chart_files(root, shown)?;
+        let bound = fs::canonicalize(root).unwrap();
+        let files = chart_files(root, &bound, shown, None)?;
         let inputs = Inputs::on_disk(&cas, root, &files).unwrap();
         package_chart(&inputs, ".", shown, Vec::new())
     }
@@ -501,7 +566,7 @@ mod tests {
         chart(root, "charts/db/", "db");
         packaged(root, "c").unwrap();
         std::os::unix::fs::symlink("/etc/passwd", root.join("link")).unwrap();
-        assert!(error().contains("link"));
+        assert!(error().contains("leads out"));
         fs::remove_file(root.join("link")).unwrap();
         put(root, ".helmignore", "a\n**/b\n");
         assert!(error().starts_with("c/.helmignore:2:1: "));

@@ -21,6 +21,7 @@ use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, answer};
 use crate::kinds::{Bench, Context, Kind, Prepared, Results, TREE, of};
 use crate::package::Component;
+use crate::workspace::Links;
 
 pub(crate) use settings::{ComponentSettings, ManifestSettings};
 
@@ -28,7 +29,7 @@ pub(crate) use settings::{ComponentSettings, ManifestSettings};
 pub(crate) const ACTION: &str = "component";
 
 /// Version of the output format; incremented when its bytes change.
-const COMPONENT_FORMAT: u32 = 1;
+const COMPONENT_FORMAT: u32 = 2;
 
 /// The sources of a component's tar.
 #[derive(Clone, Debug)]
@@ -61,7 +62,7 @@ impl ComponentWork {
         let mut inputs = Inputs::new(&site.cas);
         for source in sources(&self.component).filter(|source| !is_remote(source)) {
             write::refuse_scheme(source)?;
-            inputs.source(site, &self.folders, source)?;
+            inputs.source(site, &self.folders, source, Links::Packed)?;
         }
         Ok(inputs)
     }
@@ -120,7 +121,7 @@ pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Res
     let (cas, inputs) = (Arc::clone(&bench.cas), inputs.clone());
     blocking(move || {
         let written = write::write_component(&settings, &inputs, cas.ingest()?)?;
-        // Without any byte there is no tar (docs/spec/package.md, "Component
+        // Without any content there is no tar (docs/spec/package.md, "Component
         // tar").
         let Some(ingest) = written else {
             return Ok(Made::default());

@@ -51,6 +51,15 @@ fields! {
 // as one that changes the bytes or one that does not.
 
 impl ComponentSettings {
+    /// Whether the component lists nothing that goes into a tar.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+            && self.data_injections.is_empty()
+            && self.manifests.is_empty()
+            && self.charts.is_empty()
+            && self.repos.is_empty()
+    }
+
     pub(crate) fn of(component: &Component, trees: Vec<String>) -> Result<Self, RepoUrlError> {
         let Component {
             name,

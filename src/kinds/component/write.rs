@@ -104,7 +104,8 @@ pub enum ComponentError {
 
 /// Writes the tar of a component using only its inputs.
 ///
-/// `None`: its files have no content at all; packages omit such a tar.
+/// `None`: it holds nothing, and packages leave such a tar out. One that holds only
+/// empty files and folders is written.
 ///
 /// # Errors
 ///
@@ -163,14 +164,15 @@ pub(crate) fn write_component<W: Write>(
     }
     writer.repos(&component.repos)?;
     writer.values(&component.charts)?;
-    writer.out.finish()
+    let out = writer.out.finish()?;
+    Ok((!component.is_empty()).then_some(out))
 }
 
 /// The modes of a file or folder that the definition names by itself.
 fn own(executable: bool) -> Modes {
     Modes {
         top_file: Some(if executable { OWN_FOLDER } else { OWN_FILE }),
-        top_folder: OWN_FOLDER,
+        top_folder: Some(OWN_FOLDER),
         ..Modes::KEPT
     }
 }

@@ -25,10 +25,11 @@ use crate::kinds::pins::{Pin, Question, answer};
 use crate::kinds::{Bench, Context, Kind, Prepared, Results, image_of, of};
 use crate::oci::{Descriptor, Platform, Reference, media_type};
 use crate::pipeline::verb::{Image, ImageLayer, RuntimeConfig};
+use crate::workspace::Links;
 
 /// Versions of the output formats; incremented when their bytes change.
 const IMAGE_FORMAT: u32 = 1;
-const BUILD_FORMAT: u32 = 1;
+const BUILD_FORMAT: u32 = 2;
 const IMPORT_FORMAT: u32 = 1;
 
 /// An image in a registry.
@@ -221,7 +222,7 @@ impl Kind for ImportWork {
         let (site, folders) = (Arc::clone(cx.site), Folders::from(self.folder.clone()));
         let inputs = blocking(move || {
             let mut inputs = Inputs::new(&site.cas);
-            inputs.source(&site, &folders, &settings.path)?;
+            inputs.source(&site, &folders, &settings.path, Links::Named)?;
             Ok(inputs)
         })
         .await?;
@@ -326,7 +327,7 @@ impl BuildWork {
         for layer in &self.layers {
             let source = trimmed(&layer.source);
             let Some(step) = &layer.of else {
-                inputs.source(site, &folders, source)?;
+                inputs.source(site, &folders, source, Links::Named)?;
                 continue;
             };
             let outputs = &of(results, step)?.outputs;

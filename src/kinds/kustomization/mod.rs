@@ -15,6 +15,7 @@ use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Process, Stream};
 use crate::ground::site::{Made, Site, Tool};
+use crate::ground::source::{bound, located};
 use crate::ground::threads::blocking;
 use crate::ground::{Again, Class, Failure, tools};
 use crate::kinds::pins::Pin;
@@ -57,15 +58,14 @@ fn kustomize(site: &Site) -> Result<(Tool, Vec<&'static str>), Failure> {
 
 impl KustomizationWork {
     /// The address or folder to render; a folder also as its closure.
-    fn place(&self) -> Result<(PathBuf, Option<Closure>), Failure> {
+    fn place(&self, site: &Site) -> Result<(PathBuf, Option<Closure>), Failure> {
         let source = &self.source;
         let found = self.folders.find(source);
-        let full = found.root.join(found.below);
-        if !full.exists() && is_address(source) {
+        if !found.root.join(found.below).exists() && is_address(source) {
             return Ok((PathBuf::from(source), None));
         }
-        let found = self.folders.inside(source)?;
-        let full = found.root.join(found.below);
+        let bound = bound(found.root, &site.own_files().cache)?;
+        let full = located(found.root, &bound, found.below)?;
         let closure = Closure::of(&full)?;
         Ok((full, Some(closure)))
     }
@@ -73,7 +73,7 @@ impl KustomizationWork {
     /// What is read, and why a result of it cannot be remembered.
     fn read(&self, site: &Site) -> Result<(Inputs, Option<&'static str>), Failure> {
         let mut inputs = Inputs::new(&site.cas);
-        let (remote, unsure) = match self.place()? {
+        let (remote, unsure) = match self.place(site)? {
             (_, None) => (Some((self.source.clone(), None)), false),
             (_, Some(closure)) => {
                 self.add(site, &closure, &mut inputs)?;
@@ -175,8 +175,8 @@ impl Kind for KustomizationWork {
         let (site, any_folder) = (cx.site, self.any_folder);
         let shown = public_url(&self.source);
         let (tool, arguments) = kustomize(site)?;
-        let own = self.clone();
-        let (place, _) = blocking(move || own.place()).await?;
+        let (own, shared) = (self.clone(), Arc::clone(site));
+        let (place, _) = blocking(move || own.place(&shared)).await?;
         let mut argv = vec![tool.path.to_string_lossy().into_owned()];
         argv.extend(arguments.iter().map(|text| (*text).to_owned()));
         if any_folder {

@@ -18,6 +18,7 @@ use crate::kinds::pins::{Pin, answer};
 use crate::kinds::{Bench, Context, Kind, Prepared};
 use crate::package::{File, shasum};
 use crate::text::public_url;
+use crate::workspace::Links;
 
 /// The action that extracts a member.
 pub(crate) const ACTION: &str = "member";
@@ -71,7 +72,7 @@ impl Kind for MemberWork {
         } else {
             let (site, own) = (Arc::clone(cx.site), self.clone());
             inputs = blocking(move || {
-                inputs.source(&site, &own.folders, &own.file.source)?;
+                inputs.source(&site, &own.folders, &own.file.source, Links::Packed)?;
                 Ok(inputs)
             })
             .await?;

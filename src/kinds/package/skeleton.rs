@@ -18,15 +18,14 @@ use crate::kinds::component::write::{
     ComponentError, Entries, Modes, extracted, is_url, kustomized, last_name, manifests,
 };
 use crate::package::{Component, File};
+use crate::workspace::Links;
 
 /// Modes, as Zarf writes them: only those of the owner matter.
 const FOLDER: u32 = 0o700;
 const MODES: Modes = Modes {
     top_file: None,
-    top_folder: FOLDER,
-    file: 0o600,
-    program: FOLDER,
-    folder: FOLDER,
+    top_folder: None,
+    all: Some((0o600, FOLDER)),
 };
 
 /// The path in the tar and the source of each file of a component, as a tree of names.
@@ -56,7 +55,7 @@ pub(crate) fn write_skeleton<W: Write>(
     let mut inputs = Inputs::new(&site.cas);
     for place in places.values() {
         if let From::Source(source) = place {
-            inputs.source(site, folders, source)?;
+            inputs.source(site, folders, source, Links::Packed)?;
         }
     }
     let written = written(&component.name, &places, &inputs, parts, out);
@@ -113,7 +112,8 @@ fn written<W: Write>(
             }
         }
     }
-    entries.finish()
+    let out = entries.finish()?;
+    Ok((!places.is_empty()).then_some(out))
 }
 
 /// Sets the path in the skeleton of every local source.

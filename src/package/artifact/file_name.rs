@@ -54,13 +54,44 @@ impl ArchiveName<'_> {
     ///
     /// A part has a path separator, or a required part is empty.
     pub fn render(&self) -> Result<String, ArchiveNameError> {
+        let mut parts = self.stem()?;
         let base = self.differential_base.unwrap_or_default();
+        if self.differential_base.is_some() {
+            if base.is_empty() {
+                return Err(ArchiveNameError::Empty("base version"));
+            }
+            if self.version.is_empty() {
+                return Err(ArchiveNameError::Empty("version"));
+            }
+            parts.extend([base, "differential"]);
+        }
+        if !self.version.is_empty() {
+            parts.push(self.version);
+            if !self.flavor.is_empty() {
+                parts.push(self.flavor);
+            }
+        }
+        let ending = if self.uncompressed { "tar" } else { "tar.zst" };
+        Ok(format!("{}.{ending}", parts.join("-")))
+    }
+
+    /// How the names of this package's archives begin, whatever their version.
+    ///
+    /// # Errors
+    ///
+    /// As [`render`](Self::render).
+    pub fn prefix(&self) -> Result<String, ArchiveNameError> {
+        Ok(self.stem()?.join("-"))
+    }
+
+    /// The parts before the versions.
+    fn stem(&self) -> Result<Vec<&str>, ArchiveNameError> {
         for (part, value) in [
             ("package name", self.name),
             ("architecture", self.architecture),
             ("version", self.version),
             ("flavor", self.flavor),
-            ("base version", base),
+            ("base version", self.differential_base.unwrap_or_default()),
         ] {
             if value.contains(|c: char| c == '/' || c == '\\' || c.is_control()) {
                 return Err(ArchiveNameError::Separator {
@@ -81,24 +112,22 @@ impl ArchiveName<'_> {
             Kind::Init => parts.push("init"),
         }
         parts.push(self.architecture);
-        if self.differential_base.is_some() {
-            if base.is_empty() {
-                return Err(ArchiveNameError::Empty("base version"));
-            }
-            if self.version.is_empty() {
-                return Err(ArchiveNameError::Empty("version"));
-            }
-            parts.extend([base, "differential"]);
-        }
-        if !self.version.is_empty() {
-            parts.push(self.version);
-            if !self.flavor.is_empty() {
-                parts.push(self.flavor);
-            }
-        }
-        let ending = if self.uncompressed { "tar" } else { "tar.zst" };
-        Ok(format!("{}.{ending}", parts.join("-")))
+        Ok(parts)
     }
+}
+
+/// Whether `name` looks like an archive of any package, a part of one, or what is
+/// written beside one.
+#[must_use]
+pub fn is_archive_name(name: &str) -> bool {
+    let kinds = [Kind::Package, Kind::Init];
+    let mut words = Dialect::ALL.into_iter().flat_map(|dialect| {
+        kinds.map(|kind| match kind {
+            Kind::Package => format!("{}-package-", dialect.word()),
+            Kind::Init => format!("{}-init-", dialect.word()),
+        })
+    });
+    name.contains(".tar") && words.any(|word| name.starts_with(&word))
 }
 
 #[cfg(test)]

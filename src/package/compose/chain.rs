@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::paths::{clean, join};
-use super::surroundings::{ImportError, SkeletonUrl};
-use super::{Composer, Purpose, STAGES, Whole, merge, migrate, name_of};
+use super::surroundings::{ImportError, Look, SkeletonUrl};
+use super::{Composer, Purpose, STAGES, Whole, merge, migrate, name_of, sources};
 use crate::oci::Reference;
 use crate::text::excerpt;
 use crate::yaml::{Mistake, Node, SourceText, Span, Value};
@@ -29,13 +29,15 @@ pub(super) struct Link {
     pub(super) source: String,
     /// The definition's folder, relative to the package; empty for the package itself.
     folder: String,
+    /// The folder or the file that the import names; empty for the package itself.
+    path: String,
     /// The skeleton package that the definition is, if it is one.
     remote: Option<SkeletonUrl>,
 }
 
 /// The target of an `import`.
 enum Target {
-    Folder(String),
+    Path(String),
     Skeleton(SkeletonUrl),
 }
 
@@ -48,6 +50,7 @@ impl Composer<'_> {
             root: Rc::clone(root),
             source: String::new(),
             folder: String::new(),
+            path: String::new(),
             remote: None,
         }];
         loop {
@@ -76,31 +79,39 @@ impl Composer<'_> {
         let name = name.filter(|name| !name.is_empty());
         let name = name.or(name_of(&last.component)).unwrap_or_default();
         match target {
-            Target::Folder(folder) => {
-                if chain.iter().any(|link| link.folder == folder) {
-                    let shown = |folder: &str| match folder {
+            Target::Path(path) => {
+                if chain.iter().any(|link| link.path == path) {
+                    let shown = |path: &str| match path {
                         "" => ".".to_owned(),
-                        folder => folder.to_owned(),
+                        path => path.to_owned(),
                     };
-                    let mut path: Vec<_> = chain.iter().map(|link| shown(&link.folder)).collect();
-                    path.push(shown(&folder));
+                    let mut paths: Vec<_> = chain.iter().map(|link| shown(&link.path)).collect();
+                    paths.push(shown(&path));
                     self.mistake(
                         at,
-                        format!("import cycle: {}", path.join(" -> ")),
+                        format!("import cycle: {}", paths.join(" -> ")),
                         "Remove the `import` of one of these components.",
                     );
                     return None;
                 }
-                let root = self.file(&folder, at, |composer| {
-                    composer.surroundings.definition(&folder)
+                let root = self.file(&path, at, |composer| {
+                    composer.surroundings.definition(&path)
                 })?;
-                let component = self.lookup(&root, name, &folder, at)?;
-                self.whole.folders.insert(folder.clone());
+                let component = self.lookup(&root, name, &path, at)?;
+                let folder = match self.surroundings.look(&path) {
+                    Look::File => path.rsplit_once('/').map_or("", |(folder, _)| folder),
+                    _ => path.as_str(),
+                };
+                let folder = folder.to_owned();
+                if !folder.is_empty() {
+                    self.whole.folders.insert(folder.clone());
+                }
                 Some(Link {
                     component,
                     root,
-                    source: folder.clone(),
+                    source: path.clone(),
                     folder,
+                    path,
                     remote: None,
                 })
             }
@@ -116,6 +127,7 @@ impl Composer<'_> {
                     component,
                     root,
                     source: shown,
+                    path: folder.clone(),
                     folder,
                     remote: Some(url),
                 })
@@ -167,8 +179,8 @@ impl Composer<'_> {
                 "Make it relative to this file's folder.",
             ),
             (Some((path, at)), None) => {
-                let folder = clean(format!("{}/{path}", last.folder).trim_start_matches('/'));
-                return Some((Target::Folder(folder), at));
+                let path = clean(format!("{}/{path}", last.folder).trim_start_matches('/'));
+                return Some((Target::Path(path), at));
             }
             (None, Some((url, at))) => match skeleton_url(&url, &last.folder) {
                 Some(url) => return Some((Target::Skeleton(url), at)),
@@ -284,6 +296,35 @@ impl Composer<'_> {
         None
     }
 
+    /// Refuses paths of a skeleton's component that lead out of the skeleton's files:
+    /// those of the package that imports it are not the skeleton's to take.
+    fn kept_inside(&mut self, component: &Node, folder: &str) {
+        let mut paths = sources(component);
+        let actions = component.get("actions");
+        let create = actions.and_then(|actions| actions.get("onCreate"));
+        for stage in merge::STAGES {
+            let list = create.and_then(|create| create.get(stage));
+            for action in list.map_or(&[][..], Node::items) {
+                let dir = action.get("dir");
+                let dir = dir.and_then(|dir| Some(("dir", dir.scalar()?.to_owned(), dir.span)));
+                paths.extend(dir);
+            }
+        }
+        for (key, path, at) in paths {
+            let below = path.strip_prefix(folder);
+            let inside = below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            // kustomize has URL forms of its own, which were not relocated.
+            let local = key != "kustomizations" || clean(&path).starts_with("..");
+            if !inside && local {
+                self.mistake(
+                    at,
+                    format!("`{path}` leads out of the skeleton's files"),
+                    "Publish the skeleton with the files that it needs, or do not import it.",
+                );
+            }
+        }
+    }
+
     /// Merges the links of a chain into one component.
     pub(super) fn merged(&mut self, chain: Vec<Link>) -> Node {
         let alone = chain.len() == 1;
@@ -312,8 +353,11 @@ impl Composer<'_> {
             }
             let surroundings = &mut *self.surroundings;
             merge::relocate(&mut component, &link.folder, &mut |path| {
-                surroundings.exists(path)
+                matches!(surroundings.look(path), Look::File | Look::Folder)
             });
+            if link.remote.is_some() {
+                self.kept_inside(&component, &link.folder);
+            }
             let Whole {
                 mistakes, ignored, ..
             } = &mut self.whole;

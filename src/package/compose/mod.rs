@@ -18,12 +18,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub(super) use merge::{SETS, STAGES};
 pub use migrate::{MIGRATIONS, UNLIMITED_RETRIES};
-pub use surroundings::{ImportError, SkeletonUrl, Surroundings};
-pub use template::is_name;
+pub use surroundings::{ImportError, Look, SkeletonUrl, Surroundings};
 pub(crate) use template::{Template, templates};
+pub use template::{is_name, unfilled};
 
 use self::template::Filling;
-use super::definition::{Part, Reading, check, empty};
+use super::definition::{Component, Part, Reading, Rule, check, empty};
 use super::{Definition, SKELETON};
 use crate::yaml::{
     MAX_NODES, Mistake, Mistakes, Node, SourceText, Sources, Span, Value, parse_first,
@@ -300,9 +300,11 @@ impl Composer<'_> {
             }
         }
         self.whole.unfilled = Some(head.clone());
-        if self.purpose == Purpose::Package {
-            self.fill(&mut head, choice);
+        match self.purpose {
+            Purpose::Package => self.fill(&mut head, choice),
+            Purpose::Skeleton => fill_metadata(&mut head, choice.set),
         }
+        self.sources(&mut head);
         let mut reading = Reading {
             strict: false,
             extensions: false,
@@ -369,6 +371,37 @@ impl Composer<'_> {
         self.whole.templates = found;
     }
 
+    /// Looks at what components name on the disk: refuses what they may not name, and
+    /// reads versions that charts give themselves.
+    fn sources(&mut self, head: &mut Node) {
+        let components = head.get_mut("components");
+        for component in components.map(Node::items_mut).into_iter().flatten() {
+            for (_, path, at) in sources(component) {
+                if let Look::Refused(message, help) = self.surroundings.look(&path) {
+                    self.mistake(at, message, help);
+                }
+            }
+            let charts = component.get_mut("charts");
+            for chart in charts.map(Node::items_mut).into_iter().flatten() {
+                let given = |key: &str| {
+                    let text = chart.get(key).and_then(Node::scalar);
+                    text.is_some_and(|text| !text.is_empty())
+                };
+                if given("version") || given("url") || self.purpose == Purpose::Skeleton {
+                    continue;
+                }
+                let path = chart.get("localPath");
+                let Some((path, at)) = path.and_then(|node| Some((node.scalar()?, node.span)))
+                else {
+                    continue;
+                };
+                if let Some(version) = self.surroundings.chart_version(path) {
+                    chart.set("version", Node::text(at, version));
+                }
+            }
+        }
+    }
+
     /// Whether a component is for this architecture and flavor (2.7, rule 1).
     fn is_wanted(&self, component: &Node) -> bool {
         let only = component.get("only");
@@ -389,6 +422,37 @@ impl Composer<'_> {
 
     fn mistake(&mut self, at: Span, message: impl Into<String>, help: impl Into<String>) {
         self.whole.mistakes.push(Mistake::new(at, message, help));
+    }
+}
+
+/// Every path on the disk that a component names, with its key and place. Paths with
+/// templates, which have no value yet, are left out.
+pub(super) fn sources(component: &Node) -> Vec<(&'static str, String, Span)> {
+    let mut found = Vec::new();
+    let mut add = |key: &'static str, path: &Node| {
+        let text = path.scalar().unwrap_or_default();
+        if !text.is_empty() && !paths::is_url(text) && !text.contains("###") {
+            found.push((key, text.to_owned(), path.span));
+        }
+    };
+    Component::paths(&mut component.clone(), &mut |row, path| {
+        if !row.is(&Rule::Deprecated) && !row.is(&Rule::Unbuilt) {
+            add(row.key, path);
+        }
+    });
+    let manifests = component.get("manifests").map_or(&[][..], Node::items);
+    for manifest in manifests {
+        let list = manifest.get("kustomizations").map_or(&[][..], Node::items);
+        list.iter().for_each(|path| add("kustomizations", path));
+    }
+    found
+}
+
+/// Fills the templates of `metadata` that have a value: a skeleton's tag is made of its
+/// version, and all other templates are for its importers.
+fn fill_metadata(head: &mut Node, set: &BTreeMap<String, String>) {
+    if let Some(metadata) = head.get_mut("metadata") {
+        template::fill_known(metadata, set);
     }
 }
 

@@ -10,12 +10,12 @@ use crate::yaml::SourceText;
 ///
 /// Folders are relative to the package's folder, cleaned, with `/`.
 pub trait Surroundings {
-    /// The definition in `folder`, with the name that messages use.
+    /// The definition at `path`, a folder or a file, with the name that messages use.
     ///
     /// # Errors
     ///
     /// [`ImportError`]
-    fn definition(&mut self, folder: &str) -> Result<SourceText, ImportError>;
+    fn definition(&mut self, path: &str) -> Result<SourceText, ImportError>;
 
     /// The definition of the skeleton package at `url`.
     ///
@@ -40,11 +40,35 @@ pub trait Surroundings {
         false
     }
 
-    /// Whether a file or folder exists at `path`.
-    fn exists(&mut self, path: &str) -> bool;
+    /// What is at `path`.
+    fn look(&mut self, path: &str) -> Look;
+
+    /// The version that the chart at `path`, a folder or an archive, gives itself.
+    fn chart_version(&mut self, _path: &str) -> Option<String> {
+        None
+    }
+
+    /// Why a build would refuse what is at `path`, which the key `key` names. Only
+    /// lint asks.
+    fn refusal(&mut self, _key: &str, _path: &str) -> Option<String> {
+        None
+    }
 
     /// A value for a template without one, such as the answer to a prompt.
     fn answer(&mut self, template: &str) -> Option<String>;
+}
+
+/// What is at a path that a definition names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// A file.
+    File,
+    /// A folder.
+    Folder,
+    /// Nothing.
+    Absent,
+    /// A definition may not name it: why, and the next step.
+    Refused(String, String),
 }
 
 /// Location of a skeleton package.

@@ -75,6 +75,15 @@ fn template(word: &str) -> Option<Template<'_>> {
     None
 }
 
+/// The name of the first template in `text` that waits for a value.
+#[must_use]
+pub fn unfilled(text: &str) -> Option<String> {
+    templates(text).find_map(|(_, template)| match template {
+        Template::Value { name, .. } => Some(name.to_owned()),
+        Template::Architecture | Template::ComponentName => None,
+    })
+}
+
 /// Whether `name` can be the name of a template: `[A-Z0-9_]+`.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
@@ -168,6 +177,14 @@ impl Filling<'_> {
         }
         self.asked.get(name).cloned().flatten()
     }
+}
+
+/// Fills the templates below `node` that have a value in `set`; others stay.
+pub(super) fn fill_known(node: &mut Node, set: &BTreeMap<String, String>) {
+    walk(node, &mut |_, template| match template {
+        Template::Value { name, .. } => set.get(name).cloned(),
+        Template::Architecture | Template::ComponentName => None,
+    });
 }
 
 /// Calls `fill` for each template of each string below `node`.

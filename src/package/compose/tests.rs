@@ -35,8 +35,18 @@ impl Surroundings for Memory {
         Ok(format!("skeletons/{component}"))
     }
 
-    fn exists(&mut self, path: &str) -> bool {
-        self.exists.iter().any(|known| known == path)
+    fn look(&mut self, path: &str) -> Look {
+        let refused = || ("out".to_owned(), "stay".to_owned());
+        match path {
+            path if path.ends_with(".yaml") && self.files.contains_key(path) => Look::File,
+            path if self.exists.iter().any(|known| known == path) => Look::Folder,
+            path if path.starts_with("../../") => Look::Refused(refused().0, refused().1),
+            _ => Look::Absent,
+        }
+    }
+
+    fn chart_version(&mut self, path: &str) -> Option<String> {
+        path.strip_prefix("chart-").map(str::to_owned)
     }
 
     fn answer(&mut self, template: &str) -> Option<String> {

@@ -250,6 +250,17 @@ impl Checks<'_> {
             || "a chart needs exactly one of `url` and `localPath`".into(),
             "Add or remove one.",
         );
+        self.rule(
+            !chart.version.is_empty(),
+            at.get("version").unwrap_or(at),
+            || match chart.local_path.as_str() {
+                "" => "missing required key `version`".to_owned(),
+                path => format!(
+                    "missing key `version`, and `{path}` has no Chart.yaml with a version yet"
+                ),
+            },
+            "Add `version`: the version of the chart.",
+        );
     }
 
     fn manifest(&mut self, manifest: &Manifest, at: &Node) {

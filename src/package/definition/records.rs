@@ -183,7 +183,8 @@ records! {
     /// A Helm chart.
     Chart {
         name: String = "name", "Chart name, up to 40 bytes", Required;
-        version: String = "version", "Chart version; quote it if it looks like a number", Required;
+        version: String = "version",
+            "Chart version; quote it if it looks like a number [default for local charts: that of Chart.yaml]";
         url: String = "url", "Chart repository, OCI chart or Git repository";
         repo_name: String = "repoName", "Name of the chart in its repository, if it differs";
         git_path: String = "gitPath", "Folder of the chart in its Git repository";

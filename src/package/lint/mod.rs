@@ -9,7 +9,7 @@ mod rules;
 
 use std::collections::BTreeSet;
 
-use super::compose::{Choice, Purpose, Surroundings, Template, Whole, compose, templates};
+use super::compose::{Choice, Look, Purpose, Surroundings, Template, Whole, compose, templates};
 use crate::yaml::{Mistake, Node, SourceText, Span, Value};
 
 /// Severity of a finding.
@@ -147,8 +147,12 @@ impl Surroundings for Recording<'_> {
         self.inner.skeleton_files(url, component)
     }
 
-    fn exists(&mut self, path: &str) -> bool {
-        self.inner.exists(path)
+    fn look(&mut self, path: &str) -> Look {
+        self.inner.look(path)
+    }
+
+    fn chart_version(&mut self, path: &str) -> Option<String> {
+        self.inner.chart_version(path)
     }
 
     fn answer(&mut self, template: &str) -> Option<String> {
@@ -198,8 +202,14 @@ mod tests {
         fn skeleton_files(&mut self, _: &SkeletonUrl, _: &str) -> Result<String, ImportError> {
             Ok(String::new())
         }
-        fn exists(&mut self, path: &str) -> bool {
-            path == "here" || path == "c/here"
+        fn look(&mut self, path: &str) -> Look {
+            match path {
+                "here" | "c/here" => Look::File,
+                _ => Look::Absent,
+            }
+        }
+        fn refusal(&mut self, key: &str, path: &str) -> Option<String> {
+            (key == "files" && path == "here").then(|| "no manifest".to_owned())
         }
         fn answer(&mut self, _: &str) -> Option<String> {
             None
@@ -274,6 +284,23 @@ mod tests {
                 "j.yaml:4 warning unset-template",
                 "j.yaml:8 warning unset-template",
                 "j.yaml:10 error invalid",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_file_that_an_earlier_action_may_make_is_not_missing_yet() {
+        let text = "components:\n- name: a\n  files: [{source: early, target: /t}]\n- name: b\n  \
+                    actions: {onCreate: {before: [{cmd: make}]}}\n  files: [{source: made, target: /t}]\n\
+                    - name: c\n  files: [{source: late, target: /t}]\n- name: d\n  manifests: [{name: m, \
+                    files: [here]}]\n";
+        assert_eq!(
+            found(text, ""),
+            [
+                "j.yaml:5 error missing-file",
+                "j.yaml:8 warning unmade-file",
+                "j.yaml:10 warning unmade-file",
+                "j.yaml:12 error refused-file",
             ]
         );
     }

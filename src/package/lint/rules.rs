@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Found, Severity};
 use crate::oci::Reference;
-use crate::package::compose::{SETS, STAGES, Surroundings};
-use crate::package::definition::{Component, Part as _, Rule};
+use crate::package::compose::{Look, SETS, STAGES, Surroundings, sources};
 use crate::package::is_template_name;
 use crate::yaml::{Mistake, Node, Span, Value};
 
@@ -49,12 +48,16 @@ impl Rules<'_> {
                 );
             }
         }
+        let mut acts = false;
         for component in items(definition, "components") {
-            self.component(component);
+            // A component's own actions, and those of earlier components, may make
+            // what it packs.
+            acts |= has_create_actions(component);
+            self.component(component, acts);
         }
     }
 
-    fn component(&mut self, component: &Node) {
+    fn component(&mut self, component: &Node, acts: bool) {
         for (image, at) in strings(component, "images") {
             self.image(image, at);
         }
@@ -73,14 +76,8 @@ impl Rules<'_> {
         for file in items(component, "files") {
             self.file(file);
         }
-        let mut local = Vec::new();
-        Component::paths(&mut component.clone(), &mut |row, path| {
-            if !row.is(&Rule::Deprecated) && !row.is(&Rule::Unbuilt) {
-                local.extend(path.scalar().map(|text| (text.to_owned(), path.span)));
-            }
-        });
-        for (path, at) in local {
-            self.local(&path, at);
+        for (key, path, at) in sources(component) {
+            self.local(key, &path, at, acts);
         }
     }
 
@@ -148,19 +145,39 @@ impl Rules<'_> {
         }
     }
 
-    fn local(&mut self, path: &str, at: Span) {
-        if path.is_empty() || path.contains("://") || is_template(path) {
-            return;
-        }
-        if !self.surroundings.exists(path) {
-            self.error(
+    fn local(&mut self, key: &str, path: &str, at: Span, acts: bool) {
+        match self.surroundings.look(path) {
+            // What kustomize takes may be no path.
+            Look::Absent if key == "kustomizations" => {}
+            Look::Absent if acts => self.warning(
+                "unmade-file",
+                at,
+                format!("no such file or directory yet: `{path}`"),
+                "Make sure that an `onCreate` action creates it.",
+            ),
+            Look::Absent => self.error(
                 "missing-file",
                 at,
                 format!("no such file or directory: `{path}`"),
                 "Correct the path; it is relative to the definition's folder.",
-            );
+            ),
+            // Composing has reported it.
+            Look::Refused(..) => {}
+            Look::File | Look::Folder => {
+                if let Some(message) = self.surroundings.refusal(key, path) {
+                    self.error("refused-file", at, message, "A build would refuse it.");
+                }
+            }
         }
     }
+}
+
+/// Whether commands run while the component is made.
+fn has_create_actions(component: &Node) -> bool {
+    let actions = component.get("actions");
+    let create = actions.and_then(|actions| actions.get("onCreate"));
+    let mut lists = STAGES.iter().filter_map(|stage| create?.get(stage));
+    lists.any(|list| !list.items().is_empty())
 }
 
 /// Whether `text` has a template or variable.

@@ -138,6 +138,15 @@ fn distinct(sboms: &[(String, String)]) -> Result<(), PlanError> {
 }
 
 fn archive_name(definition: &Definition) -> Result<String, ArchiveNameError> {
+    named(definition).render()
+}
+
+/// How the names of a package's archives begin; empty if it can have none.
+pub(super) fn archive_prefix(definition: &Definition) -> String {
+    named(definition).prefix().unwrap_or_default()
+}
+
+fn named(definition: &Definition) -> ArchiveName<'_> {
     let (dialect, kind) =
         Dialect::of_kind(&definition.kind).unwrap_or((Dialect::Jackal, Kind::Package));
     let (metadata, build) = (&definition.metadata, &definition.build);
@@ -153,5 +162,4 @@ fn archive_name(definition: &Definition) -> Result<String, ArchiveNameError> {
             .then_some(build.differential_package_version.as_str()),
         uncompressed: metadata.uncompressed,
     }
-    .render()
 }

@@ -183,6 +183,39 @@ impl Metadata {
     }
 }
 
+/// A chart that another one depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Needed {
+    pub(crate) name: String,
+    /// The versions that will do; empty: any.
+    pub(crate) version: String,
+    pub(crate) repository: String,
+}
+
+impl Needed {
+    /// The `dependencies` of a document.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, with line and column.
+    pub(crate) fn all(path: &str, text: &str) -> Result<Vec<Self>, String> {
+        let node = document(path, text)?;
+        let list = node.get("dependencies").map_or(&[][..], Node::items);
+        let one = |item: &Node| {
+            let text = |key: &str| match item.get(key).filter(|value| !value.is_null()) {
+                Some(value) => string(path, value),
+                None => Ok(String::new()),
+            };
+            Ok(Self {
+                name: text("name")?,
+                version: text("version")?,
+                repository: text("repository")?,
+            })
+        };
+        list.iter().map(one).collect()
+    }
+}
+
 /// `Chart.lock` as Helm rewrites it.
 pub(crate) fn lock(path: &str, text: &str) -> Result<String, String> {
     let node = document(path, text)?;

@@ -17,50 +17,50 @@ pub(crate) struct Modes {
     /// The item itself, if it is a file; `None`: as a file in it.
     pub(crate) top_file: Option<u32>,
     /// The item itself, if it is a folder.
-    pub(crate) top_folder: u32,
-    pub(crate) file: u32,
-    pub(crate) program: u32,
-    pub(crate) folder: u32,
+    pub(crate) top_folder: Option<u32>,
+    /// Every file and program, and every folder, if they have one mode for all;
+    /// `None`: as the source has them.
+    pub(crate) all: Option<(u32, u32)>,
 }
 
 impl Modes {
     /// As the source has them, but for a umask, which must not change the bytes.
     pub(crate) const KEPT: Self = Self {
         top_file: None,
-        top_folder: 0o755,
-        file: 0o644,
-        program: 0o755,
-        folder: 0o755,
+        top_folder: None,
+        all: None,
     };
 
-    fn folder(&self, top: bool) -> u32 {
-        if top { self.top_folder } else { self.folder }
+    /// The mode of a folder whose own is `kept`.
+    fn folder(&self, top: bool, kept: u32) -> u32 {
+        let all = self.all.map(|(_, folder)| folder);
+        self.top_folder.filter(|_| top).or(all).unwrap_or(kept)
     }
 
-    fn file(&self, top: bool, executable: bool) -> u32 {
-        let own = if executable { self.program } else { self.file };
-        self.top_file.filter(|_| top).unwrap_or(own)
+    /// The mode of a file whose own is `kept`.
+    fn file(&self, top: bool, kept: u32) -> u32 {
+        let all = self.all.map(|(file, program)| match kept & 0o100 {
+            0 => file,
+            _ => program,
+        });
+        self.top_file.filter(|_| top).or(all).unwrap_or(kept)
     }
 }
 
-/// A tar, and the bytes of the files and targets of links in it.
+/// A tar of sources and of what steps made.
 pub(crate) struct Entries<W> {
     pub(crate) tar: TarWriter<W>,
-    bytes: u64,
 }
 
 impl<W: Write> Entries<W> {
     pub(crate) fn new(out: W) -> Self {
         Self {
             tar: TarWriter::new(out),
-            bytes: 0,
         }
     }
 
-    /// Ends the tar; `None`: its files and links have no byte.
-    pub(crate) fn finish(self) -> Result<Option<W>, ComponentError> {
-        let out = self.tar.finish()?;
-        Ok((self.bytes > 0).then_some(out))
+    pub(crate) fn finish(self) -> Result<W, ComponentError> {
+        Ok(self.tar.finish()?)
     }
 
     /// Adds the input `source`, with all that is in it, at `to`. `check` looks at
@@ -79,11 +79,14 @@ impl<W: Write> Entries<W> {
                 below => (false, format!("{to}/{below}"), format!("{source}/{below}")),
             };
             match node {
-                InputNode::Link(target) => self.link(&path, target)?,
-                InputNode::Directory(_) => self.tar.directory(&path, modes.folder(top))?,
+                InputNode::Link(target) => self.tar.symlink(&path, target)?,
+                InputNode::Directory(directory) => {
+                    let mode = modes.folder(top, directory.mode());
+                    self.tar.directory(&path, mode)?;
+                }
                 InputNode::File(file) => {
                     check(file.digest)?;
-                    let mode = modes.file(top, file.executable);
+                    let mode = modes.file(top, file.mode());
                     let content = inputs.open(&from).map_err(unread(&from))?;
                     self.file(&path, mode, (file.size, content), &from)?;
                 }
@@ -103,7 +106,7 @@ impl<W: Write> Entries<W> {
         modes: Modes,
     ) -> Result<(), ComponentError> {
         if !is_tree {
-            return self.file(to, modes.file(true, false), (size, content), from);
+            return self.file(to, modes.file(true, 0o644), (size, content), from);
         }
         let mut tar = TarReader::new(content);
         while let Some(entry) = tar.next().map_err(unread(from))? {
@@ -113,21 +116,17 @@ impl<W: Write> Entries<W> {
                 Some((_, below)) => (false, format!("{to}/{below}")),
             };
             match entry.kind {
-                TarKind::Directory => self.tar.directory(&path, modes.folder(top))?,
-                TarKind::Symlink => self.link(&path, &entry.link_lossy())?,
+                TarKind::Directory => self.tar.directory(&path, modes.folder(top, 0o755))?,
+                TarKind::Symlink => self.tar.symlink(&path, &entry.link_lossy())?,
                 _ => {
-                    let mode = modes.file(top, entry.is_executable());
+                    let kept = if entry.is_executable() { 0o755 } else { 0o644 };
+                    let mode = modes.file(top, kept);
                     self.file(&path, mode, (entry.size, &mut tar), from)?;
                 }
             }
         }
         tar.drain().map_err(unread(from))?;
         Ok(())
-    }
-
-    fn link(&mut self, path: &str, target: &str) -> Result<(), TarError> {
-        self.bytes += target.len() as u64;
-        self.tar.symlink(path, target)
     }
 
     /// Adds a file. An error names `from`, not the entry, where that is at fault.
@@ -138,7 +137,6 @@ impl<W: Write> Entries<W> {
         (size, mut content): (u64, impl Read),
         from: &str,
     ) -> Result<(), ComponentError> {
-        self.bytes = self.bytes.saturating_add(size);
         let written = self.tar.file(path, mode, size, &mut content);
         written.map_err(|error| match error {
             TarError::Read { source, .. } => unread(from)(source).into(),

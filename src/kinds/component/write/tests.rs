@@ -182,7 +182,8 @@ fn components_are_laid_out_as_zarf_lays_them_out() {
     };
     assert_eq!(write(&setting, &base), zarf["base.tar"], "the very bytes");
     let cas = &setting.site.cas;
-    let files = chart_files(&root.join("chart"), "chart").unwrap();
+    let bound = fs::canonicalize(&root).unwrap();
+    let files = chart_files(&root.join("chart"), &bound, "chart", None).unwrap();
     let files = Inputs::on_disk(cas, &root.join("chart"), &files).unwrap();
     let packed = package_chart(&files, ".", "chart", cas.ingest().unwrap());
     let (digest, size) = packed.unwrap().commit().unwrap();
@@ -229,11 +230,19 @@ fn every_kind_of_content_has_its_place_order_and_mode() {
     setting.put("tree/run", "r");
     setting.put("tree/deep/x", "x");
     fs::create_dir(setting.root().join("tree/empty")).unwrap();
-    symlink("../gone", setting.root().join("tree/link")).unwrap();
-    symlink("tree", setting.root().join("link")).unwrap();
+    setting.put("beside/b", "b");
+    symlink("deep/x", setting.root().join("tree/link")).unwrap();
+    symlink("../beside", setting.root().join("tree/out")).unwrap();
+    symlink("tree/deep", setting.root().join("link")).unwrap();
+    symlink("tree/deep/x", setting.root().join("x.yaml")).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode;
     fs::set_permissions(setting.root().join("tree/run"), mode(0o711)).unwrap();
-    fs::set_permissions(setting.root().join("tree/deep/x"), mode(0o600)).unwrap();
+    fs::set_permissions(setting.root().join("tree/deep/x"), mode(0o4640)).unwrap();
+    setting.put("tree/own/k", "k");
+    setting.put("tree/own/run", "k");
+    fs::set_permissions(setting.root().join("tree/own/k"), mode(0o400)).unwrap();
+    fs::set_permissions(setting.root().join("tree/own/run"), mode(0o700)).unwrap();
+    fs::set_permissions(setting.root().join("tree/own"), mode(0o1700)).unwrap();
     let data = |source: &str| DataInjection {
         source: source.into(),
         target: DataTarget {
@@ -248,7 +257,7 @@ fn every_kind_of_content_has_its_place_order_and_mode() {
     let content = Component {
         data_injections: vec![data("tree"), data("tree/run")],
         manifests: vec![
-            manifest("b", &["tree/run"]),
+            manifest("b", &["tree/run", "tree/own/k", "x.yaml"]),
             manifest("a", &["tree/deep/x"; 11]),
         ],
         ..component(files)
@@ -262,7 +271,12 @@ fn every_kind_of_content_has_its_place_order_and_mode() {
         "5 755 demo/data/0/in/deep",
         "0 644 demo/data/0/in/deep/x",
         "5 755 demo/data/0/in/empty",
-        "2 777 demo/data/0/in/link ../gone",
+        "2 777 demo/data/0/in/link deep/x",
+        "5 755 demo/data/0/in/out",
+        "0 644 demo/data/0/in/out/b",
+        "5 700 demo/data/0/in/own",
+        "0 600 demo/data/0/in/own/k",
+        "0 700 demo/data/0/in/own/run",
         "0 755 demo/data/0/in/run",
         "5 700 demo/data/1",
         "0 755 demo/data/1/in",
@@ -274,7 +288,8 @@ fn every_kind_of_content_has_its_place_order_and_mode() {
         "5 700 demo/files/2",
         "0 700 demo/files/2/run",
         "5 700 demo/files/3",
-        "2 777 demo/files/3/l tree",
+        "5 700 demo/files/3/l",
+        "0 644 demo/files/3/l/x",
         "5 700 demo/manifests",
         "0 644 demo/manifests/a-0.yaml",
         "0 644 demo/manifests/a-1.yaml",
@@ -284,21 +299,35 @@ fn every_kind_of_content_has_its_place_order_and_mode() {
         .map(|index| format!("0 644 demo/manifests/a-{index}.yaml"))
         .collect();
     expected.extend(rest.iter().map(String::as_str));
-    expected.push("0 755 demo/manifests/b-0.yaml");
+    expected.extend([
+        "0 755 demo/manifests/b-0.yaml",
+        "0 600 demo/manifests/b-1.yaml",
+        "0 644 demo/manifests/b-2.yaml",
+    ]);
     assert_eq!(listing(&tar), expected);
 }
 
 #[test]
-fn a_component_without_a_byte_has_no_tar() {
+fn empty_files_and_folders_are_packed_and_a_component_of_nothing_has_no_tar() {
     let setting = Setting::new();
     fs::create_dir(setting.root().join("folder")).unwrap();
     setting.put("empty", "");
     let files = vec![file("folder", "/f"), file("empty", "/e")];
-    assert!(setting.write(&component(files)).unwrap().is_none());
+    let expected = [
+        "5 700 demo",
+        "5 700 demo/files",
+        "5 700 demo/files/0",
+        "5 700 demo/files/0/f",
+        "5 700 demo/files/1",
+        "0 600 demo/files/1/e",
+    ];
+    let tar = setting.write(&component(files)).unwrap().unwrap();
+    assert_eq!(listing(&tar), expected);
     assert!(setting.write(&component(Vec::new())).unwrap().is_none());
     symlink("gone", setting.root().join("link")).unwrap();
     let link = component(vec![file("link", "/l")]);
-    assert!(setting.write(&link).unwrap().is_some());
+    let text = setting.write(&link).unwrap_err().message;
+    assert!(text.contains("does not exist"), "{text}");
 }
 
 #[test]
@@ -456,9 +485,11 @@ fn entries_that_cannot_be_packed_are_refused_by_name() {
     );
     for source in ["../h", "/etc/passwd", ""] {
         let outside = setting.write(&component(vec![file(source, "/h")]));
-        let text = outside.unwrap_err().message;
+        let failure = outside.unwrap_err();
+        assert_eq!(failure.class, crate::ground::Class::Configuration);
+        let text = failure.message;
         assert!(
-            text.contains("points outside the package folder"),
+            text.contains("points outside its folder") || text.contains("leads out of"),
             "{source}: {text}"
         );
     }
@@ -469,8 +500,7 @@ fn entries_that_cannot_be_packed_are_refused_by_name() {
         let text = unnamed.unwrap_err().message;
         assert!(text.contains("has no file name"), "{target}: {text}");
     }
-    symlink("h", setting.root().join("link")).unwrap();
-    for (name, source) in [("a", "sub"), ("a", "link"), ("a/b", "h"), ("", "h")] {
+    for (name, source) in [("a", "sub"), ("a/b", "h"), ("", "h")] {
         let mut content = component(Vec::new());
         content.manifests = vec![manifest(name, &[source])];
         assert!(setting.write(&content).is_err(), "{name} {source}");

@@ -132,14 +132,14 @@ fn write_entry(
     let owner = spec.owner.unwrap_or((0, 0));
     match node {
         InputNode::Link(target) => out.header(path, 0o777, 0, EntryKind::Symlink(target), owner),
-        InputNode::Directory(_) => {
+        InputNode::Directory(directory) => {
             // Read permission for a folder implies search permission.
-            let mode = spec.mode.map_or(0o755, |mode| mode | (mode & 0o444) >> 2);
+            let given = spec.mode.map(|mode| mode | (mode & 0o444) >> 2);
+            let mode = given.unwrap_or(directory.mode());
             out.header(path, mode, 0, EntryKind::Directory, owner)
         }
         InputNode::File(input) => {
-            let normal = if input.executable { 0o755 } else { 0o644 };
-            let mode = spec.mode.unwrap_or(normal);
+            let mode = spec.mode.unwrap_or(input.mode());
             let size = input.size;
             let unread = |error| ImageError::Read {
                 path: source.to_owned(),

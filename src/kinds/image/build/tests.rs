@@ -26,7 +26,7 @@ impl Setting {
         fs::create_dir_all(tree.join("bin")).unwrap();
         fs::create_dir_all(tree.join("empty")).unwrap();
         fs::write(tree.join("bin/run"), "#!/bin/sh\n").unwrap();
-        fs::set_permissions(tree.join("bin/run"), PermissionsExt::from_mode(0o700)).unwrap();
+        fs::set_permissions(tree.join("bin/run"), PermissionsExt::from_mode(0o711)).unwrap();
         fs::write(tree.join("page"), "hello").unwrap();
         symlink("/gone", tree.join("link")).unwrap();
         Self {
@@ -126,7 +126,7 @@ fn equal_trees_make_equal_images_whatever_their_times_and_umask() {
     let page = other.dir.path().join("tree/page");
     let file = fs::File::options().append(true).open(&page).unwrap();
     file.set_modified(old).unwrap();
-    fs::set_permissions(&page, PermissionsExt::from_mode(0o600)).unwrap();
+    fs::set_permissions(&page, PermissionsExt::from_mode(0o664)).unwrap();
     let images =
         [&one, &other].map(|setting| setting.build(&setting.spec("tree", "/srv/www")).unwrap());
     assert_eq!(images[0], images[1]);
@@ -168,6 +168,11 @@ fn a_folder_puts_its_content_and_a_file_itself_at_the_target() {
     );
     let root = setting.listing(&setting.spec("tree/bin", "/"));
     assert_eq!(root, ["0 755 0:0 run"]);
+    let bin = setting.dir.path().join("tree/bin");
+    fs::set_permissions(bin.join("run"), PermissionsExt::from_mode(0o500)).unwrap();
+    fs::set_permissions(&bin, PermissionsExt::from_mode(0o700)).unwrap();
+    let private = setting.listing(&setting.spec("tree", "/"));
+    assert_eq!(private[..2], ["5 700 0:0 bin", "0 700 0:0 bin/run"]);
 }
 
 #[test]
@@ -271,10 +276,7 @@ fn invalid_targets_and_sources_are_refused() {
         );
     }
     let outside = error("../x", "/x").message;
-    assert!(
-        outside.contains("points outside the package folder"),
-        "{outside}"
-    );
+    assert!(outside.contains("points outside its folder"), "{outside}");
     fs::write(setting.dir.path().join("tree/.wh.page"), "").unwrap();
     assert!(error("tree", "/x").message.contains("`tree/.wh.page`"));
     let mut spec = setting.spec("tree/page", "/x");
