@@ -6,6 +6,7 @@ use crate::cas::CasError;
 use crate::disk::DiskError;
 use crate::graph::GraphError;
 use crate::ground::Class;
+use crate::ground::commit::CommitError;
 use crate::oci::ReferenceError;
 use crate::package::DifferentialError;
 use crate::pipeline::{self, ExpandError};
@@ -60,6 +61,9 @@ pub enum BuildError {
     /// A folder has no package.
     #[error("no package in `{0}`: it has no jackal.yaml")]
     NoPackage(PathBuf),
+    /// A pipeline uses facts about the commit that Git could not report.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
     /// A pipeline file, where a package is expected.
     #[error("`{0}` is a pipeline file, not a package")]
     IsPipeline(PathBuf),

@@ -11,6 +11,7 @@ use super::compose::{Chosen, Composer};
 use super::definitions;
 use super::find::{read_text, shown};
 use crate::disk;
+use crate::ground::commit::commit_facts;
 use crate::kinds::sign::provenance::{Asked, BUILDER};
 use crate::kinds::sign::signer::{SignerFrom, SignerNamed};
 use crate::kinds::sign::{Attest, SignWork};
@@ -133,7 +134,7 @@ pub(super) fn of_pipeline(
     let architecture = options.variant.architecture_or_host();
     let facts = Facts {
         env: options.place.environment.clone(),
-        git: workspace::git_facts(&folder),
+        git: git_facts(options, &folder, &text.text)?,
         platform: format!("linux/{architecture}"),
     };
     let instances =
@@ -157,6 +158,26 @@ pub(super) fn of_pipeline(
     let declared = plan.declare(&instances, &how);
     declared.map_err(|error| locate_error(&text, error))?;
     Ok((plan, text))
+}
+
+/// What the templates and conditions in `text` can use of the commit. Git runs only
+/// for facts that they name.
+fn git_facts(
+    options: &BuildOptions,
+    folder: &Path,
+    text: &str,
+) -> Result<BTreeMap<String, String>, BuildError> {
+    const ASKED: [&str; 3] = ["git.tag", "git.commitTime", "git.dirty"];
+    let mut facts = workspace::git_facts(folder);
+    let named = ASKED.iter().any(|name| text.contains(name));
+    if let Some(sha) = facts.get("sha").filter(|_| named)
+        && let Some(checkout) = workspace::checkout(folder)
+    {
+        let path = options.place.environment.get("PATH");
+        let path = path.map_or("/usr/bin:/bin", String::as_str);
+        facts.extend(commit_facts(&checkout, sha, path)?);
+    }
+    Ok(facts)
 }
 
 /// The user's settings that can change a package, by name.

@@ -99,6 +99,9 @@ impl ToExit for BuildError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::NoPackage(_) => hint("name a folder with a package, or create a jackal.yaml"),
+            Self::Commit(_) => {
+                hint("install git, or remove `git.tag`, `git.commitTime` and `git.dirty`")
+            }
             Self::IsPipeline(_) => hint("pass it alone to `jackal build`, or with --pipeline"),
             Self::Absent(_) => hint("check the path"),
             _ => Vec::new(),

@@ -4,6 +4,7 @@
 //! Independent of kinds of work and plans.
 
 pub(crate) mod apart;
+pub(crate) mod commit;
 pub mod confine;
 mod failure;
 pub(crate) mod folders;

@@ -42,6 +42,101 @@ pub fn git_facts(folder: &Path) -> BTreeMap<String, String> {
     facts
 }
 
+/// Where a checkout keeps what.
+#[derive(Clone, Debug)]
+pub struct Checkout {
+    /// The folder of its files.
+    pub root: PathBuf,
+    /// Its own Git folder.
+    pub git: PathBuf,
+    /// The Git folder that objects and branches are in.
+    pub common: PathBuf,
+}
+
+/// A tag of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// Without `refs/tags/`.
+    pub name: String,
+    /// The hash of a commit, or of an object that names one.
+    pub object: String,
+    /// The commit, where it is known without reading the object.
+    pub commit: Option<String>,
+}
+
+/// The checkout that `folder` is in.
+#[must_use]
+pub fn checkout(folder: &Path) -> Option<Checkout> {
+    let (git, common) = git_folders(folder)?;
+    let mut above = folder.ancestors();
+    let root = above.find(|above| above.join(".git").exists())?.to_owned();
+    Some(Checkout { root, git, common })
+}
+
+impl Checkout {
+    /// Every tag, sorted by name.
+    #[must_use]
+    pub fn tags(&self) -> Vec<Tag> {
+        let packed = read_text(&self.common.join("packed-refs"), MAX_PACKED);
+        let mut tags = packed_tags(&packed.unwrap_or_default());
+        loose_tags(&self.common.join("refs/tags"), "", 0, &mut tags);
+        tags.into_values().collect()
+    }
+}
+
+fn packed_tags(text: &str) -> BTreeMap<String, Tag> {
+    let mut tags: BTreeMap<String, Tag> = BTreeMap::new();
+    // Then a reference without a line of its own for the commit names the commit.
+    let peeled = text.lines().next();
+    let peeled = peeled.is_some_and(|line| line.contains(" fully-peeled"));
+    let mut last: Option<String> = None;
+    for line in text.lines() {
+        if let Some(commit) = line.strip_prefix('^') {
+            let tag = last.take().and_then(|name| tags.get_mut(&name));
+            if let Some(tag) = tag {
+                tag.commit = Some(commit.to_owned());
+            }
+            continue;
+        }
+        last = None;
+        if let Some((object, name)) = line.split_once(" refs/tags/") {
+            last = Some(name.to_owned());
+            let tag = Tag {
+                name: name.to_owned(),
+                object: object.to_owned(),
+                commit: peeled.then(|| object.to_owned()),
+            };
+            tags.insert(name.to_owned(), tag);
+        }
+    }
+    tags
+}
+
+/// Maximum number of folders in a tag's name.
+const MAX_TAG_DEPTH: usize = 32;
+
+/// Adds the tags that have a file each; they override packed ones.
+fn loose_tags(folder: &Path, prefix: &str, depth: usize, tags: &mut BTreeMap<String, Tag>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let name = format!("{prefix}{name}");
+        if entry.file_type().is_ok_and(|found| found.is_dir()) {
+            if depth < MAX_TAG_DEPTH {
+                loose_tags(&entry.path(), &format!("{name}/"), depth + 1, tags);
+            }
+        } else if let Ok(object) = read_text(&entry.path(), MAX_LINE) {
+            let tag = Tag {
+                name: name.clone(),
+                object: object.trim().to_owned(),
+                commit: None,
+            };
+            tags.insert(name, tag);
+        }
+    }
+}
+
 /// The Git folder of the checkout, and the one with its branches.
 fn git_folders(folder: &Path) -> Option<(PathBuf, PathBuf)> {
     let dot = folder

@@ -232,3 +232,40 @@ fn what_an_action_does_is_shown() {
     ];
     assert_eq!(shown, expected, "{}", ended.stderr);
 }
+
+#[test]
+fn a_pipeline_uses_the_tag_the_time_and_the_dirt_of_its_commit() {
+    let sandbox = Sandbox::new();
+    let git = |arguments: &[&str]| {
+        let mut git = std::process::Command::new("git");
+        git.args(["-c", "user.name=a", "-c", "user.email=a@example.com"])
+            .args(arguments)
+            .current_dir(sandbox.src())
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("GIT_COMMITTER_DATE", "@1700000000 +0000");
+        assert!(git.status().unwrap().success(), "{arguments:?}");
+    };
+    pipeline(
+        &sandbox,
+        "  t: { run: [sh, -c, 'echo \"${{ git.tag }} ${{ git.commitTime }} ${{ git.dirty }}\" > r'], inputs: [], \
+         outputs: [r], tools: [sh] }\n  u: { if: \"git.tag != \u{27}\u{27}\", run: [touch, u], inputs: [], \
+         outputs: [u], tools: [touch] }\n",
+    );
+    sandbox.write(".gitignore", "r\nu\n");
+    sandbox.write("f", "1");
+    git(&["init", "-q"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-qm", "c"]);
+    let built = |expected: &str| {
+        sandbox.build(&["--pipeline", "p.yaml"]);
+        let made = fs::read_to_string(sandbox.src().join("r")).unwrap();
+        assert_eq!(made, expected);
+    };
+    built(" 1700000000 false\n");
+    assert!(!sandbox.src().join("u").exists());
+    git(&["tag", "-a", "-m", "t", "v2"]);
+    sandbox.write("f", "2");
+    built("v2 1700000000 true\n");
+    assert!(sandbox.src().join("u").exists());
+}

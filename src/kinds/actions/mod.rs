@@ -361,6 +361,7 @@ mod tests {
             folders: Folders {
                 own: at("own"),
                 imported: imported.into(),
+                ..Folders::default()
             },
             component: "a".to_owned(),
             defaults: ActionDefaults {
