@@ -112,7 +112,15 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
         Some(format) => {
             let prepared = prepare(&options, Questions::Allowed)?;
             let verdicts = runtime()?.block_on(prepared.assess())?;
-            print(&dry_run(&verdicts, format))
+            print(&dry_run(&verdicts, format))?;
+            let mut refused = verdicts.iter().filter_map(|(task, verdict)| match verdict {
+                Verdict::Refused(why) => Some(format!("task `{task}`: {why}")),
+                _ => None,
+            });
+            match refused.next() {
+                Some(first) => Err(CommandError::new(Exit::Configuration, first)),
+                None => Ok(()),
+            }
         }
         None => carry_out(&options, &args.report, args.logs, Questions::Allowed).map(drop),
     }
@@ -236,6 +244,7 @@ fn dry_run(verdicts: &[(String, Verdict)], format: DryRun) -> String {
                         Verdict::Runs { key, reason } => ("runs", Some(key), reason.clone()),
                         Verdict::After(steps) => ("after", None, steps.join(", ")),
                         Verdict::Unknown(why) => ("unknown", None, why.clone()),
+                        Verdict::Refused(why) => ("refused", None, why.clone()),
                     };
                     serde_json::json!({
                         "task": task,

@@ -48,5 +48,6 @@ pub(super) fn line(task: &str, verdict: &Verdict) -> String {
         Verdict::Runs { reason, .. } => format!("runs     {task}: {reason}"),
         Verdict::After(steps) => format!("depends  {task}: on {}", steps.join(", ")),
         Verdict::Unknown(why) => format!("unknown  {task}: {why}"),
+        Verdict::Refused(why) => format!("refused  {task}: {why}"),
     }
 }

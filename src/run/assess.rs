@@ -28,6 +28,8 @@ pub enum Verdict {
     After(Vec<String>),
     /// It cannot be determined.
     Unknown(String),
+    /// A build would refuse it, for this reason.
+    Refused(String),
 }
 
 /// Predicts what [`run`](super::run()) would do: executes and writes nothing, but
@@ -61,6 +63,9 @@ pub async fn assess(
                     verdict
                 }
                 Ok((verdict, None)) => verdict,
+                Err(failure) if failure.class == Class::Configuration => {
+                    Verdict::Refused(failure.message)
+                }
                 Err(failure) => Verdict::Unknown(failure.message),
             }
         } else {
