@@ -59,33 +59,30 @@ impl Action {
     }
 
     fn visit_inputs(&self, sink: &mut impl FieldSink) {
-        for (path, blob, node) in self.inputs.listed() {
-            let path = path.as_str();
-            match node {
-                InputNode::File(file) if blob => {
-                    sink.put("input.blob", path, Value::Digest(&file.digest));
-                }
-                InputNode::File(file) => {
-                    sink.put("input.file", path, Value::Digest(&file.digest));
-                    sink.put("input.executable", path, Value::Flag(file.executable));
-                    sink.put("input.private", path, Value::Flag(file.private));
-                }
-                InputNode::Link(target) => {
-                    sink.put("input.symlink", path, Value::Text(target));
-                }
-                InputNode::Directory(directory) => {
-                    sink.put("input.directory", path, Value::Flag(directory.private));
-                }
+        self.inputs.each(|path, blob, node| match node {
+            InputNode::File(file) if blob => {
+                sink.put("input.blob", path, Value::Digest(&file.digest));
             }
-        }
+            InputNode::File(file) => {
+                sink.put("input.file", path, Value::Digest(&file.digest));
+                sink.put("input.executable", path, Value::Flag(file.executable));
+                sink.put("input.private", path, Value::Flag(file.private));
+            }
+            InputNode::Link(target) => {
+                sink.put("input.symlink", path, Value::Text(target));
+            }
+            InputNode::Directory(directory) => {
+                sink.put("input.directory", path, Value::Flag(directory.private));
+            }
+        });
     }
 
     /// The key under which this action's result is stored.
     #[must_use]
     pub fn key(&self) -> ActionKey {
-        let mut sink = KeySink(blake3::Hasher::new());
+        let mut sink = KeySink(Buffered::default());
         self.visit(&mut sink);
-        ActionKey(*sink.0.finalize().as_bytes())
+        ActionKey(sink.0.finish())
     }
 }
 
@@ -97,9 +94,28 @@ trait Bytes {
     fn write(&mut self, bytes: &[u8]);
 }
 
-impl Bytes for blake3::Hasher {
+/// Hands the hasher whole blocks: a key is made of very many short pieces.
+#[derive(Default)]
+struct Buffered {
+    hasher: blake3::Hasher,
+    waiting: Vec<u8>,
+}
+
+impl Buffered {
+    const BYTES: usize = 16 << 10;
+
+    fn finish(mut self) -> [u8; 32] {
+        *self.hasher.update(&self.waiting).finalize().as_bytes()
+    }
+}
+
+impl Bytes for Buffered {
     fn write(&mut self, bytes: &[u8]) {
-        self.update(bytes);
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() >= Self::BYTES {
+            self.hasher.update(&self.waiting);
+            self.waiting.clear();
+        }
     }
 }
 

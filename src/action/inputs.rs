@@ -134,41 +134,40 @@ impl InputTree {
     /// [`InputError`]
     pub fn insert(&mut self, path: &str, node: InputNode) -> Result<(), InputError> {
         let wrong = || InputError::Path(path.to_owned());
-        let mut names = Vec::new();
-        for name in path.split('/') {
-            match name {
-                "." => {}
-                "" => return Err(wrong()),
-                ".." => names.push(PARENT),
-                name => names.push(name),
-            }
-        }
-        let Some((last, above)) = names.split_last() else {
-            return match (&mut self.root, node) {
-                (InputNode::Directory(root), InputNode::Directory(directory)) => {
-                    root.private |= directory.private;
-                    Ok(())
-                }
-                _ => Err(wrong()),
-            };
-        };
+        let mut names = path.split('/').filter(|name| *name != ".").peekable();
         let mut directory = match &mut self.root {
             InputNode::Directory(root) => root,
             _ => return Err(wrong()),
         };
-        for name in above {
-            let entry = directory
-                .entries
-                .entry((*name).to_owned())
-                .or_insert_with(|| InputNode::Directory(InputDirectory::default()));
-            match entry {
-                InputNode::Directory(inner) => directory = inner,
+        let last = loop {
+            let name = match names.next() {
+                Some("") => return Err(wrong()),
+                Some("..") => PARENT,
+                Some(name) => name,
+                None => {
+                    let InputNode::Directory(node) = node else {
+                        return Err(wrong());
+                    };
+                    directory.private |= node.private;
+                    return Ok(());
+                }
+            };
+            if names.peek().is_none() {
+                break name;
+            }
+            // Most inputs share their directories: a name is copied once.
+            if !directory.entries.contains_key(name) {
+                let empty = InputNode::Directory(InputDirectory::default());
+                directory.entries.insert(name.to_owned(), empty);
+            }
+            match directory.entries.get_mut(name) {
+                Some(InputNode::Directory(inner)) => directory = inner,
                 _ => return Err(InputError::Conflict(path.to_owned())),
             }
-        }
-        match (directory.entries.get_mut(*last), node) {
+        };
+        match (directory.entries.get_mut(last), node) {
             (None, node) => {
-                directory.entries.insert((*last).to_owned(), node);
+                directory.entries.insert(last.to_owned(), node);
             }
             (Some(InputNode::Directory(known)), InputNode::Directory(directory)) => {
                 known.private |= directory.private;
@@ -227,45 +226,47 @@ impl InputTree {
     pub fn walk(&self, path: &str) -> Vec<(String, &InputNode)> {
         let mut found = Vec::new();
         if let Some(node) = self.get(path) {
-            visit(node, String::new(), &mut found);
+            visit(node, &mut String::new(), &mut |path, node| {
+                found.push((path.to_owned(), node));
+            });
         }
         found
     }
 
-    /// Every entry that is not implied by entries below it: the path as a definition
-    /// would write it, whether it is a blob, and the entry.
-    pub(super) fn listed(&self) -> Vec<(String, bool, &InputNode)> {
-        let mut found = Vec::new();
+    /// Calls `put` with everything that is not implied by what is below it: the
+    /// path as a definition would write it, whether it is a blob, and the entry.
+    pub(super) fn each<'t>(&'t self, mut put: impl FnMut(&str, bool, &'t InputNode)) {
+        let mut path = String::new();
         for (name, node) in self.root.entries() {
             if let (InputNode::File(_), Some(blob)) = (node, blob_name(name)) {
-                found.push((blob, true, node));
+                put(&blob, true, node);
                 continue;
             }
-            let name = if name == PARENT { ".." } else { name.as_str() };
-            let mut below = Vec::new();
-            visit(node, String::new(), &mut below);
-            below.retain(|(_, node)| match node {
-                InputNode::Directory(directory) => directory.private || directory.is_empty(),
-                _ => true,
-            });
-            found.extend(below.into_iter().map(|(path, node)| {
-                let path = match path.as_str() {
-                    "" => name.to_owned(),
-                    path => format!("{name}/{}", path.replace(PARENT, "..")),
+            path.clear();
+            path.push_str(if name == PARENT { ".." } else { name });
+            visit(node, &mut path, &mut |path, node| {
+                let implied = match node {
+                    InputNode::Directory(inner) => !inner.private && !inner.is_empty(),
+                    _ => false,
                 };
-                (path, false, node)
-            }));
+                match path.contains(PARENT) {
+                    _ if implied => {}
+                    true => put(&path.replace(PARENT, ".."), false, node),
+                    false => put(path, false, node),
+                }
+            });
         }
-        found
     }
 
     /// Every file that is not a blob, by its path as a definition would write it.
-    pub fn sources(&self) -> impl Iterator<Item = (String, &InputFile)> {
-        let all = self.listed().into_iter();
-        all.filter_map(|(path, blob, node)| match node {
-            InputNode::File(file) if !blob => Some((path, file)),
-            _ => None,
-        })
+    #[must_use]
+    pub fn sources(&self) -> Vec<(String, &InputFile)> {
+        let mut found = Vec::new();
+        self.each(|path, blob, node| match node {
+            InputNode::File(file) if !blob => found.push((path.to_owned(), file)),
+            _ => {}
+        });
+        found
     }
 
     /// Every file by its path in the tree.
@@ -291,14 +292,17 @@ impl InputNode {
     }
 }
 
-fn visit<'t>(node: &'t InputNode, path: String, found: &mut Vec<(String, &'t InputNode)>) {
-    found.push((path.clone(), node));
+/// Calls `put` for `node`, which is at `path`, and for all below it, parents first.
+fn visit<'t>(node: &'t InputNode, path: &mut String, put: &mut impl FnMut(&str, &'t InputNode)) {
+    put(path, node);
+    let length = path.len();
     for (name, node) in node.entries() {
-        let below = match path.as_str() {
-            "" => name.clone(),
-            path => format!("{path}/{name}"),
-        };
-        visit(node, below, found);
+        if length > 0 {
+            path.push('/');
+        }
+        path.push_str(name);
+        visit(node, path, put);
+        path.truncate(length);
     }
 }
 
@@ -336,11 +340,8 @@ mod tests {
             tree.blob(url).map(|file| file.digest),
             Some(Digest::of(b"3"))
         );
-        let shown: Vec<(String, bool)> = tree
-            .listed()
-            .into_iter()
-            .map(|(path, blob, _)| (path, blob))
-            .collect();
+        let mut shown = Vec::new();
+        tree.each(|path, blob, _| shown.push((path.to_owned(), blob)));
         let expected = [("../common/x", false), (url, true), ("a/b", false)];
         assert_eq!(shown, expected.map(|(path, blob)| (path.to_owned(), blob)));
         assert!(

@@ -8,7 +8,7 @@ use crate::cas::tree::TreeError;
 use crate::cas::{CasError, is_damage};
 use crate::ground::lockfile::LockfileError;
 use crate::ground::source::SourceError;
-use crate::registry::DownloadError;
+use crate::registry::{DownloadError, is_temporary};
 use crate::release::StoredError;
 use crate::text::without_logins;
 use crate::workspace::WalkError;
@@ -160,11 +160,6 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Whether a retry may get another response than this status.
-pub(crate) fn passing(status: u16) -> bool {
-    matches!(status, 408 | 429 | 500..)
-}
-
 /// Converts errors to failures: each has a class, and the message includes all causes.
 macro_rules! failures {
     ($($error:ty: $class:expr $(, again: $again:expr)?;)*) => {$(
@@ -213,7 +208,7 @@ failures! {
         _ => Class::Environment,
     }, again: |error| match error {
         DownloadError::Transport { .. } => Some(Again::Network),
-        DownloadError::Status { status, .. } => passing(*status).then_some(Again::Network),
+        DownloadError::Status { status, .. } => is_temporary(*status).then_some(Again::Network),
         _ => None,
     };
 }

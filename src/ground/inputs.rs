@@ -327,6 +327,9 @@ fn output_name(producer: &str, output: &Output) -> String {
 /// The normalised path for looking up a file's location.
 fn in_tree(path: &str) -> String {
     let names = path.split('/').filter(|name| *name != ".");
+    if names.clone().count() == path.split('/').count() {
+        return path.to_owned();
+    }
     names.collect::<Vec<_>>().join("/")
 }
 

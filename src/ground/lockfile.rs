@@ -211,6 +211,11 @@ impl Lockfile {
         let text = serde_json::to_vec_pretty(&self.pins).map_err(io::Error::from);
         let mut text = text.map_err(disk::at(&self.path))?;
         text.push(b'\n');
+        if text.len() as u64 > MAX_BYTES {
+            // A larger one could not be read again.
+            let many = format!("{} bytes of pins, at most {MAX_BYTES}", text.len());
+            return Err(disk::at(&self.path)(io::Error::other(many)).into());
+        }
         disk::write(&self.path, &text)?;
         self.changed = false;
         Ok(())

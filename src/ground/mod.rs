@@ -23,6 +23,6 @@ pub(crate) mod tools;
 
 pub use failure::{Again, Class, Failure};
 pub(crate) use failure::{
-    failures, is_of_disk, of_cas, of_io, of_tree, passing, shown, system_cause, with_causes,
+    failures, is_of_disk, of_cas, of_io, of_tree, shown, system_cause, with_causes,
 };
 pub use stop::Stop;

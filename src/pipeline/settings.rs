@@ -21,8 +21,9 @@ use crate::yaml::{Fields, Node, Value as Yaml};
 /// have none: how long an image takes depends on its size and the network.
 const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-/// Time between asking a command to stop and killing it.
-const GRACE: Duration = Duration::from_secs(10);
+/// Time between asking a command to stop and killing it, of `run` tasks: package
+/// actions, Git and kustomize have times of their own.
+const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
 /// Most attempts: with waits that double, more is a mistake.
 const MAX_ATTEMPTS: i64 = 100;
@@ -178,7 +179,7 @@ macro_rules! kind {
 
 kind!(Span: Option<Duration>, duration_schema(), [], |f, key, r| span(f, key, r));
 kind!(Timeout: Option<Duration>, duration_schema(), [minutes_schema()], |f, key, r| timeout(f, key, r));
-kind!(Grace: Duration, duration_schema(), [], |f, key, r| span(f, key, r).unwrap_or(GRACE));
+kind!(Grace: Duration, duration_schema(), [], |f, key, r| span(f, key, r).unwrap_or(DEFAULT_GRACE));
 kind!(Caching: Self, caching_schema(), [], |f, key, r| {
     let default = r.defaults.cache.clone();
     f.node(key).map_or(default, |node| caching(node, r))

@@ -29,6 +29,7 @@ pub use host::profile::{Chunks, PROFILES, Profile, ProfileError, Referrers};
 pub use host::{Hosts, PerHost, PlainHttp, install_tls};
 pub use index::{Merge, read_index};
 pub use probe::Probe;
+pub use retry::is_temporary;
 pub use transfer::blob::Blobs;
 pub use transfer::download::{DownloadError, download};
 pub use transfer::push::{Hints, Sent};

@@ -13,7 +13,7 @@ use reqwest::{Response, Url};
 use super::RegistryError;
 use super::error::{Payload, ServerMessage, UsedLogin};
 use super::host::answering;
-use super::retry::{Failure, MAX_RETRY_AFTER};
+use super::retry::{Failure, MAX_RETRY_AFTER, is_temporary};
 use crate::oci::Reference;
 use crate::registry::transfer::speed::Cut;
 use crate::text::excerpt;
@@ -95,7 +95,7 @@ pub(super) async fn check(
             RegistryError::BlobUnknown { reference, message }.into()
         }
         404 => RegistryError::NotFound { reference }.into(),
-        408 | 429 | 500 | 502 | 503 | 504 => match after.filter(|after| *after > MAX_RETRY_AFTER) {
+        status if is_temporary(status) => match after.filter(|after| *after > MAX_RETRY_AFTER) {
             Some(after) => RegistryError::Later {
                 reference,
                 status,

@@ -1,4 +1,4 @@
-//! When failed requests are retried, and after which delay.
+//! Which failed requests are retried, how often, and after which delay.
 //!
 //! The one retry policy for registries and file servers: full jitter, the
 //! server's `Retry-After`, a limit for each request and a budget for all of
@@ -25,6 +25,12 @@ const REPETITION: i64 = 2;
 /// What a successful request returns to the budget: a registry that fails every
 /// third request never exhausts it.
 const SUCCESS: i64 = 1;
+
+/// Whether another attempt may get another answer than this HTTP status.
+#[must_use]
+pub fn is_temporary(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+}
 
 /// A failed attempt.
 #[derive(Debug)]

@@ -25,6 +25,7 @@ use sigstore_types::{
 
 use super::http;
 use super::token::{TokenError, TokenSources};
+use crate::registry::is_temporary;
 use crate::signing::{Bundle, Demands, Envelope, IN_TOTO, Identity, Pattern, Root, digests};
 
 /// Total time for retries of one service.
@@ -363,15 +364,10 @@ impl Entry<'_> {
     }
 }
 
-/// Whether a retry may get another status.
-fn passing(status: u16) -> bool {
-    status == 429 || status >= 500
-}
-
 fn again_fulcio(error: &FulcioError) -> bool {
     match error {
         FulcioError::Http(_) => true,
-        FulcioError::Status { status, .. } => passing(*status),
+        FulcioError::Status { status, .. } => is_temporary(*status),
         _ => false,
     }
 }
@@ -379,7 +375,7 @@ fn again_fulcio(error: &FulcioError) -> bool {
 fn again_rekor(error: &RekorError) -> bool {
     match error {
         RekorError::Http(_) => true,
-        RekorError::Status { status, .. } => passing(*status),
+        RekorError::Status { status, .. } => is_temporary(*status),
         _ => false,
     }
 }
@@ -391,7 +387,7 @@ fn again_timestamp(error: &TimestampError) -> bool {
         TimestampError::Http(text) => match text.strip_prefix(STATUS) {
             Some(status) => {
                 let number = status.split(' ').next().unwrap_or_default();
-                number.parse().is_ok_and(passing)
+                number.parse().is_ok_and(is_temporary)
             }
             None => true,
         },

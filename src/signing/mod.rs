@@ -1,7 +1,7 @@
 //! Keys, signatures, statements and bundles: signs and verifies bytes.
 //!
-//! Values in, values out: `app` reads key files, passwords and trusted roots;
-//! `signers` talks to certificate authorities and logs. `verify` decides by the
+//! Values in, values out: `signers` reads keys and passwords, and talks to
+//! certificate authorities and logs; `app` reads trusted roots. `verify` decides by the
 //! user's policy whether a verified signature is sufficient.
 //!
 //! How a signature is verified depends on the key or identity that the user

@@ -19,9 +19,9 @@ use crate::action::Output;
 use crate::cas::{Cas, CasError, SinkError};
 use crate::content::CopyError;
 use crate::ground::in_flight::InFlight;
-use crate::ground::{failures, of_cas, passing};
+use crate::ground::{failures, of_cas};
 use crate::oci::{Descriptor, MAX_MANIFEST_BYTES, Manifest, Platform, Reference};
-use crate::registry::{Registry, RegistryError};
+use crate::registry::{Registry, RegistryError, is_temporary};
 
 pub(crate) use select::{Selected, select};
 
@@ -290,7 +290,7 @@ failures! {
     }, again: |error| match error {
         FetchError::Registry(RegistryError::Transport { .. }) => Some(Again::Network),
         FetchError::Registry(RegistryError::Status { status, .. }) => {
-            passing(*status).then_some(Again::Network)
+            is_temporary(*status).then_some(Again::Network)
         }
         _ => None,
     };

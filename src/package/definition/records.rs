@@ -14,7 +14,7 @@ use super::reading::Reading;
 use super::row::Rule::{
     Appends, AtLeast, Deprecated, OneOf, Own, Path, Pattern, Replaces, Required, Unbuilt, UnbuiltIn,
 };
-use super::row::{FILE_NAME, NAME, Row, Rule, SHASUM, SKELETON_URL, VARIABLE};
+use super::row::{FILE_NAME, PLAIN_NAME, Row, Rule, SHASUM, SKELETON_URL, VARIABLE};
 use super::schema;
 use crate::yaml::Node;
 
@@ -53,7 +53,7 @@ records! {
     /// Name and description of a package.
     Metadata {
         name: String = "name", "Package name, of lowercase letters, digits and inner hyphens",
-            Required, Pattern(&NAME);
+            Required, Pattern(&PLAIN_NAME);
         description: String = "description", "One-sentence description";
         version: String = "version", "Package version; quote it if it looks like a number",
             Pattern(&FILE_NAME);
@@ -107,7 +107,7 @@ records! {
     }
     /// One part of a package, deployed as a whole.
     Component {
-        name: String = "name", "Component name, unique in the package", Required, Pattern(&NAME), Own;
+        name: String = "name", "Component name, unique in the package", Required, Pattern(&PLAIN_NAME), Own;
         description: String = "description", "One-sentence description";
         default: bool = "default", "Whether the component is selected by default", Own;
         required: Option<bool> = "required", "Whether the component is always deployed", Own;

@@ -51,8 +51,8 @@ pub(crate) struct Pattern {
     pub(crate) checked: bool,
 }
 
-/// A package or component.
-pub(super) const NAME: Pattern = Pattern {
+/// The name of a package or component: no dots, no underscores.
+pub(super) const PLAIN_NAME: Pattern = Pattern {
     regex: "[a-z0-9]|[a-z0-9][a-z0-9-]*[a-z0-9]",
     expected: "lowercase letters, digits and inner hyphens",
     checked: true,

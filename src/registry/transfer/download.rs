@@ -19,7 +19,7 @@ use crate::content::Receive as _;
 use crate::oci::{Descriptor, Digest};
 use crate::registry::client::Registry;
 use crate::registry::refusal::{is_page, retry_after};
-use crate::registry::retry::MAX_RETRY_AFTER;
+use crate::registry::retry::{MAX_RETRY_AFTER, is_temporary};
 use crate::registry::transfer::blob::PROGRESS_BYTES;
 use crate::registry::transfer::speed::{Cut, Speed};
 
@@ -302,7 +302,7 @@ impl Transfer<'_> {
                 self.restart();
                 Err(Failure::Transient(refused, None))
             }
-            408 | 429 | 500 | 502 | 503 | 504 => Err(match retry_after(&response) {
+            status if is_temporary(status) => Err(match retry_after(&response) {
                 Some(after) if after > MAX_RETRY_AFTER => {
                     let (url, seconds) = (self.shown.clone(), after.as_secs());
                     Failure::Final(Box::new(DownloadError::Later {
