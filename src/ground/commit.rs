@@ -11,7 +11,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::disk::{TemporaryFolder, scratch_folder};
+use crate::disk::{self, TemporaryFolder, scratch_folder};
 use crate::workspace::{Checkout, Tag};
 
 /// Why Git could not tell.
@@ -82,12 +82,12 @@ impl<'c> Git<'c> {
         for name in ["objects", "refs"] {
             fs::create_dir(own.join(name))?;
         }
-        fs::write(own.join("HEAD"), format!("{sha}\n"))?;
+        writeln!(disk::create(&own.join("HEAD"))?, "{sha}")?;
         let config = match sha.len() {
             64 => "[core]\nrepositoryformatversion = 1\n[extensions]\nobjectformat = sha256\n",
             _ => "[core]\nrepositoryformatversion = 0\n",
         };
-        fs::write(own.join("config"), config)?;
+        disk::create(&own.join("config"))?.write_all(config.as_bytes())?;
         let index = checkout.git.join("index");
         if index.is_file() {
             let copy = own.join("index");
@@ -146,7 +146,7 @@ impl<'c> Git<'c> {
             .collect();
         if !unknown.is_empty() {
             let list = self.folder.path().join("tags");
-            let mut file = File::create(&list).map_err(CommitError::Run)?;
+            let mut file = disk::create(&list).map_err(CommitError::Run)?;
             for tag in &unknown {
                 writeln!(file, "{}^{{commit}}", tag.object).map_err(CommitError::Run)?;
             }
