@@ -83,7 +83,7 @@ impl<'r> Composer<'r> {
     ) -> Self {
         Self {
             here: &place.here,
-            cache: &place.cache,
+            cache: &place.cache.path,
             flavor: &variant.flavor,
             set: &variant.set,
             architecture: variant.architecture.as_deref(),

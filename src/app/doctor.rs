@@ -16,7 +16,7 @@ pub async fn doctor(
 ) -> Result<Vec<Probe>, OpenError> {
     let path = Reference::url_path(name).unwrap_or(name);
     let reference = Reference::hosted(path).map_err(|source| OpenError::Name {
-        text: name.to_owned(),
+        text: Reference::shown(name),
         source,
     })?;
     let registry = connection.client()?;

@@ -60,7 +60,7 @@ pub fn lint(options: &LintOptions) -> Result<Vec<Finding>, BuildError> {
             here: &place.here,
             folders: Folders::from(folder.to_owned()),
             own: OwnFiles {
-                cache: place.cache.clone(),
+                cache: place.cache.path.clone(),
                 ..OwnFiles::default()
             },
             skeletons: &mut skeletons,

@@ -63,7 +63,7 @@ pub use stage::Existing;
 pub use trust::{FoundRoot, RootFrom, TrustOptions, policy, trusted_root};
 
 // Types of lower rooms in the signatures of operations.
-pub use crate::cas::Limits;
+pub use crate::cas::{CacheFolder, Limits};
 pub use crate::ground::Stop;
 pub use crate::kinds::package::BuildFacts;
 pub use crate::oci::{Reference, host_architecture};

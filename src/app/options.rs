@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::cas::CacheFolder;
 use crate::ground::site::Wishes;
 use crate::ground::source::WORKSPACE_FILE;
 use crate::kinds::package::BuildFacts;
@@ -16,7 +17,7 @@ pub struct Place {
     /// The current folder of the user: relative paths start here.
     pub here: PathBuf,
     /// The cache folder.
-    pub cache: PathBuf,
+    pub cache: CacheFolder,
     /// How registries are reached.
     pub connection: Connection,
     /// The user's environment variables.

@@ -108,7 +108,7 @@ pub fn package_pull(
 ) -> Result<Pulled, PullError> {
     let opened = Opened::open(name, read).map_err(PackageReadError::from)?;
     let remote = opened.package.as_remote();
-    let remote = remote.ok_or_else(|| PullError::NotRemote(name.to_owned()))?;
+    let remote = remote.ok_or_else(|| PullError::NotRemote(Reference::shown(name)))?;
     let cache = read.cache.as_ref().ok_or(OpenError::NoCache);
     let cas = Arc::new(Cas::open(cache.map_err(PackageReadError::from)?)?);
     // Judge by digests first; every blob is verified against its digest when it is
@@ -319,11 +319,11 @@ fn in_order(remote: &Remote) -> Vec<Output> {
 /// [`PullError`]
 pub fn package_tags(name: &str, connection: &Connection) -> Result<Vec<String>, PullError> {
     let path = Reference::url_path(name);
-    let path = path.ok_or_else(|| PullError::NotRemote(name.to_owned()))?;
+    let path = path.ok_or_else(|| PullError::NotRemote(Reference::shown(name)))?;
     let opening = |error: OpenError| PackageReadError::from(error);
     let reference = Reference::hosted(path).map_err(|source| {
         opening(OpenError::Name {
-            text: name.to_owned(),
+            text: Reference::shown(name),
             source,
         })
     })?;

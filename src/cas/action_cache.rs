@@ -118,7 +118,7 @@ impl Cas {
             sync_dir(&results)?;
         }
         let temp = self.temp_path()?;
-        let written = disk::create(&temp).and_then(|mut file| {
+        let written = disk::create_private(&temp).and_then(|mut file| {
             file.write_all(&header(key, value))?;
             file.write_all(value)?;
             file.sync_all()

@@ -7,6 +7,7 @@
 mod access;
 mod action_cache;
 mod check;
+mod folder;
 mod prune;
 mod sink;
 mod stage;
@@ -15,6 +16,7 @@ pub mod tree;
 
 pub use action_cache::Key;
 pub use check::Checked;
+pub use folder::CacheFolder;
 pub use prune::{Limits, Usage};
 pub use sink::{Sink, SinkError};
 pub use stage::Stage;

@@ -14,10 +14,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::content::{Fetch, Push, VerifyReader};
-use crate::disk::{self, DiskError, TemporaryFolder, at};
+use crate::disk::{self, DiskError, Foreign, OwnerError, TemporaryFolder, at};
 use crate::oci::{Descriptor, Digest, Hasher};
 
 use super::access;
+use super::folder::{Access, CacheFolder};
 use crate::action::Output;
 
 /// Minimum age of a recorded access before it is recorded again, in milliseconds: one
@@ -31,6 +32,14 @@ pub enum CasError {
     /// A file operation failed.
     #[error("cache at {0}")]
     Io(#[from] DiskError),
+    /// Someone else may write to it.
+    #[error(
+        "cache folder {0}: take the rights of others away with `chmod go-w`, name a folder of your own with --cache-dir, or only read this one with --shared-cache"
+    )]
+    Foreign(Foreign),
+    /// It is not this user's, so nothing is stored in it.
+    #[error("cache at `{0}` is only read: name a folder of your own with --cache-dir")]
+    ReadOnly(PathBuf),
     /// Nothing is stored under the digest, or the blob is damaged.
     #[error("blob {0} is not in the cache")]
     Missing(Digest),
@@ -61,10 +70,21 @@ pub enum CasError {
     },
 }
 
+impl From<OwnerError> for CasError {
+    fn from(error: OwnerError) -> Self {
+        match error {
+            OwnerError::Foreign(error) => Self::Foreign(error),
+            OwnerError::Io(error) => Self::Io(error),
+        }
+    }
+}
+
 impl From<CasError> for io::Error {
     fn from(error: CasError) -> Self {
         let kind = match &error {
             CasError::Io(error) => error.source.kind(),
+            CasError::Foreign(_) => io::ErrorKind::PermissionDenied,
+            CasError::ReadOnly(_) => io::ErrorKind::ReadOnlyFilesystem,
             CasError::Missing(_) => io::ErrorKind::NotFound,
             CasError::Full { .. } => io::ErrorKind::StorageFull,
             CasError::Mismatch { .. } | CasError::TooLarge(..) => io::ErrorKind::InvalidData,
@@ -119,6 +139,7 @@ pub struct Cas {
     pub(super) wanted: Mutex<HashSet<Digest>>,
     /// A shared lock, held by every process that has the store open.
     pub(super) users: File,
+    access: Access,
 }
 
 impl Cas {
@@ -141,8 +162,24 @@ impl Cas {
     /// # Errors
     ///
     /// The folders cannot be created or read.
-    pub fn open(root: &Path) -> Result<Self, CasError> {
-        let root = root.join("v1");
+    pub fn open(folder: impl Into<CacheFolder>) -> Result<Self, CasError> {
+        let folder = folder.into();
+        let root = folder.path.join("v1");
+        let new = |root: PathBuf, users: File, access: Access| Self {
+            root,
+            session: Mutex::default(),
+            verified: Mutex::default(),
+            accessed: Mutex::default(),
+            wanted: Mutex::default(),
+            users,
+            access,
+        };
+        let access = folder.access(&root)?;
+        if access == Access::Read {
+            // Its owner may prune it meanwhile, and what is then missing is a miss.
+            let users = File::open(&root).map_err(at(&root))?;
+            return Ok(new(root, users, access));
+        }
         for dir in [root.join("blobs/sha256"), root.join("ingest")] {
             fs::create_dir_all(&dir).map_err(at(&dir))?;
         }
@@ -155,17 +192,23 @@ impl Cas {
         };
         let users = users.map_err(at(&path))?;
         users.lock_shared().map_err(at(&path))?;
-        let cas = Self {
-            root,
-            session: Mutex::default(),
-            verified: Mutex::default(),
-            accessed: Mutex::default(),
-            wanted: Mutex::default(),
-            users,
-        };
+        let cas = new(root, users, access);
         let ingest = cas.root.join("ingest");
         disk::reap(&ingest).map_err(at(&ingest))?;
         Ok(cas)
+    }
+
+    /// Whether nothing is stored in it.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.access == Access::Read
+    }
+
+    fn writable(&self) -> Result<(), CasError> {
+        match self.access {
+            Access::Write => Ok(()),
+            Access::Read => Err(CasError::ReadOnly(self.root.clone())),
+        }
     }
 
     /// The versioned folder of the store.
@@ -192,6 +235,7 @@ impl Cas {
 
     /// The lock between processes; released when the file is dropped.
     pub(super) fn gate(&self, exclusive: bool) -> Result<File, CasError> {
+        self.writable()?;
         let path = self.root.join("gate.lock");
         let gate = disk::append(&path).map_err(at(&path))?;
         if exclusive {
@@ -204,6 +248,7 @@ impl Cas {
 
     /// A new path for an unfinished file, in the folder of this process.
     pub(super) fn temp_path(&self) -> Result<PathBuf, CasError> {
+        self.writable()?;
         let mut session = locked(&self.session);
         let folder = match &mut *session {
             Some(folder) => folder,
@@ -231,6 +276,9 @@ impl Cas {
     /// Records an access to `digest` in the access log.
     pub(super) fn touch(&self, digest: &Digest) -> Result<(), CasError> {
         locked(&self.wanted).insert(*digest);
+        if self.is_read_only() {
+            return Ok(());
+        }
         let path = self.root.join("access.log");
         let now = now();
         let mut accessed = locked(&self.accessed);
@@ -299,7 +347,7 @@ impl Cas {
     /// The unfinished file cannot be created.
     pub fn ingest(&self) -> Result<Ingest<'_>, CasError> {
         let path = self.temp_path()?;
-        let file = disk::create(&path).map_err(at(&path))?;
+        let file = disk::create_private(&path).map_err(at(&path))?;
         Ok(Ingest {
             cas: self,
             path,
@@ -428,6 +476,7 @@ impl Read for Blob<'_> {
             // Another process may have replaced it: remove only the file that was read.
             Err(error)
                 if is_damage(error)
+                    && !self.cas.is_read_only()
                     && fs::metadata(&self.path).is_ok_and(|m| m.ino() == self.inode) =>
             {
                 let _ = fs::remove_file(&self.path);

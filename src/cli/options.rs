@@ -11,8 +11,8 @@ use super::connection::{ConnectionArgs, UploadArgs};
 use super::environment::{build_facts, cache_folder, current_folder, variables};
 use super::values::{megabytes, pairs, size, templates};
 use crate::app::{
-    BuildOptions, ContentOptions, OutputOptions, Pins, Place, RunOptions, SkeletonOptions, Target,
-    TrustedImports, Variant, is_pipeline,
+    BuildOptions, CacheFolder, ContentOptions, OutputOptions, Pins, Place, RunOptions,
+    SkeletonOptions, Target, TrustedImports, Variant, is_pipeline,
 };
 
 /// Which packages or tasks a plan is made of.
@@ -164,7 +164,22 @@ pub(super) struct CacheDirArgs {
         hide_env_values = true,
         aliases = ["jackal-cache", "zarf-cache"]
     )]
-    pub(super) cache_dir: Option<PathBuf>,
+    cache_dir: Option<PathBuf>,
+    /// Read this cache, even if others can write to it; store nothing in it
+    ///
+    /// Without this flag, jackal refuses a cache that another user owns or may
+    /// write to, because it could hold false results.
+    #[arg(long, value_name = "DIR")]
+    shared_cache: Option<PathBuf>,
+}
+
+impl CacheDirArgs {
+    pub(super) fn into_folder(self) -> Result<CacheFolder, CommandError> {
+        match self.shared_cache {
+            Some(path) => Ok(CacheFolder { path, shared: true }),
+            None => Ok(cache_folder(self.cache_dir)?.into()),
+        }
+    }
 }
 
 /// Where a command works.
@@ -193,7 +208,7 @@ impl PlaceArgs {
     pub(super) fn into_place(self) -> Result<Place, CommandError> {
         Ok(Place {
             here: current_folder()?,
-            cache: cache_folder(self.cache.cache_dir)?,
+            cache: self.cache.into_folder()?,
             connection: self.connection.into_connection()?,
             environment: variables(),
             content_limit: size("--max-content-size", self.max_content_size)?,

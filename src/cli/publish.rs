@@ -139,7 +139,10 @@ pub(super) fn republish(
 ) -> Result<(), CommandError> {
     let place = Place {
         here: current_folder()?,
-        cache: super::environment::cache_folder(read.cache)?,
+        cache: match read.cache {
+            Some(folder) => folder,
+            None => super::environment::cache_folder(None)?.into(),
+        },
         connection: read.connection,
         environment: variables(),
         content_limit: read.content_limit,
@@ -172,7 +175,7 @@ pub(super) fn into_layout(
     seal: Option<Seal>,
 ) -> Result<(), CommandError> {
     // A layout is on this machine: its release needs no journal to resume from.
-    let state = place.cache.join("releases");
+    let state = place.cache.path.join("releases");
     let options = PublishOptions {
         place,
         sources: vec![source],

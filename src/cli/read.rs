@@ -7,7 +7,6 @@ use clap::Args;
 
 use super::command_error::CommandError;
 use super::connection::ConnectionArgs;
-use super::environment::cache_folder;
 use super::options::CacheDirArgs;
 use super::trust::TrustArgs;
 use super::values::{size, transfers};
@@ -64,7 +63,7 @@ impl ReadArgs {
             architecture: self
                 .architecture
                 .unwrap_or_else(|| host_architecture().to_owned()),
-            cache: cache_folder(self.cache.cache_dir).ok(),
+            cache: self.cache.into_folder().ok(),
             shasum: self.shasum.map(digest).transpose()?,
             concurrency: self.oci_concurrency,
             policy: self.trust.into_policy(check)?,

@@ -12,6 +12,8 @@
 //!   readers treat a damaged or empty file as missing.
 //! - **Left-overs.** Unfinished files and folders share a prefix and are locked while
 //!   their process runs; [`reap`] removes those without an owner.
+//! - **Owners.** Folders whose content is believed, such as caches, are private:
+//!   [`private_folder`] refuses one that others may change.
 //! - **Untrusted names.** Entries named by archives are created in an [`Enclosure`];
 //!   [`made()`] distinguishes extracted folders from the user's.
 //!
@@ -20,6 +22,7 @@
 
 mod enclosure;
 mod made;
+mod owner;
 mod temporary;
 mod whole;
 
@@ -28,9 +31,11 @@ use std::path::{Path, PathBuf};
 
 pub use enclosure::{Enclosure, Rights, rename_unless_exists};
 pub use made::{Made, made, note_made};
+pub use owner::{Foreign, Owner, OwnerError, make_private, owner, private_folder};
 pub(crate) use temporary::PREFIX as TEMPORARY_PREFIX;
 pub use temporary::{
-    TemporaryFolder, abandon_folders, create, reap, reap_below, remove, scratch_folder,
+    TemporaryFolder, abandon_folders, create, create_private, reap, reap_below, remove,
+    scratch_folder,
 };
 pub use whole::{
     NewFile, append, read, read_text, stream, write, write_hint, write_new, write_private,

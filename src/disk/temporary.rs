@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tempfile::{NamedTempFile, TempDir};
 
-use super::{DiskError, SHARED, at};
+use super::{DiskError, PRIVATE, SHARED, at};
 
 /// Prefix of the names of unfinished files and folders.
 pub(crate) const PREFIX: &str = ".jackal-tmp-";
@@ -138,6 +138,20 @@ impl TemporaryFolder {
 pub fn create(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.write(true).create_new(true).mode(SHARED).open(path)
+}
+
+/// The same for a file that only its owner may read.
+///
+/// # Errors
+///
+/// As [`create`].
+pub fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options
+        .write(true)
+        .create_new(true)
+        .mode(PRIVATE)
+        .open(path)
 }
 
 /// Makes a temporary folder where the system keeps them.

@@ -252,7 +252,10 @@ fn of_walk(error: &WalkError) -> Class {
 pub(crate) fn of_cas(error: &CasError) -> Class {
     match error {
         CasError::Io(error) => of_io(&error.source),
-        CasError::TooLarge(..) | CasError::Full { .. } => Class::Environment,
+        CasError::TooLarge(..)
+        | CasError::Full { .. }
+        | CasError::Foreign(_)
+        | CasError::ReadOnly(_) => Class::Environment,
         CasError::Missing(_) | CasError::Mismatch { .. } => Class::Verification,
     }
 }

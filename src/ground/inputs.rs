@@ -395,7 +395,7 @@ mod tests {
     use crate::registry::{Options, Registry};
 
     fn inputs(dir: &Path) -> Inputs {
-        let cas = Arc::new(Cas::open(&dir.join("cache")).unwrap());
+        let cas = Arc::new(Cas::open(dir.join("cache")).unwrap());
         let registry = Registry::new(Options::default()).unwrap();
         let site = Site::new(cas, registry, dir, Wishes::default());
         let mut inputs = Inputs::new(&site.cas);

@@ -233,7 +233,9 @@ impl Site {
     ///
     /// A file cannot be written.
     pub fn save(&self) -> Result<(), Failure> {
-        held(&self.stats).save()?;
+        if !self.cas.is_read_only() {
+            held(&self.stats).save()?;
+        }
         for lock in held(&self.locks).values_mut() {
             lock.save()?;
         }

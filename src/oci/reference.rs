@@ -115,6 +115,12 @@ impl Reference {
         text.strip_prefix("oci://")
     }
 
+    /// `text`, which may name an image, without a login in front of its host.
+    #[must_use]
+    pub fn shown(text: &str) -> String {
+        hidden(text).unwrap_or_else(|| text.to_owned())
+    }
+
     /// Parses a reference whose first part is a host, even if it looks like a
     /// repository on Docker Hub.
     ///

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{self, DiskError};
+use crate::disk::{self, DiskError, Foreign, OwnerError};
 use crate::oci::{Digest, Hasher};
 use crate::signers::Seal;
 
@@ -104,6 +104,11 @@ pub enum JournalError {
     /// The disk refused.
     #[error("journal {0}")]
     Io(#[from] DiskError),
+    /// Someone else may change the folder.
+    #[error(
+        "folder of journals {0}: take the rights of others away with `chmod go-w`, or name a folder of your own with --state-dir"
+    )]
+    Foreign(Foreign),
     /// It is not a valid journal.
     #[error("journal `{path}` cannot be read: {what}; remove the file to discard the release")]
     Malformed {
@@ -118,6 +123,15 @@ pub enum JournalError {
     /// No such release.
     #[error("no unfinished release `{0}`: see `jackal release status`")]
     Unknown(String),
+}
+
+impl From<OwnerError> for JournalError {
+    fn from(error: OwnerError) -> Self {
+        match error {
+            OwnerError::Foreign(error) => Self::Foreign(error),
+            OwnerError::Io(error) => Self::Io(error),
+        }
+    }
 }
 
 /// The journal of a release, locked by this process.
@@ -137,7 +151,7 @@ impl Journal {
     /// [`JournalError`]
     pub fn begin(folder: &Path, begun: Begun) -> Result<Self, JournalError> {
         let path = folder.join(format!("{}.journal", id(&begun.items)));
-        fs::create_dir_all(folder).map_err(disk::at(&path))?;
+        disk::private_folder(folder)?;
         let mut file = disk::append(&path).map_err(disk::at(&path))?;
         let steps = locked(&path, &mut file)?;
         if let Some(Step::Begun(found)) = steps.first() {
@@ -175,6 +189,7 @@ impl Journal {
     ///
     /// [`JournalError`]
     pub fn open(folder: &Path, id: &str) -> Result<Self, JournalError> {
+        disk::owner(folder)?;
         let path = folder.join(format!("{id}.journal"));
         let known = id.bytes().all(|byte| byte.is_ascii_hexdigit());
         let file = OpenOptions::new().read(true).append(true).open(&path);
@@ -218,6 +233,7 @@ impl Journal {
     ///
     /// [`JournalError`]
     pub fn peek(folder: &Path, id: &str) -> Result<Option<(Begun, Vec<Step>)>, JournalError> {
+        disk::owner(folder)?;
         let path = folder.join(format!("{id}.journal"));
         let mut file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -236,6 +252,7 @@ impl Journal {
     ///
     /// The folder cannot be read.
     pub fn unfinished(folder: &Path) -> Result<Vec<String>, JournalError> {
+        disk::owner(folder)?;
         let entries = match fs::read_dir(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             read => read.map_err(disk::at(folder))?,

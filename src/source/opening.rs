@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::error::OpenError;
+use crate::cas::CacheFolder;
 use crate::oci::Digest;
 use crate::registry::{Connection, Registry};
 use crate::verify::Policy;
@@ -18,7 +19,7 @@ pub struct ReadOptions {
     /// Which package of an index to take.
     pub architecture: String,
     /// The cache folder, for downloads.
-    pub cache: Option<PathBuf>,
+    pub cache: Option<CacheFolder>,
     /// Expected digest of the archive, or of the manifest in a registry.
     pub shasum: Option<Digest>,
     /// Maximum number of parallel transfers.

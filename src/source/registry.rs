@@ -25,7 +25,7 @@ pub(super) fn open(name: &str, opening: &Opening<'_>) -> Result<Box<dyn Package>
     let options = opening.options;
     let path = Reference::url_path(name).unwrap_or_default();
     let reference = Reference::hosted(path).map_err(|source| OpenError::Name {
-        text: name.to_owned(),
+        text: Reference::shown(name),
         source,
     })?;
     let registry = opening.registry()?;

@@ -200,3 +200,110 @@ fn a_checkout_can_neither_set_nor_hide_what_the_user_trusts() {
     assert_eq!(run(&["cache", "du"], Some("mine.toml")).code, Some(0));
     assert!(sandbox.src().join("mine/v1").is_dir());
 }
+
+#[test]
+fn a_cache_that_others_may_write_is_refused_or_only_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    sandbox.package();
+    let cache = sandbox.cache();
+    let mode = |mode| {
+        std::fs::set_permissions(&cache, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    assert_eq!(sandbox.run(&["build", "-o", "one"]).code, Some(0));
+    mode(0o777);
+    let out = sandbox.run(&["build", "-o", "two"]);
+    assert_eq!(out.code, Some(4), "{}", out.stderr);
+    for part in ["mode 777", "--cache-dir", "--shared-cache"] {
+        assert!(out.stderr.contains(part), "{}", out.stderr);
+    }
+    let shared = ["--shared-cache", cache.to_str().unwrap()];
+    let hit = ["build", "--dry-run"];
+    let out = sandbox.run(&[&hit[..], &shared].concat());
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    assert!(!out.stdout.contains("runs"), "{}", out.stdout);
+    sandbox.write("tool.sh", "#!/bin/sh\n# other\n");
+    super::sandbox::settle();
+    let out = sandbox.run(&[&["build", "-o", "three"], &shared[..]].concat());
+    assert_eq!(out.code, Some(4), "{}", out.stderr);
+    assert!(out.stderr.contains("is only read"), "{}", out.stderr);
+    mode(0o700);
+    assert_eq!(sandbox.run(&["build", "-o", "two"]).code, Some(0));
+}
+
+#[test]
+fn a_login_in_an_address_is_in_no_output_and_in_no_file() {
+    let sandbox = Sandbox::new();
+    for args in [
+        &[
+            "package",
+            "verify",
+            "oci://u:hush-canary@127.0.0.1:1/demo:1",
+        ][..],
+        &[
+            "package",
+            "pull",
+            "oci://u:hush-canary@127.0.0.1:1/demo:1",
+            "-o",
+            "x",
+        ],
+        &[
+            "package",
+            "list-tags",
+            "oci://u:hush-canary@127.0.0.1:1/demo",
+        ],
+        &["package", "list-tags", "u:hush-canary@127.0.0.1:1/demo"],
+        &["doctor", "oci://u:hush-canary@127.0.0.1:1/demo"],
+        &["doctor", "u:hush-canary@127.0.0.1:1/demo"],
+        &[
+            "package",
+            "inspect",
+            "https://u:hush-canary@127.0.0.1:1/p.tar.zst",
+        ],
+        &[
+            "build",
+            "--cache-from",
+            "oci://u:hush-canary@127.0.0.1:1/demo:1",
+        ],
+        &[
+            "package",
+            "create",
+            "--oops=https://u:hush-canary@127.0.0.1",
+        ],
+    ] {
+        let out = sandbox.run(args);
+        assert_ne!(out.code, Some(0), "{args:?}");
+        let text = format!("{}{}", out.stdout, out.stderr);
+        assert!(!text.contains("hush-canary"), "{args:?}: {text}");
+    }
+    sandbox.write(
+        "p/jackal.yaml",
+        "kind: JackalPackageConfig\nmetadata: {name: demo, version: 1.0.0}\ncomponents:\n\
+         - name: c\n  files: [{source: 'http://u:###JACKAL_PKG_TMPL_TOK###@127.0.0.1:1/n', target: n}]\n",
+    );
+    let args = [
+        "package",
+        "create",
+        "p",
+        "--confirm",
+        "--set",
+        "TOK=hush-canary",
+    ];
+    let reports = ["--summary", "s.json", "--events", "e.json"];
+    let out = sandbox.run(&[&args[..], &reports].concat());
+    assert_ne!(out.code, Some(0));
+    assert!(!out.stderr.contains("hush-canary"), "{}", out.stderr);
+    let mut open = vec![sandbox.src().join("..")];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let bytes = std::fs::read(&path).unwrap();
+                let found = bytes.windows(11).any(|bytes| bytes == b"hush-canary");
+                assert!(!found, "{}", path.display());
+            }
+        }
+    }
+}

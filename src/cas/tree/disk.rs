@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn a_folder_comes_back_with_its_links_empty_folders_and_executable_bits() {
         let dir = tempfile::tempdir().unwrap();
-        let cas = Cas::open(&dir.path().join("cas")).unwrap();
+        let cas = Cas::open(dir.path().join("cas")).unwrap();
         let from = made(dir.path());
         let (tree, digest, size) = store(&cas, &from).unwrap();
         assert_eq!(load(&cas, &digest).unwrap(), tree);
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn a_single_file_is_a_tree() {
         let dir = tempfile::tempdir().unwrap();
-        let cas = Cas::open(&dir.path().join("cas")).unwrap();
+        let cas = Cas::open(dir.path().join("cas")).unwrap();
         let path = dir.path().join("f");
         fs::write(&path, "one").unwrap();
         let (tree, digest, _) = store(&cas, &path).unwrap();
@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn sockets_and_links_that_lead_out_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let cas = Cas::open(&dir.path().join("cas")).unwrap();
+        let cas = Cas::open(dir.path().join("cas")).unwrap();
         let out = dir.path().join("out");
         fs::create_dir(&out).unwrap();
         symlink("/etc/passwd", out.join("l")).unwrap();
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn a_staging_folder_without_an_owner_is_removed_by_the_next_restore() {
         let dir = tempfile::tempdir().unwrap();
-        let cas = Cas::open(&dir.path().join("cas")).unwrap();
+        let cas = Cas::open(dir.path().join("cas")).unwrap();
         let dead = dir.path().join(".jackal-tmp-dead");
         fs::create_dir(&dead).unwrap();
         let alive = Staging::beside(dir.path()).unwrap();

@@ -390,7 +390,7 @@ mod tests {
     #[test]
     fn both_forms_hold_the_members_in_their_order() {
         let dir = tempfile::tempdir().unwrap();
-        let cas = Cas::open(&dir.path().join("c")).unwrap();
+        let cas = Cas::open(dir.path().join("c")).unwrap();
         let members = members(&cas);
         let tar = dir.path().join("out/p.tar");
         let zst = dir.path().join("out/p.tar.zst");
@@ -420,7 +420,7 @@ mod tests {
     #[test]
     fn parts_join_to_the_whole_and_older_parts_are_gone() {
         let dir = tempfile::tempdir().unwrap();
-        let cas = Cas::open(&dir.path().join("c")).unwrap();
+        let cas = Cas::open(dir.path().join("c")).unwrap();
         let members = members(&cas);
         let to = dir.path().join("p.tar");
         export_archive(
@@ -478,7 +478,7 @@ mod tests {
     #[test]
     fn a_small_archive_is_not_split_and_too_many_parts_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let cas = Cas::open(&dir.path().join("c")).unwrap();
+        let cas = Cas::open(dir.path().join("c")).unwrap();
         let members = members(&cas);
         let to = dir.path().join("out/p.tar");
         let export = |limit| {
@@ -503,7 +503,7 @@ mod tests {
     fn stopping_at_any_moment_keeps_the_earlier_archive() {
         use std::cell::Cell;
         let dir = tempfile::tempdir().unwrap();
-        let cas = Cas::open(&dir.path().join("c")).unwrap();
+        let cas = Cas::open(dir.path().join("c")).unwrap();
         let members = members(&cas);
         let to = dir.path().join("out/p.tar");
         for split in [None, Some(40_000)] {

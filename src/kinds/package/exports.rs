@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_touched_archive_and_another_package_are_not_current() {
         let dir = tempfile::tempdir().unwrap();
-        let cas = Cas::open(&dir.path().join("cache")).unwrap();
+        let cas = Cas::open(dir.path().join("cache")).unwrap();
         let archive = dir.path().join("a.tar.zst");
         fs::write(&archive, "one").unwrap();
         let output = |bytes: &[u8]| Output {

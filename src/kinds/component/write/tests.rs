@@ -26,7 +26,7 @@ struct Setting {
 impl Setting {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let cas = Arc::new(Cas::open(&dir.path().join("cas")).unwrap());
+        let cas = Arc::new(Cas::open(dir.path().join("cas")).unwrap());
         fs::create_dir(dir.path().join("root")).unwrap();
         let registry = Registry::new(Options::default()).unwrap();
         Self {

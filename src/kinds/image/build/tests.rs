@@ -21,7 +21,7 @@ struct Setting {
 impl Setting {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let cas = Arc::new(Cas::open(&dir.path().join("cas")).unwrap());
+        let cas = Arc::new(Cas::open(dir.path().join("cas")).unwrap());
         let tree = dir.path().join("tree");
         fs::create_dir_all(tree.join("bin")).unwrap();
         fs::create_dir_all(tree.join("empty")).unwrap();

@@ -16,7 +16,7 @@ struct Bench {
 
 fn bench() -> Bench {
     let dir = tempfile::tempdir().unwrap();
-    let cas = Arc::new(Cas::open(&dir.path().join("cache")).unwrap());
+    let cas = Arc::new(Cas::open(dir.path().join("cache")).unwrap());
     Bench { dir, cas }
 }
 

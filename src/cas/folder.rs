@@ -1,0 +1,176 @@
+//! The folder of a cache, and whether it is only read.
+//!
+//! A result in a cache is believed, so only this user may be able to write there. A
+//! cache of root is read and never written by others. One that others own is read if
+//! the user says so.
+
+use std::path::{Path, PathBuf};
+
+use crate::disk::{self, Owner, OwnerError};
+
+/// A cache, as the user names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheFolder {
+    /// The folder.
+    pub path: PathBuf,
+    /// The user knows that others write there, and wants it to be read only.
+    pub shared: bool,
+}
+
+impl From<&Path> for CacheFolder {
+    fn from(path: &Path) -> Self {
+        path.to_owned().into()
+    }
+}
+
+impl From<&PathBuf> for CacheFolder {
+    fn from(path: &PathBuf) -> Self {
+        path.clone().into()
+    }
+}
+
+impl From<&CacheFolder> for CacheFolder {
+    fn from(folder: &CacheFolder) -> Self {
+        folder.clone()
+    }
+}
+
+impl From<PathBuf> for CacheFolder {
+    fn from(path: PathBuf) -> Self {
+        Self {
+            path,
+            shared: false,
+        }
+    }
+}
+
+/// Whether a cache may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Write,
+    Read,
+}
+
+impl CacheFolder {
+    /// Makes `versioned`, which is in the folder, private, or finds that both are only
+    /// read.
+    pub(super) fn access(&self, versioned: &Path) -> Result<Access, OwnerError> {
+        if self.shared {
+            return Ok(Access::Read);
+        }
+        let outer = disk::private_folder(&self.path)?;
+        let inner = disk::private_folder(versioned)?;
+        if (outer, inner) != (Owner::Own, Owner::Own) {
+            return Ok(Access::Read);
+        }
+        disk::make_private(versioned);
+        Ok(Access::Write)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::cas::{Cas, CasError, Key};
+    use crate::oci::Digest;
+
+    const KEY: Key = Key([7; 32]);
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn filled(path: &Path) -> Digest {
+        let cas = Cas::open(path).unwrap();
+        let mut ingest = cas.ingest().unwrap();
+        ingest.write_all(b"abc").unwrap();
+        let (digest, size) = ingest.commit().unwrap();
+        cas.put_result(&KEY, b"result", &[(digest, size)]).unwrap();
+        digest
+    }
+
+    #[test]
+    fn others_can_neither_read_nor_write_a_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("cache");
+        let digest = filled(&root);
+        let cas = Cas::open(&root).unwrap();
+        let blob = cas.path_of(&digest);
+        drop(cas);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(
+            (mode(&root), mode(&root.join("v1")), mode(&blob)),
+            (0o700, 0o700, 0o600)
+        );
+        // One that an older program made loses the rights of others.
+        set_mode(&root.join("v1"), 0o755);
+        drop(Cas::open(&root).unwrap());
+        assert_eq!(mode(&root.join("v1")), 0o700);
+        for (path, open) in [
+            (root.clone(), 0o777),
+            (root.clone(), 0o770),
+            (root.join("v1"), 0o702),
+        ] {
+            set_mode(&path, open);
+            let error = Cas::open(&root).err().unwrap().to_string();
+            assert!(error.contains("may be written by others"), "{error}");
+            assert!(error.contains("--shared-cache"), "{error}");
+            set_mode(&path, 0o700);
+        }
+    }
+
+    #[test]
+    fn a_shared_cache_is_only_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("cache");
+        let digest = filled(&root);
+        set_mode(&root, 0o777);
+        let listed = || {
+            let mut found = Vec::new();
+            let mut open = vec![root.clone()];
+            while let Some(folder) = open.pop() {
+                for entry in fs::read_dir(folder).unwrap() {
+                    let path = entry.unwrap().path();
+                    found.push((path.clone(), fs::metadata(&path).unwrap().len()));
+                    if path.is_dir() {
+                        open.push(path);
+                    }
+                }
+            }
+            found.sort();
+            found
+        };
+        let before = listed();
+        let folder = CacheFolder {
+            path: root.clone(),
+            shared: true,
+        };
+        let cas = Cas::open(&folder).unwrap();
+        assert!(cas.contains(&digest, 3).unwrap());
+        assert_eq!(cas.result(&KEY).unwrap().unwrap(), b"result");
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut cas.open_blob(&digest).unwrap(), &mut text).unwrap();
+        assert_eq!(text, "abc");
+        assert!(matches!(cas.ingest(), Err(CasError::ReadOnly(_))));
+        assert!(matches!(cas.stage(), Err(CasError::ReadOnly(_))));
+        assert!(cas.prune(crate::cas::Limits::default()).is_err());
+        assert_eq!(listed(), before);
+        // A damaged blob is not believed, and stays for its owner.
+        let path = cas.path_of(&digest);
+        fs::write(&path, b"abd").unwrap();
+        let cas = Cas::open(&folder).unwrap();
+        let mut blob = cas.open_blob(&digest).unwrap();
+        assert!(std::io::Read::read_to_string(&mut blob, &mut text).is_err());
+        assert!(path.exists());
+        let nothing = CacheFolder {
+            path: dir.path().join("none"),
+            shared: true,
+        };
+        assert!(Cas::open(&nothing).is_err());
+        assert!(!nothing.path.exists());
+    }
+}
