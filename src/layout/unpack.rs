@@ -308,6 +308,56 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(128))]
+
+        /// Whatever tars name and wherever they link, one after the other in one folder.
+        #[test]
+        fn no_tars_lead_out_of_their_folder(
+            tars in proptest::collection::vec(
+                proptest::collection::vec((0..8_usize, parts(), parts()), 0..12),
+                1..3,
+            ),
+        ) {
+            const KINDS: [Kind; 8] = [
+                Kind::Regular,
+                Kind::Regular,
+                Kind::Directory,
+                Kind::Symlink,
+                Kind::Symlink,
+                Kind::Link,
+                Kind::Fifo,
+                Kind::XGlobalHeader,
+            ];
+            let dir = tempfile::tempdir().unwrap();
+            let (inside, out) = (dir.path().join("in"), dir.path().join("out"));
+            fs::create_dir(&inside).unwrap();
+            fs::create_dir(&out).unwrap();
+            fs::write(out.join("mine"), "mine").unwrap();
+            let into = Enclosure::open(&inside).unwrap();
+            for tar in &tars {
+                let entries = tar.iter().map(|(kind, name, link)| {
+                    (KINDS[*kind], name.as_str(), link.as_str())
+                });
+                let bytes = tar_of(&entries.collect::<Vec<_>>());
+                // Refused or not: what it left is on the way of the next one.
+                let _ = unpack_tar(Path::new("t"), &bytes[..], &into, APP);
+            }
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+            assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+            assert_eq!(fs::read(out.join("mine")).unwrap(), b"mine");
+            assert_eq!(fs::metadata(out.join("mine")).unwrap().nlink(), 1);
+        }
+    }
+
+    /// Paths of a few parts, so that they meet.
+    fn parts() -> impl proptest::strategy::Strategy<Value = String> {
+        use proptest::strategy::Strategy as _;
+        let part = proptest::sample::select(&["a", "a", "b", "A", ".", "..", "", "out", "/"][..]);
+        let parts = proptest::collection::vec(part, 1..6);
+        parts.prop_map(|parts| parts.join("/"))
+    }
+
     #[test]
     fn documents_have_no_links() {
         for target in ["/etc/passwd", "../out/mine", "a.json"] {
