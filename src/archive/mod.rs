@@ -5,6 +5,7 @@
 
 mod bounded;
 mod compression;
+mod listing;
 mod path;
 mod seekable;
 mod tar_read;
@@ -12,6 +13,7 @@ mod tar_write;
 
 pub use bounded::Bounded;
 pub use compression::{COMPRESSION_MAGIC, Compression, is_tar};
+pub use listing::{Listing, list};
 pub use path::{PathError, SafePath, stays_inside};
 pub use seekable::{
     FrameAt, FrameMaker, MAX_COMPRESSED_INPUT, MAX_FRAME_LEN, MAX_FRAMES, SeekTable, SeekableError,

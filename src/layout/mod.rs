@@ -23,7 +23,8 @@ pub use error::LayoutError;
 pub use image_layout::ImageLayout;
 pub use open::{Member, PackageFile, open};
 pub use read::{
-    MAX_DOCUMENT_BYTES, keep, limit, read, read_into, read_opened, read_promised, read_some,
+    MAX_DOCUMENT_BYTES, is_component, keep, limit, read, read_into, read_listings, read_opened,
+    read_promised, read_some,
 };
 pub use splice::{Spliced, splice};
 pub use unpack::{Contents, unpack_tar};

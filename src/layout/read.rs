@@ -1,10 +1,11 @@
 //! Reads a package in one pass: the digests of all files, and the content of documents.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::{LayoutError, PackageFile, open};
+use crate::archive::{self, Listing};
 use crate::cas::{Cas, CasError};
 use crate::oci::{Digest, Hasher};
 use crate::package::{Checksums, Dialect, MAX_DEFINITION_BYTES};
@@ -37,6 +38,7 @@ pub fn read_opened(package: &PackageFile) -> Result<Evidence, LayoutError> {
     let mut gatherer = Gatherer {
         package: package.path(),
         evidence: Evidence::default(),
+        left: MAX_ALL_KEPT_BYTES,
     };
     package.visit(|name, _, content| gatherer.file(name, content))?;
     Ok(gatherer.evidence)
@@ -52,6 +54,7 @@ pub fn read_into(package: &PackageFile, cas: &Cas) -> Result<Evidence, LayoutErr
     let mut gatherer = Gatherer {
         package: package.path(),
         evidence: Evidence::default(),
+        left: MAX_ALL_KEPT_BYTES,
     };
     package.visit(|name, _, content| {
         let refused = |error: CasError| LayoutError::Output {
@@ -103,6 +106,50 @@ pub fn read_promised(package: &PackageFile) -> Result<Evidence, LayoutError> {
         files.entry(name.clone()).or_insert((digest, member.size));
     }
     Ok(evidence)
+}
+
+/// What is in the component tars `names` of an open package.
+///
+/// # Errors
+///
+/// [`LayoutError`]; a tar that cannot be read is in the result.
+pub fn read_listings(
+    package: &PackageFile,
+    names: &BTreeSet<String>,
+) -> Result<BTreeMap<String, Listing>, LayoutError> {
+    let mut found = BTreeMap::new();
+    if !package.is_seekable() {
+        package.visit(|name, _, content| {
+            if names.contains(name) {
+                found.insert(name.to_owned(), archive::list(content));
+            }
+            Ok(())
+        })?;
+        return Ok(found);
+    }
+    for name in names {
+        let listed = listed_of(package, |out| package.read_member(name, out))?;
+        found.insert(name.clone(), listed);
+    }
+    Ok(found)
+}
+
+/// Lists the tar that `write` writes.
+fn listed_of(
+    package: &PackageFile,
+    write: impl FnOnce(&mut io::PipeWriter) -> Result<(), LayoutError>,
+) -> Result<Listing, LayoutError> {
+    let (reader, mut writer) =
+        io::pipe().map_err(|error| LayoutError::io(package.path(), error))?;
+    // The decoder needs a writer, and the reader of tars a reader.
+    std::thread::scope(|scope| {
+        let listing = scope.spawn(move || archive::list(reader));
+        let written = write(&mut writer);
+        drop(writer);
+        let listing = listing.join();
+        written?;
+        Ok(listing.unwrap_or_else(|_| Err("the reading thread panicked".to_owned())))
+    })
 }
 
 /// Reads the documents of an open package, and the existing files of `names`; writes
@@ -247,9 +294,50 @@ impl<W: Write> Write for Taken<W> {
     }
 }
 
+/// Largest document of an image that is kept while a package is read, in bytes:
+/// 1 MiB; larger ones are read again.
+const MAX_KEPT_BYTES: u64 = 1 << 20;
+
+/// Most bytes of such documents: 64 MiB.
+const MAX_ALL_KEPT_BYTES: u64 = 64 << 20;
+
+/// Whether `name` is the tar of a component.
+#[must_use]
+pub fn is_component(name: &str) -> bool {
+    name.starts_with("components/") && name.ends_with(".tar")
+}
+
+/// Digests what it passes on.
+struct Digesting<'r> {
+    inner: &'r mut dyn Read,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl<'r> Digesting<'r> {
+    fn of(inner: &'r mut dyn Read) -> Self {
+        Self {
+            inner,
+            hasher: Hasher::default(),
+            size: 0,
+        }
+    }
+}
+
+impl Read for Digesting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+}
+
 struct Gatherer<'p> {
     package: &'p Path,
     evidence: Evidence,
+    /// Bytes of documents that may still be kept.
+    left: u64,
 }
 
 impl Gatherer<'_> {
@@ -280,18 +368,39 @@ impl Gatherer<'_> {
                 None => keep(&mut self.evidence, name, bytes),
             }
             found
+        } else if is_component(name) {
+            let mut reader = Digesting::of(content);
+            let listing = archive::list(&mut reader);
+            self.evidence.listings.insert(name.to_owned(), listing);
+            // Errors of the package come again here.
+            io::copy(&mut reader, &mut io::sink()).map_err(io)?;
+            (reader.hasher.finish(), reader.size)
         } else {
             let mut hasher = Hasher::default();
             let mut size = 0;
             let mut buffer = vec![0; 128 << 10];
+            let mut kept = name.starts_with("images/").then(Vec::new);
             loop {
                 match content.read(&mut buffer).map_err(io)? {
                     0 => break,
                     count => {
                         hasher.update(&buffer[..count]);
                         size += count as u64;
+                        let left = self.left;
+                        let fits = |kept: &Vec<u8>| {
+                            let json = kept.first().unwrap_or(&buffer[0]) == &b'{';
+                            json && size <= MAX_KEPT_BYTES.min(left)
+                        };
+                        kept = kept.filter(fits);
+                        if let Some(kept) = &mut kept {
+                            kept.extend_from_slice(&buffer[..count]);
+                        }
                     }
                 }
+            }
+            if let Some(kept) = kept {
+                self.left -= size;
+                self.evidence.documents.insert(name.to_owned(), kept);
             }
             (hasher.finish(), size)
         };

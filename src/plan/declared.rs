@@ -53,7 +53,7 @@ struct Planner<'d> {
     /// The images of each instance that has any.
     images: BTreeMap<String, Named>,
     /// The instances that build images, by the reference of the image.
-    local: BTreeMap<String, String>,
+    local: BTreeMap<String, Vec<String>>,
     /// The documents of each `sbom` instance.
     sboms: BTreeMap<String, Named>,
     /// The steps after which an instance is complete, where that is not its own.
@@ -80,10 +80,17 @@ impl Plan {
         let graph = Graph::build(ids, instances.iter().flat_map(edges))?;
         let built = instances
             .iter()
-            .filter(|i| matches!(i.verb, Verb::Image(_)));
-        let local = built.map(|i| (images::local_name(how.name, &i.id), i.id.clone()));
+            .filter_map(|instance| match &instance.verb {
+                Verb::Image(verb) => Some((instance, verb)),
+                _ => None,
+            });
+        let mut local: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (instance, verb) in built {
+            let name = images::named(instance, verb, how.name)?;
+            local.entry(name).or_default().push(instance.id.clone());
+        }
         let mut planner = Planner {
-            local: local.collect(),
+            local,
             pipeline: how,
             options: how.options,
             images: BTreeMap::new(),

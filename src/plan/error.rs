@@ -1,5 +1,7 @@
 //! Why a pipeline or definition has no plan.
 
+use std::path::PathBuf;
+
 use crate::graph::GraphError;
 use crate::oci::{ReferenceError, TAG_RULE};
 use crate::package::manifest::ArtifactError;
@@ -51,6 +53,33 @@ pub enum PlanError {
          oci:DIR:example.com/app:1.0"
     )]
     Unnamed { task: String, image: String },
+    /// A package lacks an image.
+    #[error(
+        "the component `{component}` declares the image `{image}`, but no task in the `images` of `{task}` brings it: add an `images` task, or set `name: {image}` on the `image` task that builds it"
+    )]
+    ImageLeftOut {
+        task: String,
+        component: String,
+        image: String,
+    },
+    /// Two tasks build images of one name.
+    #[error(
+        "`{one}` and `{other}` both bring the image `{name}`: list one of them, or give one another `name`"
+    )]
+    ImageNames {
+        one: String,
+        other: String,
+        name: String,
+    },
+    /// Two packages have the same archive.
+    #[error(
+        "`{one}` and `{other}` would both write `{}`: give one of the packages another name, version or flavor", archive.display()
+    )]
+    SameArchive {
+        one: String,
+        other: String,
+        archive: PathBuf,
+    },
     /// The definition has no such component.
     #[error("task `{task}` names the component `{name}`, but `{definition}` has no such component")]
     NoComponent {
@@ -151,6 +180,7 @@ impl PlanError {
                 (task, "definition")
             }
             Self::Identity { task, .. } => (task, "identity"),
+            Self::ImageLeftOut { task, .. } => (task, "images"),
             Self::Set { task, .. } => (task, "set"),
             Self::Unnamed { task, .. }
             | Self::Offline { task }

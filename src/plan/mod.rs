@@ -71,6 +71,9 @@ pub struct Plan {
     pub pools: BTreeMap<String, u32>,
     /// Limits on the cache that a pipeline file sets.
     pub cache_limits: CacheLimits,
+    /// The archives to be written, each with the step that makes its package. Another
+    /// step may write it, once it is signed.
+    pub(crate) archives: Vec<(PathBuf, String)>,
 }
 
 impl Plan {
@@ -131,12 +134,32 @@ impl Plan {
         Graph::build(self.steps.keys().cloned(), edges)
     }
 
-    /// Checks what can be checked of a release before anything is built.
+    /// Refuses two packages that would be written to one archive.
+    fn apart(&self) -> Result<(), PlanError> {
+        let mut written: BTreeMap<&Path, &String> = BTreeMap::new();
+        for (archive, id) in &self.archives {
+            if self.steps.get(id).is_none_or(|step| step.skipped) {
+                continue;
+            }
+            if let Some(one) = written.insert(archive, id).filter(|one| *one != id) {
+                return Err(PlanError::SameArchive {
+                    one: one.clone(),
+                    other: id.clone(),
+                    archive: archive.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what can be checked of archives and releases before anything is built.
     ///
     /// # Errors
     ///
-    /// [`PlanError::Offline`], [`PlanError::Tag`], [`PlanError::Untagged`]
+    /// [`PlanError::SameArchive`], [`PlanError::Offline`], [`PlanError::Tag`],
+    /// [`PlanError::Untagged`]
     pub fn publishable(&self, offline: bool) -> Result<(), PlanError> {
+        self.apart()?;
         for step in self.steps.values().filter(|step| !step.skipped) {
             let Work::Publish(work) = &step.work else {
                 continue;

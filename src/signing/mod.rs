@@ -33,6 +33,7 @@ pub use envelope::{
 pub use evidence::{Demands, KeylessError, Proven, Root, RootError};
 pub use file::{SignatureFileError, read_signature_file, write_signature_file};
 pub use identity::{Identity, IdentityError, Pattern};
+pub(crate) use json::parse_bounded as strict_json;
 pub use key::{ImportError, KeyError, SignError, SigningKey, import};
 pub use pem_block::MAX_KEY_BYTES;
 pub use public_key::{Algorithm, Mismatch, PublicKey, PublicKeyError};

@@ -2,8 +2,8 @@
 //!
 //! Which of these a path is, [`layout::open`] finds out.
 
-use std::collections::{BTreeMap, HashMap};
-use std::io::{self, PipeReader, Read};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{self, PipeReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use super::error::{OpenError, SourceError};
 use super::opening::Opening;
 use super::package::{Copyable, Output, Package};
+use crate::archive::Listing;
 use crate::cas::Cas;
 use crate::content::Fetch;
 use crate::layout::{self, LayoutError, PackageFile};
@@ -84,6 +85,26 @@ impl Package for Local {
         Ok((evidence, Copyable { content, artifact }))
     }
 
+    fn documents(
+        &self,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Vec<u8>>, SourceError> {
+        let mut kept: BTreeMap<String, Kept> = BTreeMap::new();
+        let list: Vec<String> = names.iter().cloned().collect();
+        layout::read_some(&self.file, &list, |name, _| {
+            Ok(kept.entry(name.to_owned()).or_default().clone())
+        })?;
+        let bytes = |kept: Kept| {
+            let mut bytes = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *bytes)
+        };
+        Ok(kept.into_iter().map(|(n, kept)| (n, bytes(kept))).collect())
+    }
+
+    fn listings(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, Listing>, SourceError> {
+        Ok(layout::read_listings(&self.file, names)?)
+    }
+
     fn bundles(&self) -> Result<Attached<Vec<u8>>, SourceError> {
         match self.beside.as_ref().filter(|path| path.is_file()) {
             Some(path) => Ok(layout::read_bundles(path)?.into()),
@@ -93,6 +114,22 @@ impl Package for Local {
 
     fn as_file(&self) -> Option<&PackageFile> {
         Some(&self.file)
+    }
+}
+
+/// A file in memory, while it is read.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

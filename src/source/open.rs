@@ -4,6 +4,7 @@
 //! assembles evidence about a package that exists already, and only this room may
 //! call [`verify::verify`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -12,10 +13,13 @@ use super::error::{OpenError, SourceError};
 use super::opening::{Opening, ReadOptions};
 use super::package::Package;
 use super::{SOURCES, file};
+use crate::archive::Listing;
 use crate::layout;
 use crate::registry::{Connection, Registry};
 use crate::text::without_logins;
-use crate::verify::{self, Attached, Check, Evidence, Policy, Refusal, Scope, VerifiedPackage};
+use crate::verify::{
+    self, Attached, Check, Contents, Evidence, Policy, Refusal, Scope, VerifiedPackage,
+};
 
 /// Why a package was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -151,8 +155,67 @@ impl Opened {
             evidence.attached.extend(new.cloned());
             evidence.unread += beside.unread;
         }
+        let mut contents = Read {
+            package: &*self.package,
+            documents: std::mem::take(&mut evidence.documents),
+            listings: std::mem::take(&mut evidence.listings),
+        };
         #[expect(clippy::disallowed_methods, reason = "the door for existing packages")]
         let judged = verify::verify(evidence, scope, &self.policy);
-        judged.map_err(JudgeError::Refused)
+        let package = judged.map_err(JudgeError::Refused)?;
+        if scope == Scope::Whole {
+            let refusals = verify::check_contents(&package, &mut contents)?;
+            if !refusals.is_empty() {
+                return Err(JudgeError::Refused(refusals));
+            }
+        }
+        Ok(package)
+    }
+}
+
+/// What was read of a package already, and the package for the rest.
+struct Read<'p> {
+    package: &'p dyn Package,
+    documents: BTreeMap<String, Vec<u8>>,
+    listings: BTreeMap<String, Listing>,
+}
+
+impl Contents for Read<'_> {
+    type Error = SourceError;
+
+    fn documents(
+        &mut self,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Vec<u8>>, SourceError> {
+        let mut found = BTreeMap::new();
+        let mut missing = BTreeSet::new();
+        for name in names {
+            match self.documents.remove(name) {
+                Some(bytes) => drop(found.insert(name.clone(), bytes)),
+                None => drop(missing.insert(name.clone())),
+            }
+        }
+        if !missing.is_empty() {
+            found.extend(self.package.documents(&missing)?);
+        }
+        Ok(found)
+    }
+
+    fn listings(
+        &mut self,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Listing>, SourceError> {
+        let mut found = BTreeMap::new();
+        let mut missing = BTreeSet::new();
+        for name in names {
+            match self.listings.remove(name) {
+                Some(listing) => drop(found.insert(name.clone(), listing)),
+                None => drop(missing.insert(name.clone())),
+            }
+        }
+        if !missing.is_empty() {
+            found.extend(self.package.listings(&missing)?);
+        }
+        Ok(found)
     }
 }

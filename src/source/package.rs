@@ -1,7 +1,7 @@
 //! What every existing package offers, wherever it is stored: files by path, read
 //! in part or whole, evidence for `verify`, and the bundles beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::error::SourceError;
 use super::remote::Remote;
+use crate::archive::Listing;
 use crate::cas::Cas;
 use crate::layout::{LayoutError, PackageFile};
 use crate::oci::Reference;
@@ -63,6 +64,21 @@ pub trait Package: Send + Sync {
     ///
     /// [`SourceError`]
     fn copyable(&self, cas: &Arc<Cas>) -> Result<(Evidence, Copyable), SourceError>;
+
+    /// The content of small files, which are in the package.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`]
+    fn documents(&self, names: &BTreeSet<String>)
+    -> Result<BTreeMap<String, Vec<u8>>, SourceError>;
+
+    /// What is in component tars; none if they would have to be downloaded for it.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`]
+    fn listings(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, Listing>, SourceError>;
 
     /// Bundles stored beside the package. Anyone may have put them there.
     ///

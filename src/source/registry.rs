@@ -12,9 +12,10 @@ use super::error::{OpenError, RemoteError, SourceError};
 use super::opening::Opening;
 use super::package::{Copyable, Existing, Output, Package};
 use super::remote::{Remote, RemotePackage};
+use crate::archive::{self, Listing};
 use crate::cas::Cas;
 use crate::content::{self, CopyError};
-use crate::layout::LayoutError;
+use crate::layout::{self, LayoutError};
 use crate::oci::{Descriptor, Reference};
 use crate::package::Dialect;
 use crate::registry::{Registry, RegistryError, Repository, runtime};
@@ -129,10 +130,16 @@ impl Package for Remote {
     }
 
     fn read_all(&self) -> Result<Evidence, SourceError> {
-        let promised = self.survey()?;
+        let mut promised = self.survey()?;
         // Each blob once, even if it has several titles.
         let layers = self.found.layers.values();
-        let layers: BTreeMap<_, _> = layers.map(|layer| (layer.digest, layer)).collect();
+        let mut layers: BTreeMap<_, _> = layers.map(|layer| (layer.digest, layer)).collect();
+        let components = self.found.layers.iter();
+        for (name, layer) in components.filter(|(name, _)| layout::is_component(name)) {
+            layers.remove(&layer.digest);
+            let listing = self.listed(name, layer)?;
+            promised.listings.insert(name.clone(), listing);
+        }
         let permits = Arc::new(Semaphore::new(self.concurrency.max(1)));
         let mut reading = JoinSet::new();
         for layer in layers.into_values() {
@@ -171,6 +178,25 @@ impl Package for Remote {
         Ok((self.survey()?, copyable))
     }
 
+    fn documents(
+        &self,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Vec<u8>>, SourceError> {
+        let mut found = BTreeMap::new();
+        for name in names {
+            if let Some(layer) = self.found.layers.get(name) {
+                let mut bytes = Vec::new();
+                self.copy(name, layer, &mut bytes)?;
+                found.insert(name.clone(), bytes);
+            }
+        }
+        Ok(found)
+    }
+
+    fn listings(&self, _: &BTreeSet<String>) -> Result<BTreeMap<String, Listing>, SourceError> {
+        Ok(BTreeMap::new())
+    }
+
     fn bundles(&self) -> Result<Attached<Vec<u8>>, SourceError> {
         let (registry, found) = (&self.registry, &self.found);
         let bundles = bundles_about(registry, &found.reference, found.digest());
@@ -203,6 +229,19 @@ impl Remote {
             entry: name.to_owned(),
             source,
         }
+    }
+
+    /// Reads a component's tar, verified, and lists what is in it.
+    fn listed(&self, name: &str, layer: &Descriptor) -> Result<Listing, SourceError> {
+        let pipe = io::pipe().map_err(|error| self.refused_output(name, error))?;
+        let (reader, writer) = pipe;
+        std::thread::scope(|scope| {
+            let listing = scope.spawn(move || archive::list(reader));
+            let copied = self.copy(name, layer, writer);
+            let listing = listing.join();
+            copied?;
+            Ok(listing.unwrap_or_else(|_| Err("the reading thread panicked".to_owned())))
+        })
     }
 
     /// Copies a layer to `out`, verified.

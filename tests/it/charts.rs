@@ -93,6 +93,20 @@ fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// A packaged chart.
+fn tgz(name: &str, version: &str) -> Vec<u8> {
+    let text = format!("apiVersion: v2\nname: {name}\nversion: {version}\n");
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(text.len() as u64);
+    header.set_mode(0o644);
+    let path = format!("{name}/Chart.yaml");
+    tar.append_data(&mut header, path, text.as_bytes()).unwrap();
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    out.write_all(&tar.into_inner().unwrap()).unwrap();
+    out.finish().unwrap()
+}
+
 /// The chart's archive in the package.
 fn packed(sandbox: &Sandbox, file: &str) -> Vec<u8> {
     let archive = "dist/jackal-package-demo-amd64-1.0.0.tar.zst";
@@ -124,9 +138,10 @@ fn a_version_constraint_is_resolved_once_and_the_archive_comes_from_its_reposito
         }
         server.put("/charts/index.yaml", "text/yaml", text);
     };
-    let old = (b"old".to_vec(), hex(b"old"));
+    let (old, new) = (tgz("web", "1.2.0"), tgz("web", "1.3.0"));
+    let old = (old.clone(), hex(&old));
     server.put("/charts/web-1.2.0.tgz", "application/gzip", old.0.clone());
-    server.put("/charts/web-1.3.0.tgz", "application/gzip", b"new".to_vec());
+    server.put("/charts/web-1.3.0.tgz", "application/gzip", new.clone());
     index(&[("1.2.0", &old.1), ("2.0.0", &old.1)]);
     let url = format!("http://user:secret@127.0.0.1:{}/charts", server.port);
     package(&sandbox, &url, "^1.2");
@@ -141,7 +156,7 @@ fn a_version_constraint_is_resolved_once_and_the_archive_comes_from_its_reposito
     assert_eq!(server.logins.load(Ordering::SeqCst), 2);
     assert_eq!(packed(&sandbox, "mine-^1.2.tgz"), old.0);
     // A newer matching version changes nothing until the pin is moved.
-    index(&[("1.3.0", &hex(b"new")), ("1.2.0", &old.1)]);
+    index(&[("1.3.0", &hex(&new)), ("1.2.0", &old.1)]);
     assert_eq!(sandbox.executed(), [""; 0]);
     assert_eq!(server.asked(), 0);
     std::fs::remove_dir_all(sandbox.cache()).unwrap();
@@ -152,7 +167,7 @@ fn a_version_constraint_is_resolved_once_and_the_archive_comes_from_its_reposito
     let said = sandbox.run(&["update"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert_eq!(sandbox.executed().len(), 3);
-    assert_eq!(packed(&sandbox, "mine-^1.2.tgz"), b"new");
+    assert_eq!(packed(&sandbox, "mine-^1.2.tgz"), new);
 }
 
 #[test]
@@ -174,9 +189,36 @@ fn an_archive_that_differs_from_the_index_is_refused() {
 }
 
 #[test]
+fn an_archive_of_another_chart_is_refused_also_where_the_index_has_no_digest() {
+    let (sandbox, server) = (Sandbox::new(), Server::start());
+    let index = "entries:\n  web:\n  - version: 1.0.0\n    urls: [w.tgz]\n";
+    server.put("/index.yaml", "text/yaml", index);
+    let url = format!("http://127.0.0.1:{}", server.port);
+    package(&sandbox, &url, "1.0.0");
+    for (archive, message) in [
+        (
+            tgz("evil", "1.0.0"),
+            "holds the chart `evil` 1.0.0, expected `web` 1.0.0",
+        ),
+        (tgz("web", "9.0.0"), "holds the chart `web` 9.0.0"),
+        (b"<!DOCTYPE html>".to_vec(), "is not a chart"),
+    ] {
+        server.put("/w.tgz", "application/gzip", archive);
+        let _ = std::fs::remove_file(sandbox.src().join("jackal.lock"));
+        let said = sandbox.run(&["build"]);
+        assert_eq!(said.code, Some(3), "{}", said.stderr);
+        assert!(said.stderr.contains(message), "{}", said.stderr);
+        assert!(!sandbox.src().join("dist").exists());
+    }
+    server.put("/w.tgz", "application/gzip", tgz("web", "1.0.0"));
+    std::fs::remove_file(sandbox.src().join("jackal.lock")).unwrap();
+    assert_eq!(sandbox.executed().len(), 3);
+}
+
+#[test]
 fn a_chart_in_a_registry_is_the_layer_that_helm_pushes() {
     let (sandbox, server) = (Sandbox::new(), Server::start());
-    let (chart, config) = (b"a chart".to_vec(), b"{}".to_vec());
+    let (chart, config) = (tgz("web", "1.2.0+b1"), b"{}".to_vec());
     let manifest = format!(
         "{{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\
          \"config\":{{\"mediaType\":\"application/vnd.cncf.helm.config.v1+json\",\"digest\":\

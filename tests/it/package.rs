@@ -463,3 +463,85 @@ fn control_characters_in_a_package_are_not_printed() {
         }
     }
 }
+
+/// The archive of a package whose component is called `name` and declares `more`.
+fn package_declaring(name: &str, more: &str) -> Vec<u8> {
+    let checksums = "\n";
+    let definition = format!(
+        "kind: JackalPackageConfig\nmetadata:\n  name: demo\n  version: 1.0.0\n  aggregateChecksum: {}\n\
+         build:\n  architecture: amd64\n  timestamp: Mon, 23 Nov 2026 21:00:00 +0000\n\
+         components:\n- name: {name}\n{more}",
+        jackal::oci::Digest::of(checksums.as_bytes()).hex()
+    );
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, bytes) in [
+        ("jackal.yaml", definition.as_bytes()),
+        ("checksums.txt", checksums.as_bytes()),
+    ] {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, bytes).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+#[test]
+fn what_verify_refuses_is_neither_signed_nor_published() {
+    let sandbox = super::sandbox::Sandbox::new();
+    super::trust::key(&sandbox, "a");
+    let good = package_declaring("app", "");
+    std::fs::write(sandbox.src().join("good.tar"), good).unwrap();
+    let said = sandbox.run(&["package", "verify", "good.tar"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    for (name, more, message) in [
+        (
+            "../../x",
+            "",
+            "`../../x` is not a valid name of a component",
+        ),
+        ("[app]", "", "`name` is a list"),
+        ("app", "  name: other\n", "duplicate key `name`"),
+        (
+            "app",
+            "---\nkind: JackalPackageConfig\n",
+            "a second YAML document",
+        ),
+        ("app", "  images: ['a:1']\n", "declares the image `a:1`"),
+        (
+            "app",
+            "  charts: [{name: c, version: 1.0.0}]\n",
+            "declares the chart `c`",
+        ),
+    ] {
+        let bad = package_declaring(name, more);
+        std::fs::write(sandbox.src().join("bad.tar"), &bad).unwrap();
+        for command in [
+            &["verify", "bad.tar"][..],
+            &["publish", "bad.tar", "oci-layout:layout"],
+            &[
+                "sign",
+                "bad.tar",
+                "--signing-key",
+                "a/cosign.key",
+                "--signing-key-pass",
+                "pw",
+            ],
+            &["extract", "bad.tar", "-o", "out"],
+        ] {
+            let said = match command {
+                ["publish", names @ ..] => super::publish::publish(&sandbox, names),
+                _ => sandbox.run(&[&["package"], command].concat()),
+            };
+            assert_eq!(said.code, Some(5), "{command:?}: {}", said.stderr);
+            assert!(
+                said.stderr.contains(message),
+                "{command:?}: {}",
+                said.stderr
+            );
+        }
+        assert!(std::fs::read(sandbox.src().join("bad.tar")).unwrap() == bad);
+        assert!(!sandbox.src().join("layout").exists());
+        assert!(!sandbox.src().join("out").exists());
+    }
+}

@@ -1,6 +1,7 @@
 //! `chart`: the archive of a Helm chart, packaged from a folder or a Git repository, or
 //! downloaded from a chart repository or registry.
 
+mod archive;
 mod dependencies;
 pub(crate) mod package;
 pub(crate) mod remote;
@@ -151,6 +152,9 @@ impl Kind for ChartWork {
             Origin::Published(question) => {
                 let pin = answer(cx.site, &self.folders.own, &*question).await?;
                 action = Action::new("published-chart", CHART_FORMAT);
+                // The archive is refused if it is another chart.
+                action.settings.put("name", question.chart_name());
+                action.settings.put("version", &pin.version);
                 inputs.blob(&pin.url, pin.digest, pin.size)?;
                 manifest = pin.manifest;
             }
@@ -204,6 +208,13 @@ impl Kind for ChartWork {
             }
             Origin::Published(question) => {
                 let output = remote::fetched(site, &question.0, prepared).await?;
+                let pin = answer(site, &self.folders.own, &*question).await?;
+                let (cas, digest) = (Arc::clone(&site.cas), output.digest);
+                blocking(move || {
+                    let archive = cas.open_blob(&digest)?;
+                    question.is_answered_by(&pin, archive::metadata(archive))
+                })
+                .await?;
                 Ok(vec![output].into())
             }
             Origin::Folder => make(&prepared.action, &prepared.inputs, &Bench::of(site)).await,

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use flate2::{Compression, GzBuilder};
 use ignore::Rules;
-use metadata::Metadata;
+pub(crate) use metadata::Metadata;
 
 use crate::action::InputNode;
 use crate::archive::{Bounded, SafePath, TarError, TarKind, TarReader, TarWriter};

@@ -13,6 +13,7 @@ use crate::ground::site::Site;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
 use crate::kinds::Prepared;
+use crate::kinds::chart::package::Metadata;
 use crate::kinds::image::fetch::{self, FetchError};
 use crate::kinds::pins::Question;
 use crate::oci::{Digest, Manifest, Reference};
@@ -73,6 +74,41 @@ impl Question for ChartQuestion {
         } else {
             of_repository(site, &self.0).await
         }
+    }
+}
+
+impl ChartQuestion {
+    /// The name of the chart where it is published.
+    pub(crate) fn chart_name(&self) -> &str {
+        match Reference::url_path(&self.0.url) {
+            Some(path) => path
+                .trim_end_matches('/')
+                .rsplit('/')
+                .next()
+                .unwrap_or(path),
+            None => name(&self.0),
+        }
+    }
+
+    /// Refuses an archive that Helm would not load, or that holds another chart than
+    /// was asked for.
+    pub(crate) fn is_answered_by(
+        &self,
+        pin: &ChartPin,
+        found: Result<Metadata, String>,
+    ) -> Result<(), Failure> {
+        let found = found
+            .map_err(|what| refused(&self.0, format_args!("its archive is not a chart: {what}")))?;
+        let version = |text: &str| text.trim_start_matches('v').to_owned();
+        let (name, wanted) = (self.chart_name(), &pin.version);
+        if found.name == name && version(&found.version) == version(wanted) {
+            return Ok(());
+        }
+        let what = format!(
+            "its archive holds the chart `{}` {}, expected `{name}` {wanted}: correct the definition, or ask its publisher",
+            found.name, found.version
+        );
+        Err(refused(&self.0, what))
     }
 }
 

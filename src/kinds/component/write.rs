@@ -20,11 +20,12 @@ use crate::ground::{failures, of_cas};
 use crate::kinds::component::files::{checksum_of, is_remote};
 use crate::kinds::component::settings::{ComponentSettings, FileSettings, ManifestSettings};
 use crate::oci::Digest;
-use crate::package::{RepoUrlError, shasum};
+use crate::package::{self, RepoUrlError, shasum};
 
+pub use crate::package::{chart_file, kustomized};
 use entries::unread;
 pub(crate) use entries::{Entries, Modes};
-pub use parts::{chart_file, is_archive};
+pub use parts::is_archive;
 
 /// Modes of the folders of the component's layout.
 const OWN_FOLDER: u32 = 0o700;
@@ -190,12 +191,6 @@ pub fn extracted(index: usize) -> String {
     format!("files/{index}")
 }
 
-/// The file name of a built kustomization.
-#[must_use]
-pub fn kustomized(manifest: &str, index: usize) -> String {
-    format!("kustomization-{manifest}-{index}.yaml")
-}
-
 /// The name in the package and the source of every manifest file, sorted; `None`: a
 /// step builds it.
 pub(crate) fn manifests(
@@ -338,9 +333,7 @@ impl<W: Write> Writer<'_, W> {
 
 /// The last name of a path, under which a file is stored.
 pub(crate) fn last_name(target: &str) -> Result<&str, ComponentError> {
-    let base = target.trim_end_matches('/').rsplit('/').next();
-    base.filter(|base| !matches!(*base, "" | "." | ".."))
-        .ok_or_else(|| ComponentError::Target(target.to_owned()))
+    package::last_name(target).ok_or_else(|| ComponentError::Target(target.to_owned()))
 }
 
 /// Refuses URLs that cannot be downloaded.

@@ -346,6 +346,7 @@ impl BuildWork {
         // Taken apart without `..`: a new field does not compile until it is in
         // the key.
         let Image {
+            name: _,
             base: _,
             platform: _,
             layers: _,

@@ -46,6 +46,19 @@ pub enum SbomError {
         what: String,
         source: serde_json::Error,
     },
+    /// A layer is not the one that the configuration speaks of: container engines
+    /// refuse the image.
+    #[error(
+        "image `{reference}`: its layer {layer} unpacks to {found}, but its configuration says {expected}: push the image again, or ask its publisher"
+    )]
+    DiffId {
+        reference: String,
+        /// Digest of the layer in the manifest.
+        layer: Digest,
+        found: Digest,
+        /// As the configuration has it.
+        expected: String,
+    },
     /// A stored scan is damaged.
     #[error(transparent)]
     Stored(#[from] StoredError),
@@ -147,6 +160,7 @@ pub fn image_sbom(
             StackError::Layer(error) => layer_error(error),
         })?);
     }
+    agree(reference, &parsed, &about, &layers)?;
     let described: Vec<_> = parsed
         .layers
         .iter()
@@ -192,6 +206,36 @@ pub fn image_sbom(
         metadata,
     };
     write(cas, image.document(source).map_err(layer_error)?)
+}
+
+/// Compares the unpacked layers of an image with its configuration.
+///
+/// Source: OCI image-spec 1.1, config.md, "rootfs".
+fn agree(
+    reference: &str,
+    manifest: &Manifest,
+    config: &serde_json::Value,
+    layers: &[(Digest, u64)],
+) -> Result<(), SbomError> {
+    let listed = manifest.layers.iter();
+    let mixed = listed
+        .clone()
+        .any(|layer| !media_type::is_container_layer(&layer.media_type));
+    let expected = config.pointer("/rootfs/diff_ids");
+    let expected = expected.and_then(serde_json::Value::as_array);
+    let expected = expected.filter(|_| !mixed).map_or(&[][..], Vec::as_slice);
+    for ((layer, (found, _)), expected) in listed.zip(layers).zip(expected) {
+        let expected = expected.as_str().unwrap_or_default();
+        if expected != found.to_string() {
+            return Err(SbomError::DiffId {
+                reference: reference.to_owned(),
+                layer: layer.digest,
+                found: *found,
+                expected: expected.chars().take(100).collect(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Repository and tag of a reference; the digest stands in for a missing tag.

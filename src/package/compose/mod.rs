@@ -23,11 +23,11 @@ pub(crate) use template::{Template, templates};
 pub use template::{is_name, unfilled};
 
 use self::template::Filling;
-use super::definition::{Component, Part, Reading, Rule, check, empty};
-use super::{Definition, SKELETON};
-use crate::yaml::{
-    MAX_NODES, Mistake, Mistakes, Node, SourceText, Sources, Span, Value, parse_first,
+use super::definition::{
+    Component, Part, Reading, Rule, check, check_values, documents, empty, without_components,
 };
+use super::{Definition, SKELETON};
+use crate::yaml::{MAX_NODES, Mistake, Mistakes, Node, SourceText, Sources, Span, Value};
 
 /// What the user chose.
 #[derive(Clone, Copy, Debug)]
@@ -227,17 +227,24 @@ impl Composer<'_> {
             mistake.span.line = mistake.span.line.saturating_add(before);
             mistake
         };
-        let mut node = match parse_first(&source) {
+        let mut node = match documents(&source) {
             Err(found) => {
                 let found = found.list().iter().cloned();
                 self.whole.mistakes.extend(found.map(shifted));
                 return None;
             }
-            Ok(None) => {
+            Ok((None, _)) => {
                 self.whole.mistakes.push(shifted(empty()));
                 return None;
             }
-            Ok(Some(node)) => node,
+            Ok((Some(node), newer)) => {
+                let newer = newer.filter(|_| own).map(|newer| {
+                    let message = "the second YAML document is ignored: the format v1beta1 is not supported yet";
+                    Mistake::new(newer.span, message, "Make sure that the first document says the same.")
+                });
+                self.whole.ignored.extend(newer.map(shifted));
+                node
+            }
         };
         node.shift(before);
         let mut reading = Reading {
@@ -247,6 +254,7 @@ impl Composer<'_> {
         };
         // Only for the mistakes: the definition is read again once it is complete.
         let _ = Definition::read(&node, "the definition", &mut reading);
+        check_values(&node, &mut reading.mistakes);
         self.whole.mistakes.extend(reading.mistakes);
         matches!(node.value, Value::Mapping(_)).then_some(node)
     }
@@ -258,7 +266,8 @@ impl Composer<'_> {
         let mut variables = Merged::of(&head, "variables");
         let mut constants = Merged::of(&head, "constants");
         let mut components = Vec::new();
-        for component in listed {
+        let none_left = !listed.is_empty() && !listed.iter().any(|c| self.is_wanted(c));
+        for component in listed.iter().cloned() {
             if !self.is_wanted(&component) {
                 continue;
             }
@@ -291,8 +300,13 @@ impl Composer<'_> {
             }
             components.push(component);
         }
+        self.unknown_flavor(&listed, root.get("components").unwrap_or(&root).span);
         if let Some(list) = head.get_mut("components") {
-            list.value = Value::Sequence(components);
+            if none_left {
+                self.none_left(&listed, list.span);
+            } else {
+                list.value = Value::Sequence(components);
+            }
         }
         for (key, merged) in [("variables", variables), ("constants", constants)] {
             if let Some(span) = merged.items.first().map(|item| item.span) {
@@ -311,7 +325,8 @@ impl Composer<'_> {
             mistakes: Vec::new(),
         };
         let mut definition = Definition::read(&head, "the definition", &mut reading);
-        if self.purpose == Purpose::Package {
+        self.whole.mistakes.extend(without_components(&root));
+        if self.purpose == Purpose::Package && !none_left {
             check(&definition, &head, &mut reading.mistakes);
         }
         self.whole.mistakes.extend(reading.mistakes);
@@ -415,6 +430,49 @@ impl Composer<'_> {
         (self.is_for_any() || fits(architecture, &self.architecture)) && fits(flavor, self.flavor)
     }
 
+    /// Notes that the choice of flavor and architecture leaves no component.
+    fn none_left(&mut self, listed: &[Node], at: Span) {
+        let flavors = known(listed, &["only", "flavor"]);
+        let architectures = known(listed, &["only", "cluster", "architecture"]);
+        let mut chosen = format!("architecture `{}`", self.architecture);
+        match self.flavor {
+            "" => chosen += " and no flavor",
+            flavor => chosen += &format!(" and flavor `{flavor}`"),
+        }
+        let message = format!("no component is left for {chosen}");
+        let mut help = Vec::new();
+        let joined = |known: BTreeSet<&str>| known.into_iter().collect::<Vec<_>>().join(", ");
+        if !flavors.is_empty() {
+            help.push(format!(
+                "Choose a flavor with --flavor: {}.",
+                joined(flavors)
+            ));
+        }
+        if !architectures.is_empty() {
+            let architectures = joined(architectures);
+            help.push(format!("The components have architecture {architectures}."));
+        }
+        self.mistake(at, message, help.join(" "));
+    }
+
+    /// Warns about a flavor that no component has, here or where they are imported
+    /// from.
+    fn unknown_flavor(&mut self, listed: &[Node], at: Span) {
+        let imported = self.files.values().flatten();
+        let imported = imported.filter_map(|root| root.get("components"));
+        let lists = imported.map(Node::items).chain([listed]);
+        let known = known(lists.flatten(), &["only", "flavor"]);
+        // A package without flavors may be built with others that have some.
+        if self.flavor.is_empty() || known.is_empty() || known.contains(self.flavor) {
+            return;
+        }
+        let known: Vec<&str> = known.into_iter().collect();
+        let known = known.join(", ");
+        let help = format!("Correct --flavor; the components have: {known}.");
+        let message = format!("no component has the flavor `{}`", self.flavor);
+        self.whole.ignored.push(Mistake::new(at, message, help));
+    }
+
     /// Whether components of every architecture are included.
     fn is_for_any(&self) -> bool {
         self.purpose == Purpose::Skeleton && self.architecture.is_empty()
@@ -454,6 +512,19 @@ fn fill_metadata(head: &mut Node, set: &BTreeMap<String, String>) {
     if let Some(metadata) = head.get_mut("metadata") {
         template::fill_known(metadata, set);
     }
+}
+
+fn text_at<'n>(node: &'n Node, path: &[&str]) -> Option<&'n str> {
+    let found = path.iter().try_fold(node, |node, key| node.get(key));
+    found.and_then(Node::scalar)
+}
+
+/// The different texts at `path` of `components`.
+fn known<'n>(components: impl IntoIterator<Item = &'n Node>, path: &[&str]) -> BTreeSet<&'n str> {
+    let texts = components
+        .into_iter()
+        .filter_map(|node| text_at(node, path));
+    texts.filter(|text| !text.is_empty()).collect()
 }
 
 /// Variables or constants; the first of each name wins.

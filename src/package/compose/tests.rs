@@ -521,14 +521,14 @@ fn keys_of_newer_programs_are_composed_or_refused_by_name() {
             "",
             "components:\n- name: a\n  import: {path: c}\n  healthChecks:\n  - {apiVersion: v1, \
              kind: Pod, namespace: n, name: two}\n  charts:\n  - {name: c, namespace: n, \
-             serverSideApply: 'false', variables: [{name: Y, path: .y}]}\n",
+             serverSideApply: 'false', variables: [{name: Y, description: d, path: .y}]}\n",
         ),
         (
             "c",
             "components:\n- name: a\n  stateAccess: [{x: 1}]\n  healthChecks:\n  - {apiVersion: \
              v1, kind: Pod, namespace: n, name: one}\n  charts:\n  - {name: c, namespace: n, \
              version: '1', localPath: p, serverSideApply: auto, schemaValidation: false, variables: \
-             [{name: X, path: .x}], values: [{sourcePath: .a, targetPath: .b}]}\n  files:\n  \
+             [{name: X, description: d, path: .x}], values: [{sourcePath: .a, targetPath: .b}]}\n  files:\n  \
              - {source: f, target: /f, template: true}\n",
         ),
     ]);

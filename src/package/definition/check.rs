@@ -9,14 +9,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use regex::Regex;
 
 use super::part::{Part as _, Visited};
+use super::reading::Reading;
 use super::records::{Action, ActionSet, Chart, Component, Definition, Manifest};
-use super::row::Rule;
+use super::row::{RELEASE, Rule};
 use crate::package::{Dialect, Kind};
-use crate::yaml::{Mistake, Node};
+use crate::yaml::{Mistake, Node, Value};
 
 /// Longest name of a chart or manifest, in bytes: release names are made from
 /// it, and Helm limits those to 53 bytes.
 const MAX_RELEASE_NAME: usize = 40;
+
+/// Longest name of a release, in bytes (RFC 1035, 2.3.4).
+const MAX_LABEL: usize = 63;
 
 struct Checks<'m>(&'m mut Vec<Mistake>);
 
@@ -31,6 +35,37 @@ pub(crate) fn check(definition: &Definition, node: &Node, mistakes: &mut Vec<Mis
         checks.component(component, at, definition.metadata.yolo);
     }
     checks.groups(definition, node);
+}
+
+/// Checks single values of a definition before it is composed, so that mistakes in
+/// components of other architectures and flavors are found as well. Values with
+/// templates are checked once these are filled.
+pub(crate) fn check_values(node: &Node, mistakes: &mut Vec<Mistake>) {
+    let mut reading = Reading {
+        strict: false,
+        extensions: false,
+        mistakes: Vec::new(),
+    };
+    let definition = Definition::read(node, "the definition", &mut reading);
+    let mut checks = Checks(mistakes);
+    definition.walk(node, &mut Vec::new(), &mut |key| {
+        let text = key.value.and_then(Node::scalar);
+        if !key.blank && text.is_some_and(|text| !text.contains("###")) {
+            checks.row(key);
+        }
+    });
+}
+
+/// The mistake of a definition that lists no component, and so deploys nothing.
+pub(crate) fn without_components(node: &Node) -> Option<Mistake> {
+    let list = node.get("components")?;
+    let Value::Sequence(items) = &list.value else {
+        return None;
+    };
+    let help = "Add a component.";
+    items
+        .is_empty()
+        .then(|| Mistake::new(list.span, "`components` is empty", help))
 }
 
 fn list<'n>(node: &'n Node, key: &str) -> &'n [Node] {
@@ -244,6 +279,20 @@ impl Checks<'_> {
 
     fn chart(&mut self, chart: &Chart, at: &Node) {
         self.release(&chart.name, at);
+        // The row of `releaseName` has the same rule.
+        let named = Regex::new(&format!("^(?:{})$", RELEASE.regex));
+        self.rule(
+            !chart.release_name.is_empty() || named.is_ok_and(|named| named.is_match(&chart.name)),
+            at.get("name").unwrap_or(at),
+            || format!("`{}` cannot be the name of a release", chart.name),
+            &format!("Add `releaseName`, with {}.", RELEASE.expected),
+        );
+        self.rule(
+            chart.release_name.len() <= MAX_LABEL,
+            at.get("releaseName").unwrap_or(at),
+            || format!("`releaseName` is longer than {MAX_LABEL} bytes"),
+            "Use a shorter name.",
+        );
         self.rule(
             chart.url.is_empty() != chart.local_path.is_empty(),
             at,

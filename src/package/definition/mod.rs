@@ -7,6 +7,7 @@
 mod check;
 mod emit;
 mod logins;
+mod packaged;
 mod parse;
 mod part;
 mod reading;
@@ -14,10 +15,10 @@ mod records;
 mod row;
 mod schema;
 
-pub(crate) use check::check;
+pub(crate) use check::{check, check_values, without_components};
 pub use emit::{Tree, emit};
 pub use parse::Strictness;
-pub(crate) use parse::empty;
+pub(crate) use parse::{documents, empty};
 pub(crate) use part::Part;
 pub(crate) use reading::Reading;
 pub use records::{

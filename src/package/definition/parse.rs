@@ -3,11 +3,13 @@
 //! Finds every mistake of a file in one pass. `check` looks at the values, and
 //! only in the user's own source.
 
-use super::check::check;
+use super::check::{check, without_components};
 use super::part::Part as _;
 use super::reading::Reading;
 use super::records::Definition;
-use crate::yaml::{Mistake, Mistakes, SourceText, Span, Value, parse_first};
+use std::collections::BTreeSet;
+
+use crate::yaml::{self, Mistake, Mistakes, Node, SourceText, Span, Value};
 
 /// How a definition is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,11 +18,12 @@ pub enum Strictness {
     /// strings are mistakes, and values are checked.
     Source,
     /// An existing package: scalars are read as written, and unknown keys are kept.
+    /// Duplicate keys are mistakes nevertheless: readers choose different ones.
     Existing,
 }
 
 impl Definition {
-    /// Reads the first document of `source`.
+    /// Reads `source`, which has one document, or the two that Zarf writes.
     ///
     /// # Errors
     ///
@@ -32,17 +35,73 @@ impl Definition {
             mistakes: Vec::new(),
         };
         let mut definition = Self::default();
-        match parse_first(source)? {
+        let (first, newer) = documents(source)?;
+        if strictness == Strictness::Existing {
+            for node in first.iter().chain(&newer) {
+                unique_keys(node, &mut reading.mistakes);
+            }
+        }
+        match first {
             Some(node) => {
                 definition = Self::read(&node, "the definition", &mut reading);
                 if reading.strict && matches!(node.value, Value::Mapping(_)) {
                     check(&definition, &node, &mut reading.mistakes);
+                    reading.mistakes.extend(without_components(&node));
                 }
             }
             None => reading.mistakes.push(empty()),
         }
         Mistakes::none_or(definition, source, reading.mistakes)
     }
+}
+
+/// Notes duplicate keys at any depth.
+fn unique_keys(node: &Node, mistakes: &mut Vec<Mistake>) {
+    match &node.value {
+        Value::Scalar(..) => {}
+        Value::Sequence(items) => items.iter().for_each(|item| unique_keys(item, mistakes)),
+        Value::Mapping(pairs) => {
+            let mut seen = BTreeSet::new();
+            for (key, value) in pairs {
+                // However it is quoted.
+                let name = match &key.value {
+                    Value::Scalar(text, _) => text.clone(),
+                    other => format!("{other:?}"),
+                };
+                if !seen.insert(name) {
+                    let name = key.scalar().unwrap_or_default();
+                    let name: String = name.escape_debug().take(100).collect();
+                    let message = format!("duplicate key `{name}`");
+                    mistakes.push(Mistake::new(key.span, message, "Remove one of them."));
+                }
+                unique_keys(value, mistakes);
+            }
+        }
+    }
+}
+
+/// The document that is read, and the one in the newer format that Zarf writes after
+/// it; both say the same.
+///
+/// # Errors
+///
+/// Invalid YAML, or another document.
+pub(crate) fn documents(source: &SourceText) -> Result<(Option<Node>, Option<Node>), Mistakes> {
+    let mut documents = yaml::parse(source)?.into_iter();
+    let first = documents.next();
+    let newer = |node: &Node| {
+        let version = node.get("apiVersion").and_then(Node::scalar);
+        version.is_some_and(|version| version.ends_with("/v1beta1"))
+    };
+    let mut second = documents.next();
+    let mut odd = None;
+    if !second.as_ref().is_none_or(newer) || (second.is_some() && first.as_ref().is_some_and(newer))
+    {
+        odd = second.take();
+    }
+    let odd = odd.or_else(|| documents.next());
+    let mistakes = odd.iter().map(yaml::second).collect();
+    Mistakes::none_or((first, second), source, mistakes)
 }
 
 /// The mistake of a file without a document.

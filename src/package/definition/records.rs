@@ -14,7 +14,7 @@ use super::reading::Reading;
 use super::row::Rule::{
     Appends, AtLeast, Deprecated, OneOf, Own, Path, Pattern, Replaces, Required, Unbuilt, UnbuiltIn,
 };
-use super::row::{FILE_NAME, PLAIN_NAME, Row, Rule, SHASUM, SKELETON_URL, VARIABLE};
+use super::row::{FILE_NAME, PLAIN_NAME, RELEASE, Row, Rule, SHASUM, SKELETON_URL, VARIABLE};
 use super::schema;
 use crate::yaml::Node;
 
@@ -24,6 +24,8 @@ const KINDS: &[&str] = &[
     "ZarfPackageConfig",
     "ZarfInitConfig",
 ];
+/// What Zarf's schema lists; other architectures have no cluster that it deploys to.
+const ARCHITECTURES: &[&str] = &["amd64", "arm64"];
 const SYSTEMS: &[&str] = &["linux", "darwin", "windows"];
 const VALUE_TYPES: &[&str] = &["raw", "file"];
 const SERVER_SIDE_APPLY: &[&str] = &["true", "false", "auto"];
@@ -155,7 +157,8 @@ records! {
     }
     /// Clusters that a component applies to.
     OnlyCluster {
-        architecture: String = "architecture", "Include the component only in builds for this architecture";
+        architecture: String = "architecture", "Include the component only in builds for this architecture",
+            OneOf(ARCHITECTURES);
         distros: Vec<String> = "distros", "Kubernetes distributions; not used";
     }
     /// A component of another definition that this one extends.
@@ -191,7 +194,7 @@ records! {
         local_path: String = "localPath", "Local chart folder or archive", Path;
         namespace: String = "namespace", "Namespace of the release", Required, Replaces;
         release_name: String = "releaseName", "Name of the release, if it differs from the chart name",
-            Replaces;
+            Replaces, Pattern(&RELEASE);
         no_wait: bool = "noWait", "Do not wait until the resources are ready";
         values_files: Vec<String> = "valuesFiles",
             "Values files or URLs; later files override earlier ones", Path, Appends;
@@ -207,7 +210,7 @@ records! {
     /// A variable to set in a chart's values.
     ChartVariable {
         name: String = "name", "Variable name", Required, Pattern(&VARIABLE);
-        description: String = "description", "One-sentence description";
+        description: String = "description", "One-sentence description", Required;
         path: String = "path", "Dotted path in the chart's values", Required;
     }
     /// Package values to copy to a chart's values.

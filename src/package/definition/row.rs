@@ -65,6 +65,13 @@ pub(super) const VARIABLE: Pattern = Pattern {
     checked: true,
 };
 
+/// A Helm release: a DNS label (RFC 1035). Its length is checked apart.
+pub(super) const RELEASE: Pattern = Pattern {
+    regex: "([a-z]([a-z0-9-]*[a-z0-9])?)?",
+    expected: "lowercase letters, digits and inner hyphens, a letter first",
+    checked: true,
+};
+
 /// Part of a file name.
 pub(super) const FILE_NAME: Pattern = Pattern {
     regex: r"[^/\\\x00-\x1f\x7f-\x9f]*",

@@ -108,6 +108,8 @@ record! {
 record! {
     /// Builds an image without a daemon.
     pub struct Image as "`image`" {
+        /// The reference under which packages declare the image.
+        name: Option<Text> = "name",
         /// `scratch`, a reference, or `task:NAME`.
         base: TaskOr<ImageSource> = "base",
         /// `os/arch[/variant]`.

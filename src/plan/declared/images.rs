@@ -8,7 +8,7 @@ use crate::kinds::image::{BuildWork, ImportWork, LayerWork, PullWork};
 use crate::kinds::images::ImagesWork;
 use crate::oci::{Platform, Reference};
 use crate::pipeline::verb::{Image, ImageLayer, ImageSource, Images, ImagesFrom, LayerSource};
-use crate::pipeline::{Instance, RenderedOutput};
+use crate::pipeline::{Instance, RenderedOutput, Verb};
 use crate::plan::PlanError;
 
 impl Planner<'_> {
@@ -37,10 +37,23 @@ impl Planner<'_> {
             verb: verb.clone(),
         });
         self.add(instance, &instance.id, base.into_iter().collect(), work);
-        let name = local_name(self.pipeline.name, &instance.id);
+        let name = named(instance, verb, self.pipeline.name)?;
         let list = vec![(name, instance.id.clone())];
         self.images.insert(instance.id.clone(), list);
         Ok(())
+    }
+
+    /// The instance that builds the image called `name` for `platform`.
+    fn built_for(&self, name: &str, platform: &Platform) -> Result<Option<String>, PlanError> {
+        for id in self.local.get(name).into_iter().flatten() {
+            if let Some(instance) = self.by_id.get(id.as_str())
+                && let Verb::Image(verb) = &instance.verb
+                && self.platform(instance, verb.platform.as_deref())? == *platform
+            {
+                return Ok(Some(id.clone()));
+            }
+        }
+        Ok(None)
     }
 
     fn one_image(&self, instance: &Instance, task: &str) -> Result<String, PlanError> {
@@ -120,8 +133,8 @@ impl Planner<'_> {
         }
         for (full, work) in fetched {
             // An image that is built here is not in a registry.
-            if let (Some(local), Work::Image(_)) = (self.local.get(&full), &work) {
-                images.insert(full, local.clone());
+            if let (Some(local), Work::Image(_)) = (self.built_for(&full, &platform)?, &work) {
+                images.insert(full, local);
                 continue;
             }
             let id = format!("{}:{full}", instance.steps);
@@ -226,8 +239,20 @@ impl Planner<'_> {
     }
 }
 
-/// The reference of an image that is built here.
-pub(super) fn local_name(pipeline: &str, task: &str) -> String {
+/// The reference under which packages declare the image of an `image` task.
+pub(super) fn named(
+    instance: &Instance,
+    verb: &Image,
+    pipeline: &str,
+) -> Result<String, PlanError> {
+    match &verb.name {
+        Some(name) => Ok(reference(&instance.id, name)?.to_string()),
+        None => Ok(local_name(pipeline, &instance.id)),
+    }
+}
+
+/// The reference of an image that is built here without a `name`.
+fn local_name(pipeline: &str, task: &str) -> String {
     let word = |text: &str| -> String {
         let lower = text.to_ascii_lowercase();
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
@@ -259,7 +284,7 @@ fn on_disk(text: &str) -> Option<&str> {
 }
 
 /// A reference that `by`, a component or task, lists.
-fn reference(by: &str, text: &str) -> Result<Reference, PlanError> {
+pub(super) fn reference(by: &str, text: &str) -> Result<Reference, PlanError> {
     text.parse().map_err(|source| PlanError::Reference {
         by: by.to_owned(),
         image: text.to_owned(),

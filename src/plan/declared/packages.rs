@@ -1,8 +1,8 @@
 //! The steps of `sbom` and `package` tasks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::images::no_image;
+use super::images::{no_image, reference};
 use super::{Named, Planner};
 use crate::kinds::Work;
 use crate::kinds::images::ImagesWork;
@@ -77,12 +77,18 @@ impl Planner<'_> {
                 });
             }
         }
+        self.all_images(instance, &definition, images)?;
         let layout = self.layout(instance, images)?;
         let documents = sboms.iter().filter_map(|task| self.sboms.get(task));
         let documents: Named = documents.flatten().cloned().collect();
         distinct(&documents)?;
         let archive = archive_name(&definition)?;
         let archived = self.options.publish.is_none();
+        let archive = self.options.output.join(archive);
+        if archived {
+            let id = instance.id.clone();
+            self.plan.archives.push((archive.clone(), id));
+        }
         let after = layout.iter().cloned().collect();
         let work = Work::from(PackageWork {
             definition,
@@ -90,12 +96,38 @@ impl Planner<'_> {
             images: layout,
             sboms: documents,
             build: self.options.build.clone(),
-            archive: archived.then(|| self.options.output.join(archive)),
+            archive: archived.then_some(archive),
             framed: archived,
             folder: self.beside(path),
             split: self.options.split,
         });
         self.add(instance, &instance.id, after, work);
+        Ok(())
+    }
+
+    /// Refuses a package whose components declare an image that no task of `images`
+    /// brings.
+    fn all_images(
+        &self,
+        instance: &Instance,
+        definition: &Definition,
+        tasks: &[String],
+    ) -> Result<(), PlanError> {
+        let brought = tasks.iter().filter_map(|task| self.images.get(task));
+        let brought: BTreeSet<&str> = brought.flatten().map(|(name, _)| name.as_str()).collect();
+        for component in &definition.components {
+            let archived = component.image_archives.iter().flat_map(|a| &a.images);
+            for image in component.images.iter().chain(archived) {
+                let full = reference(&component.name, image)?.to_string();
+                if !brought.contains(full.as_str()) {
+                    return Err(PlanError::ImageLeftOut {
+                        task: instance.id.clone(),
+                        component: component.name.clone(),
+                        image: full,
+                    });
+                }
+            }
+        }
         Ok(())
     }
 
@@ -117,7 +149,17 @@ impl Planner<'_> {
         for task in tasks {
             let found = self.images.get(task);
             let found = found.ok_or_else(|| no_image(instance, task))?;
-            images.extend(found.iter().cloned());
+            for (name, step) in found {
+                let known = images.entry(name.clone()).or_insert_with(|| step.clone());
+                let built = |step: &String| matches!(self.verb(step), Some(Verb::Image(_)));
+                if known != step && (built(known) || built(step)) {
+                    return Err(PlanError::ImageNames {
+                        one: known.clone(),
+                        other: step.clone(),
+                        name: name.clone(),
+                    });
+                }
+            }
         }
         let images: Named = images.into_iter().collect();
         let id = format!("{}:images", instance.id);

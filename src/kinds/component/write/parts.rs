@@ -12,24 +12,7 @@ use crate::kinds::component::settings::ChartSettings;
 use crate::kinds::component::write::{
     ComponentError, Item, Modes, OWN_FOLDER, Writer, own, unread,
 };
-
-/// The file name of a chart's archive in a component.
-#[must_use]
-pub fn chart_file(name: &str, version: &str) -> String {
-    format!("{}.tgz", versioned(name, version))
-}
-
-fn values_file(chart: &ChartSettings, index: usize) -> String {
-    format!("{}-{index}", versioned(&chart.name, &chart.version))
-}
-
-/// The version of a chart in a folder may be set only in `Chart.yaml`.
-fn versioned(name: &str, version: &str) -> String {
-    match version {
-        "" => name.to_owned(),
-        version => format!("{name}-{version}"),
-    }
-}
+use crate::package::{chart_file, values_file};
 
 /// Inserts `value` under a name, which must be unique and a valid file name.
 fn place<T>(named: &mut BTreeMap<String, T>, name: String, value: T) -> Result<(), ComponentError> {
@@ -83,7 +66,8 @@ impl<W: Write> Writer<'_, W> {
         let mut named = BTreeMap::new();
         for chart in charts {
             for (index, source) in chart.values_files.iter().enumerate() {
-                place(&mut named, values_file(chart, index), source)?;
+                let file = values_file(&chart.name, &chart.version, index);
+                place(&mut named, file, source)?;
             }
         }
         for (file, source) in named {

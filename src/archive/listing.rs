@@ -1,0 +1,69 @@
+//! The paths in a tar, as far as a package's layout needs them.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+
+use super::TarReader;
+
+/// Names of a path that are kept: `component/files/0/name`.
+const DEPTH: usize = 4;
+
+/// Maximum number of paths: a component that declares as many parts has a definition
+/// of many megabytes.
+const MAX_PATHS: usize = 200_000;
+
+/// The paths of a tar and of the folders around them, cut after four names; or why
+/// the tar cannot be read.
+pub type Listing = Result<BTreeSet<String>, String>;
+
+/// Lists the tar that `reader` yields. Reads to its end, whatever is wrong.
+pub fn list(mut reader: impl Read) -> Listing {
+    let listed = paths(&mut reader);
+    // What cannot be read, the owner of the reader will notice.
+    let _ = std::io::copy(&mut reader, &mut std::io::sink());
+    listed
+}
+
+fn paths(reader: &mut impl Read) -> Listing {
+    let mut tar = TarReader::new(reader);
+    let mut found = BTreeSet::new();
+    while let Some(entry) = tar.next().map_err(|error| error.to_string())? {
+        let name = entry.name_lossy();
+        let mut path = String::new();
+        for part in name.split('/').filter(|part| !matches!(*part, "" | ".")) {
+            if !path.is_empty() {
+                path.push('/');
+            }
+            path.push_str(part);
+            if !found.contains(&path) {
+                found.insert(path.clone());
+            }
+            if path.split('/').count() == DEPTH {
+                break;
+            }
+        }
+        if found.len() > MAX_PATHS {
+            return Err(format!("it has more than {MAX_PATHS} files"));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::TarWriter;
+
+    #[test]
+    fn paths_are_listed_with_the_folders_around_them_and_cut_below_the_layout() {
+        let mut tar = TarWriter::new(Vec::new());
+        tar.directory("a", 0o755).unwrap();
+        tar.file("a/repos/r/deep/er/file", 0o644, 1, &mut &b"x"[..])
+            .unwrap();
+        let bytes = tar.finish().unwrap();
+        let found = list(&bytes[..]).unwrap();
+        let found: Vec<&str> = found.iter().map(String::as_str).collect();
+        assert_eq!(found, ["a", "a/repos", "a/repos/r", "a/repos/r/deep"]);
+        assert!(list(&[7; 600][..]).is_err());
+    }
+}
