@@ -1,7 +1,7 @@
 //! `jackal build`, `why`, `graph` and `update`: from folders to a plan, and
 //! from a plan to packages.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -50,7 +50,6 @@ pub struct Built {
 pub struct Prepared {
     site: Arc<Site>,
     plan: Plan,
-    workspace: PathBuf,
     cache_size: Option<u64>,
     warnings: Vec<Warning>,
     /// Why the plan can be displayed but not run.
@@ -91,7 +90,10 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     };
     let warnings = std::mem::take(&mut composer.warnings);
     plan.narrow(&options.tasks).map_err(BuildError::Task)?;
-    let unpublishable = plan.publishable(options.pins == Pins::Offline).err();
+    let separate = plan.separate_folders();
+    let unpublishable = separate
+        .and_then(|()| plan.publishable(options.pins == Pins::Offline))
+        .err();
     let refusal = unpublishable.map(|error| match &pipeline {
         Some(text) => locate_error(text, error),
         None => BuildError::Unpublishable(Box::new(error)),
@@ -103,7 +105,6 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     Ok(Prepared {
         site: Site::new(cas, registry, &workspace, wishes),
         plan,
-        workspace,
         cache_size: options.cache_size,
         warnings,
         refusal,
@@ -159,9 +160,8 @@ impl Prepared {
         if let Some(refusal) = self.refusal {
             return Err(refusal);
         }
-        let notes = self.use_published().await;
+        let mut notes = self.use_published().await;
         let how = How {
-            workspace: self.workspace,
             keep_going: self.keep_going,
             events,
             stop,
@@ -185,6 +185,7 @@ impl Prepared {
         self.site
             .save()
             .map_err(|failure| BuildError::Save(failure.message))?;
+        notes.extend(self.site.notes());
         keep_record(&self.site.cas, &ran.record);
         if ran.record.count(Status::Executed) > 0 {
             let own = self.plan.cache_limits;
@@ -235,7 +236,7 @@ impl Prepared {
     ///
     /// [`BuildError::Graph`]
     pub async fn assess(&self) -> Result<Vec<(String, Verdict)>, BuildError> {
-        Ok(run::assess(&self.site, &self.plan, &self.workspace).await?)
+        Ok(run::assess(&self.site, &self.plan).await?)
     }
 }
 
@@ -247,7 +248,7 @@ impl Prepared {
     ///
     /// [`Failure`]: a task it depends on has not been built yet, or an I/O error.
     pub async fn pack(&self, task: &str, folder: &Path) -> Result<(), Failure> {
-        let ready = run::ready(&self.site, &self.plan, &self.workspace, task).await?;
+        let ready = run::ready(&self.site, &self.plan, task).await?;
         let folder = folder.to_owned();
         blocking(move || alone::pack(&ready, &folder)).await
     }

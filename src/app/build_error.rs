@@ -122,8 +122,11 @@ impl BuildError {
 
 /// A pipeline cannot be planned; locates the key that is wrong.
 pub(super) fn locate_error(text: &SourceText, error: PlanError) -> BuildError {
+    let also = error.also_about().map_or_else(String::new, |about| {
+        format!(" and {}", place(text, Some(about)))
+    });
     BuildError::Plan {
-        at: place(text, error.about()),
+        at: format!("{}{also}", place(text, error.about())),
         source: Box::new(error),
     }
 }

@@ -91,7 +91,7 @@ pub(super) fn definitions(place: &Place, paths: &[PathBuf]) -> Result<Vec<PathBu
 pub(super) fn below(root: &Path) -> Result<Vec<PathBuf>, BuildError> {
     let mut found = Vec::new();
     found.extend(plan::definition_in(root).map(|(_, path)| path));
-    for entry in workspace::walk(root)? {
+    for entry in workspace::walk(root).0 {
         let Some((folder, name)) = entry.path.rsplit_once('/') else {
             continue;
         };

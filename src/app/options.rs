@@ -122,6 +122,8 @@ pub struct RunOptions {
     pub replay: bool,
     /// Continues after a failure.
     pub keep_going: bool,
+    /// Removes what Git does not track from output folders.
+    pub clean_outputs: bool,
     /// The path of this program, for commands that call it.
     pub program: Option<PathBuf>,
 }
@@ -141,6 +143,7 @@ impl RunOptions {
             content_limit: place.content_limit,
             environment: place.environment.clone(),
             program: self.program.clone(),
+            clean_outputs: self.clean_outputs,
             ..Wishes::default()
         }
     }

@@ -52,6 +52,8 @@ pub(super) fn of_packages(
         let how = Declared {
             folder,
             name: IMPLIED,
+            prefix: &prefix,
+            source: None,
             definitions: &definitions,
             options: &chosen,
         };
@@ -152,6 +154,8 @@ pub(super) fn of_pipeline(
     let how = Declared {
         folder,
         name: &pipeline.name,
+        prefix: "",
+        source: Some(text.clone()),
         definitions: &definitions,
         options: &plan_options(options, &pipeline.name),
     };

@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -131,6 +132,11 @@ pub struct Cas {
     /// This process's folder under `ingest/`.
     session: Mutex<Option<TemporaryFolder>>,
 
+    /// Found damaged or missing, though something names them, and not stored again
+    /// since: where they cannot be removed, they count as gone all the same.
+    damaged: Mutex<HashSet<Digest>>,
+    /// How many were ever found so.
+    found_damaged: AtomicUsize,
     /// Digests of blobs that this process has verified, while writing or reading.
     verified: Mutex<HashSet<Digest>>,
     /// Last accesses, loaded when the first access is recorded.
@@ -168,6 +174,8 @@ impl Cas {
         let new = |root: PathBuf, users: File, access: Access| Self {
             root,
             session: Mutex::default(),
+            damaged: Mutex::default(),
+            found_damaged: AtomicUsize::new(0),
             verified: Mutex::default(),
             accessed: Mutex::default(),
             wanted: Mutex::default(),
@@ -187,15 +195,23 @@ impl Cas {
         // Opened for reading if it exists: a build with nothing to do writes nothing,
         // and may have no write permission.
         let users = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => disk::append(&path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Nobody prunes what cannot be written to.
+                disk::append(&path).or_else(|error| match disk::refuses_writing(&error) {
+                    true => File::open(&root),
+                    false => Err(error),
+                })
+            }
             opened => opened,
         };
         let users = users.map_err(at(&path))?;
         users.lock_shared().map_err(at(&path))?;
         let cas = new(root, users, access);
         let ingest = cas.root.join("ingest");
-        disk::reap(&ingest).map_err(at(&ingest))?;
-        Ok(cas)
+        match disk::reap(&ingest) {
+            Err(error) if !disk::refuses_writing(&error) => Err(at(&ingest)(error).into()),
+            _ => Ok(cas),
+        }
     }
 
     /// Whether nothing is stored in it.
@@ -264,7 +280,7 @@ impl Cas {
     /// The access log cannot be written.
     pub fn contains(&self, digest: &Digest, size: u64) -> Result<bool, CasError> {
         let there = || fs::metadata(self.blob_path(digest)).is_ok_and(|m| m.len() == size);
-        if !there() {
+        if locked(&self.damaged).contains(digest) || !there() {
             return Ok(false);
         }
         // Record the access, then check again: a prune in between has either seen the
@@ -290,12 +306,30 @@ impl Cas {
         if map.get(digest).is_some_and(recent) {
             return Ok(());
         }
-        let _gate = self.gate(false)?;
-        disk::append(&path)
-            .and_then(|mut log| log.write_all(&access::record(digest, now)))
-            .map_err(at(&path))?;
+        let written = self.gate(false).and_then(|_gate| {
+            let written =
+                disk::append(&path).and_then(|mut log| log.write_all(&access::record(digest, now)));
+            Ok(written.map_err(at(&path))?)
+        });
+        match written {
+            // A cache that cannot be written to can be read all the same.
+            Err(CasError::Io(error)) if disk::refuses_writing(&error.source) => {}
+            written => written?,
+        }
         map.insert(*digest, now);
         Ok(())
+    }
+
+    /// How many blobs this process found damaged or missing so far.
+    #[must_use]
+    pub fn found_damaged(&self) -> usize {
+        self.found_damaged.load(Ordering::Relaxed)
+    }
+
+    fn note_damage(&self, digest: Digest) {
+        if locked(&self.damaged).insert(digest) {
+            self.found_damaged.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// The last access of every digest, from the log.
@@ -315,9 +349,13 @@ impl Cas {
     /// [`CasError::Missing`], or the file cannot be read.
     pub fn open_blob(&self, digest: &Digest) -> Result<Blob<'_>, CasError> {
         let path = self.blob_path(digest);
+        if locked(&self.damaged).contains(digest) {
+            return Err(CasError::Missing(*digest));
+        }
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.note_damage(*digest);
                 return Err(CasError::Missing(*digest));
             }
             Err(error) => return Err(at(&path)(error).into()),
@@ -476,10 +514,12 @@ impl Read for Blob<'_> {
             // Another process may have replaced it: remove only the file that was read.
             Err(error)
                 if is_damage(error)
-                    && !self.cas.is_read_only()
                     && fs::metadata(&self.path).is_ok_and(|m| m.ino() == self.inode) =>
             {
-                let _ = fs::remove_file(&self.path);
+                self.cas.note_damage(self.digest);
+                if !self.cas.is_read_only() {
+                    let _ = fs::remove_file(&self.path);
+                }
             }
             _ => {}
         }
@@ -549,6 +589,7 @@ impl Ingest<'_> {
         fs::rename(&self.path, &target).map_err(at(&target))?;
         sync_dir(dir)?;
         locked(&self.cas.verified).insert(digest);
+        locked(&self.cas.damaged).remove(&digest);
         Ok((digest, self.size))
     }
 }
@@ -602,6 +643,22 @@ mod tests {
         fs::write(cas.blob_path(&digest), b"abd").unwrap();
         assert!(read(&cas, &digest).is_err());
         assert!(!cas.contains(&digest, 3).unwrap());
+        store(&cas, b"abc");
+        assert_eq!(read(&cas, &digest).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn a_damaged_blob_that_cannot_be_removed_counts_as_gone_until_it_is_stored_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let digest = store(&Cas::open(dir.path()).unwrap(), b"abc");
+        let cas = Cas::open(dir.path()).unwrap();
+        fs::write(cas.blob_path(&digest), b"abd").unwrap();
+        assert!(read(&cas, &digest).is_err());
+        // As on a disk that is read-only.
+        fs::write(cas.blob_path(&digest), b"abd").unwrap();
+        assert!(!cas.contains(&digest, 3).unwrap());
+        assert!(cas.open_blob(&digest).is_err());
+        assert_eq!(cas.found_damaged(), 1);
         store(&cas, b"abc");
         assert_eq!(read(&cas, &digest).unwrap(), b"abc");
     }

@@ -115,6 +115,32 @@ impl Tree {
         }
     }
 
+    /// What is at `path`, as a tree of its own; the whole tree for an empty path.
+    #[must_use]
+    pub fn below(&self, path: &str) -> Option<Self> {
+        if path.is_empty() {
+            return Some(self.clone());
+        }
+        let within = |entry: &TreeEntry| {
+            let rest = entry.path.strip_prefix(path)?;
+            let folder = entry.kind == TreeKind::Directory;
+            let below = match rest {
+                // The folder itself is no entry of its tree.
+                "" if folder => return None,
+                "" => "",
+                rest => rest.strip_prefix('/')?,
+            };
+            Some(TreeEntry {
+                path: below.to_owned(),
+                kind: entry.kind.clone(),
+            })
+        };
+        self.entries.iter().find(|entry| entry.path == path)?;
+        Some(Self {
+            entries: self.entries.iter().filter_map(within).collect(),
+        })
+    }
+
     /// The blobs of all files, without duplicates.
     #[must_use]
     pub fn blobs(&self) -> Vec<(Digest, u64)> {
@@ -197,6 +223,29 @@ mod tests {
     fn link(path: &str, target: &str) -> TreeEntry {
         let target = target.to_owned();
         entry(path, TreeKind::Symlink { target })
+    }
+
+    #[test]
+    fn a_part_of_a_tree_is_a_tree() {
+        let file = || TreeKind::File {
+            digest: Digest::of(b""),
+            size: 0,
+            executable: false,
+        };
+        let tree = Tree {
+            entries: vec![
+                entry("a", TreeKind::Directory),
+                entry("a.txt", file()),
+                entry("a/b", file()),
+                entry("e", TreeKind::Directory),
+            ],
+        };
+        let part = |path| tree.below(path).map(|part| part.entries);
+        assert_eq!(part("a"), Some(vec![entry("b", file())]));
+        assert_eq!(part("a/b"), Some(vec![entry("", file())]));
+        assert_eq!(part("e"), Some(Vec::new()));
+        assert_eq!(part(""), Some(tree.entries.clone()));
+        assert_eq!(part("a/c"), None);
     }
 
     #[test]

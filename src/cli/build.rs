@@ -38,6 +38,9 @@ pub(super) struct BuildArgs {
     /// Continue with tasks that do not depend on a failed one
     #[arg(long)]
     keep_going: bool,
+    /// Remove files that Git does not track from output folders of commands
+    #[arg(long)]
+    clean_outputs: bool,
     /// Show what would run and why, without running it
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text", require_equals = true)]
     dry_run: Option<DryRun>,
@@ -104,6 +107,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
         run: RunOptions {
             replay: args.logs == Logs::Full,
             keep_going: args.keep_going,
+            clean_outputs: args.clean_outputs,
             ..args.run.into_run()
         },
         ..args.plan.options(place, args.target.into_target()?)?

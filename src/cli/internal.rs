@@ -1,6 +1,8 @@
 //! `jackal internal`: one action, apart from the build that it belongs to.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -8,7 +10,7 @@ use serde_json::json;
 use super::command_error::CommandError;
 use super::environment::runtime;
 use super::options::PlannedArgs;
-use super::output::print;
+use super::output::{note, print};
 use super::prepare::{Questions, prepare};
 use crate::app;
 
@@ -38,6 +40,33 @@ pub(super) struct ActionArgs {
     /// Cache that receives the outputs
     #[arg(long)]
     cache: PathBuf,
+}
+
+/// Does what this program starts itself for, without reading any settings: the
+/// environment and the folder are those of a command.
+pub(super) fn at_once() -> Option<ExitCode> {
+    let mut args = std::env::args_os().skip(1);
+    if args.next()? != "internal" {
+        return None;
+    }
+    match args.next()?.to_str()? {
+        "command" => {
+            let argv: Vec<OsString> = args.collect();
+            let error = app::become_command(&argv);
+            let shown = argv.first().map(|program| program.to_string_lossy());
+            note(&format!(
+                "cannot start `{}`: {error}",
+                shown.unwrap_or_default()
+            ));
+            // As a shell says it.
+            Some(ExitCode::from(127))
+        }
+        "guard" => {
+            app::guard(std::io::stdin().lock());
+            Some(ExitCode::SUCCESS)
+        }
+        _ => None,
+    }
 }
 
 pub(super) fn internal(command: InternalCommand) -> Result<(), CommandError> {

@@ -162,6 +162,9 @@ pub fn command() -> clap::Command {
 /// Runs the program with the process's own arguments and streams.
 #[must_use]
 pub fn run() -> ExitCode {
+    if let Some(code) = internal::at_once() {
+        return code;
+    }
     let args = match arguments() {
         Ok(args) => args,
         Err(Unread::Arguments(error)) => {

@@ -47,6 +47,17 @@ const SHARED: u32 = 0o644;
 /// Mode of a file that only its owner may read, such as a signing key.
 const PRIVATE: u32 = 0o600;
 
+/// Whether an error says that nothing can be written here, rather than that something
+/// is wrong: what is only a hint may be lost then.
+#[must_use]
+pub fn refuses_writing(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(
+        error.kind(),
+        PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull
+    )
+}
+
 /// A file operation failed.
 #[derive(Debug, thiserror::Error)]
 #[error("`{path}`: {source}")]

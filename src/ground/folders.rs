@@ -5,7 +5,8 @@
 //! machine; this module maps them to paths on this machine.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component as Part, Path, PathBuf};
+use std::sync::Arc;
 
 use crate::package::is_archive_name;
 
@@ -18,6 +19,34 @@ pub struct Folders {
     pub imported: BTreeMap<String, PathBuf>,
     /// How the names of the package's archives begin; empty: it has none.
     pub archive: String,
+    /// Paths that tasks write, and that are sources or lie in one.
+    pub made: Arc<Vec<MadePath>>,
+}
+
+/// A declared output of a task, as a place on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadePath {
+    /// Without `.` and `..`.
+    pub at: PathBuf,
+    /// The step that makes it.
+    pub step: String,
+    /// Its name among the step's outputs.
+    pub output: String,
+}
+
+/// `path`, which is absolute, without `.` and `..`: as it is written, whatever links
+/// are on the way.
+#[must_use]
+pub fn lexical(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Part::CurDir => {}
+            Part::ParentDir => drop(normal.pop()),
+            part => normal.push(part),
+        }
+    }
+    normal
 }
 
 /// The location of a source.
@@ -105,6 +134,7 @@ mod tests {
                 .map(|prefix| (prefix.to_owned(), PathBuf::from(format!("/real/{prefix}"))))
                 .into(),
             archive: "jackal-package-app-amd64".to_owned(),
+            made: Arc::default(),
         };
         assert!(folders.wrote("jackal-package-app-amd64-1.0.0.tar.zst.part001"));
         assert!(folders.wrote("jackal-package-app-amd64.tar"));

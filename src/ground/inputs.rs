@@ -14,10 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::OFlags;
 
-use super::Failure;
-use super::folders::Folders;
+use super::folders::{Folders, lexical};
 use super::site::Site;
 use super::source::listed_in;
+use super::{Class, Failure};
 use crate::action::{InputDirectory, InputError, InputFile, InputNode, InputTree, Output};
 use crate::cas::tree::{Tree, TreeKind};
 use crate::cas::{Cas, is_damage};
@@ -33,6 +33,10 @@ pub(crate) struct Inputs {
     /// are blobs.
     on_disk: Arc<BTreeMap<String, PathBuf>>,
     cas: Arc<Cas>,
+    /// What tasks made in the checkout.
+    made: Arc<Vec<Recorded>>,
+    /// Whether it counts that group and others have no right to a file.
+    privacy: bool,
     /// The first file that no longer matches the tree.
     changed: Arc<Mutex<Option<PathBuf>>>,
 }
@@ -43,12 +47,30 @@ impl Inputs {
         Self::of(Arc::default(), cas)
     }
 
+    /// No inputs yet; where a source is what a task made, the record counts and not
+    /// what is in the checkout.
+    pub(crate) fn over(cas: &Arc<Cas>, made: Vec<Recorded>) -> Self {
+        Self {
+            made: Arc::new(made),
+            ..Self::new(cas)
+        }
+    }
+
+    /// The same for work that gives every file one of two modes, whatever rights it
+    /// has in the checkout.
+    pub(crate) fn without_privacy(mut self) -> Self {
+        self.privacy = false;
+        self
+    }
+
     /// The inputs of an action whose bytes are all in `cas`.
     pub(crate) fn of(tree: Arc<InputTree>, cas: &Arc<Cas>) -> Self {
         Self {
             tree,
             on_disk: Arc::default(),
             cas: Arc::clone(cas),
+            made: Arc::default(),
+            privacy: true,
             changed: Arc::default(),
         }
     }
@@ -83,8 +105,37 @@ impl Inputs {
         source: &str,
         links: Links,
     ) -> Result<(), Failure> {
-        let (found, entries) = listed_in(folders, source, links, &site.own_files())?;
-        self.entries(site, found.root, &entries, |path| found.named(path))
+        let found = folders.find(source);
+        let full = lexical(&found.root.join(found.below));
+        let all = Arc::clone(&self.made);
+        if let Some(made) = all.iter().find(|made| full.starts_with(&made.at)) {
+            let below = full.strip_prefix(&made.at).unwrap_or(&full);
+            let part = made.tree.below(&below.to_string_lossy());
+            let part = part.ok_or_else(|| {
+                let message = format!(
+                    "`{source}` lies in an output of `{}`, which did not make it: correct the \
+                     path, or the command",
+                    made.step
+                );
+                Failure::new(Class::Configuration, message)
+            })?;
+            return Ok(self.recorded(source.trim_end_matches('/'), &part)?);
+        }
+        let (found, mut entries) = listed_in(folders, source, links, &site.own_files())?;
+        let mut top = true;
+        entries.retain(|entry| {
+            let on_disk = lexical(&found.root.join(&entry.path));
+            let made = all.iter().any(|made| on_disk.starts_with(&made.at));
+            let named = std::mem::take(&mut top);
+            !made && (named || !site.is_own(&on_disk))
+        });
+        self.entries(site, found.root, &entries, |path| found.named(path))?;
+        for made in all.iter().filter(|made| made.at.starts_with(&full)) {
+            let below = made.at.strip_prefix(&full).unwrap_or(&full);
+            let path = format!("{}/{}", source.trim_end_matches('/'), below.display());
+            self.recorded(&path, &made.tree)?;
+        }
+        Ok(())
     }
 
     /// Adds entries of `root`, which is not a checkout but, for example, a clone. The
@@ -136,9 +187,36 @@ impl Inputs {
                 Kind::File { .. } => digests.next(),
                 _ => None,
             };
+            self.as_made(&root.join(&entry.path), digest)?;
             self.entry(root, entry, &named(&entry.path), digest)?;
         }
         Ok(())
+    }
+
+    /// Refuses a file of the checkout that a task made and that is another by now.
+    fn as_made(&self, on_disk: &Path, digest: Option<Digest>) -> Result<(), Failure> {
+        let (Some(digest), false) = (digest, self.made.is_empty()) else {
+            return Ok(());
+        };
+        let full = lexical(on_disk);
+        let Some(made) = self.made.iter().find(|made| full.starts_with(&made.at)) else {
+            return Ok(());
+        };
+        let below = full.strip_prefix(&made.at).unwrap_or(&full);
+        let part = made.tree.below(&below.to_string_lossy());
+        let kind = part
+            .as_ref()
+            .and_then(Tree::single)
+            .map(|entry| &entry.kind);
+        if matches!(kind, Some(TreeKind::File { digest: made, .. }) if *made == digest) {
+            return Ok(());
+        }
+        let message = format!(
+            "`{}` is not what `{}` made: something altered it meanwhile; build again",
+            on_disk.display(),
+            made.step
+        );
+        Err(Failure::new(Class::Task, message))
     }
 
     fn entry(
@@ -148,7 +226,7 @@ impl Inputs {
         path: &str,
         digest: Option<Digest>,
     ) -> Result<(), Failure> {
-        let private = entry.stat.mode & 0o077 == 0;
+        let private = self.privacy && entry.stat.mode & 0o077 == 0;
         let node = match &entry.kind {
             Kind::File { executable } => {
                 let digest = digest.ok_or_else(|| Failure::internal("fewer digests than files"))?;
@@ -204,6 +282,13 @@ impl Inputs {
             Some(((on_disk, _), _)) => Err(changed(on_disk)),
             None => Ok(()),
         }
+    }
+
+    /// The digests of all files that are blobs of the store.
+    pub(crate) fn stored(&self) -> Vec<Digest> {
+        let all = self.tree.files().into_iter();
+        let blobs = all.filter(|(path, _)| !self.on_disk.contains_key(path));
+        blobs.map(|(_, file)| file.digest).collect()
     }
 
     pub(crate) fn cas(&self) -> &Cas {
@@ -313,6 +398,15 @@ impl Inputs {
         let changed = self.changed.lock();
         changed.unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// What a task left at one path of the checkout, as it was recorded.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    /// Without `.` and `..`.
+    pub(crate) at: PathBuf,
+    pub(crate) step: String,
+    pub(crate) tree: Tree,
 }
 
 /// The name of an input that is an output of `producer`.

@@ -9,6 +9,7 @@ pub mod confine;
 mod failure;
 pub(crate) mod folders;
 pub(crate) mod form;
+pub mod guard;
 pub(crate) mod in_flight;
 pub(crate) mod inputs;
 pub(crate) mod lockfile;

@@ -5,17 +5,19 @@
 //! remaining processes of its group are killed as well.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
 use crate::ground::apart;
 use crate::ground::confine::{ConfineError, Confinement};
+use crate::ground::guard::Guarded;
 
 /// Maximum size of a command's log, in bytes: 16 MiB; logs of builds rarely exceed 1
 /// MiB.
@@ -41,6 +43,9 @@ pub struct Process {
     pub grace: Duration,
     /// The files it may use; `None`: no restriction.
     pub confinement: Option<Confinement>,
+    /// This program, through which the command starts; `None`: it starts as it is, with
+    /// the terminal of the user.
+    pub through: Option<PathBuf>,
 }
 
 /// The stream of a piece of output.
@@ -114,7 +119,10 @@ impl Group {
     fn signal(&self, signal: Signal) {
         // An error means that the group is already gone.
         if let Some(pid) = self.0 {
-            let _ = kill_process_group(pid, signal);
+            // It has no group before it has become the command.
+            if kill_process_group(pid, signal).is_err() {
+                let _ = kill_process(pid, signal);
+            }
         }
     }
 }
@@ -147,12 +155,17 @@ impl Process {
             program: program.clone(),
             source,
         };
-        let mut child = match self.confinement.is_none() && apart::has_usual_umask() {
+        self.startable().map_err(refused)?;
+        // Started through this program, it gets its umask there.
+        let usual = self.through.is_some() || apart::has_usual_umask();
+        let mut child = match self.confinement.is_none() && usual {
             true => self.command(false).spawn().map_err(refused)?,
             false => self.spawn_apart(refused).await?,
         };
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         let group = Group(id.and_then(Pid::from_raw));
+        let _guarded =
+            (self.through.as_deref().zip(group.0)).map(|(program, pid)| Guarded::new(program, pid));
         let log = Arc::new(Mutex::new(Log::default()));
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let mut readers = tokio::task::JoinSet::new();
@@ -172,16 +185,31 @@ impl Process {
         })
     }
 
-    /// The command, under a shell that sets the usual umask if it is `masked`.
+    /// Whether the program is a file that can be executed, as far as its path tells:
+    /// started through this program, it could say so in its log only.
+    fn startable(&self) -> std::io::Result<()> {
+        let program = self.argv.first().map_or("", String::as_str);
+        if self.through.is_none() || !program.contains('/') {
+            return Ok(());
+        }
+        let facts = std::fs::metadata(self.cwd.join(program))?;
+        match facts.is_file() && facts.permissions().mode() & 0o111 != 0 {
+            true => Ok(()),
+            false => Err(std::io::ErrorKind::PermissionDenied.into()),
+        }
+    }
+
+    /// The command, under this program that becomes it, or under a shell that sets the
+    /// usual umask if it is `masked`.
     fn command(&self, masked: bool) -> Command {
-        let shell: &[&str] = match masked {
-            true => &UMASK_SHELL,
-            false => &[],
+        let through = self.through.as_ref().map(|path| path.to_string_lossy());
+        let before: Vec<&str> = match (&through, masked) {
+            (Some(program), _) => vec![program, "internal", "command"],
+            (None, true) => UMASK_SHELL.to_vec(),
+            (None, false) => Vec::new(),
         };
-        let mut words = shell
-            .iter()
-            .copied()
-            .chain(self.argv.iter().map(String::as_str));
+        let argv = self.argv.iter().map(String::as_str);
+        let mut words = before.into_iter().chain(argv);
         let mut command = Command::new(words.next().unwrap_or_default());
         command
             .args(words)
@@ -191,8 +219,11 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
             .kill_on_drop(true);
+        if self.through.is_none() {
+            // With it, the command leads a session and so a group.
+            command.process_group(0);
+        }
         command
     }
 
@@ -204,10 +235,14 @@ impl Process {
     ) -> Result<Child, ProcessError> {
         let runtime = tokio::runtime::Handle::current();
         let (answer, started) = tokio::sync::oneshot::channel();
-        let process = self.clone();
+        let mut process = self.clone();
+        if let Some(confinement) = &mut process.confinement {
+            confinement.readable.extend(self.through.clone());
+        }
         let body = move || {
             let _entered = runtime.enter();
-            let masked = !apart::has_usual_umask() && apart::set_umask().is_err();
+            let usual = process.through.is_some() || apart::has_usual_umask();
+            let masked = !usual && apart::set_umask().is_err();
             let confined = process
                 .confinement
                 .iter()
@@ -303,6 +338,7 @@ mod tests {
             timeout: Some(Duration::from_millis(timeout_ms)),
             grace: Duration::from_millis(100),
             confinement,
+            through: None,
         };
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().unwrap();
@@ -361,6 +397,7 @@ mod tests {
                 timeout: None,
                 grace: Duration::ZERO,
                 confinement: None,
+                through: None,
             };
             let command = process.command(masked).into_std().output();
             String::from_utf8(command.unwrap().stdout).unwrap()

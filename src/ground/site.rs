@@ -5,7 +5,7 @@ mod cache;
 mod history;
 mod pins;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -20,8 +20,9 @@ use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, Stop};
 use crate::oci::Digest;
+use crate::package::is_archive;
 use crate::registry::Registry;
-use crate::workspace::{self, Entry, StatCache};
+use crate::workspace::{Entry, Snapshot, StatCache};
 
 /// Maximum number of parallel transfers. More connections make no registry faster, and
 /// each one has a buffer.
@@ -47,6 +48,8 @@ pub struct Wishes {
     pub program: Option<PathBuf>,
     /// The folder that archives are written to.
     pub output: PathBuf,
+    /// What Git does not track may be removed from output folders.
+    pub clean_outputs: bool,
 }
 
 /// The shared state of a run.
@@ -68,13 +71,19 @@ pub struct Site {
     flights: Mutex<HashMap<ActionKey, Arc<tokio::sync::Mutex<()>>>>,
     made: Mutex<HashSet<ActionKey>>,
     /// The content of each workspace folder when it was first read.
-    snapshots: Mutex<HashMap<PathBuf, Arc<Vec<Entry>>>>,
+    snapshots: Mutex<HashMap<PathBuf, Arc<Snapshot>>>,
+    /// The cache's folder, which is never an input.
+    cache: PathBuf,
+    /// What the user should know of the run, each text once.
+    notes: Mutex<BTreeSet<String>>,
     /// Programs that were looked up, by name.
     tools: Mutex<HashMap<String, Tool>>,
     /// Components that have been started.
     begun: Mutex<HashSet<String>>,
     /// Blobs of cached results that were used.
     used: Mutex<HashSet<Digest>>,
+    /// How many damaged blobs were counted so far.
+    evicted: Mutex<usize>,
     /// Seconds since the Unix epoch.
     clock: fn() -> u64,
     /// Cancellation; set when the run starts.
@@ -115,9 +124,12 @@ impl Site {
             flights: Mutex::default(),
             made: Mutex::default(),
             snapshots: Mutex::default(),
+            cache: cache_folder(&cas),
+            notes: Mutex::default(),
             tools: Mutex::default(),
             begun: Mutex::default(),
             used: Mutex::default(),
+            evicted: Mutex::default(),
             clock: system_clock,
             stopping: OnceLock::new(),
             cas,
@@ -178,14 +190,42 @@ impl Site {
 
     /// The content of `folder`, sorted by path. Read once per run: files that tasks
     /// write later are inputs only through the task's name.
-    pub(crate) fn snapshot(&self, folder: &Path) -> Result<Arc<Vec<Entry>>, Failure> {
+    pub(crate) fn snapshot(&self, folder: &Path) -> Arc<Snapshot> {
         let mut snapshots = held(&self.snapshots);
         if let Some(known) = snapshots.get(folder) {
-            return Ok(Arc::clone(known));
+            return Arc::clone(known);
         }
-        let found = Arc::new(workspace::walk(folder)?);
+        let found = Arc::new(Snapshot::of(folder, &|path| self.is_own(path)));
         snapshots.insert(folder.to_owned(), Arc::clone(&found));
-        Ok(found)
+        found
+    }
+
+    /// Whether `path` is of this program: in its cache, or an archive that it wrote.
+    /// No pattern and no folder brings such a file into a package.
+    pub(crate) fn is_own(&self, path: &Path) -> bool {
+        if path.starts_with(&self.cache) {
+            return true;
+        }
+        // A folder that holds archives alone is there for them.
+        if self.wishes.output == path {
+            let names = std::fs::read_dir(path).into_iter().flatten().flatten();
+            let names: Vec<String> = names
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                .collect();
+            return !names.is_empty() && names.iter().all(|name| is_archive(name));
+        }
+        let name = path.file_name().and_then(|name| name.to_str());
+        path.parent() == Some(&self.wishes.output) && name.is_some_and(is_archive)
+    }
+
+    /// Keeps what the user should know once the run is over.
+    pub(crate) fn note(&self, text: String) {
+        held(&self.notes).insert(text);
+    }
+
+    /// What was noted.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        held(&self.notes).iter().cloned().collect()
     }
 
     /// Makes the run read `folder`, and folders that contain it or are in it, again,
@@ -213,6 +253,11 @@ impl Site {
         held(&self.begun).contains(component)
     }
 
+    /// Looks for the program called `name` again.
+    pub(crate) fn forget_tool(&self, name: &str) {
+        held(&self.tools).remove(name);
+    }
+
     /// The program `name`, looked up once per run.
     pub(crate) fn tool(
         &self,
@@ -234,7 +279,8 @@ impl Site {
     /// A file cannot be written.
     pub fn save(&self) -> Result<(), Failure> {
         if !self.cas.is_read_only() {
-            held(&self.stats).save()?;
+            // Losing digests costs reading the files again.
+            drop(held(&self.stats).save());
         }
         for lock in held(&self.locks).values_mut() {
             lock.save()?;
@@ -260,6 +306,12 @@ impl Site {
         let cas = Arc::clone(&self.cas);
         blocking(move || Ok(cas.stage()?)).await
     }
+}
+
+/// The folder that a user knows as the cache.
+fn cache_folder(cas: &Cas) -> PathBuf {
+    let folder = cas.root().parent().unwrap_or(cas.root());
+    std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
 fn system_clock() -> u64 {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::site::{Site, Tool};
 use super::{Class, Failure};
+use crate::oci::Digest;
 use crate::workspace::{self, Entry, Stat};
 
 /// Environment variables for credentials, keys and proxies.
@@ -59,6 +60,25 @@ pub(crate) fn optional(site: &Site, name: &str) -> Result<Option<Tool>, Failure>
 /// installed.
 pub(crate) fn required(site: &Site, name: &str, missing: &str) -> Result<Tool, Failure> {
     optional(site, name)?.ok_or_else(|| Failure::new(Class::Environment, missing))
+}
+
+/// Looks for each tool again: one that was replaced while a command ran may have
+/// made what is kept under the name of the other.
+pub(crate) fn check_again(
+    site: &Site,
+    path: &[PathBuf],
+    tools: &BTreeMap<String, Digest>,
+) -> Result<(), Failure> {
+    for (name, digest) in tools {
+        let now = look(site, path, name);
+        if now.as_ref().is_ok_and(|tool| tool.digest == *digest) {
+            continue;
+        }
+        site.forget_tool(name);
+        let path = now.map_or_else(|_| PathBuf::from(name), |tool| tool.path);
+        return Err(Failure::changed(path));
+    }
+    Ok(())
 }
 
 /// The program called `name` in one of the folders of `path`.

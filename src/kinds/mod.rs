@@ -36,10 +36,11 @@ use crate::ground::site::{Made, Performed, Site};
 use crate::ground::{Class, Failure};
 use crate::oci::{Descriptor, Platform};
 use crate::pipeline::{Instance, Verb};
+use crate::yaml::SourceText;
 
 pub(crate) use bench::Bench;
 use material::Material;
-pub(crate) use results::{Done, Results, image_of, of};
+pub(crate) use results::{Done, Results, image_of, inputs_over, of};
 
 /// The name of an output that is a tar of one file or folder, whose entries share a top
 /// name; links are kept.
@@ -55,6 +56,7 @@ pub(crate) struct Context<'a> {
 }
 
 /// A step that is ready to run.
+#[derive(Clone)]
 pub(crate) struct Prepared {
     pub(crate) action: Action,
     /// The inputs of the action, with their locations.
@@ -249,6 +251,10 @@ pub(crate) struct Around<'a> {
     pub(crate) path: &'a [PathBuf],
     /// Outputs of every task.
     pub(crate) generated: &'a Arc<BTreeSet<String>>,
+    /// Outputs of other tasks that it reads by path.
+    pub(crate) by_path: Vec<run::OutputNamed>,
+    /// The pipeline file, for messages.
+    pub(crate) source: Option<&'a SourceText>,
     /// The platform of the task.
     pub(crate) platform: Platform,
 }

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::action::{Action, ActionKey, Output};
+use crate::cas::tree;
+use crate::ground::folders::MadePath;
+use crate::ground::inputs::{Inputs, Recorded};
 use crate::ground::{Class, Failure};
+use crate::kinds::Context;
 use crate::kinds::material::Material;
 use crate::oci::Descriptor;
 
@@ -34,6 +38,24 @@ pub(crate) fn of<'r>(results: &'r Results, step: &str) -> Result<&'r Arc<Done>, 
             format!("depends on `{step}`, which failed or was skipped"),
         )
     })
+}
+
+/// No inputs yet, over what tasks made at paths of the checkout.
+pub(crate) fn inputs_over(cx: &Context<'_>, made: &[MadePath]) -> Result<Inputs, Failure> {
+    let mut recorded = Vec::with_capacity(made.len());
+    for MadePath { at, step, output } in made {
+        let outputs = &of(cx.results, step)?.outputs;
+        // An optional output may be missing.
+        let found = outputs.iter().find(|found| found.name == *output);
+        if let Some(found) = found {
+            recorded.push(Recorded {
+                at: at.clone(),
+                step: step.clone(),
+                tree: tree::load(&cx.site.cas, &found.digest)?,
+            });
+        }
+    }
+    Ok(Inputs::over(&cx.site.cas, recorded))
 }
 
 /// The image that `step` made or fetched.

@@ -64,7 +64,10 @@ fn copying(folder: &std::path::Path, more: &str) -> Work {
             shell: Some("sh".into()),
         },
         globs: vec!["f".into()],
+        optional_globs: Default::default(),
         generated: Arc::default(),
+        by_path: Vec::new(),
+        place: Default::default(),
         input_tasks: Vec::new(),
         input_values: Default::default(),
         env: Default::default(),
@@ -75,7 +78,6 @@ fn copying(folder: &std::path::Path, more: &str) -> Work {
         path: vec!["/usr/bin".into(), "/bin".into()],
         outputs: vec![crate::pipeline::RenderedOutput {
             path: "o".into(),
-            full: "o".into(),
             directory: false,
             optional: false,
         }],

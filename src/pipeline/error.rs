@@ -56,9 +56,19 @@ pub enum ExpandError {
         /// How many.
         count: usize,
     },
-    /// An output leaves the working directory.
+    /// An output is a pattern.
     #[error(
-        "the output `{path}` of the task `{instance}` is outside the task's directory: write a relative path without `..`"
+        "the output `{path}` of the task `{instance}` is a pattern, expected a path: declare the folder, such as `dist/`"
+    )]
+    OutputPattern {
+        /// The instance.
+        instance: String,
+        /// The pattern.
+        path: String,
+    },
+    /// An output leaves the pipeline's folder.
+    #[error(
+        "the output `{path}` of the task `{instance}` is outside the folder of the pipeline file: write a path relative to it without `..`"
     )]
     OutputPath {
         /// The instance.
@@ -68,7 +78,7 @@ pub enum ExpandError {
     },
     /// Two instances write the same path.
     #[error(
-        "the output `{path}` of the task `{instance}` overlaps an output of `{other}`: put a matrix value in the path, or give each output one task"
+        "the output `{path}` of the task `{instance}` overlaps an output of `{other}`: give each output one task. Paths are relative to the pipeline file, not to `workdir`; in a matrix, put a value in the path"
     )]
     OutputOverlap {
         /// The instance.
@@ -97,9 +107,9 @@ impl ExpandError {
             | Self::Selector { instance, key, .. }
             | Self::NoInstance { instance, key, .. }
             | Self::ManyInstances { instance, key, .. } => Some((instance, key)),
-            Self::OutputPath { instance, .. } | Self::OutputOverlap { instance, .. } => {
-                Some((instance, "outputs"))
-            }
+            Self::OutputPath { instance, .. }
+            | Self::OutputPattern { instance, .. }
+            | Self::OutputOverlap { instance, .. } => Some((instance, "outputs")),
             Self::TooMany { .. } => None,
         }
     }

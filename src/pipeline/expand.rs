@@ -113,7 +113,7 @@ fn check_outputs(instances: &[Instance]) -> Result<(), ExpandError> {
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     for instance in instances.iter().filter(|i| !i.skipped) {
         for output in &instance.outputs {
-            let key = format!("{}/", output.full);
+            let key = format!("{}/", output.path);
             let above = key
                 .match_indices('/')
                 .find_map(|(at, _)| seen.get(&key[..=at]));
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(list[2].input_globs, ["web/**"]);
         assert_eq!(list[2].input_values["param:v"], "1.4");
         assert_eq!(list[2].input_values["env:HOME"], "/root");
-        assert_eq!(list[2].outputs[0].full, "web/dist");
+        assert_eq!(list[2].outputs[0].path, "dist");
         assert!(list[2].outputs[0].directory && list[2].outputs[1].optional);
         assert_eq!(list[2].env["LC_ALL"], "C");
         assert_eq!(list[2].pass_through, ["HOME"]);
@@ -247,6 +247,14 @@ mod tests {
             (
                 "  a: { run: [x], inputs: [], outputs: ['../o'] }\n",
                 "without `..`",
+            ),
+            (
+                "  a: { run: [x], inputs: [], outputs: ['dist/*.txt'] }\n",
+                "is a pattern, expected a path",
+            ),
+            (
+                "  a: { run: [x], inputs: [], outputs: ['{a,b}.txt'] }\n",
+                "is a pattern, expected a path",
             ),
             (
                 "  a: { matrix: { n: ['1', '2'] }, images: { from: ['r:1'] } }\n  b: { image: { base: 'task:a' } }\n",

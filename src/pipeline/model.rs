@@ -77,6 +77,8 @@ pub struct Task {
     pub settings: Settings<Written>,
     /// Globs, `param:` and `env:` inputs, as templates.
     pub inputs: Vec<Template>,
+    /// Globs that may match nothing.
+    pub optional_inputs: Vec<Template>,
     /// Tasks whose outputs are inputs, as templates of selectors.
     pub input_tasks: Vec<Template>,
     /// Declared outputs.

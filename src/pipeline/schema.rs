@@ -50,6 +50,25 @@ fn map(description: &str) -> Value {
     })
 }
 
+/// Inputs: texts, and globs that may match nothing.
+fn inputs() -> Value {
+    let glob = mapping(
+        json!({
+            "glob": text("The pattern."),
+            "optional": {"type": "boolean", "description": "The pattern may match nothing."},
+        }),
+        "A pattern that may match nothing.",
+    );
+    let mut item = glob;
+    item["type"] = json!(["string", "object"]);
+    item["required"] = json!(["glob"]);
+    json!({
+        "type": ["string", "array"],
+        "items": item,
+        "description": "Globs relative to the file, !globs, task:NAME, param:NAME, env:NAME.",
+    })
+}
+
 /// A mapping with optional keys.
 fn mapping(properties: Value, description: &str) -> Value {
     let mut form = object(description, Keys::default());
@@ -117,10 +136,7 @@ fn top() -> Value {
 fn shared() -> Map<String, Value> {
     let mut keys = Settings::<Written>::keys().properties;
     for (key, value) in [
-        (
-            "inputs",
-            one_or_many("Globs relative to the file, !globs, task:NAME, param:NAME, env:NAME."),
-        ),
+        ("inputs", inputs()),
         (
             "env",
             map("Environment variables for the task. They are part of its key."),

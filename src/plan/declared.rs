@@ -5,6 +5,7 @@
 
 mod images;
 mod packages;
+mod paths;
 mod release;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,12 +21,19 @@ use crate::pipeline::verb::Component;
 use crate::pipeline::{Instance, Verb};
 use crate::plan::options::PlanOptions;
 use crate::plan::{Plan, PlanError, Step};
+use crate::yaml::SourceText;
+
+use paths::Outputs;
 
 /// A pipeline whose instances become steps.
 pub struct Declared<'d> {
     /// The folder of the pipeline file or package: paths are relative to it.
     pub folder: PathBuf,
     pub name: &'d str,
+    /// Begins the names of its tasks, where there are several folders.
+    pub prefix: &'d str,
+    /// Its file, for messages.
+    pub source: Option<SourceText>,
     /// The definition of each instance that names one, by the instance.
     pub definitions: &'d BTreeMap<String, Arc<Composed>>,
     /// What the user chose.
@@ -59,6 +67,7 @@ struct Planner<'d> {
     /// The steps after which an instance is complete, where that is not its own.
     ends: BTreeMap<String, Vec<String>>,
     generated: Arc<BTreeSet<String>>,
+    outputs: &'d Outputs,
     plan: &'d mut Plan,
 }
 
@@ -69,6 +78,8 @@ impl Plan {
     ///
     /// [`PlanError`]
     pub fn declare(&mut self, instances: &[Instance], how: &Declared<'_>) -> Result<(), PlanError> {
+        let made = Outputs::of(&how.folder, instances);
+        let instances = made.linked(instances, how)?;
         let outputs = instances.iter().flat_map(|instance| &instance.outputs);
         let by_id: BTreeMap<&str, &Instance> =
             instances.iter().map(|i| (i.id.as_str(), i)).collect();
@@ -96,7 +107,8 @@ impl Plan {
             images: BTreeMap::new(),
             sboms: BTreeMap::new(),
             ends: BTreeMap::new(),
-            generated: Arc::new(outputs.map(|output| output.full.clone()).collect()),
+            generated: Arc::new(outputs.map(|output| output.path.clone()).collect()),
+            outputs: &made,
             by_id,
             plan: self,
         };
@@ -133,11 +145,15 @@ impl Planner<'_> {
                 definition: verb.definition.clone(),
                 name: verb.name.clone(),
             })?;
-        let folders = self.folders(&verb.definition, &composed);
+        let folders = Folders {
+            made: self.outputs.made_for(instance, self.pipeline),
+            ..self.folders(&verb.definition, &composed)
+        };
         let imported = composed.commands.get(&component.name);
         let imported = imported.copied().unwrap_or_default();
         let waits = self.before(instance);
-        let step = |id, after, work| step_of(instance, id, after, work);
+        let pipeline = self.pipeline;
+        let step = |id, after, work| step_of(pipeline, instance, id, after, work);
         let ends = self
             .plan
             .component(&instance.id, folders, component, imported, waits, step)?;
@@ -152,6 +168,8 @@ impl Planner<'_> {
             environment: &self.options.environment,
             path: &self.options.path,
             generated: &self.generated,
+            by_path: self.outputs.named_by(instance),
+            source: self.pipeline.source.as_ref(),
             platform: self.platform(instance, None)?,
         };
         if let Some(work) = kinds::of_verb(instance, around) {
@@ -181,7 +199,7 @@ impl Planner<'_> {
 
     /// Adds the step `id`, which waits for `after` alone.
     fn add_alone(&mut self, instance: &Instance, id: &str, after: Vec<String>, work: Work) {
-        let step = step_of(instance, id.to_owned(), after, work);
+        let step = step_of(self.pipeline, instance, id.to_owned(), after, work);
         self.plan.add(step);
     }
 
@@ -204,6 +222,7 @@ impl Planner<'_> {
             own: self.beside(definition),
             imported: composed.imported.clone(),
             archive: packages::archive_prefix(&composed.definition),
+            made: Arc::default(),
         }
     }
 
@@ -237,11 +256,19 @@ impl Planner<'_> {
 }
 
 /// A step of `instance` with its settings.
-fn step_of(instance: &Instance, id: String, mut after: Vec<String>, work: Work) -> Step {
+fn step_of(
+    pipeline: &Declared<'_>,
+    instance: &Instance,
+    id: String,
+    mut after: Vec<String>,
+    work: Work,
+) -> Step {
     let settings = &instance.settings;
     after.sort();
     after.dedup();
     Step {
+        home: pipeline.folder.clone(),
+        name: id.strip_prefix(pipeline.prefix).unwrap_or(&id).to_owned(),
         id,
         after,
         work,

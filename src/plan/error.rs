@@ -160,6 +160,33 @@ pub enum PlanError {
         /// A question that names a similar task, or nothing.
         near: String,
     },
+    /// A path that a task reads closes a cycle.
+    #[error(
+        "`{task}` reads `{path}`, which `{of}` makes, and `{of}` waits for `{task}` ({}): read \
+         another path, or let a third task make what both need",
+        .cycle.join(" -> ")
+    )]
+    PathCycle {
+        /// The task that reads.
+        task: String,
+        /// The task that writes.
+        of: String,
+        /// Relative to the pipeline's folder.
+        path: PathBuf,
+        /// Each task waits for the next.
+        cycle: Vec<String>,
+    },
+    /// Archives would go into a folder that a command writes.
+    #[error(
+        "the output `{output}/` of `{task}` is also the folder that packages are written to: \
+         choose another one with `-o DIR`, or another output"
+    )]
+    ArchiveInOutput {
+        /// The task.
+        task: String,
+        /// Its output.
+        output: String,
+    },
     /// The steps form a cycle.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -181,6 +208,8 @@ impl PlanError {
             }
             Self::Identity { task, .. } => (task, "identity"),
             Self::ImageLeftOut { task, .. } => (task, "images"),
+            Self::ArchiveInOutput { task, .. } => (task, "outputs"),
+            Self::PathCycle { task, .. } => (task, "inputs"),
             Self::Set { task, .. } => (task, "set"),
             Self::Unnamed { task, .. }
             | Self::Offline { task }
@@ -190,5 +219,14 @@ impl PlanError {
             | Self::ComponentLeftOut { task, .. } => (task, ""),
             _ => return None,
         })
+    }
+
+    /// A second task and key that it is about.
+    #[must_use]
+    pub fn also_about(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::PathCycle { of, .. } => Some((of, "outputs")),
+            _ => None,
+        }
     }
 }

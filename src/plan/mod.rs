@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::graph::{Graph, GraphError};
+use crate::ground::folders::lexical;
 use crate::kinds::package::Archive;
 use crate::kinds::{Kind as _, Work};
 use crate::oci::is_tag;
@@ -34,6 +35,10 @@ pub use parts::make_for_skeleton;
 pub struct Step {
     /// Unique in the plan.
     pub id: String,
+    /// The folder of its pipeline file or package.
+    pub home: PathBuf,
+    /// Its name there, without what tells it from the steps of other folders.
+    pub name: String,
     /// Steps that must end before it starts; their results are its inputs.
     pub after: Vec<String>,
     pub work: Work,
@@ -147,6 +152,52 @@ impl Plan {
                     other: id.clone(),
                     archive: archive.clone(),
                 });
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a folder that both a command and a package step write to: what a
+    /// command leaves in its output folder is all that is in it.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::ArchiveInOutput`]
+    pub fn separate_folders(&self) -> Result<(), PlanError> {
+        let running = || self.steps.values().filter(|step| !step.skipped);
+        let mut written: BTreeSet<&Path> = BTreeSet::new();
+        for step in running() {
+            match &step.work {
+                Work::Package(package) => {
+                    written.extend(package.archive.as_deref().and_then(Path::parent));
+                }
+                // It writes the archives of what it signs.
+                Work::Sign(sign) => {
+                    let archives = sign.packages.iter().filter_map(|one| one.archive.as_ref());
+                    written.extend(archives.filter_map(|archive| archive.path.parent()));
+                }
+                Work::Publish(publish) => {
+                    written.extend(publish.to.iter().filter_map(|to| match to {
+                        Destination::Layout(folder) => Some(folder.as_path()),
+                        Destination::Registry(_) => None,
+                    }))
+                }
+                _ => {}
+            }
+        }
+        for step in running() {
+            let Work::Run(run) = &step.work else {
+                continue;
+            };
+            let folders = run.outputs.iter().filter(|output| output.directory);
+            for output in folders {
+                let at = lexical(&run.folder.join(&output.path));
+                if written.iter().any(|folder| folder.starts_with(&at)) {
+                    return Err(PlanError::ArchiveInOutput {
+                        task: step.id.clone(),
+                        output: output.path.clone(),
+                    });
+                }
             }
         }
         Ok(())

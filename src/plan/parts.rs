@@ -48,6 +48,20 @@ fn commands(list: &[Action], imported: usize) -> Vec<Command> {
     marked.collect()
 }
 
+/// The files and folders that a component reads, as the definition has them.
+pub(crate) fn local_paths(component: &Component) -> Vec<&str> {
+    let files = component.files.iter().map(|file| &file.source);
+    let data = component.data_injections.iter().map(|data| &data.source);
+    let manifests = component.manifests.iter();
+    let manifests = manifests.flat_map(|one| one.files.iter().chain(&one.kustomizations));
+    let charts = component.charts.iter();
+    let charts =
+        charts.flat_map(|chart| std::iter::once(&chart.local_path).chain(&chart.values_files));
+    let all = files.chain(data).chain(manifests).chain(charts);
+    let local = all.filter(|source| !source.is_empty() && !source.contains("://"));
+    local.map(String::as_str).collect()
+}
+
 impl Plan {
     /// Adds the steps of `component`, the first of which wait for `waits`; the step
     /// `id` makes its tar. Returns the steps after which the component is complete.

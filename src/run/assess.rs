@@ -1,6 +1,5 @@
 //! Predicts what a run would do with each step.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::drive::{task_of, unchanged};
@@ -38,11 +37,7 @@ pub enum Verdict {
 /// # Errors
 ///
 /// [`GraphError`]
-pub async fn assess(
-    site: &Arc<Site>,
-    plan: &Plan,
-    workspace: &Path,
-) -> Result<Vec<(String, Verdict)>, GraphError> {
+pub async fn assess(site: &Arc<Site>, plan: &Plan) -> Result<Vec<(String, Verdict)>, GraphError> {
     let graph = plan.graph()?;
     let mut results = Results::new();
     let mut verdicts = Vec::new();
@@ -57,7 +52,7 @@ pub async fn assess(
             .cloned()
             .collect();
         let verdict = if open.is_empty() {
-            match judge(site, step, &results, workspace).await {
+            match judge(site, step, &results).await {
                 Ok((verdict, Some(done))) => {
                     results.insert(id.clone(), Arc::new(done));
                     verdict
@@ -78,12 +73,7 @@ pub async fn assess(
 
 /// The step `id`, prepared from the results of its dependencies, which must be in the
 /// cache.
-pub(crate) async fn ready(
-    site: &Arc<Site>,
-    plan: &Plan,
-    workspace: &Path,
-    id: &str,
-) -> Result<Prepared, Failure> {
+pub(crate) async fn ready(site: &Arc<Site>, plan: &Plan, id: &str) -> Result<Prepared, Failure> {
     let internal = |error: GraphError| Failure::new(Class::Configuration, error);
     let graph = plan.graph().map_err(internal)?;
     let mut results = Results::new();
@@ -94,7 +84,7 @@ pub(crate) async fn ready(
         if task == id {
             return task_of(site, step, &results).prepare().await;
         }
-        if let (Verdict::Cached(_), Some(done)) = judge(site, step, &results, workspace).await? {
+        if let (Verdict::Cached(_), Some(done)) = judge(site, step, &results).await? {
             results.insert(task.clone(), Arc::new(done));
         }
     }
@@ -106,18 +96,17 @@ async fn judge(
     site: &Arc<Site>,
     step: &Step,
     results: &Results,
-    workspace: &Path,
 ) -> Result<(Verdict, Option<Done>), Failure> {
     let task = task_of(site, step, results);
     let prepared = task.prepare().await?;
     let key = prepared.action.key();
-    let (asked, id) = (Arc::clone(site), step.id.clone());
+    let (asked, own) = (Arc::clone(site), step.clone());
     let (form, unchanged) = (prepared.form, unchanged(step, &prepared));
-    let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
+    let action = prepared.action.clone();
     let found = blocking(move || {
         Ok(match asked.remembered(&action, form)? {
             Some(result) => Ok(result),
-            None => Err(asked.reason(&workspace, &id, unchanged, &action)),
+            None => Err(asked.reason(&own.home, &own.name, unchanged, &action)),
         })
     })
     .await?;

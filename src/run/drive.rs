@@ -1,7 +1,6 @@
 //! Runs a plan: starts steps in the order of the schedule, and reports what happens.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,14 +14,13 @@ use crate::ground::{Again, Class, Failure, Stop, shown};
 use crate::kinds::{Context, Done, Kind as _, Prepared, Results, Task};
 use crate::pipeline::{Retries, RetryOn};
 use crate::plan::{Plan, Step};
+use crate::run::damage::{is_damage, may_be_damage};
 use crate::run::event::Event;
 use crate::run::record::{OutputRecord, RECORD_VERSION, RunRecord, Status, TaskRecord};
 use crate::run::schedule::{Limits, Needs, OnFailure, Outcome, Schedule};
 
 /// The settings of a run.
 pub struct How {
-    /// Absolute path of the workspace, for which explanations are stored.
-    pub workspace: PathBuf,
     /// Continue with steps that do not depend on a failed one.
     pub keep_going: bool,
     pub events: mpsc::UnboundedSender<Event>,
@@ -182,11 +180,11 @@ impl<'r> Drive<'r> {
                 .filter_map(|on| Some((on.clone(), Arc::clone(self.results.get(on)?))))
                 .collect();
             let (site, step, start) = (Arc::clone(self.site), step.clone(), self.start);
-            let (workspace, events) = (self.how.workspace.clone(), self.how.events.clone());
+            let events = self.how.events.clone();
             let spawned = self.running.spawn(async move {
                 let patient = step.work.stops_itself();
                 tokio::select! {
-                    ended = one(&site, &step, inputs, &workspace, &events, start) => ended,
+                    ended = one(&site, &step, inputs, &events, start) => ended,
                     () = site.stopped(), if !patient => stopped_step(&step, start),
                 }
             });
@@ -351,7 +349,6 @@ async fn one(
     site: &Arc<Site>,
     step: &Step,
     results: Results,
-    workspace: &Path,
     events: &mpsc::UnboundedSender<Event>,
     start: Instant,
 ) -> Ended {
@@ -364,7 +361,7 @@ async fn one(
             reason: reason.to_owned(),
         }));
     };
-    let mut done = attempt(site, step, &results, workspace, &mut record, told).await;
+    let mut done = attempt(site, step, &results, &mut record, told).await;
     if let Err(Failure {
         changed: Some(path),
         ..
@@ -374,7 +371,13 @@ async fn one(
         // something may write to them all the time.
         site.forget(path);
         record.attempts = 0;
-        done = attempt(site, step, &results, workspace, &mut record, told).await;
+        done = attempt(site, step, &results, &mut record, told).await;
+    }
+    if let Err(failure) = &mut done
+        && may_be_damage(step, failure)
+        && is_damage(&task_of(site, step, &results)).await
+    {
+        failure.class = Class::Verification;
     }
     record.wall_ms = millis(began.elapsed());
     record.status = match &done {
@@ -396,7 +399,6 @@ async fn attempt(
     site: &Arc<Site>,
     step: &Step,
     results: &Results,
-    workspace: &Path,
     record: &mut TaskRecord,
     told: &(impl Fn(&str) + Sync),
 ) -> Result<(Done, Status), Failure> {
@@ -414,37 +416,40 @@ async fn attempt(
             return Ok(None);
         };
         let files = own.work.deliver(&asked, &result.outputs)?;
-        Ok(Some((result, files)))
+        let shown = asked.shown_outputs(form, &result.outputs);
+        Ok(Some((result, files, shown)))
     })
     .await?;
-    let (performed, files) = match known {
-        Some((result, files)) => {
+    let (performed, files, outputs) = match known {
+        Some((result, files, shown)) => {
             let performed = Performed {
                 log: site.replayed(&result),
                 result,
                 cached: true,
                 fetched: 0,
             };
-            (performed, files)
+            (performed, files, shown)
         }
         None => {
-            let made = make(&task, step, &prepared, workspace, record, told).await;
+            let made = make(&task, step, &prepared, record, told).await;
             if let Err(failure) = &made
                 && !matches!(failure.class, Class::Cancelled | Class::Verification)
             {
-                tell(site, step, &prepared, workspace, failure.message.clone()).await?;
+                tell(site, step, &prepared, failure.message.clone()).await?;
             }
             let performed = made?;
             let (shared, own) = (Arc::clone(site), step.clone());
             let outputs = performed.result.outputs.clone();
-            let files = blocking(move || own.work.deliver(&shared, &outputs)).await?;
-            (performed, files)
+            let (files, shown) = blocking(move || {
+                let files = own.work.deliver(&shared, &outputs)?;
+                Ok((files, shared.shown_outputs(form, &outputs)))
+            })
+            .await?;
+            (performed, files, shown)
         }
     };
     record.files = files;
-    record.outputs = performed
-        .result
-        .outputs
+    record.outputs = outputs
         .iter()
         .map(|output| OutputRecord {
             name: output.name.clone(),
@@ -456,7 +461,7 @@ async fn attempt(
     record.bytes_fetched = performed.fetched;
     if !performed.cached {
         record.bytes_made = record.outputs.iter().map(|output| output.size).sum();
-        tell(site, step, &prepared, workspace, String::new()).await?;
+        tell(site, step, &prepared, String::new()).await?;
     } else {
         record.reason.clear();
         record.attempts = 0;
@@ -474,13 +479,11 @@ async fn tell(
     site: &Arc<Site>,
     step: &Step,
     prepared: &Prepared,
-    workspace: &Path,
     failed: String,
 ) -> Result<(), Failure> {
-    let (site, id) = (Arc::clone(site), step.id.clone());
-    let (workspace, action) = (workspace.to_owned(), prepared.action.clone());
+    let (site, step, action) = (Arc::clone(site), step.clone(), prepared.action.clone());
     blocking(move || {
-        site.tell(&workspace, &id, &action, &failed);
+        site.tell(&step.home, &step.name, &action, &failed);
         Ok(())
     })
     .await
@@ -491,14 +494,13 @@ async fn make(
     task: &Task<'_>,
     step: &Step,
     prepared: &Prepared,
-    workspace: &Path,
     record: &mut TaskRecord,
     told: &(impl Fn(&str) + Sync),
 ) -> Result<Performed, Failure> {
-    let (shared, id) = (Arc::clone(task.cx.site), step.id.clone());
-    let unchanged = unchanged(step, prepared);
-    let (place, action) = (workspace.to_owned(), prepared.action.clone());
-    record.reason = blocking(move || Ok(shared.reason(&place, &id, unchanged, &action))).await?;
+    let (shared, own) = (Arc::clone(task.cx.site), step.clone());
+    let (unchanged, action) = (unchanged(step, prepared), prepared.action.clone());
+    let reason = move || Ok(shared.reason(&own.home, &own.name, unchanged, &action));
+    record.reason = blocking(reason).await?;
     told(&record.reason);
     loop {
         record.attempts += 1;

@@ -3,11 +3,15 @@
 //! It never starts git, never follows a link, and never leaves its root.
 
 mod git;
+mod index;
 mod list;
+mod snapshot;
 mod stat_cache;
 mod walk;
 
 pub use git::{Checkout, Tag, checkout, git_facts};
+pub use index::tracked;
 pub use list::{Identity, Links, Rules, Written, list, list_by};
+pub use snapshot::Snapshot;
 pub use stat_cache::StatCache;
-pub use walk::{Entry, Globs, Kind, Stat, WalkError, walk};
+pub use walk::{Entry, Globs, Kind, Stat, WalkError, fixed_part, walk, walk_all};

@@ -28,6 +28,13 @@ const MAX_PATH: u64 = 64 << 10;
 /// File times may lag behind the clock by a kernel tick, at most 10 ms.
 const TICK: i64 = 20_000_000;
 
+/// A whole second in nanoseconds: a time without a fraction may come from a file
+/// system that keeps no finer ones.
+const SECOND: i64 = 1_000_000_000;
+
+/// How far such a time may lag: FAT keeps every other second.
+const COARSE_TICK: i64 = 2 * SECOND + TICK;
+
 /// Maximum number of attempts to read a file that changes meanwhile.
 const ATTEMPTS: usize = 3;
 
@@ -49,7 +56,12 @@ struct Known {
 
 impl Known {
     fn settled(&self) -> bool {
-        self.stat.mtime.max(self.stat.ctime) < self.hashed.saturating_sub(TICK)
+        let times = [self.stat.mtime, self.stat.ctime];
+        let tick = match times.iter().any(|time| time % SECOND == 0) {
+            true => COARSE_TICK,
+            false => TICK,
+        };
+        self.stat.mtime.max(self.stat.ctime) < self.hashed.saturating_sub(tick)
     }
 }
 
@@ -288,6 +300,34 @@ mod tests {
         let mut again = StatCache::load(&dir.path().join("cache"));
         assert_eq!(again.digest(dir.path(), &files, true).unwrap(), first);
         assert!(!again.changed, "nothing was read");
+    }
+
+    #[test]
+    fn times_of_whole_seconds_settle_after_two() {
+        let digest = FileDigest {
+            blake3: [0; 32],
+            sha256: None,
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let stat = stat(dir.path());
+        let settled = |mtime, ctime, hashed| {
+            let stat = Stat {
+                mtime,
+                ctime,
+                ..stat
+            };
+            Known {
+                stat,
+                hashed,
+                digest,
+            }
+            .settled()
+        };
+        let at = 1_000 * SECOND;
+        assert!(settled(at + 1, at + 1, at + 30_000_000));
+        assert!(!settled(at, at + 1, at + 30_000_000));
+        assert!(!settled(at + 1, at, at + 2 * SECOND));
+        assert!(settled(at, at, at + 3 * SECOND));
     }
 
     #[test]

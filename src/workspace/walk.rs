@@ -11,6 +11,8 @@ use std::sync::mpsc;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use ignore::{WalkBuilder, WalkState};
 
+use super::git::git_folders;
+
 use crate::disk::{self, DiskError};
 
 /// Why a root could not be walked or a pattern is invalid.
@@ -115,47 +117,101 @@ pub struct Entry {
     pub stat: Stat,
 }
 
-/// Walks `root`, without the root itself and `.git`.
-///
-/// # Errors
-///
-/// The first entry that cannot be read or represented.
-pub fn walk(root: &Path) -> Result<Vec<Entry>, WalkError> {
+/// Walks `root`; the root itself and `.git` are left out. Each thing that cannot be
+/// an input comes as its error, with its path.
+pub fn walk(root: &Path) -> (Vec<Entry>, Vec<(PathBuf, WalkError)>) {
     let (sender, receiver) = mpsc::channel();
     WalkBuilder::new(root)
         .standard_filters(false)
         .git_ignore(true)
+        // Above a checkout no file counts, and without one it cannot be known where
+        // the sources end.
+        .parents(git_folders(root).is_some())
         .require_git(false)
         .filter_entry(|entry| entry.file_name() != ".git")
         .build_parallel()
         .run(|| {
             let sender = sender.clone();
             Box::new(move |found| {
-                let entry = found.map_err(WalkError::from).and_then(|f| entry(root, &f));
-                let failed = entry.is_err();
-                if sender.send(entry).is_err() || failed {
-                    return WalkState::Quit;
+                let found = match found {
+                    Ok(found) => {
+                        let path = found.path().to_owned();
+                        entry(root, &found).map_err(|error| (path, error))
+                    }
+                    Err(error) => {
+                        let path = path_in(&error).unwrap_or(root).to_owned();
+                        Err((path, error.into()))
+                    }
+                };
+                match sender.send(found) {
+                    Ok(()) => WalkState::Continue,
+                    Err(_) => WalkState::Quit,
                 }
-                WalkState::Continue
             })
         });
     drop(sender);
-    let found: Result<Vec<_>, _> = receiver.into_iter().collect();
-    let mut entries: Vec<Entry> = found?.into_iter().flatten().collect();
+    let (mut entries, mut odd) = (Vec::new(), Vec::new());
+    for found in receiver {
+        match found {
+            Ok(entry) => entries.extend(entry),
+            Err(error) => odd.push(error),
+        }
+    }
     entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    Ok(entries)
+    (entries, odd)
+}
+
+/// Every path below `root`, ignored or not: for messages about what was left out.
+#[must_use]
+pub fn walk_all(root: &Path) -> Vec<String> {
+    let all = WalkBuilder::new(root)
+        .standard_filters(false)
+        .filter_entry(|entry| entry.file_name() != ".git")
+        .build();
+    let below = |entry: ignore::DirEntry| {
+        let path = entry.path().strip_prefix(root).ok()?.to_str()?;
+        (!path.is_empty()).then(|| path.to_owned())
+    };
+    all.flatten().filter_map(below).collect()
+}
+
+/// What comes before the first wildcard of a pattern.
+#[must_use]
+pub fn fixed_part(pattern: &str) -> &str {
+    let end = pattern.find(['*', '?', '[', '{']);
+    end.map_or(pattern, |end| &pattern[..end])
+}
+
+/// What could not be read.
+fn path_in(error: &ignore::Error) -> Option<&Path> {
+    match error {
+        ignore::Error::WithPath { path, .. } => Some(path),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => {
+            path_in(err)
+        }
+        _ => None,
+    }
 }
 
 fn entry(root: &Path, found: &ignore::DirEntry) -> Result<Option<Entry>, WalkError> {
     let full = found.path();
-    let path = full.strip_prefix(root).unwrap_or(full);
     if found.depth() == 0 {
         return Ok(None);
     }
+    entry_at(root, full, &found.metadata()?).map(Some)
+}
+
+/// The entry of what is at `full`, below `root`.
+pub(super) fn entry_at(
+    root: &Path,
+    full: &Path,
+    metadata: &fs::Metadata,
+) -> Result<Entry, WalkError> {
+    let path = full.strip_prefix(root).unwrap_or(full);
     let path = path
         .to_str()
         .ok_or_else(|| WalkError::NotUtf8(full.to_owned()))?;
-    Entry::of(path, full, &found.metadata()?).map(Some)
+    Entry::of(path, full, metadata)
 }
 
 impl Entry {
@@ -241,7 +297,8 @@ mod tests {
         fs::write(root.join("c.log"), "c").unwrap();
         fs::write(root.join(".gitignore"), "*.log\n").unwrap();
         std::os::unix::fs::symlink("/etc", root.join("link")).unwrap();
-        let entries = walk(root).unwrap();
+        let (entries, odd) = walk(root);
+        assert!(odd.is_empty(), "{odd:?}");
         let paths: Vec<_> = entries.iter().map(|e| e.path.as_str()).collect();
         assert_eq!(paths, [".gitignore", "a", "a/empty", "b.txt", "link"]);
         let target = "/etc".to_owned();

@@ -252,7 +252,7 @@ fn a_command_sees_declared_inputs_and_variables_only() {
 }
 
 #[test]
-fn altered_deleted_and_stray_outputs_are_restored_without_running() {
+fn altered_and_deleted_outputs_are_restored_without_running_and_strays_are_named() {
     let sandbox = Sandbox::new();
     sandbox.write("in/a", "a\n");
     one_task(&sandbox, LIST, "");
@@ -264,8 +264,11 @@ fn altered_deleted_and_stray_outputs_are_restored_without_running() {
     assert!(!executed(&sandbox));
     assert_eq!(fs::read_to_string(out.join("a")).unwrap(), "a\n");
     fs::write(out.join("stray"), "").unwrap();
+    let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(said.stderr.contains("`out/stray`"), "{}", said.stderr);
+    fs::remove_file(out.join("stray")).unwrap();
     assert!(!executed(&sandbox));
-    assert!(!out.join("stray").exists());
     fs::remove_dir_all(&out).unwrap();
     assert!(!executed(&sandbox));
     assert_eq!(fs::read_to_string(out.join("a")).unwrap(), "a\n");

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use super::{Made, Performed, Site, held};
 use crate::action::{Action, ActionResult, Output};
-use crate::cas::{Cas, Key, tree};
+use crate::cas::tree::{self, TreeKind};
+use crate::cas::{Cas, Key};
 use crate::ground::form::OutputForm;
 use crate::ground::published::Published;
 use crate::ground::threads::blocking;
@@ -41,6 +42,28 @@ impl Site {
         }
         held(&self.used).extend(result.outputs.iter().map(|output| output.digest));
         Ok(Some(result))
+    }
+
+    /// The outputs as a record names them: a tree that is one file by the digest of
+    /// that file.
+    pub(crate) fn shown_outputs(&self, form: OutputForm, outputs: &[Output]) -> Vec<Output> {
+        let shown = |output: &Output| {
+            let tree = tree::load(&self.cas, &output.digest).ok()?;
+            let TreeKind::File { digest, size, .. } = tree.single()?.kind else {
+                return None;
+            };
+            let name = output.name.clone();
+            Some(Output { name, digest, size })
+        };
+        let trees = form == OutputForm::Trees;
+        let all = outputs.iter();
+        all.map(|output| {
+            trees
+                .then(|| shown(output))
+                .flatten()
+                .unwrap_or(output.clone())
+        })
+        .collect()
     }
 
     /// The log of `result`, if it should be shown. A missing or corrupt log is ignored.
@@ -139,16 +162,34 @@ impl Site {
         })
     }
 
-    /// Reads every blob of the cached results that were used, which removes damaged
-    /// ones and so invalidates their results. Returns the number of damaged or missing
-    /// blobs.
+    /// Reads every blob that remembered results spoke of; what is damaged is
+    /// removed by that, so that its result is no longer remembered. Returns how
+    /// many blobs were found damaged or gone since it was last called.
     pub(crate) fn evict_damaged(&self) -> usize {
         let used = std::mem::take(&mut *held(&self.used));
-        let sound = |digest: &Digest| {
-            let blob = self.cas.open_blob(digest);
-            blob.is_ok_and(|mut blob| std::io::copy(&mut blob, &mut std::io::sink()).is_ok())
-        };
-        used.iter().filter(|digest| !sound(digest)).count()
+        self.read_through(used.iter().copied());
+        let found = self.cas.found_damaged();
+        let count = found - std::mem::replace(&mut *held(&self.evicted), found);
+        if count > 0 {
+            let cache = self.cas.root().parent().unwrap_or(self.cas.root());
+            self.note(format!(
+                "the cache at `{}` held {count} damaged or missing blobs, which were made again: \
+                 check its disk, and run `jackal cache verify`",
+                cache.display()
+            ));
+        }
+        count
+    }
+
+    /// Reads blobs, so that the store knows those that are damaged. Returns whether
+    /// there are any that [`evict_damaged`](Self::evict_damaged) has not counted.
+    pub(crate) fn read_through(&self, blobs: impl IntoIterator<Item = Digest>) -> bool {
+        for digest in blobs {
+            if let Ok(mut blob) = self.cas.open_blob(&digest) {
+                let _ = std::io::copy(&mut blob, &mut std::io::sink());
+            }
+        }
+        self.cas.found_damaged() > *held(&self.evicted)
     }
 }
 

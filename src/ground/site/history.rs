@@ -8,9 +8,9 @@ use crate::action::{Action, Explained, diff};
 use crate::disk;
 
 impl Site {
-    fn story(&self, workspace: &Path, task: &str) -> PathBuf {
+    fn story(&self, home: &Path, task: &str) -> PathBuf {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(workspace.as_os_str().as_encoded_bytes());
+        hasher.update(home.as_os_str().as_encoded_bytes());
         hasher.update(&[0]);
         hasher.update(task.as_bytes());
         let name = hasher.finalize().to_hex();
@@ -21,7 +21,7 @@ impl Site {
     /// `unchanged` is the reason if nothing changed; `None`: the result is missing.
     pub(crate) fn reason(
         &self,
-        workspace: &Path,
+        home: &Path,
         step: &str,
         unchanged: Option<&str>,
         action: &Action,
@@ -29,14 +29,14 @@ impl Site {
         if self.wishes.force {
             return "--force".to_owned();
         }
-        let told = fs::read(self.story(workspace, step)).ok();
+        let told = fs::read(self.story(home, step)).ok();
         let Some(old) =
             told.and_then(|bytes| serde_json::from_slice::<Vec<Explained>>(&bytes).ok())
         else {
             return "never run here".to_owned();
         };
         let reasons = diff(&old, &action.explain());
-        let failure = self.last_failure(workspace, step);
+        let failure = self.last_failure(home, step);
         if let (Some(failure), true) = (&failure, reasons.is_empty()) {
             return format!("it failed last time: {failure}");
         }
@@ -65,8 +65,8 @@ impl Site {
     /// Records `action`, and its failure if it failed, for the next
     /// [`reason`](Self::reason). Losing it costs only an explanation, so I/O errors are
     /// ignored.
-    pub(crate) fn tell(&self, workspace: &Path, task: &str, action: &Action, failed: &str) {
-        let path = self.story(workspace, task);
+    pub(crate) fn tell(&self, home: &Path, task: &str, action: &Action, failed: &str) {
+        let path = self.story(home, task);
         let Ok(bytes) = serde_json::to_vec(&action.explain()) else {
             return;
         };
@@ -79,8 +79,8 @@ impl Site {
         }
     }
 
-    fn last_failure(&self, workspace: &Path, task: &str) -> Option<String> {
-        let path = failure_beside(&self.story(workspace, task));
+    fn last_failure(&self, home: &Path, task: &str) -> Option<String> {
+        let path = failure_beside(&self.story(home, task));
         let text = fs::read_to_string(path).ok()?;
         Some(text.lines().next()?.chars().take(MAX_SHOWN).collect())
     }

@@ -218,6 +218,7 @@ fn process(
         timeout: limit,
         grace: GRACE,
         confinement: None,
+        through: site.wishes.program.clone(),
     })
 }
 
@@ -384,6 +385,7 @@ mod tests {
                 timeout: None,
                 grace: GRACE,
                 confinement: None,
+                through: None,
             };
             let scratch = at("scratch");
             for name in ["home", "tmp"] {

@@ -161,6 +161,7 @@ async fn kubectl(
         timeout: Some(left + GRACE),
         grace: GRACE,
         confinement: None,
+        through: site.wishes.program.clone(),
     };
     let ran = process.run(site.stopped()).await.map_err(|_| {
         let message =

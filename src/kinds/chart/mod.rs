@@ -23,7 +23,7 @@ use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, answer};
-use crate::kinds::{Bench, Context, Kind, Prepared, clone};
+use crate::kinds::{Bench, Context, Kind, Prepared, clone, inputs_over};
 use crate::oci::Descriptor;
 use crate::package::{Chart, RepoUrl};
 
@@ -66,10 +66,9 @@ impl ChartWork {
         })
     }
 
-    fn local_inputs(&self, site: &Site) -> Result<Inputs, Failure> {
+    fn local_inputs(&self, site: &Site, mut inputs: Inputs) -> Result<Inputs, Failure> {
         let (folders, own) = (&self.folders, site.own_files());
         let (found, parts) = local_parts(folders, &self.chart.local_path, &own)?;
-        let mut inputs = Inputs::new(&site.cas);
         for part in parts {
             inputs.entries(site, &part.folder, &part.entries, |path| {
                 let below = part.named(path);
@@ -138,7 +137,7 @@ impl Kind for ChartWork {
     }
 
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
-        let mut inputs = Inputs::new(&cx.site.cas);
+        let mut inputs = inputs_over(cx, &self.folders.made)?;
         let mut action = Action::new(ACTION, CHART_FORMAT);
         let mut manifest = None;
         match self.origin()? {
@@ -160,7 +159,7 @@ impl Kind for ChartWork {
             }
             Origin::Folder => {
                 let (site, own) = (Arc::clone(cx.site), self.clone());
-                inputs = blocking(move || own.local_inputs(&site)).await?;
+                inputs = blocking(move || own.local_inputs(&site, inputs)).await?;
                 let folder = self.chart.local_path.trim_end_matches('/').to_owned();
                 ChartSettings { folder }.write("", &mut action.settings);
             }

@@ -90,6 +90,8 @@ pub enum RepositoryError {
 #[derive(Clone, Debug)]
 pub struct Git {
     pub program: PathBuf,
+    /// This program, through which Git starts.
+    pub through: Option<PathBuf>,
     /// Environment variables for credentials and proxies.
     pub env: BTreeMap<String, String>,
 }
@@ -149,6 +151,7 @@ impl Git {
             timeout: Some(TIMEOUT),
             grace: GRACE,
             confinement: None,
+            through: self.through.clone(),
         };
         let finished = process.run(std::future::pending()).await?;
         let text = |stream| {

@@ -97,6 +97,7 @@ pub(crate) fn git(site: &Site) -> Result<Git, Failure> {
     )?;
     Ok(Git {
         program: tool.path,
+        through: site.wishes.program.clone(),
         env: tools::environment(site),
     })
 }

@@ -19,7 +19,7 @@ use crate::ground::site::{Made, Site};
 use crate::ground::threads::blocking;
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, answer};
-use crate::kinds::{Bench, Context, Kind, Prepared, Results, TREE, of};
+use crate::kinds::{Bench, Context, Kind, Prepared, Results, TREE, inputs_over, of};
 use crate::package::Component;
 use crate::workspace::Links;
 
@@ -58,8 +58,7 @@ impl ComponentWork {
             .collect()
     }
 
-    fn local(&self, site: &Site) -> Result<Inputs, Failure> {
-        let mut inputs = Inputs::new(&site.cas);
+    fn local(&self, site: &Site, mut inputs: Inputs) -> Result<Inputs, Failure> {
         for source in sources(&self.component).filter(|source| !is_remote(source)) {
             write::refuse_scheme(source)?;
             inputs.source(site, &self.folders, source, Links::Packed)?;
@@ -83,7 +82,8 @@ impl Kind for ComponentWork {
     /// Computes the action: digests local files, and resolves unpinned URLs.
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let (site, own) = (Arc::clone(cx.site), self.clone());
-        let mut inputs = blocking(move || own.local(&site)).await?;
+        let inputs = inputs_over(cx, &self.folders.made)?;
+        let mut inputs = blocking(move || own.local(&site, inputs)).await?;
         for question in self.questions()? {
             let pin = answer(cx.site, &self.folders.own, &question).await?;
             inputs.blob(&question.url, pin.digest, pin.size)?;

@@ -15,14 +15,14 @@ use build::{ImageConfig, ImageSpec, LayerSpec};
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::tree;
 use crate::ground::Failure;
-use crate::ground::folders::Folders;
+use crate::ground::folders::{Folders, MadePath};
 use crate::ground::inputs::Inputs;
 use crate::ground::lockfile::{ImagePin, Lockfile};
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::blocking;
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, Question, answer};
-use crate::kinds::{Bench, Context, Kind, Prepared, Results, image_of, of};
+use crate::kinds::{Bench, Context, Kind, Prepared, Results, image_of, inputs_over, of};
 use crate::oci::{Descriptor, Platform, Reference, media_type};
 use crate::pipeline::verb::{Image, ImageLayer, RuntimeConfig};
 use crate::workspace::Links;
@@ -52,6 +52,8 @@ pub struct PullWork {
 pub struct ImportWork {
     /// The folder that `path` is relative to.
     pub folder: PathBuf,
+    /// Paths that tasks write and that it reads.
+    pub made: Arc<Vec<MadePath>>,
     /// A folder or a file.
     pub path: String,
     /// Which image in it.
@@ -65,6 +67,8 @@ pub struct ImportWork {
 pub struct BuildWork {
     /// The folder that sources of layers are relative to.
     pub folder: PathBuf,
+    /// Paths that tasks write and that are read as such.
+    pub made: Arc<Vec<MadePath>>,
     /// The step that makes or fetches the base image.
     pub base: Option<String>,
     /// The platform of the image.
@@ -220,8 +224,8 @@ impl Kind for ImportWork {
         };
         settings.write("", &mut action.settings);
         let (site, folders) = (Arc::clone(cx.site), Folders::from(self.folder.clone()));
+        let mut inputs = inputs_over(cx, &self.made)?;
         let inputs = blocking(move || {
-            let mut inputs = Inputs::new(&site.cas);
             inputs.source(&site, &folders, &settings.path, Links::Named)?;
             Ok(inputs)
         })
@@ -300,7 +304,8 @@ impl Kind for BuildWork {
         let mut action = Action::new(BUILD, BUILD_FORMAT);
         action.platform = Some(self.platform.clone());
         let (site, own, results) = (Arc::clone(cx.site), self.clone(), cx.results.clone());
-        let mut inputs = blocking(move || own.local(&site, &results)).await?;
+        let inputs = inputs_over(cx, &self.made)?;
+        let mut inputs = blocking(move || own.local(&site, inputs, &results)).await?;
         let mut base = None;
         if let Some(step) = &self.base {
             let (manifest, done) = image_of(cx.results, step)?;
@@ -321,8 +326,7 @@ impl Kind for BuildWork {
 }
 
 impl BuildWork {
-    fn local(&self, site: &Site, results: &Results) -> Result<Inputs, Failure> {
-        let mut inputs = Inputs::new(&site.cas);
+    fn local(&self, site: &Site, mut inputs: Inputs, results: &Results) -> Result<Inputs, Failure> {
         let folders = Folders::from(self.folder.clone());
         for layer in &self.layers {
             let source = trimmed(&layer.source);

@@ -19,7 +19,7 @@ use crate::ground::source::{bound, located};
 use crate::ground::threads::blocking;
 use crate::ground::{Again, Class, Failure, tools};
 use crate::kinds::pins::Pin;
-use crate::kinds::{Context, Kind, Prepared};
+use crate::kinds::{Context, Kind, Prepared, inputs_over};
 use crate::text::public_url;
 use crate::workspace::{self, Entry, Stat, WalkError};
 
@@ -71,8 +71,11 @@ impl KustomizationWork {
     }
 
     /// What is read, and why a result of it cannot be remembered.
-    fn read(&self, site: &Site) -> Result<(Inputs, Option<&'static str>), Failure> {
-        let mut inputs = Inputs::new(&site.cas);
+    fn read(
+        &self,
+        site: &Site,
+        mut inputs: Inputs,
+    ) -> Result<(Inputs, Option<&'static str>), Failure> {
         let (remote, unsure) = match self.place(site)? {
             (_, None) => (Some((self.source.clone(), None)), false),
             (_, Some(closure)) => {
@@ -164,7 +167,8 @@ impl Kind for KustomizationWork {
         action.settings.put("source", public_url(&self.source));
         action.settings.put("anyFolder", self.any_folder);
         let (site, own) = (Arc::clone(cx.site), self.clone());
-        let (inputs, uncached) = blocking(move || own.read(&site)).await?;
+        let inputs = inputs_over(cx, &self.folders.made)?;
+        let (inputs, uncached) = blocking(move || own.read(&site, inputs)).await?;
         Ok(Prepared {
             uncached,
             ..Prepared::of(action, inputs)
@@ -190,6 +194,7 @@ impl Kind for KustomizationWork {
             timeout: Some(KUSTOMIZE_TIMEOUT),
             grace: KUSTOMIZE_GRACE,
             confinement: None,
+            through: site.wishes.program.clone(),
         };
         let finished = process
             .run(site.stopped())
@@ -225,7 +230,8 @@ impl Kind for KustomizationWork {
         }
         // It read what the key names only if nothing was written meanwhile.
         let (shared, own) = (Arc::clone(site), self.clone());
-        let (now, _) = blocking(move || own.read(&shared)).await?;
+        let now = inputs_over(cx, &self.folders.made)?;
+        let (now, _) = blocking(move || own.read(&shared, now)).await?;
         if now.tree != prepared.inputs.tree {
             return Err(Failure::changed(place));
         }

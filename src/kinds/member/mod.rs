@@ -15,7 +15,7 @@ use crate::ground::{Class, Failure};
 use crate::kinds::component::files::{self, FileQuestion, is_remote};
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, answer};
-use crate::kinds::{Bench, Context, Kind, Prepared};
+use crate::kinds::{Bench, Context, Kind, Prepared, inputs_over};
 use crate::package::{File, shasum};
 use crate::text::public_url;
 use crate::workspace::Links;
@@ -65,7 +65,7 @@ impl Kind for MemberWork {
     }
 
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
-        let mut inputs = Inputs::new(&cx.site.cas);
+        let mut inputs = inputs_over(cx, &self.folders.made)?;
         if let Some(question) = self.question() {
             let pin = answer(cx.site, &self.folders.own, &question).await?;
             inputs.blob(&question.url, pin.digest, pin.size)?;

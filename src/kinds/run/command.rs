@@ -10,7 +10,7 @@ mod materialise;
 mod stage;
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ use crate::cas::{Cas, CasError, Stage};
 use crate::disk::DiskError;
 use crate::ground::confine::Confinement;
 use crate::ground::inputs::Inputs;
-use crate::ground::process::{Ending, Piece, Process, ProcessError};
+use crate::ground::process::{Ending, Piece, Process, ProcessError, Stream};
 use crate::ground::{Again, Class, Failure, log, of_cas, of_io, of_tree, shown};
 use crate::oci::Digest;
 
-pub use materialise::materialise;
+pub(crate) use materialise::{Placing, Wanted};
 
 /// A command with all references resolved.
 #[derive(Clone)]
@@ -47,6 +47,8 @@ pub(crate) struct RunTask {
     pub confinement: Option<Confinement>,
     /// Values to mask in the log.
     pub secrets: Vec<String>,
+    /// This program, through which it starts.
+    pub through: Option<PathBuf>,
 }
 
 /// A declared output path.
@@ -108,7 +110,10 @@ pub enum RunError {
         log: String,
     },
     /// An output is missing after success.
-    #[error("output `{path}` is missing after the command: correct `outputs`, or make it optional")]
+    #[error(
+        "output `{path}` is missing after the command: correct `outputs`, whose paths are \
+         relative to the pipeline file, or make it optional"
+    )]
     Missing { path: String },
     /// An output has another type than declared.
     #[error("output `{path}` is {found}, expected {expected}: a `/` at the end declares a folder")]
@@ -117,6 +122,20 @@ pub enum RunError {
         /// The found type.
         found: &'static str,
         expected: &'static str,
+    },
+    /// Something in an output that the task did not make.
+    #[error(
+        "`{path}`{} is in the way of the output `{output}`, and this task did not make it: move \
+         it or declare another path; --clean-outputs removes what Git does not track",
+        and_others(*.others)
+    )]
+    Foreign {
+        /// Relative to the workspace.
+        path: String,
+        /// As declared.
+        output: String,
+        /// How many more there are.
+        others: usize,
     },
     /// An input, output or work folder that leads out of the stage.
     #[error("invalid input, output or working directory `{path}`: {source}")]
@@ -136,6 +155,13 @@ pub enum RunError {
     /// Work on a blocking thread was cancelled.
     #[error("a background task was cancelled: run the build again")]
     BrokenOff,
+}
+
+fn and_others(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        count => format!(" (and {count} more)"),
+    }
 }
 
 /// The part of an error message about denied paths in the log.
@@ -195,17 +221,21 @@ pub(crate) async fn run(
         grace,
         confinement,
         secrets,
+        through,
     } = task;
     let store = Arc::clone(cas);
-    let (stage, cwd, outputs) = blocking(move || {
+    let (stage, cwd, inputs, outputs) = blocking(move || {
         let stage = store.stage()?;
         let cwd = stage::prepare(stage.path(), &inputs, &outputs, &workdir)?;
-        Ok((stage, cwd, outputs))
+        Ok((stage, cwd, inputs, outputs))
     })
     .await?;
     for (name, folder) in [("HOME", stage::HOME), ("TMPDIR", stage::TEMPORARY)] {
         let folder = stage.path().join(folder).to_string_lossy().into_owned();
         env.entry(name.to_owned()).or_insert(folder);
+    }
+    for (name, value) in stage::VARIABLES {
+        env.entry(name.to_owned()).or_insert(value.to_owned());
     }
     let confinement = confinement.map(|mut confinement| {
         confinement.writable.push(stage.path().to_owned());
@@ -218,12 +248,13 @@ pub(crate) async fn run(
         timeout: Some(timeout),
         grace,
         confinement: confinement.clone(),
+        through,
     };
     let finished = process.run(cancel).await;
     let store = Arc::clone(cas);
     blocking(move || {
         let finished = finished?;
-        let log = mask::pieces(&finished, &secrets);
+        let mut log = mask::pieces(&finished, &secrets);
         let text = log::text;
         match finished.ending {
             Ending::Exited(0) => {}
@@ -243,6 +274,16 @@ pub(crate) async fn run(
             Ending::TimedOut => return Err(RunError::TimedOut { log: text(&log) }),
             Ending::Cancelled => return Err(RunError::Cancelled { log: text(&log) }),
         }
+        let dropped = stage::dropped(&stage.path().join(stage::ROOT), &inputs, &outputs);
+        if let Some(first) = dropped.first() {
+            let more = and_others(dropped.len() - 1);
+            let text = format!("[`{first}`{more} was made outside of `outputs` and dropped]\n");
+            log.push(Piece {
+                at: finished.wall,
+                stream: Stream::Stderr,
+                bytes: text.into_bytes(),
+            });
+        }
         collect(&store, stage, &outputs, &log)
     })
     .await
@@ -254,6 +295,24 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, RunError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or(Err(RunError::BrokenOff))
+}
+
+/// An error about a file of the stage, with the path that the user knows.
+fn shown_below(error: TreeError, root: &Path) -> TreeError {
+    let below = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_owned();
+    match error {
+        TreeError::Io(DiskError { path, source }) => TreeError::Io(DiskError {
+            path: below(&path),
+            source,
+        }),
+        TreeError::Special(path) => TreeError::Special(below(&path)),
+        TreeError::NotUtf8(path) => TreeError::NotUtf8(below(&path)),
+        TreeError::Escapes { path, target } => TreeError::Escapes {
+            path: below(Path::new(&path)).display().to_string(),
+            target,
+        },
+        other => other,
+    }
 }
 
 /// Stores outputs and log, and removes the stage.
@@ -270,7 +329,8 @@ fn collect(
         let Some(full) = stage::find(&root, path.as_str(), output)? else {
             continue;
         };
-        let (tree, digest, size) = tree::store(cas, &full)?;
+        let stored = tree::store(cas, &full);
+        let (tree, digest, size) = stored.map_err(|error| shown_below(error, &root))?;
         also.extend(tree.blobs().into_iter().filter(|blob| seen.insert(*blob)));
         outputs.push((Output::new(&output.path, (digest, size)), tree));
     }
@@ -315,7 +375,7 @@ fn class(error: &RunError) -> Class {
         RunError::Io(error) => of_io(&error.source),
         RunError::Tree(error) => of_tree(error),
         RunError::Cas(error) => of_cas(error),
-        RunError::Path { .. } => Class::Configuration,
+        RunError::Path { .. } | RunError::Foreign { .. } => Class::Configuration,
         _ => Class::Task,
     }
 }

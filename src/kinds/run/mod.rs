@@ -2,6 +2,8 @@
 //! identifies its result.
 
 mod command;
+mod deliver;
+mod inputs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -12,7 +14,6 @@ use std::time::Duration;
 use command::{DeclaredOutput, RunTask};
 
 use crate::action::{Action, Fields as _, Output, fields};
-use crate::cas::tree::{self, TreeEntry, TreeKind};
 use crate::ground::confine::{self, Confinement};
 use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
@@ -20,11 +21,11 @@ use crate::ground::site::{Made, Site, Tool};
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, tools};
 use crate::kinds::pins::Pin;
-use crate::kinds::{Around, Context, Kind, Prepared, Results, of};
+use crate::kinds::{Around, Context, Kind, Prepared};
 use crate::oci::Platform;
 use crate::pipeline::verb::Run;
-use crate::pipeline::{Instance, RenderedOutput, Sandbox, Secret};
-use crate::workspace::{self, Entry, Globs, Stat};
+use crate::pipeline::{self, Instance, RenderedOutput, Sandbox, Secret};
+use crate::yaml::SourceText;
 
 fields! {
     struct RunSettings {
@@ -34,8 +35,8 @@ fields! {
     }
 }
 
-/// Version of how a command is run; raised when its result could differ.
-const RUN_FORMAT: u32 = 3;
+/// Version of how commands are run; incremented when results could differ.
+const RUN_FORMAT: u32 = 4;
 
 /// A command with everything it can access.
 #[derive(Clone, Debug)]
@@ -46,8 +47,14 @@ pub struct RunWork {
     pub verb: Run,
     /// Input patterns; `!` excludes.
     pub globs: Vec<String>,
+    /// Those of them that may match nothing.
+    pub optional_globs: BTreeSet<String>,
     /// Outputs of every task: never an input by pattern.
     pub generated: Arc<BTreeSet<String>>,
+    /// Outputs of other tasks that patterns name.
+    pub by_path: Vec<OutputNamed>,
+    /// Where its `inputs` are written, for messages.
+    pub place: Place,
     /// Tasks whose outputs are inputs.
     pub input_tasks: Vec<String>,
     /// Values of inputs `param:NAME` and `env:NAME`.
@@ -73,6 +80,36 @@ pub struct RunWork {
     pub sandbox: Sandbox,
     /// The platform of its outputs.
     pub platform: Platform,
+}
+
+/// An output of another task, and the patterns that begin in it.
+#[derive(Clone, Debug)]
+pub struct OutputNamed {
+    /// The step that makes it.
+    pub task: String,
+    /// Its name among the step's outputs.
+    pub output: String,
+    /// The patterns, and those that exclude.
+    pub globs: Vec<String>,
+}
+
+/// Where a key of a task is written.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    /// The pipeline file.
+    pub source: Option<SourceText>,
+    /// The task's instance.
+    pub instance: String,
+}
+
+impl Place {
+    /// The file, line and column of `key`, with what separates it from a message.
+    fn of(&self, key: &str) -> String {
+        let source = self.source.as_ref();
+        source.map_or_else(String::new, |source| {
+            format!("{}: ", pipeline::place(source, &self.instance, key))
+        })
+    }
 }
 
 /// A secret, which is never shown.
@@ -113,7 +150,13 @@ impl RunWork {
             folder: around.folder.to_owned(),
             verb: verb.clone(),
             globs: instance.input_globs.clone(),
+            optional_globs: instance.optional_globs.clone(),
             generated: Arc::clone(around.generated),
+            by_path: around.by_path,
+            place: Place {
+                source: around.source.cloned(),
+                instance: instance.id.clone(),
+            },
             input_tasks: instance.input_tasks.clone(),
             input_values: instance.input_values.clone(),
             env: instance.env.clone(),
@@ -174,7 +217,7 @@ impl Kind for RunWork {
             }
             Ok(Prepared {
                 form: OutputForm::Trees,
-                ..Prepared::of(action, read(&site, &work, &results)?)
+                ..Prepared::of(action, inputs::read(&site, &work, &results)?)
             })
         })
         .await
@@ -196,8 +239,12 @@ impl Kind for RunWork {
         let ran = command::run(&site.cas, task, site.stopped()).await?;
         // It read what the key names. If that is outdated by now, or the command was
         // free to read the checkout itself, the step is run once more.
-        let (shared, inputs) = (Arc::clone(site), prepared.inputs.clone());
-        blocking(move || inputs.check_again(&shared)).await?;
+        let (shared, own, prepared) = (Arc::clone(site), self.clone(), prepared.clone());
+        blocking(move || {
+            prepared.inputs.check_again(&shared)?;
+            tools::check_again(&shared, &own.path, &prepared.action.tools)
+        })
+        .await?;
         Ok(Made {
             outputs: ran
                 .outputs
@@ -222,7 +269,7 @@ impl Kind for RunWork {
     }
 
     fn deliver(&self, site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
-        materialise(site, self, outputs)?;
+        deliver::deliver(site, self, outputs)?;
         Ok(Vec::new())
     }
 }
@@ -243,7 +290,7 @@ fn confined(work: &RunWork) -> Result<bool, Failure> {
 fn written(output: &RenderedOutput) -> String {
     let directory = if output.directory { "/" } else { "" };
     let optional = if output.optional { "?" } else { "" };
-    format!("{}{directory}{optional}", output.full)
+    format!("{}{directory}{optional}", output.path)
 }
 
 /// Declared tools, the program itself, and the shell.
@@ -267,77 +314,6 @@ fn tool_names(work: &RunWork) -> BTreeSet<String> {
 
 fn find(site: &Site, work: &RunWork, name: &str) -> Result<Tool, Failure> {
     site.tool(name, || tools::look(site, &work.path, name))
-}
-
-/// Files of the workspace that match the patterns.
-fn matched(site: &Site, work: &RunWork) -> Result<Vec<Entry>, Failure> {
-    if work.globs.is_empty() {
-        return Ok(Vec::new());
-    }
-    let globs = Globs::new(&work.globs)?;
-    let snapshot = site.snapshot(&work.folder)?;
-    let mut found: Vec<Entry> = Vec::new();
-    for pattern in work.globs.iter().filter(|glob| !glob.starts_with('!')) {
-        let bare = pattern.trim_start_matches("./").trim_end_matches('/');
-        // Only paths that begin with the pattern's fixed part can match.
-        let fixed = bare
-            .find(['*', '?', '[', '{'])
-            .map_or(bare, |at| &bare[..at]);
-        let folder = fixed.rfind('/').map_or("", |at| &fixed[..=at]);
-        let prefix = if fixed.len() == bare.len() {
-            fixed
-        } else {
-            folder
-        };
-        let start = snapshot.partition_point(|entry| entry.path.as_str() < prefix);
-        let before = found.len();
-        found.extend(
-            snapshot[start..]
-                .iter()
-                .take_while(|entry| entry.path.starts_with(prefix))
-                .filter(|entry| globs.matches(&entry.path) && !generated(work, &entry.path))
-                .cloned(),
-        );
-        let literal = fixed.len() == bare.len();
-        if literal && found.len() == before && !generated(work, bare) {
-            // A literal name is an input even if Git ignores it.
-            found.extend(workspace::list(&work.folder, bare)?);
-        }
-    }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    found.dedup_by(|a, b| a.path == b.path);
-    Ok(found)
-}
-
-/// Whether a task makes `path` or a folder that contains it.
-fn generated(work: &RunWork, path: &str) -> bool {
-    within(path, |folder| work.generated.contains(folder))
-}
-
-/// Whether `path`, or a folder that it is in, is one of those.
-fn within(path: &str, of_those: impl Fn(&str) -> bool) -> bool {
-    let above = path.match_indices('/').map(|(at, _)| &path[..at]);
-    above.chain([path]).any(of_those)
-}
-
-/// What the command reads: what other tasks made, as it was recorded, and files of
-/// the workspace. Where the two meet, the output counts.
-fn read(site: &Site, work: &RunWork, results: &Results) -> Result<Inputs, Failure> {
-    let mut made = BTreeMap::new();
-    for task in &work.input_tasks {
-        for output in &of(results, task)?.outputs {
-            let path = output.name.trim_end_matches('/').to_owned();
-            made.insert(path, tree::load(&site.cas, &output.digest)?);
-        }
-    }
-    let mut entries = matched(site, work)?;
-    entries.retain(|entry| !within(&entry.path, |folder| made.contains_key(folder)));
-    let mut inputs = Inputs::new(&site.cas);
-    inputs.entries(site, &work.folder, &entries, str::to_owned)?;
-    for (path, tree) in &made {
-        inputs.recorded(path, tree)?;
-    }
-    Ok(inputs)
 }
 
 /// The command with what it needs to run.
@@ -385,7 +361,7 @@ fn task(site: &Site, work: &RunWork, inputs: Inputs) -> Result<RunTask, Failure>
             .outputs
             .iter()
             .map(|output| DeclaredOutput {
-                path: output.full.clone(),
+                path: output.path.clone(),
                 directory: output.directory,
                 optional: output.optional,
             })
@@ -398,6 +374,7 @@ fn task(site: &Site, work: &RunWork, inputs: Inputs) -> Result<RunTask, Failure>
             ..Confinement::default()
         }),
         secrets: secrets.into_iter().map(|(_, value)| value).collect(),
+        through: site.wishes.program.clone(),
     })
 }
 
@@ -435,34 +412,4 @@ fn secrets(work: &RunWork) -> Result<Vec<(String, String)>, Failure> {
         Ok((name.clone(), text))
     };
     work.secrets.iter().map(read).collect()
-}
-
-/// Writes the outputs to the workspace; an unchanged tree costs only stat calls.
-/// Returns the number of repaired entries.
-fn materialise(site: &Site, work: &RunWork, outputs: &[Output]) -> Result<usize, Failure> {
-    let mut trees = Vec::with_capacity(outputs.len());
-    for output in outputs {
-        let tree = tree::load(&site.cas, &output.digest)?;
-        trees.push((output.name.clone(), tree));
-    }
-    let same = |path: &Path, expected: &TreeEntry| {
-        let (Ok(metadata), TreeKind::File { digest, .. }) =
-            (path.symlink_metadata(), &expected.kind)
-        else {
-            return false;
-        };
-        let entry = Entry {
-            path: path.to_string_lossy().into_owned(),
-            kind: workspace::Kind::File { executable: false },
-            stat: Stat::of(&metadata),
-        };
-        site.digests(Path::new("/"), &[&entry])
-            .is_ok_and(|found| found.first() == Some(digest))
-    };
-    Ok(command::materialise(
-        &site.cas,
-        &work.folder,
-        &trees,
-        &same,
-    )?)
 }

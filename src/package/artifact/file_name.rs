@@ -47,6 +47,16 @@ pub enum ArchiveNameError {
     Empty(&'static str),
 }
 
+/// Whether a file is called as an archive, a part of one, or what lies beside it.
+#[must_use]
+pub fn is_archive(name: &str) -> bool {
+    let named = |dialect: &Dialect| {
+        let rest = name.strip_prefix(dialect.word());
+        rest.is_some_and(|rest| rest.starts_with("-package-") || rest.starts_with("-init-"))
+    };
+    Dialect::ALL.iter().any(named) && name.contains(".tar")
+}
+
 impl ArchiveName<'_> {
     /// The file name.
     ///

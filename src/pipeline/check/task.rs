@@ -16,9 +16,14 @@ pub(super) fn task(id: &str, node: &Node, r: &mut Reader) -> Option<Task> {
     let settings = Settings::<Written>::read(&mut f, r);
     for_its_verb(&mut f, r);
     let (mut inputs, mut input_tasks) = (Vec::new(), Vec::new());
+    let mut optional_inputs = Vec::new();
     for n in Reader::nodes(&mut f, "inputs") {
         match n.scalar().and_then(|text| text.strip_prefix("task:")) {
             Some(text) => input_tasks.extend(r.reference(text, n.span)),
+            None if matches!(n.value, Value::Mapping(_)) => match input(n, r) {
+                Some((glob, true)) => optional_inputs.push(glob),
+                glob => inputs.extend(glob.map(|(glob, _)| glob)),
+            },
             None => inputs.extend(r.template(n)),
         }
     }
@@ -47,6 +52,7 @@ pub(super) fn task(id: &str, node: &Node, r: &mut Reader) -> Option<Task> {
         verb: verb?,
         settings: settings?,
         inputs,
+        optional_inputs,
         input_tasks,
         outputs,
         env,
@@ -102,6 +108,15 @@ fn verb(f: &mut Fields<'_>, r: &mut Reader) -> Option<Verb<Written>> {
         return None;
     };
     Verb::read(name, node, f, r)
+}
+
+/// An input as a mapping: `{ glob, optional }`.
+fn input(node: &Node, r: &mut Reader) -> Option<(Template, bool)> {
+    let mut f = Fields::new(node, "the input", &mut r.mistakes);
+    let optional = f.bool("optional", &mut r.mistakes).unwrap_or(false);
+    let glob = r.must(&mut f, "glob");
+    f.finish(&mut r.mistakes);
+    Some((glob?, optional))
 }
 
 /// An output: a path, or `{ path, optional }`.

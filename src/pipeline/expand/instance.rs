@@ -1,6 +1,6 @@
 //! Task instances: tasks with nothing left to evaluate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::pipeline::settings::Settings;
 use crate::pipeline::verb::Verb;
@@ -23,6 +23,8 @@ pub struct Instance {
     pub settings: Settings,
     /// Input globs, in order; `!` excludes.
     pub input_globs: Vec<String>,
+    /// Those of them that may match nothing.
+    pub optional_globs: BTreeSet<String>,
     /// The values of inputs `param:NAME` and `env:NAME`, under those names; one that
     /// is not set is left out.
     pub input_values: BTreeMap<String, String>,
@@ -59,6 +61,7 @@ impl Instance {
             verb,
             settings: Settings::unset(),
             input_globs: Vec::new(),
+            optional_globs: BTreeSet::new(),
             input_values: BTreeMap::new(),
             input_tasks: Vec::new(),
             depends_on,
@@ -96,10 +99,8 @@ impl RunsAfter {
 /// A declared output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenderedOutput {
-    /// Its path relative to the task's directory, without a trailing slash.
+    /// Its path relative to the pipeline file's folder, without a trailing slash.
     pub path: String,
-    /// The same path relative to the pipeline file.
-    pub full: String,
     /// Whether it is a directory.
     pub directory: bool,
     /// Whether it may be missing after success.

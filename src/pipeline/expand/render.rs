@@ -15,6 +15,8 @@ impl Scope<'_> {
         let settings = task.settings.render("", renderer)?;
         let (mut input_globs, mut input_values) = (Vec::new(), BTreeMap::new());
         let mut inputs = renderer.list("inputs", &task.inputs)?;
+        let optional_globs = renderer.list("inputs", &task.optional_inputs)?;
+        inputs.extend(optional_globs.iter().cloned());
         if matches!(verb, Verb::Run(_)) {
             inputs.extend(renderer.list("globalInputs", &self.pipeline.global_inputs)?);
         }
@@ -32,7 +34,7 @@ impl Scope<'_> {
         let mut input_tasks = renderer.references("inputs", &task.input_tasks)?;
         input_tasks.sort();
         let workdir = settings.workdir.clone().unwrap_or_else(|| ".".to_owned());
-        let outputs = self.outputs(&workdir)?;
+        let outputs = self.outputs()?;
         let names = self.pipeline.pass_through_env.iter();
         let names = names.chain(&settings.pass_through_env).cloned();
         let mut pass_through: Vec<String> = names.collect();
@@ -49,6 +51,7 @@ impl Scope<'_> {
             salts: salts.collect(),
             settings,
             input_globs,
+            optional_globs: optional_globs.into_iter().collect(),
             input_values,
             input_tasks,
             outputs,
@@ -60,25 +63,25 @@ impl Scope<'_> {
         })
     }
 
-    fn outputs(&self, workdir: &str) -> Result<Vec<RenderedOutput>, ExpandError> {
+    fn outputs(&self) -> Result<Vec<RenderedOutput>, ExpandError> {
         let mut outputs = Vec::new();
         for output in &self.task.outputs {
             let text = self.renderer.render("outputs", &output.path)?;
-            let path = inside(&text).filter(|path| !path.is_empty());
-            let (Some(path), Some(dir)) = (path, inside(workdir)) else {
+            let instance = || self.renderer.id.clone();
+            if text.contains(['*', '?']) || text.contains('{') && text.contains(',') {
+                return Err(ExpandError::OutputPattern {
+                    instance: instance(),
+                    path: text,
+                });
+            }
+            let Some(path) = inside(&text).filter(|path| !path.is_empty()) else {
                 return Err(ExpandError::OutputPath {
-                    instance: self.renderer.id.clone(),
+                    instance: instance(),
                     path: text,
                 });
             };
-            let full = if dir.is_empty() {
-                path.clone()
-            } else {
-                format!("{dir}/{path}")
-            };
             outputs.push(RenderedOutput {
                 path,
-                full,
                 directory: text.ends_with('/'),
                 optional: output.optional,
             });

@@ -1,6 +1,7 @@
 //! The steps of `images` and `image` tasks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Composed, Planner};
 use crate::kinds::Work;
@@ -31,6 +32,7 @@ impl Planner<'_> {
         }
         let work = Work::from(BuildWork {
             folder: self.pipeline.folder.clone(),
+            made: self.outputs.made_for(instance, self.pipeline),
             base: base.clone(),
             platform,
             layers,
@@ -91,7 +93,7 @@ impl Planner<'_> {
             });
         }
         let layers = outputs.iter().map(|output| {
-            let name = output.full.rsplit('/').next().unwrap_or_default();
+            let name = output.path.rsplit('/').next().unwrap_or_default();
             // The content of a lone directory goes to `to`; several outputs keep their
             // names below it.
             let to = if output.directory && outputs.len() == 1 {
@@ -99,7 +101,7 @@ impl Planner<'_> {
             } else {
                 format!("{}/{name}", layer.to.trim_end_matches('/'))
             };
-            work(&output.full, Some(task), to)
+            work(&output.path, Some(task), to)
         });
         Ok(layers.collect())
     }
@@ -159,6 +161,7 @@ impl Planner<'_> {
         fetched: &mut BTreeMap<String, Work>,
     ) -> Result<(), PlanError> {
         let folders = self.folders(path, composed);
+        let made = self.outputs.made_for(instance, self.pipeline);
         let components = &composed.definition.components;
         for component in components {
             for image in &component.images {
@@ -174,6 +177,7 @@ impl Planner<'_> {
                     let reference = reference(&component.name, image)?;
                     let work = Work::from(ImportWork {
                         folder: found.root.to_owned(),
+                        made: Arc::clone(&made),
                         path: found.below.to_owned(),
                         reference: reference.clone(),
                         platform: platform.clone(),
@@ -205,6 +209,7 @@ impl Planner<'_> {
         let reference = reference(&instance.id, name)?;
         let work = Work::from(ImportWork {
             folder: self.pipeline.folder.clone(),
+            made: self.outputs.made_for(instance, self.pipeline),
             path: path.trim_end_matches('/').to_owned(),
             reference: reference.clone(),
             platform: platform.clone(),
@@ -277,7 +282,7 @@ fn overridden(full: &str, overrides: &BTreeMap<String, String>) -> String {
 
 /// The text after a transport as skopeo writes it. The format is recognised by
 /// content.
-fn on_disk(text: &str) -> Option<&str> {
+pub(super) fn on_disk(text: &str) -> Option<&str> {
     ["oci:", "oci-archive:", "docker-archive:"]
         .iter()
         .find_map(|transport| text.strip_prefix(transport))

@@ -147,7 +147,7 @@ impl Planner<'_> {
             .plan
             .with_ancestors(&[packages.as_slice(), signatures].concat());
         after.extend(self.before(instance));
-        let step = super::step_of(instance, instance.id.clone(), after, work);
+        let step = super::step_of(self.pipeline, instance, instance.id.clone(), after, work);
         self.plan.add(Step {
             // What a registry holds is looked up in every run.
             cached: false,

@@ -56,7 +56,7 @@ impl Setting {
             component: component.clone(),
             parts: Vec::new(),
         };
-        let mut inputs = work.local(&self.site)?;
+        let mut inputs = work.local(&self.site, Inputs::new(&self.site.cas))?;
         let mut trees = Vec::new();
         for (name, (digest, size, tree)) in &self.blobs {
             inputs.blob(name, *digest, *size)?;

@@ -1,7 +1,8 @@
 //! Updates the checkout with a task's outputs, whether or not the task ran.
 //!
-//! Compares first and writes only differences. New files are written and verified in a
-//! staging folder before any old file is changed.
+//! Compares first and writes only what differs. Everything new is written and
+//! verified in a staging folder before anything old is touched, and nothing is
+//! removed that a task did not make.
 
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
@@ -15,58 +16,173 @@ use crate::cas::tree::{self, Staging, Tree, TreeEntry, TreeKind, make_parents, p
 use crate::disk::at;
 use crate::kinds::run::command::{RunError, named};
 
-/// Makes each declared path below `root` equal to its tree: restores missing and
-/// different entries, and removes stray entries in folders. Returns the number of
-/// repaired entries.
-///
-/// `same` tells whether the file at a path, whose type, size and executable bit match,
-/// has the content of the entry. Correct outputs are not written to.
-///
-/// # Errors
-///
-/// [`RunError`]; an output whose content is not completely in `cas` is unchanged.
-pub fn materialise(
-    cas: &Cas,
-    root: &Path,
-    outputs: &[(String, Tree)],
-    same: &dyn Fn(&Path, &TreeEntry) -> bool,
-) -> Result<usize, RunError> {
-    let mut repaired = 0;
-    for (path, tree) in outputs {
-        let path = named(path)?;
-        tree.check()?;
-        repaired += repair(cas, root, path.as_str(), tree, same)?;
-    }
-    Ok(repaired)
+/// One declared output.
+pub(crate) struct Wanted {
+    /// Relative to the workspace.
+    pub(crate) path: String,
+    /// What was recorded; `None`: the command left nothing there.
+    pub(crate) tree: Option<Tree>,
 }
 
-fn repair(
-    cas: &Cas,
-    root: &Path,
-    path: &str,
-    tree: &Tree,
-    same: &dyn Fn(&Path, &TreeEntry) -> bool,
-) -> Result<usize, RunError> {
-    let to = root.join(path);
-    // Follows no links.
-    let reachable = parents_are_folders(root, path)?;
-    let there = if reachable { stat(&to)? } else { None };
-    if let Some(entry) = tree.single() {
-        if there.is_some_and(|there| matches(&to, entry, &there, same)) {
+/// How outputs are put into the workspace.
+pub(crate) struct Placing<'p> {
+    pub(crate) cas: &'p Cas,
+    /// The folder that paths are relative to.
+    pub(crate) root: &'p Path,
+    /// Whether the file at a path, of the right kind, size and executable bit, has
+    /// the entry's bytes.
+    pub(crate) same: &'p dyn Fn(&Path, &TreeEntry) -> bool,
+    /// What an earlier result put at a path.
+    pub(crate) placed: &'p dyn Fn(&str) -> Option<Tree>,
+    /// Whether Git tracks a path.
+    pub(crate) tracked: &'p dyn Fn(&str) -> bool,
+    /// What Git does not track may be removed.
+    pub(crate) clean: bool,
+}
+
+impl Placing<'_> {
+    /// Makes each path be its tree: restores what is missing or other, and removes
+    /// what an earlier result put there and nothing changed since. Returns how many
+    /// things it repaired. Outputs that are right are not written to.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Foreign`] for anything else that is in the way. An output that is
+    /// in error, or whose bytes are not all in the cache, is left as it was.
+    pub(crate) fn all(&self, wanted: &[Wanted]) -> Result<usize, RunError> {
+        let mut repaired = 0;
+        for Wanted { path, tree } in wanted {
+            let path = named(path)?;
+            if let Some(tree) = tree {
+                tree.check()?;
+            }
+            repaired += self.repair(path.as_str(), tree.as_ref())?;
+        }
+        Ok(repaired)
+    }
+
+    fn repair(&self, path: &str, tree: Option<&Tree>) -> Result<usize, RunError> {
+        let to = self.root.join(path);
+        // Looks through no link: `find`-like, from the root down.
+        let reachable = parents_are_folders(self.root, path)?;
+        let there = if reachable { stat(&to)? } else { None };
+        let Some(tree) = tree else {
+            let Some(there) = there else { return Ok(0) };
+            let placed = (self.placed)(path);
+            self.refuse(path, self.foreign(path, "", &there, placed.as_ref())?)?;
+            let staging = Staging::beside(to.parent().unwrap_or(Path::new("/")))?;
+            staging.discard(&to, "gone")?;
+            return Ok(1);
+        };
+        if let (Some(entry), Some(there)) = (tree.single(), &there) {
+            if matches(&to, entry, there, self.same) {
+                return Ok(0);
+            }
+            // The file that is declared is the command's; what is in a folder of
+            // that name is not.
+            if there.is_dir() {
+                let placed = (self.placed)(path);
+                self.refuse(path, self.foreign(path, "", there, placed.as_ref())?)?;
+            }
+        } else if let Some(there) = &there {
+            if there.is_dir() {
+                return self.repair_folder(path, tree);
+            }
+            let placed = (self.placed)(path);
+            self.refuse(path, self.foreign(path, "", there, placed.as_ref())?)?;
+        }
+        make_parents(self.root, path)?;
+        tree::restore(self.cas, tree, &to)?;
+        Ok(tree.entries.len().max(1))
+    }
+
+    fn repair_folder(&self, path: &str, tree: &Tree) -> Result<usize, RunError> {
+        let to = self.root.join(path);
+        let mut found = Difference::default();
+        compare(&to, tree, self.same, &mut found)?;
+        let count = found.wrong.len() + found.strays.len();
+        if count == 0 {
             return Ok(0);
         }
-    } else if there.as_ref().is_some_and(fs::Metadata::is_dir) {
-        let mut found = Difference::default();
-        compare(&to, tree, same, &mut found)?;
-        let count = found.wrong.len() + found.strays.len();
-        if count > 0 {
-            apply(cas, &to, &found)?;
+        let placed = (self.placed)(path);
+        let mut foreign = Vec::new();
+        for stray in &found.strays {
+            let below = stray.strip_prefix(&to).unwrap_or(stray).to_string_lossy();
+            if let Some(there) = stat(stray)? {
+                foreign.extend(self.foreign(path, &below, &there, placed.as_ref())?);
+            }
         }
-        return Ok(count);
+        for entry in &found.wrong {
+            let Some(there) = stat(&to.join(&entry.path))? else {
+                continue;
+            };
+            // What was placed there, or what Git has, may be brought up to date.
+            let full = format!("{path}/{}", entry.path);
+            let brought = placed
+                .as_ref()
+                .is_some_and(|placed| has(placed, &entry.path));
+            if there.is_dir() || !brought && !(self.tracked)(&full) {
+                foreign.extend(self.foreign(path, &entry.path, &there, placed.as_ref())?);
+            }
+        }
+        self.refuse(path, foreign)?;
+        apply(self.cas, &to, &found)?;
+        Ok(count)
     }
-    make_parents(root, path)?;
-    tree::restore(cas, tree, &to)?;
-    Ok(tree.entries.len().max(1))
+
+    /// What is at `below` in the output at `path`, or in it, and may not be removed:
+    /// neither an earlier result put it there, nor was it cleared for removal.
+    fn foreign(
+        &self,
+        path: &str,
+        below: &str,
+        there: &fs::Metadata,
+        placed: Option<&Tree>,
+    ) -> Result<Vec<String>, RunError> {
+        let shown = match below {
+            "" => path.to_owned(),
+            below => format!("{path}/{below}"),
+        };
+        let full = self.root.join(&shown);
+        if there.is_dir() {
+            let mut found = Vec::new();
+            for entry in fs::read_dir(&full).map_err(at(&full))? {
+                let name = entry.map_err(at(&full))?.file_name();
+                let name = name.to_string_lossy();
+                let inner = match below {
+                    "" => name.into_owned(),
+                    below => format!("{below}/{name}"),
+                };
+                if let Some(there) = stat(&self.root.join(path).join(&inner))? {
+                    found.extend(self.foreign(path, &inner, &there, placed)?);
+                }
+            }
+            return Ok(found);
+        }
+        let mut entries = placed.iter().flat_map(|placed| &placed.entries);
+        let unchanged = entries
+            .find(|entry| entry.path == below)
+            .is_some_and(|entry| matches(&full, entry, there, self.same));
+        if unchanged || self.clean && !(self.tracked)(&shown) {
+            return Ok(Vec::new());
+        }
+        Ok(vec![shown])
+    }
+
+    fn refuse(&self, output: &str, foreign: Vec<String>) -> Result<(), RunError> {
+        let Some(path) = foreign.first() else {
+            return Ok(());
+        };
+        Err(RunError::Foreign {
+            path: path.clone(),
+            output: output.to_owned(),
+            others: foreign.len() - 1,
+        })
+    }
+}
+
+fn has(tree: &Tree, path: &str) -> bool {
+    tree.entries.iter().any(|entry| entry.path == path)
 }
 
 /// Whether all folders above `root/path` exist; a link or file among them is an error.

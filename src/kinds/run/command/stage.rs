@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use rayon::prelude::*;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use crate::action::InputNode;
 use crate::cas::tree::{TreeError, make_parents, stays_inside};
@@ -51,17 +52,18 @@ pub(crate) fn prepare(
     for output in outputs {
         make_parents(&root, named(&output.path)?.as_str())?;
     }
-    let cwd = match relative(workdir)? {
-        None => root,
-        Some(path) => {
-            make_parents(&root, &format!("{path}/x"))?;
-            root.join(path.as_path())
-        }
-    };
+    let workdir = relative(workdir)?;
+    if let Some(path) = &workdir {
+        make_parents(&root, &format!("{path}/x"))?;
+    }
     if !apart::has_usual_umask() {
         open_folders(stage)?;
     }
-    Ok(cwd)
+    // Last, as what is put into a folder changes its time.
+    entries
+        .par_iter()
+        .try_for_each(|(path, _)| fix_time(&root.join(path)))?;
+    Ok(workdir.map_or_else(|| root.clone(), |path| root.join(path.as_path())))
 }
 
 /// Gives every folder in `stage` the mode that it has under the usual umask: a
@@ -79,6 +81,62 @@ fn open_folders(stage: &Path) -> Result<(), RunError> {
         }
     }
     Ok(())
+}
+
+/// Seconds from 1970 to 1980, the first year that zip archives can hold.
+const STAGED_AT: i64 = 315_532_800;
+
+/// Variables that a command has unless its task sets them. With equal times Python
+/// would take compiled files of other sources for its own.
+pub(crate) const VARIABLES: [(&str, &str); 2] = [
+    ("PYTHONDONTWRITEBYTECODE", "1"),
+    ("SOURCE_DATE_EPOCH", "315532800"),
+];
+
+/// Gives what is at `path` the one time of staged files, so that an archive of them
+/// is the same every time.
+fn fix_time(path: &Path) -> Result<(), RunError> {
+    let time = Timespec {
+        tv_sec: STAGED_AT,
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    let done = utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
+    Ok(done.map_err(io::Error::from).map_err(at(path))?)
+}
+
+/// The files and links that a command left in `root`, and that are neither inputs nor
+/// in an output. What cannot be read is left out, as it is dropped all the same.
+pub(crate) fn dropped(root: &Path, inputs: &Inputs, outputs: &[DeclaredOutput]) -> Vec<String> {
+    let (mut found, mut open) = (Vec::new(), vec![String::new()]);
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(root.join(&folder))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let path = match folder.as_str() {
+                "" => name.into_owned(),
+                folder => format!("{folder}/{name}"),
+            };
+            let declared = |output: &DeclaredOutput| output.path.trim_end_matches('/') == path;
+            if outputs.iter().any(declared) {
+                continue;
+            }
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => open.push(path),
+                _ if inputs.tree.get(&path).is_none() => found.push(path),
+                _ => {}
+            }
+        }
+    }
+    found.sort_unstable();
+    found
 }
 
 /// Stages one file or link as `to`.

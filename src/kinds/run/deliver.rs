@@ -1,0 +1,82 @@
+//! Bringing a task's outputs into the workspace, and knowing later what it brought.
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::RunWork;
+use super::command::{Placing, Wanted};
+use crate::action::Output;
+use crate::cas::tree::{self, Tree, TreeEntry, TreeKind};
+use crate::disk;
+use crate::ground::Failure;
+use crate::ground::site::Site;
+use crate::workspace::{self, Entry, Stat};
+
+/// Makes the workspace hold the declared outputs as recorded, no more and no less.
+/// Outputs that are as they should be cost stats only.
+pub(super) fn deliver(site: &Site, work: &RunWork, outputs: &[Output]) -> Result<(), Failure> {
+    let mut wanted = Vec::with_capacity(work.outputs.len());
+    for declared in &work.outputs {
+        let found = outputs.iter().find(|output| output.name == declared.path);
+        let tree = found.map(|output| tree::load(&site.cas, &output.digest));
+        wanted.push(Wanted {
+            path: declared.path.clone(),
+            tree: tree.transpose()?,
+        });
+    }
+    let tracked = OnceCell::new();
+    let tracked = |path: &str| {
+        let list = || -> BTreeSet<String> {
+            let all = workspace::tracked(&work.folder);
+            all.unwrap_or_default().into_iter().collect()
+        };
+        tracked.get_or_init(list).contains(path)
+    };
+    let placing = Placing {
+        cas: &site.cas,
+        root: &work.folder,
+        same: &|path, entry| same(site, path, entry),
+        placed: &|path| {
+            let bytes = fs::read(note(site, &work.folder, path)).ok()?;
+            Tree::decode(&bytes).ok()
+        },
+        tracked: &tracked,
+        clean: site.wishes.clean_outputs,
+    };
+    let repaired = placing.all(&wanted)?;
+    for Wanted { path, tree } in &wanted {
+        let note = note(site, &work.folder, path);
+        // A disk that refuses costs the knowledge that a file may be removed.
+        match tree {
+            Some(tree) if repaired > 0 || !note.exists() => {
+                drop(disk::write_hint(&note, &tree.encode()));
+            }
+            None if note.exists() => drop(fs::remove_file(&note)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Where it is kept what was last placed at `path`.
+fn note(site: &Site, folder: &Path, path: &str) -> PathBuf {
+    let name = blake3::hash(folder.join(path).as_os_str().as_encoded_bytes());
+    site.cas.root().join("placed").join(name.to_hex().as_str())
+}
+
+/// Whether the file at `path` has the entry's bytes.
+fn same(site: &Site, path: &Path, expected: &TreeEntry) -> bool {
+    let (Ok(metadata), TreeKind::File { digest, .. }) = (path.symlink_metadata(), &expected.kind)
+    else {
+        return false;
+    };
+    let entry = Entry {
+        path: path.to_string_lossy().into_owned(),
+        kind: workspace::Kind::File { executable: false },
+        stat: Stat::of(&metadata),
+    };
+    site.digests(Path::new("/"), &[&entry])
+        .is_ok_and(|found| found.first() == Some(digest))
+}

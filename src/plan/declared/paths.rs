@@ -1,0 +1,298 @@
+//! Edges that paths make: what a task reads by its path may be what another writes.
+//!
+//! A path that equals an output or lies in one is an edge, and so is a source of a
+//! definition or an image that contains one. A pattern makes an edge only if what is
+//! before its first wildcard equals an output or lies in one.
+//! Source: docs/spec/pipeline.md, "Edges".
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Composed, Declared};
+use crate::graph::{Graph, GraphError};
+use crate::ground::folders::{Folders, MadePath, lexical};
+use crate::kinds::run::OutputNamed;
+use crate::pipeline::verb::{ImageSource, ImagesFrom, LayerSource};
+use crate::pipeline::{Instance, Verb};
+use crate::plan::PlanError;
+use crate::plan::declared::images::on_disk;
+use crate::plan::parts::local_paths;
+use crate::workspace::fixed_part;
+
+/// The outputs of all tasks that run, by their places.
+pub(super) struct Outputs {
+    folder: PathBuf,
+    by_place: BTreeMap<PathBuf, MadePath>,
+}
+
+/// One thing that a task reads by its path.
+struct Read {
+    at: PathBuf,
+    /// Whether what lies below it is read as well, whatever it is called.
+    whole: bool,
+}
+
+impl Outputs {
+    pub(super) fn of(folder: &Path, instances: &[Instance]) -> Self {
+        let mut by_place = BTreeMap::new();
+        for instance in instances.iter().filter(|instance| !instance.skipped) {
+            for output in &instance.outputs {
+                let made = MadePath {
+                    at: lexical(&folder.join(&output.path)),
+                    step: instance.id.clone(),
+                    output: output.path.clone(),
+                };
+                by_place.insert(made.at.clone(), made);
+            }
+        }
+        Self {
+            folder: folder.to_owned(),
+            by_place,
+        }
+    }
+
+    /// The instances, each with the edges that its paths make.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::PathCycle`]: such an edge closes a cycle.
+    pub(super) fn linked(
+        &self,
+        instances: &[Instance],
+        how: &Declared<'_>,
+    ) -> Result<Vec<Instance>, PlanError> {
+        let mut linked = instances.to_vec();
+        if self.by_place.is_empty() {
+            return Ok(linked);
+        }
+        let mut added: BTreeMap<(String, String), PathBuf> = BTreeMap::new();
+        for instance in &mut linked {
+            let own = instance.id.clone();
+            for made in self.read_by(instance, how) {
+                if made.step == own {
+                    continue;
+                }
+                if !instance.depends_on.contains(&made.step) {
+                    instance.depends_on.push(made.step.clone());
+                    added.insert((own.clone(), made.step.clone()), made.at.clone());
+                }
+            }
+            instance.depends_on.sort();
+        }
+        self.without_cycle(&linked, &added)?;
+        Ok(linked)
+    }
+
+    fn without_cycle(
+        &self,
+        instances: &[Instance],
+        added: &BTreeMap<(String, String), PathBuf>,
+    ) -> Result<(), PlanError> {
+        if added.is_empty() {
+            return Ok(());
+        }
+        let ids = instances.iter().map(|instance| instance.id.clone());
+        let edges = instances.iter().flat_map(|instance| {
+            let on = instance.depends_on.iter();
+            on.map(|on| (instance.id.clone(), on.clone()))
+        });
+        let path = match Graph::build(ids, edges) {
+            Err(GraphError::Cycle { path }) => path,
+            _ => return Ok(()),
+        };
+        let mut pairs = path
+            .windows(2)
+            .map(|pair| (pair[0].clone(), pair[1].clone()));
+        match pairs.find_map(|pair| Some((added.get(&pair)?, pair))) {
+            None => Ok(()),
+            Some((at, (task, of))) => Err(PlanError::PathCycle {
+                task,
+                of,
+                path: at.strip_prefix(&self.folder).unwrap_or(at).to_owned(),
+                cycle: path,
+            }),
+        }
+    }
+
+    /// The outputs that an instance reads by their paths.
+    fn read_by(&self, instance: &Instance, how: &Declared<'_>) -> Vec<&MadePath> {
+        let reads = self.reads(instance, how);
+        let mut found: BTreeMap<&Path, &MadePath> = BTreeMap::new();
+        for read in &reads {
+            let above = read.at.ancestors().find_map(|at| self.by_place.get(at));
+            found.extend(above.map(|made| (made.at.as_path(), made)));
+            if read.whole {
+                let below = self.by_place.range::<Path, _>((
+                    std::ops::Bound::Included(read.at.as_path()),
+                    std::ops::Bound::Unbounded,
+                ));
+                let below = below.take_while(|(at, _)| at.starts_with(&read.at));
+                found.extend(below.map(|(at, made)| (at.as_path(), made)));
+            }
+        }
+        found.into_values().collect()
+    }
+
+    fn reads(&self, instance: &Instance, how: &Declared<'_>) -> Vec<Read> {
+        let here = |path: &str| lexical(&self.folder.join(path));
+        let whole = |path: &str| Read {
+            at: here(path),
+            whole: true,
+        };
+        match &instance.verb {
+            Verb::Run(_) => {
+                let globs = instance.input_globs.iter();
+                let globs = globs.filter(|glob| !glob.starts_with('!'));
+                let begin = globs.filter_map(|glob| {
+                    let at = here(beginning(glob)?);
+                    Some(Read { at, whole: false })
+                });
+                begin.collect()
+            }
+            Verb::Image(image) => {
+                let layers = image.layers.iter();
+                let paths = layers.filter_map(|layer| match &layer.from {
+                    LayerSource::Path(path) => Some(whole(path)),
+                    LayerSource::Task(_) => None,
+                });
+                paths.collect()
+            }
+            Verb::Images(images) => match &images.from {
+                ImagesFrom::List(list) => {
+                    let sources = list.iter();
+                    let paths = sources.filter_map(|source| match source {
+                        ImageSource::Reference(text) => {
+                            let rest = on_disk(text)?;
+                            Some(whole(rest.split(':').next().unwrap_or(rest)))
+                        }
+                        _ => None,
+                    });
+                    paths.collect()
+                }
+                ImagesFrom::Definition(path) => {
+                    self.of_components(instance, path, how, |composed| {
+                        let components = composed.definition.components.iter();
+                        let archives = components.flat_map(|one| &one.image_archives);
+                        archives.map(|archive| archive.path.as_str()).collect()
+                    })
+                }
+            },
+            Verb::Component(verb) => {
+                self.of_components(instance, &verb.definition, how, |composed| {
+                    let mut components = composed.definition.components.iter();
+                    let component = components.find(|component| component.name == verb.name);
+                    component.map(local_paths).unwrap_or_default()
+                })
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Sources of a definition, as places.
+    fn of_components(
+        &self,
+        instance: &Instance,
+        definition: &str,
+        how: &Declared<'_>,
+        sources: impl Fn(&Composed) -> Vec<&str>,
+    ) -> Vec<Read> {
+        let Some(composed) = how.definitions.get(&instance.id) else {
+            return Vec::new();
+        };
+        let file = self.folder.join(definition);
+        let folders = Folders {
+            own: file.parent().unwrap_or(&self.folder).to_owned(),
+            imported: composed.imported.clone(),
+            ..Folders::default()
+        };
+        let place = |source: &str| {
+            let found = folders.find(source);
+            lexical(&found.root.join(found.below))
+        };
+        let all = sources(composed).into_iter();
+        all.map(|source| Read {
+            at: place(source),
+            whole: true,
+        })
+        .collect()
+    }
+
+    /// What an instance reads of other tasks by path, for its work.
+    pub(super) fn made_for(&self, instance: &Instance, how: &Declared<'_>) -> Arc<Vec<MadePath>> {
+        if self.by_place.is_empty() {
+            return Arc::default();
+        }
+        let found = self.read_by(instance, how).into_iter();
+        Arc::new(
+            found
+                .filter(|made| made.step != instance.id)
+                .cloned()
+                .collect(),
+        )
+    }
+
+    /// The outputs that a command reads by path, each with the patterns that name it.
+    pub(super) fn named_by(&self, instance: &Instance) -> Vec<OutputNamed> {
+        let mut named: BTreeMap<&Path, OutputNamed> = BTreeMap::new();
+        let excluded = || {
+            instance
+                .input_globs
+                .iter()
+                .filter(|glob| glob.starts_with('!'))
+        };
+        for glob in &instance.input_globs {
+            let Some(begin) = beginning(glob) else {
+                continue;
+            };
+            let at = lexical(&self.folder.join(begin));
+            let Some(made) = at.ancestors().find_map(|at| self.by_place.get(at)) else {
+                continue;
+            };
+            if made.step == instance.id {
+                continue;
+            }
+            let entry = named.entry(&made.at).or_insert_with(|| OutputNamed {
+                task: made.step.clone(),
+                output: made.output.clone(),
+                globs: excluded().cloned().collect(),
+            });
+            entry.globs.push(glob.clone());
+        }
+        named.into_values().collect()
+    }
+}
+
+/// The path that a pattern begins with: all of it, or the folder before its first
+/// wildcard. Nothing for one that excludes, or that begins with a wildcard.
+fn beginning(glob: &str) -> Option<&str> {
+    let bare = glob.trim_start_matches("./").trim_end_matches('/');
+    if bare.starts_with('!') {
+        return None;
+    }
+    let fixed = fixed_part(bare);
+    if fixed.len() == bare.len() {
+        return Some(bare);
+    }
+    fixed.rfind('/').map(|at| &fixed[..at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_begins_with_what_has_no_wildcard() {
+        for (glob, begin) in [
+            ("dist/**", Some("dist")),
+            ("./dist/", Some("dist")),
+            ("dist/a*.js", Some("dist")),
+            ("app", Some("app")),
+            ("**", None),
+            ("*.js", None),
+            ("!dist/x", None),
+        ] {
+            assert_eq!(beginning(glob), begin, "{glob}");
+        }
+    }
+}

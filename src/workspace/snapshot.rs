@@ -1,0 +1,162 @@
+//! What a folder of the checkout holds, for patterns to choose from.
+//!
+//! That is what `.gitignore` does not name, and what Git tracks all the same. What
+//! cannot be an input is kept apart: it is an error only for a pattern that selects
+//! it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::index::tracked;
+use super::walk::{Entry, Globs, WalkError, entry_at, walk};
+
+/// The content of one folder, at one time.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// Sorted by path.
+    pub entries: Vec<Entry>,
+    /// Sockets, pipes, unreadable folders and names that are not UTF-8.
+    pub odd: Vec<Odd>,
+    /// Files that Git tracks although `.gitignore` names them.
+    pub tracked_ignored: BTreeSet<String>,
+    /// Folders that `.gitignore` names and that are here for tracked files alone.
+    pub partial: BTreeSet<String>,
+}
+
+/// Something that cannot be an input.
+#[derive(Debug)]
+pub struct Odd {
+    /// Relative to the folder; what is not UTF-8 is replaced.
+    pub path: String,
+    /// Why.
+    pub why: WalkError,
+}
+
+impl Snapshot {
+    /// Looks at `root`, without what `own` is true for: files of this program itself,
+    /// by their full paths.
+    #[must_use]
+    pub fn of(root: &Path, own: &dyn Fn(&Path) -> bool) -> Self {
+        let (mut entries, odd) = walk(root);
+        entries.retain(|entry| !own(&root.join(&entry.path)));
+        let mut snapshot = Self {
+            odd: odd
+                .into_iter()
+                .filter(|(path, _)| !own(path))
+                .map(|(path, why)| Odd {
+                    path: path
+                        .strip_prefix(root)
+                        .unwrap_or(&path)
+                        .to_string_lossy()
+                        .into_owned(),
+                    why,
+                })
+                .collect(),
+            entries,
+            tracked_ignored: BTreeSet::new(),
+            partial: BTreeSet::new(),
+        };
+        snapshot.add_tracked(root);
+        snapshot
+    }
+
+    fn add_tracked(&mut self, root: &Path) {
+        let known = |path: &str| {
+            let entries = &self.entries;
+            let place = entries.binary_search_by(|entry| entry.path.as_str().cmp(path));
+            place.is_ok()
+        };
+        let missing = tracked(root).unwrap_or_default().into_iter();
+        let missing: Vec<String> = missing.filter(|path| !known(path)).collect();
+        let mut added = BTreeSet::new();
+        let mut found = Vec::new();
+        for path in missing {
+            // One that was deleted, or has become something else.
+            let full = root.join(&path);
+            let Ok(metadata) = fs::symlink_metadata(&full) else {
+                continue;
+            };
+            if metadata.is_dir() {
+                continue;
+            }
+            let Ok(entry) = entry_at(root, &full, &metadata) else {
+                continue;
+            };
+            for (at, _) in path.match_indices('/') {
+                let above = &path[..at];
+                let folder = root.join(above);
+                if !known(above)
+                    && added.insert(above.to_owned())
+                    && let Ok(metadata) = fs::symlink_metadata(&folder)
+                    && let Ok(entry) = entry_at(root, &folder, &metadata)
+                {
+                    found.push(entry);
+                }
+            }
+            found.push(entry);
+            self.tracked_ignored.insert(path);
+        }
+        self.partial = added;
+        if !found.is_empty() {
+            self.entries.extend(found);
+            self.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        }
+    }
+
+    /// What `globs` select and cannot be an input.
+    #[must_use]
+    pub fn refused(&self, globs: &Globs) -> Option<&Odd> {
+        self.odd.iter().find(|odd| {
+            // Of a folder that cannot be read, what is in it counts.
+            globs.matches(&odd.path) || globs.matches(&format!("{}/x", odd.path))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn odd_things_are_errors_only_for_what_selects_them_and_own_files_are_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        fs::create_dir_all(root.join("a")).unwrap();
+        fs::write(root.join("a/f"), "f").unwrap();
+        fs::write(root.join("own"), "f").unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(root.join("a/s")).unwrap();
+        let own = root.join("own");
+        let snapshot = Snapshot::of(root, &|path| path == own);
+        let paths: Vec<&str> = snapshot.entries.iter().map(|e| e.path.as_str()).collect();
+        assert_eq!(paths, ["a", "a/f"]);
+        let globs = |text: &str| Globs::new(&[text]).unwrap();
+        assert!(snapshot.refused(&globs("a/f")).is_none());
+        let refused = snapshot.refused(&globs("a/**")).unwrap();
+        assert!(refused.why.to_string().contains("a/s"), "{refused:?}");
+    }
+
+    #[test]
+    fn a_file_that_git_tracks_is_there_although_it_is_ignored() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        fs::create_dir_all(root.join("site")).unwrap();
+        for path in ["site/page", "site/other", "gone.log", "kept"] {
+            fs::write(root.join(path), "x").unwrap();
+        }
+        let git = |arguments: &[&str]| {
+            let mut command = Command::new("git");
+            command.args(arguments).current_dir(root).env("HOME", root);
+            assert!(command.output().unwrap().status.success());
+        };
+        git(&["init", "-q"]);
+        git(&["add", "site/page", "gone.log", "kept"]);
+        fs::write(root.join(".gitignore"), "site/\n*.log\n").unwrap();
+        fs::remove_file(root.join("gone.log")).unwrap();
+        let snapshot = Snapshot::of(root, &|_| false);
+        let paths: Vec<&str> = snapshot.entries.iter().map(|e| e.path.as_str()).collect();
+        assert_eq!(paths, [".gitignore", "kept", "site", "site/page"]);
+        assert_eq!(snapshot.tracked_ignored, ["site/page".to_owned()].into());
+    }
+}

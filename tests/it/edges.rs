@@ -1,0 +1,260 @@
+//! What a task reads by its path is what another recorded, and no file is removed that
+//! a task did not make.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::sandbox::{Said, Sandbox, settle};
+
+fn pipeline(sandbox: &Sandbox, tasks: &str) {
+    let head = "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n";
+    sandbox.write("p.yaml", format!("{head}{tasks}"));
+}
+
+fn build(sandbox: &Sandbox, more: &[&str]) -> Said {
+    settle();
+    sandbox.run(&[&["build", "--pipeline", "p.yaml"], more].concat())
+}
+
+fn built(sandbox: &Sandbox) {
+    let said = build(sandbox, &[]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+}
+
+fn text(sandbox: &Sandbox, path: &str) -> String {
+    fs::read_to_string(sandbox.src().join(path)).unwrap()
+}
+
+fn git(folder: &Path, arguments: &[&str]) {
+    let mut command = Command::new("git");
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env("HOME", folder);
+    assert!(command.output().unwrap().status.success());
+}
+
+const COMPONENT: &str = "kind: JackalPackageConfig\nmetadata: { name: demo, version: 1.0.0, \
+                         architecture: amd64 }\ncomponents:\n- name: c\n  files: [{ source: SOURCE, target: /opt }]\n";
+
+#[test]
+fn a_path_in_an_output_is_an_edge_and_the_record_is_what_is_read() {
+    let sandbox = Sandbox::new();
+    sandbox.write("src/app", "v1\n");
+    sandbox.write("jackal.yaml", COMPONENT.replace("SOURCE", "bin"));
+    pipeline(
+        &sandbox,
+        "  compile: { run: [sh, -c, 'mkdir -p bin/x; cp src/app bin/x/app'], inputs: [src/**], outputs: [bin/x/], tools: [sh, mkdir, cp] }\n  \
+           whole: { run: [sh, -c, 'cat bin/x/app > a.txt'], inputs: ['bin/x/**'], outputs: [a.txt], tools: [sh, cat] }\n  \
+           one: { run: [cp, bin/x/app, b.txt], inputs: [bin/x/app], outputs: [b.txt], tools: [cp] }\n  \
+           all: { run: [sh, -c, 'ls > c.txt'], inputs: ['**'], outputs: [c.txt], tools: [sh, ls] }\n  \
+           c: { component: { definition: jackal.yaml, name: c } }\n  \
+           pkg: { package: { definition: jackal.yaml, components: c } }\n",
+    );
+    for version in ["v1\n", "v2\n"] {
+        sandbox.write("src/app", version);
+        built(&sandbox);
+        assert_eq!(text(&sandbox, "a.txt"), version);
+        assert_eq!(text(&sandbox, "b.txt"), version);
+        assert!(!text(&sandbox, "c.txt").contains("bin"));
+        let archive = "dist/jackal-package-demo-amd64-1.0.0.tar.zst";
+        let said = sandbox.run(&["package", "extract", archive, "-o", "out"]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        let tar = fs::read(sandbox.src().join("out/components/c.tar")).unwrap();
+        let held = tar.windows(3).any(|part| part == version.as_bytes());
+        assert!(held, "{version}");
+        fs::remove_dir_all(sandbox.src().join("out")).unwrap();
+    }
+    let record = sandbox.build(&["--pipeline", "p.yaml"]);
+    assert!(
+        record.iter().all(|(_, status)| status == "cached"),
+        "{record:?}"
+    );
+}
+
+#[test]
+fn an_edge_that_closes_a_cycle_is_refused_with_both_places() {
+    let sandbox = Sandbox::new();
+    pipeline(
+        &sandbox,
+        "  a: { run: [cp, y, x], inputs: [y], outputs: [x] }\n  b: { run: [cp, x, y], inputs: ['task:a'], outputs: [y] }\n",
+    );
+    let said = build(&sandbox, &[]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    for part in ["p.yaml:5:", "p.yaml:6:", "`a` reads `y`, which `b` makes"] {
+        assert!(said.stderr.contains(part), "{part}: {}", said.stderr);
+    }
+}
+
+#[test]
+fn outputs_are_relative_to_the_file_and_apart_from_archives() {
+    let sandbox = Sandbox::new();
+    sandbox.write("c/in", "1\n");
+    sandbox.write("jackal.yaml", COMPONENT.replace("SOURCE", "c"));
+    let task = "  a: { run: [cp, in, OUT], workdir: c, inputs: [c/in], outputs: [c/out.txt], tools: [cp] }\n";
+    pipeline(&sandbox, &task.replace("OUT", "out.txt"));
+    built(&sandbox);
+    assert_eq!(text(&sandbox, "c/out.txt"), "1\n");
+    pipeline(
+        &sandbox,
+        "  a: { run: [mkdir, -p, dist/web], inputs: [], outputs: [dist/], tools: [mkdir] }\n  \
+           c: { component: { definition: jackal.yaml, name: c } }\n  p: { package: { definition: jackal.yaml, components: c } }\n",
+    );
+    let said = build(&sandbox, &[]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(said.stderr.contains("`-o DIR`"), "{}", said.stderr);
+    let said = build(&sandbox, &["-o", "out"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+}
+
+#[test]
+fn only_what_a_task_made_is_removed_from_its_outputs() {
+    let sandbox = Sandbox::new();
+    sandbox.write("flag", "1\n");
+    let script = "mkdir -p out d; echo main > out/main; if [ -e flag ]; then echo > out/more; echo > d/maybe; fi";
+    pipeline(
+        &sandbox,
+        &format!(
+            "  t: {{ run: [sh, -c, '{script}'], inputs: ['flag*', other], outputs: [out/, {{ path: d/maybe, optional: true }}], tools: [sh, mkdir] }}\n"
+        ),
+    );
+    sandbox.write("other", "x");
+    built(&sandbox);
+    assert!(sandbox.src().join("d/maybe").exists());
+    // What it made goes once it makes it no more.
+    sandbox.write("flag2", "");
+    fs::remove_file(sandbox.src().join("flag")).unwrap();
+    built(&sandbox);
+    for gone in ["out/more", "d/maybe"] {
+        assert!(!sandbox.src().join(gone).exists(), "{gone}");
+    }
+    // What it did not make stays, and is named.
+    sandbox.write("out/notes.txt", "mine\n");
+    let said = build(&sandbox, &[]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(said.stderr.contains("`out/notes.txt`"), "{}", said.stderr);
+    assert_eq!(text(&sandbox, "out/notes.txt"), "mine\n");
+    git(&sandbox.src(), &["init", "-q"]);
+    git(&sandbox.src(), &["add", "out/notes.txt"]);
+    assert_eq!(build(&sandbox, &["--clean-outputs"]).code, Some(3));
+    git(&sandbox.src(), &["rm", "-q", "--cached", "out/notes.txt"]);
+    assert_eq!(build(&sandbox, &["--clean-outputs"]).code, Some(0));
+    assert!(!sandbox.src().join("out/notes.txt").exists());
+}
+
+#[test]
+fn a_pattern_selects_something_or_says_that_it_may_not() {
+    let sandbox = Sandbox::new();
+    sandbox.write(".gitignore", "gen/\n*.log\n");
+    sandbox.write("gen/g", "1\n");
+    sandbox.write("a.log", "1\n");
+    let task = |inputs: &str| {
+        format!(
+            "  t: {{ run: [sh, -c, 'ls -R > o'], inputs: [{inputs}], outputs: [o], tools: [sh, ls] }}\n"
+        )
+    };
+    for (inputs, held) in [
+        ("'gen/**'", Some("gen")),
+        ("{ glob: 'none/**', optional: true }", None),
+        ("a.log", Some("a.log")),
+    ] {
+        pipeline(&sandbox, &task(inputs));
+        built(&sandbox);
+        let made = text(&sandbox, "o");
+        assert!(
+            held.is_none_or(|held| made.contains(held)),
+            "{inputs}: {made}"
+        );
+    }
+    for (inputs, why) in [
+        ("'none/**'", "optional: true"),
+        ("'*.log'", "such as `a.log`"),
+        ("absent", "matches nothing"),
+    ] {
+        pipeline(&sandbox, &task(inputs));
+        let said = build(&sandbox, &[]);
+        assert_eq!(said.code, Some(3), "{inputs}: {}", said.stderr);
+        assert!(said.stderr.contains(why), "{inputs}: {}", said.stderr);
+        assert!(
+            said.stderr.contains("p.yaml:5:"),
+            "{inputs}: {}",
+            said.stderr
+        );
+    }
+}
+
+#[test]
+fn archives_and_the_cache_are_in_no_package() {
+    let sandbox = Sandbox::new();
+    sandbox.write("jackal.yaml", COMPONENT.replace("SOURCE", "."));
+    sandbox.write("f", "1\n");
+    let cache = sandbox.src().join("cache");
+    let build = || {
+        settle();
+        let mut command = sandbox.command(&["build", "--skip-sbom"]);
+        let said = crate::sandbox::said(command.env("JACKAL_CACHE", &cache));
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        fs::read(sandbox.archive()).unwrap()
+    };
+    let first = build();
+    assert_eq!(first, build());
+}
+
+#[test]
+fn a_declared_image_is_brought_by_its_name_or_the_package_is_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.write("f", "1\n");
+    let definition = COMPONENT.replace("SOURCE", "f");
+    sandbox.write(
+        "jackal.yaml",
+        format!("{definition}  images: [r.example.com/acme/svc:1.0.0]\n"),
+    );
+    let tasks = |name: &str| {
+        format!(
+            "  svc: {{ image: {{ base: scratch, platform: linux/amd64, {name} layers: [{{ from: f, to: /f }}] }} }}\n  \
+               c: {{ component: {{ definition: jackal.yaml, name: c }} }}\n  \
+               p: {{ package: {{ definition: jackal.yaml, components: c, images: svc }} }}\n"
+        )
+    };
+    pipeline(&sandbox, &tasks(""));
+    let said = build(&sandbox, &[]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(said.stderr.contains("acme/svc:1.0.0"), "{}", said.stderr);
+    pipeline(&sandbox, &tasks("name: 'r.example.com/acme/svc:1.0.0',"));
+    built(&sandbox);
+}
+
+#[test]
+fn a_tool_that_is_replaced_while_it_runs_leaves_no_result_under_the_old_name() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    let tool = |text: &str| {
+        sandbox.write("bin/new", format!("#!/bin/sh\n{text}\n"));
+        let new = sandbox.src().join("bin/new");
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(new, sandbox.src().join("bin/gen")).unwrap();
+    };
+    let folder = sandbox.src().join("bin");
+    let path = format!("{}:/usr/bin:/bin", folder.display());
+    pipeline(
+        &sandbox,
+        "  t: { run: [gen], inputs: [], outputs: [o], tools: [sh], sandbox: none }\n",
+    );
+    let build = || {
+        settle();
+        let mut command = sandbox.command(&["build", "--pipeline", "p.yaml"]);
+        let said = crate::sandbox::said(command.env("PATH", &path));
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        text(&sandbox, "o")
+    };
+    let swap = "printf '#!/bin/sh\\necho v2 > o\\n'";
+    let v1 = format!(
+        "echo v1 > o; {swap} > {0}/new; chmod +x {0}/new; mv {0}/new {0}/gen",
+        folder.display()
+    );
+    tool(&v1);
+    assert_eq!(build(), "v2\n", "made again with the new tool");
+    tool("echo v1 > o");
+    assert_eq!(build(), "v1\n");
+}
