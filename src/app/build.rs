@@ -1,7 +1,9 @@
 //! `jackal build`, `why`, `graph` and `update`: from folders to a plan, and
 //! from a plan to packages.
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -10,6 +12,7 @@ use super::build_error::{BuildError, locate_error};
 use super::build_options::{BuildOptions, Target};
 use super::compose::{Ask, Composer};
 use super::find::{below, definition, definitions};
+use super::named;
 use super::options::Pins;
 use super::plans;
 use super::skeletons::Skeletons;
@@ -20,9 +23,9 @@ use crate::ground::site::{Site, Wishes};
 use crate::ground::threads::blocking;
 use crate::ground::{Failure, Stop, confine};
 use crate::kinds::pins::Moved;
-use crate::kinds::{Work, alone};
+use crate::kinds::{Kind as _, Work, alone};
 use crate::oci::Reference;
-use crate::package::Warning;
+use crate::package::{NamesIn, Warning};
 use crate::pipeline::Sandbox;
 use crate::plan::{Plan, Step};
 use crate::release::PublishedResults;
@@ -58,6 +61,9 @@ pub struct Prepared {
     cache_from: Vec<Reference>,
     architecture: String,
     keep_going: bool,
+    /// What the files of each folder with pins name; only for `update`, and without
+    /// the folders of which not every file can be read.
+    named: BTreeMap<PathBuf, NamesIn>,
 }
 
 /// Reads definitions and makes the plan; `ask` returns values for unset templates.
@@ -72,10 +78,13 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     let cas = Arc::new(Cas::open(&place.cache)?);
     let skeletons = Skeletons::new(&cas, &registry, options.pins);
     let composer = &mut Composer::new(place, &options.variant, skeletons, ask);
+    let mut pinned = BTreeSet::new();
     let (mut plan, pipeline) = match &options.target {
         Target::Pipeline { file, params } => {
             let file = place.here.join(file);
             let (plan, text) = plans::of_pipeline(options, composer, &file, params)?;
+            let folder = fs::canonicalize(&file).unwrap_or(file);
+            pinned.extend(folder.parent().map(Path::to_owned));
             (plan, Some(text))
         }
         named => {
@@ -84,10 +93,27 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
                 Target::Package(path) => vec![definition(place, path)?],
                 _ => below(&workspace)?,
             };
+            pinned.extend(
+                definitions
+                    .iter()
+                    .filter_map(|path| Some(path.parent()?.to_owned())),
+            );
             let plan = plans::of_packages(options, composer, &workspace, definitions)?;
             (plan, None)
         }
     };
+    let mut named = BTreeMap::new();
+    if options.pins == Pins::Update {
+        for step in plan.steps.values() {
+            let pins = step.work.pins().unwrap_or_default();
+            pinned.extend(pins.into_iter().map(|pin| pin.folder));
+        }
+        for folder in pinned {
+            if let Some(names) = named::names(composer, &folder) {
+                named.insert(folder, names);
+            }
+        }
+    }
     let warnings = std::mem::take(&mut composer.warnings);
     plan.narrow(&options.tasks).map_err(BuildError::Task)?;
     let separate = plan.separate_folders();
@@ -111,6 +137,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         cache_from: cache_from(&options.cache_from)?,
         keep_going: options.run.keep_going,
         architecture: options.variant.architecture_or_host(),
+        named,
     })
 }
 
@@ -186,6 +213,9 @@ impl Prepared {
             .save()
             .map_err(|failure| BuildError::Save(failure.message))?;
         notes.extend(self.site.notes());
+        for task in &ran.record.tasks {
+            notes.extend(task.warnings.iter().cloned());
+        }
         keep_record(&self.site.cas, &ran.record);
         if ran.record.count(Status::Executed) > 0 {
             let own = self.plan.cache_limits;
@@ -254,13 +284,14 @@ impl Prepared {
     }
 
     /// Resolves the plan's references again (`names`, or all of them) and
-    /// writes their pins; returns every pin it resolved.
+    /// writes their pins; returns every pin it resolved, and every pin it dropped
+    /// because nothing names it.
     ///
     /// # Errors
     ///
     /// The first reference that cannot be resolved; no pin has moved then.
     pub async fn update(&self, names: &[String]) -> Result<Vec<Moved>, Failure> {
-        let moved = run::update(&self.site, &self.plan, names).await?;
+        let moved = run::update(&self.site, &self.plan, names, &self.named).await?;
         self.site.save()?;
         Ok(moved)
     }

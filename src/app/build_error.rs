@@ -9,6 +9,7 @@ use crate::ground::Class;
 use crate::ground::commit::CommitError;
 use crate::oci::ReferenceError;
 use crate::package::DifferentialError;
+use crate::package::manifest::ArtifactError;
 use crate::pipeline::{self, ExpandError};
 use crate::plan::PlanError;
 use crate::registry::ConnectionError;
@@ -99,6 +100,18 @@ fn unpublishable(error: &PlanError) -> String {
 }
 
 impl BuildError {
+    /// Why the package has no tag to be published under, if that is the reason.
+    #[must_use]
+    pub fn untagged(&self) -> Option<&ArtifactError> {
+        match self {
+            Self::Unpublishable(error) => match &**error {
+                PlanError::Untagged { source, .. } => Some(source),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The kind of failure.
     #[must_use]
     pub fn class(&self) -> Class {

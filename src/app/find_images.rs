@@ -52,6 +52,8 @@ pub struct Found {
     pub images: BTreeMap<String, BTreeSet<String>>,
     /// Images that exist in a registry and whose reference appears in text.
     pub possible: BTreeMap<String, BTreeSet<String>>,
+    /// Images that the definition takes out of archives, with the archives.
+    pub archived: BTreeMap<String, BTreeSet<String>>,
     /// Signatures and attestations of the images, as cosign tags them.
     pub cosign: Vec<String>,
     /// Parts that could not be searched.
@@ -110,13 +112,23 @@ impl ImageSearch {
                 errors,
                 ..Found::default()
             };
+            for archive in &component.image_archives {
+                for image in &archive.images {
+                    let places = found.archived.entry(image.clone()).or_default();
+                    places.insert(archive.path.clone());
+                }
+            }
             if self.options.pins != Pins::Offline {
-                for (image, places) in images.maybe {
+                let unknown = images.maybe.into_iter();
+                let archived = found.archived.clone();
+                for (image, places) in unknown.filter(|(image, _)| !archived.contains_key(image)) {
                     if digest_of(&self.registry, &image).await.is_some() {
                         found.possible.insert(image, places);
                     }
                 }
-                for image in found.images.keys().chain(found.possible.keys()) {
+                let images = found.images.keys().chain(found.possible.keys());
+                // What an archive holds is not looked for in a registry.
+                for image in images.filter(|image| !found.archived.contains_key(*image)) {
                     found
                         .cosign
                         .extend(cosign_tags(&self.registry, image).await);

@@ -14,6 +14,7 @@ mod find_images;
 mod generate;
 mod key_files;
 mod lint;
+mod named;
 mod options;
 mod package_delta;
 mod package_diff;
@@ -56,7 +57,7 @@ pub use publish::{
     Publication, Published, Unfinished, abort_release, publication, unfinished_releases,
 };
 pub use publish_options::PublishOptions;
-pub use pull::{PullOptions, Pulled, package_pull, package_tags};
+pub use pull::{PullOptions, Pulled, package_help, package_pull, package_tags};
 pub use rehearse::rehearse;
 pub use sha256sum::sha256sum;
 pub use stage::Existing;
@@ -84,5 +85,5 @@ pub use crate::signers::{
     KeySources, KeylessOptions, Seal, Signer, key_signer, keyless_signer, password_in,
 };
 pub use crate::signing::{Algorithm, Demands};
-pub use crate::source::{Opened, ReadOptions, forms as package_forms};
+pub use crate::source::{Opened, ReadOptions, Republished, is_path};
 pub use crate::verify::{By, Check, Policy, Scope, Signature, VerifiedPackage};

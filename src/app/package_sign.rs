@@ -74,13 +74,13 @@ pub struct Resigned {
 ///
 /// [`PackageSignError`]; the package is then unchanged.
 pub fn package_sign(
-    path: &Path,
+    opened: &Opened,
     read: &ReadOptions,
     options: &PackageSignOptions,
 ) -> Result<Resigned, PackageSignError> {
-    let opened = Opened::here(path, read).map_err(PackageReadError::from)?;
     let file = opened.package.as_file();
     let file = file.ok_or_else(|| PackageSignError::Elsewhere(opened.name.clone()))?;
+    let path = file.path();
     let evidence = opened.package.read_all().map_err(PackageReadError::from)?;
     let judged = opened.judge(evidence, Scope::Whole);
     let package = judged.map_err(PackageReadError::from)?;

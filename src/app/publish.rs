@@ -27,7 +27,7 @@ use crate::release::{
     ReleaseError, Released, Rules, Signed, Step, Vouching,
 };
 use crate::signers::Signer;
-use crate::source::{Copyable, OpenError, Opened, ReadOptions, RemoteError, SourceError};
+use crate::source::{self, Copyable, OpenError, Opened, ReadOptions, RemoteError, SourceError};
 use crate::verify::{Attached, Policy, Scope, Signature};
 
 /// Why nothing, or not all, was published.
@@ -127,14 +127,14 @@ pub fn publication(options: PublishOptions, ask: Ask<'_>) -> Result<Publication,
     let mut ready = Vec::new();
     for source in &options.sources {
         let path = options.place.here.join(source);
-        if !source.contains("://")
+        if source::is_path(source)
             && plan::definition_in(&path).is_some()
             && !path.join(Dialect::CHECKSUMS).is_file()
         {
             let made = skeleton(
                 &options.place,
                 &options.skeletons,
-                Path::new(source),
+                (Path::new(source), options.tag.as_deref()),
                 (&cas, &registry),
                 ask,
             );
@@ -143,7 +143,7 @@ pub fn publication(options: PublishOptions, ask: Ask<'_>) -> Result<Publication,
             ready.push(Ready {
                 name: made.artifact.name.clone(),
                 artifact: Arc::new(made.artifact),
-                tag: options.tag.clone().unwrap_or(made.tag),
+                tag: made.tag,
                 signature: Signature::Absent,
                 bundles: Vec::new(),
             });
@@ -174,16 +174,17 @@ fn unchecked(source: &str, signature: &Signature) -> Option<String> {
 /// Opens a package and judges it, reading no more of it than necessary; with what
 /// the user should know of it.
 fn open(
-    source: &str,
+    named: &str,
     options: &PublishOptions,
     registry: &Arc<Registry>,
     cas: &Arc<Cas>,
 ) -> Result<(Ready, Vec<String>), PublishError> {
     let wrong = |error: PackageReadError| PublishError::Read {
-        path: source.to_owned(),
+        path: named.to_owned(),
         error: Box::new(error),
     };
     let read = ReadOptions {
+        here: options.place.here.clone(),
         connection: options.place.connection.clone(),
         architecture: options.architecture.clone(),
         cache: Some(options.place.cache.clone()),
@@ -191,10 +192,7 @@ fn open(
         policy: Arc::clone(&options.policy),
         ..ReadOptions::new(Connection::default(), Policy::clone(&options.policy))
     };
-    let opened = match source.contains("://") {
-        true => Opened::with_client(source, &read, Some(registry)),
-        false => Opened::here(&options.place.here.join(source), &read),
-    };
+    let opened = Opened::with_client(named, &read, Some(registry));
     let opened = opened.map_err(|error| match error {
         OpenError::Source(SourceError::Remote(error)) => PublishError::Remote(error),
         OpenError::Name { text, source } => PublishError::Name {
@@ -219,7 +217,7 @@ fn open(
     let build = &definition.build;
     let architecture = build.architecture.as_deref().unwrap_or_default();
     let unpublishable = |error| PublishError::Artifact {
-        path: source.to_owned(),
+        path: named.to_owned(),
         error,
     };
     let mut tag = options.tag.clone();
@@ -232,19 +230,21 @@ fn open(
             Artifact::made(made.map_err(unpublishable)?, content)
         }
         Some(found) => {
-            let repository = found.reference.repository();
-            let last = repository.rsplit('/').next().unwrap_or_default();
-            let named = std::mem::replace(&mut name, last.to_owned());
-            tag = tag.or_else(|| found.reference.tag().map(str::to_owned));
+            let own = name.clone();
+            if let Some(origin) = &found.origin {
+                let last = origin.repository().rsplit('/').next();
+                name = last.unwrap_or_default().to_owned();
+            }
+            tag = tag.or(found.tag);
             let entry = found.architecture;
             Artifact::copied(
-                named,
+                own,
                 entry.unwrap_or_else(|| architecture.to_owned()),
                 found.manifest,
                 content,
-                Some(found.reference),
+                found.origin,
             )
-            .map_err(|error| PublishError::Manifest(source.to_owned(), error))?
+            .map_err(|error| PublishError::Manifest(named.to_owned(), error))?
         }
     };
     let tag = match tag {
@@ -351,6 +351,7 @@ impl Publication {
         let rules = Rules {
             move_tag: options.move_tag,
             concurrency: options.concurrency,
+            pushed: Some(options.place.cache.path.join(release::PUSHED)),
         };
         let id = begun.id();
         let journal = || Journal::begin(&options.state, begun);

@@ -5,25 +5,27 @@
 //! write, and gets its name only when it is complete.
 
 use std::collections::BTreeSet;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::package_read::package_definition;
+use super::package_read::{package_definition, package_documents};
 use super::read_error::PackageReadError;
 use crate::action::Output;
-use crate::cas::{Cas, CasError, SinkError};
-use crate::content::CopyError;
+use crate::cas::{Cas, CasError};
+use crate::disk::NewFile;
 use crate::kinds::package::export::{ArchiveFormat, ExportError, Packing, export_archive};
-use crate::layout;
+use crate::layout::{self, PackageFile};
 use crate::oci::{Descriptor, Digest, Reference};
 use crate::package::{ArchiveName, ArchiveNameError, Definition, Dialect, Kind};
-use crate::registry::{Connection, Registry, RegistryError, runtime};
-use crate::source::{OpenError, Opened, ReadOptions, Remote, RemoteError, SourceError};
-use crate::verify::{Scope, VerifiedPackage};
+use crate::registry::{Connection, RegistryError, runtime};
+use crate::source::{self, OpenError, Opened, ReadOptions, RemoteError, SourceError};
+use crate::verify::{Check, Policy, Scope, VerifiedPackage};
 
 /// Where a pulled package goes.
 #[derive(Clone, Debug)]
@@ -43,8 +45,8 @@ pub struct PullOptions {
 pub struct Pulled {
     /// The archive, or its parts.
     pub files: Vec<PathBuf>,
-    /// Of the package's manifest.
-    pub manifest: crate::oci::Digest,
+    /// Of the package's manifest, if it has one.
+    pub manifest: Option<Digest>,
     /// Number of downloaded blobs.
     pub fetched: u64,
     /// Their bytes.
@@ -60,9 +62,6 @@ pub struct Pulled {
 /// Why nothing was pulled.
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
-    /// It is not in a registry.
-    #[error("`{0}` is not in a registry: expected oci://HOST/PATH")]
-    NotRemote(String),
     /// The repository does not exist or is empty.
     #[error("no such repository, or it is empty: `{0}`")]
     NoRepository(String),
@@ -72,28 +71,21 @@ pub enum PullError {
     /// The cache failed.
     #[error(transparent)]
     Cas(#[from] CasError),
-    /// The cache failed while a blob was downloaded.
-    #[error("cache: {0}")]
-    Sink(#[from] SinkError),
     /// The archive cannot be named.
     #[error(transparent)]
     Name(#[from] ArchiveNameError),
     /// The archive cannot be written.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// Something wrote to it meanwhile.
+    #[error("`{0}` changed while it was copied; pull it again")]
+    Changed(String),
     /// A signal stopped it.
     #[error("interrupted; no archive was written, and downloaded blobs stay in the cache")]
     Interrupted,
     /// A download task panicked or was cancelled.
     #[error("a download failed: {0}")]
     Stopped(String),
-}
-
-impl From<RegistryError> for PullError {
-    fn from(error: RegistryError) -> Self {
-        let source = SourceError::Remote(RemoteError::Registry(error));
-        Self::Read(OpenError::Source(source).into())
-    }
 }
 
 /// Pulls the package called `name`.
@@ -107,8 +99,70 @@ pub fn package_pull(
     options: &PullOptions,
 ) -> Result<Pulled, PullError> {
     let opened = Opened::open(name, read).map_err(PackageReadError::from)?;
-    let remote = opened.package.as_remote();
-    let remote = remote.ok_or_else(|| PullError::NotRemote(Reference::shown(name)))?;
+    match opened.package.as_archive() {
+        // An archive that exists keeps its bytes, unless it is to be split.
+        Some(archive) if options.split.is_none() => copied(&opened, archive, options),
+        _ => assembled(&opened, read, options),
+    }
+}
+
+/// Copies an archive as it is, and verifies the copy before it takes its name.
+fn copied(
+    opened: &Opened,
+    archive: &PackageFile,
+    options: &PullOptions,
+) -> Result<Pulled, PullError> {
+    let documents = package_documents(opened)?;
+    let definition = package_definition(&documents)?;
+    let to = options
+        .to
+        .join(file_name(&definition, documents.dialect())?);
+    let io = |source| ExportError::Io {
+        path: to.clone(),
+        source,
+    };
+    let mut notes = Vec::new();
+    let bundles = bundles(opened, &mut notes)?;
+    options.writing.store(true, Ordering::SeqCst);
+    std::fs::create_dir_all(&options.to).map_err(io)?;
+    let mut file = NewFile::begin(&to).map_err(|error| io(error.source))?;
+    let stopped = || *options.stop.borrow();
+    let copy = archive.copy_to(&mut Stoppable {
+        out: &mut file,
+        stopped: &stopped,
+    });
+    if stopped() {
+        return Err(PullError::Interrupted);
+    }
+    copy.map_err(PackageReadError::from)?;
+    file.flush().map_err(io)?;
+    let copy = layout::open(file.path()).map_err(PackageReadError::from)?;
+    let evidence = layout::read_opened(&copy).map_err(PackageReadError::from)?;
+    let judged = opened.judge(evidence, Scope::Whole);
+    let package = judged.map_err(PackageReadError::from)?;
+    if package.definition() != documents.definition() {
+        return Err(PullError::Changed(opened.name.clone()));
+    }
+    notes.extend_from_slice(package.notes());
+    file.keep().map_err(|error| io(error.source))?;
+    let beside = layout::write_bundles(&to, bundles).map_err(PackageReadError::from)?;
+    Ok(Pulled {
+        files: [to].into_iter().chain(beside).collect(),
+        manifest: None,
+        fetched: 0,
+        fetched_bytes: 0,
+        cached: 0,
+        package,
+        notes,
+    })
+}
+
+/// Writes the archive of a package that is not one.
+fn assembled(
+    opened: &Opened,
+    read: &ReadOptions,
+    options: &PullOptions,
+) -> Result<Pulled, PullError> {
     let cache = read.cache.as_ref().ok_or(OpenError::NoCache);
     let cas = Arc::new(Cas::open(cache.map_err(PackageReadError::from)?)?);
     // Judge by digests first; every blob is verified against its digest when it is
@@ -117,33 +171,18 @@ pub fn package_pull(
     let judged = opened.judge(evidence, Scope::Whole);
     let package = judged.map_err(PackageReadError::from)?;
     let definition = package_definition(&package)?;
-    let archive = options.to.join(file_name(&definition, remote)?);
+    let archive = options.to.join(file_name(&definition, package.dialect())?);
     let format = match definition.metadata.uncompressed {
         true => ArchiveFormat::Tar,
         false => ArchiveFormat::TarZst,
     };
     // So that the archive can be verified without the registry.
     let mut notes = package.notes().to_vec();
-    let bundles: &[Vec<u8>] = match opened.bundles() {
-        Ok(bundles) => {
-            notes.extend(left_out(bundles.unread));
-            &bundles.found
-        }
-        // The policy does not need them; the user gets a note.
-        Err(SourceError::Remote(RemoteError::Registry(
-            error @ RegistryError::Unauthorized { .. },
-        ))) if !read.policy.wants_attached() => {
-            notes.push(format!(
-                "cannot list the signatures attached to the package, so they are not saved beside the archive: {error}"
-            ));
-            &[]
-        }
-        Err(error) => return Err(PackageReadError::from(error).into()),
-    };
+    let bundles = bundles(opened, &mut notes)?;
     options.writing.store(true, Ordering::SeqCst);
-    let mut fetching = Fetching::begin(remote, &cas, &options.stop);
-    let files = in_order(remote).into_iter();
-    let members = files.map(|file| {
+    let files = in_order(&package);
+    let mut fetching = Fetching::begin(opened, &files, &cas, read.concurrency, &options.stop)?;
+    let members = files.into_iter().map(|file| {
         // Layers of images are compressed as they are.
         let packing = match file.name.starts_with("images/blobs/") {
             true => Packing::Raw,
@@ -168,7 +207,7 @@ pub fn package_pull(
     let beside = layout::write_bundles(&archive, bundles).map_err(PackageReadError::from)?;
     Ok(Pulled {
         files: written.files.into_iter().chain(beside).collect(),
-        manifest: remote.found.digest(),
+        manifest: opened.package.manifest(),
         fetched: fetching.fetched,
         fetched_bytes: fetching.fetched_bytes,
         cached: fetching.cached,
@@ -186,10 +225,33 @@ pub(super) fn left_out(unread: usize) -> Option<String> {
     })
 }
 
-fn file_name(definition: &Definition, remote: &Remote) -> Result<String, ArchiveNameError> {
+/// The bundles to save beside the archive, so that readers without a registry can
+/// judge it as well.
+fn bundles<'o>(
+    opened: &'o Opened,
+    notes: &mut Vec<String>,
+) -> Result<&'o [Vec<u8>], PackageReadError> {
+    match opened.bundles() {
+        // The policy does not need them; the user gets a note.
+        Err(SourceError::Remote(RemoteError::Registry(
+            error @ RegistryError::Unauthorized { .. },
+        ))) if !opened.wants_bundles() => {
+            notes.push(format!(
+                "cannot list the signatures attached to the package, so they are not saved beside the archive: {error}"
+            ));
+            Ok(&[])
+        }
+        Ok(bundles) => {
+            notes.extend(left_out(bundles.unread));
+            Ok(&bundles.found)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn file_name(definition: &Definition, found: Dialect) -> Result<String, ArchiveNameError> {
     let (metadata, build) = (&definition.metadata, &definition.build);
-    let (dialect, kind) =
-        Dialect::of_kind(&definition.kind).unwrap_or((remote.found.dialect, Kind::Package));
+    let (dialect, kind) = Dialect::of_kind(&definition.kind).unwrap_or((found, Kind::Package));
     let base = &build.differential_package_version;
     ArchiveName {
         dialect,
@@ -204,9 +266,28 @@ fn file_name(definition: &Definition, remote: &Remote) -> Result<String, Archive
     .render()
 }
 
+/// Takes no more bytes once the command is stopped.
+struct Stoppable<'f, W> {
+    out: &'f mut W,
+    stopped: &'f dyn Fn() -> bool,
+}
+
+impl<W: Write> Write for Stoppable<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match (self.stopped)() {
+            true => Err(io::Error::other("stopped")),
+            false => self.out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
 /// Downloads of blobs to the cache, in the archive's order.
-struct Fetching<'r> {
-    remote: &'r Remote,
+struct Fetching {
+    runtime: Handle,
     stop: watch::Receiver<bool>,
     tasks: JoinSet<Result<(Digest, u64, bool), PullError>>,
     here: BTreeSet<Digest>,
@@ -216,29 +297,44 @@ struct Fetching<'r> {
     failed: Option<PullError>,
 }
 
-impl<'r> Fetching<'r> {
-    fn begin(remote: &'r Remote, cas: &Arc<Cas>, stop: &watch::Receiver<bool>) -> Self {
-        let permits = Arc::new(Semaphore::new(remote.concurrency.max(1)));
+impl Fetching {
+    fn begin(
+        opened: &Opened,
+        files: &[Output],
+        cas: &Arc<Cas>,
+        concurrency: usize,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Self, PullError> {
+        let runtime = runtime::shared().map_err(OpenError::Threads);
+        let runtime = runtime.map_err(PackageReadError::from)?;
+        let permits = Arc::new(Semaphore::new(concurrency.max(1)));
         let mut tasks = JoinSet::new();
         let mut seen = BTreeSet::new();
-        for file in in_order(remote) {
+        for file in files {
             if !seen.insert(file.digest) {
                 continue;
             }
-            let (registry, cas) = (Arc::clone(&remote.registry), Arc::clone(cas));
-            let (reference, permits) = (remote.found.reference.clone(), Arc::clone(&permits));
+            let (package, cas) = (Arc::clone(&opened.package), Arc::clone(cas));
+            let permits = Arc::clone(&permits);
             let layer = Descriptor::blob(file.digest, file.size);
-            let parts = remote.found.parts_of(&layer);
             let task = async move {
                 // Never closed; permits are granted in order.
                 let _permit = permits.acquire().await;
-                let came = fetch(&registry, &reference, &layer, &parts, &cas).await?;
-                Ok((layer.digest, layer.size, came.is_some()))
+                let fetch = move || {
+                    let held = cas.contains(&layer.digest, layer.size)?;
+                    if !held {
+                        let stored = package.store(&layer, &cas);
+                        stored.map_err(PackageReadError::from)?;
+                    }
+                    Ok((layer.digest, layer.size, !held))
+                };
+                let fetched = tokio::task::spawn_blocking(fetch).await;
+                fetched.map_err(|error| PullError::Stopped(error.to_string()))?
             };
-            tasks.spawn_on(task, &remote.runtime);
+            tasks.spawn_on(task, &runtime);
         }
-        Self {
-            remote,
+        Ok(Self {
+            runtime,
             stop: stop.clone(),
             tasks,
             here: BTreeSet::new(),
@@ -246,13 +342,13 @@ impl<'r> Fetching<'r> {
             fetched_bytes: 0,
             cached: 0,
             failed: None,
-        }
+        })
     }
 
     /// Returns when the cache has the blob.
     fn wait_for(&mut self, digest: Digest) -> Result<(), PullError> {
         while !self.here.contains(&digest) {
-            let done = self.remote.runtime.block_on(async {
+            let done = self.runtime.block_on(async {
                 tokio::select! {
                     done = self.tasks.join_next() => Ok(done),
                     Ok(_) = self.stop.wait_for(|stop| *stop) => Err(PullError::Interrupted),
@@ -274,41 +370,18 @@ impl<'r> Fetching<'r> {
     }
 }
 
-/// Fetches a file, which is stored as `parts`, into the cache; `None`: the cache had it.
-async fn fetch(
-    registry: &Registry,
-    reference: &Reference,
-    layer: &Descriptor,
-    parts: &[Descriptor],
-    cas: &Arc<Cas>,
-) -> Result<Option<u64>, PullError> {
-    if cas.contains(&layer.digest, layer.size)? {
-        return Ok(None);
-    }
-    let stored = registry.store_blob(reference, parts, layer, cas).await;
-    stored.map_err(|error| match error {
-        CopyError::Read(error) => PullError::from(error),
-        // The registry sent the wrong content; the cache only detected it.
-        CopyError::Write(SinkError::Cas(CasError::Mismatch {
-            found, expected, ..
-        })) => RegistryError::Content {
-            reference: reference.at(expected).to_string(),
-            found: found.to_string(),
-            expected: expected.to_string(),
-        }
-        .into(),
-        CopyError::Write(error) => error.into(),
-    })?;
-    Ok(Some(layer.size))
-}
-
 /// The files of the archive in its order.
-fn in_order(remote: &Remote) -> Vec<Output> {
-    let layers = remote.found.layers.iter();
-    let mut files: Vec<Output> = layers
-        .map(|(name, layer)| Output::of(name, layer))
+fn in_order(package: &VerifiedPackage) -> Vec<Output> {
+    let files = package.files().iter();
+    let mut files: Vec<Output> = files
+        .map(|(name, (digest, size))| Output {
+            name: name.clone(),
+            digest: *digest,
+            size: *size,
+        })
         .collect();
-    files.sort_by_key(|file| remote.found.dialect.place_in_archive(&file.name));
+    let dialect = package.dialect();
+    files.sort_by_key(|file| dialect.place_in_archive(&file.name));
     files
 }
 
@@ -318,21 +391,13 @@ fn in_order(remote: &Remote) -> Vec<Output> {
 ///
 /// [`PullError`]
 pub fn package_tags(name: &str, connection: &Connection) -> Result<Vec<String>, PullError> {
-    let path = Reference::url_path(name);
-    let path = path.ok_or_else(|| PullError::NotRemote(Reference::shown(name)))?;
-    let opening = |error: OpenError| PackageReadError::from(error);
-    let reference = Reference::hosted(path).map_err(|source| {
-        opening(OpenError::Name {
-            text: Reference::shown(name),
-            source,
-        })
-    })?;
-    let registry = connection.client().map_err(|error| opening(error.into()))?;
-    let runtime = runtime::shared().map_err(|error| opening(OpenError::Threads(error)))?;
-    let found = runtime.block_on(registry.tags(&reference));
+    let read = ReadOptions::new(connection.clone(), Policy::without_signers(Check::Look));
+    let found = source::tags(name, &read);
     let mut tags = found.map_err(|error| match error {
-        RegistryError::NotFound { .. } => PullError::NoRepository(name.to_owned()),
-        other => other.into(),
+        OpenError::Source(SourceError::Remote(RemoteError::Registry(
+            RegistryError::NotFound { .. },
+        ))) => PullError::NoRepository(Reference::shown(name)),
+        other => PackageReadError::from(other).into(),
     })?;
     // Fallback tags of referrers and cosign's signature tags do not name packages.
     let is_referrers = |tag: &str| {
@@ -349,4 +414,10 @@ pub fn package_tags(name: &str, connection: &Connection) -> Result<Vec<String>, 
         (None, None) => a.cmp(b),
     });
     Ok(tags)
+}
+
+/// Help for an argument that names a package.
+#[must_use]
+pub fn package_help(what: &str) -> String {
+    format!("{what}: {}", source::forms())
 }

@@ -72,7 +72,8 @@ pub enum SkeletonMakeError {
     Cas(#[from] CasError),
 }
 
-/// Makes the skeleton of the package in `folder`.
+/// Makes the skeleton of the package in `folder`, to be published under `tag`;
+/// `None`: under its version and flavor.
 ///
 /// # Errors
 ///
@@ -80,7 +81,7 @@ pub enum SkeletonMakeError {
 pub fn skeleton(
     place: &Place,
     options: &SkeletonOptions,
-    folder: &Path,
+    (folder, tag): (&Path, Option<&str>),
     (cas, registry): (&Arc<Cas>, &Registry),
     ask: Ask<'_>,
 ) -> Result<Skeleton, SkeletonMakeError> {
@@ -95,7 +96,10 @@ pub fn skeleton(
     if let Some(template) = unfilled(version) {
         return Err(SkeletonMakeError::Version(template));
     }
-    let tag = manifest::tag(version, &variant.flavor)?;
+    let tag = match tag {
+        Some(tag) => tag.to_owned(),
+        None => manifest::tag(version, &variant.flavor)?,
+    };
     let folders = Folders {
         own: folder,
         imported: composed.imported,

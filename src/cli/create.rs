@@ -155,6 +155,7 @@ pub(super) fn run(args: CreateArgs) -> Result<(), CommandError> {
 fn reading(options: &BuildOptions) -> ReadOptions {
     let architecture = options.variant.architecture.as_deref();
     ReadOptions {
+        here: PathBuf::new(),
         connection: options.place.connection.clone(),
         architecture: architecture.unwrap_or(host_architecture()).to_owned(),
         cache: Some(options.place.cache.clone()),

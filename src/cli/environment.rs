@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::Resettable;
 use clap::{Command, Id};
@@ -77,15 +77,56 @@ pub(super) fn cache_folder(given: Option<PathBuf>) -> Result<PathBuf, CommandErr
     })
 }
 
-/// The folder for journals: flag or `JACKAL_STATE_DIR`, `XDG_STATE_HOME`, `HOME`.
-pub(super) fn state_folder(given: Option<PathBuf>) -> Result<PathBuf, CommandError> {
-    let usual = || {
-        below("XDG_STATE_HOME", "jackal/releases")
-            .or_else(|| below("HOME", ".local/state/jackal/releases"))
-    };
-    given.or_else(usual).ok_or_else(|| {
-        CommandError::usage("no folder for journals: HOME is not set").hint("set --state-dir")
-    })
+/// The folder for the journals of releases: flag or `JACKAL_STATE_DIR`,
+/// `XDG_STATE_HOME`, `HOME`; where none of these can be written, as in many
+/// containers, a folder of the cache.
+pub(super) fn state_folder(
+    given: Option<PathBuf>,
+    cache: Option<&Path>,
+    purpose: Journals,
+) -> Result<PathBuf, CommandError> {
+    if let Some(given) = given {
+        return Ok(given);
+    }
+    let usual = below("XDG_STATE_HOME", "jackal/releases")
+        .or_else(|| below("HOME", ".local/state/jackal/releases"));
+    let cache = cache.map(Path::to_owned);
+    let cache = cache.or_else(|| cache_folder(variable("JACKAL_CACHE").map(PathBuf::from)).ok());
+    let other = cache.map(|cache| cache.join("journals"));
+    let places = [usual.clone(), other];
+    let mut usable = places.into_iter().flatten().filter(|place| match purpose {
+        Journals::Written => can_be_written(place),
+        Journals::Read => place.is_dir(),
+    });
+    match (usable.next(), usual) {
+        (Some(found), _) => Ok(found),
+        (None, Some(usual)) if purpose == Journals::Read => Ok(usual),
+        (None, usual) => {
+            let why = match usual {
+                Some(usual) => format!("`{}` cannot be written", usual.display()),
+                None => "HOME is not set".to_owned(),
+            };
+            let error =
+                CommandError::usage(format!("no folder for the journals of releases: {why}"));
+            Err(error.hint("set --state-dir or JACKAL_STATE_DIR"))
+        }
+    }
+}
+
+/// What becomes of the journals in a folder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Journals {
+    /// They are only read, or removed.
+    Read,
+    /// New ones are written.
+    Written,
+}
+
+/// Whether files can be made in `folder`, which is made for that.
+fn can_be_written(folder: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    std::fs::create_dir_all(folder).is_ok()
+        && access(folder, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
 
 fn below(variable_name: &str, path: &str) -> Option<PathBuf> {

@@ -58,6 +58,17 @@ pub(super) trait ToExit: Error {
     }
 }
 
+/// What to do about a package without a tag.
+fn hint_of_tag(error: &ArtifactError) -> String {
+    match error {
+        ArtifactError::Tag(tag) if tag.contains('+') => {
+            format!("pass --tag, such as --tag {}", tag.replace('+', "_"))
+        }
+        ArtifactError::Tag(_) => "pass --tag".to_owned(),
+        _ => "set `metadata.version`, or pass --tag".to_owned(),
+    }
+}
+
 fn hint(text: &str) -> Vec<String> {
     vec![text.to_owned()]
 }
@@ -104,6 +115,13 @@ impl ToExit for BuildError {
             }
             Self::IsPipeline(_) => hint("pass it alone to `jackal build`, or with --pipeline"),
             Self::Absent(_) => hint("check the path"),
+            Self::Unpublishable(_) => {
+                let advice = |error| {
+                    let how = hint_of_tag(error);
+                    format!("build an archive, then publish it: {how}")
+                };
+                self.untagged().map(advice).into_iter().collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -135,10 +153,12 @@ impl ToExit for CasError {
 impl ToExit for OpenError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Scheme(_)
+            Self::Scheme { .. }
             | Self::Name { .. }
             | Self::NoSum(_)
             | Self::NoTag(_)
+            | Self::NoTags { .. }
+            | Self::NoneInLayout { .. }
             | Self::TwoDigests(_)
             | Self::Sum(_)
             | Self::NoCache => Exit::Usage,
@@ -157,6 +177,7 @@ impl ToExit for SourceError {
         match self {
             Self::Layout(error) => error.exit(),
             Self::Remote(error) => error.exit(),
+            Self::Sink(_) => Exit::Environment,
         }
     }
 }
@@ -164,9 +185,11 @@ impl ToExit for SourceError {
 impl ToExit for LayoutError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Absent(_) | Self::Io { .. } | Self::Write { .. } | Self::Output { .. } => {
-                Exit::Environment
-            }
+            Self::Absent(_)
+            | Self::NoLayout(_)
+            | Self::Io { .. }
+            | Self::Write { .. }
+            | Self::Output { .. } => Exit::Environment,
             // The package was read and breaks the rules of its format.
             _ => Exit::Verification,
         }
@@ -270,9 +293,8 @@ impl ToExit for PackageSignError {
 impl ToExit for PullError {
     fn exit(&self) -> Exit {
         match self {
-            Self::NotRemote(_) => Exit::Usage,
             Self::Read(error) => error.exit(),
-            Self::Name(_) => Exit::Verification,
+            Self::Name(_) | Self::Changed(_) => Exit::Verification,
             Self::Interrupted => Exit::Interrupted,
             _ => Exit::Environment,
         }
@@ -305,13 +327,19 @@ impl ToExit for PublishError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Read { error, .. } => error.hints(),
-            Self::Skeleton(error) => error.hints(),
+            Self::Skeleton(error) => match &**error {
+                SkeletonMakeError::Artifact(
+                    error @ (ArtifactError::NoVersion | ArtifactError::Tag(_)),
+                ) => vec![hint_of_tag(error)],
+                error => error.hints(),
+            },
             Self::Release(ReleaseError::Taken { .. }) => hint("pass --move-tag to move the tag"),
             Self::Artifact {
-                error: ArtifactError::NoVersion,
+                error: error @ (ArtifactError::NoVersion | ArtifactError::Tag(_)),
                 ..
-            } => hint("set `metadata.version`, or pass --tag"),
+            } => vec![hint_of_tag(error)],
             Self::Changed(_) => hint("start a new release, or restore the original packages"),
+            Self::Journal(error) | Self::Release(ReleaseError::Journal(error)) => error.hints(),
             _ => Vec::new(),
         }
     }
@@ -355,6 +383,13 @@ impl ToExit for JournalError {
         match self {
             Self::Unknown(_) => Exit::Usage,
             _ => Exit::Environment,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Io { .. } => hint("choose another folder with --state-dir or JACKAL_STATE_DIR"),
+            _ => Vec::new(),
         }
     }
 }

@@ -55,7 +55,25 @@ pub(super) fn run(args: ExtractArgs) -> Result<(), CommandError> {
 
 /// The file name without the extensions of archives.
 fn bare_name(source: &str) -> PathBuf {
-    let address = source.contains("://");
+    let address = !app::is_path(source);
+    // Not the layout itself, which is a folder here.
+    if let Some(layout) = ["oci-layout:", "oci:"]
+        .iter()
+        .find_map(|begin| source.strip_prefix(begin))
+        .filter(|rest| !rest.starts_with("//"))
+    {
+        let place = layout.split('@').next().unwrap_or(layout);
+        let name = place.rsplit('/').find(|name| !name.is_empty());
+        let name = name.unwrap_or("layout").replace(':', "-");
+        return match place
+            .rsplit('/')
+            .next()
+            .is_some_and(|end| end.contains(':'))
+        {
+            true => PathBuf::from(name),
+            false => PathBuf::from(format!("{name}-package")),
+        };
+    }
     // The last part of a URL, without tag or digest.
     let source = match address {
         true => source.split('@').next().unwrap_or(source),
@@ -73,4 +91,25 @@ fn bare_name(source: &str) -> PathBuf {
     };
     let bare = whole.strip_suffix(".zst").unwrap_or(whole);
     PathBuf::from(bare.strip_suffix(".tar").unwrap_or(bare))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_named_after_the_package_and_is_never_its_layout() {
+        for (source, folder) in [
+            ("a/p-1.0.tar.zst", "p-1.0"),
+            ("p.tar.part000", "p"),
+            ("oci://h.io:5000/a/p:1.0", "p"),
+            ("https://h.io/p.tar.zst@sha256:00", "p"),
+            ("oci-layout:a/lay:1.0", "lay-1.0"),
+            ("oci:lay:1.0", "lay-1.0"),
+            ("oci-layout:a/lay/", "lay-package"),
+            ("oci-layout:lay@sha256:00", "lay-package"),
+        ] {
+            assert_eq!(bare_name(source), Path::new(folder), "{source}");
+        }
+    }
 }

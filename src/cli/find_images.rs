@@ -71,7 +71,7 @@ pub(super) fn run(args: FindImagesArgs) -> Result<(), CommandError> {
 fn listing(all: &[Found]) -> String {
     let mut text = "components:\n".to_owned();
     for found in all {
-        if found.images.is_empty() && found.possible.is_empty() {
+        if found.images.is_empty() && found.possible.is_empty() && found.archived.is_empty() {
             continue;
         }
         text.push_str(&format!("- name: {}\n  images:\n", found.component));
@@ -88,6 +88,11 @@ fn listing(all: &[Found]) -> String {
             "These look like images and exist in a registry:",
             &mut found.possible.keys(),
         );
+        let archived = found.archived.keys();
+        list(
+            "Of `imageArchives`:",
+            &mut archived.filter(|image| !found.images.contains_key(*image)),
+        );
         list("Signatures and attestations:", &mut found.cosign.iter());
     }
     text
@@ -96,7 +101,8 @@ fn listing(all: &[Found]) -> String {
 fn why(all: &[Found], image: &str) -> String {
     let mut text = String::new();
     for found in all {
-        for places in [found.images.get(image), found.possible.get(image)] {
+        let kinds = [&found.images, &found.possible, &found.archived];
+        for places in kinds.map(|kind| kind.get(image)) {
             for place in places.into_iter().flatten() {
                 text.push_str(&format!("{}: {place}\n", found.component));
             }
@@ -124,14 +130,20 @@ mod tests {
                 component: "web".into(),
                 images: place(),
                 possible: [("b:2".to_owned(), ["x".to_owned()].into())].into(),
+                archived: [
+                    ("a:1".to_owned(), ["i.tar".to_owned()].into()),
+                    ("c:3".to_owned(), ["i.tar".to_owned()].into()),
+                ]
+                .into(),
                 ..Found::default()
             },
         ];
         assert_eq!(
             listing(&found),
             "components:\n- name: web\n  images:\n  - a:1\n  \
-             # These look like images and exist in a registry:\n  - b:2\n"
+             # These look like images and exist in a registry:\n  - b:2\n  \
+             # Of `imageArchives`:\n  - c:3\n"
         );
-        assert_eq!(why(&found, "a:1"), "web: m.yaml: Pod p\n");
+        assert_eq!(why(&found, "a:1"), "web: m.yaml: Pod p\nweb: i.tar\n");
     }
 }

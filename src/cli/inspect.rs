@@ -112,12 +112,18 @@ fn listing(
 
 fn images(definition: &Definition) -> (Value, Vec<String>) {
     let components = definition.components.iter();
-    let by_component: Value = components
+    let listed = components.map(|component| {
+        let images: Vec<&String> = component.declared_images().collect();
+        (&component.name, images)
+    });
+    let listed = listed.filter(|(_, images)| !images.is_empty());
+    let by_component: Value = listed
         .clone()
-        .filter(|component| !component.images.is_empty())
-        .map(|component| json!({"component": component.name, "images": component.images}))
+        .map(|(component, images)| json!({"component": component, "images": images}))
         .collect();
-    let mut names: Vec<String> = components.flat_map(|c| c.images.iter().cloned()).collect();
+    let mut names: Vec<String> = listed
+        .flat_map(|(_, images)| images.into_iter().cloned())
+        .collect();
     names.sort();
     names.dedup();
     (by_component, names)

@@ -11,7 +11,7 @@ use crate::app;
 /// Arguments of `jackal package list-tags`.
 #[derive(Args)]
 pub(super) struct ListTagsArgs {
-    /// Repository: oci://HOST/PATH
+    /// Repository or image layout: oci://HOST/PATH or oci-layout:DIR
     source: String,
     /// Print JSON
     #[arg(long)]

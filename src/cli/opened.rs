@@ -22,7 +22,7 @@ pub(super) struct SourceArgs {
 
 /// Help for the name of a package.
 pub(super) fn package_help() -> String {
-    format!("Package: {}", app::package_forms())
+    app::package_help("Package")
 }
 
 pub(super) fn open(source: &str, read: ReadArgs, check: Check) -> Result<Opened, CommandError> {

@@ -1,6 +1,6 @@
 //! `jackal package sign`: archives, folders, and packages in registries.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -10,15 +10,12 @@ use super::output::{note, print};
 use super::publish::republish;
 use super::read::ReadArgs;
 use super::signing::SignArgs;
-use crate::app::{self, Check, PackageSignOptions, Reference};
+use crate::app::{self, Check, PackageSignOptions, Republished};
 
 /// Arguments of `jackal package sign`.
 #[derive(Args)]
 pub(super) struct PackageSignArgs {
-    /// Package: archive, folder, or oci://HOST/PATH:TAG
-    ///
-    /// In a registry, the tag moves to the signed package, unless --signature
-    /// detached is given.
+    #[arg(help = app::package_help("Package"), long_help = source_help())]
     source: String,
     /// Folder for the signed archive [default: its own folder]
     #[arg(long, short, value_name = "DIR")]
@@ -34,50 +31,49 @@ pub(super) struct PackageSignArgs {
     upload: UploadArgs,
 }
 
+fn source_help() -> String {
+    format!(
+        "{}\n\nIn a registry or an image layout, the tag moves to the signed package, unless \
+         --signature detached is given. Pull a package from a web server first.",
+        app::package_help("Package")
+    )
+}
+
 pub(super) fn run(args: PackageSignArgs) -> Result<(), CommandError> {
     if !args.signing.signs() {
         return Err(
             CommandError::usage("no signer specified").hint("add --signing-key or --keyless")
         );
     }
-    let remote = Reference::url_path(&args.source);
-    let seal = args.signing.seal(remote.is_some());
+    let (here, in_place) = (args.signing.seal(false), args.signing.seal(true));
     let Some(signer) = args.signing.into_signer(args.confirm)? else {
         return Ok(());
     };
     // The new signature replaces the old one, which is verified only on request.
     let mut read = args.read.into_options(Check::Look)?;
     args.upload.limit(&mut read.connection);
-    if let Some(rest) = remote {
+    let opened = app::Opened::open(&args.source, &read)?;
+    if let Some(Republished { destination, tag }) = opened.package.place() {
         if args.output.is_some() {
             return Err(CommandError::usage(
-                "--output cannot be used with a package in a registry, which is signed in place",
+                "--output cannot be used with a package in a registry or an image layout, which is signed in place",
             ));
         }
-        let reference = Reference::hosted(rest)
-            .map_err(|error| CommandError::usage(format!("`{}`: {error}", args.source)))?;
-        let Some(tag) = reference.tag().map(str::to_owned) else {
+        let Some(tag) = tag else {
             return Err(CommandError::usage(
-                "a package in a registry is signed by tag, not by digest",
+                "a package in a registry or an image layout is signed by tag, not by digest",
             )
-            .hint("pass oci://HOST/PATH:TAG"));
+            .hint("name the package by its tag"));
         };
-        let path = reference
-            .repository()
-            .rsplit_once('/')
-            .map(|(path, _)| path);
-        let to = match path {
-            Some(path) => format!("oci://{}/{path}", reference.registry()),
-            None => format!("oci://{}", reference.registry()),
-        };
-        return republish(args.source, to, tag, read, signer, seal);
+        drop(opened);
+        return republish(args.source, destination, tag, read, signer, in_place);
     }
     let options = PackageSignOptions {
         signer,
-        seal,
+        seal: here,
         output: args.output,
     };
-    let signed = app::package_sign(Path::new(&args.source), &read, &options)?;
+    let signed = app::package_sign(&opened, &read, &options)?;
     note(&format!(
         "{}: all files verified; before: {}",
         args.source,

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::command_error::CommandError;
-use super::environment::{current_folder, runtime, state_folder, variable, variables};
+use super::environment::{Journals, current_folder, runtime, state_folder, variable, variables};
 use super::exit::Exit;
 use super::options::{UploadPlaceArgs, VariantArgs, skeletons};
 use super::output::{note, print};
@@ -34,12 +34,8 @@ architecture fails with exit code 7 unless --move-tag is given.";
 )]
 pub(super) struct PublishArgs {
     /// Packages to publish, followed by the destination
-    ///
-    /// A package is a folder, a `.tar` or `.tar.zst` archive, a part of a split
-    /// archive, or oci://. A folder with a definition is published as a
-    /// skeleton. The destination is oci://HOST[/PATH] or oci-layout:FOLDER.
     // Options may come between them, so they are counted later.
-    #[arg(required = true, num_args = 1.., value_name = "NAME")]
+    #[arg(required = true, num_args = 1.., value_name = "NAME", long_help = names_help())]
     names: Vec<String>,
     /// Publish to this destination as well (repeatable)
     #[arg(long, value_name = "DESTINATION")]
@@ -64,6 +60,16 @@ pub(super) struct PublishArgs {
     transfer: TransferArgs,
 }
 
+fn names_help() -> String {
+    format!(
+        "Packages to publish, followed by the destination\n\n\
+         {}. A path is a folder, an archive, or a part of a split archive. A folder with a \
+         definition is published as a skeleton. The destination is oci://HOST[/PATH] or \
+         oci-layout:FOLDER.",
+        app::package_help("Package")
+    )
+}
+
 /// How a release is transferred.
 #[derive(Args)]
 pub(super) struct TransferArgs {
@@ -84,6 +90,8 @@ pub(super) struct TransferArgs {
 #[derive(Args)]
 pub(super) struct ReleaseArgs {
     /// Folder for release journals [default: ~/.local/state/jackal/releases]
+    ///
+    /// If the default cannot be written, `journals` in the cache folder is used.
     #[arg(
         long,
         value_name = "DIR",
@@ -105,13 +113,15 @@ pub(super) fn run(mut args: PublishArgs) -> Result<(), CommandError> {
         .hint("name at least one package, and the destination last"));
     }
     let transfer = args.transfer;
-    let state = state_folder(transfer.release.state_dir)?;
     let mut destinations: Vec<String> = args.names.pop().into_iter().collect();
     destinations.extend(args.mirror);
     let variant = transfer.variant.into_variant()?;
     let architecture = variant.architecture.clone();
+    let place = transfer.place.into_place()?;
+    let given = transfer.release.state_dir;
+    let state = state_folder(given, Some(&place.cache.path), Journals::Written)?;
     let options = PublishOptions {
-        place: transfer.place.into_place()?,
+        place,
         sources: args.names,
         destinations,
         tag: args.tag,
@@ -147,6 +157,8 @@ pub(super) fn republish(
         environment: variables(),
         content_limit: read.content_limit,
     };
+    let given = variable("JACKAL_STATE_DIR").map(PathBuf::from);
+    let state = state_folder(given, Some(&place.cache.path), Journals::Written)?;
     let options = PublishOptions {
         place,
         sources: vec![source],
@@ -159,7 +171,7 @@ pub(super) fn republish(
         policy: read.policy,
         signer: Some(signer),
         seal,
-        state: state_folder(variable("JACKAL_STATE_DIR").map(PathBuf::from))?,
+        state,
         skeletons: skeletons(Variant::default())?,
     };
     publish(options, None, false)

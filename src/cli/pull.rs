@@ -18,7 +18,7 @@ use crate::app::{self, Check, PullOptions};
 /// Arguments of `jackal package pull`.
 #[derive(Args)]
 pub(super) struct PullArgs {
-    /// Package: oci://HOST/PATH:TAG or oci://HOST/PATH@DIGEST
+    #[arg(help = app::package_help("Package"))]
     source: String,
     /// Folder for the archive
     #[arg(
@@ -71,7 +71,7 @@ pub(super) fn run(args: PullArgs) -> Result<(), CommandError> {
     if args.json {
         let report = json!({
             "source": args.source,
-            "manifest": pulled.manifest.to_string(),
+            "manifest": pulled.manifest.map(|digest| digest.to_string()),
             "files": files,
             "blobs": {
                 "fetched": pulled.fetched,

@@ -19,7 +19,7 @@ pub(super) struct ReadArgs {
     /// Architecture in an index: amd64, arm64, skeleton [default: this machine's]
     #[arg(long, short, value_name = "ARCH")]
     architecture: Option<String>,
-    /// SHA-256 of an https:// archive, or manifest digest of an oci:// package
+    /// SHA-256 of an https:// archive, or manifest digest of any other package
     #[arg(long, value_name = "HEX")]
     shasum: Option<String>,
     /// Maximum number of parallel transfers
@@ -59,6 +59,7 @@ impl ReadArgs {
             parsed.map_err(|error| CommandError::usage(format!("--shasum: {error}")))
         };
         Ok(ReadOptions {
+            here: PathBuf::new(),
             connection: self.connection.into_connection()?,
             architecture: self
                 .architecture

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::command_error::CommandError;
-use super::environment::state_folder;
+use super::environment::{Journals, state_folder};
 use super::options::skeletons;
 use super::output::print;
 use super::publish::{ReleaseArgs, TransferArgs, publish};
@@ -41,7 +41,7 @@ pub(super) enum ReleaseCommand {
 pub(super) fn run(command: ReleaseCommand) -> Result<(), CommandError> {
     match command {
         ReleaseCommand::Status { release } => {
-            let state = state_folder(release.state_dir)?;
+            let state = state_folder(release.state_dir, None, Journals::Read)?;
             let (found, damaged) = app::unfinished_releases(&state, None)?;
             status(&found, release.json)?;
             match damaged.into_iter().next() {
@@ -64,7 +64,9 @@ fn resume(
     signing: SignArgs,
     transfer: TransferArgs,
 ) -> Result<(), CommandError> {
-    let state = state_folder(transfer.release.state_dir)?;
+    let place = transfer.place.into_place()?;
+    let given = transfer.release.state_dir;
+    let state = state_folder(given, Some(&place.cache.path), Journals::Read)?;
     let found = unfinished(&state, id)?;
     let begun = found.begun;
     if let Some(signer) = begun.signer.as_ref().filter(|_| !signing.signs()) {
@@ -78,7 +80,7 @@ fn resume(
     let options = PublishOptions {
         place: Place {
             here: PathBuf::from(&begun.here),
-            ..transfer.place.into_place()?
+            ..place
         },
         sources: begun.sources,
         destinations: begun.destinations,
@@ -101,7 +103,7 @@ fn resume(
 }
 
 fn abort(id: Option<String>, release: ReleaseArgs) -> Result<(), CommandError> {
-    let state = state_folder(release.state_dir)?;
+    let state = state_folder(release.state_dir, None, Journals::Read)?;
     let found = unfinished(&state, id)?;
     let visible = app::abort_release(&state, &found.id)?;
     if release.json {

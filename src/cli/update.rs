@@ -43,12 +43,15 @@ pub(super) fn update(args: UpdateArgs) -> Result<(), CommandError> {
     let moved = runtime()?.block_on(prepared.update(&args.images))?;
     let lines: String = moved
         .iter()
-        .map(|pin| match &pin.from {
-            Some(from) if *from == pin.to => {
-                format!("{} {}: unchanged\n", pin.reference, pin.platform)
-            }
-            Some(from) => format!("{} {}: {from} -> {}\n", pin.reference, pin.platform, pin.to),
-            None => format!("{} {}: pinned to {}\n", pin.reference, pin.platform, pin.to),
+        .map(|pin| {
+            let what = match (&pin.from, &pin.to) {
+                (Some(from), Some(to)) if from == to => "unchanged".to_owned(),
+                (Some(from), Some(to)) => format!("{from} -> {to}"),
+                (None, Some(to)) => format!("pinned to {to}"),
+                (Some(from), None) => format!("dropped, was pinned to {from}"),
+                (None, None) => "has no pin".to_owned(),
+            };
+            format!("{} {}: {what}\n", pin.reference, pin.platform)
         })
         .collect();
     print(&lines)

@@ -82,6 +82,16 @@ pub fn free_bytes(path: &Path) -> Option<u64> {
     Some(system.f_bavail.saturating_mul(system.f_frsize))
 }
 
+/// Whether files in `folder` can be made and replaced.
+///
+/// # Errors
+///
+/// Why they cannot.
+pub fn writable(folder: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, access};
+    Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
 /// Names the path in an I/O error.
 pub fn at(path: &Path) -> impl Fn(io::Error) -> DiskError + Copy + '_ {
     move |source| DiskError {

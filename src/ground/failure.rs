@@ -192,7 +192,7 @@ failures! {
         _ => Class::Configuration,
     };
     LockfileError: |error| match error {
-        LockfileError::Io { .. } => Class::Environment,
+        LockfileError::Io { .. } | LockfileError::Write { .. } => Class::Environment,
         LockfileError::Malformed { .. } => Class::Configuration,
     };
     WalkError: of_walk;

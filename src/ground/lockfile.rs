@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, DiskError};
 use crate::oci::{Descriptor, Digest};
+use crate::package::NamesIn;
 
 /// Largest lock file read, in bytes: 64 MiB, about 200,000 pins.
 const MAX_BYTES: u64 = 64 << 20;
@@ -73,6 +74,26 @@ pub struct ImagePin {
     pub manifest: Descriptor,
 }
 
+/// Whether two pins of one reference come from one answer of a registry.
+fn same_generation(one: &ImagePin, other: &ImagePin) -> bool {
+    match (&one.index, &other.index) {
+        (Some(one), Some(other)) => one.digest == other.digest,
+        (None, None) => one.manifest.digest == other.manifest.digest,
+        _ => false,
+    }
+}
+
+/// A pin that nothing names any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The reference.
+    pub reference: String,
+    /// The platform; `chart`, `repo` or `file` for what has none.
+    pub sort: String,
+    /// What it was pinned to.
+    pub from: String,
+}
+
 /// The content of a URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -89,6 +110,11 @@ pub enum LockfileError {
     /// The disk refused.
     #[error("cannot use {0}")]
     Io(#[from] DiskError),
+    /// It cannot be written.
+    #[error(
+        "cannot write {0}; run `jackal update` where it can be written, and keep the file, or name everything by digest"
+    )]
+    Write(DiskError),
     /// It is not a valid lock file.
     #[error(
         "{path}:{line}:{column}: this is not a lock file of version {VERSION}: {message}; \
@@ -140,7 +166,15 @@ impl Lockfile {
         platforms.values().find_map(|pin| pin.index.as_ref())
     }
 
-    /// Pins `reference` on `platform`; returns the previous pin.
+    /// The platforms that `reference` is pinned on.
+    #[must_use]
+    pub fn platforms(&self, reference: &str) -> Vec<String> {
+        let platforms = self.pins.images.get(reference).into_iter();
+        platforms.flat_map(BTreeMap::keys).cloned().collect()
+    }
+
+    /// Pins `reference` on `platform`, and drops its pins that are of another
+    /// generation; returns the previous pin.
     pub fn pin_image(
         &mut self,
         reference: &str,
@@ -152,7 +186,21 @@ impl Lockfile {
             return Some(pin);
         }
         self.changed = true;
-        platforms.insert(platform.to_owned(), pin)
+        let old = platforms.remove(platform);
+        platforms.retain(|_, other| same_generation(other, &pin));
+        platforms.insert(platform.to_owned(), pin);
+        old
+    }
+
+    /// Drops the pin of `reference` on `platform`.
+    pub fn drop_image(&mut self, reference: &str, platform: &str) -> Option<ImagePin> {
+        let platforms = self.pins.images.get_mut(reference)?;
+        let old = platforms.remove(platform)?;
+        self.changed = true;
+        if platforms.is_empty() {
+            self.pins.images.remove(reference);
+        }
+        Some(old)
     }
 
     /// The pin of `url`.
@@ -199,24 +247,85 @@ impl Lockfile {
         self.pins.charts.insert(asked.to_owned(), pin)
     }
 
+    /// Drops every pin that `named` does not know, and returns what was dropped.
+    pub fn retain(&mut self, named: &NamesIn) -> Vec<Dropped> {
+        let mut dropped = Vec::new();
+        let mut drop = |reference: &str, sort: &str, from: String| {
+            dropped.push(Dropped {
+                reference: reference.to_owned(),
+                sort: sort.to_owned(),
+                from,
+            });
+        };
+        let Pins {
+            version: _,
+            images,
+            files,
+            repositories,
+            charts,
+        } = &mut self.pins;
+        images.retain(|reference, platforms| {
+            let keep = named.has_image(reference);
+            for (platform, pin) in platforms.iter().filter(|_| !keep) {
+                drop(reference, platform, pin.manifest.digest.to_string());
+            }
+            keep
+        });
+        files.retain(|url, pin| {
+            let keep = named.has_other(url);
+            if !keep {
+                drop(url, "file", pin.digest.to_string());
+            }
+            keep
+        });
+        repositories.retain(|url, pin| {
+            let keep = named.has_repository(url);
+            if !keep {
+                drop(url, "repo", pin.clone());
+            }
+            keep
+        });
+        charts.retain(|chart, pin| {
+            let keep = named.has_other(chart);
+            if !keep {
+                drop(chart, "chart", pin.digest.to_string());
+            }
+            keep
+        });
+        self.changed |= !dropped.is_empty();
+        dropped
+    }
+
+    /// Whether pins can be written.
+    ///
+    /// # Errors
+    ///
+    /// [`LockfileError::Write`]
+    pub fn writable(&self) -> Result<(), LockfileError> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let writable = disk::writable(folder).map_err(disk::at(&self.path));
+        writable.map_err(LockfileError::Write)
+    }
+
     /// Writes the file atomically if a pin has changed.
     ///
     /// # Errors
     ///
-    /// [`LockfileError::Io`]
+    /// [`LockfileError::Write`]
     pub fn save(&mut self) -> Result<(), LockfileError> {
         if !self.changed {
             return Ok(());
         }
         let text = serde_json::to_vec_pretty(&self.pins).map_err(io::Error::from);
-        let mut text = text.map_err(disk::at(&self.path))?;
+        let text = text.map_err(disk::at(&self.path));
+        let mut text = text.map_err(LockfileError::Write)?;
         text.push(b'\n');
         if text.len() as u64 > MAX_BYTES {
             // A larger one could not be read again.
             let many = format!("{} bytes of pins, at most {MAX_BYTES}", text.len());
             return Err(disk::at(&self.path)(io::Error::other(many)).into());
         }
-        disk::write(&self.path, &text)?;
+        disk::write(&self.path, &text).map_err(LockfileError::Write)?;
         self.changed = false;
         Ok(())
     }
@@ -266,6 +375,28 @@ mod tests {
         assert_eq!(again.image("a:1", "linux/amd64"), Some(&pin(b"x")));
         again.pin_image("a:1", "linux/amd64", pin(b"x"));
         assert!(!again.changed);
+    }
+
+    #[test]
+    fn all_platforms_of_a_reference_are_of_one_generation() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut lock = Lockfile::load(dir.path()).unwrap();
+        let of = |index: &[u8], manifest: &[u8]| ImagePin {
+            index: Some(Descriptor::of("i", index)),
+            manifest: Descriptor::of("m", manifest),
+        };
+        lock.pin_image("a:1", "linux/amd64", of(b"1", b"amd"));
+        lock.pin_image("a:1", "linux/arm64", of(b"1", b"arm"));
+        assert_eq!(lock.platforms("a:1"), ["linux/amd64", "linux/arm64"]);
+        let old = lock.pin_image("a:1", "linux/arm64", of(b"2", b"arm"));
+        assert_eq!(old, Some(of(b"1", b"arm")));
+        assert_eq!(lock.platforms("a:1"), ["linux/arm64"]);
+        // A single image is one for all.
+        lock.pin_image("a:1", "linux/amd64", pin(b"x"));
+        lock.pin_image("a:1", "linux/arm64", pin(b"x"));
+        assert_eq!(lock.platforms("a:1").len(), 2);
+        lock.pin_image("a:1", "linux/arm64", pin(b"y"));
+        assert_eq!(lock.platforms("a:1"), ["linux/arm64"]);
     }
 
     #[test]

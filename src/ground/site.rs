@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::{Semaphore, watch};
 
 use crate::action::{ActionKey, ActionResult, Output};
@@ -19,9 +20,9 @@ use crate::ground::published::Published;
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, Stop};
-use crate::oci::Digest;
+use crate::oci::{Descriptor, Digest, Reference};
 use crate::package::is_archive;
-use crate::registry::Registry;
+use crate::registry::{Registry, RegistryError};
 use crate::workspace::{Entry, Snapshot, StatCache};
 
 /// Maximum number of parallel transfers. More connections make no registry faster, and
@@ -68,6 +69,8 @@ pub struct Site {
     pub published: OnceLock<Published>,
     stats: Mutex<StatCache>,
     locks: Mutex<HashMap<PathBuf, Lockfile>>,
+    /// What references stood for when they were resolved in this run.
+    documents: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Document>>>>>,
     flights: Mutex<HashMap<ActionKey, Arc<tokio::sync::Mutex<()>>>>,
     made: Mutex<HashSet<ActionKey>>,
     /// The content of each workspace folder when it was first read.
@@ -89,6 +92,9 @@ pub struct Site {
     /// Cancellation; set when the run starts.
     stopping: OnceLock<watch::Receiver<Stop>>,
 }
+
+/// A manifest or an index, described.
+type Document = (Descriptor, Bytes);
 
 /// A result and how it was obtained.
 #[derive(Clone, Debug)]
@@ -121,6 +127,7 @@ impl Site {
             published: OnceLock::new(),
             stats: Mutex::new(stats),
             locks: Mutex::default(),
+            documents: Mutex::default(),
             flights: Mutex::default(),
             made: Mutex::default(),
             snapshots: Mutex::default(),
@@ -270,6 +277,22 @@ impl Site {
         let tool = look()?;
         held(&self.tools).insert(name.to_owned(), tool.clone());
         Ok(tool)
+    }
+
+    /// The manifest or index that `reference` names, resolved once in a run: for every
+    /// platform it is of one generation.
+    pub(crate) async fn document(&self, reference: &Reference) -> Result<Document, RegistryError> {
+        let known = Arc::clone(
+            held(&self.documents)
+                .entry(reference.to_string())
+                .or_default(),
+        );
+        let mut known = known.lock().await;
+        if let Some(found) = &*known {
+            return Ok(found.clone());
+        }
+        let found = self.registry.resolve(reference).await?;
+        Ok(known.insert(found).clone())
     }
 
     /// Saves file digests and pins.

@@ -180,6 +180,12 @@ pub(crate) trait Kind {
         Ok(Vec::new())
     }
 
+    /// What the user should know of the result, whether it was made now or before.
+    fn warnings(&self, site: &Site, outputs: &[Output]) -> Vec<String> {
+        let _ = (site, outputs);
+        Vec::new()
+    }
+
     /// The materials of the result, for provenance; files and tools are added for every
     /// kind.
     fn materials(&self, action: &Action) -> Vec<Material> {
@@ -316,6 +322,10 @@ impl Kind for Work {
 
     fn deliver(&self, site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
         each!(self, work => work.deliver(site, outputs))
+    }
+
+    fn warnings(&self, site: &Site, outputs: &[Output]) -> Vec<String> {
+        each!(self, work => work.warnings(site, outputs))
     }
 
     fn materials(&self, action: &Action) -> Vec<Material> {

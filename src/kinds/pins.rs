@@ -9,9 +9,9 @@ use std::pin::Pin as Pinned;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ground::Failure;
-use crate::ground::lockfile::Lockfile;
+use crate::ground::lockfile::{Dropped, Lockfile, LockfileError};
 use crate::ground::site::Site;
+use crate::ground::{Class, Failure};
 
 /// A mutable reference, and how to resolve it.
 pub(crate) trait Question: Send + Sync + 'static {
@@ -47,6 +47,20 @@ pub(crate) trait Question: Send + Sync + 'static {
         None
     }
 
+    /// The other pins of the reference, which move along with this one.
+    fn others(&self, lock: &Lockfile) -> Vec<Self>
+    where
+        Self: Sized,
+    {
+        let _ = lock;
+        Vec::new()
+    }
+
+    /// Drops the pin: there is no answer any more.
+    fn unpin(&self, lock: &mut Lockfile) {
+        let _ = lock;
+    }
+
     /// Resolves the reference, ignoring pins.
     fn ask(&self, site: &Arc<Site>) -> impl Future<Output = Result<Self::Answer, Failure>> + Send;
 }
@@ -58,27 +72,44 @@ pub(crate) async fn answer<Q: Question>(
     question: &Q,
 ) -> Result<Q::Answer, Failure> {
     let name = question.name();
-    let last = format!("{}\n{name}\n{}", folder.display(), question.sort());
+    // For all sorts of the reference: they are resolved together.
+    let last = format!("{}\n{name}", folder.display());
     let known = site.pins(folder, |lock| question.pinned(lock))?;
-    if let Some(pin) = known {
-        let asking = !site.wishes.locked && !site.wishes.offline;
-        let stale = |age| asking && site.asked_before(&last, age);
-        if !question.fresh().is_some_and(stale) {
-            return Ok(pin);
-        }
+    let asking = !site.wishes.locked && !site.wishes.offline;
+    let too_old = |age| asking && site.asked_before(&last, age);
+    let stale = question.fresh().is_some_and(too_old);
+    if let (Some(pin), false) = (&known, stale) {
+        return Ok(pin.clone());
     }
     if let Some(failure) = site.unpinned(&name, folder) {
         return Err(failure);
     }
+    let writable = || -> Result<(), Failure> {
+        let writable = site.pins(folder, |lock| lock.writable())?;
+        writable.map_err(|error| unwritable(&name, &error))
+    };
+    if known.is_none() {
+        writable()?;
+    }
     let beside = site.pins(folder, |lock| question.beside(lock))?;
     // If the pin is too old, resolve the name.
-    let beside = beside.filter(|_| question.fresh().is_none());
+    let beside = beside.filter(|_| !stale);
     let found = beside.as_ref().unwrap_or(question).ask(site).await?;
+    if known.is_some_and(|known| Q::shown(&known) != Q::shown(&found)) {
+        writable()?;
+    }
     site.pins(folder, |lock| question.pin(lock, found.clone()))?;
-    if question.fresh().is_some() {
+    if question.fresh().is_some() && beside.is_none() {
         site.asked_now(&last);
     }
     Ok(found)
+}
+
+/// The error for a reference whose pin could not be kept: a build that used it all
+/// the same could be another one the next time.
+fn unwritable(name: &str, error: &LockfileError) -> Failure {
+    let message = format!("`{name}` has no pin: {error}");
+    Failure::new(Class::Environment, message)
 }
 
 /// One pin of a plan, and how to resolve it again.
@@ -94,27 +125,50 @@ pub(crate) struct Pin {
 type Asking = Pinned<Box<dyn Future<Output = Result<Answered, Failure>> + Send>>;
 
 /// A result that is not in the lock file yet.
-pub(crate) type Answered = Box<dyn FnOnce(&mut Lockfile) -> Moved + Send>;
+pub(crate) type Answered = Box<dyn FnOnce(&mut Lockfile) -> Vec<Moved> + Send>;
 
 impl Pin {
     /// The pin of `question` in the lock file of `folder`.
     pub(crate) fn of<Q: Question>(folder: &Path, question: Q) -> Self {
-        let question = Arc::new(question);
+        let (question, own) = (Arc::new(question), folder.to_owned());
         let name = question.name();
         let ask = move |site: Arc<Site>| -> Asking {
-            let question = Arc::clone(&question);
+            let (question, folder) = (Arc::clone(&question), own.clone());
             Box::pin(async move {
-                let found = question.ask(&site).await?;
+                let mut found = vec![(None, Some(question.ask(&site).await?))];
+                let others = site.pins(&folder, |lock| question.others(lock))?;
+                for other in others {
+                    let answer = match other.ask(&site).await {
+                        Ok(answer) => Some(answer),
+                        // What it stands for now is not for every platform.
+                        Err(failure) if failure.class == Class::Configuration => None,
+                        Err(failure) => return Err(failure),
+                    };
+                    found.push((Some(other), answer));
+                }
                 let keep = move |lock: &mut Lockfile| {
-                    let from = question.pinned(lock).as_ref().map(Q::shown);
-                    let to = Q::shown(&found);
-                    question.pin(lock, found);
-                    Moved {
-                        reference: question.name(),
-                        platform: question.sort(),
-                        from,
-                        to,
-                    }
+                    let questions = found.iter();
+                    let before = questions.map(|(other, _)| {
+                        let question = other.as_ref().unwrap_or(&question);
+                        question.pinned(lock).as_ref().map(Q::shown)
+                    });
+                    let before: Vec<_> = before.collect();
+                    let moved = found.into_iter().zip(before);
+                    let moved = moved.map(|((other, answer), from)| {
+                        let question = other.as_ref().unwrap_or(&question);
+                        let to = answer.as_ref().map(Q::shown);
+                        match answer {
+                            Some(answer) => question.pin(lock, answer),
+                            None => question.unpin(lock),
+                        }
+                        Moved {
+                            reference: question.name(),
+                            platform: question.sort(),
+                            from,
+                            to,
+                        }
+                    });
+                    moved.collect()
                 };
                 Ok(Box::new(keep) as Answered)
             })
@@ -140,6 +194,17 @@ pub struct Moved {
     pub platform: String,
     /// The previous digest or commit.
     pub from: Option<String>,
-    /// The new digest or commit.
-    pub to: String,
+    /// The new digest or commit; `None`: the pin was dropped.
+    pub to: Option<String>,
+}
+
+impl From<Dropped> for Moved {
+    fn from(dropped: Dropped) -> Self {
+        Self {
+            reference: dropped.reference,
+            platform: dropped.sort,
+            from: Some(dropped.from),
+            to: None,
+        }
+    }
 }

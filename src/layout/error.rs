@@ -11,6 +11,9 @@ pub enum LayoutError {
     /// The path does not exist.
     #[error("no such file or directory: `{0}`")]
     Absent(PathBuf),
+    /// The folder is no OCI image layout.
+    #[error("`{0}` is not an OCI image layout: it has no file `oci-layout`")]
+    NoLayout(PathBuf),
     /// A read failed, or the stream is damaged.
     #[error("`{path}` cannot be read: {source}")]
     Io {

@@ -19,6 +19,9 @@ use crate::signing::{BUNDLE, MAX_ATTESTATION_BYTES};
 use crate::verify::{Attached, MAX_ATTACHED};
 
 /// Marks a layout.
+const MARKER_FILE: &str = "oci-layout";
+
+/// What is in it.
 const MARKER: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// How long to wait for another process to release the index: far longer than the
@@ -47,7 +50,7 @@ impl ImageLayout {
     /// [`LayoutError`]: a write failed, or the folder holds other files.
     pub fn open(folder: &Path) -> Result<Self, LayoutError> {
         let at = |error| LayoutError::write(folder, error);
-        let marker = folder.join("oci-layout");
+        let marker = folder.join(MARKER_FILE);
         if !marker.is_file() {
             let holds = folder.is_dir() && fs::read_dir(folder).map_err(at)?.next().is_some();
             // Another process may be making the layout: it writes the marker first.
@@ -67,10 +70,89 @@ impl ImageLayout {
         Ok(Self::at(folder))
     }
 
+    /// Whether `folder` is a layout.
+    #[must_use]
+    pub fn is_at(folder: &Path) -> bool {
+        folder.join(MARKER_FILE).is_file()
+    }
+
+    /// Opens the layout in `folder` to read it; makes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: no such folder, or it is not a layout.
+    pub fn existing(folder: &Path) -> Result<Self, LayoutError> {
+        match (Self::is_at(folder), folder.is_dir()) {
+            (true, _) => Ok(Self {
+                folder: folder.to_owned(),
+            }),
+            (false, true) => Err(LayoutError::NoLayout(folder.to_owned())),
+            (false, false) => Err(LayoutError::Absent(folder.to_owned())),
+        }
+    }
+
+    /// The folder that it is in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What has a name in `index.json`, or could be meant without one: everything
+    /// but what speaks about something else.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: `index.json` cannot be read.
+    pub fn entries(&self) -> Result<Vec<(Option<String>, Descriptor)>, LayoutError> {
+        let mut found = Vec::new();
+        for entry in self.index()?.manifests {
+            let name = entry.annotations.get(REF_NAME).cloned();
+            if name.is_some() || !self.has_subject(&entry) {
+                found.push((name, entry));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether an entry is a signature or the like. One that cannot be read is not.
+    fn has_subject(&self, entry: &Descriptor) -> bool {
+        let bytes = self.content(entry, MAX_MANIFEST_BYTES).ok();
+        let manifest = bytes.and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
+        manifest.is_some_and(|manifest| manifest.subject.is_some())
+    }
+
+    /// The manifest or index with this digest, whatever names it.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: it cannot be read, or is not a document of its digest.
+    pub fn at_digest(&self, digest: Digest) -> Result<Option<Descriptor>, LayoutError> {
+        let wanted = Descriptor::blob(digest, 0);
+        if !self.path(&wanted).is_file() {
+            return Ok(None);
+        }
+        let bytes = self.content(&wanted, MAX_MANIFEST_BYTES)?;
+        #[derive(serde::Deserialize)]
+        struct Kind {
+            #[serde(rename = "mediaType")]
+            media_type: Option<String>,
+            manifests: Option<serde::de::IgnoredAny>,
+        }
+        let path = self.path(&wanted);
+        let kind: Kind =
+            serde_json::from_slice(&bytes).map_err(|error| LayoutError::io(&path, error.into()))?;
+        let default = match kind.manifests {
+            Some(_) => media_type::INDEX,
+            None => media_type::MANIFEST,
+        };
+        let kind = kind.media_type.unwrap_or_else(|| default.to_owned());
+        Ok(Some(Descriptor::of(&kind, &bytes)))
+    }
+
     /// Locks the index against other writers until the file is dropped. The lock is on
     /// the marker, because it is never replaced.
     fn lock(&self) -> Result<File, LayoutError> {
-        let marker = self.folder.join("oci-layout");
+        let marker = self.folder.join(MARKER_FILE);
         let at = |error| LayoutError::write(&marker, error);
         // Opened for writing too: NFS requires it for an exclusive lock.
         let file = File::options().read(true).write(true).open(&marker);
@@ -95,7 +177,9 @@ impl ImageLayout {
         }
     }
 
-    fn path(&self, descriptor: &Descriptor) -> PathBuf {
+    /// The file of a blob.
+    #[must_use]
+    pub fn path(&self, descriptor: &Descriptor) -> PathBuf {
         self.folder
             .join("blobs/sha256")
             .join(descriptor.digest.hex())
@@ -263,7 +347,15 @@ impl ImageLayout {
 
 impl Fetch for ImageLayout {
     fn fetch(&self, descriptor: &Descriptor) -> io::Result<Box<dyn Read + Send + '_>> {
-        Ok(Box::new(File::open(self.path(descriptor))?))
+        let path = self.path(descriptor);
+        // A pipe would keep the reader waiting for ever.
+        match fs::metadata(&path)?.is_file() {
+            true => Ok(Box::new(File::open(&path)?)),
+            false => Err(io::Error::other(format!(
+                "`{}` is not a file",
+                path.display()
+            ))),
+        }
     }
 }
 

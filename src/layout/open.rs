@@ -220,6 +220,12 @@ impl PackageFile {
         )
     }
 
+    /// Whether it is an archive, not a folder.
+    #[must_use]
+    pub fn is_archive(&self) -> bool {
+        matches!(self.form, Form::Archive(_))
+    }
+
     /// Whether it was split into parts.
     #[must_use]
     pub fn is_split(&self) -> bool {

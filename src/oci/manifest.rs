@@ -92,30 +92,20 @@ impl Index {
         }
     }
 
-    /// The first child built for `platform`.
-    ///
-    /// System and architecture must be equal, the variant only if `platform`
-    /// has one. A child that states no platform counts as `linux/amd64`.
+    /// The first child that `platform` [accepts](Platform::accepts). A child that
+    /// states no platform counts as `linux/amd64`.
     #[must_use]
     pub fn select(&self, platform: &Platform) -> Option<&Descriptor> {
-        self.manifests
-            .iter()
-            .find(|child| matches_platform(child, platform))
+        let unstated = Platform {
+            architecture: "amd64".to_owned(),
+            os: "linux".to_owned(),
+            variant: None,
+        };
+        self.manifests.iter().find(|child| {
+            let found = child.platform.as_ref().unwrap_or(&unstated);
+            platform.accepts(found)
+        })
     }
-}
-
-fn matches_platform(child: &Descriptor, wanted: &Platform) -> bool {
-    let (os, architecture, variant) = match &child.platform {
-        Some(found) => (
-            found.os.as_str(),
-            found.architecture.as_str(),
-            found.variant.as_deref(),
-        ),
-        None => ("linux", "amd64", None),
-    };
-    os == wanted.os
-        && architecture == wanted.architecture
-        && (wanted.variant.is_none() || wanted.variant.as_deref() == variant)
 }
 
 #[cfg(test)]
@@ -150,6 +140,15 @@ mod tests {
         assert_eq!(select("linux/amd64"), Some(index.manifests[2].digest));
         assert_eq!(select("windows/amd64"), None);
         assert_eq!(select("linux/arm/v8"), None);
+        let newer = Index {
+            manifests: vec![
+                child("v3", Some("linux/amd64/v3")),
+                child("all", Some("linux/amd64")),
+            ],
+            ..index.clone()
+        };
+        let all = "linux/amd64".parse().unwrap();
+        assert_eq!(newer.select(&all), Some(&newer.manifests[1]));
         let text = serde_json::to_string(&index).unwrap();
         assert_eq!(serde_json::from_str::<Index>(&text).unwrap(), index);
     }

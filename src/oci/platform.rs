@@ -19,6 +19,42 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
+impl Platform {
+    /// Whether an image for `found` runs wherever one for this platform does. Without
+    /// a variant that is the architecture's first one, not one that only newer
+    /// processors have; `arm` has no such first one, so any will do.
+    ///
+    /// Source: containerd's `platforms`, "Normalization".
+    #[must_use]
+    pub fn accepts(&self, found: &Self) -> bool {
+        if (&self.os, &self.architecture) != (&found.os, &found.architecture) {
+            return false;
+        }
+        match (self.plain_variant(), found.plain_variant()) {
+            (None, _) if first_variant(&self.architecture).is_none() => true,
+            (wanted, found) => wanted == found,
+        }
+    }
+
+    /// The variant, unless it is the one that is meant without it.
+    fn plain_variant(&self) -> Option<&str> {
+        let variant = self
+            .variant
+            .as_deref()
+            .filter(|variant| !variant.is_empty());
+        variant.filter(|variant| first_variant(&self.architecture) != Some(variant))
+    }
+}
+
+/// The variant of an architecture that is meant when none is named.
+fn first_variant(architecture: &str) -> Option<&'static str> {
+    match architecture {
+        "amd64" => Some("v1"),
+        "arm64" => Some("v8"),
+        _ => None,
+    }
+}
+
 /// Why a string is not a platform.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a platform: expected os/architecture or os/architecture/variant")]
@@ -79,6 +115,31 @@ mod tests {
     fn platforms_print_as_they_were_written() {
         for text in ["linux/amd64", "linux/arm/v7"] {
             assert_eq!(text.parse::<Platform>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_variant_that_only_newer_processors_have_is_not_accepted_unasked() {
+        let accepts = |wanted: &str, found: &str| {
+            let (wanted, found): (Platform, Platform) =
+                (wanted.parse().unwrap(), found.parse().unwrap());
+            wanted.accepts(&found)
+        };
+        for (wanted, found, accepted) in [
+            ("linux/amd64", "linux/amd64", true),
+            ("linux/amd64", "linux/amd64/v1", true),
+            ("linux/amd64", "linux/amd64/v2", false),
+            ("linux/amd64/v3", "linux/amd64/v3", true),
+            ("linux/amd64/v3", "linux/amd64", false),
+            ("linux/arm64", "linux/arm64/v8", true),
+            ("linux/arm64/v8", "linux/arm64", true),
+            ("linux/arm64", "linux/arm64/v9", false),
+            ("linux/arm", "linux/arm/v7", true),
+            ("linux/arm/v6", "linux/arm/v7", false),
+            ("linux/riscv64", "linux/riscv64", true),
+            ("linux/amd64", "windows/amd64", false),
+        ] {
+            assert_eq!(accepts(wanted, found), accepted, "{wanted} {found}");
         }
     }
 

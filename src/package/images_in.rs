@@ -62,6 +62,11 @@ impl ImagesIn {
                         }
                     }
                 }
+                for volume in pod.get("volumes").map_or(&[][..], Node::items) {
+                    if let Some(image) = volume.get("image").and_then(reference) {
+                        self.sure(image, place);
+                    }
+                }
             }
             None => self.unknown(node, place),
         }
@@ -89,7 +94,8 @@ impl ImagesIn {
         match &node.value {
             Value::Mapping(pairs) => {
                 for (key, value) in pairs {
-                    match (key.scalar(), value.scalar()) {
+                    let image = value.scalar().or_else(|| reference(value));
+                    match (key.scalar(), image) {
                         (Some("image"), Some(image)) => self.sure(image, place),
                         _ => self.unknown(value, place),
                     }
@@ -127,6 +133,11 @@ fn pod<'n>(kind: &str, node: &'n Node) -> Option<&'n Node> {
         _ => return None,
     };
     path.iter().try_fold(node, |node, key| node.get(key))
+}
+
+/// The reference of an image that is mounted as a volume.
+fn reference(image: &Node) -> Option<&str> {
+    image.get("reference").and_then(Node::scalar)
 }
 
 fn in_reference(c: char) -> bool {
@@ -181,6 +192,19 @@ mod tests {
                     ---\nkind: Pod\nspec: {containers: [{image: '{{ .Values.x }}'}]}\n";
         let (sure, maybe) = found(text);
         assert_eq!(sure, ["a:1", "b@sha256:aa", "c", "d:2"]);
+        assert!(maybe.is_empty(), "{maybe:?}");
+    }
+
+    #[test]
+    fn images_that_are_mounted_as_volumes_are_sure() {
+        let volumes = "volumes: [{name: v, image: {reference: 'a:1', pullPolicy: Always}}, {name: e, emptyDir: {}}]";
+        let text = format!(
+            "kind: Pod\nspec: {{containers: [{{image: b}}], {volumes}}}\n---\nkind: Job\nspec: {{template: {{spec: {{{}}}}}}}\n---\nkind: Rollout\nspec: {{template: {{spec: {{{}}}}}}}\n",
+            volumes.replace("a:1", "c:2"),
+            volumes.replace("a:1", "d:3"),
+        );
+        let (sure, maybe) = found(&text);
+        assert_eq!(sure, ["a:1", "b", "c:2", "d:3"]);
         assert!(maybe.is_empty(), "{maybe:?}");
     }
 

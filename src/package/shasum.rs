@@ -1,4 +1,5 @@
-//! `shasum`: what a file of a definition must digest to.
+//! `shasum`: what a file of a definition must digest to, beside its source or at
+//! the end of its address.
 
 use crate::oci::Digest;
 
@@ -20,6 +21,18 @@ pub fn shasum(text: &str) -> Result<Option<Digest>, String> {
         })
 }
 
+/// An address, and the checksum that may be at its end: `URL@HEX` or
+/// `URL@sha256:HEX`. What else follows `@` is part of the address.
+#[must_use]
+pub fn address_and_sum(url: &str) -> (&str, Option<Digest>) {
+    let split = url.rsplit_once('@').and_then(|(address, sum)| {
+        let hex = sum.strip_prefix("sha256:").unwrap_or(sum);
+        let digest = Digest::from_hex(&hex.to_ascii_lowercase()).ok()?;
+        Some((address, Some(digest)))
+    });
+    split.unwrap_or((url, None))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +46,27 @@ mod tests {
         assert_eq!(shasum(""), Ok(None));
         for text in ["abc", &digest.to_string()] {
             assert!(shasum(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_sum_at_the_end_of_an_address_may_name_its_algorithm() {
+        let digest = Digest::of(b"x");
+        for sum in [
+            digest.hex(),
+            digest.hex().to_uppercase(),
+            digest.to_string(),
+        ] {
+            let url = format!("https://u:p@h.io/f@{sum}");
+            let expected = ("https://u:p@h.io/f", Some(digest));
+            assert_eq!(address_and_sum(&url), expected, "{sum}");
+        }
+        for url in [
+            "https://u@h.io/f",
+            "https://h.io/f@v1",
+            "https://h.io/f@sha512:00",
+        ] {
+            assert_eq!(address_and_sum(url), (url, None));
         }
     }
 }

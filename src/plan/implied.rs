@@ -94,8 +94,7 @@ pub fn imply(prefix: &str, definition: &Definition, options: &PlanOptions) -> Ve
 }
 
 fn has_images(component: &Component) -> bool {
-    let archives = component.image_archives.iter();
-    !component.images.is_empty() || archives.flat_map(|archive| &archive.images).count() > 0
+    component.declared_images().next().is_some()
 }
 
 /// The order of components: a later component may read whatever an action left

@@ -1,5 +1,6 @@
 //! What is released, with which options, and the outcome.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::artifact::{Artifact, Place};
@@ -48,6 +49,8 @@ pub struct Rules {
     pub move_tag: bool,
     /// Maximum number of parallel transfers.
     pub concurrency: usize,
+    /// Where it is remembered which repositories have which blobs; `None`: nowhere.
+    pub pushed: Option<PathBuf>,
 }
 
 /// The outcome for one artifact.

@@ -7,6 +7,7 @@
 mod artifact;
 mod destination;
 mod error;
+mod holders;
 mod item;
 mod journal;
 mod results;
@@ -18,6 +19,7 @@ mod vouching;
 pub use artifact::{Artifact, Place, StoredError, WithDocuments};
 pub use destination::{Destination, DestinationError};
 pub use error::ReleaseError;
+pub use holders::PUSHED;
 pub use item::{Item, Moved, Released, Rules};
 pub use journal::{Begun, Journal, JournalError, Known, Signed, Step};
 pub use results::{PublishedResults, attach_results};

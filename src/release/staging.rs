@@ -1,23 +1,20 @@
 //! Stages artifacts under digests: they are not visible until a tag names them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::artifact::{Artifact, Place};
 use super::error::ReleaseError;
-use super::item::{Item, Moved};
+use super::holders::Holders;
+use super::item::{Item, Moved, Rules};
 use crate::content;
 use crate::layout::{ImageLayout, LayoutError};
 use crate::oci::{Descriptor, Digest, Reference};
 use crate::registry::{Hints, Registry, RegistryError, Sent};
-
-/// For each registry and blob, a repository that is known to have it. The task
-/// that holds the lock is uploading the blob.
-type Holders = Mutex<HashMap<(String, Digest), Arc<AsyncMutex<Option<String>>>>>;
 
 /// Stages artifacts.
 pub(super) struct Stage {
@@ -27,13 +24,17 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// A stage with at most `concurrency` parallel transfers.
-    pub(super) fn new(registry: &Arc<Registry>, concurrency: usize) -> Self {
+    pub(super) fn new(registry: &Arc<Registry>, rules: &Rules) -> Self {
         Self {
             registry: Arc::clone(registry),
-            permits: Arc::new(Semaphore::new(concurrency.max(1))),
-            holders: Holders::default(),
+            permits: Arc::new(Semaphore::new(rules.concurrency.max(1))),
+            holders: Holders::new(rules.pushed.clone()),
         }
+    }
+
+    /// Remembers which repositories have the blobs.
+    pub(super) async fn remember(&self) {
+        self.holders.remember().await;
     }
 
     /// Transfers an artifact to its place, under digests.
@@ -102,7 +103,7 @@ impl Stage {
             let blob = Descriptor::clone(blob);
             let registry = Arc::clone(&self.registry);
             let permits = Arc::clone(&self.permits);
-            let holder = self.holder(to.registry(), blob.digest);
+            let holder = self.holders.of(to.registry(), blob.digest);
             tasks.spawn(async move {
                 let mut holder = holder.lock().await;
                 // The semaphore is never closed.
@@ -139,11 +140,6 @@ impl Stage {
             there.insert(blob.digest);
         }
         Ok((moved, there))
-    }
-
-    fn holder(&self, host: &str, digest: Digest) -> Arc<AsyncMutex<Option<String>>> {
-        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(holders.entry((host.to_owned(), digest)).or_default())
     }
 }
 

@@ -65,7 +65,7 @@ pub async fn run(
         }
     }
     let mut journal = journal()?;
-    let stage = Stage::new(registry, rules.concurrency);
+    let stage = Stage::new(registry, &rules);
     let mut by_place: BTreeMap<&Place, Vec<Item>> = BTreeMap::new();
     for (item, made) in items.iter().zip(&mut released) {
         if made.unchanged {
@@ -77,6 +77,7 @@ pub async fn run(
         }
         by_place.entry(&item.place).or_default().push(item.clone());
     }
+    stage.remember().await;
     for (item, made) in items.iter().zip(&mut released) {
         if !made.unchanged {
             made.attached = vouch(registry, item, &mut journal).await?;

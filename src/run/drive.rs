@@ -336,6 +336,7 @@ fn skipped(plan: &Plan, task: &str, why: &str, start: Instant) -> TaskRecord {
         action_key: None,
         outputs: Vec::new(),
         files: Vec::new(),
+        warnings: Vec::new(),
         start_ms: millis(start.elapsed()),
         wall_ms: 0,
         attempts: 0,
@@ -449,6 +450,9 @@ async fn attempt(
         }
     };
     record.files = files;
+    let (shared, own) = (Arc::clone(site), step.clone());
+    let made = performed.result.outputs.clone();
+    record.warnings = blocking(move || Ok(own.work.warnings(&shared, &made))).await?;
     record.outputs = outputs
         .iter()
         .map(|output| OutputRecord {

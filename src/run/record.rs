@@ -43,6 +43,9 @@ pub struct TaskRecord {
     /// Delivered archives, and places that packages were published to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
+    /// What the user should know of the result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Start, in milliseconds after the start of the run.
     pub start_ms: u64,
     /// Wall time in milliseconds.
@@ -116,6 +119,7 @@ impl RunRecord {
                 "status": {"enum": ["executed", "cached", "skipped", "failed"]},
                 "outputs": {"type": "array", "items": output},
                 "files": {"type": "array", "items": text},
+                "warnings": {"type": "array", "items": text},
                 "startMs": number, "wallMs": number, "attempts": number,
                 "bytesMade": number, "bytesFetched": number,
             }),

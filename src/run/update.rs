@@ -1,11 +1,14 @@
 //! Resolves references again and moves their pins.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::ground::site::Site;
 use crate::ground::{Class, Failure};
 use crate::kinds::Kind as _;
 use crate::kinds::pins::Moved;
+use crate::package::NamesIn;
 use crate::plan::Plan;
 
 /// Resolves every pinned reference of `plan` again (or only those in `names`, unless it
@@ -14,6 +17,7 @@ pub(crate) async fn update(
     site: &Arc<Site>,
     plan: &Plan,
     names: &[String],
+    named: &BTreeMap<PathBuf, NamesIn>,
 ) -> Result<Vec<Moved>, Failure> {
     let mut pins = Vec::new();
     for step in plan.steps.values() {
@@ -33,9 +37,20 @@ pub(crate) async fn update(
     for pin in &pins {
         answers.push((&pin.folder, pin.ask(site).await?));
     }
-    let mut moved = Vec::with_capacity(answers.len());
+    let mut moved: Vec<Moved> = Vec::with_capacity(answers.len());
     for (folder, keep) in answers {
-        moved.push(site.pins(folder, keep)?);
+        let pinned = site.pins(folder, keep)?;
+        // A platform of the plan may have moved along with another one.
+        let new = |pin: &Moved| {
+            let mut before = moved.iter();
+            !before.any(|old| (&old.reference, &old.platform) == (&pin.reference, &pin.platform))
+        };
+        let new: Vec<Moved> = pinned.into_iter().filter(new).collect();
+        moved.extend(new);
+    }
+    for (folder, named) in named {
+        let dropped = site.pins(folder, |lock| lock.retain(named))?;
+        moved.extend(dropped.into_iter().map(Moved::from));
     }
     Ok(moved)
 }

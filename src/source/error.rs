@@ -1,6 +1,6 @@
 //! Why a package was not found, opened or read.
 
-use crate::cas::CasError;
+use crate::cas::{CasError, SinkError};
 use crate::layout::LayoutError;
 use crate::oci::{Digest, ReferenceError};
 use crate::registry::{ConnectionError, DownloadError, RegistryError};
@@ -49,6 +49,9 @@ pub enum SourceError {
     /// The registry refused, cannot be reached, or sent something else.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// The cache failed while a file was stored in it.
+    #[error("cache: {0}")]
+    Sink(#[from] SinkError),
 }
 
 impl From<RegistryError> for SourceError {
@@ -61,8 +64,29 @@ impl From<RegistryError> for SourceError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The URL has an unknown scheme.
-    #[error("`{0}` cannot be opened: expected {names}", names = super::begins())]
-    Scheme(String),
+    #[error("`{name}` cannot be opened: expected {expected}")]
+    Scheme {
+        /// As the user gave it.
+        name: String,
+        /// What names of packages look like.
+        expected: String,
+    },
+    /// The image layout has no such package.
+    #[error("`{name}`: the image layout {what}")]
+    NoneInLayout {
+        /// As the user gave it.
+        name: String,
+        /// What is missing, or what there is.
+        what: String,
+    },
+    /// Such names have no tags.
+    #[error("`{name}` has no tags to list: expected {expected}")]
+    NoTags {
+        /// As the user gave it.
+        name: String,
+        /// What names of places with tags look like.
+        expected: String,
+    },
     /// The reference is malformed.
     #[error("`{text}`: {source}")]
     Name {

@@ -5,16 +5,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, PipeReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use super::error::{OpenError, SourceError};
+use super::image_layout;
 use super::opening::Opening;
 use super::package::{Copyable, Output, Package};
 use crate::archive::Listing;
 use crate::cas::Cas;
-use crate::content::Fetch;
-use crate::layout::{self, LayoutError, PackageFile};
+use crate::content::{self, Fetch};
+use crate::layout::{self, ImageLayout, LayoutError, PackageFile};
 use crate::oci::{Descriptor, Digest};
 use crate::registry::Source;
 use crate::verify::{Attached, Evidence};
@@ -22,17 +23,22 @@ use crate::verify::{Attached, Evidence};
 /// A package in a file, its parts, or a folder.
 pub(super) struct Local {
     file: Arc<PackageFile>,
-    /// The file for bundles about it.
+    /// The file for bundles about it; `None`: it is a download in the cache.
     beside: Option<PathBuf>,
+    /// Its content, once it was asked for.
+    content: OnceLock<Source>,
 }
 
 /// Opens the package at the path `name`.
 pub(super) fn open(name: &str, opening: &Opening<'_>) -> Result<Box<dyn Package>, OpenError> {
+    let path = opening.here().join(name);
+    if ImageLayout::is_at(&path) {
+        return image_layout::at(&path, name, None, None, opening);
+    }
     if opening.options.shasum.is_some() {
         return Err(OpenError::Sum(name.to_owned()));
     }
-    let path = Path::new(name);
-    at(path, Some(layout::bundles_beside(path)), opening)
+    at(&path, Some(layout::bundles_beside(&path)), opening)
 }
 
 /// Opens the package at `path`, whose bundles are in the file `beside`.
@@ -43,7 +49,11 @@ pub(super) fn at(
 ) -> Result<Box<dyn Package>, OpenError> {
     let file = layout::open(path).map_err(SourceError::from)?;
     let file = Arc::new(file.with_limit(opening.options.content_limit));
-    Ok(Box::new(Local { file, beside }))
+    Ok(Box::new(Local {
+        file,
+        beside,
+        content: OnceLock::new(),
+    }))
 }
 
 impl Package for Local {
@@ -81,6 +91,7 @@ impl Package for Local {
             }
             false => (layout::read_into(&self.file, cas)?, Arc::<Cas>::clone(cas)),
         };
+        let _ = self.content.set(Arc::clone(&content));
         let artifact = None;
         Ok((evidence, Copyable { content, artifact }))
     }
@@ -112,8 +123,24 @@ impl Package for Local {
         }
     }
 
+    fn store(&self, file: &Descriptor, cas: &Arc<Cas>) -> Result<(), SourceError> {
+        let content = match self.content.get() {
+            Some(content) => Arc::clone(content),
+            None => self.copyable(cas)?.1.content,
+        };
+        let stored = content::copy(&*content, &**cas, file);
+        Ok(stored.map_err(|source| LayoutError::Io {
+            path: self.file.path().to_owned(),
+            source,
+        })?)
+    }
+
     fn as_file(&self) -> Option<&PackageFile> {
-        Some(&self.file)
+        self.beside.is_some().then_some(&*self.file)
+    }
+
+    fn as_archive(&self) -> Option<&PackageFile> {
+        Some(&*self.file).filter(|file| file.is_archive())
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use super::error::{OpenError, SourceError};
 use super::opening::{Opening, ReadOptions};
 use super::package::Package;
-use super::{SOURCES, file};
+use super::{file, image_layout, registry, web};
 use crate::archive::Listing;
 use crate::layout;
 use crate::registry::{Connection, Registry};
@@ -20,6 +20,107 @@ use crate::text::without_logins;
 use crate::verify::{
     self, Attached, Check, Contents, Evidence, Policy, Refusal, Scope, VerifiedPackage,
 };
+
+/// Opens the package that a name names.
+type Open = fn(&str, &Opening<'_>) -> Result<Box<dyn Package>, OpenError>;
+
+/// Lists the tags beside a name.
+type Tags = fn(&str, &Opening<'_>) -> Result<Vec<String>, OpenError>;
+
+/// A kind of places that packages are found at.
+struct Source {
+    /// How names of such packages begin; empty: they are paths.
+    begins: &'static [&'static str],
+    /// What such a name looks like, for help and messages.
+    form: &'static str,
+    /// Opens the package that a name names.
+    open: Open,
+    /// Lists the tags beside it, if it has any.
+    tags: Option<Tags>,
+}
+
+/// Every kind; the first whose beginning fits opens a name.
+const SOURCES: [Source; 4] = [
+    Source {
+        begins: &["oci://"],
+        form: "oci://HOST/PATH:TAG",
+        open: registry::open,
+        tags: Some(registry::tags),
+    },
+    Source {
+        begins: &["oci-layout:", "oci:"],
+        form: "oci-layout:DIR:TAG",
+        open: image_layout::open,
+        tags: Some(image_layout::tags),
+    },
+    Source {
+        begins: &["https://", "http://"],
+        form: "https://URL@sha256:HEX",
+        open: web::open,
+        tags: None,
+    },
+    Source {
+        begins: &[],
+        form: "path",
+        open: file::open,
+        tags: None,
+    },
+];
+
+impl Source {
+    fn begins(&self, name: &str) -> bool {
+        self.begins.iter().any(|begin| name.starts_with(begin))
+    }
+
+    /// The kind of the package called `name`.
+    fn of(name: &str) -> Result<&'static Self, OpenError> {
+        let mut sources = SOURCES.iter();
+        let path = !name.contains("://");
+        let found = sources.find(|source| source.begins(name) || path && source.begins.is_empty());
+        found.ok_or_else(|| OpenError::Scheme {
+            name: name.to_owned(),
+            expected: forms(),
+        })
+    }
+}
+
+/// Whether `name` is the path of a file or folder.
+#[must_use]
+pub fn is_path(name: &str) -> bool {
+    Source::of(name).is_ok_and(|source| source.begins.is_empty())
+}
+
+/// What names of packages look like, for help and messages.
+#[must_use]
+pub fn forms() -> String {
+    let (paths, others): (Vec<_>, Vec<_>) =
+        (SOURCES.iter()).partition(|source| source.begins.is_empty());
+    listed(paths.into_iter().chain(others))
+}
+
+fn listed(sources: impl Iterator<Item = &'static Source>) -> String {
+    let forms: Vec<&str> = sources.map(|source| source.form).collect();
+    match &forms[..] {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [one, other] => format!("{one} or {other}"),
+        [most @ .., last] => format!("{}, or {last}", most.join(", ")),
+    }
+}
+
+/// Every tag beside the package called `name`.
+///
+/// # Errors
+///
+/// [`OpenError`]
+pub fn tags(name: &str, options: &ReadOptions) -> Result<Vec<String>, OpenError> {
+    let tags = Source::of(name)?.tags;
+    let tags = tags.ok_or_else(|| OpenError::NoTags {
+        name: name.to_owned(),
+        expected: listed(SOURCES.iter().filter(|source| source.tags.is_some())),
+    })?;
+    tags(name, &Opening::new(options, None))
+}
 
 /// Why a package was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +138,7 @@ pub struct Opened {
     /// As the user called it.
     pub name: String,
     /// The package.
-    pub package: Box<dyn Package>,
+    pub package: Arc<dyn Package>,
     /// Set once writing must end.
     pub stop: Arc<AtomicBool>,
     policy: Arc<Policy>,
@@ -68,11 +169,7 @@ impl Opened {
         options: &ReadOptions,
         registry: Option<&Arc<Registry>>,
     ) -> Result<Self, OpenError> {
-        let mut sources = SOURCES.iter();
-        let source = sources.find(|source| name.starts_with(source.begin));
-        let source = source
-            .filter(|source| !source.begin.is_empty() || !name.contains("://"))
-            .ok_or_else(|| OpenError::Scheme(name.to_owned()))?;
+        let source = Source::of(name)?;
         let opening = Opening::new(options, registry);
         Self::new(name.to_owned(), (source.open)(name, &opening)?, options)
     }
@@ -111,12 +208,18 @@ impl Opened {
         Ok(Self {
             // An address may hold a login, and the name is shown and kept.
             name: without_logins(&name),
-            package,
+            package: package.into(),
             stop: Arc::clone(&options.stop),
             policy: Arc::clone(&options.policy),
             given,
             beside: OnceLock::new(),
         })
+    }
+
+    /// Whether the policy may need bundles beside the package.
+    #[must_use]
+    pub fn wants_bundles(&self) -> bool {
+        self.policy.wants_attached()
     }
 
     /// Bundles beside the package, read once. Anyone may have put them there.
@@ -143,7 +246,7 @@ impl Opened {
         mut evidence: Evidence,
         scope: Scope,
     ) -> Result<VerifiedPackage, JudgeError> {
-        if self.policy.wants_attached() {
+        if self.wants_bundles() {
             self.bundles()?;
             evidence.attached.clone_from(&self.given);
             let Attached { found, unread } = self.package.tagged()?;

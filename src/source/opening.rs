@@ -1,7 +1,7 @@
 //! What opening a package takes.
 
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -14,6 +14,8 @@ use crate::verify::Policy;
 /// How packages are opened and judged.
 #[derive(Clone, Debug)]
 pub struct ReadOptions {
+    /// The folder that relative paths start from; empty: the current one.
+    pub here: PathBuf,
     /// How registries are reached.
     pub connection: Connection,
     /// Which package of an index to take.
@@ -40,6 +42,7 @@ impl ReadOptions {
     #[must_use]
     pub fn new(connection: Connection, policy: Policy) -> Self {
         Self {
+            here: PathBuf::new(),
             connection,
             architecture: String::new(),
             cache: None,
@@ -67,6 +70,11 @@ impl<'o> Opening<'o> {
             options,
             registry: registry.map_or_else(OnceCell::new, OnceCell::from),
         }
+    }
+
+    /// The folder that relative paths start from.
+    pub(super) fn here(&self) -> &Path {
+        &self.options.here
     }
 
     /// The client for registries and web servers.

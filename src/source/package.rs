@@ -8,11 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::error::SourceError;
-use super::remote::Remote;
 use crate::archive::Listing;
 use crate::cas::Cas;
 use crate::layout::{LayoutError, PackageFile};
-use crate::oci::Reference;
+use crate::oci::{Descriptor, Digest, Reference};
 use crate::registry::Source;
 use crate::verify::{Attached, Evidence, Tagged};
 
@@ -57,6 +56,13 @@ pub trait Package: Send + Sync {
         self.read_all()
     }
 
+    /// Stores one of the files in `cas`, verified.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError`]
+    fn store(&self, file: &Descriptor, cas: &Arc<Cas>) -> Result<(), SourceError>;
+
     /// The content for a copy of the package, with evidence about it. What can be
     /// read in one pass only is stored in `cas`.
     ///
@@ -96,15 +102,34 @@ pub trait Package: Send + Sync {
         Ok(Attached::default())
     }
 
-    /// The archive or folder, if the package is one on this machine.
+    /// The archive or folder, if the package is one of the user's.
     fn as_file(&self) -> Option<&PackageFile> {
         None
     }
 
-    /// The package in its registry, if it is in one.
-    fn as_remote(&self) -> Option<&Remote> {
+    /// The archive, if the package is one already.
+    fn as_archive(&self) -> Option<&PackageFile> {
+        self.as_file().filter(|file| file.is_archive())
+    }
+
+    /// The digest of its manifest, if the package is an artifact.
+    fn manifest(&self) -> Option<Digest> {
         None
     }
+
+    /// Where an artifact is published again to replace this one.
+    fn place(&self) -> Option<Republished> {
+        None
+    }
+}
+
+/// A destination for what takes the place of a package, and its tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Republished {
+    /// As `package publish` takes it.
+    pub destination: String,
+    /// `None`: the package was named by digest.
+    pub tag: Option<String>,
 }
 
 /// A package's content, and its manifest if it has one.
@@ -117,8 +142,10 @@ pub struct Copyable {
 
 /// A manifest that is copied as it is.
 pub struct Existing {
-    /// Where it was found.
-    pub reference: Reference,
+    /// Its repository, if that is in a registry.
+    pub origin: Option<Reference>,
+    /// The tag that it was found under.
+    pub tag: Option<String>,
     /// Its entry in the index, if it was found through an index.
     pub architecture: Option<String>,
     /// The bytes of the manifest.

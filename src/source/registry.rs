@@ -1,38 +1,41 @@
 //! Packages in registries: `oci://HOST/PATH[:TAG][@DIGEST]`.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::io::{self, Read};
 use std::sync::Arc;
-
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use super::attached::{bundles_about, tagged_about};
 use super::error::{OpenError, RemoteError, SourceError};
 use super::opening::Opening;
-use super::package::{Copyable, Existing, Output, Package};
-use super::remote::{Remote, RemotePackage};
-use crate::archive::{self, Listing};
-use crate::cas::Cas;
-use crate::content::{self, CopyError};
-use crate::layout::{self, LayoutError};
+use super::package::{Package, Republished};
+use super::remote::RemotePackage;
+use super::stored::{AtHome, Home};
+use crate::cas::{Cas, CasError, SinkError};
+use crate::content::CopyError;
 use crate::oci::{Descriptor, Reference};
-use crate::package::Dialect;
-use crate::registry::{Registry, RegistryError, Repository, runtime};
-use crate::verify::{Attached, Evidence, Tagged};
+use crate::registry::{Registry, RegistryError, Repository, Source, runtime};
+use crate::verify::{Attached, Query, Tagged};
 
-/// Finds the package that the URL `name` names.
-pub(super) fn open(name: &str, opening: &Opening<'_>) -> Result<Box<dyn Package>, OpenError> {
-    let options = opening.options;
+/// A repository of a registry, with the tag or digest that was requested.
+struct InRegistry(Repository<Arc<Registry>>);
+
+/// The reference in the URL `name`, and how it was written.
+fn named(name: &str) -> Result<(Reference, &str), OpenError> {
     let path = Reference::url_path(name).unwrap_or_default();
     let reference = Reference::hosted(path).map_err(|source| OpenError::Name {
         text: Reference::shown(name),
         source,
     })?;
+    Ok((reference, path))
+}
+
+/// Finds the package that the URL `name` names.
+pub(super) fn open(name: &str, opening: &Opening<'_>) -> Result<Box<dyn Package>, OpenError> {
+    let options = opening.options;
+    let (reference, path) = named(name)?;
     let registry = opening.registry()?;
     let runtime = runtime::shared().map_err(OpenError::Threads)?;
-    let named = reference.digest();
-    if named.is_some() && options.shasum.is_some_and(|sum| named != Some(sum)) {
+    let asked = reference.digest();
+    if asked.is_some() && options.shasum.is_some_and(|sum| asked != Some(sum)) {
         return Err(OpenError::TwoDigests(name.to_owned()));
     }
     let wanted = match options.shasum {
@@ -60,201 +63,104 @@ pub(super) fn open(name: &str, opening: &Opening<'_>) -> Result<Box<dyn Package>
         }
         found => found?,
     };
-    let total: u128 = found
-        .layers
-        .values()
-        .map(|layer| u128::from(layer.size))
-        .sum();
-    if let Some(limit) = options.content_limit
-        && total > u128::from(limit)
-    {
-        let what = format!(
-            "its files have {total} bytes, more than the {limit} that --max-content-size allows"
-        );
-        return Err(SourceError::Layout(LayoutError::too_large(name.as_ref(), what)).into());
-    }
-    Ok(Box::new(Remote {
-        found,
+    let home = InRegistry(Repository {
         registry,
+        reference: found.reference,
         runtime,
-        concurrency: options.concurrency,
-    }))
+    });
+    AtHome::open(found.stored, home, options)
 }
 
-impl Package for Remote {
-    fn files(&self) -> Result<BTreeMap<String, u64>, SourceError> {
-        let layers = self.found.layers.iter();
-        Ok(layers.map(|(n, layer)| (n.clone(), layer.size)).collect())
-    }
-
-    fn read_some<'w>(
-        &self,
-        names: &[String],
-        output: &mut Output<'_, 'w>,
-    ) -> Result<Evidence, SourceError> {
-        let wanted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-        let found = &self.found;
-        let promised = self.survey()?;
-        let mut evidence = Evidence {
-            files: BTreeMap::new(),
-            ..promised
-        };
-        for (name, layer) in &found.layers {
-            // Documents have been read already.
-            let dialect = found.dialect;
-            let document = match name.as_str() {
-                Dialect::CHECKSUMS => evidence.checksums.as_deref(),
-                name if name == dialect.definition_file() => {
-                    evidence.definition.as_ref().map(|(_, bytes)| &bytes[..])
-                }
-                name if name == dialect.signature_file() => evidence.signature.as_deref(),
-                name if name == dialect.bundle_file() => evidence.bundle.as_deref(),
-                _ => None,
-            };
-            if wanted.contains(name.as_str()) {
-                let mut out = output(name, layer.size)?;
-                match document {
-                    Some(bytes) => out
-                        .write_all(bytes)
-                        .and_then(|()| out.flush())
-                        .map_err(|error| self.refused_output(name, error))?,
-                    None => self.copy(name, layer, out)?,
-                }
-            } else if document.is_none() {
-                continue;
-            }
-            let file = (layer.digest, layer.size);
-            evidence.files.insert(name.clone(), file);
-        }
-        Ok(evidence)
-    }
-
-    fn read_all(&self) -> Result<Evidence, SourceError> {
-        let mut promised = self.survey()?;
-        // Each blob once, even if it has several titles.
-        let layers = self.found.layers.values();
-        let mut layers: BTreeMap<_, _> = layers.map(|layer| (layer.digest, layer)).collect();
-        let components = self.found.layers.iter();
-        for (name, layer) in components.filter(|(name, _)| layout::is_component(name)) {
-            layers.remove(&layer.digest);
-            let listing = self.listed(name, layer)?;
-            promised.listings.insert(name.clone(), listing);
-        }
-        let permits = Arc::new(Semaphore::new(self.concurrency.max(1)));
-        let mut reading = JoinSet::new();
-        for layer in layers.into_values() {
-            let (registry, layer) = (Arc::clone(&self.registry), layer.clone());
-            let parts = self.found.parts_of(&layer);
-            let (reference, permits) = (self.found.reference.clone(), Arc::clone(&permits));
-            let task = async move {
-                // The semaphore is never closed.
-                let _permit = permits.acquire().await;
-                registry.verify_blob(&reference, &parts, &layer).await
-            };
-            reading.spawn_on(task, &self.runtime);
-        }
-        self.runtime.block_on(async {
-            while let Some(read) = reading.join_next().await {
-                read.map_err(|error| RegistryError::Setup(error.to_string()))??;
-            }
-            Ok::<_, RegistryError>(())
-        })?;
-        Ok(promised)
-    }
-
-    fn survey(&self) -> Result<Evidence, SourceError> {
-        Ok(self.runtime.block_on(self.found.promised(&self.registry))?)
-    }
-
-    fn copyable(&self, _: &Arc<Cas>) -> Result<(Evidence, Copyable), SourceError> {
-        let copyable = Copyable {
-            content: Arc::new(self.repository()),
-            artifact: Some(Existing {
-                reference: self.found.reference.clone(),
-                architecture: self.found.architecture.clone(),
-                manifest: self.found.bytes.clone(),
-            }),
-        };
-        Ok((self.survey()?, copyable))
-    }
-
-    fn documents(
-        &self,
-        names: &BTreeSet<String>,
-    ) -> Result<BTreeMap<String, Vec<u8>>, SourceError> {
-        let mut found = BTreeMap::new();
-        for name in names {
-            if let Some(layer) = self.found.layers.get(name) {
-                let mut bytes = Vec::new();
-                self.copy(name, layer, &mut bytes)?;
-                found.insert(name.clone(), bytes);
-            }
-        }
-        Ok(found)
-    }
-
-    fn listings(&self, _: &BTreeSet<String>) -> Result<BTreeMap<String, Listing>, SourceError> {
-        Ok(BTreeMap::new())
-    }
-
-    fn bundles(&self) -> Result<Attached<Vec<u8>>, SourceError> {
-        let (registry, found) = (&self.registry, &self.found);
-        let bundles = bundles_about(registry, &found.reference, found.digest());
-        Ok(self.runtime.block_on(bundles)?)
-    }
-
-    fn tagged(&self) -> Result<Attached<Tagged>, SourceError> {
-        let (registry, found) = (&self.registry, &self.found);
-        let tagged = tagged_about(registry, &found.reference, found.digest());
-        Ok(self.runtime.block_on(tagged)?)
-    }
-
-    fn as_remote(&self) -> Option<&Remote> {
-        Some(self)
-    }
+/// The tags of the repository that the URL `name` names.
+pub(super) fn tags(name: &str, opening: &Opening<'_>) -> Result<Vec<String>, OpenError> {
+    let (reference, _) = named(name)?;
+    let registry = opening.registry()?;
+    let runtime = runtime::shared().map_err(OpenError::Threads)?;
+    let tags = runtime.block_on(registry.tags(&reference));
+    tags.map_err(|error| RemoteError::from(error).into())
 }
 
-impl Remote {
-    fn repository(&self) -> Repository<Arc<Registry>> {
-        Repository {
-            registry: Arc::clone(&self.registry),
-            reference: self.found.reference.clone(),
-            runtime: self.runtime.clone(),
-        }
+impl Home for InRegistry {
+    fn read(&self, blob: &Descriptor) -> Result<Vec<u8>, SourceError> {
+        let read = self.0.registry.read_blob(&self.0.reference, blob);
+        Ok(self.0.runtime.block_on(read)?)
     }
 
-    fn refused_output(&self, name: &str, source: io::Error) -> LayoutError {
-        LayoutError::Output {
-            path: self.found.reference.to_string().into(),
-            entry: name.to_owned(),
-            source,
-        }
+    fn reader(&self, layers: &[Descriptor]) -> io::Result<Box<dyn Read + Send + '_>> {
+        Ok(Box::new(self.0.reader(layers)))
     }
 
-    /// Reads a component's tar, verified, and lists what is in it.
-    fn listed(&self, name: &str, layer: &Descriptor) -> Result<Listing, SourceError> {
-        let pipe = io::pipe().map_err(|error| self.refused_output(name, error))?;
-        let (reader, writer) = pipe;
-        std::thread::scope(|scope| {
-            let listing = scope.spawn(move || archive::list(reader));
-            let copied = self.copy(name, layer, writer);
-            let listing = listing.join();
-            copied?;
-            Ok(listing.unwrap_or_else(|_| Err("the reading thread panicked".to_owned())))
+    fn verify(&self, layers: &[Descriptor], file: &Descriptor) -> Result<(), SourceError> {
+        let read = self.0.registry.verify_blob(&self.0.reference, layers, file);
+        Ok(self.0.runtime.block_on(read)?)
+    }
+
+    fn store(
+        &self,
+        layers: &[Descriptor],
+        file: &Descriptor,
+        cas: &Arc<Cas>,
+    ) -> Result<(), SourceError> {
+        let stored = self
+            .0
+            .registry
+            .store_blob(&self.0.reference, layers, file, cas);
+        self.0
+            .runtime
+            .block_on(stored)
+            .map_err(|error| match error {
+                CopyError::Read(error) => error.into(),
+                // The registry sent wrong content; the cache only noticed.
+                CopyError::Write(SinkError::Cas(CasError::Mismatch {
+                    found, expected, ..
+                })) => RegistryError::Content {
+                    reference: self.0.reference.at(expected).to_string(),
+                    found: found.to_string(),
+                    expected: expected.to_string(),
+                }
+                .into(),
+                CopyError::Write(error) => error.into(),
+            })
+    }
+
+    fn blobs(&self) -> Source {
+        Arc::new(Repository {
+            registry: Arc::clone(&self.0.registry),
+            reference: self.0.reference.clone(),
+            runtime: self.0.runtime.clone(),
         })
     }
 
-    /// Copies a layer to `out`, verified.
-    fn copy(&self, name: &str, layer: &Descriptor, out: impl Write) -> Result<(), SourceError> {
-        let repository = self.repository();
-        let content = repository.reader(&self.found.parts_of(layer));
-        content::copy_to(content, layer, out).map_err(|error| match error {
-            CopyError::Read(error) => RemoteError::Shape {
-                reference: self.found.reference.to_string(),
-                what: format!("`{name}`: {error}"),
-            }
-            .into(),
-            CopyError::Write(error) => self.refused_output(name, error).into(),
-        })
+    fn bundles(&self, manifest: &Descriptor) -> Result<Attached<Vec<u8>>, SourceError> {
+        let bundles = bundles_about(&self.0.registry, &self.0.reference, manifest.digest);
+        Ok(self.0.runtime.block_on(bundles)?)
+    }
+
+    fn tagged(&self, manifest: &Descriptor) -> Result<Attached<Tagged>, SourceError> {
+        let tagged = tagged_about(&self.0.registry, &self.0.reference, manifest.digest);
+        Ok(self.0.runtime.block_on(tagged)?)
+    }
+
+    fn query(&self, architecture: Option<&str>) -> Option<Query> {
+        Some(Query::at(
+            &self.0.reference,
+            architecture.map(str::to_owned),
+        ))
+    }
+
+    fn reference(&self) -> Option<&Reference> {
+        Some(&self.0.reference)
+    }
+
+    fn place(&self) -> Republished {
+        let (host, path) = (self.0.reference.registry(), self.0.reference.repository());
+        Republished {
+            // The package's name is the last word.
+            destination: match path.rsplit_once('/') {
+                Some((path, _)) => format!("oci://{host}/{path}"),
+                None => format!("oci://{host}"),
+            },
+            tag: self.0.reference.tag().map(str::to_owned),
+        }
     }
 }

@@ -10,23 +10,13 @@ use super::file;
 use super::opening::Opening;
 use super::package::Package;
 use crate::cas::Cas;
-use crate::oci::Digest;
+use crate::package::address_and_sum;
 use crate::registry::{self, runtime};
 
 /// Downloads and opens the archive that the URL `name` names.
 pub(super) fn open(name: &str, opening: &Opening<'_>) -> Result<Box<dyn Package>, OpenError> {
     let options = opening.options;
-    let (address, inside) = match name.rsplit_once('@') {
-        Some((address, sum)) => {
-            let hex = sum.strip_prefix("sha256:").unwrap_or(sum);
-            match Digest::from_hex(hex) {
-                Ok(digest) => (address, Some(digest)),
-                // Some other part of the URL.
-                Err(_) => (name, None),
-            }
-        }
-        None => (name, None),
-    };
+    let (address, inside) = address_and_sum(name);
     let sum = options.shasum.or(inside);
     // A query may hold a secret.
     let shown = || name.split('?').next().unwrap_or(name).to_owned();

@@ -86,8 +86,8 @@ impl<T> From<Vec<T>> for Attached<T> {
 /// What the user requested. Another package must not be substituted for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// The package's name.
-    pub name: String,
+    /// The package's name, if the request has it.
+    pub name: Option<String>,
     /// Its entry in the index, if it was found through an index.
     pub architecture: Option<String>,
     /// The tag, if it was requested by one.
@@ -100,9 +100,19 @@ impl Query {
     pub fn at(reference: &Reference, architecture: Option<String>) -> Self {
         let name = reference.repository().rsplit('/').next();
         Self {
-            name: name.unwrap_or_default().to_owned(),
+            name: name.map(str::to_owned),
+            ..Self::in_layout(reference.tag(), architecture)
+        }
+    }
+
+    /// A request for `tag` and its entry for `architecture` in an image layout, which
+    /// does not name packages.
+    #[must_use]
+    pub fn in_layout(tag: Option<&str>, architecture: Option<String>) -> Self {
+        Self {
+            name: None,
             architecture,
-            tag: reference.tag().map(str::to_owned),
+            tag: tag.map(str::to_owned),
         }
     }
 }
@@ -282,7 +292,7 @@ pub fn differences_from_query(evidence: &Evidence) -> Vec<Refusal> {
 /// How the package differs from the request; warnings go to `notes`.
 fn differences(query: &Query, facts: &Facts, notes: &mut Vec<String>) -> Vec<Refusal> {
     let pairs = [
-        ("name", Some(&query.name), &facts.name),
+        ("name", query.name.as_ref(), &facts.name),
         (
             "architecture",
             query.architecture.as_ref(),

@@ -216,6 +216,21 @@ fn an_archive_of_another_chart_is_refused_also_where_the_index_has_no_digest() {
 }
 
 #[test]
+fn a_web_page_is_no_repository_of_charts() {
+    let (sandbox, server) = (Sandbox::new(), Server::start());
+    server.put("/index.yaml", "text/html", b"<!DOCTYPE html>".to_vec());
+    let url = format!("http://127.0.0.1:{}", server.port);
+    package(&sandbox, &url, "1.0.0");
+    let said = sandbox.run(&["build"]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("a web page answered"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
 fn a_chart_in_a_registry_is_the_layer_that_helm_pushes() {
     let (sandbox, server) = (Sandbox::new(), Server::start());
     let (chart, config) = (tgz("web", "1.2.0+b1"), b"{}".to_vec());

@@ -174,3 +174,19 @@ fn a_generated_definition_lists_the_images_of_the_rendered_chart() {
     let text = std::fs::read_to_string(sandbox.src().join("out/jackal.yaml")).unwrap();
     assert!(text.contains("- ghcr.io/a/b:1"), "{text}");
 }
+
+#[test]
+fn images_of_archives_are_found_and_not_looked_for_in_a_registry() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "jackal.yaml",
+        "kind: JackalPackageConfig\nmetadata: {name: demo}\ncomponents:\n- name: web\n  \
+         imageArchives: [{path: i.tar, images: ['127.0.0.1:1/a:1']}]\n",
+    );
+    let said = sandbox.run(&["dev", "find-images"]);
+    assert_eq!(
+        said.stdout,
+        "components:\n- name: web\n  images:\n  # Of `imageArchives`:\n  - 127.0.0.1:1/a:1\n"
+    );
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
+}

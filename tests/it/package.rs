@@ -145,6 +145,7 @@ fn a_stopped_or_refused_extraction_keeps_the_old_folder_and_nothing_else() {
     let to = sandbox.src().join("out");
     let extract = |stopped: bool| {
         let read = ReadOptions {
+            here: std::path::PathBuf::new(),
             connection: Connection::default(),
             architecture: "amd64".to_owned(),
             cache: None,

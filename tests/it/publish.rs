@@ -1139,3 +1139,81 @@ fn a_tag_of_something_else_is_a_conflict() {
     );
     assert_eq!(said.code, Some(2), "{}", said.stderr);
 }
+
+#[test]
+fn a_blob_is_mounted_from_a_repository_that_it_was_published_to_before() {
+    let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
+    let moved = |to: &str, cache: &str| {
+        let args = [
+            "package",
+            "publish",
+            "--json",
+            "--cache-dir",
+            cache,
+            ARCHIVE,
+        ];
+        let mut command = sandbox.command(&[&args[..], &[&registry.at(to)]].concat());
+        command.env("JACKAL_STATE_DIR", sandbox.src().join("../state"));
+        let said = super::sandbox::said(&mut command);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        let told: Value = serde_json::from_str(&said.stdout).unwrap();
+        let number = |key: &str| told[0]["blobs"][key].as_u64().unwrap();
+        (number("uploaded"), number("mounted"))
+    };
+    let (uploaded, mounted) = moved("one", "../cache");
+    assert!(uploaded > 0 && mounted == 0);
+    assert_eq!(moved("two", "../cache"), (0, uploaded));
+    // What another machine published is not known here.
+    assert_eq!(moved("three", "../other"), (uploaded, 0));
+}
+
+#[test]
+fn journals_are_kept_in_the_cache_where_home_cannot_be_written() {
+    let (sandbox, registry) = (built(), Rehearsal::with_faults(&[]));
+    sandbox.write("../file", "");
+    for home in ["../file", "/proc/nonexistent"] {
+        let to = registry.at(if home.starts_with('/') { "a" } else { "b" });
+        let mut command = sandbox.command(&["package", "publish", ARCHIVE, &to]);
+        let said = super::sandbox::said(command.env("HOME", sandbox.src().join(home)));
+        assert_eq!(said.code, Some(0), "{home}: {}", said.stderr);
+        assert!(sandbox.cache().join("journals").is_dir());
+    }
+    // A folder that was named is used, or the error says how to name another one.
+    let named = ["package", "publish", "--state-dir", "../file", ARCHIVE];
+    let said = sandbox.run(&[&named[..], &[&registry.at("c")]].concat());
+    assert_eq!(said.code, Some(4), "{}", said.stderr);
+    assert!(said.stderr.contains("--state-dir"), "{}", said.stderr);
+}
+
+#[test]
+fn a_version_that_is_no_tag_is_published_under_one_that_is_given() {
+    let (sandbox, registry) = (Sandbox::new(), Rehearsal::with_faults(&[]));
+    sandbox.write(
+        "jackal.yaml",
+        "kind: JackalPackageConfig\nmetadata: {name: demo, version: 1.0.0+2, architecture: amd64}\n\
+         components:\n- name: c\n  files: [{source: f, target: f}]\n",
+    );
+    sandbox.write("f", "f");
+    sandbox.build(&[]);
+    let archive = "dist/jackal-package-demo-amd64-1.0.0+2.tar.zst";
+    for (source, to) in [(archive, "a"), (".", "b")] {
+        let to = registry.at(to);
+        let said = publish(&sandbox, &[source, &to]);
+        assert_eq!(said.code, Some(3), "{}", said.stderr);
+        assert!(
+            said.stderr.contains("pass --tag, such as --tag 1.0.0_2"),
+            "{}",
+            said.stderr
+        );
+        let said = publish(&sandbox, &["--tag", "1.0.0_2", source, &to]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+    }
+    let create = ["package", "create", "--confirm", "-o", &registry.at("c")];
+    let said = sandbox.run(&create);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("build an archive, then publish it"),
+        "{}",
+        said.stderr
+    );
+}

@@ -403,3 +403,43 @@ fn an_address_that_would_run_a_program_is_refused() {
     assert_eq!(said.code, Some(4), "{}", said.stderr);
     assert!(said.stderr.contains("'ext' not allowed"), "{}", said.stderr);
 }
+
+#[test]
+fn pointers_of_git_lfs_are_named_each_time() {
+    let sandbox = Sandbox::new();
+    let origin = sandbox.src().join("origin/repo");
+    repository(&origin);
+    let url = format!("file://{}", origin.display());
+    let warned = || {
+        sandbox.write(
+            "pkg/jackal.yaml",
+            format!(
+                "kind: JackalPackageConfig\nmetadata: {{name: demo, architecture: amd64}}\n\
+                 components:\n- name: r\n  repos: ['{url}']\n"
+            ),
+        );
+        let built = sandbox.run(&["build", "pkg"]);
+        assert_eq!(built.code, Some(0), "{}", built.stderr);
+        built.stderr.contains("in Git LFS") && built.stderr.contains("deep/a.bin")
+    };
+    assert!(!warned());
+    // Without a filter that is installed, Git keeps pointers as they are.
+    fs::create_dir_all(origin.join("deep")).unwrap();
+    fs::write(
+        origin.join("deep/.gitattributes"),
+        "*.bin filter=lfs -text\n",
+    )
+    .unwrap();
+    fs::write(
+        origin.join("deep/a.bin"),
+        format!(
+            "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 12345\n",
+            "7".repeat(64)
+        ),
+    )
+    .unwrap();
+    git(&origin, &["add", "."]);
+    git(&origin, &["commit", "-q", "-m", "large"]);
+    assert_eq!(sandbox.run(&["update", "pkg"]).code, Some(0));
+    assert!(warned() && warned());
+}

@@ -40,6 +40,9 @@ fields! {
 /// Version of the output format; incremented when its bytes change.
 const CHART_FORMAT: u32 = 2;
 
+/// The same of charts in Git repositories.
+const REPOSITORY_FORMAT: u32 = 2;
+
 /// A chart of a component.
 #[derive(Clone, Debug)]
 pub struct ChartWork {
@@ -143,7 +146,7 @@ impl Kind for ChartWork {
         match self.origin()? {
             Origin::Repository(url) => {
                 let pin = clone::commit(cx.site, &self.folders.own, &url).await?;
-                action = Action::new("chart-of-repository", CHART_FORMAT);
+                action = Action::new("chart-of-repository", REPOSITORY_FORMAT);
                 action.settings.put("repository", url.public_address());
                 action.settings.put(clone::PIN, pin);
                 action.settings.put("gitPath", &self.chart.git_path);
@@ -183,6 +186,7 @@ impl Kind for ChartWork {
                 let stage = site.stage().await?;
                 let git = clone::git(site)?;
                 git.check_out(&url, pin, stage.path()).await?;
+                let pointers = clone::pointers(site, &url, stage.path()).await?;
                 let cas = Arc::clone(&site.cas);
                 blocking(move || {
                     let path = &own.chart.git_path;
@@ -201,7 +205,9 @@ impl Kind for ChartWork {
                         let named = |path: &str| part.named(path);
                         inputs.add_from_disk(&part.folder, &part.entries, named)?;
                     }
-                    packaged(&cas, &inputs, ".", path)
+                    let mut made = packaged(&cas, &inputs, ".", path)?;
+                    made.outputs.extend(pointers);
+                    Ok(made)
                 })
                 .await
             }
@@ -217,6 +223,13 @@ impl Kind for ChartWork {
                 Ok(vec![output].into())
             }
             Origin::Folder => make(&prepared.action, &prepared.inputs, &Bench::of(site)).await,
+        }
+    }
+
+    fn warnings(&self, site: &Site, outputs: &[Output]) -> Vec<String> {
+        match self.origin() {
+            Ok(Origin::Repository(url)) => clone::pointer_warnings(site, &url, outputs),
+            _ => Vec::new(),
         }
     }
 

@@ -217,6 +217,16 @@ async fn of_repository(site: &Arc<Site>, chart: &Chart) -> Result<ChartPin, Fail
     let (version, address, sum) = blocking(move || {
         let unread = |error| refused(&own, format_args!("its index.yaml: {error}"));
         let blob = || Ok::<_, Failure>(BufReader::new(shared.open_blob(&index.digest)?));
+        if blob()?
+            .fill_buf()
+            .map_err(unread)?
+            .trim_ascii_start()
+            .starts_with(b"<")
+        {
+            let what = "a web page answered instead of its index.yaml; if a proxy or a sign-in \
+                        page is between, sign in or go around it, else correct `url`";
+            return Err(refused(&own, what));
+        }
         let text = match section(blob()?, name(&own)).map_err(unread)? {
             Some(text) => text,
             None if index.size > MAX_HELD_BYTES => {

@@ -33,6 +33,12 @@ const BRANCH: &str = "jackal-ref-";
 /// Prefix of the entries in a clone's tar.
 const TOP: &str = "repo";
 
+/// Most branches and tags that are searched for pointers of Git LFS.
+const MAX_TREES: usize = 200;
+
+/// The first line of a pointer. Source: the specification of Git LFS, "Pointer".
+const POINTER: &str = r"^version https://git-lfs\.github\.com/spec/v1$";
+
 /// Longest time of one command of Git: the history of Linux, 5 GB, comes in that
 /// time at 3 MB/s. A task that wants less says `timeout`.
 const TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -237,6 +243,51 @@ impl Git {
     ) -> Result<Output, RepositoryError> {
         self.check_out(url, pinned, folder).await?;
         store(folder, cas)
+    }
+
+    /// Files of the checked-out clone in `folder`, in any branch or tag, that are
+    /// pointers of Git LFS; a few of them.
+    ///
+    /// # Errors
+    ///
+    /// [`RepositoryError`]
+    pub async fn pointers(
+        &self,
+        url: &RepoUrl,
+        folder: &Path,
+    ) -> Result<Vec<String>, RepositoryError> {
+        let format = "--format=%(objectname)";
+        let listed = self.run(url, folder, &["for-each-ref", format]).await?;
+        let mut trees: Vec<&str> = listed.lines().collect();
+        trees.sort_unstable();
+        trees.dedup();
+        trees.truncate(MAX_TREES);
+        let search = async |pattern: &str, trees: &[&str], paths: &[&str]| {
+            let fixed = ["grep", "-l", "-E", "--no-color", "-e", pattern];
+            let arguments = [&fixed[..], trees, &["--"], paths].concat();
+            match self.run(url, folder, &arguments).await {
+                Ok(found) => Ok(found),
+                // It found nothing.
+                Err(RepositoryError::Git { said, .. }) if said.is_empty() => Ok(String::new()),
+                Err(error) => Err(error),
+            }
+        };
+        let attributes = [":(glob)**/.gitattributes"];
+        let found = search("filter=lfs", &trees, &attributes).await?;
+        let mut large: Vec<&str> = found
+            .lines()
+            .filter_map(|line| line.split(':').next())
+            .collect();
+        large.dedup();
+        if large.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = search(POINTER, &large, &[]).await?;
+        let paths = found.lines().filter_map(|line| line.split_once(':'));
+        let mut paths: Vec<String> = paths.map(|(_, path)| path.to_owned()).collect();
+        paths.sort();
+        paths.dedup();
+        Ok(paths)
     }
 
     /// Clones the repository as it is pinned into `folder`, which is empty.

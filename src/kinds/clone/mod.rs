@@ -2,24 +2,27 @@
 
 pub(crate) mod git;
 
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use git::Git;
 
-use crate::action::Action;
+use crate::action::{Action, Output};
 use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
 use crate::ground::lockfile::Lockfile;
 use crate::ground::site::{Made, Site};
+use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, tools};
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, Question, answer};
 use crate::kinds::{Context, Kind, Prepared};
+use crate::oci::Descriptor;
 use crate::package::{RepoUrl, Wanted};
 
 /// Version of the output format; incremented when its bytes change.
-const REPOSITORY_FORMAT: u32 = 3;
+const REPOSITORY_FORMAT: u32 = 4;
 
 /// The setting that holds the commit, or the digest over all references.
 pub(crate) const PIN: &str = "pin";
@@ -111,6 +114,57 @@ pub(crate) fn material(url: &RepoUrl, action: &Action) -> Vec<Material> {
     commit.into_iter().collect()
 }
 
+/// The output that lists files which are pointers of Git LFS.
+const POINTERS: &str = "lfs-pointers";
+
+/// Most of these files that are listed.
+const MAX_LISTED: usize = 20;
+
+/// A list of the files in the clone in `folder` whose content is not in the
+/// repository but in Git LFS; `None`: there are none.
+pub(crate) async fn pointers(
+    site: &Arc<Site>,
+    url: &RepoUrl,
+    folder: &Path,
+) -> Result<Option<Output>, Failure> {
+    let mut found = git(site)?.pointers(url, folder).await?;
+    if found.is_empty() {
+        return Ok(None);
+    }
+    if found.len() > MAX_LISTED {
+        let more = found.len() - MAX_LISTED;
+        found.truncate(MAX_LISTED);
+        found.push(format!("and {more} more"));
+    }
+    let (cas, text) = (Arc::clone(&site.cas), found.join(", "));
+    blocking(move || {
+        let described = Descriptor::of("", text.as_bytes());
+        cas.put(&described, text.as_bytes())?;
+        Ok(Some(Output {
+            name: POINTERS.to_owned(),
+            digest: described.digest,
+            size: described.size,
+        }))
+    })
+    .await
+}
+
+/// The warning about such files.
+pub(crate) fn pointer_warnings(site: &Site, url: &RepoUrl, outputs: &[Output]) -> Vec<String> {
+    let listed = outputs.iter().find(|output| output.name == POINTERS);
+    let warning = listed.map(|listed| {
+        let mut files = String::new();
+        let blob = site.cas.open_blob(&listed.digest).ok();
+        // The list is ours, and short.
+        let _ = blob.map(|mut blob| blob.read_to_string(&mut files));
+        format!(
+            "repository `{url}` keeps files in Git LFS, and the package has their pointers \
+             instead of their content: {files}; use a repository that has the content itself"
+        )
+    });
+    warning.into_iter().collect()
+}
+
 impl Kind for CloneWork {
     fn verb(&self) -> &'static str {
         "repo"
@@ -144,7 +198,13 @@ impl Kind for CloneWork {
         let output = git(site)?
             .clone_to(&self.url, pin, stage.path(), &site.cas)
             .await?;
-        Ok(vec![output].into())
+        let pointers = pointers(site, &self.url, stage.path()).await?;
+        let outputs: Vec<Output> = [output].into_iter().chain(pointers).collect();
+        Ok(outputs.into())
+    }
+
+    fn warnings(&self, site: &Site, outputs: &[Output]) -> Vec<String> {
+        pointer_warnings(site, &self.url, outputs)
     }
 
     fn materials(&self, action: &Action) -> Vec<Material> {

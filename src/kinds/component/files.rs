@@ -11,22 +11,13 @@ use crate::kinds::Prepared;
 use crate::kinds::material::Material;
 use crate::kinds::pins::Question;
 use crate::oci::Digest;
-use crate::package::{Component, shasum};
+use crate::package::{Component, address_and_sum, shasum};
 use crate::registry;
 use crate::text::public_url;
 
 /// Whether a source is downloaded.
 pub(crate) fn is_remote(source: &str) -> bool {
     source.starts_with("https://") || source.starts_with("http://")
-}
-
-/// An address, and the checksum that may be at its end: `URL@HEX`.
-pub(crate) fn checksum_of(url: &str) -> (&str, Option<Digest>) {
-    let split = url.rsplit_once('@').and_then(|(address, end)| {
-        let digest = Digest::from_hex(&end.to_ascii_lowercase()).ok()?;
-        Some((address, Some(digest)))
-    });
-    split.unwrap_or((url, None))
 }
 
 /// The question which content a URL has.
@@ -43,7 +34,7 @@ pub(crate) struct FileQuestion {
 impl FileQuestion {
     /// The question for a source, which may end with a checksum.
     pub(crate) fn of(source: &str) -> Self {
-        let (address, sum) = checksum_of(source);
+        let (address, sum) = address_and_sum(source);
         Self {
             url: public_url(source),
             address: address.to_owned(),

@@ -17,10 +17,10 @@ use crate::cas::CasError;
 use crate::disk::DiskError;
 use crate::ground::inputs::Inputs;
 use crate::ground::{failures, of_cas};
-use crate::kinds::component::files::{checksum_of, is_remote};
+use crate::kinds::component::files::is_remote;
 use crate::kinds::component::settings::{ComponentSettings, FileSettings, ManifestSettings};
 use crate::oci::Digest;
-use crate::package::{self, RepoUrlError, shasum};
+use crate::package::{self, RepoUrlError, address_and_sum, shasum};
 
 pub use crate::package::{chart_file, kustomized};
 use entries::unread;
@@ -224,7 +224,7 @@ fn sums(file: &FileSettings) -> Result<Vec<Digest>, ComponentError> {
         file: file.source.clone(),
         error,
     })?;
-    let (_, at_end) = checksum_of(&file.source);
+    let (_, at_end) = address_and_sum(&file.source);
     let at_end = at_end.filter(|_| is_url(&file.source));
     Ok(declared.into_iter().chain(at_end).collect())
 }

@@ -20,7 +20,7 @@ use crate::cas::{Cas, CasError, SinkError};
 use crate::content::CopyError;
 use crate::ground::in_flight::InFlight;
 use crate::ground::{failures, of_cas};
-use crate::oci::{Descriptor, MAX_MANIFEST_BYTES, Manifest, Platform, Reference};
+use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, Manifest, Platform, Reference};
 use crate::registry::{Registry, RegistryError, is_temporary};
 
 pub(crate) use select::{Selected, select};
@@ -54,7 +54,7 @@ pub enum FetchError {
         /// Its part: `manifest`, `config`, `layer/0`, ...
         what: String,
         /// The digest of the part.
-        digest: crate::oci::Digest,
+        digest: Digest,
         source: SinkError,
     },
     /// Transfers were cancelled.
@@ -71,23 +71,18 @@ fn advice(source: &SinkError) -> &'static str {
     }
 }
 
-/// Resolves `reference` for `platform` in the registry.
+/// What the document `bytes` of a reference stands for on `platform`.
 ///
 /// # Errors
 ///
-/// [`FetchError::Registry`], or [`FetchError::Kind`]: no child for the platform,
-/// a schema 1 manifest, or no manifest at all.
-pub async fn resolve(
-    registry: &Registry,
-    reference: &Reference,
+/// [`KindError`]: no child for the platform, a schema 1 manifest, or no manifest at
+/// all.
+pub(crate) fn meant(
+    descriptor: &Descriptor,
+    bytes: &[u8],
     platform: &Platform,
-) -> Result<Pin, FetchError> {
-    let (descriptor, bytes) = registry.resolve(reference).await?;
-    let kind = |source| FetchError::Kind {
-        reference: reference.to_string(),
-        source,
-    };
-    match select(&descriptor, &bytes, platform).map_err(kind)? {
+) -> Result<Pin, KindError> {
+    match select(descriptor, bytes, platform)? {
         Selected::Manifest(manifest) => Ok(Pin {
             index: None,
             manifest,
@@ -247,6 +242,12 @@ impl Transfer<'_> {
         self.fetched.fetch_add(size, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// The manifest or index of `digest` that the cache holds; a damaged one counts as
+/// absent.
+pub(crate) fn held_document(cas: &Cas, digest: &Digest) -> Option<Vec<u8>> {
+    cas.document(digest, MAX_MANIFEST_BYTES).ok()
 }
 
 /// The bytes of a cached manifest; a damaged one counts as missing.

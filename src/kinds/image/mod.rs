@@ -11,20 +11,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use build::{ImageConfig, ImageSpec, LayerSpec};
+use fetch::FetchError;
 
 use crate::action::{Action, Fields as _, Output, fields};
-use crate::cas::tree;
+use crate::cas::{Cas, tree};
 use crate::ground::Failure;
 use crate::ground::folders::{Folders, MadePath};
 use crate::ground::inputs::Inputs;
-use crate::ground::lockfile::{ImagePin, Lockfile};
+use crate::ground::lockfile::{ImagePin, LOCK_FILE, Lockfile};
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::blocking;
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, Question, answer};
 use crate::kinds::{Bench, Context, Kind, Prepared, Results, image_of, inputs_over, of};
-use crate::oci::{Descriptor, Platform, Reference, media_type};
+use crate::oci::{Descriptor, MAX_MANIFEST_BYTES, Platform, Reference, media_type};
+use crate::package::manifest;
 use crate::pipeline::verb::{Image, ImageLayer, RuntimeConfig};
+use crate::registry::RegistryError;
 use crate::workspace::Links;
 
 /// Versions of the output formats; incremented when their bytes change.
@@ -56,9 +59,9 @@ pub struct ImportWork {
     pub made: Arc<Vec<MadePath>>,
     /// A folder or a file.
     pub path: String,
-    /// Which image in it.
-    pub reference: Reference,
-    /// The platform of the image.
+    /// Which image of it: a reference, or only its tag.
+    pub wanted: String,
+    /// Which platform of the image.
     pub platform: Platform,
 }
 
@@ -131,12 +134,91 @@ impl Question for PullWork {
         })
     }
 
+    /// One index is pinned for all platforms.
+    fn others(&self, lock: &Lockfile) -> Vec<Self> {
+        let pinned = lock.platforms(&self.name()).into_iter();
+        let pinned = pinned.filter_map(|platform| platform.parse::<Platform>().ok());
+        // Skeleton packages are pinned likewise, and are no images.
+        let others = pinned.filter(|it| *it != self.platform && it.os != manifest::MULTI);
+        others
+            .map(|platform| Self {
+                platform,
+                ..self.clone()
+            })
+            .collect()
+    }
+
+    fn unpin(&self, lock: &mut Lockfile) {
+        lock.drop_image(&self.name(), &self.sort());
+    }
+
     async fn ask(&self, site: &Arc<Site>) -> Result<ImagePin, Failure> {
-        let found = fetch::resolve(&site.registry, &self.from, &self.platform).await?;
-        Ok(ImagePin {
+        let (descriptor, bytes) = site.document(&self.from).await.map_err(FetchError::from)?;
+        self.meant(&descriptor, &bytes)
+    }
+}
+
+impl From<fetch::Pin> for ImagePin {
+    fn from(found: fetch::Pin) -> Self {
+        Self {
             index: found.index,
             manifest: found.manifest,
-        })
+        }
+    }
+}
+
+impl PullWork {
+    /// The manifest that the reference stands for. One with a digest stands for the
+    /// same for ever, and has no pin.
+    async fn pin(&self, site: &Arc<Site>) -> Result<ImagePin, Failure> {
+        let Some(digest) = self.reference.digest() else {
+            return answer(site, &self.folder, self).await;
+        };
+        let cas = Arc::clone(&site.cas);
+        let held = blocking(move || Ok(fetch::held_document(&cas, &digest))).await?;
+        let bytes = match held {
+            Some(bytes) => bytes,
+            None => {
+                site.online(&format!("`{}`", self.from))?;
+                let found = site.document(&self.from).await;
+                let (_, bytes) = found.map_err(FetchError::from)?;
+                let (cas, bytes) = (Arc::clone(&site.cas), bytes.to_vec());
+                blocking(move || {
+                    cas.put(&Descriptor::of("", &bytes), &bytes[..])?;
+                    Ok(bytes)
+                })
+                .await?
+            }
+        };
+        // Only the document says its type: a cache has no headers.
+        let described = Descriptor::of("", &bytes);
+        self.meant(&described, &bytes)
+    }
+
+    /// What the document of the reference stands for.
+    fn meant(&self, described: &Descriptor, bytes: &[u8]) -> Result<ImagePin, Failure> {
+        let meant = fetch::meant(described, bytes, &self.platform);
+        let meant = meant.map_err(|source| FetchError::Kind {
+            reference: self.from.to_string(),
+            source,
+        });
+        Ok(meant?.into())
+    }
+
+    /// The failure to fetch what is pinned.
+    fn lost(&self, error: FetchError, pin: &Descriptor) -> Failure {
+        let pinned = self.reference.digest().is_none();
+        let missing = matches!(&error, FetchError::Registry(RegistryError::NotFound { .. }));
+        let failure = Failure::from(error);
+        if !missing || !pinned {
+            return failure;
+        }
+        let message = format!(
+            "{}; {LOCK_FILE} pins `{}` to {}: push that to the registry, or move the pin with \
+             `jackal update`",
+            failure.message, self.reference, pin.digest
+        );
+        Failure { message, ..failure }
     }
 }
 
@@ -146,11 +228,14 @@ impl Kind for PullWork {
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {
-        Ok(vec![Pin::of(&self.folder, self.clone())])
+        Ok(match self.reference.digest() {
+            Some(_) => Vec::new(),
+            None => vec![Pin::of(&self.folder, self.clone())],
+        })
     }
 
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
-        let pin = answer(cx.site, &self.folder, self).await?;
+        let pin = self.pin(cx.site).await?;
         let mut action = Action::new("image", IMAGE_FORMAT);
         action.platform = Some(self.platform.clone());
         let mut inputs = Inputs::new(&cx.site.cas);
@@ -177,11 +262,17 @@ impl Kind for PullWork {
             &site.transfers,
             &site.fetching,
         )
-        .await?;
+        .await
+        .map_err(|error| self.lost(error, manifest))?;
         Ok(Made {
             fetched: fetched.bytes,
             ..fetched.outputs.into()
         })
+    }
+
+    fn warnings(&self, site: &Site, outputs: &[Output]) -> Vec<String> {
+        let name = self.reference.to_string();
+        foreign(&site.cas, &name, outputs, &self.platform)
     }
 
     fn materials(&self, action: &Action) -> Vec<Material> {
@@ -220,7 +311,7 @@ impl Kind for ImportWork {
         action.platform = Some(self.platform.clone());
         let settings = ImportSettings {
             path: trimmed(&self.path).to_owned(),
-            reference: self.reference.to_string(),
+            reference: self.wanted.clone(),
         };
         settings.write("", &mut action.settings);
         let (site, folders) = (Arc::clone(cx.site), Folders::from(self.folder.clone()));
@@ -236,6 +327,30 @@ impl Kind for ImportWork {
     fn manifest(&self, _: &Prepared, outputs: &[Output]) -> Option<Descriptor> {
         made_manifest(outputs)
     }
+
+    fn warnings(&self, site: &Site, outputs: &[Output]) -> Vec<String> {
+        let name = format!("{} of `{}`", self.wanted, self.path);
+        foreign(&site.cas, &name, outputs, &self.platform)
+    }
+}
+
+/// The warning about an image whose configuration says that it is for another
+/// platform. One that says nothing may be anything.
+fn foreign(cas: &Cas, name: &str, outputs: &[Output], wanted: &Platform) -> Vec<String> {
+    let read = || {
+        let config = outputs.iter().find(|output| output.name == "config")?;
+        let bytes = cas.document(&config.digest, MAX_MANIFEST_BYTES).ok()?;
+        serde_json::from_slice::<Platform>(&bytes).ok()
+    };
+    let stated = read().filter(|found| !found.architecture.is_empty() && !found.os.is_empty());
+    let foreign = stated.filter(|found| !wanted.accepts(found));
+    let warning = foreign.map(|found| {
+        format!(
+            "image {name} is for {found}, and is packed for {wanted} all the same: it will not \
+             run there; name an image for {wanted}"
+        )
+    });
+    warning.into_iter().collect()
 }
 
 /// Imports an image using only the inputs.

@@ -182,6 +182,7 @@ impl Kind for PublishWork {
         let rules = Rules {
             move_tag: self.verb.move_tags,
             concurrency: CONCURRENCY,
+            pushed: Some(site.cas.root().join(release::PUSHED)),
         };
         let id = begun.id();
         let journal = || Journal::begin(&folder, begun);

@@ -437,7 +437,10 @@ fn skeleton_url(text: &str, folder: &str) -> Option<SkeletonUrl> {
     if let Some(rest) = Reference::url_path(text) {
         return Some(SkeletonUrl::Registry(rest.to_owned()));
     }
-    let (path, tag) = text.strip_prefix("oci:")?.rsplit_once(':')?;
+    let layout = ["oci-layout:", "oci:"]
+        .iter()
+        .find_map(|begin| text.strip_prefix(begin))?;
+    let (path, tag) = layout.rsplit_once(':')?;
     if path.is_empty() || tag.is_empty() || tag.contains('/') {
         return None;
     }

@@ -419,7 +419,7 @@ fn a_layout_is_found_from_the_file_that_names_it() {
         ("", "components:\n- name: a\n  import: {path: ../c}\n"),
         (
             "../c",
-            "components:\n- name: a\n  import: {url: 'oci:skel:1.0'}\n",
+            "components:\n- name: a\n  import: {url: 'oci-layout:skel:1.0'}\n",
         ),
         (
             "oci:../c/skel:1.0",

@@ -361,6 +361,15 @@ records! {
     }
 }
 
+impl Component {
+    /// The images that the component declares, of registries and of archives.
+    pub fn declared_images(&self) -> impl Iterator<Item = &String> {
+        let archives = self.image_archives.iter();
+        let archived = archives.flat_map(|archive| &archive.images);
+        self.images.iter().chain(archived)
+    }
+}
+
 impl Definition {
     /// The JSON Schema of a definition: the keys and types that are read, made
     /// from the same table as the reading of them.
@@ -388,6 +397,21 @@ impl Definition {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_images_of_archives_are_declared_as_well() {
+        let component = Component {
+            images: vec!["b:1".into()],
+            image_archives: vec![ImageArchive {
+                path: "i.tar".into(),
+                images: vec!["c:1".into(), "d:1".into()],
+                ..ImageArchive::default()
+            }],
+            ..Component::default()
+        };
+        let images: Vec<&String> = component.declared_images().collect();
+        assert_eq!(images, ["b:1", "c:1", "d:1"]);
+    }
 
     #[test]
     fn blank_values_are_left_out_and_unknown_keys_are_kept() {

@@ -88,7 +88,7 @@ pub(super) const SHASUM: Pattern = Pattern {
 
 /// A skeleton package. `compose` checks it; a composed definition has no imports.
 pub(super) const SKELETON_URL: Pattern = Pattern {
-    regex: "oci:.+",
+    regex: "oci(-layout)?:.+",
     expected: "oci://REGISTRY/PATH:TAG or oci:FOLDER:TAG",
     checked: false,
 };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Found, Severity};
 use crate::oci::Reference;
 use crate::package::compose::{Look, SETS, STAGES, Surroundings, sources};
-use crate::package::is_template_name;
+use crate::package::{address_and_sum, is_template_name};
 use crate::yaml::{Mistake, Node, Span, Value};
 
 /// Lints a composed definition before its templates are filled.
@@ -132,9 +132,7 @@ impl Rules<'_> {
                 );
             }
         }
-        let at_end = source.rsplit_once('@').map(|(_, end)| end);
-        let in_url = at_end
-            .is_some_and(|end| end.len() == 64 && end.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let in_url = address_and_sum(source).1.is_some();
         if source.contains("://") && sum.is_none() && !in_url {
             self.warning(
                 "no-shasum",

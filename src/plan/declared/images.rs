@@ -7,7 +7,7 @@ use super::{Composed, Planner};
 use crate::kinds::Work;
 use crate::kinds::image::{BuildWork, ImportWork, LayerWork, PullWork};
 use crate::kinds::images::ImagesWork;
-use crate::oci::{Platform, Reference};
+use crate::oci::{Platform, Reference, is_tag};
 use crate::pipeline::verb::{Image, ImageLayer, ImageSource, Images, ImagesFrom, LayerSource};
 use crate::pipeline::{Instance, RenderedOutput, Verb};
 use crate::plan::PlanError;
@@ -19,9 +19,8 @@ impl Planner<'_> {
             ImageSource::Scratch => None,
             ImageSource::Task(task) => Some(self.one_image(instance, task)?),
             ImageSource::Reference(text) => {
-                let reference = reference(&instance.id, text)?;
                 let id = format!("{}:base", instance.id);
-                let work = self.pull(instance, reference, &platform)?;
+                let (_, work) = self.listed(instance, text, &platform)?;
                 self.add(instance, &id, Vec::new(), work);
                 Some(id)
             }
@@ -179,7 +178,7 @@ impl Planner<'_> {
                         folder: found.root.to_owned(),
                         made: Arc::clone(&made),
                         path: found.below.to_owned(),
-                        reference: reference.clone(),
+                        wanted: reference.to_string(),
                         platform: platform.clone(),
                     });
                     fetched.insert(reference.to_string(), work);
@@ -196,7 +195,7 @@ impl Planner<'_> {
         text: &str,
         platform: &Platform,
     ) -> Result<(String, Work), PlanError> {
-        let Some(rest) = on_disk(text) else {
+        let Some((transport, rest)) = on_disk(text) else {
             let reference = reference(&instance.id, text)?;
             let full = reference.to_string();
             return Ok((full, self.pull(instance, reference, platform)?));
@@ -206,15 +205,23 @@ impl Planner<'_> {
             image: text.to_owned(),
         };
         let (path, name) = rest.split_once(':').ok_or_else(unnamed)?;
-        let reference = reference(&instance.id, name)?;
+        let path = path.trim_end_matches('/');
+        // A word alone is a tag of the layout, whose images have no other name.
+        let (full, wanted) = match transport != DOCKER_ARCHIVE && is_tag(name) {
+            true => (layout_name(path, name), name.to_owned()),
+            false => {
+                let full = reference(&instance.id, name)?.to_string();
+                (full.clone(), full)
+            }
+        };
         let work = Work::from(ImportWork {
             folder: self.pipeline.folder.clone(),
             made: self.outputs.made_for(instance, self.pipeline),
-            path: path.trim_end_matches('/').to_owned(),
-            reference: reference.clone(),
+            path: path.to_owned(),
+            wanted,
             platform: platform.clone(),
         });
-        Ok((reference.to_string(), work))
+        Ok((full, work))
     }
 
     /// Pulls an image, from where --registry-override says.
@@ -258,13 +265,21 @@ pub(super) fn named(
 
 /// The reference of an image that is built here without a `name`.
 fn local_name(pipeline: &str, task: &str) -> String {
-    let word = |text: &str| -> String {
-        let lower = text.to_ascii_lowercase();
-        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-        let text: String = lower.chars().map(plain).collect();
-        text.trim_matches('-').to_owned()
-    };
     format!("localhost/{}/{}:latest", word(pipeline), word(task))
+}
+
+/// The reference of an image that is only a tag of the layout at `path`.
+fn layout_name(path: &str, tag: &str) -> String {
+    let name = path.rsplit('/').map(word).find(|name| !name.is_empty());
+    format!("localhost/{}:{tag}", name.unwrap_or("layout".to_owned()))
+}
+
+/// `text` as a part of a repository's name.
+fn word(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let text: String = lower.chars().map(plain).collect();
+    text.trim_matches('-').to_owned()
 }
 
 /// Where an image is pulled from: the longest prefix that fits decides.
@@ -280,12 +295,15 @@ fn overridden(full: &str, overrides: &BTreeMap<String, String>) -> String {
     }
 }
 
-/// The text after a transport as skopeo writes it. The format is recognised by
-/// content.
-pub(super) fn on_disk(text: &str) -> Option<&str> {
-    ["oci:", "oci-archive:", "docker-archive:"]
-        .iter()
-        .find_map(|transport| text.strip_prefix(transport))
+/// The transport whose images have the names of a registry.
+const DOCKER_ARCHIVE: &str = "docker-archive:";
+
+/// A transport as skopeo writes it, and the text after it. The format is recognised
+/// by content.
+pub(super) fn on_disk(text: &str) -> Option<(&'static str, &str)> {
+    ["oci:", "oci-layout:", "oci-archive:", DOCKER_ARCHIVE]
+        .into_iter()
+        .find_map(|transport| Some((transport, text.strip_prefix(transport)?)))
 }
 
 /// A reference that `by`, a component or task, lists.
@@ -313,6 +331,14 @@ fn owner(text: &str) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tag_of_a_layout_is_named_after_its_folder() {
+        assert_eq!(layout_name("a/Lay_1", "1.4"), "localhost/lay-1:1.4");
+        assert_eq!(layout_name(".", "x"), "localhost/layout:x");
+        assert_eq!(on_disk("oci:lay:1.4"), Some(("oci:", "lay:1.4")));
+        assert_eq!(on_disk("ghcr.io/a/b:1"), None);
+    }
 
     #[test]
     fn the_longest_override_that_fits_says_where_an_image_is_pulled_from() {

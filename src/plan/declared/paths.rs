@@ -163,7 +163,7 @@ impl Outputs {
                     let sources = list.iter();
                     let paths = sources.filter_map(|source| match source {
                         ImageSource::Reference(text) => {
-                            let rest = on_disk(text)?;
+                            let (_, rest) = on_disk(text)?;
                             Some(whole(rest.split(':').next().unwrap_or(rest)))
                         }
                         _ => None,

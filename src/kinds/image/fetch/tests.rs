@@ -141,7 +141,8 @@ async fn two_images_fetch_each_blob_once_and_resume_broken_connections() {
     let names = [format!("{host}/a:1"), format!("{host}/b:1")];
     let reference = names[0].parse().unwrap();
     let platform = "linux/amd64".parse().unwrap();
-    let pin = resolve(&bench.registry, &reference, &platform).await;
+    let (found, bytes) = bench.registry.resolve(&reference).await.unwrap();
+    let pin = meant(&found, &bytes, &platform);
     assert_eq!(pin.unwrap().manifest, image.manifest);
     let (one, two) = tokio::join!(
         bench.pull(&names[0], &image.manifest),
@@ -201,7 +202,6 @@ async fn altered_and_missing_blobs_are_errors_that_name_them() {
         .unwrap_err();
     assert!(error.to_string().contains(&digest.to_string()), "{error}");
     let reference = format!("{host}/none:1").parse().unwrap();
-    let platform = "linux/amd64".parse().unwrap();
-    let missing = resolve(&bench.registry, &reference, &platform).await;
+    let missing = bench.registry.resolve(&reference).await;
     assert!(missing.unwrap_err().to_string().contains("not found"));
 }

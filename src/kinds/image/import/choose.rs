@@ -105,11 +105,8 @@ fn only(candidates: &[Candidate], hits: &[usize], platform: &Platform) -> Option
         .iter()
         .all(|&at| candidates[at].names == candidates[first].names);
     let fits = |at: &usize| {
-        candidates[*at].platform.as_ref().is_some_and(|found| {
-            found.os == platform.os
-                && found.architecture == platform.architecture
-                && (platform.variant.is_none() || platform.variant == found.variant)
-        })
+        let found = candidates[*at].platform.as_ref();
+        found.is_some_and(|found| platform.accepts(found))
     };
     hits.iter().copied().find(|at| one_name && fits(at))
 }
