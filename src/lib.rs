@@ -47,7 +47,7 @@ pub mod verify;
 mod workspace;
 pub mod yaml;
 
-/// What only the integration tests and the fuzz targets reach for.
+/// Used only by the integration tests and the fuzz targets.
 #[doc(hidden)]
 pub mod testing {
     pub use crate::disk::Enclosure;

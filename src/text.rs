@@ -1,16 +1,17 @@
-//! Text of strangers, made safe to show and to keep.
+//! Untrusted text, made safe to display and store.
 //!
-//! Names, descriptions, logs and messages of servers may hold characters that steer
-//! a terminal, and URLs may hold logins. Every room that shows or keeps such text
-//! takes both out here, so that no two rooms disagree about what is harmless.
+//! Names, descriptions, logs and messages of servers may contain characters that
+//! control a terminal, and URLs may contain logins. Every room that displays or
+//! stores such text removes both here, so that no two rooms disagree about what is
+//! harmless.
 
-/// What is shown in the place of a character that steers.
+/// The replacement for a character that controls a terminal.
 const MARK: char = '\u{fffd}';
 
-/// What is shown in the place of a login.
+/// The replacement for a login.
 const HIDDEN: &str = "***";
 
-/// Whether `c` steers a terminal: a control character, or one that changes the
+/// Whether `c` controls a terminal: a control character, or one that changes the
 /// direction of text, so that a name or address looks like another one.
 ///
 /// Source: Unicode 16, UAX #9, section 2; the deprecated U+206A to U+206F are
@@ -24,7 +25,7 @@ pub fn steers(c: char) -> bool {
         )
 }
 
-/// `text` without characters that steer, other than line ends and tabs.
+/// `text` without characters that control a terminal, except line ends and tabs.
 #[must_use]
 pub fn harmless(text: &str) -> String {
     let mut rest = text.chars().peekable();
@@ -40,14 +41,14 @@ pub fn harmless(text: &str) -> String {
     shown
 }
 
-/// `text` on one line, so that foreign text cannot pass for a line of ours.
+/// `text` on one line, so that untrusted text cannot pass for a line of ours.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     let shown = text.chars().map(|c| if steers(c) { MARK } else { c });
     shown.collect()
 }
 
-/// The first `longest` characters of a message of a stranger, as part of a line.
+/// The first `longest` characters of an untrusted message, as part of a line.
 #[must_use]
 pub fn excerpt(text: &str, longest: usize) -> String {
     let shown = text.chars().filter(|c| !steers(*c));

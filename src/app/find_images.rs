@@ -31,7 +31,7 @@ pub struct FindOptions {
     pub place: Place,
     /// Which variant of the package.
     pub variant: Variant,
-    /// What becomes of pins.
+    /// How to treat pins.
     pub pins: Pins,
     /// The folder of the package.
     pub folder: PathBuf,

@@ -118,7 +118,7 @@ impl Generated {
     ///
     /// [`GenerateError`]
     pub fn search(&self) -> Result<(ImageSearch, TemporaryFolder), GenerateError> {
-        // The file may be named NAME-jackal.yaml, which is not found by itself.
+        // The file may be named NAME-jackal.yaml, which is not found automatically.
         let folder = disk::scratch_folder()?;
         let path = folder.path().join("jackal.yaml");
         disk::write_hint(&path, self.draft.definition.to_yaml().as_bytes())?;

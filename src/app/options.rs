@@ -22,7 +22,8 @@ pub struct Place {
     pub connection: Connection,
     /// The user's environment variables.
     pub environment: BTreeMap<String, String>,
-    /// Most bytes of a download, and of what an archive unpacks to; `None`: the defaults.
+    /// Maximum size of a download, and of what an archive unpacks to; `None`: the
+    /// defaults.
     pub content_limit: Option<u64>,
 }
 
@@ -54,7 +55,7 @@ pub struct Variant {
     pub trusted_imports: TrustedImports,
 }
 
-/// Skeletons whose commands the user trusts.
+/// Skeletons whose commands the user allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TrustedImports {
     /// None.
@@ -71,7 +72,7 @@ impl TrustedImports {
     pub(super) fn has(&self, url: &str) -> bool {
         let continues = |start: &String| {
             let rest = url.strip_prefix(start.as_str());
-            // After a host alone, a colon begins a port: another registry.
+            // Directly after a host, a colon begins a port: another registry.
             let in_path = start
                 .strip_prefix("oci://")
                 .is_none_or(|rest| rest.contains('/'));
@@ -154,7 +155,7 @@ impl RunOptions {
 pub struct SkeletonOptions {
     /// Which variant of the definitions.
     pub variant: Variant,
-    /// What becomes of pins.
+    /// How to treat pins.
     pub pins: Pins,
     /// For the build section of the packages.
     pub facts: BuildFacts,

@@ -34,10 +34,11 @@ const MAX_SBOM_BYTES: u64 = 1 << 30;
 /// images and components of any package.
 const MAX_SBOMS: usize = 100_000;
 
-/// Most memory for the packages of one side, in bytes: 48 MiB, a hundred thousand and more.
+/// Maximum memory for the packages of one side, in bytes: 48 MiB, enough for more
+/// than a hundred thousand.
 const MAX_LISTED_BYTES: usize = 48 << 20;
 
-/// What one of them takes beside its texts, in bytes.
+/// Memory for a package in addition to its texts, in bytes.
 const LISTED_COST: usize = 200;
 
 /// Compares two packages.

@@ -171,8 +171,8 @@ fn unchecked(source: &str, signature: &Signature) -> Option<String> {
     }
 }
 
-/// Opens a package and judges it, reading no more of it than necessary; with what
-/// the user should know of it.
+/// Opens a package and judges it, reading no more of it than necessary; also returns
+/// what the user should know about it.
 fn open(
     named: &str,
     options: &PublishOptions,
@@ -307,7 +307,7 @@ impl Publication {
                     })?;
                     if dropped > 0 {
                         self.notes.push(format!(
-                            "{source}: dropped {dropped} bundles: signing changed the definition that they are about; attest the package again, or use --signature detached"
+                            "{source}: dropped {dropped} bundles: signing changed the definition that they cover; attest the package again, or use --signature detached"
                         ));
                     }
                     kept.extend(path.map(|path| (path, items.len())));

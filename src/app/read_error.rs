@@ -56,14 +56,14 @@ pub enum PackageReadError {
     /// A signal stopped the command.
     #[error("interrupted; nothing was written")]
     Interrupted,
-    /// The package is announced as larger than the disk has room for.
-    #[error("`{path}` has {needed} bytes to write, and the file system has {free} left")]
+    /// The announced size of the package exceeds the free space on the disk.
+    #[error("writing `{path}` requires {needed} bytes, but the file system has only {free} left")]
     Full {
         /// The package.
         path: PathBuf,
-        /// What its files take.
+        /// Size of its files.
         needed: u64,
-        /// What is left.
+        /// Free space.
         free: u64,
     },
     /// The disk failed.

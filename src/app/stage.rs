@@ -179,7 +179,7 @@ impl<'o> Stage<'o> {
             match fs::rename(to, &old) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(write_error(to)(error)),
-                // Looked at only now, when no name leads to it any more.
+                // Checked only now that no name leads to it any more.
                 Ok(()) => {
                     if let Err(error) = ours(&old, to) {
                         self.put_back(&old, to)?;
@@ -199,13 +199,13 @@ impl<'o> Stage<'o> {
         Ok(())
     }
 
-    /// Gives the old folder its name back, if it was moved aside. Where that fails, it
+    /// Gives the old folder its name back, if it was moved aside. If that fails, it
     /// stays where it is, and the error says so.
     fn put_back(&self, old: &Path, to: &Path) -> Result<(), PackageReadError> {
         if fs::symlink_metadata(old).is_err() || disk::rename_unless_exists(old, to).is_ok() {
             return Ok(());
         }
-        // Out of the folder that is removed with the stage.
+        // Move it out of the folder that is removed with the stage.
         let mut aside = to.as_os_str().to_owned();
         aside.push(".old");
         let aside = PathBuf::from(aside);
@@ -221,7 +221,7 @@ impl Drop for Stage<'_> {
         }
         let _ = disk::remove(self.around.path());
         for folder in self.above.iter().rev() {
-            // Not if something else has come into it.
+            // Keep it if something else has appeared in it.
             let _ = fs::remove_dir(folder);
         }
     }

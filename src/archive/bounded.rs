@@ -1,9 +1,10 @@
-//! A stream that may have only so many bytes.
+//! A stream of limited length.
 
 use std::io::{self, Read};
 
-/// Fails with [`io::ErrorKind::FileTooLarge`] once more bytes have come than were allowed:
-/// for what a stranger compressed, which may be a thousand times as large as it looks.
+/// Fails with [`io::ErrorKind::FileTooLarge`] once more bytes arrive than are
+/// allowed: for untrusted compressed data, which may unpack to a thousand times its
+/// size.
 #[derive(Debug)]
 pub struct Bounded<R> {
     inner: R,
@@ -22,7 +23,7 @@ impl<R: Read> Read for Bounded<R> {
         let count = self.inner.read(buffer)?;
         let left = self.left.checked_sub(count as u64);
         self.left = left.ok_or_else(|| {
-            let what = "it unpacks to more bytes than are expected of its size";
+            let what = "it unpacks to more bytes than its size suggests";
             io::Error::new(io::ErrorKind::FileTooLarge, what)
         })?;
         Ok(count)

@@ -5,14 +5,14 @@ use std::io::{self, BufRead, Read};
 
 use lzma_rust2::XzReader;
 
-/// What [`Compression::of`] asks for, in bytes.
+/// Number of bytes that [`Compression::of`] needs.
 pub const COMPRESSION_MAGIC: usize = 6;
 
-/// What Zstandard frames begin with.
+/// The first bytes of a Zstandard frame.
 pub(super) const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Most memory that a block of an xz archive may ask for: 128 MiB. `xz -9`
-/// writes dictionaries of 64 MiB.
+/// Maximum memory that a block of an xz archive may require: 128 MiB. `xz -9` writes
+/// dictionaries of 64 MiB.
 const XZ_MEMORY_KIB: u32 = 128 << 10;
 
 /// How a stream is compressed.

@@ -59,14 +59,14 @@ pub enum CasError {
         /// Announced length.
         expected_size: u64,
     },
-    /// The content is announced as longer than the disk has room for.
+    /// The announced length exceeds the free space on the disk.
     #[error(
-        "{needed} bytes are announced, and the file system of the cache has {free} left; free space, or choose another place with --cache-dir"
+        "{needed} bytes are needed, but the file system of the cache has only {free} left; free some space, or choose another folder with --cache-dir"
     )]
     Full {
         /// Announced length.
         needed: u64,
-        /// What is left.
+        /// Free space.
         free: u64,
     },
 }

@@ -30,7 +30,7 @@ impl CommandError {
         }
     }
 
-    /// The command line asks for something impossible.
+    /// The command line requests something impossible.
     pub(super) fn usage(error: impl Into<Box<dyn Error>>) -> Self {
         Self::new(Exit::Usage, error)
     }
@@ -58,7 +58,7 @@ impl CommandError {
         }
     }
 
-    /// What the causes say to do where the error itself does not.
+    /// Advice from the causes, if the error itself has none.
     fn hint_of_system(&self) -> Option<&'static str> {
         hint_of_system(system_cause(self.error.as_ref())?)
     }

@@ -46,7 +46,7 @@ enum Source {
     Own,
 }
 
-/// Which command a key is meant for.
+/// The command that a key applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     /// Every command that has the flag.
@@ -76,9 +76,9 @@ const fn key(name: &'static str, kind: Kind, reach: Reach, arg: &'static str) ->
     }
 }
 
-/// A key of the user's own file. Where the cache is and whom to trust is not for
-/// whoever wrote a checkout to say: a cache may hold false results, and a key
-/// signs for the user.
+/// A key of the user's own file. The author of a checkout must not decide where the
+/// cache is or whom to trust: a cache may hold false results, and a key signs for the
+/// user.
 const fn own(name: &'static str, kind: Kind, reach: Reach, arg: &'static str) -> Key {
     Key {
         source: Source::Own,

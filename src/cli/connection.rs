@@ -28,10 +28,10 @@ pub(super) struct ConnectionArgs {
     insecure_skip_tls_verify: bool,
     /// Folder with certificates [default: those of Podman and Docker]
     ///
-    /// It holds a folder for each registry, HOST[:PORT], with certificates of
-    /// authorities (*.crt) and client certificates (*.cert) with keys (*.key).
-    /// Default: ~/.config/containers/certs.d, /etc/containers/certs.d,
-    /// ~/.docker/certs.d and /etc/docker/certs.d.
+    /// It contains a folder for each registry, HOST[:PORT], with CA certificates
+    /// (*.crt) and client certificates (*.cert) with keys (*.key). Default:
+    /// ~/.config/containers/certs.d, /etc/containers/certs.d, ~/.docker/certs.d and
+    /// /etc/docker/certs.d.
     #[arg(
         long,
         value_name = "DIR",
@@ -41,9 +41,9 @@ pub(super) struct ConnectionArgs {
     certs_dir: Option<PathBuf>,
     /// Send the credentials for HOST to this token server (repeatable)
     ///
-    /// A registry may name a token server. On another host than the registry,
-    /// it gets no credentials unless the registry documents it, as Docker Hub
-    /// does, or it is named here.
+    /// A registry may name a token server. If that is on another host, it gets no
+    /// credentials unless the registry documents it, as Docker Hub does, or it is
+    /// named here.
     #[arg(
         long,
         value_name = "HOST=SERVER",
@@ -61,7 +61,7 @@ pub(super) struct ConnectionArgs {
     /// that a registry redirects to are not counted.
     #[arg(long, value_name = "[HOST=]N", value_parser = rate_per_host)]
     max_requests_per_second: Vec<(Option<String>, f64)>,
-    /// Of Zarf, without effect: retries follow what the registry says.
+    /// A flag of Zarf without effect: retries follow the registry's instructions.
     #[arg(long, value_name = "N", hide = true)]
     retries: Option<u32>,
 }

@@ -54,8 +54,8 @@ pub(super) struct CreateArgs {
     confirm: bool,
     /// Leave out images and repositories that an earlier package carries
     ///
-    /// Images with a moving tag and repositories with a branch are kept. The
-    /// package is named as for `jackal package inspect`.
+    /// Images with a moving tag and repositories with a branch are kept. PACKAGE has
+    /// the same forms as for `jackal package inspect`.
     #[arg(long, value_name = "PACKAGE", conflicts_with = "skeleton")]
     differential: Option<String>,
     /// Also write the SBOM documents to DIR/<package name>/
@@ -151,7 +151,7 @@ pub(super) fn run(args: CreateArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// How a build looks into packages whose content it does not use.
+/// How a build reads packages whose content it does not use.
 fn reading(options: &BuildOptions) -> ReadOptions {
     let architecture = options.variant.architecture.as_deref();
     ReadOptions {
@@ -168,7 +168,7 @@ fn reading(options: &BuildOptions) -> ReadOptions {
     }
 }
 
-/// The package that a differential package leaves images and repositories to.
+/// The package whose images and repositories a differential package leaves out.
 fn differential_base(source: &str, options: &BuildOptions) -> Result<Base, CommandError> {
     let opened = Opened::open(source, &reading(options))?;
     let definition = app::package_definition(&documents(&opened)?)?;

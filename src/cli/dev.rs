@@ -19,7 +19,7 @@ use crate::app;
 pub(super) enum DevCommand {
     /// Run a small local registry for testing publish and pull
     ///
-    /// It imitates a kind of registry, and fails on request.
+    /// It imitates a kind of registry, and can inject faults.
     Registry(Box<RegistryArgs>),
     /// Find the images used by the manifests and charts of a package
     #[command(visible_alias = "f")]

@@ -21,7 +21,7 @@ fn is_empty(name: &OsStr) -> bool {
 }
 
 /// `command`, whose flags take no value from variables that are empty: CI sets a
-/// secret or an input that does not exist to nothing.
+/// missing secret or input to an empty string.
 pub(super) fn without_empty_variables(mut command: Command) -> Command {
     let empty: Vec<Id> = (command.get_arguments())
         .filter(|arg| arg.get_env().is_some_and(is_empty))

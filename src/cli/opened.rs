@@ -43,7 +43,7 @@ pub(super) fn open_to_write(
     Ok(Opened::open(source, &options)?)
 }
 
-/// Prints what the user should know of a verified package.
+/// Prints what the user should know about a verified package.
 pub(super) fn note_warnings(package: &VerifiedPackage) {
     for text in package.notes() {
         note(&format!("warning: {text}"));

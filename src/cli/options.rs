@@ -46,7 +46,7 @@ impl TargetArgs {
     }
 }
 
-/// The parameters that variables set.
+/// Parameters set by environment variables.
 fn params_of_environment() -> BTreeMap<String, String> {
     let given = variables().into_iter();
     let given = given.filter(|(_, value)| !value.is_empty());
@@ -57,7 +57,7 @@ fn params_of_environment() -> BTreeMap<String, String> {
     params.collect()
 }
 
-/// Which tasks of a plan.
+/// Selected tasks of a plan.
 #[derive(Args)]
 pub(super) struct TaskArgs {
     /// Only this task and its dependencies (repeatable)
@@ -84,11 +84,11 @@ pub(super) struct VariantArgs {
     /// Set a package template: A=VALUE fills ###JACKAL_PKG_TMPL_A### (repeatable)
     #[arg(long = "set", value_name = "A=VALUE")]
     set: Vec<String>,
-    /// Run commands of imported skeletons: of all, or below URL (repeatable)
+    /// Allow commands of imported skeletons: all, or those below URL (repeatable)
     ///
-    /// `onCreate` actions of a skeleton run on this machine. They are refused
-    /// unless they are allowed here, and then see the files of the skeleton and
-    /// declared variables only.
+    /// `onCreate` actions of a skeleton run on this machine. They are refused unless
+    /// allowed here, and can then access only the files of the skeleton and declared
+    /// variables.
     #[arg(
         long,
         value_name = "URL",
@@ -102,10 +102,10 @@ pub(super) struct VariantArgs {
     allow_import_actions: Vec<String>,
 }
 
-/// The value of `--allow-import-actions` without one.
+/// The value of `--allow-import-actions` if none is given.
 const ALL_IMPORTS: &str = "*";
 
-/// Whose commands may run. An empty variable counts as unset.
+/// Which skeletons' commands may run. An empty variable counts as unset.
 fn trusted(mut urls: Vec<String>) -> TrustedImports {
     urls.retain(|url| !url.is_empty());
     match urls.iter().any(|url| url == ALL_IMPORTS) {
@@ -182,7 +182,7 @@ impl CacheDirArgs {
     }
 }
 
-/// Where a command works.
+/// The environment of a command.
 #[derive(Args)]
 pub(super) struct PlaceArgs {
     #[command(flatten)]
@@ -216,7 +216,7 @@ impl PlaceArgs {
     }
 }
 
-/// Where a command works that uploads as well.
+/// The same for a command that also uploads.
 #[derive(Args)]
 pub(super) struct UploadPlaceArgs {
     #[command(flatten)]
@@ -285,7 +285,7 @@ impl ContentArgs {
     }
 }
 
-/// What a plan is made of, beside its packages.
+/// What a plan consists of besides its packages.
 #[derive(Args)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
@@ -311,7 +311,7 @@ impl PlanArgs {
     }
 }
 
-/// One task of a plan that is looked at, not run.
+/// One task of a plan to inspect without running it.
 #[derive(Args)]
 pub(super) struct PlannedArgs {
     #[command(flatten)]

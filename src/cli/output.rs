@@ -32,7 +32,7 @@ pub(super) fn waiting(text: &str) {
     let _ = writeln!(err, "{clear}{}", one_line(&without_logins(text)));
 }
 
-/// Prints `text` on stdout; on a terminal, without what steers it.
+/// Prints `text` on stdout; on a terminal, without control characters.
 pub(super) fn print(text: &str) -> Result<(), CommandError> {
     print_bytes(without_logins(text).as_bytes())
 }

@@ -81,7 +81,7 @@ pub(super) fn run(args: PackageSignArgs) -> Result<(), CommandError> {
     ));
     if signed.dropped > 0 {
         note(&format!(
-            "warning: dropped {} attestations: signing changed the definition that they are about\n\
+            "warning: dropped {} attestations: signing changed the definition that they cover\n\
              help: attest the package again, or sign it with --signature detached",
             signed.dropped
         ));

@@ -98,8 +98,9 @@ impl Progress {
     }
 }
 
-/// A log below the line of its task. Each line has a mark and nothing that steers
-/// the terminal; colours are kept on a terminal, and reset at the end of the line.
+/// A log below the line of its task. Each line has a mark and no characters that
+/// control the terminal; colours are kept on a terminal, and reset at the end of the
+/// line.
 pub(super) fn block(log: &str, colours: bool) -> String {
     let mut text = String::new();
     for line in log.lines() {

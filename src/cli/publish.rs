@@ -21,10 +21,10 @@ use crate::app::{
 };
 
 const PUBLISH_HELP: &str = "\
-Blobs are uploaded and verified first, and tags move last. If a publication is
-interrupted, run it again, or run `jackal release resume`; blobs that exist in
-the registry are skipped. Moving a tag that names another package of the same
-architecture fails with exit code 7 unless --move-tag is given.";
+Blobs are uploaded and verified first, and tags move last. If publishing is
+interrupted, run the command again, or run `jackal release resume`; blobs that
+exist in the registry are skipped. Moving a tag that names another package of
+the same architecture fails with exit code 7 unless --move-tag is given.";
 
 /// Arguments of `jackal package publish`.
 #[derive(Args)]
@@ -48,7 +48,7 @@ pub(super) struct PublishArgs {
     move_tag: bool,
     /// Split files above the registry's layer limit into several layers
     ///
-    /// Only jackal joins them again when it reads the package.
+    /// Only jackal can join them again when reading the package.
     #[arg(long)]
     split_layers: bool,
     /// Do not ask for confirmation
@@ -108,7 +108,7 @@ pub(super) fn run(mut args: PublishArgs) -> Result<(), CommandError> {
     if args.names.len() < 2 {
         let only = args.names.join(" ");
         return Err(CommandError::usage(format!(
-            "a package or the destination is missing beside `{only}`"
+            "`{only}` is the only argument: expected packages and a destination"
         ))
         .hint("name at least one package, and the destination last"));
     }

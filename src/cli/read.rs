@@ -42,8 +42,8 @@ pub(super) struct ReadArgs {
     connection: ConnectionArgs,
     /// File with signature bundles for the package (repeatable)
     ///
-    /// Bundles in the package's registry and in PACKAGE.sigstore.jsonl are used
-    /// in any case.
+    /// Bundles in the package's registry and in PACKAGE.sigstore.jsonl are always
+    /// used.
     #[arg(long, value_name = "FILE", help_heading = "Trust options")]
     bundle: Vec<PathBuf>,
     #[command(flatten)]

@@ -80,7 +80,7 @@ pub(super) struct SignArgs {
 }
 
 impl SignArgs {
-    /// The signature that is written into the package.
+    /// The signature to write into the package.
     pub(super) fn seal(&self, published: bool) -> Option<Seal> {
         match self.signature {
             SignatureForm::Detached => None,

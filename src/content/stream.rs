@@ -47,7 +47,7 @@ pub enum CopyError<R, W> {
 
 /// Content of another digest than expected.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("content digests to {found}, expected {expected}")]
+#[error("content has digest {found}, expected {expected}")]
 pub struct Mismatch {
     /// Digest of what was received.
     pub found: Digest,

@@ -41,7 +41,7 @@ impl<R: Read> VerifyReader<R> {
         self.hasher = Some(Hasher::default());
         Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("content digests to {found}, expected {}", self.expected),
+            format!("content has digest {found}, expected {}", self.expected),
         ))
     }
 }

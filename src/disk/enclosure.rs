@@ -1,11 +1,11 @@
-//! A folder that nothing leads out of: entries with untrusted names are created below
+//! A folder that no path can leave: entries with untrusted names are created below
 //! it.
 //!
-//! Everything is opened by descriptors from the folder down. The kernel resolves each
-//! path below it and through no link (`openat2`, Linux 5.6); where it cannot, every
-//! folder is opened in turn without following links. So neither a name, nor a link
-//! that an archive planted, nor a folder that another process swaps for a link meanwhile
-//! leads elsewhere.
+//! Everything is opened relative to descriptors, from the folder down. The kernel
+//! resolves each path below the folder without following links (`openat2`, Linux
+//! 5.6); where it cannot, each folder on the path is opened in turn without following
+//! links. So neither a name, nor a link planted by an archive, nor a folder that
+//! another process swaps for a link can lead elsewhere.
 //!
 //! Nothing is replaced: a file, link or folder that exists is an error.
 
@@ -21,7 +21,7 @@ use rustix::io::Errno;
 
 use crate::archive::SafePath;
 
-/// How folders on the way are opened: to be passed through, never read.
+/// How folders on a path are opened: to pass through them, never to read them.
 const ON_THE_WAY: OFlags = OFlags::PATH
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
@@ -107,7 +107,7 @@ impl Enclosure {
     ///
     /// # Errors
     ///
-    /// It is missing, not a regular file, or a link is on the way.
+    /// It is missing, not a regular file, or its path contains a link.
     pub fn read(&self, at: &SafePath) -> io::Result<File> {
         let (above, name) = self.above(at, Missing::Fail)?;
         // A pipe would keep the reader waiting for a writer.
@@ -169,8 +169,8 @@ impl Enclosure {
             let resolve =
                 ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            // Fails as well with a kernel or a filter of system calls that lacks it. The
-            // steps below tell the reasons apart.
+            // Also fails if the kernel or a system call filter does not support it.
+            // The steps below distinguish the reasons.
             if let Ok(folder) = rustix::fs::openat2(&self.top, path, flags, Mode::empty(), resolve)
             {
                 return Ok(folder);
@@ -215,7 +215,7 @@ fn rename_new<P: rustix::path::Arg + Copy>(
     (new, to): (BorrowedFd<'_>, P),
 ) -> io::Result<()> {
     match rustix::fs::renameat_with(old, from, new, to, RenameFlags::NOREPLACE) {
-        // The file system or the kernel cannot.
+        // The file system or the kernel does not support it.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
         done => return Ok(done?),
     }

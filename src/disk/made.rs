@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::XattrFlags;
 
-/// The attribute. Its value: a version, the digest in hex, and when it was noted, as
-/// seconds and nanoseconds.
+/// The attribute. Its value: a version, the digest in hex, and the time at which it
+/// was recorded, in seconds and nanoseconds.
 const ATTRIBUTE: &str = "user.jackal.made";
 
 /// Version of the digest.
@@ -32,7 +32,7 @@ pub enum Made {
     Foreign,
 }
 
-/// Notes that jackal made the folder at `path` and everything in it.
+/// Records that jackal made the folder at `path` and everything in it.
 ///
 /// # Errors
 ///
@@ -97,7 +97,8 @@ fn look(top: &Path, since: Option<(i64, i64)>) -> io::Result<Look> {
             hasher.update(&(below.len() as u64).to_le_bytes());
             hasher.update(below.as_bytes());
             hasher.update(&facts.mode().to_le_bytes());
-            // A folder changes when it is moved, or when a name in it is: its names count.
+            // Moving a folder, or a name in it, changes its times, so only its names
+            // count.
             if facts.is_dir() {
                 open.push(path);
                 continue;

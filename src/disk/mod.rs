@@ -3,14 +3,14 @@
 //! The lowest store: all other stores and all commands write files through it, so that
 //! modes and durability are decided in one place.
 //!
-//! - **Mode.** A file is made with mode 0644, or 0600 if it is private, and loses
-//!   the bits in the user's umask. A umask can only take rights away: 0002 does
-//!   not make files writable for the group.
+//! - **Mode.** A file is made with mode 0644, or 0600 if it is private, and loses the
+//!   bits in the user's umask. A umask can only remove permissions: 0002 does not
+//!   make files writable for the group.
 //! - **Durability.** [`NewFile::keep`] and [`write`] flush the file, rename it and
 //!   flush its folder: a name that survives a power failure has its content.
 //!   [`write_hint`] flushes nothing. It is for files that are cheap to lose, and whose
 //!   readers treat a damaged or empty file as missing.
-//! - **Left-overs.** Unfinished files and folders share a prefix and are locked while
+//! - **Leftovers.** Unfinished files and folders share a prefix and are locked while
 //!   their process runs; [`reap`] removes those without an owner.
 //! - **Owners.** Folders whose content is believed, such as caches, are private:
 //!   [`private_folder`] refuses one that others may change.

@@ -1,9 +1,9 @@
-//! What the thread that starts a command gives up first, so that the command and
-//! its children start without it.
+//! What a thread gives up before it starts a command, so that the command and its
+//! children start without it.
 //!
-//! Used by `process` and `confine`, on a thread made for one command: a umask of its
-//! own, no sight of other processes, and of root's rights only those over files. It
-//! never touches this process as a whole.
+//! Used by `process` and `confine`, on a thread created for one command: it gets its
+//! own umask, cannot see other processes, and keeps only those of root's rights that
+//! concern files. It never affects the whole process.
 
 use std::fs;
 use std::io;
@@ -13,14 +13,14 @@ use rustix::fs::Mode;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags, capabilities, set_capabilities};
 
-/// The umask of every command: with the user's own, what it makes would differ
-/// from user to user, and no key knows it.
+/// The umask of every command. With the user's own, outputs would differ between
+/// users, and no key covers it.
 pub(crate) const UMASK: u32 = 0o022;
 
-/// What a confined command of root keeps of root's rights: those over files, users
-/// and its own processes. Without the others, Landlock stands between it and the
-/// memory and environment of other processes: the kernel asks no module if a
-/// process may monitor performance (`CAP_PERFMON`) or administrate the system.
+/// The rights of root that a confined command keeps: those over files, users and its
+/// own processes. Without the others, Landlock keeps it from the memory and
+/// environment of other processes; the kernel does not ask Landlock about a process
+/// that may monitor performance (`CAP_PERFMON`) or administer the system.
 const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::FOWNER)
@@ -46,7 +46,7 @@ pub(crate) fn has_usual_umask() -> bool {
     *ANSWER.get_or_init(|| read() == Some(UMASK))
 }
 
-/// Gives what the calling thread starts the usual umask.
+/// Sets the usual umask for the processes that the calling thread starts.
 ///
 /// # Errors
 ///
@@ -58,7 +58,8 @@ pub(crate) fn set_umask() -> io::Result<()> {
 }
 
 /// Hides processes that a confined command may not trace, which are all but its own:
-/// their command lines may hold secrets. Only root may; for others nothing changes.
+/// their command lines may hold secrets. Only root may do this; for other users,
+/// nothing changes.
 pub(crate) fn hide_processes() {
     let hidden = || -> io::Result<()> {
         unshare(UnshareFlags::NEWNS)?;
@@ -71,8 +72,8 @@ pub(crate) fn hide_processes() {
     let _ = hidden();
 }
 
-/// Gives up root's rights other than [`KEPT`]. Programs cannot get them back: the
-/// thread has `no_new_privs` set.
+/// Drops root's rights other than [`KEPT`]. Programs cannot get them back: the thread
+/// has `no_new_privs` set.
 ///
 /// # Errors
 ///

@@ -1,10 +1,10 @@
 //! Confinement of commands: Landlock rules for the thread that starts one.
 //!
-//! Used by `process`. The rules are laid on a thread made for the purpose,
-//! which starts the command and ends; the command and all its children inherit
-//! them, and this process stays as it was. Other processes cannot be traced, nor
-//! their memory and environment be read, also by a command of root. It never
-//! decides which tasks are confined, and it does not rule the network.
+//! Used by `process`. The rules are applied to a thread created for the purpose,
+//! which starts the command and ends; the command and all its children inherit them,
+//! and this process is not affected. Not even a command run by root can trace other
+//! processes or read their memory and environment. It never decides which tasks are
+//! confined, and does not restrict the network.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -89,12 +89,12 @@ pub enum ConfineError {
     /// Landlock refused.
     #[error(transparent)]
     Rules(#[from] RulesetError),
-    /// Root's rights could not be given up.
-    #[error("cannot give up capabilities: {0}")]
+    /// Root's rights could not be dropped.
+    #[error("cannot drop capabilities: {0}")]
     Rights(#[from] std::io::Error),
 }
 
-/// Whether this kernel can confine a command; asked of it once.
+/// Whether this kernel can confine a command; checked once.
 #[must_use]
 pub fn supported() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();

@@ -227,8 +227,8 @@ impl Process {
         command
     }
 
-    /// Starts the command on a thread that ends at once: what is laid on a thread
-    /// stays, so it can be none that is used again.
+    /// Starts the command on a thread that ends at once: restrictions on a thread are
+    /// permanent, so the thread cannot be reused.
     async fn spawn_apart(
         &self,
         refused: impl FnOnce(std::io::Error) -> ProcessError,
@@ -248,7 +248,7 @@ impl Process {
                 .iter()
                 .try_for_each(Confinement::enforce);
             let child = confined.map(|()| process.command(masked).spawn());
-            // Nobody waits any more: the child is dropped here, and so killed.
+            // The caller has stopped waiting: dropping the child kills it.
             let _ = answer.send(child);
         };
         if let Err(source) = std::thread::Builder::new().spawn(body) {
@@ -375,7 +375,7 @@ mod tests {
         let finished = run(script, 20_000, Some(Confinement::default()));
         let out = text(&finished, Stream::Stdout);
         assert!(!out.contains("LEAK"), "{out}");
-        // Its own, and what the system says of itself, can be read.
+        // Its own entries, and those about the system, can be read.
         assert!(
             out.contains("FOO=one") && out.contains("/proc/cpuinfo:"),
             "{out}"

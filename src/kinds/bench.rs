@@ -1,7 +1,7 @@
-//! What pure work is carried out with, besides its action and its inputs.
+//! What pure work can use besides its action and its inputs.
 //!
-//! The run that the work is part of is private here: a pure kind sees the store,
-//! and what it may ask of the run.
+//! The run that the work belongs to is private here: a pure kind sees only the store,
+//! and the requests that it may make of the run.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use crate::cas::Cas;
 use crate::ground::Failure;
 use crate::ground::site::Site;
 
-/// Room for what pure work makes.
+/// The store and the run behind pure work.
 #[derive(Clone)]
 pub(crate) struct Bench {
     pub(crate) cas: Arc<Cas>,
-    /// The run that it is part of; `None`: it is carried out alone.
+    /// The run that the work belongs to; `None`: it runs on its own.
     site: Option<Arc<Site>>,
 }
 
@@ -38,14 +38,14 @@ impl Bench {
         }
     }
 
-    /// Most bytes that the user lets an archive or layer unpack to; `None`: the default.
-    /// It changes whether there is an output, and no byte of it.
+    /// The user's limit for the unpacked size of an archive or layer, in bytes;
+    /// `None`: the default. It can prevent an output, but never changes its bytes.
     pub(crate) fn content_limit(&self) -> Option<u64> {
         self.site.as_ref()?.wishes.content_limit
     }
 
-    /// The outputs of actions that this one is made of, in their order: in a run
-    /// from the cache, if it has them.
+    /// The outputs of the actions that this one consists of, in order; in a run, from
+    /// the cache if possible.
     pub(crate) async fn nested(&self, actions: Vec<Prepared>) -> Result<Vec<Output>, Failure> {
         let mut running = Vec::with_capacity(actions.len());
         for prepared in actions {
@@ -71,7 +71,7 @@ impl Bench {
         Ok(outputs)
     }
 
-    /// A turn for work that takes a processor and much memory.
+    /// A permit for work that needs a processor and a lot of memory.
     pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         let cpu = Arc::clone(&self.site.as_ref()?.cpu);
         cpu.acquire_owned().await.ok()

@@ -65,7 +65,8 @@ pub(crate) struct Prepared {
     pub(crate) manifest: Option<Descriptor>,
     /// What its outputs are.
     pub(crate) form: OutputForm,
-    /// Why its result is never remembered: the key does not cover all that it reads.
+    /// Why its result is never cached: the key does not cover everything that it
+    /// reads.
     pub(crate) uncached: Option<&'static str>,
 }
 
@@ -248,7 +249,7 @@ kinds! {$
     Run(run::RunWork);
 }
 
-/// What work that is one step by itself is made of, beside its task.
+/// What the work of a task that is a single step is made from, besides the task.
 pub(crate) struct Around<'a> {
     /// The folder of the pipeline: paths are relative to it.
     pub(crate) folder: &'a Path,
@@ -370,7 +371,7 @@ impl Task<'_> {
         Ok(prepared)
     }
 
-    /// Whether the result of a prepared step is remembered.
+    /// Whether the result of a prepared step is cached.
     pub(crate) fn remembers(&self, prepared: &Prepared) -> bool {
         self.cached && prepared.uncached.is_none()
     }

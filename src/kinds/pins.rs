@@ -180,7 +180,7 @@ impl Pin {
         }
     }
 
-    /// Asks, whatever is pinned; what is returned writes the answer down.
+    /// Asks even if there is a pin; the returned value records the answer.
     pub(crate) fn ask(&self, site: &Arc<Site>) -> Asking {
         (self.ask)(Arc::clone(site))
     }

@@ -474,7 +474,7 @@ impl PackageFile {
             return Err(LayoutError::too_large(&self.path, what));
         }
         if members.bytes + name.len() > MAX_PATH_BYTES {
-            let what = format!("its paths have more than {} MiB", MAX_PATH_BYTES >> 20);
+            let what = format!("its paths take more than {} MiB", MAX_PATH_BYTES >> 20);
             return Err(LayoutError::too_large(&self.path, what));
         }
         match members.insert(name, member) {

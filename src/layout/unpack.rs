@@ -2,8 +2,8 @@
 //!
 //! The digest of the tar was verified, but its author is not trusted with the disk:
 //! nothing is written outside the folder, through a link, or with special rights, and
-//! nothing is replaced. Every tar gets a folder of its own, so that no link of one is
-//! on the way of another.
+//! nothing is replaced. Every tar gets a folder of its own, so that no path of one
+//! leads through a link of another.
 //!
 //! Memory is bounded by [`MAX_LINK_BYTES`].
 

@@ -78,7 +78,7 @@ impl<F: Skip> Walk<F> {
             if name.ends_with('/') {
                 return Err(refused("a regular file is named like a folder"));
             }
-            // Terminals obey control characters, in any message about it.
+            // Terminals interpret control characters in any message about it.
             let name = match SafePath::parse(&name) {
                 Ok(safe) if !name.contains(char::is_control) => safe,
                 _ => return Err(WalkError::Unsafe(name.escape_debug().to_string())),

@@ -51,7 +51,7 @@ pub enum ReferenceError {
         "`{0}` has a login in front of its host: remove it, and log in with `docker login` or `podman login`"
     )]
     Login(String),
-    /// What follows `@` is no digest that can be checked.
+    /// The text after `@` is not a digest that can be checked.
     #[error("`{text}` is not an image reference: {source}")]
     Digest {
         /// The text, shortened.
@@ -248,7 +248,7 @@ fn hidden(text: &str) -> Option<String> {
         _ => rest,
     };
     let (login, host) = body.rsplit_once('@')?;
-    // What names no host may be a wrong digest.
+    // Text that names no host may be a wrong digest.
     let is_login = login.contains(':') || host.contains(['.', ':', '/']);
     let shown = format!("{scheme}***{}", &rest[login.len()..]);
     is_login.then(|| shown.chars().take(200).collect())

@@ -202,7 +202,7 @@ mod tests {
             assert!(found.contains("p.yaml:8:"), "{found}");
         }
         let found = errors(&format!("{component}    inputs: ['src/**']\n"));
-        assert!(found.contains("lists other tasks only"), "{found}");
+        assert!(found.contains("may list only tasks"), "{found}");
     }
 
     #[test]

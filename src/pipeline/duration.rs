@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-/// Longest text looked at; a real duration is a few characters.
+/// Maximum length of the text; a real duration has a few characters.
 const MAX_TEXT: usize = 64;
 
 /// Why a text is not a duration.

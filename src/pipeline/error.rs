@@ -89,7 +89,7 @@ pub enum ExpandError {
         other: String,
     },
     /// Too much for one run.
-    #[error("the pipeline makes more than {limit} {what}: use smaller matrices or selectors")]
+    #[error("the pipeline has more than {limit} {what}: use smaller matrices or selectors")]
     TooMany {
         /// What exceeds the limit.
         what: &'static str,

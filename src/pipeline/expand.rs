@@ -16,11 +16,11 @@ use super::error::ExpandError;
 use super::model::Pipeline;
 use super::render::{Rows, Spent};
 
-/// Most instances of one pipeline.
+/// Maximum number of instances of one pipeline.
 pub const MAX_TOTAL: usize = 20_000;
 
-/// Most edges between instances: above any real build, and few enough to fit into
-/// memory.
+/// Maximum number of edges between instances: above any real build, and few enough to
+/// fit into memory.
 const MAX_EDGES: usize = 1_000_000;
 
 /// What a run knows besides the file and the parameters.
@@ -41,7 +41,7 @@ pub struct Facts {
 ///
 /// # Errors
 ///
-/// The first instance that has no meaning.
+/// The first instance that is invalid.
 pub fn expand(
     pipeline: &Pipeline,
     params: &BTreeMap<String, String>,

@@ -114,9 +114,9 @@ impl Default for Resources {
 /// What holds for tasks that do not say otherwise: the file's `defaults`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Defaults {
-    /// Longest time of one attempt.
+    /// Time limit of one attempt.
     pub timeout: Option<Duration>,
-    /// Further attempts.
+    /// Retries.
     pub retries: Retries,
     /// `os/arch[/variant]` or `any`.
     pub platform: Option<Template>,

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-/// Most instances of one task: more is nearly always a mistake, and would slow down
-/// every plan.
+/// Maximum number of instances of one task: more is nearly always a mistake, and
+/// would slow down every plan.
 pub const MAX_INSTANCES: usize = 1000;
 
 /// One instance's values, sorted by axis so that its name is canonical.

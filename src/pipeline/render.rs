@@ -13,11 +13,12 @@ use super::matrix::{Row, Selector, instance_name};
 /// The matrix rows of every task: the instances that references select among.
 pub type Rows<'p> = BTreeMap<&'p str, &'p [Row]>;
 
-/// Most bytes of texts that the instances of a pipeline are made of: 64 MiB. A matrix
-/// multiplies every text of its task, and the variables of the pipeline.
+/// Maximum length of the texts in the instances of a pipeline, in bytes: 64 MiB. A
+/// matrix multiplies every text of its task, and the variables of the pipeline.
 const MAX_RENDERED_BYTES: usize = 64 << 20;
 
-/// Most bytes of values that are brought to instances, used or not: 4 GiB, some seconds.
+/// Maximum size of the values passed to instances, used or not, in bytes: 4 GiB,
+/// which takes some seconds.
 const MAX_CONTEXT_BYTES: usize = 4 << 30;
 
 /// What the instances of a pipeline have taken so far.

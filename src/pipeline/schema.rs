@@ -80,7 +80,7 @@ fn top() -> Value {
     json!({
         "kind": {"const": "JackalPipeline", "description": "The type of the file."},
         "version": {"const": 1, "description": "The version of this schema."},
-        "name": text("The name of the pipeline. It is part of the names of images that are built here."),
+        "name": text("The name of the pipeline. It becomes part of the names of images built here."),
         "params": {
             "type": "object",
             "additionalProperties": mapping(
@@ -101,8 +101,8 @@ fn top() -> Value {
         "globalInputs": one_or_many("Inputs of every `run` task."),
         "defaults": mapping(
             json!({
-                "timeout": described(duration_schema(), "Longest time of one attempt. Without it 15m for `run`, and no limit for other verbs."),
-                "timeout-minutes": described(whole_schema(1), "The same in minutes."),
+                "timeout": described(duration_schema(), "Time limit of one attempt. Default: 15m for `run`, none for other verbs."),
+                "timeout-minutes": described(whole_schema(1), "The same limit in minutes."),
                 "retries": described(<Retries as Key>::schema(), "Retries after failures that may be temporary."),
                 "platform": text("os/arch[/variant], or any."),
                 "cache": described(<Caching as Key>::schema(), "Whether and how results are cached."),
@@ -117,7 +117,7 @@ fn top() -> Value {
                 "maxAge": described(duration_schema(), "Remove results that have not been used for this long."),
                 "verify": {"const": "always", "description": "Every blob is verified when it is read. This cannot be turned off."},
             }),
-            "Salt and limits of the cache.",
+            "Cache salt and limits.",
         ),
         "pools": {
             "type": "object",

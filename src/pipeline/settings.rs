@@ -17,15 +17,15 @@ use super::render::Renderer;
 use super::{duration, size};
 use crate::yaml::{Fields, Node, Value as Yaml};
 
-/// Longest time of one attempt of a command when the file says nothing. Other verbs
-/// have none: how long an image takes depends on its size and the network.
+/// Default time limit of one attempt of a command. Other verbs have none: how long an
+/// image takes depends on its size and the network.
 const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// Time between asking a command to stop and killing it, of `run` tasks: package
 /// actions, Git and kustomize have times of their own.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
-/// Most attempts: with waits that double, more is a mistake.
+/// Maximum number of attempts: with delays that double, more is a mistake.
 const MAX_ATTEMPTS: i64 = 100;
 
 record! {
@@ -42,7 +42,7 @@ record! {
         secrets: Secrets = "secrets",
         /// Whether and how results are cached.
         cache: Caching = "cache",
-        /// Longest time of one attempt. 15m by default for `run`; no limit for others.
+        /// Time limit of one attempt. Default: 15m for `run`, none for other verbs.
         timeout: Timeout = "timeout",
         /// Time between asking a command to stop and killing it. 10s by default.
         grace: Grace = "grace",
@@ -70,11 +70,11 @@ record! {
     }
 }
 
-/// Keys that only a command can heed: of a task with another verb they are mistakes.
+/// Keys that apply only to commands: on a task with another verb they are mistakes.
 pub const OF_COMMANDS: [&str; 6] = ["grace", "outputs", "sandbox", "secrets", "tools", "workdir"];
 
 impl Settings {
-    /// Longest time of one attempt of a command.
+    /// Time limit of one attempt of a command.
     #[must_use]
     pub fn command_timeout(&self) -> Duration {
         self.timeout.unwrap_or(TIMEOUT)
@@ -233,7 +233,7 @@ impl Word for Sandbox {
 
 /// A key with an older name.
 fn alias(name: &'static str, schema: Value, of: &str) -> (&'static str, Value) {
-    (name, described(schema, &format!("An alias of {of}.")))
+    (name, described(schema, &format!("An alias for {of}.")))
 }
 
 impl Key for DependsOn {
@@ -292,7 +292,7 @@ impl Key for Mutex {
 fn minutes_schema() -> (&'static str, Value) {
     (
         "timeout-minutes",
-        described(whole_schema(1), "The same in minutes."),
+        described(whole_schema(1), "The same limit in minutes."),
     )
 }
 

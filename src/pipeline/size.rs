@@ -2,7 +2,7 @@
 //!
 //! Used by the checker for memory and cache limits. It never rounds.
 
-/// Longest text looked at; a real size is a few characters.
+/// Maximum length of the text; a real size has a few characters.
 const MAX_TEXT: usize = 64;
 
 /// Why a text is not a size.

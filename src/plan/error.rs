@@ -157,7 +157,7 @@ pub enum PlanError {
     #[error("no task named `{task}`: {near}`jackal graph` lists all tasks")]
     NoTask {
         task: String,
-        /// A question that names a similar task, or nothing.
+        /// A suggestion that names a similar task, or nothing.
         near: String,
     },
     /// A path that a task reads closes a cycle.

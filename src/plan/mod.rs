@@ -1,8 +1,8 @@
 //! Plans: steps with their work, and what each waits for.
 //!
 //! `implied` makes the task instances of a folder without a pipeline file, and
-//! `declared` makes steps of instances; `run` carries a plan out. It never reads
-//! the inputs of a step.
+//! `declared` makes steps of instances; `run` executes a plan. It never reads the
+//! inputs of a step.
 
 mod declared;
 mod error;
@@ -50,7 +50,7 @@ pub struct Step {
     pub retries: Retries,
     /// What it occupies while it runs.
     pub resources: Resources,
-    /// Longest time of one attempt, if something else than the work itself keeps it.
+    /// Time limit of one attempt, unless the work enforces it itself.
     pub timeout: Option<Duration>,
     /// Among ready steps the one with the highest priority starts first.
     pub priority: i32,

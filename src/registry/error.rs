@@ -96,7 +96,7 @@ pub enum RegistryError {
     },
     /// Success, with a web page instead of a registry's answer.
     #[error(
-        "{reference}: a web page answered instead of a registry; if a proxy or a sign-in page is between, sign in or go around it, else check the registry's name"
+        "{reference}: received a web page instead of a registry's answer; if a proxy or sign-in page is in the way, sign in or bypass it, otherwise check the registry's name"
     )]
     WebPage {
         /// What was requested, and the host that answered, if another one did.
@@ -162,7 +162,7 @@ pub enum RegistryError {
     /// The registry names a token server on another host, which must not get the
     /// credentials.
     #[error(
-        "{reference}: registry sends us to the token server {realm}, on another host, which does not get the credentials for {registry}; if it belongs to the registry, add --token-server {registry}={realm}"
+        "{reference}: registry names the token server {realm} on another host, so the credentials for {registry} were not sent to it; if it belongs to the registry, add --token-server {registry}={realm}"
     )]
     ForeignRealm {
         /// What was requested.

@@ -104,7 +104,7 @@ impl Registry {
         let _ = self.send(&Call::new(Method::DELETE, at, upload)).await;
         Ok(match own {
             true => "accepts uploads".to_owned(),
-            false => "accepts uploads, at another host".to_owned(),
+            false => "accepts uploads, on another host".to_owned(),
         })
     }
 

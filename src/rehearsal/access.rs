@@ -57,7 +57,7 @@ impl Access {
         }
     }
 
-    /// Whether `authorization` allows to read or write `repository`.
+    /// Whether `authorization` allows reading or writing `repository`.
     pub(super) fn admits(&self, authorization: &str, repository: &str, write: bool) -> bool {
         let Some(login) = &self.login else {
             return true;

@@ -416,7 +416,7 @@ impl Site {
             return Err(refused(
                 400,
                 "DIGEST_INVALID",
-                format!("the content digests to {found}"),
+                format!("the content has digest {found}"),
             ));
         }
         self.store.keep(&asked.repository, digest, &path)?;
@@ -488,7 +488,7 @@ impl Site {
                 return Err(refused(
                     400,
                     "DIGEST_INVALID",
-                    format!("it digests to {digest}"),
+                    format!("it has digest {digest}"),
                 ));
             }
             Ok(_) => None,

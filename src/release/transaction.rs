@@ -30,8 +30,8 @@ use crate::signing::{Bundle, Material};
 ///
 /// # Errors
 ///
-/// [`ReleaseError`]; tags that were not reached are unchanged, and the journal
-/// allows to resume.
+/// [`ReleaseError`]; tags that were not reached are unchanged, and the journal allows
+/// the release to be resumed.
 pub async fn run(
     registry: &Arc<Registry>,
     items: &[Item],

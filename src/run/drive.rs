@@ -536,7 +536,7 @@ async fn within<T>(
             ..Failure::new(
                 Class::Timeout,
                 format!(
-                    "stopped after its `timeout` of {limit:?}: raise it, or see what it waits for"
+                    "timed out after {limit:?}: raise `timeout`, or check what the task is waiting for"
                 ),
             )
         }),

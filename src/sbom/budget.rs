@@ -7,18 +7,19 @@
 use std::cell::Cell;
 use std::io;
 
-/// Most memory for the entries, the lists of packages and the facts of executables of one
-/// layer or image, in bytes: 128 MiB. The largest known images have half a million files.
+/// Maximum memory for the entries, the lists of packages and the facts about
+/// executables of one layer or image, in bytes: 128 MiB. The largest known images
+/// have half a million files.
 pub(super) const HELD_BYTES: usize = 128 << 20;
 
 /// The same for one archive inside a component, which is held beside its component.
 pub(super) const INNER_BYTES: usize = 64 << 20;
 
-/// Most memory for the packages of one document, in bytes: 112 MiB. A system of five
-/// thousand packages with half a million files takes that.
+/// Maximum memory for the packages of one document, in bytes: 112 MiB. A system of
+/// five thousand packages with half a million files takes that.
 pub(super) const FOUND_BYTES: usize = 112 << 20;
 
-/// Most edges of one document: half a million.
+/// Maximum number of edges of one document: half a million.
 pub(super) const EDGES: usize = 500_000;
 
 /// Steps along paths that a scan may always take: twenty million, a few seconds.
@@ -33,7 +34,7 @@ pub enum LayerError {
     /// The tar is damaged or its source failed.
     #[error("cannot read the layer's tar archive")]
     Read(#[from] io::Error),
-    /// More than is held or followed.
+    /// A limit on memory or steps is exceeded.
     #[error("{0}; leave the SBOMs out with --skip-sbom, or use a smaller image")]
     TooLarge(&'static str),
 }
@@ -67,8 +68,8 @@ impl Memory {
         self.left = self.left.saturating_add(bytes);
     }
 
-    /// Takes `bytes` if there are so many, else all that is left; returns whether there
-    /// were.
+    /// Takes `bytes` if that many are left, otherwise all of the rest; returns
+    /// whether there were enough.
     pub(super) fn took(&mut self, bytes: usize) -> bool {
         let enough = self.take(bytes).is_ok();
         if !enough {

@@ -18,7 +18,7 @@ use crate::oci::{Digest, Hasher};
 /// scanned at the same time. Larger ones are searched as streams.
 const WHOLE_BINARY: u64 = 16 << 20;
 
-/// What holding an entry costs beside its texts, in bytes.
+/// Memory for an entry in addition to its texts, in bytes.
 const ENTRY_COST: usize = 112;
 
 /// Shortest text that is held compressed, in bytes.
@@ -142,7 +142,7 @@ pub(super) type Wanted = fn(&str) -> Option<Most>;
 pub(super) enum Most {
     /// A larger one is an error: without it, nothing would be found.
     Refuse(u64),
-    /// A larger one is passed over.
+    /// A larger one is skipped.
     Skip(u64),
 }
 
@@ -239,7 +239,7 @@ pub(super) fn walk(
     })
 }
 
-/// Most memory for the names of deleted files, in bytes: 16 MiB.
+/// Maximum memory for the names of deleted files, in bytes: 16 MiB.
 const DELETED_BYTES: usize = 16 << 20;
 
 impl Entry {

@@ -62,7 +62,7 @@ fn merge(found: Vec<Package>) -> Vec<Package> {
 /// All edges: from the source to packages, dependencies, and shared files.
 fn edges(source: &str, packages: &[Package]) -> Result<Vec<Relationship>, LayerError> {
     let ids: Vec<String> = packages.iter().map(Package::id).collect();
-    // Only names that are asked for are looked up: lists of files are long.
+    // Only required names are looked up: lists of files are long.
     let required: HashSet<&str> = packages
         .iter()
         .flat_map(|package| package.requires.iter().map(String::as_str))
@@ -88,8 +88,8 @@ fn edges(source: &str, packages: &[Package]) -> Result<Vec<Relationship>, LayerE
         }
     }
     let mut all = BTreeSet::new();
-    // Counted before they are told apart: a thousand packages may require, and provide,
-    // one name a thousand times.
+    // Counted before duplicates are removed: a thousand packages may require, and
+    // provide, one name a thousand times.
     let mut left = EDGES;
     let mut count = || {
         let less = left.checked_sub(1);

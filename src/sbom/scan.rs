@@ -18,8 +18,9 @@ use super::unpack::{self, TAR_HEAD};
 use crate::archive::is_tar;
 use crate::oci::Digest;
 
-/// Most bytes that an archive inside a component unpacks to, as a multiple of its own
-/// size, and what any may. The rest is ignored: a bomb takes seconds and not a day.
+/// Maximum unpacked size of an archive inside a component, as a multiple of its own
+/// size, and the size that any archive may have. The rest is ignored: a bomb takes
+/// seconds instead of a day.
 const ARCHIVE_RATIO: u64 = 64;
 const ARCHIVE_ALWAYS: u64 = 1 << 30;
 

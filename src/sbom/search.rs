@@ -10,10 +10,11 @@ use super::binary::{AUDIT_LIMIT, Facts, GO_MAGIC, go_inline, inflate};
 /// Bytes available from the start of a fact: 4 MiB. The largest known programs list
 /// a thousand modules in 300 KiB.
 const WINDOW: usize = 4 << 20;
-/// Most possible starts of compressed data to try in one file. Random data has about
-/// fifty in a megabyte; a file that consists of starts must not take minutes.
+/// Maximum number of possible starts of compressed data to try in one file. Random
+/// data has about fifty in a megabyte; a file that consists of starts must not take
+/// minutes.
 const MAX_TRIES: u32 = 1 << 17;
-/// Most possible lists to inflate that turn out to be something else.
+/// Maximum number of inflated candidates that turn out not to be lists.
 const MAX_BROKEN: u32 = 16;
 /// Start of the list that cargo-auditable embeds.
 const LIST_START: &[u8] = b"{\"packages\":";

@@ -22,10 +22,10 @@ const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
 /// Longest description of a distribution, in bytes: 64 KiB. They have a few hundred bytes.
 const MAX_OS_RELEASE: u64 = 64 << 10;
 
-/// Most links to follow for one path; the limit of Linux.
+/// Maximum number of links to follow for one path, as in Linux.
 const LINK_LIMIT: usize = 40;
 
-/// What a name in the tree takes beside its text, in bytes.
+/// Memory for a name in the tree in addition to its text, in bytes.
 const NODE_COST: usize = 128;
 
 /// The root of the tree.

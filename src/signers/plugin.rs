@@ -43,7 +43,7 @@ const MAX_MESSAGE: usize = 300;
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
     /// It is not installed.
-    #[error("keys at {0}:// need the program sigstore-kms-{0} in PATH: install it")]
+    #[error("keys at {0}:// require the program sigstore-kms-{0} on PATH: install it")]
     Missing(String),
     /// It cannot be run.
     #[error("`{program}`: {source}")]

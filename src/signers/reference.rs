@@ -27,7 +27,7 @@ const NOT_HERE: [&str; 3] = ["k8s", "gitlab", "pkcs11"];
 pub enum KeyReferenceError {
     /// The scheme is unknown.
     #[error(
-        "unknown key scheme `{0}://`: expected a path, env://NAME, https://…, hashivault://KEY, or NAME://… with a program sigstore-kms-NAME in PATH"
+        "unknown key scheme `{0}://`: expected a path, env://NAME, https://…, hashivault://KEY, or NAME://… with a program sigstore-kms-NAME on PATH"
     )]
     Scheme(String),
     /// HTTP without TLS is not safe.

@@ -38,7 +38,7 @@ pub enum VaultError {
     #[error("the vault answered HTTP {status}: {what}")]
     Refused { status: u16, what: String },
     /// Its answer is malformed.
-    #[error("the vault's answer is not one of the transit engine: {0}")]
+    #[error("the vault's answer is not a valid transit engine response: {0}")]
     Answer(&'static str),
     /// Its key is not supported.
     #[error(transparent)]

@@ -14,7 +14,7 @@ pub enum Pattern {
 }
 
 /// A regular expression that must match a value from its beginning to its end; one
-/// that begins with `^` may match a beginning only.
+/// that begins with `^` need only match the beginning.
 ///
 /// One that matches anywhere would accept `https://evil.example/https://ours.example`.
 #[derive(Clone, Debug)]
@@ -28,8 +28,8 @@ impl Pattern {
     ///
     /// # Errors
     ///
-    /// A message: it is no regular expression, or matches every value without
-    /// saying so.
+    /// A message: it is not a regular expression, or matches every value without
+    /// `.*`.
     pub fn expression(written: &str) -> Result<Self, String> {
         let text = |error: regex::Error| error.to_string();
         // On its own first: `a)|(b` would leave the group around it.
@@ -41,7 +41,7 @@ impl Pattern {
         let anchored = anchored.or_else(|_| Regex::new(&format!("\\A(?:{written}\n){end}")));
         let anchored = anchored.map_err(text)?;
         if open && anchored.is_match("") && !written.contains(".*") {
-            return Err("it matches every value: write `.*` if that is meant".to_owned());
+            return Err("it matches every value: write `.*` if that is intended".to_owned());
         }
         Ok(Self::Expression(Expression {
             written: written.to_owned(),
@@ -80,7 +80,7 @@ pub enum IdentityError {
     /// Both forms were given.
     #[error("{0} and {0}-regexp cannot be used together")]
     Both(&'static str),
-    /// A setting is there, but its value is missing.
+    /// A setting has no value.
     #[error("{0} is empty: give its value, or leave it out")]
     Empty(&'static str),
     /// The regular expression cannot be used.
@@ -122,7 +122,7 @@ impl Identity {
     ) -> Result<Option<Self>, IdentityError> {
         let pattern = |name, given: (Option<&str>, Option<&str>)| match given {
             (Some(_), Some(_)) => Err(IdentityError::Both(name)),
-            // It would match nobody, or anybody.
+            // It would match no one, or everyone.
             (Some(text), None) | (None, Some(text)) if text.trim().is_empty() => {
                 Err(IdentityError::Empty(name))
             }

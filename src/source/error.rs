@@ -105,7 +105,7 @@ pub enum OpenError {
     Sum(String),
     /// The tag names another digest, and the requested digest does not exist.
     #[error(
-        "`{name}` is {found}, but --shasum is {wanted}, which was not found; if the package was meant to change, correct the digest"
+        "`{name}` has digest {found}, and the digest {wanted} of --shasum was not found; if the package was meant to change, correct the digest"
     )]
     OtherDigest {
         /// As the user gave it.

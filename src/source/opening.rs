@@ -1,4 +1,4 @@
-//! What opening a package takes.
+//! The settings and services for opening a package.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};

@@ -205,12 +205,12 @@ impl<'o> Skeleton<'o> {
         };
         let malformed = |what: String| SkeletonError::Malformed {
             what: format!("component `{component}`: {what}"),
-            expected: "files in a folder of its name",
+            expected: "files in a folder named after it",
         };
         if component.contains('/') || SafePath::parse(component).is_err() {
             return Err(SkeletonError::Malformed {
                 what: format!("a component named {component:?}"),
-                expected: "a name that is a folder's",
+                expected: "a valid folder name",
             });
         }
         let folder = self.cas.root().join("skeletons").join(layer.digest.hex());
@@ -225,7 +225,7 @@ impl<'o> Skeleton<'o> {
             let made = stage.path().join(component);
             match fs::symlink_metadata(&made) {
                 Ok(facts) if facts.is_dir() => {}
-                Ok(_) => return Err(malformed("its root is no folder".to_owned())),
+                Ok(_) => return Err(malformed("its root is not a folder".to_owned())),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     fs::create_dir(&made).map_err(at(&made))?;
                 }
@@ -332,14 +332,14 @@ fn holds(folder: &Path, component: &str, tar: impl Read) -> io::Result<bool> {
     Ok(count(folder)? == expected)
 }
 
-/// Whether `path` is a folder, and no link to one.
+/// Whether `path` is a folder, and not a link to one.
 fn is_folder(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|facts| facts.is_dir())
 }
 
 /// A link below `folder` that leads out of it, and its target. Where a definition
-/// names a file, links are followed: what a stranger packed must not lead to files
-/// of this machine.
+/// names a file, links are followed: so links in an untrusted skeleton must not lead
+/// to files of this machine.
 fn leads_out(folder: &Path) -> io::Result<Option<(String, String)>> {
     let mut open = vec![folder.to_owned()];
     while let Some(below) = open.pop() {
@@ -477,7 +477,7 @@ mod tests {
         ];
         let place = files(&cas, &inside).unwrap();
         assert_eq!(fs::read(place.join("d/l")).unwrap(), b"hi");
-        // A link in the place of the unpacked files is none of ours.
+        // A link in place of the unpacked files is not ours.
         fs::remove_dir_all(&place).unwrap();
         std::os::unix::fs::symlink(secret, &place).unwrap();
         let place = files(&cas, &inside).unwrap();

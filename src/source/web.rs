@@ -25,7 +25,7 @@ pub(super) fn open(name: &str, opening: &Opening<'_>) -> Result<Box<dyn Package>
     let registry = opening.registry()?;
     let cas = Arc::new(Cas::open(cache)?);
     let permits = Semaphore::new(1);
-    // What does not compress takes a little more in an archive.
+    // Content that does not compress is slightly larger in an archive.
     let most = options.content_limit;
     let most = most.map(|bytes| bytes.saturating_add(bytes / 64).saturating_add(1 << 20));
     let download = registry::download(&registry, address, Some(sum), most, &cas, &permits);

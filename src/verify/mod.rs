@@ -405,7 +405,7 @@ mod tests {
         let text = text.join("\n");
         for part in [
             "metadata.aggregateChecksum",
-            "`components/a.tar` digests to",
+            "`components/a.tar` has digest",
             "`sboms.tar` is listed",
             "`stray` is in the package",
         ] {

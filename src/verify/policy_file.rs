@@ -77,7 +77,7 @@ pub fn policy_schema() -> String {
         (
             "identityRegexp",
             text(
-                "The same as a regular expression for the whole identity, or with `^` alone for its beginning.",
+                "A regular expression for the whole identity. With `^` and without `$`, it need only match the beginning.",
             ),
         ),
     ];
@@ -86,7 +86,7 @@ pub fn policy_schema() -> String {
         (
             "issuerRegexp",
             text(
-                "The same as a regular expression for the whole issuer, or with `^` alone for its beginning.",
+                "A regular expression for the whole issuer. With `^` and without `$`, it need only match the beginning.",
             ),
         ),
     ];
@@ -116,7 +116,7 @@ pub fn policy_schema() -> String {
         &["signers"],
         json!({
             "packages": text("Package names, with `*` as a wildcard; all packages if omitted."),
-            "signers": list(json!({"oneOf": forms}), "One of these must have signed."),
+            "signers": list(json!({"oneOf": forms}), "The package must be signed by one of these."),
             "attestations": list(attestation, "All of these must be present, each made by one of the signers."),
             "maxAge": age,
         }),
@@ -237,7 +237,7 @@ fn signer(
         },
         (None, Ok(Some(identity))) => Some(Signer::Identity(identity)),
         (Some(_), Ok(Some(_))) => {
-            let help = "Make two signers of it; one of them must have signed.";
+            let help = "Split it into two signers; one of them must have signed.";
             mistakes.push(wrong("a signer has both key and identity".to_owned(), help));
             None
         }

@@ -46,7 +46,7 @@ pub enum Refusal {
     },
     /// The answer may be among signatures that were not examined.
     #[error(
-        "{why}; only {examined} of {} signatures and attestations beside the package were examined, which is the limit: remove foreign ones from the registry, or give the right one with --bundle", .examined + .unread
+        "{why}; only {examined} of {} signatures and attestations beside the package were examined, which is the limit: remove unrelated ones from the registry, or pass the right one with --bundle", .examined + .unread
     )]
     TooMany {
         /// How many were examined.
@@ -108,7 +108,7 @@ pub enum Refusal {
     #[error("the definition has no metadata.aggregateChecksum for checksums.txt")]
     NoAggregate,
     /// `checksums.txt` does not match the aggregate checksum.
-    #[error("checksums.txt digests to {found}, but metadata.aggregateChecksum is `{expected}`")]
+    #[error("checksums.txt has digest {found}, but metadata.aggregateChecksum is `{expected}`")]
     Aggregate {
         /// As written in the definition.
         expected: String,
@@ -116,10 +116,10 @@ pub enum Refusal {
         found: String,
     },
     /// A file of `checksums.txt` is missing.
-    #[error("`{0}` is listed in checksums.txt and missing from the package")]
+    #[error("`{0}` is listed in checksums.txt but missing from the package")]
     Missing(String),
     /// A file is not in `checksums.txt`.
-    #[error("`{0}` is in the package and not listed in checksums.txt")]
+    #[error("`{0}` is in the package but not listed in checksums.txt")]
     Extra(String),
     /// A file that others refer to is missing.
     #[error("`{0}` is missing, but the package has images")]
@@ -153,7 +153,7 @@ pub enum Refusal {
         path: String,
     },
     /// The content of a blob does not match its name.
-    #[error("`{path}` digests to {found}, which does not match its name")]
+    #[error("`{path}` has digest {found}, which does not match its name")]
     Misnamed {
         /// Path in the package.
         path: String,
@@ -161,7 +161,7 @@ pub enum Refusal {
         found: Digest,
     },
     /// The content of a file does not match `checksums.txt`.
-    #[error("`{path}` digests to {found}, but checksums.txt says {expected}")]
+    #[error("`{path}` has digest {found}, but checksums.txt says {expected}")]
     Altered {
         /// Path in the package.
         path: String,

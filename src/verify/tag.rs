@@ -1,12 +1,12 @@
 //! Whether a tag belongs to the version of the package that it names.
 //!
-//! Only the definition is signed: whoever may write to a registry may move any tag
-//! to any package that was signed once. Source: docs/spec/signing.md, "Policy".
+//! Only the definition is signed: anyone who can write to a registry can move any tag
+//! to any package that was ever signed. Source: docs/spec/signing.md, "Policy".
 
 use super::Refusal;
 use super::signature::{Facts, shown};
 
-/// Words that may stand before the version in a tag.
+/// Words that may precede the version in a tag.
 const WORDS: [&str; 4] = ["version", "release", "ver", "v"];
 
 /// Separates the parts of a tag. A tag cannot contain `+`, so `_` replaces it.
@@ -15,9 +15,10 @@ const SEPARATORS: [char; 3] = ['-', '_', '.'];
 /// How a tag relates to the version of a package.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Relation {
-    /// The tag is the version, however it is written.
+    /// The tag is the version, in any spelling.
     Same,
-    /// The tag says nothing about versions, or only the first numbers of this one.
+    /// The tag says nothing about versions, or gives only the leading numbers of this
+    /// one.
     Open,
     /// The tag is another version.
     Other,
@@ -58,7 +59,7 @@ fn relation(tag: &str, facts: &Facts) -> Relation {
     if versioned.is_none() {
         return Relation::Open;
     }
-    // A tag that moves along: `1.2` of 1.2.3, but not 1.2.3 of 1.2.3-rc.1.
+    // A moving tag: `1.2` of 1.2.3, but not 1.2.3 of 1.2.3-rc.1.
     let core = own.split('_').next().unwrap_or_default();
     let is_core = core.chars().all(|c| c.is_ascii_digit() || c == '.');
     let mut shorter = core.match_indices('.').map(|(at, _)| &core[..at]);
@@ -68,8 +69,8 @@ fn relation(tag: &str, facts: &Facts) -> Relation {
     }
 }
 
-/// Whether `rest`, which follows the version in a tag, is the flavor and perhaps the
-/// architecture, in any order.
+/// Whether `rest`, which follows the version in a tag, is the flavor and optionally
+/// the architecture, in any order.
 fn is_of_build(rest: &str, facts: &Facts) -> bool {
     let flavor = plain(&facts.flavor);
     let architecture = plain(&facts.architecture);
@@ -110,7 +111,7 @@ fn numbered(tag: &str, name: &str) -> Option<String> {
     if let Some(inner) = WORDS.iter().find_map(|word| rest.strip_prefix(word)) {
         rest = inner.trim_start_matches(SEPARATORS);
     }
-    // An abbreviated commit is no version.
+    // An abbreviated commit is not a version.
     let hex = rest.chars().all(|c| c.is_ascii_hexdigit());
     let commit = hex && rest.len() >= 7 && rest.contains(|c: char| c.is_ascii_alphabetic());
     let begins = rest.starts_with(|c: char| c.is_ascii_digit());

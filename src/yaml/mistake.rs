@@ -146,7 +146,8 @@ impl<'t> Lines<'t> {
     }
 }
 
-/// Most mistakes that are shown: a file of another kind has one in every line.
+/// Maximum number of mistakes that are shown: a file of another kind has one in every
+/// line.
 const MAX_SHOWN: usize = 100;
 
 /// Longest line quoted in a message, in bytes: a generated file may hold a

@@ -7,12 +7,12 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
 use super::{Mistake, Mistakes, Node, SourceText, Span, Style, Value};
 
-/// Most nodes of a document after its aliases are expanded: 200,000. A
+/// Maximum number of nodes of a document after its aliases are expanded: 200,000. A
 /// definition of a thousand components has fewer; an alias bomb has more.
 pub const MAX_NODES: usize = 200_000;
 
-/// Most bytes of text that aliases and anchors copy: 8 MiB. Nodes alone say little: one
-/// alias may stand for a megabyte of text.
+/// Maximum length of the text that aliases and anchors copy, in bytes: 8 MiB. The
+/// number of nodes alone says little: one alias may stand for a megabyte of text.
 pub const MAX_COPIED_BYTES: usize = 8 << 20;
 
 /// Deepest nesting of lists and mappings: 64. Readers recurse over nodes.
@@ -329,7 +329,7 @@ fn odd_tag(tag: &Tag, here: Span) -> Mistake {
     Mistake::new(
         here,
         format!("the tag `{shown}` gives this value another type"),
-        "Remove the tag, and write the value as it is meant.",
+        "Remove the tag, and write the value as intended.",
     )
 }
 

@@ -52,7 +52,7 @@ fn the_same_package_as_a_folder_verifies_and_each_damage_is_named() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(5));
     for name in [
-        "`sboms.tar` digests to",
+        "`sboms.tar` has digest",
         "`components/app.tar` is listed",
         "`stray` is in",
     ] {

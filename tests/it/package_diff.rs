@@ -97,7 +97,7 @@ fn a_package_with_a_wrong_checksum_list_is_not_compared() {
     let out = sandbox.run(&["package", "diff", "bad", SECOND]);
     assert_eq!(out.code, Some(5));
     assert!(
-        out.stderr.contains("`sboms.tar` digests to"),
+        out.stderr.contains("`sboms.tar` has digest"),
         "{}",
         out.stderr
     );

@@ -186,7 +186,7 @@ fn a_manifest_that_puts_other_content_under_a_name_is_refused() {
         let said = elsewhere(&sandbox, &["package", command, &source]);
         assert_eq!(said.code, Some(5), "{command}: {}", said.stderr);
         assert!(
-            said.stderr.contains("`components/tool.tar` digests to"),
+            said.stderr.contains("`components/tool.tar` has digest"),
             "{}",
             said.stderr
         );

@@ -40,17 +40,17 @@ pub struct ActionsWork {
     pub defaults: ActionDefaults,
     /// In order.
     pub actions: Vec<Command>,
-    /// They follow a failure of the component, and only of that one.
+    /// They run after a failure of this component, and of no other.
     pub on_failure: bool,
 }
 
-/// An action, and whose it is.
+/// An action and its origin.
 #[derive(Clone, Debug)]
 pub struct Command {
     /// What to run, or to wait for.
     pub action: package::Action,
-    /// It comes from a skeleton that a stranger may have published: it runs confined
-    /// to the files of the skeleton, with declared variables only.
+    /// It comes from a published skeleton, which is not trusted: it runs confined to
+    /// the files of the skeleton, with only the declared variables.
     pub imported: bool,
 }
 
@@ -129,7 +129,7 @@ async fn one(
     let action = &command.action;
     let defaults = &work.defaults;
     let mute = action.mute.unwrap_or(defaults.mute);
-    // A muted command shows what its author wrote about it, not itself.
+    // For a muted command, the description is shown instead of the command.
     if !mute || !action.description.is_empty() {
         printed.push_str(&format!("{}\n", begun(action)));
     }
@@ -235,7 +235,7 @@ fn confine(
     process: &mut Process,
 ) -> Result<(), Failure> {
     if !confine::supported() {
-        let message = "an imported command runs only confined, and this kernel has no Landlock: \
+        let message = "imported commands must be confined, but this kernel has no Landlock: \
                        use Linux 5.19 or later, or copy the command into your own definition";
         return Err(Failure::new(Class::Configuration, message));
     }
@@ -244,7 +244,7 @@ fn confine(
     inside(found.below).map_err(|_| outside(dir))?;
     let below = found.root.join(found.below);
     let real = std::fs::canonicalize(&below).map_err(Failure::from)?;
-    // The package's own folder is none of the skeleton's.
+    // The package's own folder does not belong to the skeleton.
     if found.prefix.is_empty() || !real.starts_with(std::fs::canonicalize(found.root)?) {
         let message = format!(
             "the imported command \"{}\" runs in `{dir}`, which is not in its skeleton: \

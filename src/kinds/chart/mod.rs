@@ -173,7 +173,7 @@ impl Kind for ChartWork {
         })
     }
 
-    /// The manifest by which a registry knows a chart is that of no image.
+    /// The manifest of a chart in a registry is not that of an image.
     fn manifest(&self, _: &Prepared, _: &[Output]) -> Option<Descriptor> {
         None
     }

@@ -420,7 +420,7 @@ fn unpacked<'a>(
         io::ErrorKind::FileTooLarge => ChartError::TooLarge(shown.to_owned()),
         _ => at(path)(error).into(),
     };
-    // Headers count as well: a file without a byte takes memory, too.
+    // Headers count as well: an empty file takes memory, too.
     let mut tar = TarReader::new(Bounded::new(MultiGzDecoder::new(content), *left));
     let mut files = Vec::new();
     while let Some(entry) = tar.next().map_err(read)? {

@@ -36,7 +36,7 @@ const MAX_HELD_BYTES: u64 = 16 << 20;
 /// The media type of a chart archive in a registry.
 const CHART_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 
-/// The question which archive a published chart resolves to.
+/// The question of which archive a published chart resolves to.
 pub(crate) struct ChartQuestion(pub(crate) Chart);
 
 impl Question for ChartQuestion {
@@ -129,7 +129,7 @@ fn refused(chart: &Chart, what: impl std::fmt::Display) -> Failure {
     Failure::new(Class::Configuration, message)
 }
 
-/// Brings the archive that a prepared step names into the store.
+/// Fetches the archive that a prepared step names into the store.
 pub(crate) async fn fetched(
     site: &Arc<Site>,
     chart: &Chart,
@@ -230,7 +230,8 @@ async fn of_repository(site: &Arc<Site>, chart: &Chart) -> Result<ChartPin, Fail
         let text = match section(blob()?, name(&own)).map_err(unread)? {
             Some(text) => text,
             None if index.size > MAX_HELD_BYTES => {
-                let what = "its index.yaml is larger than 16 MiB, and is not written as Helm does";
+                let what =
+                    "its index.yaml is larger than 16 MiB and not formatted the way Helm writes it";
                 return Err(refused(&own, what));
             }
             None => {

@@ -46,8 +46,8 @@ const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Time between TERM and KILL: Git only removes its lock files then.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Most lines of what Git said that a message repeats: its error and its hints are
-/// the last ones.
+/// Maximum number of lines of Git's output in a message: its error and hints come
+/// last.
 const SAID_LINES: usize = 4;
 
 /// Why cloning failed.

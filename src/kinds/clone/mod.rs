@@ -36,7 +36,8 @@ pub struct CloneWork {
     pub url: RepoUrl,
 }
 
-/// The question which commit a repository resolves to. A URL with a commit has no pin.
+/// The question of which commit a repository resolves to. A URL with a commit has no
+/// pin.
 impl Question for RepoUrl {
     type Answer = String;
 
@@ -77,7 +78,7 @@ pub(crate) async fn commit(
     }
 }
 
-/// What a prepared step is to clone, as its key has it.
+/// What a prepared step clones, according to its key.
 pub(crate) fn pinned(prepared: &Prepared) -> Result<&str, Failure> {
     let pin = prepared.action.settings.get(PIN);
     pin.ok_or_else(|| Failure::new(Class::Task, "internal error: a clone without its commit"))

@@ -121,8 +121,7 @@ pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Res
     let (cas, inputs) = (Arc::clone(&bench.cas), inputs.clone());
     blocking(move || {
         let written = write::write_component(&settings, &inputs, cas.ingest()?)?;
-        // Without any content there is no tar (docs/spec/package.md, "Component
-        // tar").
+        // Without content there is no tar (docs/spec/package.md, "Component tar").
         let Some(ingest) = written else {
             return Ok(Made::default());
         };

@@ -32,7 +32,7 @@ pub struct FetchedImage {
 #[derive(Debug, thiserror::Error)]
 pub enum ImagesError {
     /// One name has two manifests.
-    #[error("{reference} stands for two different images, {one} and {other}: pin it by digest")]
+    #[error("{reference} refers to two different images, {one} and {other}: pin it by digest")]
     Conflict {
         reference: String,
         one: Digest,

@@ -1,9 +1,9 @@
 //! What a kustomization reads: every file that its own files could name.
 //!
-//! Kustomize does not say what it would read, so this takes more than that: each
-//! text of a YAML file that is the path of a file, or of a folder with a
-//! kustomization, counts as read. Where that cannot be found out, it says so.
-//! It runs no program and uses no network.
+//! Kustomize does not report what it would read, so this includes more: every string
+//! in a YAML file that is the path of a file, or of a folder with a kustomization,
+//! counts as read. If that cannot be determined, the result says so. It runs no
+//! program and uses no network.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -28,9 +28,8 @@ const LISTS: [&str; 9] = [
     "patchesStrategicMerge",
 ];
 
-/// Largest YAML file that is searched for paths, in bytes: 16 MiB, above the
-/// largest lists of custom resource definitions. What a larger one names is
-/// not known.
+/// Largest YAML file that is searched for paths, in bytes: 16 MiB, above the largest
+/// lists of custom resource definitions. The paths in a larger one are unknown.
 const MAX_YAML_BYTES: u64 = 16 << 20;
 
 /// Longest text that can be a path, in bytes: Linux's `PATH_MAX`.
@@ -43,7 +42,7 @@ pub(super) struct Closure {
     pub(super) files: BTreeSet<PathBuf>,
     /// The first address that it reads from, and the place that names it.
     pub(super) remote: Option<(String, String)>,
-    /// Something is named that was not found, or cannot be searched.
+    /// A named path was not found, or cannot be searched.
     pub(super) unsure: bool,
     seen: BTreeSet<(PathBuf, PathBuf)>,
 }
@@ -167,7 +166,7 @@ impl Closure {
     }
 }
 
-/// Whether a source is fetched, as far as its text tells.
+/// Whether a source is remote, judging by its text.
 pub(super) fn is_address(source: &str) -> bool {
     let host = source.split('/').next().unwrap_or_default();
     source.contains("://")

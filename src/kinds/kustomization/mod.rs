@@ -26,8 +26,8 @@ use crate::workspace::{self, Entry, Stat, WalkError};
 /// Version of the output format; incremented when its bytes change.
 const KUSTOMIZATION_FORMAT: u32 = 1;
 
-/// Longest time that kustomize may take: rendering takes seconds, and the rest is
-/// for repositories that it clones.
+/// Time limit of kustomize: rendering takes seconds; the rest is for the repositories
+/// that it clones.
 const KUSTOMIZE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// Time between TERM and KILL: kustomize only removes its clones then.
@@ -70,7 +70,7 @@ impl KustomizationWork {
         Ok((full, Some(closure)))
     }
 
-    /// What is read, and why a result of it cannot be remembered.
+    /// What is read, and why the result cannot be cached.
     fn read(
         &self,
         site: &Site,
@@ -90,9 +90,9 @@ impl KustomizationWork {
             self.refuse_remote(site, address, place.as_deref())?;
         }
         let why = if remote.is_some() {
-            Some("it reads from the network, where nothing is pinned")
+            Some("it reads unpinned content from the network")
         } else {
-            unsure.then_some("not everything that it reads is known")
+            unsure.then_some("the files that it reads could not all be determined")
         };
         Ok((inputs, why))
     }
@@ -115,7 +115,7 @@ impl KustomizationWork {
         })
     }
 
-    /// Refuses an address where only what is pinned or here may be read.
+    /// Refuses an address if only pinned or local content may be read.
     fn refuse_remote(
         &self,
         site: &Site,
@@ -219,7 +219,7 @@ impl Kind for KustomizationWork {
             }
             _ => {
                 let said = String::from_utf8_lossy(&text(Stream::Stderr)).into_owned();
-                // It repeats the address with the login that is in it.
+                // Its output repeats the address, with any login in it.
                 let said = said.replace(&self.source, &shown);
                 let message = format!(
                     "kustomization `{shown}` could not be rendered: {}",
@@ -228,7 +228,7 @@ impl Kind for KustomizationWork {
                 return Err(Failure::new(Class::Task, message));
             }
         }
-        // It read what the key names only if nothing was written meanwhile.
+        // It has read what the key names only if nothing was written in the meantime.
         let (shared, own) = (Arc::clone(site), self.clone());
         let now = inputs_over(cx, &self.folders.made)?;
         let (now, _) = blocking(move || own.read(&shared, now)).await?;

@@ -5,7 +5,8 @@
 //! of a component", "Limits".
 //!
 //! The author of the archive is not trusted. The size of the archive limits what it
-//! unpacks to, and a name that comes twice, or lies below a file or a link, is refused.
+//! unpacks to, and a name that occurs twice, or is below a file or a link, is
+//! refused.
 
 mod zipped;
 
@@ -67,17 +68,17 @@ pub enum MemberError {
         entry: String,
         what: &'static str,
     },
-    /// It unpacks to more than it may.
+    /// Its unpacked size exceeds the limit.
     #[error(
         "`{archive}` unpacks to more than {limit} bytes, which is suspicious for its size: to accept it, pass --max-content-size"
     )]
     TooLarge {
         archive: String,
-        /// Most bytes.
+        /// The limit, in bytes.
         limit: u64,
     },
-    /// More entries, or longer names, than are held.
-    #[error("`{0}` has too many entries, or entries with too long names, below `extractPath`")]
+    /// Too many entries, or names that are too long, to hold in memory.
+    #[error("`{0}` has too many entries, or entries whose names are too long, below `extractPath`")]
     TooMany(String),
     /// The archive cannot be read.
     #[error("`{archive}` cannot be read: {source}")]
@@ -92,8 +93,8 @@ pub enum MemberError {
 /// Extracts `wanted` from the archive `content`, which messages call `name`: a file as
 /// a blob, or a folder as a tar of its content.
 ///
-/// `limit` is the most bytes that the archive may unpack to; without it, they follow
-/// from its size.
+/// `limit` is the maximum unpacked size of the archive, in bytes; without it, the
+/// limit depends on the archive's size.
 ///
 /// # Errors
 ///
@@ -158,15 +159,15 @@ pub fn extract_member(
     taking.finish()
 }
 
-/// Where an entry belongs that is taken.
+/// The place of an entry that is extracted.
 enum Below {
-    /// It is what is wanted.
+    /// It is the wanted entry itself.
     Itself,
     /// It has this path in the wanted folder.
     At(String),
 }
 
-/// What is being taken: a tar that is written, or the one file that is wanted.
+/// What is being extracted: a folder, written as a tar, or a single file.
 struct Taking<'t> {
     cas: &'t Cas,
     archive: &'t str,
@@ -176,7 +177,7 @@ struct Taking<'t> {
     single: Option<Output>,
     /// Entries of a folder by path: archives may hold them in any order.
     entries: BTreeMap<String, Piece>,
-    /// Bytes of their names and targets, and what holding them costs.
+    /// Memory for their names and targets, overhead included.
     name_bytes: usize,
     taken: usize,
 }
@@ -202,7 +203,7 @@ impl<'t> Taking<'t> {
         }
     }
 
-    /// Refuses an archive that unpacks to so many bytes, if they are too many.
+    /// Refuses an archive that unpacks to more `bytes` than the limit.
     fn fits(&self, bytes: u64) -> Result<(), MemberError> {
         match bytes > self.limit {
             true => Err(MemberError::TooLarge {
@@ -222,7 +223,7 @@ impl<'t> Taking<'t> {
         }
     }
 
-    /// Where the entry `name` belongs; `None`: it is not taken.
+    /// The place of the entry `name`; `None`: it is not extracted.
     fn below(&mut self, name: &[u8]) -> Result<Option<Below>, MemberError> {
         let text = String::from_utf8_lossy(name);
         let bare = text.trim_start_matches("./").trim_end_matches('/');
@@ -295,11 +296,11 @@ impl<'t> Taking<'t> {
         let text = String::from_utf8(target.to_vec()).ok();
         match text.filter(|text| !text.is_empty() && !text.contains('\0')) {
             Some(target) => self.insert(below, Piece::Link(target)),
-            None => Err(self.foreign(below.as_bytes(), "a link without a proper target")),
+            None => Err(self.foreign(below.as_bytes(), "a link without a valid target")),
         }
     }
 
-    /// Takes a file of `size` bytes, no more and no less.
+    /// Extracts a file of exactly `size` bytes.
     fn file(
         &mut self,
         below: Below,
@@ -372,7 +373,7 @@ impl<'t> Taking<'t> {
         Ok(tar.finish()?.output(TREE)?)
     }
 
-    /// Adds the folders that the archive left out, and refuses what is below anything
+    /// Adds the folders that the archive omits, and refuses entries below anything
     /// else.
     fn add_folders(&mut self) -> Result<(), MemberError> {
         let paths: Vec<String> = self.entries.keys().cloned().collect();
@@ -642,7 +643,7 @@ mod tests {
         );
     }
 
-    /// The records that end a zip with so many members.
+    /// The records at the end of a zip with this number of members.
     fn zip64(members: u64, at: u64) -> Vec<u8> {
         let mut record = b"PK\x06\x06".to_vec();
         record.resize(56, 0);

@@ -1,9 +1,8 @@
 //! The `run` verb: runs a command in a folder with only its declared inputs.
 //!
-//! Stages the inputs, runs the command with the variables it is given alone,
-//! and keeps what it left at its declared outputs as trees. A command that
-//! failed leaves nothing behind: the
-//! stage is removed on every way out. It never decides whether to run at all.
+//! Stages the inputs, runs the command with only the given variables, and stores its
+//! declared outputs as trees. A failed command leaves nothing behind: the stage is
+//! removed on every exit path. It never decides whether to run at all.
 
 mod mask;
 mod materialise;

@@ -138,7 +138,7 @@ impl RunWork {
         let secrets = settings.secrets.iter().map(|(name, secret)| {
             let value = match secret {
                 Secret::File(path) => SecretValue::File(around.folder.join(path)),
-                // CI sets a secret that does not exist to nothing.
+                // CI sets a missing secret to an empty string.
                 Secret::Env(variable) => match environment.get(variable) {
                     Some(text) if !text.is_empty() => SecretValue::Text(text.clone()),
                     _ => SecretValue::Missing(variable.clone()),
@@ -169,7 +169,7 @@ impl RunWork {
             workdir: instance.workdir.clone(),
             timeout: settings.command_timeout(),
             grace: settings.grace,
-            // A warning is not read on a build server.
+            // Warnings go unread on a build server.
             sandbox: match settings.sandbox {
                 Sandbox::Warn if environment.get("CI").is_some_and(|ci| ci == "true") => {
                     Sandbox::Strict

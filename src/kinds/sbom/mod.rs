@@ -93,7 +93,7 @@ impl Kind for ComponentSbomWork {
 
     async fn action(&self, cx: &Context<'_>) -> Result<Prepared, Failure> {
         let mut inputs = Inputs::new(&cx.site.cas);
-        // A component without a byte has no tar.
+        // A component without content has no tar.
         if let Some(tar) = of(cx.results, &self.of)?.outputs.first() {
             inputs.blob(TAR, tar.digest, tar.size)?;
         }
@@ -176,7 +176,7 @@ pub(crate) async fn of_image(
 
 /// Scans one layer using only the inputs.
 pub(crate) async fn scan_layer(inputs: &Inputs, bench: &Bench) -> Result<Made, Failure> {
-    // How it is compressed, its first bytes say.
+    // Its first bytes show how it is compressed.
     let layer = inputs.given(LAYER)?;
     let _permit = bench.turn().await;
     let cas = Arc::clone(&bench.cas);

@@ -20,8 +20,9 @@ use crate::sbom::layer::LayerError;
 use crate::sbom::scan::Image;
 use crate::sbom::{StackError, StoredError, StoredScan, scan, unpack};
 
-/// Most bytes that a layer unpacks to, as a multiple of its size, and what any may: 4 GiB.
-/// Files of zeros compress a thousandfold, and real file systems ten.
+/// Maximum unpacked size of a layer, as a multiple of its size, and the size that any
+/// layer may have: 4 GiB. Files of zeros compress a thousandfold, real file systems
+/// tenfold.
 const LAYER_RATIO: u64 = 100;
 const LAYER_ALWAYS: u64 = 4 << 30;
 

@@ -249,7 +249,7 @@ fn the_paths_of_all_files_have_a_limit_in_bytes() {
     assert!(
         error
             .to_string()
-            .contains("its paths have more than 32 MiB"),
+            .contains("its paths take more than 32 MiB"),
         "{error}"
     );
 }

@@ -10,8 +10,8 @@ use crate::oci::{Digest, DigestError};
 /// Longest path, in bytes: `PATH_MAX` of Linux.
 const MAX_PATH_BYTES: usize = 4096;
 
-/// Most files of a package: a quarter of a million. Their paths are held in memory,
-/// several times.
+/// Maximum number of files in a package: a quarter of a million. Their paths are held
+/// in memory, several times.
 pub const MAX_FILES: usize = 250_000;
 
 /// The digests of the files of a package, by path.

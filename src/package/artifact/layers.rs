@@ -18,7 +18,7 @@ const WHOLE: &str = "dev.jackal.whole.digest";
 /// Annotation with the number of the part and the number of parts: `1/3`.
 const PART: &str = "dev.jackal.whole.part";
 
-/// Most parts of a file: 10 TB in parts of 1 GB.
+/// Maximum number of parts of a file: 10 TB in parts of 1 GB.
 pub const MAX_PARTS: usize = 10_000;
 
 /// A file of a package and the layers that hold it.

@@ -14,10 +14,10 @@ use crate::yaml::{Mistake, Node, SourceText, Span, Value};
 /// one folder any number of names.
 const MAX_CHAIN: usize = 64;
 
-/// Most names that a message lists.
+/// Maximum number of names in a message.
 const MAX_NAMED: usize = 20;
 
-/// Most characters of a command that a message shows.
+/// Maximum number of characters of a command in a message.
 const SHOWN_COMMAND: usize = 200;
 
 /// One link of a chain.
@@ -377,9 +377,9 @@ impl Composer<'_> {
 }
 
 impl Composer<'_> {
-    /// Counts the commands that a component of the skeleton `url` runs when the package
-    /// is built, and refuses them unless the user trusts them: whoever published the
-    /// skeleton would run them on this machine.
+    /// Counts the commands that a component of the skeleton `url` runs when the
+    /// package is built, and refuses them unless the user allows them: the skeleton's
+    /// publisher would otherwise run code on this machine.
     fn note_commands(&mut self, name: &str, component: &Node, url: &SkeletonUrl) {
         let set = component
             .get("actions")
@@ -398,9 +398,9 @@ impl Composer<'_> {
                 };
                 self.whole.mistakes.push(Mistake::new(
                     action.span,
-                    format!("`{url}` brings {what}, which is not trusted to run here"),
+                    format!("`{url}` contains {what}, which is not allowed to run here"),
                     format!(
-                        "Read it. If it may run, confined to the files of the skeleton, add \
+                        "Review it. To let it run, confined to the files of the skeleton, add \
                          --allow-import-actions={url}."
                     ),
                 ));

@@ -80,12 +80,13 @@ impl std::fmt::Display for Warning {
     }
 }
 
-/// Most nodes of a composed definition: five times [`MAX_NODES`]. Imports can
-/// multiply nodes, as aliases do.
+/// Maximum number of nodes of a composed definition: five times [`MAX_NODES`].
+/// Imports can multiply nodes, as aliases do.
 const MAX_COMPOSED_NODES: usize = 5 * MAX_NODES;
 
-/// Most bytes of text of a composed definition, and of what templates put into it: 32
-/// MiB, twice the largest definition file. Imports and templates multiply text.
+/// Maximum length of the text of a composed definition, and of what templates add to
+/// it, in bytes: 32 MiB, twice the largest definition file. Imports and templates
+/// multiply text.
 const MAX_COMPOSED_BYTES: usize = 32 << 20;
 
 impl Definition {

@@ -129,7 +129,7 @@ impl Filling<'_> {
         });
     }
 
-    /// Takes `bytes` from what values may take; notes once that there is too little.
+    /// Deducts `bytes` from the budget for values; notes once if it is exceeded.
     fn fits(&mut self, at: Span, bytes: usize) -> bool {
         let Some(left) = self.left else {
             return false;
@@ -138,7 +138,7 @@ impl Filling<'_> {
         if self.left.is_none() {
             self.mistakes.push(Mistake::new(
                 at,
-                "the values of templates take too much text",
+                "the template values contain too much text",
                 "Use shorter values or names, or fewer templates.",
             ));
         }

@@ -511,7 +511,10 @@ fn text_that_imports_or_templates_multiply_is_bounded() {
     let templates = "###JACKAL_COMPONENT_NAME###".repeat(100);
     let text = format!("components:\n- {{name: {long}, description: '{templates}'}}\n");
     let text = refused(&[("", &text)]);
-    assert!(text.contains("templates take too much text"), "{text}");
+    assert!(
+        text.contains("template values contain too much text"),
+        "{text}"
+    );
 }
 
 #[test]

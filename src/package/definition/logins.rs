@@ -4,7 +4,7 @@ use super::records::{Component, Definition};
 use crate::text::{login_in, public_url};
 
 impl Component {
-    /// Every address or path that something is brought from.
+    /// Every address or path that content is fetched from.
     fn sources(&mut self) -> impl Iterator<Item = &mut String> {
         let manifests = self.manifests.iter_mut();
         let manifests =
@@ -26,8 +26,8 @@ impl Component {
 }
 
 impl Definition {
-    /// The definition as a package carries it: whoever reads the package must not
-    /// learn the logins that brought its content.
+    /// The definition as a package carries it: its readers must not learn the logins
+    /// with which its content was fetched.
     #[must_use]
     pub fn without_logins(&self) -> Self {
         let mut copy = self.clone();

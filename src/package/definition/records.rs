@@ -45,7 +45,7 @@ records! {
         variables: Vec<Variable> = "variables", "Values that are set when the package is deployed";
         values: Values = "values", "Values of the whole package, for charts and templates", Unbuilt;
         documentation: BTreeMap<String, String> = "documentation",
-            "Documentation files of the package, by a key of your choice", Unbuilt;
+            "Documentation files of the package, under keys of your choice", Unbuilt;
     }
     /// Values of the whole package, for charts and templates.
     Values {
@@ -54,13 +54,13 @@ records! {
     }
     /// Name and description of a package.
     Metadata {
-        name: String = "name", "Package name, of lowercase letters, digits and inner hyphens",
+        name: String = "name", "Package name, made of lowercase letters, digits and inner hyphens",
             Required, Pattern(&PLAIN_NAME);
         description: String = "description", "One-sentence description";
         version: String = "version", "Package version; quote it if it looks like a number",
             Pattern(&FILE_NAME);
         url: String = "url", "Home page of the packaged software";
-        image: String = "image", "URL of a picture for the package; not used";
+        image: String = "image", "URL of an image for the package; not used";
         uncompressed: bool = "uncompressed", "Write a plain tar archive instead of a Zstandard one";
         architecture: String = "architecture", "Target architecture, such as amd64 or arm64",
             Pattern(&FILE_NAME);
@@ -85,7 +85,7 @@ records! {
         version: Option<String> = "version", "Version of the program that built the package";
         migrations: Vec<String> = "migrations", "Migrations of deprecated keys that were applied";
         registry_overrides: BTreeMap<String, String> = "registryOverrides",
-            "Registries that images were pulled from, by the registry they replace";
+            "Registries that images were pulled from, keyed by the registry they replace";
         differential: bool = "differential", "Whether the package holds only changes from a base package";
         differential_package_version: String = "differentialPackageVersion",
             "Version of the base package";
@@ -114,7 +114,7 @@ records! {
         default: bool = "default", "Whether the component is selected by default", Own;
         required: Option<bool> = "required", "Whether the component is always deployed", Own;
         only: Only = "only", "Conditions for including or deploying the component";
-        group: String = "group", "Group of components of which one is deployed. Use only.flavor",
+        group: String = "group", "Group of which only one component is deployed. Use only.flavor",
             Deprecated, Own;
         cosign_key_path: String = "cosignKeyPath", "Public key for verifying downloads; not used",
             Deprecated, Path;
@@ -265,9 +265,9 @@ records! {
     }
     /// Actions in the life cycle of a component.
     Actions {
-        on_create: ActionSet = "onCreate", "Actions when the package is built";
-        on_deploy: ActionSet = "onDeploy", "Actions when the component is deployed";
-        on_remove: ActionSet = "onRemove", "Actions when the component is removed";
+        on_create: ActionSet = "onCreate", "Actions to run when the package is built";
+        on_deploy: ActionSet = "onDeploy", "Actions to run when the component is deployed";
+        on_remove: ActionSet = "onRemove", "Actions to run when the component is removed";
     }
     /// Actions around one event.
     ActionSet {
@@ -315,7 +315,7 @@ records! {
     /// A variable that receives the output of a command.
     SetVariable {
         name: String = "name", "Variable name", Required, Pattern(&VARIABLE);
-        kind: String = "type", "Whether the value is the text itself or the path of a file with the text",
+        kind: String = "type", "Whether the value is the text itself or the path of a file that contains it",
             OneOf(VALUE_TYPES);
         pattern: String = "pattern", "Regular expression that the value must match";
         sensitive: bool = "sensitive", "Never show the value";
@@ -348,7 +348,7 @@ records! {
         sensitive: bool = "sensitive", "Never show the value";
         auto_indent: bool = "autoIndent", "Indent later lines of the value like the first";
         pattern: String = "pattern", "Regular expression that the value must match";
-        kind: String = "type", "Whether the value is the text itself or the path of a file with the text",
+        kind: String = "type", "Whether the value is the text itself or the path of a file that contains it",
             OneOf(VALUE_TYPES);
     }
     /// A value that is fixed when the package is built. `Some("")` is written.

@@ -81,7 +81,7 @@ fn for_its_verb(f: &mut Fields<'_>, r: &mut Reader) {
     }
     for node in Reader::nodes(f, "inputs") {
         if node.scalar().is_some_and(|text| !text.starts_with("task:")) {
-            let message = format!("`inputs` of a `{verb}` task lists other tasks only");
+            let message = format!("`inputs` of a `{verb}` task may list only tasks");
             let help = "Write `task:NAME`, or remove it: the verb finds its files itself.";
             r.at(node.span, message, help);
         }

@@ -2,8 +2,8 @@
 //!
 //! A verb is a row of `verbs!` and a record. The record declares its keys, and
 //! thereby how they are read, checked, rendered and described. The checker and the
-//! planner see them as [`Verb`], in two states. The files of this folder have values
-//! that only one verb has. Nothing here knows a task or an instance.
+//! planner see them as [`Verb`], in two states. The files of this folder define
+//! values that only one verb uses. Nothing here knows a task or an instance.
 
 mod image;
 mod images;
@@ -200,7 +200,7 @@ record! {
         subjects: SomeTasks = "subjects",
         /// The private key: a file relative to the pipeline file, `env://NAME`,
         /// `hashivault://KEY`, or a reference for the plugin `sigstore-kms-NAME`. Its
-        /// password is read from `passwordFile`, else from COSIGN_PASSWORD.
+        /// password is read from `passwordFile`, or else from COSIGN_PASSWORD.
         key: Option<Text> = "key",
         /// The file that holds the key's password.
         password_file: Option<Text> = "passwordFile",
@@ -240,7 +240,7 @@ record! {
         to: Text = "to",
         /// Additional destinations for every package.
         mirrors: Vec<Text> = "mirrors",
-        /// Tags that replace each package's version and flavor.
+        /// Tags to use instead of each package's version and flavor.
         tags: Vec<Text> = "tags",
         /// Move tags that name another package.
         move_tags: Flag<false> = "moveTags",

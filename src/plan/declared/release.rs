@@ -48,8 +48,8 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The user's choices for provenance, which everybody may read: what is part of a
-    /// login in a definition is hidden.
+    /// The user's choices for provenance, which is public: what is part of a login in
+    /// a definition is hidden.
     fn public_parameters(&self) -> BTreeMap<String, String> {
         let composed = self.pipeline.definitions.values();
         let logins: Vec<String> = composed.flat_map(|one| one.definition.logins()).collect();

@@ -1,4 +1,4 @@
-//! What a registry asks for when it refuses, and who may get a login for it.
+//! What a registry requires when it refuses, and who may get its login.
 //!
 //! Source: RFC 9110 section 11.6.1; docs/spec/registry.md, "Logins".
 
@@ -59,7 +59,7 @@ pub(super) fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
     found
 }
 
-/// What stands between commas that are not quoted.
+/// The parts between unquoted commas.
 fn parts(text: &str) -> Vec<&str> {
     let (mut parts, mut start) = (Vec::new(), 0);
     let (mut quoted, mut escaped) = (false, false);

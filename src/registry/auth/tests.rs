@@ -80,7 +80,7 @@ async fn any_of_several_challenges_is_met_in_any_order() {
     let bearer = "Bearer realm=\"http://HOST/token\",service=\"s\"";
     let both = format!("{basic}, {bearer}");
     for offer in [&[basic, bearer][..], &[bearer, basic], &[both.as_str()]] {
-        // Without a login, a token may be had; with one, the token is for less.
+        // Without a login, a token may be requested; with one, the token covers less.
         for login in [true, false] {
             let token = answer("200 OK", "", 13, r#"{"token":"t"}"#);
             let (host, seen) = serve(vec![refusal(offer), token, good()]).await;

@@ -1,5 +1,5 @@
-//! TLS to a host whose certificates are in a folder: whom it accepts, and what it
-//! shows of itself.
+//! TLS to a host whose certificates are in a folder: which servers it accepts, and
+//! which client certificate it presents.
 //!
 //! Source: containers-certs.d(5); docs/spec/registry.md, "Hosts and schemes".
 
@@ -98,9 +98,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         .ok_or_else(wrong)
 }
 
-/// Accepts what the system and the host's authorities vouch for, and those
-/// authorities themselves: a server in a lab often has the one certificate that it
-/// signed itself, which may not stand for itself as an authority does.
+/// Accepts certificates issued by the authorities of the system and of the host, and
+/// the certificates of the host's authorities themselves: a server in a lab often has
+/// a single self-signed certificate, which does not count as an authority.
 #[derive(Debug)]
 struct HostVerifier {
     usual: Verifier,
@@ -172,7 +172,7 @@ mod tests {
 
     use super::*;
 
-    /// A certificate that signed itself, as an authority or not.
+    /// A self-signed certificate, as an authority or not.
     fn own(name: &str, authority: bool, end: i32) -> CertificateDer<'static> {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         if authority {

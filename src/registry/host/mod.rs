@@ -279,9 +279,8 @@ fn follow_at_home(attempt: Attempt<'_>) -> Action {
     let first = attempt.previous().first();
     match first.is_none_or(|first| first.origin() == attempt.url().origin()) {
         true => follow(attempt),
-        false => attempt.error(
-            "the token server redirects to another host, which does not get the credentials",
-        ),
+        false => attempt
+            .error("the token server redirects to another host, to which credentials are not sent"),
     }
 }
 

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// Pauses before a name is looked up again whose server did not answer, in
-/// milliseconds.
+/// Pauses, in milliseconds, before a name is looked up again if its server did not
+/// answer.
 const PAUSES: [u64; 3] = [100, 300, 900];
 
 /// How long a name that does not resolve is not looked up again. A build ends by

@@ -89,7 +89,7 @@ pub enum DownloadError {
     TooLarge {
         /// What was requested.
         url: String,
-        /// Most bytes.
+        /// The limit, in bytes.
         limit: u64,
     },
     /// The transfers were stopped.
@@ -223,7 +223,7 @@ struct Transfer<'a> {
     validator: Option<String>,
     /// Whether it is a web page.
     page: bool,
-    /// Most bytes of the file.
+    /// Maximum size of the file, in bytes.
     most: u64,
 }
 
@@ -248,7 +248,7 @@ impl Transfer<'_> {
             self.validator = validator(&response);
             self.page = is_page(&response);
         }
-        // A length says nothing of a stream without one, so each piece is counted, too.
+        // A stream may come without a length, so each piece is counted, too.
         let announced = response.content_length().unwrap_or(0);
         self.fits(self.offset.saturating_add(announced))?;
         self.cas

@@ -133,7 +133,8 @@ impl<'a> BuildInfo<'a> {
     }
 }
 
-/// Most settings and experiments of one executable: some dozen are known.
+/// Maximum number of settings and experiments of one executable: some dozen are
+/// known.
 const MAX_SETTINGS: usize = 1000;
 
 /// Passes all packages of one executable to `take`, until it returns false; `file`

@@ -84,7 +84,8 @@ pub struct Found {
     full: bool,
 }
 
-/// What a package takes beside its texts, in bytes, and what each of its texts does.
+/// Memory for a package in addition to its texts, and for each text in addition to
+/// its bytes.
 const PACKAGE_COST: usize = 400;
 const TEXT_COST: usize = 40;
 
@@ -95,7 +96,7 @@ impl Default for Found {
 }
 
 impl Found {
-    /// Packages that take at most so many bytes.
+    /// Packages that take at most `bytes` of memory.
     fn within(bytes: usize) -> Self {
         Self {
             packages: Vec::new(),

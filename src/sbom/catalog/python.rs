@@ -42,7 +42,7 @@ fn is_info(folder: &str, suffix: &str) -> bool {
 /// What a file takes while it is held as a value of JSON, in bytes.
 const FILE_COST: usize = 600;
 
-/// Most headers of one description: a distribution has some hundred.
+/// Maximum number of headers of one description: a distribution has about a hundred.
 const MAX_HEADERS: usize = 20_000;
 
 fn one(view: &View, path: &str, found: &mut Found) -> Option<Package> {
@@ -105,7 +105,7 @@ fn one(view: &View, path: &str, found: &mut Found) -> Option<Package> {
     }
     package.describe(&metadata);
     package.provides.push(normal);
-    // Needs behind an `extra` marker are not needs of this installation.
+    // Requirements with an `extra` marker do not apply to this installation.
     package.requires = requires
         .iter()
         .filter(|r| !r.contains("extra "))

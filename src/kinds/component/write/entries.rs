@@ -14,7 +14,8 @@ use crate::oci::Digest;
 /// The modes of one item of a tar, and of what is in it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Modes {
-    /// The item itself, if it is a file; `None`: as a file in it.
+    /// The item itself, if it is a file; `None`: the same as for a file inside a
+    /// folder.
     pub(crate) top_file: Option<u32>,
     /// The item itself, if it is a folder.
     pub(crate) top_folder: Option<u32>,
@@ -24,7 +25,7 @@ pub(crate) struct Modes {
 }
 
 impl Modes {
-    /// As the source has them, but for a umask, which must not change the bytes.
+    /// As in the source, except for the umask, which must not change the bytes.
     pub(crate) const KEPT: Self = Self {
         top_file: None,
         top_folder: None,
@@ -47,7 +48,7 @@ impl Modes {
     }
 }
 
-/// A tar of sources and of what steps made.
+/// A tar of sources and outputs of other steps.
 pub(crate) struct Entries<W> {
     pub(crate) tar: TarWriter<W>,
 }

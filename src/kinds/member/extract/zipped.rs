@@ -1,15 +1,16 @@
 //! Members of zip files.
 //!
-//! A zip has two descriptions of every member, in its directory and before the data, and
-//! the same data may have several. What readers could disagree about is refused: names
-//! that come twice, data that is shared, sizes that are wrong.
+//! A zip has two descriptions of every member, in its directory and before the data,
+//! and the same data may have several. Anything that readers could disagree about is
+//! refused: duplicate names, shared data, wrong sizes.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::{MemberError, Taking};
 use crate::action::Output;
 
-/// Most members of a zip: two hundred thousand. The directory is held in memory.
+/// Maximum number of members of a zip: two hundred thousand. The directory is held in
+/// memory.
 const MAX_MEMBERS: u64 = 200_000;
 
 /// Longest record that ends a zip, with the longest comment, and the records before it
@@ -19,7 +20,7 @@ const MAX_END: u64 = 22 + (64 << 10) + 20;
 /// Longest target of a link, in bytes.
 const MAX_TARGET: u64 = 4096;
 
-/// Takes out of the zip `content` what `taking` wants.
+/// Extracts what `taking` wants from the zip `content`.
 pub(super) fn extract(
     mut taking: Taking<'_>,
     mut content: impl Read + Seek,
@@ -43,7 +44,7 @@ pub(super) fn extract(
         return Err(taking.foreign(b"a name", "in the archive twice"));
     }
     if archive.has_overlapping_entries().map_err(zip)? {
-        return Err(taking.foreign(b"a member", "stored in the data of another one"));
+        return Err(taking.foreign(b"a member", "stored inside the data of another member"));
     }
     // All sizes before the first byte.
     let (mut wanted, mut total) = (Vec::new(), 0_u64);
@@ -67,7 +68,7 @@ pub(super) fn extract(
             let read = (&mut member).take(MAX_TARGET + 1).read_to_end(&mut target);
             read.map_err(io)?;
             if target.len() as u64 > MAX_TARGET {
-                return Err(taking.foreign(path, "a link with a longer target than 4096 bytes"));
+                return Err(taking.foreign(path, "a link whose target is longer than 4096 bytes"));
             }
             taking.link(below, &target)?;
         } else if !member.is_file() {
@@ -80,8 +81,8 @@ pub(super) fn extract(
     taking.finish()
 }
 
-/// How many members the end of a zip states. Read before the directory is: that holds
-/// every member in memory.
+/// The number of members that the end of a zip states. It is read before the
+/// directory, which holds every member in memory.
 fn stated_members(content: &mut (impl Read + Seek)) -> io::Result<u64> {
     let length = content.seek(SeekFrom::End(0))?;
     content.seek(SeekFrom::Start(length.saturating_sub(MAX_END)))?;

@@ -1,9 +1,9 @@
 //! Masks secrets in a log before it is stored or shown.
 //!
-//! Looks at each stream as a whole, so a secret that arrived in pieces, with
-//! the other stream in between, is found too. Forms that programs print without
-//! meaning harm are found as well: base64, also of a longer text around it, wrapped
-//! or not, percent-encoding, hexadecimal digits and JSON. Others are not.
+//! Looks at each stream as a whole, so a secret that arrived in pieces, with the
+//! other stream in between, is found too. Encoded forms that programs commonly print
+//! are found as well: base64, also of a longer text around it, wrapped or not,
+//! percent-encoding, hexadecimal digits and JSON. Others are not.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -18,10 +18,10 @@ const MASK: &[u8] = b"***";
 /// text too often.
 const MIN_ENCODED_BYTES: usize = 6;
 
-/// Shortest form that is looked for across ends of lines, in bytes.
+/// Shortest form that is searched for across line ends, in bytes.
 const MIN_WRAPPED_BYTES: usize = 12;
 
-/// Shortest line of a secret with several that is masked by itself.
+/// Shortest line of a multi-line secret that is masked on its own, in bytes.
 const MIN_LINE_BYTES: usize = 6;
 
 /// The log in order of arrival, with `secrets` masked.

@@ -1,4 +1,4 @@
-//! The stage of one command: putting inputs in, and looking at outputs.
+//! The stage of one command: places inputs and finds outputs.
 
 use std::io::BufReader;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -67,7 +67,7 @@ pub(crate) fn prepare(
 }
 
 /// Gives every folder in `stage` the mode that it has under the usual umask: a
-/// command may put it into what it makes.
+/// command may copy it to its outputs.
 fn open_folders(stage: &Path) -> Result<(), RunError> {
     let mut folders = vec![stage.to_owned()];
     while let Some(folder) = folders.pop() {
