@@ -113,7 +113,7 @@ impl ToExit for BuildError {
             Self::Commit(_) => {
                 hint("install git, or remove `git.tag`, `git.commitTime` and `git.dirty`")
             }
-            Self::IsPipeline(_) => hint("pass it alone to `jackal build`, or with --pipeline"),
+            Self::IsPipeline(_) => hint("pass it on its own to `jackal build`, or with --pipeline"),
             Self::Absent(_) => hint("check the path"),
             Self::Unpublishable(_) => {
                 let advice = |error| {

@@ -1,9 +1,9 @@
-//! What only Git knows of a commit: its time, its tag, and whether tracked files
-//! differ from it.
+//! Facts about a commit that only Git knows: its time, its tag, and whether tracked
+//! files differ from it.
 //!
 //! Git runs in a Git folder of its own, with the checkout's objects and a copy of its
-//! index: a checkout of a stranger may bring a configuration that starts programs, and
-//! that is not read. Nothing of the checkout is written.
+//! index: an untrusted checkout may contain a configuration that starts programs, so
+//! it is not read. Nothing of the checkout is written.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,10 +14,10 @@ use std::process::{Command, Stdio};
 use crate::disk::{self, TemporaryFolder, scratch_folder};
 use crate::workspace::{Checkout, Tag};
 
-/// Why Git could not tell.
+/// Why Git could not report these facts.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    #[error("cannot run git, which `git.tag`, `git.commitTime` and `git.dirty` need")]
+    #[error("cannot run git, which `git.tag`, `git.commitTime` and `git.dirty` require")]
     Run(#[source] io::Error),
     #[error("git {command} failed in `{root}`: {said}")]
     Failed {

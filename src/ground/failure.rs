@@ -241,7 +241,7 @@ pub(crate) fn of_tree(error: &TreeError) -> Class {
     }
 }
 
-/// What the checkout holds is for its user to change, what the disk refuses is not.
+/// The user can correct the content of the checkout, but not a failure of the disk.
 fn of_walk(error: &WalkError) -> Class {
     match error {
         WalkError::Walk(_) | WalkError::Io(_) => Class::Environment,

@@ -2,8 +2,8 @@
 //! repository that the definition is in.
 //!
 //! The repository is the Git root or the workspace, whichever is higher; without
-//! either, the definition's own folder. Files of a skeleton, which strangers wrote,
-//! stay in the skeleton's folder.
+//! either, the definition's own folder. Files of a skeleton, which is not trusted,
+//! must be in the skeleton's folder.
 
 use std::fs;
 use std::path::{Component as Part, Path, PathBuf};
@@ -50,7 +50,7 @@ impl From<WalkError> for SourceError {
     }
 }
 
-/// Folders with files that jackal itself writes, which no package takes in by
+/// Folders with files that jackal itself writes, which must not be packed by
 /// accident.
 #[derive(Clone, Debug, Default)]
 pub struct OwnFiles {

@@ -57,7 +57,7 @@ pub struct Rules<'r> {
     pub written: &'r dyn Fn(&str, Written) -> bool,
 }
 
-/// Where a file lies that the program may have written.
+/// The place of a file that the program may have written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
     /// In the folder that archives are written to now.
@@ -66,7 +66,7 @@ pub enum Written {
     Elsewhere,
 }
 
-/// What a folder is, by whatever path.
+/// The identity of a folder, whatever its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     device: u64,

@@ -31,15 +31,13 @@ pub enum WalkError {
     #[error("{0:?} is a socket, pipe or device; expected a file, folder or link")]
     Special(PathBuf),
     /// A link that may not be followed.
-    #[error(
-        "{link:?} is a link to {target:?}, which is outside of {bound:?}: put a copy in its place"
-    )]
+    #[error("{link:?} is a link to {target:?}, which is outside {bound:?}: replace it with a copy")]
     LeadsOut {
         /// The link.
         link: PathBuf,
         /// Its target, as stored.
         target: PathBuf,
-        /// What it may not leave.
+        /// The folder that it must not leave.
         bound: PathBuf,
     },
     /// A link to nothing.
@@ -50,8 +48,8 @@ pub enum WalkError {
         /// Its target, as stored.
         target: PathBuf,
     },
-    /// A link to a folder that it is in.
-    #[error("{0:?} leads to a folder that it is in: remove the link")]
+    /// A link to a folder that contains it.
+    #[error("{0:?} leads to a folder that contains it: remove the link")]
     Circle(PathBuf),
     /// A pattern that leads outside the root, or is empty.
     #[error("pattern `{0}` leads out of its folder; expected a relative path without `..`")]

@@ -1,6 +1,6 @@
-//! A chart's files, with those of the charts that it names by folder
-//! (`repository: file://../common`): each lies in `charts/` of the one that needs it,
-//! as `helm dependency build` would put it there.
+//! A chart's files, with those of the charts that it names by folder (`repository:
+//! file://../common`): each is placed in `charts/` of the one that needs it, as `helm
+//! dependency build` would put it there.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -22,7 +22,7 @@ pub(crate) struct ChartPart {
     pub(crate) folder: PathBuf,
     /// Its files.
     pub(crate) entries: Vec<Entry>,
-    /// Where they lie in the chart that is packaged; empty: it is this one.
+    /// Their folder in the packaged chart; empty: the chart itself.
     place: String,
 }
 
@@ -113,7 +113,7 @@ impl Parts<'_> {
         Ok(())
     }
 
-    /// The folder `path` of a dependency; `None`: it is not there, as in a chart
+    /// The folder `path` of a dependency; `None`: it does not exist, as in a chart
     /// that was moved, and the chart has a copy.
     fn found(
         &self,
@@ -134,7 +134,8 @@ impl Parts<'_> {
     }
 }
 
-/// The version of the chart in `folder`, which must be one that its user wants.
+/// The version of the chart in `folder`, which must satisfy the chart that depends on
+/// it.
 fn matching(folder: &Path, needed: &Needed, user: &str) -> Result<String, ChartError> {
     let shown = folder.join("Chart.yaml").display().to_string();
     let found = Metadata::parse(&shown, &text(&folder.join("Chart.yaml"))?);
@@ -142,7 +143,7 @@ fn matching(folder: &Path, needed: &Needed, user: &str) -> Result<String, ChartE
     let wanted = ChartConstraint::parse(&needed.version);
     let fits = wanted.zip(chart_version(&found));
     let fits = fits.is_some_and(|(wanted, found)| wanted.matches(&found));
-    // Without a wish, any version will do.
+    // Without a constraint, any version is accepted.
     if !fits && !needed.version.is_empty() {
         return Err(ChartError::Version {
             chart: format!("{user}/Chart.yaml"),

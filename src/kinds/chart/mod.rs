@@ -105,7 +105,7 @@ fn local_parts<'f>(
     Ok((found, parts_of(&root, &bound, local_path, Some(&left_out))?))
 }
 
-/// Packages the chart in the folder `local_path` to nowhere.
+/// Packages the chart in the folder `local_path` and discards the result.
 ///
 /// # Errors
 ///

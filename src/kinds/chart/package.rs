@@ -59,19 +59,19 @@ pub enum ChartError {
         /// The folder as in the definition.
         folder: String,
     },
-    /// Something that is no file.
+    /// Something that is not a file.
     #[error("`{0}` cannot be in a chart: expected files, folders and links to them")]
     Kind(PathBuf),
     /// A link, or a dependency, that leads out of the repository.
-    #[error("`{link}` leads out of `{bound}`: put a copy in its place")]
+    #[error("`{link}` leads out of `{bound}`: replace it with a copy")]
     LeadsOut {
         /// The link.
         link: PathBuf,
-        /// What it may not leave.
+        /// The folder that it must not leave.
         bound: PathBuf,
     },
-    /// A link to a folder that it is in.
-    #[error("`{0}` leads to a folder that it is in: remove the link")]
+    /// A link to a folder that contains it.
+    #[error("`{0}` leads to a folder that contains it: remove the link")]
     Circle(PathBuf),
     /// Charts that depend on each other.
     #[error("the chart `{0}` depends on itself: remove one of the dependencies")]

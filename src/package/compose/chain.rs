@@ -297,7 +297,7 @@ impl Composer<'_> {
     }
 
     /// Refuses paths of a skeleton's component that lead out of the skeleton's files:
-    /// those of the package that imports it are not the skeleton's to take.
+    /// a skeleton must not read those of the package that imports it.
     fn kept_inside(&mut self, component: &Node, folder: &str) {
         let mut paths = sources(component);
         let actions = component.get("actions");

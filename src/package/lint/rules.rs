@@ -145,7 +145,7 @@ impl Rules<'_> {
 
     fn local(&mut self, key: &str, path: &str, at: Span, acts: bool) {
         match self.surroundings.look(path) {
-            // What kustomize takes may be no path.
+            // What kustomize accepts need not be a path.
             Look::Absent if key == "kustomizations" => {}
             Look::Absent if acts => self.warning(
                 "unmade-file",

@@ -187,7 +187,7 @@ impl Metadata {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Needed {
     pub(crate) name: String,
-    /// The versions that will do; empty: any.
+    /// The accepted versions; empty: any.
     pub(crate) version: String,
     pub(crate) repository: String,
 }
