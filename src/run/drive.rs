@@ -618,7 +618,7 @@ mod tests {
         let failure = endless.await.unwrap_err();
         assert_eq!(failure.class, Class::Timeout);
         assert_eq!(failure.again, Some(Again::Timeout));
-        assert!(failure.message.contains("`timeout` of 1ms"), "{failure}");
+        assert!(failure.message.contains("timed out after 1ms"), "{failure}");
         let quick = within(Some(Duration::MAX), async { Ok(1) });
         assert_eq!(quick.await.unwrap(), 1);
     }
