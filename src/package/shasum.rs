@@ -1,5 +1,5 @@
-//! `shasum`: what a file of a definition must digest to, beside its source or at
-//! the end of its address.
+//! `shasum`: the digest that a file of a definition must have, given beside its
+//! source or at the end of its address.
 
 use crate::oci::Digest;
 

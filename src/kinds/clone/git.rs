@@ -33,14 +33,14 @@ const BRANCH: &str = "jackal-ref-";
 /// Prefix of the entries in a clone's tar.
 const TOP: &str = "repo";
 
-/// Most branches and tags that are searched for pointers of Git LFS.
+/// Maximum number of branches and tags that are searched for Git LFS pointers.
 const MAX_TREES: usize = 200;
 
 /// The first line of a pointer. Source: the specification of Git LFS, "Pointer".
 const POINTER: &str = r"^version https://git-lfs\.github\.com/spec/v1$";
 
-/// Longest time of one command of Git: the history of Linux, 5 GB, comes in that
-/// time at 3 MB/s. A task that wants less says `timeout`.
+/// Time limit of one Git command: enough for the history of Linux, 5 GB, at 3 MB/s. A
+/// task can set a shorter `timeout`.
 const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// Time between TERM and KILL: Git only removes its lock files then.

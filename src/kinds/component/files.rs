@@ -20,7 +20,7 @@ pub(crate) fn is_remote(source: &str) -> bool {
     source.starts_with("https://") || source.starts_with("http://")
 }
 
-/// The question which content a URL has.
+/// The question of which content a URL has.
 #[derive(Clone, Debug)]
 pub(crate) struct FileQuestion {
     /// The URL as in the definition, without credentials.
