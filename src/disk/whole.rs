@@ -146,7 +146,7 @@ pub fn stream(path: &Path) -> Result<File, DiskError> {
 /// The file cannot be opened.
 pub fn append(path: &Path) -> io::Result<File> {
     let mut options = File::options();
-    options.read(true).append(true).create(true).mode(SHARED);
+    options.read(true).append(true).create(true).mode(PRIVATE);
     options.open(path)
 }
 
@@ -184,13 +184,13 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, DiskError> {
 }
 
 /// Replaces the content of the file `to` with `bytes`, which may be lost in a power
-/// failure: for caches whose readers detect damaged files.
+/// failure: for caches, whose readers detect damaged files and are of this user only.
 ///
 /// # Errors
 ///
 /// [`DiskError`]; the old file then stays as it was.
 pub fn write_hint(to: &Path, bytes: &[u8]) -> Result<(), DiskError> {
-    let NewFile { mut temp, to } = NewFile::begin(to)?;
+    let NewFile { mut temp, to } = NewFile::with_mode(to, PRIVATE)?;
     temp.write_all(bytes).map_err(at(&to))?;
     temp.persist(&to).map_err(|failed| at(&to)(failed.error))?;
     Ok(())
