@@ -79,6 +79,16 @@ pub fn without_logins(text: &str) -> String {
     shown
 }
 
+/// An address as a user gave it, with or without a scheme, without its login.
+#[must_use]
+pub fn shown_address(given: &str) -> String {
+    const SCHEME: &str = "a://";
+    match given.contains("://") {
+        true => without_logins(given),
+        false => without_logins(&format!("{SCHEME}{given}")).split_off(SCHEME.len()),
+    }
+}
+
 /// `url` as it may be kept and passed on: without a login. An SSH address keeps its
 /// user, who is part of it, and no password.
 #[must_use]
@@ -136,6 +146,18 @@ mod tests {
             ("oci://h/x:1 and u:p@h", "oci://h/x:1 and u:p@h"),
         ] {
             assert_eq!(without_logins(text), shown);
+        }
+    }
+
+    #[test]
+    fn an_address_without_a_scheme_is_shown_without_its_login() {
+        for (given, shown) in [
+            ("u:p@h:1/x", "***@h:1/x"),
+            ("oci://u:p@h/x", "oci://***@h/x"),
+            ("h/x:1@sha256:0", "h/x:1@sha256:0"),
+            ("dist/p.tar.zst", "dist/p.tar.zst"),
+        ] {
+            assert_eq!(shown_address(given), shown);
         }
     }
 

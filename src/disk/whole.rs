@@ -216,10 +216,11 @@ mod tests {
         write(&path, b"text").unwrap();
         assert_eq!(mode(&path) & 0o077, 0o644 & mode(&path) & 0o077);
         assert_eq!(fs::read(&path).unwrap(), b"text");
-        write_hint(&path, b"hint").unwrap();
         let other = folder.path().join("other");
         drop(create(&other).unwrap());
         assert_eq!(mode(&path), mode(&other));
+        write_hint(&path, b"hint").unwrap();
+        assert_eq!(mode(&path), 0o600);
         assert_eq!(
             fs::read_dir(folder.path().join("below")).unwrap().count(),
             1

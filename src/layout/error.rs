@@ -4,12 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::archive::SeekableError;
+use crate::text::shown_address;
 
 /// Why a package cannot be read at all.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
     /// The path does not exist.
-    #[error("no such file or directory: `{0}`")]
+    #[error("no such file or directory: `{}`", shown_address(&.0.to_string_lossy()))]
     Absent(PathBuf),
     /// The folder is no OCI image layout.
     #[error("`{0}` is not an OCI image layout: it has no file `oci-layout`")]

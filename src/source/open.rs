@@ -16,7 +16,7 @@ use super::{file, image_layout, registry, web};
 use crate::archive::Listing;
 use crate::layout;
 use crate::registry::{Connection, Registry};
-use crate::text::without_logins;
+use crate::text::{shown_address, without_logins};
 use crate::verify::{
     self, Attached, Check, Contents, Evidence, Policy, Refusal, Scope, VerifiedPackage,
 };
@@ -116,7 +116,7 @@ fn listed(sources: impl Iterator<Item = &'static Source>) -> String {
 pub fn tags(name: &str, options: &ReadOptions) -> Result<Vec<String>, OpenError> {
     let tags = Source::of(name)?.tags;
     let tags = tags.ok_or_else(|| OpenError::NoTags {
-        name: name.to_owned(),
+        name: shown_address(name),
         expected: listed(SOURCES.iter().filter(|source| source.tags.is_some())),
     })?;
     tags(name, &Opening::new(options, None))

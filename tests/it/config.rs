@@ -255,6 +255,7 @@ fn a_login_in_an_address_is_in_no_output_and_in_no_file() {
         &["package", "list-tags", "u:hush-canary@127.0.0.1:1/demo"],
         &["doctor", "oci://u:hush-canary@127.0.0.1:1/demo"],
         &["doctor", "u:hush-canary@127.0.0.1:1/demo"],
+        &["package", "verify", "u:hush-canary@127.0.0.1:1/demo"],
         &[
             "package",
             "inspect",
