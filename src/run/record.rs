@@ -13,7 +13,7 @@ pub const RECORD_VERSION: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RunRecord {
-    /// [`RECORD_VERSION`].
+    /// `RECORD_VERSION`.
     pub version: u32,
     /// Version of the program.
     pub jackal: String,

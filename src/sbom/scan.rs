@@ -28,7 +28,7 @@ const ARCHIVE_ALWAYS: u64 = 1 << 30;
 ///
 /// # Errors
 ///
-/// [`LayerError`]: the tar is damaged or too large. Unknown entries are skipped.
+/// `LayerError`: the tar is damaged or too large. Unknown entries are skipped.
 pub fn layer(input: impl Read) -> Result<LayerScan, LayerError> {
     layer::scan(input, catalog::wanted)
 }
@@ -76,7 +76,7 @@ impl Image {
 ///
 /// # Errors
 ///
-/// [`LayerError`]: the tar is damaged, or it or an archive inside is too large. Damaged
+/// `LayerError`: the tar is damaged, or it or an archive inside is too large. Damaged
 /// archives inside count as ordinary files.
 pub fn component(name: &str, tar: impl Read) -> Result<Document, LayerError> {
     let mut found = Found::default();

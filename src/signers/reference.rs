@@ -71,7 +71,7 @@ impl KeySources {
     ///
     /// # Errors
     ///
-    /// [`KeyReferenceError`]
+    /// `KeyReferenceError`
     pub fn public_key(
         &self,
         reference: &str,
@@ -92,7 +92,7 @@ impl KeySources {
     ///
     /// # Errors
     ///
-    /// [`KeyReferenceError`]
+    /// `KeyReferenceError`
     pub fn signing_key(
         &self,
         reference: &str,

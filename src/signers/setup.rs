@@ -66,7 +66,7 @@ pub enum SignerSetupError {
 ///
 /// # Errors
 ///
-/// [`SignerSetupError`]
+/// `SignerSetupError`
 pub fn key_signer(
     reference: &str,
     sources: &KeySources,
@@ -100,7 +100,7 @@ pub fn password_in(path: &Path) -> Result<Zeroizing<Vec<u8>>, SignerSetupError> 
 ///
 /// # Errors
 ///
-/// [`SignerSetupError`]
+/// `SignerSetupError`
 pub fn keyless_signer(options: KeylessOptions) -> Result<Arc<Signer>, SignerSetupError> {
     let (root, mut services) = match &options.trust_config {
         None => (Root::public()?, Services::public()),

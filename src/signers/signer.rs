@@ -97,7 +97,7 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// [`SignerError`]
+    /// `SignerError`
     pub fn blob(&self, blob: &[u8]) -> Result<String, SignerError> {
         match self {
             Self::Key(key) => Ok(Bundle::of_blob(key.public(), blob, &key.sign(blob)?)),
@@ -111,7 +111,7 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// [`SignerError`]
+    /// `SignerError`
     pub fn statement(&self, statement: &Statement) -> Result<String, SignerError> {
         let payload = serde_json::to_vec(statement)?;
         match self {

@@ -2,7 +2,7 @@
 //!
 //! [`Opened::open`] is the one door: it opens what a user names, assembles the
 //! evidence and judges it. A source of packages is a file here with a row in
-//! [`SOURCES`]. Skeleton packages, which definitions import from, are opened
+//! `SOURCES`. Skeleton packages, which definitions import from, are opened
 //! by [`Skeleton`]. Nothing that is found here is trusted further than its digest.
 
 mod artifact;

@@ -98,7 +98,7 @@ pub enum MemberError {
 ///
 /// # Errors
 ///
-/// [`MemberError`]
+/// `MemberError`
 pub fn extract_member(
     cas: &Cas,
     name: &str,

@@ -118,7 +118,7 @@ enum Failure {
 /// Downloads `url` into `cas`; with `sha256`, only the file of that digest.
 ///
 /// Sends no request if the cache has that digest. Receives at most `most` bytes;
-/// `None`: [`MAX_DOWNLOAD_BYTES`]. Holds one of `permits` during the transfer. The output is named after the URL, without user, password and
+/// `None`: `MAX_DOWNLOAD_BYTES`. Holds one of `permits` during the transfer. The output is named after the URL, without user, password and
 /// query.
 ///
 /// # Errors
