@@ -52,7 +52,7 @@ pub(super) fn at_once() -> Option<ExitCode> {
     match args.next()?.to_str()? {
         "command" => {
             let argv: Vec<OsString> = args.collect();
-            let error = app::become_command(&argv);
+            let error = app::become_command(&argv, std::io::stdin());
             let shown = argv.first().map(|program| program.to_string_lossy());
             note(&format!(
                 "cannot start `{}`: {error}",

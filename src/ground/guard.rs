@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::io::{self, BufRead, Write as _};
+use std::io::{self, BufRead, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
@@ -19,18 +19,28 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::apart::UMASK;
 
+/// What a command waits for.
+pub(crate) const BEGIN: &[u8] = b"!";
+
 /// Becomes the program in `argv`, in a session of its own: without a controlling
 /// terminal, so that a question to the user fails at once, and with the umask that
 /// every command sees. Returns why it could not.
+///
+/// It waits for a byte on its input, which comes once the guard knows of it: a program
+/// that is killed before that leaves a closed input, and no command begins.
 #[must_use]
-pub fn become_command(argv: &[OsString]) -> io::Error {
+pub fn become_command(argv: &[OsString], mut input: impl Read) -> io::Error {
     let Some((program, arguments)) = argv.split_first() else {
         return io::ErrorKind::InvalidInput.into();
     };
     // It leads no session yet: it has just been started.
     let _ = rustix::process::setsid();
     rustix::process::umask(Mode::from_raw_mode(UMASK));
-    Command::new(program).args(arguments).exec()
+    if let Err(error) = input.read_exact(&mut [0; BEGIN.len()]) {
+        return error;
+    }
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).exec()
 }
 
 /// Reads process groups, `+1234` when one begins and `-1234` when it has ended, and

@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
 use crate::ground::apart;
 use crate::ground::confine::{ConfineError, Confinement};
-use crate::ground::guard::Guarded;
+use crate::ground::guard::{BEGIN, Guarded};
 
 /// Maximum size of a command's log, in bytes: 16 MiB; logs of builds rarely exceed 1
 /// MiB.
@@ -166,6 +166,10 @@ impl Process {
         let group = Group(id.and_then(Pid::from_raw));
         let _guarded =
             (self.through.as_deref().zip(group.0)).map(|(program, pid)| Guarded::new(program, pid));
+        if let Some(mut input) = child.stdin.take() {
+            // One that has ended needs no leave to begin.
+            let _ = input.write_all(BEGIN).await;
+        }
         let log = Arc::new(Mutex::new(Log::default()));
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let mut readers = tokio::task::JoinSet::new();
@@ -216,7 +220,10 @@ impl Process {
             .env_clear()
             .envs(&self.env)
             .current_dir(&self.cwd)
-            .stdin(Stdio::null())
+            .stdin(match self.through {
+                Some(_) => Stdio::piped(),
+                None => Stdio::null(),
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
