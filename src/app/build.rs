@@ -19,7 +19,7 @@ use super::skeletons::Skeletons;
 use crate::cas::{Cas, Limits};
 use crate::disk;
 use crate::ground::published::Published;
-use crate::ground::site::{Site, Wishes};
+use crate::ground::site::{Site, SiteOptions};
 use crate::ground::threads::blocking;
 use crate::ground::{Failure, Stop, confine};
 use crate::kinds::pins::Moved;
@@ -124,7 +124,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         Some(text) => locate_error(text, error),
         None => BuildError::Unpublishable(Box::new(error)),
     });
-    let wishes = Wishes {
+    let wishes = SiteOptions {
         output: plans::output_folder(options),
         ..options.run.wishes(place, options.pins)
     };

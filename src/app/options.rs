@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::cas::CacheFolder;
-use crate::ground::site::Wishes;
+use crate::ground::site::SiteOptions;
 use crate::ground::source::WORKSPACE_FILE;
 use crate::kinds::package::BuildFacts;
 use crate::oci::host_architecture;
@@ -130,9 +130,9 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    pub(super) fn wishes(&self, place: &Place, pins: Pins) -> Wishes {
+    pub(super) fn wishes(&self, place: &Place, pins: Pins) -> SiteOptions {
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
-        Wishes {
+        SiteOptions {
             force: self.force,
             locked: pins == Pins::Locked,
             offline: pins == Pins::Offline,
@@ -145,7 +145,7 @@ impl RunOptions {
             environment: place.environment.clone(),
             program: self.program.clone(),
             clean_outputs: self.clean_outputs,
-            ..Wishes::default()
+            ..SiteOptions::default()
         }
     }
 }

@@ -485,13 +485,13 @@ impl Read for Checked<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ground::site::Wishes;
+    use crate::ground::site::SiteOptions;
     use crate::registry::{Options, Registry};
 
     fn inputs(dir: &Path) -> Inputs {
         let cas = Arc::new(Cas::open(dir.join("cache")).unwrap());
         let registry = Registry::new(Options::default()).unwrap();
-        let site = Site::new(cas, registry, dir, Wishes::default());
+        let site = Site::new(cas, registry, dir, SiteOptions::default());
         let mut inputs = Inputs::new(&site.cas);
         let folders = Folders::from(dir.to_owned());
         inputs.source(&site, &folders, "f", Links::Kept).unwrap();

@@ -31,7 +31,7 @@ const TRANSFERS: usize = 6;
 
 /// Options of a run.
 #[derive(Clone, Debug, Default)]
-pub struct Wishes {
+pub struct SiteOptions {
     /// Run everything and replace cached results.
     pub force: bool,
     /// Fail if a reference has no pin.
@@ -59,7 +59,7 @@ pub struct Site {
     pub cas: Arc<Cas>,
     pub registry: Arc<Registry>,
     /// The options of the run.
-    pub wishes: Wishes,
+    pub wishes: SiteOptions,
     pub transfers: Semaphore,
     /// Limits CPU work inside steps.
     pub cpu: Arc<Semaphore>,
@@ -117,7 +117,12 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Site {
     /// Creates the shared state of a run in `workspace`.
     #[must_use]
-    pub fn new(cas: Arc<Cas>, registry: Registry, workspace: &Path, wishes: Wishes) -> Arc<Self> {
+    pub fn new(
+        cas: Arc<Cas>,
+        registry: Registry,
+        workspace: &Path,
+        wishes: SiteOptions,
+    ) -> Arc<Self> {
         let name = blake3::hash(workspace.as_os_str().as_encoded_bytes()).to_hex();
         let stats = StatCache::load(&cas.root().join("stat").join(name.as_str()));
         Arc::new(Self {
@@ -389,7 +394,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cas = Arc::new(Cas::open(dir.path()).unwrap());
         let registry = Registry::new(Options::default()).unwrap();
-        let mut site = Site::new(cas, registry, dir.path(), Wishes::default());
+        let mut site = Site::new(cas, registry, dir.path(), SiteOptions::default());
         Arc::get_mut(&mut site).unwrap().clock = || NOW.load(Ordering::Relaxed);
         let day = Duration::from_secs(86_400);
         assert!(site.asked_before("a", day), "never asked");

@@ -1,6 +1,6 @@
 use super::*;
 use crate::cas::Cas;
-use crate::ground::site::Wishes;
+use crate::ground::site::SiteOptions;
 use crate::package::{Component, File};
 use crate::pipeline::verb::Run;
 use crate::registry::{Options, Registry};
@@ -9,7 +9,7 @@ use crate::registry::{Options, Registry};
 fn site(dir: &std::path::Path) -> Arc<Site> {
     let cas = Arc::new(Cas::open(dir.join("cache")).unwrap());
     let registry = Registry::new(Options::default()).unwrap();
-    Site::new(cas, registry, dir, Wishes::default())
+    Site::new(cas, registry, dir, SiteOptions::default())
 }
 
 #[tokio::test]

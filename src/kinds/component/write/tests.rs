@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::cas::Cas;
 use crate::ground::Failure;
-use crate::ground::site::{Site, Wishes};
+use crate::ground::site::{Site, SiteOptions};
 use crate::kinds::chart::package::{chart_files, package_chart};
 use crate::kinds::component::ComponentWork;
 use crate::package::{Chart, DataInjection, DataTarget};
@@ -30,7 +30,7 @@ impl Setting {
         fs::create_dir(dir.path().join("root")).unwrap();
         let registry = Registry::new(Options::default()).unwrap();
         Self {
-            site: Site::new(cas, registry, dir.path(), Wishes::default()),
+            site: Site::new(cas, registry, dir.path(), SiteOptions::default()),
             dir,
             blobs: BTreeMap::new(),
         }
