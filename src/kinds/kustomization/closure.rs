@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::yaml::{self, Node, SourceText, Span, Value};
 
@@ -57,6 +57,8 @@ impl Closure {
                 closure.unsure = true;
                 continue;
             };
+            // Where a link leads is in no digest.
+            closure.unsure |= real != lexical(&path);
             if !real.is_dir() {
                 closure.file(&real, &root, false, &mut open)?;
                 continue;
@@ -106,6 +108,10 @@ impl Closure {
         for document in &documents {
             if kustomization {
                 self.addresses(document, file, root);
+                // Their configurations may be written in the list, have any name, and
+                // name files of any folder above.
+                let plugins = ["generators", "transformers", "validators"];
+                self.unsure |= plugins.iter().any(|key| document.get(key).is_some());
             }
             each_text(document, &mut |text| {
                 let value = text.split_once('=').map(|(_, value)| value);
@@ -164,6 +170,19 @@ impl Closure {
             }
         }
     }
+}
+
+/// `path` without `.` and `..`, as if nothing in it were a link.
+fn lexical(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// Whether a source is remote, judging by its text.
@@ -254,7 +273,8 @@ mod tests {
                 "over/p.yaml",
             ]
         );
-        assert!(!closure.unsure && closure.remote.is_none(), "{closure:?}");
+        // A generator and a link: what they lead to may change without a word.
+        assert!(closure.unsure && closure.remote.is_none(), "{closure:?}");
     }
 
     #[test]

@@ -30,6 +30,9 @@ const KUSTOMIZATION_FORMAT: u32 = 1;
 /// that it clones.
 const KUSTOMIZE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
+/// The transports that Git may use for kustomize.
+const PROTOCOLS: &str = "git:http:https:ssh";
+
 /// Time between TERM and KILL: kustomize only removes its clones then.
 const KUSTOMIZE_GRACE: Duration = Duration::from_secs(5);
 
@@ -187,9 +190,13 @@ impl Kind for KustomizationWork {
             argv.push("--load-restrictor=LoadRestrictionsNone".to_owned());
         }
         argv.push(place.to_string_lossy().into_owned());
+        let mut env = tools::environment(site);
+        // A `ref` in an address of kustomize's reaches `git fetch` as an option; for a
+        // repository of this machine, `--upload-pack` there is a command to run.
+        env.insert("GIT_ALLOW_PROTOCOL".to_owned(), PROTOCOLS.to_owned());
         let process = Process {
             argv,
-            env: tools::environment(site),
+            env,
             cwd: self.folders.own.clone(),
             timeout: Some(KUSTOMIZE_TIMEOUT),
             grace: KUSTOMIZE_GRACE,
