@@ -15,6 +15,7 @@ use super::find::{self, read_text};
 use super::options::{Pins, Place, Variant};
 use super::skeletons::Skeletons;
 use crate::cas::Cas;
+use crate::kinds::kustomization::GIT_PROTOCOLS;
 use crate::oci::Reference;
 use crate::package::{Chart, Component, ImagesIn};
 use crate::plan::Composed;
@@ -288,6 +289,7 @@ async fn run(program: &str, arguments: &[&str], folder: &Path) -> Result<String,
     let output = Command::new(program)
         .args(arguments)
         .current_dir(folder)
+        .env("GIT_ALLOW_PROTOCOL", GIT_PROTOCOLS)
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true)
         .output()

@@ -31,7 +31,7 @@ const KUSTOMIZATION_FORMAT: u32 = 1;
 const KUSTOMIZE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// The transports that Git may use for kustomize.
-const PROTOCOLS: &str = "git:http:https:ssh";
+pub(crate) const GIT_PROTOCOLS: &str = "git:http:https:ssh";
 
 /// Time between TERM and KILL: kustomize only removes its clones then.
 const KUSTOMIZE_GRACE: Duration = Duration::from_secs(5);
@@ -193,7 +193,7 @@ impl Kind for KustomizationWork {
         let mut env = tools::environment(site);
         // A `ref` in an address of kustomize's reaches `git fetch` as an option; for a
         // repository of this machine, `--upload-pack` there is a command to run.
-        env.insert("GIT_ALLOW_PROTOCOL".to_owned(), PROTOCOLS.to_owned());
+        env.insert("GIT_ALLOW_PROTOCOL".to_owned(), GIT_PROTOCOLS.to_owned());
         let process = Process {
             argv,
             env,
