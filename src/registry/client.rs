@@ -3,12 +3,14 @@
 //! Uses HTTP for hosts on this machine and in private networks, otherwise HTTPS.
 //! Content with a known digest is verified. Refusals are never retried.
 
+use std::error::Error as _;
+use std::iter;
 use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::error::Payload;
 use super::refusal::{check, is_at_home, lost, no_page, secrets_in};
@@ -321,7 +323,7 @@ impl Registry {
                 request = request.header(AUTHORIZATION, value);
             }
             let sent = match &call.body {
-                Body::Empty => request.send().await.map_err(|e| lost(call.reference, e)),
+                Body::Empty => send(request).await.map_err(|e| lost(call.reference, e)),
                 Body::Bytes(bytes) => {
                     let sent = request.body(bytes.clone()).send().await;
                     sent.map_err(|e| lost(call.reference, e))
@@ -491,3 +493,22 @@ pub(super) fn location(to: &Reference, base: &Url, response: &Response) -> Resul
 #[cfg(test)]
 #[path = "client_tests.rs"]
 mod tests;
+
+/// Sends a request without a body, and once more if its connection closed before it
+/// was sent: a server that asks for a certificate closes a new connection at once, and
+/// only the next attempt can learn why.
+async fn send(request: RequestBuilder) -> reqwest::Result<Response> {
+    let again = request.try_clone();
+    match (request.send().await, again) {
+        (Err(error), Some(again)) if is_unsent(&error) => again.send().await,
+        (sent, _) => sent,
+    }
+}
+
+/// Whether a request failed before a byte of it was sent. The type that says so is not
+/// public.
+fn is_unsent(error: &reqwest::Error) -> bool {
+    let causes = iter::successors(error.source(), |&cause| cause.source());
+    let mut texts = causes.map(ToString::to_string);
+    texts.any(|text| text == "connection was not ready")
+}

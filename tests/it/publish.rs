@@ -285,7 +285,7 @@ fn faults_lead_to_success_or_an_error_and_never_to_wrong_bytes() {
     publish(&sandbox, &[ARCHIVE, &clean.at("x")]);
     let (wanted, manifest) = clean.manifest("x/demo:1.0.0", "amd64");
     let mut successes = 0;
-    for seed in 0..6 {
+    for seed in 0..12 {
         let fault = format!(
             "rate=0.3,seed={seed},delay=5ms,kinds=429+500+502+reset+truncate+slow+lying-head+lost-write+garble"
         );
@@ -304,8 +304,8 @@ fn faults_lead_to_success_or_an_error_and_never_to_wrong_bytes() {
             assert!(registry.holds("x/demo", layer), "{layer:?}");
         }
     }
-    // Which requests fail depends on their order; without retries, none succeeds.
-    assert!(successes > 0, "{successes} of 6");
+    // Which requests fail depends on their order, which no seed fixes.
+    assert!(successes >= 4, "{successes} of 12");
 }
 
 #[test]
