@@ -196,7 +196,7 @@ impl Cas {
         // and may have no write permission.
         let users = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // Nobody prunes what cannot be written to.
+                // A cache that cannot be written to cannot be pruned either.
                 disk::append(&path).or_else(|error| match disk::refuses_writing(&error) {
                     true => File::open(&root),
                     false => Err(error),

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_used_only_if_nobody_else_may_change_it() {
+    fn a_folder_is_used_only_if_no_one_else_may_change_it() {
         let judged = |uid, mode, own| judge(Path::new("x"), uid, mode, own).ok();
         for mode in [0o40700, 0o40755, 0o40500, 0o41755] {
             assert_eq!(judged(7, mode, 7), Some(Owner::Own), "{mode:o}");

@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_confined_command_sees_nothing_of_other_processes_whoever_runs_it() {
+    fn a_confined_command_sees_nothing_of_other_processes_for_any_user() {
         if !crate::ground::confine::supported() {
             return;
         }

@@ -12,6 +12,19 @@ fn site(dir: &std::path::Path) -> Arc<Site> {
     Site::new(cas, registry, dir, SiteOptions::default())
 }
 
+fn task<'a>(work: &'a Work, site: &'a Arc<Site>, results: &'a Results) -> Task<'a> {
+    Task {
+        work,
+        cx: Context {
+            site,
+            cpu: 1,
+            results,
+        },
+        cached: true,
+        salts: &[],
+    }
+}
+
 #[tokio::test]
 async fn a_source_that_changes_after_its_key_was_made_is_not_remembered() {
     let dir = tempfile::tempdir().unwrap();
@@ -32,16 +45,7 @@ async fn a_source_that_changes_after_its_key_was_made_is_not_remembered() {
         parts: Vec::new(),
     });
     let results = Results::new();
-    let task = Task {
-        work: &work,
-        cx: Context {
-            site: &site,
-            cpu: 1,
-            results: &results,
-        },
-        cached: true,
-        salts: &[],
-    };
+    let task = task(&work, &site, &results);
     let prepared = task.prepare().await.unwrap();
     std::fs::write(dir.path().join("f"), "new!").unwrap();
     let refused = task.perform(&prepared).await.unwrap_err();
@@ -100,16 +104,7 @@ async fn a_command_reads_what_its_key_names_and_is_not_remembered_if_that_change
         let site = site(dir.path());
         std::fs::write(&file, "old").unwrap();
         let (work, results) = (copying(dir.path(), more), Results::new());
-        let task = Task {
-            work: &work,
-            cx: Context {
-                site: &site,
-                cpu: 1,
-                results: &results,
-            },
-            cached: true,
-            salts: &[],
-        };
+        let task = task(&work, &site, &results);
         let prepared = task.prepare().await.unwrap();
         if early {
             std::fs::write(&file, "new!").unwrap();
@@ -131,16 +126,8 @@ async fn another_link_to_an_input_changes_nothing_that_a_command_reads() {
     std::fs::write(dir.path().join("f"), "old").unwrap();
     let more = format!("; ln {0}/f {0}/g", dir.path().display());
     let (work, results) = (copying(dir.path(), &more), Results::new());
-    let task = Task {
-        work: &work,
-        cx: Context {
-            site: &site(dir.path()),
-            cpu: 1,
-            results: &results,
-        },
-        cached: true,
-        salts: &[],
-    };
+    let here = site(dir.path());
+    let task = task(&work, &here, &results);
     let prepared = task.prepare().await.unwrap();
     task.perform(&prepared).await.unwrap();
     assert!(dir.path().join("g").exists());

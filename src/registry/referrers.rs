@@ -170,7 +170,7 @@ impl Pages {
         }
     }
 
-    /// The next page after the one at `url` of so many items and bytes.
+    /// The next page, after the one at `url` with this many items and bytes.
     pub(super) fn after(
         &mut self,
         reference: &Reference,

@@ -2,8 +2,9 @@
 //!
 //! Kustomize does not report what it would read, so this includes more: every string
 //! in a YAML file that is the path of a file, or of a folder with a kustomization,
-//! counts as read. If that cannot be determined, the result says so. It runs no
-//! program and uses no network.
+//! counts as read. Links, and configurations of generators, transformers and
+//! validators, can lead anywhere: with them, as with anything else that cannot be
+//! determined, the result is unsure. It runs no program and uses no network.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -273,7 +274,7 @@ mod tests {
                 "over/p.yaml",
             ]
         );
-        // A generator and a link: what they lead to may change without a word.
+        // What a generator or a link leads to may change without a change of these files.
         assert!(closure.unsure && closure.remote.is_none(), "{closure:?}");
     }
 

@@ -107,7 +107,7 @@ impl Definition {
     }
 }
 
-/// The next step for somebody who received a package.
+/// The next step for the recipient of a package.
 const GET: &str = "Get the package again, or ask its publisher.";
 
 struct Names<'m>(&'m mut Vec<Mistake>);
