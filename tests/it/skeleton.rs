@@ -201,6 +201,38 @@ fn a_skeleton_is_imported_as_the_folder_it_was_made_of() {
 }
 
 #[test]
+fn a_skeleton_may_not_name_repositories_of_the_builders_machine() {
+    let sandbox = Sandbox::new();
+    let head = "kind: JackalPackageConfig\nmetadata: {name: base, version: 1.0.0}\ncomponents:\n- name: web\n";
+    sandbox.write(
+        "pkg/jackal.yaml",
+        format!("{head}  import: {{url: 'oci:../out:1.0.0'}}\n"),
+    );
+    for part in [
+        "repos: ['file:///srv/private@v1']",
+        "charts: [{name: c, version: 1.0.0, namespace: d, url: 'file:///srv/private.git', gitPath: c}]",
+    ] {
+        sandbox.write("base/jackal.yaml", format!("{head}  {part}\n"));
+        settle();
+        make(&sandbox, &["base", "-o", "oci-layout:out"]);
+        for args in [
+            &["build", "pkg"][..],
+            &["build", "pkg", "--dry-run"],
+            &["dev", "lint", "pkg"],
+        ] {
+            let out = sandbox.run(args);
+            let text = format!("{}{}", out.stdout, out.stderr);
+            assert_ne!(out.code, Some(0), "{part}: {text}");
+            assert!(
+                text.contains("a repository of this machine"),
+                "{part}: {text}"
+            );
+        }
+        fs::remove_dir_all(sandbox.src().join("out")).unwrap();
+    }
+}
+
+#[test]
 fn commands_of_a_skeleton_run_only_if_they_are_trusted_and_then_confined() {
     let sandbox = Sandbox::new();
     let secret = sandbox.src().join("secret");

@@ -345,6 +345,10 @@ impl Composer<'_> {
             migrate::migrate(&mut component, &done, &mut self.whole.deprecated);
             if let Some(url) = &link.remote {
                 self.note_commands(name.as_deref().unwrap_or_default(), &component, url);
+                for node in ["repos", "charts", "manifests"].map(|key| component.get(key)) {
+                    node.into_iter()
+                        .for_each(|node| self.only_elsewhere(node, url));
+                }
             }
             if alone {
                 unconditional(&mut component, any);
@@ -404,6 +408,32 @@ impl Composer<'_> {
                          --allow-import-actions={url}."
                     ),
                 ));
+            }
+        }
+    }
+}
+
+impl Composer<'_> {
+    /// Refuses repositories of this machine in a component of the skeleton `url`: they
+    /// are not its publisher's, and would get into the package.
+    fn only_elsewhere(&mut self, node: &Node, url: &SkeletonUrl) {
+        match &node.value {
+            Value::Scalar(text, _) if text.to_ascii_lowercase().contains("file://") => {
+                let named = excerpt(text, SHOWN_COMMAND);
+                self.whole.mistakes.push(Mistake::new(
+                    node.span,
+                    format!("`{url}` names `{named}`, a repository of this machine"),
+                    "Ask its publisher for an https:// or ssh:// address, or write the component \
+                     into this package."
+                        .to_owned(),
+                ));
+            }
+            Value::Scalar(..) => {}
+            Value::Sequence(items) => items.iter().for_each(|item| self.only_elsewhere(item, url)),
+            Value::Mapping(pairs) => {
+                pairs
+                    .iter()
+                    .for_each(|(_, value)| self.only_elsewhere(value, url));
             }
         }
     }
