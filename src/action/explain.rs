@@ -120,7 +120,6 @@ pub struct DirtyReason {
     pub subject: Subject,
     /// Its path or name; empty for the command and the outputs.
     pub name: String,
-    /// How it changed.
     pub change: Change,
 }
 

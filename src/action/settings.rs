@@ -24,7 +24,6 @@ pub enum SettingsError {
     #[error("the setting `{name}` is `{value}`, expected {expected}")]
     Value {
         name: String,
-        /// Its value.
         value: String,
         /// The expected kind of value.
         expected: &'static str,

@@ -86,7 +86,6 @@ pub struct Confinement {
 /// Why a thread could not be confined.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfineError {
-    /// Landlock refused.
     #[error(transparent)]
     Rules(#[from] RulesetError),
     /// Root's rights could not be dropped.

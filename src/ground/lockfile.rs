@@ -51,7 +51,6 @@ struct Pins {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChartPin {
-    /// The selected version.
     pub version: String,
     /// The URL of its archive.
     pub url: String,
@@ -86,7 +85,6 @@ fn same_generation(one: &ImagePin, other: &ImagePin) -> bool {
 /// A pin that nothing names any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dropped {
-    /// The reference.
     pub reference: String,
     /// The platform; `chart`, `repo` or `file` for what has none.
     pub sort: String,
@@ -107,7 +105,6 @@ pub struct FilePin {
 /// Why a lock file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LockfileError {
-    /// The disk refused.
     #[error("cannot use {0}")]
     Io(#[from] DiskError),
     /// It cannot be written.

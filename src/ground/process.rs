@@ -34,7 +34,6 @@ const UMASK_SHELL: [&str; 4] = ["/bin/sh", "-c", "umask 022; exec \"$@\"", "sh"]
 #[derive(Clone, Debug)]
 pub struct Process {
     pub argv: Vec<String>,
-    /// Its environment.
     pub env: BTreeMap<String, String>,
     pub cwd: PathBuf,
     /// Wall-clock limit; `None`: no limit.
@@ -60,7 +59,6 @@ pub enum Stream {
 pub struct Piece {
     /// Since the start of the command.
     pub at: Duration,
-    /// Its stream.
     pub stream: Stream,
     /// The bytes, which need not be whole lines.
     pub bytes: Vec<u8>,
@@ -87,7 +85,6 @@ pub struct Finished {
     pub log: Vec<Piece>,
     /// Number of output bytes that did not fit in the log.
     pub dropped: u64,
-    /// Wall time.
     pub wall: Duration,
 }
 

@@ -55,7 +55,6 @@ pub struct SiteOptions {
 
 /// The shared state of a run.
 pub struct Site {
-    /// The cache.
     pub cas: Arc<Cas>,
     pub registry: Arc<Registry>,
     /// The options of the run.
@@ -235,7 +234,6 @@ impl Site {
         held(&self.notes).insert(text);
     }
 
-    /// What was noted.
     pub(crate) fn notes(&self) -> Vec<String> {
         held(&self.notes).iter().cloned().collect()
     }

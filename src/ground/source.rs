@@ -27,13 +27,7 @@ pub enum SourceError {
         "`{path}` leads out of `{bound}`: copy what it names into that folder, or put a \
          {WORKSPACE_FILE} into a folder above both"
     )]
-    LeadsOut {
-        /// The source.
-        path: String,
-        /// The repository.
-        bound: PathBuf,
-    },
-    /// The disk refused.
+    LeadsOut { path: String, bound: PathBuf },
     #[error("cannot read {0}")]
     Io(#[from] DiskError),
     /// An entry that cannot be packed.
@@ -54,9 +48,7 @@ impl From<WalkError> for SourceError {
 /// accident.
 #[derive(Clone, Debug, Default)]
 pub struct OwnFiles {
-    /// The cache.
     pub cache: PathBuf,
-    /// Where archives go.
     pub output: PathBuf,
 }
 

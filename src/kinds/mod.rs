@@ -364,7 +364,6 @@ pub(crate) struct Task<'a> {
 }
 
 impl Task<'_> {
-    /// Computes the action.
     pub(crate) async fn prepare(&self) -> Result<Prepared, Failure> {
         let mut prepared = self.work.action(&self.cx).await?;
         prepared.action.salt = self.salts.join("\n");

@@ -181,12 +181,7 @@ pub enum PlanError {
         "the output `{output}/` of `{task}` is also the folder that packages are written to: \
          choose another one with `-o DIR`, or another output"
     )]
-    ArchiveInOutput {
-        /// The task.
-        task: String,
-        /// Its output.
-        output: String,
-    },
+    ArchiveInOutput { task: String, output: String },
     /// The steps form a cycle.
     #[error(transparent)]
     Graph(#[from] GraphError),

@@ -92,7 +92,6 @@ pub enum Outcome {
 /// Why a schedule cannot be made, or a call is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
-    /// An undeclared pool.
     #[error("task `{task}` uses pool `{pool}`, expected one named in `pools`")]
     UnknownPool {
         task: String,

@@ -40,7 +40,6 @@ pub enum NodeKind {
 /// The part of a regular file that is kept.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// All of it.
     Text(Text),
     /// Facts of an executable.
     Executable(Facts),
@@ -82,7 +81,6 @@ impl Text {
         Self { held, packed }
     }
 
-    /// The file.
     pub(super) fn bytes(&self) -> Vec<u8> {
         if !self.packed {
             return self.held.clone();

@@ -186,7 +186,6 @@ mod tests {
     use crate::sbom::catalog::wanted;
     use crate::sbom::layer::{scan, tar_of};
 
-    /// The whole scan.
     fn load(stored: &[u8]) -> Result<LayerScan, StoredError> {
         let mut stored = StoredScan::open(stored)?;
         let mut entries = Vec::new();

@@ -112,7 +112,6 @@ pub fn list_by(root: &Path, path: &str, rules: &Rules<'_>) -> Result<Vec<Entry>,
 
 struct Listing<'l> {
     root: &'l Path,
-    /// The listed path.
     top: &'l str,
     rules: &'l Rules<'l>,
     entries: Vec<Entry>,

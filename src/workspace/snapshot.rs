@@ -29,7 +29,6 @@ pub struct Snapshot {
 pub struct Odd {
     /// Relative to the folder; what is not UTF-8 is replaced.
     pub path: String,
-    /// Why.
     pub why: WalkError,
 }
 

@@ -33,7 +33,6 @@ pub enum WalkError {
     /// A link that may not be followed.
     #[error("{link:?} is a link to {target:?}, which is outside {bound:?}: replace it with a copy")]
     LeadsOut {
-        /// The link.
         link: PathBuf,
         /// Its target, as stored.
         target: PathBuf,
@@ -43,7 +42,6 @@ pub enum WalkError {
     /// A link to nothing.
     #[error("{link:?} is a link to {target:?}, which does not exist: correct or remove the link")]
     Dangling {
-        /// The link.
         link: PathBuf,
         /// Its target, as stored.
         target: PathBuf,

@@ -38,7 +38,6 @@ pub struct ActionsWork {
     pub component: String,
     /// Defaults of the actions.
     pub defaults: ActionDefaults,
-    /// In order.
     pub actions: Vec<Command>,
     /// They run after a failure of this component, and of no other.
     pub on_failure: bool,

@@ -18,7 +18,6 @@ const FIRST: Duration = Duration::from_millis(100);
 
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Default time limit.
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// Time limit of one check of an address.

@@ -18,9 +18,7 @@ use crate::workspace::Entry;
 
 /// The files of one of the charts.
 pub(crate) struct ChartPart {
-    /// The chart's folder.
     pub(crate) folder: PathBuf,
-    /// Its files.
     pub(crate) entries: Vec<Entry>,
     /// Their folder in the packaged chart; empty: the chart itself.
     place: String,

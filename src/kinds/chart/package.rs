@@ -65,7 +65,6 @@ pub enum ChartError {
     /// A link, or a dependency, that leads out of the repository.
     #[error("`{link}` leads out of `{bound}`: replace it with a copy")]
     LeadsOut {
-        /// The link.
         link: PathBuf,
         /// The folder that it must not leave.
         bound: PathBuf,
@@ -81,11 +80,8 @@ pub enum ChartError {
     Version {
         /// The `Chart.yaml` that names it.
         chart: String,
-        /// The dependency.
         name: String,
-        /// Its version.
         found: String,
-        /// Where it is.
         folder: PathBuf,
         /// What its chart wants.
         wanted: String,
@@ -93,7 +89,6 @@ pub enum ChartError {
     /// An archive is too large when unpacked.
     #[error("`{0}` unpacks to more than 100 MiB, the limit for charts: remove it")]
     TooLarge(String),
-    /// The disk refused.
     #[error("cannot read {0}")]
     Io(#[from] DiskError),
     /// The archive could not be written.

@@ -50,7 +50,6 @@ const GRACE: Duration = Duration::from_secs(5);
 /// last.
 const SAID_LINES: usize = 4;
 
-/// Why cloning failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoryError {
     #[error("repository `{url}`: git {command} failed: {said}")]
@@ -82,7 +81,6 @@ pub enum RepositoryError {
     /// The clone cannot be read.
     #[error(transparent)]
     Walk(#[from] WalkError),
-    /// The disk refused.
     #[error(transparent)]
     Io(#[from] DiskError),
     /// The tar cannot be written.
@@ -417,7 +415,6 @@ impl Git {
         Ok(())
     }
 
-    /// Normalises the clone.
     async fn settle(&self, url: &RepoUrl, folder: &Path) -> Result<(), RepositoryError> {
         // An index with only the tree: no times, no inodes.
         let has_head = self.run(url, folder, &["rev-parse", "-q", "--verify", "HEAD"]);

@@ -68,7 +68,6 @@ pub enum ComponentError {
     Shasum {
         file: String,
         shasum: String,
-        /// The expected value.
         expected: &'static str,
     },
     /// The file does not match its checksum.

@@ -57,7 +57,6 @@ pub enum FetchError {
         digest: Digest,
         source: SinkError,
     },
-    /// Transfers were cancelled.
     #[error("{0}: fetch cancelled before it started")]
     Stopped(String),
 }

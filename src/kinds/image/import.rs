@@ -68,7 +68,6 @@ pub enum ImportError {
         wanted: String,
         found: String,
     },
-    /// Several images match.
     #[error("`{path}` has several images, {found}: specify which one to use")]
     Several { path: PathBuf, found: String },
     /// The image is not usable.

@@ -173,7 +173,6 @@ pub(crate) fn compress<E: From<PackageError>>(
     })
 }
 
-/// Why compression stopped.
 enum Stopped<E> {
     Making(SeekableError),
     Taking(E),

@@ -84,30 +84,19 @@ pub enum RunError {
     #[error("command exited with code {code}; see its log{}", because(.refused))]
     Exit {
         code: i32,
-        /// Its masked output.
         log: String,
         /// Paths in the log that confinement denies.
         refused: Vec<PathBuf>,
     },
     /// A signal from elsewhere ended it.
     #[error("command was killed by signal {signal}; it may have run out of memory")]
-    Signaled {
-        signal: i32,
-        /// Its masked output.
-        log: String,
-    },
+    Signaled { signal: i32, log: String },
     /// It exceeded its timeout.
     #[error("command timed out and was killed: raise `timeout`, or see its log")]
-    TimedOut {
-        /// Its masked output.
-        log: String,
-    },
+    TimedOut { log: String },
     /// The run was cancelled.
     #[error("command was cancelled")]
-    Cancelled {
-        /// Its masked output.
-        log: String,
-    },
+    Cancelled { log: String },
     /// An output is missing after success.
     #[error(
         "output `{path}` is missing after the command: correct `outputs`, whose paths are \
@@ -118,7 +107,6 @@ pub enum RunError {
     #[error("output `{path}` is {found}, expected {expected}: a `/` at the end declares a folder")]
     WrongKind {
         path: String,
-        /// The found type.
         found: &'static str,
         expected: &'static str,
     },
@@ -131,7 +119,6 @@ pub enum RunError {
     Foreign {
         /// Relative to the workspace.
         path: String,
-        /// As declared.
         output: String,
         /// How many more there are.
         others: usize,

@@ -43,7 +43,6 @@ const RUN_FORMAT: u32 = 4;
 pub struct RunWork {
     /// The pipeline's folder: inputs and outputs are relative to it.
     pub folder: PathBuf,
-    /// The command line.
     pub verb: Run,
     /// Input patterns; `!` excludes.
     pub globs: Vec<String>,
@@ -69,7 +68,6 @@ pub struct RunWork {
     pub tools: Vec<String>,
     /// Folders in which tools are looked up.
     pub path: Vec<PathBuf>,
-    /// Its declared outputs.
     pub outputs: Vec<RenderedOutput>,
     /// Its working directory, relative to the folder.
     pub workdir: String,
@@ -96,9 +94,7 @@ pub struct OutputNamed {
 /// Where a key of a task is written.
 #[derive(Clone, Debug, Default)]
 pub struct Place {
-    /// The pipeline file.
     pub source: Option<SourceText>,
-    /// The task's instance.
     pub instance: String,
 }
 

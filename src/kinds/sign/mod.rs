@@ -56,7 +56,6 @@ fields! {
     }
 }
 
-/// Packages to sign.
 #[derive(Clone, Debug)]
 pub struct SignWork {
     /// The task, for messages.
@@ -344,7 +343,6 @@ fn catalogues(cas: &Cas, files: &[Output]) -> Result<Vec<(String, Value)>, Failu
     Ok(found)
 }
 
-/// A signed package.
 pub(crate) struct SignedOutputs {
     /// Its members and their frames, as a package step leaves them.
     pub(crate) members: Vec<Output>,

@@ -16,7 +16,6 @@ use crate::signing::ResourceDescriptor;
 /// The URI that defines the fields of our provenance.
 const BUILD_TYPE: &str = "https://jackal.dev/buildtypes/pipeline/v1";
 
-/// The default builder.
 pub const BUILDER: &str = "https://jackal.dev/builders/local/v1";
 
 /// What provenance states about the run.

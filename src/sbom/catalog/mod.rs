@@ -155,7 +155,6 @@ impl Found {
         self.full
     }
 
-    /// The packages.
     pub(super) fn finish(self) -> Result<Vec<Package>, LayerError> {
         match self.full {
             true => Err(LayerError::TooLarge("its lists of packages are too long")),

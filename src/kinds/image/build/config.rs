@@ -11,7 +11,6 @@ use crate::kinds::image::build::layer::Layer;
 use crate::kinds::image::build::{ImageConfig, ImageError, ImageSpec};
 use crate::oci::Platform;
 
-/// The creation time.
 const EPOCH: &str = "1970-01-01T00:00:00Z";
 
 /// Keys of a base's configuration that its descendants inherit.

@@ -16,7 +16,6 @@ use crate::cas::tree::{self, Staging, Tree, TreeEntry, TreeKind, make_parents, p
 use crate::disk::at;
 use crate::kinds::run::command::{RunError, named};
 
-/// One declared output.
 pub(crate) struct Wanted {
     /// Relative to the workspace.
     pub(crate) path: String,
