@@ -7,7 +7,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 
+use crate::action::Output;
 use crate::graph::GraphError;
+use crate::ground::form::OutputForm;
 use crate::ground::site::{Performed, Site};
 use crate::ground::threads::blocking;
 use crate::ground::{Again, Class, Failure, Stop, shown};
@@ -396,6 +398,26 @@ async fn one(
     }
 }
 
+/// Outputs in their places, with what the record says of them.
+struct Placed {
+    files: Vec<String>,
+    outputs: Vec<Output>,
+    warnings: Vec<String>,
+}
+
+fn place(
+    site: &Site,
+    step: &Step,
+    form: OutputForm,
+    outputs: &[Output],
+) -> Result<Placed, Failure> {
+    Ok(Placed {
+        files: step.work.deliver(site, outputs)?,
+        outputs: site.shown_outputs(form, outputs),
+        warnings: step.work.warnings(site, outputs),
+    })
+}
+
 async fn attempt(
     site: &Arc<Site>,
     step: &Step,
@@ -416,20 +438,19 @@ async fn attempt(
         let Some(result) = asked.remembered(&looked, form)? else {
             return Ok(None);
         };
-        let files = own.work.deliver(&asked, &result.outputs)?;
-        let shown = asked.shown_outputs(form, &result.outputs);
-        Ok(Some((result, files, shown)))
+        let placed = place(&asked, &own, form, &result.outputs)?;
+        Ok(Some((result, placed)))
     })
     .await?;
-    let (performed, files, outputs) = match known {
-        Some((result, files, shown)) => {
+    let (performed, placed) = match known {
+        Some((result, placed)) => {
             let performed = Performed {
                 log: site.replayed(&result),
                 result,
                 cached: true,
                 fetched: 0,
             };
-            (performed, files, shown)
+            (performed, placed)
         }
         None => {
             let made = make(&task, step, &prepared, record, told).await;
@@ -441,20 +462,14 @@ async fn attempt(
             let performed = made?;
             let (shared, own) = (Arc::clone(site), step.clone());
             let outputs = performed.result.outputs.clone();
-            let (files, shown) = blocking(move || {
-                let files = own.work.deliver(&shared, &outputs)?;
-                Ok((files, shared.shown_outputs(form, &outputs)))
-            })
-            .await?;
-            (performed, files, shown)
+            let placed = blocking(move || place(&shared, &own, form, &outputs)).await?;
+            (performed, placed)
         }
     };
-    record.files = files;
-    let (shared, own) = (Arc::clone(site), step.clone());
-    let made = performed.result.outputs.clone();
-    record.warnings = blocking(move || Ok(own.work.warnings(&shared, &made))).await?;
+    record.files = placed.files;
+    record.warnings = placed.warnings;
+    let outputs = placed.outputs.iter();
     record.outputs = outputs
-        .iter()
         .map(|output| OutputRecord {
             name: output.name.clone(),
             digest: output.digest.to_string(),

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::{Made, Performed, Site, held};
 use crate::action::{Action, ActionResult, Output};
-use crate::cas::tree::{self, TreeKind};
-use crate::cas::{Cas, Key};
+use crate::cas::tree::{self, Tree, TreeKind};
+use crate::cas::Key;
 use crate::ground::form::OutputForm;
 use crate::ground::published::Published;
 use crate::ground::threads::blocking;
@@ -37,21 +37,38 @@ impl Site {
                 return Ok(None);
             }
         }
-        if form == OutputForm::Trees && !complete(&self.cas, &result.outputs)? {
+        if form == OutputForm::Trees && !self.complete(&result.outputs)? {
             return Ok(None);
         }
         held(&self.used).extend(result.outputs.iter().map(|output| output.digest));
         Ok(Some(result))
     }
 
+    /// Whether every file of the trees in `outputs` is still stored.
+    fn complete(&self, outputs: &[Output]) -> Result<bool, Failure> {
+        for output in outputs {
+            let Ok(tree) = tree::load(&self.cas, &output.digest) else {
+                return Ok(false);
+            };
+            for (digest, size) in tree.blobs() {
+                if !self.cas.contains(&digest, size)? {
+                    return Ok(false);
+                }
+            }
+            if let Some(file) = single_file(&tree) {
+                held(&self.single_files).insert(output.digest, file);
+            }
+        }
+        Ok(true)
+    }
+
     /// The outputs as a record names them: a tree that is one file by the digest of
     /// that file.
     pub(crate) fn shown_outputs(&self, form: OutputForm, outputs: &[Output]) -> Vec<Output> {
         let shown = |output: &Output| {
-            let tree = tree::load(&self.cas, &output.digest).ok()?;
-            let TreeKind::File { digest, size, .. } = tree.single()?.kind else {
-                return None;
-            };
+            let known = held(&self.single_files).get(&output.digest).copied();
+            let read = || single_file(&tree::load(&self.cas, &output.digest).ok()?);
+            let (digest, size) = known.or_else(read)?;
             let name = output.name.clone();
             Some(Output { name, digest, size })
         };
@@ -193,17 +210,10 @@ impl Site {
     }
 }
 
-/// Whether every file of the trees in `outputs` is still stored.
-fn complete(cas: &Cas, outputs: &[Output]) -> Result<bool, Failure> {
-    for output in outputs {
-        let Ok(tree) = tree::load(cas, &output.digest) else {
-            return Ok(false);
-        };
-        for (digest, size) in tree.blobs() {
-            if !cas.contains(&digest, size)? {
-                return Ok(false);
-            }
-        }
+/// What a tree that is one file holds.
+fn single_file(tree: &Tree) -> Option<(Digest, u64)> {
+    match tree.single()?.kind {
+        TreeKind::File { digest, size, .. } => Some((digest, size)),
+        _ => None,
     }
-    Ok(true)
 }
