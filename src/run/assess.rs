@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::drive::{task_of, unchanged};
+use super::attempt::{task_of, unchanged};
 use crate::action::ActionKey;
 use crate::graph::GraphError;
 use crate::ground::site::{Performed, Site};

@@ -3,6 +3,7 @@
 //! Independent of the details of any kind of work.
 
 mod assess;
+mod attempt;
 mod damage;
 mod drive;
 pub mod event;

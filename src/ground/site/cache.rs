@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::{Made, Performed, Site, held};
 use crate::action::{Action, ActionResult, Output};
-use crate::cas::tree::{self, Tree, TreeKind};
 use crate::cas::Key;
+use crate::cas::tree::{self, Tree, TreeKind};
 use crate::ground::form::OutputForm;
 use crate::ground::published::Published;
 use crate::ground::threads::blocking;

@@ -1,0 +1,352 @@
+//! One step of a run: its key, then its remembered result or its making with
+//! retries, its outputs in their places, and its record.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use crate::action::Output;
+use crate::ground::form::OutputForm;
+use crate::ground::site::{Performed, Site};
+use crate::ground::threads::blocking;
+use crate::ground::{Again, Class, Failure, shown};
+use crate::kinds::{Context, Done, Kind as _, Prepared, Results, Task};
+use crate::pipeline::{Retries, RetryOn};
+use crate::plan::{Plan, Step};
+use crate::run::damage::{is_damage, may_be_damage};
+use crate::run::event::Event;
+use crate::run::record::{OutputRecord, Status, TaskRecord};
+
+pub(super) struct Ended {
+    pub(super) task: String,
+    pub(super) done: Result<(Done, Status), Failure>,
+    pub(super) record: TaskRecord,
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn skipped(plan: &Plan, task: &str, why: &str, start: Instant) -> TaskRecord {
+    let verb = plan.steps.get(task).map_or("", |step| step.work.verb());
+    TaskRecord {
+        task: task.to_owned(),
+        verb: verb.to_owned(),
+        status: Status::Skipped,
+        reason: why.to_owned(),
+        action_key: None,
+        outputs: Vec::new(),
+        files: Vec::new(),
+        warnings: Vec::new(),
+        start_ms: millis(start.elapsed()),
+        wall_ms: 0,
+        attempts: 0,
+        bytes_made: 0,
+        bytes_fetched: 0,
+        log: String::new(),
+    }
+}
+
+/// Looks up or makes the result of a step.
+pub(super) async fn one(
+    site: &Arc<Site>,
+    step: &Step,
+    results: Results,
+    events: &mpsc::UnboundedSender<Event>,
+    start: Instant,
+) -> Ended {
+    let began = Instant::now();
+    let mut record = skipped(&Plan::default(), &step.id, "", start);
+    record.verb = step.work.verb().to_owned();
+    let told = &|reason: &str| {
+        drop(events.send(Event::Started {
+            task: step.id.clone(),
+            reason: reason.to_owned(),
+        }));
+    };
+    let mut done = attempt(site, step, &results, &mut record, told).await;
+    if let Err(Failure {
+        changed: Some(path),
+        ..
+    }) = &done
+    {
+        // Compute the key again from the current sources, but only once, because
+        // something may write to them all the time.
+        site.forget(path);
+        record.attempts = 0;
+        done = attempt(site, step, &results, &mut record, told).await;
+    }
+    if let Err(failure) = &mut done
+        && may_be_damage(step, failure)
+        && is_damage(&task_of(site, step, &results)).await
+    {
+        failure.class = Class::Verification;
+    }
+    record.wall_ms = millis(began.elapsed());
+    record.status = match &done {
+        Ok((_, status)) => *status,
+        Err(failure) => {
+            record.reason = failure.message.clone();
+            record.log = failure.log.clone();
+            Status::Failed
+        }
+    };
+    Ended {
+        task: step.id.clone(),
+        done,
+        record,
+    }
+}
+
+/// Outputs in their places, with what the record says of them.
+struct Placed {
+    files: Vec<String>,
+    outputs: Vec<Output>,
+    warnings: Vec<String>,
+}
+
+fn place(
+    site: &Site,
+    step: &Step,
+    form: OutputForm,
+    outputs: &[Output],
+) -> Result<Placed, Failure> {
+    Ok(Placed {
+        files: step.work.deliver(site, outputs)?,
+        outputs: site.shown_outputs(form, outputs),
+        warnings: step.work.warnings(site, outputs),
+    })
+}
+
+async fn attempt(
+    site: &Arc<Site>,
+    step: &Step,
+    results: &Results,
+    record: &mut TaskRecord,
+    told: &(impl Fn(&str) + Sync),
+) -> Result<(Done, Status), Failure> {
+    let task = task_of(site, step, results);
+    let prepared = task.prepare().await?;
+    let key = prepared.action.key();
+    record.action_key = Some(key.to_string());
+    let (asked, looked, own) = (Arc::clone(site), prepared.action.clone(), step.clone());
+    let (form, remembers) = (prepared.form, task.remembers(&prepared));
+    let known = blocking(move || {
+        if !remembers {
+            return Ok(None);
+        }
+        let Some(result) = asked.remembered(&looked, form)? else {
+            return Ok(None);
+        };
+        let placed = place(&asked, &own, form, &result.outputs)?;
+        Ok(Some((result, placed)))
+    })
+    .await?;
+    let (performed, placed) = match known {
+        Some((result, placed)) => {
+            let performed = Performed {
+                log: site.replayed(&result),
+                result,
+                cached: true,
+                fetched: 0,
+            };
+            (performed, placed)
+        }
+        None => {
+            let made = make(&task, step, &prepared, record, told).await;
+            if let Err(failure) = &made
+                && !matches!(failure.class, Class::Cancelled | Class::Verification)
+            {
+                tell(site, step, &prepared, failure.message.clone()).await?;
+            }
+            let performed = made?;
+            let (shared, own) = (Arc::clone(site), step.clone());
+            let outputs = performed.result.outputs.clone();
+            let placed = blocking(move || place(&shared, &own, form, &outputs)).await?;
+            (performed, placed)
+        }
+    };
+    record.files = placed.files;
+    record.warnings = placed.warnings;
+    let outputs = placed.outputs.iter();
+    record.outputs = outputs
+        .map(|output| OutputRecord {
+            name: output.name.clone(),
+            digest: output.digest.to_string(),
+            size: output.size,
+        })
+        .collect();
+    record.log = shown(&performed.log);
+    record.bytes_fetched = performed.fetched;
+    if !performed.cached {
+        record.bytes_made = record.outputs.iter().map(|output| output.size).sum();
+        tell(site, step, &prepared, String::new()).await?;
+    } else {
+        record.reason.clear();
+        record.attempts = 0;
+    }
+    let status = if performed.cached {
+        Status::Cached
+    } else {
+        Status::Executed
+    };
+    Ok((task.done(&prepared, &performed), status))
+}
+
+/// Keeps what a step was, and the message of its failure, for later explanations.
+async fn tell(
+    site: &Arc<Site>,
+    step: &Step,
+    prepared: &Prepared,
+    failed: String,
+) -> Result<(), Failure> {
+    let (site, step, action) = (Arc::clone(site), step.clone(), prepared.action.clone());
+    blocking(move || {
+        site.tell(&step.home, &step.name, &action, &failed);
+        Ok(())
+    })
+    .await
+}
+
+/// Executes the step, which has no result, with its retries.
+async fn make(
+    task: &Task<'_>,
+    step: &Step,
+    prepared: &Prepared,
+    record: &mut TaskRecord,
+    told: &(impl Fn(&str) + Sync),
+) -> Result<Performed, Failure> {
+    let (shared, own) = (Arc::clone(task.cx.site), step.clone());
+    let (unchanged, action) = (unchanged(step, prepared), prepared.action.clone());
+    let reason = move || Ok(shared.reason(&own.home, &own.name, unchanged, &action));
+    record.reason = blocking(reason).await?;
+    told(&record.reason);
+    loop {
+        record.attempts += 1;
+        match within(step.timeout, task.perform(prepared)).await {
+            Ok(performed) => return Ok(performed),
+            Err(failure)
+                if record.attempts <= step.retries.attempts
+                    && retryable(&failure, &step.retries) =>
+            {
+                tokio::time::sleep(pause(record.attempts, &step.retries)).await;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// What `work` makes, unless it takes longer than `limit`.
+async fn within<T>(
+    limit: Option<Duration>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let Some(limit) = limit else {
+        return work.await;
+    };
+    match tokio::time::timeout(limit, work).await {
+        Ok(done) => done,
+        Err(_) => Err(Failure {
+            again: Some(Again::Timeout),
+            ..Failure::new(
+                Class::Timeout,
+                format!(
+                    "timed out after {limit:?}: raise `timeout`, or check what the task is waiting for"
+                ),
+            )
+        }),
+    }
+}
+
+/// Whether a retry may succeed and the task allows one.
+fn retryable(failure: &Failure, retries: &Retries) -> bool {
+    let only = &retries.only;
+    match failure.again {
+        None => false,
+        Some(_) if only.is_empty() => true,
+        Some(Again::Network) => only.contains(&RetryOn::Network),
+        Some(Again::Timeout) => only.contains(&RetryOn::Timeout),
+        Some(Again::Exit(code)) => only.contains(&RetryOn::Exit(code)),
+    }
+}
+
+/// The delay before the next attempt.
+fn pause(attempts: u32, retries: &Retries) -> Duration {
+    let doubled = 1_u32 << attempts.saturating_sub(1).min(20);
+    retries
+        .backoff
+        .saturating_mul(doubled)
+        .min(retries.max_delay)
+}
+
+pub(super) fn task_of<'a>(site: &'a Arc<Site>, step: &'a Step, results: &'a Results) -> Task<'a> {
+    Task {
+        work: &step.work,
+        cx: Context {
+            site,
+            cpu: step.resources.cpu,
+            results,
+        },
+        cached: step.cached,
+        salts: &step.salts,
+    }
+}
+
+/// The reason for running the step although nothing changed; `None`: its result is
+/// missing.
+pub(super) fn unchanged(step: &Step, prepared: &Prepared) -> Option<&'static str> {
+    let uncached = (!step.cached).then_some("caching is disabled for this task");
+    step.work.always_runs().or(uncached).or(prepared.uncached)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_failures_that_a_retry_may_fix_are_retried() {
+        let failed = |again| Failure {
+            again,
+            ..Failure::new(Class::Task, "x")
+        };
+        let any = Retries::plain(3);
+        let some = Retries {
+            only: vec![RetryOn::Network, RetryOn::Exit(75)],
+            ..Retries::plain(3)
+        };
+        for (again, by_any, by_some) in [
+            (None, false, false),
+            (Some(Again::Network), true, true),
+            (Some(Again::Timeout), true, false),
+            (Some(Again::Exit(75)), true, true),
+            (Some(Again::Exit(1)), true, false),
+        ] {
+            let found = [&any, &some].map(|retries| retryable(&failed(again), retries));
+            assert_eq!(found, [by_any, by_some], "{again:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn work_without_an_end_fails_at_its_timeout_and_may_be_tried_again() {
+        let limit = Some(Duration::from_millis(1));
+        let endless = within(limit, std::future::pending::<Result<(), Failure>>());
+        let failure = endless.await.unwrap_err();
+        assert_eq!(failure.class, Class::Timeout);
+        assert_eq!(failure.again, Some(Again::Timeout));
+        assert!(failure.message.contains("timed out after 1ms"), "{failure}");
+        let quick = within(Some(Duration::MAX), async { Ok(1) });
+        assert_eq!(quick.await.unwrap(), 1);
+    }
+
+    #[test]
+    fn the_wait_doubles_up_to_its_longest() {
+        let retries = Retries {
+            backoff: Duration::from_secs(5),
+            max_delay: Duration::from_secs(12),
+            ..Retries::plain(9)
+        };
+        let waits = [1, 2, 3, 90].map(|attempts| pause(attempts, &retries).as_secs());
+        assert_eq!(waits, [5, 10, 12, 12]);
+    }
+}
