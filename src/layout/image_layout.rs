@@ -66,6 +66,14 @@ impl ImageLayout {
                 .and_then(|mut file| file.write_all(MARKER.as_bytes()))
                 .map_err(at)?;
         }
+        // The layout may be a stranger's: a link would lead the writer elsewhere.
+        for below in ["blobs", "blobs/sha256"] {
+            let below = folder.join(below);
+            if below.is_symlink() {
+                let error = io::Error::other("it is a symbolic link, which may lead anywhere");
+                return Err(LayoutError::write(&below, error));
+            }
+        }
         fs::create_dir_all(folder.join("blobs/sha256")).map_err(at)?;
         Ok(Self::at(folder))
     }
@@ -395,6 +403,23 @@ fn replace(path: &Path, from: &mut dyn Read) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::package::manifest;
+
+    #[test]
+    fn a_layout_whose_folders_are_links_is_not_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        fs::create_dir_all(victim.join("sha256")).unwrap();
+        for link in ["blobs", "blobs/sha256"] {
+            let path = dir.path().join("layout");
+            let link = path.join(link);
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            fs::write(path.join(MARKER_FILE), MARKER).unwrap();
+            std::os::unix::fs::symlink(&victim, &link).unwrap();
+            let error = ImageLayout::open(&path).unwrap_err().to_string();
+            assert!(error.contains("symbolic link"), "{error}");
+            fs::remove_dir_all(&path).unwrap();
+        }
+    }
 
     #[test]
     fn writers_at_the_same_time_lose_neither_tags_nor_entries_of_others() {
