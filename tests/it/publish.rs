@@ -289,15 +289,24 @@ fn faults_lead_to_success_or_an_error_and_never_to_wrong_bytes() {
         let fault = format!(
             "rate=0.3,seed={seed},delay=5ms,kinds=429+500+502+reset+truncate+slow+lying-head+lost-write+garble"
         );
-        let registry = Rehearsal::with_faults(&[&fault]);
-        let said = publish(&sandbox, &[ARCHIVE, &registry.at("x")]);
+        let folder = tempfile::tempdir().unwrap();
+        let serve = |faults| {
+            Rehearsal::new(Options {
+                folder: Some(folder.path().to_owned()),
+                faults,
+                ..Options::default()
+            })
+        };
+        let faulty = serve(vec![fault.parse().unwrap()]);
+        let said = publish(&sandbox, &[ARCHIVE, &faulty.at("x")]);
+        drop(faulty);
         let visible = said.code == Some(0);
         successes += usize::from(visible);
         if !visible {
             assert!(said.stderr.contains("error: "), "{}", said.stderr);
             continue;
         }
-        // The same folder, served without faults.
+        let registry = serve(Vec::new());
         let (found, _) = registry.manifest("x/demo:1.0.0", "amd64");
         assert_eq!(found, wanted);
         for layer in &manifest.layers {
