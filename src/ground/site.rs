@@ -210,7 +210,18 @@ impl Site {
         if let Some(known) = snapshots.get(folder) {
             return Arc::clone(known);
         }
-        let found = Arc::new(Snapshot::of(folder, &|path| self.is_own(path)));
+        let near = [&self.cache, &self.wishes.output].map(|own| match folder.starts_with(own) {
+            true => Some(Path::new("")),
+            false => own.strip_prefix(folder).ok(),
+        });
+        // Of many files few begin like a folder that the program writes to.
+        let may_be_own = |path: &Path| {
+            let path = path.as_os_str().as_encoded_bytes();
+            let mut near = near.iter().flatten();
+            near.any(|own| path.starts_with(own.as_os_str().as_encoded_bytes()))
+        };
+        let own = |path: &Path| may_be_own(path) && self.is_own(&folder.join(path));
+        let found = Arc::new(Snapshot::of(folder, &own));
         snapshots.insert(folder.to_owned(), Arc::clone(&found));
         found
     }

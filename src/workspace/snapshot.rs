@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use super::index::tracked;
-use super::walk::{Entry, Globs, WalkError, entry_at, walk};
+use super::walk::{Entry, WalkError, entry_at, walk};
 
 /// The content of one folder, at one time.
 #[derive(Debug, Default)]
@@ -34,24 +34,20 @@ pub struct Odd {
 
 impl Snapshot {
     /// Looks at `root`, without what `own` is true for: files of this program itself,
-    /// by their full paths.
+    /// by their paths relative to it.
     #[must_use]
     pub fn of(root: &Path, own: &dyn Fn(&Path) -> bool) -> Self {
         let (mut entries, odd) = walk(root);
-        entries.retain(|entry| !own(&root.join(&entry.path)));
+        entries.retain(|entry| !own(Path::new(&entry.path)));
+        let odd = odd.into_iter().filter_map(|(path, why)| {
+            let path = path.strip_prefix(root).unwrap_or(&path);
+            (!own(path)).then(|| Odd {
+                path: path.to_string_lossy().into_owned(),
+                why,
+            })
+        });
         let mut snapshot = Self {
-            odd: odd
-                .into_iter()
-                .filter(|(path, _)| !own(path))
-                .map(|(path, why)| Odd {
-                    path: path
-                        .strip_prefix(root)
-                        .unwrap_or(&path)
-                        .to_string_lossy()
-                        .into_owned(),
-                    why,
-                })
-                .collect(),
+            odd: odd.collect(),
             entries,
             tracked_ignored: BTreeSet::new(),
             partial: BTreeSet::new(),
@@ -66,8 +62,16 @@ impl Snapshot {
             let place = entries.binary_search_by(|entry| entry.path.as_str().cmp(path));
             place.is_ok()
         };
-        let missing = tracked(root).unwrap_or_default().into_iter();
-        let missing: Vec<String> = missing.filter(|path| !known(path)).collect();
+        // Git's index has the same order, so one pass leaves the few to look for.
+        let mut listed = self.entries.iter().map(|entry| &*entry.path).peekable();
+        let missing = tracked(root)
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|path| {
+                while listed.next_if(|listed| *listed < path.as_str()).is_some() {}
+                listed.peek() != Some(&path.as_str()) && !known(path)
+            });
+        let missing: Vec<String> = missing.collect();
         let mut added = BTreeSet::new();
         let mut found = Vec::new();
         for path in missing {
@@ -103,12 +107,12 @@ impl Snapshot {
         }
     }
 
-    /// What `globs` select and cannot be an input.
+    /// What is selected, by its path, and cannot be an input.
     #[must_use]
-    pub fn refused(&self, globs: &Globs) -> Option<&Odd> {
+    pub fn refused(&self, selects: impl Fn(&str) -> bool) -> Option<&Odd> {
         self.odd.iter().find(|odd| {
             // Of a folder that cannot be read, what is in it counts.
-            globs.matches(&odd.path) || globs.matches(&format!("{}/x", odd.path))
+            selects(&odd.path) || selects(&format!("{}/x", odd.path))
         })
     }
 }
@@ -126,13 +130,11 @@ mod tests {
         fs::write(root.join("a/f"), "f").unwrap();
         fs::write(root.join("own"), "f").unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(root.join("a/s")).unwrap();
-        let own = root.join("own");
-        let snapshot = Snapshot::of(root, &|path| path == own);
+        let snapshot = Snapshot::of(root, &|path| path == Path::new("own"));
         let paths: Vec<&str> = snapshot.entries.iter().map(|e| e.path.as_str()).collect();
         assert_eq!(paths, ["a", "a/f"]);
-        let globs = |text: &str| Globs::new(&[text]).unwrap();
-        assert!(snapshot.refused(&globs("a/f")).is_none());
-        let refused = snapshot.refused(&globs("a/**")).unwrap();
+        assert!(snapshot.refused(|path| path == "a/f").is_none());
+        let refused = snapshot.refused(|path| path.starts_with("a/")).unwrap();
         assert!(refused.why.to_string().contains("a/s"), "{refused:?}");
     }
 

@@ -276,7 +276,13 @@ impl Globs {
     /// Whether `path` is included and not excluded.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
-        self.include.is_match(path) && !self.exclude.is_match(path)
+        self.include.is_match(path) && !self.excludes(path)
+    }
+
+    /// Whether a pattern that begins with `!` names `path`.
+    #[must_use]
+    pub fn excludes(&self, path: &str) -> bool {
+        self.exclude.is_match(path)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::ground::inputs::Inputs;
 use crate::ground::site::Site;
 use crate::ground::{Class, Failure};
 use crate::kinds::{Results, of};
-use crate::workspace::{self, Entry, Globs, Kind};
+use crate::workspace::{self, Entry, Globs, Kind, WalkError};
 
 /// The inputs of `work`. Where a file of the workspace and an output meet, the output
 /// counts.
@@ -100,23 +100,32 @@ fn matched(site: &Site, work: &RunWork) -> Result<Vec<Entry>, Failure> {
     if work.globs.is_empty() {
         return Ok(Vec::new());
     }
-    let globs = Globs::new(&work.globs)?;
+    let (excluding, including): (Vec<&String>, Vec<&String>) =
+        work.globs.iter().partition(|glob| glob.starts_with('!'));
+    let excluded = Globs::new(&excluding)?;
+    let including = including.into_iter();
+    let including = including.map(|text| Ok((text, Globs::new(&[text])?)));
+    let including = including.collect::<Result<Vec<_>, WalkError>>()?;
     let snapshot = site.snapshot(&work.folder);
-    if let Some(odd) = snapshot.refused(&globs) {
+    let selects = |path: &str| {
+        !excluded.excludes(path) && including.iter().any(|(_, globs)| globs.matches(path))
+    };
+    if let Some(odd) = snapshot.refused(selects) {
         let message = format!("{}{}", work.place.of("inputs"), odd.why);
         return Err(Failure::new(Class::Configuration, message));
     }
+    // What a pattern matches, the task takes unless another pattern excludes it.
+    let taken = |entry: &Entry| !excluded.excludes(&entry.path) && !left_out(work, entry);
     let by_path = |pattern: &str| {
         let mut named = work.by_path.iter();
         named.any(|named| named.globs.iter().any(|glob| glob == pattern))
     };
     let mut found: Vec<Entry> = Vec::new();
-    for text in work.globs.iter().filter(|glob| !glob.starts_with('!')) {
+    for (text, own) in &including {
         if by_path(text) {
             continue;
         }
         let pattern = Pattern::of(text);
-        let own = Globs::new(&[text])?;
         let before = found.len();
         // Only what begins like the pattern's fixed part can match it.
         let prefix = match pattern.is_literal() {
@@ -131,16 +140,15 @@ fn matched(site: &Site, work: &RunWork) -> Result<Vec<Entry>, Failure> {
         let mut any = false;
         for entry in begin.filter(|entry| own.matches(&entry.path)) {
             any = true;
-            if globs.matches(&entry.path) && !left_out(work, entry) {
+            if taken(entry) {
                 found.push(entry.clone());
             }
         }
         let ignored = ignored(site, work, &pattern, found.len() > before)?;
         any |= !ignored.is_empty();
-        let ignored = ignored.into_iter();
-        found.extend(ignored.filter(|entry| globs.matches(&entry.path) && !left_out(work, entry)));
-        if !any && !work.optional_globs.contains(text) && !generated(work, pattern.bare) {
-            return Err(nothing(work, text, &why_nothing(work, &pattern, &own)));
+        found.extend(ignored.into_iter().filter(taken));
+        if !any && !work.optional_globs.contains(*text) && !generated(work, pattern.bare) {
+            return Err(nothing(work, text, &why_nothing(work, &pattern, own)));
         }
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
@@ -222,9 +230,12 @@ fn left_out(work: &RunWork, entry: &Entry) -> bool {
     if generated(work, &entry.path) {
         return true;
     }
+    if entry.kind != Kind::Directory {
+        return false;
+    }
     let below = format!("{}/", entry.path);
     let mut made = work.generated.range(below.clone()..);
-    entry.kind == Kind::Directory && made.next().is_some_and(|path| path.starts_with(&below))
+    made.next().is_some_and(|path| path.starts_with(&below))
 }
 
 /// Whether some task makes `path`, or a folder that it is in.
