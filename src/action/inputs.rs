@@ -98,6 +98,21 @@ impl InputDirectory {
     fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
+
+    /// Adds `node`, which the tree has at `path`, as `name`.
+    fn add(&mut self, name: &str, node: InputNode, path: &str) -> Result<(), InputError> {
+        match (self.entries.get_mut(name), node) {
+            (None, node) => {
+                self.entries.insert(name.to_owned(), node);
+            }
+            (Some(InputNode::Directory(known)), InputNode::Directory(directory)) => {
+                known.private |= directory.private;
+            }
+            (Some(known), node) if *known == node => {}
+            (Some(_), _) => return Err(InputError::Conflict(path.to_owned())),
+        }
+        Ok(())
+    }
 }
 
 /// What an action reads.
@@ -165,15 +180,31 @@ impl InputTree {
                 _ => return Err(InputError::Conflict(path.to_owned())),
             }
         };
-        match (directory.entries.get_mut(last), node) {
-            (None, node) => {
-                directory.entries.insert(last.to_owned(), node);
+        directory.add(last, node, path)
+    }
+
+    /// Adds entries as [`insert`](Self::insert) does. Those of one directory that
+    /// follow one another cost one search for it.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`]
+    pub fn insert_all(
+        &mut self,
+        entries: impl IntoIterator<Item = (String, InputNode)>,
+    ) -> Result<(), InputError> {
+        let mut entries = entries.into_iter().peekable();
+        while let Some((first, node)) = entries.next() {
+            self.insert(&first, node)?;
+            let parent = first.rsplit_once('/').map_or("", |(parent, _)| parent);
+            let Some(InputNode::Directory(directory)) = self.get_mut(parent) else {
+                continue;
+            };
+            let beside = |(path, _): &(String, InputNode)| name_in(parent, path).is_some();
+            while let Some((path, node)) = entries.next_if(beside) {
+                let name = name_in(parent, &path).unwrap_or_default();
+                directory.add(name, node, &path)?;
             }
-            (Some(InputNode::Directory(known)), InputNode::Directory(directory)) => {
-                known.private |= directory.private;
-            }
-            (Some(known), node) if *known == node => {}
-            (Some(_), _) => return Err(InputError::Conflict(path.to_owned())),
         }
         Ok(())
     }
@@ -204,6 +235,20 @@ impl InputTree {
             InputNode::File(file) => Some((blob_name(path)?, file)),
             _ => None,
         })
+    }
+
+    /// As [`get`](Self::get), to be changed; the root for an empty path.
+    fn get_mut(&mut self, path: &str) -> Option<&mut InputNode> {
+        let mut found = &mut self.root;
+        let names = path.split('/');
+        for name in names.filter(|name| !matches!(*name, "." | "")) {
+            let name = if name == ".." { PARENT } else { name };
+            let InputNode::Directory(directory) = found else {
+                return None;
+            };
+            found = directory.entries.get_mut(name)?;
+        }
+        Some(found)
     }
 
     /// The entry at `path`; the root for `.`.
@@ -306,6 +351,15 @@ fn visit<'t>(node: &'t InputNode, path: &mut String, put: &mut impl FnMut(&str, 
     }
 }
 
+/// The name of what is directly in the directory `parent`, if `path` is that.
+fn name_in<'p>(parent: &str, path: &'p str) -> Option<&'p str> {
+    let name = match parent {
+        "" => path,
+        parent => path.strip_prefix(parent)?.strip_prefix('/')?,
+    };
+    (!name.contains('/') && !matches!(name, "" | "." | "..")).then_some(name)
+}
+
 /// The path of a blob: a single component, whatever characters it has.
 fn blob_path(name: &str) -> String {
     let escaped = name.replace('%', "%25").replace('/', "%2F");
@@ -349,6 +403,43 @@ mod tests {
                 .iter()
                 .all(|(path, _)| path.split('/').all(|n| n != ".."))
         );
+    }
+
+    #[test]
+    fn entries_added_together_are_those_added_one_by_one() {
+        let folder = || InputNode::Directory(InputDirectory::empty(false));
+        let entries = [
+            ("..", folder()),
+            ("../b", file("1")),
+            ("../c", file("2")),
+            ("./a", file("1")),
+            ("a.b", file("3")),
+            ("d", folder()),
+            ("d/./e", file("4")),
+            ("d/e", file("4")),
+            ("d/f", folder()),
+            ("d/f/g", file("5")),
+            ("d/h", file("6")),
+            (".", folder()),
+            ("i", file("7")),
+        ];
+        let mut single = InputTree::default();
+        for (path, node) in entries.clone() {
+            single.insert(path, node).unwrap();
+        }
+        let mut together = InputTree::default();
+        let all = entries.map(|(path, node)| (path.to_owned(), node));
+        together.insert_all(all).unwrap();
+        assert_eq!(together, single);
+        for wrong in ["d/e", "d//x", "d/h/x"] {
+            let entries = [("d/h", file("6")), (wrong, file("8"))];
+            let entries = entries.map(|(path, node)| (path.to_owned(), node));
+            let refused = together.clone().insert_all(entries).unwrap_err();
+            assert_eq!(
+                refused,
+                single.clone().insert(wrong, file("8")).unwrap_err()
+            );
+        }
     }
 
     #[test]

@@ -154,19 +154,20 @@ impl Inputs {
         entries: &[Entry],
         named: impl Fn(&str) -> String,
     ) -> Result<(), Failure> {
-        for entry in entries {
+        let digested = entries.iter().map(|entry| {
+            let full = root.join(&entry.path);
             let digest = match entry.kind {
                 Kind::File { .. } => {
                     let mut hasher = Hasher::default();
-                    let mut file = File::open(root.join(&entry.path))?;
-                    io::copy(&mut file, &mut hasher)?;
+                    io::copy(&mut File::open(&full)?, &mut hasher)?;
                     Some(hasher.finish())
                 }
                 _ => None,
             };
-            self.entry(root, entry, &named(&entry.path), digest)?;
-        }
-        Ok(())
+            Ok((entry, full, digest))
+        });
+        let digested = digested.collect::<io::Result<Vec<_>>>()?;
+        self.add(digested, named)
     }
 
     /// Adds entries of `root`; `named` maps them to their paths in the tree.
@@ -182,15 +183,17 @@ impl Inputs {
             .filter(|entry| matches!(entry.kind, Kind::File { .. }))
             .collect();
         let mut digests = site.digests(root, &files)?.into_iter();
+        let mut digested = Vec::with_capacity(entries.len());
         for entry in entries {
             let digest = match entry.kind {
                 Kind::File { .. } => digests.next(),
                 _ => None,
             };
-            self.as_made(&root.join(&entry.path), digest)?;
-            self.entry(root, entry, &named(&entry.path), digest)?;
+            let full = root.join(&entry.path);
+            self.as_made(&full, digest)?;
+            digested.push((entry, full, digest));
         }
-        Ok(())
+        self.add(digested, named)
     }
 
     /// Refuses a file of the checkout that a task made and that is another by now.
@@ -219,15 +222,34 @@ impl Inputs {
         Err(Failure::new(Class::Task, message))
     }
 
-    fn entry(
+    /// Adds entries, each with its location and, if it is a file, its digest.
+    fn add(
         &mut self,
-        root: &Path,
-        entry: &Entry,
-        path: &str,
-        digest: Option<Digest>,
+        digested: Vec<(&Entry, PathBuf, Option<Digest>)>,
+        named: impl Fn(&str) -> String,
     ) -> Result<(), Failure> {
+        let mut nodes = Vec::with_capacity(digested.len());
+        let mut on_disk = Vec::with_capacity(digested.len());
+        for (entry, full, digest) in digested {
+            let path = named(&entry.path);
+            let node = self.node(entry, digest)?;
+            if !matches!(node, InputNode::Directory(_)) {
+                on_disk.push((in_tree(&path), full));
+            }
+            nodes.push((path, node));
+        }
+        let places = Arc::make_mut(&mut self.on_disk);
+        match places.is_empty() {
+            // A whole map costs less than as many insertions.
+            true => *places = on_disk.into_iter().collect(),
+            false => places.extend(on_disk),
+        }
+        Ok(Arc::make_mut(&mut self.tree).insert_all(nodes)?)
+    }
+
+    fn node(&self, entry: &Entry, digest: Option<Digest>) -> Result<InputNode, Failure> {
         let private = self.privacy && entry.stat.mode & 0o077 == 0;
-        let node = match &entry.kind {
+        Ok(match &entry.kind {
             Kind::File { executable } => {
                 let digest = digest.ok_or_else(|| Failure::internal("fewer digests than files"))?;
                 InputNode::File(InputFile {
@@ -239,12 +261,7 @@ impl Inputs {
             }
             Kind::Link { target } => InputNode::Link(target.clone()),
             Kind::Directory => InputNode::Directory(InputDirectory::empty(private)),
-        };
-        if !matches!(node, InputNode::Directory(_)) {
-            let on_disk = root.join(&entry.path);
-            Arc::make_mut(&mut self.on_disk).insert(in_tree(path), on_disk);
-        }
-        Ok(Arc::make_mut(&mut self.tree).insert(path, node)?)
+        })
     }
 
     /// Compares the files and links of the checkout with the tree again, for work
@@ -301,7 +318,7 @@ impl Inputs {
             let folder = InputNode::Directory(InputDirectory::empty(false));
             Arc::make_mut(&mut self.tree).insert(path, folder)?;
         }
-        for entry in &tree.entries {
+        let entries = tree.entries.iter().map(|entry| {
             let full = match entry.path.as_str() {
                 "" => path.to_owned(),
                 below => format!("{path}/{below}"),
@@ -318,9 +335,9 @@ impl Inputs {
                 TreeKind::Symlink { target } => InputNode::Link(target.clone()),
                 TreeKind::Directory => InputNode::Directory(InputDirectory::empty(false)),
             };
-            Arc::make_mut(&mut self.tree).insert(&full, node)?;
-        }
-        Ok(())
+            (full, node)
+        });
+        Arc::make_mut(&mut self.tree).insert_all(entries)
     }
 
     /// The entry at `path` and everything below it, parents first, each with its path
