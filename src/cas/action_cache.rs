@@ -20,6 +20,9 @@ const MAGIC: &[u8; 8] = b"jkres\0\x01\n";
 /// Results list outputs and do not contain them, so a larger file is damaged.
 const MAX_RESULT: u64 = 64 << 20;
 
+/// Room that most results fit in, so that one read gets them, in bytes.
+const USUAL_RESULT: usize = 4 << 10;
+
 /// Identifies work, as a `Digest` identifies bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub [u8; 32]);
@@ -49,7 +52,7 @@ impl Cas {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(at(&path)(error).into()),
         };
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(USUAL_RESULT);
         let limit = MAX_RESULT + HEADER as u64;
         file.take(limit + 1)
             .read_to_end(&mut bytes)

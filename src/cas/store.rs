@@ -27,6 +27,10 @@ use crate::action::Output;
 /// the store open, pruning keeps blobs with an access within twice this time.
 pub(super) const TOUCH_GRAIN: u64 = 3_600_000;
 
+/// Room beyond the end of a file without which `read_to_end` probes for it with small
+/// reads, in bytes.
+const PROBE_BYTES: usize = 32;
+
 /// Why an operation on the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CasError {
@@ -283,17 +287,16 @@ impl Cas {
         if locked(&self.damaged).contains(digest) || !there() {
             return Ok(false);
         }
-        // Record the access, then check again: a prune in between has either seen the
-        // record or removed the blob.
-        self.touch(digest)?;
-        Ok(there())
+        // After a new record of the access, check again: a prune in between has either
+        // seen the record or removed the blob. It has seen an earlier one.
+        Ok(!self.touch(digest)? || there())
     }
 
-    /// Records an access to `digest` in the access log.
-    pub(super) fn touch(&self, digest: &Digest) -> Result<(), CasError> {
+    /// Records an access to `digest` in the access log; `false`: a recent one is there.
+    pub(super) fn touch(&self, digest: &Digest) -> Result<bool, CasError> {
         locked(&self.wanted).insert(*digest);
         if self.is_read_only() {
-            return Ok(());
+            return Ok(false);
         }
         let path = self.root.join("access.log");
         let now = now();
@@ -304,7 +307,7 @@ impl Cas {
         };
         let recent = |last: &u64| now >= *last && now - last < TOUCH_GRAIN;
         if map.get(digest).is_some_and(recent) {
-            return Ok(());
+            return Ok(false);
         }
         let written = self.gate(false).and_then(|_gate| {
             let written =
@@ -317,7 +320,7 @@ impl Cas {
             written => written?,
         }
         map.insert(*digest, now);
-        Ok(())
+        Ok(true)
     }
 
     /// How many blobs this process found damaged or missing so far.
@@ -433,7 +436,9 @@ impl Cas {
         if blob.size > limit {
             return Err(CasError::TooLarge(blob.size, limit));
         }
-        let mut bytes = Vec::new();
+        // With room for all of it and more, one read gets it and the next one ends it.
+        let room = usize::try_from(blob.size).unwrap_or_default() + PROBE_BYTES;
+        let mut bytes = Vec::with_capacity(room);
         match blob.read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
             Err(error) if is_damage(&error) => Err(CasError::Missing(*digest)),
