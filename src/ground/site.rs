@@ -82,9 +82,6 @@ pub struct Site {
     tools: Mutex<HashMap<String, Tool>>,
     /// Components that have been started.
     begun: Mutex<HashSet<String>>,
-    /// What trees that are one file hold, by the trees' digests: a hit reads each tree
-    /// once for itself and for its record.
-    single_files: Mutex<HashMap<Digest, (Digest, u64)>>,
     /// Blobs of cached results that were used.
     used: Mutex<HashSet<Digest>>,
     /// How many damaged blobs were counted so far.
@@ -142,7 +139,6 @@ impl Site {
             notes: Mutex::default(),
             tools: Mutex::default(),
             begun: Mutex::default(),
-            single_files: Mutex::default(),
             used: Mutex::default(),
             evicted: Mutex::default(),
             clock: system_clock,

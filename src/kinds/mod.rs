@@ -29,7 +29,8 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::action::{Action, ActionResult, Fields, Output};
+use crate::action::{Action, ActionKey, ActionResult, Fields, Output};
+use crate::cas::tree::Tree;
 use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Performed, Site};
@@ -175,9 +176,15 @@ pub(crate) trait Kind {
         false
     }
 
-    /// Delivers the outputs to the user. Returns the files and places to report.
-    fn deliver(&self, site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
-        let _ = (site, outputs);
+    /// Delivers the outputs, and `trees`, which are read from them where they are trees,
+    /// to the user. Returns the files and places to report.
+    fn deliver(
+        &self,
+        site: &Site,
+        outputs: &[Output],
+        trees: &[Tree],
+    ) -> Result<Vec<String>, Failure> {
+        let _ = (site, outputs, trees);
         Ok(Vec::new())
     }
 
@@ -321,8 +328,13 @@ impl Kind for Work {
         each!(self, work => work.follows_failure())
     }
 
-    fn deliver(&self, site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
-        each!(self, work => work.deliver(site, outputs))
+    fn deliver(
+        &self,
+        site: &Site,
+        outputs: &[Output],
+        trees: &[Tree],
+    ) -> Result<Vec<String>, Failure> {
+        each!(self, work => work.deliver(site, outputs, trees))
     }
 
     fn warnings(&self, site: &Site, outputs: &[Output]) -> Vec<String> {
@@ -396,16 +408,16 @@ impl Task<'_> {
         })
     }
 
-    /// The result of the step for the steps after it.
-    pub(crate) fn done(&self, prepared: &Prepared, performed: &Performed) -> Done {
-        let outputs = performed.result.outputs.clone();
-        let travels = self.remembers(prepared) && self.work.travels();
+    /// The result of the step, which has the key `key`, for the steps after it.
+    pub(crate) fn done(&self, prepared: Prepared, performed: Performed, key: ActionKey) -> Done {
+        let outputs = performed.result.outputs;
+        let travels = self.remembers(&prepared) && self.work.travels();
         Done {
-            manifest: self.work.manifest(prepared, &outputs),
+            manifest: self.work.manifest(&prepared, &outputs),
             outputs,
-            key: travels.then(|| prepared.action.key()),
+            key: travels.then_some(key),
             materials: self.work.materials(&prepared.action),
-            action: Some(prepared.action.clone()),
+            action: Some(prepared.action),
         }
     }
 

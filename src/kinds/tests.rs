@@ -53,7 +53,7 @@ async fn a_source_that_changes_after_its_key_was_made_is_not_remembered() {
         refused.message.contains("/f` changed while it was read"),
         "{refused}"
     );
-    let remembered = site.remembered(&prepared.action, prepared.form);
+    let remembered = site.remembered(&prepared.action.key(), prepared.form);
     assert!(remembered.unwrap().is_none());
     let again = task.prepare().await.unwrap();
     assert!(task.perform(&again).await.is_ok());
@@ -115,7 +115,7 @@ async fn a_command_reads_what_its_key_names_and_is_not_remembered_if_that_change
             Some(file.as_path()),
             "{refused}"
         );
-        let remembered = site.remembered(&prepared.action, prepared.form);
+        let remembered = site.remembered(&prepared.action.key(), prepared.form);
         assert!(remembered.unwrap().is_none());
     }
 }

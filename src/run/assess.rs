@@ -104,8 +104,8 @@ async fn judge(
     let (form, unchanged) = (prepared.form, unchanged(step, &prepared));
     let action = prepared.action.clone();
     let found = blocking(move || {
-        Ok(match asked.remembered(&action, form)? {
-            Some(result) => Ok(result),
+        Ok(match asked.remembered(&key, form)? {
+            Some(known) => Ok(known.result),
             None => Err(asked.reason(&own.home, &own.name, unchanged, &action)),
         })
     })
@@ -118,7 +118,8 @@ async fn judge(
                 log: String::new(),
                 fetched: 0,
             };
-            (Verdict::Cached(key), Some(task.done(&prepared, &performed)))
+            let done = task.done(prepared, performed, key);
+            (Verdict::Cached(key), Some(done))
         }
         Err(reason) => (Verdict::Runs { key, reason }, None),
     })

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::action::Output;
-use crate::ground::form::OutputForm;
+use crate::cas::tree::{Tree, TreeKind};
 use crate::ground::site::{Performed, Site};
 use crate::ground::threads::blocking;
 use crate::ground::{Again, Class, Failure, shown};
@@ -51,7 +51,7 @@ pub(super) fn skipped(plan: &Plan, task: &str, why: &str, start: Instant) -> Tas
 /// Looks up or makes the result of a step.
 pub(super) async fn one(
     site: &Arc<Site>,
-    step: &Step,
+    step: &Arc<Step>,
     results: Results,
     events: &mpsc::UnboundedSender<Event>,
     start: Instant,
@@ -102,26 +102,34 @@ pub(super) async fn one(
 /// Outputs in their places, with what the record says of them.
 struct Placed {
     files: Vec<String>,
-    outputs: Vec<Output>,
+    outputs: Vec<OutputRecord>,
     warnings: Vec<String>,
 }
 
-fn place(
-    site: &Site,
-    step: &Step,
-    form: OutputForm,
-    outputs: &[Output],
-) -> Result<Placed, Failure> {
+fn place(site: &Site, step: &Step, outputs: &[Output], trees: &[Tree]) -> Result<Placed, Failure> {
+    let recorded = outputs.iter().enumerate().map(|(at, output)| {
+        // A tree that is one file counts as that file.
+        let single = trees.get(at).and_then(Tree::single);
+        let (digest, size) = match single.map(|entry| &entry.kind) {
+            Some(TreeKind::File { digest, size, .. }) => (digest, *size),
+            _ => (&output.digest, output.size),
+        };
+        OutputRecord {
+            name: output.name.clone(),
+            digest: digest.to_string(),
+            size,
+        }
+    });
     Ok(Placed {
-        files: step.work.deliver(site, outputs)?,
-        outputs: site.shown_outputs(form, outputs),
+        files: step.work.deliver(site, outputs, trees)?,
+        outputs: recorded.collect(),
         warnings: step.work.warnings(site, outputs),
     })
 }
 
 async fn attempt(
     site: &Arc<Site>,
-    step: &Step,
+    step: &Arc<Step>,
     results: &Results,
     record: &mut TaskRecord,
     told: &(impl Fn(&str) + Sync),
@@ -130,17 +138,17 @@ async fn attempt(
     let prepared = task.prepare().await?;
     let key = prepared.action.key();
     record.action_key = Some(key.to_string());
-    let (asked, looked, own) = (Arc::clone(site), prepared.action.clone(), step.clone());
+    let (asked, own) = (Arc::clone(site), Arc::clone(step));
     let (form, remembers) = (prepared.form, task.remembers(&prepared));
     let known = blocking(move || {
         if !remembers {
             return Ok(None);
         }
-        let Some(result) = asked.remembered(&looked, form)? else {
+        let Some(known) = asked.remembered(&key, form)? else {
             return Ok(None);
         };
-        let placed = place(&asked, &own, form, &result.outputs)?;
-        Ok(Some((result, placed)))
+        let placed = place(&asked, &own, &known.result.outputs, &known.trees)?;
+        Ok(Some((known.result, placed)))
     })
     .await?;
     let (performed, placed) = match known {
@@ -161,22 +169,19 @@ async fn attempt(
                 tell(site, step, &prepared, failure.message.clone()).await?;
             }
             let performed = made?;
-            let (shared, own) = (Arc::clone(site), step.clone());
+            let (shared, own) = (Arc::clone(site), Arc::clone(step));
             let outputs = performed.result.outputs.clone();
-            let placed = blocking(move || place(&shared, &own, form, &outputs)).await?;
+            let placed = blocking(move || {
+                let trees = shared.trees(form, &outputs)?;
+                place(&shared, &own, &outputs, &trees)
+            });
+            let placed = placed.await?;
             (performed, placed)
         }
     };
     record.files = placed.files;
     record.warnings = placed.warnings;
-    let outputs = placed.outputs.iter();
-    record.outputs = outputs
-        .map(|output| OutputRecord {
-            name: output.name.clone(),
-            digest: output.digest.to_string(),
-            size: output.size,
-        })
-        .collect();
+    record.outputs = placed.outputs;
     record.log = shown(&performed.log);
     record.bytes_fetched = performed.fetched;
     if !performed.cached {
@@ -191,17 +196,17 @@ async fn attempt(
     } else {
         Status::Executed
     };
-    Ok((task.done(&prepared, &performed), status))
+    Ok((task.done(prepared, performed, key), status))
 }
 
 /// Keeps what a step was, and the message of its failure, for later explanations.
 async fn tell(
     site: &Arc<Site>,
-    step: &Step,
+    step: &Arc<Step>,
     prepared: &Prepared,
     failed: String,
 ) -> Result<(), Failure> {
-    let (site, step, action) = (Arc::clone(site), step.clone(), prepared.action.clone());
+    let (site, step, action) = (Arc::clone(site), Arc::clone(step), prepared.action.clone());
     blocking(move || {
         site.tell(&step.home, &step.name, &action, &failed);
         Ok(())
@@ -212,12 +217,12 @@ async fn tell(
 /// Executes the step, which has no result, with its retries.
 async fn make(
     task: &Task<'_>,
-    step: &Step,
+    step: &Arc<Step>,
     prepared: &Prepared,
     record: &mut TaskRecord,
     told: &(impl Fn(&str) + Sync),
 ) -> Result<Performed, Failure> {
-    let (shared, own) = (Arc::clone(task.cx.site), step.clone());
+    let (shared, own) = (Arc::clone(task.cx.site), Arc::clone(step));
     let (unchanged, action) = (unchanged(step, prepared), prepared.action.clone());
     let reason = move || Ok(shared.reason(&own.home, &own.name, unchanged, &action));
     record.reason = blocking(reason).await?;

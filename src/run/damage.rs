@@ -25,8 +25,8 @@ pub(super) async fn is_damage(task: &Task<'_>) -> bool {
     };
     let site = Arc::clone(task.cx.site);
     let found = blocking(move || {
-        let known = site.remembered(&prepared.action, prepared.form)?;
-        let outputs = known.map(|result| result.outputs).unwrap_or_default();
+        let known = site.remembered(&prepared.action.key(), prepared.form)?;
+        let outputs = known.map(|known| known.result.outputs).unwrap_or_default();
         let outputs = outputs.into_iter().map(|output| output.digest);
         Ok(site.read_through(prepared.inputs.stored().into_iter().chain(outputs)))
     });

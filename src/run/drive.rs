@@ -168,7 +168,7 @@ impl<'r> Drive<'r> {
                 .iter()
                 .filter_map(|on| Some((on.clone(), Arc::clone(self.results.get(on)?))))
                 .collect();
-            let (site, step, start) = (Arc::clone(self.site), step.clone(), self.start);
+            let (site, step, start) = (Arc::clone(self.site), Arc::new(step.clone()), self.start);
             let events = self.how.events.clone();
             let spawned = self.running.spawn(async move {
                 let patient = step.work.stops_itself();

@@ -4,23 +4,29 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Made, Performed, Site, held};
-use crate::action::{Action, ActionResult, Output};
+use crate::action::{Action, ActionKey, ActionResult, Output};
 use crate::cas::Key;
-use crate::cas::tree::{self, Tree, TreeKind};
+use crate::cas::tree::{self, Tree};
 use crate::ground::form::OutputForm;
 use crate::ground::published::Published;
 use crate::ground::threads::blocking;
 use crate::ground::{Failure, log};
 use crate::oci::Digest;
 
+/// A cached result.
+pub(crate) struct Remembered {
+    pub(crate) result: ActionResult,
+    /// What its outputs are, if they are trees.
+    pub(crate) trees: Vec<Tree>,
+}
+
 impl Site {
-    /// The cached result of `action`, if all of its blobs are still stored.
+    /// The cached result under `key`, if all of its blobs are still stored.
     pub(crate) fn remembered(
         &self,
-        action: &Action,
+        key: &ActionKey,
         form: OutputForm,
-    ) -> Result<Option<ActionResult>, Failure> {
-        let key = &action.key();
+    ) -> Result<Option<Remembered>, Failure> {
         let known = held(&self.made).contains(key);
         if self.wishes.force && !known {
             return Ok(None);
@@ -37,50 +43,39 @@ impl Site {
                 return Ok(None);
             }
         }
-        if form == OutputForm::Trees && !self.complete(&result.outputs)? {
-            return Ok(None);
-        }
+        let trees = match form {
+            OutputForm::Trees => self.complete(&result.outputs)?,
+            _ => Some(Vec::new()),
+        };
+        let Some(trees) = trees else { return Ok(None) };
         held(&self.used).extend(result.outputs.iter().map(|output| output.digest));
-        Ok(Some(result))
+        Ok(Some(Remembered { result, trees }))
     }
 
-    /// Whether every file of the trees in `outputs` is still stored.
-    fn complete(&self, outputs: &[Output]) -> Result<bool, Failure> {
+    /// The trees that `outputs` are; `None`: a file in them is no longer stored.
+    fn complete(&self, outputs: &[Output]) -> Result<Option<Vec<Tree>>, Failure> {
+        let mut trees = Vec::with_capacity(outputs.len());
         for output in outputs {
             let Ok(tree) = tree::load(&self.cas, &output.digest) else {
-                return Ok(false);
+                return Ok(None);
             };
             for (digest, size) in tree.blobs() {
                 if !self.cas.contains(&digest, size)? {
-                    return Ok(false);
+                    return Ok(None);
                 }
             }
-            if let Some(file) = single_file(&tree) {
-                held(&self.single_files).insert(output.digest, file);
-            }
+            trees.push(tree);
         }
-        Ok(true)
+        Ok(Some(trees))
     }
 
-    /// The outputs as a record names them: a tree that is one file by the digest of
-    /// that file.
-    pub(crate) fn shown_outputs(&self, form: OutputForm, outputs: &[Output]) -> Vec<Output> {
-        let shown = |output: &Output| {
-            let known = held(&self.single_files).get(&output.digest).copied();
-            let read = || single_file(&tree::load(&self.cas, &output.digest).ok()?);
-            let (digest, size) = known.or_else(read)?;
-            let name = output.name.clone();
-            Some(Output { name, digest, size })
-        };
-        let trees = form == OutputForm::Trees;
-        let all = outputs.iter();
-        all.map(|output| {
-            trees
-                .then(|| shown(output))
-                .flatten()
-                .unwrap_or(output.clone())
-        })
-        .collect()
+    /// The trees that `outputs` are, if they are trees.
+    pub(crate) fn trees(&self, form: OutputForm, outputs: &[Output]) -> Result<Vec<Tree>, Failure> {
+        let load = |output: &Output| Ok(tree::load(&self.cas, &output.digest)?);
+        match form {
+            OutputForm::Trees => outputs.iter().map(load).collect(),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// The log of `result`, if it should be shown. A missing or corrupt log is ignored.
@@ -115,10 +110,9 @@ impl Site {
         let flight = held(&self.flights).entry(key).or_default().clone();
         let _flight = flight.lock().await;
         let site = Arc::clone(self);
-        let asked = action.clone();
-        if let Some(result) = blocking(move || site.remembered(&asked, form)).await? {
+        if let Some(known) = blocking(move || site.remembered(&key, form)).await? {
             return Ok(Performed {
-                result,
+                result: known.result,
                 cached: true,
                 log: String::new(),
                 fetched: 0,
@@ -146,7 +140,7 @@ impl Site {
             wall_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         let site = Arc::clone(self);
-        let (kept, asked) = (result.clone(), action.clone());
+        let kept = result.clone();
         let (also, log) = (made.also, made.log);
         blocking(move || {
             let mut needs: Vec<_> = kept.outputs.iter().map(|o| (o.digest, o.size)).collect();
@@ -160,12 +154,12 @@ impl Site {
                     }
                 }
             }
-            let (key, bytes) = (Key(*key.as_bytes()), kept.encode());
+            let (name, bytes) = (Key(*key.as_bytes()), kept.encode());
             // A result whose blobs are missing must be replaced.
-            if site.wishes.force || site.remembered(&asked, form)?.is_none() {
-                site.cas.replace_result(&key, &bytes, &needs)?;
+            if site.wishes.force || site.remembered(&key, form)?.is_none() {
+                site.cas.replace_result(&name, &bytes, &needs)?;
             } else {
-                site.cas.put_result(&key, &bytes, &needs)?;
+                site.cas.put_result(&name, &bytes, &needs)?;
             }
             Ok(())
         })
@@ -207,13 +201,5 @@ impl Site {
             }
         }
         self.cas.found_damaged() > *held(&self.evicted)
-    }
-}
-
-/// What a tree that is one file holds.
-fn single_file(tree: &Tree) -> Option<(Digest, u64)> {
-    match tree.single()?.kind {
-        TreeKind::File { digest, size, .. } => Some((digest, size)),
-        _ => None,
     }
 }

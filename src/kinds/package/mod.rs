@@ -16,6 +16,7 @@ use exports::Exports;
 
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::Cas;
+use crate::cas::tree::Tree;
 use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::{blocking, computing};
@@ -167,7 +168,12 @@ impl Kind for PackageWork {
         Ok(Prepared::new(ACTION, PACKAGE_FORMAT, &settings, inputs))
     }
 
-    fn deliver(&self, site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
+    fn deliver(
+        &self,
+        site: &Site,
+        outputs: &[Output],
+        _trees: &[Tree],
+    ) -> Result<Vec<String>, Failure> {
         match self.to_write() {
             Some(archive) => export(site, &archive, outputs, &[]),
             None => Ok(Vec::new()),

@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use crate::action::{Action, ActionKey, Fields as _, Output};
+use crate::cas::tree::Tree;
 use crate::cas::{Cas, is_damage};
 use crate::content::Fetch;
 use crate::ground::inputs::Inputs;
@@ -226,7 +227,12 @@ impl Kind for PublishWork {
         Some("inputs unchanged; the registry is always checked")
     }
 
-    fn deliver(&self, site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
+    fn deliver(
+        &self,
+        site: &Site,
+        outputs: &[Output],
+        _trees: &[Tree],
+    ) -> Result<Vec<String>, Failure> {
         places(site, outputs)
     }
 }

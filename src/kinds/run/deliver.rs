@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::RunWork;
 use super::command::{Placing, Wanted};
 use crate::action::Output;
-use crate::cas::tree::{self, Tree, TreeEntry, TreeKind};
+use crate::cas::tree::{Tree, TreeEntry, TreeKind};
 use crate::disk;
 use crate::ground::Failure;
 use crate::ground::site::Site;
@@ -16,16 +16,21 @@ use crate::workspace::{self, Entry, Stat};
 
 /// Makes the workspace hold the declared outputs as recorded, no more and no less.
 /// Outputs that are as they should be cost stats only.
-pub(super) fn deliver(site: &Site, work: &RunWork, outputs: &[Output]) -> Result<(), Failure> {
-    let mut wanted = Vec::with_capacity(work.outputs.len());
-    for declared in &work.outputs {
-        let found = outputs.iter().find(|output| output.name == declared.path);
-        let tree = found.map(|output| tree::load(&site.cas, &output.digest));
-        wanted.push(Wanted {
-            path: declared.path.clone(),
-            tree: tree.transpose()?,
-        });
-    }
+pub(super) fn deliver(
+    site: &Site,
+    work: &RunWork,
+    outputs: &[Output],
+    trees: &[Tree],
+) -> Result<(), Failure> {
+    let wanted = work.outputs.iter().map(|declared| {
+        let mut found = outputs.iter().zip(trees);
+        let found = found.find(|(output, _)| output.name == declared.path);
+        Wanted {
+            path: &declared.path,
+            tree: found.map(|(_, tree)| tree),
+        }
+    });
+    let wanted: Vec<Wanted<'_>> = wanted.collect();
     let tracked = OnceCell::new();
     let tracked = |path: &str| {
         let list = || -> BTreeSet<String> {
@@ -37,7 +42,7 @@ pub(super) fn deliver(site: &Site, work: &RunWork, outputs: &[Output]) -> Result
     let placing = Placing {
         cas: &site.cas,
         root: &work.folder,
-        same: &|path, entry| same(site, path, entry),
+        same: &|path, there, entry| same(site, path, there, entry),
         placed: &|path| {
             let bytes = fs::read(note(site, &work.folder, path)).ok()?;
             Tree::decode(&bytes).ok()
@@ -46,7 +51,7 @@ pub(super) fn deliver(site: &Site, work: &RunWork, outputs: &[Output]) -> Result
         clean: site.wishes.clean_outputs,
     };
     let repaired = placing.all(&wanted)?;
-    for Wanted { path, tree } in &wanted {
+    for Wanted { path, tree } in wanted {
         let note = note(site, &work.folder, path);
         // A disk that refuses costs the knowledge that a file may be removed.
         match tree {
@@ -67,15 +72,14 @@ fn note(site: &Site, folder: &Path, path: &str) -> PathBuf {
 }
 
 /// Whether the file at `path` has the entry's bytes.
-fn same(site: &Site, path: &Path, expected: &TreeEntry) -> bool {
-    let (Ok(metadata), TreeKind::File { digest, .. }) = (path.symlink_metadata(), &expected.kind)
-    else {
+fn same(site: &Site, path: &Path, there: &fs::Metadata, expected: &TreeEntry) -> bool {
+    let TreeKind::File { digest, .. } = &expected.kind else {
         return false;
     };
     let entry = Entry {
         path: path.to_string_lossy().into_owned(),
         kind: workspace::Kind::File { executable: false },
-        stat: Stat::of(&metadata),
+        stat: Stat::of(there),
     };
     site.digests(Path::new("/"), &[&entry])
         .is_ok_and(|found| found.first() == Some(digest))

@@ -14,6 +14,7 @@ use std::time::Duration;
 use command::{DeclaredOutput, RunTask};
 
 use crate::action::{Action, Fields as _, Output, fields};
+use crate::cas::tree::Tree;
 use crate::ground::confine::{self, Confinement};
 use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
@@ -264,8 +265,13 @@ impl Kind for RunWork {
         true
     }
 
-    fn deliver(&self, site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
-        deliver::deliver(site, self, outputs)?;
+    fn deliver(
+        &self,
+        site: &Site,
+        outputs: &[Output],
+        trees: &[Tree],
+    ) -> Result<Vec<String>, Failure> {
+        deliver::deliver(site, self, outputs, trees)?;
         Ok(Vec::new())
     }
 }

@@ -17,6 +17,7 @@ use signer::SignerFrom;
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::archive::TarReader;
 use crate::cas::Cas;
+use crate::cas::tree::Tree;
 use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::blocking;
@@ -231,7 +232,12 @@ impl Kind for SignWork {
         false
     }
 
-    fn deliver(&self, site: &Site, outputs: &[Output]) -> Result<Vec<String>, Failure> {
+    fn deliver(
+        &self,
+        site: &Site,
+        outputs: &[Output],
+        _trees: &[Tree],
+    ) -> Result<Vec<String>, Failure> {
         let mut files = Vec::new();
         for package in &self.packages {
             if let Some(archive) = &package.archive {

@@ -16,11 +16,11 @@ use crate::cas::tree::{self, Staging, Tree, TreeEntry, TreeKind, make_parents, p
 use crate::disk::at;
 use crate::kinds::run::command::{RunError, named};
 
-pub(crate) struct Wanted {
+pub(crate) struct Wanted<'w> {
     /// Relative to the workspace.
-    pub(crate) path: String,
+    pub(crate) path: &'w str,
     /// What was recorded; `None`: the command left nothing there.
-    pub(crate) tree: Option<Tree>,
+    pub(crate) tree: Option<&'w Tree>,
 }
 
 /// How outputs are put into the workspace.
@@ -30,7 +30,7 @@ pub(crate) struct Placing<'p> {
     pub(crate) root: &'p Path,
     /// Whether the file at a path, of the right kind, size and executable bit, has
     /// the entry's bytes.
-    pub(crate) same: &'p dyn Fn(&Path, &TreeEntry) -> bool,
+    pub(crate) same: &'p dyn Fn(&Path, &fs::Metadata, &TreeEntry) -> bool,
     /// What an earlier result put at a path.
     pub(crate) placed: &'p dyn Fn(&str) -> Option<Tree>,
     /// Whether Git tracks a path.
@@ -48,14 +48,14 @@ impl Placing<'_> {
     ///
     /// [`RunError::Foreign`] for anything else that is in the way. An output that is
     /// in error, or whose bytes are not all in the cache, is left as it was.
-    pub(crate) fn all(&self, wanted: &[Wanted]) -> Result<usize, RunError> {
+    pub(crate) fn all(&self, wanted: &[Wanted<'_>]) -> Result<usize, RunError> {
         let mut repaired = 0;
         for Wanted { path, tree } in wanted {
             let path = named(path)?;
             if let Some(tree) = tree {
                 tree.check()?;
             }
-            repaired += self.repair(path.as_str(), tree.as_ref())?;
+            repaired += self.repair(path.as_str(), *tree)?;
         }
         Ok(repaired)
     }
@@ -220,7 +220,7 @@ fn matches(
     path: &Path,
     entry: &TreeEntry,
     there: &fs::Metadata,
-    same: &dyn Fn(&Path, &TreeEntry) -> bool,
+    same: &dyn Fn(&Path, &fs::Metadata, &TreeEntry) -> bool,
 ) -> bool {
     match &entry.kind {
         TreeKind::Directory => there.is_dir(),
@@ -233,7 +233,7 @@ fn matches(
             there.is_file()
                 && there.len() == *size
                 && (there.mode() & 0o100 != 0) == *executable
-                && same(path, entry)
+                && same(path, there, entry)
         }
     }
 }
@@ -248,7 +248,7 @@ struct Difference<'a> {
 fn compare<'a>(
     top: &Path,
     tree: &'a Tree,
-    same: &dyn Fn(&Path, &TreeEntry) -> bool,
+    same: &dyn Fn(&Path, &fs::Metadata, &TreeEntry) -> bool,
     found: &mut Difference<'a>,
 ) -> Result<(), RunError> {
     let known: HashSet<&str> = tree.entries.iter().map(|e| e.path.as_str()).collect();
