@@ -22,8 +22,7 @@ pub async fn sha256sum(source: &str) -> Result<Digest, Failure> {
         // A temporary cache: the download is needed only for its checksum.
         let folder = disk::scratch_folder().map_err(std::io::Error::from)?;
         let cas = Arc::new(Cas::open(folder.path())?);
-        let client = Registry::new(Options::default())
-            .map_err(|error| Failure::new(crate::ground::Class::Environment, error))?;
+        let client = Registry::new(Options::default());
         let found =
             registry::download(&client, source, None, None, &cas, &Semaphore::new(1)).await?;
         return Ok(found.digest);

@@ -507,7 +507,7 @@ mod tests {
 
     fn inputs(dir: &Path) -> Inputs {
         let cas = Arc::new(Cas::open(dir.join("cache")).unwrap());
-        let registry = Registry::new(Options::default()).unwrap();
+        let registry = Registry::new(Options::default());
         let site = Site::new(cas, registry, dir, SiteOptions::default());
         let mut inputs = Inputs::new(&site.cas);
         let folders = Folders::from(dir.to_owned());

@@ -402,7 +402,7 @@ mod tests {
     fn a_reference_is_resolved_again_once_its_pin_is_too_old() {
         let dir = tempfile::tempdir().unwrap();
         let cas = Arc::new(Cas::open(dir.path()).unwrap());
-        let registry = Registry::new(Options::default()).unwrap();
+        let registry = Registry::new(Options::default());
         let mut site = Site::new(cas, registry, dir.path(), SiteOptions::default());
         Arc::get_mut(&mut site).unwrap().clock = || NOW.load(Ordering::Relaxed);
         let day = Duration::from_secs(86_400);

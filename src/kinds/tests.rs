@@ -8,7 +8,7 @@ use crate::registry::{Options, Registry};
 /// A run in `dir`, with its cache there.
 fn site(dir: &std::path::Path) -> Arc<Site> {
     let cas = Arc::new(Cas::open(dir.join("cache")).unwrap());
-    let registry = Registry::new(Options::default()).unwrap();
+    let registry = Registry::new(Options::default());
     Site::new(cas, registry, dir, SiteOptions::default())
 }
 

@@ -75,7 +75,6 @@ pub(super) fn client_with(hosts: Hosts) -> Registry {
         settle: Duration::from_millis(1),
         ..Options::default()
     })
-    .unwrap()
 }
 
 pub(super) fn with_login(host: &str, login: &str) -> Registry {
@@ -87,7 +86,6 @@ pub(super) fn with_login(host: &str, login: &str) -> Registry {
         credentials: Credentials::from_docker_configs(&[text], &[]).unwrap(),
         ..Options::default()
     })
-    .unwrap()
 }
 
 pub(super) fn in_pieces_of(most: u64) -> Registry {

@@ -128,18 +128,15 @@ impl<'a> Call<'a> {
 
 impl Registry {
     /// Creates a client, without connecting.
-    ///
-    /// # Errors
-    ///
-    /// [`RegistryError::Setup`]: TLS could not be set up.
-    pub fn new(options: Options) -> Result<Self, RegistryError> {
-        Ok(Self {
-            clients: Clients::new(options.hosts)?,
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self {
+            clients: Clients::new(options.hosts),
             auth: Auth::new(options.credentials),
             retries: Retries::new(options.retries, options.backoff, options.on_retry),
             pace: Pace::default(),
             settle: options.settle,
-        })
+        }
     }
 
     /// Resolves `reference` to the descriptor and the bytes of its manifest or
@@ -398,8 +395,8 @@ impl Registry {
     }
 
     /// The HTTP client for files that are not in a registry.
-    pub(super) fn http(&self) -> &reqwest::Client {
-        &self.clients.shared().reads
+    pub(super) fn http(&self) -> Result<&reqwest::Client, RegistryError> {
+        Ok(&self.clients.shared()?.reads)
     }
 }
 

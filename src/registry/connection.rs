@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Credentials, CredentialsError, Hosts, LoginText, Options, Registry, RegistryError};
+use super::{Credentials, CredentialsError, Hosts, LoginText, Options, Registry};
 
 /// What the command line and the environment say about registries.
 #[derive(Clone, Debug)]
@@ -34,9 +34,6 @@ pub enum ConnectionError {
     /// The credentials cannot be read.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// The client cannot be set up.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
 }
 
 impl Connection {
@@ -52,6 +49,6 @@ impl Connection {
             credentials,
             on_retry: self.on_retry,
             ..Options::default()
-        })?)
+        }))
     }
 }

@@ -310,7 +310,6 @@ mod tests {
             on_retry: |text| TOLD.lock().unwrap().push(text.to_owned()),
             ..Options::default()
         });
-        let registry = registry.unwrap();
         let reference = format!("{host}/a:1").parse().unwrap();
         registry.resolve(&reference).await.unwrap();
         let told = TOLD.lock().unwrap().join("\n");

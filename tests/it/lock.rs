@@ -68,7 +68,7 @@ fn tagged(registry: &Rehearsal, name: &str, text: &str, architectures: &[&str]) 
 
 fn put_tag(registry: &Rehearsal, name: &str, kind: &str, bytes: &[u8]) {
     let reference: Reference = format!("{}/{name}", registry.host()).parse().unwrap();
-    let client = Registry::new(Options::default()).unwrap();
+    let client = Registry::new(Options::default());
     let bytes = bytes::Bytes::copy_from_slice(bytes);
     let pushed = client.push_manifest(&reference, kind, &bytes);
     registry.block_on(pushed).unwrap();
@@ -275,7 +275,7 @@ fn a_reference_with_a_digest_needs_no_pin_and_after_that_no_network() {
     let registry = Rehearsal::with_faults(&[]);
     tagged(&registry, "app:1", "x", &["amd64", "arm64"]);
     let reference: Reference = format!("{}/app:1", registry.host()).parse().unwrap();
-    let client = Registry::new(Options::default()).unwrap();
+    let client = Registry::new(Options::default());
     let (index, _) = registry.block_on(client.resolve(&reference)).unwrap();
     let single = image(&registry, "app", "amd64", "y");
     let sandbox = Sandbox::new();
@@ -348,7 +348,7 @@ fn read_only_sources_are_built_as_long_as_no_pin_has_to_be_written() {
 fn an_image_of_another_architecture_is_warned_of_each_time() {
     let registry = Rehearsal::with_faults(&[]);
     let single = image(&registry, "app", "amd64", "x");
-    let client = Registry::new(Options::default()).unwrap();
+    let client = Registry::new(Options::default());
     let at: Reference = format!("{}/app", registry.host()).parse().unwrap();
     let bytes = registry.block_on(client.manifest(&at, &single)).unwrap();
     put_tag(&registry, "app:1", media_type::MANIFEST, &bytes);

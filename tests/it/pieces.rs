@@ -39,8 +39,7 @@ fn push(
         },
         backoff: std::time::Duration::from_millis(1),
         ..ClientOptions::default()
-    })
-    .unwrap();
+    });
     let descriptor = Descriptor::of("a/b", content);
     let source = WithDocuments::new([content.to_vec()], Arc::new(Nothing));
     let source: Source = Arc::new(source);
@@ -222,8 +221,7 @@ fn a_blob_is_read_once_for_all_of_its_chunks() {
             ..Hosts::default()
         },
         ..ClientOptions::default()
-    })
-    .unwrap();
+    });
     let to = format!("{}/x", registry.host()).parse().unwrap();
     let pushed = client.push_blob(&to, &blob, &source, Default::default());
     assert_eq!(registry.block_on(pushed).unwrap(), Sent::Uploaded);

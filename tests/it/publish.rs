@@ -47,7 +47,7 @@ impl Rehearsal {
     pub fn index(&self, path: &str) -> Option<Index> {
         let reference = format!("{}/{path}", self.server.address());
         let reference = reference.parse().unwrap();
-        let client = Registry::new(ClientOptions::default()).unwrap();
+        let client = Registry::new(ClientOptions::default());
         let found = self.runtime.block_on(client.find(&reference)).unwrap();
         found.map(|(_, bytes)| serde_json::from_slice(&bytes).unwrap())
     }
@@ -61,7 +61,7 @@ impl Rehearsal {
         let digest = Digest::of(bytes);
         let reference = format!("{}/{repository}@{digest}", self.host());
         let reference = reference.parse().unwrap();
-        let client = Registry::new(ClientOptions::default()).unwrap();
+        let client = Registry::new(ClientOptions::default());
         let bytes = bytes::Bytes::copy_from_slice(bytes);
         let pushed = client.push_manifest(&reference, kind, &bytes);
         self.runtime.block_on(pushed).unwrap();
@@ -73,7 +73,7 @@ impl Rehearsal {
         let source = jackal::release::WithDocuments::new([bytes.to_vec()], Arc::new(Nothing));
         let source: jackal::registry::Source = Arc::new(source);
         let to = format!("{}/{repository}", self.host()).parse().unwrap();
-        let client = Registry::new(ClientOptions::default()).unwrap();
+        let client = Registry::new(ClientOptions::default());
         let pushed = client.push_blob(&to, &descriptor, &source, Default::default());
         self.runtime.block_on(pushed).unwrap();
         descriptor.digest
@@ -82,7 +82,7 @@ impl Rehearsal {
     /// Whether a repository has a blob.
     pub fn holds(&self, repository: &str, blob: &jackal::oci::Descriptor) -> bool {
         let reference = format!("{}/{repository}", self.server.address());
-        let client = Registry::new(ClientOptions::default()).unwrap();
+        let client = Registry::new(ClientOptions::default());
         let read = async { client.read_blob(&reference.parse().unwrap(), blob).await };
         self.runtime.block_on(read).is_ok()
     }
@@ -92,7 +92,7 @@ impl Rehearsal {
         let index = self.index(path).unwrap();
         let entry = jackal::package::manifest::entry(&index, architecture).unwrap();
         let reference = format!("{}/{path}", self.server.address());
-        let client = Registry::new(ClientOptions::default()).unwrap();
+        let client = Registry::new(ClientOptions::default());
         let bytes = self
             .runtime
             .block_on(client.manifest(&reference.parse().unwrap(), entry))
@@ -1133,7 +1133,7 @@ fn a_tag_of_something_else_is_a_conflict() {
     let registry = Rehearsal::with_faults(&[]);
     registry.put_blob("x/demo", b"theirs");
     let tag = format!("{}/x/demo:1.0.0", registry.host()).parse().unwrap();
-    let client = Registry::new(ClientOptions::default()).unwrap();
+    let client = Registry::new(ClientOptions::default());
     let bytes = bytes::Bytes::from(manifest);
     let pushed = client.push_manifest(&tag, media_type::MANIFEST, &bytes);
     registry.block_on(pushed).unwrap();

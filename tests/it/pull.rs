@@ -411,14 +411,14 @@ fn referrers_are_found_with_the_api_without_it_and_when_it_is_only_claimed() {
                 .annotations
                 .insert("note".to_owned(), note.to_owned());
             let bytes = bytes::Bytes::from(serde_json::to_vec(&speaks).unwrap());
-            let client = Registry::new(ClientOptions::default()).unwrap();
+            let client = Registry::new(ClientOptions::default());
             for _ in 0..2 {
                 registry
                     .block_on(client.attach(&repository, &bytes))
                     .unwrap();
             }
         }
-        let client = Registry::new(ClientOptions::default()).unwrap();
+        let client = Registry::new(ClientOptions::default());
         let found = registry
             .block_on(client.referrers(&repository, subject))
             .unwrap();

@@ -427,7 +427,7 @@ fn a_signed_package_under_another_name_or_version_is_refused() {
 }
 
 fn manifest_bytes(registry: &Rehearsal, repository: &str, digest: &Digest) -> Vec<u8> {
-    let client = jackal::registry::Registry::new(Default::default()).unwrap();
+    let client = jackal::registry::Registry::new(Default::default());
     let at = format!("{}/{repository}@{digest}", registry.host())
         .parse()
         .unwrap();
@@ -435,7 +435,7 @@ fn manifest_bytes(registry: &Rehearsal, repository: &str, digest: &Digest) -> Ve
 }
 
 fn blob_bytes(registry: &Rehearsal, repository: &str, blob: &jackal::oci::Descriptor) -> Vec<u8> {
-    let client = jackal::registry::Registry::new(Default::default()).unwrap();
+    let client = jackal::registry::Registry::new(Default::default());
     let at = format!("{}/{repository}", registry.host()).parse().unwrap();
     registry.block_on(client.read_blob(&at, blob)).unwrap()
 }
@@ -456,7 +456,7 @@ fn referrers_are_candidates_only() {
         .filter_map(jackal::package::manifest::title);
     assert!(titles.all(|title| !title.ends_with(".sig")));
     // The list is flooded with useless referrers.
-    let client = jackal::registry::Registry::new(Default::default()).unwrap();
+    let client = jackal::registry::Registry::new(Default::default());
     let to = format!("{}/team/demo", registry.host()).parse().unwrap();
     let subject = jackal::oci::Descriptor {
         digest,
@@ -488,7 +488,7 @@ fn foreign_referrers_do_not_hide_the_owners_signature() {
     );
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     let (digest, _) = registry.manifest("team/demo:1.0.0", "amd64");
-    let client = jackal::registry::Registry::new(Default::default()).unwrap();
+    let client = jackal::registry::Registry::new(Default::default());
     let to = format!("{}/team/demo", registry.host()).parse().unwrap();
     let listed = registry.block_on(client.referrers(&to, digest)).unwrap();
     let [owners] = &listed[..] else {

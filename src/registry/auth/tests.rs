@@ -19,7 +19,6 @@ fn with_login(host: &str, named: Option<&str>) -> Registry {
         },
         ..Options::default()
     })
-    .unwrap()
 }
 
 fn refusal(challenges: &[&str]) -> Vec<u8> {

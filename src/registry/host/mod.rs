@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use reqwest::redirect::{Action, Attempt, Policy};
@@ -109,7 +109,9 @@ pub(in crate::registry) struct TokenServer<'a> {
 pub(in crate::registry) struct Clients {
     hosts: Hosts,
     names: Arc<Names>,
-    shared: Http,
+    /// Made when it is first needed: the certificates of the system take some
+    /// milliseconds to read.
+    shared: OnceLock<Http>,
     own: Mutex<HashMap<String, Http>>,
 }
 
@@ -132,21 +134,23 @@ pub fn install_tls() {
 }
 
 impl Clients {
-    pub(in crate::registry) fn new(hosts: Hosts) -> Result<Self, RegistryError> {
+    pub(in crate::registry) fn new(hosts: Hosts) -> Self {
         install_tls();
-        let names = Names::new();
-        let shared = http(&hosts, &names, None)?;
-        Ok(Self {
+        Self {
             hosts,
-            names,
-            shared,
+            names: Names::new(),
+            shared: OnceLock::new(),
             own: Mutex::default(),
-        })
+        }
     }
 
     /// The client for files of any host.
-    pub(in crate::registry) fn shared(&self) -> &Http {
-        &self.shared
+    pub(in crate::registry) fn shared(&self) -> Result<&Http, RegistryError> {
+        if let Some(known) = self.shared.get() {
+            return Ok(known);
+        }
+        let made = http(&self.hosts, &self.names, None)?;
+        Ok(self.shared.get_or_init(|| made))
     }
 
     /// The client for `host`, with its certificates.
@@ -161,7 +165,7 @@ impl Clients {
             .find(|folder| folder.is_dir());
         let made = match folder {
             Some(folder) => http(&self.hosts, &self.names, Some(&folder))?,
-            None => self.shared.clone(),
+            None => self.shared()?.clone(),
         };
         own.insert(host.to_owned(), made.clone());
         Ok(made)
@@ -314,7 +318,7 @@ mod tests {
     use super::*;
 
     fn clients(hosts: Hosts) -> Clients {
-        Clients::new(hosts).unwrap()
+        Clients::new(hosts)
     }
 
     #[test]
@@ -361,6 +365,15 @@ mod tests {
             ..Hosts::default()
         });
         assert!(named.is_plain("r.example:80") && !named.is_plain("r.example"));
+    }
+
+    #[test]
+    fn no_client_is_made_before_one_is_needed() {
+        let clients = clients(Hosts::default());
+        assert!(clients.is_plain("localhost") && clients.shared.get().is_none());
+        clients.of("ghcr.io").unwrap();
+        let first = std::ptr::from_ref(clients.shared().unwrap());
+        assert_eq!(first, std::ptr::from_ref(clients.shared().unwrap()));
     }
 
     #[test]

@@ -174,7 +174,7 @@ pub async fn download(
 impl Registry {
     /// The status of a `GET` request to `url`; `None`: no response.
     pub async fn status(&self, url: &str) -> Option<u16> {
-        let answer = self.http().get(url).send().await.ok()?;
+        let answer = self.http().ok()?.get(url).send().await.ok()?;
         Some(answer.status().as_u16())
     }
 }
@@ -229,7 +229,13 @@ struct Transfer<'a> {
 
 impl Transfer<'_> {
     async fn attempt(&mut self) -> Result<(), Failure> {
-        let mut request = self.registry.http().get(self.address.clone());
+        let http = self.registry.http().map_err(|error| {
+            Failure::Final(Box::new(DownloadError::Transport {
+                url: self.shown.clone(),
+                reason: error.to_string(),
+            }))
+        })?;
+        let mut request = http.get(self.address.clone());
         if self.offset > 0 {
             match &self.validator {
                 Some(validator) => {

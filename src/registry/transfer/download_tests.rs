@@ -51,7 +51,7 @@ fn bench() -> Bench {
         ..Options::default()
     };
     Bench {
-        registry: Registry::new(options).unwrap(),
+        registry: Registry::new(options),
         cas: Arc::new(Cas::open(dir.path()).unwrap()),
         _dir: dir,
     }

@@ -28,7 +28,7 @@ impl Setting {
         let dir = tempfile::tempdir().unwrap();
         let cas = Arc::new(Cas::open(dir.path().join("cas")).unwrap());
         fs::create_dir(dir.path().join("root")).unwrap();
-        let registry = Registry::new(Options::default()).unwrap();
+        let registry = Registry::new(Options::default());
         Self {
             site: Site::new(cas, registry, dir.path(), SiteOptions::default()),
             dir,

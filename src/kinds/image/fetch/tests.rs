@@ -109,7 +109,7 @@ fn bench() -> Bench {
         ..Options::default()
     };
     Bench {
-        registry: Registry::new(options).unwrap(),
+        registry: Registry::new(options),
         cas: Arc::new(Cas::open(dir.path()).unwrap()),
         permits: Semaphore::new(3),
         in_flight: InFlight::default(),
