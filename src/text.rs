@@ -126,6 +126,21 @@ fn login_of(authority: &str) -> Option<usize> {
     }
 }
 
+/// An error with its causes on one line: what failed, then why.
+///
+/// Each error of this crate leaves its cause to `source`. Some of other crates repeat
+/// it in their own text; what was written already is left out.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |&error| error.source()) {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

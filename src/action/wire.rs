@@ -43,7 +43,7 @@ enum Entry {
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// Not a document of this form.
-    #[error("not an action: {0}")]
+    #[error("not an action")]
     Malformed(#[from] serde_json::Error),
     /// Another version of it.
     #[error(

@@ -32,6 +32,7 @@ use crate::release::PublishedResults;
 use crate::run::event::Event;
 use crate::run::record::{RunRecord, Status, TaskRecord};
 use crate::run::{self, How, Verdict};
+use crate::text::with_causes;
 
 /// Maximum number of times that a run is restarted because of damaged blobs.
 const MAX_HEALING_ROUNDS: usize = 20;
@@ -240,7 +241,10 @@ impl Prepared {
             let (registry, architecture) = (&self.site.registry, &self.architecture);
             match PublishedResults::load(registry, reference, architecture).await {
                 Ok(results) => packages.push(results),
-                Err(error) => notes.push(format!("--cache-from: {error}; building without it")),
+                Err(error) => notes.push(format!(
+                    "--cache-from: {error}; building without it",
+                    error = with_causes(&error)
+                )),
             }
         }
         // An archive or a command needs the bytes; publishing needs only digests.

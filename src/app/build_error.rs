@@ -1,9 +1,10 @@
 //! Why a definition or pipeline could not be read, planned or built.
 
+use std::io;
 use std::path::PathBuf;
 
 use crate::cas::CasError;
-use crate::disk::DiskError;
+use crate::disk;
 use crate::graph::GraphError;
 use crate::ground::Class;
 use crate::ground::commit::CommitError;
@@ -13,6 +14,7 @@ use crate::package::manifest::ArtifactError;
 use crate::pipeline::{self, ExpandError};
 use crate::plan::PlanError;
 use crate::registry::ConnectionError;
+use crate::text::with_causes;
 use crate::workspace::WalkError;
 use crate::yaml::{Mistakes, SourceText};
 
@@ -20,13 +22,13 @@ use crate::yaml::{Mistakes, SourceText};
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// Mistakes in a file.
-    #[error("{0}")]
+    #[error(transparent)]
     Mistakes(#[from] Mistakes),
     /// An import could not be read; the place is that of the `import`.
-    #[error("{0}")]
+    #[error(transparent)]
     Import(Mistakes),
     /// A definition cannot be planned.
-    #[error("{at}: {source}")]
+    #[error("{at}")]
     Plan {
         /// The definition, with line and column if known.
         at: String,
@@ -37,7 +39,7 @@ pub enum BuildError {
     #[error("{0}")]
     Params(String),
     /// The tasks of a pipeline cannot be expanded.
-    #[error("{at}: {source}")]
+    #[error("{at}")]
     Expand {
         /// The pipeline file, with line and column.
         at: String,
@@ -45,16 +47,16 @@ pub enum BuildError {
         source: Box<ExpandError>,
     },
     /// `--cache-from` is malformed.
-    #[error("--cache-from `{0}`: expected oci://HOST/PATH:TAG: {1}")]
-    CacheFrom(String, ReferenceError),
+    #[error("--cache-from `{0}`: expected oci://HOST/PATH:TAG")]
+    CacheFrom(String, #[source] ReferenceError),
     /// The differential package would make no sense.
-    #[error("--differential: {0}")]
+    #[error("--differential")]
     Differential(#[from] DifferentialError),
     /// A dependency cycle, or a dependency that does not exist.
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// A task on the command line does not exist.
-    #[error("{0}")]
+    #[error(transparent)]
     Task(PlanError),
     /// A package cannot be published.
     #[error("{}", unpublishable(.0))]
@@ -72,8 +74,13 @@ pub enum BuildError {
     #[error("no such file or directory: `{0}`")]
     Absent(PathBuf),
     /// The disk failed.
-    #[error("cannot read {0}")]
-    Io(#[from] DiskError),
+    #[error("cannot read `{path}`")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// The workspace cannot be listed.
     #[error(transparent)]
     Walk(#[from] WalkError),
@@ -88,10 +95,12 @@ pub enum BuildError {
     Save(String),
 }
 
+disk::from_disk_error!(BuildError);
+
 /// The error without the name of the implied task, which the user did not write.
 fn unpublishable(error: &PlanError) -> String {
     match error {
-        PlanError::Untagged { source, .. } => source.to_string(),
+        PlanError::Untagged { source, .. } => with_causes(&source),
         PlanError::Offline { .. } => {
             "publishing to a registry requires the network, which --offline disables".to_owned()
         }

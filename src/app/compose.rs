@@ -19,6 +19,7 @@ use crate::oci::host_architecture;
 use crate::package::{Choice, Definition, ImportError, Look, SkeletonUrl, Surroundings, Warning};
 use crate::plan;
 use crate::plan::Composed;
+use crate::text::with_causes;
 use crate::workspace::Links;
 use crate::yaml::{Mistakes, SourceText};
 
@@ -213,7 +214,7 @@ impl Surroundings for Disk<'_, '_> {
             let (_, file) = plan::definition_in(&place).ok_or_else(missing)?;
             (path, file)
         };
-        let text = read_text(&file).map_err(|error| ImportError::Unusable(error.to_string()))?;
+        let text = read_text(&file).map_err(|error| ImportError::Unusable(with_causes(&error)))?;
         if !folder.is_empty() {
             let place = self.folders.own.join(folder);
             self.folders.imported.insert(folder.to_owned(), place);
@@ -274,7 +275,7 @@ impl Surroundings for Disk<'_, '_> {
             }
             "source" => {
                 let listed = listed_in(&self.folders, path, Links::Packed, &self.own);
-                listed.err().map(|error| error.to_string())
+                listed.err().map(|error| with_causes(&error))
             }
             _ => None,
         }

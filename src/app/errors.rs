@@ -16,7 +16,7 @@ pub use super::trust::TrustError;
 pub use crate::cas::CasError;
 pub use crate::graph::GraphError;
 pub use crate::ground::{Class, Failure};
-pub(crate) use crate::ground::{is_of_disk, system_cause, with_causes};
+pub(crate) use crate::ground::{is_of_disk, system_cause};
 pub use crate::layout::{DeltaError, LayoutError};
 pub use crate::package::manifest::ArtifactError;
 pub use crate::registry::{DownloadError, RegistryError};

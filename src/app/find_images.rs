@@ -20,6 +20,7 @@ use crate::oci::Reference;
 use crate::package::{Chart, Component, ImagesIn};
 use crate::plan::Composed;
 use crate::registry::Registry;
+use crate::text::with_causes;
 use crate::yaml::{SourceText, parse};
 
 /// Maximum size of a rendered chart, in bytes: 64 MiB.
@@ -161,7 +162,7 @@ impl Look<'_> {
                 }
                 match read_text(&self.path(file)) {
                     Ok(text) => self.text(file, &text),
-                    Err(error) => self.errors.push(error.to_string()),
+                    Err(error) => self.errors.push(with_causes(&error)),
                 }
             }
             for path in &manifest.kustomizations {
@@ -296,7 +297,7 @@ async fn run(program: &str, arguments: &[&str], folder: &Path) -> Result<String,
         .await
         .map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Missing::Program,
-            _ => Missing::Output(error.to_string()),
+            _ => Missing::Output(with_causes(&error)),
         })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);

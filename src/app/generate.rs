@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::build_error::BuildError;
 use super::find_images::{FindOptions, ImageSearch};
-use crate::disk::{self, DiskError, TemporaryFolder};
+use crate::disk::{self, TemporaryFolder};
 use crate::package::{Chart, Component, Definition, Metadata};
 
 /// The chart to generate a definition for, and where to write it.
@@ -33,12 +33,19 @@ pub enum GenerateError {
     #[error("`{0}` already exists, and so does `{1}`")]
     Exists(PathBuf, String),
     /// The disk failed.
-    #[error("cannot write {0}")]
-    Write(#[from] DiskError),
+    #[error("cannot write `{path}`")]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// The generated definition cannot be composed.
     #[error(transparent)]
     Build(#[from] BuildError),
 }
+
+disk::from_disk_error!(GenerateError::Write);
 
 /// A definition that was written.
 #[derive(Clone, Debug)]

@@ -45,7 +45,7 @@ pub enum KeyFileError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The file holds no unencrypted key.
-    #[error("`{path}`: {source}")]
+    #[error("`{path}`")]
     Import {
         /// The file.
         path: PathBuf,

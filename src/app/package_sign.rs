@@ -35,7 +35,7 @@ pub enum PackageSignError {
     #[error(transparent)]
     Read(#[from] PackageReadError),
     /// Signing failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Sign(#[from] SignerError),
     /// It cannot be written.
     #[error(transparent)]

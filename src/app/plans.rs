@@ -17,6 +17,7 @@ use crate::kinds::sign::signer::{SignerFrom, SignerNamed};
 use crate::kinds::sign::{Attest, SignWork};
 use crate::pipeline::Facts;
 use crate::plan::{self, Declared, Plan, PlanError, PlanOptions, imply};
+use crate::text::with_causes;
 use crate::yaml::SourceText;
 use crate::{pipeline, workspace};
 
@@ -130,7 +131,7 @@ pub(super) fn of_pipeline(
     let pipeline = pipeline::parse(&text)?;
     let params = pipeline
         .bind_params(params)
-        .map_err(|error| BuildError::Params(error.to_string()))?;
+        .map_err(|error| BuildError::Params(with_causes(&error)))?;
     let full = fs::canonicalize(path).map_err(disk::at(path))?;
     let folder = full.parent().unwrap_or(Path::new("/")).to_owned();
     let architecture = options.variant.architecture_or_host();

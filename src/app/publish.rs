@@ -37,7 +37,7 @@ pub enum PublishError {
     #[error(transparent)]
     Destination(#[from] DestinationError),
     /// A name is malformed.
-    #[error("`{destination}`: {source}")]
+    #[error("`{destination}`")]
     Name {
         /// As given.
         destination: String,
@@ -45,26 +45,26 @@ pub enum PublishError {
         source: ReferenceError,
     },
     /// A source cannot be read or must not be trusted.
-    #[error("{path}: {error}")]
+    #[error("{path}")]
     Read {
         /// As given.
         path: String,
         /// What is wrong.
-        error: Box<PackageReadError>,
+        source: Box<PackageReadError>,
     },
     /// A package in a registry cannot be fetched.
     #[error(transparent)]
     Remote(#[from] RemoteError),
     /// A manifest that cannot be copied.
-    #[error("{0}: cannot read its manifest: {1}")]
-    Manifest(String, serde_json::Error),
+    #[error("{0}: cannot read its manifest")]
+    Manifest(String, #[source] serde_json::Error),
     /// The package cannot become an artifact.
-    #[error("{path}: {error}")]
+    #[error("{path}")]
     Artifact {
         /// As given.
         path: String,
         /// What is wrong.
-        error: ArtifactError,
+        source: ArtifactError,
     },
     /// Signing failed.
     #[error("{path}: cannot sign, so nothing was published: {what}")]
@@ -75,7 +75,7 @@ pub enum PublishError {
         what: String,
     },
     /// A skeleton cannot be made from a folder.
-    #[error("{0}")]
+    #[error(transparent)]
     Skeleton(Box<SkeletonMakeError>),
     /// The settings for registries are invalid.
     #[error(transparent)]
@@ -181,7 +181,7 @@ fn open(
 ) -> Result<(Ready, Vec<String>), PublishError> {
     let wrong = |error: PackageReadError| PublishError::Read {
         path: named.to_owned(),
-        error: Box::new(error),
+        source: Box::new(error),
     };
     let read = ReadOptions {
         here: options.place.here.clone(),
@@ -216,9 +216,9 @@ fn open(
     let definition = package_definition(&verified).map_err(wrong)?;
     let build = &definition.build;
     let architecture = build.architecture.as_deref().unwrap_or_default();
-    let unpublishable = |error| PublishError::Artifact {
+    let unpublishable = |source| PublishError::Artifact {
         path: named.to_owned(),
-        error,
+        source,
     };
     let mut tag = options.tag.clone();
     let mut name = definition.metadata.name.clone();

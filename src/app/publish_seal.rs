@@ -18,6 +18,7 @@ use crate::release::{Artifact, Destination, Place, Vouching};
 use crate::signers::{Seal, Signer, is_seal, seal};
 use crate::signing::Claims;
 use crate::source::RemotePackage;
+use crate::text::with_causes;
 
 /// New or replaced files of a package, by name.
 type Files = Vec<(String, Vec<u8>)>;
@@ -70,12 +71,14 @@ impl Sealing<'_> {
         let (signer, artifact) = (Arc::clone(signer), Artifact::clone(&ready.artifact));
         let how = self.how;
         blocking(move || {
-            let evidence = artifact.evidence().map_err(|error| error.to_string())?;
+            let evidence = artifact.evidence().map_err(|error| with_causes(&error))?;
             let (dialect, definition) = evidence.definition().ok_or("it has no definition")?;
             let files = seal(dialect, definition, &signer, how);
-            let files = files.map_err(|error| error.to_string())?;
+            let files = files.map_err(|error| with_causes(&error))?;
             if let Some(kept) = kept {
-                keep(&kept, &files).map_err(|error| format!("`{}`: {error}", kept.display()))?;
+                keep(&kept, &files).map_err(|error| {
+                    format!("`{}`: {error}", kept.display(), error = with_causes(&error))
+                })?;
             }
             artifact.with_seal(dialect, files)
         })
@@ -131,7 +134,7 @@ impl Sealing<'_> {
         let (signer, artifact) = (Arc::clone(signer), Artifact::clone(&ready.artifact));
         let (how, policy) = (self.how, self.vouching.policy.clone());
         let judging = blocking(move || {
-            let evidence = artifact.evidence().map_err(|error| error.to_string())?;
+            let evidence = artifact.evidence().map_err(|error| with_causes(&error))?;
             let (dialect, definition) = evidence.definition().ok_or("it has no definition")?;
             let mut files = files;
             // An unchanged definition stays in its place.
@@ -140,7 +143,7 @@ impl Sealing<'_> {
                 return Err("other files".to_owned());
             }
             let sealed = artifact.with_seal(dialect, files)?;
-            let evidence = sealed.evidence().map_err(|error| error.to_string())?;
+            let evidence = sealed.evidence().map_err(|error| with_causes(&error))?;
             match evidence.judge(&policy) {
                 Ok(_) => Ok(sealed),
                 Err(_) => Err("the signature does not verify".to_owned()),
@@ -206,7 +209,7 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| error.to_string())
+    done.map_err(|error| with_causes(&error))
         .and_then(|done| done)
 }
 

@@ -25,6 +25,7 @@ use crate::oci::{Descriptor, Digest, Reference};
 use crate::package::{ArchiveName, ArchiveNameError, Definition, Dialect, Kind};
 use crate::registry::{Connection, RegistryError, runtime};
 use crate::source::{self, OpenError, Opened, ReadOptions, RemoteError, SourceError};
+use crate::text::with_causes;
 use crate::verify::{Check, Policy, Scope, VerifiedPackage};
 
 /// Where a pulled package goes.
@@ -191,7 +192,7 @@ fn assembled(
         match fetching.wait_for(file.digest) {
             Ok(()) => Ok((file, packing)),
             Err(error) => {
-                let failed = ExportError::Member(error.to_string());
+                let failed = ExportError::Member(with_causes(&error));
                 fetching.failed = Some(error);
                 Err(failed)
             }
@@ -237,7 +238,8 @@ fn bundles<'o>(
             error @ RegistryError::Unauthorized { .. },
         ))) if !opened.wants_bundles() => {
             notes.push(format!(
-                "cannot list the signatures attached to the package, so they are not saved beside the archive: {error}"
+                "cannot list the signatures attached to the package, so they are not saved beside the archive: {}",
+                with_causes(&error)
             ));
             Ok(&[])
         }

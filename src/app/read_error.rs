@@ -18,10 +18,10 @@ pub enum PackageReadError {
     #[error(transparent)]
     Open(Box<OpenError>),
     /// The package was read and must not be trusted; every reason is given.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", Refusal::list(.0))]
     Refused(Vec<Refusal>),
     /// The verified definition is malformed.
-    #[error("cannot read the definition: {0}")]
+    #[error("cannot read the definition")]
     Definition(#[from] Mistakes),
     /// The package has no SBOMs.
     #[error("`{0}` has no SBOMs: it was created with --skip-sbom, or has nothing to catalog")]
@@ -67,7 +67,7 @@ pub enum PackageReadError {
         free: u64,
     },
     /// The disk failed.
-    #[error("cannot write `{path}`: {source}")]
+    #[error("cannot write `{path}`")]
     Write {
         /// The file or folder.
         path: PathBuf,

@@ -65,8 +65,8 @@ pub enum SkeletonMakeError {
     #[error("{}", .0.message)]
     Part(Failure),
     /// Threads cannot be started.
-    #[error("cannot start threads: {0}")]
-    Threads(std::io::Error),
+    #[error("cannot start threads")]
+    Threads(#[source] std::io::Error),
     /// The cache failed.
     #[error(transparent)]
     Cas(#[from] CasError),

@@ -11,6 +11,7 @@ use crate::oci::{Descriptor, Digest, Reference};
 use crate::package::{ImportError, SkeletonUrl};
 use crate::registry::{Registry, runtime};
 use crate::source::{Skeleton, SkeletonError};
+use crate::text::with_causes;
 use crate::yaml::SourceText;
 
 /// The virtual folder of skeleton sources. The digest of the skeleton's tar follows, so
@@ -96,8 +97,8 @@ impl<'r> Skeletons<'r> {
         let unusable = |error: String| ImportError::Unusable(format!("{url}: {error}"));
         let reference: Reference = rest
             .parse()
-            .map_err(|error: crate::oci::ReferenceError| unusable(error.to_string()))?;
-        let mut lock = Lockfile::load(folder).map_err(|error| unusable(error.to_string()))?;
+            .map_err(|error: crate::oci::ReferenceError| unusable(with_causes(&error)))?;
+        let mut lock = Lockfile::load(folder).map_err(|error| unusable(with_causes(&error)))?;
         let name = reference.to_string();
         let known = lock.image(&name, PLATFORM).map(|pin| pin.manifest.clone());
         let known: Option<Descriptor> = known.filter(|_| self.pins != Pins::Update);
@@ -111,7 +112,7 @@ impl<'r> Skeletons<'r> {
             let found = Skeleton::in_cache(self.cas, known.clone());
             return found.map_err(|error| self.import_error(url, error));
         }
-        let handle = runtime::shared().map_err(|error| unusable(error.to_string()))?;
+        let handle = runtime::shared().map_err(|error| unusable(with_causes(&error)))?;
         let skeleton = Skeleton::in_registry(self.cas, self.registry, reference, known, handle)
             .map_err(|error| self.import_error(url, error))?;
         if self.pins != Pins::Read {
@@ -120,7 +121,7 @@ impl<'r> Skeletons<'r> {
                 manifest: skeleton.manifest.clone(),
             };
             lock.pin_image(&name, PLATFORM, pin);
-            lock.save().map_err(|error| unusable(error.to_string()))?;
+            lock.save().map_err(|error| unusable(with_causes(&error)))?;
         }
         Ok(skeleton)
     }
@@ -130,6 +131,6 @@ impl<'r> Skeletons<'r> {
             return ImportError::NoSkeleton(url.to_string());
         }
         self.failed |= !matches!(error, SkeletonError::Malformed { .. });
-        ImportError::Unusable(format!("{url}: {error}"))
+        ImportError::Unusable(format!("{url}: {error}", error = with_causes(&error)))
     }
 }

@@ -1,14 +1,16 @@
 //! The user's trust settings: keys, identities, policy file and trusted root, combined
 //! into one policy.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::disk::{self, DiskError};
+use crate::disk;
 use crate::oci::Digest;
 use crate::signers::{FetchError, KeyReferenceError, KeySources, TrustConfig, fetch_root};
 use crate::signing::{Demands, Identity, IdentityError, Root, RootError};
+use crate::text::with_causes;
 use crate::verify::{Check, Policy, Rule, Signer, parse_policy};
 use crate::yaml::{Mistakes, SourceText};
 
@@ -42,7 +44,7 @@ pub struct TrustOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// A key cannot be loaded.
-    #[error("--key {name}: {source}")]
+    #[error("--key {name}")]
     Key {
         /// The reference.
         name: String,
@@ -53,10 +55,15 @@ pub enum TrustError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// A file cannot be read.
-    #[error("cannot read {0}")]
-    Io(#[from] DiskError),
+    #[error("cannot read `{path}`")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// The policy file has mistakes.
-    #[error("{0}")]
+    #[error(transparent)]
     Policy(#[from] Mistakes),
     /// The trusted root is invalid.
     #[error(transparent)]
@@ -65,6 +72,8 @@ pub enum TrustError {
     #[error(transparent)]
     Fetch(#[from] FetchError),
 }
+
+disk::from_disk_error!(TrustError);
 
 /// Makes the policy.
 ///
@@ -100,7 +109,7 @@ pub fn policy(options: &TrustOptions, sources: &KeySources) -> Result<Policy, Tr
             let source = SourceText::new(path.display().to_string(), text);
             let key = |name: &str| {
                 let key = sources.public_key(name, folder);
-                key.map_err(|error| error.to_string())
+                key.map_err(|error| with_causes(&error))
             };
             parse_policy(&source, &key)?
         }

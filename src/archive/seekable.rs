@@ -65,7 +65,7 @@ pub enum SeekableError {
     #[error("compressed file is incomplete after an earlier error")]
     Broken,
     /// Reading, writing or decoding failed.
-    #[error("cannot read or write compressed data: {0}")]
+    #[error("cannot read or write compressed data")]
     Io(#[from] io::Error),
 }
 

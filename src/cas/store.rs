@@ -15,12 +15,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::content::{Fetch, Push, VerifyReader};
-use crate::disk::{self, DiskError, Foreign, OwnerError, TemporaryFolder, at};
+use crate::disk::{self, Foreign, OwnerError, TemporaryFolder, at};
 use crate::oci::{Descriptor, Digest, Hasher};
 
 use super::access;
 use super::folder::{Access, CacheFolder};
 use crate::action::Output;
+use crate::text::with_causes;
 
 /// Minimum age of a recorded access before it is recorded again, in milliseconds: one
 /// hour, so that a build with nothing to do writes nothing. While another process has
@@ -35,8 +36,13 @@ const PROBE_BYTES: usize = 32;
 #[derive(Debug, thiserror::Error)]
 pub enum CasError {
     /// A file operation failed.
-    #[error("cache at {0}")]
-    Io(#[from] DiskError),
+    #[error("cannot use the cache at `{path}`")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// Someone else may write to it.
     #[error(
         "cache folder {0}: take the rights of others away with `chmod go-w`, name a folder of your own with --cache-dir, or only read this one with --shared-cache"
@@ -75,11 +81,13 @@ pub enum CasError {
     },
 }
 
+disk::from_disk_error!(CasError);
+
 impl From<OwnerError> for CasError {
     fn from(error: OwnerError) -> Self {
         match error {
             OwnerError::Foreign(error) => Self::Foreign(error),
-            OwnerError::Io(error) => Self::Io(error),
+            OwnerError::Io(error) => error.into(),
         }
     }
 }
@@ -87,7 +95,7 @@ impl From<OwnerError> for CasError {
 impl From<CasError> for io::Error {
     fn from(error: CasError) -> Self {
         let kind = match &error {
-            CasError::Io(error) => error.source.kind(),
+            CasError::Io { source, .. } => source.kind(),
             CasError::Foreign(_) => io::ErrorKind::PermissionDenied,
             CasError::ReadOnly(_) => io::ErrorKind::ReadOnlyFilesystem,
             CasError::Missing(_) => io::ErrorKind::NotFound,
@@ -316,7 +324,7 @@ impl Cas {
         });
         match written {
             // A cache that cannot be written to can be read all the same.
-            Err(CasError::Io(error)) if disk::refuses_writing(&error.source) => {}
+            Err(CasError::Io { source, .. }) if disk::refuses_writing(&source) => {}
             written => written?,
         }
         map.insert(*digest, now);
@@ -603,7 +611,11 @@ impl Write for Ingest<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // The path says which disk is full.
         let named = |error: io::Error| {
-            let message = format!("cannot write `{}`: {error}", self.path.display());
+            let message = format!(
+                "cannot write `{}`: {error}",
+                self.path.display(),
+                error = with_causes(&error)
+            );
             io::Error::new(error.kind(), message)
         };
         let count = self.file.write(bytes).map_err(named)?;

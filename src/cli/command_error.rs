@@ -10,7 +10,8 @@ use std::io;
 use std::path::Path;
 
 use super::exit::{Exit, ToExit, hint_of_system};
-use crate::app::errors::{is_of_disk, system_cause, with_causes};
+use crate::app::errors::{is_of_disk, system_cause};
+use crate::text::with_causes;
 
 /// A failed command. Its text is what the user reads: `error: ` with what
 /// happened and why, then each hint on a line of its own.

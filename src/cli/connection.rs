@@ -15,6 +15,7 @@ use super::environment::{home, program_folders, variable};
 use super::output::{note, waiting};
 use super::values::{pairs, rate_per_host, size_per_host};
 use crate::app::{Connection, Hosts, LoginText, PerHost, PlainHttp, Profile};
+use crate::text::with_causes;
 
 /// How to reach registries.
 #[derive(Args, Debug)]
@@ -160,7 +161,7 @@ fn logins(home: Option<PathBuf>) -> Vec<LoginText> {
         // The user named it, so a missing file is an error once a login is needed.
         let from = format!("`{}` (REGISTRY_AUTH_FILE)", path.display());
         let text = std::fs::read_to_string(&path);
-        add(from, text.map_err(|error| error.to_string()));
+        add(from, text.map_err(|error| with_causes(&error)));
     }
     let runtime = variable("XDG_RUNTIME_DIR").map(PathBuf::from);
     let usual = [

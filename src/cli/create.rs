@@ -19,6 +19,7 @@ use crate::app::{
     self, Base, BuildOptions, Check, Destination, Existing, Opened, OutputOptions, Policy,
     ReadOptions, Reference, SignOptions, SkeletonOptions, Target, host_architecture,
 };
+use crate::text::with_causes;
 
 const SETTINGS_HELP: &str = "\
 Configuration:
@@ -173,7 +174,10 @@ fn differential_base(source: &str, options: &BuildOptions) -> Result<Base, Comma
     let opened = Opened::open(source, &reading(options))?;
     let definition = app::package_definition(&documents(&opened)?)?;
     Base::of(&definition).map_err(|error| {
-        let message = format!("--differential {source}: {error}");
+        let message = format!(
+            "--differential {source}: {error}",
+            error = with_causes(&error)
+        );
         CommandError::new(Exit::Configuration, message)
     })
 }

@@ -8,6 +8,7 @@ use super::environment::runtime;
 use super::exit::Exit;
 use super::output::print;
 use crate::app;
+use crate::text::with_causes;
 
 /// Arguments of `jackal doctor`.
 #[derive(Args)]
@@ -38,7 +39,7 @@ pub(super) fn run(args: DoctorArgs) -> Result<(), CommandError> {
         .collect();
     let result = |found: &Result<String, _>| match found {
         Ok(found) => found.clone(),
-        Err(error) => format!("{error}"),
+        Err(error) => with_causes(&error),
     };
     let text = if args.json {
         let probes = probes.iter().map(|probe| {

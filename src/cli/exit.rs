@@ -115,6 +115,7 @@ impl ToExit for BuildError {
             }
             Self::IsPipeline(_) => hint("pass it on its own to `jackal build`, or with --pipeline"),
             Self::Absent(_) => hint("check the path"),
+            Self::Expand { source, .. } => source.help().map(hint).unwrap_or_default(),
             Self::Unpublishable(_) => {
                 let advice = |error| {
                     let how = hint_of_tag(error);
@@ -314,7 +315,7 @@ impl ToExit for PublishError {
     fn exit(&self) -> Exit {
         match self {
             Self::Destination(_) | Self::Name { .. } => Exit::Usage,
-            Self::Read { error, .. } => error.exit(),
+            Self::Read { source, .. } => source.exit(),
             Self::Remote(error) => error.exit(),
             Self::Manifest(..) => Exit::Verification,
             Self::Artifact { .. } | Self::Changed(_) | Self::Connection(_) => Exit::Configuration,
@@ -326,7 +327,7 @@ impl ToExit for PublishError {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::Read { error, .. } => error.hints(),
+            Self::Read { source, .. } => source.hints(),
             Self::Skeleton(error) => match &**error {
                 SkeletonMakeError::Artifact(
                     error @ (ArtifactError::NoVersion | ArtifactError::Tag(_)),
@@ -335,7 +336,7 @@ impl ToExit for PublishError {
             },
             Self::Release(ReleaseError::Taken { .. }) => hint("pass --move-tag to move the tag"),
             Self::Artifact {
-                error: error @ (ArtifactError::NoVersion | ArtifactError::Tag(_)),
+                source: error @ (ArtifactError::NoVersion | ArtifactError::Tag(_)),
                 ..
             } => vec![hint_of_tag(error)],
             Self::Changed(_) => hint("start a new release, or restore the original packages"),

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use super::command_error::CommandError;
 use crate::app;
+use crate::text::with_causes;
 
 /// The size that `flag` gives, in bytes.
 pub(super) fn size(flag: &str, given: Option<String>) -> Result<Option<u64>, CommandError> {
     let parsed = given.map(|text| app::parse_size(&text)).transpose();
-    parsed.map_err(|error| CommandError::usage(format!("{flag}: {error}")))
+    parsed.map_err(|error| {
+        CommandError::usage(format!("{flag}: {error}", error = with_causes(&error)))
+    })
 }
 
 /// `--max-package-size` in bytes; 0 is no limit.
@@ -93,7 +96,7 @@ pub(super) fn size_per_host(text: &str) -> Result<(Option<String>, u64), String>
     match app::parse_size(size) {
         Ok(0) => Err("expected more than 0 bytes".to_owned()),
         Ok(size) => Ok((host, size)),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(with_causes(&error)),
     }
 }
 

@@ -29,6 +29,8 @@ mod whole;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::text::with_causes;
+
 pub use enclosure::{Enclosure, Rights, rename_unless_exists};
 pub use made::{Made, made, note_made};
 pub use owner::{Foreign, Owner, OwnerError, make_private, owner, private_folder};
@@ -60,7 +62,7 @@ pub fn refuses_writing(error: &io::Error) -> bool {
 
 /// A file operation failed.
 #[derive(Debug, thiserror::Error)]
-#[error("`{path}`: {source}")]
+#[error("`{path}`")]
 pub struct DiskError {
     /// The file or folder concerned.
     pub path: PathBuf,
@@ -70,9 +72,27 @@ pub struct DiskError {
 
 impl From<DiskError> for io::Error {
     fn from(error: DiskError) -> Self {
-        Self::new(error.source.kind(), error.to_string())
+        Self::new(error.source.kind(), with_causes(&error))
     }
 }
+
+/// Lets `?` turn a [`DiskError`] into the variant `Io { path, source }` of an error,
+/// whose own text says what was done with the file, or into another such variant.
+macro_rules! from_disk_error {
+    ($error:ident) => {
+        $crate::disk::from_disk_error!($error::Io);
+    };
+    ($error:ident::$variant:ident) => {
+        impl From<$crate::disk::DiskError> for $error {
+            fn from(error: $crate::disk::DiskError) -> Self {
+                let $crate::disk::DiskError { path, source } = error;
+                Self::$variant { path, source }
+            }
+        }
+    };
+}
+
+pub(crate) use from_disk_error;
 
 /// How many bytes this user may still write to the file system of `path`; `None`: it is
 /// not known.

@@ -264,6 +264,7 @@ mod tests {
         let path = folder.path().join("f/g");
         fs::write(folder.path().join("f"), "a file").unwrap();
         let error = write(&path, b"").unwrap_err();
-        assert!(error.to_string().contains("/f`: "), "{error}");
+        let text = crate::text::with_causes(&error);
+        assert!(text.contains("/f`: "), "{text}");
     }
 }

@@ -89,7 +89,7 @@ pub enum ConfineError {
     #[error(transparent)]
     Rules(#[from] RulesetError),
     /// Root's rights could not be dropped.
-    #[error("cannot drop capabilities: {0}")]
+    #[error("cannot drop capabilities")]
     Rights(#[from] std::io::Error),
 }
 

@@ -10,7 +10,7 @@ use crate::ground::lockfile::LockfileError;
 use crate::ground::source::SourceError;
 use crate::registry::{DownloadError, is_temporary};
 use crate::release::StoredError;
-use crate::text::without_logins;
+use crate::text::{with_causes, without_logins};
 use crate::workspace::WalkError;
 
 /// The kind of a failure; `cli` gives each its exit code.
@@ -132,19 +132,6 @@ pub(crate) fn is_of_disk(kind: std::io::ErrorKind) -> bool {
     matches!(kind, StorageFull | QuotaExceeded | ReadOnlyFilesystem)
 }
 
-/// An error with its causes on one line. Some errors repeat their cause in
-/// their own text; what was written already is left out.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    for cause in std::iter::successors(error.source(), |&error| error.source()) {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-    }
-    text
-}
-
 /// The system error that caused `error`, if any.
 pub(crate) fn system_cause(
     error: &(dyn std::error::Error + 'static),
@@ -200,7 +187,7 @@ failures! {
     SourceError: |error| match error {
         SourceError::Outside(_) | SourceError::LeadsOut { .. } => Class::Configuration,
         SourceError::Walk(error) => of_walk(error),
-        SourceError::Io(_) => Class::Environment,
+        SourceError::Io { .. } => Class::Environment,
     };
     DownloadError: |error| match error {
         DownloadError::Address(_) | DownloadError::TooLarge { .. } => Class::Configuration,
@@ -244,14 +231,14 @@ pub(crate) fn of_tree(error: &TreeError) -> Class {
 /// The user can correct the content of the checkout, but not a failure of the disk.
 fn of_walk(error: &WalkError) -> Class {
     match error {
-        WalkError::Walk(_) | WalkError::Io(_) => Class::Environment,
+        WalkError::Walk(_) | WalkError::Io { .. } => Class::Environment,
         _ => Class::Configuration,
     }
 }
 
 pub(crate) fn of_cas(error: &CasError) -> Class {
     match error {
-        CasError::Io(error) => of_io(&error.source),
+        CasError::Io { source, .. } => of_io(source),
         CasError::TooLarge(..)
         | CasError::Full { .. }
         | CasError::Foreign(_)

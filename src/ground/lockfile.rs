@@ -105,13 +105,23 @@ pub struct FilePin {
 /// Why a lock file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LockfileError {
-    #[error("cannot use {0}")]
-    Io(#[from] DiskError),
+    #[error("cannot use `{path}`")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// It cannot be written.
     #[error(
-        "cannot write {0}; run `jackal update` where it can be written, and keep the file, or name everything by digest"
+        "cannot write `{path}` (run `jackal update` where it can be written, and keep the file, or name everything by digest)"
     )]
-    Write(DiskError),
+    Write {
+        /// The lock file.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// It is not a valid lock file.
     #[error(
         "{path}:{line}:{column}: this is not a lock file of version {VERSION}: {message}; \
@@ -125,6 +135,14 @@ pub enum LockfileError {
         column: usize,
         message: String,
     },
+}
+
+disk::from_disk_error!(LockfileError);
+
+impl LockfileError {
+    fn write(DiskError { path, source }: DiskError) -> Self {
+        Self::Write { path, source }
+    }
 }
 
 impl Lockfile {
@@ -301,7 +319,7 @@ impl Lockfile {
     pub fn writable(&self) -> Result<(), LockfileError> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let writable = disk::writable(folder).map_err(disk::at(&self.path));
-        writable.map_err(LockfileError::Write)
+        writable.map_err(LockfileError::write)
     }
 
     /// Writes the file atomically if a pin has changed.
@@ -315,14 +333,14 @@ impl Lockfile {
         }
         let text = serde_json::to_vec_pretty(&self.pins).map_err(io::Error::from);
         let text = text.map_err(disk::at(&self.path));
-        let mut text = text.map_err(LockfileError::Write)?;
+        let mut text = text.map_err(LockfileError::write)?;
         text.push(b'\n');
         if text.len() as u64 > MAX_BYTES {
             // A larger one could not be read again.
             let many = format!("{} bytes of pins, at most {MAX_BYTES}", text.len());
             return Err(disk::at(&self.path)(io::Error::other(many)).into());
         }
-        disk::write(&self.path, &text).map_err(LockfileError::Write)?;
+        disk::write(&self.path, &text).map_err(LockfileError::write)?;
         self.changed = false;
         Ok(())
     }

@@ -23,7 +23,5 @@ pub(crate) mod threads;
 pub(crate) mod tools;
 
 pub use failure::{Again, Class, Failure};
-pub(crate) use failure::{
-    failures, is_of_disk, of_cas, of_io, of_tree, shown, system_cause, with_causes,
-};
+pub(crate) use failure::{failures, is_of_disk, of_cas, of_io, of_tree, shown, system_cause};
 pub use stop::Stop;

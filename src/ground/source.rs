@@ -6,10 +6,11 @@
 //! must be in the skeleton's folder.
 
 use std::fs;
+use std::io;
 use std::path::{Component as Part, Path, PathBuf};
 
 use super::folders::{Folders, Found};
-use crate::disk::{self, DiskError, TEMPORARY_PREFIX};
+use crate::disk::{self, TEMPORARY_PREFIX};
 use crate::package::is_archive_name;
 use crate::workspace::{self, Entry, Identity, Links, Rules, WalkError, Written};
 
@@ -28,17 +29,24 @@ pub enum SourceError {
          {WORKSPACE_FILE} into a folder above both"
     )]
     LeadsOut { path: String, bound: PathBuf },
-    #[error("cannot read {0}")]
-    Io(#[from] DiskError),
+    #[error("cannot read `{path}`")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// An entry that cannot be packed.
     #[error(transparent)]
     Walk(WalkError),
 }
 
+disk::from_disk_error!(SourceError);
+
 impl From<WalkError> for SourceError {
     fn from(error: WalkError) -> Self {
         match error {
-            WalkError::Io(error) => Self::Io(error),
+            WalkError::Io { path, source } => Self::Io { path, source },
             other => Self::Walk(other),
         }
     }
@@ -301,7 +309,7 @@ mod tests {
             );
         }
         let absent = to("absent").unwrap_err();
-        assert!(matches!(absent, SourceError::Io(_)), "{absent}");
+        assert!(matches!(absent, SourceError::Io { .. }), "{absent}");
         let dangling = to("dangling").unwrap_err();
         assert!(matches!(dangling, SourceError::Walk(_)), "{dangling}");
     }

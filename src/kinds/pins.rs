@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::ground::lockfile::{Dropped, Lockfile, LockfileError};
 use crate::ground::site::Site;
 use crate::ground::{Class, Failure};
+use crate::text::with_causes;
 
 /// A mutable reference, and how to resolve it.
 pub(crate) trait Question: Send + Sync + 'static {
@@ -108,7 +109,7 @@ pub(crate) async fn answer<Q: Question>(
 /// The error for a reference whose pin could not be kept: a build that used it all
 /// the same could be another one the next time.
 fn unwritable(name: &str, error: &LockfileError) -> Failure {
-    let message = format!("`{name}` has no pin: {error}");
+    let message = format!("`{name}` has no pin: {error}", error = with_causes(&error));
     Failure::new(Class::Environment, message)
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::archive::{SeekTable, SeekableError, SeekableReader, Skip};
+use crate::text::with_causes;
 
 /// The overhead that seeking may have over reading everything once, in bytes: 1 MiB.
 const SLACK: u64 = 1 << 20;
@@ -137,7 +138,7 @@ impl<R: Read + Seek> Read for Framed<R> {
         let copied = self.inner.copy_range(self.at, len, &mut rest);
         copied.map_err(|error| match error {
             SeekableError::Io(error) => error,
-            error => io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
+            error => io::Error::new(io::ErrorKind::InvalidData, with_causes(&error)),
         })?;
         self.at += len;
         Ok(usize::try_from(len).unwrap_or(0))

@@ -85,7 +85,7 @@ pub enum DeltaError {
     #[error("`{0}` repeats itself too often for a delta: send the archive instead")]
     Repeats(PathBuf),
     /// The delta cannot be read, or the result cannot be written.
-    #[error("`{path}`: {source}")]
+    #[error("`{path}`")]
     Io {
         /// The file.
         path: PathBuf,

@@ -16,7 +16,7 @@ pub enum LayoutError {
     #[error("`{0}` is not an OCI image layout: it has no file `oci-layout`")]
     NoLayout(PathBuf),
     /// A read failed, or the stream is damaged.
-    #[error("`{path}` cannot be read: {source}")]
+    #[error("`{path}` cannot be read")]
     Io {
         /// The package, or the file in it.
         path: PathBuf,
@@ -25,7 +25,7 @@ pub enum LayoutError {
     },
     /// A write failed.
     #[error(
-        "cannot write `{path}`: {source}; choose another place, or give jackal permission to write there"
+        "cannot write `{path}` (choose another place, or give jackal permission to write there)"
     )]
     Write {
         /// The file or folder.
@@ -58,7 +58,7 @@ pub enum LayoutError {
         what: String,
     },
     /// A compressed frame or the seek table is damaged.
-    #[error("`{path}` cannot be read: {source}")]
+    #[error("`{path}` cannot be read")]
     Frames {
         /// The package.
         path: PathBuf,
@@ -74,7 +74,7 @@ pub enum LayoutError {
         entry: String,
     },
     /// Writing the content failed.
-    #[error("cannot write `{entry}` of `{path}`: {source}")]
+    #[error("cannot write `{entry}` of `{path}`")]
     Output {
         /// The package.
         path: PathBuf,

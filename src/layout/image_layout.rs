@@ -403,6 +403,7 @@ fn replace(path: &Path, from: &mut dyn Read) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::package::manifest;
+    use crate::text::with_causes;
 
     #[test]
     fn a_layout_whose_folders_are_links_is_not_written_to() {
@@ -415,7 +416,7 @@ mod tests {
             fs::create_dir_all(link.parent().unwrap()).unwrap();
             fs::write(path.join(MARKER_FILE), MARKER).unwrap();
             std::os::unix::fs::symlink(&victim, &link).unwrap();
-            let error = ImageLayout::open(&path).unwrap_err().to_string();
+            let error = with_causes(&ImageLayout::open(&path).unwrap_err());
             assert!(error.contains("symbolic link"), "{error}");
             fs::remove_dir_all(&path).unwrap();
         }

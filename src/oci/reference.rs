@@ -52,7 +52,7 @@ pub enum ReferenceError {
     )]
     Login(String),
     /// The text after `@` is not a digest that can be checked.
-    #[error("`{text}` is not an image reference: {source}")]
+    #[error("`{text}` is not an image reference")]
     Digest {
         /// The text, shortened.
         text: String,

@@ -7,7 +7,7 @@ use super::matrix::MatrixError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExpandError {
     /// A template or condition has no value.
-    #[error("`{key}` of the task `{instance}`: {source}: {help}")]
+    #[error("`{key}` of the task `{instance}`")]
     Expression {
         /// The instance.
         instance: String,
@@ -19,7 +19,7 @@ pub enum ExpandError {
         help: String,
     },
     /// A reference is not a selector once rendered.
-    #[error("`{key}` of the task `{instance}`: {source}")]
+    #[error("`{key}` of the task `{instance}`")]
     Selector {
         /// The instance.
         instance: String,
@@ -99,6 +99,15 @@ pub enum ExpandError {
 }
 
 impl ExpandError {
+    /// The next step, where the text does not give one.
+    #[must_use]
+    pub fn help(&self) -> Option<&str> {
+        match self {
+            Self::Expression { help, .. } => Some(help),
+            _ => None,
+        }
+    }
+
     /// The instance and the key that it is about.
     #[must_use]
     pub fn about(&self) -> Option<(&str, &str)> {

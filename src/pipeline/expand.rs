@@ -139,6 +139,7 @@ mod tests {
     use super::*;
     use crate::pipeline::check::parse;
     use crate::pipeline::verb::{self, Verb};
+    use crate::text::with_causes;
     use crate::yaml::SourceText;
 
     fn made(tasks: &str, params: &[(&str, &str)]) -> Result<Vec<Instance>, String> {
@@ -155,7 +156,10 @@ mod tests {
             ..Facts::default()
         };
         facts.env.insert("HOME".into(), "/root".into());
-        expand(&pipeline, &params, &facts).map_err(|e| e.to_string())
+        expand(&pipeline, &params, &facts).map_err(|error| {
+            let help = error.help().unwrap_or_default();
+            format!("{}: {help}", with_causes(&error))
+        })
     }
 
     fn ids(list: &[Instance]) -> Vec<&str> {

@@ -12,7 +12,7 @@ use crate::release::DestinationError;
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// The name of an image is not a reference.
-    #[error("`{by}` lists the image `{image}`: {source}")]
+    #[error("`{by}` lists the image `{image}`")]
     Reference {
         /// The component or task.
         by: String,
@@ -20,7 +20,7 @@ pub enum PlanError {
         source: ReferenceError,
     },
     /// The result of an override is not a reference.
-    #[error("`{image}` would be pulled from `{to}`: {source}; correct --registry-override")]
+    #[error("--registry-override turns `{image}` into `{to}`")]
     Override {
         image: String,
         /// The result of the override.
@@ -28,7 +28,7 @@ pub enum PlanError {
         source: ReferenceError,
     },
     /// The URL of a repository is invalid.
-    #[error("component `{component}`: {source}")]
+    #[error("component `{component}`")]
     Repository {
         component: String,
         source: RepoUrlError,
@@ -88,7 +88,7 @@ pub enum PlanError {
         name: String,
     },
     /// A destination is invalid.
-    #[error("task `{task}`: {source}")]
+    #[error("task `{task}`")]
     Destination {
         task: String,
         /// `to` or `mirrors`.
@@ -99,7 +99,7 @@ pub enum PlanError {
     #[error("task `{task}` publishes under the tag `{tag}`: expected {TAG_RULE}")]
     Tag { task: String, tag: String },
     /// A package has no tag, and its version cannot be one.
-    #[error("task `{task}` publishes `{of}` without `tags`: {source}")]
+    #[error("task `{task}` publishes `{of}` without `tags`")]
     Untagged {
         task: String,
         of: String,

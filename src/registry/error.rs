@@ -1,10 +1,9 @@
 //! Errors of registries, and how to fix them.
 
-use std::error::Error as _;
-
 use super::auth::credentials::CredentialsError;
 use super::host::Unresolved;
 use crate::oci::Reference;
+use crate::text::with_causes;
 
 /// Why a request to a registry failed.
 #[derive(Debug, thiserror::Error)]
@@ -315,9 +314,5 @@ pub(super) fn reason(error: reqwest::Error) -> String {
     if let Some(unresolved) = Unresolved::cause_of(&error) {
         return unresolved.to_string();
     }
-    let mut text = error.to_string();
-    for cause in std::iter::successors(error.source(), |&error| error.source()) {
-        text = format!("{text}: {cause}");
-    }
-    text
+    with_causes(&error)
 }

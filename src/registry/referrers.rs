@@ -15,6 +15,7 @@ use super::client::{Call, Registry, header, whole};
 use super::index::Merge;
 use super::retry::Failure;
 use crate::oci::{Descriptor, Digest, Index, Manifest, Reference, media_type};
+use crate::text::with_causes;
 
 /// Maximum number of pages of a listing, against endless ones.
 const MAX_PAGES: usize = 100;
@@ -238,7 +239,7 @@ fn fallback(repository: &Reference, subject: Digest) -> Result<Reference, Regist
     let (host, path) = (repository.registry(), repository.repository());
     let text = format!("{host}/{path}:sha256-{}", subject.hex());
     text.parse()
-        .map_err(|error: crate::oci::ReferenceError| RegistryError::Setup(error.to_string()))
+        .map_err(|error: crate::oci::ReferenceError| RegistryError::Setup(with_causes(&error)))
 }
 
 fn with(index: Option<&Index>, described: &Descriptor) -> Result<Merge, RegistryError> {
@@ -249,7 +250,7 @@ fn with(index: Option<&Index>, described: &Descriptor) -> Result<Merge, Registry
     index.manifests.retain(|d| d.digest != described.digest);
     index.manifests.push(described.clone());
     let bytes = serde_json::to_vec(&index);
-    let bytes = bytes.map_err(|error| RegistryError::Setup(error.to_string()))?;
+    let bytes = bytes.map_err(|error| RegistryError::Setup(with_causes(&error)))?;
     Ok(Merge::Put(bytes))
 }
 

@@ -4,12 +4,12 @@
 //! server's `Retry-After`, a limit for each request and a budget for all of
 //! them. Refusals are never retried.
 
-use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::RegistryError;
+use crate::text::with_causes;
 
 /// Maximum delay that a server's `Retry-After` may ask for; more is an error.
 pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
@@ -110,7 +110,7 @@ impl Retries {
     pub(super) async fn wait(
         &self,
         attempt: &mut u32,
-        error: &(dyn Display + Sync),
+        error: &(dyn std::error::Error + Sync),
         after: Option<Duration>,
     ) -> bool {
         let take = |left: i64| (left >= REPETITION).then_some(left - REPETITION);
@@ -127,7 +127,8 @@ impl Retries {
         let wait = after.unwrap_or_else(|| jitter(bound.min(MAX_BACKOFF)));
         let (seconds, next, last) = (wait.as_secs_f64(), *attempt + 1, self.retries + 1);
         (self.on_retry)(&format!(
-            "retrying in {seconds:.1} s (attempt {next} of {last}): {error}"
+            "retrying in {seconds:.1} s (attempt {next} of {last}): {}",
+            with_causes(error)
         ));
         tokio::time::sleep(wait).await;
         true
@@ -149,7 +150,7 @@ mod tests {
     #[tokio::test]
     async fn attempts_are_bounded_and_the_budget_is_shared_and_refilled() {
         let retries = Retries::new(3, Duration::ZERO, |_| {});
-        let error = "away";
+        let error = std::io::Error::other("away");
         let mut attempt = 0;
         for _ in 0..3 {
             assert!(retries.wait(&mut attempt, &error, None).await);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::text::with_causes;
 use regex::Regex;
 
 /// A kind of fault.
@@ -101,7 +102,7 @@ impl FromStr for Fault {
                 }
                 "match" => {
                     let read = Regex::new(value);
-                    fault.matching = Some(read.map_err(|error| wrong(&error.to_string()))?);
+                    fault.matching = Some(read.map_err(|error| wrong(&with_causes(&error)))?);
                 }
                 "after" => fault.after = number()?,
                 "count" => fault.count = number()?,

@@ -16,6 +16,7 @@ use crate::package::manifest::{self, ArtifactError};
 use crate::package::{Definition, Dialect, Strictness};
 use crate::registry::Source;
 use crate::source::ArtifactEvidence;
+use crate::text::with_causes;
 use crate::yaml::{Mistakes, SourceText};
 
 /// A package in the form of a registry: its manifest and a store of its blobs.
@@ -44,7 +45,7 @@ pub enum StoredError {
     #[error("the package has no definition")]
     NoDefinition,
     /// The definition cannot be read.
-    #[error("{0}")]
+    #[error(transparent)]
     Definition(#[from] Mistakes),
     /// The package cannot be an artifact.
     #[error(transparent)]
@@ -53,7 +54,7 @@ pub enum StoredError {
     #[error(transparent)]
     Cas(#[from] CasError),
     /// A file of the cache cannot be read.
-    #[error("cache: {0}")]
+    #[error("cannot read it from the cache")]
     Io(#[from] io::Error),
 }
 
@@ -162,7 +163,7 @@ impl Artifact {
         dialect: Dialect,
         files: Vec<(String, Vec<u8>)>,
     ) -> Result<Self, String> {
-        let text = |error: &dyn fmt::Display| error.to_string();
+        let text = |error: &dyn std::error::Error| with_causes(error);
         let described = files.iter();
         let described = described.map(|(name, bytes)| (name.clone(), Descriptor::of("", bytes)));
         let without = [dialect.signature_file(), dialect.bundle_file()];

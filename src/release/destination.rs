@@ -21,7 +21,7 @@ pub enum DestinationError {
     #[error("invalid destination `{0}`: expected oci://HOST[/PATH] or oci-layout:FOLDER")]
     Form(String),
     /// It does not give a valid reference.
-    #[error("`{destination}`: {source}")]
+    #[error("`{destination}`")]
     Name {
         /// As the user gave it.
         destination: String,

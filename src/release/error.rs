@@ -43,7 +43,7 @@ pub enum ReleaseError {
     #[error(transparent)]
     Layout(#[from] LayoutError),
     /// A blob could not be copied.
-    #[error("{place}: {source}")]
+    #[error("{place}")]
     Copy {
         /// The layout.
         place: String,
@@ -51,7 +51,7 @@ pub enum ReleaseError {
         source: io::Error,
     },
     /// Attached bundles cannot be read.
-    #[error("{place}: cannot read the bundles attached to it: {source}")]
+    #[error("{place}: cannot read the bundles attached to it")]
     Unreadable {
         /// The tag.
         place: String,
@@ -59,7 +59,7 @@ pub enum ReleaseError {
         source: Box<RemoteError>,
     },
     /// Signing failed.
-    #[error("{place}: signing failed, and its tag was not moved: {source}")]
+    #[error("{place}: signing failed, and its tag was not moved")]
     Sign {
         /// The tag.
         place: String,

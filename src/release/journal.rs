@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{self, DiskError, Foreign, OwnerError};
+use crate::disk::{self, Foreign, OwnerError};
 use crate::oci::{Digest, Hasher};
 use crate::signers::Seal;
 
@@ -102,8 +102,13 @@ pub enum Step {
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The disk refused.
-    #[error("journal {0}")]
-    Io(#[from] DiskError),
+    #[error("cannot use the journal `{path}`")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// Someone else may change the folder.
     #[error(
         "folder of journals {0}: take the rights of others away with `chmod go-w`, or name a folder of your own with --state-dir"
@@ -125,11 +130,13 @@ pub enum JournalError {
     Unknown(String),
 }
 
+disk::from_disk_error!(JournalError);
+
 impl From<OwnerError> for JournalError {
     fn from(error: OwnerError) -> Self {
         match error {
             OwnerError::Foreign(error) => Self::Foreign(error),
-            OwnerError::Io(error) => Self::Io(error),
+            OwnerError::Io(error) => error.into(),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::release::WithDocuments;
 use crate::signers::{Signer, SignerError};
 use crate::signing::{Bundle, Identity, Pattern, SIGN_PREDICATE, Statement, Subject};
 use crate::source::{EMPTY_CONFIG, bundle_manifest, bundles_about};
+use crate::text::with_causes;
 use crate::verify::{self, Attached, Check, Policy, Query, Rule};
 
 /// The signature that each package needs before its tag moves, and the signer
@@ -161,7 +162,10 @@ impl Vouched<'_> {
     }
 
     fn unproven(&self, refusals: &[verify::Refusal]) -> ReleaseError {
-        let mut why: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+        let mut why: Vec<String> = refusals
+            .iter()
+            .map(|refusal| with_causes(refusal))
+            .collect();
         why.dedup();
         ReleaseError::Unproven {
             place: self.place.to_string(),

@@ -17,6 +17,7 @@ use crate::run::attempt::{Ended, millis, one, skipped};
 use crate::run::event::Event;
 use crate::run::record::{RECORD_VERSION, RunRecord, Status, TaskRecord};
 use crate::run::schedule::{Limits, Needs, OnFailure, Outcome, Schedule};
+use crate::text::with_causes;
 
 /// The settings of a run.
 pub struct How {
@@ -310,7 +311,7 @@ fn needs(step: &Step, length: u64) -> Needs {
 
 fn unreachable_schedule<T>(error: &super::schedule::ScheduleError) -> Result<T, GraphError> {
     Err(GraphError::Unknown {
-        task: error.to_string(),
+        task: with_causes(&error),
         by: None,
     })
 }

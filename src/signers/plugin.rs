@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::signing::{PublicKey, PublicKeyError};
+use crate::text::with_causes;
 
 const VERSION: &str = "v1";
 
@@ -46,7 +47,7 @@ pub enum PluginError {
     #[error("keys at {0}:// require the program sigstore-kms-{0} on PATH: install it")]
     Missing(String),
     /// It cannot be run.
-    #[error("`{program}`: {source}")]
+    #[error("`{program}`")]
     Io { program: PathBuf, source: io::Error },
     /// It reported an error.
     #[error("`{program}`: {message}")]
@@ -248,7 +249,7 @@ fn ask(
     let _ = child.wait();
     let answer: Answer = serde_json::from_slice(&answer).map_err(|error| PluginError::Answer {
         program: program.clone(),
-        what: error.to_string(),
+        what: with_causes(&error),
     })?;
     match answer.error_message.is_empty() {
         true => Ok(answer),

@@ -5,6 +5,7 @@
 //! docs/spec/signing.md, "Key references".
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -13,7 +14,7 @@ use super::http;
 use super::plugin::{Plugin, PluginError};
 use super::signer::HeldKey;
 use super::vault::{Vault, VaultError};
-use crate::disk::{self, DiskError};
+use crate::disk;
 use crate::signing::{KeyError, MAX_KEY_BYTES, PublicKey, PublicKeyError, SigningKey};
 
 /// Schemes of key management services that need a plugin.
@@ -37,8 +38,13 @@ pub enum KeyReferenceError {
     #[error("the environment variable {0} is not set")]
     NoVariable(String),
     /// The file cannot be read.
-    #[error("cannot read {0}")]
-    Io(#[from] DiskError),
+    #[error("cannot read `{path}`")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// Too large for a key.
     #[error("not a key: more than {MAX_KEY_BYTES} bytes")]
     Large,
@@ -56,6 +62,8 @@ pub enum KeyReferenceError {
     #[error(transparent)]
     Vault(#[from] VaultError),
 }
+
+disk::from_disk_error!(KeyReferenceError);
 
 /// Sources of keys. The caller provides the environment.
 #[derive(Clone, Debug, Default)]

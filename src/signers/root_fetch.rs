@@ -3,6 +3,7 @@
 //! Verification never comes here. Source: docs/spec/signing.md, "Trusted
 //! roots".
 
+use crate::text::with_causes;
 use sigstore_trust_root::{TrustedRoot, TufBootstrap, TufConfig};
 
 /// Why no root was fetched.
@@ -37,7 +38,7 @@ pub fn fetch_root(mirror: Option<(&str, &[u8])>) -> Result<String, FetchError> {
     let fetched = super::http::blocking(TrustedRoot::from_tuf(config));
     let root = fetched
         .map_err(failed)?
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|error| failed(with_causes(&error)))?;
     serde_json::to_string_pretty(&root).map_err(|error| failed(error.to_string()))
 }
 

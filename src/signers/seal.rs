@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::signer::{Signer, SignerError};
 use crate::package::{Dialect, mark_signed};
 use crate::signing::write_signature_file;
+use crate::text::with_causes;
 
 /// The form of a signature in a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +84,7 @@ fn marked(dialect: Dialect, definition: &[u8]) -> Result<Vec<u8>, String> {
         Dialect::Jackal => Ok(definition.to_vec()),
         Dialect::Zarf => {
             let marked = mark_signed(&String::from_utf8_lossy(definition));
-            Ok(marked.map_err(|error| error.to_string())?.into_bytes())
+            Ok(marked.map_err(|error| with_causes(&error))?.into_bytes())
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,7 +42,7 @@ pub struct KeylessOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum SignerSetupError {
     /// The key cannot be loaded.
-    #[error("signing key `{name}`: {source}")]
+    #[error("signing key `{name}`")]
     Key {
         /// The reference.
         name: String,
@@ -55,12 +56,24 @@ pub enum SignerSetupError {
     #[error(transparent)]
     Root(#[from] RootError),
     /// A password cannot be read.
-    #[error("password file {0}")]
-    Password(#[source] DiskError),
+    #[error("cannot read the password file `{path}`")]
+    Password {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// A file cannot be read.
-    #[error("trust config {0}")]
-    Io(#[from] DiskError),
+    #[error("cannot read the trust config `{path}`")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
 }
+
+disk::from_disk_error!(SignerSetupError);
 
 /// The signer with the key `reference`.
 ///
@@ -86,7 +99,9 @@ pub fn key_signer(
 ///
 /// The file cannot be read or is too large.
 pub fn password_in(path: &Path) -> Result<Zeroizing<Vec<u8>>, SignerSetupError> {
-    let bytes = disk::read(path, MAX_PASSWORD_BYTES).map_err(SignerSetupError::Password)?;
+    let bytes = disk::read(path, MAX_PASSWORD_BYTES);
+    let bytes =
+        bytes.map_err(|DiskError { path, source }| SignerSetupError::Password { path, source })?;
     let mut bytes = Zeroizing::new(bytes);
     for end in [b'\n', b'\r'] {
         if bytes.last() == Some(&end) {
@@ -105,10 +120,7 @@ pub fn keyless_signer(options: KeylessOptions) -> Result<Arc<Signer>, SignerSetu
     let (root, mut services) = match &options.trust_config {
         None => (Root::public()?, Services::public()),
         Some(path) => {
-            let text = fs::read(path).map_err(|source| DiskError {
-                path: path.clone(),
-                source,
-            })?;
+            let text = fs::read(path).map_err(disk::at(path))?;
             let config = TrustConfig::parse(&text, &path.display().to_string())?;
             (config.root, config.services)
         }

@@ -24,7 +24,7 @@ pub enum SignerError {
     #[error(transparent)]
     Keyless(#[from] KeylessSignError),
     /// The statement cannot be serialised.
-    #[error("the statement cannot be written: {0}")]
+    #[error("the statement cannot be written")]
     Json(#[from] serde_json::Error),
     /// A thread panicked.
     #[error("signing stopped: {0}")]

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::text::with_causes;
 use base64::Engine as _;
 use serde::Deserialize;
 use sigstore_oidc::IdentityToken;
@@ -34,7 +35,7 @@ pub enum TokenError {
     )]
     None,
     /// A file cannot be read.
-    #[error("identity token `{path}`: {source}")]
+    #[error("identity token `{path}`")]
     Io {
         path: PathBuf,
         source: std::io::Error,
@@ -101,7 +102,7 @@ impl TokenSources {
             what,
         };
         let token = IdentityToken::from_jwt(text.trim());
-        let token = token.map_err(|error| malformed(error.to_string()))?;
+        let token = token.map_err(|error| malformed(with_causes(&error)))?;
         if !token.claims().aud.contains(AUDIENCE) {
             return Err(TokenError::Audience(from));
         }

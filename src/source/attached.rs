@@ -10,6 +10,7 @@ use super::error::RemoteError;
 use crate::oci::{Descriptor, Digest, Manifest, Reference, media_type};
 use crate::registry::{Registry, RegistryError};
 use crate::signing::{BUNDLE, Bundle, Content, MAX_ATTESTATION_BYTES, MAX_BUNDLE_BYTES, Statement};
+use crate::text::with_causes;
 use crate::verify::{Attached, MAX_ATTACHED, Tagged};
 
 /// The annotation with the kind of a bundle's content.
@@ -106,9 +107,9 @@ pub async fn tagged_about(
     for (suffix, kind) in [("sig", PAYLOAD), ("att", ENVELOPE)] {
         let (host, path) = (repository.registry(), repository.repository());
         let tag = format!("{host}/{path}:sha256-{}.{suffix}", subject.hex());
-        let tag: Reference = tag
-            .parse()
-            .map_err(|error: crate::oci::ReferenceError| RegistryError::Setup(error.to_string()))?;
+        let tag: Reference = tag.parse().map_err(|error: crate::oci::ReferenceError| {
+            RegistryError::Setup(with_causes(&error))
+        })?;
         let Some((_, bytes)) = registry.find(&tag).await? else {
             continue;
         };

@@ -50,7 +50,7 @@ pub enum SourceError {
     #[error(transparent)]
     Remote(#[from] RemoteError),
     /// The cache failed while a file was stored in it.
-    #[error("cache: {0}")]
+    #[error("cannot store it in the cache")]
     Sink(#[from] SinkError),
 }
 
@@ -88,7 +88,7 @@ pub enum OpenError {
         expected: String,
     },
     /// The reference is malformed.
-    #[error("`{text}`: {source}")]
+    #[error("`{text}`")]
     Name {
         /// As the user gave it.
         text: String,
@@ -139,8 +139,8 @@ pub enum OpenError {
     #[error("HOME is not set, so there is no cache folder: add --cache-dir")]
     NoCache,
     /// Threads cannot be started.
-    #[error("threads cannot start: {0}")]
-    Threads(std::io::Error),
+    #[error("cannot start threads")]
+    Threads(#[source] std::io::Error),
 }
 
 impl From<RemoteError> for OpenError {

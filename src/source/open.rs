@@ -129,7 +129,7 @@ pub enum JudgeError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// It must not be trusted; every reason is given.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", Refusal::list(.0))]
     Refused(Vec<Refusal>),
 }
 

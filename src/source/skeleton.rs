@@ -27,6 +27,7 @@ use crate::oci::annotation::TITLE;
 use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
 use crate::package::{Dialect, MAX_DEFINITION_BYTES, SKELETON};
 use crate::registry::{Registry, RegistryError, Repository};
+use crate::text::with_causes;
 
 /// The operating system of packages in an index.
 const SYSTEM: &str = "multi";
@@ -290,7 +291,7 @@ fn origin_document(
 
 fn document<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, SkeletonError> {
     serde_json::from_slice(bytes).map_err(|error| SkeletonError::Malformed {
-        what: error.to_string(),
+        what: with_causes(&error),
         expected: "a manifest or an index in JSON",
     })
 }

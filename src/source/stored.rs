@@ -22,6 +22,7 @@ use crate::layout::{self, LayoutError};
 use crate::oci::{Descriptor, Digest, Index, Manifest, Reference};
 use crate::package::{Dialect, layers, manifest};
 use crate::registry::Source;
+use crate::text::with_causes;
 use crate::verify::{Attached, Evidence, Query, Tagged};
 
 /// What the manifest of a package says. Nothing in it is trusted.
@@ -268,7 +269,7 @@ impl<H: Home> AtHome<H> {
     fn copy(&self, name: &str, layer: &Descriptor, out: impl Write) -> Result<(), SourceError> {
         let shape = |error: io::Error| RemoteError::Shape {
             reference: self.found.name.clone(),
-            what: format!("`{name}`: {error}"),
+            what: format!("`{name}`: {error}", error = with_causes(&error)),
         };
         let content = self.home.reader(&self.found.parts_of(layer));
         let content = content.map_err(shape)?;

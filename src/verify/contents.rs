@@ -14,6 +14,7 @@ use crate::archive::Listing;
 use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
 use crate::package::{Definition, SKELETON, declared_parts};
 use crate::signing::strict_json;
+use crate::text::with_causes;
 use crate::yaml::SourceText;
 
 /// Where images are.
@@ -259,7 +260,10 @@ impl Check<'_> {
         match read {
             Ok(read) => Some(read),
             Err(error) => {
-                self.wrong(path, format!("it cannot be read: {error}"));
+                self.wrong(
+                    path,
+                    format!("it cannot be read: {error}", error = with_causes(&error)),
+                );
                 None
             }
         }

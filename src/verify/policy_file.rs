@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::policy::{RequiredAttestation, Rule, Signer};
 use crate::signing::{Identity, PublicKey};
+use crate::text::with_causes;
 use crate::yaml::{Fields, Mistake, Mistakes, Node, SourceText, parse_only};
 
 /// The units of ages, in seconds.
@@ -222,7 +223,7 @@ fn signer(
     match (named, identity) {
         (_, Err(error)) => {
             mistakes.push(wrong(
-                error.to_string(),
+                with_causes(&error),
                 "Give both identity and issuer, each once.",
             ));
             None

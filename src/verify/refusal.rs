@@ -2,6 +2,7 @@
 
 use crate::oci::Digest;
 use crate::package::ChecksumsError;
+use crate::text::with_causes;
 use crate::yaml::Mistakes;
 
 /// One reason not to trust a package.
@@ -93,7 +94,7 @@ pub enum Refusal {
     #[error("not a package: no jackal.yaml or zarf.yaml")]
     NoDefinition,
     /// The definition cannot be read.
-    #[error("the definition cannot be read: {0}")]
+    #[error("the definition cannot be read")]
     Definition(#[from] Mistakes),
     /// The definition is not UTF-8.
     #[error("the definition is not UTF-8 text")]
@@ -102,7 +103,7 @@ pub enum Refusal {
     #[error("checksums.txt is missing: get a package made by v0.25.1 or later")]
     NoChecksums,
     /// `checksums.txt` cannot be read.
-    #[error("checksums.txt cannot be read: {0}")]
+    #[error("checksums.txt cannot be read")]
     Checksums(#[from] ChecksumsError),
     /// The definition has no aggregate checksum.
     #[error("the definition has no metadata.aggregateChecksum for checksums.txt")]
@@ -170,6 +171,17 @@ pub enum Refusal {
         /// Digest of its content.
         found: Digest,
     },
+}
+
+impl Refusal {
+    /// Every refusal with its causes, one per line.
+    pub(crate) fn list(refusals: &[Self]) -> String {
+        let lines: Vec<String> = refusals
+            .iter()
+            .map(|refusal| with_causes(refusal))
+            .collect();
+        lines.join("\n")
+    }
 }
 
 fn with_builder(builder: Option<&str>) -> String {

@@ -12,6 +12,7 @@ use crate::signing::{
     Bundle, Claims, Content, Demands, Material, Proven, PublicKey, Root, SIGN_PREDICATE,
     SLSA_PROVENANCE, Statement, digests, read_signature_file,
 };
+use crate::text::with_causes;
 
 /// Maximum number of bundles beside a package that are examined: 1000. Anyone who
 /// may write to a registry may attach more; a verdict that could depend on them
@@ -164,7 +165,7 @@ pub(super) fn judge(
     let root = match &policy.root {
         Some(root) => root,
         None => {
-            public = Root::public().map_err(|error| Refusal::Root(error.to_string()))?;
+            public = Root::public().map_err(|error| Refusal::Root(with_causes(&error)))?;
             &public
         }
     };
@@ -183,7 +184,7 @@ pub(super) fn judge(
             Refusal::TooMany {
                 examined: candidates(evidence),
                 unread,
-                why: refusal.to_string(),
+                why: with_causes(&refusal),
             }
         }
         _ => refusal,
@@ -259,7 +260,7 @@ impl Judge<'_> {
                 file: file.to_owned(),
                 what,
             };
-            let bundle = Bundle::parse(bytes).map_err(|error| wrong(error.to_string()))?;
+            let bundle = Bundle::parse(bytes).map_err(|error| wrong(with_causes(&error)))?;
             found = Some(self.blob(&bundle).map_err(wrong)?);
             found_in.push(file.to_owned());
         }
@@ -320,7 +321,7 @@ impl Judge<'_> {
     }
 
     fn plain(&self, file: &[u8], keys: &[(&str, &PublicKey)]) -> Result<Found, String> {
-        let signature = read_signature_file(file).map_err(|error| error.to_string())?;
+        let signature = read_signature_file(file).map_err(|error| with_causes(&error))?;
         let fits = |(_, key): &&(&str, &PublicKey)| key.verify(self.definition, &signature).is_ok();
         let (name, key) = keys.iter().find(fits).ok_or_else(|| {
             let names: Vec<&str> = keys.iter().map(|(name, _)| *name).collect();
@@ -381,7 +382,7 @@ impl Judge<'_> {
                         &self.digests_of(bundle),
                         blob,
                     );
-                    proven.map(by_identity).map_err(|error| error.to_string())
+                    proven.map(by_identity).map_err(|error| with_causes(&error))
                 }
                 (Signer::Key { .. }, Material::Certificate) => {
                     Err("it is signed with a certificate, but a key was given".to_owned())
@@ -416,7 +417,7 @@ impl Judge<'_> {
         name: &str,
         key: &PublicKey,
     ) -> Result<Found, String> {
-        let text = |error: &dyn std::error::Error| error.to_string();
+        let text = |error: &dyn std::error::Error| with_causes(&error);
         let statement = match blob {
             Some(blob) => {
                 bundle
@@ -474,7 +475,7 @@ impl Judge<'_> {
         });
         let referred = evidence.attached.iter().take(MAX_ATTACHED);
         let referred = referred.map(|candidate| {
-            let bundle = Bundle::parse(candidate).map_err(|error| error.to_string())?;
+            let bundle = Bundle::parse(candidate).map_err(|error| with_causes(&error))?;
             let found = self.by_any(&bundle, self.definition)?;
             let kind = found.statement.as_ref();
             // An attestation of another type is not a signature of the package.

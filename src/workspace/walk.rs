@@ -4,6 +4,7 @@
 //! `.gitignore` excludes. It never follows a link and never opens a file.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -13,17 +14,22 @@ use ignore::{WalkBuilder, WalkState};
 
 use super::git::git_folders;
 
-use crate::disk::{self, DiskError};
+use crate::disk;
 
 /// Why a root could not be walked or a pattern is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError {
     /// An entry could not be read.
-    #[error("cannot list files: {0}")]
+    #[error("cannot list files")]
     Walk(#[from] ignore::Error),
     /// A link could not be read.
-    #[error("cannot read {0}")]
-    Io(#[from] DiskError),
+    #[error("cannot read `{path}`")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// A path that is not UTF-8, which keys cannot represent on every machine.
     #[error("path {0:?} is not UTF-8: rename it, or add it to .gitignore")]
     NotUtf8(PathBuf),
@@ -53,9 +59,11 @@ pub enum WalkError {
     #[error("pattern `{0}` leads out of its folder; expected a relative path without `..`")]
     Escapes(String),
     /// A pattern that is not a valid glob.
-    #[error("invalid glob pattern: {0}")]
+    #[error("invalid glob pattern")]
     Glob(#[from] globset::Error),
 }
+
+disk::from_disk_error!(WalkError);
 
 /// Metadata that changes when a file does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

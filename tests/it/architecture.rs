@@ -6,6 +6,7 @@
 //! are left to review.
 
 mod cycles;
+mod errors;
 mod source_text;
 
 use std::fs;

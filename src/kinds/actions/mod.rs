@@ -19,6 +19,7 @@ use crate::ground::{Class, Failure, log};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Context, Kind, Prepared};
 use crate::package::{self, ActionDefaults, UNLIMITED_RETRIES};
+use crate::text::with_causes;
 
 /// Version of how actions are run.
 const ACTIONS_FORMAT: u32 = 1;
@@ -154,10 +155,8 @@ async fn one(
     let (start, mut failed) = (Instant::now(), 0_i64);
     loop {
         let ran = process.run(site.stopped()).await.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            let cause = cause.unwrap_or_default();
-            let message =
-                format!("command \"{shown}\": {error}: {cause}; correct its `shell` or `dir`");
+            let error = with_causes(&error);
+            let message = format!("command \"{shown}\": {error}; correct its `shell` or `dir`");
             Failure::new(Class::Configuration, message)
         })?;
         if !mute {

@@ -277,7 +277,7 @@ mod tests {
         let root = dir.path();
         chart(root, "top", "1.0.0", &depends("sub", "0.2.0", "../sub"));
         let error = |bound: &Path| files(root, bound).unwrap_err();
-        assert!(matches!(error(root), ChartError::Io(_)));
+        assert!(matches!(error(root), ChartError::Io { .. }));
         chart(root, "sub", "0.1.0", "");
         let version = error(root).to_string();
         assert!(version.contains("`sub` is 0.1.0") && version.contains("expected 0.2.0"));

@@ -91,8 +91,9 @@ fn local_parts<'f>(
     let found = folders.find(local_path);
     let bound = bound(found.root, &own.cache)?;
     let root = located(found.root, &bound, found.below).map_err(|error| match error {
-        SourceError::Io(error) => {
-            let message = format!("{error}; correct `localPath`, or create the chart");
+        SourceError::Io { path, source } => {
+            let path = path.display();
+            let message = format!("`{path}`: {source}; correct `localPath`, or create the chart");
             Failure::new(Class::Configuration, message)
         }
         SourceError::LeadsOut { bound, .. } => {

@@ -20,7 +20,7 @@ pub(crate) use metadata::Metadata;
 
 use crate::action::InputNode;
 use crate::archive::{Bounded, SafePath, TarError, TarKind, TarReader, TarWriter};
-use crate::disk::{self, DiskError, at};
+use crate::disk::{self, at};
 use crate::ground::failures;
 use crate::ground::inputs::Inputs;
 use crate::ground::source::LeftOut;
@@ -89,12 +89,19 @@ pub enum ChartError {
     /// An archive is too large when unpacked.
     #[error("`{0}` unpacks to more than 100 MiB, the limit for charts: remove it")]
     TooLarge(String),
-    #[error("cannot read {0}")]
-    Io(#[from] DiskError),
+    #[error("cannot read `{path}`")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// The archive could not be written.
     #[error(transparent)]
     Tar(#[from] TarError),
 }
+
+disk::from_disk_error!(ChartError);
 
 /// Writes the archive of the chart in `folder`; messages call the folder `shown`.
 ///

@@ -19,7 +19,7 @@ use crate::kinds::pins::Question;
 use crate::oci::{Digest, Manifest, Reference};
 use crate::package::{Chart, ChartConstraint, chart_version};
 use crate::registry;
-use crate::text::public_url;
+use crate::text::{public_url, with_causes};
 use crate::yaml::{Node, SourceText, parse_first};
 
 /// Maximum size of an index, in bytes: 128 MiB; those of large public repositories have
@@ -215,7 +215,12 @@ async fn of_repository(site: &Arc<Site>, chart: &Chart) -> Result<ChartPin, Fail
     let index = registry::download(client, &index, None, most, cas, &site.transfers).await?;
     let (shared, own) = (Arc::clone(cas), chart.clone());
     let (version, address, sum) = blocking(move || {
-        let unread = |error| refused(&own, format_args!("its index.yaml: {error}"));
+        let unread = |error| {
+            refused(
+                &own,
+                format_args!("its index.yaml: {error}", error = with_causes(&error)),
+            )
+        };
         let blob = || Ok::<_, Failure>(BufReader::new(shared.open_blob(&index.digest)?));
         if blob()?
             .fill_buf()

@@ -76,7 +76,7 @@ pub enum RepositoryError {
     #[error("repository `{url}`: git {command} took longer than 30 minutes")]
     Slow { url: String, command: String },
     /// Git could not be run.
-    #[error("cannot run git: {0}")]
+    #[error("cannot run git")]
     Process(#[from] ProcessError),
     /// The clone cannot be read.
     #[error(transparent)]

@@ -9,12 +9,13 @@ mod entries;
 mod parts;
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::PathBuf;
 
 use crate::action::InputNode;
 use crate::archive::TarError;
 use crate::cas::CasError;
-use crate::disk::DiskError;
+use crate::disk;
 use crate::ground::inputs::Inputs;
 use crate::ground::{failures, of_cas};
 use crate::kinds::component::files::is_remote;
@@ -93,14 +94,21 @@ pub enum ComponentError {
     )]
     NotFetched { component: String, url: String },
     /// The disk refused, or a blob is damaged.
-    #[error("cannot read {0}")]
-    Io(#[from] DiskError),
+    #[error("cannot read `{path}`")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// The archive could not be written.
     #[error(transparent)]
     Tar(#[from] TarError),
     #[error(transparent)]
     Cas(#[from] CasError),
 }
+
+disk::from_disk_error!(ComponentError);
 
 /// Writes the tar of a component using only its inputs.
 ///

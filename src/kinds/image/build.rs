@@ -64,7 +64,7 @@ pub enum ImageError {
     #[error("internal error: `{0}` is not an input of the action")]
     NoInput(String),
     /// A layer's source cannot be read.
-    #[error("`{path}` cannot be read: {source}")]
+    #[error("`{path}` cannot be read")]
     Read { path: String, source: io::Error },
     /// A layer's target is invalid.
     #[error("layer target `{to}` {why}")]
@@ -94,7 +94,7 @@ pub enum ImageError {
     #[error(transparent)]
     Tar(#[from] TarError),
     /// The layer could not be stored.
-    #[error("layer to `{to}` could not be written: {source}")]
+    #[error("layer to `{to}` could not be written")]
     Write { to: String, source: io::Error },
     #[error(transparent)]
     Cas(#[from] CasError),

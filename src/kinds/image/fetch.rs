@@ -41,14 +41,14 @@ pub enum FetchError {
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// The document is not a supported image.
-    #[error("{reference}: {source}")]
+    #[error("{reference}")]
     Kind {
         reference: String,
         /// What is wrong with it.
         source: KindError,
     },
     /// A blob does not match the manifest, or cannot be stored.
-    #[error("{reference}: {what} {digest} was not stored: {source}; {}", advice(.source))]
+    #[error("{reference}: {what} {digest} was not stored ({})", advice(.source))]
     Store {
         reference: String,
         /// Its part: `manifest`, `config`, `layer/0`, ...

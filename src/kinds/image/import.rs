@@ -22,7 +22,7 @@ use serde::Deserialize;
 use crate::action::Output;
 use crate::archive::Compression;
 use crate::cas::{Cas, CasError};
-use crate::disk::{self, DiskError};
+use crate::disk;
 use crate::ground::inputs::Inputs;
 use crate::ground::source::listed;
 use crate::ground::{Failure, failures, of_cas, of_io};
@@ -30,6 +30,7 @@ use crate::kinds::image::fetch::{KindError, Pin, Selected, outputs, parts, selec
 use crate::oci::{
     Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Platform, annotation, media_type,
 };
+use crate::text::with_causes;
 
 pub(crate) use source::Source;
 
@@ -44,8 +45,13 @@ const NAMES: [&str; 3] = [
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// An I/O error, or damaged compression.
-    #[error("cannot read {0}")]
-    Io(#[from] DiskError),
+    #[error("cannot read `{path}`")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// It is neither an OCI layout nor a Docker archive.
     #[error(
         "`{0}` is not an image: expected `oci-layout` and `index.json`, or the `manifest.json` of docker save, in a folder, a tar, or a tar compressed with gzip or zstd"
@@ -71,10 +77,10 @@ pub enum ImportError {
     #[error("`{path}` has several images, {found}: specify which one to use")]
     Several { path: PathBuf, found: String },
     /// The image is not usable.
-    #[error("`{path}`: {source}")]
+    #[error("`{path}`")]
     Kind { path: PathBuf, source: KindError },
     /// A part does not match its digest, or cannot be stored.
-    #[error("`{path}`: {what} was not stored: {source}; {}", advice(.source))]
+    #[error("`{path}`: {what} was not stored ({})", advice(.source))]
     Store {
         path: PathBuf,
         /// `manifest`, `config`, `layer/0`, ...
@@ -82,6 +88,8 @@ pub enum ImportError {
         source: Box<CasError>,
     },
 }
+
+disk::from_disk_error!(ImportError);
 
 fn advice(source: &CasError) -> &'static str {
     match source {
@@ -174,8 +182,9 @@ impl Job<'_> {
     }
 
     fn json<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<T, ImportError> {
-        serde_json::from_slice(&self.document(name)?)
-            .map_err(|error| self.malformed(format!("`{name}`: {error}")))
+        serde_json::from_slice(&self.document(name)?).map_err(|error| {
+            self.malformed(format!("`{name}`: {error}", error = with_causes(&error)))
+        })
     }
 
     /// The verified document that a descriptor names.
@@ -249,8 +258,9 @@ impl Job<'_> {
                 }
             }
         };
-        let document: Manifest = serde_json::from_slice(&bytes)
-            .map_err(|error| self.malformed(format!("manifest: {error}")))?;
+        let document: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
+            self.malformed(format!("manifest: {error}", error = with_causes(&error)))
+        })?;
         let outputs = self.outputs(&manifest, &bytes, &document)?;
         let parts = parts(&document);
         parts.par_iter().try_for_each(|(name, blob)| {
@@ -300,7 +310,7 @@ mod tests;
 
 failures! {
     ImportError: |error| match error {
-        ImportError::Io(error) => of_io(&error.source),
+        ImportError::Io { source, .. } => of_io(source),
         ImportError::Store { source, .. } => of_cas(source),
         ImportError::Malformed { .. } | ImportError::Missing { .. } => Class::Verification,
         _ => Class::Configuration,

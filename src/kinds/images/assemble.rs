@@ -51,7 +51,7 @@ pub enum ImagesError {
         expected: u64,
     },
     /// The list of images could not be written.
-    #[error("index.json could not be written: {0}")]
+    #[error("index.json could not be written")]
     Index(#[from] serde_json::Error),
     #[error(transparent)]
     Cas(#[from] CasError),

@@ -20,7 +20,7 @@ use crate::ground::threads::blocking;
 use crate::ground::{Again, Class, Failure, tools};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Context, Kind, Prepared, inputs_over};
-use crate::text::public_url;
+use crate::text::{public_url, with_causes};
 use crate::workspace::{self, Entry, Stat, WalkError};
 
 /// Version of the output format; incremented when its bytes change.
@@ -203,10 +203,12 @@ impl Kind for KustomizationWork {
             confinement: None,
             through: site.wishes.program.clone(),
         };
-        let finished = process
-            .run(site.stopped())
-            .await
-            .map_err(|error| Failure::new(Class::Task, format!("kustomize: {error}")))?;
+        let finished = process.run(site.stopped()).await.map_err(|error| {
+            Failure::new(
+                Class::Task,
+                format!("kustomize: {error}", error = with_causes(&error)),
+            )
+        })?;
         let text = |stream| -> Vec<u8> {
             let pieces = finished.log.iter().filter(|piece| piece.stream == stream);
             pieces.flat_map(|piece| &piece.bytes).copied().collect()

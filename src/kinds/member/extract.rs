@@ -81,7 +81,7 @@ pub enum MemberError {
     #[error("`{0}` has too many entries, or entries whose names are too long, below `extractPath`")]
     TooMany(String),
     /// The archive cannot be read.
-    #[error("`{archive}` cannot be read: {source}")]
+    #[error("`{archive}` cannot be read")]
     Io { archive: String, source: io::Error },
     /// The result cannot be written.
     #[error(transparent)]

@@ -39,7 +39,7 @@ pub enum PackageError {
     #[error(transparent)]
     Compress(#[from] SeekableError),
     /// A member cannot be read.
-    #[error("`{path}` cannot be read from the cache: {source}")]
+    #[error("`{path}` cannot be read from the cache")]
     Io {
         /// Path in the package.
         path: String,

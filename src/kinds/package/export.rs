@@ -47,7 +47,7 @@ pub struct Exported {
 /// Why an archive could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    #[error("archive `{path}` cannot be written: {source}; nothing was left behind")]
+    #[error("archive `{path}` cannot be written, and nothing was left behind")]
     Io { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Cas(#[from] CasError),
@@ -55,7 +55,7 @@ pub enum ExportError {
     #[error(transparent)]
     Tar(#[from] TarError),
     /// The stream cannot be written.
-    #[error("archive `{path}`: {source}")]
+    #[error("archive `{path}`")]
     Seekable {
         path: PathBuf,
         source: SeekableError,

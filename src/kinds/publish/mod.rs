@@ -23,6 +23,7 @@ use crate::registry::{Registry, RegistryError, Repository, Source};
 use crate::release::{
     self, Artifact, Begun, Destination, Item, Journal, ReleaseError, Released, Rules, Vouching,
 };
+use crate::text::with_causes;
 
 /// Version of the receipt.
 const PUBLISH_FORMAT: u32 = 1;
@@ -71,7 +72,10 @@ impl PublishWork {
             })
             .await?;
             let configuration = |error: manifest::ArtifactError| {
-                Failure::new(Class::Configuration, format!("`{step}`: {error}"))
+                Failure::new(
+                    Class::Configuration,
+                    format!("`{step}`: {error}", error = with_causes(&error)),
+                )
             };
             let tags = match self.verb.tags.as_slice() {
                 [] => vec![manifest::tag(
@@ -261,7 +265,8 @@ async fn tell(
             release::attach_results(&site.registry, to, manifest, &held, results, &source).await;
         if let Err(error) = attached {
             text.push_str(&format!(
-                "build results were not stored with {to}: {error}\n"
+                "build results were not stored with {to}: {}\n",
+                with_causes(&error)
             ));
         }
     }
@@ -358,5 +363,8 @@ fn failure(error: ReleaseError) -> Failure {
         }
         _ => "",
     };
-    Failure::new(class, format!("{error}{advice}"))
+    Failure::new(
+        class,
+        format!("{error}{advice}", error = with_causes(&error)),
+    )
 }

@@ -124,7 +124,7 @@ pub enum RunError {
         others: usize,
     },
     /// An input, output or work folder that leads out of the stage.
-    #[error("invalid input, output or working directory `{path}`: {source}")]
+    #[error("invalid input, output or working directory `{path}`")]
     Path {
         path: String,
         /// What is wrong with it.

@@ -15,6 +15,7 @@ use crate::kinds::pins::Pin;
 use crate::kinds::{Bench, Context, Kind, Prepared, image_of, of};
 use crate::oci::{Descriptor, Manifest, media_type};
 use crate::sbom::CATALOGUE_VERSION;
+use crate::text::with_causes;
 
 /// The actions: of an image, of a component, of one layer.
 pub(crate) const IMAGE: &str = "sbom";
@@ -147,7 +148,11 @@ pub(crate) async fn of_image(
             return Ok(None);
         }
         serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-            let message = format!("manifest {} cannot be read: {error}", descriptor.digest);
+            let message = format!(
+                "manifest {} cannot be read: {error}",
+                descriptor.digest,
+                error = with_causes(&error)
+            );
             Failure::new(Class::Verification, message)
         })
     })

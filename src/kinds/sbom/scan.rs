@@ -32,17 +32,17 @@ pub enum SbomError {
     #[error(transparent)]
     Cas(#[from] CasError),
     /// A layer or component tar is damaged.
-    #[error("`{what}` cannot be scanned: {source}")]
+    #[error("`{what}` cannot be scanned")]
     Layer {
         /// The layer's digest, or the component.
         what: String,
         source: LayerError,
     },
     /// A manifest, configuration or stored scan cannot be read.
-    #[error("`{what}` cannot be read: {source}")]
+    #[error("`{what}` cannot be read")]
     Io { what: String, source: io::Error },
     /// A manifest or configuration is malformed.
-    #[error("`{what}` is malformed: {source}")]
+    #[error("`{what}` is malformed")]
     Json {
         what: String,
         source: serde_json::Error,

@@ -30,6 +30,7 @@ use crate::release::{self, Artifact};
 use crate::sbom::format::spdx;
 use crate::signers::{Seal, Signer, seal};
 use crate::signing::{Identity, SLSA_PROVENANCE, SPDX_PREDICATE, Statement};
+use crate::text::with_causes;
 use crate::verify::{self, Policy, RequiredAttestation};
 
 /// Version of the statements.
@@ -269,16 +270,15 @@ fn signed(
     provenance: Option<Value>,
 ) -> Result<(Members, Vec<Output>), Failure> {
     let mut members = package::members(&made);
-    let failed = |error: &dyn std::fmt::Display| {
-        Failure::new(Class::Task, format!("`{}`: `{step}`: {error}", work.task))
-    };
+    let failed = |why: &str| Failure::new(Class::Task, format!("`{}`: `{step}`: {why}", work.task));
     let found = members
         .iter()
         .find_map(|(file, _)| Some((Dialect::of_definition_file(&file.name)?, file.clone())));
-    let (dialect, file) = found.ok_or_else(|| failed(&"it does not make a package"))?;
+    let (dialect, file) = found.ok_or_else(|| failed("it does not make a package"))?;
     let mut definition = cas.document(&file.digest, MAX_DEFINITION_BYTES)?;
     if let Some(how) = work.seal {
-        let sealed = seal(dialect, &definition, signer, how).map_err(|error| failed(&error))?;
+        let sealed = seal(dialect, &definition, signer, how)
+            .map_err(|error| failed(&with_causes(&error)))?;
         for (name, bytes) in sealed {
             if name == dialect.definition_file() {
                 definition.clone_from(&bytes);
@@ -325,7 +325,7 @@ fn signed(
     for statement in &statements {
         let bundle = signer
             .statement(statement)
-            .map_err(|error| failed(&error))?;
+            .map_err(|error| failed(&with_causes(&error)))?;
         bundles.push(cas.store(BUNDLE, bundle.as_bytes())?);
     }
     Ok((members, bundles))

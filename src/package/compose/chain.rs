@@ -7,7 +7,7 @@ use super::paths::{clean, join};
 use super::surroundings::{ImportError, Look, SkeletonUrl};
 use super::{Composer, Purpose, STAGES, Whole, merge, migrate, name_of, sources};
 use crate::oci::Reference;
-use crate::text::excerpt;
+use crate::text::{excerpt, with_causes};
 use crate::yaml::{Mistake, Node, SourceText, Span, Value};
 
 /// Longest import chain. No folder can appear twice, but symbolic links can give
@@ -241,7 +241,7 @@ impl Composer<'_> {
                     ImportError::NoSkeleton(_) => "Correct the URL, or publish the skeleton first.",
                     ImportError::Unusable(_) => "Correct the cause and try again.",
                 };
-                self.mistake(at, error.to_string(), help);
+                self.mistake(at, with_causes(&error), help);
             })
             .ok()
     }

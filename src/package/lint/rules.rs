@@ -6,6 +6,7 @@ use super::{Found, Severity};
 use crate::oci::Reference;
 use crate::package::compose::{Look, SETS, STAGES, Surroundings, sources};
 use crate::package::{address_and_sum, is_template_name};
+use crate::text::with_causes;
 use crate::yaml::{Mistake, Node, Span, Value};
 
 /// Lints a composed definition before its templates are filled.
@@ -90,7 +91,10 @@ impl Rules<'_> {
             Err(error) => self.error(
                 "invalid-image",
                 at,
-                format!("`{image}` is not a valid image reference: {error}"),
+                format!(
+                    "`{image}` is not a valid image reference: {error}",
+                    error = with_causes(&error)
+                ),
                 "Correct the reference.",
             ),
             Ok(reference) if reference.digest().is_none() => self.warning(

@@ -15,6 +15,7 @@ use crate::plan::{PlanError, Step};
 use crate::release::Destination;
 use crate::signers::{KeySources, KeylessOptions, Seal};
 use crate::signing::Identity;
+use crate::text::with_causes;
 
 /// Shortest value that is hidden where it is only a part of a user name or password.
 const MIN_SECRET_BYTES: usize = 6;
@@ -101,7 +102,7 @@ impl Planner<'_> {
         );
         let identity = identity.map_err(|error| PlanError::Identity {
             task: instance.id.clone(),
-            what: error.to_string(),
+            what: with_causes(&error),
         })?;
         let builder = verb.builder.clone();
         let annotations = verb.annotations.iter();

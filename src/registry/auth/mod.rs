@@ -26,6 +26,7 @@ use crate::registry::host::TokenServer;
 use crate::registry::refusal::{check, lost, no_page, secrets_in};
 use crate::registry::retry::Failure;
 use crate::registry::transfer::speed::Speed;
+use crate::text::with_causes;
 
 /// Maximum size of a token server's answer, in bytes; tokens are kilobytes.
 const MAX_TOKEN_BYTES: usize = 1 << 20;
@@ -194,7 +195,7 @@ impl Auth {
         let get = move || credentials.get(&host, &path);
         match tokio::task::spawn_blocking(get).await {
             Ok(found) => found.map_err(RegistryError::Credentials),
-            Err(error) => Err(RegistryError::Setup(error.to_string())),
+            Err(error) => Err(RegistryError::Setup(with_causes(&error))),
         }
     }
 }

@@ -10,6 +10,7 @@ mod names;
 pub(in crate::registry) mod pace;
 pub(in crate::registry) mod profile;
 
+use crate::text::with_causes;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 #[cfg(test)]
 use std::fs;
@@ -247,7 +248,7 @@ fn http(
             let read = Files::in_folder(folder).map_err(|what| unusable(folder, &what))?;
             let config = read
                 .config(hosts.insecure_skip_tls_verify)
-                .map_err(|error| unusable(folder, &error.to_string()))?;
+                .map_err(|error| unusable(folder, &with_causes(&error)))?;
             builder = builder.tls_backend_preconfigured(config);
         }
         builder

@@ -75,7 +75,7 @@ pub enum DownloadError {
         page: bool,
     },
     /// The file could not be stored in the cache.
-    #[error("{url}: {source}")]
+    #[error("{url}")]
     Store {
         /// What was requested.
         url: String,

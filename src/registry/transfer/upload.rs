@@ -25,6 +25,7 @@ use crate::oci::{Descriptor, Reference};
 use crate::registry::RegistryError;
 use crate::registry::refusal::lost;
 use crate::registry::retry::Failure;
+use crate::text::with_causes;
 
 /// Size of a piece, in bytes: 256 KiB.
 const PIECE: usize = 256 << 10;
@@ -97,7 +98,7 @@ impl Reading {
             if let Err(error) = read(&source, &descriptor, at, &sender) {
                 *lock(&told) = Some(Unread {
                     damaged: is_damage(&error),
-                    reason: error.to_string(),
+                    reason: with_causes(&error),
                 });
                 // The receiver is gone if the connection broke first.
                 let _ = sender.blocking_send(Err(error));

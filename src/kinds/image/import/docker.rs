@@ -16,6 +16,7 @@ use crate::kinds::image::fetch::Pin;
 use crate::kinds::image::import::choose::{Candidate, choose};
 use crate::kinds::image::import::{ImportError, Job, layer_type};
 use crate::oci::{Descriptor, Digest, Manifest, Platform, media_type};
+use crate::text::with_causes;
 
 /// Maximum number of layers. Docker's limit is 127.
 const MAX_LAYERS: usize = 1000;
@@ -56,8 +57,13 @@ pub(crate) fn import(
     let image = &images[chosen.map_err(|none| none.at(job.path))?];
     let config = job.document(&image.config)?;
     let described = Descriptor::of(media_type::CONFIG, &config);
-    let parsed: Config = serde_json::from_slice(&config)
-        .map_err(|error| job.malformed(format!("`{}`: {error}", short(&image.config))))?;
+    let parsed: Config = serde_json::from_slice(&config).map_err(|error| {
+        job.malformed(format!(
+            "`{}`: {error}",
+            short(&image.config),
+            error = with_causes(&error)
+        ))
+    })?;
     let ids = parsed.rootfs.diff_ids;
     if ids.len() != image.layers.len() || ids.len() > MAX_LAYERS {
         let (ids, layers) = (ids.len(), image.layers.len());

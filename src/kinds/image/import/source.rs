@@ -14,6 +14,7 @@ use crate::disk::at;
 use crate::ground::inputs::{Inputs, Seekable};
 use crate::kinds::image::import::ImportError;
 use crate::kinds::image::import::tar_index::{Place, TarIndex};
+use crate::text::with_causes;
 
 /// Maximum decompressed size of an archive: 256 GiB.
 ///
@@ -95,7 +96,7 @@ impl<'a> Source<'a> {
     pub(crate) fn resolve(&self, name: &str) -> Result<String, ImportError> {
         let safe = SafePath::parse(name).map_err(|error| ImportError::Malformed {
             path: self.path.into(),
-            what: error.to_string(),
+            what: with_causes(&error),
         })?;
         match &self.files {
             Files::Folder => Ok(safe.as_str().to_owned()),

@@ -6,7 +6,6 @@ use std::io::{self, Seek as _};
 use std::path::Path;
 
 use crate::archive::{PathError, SafePath, TarEntry, TarFault, TarKind, TarReader};
-use crate::disk::DiskError;
 use crate::kinds::image::import::ImportError;
 
 /// Maximum total length of all names, in bytes: they are held in memory.
@@ -120,7 +119,7 @@ fn unreadable(error: io::Error, path: &Path) -> ImportError {
             path,
             what: fault.to_string(),
         },
-        Err(source) => DiskError { path, source }.into(),
+        Err(source) => ImportError::Io { path, source },
     }
 }
 
