@@ -50,8 +50,8 @@ impl InputFile {
     }
 }
 
-/// The owner's right to execute, and whether others have any right, are all that is
-/// kept of a mode.
+/// A mode keeps only the owner's permission to execute, and whether group and others
+/// have any permission.
 fn mode(executable: bool, private: bool) -> u32 {
     match (executable, private) {
         (true, false) => 0o755,

@@ -95,7 +95,7 @@ pub struct OutputOptions {
     pub split: Option<u64>,
     /// Where packages are published to, instead of archives.
     pub publish: Option<Destination>,
-    /// How packages are signed; the tasks of a pipeline say so themselves.
+    /// How packages are signed; tasks of a pipeline have settings of their own.
     pub sign: Option<SignOptions>,
 }
 

@@ -129,7 +129,7 @@ impl ImageSearch {
                     }
                 }
                 let images = found.images.keys().chain(found.possible.keys());
-                // What an archive holds is not looked for in a registry.
+                // Images inside archives are not looked up in a registry.
                 for image in images.filter(|image| !found.archived.contains_key(*image)) {
                     found
                         .cosign

@@ -12,11 +12,11 @@ use crate::package::{Dialect, NamesIn, SkeletonUrl};
 use crate::text::public_url;
 use crate::yaml::{Node, SourceText, Value, parse};
 
-/// What a pipeline file says it is.
+/// The `kind` of a pipeline file.
 const PIPELINE: &str = "JackalPipeline";
 
-/// What the definitions and pipelines in `folder` name; `None`: one of the files
-/// cannot be read, so that nothing can be said.
+/// What the definitions and pipelines in `folder` name; `None`: one of the files cannot
+/// be read.
 pub(super) fn names(composer: &mut Composer<'_>, folder: &Path) -> Option<NamesIn> {
     let mut reading = Reading {
         composer,
@@ -79,7 +79,7 @@ impl Reading<'_, '_> {
         Some(())
     }
 
-    /// A pipeline, with the definitions that it names; any other file is passed over.
+    /// A pipeline, with the definitions that it names; any other file is skipped.
     fn pipeline(&mut self, path: &Path) -> Option<()> {
         let text = read_text(path).ok()?;
         if !text.contains(PIPELINE) && !text.contains("PackageConfig") {

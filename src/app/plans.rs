@@ -37,7 +37,7 @@ pub(super) fn of_packages(
         if let Some(base) = &options.content.differential {
             composed.definition.reduce(base)?;
         }
-        // A definition that is not found by itself is called by its file.
+        // A definition that is not found by default is named by its file.
         let usual = plan::definition_in(&folder).is_some_and(|(_, usual)| usual == path);
         let named = if usual { &folder } else { &path };
         let relative = named.strip_prefix(workspace).unwrap_or(named);

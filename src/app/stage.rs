@@ -171,7 +171,7 @@ impl<'o> Stage<'o> {
         existing: Existing,
     ) -> Result<(), PackageReadError> {
         let from = only.map_or_else(|| self.files.clone(), |only| self.files.join(only));
-        // Without it, the next run cannot tell that it may replace the folder.
+        // Without it, the next run does not know that it may replace the folder.
         let _ = disk::note_made(&from);
         let old = self.around.path().join("old");
         if existing == Existing::ReplaceOurs {

@@ -19,7 +19,7 @@ pub type Listing = Result<BTreeSet<String>, String>;
 /// Lists the tar that `reader` yields. Reads to its end, whatever is wrong.
 pub fn list(mut reader: impl Read) -> Listing {
     let listed = paths(&mut reader);
-    // What cannot be read, the owner of the reader will notice.
+    // The owner of the reader notices read errors.
     let _ = std::io::copy(&mut reader, &mut std::io::sink());
     listed
 }

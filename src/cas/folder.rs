@@ -1,8 +1,8 @@
 //! The folder of a cache, and whether it is only read.
 //!
-//! A result in a cache is believed, so only this user may be able to write there. A
-//! cache of root is read and never written by others. One that others own is read if
-//! the user says so.
+//! A result in a cache replaces the work, so only this user may be able to write there.
+//! Other users read a cache of root and never write to it. A cache of another user is
+//! read if the user allows that.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::disk::{self, Owner, OwnerError};
 pub struct CacheFolder {
     /// The folder.
     pub path: PathBuf,
-    /// The user knows that others write there, and wants it to be read only.
+    /// Others may write there, so it is only read (`--shared-cache`).
     pub shared: bool,
 }
 
@@ -52,8 +52,8 @@ pub(super) enum Access {
 }
 
 impl CacheFolder {
-    /// Makes `versioned`, which is in the folder, private, or finds that both are only
-    /// read.
+    /// Makes `versioned`, which is in the folder, private; or determines that both are
+    /// only read.
     pub(super) fn access(&self, versioned: &Path) -> Result<Access, OwnerError> {
         if self.shared {
             return Ok(Access::Read);
@@ -106,7 +106,7 @@ mod tests {
             (mode(&root), mode(&root.join("v1")), mode(&blob)),
             (0o700, 0o700, 0o600)
         );
-        // One that an older program made loses the rights of others.
+        // Others lose their permissions for a folder that an older version made.
         set_mode(&root.join("v1"), 0o755);
         drop(Cas::open(&root).unwrap());
         assert_eq!(mode(&root.join("v1")), 0o700);
@@ -159,7 +159,7 @@ mod tests {
         assert!(matches!(cas.stage(), Err(CasError::ReadOnly(_))));
         assert!(cas.prune(crate::cas::Limits::default()).is_err());
         assert_eq!(listed(), before);
-        // A damaged blob is not believed, and stays for its owner.
+        // A damaged blob is a miss, and is left for its owner.
         let path = cas.path_of(&digest);
         fs::write(&path, b"abd").unwrap();
         let cas = Cas::open(&folder).unwrap();

@@ -43,7 +43,7 @@ pub enum CasError {
         /// What happened.
         source: io::Error,
     },
-    /// Someone else may write to it.
+    /// Other users may write to it.
     #[error(
         "cache folder {0}: take the rights of others away with `chmod go-w`, name a folder of your own with --cache-dir, or only read this one with --shared-cache"
     )]
@@ -144,10 +144,10 @@ pub struct Cas {
     /// This process's folder under `ingest/`.
     session: Mutex<Option<TemporaryFolder>>,
 
-    /// Found damaged or missing, though something names them, and not stored again
-    /// since: where they cannot be removed, they count as gone all the same.
+    /// Blobs found damaged or missing and not stored again since. Those that cannot be
+    /// removed count as missing, too.
     damaged: Mutex<HashSet<Digest>>,
-    /// How many were ever found so.
+    /// Number of blobs ever found damaged or missing.
     found_damaged: AtomicUsize,
     /// Digests of blobs that this process has verified, while writing or reading.
     verified: Mutex<HashSet<Digest>>,
@@ -196,7 +196,7 @@ impl Cas {
         };
         let access = folder.access(&root)?;
         if access == Access::Read {
-            // Its owner may prune it meanwhile, and what is then missing is a miss.
+            // Its owner may prune it meanwhile; a missing blob is a cache miss.
             let users = File::open(&root).map_err(at(&root))?;
             return Ok(new(root, users, access));
         }

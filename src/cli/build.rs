@@ -76,7 +76,7 @@ pub(super) enum Logs {
     ErrorsOnly,
 }
 
-/// Where a build is reported beside the terminal.
+/// Where a build is reported besides the terminal.
 #[derive(Args)]
 #[command(next_help_heading = "Report options")]
 pub(super) struct ReportArgs {

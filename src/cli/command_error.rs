@@ -1,8 +1,7 @@
 //! Why a command failed: an exit code, an error with its causes, and hints.
 //!
-//! Every command returns one. `?` makes it of any error that has a row in the
-//! table of `exit`; mistakes on the command line are made here. `cli::run`
-//! alone prints it.
+//! Every command returns one. `?` converts every error that has a row in the table of
+//! `exit`; mistakes on the command line are made here. `cli::run` alone prints it.
 
 use std::error::Error;
 use std::fmt;

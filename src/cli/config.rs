@@ -27,22 +27,22 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// The extensions to look for; the first file that exists is read.
 const EXTENSIONS: [&str; 4] = ["toml", "yaml", "yml", "json"];
 
-/// What a value may be.
+/// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Text,
     Flag,
     Number,
-    /// Names with texts.
+    /// Names with strings.
     Map,
 }
 
 /// Which files may set a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    /// Any, also one that comes with a checkout.
+    /// Any file, even one in a checkout.
     Any,
-    /// The user's own: the key says where results come from, or whom to trust.
+    /// The user's own file: the key decides where results come from, or whom to trust.
     Own,
 }
 
@@ -483,7 +483,7 @@ fn suggestion(name: &str) -> String {
     }
 }
 
-/// What a map is called in messages.
+/// The name of a map in messages.
 const MAPPING: &str = "a mapping of names to strings";
 
 fn read_value(key: &Key, node: &Node, mistakes: &mut Vec<Mistake>) -> Option<Vec<String>> {

@@ -113,7 +113,7 @@ pub(super) fn state_folder(
     }
 }
 
-/// What becomes of the journals in a folder.
+/// How a command uses the journals in a folder.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Journals {
     /// They are only read, or removed.
@@ -122,7 +122,7 @@ pub(super) enum Journals {
     Written,
 }
 
-/// Whether files can be made in `folder`, which is made for that.
+/// Whether files can be made in `folder`. Makes the folder.
 fn can_be_written(folder: &Path) -> bool {
     use rustix::fs::{Access, access};
     std::fs::create_dir_all(folder).is_ok()

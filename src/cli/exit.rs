@@ -1,5 +1,5 @@
 //! The one table of exit codes: what each kind of error ends the program with,
-//! and what it tells the user to try.
+//! and the next steps that it suggests.
 //!
 //! Source: docs/spec/pipeline.md, "Exit codes".
 

@@ -42,8 +42,8 @@ pub(super) struct ActionArgs {
     cache: PathBuf,
 }
 
-/// Does what this program starts itself for, without reading any settings: the
-/// environment and the folder are those of a command.
+/// Runs the helpers that this program starts itself as, without reading any settings:
+/// their environment and folder are those of a command.
 pub(super) fn at_once() -> Option<ExitCode> {
     let mut args = std::env::args_os().skip(1);
     if args.next()? != "internal" {
@@ -58,7 +58,7 @@ pub(super) fn at_once() -> Option<ExitCode> {
                 "cannot start `{}`: {error}",
                 shown.unwrap_or_default()
             ));
-            // As a shell says it.
+            // As in a shell.
             Some(ExitCode::from(127))
         }
         "guard" => {

@@ -1,6 +1,6 @@
 //! Text on stdout and stderr.
 //!
-//! Packages, registries and logs may hold characters that steer a terminal.
+//! Packages, registries and logs may hold characters that control a terminal.
 //! They are replaced here, except for colours in logs of commands, which
 //! `progress` lets through.
 

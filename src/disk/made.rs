@@ -28,7 +28,7 @@ pub enum Made {
     /// jackal made it, and something in it has changed: this file or folder, if it
     /// still exists.
     Changed(Option<PathBuf>),
-    /// jackal did not make it, or cannot tell.
+    /// jackal did not make it, or does not know.
     Foreign,
 }
 

@@ -12,7 +12,7 @@
 //!   readers treat a damaged or empty file as missing.
 //! - **Leftovers.** Unfinished files and folders share a prefix and are locked while
 //!   their process runs; [`reap`] removes those without an owner.
-//! - **Owners.** Folders whose content is believed, such as caches, are private:
+//! - **Owners.** Folders whose content is trusted, such as caches, are private:
 //!   [`private_folder`] refuses one that others may change.
 //! - **Untrusted names.** Entries named by archives are created in an [`Enclosure`];
 //!   [`made()`] distinguishes extracted folders from the user's.

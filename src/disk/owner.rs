@@ -1,8 +1,8 @@
-//! Whose a folder of ours is: what others could have written there decides nothing.
+//! The owners of folders whose content jackal trusts.
 //!
-//! Caches and journals are believed: a result in a cache is taken for the work's own.
-//! So they lie in folders that only this user may change, as `ssh` and `git` ask of
-//! theirs. It never looks at what is in them.
+//! A result in a cache replaces the work, so caches and journals are in folders that
+//! only this user can change, as `ssh` and `git` require for theirs. It never looks at
+//! what is in them.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -25,7 +25,7 @@ const OTHERS: u32 = 0o077;
 pub enum Owner {
     /// This user alone.
     Own,
-    /// Root alone, and this user is another one.
+    /// Root alone, and this user is not root.
     Root,
 }
 
@@ -98,7 +98,7 @@ pub fn private_folder(folder: &Path) -> Result<Owner, OwnerError> {
     let mut builder = DirBuilder::new();
     match builder.mode(PRIVATE_FOLDER).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            // A file system that is read-only says so first.
+            // A read-only file system is reported first.
             match owner(folder)? {
                 Some(owner) => return Ok(owner),
                 None => return Err(at(folder)(error).into()),
@@ -109,11 +109,11 @@ pub fn private_folder(folder: &Path) -> Result<Owner, OwnerError> {
     owner(folder)?.ok_or_else(|| at(folder)(io::ErrorKind::NotFound.into()).into())
 }
 
-/// Takes the rights of others to a folder that this program made.
+/// Removes the permissions of others for a folder that this program made.
 pub fn make_private(folder: &Path) {
     let mode = fs::metadata(folder).map(|facts| facts.mode());
     if mode.is_ok_and(|mode| mode & OTHERS != 0) {
-        // On a file system without modes there is nothing to take.
+        // A file system without modes has no permissions to remove.
         let _ = fs::set_permissions(folder, Permissions::from_mode(PRIVATE_FOLDER));
     }
 }
@@ -159,7 +159,7 @@ mod tests {
             private_folder(&folder),
             Err(OwnerError::Foreign(_))
         ));
-        // What is no folder is not made one.
+        // Something other than a folder stays as it is.
         fs::write(dir.path().join("f"), "").unwrap();
         assert!(private_folder(&dir.path().join("f/g")).is_err());
     }

@@ -184,7 +184,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, DiskError> {
 }
 
 /// Replaces the content of the file `to` with `bytes`, which may be lost in a power
-/// failure: for caches, whose readers detect damaged files and are of this user only.
+/// failure: for caches, which only this user reads, and whose readers detect damaged files.
 ///
 /// # Errors
 ///

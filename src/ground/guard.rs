@@ -1,6 +1,6 @@
-//! What stands between this program and the commands it starts: the program itself,
-//! once as `internal command`, which becomes the command, and once as `internal
-//! guard`, which ends commands if the first one dies.
+//! Two helpers between this program and the commands it starts, both of which are this
+//! program itself: `internal command` becomes the command, and `internal guard` kills
+//! commands if this program dies.
 //!
 //! The standard library can set neither a session nor a umask for a child without
 //! unsafe code; a program can for itself. See adr/0041, "Commands start through the
@@ -19,14 +19,14 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::apart::UMASK;
 
-/// What a command waits for.
+/// The byte that a command waits for.
 pub(crate) const BEGIN: &[u8] = b"!";
 
 /// Becomes the program in `argv`, in a session of its own: without a controlling
 /// terminal, so that a question to the user fails at once, and with the umask that
 /// every command sees. Returns why it could not.
 ///
-/// It waits for a byte on its input, which comes once the guard knows of it: a program
+/// It waits for a byte on its input, which is sent once the guard watches it: a program
 /// that is killed before that leaves a closed input, and no command begins.
 #[must_use]
 pub fn become_command(argv: &[OsString], mut input: impl Read) -> io::Error {
@@ -66,7 +66,7 @@ fn left(input: impl BufRead) -> HashSet<Pid> {
     groups
 }
 
-/// Kills a group; before it is one, its first process.
+/// Kills a process group, or its first process if the group does not exist yet.
 fn end(pid: Pid) {
     if kill_process_group(pid, Signal::KILL).is_err() {
         let _ = kill_process(pid, Signal::KILL);
@@ -76,11 +76,11 @@ fn end(pid: Pid) {
 /// The guard of this process, once a command was started.
 static GUARD: OnceLock<Option<Mutex<ChildStdin>>> = OnceLock::new();
 
-/// A command that the guard knows of.
+/// A command that the guard watches.
 pub(crate) struct Guarded(Pid);
 
 impl Guarded {
-    /// Tells the guard of the command `pid`, which leads its group.
+    /// Lets the guard watch the command `pid`, which leads its group.
     pub(crate) fn new(program: &Path, pid: Pid) -> Self {
         GUARD.get_or_init(|| start(program));
         tell('+', pid);
@@ -111,7 +111,7 @@ fn start(program: &Path) -> Option<Mutex<ChildStdin>> {
 fn tell(sign: char, pid: Pid) {
     if let Some(Some(guard)) = GUARD.get() {
         let mut guard = guard.lock().unwrap_or_else(PoisonError::into_inner);
-        // A guard that is gone guards nothing.
+        // If the guard has died, commands run without it.
         let _ = guard.write_all(format!("{sign}{}\n", pid.as_raw_nonzero()).as_bytes());
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Inputs {
     cas: Arc<Cas>,
     /// What tasks made in the checkout.
     made: Arc<Vec<Recorded>>,
-    /// Whether it counts that group and others have no right to a file.
+    /// Whether to record that group and others have no permissions for a file.
     privacy: bool,
     /// The first file that no longer matches the tree.
     changed: Arc<Mutex<Option<PathBuf>>>,
@@ -47,7 +47,7 @@ impl Inputs {
         Self::of(Arc::default(), cas)
     }
 
-    /// No inputs yet; where a source is what a task made, the record counts and not
+    /// No inputs yet. For a source that a task made, the recorded output is used, not
     /// what is in the checkout.
     pub(crate) fn over(cas: &Arc<Cas>, made: Vec<Recorded>) -> Self {
         Self {
@@ -56,8 +56,8 @@ impl Inputs {
         }
     }
 
-    /// The same for work that gives every file one of two modes, whatever rights it
-    /// has in the checkout.
+    /// The same for work that gives every file one of two modes, whatever its
+    /// permissions in the checkout.
     pub(crate) fn without_privacy(mut self) -> Self {
         self.privacy = false;
         self
@@ -196,7 +196,7 @@ impl Inputs {
         self.add(digested, named)
     }
 
-    /// Refuses a file of the checkout that a task made and that is another by now.
+    /// Refuses a file of the checkout that a task made and that has changed since.
     fn as_made(&self, on_disk: &Path, digest: Option<Digest>) -> Result<(), Failure> {
         let (Some(digest), false) = (digest, self.made.is_empty()) else {
             return Ok(());
@@ -266,7 +266,7 @@ impl Inputs {
 
     /// Compares the files and links of the checkout with the tree again, for work
     /// that may have read them without this type's check. Reads only those whose
-    /// metadata changed, and notes the first that is another.
+    /// metadata changed, and notes the first that has changed.
     pub(crate) fn check_again(&self, site: &Site) -> Result<(), Failure> {
         let changed = |on_disk: &Path| {
             note_changed(&self.changed, on_disk);

@@ -406,7 +406,7 @@ mod tests {
         let old = lock.pin_image("a:1", "linux/arm64", of(b"2", b"arm"));
         assert_eq!(old, Some(of(b"1", b"arm")));
         assert_eq!(lock.platforms("a:1"), ["linux/arm64"]);
-        // A single image is one for all.
+        // A manifest without an index serves all platforms.
         lock.pin_image("a:1", "linux/amd64", pin(b"x"));
         lock.pin_image("a:1", "linux/arm64", pin(b"x"));
         assert_eq!(lock.platforms("a:1").len(), 2);

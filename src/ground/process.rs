@@ -164,7 +164,7 @@ impl Process {
         let _guarded =
             (self.through.as_deref().zip(group.0)).map(|(program, pid)| Guarded::new(program, pid));
         if let Some(mut input) = child.stdin.take() {
-            // One that has ended needs no leave to begin.
+            // A command that has already ended needs no start signal.
             let _ = input.write_all(BEGIN).await;
         }
         let log = Arc::new(Mutex::new(Log::default()));
@@ -186,8 +186,8 @@ impl Process {
         })
     }
 
-    /// Whether the program is a file that can be executed, as far as its path tells:
-    /// started through this program, it could say so in its log only.
+    /// Whether the program is a file that can be executed, judging by its path. When it
+    /// is started through this program, a failure would appear only in its log.
     fn startable(&self) -> std::io::Result<()> {
         let program = self.argv.first().map_or("", String::as_str);
         if self.through.is_none() || !program.contains('/') {

@@ -76,7 +76,7 @@ pub struct Site {
     snapshots: Mutex<HashMap<PathBuf, Arc<Snapshot>>>,
     /// The cache's folder, which is never an input.
     cache: PathBuf,
-    /// What the user should know of the run, each text once.
+    /// Notes for the user, without duplicates.
     notes: Mutex<BTreeSet<String>>,
     /// Programs that were looked up, by name.
     tools: Mutex<HashMap<String, Tool>>,
@@ -222,13 +222,13 @@ impl Site {
         found
     }
 
-    /// Whether `path` is of this program: in its cache, or an archive that it wrote.
+    /// Whether `path` belongs to this program: it is in the cache, or an archive that jackal wrote.
     /// No pattern and no folder brings such a file into a package.
     pub(crate) fn is_own(&self, path: &Path) -> bool {
         if path.starts_with(&self.cache) {
             return true;
         }
-        // A folder that holds archives alone is there for them.
+        // A folder that holds only archives was made for them.
         if self.wishes.output == path {
             let names = std::fs::read_dir(path).into_iter().flatten().flatten();
             let names: Vec<String> = names
@@ -240,7 +240,7 @@ impl Site {
         path.parent() == Some(&self.wishes.output) && name.is_some_and(is_archive)
     }
 
-    /// Keeps what the user should know once the run is over.
+    /// Keeps a note to show when the run has ended.
     pub(crate) fn note(&self, text: String) {
         held(&self.notes).insert(text);
     }
@@ -293,8 +293,8 @@ impl Site {
         Ok(tool)
     }
 
-    /// The manifest or index that `reference` names, resolved once in a run: for every
-    /// platform it is of one generation.
+    /// The manifest or index that `reference` names, resolved once in a run: so that
+    /// all platforms come from one index.
     pub(crate) async fn document(&self, reference: &Reference) -> Result<Document, RegistryError> {
         let known = Arc::clone(
             held(&self.documents)

@@ -62,8 +62,8 @@ pub(crate) fn required(site: &Site, name: &str, missing: &str) -> Result<Tool, F
     optional(site, name)?.ok_or_else(|| Failure::new(Class::Environment, missing))
 }
 
-/// Looks for each tool again: one that was replaced while a command ran may have
-/// made what is kept under the name of the other.
+/// Looks up each tool again: if one was replaced while a command ran, another program
+/// than the key names may have made the result.
 pub(crate) fn check_again(
     site: &Site,
     path: &[PathBuf],

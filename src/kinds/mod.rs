@@ -188,7 +188,7 @@ pub(crate) trait Kind {
         Ok(Vec::new())
     }
 
-    /// What the user should know of the result, whether it was made now or before.
+    /// Warnings about the result, whether it was made now or before.
     fn warnings(&self, site: &Site, outputs: &[Output]) -> Vec<String> {
         let _ = (site, outputs);
         Vec::new()

@@ -73,7 +73,7 @@ pub(crate) async fn answer<Q: Question>(
     question: &Q,
 ) -> Result<Q::Answer, Failure> {
     let name = question.name();
-    // For all sorts of the reference: they are resolved together.
+    // For all pins of the reference: they are resolved together.
     let last = format!("{}\n{name}", folder.display());
     let known = site.pins(folder, |lock| question.pinned(lock))?;
     let asking = !site.wishes.locked && !site.wishes.offline;
@@ -106,8 +106,8 @@ pub(crate) async fn answer<Q: Question>(
     Ok(found)
 }
 
-/// The error for a reference whose pin could not be kept: a build that used it all
-/// the same could be another one the next time.
+/// The error for a reference whose pin could not be kept: a build that used it anyway
+/// could differ the next time.
 fn unwritable(name: &str, error: &LockfileError) -> Failure {
     let message = format!("`{name}` has no pin: {error}", error = with_causes(&error));
     Failure::new(Class::Environment, message)
@@ -141,7 +141,7 @@ impl Pin {
                 for other in others {
                     let answer = match other.ask(&site).await {
                         Ok(answer) => Some(answer),
-                        // What it stands for now is not for every platform.
+                        // It no longer has a manifest for every platform.
                         Err(failure) if failure.class == Class::Configuration => None,
                         Err(failure) => return Err(failure),
                     };
@@ -181,7 +181,7 @@ impl Pin {
         }
     }
 
-    /// Asks even if there is a pin; the returned value records the answer.
+    /// Resolves the question even if it has a pin; the returned value records the answer.
     pub(crate) fn ask(&self, site: &Arc<Site>) -> Asking {
         (self.ask)(Arc::clone(site))
     }

@@ -66,7 +66,7 @@ impl ImageLayout {
                 .and_then(|mut file| file.write_all(MARKER.as_bytes()))
                 .map_err(at)?;
         }
-        // The layout may be a stranger's: a link would lead the writer elsewhere.
+        // The layout may be untrusted: a link would lead the writer elsewhere.
         for below in ["blobs", "blobs/sha256"] {
             let below = folder.join(below);
             if below.is_symlink() {
@@ -105,8 +105,8 @@ impl ImageLayout {
         &self.folder
     }
 
-    /// What has a name in `index.json`, or could be meant without one: everything
-    /// but what speaks about something else.
+    /// The entries of `index.json`, with their tags if they have one; without those
+    /// that have a subject, such as signatures.
     ///
     /// # Errors
     ///

@@ -298,7 +298,7 @@ impl<W: Write> Write for Taken<W> {
 /// 1 MiB; larger ones are read again.
 const MAX_KEPT_BYTES: u64 = 1 << 20;
 
-/// Most bytes of such documents: 64 MiB.
+/// Maximum total size of such documents: 64 MiB.
 const MAX_ALL_KEPT_BYTES: u64 = 64 << 20;
 
 /// Whether `name` is the tar of a component.

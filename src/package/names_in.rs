@@ -1,8 +1,8 @@
-//! What definitions and pipelines name, of any architecture and flavor: decides
-//! which pins of a lock file nothing needs any more.
+//! What definitions and pipelines name, of any architecture and flavor: used to find
+//! the pins of a lock file that are no longer needed.
 //!
 //! Reads every text of a file as what it could be. A text with a template stands for
-//! all that it can become, so a pin is rather kept than dropped.
+//! all that it can become, so a pin that may be needed is kept.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ pub struct NamesIn {
 }
 
 impl NamesIn {
-    /// Adds what the documents of one file name. `shown` takes the login out of an
+    /// Adds what the documents of one file name. `shown` removes the login from an
     /// address, as lock files do.
     pub fn look(&mut self, documents: &[Node], shown: fn(&str) -> String) {
         for document in documents {

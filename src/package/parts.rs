@@ -16,14 +16,13 @@ pub struct DeclaredPart {
     pub has_bytes: bool,
 }
 
-/// What a chart's archive is called in a component.
+/// The file name of a chart's archive in a component.
 #[must_use]
 pub fn chart_file(name: &str, version: &str) -> String {
     format!("{}.tgz", versioned(name, version))
 }
 
-/// What a values file is called in a component, by the name and version of its
-/// chart.
+/// The name of a values file in a component, from the name and version of its chart.
 #[must_use]
 pub fn values_file(name: &str, version: &str, index: usize) -> String {
     format!("{}-{index}", versioned(name, version))

@@ -3,8 +3,8 @@
 
 use crate::oci::Digest;
 
-/// The digest in a `shasum`: 64 hex digits, as older programs compare them, and
-/// no name of an algorithm. Empty: none.
+/// The digest in a `shasum`: 64 hex digits without the name of an algorithm, as older
+/// programs expect. Empty: none.
 ///
 /// # Errors
 ///
@@ -22,7 +22,7 @@ pub fn shasum(text: &str) -> Result<Option<Digest>, String> {
 }
 
 /// An address, and the checksum that may be at its end: `URL@HEX` or
-/// `URL@sha256:HEX`. What else follows `@` is part of the address.
+/// `URL@sha256:HEX`. Any other text after `@` is part of the address.
 #[must_use]
 pub fn address_and_sum(url: &str) -> (&str, Option<Digest>) {
     let split = url.rsplit_once('@').and_then(|(address, sum)| {

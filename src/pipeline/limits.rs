@@ -1,4 +1,4 @@
-//! What bounds a task and what is kept of it, as plain values.
+//! Limits of a task, and how its results are cached, as plain values.
 
 use std::time::Duration;
 
@@ -111,7 +111,7 @@ impl Default for Resources {
     }
 }
 
-/// What holds for tasks that do not say otherwise: the file's `defaults`.
+/// Settings of tasks that do not override them: the file's `defaults`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Defaults {
     /// Time limit of one attempt.

@@ -1,5 +1,5 @@
-//! The keys that every task may have and that are the same for all verbs: what
-//! bounds a task, how it is scheduled, what is kept of it.
+//! The keys that every task may have and that are the same for all verbs: limits,
+//! scheduling and caching.
 //!
 //! Keys that are evaluated before the others (`if`, `platform`, `env`, `matrix`)
 //! and what a task reads and writes are read in `check/task`.

@@ -37,7 +37,7 @@ pub struct Step {
     pub id: String,
     /// The folder of its pipeline file or package.
     pub home: PathBuf,
-    /// Its name there, without what tells it from the steps of other folders.
+    /// Its name in that folder, without the prefix that distinguishes steps of several folders.
     pub name: String,
     /// Steps that must end before it starts; their results are its inputs.
     pub after: Vec<String>,

@@ -7,7 +7,7 @@ use crate::kinds::package::BuildFacts;
 use crate::kinds::sign::SignWork;
 use crate::release::Destination;
 
-/// What holds for every package of a plan.
+/// Settings for every package of a plan.
 #[derive(Clone, Debug, Default)]
 pub struct PlanOptions {
     /// Images whose reference begins with a key are pulled from its value.

@@ -126,7 +126,7 @@ impl Registry {
         let call = Call::new(Method::GET, reference, url.clone());
         let response = match self.send(&call).await {
             Ok(response) => response,
-            // A page for people is no answer of the API either.
+            // A web page is not an answer of the API either.
             Err(Failure::Final(RegistryError::NotFound { .. } | RegistryError::WebPage { .. })) => {
                 return Ok(None);
             }

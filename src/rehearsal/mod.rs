@@ -1,9 +1,8 @@
 //! A registry for rehearsals: small, local, and with injected faults.
 //!
-//! Serves the distribution protocol from files in a folder, with the behaviour
-//! of a kind of registry and with injected faults. It is not meant to keep
-//! packages in: it has one user and loses unfinished uploads. Source:
-//! distribution-spec 1.1.
+//! Serves the distribution protocol from files in a folder, with the behaviour of a
+//! kind of registry and with injected faults. It is not meant for storing packages: it
+//! has one user and loses unfinished uploads. Source: distribution-spec 1.1.
 
 mod access;
 mod body;

@@ -11,7 +11,7 @@ use crate::registry::Registry;
 /// An artifact with its place.
 #[derive(Clone)]
 pub struct Item {
-    /// The service.
+    /// The artifact.
     pub artifact: Arc<Artifact>,
     /// The place.
     pub place: Place,
@@ -56,7 +56,7 @@ pub struct Rules {
 /// The outcome for one artifact.
 #[derive(Clone, Debug)]
 pub struct Released {
-    /// The service.
+    /// The artifact at its place.
     pub item: Known,
     /// How its blobs were transferred.
     pub moved: Moved,

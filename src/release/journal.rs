@@ -28,7 +28,7 @@ pub struct Begun {
     pub format: u32,
     /// The packages as the user named them, relative to `here`.
     pub sources: Vec<String>,
-    /// The place.
+    /// The destinations as the user named them.
     pub destinations: Vec<String>,
     /// The working directory of the command.
     pub here: String,

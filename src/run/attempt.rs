@@ -1,5 +1,5 @@
-//! One step of a run: its key, then its remembered result or its making with
-//! retries, its outputs in their places, and its record.
+//! Runs one step: computes its key, looks up its result or makes it with retries,
+//! delivers its outputs, and records it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -99,7 +99,7 @@ pub(super) async fn one(
     }
 }
 
-/// Outputs in their places, with what the record says of them.
+/// Delivered outputs, with their entries in the record.
 struct Placed {
     files: Vec<String>,
     outputs: Vec<OutputRecord>,
@@ -199,7 +199,7 @@ async fn attempt(
     Ok((task.done(prepared, performed, key), status))
 }
 
-/// Keeps what a step was, and the message of its failure, for later explanations.
+/// Records the action of a step and the message of its failure, for later explanations.
 async fn tell(
     site: &Arc<Site>,
     step: &Arc<Step>,

@@ -43,7 +43,7 @@ pub struct TaskRecord {
     /// Delivered archives, and places that packages were published to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
-    /// What the user should know of the result.
+    /// Warnings about the result.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// Start, in milliseconds after the start of the run.

@@ -431,7 +431,7 @@ mod tests {
         assert!(Schedule::new(&graph, &limits, pooled).is_err());
     }
 
-    /// Nothing said, always(), failure(), and what a skipped one allows.
+    /// No condition, always(), failure(), and one that a skipped dependency allows.
     const WHENS: [RunsAfter; 4] = [
         RunsAfter::SUCCESS,
         RunsAfter {

@@ -176,7 +176,7 @@ pub enum KeyBundleError {
     Statement(#[from] StatementError),
 }
 
-/// A signer.
+/// What the signature is verified with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Material {
     /// A key, which the verifier must know. The hint is ignored.
@@ -296,7 +296,7 @@ impl Bundle {
         })
     }
 
-    /// A signer.
+    /// What the signature is verified with.
     #[must_use]
     pub fn material(&self) -> &Material {
         &self.material

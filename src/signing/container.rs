@@ -58,7 +58,7 @@ pub enum ContainerError {
         /// Parallelism.
         p: u32,
     },
-    /// A wrong password or a damaged file, which cannot be told apart.
+    /// A wrong password or a damaged file, which cannot be distinguished.
     #[error("encrypted: decryption failed: the password is wrong, or the key file is damaged")]
     Decrypt,
 }

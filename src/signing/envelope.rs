@@ -76,7 +76,7 @@ pub struct Statement {
     pub subject: Vec<Subject>,
     /// The type of the predicate.
     pub predicate_type: String,
-    /// The type of the predicate.
+    /// What it states about the artifacts.
     #[serde(default)]
     pub predicate: Value,
 }

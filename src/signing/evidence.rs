@@ -136,7 +136,7 @@ pub enum KeylessError {
     /// It is by another identity.
     #[error("it was signed by `{found}` ({issuer}), not by `{wanted}` ({wanted_issuer})")]
     OtherSigner {
-        /// A signer.
+        /// The identity in the certificate.
         found: String,
         /// The issuer of that identity.
         issuer: String,

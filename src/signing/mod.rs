@@ -1,6 +1,6 @@
 //! Keys, signatures, statements and bundles: signs and verifies bytes.
 //!
-//! Values in, values out: `signers` reads keys and passwords, and talks to
+//! Values in, values out: `signers` reads keys and passwords, and sends requests to
 //! certificate authorities and logs; `app` reads trusted roots. `verify` decides by the
 //! user's policy whether a verified signature is sufficient.
 //!

@@ -1,6 +1,6 @@
 //! Packages on this machine: archives, split archives and folders.
 //!
-//! Which of these a path is, [`layout::open`] finds out.
+//! [`layout::open`] determines which of these a path is.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, PipeReader, Read, Write};
@@ -25,7 +25,7 @@ pub(super) struct Local {
     file: Arc<PackageFile>,
     /// The file for bundles about it; `None`: it is a download in the cache.
     beside: Option<PathBuf>,
-    /// Its content, once it was asked for.
+    /// Its content, opened when it is first needed.
     content: OnceLock<Source>,
 }
 

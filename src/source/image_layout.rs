@@ -25,7 +25,7 @@ struct InLayout {
     tag: Option<String>,
 }
 
-/// What a name says of a layout.
+/// The parts of the name of a layout.
 struct Named<'n> {
     folder: &'n str,
     tag: Option<&'n str>,

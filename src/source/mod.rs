@@ -1,6 +1,6 @@
 //! Existing packages, wherever they are stored.
 //!
-//! [`Opened::open`] is the one door: it opens what a user names, assembles the
+//! [`Opened::open`] is the only entry point: it opens what a user names, assembles the
 //! evidence and judges it. A source of packages is a file here with a row in
 //! `SOURCES`. Skeleton packages, which definitions import from, are opened
 //! by [`Skeleton`]. Nothing that is found here is trusted further than its digest.

@@ -1,4 +1,4 @@
-//! What is in a package, against what its documents say: the image layout, and the
+//! Checks the content of a package against its documents: the image layout, and the
 //! parts of components.
 //!
 //! Done once the chain from signature to checksums holds: every file is then the
@@ -46,7 +46,7 @@ pub trait Contents {
         names: &BTreeSet<String>,
     ) -> Result<BTreeMap<String, Vec<u8>>, Self::Error>;
 
-    /// What is in component tars; without those that are too far away to be read.
+    /// What is in component tars; without those that would have to be downloaded.
     ///
     /// # Errors
     ///

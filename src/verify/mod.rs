@@ -1,4 +1,4 @@
-//! Verification: the one door between a package that was received and its use.
+//! Verification: the only way from a received package to its use.
 //!
 //! Takes evidence (the definition, `checksums.txt`, signatures, the digest of
 //! every file found) and the user's [`Policy`], and answers with a

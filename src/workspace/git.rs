@@ -42,7 +42,7 @@ pub fn git_facts(folder: &Path) -> BTreeMap<String, String> {
     facts
 }
 
-/// Where a checkout keeps what.
+/// The folders of a checkout.
 #[derive(Clone, Debug)]
 pub struct Checkout {
     /// The folder of its files.

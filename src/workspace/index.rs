@@ -92,7 +92,7 @@ fn entries(index: &[u8], object: usize) -> Option<Vec<String>> {
     Some(paths)
 }
 
-/// A number as version 4 has it, and how many bytes it takes.
+/// A number in the encoding of version 4, and the number of its bytes.
 fn varint(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut value = usize::from(bytes.first()? & 0x7f);
     let mut length = 1;

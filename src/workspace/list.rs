@@ -97,7 +97,8 @@ impl From<&fs::Metadata> for Identity {
 ///
 /// # Errors
 ///
-/// As [`list`]; and a link leads out of the bound, to nothing, or in a circle.
+/// As [`list`]; and a link leads out of the bound, to nothing, or to a folder that
+/// contains it.
 pub fn list_by(root: &Path, path: &str, rules: &Rules<'_>) -> Result<Vec<Entry>, WalkError> {
     let mut listing = Listing {
         root,

@@ -173,9 +173,9 @@ impl Site {
         })
     }
 
-    /// Reads every blob that remembered results spoke of; what is damaged is
-    /// removed by that, so that its result is no longer remembered. Returns how
-    /// many blobs were found damaged or gone since it was last called.
+    /// Reads every blob that cached results named. This removes damaged blobs, so that
+    /// their results become misses. Returns the number of blobs found damaged or
+    /// missing since the last call.
     pub(crate) fn evict_damaged(&self) -> usize {
         let used = std::mem::take(&mut *held(&self.used));
         self.read_through(used.iter().copied());

@@ -10,10 +10,10 @@ use flate2::read::MultiGzDecoder;
 use crate::archive::{SafePath, TarKind, TarReader};
 use crate::kinds::chart::package::Metadata;
 
-/// Most bytes that an archive unpacks to: 100 MiB, Helm's bound.
+/// Maximum unpacked size of an archive, in bytes: 100 MiB, Helm's limit.
 const MAX_UNPACKED_BYTES: u64 = 100 << 20;
 
-/// Largest `Chart.yaml`, in bytes: 5 MiB, Helm's bound for any file.
+/// Largest `Chart.yaml`, in bytes: 5 MiB, Helm's limit for any file.
 const MAX_METADATA_BYTES: u64 = 5 << 20;
 
 /// Reads the chart in an archive.

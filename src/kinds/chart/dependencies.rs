@@ -181,7 +181,7 @@ fn needs(folder: &Path, shown: &str) -> Result<Vec<Needed>, ChartError> {
     Ok(needs)
 }
 
-/// The version that the chart at `path`, a folder or an archive, gives itself.
+/// The version in the `Chart.yaml` of the chart at `path`, a folder or an archive.
 pub(crate) fn version_of(path: &Path) -> Option<String> {
     let text = match path.is_dir() {
         true => text(&path.join("Chart.yaml")).ok()?,

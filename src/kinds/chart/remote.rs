@@ -91,7 +91,7 @@ impl ChartQuestion {
     }
 
     /// Refuses an archive that Helm would not load, or that holds another chart than
-    /// was asked for.
+    /// the requested one.
     pub(crate) fn is_answered_by(
         &self,
         pin: &ChartPin,

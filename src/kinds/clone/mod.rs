@@ -118,7 +118,7 @@ pub(crate) fn material(url: &RepoUrl, action: &Action) -> Vec<Material> {
 /// The output that lists files which are pointers of Git LFS.
 const POINTERS: &str = "lfs-pointers";
 
-/// Most of these files that are listed.
+/// Maximum number of these files to list.
 const MAX_LISTED: usize = 20;
 
 /// A list of the files in the clone in `folder` whose content is not in the

@@ -168,8 +168,8 @@ impl From<fetch::Pin> for ImagePin {
 }
 
 impl PullWork {
-    /// The manifest that the reference stands for. One with a digest stands for the
-    /// same for ever, and has no pin.
+    /// The manifest that the reference stands for. A reference with a digest never
+    /// changes and has no pin.
     async fn pin(&self, site: &Arc<Site>) -> Result<ImagePin, Failure> {
         let Some(digest) = self.reference.digest() else {
             return answer(site, &self.folder, self).await;
@@ -335,7 +335,7 @@ impl Kind for ImportWork {
 }
 
 /// The warning about an image whose configuration says that it is for another
-/// platform. One that says nothing may be anything.
+/// platform. A configuration that names no platform is accepted.
 fn foreign(cas: &Cas, name: &str, outputs: &[Output], wanted: &Platform) -> Vec<String> {
     let read = || {
         let config = outputs.iter().find(|output| output.name == "config")?;

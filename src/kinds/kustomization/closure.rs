@@ -58,7 +58,7 @@ impl Closure {
                 closure.unsure = true;
                 continue;
             };
-            // Where a link leads is in no digest.
+            // No digest covers the target of a link.
             closure.unsure |= real != lexical(&path);
             if !real.is_dir() {
                 closure.file(&real, &root, false, &mut open)?;

@@ -1,4 +1,4 @@
-//! Bringing a task's outputs into the workspace, and knowing later what it brought.
+//! Delivers a task's outputs to the workspace, and records what was delivered.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use crate::ground::site::Site;
 use crate::workspace::{self, Entry, Stat};
 
 /// Makes the workspace hold the declared outputs as recorded, no more and no less.
-/// Outputs that are as they should be cost stats only.
+/// For correct outputs, it only calls `stat`.
 pub(super) fn deliver(
     site: &Site,
     work: &RunWork,
@@ -53,7 +53,7 @@ pub(super) fn deliver(
     let repaired = placing.all(&wanted)?;
     for Wanted { path, tree } in wanted {
         let note = note(site, &work.folder, path);
-        // A disk that refuses costs the knowledge that a file may be removed.
+        // Without this record, the file is never removed again.
         match tree {
             Some(tree) if repaired > 0 || !note.exists() => {
                 drop(disk::write_hint(&note, &tree.encode()));
@@ -65,7 +65,7 @@ pub(super) fn deliver(
     Ok(())
 }
 
-/// Where it is kept what was last placed at `path`.
+/// The record of what was last placed at `path`.
 fn note(site: &Site, folder: &Path, path: &str) -> PathBuf {
     let name = blake3::hash(folder.join(path).as_os_str().as_encoded_bytes());
     site.cas.root().join("placed").join(name.to_hex().as_str())

@@ -11,8 +11,8 @@ use crate::ground::{Class, Failure};
 use crate::kinds::{Results, of};
 use crate::workspace::{self, Entry, Globs, Kind, WalkError};
 
-/// The inputs of `work`. Where a file of the workspace and an output meet, the output
-/// counts.
+/// The inputs of `work`. If a file of the workspace and an output have the same path,
+/// the output is used.
 pub(super) fn read(site: &Site, work: &RunWork, results: &Results) -> Result<Inputs, Failure> {
     let mut made = BTreeMap::new();
     for task in &work.input_tasks {
@@ -55,7 +55,7 @@ pub(super) fn read(site: &Site, work: &RunWork, results: &Results) -> Result<Inp
     Ok(inputs)
 }
 
-/// What of the output called `name` the patterns select.
+/// The part of the output `name` that the patterns select.
 fn selected<'t>(
     tree: &'t Tree,
     name: &str,
@@ -169,8 +169,8 @@ fn matched(site: &Site, work: &RunWork) -> Result<Vec<Entry>, Failure> {
     Ok(found)
 }
 
-/// What a pattern takes although Git ignores it: what it names literally, and what is
-/// in the folder that it begins with.
+/// The ignored files that a pattern selects: those it names literally, and those in the
+/// folder that it begins with.
 fn ignored(
     site: &Site,
     work: &RunWork,
@@ -224,8 +224,8 @@ fn nothing(work: &RunWork, glob: &str, why: &str) -> Failure {
     Failure::new(Class::Configuration, message)
 }
 
-/// Whether a pattern does not take an entry that it matches: what a task makes, and
-/// the folders that are there for it.
+/// Whether a pattern skips an entry that it matches: outputs of tasks, and folders that
+/// exist only for them.
 fn left_out(work: &RunWork, entry: &Entry) -> bool {
     if generated(work, &entry.path) {
         return true;

@@ -47,7 +47,7 @@ pub enum SbomError {
         what: String,
         source: serde_json::Error,
     },
-    /// A layer is not the one that the configuration speaks of: container engines
+    /// A layer is not the one that the configuration describes: container engines
     /// refuse the image.
     #[error(
         "image `{reference}`: its layer {layer} unpacks to {found}, but its configuration says {expected}: push the image again, or ask its publisher"

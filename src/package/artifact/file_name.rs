@@ -47,7 +47,7 @@ pub enum ArchiveNameError {
     Empty(&'static str),
 }
 
-/// Whether a file is called as an archive, a part of one, or what lies beside it.
+/// Whether a file has the name of an archive, of a part of one, or of a file beside one.
 #[must_use]
 pub fn is_archive(name: &str) -> bool {
     let named = |dialect: &Dialect| {

@@ -387,8 +387,8 @@ impl Composer<'_> {
         self.whole.templates = found;
     }
 
-    /// Looks at what components name on the disk: refuses what they may not name, and
-    /// reads versions that charts give themselves.
+    /// Checks the paths that components name: refuses those that they may not name, and
+    /// reads the versions of charts.
     fn sources(&mut self, head: &mut Node) {
         let components = head.get_mut("components");
         for component in components.map(Node::items_mut).into_iter().flatten() {

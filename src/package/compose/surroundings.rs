@@ -43,7 +43,7 @@ pub trait Surroundings {
     /// What is at `path`.
     fn look(&mut self, path: &str) -> Look;
 
-    /// The version that the chart at `path`, a folder or an archive, gives itself.
+    /// The version in the `Chart.yaml` of the chart at `path`, a folder or an archive.
     fn chart_version(&mut self, _path: &str) -> Option<String> {
         None
     }

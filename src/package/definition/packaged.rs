@@ -1,8 +1,8 @@
 //! Checks the definition of a finished package.
 //!
-//! Less than `check` asks of the user's own source, since other programs and older
-//! versions write packages, too: what two readers could see differently, and names
-//! that lead out of the places that are made of them.
+//! Requires less than `check` does for the user's own source, because other programs
+//! and older versions write packages, too. Refuses what two readers could read
+//! differently, and names that lead out of the folders named after them.
 
 use std::collections::BTreeSet;
 
@@ -79,7 +79,7 @@ impl Definition {
         }
     }
 
-    /// Checks that the document in the newer format speaks of the same package.
+    /// Checks that the document in the newer format describes the same package.
     fn agrees(&self, newer: &Node, mistakes: &mut Vec<Mistake>) {
         let text = |node: Option<&Node>, key: &str| {
             let value = node.and_then(|node| node.get(key)).and_then(Node::scalar);
@@ -113,8 +113,9 @@ const GET: &str = "Get the package again, or ask its publisher.";
 struct Names<'m>(&'m mut Vec<Mistake>);
 
 impl Names<'_> {
-    /// The name of a package or component: what all versions of the format accept,
-    /// or in skeletons, which may have templates, what can be a folder.
+    /// Checks the name of a package or component: all versions of the format must
+    /// accept it. In a skeleton, whose names may have templates, it must be a valid
+    /// folder name.
     fn name(&mut self, name: &str, what: &str, at: &Node, filled: bool) {
         let place = at.get("name").unwrap_or(at);
         if !filled && name.contains("###") {

@@ -1,9 +1,9 @@
 //! Lint: mistakes that stop a build, and values that build but cause trouble
 //! later.
 //!
-//! Composes the definition as a build does. Pure: [`Surroundings`] tells whether
-//! a file exists. Never changes a definition, and checks only the components
-//! that would be packaged.
+//! Composes the definition as a build does. Pure: [`Surroundings`] reports whether a
+//! file exists. Never changes a definition, and checks only the components that would
+//! be packaged.
 
 mod rules;
 

@@ -150,7 +150,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The images of a definition. What an archive holds is not pulled as well.
+    /// The images of a definition. Images inside archives are not pulled.
     fn of_definition(
         &self,
         instance: &Instance,

@@ -17,7 +17,7 @@ use crate::sbom::names;
 
 impl Planner<'_> {
     pub(super) fn sbom(&mut self, instance: &Instance, verb: &Sbom) -> Result<(), PlanError> {
-        // One format is all there is.
+        // Only one format is supported.
         let Sbom { of, formats: _ } = verb;
         let mut documents: Named = Vec::new();
         for subject in of.iter().filter(|_| !self.options.skip_sbom) {

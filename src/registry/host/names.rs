@@ -38,7 +38,7 @@ pub(super) struct Names {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::registry) struct Unresolved {
     host: String,
-    /// What the system said.
+    /// The system's message.
     reason: String,
 }
 
@@ -114,7 +114,7 @@ impl Names {
     }
 }
 
-/// What the system said, without what the standard library puts before it.
+/// The system's message, without the prefix of the standard library.
 fn said(error: &io::Error) -> String {
     let text = error.to_string();
     let plain = text.strip_prefix("failed to lookup address information: ");

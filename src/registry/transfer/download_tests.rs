@@ -92,7 +92,7 @@ async fn a_truncated_download_is_resumed_if_the_file_is_unchanged() {
     assert_eq!((output.digest, output.size), (expected, 6));
     let last = seen.lock().unwrap()[2].clone();
     assert!(last.contains("range: bytes=3-") && last.contains("if-range: \"v1\""));
-    // Held now: the server, which is gone, is not asked.
+    // The file is cached now: no request goes to the server, which is gone.
     assert_eq!(bench.get(&url, Some(expected)).await.unwrap(), output);
 }
 

@@ -101,9 +101,8 @@ impl<'a> BuildInfo<'a> {
             .map_or("", |(_, value)| value)
     }
 
-    /// The main module. Programs built from files named on the command line
-    /// have none: then the only dependency that is being worked on, else what
-    /// the main package is called.
+    /// The main module. Programs built from files named on the command line have none:
+    /// then the only dependency that is being worked on, else the main package.
     fn main(&self) -> Option<Module<'a>> {
         if let Some(main) = self
             .main

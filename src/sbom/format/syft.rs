@@ -14,7 +14,7 @@ pub const SCHEMA: &str = "16.0.18";
 
 /// Writes `document` as compact JSON, naming jackal `version` as its producer.
 ///
-/// Packages are written one by one and given up as they are written: documents
+/// Packages are written one by one and freed as they are written: documents
 /// of large images are tens of megabytes.
 ///
 /// # Errors

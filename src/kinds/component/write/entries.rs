@@ -130,7 +130,7 @@ impl<W: Write> Entries<W> {
         Ok(())
     }
 
-    /// Adds a file. An error names `from`, not the entry, where that is at fault.
+    /// Adds a file. If `from` cannot be read, the error names it and not the entry.
     pub(crate) fn file(
         &mut self,
         path: &str,

@@ -151,7 +151,7 @@ async fn two_images_fetch_each_blob_once_and_resume_broken_connections() {
     let (one, two) = (one.unwrap(), two.unwrap());
     let outputs = one.outputs;
     assert_eq!(outputs, two.outputs);
-    // Each part was fetched once, for whichever asked first.
+    // Each part was fetched once, for the first request.
     let mut sizes: Vec<_> = outputs.iter().map(|o| (o.digest, o.size)).collect();
     sizes.sort();
     sizes.dedup();

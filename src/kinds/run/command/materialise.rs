@@ -40,9 +40,9 @@ pub(crate) struct Placing<'p> {
 }
 
 impl Placing<'_> {
-    /// Makes each path be its tree: restores what is missing or other, and removes
-    /// what an earlier result put there and nothing changed since. Returns how many
-    /// things it repaired. Outputs that are right are not written to.
+    /// Makes each path match its tree: restores what is missing or different, and
+    /// removes what an earlier result put there and has not changed since. Returns the
+    /// number of repairs. Correct outputs are not written to.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ impl Placing<'_> {
 
     fn repair(&self, path: &str, tree: Option<&Tree>) -> Result<usize, RunError> {
         let to = self.root.join(path);
-        // Looks through no link: `find`-like, from the root down.
+        // Follows no link: checks the path from the root down.
         let reachable = parents_are_folders(self.root, path)?;
         let there = if reachable { stat(&to)? } else { None };
         let Some(tree) = tree else {
@@ -77,8 +77,8 @@ impl Placing<'_> {
             if matches(&to, entry, there, self.same) {
                 return Ok(0);
             }
-            // The file that is declared is the command's; what is in a folder of
-            // that name is not.
+            // The command owns the declared file, but not what is in a folder of that
+            // name.
             if there.is_dir() {
                 let placed = (self.placed)(path);
                 self.refuse(path, self.foreign(path, "", there, placed.as_ref())?)?;

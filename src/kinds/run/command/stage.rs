@@ -109,7 +109,7 @@ fn fix_time(path: &Path) -> Result<(), RunError> {
 }
 
 /// The files and links that a command left in `root`, and that are neither inputs nor
-/// in an output. What cannot be read is left out, as it is dropped all the same.
+/// in an output. Skips what cannot be read.
 pub(crate) fn dropped(root: &Path, inputs: &Inputs, outputs: &[DeclaredOutput]) -> Vec<String> {
     let (mut found, mut open) = (Vec::new(), vec![String::new()]);
     while let Some(folder) = open.pop() {
