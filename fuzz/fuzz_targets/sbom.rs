@@ -2,7 +2,7 @@
 //! refused, and the same each time.
 #![no_main]
 
-use jackal::testing::{Image, Source, StoredScan, catalogue_component, scan_layer, write_sbom};
+use jackal::testing::{Image, ScanTarget, StoredScan, catalogue_component, scan_layer, write_sbom};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 
@@ -87,7 +87,7 @@ fuzz_target!(|input: Layers<'_>| {
                 return Vec::new();
             }
         }
-        let source = Source {
+        let source = ScanTarget {
             id: "s".to_owned(),
             name: String::new(),
             version: String::new(),

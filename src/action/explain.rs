@@ -213,12 +213,12 @@ mod tests {
         new.env.insert("FOO".into(), "two".into());
         new.argv.push("-O2".into());
         new.tools.insert("cc".into(), Digest::of(b"cc"));
-        let told: Vec<_> = diff(&old.explain(), &new.explain())
+        let reasons: Vec<_> = diff(&old.explain(), &new.explain())
             .iter()
             .map(ToString::to_string)
             .collect();
         assert_eq!(
-            told,
+            reasons,
             [
                 "file `src/b` changed",
                 "env `FOO` changed",

@@ -125,12 +125,12 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         Some(text) => locate_error(text, error),
         None => BuildError::Unpublishable(Box::new(error)),
     });
-    let wishes = SiteOptions {
+    let site_options = SiteOptions {
         output: plans::output_folder(options),
-        ..options.run.wishes(place, options.pins)
+        ..options.run.site_options(place, options.pins)
     };
     Ok(Prepared {
-        site: Site::new(cas, registry, &workspace, wishes),
+        site: Site::new(cas, registry, &workspace, site_options),
         plan,
         cache_size: options.cache_size,
         warnings,

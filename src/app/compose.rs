@@ -13,7 +13,9 @@ use super::options::{Place, TrustedImports, Variant};
 use super::skeletons::Skeletons;
 use crate::cas::Cas;
 use crate::ground::folders::Folders;
-use crate::ground::source::{OwnFiles, SourceError, WORKSPACE_FILE, bound, listed_in, located};
+use crate::ground::source::{
+    LocalSourceError, OwnFiles, WORKSPACE_FILE, bound, listed_in, located,
+};
 use crate::kinds::chart;
 use crate::oci::host_architecture;
 use crate::package::{Choice, Definition, ImportError, Look, SkeletonUrl, Surroundings, Warning};
@@ -244,13 +246,13 @@ impl Surroundings for Disk<'_, '_> {
         match self.located(path) {
             Ok(real) if real.is_dir() => Look::Folder,
             Ok(_) => Look::File,
-            Err(SourceError::LeadsOut { bound, .. }) => Look::Refused(
+            Err(LocalSourceError::LeadsOut { bound, .. }) => Look::Refused(
                 format!("`{path}` leads out of `{}`", bound.display()),
                 format!(
                     "Copy it into that folder, or put a {WORKSPACE_FILE} into a folder above both."
                 ),
             ),
-            Err(SourceError::Outside(_)) => Look::Refused(
+            Err(LocalSourceError::Outside(_)) => Look::Refused(
                 format!("the path `{path}` is absolute"),
                 "Make it relative to the definition's folder.".to_owned(),
             ),
@@ -303,7 +305,7 @@ impl Disk<'_, '_> {
     }
 
     /// Where the source `path` really is.
-    fn located(&self, path: &str) -> Result<PathBuf, SourceError> {
+    fn located(&self, path: &str) -> Result<PathBuf, LocalSourceError> {
         let found = self.folders.find(path);
         let bound = bound(found.root, &self.own.cache)?;
         located(found.root, &bound, found.below)

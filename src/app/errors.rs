@@ -21,4 +21,4 @@ pub use crate::layout::{DeltaError, LayoutError};
 pub use crate::package::manifest::ArtifactError;
 pub use crate::registry::{DownloadError, RegistryError};
 pub use crate::release::{JournalError, ReleaseError};
-pub use crate::source::{OpenError, RemoteError, SourceError};
+pub use crate::source::{OpenError, PackageSourceError, RemoteError};

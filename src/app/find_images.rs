@@ -300,8 +300,8 @@ async fn run(program: &str, arguments: &[&str], folder: &Path) -> Result<String,
             _ => Missing::Output(with_causes(&error)),
         })?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(Missing::Output(format!("{program}: {}", said.trim())));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        return Err(Missing::Output(format!("{program}: {}", stderr.trim())));
     }
     if output.stdout.len() > MAX_RENDERED {
         return Err(Missing::Output(

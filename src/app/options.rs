@@ -130,7 +130,7 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    pub(super) fn wishes(&self, place: &Place, pins: Pins) -> SiteOptions {
+    pub(super) fn site_options(&self, place: &Place, pins: Pins) -> SiteOptions {
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
         SiteOptions {
             force: self.force,

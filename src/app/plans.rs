@@ -12,7 +12,7 @@ use super::definitions;
 use super::find::{read_text, shown};
 use crate::disk;
 use crate::ground::commit::commit_facts;
-use crate::kinds::sign::provenance::{Asked, BUILDER};
+use crate::kinds::sign::provenance::{BUILDER, BuildRequest};
 use crate::kinds::sign::signer::{SignerFrom, SignerNamed};
 use crate::kinds::sign::{Attest, SignWork};
 use crate::pipeline::Facts;
@@ -93,9 +93,9 @@ fn sign_work(sign: &SignOptions) -> SignWork {
             provenance: sign.attest,
             sbom: sign.attest,
         },
-        asked: Asked {
+        request: BuildRequest {
             builder: BUILDER.to_owned(),
-            ..Asked::default()
+            ..BuildRequest::default()
         },
         annotations: BTreeMap::new(),
     }

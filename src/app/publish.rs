@@ -27,7 +27,9 @@ use crate::release::{
     ReleaseError, Released, Rules, Signed, Step, Vouching,
 };
 use crate::signers::Signer;
-use crate::source::{self, Copyable, OpenError, Opened, ReadOptions, RemoteError, SourceError};
+use crate::source::{
+    self, Copyable, OpenError, Opened, PackageSourceError, ReadOptions, RemoteError,
+};
 use crate::verify::{Attached, Policy, Scope, Signature};
 
 /// Why nothing, or not all, was published.
@@ -194,7 +196,7 @@ fn open(
     };
     let opened = Opened::with_client(named, &read, Some(registry));
     let opened = opened.map_err(|error| match error {
-        OpenError::Source(SourceError::Remote(error)) => PublishError::Remote(error),
+        OpenError::Source(PackageSourceError::Remote(error)) => PublishError::Remote(error),
         OpenError::Name { text, source } => PublishError::Name {
             destination: text,
             source,
@@ -203,7 +205,7 @@ fn open(
     })?;
     // They are published with the package even if the policy does not need them.
     let bundles = opened.bundles().map_err(|error| match error {
-        SourceError::Remote(error) => PublishError::Remote(error),
+        PackageSourceError::Remote(error) => PublishError::Remote(error),
         error => wrong(error.into()),
     })?;
     let Attached { found, unread } = bundles;

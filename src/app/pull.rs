@@ -24,7 +24,7 @@ use crate::layout::{self, PackageFile};
 use crate::oci::{Descriptor, Digest, Reference};
 use crate::package::{ArchiveName, ArchiveNameError, Definition, Dialect, Kind};
 use crate::registry::{Connection, RegistryError, runtime};
-use crate::source::{self, OpenError, Opened, ReadOptions, RemoteError, SourceError};
+use crate::source::{self, OpenError, Opened, PackageSourceError, ReadOptions, RemoteError};
 use crate::text::with_causes;
 use crate::verify::{Check, Policy, Scope, VerifiedPackage};
 
@@ -234,7 +234,7 @@ fn bundles<'o>(
 ) -> Result<&'o [Vec<u8>], PackageReadError> {
     match opened.bundles() {
         // The policy does not need them; the user gets a note.
-        Err(SourceError::Remote(RemoteError::Registry(
+        Err(PackageSourceError::Remote(RemoteError::Registry(
             error @ RegistryError::Unauthorized { .. },
         ))) if !opened.wants_bundles() => {
             notes.push(format!(
@@ -396,7 +396,7 @@ pub fn package_tags(name: &str, connection: &Connection) -> Result<Vec<String>, 
     let read = ReadOptions::new(connection.clone(), Policy::without_signers(Check::Look));
     let found = source::tags(name, &read);
     let mut tags = found.map_err(|error| match error {
-        OpenError::Source(SourceError::Remote(RemoteError::Registry(
+        OpenError::Source(PackageSourceError::Remote(RemoteError::Registry(
             RegistryError::NotFound { .. },
         ))) => PullError::NoRepository(Reference::shown(name)),
         other => PackageReadError::from(other).into(),

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::layout::LayoutError;
-use crate::source::{JudgeError, OpenError, SourceError};
+use crate::source::{JudgeError, OpenError, PackageSourceError};
 use crate::verify::Refusal;
 use crate::yaml::Mistakes;
 
@@ -86,10 +86,10 @@ fn foreign(path: &Path, file: Option<&Path>) -> String {
     }
 }
 
-impl From<SourceError> for PackageReadError {
-    fn from(error: SourceError) -> Self {
+impl From<PackageSourceError> for PackageReadError {
+    fn from(error: PackageSourceError) -> Self {
         match error {
-            SourceError::Layout(error) => Self::Layout(error),
+            PackageSourceError::Layout(error) => Self::Layout(error),
             other => Self::Open(Box::new(other.into())),
         }
     }
@@ -98,7 +98,7 @@ impl From<SourceError> for PackageReadError {
 impl From<OpenError> for PackageReadError {
     fn from(error: OpenError) -> Self {
         match error {
-            OpenError::Source(SourceError::Layout(error)) => Self::Layout(error),
+            OpenError::Source(PackageSourceError::Layout(error)) => Self::Layout(error),
             other => Self::Open(Box::new(other)),
         }
     }

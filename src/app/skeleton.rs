@@ -109,7 +109,7 @@ pub fn skeleton(
         Arc::clone(cas),
         place.connection.client().map_err(BuildError::from)?,
         &place.workspace(),
-        RunOptions::default().wishes(place, pins),
+        RunOptions::default().site_options(place, pins),
     );
     let runtime = runtime::threads().map_err(SkeletonMakeError::Threads)?;
     let mut parts = Vec::new();

@@ -374,10 +374,10 @@ impl Cas {
         self.touch(digest)?;
         let metadata = file.metadata().map_err(at(&path))?;
         let source = if locked(&self.verified).contains(digest) {
-            Source::Known(file)
+            BlobFile::Known(file)
         } else {
             let descriptor = Descriptor::blob(*digest, metadata.len());
-            Source::Checked(VerifyReader::new(file, &descriptor))
+            BlobFile::Checked(VerifyReader::new(file, &descriptor))
         };
         Ok(Blob {
             cas: self,
@@ -497,10 +497,10 @@ pub struct Blob<'a> {
     path: PathBuf,
     inode: u64,
     size: u64,
-    source: Source,
+    source: BlobFile,
 }
 
-enum Source {
+enum BlobFile {
     Known(File),
     Checked(VerifyReader<File>),
 }
@@ -516,8 +516,8 @@ impl Blob<'_> {
 impl Read for Blob<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let reader = match &mut self.source {
-            Source::Known(file) => return file.read(buffer),
-            Source::Checked(reader) => reader,
+            BlobFile::Known(file) => return file.read(buffer),
+            BlobFile::Checked(reader) => reader,
         };
         let result = reader.read(buffer);
         match &result {

@@ -39,7 +39,7 @@ enum Kind {
 
 /// Which files may set a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+enum Origin {
     /// Any file, even one in a checkout.
     Any,
     /// The user's own file: the key decides where results come from, or whom to trust.
@@ -63,7 +63,7 @@ struct Key {
     kind: Kind,
     reach: Reach,
     arg: &'static str,
-    source: Source,
+    source: Origin,
 }
 
 const fn key(name: &'static str, kind: Kind, reach: Reach, arg: &'static str) -> Key {
@@ -72,7 +72,7 @@ const fn key(name: &'static str, kind: Kind, reach: Reach, arg: &'static str) ->
         kind,
         reach,
         arg,
-        source: Source::Any,
+        source: Origin::Any,
     }
 }
 
@@ -81,7 +81,7 @@ const fn key(name: &'static str, kind: Kind, reach: Reach, arg: &'static str) ->
 /// user.
 const fn own(name: &'static str, kind: Kind, reach: Reach, arg: &'static str) -> Key {
     Key {
-        source: Source::Own,
+        source: Origin::Own,
         ..key(name, kind, reach, arg)
     }
 }
@@ -173,7 +173,7 @@ pub(super) fn example(command: &Command, extension: &str) -> Option<String> {
         if let Some(help) = help.as_deref().and_then(|help| help.lines().next()) {
             text.push_str(&format!("# {indent}# {help}\n"));
         }
-        if key.source == Source::Own {
+        if key.source == Origin::Own {
             text.push_str(&format!(
                 "# {indent}# Only in your own file, ~/.jackal/jackal-config\n"
             ));
@@ -312,7 +312,7 @@ fn concerned(command: &Command, matches: &ArgMatches, path: &str) -> bool {
 /// A configuration file that was found.
 struct Found {
     path: PathBuf,
-    source: Source,
+    source: Origin,
     /// All of its keys count, not only those of the user's own file.
     first: bool,
 }
@@ -328,7 +328,7 @@ fn find() -> Result<Vec<Found>, CommandError> {
         }
         let found = Found {
             path: named,
-            source: Source::Own,
+            source: Origin::Own,
             first: true,
         };
         return Ok(vec![found]);
@@ -348,14 +348,14 @@ fn find() -> Result<Vec<Found>, CommandError> {
     if let Some(path) = here.filter(|_| !same) {
         found.push(Found {
             path,
-            source: Source::Any,
+            source: Origin::Any,
             first: true,
         });
     }
     let first = found.is_empty();
     found.extend(at_home.map(|path| Found {
         path,
-        source: Source::Own,
+        source: Origin::Own,
         first,
     }));
     Ok(found)
@@ -364,10 +364,10 @@ fn find() -> Result<Vec<Found>, CommandError> {
 /// Whether only the user's own file may set `name`.
 fn is_own(name: &str) -> bool {
     let key = KEYS.iter().find(|key| key.name == name);
-    key.is_some_and(|key| key.source == Source::Own)
+    key.is_some_and(|key| key.source == Origin::Own)
 }
 
-fn read_file(path: &Path, from: Source) -> Result<Values, CommandError> {
+fn read_file(path: &Path, from: Origin) -> Result<Values, CommandError> {
     let shown = path.display();
     let extension = path.extension().and_then(|extension| extension.to_str());
     let Some(extension) = extension.filter(|known| EXTENSIONS.contains(known)) else {
@@ -392,7 +392,7 @@ fn read_file(path: &Path, from: Source) -> Result<Values, CommandError> {
         .map_err(|mistakes| CommandError::new(Exit::Configuration, mistakes))
 }
 
-fn parse(source: &SourceText, extension: &str, from: Source) -> Result<Values, Mistakes> {
+fn parse(source: &SourceText, extension: &str, from: Origin) -> Result<Values, Mistakes> {
     let root = match extension {
         "toml" => Some(toml::parse(source)?),
         _ => yaml::parse_only(source)?,
@@ -410,7 +410,7 @@ fn parse(source: &SourceText, extension: &str, from: Source) -> Result<Values, M
 fn read_keys(
     node: &Node,
     above: &str,
-    from: Source,
+    from: Origin,
     values: &mut Values,
     mistakes: &mut Vec<Mistake>,
 ) {
@@ -440,7 +440,7 @@ fn read_keys(
                 "Keep one of the two.",
             ));
         } else if let Some(known) = KEYS.iter().find(|known| known.name == name) {
-            if known.source == Source::Own && from == Source::Any {
+            if known.source == Origin::Own && from == Origin::Any {
                 mistakes.push(Mistake::new(
                     key.span,
                     format!("`{name}` is only read from your own configuration file"),
@@ -594,7 +594,7 @@ mod tests {
 
     fn read(name: &str, text: &str) -> Result<Values, String> {
         let ending = name.rsplit('.').next().unwrap();
-        parse(&SourceText::new(name, text), ending, Source::Any)
+        parse(&SourceText::new(name, text), ending, Origin::Any)
             .map_err(|mistakes| mistakes.to_string())
     }
 
@@ -609,7 +609,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} not in {text}");
         }
-        let own = parse(&SourceText::new("c.toml", toml), "toml", Source::Own).unwrap();
+        let own = parse(&SourceText::new("c.toml", toml), "toml", Origin::Own).unwrap();
         assert_eq!(own.get("jackal_cache"), Some(&vec!["x".to_owned()]));
         let of_trust = [
             "cache", "state", "certs", "key", "polic", "password", "pass", "auth", "root", "trust",
@@ -617,7 +617,7 @@ mod tests {
         ];
         for key in KEYS {
             let trusts = of_trust.iter().any(|word| key.arg.contains(word));
-            assert_eq!(key.source == Source::Own, trusts, "{}", key.name);
+            assert_eq!(key.source == Origin::Own, trusts, "{}", key.name);
         }
     }
 

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use crate::app::errors::{
     ArtifactError, BuildError, CasError, Class, DeltaError, DownloadError, Failure, GenerateError,
     GraphError, JournalError, KeyFileError, LayoutError, OpenError, PackageDeltaError,
-    PackageReadError, PackageSignError, PublishError, PullError, RegistryError, ReleaseError,
-    RemoteError, SkeletonMakeError, SourceError, TrustError,
+    PackageReadError, PackageSignError, PackageSourceError, PublishError, PullError, RegistryError,
+    ReleaseError, RemoteError, SkeletonMakeError, TrustError,
 };
 
 /// The exit code of a command that failed.
@@ -173,7 +173,7 @@ impl ToExit for OpenError {
     }
 }
 
-impl ToExit for SourceError {
+impl ToExit for PackageSourceError {
     fn exit(&self) -> Exit {
         match self {
             Self::Layout(error) => error.exit(),

@@ -19,7 +19,7 @@ use crate::disk::abandon_folders;
 const STOPPING: Duration = Duration::from_secs(1);
 
 /// How long to try printing the final message.
-const TELLING: Duration = Duration::from_millis(200);
+const REPORTING: Duration = Duration::from_millis(200);
 
 /// Set while a command handles signals itself.
 static HANDLED: AtomicBool = AtomicBool::new(false);
@@ -80,7 +80,7 @@ fn end(text: &'static str) -> ! {
     abandon_folders();
     if let Ok(printing) = std::thread::Builder::new().spawn(|| note(text)) {
         let begin = Instant::now();
-        while !printing.is_finished() && begin.elapsed() < TELLING {
+        while !printing.is_finished() && begin.elapsed() < REPORTING {
             std::thread::sleep(Duration::from_millis(1));
         }
     }

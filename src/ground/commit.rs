@@ -19,11 +19,11 @@ use crate::workspace::{Checkout, Tag};
 pub enum CommitError {
     #[error("cannot run git, which `git.tag`, `git.commitTime` and `git.dirty` require")]
     Run(#[source] io::Error),
-    #[error("git {command} failed in `{root}`: {said}")]
+    #[error("git {command} failed in `{root}`: {message}")]
     Failed {
         command: String,
         root: PathBuf,
-        said: String,
+        message: String,
     },
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn commit_facts(
     let time = commit_time(&commit).ok_or_else(|| CommitError::Failed {
         command: "cat-file".to_owned(),
         root: checkout.root.clone(),
-        said: "the commit has no time".to_owned(),
+        message: "the commit has no time".to_owned(),
     })?;
     let status = [
         "status",
@@ -129,7 +129,7 @@ impl<'c> Git<'c> {
             return Err(CommitError::Failed {
                 command: arguments[0].to_owned(),
                 root: self.checkout.root.clone(),
-                said: String::from_utf8_lossy(&ended.stderr).trim().to_owned(),
+                message: String::from_utf8_lossy(&ended.stderr).trim().to_owned(),
             });
         }
         Ok(String::from_utf8_lossy(&ended.stdout).into_owned())

@@ -7,7 +7,7 @@ use crate::action::{InputError, SettingsError};
 use crate::cas::tree::TreeError;
 use crate::cas::{CasError, is_damage};
 use crate::ground::lockfile::LockfileError;
-use crate::ground::source::SourceError;
+use crate::ground::source::LocalSourceError;
 use crate::registry::{DownloadError, is_temporary};
 use crate::release::StoredError;
 use crate::text::{with_causes, without_logins};
@@ -184,10 +184,10 @@ failures! {
     };
     WalkError: of_walk;
     TreeError: of_tree;
-    SourceError: |error| match error {
-        SourceError::Outside(_) | SourceError::LeadsOut { .. } => Class::Configuration,
-        SourceError::Walk(error) => of_walk(error),
-        SourceError::Io { .. } => Class::Environment,
+    LocalSourceError: |error| match error {
+        LocalSourceError::Outside(_) | LocalSourceError::LeadsOut { .. } => Class::Configuration,
+        LocalSourceError::Walk(error) => of_walk(error),
+        LocalSourceError::Io { .. } => Class::Environment,
     };
     DownloadError: |error| match error {
         DownloadError::Address(_) | DownloadError::TooLarge { .. } => Class::Configuration,

@@ -83,14 +83,14 @@ impl Guarded {
     /// Lets the guard watch the command `pid`, which leads its group.
     pub(crate) fn new(program: &Path, pid: Pid) -> Self {
         GUARD.get_or_init(|| start(program));
-        tell('+', pid);
+        notify('+', pid);
         Self(pid)
     }
 }
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        tell('-', self.0);
+        notify('-', self.0);
     }
 }
 
@@ -108,7 +108,7 @@ fn start(program: &Path) -> Option<Mutex<ChildStdin>> {
     command.spawn().ok()?.stdin.take().map(Mutex::new)
 }
 
-fn tell(sign: char, pid: Pid) {
+fn notify(sign: char, pid: Pid) {
     if let Some(Some(guard)) = GUARD.get() {
         let mut guard = guard.lock().unwrap_or_else(PoisonError::into_inner);
         // If the guard has died, commands run without it.

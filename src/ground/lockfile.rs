@@ -87,7 +87,7 @@ fn same_generation(one: &ImagePin, other: &ImagePin) -> bool {
 pub struct Dropped {
     pub reference: String,
     /// The platform; `chart`, `repo` or `file` for what has none.
-    pub sort: String,
+    pub platform: String,
     /// What it was pinned to.
     pub from: String,
 }
@@ -249,26 +249,26 @@ impl Lockfile {
 
     /// The pin of a chart.
     #[must_use]
-    pub fn chart(&self, asked: &str) -> Option<&ChartPin> {
-        self.pins.charts.get(asked)
+    pub fn chart(&self, requested: &str) -> Option<&ChartPin> {
+        self.pins.charts.get(requested)
     }
 
     /// Pins a chart; returns the previous pin.
-    pub fn pin_chart(&mut self, asked: &str, pin: ChartPin) -> Option<ChartPin> {
-        if self.chart(asked) == Some(&pin) {
+    pub fn pin_chart(&mut self, requested: &str, pin: ChartPin) -> Option<ChartPin> {
+        if self.chart(requested) == Some(&pin) {
             return Some(pin);
         }
         self.changed = true;
-        self.pins.charts.insert(asked.to_owned(), pin)
+        self.pins.charts.insert(requested.to_owned(), pin)
     }
 
     /// Drops every pin that `named` does not know, and returns what was dropped.
     pub fn retain(&mut self, named: &NamesIn) -> Vec<Dropped> {
         let mut dropped = Vec::new();
-        let mut drop = |reference: &str, sort: &str, from: String| {
+        let mut drop = |reference: &str, platform: &str, from: String| {
             dropped.push(Dropped {
                 reference: reference.to_owned(),
-                sort: sort.to_owned(),
+                platform: platform.to_owned(),
                 from,
             });
         };

@@ -58,7 +58,7 @@ pub struct Site {
     pub cas: Arc<Cas>,
     pub registry: Arc<Registry>,
     /// The options of the run.
-    pub wishes: SiteOptions,
+    pub options: SiteOptions,
     pub transfers: Semaphore,
     /// Limits CPU work inside steps.
     pub cpu: Arc<Semaphore>,
@@ -120,13 +120,13 @@ impl Site {
         cas: Arc<Cas>,
         registry: Registry,
         workspace: &Path,
-        wishes: SiteOptions,
+        options: SiteOptions,
     ) -> Arc<Self> {
         let name = blake3::hash(workspace.as_os_str().as_encoded_bytes()).to_hex();
         let stats = StatCache::load(&cas.root().join("stat").join(name.as_str()));
         Arc::new(Self {
             transfers: Semaphore::new(TRANSFERS),
-            cpu: Arc::new(Semaphore::new(wishes.jobs.max(1))),
+            cpu: Arc::new(Semaphore::new(options.jobs.max(1))),
             fetching: InFlight::default(),
             published: OnceLock::new(),
             stats: Mutex::new(stats),
@@ -145,7 +145,7 @@ impl Site {
             stopping: OnceLock::new(),
             cas,
             registry: Arc::new(registry),
-            wishes,
+            options,
         })
     }
 
@@ -153,7 +153,7 @@ impl Site {
     pub(crate) fn own_files(&self) -> OwnFiles {
         OwnFiles {
             cache: self.cas.root().to_owned(),
-            output: self.wishes.output.clone(),
+            output: self.options.output.clone(),
         }
     }
 
@@ -206,7 +206,7 @@ impl Site {
         if let Some(known) = snapshots.get(folder) {
             return Arc::clone(known);
         }
-        let near = [&self.cache, &self.wishes.output].map(|own| match folder.starts_with(own) {
+        let near = [&self.cache, &self.options.output].map(|own| match folder.starts_with(own) {
             true => Some(Path::new("")),
             false => own.strip_prefix(folder).ok(),
         });
@@ -229,7 +229,7 @@ impl Site {
             return true;
         }
         // A folder that holds only archives was made for them.
-        if self.wishes.output == path {
+        if self.options.output == path {
             let names = std::fs::read_dir(path).into_iter().flatten().flatten();
             let names: Vec<String> = names
                 .map(|entry| entry.file_name().to_string_lossy().into_owned())
@@ -237,7 +237,7 @@ impl Site {
             return !names.is_empty() && names.iter().all(|name| is_archive(name));
         }
         let name = path.file_name().and_then(|name| name.to_str());
-        path.parent() == Some(&self.wishes.output) && name.is_some_and(is_archive)
+        path.parent() == Some(&self.options.output) && name.is_some_and(is_archive)
     }
 
     /// Keeps a note to show when the run has ended.
@@ -327,7 +327,7 @@ impl Site {
 
     /// Fails under `--offline`, because `what` would have to be fetched.
     pub(crate) fn online(&self, what: &str) -> Result<(), Failure> {
-        if !self.wishes.offline {
+        if !self.options.offline {
             return Ok(());
         }
         let message = format!(
@@ -406,14 +406,14 @@ mod tests {
         let mut site = Site::new(cas, registry, dir.path(), SiteOptions::default());
         Arc::get_mut(&mut site).unwrap().clock = || NOW.load(Ordering::Relaxed);
         let day = Duration::from_secs(86_400);
-        assert!(site.asked_before("a", day), "never asked");
-        site.asked_now("a");
-        assert!(!site.asked_before("a", day));
-        assert!(site.asked_before("b", day));
+        assert!(site.is_outdated("a", day), "never resolved");
+        site.note_resolved("a");
+        assert!(!site.is_outdated("a", day));
+        assert!(site.is_outdated("b", day));
         NOW.fetch_add(86_401, Ordering::Relaxed);
-        assert!(site.asked_before("a", day));
-        site.asked_now("a");
+        assert!(site.is_outdated("a", day));
+        site.note_resolved("a");
         NOW.fetch_sub(500_000, Ordering::Relaxed);
-        assert!(site.asked_before("a", day), "the clock went backwards");
+        assert!(site.is_outdated("a", day), "the clock went backwards");
     }
 }

@@ -19,7 +19,7 @@ pub(crate) const WORKSPACE_FILE: &str = "jackal-workspace.yaml";
 
 /// Why a source cannot be listed.
 #[derive(Debug, thiserror::Error)]
-pub enum SourceError {
+pub enum LocalSourceError {
     /// A source is absolute, or leads out of a folder that it may not leave.
     #[error("`{0}` points outside its folder: use a path in the folder")]
     Outside(String),
@@ -41,9 +41,9 @@ pub enum SourceError {
     Walk(WalkError),
 }
 
-disk::from_disk_error!(SourceError);
+disk::from_disk_error!(LocalSourceError);
 
-impl From<WalkError> for SourceError {
+impl From<WalkError> for LocalSourceError {
     fn from(error: WalkError) -> Self {
         match error {
             WalkError::Io { path, source } => Self::Io { path, source },
@@ -64,8 +64,8 @@ pub struct OwnFiles {
 ///
 /// # Errors
 ///
-/// [`SourceError::Io`]
-pub(crate) fn bound(root: &Path, cache: &Path) -> Result<PathBuf, SourceError> {
+/// [`LocalSourceError::Io`]
+pub(crate) fn bound(root: &Path, cache: &Path) -> Result<PathBuf, LocalSourceError> {
     let real = fs::canonicalize(root).map_err(disk::at(root))?;
     if fs::canonicalize(cache).is_ok_and(|cache| real.starts_with(cache)) {
         return Ok(real);
@@ -85,13 +85,17 @@ pub(crate) fn bound(root: &Path, cache: &Path) -> Result<PathBuf, SourceError> {
 ///
 /// # Errors
 ///
-/// [`SourceError`]; one that leads out of the bound is refused even if it does not
+/// [`LocalSourceError`]; one that leads out of the bound is refused even if it does not
 /// exist.
-pub(crate) fn located(root: &Path, bound: &Path, source: &str) -> Result<PathBuf, SourceError> {
+pub(crate) fn located(
+    root: &Path,
+    bound: &Path,
+    source: &str,
+) -> Result<PathBuf, LocalSourceError> {
     if source.is_empty() || Path::new(source).is_absolute() {
         return Err(outside(source));
     }
-    let leads_out = || SourceError::LeadsOut {
+    let leads_out = || LocalSourceError::LeadsOut {
         path: source.to_owned(),
         bound: bound.to_owned(),
     };
@@ -105,7 +109,7 @@ pub(crate) fn located(root: &Path, bound: &Path, source: &str) -> Result<PathBuf
                 return Err(leads_out());
             }
             match fs::read_link(&full) {
-                Ok(target) => Err(SourceError::Walk(WalkError::Dangling {
+                Ok(target) => Err(LocalSourceError::Walk(WalkError::Dangling {
                     link: full,
                     target,
                 })),
@@ -161,21 +165,21 @@ impl<'f> LeftOut<'f> {
 ///
 /// # Errors
 ///
-/// [`SourceError`]
+/// [`LocalSourceError`]
 pub(crate) fn listed_in<'f>(
     folders: &'f Folders,
     source: &'f str,
     links: Links,
     own: &OwnFiles,
-) -> Result<(Found<'f>, Vec<Entry>), SourceError> {
+) -> Result<(Found<'f>, Vec<Entry>), LocalSourceError> {
     let found = folders.find(source);
     let bound = bound(found.root, &own.cache)?;
     located(found.root, &bound, found.below).map_err(|error| match error {
-        SourceError::LeadsOut { bound, .. } => SourceError::LeadsOut {
+        LocalSourceError::LeadsOut { bound, .. } => LocalSourceError::LeadsOut {
             path: source.to_owned(),
             bound,
         },
-        SourceError::Outside(_) => outside(source),
+        LocalSourceError::Outside(_) => outside(source),
         other => other,
     })?;
     let left_out = LeftOut::new(own, folders);
@@ -196,8 +200,8 @@ pub(crate) fn listed_in<'f>(
 ///
 /// # Errors
 ///
-/// [`SourceError`]
-pub(crate) fn listed(root: &Path, source: &str) -> Result<Vec<Entry>, SourceError> {
+/// [`LocalSourceError`]
+pub(crate) fn listed(root: &Path, source: &str) -> Result<Vec<Entry>, LocalSourceError> {
     inside(source)?;
     // With a trailing slash, a link would be followed.
     let source = source.trim_end_matches('/');
@@ -227,8 +231,8 @@ fn normal(path: &Path) -> PathBuf {
 ///
 /// # Errors
 ///
-/// [`SourceError::Outside`]
-pub fn inside(source: &str) -> Result<(), SourceError> {
+/// [`LocalSourceError::Outside`]
+pub fn inside(source: &str) -> Result<(), LocalSourceError> {
     let within = |part| matches!(part, Part::Normal(_) | Part::CurDir);
     if !source.is_empty() && Path::new(source).components().all(within) {
         Ok(())
@@ -239,8 +243,8 @@ pub fn inside(source: &str) -> Result<(), SourceError> {
 
 /// The error for a source that [`inside`] would refuse.
 #[must_use]
-pub fn outside(source: &str) -> SourceError {
-    SourceError::Outside(source.to_owned())
+pub fn outside(source: &str) -> LocalSourceError {
+    LocalSourceError::Outside(source.to_owned())
 }
 
 #[cfg(test)]
@@ -259,7 +263,7 @@ mod tests {
         symlink("..", root.join("up")).unwrap();
         symlink("real", root.join("alias")).unwrap();
         let outside = listed(&root, "up/secret").unwrap_err();
-        assert!(matches!(outside, SourceError::Outside(_)), "{outside}");
+        assert!(matches!(outside, LocalSourceError::Outside(_)), "{outside}");
         assert_eq!(listed(&root, "alias/f").unwrap()[0].stat.size, 1);
         let whole = listed(&root, "./").unwrap();
         let paths: Vec<&str> = whole.iter().map(|entry| entry.path.as_str()).collect();
@@ -298,19 +302,19 @@ mod tests {
         for source in ["../../secret", "link", "../../absent", "x/../../../absent"] {
             let error = to(source).unwrap_err();
             assert!(
-                matches!(error, SourceError::LeadsOut { .. }),
+                matches!(error, LocalSourceError::LeadsOut { .. }),
                 "{source}: {error}"
             );
         }
         for source in ["/etc/passwd", ""] {
             assert!(
-                matches!(to(source), Err(SourceError::Outside(_))),
+                matches!(to(source), Err(LocalSourceError::Outside(_))),
                 "{source}"
             );
         }
         let absent = to("absent").unwrap_err();
-        assert!(matches!(absent, SourceError::Io { .. }), "{absent}");
+        assert!(matches!(absent, LocalSourceError::Io { .. }), "{absent}");
         let dangling = to("dangling").unwrap_err();
-        assert!(matches!(dangling, SourceError::Walk(_)), "{dangling}");
+        assert!(matches!(dangling, LocalSourceError::Walk(_)), "{dangling}");
     }
 }

@@ -31,7 +31,7 @@ const PASSED: &[&str] = &[
 /// The user's environment variables for credentials, keys and proxies.
 pub(crate) fn environment(site: &Site) -> BTreeMap<String, String> {
     let known = PASSED.iter().filter_map(|name| {
-        let value = site.wishes.environment.get(*name)?;
+        let value = site.options.environment.get(*name)?;
         Some(((*name).to_owned(), value.clone()))
     });
     known.collect()
@@ -39,7 +39,7 @@ pub(crate) fn environment(site: &Site) -> BTreeMap<String, String> {
 
 /// The folders in which programs are looked up.
 fn folders_of_path(site: &Site) -> Vec<PathBuf> {
-    let path = site.wishes.environment.get("PATH");
+    let path = site.options.environment.get("PATH");
     let folders = path.map_or("", String::as_str).split(':');
     folders
         .filter(|folder| !folder.is_empty())

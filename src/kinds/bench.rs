@@ -41,7 +41,7 @@ impl Bench {
     /// The user's limit for the unpacked size of an archive or layer, in bytes;
     /// `None`: the default. It can prevent an output, but never changes its bytes.
     pub(crate) fn content_limit(&self) -> Option<u64> {
-        self.site.as_ref()?.wishes.content_limit
+        self.site.as_ref()?.options.content_limit
     }
 
     /// The outputs of the actions that this one consists of, in order; in a run, from

@@ -23,7 +23,7 @@ pub(crate) trait Question: Send + Sync + 'static {
     fn name(&self) -> String;
 
     /// The platform of the result, or the type of reference.
-    fn sort(&self) -> String;
+    fn platform(&self) -> String;
 
     /// The pin, if it answers this question.
     fn pinned(&self, lock: &Lockfile) -> Option<Self::Answer>;
@@ -76,8 +76,8 @@ pub(crate) async fn answer<Q: Question>(
     // For all pins of the reference: they are resolved together.
     let last = format!("{}\n{name}", folder.display());
     let known = site.pins(folder, |lock| question.pinned(lock))?;
-    let asking = !site.wishes.locked && !site.wishes.offline;
-    let too_old = |age| asking && site.asked_before(&last, age);
+    let online = !site.options.locked && !site.options.offline;
+    let too_old = |age| online && site.is_outdated(&last, age);
     let stale = question.fresh().is_some_and(too_old);
     if let (Some(pin), false) = (&known, stale) {
         return Ok(pin.clone());
@@ -101,7 +101,7 @@ pub(crate) async fn answer<Q: Question>(
     }
     site.pins(folder, |lock| question.pin(lock, found.clone()))?;
     if question.fresh().is_some() && beside.is_none() {
-        site.asked_now(&last);
+        site.note_resolved(&last);
     }
     Ok(found)
 }
@@ -119,21 +119,21 @@ pub(crate) struct Pin {
     pub(crate) folder: PathBuf,
     /// See [`Question::name`].
     pub(crate) name: String,
-    ask: Box<dyn Fn(Arc<Site>) -> Asking + Send + Sync>,
+    ask: Box<dyn Fn(Arc<Site>) -> Resolving + Send + Sync>,
 }
 
 /// A question in progress.
-type Asking = Pinned<Box<dyn Future<Output = Result<Answered, Failure>> + Send>>;
+type Resolving = Pinned<Box<dyn Future<Output = Result<KeepPin, Failure>> + Send>>;
 
 /// A result that is not in the lock file yet.
-pub(crate) type Answered = Box<dyn FnOnce(&mut Lockfile) -> Vec<Moved> + Send>;
+pub(crate) type KeepPin = Box<dyn FnOnce(&mut Lockfile) -> Vec<Moved> + Send>;
 
 impl Pin {
     /// The pin of `question` in the lock file of `folder`.
     pub(crate) fn of<Q: Question>(folder: &Path, question: Q) -> Self {
         let (question, own) = (Arc::new(question), folder.to_owned());
         let name = question.name();
-        let ask = move |site: Arc<Site>| -> Asking {
+        let ask = move |site: Arc<Site>| -> Resolving {
             let (question, folder) = (Arc::clone(&question), own.clone());
             Box::pin(async move {
                 let mut found = vec![(None, Some(question.ask(&site).await?))];
@@ -164,14 +164,14 @@ impl Pin {
                         }
                         Moved {
                             reference: question.name(),
-                            platform: question.sort(),
+                            platform: question.platform(),
                             from,
                             to,
                         }
                     });
                     moved.collect()
                 };
-                Ok(Box::new(keep) as Answered)
+                Ok(Box::new(keep) as KeepPin)
             })
         };
         Self {
@@ -182,7 +182,7 @@ impl Pin {
     }
 
     /// Resolves the question even if it has a pin; the returned value records the answer.
-    pub(crate) fn ask(&self, site: &Arc<Site>) -> Asking {
+    pub(crate) fn ask(&self, site: &Arc<Site>) -> Resolving {
         (self.ask)(Arc::clone(site))
     }
 }
@@ -203,7 +203,7 @@ impl From<Dropped> for Moved {
     fn from(dropped: Dropped) -> Self {
         Self {
             reference: dropped.reference,
-            platform: dropped.sort,
+            platform: dropped.platform,
             from: Some(dropped.from),
             to: None,
         }

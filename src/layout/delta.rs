@@ -544,13 +544,13 @@ mod tests {
         let stream = folder.path().join("stream");
         std::fs::write(&stream, zstd::encode_all(&[0; 2048][..], 1).unwrap()).unwrap();
         let mut out = Vec::new();
-        for (path, told) in [
+        for (path, message) in [
             (folder.path(), "is a folder"),
             (&stream, "single Zstandard"),
         ] {
             let new = open(path).unwrap();
             let error = write_delta(&old, &new, Path::new("d"), &mut out).unwrap_err();
-            assert!(error.to_string().contains(told), "{error}");
+            assert!(error.to_string().contains(message), "{error}");
         }
     }
 }

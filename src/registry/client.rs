@@ -262,11 +262,11 @@ impl Registry {
     /// the host asks for a delay, all requests to it wait.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response, Failure> {
         match self.send_in_turn(call).await {
-            Err(Failure::Transient(error, Some(wish))) => {
+            Err(Failure::Transient(error, Some(delay))) => {
                 if self.is_own(call)? {
-                    self.pace.close(call.reference.registry(), wish);
+                    self.pace.close(call.reference.registry(), delay);
                 }
-                Err(Failure::Transient(error, Some(wish)))
+                Err(Failure::Transient(error, Some(delay)))
             }
             Err(Failure::Final(RegistryError::Unauthorized {
                 reference,
@@ -308,7 +308,7 @@ impl Registry {
             true => self.auth.known(call.reference, &call.access),
             false => None,
         };
-        let mut asked = false;
+        let mut authenticated = false;
         loop {
             let client = match call.body {
                 Body::Upload(..) => &http.writes,
@@ -330,8 +330,8 @@ impl Registry {
                 }
             };
             let response = sent?;
-            if response.status() == StatusCode::UNAUTHORIZED && !asked && own {
-                asked = true;
+            if response.status() == StatusCode::UNAUTHORIZED && !authenticated && own {
+                authenticated = true;
                 // One turn for the token and one for the request, as the token
                 // may be short-lived.
                 self.turn(call.reference, 2).await;

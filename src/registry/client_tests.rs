@@ -152,13 +152,13 @@ async fn a_login_is_not_sent_to_hosts_that_a_registry_redirects_to() {
     let challenge = answer("401 No", "WWW-Authenticate: Basic realm=\"x\"\r\n", 0, "");
     let moved = format!("Location: http://{storage}/blob?signature=s\r\n");
     let moved = answer("307 Moved", &moved, 0, "");
-    let (host, asked) = serve(vec![challenge, moved]).await;
+    let (host, requests) = serve(vec![challenge, moved]).await;
     let reference = format!("{host}/a").parse().unwrap();
     let registry = with_login(&host, r#""auth":"dTpw""#);
     let descriptor = Descriptor::of("a/b", b"abc");
     let bytes = registry.read_blob(&reference, &descriptor).await;
     assert_eq!(bytes.unwrap(), b"abc");
-    assert!(asked.lock().unwrap()[1].contains("Basic dTpw"));
+    assert!(requests.lock().unwrap()[1].contains("Basic dTpw"));
     let followed = seen.lock().unwrap()[0].to_lowercase();
     assert!(!followed.contains("authorization"), "{followed}");
     // URLs may contain secrets.
@@ -176,7 +176,7 @@ async fn an_upload_to_another_host_does_not_send_the_login() {
     let (host, _) = serve(vec![challenge, absent(), begun, held]).await;
     let to = format!("{host}/a").parse().unwrap();
     let registry = with_login(&host, r#""auth":"dTpw""#);
-    let source: crate::registry::Source = Arc::new(Held(b"abc"));
+    let source: crate::registry::BlobSource = Arc::new(Held(b"abc"));
     let descriptor = Descriptor::of("a/b", b"abc");
     let sent = registry
         .push_blob(&to, &descriptor, &source, Default::default())
@@ -206,12 +206,12 @@ async fn an_interrupted_chunk_is_continued_where_the_registry_stopped() {
     .await;
     let registry = in_pieces_of(4);
     let to = format!("{host}/a").parse().unwrap();
-    let source: crate::registry::Source = Arc::new(Held(b"0123456789"));
+    let source: crate::registry::BlobSource = Arc::new(Held(b"0123456789"));
     let descriptor = Descriptor::of("a/b", b"0123456789");
     let sent = registry.push_blob(&to, &descriptor, &source, Default::default());
     assert_eq!(sent.await.unwrap(), crate::registry::Sent::Uploaded);
     let seen = seen.lock().unwrap();
-    let told: Vec<(String, &str)> = seen[2..7]
+    let requests: Vec<(String, &str)> = seen[2..7]
         .iter()
         .map(|request| {
             let (head, body) = request.split_once("\r\n\r\n").unwrap();
@@ -228,7 +228,7 @@ async fn an_interrupted_chunk_is_continued_where_the_registry_stopped() {
         ("PUT /up/4 ", ""),
     ];
     let expected = expected.map(|(line, body)| (line.to_owned(), body));
-    assert_eq!(told, expected);
+    assert_eq!(requests, expected);
 }
 
 #[tokio::test]
@@ -260,11 +260,11 @@ async fn a_retried_write_to_an_index_reads_it_again_first() {
     };
     client().merge_index(&tag, false, merge).await.unwrap();
     let seen = seen.lock().unwrap();
-    let asked: Vec<&str> = seen
+    let requests: Vec<&str> = seen
         .iter()
         .map(|request| request.split(' ').next().unwrap())
         .collect();
-    assert_eq!(asked, ["GET", "PUT", "GET", "PUT", "GET"]);
+    assert_eq!(requests, ["GET", "PUT", "GET", "PUT", "GET"]);
     assert!(seen[3].contains(&theirs), "{}", seen[3]);
 }
 
@@ -393,7 +393,7 @@ async fn an_upload_that_the_registry_has_forgotten_is_restarted() {
         .await;
         let registry = in_pieces_of(4);
         let to = format!("{host}/a").parse().unwrap();
-        let source: crate::registry::Source = Arc::new(Held(b"012345"));
+        let source: crate::registry::BlobSource = Arc::new(Held(b"012345"));
         let descriptor = Descriptor::of("a/b", b"012345");
         let sent = registry.push_blob(&to, &descriptor, &source, Default::default());
         assert_eq!(
@@ -446,7 +446,7 @@ async fn a_web_page_is_none_of_a_registrys_answers() {
     let (host, _) = serve(answers).await;
     let reference: Reference = format!("{host}/a:1").parse().unwrap();
     let blob = Descriptor::of("a/b", b"abc");
-    let source: crate::registry::Source = std::sync::Arc::new(Held(b"abc"));
+    let source: crate::registry::BlobSource = std::sync::Arc::new(Held(b"abc"));
     let client = client();
     let tags = client.tags(&reference).await.unwrap_err();
     let manifest = client.resolve(&reference).await.unwrap_err();
@@ -474,7 +474,7 @@ async fn an_empty_answer_of_any_type_and_a_blob_that_is_a_page_are_taken() {
     let (host, _) = serve(answers).await;
     let reference: Reference = format!("{host}/a:1").parse().unwrap();
     let blob = Descriptor::of("text/html", b"abc");
-    let source: crate::registry::Source = std::sync::Arc::new(Held(b"abc"));
+    let source: crate::registry::BlobSource = std::sync::Arc::new(Held(b"abc"));
     let client = client();
     assert_eq!(client.read_blob(&reference, &blob).await.unwrap(), b"abc");
     let sent = client.push_blob(&reference, &blob, &source, Default::default());

@@ -34,4 +34,4 @@ pub use transfer::blob::Blobs;
 pub use transfer::download::{DownloadError, download};
 pub use transfer::push::{Hints, Sent};
 pub use transfer::repository::{BlobReader, Repository};
-pub use transfer::upload::Source;
+pub use transfer::upload::BlobSource;

@@ -292,31 +292,31 @@ mod tests {
     use super::*;
     use crate::oci::{Descriptor, media_type};
     use crate::registry::canned::*;
-    use crate::registry::{Options, Registry, Source};
+    use crate::registry::{BlobSource, Options, Registry};
 
-    fn source(bytes: &'static [u8]) -> (Descriptor, Source) {
+    fn source(bytes: &'static [u8]) -> (Descriptor, BlobSource) {
         (Descriptor::of("a/b", bytes), Arc::new(Held(bytes)))
     }
 
     #[tokio::test]
     async fn delays_are_reported_and_excessive_ones_are_errors() {
-        static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        static RETRIES: Mutex<Vec<String>> = Mutex::new(Vec::new());
         let busy = |after: &str| answer("429 Busy", &format!("Retry-After: {after}\r\n"), 0, "");
         let date = "Thu, 01 Jan 2026 00:10:00 GMT\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT";
         let good = answer("200 OK", "", 2, "{}");
         let answers = vec![busy("1"), good, busy("3600"), busy(date)];
         let (host, seen) = serve(answers).await;
         let registry = Registry::new(Options {
-            on_retry: |text| TOLD.lock().unwrap().push(text.to_owned()),
+            on_retry: |text| RETRIES.lock().unwrap().push(text.to_owned()),
             ..Options::default()
         });
         let reference = format!("{host}/a:1").parse().unwrap();
         registry.resolve(&reference).await.unwrap();
-        let told = TOLD.lock().unwrap().join("\n");
+        let retries = RETRIES.lock().unwrap().join("\n");
         let expected = format!("retrying in 1.0 s (attempt 2 of 6): {host}/a:1");
         assert!(
-            told.starts_with(&expected) && told.contains("429"),
-            "{told}"
+            retries.starts_with(&expected) && retries.contains("429"),
+            "{retries}"
         );
         for seconds in ["3600 s", "600 s"] {
             let error = registry.resolve(&reference).await.unwrap_err();
@@ -395,7 +395,7 @@ mod tests {
         let answers = vec![challenge(), challenge(), challenge(), challenge(), unasked];
         let (host, _) = serve(answers).await;
         let reference = format!("{host}/a:1").parse().unwrap();
-        for (registry, told) in [
+        for (registry, retries) in [
             (
                 with_login(&host, r#""auth":"dTpw""#),
                 "credentials of u from a.json",
@@ -408,7 +408,7 @@ mod tests {
             (client(), "did not ask for credentials"),
         ] {
             let error = registry.resolve(&reference).await.unwrap_err().to_string();
-            assert!(error.contains(told), "{error}");
+            assert!(error.contains(retries), "{error}");
         }
     }
 

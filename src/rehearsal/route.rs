@@ -73,7 +73,7 @@ fn unknown() -> Trouble {
 }
 
 /// A parsed request.
-struct Asked {
+struct Call {
     method: Method,
     /// The repository.
     repository: String,
@@ -86,7 +86,7 @@ struct Asked {
     strike: Option<Kind>,
 }
 
-impl Asked {
+impl Call {
     fn query(&self, name: &str) -> Option<&str> {
         let mut found = self.query.iter().filter(|(key, _)| key == name);
         found.next().map(|(_, value)| value.as_str())
@@ -139,8 +139,8 @@ impl Site {
 
     /// Removes the upload at `path`, if it is one.
     async fn forget(&self, path: &str) {
-        let asked = path.strip_prefix("/v2/").and_then(parse);
-        let id = asked.filter(|(_, what, _)| what == "uploads");
+        let call = path.strip_prefix("/v2/").and_then(parse);
+        let id = call.filter(|(_, what, _)| what == "uploads");
         if let Some(upload) = id.and_then(|(_, _, id)| self.store.upload(&id)) {
             // It may not exist.
             let _ = tokio::fs::remove_file(upload).await;
@@ -181,7 +181,7 @@ impl Site {
         let query = reqwest::Url::parse(&format!("http://x/?{query}"))
             .map(|url| url.query_pairs().into_owned().collect())
             .unwrap_or_default();
-        let mut asked = Asked {
+        let mut call = Call {
             method: parts.method,
             repository: String::new(),
             what: String::new(),
@@ -192,88 +192,88 @@ impl Site {
         };
         let path = parts.uri.path();
         if path == "/token" {
-            return self.token(&asked);
+            return self.token(&call);
         }
         let rest = path.strip_prefix("/v2/").ok_or_else(unknown)?;
         if rest.is_empty() {
             // Clients use this endpoint to find out how to log in.
-            return Ok(match self.access.knows(asked.header(&AUTHORIZATION)) {
+            return Ok(match self.access.knows(call.header(&AUTHORIZATION)) {
                 true => plain(StatusCode::OK, Answer::empty()),
-                false => self.log_in(&asked),
+                false => self.log_in(&call),
             });
         }
-        (asked.repository, asked.what, asked.name) = parse(rest).ok_or_else(unknown)?;
-        let write = !matches!(asked.method, Method::GET | Method::HEAD);
-        let shown = asked.header(&AUTHORIZATION);
-        if !self.access.admits(shown, &asked.repository, write) {
+        (call.repository, call.what, call.name) = parse(rest).ok_or_else(unknown)?;
+        let write = !matches!(call.method, Method::GET | Method::HEAD);
+        let shown = call.header(&AUTHORIZATION);
+        if !self.access.admits(shown, &call.repository, write) {
             drain(&mut body, came).await?;
-            return Ok(self.log_in(&asked));
+            return Ok(self.log_in(&call));
         }
-        let announced: u64 = asked.header(&CONTENT_LENGTH).parse().unwrap_or(0);
+        let announced: u64 = call.header(&CONTENT_LENGTH).parse().unwrap_or(0);
         if self.max_body.is_some_and(|most| announced > most) {
             drain(&mut body, came).await?;
             return Err(refused(413, "SIZE_INVALID", "the request is too large"));
         }
-        match (asked.what.as_str(), &asked.method) {
-            ("blobs", &Method::GET | &Method::HEAD) => self.blob(&asked),
+        match (call.what.as_str(), &call.method) {
+            ("blobs", &Method::GET | &Method::HEAD) => self.blob(&call),
             ("blobs", &Method::DELETE) => {
                 self.store
-                    .unlink(&asked.repository, asked.digest()?)
+                    .unlink(&call.repository, call.digest()?)
                     .map_err(|_| refused(404, "BLOB_UNKNOWN", "no such blob"))?;
                 Ok(plain(StatusCode::ACCEPTED, Answer::empty()))
             }
-            ("uploads", &Method::POST) => self.begin(&asked, &mut body, came).await,
-            ("uploads", &Method::PATCH) => self.patch(&asked, &mut body, came).await,
-            ("uploads", &Method::PUT) => self.finish(&asked, &mut body, came).await,
-            ("uploads", &Method::GET) => self.progress(&asked).await,
+            ("uploads", &Method::POST) => self.begin(&call, &mut body, came).await,
+            ("uploads", &Method::PATCH) => self.patch(&call, &mut body, came).await,
+            ("uploads", &Method::PUT) => self.finish(&call, &mut body, came).await,
+            ("uploads", &Method::GET) => self.progress(&call).await,
             ("uploads", &Method::DELETE) => {
-                let upload = self.store.upload(&asked.name).ok_or_else(unknown)?;
+                let upload = self.store.upload(&call.name).ok_or_else(unknown)?;
                 tokio::fs::remove_file(upload)
                     .await
                     .map_err(|_| no_upload())?;
                 Ok(plain(StatusCode::NO_CONTENT, Answer::empty()))
             }
-            ("manifests", &Method::GET | &Method::HEAD) => self.manifest(&asked),
-            ("manifests", &Method::PUT) => self.put_manifest(&asked, &mut body, came).await,
+            ("manifests", &Method::GET | &Method::HEAD) => self.manifest(&call),
+            ("manifests", &Method::PUT) => self.put_manifest(&call, &mut body, came).await,
             ("manifests", &Method::DELETE) => {
                 self.store
-                    .remove_manifest(&asked.repository, &asked.name)
+                    .remove_manifest(&call.repository, &call.name)
                     .map_err(|_| refused(404, "MANIFEST_UNKNOWN", "no such manifest"))?;
                 Ok(plain(StatusCode::ACCEPTED, Answer::empty()))
             }
-            ("tags", &Method::GET) => self.tags(&asked),
-            ("referrers", &Method::GET) => self.referrers(&asked),
+            ("tags", &Method::GET) => self.tags(&call),
+            ("referrers", &Method::GET) => self.referrers(&call),
             _ => Err(refused(405, "UNSUPPORTED", "method not allowed")),
         }
     }
 
-    fn log_in(&self, asked: &Asked) -> Answered {
-        let challenge = self.access.challenge(asked.header(&HOST));
+    fn log_in(&self, call: &Call) -> Answered {
+        let challenge = self.access.challenge(call.header(&HOST));
         let mut refusal = error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "log in");
         set(&mut refusal, WWW_AUTHENTICATE, &challenge);
         refusal
     }
 
-    fn token(&self, asked: &Asked) -> Result<Answered, Trouble> {
-        if !self.access.is_user(asked.header(&AUTHORIZATION)) {
+    fn token(&self, call: &Call) -> Result<Answered, Trouble> {
+        if !self.access.is_user(call.header(&AUTHORIZATION)) {
             return Err(refused(401, "UNAUTHORIZED", "wrong user or password"));
         }
-        let scopes = asked.query.iter().filter(|(key, _)| key == "scope");
+        let scopes = call.query.iter().filter(|(key, _)| key == "scope");
         let scopes = scopes.map(|(_, scope)| scope.clone()).collect();
         Ok(json(StatusCode::OK, &self.access.grant(scopes)))
     }
 
-    fn blob(&self, asked: &Asked) -> Result<Answered, Trouble> {
-        let digest = asked.digest()?;
-        let lies = asked.strike == Some(Kind::LyingHead) && asked.method == Method::HEAD;
-        let size = match self.store.size_of(&asked.repository, digest) {
+    fn blob(&self, call: &Call) -> Result<Answered, Trouble> {
+        let digest = call.digest()?;
+        let lies = call.strike == Some(Kind::LyingHead) && call.method == Method::HEAD;
+        let size = match self.store.size_of(&call.repository, digest) {
             None if lies => return Ok(plain(StatusCode::OK, Answer::empty())),
             None => return Err(refused(404, "BLOB_UNKNOWN", "no such blob")),
             Some(size) if lies => size + 1,
             Some(size) => size,
         };
         let mut from = 0;
-        let range = asked.header(&RANGE);
+        let range = call.header(&RANGE);
         if let Some(text) = range.strip_prefix("bytes=").and_then(|r| r.split_once('-')) {
             from = text.0.parse().unwrap_or(0);
             if from >= size && size > 0 {
@@ -285,10 +285,10 @@ impl Site {
             }
         }
         let len = size - from;
-        let body = match asked.method {
+        let body = match call.method {
             Method::HEAD => Answer::empty(),
             _ => {
-                let ends = (asked.strike == Some(Kind::Truncate)).then_some(len / 2);
+                let ends = (call.strike == Some(Kind::Truncate)).then_some(len / 2);
                 Answer::file(self.store.blob(digest), from, len, ends)
             }
         };
@@ -309,41 +309,41 @@ impl Site {
 
     async fn begin(
         &self,
-        asked: &Asked,
+        call: &Call,
         body: &mut Incoming,
         came: &AtomicU64,
     ) -> Result<Answered, Trouble> {
-        if let (Some(mount), Some(from)) = (asked.query("mount"), asked.query("from"))
+        if let (Some(mount), Some(from)) = (call.query("mount"), call.query("from"))
             && self.profile.mounts
             && let Ok(digest) = mount.parse::<Digest>()
             && self.store.size_of(from, digest).is_some()
         {
-            self.store.link(&asked.repository, digest)?;
-            return Ok(created(&asked.repository, "blobs", digest));
+            self.store.link(&call.repository, digest)?;
+            return Ok(created(&call.repository, "blobs", digest));
         }
         let number = UPLOADS.fetch_add(1, Ordering::Relaxed);
         let id = format!("{:?}{number}", std::time::Instant::now());
         let id = Digest::of(id.as_bytes()).hex();
         let path = self.store.upload(&id).ok_or_else(unknown)?;
         tokio::fs::File::create(&path).await?;
-        if asked.query("digest").is_some() {
-            let whole = Asked {
+        if call.query("digest").is_some() {
+            let whole = Call {
                 method: Method::PUT,
                 name: id,
-                repository: asked.repository.clone(),
-                what: asked.what.clone(),
-                query: asked.query.clone(),
-                headers: asked.headers.clone(),
-                strike: asked.strike,
+                repository: call.repository.clone(),
+                what: call.what.clone(),
+                query: call.query.clone(),
+                headers: call.headers.clone(),
+                strike: call.strike,
             };
             return self.finish(&whole, body, came).await;
         }
-        Ok(upload_at(StatusCode::ACCEPTED, &asked.repository, &id, 0))
+        Ok(upload_at(StatusCode::ACCEPTED, &call.repository, &id, 0))
     }
 
     /// The file and the size of an unfinished upload.
-    async fn begun(&self, asked: &Asked) -> Result<(PathBuf, u64), Trouble> {
-        let path = self.store.upload(&asked.name).ok_or_else(unknown)?;
+    async fn begun(&self, call: &Call) -> Result<(PathBuf, u64), Trouble> {
+        let path = self.store.upload(&call.name).ok_or_else(unknown)?;
         let facts = tokio::fs::metadata(&path).await;
         let have = facts.map_err(|_| no_upload())?.len();
         Ok((path, have))
@@ -351,12 +351,12 @@ impl Site {
 
     async fn patch(
         &self,
-        asked: &Asked,
+        call: &Call,
         body: &mut Incoming,
         came: &AtomicU64,
     ) -> Result<Answered, Trouble> {
-        let (path, have) = self.begun(asked).await?;
-        let announced: u64 = asked.header(&CONTENT_LENGTH).parse().unwrap_or(0);
+        let (path, have) = self.begun(call).await?;
+        let announced: u64 = call.header(&CONTENT_LENGTH).parse().unwrap_or(0);
         if let Chunks::AtMost(most) = self.profile.chunks
             && announced > most
         {
@@ -364,7 +364,7 @@ impl Site {
         }
         let silent = self.loses_pieces();
         let mut told = have + announced;
-        if let Some((start, end)) = asked.header(&CONTENT_RANGE).split_once('-') {
+        if let Some((start, end)) = call.header(&CONTENT_RANGE).split_once('-') {
             if !silent && start.parse() != Ok(have) {
                 return Err(refused(416, "RANGE_INVALID", "the chunk is out of order"));
             }
@@ -379,32 +379,32 @@ impl Site {
         };
         Ok(upload_at(
             StatusCode::ACCEPTED,
-            &asked.repository,
-            &asked.name,
+            &call.repository,
+            &call.name,
             if silent { told } else { have + taken },
         ))
     }
 
     async fn finish(
         &self,
-        asked: &Asked,
+        call: &Call,
         body: &mut Incoming,
         came: &AtomicU64,
     ) -> Result<Answered, Trouble> {
-        let (path, have) = self.begun(asked).await?;
-        let digest = asked.query("digest").and_then(|text| text.parse().ok());
+        let (path, have) = self.begun(call).await?;
+        let digest = call.query("digest").and_then(|text| text.parse().ok());
         let digest: Digest =
             digest.ok_or_else(|| refused(400, "DIGEST_INVALID", "the sha256 digest is missing"))?;
-        let announced: u64 = asked.header(&CONTENT_LENGTH).parse().unwrap_or(0);
+        let announced: u64 = call.header(&CONTENT_LENGTH).parse().unwrap_or(0);
         if let Some(most) = self.max_layer
             && have + announced > most
         {
             return Err(refused(413, "SIZE_INVALID", "the layer is too large"));
         }
-        let garble = asked.strike == Some(Kind::Garble);
+        let garble = call.strike == Some(Kind::Garble);
         take(&path, body, came, false, garble.then_some(0)).await?;
-        let made = created(&asked.repository, "blobs", digest);
-        if asked.strike == Some(Kind::LostWrite) {
+        let made = created(&call.repository, "blobs", digest);
+        if call.strike == Some(Kind::LostWrite) {
             tokio::fs::remove_file(&path).await?;
             return Ok(made);
         }
@@ -419,7 +419,7 @@ impl Site {
                 format!("the content has digest {found}"),
             ));
         }
-        self.store.keep(&asked.repository, digest, &path)?;
+        self.store.keep(&call.repository, digest, &path)?;
         Ok(made)
     }
 
@@ -427,24 +427,24 @@ impl Site {
         matches!(self.profile.chunks, Chunks::FirstOnly | Chunks::LastOnly)
     }
 
-    async fn progress(&self, asked: &Asked) -> Result<Answered, Trouble> {
-        let (_, have) = self.begun(asked).await?;
+    async fn progress(&self, call: &Call) -> Result<Answered, Trouble> {
+        let (_, have) = self.begun(call).await?;
         let status = StatusCode::NO_CONTENT;
-        Ok(upload_at(status, &asked.repository, &asked.name, have))
+        Ok(upload_at(status, &call.repository, &call.name, have))
     }
 
-    fn manifest(&self, asked: &Asked) -> Result<Answered, Trouble> {
-        let found = self.store.manifest(&asked.repository, &asked.name);
+    fn manifest(&self, call: &Call) -> Result<Answered, Trouble> {
+        let found = self.store.manifest(&call.repository, &call.name);
         let found = found.ok_or_else(|| refused(404, "MANIFEST_UNKNOWN", "no such manifest"))?;
         let mut bytes = found.bytes;
         let len = bytes.len();
-        if asked.strike == Some(Kind::Garble)
+        if call.strike == Some(Kind::Garble)
             && let Some(first) = bytes.last_mut()
         {
             *first ^= 1;
         }
-        let truncated = asked.strike == Some(Kind::Truncate) && asked.method == Method::GET;
-        let body = match asked.method {
+        let truncated = call.strike == Some(Kind::Truncate) && call.method == Method::GET;
+        let body = match call.method {
             Method::HEAD => Answer::empty(),
             _ if truncated => Answer::file(
                 self.store.blob(found.digest),
@@ -463,7 +463,7 @@ impl Site {
 
     async fn put_manifest(
         &self,
-        asked: &Asked,
+        call: &Call,
         body: &mut Incoming,
         came: &AtomicU64,
     ) -> Result<Answered, Trouble> {
@@ -483,7 +483,7 @@ impl Site {
             return Err(refused(400, "MANIFEST_INVALID", "it is not a JSON object"));
         }
         let digest = Digest::of(&bytes);
-        let tag = match asked.name.parse::<Digest>() {
+        let tag = match call.name.parse::<Digest>() {
             Ok(named) if named != digest => {
                 return Err(refused(
                     400,
@@ -492,24 +492,24 @@ impl Site {
                 ));
             }
             Ok(_) => None,
-            Err(_) => Some(asked.name.as_str()),
+            Err(_) => Some(call.name.as_str()),
         };
-        if let Some(lacking) = self.store.lacking(&asked.repository, &bytes) {
+        if let Some(lacking) = self.store.lacking(&call.repository, &bytes) {
             let message = format!("blob {lacking} is missing");
             return Err(refused(404, "MANIFEST_BLOB_UNKNOWN", message));
         }
         if let Some(tag) = tag.filter(|_| self.immutable)
-            && let Some(found) = self.store.manifest(&asked.repository, tag)
+            && let Some(found) = self.store.manifest(&call.repository, tag)
             && found.digest != digest
         {
             return Err(refused(400, "TAG_INVALID", "the tag is immutable"));
         }
-        if asked.strike != Some(Kind::LostWrite) {
-            let kind = asked.header(&CONTENT_TYPE);
+        if call.strike != Some(Kind::LostWrite) {
+            let kind = call.header(&CONTENT_TYPE);
             self.store
-                .put_manifest(&asked.repository, kind, &bytes, tag)?;
+                .put_manifest(&call.repository, kind, &bytes, tag)?;
         }
-        let mut answer = created(&asked.repository, "manifests", digest);
+        let mut answer = created(&call.repository, "manifests", digest);
         if let Some(subject) = store::subject(&bytes)
             && self.profile.referrers != Referrers::Absent
         {
@@ -518,14 +518,14 @@ impl Site {
         Ok(answer)
     }
 
-    fn tags(&self, asked: &Asked) -> Result<Answered, Trouble> {
-        let tags = self.store.tags(&asked.repository).ok_or_else(unknown)?;
-        let most = asked.query("n").and_then(|text| text.parse().ok());
+    fn tags(&self, call: &Call) -> Result<Answered, Trouble> {
+        let tags = self.store.tags(&call.repository).ok_or_else(unknown)?;
+        let most = call.query("n").and_then(|text| text.parse().ok());
         let most: usize = most.unwrap_or(PAGE);
-        let last = asked.query("last").unwrap_or_default();
+        let last = call.query("last").unwrap_or_default();
         let rest: Vec<String> = tags.into_iter().filter(|tag| tag.as_str() > last).collect();
         let page: Vec<String> = rest.iter().take(most).cloned().collect();
-        let name = &asked.repository;
+        let name = &call.repository;
         let told = serde_json::json!({"name": name, "tags": page});
         let mut answer = json(StatusCode::OK, &told);
         if let Some(last) = page.last().filter(|_| rest.len() > page.len()) {
@@ -535,13 +535,13 @@ impl Site {
         Ok(answer)
     }
 
-    fn referrers(&self, asked: &Asked) -> Result<Answered, Trouble> {
+    fn referrers(&self, call: &Call) -> Result<Answered, Trouble> {
         let mut index = match self.profile.referrers {
             Referrers::Absent => return Err(unknown()),
             Referrers::Claimed => crate::oci::Index::empty(),
-            Referrers::Listed => self.store.referrers(&asked.repository, asked.digest()?),
+            Referrers::Listed => self.store.referrers(&call.repository, call.digest()?),
         };
-        let kind = asked.query("artifactType");
+        let kind = call.query("artifactType");
         if let Some(kind) = kind {
             index
                 .manifests

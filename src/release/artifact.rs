@@ -33,7 +33,7 @@ pub struct Artifact {
     /// The blobs of the manifest, without duplicates.
     pub blobs: Vec<Descriptor>,
     /// Yields every blob. Its content is verified during transfer.
-    pub source: Source,
+    pub source: BlobSource,
     /// The repository that has the blobs, if they come from a registry.
     pub origin: Option<Reference>,
 }
@@ -83,13 +83,13 @@ impl Artifact {
         let files = files.iter();
         let files = files.map(|file| (file.name.clone(), file.digest, file.size));
         let made = manifest::artifact(dialect, &definition, architecture, files)?;
-        let source: Source = Arc::<Cas>::clone(cas);
+        let source: BlobSource = Arc::<Cas>::clone(cas);
         Ok((Self::made(made, source), definition))
     }
 
     /// A package that was assembled here, with its blobs in `files`.
     #[must_use]
-    pub fn made(made: manifest::Artifact, files: Source) -> Self {
+    pub fn made(made: manifest::Artifact, files: BlobSource) -> Self {
         Self {
             name: made.name,
             architecture: made.architecture,
@@ -110,7 +110,7 @@ impl Artifact {
         name: String,
         architecture: String,
         bytes: Bytes,
-        source: Source,
+        source: BlobSource,
         origin: Option<Reference>,
     ) -> Result<Self, serde_json::Error> {
         let manifest: Manifest = serde_json::from_slice(&bytes)?;
@@ -170,7 +170,7 @@ impl Artifact {
         let bytes = manifest::with_files(&self.bytes, dialect, &without, described);
         let bytes = Bytes::from(bytes.map_err(|error| text(&error))?);
         let contents = files.into_iter().map(|(_, bytes)| bytes);
-        let source: Source = Arc::new(WithDocuments::new(contents, self.source));
+        let source: BlobSource = Arc::new(WithDocuments::new(contents, self.source));
         Self::copied(self.name, self.architecture, bytes, source, self.origin)
             .map_err(|error| text(&error))
     }
@@ -179,12 +179,12 @@ impl Artifact {
 /// Documents in memory, and a store for everything else.
 pub struct WithDocuments {
     documents: BTreeMap<Digest, Vec<u8>>,
-    rest: Source,
+    rest: BlobSource,
 }
 
 impl WithDocuments {
     /// Yields `documents`, and other content from `rest`.
-    pub fn new(documents: impl IntoIterator<Item = Vec<u8>>, rest: Source) -> Self {
+    pub fn new(documents: impl IntoIterator<Item = Vec<u8>>, rest: BlobSource) -> Self {
         let documents = documents.into_iter();
         Self {
             documents: documents.map(|bytes| (Digest::of(&bytes), bytes)).collect(),

@@ -440,8 +440,8 @@ mod tests {
             Err(JournalError::Busy(_))
         ));
         // Reading needs no lock.
-        let (told, steps) = Journal::peek(dir.path(), &id).unwrap().unwrap();
-        assert_eq!((told, steps.len()), (begun.clone(), 2));
+        let (read, steps) = Journal::peek(dir.path(), &id).unwrap().unwrap();
+        assert_eq!((read, steps.len()), (begun.clone(), 2));
         drop(journal);
         let path = dir.path().join(format!("{id}.journal"));
         let mut text = fs::read(&path).unwrap();

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{ActionKey, Output};
 use crate::oci::{Descriptor, Digest, Manifest, Reference, media_type};
-use crate::registry::{Hints, Registry, RegistryError, Source};
+use crate::registry::{BlobSource, Hints, Registry, RegistryError};
 use crate::source::{RemoteError, RemotePackage};
 
 use super::artifact::WithDocuments;
@@ -62,7 +62,7 @@ pub async fn attach_results(
     subject: &Descriptor,
     held: &BTreeSet<Digest>,
     results: &BTreeMap<ActionKey, Vec<Output>>,
-    source: &Source,
+    source: &BlobSource,
 ) -> Result<(), RegistryError> {
     // A blob that the package has in parts cannot be uploaded whole.
     let most = registry
@@ -100,7 +100,7 @@ pub async fn attach_results(
         .into_iter()
         .map(|(digest, size)| Descriptor::blob(digest, size))
         .collect();
-    let source: Source = std::sync::Arc::new(WithDocuments::new(
+    let source: BlobSource = std::sync::Arc::new(WithDocuments::new(
         [document],
         std::sync::Arc::clone(source),
     ));

@@ -15,7 +15,7 @@ use crate::content::{Fetch, VerifyReader};
 use crate::oci::{Descriptor, Digest, Hasher, Manifest};
 use crate::package::layers::{self, MAX_PARTS};
 use crate::package::{Dialect, SKELETON};
-use crate::registry::{Registry, Source};
+use crate::registry::{BlobSource, Registry};
 
 /// `artifact` as it is published to `place`: with large files in parts if the
 /// registry is known to limit layers.
@@ -88,7 +88,7 @@ fn split(artifact: &Artifact, most: u64) -> io::Result<Artifact> {
         return Ok(artifact.clone());
     }
     let bytes = layers::with_parts(&artifact.bytes, &parted)?;
-    let source: Source = Arc::new(InParts {
+    let source: BlobSource = Arc::new(InParts {
         rest: Arc::clone(&artifact.source),
         places,
     });
@@ -130,7 +130,7 @@ fn digests(source: &dyn Fetch, whole: &Descriptor, most: u64) -> io::Result<Vec<
 
 /// A store that also yields parts of its content.
 struct InParts {
-    rest: Source,
+    rest: BlobSource,
     /// For each part, its whole and its offset.
     places: BTreeMap<Digest, (Descriptor, u64)>,
 }
@@ -168,7 +168,7 @@ mod tests {
         let layers = vec![layer("a", large), layer("b", large), layer("c", small)];
         let bytes = manifest::manifest(config, layers, BTreeMap::new()).unwrap();
         let contents = [large.to_vec(), small.to_vec()];
-        let source: Source = Arc::new(WithDocuments::new(contents, Arc::new(Nothing)));
+        let source: BlobSource = Arc::new(WithDocuments::new(contents, Arc::new(Nothing)));
         let name = "x".to_owned();
         Artifact::copied(name, architecture.to_owned(), bytes.into(), source, None).unwrap()
     }

@@ -12,7 +12,7 @@ use super::error::ReleaseError;
 use crate::layout::ImageLayout;
 use crate::oci::{Descriptor, Digest, Manifest, media_type};
 use crate::package::Dialect;
-use crate::registry::{Hints, Registry, Source};
+use crate::registry::{BlobSource, Hints, Registry};
 use crate::release::WithDocuments;
 use crate::signers::{Signer, SignerError};
 use crate::signing::{Bundle, Identity, Pattern, SIGN_PREDICATE, Statement, Subject};
@@ -235,7 +235,7 @@ impl Vouched<'_> {
         match self.place {
             Place::Registry(tag) => {
                 let parts: Manifest = serde_json::from_slice(&manifest).map_err(json)?;
-                let source: Source = Arc::new(WithDocuments::new(blobs, nothing()));
+                let source: BlobSource = Arc::new(WithDocuments::new(blobs, nothing()));
                 for blob in parts.layers.iter().chain([&parts.config]) {
                     let sent = self
                         .registry
@@ -257,7 +257,7 @@ impl Vouched<'_> {
 }
 
 /// An empty store.
-fn nothing() -> Source {
+fn nothing() -> BlobSource {
     struct Nothing;
     impl crate::content::Fetch for Nothing {
         fn fetch(&self, _: &Descriptor) -> io::Result<Box<dyn io::Read + Send + '_>> {

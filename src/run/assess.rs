@@ -100,13 +100,13 @@ async fn judge(
     let task = task_of(site, step, results);
     let prepared = task.prepare().await?;
     let key = prepared.action.key();
-    let (asked, own) = (Arc::clone(site), step.clone());
+    let (shared, own) = (Arc::clone(site), step.clone());
     let (form, unchanged) = (prepared.form, unchanged(step, &prepared));
     let action = prepared.action.clone();
     let found = blocking(move || {
-        Ok(match asked.remembered(&key, form)? {
+        Ok(match shared.remembered(&key, form)? {
             Some(known) => Ok(known.result),
-            None => Err(asked.reason(&own.home, &own.name, unchanged, &action)),
+            None => Err(shared.reason(&own.home, &own.name, unchanged, &action)),
         })
     })
     .await?;

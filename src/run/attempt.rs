@@ -59,13 +59,13 @@ pub(super) async fn one(
     let began = Instant::now();
     let mut record = skipped(&Plan::default(), &step.id, "", start);
     record.verb = step.work.verb().to_owned();
-    let told = &|reason: &str| {
+    let started = &|reason: &str| {
         drop(events.send(Event::Started {
             task: step.id.clone(),
             reason: reason.to_owned(),
         }));
     };
-    let mut done = attempt(site, step, &results, &mut record, told).await;
+    let mut done = attempt(site, step, &results, &mut record, started).await;
     if let Err(Failure {
         changed: Some(path),
         ..
@@ -75,7 +75,7 @@ pub(super) async fn one(
         // something may write to them all the time.
         site.forget(path);
         record.attempts = 0;
-        done = attempt(site, step, &results, &mut record, told).await;
+        done = attempt(site, step, &results, &mut record, started).await;
     }
     if let Err(failure) = &mut done
         && may_be_damage(step, failure)
@@ -132,22 +132,22 @@ async fn attempt(
     step: &Arc<Step>,
     results: &Results,
     record: &mut TaskRecord,
-    told: &(impl Fn(&str) + Sync),
+    started: &(impl Fn(&str) + Sync),
 ) -> Result<(Done, Status), Failure> {
     let task = task_of(site, step, results);
     let prepared = task.prepare().await?;
     let key = prepared.action.key();
     record.action_key = Some(key.to_string());
-    let (asked, own) = (Arc::clone(site), Arc::clone(step));
+    let (shared, own) = (Arc::clone(site), Arc::clone(step));
     let (form, remembers) = (prepared.form, task.remembers(&prepared));
     let known = blocking(move || {
         if !remembers {
             return Ok(None);
         }
-        let Some(known) = asked.remembered(&key, form)? else {
+        let Some(known) = shared.remembered(&key, form)? else {
             return Ok(None);
         };
-        let placed = place(&asked, &own, &known.result.outputs, &known.trees)?;
+        let placed = place(&shared, &own, &known.result.outputs, &known.trees)?;
         Ok(Some((known.result, placed)))
     })
     .await?;
@@ -162,11 +162,11 @@ async fn attempt(
             (performed, placed)
         }
         None => {
-            let made = make(&task, step, &prepared, record, told).await;
+            let made = make(&task, step, &prepared, record, started).await;
             if let Err(failure) = &made
                 && !matches!(failure.class, Class::Cancelled | Class::Verification)
             {
-                tell(site, step, &prepared, failure.message.clone()).await?;
+                record_action(site, step, &prepared, failure.message.clone()).await?;
             }
             let performed = made?;
             let (shared, own) = (Arc::clone(site), Arc::clone(step));
@@ -186,7 +186,7 @@ async fn attempt(
     record.bytes_fetched = performed.fetched;
     if !performed.cached {
         record.bytes_made = record.outputs.iter().map(|output| output.size).sum();
-        tell(site, step, &prepared, String::new()).await?;
+        record_action(site, step, &prepared, String::new()).await?;
     } else {
         record.reason.clear();
         record.attempts = 0;
@@ -200,7 +200,7 @@ async fn attempt(
 }
 
 /// Records the action of a step and the message of its failure, for later explanations.
-async fn tell(
+async fn record_action(
     site: &Arc<Site>,
     step: &Arc<Step>,
     prepared: &Prepared,
@@ -208,7 +208,7 @@ async fn tell(
 ) -> Result<(), Failure> {
     let (site, step, action) = (Arc::clone(site), Arc::clone(step), prepared.action.clone());
     blocking(move || {
-        site.tell(&step.home, &step.name, &action, &failed);
+        site.record_action(&step.home, &step.name, &action, &failed);
         Ok(())
     })
     .await
@@ -220,13 +220,13 @@ async fn make(
     step: &Arc<Step>,
     prepared: &Prepared,
     record: &mut TaskRecord,
-    told: &(impl Fn(&str) + Sync),
+    started: &(impl Fn(&str) + Sync),
 ) -> Result<Performed, Failure> {
     let (shared, own) = (Arc::clone(task.cx.site), Arc::clone(step));
     let (unchanged, action) = (unchanged(step, prepared), prepared.action.clone());
     let reason = move || Ok(shared.reason(&own.home, &own.name, unchanged, &action));
     record.reason = blocking(reason).await?;
-    told(&record.reason);
+    started(&record.reason);
     loop {
         record.attempts += 1;
         match within(step.timeout, task.perform(prepared)).await {

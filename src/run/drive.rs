@@ -48,7 +48,7 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
         .duration_since(UNIX_EPOCH)
         .map_or(0, millis);
     let mut drive = Drive::new(site, plan, how)?;
-    drive.tell(Event::Planned {
+    drive.send(Event::Planned {
         tasks: plan.steps.len(),
     });
     site.stop_with(how.stop.clone());
@@ -59,7 +59,7 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
             // Check signals first: otherwise the end of the interrupted steps could be
             // mistaken for the end of the run.
             biased;
-            wanted = wish(&mut stop, drive.stopped), if drive.stopped != Stop::Now => {
+            wanted = stronger_stop(&mut stop, drive.stopped), if drive.stopped != Stop::Now => {
                 drive.stop(wanted);
             }
             ended = drive.running.join_next_with_id() => {
@@ -107,7 +107,7 @@ impl<'r> Drive<'r> {
             // A step mostly waits for the network, for a processor, or for its own
             // parallel parts, each of which is limited; twice as many jobs keep all of
             // them busy.
-            cpu: u32::try_from(site.wishes.jobs.max(1) * 2).unwrap_or(u32::MAX),
+            cpu: u32::try_from(site.options.jobs.max(1) * 2).unwrap_or(u32::MAX),
             memory: rustix::system::sysinfo().totalram,
             pools: plan.pools.clone(),
             on_failure: if how.keep_going {
@@ -140,13 +140,13 @@ impl<'r> Drive<'r> {
         })
     }
 
-    fn tell(&self, event: Event) {
+    fn send(&self, event: Event) {
         // The receiver is gone only if the caller is.
         drop(self.how.events.send(event));
     }
 
     fn report(&mut self, record: TaskRecord) {
-        self.tell(Event::Finished {
+        self.send(Event::Finished {
             record: Box::new(record.clone()),
         });
         self.tasks.push(record);
@@ -265,7 +265,7 @@ const STOPPED: &str = "the run was stopped";
 
 /// Waits until a stronger stop than `so_far` is requested; forever, if there is no
 /// stronger one.
-async fn wish(stop: &mut watch::Receiver<Stop>, so_far: Stop) -> Stop {
+async fn stronger_stop(stop: &mut watch::Receiver<Stop>, so_far: Stop) -> Stop {
     if let Ok(wanted) = stop.wait_for(|wanted| *wanted > so_far).await {
         return *wanted;
     }

@@ -176,7 +176,7 @@ pub struct Relationship {
 
 /// The subject of a scan.
 #[derive(Clone, Debug, Serialize)]
-pub struct Source {
+pub struct ScanTarget {
     /// Identity, in hex digits.
     pub id: String,
     /// Reference without tag, or component name.
@@ -198,7 +198,7 @@ pub struct Document {
     /// Edges, sorted.
     pub relationships: Vec<Relationship>,
     /// The subject of the scan.
-    pub source: Source,
+    pub source: ScanTarget,
     /// Distribution facts; an empty object if unknown.
     pub distro: Value,
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::budget::EDGES;
 use super::catalog;
-use super::document::{Document, Package, Relationship, Source};
+use super::document::{Document, Package, Relationship, ScanTarget};
 use super::layer::LayerError;
 
 impl Document {
@@ -17,7 +17,7 @@ impl Document {
     /// # Errors
     ///
     /// [`LayerError`]: they have too many relations.
-    pub fn new(source: Source, distro: Value, found: Vec<Package>) -> Result<Self, LayerError> {
+    pub fn new(source: ScanTarget, distro: Value, found: Vec<Package>) -> Result<Self, LayerError> {
         let packages = merge(found);
         let relationships = edges(&source.id, &packages)?;
         Ok(Self {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::budget::{HELD_BYTES, INNER_BYTES};
 use super::catalog::{self, Found};
-use super::document::{Annotations, Document, Evidence, Location, Source};
+use super::document::{Annotations, Document, Evidence, Location, ScanTarget};
 use super::layer::{self, Keeper, LayerError, LayerScan};
 use super::squash::{StackError, View};
 use super::stored::StoredScan;
@@ -59,7 +59,7 @@ impl Image {
     /// # Errors
     ///
     /// [`LayerError`]: it lists too many packages.
-    pub fn document(self, source: Source) -> Result<Document, LayerError> {
+    pub fn document(self, source: ScanTarget) -> Result<Document, LayerError> {
         let mut found = Found::default();
         catalog::packages(&self.0, &mut found)?;
         let distro = self.0.distro().clone();
@@ -97,7 +97,7 @@ pub fn component(name: &str, tar: impl Read) -> Result<Document, LayerError> {
     )?;
     catalog::packages(&view, &mut found)?;
     drop(view);
-    let source = Source {
+    let source = ScanTarget {
         id: Digest::of(name.as_bytes()).hex(),
         name: name.to_owned(),
         version: String::new(),

@@ -210,10 +210,10 @@ mod tests {
             ("d/.wh.gone", b""),
         ]);
         let found = scan(&tar[..], wanted).unwrap();
-        let told = format!("{found:?}");
+        let shown = format!("{found:?}");
         let stored = found.store(Vec::new()).unwrap();
         let again = load(&stored).unwrap();
-        assert_eq!(told, format!("{again:?}"));
+        assert_eq!(shown, format!("{again:?}"));
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl Keyless {
             .with_http_client(client.clone())
             .build()
             .map_err(|error| here(&error))?;
-        let certified = asked("the certificate authority", url, again_fulcio, || {
+        let certified = with_retries("the certificate authority", url, again_fulcio, || {
             authority.create_signing_certificate(&token, &pair)
         });
         let certificate = certified.await?.leaf_certificate().clone();
@@ -220,10 +220,10 @@ impl Keyless {
                     .with_http_client(client.clone())
                     .build()
                     .map_err(|error| here(&error))?;
-                let asking = asked("the timestamp authority", url, again_timestamp, || {
+                let request = with_retries("the timestamp authority", url, again_timestamp, || {
                     authority.timestamp_signature(&signature)
                 });
-                Some(asking.await?)
+                Some(request.await?)
             }
         };
 
@@ -331,14 +331,14 @@ impl Entry<'_> {
                     let entry = HashedRekord::new(self.hash, self.signature, self.certificate);
                     log.create_entry(entry)
                 };
-                let made = asked("the log", self.url, again_rekor, entry).await?;
+                let made = with_retries("the log", self.url, again_rekor, entry).await?;
                 (made, KindVersion::HashedRekordV001)
             }
             Some(envelope) => {
                 let entry = DsseEntry::new(envelope, self.certificate);
                 let entry = entry.map_err(|error| Self::here(&error))?;
                 let once = || log.create_dsse_entry(entry.clone());
-                let made = asked("the log", self.url, again_rekor, once).await?;
+                let made = with_retries("the log", self.url, again_rekor, once).await?;
                 (made, KindVersion::DsseV001)
             }
         };
@@ -360,7 +360,7 @@ impl Entry<'_> {
                 RekorV2KeyDetails::PkixEcdsaP256Sha256,
             ))
         };
-        asked("the log", self.url, again_rekor, once).await
+        with_retries("the log", self.url, again_rekor, once).await
     }
 }
 
@@ -396,7 +396,7 @@ fn again_timestamp(error: &TimestampError) -> bool {
 }
 
 /// Repeats a request until it gets a final result or the budget is spent.
-async fn asked<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
+async fn with_retries<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
     service: &'static str,
     url: &str,
     again: impl Fn(&E) -> bool,
@@ -476,14 +476,14 @@ mod tests {
             }
             (403, "", b"you are\x1b nobody".to_vec())
         });
-        let said = signed(&keyless(&stub.url));
-        assert_eq!(stub.count(), 3, "{said}");
-        assert!(said.contains(&stub.url), "{said}");
+        let error = signed(&keyless(&stub.url));
+        assert_eq!(stub.count(), 3, "{error}");
+        assert!(error.contains(&stub.url), "{error}");
         assert!(
-            said.contains("nothing was signed, so run the command again"),
-            "{said}"
+            error.contains("nothing was signed, so run the command again"),
+            "{error}"
         );
-        assert!(!said.contains('\x1b'), "{said:?}");
+        assert!(!error.contains('\x1b'), "{error:?}");
     }
 
     #[test]
@@ -491,8 +491,8 @@ mod tests {
         let other = Stub::new(|_, _| (200, "", Vec::new()));
         let to: &'static str = Box::leak(format!("location: {}/\r\n", other.url).into_boxed_str());
         let stub = Stub::new(move |_, _| (307, to, Vec::new()));
-        let said = signed(&keyless(&stub.url));
-        assert!(said.contains("the certificate authority"), "{said}");
+        let error = signed(&keyless(&stub.url));
+        assert!(error.contains("the certificate authority"), "{error}");
         assert_eq!((stub.count(), other.count()), (1, 0));
     }
 
@@ -506,8 +506,8 @@ mod tests {
             (Some((stub.url.clone(), 3)), "version 3"),
         ] {
             keyless.services.rekor = rekor;
-            let said = signed(&keyless);
-            assert!(said.contains(message), "{said}");
+            let error = signed(&keyless);
+            assert!(error.contains(message), "{error}");
         }
         assert_eq!(stub.count(), 0);
     }

@@ -190,7 +190,7 @@ fn ask(
         });
     }
     // A short queue, so that endless output does not fill the memory.
-    let (said, pieces) = mpsc::sync_channel(1);
+    let (sender, pieces) = mpsc::sync_channel(1);
     if let Some(mut stdout) = child.stdout.take() {
         std::thread::spawn(move || {
             let mut piece = vec![0; 64 << 10];
@@ -198,7 +198,7 @@ fn ask(
                 let read = stdout.read(&mut piece);
                 let ends = !matches!(read, Ok(count) if count > 0);
                 // The receiver is gone after the deadline.
-                if said
+                if sender
                     .send(read.map(|count| piece[..count].to_vec()))
                     .is_err()
                     || ends
@@ -214,10 +214,10 @@ fn ask(
         match pieces.recv_timeout(LOOK) {
             Ok(Ok(piece)) if piece.is_empty() => break,
             Ok(Ok(piece)) if answer.len() as u64 <= MAX_ANSWER_BYTES => answer.extend(piece),
-            Ok(said) => {
+            Ok(piece) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(match said {
+                return Err(match piece {
                     Err(error) => io(error),
                     Ok(_) => PluginError::Answer {
                         program: program.clone(),

@@ -5,12 +5,12 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 /// A request: the request line and headers in lower case, and the body.
-pub(super) type Asked = (String, Vec<u8>);
+pub(super) type Received = (String, Vec<u8>);
 
 /// Serves until the process ends.
 pub(super) struct Stub {
     pub url: String,
-    pub asked: Arc<Mutex<Vec<Asked>>>,
+    pub requests: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Stub {
@@ -21,8 +21,8 @@ impl Stub {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::<Mutex<Vec<Asked>>>::default();
-        let seen = Arc::clone(&asked);
+        let requests = Arc::<Mutex<Vec<Received>>>::default();
+        let seen = Arc::clone(&requests);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
@@ -40,16 +40,16 @@ impl Stub {
                 let _ = stream.write_all(&[head.as_bytes(), &out].concat());
             }
         });
-        Self { url, asked }
+        Self { url, requests }
     }
 
     /// Number of requests so far.
     pub fn count(&self) -> usize {
-        self.asked.lock().unwrap().len()
+        self.requests.lock().unwrap().len()
     }
 }
 
-fn read(stream: &mut TcpStream) -> Option<Asked> {
+fn read(stream: &mut TcpStream) -> Option<Received> {
     let mut bytes = Vec::new();
     let mut byte = [0];
     while !bytes.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {

@@ -217,27 +217,27 @@ mod tests {
         };
         let stub = Stub::new(move |path, body| {
             if path == "/v1/transit/keys/key" {
-                let told =
+                let answer =
                     json!({"data": {"latest_version": 3, "keys": {"3": {"public_key": text}}}});
-                return (200, "", told.to_string().into_bytes());
+                return (200, "", answer.to_string().into_bytes());
             }
             assert_eq!(path, "/v1/transit/sign/key/sha2-256");
-            let asked: Value = serde_json::from_slice(body).unwrap();
-            assert_eq!(asked["key_version"], 3);
+            let request: Value = serde_json::from_slice(body).unwrap();
+            assert_eq!(request["key_version"], 3);
             let signer = match algorithm == signer {
                 true => &key,
                 false => &other,
             };
-            let input = STANDARD.decode(asked["input"].as_str().unwrap()).unwrap();
+            let input = STANDARD.decode(request["input"].as_str().unwrap()).unwrap();
             let whole = algorithm == Algorithm::Ed25519;
-            assert_eq!(asked["prehashed"] == true, !whole);
+            assert_eq!(request["prehashed"] == true, !whole);
             match whole {
                 true => assert_eq!(input, MESSAGE),
                 false => assert_eq!(input, Digest::of(MESSAGE).as_bytes()),
             }
             let signature = STANDARD.encode(signer.sign(MESSAGE).unwrap());
-            let told = json!({"data": {"signature": format!("vault:v3:{signature}")}});
-            (200, "", told.to_string().into_bytes())
+            let answer = json!({"data": {"signature": format!("vault:v3:{signature}")}});
+            (200, "", answer.to_string().into_bytes())
         });
         (stub, public)
     }
@@ -250,9 +250,9 @@ mod tests {
             assert_eq!(vault.public().spki(), public.spki());
             let signature = vault.sign(MESSAGE).unwrap();
             public.verify(MESSAGE, &signature).unwrap();
-            let asked = stub.asked.lock().unwrap();
+            let requests = stub.requests.lock().unwrap();
             assert!(
-                asked
+                requests
                     .iter()
                     .all(|(head, _)| head.contains("x-vault-token: t"))
             );

@@ -42,7 +42,7 @@ fn shown(found: &[String]) -> String {
 
 /// Why a package was not read.
 #[derive(Debug, thiserror::Error)]
-pub enum SourceError {
+pub enum PackageSourceError {
     /// A file of the package, or of the archive, cannot be read.
     #[error(transparent)]
     Layout(#[from] LayoutError),
@@ -54,7 +54,7 @@ pub enum SourceError {
     Sink(#[from] SinkError),
 }
 
-impl From<RegistryError> for SourceError {
+impl From<RegistryError> for PackageSourceError {
     fn from(error: RegistryError) -> Self {
         Self::Remote(error.into())
     }
@@ -125,7 +125,7 @@ pub enum OpenError {
     NoTag(String),
     /// It cannot be read.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(#[from] PackageSourceError),
     /// It cannot be downloaded.
     #[error(transparent)]
     Download(#[from] DownloadError),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
-use super::error::{OpenError, SourceError};
+use super::error::{OpenError, PackageSourceError};
 use super::image_layout;
 use super::opening::Opening;
 use super::package::{Copyable, Output, Package};
@@ -26,7 +26,7 @@ pub(super) struct Local {
     /// The file for bundles about it; `None`: it is a download in the cache.
     beside: Option<PathBuf>,
     /// Its content, opened when it is first needed.
-    content: OnceLock<Source>,
+    content: OnceLock<BlobSource>,
 }
 
 /// Opens the package at the path `name`.
@@ -47,7 +47,7 @@ pub(super) fn at(
     beside: Option<PathBuf>,
     opening: &Opening<'_>,
 ) -> Result<Box<dyn Package>, OpenError> {
-    let file = layout::open(path).map_err(SourceError::from)?;
+    let file = layout::open(path).map_err(PackageSourceError::from)?;
     let file = Arc::new(file.with_limit(opening.options.content_limit));
     Ok(Box::new(Local {
         file,
@@ -57,7 +57,7 @@ pub(super) fn at(
 }
 
 impl Package for Local {
-    fn files(&self) -> Result<BTreeMap<String, u64>, SourceError> {
+    fn files(&self) -> Result<BTreeMap<String, u64>, PackageSourceError> {
         let members = self.file.members()?.iter();
         Ok(members
             .map(|(n, member)| (n.clone(), member.size))
@@ -68,16 +68,16 @@ impl Package for Local {
         &self,
         names: &[String],
         output: &mut Output<'_, 'w>,
-    ) -> Result<Evidence, SourceError> {
+    ) -> Result<Evidence, PackageSourceError> {
         Ok(layout::read_some(&self.file, names, output)?)
     }
 
-    fn read_all(&self) -> Result<Evidence, SourceError> {
+    fn read_all(&self) -> Result<Evidence, PackageSourceError> {
         Ok(layout::read_opened(&self.file)?)
     }
 
-    fn copyable(&self, cas: &Arc<Cas>) -> Result<(Evidence, Copyable), SourceError> {
-        let (evidence, content): (_, Source) = match self.file.is_seekable() {
+    fn copyable(&self, cas: &Arc<Cas>) -> Result<(Evidence, Copyable), PackageSourceError> {
+        let (evidence, content): (_, BlobSource) = match self.file.is_seekable() {
             // The copy verifies each file while it reads it.
             true => {
                 let evidence = layout::read_promised(&self.file)?;
@@ -99,7 +99,7 @@ impl Package for Local {
     fn documents(
         &self,
         names: &BTreeSet<String>,
-    ) -> Result<BTreeMap<String, Vec<u8>>, SourceError> {
+    ) -> Result<BTreeMap<String, Vec<u8>>, PackageSourceError> {
         let mut kept: BTreeMap<String, Kept> = BTreeMap::new();
         let list: Vec<String> = names.iter().cloned().collect();
         layout::read_some(&self.file, &list, |name, _| {
@@ -112,18 +112,21 @@ impl Package for Local {
         Ok(kept.into_iter().map(|(n, kept)| (n, bytes(kept))).collect())
     }
 
-    fn listings(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, Listing>, SourceError> {
+    fn listings(
+        &self,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Listing>, PackageSourceError> {
         Ok(layout::read_listings(&self.file, names)?)
     }
 
-    fn bundles(&self) -> Result<Attached<Vec<u8>>, SourceError> {
+    fn bundles(&self) -> Result<Attached<Vec<u8>>, PackageSourceError> {
         match self.beside.as_ref().filter(|path| path.is_file()) {
             Some(path) => Ok(layout::read_bundles(path)?.into()),
             None => Ok(Attached::default()),
         }
     }
 
-    fn store(&self, file: &Descriptor, cas: &Arc<Cas>) -> Result<(), SourceError> {
+    fn store(&self, file: &Descriptor, cas: &Arc<Cas>) -> Result<(), PackageSourceError> {
         let content = match self.content.get() {
             Some(content) => Arc::clone(content),
             None => self.copyable(cas)?.1.content,

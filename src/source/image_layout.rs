@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::error::{OpenError, SourceError};
+use super::error::{OpenError, PackageSourceError};
 use super::opening::Opening;
 use super::package::{Package, Republished};
 use super::stored::{AtHome, Home, StoredPackage};
@@ -69,8 +69,8 @@ pub(super) fn open(name: &str, opening: &Opening<'_>) -> Result<Box<dyn Package>
 /// The tags of the layout that `name` names.
 pub(super) fn tags(name: &str, opening: &Opening<'_>) -> Result<Vec<String>, OpenError> {
     let folder = opening.here().join(named(name, opening).folder);
-    let layout = ImageLayout::existing(&folder).map_err(SourceError::from)?;
-    let entries = layout.entries().map_err(SourceError::from)?;
+    let layout = ImageLayout::existing(&folder).map_err(PackageSourceError::from)?;
+    let entries = layout.entries().map_err(PackageSourceError::from)?;
     Ok(entries.into_iter().filter_map(|(tag, _)| tag).collect())
 }
 
@@ -83,13 +83,13 @@ pub(super) fn at(
     opening: &Opening<'_>,
 ) -> Result<Box<dyn Package>, OpenError> {
     let options = opening.options;
-    let layout = ImageLayout::existing(folder).map_err(SourceError::from)?;
+    let layout = ImageLayout::existing(folder).map_err(PackageSourceError::from)?;
     if digest.is_some() && options.shasum.is_some_and(|sum| digest != Some(sum)) {
         return Err(OpenError::TwoDigests(name.to_owned()));
     }
     let (own, mut found) = match digest.or(options.shasum) {
         Some(wanted) => {
-            let found = layout.at_digest(wanted).map_err(SourceError::from)?;
+            let found = layout.at_digest(wanted).map_err(PackageSourceError::from)?;
             let found = found.ok_or_else(|| OpenError::NoneInLayout {
                 name: name.to_owned(),
                 what: format!("has no manifest {wanted}"),
@@ -100,7 +100,7 @@ pub(super) fn at(
     };
     let layout = Arc::new(layout);
     let home = InLayout { layout, tag: own };
-    let document = |found: &Descriptor| -> Result<Bytes, SourceError> {
+    let document = |found: &Descriptor| -> Result<Bytes, PackageSourceError> {
         let bytes = home.layout.content(found, MAX_MANIFEST_BYTES)?;
         Ok(bytes.into())
     };
@@ -121,7 +121,7 @@ fn choose(
     name: &str,
     tag: Option<&str>,
 ) -> Result<(Option<String>, Descriptor), OpenError> {
-    let entries = layout.entries().map_err(SourceError::from)?;
+    let entries = layout.entries().map_err(PackageSourceError::from)?;
     let none = |what: String| OpenError::NoneInLayout {
         name: name.to_owned(),
         what,
@@ -188,14 +188,14 @@ impl InLayout {
         }
     }
 
-    fn unreadable(&self, file: &Descriptor) -> impl FnOnce(io::Error) -> SourceError {
+    fn unreadable(&self, file: &Descriptor) -> impl FnOnce(io::Error) -> PackageSourceError {
         let path = self.layout.path(file);
         move |source| LayoutError::Io { path, source }.into()
     }
 }
 
 impl Home for InLayout {
-    fn read(&self, blob: &Descriptor) -> Result<Vec<u8>, SourceError> {
+    fn read(&self, blob: &Descriptor) -> Result<Vec<u8>, PackageSourceError> {
         Ok(self.layout.content(blob, blob.size)?)
     }
 
@@ -203,7 +203,7 @@ impl Home for InLayout {
         Ok(Box::new(self.joined(layers)))
     }
 
-    fn verify(&self, layers: &[Descriptor], file: &Descriptor) -> Result<(), SourceError> {
+    fn verify(&self, layers: &[Descriptor], file: &Descriptor) -> Result<(), PackageSourceError> {
         let read = content::copy_to(self.joined(layers), file, io::sink());
         read.map_err(|error| match error {
             CopyError::Read(error) | CopyError::Write(error) => self.unreadable(file)(error),
@@ -215,7 +215,7 @@ impl Home for InLayout {
         layers: &[Descriptor],
         file: &Descriptor,
         cas: &Arc<Cas>,
-    ) -> Result<(), SourceError> {
+    ) -> Result<(), PackageSourceError> {
         let content = VerifyReader::new(self.joined(layers), file);
         cas.put(file, content).map_err(|error| match error {
             CasError::Mismatch { .. } => {
@@ -226,11 +226,11 @@ impl Home for InLayout {
         })
     }
 
-    fn blobs(&self) -> Source {
+    fn blobs(&self) -> BlobSource {
         Arc::<ImageLayout>::clone(&self.layout)
     }
 
-    fn bundles(&self, manifest: &Descriptor) -> Result<Attached<Vec<u8>>, SourceError> {
+    fn bundles(&self, manifest: &Descriptor) -> Result<Attached<Vec<u8>>, PackageSourceError> {
         Ok(self.layout.bundles_about(manifest)?)
     }
 

@@ -21,7 +21,7 @@ mod web;
 
 pub use artifact::ArtifactEvidence;
 pub use attached::{EMPTY_CONFIG, bundle_manifest, bundles_about, tagged_about};
-pub use error::{OpenError, RemoteError, SourceError};
+pub use error::{OpenError, PackageSourceError, RemoteError};
 pub use open::{JudgeError, Opened, forms, is_path, tags};
 pub use opening::ReadOptions;
 pub use package::{Copyable, Existing, Package, Republished};

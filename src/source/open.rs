@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
-use super::error::{OpenError, SourceError};
+use super::error::{OpenError, PackageSourceError};
 use super::opening::{Opening, ReadOptions};
 use super::package::Package;
 use super::{file, image_layout, registry, web};
@@ -28,7 +28,7 @@ type Open = fn(&str, &Opening<'_>) -> Result<Box<dyn Package>, OpenError>;
 type Tags = fn(&str, &Opening<'_>) -> Result<Vec<String>, OpenError>;
 
 /// A kind of places that packages are found at.
-struct Source {
+struct PackageSource {
     /// How names of such packages begin; empty: they are paths.
     begins: &'static [&'static str],
     /// What such a name looks like, for help and messages.
@@ -40,26 +40,26 @@ struct Source {
 }
 
 /// Every kind; the first whose beginning fits opens a name.
-const SOURCES: [Source; 4] = [
-    Source {
+const SOURCES: [PackageSource; 4] = [
+    PackageSource {
         begins: &["oci://"],
         form: "oci://HOST/PATH:TAG",
         open: registry::open,
         tags: Some(registry::tags),
     },
-    Source {
+    PackageSource {
         begins: &["oci-layout:", "oci:"],
         form: "oci-layout:DIR:TAG",
         open: image_layout::open,
         tags: Some(image_layout::tags),
     },
-    Source {
+    PackageSource {
         begins: &["https://", "http://"],
         form: "https://URL@sha256:HEX",
         open: web::open,
         tags: None,
     },
-    Source {
+    PackageSource {
         begins: &[],
         form: "path",
         open: file::open,
@@ -67,7 +67,7 @@ const SOURCES: [Source; 4] = [
     },
 ];
 
-impl Source {
+impl PackageSource {
     fn begins(&self, name: &str) -> bool {
         self.begins.iter().any(|begin| name.starts_with(begin))
     }
@@ -87,7 +87,7 @@ impl Source {
 /// Whether `name` is the path of a file or folder.
 #[must_use]
 pub fn is_path(name: &str) -> bool {
-    Source::of(name).is_ok_and(|source| source.begins.is_empty())
+    PackageSource::of(name).is_ok_and(|source| source.begins.is_empty())
 }
 
 /// What names of packages look like, for help and messages.
@@ -98,7 +98,7 @@ pub fn forms() -> String {
     listed(paths.into_iter().chain(others))
 }
 
-fn listed(sources: impl Iterator<Item = &'static Source>) -> String {
+fn listed(sources: impl Iterator<Item = &'static PackageSource>) -> String {
     let forms: Vec<&str> = sources.map(|source| source.form).collect();
     match &forms[..] {
         [] => String::new(),
@@ -114,7 +114,7 @@ fn listed(sources: impl Iterator<Item = &'static Source>) -> String {
 ///
 /// [`OpenError`]
 pub fn tags(name: &str, options: &ReadOptions) -> Result<Vec<String>, OpenError> {
-    let tags = Source::of(name)?.tags;
+    let tags = PackageSource::of(name)?.tags;
     let tags = tags.ok_or_else(|| OpenError::NoTags {
         name: shown_address(name),
         expected: listed(SOURCES.iter().filter(|source| source.tags.is_some())),
@@ -127,7 +127,7 @@ pub fn tags(name: &str, options: &ReadOptions) -> Result<Vec<String>, OpenError>
 pub enum JudgeError {
     /// Bundles beside the package cannot be read.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(#[from] PackageSourceError),
     /// It must not be trusted; every reason is given.
     #[error("{}", Refusal::list(.0))]
     Refused(Vec<Refusal>),
@@ -169,7 +169,7 @@ impl Opened {
         options: &ReadOptions,
         registry: Option<&Arc<Registry>>,
     ) -> Result<Self, OpenError> {
-        let source = Source::of(name)?;
+        let source = PackageSource::of(name)?;
         let opening = Opening::new(options, registry);
         Self::new(name.to_owned(), (source.open)(name, &opening)?, options)
     }
@@ -203,7 +203,7 @@ impl Opened {
     ) -> Result<Self, OpenError> {
         let mut given = Vec::new();
         for path in &options.bundles {
-            given.extend(layout::read_bundles(path).map_err(SourceError::from)?);
+            given.extend(layout::read_bundles(path).map_err(PackageSourceError::from)?);
         }
         Ok(Self {
             // An address may hold a login, and the name is shown and kept.
@@ -226,8 +226,8 @@ impl Opened {
     ///
     /// # Errors
     ///
-    /// [`SourceError`]
-    pub fn bundles(&self) -> Result<&Attached<Vec<u8>>, SourceError> {
+    /// [`PackageSourceError`]
+    pub fn bundles(&self) -> Result<&Attached<Vec<u8>>, PackageSourceError> {
         if let Some(bundles) = self.beside.get() {
             return Ok(bundles);
         }
@@ -284,12 +284,12 @@ struct Read<'p> {
 }
 
 impl Contents for Read<'_> {
-    type Error = SourceError;
+    type Error = PackageSourceError;
 
     fn documents(
         &mut self,
         names: &BTreeSet<String>,
-    ) -> Result<BTreeMap<String, Vec<u8>>, SourceError> {
+    ) -> Result<BTreeMap<String, Vec<u8>>, PackageSourceError> {
         let mut found = BTreeMap::new();
         let mut missing = BTreeSet::new();
         for name in names {
@@ -307,7 +307,7 @@ impl Contents for Read<'_> {
     fn listings(
         &mut self,
         names: &BTreeSet<String>,
-    ) -> Result<BTreeMap<String, Listing>, SourceError> {
+    ) -> Result<BTreeMap<String, Listing>, PackageSourceError> {
         let mut found = BTreeMap::new();
         let mut missing = BTreeSet::new();
         for name in names {

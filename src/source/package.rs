@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::error::SourceError;
+use super::error::PackageSourceError;
 use crate::archive::Listing;
 use crate::cas::Cas;
 use crate::layout::{LayoutError, PackageFile};
@@ -24,35 +24,35 @@ pub trait Package: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`SourceError`]
-    fn files(&self) -> Result<BTreeMap<String, u64>, SourceError>;
+    /// [`PackageSourceError`]
+    fn files(&self) -> Result<BTreeMap<String, u64>, PackageSourceError>;
 
     /// Reads the documents, and writes each file of `names` that exists to its
     /// `output`.
     ///
     /// # Errors
     ///
-    /// [`SourceError`], and those of `output`.
+    /// [`PackageSourceError`], and those of `output`.
     fn read_some<'w>(
         &self,
         names: &[String],
         output: &mut Output<'_, 'w>,
-    ) -> Result<Evidence, SourceError>;
+    ) -> Result<Evidence, PackageSourceError>;
 
     /// Reads every file.
     ///
     /// # Errors
     ///
-    /// [`SourceError`]
-    fn read_all(&self) -> Result<Evidence, SourceError>;
+    /// [`PackageSourceError`]
+    fn read_all(&self) -> Result<Evidence, PackageSourceError>;
 
     /// Evidence about every file before any is used. A source whose reads are all
     /// verified by digest need not read the files for this.
     ///
     /// # Errors
     ///
-    /// [`SourceError`]
-    fn survey(&self) -> Result<Evidence, SourceError> {
+    /// [`PackageSourceError`]
+    fn survey(&self) -> Result<Evidence, PackageSourceError> {
         self.read_all()
     }
 
@@ -60,45 +60,50 @@ pub trait Package: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`SourceError`]
-    fn store(&self, file: &Descriptor, cas: &Arc<Cas>) -> Result<(), SourceError>;
+    /// [`PackageSourceError`]
+    fn store(&self, file: &Descriptor, cas: &Arc<Cas>) -> Result<(), PackageSourceError>;
 
     /// The content for a copy of the package, with evidence about it. What can be
     /// read in one pass only is stored in `cas`.
     ///
     /// # Errors
     ///
-    /// [`SourceError`]
-    fn copyable(&self, cas: &Arc<Cas>) -> Result<(Evidence, Copyable), SourceError>;
+    /// [`PackageSourceError`]
+    fn copyable(&self, cas: &Arc<Cas>) -> Result<(Evidence, Copyable), PackageSourceError>;
 
     /// The content of small files, which are in the package.
     ///
     /// # Errors
     ///
-    /// [`SourceError`]
-    fn documents(&self, names: &BTreeSet<String>)
-    -> Result<BTreeMap<String, Vec<u8>>, SourceError>;
+    /// [`PackageSourceError`]
+    fn documents(
+        &self,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Vec<u8>>, PackageSourceError>;
 
     /// What is in component tars; none if they would have to be downloaded for it.
     ///
     /// # Errors
     ///
-    /// [`SourceError`]
-    fn listings(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, Listing>, SourceError>;
+    /// [`PackageSourceError`]
+    fn listings(
+        &self,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Listing>, PackageSourceError>;
 
     /// Bundles stored beside the package. Anyone may have put them there.
     ///
     /// # Errors
     ///
-    /// [`SourceError`]
-    fn bundles(&self) -> Result<Attached<Vec<u8>>, SourceError>;
+    /// [`PackageSourceError`]
+    fn bundles(&self) -> Result<Attached<Vec<u8>>, PackageSourceError>;
 
     /// Signatures of older clients, stored under tags of their own.
     ///
     /// # Errors
     ///
-    /// [`SourceError`]
-    fn tagged(&self) -> Result<Attached<Tagged>, SourceError> {
+    /// [`PackageSourceError`]
+    fn tagged(&self) -> Result<Attached<Tagged>, PackageSourceError> {
         Ok(Attached::default())
     }
 
@@ -135,7 +140,7 @@ pub struct Republished {
 /// A package's content, and its manifest if it has one.
 pub struct Copyable {
     /// Yields every file by digest.
-    pub content: Source,
+    pub content: BlobSource,
     /// `None`: the package is not an artifact yet.
     pub artifact: Option<Existing>,
 }

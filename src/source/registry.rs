@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::attached::{bundles_about, tagged_about};
-use super::error::{OpenError, RemoteError, SourceError};
+use super::error::{OpenError, PackageSourceError, RemoteError};
 use super::opening::Opening;
 use super::package::{Package, Republished};
 use super::remote::RemotePackage;
@@ -12,7 +12,7 @@ use super::stored::{AtHome, Home};
 use crate::cas::{Cas, CasError, SinkError};
 use crate::content::CopyError;
 use crate::oci::{Descriptor, Reference};
-use crate::registry::{Registry, RegistryError, Repository, Source, runtime};
+use crate::registry::{BlobSource, Registry, RegistryError, Repository, runtime};
 use crate::verify::{Attached, Query, Tagged};
 
 /// A repository of a registry, with the tag or digest that was requested.
@@ -34,8 +34,8 @@ pub(super) fn open(name: &str, opening: &Opening<'_>) -> Result<Box<dyn Package>
     let (reference, path) = named(name)?;
     let registry = opening.registry()?;
     let runtime = runtime::shared().map_err(OpenError::Threads)?;
-    let asked = reference.digest();
-    if asked.is_some() && options.shasum.is_some_and(|sum| asked != Some(sum)) {
+    let requested = reference.digest();
+    if requested.is_some() && options.shasum.is_some_and(|sum| requested != Some(sum)) {
         return Err(OpenError::TwoDigests(name.to_owned()));
     }
     let wanted = match options.shasum {
@@ -81,7 +81,7 @@ pub(super) fn tags(name: &str, opening: &Opening<'_>) -> Result<Vec<String>, Ope
 }
 
 impl Home for InRegistry {
-    fn read(&self, blob: &Descriptor) -> Result<Vec<u8>, SourceError> {
+    fn read(&self, blob: &Descriptor) -> Result<Vec<u8>, PackageSourceError> {
         let read = self.0.registry.read_blob(&self.0.reference, blob);
         Ok(self.0.runtime.block_on(read)?)
     }
@@ -90,7 +90,7 @@ impl Home for InRegistry {
         Ok(Box::new(self.0.reader(layers)))
     }
 
-    fn verify(&self, layers: &[Descriptor], file: &Descriptor) -> Result<(), SourceError> {
+    fn verify(&self, layers: &[Descriptor], file: &Descriptor) -> Result<(), PackageSourceError> {
         let read = self.0.registry.verify_blob(&self.0.reference, layers, file);
         Ok(self.0.runtime.block_on(read)?)
     }
@@ -100,7 +100,7 @@ impl Home for InRegistry {
         layers: &[Descriptor],
         file: &Descriptor,
         cas: &Arc<Cas>,
-    ) -> Result<(), SourceError> {
+    ) -> Result<(), PackageSourceError> {
         let stored = self
             .0
             .registry
@@ -123,7 +123,7 @@ impl Home for InRegistry {
             })
     }
 
-    fn blobs(&self) -> Source {
+    fn blobs(&self) -> BlobSource {
         Arc::new(Repository {
             registry: Arc::clone(&self.0.registry),
             reference: self.0.reference.clone(),
@@ -131,12 +131,12 @@ impl Home for InRegistry {
         })
     }
 
-    fn bundles(&self, manifest: &Descriptor) -> Result<Attached<Vec<u8>>, SourceError> {
+    fn bundles(&self, manifest: &Descriptor) -> Result<Attached<Vec<u8>>, PackageSourceError> {
         let bundles = bundles_about(&self.0.registry, &self.0.reference, manifest.digest);
         Ok(self.0.runtime.block_on(bundles)?)
     }
 
-    fn tagged(&self, manifest: &Descriptor) -> Result<Attached<Tagged>, SourceError> {
+    fn tagged(&self, manifest: &Descriptor) -> Result<Attached<Tagged>, PackageSourceError> {
         let tagged = tagged_about(&self.0.registry, &self.0.reference, manifest.digest);
         Ok(self.0.runtime.block_on(tagged)?)
     }

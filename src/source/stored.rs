@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::error::{OpenError, RemoteError, SourceError};
+use super::error::{OpenError, PackageSourceError, RemoteError};
 use super::opening::ReadOptions;
 use super::package::{Copyable, Existing, Output, Package, Republished};
 use crate::archive::{self, Listing, SafePath};
@@ -168,13 +168,13 @@ fn architectures(index: &Index) -> Vec<String> {
 /// What holds the blobs of artifacts.
 pub(super) trait Home: Send + Sync {
     /// Reads a small blob, verified.
-    fn read(&self, blob: &Descriptor) -> Result<Vec<u8>, SourceError>;
+    fn read(&self, blob: &Descriptor) -> Result<Vec<u8>, PackageSourceError>;
 
     /// The content of `layers` one after the other, unverified.
     fn reader(&self, layers: &[Descriptor]) -> io::Result<Box<dyn Read + Send + '_>>;
 
     /// Reads `file`, which is stored as `layers`, and verifies it.
-    fn verify(&self, layers: &[Descriptor], file: &Descriptor) -> Result<(), SourceError>;
+    fn verify(&self, layers: &[Descriptor], file: &Descriptor) -> Result<(), PackageSourceError>;
 
     /// Stores `file`, which is stored as `layers`, in `cas`, verified.
     fn store(
@@ -182,16 +182,16 @@ pub(super) trait Home: Send + Sync {
         layers: &[Descriptor],
         file: &Descriptor,
         cas: &Arc<Cas>,
-    ) -> Result<(), SourceError>;
+    ) -> Result<(), PackageSourceError>;
 
     /// Yields the blobs, unverified.
-    fn blobs(&self) -> Source;
+    fn blobs(&self) -> BlobSource;
 
     /// Bundles about the manifest. Anyone may have put them there.
-    fn bundles(&self, manifest: &Descriptor) -> Result<Attached<Vec<u8>>, SourceError>;
+    fn bundles(&self, manifest: &Descriptor) -> Result<Attached<Vec<u8>>, PackageSourceError>;
 
     /// Signatures of older clients about the manifest, likewise.
-    fn tagged(&self, manifest: &Descriptor) -> Result<Attached<Tagged>, SourceError> {
+    fn tagged(&self, manifest: &Descriptor) -> Result<Attached<Tagged>, PackageSourceError> {
         let _ = manifest;
         Ok(Attached::default())
     }
@@ -241,7 +241,7 @@ impl<H: Home + 'static> AtHome<H> {
                 "its files have {total} bytes, more than the {limit} that --max-content-size allows"
             );
             let error = LayoutError::too_large(found.name.as_ref(), what);
-            return Err(SourceError::Layout(error).into());
+            return Err(PackageSourceError::Layout(error).into());
         }
         Ok(Box::new(Self {
             found,
@@ -252,7 +252,7 @@ impl<H: Home + 'static> AtHome<H> {
 }
 
 impl<H: Home> AtHome<H> {
-    fn document(&self, name: &str) -> Result<Option<Vec<u8>>, SourceError> {
+    fn document(&self, name: &str) -> Result<Option<Vec<u8>>, PackageSourceError> {
         let layer = self.found.document(name)?;
         layer.map(|layer| self.home.read(layer)).transpose()
     }
@@ -266,7 +266,12 @@ impl<H: Home> AtHome<H> {
     }
 
     /// Copies a layer to `out`, verified.
-    fn copy(&self, name: &str, layer: &Descriptor, out: impl Write) -> Result<(), SourceError> {
+    fn copy(
+        &self,
+        name: &str,
+        layer: &Descriptor,
+        out: impl Write,
+    ) -> Result<(), PackageSourceError> {
         let shape = |error: io::Error| RemoteError::Shape {
             reference: self.found.name.clone(),
             what: format!("`{name}`: {error}", error = with_causes(&error)),
@@ -280,7 +285,7 @@ impl<H: Home> AtHome<H> {
     }
 
     /// Reads a component's tar, verified, and lists what is in it.
-    fn listed(&self, name: &str, layer: &Descriptor) -> Result<Listing, SourceError> {
+    fn listed(&self, name: &str, layer: &Descriptor) -> Result<Listing, PackageSourceError> {
         let pipe = io::pipe().map_err(|error| self.refused_output(name, error))?;
         let (reader, writer) = pipe;
         std::thread::scope(|scope| {
@@ -295,8 +300,8 @@ impl<H: Home> AtHome<H> {
     /// Calls `work` with every file once, a few at a time; the first error.
     fn each_file(
         &self,
-        work: impl Fn(&Descriptor) -> Result<(), SourceError> + Sync,
-    ) -> Result<(), SourceError> {
+        work: impl Fn(&Descriptor) -> Result<(), PackageSourceError> + Sync,
+    ) -> Result<(), PackageSourceError> {
         // A blob may have several titles.
         let layers = self.found.layers.values();
         let layers: BTreeMap<_, _> = layers.map(|layer| (layer.digest, layer)).collect();
@@ -324,7 +329,7 @@ impl<H: Home> AtHome<H> {
 }
 
 impl<H: Home> Package for AtHome<H> {
-    fn files(&self) -> Result<BTreeMap<String, u64>, SourceError> {
+    fn files(&self) -> Result<BTreeMap<String, u64>, PackageSourceError> {
         let layers = self.found.layers.iter();
         Ok(layers.map(|(n, layer)| (n.clone(), layer.size)).collect())
     }
@@ -333,7 +338,7 @@ impl<H: Home> Package for AtHome<H> {
         &self,
         names: &[String],
         output: &mut Output<'_, 'w>,
-    ) -> Result<Evidence, SourceError> {
+    ) -> Result<Evidence, PackageSourceError> {
         let wanted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let found = &self.found;
         let promised = self.survey()?;
@@ -371,7 +376,7 @@ impl<H: Home> Package for AtHome<H> {
         Ok(evidence)
     }
 
-    fn read_all(&self) -> Result<Evidence, SourceError> {
+    fn read_all(&self) -> Result<Evidence, PackageSourceError> {
         let mut promised = self.survey()?;
         let components = self.found.layers.iter();
         let mut listed = BTreeSet::new();
@@ -390,7 +395,7 @@ impl<H: Home> Package for AtHome<H> {
 
     /// Fetches the documents. For every other file, the evidence has the digest in
     /// the manifest, which is verified when the file is read.
-    fn survey(&self) -> Result<Evidence, SourceError> {
+    fn survey(&self) -> Result<Evidence, PackageSourceError> {
         let found = &self.found;
         let dialect = found.dialect;
         let definition = self.document(dialect.definition_file())?;
@@ -408,11 +413,11 @@ impl<H: Home> Package for AtHome<H> {
         })
     }
 
-    fn store(&self, file: &Descriptor, cas: &Arc<Cas>) -> Result<(), SourceError> {
+    fn store(&self, file: &Descriptor, cas: &Arc<Cas>) -> Result<(), PackageSourceError> {
         self.home.store(&self.found.parts_of(file), file, cas)
     }
 
-    fn copyable(&self, _: &Arc<Cas>) -> Result<(Evidence, Copyable), SourceError> {
+    fn copyable(&self, _: &Arc<Cas>) -> Result<(Evidence, Copyable), PackageSourceError> {
         let copyable = Copyable {
             content: self.home.blobs(),
             artifact: Some(Existing {
@@ -428,7 +433,7 @@ impl<H: Home> Package for AtHome<H> {
     fn documents(
         &self,
         names: &BTreeSet<String>,
-    ) -> Result<BTreeMap<String, Vec<u8>>, SourceError> {
+    ) -> Result<BTreeMap<String, Vec<u8>>, PackageSourceError> {
         let mut found = BTreeMap::new();
         for name in names {
             if let Some(layer) = self.found.layers.get(name) {
@@ -440,7 +445,10 @@ impl<H: Home> Package for AtHome<H> {
         Ok(found)
     }
 
-    fn listings(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, Listing>, SourceError> {
+    fn listings(
+        &self,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Listing>, PackageSourceError> {
         let mut found = BTreeMap::new();
         for name in names.iter().filter(|_| self.home.is_here()) {
             if let Some(layer) = self.found.layers.get(name) {
@@ -450,11 +458,11 @@ impl<H: Home> Package for AtHome<H> {
         Ok(found)
     }
 
-    fn bundles(&self) -> Result<Attached<Vec<u8>>, SourceError> {
+    fn bundles(&self) -> Result<Attached<Vec<u8>>, PackageSourceError> {
         self.home.bundles(&self.found.manifest)
     }
 
-    fn tagged(&self) -> Result<Attached<Tagged>, SourceError> {
+    fn tagged(&self) -> Result<Attached<Tagged>, PackageSourceError> {
         self.home.tagged(&self.found.manifest)
     }
 

@@ -463,21 +463,21 @@ mod tests {
             }],
             ..Rule::default()
         }];
-        let told = |evidence: Evidence| {
+        let refusals_of = |evidence: Evidence| {
             let refusals = verify(evidence, Scope::Whole, &policy).unwrap_err();
             refusals[0].to_string()
         };
-        assert!(told(evidence()).contains("not signed"));
+        assert!(refusals_of(evidence()).contains("not signed"));
         let mut some = evidence();
         some.unread = 7;
-        let text = told(some);
+        let text = refusals_of(some);
         assert!(text.contains("only 0 of 7 signatures"), "{text}");
         let mut flood = evidence();
         flood.attached = vec![b"{}".to_vec(); MAX_ATTACHED + 5];
-        let text = told(flood.clone());
+        let text = refusals_of(flood.clone());
         assert!(text.contains("only 1000 of 1005 signatures"), "{text}");
         flood.attached.truncate(MAX_ATTACHED);
-        let text = told(flood);
+        let text = refusals_of(flood);
         assert!(!text.contains("only"), "{text}");
     }
 }

@@ -96,8 +96,8 @@ pub fn policy_schema() -> String {
         json!({"key": text("A public key file, relative to this file, or a key reference.")}),
     )];
     for (subject, shown) in &whom {
-        for (issuer, told) in &by {
-            let properties = json!({*subject: shown, *issuer: told});
+        for (issuer, pattern) in &by {
+            let properties = json!({*subject: shown, *issuer: pattern});
             forms.push(object(&[subject, issuer], properties));
         }
     }
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn every_mistake_is_reported_with_its_line() {
         let text = "rules:\n- signers:\n  - key: b.pub\n  - identity: x\n  - {}\n  maxAge: soon\n- packages: \"[\"\n";
-        let told = parsed(text).unwrap_err().to_string();
+        let error = parsed(text).unwrap_err().to_string();
         for part in [
             "p.yaml:3:5: key `b.pub`: no such file",
             "p.yaml:4:5: an identity requires an issuer",
@@ -292,7 +292,7 @@ mod tests {
             "`packages` is not a pattern",
             "a rule has no signers",
         ] {
-            assert!(told.contains(part), "{part} not in {told}");
+            assert!(error.contains(part), "{part} not in {error}");
         }
         assert!(parsed("").is_err() && parsed("rules: []\n").is_err());
     }

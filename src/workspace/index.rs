@@ -113,9 +113,9 @@ mod tests {
         let mut command = Command::new("git");
         command.args(arguments).current_dir(folder).env_clear();
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let said = command.env("PATH", path).env("HOME", folder).output();
-        let said = said.unwrap();
-        assert!(said.status.success(), "{said:?}");
+        let output = command.env("PATH", path).env("HOME", folder).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{output:?}");
     }
 
     #[test]

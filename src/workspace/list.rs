@@ -137,7 +137,7 @@ impl Listing<'_> {
         }
         let own = Identity::from(&metadata);
         if self.above.contains(&own) {
-            return Err(WalkError::Circle(full));
+            return Err(WalkError::LinkCycle(full));
         }
         if self.above.len() >= MAX_DEPTH {
             let error = std::io::Error::other("folders are nested deeper than 255 levels");
@@ -311,7 +311,7 @@ mod tests {
         fs::remove_file(root.join("t/nothing")).unwrap();
         symlink("../..", root.join("t/real/up")).unwrap();
         let error = by(root, "t", Links::Packed, root).unwrap_err();
-        assert!(matches!(error, WalkError::Circle(_)), "{error}");
+        assert!(matches!(error, WalkError::LinkCycle(_)), "{error}");
     }
 
     #[test]

@@ -99,8 +99,8 @@ impl StatCache {
         let known = &self.known;
         let sound = |path: &str, stat: &Stat| {
             let entry = known.get(path)?;
-            let told = !sha256 || entry.digest.sha256.is_some();
-            (told && entry.stat == *stat && entry.settled()).then_some(*entry)
+            let complete = !sha256 || entry.digest.sha256.is_some();
+            (complete && entry.stat == *stat && entry.settled()).then_some(*entry)
         };
         // A lookup is cheaper than waking another thread; reading is not.
         let mut found: Vec<Option<Known>> =

@@ -54,7 +54,7 @@ pub enum WalkError {
     },
     /// A link to a folder that contains it.
     #[error("{0:?} leads to a folder that contains it: remove the link")]
-    Circle(PathBuf),
+    LinkCycle(PathBuf),
     /// A pattern that leads outside the root, or is empty.
     #[error("pattern `{0}` leads out of its folder; expected a relative path without `..`")]
     Escapes(String),

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jackal::oci::Descriptor;
 use jackal::registry::{
-    Chunks, Hosts, Options as ClientOptions, PROFILES, PerHost, Profile, Registry, RegistryError,
-    Sent, Source,
+    BlobSource, Chunks, Hosts, Options as ClientOptions, PROFILES, PerHost, Profile, Registry,
+    RegistryError, Sent,
 };
 use jackal::rehearsal::{Fault, Options};
 use jackal::release::WithDocuments;
@@ -42,7 +42,7 @@ fn push(
     });
     let descriptor = Descriptor::of("a/b", content);
     let source = WithDocuments::new([content.to_vec()], Arc::new(Nothing));
-    let source: Source = Arc::new(source);
+    let source: BlobSource = Arc::new(source);
     let to = format!("{}/x", registry.host()).parse().unwrap();
     let pushed = client.push_blob(&to, &descriptor, &source, Default::default());
     let sent = registry.block_on(pushed);
@@ -208,7 +208,7 @@ fn a_blob_is_read_once_for_all_of_its_chunks() {
     let content = content(20 * MOST);
     let blob = Descriptor::of("a/b", &content);
     let read = Arc::default();
-    let source: Source = Arc::new(Counted {
+    let source: BlobSource = Arc::new(Counted {
         content,
         read: Arc::clone(&read),
     });

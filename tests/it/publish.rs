@@ -71,7 +71,7 @@ impl Rehearsal {
     pub fn put_blob(&self, repository: &str, bytes: &[u8]) -> Digest {
         let descriptor = jackal::oci::Descriptor::of("a/b", bytes);
         let source = jackal::release::WithDocuments::new([bytes.to_vec()], Arc::new(Nothing));
-        let source: jackal::registry::Source = Arc::new(source);
+        let source: jackal::registry::BlobSource = Arc::new(source);
         let to = format!("{}/{repository}", self.host()).parse().unwrap();
         let client = Registry::new(ClientOptions::default());
         let pushed = client.push_blob(&to, &descriptor, &source, Default::default());

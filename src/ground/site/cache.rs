@@ -28,7 +28,7 @@ impl Site {
         form: OutputForm,
     ) -> Result<Option<Remembered>, Failure> {
         let known = held(&self.made).contains(key);
-        if self.wishes.force && !known {
+        if self.options.force && !known {
             return Ok(None);
         }
         let Some(bytes) = self.cas.result(&Key(*key.as_bytes()))? else {
@@ -86,7 +86,7 @@ impl Site {
             std::io::Read::read_to_end(&mut blob, &mut bytes).ok()?;
             Some(log::text(&log::decode(&bytes).ok()?))
         };
-        if self.wishes.replay {
+        if self.options.replay {
             kept().unwrap_or_default()
         } else {
             String::new()
@@ -119,8 +119,8 @@ impl Site {
             });
         }
         if let Some(published) = self.published.get()
-            && !self.wishes.force
-            && !self.wishes.offline
+            && !self.options.force
+            && !self.options.offline
             && let Some((result, fetched)) = published
                 .bring(&self.cas, &self.registry, &self.transfers, action, form)
                 .await
@@ -156,7 +156,7 @@ impl Site {
             }
             let (name, bytes) = (Key(*key.as_bytes()), kept.encode());
             // A result whose blobs are missing must be replaced.
-            if site.wishes.force || site.remembered(&key, form)?.is_none() {
+            if site.options.force || site.remembered(&key, form)?.is_none() {
                 site.cas.replace_result(&name, &bytes, &needs)?;
             } else {
                 site.cas.put_result(&name, &bytes, &needs)?;

@@ -8,7 +8,7 @@ use crate::action::{Action, Explained, diff};
 use crate::disk;
 
 impl Site {
-    fn story(&self, home: &Path, task: &str) -> PathBuf {
+    fn action_file(&self, home: &Path, task: &str) -> PathBuf {
         let mut hasher = blake3::Hasher::new();
         hasher.update(home.as_os_str().as_encoded_bytes());
         hasher.update(&[0]);
@@ -26,12 +26,12 @@ impl Site {
         unchanged: Option<&str>,
         action: &Action,
     ) -> String {
-        if self.wishes.force {
+        if self.options.force {
             return "--force".to_owned();
         }
-        let told = fs::read(self.story(home, step)).ok();
+        let bytes = fs::read(self.action_file(home, step)).ok();
         let Some(old) =
-            told.and_then(|bytes| serde_json::from_slice::<Vec<Explained>>(&bytes).ok())
+            bytes.and_then(|bytes| serde_json::from_slice::<Vec<Explained>>(&bytes).ok())
         else {
             return "never run here".to_owned();
         };
@@ -65,8 +65,8 @@ impl Site {
     /// Records `action`, and its failure if it failed, for the next
     /// [`reason`](Self::reason). Losing it costs only an explanation, so I/O errors are
     /// ignored.
-    pub(crate) fn tell(&self, home: &Path, task: &str, action: &Action, failed: &str) {
-        let path = self.story(home, task);
+    pub(crate) fn record_action(&self, home: &Path, task: &str, action: &Action, failed: &str) {
+        let path = self.action_file(home, task);
         let Ok(bytes) = serde_json::to_vec(&action.explain()) else {
             return;
         };
@@ -80,7 +80,7 @@ impl Site {
     }
 
     fn last_failure(&self, home: &Path, task: &str) -> Option<String> {
-        let path = failure_beside(&self.story(home, task));
+        let path = failure_beside(&self.action_file(home, task));
         let text = fs::read_to_string(path).ok()?;
         Some(text.lines().next()?.chars().take(MAX_SHOWN).collect())
     }
@@ -90,8 +90,8 @@ impl Site {
 const MAX_SHOWN: usize = 200;
 
 /// The file with the message of the last failure.
-fn failure_beside(story: &Path) -> PathBuf {
-    story.with_extension("failed")
+fn failure_beside(action: &Path) -> PathBuf {
+    action.with_extension("failed")
 }
 
 /// A duration in its largest fitting unit.

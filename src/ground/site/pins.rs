@@ -29,34 +29,34 @@ impl Site {
     /// Whether `reference` was never resolved, or longer than `age` ago. The time is
     /// stored in the cache: in jackal.lock, every check would change a file under
     /// version control.
-    pub(crate) fn asked_before(&self, reference: &str, age: Duration) -> bool {
-        let asked = fs::read_to_string(self.asked_file(reference)).ok();
-        let asked = asked.and_then(|text| text.trim().parse::<u64>().ok());
+    pub(crate) fn is_outdated(&self, reference: &str, age: Duration) -> bool {
+        let resolved = fs::read_to_string(self.resolved_file(reference)).ok();
+        let resolved = resolved.and_then(|text| text.trim().parse::<u64>().ok());
         let now = (self.clock)();
         // A time in the future cannot be trusted.
-        asked.is_none_or(|asked| now < asked || now - asked > age.as_secs())
+        resolved.is_none_or(|resolved| now < resolved || now - resolved > age.as_secs())
     }
 
     /// Records that `reference` was resolved now. Losing the record costs one request.
-    pub(crate) fn asked_now(&self, reference: &str) {
+    pub(crate) fn note_resolved(&self, reference: &str) {
         let now = (self.clock)().to_string();
         drop(disk::write_hint(
-            &self.asked_file(reference),
+            &self.resolved_file(reference),
             now.as_bytes(),
         ));
     }
 
-    fn asked_file(&self, reference: &str) -> PathBuf {
+    fn resolved_file(&self, reference: &str) -> PathBuf {
         let name = blake3::hash(reference.as_bytes()).to_hex();
-        self.cas.root().join("asked").join(name.as_str())
+        self.cas.root().join("resolved").join(name.as_str())
     }
 
     /// The error for a reference that must not be resolved now.
     pub(crate) fn unpinned(&self, reference: &str, folder: &Path) -> Option<Failure> {
         let lock = folder.join(LOCK_FILE);
-        let why = if self.wishes.locked {
+        let why = if self.options.locked {
             "--locked"
-        } else if self.wishes.offline {
+        } else if self.options.offline {
             "--offline"
         } else {
             return None;

@@ -148,7 +148,7 @@ async fn one(
     };
     let mut process = process(site, work, action, limit)?;
     if let Some(scratch) = &scratch {
-        let program = site.wishes.program.as_deref();
+        let program = site.options.program.as_deref();
         confine(work, action, program, scratch.path(), &mut process)?;
     }
     let shown = shown(action);
@@ -199,7 +199,7 @@ fn process(
             found.root.join(found.below)
         }
     };
-    let mut env = site.wishes.environment.clone();
+    let mut env = site.options.environment.clone();
     env.extend(declared(defaults, action)?);
     let shells = action.shell.as_ref().unwrap_or(&defaults.shell);
     let shell = match std::env::consts::OS {
@@ -216,7 +216,7 @@ fn process(
         timeout: limit,
         grace: GRACE,
         confinement: None,
-        through: site.wishes.program.clone(),
+        through: site.options.program.clone(),
     })
 }
 
@@ -305,7 +305,7 @@ fn argv(shell: &str, command: &str) -> Vec<String> {
 
 /// The command, with `./jackal` and `./zarf` replaced by this program.
 fn command(site: &Site, text: &str) -> String {
-    let Some(program) = site.wishes.program.as_ref().and_then(|path| path.to_str()) else {
+    let Some(program) = site.options.program.as_ref().and_then(|path| path.to_str()) else {
         return text.to_owned();
     };
     let program = format!("{program} ");

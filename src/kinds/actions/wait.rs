@@ -155,12 +155,12 @@ async fn kubectl(
         argv: std::iter::once("kubectl".to_owned())
             .chain(arguments)
             .collect(),
-        env: site.wishes.environment.clone(),
+        env: site.options.environment.clone(),
         cwd: work.folders.own.clone(),
         timeout: Some(left + GRACE),
         grace: GRACE,
         confinement: None,
-        through: site.wishes.program.clone(),
+        through: site.options.program.clone(),
     };
     let ran = process.run(site.stopped()).await.map_err(|_| {
         let message =

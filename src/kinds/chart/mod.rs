@@ -18,7 +18,7 @@ use crate::cas::Cas;
 use crate::ground::folders::{Folders, Found};
 use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Site};
-use crate::ground::source::{LeftOut, OwnFiles, SourceError, bound, inside, located, outside};
+use crate::ground::source::{LeftOut, LocalSourceError, OwnFiles, bound, inside, located, outside};
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
 use crate::kinds::material::Material;
@@ -91,14 +91,14 @@ fn local_parts<'f>(
     let found = folders.find(local_path);
     let bound = bound(found.root, &own.cache)?;
     let root = located(found.root, &bound, found.below).map_err(|error| match error {
-        SourceError::Io { path, source } => {
+        LocalSourceError::Io { path, source } => {
             let path = path.display();
             let message = format!("`{path}`: {source}; correct `localPath`, or create the chart");
             Failure::new(Class::Configuration, message)
         }
-        SourceError::LeadsOut { bound, .. } => {
+        LocalSourceError::LeadsOut { bound, .. } => {
             let path = local_path.to_owned();
-            SourceError::LeadsOut { path, bound }.into()
+            LocalSourceError::LeadsOut { path, bound }.into()
         }
         other => other.into(),
     })?;

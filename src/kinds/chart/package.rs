@@ -71,7 +71,7 @@ pub enum ChartError {
     },
     /// A link to a folder that contains it.
     #[error("`{0}` leads to a folder that contains it: remove the link")]
-    Circle(PathBuf),
+    LinkCycle(PathBuf),
     /// Charts that depend on each other.
     #[error("the chart `{0}` depends on itself: remove one of the dependencies")]
     Cycle(PathBuf),
@@ -255,7 +255,7 @@ impl Walk<'_> {
     fn folder(&mut self, folder: &Path, below: &str) -> Result<(), ChartError> {
         let own = Identity::from(&fs::metadata(folder).map_err(at(folder))?);
         if self.above.contains(&own) {
-            return Err(ChartError::Circle(folder.to_owned()));
+            return Err(ChartError::LinkCycle(folder.to_owned()));
         }
         if self.above.len() > MAX_DEPTH {
             let error = io::Error::other("folders are nested deeper than 64 levels");

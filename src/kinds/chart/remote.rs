@@ -52,7 +52,7 @@ impl Question for ChartQuestion {
         )
     }
 
-    fn sort(&self) -> String {
+    fn platform(&self) -> String {
         "chart".to_owned()
     }
 
@@ -164,7 +164,7 @@ pub(crate) async fn fetched(
                 &site.registry,
                 &url,
                 Some(digest),
-                site.wishes.content_limit,
+                site.options.content_limit,
                 &site.cas,
                 &site.transfers,
             )
@@ -254,7 +254,7 @@ async fn of_repository(site: &Arc<Site>, chart: &Chart) -> Result<ChartPin, Fail
         format!("{}/{address}", public_url(base))
     };
     let from = with_login(&chart.url, &url);
-    let most = site.wishes.content_limit;
+    let most = site.options.content_limit;
     let found = registry::download(client, &from, sum, most, cas, &site.transfers).await?;
     Ok(ChartPin {
         version,

@@ -48,16 +48,16 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Maximum number of lines of Git's output in a message: its error and hints come
 /// last.
-const SAID_LINES: usize = 4;
+const MAX_MESSAGE_LINES: usize = 4;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoryError {
-    #[error("repository `{url}`: git {command} failed: {said}")]
+    #[error("repository `{url}`: git {command} failed: {message}")]
     Git {
         url: String,
         command: String,
         /// The end of its error output.
-        said: String,
+        message: String,
     },
     /// The requested reference does not exist.
     #[error("repository `{url}` has no {wanted}: correct the reference after the `@`")]
@@ -172,13 +172,18 @@ impl Git {
             }),
             _ => {
                 // Git's messages contain the URL with its credentials.
-                let said = text(Stream::Stderr).replace(&url.address, &url.public_address());
-                let lines: Vec<&str> = said.trim().lines().rev().take(SAID_LINES).collect();
-                let said: Vec<&str> = lines.into_iter().rev().collect();
+                let message = text(Stream::Stderr).replace(&url.address, &url.public_address());
+                let lines: Vec<&str> = message
+                    .trim()
+                    .lines()
+                    .rev()
+                    .take(MAX_MESSAGE_LINES)
+                    .collect();
+                let message: Vec<&str> = lines.into_iter().rev().collect();
                 Err(RepositoryError::Git {
                     url: url.to_string(),
                     command,
-                    said: said.join("; "),
+                    message: message.join("; "),
                 })
             }
         }
@@ -266,7 +271,9 @@ impl Git {
             match self.run(url, folder, &arguments).await {
                 Ok(found) => Ok(found),
                 // It found nothing.
-                Err(RepositoryError::Git { said, .. }) if said.is_empty() => Ok(String::new()),
+                Err(RepositoryError::Git { message, .. }) if message.is_empty() => {
+                    Ok(String::new())
+                }
                 Err(error) => Err(error),
             }
         };
@@ -449,7 +456,9 @@ impl Git {
 /// Ignores the error of a checkout in an empty repository.
 fn empty(error: RepositoryError) -> Result<(), RepositoryError> {
     match &error {
-        RepositoryError::Git { said, .. } if said.contains("did not match any file") => Ok(()),
+        RepositoryError::Git { message, .. } if message.contains("did not match any file") => {
+            Ok(())
+        }
         _ => Err(error),
     }
 }

@@ -45,7 +45,7 @@ impl Question for RepoUrl {
         self.to_string()
     }
 
-    fn sort(&self) -> String {
+    fn platform(&self) -> String {
         "repo".to_owned()
     }
 
@@ -101,7 +101,7 @@ pub(crate) fn git(site: &Site) -> Result<Git, Failure> {
     )?;
     Ok(Git {
         program: tool.path,
-        through: site.wishes.program.clone(),
+        through: site.options.program.clone(),
         env: tools::environment(site),
     })
 }

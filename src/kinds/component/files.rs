@@ -81,7 +81,7 @@ impl Question for FileQuestion {
         self.url.clone()
     }
 
-    fn sort(&self) -> String {
+    fn platform(&self) -> String {
         "file".to_owned()
     }
 
@@ -110,7 +110,7 @@ impl Question for FileQuestion {
 }
 
 async fn download(site: &Arc<Site>, url: &str, sum: Option<Digest>) -> Result<Output, Failure> {
-    let (client, most) = (&site.registry, site.wishes.content_limit);
+    let (client, most) = (&site.registry, site.options.content_limit);
     Ok(registry::download(client, url, sum, most, &site.cas, &site.transfers).await?)
 }
 

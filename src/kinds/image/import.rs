@@ -32,7 +32,7 @@ use crate::oci::{
 };
 use crate::text::with_causes;
 
-pub(crate) use source::Source;
+pub(crate) use source::ImageFiles;
 
 /// Annotations with the name of an image in a layout, as written by different tools.
 const NAMES: [&str; 3] = [
@@ -114,7 +114,7 @@ pub fn import_path(
         return Err(ImportError::NoImage(path.to_owned()).into());
     };
     let inputs = Inputs::on_disk(cas, root, &listed(root, name)?)?;
-    let source = Source::open(&inputs, name, cas.root())?;
+    let source = ImageFiles::open(&inputs, name, cas.root())?;
     Ok(import(cas, &source, wanted, platform)?.1)
 }
 
@@ -128,7 +128,7 @@ pub fn import_path(
 /// [`ImportError`].
 pub(crate) fn import(
     cas: &Cas,
-    files: &Source<'_>,
+    files: &ImageFiles<'_>,
     wanted: Option<&str>,
     platform: &Platform,
 ) -> Result<(Pin, Vec<Output>), ImportError> {
@@ -149,7 +149,7 @@ pub(crate) fn import(
 struct Job<'a> {
     cas: &'a Cas,
     path: &'a Path,
-    files: &'a Source<'a>,
+    files: &'a ImageFiles<'a>,
 }
 
 #[derive(Deserialize)]

@@ -105,7 +105,7 @@ impl Question for PullWork {
         self.reference.to_string()
     }
 
-    fn sort(&self) -> String {
+    fn platform(&self) -> String {
         self.platform.to_string()
     }
 
@@ -364,7 +364,7 @@ pub(crate) async fn import(
     let (cas, inputs) = (Arc::clone(&bench.cas), inputs.clone());
     let outputs = blocking(move || {
         let ImportSettings { path, reference } = settings;
-        let source = import::Source::open(&inputs, &path, cas.root())?;
+        let source = import::ImageFiles::open(&inputs, &path, cas.root())?;
         let (pin, mut outputs) = import::import(&cas, &source, Some(&reference), &platform)?;
         source.settle()?;
         if pin.manifest.media_type == media_type::DOCKER_MANIFEST {

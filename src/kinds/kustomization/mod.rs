@@ -125,7 +125,7 @@ impl KustomizationWork {
         address: &str,
         place: Option<&str>,
     ) -> Result<(), Failure> {
-        let option = match (site.wishes.offline, site.wishes.locked) {
+        let option = match (site.options.offline, site.options.locked) {
             (true, _) => "--offline",
             (_, true) => "--locked",
             _ => return Ok(()),
@@ -201,7 +201,7 @@ impl Kind for KustomizationWork {
             timeout: Some(KUSTOMIZE_TIMEOUT),
             grace: KUSTOMIZE_GRACE,
             confinement: None,
-            through: site.wishes.program.clone(),
+            through: site.options.program.clone(),
         };
         let finished = process.run(site.stopped()).await.map_err(|error| {
             Failure::new(
@@ -227,12 +227,12 @@ impl Kind for KustomizationWork {
                 });
             }
             _ => {
-                let said = String::from_utf8_lossy(&text(Stream::Stderr)).into_owned();
+                let stderr = String::from_utf8_lossy(&text(Stream::Stderr)).into_owned();
                 // Its output repeats the address, with any login in it.
-                let said = said.replace(&self.source, &shown);
+                let stderr = stderr.replace(&self.source, &shown);
                 let message = format!(
                     "kustomization `{shown}` could not be rendered: {}",
-                    said.trim()
+                    stderr.trim()
                 );
                 return Err(Failure::new(Class::Task, message));
             }

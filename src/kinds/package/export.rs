@@ -513,10 +513,10 @@ mod tests {
                 fs::write(path, "earlier").unwrap();
             }
             for moment in 1.. {
-                let asked = Cell::new(0);
+                let polls = Cell::new(0);
                 let stopped = || {
-                    asked.set(asked.get() + 1);
-                    asked.get() >= moment
+                    polls.set(polls.get() + 1);
+                    polls.get() >= moment
                 };
                 let format = ArchiveFormat::Tar;
                 match export_archive(&cas, ready(&members), &to, format, split, &stopped) {

@@ -216,7 +216,7 @@ pub(crate) fn export(
     };
     let exports = Exports::of(&site.cas);
     let files = match exports.current(archive, outputs, split) {
-        Some(files) if !site.wishes.force => files,
+        Some(files) if !site.options.force => files,
         _ => {
             let members = members(outputs);
             let members = members.into_iter();

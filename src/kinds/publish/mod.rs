@@ -19,7 +19,7 @@ use crate::kinds::{Context, Kind, Prepared, of, package};
 use crate::oci::Descriptor;
 use crate::package::manifest;
 use crate::pipeline::verb::Publish;
-use crate::registry::{Registry, RegistryError, Repository, Source};
+use crate::registry::{BlobSource, Registry, RegistryError, Repository};
 use crate::release::{
     self, Artifact, Begun, Destination, Item, Journal, ReleaseError, Released, Rules, Vouching,
 };
@@ -84,7 +84,7 @@ impl PublishWork {
                 )],
                 tags => tags.iter().cloned().map(Ok).collect(),
             };
-            let artifact = Arc::new(lent(site, artifact));
+            let artifact = Arc::new(with_borrowed(site, artifact));
             let tags = tags.into_iter().collect::<Result<Vec<String>, _>>();
             let tags = tags.map_err(configuration)?;
             for to in &self.to {
@@ -201,7 +201,7 @@ impl Kind for PublishWork {
             .filter(|(step, _)| !self.verb.packages.contains(step))
             .filter_map(|(_, done)| Some((done.key?, done.outputs.clone())))
             .collect();
-        let text = tell(site, &items, &released, &results).await;
+        let text = attach_results(site, &items, &released, &results).await;
         let receipt: Vec<serde_json::Value> = released
             .iter()
             .map(|made| {
@@ -244,20 +244,20 @@ impl Kind for PublishWork {
 /// Publishes the build results of each published package, once for all of its tags. The
 /// packages are already visible, so a failure is only reported: other machines have to
 /// build again.
-async fn tell(
+async fn attach_results(
     site: &Arc<Site>,
     items: &[Item],
     released: &[Released],
     results: &BTreeMap<ActionKey, Vec<Output>>,
 ) -> String {
-    let source: Source = Arc::<Cas>::clone(&site.cas);
-    let (mut told, mut text) = (BTreeSet::new(), String::new());
+    let source: BlobSource = Arc::<Cas>::clone(&site.cas);
+    let (mut seen, mut text) = (BTreeSet::new(), String::new());
     for (item, made) in items.iter().zip(released) {
         let release::Place::Registry(to) = &item.place else {
             continue;
         };
         let manifest = &item.artifact.manifest;
-        if made.unchanged || !told.insert(to.at(manifest.digest)) {
+        if made.unchanged || !seen.insert(to.at(manifest.digest)) {
             continue;
         }
         let held = item.artifact.blobs.iter().map(|blob| blob.digest).collect();
@@ -275,7 +275,7 @@ async fn tell(
 
 /// Adds access to blobs that were left in their registry: they are mounted from the
 /// other repository if possible, and copied otherwise.
-fn lent(site: &Arc<Site>, artifact: Artifact) -> Artifact {
+fn with_borrowed(site: &Arc<Site>, artifact: Artifact) -> Artifact {
     let Some(published) = site.published.get().and_then(Published::repository) else {
         return artifact;
     };
@@ -285,7 +285,7 @@ fn lent(site: &Arc<Site>, artifact: Artifact) -> Artifact {
         runtime: tokio::runtime::Handle::current(),
     };
     Artifact {
-        source: Arc::new(Lent {
+        source: Arc::new(Borrowed {
             here: Arc::clone(&artifact.source),
             there,
         }),
@@ -295,12 +295,12 @@ fn lent(site: &Arc<Site>, artifact: Artifact) -> Artifact {
 }
 
 /// Yields blobs from the cache, or else from the registry they were left in.
-struct Lent {
-    here: Source,
+struct Borrowed {
+    here: BlobSource,
     there: Repository<Arc<Registry>>,
 }
 
-impl Fetch for Lent {
+impl Fetch for Borrowed {
     fn fetch(&self, blob: &Descriptor) -> io::Result<Box<dyn io::Read + Send + '_>> {
         match self.here.fetch(blob) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.there.fetch(blob),

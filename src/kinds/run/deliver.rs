@@ -48,7 +48,7 @@ pub(super) fn deliver(
             Tree::decode(&bytes).ok()
         },
         tracked: &tracked,
-        clean: site.wishes.clean_outputs,
+        clean: site.options.clean_outputs,
     };
     let repaired = placing.all(&wanted)?;
     for Wanted { path, tree } in wanted {

@@ -225,7 +225,7 @@ impl Kind for RunWork {
         let (shared, own, inputs) = (Arc::clone(site), self.clone(), prepared.inputs.clone());
         let task = blocking(move || task(&shared, &own, inputs)).await?;
         // A request for more processors than available counts as all of them.
-        let processors = u32::try_from(site.wishes.jobs.max(1)).unwrap_or(u32::MAX);
+        let processors = u32::try_from(site.options.jobs.max(1)).unwrap_or(u32::MAX);
         let wanted = cx.cpu.clamp(1, processors);
         let _held = tokio::select! {
             held = site.cpu.acquire_many(wanted) => held,
@@ -376,7 +376,7 @@ fn task(site: &Site, work: &RunWork, inputs: Inputs) -> Result<RunTask, Failure>
             ..Confinement::default()
         }),
         secrets: secrets.into_iter().map(|(_, value)| value).collect(),
-        through: site.wishes.program.clone(),
+        through: site.options.program.clone(),
     })
 }
 

@@ -14,7 +14,7 @@ use crate::archive::Bounded;
 use crate::cas::{Cas, CasError, Ingest};
 use crate::ground::{failures, of_cas, of_io};
 use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
-use crate::sbom::document::{Document, Source};
+use crate::sbom::document::{Document, ScanTarget};
 use crate::sbom::format::syft;
 use crate::sbom::layer::LayerError;
 use crate::sbom::scan::Image;
@@ -199,7 +199,7 @@ pub fn image_sbom(
         metadata["labels"] = labels.clone();
     }
     let (name, version) = names(reference, manifest);
-    let source = Source {
+    let source = ScanTarget {
         id: manifest.digest.hex(),
         name,
         version,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::Arc;
 
-use provenance::Asked;
+use provenance::BuildRequest;
 use serde_json::Value;
 use signer::SignerFrom;
 
@@ -69,7 +69,7 @@ pub struct SignWork {
     /// The attestations to make.
     pub attest: Attest,
     /// The facts about the run for provenance.
-    pub asked: provenance::Asked,
+    pub request: provenance::BuildRequest,
     /// Annotations for the signature to cover.
     pub annotations: BTreeMap<String, serde_json::Value>,
 }
@@ -126,10 +126,10 @@ impl Kind for SignWork {
             }
         };
         let Attest { provenance, sbom } = self.attest;
-        let Asked {
+        let BuildRequest {
             builder,
             parameters,
-        } = self.asked.clone();
+        } = self.request.clone();
         let annotations = self.annotations.iter();
         let settings = SignSettings {
             jackal: env!("CARGO_PKG_VERSION").to_owned(),
@@ -152,8 +152,8 @@ impl Kind for SignWork {
         for package in &self.packages {
             inputs.outputs(&package.step, &of(cx.results, &package.step)?.outputs)?;
             if provenance {
-                let said = provenance::predicate(&self.asked, &package.steps, cx.results);
-                action.settings.put(package.step.clone(), said);
+                let predicate = provenance::predicate(&self.request, &package.steps, cx.results);
+                action.settings.put(package.step.clone(), predicate);
             }
         }
         Ok(Prepared::of(action, inputs))
@@ -162,7 +162,7 @@ impl Kind for SignWork {
     async fn make(&self, cx: &Context<'_>, _: &Prepared) -> Result<Made, Failure> {
         let site = cx.site;
         let signer = signer(&self.signer).await?;
-        if site.wishes.offline && matches!(*signer, Signer::Keyless(_)) {
+        if site.options.offline && matches!(*signer, Signer::Keyless(_)) {
             let message = format!(
                 "`{}` signs with a certificate, which --offline forbids",
                 self.task
@@ -171,8 +171,8 @@ impl Kind for SignWork {
         }
         if let Some(pinned) = &self.signer.identity {
             // Checked before the signature is logged permanently.
-            let (asked, pinned) = (Arc::clone(&signer), pinned.clone());
-            let found = blocking(move || Ok(who(&asked))).await?;
+            let (owned, pinned) = (Arc::clone(&signer), pinned.clone());
+            let found = blocking(move || Ok(who(&owned))).await?;
             if let Some(found) = found.filter(|found| !found.is(&pinned)) {
                 let message = format!(
                     "`{}`: the identity token is for `{}` ({}), but the task signs as `{}`; nothing was signed",
@@ -191,14 +191,14 @@ impl Kind for SignWork {
         let mut outputs = Vec::new();
         for package in &self.packages {
             let made = of(cx.results, &package.step)?.outputs.clone();
-            let said = self
+            let predicate = self
                 .attest
                 .provenance
-                .then(|| provenance::predicate(&self.asked, &package.steps, cx.results));
+                .then(|| provenance::predicate(&self.request, &package.steps, cx.results));
             let (cas, signer) = (Arc::clone(&site.cas), Arc::clone(&signer));
             let (shared, step) = (self.clone(), package.step.clone());
             let (members, bundles) =
-                blocking(move || signed(&cas, &shared, &step, &signer, made, said)).await?;
+                blocking(move || signed(&cas, &shared, &step, &signer, made, predicate)).await?;
             let named = |name: &str| format!("{}>{name}", package.step);
             let framed = package
                 .archive
@@ -292,8 +292,8 @@ fn signed(
     let (artifact, read_definition) = Artifact::stored(cas, &files, None)?;
     let mut subjects = release::subjects(&artifact, &definition, dialect);
     let mut statements = Vec::new();
-    if let Some(said) = provenance {
-        statements.push(Statement::new(subjects.clone(), SLSA_PROVENANCE, said));
+    if let Some(predicate) = provenance {
+        statements.push(Statement::new(subjects.clone(), SLSA_PROVENANCE, predicate));
     }
     let catalogues = catalogues(cas, &files)?;
     if work.attest.sbom && !catalogues.is_empty() {
@@ -376,9 +376,9 @@ pub(crate) async fn policy(
     signer: &Arc<Signer>,
     bundles: &[Vec<u8>],
 ) -> Result<Policy, Failure> {
-    let asked = Arc::clone(signer);
+    let owned = Arc::clone(signer);
     // Getting the identity in a token may need a request.
-    let mut policy = blocking(move || Ok(release::policy_of(&asked))).await?;
+    let mut policy = blocking(move || Ok(release::policy_of(&owned))).await?;
     let pinned = work.signer.identity.clone().map(verify::Signer::Identity);
     match (&**signer, pinned) {
         (Signer::Keyless(_), Some(pinned)) => {
@@ -396,7 +396,7 @@ pub(crate) async fn policy(
     }
     let required = work.attest.provenance.then(|| RequiredAttestation {
         predicate_type: SLSA_PROVENANCE.to_owned(),
-        builder: Some(work.asked.builder.clone()),
+        builder: Some(work.request.builder.clone()),
     });
     for rule in &mut policy.rules {
         rule.attestations.extend(required.clone());

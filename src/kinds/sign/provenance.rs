@@ -20,7 +20,7 @@ pub const BUILDER: &str = "https://jackal.dev/builders/local/v1";
 
 /// What provenance states about the run.
 #[derive(Clone, Debug, Default)]
-pub struct Asked {
+pub struct BuildRequest {
     /// The URI of the builder, which consumers know.
     pub builder: String,
     /// The user's settings, by name.
@@ -29,7 +29,7 @@ pub struct Asked {
 
 /// The predicate for a package made by `steps`, given with their verbs.
 pub(crate) fn predicate(
-    asked: &Asked,
+    request: &BuildRequest,
     steps: &[(String, &'static str)],
     results: &Results,
 ) -> Value {
@@ -97,13 +97,13 @@ pub(crate) fn predicate(
     json!({
         "buildDefinition": {
             "buildType": BUILD_TYPE,
-            "externalParameters": asked.parameters,
+            "externalParameters": request.parameters,
             "internalParameters": {"steps": ran},
             "resolvedDependencies": materials.into_values().collect::<Vec<_>>(),
         },
         "runDetails": {
             "builder": {
-                "id": asked.builder,
+                "id": request.builder,
                 "version": {"jackal": env!("CARGO_PKG_VERSION")},
             },
         },

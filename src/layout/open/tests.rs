@@ -89,15 +89,15 @@ fn an_archive_that_holds_far_more_than_its_size_is_not_read_to_its_end() {
     let dir = tempfile::tempdir().unwrap();
     let path = written(dir.path(), &zstd::encode_all(&tar[..], 3).unwrap());
     let package = open(&path).unwrap();
-    let told = package
+    let error = package
         .visit(|_, _, _| panic!("it was read"))
         .unwrap_err()
         .to_string();
-    assert!(told.contains("--max-content-size"), "{told}");
+    assert!(error.contains("--max-content-size"), "{error}");
     // With an explicit limit, the archive is only damaged.
     let package = package.with_limit(Some(2 << 40));
-    let told = package.members().unwrap_err().to_string();
-    assert!(!told.contains("--max-content-size"), "{told}");
+    let error = package.members().unwrap_err().to_string();
+    assert!(!error.contains("--max-content-size"), "{error}");
     let limited = open(&path).unwrap().with_limit(Some(1000));
     assert!(limited.members().is_err());
 }

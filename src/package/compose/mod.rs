@@ -373,7 +373,7 @@ impl Composer<'_> {
             values: choice.set,
             ask: &mut ask,
             architecture: &self.architecture,
-            asked: BTreeMap::new(),
+            answers: BTreeMap::new(),
             found: BTreeMap::new(),
             mistakes: Vec::new(),
             warnings: Vec::new(),
@@ -422,8 +422,8 @@ impl Composer<'_> {
     fn is_wanted(&self, component: &Node) -> bool {
         let only = component.get("only");
         let fits = |node: Option<&Node>, have: &str| {
-            let asked = node.and_then(Node::scalar).unwrap_or_default();
-            asked.is_empty() || asked == have
+            let wanted = node.and_then(Node::scalar).unwrap_or_default();
+            wanted.is_empty() || wanted == have
         };
         let cluster = only.and_then(|only| only.get("cluster"));
         let architecture = cluster.and_then(|cluster| cluster.get("architecture"));

@@ -99,7 +99,7 @@ pub(super) struct Filling<'f> {
     pub ask: &'f mut dyn FnMut(&str) -> Option<String>,
     /// For `PKG_ARCH`.
     pub architecture: &'f str,
-    pub asked: BTreeMap<String, Option<String>>,
+    pub answers: BTreeMap<String, Option<String>>,
     /// The first place of each name.
     pub found: BTreeMap<String, Span>,
     pub mistakes: Vec<Mistake>,
@@ -164,7 +164,7 @@ impl Filling<'_> {
         if let Some(value) = self.values.get(name) {
             return Some(value.clone());
         }
-        if !self.asked.contains_key(name) {
+        if !self.answers.contains_key(name) {
             let answer = (self.ask)(name);
             if answer.is_none() {
                 self.mistakes.push(Mistake::new(
@@ -173,9 +173,9 @@ impl Filling<'_> {
                     format!("Pass --set {name}=VALUE."),
                 ));
             }
-            self.asked.insert(name.to_owned(), answer);
+            self.answers.insert(name.to_owned(), answer);
         }
-        self.asked.get(name).cloned().flatten()
+        self.answers.get(name).cloned().flatten()
     }
 }
 

@@ -11,7 +11,7 @@ struct Memory {
     files: BTreeMap<String, String>,
     exists: Vec<String>,
     answers: BTreeMap<String, String>,
-    asked: Vec<String>,
+    prompted: Vec<String>,
 }
 
 impl Surroundings for Memory {
@@ -50,7 +50,7 @@ impl Surroundings for Memory {
     }
 
     fn answer(&mut self, template: &str) -> Option<String> {
-        self.asked.push(template.to_owned());
+        self.prompted.push(template.to_owned());
         self.answers.get(template).cloned()
     }
 }
@@ -454,7 +454,7 @@ fn templates_are_filled_after_composition() {
     assert_eq!(metadata.description, nasty);
     let images = &composed.definition.components[0].images;
     assert_eq!(images[..], ["x:1.10-amd64", "web", "###ZARF_VAR_LATER###"]);
-    assert_eq!(memory.asked, ["NAME"]);
+    assert_eq!(memory.prompted, ["NAME"]);
     assert_eq!(
         composed.templates.iter().collect::<Vec<_>>(),
         ["D", "NAME", "V"]

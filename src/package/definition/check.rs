@@ -423,8 +423,8 @@ mod tests {
     #[test]
     fn the_schema_and_the_check_agree_on_unsupported_keys() {
         let schema: Json = serde_json::from_str(&Definition::json_schema()).unwrap();
-        let mut said = Vec::new();
-        let text = everything(&schema, "", &mut said).to_string();
+        let mut unsupported = Vec::new();
+        let text = everything(&schema, "", &mut unsupported).to_string();
         let source = SourceText::new("jackal.yaml", text);
         let mistakes = Definition::parse(&source, Strictness::Source).unwrap_err();
         let mut refused: Vec<&str> = mistakes
@@ -433,11 +433,14 @@ mod tests {
             .filter(|mistake| mistake.message.contains("not supported"))
             .map(|mistake| mistake.message.split('`').nth(1).unwrap())
             .collect();
-        let mut said: Vec<&str> = said.iter().map(|p| p.rsplit('.').next().unwrap()).collect();
-        said.sort_unstable();
+        let mut unsupported: Vec<&str> = unsupported
+            .iter()
+            .map(|p| p.rsplit('.').next().unwrap())
+            .collect();
+        unsupported.sort_unstable();
         refused.sort_unstable();
-        assert_eq!(said, refused);
-        assert!(said.contains(&"bigbang") && !said.contains(&"imageArchives"));
+        assert_eq!(unsupported, refused);
+        assert!(unsupported.contains(&"bigbang") && !unsupported.contains(&"imageArchives"));
     }
 
     #[test]

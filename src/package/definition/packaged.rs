@@ -154,7 +154,7 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn told(text: &str) -> String {
+    fn mistakes(text: &str) -> String {
         let source = SourceText::new("jackal.yaml", text);
         let read = Definition::packaged(&source);
         read.map_or_else(|mistakes| mistakes.to_string(), |_| String::new())
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn kinds_and_names_of_a_package_are_checked_with_their_place() {
-        assert_eq!(told(GOOD), "");
+        assert_eq!(mistakes(GOOD), "");
         for (from, to, place) in [
             ("kind: Jackal", "kind: Other", "1:7"),
             ("kind: JackalPackageConfig\n", "", "1:1"),
@@ -189,15 +189,18 @@ mod tests {
         ] {
             let text = GOOD.replacen(from, to, 1);
             assert_ne!(text, GOOD);
-            let told = told(&text);
+            let mistakes = mistakes(&text);
             let place = format!("jackal.yaml:{place}: ");
-            assert!(told.lines().any(|l| l.starts_with(&place)), "{text}{told}");
+            assert!(
+                mistakes.lines().any(|l| l.starts_with(&place)),
+                "{text}{mistakes}"
+            );
         }
     }
 
     #[test]
     fn a_second_document_must_be_zarfs_and_agree_with_the_first() {
-        let with = |second: &str| told(&format!("{GOOD}---\n{second}"));
+        let with = |second: &str| mistakes(&format!("{GOOD}---\n{second}"));
         let newer = "apiVersion: zarf.dev/v1beta1\nmetadata: {name: demo, version: 1.0.0}\n\
                      components: [{name: a-}, {name: b}]\n";
         assert_eq!(with(newer), "");
@@ -217,7 +220,7 @@ mod tests {
     #[test]
     fn a_skeleton_keeps_its_templates() {
         let skeleton = |name: &str| {
-            told(&format!(
+            mistakes(&format!(
                 "kind: JackalPackageConfig\nmetadata:\n  name: demo\n  architecture: skeleton\n\
                  components:\n- name: '{name}'\n"
             ))

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::Planner;
 use crate::kinds::Work;
 use crate::kinds::publish::PublishWork;
-use crate::kinds::sign::provenance::{Asked, BUILDER};
+use crate::kinds::sign::provenance::{BUILDER, BuildRequest};
 use crate::kinds::sign::signer::{SignerFrom, SignerNamed};
 use crate::kinds::sign::{Attest, SignWork, SignedPackage};
 use crate::pipeline::Instance;
@@ -38,9 +38,9 @@ impl Planner<'_> {
         let work = Work::from(SignWork {
             task: instance.id.clone(),
             packages,
-            asked: Asked {
+            request: BuildRequest {
                 parameters: self.public_parameters(),
-                ..how.asked.clone()
+                ..how.request.clone()
             },
             ..how
         });
@@ -116,9 +116,9 @@ impl Planner<'_> {
                 provenance: verb.provenance,
                 sbom: verb.sbom,
             },
-            asked: Asked {
+            request: BuildRequest {
                 builder: builder.unwrap_or_else(|| BUILDER.to_owned()),
-                ..Asked::default()
+                ..BuildRequest::default()
             },
             annotations: annotations
                 .map(|(name, text)| (name.clone(), serde_json::json!(text)))

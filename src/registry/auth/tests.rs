@@ -33,7 +33,7 @@ fn refusal(challenges: &[&str]) -> Vec<u8> {
 async fn a_login_goes_to_a_token_server_elsewhere_only_if_the_user_names_it() {
     let token = || answer("200 OK", "", 13, r#"{"token":"t"}"#);
     let good = || answer("200 OK", "", 2, "{}");
-    let (foreign, asked) = serve_at("127.0.0.2", vec![token(), token()]).await;
+    let (foreign, requests) = serve_at("127.0.0.2", vec![token(), token()]).await;
     let bearer = format!("Bearer realm=\"http://{foreign}/token\",service=\"s\"");
     let refused = || refusal(&[&bearer]);
     let answers = vec![refused(), refused(), good(), refused(), good()];
@@ -47,19 +47,19 @@ async fn a_login_goes_to_a_token_server_elsewhere_only_if_the_user_names_it() {
     );
     let advice = format!("--token-server {host}={foreign}");
     assert!(error.to_string().contains(&advice), "{error}");
-    assert!(asked.lock().unwrap().is_empty());
+    assert!(requests.lock().unwrap().is_empty());
     // Without a login there is nothing to keep from it.
     client().resolve(&reference).await.unwrap();
     let named = with_login(&host, Some("127.0.0.2"));
     named.resolve(&reference).await.unwrap();
-    let asked = asked.lock().unwrap();
-    assert!(!asked[0].to_lowercase().contains("authorization"));
-    assert!(asked[1].contains("Basic dTpw"));
+    let requests = requests.lock().unwrap();
+    assert!(!requests[0].to_lowercase().contains("authorization"));
+    assert!(requests[1].contains("Basic dTpw"));
 }
 
 #[tokio::test]
 async fn a_token_server_that_redirects_elsewhere_takes_no_login_there() {
-    let (foreign, asked) = serve_at("127.0.0.2", Vec::new()).await;
+    let (foreign, requests) = serve_at("127.0.0.2", Vec::new()).await;
     for body in [r#""auth":"dTpw""#, r#""identitytoken":"secret""#] {
         let bearer = "Bearer realm=\"http://HOST/token\"";
         let moved = format!("Location: http://{foreign}/token\r\n");
@@ -69,7 +69,7 @@ async fn a_token_server_that_redirects_elsewhere_takes_no_login_there() {
         let registry = crate::registry::canned::with_login(&host, body);
         assert!(registry.resolve(&reference).await.is_err());
     }
-    assert!(asked.lock().unwrap().is_empty());
+    assert!(requests.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

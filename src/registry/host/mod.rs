@@ -191,8 +191,8 @@ impl Clients {
 
     /// The profile of `host`.
     pub(in crate::registry) fn profile(&self, host: &str) -> Profile {
-        let told = self.hosts.profiles.get(host).copied();
-        let profile = told.unwrap_or_else(|| *Profile::of_host(host));
+        let configured = self.hosts.profiles.get(host).copied();
+        let profile = configured.unwrap_or_else(|| *Profile::of_host(host));
         Profile {
             max_layer: self.hosts.max_layers.of(host).or(profile.max_layer),
             ..profile

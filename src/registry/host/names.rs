@@ -89,15 +89,15 @@ impl Names {
         }
         let mut pauses = PAUSES.into_iter();
         loop {
-            let (lookup, asked) = (self.lookup, name.clone());
-            let found = tokio::task::spawn_blocking(move || lookup(&asked)).await;
+            let (lookup, owned) = (self.lookup, name.clone());
+            let found = tokio::task::spawn_blocking(move || lookup(&owned)).await;
             let reason = match found {
                 Ok(Ok(found)) if !found.is_empty() => {
                     *failed = None;
                     return Ok(found);
                 }
                 Ok(Ok(_)) => "it has no address".to_owned(),
-                Ok(Err(error)) => said(&error),
+                Ok(Err(error)) => message(&error),
                 Err(error) => error.to_string(),
             };
             // The resolver's words for EAI_AGAIN.
@@ -115,7 +115,7 @@ impl Names {
 }
 
 /// The system's message, without the prefix of the standard library.
-fn said(error: &io::Error) -> String {
+fn message(error: &io::Error) -> String {
     let text = error.to_string();
     let plain = text.strip_prefix("failed to lookup address information: ");
     plain.unwrap_or(&text).to_owned()
@@ -142,9 +142,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_does_not_resolve_is_looked_up_once_for_all_requests() {
-        static ASKED: AtomicU32 = AtomicU32::new(0);
+        static LOOKUPS: AtomicU32 = AtomicU32::new(0);
         let names = Names::with(|_| {
-            ASKED.fetch_add(1, Ordering::Relaxed);
+            LOOKUPS.fetch_add(1, Ordering::Relaxed);
             Err(io::Error::other(
                 "failed to lookup address information: Name or service not known",
             ))
@@ -158,22 +158,22 @@ mod tests {
         );
         assert_eq!(other.unwrap_err(), why);
         ask().await.unwrap_err();
-        assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+        assert_eq!(LOOKUPS.load(Ordering::Relaxed), 1);
         names
             .addresses("other.invalid".to_owned())
             .await
             .unwrap_err();
-        assert_eq!(ASKED.load(Ordering::Relaxed), 2);
+        assert_eq!(LOOKUPS.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test]
     async fn a_server_that_does_not_answer_is_asked_a_few_times() {
-        static ASKED: AtomicU32 = AtomicU32::new(0);
-        let names = Names::with(|_| match ASKED.fetch_add(1, Ordering::Relaxed) {
+        static LOOKUPS: AtomicU32 = AtomicU32::new(0);
+        let names = Names::with(|_| match LOOKUPS.fetch_add(1, Ordering::Relaxed) {
             0 => Err(io::Error::other("Temporary failure in name resolution")),
             _ => Ok(vec!["127.0.0.1:0".parse().unwrap()]),
         });
         let found = names.addresses("a.test".to_owned()).await.unwrap();
-        assert_eq!((found.len(), ASKED.load(Ordering::Relaxed)), (1, 2));
+        assert_eq!((found.len(), LOOKUPS.load(Ordering::Relaxed)), (1, 2));
     }
 }

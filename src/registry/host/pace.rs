@@ -49,9 +49,9 @@ impl Pace {
     }
 
     /// Delays all requests to `host` for as long as it asked.
-    pub(in crate::registry) fn close(&self, host: &str, wish: Duration) {
+    pub(in crate::registry) fn close(&self, host: &str, delay: Duration) {
         if let Some(turns) = self.turns(host).get_mut(host) {
-            turns.closed = turns.closed.max(Instant::now() + wish);
+            turns.closed = turns.closed.max(Instant::now() + delay);
         }
     }
 
@@ -83,13 +83,13 @@ mod tests {
         tokio::join!(a, b, c, d, e, f);
         assert!(begin.elapsed() >= 5 * apart);
         // Waiting requests wait longer, and are spaced again afterwards.
-        let wish = Duration::from_millis(500);
+        let delay = Duration::from_millis(500);
         let begin = Instant::now();
         let turns = [(); 4].map(|()| pace.turn("a", apart));
         let [a, b, c, d] = turns;
-        let closing = async { pace.close("a", wish) };
+        let closing = async { pace.close("a", delay) };
         tokio::join!(a, b, c, d, closing);
-        assert!(begin.elapsed() >= wish + 3 * apart);
+        assert!(begin.elapsed() >= delay + 3 * apart);
         // Other hosts are not concerned.
         pace.close("a", Duration::from_secs(3600));
         pace.turn("b", apart).await;

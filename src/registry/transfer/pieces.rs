@@ -83,11 +83,11 @@ impl Registry {
                 Err(failure) => failure,
             };
             self.retries().pause(&mut attempt, failure).await?;
-            let asking = || self.progress(to, &url);
-            let asked = self.retries().run(asking).await;
+            let request = || self.progress(to, &url);
+            let progress = self.retries().run(request).await;
             // The registry lost the upload, or its new URL was lost with the
             // response: start over.
-            let (end, next) = asked.map_err(|error| Failure::Transient(error, None))?;
+            let (end, next) = progress.map_err(|error| Failure::Transient(error, None))?;
             // The registry lost data, or has data that we did not send.
             if !(range.start..=range.end).contains(&end) {
                 return Err(gone(to, format!("{end} bytes of it after {have}")));

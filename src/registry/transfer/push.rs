@@ -16,7 +16,7 @@ use crate::registry::client::{Body, Call, DIGEST, Registry, header, location};
 use crate::registry::refusal::{gone, worth_another};
 use crate::registry::retry::Failure;
 use crate::registry::transfer::pieces::Way;
-use crate::registry::transfer::upload::{Source, Upload};
+use crate::registry::transfer::upload::{BlobSource, Upload};
 
 /// How a blob got into the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Registry {
         &self,
         to: &Reference,
         descriptor: &Descriptor,
-        source: &Source,
+        source: &BlobSource,
         hints: Hints<'_>,
     ) -> Result<Sent, RegistryError> {
         self.check_size(to, descriptor)?;
@@ -60,7 +60,7 @@ impl Registry {
             mount_from: hints.mount_from.filter(|_| profile.mounts),
             ..hints
         };
-        let upload = Upload::new(descriptor.clone(), Source::clone(source));
+        let upload = Upload::new(descriptor.clone(), BlobSource::clone(source));
         let once = || self.push_once(&to, &upload, hints);
         self.retries().run(once).await
     }

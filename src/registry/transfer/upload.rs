@@ -42,12 +42,12 @@ const STALL: Duration = Duration::from_secs(120);
 const FINALISE: Duration = Duration::from_secs(600);
 
 /// A store of blobs to upload.
-pub type Source = Arc<dyn Fetch + Send + Sync>;
+pub type BlobSource = Arc<dyn Fetch + Send + Sync>;
 
 /// A blob to upload, whole or in ranges, as often as necessary.
 pub(in crate::registry) struct Upload {
     pub descriptor: Descriptor,
-    source: Source,
+    source: BlobSource,
     /// The reader after the previous range.
     kept: Mutex<Option<Arc<Mutex<Reading>>>>,
 }
@@ -70,7 +70,7 @@ struct Unread {
 }
 
 impl Upload {
-    pub(in crate::registry) fn new(descriptor: Descriptor, source: Source) -> Self {
+    pub(in crate::registry) fn new(descriptor: Descriptor, source: BlobSource) -> Self {
         Self {
             descriptor,
             source,
@@ -92,11 +92,11 @@ impl Reading {
         let (sender, pieces) = mpsc::channel(QUEUE);
         let failed = Arc::default();
         let (source, descriptor) = (Arc::clone(&upload.source), upload.descriptor.clone());
-        let told = Arc::clone(&failed);
+        let shared = Arc::clone(&failed);
         // Ends when the queue is closed, unless the source hangs.
         tokio::task::spawn_blocking(move || {
             if let Err(error) = read(&source, &descriptor, at, &sender) {
-                *lock(&told) = Some(Unread {
+                *lock(&shared) = Some(Unread {
                     damaged: is_damage(&error),
                     reason: with_causes(&error),
                 });
@@ -291,7 +291,7 @@ async fn stalled(reference: &Reference, progress: &Progress) -> Failure {
 }
 
 fn read(
-    source: &Source,
+    source: &BlobSource,
     descriptor: &Descriptor,
     from: u64,
     pieces: &mpsc::Sender<io::Result<Bytes>>,

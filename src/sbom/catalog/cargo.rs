@@ -86,7 +86,7 @@ mod tests {
     use super::super::packages;
     use super::*;
     use crate::sbom::budget::HELD_BYTES;
-    use crate::sbom::document::{Document, Source};
+    use crate::sbom::document::{Document, ScanTarget};
     use crate::sbom::layer::{Content, scan, tar_of};
 
     #[test]
@@ -99,7 +99,7 @@ mod tests {
             audit: Some(list.to_vec()),
         };
         layer.entries[0].content = Some(std::sync::Arc::new(Content::Executable(facts)));
-        let source = Source {
+        let source = ScanTarget {
             id: "s".into(),
             name: String::new(),
             version: String::new(),

@@ -110,7 +110,7 @@ fn artifact(package: &Package) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sbom::document::{Ecosystem, Source};
+    use crate::sbom::document::{Ecosystem, ScanTarget};
 
     #[test]
     fn documents_are_sorted_and_name_their_schema() {
@@ -121,7 +121,7 @@ mod tests {
             metadata_type: "y",
         };
         let package = |name| Package::new(ecosystem, name, "1");
-        let source = Source {
+        let source = ScanTarget {
             id: "aa".into(),
             name: "n".into(),
             version: String::new(),

@@ -60,7 +60,7 @@ impl Package {
     }
 
     /// What is wrong with the package, a line each.
-    fn told(mut self) -> String {
+    fn refusals(mut self) -> String {
         let lines = self.files.iter();
         let lines = lines.map(|(name, bytes)| format!("{} {name}", Digest::of(bytes).hex()));
         let mut lines: Vec<String> = lines.collect();
@@ -83,8 +83,8 @@ impl Package {
         let policy = Policy::without_signers(Wanted::Look);
         let package = verify(evidence, Scope::Whole, &policy).unwrap();
         let Ok(refusals) = check_contents(&package, &mut self);
-        let told: Vec<String> = refusals.iter().map(ToString::to_string).collect();
-        told.join("\n")
+        let refusals: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+        refusals.join("\n")
     }
 }
 
@@ -109,13 +109,13 @@ fn without(package: &mut Package, is: impl Fn(&[u8]) -> bool) {
 
 #[test]
 fn a_sound_image_passes_by_every_name_that_packages_use() {
-    assert_eq!(with_image().0.told(), "");
+    assert_eq!(with_image().0.refusals(), "");
     for name in ["library/app:1", "app:1"] {
         let (mut package, _) = with_image();
         package.files.clear();
         let image = package.image(b"layer", name);
         package.index(&[image]);
-        assert_eq!(package.told(), "", "{name}");
+        assert_eq!(package.refusals(), "", "{name}");
     }
     // An index with all its children, and two names of one image.
     let (mut package, image) = with_image();
@@ -126,7 +126,7 @@ fn a_sound_image_passes_by_every_name_that_packages_use() {
     let mut again = image.clone();
     again["annotations"] = json!({NAMES[0]: "docker.io/library/app:2"});
     package.index(&[image, again, nested]);
-    assert_eq!(package.told(), "");
+    assert_eq!(package.refusals(), "");
 }
 
 #[test]
@@ -134,15 +134,19 @@ fn blobs_that_are_missing_or_of_another_size_are_named() {
     let (mut package, _) = with_image();
     without(&mut package, |bytes| bytes == b"layer");
     let digest = Digest::of(b"layer").to_string();
-    assert!(package.told().contains(&format!("lacks its blob {digest}")));
+    assert!(
+        package
+            .refusals()
+            .contains(&format!("lacks its blob {digest}"))
+    );
     let (mut package, _) = with_image();
     without(&mut package, |bytes| bytes == b"{}");
-    assert!(package.told().contains("lacks its blob"));
+    assert!(package.refusals().contains("lacks its blob"));
     let (mut package, _) = with_image();
     without(&mut package, |bytes| bytes.starts_with(b"{\"config"));
     assert!(
         package
-            .told()
+            .refusals()
             .contains("`images/index.json`: the package lacks")
     );
     // A manifest listed twice with two sizes.
@@ -150,7 +154,7 @@ fn blobs_that_are_missing_or_of_another_size_are_named() {
     let mut other = image.clone();
     other["size"] = json!(image["size"].as_u64().unwrap() + 1);
     package.index(&[image.clone(), other]);
-    assert!(package.told().contains("a size of"));
+    assert!(package.refusals().contains("a size of"));
     // A layer whose size is false.
     let (mut package, _) = with_image();
     package.files.clear();
@@ -161,8 +165,8 @@ fn blobs_that_are_missing_or_of_another_size_are_named() {
     let mut image = package.blob(media_type::MANIFEST, manifest.to_string().as_bytes());
     image["annotations"] = json!({NAMES[0]: NAME});
     package.index(&[image]);
-    let told = package.told();
-    assert!(told.contains("a size of 4 bytes, not 5"), "{told}");
+    let refusals = package.refusals();
+    assert!(refusals.contains("a size of 4 bytes, not 5"), "{refusals}");
 }
 
 #[test]
@@ -171,7 +175,7 @@ fn documents_that_two_readers_could_read_differently_are_refused() {
         let (mut package, image) = with_image();
         let index = index(&image);
         package.files.insert(INDEX.into(), index.into_bytes());
-        package.told()
+        package.refusals()
     };
     for (index, message) in [
         (
@@ -222,14 +226,14 @@ fn documents_that_two_readers_could_read_differently_are_refused() {
             "mediaType",
         ),
     ] {
-        let told = with_index(index);
-        assert!(told.contains(message), "{message} not in {told}");
+        let refusals = with_index(index);
+        assert!(refusals.contains(message), "{message} not in {refusals}");
     }
     // Two images under one name.
     let (mut package, image) = with_image();
     let other = package.image(b"other", NAME);
     package.index(&[image, other]);
-    assert!(package.told().contains("names sha256:"));
+    assert!(package.refusals().contains("names sha256:"));
     // A manifest that is an index as well.
     let (mut package, _) = with_image();
     let config = package.blob(media_type::CONFIG, b"{}");
@@ -237,7 +241,11 @@ fn documents_that_two_readers_could_read_differently_are_refused() {
     let mut both = package.blob(media_type::MANIFEST, both.to_string().as_bytes());
     both["annotations"] = json!({NAMES[0]: NAME});
     package.index(&[both]);
-    assert!(package.told().contains("an index and a manifest in one"));
+    assert!(
+        package
+            .refusals()
+            .contains("an index and a manifest in one")
+    );
 }
 
 #[test]
@@ -251,43 +259,51 @@ fn nested_indexes_are_followed_to_their_end_and_nothing_else_may_be_there() {
     let mut top = package.blob(media_type::INDEX, nested.to_string().as_bytes());
     top["annotations"] = json!({NAMES[0]: NAME});
     package.index(&[top]);
-    assert_eq!(package.clone().told(), "");
+    assert_eq!(package.clone().refusals(), "");
     let mut damaged = package.clone();
     without(&mut damaged, |bytes| bytes == b"layer");
-    assert!(damaged.told().contains("lacks its blob"));
+    assert!(damaged.refusals().contains("lacks its blob"));
     package.blob("", b"smuggled");
-    let told = package.told();
+    let refusals = package.refusals();
     assert!(
-        told.contains("no image of the package has this file"),
-        "{told}"
+        refusals.contains("no image of the package has this file"),
+        "{refusals}"
     );
     let (mut package, _) = with_image();
     package.files.insert("images/extra".into(), b"x".to_vec());
-    assert!(package.told().contains("`images/extra`"));
+    assert!(package.refusals().contains("`images/extra`"));
     let (mut package, _) = with_image();
     package.files.remove(INDEX);
-    assert!(package.told().contains("`images/index.json` is missing"));
+    assert!(
+        package
+            .refusals()
+            .contains("`images/index.json` is missing")
+    );
     let (mut package, _) = with_image();
     package.files.remove(MARKER);
-    assert!(package.told().contains("`images/oci-layout` is missing"));
+    assert!(
+        package
+            .refusals()
+            .contains("`images/oci-layout` is missing")
+    );
 }
 
 #[test]
 fn images_that_components_declare_must_be_there() {
     let (mut package, _) = with_image();
     package.definition += "- name: b\n  images: ['ghcr.io/other/app:1']\n";
-    let told = package.told();
+    let refusals = package.refusals();
     assert_eq!(
-        told,
+        refusals,
         "the component `b` declares the image `ghcr.io/other/app:1`, which is not in the package"
     );
     let (mut package, _) = with_image();
     package.files.clear();
-    assert!(package.told().contains("`app:1`"));
+    assert!(package.refusals().contains("`app:1`"));
     let (mut package, _) = with_image();
     package.definition =
         "components:\n- name: a\n  imageArchives: [{path: a.tar, images: ['x:1']}]\n".into();
-    assert!(package.told().contains("`x:1`"));
+    assert!(package.refusals().contains("`x:1`"));
 }
 
 #[test]
@@ -308,7 +324,7 @@ fn parts_that_components_declare_must_be_in_their_tars() {
         "a/data/0/data",
         &repo,
     ];
-    let told = |paths: &[&str], build: &str| {
+    let refusals = |paths: &[&str], build: &str| {
         let mut tar = TarWriter::new(Vec::new());
         for path in paths {
             tar.file(path, 0o644, 1, &mut &b"x"[..]).unwrap();
@@ -319,23 +335,23 @@ fn parts_that_components_declare_must_be_in_their_tars() {
         };
         let bytes = tar.finish().unwrap();
         package.files.insert("components/a.tar".into(), bytes);
-        package.told()
+        package.refusals()
     };
-    assert_eq!(told(&all, ""), "");
+    assert_eq!(refusals(&all, ""), "");
     for (index, _) in all.iter().enumerate() {
         let mut some = all.to_vec();
         some.remove(index);
-        let told = told(&some, "");
+        let refusals = refusals(&some, "");
         assert!(
-            told.contains("which is not in `components/a.tar`"),
-            "{told}"
+            refusals.contains("which is not in `components/a.tar`"),
+            "{refusals}"
         );
     }
     // Before v0.27, manifests had other names.
     let old = all.map(|path| path.replace("m-0.yaml", "x.yaml"));
     let old: Vec<&str> = old.iter().map(String::as_str).collect();
-    assert_eq!(told(&old, "build: {version: v0.26.4}\n"), "");
-    assert_ne!(told(&old, "build: {version: v0.27.0}\n"), "");
+    assert_eq!(refusals(&old, "build: {version: v0.26.4}\n"), "");
+    assert_ne!(refusals(&old, "build: {version: v0.27.0}\n"), "");
     // Files may be empty, and then there is no tar; a chart cannot be.
     let bare = |definition: &str| {
         let definition = format!("components:\n- name: a\n{definition}");
@@ -343,7 +359,7 @@ fn parts_that_components_declare_must_be_in_their_tars() {
             definition,
             ..Package::default()
         }
-        .told()
+        .refusals()
     };
     assert_eq!(bare("  files: [{source: f, target: /f}]\n"), "");
     assert!(bare("  charts: [{name: c, version: 1.0.0}]\n").contains("chart `c`"));
@@ -355,7 +371,7 @@ fn parts_that_components_declare_must_be_in_their_tars() {
     noise.files.insert("components/a.tar".into(), vec![7; 600]);
     assert!(
         noise
-            .told()
+            .refusals()
             .contains("`components/a.tar`: it cannot be read")
     );
 }

@@ -166,11 +166,11 @@ async fn two_images_fetch_each_blob_once_and_resume_broken_connections() {
         assert!(bench.cas.contains(&output.digest, output.size).unwrap());
     }
     // Each of three blobs: one answer cut short, and the rest of it.
-    let asked = |seen: &Seen| {
+    let requests = |seen: &Seen| {
         let seen = seen.lock().unwrap();
         seen.iter().filter(|path| path.contains("/blobs/")).count()
     };
-    assert_eq!(asked(&seen), 6, "{seen:?}");
+    assert_eq!(requests(&seen), 6, "{seen:?}");
     let before = seen.lock().unwrap().len();
     bench.pull(&names[0], &image.manifest).await.unwrap();
     assert_eq!(seen.lock().unwrap().len(), before, "no repeated requests");

@@ -29,7 +29,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 const MAX_LINKS: usize = 16;
 
 /// An OCI layout or a docker-archive among the inputs of an action.
-pub(crate) struct Source<'a> {
+pub(crate) struct ImageFiles<'a> {
     inputs: &'a Inputs,
     path: &'a str,
     files: Files,
@@ -40,7 +40,7 @@ enum Files {
     Tar(Seekable, TarIndex),
 }
 
-impl<'a> Source<'a> {
+impl<'a> ImageFiles<'a> {
     /// Opens the input at `path`; decompresses it into `scratch` if necessary.
     pub(crate) fn open(
         inputs: &'a Inputs,

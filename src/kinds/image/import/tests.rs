@@ -36,7 +36,7 @@ impl Bench {
         let name = name.to_str().unwrap();
         let entries = listed(root, name).unwrap();
         let inputs = Inputs::on_disk(&self.cas, root, &entries).unwrap();
-        let source = Source::open(&inputs, name, self.cas.root())?;
+        let source = ImageFiles::open(&inputs, name, self.cas.root())?;
         import(&self.cas, &source, wanted, &"linux/amd64".parse().unwrap())
     }
 
