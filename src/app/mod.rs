@@ -77,7 +77,7 @@ pub use crate::registry::{
     Connection, ConnectionError, Hosts, LoginText, PerHost, PlainHttp, Profile, runtime,
 };
 pub use crate::rehearsal::{Fault, Login, Options as RehearsalOptions, Tls};
-pub use crate::release::{Destination, Released};
+pub use crate::release::{CONCURRENCY, Destination, Released};
 pub use crate::run::Verdict;
 pub use crate::run::event::Event;
 pub use crate::run::record::{RunRecord, Status};

@@ -19,12 +19,13 @@ use crate::archive::TarReader;
 use crate::layout::LayoutError;
 use crate::oci::annotation::BASE_NAME;
 use crate::oci::{Index, MAX_MANIFEST_BYTES};
+use crate::package::Dialect;
 use crate::package::diff::{Catalogue, Difference, Digests, Side};
 use crate::source::Opened;
 use crate::verify::Scope;
 
 /// The index of a package's images.
-const IMAGES: &str = "images/index.json";
+const IMAGES: &str = Dialect::IMAGE_INDEX;
 
 /// Largest SBOM document, in bytes: 1 GiB. Those of the largest known images have a few
 /// hundred megabytes, if they list every file.

@@ -17,7 +17,7 @@ use crate::verify::{Scope, VerifiedPackage};
 use crate::yaml::SourceText;
 
 /// The SBOM archive's path in a package.
-pub(super) const SBOMS: &str = "sboms.tar";
+pub(super) const SBOMS: &str = Dialect::SBOMS;
 
 /// The folder that it is unpacked to.
 const SBOM_FOLDER: &str = "sboms";

@@ -22,7 +22,7 @@ use crate::kinds::component::write::ComponentError;
 use crate::kinds::package::assemble::{PackageError, package};
 use crate::kinds::package::skeleton::write_skeleton;
 use crate::package::manifest::{self, ArtifactError};
-use crate::package::{SKELETON, Warning, unfilled};
+use crate::package::{Dialect, SKELETON, Warning, unfilled};
 use crate::plan::make_for_skeleton;
 use crate::registry::{Registry, runtime};
 use crate::release::{Artifact, StoredError};
@@ -127,7 +127,7 @@ pub fn skeleton(
         let Some(ingest) = written else {
             continue;
         };
-        parts.push(ingest.output(format!("components/{}.tar", component.name))?);
+        parts.push(ingest.output(Dialect::component_tar(&component.name))?);
     }
     let made = (env!("CARGO_PKG_VERSION"), SKELETON);
     let files = package(

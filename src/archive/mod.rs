@@ -14,10 +14,12 @@ mod tar_write;
 pub use bounded::Bounded;
 pub use compression::{COMPRESSION_MAGIC, Compression, is_tar};
 pub use listing::{Listing, list};
-pub use path::{PathError, SafePath, stays_inside};
+pub use path::{MAX_PATH_BYTES, PathError, SafePath, stays_inside};
 pub use seekable::{
     FrameAt, FrameMaker, MAX_COMPRESSED_INPUT, MAX_FRAME_LEN, MAX_FRAMES, SeekTable, SeekableError,
     SeekableReader, SeekableWriter,
 };
-pub use tar_read::{MAX_EXTENDED_BYTES, Skip, Stream, TarEntry, TarFault, TarKind, TarReader};
+pub use tar_read::{
+    MAX_DEPTH, MAX_EXTENDED_BYTES, Skip, Stream, TarEntry, TarFault, TarKind, TarReader,
+};
 pub use tar_write::{EntryKind, TarError, TarWriter, header_bytes};

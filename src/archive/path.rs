@@ -8,8 +8,9 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-/// Longest accepted name: Linux's `PATH_MAX`, beyond which no file can be made.
-const MAX_LEN: usize = 4096;
+/// Longest path or link target, in bytes: Linux's `PATH_MAX`. Longer ones cannot exist
+/// on a disk.
+pub const MAX_PATH_BYTES: usize = 4096;
 
 /// A relative path of plain names, joined by single slashes.
 ///
@@ -34,7 +35,7 @@ pub enum PathError {
     #[error("path {0:?} contains a NUL byte")]
     Nul(String),
     /// It is longer than any file system accepts.
-    #[error("path has {0} bytes, expected at most {MAX_LEN}")]
+    #[error("path has {0} bytes, expected at most {MAX_PATH_BYTES}")]
     TooLong(usize),
 }
 
@@ -45,7 +46,7 @@ impl SafePath {
     ///
     /// [`PathError`]: empty, absolute, with `..`, too long, or with a NUL byte.
     pub fn parse(text: &str) -> Result<Self, PathError> {
-        if text.len() > MAX_LEN {
+        if text.len() > MAX_PATH_BYTES {
             return Err(PathError::TooLong(text.len()));
         }
         let shown = || text.chars().take(100).collect::<String>();

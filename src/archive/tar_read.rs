@@ -14,6 +14,8 @@
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 
+use super::path::MAX_PATH_BYTES;
+
 /// Size of a tar block, in bytes.
 const BLOCK: u64 = 512;
 
@@ -29,13 +31,9 @@ const MAX_EXTENDED_HEADERS: u32 = 8;
 /// have a few hundred thousand entries, most of them with an extended header.
 const MAX_HEADERS: u32 = 2_000_000;
 
-/// Maximum length of a path or link target, in bytes: Linux's `PATH_MAX`. Longer ones
-/// cannot exist on a disk.
-const MAX_PATH_BYTES: usize = 4096;
-
 /// Maximum nesting of an entry: 255 folders, as for the trees of commands. Code that
 /// walks up from every entry must not take quadratic time.
-const MAX_DEPTH: usize = 255;
+pub const MAX_DEPTH: usize = 255;
 
 /// Maximum number of blocks of a GNU sparse map: 4096, enough for 86,000 holes in a
 /// file.

@@ -8,15 +8,13 @@
 
 use std::io::{self, Read, Write};
 
-use super::path::{PathError, SafePath};
+use super::path::{MAX_PATH_BYTES, PathError, SafePath};
 
 const BLOCK: usize = 512;
 const NAME_LEN: usize = 100;
 const PREFIX_LEN: usize = 155;
 /// The size field holds eleven octal digits: 8 GiB less one byte.
 const MAX_OCTAL_SIZE: u64 = (1 << 33) - 1;
-/// The same limit as for paths: Linux accepts no longer symlink target.
-const MAX_TARGET: usize = 4096;
 const COPY_BUFFER: usize = 64 * 1024;
 
 /// What an entry is.
@@ -38,7 +36,7 @@ pub enum TarError {
     Path(#[from] PathError),
     /// The symlink's target is empty, too long, or holds a NUL byte.
     #[error(
-        "the target of symlink `{0}` is empty, longer than {MAX_TARGET} bytes, or contains a NUL byte"
+        "the target of symlink `{0}` is empty, longer than {MAX_PATH_BYTES} bytes, or contains a NUL byte"
     )]
     Target(String),
     /// The content is shorter than announced.
@@ -229,7 +227,7 @@ pub fn header_bytes(
         EntryKind::Symlink(target) => (b'2', 0, target),
     };
     let is_link = matches!(kind, EntryKind::Symlink(_));
-    if is_link && (target.is_empty() || target.len() > MAX_TARGET || target.contains('\0')) {
+    if is_link && (target.is_empty() || target.len() > MAX_PATH_BYTES || target.contains('\0')) {
         return Err(TarError::Target(path));
     }
 

@@ -12,7 +12,7 @@ mod staging;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use crate::archive::{self, SafePath};
+use crate::archive::{self, MAX_PATH_BYTES, SafePath};
 use crate::codec::CodecError;
 use crate::disk::DiskError;
 use crate::oci::Digest;
@@ -23,9 +23,6 @@ pub(crate) use disk::place_entry;
 pub use disk::{load, place, restore, store};
 pub use encode::MAX_TREE_BYTES;
 pub(crate) use staging::{Staging, make_parents};
-
-/// Longest link target: Linux's `PATH_MAX`.
-const MAX_TARGET_BYTES: usize = 4096;
 
 /// The content of one path: a folder, or a single file or link with an empty path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -208,7 +205,7 @@ impl Tree {
 /// relative to, even through other such links.
 #[must_use]
 pub fn stays_inside(path: &str, target: &str) -> bool {
-    target.len() <= MAX_TARGET_BYTES && archive::stays_inside(path, target)
+    target.len() <= MAX_PATH_BYTES && archive::stays_inside(path, target)
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ pub(super) struct TransferArgs {
     #[command(flatten)]
     pub(super) release: ReleaseArgs,
     /// Maximum number of parallel transfers
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = transfers)]
+    #[arg(long, value_name = "N", default_value_t = app::CONCURRENCY, value_parser = transfers)]
     pub(super) oci_concurrency: usize,
     #[command(flatten)]
     pub(super) variant: VariantArgs,

@@ -10,7 +10,7 @@ use super::connection::ConnectionArgs;
 use super::options::CacheDirArgs;
 use super::trust::TrustArgs;
 use super::values::{size, transfers};
-use crate::app::{Check, ReadOptions, host_architecture};
+use crate::app::{self, Check, ReadOptions, host_architecture};
 use crate::oci::Digest;
 
 /// How to read a package.
@@ -23,7 +23,7 @@ pub(super) struct ReadArgs {
     #[arg(long, value_name = "HEX")]
     shasum: Option<String>,
     /// Maximum number of parallel transfers
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = transfers)]
+    #[arg(long, value_name = "N", default_value_t = app::CONCURRENCY, value_parser = transfers)]
     oci_concurrency: usize,
     /// Maximum size of the package's files in total, such as 500GiB
     ///

@@ -22,6 +22,7 @@ pub use delta::{Delta, DeltaError, Whole, apply_delta, write_delta};
 pub use error::LayoutError;
 pub use image_layout::ImageLayout;
 pub use open::{Member, PackageFile, open};
+pub use parts::MAX_PARTS;
 pub use read::{
     MAX_DOCUMENT_BYTES, is_component, keep, limit, read, read_into, read_listings, read_opened,
     read_promised, read_some,

@@ -13,7 +13,7 @@ use crate::oci::{Digest, Hasher};
 const MAX_HEADER_BYTES: u64 = 4096;
 
 /// Maximum number of data parts: the number has three digits.
-const MAX_PARTS: usize = 999;
+pub const MAX_PARTS: usize = 999;
 
 /// The parts of a split package, with consistent sizes but an unverified checksum.
 #[derive(Clone, Debug)]

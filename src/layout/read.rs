@@ -304,7 +304,7 @@ const MAX_ALL_KEPT_BYTES: u64 = 64 << 20;
 /// Whether `name` is the tar of a component.
 #[must_use]
 pub fn is_component(name: &str) -> bool {
-    name.starts_with("components/") && name.ends_with(".tar")
+    Dialect::component_of(name).is_some()
 }
 
 /// Digests what it passes on.
@@ -379,7 +379,7 @@ impl Gatherer<'_> {
             let mut hasher = Hasher::default();
             let mut size = 0;
             let mut buffer = vec![0; 128 << 10];
-            let mut kept = name.starts_with("images/").then(Vec::new);
+            let mut kept = name.starts_with(Dialect::IMAGES).then(Vec::new);
             loop {
                 match content.read(&mut buffer).map_err(io)? {
                     0 => break,

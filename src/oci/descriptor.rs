@@ -88,6 +88,17 @@ pub mod media_type {
     /// Docker schema 2 image manifest.
     pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
+    /// OCI layer that must not be distributed: a gzip tar.
+    pub const LAYER_NONDISTRIBUTABLE_GZIP: &str =
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+    /// Docker layer: a plain tar.
+    pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
+    /// Docker layer: a gzip tar.
+    pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+    /// Docker layer that must not be distributed: a gzip tar.
+    pub const DOCKER_LAYER_FOREIGN: &str =
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+
     /// Whether `media_type` is an index or a manifest list.
     #[must_use]
     pub fn is_index(media_type: &str) -> bool {
@@ -105,10 +116,10 @@ pub mod media_type {
                 | LAYER_GZIP
                 | LAYER_ZSTD
                 | "application/vnd.oci.image.layer.nondistributable.v1.tar"
-                | "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
-                | "application/vnd.docker.image.rootfs.diff.tar"
-                | "application/vnd.docker.image.rootfs.diff.tar.gzip"
-                | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+                | LAYER_NONDISTRIBUTABLE_GZIP
+                | DOCKER_LAYER
+                | DOCKER_LAYER_GZIP
+                | DOCKER_LAYER_FOREIGN
         )
     }
 }

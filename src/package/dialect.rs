@@ -29,6 +29,30 @@ impl Dialect {
     /// File name of the list of checksums, the same in all dialects.
     pub const CHECKSUMS: &'static str = "checksums.txt";
 
+    /// File name of the archive of SBOM documents.
+    pub const SBOMS: &'static str = "sboms.tar";
+
+    /// The folder of all images: an OCI image layout.
+    pub const IMAGES: &'static str = "images/";
+
+    /// The index of the images.
+    pub const IMAGE_INDEX: &'static str = "images/index.json";
+
+    /// The file that marks the image layout.
+    pub const IMAGE_MARKER: &'static str = "images/oci-layout";
+
+    /// The tar of the component `name`.
+    #[must_use]
+    pub fn component_tar(name: &str) -> String {
+        format!("components/{name}.tar")
+    }
+
+    /// The component whose tar is at `path`.
+    #[must_use]
+    pub fn component_of(path: &str) -> Option<&str> {
+        path.strip_prefix("components/")?.strip_suffix(".tar")
+    }
+
     /// The name in file names and media types.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -85,7 +109,7 @@ impl Dialect {
             name if name == self.signature_file() || name == self.bundle_file() => 0,
             name if name == self.definition_file() => 1,
             Self::CHECKSUMS => 2,
-            "sboms.tar" => 3,
+            Self::SBOMS => 3,
             _ => 4,
         };
         (order, name.to_owned())

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
 
-use super::{Checksums, Definition};
+use super::{Checksums, Definition, Dialect};
 
 /// Replacement for secret values.
 const HIDDEN: &str = "****";
@@ -262,7 +262,7 @@ fn maps<T: Clone + PartialEq>(
 
 fn components(side: &Side) -> Digests {
     let digest = |name: &str| {
-        let tar = side.checksums.get(&format!("components/{name}.tar"));
+        let tar = side.checksums.get(&Dialect::component_tar(name));
         tar.map(ToString::to_string).unwrap_or_default()
     };
     let components = side.definition.components.iter();
@@ -273,7 +273,9 @@ fn components(side: &Side) -> Digests {
 
 fn others(checksums: &Checksums) -> Digests {
     let elsewhere = |path: &str| {
-        path == "sboms.tar" || path.starts_with("components/") || path.starts_with("images/")
+        path == Dialect::SBOMS
+            || path.starts_with("components/")
+            || path.starts_with(Dialect::IMAGES)
     };
     checksums
         .iter()

@@ -14,7 +14,7 @@ use crate::content::Fetch;
 use crate::oci::{Descriptor, Digest, Manifest, Reference, media_type};
 use crate::package::manifest::{self, ArtifactError};
 use crate::package::{Definition, Dialect, Strictness};
-use crate::registry::Source;
+use crate::registry::BlobSource;
 use crate::source::ArtifactEvidence;
 use crate::text::with_causes;
 use crate::yaml::{Mistakes, SourceText};

@@ -41,6 +41,9 @@ impl Item {
     }
 }
 
+/// Default number of parallel transfers.
+pub const CONCURRENCY: usize = 3;
+
 /// Options of a release.
 #[derive(Clone)]
 pub struct Rules {

@@ -20,7 +20,7 @@ pub use artifact::{Artifact, Place, StoredError, WithDocuments};
 pub use destination::{Destination, DestinationError};
 pub use error::ReleaseError;
 pub use holders::PUSHED;
-pub use item::{Item, Moved, Released, Rules};
+pub use item::{CONCURRENCY, Item, Moved, Released, Rules};
 pub use journal::{Begun, Journal, JournalError, Known, Signed, Step};
 pub use results::{PublishedResults, attach_results};
 pub use split::fitting;

@@ -9,13 +9,14 @@ use zstd::stream::read::Decoder;
 
 use super::binary::Facts;
 use super::layer::{Content, Entry, LayerScan, NodeKind, Text};
+use crate::archive::MAX_PATH_BYTES;
 use crate::codec::{CodecError, Reader, Writer};
 use crate::oci::Digest;
 
 const MAGIC: &[u8; 8] = b"jkscan\x02\n";
 
 /// Longest path or link target of a stored scan, in bytes. More than this is damage.
-const MAX_PATH: u64 = 4096;
+const MAX_PATH: u64 = MAX_PATH_BYTES as u64;
 
 /// Longest kept file, and longest fact, in bytes: the most that a scan keeps.
 const MAX_PIECE: u64 = 64 << 20;

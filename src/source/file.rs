@@ -17,7 +17,7 @@ use crate::cas::Cas;
 use crate::content::{self, Fetch};
 use crate::layout::{self, ImageLayout, LayoutError, PackageFile};
 use crate::oci::{Descriptor, Digest};
-use crate::registry::Source;
+use crate::registry::BlobSource;
 use crate::verify::{Attached, Evidence};
 
 /// A package in a file, its parts, or a folder.

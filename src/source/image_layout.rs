@@ -16,7 +16,7 @@ use crate::cas::{Cas, CasError, SinkError};
 use crate::content::{self, CopyError, Fetch, VerifyReader};
 use crate::layout::{ImageLayout, LayoutError};
 use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, is_tag, media_type};
-use crate::registry::Source;
+use crate::registry::BlobSource;
 use crate::verify::{Attached, Query};
 
 /// A layout, with the tag that was requested.

@@ -12,7 +12,7 @@ use crate::archive::Listing;
 use crate::cas::Cas;
 use crate::layout::{LayoutError, PackageFile};
 use crate::oci::{Descriptor, Digest, Reference};
-use crate::registry::Source;
+use crate::registry::BlobSource;
 use crate::verify::{Attached, Evidence, Tagged};
 
 /// Makes the writer for a file, given its path and its size in bytes.

@@ -25,12 +25,9 @@ use crate::disk::{DiskError, Enclosure, at};
 use crate::layout::{Contents, ImageLayout, LayoutError, unpack_tar};
 use crate::oci::annotation::TITLE;
 use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
-use crate::package::{Dialect, MAX_DEFINITION_BYTES, SKELETON};
+use crate::package::{Dialect, MAX_DEFINITION_BYTES, SKELETON, manifest};
 use crate::registry::{Registry, RegistryError, Repository};
 use crate::text::with_causes;
-
-/// The operating system of packages in an index.
-const SYSTEM: &str = "multi";
 
 /// Why a skeleton package cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -201,7 +198,7 @@ impl<'o> Skeleton<'o> {
     ///
     /// [`SkeletonError`]
     pub fn files(&self, component: &str) -> Result<Option<(PathBuf, Digest)>, SkeletonError> {
-        let Some(layer) = self.layers.get(&format!("components/{component}.tar")) else {
+        let Some(layer) = self.layers.get(&Dialect::component_tar(component)) else {
             return Ok(None);
         };
         let malformed = |what: String| SkeletonError::Malformed {
@@ -219,7 +216,7 @@ impl<'o> Skeleton<'o> {
             is_folder(&folder) && holds(&folder, component, self.blob(layer)?).unwrap_or(false);
         if !same {
             let stage = self.cas.stage()?;
-            let name = PathBuf::from(format!("components/{component}.tar"));
+            let name = PathBuf::from(Dialect::component_tar(component));
             let into = Enclosure::open(stage.path()).map_err(at(stage.path()))?;
             let contents = Contents::Component(component);
             unpack_tar(&name, self.blob(layer)?, &into, contents)?;
@@ -301,7 +298,7 @@ fn skeleton_of(bytes: &[u8]) -> Result<Descriptor, SkeletonError> {
     let index: Index = document(bytes)?;
     let is_skeleton = |found: &Descriptor| {
         let platform = found.platform.as_ref();
-        platform.is_some_and(|it| it.os == SYSTEM && it.architecture == SKELETON)
+        platform.is_some_and(|it| it.os == manifest::MULTI && it.architecture == SKELETON)
     };
     let found = index.manifests.into_iter().find(is_skeleton);
     found.ok_or(SkeletonError::Missing)

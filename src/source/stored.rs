@@ -21,7 +21,7 @@ use crate::content::{self, CopyError};
 use crate::layout::{self, LayoutError};
 use crate::oci::{Descriptor, Digest, Index, Manifest, Reference};
 use crate::package::{Dialect, layers, manifest};
-use crate::registry::Source;
+use crate::registry::BlobSource;
 use crate::text::with_causes;
 use crate::verify::{Attached, Evidence, Query, Tagged};
 

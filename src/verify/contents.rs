@@ -12,14 +12,14 @@ use serde::de::DeserializeOwned;
 use super::{Refusal, VerifiedPackage};
 use crate::archive::Listing;
 use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
-use crate::package::{Definition, SKELETON, declared_parts};
+use crate::package::{Definition, Dialect, SKELETON, declared_parts};
 use crate::signing::strict_json;
 use crate::text::with_causes;
 use crate::yaml::SourceText;
 
 /// Where images are.
-const INDEX: &str = "images/index.json";
-const MARKER: &str = "images/oci-layout";
+const INDEX: &str = Dialect::IMAGE_INDEX;
+const MARKER: &str = Dialect::IMAGE_MARKER;
 const BLOBS: &str = "images/blobs/sha256/";
 
 /// Annotations with the reference of an image.
@@ -106,7 +106,10 @@ impl Check<'_> {
     ) -> Result<BTreeMap<String, Digest>, C::Error> {
         let mut named = BTreeMap::new();
         let files = self.files;
-        let below: Vec<&String> = files.keys().filter(|p| p.starts_with("images/")).collect();
+        let below: Vec<&String> = files
+            .keys()
+            .filter(|p| p.starts_with(Dialect::IMAGES))
+            .collect();
         if below.is_empty() {
             return Ok(named);
         }
@@ -335,7 +338,7 @@ impl Check<'_> {
         let old = older_names(definition.build.version.as_deref().unwrap_or_default());
         let mut expected = BTreeMap::new();
         for component in &definition.components {
-            let path = format!("components/{}.tar", component.name);
+            let path = Dialect::component_tar(&component.name);
             let mut parts = declared_parts(component);
             parts.retain(|part| !(old && part.path.starts_with("manifests/")));
             if self.files.contains_key(&path) {

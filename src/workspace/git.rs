@@ -16,10 +16,10 @@ const MAX_PACKED: u64 = 64 << 20;
 #[must_use]
 pub fn git_facts(folder: &Path) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();
-    let Some(GitFolders { own, common, .. }) = git_folders(folder) else {
+    let Some(Checkout { git, common, .. }) = checkout(folder) else {
         return facts;
     };
-    let Ok(head) = read_text(&own.join("HEAD"), MAX_LINE) else {
+    let Ok(head) = read_text(&git.join("HEAD"), MAX_LINE) else {
         return facts;
     };
     let head = head.trim();
@@ -62,17 +62,6 @@ pub struct Tag {
     pub object: String,
     /// The commit, where it is known without reading the object.
     pub commit: Option<String>,
-}
-
-/// The checkout that `folder` is in.
-#[must_use]
-pub fn checkout(folder: &Path) -> Option<Checkout> {
-    let GitFolders { root, own, common } = git_folders(folder)?;
-    Some(Checkout {
-        root,
-        git: own,
-        common,
-    })
 }
 
 impl Checkout {
@@ -139,36 +128,27 @@ fn loose_tags(folder: &Path, prefix: &str, depth: usize, tags: &mut BTreeMap<Str
     }
 }
 
-/// Where a checkout and what Git keeps of it are.
-pub(super) struct GitFolders {
-    /// The top of the checkout.
-    pub(super) root: PathBuf,
-    /// Holds the index and `HEAD`.
-    pub(super) own: PathBuf,
-    /// Holds branches and settings.
-    pub(super) common: PathBuf,
-}
-
-/// The folders of the checkout that `folder` is in.
-pub(super) fn git_folders(folder: &Path) -> Option<GitFolders> {
+/// The checkout that `folder` is in.
+#[must_use]
+pub fn checkout(folder: &Path) -> Option<Checkout> {
     let dot = folder
         .ancestors()
         .map(|above| above.join(".git"))
         .find(|path| path.exists())?;
     let root = dot.parent()?.to_owned();
     if dot.is_dir() {
-        return Some(GitFolders {
+        return Some(Checkout {
             root,
-            own: dot.clone(),
+            git: dot.clone(),
             common: dot,
         });
     }
     // In a work tree, this file names its Git folder, which names the common one.
     let text = read_text(&dot, MAX_LINE).ok()?;
-    let own = root.join(text.trim().strip_prefix("gitdir: ")?);
-    let common = read_text(&own.join("commondir"), MAX_LINE)
-        .map_or_else(|_| own.clone(), |text| own.join(text.trim()));
-    Some(GitFolders { root, own, common })
+    let git = root.join(text.trim().strip_prefix("gitdir: ")?);
+    let common = read_text(&git.join("commondir"), MAX_LINE)
+        .map_or_else(|_| git.clone(), |text| git.join(text.trim()));
+    Some(Checkout { root, git, common })
 }
 
 fn resolve(common: &Path, reference: &str) -> Option<String> {

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::git::git_folders;
+use super::git::checkout;
 
 /// Largest index that is read, in bytes: 1 GiB, which is some ten million files.
 const MAX_INDEX_BYTES: u64 = 1 << 30;
@@ -21,8 +21,8 @@ const MODE_AT: usize = 24;
 #[must_use]
 pub fn tracked(folder: &Path) -> Option<Vec<String>> {
     let folder = fs::canonicalize(folder).ok()?;
-    let found = git_folders(&folder)?;
-    let path = found.own.join("index");
+    let found = checkout(&folder)?;
+    let path = found.git.join("index");
     if fs::metadata(&path).ok()?.len() > MAX_INDEX_BYTES {
         return None;
     }

@@ -6,11 +6,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::{Entry, WalkError};
-use crate::archive::stays_inside;
+use crate::archive::{MAX_DEPTH, stays_inside};
 use crate::disk;
-
-/// Maximum depth of folders: 255. Deeper trees are loops or attacks.
-const MAX_DEPTH: usize = 255;
 
 /// Lists `path` below `root`, then everything in it, parents first and names
 /// sorted bytewise. Symbolic links are listed, never followed.

@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use ignore::{WalkBuilder, WalkState};
 
-use super::git::git_folders;
+use super::git::checkout;
 
 use crate::disk;
 
@@ -130,7 +130,7 @@ pub fn walk(root: &Path) -> (Vec<Entry>, Vec<(PathBuf, WalkError)>) {
         .git_ignore(true)
         // Above a checkout no file counts, and without one it cannot be known where
         // the sources end.
-        .parents(git_folders(root).is_some())
+        .parents(checkout(root).is_some())
         .require_git(false)
         .filter_entry(|entry| entry.file_name() != ".git")
         .build_parallel()

@@ -8,15 +8,13 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use rustix::fs::OFlags;
 
+use crate::archive::MAX_DEPTH;
 use crate::cas::{Cas, CasError, is_damage};
 use crate::disk::at;
 use crate::oci::Digest;
 
 use super::staging::{Staging, make_folder, swap};
 use super::{MAX_TREE_BYTES, Tree, TreeEntry, TreeError, TreeKind, stays_inside};
-
-/// Maximum depth of folders; deeper trees are loops or attacks.
-const MAX_DEPTH: usize = 255;
 
 /// Size of the copy buffer.
 const BUFFER_BYTES: usize = 128 << 10;

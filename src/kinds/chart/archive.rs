@@ -8,13 +8,7 @@ use std::io::{self, Read};
 use flate2::read::MultiGzDecoder;
 
 use crate::archive::{SafePath, TarKind, TarReader};
-use crate::kinds::chart::package::Metadata;
-
-/// Maximum unpacked size of an archive, in bytes: 100 MiB, Helm's limit.
-const MAX_UNPACKED_BYTES: u64 = 100 << 20;
-
-/// Largest `Chart.yaml`, in bytes: 5 MiB, Helm's limit for any file.
-const MAX_METADATA_BYTES: u64 = 5 << 20;
+use crate::kinds::chart::package::{MAX_DOCUMENT_BYTES, MAX_INNER_BYTES, Metadata};
 
 /// Reads the chart in an archive.
 ///
@@ -22,7 +16,7 @@ const MAX_METADATA_BYTES: u64 = 5 << 20;
 ///
 /// Why Helm would not load it.
 pub(crate) fn metadata(archive: impl Read) -> Result<Metadata, String> {
-    let unpacked = MultiGzDecoder::new(archive).take(MAX_UNPACKED_BYTES);
+    let unpacked = MultiGzDecoder::new(archive).take(MAX_INNER_BYTES);
     let mut tar = TarReader::new(unpacked);
     let mut found = None;
     let text = |error: io::Error| format!("it cannot be unpacked: {error}");
@@ -39,7 +33,7 @@ pub(crate) fn metadata(archive: impl Read) -> Result<Metadata, String> {
         }
         if below == "Chart.yaml" && entry.kind == TarKind::File {
             let mut yaml = String::new();
-            let mut content = (&mut tar).take(MAX_METADATA_BYTES);
+            let mut content = (&mut tar).take(MAX_DOCUMENT_BYTES);
             content.read_to_string(&mut yaml).map_err(text)?;
             found = Some(Metadata::parse("Chart.yaml", &yaml)?);
         }

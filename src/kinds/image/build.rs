@@ -176,11 +176,9 @@ fn read_base(
 /// Some programs do not accept Docker's layer types in an OCI manifest.
 fn oci_type(found: &str) -> &str {
     match found {
-        "application/vnd.docker.image.rootfs.diff.tar" => media_type::LAYER,
-        "application/vnd.docker.image.rootfs.diff.tar.gzip" => media_type::LAYER_GZIP,
-        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => {
-            "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
-        }
+        media_type::DOCKER_LAYER => media_type::LAYER,
+        media_type::DOCKER_LAYER_GZIP => media_type::LAYER_GZIP,
+        media_type::DOCKER_LAYER_FOREIGN => media_type::LAYER_NONDISTRIBUTABLE_GZIP,
         other => other,
     }
 }

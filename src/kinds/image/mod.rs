@@ -110,11 +110,11 @@ impl Question for PullWork {
     }
 
     fn pinned(&self, lock: &Lockfile) -> Option<ImagePin> {
-        lock.image(&self.name(), &self.sort()).cloned()
+        lock.image(&self.name(), &self.platform()).cloned()
     }
 
     fn pin(&self, lock: &mut Lockfile, answer: ImagePin) {
-        lock.pin_image(&self.name(), &self.sort(), answer);
+        lock.pin_image(&self.name(), &self.platform(), answer);
     }
 
     fn shown(answer: &ImagePin) -> String {
@@ -149,7 +149,7 @@ impl Question for PullWork {
     }
 
     fn unpin(&self, lock: &mut Lockfile) {
-        lock.drop_image(&self.name(), &self.sort());
+        lock.drop_image(&self.name(), &self.platform());
     }
 
     async fn ask(&self, site: &Arc<Site>) -> Result<ImagePin, Failure> {

@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 
+use crate::archive::MAX_PATH_BYTES;
 use crate::yaml::{self, Node, SourceText, Span, Value};
 
 /// The files that make a folder a kustomization.
@@ -32,9 +33,6 @@ const LISTS: [&str; 9] = [
 /// Largest YAML file that is searched for paths, in bytes: 16 MiB, above the largest
 /// lists of custom resource definitions. The paths in a larger one are unknown.
 const MAX_YAML_BYTES: u64 = 16 << 20;
-
-/// Longest text that can be a path, in bytes: Linux's `PATH_MAX`.
-const MAX_PATH_BYTES: usize = 4096;
 
 /// What a kustomization reads.
 #[derive(Debug, Default)]

@@ -66,7 +66,7 @@ pub fn sboms_tar(cas: &Cas, mut documents: Vec<Output>) -> Result<Output, Packag
         let mut content = cas.open_blob(&document.digest)?;
         tar.file(&document.name, 0o600, document.size, &mut content)?;
     }
-    Ok(tar.finish()?.output("sboms.tar")?)
+    Ok(tar.finish()?.output(Dialect::SBOMS)?)
 }
 
 /// Writes `checksums.txt` and the definition of a package of `parts`, which have

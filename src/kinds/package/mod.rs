@@ -25,7 +25,7 @@ use crate::kinds::material::Material;
 use crate::kinds::pins::Pin;
 use crate::kinds::{Bench, Context, Kind, Prepared, of};
 use crate::layout;
-use crate::package::{Definition, Strictness};
+use crate::package::{Definition, Dialect, Strictness};
 use crate::yaml::SourceText;
 
 /// The actions: a package, and the compressed frames of one of its members.
@@ -147,7 +147,7 @@ impl Kind for PackageWork {
         };
         for (name, step) in &self.components {
             for output in &of(cx.results, step)?.outputs {
-                let path = format!("components/{name}.tar");
+                let path = Dialect::component_tar(name);
                 inputs.blob(&path, output.digest, output.size)?;
                 settings.parts.push(path);
             }

@@ -28,9 +28,6 @@ use crate::text::with_causes;
 /// Version of the receipt.
 const PUBLISH_FORMAT: u32 = 1;
 
-/// Maximum number of parallel transfers of a release, as in `package publish`.
-const CONCURRENCY: usize = 3;
-
 /// The packages and destinations.
 #[derive(Clone, Debug)]
 pub struct PublishWork {
@@ -186,7 +183,7 @@ impl Kind for PublishWork {
         let folder = site.cas.root().join("releases");
         let rules = Rules {
             move_tag: self.verb.move_tags,
-            concurrency: CONCURRENCY,
+            concurrency: release::CONCURRENCY,
             pushed: Some(site.cas.root().join(release::PUSHED)),
         };
         let id = begun.id();

@@ -333,7 +333,7 @@ fn signed(
 
 /// The catalogues in `sboms.tar`, by their names there.
 fn catalogues(cas: &Cas, files: &[Output]) -> Result<Vec<(String, Value)>, Failure> {
-    let Some(sboms) = files.iter().find(|file| file.name == "sboms.tar") else {
+    let Some(sboms) = files.iter().find(|file| file.name == Dialect::SBOMS) else {
         return Ok(Vec::new());
     };
     let mut found = Vec::new();

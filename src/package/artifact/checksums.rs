@@ -5,10 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::archive::MAX_PATH_BYTES;
 use crate::oci::{Digest, DigestError};
-
-/// Longest path, in bytes: `PATH_MAX` of Linux.
-const MAX_PATH_BYTES: usize = 4096;
 
 /// Maximum number of files in a package: a quarter of a million. Their paths are held
 /// in memory, several times.

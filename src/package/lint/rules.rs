@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Found, Severity};
 use crate::oci::Reference;
 use crate::package::compose::{Look, SETS, STAGES, Surroundings, sources};
-use crate::package::{address_and_sum, is_template_name};
+use crate::package::{address_and_sum, is_template_name, shasum};
 use crate::text::with_causes;
 use crate::yaml::{Mistake, Node, Span, Value};
 
@@ -113,15 +113,11 @@ impl Rules<'_> {
         };
         let sum = string(file, "shasum");
         if let Some((sum, at)) = sum.filter(|(sum, _)| !is_template(sum)) {
-            let hex = sum.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if !hex || sum.len() != 64 {
+            if let Err(message) = shasum(sum) {
                 self.error(
                     "invalid-shasum",
                     at,
-                    format!(
-                        "shasum has {} characters, expected 64 hex digits",
-                        sum.len()
-                    ),
+                    message,
                     "Use the SHA-256 checksum of the file, as printed by `sha256sum`.",
                 );
             } else if sum

@@ -8,6 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use super::{MemberError, Taking};
 use crate::action::Output;
+use crate::archive::MAX_PATH_BYTES;
 
 /// Maximum number of members of a zip: two hundred thousand. The directory is held in
 /// memory.
@@ -16,9 +17,6 @@ const MAX_MEMBERS: u64 = 200_000;
 /// Longest record that ends a zip, with the longest comment, and the records before it
 /// that large zips have, in bytes.
 const MAX_END: u64 = 22 + (64 << 10) + 20;
-
-/// Longest target of a link, in bytes.
-const MAX_TARGET: u64 = 4096;
 
 /// Extracts what `taking` wants from the zip `content`.
 pub(super) fn extract(
@@ -65,9 +63,11 @@ pub(super) fn extract(
             taking.folder(below)?;
         } else if member.is_symlink() {
             let mut target = Vec::new();
-            let read = (&mut member).take(MAX_TARGET + 1).read_to_end(&mut target);
+            let read = (&mut member)
+                .take(MAX_PATH_BYTES as u64 + 1)
+                .read_to_end(&mut target);
             read.map_err(io)?;
-            if target.len() as u64 > MAX_TARGET {
+            if target.len() as u64 > MAX_PATH_BYTES as u64 {
                 return Err(taking.foreign(path, "a link whose target is longer than 4096 bytes"));
             }
             taking.link(below, &target)?;

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::{self, TemporaryFolder};
 use crate::kinds::package::export::{Exported, part};
+use crate::layout;
 use crate::oci::Hasher;
 
-/// Maximum number of data parts: the number has three digits.
-pub(crate) const MAX_PARTS: u64 = 999;
+/// Maximum number of data parts.
+pub(crate) const MAX_PARTS: u64 = layout::MAX_PARTS as u64;
 
 /// A writer that fills one part after the other.
 pub(crate) struct Parts {
