@@ -487,10 +487,6 @@ pub(super) fn location(to: &Reference, base: &Url, response: &Response) -> Resul
     })
 }
 
-#[cfg(test)]
-#[path = "client_tests.rs"]
-mod tests;
-
 /// Sends a request without a body, and once more if its connection closed before it
 /// was sent: a server that asks for a certificate closes a new connection at once, and
 /// only the next attempt can learn why.
@@ -509,3 +505,7 @@ fn is_unsent(error: &reqwest::Error) -> bool {
     let mut texts = causes.map(ToString::to_string);
     texts.any(|text| text == "connection was not ready")
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;
