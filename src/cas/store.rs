@@ -45,11 +45,11 @@ pub enum CasError {
     },
     /// Other users may write to it.
     #[error(
-        "cache folder {0}: take the rights of others away with `chmod go-w`, name a folder of your own with --cache-dir, or only read this one with --shared-cache"
+        "cache folder {0}: remove write permission for others with `chmod go-w`, choose a folder of your own with --cache-dir, or use this one read-only with --shared-cache"
     )]
     Foreign(Foreign),
     /// It is not this user's, so nothing is stored in it.
-    #[error("cache at `{0}` is only read: name a folder of your own with --cache-dir")]
+    #[error("the cache at `{0}` is read-only: choose a folder of your own with --cache-dir")]
     ReadOnly(PathBuf),
     /// Nothing is stored under the digest, or the blob is damaged.
     #[error("blob {0} is not in the cache")]

@@ -138,7 +138,7 @@ impl SignArgs {
             );
             if !confirmed("Sign?")? {
                 return Err(CommandError::usage("nothing was signed")
-                    .hint("pass --confirm to sign without being asked"));
+                    .hint("pass --confirm to sign without a prompt"));
             }
         }
         Ok(Some(signer))

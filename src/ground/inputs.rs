@@ -113,7 +113,7 @@ impl Inputs {
             let part = made.tree.below(&below.to_string_lossy());
             let part = part.ok_or_else(|| {
                 let message = format!(
-                    "`{source}` lies in an output of `{}`, which did not make it: correct the \
+                    "`{source}` is inside an output of `{}`, which did not make it: correct the \
                      path, or the command",
                     made.step
                 );

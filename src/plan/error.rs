@@ -55,7 +55,7 @@ pub enum PlanError {
     Unnamed { task: String, image: String },
     /// A package lacks an image.
     #[error(
-        "the component `{component}` declares the image `{image}`, but no task in the `images` of `{task}` brings it: add an `images` task, or set `name: {image}` on the `image` task that builds it"
+        "the component `{component}` declares the image `{image}`, but no task in the `images` of `{task}` provides it: add an `images` task, or set `name: {image}` on the `image` task that builds it"
     )]
     ImageLeftOut {
         task: String,
@@ -64,7 +64,7 @@ pub enum PlanError {
     },
     /// Two tasks build images of one name.
     #[error(
-        "`{one}` and `{other}` both bring the image `{name}`: list one of them, or give one another `name`"
+        "`{one}` and `{other}` both provide the image `{name}`: list one of them, or give one another `name`"
     )]
     ImageNames {
         one: String,

@@ -111,7 +111,7 @@ pub enum JournalError {
     },
     /// Someone else may change the folder.
     #[error(
-        "folder of journals {0}: take the rights of others away with `chmod go-w`, or name a folder of your own with --state-dir"
+        "folder of journals {0}: remove write permission for others with `chmod go-w`, or choose a folder of your own with --state-dir"
     )]
     Foreign(Foreign),
     /// It is not a valid journal.

@@ -359,7 +359,7 @@ fn an_image_of_another_architecture_is_warned_of_each_time() {
         assert_eq!(built.code, Some(0), "{}", built.stderr);
         built
             .stderr
-            .contains("app:1 is for linux/amd64, and is packed for linux/arm64")
+            .contains("app:1 is for linux/amd64 but is packed for linux/arm64")
     };
     assert!(warned("arm64") && warned("arm64"));
     assert!(!warned("amd64"));

@@ -184,7 +184,7 @@ impl Site {
         if count > 0 {
             let cache = self.cas.root().parent().unwrap_or(self.cas.root());
             self.note(format!(
-                "the cache at `{}` held {count} damaged or missing blobs, which were made again: \
+                "the cache at `{}` held {count} damaged or missing blobs, which were recreated: \
                  check its disk, and run `jackal cache verify`",
                 cache.display()
             ));

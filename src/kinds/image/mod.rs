@@ -346,7 +346,7 @@ fn foreign(cas: &Cas, name: &str, outputs: &[Output], wanted: &Platform) -> Vec<
     let foreign = stated.filter(|found| !wanted.accepts(found));
     let warning = foreign.map(|found| {
         format!(
-            "image {name} is for {found}, and is packed for {wanted} all the same: it will not \
+            "image {name} is for {found} but is packed for {wanted}: it will not \
              run there; name an image for {wanted}"
         )
     });
