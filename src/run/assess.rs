@@ -74,7 +74,7 @@ pub async fn assess(site: &Arc<Site>, plan: &Plan) -> Result<Vec<(String, Verdic
 /// The step `id`, prepared from the results of its dependencies, which must be in the
 /// cache.
 pub(crate) async fn ready(site: &Arc<Site>, plan: &Plan, id: &str) -> Result<Prepared, Failure> {
-    let internal = |error: GraphError| Failure::new(Class::Configuration, error);
+    let internal = |error: GraphError| Failure::caused_by(Class::Configuration, &error);
     let graph = plan.graph().map_err(internal)?;
     let mut results = Results::new();
     for task in graph.tasks() {

@@ -264,7 +264,7 @@ fn repository_of(chart: &Chart) -> Result<Option<RepoUrl>, Failure> {
     };
     match RepoUrl::parse(&written) {
         Ok(url) => Ok(Some(url)),
-        Err(error) => Err(Failure::new(Class::Configuration, error)),
+        Err(error) => Err(Failure::caused_by(Class::Configuration, &error)),
     }
 }
 

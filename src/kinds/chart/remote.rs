@@ -16,7 +16,7 @@ use crate::kinds::Prepared;
 use crate::kinds::chart::package::Metadata;
 use crate::kinds::image::fetch::{self, FetchError};
 use crate::kinds::pins::Question;
-use crate::oci::{Digest, Manifest, Reference};
+use crate::oci::{Digest, Manifest, Reference, ReferenceError};
 use crate::package::{Chart, ChartConstraint, chart_version};
 use crate::registry;
 use crate::text::{public_url, with_causes};
@@ -180,7 +180,8 @@ fn reference(chart: &Chart) -> Result<Reference, Failure> {
         .trim_end_matches('/');
     // Tags cannot contain a plus sign.
     let text = format!("{path}:{}", chart.version.replace('+', "_"));
-    text.parse().map_err(|error| refused(chart, error))
+    text.parse()
+        .map_err(|error: ReferenceError| refused(chart, with_causes(&error)))
 }
 
 async fn of_registry(site: &Arc<Site>, chart: &Chart) -> Result<ChartPin, Failure> {
@@ -329,7 +330,7 @@ fn chosen(chart: &Chart, index: &str) -> Result<(String, String, Option<Digest>)
     let sum = text(entry, "digest");
     let sum = match sum.trim_start_matches("sha256:") {
         "" => None,
-        hex => Some(Digest::from_hex(hex).map_err(|error| refused(chart, error))?),
+        hex => Some(Digest::from_hex(hex).map_err(|error| refused(chart, with_causes(&error)))?),
     };
     Ok((version, address.to_owned(), sum))
 }

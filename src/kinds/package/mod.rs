@@ -208,7 +208,7 @@ pub(crate) fn export(
     let split = *split;
     let bundles = self::bundles(&site.cas, bundles)?;
     layout::write_bundles(archive, &bundles)
-        .map_err(|error| Failure::new(Class::Environment, error))?;
+        .map_err(|error| Failure::caused_by(Class::Environment, &error))?;
     let format = if *uncompressed {
         ArchiveFormat::Tar
     } else {

@@ -88,7 +88,8 @@ impl PublishWork {
                 let mut artifact = Arc::clone(&artifact);
                 for (number, tag) in tags.iter().enumerate() {
                     let place = to.place(&artifact.name, tag);
-                    let place = place.map_err(|error| Failure::new(Class::Configuration, error))?;
+                    let place =
+                        place.map_err(|error| Failure::caused_by(Class::Configuration, &error))?;
                     // This reads the whole package, so it is done once for all tags.
                     if self.verb.split_layers && number == 0 {
                         let fitting = release::fitting(&site.registry, &place, &artifact).await;

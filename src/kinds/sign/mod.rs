@@ -98,7 +98,7 @@ pub(crate) async fn signer(work: &SignerFrom) -> Result<Arc<Signer>, Failure> {
     let from = work.clone();
     blocking(move || {
         from.signer()
-            .map_err(|error| Failure::new(Class::Configuration, error))
+            .map_err(|error| Failure::caused_by(Class::Configuration, &error))
     })
     .await
 }

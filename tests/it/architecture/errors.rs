@@ -49,6 +49,24 @@ fn a_planted_repetition_is_found() {
     }
 }
 
+#[test]
+fn no_failure_drops_the_causes_of_its_error() {
+    let (src, files) = rust_files();
+    let mut found = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let dropped = text.split("Failure::new(").skip(1).filter(|after| {
+            enclosed(after).is_some_and(|(arguments, _)| arguments.trim_end().ends_with(", error"))
+        });
+        let relative = file.strip_prefix(&src).unwrap().display();
+        found.extend(dropped.map(|_| relative.to_string()));
+    }
+    assert!(
+        found.is_empty(),
+        "use `Failure::caused_by`, which keeps the causes: {found:?}"
+    );
+}
+
 /// The variants (or structs) whose `#[error(..)]` prints their source.
 fn repeating(text: &str) -> Vec<String> {
     let mut found = Vec::new();
