@@ -112,7 +112,6 @@ pub enum LockfileError {
         /// What happened.
         source: io::Error,
     },
-    /// It cannot be written.
     #[error(
         "cannot write `{path}` (run `jackal update` where it can be written, and keep the file, or name everything by digest)"
     )]
@@ -224,7 +223,6 @@ impl Lockfile {
         self.pins.files.get(url)
     }
 
-    /// Pins `url`.
     pub fn pin_file(&mut self, url: &str, pin: FilePin) {
         if self.pins.files.get(url) != Some(&pin) {
             self.changed = true;
@@ -238,7 +236,6 @@ impl Lockfile {
         self.pins.repositories.get(url).map(String::as_str)
     }
 
-    /// Pins the repository `url`.
     pub fn pin_repository(&mut self, url: &str, pin: &str) {
         if self.repository(url) != Some(pin) {
             self.changed = true;

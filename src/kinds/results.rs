@@ -30,7 +30,6 @@ pub(crate) struct Done {
 /// Finished steps by name.
 pub(crate) type Results = BTreeMap<String, Arc<Done>>;
 
-/// The result of `step`.
 pub(crate) fn of<'r>(results: &'r Results, step: &str) -> Result<&'r Arc<Done>, Failure> {
     results.get(step).ok_or_else(|| {
         Failure::new(

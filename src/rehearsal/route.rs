@@ -45,10 +45,10 @@ pub(super) struct Site {
     pub log: Log,
 }
 
-type Answered = Response<Answer>;
+type Reply = Response<Answer>;
 
 /// Why a request fails.
-enum Trouble {
+enum RequestError {
     /// An error of the protocol.
     Refused(StatusCode, &'static str, String),
     /// Close the connection.
@@ -57,25 +57,24 @@ enum Trouble {
     Io(io::Error),
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for RequestError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-fn refused(status: u16, code: &'static str, message: impl Into<String>) -> Trouble {
+fn refused(status: u16, code: &'static str, message: impl Into<String>) -> RequestError {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-    Trouble::Refused(status, code, message.into())
+    RequestError::Refused(status, code, message.into())
 }
 
-fn unknown() -> Trouble {
+fn unknown() -> RequestError {
     refused(404, "NAME_UNKNOWN", "not found")
 }
 
 /// A parsed request.
 struct Call {
     method: Method,
-    /// The repository.
     repository: String,
     /// The endpoint: `blobs`, `manifests`, ...
     what: String,
@@ -97,7 +96,7 @@ impl Call {
         value.and_then(|v| v.to_str().ok()).unwrap_or_default()
     }
 
-    fn digest(&self) -> Result<Digest, Trouble> {
+    fn digest(&self) -> Result<Digest, RequestError> {
         let read = self.name.parse();
         read.map_err(|_| refused(400, "DIGEST_INVALID", "the name is not a sha256 digest"))
     }
@@ -107,23 +106,24 @@ impl Site {
     pub(super) async fn answer(
         site: Arc<Self>,
         request: Request<Incoming>,
-    ) -> Result<Answered, io::Error> {
+    ) -> Result<Reply, io::Error> {
         let method = request.method().clone();
         let path = request.uri().path_and_query();
         let path = path.map_or_else(String::new, ToString::to_string);
         let came = AtomicU64::new(0);
         let upload = request.uri().path().to_owned();
         let answered = site.dispatch(request, &path, &came).await;
-        if matches!(answered, Err(Trouble::Cut | Trouble::Io(_))) && !site.profile.resumes {
+        if matches!(answered, Err(RequestError::Cut | RequestError::Io(_))) && !site.profile.resumes
+        {
             site.forget(&upload).await;
         }
         let answered = match answered {
             Ok(answered) => Ok(answered),
-            Err(Trouble::Refused(status, code, message)) => Ok(error(status, code, &message)),
-            Err(Trouble::Cut) => Err(io::Error::other("connection cut on purpose")),
-            Err(Trouble::Io(error)) => Err(error),
+            Err(RequestError::Refused(status, code, message)) => Ok(error(status, code, &message)),
+            Err(RequestError::Cut) => Err(io::Error::other("connection cut on purpose")),
+            Err(RequestError::Io(error)) => Err(error),
         };
-        let size = |answered: &Answered| hyper::body::Body::size_hint(answered.body()).exact();
+        let size = |answered: &Reply| hyper::body::Body::size_hint(answered.body()).exact();
         site.log.note(log::Request {
             method: method.to_string(),
             path,
@@ -152,7 +152,7 @@ impl Site {
         request: Request<Incoming>,
         path: &str,
         came: &AtomicU64,
-    ) -> Result<Answered, Trouble> {
+    ) -> Result<Reply, RequestError> {
         let (parts, mut body) = request.into_parts();
         let mut strike = None;
         for fault in &self.faults {
@@ -171,8 +171,10 @@ impl Site {
                     }
                     return Ok(refusal);
                 }
-                Some(Kind::Reset) => return Err(Trouble::Cut),
-                Some(Kind::Truncate) if parts.method != Method::GET => return Err(Trouble::Cut),
+                Some(Kind::Reset) => return Err(RequestError::Cut),
+                Some(Kind::Truncate) if parts.method != Method::GET => {
+                    return Err(RequestError::Cut);
+                }
                 Some(_) => {}
             }
             break;
@@ -247,14 +249,14 @@ impl Site {
         }
     }
 
-    fn log_in(&self, call: &Call) -> Answered {
+    fn log_in(&self, call: &Call) -> Reply {
         let challenge = self.access.challenge(call.header(&HOST));
         let mut refusal = error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "log in");
         set(&mut refusal, WWW_AUTHENTICATE, &challenge);
         refusal
     }
 
-    fn token(&self, call: &Call) -> Result<Answered, Trouble> {
+    fn token(&self, call: &Call) -> Result<Reply, RequestError> {
         if !self.access.is_user(call.header(&AUTHORIZATION)) {
             return Err(refused(401, "UNAUTHORIZED", "wrong user or password"));
         }
@@ -263,7 +265,7 @@ impl Site {
         Ok(json(StatusCode::OK, &self.access.grant(scopes)))
     }
 
-    fn blob(&self, call: &Call) -> Result<Answered, Trouble> {
+    fn blob(&self, call: &Call) -> Result<Reply, RequestError> {
         let digest = call.digest()?;
         let lies = call.strike == Some(Kind::LyingHead) && call.method == Method::HEAD;
         let size = match self.store.size_of(&call.repository, digest) {
@@ -312,7 +314,7 @@ impl Site {
         call: &Call,
         body: &mut Incoming,
         came: &AtomicU64,
-    ) -> Result<Answered, Trouble> {
+    ) -> Result<Reply, RequestError> {
         if let (Some(mount), Some(from)) = (call.query("mount"), call.query("from"))
             && self.profile.mounts
             && let Ok(digest) = mount.parse::<Digest>()
@@ -342,7 +344,7 @@ impl Site {
     }
 
     /// The file and the size of an unfinished upload.
-    async fn begun(&self, call: &Call) -> Result<(PathBuf, u64), Trouble> {
+    async fn begun(&self, call: &Call) -> Result<(PathBuf, u64), RequestError> {
         let path = self.store.upload(&call.name).ok_or_else(unknown)?;
         let facts = tokio::fs::metadata(&path).await;
         let have = facts.map_err(|_| no_upload())?.len();
@@ -354,7 +356,7 @@ impl Site {
         call: &Call,
         body: &mut Incoming,
         came: &AtomicU64,
-    ) -> Result<Answered, Trouble> {
+    ) -> Result<Reply, RequestError> {
         let (path, have) = self.begun(call).await?;
         let announced: u64 = call.header(&CONTENT_LENGTH).parse().unwrap_or(0);
         if let Chunks::AtMost(most) = self.profile.chunks
@@ -390,7 +392,7 @@ impl Site {
         call: &Call,
         body: &mut Incoming,
         came: &AtomicU64,
-    ) -> Result<Answered, Trouble> {
+    ) -> Result<Reply, RequestError> {
         let (path, have) = self.begun(call).await?;
         let digest = call.query("digest").and_then(|text| text.parse().ok());
         let digest: Digest =
@@ -427,13 +429,13 @@ impl Site {
         matches!(self.profile.chunks, Chunks::FirstOnly | Chunks::LastOnly)
     }
 
-    async fn progress(&self, call: &Call) -> Result<Answered, Trouble> {
+    async fn progress(&self, call: &Call) -> Result<Reply, RequestError> {
         let (_, have) = self.begun(call).await?;
         let status = StatusCode::NO_CONTENT;
         Ok(upload_at(status, &call.repository, &call.name, have))
     }
 
-    fn manifest(&self, call: &Call) -> Result<Answered, Trouble> {
+    fn manifest(&self, call: &Call) -> Result<Reply, RequestError> {
         let found = self.store.manifest(&call.repository, &call.name);
         let found = found.ok_or_else(|| refused(404, "MANIFEST_UNKNOWN", "no such manifest"))?;
         let mut bytes = found.bytes;
@@ -466,7 +468,7 @@ impl Site {
         call: &Call,
         body: &mut Incoming,
         came: &AtomicU64,
-    ) -> Result<Answered, Trouble> {
+    ) -> Result<Reply, RequestError> {
         let mut bytes = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(io::Error::other)?;
@@ -518,7 +520,7 @@ impl Site {
         Ok(answer)
     }
 
-    fn tags(&self, call: &Call) -> Result<Answered, Trouble> {
+    fn tags(&self, call: &Call) -> Result<Reply, RequestError> {
         let tags = self.store.tags(&call.repository).ok_or_else(unknown)?;
         let most = call.query("n").and_then(|text| text.parse().ok());
         let most: usize = most.unwrap_or(PAGE);
@@ -535,7 +537,7 @@ impl Site {
         Ok(answer)
     }
 
-    fn referrers(&self, call: &Call) -> Result<Answered, Trouble> {
+    fn referrers(&self, call: &Call) -> Result<Reply, RequestError> {
         let mut index = match self.profile.referrers {
             Referrers::Absent => return Err(unknown()),
             Referrers::Claimed => crate::oci::Index::empty(),
@@ -583,12 +585,12 @@ fn parse(rest: &str) -> Option<(String, String, String)> {
     Some((repository.to_owned(), what.to_owned(), name.to_owned()))
 }
 
-fn no_upload() -> Trouble {
+fn no_upload() -> RequestError {
     refused(404, "BLOB_UPLOAD_UNKNOWN", "no such upload")
 }
 
 /// Reads and discards a body.
-async fn drain(body: &mut Incoming, came: &AtomicU64) -> Result<u64, Trouble> {
+async fn drain(body: &mut Incoming, came: &AtomicU64) -> Result<u64, RequestError> {
     let mut len = 0;
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
@@ -607,7 +609,7 @@ async fn take(
     came: &AtomicU64,
     afresh: bool,
     garble: Option<usize>,
-) -> Result<u64, Trouble> {
+) -> Result<u64, RequestError> {
     let mut file = tokio::fs::OpenOptions::new()
         .append(!afresh)
         .write(true)
@@ -647,37 +649,37 @@ fn digest_of(path: &Path) -> io::Result<Digest> {
     }
 }
 
-fn plain(status: StatusCode, body: Answer) -> Answered {
+fn plain(status: StatusCode, body: Answer) -> Reply {
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
     answer
 }
 
-fn set(answer: &mut Answered, name: HeaderName, value: &str) {
+fn set(answer: &mut Reply, name: HeaderName, value: &str) {
     // Invalid header values come only from names that were rejected.
     if let Ok(value) = value.parse() {
         answer.headers_mut().insert(name, value);
     }
 }
 
-fn json(status: StatusCode, value: &impl serde::Serialize) -> Answered {
+fn json(status: StatusCode, value: &impl serde::Serialize) -> Reply {
     let bytes = serde_json::to_vec(value).unwrap_or_default();
     let mut answer = plain(status, Answer::bytes(bytes));
     set(&mut answer, CONTENT_TYPE, "application/json");
     answer
 }
 
-fn error(status: StatusCode, code: &str, message: &str) -> Answered {
+fn error(status: StatusCode, code: &str, message: &str) -> Reply {
     let told = serde_json::json!({"errors": [{"code": code, "message": message}]});
     json(status, &told)
 }
 
-fn refused_now(status: u16) -> Answered {
+fn refused_now(status: u16) -> Reply {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     error(status, "UNKNOWN", "an injected fault")
 }
 
-fn created(repository: &str, what: &str, digest: Digest) -> Answered {
+fn created(repository: &str, what: &str, digest: Digest) -> Reply {
     let mut answer = plain(StatusCode::CREATED, Answer::empty());
     let place = format!("/v2/{repository}/{what}/{digest}");
     set(&mut answer, LOCATION, &place);
@@ -685,7 +687,7 @@ fn created(repository: &str, what: &str, digest: Digest) -> Answered {
     answer
 }
 
-fn upload_at(status: StatusCode, repository: &str, id: &str, have: u64) -> Answered {
+fn upload_at(status: StatusCode, repository: &str, id: &str, have: u64) -> Reply {
     let mut answer = plain(status, Answer::empty());
     let place = format!("/v2/{repository}/blobs/uploads/{id}");
     set(&mut answer, LOCATION, &place);

@@ -142,7 +142,6 @@ impl Store {
         Some(tags)
     }
 
-    /// The referrers of `subject`.
     pub(super) fn referrers(&self, repository: &str, subject: Digest) -> Index {
         let folder = self.repository(repository);
         let entries = fs::read_dir(folder.join(REFERRERS).join(subject.hex()));

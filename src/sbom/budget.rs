@@ -52,7 +52,6 @@ impl Memory {
         Self { left: bytes, what }
     }
 
-    /// Takes `bytes`.
     pub(super) fn take(&mut self, bytes: usize) -> Result<(), LayerError> {
         match self.left.checked_sub(bytes) {
             Some(left) => {

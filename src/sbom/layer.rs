@@ -41,7 +41,6 @@ pub enum NodeKind {
 #[derive(Clone, Debug)]
 pub enum Content {
     Text(Text),
-    /// Facts of an executable.
     Executable(Facts),
 }
 

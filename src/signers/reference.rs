@@ -26,7 +26,6 @@ const NOT_HERE: [&str; 3] = ["k8s", "gitlab", "pkcs11"];
 /// Why a key reference cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyReferenceError {
-    /// The scheme is unknown.
     #[error(
         "unknown key scheme `{0}://`: expected a path, env://NAME, https://…, hashivault://KEY, or NAME://… with a program sigstore-kms-NAME on PATH"
     )]

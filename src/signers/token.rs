@@ -68,7 +68,6 @@ pub enum TokenError {
     Service(String),
 }
 
-/// Sources of a token.
 #[derive(Clone, Debug, Default)]
 pub struct TokenSources {
     /// The token itself, or a file with it.

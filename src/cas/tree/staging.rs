@@ -23,7 +23,6 @@ impl Staging {
         Ok(Self(TemporaryFolder::new(folder).map_err(CasError::from)?))
     }
 
-    /// A path in it.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }

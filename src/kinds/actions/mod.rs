@@ -37,7 +37,6 @@ pub struct ActionsWork {
     pub folders: Folders,
     /// The component's main step, which its other steps are named after.
     pub component: String,
-    /// Defaults of the actions.
     pub defaults: ActionDefaults,
     pub actions: Vec<Command>,
     /// They run after a failure of this component, and of no other.

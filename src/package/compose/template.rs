@@ -21,7 +21,6 @@ const EXTENSION: &str = "x-";
 pub(crate) enum Template<'t> {
     /// A value from the user.
     Value {
-        /// Its name.
         name: &'t str,
         /// The dialect, if the template has its older spelling.
         deprecated: Option<Dialect>,

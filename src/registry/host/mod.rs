@@ -189,7 +189,6 @@ impl Clients {
         }
     }
 
-    /// The profile of `host`.
     pub(in crate::registry) fn profile(&self, host: &str) -> Profile {
         let configured = self.hosts.profiles.get(host).copied();
         let profile = configured.unwrap_or_else(|| *Profile::of_host(host));
