@@ -51,7 +51,7 @@ pub mod yaml;
 #[doc(hidden)]
 pub mod testing {
     pub use crate::disk::Enclosure;
-    pub use crate::ground::confine::supported;
+    pub use crate::ground::sandbox::{Level, best};
     pub use crate::kinds::image::import::import_path;
     pub use crate::kinds::member::extract::extract_member;
     pub use crate::sbom::StoredScan;

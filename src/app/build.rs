@@ -19,9 +19,10 @@ use super::skeletons::Skeletons;
 use crate::cas::{Cas, Limits};
 use crate::disk;
 use crate::ground::published::Published;
+use crate::ground::sandbox::{self, Level};
 use crate::ground::site::{Site, SiteOptions};
 use crate::ground::threads::blocking;
-use crate::ground::{Failure, Stop, confine};
+use crate::ground::{Failure, Stop};
 use crate::kinds::pins::Moved;
 use crate::kinds::{Kind as _, Work, alone};
 use crate::oci::Reference;
@@ -166,7 +167,9 @@ impl Prepared {
             Work::Run(work) => work.sandbox == Sandbox::Warn && !step.skipped,
             _ => false,
         };
-        !confine::supported() && self.plan.steps.values().any(wanted)
+        // Only a plan with commands is worth a trial.
+        self.plan.steps.values().any(wanted)
+            && sandbox::best(self.site.options.program.as_deref()) == Level::Free
     }
 
     /// The plan.

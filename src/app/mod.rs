@@ -67,6 +67,7 @@ pub use trust::{FoundRoot, RootFrom, TrustOptions, policy, trusted_root};
 pub use crate::cas::{CacheFolder, Limits};
 pub use crate::ground::Stop;
 pub use crate::ground::guard::{become_command, guard};
+pub use crate::ground::sandbox::{enter, init};
 pub use crate::kinds::package::BuildFacts;
 pub use crate::oci::{Reference, host_architecture};
 pub use crate::package::diff::{Change, Difference};

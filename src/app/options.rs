@@ -20,6 +20,8 @@ pub struct Place {
     pub cache: CacheFolder,
     /// How registries are reached.
     pub connection: Connection,
+    /// The path of this program, which it starts for commands.
+    pub program: Option<PathBuf>,
     /// The user's environment variables.
     pub environment: BTreeMap<String, String>,
     /// Maximum size of a download, and of what an archive unpacks to; `None`: the
@@ -125,8 +127,6 @@ pub struct RunOptions {
     pub keep_going: bool,
     /// Removes what Git does not track from output folders.
     pub clean_outputs: bool,
-    /// The path of this program, for commands that call it.
-    pub program: Option<PathBuf>,
 }
 
 impl RunOptions {
@@ -143,7 +143,7 @@ impl RunOptions {
             replay: self.replay,
             content_limit: place.content_limit,
             environment: place.environment.clone(),
-            program: self.program.clone(),
+            program: place.program.clone(),
             clean_outputs: self.clean_outputs,
             ..SiteOptions::default()
         }

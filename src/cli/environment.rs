@@ -172,3 +172,8 @@ pub(super) fn build_facts(machine: bool) -> Result<BuildFacts, CommandError> {
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
     runtime::threads().map_err(|error| CommandError::io("cannot start threads", error))
 }
+
+/// The path of this program.
+pub(super) fn program() -> Option<PathBuf> {
+    std::env::current_exe().ok()
+}

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::command_error::CommandError;
-use super::environment::runtime;
+use super::environment::{program, runtime};
 use super::options::PlannedArgs;
 use super::output::{note, print};
 use super::prepare::{Questions, prepare};
@@ -61,6 +61,11 @@ pub(super) fn at_once() -> Option<ExitCode> {
             // As in a shell.
             Some(ExitCode::from(127))
         }
+        "enter" => {
+            let program = program().unwrap_or_else(|| "/proc/self/exe".into());
+            Some(app::enter(&program, args.collect()))
+        }
+        "init" => Some(app::init(args.collect())),
         "guard" => {
             app::guard(std::io::stdin().lock());
             Some(ExitCode::SUCCESS)

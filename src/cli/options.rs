@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::command_error::CommandError;
 use super::connection::{ConnectionArgs, UploadArgs};
-use super::environment::{build_facts, cache_folder, current_folder, variables};
+use super::environment::{build_facts, cache_folder, current_folder, program, variables};
 use super::values::{megabytes, pairs, size, templates};
 use crate::app::{
     BuildOptions, CacheFolder, ContentOptions, OutputOptions, Pins, Place, RunOptions,
@@ -210,6 +210,7 @@ impl PlaceArgs {
             here: current_folder()?,
             cache: self.cache.into_folder()?,
             connection: self.connection.into_connection()?,
+            program: program(),
             environment: variables(),
             content_limit: size("--max-content-size", self.max_content_size)?,
         })
@@ -371,7 +372,6 @@ impl RunArgs {
         RunOptions {
             force: self.force,
             jobs: self.jobs.map_or(0, |jobs| jobs.max(1)),
-            program: std::env::current_exe().ok(),
             ..RunOptions::default()
         }
     }

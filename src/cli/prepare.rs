@@ -30,7 +30,7 @@ pub(super) fn prepare(
     }
     if prepared.unconfined() {
         note(
-            "warning: commands are not confined to their declared inputs: this kernel has no Landlock",
+            "warning: commands are not confined to their declared inputs: this machine has neither user namespaces nor Landlock",
         );
     }
     Ok(prepared)

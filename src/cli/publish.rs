@@ -7,7 +7,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::command_error::CommandError;
-use super::environment::{Journals, current_folder, runtime, state_folder, variable, variables};
+use super::environment::{
+    Journals, current_folder, program, runtime, state_folder, variable, variables,
+};
 use super::exit::Exit;
 use super::options::{UploadPlaceArgs, VariantArgs, skeletons};
 use super::output::{note, print};
@@ -154,6 +156,7 @@ pub(super) fn republish(
             None => super::environment::cache_folder(None)?.into(),
         },
         connection: read.connection,
+        program: program(),
         environment: variables(),
         content_limit: read.content_limit,
     };

@@ -57,6 +57,13 @@ pub(crate) fn set_umask() -> io::Result<()> {
     Ok(())
 }
 
+/// Lets no file that the caller of this program had open reach a command: what it
+/// read there, no key would tell.
+pub(crate) fn close_inherited() {
+    const FIRST_AFTER_STDERR: i32 = 3;
+    close_fds::set_fds_cloexec(FIRST_AFTER_STDERR, &[]);
+}
+
 /// Hides processes that a confined command may not trace, which are all but its own:
 /// their command lines may hold secrets. Only root may do this; for other users,
 /// nothing changes.
@@ -89,7 +96,7 @@ pub(crate) fn drop_rights() -> io::Result<()> {
     Ok(set_capabilities(None, sets)?)
 }
 
-fn unshare(flags: UnshareFlags) -> io::Result<()> {
+pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
     #[expect(
         deprecated,
         reason = "it is unsound for the table of file descriptors alone, which is not unshared here"

@@ -14,7 +14,7 @@ use crate::ground::apart;
 
 use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _, RulesetError, path_beneath_rules,
+    RulesetCreatedAttr as _, RulesetError, Scope, path_beneath_rules,
 };
 
 /// The minimum ABI: with `Refer`, without which files cannot be renamed between
@@ -23,7 +23,7 @@ const NEEDED: ABI = ABI::V2;
 
 /// Paths that every command can read and execute: programs, libraries, and information
 /// about the system.
-const SYSTEM: [&str; 12] = [
+pub(crate) const SYSTEM: [&str; 9] = [
     "/usr",
     "/bin",
     "/sbin",
@@ -33,15 +33,16 @@ const SYSTEM: [&str; 12] = [
     "/libx32",
     "/nix/store",
     "/gnu/store",
-    "/proc",
-    "/sys",
-    "/dev/fd",
 ];
 
+/// Information about the system and the command itself. A root of its own has its own.
+const KERNEL: [&str; 3] = ["/proc", "/sys", "/dev/fd"];
+
 /// Files in `/etc` that programs and the C library read, by the start of the name.
-const SETTINGS: [&str; 23] = [
+const SETTINGS: [&str; 25] = [
     "alternatives",
     "ca-certificates",
+    "debian_version",
     "gai.conf",
     "group",
     "host.conf",
@@ -51,6 +52,7 @@ const SETTINGS: [&str; 23] = [
     "locale.",
     "localtime",
     "login.defs",
+    "lsb-release",
     "mime.types",
     "nsswitch.conf",
     "os-release",
@@ -66,7 +68,7 @@ const SETTINGS: [&str; 23] = [
 ];
 
 /// Devices without content, or with random content.
-const DEVICES: [&str; 6] = [
+pub(crate) const DEVICES: [&str; 6] = [
     "/dev/null",
     "/dev/zero",
     "/dev/full",
@@ -107,6 +109,8 @@ fn ruleset() -> Result<landlock::RulesetCreated, RulesetError> {
         // Kernels before ABI 3 treat it as writing.
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::Truncate)?
+        // Since ABI 6: other programs' processes, and their sockets without a file.
+        .scope(Scope::from_all(ABI::V6))?
         .create()
 }
 
@@ -125,6 +129,7 @@ impl Confinement {
         // Missing paths are skipped.
         ruleset()?
             .add_rules(path_beneath_rules(SYSTEM, read))?
+            .add_rules(path_beneath_rules(KERNEL, read))?
             .add_rules(path_beneath_rules(settings(), read))?
             .add_rules(path_beneath_rules(DEVICES, device))?
             .add_rules(path_beneath_rules(&self.readable, read))?
@@ -155,7 +160,11 @@ impl Confinement {
         let within = |allowed: &Path| {
             fs::canonicalize(allowed).is_ok_and(|allowed| real.starts_with(allowed))
         };
-        SYSTEM.iter().chain(&DEVICES).any(|s| within(Path::new(s)))
+        SYSTEM
+            .iter()
+            .chain(&KERNEL)
+            .chain(&DEVICES)
+            .any(|s| within(Path::new(s)))
             || settings().iter().any(|s| within(s))
             || self
                 .readable
@@ -169,7 +178,7 @@ impl Confinement {
 const MAX_NAMED: usize = 5;
 
 /// Entries of `/etc` that every command may read; listed once.
-fn settings() -> &'static [PathBuf] {
+pub(crate) fn settings() -> &'static [PathBuf] {
     static FOUND: OnceLock<Vec<PathBuf>> = OnceLock::new();
     FOUND.get_or_init(|| {
         let entries = fs::read_dir("/etc").into_iter().flatten().flatten();

@@ -17,7 +17,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use rustix::fs::Mode;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use super::apart::UMASK;
+use super::apart::{self, UMASK};
 
 /// The byte that a command waits for.
 pub(crate) const BEGIN: &[u8] = b"!";
@@ -36,6 +36,7 @@ pub fn become_command(argv: &[OsString], mut input: impl Read) -> io::Error {
     // It leads no session yet: it has just been started.
     let _ = rustix::process::setsid();
     rustix::process::umask(Mode::from_raw_mode(UMASK));
+    apart::close_inherited();
     if let Err(error) = input.read_exact(&mut [0; BEGIN.len()]) {
         return error;
     }

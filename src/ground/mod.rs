@@ -16,6 +16,7 @@ pub(crate) mod lockfile;
 pub(crate) mod log;
 pub(crate) mod process;
 pub(crate) mod published;
+pub mod sandbox;
 pub(crate) mod site;
 pub(crate) mod source;
 pub(crate) mod stop;

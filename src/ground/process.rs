@@ -1,23 +1,28 @@
-//! Runs one command in its own process group, and makes sure that the whole group ends.
+//! Runs one command in its own process group, or in a sandbox, and makes sure that all
+//! of it ends.
 //!
 //! The command sees only the given variables. Timeout and cancellation work the same
 //! way: TERM to the group, a grace period, KILL to the group. When the command ends,
 //! remaining processes of its group are killed as well.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::os::unix::net::UnixStream as Socket;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
 use crate::ground::apart;
 use crate::ground::confine::{ConfineError, Confinement};
 use crate::ground::guard::{BEGIN, Guarded};
+use crate::ground::sandbox::{MAX_REPORT_BYTES, Report, Root, STOP};
 
 /// Maximum size of a command's log, in bytes: 16 MiB; logs of builds rarely exceed 1
 /// MiB.
@@ -42,6 +47,9 @@ pub struct Process {
     pub grace: Duration,
     /// The files it may use; `None`: no restriction.
     pub confinement: Option<Confinement>,
+    /// The root that it sees, for which it needs `through`; `None`: that of this
+    /// machine, with `confinement`.
+    pub root: Option<Root>,
     /// This program, through which the command starts; `None`: it starts as it is, with
     /// the terminal of the user.
     pub through: Option<PathBuf>,
@@ -104,6 +112,11 @@ pub enum ProcessError {
         "cannot confine the command with Landlock: set `sandbox: none` for the task, or use another machine"
     )]
     Confine(#[source] ConfineError),
+    /// Its sandbox could not be made.
+    #[error(
+        "cannot make the sandbox of the command: {0}; set `sandbox: none` for the task, or use another machine"
+    )]
+    Sandbox(String),
     /// Waiting for it failed.
     #[error("cannot wait for the command")]
     Wait(#[source] std::io::Error),
@@ -130,6 +143,41 @@ impl Drop for Group {
     }
 }
 
+/// What a command prints, while it runs.
+struct Output {
+    log: Arc<Mutex<Log>>,
+    readers: tokio::task::JoinSet<()>,
+    start: Instant,
+}
+
+impl Output {
+    fn of(child: &mut Child, start: Instant) -> Self {
+        let log = Arc::new(Mutex::new(Log::default()));
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let mut readers = tokio::task::JoinSet::new();
+        readers.spawn(read(stdout, Stream::Stdout, start, Arc::clone(&log)));
+        readers.spawn(read(stderr, Stream::Stderr, start, Arc::clone(&log)));
+        Self {
+            log,
+            readers,
+            start,
+        }
+    }
+
+    /// All of it, once the command has ended.
+    async fn finish(mut self, ending: Ending) -> Finished {
+        let drained = async { while self.readers.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(DRAIN, drained).await;
+        let log = std::mem::take(&mut *self.log.lock().unwrap_or_else(PoisonError::into_inner));
+        Finished {
+            ending,
+            log: log.pieces,
+            dropped: log.dropped,
+            wall: self.start.elapsed(),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Log {
     pieces: Vec<Piece>,
@@ -153,6 +201,9 @@ impl Process {
             source,
         };
         self.startable().map_err(refused)?;
+        if let (Some(root), Some(through)) = (&self.root, &self.through) {
+            return self.run_within(root, through, start, cancel).await;
+        }
         // Started through this program, it gets its umask there.
         let usual = self.through.is_some() || apart::has_usual_umask();
         let mut child = match self.confinement.is_none() && usual {
@@ -167,23 +218,81 @@ impl Process {
             // A command that has already ended needs no start signal.
             let _ = input.write_all(BEGIN).await;
         }
-        let log = Arc::new(Mutex::new(Log::default()));
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let mut readers = tokio::task::JoinSet::new();
-        readers.spawn(read(stdout, Stream::Stdout, start, Arc::clone(&log)));
-        readers.spawn(read(stderr, Stream::Stderr, start, Arc::clone(&log)));
-        let ending = self.watch(&mut child, &group, cancel).await;
+        let output = Output::of(&mut child, start);
+        let terminate = async || group.signal(Signal::TERM);
+        let ending = self.watch(&mut child, &group, terminate, cancel).await;
+        drop(group);
+        Ok(output.finish(ending.map_err(ProcessError::Wait)?).await)
+    }
+
+    /// Runs the command in a sandbox, which is told over its input what to do, and ends
+    /// with it: the sandbox's first process ends when this program does.
+    async fn run_within(
+        &self,
+        root: &Root,
+        through: &Path,
+        start: Instant,
+        cancel: impl Future<Output = ()>,
+    ) -> Result<Finished, ProcessError> {
+        let refused = |source| ProcessError::Start {
+            program: through.display().to_string(),
+            source,
+        };
+        let (own, other) = Socket::pair().map_err(refused)?;
+        own.set_nonblocking(true).map_err(refused)?;
+        let mut own = UnixStream::from_std(own).map_err(refused)?;
+        let mut child = self
+            .sandboxed(root, through, other)
+            .spawn()
+            .map_err(refused)?;
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        let group = Group(id.and_then(Pid::from_raw));
+        let mut plan = serde_json::to_vec(root).map_err(|error| refused(error.into()))?;
+        plan.push(b'\n');
+        plan.extend(BEGIN);
+        // One that has ended already says why.
+        let _ = own.write_all(&plan).await;
+        let output = Output::of(&mut child, start);
+        let (from, mut to) = own.split();
+        let terminate = async || drop(to.write_all(&[STOP]).await);
+        let ending = self.watch(&mut child, &group, terminate, cancel).await;
         drop(group);
         let ending = ending.map_err(ProcessError::Wait)?;
-        let drained = async { while readers.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(DRAIN, drained).await;
-        let log = std::mem::take(&mut *log.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(Finished {
-            ending,
-            log: log.pieces,
-            dropped: log.dropped,
-            wall: start.elapsed(),
-        })
+        let mut report = Vec::new();
+        // All that could hold the other end has ended.
+        let mut from = from.take(MAX_REPORT_BYTES);
+        let _ = tokio::time::timeout(DRAIN, from.read_to_end(&mut report)).await;
+        let ending = match (ending, Report::parse(&report)) {
+            (Ending::TimedOut | Ending::Cancelled, _) => ending,
+            (_, Some(Report::Exit(code))) => Ending::Exited(code),
+            (_, Some(Report::Signal(signal))) => Ending::Signaled(signal),
+            (_, Some(Report::Refused(why))) => return Err(ProcessError::Sandbox(why)),
+            (Ending::Signaled(signal), None) => Ending::Signaled(signal),
+            (Ending::Exited(_), None) => {
+                let why = "its first process ended without a word".to_owned();
+                return Err(ProcessError::Sandbox(why));
+            }
+        };
+        Ok(output.finish(ending).await)
+    }
+
+    /// The command as the first one of its sandbox, which is told about it over `input`.
+    fn sandboxed(&self, root: &Root, through: &Path, input: Socket) -> Command {
+        let mut command = Command::new(through);
+        command.args(["internal", "enter"]);
+        if root.network {
+            command.arg("--network");
+        }
+        command
+            .args(&self.argv)
+            .env_clear()
+            .envs(&self.env)
+            .current_dir("/")
+            .stdin(Stdio::from(OwnedFd::from(input)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
     }
 
     /// Whether the program is a file that can be executed, judging by its path. When it
@@ -269,6 +378,7 @@ impl Process {
         &self,
         child: &mut Child,
         group: &Group,
+        terminate: impl AsyncFnOnce(),
         cancel: impl Future<Output = ()>,
     ) -> std::io::Result<Ending> {
         let limit = async {
@@ -283,7 +393,7 @@ impl Process {
             () = cancel => Ending::Cancelled,
             () = limit => Ending::TimedOut,
         };
-        group.signal(Signal::TERM);
+        terminate().await;
         if tokio::time::timeout(self.grace, child.wait())
             .await
             .is_err()
@@ -342,6 +452,7 @@ mod tests {
             timeout: Some(Duration::from_millis(timeout_ms)),
             grace: Duration::from_millis(100),
             confinement,
+            root: None,
             through: None,
         };
         let runtime = tokio::runtime::Builder::new_current_thread();
@@ -401,6 +512,7 @@ mod tests {
                 timeout: None,
                 grace: Duration::ZERO,
                 confinement: None,
+                root: None,
                 through: None,
             };
             let command = process.command(masked).into_std().output();

@@ -89,6 +89,8 @@ fn copying(folder: &std::path::Path, more: &str) -> Work {
         timeout: std::time::Duration::from_secs(60),
         grace: std::time::Duration::from_secs(1),
         sandbox: crate::pipeline::Sandbox::None,
+        network: false,
+        unattended: false,
         platform: "linux/amd64".parse().unwrap(),
     })
 }

@@ -191,6 +191,7 @@ mod tests {
         for (key, value) in [
             ("grace", "1s"),
             ("sandbox", "none"),
+            ("network", "true"),
             ("tools", "[sh]"),
             ("secrets", "{ T: { env: T } }"),
             ("outputs", "[x]"),

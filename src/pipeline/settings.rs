@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::expression::Template;
-use super::kinds::{Names, OneOf, Tasks, Text, Word};
+use super::kinds::{Flag, Names, OneOf, Tasks, Text, Word};
 use super::limits::{Caching, Resources, Retries, RetryOn, Sandbox, Secret};
 use super::reader::Reader;
 use super::record::{Key, Keys, Plain, Rendering, described, object, record};
@@ -49,6 +49,9 @@ record! {
         /// Whether to restrict a command to system files and the files it declares.
         /// `warn`, the default, restricts it if the kernel supports that.
         sandbox: OneOf<Sandbox> = "sandbox",
+        /// Whether a command may use the network of this machine. Without it, a command
+        /// in namespaces has only its own loopback.
+        network: Flag<false> = "network",
         /// Retries after failures that may be temporary.
         retries: Retries = "retries",
         /// Resources that the task uses while it runs.
@@ -71,7 +74,9 @@ record! {
 }
 
 /// Keys that apply only to commands: on a task with another verb they are mistakes.
-pub const OF_COMMANDS: [&str; 6] = ["grace", "outputs", "sandbox", "secrets", "tools", "workdir"];
+pub const OF_COMMANDS: [&str; 7] = [
+    "grace", "network", "outputs", "sandbox", "secrets", "tools", "workdir",
+];
 
 impl Settings {
     /// Time limit of one attempt of a command.

@@ -1,24 +1,50 @@
-//! Commands can only access what their tasks declare, if the kernel supports it.
+//! Commands can only access what their tasks declare, if this machine can enforce it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
 
-use jackal::testing::supported;
+use jackal::testing::{Level, best};
 
 use crate::sandbox::Said;
 use crate::sandbox::Sandbox;
 
+fn level() -> Level {
+    best(Some(Path::new(env!("CARGO_BIN_EXE_jackal"))))
+}
+
 /// One task `a` that runs `script`, and a file `undeclared` beside it.
 fn build(sandbox: &Sandbox, script: &str, more: &str) -> Said {
+    pipeline(sandbox, script, more);
+    sandbox.run(&["build", "--pipeline", "p.yaml"])
+}
+
+fn pipeline(sandbox: &Sandbox, script: &str, more: &str) {
     sandbox.write("undeclared", "secret\n");
+    sandbox.write("script", script);
     sandbox.write(
         "p.yaml",
         format!(
             "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
-             run: [sh, -c, '{script}']\n    inputs: []\n    outputs: [o]\n    {more}\n"
+             run: [sh, script]\n    inputs: [script]\n    outputs: [o]\n    {more}\n"
         ),
     );
-    sandbox.run(&["build", "--pipeline", "p.yaml"])
+}
+
+/// The program in a place where user namespaces are refused.
+fn without_namespaces(sandbox: &Sandbox) -> Command {
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "sh", "-c", script, "sh"])
+        .arg(env!("CARGO_BIN_EXE_jackal"))
+        .args(["build", "--pipeline", "p.yaml"])
+        .current_dir(sandbox.src())
+        .env_clear()
+        .env("JACKAL_CACHE", sandbox.cache())
+        .env("PATH", "/usr/bin:/bin");
+    command
 }
 
 #[test]
@@ -38,8 +64,8 @@ fn a_file_that_is_not_declared_cannot_be_read_by_its_absolute_path() {
         Some(0),
         "the result of `none` is no result here"
     );
-    if !supported() {
-        assert!(strict.stderr.contains("Landlock"), "{}", strict.stderr);
+    if level() != Level::Namespaces {
+        assert!(strict.stderr.contains("namespaces"), "{}", strict.stderr);
         return;
     }
     for said in [strict, mode("warn")] {
@@ -50,8 +76,33 @@ fn a_file_that_is_not_declared_cannot_be_read_by_its_absolute_path() {
 }
 
 #[test]
+fn without_namespaces_the_rest_is_held_and_results_are_others() {
+    if level() != Level::Namespaces {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let path = sandbox.src().join("undeclared");
+    let said = build(&sandbox, "pwd > o", "tools: [sh]");
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let read = || fs::read_to_string(sandbox.src().join("o")).unwrap();
+    assert_eq!(read(), "/jackal/work\n");
+    let said = super::sandbox::said(&mut without_namespaces(&sandbox));
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(said.stderr.contains("1 executed"), "{}", said.stderr);
+    assert!(read().ends_with("/root\n"), "{}", read());
+    let script = format!("cat {} > o", path.display());
+    pipeline(&sandbox, &script, "tools: [sh, cat]");
+    let said = super::sandbox::said(&mut without_namespaces(&sandbox));
+    assert!(said.stderr.contains("it mentions `"), "{}", said.stderr);
+    pipeline(&sandbox, "echo > o", "tools: [sh]\n    sandbox: strict");
+    let said = super::sandbox::said(&mut without_namespaces(&sandbox));
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(said.stderr.contains("user namespaces"), "{}", said.stderr);
+}
+
+#[test]
 fn a_declared_tool_runs_from_any_folder_but_files_beside_it_cannot_be_read() {
-    if !supported() {
+    if level() == Level::Free {
         return;
     }
     let sandbox = Sandbox::new();
@@ -63,11 +114,7 @@ fn a_declared_tool_runs_from_any_folder_but_files_beside_it_cannot_be_read() {
     }
     let path = format!("{}:/usr/bin:/bin", sandbox.src().join("own").display());
     let run = |script: &str| {
-        build(
-            &sandbox,
-            script,
-            "tools: [sh, tool, mkdir, mv]\n    sandbox: strict",
-        );
+        pipeline(&sandbox, script, "tools: [sh, tool, mkdir, mv]");
         let args = ["build", "--pipeline", "p.yaml"];
         super::sandbox::said(sandbox.command(&args).env("PATH", &path))
     };
@@ -81,7 +128,7 @@ fn a_declared_tool_runs_from_any_folder_but_files_beside_it_cannot_be_read() {
 
 #[test]
 fn a_command_cannot_write_outside_its_stage() {
-    if !supported() {
+    if level() == Level::Free {
         return;
     }
     let sandbox = Sandbox::new();
@@ -89,4 +136,165 @@ fn a_command_cannot_write_outside_its_stage() {
     let script = format!("echo changed > {}; echo > o", path.display());
     build(&sandbox, &script, "tools: [sh]");
     assert_eq!(fs::read(&path).unwrap(), b"secret\n");
+}
+
+/// Attempts to get at something outside, one a line: each prints what it found, or
+/// succeeds where it must not.
+const ATTEMPTS: &str = r#"
+for f in environ mem maps fd/0 root/etc/shadow cwd/. exe; do has cat /proc/1/$f; done
+has cat @OUTSIDE@
+has cat /proc/1/root@OUTSIDE@
+ln -s @OUTSIDE@ link && has cat link
+has ln @OUTSIDE@ hard
+has ls @FOLDER@
+has test -e @FOLDER@
+has ls /root /home/* /var/lib /opt /mnt /srv /boot
+has cat /etc/shadow
+has cat /etc/gshadow
+has cat /etc/machine-id
+has cat <&9
+has test -e /sys/kernel
+has test -e /dev/kmsg
+has test -e /dev/mem
+has test -e /dev/fuse
+has test -e /dev/kvm
+has sh -c 'ls /dev/disk /dev/vd* /dev/sd* /dev/nvme*'
+has sh -c 'ls /dev/shm/*'
+has sh -c 'ls /tmp/*'
+has sh -c 'echo x > /usr/lib/escape'
+has sh -c 'echo x > /etc/escape'
+has sh -c 'echo x > /escape'
+has sh -c 'echo x > /proc/sys/kernel/core_pattern'
+has sh -c 'echo h > /proc/sysrq-trigger'
+has sh -c 'echo x > /etc/passwd'
+has sh -c 'read x < /dev/tty'
+has mknod null c 1 3
+has mknod disk b 8 0
+has mount -t tmpfs none /usr
+has mount --bind /jackal/work /usr
+has mount -o remount,rw /usr
+has umount /proc/sys
+has unshare --mount mount -t tmpfs none /usr
+has chroot / true
+has chown 0:0 script
+has chown 1:1 script
+has hostname other
+has nsenter --target 1 --mount true
+has nsenter --mount=/proc/1/ns/mnt true
+has su root -c true
+has sudo -n true
+has setpriv --reuid 0 true
+kill -KILL 1
+sleep 0.1
+has renice -n -5 $$
+has dmesg
+has date -s 2001-01-01
+has sh -c 'cat /proc/[0-9]*/environ | tr "\0" "\n" | grep ^CALLER='
+has sh -c 'cat /proc/net/route | grep -v ^Iface'
+has sh -c 'tail -n +3 /proc/net/dev | grep -v " lo:"'
+has sh -c 'cat /proc/net/unix | tail -n +2 | grep .'
+has sh -c 'test $(ls -d /proc/[0-9]* | wc -l) -gt 9'
+has sh -c 'ls /proc/sysvipc && tail -n +2 /proc/sysvipc/shm | grep .'
+has sh -c 'printenv CALLER'
+"#;
+
+#[test]
+fn no_attempt_to_reach_out_of_the_namespaces_succeeds() {
+    if level() != Level::Namespaces {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let outside = sandbox.src().join("undeclared");
+    let attempts = ATTEMPTS
+        .replace("@OUTSIDE@", &outside.display().to_string())
+        .replace("@FOLDER@", &sandbox.src().display().to_string());
+    let script = format!(
+        "has() {{ found=$(\"$@\" 2>/dev/null </dev/null) && echo \"LEAK $*: $found\" | head -n 1 >> o; }}\n\
+         : > o{attempts}echo done >> o\n"
+    );
+    let script = script.replace(
+        "has cat <&9",
+        "{ x=$(cat <&9) && echo LEAK fd: $x >> o; } 2>/dev/null",
+    );
+    let tools = "[sh, cat, ls, ln, test, mknod, mount, umount, unshare, chroot, chown, hostname, \
+                 nsenter, su, setpriv, sleep, 'true', renice, dmesg, date, tr, grep, tail, wc, \
+                 head, printenv]";
+    pipeline(
+        &sandbox,
+        &script,
+        &format!("tools: {tools}\n    sandbox: strict"),
+    );
+    // The caller has a file open and a variable set.
+    let mut caller = Command::new("sh");
+    caller
+        .args(["-c", "exec 9< undeclared; exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_jackal"))
+        .args(["build", "--pipeline", "p.yaml"])
+        .current_dir(sandbox.src())
+        .env_clear()
+        .env("CALLER", "value")
+        .env("JACKAL_CACHE", sandbox.cache())
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let said = super::sandbox::said(&mut caller);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let found = fs::read_to_string(sandbox.src().join("o")).unwrap();
+    assert_eq!(found, "done\n");
+    assert_eq!(fs::read(&outside).unwrap(), b"secret\n");
+}
+
+#[test]
+fn what_a_command_starts_ends_with_it_whatever_its_session() {
+    if level() != Level::Namespaces {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let script = "setsid sh -c 'while :; do sleep 1; done' & echo > o";
+    let said = build(&sandbox, script, "tools: [sh, setsid, sleep]");
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    // Nothing else on this machine has this folder open.
+    let stages = fs::read_dir(sandbox.cache().join("v1/ingest"));
+    assert_eq!(stages.unwrap().count(), 0);
+}
+
+#[test]
+fn a_loopback_network_of_its_own_works_and_a_lack_of_another_is_explained() {
+    if level() != Level::Namespaces {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let said = build(&sandbox, "cat /proc/net/if_inet6 > o", "tools: [sh, cat]");
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let script = "echo 'curl: (6) Could not resolve host: r.example'; exit 6";
+    let said = build(&sandbox, script, "tools: [sh]");
+    assert!(said.stderr.contains("`network: true`"), "{}", said.stderr);
+    let said = build(&sandbox, script, "tools: [sh]\n    network: true");
+    assert!(!said.stderr.contains("`network: true`"), "{}", said.stderr);
+}
+
+#[test]
+fn a_signal_a_code_and_a_missing_program_are_reported_as_they_were() {
+    let sandbox = Sandbox::new();
+    for (script, expected) in [
+        ("kill -SEGV $$", "signal 11"),
+        ("exit 300", "code 44"),
+        ("exec nosuchprogram", "code 127"),
+        ("kill -KILL $$", "signal 9"),
+    ] {
+        let said = build(&sandbox, script, "tools: [sh]");
+        assert_eq!(said.code, Some(1), "{script}: {}", said.stderr);
+        assert!(said.stderr.contains(expected), "{script}: {}", said.stderr);
+    }
+}
+
+#[test]
+fn a_command_that_ignores_its_end_is_killed_after_its_grace() {
+    let sandbox = Sandbox::new();
+    let script = "trap 'echo ended > o' TERM; while :; do sleep 0.1; done";
+    let said = build(
+        &sandbox,
+        script,
+        "tools: [sh, sleep]\n    timeout: 1s\n    grace: 1s",
+    );
+    assert_eq!(said.code, Some(6), "{}", said.stderr);
+    assert!(said.stderr.contains("timed out"), "{}", said.stderr);
 }

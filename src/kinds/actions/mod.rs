@@ -215,6 +215,7 @@ fn process(
         timeout: limit,
         grace: GRACE,
         confinement: None,
+        root: None,
         through: site.options.program.clone(),
     })
 }
@@ -382,6 +383,7 @@ mod tests {
                 timeout: None,
                 grace: GRACE,
                 confinement: None,
+                root: None,
                 through: None,
             };
             let scratch = at("scratch");

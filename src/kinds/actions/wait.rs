@@ -160,6 +160,7 @@ async fn kubectl(
         timeout: Some(left + GRACE),
         grace: GRACE,
         confinement: None,
+        root: None,
         through: site.options.program.clone(),
     };
     let ran = process.run(site.stopped()).await.map_err(|_| {

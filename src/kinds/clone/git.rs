@@ -155,6 +155,7 @@ impl Git {
             timeout: Some(TIMEOUT),
             grace: GRACE,
             confinement: None,
+            root: None,
             through: self.through.clone(),
         };
         let finished = process.run(std::future::pending()).await?;

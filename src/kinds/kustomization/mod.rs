@@ -201,6 +201,7 @@ impl Kind for KustomizationWork {
             timeout: Some(KUSTOMIZE_TIMEOUT),
             grace: KUSTOMIZE_GRACE,
             confinement: None,
+            root: None,
             through: site.options.program.clone(),
         };
         let finished = process.run(site.stopped()).await.map_err(|error| {

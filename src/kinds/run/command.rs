@@ -21,6 +21,7 @@ use crate::disk::DiskError;
 use crate::ground::confine::Confinement;
 use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Piece, Process, ProcessError, Stream};
+use crate::ground::sandbox::{self, Level, Root};
 use crate::ground::{Again, Class, Failure, log, of_cas, of_io, of_tree, shown};
 use crate::oci::Digest;
 
@@ -42,8 +43,12 @@ pub(crate) struct RunTask {
     pub timeout: Duration,
     /// Time between TERM and KILL.
     pub grace: Duration,
-    /// The files it may use besides its stage; `None`: no restriction.
-    pub confinement: Option<Confinement>,
+    /// What keeps it to its stage and the files it may use.
+    pub level: Level,
+    /// Whether it may use the network of this machine.
+    pub network: bool,
+    /// Files it may use besides its stage and the system's.
+    pub readable: Vec<PathBuf>,
     /// Values to mask in the log.
     pub secrets: Vec<String>,
     /// This program, through which it starts.
@@ -81,10 +86,12 @@ pub enum RunError {
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// It exited with a nonzero code.
-    #[error("command exited with code {code}; see its log{}", because(.refused))]
+    #[error("command exited with code {code}; see its log{}{}", because(.refused), networkless(*.offline))]
     Exit {
         code: i32,
         log: String,
+        /// Whether it seems to have missed the network.
+        offline: bool,
         /// Paths in the log that confinement denies.
         refused: Vec<PathBuf>,
     },
@@ -165,6 +172,33 @@ fn because(refused: &[PathBuf]) -> String {
     )
 }
 
+/// The part of an error message about the network.
+fn networkless(missed: bool) -> &'static str {
+    if missed {
+        "; it has no network: add `network: true` to the task if it needs one"
+    } else {
+        ""
+    }
+}
+
+/// What common programs print without a network, in lower case.
+const WITHOUT_NETWORK: [&str; 9] = [
+    "could not resolve",
+    "couldn't resolve",
+    "eai_again",
+    "getaddrinfo",
+    "name or service not known",
+    "name resolution",
+    "network is unreachable",
+    "no such host",
+    "unable to resolve",
+];
+
+fn misses_network(log: &str) -> bool {
+    let log = log.to_lowercase();
+    WITHOUT_NETWORK.iter().any(|text| log.contains(text))
+}
+
 /// Normalises a path of a task; empty or `.`: `None`.
 fn relative(path: &str) -> Result<Option<SafePath>, RunError> {
     match SafePath::parse(path) {
@@ -205,7 +239,9 @@ pub(crate) async fn run(
         workdir,
         timeout,
         grace,
-        confinement,
+        level,
+        network,
+        readable,
         secrets,
         through,
     } = task;
@@ -216,17 +252,27 @@ pub(crate) async fn run(
         Ok((stage, cwd, inputs, outputs))
     })
     .await?;
-    for (name, folder) in [("HOME", stage::HOME), ("TMPDIR", stage::TEMPORARY)] {
-        let folder = stage.path().join(folder).to_string_lossy().into_owned();
-        env.entry(name.to_owned()).or_insert(folder);
+    let confinement = (level != Level::Free).then(|| Confinement {
+        readable,
+        writable: vec![stage.path().to_owned()],
+    });
+    let root = match (&confinement, level) {
+        (Some(rules), Level::Namespaces) => Some(root(stage.path(), &cwd, rules, network)),
+        _ => None,
+    };
+    for (name, inside, folder) in [
+        ("HOME", sandbox::HOME, stage::HOME),
+        ("TMPDIR", sandbox::TEMPORARY, stage::TEMPORARY),
+    ] {
+        let value = match root {
+            Some(_) => inside.to_owned(),
+            None => stage.path().join(folder).to_string_lossy().into_owned(),
+        };
+        env.entry(name.to_owned()).or_insert(value);
     }
     for (name, value) in stage::VARIABLES {
         env.entry(name.to_owned()).or_insert(value.to_owned());
     }
-    let confinement = confinement.map(|mut confinement| {
-        confinement.writable.push(stage.path().to_owned());
-        confinement
-    });
     let process = Process {
         argv,
         env,
@@ -234,6 +280,7 @@ pub(crate) async fn run(
         timeout: Some(timeout),
         grace,
         confinement: confinement.clone(),
+        root,
         through,
     };
     let finished = process.run(cancel).await;
@@ -250,6 +297,7 @@ pub(crate) async fn run(
                 return Err(RunError::Exit {
                     code,
                     refused: refused.unwrap_or_default(),
+                    offline: level == Level::Namespaces && !network && misses_network(&log),
                     log,
                 });
             }
@@ -273,6 +321,21 @@ pub(crate) async fn run(
         collect(&store, stage, &outputs, &log)
     })
     .await
+}
+
+/// The root of a command with its stage in it.
+fn root(stage: &Path, cwd: &Path, rules: &Confinement, network: bool) -> Root {
+    let mut root = Root::new(stage.join(stage::MADE_ON), rules, network);
+    for (folder, at) in [
+        (stage::ROOT, sandbox::WORK),
+        (stage::HOME, sandbox::HOME),
+        (stage::TEMPORARY, sandbox::TEMPORARY),
+    ] {
+        root.writable(stage.join(folder), at);
+    }
+    let below = cwd.strip_prefix(stage.join(stage::ROOT)).unwrap_or(cwd);
+    root.cwd = Path::new(sandbox::WORK).join(below);
+    root
 }
 
 /// Runs `work` on a blocking thread.

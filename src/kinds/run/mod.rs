@@ -15,9 +15,9 @@ use command::{DeclaredOutput, RunTask};
 
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::tree::Tree;
-use crate::ground::confine::{self, Confinement};
 use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
+use crate::ground::sandbox::{self, Level};
 use crate::ground::site::{Made, Site, Tool};
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, tools};
@@ -33,11 +33,12 @@ fields! {
         shell: String = "shell",
         workdir: String = "workdir",
         sandbox: String = "sandbox",
+        network: bool = "network",
     }
 }
 
 /// Version of how commands are run; incremented when results could differ.
-const RUN_FORMAT: u32 = 4;
+const RUN_FORMAT: u32 = 5;
 
 /// A command with everything it can access.
 #[derive(Clone, Debug)]
@@ -77,6 +78,10 @@ pub struct RunWork {
     pub grace: Duration,
     /// Whether it is confined to its declared files.
     pub sandbox: Sandbox,
+    /// Whether it may use the network of this machine.
+    pub network: bool,
+    /// Whether nobody reads warnings, as on a build server.
+    pub unattended: bool,
     /// The platform of its outputs.
     pub platform: Platform,
 }
@@ -166,13 +171,9 @@ impl RunWork {
             workdir: instance.workdir.clone(),
             timeout: settings.command_timeout(),
             grace: settings.grace,
-            // Warnings go unread on a build server.
-            sandbox: match settings.sandbox {
-                Sandbox::Warn if environment.get("CI").is_some_and(|ci| ci == "true") => {
-                    Sandbox::Strict
-                }
-                sandbox => sandbox,
-            },
+            sandbox: settings.sandbox,
+            network: settings.network,
+            unattended: environment.get("CI").is_some_and(|ci| ci == "true"),
             platform: around.platform,
         }
     }
@@ -201,8 +202,9 @@ impl Kind for RunWork {
             let settings = RunSettings {
                 shell: work.verb.shell.clone().unwrap_or_default(),
                 workdir: work.workdir.clone(),
-                // Confinement determines which files the command could read.
-                sandbox: if confined(&work)? { "landlock" } else { "none" }.to_owned(),
+                // It determines which files the command could read.
+                sandbox: level(&site, &work)?.to_string(),
+                network: work.network,
             };
             settings.write("", &mut action.settings);
             for (name, value) in &work.input_values {
@@ -276,16 +278,20 @@ impl Kind for RunWork {
     }
 }
 
-/// Whether the command is confined to its declared files.
-fn confined(work: &RunWork) -> Result<bool, Failure> {
-    match work.sandbox {
-        Sandbox::None => Ok(false),
-        Sandbox::Warn => Ok(confine::supported()),
-        Sandbox::Strict if confine::supported() => Ok(true),
-        Sandbox::Strict => {
-            let message = "this kernel cannot confine commands, which `sandbox: strict`, or `warn` under CI=true, requires: use Linux 5.19 or later with Landlock, or set `sandbox: none`";
-            Err(Failure::new(Class::Configuration, message))
-        }
+/// What keeps the command to its declared files.
+fn level(site: &Site, work: &RunWork) -> Result<Level, Failure> {
+    let refuse = |message| Err(Failure::new(Class::Configuration, message));
+    if work.sandbox == Sandbox::None {
+        return Ok(Level::Free);
+    }
+    match (sandbox::best(site.options.program.as_deref()), work.sandbox) {
+        (Level::Landlock | Level::Free, Sandbox::Strict) => refuse(
+            "this machine refuses user namespaces, which `sandbox: strict` requires: allow them (in a container, with --security-opt seccomp=unconfined or its like), or set `sandbox: warn`",
+        ),
+        (Level::Free, _) if work.unattended => refuse(
+            "this kernel cannot confine commands, which `sandbox: warn` requires under CI=true: use Linux 5.19 or later with Landlock, allow user namespaces, or set `sandbox: none`",
+        ),
+        (level, _) => Ok(level),
     }
 }
 
@@ -371,10 +377,9 @@ fn task(site: &Site, work: &RunWork, inputs: Inputs) -> Result<RunTask, Failure>
         workdir: work.workdir.clone(),
         timeout: work.timeout,
         grace: work.grace,
-        confinement: confined(work)?.then(|| Confinement {
-            readable,
-            ..Confinement::default()
-        }),
+        level: level(site, work)?,
+        network: work.network,
+        readable,
         secrets: secrets.into_iter().map(|(_, value)| value).collect(),
         through: site.options.program.clone(),
     })

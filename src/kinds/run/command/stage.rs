@@ -23,6 +23,8 @@ pub(crate) const ROOT: &str = "root";
 pub(crate) const HOME: &str = "home";
 /// The folder for its temporary files.
 pub(crate) const TEMPORARY: &str = "tmp";
+/// An empty folder, on which the root of a sandbox is made.
+pub(crate) const MADE_ON: &str = "made";
 
 /// Fills the empty folder `stage`; returns the working directory of the command.
 ///
@@ -34,7 +36,7 @@ pub(crate) fn prepare(
     outputs: &[DeclaredOutput],
     workdir: &str,
 ) -> Result<PathBuf, RunError> {
-    for folder in [ROOT, HOME, TEMPORARY] {
+    for folder in [ROOT, HOME, TEMPORARY, MADE_ON] {
         let folder = stage.join(folder);
         fs::create_dir(&folder).map_err(at(&folder))?;
     }
@@ -88,9 +90,11 @@ const STAGED_AT: i64 = 315_532_800;
 
 /// Variables that a command has unless its task sets them. With equal times Python
 /// would take compiled files of other sources for its own.
-pub(crate) const VARIABLES: [(&str, &str); 2] = [
+pub(crate) const VARIABLES: [(&str, &str); 4] = [
+    ("LC_ALL", "C.UTF-8"),
     ("PYTHONDONTWRITEBYTECODE", "1"),
     ("SOURCE_DATE_EPOCH", "315532800"),
+    ("TZ", "UTC"),
 ];
 
 /// Gives what is at `path` the one time of staged files, so that an archive of them

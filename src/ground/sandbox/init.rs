@@ -1,0 +1,310 @@
+//! `internal init`: the first process of a sandbox. Makes the root, starts the command
+//! and collects what ends; when it ends itself, the system ends the rest.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use rustix::fs::StatVfsMountFlags;
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change,
+    mount_remount, unmount,
+};
+use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+
+use super::enter::trial;
+use super::link::{Report, STOP, during};
+use super::root::Root;
+use crate::disk;
+use crate::ground::guard::BEGIN;
+
+/// Parts of `/proc` that change the system, or tell of more than this sandbox. To a
+/// command of root, their files are its own.
+const READ_ONLY: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
+
+/// Runs a command as the first process of its namespace, with the plan of its root on
+/// the input, and reports how it ended on the same socket.
+#[must_use]
+pub fn init(argv: Vec<OsString>) -> ExitCode {
+    let is_trial = argv.first().is_some_and(|first| first == "--trial");
+    let done = if is_trial {
+        make(&trial())
+    } else {
+        plan().and_then(|root| {
+            make(&root)?;
+            run(&argv, &root).map(|report| report.send())
+        })
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            Report::Refused(why).send();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The plan, once the command may start.
+fn plan() -> Result<Root, String> {
+    let mut input = io::stdin().lock();
+    let mut line = Vec::new();
+    let read = input.read_until(b'\n', &mut line);
+    read.map_err(during("read the plan"))?;
+    let root = serde_json::from_slice(&line).map_err(|error| format!("read the plan: {error}"))?;
+    let began = input.read_exact(&mut [0; BEGIN.len()]);
+    began.map_err(during("wait for the start"))?;
+    Ok(root)
+}
+
+/// Makes the root and enters it.
+fn make(root: &Root) -> Result<(), String> {
+    let inward = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    system(mount_change("/", inward), "make mounts private", "/")?;
+    let at = root.at.as_path();
+    let plain = MountFlags::NOSUID | MountFlags::NODEV;
+    let made = mount("tmpfs", at, "tmpfs", plain, c"mode=0755");
+    system(made, "mount", at)?;
+    let place = Place(at);
+    for (path, text) in &root.files {
+        let to = place.parents(path)?;
+        let made = disk::create(&to).and_then(|mut made| made.write_all(text.as_bytes()));
+        made.map_err(during(format!("write {}", path.display())))?;
+    }
+    for (target, path) in &root.links {
+        let to = place.parents(path)?;
+        symlink(target, &to).map_err(during(format!("link {}", path.display())))?;
+    }
+    let mut mounts: Vec<_> = root.mounts.iter().collect();
+    mounts.sort_by(|one, other| one.to.cmp(&other.to));
+    for each in mounts {
+        place.bind(&each.from, &each.to, each.writable)?;
+    }
+    place.devices()?;
+    place.processes()?;
+    system(
+        mount_remount(at, plain | MountFlags::RDONLY | MountFlags::BIND, c""),
+        "make read-only",
+        at,
+    )?;
+    system(rustix::process::chdir(at), "enter", at)?;
+    system(rustix::process::pivot_root(".", "."), "make the root", at)?;
+    system(unmount(".", UnmountFlags::DETACH), "leave", "/")?;
+    system(rustix::process::chdir("/"), "enter", "/")
+}
+
+fn system(done: rustix::io::Result<()>, what: &str, path: impl AsRef<Path>) -> Result<(), String> {
+    let path = path.as_ref().display();
+    done.map_err(|error| format!("{what} {path}: {}", io::Error::from(error)))
+}
+
+/// The folder on which a root is made.
+struct Place<'a>(&'a Path);
+
+impl Place<'_> {
+    /// Where `path`, which is absolute, is for now.
+    fn of(&self, path: impl AsRef<Path>) -> PathBuf {
+        let path = path.as_ref();
+        self.0.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// The same, with the folders above it.
+    fn parents(&self, path: impl AsRef<Path>) -> Result<PathBuf, String> {
+        let to = self.of(path);
+        self.folder(to.parent().unwrap_or(self.0))?;
+        Ok(to)
+    }
+
+    fn folder(&self, path: &Path) -> Result<(), String> {
+        fs::create_dir_all(path).map_err(during(format!("create {}", path.display())))
+    }
+
+    /// Shows `from` at `to`.
+    fn bind(&self, from: &Path, to: &Path, writable: bool) -> Result<(), String> {
+        let facts = fs::metadata(from).map_err(during(format!("find {}", from.display())))?;
+        let shown = self.parents(to)?;
+        if facts.is_dir() {
+            self.folder(&shown)?;
+        } else if !shown.exists() {
+            disk::create(&shown).map_err(during(format!("create {}", to.display())))?;
+        }
+        system(mount_bind_recursive(from, &shown), "mount", to)?;
+        if !writable {
+            read_only(&shown)?;
+        }
+        Ok(())
+    }
+
+    /// Terminals and shared memory of its own; the other devices are mounts.
+    fn devices(&self) -> Result<(), String> {
+        let plain = MountFlags::NOSUID | MountFlags::NOEXEC;
+        let shared = self.of("/dev/shm");
+        self.folder(&shared)?;
+        let made = mount(
+            "tmpfs",
+            &shared,
+            "tmpfs",
+            plain | MountFlags::NODEV,
+            c"mode=1777",
+        );
+        system(made, "mount", "/dev/shm")?;
+        let terminals = self.of("/dev/pts");
+        self.folder(&terminals)?;
+        let options = c"newinstance,ptmxmode=0666,mode=620";
+        system(
+            mount("devpts", &terminals, "devpts", plain, options),
+            "mount",
+            "/dev/pts",
+        )?;
+        for (target, name) in [
+            ("pts/ptmx", "/dev/ptmx"),
+            ("/proc/self/fd", "/dev/fd"),
+            ("/proc/self/fd/0", "/dev/stdin"),
+            ("/proc/self/fd/1", "/dev/stdout"),
+            ("/proc/self/fd/2", "/dev/stderr"),
+        ] {
+            symlink(target, self.of(name)).map_err(during(format!("link {name}")))?;
+        }
+        for name in ["/run", "/var/tmp"] {
+            self.folder(&self.of(name))?;
+        }
+        Ok(())
+    }
+
+    fn processes(&self) -> Result<(), String> {
+        let proc = self.of("/proc");
+        self.folder(&proc)?;
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        system(mount("proc", &proc, "proc", flags, c""), "mount", "/proc")?;
+        for name in READ_ONLY {
+            let part = proc.join(name);
+            if part.exists() {
+                system(mount_bind_recursive(&part, &part), "mount", &part)?;
+                read_only(&part)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes the mount at `path`, and those below it, read-only. A mount keeps the flags
+/// that it has here: a process may not clear those of another user's.
+fn read_only(path: &Path) -> Result<(), String> {
+    let facts = fs::canonicalize(path).map_err(during(format!("find {}", path.display())))?;
+    for mounted in mounts_below(&facts).map_err(during("list mounts"))? {
+        let kept = rustix::fs::statvfs(&mounted)
+            .map_or_else(|_| MountFlags::empty(), |facts| flags_of(facts.f_flag));
+        let flags = MountFlags::BIND | MountFlags::RDONLY | kept;
+        system(
+            mount_remount(&mounted, flags, c""),
+            "make read-only",
+            &mounted,
+        )?;
+    }
+    Ok(())
+}
+
+fn flags_of(found: StatVfsMountFlags) -> MountFlags {
+    let pairs = [
+        (StatVfsMountFlags::NOSUID, MountFlags::NOSUID),
+        (StatVfsMountFlags::NODEV, MountFlags::NODEV),
+        (StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
+        (StatVfsMountFlags::NOATIME, MountFlags::NOATIME),
+        (StatVfsMountFlags::NODIRATIME, MountFlags::NODIRATIME),
+        (StatVfsMountFlags::RELATIME, MountFlags::RELATIME),
+    ];
+    let kept = pairs
+        .iter()
+        .filter(|(found_as, _)| found.contains(*found_as));
+    kept.map(|(_, flag)| *flag).collect()
+}
+
+/// The mounts at `path` and below it.
+fn mounts_below(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let table = fs::read_to_string("/proc/self/mountinfo")?;
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4));
+    let mut found: Vec<PathBuf> = points
+        .map(|point| PathBuf::from(unescape(point)))
+        .filter(|point| point.starts_with(path))
+        .collect();
+    found.dedup();
+    Ok(found)
+}
+
+/// A path of the mount table, in which some characters are octal numbers.
+fn unescape(text: &str) -> String {
+    [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ]
+    .iter()
+    .fold(text.to_owned(), |text, (code, character)| {
+        text.replace(code, character)
+    })
+}
+
+/// Starts the command without rights, and waits for it.
+fn run(argv: &[OsString], root: &Root) -> Result<Report, String> {
+    let rights = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    let dropped = rustix::thread::clear_ambient_capability_set()
+        .and_then(|()| set_capabilities(None, rights))
+        .and_then(|()| rustix::thread::set_no_new_privs(true))
+        .and_then(|()| rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable));
+    dropped
+        .map_err(io::Error::from)
+        .map_err(during("drop rights"))?;
+    let (program, arguments) = argv.split_first().ok_or("the command is empty")?;
+    let started = Command::new(program)
+        .args(arguments)
+        .current_dir(&root.cwd)
+        .stdin(Stdio::null())
+        .process_group(0)
+        .spawn();
+    let child = match started {
+        Ok(child) => child,
+        Err(error) => {
+            let shown = program.to_string_lossy();
+            let _ = writeln!(io::stderr(), "cannot start `{shown}`: {error}");
+            // As a shell says it.
+            return Ok(Report::Exit(127));
+        }
+    };
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or("the command has no number")?;
+    std::thread::spawn(move || listen(pid));
+    loop {
+        match rustix::process::wait(WaitOptions::empty()) {
+            Ok(Some((ended, status))) if ended == pid => return Ok(report(status)),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(during("wait for the command")(error.into())),
+        }
+    }
+}
+
+fn report(status: WaitStatus) -> Report {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Report::Exit(code),
+        (None, signal) => Report::Signal(signal.unwrap_or(0)),
+    }
+}
+
+/// Passes on that the command is to end, and ends everything once nobody waits for it.
+fn listen(command: Pid) {
+    let mut byte = [0];
+    while let Ok(1) = io::stdin().lock().read(&mut byte) {
+        if byte[0] == STOP {
+            let _ = rustix::process::kill_process_group(command, Signal::TERM);
+        }
+    }
+    std::process::exit(1);
+}

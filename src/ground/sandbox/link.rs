@@ -1,0 +1,48 @@
+//! What a sandbox and this program say to each other, over the socket that is the input
+//! of `init`.
+//!
+//! To the sandbox: the root as one line of JSON, [`BEGIN`](super::super::guard::BEGIN)
+//! once the command may start, and [`STOP`] if it is to end. The end of the input
+//! means that this program is gone. From the sandbox: one [`Report`] as a line.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+/// Asks the command to end, as the signal TERM does.
+pub(crate) const STOP: u8 = b'T';
+
+/// Maximum length of a report, in bytes: a command may reach the socket of a sandbox
+/// that it broke out of.
+pub(crate) const MAX_REPORT_BYTES: u64 = 4 << 10;
+
+/// How the command ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Report {
+    Exit(i32),
+    Signal(i32),
+    /// The sandbox could not be made: what failed, and why.
+    Refused(String),
+}
+
+impl Report {
+    /// Sends it over this process's input.
+    pub(super) fn send(&self) {
+        let mut line = serde_json::to_vec(self).unwrap_or_default();
+        line.push(b'\n');
+        // Nobody listens if the program is gone.
+        let _ = rustix::io::write(rustix::stdio::stdin(), &line);
+    }
+
+    /// The report in `text`; `None`: there is none.
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        serde_json::from_slice(text).ok()
+    }
+}
+
+/// An error with what failed.
+pub(super) fn during(what: impl Into<String>) -> impl FnOnce(io::Error) -> String {
+    let what = what.into();
+    move |error| format!("{what}: {error}")
+}

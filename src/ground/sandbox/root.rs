@@ -1,0 +1,157 @@
+//! The root that a command sees, as a plan.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ground::confine::{Confinement, DEVICES, SYSTEM, settings};
+
+/// Where the workspace of a command is.
+pub(crate) const WORK: &str = "/jackal/work";
+pub(crate) const HOME: &str = "/jackal/home";
+/// The folder for its temporary files.
+pub(crate) const TEMPORARY: &str = "/tmp";
+
+/// Maximum size of a file of `/etc` that is copied, in bytes: 1 MiB.
+const MAX_COPIED: u64 = 1 << 20;
+
+/// Users and groups, the same for everybody.
+const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n\
+    build:x:1000:1000:build:/jackal/home:/bin/sh\n\
+    nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n";
+const GROUP: &str = "root:x:0:\nbuild:x:1000:\nnogroup:x:65534:\n";
+const HOSTS: &str = "127.0.0.1 localhost jackal\n::1 localhost\n";
+
+/// Files of `/etc` that are not those of this machine.
+const OWN: [(&str, &str); 4] = [
+    ("/etc/passwd", PASSWD),
+    ("/etc/group", GROUP),
+    ("/etc/hosts", HOSTS),
+    ("/etc/hostname", "jackal\n"),
+];
+
+/// Settings of the machine's network, for commands that use it.
+const NETWORK: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
+
+/// A root to make.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Root {
+    /// An empty folder, on which it is made.
+    pub at: PathBuf,
+    /// The working directory, in the root.
+    pub cwd: PathBuf,
+    /// Whether the command uses the network of this machine.
+    pub network: bool,
+    pub mounts: Vec<Mount>,
+    /// Symbolic links: target, and path.
+    pub links: Vec<(PathBuf, PathBuf)>,
+    /// Files: path, and content.
+    pub files: Vec<(PathBuf, String)>,
+}
+
+/// A file or folder of this machine, with all that is mounted below it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mount {
+    pub from: PathBuf,
+    pub to: PathBuf,
+    pub writable: bool,
+}
+
+impl Root {
+    /// The root with the system, and the declared files of `confinement` at their own
+    /// paths. The caller adds the folders of the command.
+    pub(crate) fn new(at: PathBuf, confinement: &Confinement, network: bool) -> Self {
+        let mut root = system().clone();
+        root.at = at;
+        root.network = network;
+        let own = OWN
+            .iter()
+            .filter(|(path, _)| !network || !NETWORK.contains(path));
+        let own = own.map(|(path, text)| (PathBuf::from(path), (*text).to_owned()));
+        root.files.extend(own);
+        if network {
+            for path in NETWORK {
+                root.copy(Path::new(path));
+            }
+        }
+        for path in &confinement.readable {
+            root.add(path);
+        }
+        root
+    }
+
+    /// Adds a folder that the command may change.
+    pub(crate) fn writable(&mut self, from: PathBuf, to: &str) {
+        self.mounts.push(Mount {
+            from,
+            to: to.into(),
+            writable: true,
+        });
+    }
+
+    /// Adds a file or folder at its own path; a link becomes what it leads to.
+    fn add(&mut self, path: &Path) {
+        let held = |mount: &Mount| path.starts_with(&mount.to);
+        if self.mounts.iter().any(held) || !path.exists() {
+            return;
+        }
+        self.mounts.push(Mount {
+            from: path.to_owned(),
+            to: path.to_owned(),
+            writable: false,
+        });
+    }
+
+    /// Adds a file with the content that it has now.
+    fn copy(&mut self, path: &Path) {
+        let small = fs::metadata(path).is_ok_and(|facts| facts.len() <= MAX_COPIED);
+        if let (true, Ok(text)) = (small, fs::read_to_string(path)) {
+            self.files.push((path.to_owned(), text));
+        }
+    }
+
+    /// Adds what is at `path` as it is: a link stays one.
+    fn mirror(&mut self, path: &Path) -> io::Result<()> {
+        let facts = fs::symlink_metadata(path)?;
+        if facts.is_symlink() {
+            self.links.push((fs::read_link(path)?, path.to_owned()));
+        } else {
+            self.add(path);
+        }
+        Ok(())
+    }
+}
+
+/// What every root has; listed once.
+fn system() -> &'static Root {
+    static FOUND: OnceLock<Root> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let mut root = Root::default();
+        for path in SYSTEM.map(Path::new) {
+            // What is absent on this machine is absent in the root.
+            let _ = root.mirror(path);
+        }
+        let replaced = |path: &Path| {
+            let own = OWN.iter().map(|(own, _)| *own);
+            own.chain(NETWORK).any(|own| path == Path::new(own))
+        };
+        for path in settings() {
+            if !replaced(path) {
+                let _ = root.mirror(path);
+            }
+        }
+        for path in DEVICES.map(PathBuf::from) {
+            if path.exists() {
+                root.mounts.push(Mount {
+                    from: path.clone(),
+                    to: path,
+                    writable: true,
+                });
+            }
+        }
+        root
+    })
+}
