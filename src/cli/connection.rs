@@ -42,8 +42,8 @@ pub(super) struct ConnectionArgs {
     certs_dir: Option<PathBuf>,
     /// Send the credentials for HOST to this token server (repeatable)
     ///
-    /// A registry may name a token server. If that is on another host, it gets no
-    /// credentials unless the registry documents it, as Docker Hub does, or it is
+    /// A registry may name a token server. If that is at another host or port, it gets
+    /// no credentials unless the registry documents it, as Docker Hub does, or it is
     /// named here.
     #[arg(
         long,

@@ -161,7 +161,7 @@ pub enum RegistryError {
     /// The registry names a token server on another host, which must not get the
     /// credentials.
     #[error(
-        "{reference}: registry names the token server {realm} on another host, so the credentials for {registry} were not sent to it; if it belongs to the registry, add --token-server {registry}={realm}"
+        "{reference}: registry names the token server {realm} at another host or port, so the credentials for {registry} were not sent to it; if it belongs to the registry, add --token-server {registry}={realm}"
     )]
     ForeignRealm {
         /// What was requested.

@@ -104,19 +104,24 @@ const DOCUMENTED: &[(&str, &str)] = &[
     ("registry.digitalocean.com", "api.digitalocean.com"),
 ];
 
-/// Whether a login for `registry` may go to the token server `realm`: one on its own
-/// host, one that it documents, or `named`, the one that the user trusts.
+/// Whether a login for `registry` may go to the token server `realm`: one at its own
+/// host and port, one that it documents, or `named`, the one that the user trusts.
+/// Another port of a host may be another user's program.
 pub(super) fn may_have_login(registry: &str, realm: &Url, named: Option<&str>) -> bool {
     let documented = DOCUMENTED.iter().filter(|(of, _)| *of == registry);
-    let Some(host) = realm.host_str() else {
-        return false;
-    };
-    let own = without_port(answering(registry));
-    let mut trusted = documented.map(|(_, server)| *server).chain([own]);
-    trusted.any(|server| server.eq_ignore_ascii_case(host))
-        || named.is_some_and(|named| {
-            named.eq_ignore_ascii_case(host) || named.eq_ignore_ascii_case(&shown_host(realm))
-        })
+    let documented = documented.map(|(_, server)| *server);
+    let mut trusted = documented.chain([answering(registry)]).chain(named);
+    trusted.any(|server| is_at(realm, server))
+}
+
+/// Whether `url` is at `server`, a host with its port unless that is the usual one.
+fn is_at(url: &Url, server: &str) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default();
+    match (without_port(server), url.port()) {
+        ((name, None), None) => name.eq_ignore_ascii_case(host),
+        ((name, own), _) => own.is_some() && own == port && name.eq_ignore_ascii_case(host),
+    }
 }
 
 /// The host of `url`, with its port unless that is the usual one.
@@ -128,10 +133,11 @@ pub(super) fn shown_host(url: &Url) -> String {
     }
 }
 
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
+fn without_port(host: &str) -> (&str, Option<u16>) {
+    let parts = host.rsplit_once(':');
+    match parts.and_then(|(name, port)| Some((name, port.parse().ok()?))) {
+        Some((name, port)) => (name, Some(port)),
+        None => (host, None),
     }
 }
 
@@ -195,9 +201,17 @@ mod tests {
         };
         for (registry, realm, named) in [
             ("r.example", "https://R.example/t", None),
-            ("r.example:5000", "https://r.example:5001/t", None),
-            ("127.0.0.1:5000", "http://127.0.0.1:5001/t", None),
-            ("[::1]:5000", "http://[::1]:5001/t", None),
+            ("r.example:443", "https://r.example/t", None),
+            ("r.example", "https://r.example:443/t", None),
+            ("r.example:5000", "https://r.example:5000/t", None),
+            (
+                "r.example:5000",
+                "https://r.example:5001/t",
+                Some("r.example:5001"),
+            ),
+            ("127.0.0.1:5000", "http://127.0.0.1:5000/t", None),
+            ("[::1]:5000", "http://[::1]:5000/t", None),
+            ("[::1]", "http://[::1]/t", None),
             ("docker.io", "https://auth.docker.io/token", None),
             ("docker.io", "https://registry-1.docker.io/token", None),
             ("registry.gitlab.com", "https://gitlab.com/jwt/auth", None),
@@ -213,6 +227,14 @@ mod tests {
         for (registry, realm, named) in [
             ("r.example", "https://a.example/t", None),
             ("r.example", "https://example/t", None),
+            ("r.example", "https://r.example:5001/t", None),
+            ("r.example:5001", "https://r.example/t", None),
+            ("r.example:5000", "https://r.example:5001/t", None),
+            ("127.0.0.1:5000", "http://127.0.0.1:5001/t", None),
+            ("[::1]:5000", "http://[::1]:5001/t", None),
+            ("[::1]", "http://[::1]:1/t", None),
+            ("docker.io", "https://auth.docker.io:8443/t", None),
+            ("r.example", "https://a.example:1/t", Some("a.example")),
             ("r.example", "https://r.example.evil/t", None),
             ("r.example", "https://r.example@evil/t", None),
             ("127.0.0.1:5000", "http://127.0.0.2:5000/t", None),

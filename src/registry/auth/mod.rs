@@ -1,8 +1,8 @@
 //! Answers to a registry's challenge: basic credentials and bearer tokens.
 //!
 //! The client sends what this module obtains. Credentials never go to a token
-//! server over HTTP if the registry itself uses HTTPS, nor to one on another host
-//! unless the registry documents it or the user trusts it.
+//! server over HTTP if the registry itself uses HTTPS, nor to one at another host or
+//! port unless the registry documents it or the user trusts it.
 
 mod challenge;
 pub(in crate::registry) mod credentials;

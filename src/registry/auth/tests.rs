@@ -36,7 +36,7 @@ async fn a_login_goes_to_a_token_server_elsewhere_only_if_the_user_names_it() {
     let (foreign, requests) = serve_at("127.0.0.2", vec![token(), token()]).await;
     let bearer = format!("Bearer realm=\"http://{foreign}/token\",service=\"s\"");
     let refused = || refusal(&[&bearer]);
-    let answers = vec![refused(), refused(), good(), refused(), good()];
+    let answers = vec![refused(), refused(), good(), refused(), refused(), good()];
     let (host, _) = serve(answers).await;
     let reference: Reference = format!("{host}/a").parse().unwrap();
     let error = with_login(&host, None).resolve(&reference).await;
@@ -50,7 +50,11 @@ async fn a_login_goes_to_a_token_server_elsewhere_only_if_the_user_names_it() {
     assert!(requests.lock().unwrap().is_empty());
     // Without a login there is nothing to keep from it.
     client().resolve(&reference).await.unwrap();
-    let named = with_login(&host, Some("127.0.0.2"));
+    let other = with_login(&host, Some("127.0.0.2"))
+        .resolve(&reference)
+        .await;
+    assert!(matches!(other, Err(RegistryError::ForeignRealm { .. })));
+    let named = with_login(&host, Some(foreign.as_str()));
     named.resolve(&reference).await.unwrap();
     let requests = requests.lock().unwrap();
     assert!(!requests[0].to_lowercase().contains("authorization"));
