@@ -9,6 +9,7 @@
 //! folder that paths are relative to; and `:NAME`, a blob that another action made or
 //! that was downloaded.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::oci::Digest;
@@ -266,13 +267,14 @@ impl InputTree {
     }
 
     /// The entry at `path` and everything below it, parents first and names sorted
-    /// bytewise, each with its path below `path`: empty for `path` itself.
+    /// bytewise, each with its path below `path`, as [`get`](Self::get) takes it: empty
+    /// for `path` itself.
     #[must_use]
     pub fn walk(&self, path: &str) -> Vec<(String, &InputNode)> {
         let mut found = Vec::new();
         if let Some(node) = self.get(path) {
             visit(node, &mut String::new(), &mut |path, node| {
-                found.push((path.to_owned(), node));
+                found.push((written(path).into_owned(), node));
             });
         }
         found
@@ -294,10 +296,8 @@ impl InputTree {
                     InputNode::Directory(inner) => !inner.private && !inner.is_empty(),
                     _ => false,
                 };
-                match path.contains(PARENT) {
-                    _ if implied => {}
-                    true => put(&path.replace(PARENT, ".."), false, node),
-                    false => put(path, false, node),
+                if !implied {
+                    put(&written(path), false, node);
                 }
             });
         }
@@ -314,7 +314,7 @@ impl InputTree {
         found
     }
 
-    /// Every file by its path in the tree.
+    /// Every file by its path.
     #[must_use]
     pub fn files(&self) -> Vec<(String, &InputFile)> {
         let all = self.walk(".").into_iter();
@@ -360,6 +360,16 @@ fn name_in<'p>(parent: &str, path: &'p str) -> Option<&'p str> {
     (!name.contains('/') && !matches!(name, "" | "." | "..")).then_some(name)
 }
 
+/// A path of the tree as a definition would write it.
+fn written(path: &str) -> Cow<'_, str> {
+    if !path.contains(PARENT) {
+        return Cow::Borrowed(path);
+    }
+    let names = path.split('/');
+    let names = names.map(|name| if name == PARENT { ".." } else { name });
+    Cow::Owned(names.collect::<Vec<_>>().join("/"))
+}
+
 /// The path of a blob: a single component, whatever characters it has.
 fn blob_path(name: &str) -> String {
     let escaped = name.replace('%', "%25").replace('/', "%2F");
@@ -394,15 +404,19 @@ mod tests {
             tree.blob(url).map(|file| file.digest),
             Some(Digest::of(b"3"))
         );
+        tree.insert("a:..b", file("4")).unwrap();
+        for (path, file) in tree.files() {
+            assert_eq!(tree.get(&path), Some(&InputNode::File(*file)), "{path}");
+        }
         let mut shown = Vec::new();
         tree.each(|path, blob, _| shown.push((path.to_owned(), blob)));
-        let expected = [("../common/x", false), (url, true), ("a/b", false)];
+        let expected = [
+            ("../common/x", false),
+            (url, true),
+            ("a/b", false),
+            ("a:..b", false),
+        ];
         assert_eq!(shown, expected.map(|(path, blob)| (path.to_owned(), blob)));
-        assert!(
-            tree.files()
-                .iter()
-                .all(|(path, _)| path.split('/').all(|n| n != ".."))
-        );
     }
 
     #[test]
