@@ -1,21 +1,28 @@
 //! `jackal dev find-images`: which images the manifests and charts of a package
 //! name.
 //!
-//! Charts are rendered by Helm, if it is installed. Text that only looks like an image
+//! Kustomizations are built as for a package. Charts are rendered by Helm, if it is
+//! installed. Text that only looks like an image
 //! reference counts if a registry has the image.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio::process::Command;
 
 use super::build_error::BuildError;
 use super::compose::{Ask, Chosen, Composer};
 use super::find::{self, read_text};
-use super::options::{Pins, Place, Variant};
+use super::options::{Pins, Place, RunOptions, Variant};
 use super::skeletons::Skeletons;
 use crate::cas::Cas;
-use crate::kinds::kustomization::GIT_PROTOCOLS;
+use crate::ground::folders::Folders;
+use crate::ground::site::Site;
+use crate::ground::{Class, Failure};
+use crate::kinds::kustomization::KustomizationWork;
+use crate::kinds::{self, Work};
 use crate::oci::Reference;
 use crate::package::{Chart, Component, ImagesIn};
 use crate::plan::Composed;
@@ -67,7 +74,7 @@ pub struct ImageSearch {
     options: FindOptions,
     folder: PathBuf,
     composed: Composed,
-    registry: Registry,
+    site: Arc<Site>,
 }
 
 impl ImageSearch {
@@ -79,18 +86,20 @@ impl ImageSearch {
     pub fn new(options: FindOptions, ask: Ask<'_>) -> Result<Self, BuildError> {
         let place = &options.place;
         let registry = place.connection.client()?;
-        let cas = Cas::open(&place.cache)?;
+        let cas = Arc::new(Cas::open(&place.cache)?);
         let path = find::definition(place, &options.folder)?;
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         let skeletons = Skeletons::new(&cas, &registry, options.pins);
         let mut composer = Composer::new(place, &options.variant, skeletons, ask);
         let (composed, _) = composer.compose(&path, &Chosen::of(&options.variant))?;
         drop(composer);
+        let site_options = RunOptions::default().site_options(place, options.pins);
+        let site = Site::new(cas, registry, &place.workspace(), site_options);
         Ok(Self {
             options,
             folder,
             composed,
-            registry,
+            site,
         })
     }
 
@@ -103,6 +112,7 @@ impl ImageSearch {
                 options: &self.options,
                 composed: &self.composed,
                 folder: &self.folder,
+                site: &self.site,
                 images: ImagesIn::default(),
                 errors: Vec::new(),
             };
@@ -124,7 +134,7 @@ impl ImageSearch {
                 let unknown = images.maybe.into_iter();
                 let archived = found.archived.clone();
                 for (image, places) in unknown.filter(|(image, _)| !archived.contains_key(image)) {
-                    if digest_of(&self.registry, &image).await.is_some() {
+                    if digest_of(&self.site.registry, &image).await.is_some() {
                         found.possible.insert(image, places);
                     }
                 }
@@ -133,7 +143,7 @@ impl ImageSearch {
                 for image in images.filter(|image| !found.archived.contains_key(*image)) {
                     found
                         .cosign
-                        .extend(cosign_tags(&self.registry, image).await);
+                        .extend(cosign_tags(&self.site.registry, image).await);
                 }
             }
             all.push(found);
@@ -146,6 +156,7 @@ struct Look<'o> {
     options: &'o FindOptions,
     composed: &'o Composed,
     folder: &'o Path,
+    site: &'o Arc<Site>,
     images: ImagesIn,
     errors: Vec<String>,
 }
@@ -166,21 +177,49 @@ impl Look<'_> {
                 }
             }
             for path in &manifest.kustomizations {
-                let full = self.place(path).to_string_lossy().into_owned();
-                let built = run("kustomize", &["build", &full], self.folder).await;
-                let built = match built {
-                    Err(Missing::Program) => {
-                        run("kubectl", &["kustomize", &full], self.folder).await
-                    }
-                    built => built,
-                };
-                self.rendered("kustomization", path, "kustomize or kubectl", built);
+                match self
+                    .kustomized(path, manifest.kustomize_allow_any_directory)
+                    .await
+                {
+                    Ok(text) => self.text(path, &text),
+                    Err(failure) => self.errors.push(failure.message),
+                }
             }
         }
         for chart in &component.charts {
             let rendered = self.chart(chart).await;
-            self.rendered("chart", &chart.name, "helm", rendered);
+            match rendered {
+                Ok(text) => self.text(&chart.name, &text),
+                Err(Missing::Program) => self.errors.push(format!(
+                    "chart `{}` could not be rendered: helm is not on PATH",
+                    chart.name
+                )),
+                Err(Missing::Output(why)) => self
+                    .errors
+                    .push(format!("cannot render chart `{}`: {why}", chart.name)),
+            }
         }
+    }
+
+    /// What a build would make of the kustomization `source`.
+    async fn kustomized(&self, source: &str, any_folder: bool) -> Result<String, Failure> {
+        let work = Work::from(KustomizationWork {
+            folders: Folders {
+                own: self.folder.to_owned(),
+                imported: self.composed.imported.clone(),
+                ..Folders::default()
+            },
+            source: source.to_owned(),
+            any_folder,
+        });
+        let output = kinds::output(self.site, &work).await?;
+        let mut text = String::new();
+        self.site
+            .cas
+            .open_blob(&output.digest)?
+            .read_to_string(&mut text)
+            .map_err(|error| Failure::caused_by(Class::Environment, &error))?;
+        Ok(text)
     }
 
     /// Makes a local path absolute for a program; keeps a URL.
@@ -198,18 +237,6 @@ impl Look<'_> {
             Some(place.join(below))
         });
         imported.unwrap_or_else(|| self.folder.join(path))
-    }
-
-    fn rendered(&mut self, what: &str, name: &str, tools: &str, out: Result<String, Missing>) {
-        match out {
-            Ok(text) => self.text(name, &text),
-            Err(Missing::Program) => self.errors.push(format!(
-                "{what} `{name}` could not be rendered: {tools} is not on PATH"
-            )),
-            Err(Missing::Output(why)) => self
-                .errors
-                .push(format!("cannot render {what} `{name}`: {why}")),
-        }
     }
 
     fn text(&mut self, name: &str, text: &str) {
@@ -290,7 +317,6 @@ async fn run(program: &str, arguments: &[&str], folder: &Path) -> Result<String,
     let output = Command::new(program)
         .args(arguments)
         .current_dir(folder)
-        .env("GIT_ALLOW_PROTOCOL", GIT_PROTOCOLS)
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true)
         .output()

@@ -49,6 +49,21 @@ pub fn lexical(path: &Path) -> PathBuf {
     normal
 }
 
+/// `path` as it is written relative to the folder `base`; both are absolute,
+/// or relative to one folder.
+#[must_use]
+pub fn relative_to(base: &Path, path: &Path) -> String {
+    let common = base
+        .components()
+        .zip(path.components())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let up = base.components().skip(common).map(|_| "..".into());
+    let down = path.components().skip(common);
+    let names = up.chain(down.map(|name| name.as_os_str().to_string_lossy()));
+    names.collect::<Vec<_>>().join("/")
+}
+
 /// The location of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found<'a> {

@@ -11,7 +11,8 @@ use std::time::Duration;
 use closure::{Closure, is_address};
 
 use crate::action::Action;
-use crate::ground::folders::Folders;
+use crate::ground::confine::{self, Confinement};
+use crate::ground::folders::{Folders, relative_to};
 use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Process, Stream};
 use crate::ground::site::{Made, Site, Tool};
@@ -30,8 +31,20 @@ const KUSTOMIZATION_FORMAT: u32 = 1;
 /// that it clones.
 const KUSTOMIZE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// The transports that Git may use for kustomize.
-pub(crate) const GIT_PROTOCOLS: &str = "git:http:https:ssh";
+/// How Git works for kustomize: as for clones, without settings of this machine but with
+/// stored logins. A `ref` in an address reaches `git fetch` as an option; for a
+/// repository of this machine, `--upload-pack` there is a command to run.
+const GIT: [(&str, &str); 9] = [
+    ("GIT_ALLOW_PROTOCOL", "git:http:https:ssh"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GIT_CONFIG_NOSYSTEM", "1"),
+    ("GIT_CONFIG_GLOBAL", "/dev/null"),
+    ("GIT_CONFIG_COUNT", "2"),
+    ("GIT_CONFIG_KEY_0", "credential.helper"),
+    ("GIT_CONFIG_VALUE_0", "store"),
+    ("GIT_CONFIG_KEY_1", "core.hooksPath"),
+    ("GIT_CONFIG_VALUE_1", "/dev/null"),
+];
 
 /// Time between TERM and KILL: kustomize only removes its clones then.
 const KUSTOMIZE_GRACE: Duration = Duration::from_secs(5);
@@ -114,7 +127,7 @@ impl KustomizationWork {
             });
         }
         inputs.entries(site, Path::new("/"), &entries, |path| {
-            from(&base, Path::new(path))
+            relative_to(&base, Path::new(path))
         })
     }
 
@@ -139,19 +152,6 @@ impl KustomizationWork {
         );
         Err(Failure::new(Class::Configuration, message))
     }
-}
-
-/// `path` as it is written relative to the folder `base`; both are absolute.
-fn from(base: &Path, path: &Path) -> String {
-    let common = base
-        .components()
-        .zip(path.components())
-        .take_while(|(a, b)| a == b)
-        .count();
-    let up = base.components().skip(common).map(|_| "..".into());
-    let down = path.components().skip(common);
-    let names = up.chain(down.map(|name| name.as_os_str().to_string_lossy()));
-    names.collect::<Vec<_>>().join("/")
 }
 
 impl Kind for KustomizationWork {
@@ -190,17 +190,26 @@ impl Kind for KustomizationWork {
             argv.push("--load-restrictor=LoadRestrictionsNone".to_owned());
         }
         argv.push(place.to_string_lossy().into_owned());
+        let scratch = site.stage().await?;
+        let folder = fs::canonicalize(scratch.path())?;
         let mut env = tools::environment(site);
-        // A `ref` in an address of kustomize's reaches `git fetch` as an option; for a
-        // repository of this machine, `--upload-pack` there is a command to run.
-        env.insert("GIT_ALLOW_PROTOCOL".to_owned(), GIT_PROTOCOLS.to_owned());
+        let fixed = GIT
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        env.extend(fixed);
+        let temporary = folder.to_string_lossy().into_owned();
+        env.insert("TMPDIR".to_owned(), temporary);
         let process = Process {
             argv,
             env,
             cwd: self.folders.own.clone(),
             timeout: Some(KUSTOMIZE_TIMEOUT),
             grace: KUSTOMIZE_GRACE,
-            confinement: None,
+            // It says itself what it reads; all that it has to write is its clones.
+            confinement: confine::supported().then(|| Confinement {
+                readable: vec![PathBuf::from("/")],
+                writable: vec![folder],
+            }),
             root: None,
             through: site.options.program.clone(),
         };
