@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use super::index::tracked;
-use super::walk::{Entry, WalkError, entry_at, walk};
+use super::walk::{Entry, Kind, WalkError, entry_at, walk};
 
 /// The content of one folder, at one time.
 #[derive(Debug, Default)]
@@ -105,6 +105,37 @@ impl Snapshot {
             self.entries.extend(found);
             self.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         }
+    }
+
+    /// What is in the folder `below` of `root`, at any depth, but not among the entries:
+    /// what `.gitignore` names, without what is in it.
+    #[must_use]
+    pub fn left_out(&self, root: &Path, below: &str) -> Vec<String> {
+        let inside = format!("{below}/");
+        let start = self
+            .entries
+            .partition_point(|entry| entry.path.as_str() < below);
+        let all = self.entries[start..].iter();
+        let near = all.take_while(|entry| entry.path.starts_with(below));
+        let folders = near.filter(|entry| {
+            let here = entry.path == below || entry.path.starts_with(&inside);
+            here && entry.kind == Kind::Directory
+        });
+        let mut found = Vec::new();
+        for folder in folders {
+            let names = fs::read_dir(root.join(&folder.path)).into_iter().flatten();
+            for name in names.flatten().map(|entry| entry.file_name()) {
+                let path = format!("{}/{}", folder.path, name.to_string_lossy());
+                let entries = &self.entries;
+                let known = entries.binary_search_by(|entry| entry.path.as_str().cmp(&path));
+                let odd = self.odd.iter().any(|odd| odd.path == path);
+                if known.is_err() && !odd && name != ".git" {
+                    found.push(path);
+                }
+            }
+        }
+        found.sort_unstable();
+        found
     }
 
     /// What is selected, by its path, and cannot be an input.

@@ -179,6 +179,17 @@ pub fn walk_all(root: &Path) -> Vec<String> {
     all.flatten().filter_map(below).collect()
 }
 
+/// How many folders a pattern climbs at its start, and what comes after that.
+#[must_use]
+pub fn climbed(pattern: &str) -> (usize, &str) {
+    let (mut up, mut rest) = (0, pattern.trim_start_matches("./"));
+    while let Some(after) = rest.strip_prefix("../") {
+        up += 1;
+        rest = after.trim_start_matches("./");
+    }
+    (up, rest)
+}
+
 /// What comes before the first wildcard of a pattern.
 #[must_use]
 pub fn fixed_part(pattern: &str) -> &str {

@@ -258,3 +258,114 @@ fn a_tool_that_is_replaced_while_it_runs_leaves_no_result_under_the_old_name() {
     tool("echo v1 > o");
     assert_eq!(build(), "v1\n");
 }
+
+#[test]
+fn what_git_ignores_in_a_literal_folder_is_left_out_with_a_warning() {
+    let sandbox = Sandbox::new();
+    sandbox.write(".gitignore", "*.log\ncache/\n");
+    sandbox.write("data/a.log", "a\n");
+    sandbox.write("data/cache/b", "b\n");
+    sandbox.write("data/cache/c", "c\n");
+    let task = |inputs: &str| {
+        let task = format!(
+            "  t: {{ run: [sh, -c, 'ls -R data > o.txt'], inputs: [{inputs}], outputs: [o.txt], tools: [sh, ls] }}\n"
+        );
+        pipeline(&sandbox, &task);
+        let said = build(&sandbox, &[]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        said.stderr
+    };
+    let told = "`data` in `inputs` leaves out `data/a.log` and 1 more, which .gitignore names";
+    for _ in 0..2 {
+        let stderr = task("data");
+        assert!(stderr.contains(told), "{stderr}");
+        assert!(stderr.contains("warning: p.yaml:5:"), "{stderr}");
+        assert!(stderr.contains("`!data/a.log`"), "{stderr}");
+    }
+    assert_eq!(text(&sandbox, "o.txt"), "data:\n");
+    for inputs in [
+        "data, '!data/a.log', '!data/cache/**'",
+        "data/a.log, data/cache",
+    ] {
+        let stderr = task(inputs);
+        assert!(!stderr.contains("warning"), "{inputs}: {stderr}");
+    }
+    assert_eq!(
+        text(&sandbox, "o.txt"),
+        "data:\na.log\ncache\n\ndata/cache:\nb\nc\n"
+    );
+}
+
+#[test]
+fn inputs_may_be_beside_the_folder_but_in_the_repository() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.src().join(".git")).unwrap();
+    sandbox.write("lib/a", "a\n");
+    sandbox.write("lib/b.tmp", "b\n");
+    sandbox.write("apps/other/x", "x\n");
+    sandbox.write("apps/web/main", "m\n");
+    sandbox.write("../outside", "o\n");
+    std::os::unix::fs::symlink("../../lib/a", sandbox.src().join("apps/other/link")).unwrap();
+    let run = |inputs: &str| {
+        let text = format!(
+            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+             make: {{ run: [cp, main, gen], inputs: [main], outputs: [gen], tools: [cp] }}\n  \
+             t: {{ run: [sh, -c, 'find .. ../../lib ! -type d ! -name o.txt | sort > o.txt; \
+             cat ../../lib/a ../other/link >> o.txt; : > ../stray'], \
+             inputs: [{inputs}], outputs: [o.txt], tools: [sh, find, sort, cat] }}\n"
+        );
+        sandbox.write("apps/web/p.yaml", text);
+        settle();
+        sandbox.run(&["build", "--pipeline", "apps/web/p.yaml"])
+    };
+    let inputs = "'../../lib/**', '!../../lib/*.tmp', ../other, ../web/main, ../web/gen";
+    let said = run(inputs);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(
+        text(&sandbox, "apps/web/o.txt"),
+        "../../lib/a\n../other/link\n../other/x\n../web/gen\n../web/main\na\na\n"
+    );
+    assert!(
+        said.stderr.contains("`../stray` was made outside"),
+        "{}",
+        said.stderr
+    );
+    assert!(!sandbox.src().join("apps/stray").exists());
+    sandbox.write("lib/b.tmp", "c\n");
+    assert!(run(inputs).stderr.contains("0 executed"));
+    sandbox.write("lib/a", "c\n");
+    let said = run(inputs);
+    assert!(said.stderr.contains("1 executed"), "{}", said.stderr);
+    let said = run("'../../../outside'");
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    for part in ["apps/web/p.yaml:6:", "`../../../outside` leads out of"] {
+        assert!(said.stderr.contains(part), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn what_an_earlier_task_left_is_selected_only_if_it_is_named() {
+    let sandbox = Sandbox::new();
+    let build = |first: &str, inputs: &str| {
+        pipeline(
+            &sandbox,
+            &format!(
+                "  one: {{ run: [sh, -c, 'mkdir -p {first}; echo 1 > {first}/x'], inputs: [], outputs: [{first}/], tools: [sh, mkdir] }}\n  \
+                 all: {{ run: [sh, -c, 'find . -type f ! -name o.txt | sort > o.txt'], inputs: [{inputs}], outputs: [o.txt], tools: [sh, find, sort] }}\n"
+            ),
+        );
+        built(&sandbox);
+        text(&sandbox, "o.txt")
+    };
+    let alone = "./p.yaml\n";
+    assert_eq!(build("old", "'**'"), alone);
+    // No task makes `old` now, and nothing has removed it.
+    assert_eq!(build("new", "'**'"), alone);
+    assert!(sandbox.src().join("old/x").exists());
+    assert_eq!(build("new", "p.yaml, 'old/**'"), "./old/x\n./p.yaml\n");
+    // A file of the user in it is a source.
+    sandbox.write("old/y", "mine\n");
+    assert_eq!(build("new", "'**'"), "./old/y\n./p.yaml\n");
+    sandbox.write("old/x", "changed\n");
+    assert_eq!(build("new", "'**'"), "./old/x\n./old/y\n./p.yaml\n");
+}

@@ -26,6 +26,7 @@ use crate::ground::{Again, Class, Failure, log, of_cas, of_io, of_tree, shown};
 use crate::oci::Digest;
 
 pub(crate) use materialise::{Placing, Wanted};
+use stage::Layout;
 
 /// A command with all references resolved.
 #[derive(Clone)]
@@ -38,7 +39,9 @@ pub(crate) struct RunTask {
     pub inputs: Inputs,
     /// Its outputs, relative to the staged root.
     pub outputs: Vec<DeclaredOutput>,
-    /// Its working directory, relative to the staged root; empty: the root.
+    /// Where its folder is in the stage: inputs beside the folder are reached by `..`.
+    pub place: String,
+    /// Its working directory, relative to its folder; empty: the folder.
     pub workdir: String,
     pub timeout: Duration,
     /// Time between TERM and KILL.
@@ -236,6 +239,7 @@ pub(crate) async fn run(
         mut env,
         inputs,
         outputs,
+        place,
         workdir,
         timeout,
         grace,
@@ -246,10 +250,11 @@ pub(crate) async fn run(
         through,
     } = task;
     let store = Arc::clone(cas);
-    let (stage, cwd, inputs, outputs) = blocking(move || {
+    let (stage, layout, cwd, inputs, outputs) = blocking(move || {
         let stage = store.stage()?;
-        let cwd = stage::prepare(stage.path(), &inputs, &outputs, &workdir)?;
-        Ok((stage, cwd, inputs, outputs))
+        let layout = Layout::new(stage.path(), &place);
+        let cwd = stage::prepare(stage.path(), &layout, &inputs, &outputs, &workdir)?;
+        Ok((stage, layout, cwd, inputs, outputs))
     })
     .await?;
     let confinement = (level != Level::Free).then(|| Confinement {
@@ -308,7 +313,7 @@ pub(crate) async fn run(
             Ending::TimedOut => return Err(RunError::TimedOut { log: text(&log) }),
             Ending::Cancelled => return Err(RunError::Cancelled { log: text(&log) }),
         }
-        let dropped = stage::dropped(&stage.path().join(stage::ROOT), &inputs, &outputs);
+        let dropped = stage::dropped(&layout, &inputs, &outputs);
         if let Some(first) = dropped.first() {
             let more = and_others(dropped.len() - 1);
             let text = format!("[`{first}`{more} was made outside of `outputs` and dropped]\n");
@@ -318,7 +323,7 @@ pub(crate) async fn run(
                 bytes: text.into_bytes(),
             });
         }
-        collect(&store, stage, &outputs, &log)
+        collect(&store, stage, &layout, &outputs, &log)
     })
     .await
 }
@@ -368,10 +373,11 @@ fn shown_below(error: TreeError, root: &Path) -> TreeError {
 fn collect(
     cas: &Cas,
     stage: Stage,
+    layout: &Layout,
     declared: &[DeclaredOutput],
     log: &[Piece],
 ) -> Result<Ran, RunError> {
-    let root = stage.path().join(stage::ROOT);
+    let root = layout.own();
     let (mut outputs, mut also, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
     for output in declared {
         let path = named(&output.path)?;

@@ -1,7 +1,7 @@
 //! Delivers a task's outputs to the workspace, and records what was delivered.
 
 use std::cell::OnceCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -61,14 +61,111 @@ pub(super) fn deliver(
             None if note.exists() => drop(fs::remove_file(&note)),
             _ => {}
         }
+        let listed = listing(site, &work.folder).join(hashed(&work.folder, path));
+        if tree.is_some() && !listed.exists() {
+            drop(disk::write_hint(&listed, path.as_bytes()));
+        }
     }
     Ok(())
 }
 
 /// The record of what was last placed at `path`.
 fn note(site: &Site, folder: &Path, path: &str) -> PathBuf {
+    site.cas.root().join("placed").join(hashed(folder, path))
+}
+
+/// The folder that lists the paths in `folder` at which outputs were placed.
+fn listing(site: &Site, folder: &Path) -> PathBuf {
+    site.cas.root().join("placed-in").join(hashed(folder, ""))
+}
+
+fn hashed(folder: &Path, path: &str) -> String {
     let name = blake3::hash(folder.join(path).as_os_str().as_encoded_bytes());
-    site.cas.root().join("placed").join(name.to_hex().as_str())
+    name.to_hex().to_string()
+}
+
+/// What recorded results put into the workspace at paths that no task declares any more.
+pub(super) struct Delivered {
+    folder: PathBuf,
+    /// The entries of each tree, by their paths below its own.
+    trees: Vec<(String, BTreeMap<String, TreeEntry>)>,
+    tracked: BTreeSet<String>,
+}
+
+impl Delivered {
+    pub(super) fn of(site: &Site, work: &RunWork) -> Self {
+        let names = fs::read_dir(listing(site, &work.folder))
+            .into_iter()
+            .flatten();
+        let declared = work.generated.iter();
+        let declared: BTreeSet<String> = declared.map(|path| hashed(&work.folder, path)).collect();
+        let old = names
+            .flatten()
+            .filter(|name| {
+                name.file_name()
+                    .to_str()
+                    .is_none_or(|name| !declared.contains(name))
+            })
+            .filter_map(|name| fs::read_to_string(name.path()).ok());
+        let trees: Vec<_> = old
+            .filter_map(|path| {
+                let bytes = fs::read(note(site, &work.folder, &path)).ok()?;
+                let entries = Tree::decode(&bytes).ok()?.entries.into_iter();
+                Some((
+                    path,
+                    entries.map(|entry| (entry.path.clone(), entry)).collect(),
+                ))
+            })
+            .collect();
+        let tracked = match trees.is_empty() {
+            true => BTreeSet::new(),
+            false => {
+                let all = workspace::tracked(&work.folder);
+                all.unwrap_or_default().into_iter().collect()
+            }
+        };
+        Self {
+            folder: work.folder.clone(),
+            trees,
+            tracked,
+        }
+    }
+
+    /// Whether the entry of `root` is as a result put it there, and a pattern that lies
+    /// in its folder `begin` does not name it. What Git tracks is a source.
+    pub(super) fn has(&self, site: &Site, root: &Path, entry: &Entry, begin: &str) -> bool {
+        if self.trees.is_empty() {
+            return false;
+        }
+        let full = root.join(&entry.path);
+        let named = root.join(begin);
+        self.trees.iter().any(|(path, tree)| {
+            let at = self.folder.join(path);
+            let Ok(below) = full.strip_prefix(&at) else {
+                return false;
+            };
+            let own = full.strip_prefix(&self.folder).ok().and_then(Path::to_str);
+            if named.starts_with(&at) || own.is_some_and(|own| self.tracked.contains(own)) {
+                return false;
+            }
+            let below = below.to_string_lossy();
+            match (tree.get(below.as_ref()), &entry.kind) {
+                (_, workspace::Kind::Directory) if below.is_empty() => true,
+                (Some(placed), workspace::Kind::Directory) => placed.kind == TreeKind::Directory,
+                (Some(placed), workspace::Kind::Link { target }) => {
+                    placed.kind
+                        == TreeKind::Symlink {
+                            target: target.clone(),
+                        }
+                }
+                (Some(placed), workspace::Kind::File { .. }) => {
+                    let there = full.symlink_metadata();
+                    there.is_ok_and(|there| same(site, &full, &there, placed))
+                }
+                (None, _) => false,
+            }
+        })
+    }
 }
 
 /// Whether the file at `path` has the entry's bytes.

@@ -2,14 +2,19 @@
 //! the workspace that its patterns select.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::RunWork;
+use super::deliver::Delivered;
 use crate::cas::tree::{self, Tree, TreeEntry};
+use crate::ground::folders::{lexical, relative_to};
 use crate::ground::inputs::Inputs;
 use crate::ground::site::Site;
+use crate::ground::source::{LocalSourceError, bound};
 use crate::ground::{Class, Failure};
 use crate::kinds::{Results, of};
-use crate::workspace::{self, Entry, Globs, Kind, WalkError};
+use crate::workspace::{self, Entry, Globs, Kind, Snapshot};
 
 /// The inputs of `work`. If a file of the workspace and an output have the same path,
 /// the output is used.
@@ -72,17 +77,20 @@ fn selected<'t>(
 
 /// A pattern taken apart.
 struct Pattern<'p> {
-    /// Without `./` and a `/` at its end.
+    /// As it is written.
+    text: &'p str,
+    /// Relative to the folder that it climbs to, without a `/` at its end.
     bare: &'p str,
-    /// What comes before the first wildcard.
+    /// What of that comes before the first wildcard.
     fixed: &'p str,
 }
 
 impl<'p> Pattern<'p> {
     fn of(text: &'p str) -> Self {
-        let bare = text.trim_start_matches("./").trim_end_matches('/');
+        let (_, rest) = workspace::climbed(text);
+        let bare = rest.trim_end_matches('/');
         let fixed = workspace::fixed_part(bare);
-        Self { bare, fixed }
+        Self { text, bare, fixed }
     }
 
     fn is_literal(&self) -> bool {
@@ -93,6 +101,85 @@ impl<'p> Pattern<'p> {
     fn folder(&self) -> &'p str {
         self.fixed.rfind('/').map_or("", |at| &self.fixed[..at])
     }
+
+    /// Its glob, relative to the folder that it climbs to.
+    fn glob(&self) -> Result<Globs, Failure> {
+        let (_, rest) = workspace::climbed(self.text);
+        Ok(Globs::new(&[rest])?)
+    }
+}
+
+/// The folder of the pipeline, or one above it that patterns climb to.
+struct Level {
+    folder: PathBuf,
+    snapshot: Arc<Snapshot>,
+    /// What the patterns that climb here exclude.
+    excluded: Globs,
+}
+
+/// How many folders a pattern climbs, and the rest of it, whether it excludes or not.
+pub(super) fn taken_apart(glob: &str) -> (usize, &str) {
+    workspace::climbed(glob.strip_prefix('!').unwrap_or(glob))
+}
+
+/// The levels that patterns climb to, each by how many folders.
+fn levels(site: &Site, work: &RunWork) -> Result<BTreeMap<usize, Level>, Failure> {
+    let mut levels = BTreeMap::new();
+    for glob in &work.globs {
+        let (up, _) = taken_apart(glob);
+        if levels.contains_key(&up) {
+            continue;
+        }
+        let folder = work.folder.ancestors().nth(up);
+        let bound = match up {
+            0 => None,
+            _ => Some(bound(&work.folder, &site.own_files().cache)?),
+        };
+        let inside = folder.filter(|folder| bound.iter().all(|bound| folder.starts_with(bound)));
+        let Some(folder) = inside else {
+            let error = LocalSourceError::LeadsOut {
+                path: glob.clone(),
+                bound: bound.unwrap_or_default(),
+            };
+            let message = format!("{}{error}", work.place.of("inputs"));
+            return Err(Failure::new(Class::Configuration, message));
+        };
+        let own = work.globs.iter().map(|glob| (glob, taken_apart(glob)));
+        let own: Vec<_> = own.filter(|(_, (climbs, _))| *climbs == up).collect();
+        let (mut all, mut excluded) = (Vec::new(), Vec::new());
+        for (glob, (_, rest)) in own {
+            match glob.starts_with('!') {
+                true => {
+                    all.push(format!("!{rest}"));
+                    excluded.push(rest);
+                }
+                false => all.push(rest.to_owned()),
+            }
+        }
+        let level = Level {
+            snapshot: site.snapshot(folder),
+            folder: folder.to_owned(),
+            excluded: Globs::new(&excluded)?,
+        };
+        if !level.snapshot.odd.is_empty() {
+            let globs = Globs::new(&all)?;
+            if let Some(odd) = level.snapshot.refused(|path| globs.matches(path)) {
+                let message = format!("{}{}", work.place.of("inputs"), odd.why);
+                return Err(Failure::new(Class::Configuration, message));
+            }
+        }
+        levels.insert(up, level);
+    }
+    Ok(levels)
+}
+
+/// What the patterns of one command select.
+struct Selection<'s> {
+    site: &'s Site,
+    work: &'s RunWork,
+    levels: BTreeMap<usize, Level>,
+    delivered: Delivered,
+    found: Vec<Entry>,
 }
 
 /// Files of the workspace that the patterns name.
@@ -100,73 +187,163 @@ fn matched(site: &Site, work: &RunWork) -> Result<Vec<Entry>, Failure> {
     if work.globs.is_empty() {
         return Ok(Vec::new());
     }
-    let (excluding, including): (Vec<&String>, Vec<&String>) =
-        work.globs.iter().partition(|glob| glob.starts_with('!'));
-    let excluded = Globs::new(&excluding)?;
-    let including = including.into_iter();
-    let including = including.map(|text| Ok((text, Globs::new(&[text])?)));
-    let including = including.collect::<Result<Vec<_>, WalkError>>()?;
-    let snapshot = site.snapshot(&work.folder);
-    let selects = |path: &str| {
-        !excluded.excludes(path) && including.iter().any(|(_, globs)| globs.matches(path))
-    };
-    if let Some(odd) = snapshot.refused(selects) {
-        let message = format!("{}{}", work.place.of("inputs"), odd.why);
-        return Err(Failure::new(Class::Configuration, message));
-    }
-    // What a pattern matches, the task takes unless another pattern excludes it.
-    let taken = |entry: &Entry| !excluded.excludes(&entry.path) && !left_out(work, entry);
     let by_path = |pattern: &str| {
         let mut named = work.by_path.iter();
         named.any(|named| named.globs.iter().any(|glob| glob == pattern))
     };
-    let mut found: Vec<Entry> = Vec::new();
-    for (text, own) in &including {
-        if by_path(text) {
-            continue;
+    let mut selection = Selection {
+        site,
+        work,
+        levels: levels(site, work)?,
+        delivered: Delivered::of(site, work),
+        found: Vec::new(),
+    };
+    for text in work.globs.iter().filter(|glob| !glob.starts_with('!')) {
+        let (up, _) = workspace::climbed(text);
+        if let Some(level) = selection.levels.remove(&up).filter(|_| !by_path(text)) {
+            let done = selection.add(&level, &Pattern::of(text));
+            selection.levels.insert(up, level);
+            done?;
         }
-        let pattern = Pattern::of(text);
-        let before = found.len();
+    }
+    Ok(selection.finish())
+}
+
+impl Selection<'_> {
+    /// Adds what the pattern selects.
+    fn add(&mut self, level: &Level, pattern: &Pattern<'_>) -> Result<(), Failure> {
+        let (site, work) = (self.site, self.work);
+        let own = pattern.glob()?;
         // Only what begins like the pattern's fixed part can match it.
         let prefix = match pattern.is_literal() {
             true => pattern.bare.to_owned(),
             false if pattern.folder().is_empty() => String::new(),
             false => format!("{}/", pattern.folder()),
         };
-        let entries = &snapshot.entries;
+        let entries = &level.snapshot.entries;
         let start = entries.partition_point(|entry| entry.path < prefix);
         let begin = entries[start..].iter();
         let begin = begin.take_while(|entry| entry.path.starts_with(&prefix));
-        let mut any = false;
+        let (mut any, before) = (false, self.found.len());
         for entry in begin.filter(|entry| own.matches(&entry.path)) {
-            any = true;
-            if taken(entry) {
-                found.push(entry.clone());
+            // What a task made that does not make it any more is no source either.
+            let old = !pattern.is_literal()
+                && self
+                    .delivered
+                    .has(site, &level.folder, entry, pattern.folder());
+            any |= !old;
+            if !old {
+                self.take(level, entry);
             }
         }
-        let ignored = ignored(site, work, &pattern, found.len() > before)?;
+        let ignored = ignored(site, work, level, pattern, self.found.len() > before)?;
         any |= !ignored.is_empty();
-        found.extend(ignored.into_iter().filter(taken));
-        if !any && !work.optional_globs.contains(*text) && !generated(work, pattern.bare) {
-            return Err(nothing(work, text, &why_nothing(work, &pattern, own)));
+        match ignored.is_empty() {
+            true => self.warn_of_left_out(level, pattern),
+            false => ignored.iter().for_each(|entry| self.take(level, entry)),
+        }
+        let made = generated(work, &shown(work, level, pattern.bare));
+        if !any && !work.optional_globs.contains(pattern.text) && !made {
+            let why = why_nothing(work, level, pattern, &own);
+            return Err(nothing(work, pattern.text, &why));
+        }
+        Ok(())
+    }
+
+    /// Adds an entry of `level`, unless a task makes it or a pattern excludes it.
+    fn take(&mut self, level: &Level, entry: &Entry) {
+        if level.excluded.matches(&entry.path) || self.is_excluded_elsewhere(level, entry) {
+            return;
+        }
+        let path = shown(self.work, level, &entry.path);
+        let entry = Entry {
+            path,
+            ..entry.clone()
+        };
+        if !left_out(self.work, &entry) {
+            self.found.push(entry);
         }
     }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    found.dedup_by(|a, b| a.path == b.path);
-    let tracked = found.iter();
-    let mut tracked = tracked.filter(|entry| snapshot.tracked_ignored.contains(&entry.path));
-    if let Some(first) = tracked.next() {
-        let more = match tracked.count() {
+
+    /// Whether a pattern that climbs elsewhere excludes the entry. Its own level is not
+    /// among the others meanwhile.
+    fn is_excluded_elsewhere(&self, level: &Level, entry: &Entry) -> bool {
+        let mut others = self.levels.values().peekable();
+        if others.peek().is_none() {
+            return false;
+        }
+        let full = level.folder.join(&entry.path);
+        others.any(|other| {
+            let below = full.strip_prefix(&other.folder).ok();
+            let below = below.and_then(Path::to_str);
+            below.is_some_and(|below| other.excluded.matches(below))
+        })
+    }
+
+    /// Warns of what is in a folder that is named literally, but ignored by Git.
+    fn warn_of_left_out(&self, level: &Level, pattern: &Pattern<'_>) {
+        if !pattern.is_literal() {
+            return;
+        }
+        let mut left = level.snapshot.left_out(&level.folder, pattern.bare);
+        left.retain(|path| {
+            let excluded = |path: &str| level.excluded.matches(path);
+            !excluded(path)
+                && !excluded(&format!("{path}/x"))
+                && !generated(self.work, &shown(self.work, level, path))
+                && !self.site.is_own(&level.folder.join(path))
+        });
+        let Some(first) = left.first() else {
+            return;
+        };
+        let more = match left.len() - 1 {
             0 => String::new(),
             count => format!(" and {count} more"),
         };
-        site.note(format!(
-            "`{}`{more} is an input because Git tracks it, although .gitignore names it: sources \
-             without Git would give another result",
-            first.path
+        let first = shown(self.work, level, first);
+        self.site.note(format!(
+            "{}`{}` in `inputs` leaves out `{first}`{more}, which .gitignore names: name them \
+             literally to include them, or exclude them with `!{first}`",
+            self.work.place.of("inputs"),
+            pattern.text,
         ));
     }
-    Ok(found)
+
+    fn finish(self) -> Vec<Entry> {
+        let mut found = self.found;
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        found.dedup_by(|a, b| a.path == b.path);
+        let tracked = |entry: &&Entry| {
+            let full = lexical(&self.work.folder.join(&entry.path));
+            let mut levels = self.levels.values();
+            levels.any(|level| {
+                let below = full.strip_prefix(&level.folder).ok();
+                let below = below.and_then(Path::to_str);
+                below.is_some_and(|below| level.snapshot.tracked_ignored.contains(below))
+            })
+        };
+        let mut tracked = found.iter().filter(tracked);
+        if let Some(first) = tracked.next() {
+            let more = match tracked.count() {
+                0 => String::new(),
+                count => format!(" and {count} more"),
+            };
+            self.site.note(format!(
+                "`{}`{more} is an input because Git tracks it, although .gitignore names it: \
+                 sources without Git would give another result",
+                first.path
+            ));
+        }
+        found
+    }
+}
+
+/// `path`, which is relative to a level, relative to the folder of the pipeline.
+fn shown(work: &RunWork, level: &Level, path: &str) -> String {
+    match level.folder == work.folder {
+        true => path.to_owned(),
+        false => relative_to(&work.folder, &level.folder.join(path)),
+    }
 }
 
 /// The ignored files that a pattern selects: those it names literally, and those in the
@@ -174,6 +351,7 @@ fn matched(site: &Site, work: &RunWork) -> Result<Vec<Entry>, Failure> {
 fn ignored(
     site: &Site,
     work: &RunWork,
+    level: &Level,
     pattern: &Pattern<'_>,
     found: bool,
 ) -> Result<Vec<Entry>, Failure> {
@@ -181,34 +359,38 @@ fn ignored(
         true => (pattern.bare, found),
         false => (pattern.folder(), false),
     };
-    let snapshot = site.snapshot(&work.folder);
+    let snapshot = &level.snapshot;
     let listed = |path: &str| {
         let entries = &snapshot.entries;
         let place = entries.binary_search_by(|entry| entry.path.as_str().cmp(path));
         place.is_ok() && !snapshot.partial.contains(path)
     };
-    let exists = |path: &str| work.folder.join(path).symlink_metadata().is_ok();
-    if start.is_empty() || known || generated(work, start) || listed(start) || !exists(start) {
+    let exists = |path: &str| level.folder.join(path).symlink_metadata().is_ok();
+    let made = generated(work, &shown(work, level, start));
+    if start.is_empty() || known || made || listed(start) || !exists(start) {
         return Ok(Vec::new());
     }
-    let mut entries = workspace::list(&work.folder, start)?;
-    entries.retain(|entry| !site.is_own(&work.folder.join(&entry.path)));
-    let own = Globs::new(&[pattern.bare])?;
+    let mut entries = workspace::list(&level.folder, start)?;
+    entries.retain(|entry| !site.is_own(&level.folder.join(&entry.path)));
+    let own = pattern.glob()?;
     entries.retain(|entry| own.matches(&entry.path));
     Ok(entries)
 }
 
 /// What `.gitignore` leaves out of a pattern, if that is why it selects nothing.
-fn why_nothing(work: &RunWork, pattern: &Pattern<'_>, own: &Globs) -> String {
+fn why_nothing(work: &RunWork, level: &Level, pattern: &Pattern<'_>, own: &Globs) -> String {
     let below = format!("{}/", pattern.bare);
     let mut made = work.generated.iter();
-    if let Some(path) = made.find(|path| path.starts_with(&below) || own.matches(path)) {
+    if level.folder == work.folder
+        && let Some(path) = made.find(|path| path.starts_with(&below) || own.matches(path))
+    {
         return format!("; `{path}` is the output of a task: name it, or the task as `task:NAME`");
     }
-    let all = workspace::walk_all(&work.folder).into_iter();
+    let all = workspace::walk_all(&level.folder).into_iter();
     let ignored: Vec<String> = all.filter(|path| own.matches(path)).collect();
     let count = ignored.len();
     ignored.first().map_or_else(String::new, |first| {
+        let first = shown(work, level, first);
         format!("; .gitignore leaves out {count} that it would match, such as `{first}`: name them, or their folder, literally")
     })
 }

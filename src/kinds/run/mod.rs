@@ -207,6 +207,11 @@ impl Kind for RunWork {
                 network: work.network,
             };
             settings.write("", &mut action.settings);
+            // Only there can the command see what its own folder is called.
+            let beside = place(&work);
+            if !beside.is_empty() {
+                action.settings.put("place", beside);
+            }
             for (name, value) in &work.input_values {
                 action.settings.put(name.clone(), value);
             }
@@ -324,6 +329,20 @@ fn find(site: &Site, work: &RunWork, name: &str) -> Result<Tool, Failure> {
     site.tool(name, || tools::look(site, &work.path, name))
 }
 
+/// The names of the command's folder and of those above it, as far up as its inputs
+/// climb; empty if they are all in the folder.
+fn place(work: &RunWork) -> String {
+    let globs = work.globs.iter();
+    let up = globs.map(|glob| inputs::taken_apart(glob).0);
+    let up = up.max().unwrap_or(0);
+    let top = work.folder.ancestors().nth(up);
+    let below = top.and_then(|top| work.folder.strip_prefix(top).ok());
+    below
+        .unwrap_or(Path::new(""))
+        .to_string_lossy()
+        .into_owned()
+}
+
 /// The command with what it needs to run.
 fn task(site: &Site, work: &RunWork, inputs: Inputs) -> Result<RunTask, Failure> {
     let mut folders: Vec<PathBuf> = Vec::new();
@@ -374,6 +393,7 @@ fn task(site: &Site, work: &RunWork, inputs: Inputs) -> Result<RunTask, Failure>
                 optional: output.optional,
             })
             .collect(),
+        place: place(work),
         workdir: work.workdir.clone(),
         timeout: work.timeout,
         grace: work.grace,

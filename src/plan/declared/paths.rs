@@ -18,7 +18,7 @@ use crate::pipeline::{Instance, Verb};
 use crate::plan::PlanError;
 use crate::plan::declared::images::on_disk;
 use crate::plan::parts::local_paths;
-use crate::workspace::fixed_part;
+use crate::workspace::{self, fixed_part};
 
 /// The outputs of all tasks that run, by their places.
 pub(super) struct Outputs {
@@ -63,6 +63,11 @@ impl Outputs {
         how: &Declared<'_>,
     ) -> Result<Vec<Instance>, PlanError> {
         let mut linked = instances.to_vec();
+        for instance in &mut linked {
+            let own = |glob: &String| at_home(&self.folder, glob);
+            instance.input_globs = instance.input_globs.iter().map(own).collect();
+            instance.optional_globs = instance.optional_globs.iter().map(own).collect();
+        }
         if self.by_place.is_empty() {
             return Ok(linked);
         }
@@ -239,7 +244,7 @@ impl Outputs {
             instance
                 .input_globs
                 .iter()
-                .filter(|glob| glob.starts_with('!'))
+                .filter(|glob| glob.starts_with('!') && workspace::climbed(&glob[1..]).0 == 0)
         };
         for glob in &instance.input_globs {
             let Some(begin) = beginning(glob) else {
@@ -260,6 +265,29 @@ impl Outputs {
             entry.globs.push(glob.clone());
         }
         named.into_values().collect()
+    }
+}
+
+/// A pattern that climbs out of `folder` and comes back, written without the detour.
+fn at_home(folder: &Path, glob: &str) -> String {
+    let (sign, bare) = match glob.strip_prefix('!') {
+        Some(bare) => ("!", bare),
+        None => ("", glob),
+    };
+    let (up, mut rest) = workspace::climbed(bare);
+    let names: Vec<_> = folder.iter().collect();
+    let own = names.len().checked_sub(up).map(|start| &names[start..]);
+    let own = own.filter(|own| !own.is_empty()).unwrap_or_default();
+    for name in own {
+        let inner = name.to_str().and_then(|name| rest.strip_prefix(name));
+        match inner.and_then(|inner| inner.strip_prefix('/')) {
+            Some(inner) => rest = inner,
+            None => return glob.to_owned(),
+        }
+    }
+    match own {
+        [] => glob.to_owned(),
+        _ => format!("{sign}{rest}"),
     }
 }
 
@@ -291,8 +319,26 @@ mod tests {
             ("**", None),
             ("*.js", None),
             ("!dist/x", None),
+            ("../lib/**", Some("../lib")),
         ] {
             assert_eq!(beginning(glob), begin, "{glob}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_comes_back_is_one_of_the_folder() {
+        let folder = Path::new("/w/apps/web");
+        for (glob, own) in [
+            ("../web/dist/**", "dist/**"),
+            ("./../../apps/web/a", "a"),
+            ("!../web/x", "!x"),
+            ("../lib/**", "../lib/**"),
+            ("../webs/x", "../webs/x"),
+            ("../*/x", "../*/x"),
+            ("src/**", "src/**"),
+            ("../../../../../x", "../../../../../x"),
+        ] {
+            assert_eq!(at_home(folder, glob), own, "{glob}");
         }
     }
 }

@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use crate::action::InputNode;
 use crate::cas::tree::{TreeError, make_parents, stays_inside};
 use crate::disk::{self, at};
+use crate::ground::folders::{lexical, relative_to};
 use crate::ground::inputs::Inputs;
 use crate::ground::{apart, is_of_disk};
 use crate::kinds::run::command::{DeclaredOutput, RunError, named, relative};
@@ -26,12 +27,45 @@ pub(crate) const TEMPORARY: &str = "tmp";
 /// An empty folder, on which the root of a sandbox is made.
 pub(crate) const MADE_ON: &str = "made";
 
+/// Where the files of a command are.
+pub(crate) struct Layout {
+    /// The folder that holds all of them.
+    top: PathBuf,
+    /// The command's own folder in it; empty: the same.
+    place: String,
+}
+
+impl Layout {
+    pub(crate) fn new(stage: &Path, place: &str) -> Self {
+        Self {
+            top: stage.join(ROOT),
+            place: place.to_owned(),
+        }
+    }
+
+    /// The folder that paths of the task are relative to.
+    pub(crate) fn own(&self) -> PathBuf {
+        self.top.join(&self.place)
+    }
+
+    /// `path` of the task, from the top.
+    fn below_top(&self, path: &str) -> String {
+        let full = lexical(&Path::new(&self.place).join(path));
+        full.to_string_lossy().into_owned()
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.top.join(self.below_top(path))
+    }
+}
+
 /// Fills the empty folder `stage`; returns the working directory of the command.
 ///
 /// Every byte is checked against its digest on the way: the command sees what the
 /// key names, whatever happens to the checkout meanwhile.
 pub(crate) fn prepare(
     stage: &Path,
+    layout: &Layout,
     inputs: &Inputs,
     outputs: &[DeclaredOutput],
     workdir: &str,
@@ -40,17 +74,19 @@ pub(crate) fn prepare(
         let folder = stage.join(folder);
         fs::create_dir(&folder).map_err(at(&folder))?;
     }
-    let root = stage.join(ROOT);
+    let root = layout.own();
+    fs::create_dir_all(&root).map_err(at(&root))?;
     let entries = inputs.list(".");
     for (path, node) in &entries {
-        if matches!(node, InputNode::Directory(_)) && !path.is_empty() {
-            let folder = root.join(path);
-            fs::create_dir(&folder).map_err(at(&folder))?;
+        // A path that climbs is there already, as far as it climbs.
+        if matches!(node, InputNode::Directory(_)) && path.rsplit('/').next() != Some("..") {
+            let folder = layout.at(path);
+            fs::create_dir_all(&folder).map_err(at(&folder))?;
         }
     }
     entries
         .par_iter()
-        .try_for_each(|(path, node)| put(inputs, path, node, &root.join(path)))?;
+        .try_for_each(|(path, node)| put(inputs, path, node, layout))?;
     for output in outputs {
         make_parents(&root, named(&output.path)?.as_str())?;
     }
@@ -64,7 +100,7 @@ pub(crate) fn prepare(
     // Last, as what is put into a folder changes its time.
     entries
         .par_iter()
-        .try_for_each(|(path, _)| fix_time(&root.join(path)))?;
+        .try_for_each(|(path, _)| fix_time(&layout.at(path)))?;
     Ok(workdir.map_or_else(|| root.clone(), |path| root.join(path.as_path())))
 }
 
@@ -112,28 +148,30 @@ fn fix_time(path: &Path) -> Result<(), RunError> {
     Ok(done.map_err(io::Error::from).map_err(at(path))?)
 }
 
-/// The files and links that a command left in `root`, and that are neither inputs nor
-/// in an output. Skips what cannot be read.
-pub(crate) fn dropped(root: &Path, inputs: &Inputs, outputs: &[DeclaredOutput]) -> Vec<String> {
+/// The files and links that a command left, and that are neither inputs nor in an
+/// output. Skips what cannot be read.
+pub(crate) fn dropped(layout: &Layout, inputs: &Inputs, outputs: &[DeclaredOutput]) -> Vec<String> {
+    let own = Path::new(&layout.place);
     let (mut found, mut open) = (Vec::new(), vec![String::new()]);
     while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(root.join(&folder))
+        for entry in fs::read_dir(layout.top.join(&folder))
             .into_iter()
             .flatten()
             .flatten()
         {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            let path = match folder.as_str() {
+            let full = match folder.as_str() {
                 "" => name.into_owned(),
                 folder => format!("{folder}/{name}"),
             };
+            let path = relative_to(own, Path::new(&full));
             let declared = |output: &DeclaredOutput| output.path.trim_end_matches('/') == path;
             if outputs.iter().any(declared) {
                 continue;
             }
             match entry.file_type() {
-                Ok(kind) if kind.is_dir() => open.push(path),
+                Ok(kind) if kind.is_dir() => open.push(full),
                 _ if inputs.tree.get(&path).is_none() => found.push(path),
                 _ => {}
             }
@@ -144,10 +182,11 @@ pub(crate) fn dropped(root: &Path, inputs: &Inputs, outputs: &[DeclaredOutput]) 
 }
 
 /// Stages one file or link as `to`.
-fn put(inputs: &Inputs, path: &str, node: &InputNode, to: &Path) -> Result<(), RunError> {
+fn put(inputs: &Inputs, path: &str, node: &InputNode, layout: &Layout) -> Result<(), RunError> {
+    let to = &layout.at(path);
     match node {
         InputNode::Directory(_) => Ok(()),
-        InputNode::Link(target) if stays_inside(path, target) => {
+        InputNode::Link(target) if stays_inside(&layout.below_top(path), target) => {
             Ok(symlink(target, to).map_err(at(to))?)
         }
         InputNode::Link(target) => Err(RunError::Tree(TreeError::Escapes {
