@@ -18,6 +18,7 @@ use super::plans;
 use super::skeletons::Skeletons;
 use crate::cas::{Cas, Limits};
 use crate::disk;
+use crate::ground::folders::lexical;
 use crate::ground::published::Published;
 use crate::ground::sandbox::{self, Level};
 use crate::ground::site::{Site, SiteOptions};
@@ -29,7 +30,7 @@ use crate::oci::Reference;
 use crate::package::{NamesIn, Warning};
 use crate::pipeline::Sandbox;
 use crate::plan::{Plan, Step};
-use crate::release::PublishedResults;
+use crate::release::{Destination, PublishedResults};
 use crate::run::event::Event;
 use crate::run::record::{RunRecord, Status, TaskRecord};
 use crate::run::{self, How, Verdict};
@@ -118,6 +119,8 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     }
     let warnings = std::mem::take(&mut composer.warnings);
     plan.narrow(&options.tasks).map_err(BuildError::Task)?;
+    let bound = (!options.output.named).then(|| workspace.clone());
+    bounded(options, &plan, &workspace)?;
     let separate = plan.separate_folders();
     let unpublishable = separate
         .and_then(|()| plan.publishable(options.pins == Pins::Offline))
@@ -128,6 +131,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     });
     let site_options = SiteOptions {
         output: plans::output_folder(options),
+        output_bound: bound,
         ..options.run.site_options(place, options.pins)
     };
     Ok(Prepared {
@@ -141,6 +145,41 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         architecture: options.variant.architecture_or_host(),
         named,
     })
+}
+
+/// Refuses places for results that the user did not name, if links of the checkout lead
+/// them out of the workspace.
+fn bounded(options: &BuildOptions, plan: &Plan, workspace: &Path) -> Result<(), BuildError> {
+    let output = &options.output;
+    if !output.named {
+        let mut folders = plan
+            .archives
+            .iter()
+            .filter_map(|(archive, _)| archive.parent());
+        folders.try_for_each(|folder| {
+            disk::stays_within(workspace, folder).map_err(BuildError::OutputLeadsOut)
+        })?;
+    }
+    if output.publish.is_some() {
+        return Ok(());
+    }
+    for step in plan.steps.values() {
+        let Work::Publish(work) = &step.work else {
+            continue;
+        };
+        for to in &work.to {
+            // One that is plainly outside is what the pipeline says.
+            if let Destination::Layout(folder) = to
+                && lexical(folder).starts_with(workspace)
+            {
+                disk::stays_within(workspace, folder).map_err(|source| {
+                    let task = work.task.clone();
+                    BuildError::LayoutLeadsOut { task, source }
+                })?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn cache_from(given: &[String]) -> Result<Vec<Reference>, BuildError> {

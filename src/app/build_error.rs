@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::cas::CasError;
-use crate::disk;
+use crate::disk::{self, LeadsOut};
 use crate::graph::GraphError;
 use crate::ground::Class;
 use crate::ground::commit::CommitError;
@@ -70,6 +70,17 @@ pub enum BuildError {
     /// A pipeline file, where a package is expected.
     #[error("`{0}` is a pipeline file, not a package")]
     IsPipeline(PathBuf),
+    /// The checkout leads the folder for archives out of the workspace.
+    #[error("the folder for archives is refused")]
+    OutputLeadsOut(#[source] LeadsOut),
+    /// The checkout leads an image layout out of the workspace.
+    #[error("task `{task}` publishes to an image layout that is refused")]
+    LayoutLeadsOut {
+        /// The task that publishes.
+        task: String,
+        /// How.
+        source: LeadsOut,
+    },
     /// A file or folder does not exist.
     #[error("no such file or directory: `{0}`")]
     Absent(PathBuf),
@@ -136,6 +147,8 @@ impl BuildError {
             | Self::CacheFrom(..)
             | Self::NoPackage(_)
             | Self::IsPipeline(_)
+            | Self::OutputLeadsOut(_)
+            | Self::LayoutLeadsOut { .. }
             | Self::Connection(_) => Class::Configuration,
             _ => Class::Environment,
         }

@@ -91,6 +91,9 @@ pub struct ContentOptions {
 pub struct OutputOptions {
     /// The folder for archives.
     pub folder: PathBuf,
+    /// Whether the user named the folder. Else the checkout must not lead it out of the
+    /// workspace.
+    pub named: bool,
     /// Largest size of one archive file, in bytes.
     pub split: Option<u64>,
     /// Where packages are published to, instead of archives.

@@ -65,6 +65,7 @@ pub use trust::{FoundRoot, RootFrom, TrustOptions, policy, trusted_root};
 
 // Types of lower rooms in the signatures of operations.
 pub use crate::cas::{CacheFolder, Limits};
+pub use crate::disk::stays_within;
 pub use crate::ground::Stop;
 pub use crate::ground::guard::{become_command, guard};
 pub use crate::ground::sandbox::{enter, init};

@@ -30,9 +30,9 @@ pub(super) struct BuildArgs {
     target: TargetArgs,
     #[command(flatten)]
     tasks: TaskArgs,
-    /// Folder for archives
-    #[arg(long, short, value_name = "DIR", default_value = "dist")]
-    output: PathBuf,
+    /// Folder for archives [default: dist]
+    #[arg(long, short, value_name = "DIR")]
+    output: Option<PathBuf>,
     #[command(flatten)]
     run: RunArgs,
     /// Continue with tasks that do not depend on a failed one
@@ -101,7 +101,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
     let place = args.place.into_place()?;
     let options = BuildOptions {
         tasks: args.tasks.tasks,
-        output: args.split.output_to(args.output)?,
+        output: args.split.output_to(args.output, PathBuf::from("dist"))?,
         cache_size: args.cache.max_size()?,
         cache_from: args.cache.cache_from,
         run: RunOptions {

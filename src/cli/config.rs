@@ -9,7 +9,7 @@ mod toml;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component as Part, Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
@@ -18,6 +18,7 @@ use super::command_error::CommandError;
 use super::environment::{home, variable};
 use super::exit::Exit;
 use super::output::note;
+use crate::app::Reference;
 use crate::yaml::{self, Mistake, Mistakes, Node, SourceText, Value};
 
 /// Largest configuration file, in bytes: 1 MiB. A file with every key has a few
@@ -42,6 +43,8 @@ enum Kind {
 enum Origin {
     /// Any file, even one in a checkout.
     Any,
+    /// Any file; but one in a checkout may only name a folder below its own.
+    Below,
     /// The user's own file: the key decides where results come from, or whom to trust.
     Own,
 }
@@ -76,9 +79,19 @@ const fn key(name: &'static str, kind: Kind, reach: Reach, arg: &'static str) ->
     }
 }
 
+/// A key that says where results go. The author of a checkout must not decide what is
+/// written outside of it, nor to which registry the user's login is sent.
+const fn place(name: &'static str, reach: Reach, arg: &'static str) -> Key {
+    Key {
+        source: Origin::Below,
+        ..key(name, Kind::Text, reach, arg)
+    }
+}
+
 /// A key of the user's own file. The author of a checkout must not decide where the
-/// cache is or whom to trust: a cache may hold false results, and a key signs for the
-/// user.
+/// cache is, whom to trust, or where the bytes of an image come from: a cache may hold
+/// false results, a key signs for the user, and an overridden registry puts other bytes
+/// under a name that the definition's reader trusts.
 const fn own(name: &'static str, kind: Kind, reach: Reach, arg: &'static str) -> Key {
     Key {
         source: Origin::Own,
@@ -92,13 +105,13 @@ const fn own(name: &'static str, kind: Kind, reach: Reach, arg: &'static str) ->
 const KEYS: &[Key] = &[
     key("architecture", Kind::Text, Reach::All, "architecture"),
     own("jackal_cache", Kind::Text, Reach::All, "cache_dir"),
-    key(OLDER_NAME, Kind::Text, Reach::Create, "output"),
-    key("package.create.output", Kind::Text, Reach::Create, "output"),
+    place(OLDER_NAME, Reach::Create, "output"),
+    place("package.create.output", Reach::Create, "output"),
     key("package.create.differential", Kind::Text, Reach::Create, "differential"),
     key("package.create.flavor", Kind::Text, Reach::Create, "flavor"),
     key("package.create.max_package_size", Kind::Number, Reach::Create, "max_package_size"),
-    key("package.create.registry_override", Kind::Map, Reach::Create, "registry_overrides"),
-    key("package.create.sbom_output", Kind::Text, Reach::Create, "sbom_out"),
+    own("package.create.registry_override", Kind::Map, Reach::Create, "registry_overrides"),
+    place("package.create.sbom_output", Reach::Create, "sbom_out"),
     key("package.create.set", Kind::Map, Reach::Create, SET),
     key("package.create.skip_sbom", Kind::Flag, Reach::Create, "skip_sbom"),
     own("package.create.signing_key", Kind::Text, Reach::Create, "signing_key"),
@@ -173,10 +186,15 @@ pub(super) fn example(command: &Command, extension: &str) -> Option<String> {
         if let Some(help) = help.as_deref().and_then(|help| help.lines().next()) {
             text.push_str(&format!("# {indent}# {help}\n"));
         }
-        if key.source == Origin::Own {
-            text.push_str(&format!(
-                "# {indent}# Only in your own file, ~/.jackal/jackal-config\n"
-            ));
+        let own = "in your own file, ~/.jackal/jackal-config\n";
+        match key.source {
+            Origin::Any => {}
+            Origin::Below => {
+                text.push_str(&format!(
+                    "# {indent}# A place outside of this folder: only {own}"
+                ));
+            }
+            Origin::Own => text.push_str(&format!("# {indent}# Only {own}")),
         }
         let value = match key.kind {
             Kind::Text => "\"\"",
@@ -197,6 +215,9 @@ type Values = BTreeMap<&'static str, Vec<String>>;
 #[derive(Default)]
 pub(super) struct Settings {
     values: Values,
+    /// Places for results that a file of a checkout names, by flag. They are no
+    /// defaults of the flags: the user did not name them.
+    of_checkout: BTreeMap<&'static str, PathBuf>,
 }
 
 impl Settings {
@@ -211,8 +232,15 @@ impl Settings {
             return Ok(Self::default());
         }
         let mut values = Values::new();
+        let mut of_checkout = BTreeMap::new();
         for file in find()? {
-            let read = read_file(&file.path, file.source)?;
+            let mut read = read_file(&file.path, file.source)?;
+            if file.source == Origin::Any {
+                for key in KEYS.iter().filter(|key| key.source == Origin::Below) {
+                    let named = read.remove(key.name).into_iter().flatten();
+                    of_checkout.extend(named.map(|text| (key.arg, PathBuf::from(text))));
+                }
+            }
             let read: Values = match file.first {
                 true => read,
                 // The file before it counts, which may not have these keys.
@@ -233,13 +261,24 @@ impl Settings {
             let known = leaf.try_contains_id(flag).is_ok();
             if known && leaf.value_source(flag) == Some(ValueSource::CommandLine) {
                 values.remove(name);
+                if let Some(key) = KEYS.iter().find(|key| key.name == name) {
+                    of_checkout.remove(key.arg);
+                }
             }
         }
-        Ok(Self { values })
+        Ok(Self {
+            values,
+            of_checkout,
+        })
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.values.is_empty()
+    }
+
+    /// The place for the results of a flag that a file of a checkout names.
+    pub(super) fn of_checkout(&self, arg: &str) -> Option<PathBuf> {
+        self.of_checkout.get(arg).cloned()
     }
 
     /// The command with the settings as defaults of its flags.
@@ -449,7 +488,27 @@ fn read_keys(
             } else if !value.is_null()
                 && let Some(read) = read_value(known, value, mistakes)
             {
-                values.insert(known.name, read);
+                let leaves = |text: &String| !is_below(text);
+                if known.source == Origin::Below
+                    && from == Origin::Any
+                    && let Some(text) = read.iter().find(|text| leaves(text))
+                {
+                    mistakes.push(Mistake::new(
+                        value.span,
+                        format!(
+                            "`{name}` is `{text}`, but the file of a checkout may only name \
+                             a folder below its own"
+                        ),
+                        format!(
+                            "Name such a folder. Set another place in \
+                             ~/.jackal/jackal-config.toml, in the file that JACKAL_CONFIG \
+                             names, with {}, or with its flag.",
+                            known.variable()
+                        ),
+                    ));
+                } else {
+                    values.insert(known.name, read);
+                }
             }
         } else if IGNORED.contains(&name.as_str()) {
         } else if is_section(&name) {
@@ -469,6 +528,24 @@ fn read_keys(
 /// What to do about a key of the user's own file in another one.
 const OWN_HELP: &str = "Remove it. Set it in ~/.jackal/jackal-config.toml or in the file that \
                         JACKAL_CONFIG names, or use its flag.";
+
+/// Whether `text` names a folder below the current one, not counting links.
+fn is_below(text: &str) -> bool {
+    let mut depth = 0_usize;
+    let inside = Path::new(text).components().all(|part| match part {
+        Part::Normal(_) => {
+            depth += 1;
+            true
+        }
+        Part::CurDir => true,
+        Part::ParentDir if depth > 0 => {
+            depth -= 1;
+            true
+        }
+        _ => false,
+    });
+    inside && !text.starts_with("oci-layout:") && Reference::url_path(text).is_none()
+}
 
 fn is_section(name: &str) -> bool {
     let below = format!("{name}.");
@@ -613,11 +690,50 @@ mod tests {
         assert_eq!(own.get("jackal_cache"), Some(&vec!["x".to_owned()]));
         let of_trust = [
             "cache", "state", "certs", "key", "polic", "password", "pass", "auth", "root", "trust",
-            "insecure", "identity", "issuer",
+            "insecure", "identity", "issuer", "override",
         ];
         for key in KEYS {
             let trusts = of_trust.iter().any(|word| key.arg.contains(word));
             assert_eq!(key.source == Origin::Own, trusts, "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn a_checkout_names_no_place_for_results_outside_its_folder() {
+        for (line, key) in [
+            ("output = '/srv/out'", "output"),
+            ("output = '../out'", "output"),
+            ("output = 'a/../../out'", "output"),
+            ("output = 'oci://r.example/team'", "output"),
+            ("output = 'oci-layout:out'", "output"),
+            ("output_directory = '..'", "output_directory"),
+            ("sbom_output = '/srv'", "sbom_output"),
+        ] {
+            let toml = format!("[package.create]\n{line}\n");
+            let text = read("c.toml", &toml).unwrap_err();
+            let column = key.len() + 4;
+            for part in [
+                format!("c.toml:2:{column}: `package.create.{key}` is "),
+                format!("JACKAL_PACKAGE_CREATE_{}", key.to_uppercase()),
+            ] {
+                assert!(text.contains(&part), "{part} not in {text}");
+            }
+            parse(&SourceText::new("c.toml", toml), "toml", Origin::Own).unwrap();
+        }
+        for line in [
+            "output = 'dist'",
+            "output = './a/../b'",
+            "sbom_output = 'x'",
+        ] {
+            read("c.toml", &format!("[package.create]\n{line}\n")).unwrap();
+        }
+        // Every flag that says where results go is such a key.
+        for key in KEYS {
+            let goes = ["output", "out", "summary", "events"].iter();
+            let goes = goes
+                .into_iter()
+                .any(|word| key.arg.split('_').any(|part| part == *word));
+            assert_eq!(key.source == Origin::Below, goes, "{}", key.name);
         }
     }
 

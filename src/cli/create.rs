@@ -24,9 +24,10 @@ use crate::text::with_causes;
 const SETTINGS_HELP: &str = "\
 Configuration:
   Flags can have defaults in jackal-config.toml, .yaml or .json, in this folder
-  or in ~/.jackal; JACKAL_CONFIG names another file. Keys that name the cache or
-  say whom to trust are only read from ~/.jackal or that other file. Run `jackal
-  dev generate-config` for a file with every key. A variable such as
+  or in ~/.jackal; JACKAL_CONFIG names another file. Keys that name the cache,
+  say whom to trust or override registries are only read from ~/.jackal or that
+  other file, and so are places for results outside this folder. Run `jackal dev
+  generate-config` for a file with every key. A variable such as
   JACKAL_PACKAGE_CREATE_FLAVOR overrides the file, and a flag overrides both.";
 
 /// Arguments of `jackal package create`.
@@ -36,15 +37,9 @@ pub(super) struct CreateArgs {
     /// Definition, by folder or file
     #[arg(default_value = ".")]
     folder: PathBuf,
-    /// Folder for the archive, or oci://HOST/PATH or oci-layout:DIR to publish to
-    #[arg(
-        long,
-        short,
-        value_name = "DIR",
-        default_value = ".",
-        alias = "output-directory"
-    )]
-    output: PathBuf,
+    /// Folder for the archive, oci://HOST/PATH or oci-layout:DIR [default: .]
+    #[arg(long, short, value_name = "DIR", alias = "output-directory")]
+    output: Option<PathBuf>,
     /// Create a skeleton for others to import; requires -o oci-layout:DIR
     ///
     /// A skeleton is the definition with its local files.
@@ -79,17 +74,29 @@ pub(super) struct CreateArgs {
     place: UploadPlaceArgs,
     #[command(flatten)]
     report: ReportArgs,
+    #[arg(skip)]
+    of_checkout: OfCheckout,
+}
+
+/// Places for results that the configuration file of a checkout names.
+#[derive(Default)]
+pub(super) struct OfCheckout {
+    pub(super) output: Option<PathBuf>,
+    pub(super) sbom_out: Option<PathBuf>,
 }
 
 impl CreateArgs {
-    /// Puts `set` before the values of `--set`, which then override it.
-    pub(super) fn add_templates(&mut self, set: Vec<String>) {
+    /// Puts `set` before the values of `--set`, which then override it, and fills in
+    /// places that the user did not name.
+    pub(super) fn add_settings(&mut self, set: Vec<String>, of_checkout: OfCheckout) {
         self.plan.variant.add_templates(set);
+        self.of_checkout = of_checkout;
     }
 }
 
 pub(super) fn run(args: CreateArgs) -> Result<(), CommandError> {
-    let output = args.output.to_str().unwrap_or_default();
+    let output = args.output.as_deref().and_then(Path::to_str);
+    let output = output.unwrap_or_default();
     if args.skeleton {
         let layout = output.strip_prefix("oci-layout:").map(PathBuf::from);
         return skeleton(args, layout);
@@ -101,13 +108,14 @@ pub(super) fn run(args: CreateArgs) -> Result<(), CommandError> {
         }
         _ => None,
     };
-    if publish.is_some() && args.sbom_out.is_some() {
+    let sboms = sbom_folder(&args)?;
+    if publish.is_some() && sboms.is_some() {
         return Err(
             CommandError::usage("--sbom-out cannot be used with a published package")
                 .hint("run `jackal package inspect sbom` once it is published"),
         );
     }
-    if args.sbom_out.is_some() && args.plan.content.sbom.skip_sbom {
+    if sboms.is_some() && args.plan.content.sbom.skip_sbom {
         // Clap refuses the flags; these are defaults of the configuration.
         return Err(
             CommandError::usage("the configuration sets both skip_sbom and sbom_output")
@@ -121,6 +129,7 @@ pub(super) fn run(args: CreateArgs) -> Result<(), CommandError> {
             .hint("add --signing-key or --keyless"));
     }
     let place = args.place.into_place()?;
+    let usual = args.of_checkout.output.unwrap_or(PathBuf::from("."));
     let mut options = BuildOptions {
         run: args.run.into_run(),
         output: OutputOptions {
@@ -130,7 +139,7 @@ pub(super) fn run(args: CreateArgs) -> Result<(), CommandError> {
                 seal,
                 attest: args.attest,
             }),
-            ..args.split.output_to(args.output)?
+            ..args.split.output_to(args.output, usual)?
         },
         cache_size: args.cache.max_size()?,
         cache_from: args.cache.cache_from,
@@ -144,12 +153,28 @@ pub(super) fn run(args: CreateArgs) -> Result<(), CommandError> {
         false => Questions::Allowed,
     };
     let archives = carry_out(&options, &args.report, Logs::NewOnly, questions)?;
-    if let (Some(to), Some(archive)) = (args.sbom_out, archives.first()) {
+    if let (Some(to), Some(archive)) = (sboms, archives.first()) {
         let opened = Opened::here(Path::new(archive), &reading(&options))?;
         let folder = app::package_sboms(&opened, &to, Existing::ReplaceOurs)?;
         note(&format!("wrote the SBOMs to {}", folder.display()));
     }
     Ok(())
+}
+
+/// The folder for SBOMs: the one that the user named, or that of the checkout.
+fn sbom_folder(args: &CreateArgs) -> Result<Option<PathBuf>, CommandError> {
+    if args.sbom_out.is_some() {
+        return Ok(args.sbom_out.clone());
+    }
+    let folder = args.of_checkout.sbom_out.clone();
+    if let Some(folder) = &folder {
+        app::stays_within(&current_folder()?, folder).map_err(|error| {
+            let message = format!("the folder for SBOMs is refused: {error}");
+            CommandError::new(Exit::Configuration, message)
+                .hint("name the folder with --sbom-out, or remove the link")
+        })?;
+    }
+    Ok(folder)
 }
 
 /// How a build reads packages whose content it does not use.

@@ -58,6 +58,9 @@ pub(super) trait ToExit: Error {
     }
 }
 
+/// What to do about a folder for results that a checkout leads elsewhere.
+pub(super) const NAME_THE_FOLDER: &str = "name the folder with --output, or remove the link";
+
 /// What to do about a package without a tag.
 fn hint_of_tag(error: &ArtifactError) -> String {
     match error {
@@ -116,6 +119,10 @@ impl ToExit for BuildError {
             Self::IsPipeline(_) => hint("pass it on its own to `jackal build`, or with --pipeline"),
             Self::Absent(_) => hint("check the path"),
             Self::Expand { source, .. } => source.help().map(hint).unwrap_or_default(),
+            Self::OutputLeadsOut(_) => hint(NAME_THE_FOLDER),
+            Self::LayoutLeadsOut { .. } => {
+                hint("remove the link, or write the path it leads to in the pipeline")
+            }
             Self::Unpublishable(_) => {
                 let advice = |error| {
                     let how = hint_of_tag(error);

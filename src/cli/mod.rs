@@ -207,7 +207,11 @@ fn arguments() -> Result<Program, Unread> {
     };
     let mut args = Program::from_arg_matches(&matches).map_err(Unread::Arguments)?;
     if let Command::Package(package::PackageCommand::Create(create)) = &mut args.command {
-        create.add_templates(settings.templates());
+        let of_checkout = create::OfCheckout {
+            output: settings.of_checkout("output"),
+            sbom_out: settings.of_checkout("sbom_out"),
+        };
+        create.add_settings(settings.templates(), of_checkout);
     }
     Ok(args)
 }

@@ -347,9 +347,15 @@ impl SplitArgs {
         megabytes(self.max_package_size)
     }
 
-    pub(super) fn output_to(&self, folder: PathBuf) -> Result<OutputOptions, CommandError> {
+    /// The folder that the user named, or `usual`.
+    pub(super) fn output_to(
+        &self,
+        named: Option<PathBuf>,
+        usual: PathBuf,
+    ) -> Result<OutputOptions, CommandError> {
         Ok(OutputOptions {
-            folder,
+            named: named.is_some(),
+            folder: named.unwrap_or(usual),
             split: self.bytes()?,
             ..OutputOptions::default()
         })

@@ -15,7 +15,8 @@
 //! - **Owners.** Folders whose content is trusted, such as caches, are private:
 //!   [`private_folder`] refuses one that others may change.
 //! - **Untrusted names.** Entries named by archives are created in an [`Enclosure`];
-//!   [`made()`] distinguishes extracted folders from the user's.
+//!   [`made()`] distinguishes extracted folders from the user's. [`stays_within`] says
+//!   whether a checkout's links lead a path elsewhere.
 //!
 //! It never decides what is in a file or what it is called. `clippy.toml` forbids
 //! the other ways to write one.
@@ -25,6 +26,7 @@ mod made;
 mod owner;
 mod temporary;
 mod whole;
+mod within;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,6 +44,7 @@ pub use temporary::{
 pub use whole::{
     NewFile, append, read, read_text, stream, write, write_hint, write_new, write_private,
 };
+pub use within::{LeadsOut, stays_within};
 
 /// Mode of a file that everyone may read.
 const SHARED: u32 = 0o644;

@@ -49,6 +49,8 @@ pub struct SiteOptions {
     pub program: Option<PathBuf>,
     /// The folder that archives are written to.
     pub output: PathBuf,
+    /// What links must not lead that folder out of; `None`: the user named the folder.
+    pub output_bound: Option<PathBuf>,
     /// What Git does not track may be removed from output folders.
     pub clean_outputs: bool,
 }

@@ -500,3 +500,53 @@ fn the_readmes_example_builds_and_its_sbom_lists_the_contents() {
     let text = String::from_utf8_lossy(&tar);
     assert!(text.contains("\"name\":\"demo-site\""));
 }
+
+#[test]
+fn links_of_a_checkout_lead_no_archive_out_of_it() {
+    let sandbox = Sandbox::new();
+    sandbox.package();
+    fs::create_dir(sandbox.src().join(".git")).unwrap();
+    let outside = sandbox.src().join("../outside");
+    fs::create_dir(&outside).unwrap();
+    symlink("../outside", sandbox.src().join("dist")).unwrap();
+    let out = sandbox.run(&["build"]);
+    assert_eq!(out.code, Some(3), "{}", out.stderr);
+    for part in [
+        "`dist` is a symbolic link to `../outside`",
+        "help: name the folder with --output",
+    ] {
+        assert!(out.stderr.contains(part), "{}", out.stderr);
+    }
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    // The user may name it.
+    let out = sandbox.run(&["build", "-o", "dist"]);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+    // A link within the workspace is the checkout's own matter.
+    fs::remove_file(sandbox.src().join("dist")).unwrap();
+    fs::create_dir(sandbox.src().join("out")).unwrap();
+    symlink("out", sandbox.src().join("dist")).unwrap();
+    sandbox.build(&[]);
+    assert!(sandbox.archive().exists());
+    // A command may put a link there while the build runs.
+    fs::remove_file(sandbox.src().join("dist")).unwrap();
+    symlink("../outside", sandbox.src().join("away")).unwrap();
+    sandbox.write(
+        "jackal.pipeline.yaml",
+        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+         l: { run: [ln, -s, away, dist], inputs: [], outputs: [{ path: dist }], tools: [ln] }\n  \
+         c: { component: { definition: jackal.yaml, name: tree }, dependsOn: [l] }\n  \
+         d: { component: { definition: jackal.yaml, name: tool }, dependsOn: [l] }\n  \
+         p: { package: { definition: jackal.yaml, components: [c, d] } }\n",
+    );
+    fs::remove_dir_all(&outside).unwrap();
+    fs::create_dir(&outside).unwrap();
+    let out = sandbox.run(&["build", "jackal.pipeline.yaml"]);
+    assert_eq!(out.code, Some(3), "{}", out.stderr);
+    assert!(
+        out.stderr.contains("`dist` is a symbolic link to `away`"),
+        "{}",
+        out.stderr
+    );
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}

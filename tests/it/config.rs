@@ -147,6 +147,10 @@ fn a_checkout_can_neither_set_nor_hide_what_the_user_trusts() {
             "package.create.signing_key = 'cosign.key'\n",
         ),
         (
+            "package.create.registry_override",
+            "package.create.registry_override = {\"docker.io\" = 'r.example'}\n",
+        ),
+        (
             "package.publish.signing_key_password",
             "package.publish.signing_key_password = 'x'\n",
         ),
@@ -306,5 +310,69 @@ fn a_login_in_an_address_is_in_no_output_and_in_no_file() {
                 assert!(!found, "{}", path.display());
             }
         }
+    }
+}
+
+#[test]
+fn only_the_user_sends_results_out_of_the_checkout() {
+    let sandbox = sandbox();
+    let outside = sandbox.src().join("../outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::os::unix::fs::symlink("../outside", sandbox.src().join("away")).unwrap();
+    let set = "set = {a = 'a', b = 'b', c = 'c'}\n";
+    let create = |own: Option<&str>, args: &[&str]| {
+        let mut command = sandbox.command(&CREATE);
+        command.args(args);
+        if let Some(own) = own {
+            command.env("JACKAL_PACKAGE_CREATE_OUTPUT", own);
+        }
+        said(&mut command)
+    };
+    let written = || {
+        let found = std::fs::read_dir(&outside).unwrap().count();
+        std::fs::remove_dir_all(&outside).unwrap();
+        std::fs::create_dir(&outside).unwrap();
+        found
+    };
+    let named = outside.to_str().unwrap();
+    for key in ["output", "sbom_output"] {
+        for value in [named, "../outside", "oci://127.0.0.1:1/x"] {
+            let text = format!("[package.create]\n{key} = '{value}'\n{set}");
+            sandbox.write("jackal-config.toml", text);
+            let out = create(None, &[]);
+            assert_eq!(out.code, Some(3), "{key} {value}: {}", out.stderr);
+            let told = format!(
+                "jackal-config.toml:2:{}: `package.create.{key}`",
+                key.len() + 4
+            );
+            assert!(out.stderr.contains(&told), "{}", out.stderr);
+            assert_eq!(written(), 0, "{key} {value}");
+        }
+        // A link below the folder leads out as well.
+        let text = format!("[package.create]\n{key} = 'away'\n{set}");
+        sandbox.write("jackal-config.toml", text);
+        let out = create(None, &[]);
+        assert_eq!(out.code, Some(3), "{key}: {}", out.stderr);
+        assert!(
+            out.stderr
+                .contains("`away` is a symbolic link to `../outside`"),
+            "{}",
+            out.stderr
+        );
+        assert_eq!(written(), 0, "{key}");
+    }
+    sandbox.write(
+        "jackal-config.toml",
+        format!("[package.create]\noutput = 'away'\n{set}"),
+    );
+    for (own, args) in [
+        (None, &["-o", "away"][..]),
+        (None, &["-o", named]),
+        (Some("away"), &[]),
+        (Some(named), &[]),
+    ] {
+        let out = create(own, args);
+        assert_eq!(out.code, Some(0), "{own:?} {args:?}: {}", out.stderr);
+        assert_eq!(written(), 1, "{own:?} {args:?}");
     }
 }

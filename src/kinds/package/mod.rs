@@ -17,6 +17,7 @@ use exports::Exports;
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::Cas;
 use crate::cas::tree::Tree;
+use crate::disk;
 use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::{blocking, computing};
@@ -206,6 +207,11 @@ pub(crate) fn export(
         split,
     } = archive;
     let split = *split;
+    if let Some(bound) = &site.options.output_bound {
+        // A command of this run may have put a link there.
+        disk::stays_within(bound, archive.parent().unwrap_or(bound))
+            .map_err(|error| Failure::new(Class::Configuration, error))?;
+    }
     let bundles = self::bundles(&site.cas, bundles)?;
     layout::write_bundles(archive, &bundles)
         .map_err(|error| Failure::caused_by(Class::Environment, &error))?;
