@@ -107,6 +107,8 @@ pub struct Performed {
     pub log: String,
     /// Number of downloaded bytes.
     pub fetched: u64,
+    /// What the user should know of how it was made; of a cached one, nothing.
+    pub warnings: Vec<String>,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -379,6 +381,8 @@ pub(crate) struct Made {
     pub(crate) text: String,
     /// Number of downloaded bytes.
     pub(crate) fetched: u64,
+    /// What the user should know of how it was made.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl From<Vec<Output>> for Made {

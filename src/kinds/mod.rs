@@ -405,6 +405,7 @@ impl Task<'_> {
             cached: false,
             log: made.text,
             fetched: made.fetched,
+            warnings: made.warnings,
         })
     }
 

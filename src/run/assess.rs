@@ -117,6 +117,7 @@ async fn judge(
                 cached: true,
                 log: String::new(),
                 fetched: 0,
+                warnings: Vec::new(),
             };
             let done = task.done(prepared, performed, key);
             (Verdict::Cached(key), Some(done))

@@ -158,6 +158,7 @@ async fn attempt(
                 result,
                 cached: true,
                 fetched: 0,
+                warnings: Vec::new(),
             };
             (performed, placed)
         }
@@ -181,6 +182,7 @@ async fn attempt(
     };
     record.files = placed.files;
     record.warnings = placed.warnings;
+    record.warnings.extend(performed.warnings.iter().cloned());
     record.outputs = placed.outputs;
     record.log = shown(&performed.log);
     record.bytes_fetched = performed.fetched;

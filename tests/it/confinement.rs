@@ -243,6 +243,24 @@ fn no_attempt_to_reach_out_of_the_namespaces_succeeds() {
 }
 
 #[test]
+fn a_refused_file_is_named_even_if_the_command_goes_on() {
+    if level() == Level::Free {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let path = sandbox.src().join("undeclared");
+    let script = format!("cat {} > o || echo default > o", path.display());
+    let said = build(&sandbox, &script, "tools: [sh, cat]");
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let named = format!("its log mentions `{}`", path.display());
+    assert!(said.stderr.contains(&named), "{}", said.stderr);
+    // A path that nothing refused is no warning.
+    let script = format!("echo {} is not read; echo > o", path.display());
+    let said = build(&sandbox, &script, "tools: [sh]");
+    assert!(!said.stderr.contains("mentions"), "{}", said.stderr);
+}
+
+#[test]
 fn what_a_command_starts_ends_with_it_whatever_its_session() {
     if level() != Level::Namespaces {
         return;

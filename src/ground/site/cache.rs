@@ -116,6 +116,7 @@ impl Site {
                 cached: true,
                 log: String::new(),
                 fetched: 0,
+                warnings: Vec::new(),
             });
         }
         if let Some(published) = self.published.get()
@@ -130,6 +131,7 @@ impl Site {
                 cached: true,
                 log: String::new(),
                 fetched,
+                warnings: Vec::new(),
             });
         }
         let start = Instant::now();
@@ -170,6 +172,7 @@ impl Site {
             cached: false,
             log: made.text,
             fetched: made.fetched,
+            warnings: made.warnings,
         })
     }
 

@@ -80,6 +80,8 @@ pub struct Ran {
     pub log: Option<Output>,
     /// The same as text; invalid UTF-8 is replaced.
     pub log_text: String,
+    /// What the log tells of refused files.
+    pub warnings: Vec<String>,
 }
 
 /// Why a command has no result.
@@ -165,12 +167,35 @@ fn because(refused: &[PathBuf]) -> String {
     if refused.is_empty() {
         return String::new();
     }
+    format!("; it mentions {}", undeclared(refused))
+}
+
+/// What programs print of files that they cannot open, in lower case.
+const REFUSALS: [&str; 4] = [
+    "no such file",
+    "not found",
+    "cannot open",
+    "permission denied",
+];
+
+/// The lines of a log that tell of such files: a command that succeeds may print other
+/// paths for any reason.
+fn refusals(log: &str) -> String {
+    let tells = |line: &&str| {
+        let line = line.to_lowercase();
+        REFUSALS.iter().any(|text| line.contains(text))
+    };
+    log.lines().filter(tells).collect::<Vec<_>>().join("\n")
+}
+
+/// What a command that mentions `refused` did not declare, and how to.
+fn undeclared(refused: &[PathBuf]) -> String {
     let names: Vec<String> = refused
         .iter()
         .map(|path| format!("`{}`", path.display()))
         .collect();
     format!(
-        "; it mentions {}, which the task did not declare and cannot open: add files to `inputs`, programs to `tools`, or set `sandbox: none`",
+        "{}, which the task did not declare and cannot open: add files to `inputs`, programs to `tools`, or set `sandbox: none`",
         names.join(", ")
     )
 }
@@ -323,7 +348,17 @@ pub(crate) async fn run(
                 bytes: text.into_bytes(),
             });
         }
-        collect(&store, stage, &layout, &outputs, &log)
+        let refusals = refusals(&text(&log));
+        let refused = confinement.map_or_else(Vec::new, |rules| rules.refused_in(&refusals));
+        let mut ran = collect(&store, stage, &layout, &outputs, &log)?;
+        if !refused.is_empty() {
+            let warning = format!(
+                "the command succeeded, but its log mentions {}",
+                undeclared(&refused)
+            );
+            ran.warnings.push(warning);
+        }
+        Ok(ran)
     })
     .await
 }
@@ -399,6 +434,7 @@ fn collect(
         also,
         log: kept,
         log_text: log::text(log),
+        warnings: Vec::new(),
     })
 }
 

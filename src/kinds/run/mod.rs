@@ -259,6 +259,7 @@ impl Kind for RunWork {
             log: ran.log,
             text: ran.log_text,
             fetched: 0,
+            warnings: ran.warnings,
         })
     }
 
