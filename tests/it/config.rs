@@ -230,7 +230,7 @@ fn a_cache_that_others_may_write_is_refused_or_only_read() {
     super::sandbox::settle();
     let out = sandbox.run(&[&["build", "-o", "three"], &shared[..]].concat());
     assert_eq!(out.code, Some(4), "{}", out.stderr);
-    assert!(out.stderr.contains("is only read"), "{}", out.stderr);
+    assert!(out.stderr.contains("is read-only"), "{}", out.stderr);
     mode(0o700);
     assert_eq!(sandbox.run(&["build", "-o", "two"]).code, Some(0));
 }
