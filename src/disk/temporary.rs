@@ -262,24 +262,41 @@ pub fn remove(path: &Path) -> io::Result<()> {
     if !metadata.is_dir() {
         return fs::remove_file(path);
     }
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(path)?;
-            fs::remove_dir_all(path)
-        }
-        outcome => outcome,
-    }
+    empty(path)?;
+    fs::remove_dir(path)
 }
 
-fn open_up(top: &Path) -> io::Result<()> {
+/// Removes what is in the folder `top`. Folders in it move to its top before their own
+/// turn, so that neither the stack nor paths grow with their depth.
+fn empty(top: &Path) -> io::Result<()> {
+    let mut moved: u64 = 0;
     let mut folders = vec![top.to_owned()];
     while let Some(folder) = folders.pop() {
         fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
+            let path = entry.path();
+            if !entry.file_type()?.is_dir() {
+                fs::remove_file(&path)?;
+                continue;
             }
+            if folder == top {
+                folders.push(path);
+                continue;
+            }
+            // To move a folder is to write its `..`.
+            fs::set_permissions(&path, Permissions::from_mode(0o700))?;
+            let free = std::iter::repeat_with(|| {
+                moved += 1;
+                top.join(format!("{PREFIX}removed-{moved}"))
+            });
+            let to = { free }.find(|to| to.symlink_metadata().is_err());
+            let to = to.unwrap_or_else(|| path.clone());
+            fs::rename(&path, &to)?;
+            folders.push(to);
+        }
+        if folder != top {
+            fs::remove_dir(&folder)?;
         }
     }
     Ok(())
@@ -320,6 +337,26 @@ mod tests {
             assert!(path.exists());
         }
         assert!(file.path().exists() && made.path().exists());
+    }
+
+    #[test]
+    fn folders_of_any_depth_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = folder.path().join("top");
+        fs::create_dir(&top).unwrap();
+        let mut deep = top.clone();
+        // A long path at a time, which then moves below another.
+        for round in 0..200 {
+            let chain = "d/".repeat(100);
+            let next = folder.path().join(format!("next-{round}"));
+            fs::create_dir_all(next.join(&chain)).unwrap();
+            fs::write(next.join("file"), "x").unwrap();
+            fs::rename(&deep, next.join(&chain).join("d")).unwrap();
+            deep = next;
+        }
+        fs::create_dir(deep.join(format!("{PREFIX}removed-1"))).unwrap();
+        remove(&deep).unwrap();
+        assert!(!deep.exists());
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) const SYSTEM: [&str; 9] = [
 const KERNEL: [&str; 3] = ["/proc", "/sys", "/dev/fd"];
 
 /// Files in `/etc` that programs and the C library read, by the start of the name.
-const SETTINGS: [&str; 25] = [
+const SETTINGS: [&str; 23] = [
     "alternatives",
     "ca-certificates",
     "debian_version",
@@ -58,13 +58,23 @@ const SETTINGS: [&str; 25] = [
     "os-release",
     "passwd",
     "perl",
-    "pki",
     "protocols",
     "python",
     "resolv.conf",
     "services",
-    "ssl",
     "timezone",
+];
+
+/// Certificates of authorities, by their paths: beside them are private keys.
+const CERTIFICATES: [&str; 8] = [
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/ca-trust/extracted",
+    "/etc/pki/java/cacerts",
+    "/etc/pki/tls/cert.pem",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/openssl.cnf",
 ];
 
 /// Devices without content, or with random content.
@@ -174,6 +184,12 @@ impl Confinement {
     }
 }
 
+/// Whether every command can read `path`, wherever its links lead.
+pub(crate) fn is_of_system(path: &Path) -> bool {
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    SYSTEM.iter().any(|system| real.starts_with(system))
+}
+
 /// Maximum number of paths in a failure; more do not help.
 const MAX_NAMED: usize = 5;
 
@@ -188,7 +204,12 @@ pub(crate) fn settings() -> &'static [PathBuf] {
             // `passwd-` and `group-` are backups that programs do not read.
             SETTINGS.iter().any(|start| name.starts_with(start)) && !name.ends_with('-')
         });
-        named.map(|entry| entry.path()).collect()
+        let certificates = CERTIFICATES.map(PathBuf::from).into_iter();
+        let certificates = certificates.filter(|path| path.exists());
+        named
+            .map(|entry| entry.path())
+            .chain(certificates)
+            .collect()
     })
 }
 

@@ -247,7 +247,11 @@ impl Process {
             .map_err(refused)?;
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         let group = Group(id.and_then(Pid::from_raw));
-        let mut plan = serde_json::to_vec(root).map_err(|error| refused(error.into()))?;
+        let root = Root {
+            env: self.env.clone(),
+            ..root.clone()
+        };
+        let mut plan = serde_json::to_vec(&root).map_err(|error| refused(error.into()))?;
         plan.push(b'\n');
         plan.extend(BEGIN);
         // One that has ended already says why.
@@ -286,7 +290,6 @@ impl Process {
         command
             .args(&self.argv)
             .env_clear()
-            .envs(&self.env)
             .current_dir("/")
             .stdin(Stdio::from(OwnedFd::from(input)))
             .stdout(Stdio::piped())

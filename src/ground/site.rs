@@ -19,7 +19,7 @@ use crate::ground::lockfile::Lockfile;
 use crate::ground::published::Published;
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
-use crate::ground::{Class, Failure, Stop};
+use crate::ground::{Class, Failure, Stop, confine};
 use crate::oci::{Descriptor, Digest, Reference};
 use crate::package::is_archive;
 use crate::registry::{Registry, RegistryError};
@@ -366,8 +366,18 @@ fn system_clock() -> u64 {
 pub(crate) struct Tool {
     /// The path found through `PATH`.
     pub(crate) path: PathBuf,
-    /// Digest of the program behind all links.
+    /// Digest of the program behind all links, and of what it starts.
     pub(crate) digest: Digest,
+    /// The program, and what it starts if it is a script.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+impl Tool {
+    /// Whether it is a script that does not belong to the system, and so may look for
+    /// its program where no sandbox has it.
+    pub(crate) fn is_foreign_script(&self) -> bool {
+        self.files.len() > 1 && !confine::is_of_system(&self.path)
+    }
 }
 
 /// The outcome of some work.

@@ -85,11 +85,15 @@ pub(crate) fn check_again(
 /// The program called `name` in one of the folders of `path`.
 pub(crate) fn look(site: &Site, folders: &[PathBuf], name: &str) -> Result<Tool, Failure> {
     for path in candidates(folders, name) {
-        let Some(real) = program(&path) else {
+        if program(&path).is_none() {
             continue;
-        };
-        let digest = digest(site, folders, &real)?;
-        return Ok(Tool { path, digest });
+        }
+        let files = parts(folders, &path);
+        return Ok(Tool {
+            digest: digest(site, &files)?,
+            path,
+            files,
+        });
     }
     let message = format!("the tool `{name}` is not on PATH: install it, or correct `tools`");
     Err(Failure::new(Class::Configuration, message))
@@ -118,10 +122,10 @@ const MAX_SCRIPT_BYTES: u64 = 64 << 10;
 /// script that names more is a program of its own.
 const MAX_LED_TO: usize = 16;
 
-/// Identifies the program at `real`: its digest; for a script also those of its
-/// interpreter and of the programs that it names, which may be what really runs.
-fn digest(site: &Site, folders: &[PathBuf], real: &Path) -> Result<Digest, Failure> {
-    let mut found = vec![real.to_owned()];
+/// The program at `path`, and for a script its interpreter and the programs that it
+/// names, which may be what really runs; as they are named.
+fn parts(folders: &[PathBuf], path: &Path) -> Vec<PathBuf> {
+    let mut found = vec![path.to_owned()];
     let mut next = 0;
     while let Some(file) = found.get(next) {
         next += 1;
@@ -131,12 +135,18 @@ fn digest(site: &Site, folders: &[PathBuf], real: &Path) -> Result<Digest, Failu
             }
         }
     }
-    let mut entries = Vec::with_capacity(found.len());
-    for file in &found {
+    found
+}
+
+/// Identifies the programs at `files`: the digest of one, or of all their digests.
+fn digest(site: &Site, files: &[PathBuf]) -> Result<Digest, Failure> {
+    let mut entries = Vec::with_capacity(files.len());
+    for file in files {
+        let real = std::fs::canonicalize(file)?;
         entries.push(Entry {
-            path: file.to_string_lossy().into_owned(),
+            path: real.to_string_lossy().into_owned(),
             kind: workspace::Kind::File { executable: true },
-            stat: Stat::of(&std::fs::metadata(file)?),
+            stat: Stat::of(&std::fs::metadata(&real)?),
         });
     }
     let digests = site.digests(Path::new("/"), &entries.iter().collect::<Vec<_>>())?;
@@ -170,15 +180,14 @@ fn led_to(folders: &[PathBuf], file: &Path) -> Vec<PathBuf> {
         return Vec::new();
     };
     let at = |name: &str| {
-        candidates(folders, name)
-            .iter()
-            .find_map(|path| program(path))
+        let mut named = candidates(folders, name).into_iter();
+        named.find(|path| program(path).is_some())
     };
     let mut found = Vec::new();
     let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
     let mut words = first.split_whitespace();
     let interpreter = words.next().unwrap_or_default();
-    found.extend(program(Path::new(interpreter)));
+    found.extend(at(interpreter).filter(|_| interpreter.starts_with('/')));
     if interpreter.ends_with("/env") {
         let name = words.find(|word| !word.starts_with('-') && !word.contains('='));
         found.extend(name.and_then(at));

@@ -175,6 +175,12 @@ has mount --bind /jackal/work /usr
 has mount -o remount,rw /usr
 has umount /proc/sys
 has unshare --mount mount -t tmpfs none /usr
+has unshare --user true
+has unshare --user --map-root-user --mount true
+has chmod 0666 /dev/full
+has touch -h /dev/full
+has ls /etc/ssl/private
+has sh -c 'echo x >> /proc/self/exe'
 has chroot / true
 has chown 0:0 script
 has chown 1:1 script
@@ -218,7 +224,7 @@ fn no_attempt_to_reach_out_of_the_namespaces_succeeds() {
     );
     let tools = "[sh, cat, ls, ln, test, mknod, mount, umount, unshare, chroot, chown, hostname, \
                  nsenter, su, setpriv, sleep, 'true', renice, dmesg, date, tr, grep, tail, wc, \
-                 head, printenv]";
+                 head, printenv, chmod, touch]";
     pipeline(
         &sandbox,
         &script,
@@ -258,6 +264,64 @@ fn a_refused_file_is_named_even_if_the_command_goes_on() {
     let script = format!("echo {} is not read; echo > o", path.display());
     let said = build(&sandbox, &script, "tools: [sh]");
     assert!(!said.stderr.contains("mentions"), "{}", said.stderr);
+}
+
+#[test]
+fn variables_reach_the_command_and_not_the_program_that_confines_it() {
+    if level() != Level::Namespaces {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let trace = sandbox.src().join("trace");
+    let more = format!(
+        "tools: [sh]\n    env: {{ LD_DEBUG: libs, LD_DEBUG_OUTPUT: {}, V: one }}",
+        trace.display()
+    );
+    let said = build(&sandbox, "echo $V > o", &more);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(fs::read(sandbox.src().join("o")).unwrap(), b"one\n");
+    let names = fs::read_dir(sandbox.src()).unwrap().flatten();
+    let traces = names.filter(|entry| entry.file_name().to_string_lossy().starts_with("trace"));
+    assert_eq!(traces.count(), 0);
+}
+
+#[test]
+fn a_program_is_named_by_a_link_and_a_shim_leads_to_its_program() {
+    let sandbox = Sandbox::new();
+    sandbox.write("opt/real", "#!/bin/sh\necho real > o\n");
+    let real = sandbox.src().join("opt/real");
+    sandbox.write("bin/tool", format!("#!/bin/sh\nexec {}\n", real.display()));
+    sandbox.write("bin/lost", "#!/bin/sh\nexec \"$HOME/real\"\n");
+    for name in ["opt/real", "bin/tool", "bin/lost"] {
+        let path = sandbox.src().join(name);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:/usr/bin:/bin", sandbox.src().join("bin").display());
+    let run = |argv: &str| {
+        sandbox.write(
+            "p.yaml",
+            format!(
+                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a: {{ run: {argv}, \
+                 inputs: [], outputs: [o], tools: [sh] }}\n"
+            ),
+        );
+        let args = ["build", "--pipeline", "p.yaml"];
+        super::sandbox::said(sandbox.command(&args).env("PATH", &path))
+    };
+    for argv in ["[/bin/cp, /bin/sh, o]", "[tool]"] {
+        let said = run(argv);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+    }
+    assert_eq!(fs::read(sandbox.src().join("o")).unwrap(), b"real\n");
+    let said = run("[lost]");
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    if level() != Level::Free {
+        assert!(
+            said.stderr.contains("`lost` may look for"),
+            "{}",
+            said.stderr
+        );
+    }
 }
 
 #[test]

@@ -8,12 +8,14 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use rustix::fs::Mode;
+use rustix::mount::mount_bind;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, UnshareFlags, capabilities, configure_capability_in_ambient_set,
     set_capabilities,
 };
 
+use super::init;
 use super::link::{Report, during};
 use super::root::Root;
 use crate::ground::apart::{self, UMASK};
@@ -37,6 +39,7 @@ pub fn enter(program: &Path, mut argv: Vec<OsString>) -> ExitCode {
         argv.remove(0);
     }
     let ended = leave(network).and_then(|()| {
+        shield(program)?;
         let mut command = Command::new(program);
         let status = command.args(["internal", "init"]).args(argv).status();
         status.map_err(during("start the first process"))
@@ -77,6 +80,8 @@ fn leave(network: bool) -> Result<(), String> {
     map("setgroups", "deny".to_owned())?;
     map("uid_map", format!("{USER} {} 1", user.as_raw()))?;
     map("gid_map", format!("{USER} {} 1", group.as_raw()))?;
+    // In a further namespace, a command would have rights over what is mounted.
+    map("/proc/sys/user/max_user_namespaces", "0".to_owned())?;
     let named = rustix::system::sethostname(b"jackal");
     named
         .map_err(io::Error::from)
@@ -85,6 +90,14 @@ fn leave(network: bool) -> Result<(), String> {
         raise_loopback().map_err(during("raise the loopback network"))?;
     }
     keep(NEEDED).map_err(during("keep rights"))
+}
+
+/// Shows this program to itself read-only: a command can reach the file of the process
+/// that starts it, and that process is this program.
+fn shield(program: &Path) -> Result<(), String> {
+    init::system(init::keep_mounts(), "make mounts private", "/")?;
+    init::system(mount_bind(program, program), "mount", program)?;
+    init::read_only(program)
 }
 
 /// Keeps `rights` when the next program starts.

@@ -18,6 +18,7 @@ use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use super::enter::trial;
+use super::filter;
 use super::link::{Report, STOP, during};
 use super::root::Root;
 use crate::disk;
@@ -63,8 +64,6 @@ fn plan() -> Result<Root, String> {
 
 /// Makes the root and enters it.
 fn make(root: &Root) -> Result<(), String> {
-    let inward = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    system(mount_change("/", inward), "make mounts private", "/")?;
     let at = root.at.as_path();
     let plain = MountFlags::NOSUID | MountFlags::NODEV;
     let made = mount("tmpfs", at, "tmpfs", plain, c"mode=0755");
@@ -97,7 +96,17 @@ fn make(root: &Root) -> Result<(), String> {
     system(rustix::process::chdir("/"), "enter", "/")
 }
 
-fn system(done: rustix::io::Result<()>, what: &str, path: impl AsRef<Path>) -> Result<(), String> {
+/// Makes mounts of this process invisible to others.
+pub(super) fn keep_mounts() -> rustix::io::Result<()> {
+    let kept = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", kept)
+}
+
+pub(super) fn system(
+    done: rustix::io::Result<()>,
+    what: &str,
+    path: impl AsRef<Path>,
+) -> Result<(), String> {
     let path = path.as_ref().display();
     done.map_err(|error| format!("{what} {path}: {}", io::Error::from(error)))
 }
@@ -193,7 +202,7 @@ impl Place<'_> {
 
 /// Makes the mount at `path`, and those below it, read-only. A mount keeps the flags
 /// that it has here: a process may not clear those of another user's.
-fn read_only(path: &Path) -> Result<(), String> {
+pub(super) fn read_only(path: &Path) -> Result<(), String> {
     let facts = fs::canonicalize(path).map_err(during(format!("find {}", path.display())))?;
     for mounted in mounts_below(&facts).map_err(during("list mounts"))? {
         let kept = rustix::fs::statvfs(&mounted)
@@ -263,9 +272,12 @@ fn run(argv: &[OsString], root: &Root) -> Result<Report, String> {
     dropped
         .map_err(io::Error::from)
         .map_err(during("drop rights"))?;
+    filter::apply()?;
     let (program, arguments) = argv.split_first().ok_or("the command is empty")?;
     let started = Command::new(program)
         .args(arguments)
+        .env_clear()
+        .envs(&root.env)
         .current_dir(&root.cwd)
         .stdin(Stdio::null())
         .process_group(0)

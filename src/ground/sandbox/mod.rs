@@ -6,6 +6,7 @@
 //! as `internal enter` and `internal init`. See adr/0044, "Commands run in namespaces".
 
 mod enter;
+mod filter;
 mod init;
 mod link;
 mod root;

@@ -1,5 +1,6 @@
 //! The root that a command sees, as a plan.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,9 @@ pub(crate) struct Root {
     pub at: PathBuf,
     /// The working directory, in the root.
     pub cwd: PathBuf,
+    /// The variables of the command. The processes that make the root have none: a
+    /// variable can lead a program to load other code.
+    pub env: BTreeMap<String, String>,
     /// Whether the command uses the network of this machine.
     pub network: bool,
     pub mounts: Vec<Mount>,
@@ -95,7 +99,9 @@ impl Root {
     /// Adds a file or folder at its own path; a link becomes what it leads to.
     fn add(&mut self, path: &Path) {
         let held = |mount: &Mount| path.starts_with(&mount.to);
-        if self.mounts.iter().any(held) || !path.exists() {
+        // Links of the root, such as `/bin`, lead to what is mounted already.
+        let linked = |(_, at): &(PathBuf, PathBuf)| path.starts_with(at);
+        if self.mounts.iter().any(held) || self.links.iter().any(linked) || !path.exists() {
             return;
         }
         self.mounts.push(Mount {
@@ -145,10 +151,12 @@ fn system() -> &'static Root {
         }
         for path in DEVICES.map(PathBuf::from) {
             if path.exists() {
+                // What is written to a device changes no file, and the modes of the
+                // machine's own are not for a command to change.
                 root.mounts.push(Mount {
                     from: path.clone(),
                     to: path,
-                    writable: true,
+                    writable: false,
                 });
             }
         }

@@ -52,6 +52,8 @@ pub(crate) struct RunTask {
     pub network: bool,
     /// Files it may use besides its stage and the system's.
     pub readable: Vec<PathBuf>,
+    /// Tools that are scripts, and may look for their programs below the user's home.
+    pub shims: Vec<String>,
     /// Values to mask in the log.
     pub secrets: Vec<String>,
     /// This program, through which it starts.
@@ -91,12 +93,14 @@ pub enum RunError {
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// It exited with a nonzero code.
-    #[error("command exited with code {code}; see its log{}{}", because(.refused), networkless(*.offline))]
+    #[error("command exited with code {code}; see its log{}{}", because(.refused), hint(*.offline, .shims))]
     Exit {
         code: i32,
         log: String,
         /// Whether it seems to have missed the network.
         offline: bool,
+        /// Its tools that are scripts.
+        shims: Vec<String>,
         /// Paths in the log that confinement denies.
         refused: Vec<PathBuf>,
     },
@@ -200,12 +204,21 @@ fn undeclared(refused: &[PathBuf]) -> String {
     )
 }
 
-/// The part of an error message about the network.
-fn networkless(missed: bool) -> &'static str {
-    if missed {
-        "; it has no network: add `network: true` to the task if it needs one"
-    } else {
-        ""
+/// The part of an error message about what the sandbox lacks: the network if it was
+/// missed, else what the scripts among the tools may have looked for.
+fn hint(offline: bool, shims: &[String]) -> String {
+    match shims {
+        _ if offline => {
+            "; it has no network: add `network: true` to the task if it needs one".to_owned()
+        }
+        [] => String::new(),
+        shims => {
+            let names: Vec<String> = shims.iter().map(|name| format!("`{name}`")).collect();
+            format!(
+                "; {} may look for another program in HOME, which is empty in the sandbox: add that program's path to `tools`",
+                names.join(", ")
+            )
+        }
     }
 }
 
@@ -271,6 +284,7 @@ pub(crate) async fn run(
         level,
         network,
         readable,
+        shims,
         secrets,
         through,
     } = task;
@@ -327,6 +341,11 @@ pub(crate) async fn run(
                 return Err(RunError::Exit {
                     code,
                     refused: refused.unwrap_or_default(),
+                    shims: if level == Level::Free {
+                        Vec::new()
+                    } else {
+                        shims
+                    },
                     offline: level == Level::Namespaces && !network && misses_network(&log),
                     log,
                 });

@@ -34,6 +34,7 @@ fields! {
         workdir: String = "workdir",
         sandbox: String = "sandbox",
         network: bool = "network",
+        machine: String = "machine",
     }
 }
 
@@ -205,6 +206,8 @@ impl Kind for RunWork {
                 // It determines which files the command could read.
                 sandbox: level(&site, &work)?.to_string(),
                 network: work.network,
+                // A caller can start this program as if on another one.
+                machine: machine(),
             };
             settings.write("", &mut action.settings);
             // Only there can the command see what its own folder is called.
@@ -284,6 +287,12 @@ impl Kind for RunWork {
     }
 }
 
+/// The machine that programs see, such as `x86_64`.
+fn machine() -> String {
+    let name = rustix::system::uname();
+    name.machine().to_string_lossy().into_owned()
+}
+
 /// What keeps the command to its declared files.
 fn level(site: &Site, work: &RunWork) -> Result<Level, Failure> {
     let refuse = |message| Err(Failure::new(Class::Configuration, message));
@@ -348,6 +357,7 @@ fn place(work: &RunWork) -> String {
 fn task(site: &Site, work: &RunWork, inputs: Inputs) -> Result<RunTask, Failure> {
     let mut folders: Vec<PathBuf> = Vec::new();
     let mut readable: Vec<PathBuf> = Vec::new();
+    let mut shims: Vec<String> = Vec::new();
     let mut argv = work.verb.argv.clone();
     for name in tool_names(work) {
         let tool = find(site, work, &name)?;
@@ -355,7 +365,8 @@ fn task(site: &Site, work: &RunWork, inputs: Inputs) -> Result<RunTask, Failure>
             argv[0] = tool.path.to_string_lossy().into_owned();
         }
         folders.extend(tool.path.parent().map(Path::to_owned));
-        readable.push(tool.path.clone());
+        readable.extend(tool.files.iter().cloned());
+        shims.extend(tool.is_foreign_script().then(|| name.clone()));
     }
     if let Some(shell) = &work.verb.shell {
         let mut words: Vec<String> = shell.split_whitespace().map(str::to_owned).collect();
@@ -401,6 +412,7 @@ fn task(site: &Site, work: &RunWork, inputs: Inputs) -> Result<RunTask, Failure>
         level: level(site, work)?,
         network: work.network,
         readable,
+        shims,
         secrets: secrets.into_iter().map(|(_, value)| value).collect(),
         through: site.options.program.clone(),
     })
