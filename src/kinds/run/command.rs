@@ -304,19 +304,7 @@ pub(crate) async fn run(
         (Some(rules), Level::Namespaces) => Some(root(stage.path(), &cwd, rules, network)),
         _ => None,
     };
-    for (name, inside, folder) in [
-        ("HOME", sandbox::HOME, stage::HOME),
-        ("TMPDIR", sandbox::TEMPORARY, stage::TEMPORARY),
-    ] {
-        let value = match root {
-            Some(_) => inside.to_owned(),
-            None => stage.path().join(folder).to_string_lossy().into_owned(),
-        };
-        env.entry(name.to_owned()).or_insert(value);
-    }
-    for (name, value) in stage::VARIABLES {
-        env.entry(name.to_owned()).or_insert(value.to_owned());
-    }
+    set_usual(&mut env, stage.path(), root.is_some());
     let process = Process {
         argv,
         env,
@@ -380,6 +368,23 @@ pub(crate) async fn run(
         Ok(ran)
     })
     .await
+}
+
+/// Adds the variables that every command has, unless its task sets them.
+fn set_usual(env: &mut BTreeMap<String, String>, stage: &Path, has_root: bool) {
+    for (name, inside, folder) in [
+        ("HOME", sandbox::HOME, stage::HOME),
+        ("TMPDIR", sandbox::TEMPORARY, stage::TEMPORARY),
+    ] {
+        let value = match has_root {
+            true => inside.to_owned(),
+            false => stage.join(folder).to_string_lossy().into_owned(),
+        };
+        env.entry(name.to_owned()).or_insert(value);
+    }
+    for (name, value) in stage::VARIABLES {
+        env.entry(name.to_owned()).or_insert(value.to_owned());
+    }
 }
 
 /// The root of a command with its stage in it.
