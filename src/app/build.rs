@@ -186,8 +186,12 @@ fn cache_from(given: &[String]) -> Result<Vec<Reference>, BuildError> {
     given
         .iter()
         .map(|text| {
-            let path = Reference::url_path(text).unwrap_or_default();
-            Reference::hosted(path).map_err(|error| BuildError::CacheFrom(text.clone(), error))
+            let wrong = |source| BuildError::CacheFrom {
+                given: text.clone(),
+                source,
+            };
+            let path = Reference::url_path(text).ok_or_else(|| wrong(None))?;
+            Reference::hosted(path).map_err(|error| wrong(Some(error)))
         })
         .collect()
 }

@@ -47,8 +47,13 @@ pub enum BuildError {
         source: Box<ExpandError>,
     },
     /// `--cache-from` is malformed.
-    #[error("--cache-from `{0}`: expected oci://HOST/PATH:TAG")]
-    CacheFrom(String, #[source] ReferenceError),
+    #[error("--cache-from: expected oci://HOST/PATH:TAG, found `{given}`")]
+    CacheFrom {
+        /// As given.
+        given: String,
+        /// What is wrong with the reference; `None`: it has another scheme.
+        source: Option<ReferenceError>,
+    },
     /// The differential package would make no sense.
     #[error("--differential")]
     Differential(#[from] DifferentialError),
@@ -144,7 +149,7 @@ impl BuildError {
             | Self::Expand { .. }
             | Self::Graph(_)
             | Self::Differential(_)
-            | Self::CacheFrom(..)
+            | Self::CacheFrom { .. }
             | Self::NoPackage(_)
             | Self::IsPipeline(_)
             | Self::OutputLeadsOut(_)

@@ -20,6 +20,14 @@ pub enum PackageReadError {
     /// The package was read and must not be trusted; every reason is given.
     #[error("{}", Refusal::list(.0))]
     Refused(Vec<Refusal>),
+    /// What has this name is no package.
+    #[error("`{name}`")]
+    NotPackage {
+        /// As the user called it.
+        name: String,
+        /// What it lacks.
+        source: Refusal,
+    },
     /// The verified definition is malformed.
     #[error("cannot read the definition")]
     Definition(#[from] Mistakes),
@@ -109,6 +117,7 @@ impl From<JudgeError> for PackageReadError {
         match error {
             JudgeError::Source(error) => error.into(),
             JudgeError::Refused(refusals) => Self::Refused(refusals),
+            JudgeError::NotPackage { name, source } => Self::NotPackage { name, source },
         }
     }
 }

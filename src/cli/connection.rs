@@ -43,8 +43,8 @@ pub(super) struct ConnectionArgs {
     /// Send the credentials for HOST to this token server (repeatable)
     ///
     /// A registry may name a token server. If that is at another host or port, it gets
-    /// no credentials unless the registry documents it, as Docker Hub does, or it is
-    /// named here.
+    /// no credentials unless the registry's documentation names it, as Docker Hub's
+    /// does, or it is named here.
     #[arg(
         long,
         value_name = "HOST=SERVER",

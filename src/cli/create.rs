@@ -48,9 +48,9 @@ pub(super) struct CreateArgs {
     /// Do not ask for missing template values; fail instead
     #[arg(long)]
     confirm: bool,
-    /// Leave out images and repositories that an earlier package carries
+    /// Leave out images and repositories that an earlier package contains
     ///
-    /// Images with a moving tag and repositories with a branch are kept. PACKAGE has
+    /// Images with a mutable tag and repositories with a branch are kept. PACKAGE has
     /// the same forms as for `jackal package inspect`.
     #[arg(long, value_name = "PACKAGE", conflicts_with = "skeleton")]
     differential: Option<String>,

@@ -107,7 +107,10 @@ impl From<Class> for Exit {
 
 impl ToExit for BuildError {
     fn exit(&self) -> Exit {
-        self.class().into()
+        match self {
+            Self::CacheFrom { .. } => Exit::Usage,
+            error => error.class().into(),
+        }
     }
 
     fn hints(&self) -> Vec<String> {
@@ -234,6 +237,7 @@ impl ToExit for PackageReadError {
             Self::Exists(_) | Self::Foreign { .. } | Self::NoFile(..) => Exit::Usage,
             Self::Interrupted => Exit::Interrupted,
             Self::Refused(_)
+            | Self::NotPackage { .. }
             | Self::Definition(_)
             | Self::NoSbom(_)
             | Self::Document { .. }

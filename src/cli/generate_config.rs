@@ -13,7 +13,11 @@ pub(super) fn run(file: &Path) -> Result<(), CommandError> {
     let extension = file.extension().and_then(|extension| extension.to_str());
     let command = super::Program::command();
     let text = config::example(&command, extension.unwrap_or_default()).ok_or_else(|| {
-        let message = format!("`{}`: the format has no comments", file.display());
+        let why = match extension {
+            Some("json") => "JSON cannot contain comments",
+            _ => "unknown kind of configuration file",
+        };
+        let message = format!("`{}`: {why}", file.display());
         CommandError::usage(message).hint("name a .toml, .yaml or .yml file")
     })?;
     disk::write_new(file, text.as_bytes()).map_err(|error| match error.source.kind() {

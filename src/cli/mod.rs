@@ -103,6 +103,7 @@ enum Command {
     /// Print a JSON Schema
     Schema {
         /// File format to describe
+        #[arg(value_name = "FORMAT")]
         of: SchemaOf,
     },
     /// Print a shell completion script

@@ -84,7 +84,7 @@ pub(super) struct VariantArgs {
     /// Set a package template: A=VALUE fills ###JACKAL_PKG_TMPL_A### (repeatable)
     #[arg(long = "set", value_name = "A=VALUE")]
     set: Vec<String>,
-    /// Allow commands of imported skeletons: all, or those below URL (repeatable)
+    /// Allow commands of imported skeletons: all, or those under URL (repeatable)
     ///
     /// `onCreate` actions of a skeleton run on this machine. They are refused unless
     /// allowed here, and can then access only the files of the skeleton and declared
@@ -189,8 +189,8 @@ pub(super) struct PlaceArgs {
     cache: CacheDirArgs,
     /// Maximum size of a download, and of what an archive or layer unpacks to
     ///
-    /// Default: 64GiB for a download. For an archive with extractPath 32 times
-    /// its size, at least 256MiB; for the SBOM of a layer 100 times its size, at
+    /// Default: 64GiB for a download. For an archive with extractPath, 32 times
+    /// its size, at least 256MiB; for the SBOM of a layer, 100 times its size, at
     /// least 4GiB.
     #[arg(
         long,
@@ -260,7 +260,7 @@ pub(super) struct SbomArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Package options")]
 pub(super) struct OverrideArgs {
-    /// Pull images that begin with FROM from TO instead (repeatable)
+    /// Pull from TO images whose names begin with FROM (repeatable)
     ///
     /// The package keeps the original names. The longest match wins.
     #[arg(long = "registry-override", value_name = "FROM=TO")]

@@ -34,7 +34,7 @@ pub(super) struct PackageSignArgs {
 fn source_help() -> String {
     format!(
         "{}\n\nIn a registry or an image layout, the tag moves to the signed package, unless \
-         --signature detached is given. Pull a package from a web server first.",
+         --signature detached is given. To sign a package on a web server, pull it first.",
         app::package_help("Package")
     )
 }

@@ -37,7 +37,7 @@ the same architecture fails with exit code 7 unless --move-tag is given.";
 pub(super) struct PublishArgs {
     /// Packages to publish, followed by the destination
     // Options may come between them, so they are counted later.
-    #[arg(required = true, num_args = 1.., value_name = "NAME", long_help = names_help())]
+    #[arg(required = true, num_args = 1.., value_name = "SOURCE", long_help = names_help())]
     names: Vec<String>,
     /// Publish to this destination as well (repeatable)
     #[arg(long, value_name = "DESTINATION")]

@@ -28,7 +28,7 @@ pub(super) struct ReadArgs {
     /// Maximum size of the package's files in total, such as 500GiB
     ///
     /// Default: for an archive, 200 times its size and at least 32GiB; for a
-    /// registry, what the disk holds.
+    /// registry, as much as fits on the disk.
     #[arg(
         long,
         value_name = "SIZE",

@@ -38,7 +38,7 @@ pub(super) enum ToolsCommand {
     },
     /// Print a trusted root, to pin with --trusted-root
     ///
-    /// Its name and digest are printed on stderr.
+    /// Its name and digest are printed to stderr.
     TrustedRoot {
         /// Fetch the current root instead of using the built-in one
         #[arg(long)]

@@ -23,17 +23,17 @@ pub(super) struct TrustArgs {
     /// Require a certificate for this identity
     #[arg(long, value_name = "NAME", conflicts_with_all = ["key", "policy"])]
     certificate_identity: Option<String>,
-    /// Require a certificate whose identity matches as a whole
+    /// Require a certificate whose whole identity matches this expression
     ///
-    /// With ^ and without $, the expression need only match its beginning.
+    /// An expression with ^ but without $ matches a prefix.
     #[arg(long, value_name = "REGEX", conflicts_with_all = ["key", "policy"])]
     certificate_identity_regexp: Option<String>,
     /// Require this OIDC issuer in the certificate
     #[arg(long, value_name = "URL", conflicts_with_all = ["key", "policy"])]
     certificate_oidc_issuer: Option<String>,
-    /// Require a certificate whose OIDC issuer matches as a whole
+    /// Require a certificate whose whole OIDC issuer matches this expression
     ///
-    /// With ^ and without $, the expression need only match its beginning.
+    /// An expression with ^ but without $ matches a prefix.
     #[arg(long, value_name = "REGEX", conflicts_with_all = ["key", "policy"])]
     certificate_oidc_issuer_regexp: Option<String>,
     /// Policy file: who may sign which packages, and required attestations

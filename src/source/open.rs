@@ -131,6 +131,14 @@ pub enum JudgeError {
     /// It must not be trusted; every reason is given.
     #[error("{}", Refusal::list(.0))]
     Refused(Vec<Refusal>),
+    /// What has this name is no package.
+    #[error("`{name}`")]
+    NotPackage {
+        /// As the user called it.
+        name: String,
+        /// What it lacks.
+        source: Refusal,
+    },
 }
 
 /// A package that was opened, with the policy to judge it by.
@@ -265,7 +273,13 @@ impl Opened {
         };
         #[expect(clippy::disallowed_methods, reason = "the door for existing packages")]
         let judged = verify::verify(evidence, scope, &self.policy);
-        let package = judged.map_err(JudgeError::Refused)?;
+        let package = judged.map_err(|refusals| match &refusals[..] {
+            [missing @ Refusal::NoDefinition] => JudgeError::NotPackage {
+                name: shown_address(&self.name),
+                source: missing.clone(),
+            },
+            _ => JudgeError::Refused(refusals),
+        })?;
         if scope == Scope::Whole {
             let refusals = verify::check_contents(&package, &mut contents)?;
             if !refusals.is_empty() {

@@ -1,13 +1,13 @@
 //! `run`: a command. Its value is the command line, so its other keys are beside it in
 //! the task.
 
-use serde_json::{Value, json};
+use serde_json::{Value as Json, json};
 
 use crate::pipeline::kinds::Text;
 use crate::pipeline::reader::Reader;
 use crate::pipeline::record::{Beside, Record, Rendered, Rendering, State, Written, described};
 use crate::pipeline::render::Renderer;
-use crate::yaml::{Fields, Node};
+use crate::yaml::{Fields, Node, Value};
 
 /// Runs a command.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +22,7 @@ impl Record for Run<Written> {
     type Rendered = Run;
     const NAME: &'static str = "`run`";
 
-    fn schema() -> Value {
+    fn schema() -> Json {
         json!({
             "type": ["array", "string"],
             "items": {"type": "string"},
@@ -74,10 +74,19 @@ impl Record for Run<Written> {
     }
 
     fn read(f: &mut Fields<'_>, r: &mut Reader) -> Option<Self> {
-        let script = f.node("run").is_some_and(|node| node.scalar().is_some());
+        let node = f.node("run");
+        let script = node.is_some_and(|node| node.scalar().is_some());
         let shell = f.string("shell", &mut r.mistakes);
+        let argv = match node.filter(|node| matches!(node.value, Value::Mapping(_))) {
+            Some(node) => {
+                let message = format!("found a {}, expected a list of arguments", node.kind());
+                r.at(node.span, message, "Write `run: [make, app]`.");
+                Vec::new()
+            }
+            None => r.many(f, "run"),
+        };
         Some(Self {
-            argv: r.many(f, "run"),
+            argv,
             // A list needs no shell, even if the file has a default one.
             shell: shell.or_else(|| r.defaults.shell.clone().filter(|_| script)),
         })
