@@ -34,13 +34,13 @@ use crate::release::{Destination, PublishedResults};
 use crate::run::event::Event;
 use crate::run::record::{RunRecord, Status, TaskRecord};
 use crate::run::{self, How, Verdict};
-use crate::text::with_causes;
+use crate::text::{shown_address, with_causes};
 
 /// Maximum number of times that a run is restarted because of damaged blobs.
 const MAX_HEALING_ROUNDS: usize = 20;
 
-/// Default size limit of the cache, in bytes: 20 GiB.
-const CACHE_SIZE: u64 = 20 << 30;
+/// Default size limit of the cache, in GiB.
+pub const CACHE_GIB: u64 = 20;
 
 /// The outcome of a build.
 pub struct Built {
@@ -187,7 +187,7 @@ fn cache_from(given: &[String]) -> Result<Vec<Reference>, BuildError> {
         .iter()
         .map(|text| {
             let wrong = |source| BuildError::CacheFrom {
-                given: text.clone(),
+                given: shown_address(text),
                 source,
             };
             let path = Reference::url_path(text).ok_or_else(|| wrong(None))?;
@@ -267,7 +267,7 @@ impl Prepared {
         if ran.record.count(Status::Executed) > 0 {
             let own = self.plan.cache_limits;
             let limits = Limits {
-                max_bytes: self.cache_size.or(own.max_size).or(Some(CACHE_SIZE)),
+                max_bytes: self.cache_size.or(own.max_size).or(Some(CACHE_GIB << 30)),
                 max_age: own.max_age.map(|age| age.as_secs()),
             };
             // If pruning fails, the cache stays larger, but the build has succeeded.

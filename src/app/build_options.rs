@@ -48,7 +48,7 @@ pub struct BuildOptions {
     /// Published packages whose results are used, as `oci://` references.
     pub cache_from: Vec<String>,
     /// Maximum size of the cache after the run, in bytes; `None`: the limit in the
-    /// pipeline file, else 20 GiB.
+    /// pipeline file, else the default.
     pub cache_size: Option<u64>,
     /// How to run the plan.
     pub run: RunOptions,

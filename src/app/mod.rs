@@ -35,7 +35,7 @@ mod stage;
 mod trust;
 
 pub use action::carry_out;
-pub use build::{Built, Prepared, prepare};
+pub use build::{Built, CACHE_GIB, Prepared, prepare};
 pub use build_options::{BuildOptions, ContentOptions, OutputOptions, SignOptions, Target};
 pub use cache::{cache_prune, cache_usage, cache_verify};
 pub use compose::Ask;
@@ -70,7 +70,7 @@ pub use crate::ground::Stop;
 pub use crate::ground::guard::{become_command, guard};
 pub use crate::ground::sandbox::{enter, init};
 pub use crate::kinds::package::BuildFacts;
-pub use crate::oci::{Reference, host_architecture};
+pub use crate::oci::{Reference, host_architecture, place};
 pub use crate::package::diff::{Change, Difference};
 pub use crate::package::{Base, Definition, Finding, Severity, patch_git_links, time::rfc3339};
 pub use crate::pipeline::duration::parse as parse_duration;

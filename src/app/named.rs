@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::compose::Composer;
 use super::find::read_text;
 
+use crate::oci::Reference;
 use crate::package::{Dialect, NamesIn, SkeletonUrl};
 use crate::text::public_url;
 use crate::yaml::{Node, SourceText, Value, parse};
@@ -137,7 +138,7 @@ fn imports(definition: &Node) -> Vec<Import> {
         let text = |key: &str| import.get(key).and_then(Node::scalar).map(str::to_owned);
         found.extend(text("path").map(Import::Folder));
         // A layout on the disk has no pin, and names nothing that has one here.
-        let url = text("url").and_then(|url| url.strip_prefix("oci://").map(str::to_owned));
+        let url = text("url").and_then(|url| Reference::url_path(&url).map(str::to_owned));
         found.extend(url.map(|rest| Import::Skeleton(SkeletonUrl::Registry(rest))));
     }
     found

@@ -8,7 +8,7 @@ use crate::cas::CacheFolder;
 use crate::ground::site::SiteOptions;
 use crate::ground::source::WORKSPACE_FILE;
 use crate::kinds::package::BuildFacts;
-use crate::oci::host_architecture;
+use crate::oci::{Reference, host_architecture};
 use crate::registry::Connection;
 
 /// The environment of an operation.
@@ -75,9 +75,7 @@ impl TrustedImports {
         let continues = |start: &String| {
             let rest = url.strip_prefix(start.as_str());
             // Directly after a host, a colon begins a port: another registry.
-            let in_path = start
-                .strip_prefix("oci://")
-                .is_none_or(|rest| rest.contains('/'));
+            let in_path = Reference::url_path(start).is_none_or(|rest| rest.contains('/'));
             rest.is_some_and(|rest| {
                 let ends = rest.is_empty() || rest.starts_with('/') || start.ends_with('/');
                 ends || in_path && rest.starts_with([':', '@'])

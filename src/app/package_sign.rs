@@ -218,11 +218,7 @@ fn repack(
     }
     members.sort_by_key(|member| package.dialect().place_in_archive(&member.name));
     let members = members.into_iter().map(|member| {
-        // Layers of images are compressed as they are.
-        let packing = match member.name.starts_with("images/blobs/") {
-            true => Packing::Raw,
-            false => Packing::Compressed,
-        };
+        let packing = Packing::of_member(&member.name);
         Ok((member, packing))
     });
     let format = match file.is_compressed() {

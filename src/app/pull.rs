@@ -184,11 +184,7 @@ fn assembled(
     let files = in_order(&package);
     let mut fetching = Fetching::begin(opened, &files, &cas, read.concurrency, &options.stop)?;
     let members = files.into_iter().map(|file| {
-        // Layers of images are compressed as they are.
-        let packing = match file.name.starts_with("images/blobs/") {
-            true => Packing::Raw,
-            false => Packing::Compressed,
-        };
+        let packing = Packing::of_member(&file.name);
         match fetching.wait_for(file.digest) {
             Ok(()) => Ok((file, packing)),
             Err(error) => {

@@ -1,27 +1,20 @@
 //! `jackal cache du`, `prune`, `verify`.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 
 use super::command_error::CommandError;
-use super::environment::cache_folder;
 use super::exit::Exit;
+use super::options::OwnCacheArgs;
 use super::output::print;
+use super::values::size;
 use crate::app::{self, Limits};
 
 /// Arguments of `jackal cache`.
 #[derive(Args)]
+#[command(mut_arg("cache_dir", |arg| arg.global(true)))]
 pub(super) struct CacheArgs {
-    /// Cache folder [default: ~/.cache/jackal]
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "JACKAL_CACHE",
-        hide_env_values = true,
-        global = true
-    )]
-    cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    folder: OwnCacheArgs,
     #[command(subcommand)]
     command: CacheCommand,
 }
@@ -32,9 +25,12 @@ enum CacheCommand {
     Du,
     /// Remove the least recently used data
     Prune {
-        /// Maximum size to keep
-        #[arg(long, value_name = "SIZE", default_value = "20GiB")]
-        max_size: String,
+        #[arg(
+            long,
+            help = format!("Maximum size to keep [default: {}GiB]", app::CACHE_GIB),
+            value_name = "SIZE"
+        )]
+        max_size: Option<String>,
         /// Remove data not used for this long, such as 720h
         #[arg(long, value_name = "TIME")]
         max_age: Option<String>,
@@ -44,15 +40,14 @@ enum CacheCommand {
 }
 
 pub(super) fn run(args: CacheArgs) -> Result<(), CommandError> {
-    let folder = cache_folder(args.cache_dir)?;
+    let folder = args.folder.into_path()?;
     match args.command {
         CacheCommand::Du => {
             let held = app::cache_usage(&folder)?;
             print(&format!("{} bytes in {} blobs\n", held.bytes, held.blobs))
         }
         CacheCommand::Prune { max_size, max_age } => {
-            let max_bytes = app::parse_size(&max_size)
-                .map_err(|error| CommandError::usage(format!("--max-size: {error}")))?;
+            let max_bytes = size("--max-size", max_size)?.unwrap_or(app::CACHE_GIB << 30);
             let max_age = max_age
                 .map(|text| app::parse_duration(&text))
                 .transpose()

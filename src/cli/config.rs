@@ -18,7 +18,7 @@ use super::command_error::CommandError;
 use super::environment::{home, variable};
 use super::exit::Exit;
 use super::output::note;
-use crate::app::Reference;
+use crate::app::{Reference, place};
 use crate::yaml::{self, Mistake, Mistakes, Node, SourceText, Value};
 
 /// Largest configuration file, in bytes: 1 MiB. A file with every key has a few
@@ -544,7 +544,7 @@ fn is_below(text: &str) -> bool {
         }
         _ => false,
     });
-    inside && !text.starts_with("oci-layout:") && Reference::url_path(text).is_none()
+    inside && !text.starts_with(place::LAYOUT) && Reference::url_path(text).is_none()
 }
 
 fn is_section(name: &str) -> bool {

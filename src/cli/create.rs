@@ -98,11 +98,11 @@ pub(super) fn run(args: CreateArgs) -> Result<(), CommandError> {
     let output = args.output.as_deref().and_then(Path::to_str);
     let output = output.unwrap_or_default();
     if args.skeleton {
-        let layout = output.strip_prefix("oci-layout:").map(PathBuf::from);
+        let layout = output.strip_prefix(app::place::LAYOUT).map(PathBuf::from);
         return skeleton(args, layout);
     }
     let publish = match output {
-        text if text.starts_with("oci-layout:") || Reference::url_path(text).is_some() => {
+        text if text.starts_with(app::place::LAYOUT) || Reference::url_path(text).is_some() => {
             let parsed = Destination::parse(text, &current_folder()?);
             Some(parsed.map_err(CommandError::usage)?)
         }

@@ -57,11 +57,7 @@ pub(super) fn run(args: ExtractArgs) -> Result<(), CommandError> {
 fn bare_name(source: &str) -> PathBuf {
     let address = !app::is_path(source);
     // Not the layout itself, which is a folder here.
-    if let Some(layout) = ["oci-layout:", "oci:"]
-        .iter()
-        .find_map(|begin| source.strip_prefix(begin))
-        .filter(|rest| !rest.starts_with("//"))
-    {
+    if let Some(layout) = app::place::layout_path(source) {
         let place = layout.split('@').next().unwrap_or(layout);
         let name = place.rsplit('/').find(|name| !name.is_empty());
         let name = name.unwrap_or("layout").replace(':', "-");

@@ -11,7 +11,7 @@ use super::connection::{ConnectionArgs, UploadArgs};
 use super::environment::{build_facts, cache_folder, current_folder, program, variables};
 use super::values::{megabytes, pairs, size, templates};
 use crate::app::{
-    BuildOptions, CacheFolder, ContentOptions, OutputOptions, Pins, Place, RunOptions,
+    self, BuildOptions, CacheFolder, ContentOptions, OutputOptions, Pins, Place, RunOptions,
     SkeletonOptions, Target, TrustedImports, Variant, is_pipeline,
 };
 
@@ -154,8 +154,7 @@ impl PinArgs {
 
 /// The cache folder.
 #[derive(Args)]
-#[command(next_help_heading = "Cache options")]
-pub(super) struct CacheDirArgs {
+pub(super) struct OwnCacheArgs {
     /// Cache folder [default: ~/.cache/jackal]
     #[arg(
         long,
@@ -165,6 +164,20 @@ pub(super) struct CacheDirArgs {
         aliases = ["jackal-cache", "zarf-cache"]
     )]
     cache_dir: Option<PathBuf>,
+}
+
+impl OwnCacheArgs {
+    pub(super) fn into_path(self) -> Result<PathBuf, CommandError> {
+        cache_folder(self.cache_dir)
+    }
+}
+
+/// The cache folder, or one of others.
+#[derive(Args)]
+#[command(next_help_heading = "Cache options")]
+pub(super) struct CacheDirArgs {
+    #[command(flatten)]
+    own: OwnCacheArgs,
     /// Read this cache, even if others can write to it; store nothing in it
     ///
     /// Without this flag, jackal refuses a cache that another user owns or may
@@ -177,7 +190,7 @@ impl CacheDirArgs {
     pub(super) fn into_folder(self) -> Result<CacheFolder, CommandError> {
         match self.shared_cache {
             Some(path) => Ok(CacheFolder { path, shared: true }),
-            None => Ok(cache_folder(self.cache_dir)?.into()),
+            None => Ok(self.own.into_path()?.into()),
         }
     }
 }
@@ -392,9 +405,9 @@ pub(super) struct BuildCacheArgs {
     /// Anyone who can push to that repository can influence your build.
     #[arg(long, value_name = "PACKAGE")]
     pub(super) cache_from: Vec<String>,
-    /// Maximum size of the cache after the build [default: 20GiB]
     #[arg(
         long,
+        help = format!("Maximum size of the cache after the build [default: {}GiB]", app::CACHE_GIB),
         value_name = "SIZE",
         env = "JACKAL_CACHE_MAX_SIZE",
         hide_env_values = true

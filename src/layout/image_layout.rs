@@ -173,7 +173,10 @@ impl ImageLayout {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 Err(TryLockError::WouldBlock) => {
-                    let message = "another process has been writing to this layout for a minute: stop it and try again";
+                    let message = format!(
+                        "another process has been writing to this layout for {} seconds: stop it and try again",
+                        PATIENCE.as_secs()
+                    );
                     return Err(at(io::Error::new(io::ErrorKind::TimedOut, message)));
                 }
                 // A file system without locks: concurrent writers are the user's risk.

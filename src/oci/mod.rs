@@ -6,6 +6,7 @@
 mod descriptor;
 mod digest;
 mod manifest;
+pub mod place;
 mod platform;
 mod reference;
 
@@ -13,4 +14,7 @@ pub use descriptor::{Descriptor, annotation, media_type};
 pub use digest::{Digest, DigestError, Hasher};
 pub use manifest::{Index, MAX_MANIFEST_BYTES, Manifest};
 pub use platform::{Platform, PlatformError, host_architecture};
-pub use reference::{Reference, ReferenceError, TAG_RULE, is_tag};
+pub use reference::{
+    DOCKER_HUB, DOCKER_HUB_API, DOCKER_HUB_HOSTS, Reference, ReferenceError, TAG_RULE,
+    is_docker_hub, is_tag,
+};

@@ -5,7 +5,23 @@ use std::str::FromStr;
 
 use super::Digest;
 
-const DOCKER_HUB: &str = "docker.io";
+/// The host of Docker Hub in references.
+pub const DOCKER_HUB: &str = "docker.io";
+
+/// An older name of it, which references may have too.
+const OLD_DOCKER_HUB: &str = "index.docker.io";
+
+/// The host of its API, which references do not replace.
+pub const DOCKER_HUB_API: &str = "registry-1.docker.io";
+
+/// Every name of Docker Hub.
+pub const DOCKER_HUB_HOSTS: [&str; 3] = [DOCKER_HUB, OLD_DOCKER_HUB, DOCKER_HUB_API];
+
+/// Whether `host` is Docker Hub.
+#[must_use]
+pub fn is_docker_hub(host: &str) -> bool {
+    DOCKER_HUB_HOSTS.contains(&host)
+}
 
 /// Longest registry and repository together, in bytes.
 ///
@@ -112,7 +128,7 @@ impl Reference {
     /// The part after `oci://` in the URL `text`; `None`: it has another scheme.
     #[must_use]
     pub fn url_path(text: &str) -> Option<&str> {
-        text.strip_prefix("oci://")
+        text.strip_prefix(super::place::REGISTRY)
     }
 
     /// `text`, which may name an image, without a login in front of its host.
@@ -130,7 +146,7 @@ impl Reference {
     pub fn hosted(text: &str) -> Result<Self, ReferenceError> {
         let reference: Self = text.parse()?;
         let host = text.split('/').next().unwrap_or_default();
-        if reference.registry() == host || host == "index.docker.io" {
+        if reference.registry() == host || host == OLD_DOCKER_HUB {
             return Ok(reference);
         }
         Err(ReferenceError::Malformed {
@@ -209,7 +225,7 @@ impl FromStr for Reference {
             return Err(malformed("tag", TAG_RULE));
         }
         let registry = match host {
-            "index.docker.io" => DOCKER_HUB,
+            OLD_DOCKER_HUB => DOCKER_HUB,
             other => other,
         };
         let repository = if registry == DOCKER_HUB && !path.contains('/') {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::action::Output;
 use crate::cas::{Cas, CasError};
 use crate::content::Fetch;
+use crate::oci::place::{LAYOUT, REGISTRY};
 use crate::oci::{Descriptor, Digest, Manifest, Reference, media_type};
 use crate::package::manifest::{self, ArtifactError};
 use crate::package::{Definition, Dialect, Strictness};
@@ -233,8 +234,8 @@ pub enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Registry(reference) => write!(f, "oci://{reference}"),
-            Self::Layout { folder, tag } => write!(f, "oci-layout:{}:{tag}", folder.display()),
+            Self::Registry(reference) => write!(f, "{REGISTRY}{reference}"),
+            Self::Layout { folder, tag } => write!(f, "{LAYOUT}{}:{tag}", folder.display()),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::artifact::Place;
+use crate::oci::place::{LAYOUT, REGISTRY};
 use crate::oci::{Reference, ReferenceError};
 
 /// A registry's path or an image layout.
@@ -49,8 +50,8 @@ impl Destination {
     #[must_use]
     pub fn text(&self) -> String {
         match self {
-            Self::Registry(base) => format!("oci://{base}"),
-            Self::Layout(folder) => format!("oci-layout:{}", folder.display()),
+            Self::Registry(base) => format!("{REGISTRY}{base}"),
+            Self::Layout(folder) => format!("{LAYOUT}{}", folder.display()),
         }
     }
 
@@ -61,7 +62,7 @@ impl Destination {
     /// [`DestinationError`]
     pub fn parse(text: &str, here: &Path) -> Result<Self, DestinationError> {
         let wrong = || DestinationError::Form(text.to_owned());
-        if let Some(folder) = text.strip_prefix("oci-layout:") {
+        if let Some(folder) = text.strip_prefix(LAYOUT) {
             let folder = Some(folder).filter(|folder| !folder.is_empty());
             return Ok(Self::Layout(here.join(folder.ok_or_else(wrong)?)));
         }

@@ -15,6 +15,7 @@ use super::package::Package;
 use super::{file, image_layout, registry, web};
 use crate::archive::Listing;
 use crate::layout;
+use crate::oci::place;
 use crate::registry::{Connection, Registry};
 use crate::text::{shown_address, without_logins};
 use crate::verify::{
@@ -42,13 +43,13 @@ struct PackageSource {
 /// Every kind; the first whose beginning fits opens a name.
 const SOURCES: [PackageSource; 4] = [
     PackageSource {
-        begins: &["oci://"],
+        begins: &[place::REGISTRY],
         form: "oci://HOST/PATH:TAG",
         open: registry::open,
         tags: Some(registry::tags),
     },
     PackageSource {
-        begins: &["oci-layout:", "oci:"],
+        begins: &[place::LAYOUT, place::SKOPEO_LAYOUT],
         form: "oci-layout:DIR:TAG",
         open: image_layout::open,
         tags: Some(image_layout::tags),

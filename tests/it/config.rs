@@ -270,6 +270,7 @@ fn a_login_in_an_address_is_in_no_output_and_in_no_file() {
             "--cache-from",
             "oci://u:hush-canary@127.0.0.1:1/demo:1",
         ],
+        &["build", "--cache-from", "u:hush-canary@127.0.0.1:1/demo:1"],
         &[
             "package",
             "create",

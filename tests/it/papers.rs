@@ -252,6 +252,30 @@ fn files_that_the_map_names_exist() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
+#[test]
+fn the_tables_of_exit_codes_list_those_of_the_program() {
+    let read = |path: &str| fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
+    let numbers = |text: &str, pattern: &str| -> BTreeSet<u8> {
+        let pattern = Regex::new(pattern).unwrap();
+        let rows = pattern.captures_iter(text);
+        rows.flat_map(|row| {
+            let row = row.get(1).unwrap().as_str().split(", ");
+            row.map(|code| code.parse().unwrap()).collect::<Vec<_>>()
+        })
+        .collect()
+    };
+    let mut made = numbers(&read("src/cli/exit.rs"), r"(?m)^    [A-Z]\w+ = (\d+),$");
+    assert!(made.len() > 5, "{made:?}");
+    made.insert(0);
+    for page in ["docs/spec/pipeline.md", "docs/guide/ci.md"] {
+        let text = read(page);
+        let (_, table) = text.split_once("\n## Exit codes\n").unwrap();
+        let table = table.split("\n## ").next().unwrap();
+        let listed = numbers(table, r"(?m)^\| (\d+(?:, \d+)*) \|");
+        assert_eq!(listed, made, "{page}");
+    }
+}
+
 /// The code blocks of `page` in `language`.
 fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
     let fence = format!("```{language}\n");

@@ -17,11 +17,8 @@ use rustix::thread::{
 
 use super::init;
 use super::link::{Report, during};
-use super::root::Root;
+use super::root::{HOST, Root, USER};
 use crate::ground::apart::{self, UMASK};
-
-/// The user and group of every command.
-const USER: u32 = 1000;
 
 /// The rights that `init` needs, to mount.
 const NEEDED: CapabilitySet = CapabilitySet::SYS_ADMIN;
@@ -82,7 +79,7 @@ fn leave(network: bool) -> Result<(), String> {
     map("gid_map", format!("{USER} {} 1", group.as_raw()))?;
     // In a further namespace, a command would have rights over what is mounted.
     map("/proc/sys/user/max_user_namespaces", "0".to_owned())?;
-    let named = rustix::system::sethostname(b"jackal");
+    let named = rustix::system::sethostname(HOST.as_bytes());
     named
         .map_err(io::Error::from)
         .map_err(during("name the host"))?;

@@ -19,20 +19,29 @@ pub(crate) const TEMPORARY: &str = "/tmp";
 /// Maximum size of a file of `/etc` that is copied, in bytes: 1 MiB.
 const MAX_COPIED: u64 = 1 << 20;
 
-/// Users and groups, the same for everybody.
-const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n\
-    build:x:1000:1000:build:/jackal/home:/bin/sh\n\
-    nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n";
-const GROUP: &str = "root:x:0:\nbuild:x:1000:\nnogroup:x:65534:\n";
-const HOSTS: &str = "127.0.0.1 localhost jackal\n::1 localhost\n";
+/// The user and group of every command.
+pub(super) const USER: u32 = 1000;
+/// The name of the machine that a command sees.
+pub(super) const HOST: &str = "jackal";
 
-/// Files of `/etc` that are not those of this machine.
-const OWN: [(&str, &str); 4] = [
-    ("/etc/passwd", PASSWD),
-    ("/etc/group", GROUP),
-    ("/etc/hosts", HOSTS),
-    ("/etc/hostname", "jackal\n"),
-];
+/// Files of `/etc` that are not those of this machine, and the same for everybody.
+fn own() -> [(&'static str, String); 4] {
+    let passwd = format!(
+        "root:x:0:0:root:/root:/bin/sh\n\
+         build:x:{USER}:{USER}:build:{HOME}:/bin/sh\n\
+         nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
+    );
+    let group = format!("root:x:0:\nbuild:x:{USER}:\nnogroup:x:65534:\n");
+    [
+        ("/etc/passwd", passwd),
+        ("/etc/group", group),
+        (
+            "/etc/hosts",
+            format!("127.0.0.1 localhost {HOST}\n::1 localhost\n"),
+        ),
+        ("/etc/hostname", format!("{HOST}\n")),
+    ]
+}
 
 /// Settings of the machine's network, for commands that use it.
 const NETWORK: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
@@ -71,11 +80,10 @@ impl Root {
         let mut root = system().clone();
         root.at = at;
         root.network = network;
-        let own = OWN
-            .iter()
-            .filter(|(path, _)| !network || !NETWORK.contains(path));
-        let own = own.map(|(path, text)| (PathBuf::from(path), (*text).to_owned()));
-        root.files.extend(own);
+        let own = own().into_iter();
+        let own = own.filter(|(path, _)| !network || !NETWORK.contains(path));
+        root.files
+            .extend(own.map(|(path, text)| (PathBuf::from(path), text)));
         if network {
             for path in NETWORK {
                 root.copy(Path::new(path));
@@ -136,12 +144,13 @@ fn system() -> &'static Root {
     static FOUND: OnceLock<Root> = OnceLock::new();
     FOUND.get_or_init(|| {
         let mut root = Root::default();
+        let own = own();
         for path in SYSTEM.map(Path::new) {
             // What is absent on this machine is absent in the root.
             let _ = root.mirror(path);
         }
         let replaced = |path: &Path| {
-            let own = OWN.iter().map(|(own, _)| *own);
+            let own = own.iter().map(|(own, _)| *own);
             own.chain(NETWORK).any(|own| path == Path::new(own))
         };
         for path in settings() {

@@ -9,9 +9,10 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use crate::archive::MAX_PATH_BYTES;
+use crate::ground::folders::lexical;
 use crate::yaml::{self, Node, SourceText, Span, Value};
 
 /// The files that make a folder a kustomization.
@@ -169,19 +170,6 @@ impl Closure {
             }
         }
     }
-}
-
-/// `path` without `.` and `..`, as if nothing in it were a link.
-fn lexical(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => drop(plain.pop()),
-            part => plain.push(part),
-        }
-    }
-    plain
 }
 
 /// Whether a source is remote, judging by its text.

@@ -93,6 +93,18 @@ pub enum Packing {
     Compressed,
 }
 
+impl Packing {
+    /// How the member `name` is stored if it has no frames yet. A blob of an image is
+    /// compressed already.
+    #[must_use]
+    pub fn of_member(name: &str) -> Self {
+        match name.starts_with("images/blobs/") {
+            true => Self::Raw,
+            false => Self::Compressed,
+        }
+    }
+}
+
 impl From<Option<Output>> for Packing {
     fn from(frames: Option<Output>) -> Self {
         frames.map_or(Self::Raw, Self::Frames)

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use assemble::compress_member;
-use export::{ArchiveFormat, export_archive};
+use export::{ArchiveFormat, Packing, export_archive};
 use exports::Exports;
 
 use crate::action::{Action, Fields as _, Output, fields};
@@ -282,8 +282,7 @@ pub(crate) async fn make(action: &Action, inputs: &Inputs, bench: &Bench) -> Res
 
 /// The compressed frames of a member; `None` for one that is not compressed.
 pub(crate) async fn frames(bench: &Bench, member: &Output) -> Result<Option<Output>, Failure> {
-    // A blob of an image is compressed already.
-    if member.name.starts_with("images/blobs/") {
+    if Packing::of_member(&member.name) == Packing::Raw {
         return Ok(None);
     }
     let action = Action::new(COMPRESS, FRAMES_FORMAT);

@@ -7,6 +7,7 @@ use super::paths::{clean, join};
 use super::surroundings::{ImportError, Look, SkeletonUrl};
 use super::{Composer, Purpose, STAGES, Whole, merge, migrate, name_of, sources};
 use crate::oci::Reference;
+use crate::oci::place::layout_path;
 use crate::text::{excerpt, with_causes};
 use crate::yaml::{Mistake, Node, SourceText, Span, Value};
 
@@ -467,9 +468,7 @@ fn skeleton_url(text: &str, folder: &str) -> Option<SkeletonUrl> {
     if let Some(rest) = Reference::url_path(text) {
         return Some(SkeletonUrl::Registry(rest.to_owned()));
     }
-    let layout = ["oci-layout:", "oci:"]
-        .iter()
-        .find_map(|begin| text.strip_prefix(begin))?;
+    let layout = layout_path(text)?;
     let (path, tag) = layout.rsplit_once(':')?;
     if path.is_empty() || tag.is_empty() || tag.contains('/') {
         return None;

@@ -7,7 +7,7 @@ use super::{Composed, Planner};
 use crate::kinds::Work;
 use crate::kinds::image::{BuildWork, ImportWork, LayerWork, PullWork};
 use crate::kinds::images::ImagesWork;
-use crate::oci::{Platform, Reference, is_tag};
+use crate::oci::{Platform, Reference, is_tag, place};
 use crate::pipeline::verb::{Image, ImageLayer, ImageSource, Images, ImagesFrom, LayerSource};
 use crate::pipeline::{Instance, RenderedOutput, Verb};
 use crate::plan::PlanError;
@@ -301,9 +301,14 @@ const DOCKER_ARCHIVE: &str = "docker-archive:";
 /// A transport as skopeo writes it, and the text after it. The format is recognised
 /// by content.
 pub(super) fn on_disk(text: &str) -> Option<(&'static str, &str)> {
-    ["oci:", "oci-layout:", "oci-archive:", DOCKER_ARCHIVE]
-        .into_iter()
-        .find_map(|transport| Some((transport, text.strip_prefix(transport)?)))
+    [
+        place::SKOPEO_LAYOUT,
+        place::LAYOUT,
+        "oci-archive:",
+        DOCKER_ARCHIVE,
+    ]
+    .into_iter()
+    .find_map(|transport| Some((transport, text.strip_prefix(transport)?)))
 }
 
 /// A reference that `by`, a component or task, lists.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
+use crate::oci::{DOCKER_HUB, is_docker_hub};
 use crate::registry::host::answering;
 
 /// One way to authenticate.
@@ -97,9 +98,7 @@ fn unquoted(value: &str) -> String {
 /// Source: distribution-spec's token authentication at docs.docker.com/registry/spec/auth;
 /// docs.gitlab.com, "Container registry"; docs.digitalocean.com, "Container Registry".
 const DOCUMENTED: &[(&str, &str)] = &[
-    ("docker.io", "auth.docker.io"),
-    ("index.docker.io", "auth.docker.io"),
-    ("registry-1.docker.io", "auth.docker.io"),
+    (DOCKER_HUB, "auth.docker.io"),
     ("registry.gitlab.com", "gitlab.com"),
     ("registry.digitalocean.com", "api.digitalocean.com"),
 ];
@@ -108,7 +107,11 @@ const DOCUMENTED: &[(&str, &str)] = &[
 /// host and port, one that it documents, or `named`, the one that the user trusts.
 /// Another port of a host may be another user's program.
 pub(super) fn may_have_login(registry: &str, realm: &Url, named: Option<&str>) -> bool {
-    let documented = DOCUMENTED.iter().filter(|(of, _)| *of == registry);
+    let known = match is_docker_hub(registry) {
+        true => DOCKER_HUB,
+        false => registry,
+    };
+    let documented = DOCUMENTED.iter().filter(|(of, _)| *of == known);
     let documented = documented.map(|(_, server)| *server);
     let mut trusted = documented.chain([answering(registry)]).chain(named);
     trusted.any(|server| is_at(realm, server))

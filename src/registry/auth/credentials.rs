@@ -14,6 +14,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+use crate::oci::{DOCKER_HUB_HOSTS, is_docker_hub};
+
 /// Largest answer read from a credential helper, in bytes.
 ///
 /// Tokens are a few kilobytes; a helper that writes more is not one.
@@ -195,11 +197,10 @@ impl Credentials {
         registry: &str,
         repository: &str,
     ) -> Result<Option<(Credential, String)>, CredentialsError> {
-        let keys: &[&str] = match registry {
-            "docker.io" | "index.docker.io" | "registry-1.docker.io" => {
-                &[HUB_KEY, "docker.io", "index.docker.io"]
-            }
-            other => &[other],
+        let hub = [&[HUB_KEY][..], &DOCKER_HUB_HOSTS].concat();
+        let keys = match is_docker_hub(registry) {
+            true => &hub[..],
+            false => &[registry],
         };
         for (from, config) in &self.configs {
             let config = config.as_ref().map_err(|reason| CredentialsError::Unread {

@@ -10,6 +10,7 @@ mod names;
 pub(in crate::registry) mod pace;
 pub(in crate::registry) mod profile;
 
+use crate::oci::{DOCKER_HUB_API, is_docker_hub};
 use crate::text::with_causes;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 #[cfg(test)]
@@ -290,9 +291,9 @@ fn follow_at_home(attempt: Attempt<'_>) -> Action {
 
 /// The host that serves a registry's API.
 pub(in crate::registry) fn answering(registry: &str) -> &str {
-    match registry {
-        "docker.io" => "registry-1.docker.io",
-        other => other,
+    match is_docker_hub(registry) {
+        true => DOCKER_HUB_API,
+        false => registry,
     }
 }
 
