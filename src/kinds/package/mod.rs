@@ -210,7 +210,7 @@ pub(crate) fn export(
     if let Some(bound) = &site.options.output_bound {
         // A command of this run may have put a link there.
         disk::stays_within(bound, archive.parent().unwrap_or(bound))
-            .map_err(|error| Failure::new(Class::Configuration, error))?;
+            .map_err(|error| Failure::caused_by(Class::Configuration, &error))?;
     }
     let bundles = self::bundles(&site.cas, bundles)?;
     layout::write_bundles(archive, &bundles)
