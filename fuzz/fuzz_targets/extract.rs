@@ -7,8 +7,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use jackal::archive::SafePath;
-use jackal::layout::{Contents, unpack_tar};
+use jackal::archive::{Contents, SafePath};
+use jackal::layout::unpack_tar;
 use jackal::testing::Enclosure;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;

@@ -133,7 +133,10 @@ fn extract(opened: &Opened, options: &ExtractOptions) -> Result<VerifiedPackage,
     let content: Vec<String> = content.into_iter().collect();
     let verified = stage.fetch(&content)?;
     if options.unarchive {
-        for name in content.iter().filter(|name| name.ends_with(".tar")) {
+        for name in content
+            .iter()
+            .filter(|name| Dialect::tar_contents(name).is_some())
+        {
             stage.unpack(name)?;
         }
     }

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::read_error::{PackageReadError, write_error};
-use crate::archive::SafePath;
+use crate::archive::{Contents, SafePath};
 use crate::disk::{self, Enclosure, Made, Rights, TemporaryFolder};
-use crate::layout::{self, Contents, LayoutError};
+use crate::layout::{self, LayoutError};
+use crate::package::Dialect;
 use crate::source::Opened;
 use crate::verify::{Scope, VerifiedPackage};
 
@@ -132,9 +133,7 @@ impl<'o> Stage<'o> {
         let tar = SafePath::parse(name).map_err(|_| twice())?;
         let to = SafePath::parse(bare).map_err(|_| twice())?;
         let at = |error| write_error(&self.files.join(name))(error);
-        let component = bare.strip_prefix("components/");
-        let component = component.filter(|component| !component.contains('/'));
-        let contents = component.map_or(Contents::Documents, Contents::Component);
+        let contents = Dialect::tar_contents(name).unwrap_or(Contents::Documents);
 
         let own = self.around.path().join(format!(
             "unpacked-{}",
@@ -142,14 +141,18 @@ impl<'o> Stage<'o> {
         ));
         fs::create_dir(&own).map_err(at)?;
         let own = Enclosure::open(&own).map_err(at)?;
-        let top = SafePath::parse(component.unwrap_or("documents")).map_err(|_| twice())?;
+        let top = match contents {
+            Contents::Component(component) => component,
+            Contents::Documents => "documents",
+        };
+        let top = SafePath::parse(top).map_err(|_| twice())?;
         let file = self.inside.read(&tar).map_err(at)?;
         let file = Stoppable(BufReader::with_capacity(1 << 20, file), &self.opened.stop);
         let shown = Path::new(name);
-        match component {
+        match contents {
             // Its entries begin with the component's name.
-            Some(_) => layout::unpack_tar(shown, file, &own, contents)?,
-            None => {
+            Contents::Component(_) => layout::unpack_tar(shown, file, &own, contents)?,
+            Contents::Documents => {
                 let documents = own.new_folder(&top).map_err(at)?;
                 layout::unpack_tar(shown, file, &documents, contents)?;
             }

@@ -5,6 +5,7 @@
 
 mod bounded;
 mod compression;
+mod contained;
 mod listing;
 mod path;
 mod seekable;
@@ -12,7 +13,8 @@ mod tar_read;
 mod tar_write;
 
 pub use bounded::Bounded;
-pub use compression::{COMPRESSION_MAGIC, Compression, is_tar};
+pub use compression::{COMPRESSION_MAGIC, Compression, Unzstd, is_tar};
+pub use contained::{Contained, ContainedFault, Contents};
 pub use listing::{Listing, list};
 pub use path::{MAX_PATH_BYTES, PathError, SafePath, stays_inside};
 pub use seekable::{

@@ -1,8 +1,9 @@
 //! Opens a package of any form, lists its files and reads single ones.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -12,15 +13,11 @@ use super::LayoutError;
 use super::bytes::{Framed, Joined};
 use super::parts::{self, Parts};
 use super::walk::{Walk, WalkError};
-use crate::archive::{Compression, SeekTable, SeekableReader, Skip, Stream};
+use crate::archive::{Compression, SeekTable, SeekableReader, Skip, Stream, Unzstd};
 use crate::package::MAX_FILES;
 
 /// Maximum length of all paths, in bytes: 32 MiB.
 const MAX_PATH_BYTES: usize = 32 << 20;
-
-/// Largest window that a decoder accepts, as a power of two: 512 MiB, as
-/// docs/spec/package.md, "Archive", asks of readers.
-const MAX_WINDOW_LOG: u32 = 29;
 
 /// Maximum size of an archive's content, as a multiple of its own size: text
 /// compresses a hundredfold.
@@ -200,6 +197,21 @@ impl PackageFile {
             "its files have more than {most} bytes, which is suspicious for its size: to accept it, pass --max-content-size"
         );
         Err(LayoutError::too_large(&self.path, what))
+    }
+
+    /// The mode for a file that is made of it: for those who may read it whole, less the
+    /// user's umask.
+    #[must_use]
+    pub fn mode(&self) -> u32 {
+        let read = |path: &Path| fs::metadata(path).map_or(0, |facts| facts.mode());
+        let all = match &self.form {
+            Form::Archive(archive) => {
+                let modes = archive.files.iter().map(|(path, _)| read(path));
+                modes.fold(0o644, |all, mode| all & mode)
+            }
+            Form::Folder => read(&self.path),
+        };
+        0o600 | all & 0o044
     }
 
     /// Its path, as given to [`open`].
@@ -424,8 +436,7 @@ impl PackageFile {
             return Ok(Box::new(bytes));
         }
         let io = |error| LayoutError::io(&self.path, error);
-        let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(io)?;
-        decoder.window_log_max(MAX_WINDOW_LOG).map_err(io)?;
+        let decoder = Unzstd::new(bytes).map_err(io)?;
         Ok(Box::new(BufReader::with_capacity(1 << 17, decoder)))
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use super::{LayoutError, PackageFile, open};
-use crate::archive::{self, Listing};
+use crate::archive::{self, Contents, Listing};
 use crate::cas::{Cas, CasError};
 use crate::oci::{Digest, Hasher};
 use crate::package::{Checksums, Dialect, MAX_DEFINITION_BYTES};
@@ -108,7 +108,7 @@ pub fn read_promised(package: &PackageFile) -> Result<Evidence, LayoutError> {
     Ok(evidence)
 }
 
-/// What is in the component tars `names` of an open package.
+/// What is in the tars `names` of an open package.
 ///
 /// # Errors
 ///
@@ -120,16 +120,18 @@ pub fn read_listings(
     let mut found = BTreeMap::new();
     if !package.is_seekable() {
         package.visit(|name, _, content| {
-            if names.contains(name) {
-                found.insert(name.to_owned(), archive::list(content));
+            if let Some(contents) = Dialect::tar_contents(name).filter(|_| names.contains(name)) {
+                found.insert(name.to_owned(), archive::list(content, contents));
             }
             Ok(())
         })?;
         return Ok(found);
     }
     for name in names {
-        let listed = listed_of(package, |out| package.read_member(name, out))?;
-        found.insert(name.clone(), listed);
+        if let Some(contents) = Dialect::tar_contents(name) {
+            let listed = listed_of(package, contents, |out| package.read_member(name, out))?;
+            found.insert(name.clone(), listed);
+        }
     }
     Ok(found)
 }
@@ -137,13 +139,14 @@ pub fn read_listings(
 /// Lists the tar that `write` writes.
 fn listed_of(
     package: &PackageFile,
+    contents: Contents<'_>,
     write: impl FnOnce(&mut io::PipeWriter) -> Result<(), LayoutError>,
 ) -> Result<Listing, LayoutError> {
     let (reader, mut writer) =
         io::pipe().map_err(|error| LayoutError::io(package.path(), error))?;
     // The decoder needs a writer, and the reader of tars a reader.
     std::thread::scope(|scope| {
-        let listing = scope.spawn(move || archive::list(reader));
+        let listing = scope.spawn(move || archive::list(reader, contents));
         let written = write(&mut writer);
         drop(writer);
         let listing = listing.join();
@@ -301,12 +304,6 @@ const MAX_KEPT_BYTES: u64 = 1 << 20;
 /// Maximum total size of such documents: 64 MiB.
 const MAX_ALL_KEPT_BYTES: u64 = 64 << 20;
 
-/// Whether `name` is the tar of a component.
-#[must_use]
-pub fn is_component(name: &str) -> bool {
-    Dialect::component_of(name).is_some()
-}
-
 /// Digests what it passes on.
 struct Digesting<'r> {
     inner: &'r mut dyn Read,
@@ -368,9 +365,9 @@ impl Gatherer<'_> {
                 None => keep(&mut self.evidence, name, bytes),
             }
             found
-        } else if is_component(name) {
+        } else if let Some(contents) = Dialect::tar_contents(name) {
             let mut reader = Digesting::of(content);
-            let listing = archive::list(&mut reader);
+            let listing = archive::list(&mut reader, contents);
             self.evidence.listings.insert(name.to_owned(), listing);
             // Errors of the package come again here.
             io::copy(&mut reader, &mut io::sink()).map_err(io)?;

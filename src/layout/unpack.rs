@@ -5,34 +5,15 @@
 //! nothing is replaced. Every tar gets a folder of its own, so that no path of one
 //! leads through a link of another.
 //!
-//! Memory is bounded by [`MAX_LINK_BYTES`].
+//! [`Contained`] decides what is unpacked and bounds the memory.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
 
 use super::LayoutError;
-use crate::archive::{SafePath, TarEntry, TarKind, TarReader};
+use crate::archive::{Contained, Contents, SafePath, TarKind, TarReader};
 use crate::disk::{Enclosure, Rights};
-
-/// Maximum size of the names and targets of links, with [`LINK_COST`] for each: 64 MiB.
-/// They are held in memory until the end. A system with two hundred thousand links
-/// needs a third of that.
-const MAX_LINK_BYTES: usize = 64 << 20;
-
-/// Memory for a link in addition to its strings, in bytes.
-const LINK_COST: usize = 96;
-
-/// What a tar may contain besides files and folders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Contents<'t> {
-    /// Files, folders and symbolic links that lead anywhere, all below a folder of this
-    /// name: the tar of a component.
-    Component(&'t str),
-    /// Files and folders only: programs that open these documents must not be led
-    /// elsewhere.
-    Documents,
-}
 
 /// Unpacks the tar `content`, called `name` in messages, into the empty folder `into`.
 ///
@@ -49,24 +30,15 @@ pub fn unpack_tar(
     into: &Enclosure,
     contents: Contents<'_>,
 ) -> Result<(), LayoutError> {
-    unpack(name, content, into, contents, MAX_LINK_BYTES)
-}
-
-fn unpack(
-    name: &Path,
-    content: impl Read,
-    into: &Enclosure,
-    contents: Contents<'_>,
-    most_link_bytes: usize,
-) -> Result<(), LayoutError> {
     let mut tar = TarReader::new(content);
-    let (mut links, mut link_bytes) = (BTreeMap::new(), 0);
+    let mut judge = Contained::new(contents);
+    let mut links = BTreeMap::new();
     while let Some(entry) = tar.next().map_err(|error| LayoutError::io(name, error))? {
-        // The first entry of an SBOM archive is the folder itself.
-        if entry.kind == TarKind::Global || matches!(&entry.name[..], b"." | b"./") {
+        let accepted = judge.accept(&entry);
+        let accepted = accepted.map_err(|fault| LayoutError::contained(name, fault))?;
+        let Some(at) = accepted else {
             continue;
-        }
-        let at = accepted(name, &entry, contents)?;
+        };
         let failed = |error| failed(name, &at, error);
         match entry.kind {
             TarKind::Directory => into.folder(&at).map_err(failed)?,
@@ -78,16 +50,7 @@ fn unpack(
                 let mut file = into.file(&at, rights).map_err(failed)?;
                 copy(name, &at, &mut tar, &mut file)?;
             }
-            _ => {
-                link_bytes += entry.name.len() + entry.link.len() + LINK_COST;
-                if link_bytes > most_link_bytes {
-                    let what = "the names and targets of its links take too much memory";
-                    return Err(LayoutError::too_large(name, what));
-                }
-                if links.insert(at.clone(), entry.link).is_some() {
-                    return Err(failed(io::ErrorKind::AlreadyExists.into()));
-                }
-            }
+            _ => drop(links.insert(at, entry.link)),
         }
     }
     for (at, target) in links {
@@ -95,48 +58,6 @@ fn unpack(
             .map_err(|error| failed(name, &at, error))?;
     }
     Ok(())
-}
-
-/// The name of an entry that is unpacked.
-fn accepted(
-    name: &Path,
-    entry: &TarEntry,
-    contents: Contents<'_>,
-) -> Result<SafePath, LayoutError> {
-    let shown = || {
-        let text: String = entry.name_lossy().chars().take(200).collect();
-        text.escape_debug().to_string()
-    };
-    let foreign = |what| LayoutError::Foreign {
-        path: name.to_owned(),
-        entry: shown(),
-        what,
-    };
-    let text = std::str::from_utf8(&entry.name);
-    let text = text.map_err(|_| foreign("a name that is not UTF-8"))?;
-    let at = SafePath::parse(text).map_err(|_| LayoutError::Unsafe {
-        path: name.to_owned(),
-        entry: shown(),
-    })?;
-    match (entry.kind, contents) {
-        (TarKind::Symlink, _) if entry.link.is_empty() => {
-            return Err(foreign("a link without a target"));
-        }
-        (TarKind::Symlink, Contents::Documents) => {
-            return Err(foreign("a link, where only files are expected"));
-        }
-        (TarKind::File | TarKind::Directory | TarKind::Symlink, _) => {}
-        (TarKind::Hardlink, _) => return Err(foreign("a hard link")),
-        (TarKind::Sparse, _) => return Err(foreign("a sparse file")),
-        _ => return Err(foreign("neither a file, a folder nor a link")),
-    }
-    if let Contents::Component(top) = contents {
-        let (first, below) = at.as_str().split_once('/').unwrap_or((at.as_str(), ""));
-        if first != top || below.is_empty() && entry.kind != TarKind::Directory {
-            return Err(foreign("outside the folder of its component"));
-        }
-    }
-    Ok(at)
 }
 
 fn copy(
@@ -185,6 +106,7 @@ mod tests {
     use tar::EntryType as Kind;
 
     use super::*;
+    use crate::archive::list;
 
     fn header(kind: Kind, name: &[u8], link: &[u8], size: u64) -> tar::Header {
         let mut header = tar::Header::new_ustar();
@@ -303,8 +225,10 @@ mod tests {
     #[test]
     fn nothing_is_written_outside_or_through_a_link() {
         for entries in ROADS {
-            let (_, done) = unpacked(&tar_of(entries), APP);
+            let bytes = tar_of(entries);
+            let (_, done) = unpacked(&bytes, APP);
             assert!(done.is_err(), "{entries:?}");
+            assert!(list(&bytes[..], APP).is_err(), "{entries:?}");
         }
     }
 
@@ -347,6 +271,26 @@ mod tests {
             assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
             assert_eq!(fs::read(out.join("mine")).unwrap(), b"mine");
             assert_eq!(fs::metadata(out.join("mine")).unwrap().nlink(), 1);
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(256))]
+
+        /// `verify` lists a tar, `extract` unpacks it.
+        #[test]
+        fn what_is_listed_can_be_unpacked_and_nothing_else(
+            tar in proptest::collection::vec((0..4_usize, parts(), parts()), 0..12),
+            documents in proptest::bool::ANY,
+        ) {
+            const KINDS: [Kind; 4] = [Kind::Regular, Kind::Directory, Kind::Symlink, Kind::Link];
+            let entries = tar.iter().map(|(kind, name, link)| {
+                (KINDS[*kind], name.as_str(), link.as_str())
+            });
+            let bytes = tar_of(&entries.collect::<Vec<_>>());
+            let contents = if documents { Contents::Documents } else { APP };
+            let (_, done) = unpacked(&bytes, contents);
+            assert_eq!(list(&bytes[..], contents).is_ok(), done.is_ok(), "{done:?}");
         }
     }
 
@@ -417,34 +361,5 @@ mod tests {
         let bytes = tar_of(&[(Kind::Regular, "a/d/x", "")]);
         assert!(unpack_tar(Path::new("t"), &bytes[..], &into, APP).is_err());
         assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 0);
-    }
-
-    /// Links under names that count up.
-    struct Links(u32, Vec<u8>);
-
-    impl Read for Links {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            if self.1.is_empty() {
-                self.0 += 1;
-                let name = format!("a/{:090}", self.0);
-                let target = "t".repeat(99);
-                let made = header(Kind::Symlink, name.as_bytes(), target.as_bytes(), 0);
-                self.1 = made.as_bytes().to_vec();
-            }
-            let count = buffer.len().min(self.1.len());
-            buffer[..count].copy_from_slice(&self.1[..count]);
-            self.1.drain(..count);
-            Ok(count)
-        }
-    }
-
-    #[test]
-    fn links_that_are_held_have_a_limit() {
-        let dir = tempfile::tempdir().unwrap();
-        let into = Enclosure::open(dir.path()).unwrap();
-        let links = Links(0, Vec::new());
-        let error = unpack(Path::new("t"), links, &into, APP, 1 << 20).unwrap_err();
-        assert!(error.to_string().contains("too much memory"), "{error}");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

@@ -3,6 +3,8 @@
 //! [`Dialect`] is the only place that spells names of files, kinds, media types
 //! and templates.
 
+use crate::archive::Contents;
+
 /// The names of files, kinds, media types and templates of a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
@@ -51,6 +53,14 @@ impl Dialect {
     #[must_use]
     pub fn component_of(path: &str) -> Option<&str> {
         path.strip_prefix("components/")?.strip_suffix(".tar")
+    }
+
+    /// What the file at `path` may contain; `None`: it is not a tar.
+    #[must_use]
+    pub fn tar_contents(path: &str) -> Option<Contents<'_>> {
+        let component = Self::component_of(path).filter(|name| !name.contains('/'));
+        let contents = component.map_or(Contents::Documents, Contents::Component);
+        path.ends_with(".tar").then_some(contents)
     }
 
     /// The name in file names and media types.
@@ -183,6 +193,18 @@ impl Dialect {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tars_of_components_are_known_by_their_place() {
+        for (name, contents) in [
+            ("components/a.tar", Some(Contents::Component("a"))),
+            ("components/a/b.tar", Some(Contents::Documents)),
+            ("sboms.tar", Some(Contents::Documents)),
+            ("components/a.txt", None),
+        ] {
+            assert_eq!(Dialect::tar_contents(name), contents, "{name}");
+        }
+    }
 
     #[test]
     fn every_name_of_a_dialect_contains_its_word() {

@@ -4,6 +4,7 @@
 //! here alone: what is written and what `verify` expects must not differ.
 
 use super::{Component, RepoUrl};
+use crate::text::without_logins;
 
 /// A part that a component declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +13,6 @@ pub struct DeclaredPart {
     pub what: String,
     /// Its path in the component's tar, below the name of the component.
     pub path: String,
-    /// Whether it has bytes: a component without any byte has no tar.
-    pub has_bytes: bool,
 }
 
 /// The file name of a chart's archive in a component.
@@ -49,56 +48,57 @@ pub fn last_name(target: &str) -> Option<&str> {
     base.filter(|base| !matches!(*base, "" | "." | ".."))
 }
 
-/// The parts that the tar of `component` holds.
+/// The parts that the tar of `component` holds. A component without any has no tar.
 #[must_use]
 pub fn declared_parts(component: &Component) -> Vec<DeclaredPart> {
     let mut parts = Vec::new();
-    let mut add = |what: String, path: String, has_bytes| {
-        parts.push(DeclaredPart {
-            what,
-            path,
-            has_bytes,
-        });
-    };
+    let mut add = |what: String, path: String| parts.push(DeclaredPart { what, path });
     for chart in &component.charts {
         let (name, version) = (&chart.name, &chart.version);
         let file = chart_file(name, version);
-        add(format!("chart `{name}`"), format!("charts/{file}"), true);
+        add(format!("chart `{name}`"), format!("charts/{file}"));
         for (index, source) in chart.values_files.iter().enumerate() {
             let file = values_file(name, version, index);
-            let what = format!("values file `{source}`");
-            add(what, format!("values/{file}"), false);
+            add(format!("values file `{source}`"), format!("values/{file}"));
         }
     }
     for (index, data) in component.data_injections.iter().enumerate() {
-        if let Some(base) = last_name(&data.target.path) {
-            let what = format!("data injection `{}`", data.source);
-            add(what, format!("data/{index}/{base}"), false);
-        }
+        let what = format!("data injection `{}`", data.source);
+        add(what, numbered("data", index, &data.target.path));
     }
     for (index, file) in component.files.iter().enumerate() {
-        if let Some(base) = last_name(&file.target) {
-            let what = format!("file `{}`", file.target);
-            add(what, format!("files/{index}/{base}"), false);
-        }
+        let what = format!("file `{}`", file.target);
+        add(what, numbered("files", index, &file.target));
     }
     for manifest in &component.manifests {
         let name = &manifest.name;
         for (index, source) in manifest.files.iter().enumerate() {
             let what = format!("manifest `{source}`");
-            add(what, format!("manifests/{name}-{index}.yaml"), false);
+            add(what, format!("manifests/{name}-{index}.yaml"));
         }
         for (index, source) in manifest.kustomizations.iter().enumerate() {
             let what = format!("kustomization `{source}`");
-            add(what, format!("manifests/{}", kustomized(name, index)), true);
+            add(what, format!("manifests/{}", kustomized(name, index)));
         }
     }
     for text in &component.repos {
         // An old package may list a URL of another form.
-        if let Ok(url) = RepoUrl::parse(text) {
-            let what = format!("repository `{}`", url.folder());
-            add(what, format!("repos/{}", url.folder()), true);
-        }
+        let url = RepoUrl::parse(text).ok();
+        let path = url.as_ref().map_or_else(
+            || "repos".to_owned(),
+            |url| format!("repos/{}", url.folder()),
+        );
+        // A URL may hold a login.
+        let shown = url.map_or_else(|| text.clone(), |url| url.folder());
+        add(format!("repository `{}`", without_logins(&shown)), path);
     }
     parts
+}
+
+/// The path of an entry of a list, by its target.
+fn numbered(folder: &str, index: usize, target: &str) -> String {
+    match last_name(target) {
+        Some(base) => format!("{folder}/{index}/{base}"),
+        None => format!("{folder}/{index}"),
+    }
 }

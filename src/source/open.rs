@@ -282,12 +282,35 @@ impl Opened {
             _ => JudgeError::Refused(refusals),
         })?;
         if scope == Scope::Whole {
-            let refusals = verify::check_contents(&package, &mut contents)?;
-            if !refusals.is_empty() {
-                return Err(JudgeError::Refused(refusals));
-            }
+            none(verify::check_contents(&package, &mut contents)?)?;
         }
         Ok(package)
+    }
+
+    /// Judges what is in the tars of a package, of which only the digests were judged
+    /// before they were fetched.
+    ///
+    /// # Errors
+    ///
+    /// [`JudgeError`]
+    pub fn judge_tars(
+        &self,
+        package: &VerifiedPackage,
+        listings: BTreeMap<String, Listing>,
+    ) -> Result<(), JudgeError> {
+        let mut contents = Read {
+            package: &*self.package,
+            documents: BTreeMap::new(),
+            listings,
+        };
+        none(verify::check_tars(package, &mut contents)?)
+    }
+}
+
+fn none(refusals: Vec<Refusal>) -> Result<(), JudgeError> {
+    match refusals.is_empty() {
+        true => Ok(()),
+        false => Err(JudgeError::Refused(refusals)),
     }
 }
 

@@ -81,7 +81,7 @@ pub trait Package: Send + Sync {
         names: &BTreeSet<String>,
     ) -> Result<BTreeMap<String, Vec<u8>>, PackageSourceError>;
 
-    /// What is in component tars; none if they would have to be downloaded for it.
+    /// What is in tars; none if they would have to be downloaded for it.
     ///
     /// # Errors
     ///
@@ -90,6 +90,11 @@ pub trait Package: Send + Sync {
         &self,
         names: &BTreeSet<String>,
     ) -> Result<BTreeMap<String, Listing>, PackageSourceError>;
+
+    /// Whether the content can be read without the network.
+    fn is_here(&self) -> bool {
+        true
+    }
 
     /// Bundles stored beside the package. Anyone may have put them there.
     ///

@@ -17,12 +17,12 @@ use std::path::{Path, PathBuf};
 
 use tokio::runtime::Handle;
 
-use crate::archive::{SafePath, TarKind, TarReader};
+use crate::archive::{Contents, SafePath, TarKind, TarReader};
 use crate::cas::tree::stays_inside;
 use crate::cas::{Cas, CasError};
 use crate::content::{self, Fetch};
 use crate::disk::{DiskError, Enclosure, at};
-use crate::layout::{Contents, ImageLayout, LayoutError, unpack_tar};
+use crate::layout::{ImageLayout, LayoutError, unpack_tar};
 use crate::oci::annotation::TITLE;
 use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
 use crate::package::{Dialect, MAX_DEFINITION_BYTES, SKELETON, manifest};

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::error::{OpenError, PackageSourceError, RemoteError};
 use super::opening::ReadOptions;
 use super::package::{Copyable, Existing, Output, Package, Republished};
-use crate::archive::{self, Listing, SafePath};
+use crate::archive::{self, Contents, Listing, SafePath};
 use crate::cas::Cas;
 use crate::content::{self, CopyError};
 use crate::layout::{self, LayoutError};
@@ -284,12 +284,17 @@ impl<H: Home> AtHome<H> {
         })
     }
 
-    /// Reads a component's tar, verified, and lists what is in it.
-    fn listed(&self, name: &str, layer: &Descriptor) -> Result<Listing, PackageSourceError> {
+    /// Reads a tar with `contents`, verified, and lists what is in it.
+    fn listed(
+        &self,
+        name: &str,
+        contents: Contents<'_>,
+        layer: &Descriptor,
+    ) -> Result<Listing, PackageSourceError> {
         let pipe = io::pipe().map_err(|error| self.refused_output(name, error))?;
         let (reader, writer) = pipe;
         std::thread::scope(|scope| {
-            let listing = scope.spawn(move || archive::list(reader));
+            let listing = scope.spawn(move || archive::list(reader, contents));
             let copied = self.copy(name, layer, writer);
             let listing = listing.join();
             copied?;
@@ -378,12 +383,13 @@ impl<H: Home> Package for AtHome<H> {
 
     fn read_all(&self) -> Result<Evidence, PackageSourceError> {
         let mut promised = self.survey()?;
-        let components = self.found.layers.iter();
         let mut listed = BTreeSet::new();
-        for (name, layer) in components.filter(|(name, _)| layout::is_component(name)) {
-            listed.insert(layer.digest);
-            let listing = self.listed(name, layer)?;
-            promised.listings.insert(name.clone(), listing);
+        for (name, layer) in &self.found.layers {
+            if let Some(contents) = Dialect::tar_contents(name) {
+                listed.insert(layer.digest);
+                let listing = self.listed(name, contents, layer)?;
+                promised.listings.insert(name.clone(), listing);
+            }
         }
         self.each_file(|file| match listed.contains(&file.digest) {
             // Listing it has verified it.
@@ -451,11 +457,16 @@ impl<H: Home> Package for AtHome<H> {
     ) -> Result<BTreeMap<String, Listing>, PackageSourceError> {
         let mut found = BTreeMap::new();
         for name in names.iter().filter(|_| self.home.is_here()) {
-            if let Some(layer) = self.found.layers.get(name) {
-                found.insert(name.clone(), self.listed(name, layer)?);
+            let layer = self.found.layers.get(name);
+            if let Some((layer, contents)) = layer.zip(Dialect::tar_contents(name)) {
+                found.insert(name.clone(), self.listed(name, contents, layer)?);
             }
         }
         Ok(found)
+    }
+
+    fn is_here(&self) -> bool {
+        self.home.is_here()
     }
 
     fn bundles(&self) -> Result<Attached<Vec<u8>>, PackageSourceError> {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::DeserializeOwned;
 
 use super::{Refusal, VerifiedPackage};
-use crate::archive::Listing;
+use crate::archive::{Contents as InTar, Listing};
 use crate::oci::{Descriptor, Digest, Index, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
 use crate::package::{Definition, Dialect, SKELETON, declared_parts};
 use crate::signing::strict_json;
@@ -27,6 +27,9 @@ const NAMES: [&str; 2] = [
     "org.opencontainers.image.base.name",
     "org.opencontainers.image.ref.name",
 ];
+
+/// Size of the header of an entry of a tar, in bytes.
+const HEADER: u64 = 512;
 
 /// Most bytes of documents that are read at once: 64 MiB.
 const BATCH_BYTES: u64 = 64 << 20;
@@ -46,7 +49,7 @@ pub trait Contents {
         names: &BTreeSet<String>,
     ) -> Result<BTreeMap<String, Vec<u8>>, Self::Error>;
 
-    /// What is in component tars; without those that would have to be downloaded.
+    /// What is in tars; without those that would have to be downloaded.
     ///
     /// # Errors
     ///
@@ -66,24 +69,54 @@ pub fn check_contents<C: Contents>(
     package: &VerifiedPackage,
     contents: &mut C,
 ) -> Result<Vec<Refusal>, C::Error> {
-    let text = String::from_utf8_lossy(package.definition());
-    let source = SourceText::new(package.dialect().definition_file(), text);
-    let definition = match Definition::packaged(&source) {
+    let definition = match definition(package) {
         Ok(definition) => definition,
-        Err(mistakes) => return Ok(vec![mistakes.into()]),
+        Err(refusal) => return Ok(vec![refusal]),
     };
-    let skeleton = definition.metadata.architecture == SKELETON
-        || definition.build.architecture.as_deref() == Some(SKELETON);
     let mut check = Check {
         files: package.files(),
         refusals: Vec::new(),
     };
+    check.places();
     let named = check.images(contents)?;
-    if !skeleton {
+    if !is_skeleton(&definition) {
         check.declared_images(&definition, &named);
-        check.components(&definition, contents)?;
     }
+    check.tars(&definition, contents)?;
     Ok(check.refusals)
+}
+
+/// Checks the tars of a package of which all files are verified, once they can be
+/// read.
+///
+/// # Errors
+///
+/// Those of `contents`. What is wrong with the package is in the result.
+pub fn check_tars<C: Contents>(
+    package: &VerifiedPackage,
+    contents: &mut C,
+) -> Result<Vec<Refusal>, C::Error> {
+    let definition = match definition(package) {
+        Ok(definition) => definition,
+        Err(refusal) => return Ok(vec![refusal]),
+    };
+    let mut check = Check {
+        files: package.files(),
+        refusals: Vec::new(),
+    };
+    check.tars(&definition, contents)?;
+    Ok(check.refusals)
+}
+
+fn definition(package: &VerifiedPackage) -> Result<Definition, Refusal> {
+    let text = String::from_utf8_lossy(package.definition());
+    let source = SourceText::new(package.dialect().definition_file(), text);
+    Ok(Definition::packaged(&source)?)
+}
+
+fn is_skeleton(definition: &Definition) -> bool {
+    definition.metadata.architecture == SKELETON
+        || definition.build.architecture.as_deref() == Some(SKELETON)
 }
 
 struct Check<'p> {
@@ -329,50 +362,86 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that the tars of components hold what these declare.
-    fn components<C: Contents>(
+    /// Checks that the files can be beside each other in one folder, also when their
+    /// tars are unpacked.
+    fn places(&mut self) {
+        let files = self.files;
+        let has_below = |folder: &str| {
+            let below = format!("{folder}/");
+            let next = files.range(below.clone()..).next();
+            next.is_some_and(|(path, _)| path.starts_with(&below))
+        };
+        for path in files.keys() {
+            if has_below(path) {
+                self.wrong(path, "other files are below it");
+            }
+            let unpacked = Dialect::tar_contents(path).and_then(|_| path.strip_suffix(".tar"));
+            if unpacked.is_some_and(|folder| files.contains_key(folder) || has_below(folder)) {
+                self.wrong(path, "another file is in the place where it is unpacked");
+            }
+        }
+    }
+
+    /// Checks that every tar can be unpacked, that there are those of components with
+    /// parts and no others, and that they hold what these declare. The parts of a
+    /// skeleton have other places.
+    fn tars<C: Contents>(
         &mut self,
         definition: &Definition,
         contents: &mut C,
     ) -> Result<(), C::Error> {
+        let files = self.files;
         let old = older_names(definition.build.version.as_deref().unwrap_or_default());
         let mut expected = BTreeMap::new();
         for component in &definition.components {
             let path = Dialect::component_tar(&component.name);
-            let mut parts = declared_parts(component);
-            parts.retain(|part| !(old && part.path.starts_with("manifests/")));
-            if self.files.contains_key(&path) {
-                if !parts.is_empty() {
-                    expected.insert(path, (component, parts));
+            let mut parts = match is_skeleton(definition) {
+                true => Vec::new(),
+                false => declared_parts(component),
+            };
+            let places: BTreeSet<&str> = parts.iter().map(|part| part.path.as_str()).collect();
+            match (files.get(&path), parts.first()) {
+                (None, Some(part)) => self.lacks(&component.name, &part.what, &path),
+                // Also found of a tar that is not read.
+                (Some((_, size)), _) if *size < HEADER * places.len() as u64 => {
+                    let what = format!("it is too small for what `{}` declares", component.name);
+                    self.wrong(&path, what);
                 }
-            } else if let Some(part) = parts.into_iter().find(|part| part.has_bytes) {
-                // One whose files are all empty has no tar.
-                self.lacks(&component.name, part.what, &path);
+                _ => {}
+            }
+            parts.retain(|part| !(old && part.path.starts_with("manifests/")));
+            expected.insert(path, (component, parts));
+        }
+        let tars = files
+            .keys()
+            .filter_map(|path| Some((path, Dialect::tar_contents(path)?)));
+        let tars: BTreeMap<&String, InTar<'_>> = tars.collect();
+        for (path, kind) in &tars {
+            if matches!(kind, InTar::Component(_)) && !expected.contains_key(*path) {
+                self.wrong(path, "the definition has no component of this name");
             }
         }
-        let names: BTreeSet<String> = expected.keys().cloned().collect();
+        let names: BTreeSet<String> = tars.into_keys().cloned().collect();
         if names.is_empty() {
             return Ok(());
         }
         for (path, listing) in contents.listings(&names)? {
-            let Some((component, parts)) = expected.remove(&path) else {
-                continue;
-            };
-            match listing {
-                Err(what) => self.wrong(&path, format!("it cannot be read: {what}")),
-                Ok(found) => {
+            match (listing, expected.get(&path)) {
+                (Err(what), _) => self.wrong(&path, what),
+                (Ok(found), Some((component, parts))) => {
                     for part in parts {
                         if !found.contains(&format!("{}/{}", component.name, part.path)) {
-                            self.lacks(&component.name, part.what, &path);
+                            self.lacks(&component.name, &part.what, &path);
                         }
                     }
                 }
+                (Ok(_), None) => {}
             }
         }
         Ok(())
     }
 
-    fn lacks(&mut self, component: &str, what: String, path: &str) {
+    fn lacks(&mut self, component: &str, what: &str, path: &str) {
         self.refusals.push(Refusal::NoPart {
             component: component.to_owned(),
             what: what.escape_debug().take(300).collect(),

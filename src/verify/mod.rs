@@ -17,7 +17,7 @@ mod tag;
 
 use std::collections::BTreeMap;
 
-pub use contents::{Contents, check_contents};
+pub use contents::{Contents, check_contents, check_tars};
 pub use policy::{Check, Policy, RequiredAttestation, Rule, Signer};
 pub use policy_file::{parse_policy, policy_schema};
 pub use refusal::Refusal;
@@ -55,7 +55,7 @@ pub struct Evidence {
     /// Small documents of images, as far as they were kept while the files were
     /// read.
     pub documents: BTreeMap<String, Vec<u8>>,
-    /// What is in the tars of components, as far as they were read.
+    /// What is in the tars, as far as they were read.
     pub listings: BTreeMap<String, Listing>,
     /// What the user requested, if it was requested by name.
     pub query: Option<Query>,

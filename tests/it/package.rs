@@ -301,8 +301,15 @@ fn package_with(name: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
         .map(|(name, bytes)| format!("{} {name}\n", hex(bytes)))
         .collect();
     let checksums = lines.concat();
+    let named = |file: &str| {
+        let name = file.strip_prefix("components/")?.strip_suffix(".tar")?;
+        let plain = !name.is_empty() && !name.contains(['/', '.']);
+        plain.then(|| format!("- name: {name}\n"))
+    };
+    let components: String = files.iter().filter_map(|(file, _)| named(file)).collect();
     let definition = format!(
-        "kind: JackalPackageConfig\nmetadata:\n  name: {name}\n  aggregateChecksum: {}\n",
+        "kind: JackalPackageConfig\nmetadata:\n  name: {name}\n  aggregateChecksum: {}\n\
+         components:\n{components}",
         hex(checksums.as_bytes())
     );
     let mut all: Vec<(&str, &[u8])> = vec![
@@ -323,7 +330,7 @@ fn a_component_that_leads_out_of_its_folder_is_not_unpacked() {
     let bad = extract("bad.tar");
     assert_eq!(bad.code, Some(5), "{}", bad.stderr);
     assert!(
-        bad.stderr.contains("`../f`, which leads out"),
+        bad.stderr.contains("its entry `../f` leads out"),
         "{}",
         bad.stderr
     );

@@ -1,7 +1,8 @@
 //! Packages read from registries and web servers.
 
-use jackal::oci::{Descriptor, Digest, media_type};
+use jackal::oci::{Descriptor, Digest, Manifest, media_type};
 use jackal::package::manifest::title;
+use jackal::registry::{Options as ClientOptions, Registry};
 use serde_json::Value;
 
 use super::publish::{Rehearsal, built, publish};
@@ -216,6 +217,86 @@ fn a_manifest_that_puts_other_content_under_a_name_is_refused() {
         let source = registry.at(&format!("x/demo@{digest}"));
         let said = elsewhere(&sandbox, &["package", "pull", &source]);
         assert_eq!(said.code, Some(5), "{name}: {}", said.stderr);
+    }
+}
+
+/// The published package with other bytes, or none, in place of a component's tar;
+/// its definition and checksums agree with them.
+fn with_tool(registry: &Rehearsal, tar: Option<&[u8]>) -> String {
+    let (_, mut manifest) = registry.manifest("x/demo:1.0.0", "amd64");
+    let client = Registry::new(ClientOptions::default()).unwrap();
+    let reference = format!("{}/x/demo", registry.host()).parse().unwrap();
+    let of = |name: &str, manifest: &Manifest| {
+        let mut layers = manifest.layers.iter();
+        layers.position(|layer| title(layer) == Some(name)).unwrap()
+    };
+    let text = |place: usize, manifest: &Manifest| {
+        let read = client.read_blob(&reference, &manifest.layers[place]);
+        String::from_utf8(registry.block_on(read).unwrap().to_vec()).unwrap()
+    };
+    let replace = |place: usize, bytes: &[u8], manifest: &mut Manifest| {
+        let layer = &mut manifest.layers[place];
+        layer.digest = registry.put_blob("x/demo", bytes);
+        layer.size = bytes.len() as u64;
+    };
+    let (place, sums) = (
+        of("components/tool.tar", &manifest),
+        of("checksums.txt", &manifest),
+    );
+    let (definition, old) = (of("jackal.yaml", &manifest), text(sums, &manifest));
+    let line = |digest: &Digest| format!("{} components/tool.tar\n", digest.hex());
+    let before = line(&manifest.layers[place].digest);
+    let new = old.replace(
+        &before,
+        &tar.map_or(String::new(), |tar| line(&Digest::of(tar))),
+    );
+    let mut lines: Vec<&str> = new.lines().collect();
+    lines.sort_unstable();
+    let new = lines.join("\n") + "\n";
+    let [old, hex] = [&old, &new].map(|text| Digest::of(text.as_bytes()).hex());
+    let yaml = text(definition, &manifest).replace(&old, &hex);
+    replace(definition, yaml.as_bytes(), &mut manifest);
+    replace(sums, new.as_bytes(), &mut manifest);
+    match tar {
+        Some(tar) => replace(place, tar, &mut manifest),
+        None => drop(manifest.layers.remove(place)),
+    }
+    let bytes = serde_json::to_vec(&manifest).unwrap();
+    let digest = registry.put_manifest("x/demo", media_type::MANIFEST, &bytes);
+    registry.at(&format!("x/demo@{digest}"))
+}
+
+#[test]
+fn a_component_that_is_missing_or_cannot_be_unpacked_is_refused_by_every_command() {
+    let (sandbox, registry) = published(&[]);
+    let mut tar = tar::Builder::new(Vec::new());
+    for _ in 0..2 {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(0);
+        let name = "tool/files/0/tool";
+        tar.append_data(&mut header, name, &b""[..]).unwrap();
+    }
+    let twice = tar.into_inner().unwrap();
+    for (tar, message, copied) in [
+        (None, "which is not in `components/tool.tar`", false),
+        (Some(&b""[..]), "too small for what `tool` declares", false),
+        // A copy between registries does not read it.
+        (Some(&twice[..]), "two entries named", true),
+    ] {
+        let source = with_tool(&registry, tar);
+        for command in ["verify", "pull", "extract"] {
+            let unarchive: &[&str] = match command {
+                "extract" => &["--unarchive"],
+                _ => &[],
+            };
+            let args = [&["package", command, &source], unarchive].concat();
+            let said = elsewhere(&sandbox, &args);
+            assert_eq!(said.code, Some(5), "{command}: {}", said.stderr);
+            assert!(said.stderr.contains(message), "{command}: {}", said.stderr);
+        }
+        let args = ["-a", "amd64", &source, &registry.at("y"), "--tag", "1"];
+        let code = publish(&sandbox, &args).code;
+        assert_eq!(code, Some(if copied { 0 } else { 5 }));
     }
 }
 

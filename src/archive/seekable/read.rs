@@ -10,6 +10,7 @@ use super::{
     FOOTER_LEN, FOOTER_MAGIC, FrameAt, MAX_FRAME_LEN, MAX_FRAMES, SeekableError, TABLE_MAGIC,
     at_end, within,
 };
+use crate::archive::Unzstd;
 
 /// Maximum length of a frame header, in bytes.
 ///
@@ -20,9 +21,6 @@ const FRAME_HEAD_LEN: usize = 18;
 /// definitions and headers are in such frames. Anything hidden in larger ones is found
 /// when the archive is read from its start.
 const SMALL_FRAME_LEN: usize = 64 << 10;
-
-/// 128 MiB, the window that `zstd -d` accepts by default.
-const READ_WINDOW_LOG: u32 = 27;
 
 #[derive(Clone, Copy, Debug)]
 struct Frame {
@@ -206,8 +204,7 @@ impl<R: Read + Seek> SeekableReader<R> {
         for frame in needed.filter(|frame| frame.len > 0) {
             self.inner.seek(SeekFrom::Start(frame.compressed_at))?;
             let bytes = (&mut self.inner).take(u64::from(frame.compressed));
-            let mut decoder = zstd::stream::read::Decoder::new(bytes)?;
-            decoder.window_log_max(READ_WINDOW_LOG)?;
+            let mut decoder = Unzstd::new(BufReader::with_capacity(128 << 10, bytes))?;
             let expected = u64::from(frame.len);
             let skip = offset.saturating_sub(frame.at);
             let stop = (end - frame.at).min(expected);

@@ -29,7 +29,10 @@ impl Contents for Package {
         &mut self,
         names: &BTreeSet<String>,
     ) -> Result<BTreeMap<String, Listing>, Infallible> {
-        let read = |name: &String| (name.clone(), list(&self.files[name][..]));
+        let read = |name: &String| {
+            let listing = list(&self.files[name][..], Dialect::tar_contents(name).unwrap());
+            (name.clone(), listing)
+        };
         Ok(names.iter().map(read).collect())
     }
 }
@@ -352,7 +355,7 @@ fn parts_that_components_declare_must_be_in_their_tars() {
     let old: Vec<&str> = old.iter().map(String::as_str).collect();
     assert_eq!(refusals(&old, "build: {version: v0.26.4}\n"), "");
     assert_ne!(refusals(&old, "build: {version: v0.27.0}\n"), "");
-    // Files may be empty, and then there is no tar; a chart cannot be.
+    // Files may be empty, but even then they are in a tar.
     let bare = |definition: &str| {
         let definition = format!("components:\n- name: a\n{definition}");
         Package {
@@ -361,9 +364,12 @@ fn parts_that_components_declare_must_be_in_their_tars() {
         }
         .refusals()
     };
-    assert_eq!(bare("  files: [{source: f, target: /f}]\n"), "");
+    assert_eq!(bare("  images: []\n"), "");
+    assert!(bare("  files: [{source: f, target: /f}]\n").contains("file `/f`"));
+    assert!(bare("  files: [{source: f, target: /}]\n").contains("file `/`"));
     assert!(bare("  charts: [{name: c, version: 1.0.0}]\n").contains("chart `c`"));
     assert!(bare("  repos: ['https://h.example/r.git']\n").contains("repository"));
+    assert!(bare("  repos: ['git@h.example:r']\n").contains("repository"));
     let mut noise = Package {
         definition: definition.into(),
         ..Package::default()
@@ -374,6 +380,97 @@ fn parts_that_components_declare_must_be_in_their_tars() {
             .refusals()
             .contains("`components/a.tar`: it cannot be read")
     );
+}
+
+/// A tar with these entries.
+fn tar_of(entries: &[(tar::EntryType, &str, &str)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (kind, name, link) in entries {
+        let mut header = tar::Header::new_ustar();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
+        header.set_entry_type(*kind);
+        header.set_size(0);
+        header.set_cksum();
+        builder.append(&header, &b""[..]).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn tars_that_cannot_be_unpacked_and_those_of_no_component_are_refused() {
+    use tar::EntryType as Kind;
+    let found = |name: &str, entries: &[(Kind, &str, &str)]| {
+        let mut package = Package {
+            definition: "components:\n- name: a\n".into(),
+            ..Package::default()
+        };
+        package.files.insert(name.into(), tar_of(entries));
+        package.refusals()
+    };
+    let folder = (Kind::Directory, "a", "");
+    assert_eq!(found("components/a.tar", &[folder]), "");
+    assert_eq!(found("sboms.tar", &[(Kind::Regular, "b.json", "")]), "");
+    for (entries, message) in [
+        ([(Kind::Regular, "a/../../x", "")], "leads out"),
+        ([(Kind::Regular, "/a/x", "")], "leads out"),
+        ([(Kind::Regular, "b/x", "")], "outside the folder"),
+        ([(Kind::Link, "a/x", "/etc/passwd")], "a hard link"),
+        ([(Kind::Char, "a/x", "")], "neither a file"),
+    ] {
+        let found = found("components/a.tar", &entries);
+        assert!(found.contains(message), "{found}");
+    }
+    let twice = [(Kind::Regular, "a/x", ""), (Kind::Symlink, "a/./x", "y")];
+    let twice = found("components/a.tar", &twice);
+    assert!(twice.contains("two entries named `a/x`"), "{twice}");
+    let link = found("sboms.tar", &[(Kind::Symlink, "x", "/etc/passwd")]);
+    assert!(
+        link.starts_with("`sboms.tar`: it cannot be unpacked: "),
+        "{link}"
+    );
+    let other = found("components/b.tar", &[(Kind::Directory, "b", "")]);
+    assert_eq!(
+        other,
+        "`components/b.tar`: the definition has no component of this name"
+    );
+}
+
+#[test]
+fn files_must_have_their_own_places() {
+    for (one, other, unpacked) in [
+        ("a", "a/b", "below it"),
+        ("sboms", "sboms.tar", "where it is unpacked"),
+        ("sboms/x", "sboms.tar", "where it is unpacked"),
+    ] {
+        let mut package = Package::default();
+        package.files.insert(one.into(), Vec::new());
+        package.files.insert(other.into(), tar_of(&[]));
+        let found = package.refusals();
+        assert!(found.contains(unpacked), "{found}");
+    }
+    let mut package = Package::default();
+    for name in ["a", "a-/b", "a.b/c", "ab/c"] {
+        package.files.insert(name.into(), Vec::new());
+    }
+    assert_eq!(package.refusals(), "");
+}
+
+#[test]
+fn the_tars_of_a_skeleton_are_those_of_its_components() {
+    let skeleton = |name: &str| {
+        let mut package = Package {
+            definition: "build: {architecture: skeleton}\ncomponents:\n- name: a\n  files:\n  \
+                         - {source: 'https://h.example/f', target: /f}\n"
+                .into(),
+            ..Package::default()
+        };
+        let entries = tar_of(&[(tar::EntryType::Directory, "a", "")]);
+        package.files.insert(name.into(), entries);
+        package.refusals()
+    };
+    assert_eq!(skeleton("components/a.tar"), "");
+    assert!(skeleton("components/b.tar").contains("no component"));
 }
 
 #[test]
