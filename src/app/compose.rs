@@ -17,6 +17,7 @@ use crate::ground::source::{
     LocalSourceError, OwnFiles, WORKSPACE_FILE, bound, listed_in, located,
 };
 use crate::kinds::chart;
+use crate::kinds::component::write::is_archive;
 use crate::oci::host_architecture;
 use crate::package::{Choice, Definition, ImportError, Look, SkeletonUrl, Surroundings, Warning};
 use crate::plan;
@@ -268,7 +269,7 @@ impl Surroundings for Disk<'_, '_> {
         let cas = Arc::clone(self.trial.as_ref()?);
         let folder = self.look(path) == Look::Folder;
         match key {
-            "localPath" if folder => {
+            "localPath" if folder || is_archive(path) => {
                 let tried = chart::try_local(&cas, &self.folders, path, &self.own);
                 tried.err().map(|failure| failure.message)
             }

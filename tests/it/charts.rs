@@ -127,6 +127,45 @@ fn packed(sandbox: &Sandbox, file: &str) -> Vec<u8> {
 }
 
 #[test]
+fn a_local_archive_that_helm_would_not_load_is_refused_by_lint_and_build() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "jackal.yaml",
+        "kind: JackalPackageConfig\nmetadata: {name: demo, version: 1.0.0, architecture: amd64}\n\
+         components:\n- name: web\n  charts:\n  - name: mine\n    version: 1.2.0\n    \
+         namespace: n\n    localPath: web.tgz\n",
+    );
+    let good = tgz("web", "1.2.0");
+    let needs =
+        "1.2.0\ndependencies:\n- {name: db, version: 1.0.0, repository: 'https://h.example'}";
+    let pointer = format!(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 12345\n",
+        "7".repeat(64)
+    );
+    for (bytes, message) in [
+        (&b"no archive"[..], "web.tgz"),
+        (&good[..good.len() / 2], "web.tgz"),
+        (&tgz("web", "not a version")[..], "web.tgz/Chart.yaml:"),
+        (&tgz("web", needs)[..], "depends on `db`"),
+        (pointer.as_bytes(), "Git LFS pointer"),
+    ] {
+        sandbox.write("web.tgz", bytes);
+        settle();
+        for command in [&["dev", "lint"][..], &["build"]] {
+            let said = sandbox.run(command);
+            assert_ne!(said.code, Some(0), "{message}");
+            let text = said.stdout + &said.stderr;
+            assert!(text.contains(message), "{message}: {text}");
+        }
+    }
+    sandbox.write("web.tgz", &good[..]);
+    settle();
+    assert_eq!(sandbox.run(&["dev", "lint"]).code, Some(0));
+    sandbox.build(&[]);
+    assert_eq!(packed(&sandbox, "mine-1.2.0.tgz"), good);
+}
+
+#[test]
 fn a_version_constraint_is_resolved_once_and_the_archive_comes_from_its_repository() {
     let (sandbox, server) = (Sandbox::new(), Server::start());
     let index = |versions: &[(&str, &str)]| {

@@ -443,3 +443,41 @@ fn pointers_of_git_lfs_are_named_each_time() {
     assert_eq!(sandbox.run(&["update", "pkg"]).code, Some(0));
     assert!(warned() && warned());
 }
+
+#[test]
+fn pointers_of_git_lfs_are_not_packed_for_files() {
+    let sandbox = Sandbox::new();
+    let pointer = format!(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 12345\n",
+        "7".repeat(64)
+    );
+    sandbox.write(
+        "chart/Chart.yaml",
+        "apiVersion: v2\nname: c\nversion: 1.0.0\n",
+    );
+    for (file, part) in [
+        ("f.bin", "files: [{source: f.bin, target: /f}]"),
+        ("d/deep/f.bin", "files: [{source: d, target: /f}]"),
+        (
+            "m.yaml",
+            "manifests: [{name: m, namespace: n, files: [m.yaml]}]",
+        ),
+        (
+            "chart/files/f.bin",
+            "charts: [{name: c, version: 1.0.0, namespace: n, localPath: chart}]",
+        ),
+    ] {
+        sandbox.write(file, &pointer[..]);
+        sandbox.write(
+            "jackal.yaml",
+            format!(
+                "kind: JackalPackageConfig\nmetadata: {{name: demo, architecture: amd64}}\n\
+                 components:\n- name: r\n  {part}\n"
+            ),
+        );
+        let built = sandbox.run(&["build"]);
+        assert_eq!(built.code, Some(3), "{}", built.stderr);
+        let expected = format!("`{file}` is a Git LFS pointer");
+        assert!(built.stderr.contains(&expected), "{}", built.stderr);
+    }
+}

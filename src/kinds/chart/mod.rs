@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 pub(crate) use dependencies::version_of;
 use dependencies::{ChartPart, parts_of};
-use package::package_chart;
+use package::{check_archive, package_chart};
 use remote::ChartQuestion;
 
 use crate::action::{Action, Fields as _, Output, fields};
@@ -18,14 +18,18 @@ use crate::cas::Cas;
 use crate::ground::folders::{Folders, Found};
 use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Site};
-use crate::ground::source::{LeftOut, LocalSourceError, OwnFiles, bound, inside, located, outside};
+use crate::ground::source::{
+    LeftOut, LocalSourceError, OwnFiles, bound, inside, listed_in, located, outside,
+};
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure};
+use crate::kinds::component::write::is_archive;
 use crate::kinds::material::Material;
 use crate::kinds::pins::{Pin, answer};
 use crate::kinds::{Bench, Context, Kind, Prepared, clone, inputs_over};
 use crate::oci::Descriptor;
 use crate::package::{Chart, RepoUrl};
+use crate::workspace::Links;
 
 /// The action that packages a chart from its files.
 pub(crate) const ACTION: &str = "chart";
@@ -106,7 +110,8 @@ fn local_parts<'f>(
     Ok((found, parts_of(&root, &bound, local_path, Some(&left_out))?))
 }
 
-/// Packages the chart in the folder `local_path` and discards the result.
+/// Packages the chart in the folder `local_path` and discards the result, or checks
+/// the archive of one.
 ///
 /// # Errors
 ///
@@ -117,8 +122,13 @@ pub(crate) fn try_local(
     local_path: &str,
     own: &OwnFiles,
 ) -> Result<(), Failure> {
-    let (_, parts) = local_parts(folders, local_path, own)?;
     let mut inputs = Inputs::new(cas);
+    if is_archive(local_path) {
+        let (found, entries) = listed_in(folders, local_path, Links::Packed, own)?;
+        inputs.add_from_disk(found.root, &entries, |path| found.named(path))?;
+        return Ok(check_archive(&inputs, local_path)?);
+    }
+    let (_, parts) = local_parts(folders, local_path, own)?;
     for part in parts {
         inputs.add_from_disk(&part.folder, &part.entries, |path| part.named(path))?;
     }

@@ -24,6 +24,7 @@ use crate::disk::{self, at};
 use crate::ground::failures;
 use crate::ground::inputs::Inputs;
 use crate::ground::source::LeftOut;
+use crate::package::lfs_pointer;
 use crate::workspace::{Entry, Identity, Kind, Stat};
 
 /// Maximum size of `Chart.yaml`, lock and ignore files, in bytes: 5 MiB, Helm's limit
@@ -49,6 +50,11 @@ pub enum ChartError {
     /// A file has invalid content; the message includes the place.
     #[error("{0}")]
     Malformed(String),
+    /// A file that is not what it should be.
+    #[error(
+        "`{0}` is a Git LFS pointer, not the file itself: run `git lfs pull`, or use a chart that has the content"
+    )]
+    Pointer(String),
     /// Its dependencies are missing.
     #[error(
         "chart `{chart}` depends on {missing}, missing from its charts/ folder: run `helm dependency build {folder}` first"
@@ -128,18 +134,7 @@ pub(crate) fn package_chart<W: Write>(
     });
     let mut left = MAX_INNER_BYTES;
     let chart = load(files.collect(), shown, 0, &mut left)?;
-    let has = |name: &&String| !chart.charts.iter().any(|c| c.metadata.name == **name);
-    let missing: Vec<String> = (chart.metadata.needs.iter())
-        .filter(has)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    if !missing.is_empty() {
-        return Err(ChartError::Missing {
-            chart: chart.metadata.name,
-            missing: missing.join(", "),
-            folder: shown.to_owned(),
-        });
-    }
+    complete(&chart, shown)?;
     let zipped = GzBuilder::new().mtime(0).write(out, Compression::default());
     let mut tar = TarWriter::new(zipped);
     write(&chart, "", &mut tar)?;
@@ -147,6 +142,42 @@ pub(crate) fn package_chart<W: Write>(
     zipped
         .finish()
         .map_err(|error| TarError::Write(error).into())
+}
+
+/// Checks that Helm would load the packaged chart at `path` among the inputs.
+///
+/// # Errors
+///
+/// [`ChartError`]
+pub(crate) fn check_archive(inputs: &Inputs, path: &str) -> Result<(), ChartError> {
+    let Some(InputNode::File(file)) = inputs.tree.get(path) else {
+        return Ok(());
+    };
+    let archive = Content::Input {
+        inputs,
+        path: path.to_owned(),
+        size: file.size,
+    };
+    let mut left = MAX_INNER_BYTES;
+    let files = unpacked(&archive, path, &mut left)?;
+    complete(&load(files, path, 0, &mut left)?, path)
+}
+
+/// Checks that a chart has the charts that it depends on.
+fn complete(chart: &Chart<'_>, shown: &str) -> Result<(), ChartError> {
+    let has = |name: &&String| !chart.charts.iter().any(|c| c.metadata.name == **name);
+    let missing: Vec<String> = (chart.metadata.needs.iter())
+        .filter(has)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(ChartError::Missing {
+            chart: chart.metadata.name.clone(),
+            missing: missing.join(", "),
+            folder: shown.to_owned(),
+        }),
+    }
 }
 
 /// The content of a file, or its location.
@@ -181,7 +212,11 @@ impl Content<'_> {
             }
             Self::Input { inputs, path, size } => {
                 let unread = at(Path::new(path));
-                let mut file = inputs.open(path).map_err(unread)?;
+                let file = inputs.open(path).map_err(unread)?;
+                let (pointer, mut file) = lfs_pointer(*size, file).map_err(unread)?;
+                if pointer {
+                    return Err(ChartError::Pointer(path.clone()));
+                }
                 let mut begin = Vec::new();
                 let mut head = (&mut file).take(MARK.len() as u64);
                 head.read_to_end(&mut begin).map_err(unread)?;

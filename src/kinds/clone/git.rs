@@ -17,7 +17,7 @@ use crate::ground::process::{Ending, Process, ProcessError, Stream};
 use crate::ground::{failures, of_cas};
 use crate::kinds::TREE;
 use crate::oci::Digest;
-use crate::package::{RepoUrl, Wanted};
+use crate::package::{LFS_POINTER, RepoUrl, Wanted};
 use crate::workspace::{self, Kind, WalkError};
 
 /// The name of the remote in a clone.
@@ -35,9 +35,6 @@ const TOP: &str = "repo";
 
 /// Maximum number of branches and tags that are searched for Git LFS pointers.
 const MAX_TREES: usize = 200;
-
-/// The first line of a pointer. Source: the specification of Git LFS, "Pointer".
-const POINTER: &str = r"^version https://git-lfs\.github\.com/spec/v1$";
 
 /// Time limit of one Git command: enough for the history of Linux, 5 GB, at 3 MB/s. A
 /// task can set a shorter `timeout`.
@@ -288,7 +285,8 @@ impl Git {
         if large.is_empty() {
             return Ok(Vec::new());
         }
-        let found = search(POINTER, &large, &[]).await?;
+        let pointer = format!("^{}$", LFS_POINTER.replace('.', r"\."));
+        let found = search(&pointer, &large, &[]).await?;
         let paths = found.lines().filter_map(|line| line.split_once(':'));
         let mut paths: Vec<String> = paths.map(|(_, path)| path.to_owned()).collect();
         paths.sort();

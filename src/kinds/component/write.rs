@@ -18,14 +18,15 @@ use crate::cas::CasError;
 use crate::disk;
 use crate::ground::inputs::Inputs;
 use crate::ground::{failures, of_cas};
+use crate::kinds::chart::package::ChartError;
 use crate::kinds::component::files::is_remote;
 use crate::kinds::component::settings::{ComponentSettings, FileSettings, ManifestSettings};
 use crate::oci::Digest;
 use crate::package::{self, RepoUrlError, address_and_sum, shasum};
 
 pub use crate::package::{chart_file, kustomized};
-use entries::unread;
 pub(crate) use entries::{Entries, Modes};
+use entries::{unread, without_pointer};
 pub use parts::is_archive;
 
 /// Modes of the folders of the component's layout.
@@ -56,6 +57,14 @@ pub enum ComponentError {
     /// Not the URL of a repository.
     #[error(transparent)]
     Repo(#[from] RepoUrlError),
+    /// What is in its place in the checkout is not its content.
+    #[error(
+        "`{0}` is a Git LFS pointer, not the file itself: run `git lfs pull`, or name a source that has the content"
+    )]
+    Pointer(String),
+    /// The archive is not a chart.
+    #[error(transparent)]
+    Chart(#[from] ChartError),
     /// As [`Name`](Self::Name), of a chart or repository.
     #[error("invalid file name `{0}`: expected a name without `/` that is unique in the component")]
     Place(String),
@@ -334,6 +343,7 @@ impl<W: Write> Writer<'_, W> {
         item.compare(file.digest)?;
         let content = self.inputs.open_blob(url).map_err(unread(url))?;
         let mode = item.modes.top_file.unwrap_or(0o644);
+        let content = without_pointer((file.size, content), url)?;
         self.out.file(&item.path, mode, (file.size, content), url)
     }
 }

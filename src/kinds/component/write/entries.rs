@@ -10,6 +10,7 @@ use crate::disk;
 use crate::ground::inputs::Inputs;
 use crate::kinds::component::write::ComponentError;
 use crate::oci::Digest;
+use crate::package::lfs_pointer;
 
 /// The modes of one item of a tar, and of what is in it.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +90,7 @@ impl<W: Write> Entries<W> {
                     check(file.digest)?;
                     let mode = modes.file(top, file.mode());
                     let content = inputs.open(&from).map_err(unread(&from))?;
+                    let content = without_pointer((file.size, content), &from)?;
                     self.file(&path, mode, (file.size, content), &from)?;
                 }
             }
@@ -143,6 +145,18 @@ impl<W: Write> Entries<W> {
             TarError::Read { source, .. } => unread(from)(source).into(),
             other => other.into(),
         })
+    }
+}
+
+/// The content of the file that messages call `from`, of `size` bytes, unless it is a
+/// pointer of Git LFS. Clones may have pointers, which are named in a warning.
+pub(crate) fn without_pointer<R: Read>(
+    (size, content): (u64, R),
+    from: &str,
+) -> Result<impl Read, ComponentError> {
+    match lfs_pointer(size, content).map_err(unread(from))? {
+        (true, _) => Err(ComponentError::Pointer(from.to_owned())),
+        (false, content) => Ok(content),
     }
 }
 

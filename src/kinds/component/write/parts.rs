@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
+use crate::kinds::chart::package::check_archive;
 use crate::kinds::component::settings::ChartSettings;
 use crate::kinds::component::write::{
     ComponentError, Item, Modes, OWN_FOLDER, Writer, own, unread,
@@ -43,6 +44,7 @@ impl<W: Write> Writer<'_, W> {
         for (file, chart) in named {
             let path = format!("{folder}/{file}");
             if is_archive(&chart.local_path) {
+                check_archive(self.inputs, &chart.local_path)?;
                 self.item(&Item {
                     modes: Modes {
                         top_file: Some(0o644),
