@@ -5,6 +5,7 @@
 pub(crate) mod build;
 pub(crate) mod fetch;
 pub mod import;
+pub(crate) mod layers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use build::{ImageConfig, ImageSpec, LayerSpec};
 use fetch::FetchError;
+use layers::check_layers;
 
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::{Cas, tree};
@@ -264,6 +266,10 @@ impl Kind for PullWork {
         )
         .await
         .map_err(|error| self.lost(error, manifest))?;
+        // Once: the result is recorded, and the layers are known by their digests.
+        let (cas, manifest) = (Arc::clone(&site.cas), manifest.clone());
+        let (name, limit) = (reference.to_string(), site.options.content_limit);
+        blocking(move || Ok(check_layers(&cas, &name, &manifest, limit)?)).await?;
         Ok(Made {
             fetched: fetched.bytes,
             ..fetched.outputs.into()
@@ -361,12 +367,17 @@ pub(crate) async fn import(
 ) -> Result<Made, Failure> {
     let settings = ImportSettings::read("", &action.settings)?;
     let platform = platform_of(action)?;
-    let (cas, inputs) = (Arc::clone(&bench.cas), inputs.clone());
+    let (cas, inputs, limit) = (
+        Arc::clone(&bench.cas),
+        inputs.clone(),
+        bench.content_limit(),
+    );
     let outputs = blocking(move || {
         let ImportSettings { path, reference } = settings;
         let source = import::ImageFiles::open(&inputs, &path, cas.root())?;
         let (pin, mut outputs) = import::import(&cas, &source, Some(&reference), &platform)?;
         source.settle()?;
+        check_layers(&cas, &path, &pin.manifest, limit)?;
         if pin.manifest.media_type == media_type::DOCKER_MANIFEST {
             // A cached result has names and digests but no media types.
             for output in outputs

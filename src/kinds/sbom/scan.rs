@@ -13,18 +13,13 @@ use crate::action::Output;
 use crate::archive::Bounded;
 use crate::cas::{Cas, CasError, Ingest};
 use crate::ground::{failures, of_cas, of_io};
+use crate::kinds::image::layers::{LayersError, agree, layer_limit, listed};
 use crate::oci::{Descriptor, Digest, MAX_MANIFEST_BYTES, Manifest, Reference, media_type};
 use crate::sbom::document::{Document, ScanTarget};
 use crate::sbom::format::syft;
 use crate::sbom::layer::LayerError;
 use crate::sbom::scan::Image;
 use crate::sbom::{StackError, StoredError, StoredScan, scan, unpack};
-
-/// Maximum unpacked size of a layer, as a multiple of its size, and the size that any
-/// layer may have: 4 GiB. Files of zeros compress a thousandfold, real file systems
-/// tenfold.
-const LAYER_RATIO: u64 = 100;
-const LAYER_ALWAYS: u64 = 4 << 30;
 
 /// Why an SBOM could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -47,19 +42,9 @@ pub enum SbomError {
         what: String,
         source: serde_json::Error,
     },
-    /// A layer is not the one that the configuration describes: container engines
-    /// refuse the image.
-    #[error(
-        "image `{reference}`: its layer {layer} unpacks to {found}, but its configuration says {expected}: push the image again, or ask its publisher"
-    )]
-    DiffId {
-        reference: String,
-        /// Digest of the layer in the manifest.
-        layer: Digest,
-        found: Digest,
-        /// As the configuration has it.
-        expected: String,
-    },
+    /// A layer is not the one that the configuration speaks of.
+    #[error(transparent)]
+    Layers(#[from] LayersError),
     /// A stored scan is damaged.
     #[error(transparent)]
     Stored(#[from] StoredError),
@@ -92,8 +77,7 @@ pub fn is_container(manifest: &[u8]) -> bool {
 pub fn scan_layer(cas: &Cas, layer: &Descriptor, limit: Option<u64>) -> Result<Output, SbomError> {
     let what = || layer.digest.to_string();
     let blob = cas.open_blob(&layer.digest)?;
-    let usual = || layer.size.saturating_mul(LAYER_RATIO).max(LAYER_ALWAYS);
-    let limit = limit.unwrap_or_else(usual);
+    let limit = layer_limit(layer, limit);
     let found = unpack::unpacked(blob)
         .map_err(LayerError::from)
         .and_then(|plain| scan::layer(Bounded::new(plain, limit)))
@@ -161,7 +145,9 @@ pub fn image_sbom(
             StackError::Layer(error) => layer_error(error),
         })?);
     }
-    agree(reference, &parsed, &about, &layers)?;
+    for ((layer, expected), (found, _)) in listed(&parsed, &about).zip(&layers) {
+        agree(reference, layer, *found, expected)?;
+    }
     let described: Vec<_> = parsed
         .layers
         .iter()
@@ -207,36 +193,6 @@ pub fn image_sbom(
         metadata,
     };
     write(cas, image.document(source).map_err(layer_error)?)
-}
-
-/// Compares the unpacked layers of an image with its configuration.
-///
-/// Source: OCI image-spec 1.1, config.md, "rootfs".
-fn agree(
-    reference: &str,
-    manifest: &Manifest,
-    config: &serde_json::Value,
-    layers: &[(Digest, u64)],
-) -> Result<(), SbomError> {
-    let listed = manifest.layers.iter();
-    let mixed = listed
-        .clone()
-        .any(|layer| !media_type::is_container_layer(&layer.media_type));
-    let expected = config.pointer("/rootfs/diff_ids");
-    let expected = expected.and_then(serde_json::Value::as_array);
-    let expected = expected.filter(|_| !mixed).map_or(&[][..], Vec::as_slice);
-    for ((layer, (found, _)), expected) in listed.zip(layers).zip(expected) {
-        let expected = expected.as_str().unwrap_or_default();
-        if expected != found.to_string() {
-            return Err(SbomError::DiffId {
-                reference: reference.to_owned(),
-                layer: layer.digest,
-                found: *found,
-                expected: expected.chars().take(100).collect(),
-            });
-        }
-    }
-    Ok(())
 }
 
 /// Repository and tag of a reference; the digest stands in for a missing tag.
