@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::package_read::package_verify;
@@ -55,7 +56,7 @@ fn verified(path: &Path) -> Result<PackageFile, PackageDeltaError> {
 /// [`PackageDeltaError`]; nothing is left behind then.
 pub fn package_delta(old: &Path, new: &Path, to: &Path) -> Result<Delta, PackageDeltaError> {
     let (old, new) = (verified(old)?, verified(new)?);
-    let mut file = begin(to)?;
+    let mut file = begin(to, old.mode() & new.mode())?;
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, &mut file);
     let made = layout::write_delta(&old, &new, to, &mut out)?;
     out.flush().map_err(at(to))?;
@@ -71,8 +72,11 @@ pub fn package_delta(old: &Path, new: &Path, to: &Path) -> Result<Delta, Package
 /// [`PackageDeltaError`]; nothing is left behind then.
 pub fn package_join(old: &Path, delta: &Path, to: &Path) -> Result<Delta, PackageDeltaError> {
     let old = layout::open(old)?;
-    let mut content = BufReader::new(File::open(delta).map_err(at(delta))?);
-    let mut file = begin(to)?;
+    let content = File::open(delta).map_err(at(delta))?;
+    // The result is for those who may read both.
+    let mode = content.metadata().map_err(at(delta))?.mode() | 0o600;
+    let mut content = BufReader::new(content);
+    let mut file = begin(to, old.mode() & mode)?;
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, &mut file);
     let made = layout::apply_delta(&old, &mut content, delta, &mut out)?;
     out.flush().map_err(at(to))?;
@@ -83,11 +87,11 @@ pub fn package_join(old: &Path, delta: &Path, to: &Path) -> Result<Delta, Packag
     Ok(made)
 }
 
-fn begin(to: &Path) -> Result<NewFile, PackageDeltaError> {
+fn begin(to: &Path, mode: u32) -> Result<NewFile, PackageDeltaError> {
     if std::fs::symlink_metadata(to).is_ok() {
         return Err(PackageDeltaError::Exists(to.to_owned()));
     }
-    Ok(NewFile::begin(to)?)
+    Ok(NewFile::with_mode(to, mode)?)
 }
 
 fn keep(file: NewFile) -> Result<(), PackageDeltaError> {

@@ -9,8 +9,10 @@ use super::read_error::PackageReadError;
 use crate::action::Output;
 use crate::cas::{Cas, CasError};
 use crate::disk::{self, DiskError, NewFile};
-use crate::kinds::package::export::{ArchiveFormat, ExportError, Packing, export_archive};
-use crate::layout::{self, LayoutError, PackageFile, Spliced};
+use crate::kinds::package::export::{
+    ArchiveFormat, Destination, ExportError, Packing, export_archive,
+};
+use crate::layout::{self, Beside, LayoutError, PackageFile, Spliced};
 use crate::release::signature_statement;
 use crate::signers::{Seal, Signer, SignerError, seal};
 use crate::signing::{Claims, Subject};
@@ -125,12 +127,23 @@ pub fn package_sign(
         (Ok(there), Ok(here)) if there == here => path.to_owned(),
         _ => target,
     };
+    // In place, the bundles that are kept were chosen above.
+    let beside = match target == path {
+        true => None,
+        false => {
+            let definition = crate::oci::Digest::of(definition);
+            Some(Beside::plan(&target, &bundles, definition, false)?)
+        }
+    };
     if !files.is_empty() {
         write(file, &package, &files, &target, read)?;
     } else if target != path {
         copy(file, &target)?;
     }
-    let beside = layout::write_bundles(&target, &bundles)?;
+    let beside = match beside {
+        Some(beside) => beside.write()?,
+        None => layout::write_bundles(&target, &bundles)?,
+    };
     Ok(Resigned {
         package,
         files: [target].into_iter().chain(beside).collect(),
@@ -149,16 +162,17 @@ fn copy(file: &PackageFile, to: &Path) -> Result<(), PackageSignError> {
     if file.path().is_dir() {
         return into_folder(file.path(), to, &[], &[]);
     }
-    replace(to, |out| file.copy_to(out).map(|()| true))?;
+    replace(to, file.mode(), |out| file.copy_to(out).map(|()| true))?;
     Ok(())
 }
 
 /// Writes a file completely, or not at all if `write` returns false or fails.
 fn replace(
     to: &Path,
+    mode: u32,
     write: impl FnOnce(&mut BufWriter<&mut NewFile>) -> Result<bool, LayoutError>,
 ) -> Result<bool, PackageSignError> {
-    let mut file = NewFile::begin(to)?;
+    let mut file = NewFile::with_mode(to, mode)?;
     let mut out = BufWriter::with_capacity(1 << 20, &mut file);
     let whole = write(&mut out)?;
     out.flush().map_err(disk::at(to))?;
@@ -186,7 +200,7 @@ fn write(
     if target == file.path() && file.is_split() {
         return Err(PackageSignError::Split(target.to_owned()));
     }
-    let spliced = replace(target, |out| {
+    let spliced = replace(target, file.mode(), |out| {
         Ok(layout::splice(file, &without, files, out)? == Spliced::Done)
     })?;
     match spliced {
@@ -225,7 +239,11 @@ fn repack(
         true => ArchiveFormat::TarZst,
         false => ArchiveFormat::Tar,
     };
-    export_archive(&cas, members, target, format, None, &|| false)?;
+    let to = Destination {
+        mode: file.mode(),
+        ..Destination::new(target, format)
+    };
+    export_archive(&cas, members, &to, &|| false)?;
     Ok(())
 }
 

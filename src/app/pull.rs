@@ -4,9 +4,9 @@
 //! continue. The archive is identical to the one that building the package here would
 //! write, and gets its name only when it is complete.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,10 +17,13 @@ use tokio::task::JoinSet;
 use super::package_read::{package_definition, package_documents};
 use super::read_error::PackageReadError;
 use crate::action::Output;
+use crate::archive::{self, Listing};
 use crate::cas::{Cas, CasError};
 use crate::disk::NewFile;
-use crate::kinds::package::export::{ArchiveFormat, ExportError, Packing, export_archive};
-use crate::layout::{self, PackageFile};
+use crate::kinds::package::export::{
+    ArchiveFormat, Destination, ExportError, Packing, export_archive,
+};
+use crate::layout::{self, Beside, PackageFile};
 use crate::oci::{Descriptor, Digest, Reference};
 use crate::package::{ArchiveName, ArchiveNameError, Definition, Dialect, Kind};
 use crate::registry::{Connection, RegistryError, runtime};
@@ -89,6 +92,14 @@ pub enum PullError {
     Stopped(String),
 }
 
+impl PullError {
+    /// Whether a file that may be somebody else's would have to be removed.
+    #[must_use]
+    pub fn is_in_the_way(&self) -> bool {
+        matches!(self, Self::Export(ExportError::InTheWay(_)))
+    }
+}
+
 /// Pulls the package called `name`.
 ///
 /// # Errors
@@ -124,9 +135,11 @@ fn copied(
     };
     let mut notes = Vec::new();
     let bundles = bundles(opened, &mut notes)?;
+    let beside = beside(&to, bundles, &documents)?;
     options.writing.store(true, Ordering::SeqCst);
     std::fs::create_dir_all(&options.to).map_err(io)?;
-    let mut file = NewFile::begin(&to).map_err(|error| io(error.source))?;
+    // The copy is for the readers of the original.
+    let mut file = NewFile::with_mode(&to, archive.mode()).map_err(|error| io(error.source))?;
     let stopped = || *options.stop.borrow();
     let copy = archive.copy_to(&mut Stoppable {
         out: &mut file,
@@ -146,7 +159,7 @@ fn copied(
     }
     notes.extend_from_slice(package.notes());
     file.keep().map_err(|error| io(error.source))?;
-    let beside = layout::write_bundles(&to, bundles).map_err(PackageReadError::from)?;
+    let beside = beside.write().map_err(PackageReadError::from)?;
     Ok(Pulled {
         files: [to].into_iter().chain(beside).collect(),
         manifest: None,
@@ -180,9 +193,15 @@ fn assembled(
     // So that the archive can be verified without the registry.
     let mut notes = package.notes().to_vec();
     let bundles = bundles(opened, &mut notes)?;
+    let beside = beside(&archive, bundles, &package)?;
     options.writing.store(true, Ordering::SeqCst);
     let files = in_order(&package);
     let mut fetching = Fetching::begin(opened, &files, &cas, read.concurrency, &options.stop)?;
+    if !opened.package.is_here() {
+        let listings = fetching.listings(&files, &cas)?;
+        let judged = opened.judge_tars(&package, listings);
+        judged.map_err(PackageReadError::from)?;
+    }
     let members = files.into_iter().map(|file| {
         let packing = Packing::of_member(&file.name);
         match fetching.wait_for(file.digest) {
@@ -195,13 +214,18 @@ fn assembled(
         }
     });
     let stopped = || *options.stop.borrow();
-    let written = export_archive(&cas, members, &archive, format, options.split, &stopped);
+    let to = Destination {
+        split: options.split,
+        mode: (opened.package.as_file()).map_or(0o644, PackageFile::mode),
+        ..Destination::new(&archive, format)
+    };
+    let written = export_archive(&cas, members, &to, &stopped);
     let written = match (written, fetching.failed.take()) {
         (_, Some(error)) => return Err(error),
         (Err(ExportError::Stopped), None) => return Err(PullError::Interrupted),
         (written, None) => written?,
     };
-    let beside = layout::write_bundles(&archive, bundles).map_err(PackageReadError::from)?;
+    let beside = beside.write().map_err(PackageReadError::from)?;
     Ok(Pulled {
         files: written.files.into_iter().chain(beside).collect(),
         manifest: opened.package.manifest(),
@@ -211,6 +235,16 @@ fn assembled(
         package,
         notes,
     })
+}
+
+/// What becomes of the bundles beside the archive `to` of `package`.
+fn beside(
+    to: &Path,
+    bundles: &[Vec<u8>],
+    package: &VerifiedPackage,
+) -> Result<Beside, PackageReadError> {
+    let definition = Digest::of(package.definition());
+    Ok(Beside::plan(to, bundles, definition, false)?)
 }
 
 /// The warning about signatures and attestations that were not read.
@@ -365,6 +399,23 @@ impl Fetching {
             }
         }
         Ok(())
+    }
+
+    /// Lists the tars among `files`, once the cache has them: they come before images.
+    fn listings(
+        &mut self,
+        files: &[Output],
+        cas: &Cas,
+    ) -> Result<BTreeMap<String, Listing>, PullError> {
+        let mut found = BTreeMap::new();
+        for file in files {
+            if let Some(contents) = Dialect::tar_contents(&file.name) {
+                self.wait_for(file.digest)?;
+                let tar = cas.open_blob(&file.digest)?;
+                found.insert(file.name.clone(), archive::list(tar, contents));
+            }
+        }
+        Ok(found)
     }
 }
 

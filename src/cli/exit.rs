@@ -196,6 +196,7 @@ impl ToExit for PackageSourceError {
 impl ToExit for LayoutError {
     fn exit(&self) -> Exit {
         match self {
+            Self::InTheWay { .. } => Exit::Usage,
             Self::Absent(_)
             | Self::NoLayout(_)
             | Self::Io { .. }
@@ -287,6 +288,7 @@ impl ToExit for PackageSignError {
     fn exit(&self) -> Exit {
         match self {
             Self::Read(error) => error.exit(),
+            Self::Layout(error) => error.exit(),
             Self::Split(_) | Self::Elsewhere(_) => Exit::Usage,
             _ => Exit::Environment,
         }
@@ -307,6 +309,7 @@ impl ToExit for PullError {
         match self {
             Self::Read(error) => error.exit(),
             Self::Name(_) | Self::Changed(_) => Exit::Verification,
+            _ if self.is_in_the_way() => Exit::Usage,
             Self::Interrupted => Exit::Interrupted,
             _ => Exit::Environment,
         }

@@ -3,8 +3,8 @@
 //! The lowest store: all other stores and all commands write files through it, so that
 //! modes and durability are decided in one place.
 //!
-//! - **Mode.** A file is made with mode 0644, or 0600 if it is private, and loses the
-//!   bits in the user's umask. A umask can only remove permissions: 0002 does not
+//! - **Mode.** A file is made with mode 0644, or 0600 if it is private, or for the
+//!   readers of what it is made of, and loses the bits in the user's umask. A umask can only remove permissions: 0002 does not
 //!   make files writable for the group.
 //! - **Durability.** [`NewFile::keep`] and [`write`] flush the file, rename it and
 //!   flush its folder: a name that survives a power failure has its content.
@@ -38,7 +38,7 @@ pub use made::{Made, made, note_made};
 pub use owner::{Foreign, Owner, OwnerError, make_private, owner, private_folder};
 pub(crate) use temporary::PREFIX as TEMPORARY_PREFIX;
 pub use temporary::{
-    TemporaryFolder, abandon_folders, create, create_private, reap, reap_below, remove,
+    TemporaryFolder, abandon_folders, create, create_as, create_private, reap, reap_below, remove,
     scratch_folder,
 };
 pub use whole::{

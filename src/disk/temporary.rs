@@ -136,8 +136,17 @@ impl TemporaryFolder {
 ///
 /// [`io::ErrorKind::AlreadyExists`], or the file cannot be made.
 pub fn create(path: &Path) -> io::Result<File> {
+    create_as(path, SHARED)
+}
+
+/// The same for a file with `mode`, less the user's umask.
+///
+/// # Errors
+///
+/// As [`create`].
+pub fn create_as(path: &Path, mode: u32) -> io::Result<File> {
     let mut options = File::options();
-    options.write(true).create_new(true).mode(SHARED).open(path)
+    options.write(true).create_new(true).mode(mode).open(path)
 }
 
 /// The same for a file that only its owner may read.
@@ -146,12 +155,7 @@ pub fn create(path: &Path) -> io::Result<File> {
 ///
 /// As [`create`].
 pub fn create_private(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options
-        .write(true)
-        .create_new(true)
-        .mode(PRIVATE)
-        .open(path)
+    create_as(path, PRIVATE)
 }
 
 /// Makes a temporary folder where the system keeps them.

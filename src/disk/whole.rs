@@ -26,7 +26,12 @@ impl NewFile {
         Self::with_mode(to, SHARED)
     }
 
-    fn with_mode(to: &Path, mode: u32) -> Result<Self, DiskError> {
+    /// The same for a file with `mode`, less the user's umask.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](Self::begin).
+    pub fn with_mode(to: &Path, mode: u32) -> Result<Self, DiskError> {
         let folder = folder_of(to);
         fs::create_dir_all(folder).map_err(at(folder))?;
         Ok(Self {

@@ -17,7 +17,7 @@ use rustix::fs::OFlags;
 use super::folders::{Folders, lexical};
 use super::site::Site;
 use super::source::listed_in;
-use super::{Class, Failure};
+use super::{Class, Failure, Readers};
 use crate::action::{InputDirectory, InputError, InputFile, InputNode, InputTree, Output};
 use crate::cas::tree::{Tree, TreeKind};
 use crate::cas::{Cas, is_damage};
@@ -37,6 +37,8 @@ pub(crate) struct Inputs {
     made: Arc<Vec<Recorded>>,
     /// Whether to record that group and others have no permissions for a file.
     privacy: bool,
+    /// Who may read all files of the checkout among them.
+    readers: Readers,
     /// The first file that no longer matches the tree.
     changed: Arc<Mutex<Option<PathBuf>>>,
 }
@@ -71,6 +73,7 @@ impl Inputs {
             cas: Arc::clone(cas),
             made: Arc::default(),
             privacy: true,
+            readers: Readers::default(),
             changed: Arc::default(),
         }
     }
@@ -232,6 +235,9 @@ impl Inputs {
         let mut on_disk = Vec::with_capacity(digested.len());
         for (entry, full, digest) in digested {
             let path = named(&entry.path);
+            if !matches!(entry.kind, Kind::Link { .. }) {
+                self.readers = self.readers.and(Readers::of(entry.stat.mode));
+            }
             let node = self.node(entry, digest)?;
             if !matches!(node, InputNode::Directory(_)) {
                 on_disk.push((in_tree(&path), full));
@@ -306,6 +312,11 @@ impl Inputs {
         let all = self.tree.files().into_iter();
         let blobs = all.filter(|(path, _)| !self.on_disk.contains_key(path));
         blobs.map(|(_, file)| file.digest).collect()
+    }
+
+    /// Who may read all files and folders of the checkout among them.
+    pub(crate) fn readers(&self) -> Readers {
+        self.readers
     }
 
     pub(crate) fn cas(&self) -> &Cas {

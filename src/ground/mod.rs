@@ -16,6 +16,7 @@ pub(crate) mod lockfile;
 pub(crate) mod log;
 pub(crate) mod process;
 pub(crate) mod published;
+mod readers;
 pub mod sandbox;
 pub(crate) mod site;
 pub(crate) mod source;
@@ -25,4 +26,5 @@ pub(crate) mod tools;
 
 pub use failure::{Again, Class, Failure};
 pub(crate) use failure::{failures, is_of_disk, of_cas, of_io, of_tree, shown, system_cause};
+pub(crate) use readers::Readers;
 pub use stop::Stop;

@@ -34,7 +34,7 @@ use crate::cas::tree::Tree;
 use crate::ground::form::OutputForm;
 use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Performed, Site};
-use crate::ground::{Class, Failure};
+use crate::ground::{Class, Failure, Readers};
 use crate::oci::{Descriptor, Platform};
 use crate::pipeline::{Instance, Verb};
 use crate::yaml::SourceText;
@@ -177,15 +177,21 @@ pub(crate) trait Kind {
     }
 
     /// Delivers the outputs, and `trees`, which are read from them where they are trees,
-    /// to the user. Returns the files and places to report.
+    /// to the user, in files for `readers` only. Returns the files and places to report.
     fn deliver(
         &self,
         site: &Site,
         outputs: &[Output],
         trees: &[Tree],
+        readers: Readers,
     ) -> Result<Vec<String>, Failure> {
-        let _ = (site, outputs, trees);
+        let _ = (site, outputs, trees, readers);
         Ok(Vec::new())
+    }
+
+    /// Who may read the outputs, given who may read every source of them.
+    fn readers(&self, sources: Readers) -> Readers {
+        sources
     }
 
     /// Warnings about the result, whether it was made now or before.
@@ -333,8 +339,13 @@ impl Kind for Work {
         site: &Site,
         outputs: &[Output],
         trees: &[Tree],
+        readers: Readers,
     ) -> Result<Vec<String>, Failure> {
-        each!(self, work => work.deliver(site, outputs, trees))
+        each!(self, work => work.deliver(site, outputs, trees, readers))
+    }
+
+    fn readers(&self, sources: Readers) -> Readers {
+        each!(self, work => work.readers(sources))
     }
 
     fn warnings(&self, site: &Site, outputs: &[Output]) -> Vec<String> {
@@ -409,16 +420,25 @@ impl Task<'_> {
         })
     }
 
+    /// Who may read the outputs of a prepared step.
+    pub(crate) fn readers(&self, prepared: &Prepared) -> Readers {
+        let earlier = self.cx.results.values().map(|done| done.readers);
+        let sources = earlier.fold(prepared.inputs.readers(), Readers::and);
+        self.work.readers(sources)
+    }
+
     /// The result of the step, which has the key `key`, for the steps after it.
     pub(crate) fn done(&self, prepared: Prepared, performed: Performed, key: ActionKey) -> Done {
         let outputs = performed.result.outputs;
         let travels = self.remembers(&prepared) && self.work.travels();
+        let readers = self.readers(&prepared);
         Done {
             manifest: self.work.manifest(&prepared, &outputs),
             outputs,
             key: travels.then_some(key),
             materials: self.work.materials(&prepared.action),
             action: Some(prepared.action),
+            readers,
         }
     }
 

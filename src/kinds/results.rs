@@ -7,7 +7,7 @@ use crate::action::{Action, ActionKey, Output};
 use crate::cas::tree;
 use crate::ground::folders::MadePath;
 use crate::ground::inputs::{Inputs, Recorded};
-use crate::ground::{Class, Failure};
+use crate::ground::{Class, Failure, Readers};
 use crate::kinds::Context;
 use crate::kinds::material::Material;
 use crate::oci::Descriptor;
@@ -25,6 +25,8 @@ pub(crate) struct Done {
     pub(crate) action: Option<Action>,
     /// Its materials, for provenance.
     pub(crate) materials: Vec<Material>,
+    /// Who may read every source of it.
+    pub(crate) readers: Readers,
 }
 
 /// Finished steps by name.

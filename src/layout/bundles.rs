@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
-use super::{LayoutError, parts};
+use super::read::read_some;
+use super::{LayoutError, open, parts};
 use crate::disk;
-use crate::signing::{Bundle, MAX_ATTESTATION_BYTES};
+use crate::oci::Digest;
+use crate::signing::{Bundle, Claims, MAX_ATTESTATION_BYTES};
 use crate::verify::MAX_ATTACHED;
 
 /// Maximum number of bundles in a file, as for a registry.
@@ -75,6 +77,97 @@ pub fn check_bundles(path: &Path, bundles: &[Vec<u8>]) -> Result<(), LayoutError
         () => return Ok(()),
     };
     Err(LayoutError::too_large(&bundles_beside(path), what))
+}
+
+/// What a new archive does to the file of bundles beside it.
+#[derive(Debug)]
+pub struct Beside {
+    archive: PathBuf,
+    /// `None`: the file stays as it is.
+    bundles: Option<Vec<Vec<u8>>>,
+    /// Whether there are others than the archive's own.
+    mixed: bool,
+}
+
+impl Beside {
+    /// Decides what becomes of the bundles beside the archive at `archive`, before
+    /// an archive with the bundles `own` and a definition with the digest `definition`
+    /// takes its place. `ours`: the file is as this program wrote it with an earlier
+    /// archive.
+    ///
+    /// Bundles about the archive that is replaced go with it. All others stay, because
+    /// others may have added them.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError::InTheWay`]: the file has something else than bundles.
+    pub fn plan(
+        archive: &Path,
+        own: &[Vec<u8>],
+        definition: Digest,
+        ours: bool,
+    ) -> Result<Self, LayoutError> {
+        let file = bundles_beside(archive);
+        let mut plan = Self {
+            archive: archive.to_owned(),
+            bundles: Some(own.to_vec()),
+            mixed: false,
+        };
+        if ours || fs::symlink_metadata(&file).is_err() {
+            return Ok(plan);
+        }
+        let found = match read_bundles(&file) {
+            Ok(found) => found,
+            Err(_) if own.is_empty() => {
+                plan.bundles = None;
+                return Ok(plan);
+            }
+            Err(_) => return Err(LayoutError::InTheWay { path: file }),
+        };
+        let about = |digest: Digest| ("sha256", digest.hex());
+        let replaced = definition_of(archive).filter(|old| *old != definition);
+        let replaced = replaced.map(about);
+        let mut bundles = own.to_vec();
+        for bundle in found {
+            let known = own
+                .iter()
+                .any(|own| own.trim_ascii() == bundle.trim_ascii());
+            let old =
+                |old| Claims::name(&bundle, old) && !Claims::name(&bundle, &about(definition));
+            if !known && !replaced.as_ref().is_some_and(old) {
+                plan.mixed = true;
+                bundles.push(bundle);
+            }
+        }
+        check_bundles(archive, &bundles)?;
+        plan.bundles = Some(bundles);
+        Ok(plan)
+    }
+
+    /// Whether the file has bundles that others added.
+    #[must_use]
+    pub fn is_mixed(&self) -> bool {
+        self.mixed
+    }
+
+    /// Writes or removes the file.
+    ///
+    /// # Errors
+    ///
+    /// [`LayoutError`]: an I/O error.
+    pub fn write(&self) -> Result<Option<PathBuf>, LayoutError> {
+        match &self.bundles {
+            Some(bundles) => write_bundles(&self.archive, bundles),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The digest of the definition of the package at `path`, if there is one.
+fn definition_of(path: &Path) -> Option<Digest> {
+    let package = open(path).ok()?;
+    let evidence = read_some(&package, &[], |_, _| Ok(std::io::sink())).ok()?;
+    evidence.definition.map(|(_, bytes)| Digest::of(&bytes))
 }
 
 /// Replaces the bundles beside the archive at `path`. Without `bundles`, removes the

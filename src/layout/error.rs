@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::archive::SeekableError;
+use crate::archive::{ContainedFault, SeekableError};
 use crate::text::shown_address;
 
 /// Why a package cannot be read at all.
@@ -48,6 +48,14 @@ pub enum LayoutError {
         path: PathBuf,
         /// The entry's name.
         entry: String,
+    },
+    /// A file that would be replaced, and that this program did not write.
+    #[error(
+        "`{path}` is in the way: it is not a list of bundles, and those of the archive go there; move or remove it"
+    )]
+    InTheWay {
+        /// The file of bundles.
+        path: PathBuf,
     },
     /// A limit is exceeded.
     #[error("`{path}`: {what}")]
@@ -157,6 +165,16 @@ impl LayoutError {
                 path: path.to_owned(),
                 source,
             },
+        }
+    }
+
+    pub(super) fn contained(path: &Path, fault: ContainedFault) -> Self {
+        let path = path.to_owned();
+        match fault {
+            ContainedFault::Unsafe(entry) => Self::Unsafe { path, entry },
+            ContainedFault::Twice(entry) => Self::Twice { path, entry },
+            ContainedFault::Foreign { entry, what } => Self::Foreign { path, entry, what },
+            ContainedFault::TooLarge(what) => Self::too_large(&path, what),
         }
     }
 

@@ -17,15 +17,15 @@ mod splice;
 mod unpack;
 mod walk;
 
-pub use bundles::{bundles_beside, check_bundles, read_bundles, write_bundles};
+pub use bundles::{Beside, bundles_beside, check_bundles, read_bundles, write_bundles};
 pub use delta::{Delta, DeltaError, Whole, apply_delta, write_delta};
 pub use error::LayoutError;
 pub use image_layout::ImageLayout;
 pub use open::{Member, PackageFile, open};
-pub use parts::MAX_PARTS;
+pub use parts::{MAX_PARTS, verified_parts};
 pub use read::{
-    MAX_DOCUMENT_BYTES, is_component, keep, limit, read, read_into, read_listings, read_opened,
-    read_promised, read_some,
+    MAX_DOCUMENT_BYTES, keep, limit, read, read_into, read_listings, read_opened, read_promised,
+    read_some,
 };
 pub use splice::{Spliced, splice};
-pub use unpack::{Contents, unpack_tar};
+pub use unpack::unpack_tar;

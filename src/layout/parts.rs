@@ -107,6 +107,19 @@ pub(super) fn check_sum(base: &Path, parts: &Parts) -> Result<(), LayoutError> {
     })
 }
 
+/// The files of the split archive `base`, header first, if they are complete and match
+/// their header.
+///
+/// # Errors
+///
+/// [`LayoutError`]: they are not, or cannot be read.
+pub fn verified_parts(base: &Path) -> Result<Vec<PathBuf>, LayoutError> {
+    let parts = find(base)?;
+    check_sum(base, &parts)?;
+    let data = parts.files.into_iter().map(|(path, _)| path);
+    Ok(std::iter::once(part(base, 0)).chain(data).collect())
+}
+
 fn read_header(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?

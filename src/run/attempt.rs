@@ -10,7 +10,7 @@ use crate::action::Output;
 use crate::cas::tree::{Tree, TreeKind};
 use crate::ground::site::{Performed, Site};
 use crate::ground::threads::blocking;
-use crate::ground::{Again, Class, Failure, shown};
+use crate::ground::{Again, Class, Failure, Readers, shown};
 use crate::kinds::{Context, Done, Kind as _, Prepared, Results, Task};
 use crate::pipeline::{Retries, RetryOn};
 use crate::plan::{Plan, Step};
@@ -106,7 +106,13 @@ struct Placed {
     warnings: Vec<String>,
 }
 
-fn place(site: &Site, step: &Step, outputs: &[Output], trees: &[Tree]) -> Result<Placed, Failure> {
+fn place(
+    site: &Site,
+    step: &Step,
+    outputs: &[Output],
+    trees: &[Tree],
+    readers: Readers,
+) -> Result<Placed, Failure> {
     let recorded = outputs.iter().enumerate().map(|(at, output)| {
         // A tree that is one file counts as that file.
         let single = trees.get(at).and_then(Tree::single);
@@ -121,7 +127,7 @@ fn place(site: &Site, step: &Step, outputs: &[Output], trees: &[Tree]) -> Result
         }
     });
     Ok(Placed {
-        files: step.work.deliver(site, outputs, trees)?,
+        files: step.work.deliver(site, outputs, trees, readers)?,
         outputs: recorded.collect(),
         warnings: step.work.warnings(site, outputs),
     })
@@ -140,6 +146,7 @@ async fn attempt(
     record.action_key = Some(key.to_string());
     let (shared, own) = (Arc::clone(site), Arc::clone(step));
     let (form, remembers) = (prepared.form, task.remembers(&prepared));
+    let readers = task.readers(&prepared);
     let known = blocking(move || {
         if !remembers {
             return Ok(None);
@@ -147,7 +154,7 @@ async fn attempt(
         let Some(known) = shared.remembered(&key, form)? else {
             return Ok(None);
         };
-        let placed = place(&shared, &own, &known.result.outputs, &known.trees)?;
+        let placed = place(&shared, &own, &known.result.outputs, &known.trees, readers)?;
         Ok(Some((known.result, placed)))
     })
     .await?;
@@ -174,7 +181,7 @@ async fn attempt(
             let outputs = performed.result.outputs.clone();
             let placed = blocking(move || {
                 let trees = shared.trees(form, &outputs)?;
-                place(&shared, &own, &outputs, &trees)
+                place(&shared, &own, &outputs, &trees, readers)
             });
             let placed = placed.await?;
             (performed, placed)

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use super::sandbox::{Sandbox, said, settle, with_umask};
@@ -263,6 +264,57 @@ fn the_archive_depends_on_nothing_but_the_sources() {
     assert_eq!(sums.len(), 24);
     sums.dedup();
     assert_eq!(sums.len(), 1);
+}
+
+#[test]
+fn an_archive_is_for_those_who_may_read_its_sources() {
+    let sandbox = Sandbox::new();
+    sandbox.package();
+    let tool = sandbox.src().join("tool.sh");
+    let source = |mode| fs::set_permissions(&tool, fs::Permissions::from_mode(mode)).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    source(0o644);
+    sandbox.build(&[]);
+    // What the umask leaves of 0644.
+    let all = mode(&sandbox.archive());
+    let bytes = fs::read(sandbox.archive()).unwrap();
+    for (of_source, of_archive) in [(0o640, 0o640), (0o600, 0o600), (0o644, 0o644)] {
+        source(of_source);
+        // Made the first time, from the cache the second time.
+        for _ in 0..2 {
+            sandbox.build(&[]);
+            assert_eq!(mode(&sandbox.archive()), of_archive & all, "{of_source:o}");
+            fs::remove_file(sandbox.archive()).unwrap();
+        }
+        sandbox.build(&[]);
+        assert!(
+            fs::read(sandbox.archive()).unwrap() == bytes,
+            "{of_source:o}"
+        );
+    }
+    // In parts, and what is made of it.
+    source(0o600);
+    let noise: Vec<u8> = (0..40_000_u32)
+        .flat_map(|n| *jackal::oci::Digest::of(&n.to_le_bytes()).as_bytes())
+        .collect();
+    sandbox.write("tree/noise", noise);
+    sandbox.build(&["--max-package-size", "1"]);
+    let part = |number: u32| {
+        let mut name = sandbox.archive().into_os_string();
+        name.push(format!(".part{number:03}"));
+        PathBuf::from(name)
+    };
+    for number in 0..2 {
+        assert_eq!(mode(&part(number)), 0o600 & all, "{number}");
+    }
+    let header = part(0);
+    let args = ["package", "pull", header.to_str().unwrap(), "-o", "copy"];
+    let said = sandbox.run(&args);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let copy = sandbox.src().join("copy");
+    for entry in fs::read_dir(copy).unwrap() {
+        assert_eq!(mode(&entry.unwrap().path()), 0o600);
+    }
 }
 
 #[test]

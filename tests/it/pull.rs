@@ -224,7 +224,7 @@ fn a_manifest_that_puts_other_content_under_a_name_is_refused() {
 /// its definition and checksums agree with them.
 fn with_tool(registry: &Rehearsal, tar: Option<&[u8]>) -> String {
     let (_, mut manifest) = registry.manifest("x/demo:1.0.0", "amd64");
-    let client = Registry::new(ClientOptions::default()).unwrap();
+    let client = Registry::new(ClientOptions::default());
     let reference = format!("{}/x/demo", registry.host()).parse().unwrap();
     let of = |name: &str, manifest: &Manifest| {
         let mut layers = manifest.layers.iter();

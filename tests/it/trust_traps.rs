@@ -7,7 +7,7 @@ use jackal::oci::{Descriptor, Digest, media_type};
 use serde_json::Value;
 
 use super::publish::{Rehearsal, built, publish};
-use super::sandbox::Sandbox;
+use super::sandbox::{Sandbox, settle};
 use super::trust::{ARCHIVE, REFUSED, key, publish_signed, sign, signed, verify};
 
 #[test]
@@ -54,6 +54,50 @@ fn a_split_package_is_signed_into_a_whole_archive_elsewhere() {
         assert_eq!(said.code, Some(0), "{}", said.stderr);
         fs::remove_dir_all(sandbox.src().join("new")).unwrap();
     }
+}
+
+#[test]
+fn a_build_keeps_signatures_about_its_archive_and_files_that_are_not_its_own() {
+    let sandbox = built();
+    key(&sandbox, "a");
+    let beside = sandbox.src().join(format!("{ARCHIVE}.sigstore.jsonl"));
+    let said = sign(&sandbox, &[ARCHIVE, "--signature", "detached"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let bundle = fs::read(&beside).unwrap();
+    // Nothing has changed, so the signature still applies.
+    sandbox.build(&[]);
+    sandbox.build(&["--force"]);
+    assert!(fs::read(&beside).unwrap() == bundle);
+    let said = verify(&sandbox, &[ARCHIVE, "--key", "a/cosign.pub"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    // It goes with the archive that it is about.
+    sandbox.write("tool.sh", "#!/bin/sh\nexit 1\n");
+    settle();
+    sandbox.build(&[]);
+    assert!(!beside.exists());
+    // A bundle about another package, and what is no bundle.
+    for (number, text) in [&bundle[..], b"mine"].into_iter().enumerate() {
+        fs::write(&beside, text).unwrap();
+        sandbox.write("tool.sh", format!("#!/bin/sh\nexit 1{number}\n"));
+        settle();
+        for _ in 0..2 {
+            sandbox.build(&[]);
+            assert!(fs::read(&beside).unwrap() == text);
+        }
+    }
+    fs::remove_file(&beside).unwrap();
+    let part = sandbox.src().join(format!("{ARCHIVE}.part007"));
+    fs::write(&part, "mine").unwrap();
+    sandbox.write("tool.sh", "#!/bin/sh\nexit 2\n");
+    settle();
+    let said = sandbox.run(&["build"]);
+    assert_eq!(said.code, Some(3), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("part007` is in the way"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(fs::read(&part).unwrap(), b"mine");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Piece, Process};
 use crate::ground::site::{Made, Site};
 use crate::ground::source::{inside, outside};
-use crate::ground::{Class, Failure, log};
+use crate::ground::{Class, Failure, Readers, log};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Context, Kind, Prepared};
 use crate::package::{self, ActionDefaults, UNLIMITED_RETRIES};
@@ -56,6 +56,12 @@ pub struct Command {
 impl Kind for ActionsWork {
     fn verb(&self) -> &'static str {
         "actions"
+    }
+
+    /// Outputs of commands have the mode that the definition gives them, whatever the
+    /// commands may read.
+    fn readers(&self, _: Readers) -> Readers {
+        Readers::default()
     }
 
     fn pins(&self) -> Result<Vec<Pin>, Failure> {

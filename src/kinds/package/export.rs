@@ -69,6 +69,11 @@ pub enum ExportError {
         /// Length of a part.
         limit: u64,
     },
+    /// A file with the name of a part.
+    #[error(
+        "`{0}` is in the way: jackal cannot tell that it is a part of an earlier archive; move or remove it"
+    )]
+    InTheWay(PathBuf),
     /// A member cannot be compressed.
     #[error(transparent)]
     Compress(#[from] PackageError),
@@ -111,21 +116,57 @@ impl From<Option<Output>> for Packing {
     }
 }
 
-/// Writes the archive `to` of `members`; splits it if it is larger than `split` bytes.
-/// Each member is requested and read when it is written. Stops soon after `stopped`
-/// becomes true.
+/// Where an archive goes, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Destination<'d> {
+    /// Its path.
+    pub path: &'d Path,
+    /// Its format.
+    pub format: ArchiveFormat,
+    /// It is split if it is larger than so many bytes.
+    pub split: Option<u64>,
+    /// The mode of its files, less the user's umask.
+    pub mode: u32,
+    /// The files of an earlier archive in its place that are as they were written.
+    pub earlier: &'d [PathBuf],
+}
+
+impl<'d> Destination<'d> {
+    /// One file, which everyone may read.
+    #[must_use]
+    pub fn new(path: &'d Path, format: ArchiveFormat) -> Self {
+        Self {
+            path,
+            format,
+            split: None,
+            mode: 0o644,
+            earlier: &[],
+        }
+    }
+}
+
+/// Writes an archive of `members`. Each member is requested and read when it is
+/// written. Stops soon after `stopped` becomes true.
+///
+/// Replaces an earlier archive, and the parts of an earlier split archive.
 ///
 /// # Errors
 ///
-/// [`ExportError`]; no partial file stays.
+/// [`ExportError`]; no partial file stays. [`ExportError::InTheWay`] comes before the
+/// first member is requested.
 pub fn export_archive(
     cas: &Cas,
     members: impl IntoIterator<Item = Result<(Output, Packing), ExportError>>,
-    to: &Path,
-    format: ArchiveFormat,
-    split: Option<u64>,
+    destination: &Destination<'_>,
     stopped: &dyn Fn() -> bool,
 ) -> Result<Exported, ExportError> {
+    let Destination {
+        path: to,
+        format,
+        split,
+        mode,
+        earlier,
+    } = *destination;
     let io = |source| ExportError::Io {
         path: to.to_owned(),
         source,
@@ -133,9 +174,11 @@ pub fn export_archive(
     let folder = folder_of(to);
     fs::create_dir_all(folder).map_err(io)?;
     disk::reap(folder).map_err(io)?;
+    let earlier = parts::earlier(to, earlier).map_err(io)?;
+    let earlier = earlier.map_err(ExportError::InTheWay)?;
     let mut temp = match split {
-        Some(limit) => Target::Parts(Parts::begin(folder, limit).map_err(io)?),
-        None => Target::File(NewFile::begin(to).map_err(|error| io(error.source))?),
+        Some(limit) => Target::Parts(Parts::begin(folder, limit, mode).map_err(io)?),
+        None => Target::File(NewFile::with_mode(to, mode).map_err(|error| io(error.source))?),
     };
     let out: &mut dyn Write = match &mut temp {
         Target::Parts(parts) => parts,
@@ -160,8 +203,8 @@ pub fn export_archive(
         (done, _) => done?,
     }
     let written = match temp {
-        Target::Parts(parts) => parts.finish(to),
-        Target::File(file) => finish(file, to),
+        Target::Parts(parts) => parts.finish(to, &earlier),
+        Target::File(file) => finish(file, to, &earlier),
     }
     .map_err(io)?;
     File::open(folder)
@@ -176,10 +219,10 @@ enum Target {
     Parts(Parts),
 }
 
-fn finish(file: NewFile, to: &Path) -> io::Result<Exported> {
+fn finish(file: NewFile, to: &Path, earlier: &[PathBuf]) -> io::Result<Exported> {
     let bytes = file.file().metadata()?.len();
     file.keep().map_err(|error| error.source)?;
-    parts::remove_parts(to, 0)?;
+    parts::remove(earlier)?;
     let files = vec![to.to_owned()];
     Ok(Exported { files, bytes })
 }
@@ -406,24 +449,10 @@ mod tests {
         let members = members(&cas);
         let tar = dir.path().join("out/p.tar");
         let zst = dir.path().join("out/p.tar.zst");
-        export_archive(
-            &cas,
-            ready(&members),
-            &tar,
-            ArchiveFormat::Tar,
-            None,
-            &|| false,
-        )
-        .unwrap();
-        export_archive(
-            &cas,
-            ready(&members),
-            &zst,
-            ArchiveFormat::TarZst,
-            None,
-            &|| false,
-        )
-        .unwrap();
+        for (to, format) in [(&tar, ArchiveFormat::Tar), (&zst, ArchiveFormat::TarZst)] {
+            let to = Destination::new(to, format);
+            export_archive(&cas, ready(&members), &to, &|| false).unwrap();
+        }
         let plain = fs::read(&tar).unwrap();
         assert_eq!(names(&plain[..]), ["jackal.yaml", "images/blobs/sha256/00"]);
         assert_eq!(zstd::decode_all(File::open(&zst).unwrap()).unwrap(), plain);
@@ -435,35 +464,62 @@ mod tests {
         let cas = Cas::open(dir.path().join("c")).unwrap();
         let members = members(&cas);
         let to = dir.path().join("p.tar");
-        export_archive(
-            &cas,
-            ready(&members),
-            &to,
-            ArchiveFormat::Tar,
-            None,
-            &|| false,
-        )
-        .unwrap();
+        let export = |split, earlier: &[PathBuf]| {
+            let to = Destination {
+                split,
+                earlier,
+                mode: 0o640,
+                ..Destination::new(&to, ArchiveFormat::Tar)
+            };
+            export_archive(&cas, ready(&members), &to, &|| false)
+        };
+        export(None, &[]).unwrap();
         let whole = fs::read(&to).unwrap();
-        fs::write(part(&to, 9), "stale").unwrap();
-        let split = Some(40_000);
-        let done = export_archive(
-            &cas,
-            ready(&members),
-            &to,
-            ArchiveFormat::Tar,
-            split,
-            &|| false,
-        )
-        .unwrap();
+        export(Some(15_000), &[]).unwrap();
+        assert!(part(&to, 7).exists());
+        let done = export(Some(40_000), &[]).unwrap();
         let joined: Vec<u8> = done.files[1..]
             .iter()
             .flat_map(|file| fs::read(file).unwrap())
             .collect();
         assert_eq!(joined, whole);
-        assert!(!to.exists() && !part(&to, 9).exists());
+        assert!(!to.exists() && !part(&to, 4).exists() && !part(&to, 7).exists());
         let header = fs::read_to_string(&done.files[0]).unwrap();
         assert!(header.contains(&Digest::of(&whole).hex()), "{header}");
+        for file in &done.files {
+            let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(file).unwrap());
+            assert_eq!(mode & 0o607, 0o600, "{}", file.display());
+        }
+    }
+
+    #[test]
+    fn files_that_only_have_the_names_of_parts_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let cas = Cas::open(dir.path().join("c")).unwrap();
+        let members = members(&cas);
+        let to = dir.path().join("p.tar");
+        let export = |split, earlier: &[PathBuf]| {
+            let to = Destination {
+                split,
+                earlier,
+                ..Destination::new(&to, ArchiveFormat::Tar)
+            };
+            export_archive(&cas, ready(&members), &to, &|| false)
+        };
+        let parts = export(Some(40_000), &[]).unwrap().files;
+        let stray = part(&to, 8);
+        fs::write(&stray, "mine").unwrap();
+        for split in [None, Some(40_000), Some(10_000)] {
+            let error = export(split, &[]).unwrap_err();
+            assert!(matches!(&error, ExportError::InTheWay(path) if *path == stray));
+            assert!(!to.exists() && parts.iter().all(|part| part.exists()));
+        }
+        // Its own files that a record names, although they do not match their header.
+        fs::remove_file(&stray).unwrap();
+        fs::write(&parts[2], "other").unwrap();
+        assert!(export(None, &parts[..2]).is_err());
+        export(None, &parts).unwrap();
+        assert!(to.exists() && !parts.iter().any(|part| part.exists()));
     }
 
     #[test]
@@ -480,8 +536,8 @@ mod tests {
         fs::set_permissions(&blob, permissions).unwrap();
         fs::write(&blob, vec![b'y'; 100_000]).unwrap();
         let cas = Cas::open(&cache).unwrap();
-        let format = ArchiveFormat::TarZst;
-        assert!(export_archive(&cas, ready(&members), &to, format, None, &|| false).is_err());
+        let archive = Destination::new(&to, ArchiveFormat::TarZst);
+        assert!(export_archive(&cas, ready(&members), &archive, &|| false).is_err());
         assert_eq!(fs::read(&to).unwrap(), b"earlier");
         let left = fs::read_dir(dir.path()).unwrap().count();
         assert_eq!(left, 2);
@@ -493,15 +549,16 @@ mod tests {
         let cas = Cas::open(dir.path().join("c")).unwrap();
         let members = members(&cas);
         let to = dir.path().join("out/p.tar");
-        let export = |limit| {
-            let format = ArchiveFormat::Tar;
-            export_archive(&cas, ready(&members), &to, format, limit, &|| false)
+        let export = |split| {
+            let to = Destination {
+                split,
+                ..Destination::new(&to, ArchiveFormat::Tar)
+            };
+            export_archive(&cas, ready(&members), &to, &|| false)
         };
+        export(Some(40_000)).unwrap();
         let whole = export(None).unwrap();
         let bytes = fs::read(&to).unwrap();
-        for stale in [0, 1, 2] {
-            fs::write(part(&to, stale), "stale").unwrap();
-        }
         assert_eq!(export(Some(whole.bytes)).unwrap(), whole);
         let error = export(Some(1)).unwrap_err().to_string();
         assert!(error.contains("--max-package-size"), "{error}");
@@ -524,14 +581,18 @@ mod tests {
             for path in &before {
                 fs::write(path, "earlier").unwrap();
             }
+            let destination = Destination {
+                split,
+                earlier: &before,
+                ..Destination::new(&to, ArchiveFormat::Tar)
+            };
             for moment in 1.. {
                 let polls = Cell::new(0);
                 let stopped = || {
                     polls.set(polls.get() + 1);
                     polls.get() >= moment
                 };
-                let format = ArchiveFormat::Tar;
-                match export_archive(&cas, ready(&members), &to, format, split, &stopped) {
+                match export_archive(&cas, ready(&members), &destination, &stopped) {
                     Ok(_) => {
                         assert!(moment > 2, "it never checks for a stop");
                         break;

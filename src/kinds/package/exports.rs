@@ -11,6 +11,15 @@ use crate::cas::Cas;
 use crate::disk;
 use crate::workspace::Stat;
 
+/// What an archive is besides its content.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Form {
+    /// The maximum size of its files in bytes.
+    pub(crate) split: Option<u64>,
+    /// The mode of its files, less the user's umask.
+    pub(crate) mode: u32,
+}
+
 /// Records about archives, in the cache.
 pub(crate) struct Exports<'c> {
     cas: &'c Cas,
@@ -32,35 +41,27 @@ impl<'c> Exports<'c> {
         &self,
         archive: &Path,
         outputs: &[Output],
-        split: Option<u64>,
+        form: Form,
     ) -> Option<Vec<PathBuf>> {
         let text = fs::read_to_string(self.note(archive)).ok()?;
         let mut lines = text.lines();
-        if lines.next()? != identity(outputs, split) {
+        if lines.next()? != identity(outputs, form) {
             return None;
         }
-        let mut files = Vec::new();
-        for line in lines {
-            let (stat, path) = line.split_once(' ')?;
-            let path = PathBuf::from(path);
-            if stat != stamp(&path)? {
-                return None;
-            }
-            files.push(path);
-        }
-        (!files.is_empty()).then_some(files)
+        let files: Option<Vec<PathBuf>> = lines.map(unchanged).collect();
+        files.filter(|files| !files.is_empty())
+    }
+
+    /// The files that were written for `archive`, whatever from, and are unchanged.
+    pub(crate) fn written(&self, archive: &Path) -> Vec<PathBuf> {
+        let text = fs::read_to_string(self.note(archive)).unwrap_or_default();
+        text.lines().skip(1).filter_map(unchanged).collect()
     }
 
     /// Records that `files` were written from `outputs`. Losing the record costs only a
     /// rewrite of the archive, so I/O errors are ignored.
-    pub(crate) fn keep(
-        &self,
-        archive: &Path,
-        outputs: &[Output],
-        split: Option<u64>,
-        files: &[PathBuf],
-    ) {
-        let mut text = identity(outputs, split);
+    pub(crate) fn keep(&self, archive: &Path, outputs: &[Output], form: Form, files: &[PathBuf]) {
+        let mut text = identity(outputs, form);
         text.push('\n');
         for file in files {
             let (Some(stamp), Some(name)) = (stamp(file), file.to_str()) else {
@@ -72,9 +73,17 @@ impl<'c> Exports<'c> {
     }
 }
 
-fn identity(outputs: &[Output], split: Option<u64>) -> String {
+/// The file in a line of a record, if it is unchanged.
+fn unchanged(line: &str) -> Option<PathBuf> {
+    let (stat, path) = line.split_once(' ')?;
+    let path = PathBuf::from(path);
+    (stat == stamp(&path)?).then_some(path)
+}
+
+fn identity(outputs: &[Output], form: Form) -> String {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&split.unwrap_or(0).to_le_bytes());
+    hasher.update(&form.split.unwrap_or(0).to_le_bytes());
+    hasher.update(&form.mode.to_le_bytes());
     for output in outputs {
         hasher.update(output.name.as_bytes());
         hasher.update(&[0]);
@@ -115,12 +124,26 @@ mod tests {
         let (first, second) = ([output(b"1")], [output(b"2")]);
         let exports = Exports::of(&cas);
         let files = vec![archive.clone()];
-        assert_eq!(exports.current(&archive, &first, None), None);
-        exports.keep(&archive, &first, None, &files);
-        assert_eq!(exports.current(&archive, &first, None), Some(files));
-        assert_eq!(exports.current(&archive, &second, None), None);
-        assert_eq!(exports.current(&archive, &first, Some(1)), None);
+        let (form, split, mode) = (
+            Form::default(),
+            Form {
+                split: Some(1),
+                ..Form::default()
+            },
+            Form {
+                mode: 0o600,
+                ..Form::default()
+            },
+        );
+        assert_eq!(exports.current(&archive, &first, form), None);
+        exports.keep(&archive, &first, form, &files);
+        assert_eq!(exports.current(&archive, &first, form), Some(files.clone()));
+        assert_eq!(exports.current(&archive, &second, form), None);
+        assert_eq!(exports.current(&archive, &first, split), None);
+        assert_eq!(exports.current(&archive, &first, mode), None);
+        assert_eq!(exports.written(&archive), files);
         fs::write(&archive, "two!").unwrap();
-        assert_eq!(exports.current(&archive, &first, None), None);
+        assert_eq!(exports.current(&archive, &first, form), None);
+        assert!(exports.written(&archive).is_empty());
     }
 }

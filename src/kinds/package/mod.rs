@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use assemble::compress_member;
-use export::{ArchiveFormat, Packing, export_archive};
-use exports::Exports;
+use export::{ArchiveFormat, Destination, Packing, export_archive};
+use exports::{Exports, Form};
 
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::Cas;
@@ -21,11 +21,11 @@ use crate::disk;
 use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::{blocking, computing};
-use crate::ground::{Class, Failure};
+use crate::ground::{Class, Failure, Readers};
 use crate::kinds::material::Material;
 use crate::kinds::pins::Pin;
 use crate::kinds::{Bench, Context, Kind, Prepared, of};
-use crate::layout;
+use crate::layout::{self, LayoutError};
 use crate::package::{Definition, Dialect, Strictness};
 use crate::yaml::SourceText;
 
@@ -174,9 +174,10 @@ impl Kind for PackageWork {
         site: &Site,
         outputs: &[Output],
         _trees: &[Tree],
+        readers: Readers,
     ) -> Result<Vec<String>, Failure> {
         match self.to_write() {
-            Some(archive) => export(site, &archive, outputs, &[]),
+            Some(archive) => export(site, &archive, outputs, &[], readers),
             None => Ok(Vec::new()),
         }
     }
@@ -200,38 +201,65 @@ pub(crate) fn export(
     archive: &Archive,
     outputs: &[Output],
     bundles: &[Output],
+    readers: Readers,
 ) -> Result<Vec<String>, Failure> {
     let Archive {
         path: archive,
         uncompressed,
         split,
     } = archive;
-    let split = *split;
     if let Some(bound) = &site.options.output_bound {
         // A command of this run may have put a link there.
         disk::stays_within(bound, archive.parent().unwrap_or(bound))
             .map_err(|error| Failure::caused_by(Class::Configuration, &error))?;
     }
+    let form = Form {
+        split: *split,
+        mode: readers.mode(),
+    };
+    let exports = Exports::of(&site.cas);
     let bundles = self::bundles(&site.cas, bundles)?;
-    layout::write_bundles(archive, &bundles)
-        .map_err(|error| Failure::caused_by(Class::Environment, &error))?;
+    let file = layout::bundles_beside(archive);
+    let definition = Dialect::ALL.into_iter().find_map(|dialect| {
+        let name = dialect.definition_file();
+        outputs.iter().find(|output| output.name == name)
+    });
+    let definition = definition.ok_or_else(|| Failure::internal("no definition to export"))?;
+    let ours = exports.written(&file).contains(&file);
+    // Before anything is written: it may be in the way.
+    let beside = layout::Beside::plan(archive, &bundles, definition.digest, ours);
+    let beside = beside.map_err(|error| match error {
+        LayoutError::InTheWay { .. } => Failure::caused_by(Class::Configuration, &error),
+        error => Failure::caused_by(Class::Environment, &error),
+    })?;
     let format = if *uncompressed {
         ArchiveFormat::Tar
     } else {
         ArchiveFormat::TarZst
     };
-    let exports = Exports::of(&site.cas);
-    let files = match exports.current(archive, outputs, split) {
+    let files = match exports.current(archive, outputs, form) {
         Some(files) if !site.options.force => files,
         _ => {
             let members = members(outputs);
             let members = members.into_iter();
             let members = members.map(|(member, frames)| Ok((member, frames.into())));
-            let written = export_archive(&site.cas, members, archive, format, split, &|| false)?;
-            exports.keep(archive, outputs, split, &written.files);
+            let earlier = exports.written(archive);
+            let to = Destination {
+                split: form.split,
+                mode: form.mode,
+                earlier: &earlier,
+                ..Destination::new(archive, format)
+            };
+            let written = export_archive(&site.cas, members, &to, &|| false)?;
+            exports.keep(archive, outputs, form, &written.files);
             written.files
         }
     };
+    let written = beside.write();
+    let written = written.map_err(|error| Failure::caused_by(Class::Environment, &error))?;
+    if let Some(written) = written.filter(|_| !beside.is_mixed()) {
+        exports.keep(&file, &[], Form::default(), &[written]);
+    }
     Ok(files
         .iter()
         .map(|file| file.to_string_lossy().into_owned())

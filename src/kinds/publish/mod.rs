@@ -12,7 +12,7 @@ use crate::ground::inputs::Inputs;
 use crate::ground::published::Published;
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::blocking;
-use crate::ground::{Class, Failure};
+use crate::ground::{Class, Failure, Readers};
 use crate::kinds::pins::Pin;
 use crate::kinds::sign::{self, SignWork};
 use crate::kinds::{Context, Kind, Prepared, of, package};
@@ -234,6 +234,7 @@ impl Kind for PublishWork {
         site: &Site,
         outputs: &[Output],
         _trees: &[Tree],
+        _: Readers,
     ) -> Result<Vec<String>, Failure> {
         places(site, outputs)
     }

@@ -20,7 +20,7 @@ use crate::ground::inputs::Inputs;
 use crate::ground::sandbox::{self, Level};
 use crate::ground::site::{Made, Site, Tool};
 use crate::ground::threads::blocking;
-use crate::ground::{Class, Failure, tools};
+use crate::ground::{Class, Failure, Readers, tools};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Around, Context, Kind, Prepared};
 use crate::oci::Platform;
@@ -281,9 +281,16 @@ impl Kind for RunWork {
         site: &Site,
         outputs: &[Output],
         trees: &[Tree],
+        _: Readers,
     ) -> Result<Vec<String>, Failure> {
         deliver::deliver(site, self, outputs, trees)?;
         Ok(Vec::new())
+    }
+
+    /// Outputs of commands have the mode that the definition gives them, whatever the
+    /// commands may read.
+    fn readers(&self, _: Readers) -> Readers {
+        Readers::default()
     }
 }
 

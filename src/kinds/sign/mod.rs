@@ -21,7 +21,7 @@ use crate::cas::tree::Tree;
 use crate::ground::inputs::Inputs;
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::blocking;
-use crate::ground::{Class, Failure};
+use crate::ground::{Class, Failure, Readers};
 use crate::kinds::package::{self, Archive, export};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Bench, Context, Kind, Prepared, of};
@@ -238,12 +238,19 @@ impl Kind for SignWork {
         site: &Site,
         outputs: &[Output],
         _trees: &[Tree],
+        readers: Readers,
     ) -> Result<Vec<String>, Failure> {
         let mut files = Vec::new();
         for package in &self.packages {
             if let Some(archive) = &package.archive {
                 let signed = signed_package(outputs, &package.step);
-                files.extend(export(site, archive, &signed.members, &signed.bundles)?);
+                files.extend(export(
+                    site,
+                    archive,
+                    &signed.members,
+                    &signed.bundles,
+                    readers,
+                )?);
             }
         }
         Ok(files)

@@ -20,6 +20,7 @@ pub(crate) const MAX_PARTS: u64 = layout::MAX_PARTS as u64;
 pub(crate) struct Parts {
     folder: TemporaryFolder,
     limit: u64,
+    mode: u32,
     file: Option<File>,
     /// The remaining space in the current part.
     left: u64,
@@ -29,11 +30,12 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Starts parts of at most `limit` bytes, for an archive in `folder`.
-    pub(crate) fn begin(folder: &Path, limit: u64) -> io::Result<Self> {
+    /// Starts parts of at most `limit` bytes with `mode`, for an archive in `folder`.
+    pub(crate) fn begin(folder: &Path, limit: u64, mode: u32) -> io::Result<Self> {
         Ok(Self {
             folder: TemporaryFolder::new(folder).map_err(|error| error.source)?,
             limit,
+            mode,
             file: None,
             left: 0,
             count: 0,
@@ -63,12 +65,13 @@ impl Parts {
 
     /// Moves the archive to `to`, replacing an earlier one; as a single file if it fits
     /// in one part. The header comes last: a split archive without it is invalid.
-    pub(crate) fn finish(mut self, to: &Path) -> io::Result<Exported> {
+    /// `earlier` are the parts that are replaced.
+    pub(crate) fn finish(mut self, to: &Path, earlier: &[PathBuf]) -> io::Result<Exported> {
         self.close()?;
         let (count, bytes) = (self.count, self.bytes);
         if count == 1 {
             fs::rename(self.at(1), to)?;
-            remove_parts(to, 0)?;
+            remove(earlier)?;
             return Ok(Exported {
                 files: vec![to.to_owned()],
                 bytes,
@@ -79,18 +82,20 @@ impl Parts {
             "{{\"sha256Sum\":\"{}\",\"bytes\":{bytes},\"count\":{count}}}",
             digest.hex()
         );
-        let mut file = disk::create(&self.at(0))?;
+        let mut file = disk::create_as(&self.at(0), self.mode)?;
         file.write_all(header.as_bytes())?;
         file.sync_all()?;
         removed(&part(to, 0))?;
         for number in 1..=count {
             fs::rename(self.at(number), part(to, number))?;
         }
-        remove_parts(to, count)?;
+        let kept: Vec<PathBuf> = (0..=count).map(|number| part(to, number)).collect();
+        for path in earlier.iter().filter(|path| !kept.contains(path)) {
+            removed(path)?;
+        }
         fs::rename(self.at(0), part(to, 0))?;
         removed(to)?;
-        let files = (0..=count).map(|number| part(to, number)).collect();
-        Ok(Exported { files, bytes })
+        Ok(Exported { files: kept, bytes })
     }
 }
 
@@ -103,7 +108,7 @@ impl Write for Parts {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
             self.left = self.limit;
-            self.file = Some(disk::create(&self.at(self.count))?);
+            self.file = Some(disk::create_as(&self.at(self.count), self.mode)?);
         }
         let Some(file) = &mut self.file else {
             return Ok(0);
@@ -121,24 +126,37 @@ impl Write for Parts {
     }
 }
 
-/// Removes the parts of an earlier archive at `to` after number `last`, and for 0 its
-/// header as well, because they would make the new archive unreadable.
-pub(crate) fn remove_parts(to: &Path, last: u64) -> io::Result<()> {
+/// The parts of an earlier archive at `to`, which would make the new archive unreadable;
+/// or a file of which nothing shows that it is one. A part is in `known`, or all parts
+/// together match their header.
+pub(crate) fn earlier(to: &Path, known: &[PathBuf]) -> io::Result<Result<Vec<PathBuf>, PathBuf>> {
     let Some(name) = to.file_name().and_then(|name| name.to_str()) else {
-        return Ok(());
+        return Ok(Ok(Vec::new()));
     };
     let stem = format!("{name}.part");
+    let mut found = Vec::new();
     for entry in fs::read_dir(super::folder_of(to))? {
         let entry = entry?;
         let number = entry.file_name();
         let number = number.to_str().and_then(|text| text.strip_prefix(&stem));
-        let number = number.filter(|n| n.len() == 3 && n.bytes().all(|b| b.is_ascii_digit()));
-        let number = number.and_then(|number| number.parse::<u64>().ok());
-        if number.is_some_and(|number| number > last || last == 0) {
-            fs::remove_file(entry.path())?;
+        if number.is_some_and(|n| n.len() == 3 && n.bytes().all(|b| b.is_ascii_digit())) {
+            found.push(to.with_file_name(entry.file_name()));
         }
     }
-    Ok(())
+    found.sort();
+    let mut verified = None;
+    for path in &found {
+        let parts = || layout::verified_parts(to).unwrap_or_default();
+        if !known.contains(path) && !verified.get_or_insert_with(parts).contains(path) {
+            return Ok(Err(path.clone()));
+        }
+    }
+    Ok(Ok(found))
+}
+
+/// Removes the parts of an earlier archive.
+pub(crate) fn remove(earlier: &[PathBuf]) -> io::Result<()> {
+    earlier.iter().try_for_each(|path| removed(path))
 }
 
 fn removed(path: &Path) -> io::Result<()> {
