@@ -150,12 +150,3 @@ fn raise_loopback() -> io::Result<()> {
         None => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
-
-/// The plan of a trial: an empty root, made on a folder that every machine has.
-pub(super) fn trial() -> Root {
-    Root {
-        at: "/tmp".into(),
-        cwd: "/".into(),
-        ..Root::default()
-    }
-}

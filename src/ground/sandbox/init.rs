@@ -17,7 +17,6 @@ use rustix::mount::{
 use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
-use super::enter::trial;
 use super::filter;
 use super::link::{Report, STOP, during};
 use super::root::Root;
@@ -34,7 +33,7 @@ const READ_ONLY: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
 pub fn init(argv: Vec<OsString>) -> ExitCode {
     let is_trial = argv.first().is_some_and(|first| first == "--trial");
     let done = if is_trial {
-        make(&trial())
+        make(&Root::trial())
     } else {
         plan().and_then(|root| {
             make(&root)?;

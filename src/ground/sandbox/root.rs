@@ -95,6 +95,15 @@ impl Root {
         root
     }
 
+    /// The root of a trial: empty, and made on a folder that every machine has.
+    pub(super) fn trial() -> Self {
+        Self {
+            at: "/tmp".into(),
+            cwd: "/".into(),
+            ..Self::default()
+        }
+    }
+
     /// Adds a folder that the command may change.
     pub(crate) fn writable(&mut self, from: PathBuf, to: &str) {
         self.mounts.push(Mount {
