@@ -17,7 +17,7 @@ use rustix::thread::{
 
 use super::init;
 use super::link::{Report, during};
-use super::root::{HOST, Root, USER};
+use super::root::{HOST, USER};
 use crate::ground::apart::{self, UMASK};
 
 /// The rights that `init` needs, to mount.
