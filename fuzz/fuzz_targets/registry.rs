@@ -45,7 +45,7 @@ fuzz_target!(|bytes: &[u8]| {
         retries: 0,
         ..Options::default()
     };
-    let registry = Registry::new(options).unwrap();
+    let registry = Registry::new(options);
     let reference = format!("{}/a/b:1", *ADDRESS).parse().unwrap();
     let wanted = Descriptor::of("x", b"what was asked for");
     RUNTIME.block_on(async {
