@@ -1,5 +1,7 @@
 //! Packages read from registries and web servers.
 
+use std::path::{Path, PathBuf};
+
 use jackal::oci::{Descriptor, Digest, Manifest, media_type};
 use jackal::package::manifest::title;
 use jackal::registry::{Options as ClientOptions, Registry};
@@ -533,20 +535,31 @@ fn without_permission_to_list_referrers_a_pull_succeeds_with_a_warning() {
 #[test]
 fn an_interrupted_pull_leaves_no_file_and_says_how_to_continue() {
     let (sandbox, registry) = published_and_slow();
+    let (_, manifest) = registry.manifest("x/demo:1.0.0", "amd64");
+    let files = manifest.layers.len();
     let source = registry.at("x/demo:1.0.0");
     let pull = ["package", "pull", "-a", "amd64", &source, "-o", "pulled"];
     let cache = sandbox.src().join("../other-cache");
     let mut command = sandbox.command(&pull);
-    command.env("JACKAL_CACHE", cache);
+    command.env("JACKAL_CACHE", &cache);
     command.stderr(std::process::Stdio::piped());
     let mut child = command.spawn().unwrap();
     let folder = sandbox.src().join("pulled");
-    let files = || std::fs::read_dir(&folder).map_or(0, Iterator::count);
-    // The archive has been started.
-    while files() == 0 {
+    let entries = |folder: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    let blobs = cache.join("v1/blobs/sha256");
+    // All files have come but the slow one.
+    while entries(&blobs)
+        .iter()
+        .flat_map(|part| entries(part))
+        .count()
+        < files - 1
+    {
         let ended = child.try_wait().unwrap();
         assert!(ended.is_none(), "it ended by itself: {ended:?}");
-        std::thread::yield_now();
+        std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let process = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
@@ -554,7 +567,7 @@ fn an_interrupted_pull_leaves_no_file_and_says_how_to_continue() {
     let stderr = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(130), "{stderr}");
     assert!(stderr.contains("no archive was written"), "{stderr}");
-    assert_eq!(files(), 0);
+    assert_eq!(entries(&folder).len(), 0);
 }
 
 #[test]
