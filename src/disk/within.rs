@@ -25,7 +25,7 @@ pub enum LeadsOut {
 ///
 /// # Errors
 ///
-/// [`LeadsOut`]
+/// A link on the way, or the path itself, leads out.
 pub fn stays_within(root: &Path, path: &Path) -> Result<(), LeadsOut> {
     let real = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
     let outside = || LeadsOut::Path {
