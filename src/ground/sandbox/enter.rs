@@ -94,7 +94,7 @@ fn leave(network: bool) -> Result<(), String> {
 fn shield(program: &Path) -> Result<(), String> {
     init::system(init::keep_mounts(), "make mounts private", "/")?;
     init::system(mount_bind(program, program), "mount", program)?;
-    init::read_only(program)
+    init::read_only(&[program])
 }
 
 /// Keeps `rights` when the next program starts.

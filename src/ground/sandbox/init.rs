@@ -79,11 +79,14 @@ fn make(root: &Root) -> Result<(), String> {
     }
     let mut mounts: Vec<_> = root.mounts.iter().collect();
     mounts.sort_by(|one, other| one.to.cmp(&other.to));
+    let mut sealed = Vec::new();
     for each in mounts {
-        place.bind(&each.from, &each.to, each.writable)?;
+        let shown = place.bind(&each.from, &each.to)?;
+        sealed.extend((!each.writable).then_some(shown));
     }
     place.devices()?;
-    place.processes()?;
+    sealed.extend(place.processes()?);
+    read_only(&sealed)?;
     system(
         mount_remount(at, plain | MountFlags::RDONLY | MountFlags::BIND, c""),
         "make read-only",
@@ -131,8 +134,8 @@ impl Place<'_> {
         fs::create_dir_all(path).map_err(during(format!("create {}", path.display())))
     }
 
-    /// Shows `from` at `to`.
-    fn bind(&self, from: &Path, to: &Path, writable: bool) -> Result<(), String> {
+    /// Shows `from` at `to`; returns where that is for now.
+    fn bind(&self, from: &Path, to: &Path) -> Result<PathBuf, String> {
         let facts = fs::metadata(from).map_err(during(format!("find {}", from.display())))?;
         let shown = self.parents(to)?;
         if facts.is_dir() {
@@ -141,10 +144,7 @@ impl Place<'_> {
             disk::create(&shown).map_err(during(format!("create {}", to.display())))?;
         }
         system(mount_bind_recursive(from, &shown), "mount", to)?;
-        if !writable {
-            read_only(&shown)?;
-        }
-        Ok(())
+        Ok(shown)
     }
 
     /// Terminals and shared memory of its own; the other devices are mounts.
@@ -183,27 +183,29 @@ impl Place<'_> {
         Ok(())
     }
 
-    fn processes(&self) -> Result<(), String> {
+    /// Returns the parts that are to become read-only.
+    fn processes(&self) -> Result<Vec<PathBuf>, String> {
         let proc = self.of("/proc");
         self.folder(&proc)?;
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         system(mount("proc", &proc, "proc", flags, c""), "mount", "/proc")?;
-        for name in READ_ONLY {
-            let part = proc.join(name);
-            if part.exists() {
-                system(mount_bind_recursive(&part, &part), "mount", &part)?;
-                read_only(&part)?;
-            }
+        let parts = READ_ONLY.map(|name| proc.join(name)).into_iter();
+        let parts: Vec<PathBuf> = parts.filter(|part| part.exists()).collect();
+        for part in &parts {
+            system(mount_bind_recursive(part, part), "mount", part)?;
         }
-        Ok(())
+        Ok(parts)
     }
 }
 
-/// Makes the mount at `path`, and those below it, read-only. A mount keeps the flags
+/// Makes the mounts at `paths`, and those below them, read-only. A mount keeps the flags
 /// that it has here: a process may not clear those of another user's.
-pub(super) fn read_only(path: &Path) -> Result<(), String> {
-    let facts = fs::canonicalize(path).map_err(during(format!("find {}", path.display())))?;
-    for mounted in mounts_below(&facts).map_err(during("list mounts"))? {
+pub(super) fn read_only(paths: &[impl AsRef<Path>]) -> Result<(), String> {
+    let found =
+        |path: &Path| fs::canonicalize(path).map_err(during(format!("find {}", path.display())));
+    let tops: Result<Vec<PathBuf>, String> =
+        paths.iter().map(|path| found(path.as_ref())).collect();
+    for mounted in mounts_below(&tops?).map_err(during("list mounts"))? {
         let kept = rustix::fs::statvfs(&mounted)
             .map_or_else(|_| MountFlags::empty(), |facts| flags_of(facts.f_flag));
         let flags = MountFlags::BIND | MountFlags::RDONLY | kept;
@@ -231,13 +233,13 @@ fn flags_of(found: StatVfsMountFlags) -> MountFlags {
     kept.map(|(_, flag)| *flag).collect()
 }
 
-/// The mounts at `path` and below it.
-fn mounts_below(path: &Path) -> io::Result<Vec<PathBuf>> {
+/// The mounts at one of `tops` and below it.
+fn mounts_below(tops: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let table = fs::read_to_string("/proc/self/mountinfo")?;
     let points = table.lines().filter_map(|line| line.split(' ').nth(4));
     let mut found: Vec<PathBuf> = points
         .map(|point| PathBuf::from(unescape(point)))
-        .filter(|point| point.starts_with(path))
+        .filter(|point| tops.iter().any(|top| point.starts_with(top)))
         .collect();
     found.dedup();
     Ok(found)

@@ -16,8 +16,9 @@ pub(crate) const HOME: &str = "/jackal/home";
 /// The folder for its temporary files.
 pub(crate) const TEMPORARY: &str = "/tmp";
 
-/// Maximum size of a file of `/etc` that is copied, in bytes: 1 MiB.
-const MAX_COPIED: u64 = 1 << 20;
+/// Maximum size of a file of `/etc` that is copied instead of mounted, in bytes: 16 KiB.
+/// A mount costs more than the copy of a small file, and less than that of a large one.
+const MAX_COPIED: u64 = 16 << 10;
 
 /// The user and group of every command.
 pub(super) const USER: u32 = 1000;
@@ -86,7 +87,7 @@ impl Root {
             .extend(own.map(|(path, text)| (PathBuf::from(path), text)));
         if network {
             for path in NETWORK {
-                root.copy(Path::new(path));
+                root.copy_or_add(Path::new(path));
             }
         }
         for path in &confinement.readable {
@@ -128,11 +129,15 @@ impl Root {
         });
     }
 
-    /// Adds a file with the content that it has now.
-    fn copy(&mut self, path: &Path) {
-        let small = fs::metadata(path).is_ok_and(|facts| facts.len() <= MAX_COPIED);
-        if let (true, Ok(text)) = (small, fs::read_to_string(path)) {
-            self.files.push((path.to_owned(), text));
+    /// Adds a file: a small text with the content that it has now.
+    fn copy_or_add(&mut self, path: &Path) {
+        let small = |facts: fs::Metadata| facts.is_file() && facts.len() <= MAX_COPIED;
+        match fs::metadata(path)
+            .is_ok_and(small)
+            .then(|| fs::read_to_string(path))
+        {
+            Some(Ok(text)) => self.files.push((path.to_owned(), text)),
+            _ => self.add(path),
         }
     }
 
@@ -142,7 +147,7 @@ impl Root {
         if facts.is_symlink() {
             self.links.push((fs::read_link(path)?, path.to_owned()));
         } else {
-            self.add(path);
+            self.copy_or_add(path);
         }
         Ok(())
     }
