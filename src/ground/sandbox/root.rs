@@ -106,7 +106,7 @@ impl Root {
     }
 
     /// Adds a folder that the command may change.
-    pub(crate) fn writable(&mut self, from: PathBuf, to: &str) {
+    pub(crate) fn writable(&mut self, from: PathBuf, to: impl Into<PathBuf>) {
         self.mounts.push(Mount {
             from,
             to: to.into(),

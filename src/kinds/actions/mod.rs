@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::action::Action;
-use crate::ground::confine::{self, Confinement};
+use crate::ground::confine::Confinement;
 use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Piece, Process};
+use crate::ground::sandbox::{self, Level, Root};
 use crate::ground::site::{Made, Site};
 use crate::ground::source::{inside, outside};
 use crate::ground::{Class, Failure, Readers, log};
@@ -238,8 +239,9 @@ fn confine(
     scratch: &Path,
     process: &mut Process,
 ) -> Result<(), Failure> {
-    if !confine::supported() {
-        let message = "imported commands must be confined, but this kernel has no Landlock: \
+    let level = sandbox::best(program);
+    if level == Level::Free {
+        let message = "imported commands must be confined, but this machine has neither user namespaces nor Landlock: \
                        use Linux 5.19 or later, or copy the command into your own definition";
         return Err(Failure::new(Class::Configuration, message));
     }
@@ -259,7 +261,7 @@ fn confine(
     }
     let folder = |name: &str| scratch.join(name);
     let text = |path: PathBuf| path.to_string_lossy().into_owned();
-    for name in ["home", "tmp"] {
+    for name in ["home", "tmp", "made"] {
         std::fs::create_dir(folder(name))?;
     }
     let usual = [
@@ -271,10 +273,24 @@ fn confine(
     process.env = usual.map(|(name, value)| (name.to_owned(), value)).into();
     process.env.extend(declared(&work.defaults, action)?);
     process.cwd = real;
-    process.confinement = Some(Confinement {
-        writable: vec![found.root.to_owned(), scratch.to_owned()],
+    let confinement = Confinement {
+        writable: vec![found.root.to_owned(), folder("home"), folder("tmp")],
         readable: program.into_iter().map(Path::to_owned).collect(),
-    });
+    };
+    if level == Level::Namespaces {
+        let mut root = Root::new(folder("made"), &confinement, true);
+        for path in &confinement.writable {
+            let real = std::fs::canonicalize(path)?;
+            root.writable(real.clone(), path);
+            // The working directory has no links on its way.
+            if real != *path {
+                root.writable(real.clone(), real);
+            }
+        }
+        root.cwd = process.cwd.clone();
+        process.root = Some(root);
+    }
+    process.confinement = Some(confinement);
     Ok(())
 }
 
@@ -352,7 +368,7 @@ mod tests {
 
     #[test]
     fn an_imported_command_stays_in_its_skeleton() {
-        if !confine::supported() {
+        if sandbox::best(None) == Level::Free {
             return;
         }
         let dir = tempfile::tempdir().unwrap();
@@ -393,7 +409,7 @@ mod tests {
                 through: None,
             };
             let scratch = at("scratch");
-            for name in ["home", "tmp"] {
+            for name in ["home", "tmp", "made"] {
                 let _ = std::fs::remove_dir(scratch.join(name));
             }
             confine(&work, &action, None, &scratch, &mut process).map(|()| process)
@@ -420,7 +436,10 @@ mod tests {
         let names: Vec<&str> = process.env.keys().map(String::as_str).collect();
         assert_eq!(names, ["A", "B", "HOME", "LC_ALL", "PATH", "TMPDIR"]);
         let allowed = process.confinement.unwrap();
-        assert_eq!(allowed.writable, [at("skeleton"), at("scratch")]);
+        assert_eq!(
+            allowed.writable,
+            [at("skeleton"), at("scratch/home"), at("scratch/tmp")]
+        );
         assert!(allowed.readable.is_empty());
     }
 }
