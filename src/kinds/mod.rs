@@ -24,7 +24,7 @@ pub(crate) mod run;
 pub(crate) mod sbom;
 pub(crate) mod sign;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -270,7 +270,7 @@ pub(crate) struct Around<'a> {
     /// Folders that tools are looked up in.
     pub(crate) path: &'a [PathBuf],
     /// Outputs of every task.
-    pub(crate) generated: &'a Arc<BTreeSet<String>>,
+    pub(crate) generated: &'a Arc<run::Generated>,
     /// Outputs of other tasks that it reads by path.
     pub(crate) by_path: Vec<run::OutputNamed>,
     /// The pipeline file, for messages.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::graph::Graph;
 use crate::ground::folders::Folders;
+use crate::kinds::run::Generated;
 use crate::kinds::{self, Around, Work};
 use crate::oci::{Platform, host_architecture};
 use crate::package::{Definition, ImportedCommands};
@@ -66,7 +67,7 @@ struct Planner<'d> {
     sboms: BTreeMap<String, Named>,
     /// The steps after which an instance is complete, where that is not its own.
     ends: BTreeMap<String, Vec<String>>,
-    generated: Arc<BTreeSet<String>>,
+    generated: Arc<Generated>,
     outputs: &'d Outputs,
     plan: &'d mut Plan,
 }
@@ -107,7 +108,11 @@ impl Plan {
             images: BTreeMap::new(),
             sboms: BTreeMap::new(),
             ends: BTreeMap::new(),
-            generated: Arc::new(outputs.map(|output| output.path.clone()).collect()),
+            generated: Arc::new(Generated::from(
+                outputs
+                    .map(|output| output.path.clone())
+                    .collect::<BTreeSet<_>>(),
+            )),
             outputs: &made,
             by_id,
             plan: self,

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::RunWork;
 use super::command::{Placing, Wanted};
@@ -84,7 +85,33 @@ fn hashed(folder: &Path, path: &str) -> String {
     name.to_hex().to_string()
 }
 
+/// The outputs of every task of a pipeline.
+#[derive(Debug, Default)]
+pub struct Generated {
+    pub paths: BTreeSet<String>,
+    /// What is left of others; found out once for all tasks.
+    delivered: OnceLock<Delivered>,
+}
+
+impl From<BTreeSet<String>> for Generated {
+    fn from(paths: BTreeSet<String>) -> Self {
+        Self {
+            paths,
+            delivered: OnceLock::new(),
+        }
+    }
+}
+
+impl Generated {
+    /// What results put into `folder`, the pipeline's, at other paths.
+    pub(super) fn delivered(&self, site: &Site, folder: &Path) -> &Delivered {
+        let find = || Delivered::of(site, folder, &self.paths);
+        self.delivered.get_or_init(find)
+    }
+}
+
 /// What recorded results put into the workspace at paths that no task declares any more.
+#[derive(Debug)]
 pub(super) struct Delivered {
     folder: PathBuf,
     /// The entries of each tree, by their paths below its own.
@@ -93,12 +120,10 @@ pub(super) struct Delivered {
 }
 
 impl Delivered {
-    pub(super) fn of(site: &Site, work: &RunWork) -> Self {
-        let names = fs::read_dir(listing(site, &work.folder))
-            .into_iter()
-            .flatten();
-        let declared = work.generated.iter();
-        let declared: BTreeSet<String> = declared.map(|path| hashed(&work.folder, path)).collect();
+    fn of(site: &Site, folder: &Path, declared: &BTreeSet<String>) -> Self {
+        let names = fs::read_dir(listing(site, folder)).into_iter().flatten();
+        let declared = declared.iter();
+        let declared: BTreeSet<String> = declared.map(|path| hashed(folder, path)).collect();
         let old = names
             .flatten()
             .filter(|name| {
@@ -109,7 +134,7 @@ impl Delivered {
             .filter_map(|name| fs::read_to_string(name.path()).ok());
         let trees: Vec<_> = old
             .filter_map(|path| {
-                let bytes = fs::read(note(site, &work.folder, &path)).ok()?;
+                let bytes = fs::read(note(site, folder, &path)).ok()?;
                 let entries = Tree::decode(&bytes).ok()?.entries.into_iter();
                 Some((
                     path,
@@ -120,12 +145,12 @@ impl Delivered {
         let tracked = match trees.is_empty() {
             true => BTreeSet::new(),
             false => {
-                let all = workspace::tracked(&work.folder);
+                let all = workspace::tracked(folder);
                 all.unwrap_or_default().into_iter().collect()
             }
         };
         Self {
-            folder: work.folder.clone(),
+            folder: folder.to_owned(),
             trees,
             tracked,
         }

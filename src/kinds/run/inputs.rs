@@ -178,7 +178,7 @@ struct Selection<'s> {
     site: &'s Site,
     work: &'s RunWork,
     levels: BTreeMap<usize, Level>,
-    delivered: Delivered,
+    delivered: &'s Delivered,
     found: Vec<Entry>,
 }
 
@@ -195,7 +195,7 @@ fn matched(site: &Site, work: &RunWork) -> Result<Vec<Entry>, Failure> {
         site,
         work,
         levels: levels(site, work)?,
-        delivered: Delivered::of(site, work),
+        delivered: work.generated.delivered(site, &work.folder),
         found: Vec::new(),
     };
     for text in work.globs.iter().filter(|glob| !glob.starts_with('!')) {
@@ -380,7 +380,7 @@ fn ignored(
 /// What `.gitignore` leaves out of a pattern, if that is why it selects nothing.
 fn why_nothing(work: &RunWork, level: &Level, pattern: &Pattern<'_>, own: &Globs) -> String {
     let below = format!("{}/", pattern.bare);
-    let mut made = work.generated.iter();
+    let mut made = work.generated.paths.iter();
     if level.folder == work.folder
         && let Some(path) = made.find(|path| path.starts_with(&below) || own.matches(path))
     {
@@ -416,13 +416,13 @@ fn left_out(work: &RunWork, entry: &Entry) -> bool {
         return false;
     }
     let below = format!("{}/", entry.path);
-    let mut made = work.generated.range(below.clone()..);
+    let mut made = work.generated.paths.range(below.clone()..);
     made.next().is_some_and(|path| path.starts_with(&below))
 }
 
 /// Whether some task makes `path`, or a folder that it is in.
 fn generated(work: &RunWork, path: &str) -> bool {
-    within(path, |folder| work.generated.contains(folder))
+    within(path, |folder| work.generated.paths.contains(folder))
 }
 
 /// Whether `path`, or a folder that it is in, is one of those.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use command::{DeclaredOutput, RunTask};
+pub use deliver::Generated;
 
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::tree::Tree;
@@ -52,7 +53,7 @@ pub struct RunWork {
     /// Those of them that may match nothing.
     pub optional_globs: BTreeSet<String>,
     /// Outputs of every task: never an input by pattern.
-    pub generated: Arc<BTreeSet<String>>,
+    pub generated: Arc<Generated>,
     /// Outputs of other tasks that patterns name.
     pub by_path: Vec<OutputNamed>,
     /// Where its `inputs` are written, for messages.
