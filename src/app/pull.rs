@@ -93,7 +93,7 @@ pub enum PullError {
 }
 
 impl PullError {
-    /// Whether a file that may be somebody else's would have to be removed.
+    /// Whether writing would have to remove a file that another program may have made.
     #[must_use]
     pub fn is_in_the_way(&self) -> bool {
         matches!(self, Self::Export(ExportError::InTheWay(_)))

@@ -56,8 +56,8 @@ pub(crate) fn set_umask() -> io::Result<()> {
     Ok(())
 }
 
-/// Lets no file that the caller of this program had open reach a command: what it
-/// read there, no key would tell.
+/// Closes the files that the caller of this program left open when a command starts: no
+/// key covers what the command would read from them.
 pub(crate) fn close_inherited() {
     const FIRST_AFTER_STDERR: i32 = 3;
     close_fds::set_fds_cloexec(FIRST_AFTER_STDERR, &[]);

@@ -35,7 +35,7 @@ pub(crate) const SYSTEM: [&str; 9] = [
     "/gnu/store",
 ];
 
-/// Information about the system and the command itself. A root of its own has its own.
+/// Information about the system and the command itself; a sandbox mounts its own.
 const KERNEL: [&str; 3] = ["/proc", "/sys", "/dev/fd"];
 
 /// Files in `/etc` that programs and the C library read, by the start of the name.

@@ -225,8 +225,8 @@ impl Process {
         Ok(output.finish(ending.map_err(ProcessError::Wait)?).await)
     }
 
-    /// Runs the command in a sandbox, which is told over its input what to do, and ends
-    /// with it: the sandbox's first process ends when this program does.
+    /// Runs the command in a sandbox. Its first process receives the plan and the request
+    /// to stop over a socket, and exits when this program does.
     async fn run_within(
         &self,
         root: &Root,
@@ -247,14 +247,11 @@ impl Process {
             .map_err(refused)?;
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         let group = Group(id.and_then(Pid::from_raw));
-        let root = Root {
-            env: self.env.clone(),
-            ..root.clone()
-        };
-        let mut plan = serde_json::to_vec(&root).map_err(|error| refused(error.into()))?;
+        let mut plan =
+            serde_json::to_vec(&(root, &self.env)).map_err(|error| refused(error.into()))?;
         plan.push(b'\n');
         plan.extend(BEGIN);
-        // One that has ended already says why.
+        // If it has already ended, its report says why.
         let _ = own.write_all(&plan).await;
         let output = Output::of(&mut child, start);
         let (from, mut to) = own.split();
@@ -263,7 +260,7 @@ impl Process {
         drop(group);
         let ending = ending.map_err(ProcessError::Wait)?;
         let mut report = Vec::new();
-        // All that could hold the other end has ended.
+        // Every process that could hold the other end has ended.
         let mut from = from.take(MAX_REPORT_BYTES);
         let _ = tokio::time::timeout(DRAIN, from.read_to_end(&mut report)).await;
         let ending = match (ending, Report::parse(&report)) {
@@ -273,14 +270,14 @@ impl Process {
             (_, Some(Report::Refused(why))) => return Err(ProcessError::Sandbox(why)),
             (Ending::Signaled(signal), None) => Ending::Signaled(signal),
             (Ending::Exited(_), None) => {
-                let why = "its first process ended without a word".to_owned();
+                let why = "its first process ended without a report".to_owned();
                 return Err(ProcessError::Sandbox(why));
             }
         };
         Ok(output.finish(ending).await)
     }
 
-    /// The command as the first one of its sandbox, which is told about it over `input`.
+    /// The process that makes the sandbox for the command; it reads the plan from `input`.
     fn sandboxed(&self, root: &Root, through: &Path, input: Socket) -> Command {
         let mut command = Command::new(through);
         command.args(["internal", "enter"]);

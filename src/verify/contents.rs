@@ -69,13 +69,9 @@ pub fn check_contents<C: Contents>(
     package: &VerifiedPackage,
     contents: &mut C,
 ) -> Result<Vec<Refusal>, C::Error> {
-    let definition = match definition(package) {
-        Ok(definition) => definition,
+    let (definition, mut check) = match begun(package) {
+        Ok(begun) => begun,
         Err(refusal) => return Ok(vec![refusal]),
-    };
-    let mut check = Check {
-        files: package.files(),
-        refusals: Vec::new(),
     };
     check.places();
     let named = check.images(contents)?;
@@ -96,16 +92,21 @@ pub fn check_tars<C: Contents>(
     package: &VerifiedPackage,
     contents: &mut C,
 ) -> Result<Vec<Refusal>, C::Error> {
-    let definition = match definition(package) {
-        Ok(definition) => definition,
+    let (definition, mut check) = match begun(package) {
+        Ok(begun) => begun,
         Err(refusal) => return Ok(vec![refusal]),
-    };
-    let mut check = Check {
-        files: package.files(),
-        refusals: Vec::new(),
     };
     check.tars(&definition, contents)?;
     Ok(check.refusals)
+}
+
+/// The definition, and a check without findings.
+fn begun(package: &VerifiedPackage) -> Result<(Definition, Check<'_>), Refusal> {
+    let check = Check {
+        files: package.files(),
+        refusals: Vec::new(),
+    };
+    Ok((definition(package)?, check))
 }
 
 fn definition(package: &VerifiedPackage) -> Result<Definition, Refusal> {

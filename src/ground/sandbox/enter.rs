@@ -27,8 +27,8 @@ const NEEDED: CapabilitySet = CapabilitySet::SYS_ADMIN;
 /// the input; or, with `--trial`, makes a root without a command. `program` is this
 /// program.
 ///
-/// The process is in the namespaces but for that of processes, which begins with its
-/// child.
+/// This process itself stays in its caller's namespace of processes; its child is the
+/// first one of the new namespace.
 #[must_use]
 pub fn enter(program: &Path, mut argv: Vec<OsString>) -> ExitCode {
     let network = argv.first().is_some_and(|first| first == "--network");
@@ -84,13 +84,13 @@ fn leave(network: bool) -> Result<(), String> {
         .map_err(io::Error::from)
         .map_err(during("name the host"))?;
     if !network {
-        raise_loopback().map_err(during("raise the loopback network"))?;
+        raise_loopback().map_err(during("bring up the loopback interface"))?;
     }
     keep(NEEDED).map_err(during("keep rights"))
 }
 
-/// Shows this program to itself read-only: a command can reach the file of the process
-/// that starts it, and that process is this program.
+/// Mounts this program's own file read-only: a script whose interpreter is
+/// `/proc/self/exe` opens the file of the process that starts it, which is this program.
 fn shield(program: &Path) -> Result<(), String> {
     init::system(init::keep_mounts(), "make mounts private", "/")?;
     init::system(mount_bind(program, program), "mount", program)?;
@@ -115,7 +115,7 @@ fn keep(rights: CapabilitySet) -> io::Result<()> {
     Ok(configure_capability_in_ambient_set(rights, true)?)
 }
 
-/// Sets the only interface of a new network up: servers in tests listen on it.
+/// Brings up the loopback interface of a new network: servers in tests listen on it.
 fn raise_loopback() -> io::Result<()> {
     const NEW_LINK: u16 = 16;
     const REQUEST_AND_ACKNOWLEDGE: u16 = 5;

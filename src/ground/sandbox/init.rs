@@ -1,6 +1,7 @@
 //! `internal init`: the first process of a sandbox. Makes the root, starts the command
 //! and collects what ends; when it ends itself, the system ends the rest.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead as _, Read as _, Write as _};
@@ -35,9 +36,9 @@ pub fn init(argv: Vec<OsString>) -> ExitCode {
     let done = if is_trial {
         make(&Root::trial())
     } else {
-        plan().and_then(|root| {
+        plan().and_then(|(root, env)| {
             make(&root)?;
-            run(&argv, &root).map(|report| report.send())
+            run(&argv, &root, &env).map(|report| report.send())
         })
     };
     match done {
@@ -49,16 +50,20 @@ pub fn init(argv: Vec<OsString>) -> ExitCode {
     }
 }
 
+/// The variables of the command. This process has none: a variable can make a program
+/// load other code.
+type Variables = BTreeMap<String, String>;
+
 /// The plan, once the command may start.
-fn plan() -> Result<Root, String> {
+fn plan() -> Result<(Root, Variables), String> {
     let mut input = io::stdin().lock();
     let mut line = Vec::new();
     let read = input.read_until(b'\n', &mut line);
     read.map_err(during("read the plan"))?;
-    let root = serde_json::from_slice(&line).map_err(|error| format!("read the plan: {error}"))?;
+    let plan = serde_json::from_slice(&line).map_err(|error| format!("read the plan: {error}"))?;
     let began = input.read_exact(&mut [0; BEGIN.len()]);
     began.map_err(during("wait for the start"))?;
-    Ok(root)
+    Ok(plan)
 }
 
 /// Makes the root and enters it.
@@ -260,7 +265,7 @@ fn unescape(text: &str) -> String {
 }
 
 /// Starts the command without rights, and waits for it.
-fn run(argv: &[OsString], root: &Root) -> Result<Report, String> {
+fn run(argv: &[OsString], root: &Root, env: &Variables) -> Result<Report, String> {
     let rights = CapabilitySets {
         effective: CapabilitySet::empty(),
         permitted: CapabilitySet::empty(),
@@ -278,7 +283,7 @@ fn run(argv: &[OsString], root: &Root) -> Result<Report, String> {
     let started = Command::new(program)
         .args(arguments)
         .env_clear()
-        .envs(&root.env)
+        .envs(env)
         .current_dir(&root.cwd)
         .stdin(Stdio::null())
         .process_group(0)
@@ -311,7 +316,8 @@ fn report(status: WaitStatus) -> Report {
     }
 }
 
-/// Passes on that the command is to end, and ends everything once nobody waits for it.
+/// Forwards the request to stop to the command. Exits at the end of the input, which
+/// ends every process of the sandbox: the program that started it is gone.
 fn listen(command: Pid) {
     let mut byte = [0];
     while let Ok(1) = io::stdin().lock().read(&mut byte) {

@@ -1,9 +1,10 @@
-//! What a sandbox and this program say to each other, over the socket that is the input
-//! of `init`.
+//! The messages between a sandbox and this program, over the socket that is the input of
+//! `init`.
 //!
-//! To the sandbox: the root as one line of JSON, [`BEGIN`](super::super::guard::BEGIN)
-//! once the command may start, and [`STOP`] if it is to end. The end of the input
-//! means that this program is gone. From the sandbox: one [`Report`] as a line.
+//! To the sandbox: the root and the variables of the command as one line of JSON,
+//! [`BEGIN`](super::super::guard::BEGIN) once the command may start, and [`STOP`] if it
+//! is to end. The end of the input means that this program is gone. From the sandbox:
+//! one [`Report`] as a line.
 
 use std::io;
 
@@ -31,7 +32,7 @@ impl Report {
     pub(super) fn send(&self) {
         let mut line = serde_json::to_vec(self).unwrap_or_default();
         line.push(b'\n');
-        // Nobody listens if the program is gone.
+        // If the program has ended, nothing reads the report.
         let _ = rustix::io::write(rustix::stdio::stdin(), &line);
     }
 

@@ -1,6 +1,5 @@
 //! The root that a command sees, as a plan.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -54,9 +53,6 @@ pub(crate) struct Root {
     pub at: PathBuf,
     /// The working directory, in the root.
     pub cwd: PathBuf,
-    /// The variables of the command. The processes that make the root have none: a
-    /// variable can lead a program to load other code.
-    pub env: BTreeMap<String, String>,
     /// Whether the command uses the network of this machine.
     pub network: bool,
     pub mounts: Vec<Mount>,
