@@ -20,6 +20,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use super::filter;
 use super::link::{Report, STOP, during};
+use super::overlay::Overlay;
 use super::root::Root;
 use crate::disk;
 use crate::ground::guard::BEGIN;
@@ -89,6 +90,9 @@ fn make(root: &Root) -> Result<(), String> {
         let shown = place.bind(&each.from, &each.to)?;
         sealed.extend((!each.writable).then_some(shown));
     }
+    for overlay in &root.overlays {
+        place.overlay(overlay)?;
+    }
     place.devices()?;
     sealed.extend(place.processes()?);
     read_only(&sealed)?;
@@ -150,6 +154,12 @@ impl Place<'_> {
         }
         system(mount_bind_recursive(from, &shown), "mount", to)?;
         Ok(shown)
+    }
+
+    fn overlay(&self, overlay: &Overlay) -> Result<(), String> {
+        let shown = self.of(&overlay.to);
+        self.folder(&shown)?;
+        system(overlay.mount(&shown), "mount an overlay at", &overlay.to)
     }
 
     /// Terminals and shared memory of its own; the other devices are mounts.

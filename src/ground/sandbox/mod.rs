@@ -9,6 +9,7 @@ mod enter;
 mod filter;
 mod init;
 mod link;
+mod overlay;
 mod root;
 
 use std::fmt;

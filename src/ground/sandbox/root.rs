@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+use super::overlay::Overlay;
 use crate::ground::confine::{Confinement, DEVICES, SYSTEM, settings};
 
 /// Where the workspace of a command is.
@@ -56,6 +57,7 @@ pub(crate) struct Root {
     /// Whether the command uses the network of this machine.
     pub network: bool,
     pub mounts: Vec<Mount>,
+    pub overlays: Vec<Overlay>,
     /// Symbolic links: target, and path.
     pub links: Vec<(PathBuf, PathBuf)>,
     /// Files: path, and content.
