@@ -119,6 +119,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     }
     let warnings = std::mem::take(&mut composer.warnings);
     plan.narrow(&options.tasks).map_err(BuildError::Task)?;
+    plan.settle_incremental();
     let bound = (!options.output.named).then(|| workspace.clone());
     bounded(options, &plan, &workspace)?;
     let separate = plan.separate_folders();

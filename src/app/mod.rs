@@ -64,7 +64,7 @@ pub use stage::Existing;
 pub use trust::{FoundRoot, RootFrom, TrustOptions, policy, trusted_root};
 
 // Types of lower rooms in the signatures of operations.
-pub use crate::cas::{CacheFolder, Limits};
+pub use crate::cas::{CacheFolder, Limits, Usage};
 pub use crate::disk::stays_within;
 pub use crate::ground::Stop;
 pub use crate::ground::guard::{become_command, guard};

@@ -125,6 +125,8 @@ pub struct RunOptions {
     pub keep_going: bool,
     /// Removes what Git does not track from output folders.
     pub clean_outputs: bool,
+    /// Starts incremental tasks from nothing.
+    pub clean: bool,
 }
 
 impl RunOptions {
@@ -143,6 +145,7 @@ impl RunOptions {
             environment: place.environment.clone(),
             program: place.program.clone(),
             clean_outputs: self.clean_outputs,
+            clean: self.clean,
             ..SiteOptions::default()
         }
     }

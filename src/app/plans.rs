@@ -150,6 +150,7 @@ pub(super) fn of_pipeline(
     let mut plan = Plan {
         pools: pipeline.pools.clone(),
         cache_limits: pipeline.cache_limits,
+        trusts_incremental: pipeline.trust_incremental,
         ..Plan::default()
     };
     let how = Declared {

@@ -10,17 +10,20 @@ use crate::disk::{self, at};
 use crate::oci::Digest;
 
 use super::access;
+use super::kept::KeptFolder;
 use super::store::{Cas, CasError, TOUCH_GRAIN, locked, now};
 
 /// The file with the time of the last prune.
 const PRUNED: &str = "pruned";
 
-/// The blobs that are stored or were removed.
+/// What is stored or was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Number of blobs.
     pub blobs: u64,
-    /// Their bytes.
+    /// Number of kept folders.
+    pub folders: u64,
+    /// The bytes of both.
     pub bytes: u64,
 }
 
@@ -28,6 +31,7 @@ impl Usage {
     pub(super) fn of(blobs: &[(Digest, u64)]) -> Self {
         Self {
             blobs: blobs.len() as u64,
+            folders: 0,
             bytes: blobs.iter().map(|(_, size)| size).sum(),
         }
     }
@@ -42,17 +46,37 @@ pub struct Limits {
     pub max_age: Option<u64>,
 }
 
+/// What can be evicted.
+enum Held {
+    Blob(Digest),
+    Folder(KeptFolder),
+}
+
+impl Held {
+    fn digest(&self) -> Option<Digest> {
+        match self {
+            Self::Blob(digest) => Some(*digest),
+            Self::Folder(_) => None,
+        }
+    }
+}
+
 impl Cas {
-    /// The number and total size of all blobs.
+    /// The number and total size of all blobs and kept folders.
     ///
     /// # Errors
     ///
     /// The store cannot be listed.
     pub fn usage(&self) -> Result<Usage, CasError> {
-        Ok(Usage::of(&self.list()?))
+        let mut usage = Usage::of(&self.list()?);
+        for folder in self.kept_folders(true)? {
+            usage.folders += 1;
+            usage.bytes += folder.bytes;
+        }
+        Ok(usage)
     }
 
-    /// Removes blobs until `limits` hold; returns what was removed. A result that names
+    /// Removes blobs and kept folders until `limits` hold; returns what was removed. A result that names
     /// a removed blob becomes a miss, and is replaced when its action runs again.
     ///
     /// Keeps blobs that this process used or wrote. While another process has the store
@@ -83,26 +107,42 @@ impl Cas {
         let accesses: HashMap<Digest, u64> = self.accesses()?;
         // A blob without a record counts as used now.
         let age = |digest: &Digest| now.saturating_sub(*accesses.get(digest).unwrap_or(&now));
-        let mut blobs = self.list()?;
-        let mut held: u64 = blobs.iter().map(|(_, size)| size).sum();
-        blobs.sort_by_key(|(digest, _)| (std::cmp::Reverse(age(digest)), *digest));
+        let blobs = self.list()?.into_iter();
+        let blobs = blobs.map(|(digest, size)| (age(&digest), size, Held::Blob(digest)));
+        let folders = self.kept_folders(false)?.into_iter().map(|folder| {
+            let age = folder.age.map_or(u64::MAX, |age| {
+                u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
+            });
+            (age, folder.bytes, Held::Folder(folder))
+        });
+        let mut all: Vec<_> = blobs.chain(folders).collect();
+        let mut held: u64 = all.iter().map(|(_, size, _)| size).sum();
+        all.sort_by_key(|(age, _, what)| (std::cmp::Reverse(*age), what.digest()));
         let mut removed = Usage::default();
-        for (digest, size) in blobs {
-            let old = limits.max_age.is_some_and(|max| age(&digest) / 1000 > max);
+        for (age, size, what) in all {
+            let old = limits.max_age.is_some_and(|max| age / 1000 > max);
             let over = limits.max_bytes.is_some_and(|max| held > max);
-            let recent = !alone && age(&digest) < 2 * TOUCH_GRAIN;
-            let spared = recent || wanted.contains(&digest);
-            if spared || !(old || over) {
+            if !(old || over) && age < u64::MAX {
                 continue;
             }
-            let path = self.blob_path(&digest);
-            match fs::remove_file(&path) {
-                // A reader that found it damaged has removed it.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                outcome => outcome.map_err(at(&path))?,
+            match what {
+                Held::Blob(digest) => {
+                    let recent = !alone && age < 2 * TOUCH_GRAIN;
+                    if recent || wanted.contains(&digest) {
+                        continue;
+                    }
+                    let path = self.blob_path(&digest);
+                    match fs::remove_file(&path) {
+                        // A reader that found it damaged has removed it.
+                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                        outcome => outcome.map_err(at(&path))?,
+                    }
+                    removed.blobs += 1;
+                }
+                Held::Folder(folder) if folder.evict()? => removed.folders += 1,
+                Held::Folder(_) => continue,
             }
             held -= size;
-            removed.blobs += 1;
             removed.bytes += size;
         }
         if removed.blobs > 0 {
@@ -112,12 +152,13 @@ impl Cas {
     }
 
     /// Removes unfinished files in the folders of the cache that commands write to.
-    /// Blobs are started in `ingest/`, so their folders need no search.
+    /// Blobs are started in `ingest/`, so their folders need no search, and what is in
+    /// kept folders belongs to commands.
     fn reap(&self) -> Result<(), CasError> {
         let root = self.root();
         for entry in fs::read_dir(root).map_err(at(root))? {
             let path = entry.map_err(at(root))?.path();
-            if path.is_dir() && !path.ends_with("blobs") {
+            if path.is_dir() && !path.ends_with("blobs") && !path.ends_with("kept") {
                 disk::reap_below(&path).map_err(at(&path))?;
             }
         }
@@ -186,8 +227,13 @@ mod tests {
         };
         let cas = Cas::open(dir.path()).unwrap();
         let [a, b] = [&b"abc"[..], b"defg"].map(|bytes| put(&cas, bytes));
-        let (bytes, blobs) = (7, 2);
-        assert_eq!(cas.usage().unwrap(), Usage { blobs, bytes });
+        let (bytes, blobs, folders) = (7, 2, 0);
+        let expected = Usage {
+            blobs,
+            folders,
+            bytes,
+        };
+        assert_eq!(cas.usage().unwrap(), expected);
         assert_eq!(cas.prune(limits(0)).unwrap(), Usage::default());
         assert_eq!(cas.last_pruned(), None);
         drop(cas);

@@ -232,7 +232,7 @@ impl Cas {
         self.access == Access::Read
     }
 
-    fn writable(&self) -> Result<(), CasError> {
+    pub(super) fn writable(&self) -> Result<(), CasError> {
         match self.access {
             Access::Write => Ok(()),
             Access::Read => Err(CasError::ReadOnly(self.root.clone())),

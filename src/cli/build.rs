@@ -41,6 +41,9 @@ pub(super) struct BuildArgs {
     /// Remove files that Git does not track from output folders of commands
     #[arg(long)]
     clean_outputs: bool,
+    /// Make incremental tasks, and what is made from them, from nothing
+    #[arg(long)]
+    clean: bool,
     /// Show what would run and why, without running it
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text", require_equals = true)]
     dry_run: Option<DryRun>,
@@ -108,6 +111,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
             replay: args.logs == Logs::Full,
             keep_going: args.keep_going,
             clean_outputs: args.clean_outputs,
+            clean: args.clean,
             ..args.run.into_run()
         },
         ..args.plan.options(place, args.target.into_target()?)?

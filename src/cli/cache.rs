@@ -44,7 +44,7 @@ pub(super) fn run(args: CacheArgs) -> Result<(), CommandError> {
     match args.command {
         CacheCommand::Du => {
             let held = app::cache_usage(&folder)?;
-            print(&format!("{} bytes in {} blobs\n", held.bytes, held.blobs))
+            print(&format!("{}\n", shown(&held)))
         }
         CacheCommand::Prune { max_size, max_age } => {
             let max_bytes = size("--max-size", max_size)?.unwrap_or(app::CACHE_GIB << 30);
@@ -57,10 +57,7 @@ pub(super) fn run(args: CacheArgs) -> Result<(), CommandError> {
                 max_age: max_age.map(|age| age.as_secs()),
             };
             let removed = app::cache_prune(&folder, limits)?;
-            print(&format!(
-                "removed {} bytes in {} blobs\n",
-                removed.bytes, removed.blobs
-            ))
+            print(&format!("removed {}\n", shown(&removed)))
         }
         CacheCommand::Verify => {
             let found = app::cache_verify(&folder)?;
@@ -80,4 +77,14 @@ pub(super) fn run(args: CacheArgs) -> Result<(), CommandError> {
             Err(CommandError::new(Exit::Verification, message))
         }
     }
+}
+
+/// How much `usage` is.
+fn shown(usage: &app::Usage) -> String {
+    let folders = match usage.folders {
+        0 => String::new(),
+        1 => " and 1 kept folder".to_owned(),
+        count => format!(" and {count} kept folders"),
+    };
+    format!("{} bytes in {} blobs{folders}", usage.bytes, usage.blobs)
 }

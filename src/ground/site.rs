@@ -53,6 +53,8 @@ pub struct SiteOptions {
     pub output_bound: Option<PathBuf>,
     /// What Git does not track may be removed from output folders.
     pub clean_outputs: bool,
+    /// What tasks kept of earlier runs is not used, nor what was made from it.
+    pub clean: bool,
 }
 
 /// The shared state of a run.
@@ -74,6 +76,8 @@ pub struct Site {
     documents: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Document>>>>>,
     flights: Mutex<HashMap<ActionKey, Arc<tokio::sync::Mutex<()>>>>,
     made: Mutex<HashSet<ActionKey>>,
+    /// Results that count only if this run made them.
+    distrusted: Mutex<HashSet<ActionKey>>,
     /// The content of each workspace folder when it was first read.
     snapshots: Mutex<HashMap<PathBuf, Arc<Snapshot>>>,
     /// The cache's folder, which is never an input.
@@ -138,6 +142,7 @@ impl Site {
             documents: Mutex::default(),
             flights: Mutex::default(),
             made: Mutex::default(),
+            distrusted: Mutex::default(),
             snapshots: Mutex::default(),
             cache: cache_folder(&cas),
             notes: Mutex::default(),
@@ -266,6 +271,11 @@ impl Site {
         if let Some(folder) = path.parent() {
             self.forget_snapshots(folder);
         }
+    }
+
+    /// Makes the result under `key` count only if this run made it.
+    pub(crate) fn distrust(&self, key: ActionKey) {
+        held(&self.distrusted).insert(key);
     }
 
     /// Records that `component` has been started.

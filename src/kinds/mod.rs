@@ -56,6 +56,10 @@ pub(crate) struct Context<'a> {
     pub(crate) results: &'a Results,
 }
 
+/// The setting that marks the keys of results that are made from what a task kept, and
+/// of everything made from them.
+pub(crate) const INCREMENTAL: &str = "incremental";
+
 /// A step that is ready to run.
 #[derive(Clone)]
 pub(crate) struct Prepared {
@@ -66,6 +70,8 @@ pub(crate) struct Prepared {
     pub(crate) manifest: Option<Descriptor>,
     /// What its outputs are.
     pub(crate) form: OutputForm,
+    /// Whether it is made from what a task kept, or from something made so.
+    pub(crate) incremental: bool,
     /// Why its result is never cached: the key does not cover everything that it
     /// reads.
     pub(crate) uncached: Option<&'static str>,
@@ -87,6 +93,7 @@ impl Prepared {
             inputs,
             manifest: None,
             form: OutputForm::Blobs,
+            incremental: false,
             uncached: None,
         }
     }
@@ -390,6 +397,14 @@ impl Task<'_> {
     pub(crate) async fn prepare(&self) -> Result<Prepared, Failure> {
         let mut prepared = self.work.action(&self.cx).await?;
         prepared.action.salt = self.salts.join("\n");
+        let mut earlier = self.cx.results.values();
+        if !prepared.incremental && earlier.any(|done| done.incremental) {
+            prepared.incremental = true;
+            prepared.action.settings.put(INCREMENTAL, "inputs");
+        }
+        if prepared.incremental && self.cx.site.options.clean {
+            self.cx.site.distrust(prepared.action.key());
+        }
         Ok(prepared)
     }
 
@@ -430,13 +445,14 @@ impl Task<'_> {
     /// The result of the step, which has the key `key`, for the steps after it.
     pub(crate) fn done(&self, prepared: Prepared, performed: Performed, key: ActionKey) -> Done {
         let outputs = performed.result.outputs;
-        let travels = self.remembers(&prepared) && self.work.travels();
+        let travels = self.remembers(&prepared) && self.work.travels() && !prepared.incremental;
         let readers = self.readers(&prepared);
         Done {
             manifest: self.work.manifest(&prepared, &outputs),
             outputs,
             key: travels.then_some(key),
             materials: self.work.materials(&prepared.action),
+            incremental: prepared.incremental,
             action: Some(prepared.action),
             readers,
         }

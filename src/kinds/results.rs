@@ -25,6 +25,8 @@ pub(crate) struct Done {
     pub(crate) action: Option<Action>,
     /// Its materials, for provenance.
     pub(crate) materials: Vec<Material>,
+    /// Whether it is made from what a task kept, or from something made so.
+    pub(crate) incremental: bool,
     /// Who may read every source of it.
     pub(crate) readers: Readers,
 }

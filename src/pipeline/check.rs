@@ -65,6 +65,7 @@ fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
         .node("cache")
         .map(|n| file::cache(n, r))
         .unwrap_or_default();
+    let trust_incremental = f.bool("trustIncremental", &mut r.mistakes);
     let mut pools = BTreeMap::new();
     for (key, value) in r.pairs(&mut f, "pools") {
         match value.scalar().and_then(|text| text.parse().ok()) {
@@ -93,6 +94,7 @@ fn pipeline(node: &Node, r: &mut Reader) -> Pipeline {
         global_inputs,
         salt,
         cache_limits,
+        trust_incremental: trust_incremental.unwrap_or(false),
         pools,
         tasks,
     }
@@ -191,6 +193,8 @@ mod tests {
         for (key, value) in [
             ("grace", "1s"),
             ("sandbox", "none"),
+            ("incremental", "true"),
+            ("keep", "[x]"),
             ("network", "true"),
             ("tools", "[sh]"),
             ("secrets", "{ T: { env: T } }"),

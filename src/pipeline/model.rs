@@ -32,6 +32,9 @@ pub struct Pipeline {
     pub salt: String,
     /// Limits on the cache that the file sets.
     pub cache_limits: CacheLimits,
+    /// Whether `publish` and builds under `CI=true` take what tasks made from what
+    /// they kept.
+    pub trust_incremental: bool,
     /// How many tasks may use each pool at once.
     pub pools: BTreeMap<String, u32>,
     /// By name.

@@ -119,6 +119,10 @@ fn top() -> Value {
             }),
             "Cache salt and limits.",
         ),
+        "trustIncremental": {
+            "type": "boolean",
+            "description": "Publish, and use under CI=true, what tasks made from what they kept. Otherwise these tasks are made from nothing there.",
+        },
         "pools": {
             "type": "object",
             "additionalProperties": described(whole_schema(1), "Maximum number of tasks that use it at the same time."),

@@ -15,6 +15,7 @@ use super::reader::Reader;
 use super::record::{Key, Keys, Plain, Rendering, described, object, record};
 use super::render::Renderer;
 use super::{duration, size};
+use crate::archive::SafePath;
 use crate::yaml::{Fields, Node, Value as Yaml};
 
 /// Default time limit of one attempt of a command. Other verbs have none: how long an
@@ -52,6 +53,12 @@ record! {
         /// Whether a command may use the network of this machine. Without it, a command
         /// in namespaces has only its own loopback.
         network: Flag<false> = "network",
+        /// Whether all that a command leaves in its folder and its home is kept, so that
+        /// its next run continues from there.
+        incremental: Flag<false> = "incremental",
+        /// Paths that are kept for the next run: below the pipeline's folder, or `~/...`
+        /// in the home of the command.
+        keep: Keep = "keep",
         /// Retries after failures that may be temporary.
         retries: Retries = "retries",
         /// Resources that the task uses while it runs.
@@ -74,8 +81,16 @@ record! {
 }
 
 /// Keys that apply only to commands: on a task with another verb they are mistakes.
-pub const OF_COMMANDS: [&str; 7] = [
-    "grace", "network", "outputs", "sandbox", "secrets", "tools", "workdir",
+pub const OF_COMMANDS: [&str; 9] = [
+    "grace",
+    "incremental",
+    "keep",
+    "network",
+    "outputs",
+    "sandbox",
+    "secrets",
+    "tools",
+    "workdir",
 ];
 
 impl Settings {
@@ -197,6 +212,7 @@ kind!(Resources: Self, resources_schema(), [], |f, key, r| {
     f.node(key).map_or(Self::default(), |node| resources(node, r))
 });
 kind!(Secrets: Vec<(String, Secret)>, secrets_schema(), [], |f, key, r| secrets(f, key, r));
+kind!(Keep: Vec<String>, <Names as Plain>::schema(), [], |f, key, r| kept_paths(f, key, r));
 kind!(Pool: Option<String>, string(), [], |f, key, r| pool(f, key, r));
 kind!(Priority: i32, json!({"type": "integer"}), [], |f, key, r| {
     let number = number(f, key, -1_000_000..=1_000_000, r).unwrap_or(0);
@@ -221,6 +237,7 @@ pub enum Span {}
 pub enum Timeout {}
 pub enum Grace {}
 pub enum Secrets {}
+pub enum Keep {}
 pub enum Pool {}
 pub enum Priority {}
 pub enum ContinueOnError {}
@@ -317,6 +334,25 @@ fn pool(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<String>
         r.at(node.span, message, "Add it under `pools`.");
     }
     pool
+}
+
+/// Paths below the pipeline's folder or the command's home, without a `/` at the end.
+fn kept_paths(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Vec<String> {
+    let mut paths = Vec::new();
+    for node in Reader::nodes(f, key) {
+        let text = node.scalar().unwrap_or_default();
+        let below = text.strip_prefix("~/").unwrap_or(text);
+        match SafePath::parse(below) {
+            Ok(safe) if text.starts_with("~/") => paths.push(format!("~/{safe}")),
+            Ok(safe) => paths.push(safe.to_string()),
+            Err(error) => r.at(
+                node.span,
+                format!("`{text}` in `{key}` is not a path to keep: {error}"),
+                "Name a file or folder below the pipeline's, or `~/...`; `incremental: true` keeps all.",
+            ),
+        }
+    }
+    paths
 }
 
 fn secrets_schema() -> Value {

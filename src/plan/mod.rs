@@ -76,6 +76,8 @@ pub struct Plan {
     pub pools: BTreeMap<String, u32>,
     /// Limits on the cache that a pipeline file sets.
     pub cache_limits: CacheLimits,
+    /// Whether `publish` and builds under `CI=true` take incremental results.
+    pub trusts_incremental: bool,
     /// The archives to be written, each with the step that makes its package. Another
     /// step may write it, once it is signed.
     pub(crate) archives: Vec<(PathBuf, String)>,
@@ -201,6 +203,26 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// Makes commands start from nothing if their results are published or made for
+    /// others, unless the pipeline trusts what they keep.
+    pub fn settle_incremental(&mut self) {
+        if self.trusts_incremental {
+            return;
+        }
+        let publishes = |step: &&Step| matches!(step.work, Work::Publish(_)) && !step.skipped;
+        let publish: Vec<String> = (self.steps.values().filter(publishes))
+            .map(|step| step.id.clone())
+            .collect();
+        let published = self.ancestors(&publish);
+        for (id, step) in &mut self.steps {
+            if let Work::Run(run) = &mut step.work
+                && (run.unattended || published.contains(id))
+            {
+                run.kept = None;
+            }
+        }
     }
 
     /// Checks what can be checked of archives and releases before anything is built.

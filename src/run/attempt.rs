@@ -39,6 +39,7 @@ pub(super) fn skipped(plan: &Plan, task: &str, why: &str, start: Instant) -> Tas
         outputs: Vec::new(),
         files: Vec::new(),
         warnings: Vec::new(),
+        incremental: false,
         start_ms: millis(start.elapsed()),
         wall_ms: 0,
         attempts: 0,
@@ -144,6 +145,7 @@ async fn attempt(
     let prepared = task.prepare().await?;
     let key = prepared.action.key();
     record.action_key = Some(key.to_string());
+    record.incremental = prepared.incremental;
     let (shared, own) = (Arc::clone(site), Arc::clone(step));
     let (form, remembers) = (prepared.form, task.remembers(&prepared));
     let readers = task.readers(&prepared);

@@ -46,6 +46,10 @@ pub struct TaskRecord {
     /// Warnings about the result.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Whether the result is made from what a task kept of an earlier run, or from
+    /// something made so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incremental: bool,
     /// Start, in milliseconds after the start of the run.
     pub start_ms: u64,
     /// Wall time in milliseconds.
@@ -120,6 +124,7 @@ impl RunRecord {
                 "outputs": {"type": "array", "items": output},
                 "files": {"type": "array", "items": text},
                 "warnings": {"type": "array", "items": text},
+                "incremental": {"type": "boolean"},
                 "startMs": number, "wallMs": number, "attempts": number,
                 "bytesMade": number, "bytesFetched": number,
             }),

@@ -19,6 +19,7 @@ mod doctor;
 mod edges;
 mod healing;
 mod help;
+mod kept;
 mod kustomizations;
 mod layouts;
 mod lint;

@@ -28,7 +28,8 @@ impl Site {
         form: OutputForm,
     ) -> Result<Option<Remembered>, Failure> {
         let known = held(&self.made).contains(key);
-        if self.options.force && !known {
+        let distrusted = self.options.force || held(&self.distrusted).contains(key);
+        if distrusted && !known {
             return Ok(None);
         }
         let Some(bytes) = self.cas.result(&Key(*key.as_bytes()))? else {

@@ -4,6 +4,7 @@
 //! declared outputs as trees. A failed command leaves nothing behind: the stage is
 //! removed on every exit path. It never decides whether to run at all.
 
+mod kept;
 mod mask;
 mod materialise;
 mod stage;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use crate::action::Output;
 use crate::archive::{PathError, SafePath};
 use crate::cas::tree::{self, Tree, TreeError};
-use crate::cas::{Cas, CasError, Stage};
+use crate::cas::{Cas, CasError};
 use crate::disk::DiskError;
 use crate::ground::confine::Confinement;
 use crate::ground::inputs::Inputs;
@@ -25,6 +26,8 @@ use crate::ground::sandbox::{self, Level, Root};
 use crate::ground::{Again, Class, Failure, log, of_cas, of_io, of_tree, shown};
 use crate::oci::Digest;
 
+pub(crate) use kept::Keep;
+use kept::Room;
 pub(crate) use materialise::{Placing, Wanted};
 use stage::Layout;
 
@@ -37,6 +40,8 @@ pub(crate) struct RunTask {
     pub env: BTreeMap<String, String>,
     /// What the stage holds, by digest.
     pub inputs: Inputs,
+    /// The folder that it continues in.
+    pub keep: Option<Keep>,
     /// Its outputs, relative to the staged root.
     pub outputs: Vec<DeclaredOutput>,
     /// Where its folder is in the stage: inputs beside the folder are reached by `..`.
@@ -276,6 +281,7 @@ pub(crate) async fn run(
         argv,
         mut env,
         inputs,
+        keep,
         outputs,
         place,
         workdir,
@@ -289,22 +295,23 @@ pub(crate) async fn run(
         through,
     } = task;
     let store = Arc::clone(cas);
-    let (stage, layout, cwd, inputs, outputs) = blocking(move || {
-        let stage = store.stage()?;
-        let layout = Layout::new(stage.path(), &place);
-        let cwd = stage::prepare(stage.path(), &layout, &inputs, &outputs, &workdir)?;
-        Ok((stage, layout, cwd, inputs, outputs))
+    let (room, layout, cwd, inputs, outputs) = blocking(move || {
+        let room = Room::of(&store, keep)?;
+        let layout = Layout::new(&room.path(), &place);
+        let cwd = room.prepare(&layout, &inputs, &outputs, &workdir)?;
+        Ok((room, layout, cwd, inputs, outputs))
     })
     .await?;
+    let stage = room.path();
     let confinement = (level != Level::Free).then(|| Confinement {
         readable,
-        writable: vec![stage.path().to_owned()],
+        writable: vec![stage.clone()],
     });
     let root = match (&confinement, level) {
-        (Some(rules), Level::Namespaces) => Some(root(stage.path(), &cwd, rules, network)),
+        (Some(rules), Level::Namespaces) => Some(root(&stage, &cwd, rules, network)),
         _ => None,
     };
-    set_usual(&mut env, stage.path(), root.is_some());
+    set_usual(&mut env, &stage, root.is_some());
     let process = Process {
         argv,
         env,
@@ -324,6 +331,7 @@ pub(crate) async fn run(
         match finished.ending {
             Ending::Exited(0) => {}
             Ending::Exited(code) => {
+                room.settle_failed()?;
                 let log = text(&log);
                 let refused = confinement.map(|rules| rules.refused_in(&log));
                 return Err(RunError::Exit {
@@ -345,19 +353,11 @@ pub(crate) async fn run(
             Ending::TimedOut => return Err(RunError::TimedOut { log: text(&log) }),
             Ending::Cancelled => return Err(RunError::Cancelled { log: text(&log) }),
         }
-        let dropped = stage::dropped(&layout, &inputs, &outputs);
-        if let Some(first) = dropped.first() {
-            let more = and_others(dropped.len() - 1);
-            let text = format!("[`{first}`{more} was made outside of `outputs` and dropped]\n");
-            log.push(Piece {
-                at: finished.wall,
-                stream: Stream::Stderr,
-                bytes: text.into_bytes(),
-            });
-        }
+        let dropped = stage::dropped(&layout, &inputs, &outputs, &|path| room.keeps(path));
+        log.extend(note_of(&dropped, finished.wall));
         let refusals = refusals(&text(&log));
         let refused = confinement.map_or_else(Vec::new, |rules| rules.refused_in(&refusals));
-        let mut ran = collect(&store, stage, &layout, &outputs, &log)?;
+        let mut ran = collect(&store, room, &layout, &outputs, &log)?;
         if !refused.is_empty() {
             let warning = format!(
                 "the command succeeded, but its log mentions {}",
@@ -368,6 +368,18 @@ pub(crate) async fn run(
         Ok(ran)
     })
     .await
+}
+
+/// What the log says of files that the command left outside its outputs.
+fn note_of(dropped: &[String], wall: Duration) -> Option<Piece> {
+    let first = dropped.first()?;
+    let more = and_others(dropped.len() - 1);
+    let text = format!("[`{first}`{more} was made outside of `outputs` and dropped]\n");
+    Some(Piece {
+        at: wall,
+        stream: Stream::Stderr,
+        bytes: text.into_bytes(),
+    })
 }
 
 /// Adds the variables that every command has, unless its task sets them.
@@ -428,10 +440,10 @@ fn shown_below(error: TreeError, root: &Path) -> TreeError {
     }
 }
 
-/// Stores outputs and log, and removes the stage.
+/// Stores outputs and log, and removes the stage unless it is kept.
 fn collect(
     cas: &Cas,
-    stage: Stage,
+    room: Room,
     layout: &Layout,
     declared: &[DeclaredOutput],
     log: &[Piece],
@@ -448,7 +460,7 @@ fn collect(
         also.extend(tree.blobs().into_iter().filter(|blob| seen.insert(*blob)));
         outputs.push((Output::new(&output.path, (digest, size)), tree));
     }
-    drop(stage);
+    room.settle()?;
     let kept = match log.is_empty() {
         true => None,
         false => Some(cas.store("log", &log::encode(log))?),

@@ -11,22 +11,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use command::{DeclaredOutput, RunTask};
+use command::{DeclaredOutput, Keep, RunTask};
 pub use deliver::Generated;
 
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::tree::Tree;
 use crate::ground::form::OutputForm;
-use crate::ground::inputs::Inputs;
 use crate::ground::sandbox::{self, Level};
 use crate::ground::site::{Made, Site, Tool};
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, Readers, tools};
 use crate::kinds::pins::Pin;
-use crate::kinds::{Around, Context, Kind, Prepared};
+use crate::kinds::{Around, Context, INCREMENTAL, Kind, Prepared};
 use crate::oci::Platform;
 use crate::pipeline::verb::Run;
-use crate::pipeline::{self, Instance, RenderedOutput, Sandbox, Secret};
+use crate::pipeline::{self, Instance, RenderedOutput, Sandbox, Secret, Settings};
 use crate::yaml::SourceText;
 
 fields! {
@@ -82,10 +81,38 @@ pub struct RunWork {
     pub sandbox: Sandbox,
     /// Whether it may use the network of this machine.
     pub network: bool,
+    /// What is kept for its next run; `None`: nothing.
+    pub kept: Option<KeptPaths>,
     /// Whether nobody reads warnings, as on a build server.
     pub unattended: bool,
     /// The platform of its outputs.
     pub platform: Platform,
+}
+
+/// What of a command's folder and home is kept for its next run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeptPaths {
+    All,
+    /// Paths below its folder, or `~/...` in its home; and the inputs.
+    Some(Vec<String>),
+}
+
+impl KeptPaths {
+    fn of(settings: &Settings) -> Option<Self> {
+        match (settings.incremental, settings.keep.as_slice()) {
+            (true, _) => Some(Self::All),
+            (false, []) => None,
+            (false, paths) => Some(Self::Some(paths.to_vec())),
+        }
+    }
+
+    /// As the key has it.
+    fn written(&self) -> String {
+        match self {
+            Self::All => "all".to_owned(),
+            Self::Some(paths) => paths.join("\n"),
+        }
+    }
 }
 
 /// An output of another task, and the patterns that begin in it.
@@ -175,6 +202,7 @@ impl RunWork {
             grace: settings.grace,
             sandbox: settings.sandbox,
             network: settings.network,
+            kept: KeptPaths::of(settings),
             unattended: environment.get("CI").is_some_and(|ci| ci == "true"),
             platform: around.platform,
         }
@@ -216,6 +244,9 @@ impl Kind for RunWork {
             if !beside.is_empty() {
                 action.settings.put("place", beside);
             }
+            if let Some(kept) = &work.kept {
+                action.settings.put(INCREMENTAL, kept.written());
+            }
             for (name, value) in &work.input_values {
                 action.settings.put(name.clone(), value);
             }
@@ -225,6 +256,7 @@ impl Kind for RunWork {
             }
             Ok(Prepared {
                 form: OutputForm::Trees,
+                incremental: work.kept.is_some(),
                 ..Prepared::of(action, inputs::read(&site, &work, &results)?)
             })
         })
@@ -233,8 +265,8 @@ impl Kind for RunWork {
 
     async fn make(&self, cx: &Context<'_>, prepared: &Prepared) -> Result<Made, Failure> {
         let site = cx.site;
-        let (shared, own, inputs) = (Arc::clone(site), self.clone(), prepared.inputs.clone());
-        let task = blocking(move || task(&shared, &own, inputs)).await?;
+        let (shared, own, ready) = (Arc::clone(site), self.clone(), prepared.clone());
+        let task = blocking(move || task(&shared, &own, &ready)).await?;
         // A request for more processors than available counts as all of them.
         let processors = u32::try_from(site.options.jobs.max(1)).unwrap_or(u32::MAX);
         let wanted = cx.cpu.clamp(1, processors);
@@ -362,7 +394,7 @@ fn place(work: &RunWork) -> String {
 }
 
 /// The command with what it needs to run.
-fn task(site: &Site, work: &RunWork, inputs: Inputs) -> Result<RunTask, Failure> {
+fn task(site: &Site, work: &RunWork, prepared: &Prepared) -> Result<RunTask, Failure> {
     let mut folders: Vec<PathBuf> = Vec::new();
     let mut readable: Vec<PathBuf> = Vec::new();
     let mut shims: Vec<String> = Vec::new();
@@ -403,7 +435,11 @@ fn task(site: &Site, work: &RunWork, inputs: Inputs) -> Result<RunTask, Failure>
     Ok(RunTask {
         argv,
         env,
-        inputs,
+        inputs: prepared.inputs.clone(),
+        keep: work
+            .kept
+            .as_ref()
+            .map(|kept| keep(site, work, kept, &prepared.action)),
         outputs: work
             .outputs
             .iter()
@@ -424,6 +460,36 @@ fn task(site: &Site, work: &RunWork, inputs: Inputs) -> Result<RunTask, Failure>
         secrets: secrets.into_iter().map(|(_, value)| value).collect(),
         through: site.options.program.clone(),
     })
+}
+
+/// The kept folder of the command: everything of its key but the inputs says whether
+/// what is in it may be used.
+fn keep(site: &Site, work: &RunWork, kept: &KeptPaths, action: &Action) -> Keep {
+    let mut name = blake3::Hasher::new();
+    name.update(work.folder.as_os_str().as_encoded_bytes());
+    name.update(b"\0");
+    name.update(work.place.instance.as_bytes());
+    let same = Action {
+        inputs: Arc::default(),
+        ..action.clone()
+    };
+    Keep {
+        name: name.finalize().to_hex().to_string(),
+        identity: same.key().to_string(),
+        paths: kept.clone(),
+        recovers: recovers(&action.argv),
+        clean: site.options.clean,
+    }
+}
+
+/// Programs that continue correctly after a failure of their own: they record what is
+/// done only when it is. Any other program may leave an unfinished file that it then
+/// takes for finished.
+const RECOVERING: [&str; 3] = ["cargo", "go", "ninja"];
+
+fn recovers(argv: &[String]) -> bool {
+    let program = argv.first().and_then(|program| program.rsplit('/').next());
+    program.is_some_and(|program| RECOVERING.contains(&program))
 }
 
 /// Maximum size of a secret file, in bytes: 64 KiB, because some systems limit

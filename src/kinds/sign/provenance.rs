@@ -42,11 +42,16 @@ pub(crate) fn predicate(
         let Some(action) = &done.action else {
             continue;
         };
-        ran.push(json!({
+        let mut step = json!({
             "id": id,
             "verb": verb,
             "actionKey": action.key().to_string(),
-        }));
+        });
+        if done.incremental {
+            // Not from its inputs alone: a consumer may want to refuse it.
+            step["incremental"] = json!(true);
+        }
+        ran.push(step);
         let mut add = |name: String, uri: String, algorithm: &str, digest: String| {
             let found = ResourceDescriptor {
                 name,

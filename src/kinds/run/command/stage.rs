@@ -1,5 +1,6 @@
 //! The stage of one command: places inputs and finds outputs.
 
+use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use rayon::prelude::*;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use crate::action::InputNode;
-use crate::cas::tree::{TreeError, make_parents, stays_inside};
+use crate::cas::tree::{Tree, TreeEntry, TreeError, TreeKind, make_parents, stays_inside};
 use crate::disk::{self, at};
 use crate::ground::folders::{lexical, relative_to};
 use crate::ground::inputs::Inputs;
@@ -43,13 +44,22 @@ impl Layout {
         }
     }
 
+    pub(crate) fn top(&self) -> &Path {
+        &self.top
+    }
+
+    /// A path from the top, relative to the folder of the task.
+    pub(crate) fn below_own(&self, path: &str) -> String {
+        relative_to(Path::new(&self.place), Path::new(path))
+    }
+
     /// The folder that paths of the task are relative to.
     pub(crate) fn own(&self) -> PathBuf {
         self.top.join(&self.place)
     }
 
     /// `path` of the task, from the top.
-    fn below_top(&self, path: &str) -> String {
+    pub(crate) fn below_top(&self, path: &str) -> String {
         let full = lexical(&Path::new(&self.place).join(path));
         full.to_string_lossy().into_owned()
     }
@@ -74,8 +84,8 @@ pub(crate) fn prepare(
         let folder = stage.join(folder);
         fs::create_dir(&folder).map_err(at(&folder))?;
     }
-    let root = layout.own();
-    fs::create_dir_all(&root).map_err(at(&root))?;
+    let own = layout.own();
+    fs::create_dir_all(&own).map_err(at(&own))?;
     let entries = inputs.list(".");
     for (path, node) in &entries {
         // A path that climbs is there already, as far as it climbs.
@@ -87,13 +97,7 @@ pub(crate) fn prepare(
     entries
         .par_iter()
         .try_for_each(|(path, node)| put(inputs, path, node, layout))?;
-    for output in outputs {
-        make_parents(&root, named(&output.path)?.as_str())?;
-    }
-    let workdir = relative(workdir)?;
-    if let Some(path) = &workdir {
-        make_parents(&root, &format!("{path}/x"))?;
-    }
+    let cwd = places(layout, outputs, workdir)?;
     if !apart::has_usual_umask() {
         open_folders(stage)?;
     }
@@ -101,7 +105,62 @@ pub(crate) fn prepare(
     entries
         .par_iter()
         .try_for_each(|(path, _)| fix_time(&layout.at(path)))?;
-    Ok(workdir.map_or_else(|| root.clone(), |path| root.join(path.as_path())))
+    Ok(cwd)
+}
+
+/// Makes the command's own folder, those that its outputs are in, and its working
+/// directory, which is returned.
+pub(crate) fn places(
+    layout: &Layout,
+    outputs: &[DeclaredOutput],
+    workdir: &str,
+) -> Result<PathBuf, RunError> {
+    let own = layout.own();
+    make_parents(&layout.top, &format!("{}/x", layout.below_top("")))?;
+    for output in outputs {
+        make_parents(&own, named(&output.path)?.as_str())?;
+    }
+    let Some(path) = relative(workdir)? else {
+        return Ok(own);
+    };
+    make_parents(&own, &format!("{path}/x"))?;
+    Ok(own.join(path.as_path()))
+}
+
+/// What the stage holds, from its top.
+pub(crate) fn tree(layout: &Layout, inputs: &Inputs) -> Tree {
+    let mut entries = BTreeMap::new();
+    for (path, node) in inputs.list(".") {
+        let path = layout.below_top(&path);
+        let mut above = path.as_str();
+        while let Some((folder, _)) = above.rsplit_once('/') {
+            if entries.contains_key(folder) {
+                break;
+            }
+            entries.insert(folder.to_owned(), TreeKind::Directory);
+            above = folder;
+        }
+        let kind = match node {
+            InputNode::Directory(_) => TreeKind::Directory,
+            InputNode::Link(target) => TreeKind::Symlink {
+                target: target.clone(),
+            },
+            InputNode::File(file) => TreeKind::File {
+                digest: file.digest,
+                size: file.size,
+                executable: file.executable,
+            },
+        };
+        if !path.is_empty() {
+            entries.insert(path, kind);
+        }
+    }
+    let entries = entries.into_iter();
+    Tree {
+        entries: entries
+            .map(|(path, kind)| TreeEntry { path, kind })
+            .collect(),
+    }
 }
 
 /// Gives every folder in `stage` the mode that it has under the usual umask: a
@@ -149,8 +208,13 @@ fn fix_time(path: &Path) -> Result<(), RunError> {
 }
 
 /// The files and links that a command left, and that are neither inputs nor in an
-/// output. Skips what cannot be read.
-pub(crate) fn dropped(layout: &Layout, inputs: &Inputs, outputs: &[DeclaredOutput]) -> Vec<String> {
+/// output, nor `kept`. Skips what cannot be read.
+pub(crate) fn dropped(
+    layout: &Layout,
+    inputs: &Inputs,
+    outputs: &[DeclaredOutput],
+    kept: &dyn Fn(&str) -> bool,
+) -> Vec<String> {
     let own = Path::new(&layout.place);
     let (mut found, mut open) = (Vec::new(), vec![String::new()]);
     while let Some(folder) = open.pop() {
@@ -167,7 +231,7 @@ pub(crate) fn dropped(layout: &Layout, inputs: &Inputs, outputs: &[DeclaredOutpu
             };
             let path = relative_to(own, Path::new(&full));
             let declared = |output: &DeclaredOutput| output.path.trim_end_matches('/') == path;
-            if outputs.iter().any(declared) {
+            if outputs.iter().any(declared) || kept(&path) {
                 continue;
             }
             match entry.file_type() {
@@ -182,7 +246,12 @@ pub(crate) fn dropped(layout: &Layout, inputs: &Inputs, outputs: &[DeclaredOutpu
 }
 
 /// Stages one file or link as `to`.
-fn put(inputs: &Inputs, path: &str, node: &InputNode, layout: &Layout) -> Result<(), RunError> {
+pub(crate) fn put(
+    inputs: &Inputs,
+    path: &str,
+    node: &InputNode,
+    layout: &Layout,
+) -> Result<(), RunError> {
     let to = &layout.at(path);
     match node {
         InputNode::Directory(_) => Ok(()),

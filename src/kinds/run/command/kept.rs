@@ -1,0 +1,299 @@
+//! The folder that a command runs in: a new stage, or one that is kept between runs and
+//! brought up to date.
+//!
+//! A kept folder is compared as it is, not as it was left: what a command did to its
+//! inputs is undone. What differs gets the present time, as tools that compare times
+//! expect; nothing in it has the fixed time of staged files.
+
+use std::collections::HashSet;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use rayon::prelude::*;
+
+use super::stage::{self, HOME, Layout, MADE_ON, ROOT, TEMPORARY};
+use super::{DeclaredOutput, RunError};
+use crate::action::InputNode;
+use crate::cas::tree::{Tree, TreeEntry, TreeKind};
+use crate::cas::{Cas, Kept, Stage};
+use crate::disk::{self, at};
+use crate::ground::inputs::Inputs;
+use crate::kinds::run::KeptPaths;
+use crate::workspace::{Stat, StatCache};
+
+/// The part of a kept folder that the command may change.
+const STAGE: &str = "stage";
+
+/// The file with the inputs that were staged last.
+const STAGED: &str = "staged";
+
+/// The file with the digests of staged files.
+const STATS: &str = "stats";
+
+/// A kept folder and what it must belong to.
+#[derive(Clone, Debug)]
+pub(crate) struct Keep {
+    pub name: String,
+    pub identity: String,
+    pub paths: KeptPaths,
+    /// Whether it is kept after a failure of the command.
+    pub recovers: bool,
+    /// Start from nothing.
+    pub clean: bool,
+}
+
+/// The folder of one command.
+pub(crate) enum Room {
+    New(Stage),
+    Kept(Kept, Keep),
+}
+
+impl Room {
+    /// A kept folder, unless nothing is kept or another process uses it.
+    pub(crate) fn of(cas: &Cas, keep: Option<Keep>) -> Result<Self, RunError> {
+        let Some(keep) = keep else {
+            return Ok(Self::New(cas.stage()?));
+        };
+        if keep.clean {
+            cas.forget_kept(&keep.name)?;
+        }
+        Ok(match cas.kept(&keep.name, &keep.identity)? {
+            Some(kept) => Self::Kept(kept, keep),
+            None => Self::New(cas.stage()?),
+        })
+    }
+
+    /// The folder that the command may change.
+    pub(crate) fn path(&self) -> PathBuf {
+        match self {
+            Self::New(stage) => stage.path().to_owned(),
+            Self::Kept(kept, _) => kept.path().join(STAGE),
+        }
+    }
+
+    /// Stages the inputs; returns the working directory of the command.
+    pub(crate) fn prepare(
+        &self,
+        layout: &Layout,
+        inputs: &Inputs,
+        outputs: &[DeclaredOutput],
+        workdir: &str,
+    ) -> Result<PathBuf, RunError> {
+        match self {
+            Self::New(stage) => stage::prepare(stage.path(), layout, inputs, outputs, workdir),
+            Self::Kept(kept, keep) => {
+                update(kept.path(), &keep.paths, layout, inputs)?;
+                stage::places(layout, outputs, workdir)
+            }
+        }
+    }
+
+    /// Whether what is at `path`, relative to the command's folder, is kept.
+    pub(crate) fn keeps(&self, path: &str) -> bool {
+        match self {
+            Self::New(_) => false,
+            Self::Kept(_, keep) => match &keep.paths {
+                KeptPaths::All => true,
+                KeptPaths::Some(paths) => {
+                    let mut paths = paths.iter();
+                    paths.any(|kept| Path::new(path).starts_with(kept))
+                }
+            },
+        }
+    }
+
+    /// Keeps the folder for the next run, or removes it.
+    pub(crate) fn settle(self) -> Result<(), RunError> {
+        match self {
+            Self::New(_) => Ok(()),
+            Self::Kept(kept, _) => Ok(kept.keep()?),
+        }
+    }
+
+    /// The same after a failure of the command.
+    pub(crate) fn settle_failed(self) -> Result<(), RunError> {
+        match &self {
+            Self::Kept(_, keep) if keep.recovers => self.settle(),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Brings the folder up to date.
+fn update(
+    folder: &Path,
+    kept: &KeptPaths,
+    layout: &Layout,
+    inputs: &Inputs,
+) -> Result<(), RunError> {
+    let stage = folder.join(STAGE);
+    for name in [TEMPORARY, MADE_ON] {
+        disk::remove(&stage.join(name)).map_err(at(&stage))?;
+    }
+    for name in [ROOT, HOME, TEMPORARY, MADE_ON] {
+        let path = stage.join(name);
+        fs::create_dir_all(&path).map_err(at(&path))?;
+        usual_mode(&path)?;
+    }
+    usual_mode(&stage)?;
+    let tree = stage::tree(layout, inputs);
+    let wanted: HashSet<&str> = tree
+        .entries
+        .iter()
+        .map(|entry| entry.path.as_str())
+        .collect();
+    let staged = folder.join(STAGED);
+    let before = fs::read(&staged)
+        .ok()
+        .and_then(|bytes| Tree::decode(&bytes).ok());
+    // Folders after what is in them.
+    for entry in before.unwrap_or_default().entries.iter().rev() {
+        if !wanted.contains(entry.path.as_str()) {
+            remove_staged(layout.top(), entry)?;
+        }
+    }
+    if let KeptPaths::Some(paths) = kept {
+        let (home, work): (Vec<&String>, Vec<&String>) =
+            paths.iter().partition(|path| path.starts_with("~/"));
+        let work: Vec<String> = work.iter().map(|path| layout.below_top(path)).collect();
+        clear(layout.top(), &wanted, &work)?;
+        let home: Vec<String> = home.iter().map(|path| path[2..].to_owned()).collect();
+        clear(&stage.join(HOME), &HashSet::new(), &home)?;
+    }
+    let mut stats = StatCache::load(&folder.join(STATS));
+    let wrong = differences(layout.top(), &tree, &mut stats)?;
+    wrong.par_iter().try_for_each(|entry| {
+        let full = layout.top().join(&entry.path);
+        disk::remove(&full).map_err(at(&full))?;
+        let path = layout.below_own(&entry.path);
+        match inputs.tree.get(&path) {
+            Some(node @ (InputNode::File(_) | InputNode::Link(_))) => {
+                stage::put(inputs, &path, node, layout)
+            }
+            _ => Ok(()),
+        }
+    })?;
+    // Without it, the files are read again.
+    let _ = stats.save();
+    disk::write_hint(&staged, &tree.encode())?;
+    Ok(())
+}
+
+/// The files and links that are not as `tree` has them. Makes its folders, each before
+/// anything in it is looked at: what a command left may be a link that leads elsewhere.
+fn differences<'t>(
+    top: &Path,
+    tree: &'t Tree,
+    stats: &mut StatCache,
+) -> Result<Vec<&'t TreeEntry>, RunError> {
+    let (mut wrong, mut files, mut facts) = (Vec::new(), Vec::new(), Vec::new());
+    for entry in &tree.entries {
+        let full = top.join(&entry.path);
+        let there = there(&full)?;
+        match (&entry.kind, there) {
+            (TreeKind::Directory, Some(there)) if there.is_dir() => {
+                if there.mode() & 0o7777 != 0o755 {
+                    usual_mode(&full)?;
+                }
+            }
+            (TreeKind::Directory, _) => {
+                disk::remove(&full).map_err(at(&full))?;
+                fs::create_dir(&full).map_err(at(&full))?;
+                usual_mode(&full)?;
+            }
+            (TreeKind::Symlink { target }, Some(there))
+                if there.is_symlink()
+                    && fs::read_link(&full).is_ok_and(|found| found == Path::new(target)) => {}
+            // A file with another name may be written to under that one.
+            (TreeKind::File { size, .. }, Some(there))
+                if there.is_file() && there.len() == *size && there.nlink() == 1 =>
+            {
+                files.push((entry.path.as_str(), Stat::of(&there)));
+                facts.push((entry, there.mode() & 0o7777));
+            }
+            _ => wrong.push(entry),
+        }
+    }
+    let found = stats.digest(top, &files, true).map_err(at(top))?;
+    for ((entry, mode), found) in facts.into_iter().zip(found) {
+        match &entry.kind {
+            TreeKind::File {
+                digest, executable, ..
+            } if found.sha256 == Some(*digest) => {
+                let usual = if *executable { 0o755 } else { 0o644 };
+                if mode != usual {
+                    let full = top.join(&entry.path);
+                    let usual = fs::Permissions::from_mode(usual);
+                    fs::set_permissions(&full, usual).map_err(at(&full))?;
+                }
+            }
+            _ => wrong.push(entry),
+        }
+    }
+    Ok(wrong)
+}
+
+fn there(path: &Path) -> Result<Option<fs::Metadata>, RunError> {
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok(Some(there)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(at(path)(error).into()),
+    }
+}
+
+/// Gives a folder the mode that it has under the usual umask.
+fn usual_mode(folder: &Path) -> Result<(), RunError> {
+    let mode = fs::Permissions::from_mode(0o755);
+    Ok(fs::set_permissions(folder, mode).map_err(at(folder))?)
+}
+
+/// Removes an input that is none any more; of a folder, what the command made in it
+/// stays.
+fn remove_staged(top: &Path, entry: &TreeEntry) -> Result<(), RunError> {
+    let mut above = top.to_owned();
+    let mut names = entry.path.split('/').peekable();
+    while let (Some(name), Some(_)) = (names.next(), names.peek()) {
+        above.push(name);
+        // Nothing of what was staged is behind a link.
+        if !there(&above)?.is_some_and(|there| there.is_dir()) {
+            return Ok(());
+        }
+    }
+    let full = top.join(&entry.path);
+    if entry.kind == TreeKind::Directory {
+        // It is not empty, or is none.
+        let _ = fs::remove_dir(&full);
+        return Ok(());
+    }
+    Ok(disk::remove(&full).map_err(at(&full))?)
+}
+
+/// Removes what is in `top` and neither `wanted` nor `kept`.
+fn clear(top: &Path, wanted: &HashSet<&str>, kept: &[String]) -> Result<(), RunError> {
+    let leads_to_kept = |path: &str| kept.iter().any(|kept| Path::new(kept).starts_with(path));
+    let mut open = vec![String::new()];
+    while let Some(folder) = open.pop() {
+        let full = top.join(&folder);
+        for entry in fs::read_dir(&full).map_err(at(&full))? {
+            let entry = entry.map_err(at(&full))?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let path = match folder.as_str() {
+                "" => name.into_owned(),
+                folder => format!("{folder}/{name}"),
+            };
+            if kept.contains(&path) {
+                continue;
+            }
+            let full = entry.path();
+            let on_the_way = wanted.contains(path.as_str()) || leads_to_kept(&path);
+            if !on_the_way {
+                disk::remove(&full).map_err(at(&full))?;
+            } else if entry.file_type().map_err(at(&full))?.is_dir() {
+                open.push(path);
+            }
+        }
+    }
+    Ok(())
+}
