@@ -51,7 +51,8 @@ pub mod yaml;
 #[doc(hidden)]
 pub mod testing {
     pub use crate::disk::Enclosure;
-    pub use crate::ground::sandbox::{Level, best};
+    pub use crate::ground::launch::best;
+    pub use crate::ground::sandbox::Level;
     pub use crate::kinds::image::import::import_path;
     pub use crate::kinds::member::extract::extract_member;
     pub use crate::sbom::StoredScan;

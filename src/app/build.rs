@@ -19,8 +19,9 @@ use super::skeletons::Skeletons;
 use crate::cas::{Cas, Limits};
 use crate::disk;
 use crate::ground::folders::lexical;
+use crate::ground::launch;
 use crate::ground::published::Published;
-use crate::ground::sandbox::{self, Level};
+use crate::ground::sandbox::Level;
 use crate::ground::site::{Site, SiteOptions};
 use crate::ground::threads::blocking;
 use crate::ground::{Failure, Stop};
@@ -213,7 +214,7 @@ impl Prepared {
         };
         // Only a plan with commands is worth a trial.
         self.plan.steps.values().any(wanted)
-            && sandbox::best(self.site.options.program.as_deref()) == Level::Free
+            && launch::best(self.site.options.program.as_deref()) == Level::Free
     }
 
     /// The plan.

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::command_error::CommandError;
 use super::environment::{program, runtime};
 use super::options::PlannedArgs;
-use super::output::{note, print};
+use super::output::print;
 use super::prepare::{Questions, prepare};
 use crate::app;
 
@@ -42,33 +42,18 @@ pub(super) struct ActionArgs {
     cache: PathBuf,
 }
 
-/// Runs the helpers that this program starts itself as, without reading any settings:
-/// their environment and folder are those of a command.
+/// Runs the helper that this program starts itself as, without reading any settings: it
+/// has no environment.
 pub(super) fn at_once() -> Option<ExitCode> {
     let mut args = std::env::args_os().skip(1);
     if args.next()? != "internal" {
         return None;
     }
     match args.next()?.to_str()? {
-        "command" => {
-            let argv: Vec<OsString> = args.collect();
-            let error = app::become_command(&argv, std::io::stdin());
-            let shown = argv.first().map(|program| program.to_string_lossy());
-            note(&format!(
-                "cannot start `{}`: {error}",
-                shown.unwrap_or_default()
-            ));
-            // As in a shell.
-            Some(ExitCode::from(127))
-        }
-        "enter" => {
+        "launcher" => {
             let program = program().unwrap_or_else(|| "/proc/self/exe".into());
-            Some(app::enter(&program, args.collect()))
-        }
-        "init" => Some(app::init(args.collect())),
-        "guard" => {
-            app::guard(std::io::stdin().lock());
-            Some(ExitCode::SUCCESS)
+            let args: Vec<OsString> = args.collect();
+            Some(app::launcher(&program, &args))
         }
         _ => None,
     }

@@ -10,6 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ground::apart;
 
 use landlock::{
@@ -88,7 +90,7 @@ pub(crate) const DEVICES: [&str; 6] = [
 ];
 
 /// The files that a command may use in addition to system files.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confinement {
     /// Can be read, written and executed, with everything below.
     pub writable: Vec<PathBuf>,

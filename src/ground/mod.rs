@@ -4,14 +4,16 @@
 //! Independent of kinds of work and plans.
 
 pub(crate) mod apart;
+mod child;
 pub(crate) mod commit;
 pub mod confine;
 mod failure;
 pub(crate) mod folders;
 pub(crate) mod form;
-pub mod guard;
 pub(crate) mod in_flight;
 pub(crate) mod inputs;
+pub mod launch;
+mod link;
 pub(crate) mod lockfile;
 pub(crate) mod log;
 pub(crate) mod process;

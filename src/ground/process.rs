@@ -6,23 +6,23 @@
 //! remaining processes of its group are killed as well.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixStream as Socket;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt as _};
 use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 
 use crate::ground::apart;
 use crate::ground::confine::{ConfineError, Confinement};
-use crate::ground::guard::{BEGIN, Guarded};
-use crate::ground::sandbox::{MAX_REPORT_BYTES, Report, Root, STOP};
+use crate::ground::launch::{self, Place, Plan};
+use crate::ground::link::{MAX_REPORT_BYTES, Report, STOP};
+use crate::ground::sandbox::Root;
 
 /// Maximum size of a command's log, in bytes: 16 MiB; logs of builds rarely exceed 1
 /// MiB.
@@ -117,6 +117,9 @@ pub enum ProcessError {
         "cannot make the sandbox of the command: {0}; set `sandbox: none` for the task, or use another machine"
     )]
     Sandbox(String),
+    /// The process that was to start it did not.
+    #[error("cannot start the command: {0}; build again")]
+    Launch(String),
     /// Waiting for it failed.
     #[error("cannot wait for the command")]
     Wait(#[source] std::io::Error),
@@ -129,10 +132,7 @@ impl Group {
     fn signal(&self, signal: Signal) {
         // An error means that the group is already gone.
         if let Some(pid) = self.0 {
-            // It has no group before it has become the command.
-            if kill_process_group(pid, signal).is_err() {
-                let _ = kill_process(pid, signal);
-            }
+            let _ = kill_process_group(pid, signal);
         }
     }
 }
@@ -151,9 +151,15 @@ struct Output {
 }
 
 impl Output {
-    fn of(child: &mut Child, start: Instant) -> Self {
+    fn of<R>(
+        stdout: Option<R>,
+        stderr: Option<impl AsyncRead + Unpin + Send + 'static>,
+        start: Instant,
+    ) -> Self
+    where
+        R: AsyncRead + Unpin + Send + 'static,
+    {
         let log = Arc::new(Mutex::new(Log::default()));
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let mut readers = tokio::task::JoinSet::new();
         readers.spawn(read(stdout, Stream::Stdout, start, Arc::clone(&log)));
         readers.spawn(read(stderr, Stream::Stderr, start, Arc::clone(&log)));
@@ -201,35 +207,31 @@ impl Process {
             source,
         };
         self.startable().map_err(refused)?;
-        if let (Some(root), Some(through)) = (&self.root, &self.through) {
-            return self.run_within(root, through, start, cancel).await;
+        if let Some(through) = &self.through {
+            return self.run_through(through, start, cancel).await;
         }
-        // Started through this program, it gets its umask there.
-        let usual = self.through.is_some() || apart::has_usual_umask();
-        let mut child = match self.confinement.is_none() && usual {
+        let mut child = match self.confinement.is_none() && apart::has_usual_umask() {
             true => self.command(false).spawn().map_err(refused)?,
             false => self.spawn_apart(refused).await?,
         };
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         let group = Group(id.and_then(Pid::from_raw));
-        let _guarded =
-            (self.through.as_deref().zip(group.0)).map(|(program, pid)| Guarded::new(program, pid));
-        if let Some(mut input) = child.stdin.take() {
-            // A command that has already ended needs no start signal.
-            let _ = input.write_all(BEGIN).await;
-        }
-        let output = Output::of(&mut child, start);
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let output = Output::of(stdout, stderr, start);
         let terminate = async || group.signal(Signal::TERM);
-        let ending = self.watch(&mut child, &group, terminate, cancel).await;
+        let kill = async || group.signal(Signal::KILL);
+        let wait = child.wait();
+        let (ending, status) = self.watch(wait, terminate, kill, cancel).await;
         drop(group);
-        Ok(output.finish(ending.map_err(ProcessError::Wait)?).await)
+        let status = status.map_err(ProcessError::Wait)?;
+        let ending = ending.unwrap_or_else(|| ended(status));
+        Ok(output.finish(ending).await)
     }
 
-    /// Runs the command in a sandbox. Its first process receives the plan and the request
-    /// to stop over a socket, and exits when this program does.
-    async fn run_within(
+    /// Runs the command in a process of the launcher, which receives the plan and the
+    /// request to stop over a socket, and ends when this program does.
+    async fn run_through(
         &self,
-        root: &Root,
         through: &Path,
         start: Instant,
         cancel: impl Future<Output = ()>,
@@ -238,61 +240,68 @@ impl Process {
             program: through.display().to_string(),
             source,
         };
-        let (own, other) = Socket::pair().map_err(refused)?;
-        own.set_nonblocking(true).map_err(refused)?;
-        let mut own = UnixStream::from_std(own).map_err(refused)?;
-        let mut child = self
-            .sandboxed(root, through, other)
-            .spawn()
-            .map_err(refused)?;
-        let id = child.id().and_then(|id| i32::try_from(id).ok());
-        let group = Group(id.and_then(Pid::from_raw));
-        let mut plan =
-            serde_json::to_vec(&(root, &self.env)).map_err(|error| refused(error.into()))?;
-        plan.push(b'\n');
-        plan.extend(BEGIN);
-        // If it has already ended, its report says why.
-        let _ = own.write_all(&plan).await;
-        let output = Output::of(&mut child, start);
-        let (from, mut to) = own.split();
-        let terminate = async || drop(to.write_all(&[STOP]).await);
-        let ending = self.watch(&mut child, &group, terminate, cancel).await;
-        drop(group);
-        let ending = ending.map_err(ProcessError::Wait)?;
-        let mut report = Vec::new();
-        // Every process that could hold the other end has ended.
-        let mut from = from.take(MAX_REPORT_BYTES);
-        let _ = tokio::time::timeout(DRAIN, from.read_to_end(&mut report)).await;
-        let ending = match (ending, Report::parse(&report)) {
-            (Ending::TimedOut | Ending::Cancelled, _) => ending,
-            (_, Some(Report::Exit(code))) => Ending::Exited(code),
-            (_, Some(Report::Signal(signal))) => Ending::Signaled(signal),
-            (_, Some(Report::Refused(why))) => return Err(ProcessError::Sandbox(why)),
-            (Ending::Signaled(signal), None) => Ending::Signaled(signal),
-            (Ending::Exited(_), None) => {
+        let plan = self.plan();
+        let launched = launch::launch(through, &plan.place).map_err(refused)?;
+        launched.socket.set_nonblocking(true).map_err(refused)?;
+        let socket = UnixStream::from_std(launched.socket).map_err(refused)?;
+        let stdout = pipe::Receiver::from_owned_fd(launched.stdout.into()).map_err(refused)?;
+        let stderr = pipe::Receiver::from_owned_fd(launched.stderr.into()).map_err(refused)?;
+        let output = Output::of(Some(stdout), Some(stderr), start);
+        let mut line = serde_json::to_vec(&plan).map_err(|error| refused(error.into()))?;
+        line.push(b'\n');
+        // Dropping it, on any path, ends the command.
+        let (from, to) = socket.into_split();
+        let to = tokio::sync::Mutex::new(Some(to));
+        let send = async |bytes: &[u8]| {
+            if let Some(to) = to.lock().await.as_mut() {
+                // If the process has already ended, its report says why.
+                let _ = to.write_all(bytes).await;
+            }
+        };
+        send(&line).await;
+        let report = async {
+            let mut report = Vec::new();
+            let mut from = from.take(MAX_REPORT_BYTES);
+            from.read_to_end(&mut report).await.map(|_| report)
+        };
+        let terminate = async || send(&[STOP]).await;
+        let kill = async || drop(to.lock().await.take());
+        let (ending, report) = self.watch(report, terminate, kill, cancel).await;
+        // A connection that breaks brings no report.
+        let report = report.ok().and_then(|report| Report::parse(&report));
+        let ending = match (ending, report) {
+            (Some(ending), _) => ending,
+            (None, Some(Report::Exit(code))) => Ending::Exited(code),
+            (None, Some(Report::Signal(signal))) => Ending::Signaled(signal),
+            (None, Some(Report::Refused(why))) => return Err(self.cannot_start(why)),
+            (None, None) => {
                 let why = "its first process ended without a report".to_owned();
-                return Err(ProcessError::Sandbox(why));
+                return Err(self.cannot_start(why));
             }
         };
         Ok(output.finish(ending).await)
     }
 
-    /// The process that makes the sandbox for the command; it reads the plan from `input`.
-    fn sandboxed(&self, root: &Root, through: &Path, input: Socket) -> Command {
-        let mut command = Command::new(through);
-        command.args(["internal", "enter"]);
-        if root.network {
-            command.arg("--network");
+    fn plan(&self) -> Plan {
+        let place = match &self.root {
+            Some(root) => Place::Within(root.clone()),
+            None => Place::Here {
+                cwd: self.cwd.clone(),
+                rules: self.confinement.clone(),
+            },
+        };
+        Plan {
+            argv: self.argv.clone(),
+            env: self.env.clone(),
+            place,
         }
-        command
-            .args(&self.argv)
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::from(OwnedFd::from(input)))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        command
+    }
+
+    fn cannot_start(&self, why: String) -> ProcessError {
+        match self.root.is_some() || self.confinement.is_some() {
+            true => ProcessError::Sandbox(why),
+            false => ProcessError::Launch(why),
+        }
     }
 
     /// Whether the program is a file that can be executed, judging by its path. When it
@@ -309,34 +318,25 @@ impl Process {
         }
     }
 
-    /// The command, under this program that becomes it, or under a shell that sets the
-    /// usual umask if it is `masked`.
+    /// The command, under a shell that sets the usual umask if it is `masked`.
     fn command(&self, masked: bool) -> Command {
-        let through = self.through.as_ref().map(|path| path.to_string_lossy());
-        let before: Vec<&str> = match (&through, masked) {
-            (Some(program), _) => vec![program, "internal", "command"],
-            (None, true) => UMASK_SHELL.to_vec(),
-            (None, false) => Vec::new(),
+        let before: &[&str] = match masked {
+            true => &UMASK_SHELL,
+            false => &[],
         };
         let argv = self.argv.iter().map(String::as_str);
-        let mut words = before.into_iter().chain(argv);
+        let mut words = before.iter().copied().chain(argv);
         let mut command = Command::new(words.next().unwrap_or_default());
         command
             .args(words)
             .env_clear()
             .envs(&self.env)
             .current_dir(&self.cwd)
-            .stdin(match self.through {
-                Some(_) => Stdio::piped(),
-                None => Stdio::null(),
-            })
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .process_group(0)
             .kill_on_drop(true);
-        if self.through.is_none() {
-            // With it, the command leads a session and so a group.
-            command.process_group(0);
-        }
         command
     }
 
@@ -348,14 +348,10 @@ impl Process {
     ) -> Result<Child, ProcessError> {
         let runtime = tokio::runtime::Handle::current();
         let (answer, started) = tokio::sync::oneshot::channel();
-        let mut process = self.clone();
-        if let Some(confinement) = &mut process.confinement {
-            confinement.readable.extend(self.through.clone());
-        }
+        let process = self.clone();
         let body = move || {
             let _entered = runtime.enter();
-            let usual = process.through.is_some() || apart::has_usual_umask();
-            let masked = !usual && apart::set_umask().is_err();
+            let masked = !apart::has_usual_umask() && apart::set_umask().is_err();
             let confined = process
                 .confinement
                 .iter()
@@ -374,34 +370,37 @@ impl Process {
         }
     }
 
-    async fn watch(
+    /// Waits until the command has ended, times out, or `cancel` completes. Returns how
+    /// it ended, if not by itself, and what `end` brought.
+    async fn watch<T>(
         &self,
-        child: &mut Child,
-        group: &Group,
+        end: impl Future<Output = T>,
         terminate: impl AsyncFnOnce(),
+        kill: impl AsyncFnOnce(),
         cancel: impl Future<Output = ()>,
-    ) -> std::io::Result<Ending> {
+    ) -> (Option<Ending>, T) {
         let limit = async {
             match self.timeout {
                 Some(limit) => tokio::time::sleep(limit).await,
                 None => std::future::pending().await,
             }
         };
+        let mut end = std::pin::pin!(end);
         let ending = tokio::select! {
             biased;
-            status = child.wait() => return status.map(ended),
+            ended = &mut end => return (None, ended),
             () = cancel => Ending::Cancelled,
             () = limit => Ending::TimedOut,
         };
         terminate().await;
-        if tokio::time::timeout(self.grace, child.wait())
-            .await
-            .is_err()
-        {
-            group.signal(Signal::KILL);
-            child.wait().await?;
-        }
-        Ok(ending)
+        let ended = match tokio::time::timeout(self.grace, &mut end).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                kill().await;
+                end.await
+            }
+        };
+        (Some(ending), ended)
     }
 }
 

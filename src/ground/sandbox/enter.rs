@@ -1,70 +1,32 @@
-//! `internal enter`: leaves this machine's users, processes, mounts and network, and
-//! starts `internal init` in its own.
+//! Leaves this machine's users, mounts, processes and network.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::process::{Command, ExitCode};
 
-use rustix::fs::Mode;
+use fork::Fork;
 use rustix::mount::mount_bind;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType};
+use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, UnshareFlags, capabilities, configure_capability_in_ambient_set,
     set_capabilities,
 };
 
+use super::super::apart;
+use super::super::link::{Report, during};
 use super::init;
-use super::link::{Report, during};
 use super::root::{HOST, USER};
-use crate::ground::apart::{self, UMASK};
 
-/// The rights that `init` needs, to mount.
-const NEEDED: CapabilitySet = CapabilitySet::SYS_ADMIN;
+/// The rights that making a root needs: to mount, and to bring up a network.
+const NEEDED: [CapabilitySet; 2] = [CapabilitySet::SYS_ADMIN, CapabilitySet::NET_ADMIN];
 
-/// Runs a command in namespaces: `[--network] PROGRAM...`, with the plan of its root on
-/// the input; or, with `--trial`, makes a root without a command. `program` is this
-/// program.
-///
-/// This process itself stays in its caller's namespace of processes; its child is the
-/// first one of the new namespace.
-#[must_use]
-pub fn enter(program: &Path, mut argv: Vec<OsString>) -> ExitCode {
-    let network = argv.first().is_some_and(|first| first == "--network");
-    if network {
-        argv.remove(0);
-    }
-    let ended = leave(network).and_then(|()| {
-        shield(program)?;
-        let mut command = Command::new(program);
-        let status = command.args(["internal", "init"]).args(argv).status();
-        status.map_err(during("start the first process"))
-    });
-    match ended {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(why) => {
-            Report::Refused(why).send();
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn leave(network: bool) -> Result<(), String> {
-    // It leads no session yet: it has just been started.
-    let _ = rustix::process::setsid();
-    rustix::process::umask(Mode::from_raw_mode(UMASK));
-    apart::close_inherited();
+/// Leaves what commands may share: gets a namespace of users, of mounts and of names for
+/// this process. `program` is this program; what starts from its path afterwards cannot
+/// change it.
+pub(in crate::ground) fn leave(program: &Path) -> Result<(), String> {
     let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
-    let mut flags = UnshareFlags::NEWUSER
-        | UnshareFlags::NEWNS
-        | UnshareFlags::NEWPID
-        | UnshareFlags::NEWIPC
-        | UnshareFlags::NEWUTS;
-    if !network {
-        flags |= UnshareFlags::NEWNET;
-    }
+    let flags = UnshareFlags::NEWUSER | UnshareFlags::NEWNS | UnshareFlags::NEWUTS;
     apart::unshare(flags).map_err(during("make namespaces"))?;
     let map = |file: &str, text: String| {
         // The kernel takes a map in one piece.
@@ -83,10 +45,34 @@ fn leave(network: bool) -> Result<(), String> {
     named
         .map_err(io::Error::from)
         .map_err(during("name the host"))?;
+    shield(program)?;
+    keep(&NEEDED).map_err(during("keep rights"))
+}
+
+/// Leaves the rest, which each command has for itself, and does the work of the first
+/// process of the new namespaces there. Returns the report in that process, and none
+/// here, once it has ended.
+pub(in crate::ground) fn within(
+    network: bool,
+    first: impl FnOnce() -> Result<Report, String>,
+) -> Result<Option<Report>, String> {
+    let _ = rustix::process::setsid();
+    let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC;
+    if !network {
+        flags |= UnshareFlags::NEWNET;
+    }
+    apart::unshare(flags).map_err(during("make namespaces"))?;
     if !network {
         raise_loopback().map_err(during("bring up the loopback interface"))?;
     }
-    keep(NEEDED).map_err(during("keep rights"))
+    match fork::fork().map_err(during("start the first process"))? {
+        Fork::Child => first().map(Some),
+        Fork::Parent(pid) => {
+            let pid = Pid::from_raw(pid);
+            while let Err(rustix::io::Errno::INTR) = waitpid(pid, WaitOptions::empty()) {}
+            Ok(None)
+        }
+    }
 }
 
 /// Mounts this program's own file read-only: a script whose interpreter is
@@ -98,7 +84,7 @@ fn shield(program: &Path) -> Result<(), String> {
 }
 
 /// Keeps `rights` when the next program starts.
-fn keep(rights: CapabilitySet) -> io::Result<()> {
+fn keep(rights: &[CapabilitySet]) -> io::Result<()> {
     let CapabilitySets {
         effective,
         permitted,
@@ -109,10 +95,13 @@ fn keep(rights: CapabilitySet) -> io::Result<()> {
         CapabilitySets {
             effective,
             permitted,
-            inheritable: rights,
+            inheritable: rights.iter().copied().collect(),
         },
     )?;
-    Ok(configure_capability_in_ambient_set(rights, true)?)
+    for right in rights {
+        configure_capability_in_ambient_set(*right, true)?;
+    }
+    Ok(())
 }
 
 /// Brings up the loopback interface of a new network: servers in tests listen on it.

@@ -1,70 +1,45 @@
-//! `internal init`: the first process of a sandbox. Makes the root, starts the command
-//! and collects what ends; when it ends itself, the system ends the rest.
+//! The first process of a sandbox. Makes the root, starts the command and collects what
+//! ends; when it ends itself, the system ends the rest.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs;
-use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::symlink;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
 
 use rustix::fs::StatVfsMountFlags;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change,
     mount_remount, unmount,
 };
-use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::DumpableBehavior;
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
+use super::super::child::{self, Variables};
+use super::super::link::{Report, during};
 use super::filter;
-use super::link::{Report, STOP, during};
 use super::overlay::Overlay;
 use super::root::Root;
 use crate::disk;
-use crate::ground::guard::BEGIN;
 
 /// Parts of `/proc` that change the system, or tell of more than this sandbox. To a
 /// command of root, their files are its own.
 const READ_ONLY: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
 
-/// Runs a command as the first process of its namespace, with the plan of its root on
-/// the input, and reports how it ended on the same socket.
-#[must_use]
-pub fn init(argv: Vec<OsString>) -> ExitCode {
-    let is_trial = argv.first().is_some_and(|first| first == "--trial");
-    let done = if is_trial {
-        make(&Root::trial())
-    } else {
-        plan().and_then(|(root, env)| {
-            make(&root)?;
-            run(&argv, &root, &env).map(|report| report.send())
-        })
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            Report::Refused(why).send();
-            ExitCode::FAILURE
-        }
-    }
+/// Runs a command as the first process of its namespace, in `root`.
+pub(in crate::ground) fn init(
+    argv: &[String],
+    env: &Variables,
+    root: &Root,
+) -> Result<Report, String> {
+    make(root)?;
+    drop_rights()?;
+    // When this process ends, the system ends the rest.
+    child::run(argv, env, &root.cwd, |_| ())
 }
 
-/// The variables of the command. This process has none: a variable can make a program
-/// load other code.
-type Variables = BTreeMap<String, String>;
-
-/// The plan, once the command may start.
-fn plan() -> Result<(Root, Variables), String> {
-    let mut input = io::stdin().lock();
-    let mut line = Vec::new();
-    let read = input.read_until(b'\n', &mut line);
-    read.map_err(during("read the plan"))?;
-    let plan = serde_json::from_slice(&line).map_err(|error| format!("read the plan: {error}"))?;
-    let began = input.read_exact(&mut [0; BEGIN.len()]);
-    began.map_err(during("wait for the start"))?;
-    Ok(plan)
+/// Makes a root without a command.
+pub(in crate::ground) fn try_root() -> Result<(), String> {
+    make(&Root::trial())
 }
 
 /// Makes the root and enters it.
@@ -274,8 +249,8 @@ fn unescape(text: &str) -> String {
     })
 }
 
-/// Starts the command without rights, and waits for it.
-fn run(argv: &[OsString], root: &Root, env: &Variables) -> Result<Report, String> {
+/// Drops all rights of this process, and of what it starts.
+fn drop_rights() -> Result<(), String> {
     let rights = CapabilitySets {
         effective: CapabilitySet::empty(),
         permitted: CapabilitySet::empty(),
@@ -288,52 +263,5 @@ fn run(argv: &[OsString], root: &Root, env: &Variables) -> Result<Report, String
     dropped
         .map_err(io::Error::from)
         .map_err(during("drop rights"))?;
-    filter::apply()?;
-    let (program, arguments) = argv.split_first().ok_or("the command is empty")?;
-    let started = Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .envs(env)
-        .current_dir(&root.cwd)
-        .stdin(Stdio::null())
-        .process_group(0)
-        .spawn();
-    let child = match started {
-        Ok(child) => child,
-        Err(error) => {
-            let shown = program.to_string_lossy();
-            let _ = writeln!(io::stderr(), "cannot start `{shown}`: {error}");
-            // As a shell says it.
-            return Ok(Report::Exit(127));
-        }
-    };
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or("the command has no number")?;
-    std::thread::spawn(move || listen(pid));
-    loop {
-        match rustix::process::wait(WaitOptions::empty()) {
-            Ok(Some((ended, status))) if ended == pid => return Ok(report(status)),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(during("wait for the command")(error.into())),
-        }
-    }
-}
-
-fn report(status: WaitStatus) -> Report {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => Report::Exit(code),
-        (None, signal) => Report::Signal(signal.unwrap_or(0)),
-    }
-}
-
-/// Forwards the request to stop to the command. Exits at the end of the input, which
-/// ends every process of the sandbox: the program that started it is gone.
-fn listen(command: Pid) {
-    let mut byte = [0];
-    while let Ok(1) = io::stdin().lock().read(&mut byte) {
-        if byte[0] == STOP {
-            let _ = rustix::process::kill_process_group(command, Signal::TERM);
-        }
-    }
-    std::process::exit(1);
+    filter::apply()
 }

@@ -12,8 +12,9 @@ use crate::action::Action;
 use crate::ground::confine::Confinement;
 use crate::ground::folders::Folders;
 use crate::ground::inputs::Inputs;
+use crate::ground::launch;
 use crate::ground::process::{Ending, Piece, Process};
-use crate::ground::sandbox::{self, Level, Root};
+use crate::ground::sandbox::{Level, Root};
 use crate::ground::site::{Made, Site};
 use crate::ground::source::{inside, outside};
 use crate::ground::{Class, Failure, Readers, log};
@@ -239,7 +240,7 @@ fn confine(
     scratch: &Path,
     process: &mut Process,
 ) -> Result<(), Failure> {
-    let level = sandbox::best(program);
+    let level = launch::best(program);
     if level == Level::Free {
         let message = "imported commands must be confined, but this machine has neither user namespaces nor Landlock: \
                        use Linux 5.19 or later, or copy the command into your own definition";
@@ -368,7 +369,7 @@ mod tests {
 
     #[test]
     fn an_imported_command_stays_in_its_skeleton() {
-        if sandbox::best(None) == Level::Free {
+        if launch::best(None) == Level::Free {
             return;
         }
         let dir = tempfile::tempdir().unwrap();

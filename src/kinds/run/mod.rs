@@ -17,7 +17,8 @@ pub use deliver::Generated;
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::tree::Tree;
 use crate::ground::form::OutputForm;
-use crate::ground::sandbox::{self, Level};
+use crate::ground::launch;
+use crate::ground::sandbox::Level;
 use crate::ground::site::{Made, Site, Tool};
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, Readers, tools};
@@ -339,7 +340,7 @@ fn level(site: &Site, work: &RunWork) -> Result<Level, Failure> {
     if work.sandbox == Sandbox::None {
         return Ok(Level::Free);
     }
-    match (sandbox::best(site.options.program.as_deref()), work.sandbox) {
+    match (launch::best(site.options.program.as_deref()), work.sandbox) {
         (Level::Landlock | Level::Free, Sandbox::Strict) => refuse(
             "this machine refuses user namespaces, which `sandbox: strict` requires: allow them (in a container, with --security-opt seccomp=unconfined or its like), or set `sandbox: warn`",
         ),

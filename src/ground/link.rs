@@ -1,10 +1,9 @@
-//! The messages between a sandbox and this program, over the socket that is the input of
-//! `init`.
+//! The messages between this program and the process that starts a command for it, over
+//! the socket that is the input of that process.
 //!
-//! To the sandbox: the root and the variables of the command as one line of JSON,
-//! [`BEGIN`](super::super::guard::BEGIN) once the command may start, and [`STOP`] if it
-//! is to end. The end of the input means that this program is gone. From the sandbox:
-//! one [`Report`] as a line.
+//! To the process: the plan of the command as one line of JSON, and [`STOP`] if the
+//! command is to end. The end of the input means that this program is gone. From the
+//! process: one [`Report`] as a line.
 
 use std::io;
 
@@ -23,13 +22,13 @@ pub(crate) const MAX_REPORT_BYTES: u64 = 4 << 10;
 pub(crate) enum Report {
     Exit(i32),
     Signal(i32),
-    /// The sandbox could not be made: what failed, and why.
+    /// The command was not started: what failed, and why.
     Refused(String),
 }
 
 impl Report {
     /// Sends it over this process's input.
-    pub(super) fn send(&self) {
+    pub(crate) fn send(&self) {
         let mut line = serde_json::to_vec(self).unwrap_or_default();
         line.push(b'\n');
         // If the program has ended, nothing reads the report.
@@ -43,7 +42,7 @@ impl Report {
 }
 
 /// An error with what failed.
-pub(super) fn during(what: impl Into<String>) -> impl FnOnce(io::Error) -> String {
+pub(crate) fn during(what: impl Into<String>) -> impl FnOnce(io::Error) -> String {
     let what = what.into();
     move |error| format!("{what}: {error}")
 }

@@ -1,0 +1,154 @@
+//! Starts commands through a process of this program, the launcher.
+//!
+//! The standard library can set neither a session nor namespaces for a child without
+//! unsafe code; a process with one thread can for itself, and copy itself for each
+//! command. See adr/0047, "Commands start from a launcher".
+
+mod plan;
+mod serve;
+mod supervise;
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice, PipeReader, Read as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    sendmsg, socketpair,
+};
+
+use super::confine;
+use super::link::{MAX_REPORT_BYTES, Report};
+use super::sandbox::Level;
+use plan::Purpose;
+pub(crate) use plan::{Place, Plan};
+pub use serve::launcher;
+
+/// The helper, as `internal` names it.
+const NAME: &str = "launcher";
+/// Asks it to leave the namespaces of this machine.
+const NAMESPACES: &str = "namespaces";
+/// Says that it has.
+const INSIDE: &str = "inside";
+
+/// A process that is to become a command, once it has received a [`Plan`].
+pub(super) struct Launched {
+    pub socket: UnixStream,
+    pub stdout: PipeReader,
+    pub stderr: PipeReader,
+}
+
+/// The launchers of this process, by program and whether they are in namespaces.
+type Launchers = BTreeMap<(PathBuf, bool), OwnedFd>;
+
+static LAUNCHERS: Mutex<Launchers> = Mutex::new(BTreeMap::new());
+
+/// A process of the launcher for a command in `place`.
+///
+/// # Errors
+///
+/// The launcher cannot be started, or has ended.
+pub(super) fn launch(program: &Path, place: &Place) -> io::Result<Launched> {
+    match place {
+        Place::Within(root) if root.network => start(program, true, Purpose::Connected),
+        Place::Within(_) => start(program, true, Purpose::Command),
+        Place::Here { .. } => start(program, false, Purpose::Command),
+    }
+}
+
+fn start(program: &Path, namespaces: bool, purpose: Purpose) -> io::Result<Launched> {
+    let (socket, input) = UnixStream::pair()?;
+    let (stdout, output) = io::pipe()?;
+    let (stderr, error) = io::pipe()?;
+    let streams = [input.as_fd(), output.as_fd(), error.as_fd()];
+    let mut launchers = LAUNCHERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = (program.to_owned(), namespaces);
+    // One that was killed is replaced, once.
+    let mut again = true;
+    loop {
+        let launcher = match launchers.get(&key) {
+            Some(launcher) => launcher,
+            None => launchers
+                .entry(key.clone())
+                .or_insert(begin(program, namespaces)?),
+        };
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+        let mut passed = SendAncillaryBuffer::new(&mut space);
+        passed.push(SendAncillaryMessage::ScmRights(&streams));
+        let byte = [purpose.byte()];
+        let message = [IoSlice::new(&byte)];
+        match sendmsg(launcher, &message, &mut passed, SendFlags::NOSIGNAL) {
+            Ok(_) => break,
+            Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) if again => {
+                again = false;
+                launchers.remove(&key);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Launched {
+        socket,
+        stdout,
+        stderr,
+    })
+}
+
+/// Starts a launcher; it ends when what is returned is closed.
+fn begin(program: &Path, namespaces: bool) -> io::Result<OwnedFd> {
+    let (own, other) = socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    let mut command = Command::new(program);
+    command
+        .arg0(NAME)
+        .args(["internal", NAME])
+        .args(namespaces.then_some(NAMESPACES))
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(other))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        // The terminal's signals are for the program that started it.
+        .process_group(0);
+    command.spawn()?;
+    Ok(own)
+}
+
+/// The strongest level that this machine has, for commands that `program`, this
+/// program, starts; found out once, by a trial: what containers and security modules
+/// refuse differs, and no setting tells all of it.
+#[must_use]
+pub fn best(program: Option<&Path>) -> Level {
+    static ANSWERS: Mutex<BTreeMap<Option<PathBuf>, Level>> = Mutex::new(BTreeMap::new());
+    let mut answers = ANSWERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let program = program.map(Path::to_owned);
+    *answers.entry(program.clone()).or_insert_with(|| {
+        if program.is_some_and(|program| try_namespaces(&program)) {
+            Level::Namespaces
+        } else if confine::supported() {
+            Level::Landlock
+        } else {
+            Level::Free
+        }
+    })
+}
+
+fn try_namespaces(program: &Path) -> bool {
+    let tried = || -> io::Result<Option<Report>> {
+        let launched = start(program, true, Purpose::Trial)?;
+        let mut text = Vec::new();
+        let mut report = launched.socket.take(MAX_REPORT_BYTES);
+        report.read_to_end(&mut text)?;
+        Ok(Report::parse(&text))
+    };
+    matches!(tried(), Ok(Some(Report::Exit(0))))
+}

@@ -1,0 +1,56 @@
+//! What is to be started, and where.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::child::Variables;
+use super::super::confine::Confinement;
+use super::super::sandbox::Root;
+
+/// A command, and what it sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub argv: Vec<String>,
+    pub env: Variables,
+    pub place: Place,
+}
+
+/// Where a command runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Place {
+    /// In a root of its own.
+    Within(Root),
+    /// In a folder of this machine, within the rules that are given.
+    Here {
+        cwd: PathBuf,
+        rules: Option<Confinement>,
+    },
+}
+
+/// What a process of the launcher is for, as one byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A command with a plan.
+    Command,
+    /// The same, with the network of this machine.
+    Connected,
+    /// To find out whether a root can be made.
+    Trial,
+}
+
+impl Purpose {
+    const ALL: [Self; 3] = [Self::Command, Self::Connected, Self::Trial];
+
+    pub(super) fn byte(self) -> u8 {
+        match self {
+            Self::Command => b'c',
+            Self::Connected => b'n',
+            Self::Trial => b't',
+        }
+    }
+
+    pub(super) fn of(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|purpose| purpose.byte() == byte)
+    }
+}

@@ -1,0 +1,146 @@
+//! `internal launcher`: a process with one thread, which starts a copy of itself for
+//! each command. A copy costs a fraction of a new start of this program.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead as _, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use fork::Fork;
+use rustix::fs::Mode;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::process::{WaitOptions, wait};
+
+use super::super::apart::{self, UMASK};
+use super::super::link::{Report, during};
+use super::super::sandbox;
+use super::plan::{Place, Plan, Purpose};
+use super::supervise::supervise;
+use super::{INSIDE, NAME, NAMESPACES};
+
+/// Maximum length of a plan, in bytes: a command line and its variables.
+const MAX_PLAN_BYTES: u64 = 64 << 20;
+
+/// Starts commands as its input says, until that ends; in namespaces, if `args` say so.
+/// `program` is this program.
+#[must_use]
+pub fn launcher(program: &Path, args: &[OsString]) -> ExitCode {
+    let stage = args
+        .first()
+        .and_then(|arg| arg.to_str())
+        .unwrap_or_default();
+    rustix::process::umask(Mode::from_raw_mode(UMASK));
+    apart::close_inherited();
+    let mut refused = None;
+    if stage == NAMESPACES {
+        let left = sandbox::leave(program).map(|()| {
+            // From here on, its own file is the one that is mounted read-only.
+            let mut command = Command::new(program);
+            command.arg0(NAME).args(["internal", NAME, INSIDE]).exec()
+        });
+        refused = Some(left.map_or_else(|why| why, during("start again")));
+    }
+    serve(stage == INSIDE, refused.as_deref())
+}
+
+/// The connections of a process that is to be started: its input, output and error
+/// output.
+type Streams = [OwnedFd; 3];
+
+fn serve(inside: bool, refused: Option<&str>) -> ExitCode {
+    loop {
+        // Those that have ended since.
+        while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+        let (purpose, streams) = match receive() {
+            Ok(Some(request)) => request,
+            Ok(None) => return ExitCode::SUCCESS,
+            Err(_) => return ExitCode::FAILURE,
+        };
+        match fork::fork() {
+            Ok(Fork::Child) => {
+                let connected = connect(streams);
+                let done = match (connected, refused) {
+                    (Err(error), _) => Err(during("connect the command")(error)),
+                    (_, Some(why)) => Err(why.to_owned()),
+                    _ if inside => {
+                        sandbox::within(purpose == Purpose::Connected, || first_process(purpose))
+                    }
+                    _ => here(),
+                };
+                if let Some(report) = done.unwrap_or_else(|why| Some(Report::Refused(why))) {
+                    report.send();
+                }
+                return ExitCode::SUCCESS;
+            }
+            // The caller finds the connection closed.
+            Ok(Fork::Parent(_)) | Err(_) => {}
+        }
+    }
+}
+
+/// The next request; `None`: the program that makes them has ended.
+fn receive() -> io::Result<Option<(Purpose, Streams)>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut passed = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let received = recvmsg(
+        rustix::stdio::stdin(),
+        &mut [IoSliceMut::new(&mut byte)],
+        &mut passed,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    if received.bytes == 0 {
+        return Ok(None);
+    }
+    let mut streams = Vec::new();
+    for message in passed.drain() {
+        if let RecvAncillaryMessage::ScmRights(files) = message {
+            streams.extend(files);
+        }
+    }
+    let purpose = Purpose::of(byte[0]);
+    let request = purpose.zip(streams.try_into().ok());
+    request
+        .map(Some)
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+fn connect(streams: Streams) -> io::Result<()> {
+    let [input, output, error] = streams;
+    rustix::stdio::dup2_stdin(input)?;
+    rustix::stdio::dup2_stdout(output)?;
+    rustix::stdio::dup2_stderr(error)?;
+    Ok(())
+}
+
+fn plan() -> Result<Plan, String> {
+    let mut line = Vec::new();
+    let mut input = io::Read::take(io::stdin().lock(), MAX_PLAN_BYTES);
+    let read = input.read_until(b'\n', &mut line);
+    read.map_err(during("read the plan"))?;
+    serde_json::from_slice(&line).map_err(|error| format!("read the plan: {error}"))
+}
+
+/// Runs a command on this machine as it is.
+fn here() -> Result<Option<Report>, String> {
+    let Plan { argv, env, place } = plan()?;
+    match place {
+        Place::Here { cwd, rules } => supervise(&argv, &env, &cwd, rules.as_ref()).map(Some),
+        Place::Within(_) => Err("it needs namespaces".to_owned()),
+    }
+}
+
+/// The work of the first process in new namespaces.
+fn first_process(purpose: Purpose) -> Result<Report, String> {
+    if purpose == Purpose::Trial {
+        return sandbox::try_root().map(|()| Report::Exit(0));
+    }
+    let Plan { argv, env, place } = plan()?;
+    match place {
+        Place::Within(root) => sandbox::init(&argv, &env, &root),
+        Place::Here { .. } => Err("it needs a root".to_owned()),
+    }
+}
