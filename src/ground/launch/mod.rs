@@ -2,7 +2,7 @@
 //!
 //! The standard library can set neither a session nor namespaces for a child without
 //! unsafe code; a process with one thread can for itself, and copy itself for each
-//! command. See adr/0047, "Commands start from a launcher".
+//! command. See adr/0051, "Commands start from a launcher".
 
 mod plan;
 mod serve;
