@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::command_error::CommandError;
+use super::dev_tools::{self, DevToolsArgs};
 use super::environment::runtime;
 use super::find_images::{self, FindImagesArgs};
 use super::generate::{self, GenerateArgs};
@@ -49,6 +50,12 @@ pub(super) enum DevCommand {
         /// File, or http:// or https:// URL
         source: String,
     },
+    /// Print what tools resolve to, and why
+    ///
+    /// Tools are resolved as for a task whose command starts in this folder: the program,
+    /// what identifies it in keys, and what it reads and sets in a sandbox.
+    #[command(visible_alias = "t")]
+    Tools(Box<DevToolsArgs>),
 }
 
 pub(super) fn run(command: DevCommand) -> Result<(), CommandError> {
@@ -63,5 +70,6 @@ pub(super) fn run(command: DevCommand) -> Result<(), CommandError> {
             let sum = runtime()?.block_on(app::sha256sum(&source))?;
             print(&format!("{}\n", sum.hex()))
         }
+        DevCommand::Tools(args) => dev_tools::run(*args),
     }
 }

@@ -11,6 +11,7 @@ mod config;
 mod connection;
 mod create;
 mod dev;
+mod dev_tools;
 mod doctor;
 mod environment;
 mod exit;

@@ -19,7 +19,8 @@ use crate::ground::lockfile::Lockfile;
 use crate::ground::published::Published;
 use crate::ground::source::OwnFiles;
 use crate::ground::threads::blocking;
-use crate::ground::{Class, Failure, Stop, confine};
+use crate::ground::tools::{Memory, Tool};
+use crate::ground::{Class, Failure, Stop};
 use crate::oci::{Descriptor, Digest, Reference};
 use crate::package::is_archive;
 use crate::registry::{Registry, RegistryError};
@@ -85,7 +86,9 @@ pub struct Site {
     /// Notes for the user, without duplicates.
     notes: Mutex<BTreeSet<String>>,
     /// Programs that were looked up, by name.
-    tools: Mutex<HashMap<String, Tool>>,
+    tools: Mutex<HashMap<String, Arc<Tool>>>,
+    /// What earlier runs found out about programs.
+    pub(crate) memory: Memory,
     /// Components that have been started.
     begun: Mutex<HashSet<String>>,
     /// Blobs of cached results that were used.
@@ -147,6 +150,7 @@ impl Site {
             cache: cache_folder(&cas),
             notes: Mutex::default(),
             tools: Mutex::default(),
+            memory: Memory::new(cas.root().join("tools")),
             begun: Mutex::default(),
             used: Mutex::default(),
             evicted: Mutex::default(),
@@ -298,12 +302,12 @@ impl Site {
         &self,
         name: &str,
         look: impl FnOnce() -> Result<Tool, Failure>,
-    ) -> Result<Tool, Failure> {
+    ) -> Result<Arc<Tool>, Failure> {
         if let Some(tool) = held(&self.tools).get(name) {
-            return Ok(tool.clone());
+            return Ok(Arc::clone(tool));
         }
-        let tool = look()?;
-        held(&self.tools).insert(name.to_owned(), tool.clone());
+        let tool = Arc::new(look()?);
+        held(&self.tools).insert(name.to_owned(), Arc::clone(&tool));
         Ok(tool)
     }
 
@@ -332,6 +336,7 @@ impl Site {
         if !self.cas.is_read_only() {
             // Losing digests costs reading the files again.
             drop(held(&self.stats).save());
+            self.memory.save();
         }
         for lock in held(&self.locks).values_mut() {
             lock.save()?;
@@ -369,25 +374,6 @@ fn system_clock() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |elapsed| elapsed.as_secs())
-}
-
-/// A program with the digest of its file.
-#[derive(Clone, Debug)]
-pub(crate) struct Tool {
-    /// The path found through `PATH`.
-    pub(crate) path: PathBuf,
-    /// Digest of the program behind all links, and of what it starts.
-    pub(crate) digest: Digest,
-    /// The program, and what it starts if it is a script.
-    pub(crate) files: Vec<PathBuf>,
-}
-
-impl Tool {
-    /// Whether it is a script that does not belong to the system, and so may look for
-    /// its program where no sandbox has it.
-    pub(crate) fn is_foreign_script(&self) -> bool {
-        self.files.len() > 1 && !confine::is_of_system(&self.path)
-    }
 }
 
 /// The outcome of some work.

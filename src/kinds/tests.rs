@@ -79,6 +79,7 @@ fn copying(folder: &std::path::Path, more: &str) -> Work {
         pass_through_names: Vec::new(),
         secrets: Default::default(),
         tools: vec!["cp".into(), "ln".into()],
+        packages: Vec::new(),
         path: vec!["/usr/bin".into(), "/bin".into()],
         outputs: vec![crate::pipeline::RenderedOutput {
             path: "o".into(),

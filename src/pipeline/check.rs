@@ -197,6 +197,7 @@ mod tests {
             ("keep", "[x]"),
             ("network", "true"),
             ("tools", "[sh]"),
+            ("packages", "[libc6-dev]"),
             ("secrets", "{ T: { env: T } }"),
             ("outputs", "[x]"),
             ("workdir", "x"),

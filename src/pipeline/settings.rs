@@ -36,8 +36,11 @@ record! {
         depends_on: DependsOn = "dependsOn",
         /// Environment variables to pass through. Only their names are part of the key.
         pass_through_env: Names = "passThroughEnv",
-        /// Programs to look up on PATH. Their digests are part of the key.
+        /// Programs to look up on PATH. What identifies them is part of the key.
         tools: Names = "tools",
+        /// Packages of the system that a command uses, such as libraries and their headers.
+        /// Their versions, and those of what they depend on, are part of the key.
+        packages: Names = "packages",
         /// Secret values for the command. Logs mask them, and they are not part of any
         /// key.
         secrets: Secrets = "secrets",
@@ -81,12 +84,13 @@ record! {
 }
 
 /// Keys that apply only to commands: on a task with another verb they are mistakes.
-pub const OF_COMMANDS: [&str; 9] = [
+pub const OF_COMMANDS: [&str; 10] = [
     "grace",
     "incremental",
     "keep",
     "network",
     "outputs",
+    "packages",
     "sandbox",
     "secrets",
     "tools",

@@ -89,7 +89,11 @@ impl Root {
             }
         }
         for path in &confinement.readable {
-            root.add(path);
+            // Packages have many small files there, and few elsewhere.
+            match path.starts_with("/etc") {
+                true => root.copy_or_add(path),
+                false => root.add(path),
+            }
         }
         root
     }
@@ -112,12 +116,19 @@ impl Root {
         });
     }
 
+    /// Whether the root has `path` already. Its links, such as `/bin`, lead to what is
+    /// mounted.
+    fn has(&self, path: &Path) -> bool {
+        let mut mounts = self.mounts.iter();
+        let mut links = self.links.iter();
+        mounts.any(|mount| path.starts_with(&mount.to))
+            || links.any(|(_, at)| path.starts_with(at))
+            || self.files.iter().any(|(at, _)| at == path)
+    }
+
     /// Adds a file or folder at its own path; a link becomes what it leads to.
     fn add(&mut self, path: &Path) {
-        let held = |mount: &Mount| path.starts_with(&mount.to);
-        // Links of the root, such as `/bin`, lead to what is mounted already.
-        let linked = |(_, at): &(PathBuf, PathBuf)| path.starts_with(at);
-        if self.mounts.iter().any(held) || self.links.iter().any(linked) || !path.exists() {
+        if self.has(path) || !path.exists() {
             return;
         }
         self.mounts.push(Mount {
@@ -129,6 +140,9 @@ impl Root {
 
     /// Adds a file: a small text with the content that it has now.
     fn copy_or_add(&mut self, path: &Path) {
+        if self.has(path) {
+            return;
+        }
         let small = |facts: fs::Metadata| facts.is_file() && facts.len() <= MAX_COPIED;
         match fs::metadata(path)
             .is_ok_and(small)

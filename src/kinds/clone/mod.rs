@@ -100,7 +100,7 @@ pub(crate) fn git(site: &Site) -> Result<Git, Failure> {
         "Git repositories need `git`, which is not on PATH: install it",
     )?;
     Ok(Git {
-        program: tool.path,
+        program: tool.path.clone(),
         through: site.options.program.clone(),
         env: tools::environment(site),
     })

@@ -15,9 +15,10 @@ use crate::ground::confine::{self, Confinement};
 use crate::ground::folders::{Folders, relative_to};
 use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Process, Stream};
-use crate::ground::site::{Made, Site, Tool};
+use crate::ground::site::{Made, Site};
 use crate::ground::source::{bound, located};
 use crate::ground::threads::blocking;
+use crate::ground::tools::Tool;
 use crate::ground::{Again, Class, Failure, tools};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Context, Kind, Prepared, inputs_over};
@@ -61,7 +62,7 @@ pub struct KustomizationWork {
 }
 
 /// The program that renders kustomizations, with the arguments before the folder.
-fn kustomize(site: &Site) -> Result<(Tool, Vec<&'static str>), Failure> {
+fn kustomize(site: &Site) -> Result<(Arc<Tool>, Vec<&'static str>), Failure> {
     if let Some(tool) = tools::optional(site, "kustomize")? {
         return Ok((tool, vec!["build"]));
     }

@@ -4,6 +4,7 @@
 mod command;
 mod deliver;
 mod inputs;
+mod programs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -13,15 +14,16 @@ use std::time::Duration;
 
 use command::{DeclaredOutput, Keep, RunTask};
 pub use deliver::Generated;
+use programs::Programs;
 
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::tree::Tree;
 use crate::ground::form::OutputForm;
 use crate::ground::launch;
 use crate::ground::sandbox::Level;
-use crate::ground::site::{Made, Site, Tool};
+use crate::ground::site::{Made, Site};
 use crate::ground::threads::blocking;
-use crate::ground::{Class, Failure, Readers, tools};
+use crate::ground::{Class, Failure, Readers};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Around, Context, INCREMENTAL, Kind, Prepared};
 use crate::oci::Platform;
@@ -40,7 +42,7 @@ fields! {
 }
 
 /// Version of how commands are run; incremented when results could differ.
-const RUN_FORMAT: u32 = 5;
+const RUN_FORMAT: u32 = 7;
 
 /// A command with everything it can access.
 #[derive(Clone, Debug)]
@@ -70,6 +72,8 @@ pub struct RunWork {
     /// Secret values; no key, log or record contains them.
     pub secrets: BTreeMap<String, SecretValue>,
     pub tools: Vec<String>,
+    /// Packages of the system whose identities are part of the key.
+    pub packages: Vec<String>,
     /// Folders in which tools are looked up.
     pub path: Vec<PathBuf>,
     pub outputs: Vec<RenderedOutput>,
@@ -196,6 +200,7 @@ impl RunWork {
             pass_through_names: instance.pass_through.clone(),
             secrets: secrets.collect(),
             tools: settings.tools.clone(),
+            packages: settings.packages.clone(),
             path: around.path.to_owned(),
             outputs: instance.outputs.clone(),
             workdir: instance.workdir.clone(),
@@ -251,10 +256,7 @@ impl Kind for RunWork {
             for (name, value) in &work.input_values {
                 action.settings.put(name.clone(), value);
             }
-            for name in tool_names(&work) {
-                let digest = find(&site, &work, &name)?.digest;
-                action.tools.insert(name, digest);
-            }
+            programs::enter(&site, &work, &mut action)?;
             Ok(Prepared {
                 form: OutputForm::Trees,
                 incremental: work.kept.is_some(),
@@ -283,7 +285,7 @@ impl Kind for RunWork {
         let (shared, own, prepared) = (Arc::clone(site), self.clone(), prepared.clone());
         blocking(move || {
             prepared.inputs.check_again(&shared)?;
-            tools::check_again(&shared, &own.path, &prepared.action.tools)
+            programs::check_again(&shared, &own, &prepared.action)
         })
         .await?;
         Ok(Made {
@@ -357,29 +359,6 @@ fn written(output: &RenderedOutput) -> String {
     format!("{}{directory}{optional}", output.path)
 }
 
-/// Declared tools, the program itself, and the shell.
-fn tool_names(work: &RunWork) -> BTreeSet<String> {
-    let mut names: BTreeSet<String> = work.tools.iter().cloned().collect();
-    match (&work.verb.shell, work.verb.argv.first()) {
-        (Some(shell), _) => {
-            names.extend(shell.split_whitespace().next().map(str::to_owned));
-        }
-        // A program with a slash is a file of the workspace: an input, not a tool.
-        (None, Some(program)) if !program.contains('/') => {
-            names.insert(program.clone());
-        }
-        (None, Some(program)) if program.starts_with('/') => {
-            names.insert(program.clone());
-        }
-        _ => {}
-    }
-    names
-}
-
-fn find(site: &Site, work: &RunWork, name: &str) -> Result<Tool, Failure> {
-    site.tool(name, || tools::look(site, &work.path, name))
-}
-
 /// The names of the command's folder and of those above it, as far up as its inputs
 /// climb; empty if they are all in the folder.
 fn place(work: &RunWork) -> String {
@@ -396,43 +375,22 @@ fn place(work: &RunWork) -> String {
 
 /// The command with what it needs to run.
 fn task(site: &Site, work: &RunWork, prepared: &Prepared) -> Result<RunTask, Failure> {
-    let mut folders: Vec<PathBuf> = Vec::new();
-    let mut readable: Vec<PathBuf> = Vec::new();
-    let mut shims: Vec<String> = Vec::new();
+    let programs = Programs::of(site, work)?;
     let mut argv = work.verb.argv.clone();
-    for name in tool_names(work) {
-        let tool = find(site, work, &name)?;
-        if work.verb.shell.is_none() && argv.first() == Some(&name) {
-            argv[0] = tool.path.to_string_lossy().into_owned();
-        }
-        folders.extend(tool.path.parent().map(Path::to_owned));
-        readable.extend(tool.files.iter().cloned());
-        shims.extend(tool.is_foreign_script().then(|| name.clone()));
-    }
     if let Some(shell) = &work.verb.shell {
         let mut words: Vec<String> = shell.split_whitespace().map(str::to_owned).collect();
-        if let Some(program) = words.first_mut() {
-            *program = find(site, work, program)?
-                .path
-                .to_string_lossy()
-                .into_owned();
-        }
         words.push("-c".to_owned());
         words.extend(argv);
         argv = words;
     }
-    folders.dedup();
+    if let Some(path) = argv.first().and_then(|first| programs.path_of(first)) {
+        argv[0] = path;
+    }
     let mut env = work.pass_through.clone();
     env.extend(work.env.clone());
     let secrets = secrets(work)?;
     env.extend(secrets.iter().cloned());
-    if !folders.is_empty() && !env.contains_key("PATH") {
-        let path: Vec<String> = folders
-            .iter()
-            .map(|folder| folder.to_string_lossy().into_owned())
-            .collect();
-        env.insert("PATH".to_owned(), path.join(":"));
-    }
+    programs.set_variables(&mut env);
     Ok(RunTask {
         argv,
         env,
@@ -456,8 +414,8 @@ fn task(site: &Site, work: &RunWork, prepared: &Prepared) -> Result<RunTask, Fai
         grace: work.grace,
         level: level(site, work)?,
         network: work.network,
-        readable,
-        shims,
+        shims: programs.shims(),
+        readable: programs.readable,
         secrets: secrets.into_iter().map(|(_, value)| value).collect(),
         through: site.options.program.clone(),
     })

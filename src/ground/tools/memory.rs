@@ -1,0 +1,178 @@
+//! What was found out about installed programs, so that it need not be read again.
+//!
+//! One checksummed file for all workspaces. Each fact is kept with the stat identity of
+//! what it was read from; a file that was changed a moment ago is not remembered,
+//! because it may change again without a trace.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::elf::Linked;
+use super::packages::{Listing, Package};
+use crate::disk;
+use crate::workspace::Stat;
+
+/// Changes with what is remembered, or how it is found out.
+const MAGIC: &str = "jktools1";
+
+/// Maximum size of the file, in bytes: 64 MiB, for thousands of tools.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// How old a change must be to be trusted: file systems such as FAT keep every other
+/// second. In nanoseconds.
+const SETTLED_AFTER: i64 = 2_020_000_000;
+
+/// Metadata of a file that change when it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Seen([i64; 6]);
+
+impl Seen {
+    /// The metadata of what is at `path`, links followed.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        Some(Self::from(Stat::of(&std::fs::metadata(path).ok()?)))
+    }
+
+    /// Whether it changed long enough ago to be compared with later.
+    pub(super) fn is_settled(&self, now: i64) -> bool {
+        self.0[1].max(self.0[2]) < now.saturating_sub(SETTLED_AFTER)
+    }
+}
+
+impl From<Stat> for Seen {
+    fn from(stat: Stat) -> Self {
+        let bits = |number: u64| i64::from_ne_bytes(number.to_ne_bytes());
+        Self([
+            bits(stat.size),
+            stat.mtime,
+            stat.ctime,
+            bits(stat.inode),
+            bits(stat.device),
+            i64::from(stat.mode),
+        ])
+    }
+}
+
+/// Nanoseconds since the Unix epoch.
+pub(super) fn now() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
+    elapsed.map_or(0, |elapsed| {
+        i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX)
+    })
+}
+
+/// What is remembered.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Facts {
+    /// The databases of packages that the next two were read from.
+    pub(super) databases: Vec<(PathBuf, Seen)>,
+    /// The packages that files belong to; `None`: to none.
+    pub(super) owners: BTreeMap<PathBuf, Option<Package>>,
+    /// The libraries that programs name.
+    pub(super) linked: BTreeMap<PathBuf, (Seen, Linked)>,
+    /// Whether anything is to be written.
+    #[serde(skip)]
+    pub(super) changed: bool,
+    /// Whether `databases` was compared with the disk in this run.
+    #[serde(skip)]
+    pub(super) checked: bool,
+    /// All packages, if they were read in this run.
+    #[serde(skip)]
+    pub(super) listing: Option<Listing>,
+}
+
+/// The facts, loaded when they are first needed.
+pub(crate) struct Memory {
+    file: PathBuf,
+    facts: Mutex<Option<Facts>>,
+}
+
+/// The facts, while nobody else uses them.
+pub(super) struct Held<'m>(MutexGuard<'m, Option<Facts>>);
+
+impl Held<'_> {
+    pub(super) fn facts(&mut self) -> &mut Facts {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl Memory {
+    /// The facts in `file`, which need not exist.
+    pub(crate) fn new(file: PathBuf) -> Self {
+        Self {
+            file,
+            facts: Mutex::default(),
+        }
+    }
+
+    pub(super) fn hold(&self) -> Held<'_> {
+        // Facts are whole between statements, so a poisoned lock is harmless.
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        if facts.is_none() {
+            *facts = load(&self.file);
+        }
+        Held(facts)
+    }
+
+    /// Writes what is new. Losing it costs finding it out again.
+    pub(crate) fn save(&self) {
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(facts) = facts.as_mut().filter(|facts| facts.changed) else {
+            return;
+        };
+        if let Ok(text) = serde_json::to_string(facts) {
+            let sum = blake3::hash(text.as_bytes()).to_hex();
+            let _ = disk::write_hint(&self.file, format!("{MAGIC} {sum}\n{text}").as_bytes());
+        }
+        facts.changed = false;
+    }
+}
+
+/// A missing, damaged or foreign file counts as empty.
+fn load(file: &Path) -> Option<Facts> {
+    let bytes = disk::read(file, MAX_BYTES).ok()?;
+    let text = std::str::from_utf8(&bytes).ok()?;
+    let (head, body) = text.split_once('\n')?;
+    let sum = head.strip_prefix(MAGIC)?.trim_start();
+    let sound = *sum == *blake3::hash(body.as_bytes()).to_hex();
+    sound.then(|| serde_json::from_str(body).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_file_is_an_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tools");
+        let memory = Memory::new(file.clone());
+        {
+            let mut held = memory.hold();
+            held.facts().owners.insert("/bin/x".into(), None);
+            held.facts().changed = true;
+        }
+        memory.save();
+        let sound = std::fs::read(&file).unwrap();
+        assert_eq!(load(&file).unwrap().owners.len(), 1);
+        for at in 0..sound.len() {
+            let mut bytes = sound.clone();
+            bytes[at] ^= 1;
+            std::fs::write(&file, &bytes).unwrap();
+            assert!(load(&file).is_none(), "byte {at}");
+            std::fs::write(&file, &sound[..at]).unwrap();
+            assert!(load(&file).is_none(), "{at} bytes");
+        }
+    }
+
+    #[test]
+    fn a_file_of_this_moment_is_not_settled() {
+        let folder = tempfile::tempdir().unwrap();
+        let seen = Seen::of(folder.path()).unwrap();
+        assert!(!seen.is_settled(now()));
+        assert!(seen.is_settled(now() + 2 * SETTLED_AFTER));
+    }
+}

@@ -1,0 +1,194 @@
+//! Installed programs: what a name stands for, what it needs, and what identifies it.
+//!
+//! See adr/0048, "Tools are closures".
+
+mod closure;
+mod elf;
+mod memory;
+mod packages;
+mod plain;
+mod script;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::site::Site;
+use super::{Class, Failure};
+use crate::oci::Digest;
+
+pub(crate) use closure::Tool;
+pub(crate) use memory::Memory;
+pub(crate) use packages::Package;
+
+/// Tools of common builds, for a survey of what is installed.
+pub(crate) const WELL_KNOWN: [&str; 30] = [
+    "sh", "bash", "cc", "c++", "gcc", "clang", "make", "cmake", "ninja", "cargo", "rustc", "go",
+    "python3", "pip", "uv", "node", "npm", "pnpm", "yarn", "java", "javac", "mvn", "gradle",
+    "dotnet", "ruby", "perl", "git", "protoc", "helm", "kubectl",
+];
+
+/// Environment variables for credentials, keys and proxies.
+const PASSED: &[&str] = &[
+    "HOME",
+    "PATH",
+    "SSH_AUTH_SOCK",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_SSL_CAINFO",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+];
+
+/// The user's environment variables for credentials, keys and proxies.
+pub(crate) fn environment(site: &Site) -> BTreeMap<String, String> {
+    let known = PASSED.iter().filter_map(|name| {
+        let value = site.options.environment.get(*name)?;
+        Some(((*name).to_owned(), value.clone()))
+    });
+    known.collect()
+}
+
+/// The folders in which programs are looked up.
+fn folders_of_path(site: &Site) -> Vec<PathBuf> {
+    let path = site.options.environment.get("PATH");
+    let folders = path.map_or("", String::as_str).split(':');
+    folders
+        .filter(|folder| !folder.is_empty())
+        .map(PathBuf::from)
+        .collect()
+}
+
+/// A program on the user's `PATH`, if it is installed.
+pub(crate) fn optional(site: &Site, name: &str) -> Result<Option<Arc<Tool>>, Failure> {
+    let path = folders_of_path(site);
+    let search = Search { site, path: &path };
+    match search.find(name) {
+        Ok(tool) => Ok(Some(tool)),
+        Err(failure) if failure.class == Class::Configuration => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// A program on the user's `PATH`; `missing` is the error message if it is not
+/// installed.
+pub(crate) fn required(site: &Site, name: &str, missing: &str) -> Result<Arc<Tool>, Failure> {
+    optional(site, name)?.ok_or_else(|| Failure::new(Class::Environment, missing))
+}
+
+/// The package of the system called `name`.
+pub(crate) fn package(site: &Site, name: &str) -> Result<Package, Failure> {
+    packages::named(&site.memory, Path::new(packages::ROOT), name)
+}
+
+/// Makes later lookups compare what is remembered with the disk once more.
+pub(crate) fn look_again(site: &Site) {
+    site.memory.hold().facts().checked = false;
+}
+
+/// Where and how tools are looked up.
+pub(crate) struct Search<'a> {
+    pub(crate) site: &'a Site,
+    /// The folders of `PATH`.
+    pub(crate) path: &'a [PathBuf],
+}
+
+impl Search<'_> {
+    /// The tool called `name`, looked up once in a run.
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<Tool>, Failure> {
+        self.site.tool(name, || self.look(name))
+    }
+
+    /// Looks `name` up again, and fails if it is not what `digest` identifies.
+    pub(crate) fn check_again(&self, name: &str, digest: &Digest) -> Result<(), Failure> {
+        let now = self.look(name);
+        if now.as_ref().is_ok_and(|tool| tool.digest == *digest) {
+            return Ok(());
+        }
+        self.site.forget_tool(name);
+        let path = now.map_or_else(|_| PathBuf::from(name), |tool| tool.path);
+        Err(Failure::changed(path))
+    }
+
+    fn look(&self, name: &str) -> Result<Tool, Failure> {
+        for (at, path) in script::candidates(self.path, name).into_iter().enumerate() {
+            if script::program(&path).is_none() {
+                continue;
+            }
+            let mut tool = plain::resolve(self.site, self.path, path)?;
+            tool.place = if name.starts_with('/') { 0 } else { at + 1 };
+            return Ok(tool);
+        }
+        let message = format!("the tool `{name}` is not on PATH: install it, or correct `tools`");
+        Err(Failure::new(Class::Configuration, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+    use crate::cas::Cas;
+    use crate::ground::site::SiteOptions;
+    use crate::registry::{Options, Registry};
+
+    #[test]
+    fn a_script_is_identified_with_what_it_starts() {
+        let dir = tempfile::tempdir().unwrap();
+        let (bin, opt) = (dir.path().join("bin"), dir.path().join("opt"));
+        let put = |path: &Path, text: &str| {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            // A new file has another inode, as a program that is installed anew.
+            let _ = std::fs::remove_file(path);
+            std::fs::write(path, text).unwrap();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        let folders = vec![bin.clone()];
+        let look = |name: &str| {
+            let cas = Arc::new(Cas::open(dir.path().join("cache")).unwrap());
+            let registry = Registry::new(Options::default());
+            let site = Site::new(cas, registry, dir.path(), SiteOptions::default());
+            let search = Search {
+                site: &site,
+                path: &folders,
+            };
+            search.look(name).unwrap().digest
+        };
+        let real = opt.join("real");
+        put(&real, "\x7fELF one");
+        put(&opt.join("shell"), "\x7fELF shell");
+        let wrapper = format!("#!{0}/shell\nX=1 exec \"{0}/link\" \"$@\"\n", opt.display());
+        put(&bin.join("tool"), &wrapper);
+        symlink(&real, opt.join("link")).unwrap();
+        put(&bin.join("inner"), "\x7fELF inner");
+        put(
+            &bin.join("named"),
+            "#!/usr/bin/env inner\nexec tool build\n# exec other\n",
+        );
+        put(&bin.join("other"), "\x7fELF other");
+        assert_eq!(look("inner"), Digest::of(b"\x7fELF inner"));
+        let all = || [look("tool"), look("named")];
+        let mut before = all();
+        for (path, named) in [(&real, 2), (&opt.join("shell"), 2), (&bin.join("inner"), 1)] {
+            put(path, "\x7fELF another");
+            let after = all();
+            assert_eq!(before[0] != after[0], named == 2, "{}", path.display());
+            assert_ne!(before[1], after[1], "{}", path.display());
+            before = after;
+        }
+        put(&bin.join("other"), "\x7fELF another");
+        assert_eq!(all(), before);
+        // One that starts itself ends.
+        put(&bin.join("tool"), "#!/bin/none\nexec tool\n");
+        assert_ne!(look("tool"), before[0]);
+    }
+}

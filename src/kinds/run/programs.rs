@@ -1,0 +1,145 @@
+//! The programs of a command: which ones it declares, what they add to its key, and what
+//! they need to run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::RunWork;
+use crate::action::Action;
+use crate::ground::Failure;
+use crate::ground::site::Site;
+use crate::ground::tools::{self, Search, Tool};
+
+/// What a package of the system is called among the tools of an action.
+const PACKAGE: &str = "package:";
+
+/// The programs of a command, in the order of `PATH`, each with the name that the task
+/// has for it.
+#[derive(Default)]
+pub(super) struct Programs {
+    tools: Vec<(String, Arc<Tool>)>,
+    /// Files and folders that they read, at their own paths.
+    pub(super) readable: Vec<PathBuf>,
+}
+
+/// Adds the identities of all programs to the key.
+pub(super) fn enter(site: &Site, work: &RunWork, action: &mut Action) -> Result<(), Failure> {
+    let programs = Programs::of(site, work)?;
+    // The first program of a name is the one that a command finds.
+    action.settings.put("path", programs.order());
+    for (name, tool) in programs.tools {
+        action.tools.insert(name, tool.digest);
+    }
+    for name in &work.packages {
+        let package = tools::package(site, name)?;
+        let name = format!("{PACKAGE}{name}");
+        action.tools.insert(name, package.identity);
+    }
+    Ok(())
+}
+
+/// Looks up all programs again: if one was replaced while a command ran, another program
+/// than the key names may have made the result.
+pub(super) fn check_again(site: &Site, work: &RunWork, action: &Action) -> Result<(), Failure> {
+    tools::look_again(site);
+    let search = search(site, work);
+    for (name, digest) in &action.tools {
+        match name.strip_prefix(PACKAGE) {
+            Some(name) if tools::package(site, name)?.identity != *digest => {
+                return Err(Failure::changed(PathBuf::from(name)));
+            }
+            Some(_) => {}
+            None => search.check_again(name, digest)?,
+        }
+    }
+    Ok(())
+}
+
+fn search<'a>(site: &'a Site, work: &'a RunWork) -> Search<'a> {
+    Search {
+        site,
+        path: &work.path,
+    }
+}
+
+impl Programs {
+    pub(super) fn of(site: &Site, work: &RunWork) -> Result<Self, Failure> {
+        let search = search(site, work);
+        let names = names(work).into_iter();
+        let tools = names.map(|name| search.find(&name).map(|tool| (name, tool)));
+        let mut tools: Vec<_> = tools.collect::<Result<_, _>>()?;
+        // Of one folder, they stay in the order of their names.
+        tools.sort_by_key(|(_, tool)| tool.place);
+        let readable = tools.iter().flat_map(|(_, tool)| tool.readable.clone());
+        let mut readable: Vec<PathBuf> = readable.collect();
+        for name in &work.packages {
+            readable.extend(tools::package(site, name)?.settings);
+        }
+        Ok(Self { tools, readable })
+    }
+
+    /// The order of tools on `PATH`, without the paths of this machine.
+    fn order(&self) -> String {
+        let folders = self
+            .tools
+            .chunk_by(|(_, one), (_, other)| one.place == other.place);
+        let names = folders.map(|tools| {
+            let names = tools.iter().map(|(name, _)| name.as_str());
+            names.collect::<Vec<_>>().join(" ")
+        });
+        names.collect::<Vec<_>>().join(":")
+    }
+
+    /// The path of the program that the task calls `name`.
+    pub(super) fn path_of(&self, name: &str) -> Option<String> {
+        let mut tools = self.tools.iter();
+        let (_, tool) = tools.find(|(known, _)| known == name)?;
+        Some(tool.path.to_string_lossy().into_owned())
+    }
+
+    /// Adds the variables that the programs need, unless the task sets them.
+    pub(super) fn set_variables(&self, env: &mut BTreeMap<String, String>) {
+        let mut folders: Vec<String> = Vec::new();
+        for (_, tool) in &self.tools {
+            for folder in &tool.folders {
+                let folder = folder.to_string_lossy().into_owned();
+                if !folders.contains(&folder) {
+                    folders.push(folder);
+                }
+            }
+            for (name, value) in &tool.env {
+                env.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        if !folders.is_empty() {
+            env.entry("PATH".to_owned())
+                .or_insert_with(|| folders.join(":"));
+        }
+    }
+
+    /// Those that may look for their programs where no sandbox has them.
+    pub(super) fn shims(&self) -> Vec<String> {
+        let shims = self.tools.iter().filter(|(_, tool)| tool.may_be_shim);
+        shims.map(|(name, _)| name.clone()).collect()
+    }
+}
+
+/// Declared tools, the program itself, and the shell.
+fn names(work: &RunWork) -> BTreeSet<String> {
+    let mut names: BTreeSet<String> = work.tools.iter().cloned().collect();
+    match (&work.verb.shell, work.verb.argv.first()) {
+        (Some(shell), _) => {
+            names.extend(shell.split_whitespace().next().map(str::to_owned));
+        }
+        // A program with a slash is a file of the workspace: an input, not a tool.
+        (None, Some(program)) if !program.contains('/') => {
+            names.insert(program.clone());
+        }
+        (None, Some(program)) if program.starts_with('/') => {
+            names.insert(program.clone());
+        }
+        _ => {}
+    }
+    names
+}
