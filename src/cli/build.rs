@@ -23,6 +23,10 @@ use crate::app::{BuildOptions, RunOptions, RunRecord, Status, Stop, Verdict};
 /// Time to kill running commands after a second signal.
 const KILLING: std::time::Duration = std::time::Duration::from_millis(200);
 
+/// Lines of the log of a failed task that the error at the end repeats: about as many
+/// as a terminal shows.
+const REPEATED_LINES: usize = 40;
+
 /// Arguments of `jackal build`.
 #[derive(Args)]
 pub(super) struct BuildArgs {
@@ -67,8 +71,8 @@ pub(super) struct BuildArgs {
     logs: Logs,
 }
 
-/// Which logs of commands are shown. Logs of failed commands always are, at once and
-/// again at the end.
+/// Which logs of commands are shown. Logs of failed commands always are, at once, and
+/// their last lines again at the end.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Logs {
     /// All logs, including those of cached results
@@ -189,7 +193,10 @@ pub(super) fn carry_out(
                         ("", _) => failure.message.clone(),
                         (task, "") => format!("task `{task}`: {failure}"),
                         (task, log) => {
-                            format!("task `{task}`: {failure}\n{}", block(log, false).trim_end())
+                            format!(
+                                "task `{task}`: {failure}\n{}",
+                                block(&tail(log), false).trim_end()
+                            )
                         }
                     },
                 )
@@ -202,6 +209,15 @@ pub(super) fn carry_out(
             let error = CommandError::new(first.class.into(), texts.join("\nerror: "));
             Err(hints.into_iter().fold(error, CommandError::hint))
         }
+    }
+}
+
+/// The last lines of a log, which was shown as a whole when its task ended.
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    match lines.len().saturating_sub(REPEATED_LINES) {
+        0 | 1 => log.to_owned(),
+        before => format!("[{before} lines before]\n{}", lines[before..].join("\n")),
     }
 }
 
@@ -264,5 +280,19 @@ fn dry_run(verdicts: &[(String, Verdict)], format: DryRun) -> String {
                 .collect();
             format!("{:#}\n", serde_json::Value::from(tasks))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_at_the_end_repeats_the_last_lines_of_a_log() {
+        let log = |count: usize| (0..count).map(|n| format!("{n}\n")).collect::<String>();
+        assert_eq!(tail(&log(41)), log(41));
+        let long = tail(&log(100));
+        assert!(long.starts_with("[60 lines before]\n60\n"), "{long}");
+        assert!(long.ends_with("\n99"), "{long}");
     }
 }

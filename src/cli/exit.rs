@@ -144,8 +144,12 @@ impl ToExit for Failure {
     }
 
     fn hints(&self) -> Vec<String> {
-        let known = self.cause.and_then(hint_of_system);
-        known.map(hint).unwrap_or_default()
+        if self.causes.is_empty() {
+            let known = self.system.and_then(hint_of_system);
+            return known.map(hint).unwrap_or_default();
+        }
+        let helps = self.causes.iter().map(|cause| cause.help.clone());
+        helps.filter(|help| !help.is_empty()).collect()
     }
 }
 

@@ -8,9 +8,10 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process_group, wait};
 
 use super::link::{Report, STOP, during};
+use super::running;
 
 /// The exit code of a command that could not be started, as a shell has it.
 const NOT_STARTED: i32 = 127;
@@ -98,11 +99,12 @@ fn report(status: WaitStatus) -> Report {
     }
 }
 
-/// Forwards the request to stop to the command; returns at the end of the input.
+/// Reports what is running and forwards the request to stop to the command; returns at the end of the input.
 fn listen(command: Pid) {
     let mut byte = [0];
     while let Ok(1) = io::stdin().lock().read(&mut byte) {
         if byte[0] == STOP {
+            Report::Running(running::below(getpid())).send();
             let _ = kill_process_group(command, Signal::TERM);
         }
     }

@@ -167,7 +167,8 @@ impl Confinement {
         found
     }
 
-    fn allows(&self, path: &Path) -> bool {
+    /// Whether the rules let a command read `path`.
+    pub(crate) fn allows(&self, path: &Path) -> bool {
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let within = |allowed: &Path| {
             fs::canonicalize(allowed).is_ok_and(|allowed| real.starts_with(allowed))

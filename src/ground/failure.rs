@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::action::{InputError, SettingsError};
 use crate::cas::tree::TreeError;
 use crate::cas::{CasError, is_damage};
@@ -44,6 +46,59 @@ pub enum Again {
     Exit(i32),
 }
 
+/// What probably made a command fail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cause {
+    /// For programs that read the run record.
+    pub kind: CauseKind,
+    /// What was found.
+    pub message: String,
+    /// The next step; empty if the message says it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub help: String,
+}
+
+/// The kind of a cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CauseKind {
+    /// A file of the workspace is not among the inputs.
+    UndeclaredInput,
+    /// A file of this machine, outside of the workspace, is not in the sandbox.
+    UndeclaredFile,
+    /// An installed program is not among the tools.
+    UndeclaredTool,
+    /// A program is not installed.
+    MissingTool,
+    /// A tool is a script, and may start a program that is not declared.
+    ScriptTool,
+    /// The task has no network.
+    NoNetwork,
+    OutOfMemory,
+    DiskFull,
+    /// An output is missing, or is not what was declared.
+    MissingOutput,
+    /// What was running when the time was up.
+    Running,
+}
+
+impl CauseKind {
+    /// All kinds, as the run record writes them.
+    pub const WORDS: [&str; 10] = [
+        "undeclared-input",
+        "undeclared-file",
+        "undeclared-tool",
+        "missing-tool",
+        "script-tool",
+        "no-network",
+        "out-of-memory",
+        "disk-full",
+        "missing-output",
+        "running",
+    ];
+}
+
 /// Why a task failed.
 #[derive(Debug)]
 pub struct Failure {
@@ -54,7 +109,9 @@ pub struct Failure {
     /// The error with all of its causes.
     pub message: String,
     /// The system error, if that is the cause; the command line chooses advice by it.
-    pub cause: Option<std::io::ErrorKind>,
+    pub system: Option<std::io::ErrorKind>,
+    /// What probably made a command fail; the message mentions each.
+    pub causes: Vec<Cause>,
     /// The output of the command, if one ran.
     pub log: String,
     /// The source file that changed while it was read.
@@ -69,7 +126,8 @@ impl Failure {
             again: None,
             // Records and events keep it.
             message: without_logins(&message.to_string()),
-            cause: None,
+            system: None,
+            causes: Vec::new(),
             log: String::new(),
             changed: None,
         }
@@ -103,9 +161,21 @@ impl Failure {
             _ => class,
         };
         Self {
-            cause,
+            system: cause,
             ..Self::new(class, with_causes(error))
         }
+    }
+}
+
+impl Failure {
+    /// The same, with what was found of its causes.
+    pub(crate) fn because(mut self, causes: Vec<Cause>) -> Self {
+        let texts: Vec<&str> = causes.iter().map(|cause| cause.message.as_str()).collect();
+        if !texts.is_empty() {
+            self.message = format!("{}: {}", self.message, without_logins(&texts.join("; ")));
+        }
+        self.causes.extend(causes);
+        self
     }
 }
 
@@ -254,6 +324,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_kinds_of_causes_are_listed_as_they_are_written() {
+        for word in CauseKind::WORDS {
+            let kind: CauseKind = serde_json::from_value(word.into()).unwrap();
+            assert_eq!(serde_json::to_value(kind).unwrap(), word);
+        }
+    }
+
+    #[test]
     fn a_disk_that_refuses_is_no_mistake_of_the_user() {
         for kind in [
             ErrorKind::StorageFull,
@@ -263,7 +341,7 @@ mod tests {
             let error = crate::archive::TarError::Write(kind.into());
             let failure = Failure::caused_by(Class::Configuration, &error);
             assert_eq!(failure.class, Class::Environment, "{kind}");
-            assert_eq!(failure.cause, Some(kind));
+            assert_eq!(failure.system, Some(kind));
         }
         let other = Error::from(ErrorKind::InvalidInput);
         let failure = Failure::caused_by(Class::Configuration, &other);

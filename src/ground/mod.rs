@@ -19,6 +19,7 @@ pub(crate) mod log;
 pub(crate) mod process;
 pub(crate) mod published;
 mod readers;
+mod running;
 pub mod sandbox;
 pub(crate) mod site;
 pub(crate) mod source;
@@ -26,7 +27,7 @@ pub(crate) mod stop;
 pub(crate) mod threads;
 pub(crate) mod tools;
 
-pub use failure::{Again, Class, Failure};
+pub use failure::{Again, Cause, CauseKind, Class, Failure};
 pub(crate) use failure::{failures, is_of_disk, of_cas, of_io, of_tree, shown, system_cause};
 pub(crate) use readers::Readers;
 pub use stop::Stop;

@@ -94,6 +94,8 @@ pub struct Finished {
     /// Number of output bytes that did not fit in the log.
     pub dropped: u64,
     pub wall: Duration,
+    /// If it was stopped, what was running then: command lines, the innermost first.
+    pub running: Vec<String>,
 }
 
 /// Why a command could not be run.
@@ -180,6 +182,7 @@ impl Output {
             log: log.pieces,
             dropped: log.dropped,
             wall: self.start.elapsed(),
+            running: Vec::new(),
         }
     }
 }
@@ -268,18 +271,21 @@ impl Process {
         let kill = async || drop(to.lock().await.take());
         let (ending, report) = self.watch(report, terminate, kill, cancel).await;
         // A connection that breaks brings no report.
-        let report = report.ok().and_then(|report| Report::parse(&report));
+        let (running, report) = Report::parse(&report.unwrap_or_default());
         let ending = match (ending, report) {
             (Some(ending), _) => ending,
             (None, Some(Report::Exit(code))) => Ending::Exited(code),
             (None, Some(Report::Signal(signal))) => Ending::Signaled(signal),
             (None, Some(Report::Refused(why))) => return Err(self.cannot_start(why)),
-            (None, None) => {
+            (None, None | Some(Report::Running(_))) => {
                 let why = "its first process ended without a report".to_owned();
                 return Err(self.cannot_start(why));
             }
         };
-        Ok(output.finish(ending).await)
+        Ok(Finished {
+            running,
+            ..output.finish(ending).await
+        })
     }
 
     fn plan(&self) -> Plan {

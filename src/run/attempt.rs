@@ -35,6 +35,7 @@ pub(super) fn skipped(plan: &Plan, task: &str, why: &str, start: Instant) -> Tas
         verb: verb.to_owned(),
         status: Status::Skipped,
         reason: why.to_owned(),
+        causes: Vec::new(),
         action_key: None,
         outputs: Vec::new(),
         files: Vec::new(),
@@ -89,6 +90,7 @@ pub(super) async fn one(
         Ok((_, status)) => *status,
         Err(failure) => {
             record.reason = failure.message.clone();
+            record.causes = failure.causes.clone();
             record.log = failure.log.clone();
             Status::Failed
         }

@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::ground::{Cause, CauseKind};
+
 /// Version of the record format; incremented when a field changes its meaning.
 pub const RECORD_VERSION: u32 = 1;
 
@@ -35,6 +37,9 @@ pub struct TaskRecord {
     /// The reason why it ran, was skipped or failed; empty if it was cached.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// What probably made its command fail; `reason` mentions each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<Cause>,
     /// Hex of its action key; absent if it was never known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action_key: Option<String>,
@@ -107,6 +112,10 @@ impl RunRecord {
             &["name", "digest", "size"],
             json!({"name": text, "digest": text, "size": number}),
         );
+        let cause = object(
+            &["kind", "message"],
+            json!({"kind": {"enum": CauseKind::WORDS}, "message": text, "help": text}),
+        );
         let task = object(
             &[
                 "task",
@@ -121,6 +130,7 @@ impl RunRecord {
             json!({
                 "task": text, "verb": text, "reason": text, "actionKey": text, "log": text,
                 "status": {"enum": ["executed", "cached", "skipped", "failed"]},
+                "causes": {"type": "array", "items": cause},
                 "outputs": {"type": "array", "items": output},
                 "files": {"type": "array", "items": text},
                 "warnings": {"type": "array", "items": text},

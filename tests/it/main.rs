@@ -17,6 +17,7 @@ mod dev;
 mod differential;
 mod doctor;
 mod edges;
+mod failures;
 mod healing;
 mod help;
 mod kept;

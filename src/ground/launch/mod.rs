@@ -148,7 +148,7 @@ fn try_namespaces(program: &Path) -> bool {
         let mut text = Vec::new();
         let mut report = launched.socket.take(MAX_REPORT_BYTES);
         report.read_to_end(&mut text)?;
-        Ok(Report::parse(&text))
+        Ok(Report::parse(&text).1)
     };
     matches!(tried(), Ok(Some(Report::Exit(0))))
 }

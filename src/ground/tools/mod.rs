@@ -89,6 +89,11 @@ pub(crate) fn package(site: &Site, name: &str) -> Result<Package, Failure> {
     packages::named(&site.memory, Path::new(packages::ROOT), name)
 }
 
+/// Whether the file at `path` can be started.
+pub(crate) fn is_program(path: &Path) -> bool {
+    script::program(path).is_some()
+}
+
 /// Makes later lookups compare what is remembered with the disk once more.
 pub(crate) fn look_again(site: &Site) {
     site.memory.hold().facts().checked = false;

@@ -5,6 +5,7 @@
 //! removed on every exit path. It never decides whether to run at all.
 
 mod kept;
+mod left;
 mod mask;
 mod materialise;
 mod stage;
@@ -28,6 +29,7 @@ use crate::oci::Digest;
 
 pub(crate) use kept::Keep;
 use kept::Room;
+pub use left::Unkept;
 pub(crate) use materialise::{Placing, Wanted};
 use stage::Layout;
 
@@ -87,8 +89,6 @@ pub struct Ran {
     pub log: Option<Output>,
     /// The same as text; invalid UTF-8 is replaced.
     pub log_text: String,
-    /// What the log tells of refused files.
-    pub warnings: Vec<String>,
 }
 
 /// Why a command has no result.
@@ -98,31 +98,24 @@ pub enum RunError {
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// It exited with a nonzero code.
-    #[error("command exited with code {code}; see its log{}{}", because(.refused), hint(*.offline, .shims))]
-    Exit {
-        code: i32,
-        log: String,
-        /// Whether it seems to have missed the network.
-        offline: bool,
-        /// Its tools that are scripts.
-        shims: Vec<String>,
-        /// Paths in the log that confinement denies.
-        refused: Vec<PathBuf>,
-    },
+    #[error("command exited with code {code}")]
+    Exit { code: i32, log: String },
     /// A signal from elsewhere ended it.
-    #[error("command was killed by signal {signal}; it may have run out of memory")]
+    #[error("command was killed by signal {signal}")]
     Signaled { signal: i32, log: String },
     /// It exceeded its timeout.
-    #[error("command timed out and was killed: raise `timeout`, or see its log")]
-    TimedOut { log: String },
+    #[error("command timed out after {after:?} and was killed")]
+    TimedOut {
+        log: String,
+        after: Duration,
+        /// What was running then, as command lines.
+        running: Vec<String>,
+    },
     /// The run was cancelled.
     #[error("command was cancelled")]
     Cancelled { log: String },
     /// An output is missing after success.
-    #[error(
-        "output `{path}` is missing after the command: correct `outputs`, whose paths are \
-         relative to the pipeline file, or make it optional"
-    )]
+    #[error("output `{path}` is missing after the command")]
     Missing { path: String },
     /// An output has another type than declared.
     #[error("output `{path}` is {found}, expected {expected}: a `/` at the end declares a folder")]
@@ -131,6 +124,9 @@ pub enum RunError {
         found: &'static str,
         expected: &'static str,
     },
+    /// The command succeeded, but its outputs cannot be kept.
+    #[error(transparent)]
+    Unkept(Box<Unkept>),
     /// Something in an output that the task did not make.
     #[error(
         "`{path}`{} is in the way of the output `{output}`, and this task did not make it: move \
@@ -169,80 +165,6 @@ fn and_others(count: usize) -> String {
         0 => String::new(),
         count => format!(" (and {count} more)"),
     }
-}
-
-/// The part of an error message about denied paths in the log.
-fn because(refused: &[PathBuf]) -> String {
-    if refused.is_empty() {
-        return String::new();
-    }
-    format!("; it mentions {}", undeclared(refused))
-}
-
-/// What programs print of files that they cannot open, in lower case.
-const REFUSALS: [&str; 4] = [
-    "no such file",
-    "not found",
-    "cannot open",
-    "permission denied",
-];
-
-/// The lines of a log that tell of such files: a command that succeeds may print other
-/// paths for any reason.
-fn refusals(log: &str) -> String {
-    let tells = |line: &&str| {
-        let line = line.to_lowercase();
-        REFUSALS.iter().any(|text| line.contains(text))
-    };
-    log.lines().filter(tells).collect::<Vec<_>>().join("\n")
-}
-
-/// What a command that mentions `refused` did not declare, and how to.
-fn undeclared(refused: &[PathBuf]) -> String {
-    let names: Vec<String> = refused
-        .iter()
-        .map(|path| format!("`{}`", path.display()))
-        .collect();
-    format!(
-        "{}, which the task did not declare and cannot open: add files to `inputs`, programs to `tools`, or set `sandbox: none`",
-        names.join(", ")
-    )
-}
-
-/// The part of an error message about what the sandbox lacks: the network if it was
-/// missed, else what the scripts among the tools may have looked for.
-fn hint(offline: bool, shims: &[String]) -> String {
-    match shims {
-        _ if offline => {
-            "; it has no network: add `network: true` to the task if it needs one".to_owned()
-        }
-        [] => String::new(),
-        shims => {
-            let names: Vec<String> = shims.iter().map(|name| format!("`{name}`")).collect();
-            format!(
-                "; {} may look for another program in HOME, which is empty in the sandbox: add that program's path to `tools`",
-                names.join(", ")
-            )
-        }
-    }
-}
-
-/// What common programs print without a network, in lower case.
-const WITHOUT_NETWORK: [&str; 9] = [
-    "could not resolve",
-    "couldn't resolve",
-    "eai_again",
-    "getaddrinfo",
-    "name or service not known",
-    "name resolution",
-    "network is unreachable",
-    "no such host",
-    "unable to resolve",
-];
-
-fn misses_network(log: &str) -> bool {
-    let log = log.to_lowercase();
-    WITHOUT_NETWORK.iter().any(|text| log.contains(text))
 }
 
 /// Normalises a path of a task; empty or `.`: `None`.
@@ -290,7 +212,7 @@ pub(crate) async fn run(
         level,
         network,
         readable,
-        shims,
+        shims: _,
         secrets,
         through,
     } = task;
@@ -333,39 +255,32 @@ pub(crate) async fn run(
             Ending::Exited(code) => {
                 room.settle_failed()?;
                 let log = text(&log);
-                let refused = confinement.map(|rules| rules.refused_in(&log));
-                return Err(RunError::Exit {
-                    code,
-                    refused: refused.unwrap_or_default(),
-                    shims: if level == Level::Free {
-                        Vec::new()
-                    } else {
-                        shims
-                    },
-                    offline: level == Level::Namespaces && !network && misses_network(&log),
-                    log,
-                });
+                return Err(RunError::Exit { code, log });
             }
             Ending::Signaled(signal) => {
                 let log = text(&log);
                 return Err(RunError::Signaled { signal, log });
             }
-            Ending::TimedOut => return Err(RunError::TimedOut { log: text(&log) }),
+            Ending::TimedOut => {
+                let lines = finished.running.iter();
+                return Err(RunError::TimedOut {
+                    running: lines.map(|line| mask::text(line, &secrets)).collect(),
+                    log: text(&log),
+                    after: timeout,
+                });
+            }
             Ending::Cancelled => return Err(RunError::Cancelled { log: text(&log) }),
         }
         let dropped = stage::dropped(&layout, &inputs, &outputs, &|path| room.keeps(path));
         log.extend(note_of(&dropped, finished.wall));
-        let refusals = refusals(&text(&log));
-        let refused = confinement.map_or_else(Vec::new, |rules| rules.refused_in(&refusals));
-        let mut ran = collect(&store, room, &layout, &outputs, &log)?;
-        if !refused.is_empty() {
-            let warning = format!(
-                "the command succeeded, but its log mentions {}",
-                undeclared(&refused)
-            );
-            ran.warnings.push(warning);
+        match collect(&store, &layout, &outputs, &log) {
+            Ok(ran) => room.settle().map(|()| ran),
+            Err(error) => Err(RunError::Unkept(Box::new(Unkept {
+                error,
+                left: left::of(&room.path(), dropped, &outputs),
+                log: text(&log),
+            }))),
         }
-        Ok(ran)
     })
     .await
 }
@@ -440,10 +355,9 @@ fn shown_below(error: TreeError, root: &Path) -> TreeError {
     }
 }
 
-/// Stores outputs and log, and removes the stage unless it is kept.
+/// Stores outputs and log.
 fn collect(
     cas: &Cas,
-    room: Room,
     layout: &Layout,
     declared: &[DeclaredOutput],
     log: &[Piece],
@@ -460,7 +374,6 @@ fn collect(
         also.extend(tree.blobs().into_iter().filter(|blob| seen.insert(*blob)));
         outputs.push((Output::new(&output.path, (digest, size)), tree));
     }
-    room.settle()?;
     let kept = match log.is_empty() {
         true => None,
         false => Some(cas.store("log", &log::encode(log))?),
@@ -470,7 +383,6 @@ fn collect(
         also,
         log: kept,
         log_text: log::text(log),
-        warnings: Vec::new(),
     })
 }
 
@@ -478,12 +390,13 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let whole = Self::caused_by(class(&error), &error);
         let (class, again, log) = match error {
-            RunError::TimedOut { log } => (Class::Timeout, Some(Again::Timeout), log),
-            RunError::Exit { code, log, .. } => (Class::Task, Some(Again::Exit(code)), log),
+            RunError::TimedOut { log, .. } => (Class::Timeout, Some(Again::Timeout), log),
+            RunError::Exit { code, log } => (Class::Task, Some(Again::Exit(code)), log),
             RunError::Signaled { signal, log } => {
                 (Class::Task, Some(Again::Exit(128 + signal)), log)
             }
             RunError::Cancelled { log } => (Class::Cancelled, None, log),
+            RunError::Unkept(unkept) => (whole.class, None, unkept.log),
             _ => return whole,
         };
         Self {
@@ -499,6 +412,7 @@ impl From<RunError> for Failure {
 fn class(error: &RunError) -> Class {
     match error {
         RunError::BrokenOff => Class::Environment,
+        RunError::Unkept(unkept) => class(&unkept.error),
         RunError::Io(error) => of_io(&error.source),
         RunError::Tree(error) => of_tree(error),
         RunError::Cas(error) => of_cas(error),

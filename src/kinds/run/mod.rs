@@ -1,6 +1,7 @@
 //! `run`: determines the files that a command can access, and the action that
 //! identifies its result.
 
+mod cause;
 mod command;
 mod deliver;
 mod inputs;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cause::Scene;
 use command::{DeclaredOutput, Keep, RunTask};
 pub use deliver::Generated;
 use programs::Programs;
@@ -144,6 +146,14 @@ impl Place {
         let source = self.source.as_ref();
         source.map_or_else(String::new, |source| {
             format!("{}: ", pipeline::place(source, &self.instance, key))
+        })
+    }
+
+    /// The same at the end of a sentence.
+    fn at(&self, key: &str) -> String {
+        let source = self.source.as_ref();
+        source.map_or_else(String::new, |source| {
+            format!(" in {}", pipeline::place(source, &self.instance, key))
         })
     }
 }
@@ -279,7 +289,12 @@ impl Kind for RunWork {
                 return Err(Failure::new(Class::Cancelled, "stopped before it started"));
             }
         };
-        let ran = command::run(&site.cas, task, site.stopped()).await?;
+        let scene = Scene::of(site, self, &task);
+        let ran = match command::run(&site.cas, task, site.stopped()).await {
+            Ok(ran) => ran,
+            Err(error) => return Err(scene.failure(error)),
+        };
+        let warnings = scene.warnings(&ran.log_text);
         // It read what the key names. If that is outdated by now, or the command was
         // free to read the checkout itself, the step is run once more.
         let (shared, own, prepared) = (Arc::clone(site), self.clone(), prepared.clone());
@@ -298,7 +313,7 @@ impl Kind for RunWork {
             log: ran.log,
             text: ran.log_text,
             fetched: 0,
-            warnings: ran.warnings,
+            warnings,
         })
     }
 

@@ -126,7 +126,7 @@ impl Programs {
 }
 
 /// Declared tools, the program itself, and the shell.
-fn names(work: &RunWork) -> BTreeSet<String> {
+pub(super) fn names(work: &RunWork) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = work.tools.iter().cloned().collect();
     match (&work.verb.shell, work.verb.argv.first()) {
         (Some(shell), _) => {

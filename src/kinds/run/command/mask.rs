@@ -76,6 +76,21 @@ pub(crate) fn pieces(finished: &Finished, secrets: &[String]) -> Vec<Piece> {
     log
 }
 
+/// A text with `secrets` masked.
+pub(crate) fn text(text: &str, secrets: &[String]) -> String {
+    let (mut masked, mut next) = (Vec::new(), 0);
+    let bytes = text.as_bytes();
+    for (from, to) in found(bytes, &needles(secrets), false) {
+        if from >= next {
+            masked.extend(&bytes[next..from]);
+            masked.extend(MASK);
+        }
+        next = next.max(to);
+    }
+    masked.extend(bytes.get(next..).unwrap_or_default());
+    String::from_utf8_lossy(&masked).into_owned()
+}
+
 /// The texts to look for: each secret, each longer line of one, and their forms.
 fn needles(secrets: &[String]) -> Vec<Vec<u8>> {
     let mut needles: Vec<Vec<u8>> = Vec::new();
@@ -243,6 +258,7 @@ mod tests {
             log: pieces.iter().map(piece).collect(),
             dropped,
             wall: Duration::ZERO,
+            running: Vec::new(),
         };
         let secrets: Vec<String> = secrets.iter().map(|s| (*s).to_owned()).collect();
         log::text(&super::pieces(&finished, &secrets))
@@ -261,6 +277,13 @@ mod tests {
         assert_eq!(masked(&pieces, 0, &["hunter2"]), "a ***x by\n");
         let pieces = [(out, "hunter2hunter2-hunter2")];
         assert_eq!(masked(&pieces, 0, &["hunter2", ""]), "******-***");
+    }
+
+    #[test]
+    fn a_text_is_masked_as_a_log_is() {
+        let secrets = ["hunter2".to_owned(), "unter2!".to_owned()];
+        assert_eq!(text("a hunter2! b hunter2", &secrets), "a *** b ***");
+        assert_eq!(text("plain", &secrets), "plain");
     }
 
     #[test]
