@@ -24,8 +24,9 @@ use crate::ground::published::Published;
 use crate::ground::sandbox::Level;
 use crate::ground::site::{Site, SiteOptions};
 use crate::ground::threads::blocking;
-use crate::ground::{Failure, Stop};
+use crate::ground::{Class, Failure, Stop};
 use crate::kinds::pins::Moved;
+use crate::kinds::run::{Used, observe};
 use crate::kinds::{Kind as _, Work, alone};
 use crate::oci::Reference;
 use crate::package::{NamesIn, Warning};
@@ -333,6 +334,25 @@ impl Prepared {
         let ready = run::ready(&self.site, &self.plan, task).await?;
         let folder = folder.to_owned();
         blocking(move || alone::pack(&ready, &folder)).await
+    }
+
+    /// Runs the command of a task in the checkout, without a sandbox, and finds out what it
+    /// uses.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]: there is no such task, it runs no command, or the command cannot be
+    /// observed.
+    pub async fn observe(&self, task: &str) -> Result<Used, Failure> {
+        let wrong = |message| Err(Failure::new(Class::Configuration, message));
+        match self.plan.steps.get(task).map(|step| &step.work) {
+            Some(Work::Run(work)) => observe(&self.site, work).await,
+            Some(other) => wrong(format!(
+                "`{task}` is a task of kind `{}`, expected `run`",
+                other.verb()
+            )),
+            None => wrong(format!("no task `{task}`: `jackal graph` lists them")),
+        }
     }
 
     /// Resolves the plan's references again (`names`, or all of them) and

@@ -71,6 +71,7 @@ pub use crate::disk::stays_within;
 pub use crate::ground::Stop;
 pub use crate::ground::launch::launcher;
 pub use crate::kinds::package::BuildFacts;
+pub use crate::kinds::run::{Used, UsedName};
 pub use crate::oci::{Reference, host_architecture, place};
 pub use crate::package::diff::{Change, Difference};
 pub use crate::package::{Base, Definition, Finding, Severity, patch_git_links, time::rfc3339};

@@ -10,6 +10,7 @@ use super::environment::runtime;
 use super::find_images::{self, FindImagesArgs};
 use super::generate::{self, GenerateArgs};
 use super::generate_config;
+use super::inputs::{self, InputsArgs};
 use super::lint::{self, LintArgs};
 use super::output::print;
 use super::patch_git::{self, PatchGitArgs};
@@ -38,6 +39,13 @@ pub(super) enum DevCommand {
     /// Rewrite Git URLs to point to a cluster's Git server
     #[command(visible_aliases = ["p", "git-links"])]
     PatchGit(PatchGitArgs),
+    /// Run a task in the checkout, and print the inputs, outputs and tools that it uses
+    ///
+    /// The command runs without a sandbox, with its own variables, HOME and the whole
+    /// PATH, and every file that it opens is noted. The tasks that it depends on must
+    /// have been built. Remove what it built before: a command that finds its work done
+    /// reads less.
+    Inputs(Box<InputsArgs>),
     /// Check definitions and their imports for mistakes and risks
     ///
     /// Only components of the given architecture and flavor are checked. The
@@ -65,6 +73,7 @@ pub(super) fn run(command: DevCommand) -> Result<(), CommandError> {
         DevCommand::Generate(args) => generate::run(*args),
         DevCommand::GenerateConfig { file } => generate_config::run(&file),
         DevCommand::PatchGit(args) => patch_git::run(&args),
+        DevCommand::Inputs(args) => inputs::run(*args),
         DevCommand::Lint(args) => lint::run(*args),
         DevCommand::Sha256sum { source } => {
             let sum = runtime()?.block_on(app::sha256sum(&source))?;

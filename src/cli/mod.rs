@@ -20,6 +20,7 @@ mod find_images;
 mod generate;
 mod generate_config;
 mod graph;
+mod inputs;
 mod inspect;
 mod internal;
 mod keys;

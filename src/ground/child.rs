@@ -14,7 +14,7 @@ use super::link::{Report, STOP, during};
 use super::running;
 
 /// The exit code of a command that could not be started, as a shell has it.
-const NOT_STARTED: i32 = 127;
+pub(super) const NOT_STARTED: i32 = 127;
 
 /// The variables of a command.
 pub(crate) type Variables = BTreeMap<String, String>;
@@ -31,40 +31,27 @@ pub(super) fn run(
     cwd: &Path,
     end: fn(Pid),
 ) -> Result<Report, String> {
-    let (program, arguments) = argv.split_first().ok_or("the command is empty")?;
-    let path = found(program, env, cwd);
-    let start = |command: &mut Command| {
-        command
-            .args(arguments)
-            .env_clear()
-            .envs(env)
-            .current_dir(cwd)
-            .stdin(Stdio::null())
-            .process_group(0)
-            .spawn()
-    };
-    let mut started = start(Command::new(&path).arg0(program));
+    let mut command = command(argv, env, cwd).ok_or("the command is empty")?;
+    let mut started = command.spawn();
     if let Err(error) = &started
         && error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())
     {
         // A script that names no interpreter.
-        started = start(Command::new("/bin/sh").arg(&path));
+        let script = Path::new(command.get_program()).to_owned();
+        let mut shell = Command::new("/bin/sh");
+        shell.arg(script).args(&argv[1..]);
+        started = prepared(&mut shell, env, cwd).spawn();
     }
     let child = match started {
         Ok(child) => child,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "cannot start `{program}`: {error}");
+            let _ = writeln!(io::stderr(), "cannot start `{}`: {error}", argv[0]);
             return Ok(Report::Exit(NOT_STARTED));
         }
     };
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or("the command has no number")?;
-    std::thread::spawn(move || {
-        listen(pid);
-        end(pid);
-        // It ends this process, and with it a sandbox.
-        std::process::exit(1);
-    });
+    end_with_input(pid, end);
     loop {
         match wait(WaitOptions::empty()) {
             Ok(Some((ended, status))) if ended == pid => {
@@ -75,6 +62,34 @@ pub(super) fn run(
             Err(error) => return Err(during("wait for the command")(error.into())),
         }
     }
+}
+
+/// The command, in a group of its own and with an empty input; `None`: it is empty.
+pub(super) fn command(argv: &[String], env: &Variables, cwd: &Path) -> Option<Command> {
+    let (program, arguments) = argv.split_first()?;
+    let mut command = Command::new(found(program, env, cwd));
+    command.arg0(program).args(arguments);
+    prepared(&mut command, env, cwd);
+    Some(command)
+}
+
+fn prepared<'c>(command: &'c mut Command, env: &Variables, cwd: &Path) -> &'c mut Command {
+    command
+        .env_clear()
+        .envs(env)
+        .current_dir(cwd)
+        .stdin(Stdio::null())
+        .process_group(0)
+}
+
+/// Ends this process when the program that asked for the command is gone, after `end`
+/// has ended the command; forwards its request to stop until then.
+pub(super) fn end_with_input(command: Pid, end: fn(Pid)) {
+    std::thread::spawn(move || {
+        listen(command);
+        end(command);
+        std::process::exit(1);
+    });
 }
 
 /// The program as the variables' `PATH` has it: a program that is given as a path starts

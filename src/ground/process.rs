@@ -50,6 +50,9 @@ pub struct Process {
     /// The root that it sees, for which it needs `through`; `None`: that of this
     /// machine, with `confinement`.
     pub root: Option<Root>,
+    /// A file for what it uses, for which it needs `through`, and to which neither
+    /// `confinement` nor `root` apply; `None`: it is not observed.
+    pub observed: Option<PathBuf>,
     /// This program, through which the command starts; `None`: it starts as it is, with
     /// the terminal of the user.
     pub through: Option<PathBuf>,
@@ -289,10 +292,15 @@ impl Process {
     }
 
     fn plan(&self) -> Plan {
-        let place = match &self.root {
-            Some(root) => Place::Within(root.clone()),
-            None => Place::Here {
-                cwd: self.cwd.clone(),
+        let cwd = self.cwd.clone();
+        let place = match (&self.observed, &self.root) {
+            (Some(seen), _) => Place::Open {
+                cwd,
+                seen: seen.clone(),
+            },
+            (None, Some(root)) => Place::Within(root.clone()),
+            (None, None) => Place::Here {
+                cwd,
                 rules: self.confinement.clone(),
             },
         };
@@ -458,6 +466,7 @@ mod tests {
             grace: Duration::from_millis(100),
             confinement,
             root: None,
+            observed: None,
             through: None,
         };
         let runtime = tokio::runtime::Builder::new_current_thread();
@@ -518,6 +527,7 @@ mod tests {
                 grace: Duration::ZERO,
                 confinement: None,
                 root: None,
+                observed: None,
                 through: None,
             };
             let command = process.command(masked).into_std().output();

@@ -190,3 +190,68 @@ fn images_of_archives_are_found_and_not_looked_for_in_a_registry() {
     );
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
 }
+
+#[test]
+fn inputs_prints_what_a_command_uses_and_does_not_declare() {
+    if !cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    for (path, text) in [
+        ("src/a.txt", "a"),
+        ("src/deep/b.txt", "b"),
+        ("notes/one.txt", "1"),
+        ("notes/two.txt", "2"),
+        ("Settings", "s"),
+        ("old", "o"),
+        (
+            "make.sh",
+            "cat src/*.txt src/deep/*.txt Settings > /dev/null\nread line < notes/one.txt\n\
+             mkdir -p out/inner && echo x > out/inner/x && cp Settings made\n",
+        ),
+        (
+            "p.yaml",
+            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    run: [sh, make.sh]\n    \
+             inputs: [make.sh, Settings, old]\n    outputs: [made]\n    tools: [sh, cat]\n",
+        ),
+    ] {
+        sandbox.write(path, text);
+    }
+    let said = sandbox.run(&["dev", "inputs", "a", "--pipeline", "p.yaml"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let expected = "# what the command used, to be put into the task `a`\n\
+                    inputs:\n\
+                    - Settings\n\
+                    - make.sh\n\
+                    - notes/one.txt    # not declared\n\
+                    - src/**    # not declared\n\
+                    outputs:\n\
+                    - made\n\
+                    - out/    # not declared\n\
+                    tools:\n\
+                    - cat\n\
+                    - cp    # not declared\n\
+                    - mkdir    # not declared\n\
+                    - sh\n\
+                    # not used, although declared: old\n";
+    assert_eq!(said.stdout, expected, "{}", said.stderr);
+    // What it prints is what the task needs.
+    let declared = said.stdout.replace('\n', "\n    ");
+    sandbox.write(
+        "p.yaml",
+        format!(
+            "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    run: [sh, make.sh]\n    {declared}\n"
+        ),
+    );
+    for made in ["made", "out/inner/x"] {
+        std::fs::remove_file(sandbox.src().join(made)).unwrap();
+    }
+    let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let said = sandbox.run(&["dev", "inputs", "none", "--pipeline", "p.yaml"]);
+    assert!(
+        said.stderr.contains("no task named `none`"),
+        "{}",
+        said.stderr
+    );
+}

@@ -4,6 +4,7 @@
 //! unsafe code; a process with one thread can for itself, and copy itself for each
 //! command. See adr/0051, "Commands start from a launcher".
 
+mod observe;
 mod plan;
 mod serve;
 mod supervise;
@@ -26,6 +27,7 @@ use rustix::net::{
 use super::confine;
 use super::link::{MAX_REPORT_BYTES, Report};
 use super::sandbox::Level;
+pub(crate) use observe::Seen;
 use plan::Purpose;
 pub(crate) use plan::{Place, Plan};
 pub use serve::launcher;
@@ -58,7 +60,7 @@ pub(super) fn launch(program: &Path, place: &Place) -> io::Result<Launched> {
     match place {
         Place::Within(root) if root.network => start(program, true, Purpose::Connected),
         Place::Within(_) => start(program, true, Purpose::Command),
-        Place::Here { .. } => start(program, false, Purpose::Command),
+        Place::Here { .. } | Place::Open { .. } => start(program, false, Purpose::Command),
     }
 }
 

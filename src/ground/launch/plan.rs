@@ -26,6 +26,12 @@ pub(crate) enum Place {
         cwd: PathBuf,
         rules: Option<Confinement>,
     },
+    /// In a folder of this machine without any rules, and observed.
+    Open {
+        cwd: PathBuf,
+        /// The file for what it used.
+        seen: PathBuf,
+    },
 }
 
 /// What a process of the launcher is for, as one byte.

@@ -17,6 +17,7 @@ use rustix::process::{WaitOptions, wait};
 use super::super::apart::{self, UMASK};
 use super::super::link::{Report, during};
 use super::super::sandbox;
+use super::observe::observe;
 use super::plan::{Place, Plan, Purpose};
 use super::supervise::supervise;
 use super::{INSIDE, NAME, NAMESPACES};
@@ -129,6 +130,7 @@ fn here() -> Result<Option<Report>, String> {
     let Plan { argv, env, place } = plan()?;
     match place {
         Place::Here { cwd, rules } => supervise(&argv, &env, &cwd, rules.as_ref()).map(Some),
+        Place::Open { cwd, seen } => observe(&argv, &env, &cwd, &seen).map(Some),
         Place::Within(_) => Err("it needs namespaces".to_owned()),
     }
 }
@@ -141,6 +143,6 @@ fn first_process(purpose: Purpose) -> Result<Report, String> {
     let Plan { argv, env, place } = plan()?;
     match place {
         Place::Within(root) => sandbox::init(&argv, &env, &root),
-        Place::Here { .. } => Err("it needs a root".to_owned()),
+        Place::Here { .. } | Place::Open { .. } => Err("it needs a root".to_owned()),
     }
 }

@@ -224,6 +224,7 @@ fn process(
         grace: GRACE,
         confinement: None,
         root: None,
+        observed: None,
         through: site.options.program.clone(),
     })
 }
@@ -407,6 +408,7 @@ mod tests {
                 grace: GRACE,
                 confinement: None,
                 root: None,
+                observed: None,
                 through: None,
             };
             let scratch = at("scratch");

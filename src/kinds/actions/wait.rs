@@ -161,6 +161,7 @@ async fn kubectl(
         grace: GRACE,
         confinement: None,
         root: None,
+        observed: None,
         through: site.options.program.clone(),
     };
     let ran = process.run(site.stopped()).await.map_err(|_| {

@@ -153,6 +153,7 @@ impl Git {
             grace: GRACE,
             confinement: None,
             root: None,
+            observed: None,
             through: self.through.clone(),
         };
         let finished = process.run(std::future::pending()).await?;

@@ -212,6 +212,7 @@ impl Kind for KustomizationWork {
                 writable: vec![folder],
             }),
             root: None,
+            observed: None,
             through: site.options.program.clone(),
         };
         let finished = process.run(site.stopped()).await.map_err(|error| {

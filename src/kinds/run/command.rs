@@ -242,6 +242,7 @@ pub(crate) async fn run(
         grace,
         confinement: confinement.clone(),
         root,
+        observed: None,
         through,
     };
     let finished = process.run(cancel).await;

@@ -5,6 +5,7 @@ mod cause;
 mod command;
 mod deliver;
 mod inputs;
+mod observe;
 mod programs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,8 @@ use std::time::Duration;
 use cause::Scene;
 use command::{DeclaredOutput, Keep, RunTask};
 pub use deliver::Generated;
+pub(crate) use observe::observe;
+pub use observe::{Used, UsedName};
 use programs::Programs;
 
 use crate::action::{Action, Fields as _, Output, fields};

@@ -2,7 +2,7 @@
 //! they need to run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::RunWork;
@@ -64,6 +64,16 @@ fn search<'a>(site: &'a Site, work: &'a RunWork) -> Search<'a> {
 }
 
 impl Programs {
+    /// Whether a program is declared under this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.tools.iter().any(|(own, _)| own == name)
+    }
+
+    /// Whether `path` is among what the programs read, and so is visible with them.
+    pub(super) fn bring(&self, path: &Path) -> bool {
+        self.readable.iter().any(|own| path.starts_with(own))
+    }
+
     pub(super) fn of(site: &Site, work: &RunWork) -> Result<Self, Failure> {
         let search = search(site, work);
         let names = names(work).into_iter();

@@ -1,0 +1,413 @@
+//! What a command uses: it runs in the checkout itself, without a sandbox, and is
+//! observed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::programs::Programs;
+use super::{INCREMENTAL, RUN_FORMAT, RunWork, inputs, task, written};
+use crate::action::Action;
+use crate::disk;
+use crate::ground::confine::is_of_system;
+use crate::ground::folders::{lexical, relative_to};
+use crate::ground::inputs::Inputs;
+use crate::ground::launch::Seen;
+use crate::ground::process::{Ending, Process};
+use crate::ground::site::Site;
+use crate::ground::source::bound;
+use crate::ground::threads::blocking;
+use crate::ground::{Class, Failure, log};
+use crate::kinds::Prepared;
+use crate::workspace::{self, Globs, Stat};
+
+/// Maximum size of what was seen, in bytes: 64 MiB; a path has about a hundred.
+const MAX_SEEN_BYTES: u64 = 64 << 20;
+
+/// How many files of one folder are listed before a pattern is written for them.
+const MAX_LISTED: usize = 8;
+
+/// What a command used, beside what its task declares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Patterns of what it read in the checkout and did not change.
+    pub inputs: Vec<UsedName>,
+    /// What it made or changed there.
+    pub outputs: Vec<UsedName>,
+    /// Programs from elsewhere.
+    pub tools: Vec<UsedName>,
+    /// Declared patterns of inputs that select nothing it used.
+    pub unused: Vec<String>,
+    /// The output of the command.
+    pub log: String,
+    /// How it ended, unless it succeeded.
+    pub failed: Option<String>,
+}
+
+/// A pattern or a name, as a pipeline has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedName {
+    /// With a `/` at the end for a folder.
+    pub name: String,
+    /// Whether the task declares it already.
+    pub declared: bool,
+    /// How many files a pattern selects, of which how many were used, if these differ.
+    pub wider: Option<(usize, usize)>,
+}
+
+impl UsedName {
+    fn exact(name: String, declared: bool) -> Self {
+        Self {
+            name,
+            declared,
+            wider: None,
+        }
+    }
+}
+
+/// Runs the command of `work` in the checkout, and finds out what it uses.
+pub(crate) async fn observe(site: &Site, work: &RunWork) -> Result<Used, Failure> {
+    let Some(through) = site.options.program.clone() else {
+        return Err(Failure::internal("this program does not know its own path"));
+    };
+    let stage = site.stage().await?;
+    let seen = stage.path().join("seen");
+    let mut prepared = Prepared::of(Action::new("run", RUN_FORMAT), Inputs::new(&site.cas));
+    prepared.action.settings.put(INCREMENTAL, "");
+    let task = task(site, work, &prepared)?;
+    let mut env = task.env;
+    // What is not declared yet is to be found as well.
+    let folders = work.path.iter().map(|folder| folder.to_string_lossy());
+    let folders = env.get("PATH").map(Into::into).into_iter().chain(folders);
+    let path = folders.collect::<Vec<_>>().join(":");
+    env.insert("PATH".to_owned(), path);
+    if let Some(home) = site.options.environment.get("HOME") {
+        env.entry("HOME".to_owned()).or_insert(home.clone());
+    }
+    let top = bound(&work.folder, &site.own_files().cache)?;
+    let before = state(site, &top);
+    let process = Process {
+        argv: task.argv,
+        env,
+        cwd: work.folder.join(&work.workdir),
+        timeout: Some(work.timeout),
+        grace: work.grace,
+        confinement: None,
+        root: None,
+        observed: Some(seen.clone()),
+        through: Some(through),
+    };
+    let finished = process.run(site.stopped()).await;
+    let finished = finished.map_err(|error| Failure::caused_by(Class::Environment, &error))?;
+    let failed = match finished.ending {
+        Ending::Exited(0) => None,
+        Ending::Exited(code) => Some(format!("it exited with code {code}")),
+        Ending::Signaled(signal) => Some(format!("signal {signal} killed it")),
+        Ending::TimedOut => Some("it timed out".to_owned()),
+        Ending::Cancelled => return Err(Failure::new(Class::Cancelled, "stopped")),
+    };
+    let text = blocking(move || {
+        let text = disk::read_text(&seen, MAX_SEEN_BYTES);
+        text.map_err(|error| Failure::caused_by(Class::Environment, &error))
+    })
+    .await?;
+    let seen: Seen = serde_json::from_str(&text)
+        .map_err(|error| Failure::caused_by(Class::Environment, &error))?;
+    let after = state(site, &top);
+    let checkout = Checkout {
+        work,
+        top: &top,
+        before: &before,
+        after: &after,
+    };
+    let (inputs, unused) = checkout.inputs(site, &seen)?;
+    Ok(Used {
+        inputs,
+        unused,
+        outputs: checkout.outputs(),
+        tools: checkout.tools(site, &seen)?,
+        log: log::text(&finished.log),
+        failed,
+    })
+}
+
+/// The files below `top`, by their absolute paths, but for those of this program.
+fn state(site: &Site, top: &Path) -> BTreeMap<PathBuf, Stat> {
+    let all = workspace::walk_all(top).into_iter();
+    let facts = all.filter_map(|path| {
+        let path = top.join(path);
+        let facts = fs::symlink_metadata(&path).ok()?;
+        (!facts.is_dir() && !site.is_own(&path)).then(|| (path, Stat::of(&facts)))
+    });
+    facts.collect()
+}
+
+/// The checkout before the command and after it.
+struct Checkout<'a> {
+    work: &'a RunWork,
+    /// What contains every file that the task may name.
+    top: &'a Path,
+    before: &'a BTreeMap<PathBuf, Stat>,
+    after: &'a BTreeMap<PathBuf, Stat>,
+}
+
+impl Checkout<'_> {
+    /// Whether the command changed the file, made it or removed it.
+    fn changed(&self, path: &Path) -> bool {
+        self.before.get(path) != self.after.get(path)
+    }
+
+    /// A path as the pipeline has it.
+    fn shown(&self, path: &Path) -> String {
+        let folder = fs::canonicalize(&self.work.folder);
+        relative_to(folder.as_ref().unwrap_or(&self.work.folder), path)
+    }
+
+    /// Whether a pattern of the task selects the path.
+    fn declares(&self, globs: &[(usize, Globs)], shown: &str) -> bool {
+        globs.iter().any(|(up, globs)| {
+            let mut rest = Some(shown);
+            for _ in 0..*up {
+                rest = rest.and_then(|rest| rest.strip_prefix("../"));
+            }
+            rest.is_some_and(|rest| globs.matches(rest))
+        })
+    }
+
+    /// What it read, as patterns; and the declared patterns that select nothing of it.
+    fn inputs(&self, site: &Site, seen: &Seen) -> Result<(Vec<UsedName>, Vec<String>), Failure> {
+        let own = seen.read.iter().filter(|path| path.starts_with(self.top));
+        let own: BTreeSet<&Path> = own
+            .map(PathBuf::as_path)
+            .filter(|path| self.before.contains_key(*path) && !self.changed(path))
+            .collect();
+        let outputs: BTreeSet<String> = self.work.outputs.iter().map(|o| o.path.clone()).collect();
+        let within = |shown: &str, output: &String| {
+            let below = shown.strip_prefix(output.as_str());
+            below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        };
+        let (mut files, mut made) = (BTreeSet::new(), BTreeSet::new());
+        for path in own {
+            let shown = self.shown(path);
+            // What it made before is no source.
+            if outputs.iter().any(|output| within(&shown, output)) {
+                continue;
+            }
+            let mut others = self.work.generated.paths.iter();
+            match others.find(|output| within(&shown, output)) {
+                Some(output) => drop(made.insert(output.clone())),
+                None => drop(files.insert(shown)),
+            }
+        }
+        let mut compiled = Vec::new();
+        for glob in self.work.globs.iter().filter(|glob| !glob.starts_with('!')) {
+            let (up, rest) = inputs::taken_apart(glob);
+            compiled.push((glob, (up, Globs::new(&[rest])?)));
+        }
+        let unused = compiled.iter().filter(|(glob, one)| {
+            let one = std::slice::from_ref(one);
+            let of_task = made.iter().any(|output| glob.starts_with(output.as_str()));
+            !of_task && !files.iter().any(|file| self.declares(one, file))
+        });
+        let unused = unused.map(|(glob, _)| (*glob).clone()).collect();
+        let globs: Vec<_> = compiled.into_iter().map(|(_, one)| one).collect();
+        let named = |output: &String| {
+            let mut by_path = self.work.by_path.iter();
+            by_path.any(|named| named.output == *output) || !self.work.input_tasks.is_empty()
+        };
+        let mut found: Vec<UsedName> = made
+            .into_iter()
+            .map(|output| UsedName::exact(output.clone(), named(&output)))
+            .collect();
+        let available = self.available(site, &files);
+        let declared = |file: &str| self.declares(&globs, file);
+        fold("", &files, &available, &declared, &mut found);
+        Ok((found, unused))
+    }
+
+    /// What patterns could select: files that Git does not ignore, and those in folders
+    /// that it ignores as a whole.
+    fn available(&self, site: &Site, used: &BTreeSet<String>) -> BTreeSet<String> {
+        let snapshot = site.snapshot(self.top);
+        let listed = snapshot.entries.iter();
+        let listed = listed.filter(|entry| entry.kind != workspace::Kind::Directory);
+        let mut found: BTreeSet<String> = listed
+            .map(|entry| self.shown(&self.top.join(&entry.path)))
+            .collect();
+        let seen = found.clone();
+        let ignored = self.before.keys().map(|path| self.shown(path));
+        let beside = |path: &str| {
+            let Some((folder, _)) = path.rsplit_once('/') else {
+                return true;
+            };
+            let from = format!("{folder}/");
+            let next = seen.range(from.clone()..).next();
+            next.is_some_and(|next| next.starts_with(&from))
+        };
+        let ignored: Vec<String> = ignored.filter(|path| !beside(path)).collect();
+        found.extend(ignored);
+        found.extend(used.iter().cloned());
+        found.retain(|path| !self.changed(&lexical(&self.work.folder.join(path))));
+        found
+    }
+
+    /// What it made or changed: whole folders where it made those as well.
+    fn outputs(&self) -> Vec<UsedName> {
+        let folders: BTreeSet<&Path> = self
+            .before
+            .keys()
+            .flat_map(|path| path.ancestors().skip(1))
+            .collect();
+        let mut found = BTreeSet::new();
+        for path in self.after.keys().filter(|path| self.changed(path)) {
+            let above = path.ancestors().skip(1);
+            let own = above.take_while(|folder| {
+                folder.starts_with(self.top) && *folder != self.top && !folders.contains(folder)
+            });
+            let shown = self.shown(path);
+            let mut declared = self.work.outputs.iter();
+            let declared = declared.find(|output| Path::new(&shown).starts_with(&output.path));
+            found.insert(match (declared, own.last()) {
+                (Some(output), _) => written(output),
+                (None, Some(folder)) => format!("{}/", self.shown(folder)),
+                (None, None) => shown,
+            });
+        }
+        let declared = |name: &str| self.work.outputs.iter().any(|own| written(own) == name);
+        // A new folder that holds an output is where the command works.
+        found.retain(|name| {
+            let mut outputs = self.work.outputs.iter();
+            declared(name) || !outputs.any(|own| own.path.starts_with(name.as_str()))
+        });
+        let names = found.into_iter();
+        names
+            .map(|name| UsedName::exact(name.clone(), declared(&name)))
+            .collect()
+    }
+
+    /// The programs that it started from outside of the checkout: by name, if they are on
+    /// PATH.
+    fn tools(&self, site: &Site, seen: &Seen) -> Result<Vec<UsedName>, Failure> {
+        let declared = Programs::of(site, self.work)?;
+        let mut names = BTreeSet::new();
+        let outside = seen.started.iter();
+        for path in outside.filter(|path| !path.starts_with(self.top)) {
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            let mut folders = self.work.path.iter();
+            if folders.any(|folder| folder.join(name) == *path) {
+                names.insert(name.to_owned());
+            } else if !is_of_system(path) {
+                names.insert(path.to_string_lossy().into_owned());
+            }
+        }
+        // What another program brings along needs no line.
+        names.retain(|name| declared.has(name) || !declared.bring(Path::new(name)));
+        let names = names.into_iter();
+        Ok(names
+            .map(|name| UsedName::exact(name.clone(), declared.has(&name)))
+            .collect())
+    }
+}
+
+/// Writes patterns for the `used` files of `folder`, which is empty or ends in `/`.
+fn fold(
+    folder: &str,
+    used: &BTreeSet<String>,
+    available: &BTreeSet<String>,
+    declared: &dyn Fn(&str) -> bool,
+    found: &mut Vec<UsedName>,
+) {
+    let below = |files: &BTreeSet<String>| -> BTreeSet<String> {
+        let files = files.range(folder.to_owned()..);
+        let files = files.take_while(|file| file.starts_with(folder));
+        files.cloned().collect()
+    };
+    let (used, available) = (below(used), below(available));
+    if used.is_empty() {
+        return;
+    }
+    if !folder.is_empty() && used.len() > 1 && used == available && !folder.ends_with("../") {
+        let all = used.iter().all(|file| declared(file));
+        found.push(UsedName::exact(format!("{folder}**"), all));
+        return;
+    }
+    let direct = |file: &&String| !file[folder.len()..].contains('/');
+    let here: Vec<&String> = used.iter().filter(direct).collect();
+    if here.len() > MAX_LISTED {
+        let all = available.iter().filter(direct).count();
+        let mut name =
+            UsedName::exact(format!("{folder}*"), here.iter().all(|file| declared(file)));
+        name.wider = (all > here.len()).then_some((all, here.len()));
+        found.push(name);
+    } else {
+        let names = here.into_iter();
+        found.extend(names.map(|file| UsedName::exact(file.clone(), declared(file))));
+    }
+    let inner: BTreeSet<String> = used
+        .iter()
+        .filter_map(|file| {
+            let (name, _) = file[folder.len()..].split_once('/')?;
+            Some(format!("{folder}{name}/"))
+        })
+        .collect();
+    for inner in inner {
+        fold(&inner, &used, &available, declared, found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_folders_become_patterns_and_others_are_listed() {
+        let set = |files: &[&str]| files.iter().map(|file| (*file).to_owned()).collect();
+        let used: BTreeSet<String> = set(&[
+            "../lib/a",
+            "../lib/b",
+            "Makefile",
+            "src/a.c",
+            "src/deep/b.c",
+            "src/deep/c.c",
+        ]);
+        let mut available: BTreeSet<String> = set(&["README", "src/notes"]);
+        available.extend(used.iter().cloned());
+        let mut found = Vec::new();
+        fold(
+            "",
+            &used,
+            &available,
+            &|file| file == "Makefile",
+            &mut found,
+        );
+        let found: Vec<_> = found
+            .iter()
+            .map(|name| (name.name.as_str(), name.declared))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("Makefile", true),
+                ("../lib/**", false),
+                ("src/a.c", false),
+                ("src/deep/**", false),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_pattern_says_when_it_is_wider_than_what_was_used() {
+        let name = |number: usize| format!("f{number:02}");
+        let available: BTreeSet<String> = (0..20).map(name).collect();
+        let used: BTreeSet<String> = (0..12).map(name).collect();
+        let mut found = Vec::new();
+        fold("", &used, &available, &|_| false, &mut found);
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (found[0].name.as_str(), found[0].wider),
+            ("*", Some((20, 12)))
+        );
+    }
+}
