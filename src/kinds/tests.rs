@@ -91,6 +91,7 @@ fn copying(folder: &std::path::Path, more: &str) -> Work {
         grace: std::time::Duration::from_secs(1),
         sandbox: crate::pipeline::Sandbox::None,
         network: false,
+        caches: Vec::new(),
         kept: None,
         unattended: false,
         platform: "linux/amd64".parse().unwrap(),

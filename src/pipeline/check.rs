@@ -195,6 +195,7 @@ mod tests {
             ("sandbox", "none"),
             ("incremental", "true"),
             ("keep", "[x]"),
+            ("caches", "[go]"),
             ("network", "true"),
             ("tools", "[sh]"),
             ("packages", "[libc6-dev]"),

@@ -87,6 +87,20 @@ pub enum Sandbox {
     None,
 }
 
+/// A store of downloads that a command uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DownloadCache {
+    /// One of [`CACHES`], or any name with a path.
+    pub name: String,
+    /// Its folder in the home of the command, where it is not the tool's usual one.
+    pub path: Option<String>,
+}
+
+/// Tools whose store of downloads is known.
+pub const CACHES: [&str; 10] = [
+    "cargo", "go", "npm", "pip", "uv", "maven", "gradle", "yarn", "pnpm", "nuget",
+];
+
 /// The source of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Secret {

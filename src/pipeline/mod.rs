@@ -27,7 +27,9 @@ pub mod verb;
 pub use check::parse;
 pub use error::ExpandError;
 pub use expand::{Facts, Instance, RenderedOutput, RunsAfter, expand};
-pub use limits::{CacheLimits, Resources, Retries, RetryOn, Sandbox, Secret};
+pub use limits::{
+    CACHES, CacheLimits, DownloadCache, Resources, Retries, RetryOn, Sandbox, Secret,
+};
 pub use model::Pipeline;
 pub use params::ParamError;
 pub use place::place;

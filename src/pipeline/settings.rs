@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::expression::Template;
 use super::kinds::{Flag, Names, OneOf, Tasks, Text, Word};
-use super::limits::{Caching, Resources, Retries, RetryOn, Sandbox, Secret};
+use super::limits::{CACHES, Caching, DownloadCache, Resources, Retries, RetryOn, Sandbox, Secret};
 use super::reader::Reader;
 use super::record::{Key, Keys, Plain, Rendering, described, object, record};
 use super::render::Renderer;
@@ -56,6 +56,9 @@ record! {
         /// Whether a command may use the network of this machine. Without it, a command
         /// in namespaces has only its own loopback.
         network: Flag<false> = "network",
+        /// Stores of downloads that the command uses, which no key contains: tools, or
+        /// folders in its home.
+        caches: Caches = "caches",
         /// Whether all that a command leaves in its folder and its home is kept, so that
         /// its next run continues from there.
         incremental: Flag<false> = "incremental",
@@ -84,7 +87,8 @@ record! {
 }
 
 /// Keys that apply only to commands: on a task with another verb they are mistakes.
-pub const OF_COMMANDS: [&str; 10] = [
+pub const OF_COMMANDS: [&str; 11] = [
+    "caches",
     "grace",
     "incremental",
     "keep",
@@ -216,6 +220,9 @@ kind!(Resources: Self, resources_schema(), [], |f, key, r| {
     f.node(key).map_or(Self::default(), |node| resources(node, r))
 });
 kind!(Secrets: Vec<(String, Secret)>, secrets_schema(), [], |f, key, r| secrets(f, key, r));
+kind!(Caches: Vec<DownloadCache>, caches_schema(), [], |f, key, r| {
+    Reader::nodes(f, key).into_iter().filter_map(|node| download_cache(node, r)).collect()
+});
 kind!(Keep: Vec<String>, <Names as Plain>::schema(), [], |f, key, r| kept_paths(f, key, r));
 kind!(Pool: Option<String>, string(), [], |f, key, r| pool(f, key, r));
 kind!(Priority: i32, json!({"type": "integer"}), [], |f, key, r| {
@@ -241,6 +248,7 @@ pub enum Span {}
 pub enum Timeout {}
 pub enum Grace {}
 pub enum Secrets {}
+pub enum Caches {}
 pub enum Keep {}
 pub enum Pool {}
 pub enum Priority {}
@@ -338,6 +346,60 @@ fn pool(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<String>
         r.at(node.span, message, "Add it under `pools`.");
     }
     pool
+}
+
+fn caches_schema() -> Value {
+    let keys = Keys::default()
+        .with::<Text>("name", "A name for it.")
+        .with::<Text>("path", "Its folder in the home of the command.");
+    let form = object("A folder of downloads that only this task uses.", keys);
+    json!({
+        "type": ["string", "array"],
+        "enum": CACHES,
+        "items": {"oneOf": [{"enum": CACHES}, form]},
+    })
+}
+
+/// `cargo`, or `{ name, path }`.
+fn download_cache(node: &Node, r: &mut Reader) -> Option<DownloadCache> {
+    if let Some(name) = node.scalar() {
+        if !CACHES.contains(&name) {
+            let message = format!("`caches` has no row for `{name}`");
+            let help = format!(
+                "Use one of {}, or `{{ name: {name}, path: FOLDER }}` with its folder in the home of the command.",
+                CACHES.join(", ")
+            );
+            r.at(node.span, message, help);
+        }
+        return Some(DownloadCache {
+            name: name.to_owned(),
+            path: None,
+        });
+    }
+    let mut f = Fields::new(node, "the cache", &mut r.mistakes);
+    let name = f.string("name", &mut r.mistakes);
+    let path = f.string("path", &mut r.mistakes);
+    f.finish(&mut r.mistakes);
+    let (Some(name), Some(path)) = (name, path) else {
+        let help = "Write `{ name: gradle, path: .gradle }`, or the name of a tool.";
+        r.at(node.span, "the cache lacks its name or path", help);
+        return None;
+    };
+    match SafePath::parse(path.strip_prefix("~/").unwrap_or(&path)) {
+        Ok(safe) => Some(DownloadCache {
+            name,
+            path: Some(safe.to_string()),
+        }),
+        Err(error) => {
+            let message = format!("`{path}` is not a path of a cache: {error}");
+            r.at(
+                node.span,
+                message,
+                "Name a folder in the home of the command.",
+            );
+            None
+        }
+    }
 }
 
 /// Paths below the pipeline's folder or the command's home, without a `/` at the end.

@@ -7,6 +7,7 @@ mod alone;
 mod architecture;
 mod bad_input;
 mod build;
+mod caches;
 mod charts;
 mod commands;
 mod compose;

@@ -25,6 +25,7 @@ use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Piece, Process, ProcessError, Stream};
 use crate::ground::sandbox::{self, Level, Root};
 use crate::ground::{Again, Class, Failure, log, of_cas, of_io, of_tree, shown};
+use crate::kinds::run::caches::Store;
 use crate::oci::Digest;
 
 pub(crate) use kept::Keep;
@@ -42,6 +43,8 @@ pub(crate) struct RunTask {
     pub env: BTreeMap<String, String>,
     /// What the stage holds, by digest.
     pub inputs: Inputs,
+    /// Stores of downloads that it uses.
+    pub stores: Vec<Store>,
     /// The folder that it continues in.
     pub keep: Option<Keep>,
     /// Its outputs, relative to the staged root.
@@ -203,6 +206,7 @@ pub(crate) async fn run(
         argv,
         mut env,
         inputs,
+        stores,
         keep,
         outputs,
         place,
@@ -218,22 +222,24 @@ pub(crate) async fn run(
     } = task;
     let store = Arc::clone(cas);
     let (room, layout, cwd, inputs, outputs) = blocking(move || {
-        let room = Room::of(&store, keep)?;
+        let room = Room::of(&store, keep, stores)?;
         let layout = Layout::new(&room.path(), &place);
         let cwd = room.prepare(&layout, &inputs, &outputs, &workdir)?;
         Ok((room, layout, cwd, inputs, outputs))
     })
     .await?;
-    let stage = room.path();
     let confinement = (level != Level::Free).then(|| Confinement {
         readable,
-        writable: vec![stage.clone()],
+        writable: room.writable(),
     });
     let root = match (&confinement, level) {
-        (Some(rules), Level::Namespaces) => Some(root(&stage, &cwd, rules, network)),
+        (Some(rules), Level::Namespaces) => Some(root(&room, &cwd, rules, network)),
         _ => None,
     };
-    set_usual(&mut env, &stage, root.is_some());
+    set_usual(&mut env, &room, root.is_some());
+    if root.is_none() {
+        room.link_stores()?;
+    }
     let process = Process {
         argv,
         env,
@@ -254,7 +260,7 @@ pub(crate) async fn run(
         match finished.ending {
             Ending::Exited(0) => {}
             Ending::Exited(code) => {
-                room.settle_failed()?;
+                room.settle(&store, false)?;
                 let log = text(&log);
                 return Err(RunError::Exit { code, log });
             }
@@ -275,7 +281,7 @@ pub(crate) async fn run(
         let dropped = stage::dropped(&layout, &inputs, &outputs, &|path| room.keeps(path));
         log.extend(note_of(&dropped, finished.wall));
         match collect(&store, &layout, &outputs, &log) {
-            Ok(ran) => room.settle().map(|()| ran),
+            Ok(ran) => room.settle(&store, true).map(|()| ran),
             Err(error) => Err(RunError::Unkept(Box::new(Unkept {
                 error,
                 left: left::of(&room.path(), dropped, &outputs),
@@ -299,7 +305,8 @@ fn note_of(dropped: &[String], wall: Duration) -> Option<Piece> {
 }
 
 /// Adds the variables that every command has, unless its task sets them.
-fn set_usual(env: &mut BTreeMap<String, String>, stage: &Path, has_root: bool) {
+fn set_usual(env: &mut BTreeMap<String, String>, room: &Room, has_root: bool) {
+    let stage = room.path();
     for (name, inside, folder) in [
         ("HOME", sandbox::HOME, stage::HOME),
         ("TMPDIR", sandbox::TEMPORARY, stage::TEMPORARY),
@@ -310,13 +317,22 @@ fn set_usual(env: &mut BTreeMap<String, String>, stage: &Path, has_root: bool) {
         };
         env.entry(name.to_owned()).or_insert(value);
     }
+    let home = match has_root {
+        true => PathBuf::from(sandbox::HOME),
+        false => stage.join(stage::HOME),
+    };
+    for (name, folder) in room.store_variables() {
+        let value = home.join(folder).to_string_lossy().into_owned();
+        env.entry(name.to_owned()).or_insert(value);
+    }
     for (name, value) in stage::VARIABLES {
         env.entry(name.to_owned()).or_insert(value.to_owned());
     }
 }
 
 /// The root of a command with its stage in it.
-fn root(stage: &Path, cwd: &Path, rules: &Confinement, network: bool) -> Root {
+fn root(room: &Room, cwd: &Path, rules: &Confinement, network: bool) -> Root {
+    let stage = room.path();
     let mut root = Root::new(stage.join(stage::MADE_ON), rules, network);
     for (folder, at) in [
         (stage::ROOT, sandbox::WORK),
@@ -324,6 +340,9 @@ fn root(stage: &Path, cwd: &Path, rules: &Confinement, network: bool) -> Root {
         (stage::TEMPORARY, sandbox::TEMPORARY),
     ] {
         root.writable(stage.join(folder), at);
+    }
+    for (from, below) in room.store_folders() {
+        root.writable(from, Path::new(sandbox::HOME).join(below));
     }
     let below = cwd.strip_prefix(stage.join(stage::ROOT)).unwrap_or(cwd);
     root.cwd = Path::new(sandbox::WORK).join(below);

@@ -1,6 +1,7 @@
 //! `run`: determines the files that a command can access, and the action that
 //! identifies its result.
 
+mod caches;
 mod cause;
 mod command;
 mod deliver;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use caches::Store;
 use cause::Scene;
 use command::{DeclaredOutput, Keep, RunTask};
 pub use deliver::Generated;
@@ -24,6 +26,7 @@ use programs::Programs;
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::tree::Tree;
 use crate::ground::form::OutputForm;
+use crate::ground::inputs::Inputs;
 use crate::ground::launch;
 use crate::ground::sandbox::Level;
 use crate::ground::site::{Made, Site};
@@ -33,7 +36,7 @@ use crate::kinds::pins::Pin;
 use crate::kinds::{Around, Context, INCREMENTAL, Kind, Prepared};
 use crate::oci::Platform;
 use crate::pipeline::verb::Run;
-use crate::pipeline::{self, Instance, RenderedOutput, Sandbox, Secret, Settings};
+use crate::pipeline::{self, DownloadCache, Instance, RenderedOutput, Sandbox, Secret, Settings};
 use crate::yaml::SourceText;
 
 fields! {
@@ -91,6 +94,8 @@ pub struct RunWork {
     pub sandbox: Sandbox,
     /// Whether it may use the network of this machine.
     pub network: bool,
+    /// Stores of downloads that it uses.
+    pub caches: Vec<DownloadCache>,
     /// What is kept for its next run; `None`: nothing.
     pub kept: Option<KeptPaths>,
     /// Whether nobody reads warnings, as on a build server.
@@ -221,6 +226,7 @@ impl RunWork {
             grace: settings.grace,
             sandbox: settings.sandbox,
             network: settings.network,
+            caches: settings.caches.clone(),
             kept: KeptPaths::of(settings),
             unattended: environment.get("CI").is_some_and(|ci| ci == "true"),
             platform: around.platform,
@@ -413,6 +419,7 @@ fn task(site: &Site, work: &RunWork, prepared: &Prepared) -> Result<RunTask, Fai
         argv,
         env,
         inputs: prepared.inputs.clone(),
+        stores: stores(work, &prepared.inputs),
         keep: work
             .kept
             .as_ref()
@@ -442,21 +449,34 @@ fn task(site: &Site, work: &RunWork, prepared: &Prepared) -> Result<RunTask, Fai
 /// The kept folder of the command: everything of its key but the inputs says whether
 /// what is in it may be used.
 fn keep(site: &Site, work: &RunWork, kept: &KeptPaths, action: &Action) -> Keep {
-    let mut name = blake3::Hasher::new();
-    name.update(work.folder.as_os_str().as_encoded_bytes());
-    name.update(b"\0");
-    name.update(work.place.instance.as_bytes());
     let same = Action {
         inputs: Arc::default(),
         ..action.clone()
     };
     Keep {
-        name: name.finalize().to_hex().to_string(),
+        name: kept_name(work, ""),
         identity: same.key().to_string(),
         paths: kept.clone(),
         recovers: recovers(&action.argv),
         clean: site.options.clean,
     }
+}
+
+/// The name of a kept folder of the task.
+fn kept_name(work: &RunWork, what: &str) -> String {
+    let mut name = blake3::Hasher::new();
+    name.update(work.folder.as_os_str().as_encoded_bytes());
+    for text in [&work.place.instance, what] {
+        name.update(b"\0");
+        name.update(text.as_bytes());
+    }
+    name.finalize().to_hex().to_string()
+}
+
+fn stores(work: &RunWork, inputs: &Inputs) -> Vec<Store> {
+    let caches = work.caches.iter();
+    let store = |cache: &DownloadCache| Store::of(cache, &kept_name(work, &cache.name), inputs);
+    caches.map(store).collect()
 }
 
 /// Programs that continue correctly after a failure of their own: they record what is

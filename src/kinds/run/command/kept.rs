@@ -20,6 +20,7 @@ use crate::cas::{Cas, Kept, Stage};
 use crate::disk::{self, at};
 use crate::ground::inputs::Inputs;
 use crate::kinds::run::KeptPaths;
+use crate::kinds::run::caches::{self, Open, Store};
 use crate::workspace::{Stat, StatCache};
 
 /// The part of a kept folder that the command may change.
@@ -43,33 +44,77 @@ pub(crate) struct Keep {
     pub clean: bool,
 }
 
-/// The folder of one command.
-pub(crate) enum Room {
+/// The folders of one command.
+pub(crate) struct Room {
+    own: Own,
+    stores: Vec<(Store, Option<Open>)>,
+}
+
+/// The folder with its inputs.
+enum Own {
     New(Stage),
     Kept(Kept, Keep),
 }
 
 impl Room {
-    /// A kept folder, unless nothing is kept or another process uses it.
-    pub(crate) fn of(cas: &Cas, keep: Option<Keep>) -> Result<Self, RunError> {
-        let Some(keep) = keep else {
-            return Ok(Self::New(cas.stage()?));
+    /// A kept folder, unless nothing is kept or another process uses it; and `stores`.
+    pub(crate) fn of(cas: &Cas, keep: Option<Keep>, stores: Vec<Store>) -> Result<Self, RunError> {
+        let kept = match keep {
+            None => None,
+            Some(keep) => {
+                if keep.clean {
+                    cas.forget_kept(&keep.name)?;
+                }
+                let kept = cas.kept(&keep.name, &keep.identity)?;
+                kept.map(|kept| Own::Kept(kept, keep))
+            }
         };
-        if keep.clean {
-            cas.forget_kept(&keep.name)?;
-        }
-        Ok(match cas.kept(&keep.name, &keep.identity)? {
-            Some(kept) => Self::Kept(kept, keep),
-            None => Self::New(cas.stage()?),
+        let own = match kept {
+            Some(kept) => kept,
+            None => Own::New(cas.stage()?),
+        };
+        let open = |store: Store| Ok((store.clone(), Open::new(cas, store)?));
+        let stores = stores.into_iter().map(open);
+        Ok(Self {
+            own,
+            stores: stores.collect::<Result<_, RunError>>()?,
         })
     }
 
-    /// The folder that the command may change.
+    /// The folder with its inputs.
     pub(crate) fn path(&self) -> PathBuf {
-        match self {
-            Self::New(stage) => stage.path().to_owned(),
-            Self::Kept(kept, _) => kept.path().join(STAGE),
+        match &self.own {
+            Own::New(stage) => stage.path().to_owned(),
+            Own::Kept(kept, _) => kept.path().join(STAGE),
         }
+    }
+
+    /// The folders that the command may change.
+    pub(crate) fn writable(&self) -> Vec<PathBuf> {
+        let stores = self.store_folders().map(|(folder, _)| folder);
+        std::iter::once(self.path()).chain(stores).collect()
+    }
+
+    /// The folders of stores, each with its place in the home of the command.
+    pub(crate) fn store_folders(&self) -> impl Iterator<Item = (PathBuf, &str)> {
+        let open = self.stores.iter().filter_map(|(_, open)| open.as_ref());
+        open.flat_map(Open::folders)
+    }
+
+    /// Variables that name stores, each with its place in the home.
+    pub(crate) fn store_variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        let variables = self
+            .stores
+            .iter()
+            .filter_map(|(store, _)| store.variable.as_ref());
+        variables.map(|(name, folder)| (name.as_str(), folder.as_str()))
+    }
+
+    /// Makes the stores reachable in the home of a command that has no root.
+    pub(crate) fn link_stores(&self) -> Result<(), RunError> {
+        let home = self.path().join(HOME);
+        let mut open = self.stores.iter().filter_map(|(_, open)| open.as_ref());
+        Ok(open.try_for_each(|open| caches::link(open, &home))?)
     }
 
     /// Stages the inputs; returns the working directory of the command.
@@ -80,9 +125,9 @@ impl Room {
         outputs: &[DeclaredOutput],
         workdir: &str,
     ) -> Result<PathBuf, RunError> {
-        match self {
-            Self::New(stage) => stage::prepare(stage.path(), layout, inputs, outputs, workdir),
-            Self::Kept(kept, keep) => {
+        match &self.own {
+            Own::New(stage) => stage::prepare(stage.path(), layout, inputs, outputs, workdir),
+            Own::Kept(kept, keep) => {
                 update(kept.path(), &keep.paths, layout, inputs)?;
                 stage::places(layout, outputs, workdir)
             }
@@ -91,9 +136,9 @@ impl Room {
 
     /// Whether what is at `path`, relative to the command's folder, is kept.
     pub(crate) fn keeps(&self, path: &str) -> bool {
-        match self {
-            Self::New(_) => false,
-            Self::Kept(_, keep) => match &keep.paths {
+        match &self.own {
+            Own::New(_) => false,
+            Own::Kept(_, keep) => match &keep.paths {
                 KeptPaths::All => true,
                 KeptPaths::Some(paths) => {
                     let mut paths = paths.iter();
@@ -103,19 +148,17 @@ impl Room {
         }
     }
 
-    /// Keeps the folder for the next run, or removes it.
-    pub(crate) fn settle(self) -> Result<(), RunError> {
-        match self {
-            Self::New(_) => Ok(()),
-            Self::Kept(kept, _) => Ok(kept.keep()?),
+    /// Keeps what is for the next run, and removes the rest, once the command has ended.
+    pub(crate) fn settle(self, cas: &Cas, succeeded: bool) -> Result<(), RunError> {
+        // Tools check what they find in their stores, or write it in one step.
+        for (_, open) in self.stores {
+            if let Some(open) = open {
+                open.settle(cas)?;
+            }
         }
-    }
-
-    /// The same after a failure of the command.
-    pub(crate) fn settle_failed(self) -> Result<(), RunError> {
-        match &self {
-            Self::Kept(_, keep) if keep.recovers => self.settle(),
-            _ => Ok(()),
+        match self.own {
+            Own::Kept(kept, keep) if succeeded || keep.recovers => Ok(kept.keep()?),
+            Own::Kept(..) | Own::New(_) => Ok(()),
         }
     }
 }
