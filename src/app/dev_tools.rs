@@ -48,14 +48,23 @@ pub fn dev_tools(
         &place.workspace(),
         RunOptions::default().site_options(place, Pins::Read),
     );
-    let search = Search { site: &site, path };
+    let search = Search {
+        site: &site,
+        path,
+        env: &BTreeMap::new(),
+        folder: &place.here,
+    };
     let resolve = |name: &str| {
         let tool = search.find(name)?;
         Ok(ResolvedTool {
             name: name.to_owned(),
             path: tool.path.clone(),
             identity: tool.digest.to_string(),
-            folders: tool.folders.clone(),
+            folders: tool
+                .folders
+                .iter()
+                .map(|(_, folder)| folder.clone())
+                .collect(),
             readable: tool.readable.clone(),
             env: tool.env.clone(),
             reasons: tool.reasons.clone(),

@@ -294,21 +294,17 @@ impl Site {
 
     /// Looks for the program called `name` again.
     pub(crate) fn forget_tool(&self, name: &str) {
-        held(&self.tools).remove(name);
+        let is_it = |known: &str| known.split('\0').next() == Some(name);
+        held(&self.tools).retain(|known, _| !is_it(known));
     }
 
-    /// The program `name`, looked up once per run.
-    pub(crate) fn tool(
-        &self,
-        name: &str,
-        look: impl FnOnce() -> Result<Tool, Failure>,
-    ) -> Result<Arc<Tool>, Failure> {
-        if let Some(tool) = held(&self.tools).get(name) {
-            return Ok(Arc::clone(tool));
-        }
-        let tool = Arc::new(look()?);
-        held(&self.tools).insert(name.to_owned(), Arc::clone(&tool));
-        Ok(tool)
+    /// The program that was looked up as `name` in this run.
+    pub(crate) fn known_tool(&self, name: &str) -> Option<Arc<Tool>> {
+        held(&self.tools).get(name).map(Arc::clone)
+    }
+
+    pub(crate) fn keep_tool(&self, name: String, tool: &Arc<Tool>) {
+        held(&self.tools).insert(name, Arc::clone(tool));
     }
 
     /// The manifest or index that `reference` names, resolved once in a run: so that

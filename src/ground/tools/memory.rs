@@ -11,13 +11,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::closure::Tree;
 use super::elf::Linked;
 use super::packages::{Listing, Package};
 use crate::disk;
 use crate::workspace::Stat;
 
 /// Changes with what is remembered, or how it is found out.
-const MAGIC: &str = "jktools1";
+const MAGIC: &str = "jktools2";
 
 /// Maximum size of the file, in bytes: 64 MiB, for thousands of tools.
 const MAX_BYTES: u64 = 64 << 20;
@@ -34,6 +35,14 @@ impl Seen {
     /// The metadata of what is at `path`, links followed.
     pub(super) fn of(path: &Path) -> Option<Self> {
         Some(Self::from(Stat::of(&std::fs::metadata(path).ok()?)))
+    }
+
+    pub(super) fn bytes(&self) -> [u8; 48] {
+        let mut bytes = [0; 48];
+        for (to, number) in bytes.chunks_exact_mut(8).zip(self.0) {
+            to.copy_from_slice(&number.to_le_bytes());
+        }
+        bytes
     }
 
     /// Whether it changed long enough ago to be compared with later.
@@ -73,20 +82,40 @@ pub(super) struct Facts {
     pub(super) owners: BTreeMap<PathBuf, Option<Package>>,
     /// The libraries that programs name.
     pub(super) linked: BTreeMap<PathBuf, (Seen, Linked)>,
+    /// Toolchains by their folder, and the parts of it that count.
+    pub(super) trees: BTreeMap<String, Tree>,
+    /// What programs say their version is, by their identity.
+    pub(super) versions: BTreeMap<String, String>,
     /// Whether anything is to be written.
     #[serde(skip)]
     pub(super) changed: bool,
-    /// Whether `databases` was compared with the disk in this run.
+    /// How often things were to be compared with the disk again, in this run.
     #[serde(skip)]
-    pub(super) checked: bool,
+    pub(super) round: u64,
+    /// When `databases` was compared with the disk.
+    #[serde(skip)]
+    pub(super) checked: Option<u64>,
+    /// Trees that were walked in this run.
+    #[serde(skip)]
+    pub(super) walked: BTreeMap<String, Walked>,
     /// All packages, if they were read in this run.
     #[serde(skip)]
     pub(super) listing: Option<Listing>,
 }
 
+/// A tree that was walked in this run.
+pub(super) struct Walked {
+    pub(super) tree: Tree,
+    /// Its folders, which change when a file in them is replaced.
+    pub(super) folders: Vec<(PathBuf, Seen)>,
+    /// The round in which they were compared.
+    pub(super) at: u64,
+}
+
 /// The facts, loaded when they are first needed.
 pub(crate) struct Memory {
     file: PathBuf,
+    reading: Mutex<()>,
     facts: Mutex<Option<Facts>>,
 }
 
@@ -104,6 +133,7 @@ impl Memory {
     pub(crate) fn new(file: PathBuf) -> Self {
         Self {
             file,
+            reading: Mutex::default(),
             facts: Mutex::default(),
         }
     }
@@ -115,6 +145,11 @@ impl Memory {
             *facts = load(&self.file);
         }
         Held(facts)
+    }
+
+    /// Keeps other threads from reading a tree.
+    pub(super) fn alone(&self) -> MutexGuard<'_, ()> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes what is new. Losing it costs finding it out again.

@@ -4,10 +4,13 @@
 
 mod closure;
 mod elf;
+mod make;
 mod memory;
 mod packages;
-mod plain;
 mod script;
+mod search;
+mod toolchains;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,11 +18,10 @@ use std::sync::Arc;
 
 use super::site::Site;
 use super::{Class, Failure};
-use crate::oci::Digest;
-
 pub(crate) use closure::Tool;
 pub(crate) use memory::Memory;
 pub(crate) use packages::Package;
+pub(crate) use search::Search;
 
 /// Tools of common builds, for a survey of what is installed.
 pub(crate) const WELL_KNOWN: [&str; 30] = [
@@ -69,8 +71,13 @@ fn folders_of_path(site: &Site) -> Vec<PathBuf> {
 
 /// A program on the user's `PATH`, if it is installed.
 pub(crate) fn optional(site: &Site, name: &str) -> Result<Option<Arc<Tool>>, Failure> {
-    let path = folders_of_path(site);
-    let search = Search { site, path: &path };
+    let (path, none) = (folders_of_path(site), BTreeMap::new());
+    let search = Search {
+        site,
+        path: &path,
+        env: &none,
+        folder: Path::new("/"),
+    };
     match search.find(name) {
         Ok(tool) => Ok(Some(tool)),
         Err(failure) if failure.class == Class::Configuration => Ok(None),
@@ -94,47 +101,9 @@ pub(crate) fn is_program(path: &Path) -> bool {
     script::program(path).is_some()
 }
 
-/// Makes later lookups compare what is remembered with the disk once more.
+/// Makes later lookups compare what is known with the disk once more.
 pub(crate) fn look_again(site: &Site) {
-    site.memory.hold().facts().checked = false;
-}
-
-/// Where and how tools are looked up.
-pub(crate) struct Search<'a> {
-    pub(crate) site: &'a Site,
-    /// The folders of `PATH`.
-    pub(crate) path: &'a [PathBuf],
-}
-
-impl Search<'_> {
-    /// The tool called `name`, looked up once in a run.
-    pub(crate) fn find(&self, name: &str) -> Result<Arc<Tool>, Failure> {
-        self.site.tool(name, || self.look(name))
-    }
-
-    /// Looks `name` up again, and fails if it is not what `digest` identifies.
-    pub(crate) fn check_again(&self, name: &str, digest: &Digest) -> Result<(), Failure> {
-        let now = self.look(name);
-        if now.as_ref().is_ok_and(|tool| tool.digest == *digest) {
-            return Ok(());
-        }
-        self.site.forget_tool(name);
-        let path = now.map_or_else(|_| PathBuf::from(name), |tool| tool.path);
-        Err(Failure::changed(path))
-    }
-
-    fn look(&self, name: &str) -> Result<Tool, Failure> {
-        for (at, path) in script::candidates(self.path, name).into_iter().enumerate() {
-            if script::program(&path).is_none() {
-                continue;
-            }
-            let mut tool = plain::resolve(self.site, self.path, path)?;
-            tool.place = if name.starts_with('/') { 0 } else { at + 1 };
-            return Ok(tool);
-        }
-        let message = format!("the tool `{name}` is not on PATH: install it, or correct `tools`");
-        Err(Failure::new(Class::Configuration, message))
-    }
+    site.memory.hold().facts().round += 1;
 }
 
 #[cfg(test)]
@@ -144,6 +113,7 @@ mod tests {
     use super::*;
     use crate::cas::Cas;
     use crate::ground::site::SiteOptions;
+    use crate::oci::Digest;
     use crate::registry::{Options, Registry};
 
     #[test]
@@ -165,6 +135,8 @@ mod tests {
             let search = Search {
                 site: &site,
                 path: &folders,
+                env: &BTreeMap::new(),
+                folder: dir.path(),
             };
             search.look(name).unwrap().digest
         };

@@ -43,7 +43,8 @@ pub(super) fn enter(site: &Site, work: &RunWork, action: &mut Action) -> Result<
 /// than the key names may have made the result.
 pub(super) fn check_again(site: &Site, work: &RunWork, action: &Action) -> Result<(), Failure> {
     tools::look_again(site);
-    let search = search(site, work);
+    let folder = folder(work);
+    let search = search(site, work, &folder);
     for (name, digest) in &action.tools {
         match name.strip_prefix(PACKAGE) {
             Some(name) if tools::package(site, name)?.identity != *digest => {
@@ -56,10 +57,17 @@ pub(super) fn check_again(site: &Site, work: &RunWork, action: &Action) -> Resul
     Ok(())
 }
 
-fn search<'a>(site: &'a Site, work: &'a RunWork) -> Search<'a> {
+/// Where the command starts: files beside it and above may select versions.
+pub(super) fn folder(work: &RunWork) -> PathBuf {
+    work.folder.join(&work.workdir)
+}
+
+pub(super) fn search<'a>(site: &'a Site, work: &'a RunWork, folder: &'a Path) -> Search<'a> {
     Search {
         site,
         path: &work.path,
+        env: &work.env,
+        folder,
     }
 }
 
@@ -75,7 +83,8 @@ impl Programs {
     }
 
     pub(super) fn of(site: &Site, work: &RunWork) -> Result<Self, Failure> {
-        let search = search(site, work);
+        let folder = folder(work);
+        let search = search(site, work, &folder);
         let names = names(work).into_iter();
         let tools = names.map(|name| search.find(&name).map(|tool| (name, tool)));
         let mut tools: Vec<_> = tools.collect::<Result<_, _>>()?;
@@ -110,14 +119,17 @@ impl Programs {
 
     /// Adds the variables that the programs need, unless the task sets them.
     pub(super) fn set_variables(&self, env: &mut BTreeMap<String, String>) {
+        let folders = self.tools.iter().flat_map(|(_, tool)| &tool.folders);
+        let mut placed: Vec<_> = folders.collect();
+        placed.sort_by_key(|(place, _)| *place);
         let mut folders: Vec<String> = Vec::new();
-        for (_, tool) in &self.tools {
-            for folder in &tool.folders {
-                let folder = folder.to_string_lossy().into_owned();
-                if !folders.contains(&folder) {
-                    folders.push(folder);
-                }
+        for (_, folder) in placed {
+            let folder = folder.to_string_lossy().into_owned();
+            if !folders.contains(&folder) {
+                folders.push(folder);
             }
+        }
+        for (_, tool) in &self.tools {
             for (name, value) in &tool.env {
                 env.entry(name.clone()).or_insert_with(|| value.clone());
             }

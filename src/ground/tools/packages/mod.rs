@@ -97,7 +97,7 @@ fn absent(name: &str) -> Failure {
 
 /// Forgets what was read from databases that have changed; `None`: there are none.
 fn current(facts: &mut Facts, root: &Path) -> Option<()> {
-    if !facts.checked {
+    if facts.checked != Some(facts.round) {
         let files = FORMATS.iter().map(|(path, _)| root.join(path));
         let seen: Vec<(PathBuf, Seen)> = files
             .filter_map(|file| Some((file.clone(), Seen::of(&file)?)))
@@ -107,7 +107,7 @@ fn current(facts: &mut Facts, root: &Path) -> Option<()> {
             facts.listing = None;
             facts.databases = seen;
         }
-        facts.checked = true;
+        facts.checked = Some(facts.round);
     }
     (!facts.databases.is_empty()).then_some(())
 }

@@ -2,7 +2,6 @@
 
 use super::super::programs;
 use super::Scene;
-use crate::ground::tools::Search;
 use crate::ground::{Cause, CauseKind};
 
 /// The programs that the log says are missing, and that the task does not declare.
@@ -19,10 +18,8 @@ pub(super) fn causes(scene: &Scene<'_>, log: &str) -> Vec<Cause> {
 
 fn cause(scene: &Scene<'_>, name: &str) -> Option<Cause> {
     let place = scene.work.place.at("tools");
-    let search = Search {
-        site: scene.site,
-        path: &scene.work.path,
-    };
+    let folder = programs::folder(scene.work);
+    let search = programs::search(scene.site, scene.work, &folder);
     if search.find(name).is_ok() {
         return Some(Cause {
             kind: CauseKind::UndeclaredTool,

@@ -1,0 +1,254 @@
+//! Looks tools up by name.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::closure::Tool;
+use super::toolchains::{self, Managed, Query, Toolchain, Wanted, is_met, number};
+use super::{make, script};
+use crate::ground::site::Site;
+use crate::ground::{Class, Failure};
+use crate::oci::Digest;
+
+/// How many scripts may lead to each other before one is taken as it is.
+const MAX_DEPTH: usize = 4;
+
+/// Where and how tools are looked up.
+pub(crate) struct Search<'a> {
+    pub(crate) site: &'a Site,
+    /// The folders of `PATH`.
+    pub(crate) path: &'a [PathBuf],
+    /// Variables of the task, which may select versions.
+    pub(crate) env: &'a BTreeMap<String, String>,
+    /// The folder that the command starts in: files there and above may select versions.
+    pub(crate) folder: &'a Path,
+}
+
+impl Search<'_> {
+    /// The tool called `name`, looked up once in a run.
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<Tool>, Failure> {
+        let own = || self.own_name(name);
+        let known = self.site.known_tool(name);
+        if let Some(tool) = known.or_else(|| self.site.known_tool(&own())) {
+            return Ok(tool);
+        }
+        let tool = Arc::new(self.look(name)?);
+        let name = match tool.by_folder {
+            true => own(),
+            false => name.to_owned(),
+        };
+        self.site.keep_tool(name, &tool);
+        Ok(tool)
+    }
+
+    /// A name for what depends on the folder and on variables of the task.
+    fn own_name(&self, name: &str) -> String {
+        let mut own = format!("{name}\0{}", self.folder.display());
+        for (name, value) in self.env {
+            own.push_str(&format!("\0{name}={value}"));
+        }
+        own
+    }
+
+    /// Looks `name` up again, and fails if it is not what `digest` identifies.
+    pub(crate) fn check_again(&self, name: &str, digest: &Digest) -> Result<(), Failure> {
+        let now = self.look(name);
+        if now.as_ref().is_ok_and(|tool| tool.digest == *digest) {
+            return Ok(());
+        }
+        self.site.forget_tool(name);
+        let path = now.map_or_else(|_| PathBuf::from(name), |tool| tool.path);
+        Err(Failure::changed(path))
+    }
+
+    pub(super) fn look(&self, name: &str) -> Result<Tool, Failure> {
+        let wanted = Wanted::of(name);
+        for path in script::candidates(self.path, wanted.name) {
+            let Some(real) = script::program(&path) else {
+                continue;
+            };
+            let mut tool = match self.toolchain(&wanted, &path, &real)? {
+                Answer::Elsewhere => continue,
+                Answer::Toolchain(found) => {
+                    make::of_toolchain(self.site, self.path, *found, &|led| self.led(led, 1))?
+                }
+                Answer::Program => {
+                    make::resolve(self.site, self.path, path.clone(), &|led| self.led(led, 1))?
+                }
+            };
+            self.place(&mut tool, &path);
+            self.meet(&wanted, name, &mut tool)?;
+            return Ok(tool);
+        }
+        let name = wanted.name;
+        let message = format!("the tool `{name}` is not on PATH: install it, or correct `tools`");
+        Err(Failure::new(Class::Configuration, message))
+    }
+
+    /// Notes where `PATH` has the tool, of which `path` was found there.
+    fn place(&self, tool: &mut Tool, path: &Path) {
+        let mut folders = self.path.iter();
+        let folder = folders.position(|folder| Some(folder.as_path()) == path.parent());
+        tool.place = folder.map_or(0, |at| at + 1);
+        // Those of programs that it leads to have their places already.
+        for (place, _) in tool.folders.iter_mut().filter(|(place, _)| *place == 0) {
+            *place = tool.place;
+        }
+    }
+
+    /// What a script leads to, if it is a tool by itself.
+    fn led(&self, path: &Path, depth: usize) -> Result<Option<Tool>, Failure> {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let (Some(name), Some(real)) = (name, script::program(path)) else {
+            return Ok(None);
+        };
+        let wanted = Wanted {
+            name,
+            version: None,
+        };
+        // A script may name what it does not start.
+        let Ok(Answer::Toolchain(found)) = self.toolchain(&wanted, path, &real) else {
+            return Ok(None);
+        };
+        let lead = |led: &Path| match depth < MAX_DEPTH {
+            true => self.led(led, depth + 1),
+            false => Ok(None),
+        };
+        let mut tool = make::of_toolchain(self.site, self.path, *found, &lead)?;
+        self.place(&mut tool, path);
+        Ok(Some(tool))
+    }
+
+    /// The toolchain of the program that `PATH` has at `path`.
+    fn toolchain(&self, wanted: &Wanted<'_>, path: &Path, real: &Path) -> Result<Answer, Failure> {
+        let user = &self.site.options.environment;
+        let variable = |name: &str| {
+            let found = self.env.get(name).or_else(|| user.get(name));
+            found.cloned()
+        };
+        let home = variable("HOME").unwrap_or_default();
+        let query = Query {
+            name: path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or(wanted.name),
+            version: wanted.version,
+            at: path,
+            real,
+            home: Path::new(&home),
+            folder: self.folder,
+            variable: &variable,
+        };
+        match toolchains::managed(&query)? {
+            Managed::Elsewhere => return Ok(Answer::Elsewhere),
+            Managed::Found(found) => return Ok(Answer::Toolchain(found)),
+            Managed::No => {}
+        }
+        if make::owner(&self.site.memory, real).is_some() {
+            return Ok(Answer::Program);
+        }
+        let found = toolchains::unmanaged(&query)?;
+        Ok(found.map_or(Answer::Program, |found| Answer::Toolchain(Box::new(found))))
+    }
+
+    /// Checks that the tool has the version that is asked for.
+    fn meet(&self, wanted: &Wanted<'_>, name: &str, tool: &mut Tool) -> Result<(), Failure> {
+        let Some(version) = wanted.version else {
+            return Ok(());
+        };
+        if !tool.is_main(wanted.name) || tool.version.is_none() {
+            tool.version = self.said(wanted.name, tool);
+        }
+        let found = tool.version.as_deref().unwrap_or("of an unknown version");
+        if tool.version.is_some() && is_met(version, found) {
+            return Ok(());
+        }
+        let path = tool.path.display();
+        let message = format!(
+            "the tool `{name}`: `{path}` is {found}: install version {version}, or correct `tools`"
+        );
+        Err(Failure::new(Class::Configuration, message))
+    }
+
+    /// The version that the program says it has, asked once for each of its states.
+    fn said(&self, name: &str, tool: &Tool) -> Option<String> {
+        let identity = format!("{name} {}", tool.digest);
+        let known = self
+            .site
+            .memory
+            .hold()
+            .facts()
+            .versions
+            .get(&identity)
+            .cloned();
+        if known.is_some() {
+            return known;
+        }
+        let folders = tool.folders.iter().map(|(_, folder)| folder);
+        let path: Vec<String> = folders
+            .chain(self.path)
+            .map(|folder| folder.to_string_lossy().into_owned())
+            .collect();
+        let arguments = match name {
+            "go" => "version",
+            "java" | "javac" => "-version",
+            _ => "--version",
+        };
+        let mut command = Command::new(&tool.path);
+        command
+            .arg(arguments)
+            .env_clear()
+            .envs(&tool.env)
+            .env("PATH", path.join(":"))
+            .env("LC_ALL", "C");
+        let version = number(&printed(command)?)?;
+        let mut held = self.site.memory.hold();
+        let facts = held.facts();
+        facts.versions.insert(identity, version.clone());
+        facts.changed = true;
+        Some(version)
+    }
+}
+
+enum Answer {
+    /// The manager of it leaves it to the rest of `PATH`.
+    Elsewhere,
+    Toolchain(Box<Toolchain>),
+    /// It is in no toolchain.
+    Program,
+}
+
+/// How long a program may take to say its version: a JVM on a busy machine takes seconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Maximum length of what is read of it, in bytes: 16 KiB.
+const MAX_PRINTED: u64 = 16 << 10;
+
+/// What a command prints.
+fn printed(mut command: Command) -> Option<String> {
+    let mut child = command
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .ok()?;
+    let end = Instant::now() + PATIENCE;
+    while child.try_wait().ok()?.is_none() {
+        if Instant::now() > end {
+            let _ = child.kill();
+            let _ = child.wait();
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let mut text = Vec::new();
+    let (stdout, stderr) = (child.stdout.take()?, child.stderr.take()?);
+    stdout.take(MAX_PRINTED).read_to_end(&mut text).ok()?;
+    stderr.take(MAX_PRINTED).read_to_end(&mut text).ok()?;
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
