@@ -127,6 +127,8 @@ pub struct RunOptions {
     pub clean_outputs: bool,
     /// Starts incremental tasks from nothing.
     pub clean: bool,
+    /// Keeps the folders of commands that fail.
+    pub keep_stage: bool,
 }
 
 impl RunOptions {
@@ -146,6 +148,7 @@ impl RunOptions {
             program: place.program.clone(),
             clean_outputs: self.clean_outputs,
             clean: self.clean,
+            keep_stage: self.keep_stage,
             ..SiteOptions::default()
         }
     }

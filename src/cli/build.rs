@@ -48,6 +48,9 @@ pub(super) struct BuildArgs {
     /// Make incremental tasks, and what is made from them, from nothing
     #[arg(long)]
     clean: bool,
+    /// Keep the folder of a command that fails, and print where
+    #[arg(long)]
+    keep_stage: bool,
     /// Show what would run and why, without running it
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text", require_equals = true)]
     dry_run: Option<DryRun>,
@@ -115,6 +118,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
             replay: args.logs == Logs::Full,
             keep_going: args.keep_going,
             clean_outputs: args.clean_outputs,
+            keep_stage: args.keep_stage,
             clean: args.clean,
             ..args.run.into_run()
         },

@@ -144,12 +144,18 @@ impl ToExit for Failure {
     }
 
     fn hints(&self) -> Vec<String> {
-        if self.causes.is_empty() {
-            let known = self.system.and_then(hint_of_system);
-            return known.map(hint).unwrap_or_default();
-        }
-        let helps = self.causes.iter().map(|cause| cause.help.clone());
-        helps.filter(|help| !help.is_empty()).collect()
+        let known = self.system.and_then(hint_of_system);
+        let mut hints = match known.filter(|_| self.causes.is_empty()) {
+            Some(known) => hint(known),
+            None => self.causes.iter().map(|cause| cause.help.clone()).collect(),
+        };
+        hints.extend(
+            self.stage
+                .as_ref()
+                .map(|stage| format!("the files of the command are kept in `{}`", stage.display())),
+        );
+        hints.retain(|hint| !hint.is_empty());
+        hints
     }
 }
 

@@ -112,6 +112,8 @@ pub struct Failure {
     pub system: Option<std::io::ErrorKind>,
     /// What probably made a command fail; the message mentions each.
     pub causes: Vec<Cause>,
+    /// Where the folder of the command is kept.
+    pub stage: Option<Box<PathBuf>>,
     /// The output of the command, if one ran.
     pub log: String,
     /// The source file that changed while it was read.
@@ -128,6 +130,7 @@ impl Failure {
             message: without_logins(&message.to_string()),
             system: None,
             causes: Vec::new(),
+            stage: None,
             log: String::new(),
             changed: None,
         }

@@ -54,6 +54,8 @@ pub struct SiteOptions {
     pub output_bound: Option<PathBuf>,
     /// What Git does not track may be removed from output folders.
     pub clean_outputs: bool,
+    /// Keep the folders of commands that fail.
+    pub keep_stage: bool,
     /// What tasks kept of earlier runs is not used, nor what was made from it.
     pub clean: bool,
 }

@@ -188,3 +188,38 @@ fn a_full_disk_and_a_kill_are_named() {
         .collect();
     assert_eq!(kinds, [("full", "disk-full"), ("kill", "out-of-memory")]);
 }
+
+#[test]
+fn the_folder_of_a_failed_command_is_kept_and_replaced_by_the_next() {
+    for more in ["", "incremental: true"] {
+        let sandbox = Sandbox::new();
+        sandbox.write("in", "input\n");
+        let run = |text: &str, keep: &[&str]| {
+            sandbox.write(
+                "p.yaml",
+                format!(
+                    "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
+                     run: 'echo {text} > made; exit 1'\n    shell: sh\n    inputs: [in]\n    {more}\n"
+                ),
+            );
+            let said = sandbox.run(&[&["build", "--pipeline", "p.yaml"], keep].concat());
+            assert_eq!(said.code, Some(1), "{}", said.stderr);
+            let (_, rest) = said.stderr.split_once("are kept in `")?;
+            Some(std::path::PathBuf::from(rest.split_once('`')?.0).join("root"))
+        };
+        assert_eq!(run("one", &[]), None);
+        for text in ["two", "three"] {
+            let root = run(text, &["--keep-stage"]).unwrap();
+            let made = fs::read_to_string(root.join("made")).unwrap();
+            assert_eq!(made, format!("{text}\n"), "{more}");
+            assert_eq!(fs::read(root.join("in")).unwrap(), b"input\n", "{more}");
+        }
+        let kept = fs::read_dir(sandbox.cache().join("v1/kept")).unwrap();
+        let kept: Vec<String> = kept
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|name| name.starts_with("failed-"))
+            .collect();
+        assert_eq!(kept.len(), 1, "{kept:?}");
+    }
+}

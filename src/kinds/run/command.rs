@@ -22,7 +22,7 @@ use crate::cas::{Cas, CasError};
 use crate::disk::DiskError;
 use crate::ground::confine::Confinement;
 use crate::ground::inputs::Inputs;
-use crate::ground::process::{Ending, Piece, Process, ProcessError, Stream};
+use crate::ground::process::{Ending, Finished, Piece, Process, ProcessError, Stream};
 use crate::ground::sandbox::{self, Level, Root};
 use crate::ground::{Again, Class, Failure, log, of_cas, of_io, of_tree, shown};
 use crate::kinds::run::caches::Store;
@@ -66,6 +66,8 @@ pub(crate) struct RunTask {
     pub shims: Vec<String>,
     /// Values to mask in the log.
     pub secrets: Vec<String>,
+    /// The name under which its folder is kept if it fails.
+    pub preserve: Option<String>,
     /// This program, through which it starts.
     pub through: Option<PathBuf>,
 }
@@ -190,77 +192,131 @@ fn named(path: &str) -> Result<SafePath, RunError> {
     })
 }
 
+/// A command that has no result.
+pub(crate) struct Failed {
+    pub(crate) error: RunError,
+    /// Where its folder is kept.
+    pub(crate) stage: Option<PathBuf>,
+}
+
+/// A command in its folder, ready to start.
+pub(crate) struct Staged {
+    pub(crate) process: Process,
+    room: Room,
+    layout: Layout,
+    inputs: Inputs,
+    outputs: Vec<DeclaredOutput>,
+    secrets: Vec<String>,
+    preserve: Option<String>,
+}
+
 /// Runs `task` until it ends, times out, or `cancel` completes.
 ///
 /// Dropping the future kills the command and removes the stage.
 ///
 /// # Errors
 ///
-/// [`RunError`]; only unreferenced blobs are left in `cas` then.
+/// [`Failed`]; only unreferenced blobs are left in `cas` then.
 pub(crate) async fn run(
     cas: &Arc<Cas>,
     task: RunTask,
     cancel: impl Future<Output = ()> + Send,
-) -> Result<Ran, RunError> {
-    let RunTask {
-        argv,
-        mut env,
-        inputs,
-        stores,
-        keep,
-        outputs,
-        place,
-        workdir,
-        timeout,
-        grace,
-        level,
-        network,
-        readable,
-        shims: _,
-        secrets,
-        through,
-    } = task;
-    let store = Arc::clone(cas);
-    let (room, layout, cwd, inputs, outputs) = blocking(move || {
-        let room = Room::of(&store, keep, stores)?;
-        let layout = Layout::new(&room.path(), &place);
-        let cwd = room.prepare(&layout, &inputs, &outputs, &workdir)?;
-        Ok((room, layout, cwd, inputs, outputs))
-    })
-    .await?;
-    let confinement = (level != Level::Free).then(|| Confinement {
-        readable,
-        writable: room.writable(),
-    });
-    let root = match (&confinement, level) {
-        (Some(rules), Level::Namespaces) => Some(root(&room, &cwd, rules, network)),
-        _ => None,
+) -> Result<Ran, Failed> {
+    let staged = match stage(cas, task).await {
+        Ok(staged) => staged,
+        Err(error) => return Err(Failed { error, stage: None }),
     };
-    set_usual(&mut env, &room, root.is_some());
-    if root.is_none() {
-        room.link_stores()?;
+    let finished = staged.process.run(cancel).await;
+    let store = Arc::clone(cas);
+    let done = tokio::task::spawn_blocking(move || staged.conclude(&store, finished));
+    let broken = Failed {
+        error: RunError::BrokenOff,
+        stage: None,
+    };
+    done.await.unwrap_or(Err(broken))
+}
+
+/// Stages the inputs of `task`.
+pub(crate) async fn stage(cas: &Arc<Cas>, task: RunTask) -> Result<Staged, RunError> {
+    let store = Arc::clone(cas);
+    blocking(move || Staged::of(&store, task)).await
+}
+
+impl Staged {
+    fn of(cas: &Cas, task: RunTask) -> Result<Self, RunError> {
+        let RunTask {
+            inputs,
+            outputs,
+            level,
+            mut env,
+            ..
+        } = task;
+        let room = Room::of(cas, task.keep, task.stores)?;
+        let layout = Layout::new(&room.path(), &task.place);
+        let cwd = room.prepare(&layout, &inputs, &outputs, &task.workdir)?;
+        let confinement = (level != Level::Free).then(|| Confinement {
+            readable: task.readable,
+            writable: room.writable(),
+        });
+        let root = match (&confinement, level) {
+            (Some(rules), Level::Namespaces) => Some(root(&room, &cwd, rules, task.network)),
+            _ => None,
+        };
+        set_usual(&mut env, &room, root.is_some());
+        if root.is_none() {
+            room.link_stores()?;
+        }
+        let process = Process {
+            argv: task.argv,
+            env,
+            cwd,
+            timeout: Some(task.timeout),
+            grace: task.grace,
+            confinement,
+            root,
+            observed: None,
+            through: task.through,
+        };
+        Ok(Self {
+            process,
+            room,
+            layout,
+            inputs,
+            outputs,
+            secrets: task.secrets,
+            preserve: task.preserve,
+        })
     }
-    let process = Process {
-        argv,
-        env,
-        cwd,
-        timeout: Some(timeout),
-        grace,
-        confinement: confinement.clone(),
-        root,
-        observed: None,
-        through,
-    };
-    let finished = process.run(cancel).await;
-    let store = Arc::clone(cas);
-    blocking(move || {
-        let finished = finished?;
-        let mut log = mask::pieces(&finished, &secrets);
+
+    /// Stores what the command made, and leaves its folder.
+    fn conclude(self, cas: &Cas, finished: Result<Finished, ProcessError>) -> Result<Ran, Failed> {
+        let made = finished.map_err(RunError::from);
+        let made = made.and_then(|finished| self.collect(cas, &finished));
+        let (error, stage) = match (made, self.preserve) {
+            (Ok(ran), _) => match self.room.settle(cas, true) {
+                Ok(()) => return Ok(ran),
+                Err(error) => (error, None),
+            },
+            (Err(error), Some(name)) if !matches!(error, RunError::Cancelled { .. }) => {
+                let stage = self.room.preserve(cas, &name).ok();
+                (error, stage)
+            }
+            (Err(error @ RunError::Exit { .. }), None) => match self.room.settle(cas, false) {
+                Ok(()) => (error, None),
+                Err(error) => (error, None),
+            },
+            (Err(error), _) => (error, None),
+        };
+        Err(Failed { error, stage })
+    }
+
+    /// Stores the outputs of a command that ended well.
+    fn collect(&self, cas: &Cas, finished: &Finished) -> Result<Ran, RunError> {
+        let mut log = mask::pieces(finished, &self.secrets);
         let text = log::text;
         match finished.ending {
             Ending::Exited(0) => {}
             Ending::Exited(code) => {
-                room.settle(&store, false)?;
                 let log = text(&log);
                 return Err(RunError::Exit { code, log });
             }
@@ -271,25 +327,25 @@ pub(crate) async fn run(
             Ending::TimedOut => {
                 let lines = finished.running.iter();
                 return Err(RunError::TimedOut {
-                    running: lines.map(|line| mask::text(line, &secrets)).collect(),
+                    running: lines.map(|line| mask::text(line, &self.secrets)).collect(),
                     log: text(&log),
-                    after: timeout,
+                    after: self.process.timeout.unwrap_or_default(),
                 });
             }
             Ending::Cancelled => return Err(RunError::Cancelled { log: text(&log) }),
         }
-        let dropped = stage::dropped(&layout, &inputs, &outputs, &|path| room.keeps(path));
+        let keeps = |path: &str| self.room.keeps(path);
+        let dropped = stage::dropped(&self.layout, &self.inputs, &self.outputs, &keeps);
         log.extend(note_of(&dropped, finished.wall));
-        match collect(&store, &layout, &outputs, &log) {
-            Ok(ran) => room.settle(&store, true).map(|()| ran),
-            Err(error) => Err(RunError::Unkept(Box::new(Unkept {
+        let kept = collect(cas, &self.layout, &self.outputs, &log);
+        kept.map_err(|error| {
+            RunError::Unkept(Box::new(Unkept {
                 error,
-                left: left::of(&room.path(), dropped, &outputs),
+                left: left::of(&self.room.path(), dropped, &self.outputs),
                 log: text(&log),
-            }))),
-        }
-    })
-    .await
+            }))
+        })
+    }
 }
 
 /// What the log says of files that the command left outside its outputs.

@@ -301,7 +301,12 @@ impl Kind for RunWork {
         let scene = Scene::of(site, self, &task);
         let ran = match command::run(&site.cas, task, site.stopped()).await {
             Ok(ran) => ran,
-            Err(error) => return Err(scene.failure(error)),
+            Err(failed) => {
+                return Err(Failure {
+                    stage: failed.stage.map(Box::new),
+                    ..scene.failure(failed.error)
+                });
+            }
         };
         let warnings = scene.warnings(&ran.log_text);
         // It read what the key names. If that is outdated by now, or the command was
@@ -442,6 +447,10 @@ fn task(site: &Site, work: &RunWork, prepared: &Prepared) -> Result<RunTask, Fai
         shims: programs.shims(),
         readable: programs.readable,
         secrets: secrets.into_iter().map(|(_, value)| value).collect(),
+        preserve: site
+            .options
+            .keep_stage
+            .then(|| format!("failed-{}", kept_name(work, ""))),
         through: site.options.program.clone(),
     })
 }

@@ -148,6 +148,21 @@ impl Room {
         }
     }
 
+    /// Keeps the folder as it is under `name`, for the user to look at; returns where.
+    pub(crate) fn preserve(self, cas: &Cas, name: &str) -> Result<PathBuf, RunError> {
+        cas.forget_kept(name)?;
+        let Some(kept) = cas.kept(name, name)? else {
+            return Err(RunError::BrokenOff);
+        };
+        let to = kept.path().join(STAGE);
+        // It may hold secrets.
+        let private = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(kept.path(), private).map_err(at(&to))?;
+        fs::rename(self.path(), &to).map_err(at(&to))?;
+        kept.keep()?;
+        Ok(to)
+    }
+
     /// Keeps what is for the next run, and removes the rest, once the command has ended.
     pub(crate) fn settle(self, cas: &Cas, succeeded: bool) -> Result<(), RunError> {
         // Tools check what they find in their stores, or write it in one step.
