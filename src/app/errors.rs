@@ -5,6 +5,7 @@
 
 pub use super::build_error::BuildError;
 pub use super::generate::GenerateError;
+pub use super::init::InitError;
 pub use super::key_files::KeyFileError;
 pub use super::package_delta::PackageDeltaError;
 pub use super::package_sign::PackageSignError;

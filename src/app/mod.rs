@@ -13,6 +13,7 @@ pub mod errors;
 mod find;
 mod find_images;
 mod generate;
+mod init;
 mod key_files;
 mod lint;
 mod named;
@@ -66,6 +67,7 @@ pub use stage::Existing;
 pub use trust::{FoundRoot, RootFrom, TrustOptions, policy, trusted_root};
 
 // Types of lower rooms in the signatures of operations.
+pub use self::init::{Initialized, TEMPLATES, Template, init};
 pub use crate::cas::{CacheFolder, Limits, Usage};
 pub use crate::disk::stays_within;
 pub use crate::ground::Stop;

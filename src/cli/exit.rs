@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use crate::app::errors::{
     ArtifactError, BuildError, CasError, Class, DeltaError, DownloadError, Failure, GenerateError,
-    GraphError, JournalError, KeyFileError, LayoutError, OpenError, PackageDeltaError,
+    GraphError, InitError, JournalError, KeyFileError, LayoutError, OpenError, PackageDeltaError,
     PackageReadError, PackageSignError, PackageSourceError, PublishError, PullError, RegistryError,
     ReleaseError, RemoteError, SkeletonMakeError, TrustError,
 };
@@ -415,6 +415,16 @@ impl ToExit for JournalError {
         match self {
             Self::Io { .. } => hint("choose another folder with --state-dir or JACKAL_STATE_DIR"),
             _ => Vec::new(),
+        }
+    }
+}
+
+impl ToExit for InitError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Nothing(_) => Exit::Configuration,
+            Self::Exists(_) | Self::Template(_) => Exit::Usage,
+            Self::Disk(_) => Exit::Environment,
         }
     }
 }

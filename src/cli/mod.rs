@@ -20,6 +20,7 @@ mod find_images;
 mod generate;
 mod generate_config;
 mod graph;
+mod init;
 mod inputs;
 mod inspect;
 mod internal;
@@ -92,6 +93,11 @@ struct OlderArgs {
 enum Command {
     /// Build packages, rebuilding only what changed
     Build(Box<build::BuildArgs>),
+    /// Write a pipeline for a folder, by what is in it
+    ///
+    /// Knows the usual files of common toolchains. Writes jackal.pipeline.yaml and,
+    /// unless there is a definition, jackal.yaml, with comments.
+    Init(init::InitArgs),
     /// Explain why a task would run, or why it is up to date
     Why(why::WhyArgs),
     /// Print the task graph
@@ -232,6 +238,7 @@ fn run_command(args: Program) -> Result<(), CommandError> {
         Command::Dev(command) => dev::run(command),
         Command::Package(command) => package::run(command),
         Command::Release(command) => release::run(command),
+        Command::Init(args) => init::run(&args),
         Command::Internal(command) => internal::internal(command),
         Command::Doctor(args) => doctor::run(args),
         Command::Tools(command) => tools::run(command),

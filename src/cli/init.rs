@@ -1,0 +1,51 @@
+//! `jackal init`: a first pipeline for a folder.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::command_error::CommandError;
+use super::output::{note, print};
+use crate::app;
+
+/// Arguments of `jackal init`.
+#[derive(Args)]
+pub(super) struct InitArgs {
+    /// Folder with the project, or with projects in its folders
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+    /// Kind of project to look for, also repeated; all kinds by default
+    #[arg(long, value_name = "NAME")]
+    template: Vec<String>,
+    /// List the kinds of projects, and the files that tell them
+    #[arg(long)]
+    list: bool,
+}
+
+pub(super) fn run(args: &InitArgs) -> Result<(), CommandError> {
+    if args.list {
+        let lines = app::TEMPLATES.iter();
+        let lines = lines.map(|row| format!("{:8}{}\n", row.name, row.marks));
+        return print(&lines.collect::<String>());
+    }
+    let done = app::init(&args.folder, &args.template)?;
+    for (name, at) in &done.found {
+        let at = if at.is_empty() { "." } else { at };
+        note(&format!("found `{name}` in `{at}`"));
+    }
+    for text in &done.notes {
+        note(&format!("warning: {text}"));
+    }
+    let files = done.files.iter();
+    print(
+        &files
+            .map(|file| format!("{}\n", file.display()))
+            .collect::<String>(),
+    )?;
+    let pipeline = done.files.first().map(|file| file.display().to_string());
+    note(&format!(
+        "build it with: jackal build --pipeline {}",
+        pipeline.unwrap_or_default()
+    ));
+    Ok(())
+}
