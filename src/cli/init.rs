@@ -42,10 +42,6 @@ pub(super) fn run(args: &InitArgs) -> Result<(), CommandError> {
             .map(|file| format!("{}\n", file.display()))
             .collect::<String>(),
     )?;
-    let pipeline = done.files.first().map(|file| file.display().to_string());
-    note(&format!(
-        "build it with: jackal build --pipeline {}",
-        pipeline.unwrap_or_default()
-    ));
+    note(&format!("build it with: {}", done.command));
     Ok(())
 }

@@ -9,6 +9,7 @@ mod java;
 mod native;
 mod node;
 mod scripting;
+mod write;
 
 use std::path::{Path, PathBuf};
 
@@ -74,6 +75,8 @@ pub struct Initialized {
     pub found: Vec<(&'static str, String)>,
     /// What the user should look at.
     pub notes: Vec<String>,
+    /// The command that builds it.
+    pub command: String,
 }
 
 /// Why no pipeline was written.
@@ -128,6 +131,7 @@ pub fn init(folder: &Path, only: &[String]) -> Result<Initialized, InitError> {
         files: Vec::new(),
         found: found.collect(),
         notes: Vec::new(),
+        command: String::new(),
     };
     let drafts: Vec<Draft> = drafts.into_iter().map(|(_, draft)| draft).collect();
     for draft in &drafts {
@@ -135,11 +139,16 @@ pub fn init(folder: &Path, only: &[String]) -> Result<Initialized, InitError> {
     }
     let defined = DEFINITIONS.iter().any(|name| folder.join(name).exists());
     let name = own.name();
-    let text = draft::pipeline(&name, &drafts, image.as_ref(), !defined);
+    let build = write::command(&drafts, PIPELINE);
+    done.command = match folder == Path::new(".") {
+        true => build.clone(),
+        false => format!("cd {} && {build}", folder.display()),
+    };
+    let text = write::pipeline(&name, &build, &drafts, image.as_ref(), !defined);
     disk::write_new(&pipeline, text.as_bytes())?;
     done.files.push(pipeline);
     if !defined {
-        let text = draft::definition(&name, &drafts, image.as_ref());
+        let text = write::definition(&name, &drafts, image.as_ref());
         let definition = folder.join(DEFINITION);
         if let Err(error) = disk::write_new(&definition, text.as_bytes()) {
             // Half of it is worse than none.

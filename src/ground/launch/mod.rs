@@ -114,8 +114,8 @@ fn begin(program: &Path, namespaces: bool) -> io::Result<OwnedFd> {
         .arg0(NAME)
         .args(["internal", NAME])
         .args(namespaces.then_some(NAMESPACES))
+        // It stays in this program's folder: paths of a plan may be relative to it.
         .env_clear()
-        .current_dir("/")
         .stdin(Stdio::from(other))
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Peer tests of `jackal init`: each template is written for a project, and built with the
+# real tools in the sandbox.
+#
+#   tests/peer/init.sh JACKAL [PROJECT...]
+#
+# A project is rust, go, web, py, c, cpp, java or chart; all of them by default. Needs the
+# programs of each: cargo, go, node and npm, python3, make and cc, cmake, ninja and c++, mvn
+# and java; and their package indexes. A missing program is a failure.
+here=$(dirname "$(realpath "$0")")
+. "$here/lib.sh"
+jackal=$(realpath "$1")
+shift
+projects=("$@")
+[ $# -gt 0 ] || projects=(rust go web py c cpp java chart)
+need python3
+for project in "${projects[@]}"; do
+  case $project in
+    rust) need cargo cc ;;
+    go) need go ;;
+    web) need node npm ;;
+    py) need python3 ;;
+    c) need make cc ;;
+    cpp) need cmake ninja c++ ;;
+    java) need mvn java ;;
+  esac
+done
+begin
+export JACKAL_CACHE=$work/cache
+python3 "$here/monorepo.py" all
+for project in "${projects[@]}"; do
+  case $project in
+    rust) (cd all/rust && cargo generate-lockfile -q) ;;
+    go) (cd all/go && go mod tidy) ;;
+    web) (cd all/web && npm install --package-lock-only) ;;
+  esac > lock.log 2>&1 || { cat lock.log; fail "no lock file for $project"; }
+done
+rm all/jackal.yaml all/jackal.pipeline.yaml
+sleep 0.1
+for project in "${projects[@]}"; do
+  (
+    cd "all/$project"
+    "$jackal" init > "$work/log" 2>&1 || { cat "$work/log"; fail "init in $project"; }
+    # Certificates of this machine's package indexes.
+    sed -i '/^name:/a passThroughEnv: [SSL_CERT_FILE, PIP_CERT, NODE_EXTRA_CA_CERTS]' jackal.pipeline.yaml
+    "$jackal" build --pipeline jackal.pipeline.yaml -o packages > "$work/log" 2>&1 || { tail -40 "$work/log"; fail "build of $project"; }
+    "$jackal" package verify packages/*.tar.zst > /dev/null || fail "verify of $project"
+    "$jackal" build --pipeline jackal.pipeline.yaml -o packages 2>&1 | grep -q '^0 executed' || fail "$project is built again"
+  ) || exit 1
+  ok "$project: init writes a pipeline that builds"
+done
