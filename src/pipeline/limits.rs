@@ -101,12 +101,21 @@ pub const CACHES: [&str; 10] = [
     "cargo", "go", "npm", "pip", "uv", "maven", "gradle", "yarn", "pnpm", "nuget",
 ];
 
+/// A secret of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// Where its value comes from.
+    pub from: SecretSource,
+    /// Where the command sees it as a file; `None`: it is a variable.
+    pub path: Option<String>,
+}
+
 /// The source of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Secret {
+pub enum SecretSource {
     /// An environment variable of the run.
     Env(String),
-    /// A file, relative to the pipeline file; one trailing line break is removed.
+    /// A file, relative to the pipeline file, or below the user's home after `~/`.
     File(String),
 }
 

@@ -28,7 +28,7 @@ pub use check::parse;
 pub use error::ExpandError;
 pub use expand::{Facts, Instance, RenderedOutput, RunsAfter, expand};
 pub use limits::{
-    CACHES, CacheLimits, DownloadCache, Resources, Retries, RetryOn, Sandbox, Secret,
+    CACHES, CacheLimits, DownloadCache, Resources, Retries, RetryOn, Sandbox, Secret, SecretSource,
 };
 pub use model::Pipeline;
 pub use params::ParamError;

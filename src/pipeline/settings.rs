@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use super::expression::Template;
 use super::kinds::{Flag, Names, OneOf, Tasks, Text, Word};
-use super::limits::{CACHES, Caching, DownloadCache, Resources, Retries, RetryOn, Sandbox, Secret};
+use super::limits::{
+    CACHES, Caching, DownloadCache, Resources, Retries, RetryOn, Sandbox, Secret, SecretSource,
+};
 use super::reader::Reader;
 use super::record::{Key, Keys, Plain, Rendering, described, object, record};
 use super::render::Renderer;
@@ -422,12 +424,16 @@ fn kept_paths(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Vec<Stri
 }
 
 fn secrets_schema() -> Value {
-    let from = |key, about, text| object(about, Keys::default().with::<Text>(key, text));
+    let path = "Where the command sees it as a file: ~/ and a path in its home, or an absolute path. Without it, the secret is a variable.";
+    let from = |key, about, text| {
+        let keys = Keys::default().with::<Text>(key, text);
+        object(about, keys.with::<Option<Text>>("path", path))
+    };
     json!({
         "type": "object",
         "additionalProperties": {"oneOf": [
             from("env", "Secret from a variable.", "Environment variable of the run."),
-            from("file", "Secret from a file.", "A file, relative to the pipeline file."),
+            from("file", "Secret from a file.", "A file, relative to the pipeline file, or to the home after ~/."),
         ]},
     })
 }
@@ -438,10 +444,19 @@ fn secrets(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Vec<(String
         let mut g = Fields::new(node, "the secret", &mut r.mistakes);
         let env = g.string("env", &mut r.mistakes);
         let file = g.string("file", &mut r.mistakes);
+        let path = g.string("path", &mut r.mistakes);
         g.finish(&mut r.mistakes);
+        if let Some(path) = path.as_ref().filter(|path| !is_place(path)) {
+            r.at(
+                node.span,
+                format!("the secret `{name}` cannot be a file at `{path}`"),
+                "Write `~/` and a path in the command's home, or an absolute path without `..`.",
+            );
+        }
+        let add = |from| secrets.push((name.clone(), Secret { from, path }));
         match (env, file) {
-            (Some(env), None) => secrets.push((name, Secret::Env(env))),
-            (None, Some(file)) => secrets.push((name, Secret::File(file))),
+            (Some(env), None) => add(SecretSource::Env(env)),
+            (None, Some(file)) => add(SecretSource::File(file)),
             _ => r.at(
                 node.span,
                 format!("the secret `{name}` needs exactly one of `env` and `file`"),
@@ -450,6 +465,19 @@ fn secrets(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Vec<(String
         }
     }
     secrets
+}
+
+/// Whether a file can be shown at `path`.
+fn is_place(path: &str) -> bool {
+    let below = path.strip_prefix("~/").or_else(|| path.strip_prefix('/'));
+    // What the system and the workspace have is not replaced.
+    let taken = ["/jackal/", "/usr/", "/proc/", "/dev/", "/tmp/"];
+    let is_free = !taken.iter().any(|taken| path.starts_with(taken));
+    is_free
+        && below.is_some_and(|below| {
+            let mut names = below.split('/');
+            names.all(|name| !["", ".", ".."].contains(&name))
+        })
 }
 
 fn caching_schema() -> Value {

@@ -406,6 +406,51 @@ fn a_command_is_retried_only_after_the_failures_it_names() {
 }
 
 #[test]
+fn a_secret_may_be_a_file_that_the_command_sees_and_nothing_keeps() {
+    let sandbox = Sandbox::new();
+    sandbox.write("token", "//host.example.com/:_authToken=tok-C4nary1\n");
+    let pipeline = |more: &str| {
+        sandbox.write(
+            "p.yaml",
+            format!(
+                "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  a:\n    \
+                 run: [sh, -c, 'cat ~/.config/npmrc; env | grep -c C4nary; wc -c < ~/.config/npmrc > n']\n    \
+                 inputs: []\n    outputs: [n]\n    tools: [sh, cat, wc, env, grep]\n    \
+                 cache: {{ allow: [secrets] }}\n    \
+                 secrets: {{ NPMRC: {{ file: token, path: '~/.config/npmrc' }} }}\n    {more}\n"
+            ),
+        );
+        let said = sandbox.run(&["build", "--pipeline", "p.yaml", "--summary", "run.json"]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        said.stderr
+    };
+    for more in ["", "sandbox: none", "keep: ['~/.config']"] {
+        let stderr = pipeline(more);
+        assert!(stderr.contains("| ***\n  | 0\n"), "{stderr}");
+        let n = std::fs::read_to_string(sandbox.src().join("n")).unwrap();
+        assert_eq!(n.trim(), "43", "{more}");
+        let holds = |text: &[u8]| text.windows(7).any(|part| part == b"C4nary1");
+        let record = std::fs::read(sandbox.src().join("run.json")).unwrap();
+        assert!(!holds(&record) && !holds(stderr.as_bytes()), "{stderr}");
+        for (path, bytes) in sandbox.cached_files() {
+            assert!(!holds(&bytes), "{more}: {}", path.display());
+        }
+    }
+    // Its value is in no key.
+    sandbox.write("token", "//host.example.com/:_authToken=tok-C4nary2\n");
+    assert!(pipeline("").contains("0 executed, 1 cached"));
+    let text = std::fs::read_to_string(sandbox.src().join("p.yaml")).unwrap();
+    sandbox.write("p.yaml", text.replace("'~/.config/npmrc' }", "../x }"));
+    let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+    assert_eq!(said.code, Some(3));
+    assert!(
+        said.stderr.contains("cannot be a file at `../x`"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
 fn a_secret_is_visible_to_the_command_and_stored_nowhere() {
     let sandbox = Sandbox::new();
     let pipeline = |cache: &str| {

@@ -8,6 +8,7 @@ mod kept;
 mod left;
 mod mask;
 mod materialise;
+mod private;
 mod stage;
 
 use std::collections::{BTreeMap, HashSet};
@@ -32,6 +33,7 @@ pub(crate) use kept::Keep;
 use kept::Room;
 pub use left::Unkept;
 pub(crate) use materialise::{Placing, Wanted};
+pub(crate) use private::Private;
 use stage::Layout;
 
 /// A command with all references resolved.
@@ -64,6 +66,8 @@ pub(crate) struct RunTask {
     pub readable: Vec<PathBuf>,
     /// Tools that are scripts, and may look for their programs below the user's home.
     pub shims: Vec<String>,
+    /// Secrets that it sees as files.
+    pub private: Vec<Private>,
     /// Values to mask in the log.
     pub secrets: Vec<String>,
     /// The name under which its folder is kept if it fails.
@@ -206,6 +210,8 @@ pub(crate) struct Staged {
     layout: Layout,
     inputs: Inputs,
     outputs: Vec<DeclaredOutput>,
+    /// Secrets that it sees as files.
+    private: Vec<Private>,
     secrets: Vec<String>,
     preserve: Option<String>,
 }
@@ -258,10 +264,12 @@ impl Staged {
             readable: task.readable,
             writable: room.writable(),
         });
-        let root = match (&confinement, level) {
+        let mut root = match (&confinement, level) {
             (Some(rules), Level::Namespaces) => Some(root(&room, &cwd, rules, task.network)),
             _ => None,
         };
+        let home = room.path().join(stage::HOME);
+        private::place(&task.private, &home, root.as_mut())?;
         set_usual(&mut env, &room, root.is_some());
         if root.is_none() {
             room.link_stores()?;
@@ -283,6 +291,7 @@ impl Staged {
             layout,
             inputs,
             outputs,
+            private: task.private,
             secrets: task.secrets,
             preserve: task.preserve,
         })
@@ -290,7 +299,10 @@ impl Staged {
 
     /// Stores what the command made, and leaves its folder.
     fn conclude(self, cas: &Cas, finished: Result<Finished, ProcessError>) -> Result<Ran, Failed> {
+        let home = self.room.path().join(stage::HOME);
+        let removed = private::remove(&self.private, &home);
         let made = finished.map_err(RunError::from);
+        let made = removed.and(made);
         let made = made.and_then(|finished| self.collect(cas, &finished));
         let (error, stage) = match (made, self.preserve) {
             (Ok(ran), _) => match self.room.settle(cas, true) {

@@ -8,9 +8,9 @@ mod deliver;
 mod inputs;
 mod observe;
 mod programs;
+mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub use deliver::Generated;
 pub(crate) use observe::observe;
 pub use observe::{Used, UsedName};
 use programs::Programs;
+pub use secrets::SecretValue;
+use secrets::Secrets;
 
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::tree::Tree;
@@ -36,7 +38,7 @@ use crate::kinds::pins::Pin;
 use crate::kinds::{Around, Context, INCREMENTAL, Kind, Prepared};
 use crate::oci::Platform;
 use crate::pipeline::verb::Run;
-use crate::pipeline::{self, DownloadCache, Instance, RenderedOutput, Sandbox, Secret, Settings};
+use crate::pipeline::{self, DownloadCache, Instance, RenderedOutput, Sandbox, Settings};
 use crate::yaml::SourceText;
 
 fields! {
@@ -166,22 +168,6 @@ impl Place {
     }
 }
 
-/// A secret, which is never shown.
-#[derive(Clone)]
-pub enum SecretValue {
-    Text(String),
-    /// The file with the value; a final line break is removed.
-    File(PathBuf),
-    /// A variable that is not set.
-    Missing(String),
-}
-
-impl std::fmt::Debug for SecretValue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
-
 impl RunWork {
     /// The command of a task.
     pub(crate) fn of(instance: &Instance, verb: &Run, around: Around<'_>) -> Self {
@@ -190,14 +176,8 @@ impl RunWork {
         let passed = names.filter_map(|name| Some((name.clone(), environment.get(name)?.clone())));
         let settings = &instance.settings;
         let secrets = settings.secrets.iter().map(|(name, secret)| {
-            let value = match secret {
-                Secret::File(path) => SecretValue::File(around.folder.join(path)),
-                // CI sets a missing secret to an empty string.
-                Secret::Env(variable) => match environment.get(variable) {
-                    Some(text) if !text.is_empty() => SecretValue::Text(text.clone()),
-                    _ => SecretValue::Missing(variable.clone()),
-                },
-            };
+            let variable = |name: &str| environment.get(name).cloned();
+            let value = SecretValue::of(secret, around.folder, variable);
             (name.clone(), value)
         });
         Self {
@@ -252,7 +232,9 @@ impl Kind for RunWork {
             action.env = work.env.clone();
             action.pass_through = work.pass_through_names.iter().cloned().collect();
             // A secret is visible to the command, but only its name is in the key.
-            action.pass_through.extend(work.secrets.keys().cloned());
+            let secrets = work.secrets.iter();
+            let secrets = secrets.map(|(name, secret)| secret.in_key(name));
+            action.pass_through.extend(secrets);
             action.outputs = work.outputs.iter().map(written).collect();
             let settings = RunSettings {
                 shell: work.verb.shell.clone().unwrap_or_default(),
@@ -417,8 +399,9 @@ fn task(site: &Site, work: &RunWork, prepared: &Prepared) -> Result<RunTask, Fai
     }
     let mut env = work.pass_through.clone();
     env.extend(work.env.clone());
-    let secrets = secrets(work)?;
-    env.extend(secrets.iter().cloned());
+    let level = level(site, work)?;
+    let secrets = Secrets::of(work, level)?;
+    env.extend(secrets.variables);
     programs.set_variables(&mut env);
     Ok(RunTask {
         argv,
@@ -442,11 +425,12 @@ fn task(site: &Site, work: &RunWork, prepared: &Prepared) -> Result<RunTask, Fai
         workdir: work.workdir.clone(),
         timeout: work.timeout,
         grace: work.grace,
-        level: level(site, work)?,
+        level,
         network: work.network,
         shims: programs.shims(),
         readable: programs.readable,
-        secrets: secrets.into_iter().map(|(_, value)| value).collect(),
+        private: secrets.files,
+        secrets: secrets.hidden,
         preserve: site
             .options
             .keep_stage
@@ -496,40 +480,4 @@ const RECOVERING: [&str; 3] = ["cargo", "go", "ninja"];
 fn recovers(argv: &[String]) -> bool {
     let program = argv.first().and_then(|program| program.rsplit('/').next());
     program.is_some_and(|program| RECOVERING.contains(&program))
-}
-
-/// Maximum size of a secret file, in bytes: 64 KiB, because some systems limit
-/// variables to that.
-const MAX_SECRET_BYTES: u64 = 64 << 10;
-
-/// The values of the secrets, by name.
-fn secrets(work: &RunWork) -> Result<Vec<(String, String)>, Failure> {
-    let read = |(name, value): (&String, &SecretValue)| {
-        let refuse = |why: String| {
-            let message = format!("the secret `{name}` {why}");
-            Failure::new(Class::Configuration, message)
-        };
-        let text = match value {
-            SecretValue::Text(text) => text.clone(),
-            SecretValue::Missing(variable) => {
-                let why = format!("comes from `{variable}`, which is not set: export it");
-                return Err(refuse(why));
-            }
-            SecretValue::File(path) => {
-                let shown = path.display();
-                let file = std::fs::File::open(path)
-                    .map_err(|error| refuse(format!("cannot be read from `{shown}`: {error}")))?;
-                let mut text = String::new();
-                file.take(MAX_SECRET_BYTES + 1)
-                    .read_to_string(&mut text)
-                    .map_err(|error| refuse(format!("cannot be read from `{shown}`: {error}")))?;
-                if text.len() as u64 > MAX_SECRET_BYTES {
-                    return Err(refuse(format!("in `{shown}` is longer than 64 KiB")));
-                }
-                text.trim_end_matches(['\r', '\n']).to_owned()
-            }
-        };
-        Ok((name.clone(), text))
-    };
-    work.secrets.iter().map(read).collect()
 }
