@@ -25,7 +25,10 @@ for project in "${projects[@]}"; do
     java) need mvn java ;;
   esac
 done
+user_home=$HOME
 begin
+# Toolchains are where their managers put them.
+export HOME=$user_home
 export JACKAL_CACHE=$work/cache
 python3 "$here/monorepo.py" all
 for project in "${projects[@]}"; do

@@ -287,7 +287,7 @@ tasks:
     tools: [python3]
     network: true
   py-test:
-    run: [python3, -m, unittest, discover, -s, tests, -t, .]
+    run: [python3, -m, unittest, discover, -s, tests]
     workdir: py
     inputs: [py/**]
     tools: [python3]

@@ -31,7 +31,10 @@ pub(super) fn python(folder: &Folder) -> Option<Draft> {
         tasks.push(Task {
             name: "test".to_owned(),
             remarks: vec!["Without outputs, a task is remembered as passed.".to_owned()],
-            run: Run::program("python3 -m unittest discover -s tests -t ."),
+            run: Run::program(match folder.has("tests/__init__.py") {
+                true => "python3 -m unittest discover -s tests -t .",
+                false => "python3 -m unittest discover -s tests",
+            }),
             inputs,
             tools: vec!["python3".to_owned()],
             ..Task::default()
