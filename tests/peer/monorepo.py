@@ -190,6 +190,16 @@ put("java/pom.xml", """
     <project.build.sourceEncoding>UTF-8</project.build.sourceEncoding>
     <project.build.outputTimestamp>2024-01-01T00:00:00Z</project.build.outputTimestamp>
   </properties>
+  <build>
+    <plugins>
+      <!-- The version that Maven 3.8 takes by itself writes the time into archives. -->
+      <plugin>
+        <groupId>org.apache.maven.plugins</groupId>
+        <artifactId>maven-jar-plugin</artifactId>
+        <version>3.4.1</version>
+      </plugin>
+    </plugins>
+  </build>
 </project>
 """)
 put("java/src/main/java/com/example/Greeter.java", """
