@@ -71,7 +71,7 @@ pub use self::init::{Initialized, TEMPLATES, Template, init};
 pub use crate::cas::{CacheFolder, Limits, Usage};
 pub use crate::disk::stays_within;
 pub use crate::ground::Stop;
-pub use crate::ground::launch::launcher;
+pub use crate::ground::launch::{finish as finish_commands, launcher};
 pub use crate::kinds::package::BuildFacts;
 pub use crate::kinds::run::{Used, UsedName};
 pub use crate::oci::{Reference, host_architecture, place};

@@ -189,7 +189,9 @@ pub fn run() -> ExitCode {
         Err(Unread::Settings(error)) => return finish(Err(error)),
     };
     signal::end_at_first();
-    finish(run_command(args))
+    let done = run_command(args);
+    crate::app::finish_commands();
+    finish(done)
 }
 
 /// Why there are no arguments.

@@ -16,8 +16,9 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
@@ -47,7 +48,16 @@ pub(super) struct Launched {
 }
 
 /// The launchers of this process, by program and whether they are in namespaces.
-type Launchers = BTreeMap<(PathBuf, bool), OwnedFd>;
+type Launchers = BTreeMap<(PathBuf, bool), Launcher>;
+
+/// A launcher; it ends when the connection is closed.
+struct Launcher {
+    connection: OwnedFd,
+    child: Child,
+}
+
+/// How long the launchers may take to end, once nothing runs.
+const END: Duration = Duration::from_millis(500);
 
 static LAUNCHERS: Mutex<Launchers> = Mutex::new(BTreeMap::new());
 
@@ -85,7 +95,12 @@ fn start(program: &Path, namespaces: bool, purpose: Purpose) -> io::Result<Launc
         passed.push(SendAncillaryMessage::ScmRights(&streams));
         let byte = [purpose.byte()];
         let message = [IoSlice::new(&byte)];
-        match sendmsg(launcher, &message, &mut passed, SendFlags::NOSIGNAL) {
+        match sendmsg(
+            &launcher.connection,
+            &message,
+            &mut passed,
+            SendFlags::NOSIGNAL,
+        ) {
             Ok(_) => break,
             Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) if again => {
                 again = false;
@@ -101,8 +116,23 @@ fn start(program: &Path, namespaces: bool, purpose: Purpose) -> io::Result<Launc
     })
 }
 
-/// Starts a launcher; it ends when what is returned is closed.
-fn begin(program: &Path, namespaces: bool) -> io::Result<OwnedFd> {
+/// Ends the launchers and waits for them, so that what commands cost counts as this
+/// program's.
+pub fn finish() {
+    let launchers = std::mem::take(&mut *LAUNCHERS.lock().unwrap_or_else(PoisonError::into_inner));
+    let end = Instant::now() + END;
+    for mut launcher in launchers.into_values() {
+        drop(launcher.connection);
+        // One whose command does not end even by a signal is left behind.
+        while let Ok(None) = launcher.child.try_wait()
+            && Instant::now() < end
+        {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+}
+
+fn begin(program: &Path, namespaces: bool) -> io::Result<Launcher> {
     let (own, other) = socketpair(
         AddressFamily::UNIX,
         SocketType::SEQPACKET,
@@ -121,8 +151,10 @@ fn begin(program: &Path, namespaces: bool) -> io::Result<OwnedFd> {
         .stderr(Stdio::null())
         // The terminal's signals are for the program that started it.
         .process_group(0);
-    command.spawn()?;
-    Ok(own)
+    Ok(Launcher {
+        connection: own,
+        child: command.spawn()?,
+    })
 }
 
 /// The strongest level that this machine has, for commands that `program`, this

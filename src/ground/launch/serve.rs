@@ -57,7 +57,7 @@ fn serve(inside: bool, refused: Option<&str>) -> ExitCode {
         while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
         let (purpose, streams) = match receive() {
             Ok(Some(request)) => request,
-            Ok(None) => return ExitCode::SUCCESS,
+            Ok(None) => break,
             Err(_) => return ExitCode::FAILURE,
         };
         match fork::fork() {
@@ -80,6 +80,9 @@ fn serve(inside: bool, refused: Option<&str>) -> ExitCode {
             Ok(Fork::Parent(_)) | Err(_) => {}
         }
     }
+    // The last ones end as well.
+    while let Ok(Some(_)) = wait(WaitOptions::empty()) {}
+    ExitCode::SUCCESS
 }
 
 /// The next request; `None`: the program that makes them has ended.
