@@ -16,17 +16,17 @@ use crate::disk::{self, at, remove};
 use super::store::{Cas, CasError};
 
 /// The file that a process locks while it uses the folder.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 
 /// The file that says what the folder belongs to.
-const OF: &str = "of";
+pub(super) const OF: &str = "of";
 
 /// The file with the size of the folder, in bytes.
 const SIZE: &str = "size";
 
 /// Age of a recorded size after which the folder is measured again: to measure one
 /// costs a `stat` for each of its files.
-const MEASURED_FOR: Duration = Duration::from_secs(3600);
+pub(super) const MEASURED_FOR: Duration = Duration::from_secs(3600);
 
 /// A kept folder that this process uses. It is removed when it is dropped, unless
 /// [`keep`](Self::keep) is called.
@@ -95,7 +95,7 @@ impl KeptFolder {
 }
 
 impl Cas {
-    fn kept_root(&self) -> PathBuf {
+    pub(super) fn kept_root(&self) -> PathBuf {
         self.root().join("kept")
     }
 
@@ -184,12 +184,20 @@ fn lock(folder: &Path) -> Result<Option<File>, CasError> {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(at(&path)(error).into()),
         }
-        let own = file.metadata().map_err(at(&path))?;
         // It may be the file of a folder that was removed meanwhile.
-        if fs::metadata(&path).is_ok_and(|there| there.ino() == own.ino()) {
+        if is_at(&file, &path) {
             return Ok(Some(file));
         }
     }
+}
+
+/// Whether `file` is what is at `path` now.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    let inode = |facts: fs::Metadata| facts.ino();
+    let there = fs::metadata(path).map(inode);
+    file.metadata()
+        .map(inode)
+        .is_ok_and(|own| there.is_ok_and(|there| there == own))
 }
 
 /// Removes everything but the lock.
@@ -204,7 +212,7 @@ fn empty(folder: &Path) -> Result<(), CasError> {
 }
 
 /// Since the file was written; `None`: it is missing.
-fn age(file: &Path) -> Option<Duration> {
+pub(super) fn age(file: &Path) -> Option<Duration> {
     let written = fs::metadata(file).and_then(|facts| facts.modified()).ok()?;
     // A clock that went backwards makes it new.
     Some(written.elapsed().unwrap_or_default())

@@ -6,6 +6,7 @@
 
 mod access;
 mod action_cache;
+mod base;
 mod check;
 mod folder;
 mod kept;
@@ -16,6 +17,7 @@ mod store;
 pub mod tree;
 
 pub use action_cache::Key;
+pub use base::Base;
 pub use check::Checked;
 pub use folder::CacheFolder;
 pub use kept::Kept;

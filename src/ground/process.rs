@@ -322,7 +322,12 @@ impl Process {
     /// is started through this program, a failure would appear only in its log.
     fn startable(&self) -> std::io::Result<()> {
         let program = self.argv.first().map_or("", String::as_str);
-        if self.through.is_none() || !program.contains('/') {
+        // In an overlay, it may be in a lower folder.
+        let over = self
+            .root
+            .as_ref()
+            .is_some_and(|root| !root.overlays.is_empty());
+        if self.through.is_none() || !program.contains('/') || over {
             return Ok(());
         }
         let facts = std::fs::metadata(self.cwd.join(program))?;

@@ -91,6 +91,7 @@ fn copying(folder: &std::path::Path, more: &str) -> Work {
         grace: std::time::Duration::from_secs(1),
         sandbox: crate::pipeline::Sandbox::None,
         network: false,
+        writable: Vec::new(),
         caches: Vec::new(),
         kept: None,
         unattended: false,

@@ -196,6 +196,7 @@ mod tests {
             ("incremental", "true"),
             ("keep", "[x]"),
             ("caches", "[go]"),
+            ("writable", "[x]"),
             ("network", "true"),
             ("tools", "[sh]"),
             ("packages", "[libc6-dev]"),

@@ -67,6 +67,9 @@ record! {
         /// Paths that are kept for the next run: below the pipeline's folder, or `~/...`
         /// in the home of the command.
         keep: Keep = "keep",
+        /// Folders of inputs that a command renames or moves whole: they are copied for
+        /// it, so that the file system of the sandbox allows that.
+        writable: Writable = "writable",
         /// Retries after failures that may be temporary.
         retries: Retries = "retries",
         /// Resources that the task uses while it runs.
@@ -89,7 +92,7 @@ record! {
 }
 
 /// Keys that apply only to commands: on a task with another verb they are mistakes.
-pub const OF_COMMANDS: [&str; 11] = [
+pub const OF_COMMANDS: [&str; 12] = [
     "caches",
     "grace",
     "incremental",
@@ -101,6 +104,7 @@ pub const OF_COMMANDS: [&str; 11] = [
     "secrets",
     "tools",
     "workdir",
+    "writable",
 ];
 
 impl Settings {
@@ -226,6 +230,7 @@ kind!(Caches: Vec<DownloadCache>, caches_schema(), [], |f, key, r| {
     Reader::nodes(f, key).into_iter().filter_map(|node| download_cache(node, r)).collect()
 });
 kind!(Keep: Vec<String>, <Names as Plain>::schema(), [], |f, key, r| kept_paths(f, key, r));
+kind!(Writable: Vec<String>, <Names as Plain>::schema(), [], |f, key, r| input_folders(f, key, r));
 kind!(Pool: Option<String>, string(), [], |f, key, r| pool(f, key, r));
 kind!(Priority: i32, json!({"type": "integer"}), [], |f, key, r| {
     let number = number(f, key, -1_000_000..=1_000_000, r).unwrap_or(0);
@@ -252,6 +257,7 @@ pub enum Grace {}
 pub enum Secrets {}
 pub enum Caches {}
 pub enum Keep {}
+pub enum Writable {}
 pub enum Pool {}
 pub enum Priority {}
 pub enum ContinueOnError {}
@@ -348,6 +354,23 @@ fn pool(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Option<String>
         r.at(node.span, message, "Add it under `pools`.");
     }
     pool
+}
+
+/// Paths below the pipeline's folder; `.` is the folder.
+fn input_folders(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Vec<String> {
+    let mut paths = Vec::new();
+    for node in Reader::nodes(f, key) {
+        let text = node.scalar().unwrap_or_default();
+        match SafePath::parse(text) {
+            Ok(safe) => paths.push(safe.to_string()),
+            Err(_) if text == "." => paths.push(String::new()),
+            Err(error) => {
+                let message = format!("`{text}` in `{key}` is not a folder: {error}");
+                r.at(node.span, message, "Name a folder below the pipeline's.");
+            }
+        }
+    }
+    paths
 }
 
 fn caches_schema() -> Value {

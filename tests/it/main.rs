@@ -45,6 +45,7 @@ mod signing;
 mod skeleton;
 mod sources;
 mod split_layers;
+mod staging;
 mod tls;
 mod trust;
 mod trust_traps;

@@ -18,8 +18,13 @@ use super::super::link::{Report, during};
 use super::init;
 use super::root::{HOST, USER};
 
-/// The rights that making a root needs: to mount, and to bring up a network.
-const NEEDED: [CapabilitySet; 2] = [CapabilitySet::SYS_ADMIN, CapabilitySet::NET_ADMIN];
+/// The rights that making a root needs: to mount, to bring up a network, and to use the
+/// folder without permissions that an overlay makes beside its upper one.
+const NEEDED: [CapabilitySet; 3] = [
+    CapabilitySet::SYS_ADMIN,
+    CapabilitySet::NET_ADMIN,
+    CapabilitySet::DAC_OVERRIDE,
+];
 
 /// Leaves what commands may share: gets a namespace of users, of mounts and of names for
 /// this process. `program` is this program; what starts from its path afterwards cannot

@@ -17,7 +17,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use super::super::child::{self, Variables};
 use super::super::link::{Report, during};
 use super::filter;
-use super::overlay::Overlay;
+use super::overlay::{MOUNTING, Overlay};
 use super::root::Root;
 use crate::disk;
 
@@ -134,7 +134,7 @@ impl Place<'_> {
     fn overlay(&self, overlay: &Overlay) -> Result<(), String> {
         let shown = self.of(&overlay.to);
         self.folder(&shown)?;
-        system(overlay.mount(&shown), "mount an overlay at", &overlay.to)
+        system(overlay.mount(&shown), MOUNTING, &overlay.to)
     }
 
     /// Terminals and shared memory of its own; the other devices are mounts.

@@ -15,6 +15,7 @@ use std::fmt;
 
 pub(in crate::ground) use enter::{leave, within};
 pub(in crate::ground) use init::{init, try_root};
+pub(crate) use overlay::Overlay;
 pub(crate) use root::{HOME, Root, TEMPORARY, WORK};
 
 /// What enforces that a command uses what it declares, from the strongest.

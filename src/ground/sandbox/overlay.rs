@@ -1,5 +1,6 @@
 //! A folder of the root that shows several folders over one another: what the command
-//! writes goes to the upper one, and the lower ones stay as they are.
+//! writes goes to the upper one, and the lower ones stay as they are. See adr/0050,
+//! "Inputs are staged once".
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -8,6 +9,9 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 use serde::{Deserialize, Serialize};
+
+/// Begins the reason why a root could not be made.
+pub(super) const MOUNTING: &str = "mount an overlay at";
 
 /// Folders of this machine that are shown as one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +26,11 @@ pub(crate) struct Overlay {
 }
 
 impl Overlay {
+    /// Whether the reason why a root could not be made is that one was refused.
+    pub(crate) fn was_refused(why: &str) -> bool {
+        why.starts_with(MOUNTING)
+    }
+
     /// Shows the folders at `at`.
     pub(super) fn mount(&self, at: &Path) -> rustix::io::Result<()> {
         let options = CString::new(self.options()).map_err(|_| Errno::INVAL)?;

@@ -8,6 +8,7 @@ mod kept;
 mod left;
 mod mask;
 mod materialise;
+mod over;
 mod private;
 mod stage;
 
@@ -24,13 +25,14 @@ use crate::disk::DiskError;
 use crate::ground::confine::Confinement;
 use crate::ground::inputs::Inputs;
 use crate::ground::process::{Ending, Finished, Piece, Process, ProcessError, Stream};
-use crate::ground::sandbox::{self, Level, Root};
+use crate::ground::sandbox::{self, Level, Overlay, Root};
 use crate::ground::{Again, Class, Failure, log, of_cas, of_io, of_tree, shown};
 use crate::kinds::run::caches::Store;
 use crate::oci::Digest;
 
 pub(crate) use kept::Keep;
 use kept::Room;
+pub(crate) use kept::Staging;
 pub use left::Unkept;
 pub(crate) use materialise::{Placing, Wanted};
 pub(crate) use private::Private;
@@ -45,6 +47,7 @@ pub(crate) struct RunTask {
     pub env: BTreeMap<String, String>,
     /// What the stage holds, by digest.
     pub inputs: Inputs,
+    pub staging: Staging,
     /// Stores of downloads that it uses.
     pub stores: Vec<Store>,
     /// The folder that it continues in.
@@ -228,7 +231,30 @@ pub(crate) async fn run(
     task: RunTask,
     cancel: impl Future<Output = ()> + Send,
 ) -> Result<Ran, Failed> {
-    let staged = match stage(cas, task).await {
+    tokio::pin!(cancel);
+    // A stage that is kept for the user holds everything itself.
+    let over = task.preserve.is_none();
+    let tried = attempt(cas, task.clone(), over, cancel.as_mut()).await;
+    match tried {
+        Err(Failed {
+            error: RunError::Process(ProcessError::Sandbox(why)),
+            ..
+        }) if Overlay::was_refused(&why) => {
+            cas.note_refused_overlay();
+            attempt(cas, task, false, cancel).await
+        }
+        tried => tried,
+    }
+}
+
+/// Runs `task`; its inputs may be staged `over` a base.
+async fn attempt(
+    cas: &Arc<Cas>,
+    task: RunTask,
+    over: bool,
+    cancel: impl Future<Output = ()> + Send,
+) -> Result<Ran, Failed> {
+    let staged = match stage(cas, task, over).await {
         Ok(staged) => staged,
         Err(error) => return Err(Failed { error, stage: None }),
     };
@@ -242,14 +268,15 @@ pub(crate) async fn run(
     done.await.unwrap_or(Err(broken))
 }
 
-/// Stages the inputs of `task`.
-pub(crate) async fn stage(cas: &Arc<Cas>, task: RunTask) -> Result<Staged, RunError> {
+/// Stages the inputs of `task`, `over` a base if that costs less: then not all of them
+/// are in the stage itself.
+pub(crate) async fn stage(cas: &Arc<Cas>, task: RunTask, over: bool) -> Result<Staged, RunError> {
     let store = Arc::clone(cas);
-    blocking(move || Staged::of(&store, task)).await
+    blocking(move || Staged::of(&store, task, over)).await
 }
 
 impl Staged {
-    fn of(cas: &Cas, task: RunTask) -> Result<Self, RunError> {
+    fn of(cas: &Cas, task: RunTask, over: bool) -> Result<Self, RunError> {
         let RunTask {
             inputs,
             outputs,
@@ -259,6 +286,12 @@ impl Staged {
         } = task;
         let room = Room::of(cas, task.keep, task.stores)?;
         let layout = Layout::new(&room.path(), &task.place);
+        let room = match level {
+            Level::Namespaces if over => {
+                room.over(cas, &task.staging, &layout, &inputs, &outputs)?
+            }
+            _ => room,
+        };
         let cwd = room.prepare(&layout, &inputs, &outputs, &task.workdir)?;
         let confinement = (level != Level::Free).then(|| Confinement {
             readable: task.readable,
@@ -402,8 +435,11 @@ fn set_usual(env: &mut BTreeMap<String, String>, room: &Room, has_root: bool) {
 fn root(room: &Room, cwd: &Path, rules: &Confinement, network: bool) -> Root {
     let stage = room.path();
     let mut root = Root::new(stage.join(stage::MADE_ON), rules, network);
+    match room.overlay() {
+        Some(overlay) => root.overlays.push(overlay),
+        None => root.writable(stage.join(stage::ROOT), sandbox::WORK),
+    }
     for (folder, at) in [
-        (stage::ROOT, sandbox::WORK),
         (stage::HOME, sandbox::HOME),
         (stage::TEMPORARY, sandbox::TEMPORARY),
     ] {

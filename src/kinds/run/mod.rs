@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use caches::Store;
 use cause::Scene;
-use command::{DeclaredOutput, Keep, RunTask};
+use command::{DeclaredOutput, Keep, RunTask, Staging};
 pub use deliver::Generated;
 pub(crate) use observe::observe;
 pub use observe::{Used, UsedName};
@@ -96,6 +96,8 @@ pub struct RunWork {
     pub sandbox: Sandbox,
     /// Whether it may use the network of this machine.
     pub network: bool,
+    /// Inputs that it may rename.
+    pub writable: Vec<String>,
     /// Stores of downloads that it uses.
     pub caches: Vec<DownloadCache>,
     /// What is kept for its next run; `None`: nothing.
@@ -206,6 +208,7 @@ impl RunWork {
             grace: settings.grace,
             sandbox: settings.sandbox,
             network: settings.network,
+            writable: settings.writable.clone(),
             caches: settings.caches.clone(),
             kept: KeptPaths::of(settings),
             unattended: environment.get("CI").is_some_and(|ci| ci == "true"),
@@ -407,6 +410,10 @@ fn task(site: &Site, work: &RunWork, prepared: &Prepared) -> Result<RunTask, Fai
         argv,
         env,
         inputs: prepared.inputs.clone(),
+        staging: Staging {
+            task: kept_name(work, "base"),
+            writable: work.writable.clone(),
+        },
         stores: stores(work, &prepared.inputs),
         keep: work
             .kept

@@ -12,6 +12,7 @@ use std::{fs, io};
 
 use rayon::prelude::*;
 
+use super::over::Over;
 use super::stage::{self, HOME, Layout, MADE_ON, ROOT, TEMPORARY};
 use super::{DeclaredOutput, RunError};
 use crate::action::InputNode;
@@ -19,6 +20,7 @@ use crate::cas::tree::{Tree, TreeEntry, TreeKind};
 use crate::cas::{Cas, Kept, Stage};
 use crate::disk::{self, at};
 use crate::ground::inputs::Inputs;
+use crate::ground::sandbox::Overlay;
 use crate::kinds::run::KeptPaths;
 use crate::kinds::run::caches::{self, Open, Store};
 use crate::workspace::{Stat, StatCache};
@@ -44,6 +46,15 @@ pub(crate) struct Keep {
     pub clean: bool,
 }
 
+/// How the inputs of a task are staged.
+#[derive(Clone, Debug)]
+pub(crate) struct Staging {
+    /// Names the base that it used last.
+    pub task: String,
+    /// Inputs, relative to its folder, that it may rename.
+    pub writable: Vec<String>,
+}
+
 /// The folders of one command.
 pub(crate) struct Room {
     own: Own,
@@ -53,6 +64,8 @@ pub(crate) struct Room {
 /// The folder with its inputs.
 enum Own {
     New(Stage),
+    /// Over a base.
+    Over(Stage, Over),
     Kept(Kept, Keep),
 }
 
@@ -84,7 +97,7 @@ impl Room {
     /// The folder with its inputs.
     pub(crate) fn path(&self) -> PathBuf {
         match &self.own {
-            Own::New(stage) => stage.path().to_owned(),
+            Own::New(stage) | Own::Over(stage, _) => stage.path().to_owned(),
             Own::Kept(kept, _) => kept.path().join(STAGE),
         }
     }
@@ -127,6 +140,7 @@ impl Room {
     ) -> Result<PathBuf, RunError> {
         match &self.own {
             Own::New(stage) => stage::prepare(stage.path(), layout, inputs, outputs, workdir),
+            Own::Over(stage, over) => over.prepare(stage.path(), layout, inputs, outputs, workdir),
             Own::Kept(kept, keep) => {
                 update(kept.path(), &keep.paths, layout, inputs)?;
                 stage::places(layout, outputs, workdir)
@@ -134,10 +148,39 @@ impl Room {
         }
     }
 
+    /// Stages the inputs over a base, if that costs less. Before
+    /// [`prepare`](Self::prepare).
+    pub(crate) fn over(
+        self,
+        cas: &Cas,
+        staging: &Staging,
+        layout: &Layout,
+        inputs: &Inputs,
+        outputs: &[DeclaredOutput],
+    ) -> Result<Self, RunError> {
+        let Own::New(stage) = self.own else {
+            return Ok(self);
+        };
+        let Staging { task, writable } = staging;
+        let own = match Over::of(cas, task, layout, inputs, outputs, writable)? {
+            Some(over) => Own::Over(stage, over),
+            None => Own::New(stage),
+        };
+        Ok(Self { own, ..self })
+    }
+
+    /// What the command sees as its workspace, if that is not [`ROOT`].
+    pub(crate) fn overlay(&self) -> Option<Overlay> {
+        match &self.own {
+            Own::Over(stage, over) => Some(over.overlay(stage)),
+            Own::New(_) | Own::Kept(..) => None,
+        }
+    }
+
     /// Whether what is at `path`, relative to the command's folder, is kept.
     pub(crate) fn keeps(&self, path: &str) -> bool {
         match &self.own {
-            Own::New(_) => false,
+            Own::New(_) | Own::Over(..) => false,
             Own::Kept(_, keep) => match &keep.paths {
                 KeptPaths::All => true,
                 KeptPaths::Some(paths) => {
@@ -173,7 +216,7 @@ impl Room {
         }
         match self.own {
             Own::Kept(kept, keep) if succeeded || keep.recovers => Ok(kept.keep()?),
-            Own::Kept(..) | Own::New(_) => Ok(()),
+            Own::Kept(..) | Own::New(_) | Own::Over(..) => Ok(()),
         }
     }
 }

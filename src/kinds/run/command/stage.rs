@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -165,7 +165,7 @@ pub(crate) fn tree(layout: &Layout, inputs: &Inputs) -> Tree {
 
 /// Gives every folder in `stage` the mode that it has under the usual umask: a
 /// command may copy it to its outputs.
-fn open_folders(stage: &Path) -> Result<(), RunError> {
+pub(crate) fn open_folders(stage: &Path) -> Result<(), RunError> {
     let mut folders = vec![stage.to_owned()];
     while let Some(folder) = folders.pop() {
         let mode = fs::Permissions::from_mode(0o777 & !apart::UMASK);
@@ -194,7 +194,7 @@ pub(crate) const VARIABLES: [(&str, &str); 4] = [
 
 /// Gives what is at `path` the one time of staged files, so that an archive of them
 /// is the same every time.
-fn fix_time(path: &Path) -> Result<(), RunError> {
+pub(crate) fn fix_time(path: &Path) -> Result<(), RunError> {
     let time = Timespec {
         tv_sec: STAGED_AT,
         tv_nsec: 0,
@@ -236,6 +236,8 @@ pub(crate) fn dropped(
             }
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => open.push(full),
+                // It hides what is in a lower folder.
+                Ok(kind) if kind.is_char_device() => {}
                 _ if inputs.tree.get(&path).is_none() => found.push(path),
                 _ => {}
             }
@@ -252,10 +254,26 @@ pub(crate) fn put(
     node: &InputNode,
     layout: &Layout,
 ) -> Result<(), RunError> {
-    let to = &layout.at(path);
+    put_at(
+        inputs,
+        path,
+        node,
+        &layout.below_top(path),
+        &layout.at(path),
+    )
+}
+
+/// Stages one file or link, which is at `below` from the top of a stage, as `to`.
+pub(crate) fn put_at(
+    inputs: &Inputs,
+    path: &str,
+    node: &InputNode,
+    below: &str,
+    to: &Path,
+) -> Result<(), RunError> {
     match node {
         InputNode::Directory(_) => Ok(()),
-        InputNode::Link(target) if stays_inside(&layout.below_top(path), target) => {
+        InputNode::Link(target) if stays_inside(below, target) => {
             Ok(symlink(target, to).map_err(at(to))?)
         }
         InputNode::Link(target) => Err(RunError::Tree(TreeError::Escapes {
