@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::build_error::BuildError;
 use super::find_images::{FindOptions, ImageSearch};
 use crate::disk::{self, TemporaryFolder};
-use crate::package::{Chart, Component, Definition, Metadata};
+use crate::package::{Chart, Component, Definition, Dialect, Metadata};
 
 /// The chart to generate a definition for, and where to write it.
 #[derive(Clone, Debug)]
@@ -96,8 +96,9 @@ pub fn generate(options: GenerateOptions) -> Result<Generated, GenerateError> {
         ..Definition::default()
     };
     fs::create_dir_all(&options.output).map_err(disk::at(&options.output))?;
-    let other = format!("{}-jackal.yaml", options.name);
-    let own = options.output.join("jackal.yaml");
+    let usual = Dialect::Jackal.definition_file();
+    let other = format!("{}-{usual}", options.name);
+    let own = options.output.join(usual);
     for file in [own.clone(), options.output.join(&other)] {
         match disk::write_new(&file, definition.to_yaml().as_bytes()) {
             Ok(()) => {
@@ -127,7 +128,7 @@ impl Generated {
     pub fn search(&self) -> Result<(ImageSearch, TemporaryFolder), GenerateError> {
         // The file may be named NAME-jackal.yaml, which is not found automatically.
         let folder = disk::scratch_folder()?;
-        let path = folder.path().join("jackal.yaml");
+        let path = folder.path().join(Dialect::Jackal.definition_file());
         disk::write_hint(&path, self.draft.definition.to_yaml().as_bytes())?;
         let mut find = self.draft.find.clone();
         find.folder = folder.path().to_owned();

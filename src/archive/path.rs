@@ -26,7 +26,7 @@ pub enum PathError {
     #[error("path is empty; expected at least one file name")]
     Empty,
     /// It is absolute: it starts with a slash, a backslash or a drive letter.
-    #[error("path {0:?} is absolute; expected one relative to the archive's root")]
+    #[error("path {0:?} is absolute; expected a relative one")]
     Absolute(String),
     /// It has a `..` between slashes or backslashes.
     #[error("path {0:?} leads out of the archive with `..`")]

@@ -45,10 +45,10 @@ pub(super) struct BuildArgs {
     /// Remove files that Git does not track from output folders of commands
     #[arg(long)]
     clean_outputs: bool,
-    /// Make incremental tasks, and what is made from them, from nothing
+    /// Build incremental tasks, and what depends on them, from scratch
     #[arg(long)]
     clean: bool,
-    /// Keep the folder of a command that fails, and print where
+    /// Keep the folders of a command that fails, and print their path
     #[arg(long)]
     keep_stage: bool,
     /// Show what would run and why, without running it

@@ -39,12 +39,12 @@ pub(super) enum DevCommand {
     /// Rewrite Git URLs to point to a cluster's Git server
     #[command(visible_aliases = ["p", "git-links"])]
     PatchGit(PatchGitArgs),
-    /// Run a task in the checkout, and print the inputs, outputs and tools that it uses
+    /// Run a task in the checkout, and print the inputs, outputs and tools it uses
     ///
-    /// The command runs without a sandbox, with its own variables, HOME and the whole
-    /// PATH, and every file that it opens is noted. The tasks that it depends on must
-    /// have been built. Remove what it built before: a command that finds its work done
-    /// reads less.
+    /// The command runs without a sandbox, with the task's variables and your HOME and
+    /// PATH, and every file that it opens is recorded. Build the tasks that it depends
+    /// on first, and remove its outputs: a command that finds its work done reads fewer
+    /// files.
     Inputs(Box<InputsArgs>),
     /// Check definitions and their imports for mistakes and risks
     ///

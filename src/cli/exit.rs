@@ -427,6 +427,17 @@ impl ToExit for InitError {
             Self::Disk(_) => Exit::Environment,
         }
     }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Nothing(_) => {
+                hint("name another folder; `jackal init --list` lists the files it looks for")
+            }
+            Self::Exists(_) => hint("remove it, or name another folder"),
+            Self::Template(_) => hint("`jackal init --list` lists the kinds"),
+            Self::Disk(_) => Vec::new(),
+        }
+    }
 }
 
 impl ToExit for GenerateError {

@@ -11,13 +11,13 @@ use crate::app;
 /// Arguments of `jackal init`.
 #[derive(Args)]
 pub(super) struct InitArgs {
-    /// Folder with the project, or with projects in its folders
+    /// Folder with a project, or with projects in its subfolders
     #[arg(default_value = ".")]
     folder: PathBuf,
-    /// Kind of project to look for, also repeated; all kinds by default
+    /// Kind of project to look for (repeatable) [default: all]
     #[arg(long, value_name = "NAME")]
     template: Vec<String>,
-    /// List the kinds of projects, and the files that tell them
+    /// List the kinds of projects, and the files that identify them
     #[arg(long)]
     list: bool,
 }
@@ -25,7 +25,7 @@ pub(super) struct InitArgs {
 pub(super) fn run(args: &InitArgs) -> Result<(), CommandError> {
     if args.list {
         let lines = app::TEMPLATES.iter();
-        let lines = lines.map(|row| format!("{:8}{}\n", row.name, row.marks));
+        let lines = lines.map(|row| format!("{:8}{}\n", row.name, row.marks.join(" or ")));
         return print(&lines.collect::<String>());
     }
     let done = app::init(&args.folder, &args.template)?;

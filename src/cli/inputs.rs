@@ -10,6 +10,7 @@ use super::options::PlannedArgs;
 use super::output::{note, print};
 use super::prepare::{Questions, prepare};
 use crate::app::{Used, UsedName};
+use crate::yaml::scalar;
 
 /// Arguments of `jackal dev inputs`.
 #[derive(Args)]
@@ -29,7 +30,7 @@ pub(super) fn run(args: InputsArgs) -> Result<(), CommandError> {
     }
     if let Some(why) = &used.failed {
         note(&format!(
-            "warning: the command did not succeed, so it may use more: {why}"
+            "warning: the command failed, so it may use more than this: {why}"
         ));
     }
     print(&lines(&args.task, &used))
@@ -37,7 +38,7 @@ pub(super) fn run(args: InputsArgs) -> Result<(), CommandError> {
 
 /// The keys of the task, with a remark at each line that it lacks.
 fn lines(task: &str, used: &Used) -> String {
-    let mut text = format!("# what the command used, to be put into the task `{task}`\n");
+    let mut text = format!("# what the command used; copy it into the task `{task}`\n");
     for (key, names) in [
         ("inputs", &used.inputs),
         ("outputs", &used.outputs),
@@ -48,13 +49,13 @@ fn lines(task: &str, used: &Used) -> String {
             names => {
                 let _ = writeln!(text, "{key}:");
                 for name in names {
-                    let _ = writeln!(text, "- {}{}", quoted(&name.name), remark(name));
+                    let _ = writeln!(text, "- {}{}", scalar(&name.name), remark(name));
                 }
             }
         }
     }
     for pattern in &used.unused {
-        let _ = writeln!(text, "# not used, although declared: {pattern}");
+        let _ = writeln!(text, "# declared, but not used: {pattern}");
     }
     text
 }
@@ -70,14 +71,5 @@ fn remark(name: &UsedName) -> String {
     match remarks.is_empty() {
         true => String::new(),
         false => format!("    # {}", remarks.join("; ")),
-    }
-}
-
-/// A name as YAML has it.
-fn quoted(name: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+*".contains(c);
-    match name.chars().all(plain) && !name.starts_with(['*', '-', '.']) || name.starts_with("../") {
-        true => name.to_owned(),
-        false => format!("'{}'", name.replace('\'', "''")),
     }
 }

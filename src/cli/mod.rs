@@ -93,10 +93,10 @@ struct OlderArgs {
 enum Command {
     /// Build packages, rebuilding only what changed
     Build(Box<build::BuildArgs>),
-    /// Write a pipeline for a folder, by what is in it
+    /// Write a first pipeline for the project in a folder
     ///
-    /// Knows the usual files of common toolchains. Writes jackal.pipeline.yaml and,
-    /// unless there is a definition, jackal.yaml, with comments.
+    /// Recognizes the usual files of common toolchains. Writes jackal.pipeline.yaml and,
+    /// unless the folder has a definition, jackal.yaml.
     Init(init::InitArgs),
     /// Explain why a task would run, or why it is up to date
     Why(why::WhyArgs),

@@ -21,7 +21,7 @@ pub(super) struct PatchGitArgs {
     /// File to rewrite
     file: PathBuf,
     /// Account that owns the repositories on the server
-    #[arg(long, default_value = "jackal-git-user")]
+    #[arg(long, value_name = "NAME", default_value = "jackal-git-user")]
     git_account: String,
     /// Write the file instead of only showing the changes
     #[arg(long)]

@@ -205,7 +205,7 @@ mod tests {
             ("workdir", "x"),
         ] {
             let found = errors(&format!("{component}    {key}: {value}\n"));
-            let expected = format!("`{key}` belongs to `run`, and `a` is a `component` task");
+            let expected = format!("`{key}` belongs to `run`, and the verb of `a` is `component`");
             assert!(found.contains(&expected), "{found}");
             assert!(found.contains("p.yaml:8:"), "{found}");
         }

@@ -5,8 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::limits::{Caching, Retries};
-use super::record::{Beside, Key, Keys, Record, Written, described, object};
+use super::record::{Beside, Keys, Record, Written, described, object};
 use super::settings::{OF_COMMANDS, Settings, duration_schema, size_schema, whole_schema};
 use super::verb::Verb;
 
@@ -76,6 +75,19 @@ fn mapping(properties: Value, description: &str) -> Value {
     form
 }
 
+/// Keys of a task that the file can set for all of them.
+fn defaults() -> Value {
+    let of_tasks = shared();
+    let keys = ["timeout", "timeout-minutes", "retries", "platform", "cache"];
+    let mut keys: Map<String, Value> = keys
+        .into_iter()
+        .map(|key| (key.to_owned(), of_tasks[key].clone()))
+        .collect();
+    let shell = text("The shell that runs scripts, such as: sh -e.");
+    keys.insert("shell".to_owned(), shell);
+    mapping(Value::Object(keys), "Defaults for tasks.")
+}
+
 fn top() -> Value {
     json!({
         "kind": {"const": "JackalPipeline", "description": "The type of the file."},
@@ -99,17 +111,7 @@ fn top() -> Value {
         "env": map("Environment variables for every task. They are part of every key."),
         "passThroughEnv": texts("Environment variables to pass through to every task. Only their names are part of the keys."),
         "globalInputs": one_or_many("Inputs of every `run` task."),
-        "defaults": mapping(
-            json!({
-                "timeout": described(duration_schema(), "Time limit of one attempt. Default: 15m for `run`, none for other verbs."),
-                "timeout-minutes": described(whole_schema(1), "The same limit in minutes."),
-                "retries": described(<Retries as Key>::schema(), "Retries after failures that may be temporary."),
-                "platform": text("os/arch[/variant], or any."),
-                "cache": described(<Caching as Key>::schema(), "Whether and how results are cached."),
-                "shell": text("The shell that runs scripts, such as: sh -e."),
-            }),
-            "Defaults for tasks.",
-        ),
+        "defaults": defaults(),
         "cache": mapping(
             json!({
                 "salt": text("Part of every key."),
@@ -121,7 +123,7 @@ fn top() -> Value {
         ),
         "trustIncremental": {
             "type": "boolean",
-            "description": "Publish, and use under CI=true, what tasks made from what they kept. Otherwise these tasks are made from nothing there.",
+            "description": "Whether incremental tasks also run from what they kept under CI=true and for `publish` tasks. By default they run from scratch there.",
         },
         "pools": {
             "type": "object",

@@ -58,13 +58,13 @@ record! {
         /// Whether a command may use the network of this machine. Without it, a command
         /// in namespaces has only its own loopback.
         network: Flag<false> = "network",
-        /// Stores of downloads that the command uses, which no key contains: tools, or
-        /// folders in its home.
+        /// Download caches of the command, which are not part of any key: names of tools,
+        /// or folders in its home.
         caches: Caches = "caches",
-        /// Whether all that a command leaves in its folder and its home is kept, so that
-        /// its next run continues from there.
+        /// Whether everything in the folder and the home of a command is kept for its
+        /// next run.
         incremental: Flag<false> = "incremental",
-        /// Paths that are kept for the next run: below the pipeline's folder, or `~/...`
+        /// Paths that are kept for the next run: relative to the pipeline file, or `~/...`
         /// in the home of the command.
         keep: Keep = "keep",
         /// Folders of inputs that a command renames or moves whole: they are copied for
@@ -389,7 +389,7 @@ fn caches_schema() -> Value {
 fn download_cache(node: &Node, r: &mut Reader) -> Option<DownloadCache> {
     if let Some(name) = node.scalar() {
         if !CACHES.contains(&name) {
-            let message = format!("`caches` has no row for `{name}`");
+            let message = format!("`caches` has no tool called `{name}`");
             let help = format!(
                 "Use one of {}, or `{{ name: {name}, path: FOLDER }}` with its folder in the home of the command.",
                 CACHES.join(", ")
@@ -439,7 +439,7 @@ fn kept_paths(f: &mut Fields<'_>, key: &'static str, r: &mut Reader) -> Vec<Stri
             Err(error) => r.at(
                 node.span,
                 format!("`{text}` in `{key}` is not a path to keep: {error}"),
-                "Name a file or folder below the pipeline's, or `~/...`; `incremental: true` keeps all.",
+                "Name a path relative to the pipeline file, or `~/...`; `incremental: true` keeps everything.",
             ),
         }
     }

@@ -9,6 +9,7 @@ mod nearest;
 mod node;
 mod parse;
 mod reader;
+mod scalar;
 mod sources;
 
 pub use mistake::{Mistake, Mistakes};
@@ -16,4 +17,5 @@ pub use nearest::nearest;
 pub use node::{Node, Span, Style, Value};
 pub use parse::{MAX_COPIED_BYTES, MAX_DEPTH, MAX_NODES, parse, parse_first, parse_only, second};
 pub use reader::Fields;
+pub use scalar::scalar;
 pub use sources::{SourceText, Sources};

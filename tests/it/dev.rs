@@ -219,7 +219,7 @@ fn inputs_prints_what_a_command_uses_and_does_not_declare() {
     }
     let said = sandbox.run(&["dev", "inputs", "a", "--pipeline", "p.yaml"]);
     assert_eq!(said.code, Some(0), "{}", said.stderr);
-    let expected = "# what the command used, to be put into the task `a`\n\
+    let expected = "# what the command used; copy it into the task `a`\n\
                     inputs:\n\
                     - Settings\n\
                     - make.sh\n\
@@ -233,7 +233,7 @@ fn inputs_prints_what_a_command_uses_and_does_not_declare() {
                     - cp    # not declared\n\
                     - mkdir    # not declared\n\
                     - sh\n\
-                    # not used, although declared: old\n";
+                    # declared, but not used: old\n";
     assert_eq!(said.stdout, expected, "{}", said.stderr);
     // What it prints is what the task needs.
     let declared = said.stdout.replace('\n', "\n    ");

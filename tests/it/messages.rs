@@ -95,7 +95,7 @@ fn mistakes_in_files_and_missing_files() {
     let mut commands: Vec<&[&str]> = vec![&["build", "empty"]];
     insta::assert_snapshot!("a_wrong_configuration", transcript(&sandbox, &commands));
     std::fs::remove_file(config).unwrap();
-    commands.extend::<[&[&str]; 12]>([
+    commands.extend::<[&[&str]; 14]>([
         &["build", "nowhere"],
         &["build", "wrong"],
         &["build", "absent"],
@@ -108,6 +108,8 @@ fn mistakes_in_files_and_missing_files() {
         &["package", "publish", "none.tar.zst", LAYOUT, STATE],
         &["package", "join", "none", "delta", "-o", "new"],
         &["dev", "sha256sum", "none"],
+        &["init", "empty"],
+        &["init", "empty", "--template", "rust"],
     ]);
     insta::assert_snapshot!(transcript(&sandbox, &commands));
 }

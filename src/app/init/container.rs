@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::draft::{Draft, scalar};
+use super::draft::Draft;
 use super::files::Folder;
+use crate::yaml::scalar;
 
 /// An image to build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub(super) fn image(folder: &Folder, drafts: &[(&'static str, Draft)]) -> Option
             "" => {}
             _ if line.starts_with('#') => {}
             "FROM" => {
-                // Each stage begins anew; the last one is the image.
+                // The last stage is the image.
                 let words = rest.split_whitespace();
                 let mut words = words.filter(|word| !word.starts_with("--"));
                 image.base = words.next().unwrap_or("scratch").to_owned();
@@ -152,10 +153,10 @@ impl Image {
     /// The task.
     pub(super) fn yaml(&self) -> String {
         let mut text = String::from(
-            "  # The image of the Dockerfile, without a daemon; change its name to yours.\n",
+            "  # The image that the Dockerfile describes, built without a daemon. Change its name.\n",
         );
         for line in &self.left {
-            let _ = writeln!(text, "  # Not done here: {line}");
+            let _ = writeln!(text, "  # Not converted: {line}");
         }
         let _ = write!(
             text,

@@ -74,14 +74,10 @@ impl Draft {
     }
 }
 
-/// A text as a scalar that every reader of YAML takes for a text.
-pub(super) fn scalar(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+*".contains(c);
-    let first = text.trim_start_matches('-');
-    let begins = first.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
-    let word = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
-    match begins && text.chars().all(plain) && !word.contains(&text.to_lowercase().as_str()) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', "''")),
-    }
+/// A remark on a task that only checks.
+pub(super) const WITHOUT_OUTPUTS: &str =
+    "A task without outputs runs again only when an input or a tool changes.";
+
+pub(super) fn owned(items: &[&str]) -> Vec<String> {
+    items.iter().map(|item| (*item).to_owned()).collect()
 }

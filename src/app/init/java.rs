@@ -1,6 +1,6 @@
 //! Maven and Gradle.
 
-use super::draft::{Delivered, Draft, Run, Task};
+use super::draft::{Delivered, Draft, Run, Task, owned};
 use super::files::Folder;
 
 pub(super) fn maven(folder: &Folder) -> Option<Draft> {
@@ -19,20 +19,20 @@ pub(super) fn maven(folder: &Folder) -> Option<Draft> {
     let mut notes = Vec::new();
     if outputs.is_empty() {
         notes.push(
-            "pom.xml does not say which file it makes: list that in the outputs of `build`"
+            "pom.xml does not say which file it makes: list it in the outputs of `build`"
                 .to_owned(),
         );
     }
     if !text.contains("project.build.outputTimestamp") {
-        notes.push("set project.build.outputTimestamp in pom.xml: without it, each build makes other bytes".to_owned());
+        notes.push("set project.build.outputTimestamp in pom.xml: without it, each build gives different bytes".to_owned());
     }
     let build = Task {
         name: "build".to_owned(),
         run: Run::program("mvn -B -q package"),
         inputs: folder.present(&["pom.xml", ".mvn/**", "src/**"]),
         outputs: outputs.clone(),
-        tools: vec!["mvn".to_owned(), "java".to_owned()],
-        caches: vec!["maven".to_owned()],
+        tools: owned(&["mvn", "java"]),
+        caches: owned(&["maven"]),
         network: Some("plugins and dependencies".to_owned()),
         ..Task::default()
     };
@@ -46,32 +46,23 @@ pub(super) fn maven(folder: &Folder) -> Option<Draft> {
 }
 
 pub(super) fn gradle(folder: &Folder) -> Option<Draft> {
-    if !folder.has("build.gradle") && !folder.has("build.gradle.kts") {
-        return None;
-    }
     let wrapper = folder.has("gradlew");
     let program = if wrapper { "./gradlew" } else { "gradle" };
     let tools = match wrapper {
-        true => vec!["java".to_owned(), "sh".to_owned()],
-        false => vec!["gradle".to_owned(), "java".to_owned()],
+        true => owned(&["java", "sh"]),
+        false => owned(&["gradle", "java"]),
     };
     let build = Task {
         name: "build".to_owned(),
-        remarks: vec![
-            "The daemon would outlive the task. Set `preserveFileTimestamps = false` and"
-                .to_owned(),
-            "`reproducibleFileOrder = true` for archives, or each build makes other bytes."
-                .to_owned(),
-        ],
+        remarks: owned(&[
+            "The daemon would outlive the task. Set `preserveFileTimestamps = false` and",
+            "`reproducibleFileOrder = true` for archives, or each build gives different bytes.",
+        ]),
         run: Run::program(&format!("{program} --no-daemon build")),
-        inputs: vec![
-            "**".to_owned(),
-            "!build/**".to_owned(),
-            "!.gradle/**".to_owned(),
-        ],
-        outputs: vec!["build/libs/".to_owned()],
+        inputs: owned(&["**", "!build/**", "!.gradle/**"]),
+        outputs: owned(&["build/libs/"]),
         tools,
-        caches: vec!["gradle".to_owned()],
+        caches: owned(&["gradle"]),
         network: Some("plugins and dependencies".to_owned()),
     };
     Some(Draft {

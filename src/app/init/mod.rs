@@ -17,21 +17,18 @@ use draft::Draft;
 use files::Folder;
 
 use crate::disk::{self, DiskError};
+use crate::package::Dialect;
 
 /// The file for the pipeline.
 const PIPELINE: &str = "jackal.pipeline.yaml";
-/// The file for the package of what it builds.
-const DEFINITION: &str = "jackal.yaml";
-/// Names of definitions that a folder may have.
-const DEFINITIONS: [&str; 2] = [DEFINITION, "zarf.yaml"];
 
 /// A kind of project.
 pub struct Template {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What tells that a folder is one.
-    pub marks: &'static str,
-    /// Drafts its tasks; `None`: the folder is no such project.
+    /// A folder with one of these files is such a project.
+    pub marks: &'static [&'static str],
+    /// Drafts its tasks; `None`: it cannot be read, or builds nothing.
     draft: fn(&Folder) -> Option<Draft>,
     /// Whether it stands for the build of another kind, and so is left out beside one.
     wraps: bool,
@@ -39,23 +36,27 @@ pub struct Template {
 
 /// All kinds of projects, in the order in which they are looked for.
 pub const TEMPLATES: [Template; 9] = [
-    row("cargo", "Cargo.toml", native::cargo),
-    row("go", "go.mod", native::go),
-    row("node", "package.json", node::node),
-    row("python", "pyproject.toml or setup.py", scripting::python),
-    row("maven", "pom.xml", java::maven),
-    row("gradle", "build.gradle or build.gradle.kts", java::gradle),
-    row("cmake", "CMakeLists.txt", native::cmake),
-    row("chart", "Chart.yaml", scripting::chart),
+    row("cargo", &["Cargo.toml"], native::cargo),
+    row("go", &["go.mod"], native::go),
+    row("node", &["package.json"], node::node),
+    row("python", &["pyproject.toml", "setup.py"], scripting::python),
+    row("maven", &["pom.xml"], java::maven),
+    row(
+        "gradle",
+        &["build.gradle", "build.gradle.kts"],
+        java::gradle,
+    ),
+    row("cmake", &["CMakeLists.txt"], native::cmake),
+    row("chart", &["Chart.yaml"], scripting::chart),
     Template {
         wraps: true,
-        ..row("make", "Makefile", native::make)
+        ..row("make", &["Makefile"], native::make)
     },
 ];
 
 const fn row(
     name: &'static str,
-    marks: &'static str,
+    marks: &'static [&'static str],
     draft: fn(&Folder) -> Option<Draft>,
 ) -> Template {
     Template {
@@ -83,16 +84,13 @@ pub struct Initialized {
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// Nothing says how to build the folder.
-    #[error(
-        "`{}` and the folders in it have none of the files that `jackal init --list` names: write a pipeline by hand, or name another folder",
-        .0.display()
-    )]
+    #[error("no known kind of project in `{}` or the folders in it", .0.display())]
     Nothing(PathBuf),
     /// There is a pipeline already.
-    #[error("`{}` already exists: remove it first, or name another folder", .0.display())]
+    #[error("`{}` already exists", .0.display())]
     Exists(PathBuf),
     /// No template has this name.
-    #[error("no template `{0}`: `jackal init --list` names them")]
+    #[error("no kind of project named `{0}`")]
     Template(String),
     /// A file operation failed.
     #[error(transparent)]
@@ -137,7 +135,10 @@ pub fn init(folder: &Path, only: &[String]) -> Result<Initialized, InitError> {
     for draft in &drafts {
         done.notes.extend(draft.notes.iter().cloned());
     }
-    let defined = DEFINITIONS.iter().any(|name| folder.join(name).exists());
+    let definition = |dialect: Dialect| folder.join(dialect.definition_file());
+    let defined = Dialect::ALL
+        .iter()
+        .any(|dialect| definition(*dialect).exists());
     let name = own.name();
     let build = write::command(&drafts, PIPELINE);
     done.command = match folder == Path::new(".") {
@@ -149,7 +150,7 @@ pub fn init(folder: &Path, only: &[String]) -> Result<Initialized, InitError> {
     done.files.push(pipeline);
     if !defined {
         let text = write::definition(&name, &drafts, image.as_ref());
-        let definition = folder.join(DEFINITION);
+        let definition = definition(Dialect::Jackal);
         if let Err(error) = disk::write_new(&definition, text.as_bytes()) {
             // Half of it is worse than none.
             let _ = disk::remove(&done.files[0]);
@@ -168,7 +169,11 @@ fn drafts_of(folder: &Folder, only: &[String]) -> Vec<(&'static str, Draft)> {
             [] => !template.wraps || found.is_empty(),
             only => only.iter().any(|name| name == template.name),
         };
-        if wanted && let Some(draft) = (template.draft)(folder) {
+        let is_one = template.marks.iter().any(|mark| folder.has(mark));
+        if wanted
+            && is_one
+            && let Some(draft) = (template.draft)(folder)
+        {
             found.push((template.name, draft));
         }
     }

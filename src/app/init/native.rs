@@ -4,14 +4,10 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::draft::{Delivered, Draft, Run, Task};
+use super::draft::{Delivered, Draft, Run, Task, WITHOUT_OUTPUTS, owned};
 use super::files::Folder;
 
-fn owned(items: &[&str]) -> Vec<String> {
-    items.iter().map(|item| (*item).to_owned()).collect()
-}
-
-/// A program for everybody.
+/// A program for all users.
 fn program(source: &str) -> Delivered {
     let name = Path::new(source)
         .file_name()
@@ -59,7 +55,11 @@ pub(super) fn cargo(folder: &Folder) -> Option<Draft> {
         ""
     };
     let vendored = folder.has("vendor");
-    let network = (!vendored).then(|| "crates; their checksums are in Cargo.lock".to_owned());
+    let fetched = match locked {
+        "" => "crates",
+        _ => "crates; their checksums are in Cargo.lock",
+    };
+    let network = (!vendored).then(|| fetched.to_owned());
     let (tools, caches) = (
         owned(&["cargo", "cc"]),
         match vendored {
@@ -83,7 +83,7 @@ pub(super) fn cargo(folder: &Folder) -> Option<Draft> {
     };
     let test = Task {
         name: "test".to_owned(),
-        remarks: owned(&["Without outputs, a task is remembered as passed."]),
+        remarks: owned(&[WITHOUT_OUTPUTS]),
         run: Run::program(&format!("cargo test{locked}")),
         inputs,
         tools,
@@ -93,7 +93,7 @@ pub(super) fn cargo(folder: &Folder) -> Option<Draft> {
     };
     let mut notes = Vec::new();
     if locked.is_empty() {
-        notes.push("there is no Cargo.lock: make one with `cargo generate-lockfile`, and add --locked to the commands".to_owned());
+        notes.push("Cargo.lock is missing: create it with `cargo generate-lockfile`, and add --locked to the commands".to_owned());
     }
     Some(Draft {
         at: folder.at.clone(),
@@ -207,7 +207,7 @@ pub(super) fn go(folder: &Folder) -> Option<Draft> {
     };
     let test = Task {
         name: "test".to_owned(),
-        remarks: owned(&["Without outputs, a task is remembered as passed."]),
+        remarks: owned(&[WITHOUT_OUTPUTS]),
         run: Run::program("go test ./..."),
         inputs,
         tools: owned(&["go"]),
@@ -260,7 +260,7 @@ pub(super) fn cmake(folder: &Folder) -> Option<Draft> {
     }
     let build = Task {
         name: "build".to_owned(),
-        remarks: owned(&["The folder `build` itself stays in the sandbox."]),
+        remarks: owned(&["Only the outputs leave the sandbox, not the whole folder `build`."]),
         run: Run::Shell(format!(
             "cmake -S . -B build -G Ninja && cmake --build build{test}"
         )),
@@ -306,7 +306,7 @@ pub(super) fn make(folder: &Folder) -> Option<Draft> {
     let mut notes = Vec::new();
     if outputs.is_empty() {
         notes.push(
-            "the Makefile does not say what it builds: list that in the outputs of `build`"
+            "the Makefile does not say what it builds: list it in the outputs of `build`"
                 .to_owned(),
         );
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::draft::{Delivered, Draft, Run, Task};
+use super::draft::{Delivered, Draft, Run, Task, WITHOUT_OUTPUTS, owned};
 use super::files::Folder;
 
 /// A package manager: its lock file, what installs exactly that, what runs a script, its
@@ -59,7 +59,7 @@ pub(super) fn node(folder: &Folder) -> Option<Draft> {
         .any(|key| package[*key].as_object().is_some_and(|all| !all.is_empty()));
     let task = |name: &str, outputs: Vec<String>, remarks: &[&str]| Task {
         name: name.to_owned(),
-        remarks: remarks.iter().map(|remark| (*remark).to_owned()).collect(),
+        remarks: owned(remarks),
         run: Run::Shell(match install_needed {
             true => format!("{install} && {run} {name}"),
             false => format!("{run} {name}"),
@@ -70,12 +70,8 @@ pub(super) fn node(folder: &Folder) -> Option<Draft> {
             format!("!{result}**"),
         ],
         outputs,
-        tools: vec!["node".to_owned(), program.to_owned()],
-        caches: cache
-            .filter(|_| install_needed)
-            .map(str::to_owned)
-            .into_iter()
-            .collect(),
+        tools: owned(&["node", program]),
+        caches: owned(cache.filter(|_| install_needed).as_slice()),
         network: install_needed.then(|| match lock {
             "" => "packages".to_owned(),
             lock => format!("packages; their checksums are in {lock}"),
@@ -94,18 +90,16 @@ pub(super) fn node(folder: &Folder) -> Option<Draft> {
         });
     }
     if script("test") {
-        draft.tasks.push(task(
-            "test",
-            Vec::new(),
-            &["Without outputs, a task is remembered as passed."],
-        ));
+        draft
+            .tasks
+            .push(task("test", Vec::new(), &[WITHOUT_OUTPUTS]));
     }
     if draft.tasks.is_empty() {
         return None;
     }
     if lock.is_empty() && install_needed {
         draft.notes.push(
-            "there is no lock file: run `npm install` once, and use `npm ci` in the tasks"
+            "the lock file is missing: run `npm install` once, and use `npm ci` in the tasks"
                 .to_owned(),
         );
     }

@@ -1,28 +1,20 @@
 //! Python packages and Helm charts.
 
-use super::draft::{Chart, Delivered, Draft, Run, Task};
+use super::draft::{Chart, Delivered, Draft, Run, Task, WITHOUT_OUTPUTS, owned};
 use super::files::Folder;
 
 pub(super) fn python(folder: &Folder) -> Option<Draft> {
-    if !folder.has("pyproject.toml") && !folder.has("setup.py") {
-        return None;
-    }
-    let inputs = vec![
-        "**".to_owned(),
-        "!dist/**".to_owned(),
-        "!build/**".to_owned(),
-    ];
+    let inputs = owned(&["**", "!dist/**", "!build/**"]);
     let build = Task {
         name: "build".to_owned(),
-        remarks: vec![
-            "A wheel. What it is built with comes from the network: pin that in pyproject.toml."
-                .to_owned(),
-        ],
+        remarks: owned(&[
+            "A wheel. Its build dependencies come from the network: pin them in pyproject.toml.",
+        ]),
         run: Run::program("python3 -m pip wheel --no-deps -w dist ."),
         inputs: inputs.clone(),
-        outputs: vec!["dist/".to_owned()],
-        tools: vec!["python3".to_owned()],
-        network: Some("what the package is built with".to_owned()),
+        outputs: owned(&["dist/"]),
+        tools: owned(&["python3"]),
+        network: Some("build dependencies".to_owned()),
         ..Task::default()
     };
     let mut tasks = vec![build];
@@ -30,13 +22,13 @@ pub(super) fn python(folder: &Folder) -> Option<Draft> {
     if folder.has("tests") && !project.contains("pytest") {
         tasks.push(Task {
             name: "test".to_owned(),
-            remarks: vec!["Without outputs, a task is remembered as passed.".to_owned()],
+            remarks: owned(&[WITHOUT_OUTPUTS]),
             run: Run::program(match folder.has("tests/__init__.py") {
                 true => "python3 -m unittest discover -s tests -t .",
                 false => "python3 -m unittest discover -s tests",
             }),
             inputs,
-            tools: vec!["python3".to_owned()],
+            tools: owned(&["python3"]),
             ..Task::default()
         });
     }

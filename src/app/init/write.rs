@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use super::container::Image;
-use super::draft::{Draft, Run, Task, scalar};
+use super::draft::{Draft, Run, Task};
 use super::files::plain;
+use crate::yaml::scalar;
 
 /// The folder for packages where a task makes the usual one.
 const PACKAGES: &str = "packages";
@@ -34,8 +35,8 @@ pub(super) fn pipeline(
     packaged: bool,
 ) -> String {
     let mut text = format!(
-        "# What `{command}` does. Each task runs in a sandbox with only its\n\
-         # inputs and tools, and again only when one of them has changed.\n\
+        "# Built by `{command}`. Each task runs in a sandbox with only its\n\
+         # inputs and tools, and runs again only when one of them has changed.\n\
          kind: JackalPipeline\nversion: 1\nname: {}\ntasks:\n",
         scalar(name)
     );
@@ -61,7 +62,7 @@ fn package(drafts: &[Draft], image: Option<&Image>) -> String {
     }
     let names = components.join(", ");
     let mut text = format!(
-        "  # The package that jackal.yaml describes, with a bill of materials.\n  components:\n    \
+        "  # The package that jackal.yaml describes, with SBOMs.\n  components:\n    \
          matrix: {{ name: [{names}] }}\n    \
          component: {{ definition: jackal.yaml, name: '${{{{ matrix.name }}}}' }}\n"
     );
@@ -111,7 +112,7 @@ pub(super) fn definition(name: &str, drafts: &[Draft], image: Option<&Image>) ->
         match component {
             "files" => {
                 text.push_str(
-                    "  # Where a deployment puts them; change the targets as you like.\n  files:\n",
+                    "  # Where a deployment puts each file; change the targets as you like.\n  files:\n",
                 );
                 for draft in drafts {
                     for file in &draft.delivered {

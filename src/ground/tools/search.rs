@@ -163,13 +163,14 @@ impl Search<'_> {
         if !tool.is_main(wanted.name) || tool.version.is_none() {
             tool.version = self.said(wanted.name, tool);
         }
-        let found = tool.version.as_deref().unwrap_or("of an unknown version");
-        if tool.version.is_some() && is_met(version, found) {
-            return Ok(());
-        }
+        let found = match &tool.version {
+            Some(found) if is_met(version, found) => return Ok(()),
+            Some(found) => format!("has version {found}"),
+            None => "does not print its version".to_owned(),
+        };
         let path = tool.path.display();
         let message = format!(
-            "the tool `{name}`: `{path}` is {found}: install version {version}, or correct `tools`"
+            "the tool `{name}`: `{path}` {found}: install version {version}, or correct `tools`"
         );
         Err(Failure::new(Class::Configuration, message))
     }

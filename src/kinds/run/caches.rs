@@ -40,6 +40,11 @@ const OWN: Row = Row {
     shared: |_| Vec::new(),
 };
 
+/// The store of Go, below the home.
+const GO: &str = "go/pkg/mod";
+/// The store of npm, below the home.
+const NPM: &str = ".npm";
+
 /// Every tool's store.
 ///
 /// Cargo checks a crate only while it downloads it, and `registry/src` never: a crate is
@@ -56,14 +61,14 @@ const ROWS: [Row; 10] = [
     },
     Row {
         name: "go",
-        folders: &["go/pkg/mod"],
-        variable: Some(("GOMODCACHE", "go/pkg/mod")),
+        folders: &[GO],
+        variable: Some(("GOMODCACHE", GO)),
         shared: locks::go,
     },
     Row {
         name: "npm",
-        folders: &[".npm"],
-        variable: Some(("npm_config_cache", ".npm")),
+        folders: &[NPM],
+        variable: Some(("npm_config_cache", NPM)),
         shared: locks::npm,
     },
     Row {
@@ -311,8 +316,13 @@ mod tests {
     use crate::pipeline::CACHES;
 
     #[test]
-    fn every_name_that_a_pipeline_may_use_has_a_row() {
+    fn every_name_that_a_pipeline_may_use_has_a_row_here_and_in_the_guide() {
         assert_eq!(ROWS.map(|row| row.name), CACHES);
+        let guide = include_str!("../../../docs/guide/pipelines.md");
+        let (_, guide) = guide.split_once("## Caches of downloads").unwrap();
+        for name in CACHES {
+            assert!(guide.contains(&format!("`{name}`")), "{name}");
+        }
     }
 
     fn store(expected: Vec<Expected>) -> Store {

@@ -122,7 +122,7 @@ impl<'s> Scene<'s> {
                 kind: CauseKind::NoNetwork,
                 message: "it has no network".to_owned(),
                 help: format!(
-                    "add `network: true` to the task{} if it needs one",
+                    "add `network: true` to the task{} if it needs the network",
                     self.work.place.at("network")
                 ),
             });

@@ -358,7 +358,7 @@ fn level(site: &Site, work: &RunWork) -> Result<Level, Failure> {
     }
     match (launch::best(site.options.program.as_deref()), work.sandbox) {
         (Level::Landlock | Level::Free, Sandbox::Strict) => refuse(
-            "this machine refuses user namespaces, which `sandbox: strict` requires: allow them (in a container, with --security-opt seccomp=unconfined or its like), or set `sandbox: warn`",
+            "this machine refuses user namespaces, which `sandbox: strict` requires: allow them (in a container, with --security-opt seccomp=unconfined or similar), or set `sandbox: warn`",
         ),
         (Level::Free, _) if work.unattended => refuse(
             "this kernel cannot confine commands, which `sandbox: warn` requires under CI=true: use Linux 5.19 or later with Landlock, allow user namespaces, or set `sandbox: none`",

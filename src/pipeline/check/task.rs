@@ -73,7 +73,7 @@ fn for_its_verb(f: &mut Fields<'_>, r: &mut Reader) {
     for key in OF_COMMANDS {
         if let Some(node) = f.node(key) {
             let message = format!(
-                "`{key}` belongs to `run`, and `{}` is a `{verb}` task",
+                "`{key}` belongs to `run`, and the verb of `{}` is `{verb}`",
                 r.task
             );
             r.at(node.span, message, format!("Remove `{key}`."));
@@ -81,7 +81,7 @@ fn for_its_verb(f: &mut Fields<'_>, r: &mut Reader) {
     }
     for node in Reader::nodes(f, "inputs") {
         if node.scalar().is_some_and(|text| !text.starts_with("task:")) {
-            let message = format!("`inputs` of a `{verb}` task may list only tasks");
+            let message = format!("with the verb `{verb}`, `inputs` may list only tasks");
             let help = "Write `task:NAME`, or remove it: the verb finds its files itself.";
             r.at(node.span, message, help);
         }

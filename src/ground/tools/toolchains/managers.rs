@@ -436,3 +436,21 @@ fn best<'i>(wanted: &str, installed: &'i [Installed]) -> Option<&'i Installed> {
     });
     found.or_else(|| matching.max_by_key(|one| components(&one.version)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guide_names_every_manager_and_its_files() {
+        let guide = include_str!("../../../../docs/guide/pipelines.md");
+        let (_, guide) = guide.split_once("## Tools").unwrap();
+        let (guide, _) = guide.split_once("\n## ").unwrap();
+        for manager in TABLE {
+            assert!(guide.contains(manager.name), "{}", manager.name);
+            for (file, _) in manager.files {
+                assert!(guide.contains(&format!("`{file}`")), "{file}");
+            }
+        }
+    }
+}

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha512};
 use toml::de::DeTable;
 
+use super::{GO, NPM};
 use crate::ground::inputs::Inputs;
 use crate::oci::{Digest, Hasher};
 
@@ -179,7 +180,7 @@ fn module(line: &str) -> Option<Expected> {
         None => (version, false),
     };
     let end = if is_mod { "mod" } else { "zip" };
-    let folder = format!("go/pkg/mod/cache/download/{}/@v", escaped(module));
+    let folder = format!("{GO}/cache/download/{}/@v", escaped(module));
     Some(Expected {
         name: format!("go-{end}-{hash}"),
         place: Place::At(format!("{folder}/{}.{end}", escaped(version))),
@@ -243,7 +244,7 @@ fn content(integrity: &str) -> Option<Expected> {
     Some(Expected {
         name: format!("sha512-{hex}"),
         place: Place::At(format!(
-            ".npm/_cacache/content-v2/sha512/{first}/{second}/{rest}"
+            "{NPM}/_cacache/content-v2/sha512/{first}/{second}/{rest}"
         )),
         check: Check::Sha512(digest),
     })

@@ -309,7 +309,7 @@ impl<'s> Search<'s> {
             }
             Found::Elsewhere { written, input } => Cause {
                 kind: CauseKind::UndeclaredInput,
-                message: format!("`{written}` is a path of this machine, and not in the sandbox"),
+                message: format!("`{written}` is a path on this machine, not in the sandbox"),
                 help: format!("write `{input}` instead, which is relative to the task's folder"),
             },
             Found::Home(path) => Cause {
@@ -318,7 +318,7 @@ impl<'s> Search<'s> {
                     "`~/{path}` exists on this machine, but the HOME of a command is empty"
                 ),
                 help: format!(
-                    "give the task what it needs of `~/{path}` with `inputs`, `env` or `secrets`"
+                    "pass what the task needs from `~/{path}` with `inputs`, `env` or `secrets`"
                 ),
             },
             Found::Machine(path) => {

@@ -19,6 +19,11 @@ pub(super) fn causes(scene: &Scene<'_>, error: &RunError, left: &[String]) -> Ve
     let folder = declared
         .into_iter()
         .any(|output| output.path == *path && output.directory);
+    let declared = if folder {
+        format!("{bare}/")
+    } else {
+        bare.to_owned()
+    };
     let near = closest(bare, folder, left);
     let names: Vec<String> = near.iter().map(|path| format!("`{path}`")).collect();
     let cause = match near.first() {
@@ -26,7 +31,7 @@ pub(super) fn causes(scene: &Scene<'_>, error: &RunError, left: &[String]) -> Ve
             kind: CauseKind::MissingOutput,
             message: "it made no other file".to_owned(),
             help: format!(
-                "correct `outputs`{place}, whose paths are relative to the pipeline file, or make it optional: `{{ path: {bare}, optional: true }}`"
+                "correct `outputs`{place}, whose paths are relative to the pipeline file, or make it optional: `{{ path: {declared}, optional: true }}`"
             ),
         },
         Some(first) => Cause {

@@ -115,7 +115,7 @@ pub(super) fn disk_full(log: &str, cache: &Path) -> Option<Cause> {
     Some(Cause {
         kind: CauseKind::DiskFull,
         message: format!(
-            "there was no space left; a command writes to the disk of the cache, `{}`{free}",
+            "a disk is full; commands write to the disk of the cache, `{}`{free}",
             cache.display()
         ),
         help: "free some space, or choose another folder with --cache-dir".to_owned(),
