@@ -53,6 +53,7 @@ pub fn dev_tools(
         path,
         env: &BTreeMap::new(),
         folder: &place.here,
+        declared: &BTreeMap::new(),
     };
     let resolve = |name: &str| {
         let tool = search.find(name)?;

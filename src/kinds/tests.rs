@@ -80,6 +80,7 @@ fn copying(folder: &std::path::Path, more: &str) -> Work {
         secrets: Default::default(),
         tools: vec!["cp".into(), "ln".into()],
         packages: Vec::new(),
+        toolchains: Default::default(),
         path: vec!["/usr/bin".into(), "/bin".into()],
         outputs: vec![crate::pipeline::RenderedOutput {
             path: "o".into(),

@@ -30,7 +30,7 @@ pub use expand::{Facts, Instance, RenderedOutput, RunsAfter, expand};
 pub use limits::{
     CACHES, CacheLimits, DownloadCache, Resources, Retries, RetryOn, Sandbox, Secret, SecretSource,
 };
-pub use model::Pipeline;
+pub use model::{Identity, Pipeline, Toolchain};
 pub use params::ParamError;
 pub use place::place;
 pub use settings::Settings;

@@ -35,10 +35,37 @@ pub struct Pipeline {
     /// Whether `publish` and builds under `CI=true` take what tasks made from what
     /// they kept.
     pub trust_incremental: bool,
+    /// Toolchains that tasks name in `tools`.
+    pub toolchains: BTreeMap<String, Toolchain>,
     /// How many tasks may use each pool at once.
     pub pools: BTreeMap<String, u32>,
     /// By name.
     pub tasks: BTreeMap<TaskId, Task>,
+}
+
+/// A toolchain of the pipeline. Paths are relative to the file, or to the user's home
+/// after `~/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Toolchain {
+    /// What commands may read, at its own path.
+    pub mounts: Vec<String>,
+    /// What its tasks' keys contain.
+    pub identity: Identity,
+    /// Folders for `PATH`.
+    pub path: Vec<String>,
+    /// Variables.
+    pub env: Vec<(String, String)>,
+}
+
+/// What identifies a toolchain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// The content of what it mounts.
+    Content,
+    /// These files.
+    Files(Vec<String>),
+    /// What a command prints.
+    Command(Vec<String>),
 }
 
 /// The type of a parameter.

@@ -125,6 +125,25 @@ fn top() -> Value {
             "type": "boolean",
             "description": "Whether incremental tasks also run from what they kept under CI=true and for `publish` tasks. By default they run from scratch there.",
         },
+        "toolchains": {
+            "type": "object",
+            "additionalProperties": mapping(
+                json!({
+                    "mounts": texts("Files and folders that commands may read, at their own paths."),
+                    "identity": {
+                        "type": ["array", "object"],
+                        "items": {"type": "string"},
+                        "properties": {"run": texts("A command whose output identifies it. It runs once in each build, outside of the sandbox.")},
+                        "additionalProperties": false,
+                        "description": "Files that identify it, or a command. The content of all mounts by default.",
+                    },
+                    "path": texts("Folders for PATH, before all others."),
+                    "env": map("Variables for commands that use it."),
+                }),
+                "A toolchain: paths are relative to the file, or to the home of the user after ~/.",
+            ),
+            "description": "Toolchains that tasks name in `tools`.",
+        },
         "pools": {
             "type": "object",
             "additionalProperties": described(whole_schema(1), "Maximum number of tasks that use it at the same time."),

@@ -406,6 +406,50 @@ fn a_command_is_retried_only_after_the_failures_it_names() {
 }
 
 #[test]
+fn a_declared_toolchain_is_seen_at_its_own_path_and_identified_as_it_says() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::new();
+    let away = tempfile::tempdir().unwrap();
+    let root = std::fs::canonicalize(away.path()).unwrap();
+    let put = |path: &str, text: &str| {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // A new file has another inode.
+        let _ = std::fs::remove_file(&path);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    put("bin/sdkc", "#!/bin/sh\ncat $SDK_HOME/lib > o\n");
+    put("lib", "one\n");
+    put("VERSION", "1\n");
+    let build = |identity: &str| {
+        let text = format!(
+            "kind: JackalPipeline\nversion: 1\nname: p\ntoolchains:\n  sdk:\n    \
+             mounts: ['{0}']\n    path: ['{0}/bin']\n    env: {{ SDK_HOME: '{0}' }}\n    {identity}\n\
+             tasks:\n  t: {{ run: [sdkc], inputs: [], outputs: [o], tools: [sdk, cat] }}\n",
+            root.display()
+        );
+        sandbox.write("p.yaml", text);
+        let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        let output = std::fs::read_to_string(sandbox.src().join("o")).unwrap();
+        (said.stderr.contains("1 executed"), output)
+    };
+    let version = format!("identity: ['{}/VERSION']", root.display());
+    let command = format!("identity: {{ run: [cat, '{}/VERSION'] }}", root.display());
+    for (identity, notices) in [("", true), (version.as_str(), false), (&command, false)] {
+        put("lib", "one\n");
+        put("VERSION", "1\n");
+        assert_eq!(build(identity), (true, "one\n".to_owned()), "{identity}");
+        assert!(!build(identity).0, "{identity}");
+        put("lib", "two\n");
+        assert_eq!(build(identity).0, notices, "{identity}");
+        put("VERSION", "2\n");
+        assert_eq!(build(identity), (true, "two\n".to_owned()), "{identity}");
+    }
+}
+
+#[test]
 fn a_secret_may_be_a_file_that_the_command_sees_and_nothing_keeps() {
     let sandbox = Sandbox::new();
     sandbox.write("token", "//host.example.com/:_authToken=tok-C4nary1\n");

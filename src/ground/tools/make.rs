@@ -269,7 +269,7 @@ fn linked(memory: &Memory, file: &Path) -> Linked {
 }
 
 /// The digests of files, links followed.
-fn digests(site: &Site, files: &[PathBuf]) -> Result<Vec<Digest>, Failure> {
+pub(super) fn digests(site: &Site, files: &[PathBuf]) -> Result<Vec<Digest>, Failure> {
     let mut entries = Vec::with_capacity(files.len());
     for file in files {
         let real = std::fs::canonicalize(file)?;

@@ -3,10 +3,12 @@
 //! See adr/0048, "Tools are closures".
 
 mod closure;
+mod declared;
 mod elf;
 mod make;
 mod memory;
 mod packages;
+mod run;
 mod script;
 mod search;
 mod toolchains;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use super::site::Site;
 use super::{Class, Failure};
 pub(crate) use closure::Tool;
+pub(crate) use declared::{Declared, Identity, located};
 pub(crate) use memory::Memory;
 pub(crate) use packages::Package;
 pub(crate) use search::Search;
@@ -71,12 +74,13 @@ fn folders_of_path(site: &Site) -> Vec<PathBuf> {
 
 /// A program on the user's `PATH`, if it is installed.
 pub(crate) fn optional(site: &Site, name: &str) -> Result<Option<Arc<Tool>>, Failure> {
-    let (path, none) = (folders_of_path(site), BTreeMap::new());
+    let (path, none, declared) = (folders_of_path(site), BTreeMap::new(), BTreeMap::new());
     let search = Search {
         site,
         path: &path,
         env: &none,
         folder: Path::new("/"),
+        declared: &declared,
     };
     match search.find(name) {
         Ok(tool) => Ok(Some(tool)),
@@ -137,6 +141,7 @@ mod tests {
                 path: &folders,
                 env: &BTreeMap::new(),
                 folder: dir.path(),
+                declared: &BTreeMap::new(),
             };
             search.look(name).unwrap().digest
         };

@@ -1,13 +1,13 @@
 //! Looks tools up by name.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::closure::Tool;
+use super::declared::{self, Declared};
+use super::run::printed;
 use super::toolchains::{self, Managed, Query, Toolchain, Wanted, is_met, number};
 use super::{make, script};
 use crate::ground::site::Site;
@@ -26,18 +26,22 @@ pub(crate) struct Search<'a> {
     pub(crate) env: &'a BTreeMap<String, String>,
     /// The folder that the command starts in: files there and above may select versions.
     pub(crate) folder: &'a Path,
+    /// Toolchains that the pipeline declares, and whose folders come first in `path`.
+    pub(crate) declared: &'a BTreeMap<String, Declared>,
 }
 
 impl Search<'_> {
     /// The tool called `name`, looked up once in a run.
     pub(crate) fn find(&self, name: &str) -> Result<Arc<Tool>, Failure> {
         let own = || self.own_name(name);
-        let known = self.site.known_tool(name);
+        // Another task may find another program under the name.
+        let is_own = !self.declared.is_empty();
+        let known = self.site.known_tool(name).filter(|_| !is_own);
         if let Some(tool) = known.or_else(|| self.site.known_tool(&own())) {
             return Ok(tool);
         }
         let tool = Arc::new(self.look(name)?);
-        let name = match tool.by_folder {
+        let name = match tool.by_folder || is_own {
             true => own(),
             false => name.to_owned(),
         };
@@ -50,6 +54,9 @@ impl Search<'_> {
         let mut own = format!("{name}\0{}", self.folder.display());
         for (name, value) in self.env {
             own.push_str(&format!("\0{name}={value}"));
+        }
+        for (name, declared) in self.declared {
+            own.push_str(&format!("\0{name}: {declared:?}"));
         }
         own
     }
@@ -66,6 +73,9 @@ impl Search<'_> {
     }
 
     pub(super) fn look(&self, name: &str) -> Result<Tool, Failure> {
+        if let Some(declared) = self.declared.get(name) {
+            return declared::resolve(self.site, name, declared);
+        }
         let wanted = Wanted::of(name);
         for path in script::candidates(self.path, wanted.name) {
             let Some(real) = script::program(&path) else {
@@ -206,7 +216,8 @@ impl Search<'_> {
             .envs(&tool.env)
             .env("PATH", path.join(":"))
             .env("LC_ALL", "C");
-        let version = number(&printed(command)?)?;
+        let (_, text) = printed(command)?;
+        let version = number(&text)?;
         let mut held = self.site.memory.hold();
         let facts = held.facts();
         facts.versions.insert(identity, version.clone());
@@ -221,35 +232,4 @@ enum Answer {
     Toolchain(Box<Toolchain>),
     /// It is in no toolchain.
     Program,
-}
-
-/// How long a program may take to say its version: a JVM on a busy machine takes seconds.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Maximum length of what is read of it, in bytes: 16 KiB.
-const MAX_PRINTED: u64 = 16 << 10;
-
-/// What a command prints.
-fn printed(mut command: Command) -> Option<String> {
-    let mut child = command
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .ok()?;
-    let end = Instant::now() + PATIENCE;
-    while child.try_wait().ok()?.is_none() {
-        if Instant::now() > end {
-            let _ = child.kill();
-            let _ = child.wait();
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let mut text = Vec::new();
-    let (stdout, stderr) = (child.stdout.take()?, child.stderr.take()?);
-    stdout.take(MAX_PRINTED).read_to_end(&mut text).ok()?;
-    stderr.take(MAX_PRINTED).read_to_end(&mut text).ok()?;
-    Some(String::from_utf8_lossy(&text).into_owned())
 }

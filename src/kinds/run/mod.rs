@@ -33,6 +33,7 @@ use crate::ground::launch;
 use crate::ground::sandbox::Level;
 use crate::ground::site::{Made, Site};
 use crate::ground::threads::blocking;
+use crate::ground::tools::Declared;
 use crate::ground::{Class, Failure, Readers};
 use crate::kinds::pins::Pin;
 use crate::kinds::{Around, Context, INCREMENTAL, Kind, Prepared};
@@ -82,6 +83,8 @@ pub struct RunWork {
     /// Secret values; no key, log or record contains them.
     pub secrets: BTreeMap<String, SecretValue>,
     pub tools: Vec<String>,
+    /// Toolchains that the pipeline declares, of those in `tools`.
+    pub(crate) toolchains: BTreeMap<String, Declared>,
     /// Packages of the system whose identities are part of the key.
     pub packages: Vec<String>,
     /// Folders in which tools are looked up.
@@ -182,6 +185,12 @@ impl RunWork {
             let value = SecretValue::of(secret, around.folder, variable);
             (name.clone(), value)
         });
+        let home = environment.get("HOME").map_or("", String::as_str);
+        let declared = &instance.toolchains;
+        let toolchains = programs::toolchains(declared, &settings.tools, around.folder, home);
+        let own = toolchains.values().flat_map(|toolchain| &toolchain.path);
+        let path = own.chain(around.path).cloned();
+        let path: Vec<PathBuf> = path.collect();
         Self {
             folder: around.folder.to_owned(),
             verb: verb.clone(),
@@ -201,7 +210,8 @@ impl RunWork {
             secrets: secrets.collect(),
             tools: settings.tools.clone(),
             packages: settings.packages.clone(),
-            path: around.path.to_owned(),
+            path,
+            toolchains,
             outputs: instance.outputs.clone(),
             workdir: instance.workdir.clone(),
             timeout: settings.command_timeout(),

@@ -9,7 +9,8 @@ use super::RunWork;
 use crate::action::Action;
 use crate::ground::Failure;
 use crate::ground::site::Site;
-use crate::ground::tools::{self, Search, Tool};
+use crate::ground::tools::{self, Declared, Search, Tool};
+use crate::pipeline::{Identity, Toolchain};
 
 /// What a package of the system is called among the tools of an action.
 const PACKAGE: &str = "package:";
@@ -68,7 +69,48 @@ pub(super) fn search<'a>(site: &'a Site, work: &'a RunWork, folder: &'a Path) ->
         path: &work.path,
         env: &work.env,
         folder,
+        declared: &work.toolchains,
     }
+}
+
+/// The toolchains among `tools`, with the paths of this machine.
+pub(super) fn toolchains(
+    declared: &BTreeMap<String, Toolchain>,
+    tools: &[String],
+    folder: &Path,
+    home: &str,
+) -> BTreeMap<String, Declared> {
+    let located = |paths: &[String]| -> Vec<PathBuf> {
+        let paths = paths.iter();
+        paths
+            .map(|path| tools::located(path, folder, home))
+            .collect()
+    };
+    let text = |text: &String| match text.starts_with("~/") {
+        true => tools::located(text, folder, home)
+            .to_string_lossy()
+            .into_owned(),
+        false => text.clone(),
+    };
+    let chosen = declared.iter().filter(|(name, _)| tools.contains(name));
+    let resolved = chosen.map(|(name, toolchain)| {
+        let identity = match &toolchain.identity {
+            Identity::Content => tools::Identity::Content,
+            Identity::Files(files) => tools::Identity::Files(located(files)),
+            Identity::Command(argv) => tools::Identity::Command(argv.iter().map(text).collect()),
+        };
+        let env = toolchain.env.iter();
+        let declared = Declared {
+            mounts: located(&toolchain.mounts),
+            identity,
+            path: located(&toolchain.path),
+            env: env
+                .map(|(name, value)| (name.clone(), text(value)))
+                .collect(),
+        };
+        (name.clone(), declared)
+    });
+    resolved.collect()
 }
 
 impl Programs {

@@ -1,10 +1,11 @@
 //! Reads the keys of the file that are about all of its tasks or about the cache.
 
 use crate::pipeline::limits::{CacheLimits, Caching, Defaults, Retries};
+use crate::pipeline::model::{Identity, Toolchain};
 use crate::pipeline::reader::Reader;
 use crate::pipeline::record::Plain;
 use crate::pipeline::settings::{Timeout, bytes, span};
-use crate::yaml::{Fields, Node};
+use crate::yaml::{Fields, Node, Value};
 
 /// The file's `defaults`, which are read before any task.
 pub(super) fn defaults(node: &Node, r: &mut Reader) -> Defaults {
@@ -36,4 +37,52 @@ pub(super) fn cache(node: &Node, r: &mut Reader) -> (String, CacheLimits) {
     }
     f.finish(&mut r.mistakes);
     (salt, limits)
+}
+
+/// One of the file's `toolchains`.
+pub(super) fn toolchain(node: &Node, r: &mut Reader) -> Toolchain {
+    let mut f = Fields::new(node, "the toolchain", &mut r.mistakes);
+    let mounts = f.strings("mounts", &mut r.mistakes);
+    let path = f.strings("path", &mut r.mistakes);
+    let env = r.pairs(&mut f, "env").into_iter();
+    let env = env.map(|(name, value)| (name, value.scalar().unwrap_or_default().to_owned()));
+    let env = env.collect();
+    let is_command = f
+        .node("identity")
+        .is_some_and(|node| matches!(node.value, Value::Mapping(_)));
+    let identity = match is_command {
+        true => {
+            let node = f.node("identity").unwrap_or(node);
+            let mut g = Fields::new(node, "`identity`", &mut r.mistakes);
+            let argv = g.strings("run", &mut r.mistakes);
+            g.finish(&mut r.mistakes);
+            if argv.is_empty() {
+                let help = "Write `identity: { run: [PROGRAM, --version] }`.";
+                r.at(node.span, "`identity` has no command", help);
+            }
+            Identity::Command(argv)
+        }
+        false => match f.strings("identity", &mut r.mistakes) {
+            files if files.is_empty() => Identity::Content,
+            files => Identity::Files(files),
+        },
+    };
+    f.finish(&mut r.mistakes);
+    if mounts.is_empty()
+        || mounts
+            .iter()
+            .any(|mount| mount.trim_matches('/').is_empty())
+    {
+        r.at(
+            node.span,
+            "a toolchain needs folders to mount, and `/` is none",
+            "Write `mounts: [~/sdk/1.2]`.",
+        );
+    }
+    Toolchain {
+        mounts,
+        identity,
+        path,
+        env,
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::pipeline::model::Toolchain;
 use crate::pipeline::settings::Settings;
 use crate::pipeline::verb::Verb;
 
@@ -39,6 +40,8 @@ pub struct Instance {
     /// Names of variables that are passed through, those of the pipeline included,
     /// sorted.
     pub pass_through: Vec<String>,
+    /// Toolchains that the pipeline declares.
+    pub toolchains: BTreeMap<String, Toolchain>,
     /// Texts that its key contains: the file's salt and its own.
     pub salts: Vec<String>,
     /// The directory it runs in, relative to the file; `.` by default.
@@ -68,6 +71,7 @@ impl Instance {
             outputs: Vec::new(),
             env: BTreeMap::new(),
             pass_through: Vec::new(),
+            toolchains: BTreeMap::new(),
             salts: Vec::new(),
             workdir: ".".to_owned(),
             platform: None,

@@ -57,6 +57,7 @@ impl Scope<'_> {
             outputs,
             env: self.env,
             pass_through,
+            toolchains: self.pipeline.toolchains.clone(),
             workdir,
             platform: self.platform,
             depends_on: self.renderer.into_edges().into_iter().collect(),
