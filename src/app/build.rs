@@ -26,8 +26,8 @@ use crate::ground::site::{Site, SiteOptions};
 use crate::ground::threads::blocking;
 use crate::ground::{Class, Failure, Stop};
 use crate::kinds::pins::Moved;
-use crate::kinds::run::{Used, observe};
-use crate::kinds::{Kind as _, Work, alone};
+use crate::kinds::run::{OpenShell, Used, observe, open_shell};
+use crate::kinds::{Kind as _, Results, Work, alone};
 use crate::oci::Reference;
 use crate::package::{NamesIn, Warning};
 use crate::pipeline::Sandbox;
@@ -52,6 +52,30 @@ pub struct Built {
     pub failures: Vec<(String, Failure)>,
     /// Problems that did not stop the build.
     pub notes: Vec<String>,
+    /// The task for a shell, if that was wanted and all before it succeeded.
+    pub shell: Option<ShellPlace>,
+}
+
+/// A task in whose place a shell can be opened.
+pub struct ShellPlace {
+    site: Arc<Site>,
+    step: Step,
+    results: Results,
+}
+
+impl ShellPlace {
+    /// Opens the shell.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]: its inputs cannot be staged, or it cannot be started.
+    pub async fn open(&self) -> Result<OpenShell, Failure> {
+        let prepared = run::prepare(&self.site, &self.step, &self.results).await?;
+        match &self.step.work {
+            Work::Run(work) => open_shell(&self.site, work, &prepared).await,
+            _ => Err(Failure::internal("a shell for a task without a command")),
+        }
+    }
 }
 
 /// A plan and everything needed to run it.
@@ -66,6 +90,8 @@ pub struct Prepared {
     cache_from: Vec<Reference>,
     architecture: String,
     keep_going: bool,
+    /// The task in whose place a shell is to be opened; not in the plan.
+    shell: Option<Step>,
     /// What the files of each folder with pins name; only for `update`, and without
     /// the folders of which not every file can be read.
     named: BTreeMap<PathBuf, NamesIn>,
@@ -121,6 +147,15 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
     }
     let warnings = std::mem::take(&mut composer.warnings);
     plan.narrow(&options.tasks).map_err(BuildError::Task)?;
+    let shell = match &options.run.shell {
+        None => None,
+        Some(task) => {
+            let step = plan.take(task);
+            let step = step.filter(|step| matches!(step.work, Work::Run(_)));
+            let task = task.clone();
+            Some(step.ok_or(BuildError::Shell { task })?)
+        }
+    };
     plan.settle_incremental();
     let bound = (!options.output.named).then(|| workspace.clone());
     bounded(options, &plan, &workspace)?;
@@ -145,6 +180,7 @@ pub fn prepare(options: &BuildOptions, ask: Ask<'_>) -> Result<Prepared, BuildEr
         refusal,
         cache_from: cache_from(&options.cache_from)?,
         keep_going: options.run.keep_going,
+        shell,
         architecture: options.variant.architecture_or_host(),
         named,
     })
@@ -276,10 +312,17 @@ impl Prepared {
             // If pruning fails, the cache stays larger, but the build has succeeded.
             drop(self.site.cas.prune(limits));
         }
+        let (site, results) = (self.site, ran.results);
+        let shell = self.shell.filter(|_| ran.failures.is_empty());
         Ok(Built {
             record: ran.record,
             failures: ran.failures,
             notes,
+            shell: shell.map(|step| ShellPlace {
+                site,
+                step,
+                results,
+            }),
         })
     }
 

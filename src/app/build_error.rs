@@ -57,6 +57,12 @@ pub enum BuildError {
     /// The differential package would make no sense.
     #[error("--differential")]
     Differential(#[from] DifferentialError),
+    /// There is no place for a shell.
+    #[error("--shell {task}: expected one task with the verb `run`")]
+    Shell {
+        /// As given.
+        task: String,
+    },
     /// A dependency cycle, or a dependency that does not exist.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -144,6 +150,7 @@ impl BuildError {
             Self::Mistakes(_)
             | Self::Plan { .. }
             | Self::Task(_)
+            | Self::Shell { .. }
             | Self::Unpublishable(_)
             | Self::Params(_)
             | Self::Expand { .. }

@@ -37,7 +37,7 @@ mod stage;
 mod trust;
 
 pub use action::carry_out;
-pub use build::{Built, CACHE_GIB, Prepared, prepare};
+pub use build::{Built, CACHE_GIB, Prepared, ShellPlace, prepare};
 pub use build_options::{BuildOptions, ContentOptions, OutputOptions, SignOptions, Target};
 pub use cache::{cache_prune, cache_usage, cache_verify};
 pub use compose::Ask;

@@ -129,6 +129,8 @@ pub struct RunOptions {
     pub clean: bool,
     /// Keeps the folders of commands that fail.
     pub keep_stage: bool,
+    /// Runs only what is before this task, for a shell in its place.
+    pub shell: Option<String>,
 }
 
 impl RunOptions {

@@ -17,8 +17,8 @@ use super::output::{note, print};
 use super::prepare::{Questions, prepare};
 use super::progress::{Progress, block};
 use super::signal::{self, Signals};
-use super::why;
-use crate::app::{BuildOptions, RunOptions, RunRecord, Status, Stop, Verdict};
+use super::{shell, why};
+use crate::app::{BuildOptions, Built, RunOptions, RunRecord, Status, Stop, Verdict};
 
 /// Time to kill running commands after a second signal.
 const KILLING: std::time::Duration = std::time::Duration::from_millis(200);
@@ -51,6 +51,9 @@ pub(super) struct BuildArgs {
     /// Keep the folders of a command that fails, and print their path
     #[arg(long)]
     keep_stage: bool,
+    /// Open a shell where TASK would run, once all before it is built
+    #[arg(long, value_name = "TASK", conflicts_with_all = ["dry_run", "tasks"])]
+    shell: Option<String>,
     /// Show what would run and why, without running it
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "text", require_equals = true)]
     dry_run: Option<DryRun>,
@@ -109,8 +112,14 @@ enum DryRun {
 
 pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
     let place = args.place.into_place()?;
+    if args.shell.is_some() && !shell::has_terminal() {
+        return Err(CommandError::usage("--shell needs a terminal"));
+    }
     let options = BuildOptions {
-        tasks: args.tasks.tasks,
+        tasks: match &args.shell {
+            Some(task) => vec![task.clone()],
+            None => args.tasks.tasks,
+        },
         output: args.split.output_to(args.output, PathBuf::from("dist"))?,
         cache_size: args.cache.max_size()?,
         cache_from: args.cache.cache_from,
@@ -119,6 +128,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
             keep_going: args.keep_going,
             clean_outputs: args.clean_outputs,
             keep_stage: args.keep_stage,
+            shell: args.shell,
             clean: args.clean,
             ..args.run.into_run()
         },
@@ -138,7 +148,10 @@ pub(super) fn build(args: BuildArgs) -> Result<(), CommandError> {
                 None => Ok(()),
             }
         }
-        None => carry_out(&options, &args.report, args.logs, Questions::Allowed).map(drop),
+        None => {
+            let built = run(&options, &args.report, args.logs, Questions::Allowed)?;
+            built.shell.as_ref().map_or(Ok(()), shell::open)
+        }
     }
 }
 
@@ -149,6 +162,15 @@ pub(super) fn carry_out(
     logs: Logs,
     questions: Questions,
 ) -> Result<Vec<String>, CommandError> {
+    run(options, reports, logs, questions).map(|built| archives(&built.record))
+}
+
+fn run(
+    options: &BuildOptions,
+    reports: &ReportArgs,
+    logs: Logs,
+    questions: Questions,
+) -> Result<Built, CommandError> {
     let runtime = runtime()?;
     let prepared = prepare(options, questions)?;
     let (events, mut received) = mpsc::unbounded_channel();
@@ -187,7 +209,7 @@ pub(super) fn carry_out(
     }
     report(&built.record)?;
     match built.failures.first() {
-        None => Ok(archives(&built.record)),
+        None => Ok(built),
         Some((_, first)) => {
             let texts: Vec<String> = built
                 .failures

@@ -42,6 +42,7 @@ mod pull;
 mod read;
 mod registry;
 mod release;
+mod shell;
 mod signal;
 mod signing;
 mod tools;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process_group, wait};
+use serde::{Deserialize, Serialize};
 
 use super::link::{Report, STOP, during};
 use super::running;
@@ -18,6 +19,15 @@ pub(super) const NOT_STARTED: i32 = 127;
 
 /// The variables of a command.
 pub(crate) type Variables = BTreeMap<String, String>;
+
+/// What a command reads as its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Input {
+    /// Nothing.
+    Empty,
+    /// The terminal that is its output, which it controls.
+    Terminal,
+}
 
 /// Runs `argv` in `cwd`, in a group of its own, until it ends or the program that asked
 /// for it is gone. Then `end` ends everything that it left behind.
@@ -29,9 +39,13 @@ pub(super) fn run(
     argv: &[String],
     env: &Variables,
     cwd: &Path,
+    input: Input,
     end: fn(Pid),
 ) -> Result<Report, String> {
     let mut command = command(argv, env, cwd).ok_or("the command is empty")?;
+    if input == Input::Terminal {
+        control(&mut command).map_err(during("take the terminal"))?;
+    }
     let mut started = command.spawn();
     if let Err(error) = &started
         && error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())
@@ -62,6 +76,20 @@ pub(super) fn run(
             Err(error) => return Err(during("wait for the command")(error.into())),
         }
     }
+}
+
+/// Gives the command the terminal that is the output of this process, as the leader of a
+/// session, and its group: a shell that controls jobs makes a group of its own, and
+/// expects to start in the foreground.
+fn control(command: &mut Command) -> io::Result<()> {
+    // It fails if this process leads one already.
+    let _ = rustix::process::setsid();
+    let terminal = rustix::stdio::stdout();
+    rustix::process::ioctl_tiocsctty(terminal)?;
+    let input = rustix::io::fcntl_dupfd_cloexec(terminal, 3)?;
+    let own = rustix::process::getpgrp().as_raw_nonzero().get();
+    command.stdin(Stdio::from(input)).process_group(own);
+    Ok(())
 }
 
 /// The command, in a group of its own and with an empty input; `None`: it is empty.

@@ -24,6 +24,7 @@ pub mod sandbox;
 pub(crate) mod site;
 pub(crate) mod source;
 pub(crate) mod stop;
+pub mod terminal;
 pub(crate) mod threads;
 pub(crate) mod tools;
 

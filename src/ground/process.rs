@@ -19,10 +19,12 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 
 use crate::ground::apart;
+use crate::ground::child::Input;
 use crate::ground::confine::{ConfineError, Confinement};
 use crate::ground::launch::{self, Place, Plan};
 use crate::ground::link::{MAX_REPORT_BYTES, Report, STOP};
 use crate::ground::sandbox::Root;
+use crate::ground::terminal::Session;
 
 /// Maximum size of a command's log, in bytes: 16 MiB; logs of builds rarely exceed 1
 /// MiB.
@@ -308,7 +310,27 @@ impl Process {
             argv: self.argv.clone(),
             env: self.env.clone(),
             place,
+            input: Input::Empty,
         }
+    }
+
+    /// Starts the command on a terminal of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError`]: there is no terminal, or nothing to start it through.
+    pub(crate) fn on_terminal(&self) -> Result<Session, ProcessError> {
+        let refused = |source| ProcessError::Start {
+            program: self.argv.first().cloned().unwrap_or_default(),
+            source,
+        };
+        let through = self.through.as_deref();
+        let through = through.ok_or_else(|| refused(std::io::ErrorKind::Unsupported.into()))?;
+        let plan = Plan {
+            input: Input::Terminal,
+            ..self.plan()
+        };
+        Session::open(through, &plan).map_err(refused)
     }
 
     fn cannot_start(&self, why: String) -> ProcessError {

@@ -128,6 +128,21 @@ impl Plan {
         self.steps.insert(step.id.clone(), step);
     }
 
+    /// Takes out the one step that `name` selects, and leaves those before it; `None`:
+    /// it selects none, or several.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Step> {
+        let suffix = format!(":{name}");
+        let named = |id: &&String| *id == name || id.ends_with(&suffix);
+        let mut found = self.steps.keys().filter(named);
+        let (Some(id), None) = (found.next().cloned(), found.next()) else {
+            return None;
+        };
+        let step = self.steps.remove(&id)?;
+        let needed = self.ancestors(&step.after);
+        self.steps.retain(|id, _| needed.contains(id));
+        Some(step)
+    }
+
     /// The steps as a graph.
     ///
     /// # Errors

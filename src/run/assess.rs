@@ -92,6 +92,15 @@ pub(crate) async fn ready(site: &Arc<Site>, plan: &Plan, id: &str) -> Result<Pre
     Err(Failure::new(Class::Configuration, message))
 }
 
+/// The step, prepared from the results of those before it.
+pub(crate) async fn prepare(
+    site: &Arc<Site>,
+    step: &Step,
+    results: &Results,
+) -> Result<Prepared, Failure> {
+    task_of(site, step, results).prepare().await
+}
+
 async fn judge(
     site: &Arc<Site>,
     step: &Step,

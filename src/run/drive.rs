@@ -36,6 +36,8 @@ pub struct Ran {
     /// A failure was caused by damaged blobs in the cache, which have been removed:
     /// another run recreates them.
     pub healing: bool,
+    /// The results of the steps that have any.
+    pub(crate) results: Results,
 }
 
 /// Runs every step of `plan`.
@@ -78,6 +80,7 @@ pub async fn run(site: &Arc<Site>, plan: &Plan, how: &How) -> Result<Ran, GraphE
         },
         failures: drive.failures,
         healing: drive.healing,
+        results: drive.results,
     })
 }
 

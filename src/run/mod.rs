@@ -11,7 +11,7 @@ pub mod record;
 pub mod schedule;
 mod update;
 
-pub(crate) use assess::ready;
 pub use assess::{Verdict, assess};
+pub(crate) use assess::{prepare, ready};
 pub use drive::{How, run};
 pub(crate) use update::update;

@@ -41,6 +41,7 @@ mod pull;
 mod repositories;
 mod sandbox;
 mod schemas;
+mod shell;
 mod signing;
 mod skeleton;
 mod sources;

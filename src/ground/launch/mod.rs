@@ -12,7 +12,7 @@ mod supervise;
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice, PipeReader, Read as _};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -67,10 +67,38 @@ static LAUNCHERS: Mutex<Launchers> = Mutex::new(BTreeMap::new());
 ///
 /// The launcher cannot be started, or has ended.
 pub(super) fn launch(program: &Path, place: &Place) -> io::Result<Launched> {
+    let (namespaces, purpose) = needed(place);
+    start(program, namespaces, purpose)
+}
+
+/// The same for a command whose output is `terminal`.
+///
+/// # Errors
+///
+/// As [`launch`].
+pub(super) fn launch_on(
+    terminal: &OwnedFd,
+    program: &Path,
+    place: &Place,
+) -> io::Result<UnixStream> {
+    let (socket, input) = UnixStream::pair()?;
+    let (namespaces, purpose) = needed(place);
+    let terminal = terminal.as_fd();
+    request(
+        program,
+        namespaces,
+        purpose,
+        &[input.as_fd(), terminal, terminal],
+    )?;
+    Ok(socket)
+}
+
+/// Whether a command in `place` needs namespaces, and what for.
+fn needed(place: &Place) -> (bool, Purpose) {
     match place {
-        Place::Within(root) if root.network => start(program, true, Purpose::Connected),
-        Place::Within(_) => start(program, true, Purpose::Command),
-        Place::Here { .. } | Place::Open { .. } => start(program, false, Purpose::Command),
+        Place::Within(root) if root.network => (true, Purpose::Connected),
+        Place::Within(_) => (true, Purpose::Command),
+        Place::Here { .. } | Place::Open { .. } => (false, Purpose::Command),
     }
 }
 
@@ -79,6 +107,21 @@ fn start(program: &Path, namespaces: bool, purpose: Purpose) -> io::Result<Launc
     let (stdout, output) = io::pipe()?;
     let (stderr, error) = io::pipe()?;
     let streams = [input.as_fd(), output.as_fd(), error.as_fd()];
+    request(program, namespaces, purpose, &streams)?;
+    Ok(Launched {
+        socket,
+        stdout,
+        stderr,
+    })
+}
+
+/// Has the launcher start a process that is connected to `streams`.
+fn request(
+    program: &Path,
+    namespaces: bool,
+    purpose: Purpose,
+    streams: &[BorrowedFd<'_>; 3],
+) -> io::Result<()> {
     let mut launchers = LAUNCHERS.lock().unwrap_or_else(PoisonError::into_inner);
     let key = (program.to_owned(), namespaces);
     // One that was killed is replaced, once.
@@ -92,7 +135,7 @@ fn start(program: &Path, namespaces: bool, purpose: Purpose) -> io::Result<Launc
         };
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut passed = SendAncillaryBuffer::new(&mut space);
-        passed.push(SendAncillaryMessage::ScmRights(&streams));
+        passed.push(SendAncillaryMessage::ScmRights(streams));
         let byte = [purpose.byte()];
         let message = [IoSlice::new(&byte)];
         match sendmsg(
@@ -101,7 +144,7 @@ fn start(program: &Path, namespaces: bool, purpose: Purpose) -> io::Result<Launc
             &mut passed,
             SendFlags::NOSIGNAL,
         ) {
-            Ok(_) => break,
+            Ok(_) => return Ok(()),
             Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) if again => {
                 again = false;
                 launchers.remove(&key);
@@ -109,11 +152,6 @@ fn start(program: &Path, namespaces: bool, purpose: Purpose) -> io::Result<Launc
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Launched {
-        socket,
-        stdout,
-        stderr,
-    })
 }
 
 /// Ends the launchers and waits for them, so that what commands cost counts as this

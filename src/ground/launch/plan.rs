@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::child::Variables;
+use super::super::child::{Input, Variables};
 use super::super::confine::Confinement;
 use super::super::sandbox::Root;
 
@@ -14,6 +14,7 @@ pub(crate) struct Plan {
     pub argv: Vec<String>,
     pub env: Variables,
     pub place: Place,
+    pub input: Input,
 }
 
 /// Where a command runs.

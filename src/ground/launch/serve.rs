@@ -130,9 +130,14 @@ fn plan() -> Result<Plan, String> {
 
 /// Runs a command on this machine as it is.
 fn here() -> Result<Option<Report>, String> {
-    let Plan { argv, env, place } = plan()?;
+    let Plan {
+        argv,
+        env,
+        place,
+        input,
+    } = plan()?;
     match place {
-        Place::Here { cwd, rules } => supervise(&argv, &env, &cwd, rules.as_ref()).map(Some),
+        Place::Here { cwd, rules } => supervise(&argv, &env, &cwd, rules.as_ref(), input).map(Some),
         Place::Open { cwd, seen } => observe(&argv, &env, &cwd, &seen).map(Some),
         Place::Within(_) => Err("it needs namespaces".to_owned()),
     }
@@ -143,9 +148,14 @@ fn first_process(purpose: Purpose) -> Result<Report, String> {
     if purpose == Purpose::Trial {
         return sandbox::try_root().map(|()| Report::Exit(0));
     }
-    let Plan { argv, env, place } = plan()?;
+    let Plan {
+        argv,
+        env,
+        place,
+        input,
+    } = plan()?;
     match place {
-        Place::Within(root) => sandbox::init(&argv, &env, &root),
+        Place::Within(root) => sandbox::init(&argv, &env, &root, input),
         Place::Here { .. } | Place::Open { .. } => Err("it needs a root".to_owned()),
     }
 }

@@ -8,7 +8,7 @@ use rustix::process::{
     Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper, wait,
 };
 
-use super::super::child::{self, Variables};
+use super::super::child::{self, Input, Variables};
 use super::super::confine::Confinement;
 use super::super::link::Report;
 
@@ -22,6 +22,7 @@ pub(super) fn supervise(
     env: &Variables,
     cwd: &Path,
     rules: Option<&Confinement>,
+    input: Input,
 ) -> Result<Report, String> {
     // It leads no session yet: it has just been started. The command is to have no
     // terminal: a question to the user would stop a build.
@@ -32,7 +33,7 @@ pub(super) fn supervise(
         let enforced = rules.enforce();
         enforced.map_err(|error| format!("confine it with Landlock: {error}"))?;
     }
-    child::run(argv, env, cwd, end)
+    child::run(argv, env, cwd, input, end)
 }
 
 /// Kills the group of the command, and what left it.

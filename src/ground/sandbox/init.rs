@@ -14,7 +14,7 @@ use rustix::mount::{
 use rustix::process::DumpableBehavior;
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
-use super::super::child::{self, Variables};
+use super::super::child::{self, Input, Variables};
 use super::super::link::{Report, during};
 use super::filter;
 use super::overlay::{MOUNTING, Overlay};
@@ -30,11 +30,12 @@ pub(in crate::ground) fn init(
     argv: &[String],
     env: &Variables,
     root: &Root,
+    input: Input,
 ) -> Result<Report, String> {
     make(root)?;
     drop_rights()?;
     // When this process ends, the system ends the rest.
-    child::run(argv, env, &root.cwd, |_| ())
+    child::run(argv, env, &root.cwd, input, |_| ())
 }
 
 /// Makes a root without a command.

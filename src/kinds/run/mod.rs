@@ -9,6 +9,7 @@ mod inputs;
 mod observe;
 mod programs;
 mod secrets;
+mod shell;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ pub use observe::{Used, UsedName};
 use programs::Programs;
 pub use secrets::SecretValue;
 use secrets::Secrets;
+pub use shell::OpenShell;
+pub(crate) use shell::open as open_shell;
 
 use crate::action::{Action, Fields as _, Output, fields};
 use crate::cas::tree::Tree;

@@ -1,0 +1,57 @@
+//! A command on a terminal of its own, which this program connects with the user's.
+//!
+//! On the user's terminal itself, a command could type into it, and could not control
+//! jobs.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+
+use super::launch::{self, Plan};
+use super::link::{MAX_REPORT_BYTES, Report};
+
+/// A running command and this program's end of its terminal. Dropping it ends the
+/// command.
+#[derive(Debug)]
+pub struct Session {
+    /// What is written here is typed; what is read was printed.
+    pub terminal: File,
+    socket: UnixStream,
+}
+
+impl Session {
+    pub(super) fn open(program: &Path, plan: &Plan) -> io::Result<Self> {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let own = openpt(flags)?;
+        grantpt(&own)?;
+        unlockpt(&own)?;
+        let other: OwnedFd = ioctl_tiocgptpeer(&own, flags)?;
+        let mut socket = launch::launch_on(&other, program, &plan.place)?;
+        let mut line = serde_json::to_vec(plan)?;
+        line.push(b'\n');
+        socket.write_all(&line)?;
+        Ok(Self {
+            terminal: File::from(own),
+            socket,
+        })
+    }
+
+    /// Waits for the end of the command; an error says why it could not start.
+    ///
+    /// # Errors
+    ///
+    /// It could not be started.
+    pub fn wait(&mut self) -> io::Result<()> {
+        let mut report = Vec::new();
+        let mut from = (&mut self.socket).take(MAX_REPORT_BYTES);
+        from.read_to_end(&mut report)?;
+        match Report::parse(&report).1 {
+            Some(Report::Refused(why)) => Err(io::Error::other(why)),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `jackal build --shell` opens a shell where a task would run.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::process::Stdio;
+
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+
+use crate::sandbox::{Sandbox, said};
+
+/// What a user sees who types into the shell of `task`: each time that a text is printed
+/// after what was typed before, the keys beside it.
+fn typed(sandbox: &Sandbox, task: &str, steps: &[(&str, &str)]) -> String {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let own = openpt(flags).unwrap();
+    grantpt(&own).unwrap();
+    unlockpt(&own).unwrap();
+    let other = File::from(ioctl_tiocgptpeer(&own, flags).unwrap());
+    let stream = || Stdio::from(other.try_clone().unwrap());
+    let args = ["build", "--pipeline", "p.yaml", "--shell", task];
+    let mut command = sandbox.command(&args);
+    command.stdin(stream()).stdout(stream()).stderr(stream());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    drop(other);
+    let mut terminal = File::from(own);
+    let mut printed = Vec::new();
+    let (mut steps, mut seen) = (steps.iter().peekable(), 0);
+    let mut buffer = [0; 4096];
+    // It fails when the program has closed its end.
+    while let Ok(count @ 1..) = terminal.read(&mut buffer) {
+        printed.extend(&buffer[..count]);
+        if let Some((text, keys)) = steps.peek()
+            && String::from_utf8_lossy(&printed[seen..]).contains(text)
+        {
+            terminal.write_all(keys.as_bytes()).unwrap();
+            seen = printed.len();
+            steps.next();
+        }
+    }
+    let status = child.wait().unwrap();
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    assert!(status.success(), "{printed}");
+    printed
+}
+
+#[test]
+fn a_shell_has_the_inputs_variables_and_terminal_of_its_task() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in", "input\n");
+    sandbox.write("undeclared", "x\n");
+    sandbox.write(
+        "p.yaml",
+        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+         first: { run: 'echo before > made', shell: sh, inputs: [], outputs: [made] }\n  \
+         second:\n    run: 'cat in made > out'\n    shell: sh\n    tools: [cat, ls, sh, sleep]\n    \
+         inputs: [in, 'task:first']\n    outputs: [out]\n    env: { SHOWN: yes-it-is }\n  \
+         free: { run: [ls], inputs: [], sandbox: none }\n",
+    );
+    let steps = [("(free) $ ", "set -o | grep monitor; echo rea''dy; exit\r")];
+    let printed = typed(&sandbox, "free", &steps);
+    assert!(printed.contains("ready\r\n"), "{printed}");
+    for cached in [false, true] {
+        if cached {
+            let built = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+            assert_eq!(built.code, Some(0), "{}", built.stderr);
+        }
+        let first = "cat in made; ls; echo $SHOWN; test -t 0 && echo is-a-tty; \
+                     sh -c \"echo rea''dy; exec sleep 100\"\r";
+        let steps = [
+            ("(second) $ ", first),
+            ("ready\r\n", "\x03"),
+            ("(second) $ ", "echo after-$?; exit 3\r"),
+        ];
+        let printed = typed(&sandbox, "second", &steps);
+        for text in [
+            "the task runs: ",
+            "cat in made > out",
+            "input\r\n",
+            "before\r\n",
+            "yes-it-is\r\n",
+            "is-a-tty\r\n",
+            "after-130\r\n",
+        ] {
+            assert!(printed.contains(text), "{text}: {printed}");
+        }
+        assert!(!printed.contains("undeclared"), "{printed}");
+        assert!(!printed.contains("no job control"), "{printed}");
+    }
+}
+
+#[test]
+fn without_a_terminal_or_a_command_there_is_no_shell() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "p.yaml",
+        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  \
+         a: { run: [ls], inputs: [] }\n",
+    );
+    let refused = said(&mut sandbox.command(&["build", "--pipeline", "p.yaml", "--shell", "a"]));
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("needs a terminal"),
+        "{}",
+        refused.stderr
+    );
+    assert!(fs::read_dir(sandbox.src()).unwrap().count() == 1);
+}
