@@ -103,7 +103,7 @@ impl Parts {
         lead: &dyn Fn(&Path) -> Result<Option<Tool>, Failure>,
     ) -> Result<Self, Failure> {
         let mut parts = Self {
-            root: root.map(Path::to_owned),
+            root: root.map(|root| std::fs::canonicalize(root).unwrap_or_else(|_| root.to_owned())),
             ..Self::default()
         };
         // Beside itself, a script of a toolchain finds the toolchain's programs first.
@@ -122,17 +122,25 @@ impl Parts {
             }
             parts.files.push(file);
         }
+        // The interpreter of a virtual environment is a link to its toolchain.
+        let real = std::fs::canonicalize(path)?;
+        if root.is_some()
+            && !parts.is_within(&real)
+            && let Some(tool) = lead(&real)?
+        {
+            parts.reasons.extend(tool.reasons.iter().cloned());
+            parts.tools.push(tool);
+        }
         parts.programs = parts.files.len();
         parts.follow_all(&site.memory)?;
         Ok(parts)
     }
 
+    /// Whether the toolchain has `path`, links resolved.
     fn is_within(&self, path: &Path) -> bool {
         let root = self.root.as_ref();
-        root.is_some_and(|root| {
-            path.starts_with(root)
-                || std::fs::canonicalize(path).is_ok_and(|path| path.starts_with(root))
-        })
+        let real = std::fs::canonicalize(path);
+        root.is_some_and(|root| real.is_ok_and(|real| real.starts_with(root)))
     }
 
     fn add(&mut self, file: &Path) {

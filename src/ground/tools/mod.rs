@@ -121,6 +121,49 @@ mod tests {
     use crate::registry::{Options, Registry};
 
     #[test]
+    fn a_virtual_environment_brings_the_toolchain_that_it_was_made_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = std::fs::canonicalize(dir.path()).unwrap();
+        let put = |path: &str, text: &str| {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        put("base/bin/python3", "");
+        put("base/lib/python3.12/os.py", "");
+        put("venv/pyvenv.cfg", "home = x\n");
+        put("venv/lib/python3.12/site-packages/own.py", "");
+        std::fs::create_dir(root.join("venv/bin")).unwrap();
+        symlink(root.join("base/bin/python3"), root.join("venv/bin/python3")).unwrap();
+        let cas = Arc::new(Cas::open(root.join("cache")).unwrap());
+        let registry = Registry::new(Options::default());
+        let site = Site::new(cas, registry, &root, SiteOptions::default());
+        let search = Search {
+            site: &site,
+            path: &[root.join("venv/bin")],
+            env: &BTreeMap::new(),
+            folder: &root,
+            declared: &BTreeMap::new(),
+        };
+        let look = || search.look("python3").unwrap();
+        let tool = look();
+        assert_eq!(tool.path, root.join("venv/bin/python3"));
+        for part in ["venv", "base/bin", "base/lib"] {
+            assert!(
+                tool.readable.contains(&root.join(part)),
+                "{:?}",
+                tool.readable
+            );
+        }
+        for file in ["base/lib/python3.12/new.py", "venv/lib/python3.12/new.py"] {
+            put(file, "");
+            look_again(&site);
+            assert_ne!(look().digest, tool.digest, "{file}");
+        }
+    }
+
+    #[test]
     fn a_script_is_identified_with_what_it_starts() {
         let dir = tempfile::tempdir().unwrap();
         let (bin, opt) = (dir.path().join("bin"), dir.path().join("opt"));

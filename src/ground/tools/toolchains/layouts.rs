@@ -128,6 +128,25 @@ const TABLE: &[Layout] = &[
     },
 ];
 
+/// The virtual environment of Python that `path` is in: its packages are there, and its
+/// interpreter is a link to that of another toolchain.
+pub(super) fn environment(path: &Path) -> Option<Toolchain> {
+    let root = path.parent()?.parent()?;
+    if !root.join("pyvenv.cfg").is_file() {
+        return None;
+    }
+    let reason = format!("{} is a virtual environment", root.display());
+    Some(Toolchain {
+        kind: "virtual environment".to_owned(),
+        parts: Vec::new(),
+        env: Vec::new(),
+        version: None,
+        mains: &[],
+        reasons: vec![reason],
+        ..describe(root.to_owned(), path.to_owned())
+    })
+}
+
 /// Prefixes that hold programs of many origins.
 const SHARED: [&str; 3] = ["/", "/usr", "/usr/local"];
 

@@ -30,8 +30,10 @@ struct Manager {
 
 /// What stands for all versions of a program.
 enum Shims {
-    /// Nothing: `PATH` has a folder of one version.
+    /// Nothing: `PATH` has a folder of one version, or a link to it.
     No,
+    /// The same, and files of the workspace select another one.
+    Path,
     /// A folder of shims, below the manager's own.
     In(&'static str),
     /// Links to the manager, or copies of it, in a folder of programs of any origin:
@@ -79,7 +81,7 @@ const TABLE: &[Manager] = &[
     Manager {
         name: "nvm",
         home: ("NVM_DIR", ".nvm"),
-        shims: Shims::No,
+        shims: Shims::Path,
         versions: "versions/node/*",
         variable: "",
         files: NODE,
@@ -88,7 +90,7 @@ const TABLE: &[Manager] = &[
     Manager {
         name: "fnm",
         home: ("FNM_DIR", ".local/share/fnm"),
-        shims: Shims::No,
+        shims: Shims::Path,
         versions: "node-versions/*/installation",
         variable: "",
         files: NODE,
@@ -147,7 +149,7 @@ const TABLE: &[Manager] = &[
     Manager {
         name: "SDKMAN",
         home: ("SDKMAN_DIR", ".sdkman"),
-        shims: Shims::No,
+        shims: Shims::Path,
         versions: "candidates/TOOL/*",
         variable: "",
         files: &[(".sdkmanrc", selectors::sdkmanrc)],
@@ -182,6 +184,7 @@ struct Installed {
 }
 
 /// Why a version was selected.
+#[derive(Default)]
 struct Reason {
     /// For a person.
     by: String,
@@ -216,7 +219,7 @@ impl Manager {
 
     fn is_shim(&self, home: &Path, query: &Query<'_>) -> bool {
         match self.shims {
-            Shims::No => false,
+            Shims::No | Shims::Path => false,
             Shims::In(folder) => query.at.parent().is_some_and(|parent| {
                 let shims = home.join(folder);
                 parent == shims || std::fs::canonicalize(parent).ok() == Some(shims)
@@ -240,7 +243,12 @@ impl Manager {
                 false => Ok(Selection::No),
             };
         }
-        let (wanted, mut reason) = self.wanted(home, query, &installed);
+        // A path in the folder of one version says which one it is.
+        let is_exact = !is_shim && !matches!(self.shims, Shims::Path);
+        let (wanted, mut reason) = match is_exact {
+            true => (Vec::new(), Reason::default()),
+            false => self.wanted(home, query, &installed),
+        };
         let mut chosen = wanted.iter().find_map(|wanted| best(wanted, &installed));
         let direct = installed.iter().find(|one| {
             let root = std::fs::canonicalize(&one.root);
@@ -337,13 +345,7 @@ impl Manager {
                 };
                 (wanted, reason)
             }
-            None => {
-                let reason = Reason {
-                    by: String::new(),
-                    selected: None,
-                };
-                (Vec::new(), reason)
-            }
+            None => (Vec::new(), Reason::default()),
         }
     }
 

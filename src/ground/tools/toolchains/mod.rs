@@ -62,8 +62,11 @@ pub(super) enum Managed {
     Found(Box<Toolchain>),
 }
 
-/// The toolchain that a manager selects.
+/// The toolchain that a manager selects, or an environment that somebody made of one.
 pub(super) fn managed(query: &Query<'_>) -> Result<Managed, Failure> {
+    if let Some(environment) = layouts::environment(query.at) {
+        return Ok(Managed::Found(Box::new(environment)));
+    }
     let found = managers::select(query)?;
     Ok(match found {
         managers::Selection::No => Managed::No,

@@ -153,6 +153,12 @@ fn pyenv_selects_by_file_or_leaves_it_to_the_system() {
         of("3.11.7"),
         "the first that is installed"
     );
+    let direct = "home/.pyenv/versions/3.9.18/bin/python3";
+    assert_eq!(
+        machine.found(direct, None),
+        of("3.9.18"),
+        "its path says it"
+    );
     machine.put("work/sub/.python-version", "system\n");
     assert_eq!(machine.found(shim, None), "elsewhere");
     machine.put("work/sub/.python-version", "3.13\n");
