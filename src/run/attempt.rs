@@ -35,6 +35,7 @@ pub(super) fn skipped(plan: &Plan, task: &str, why: &str, start: Instant) -> Tas
         verb: verb.to_owned(),
         status: Status::Skipped,
         reason: why.to_owned(),
+        retried: Vec::new(),
         causes: Vec::new(),
         action_key: None,
         outputs: Vec::new(),
@@ -77,6 +78,7 @@ pub(super) async fn one(
         // something may write to them all the time.
         site.forget(path);
         record.attempts = 0;
+        record.retried.clear();
         done = attempt(site, step, &results, &mut record, started).await;
     }
     if let Err(failure) = &mut done
@@ -243,16 +245,29 @@ async fn make(
     loop {
         record.attempts += 1;
         match within(step.timeout, task.perform(prepared)).await {
-            Ok(performed) => return Ok(performed),
+            Ok(mut performed) => {
+                performed.warnings.extend(flaky(&step.id, record));
+                return Ok(performed);
+            }
             Err(failure)
                 if record.attempts <= step.retries.attempts
                     && retryable(&failure, &step.retries) =>
             {
+                record.retried.push(failure.message);
                 tokio::time::sleep(pause(record.attempts, &step.retries)).await;
             }
             Err(failure) => return Err(failure),
         }
     }
+}
+
+/// The warning about a task that succeeded after others of its attempts failed.
+fn flaky(task: &str, record: &TaskRecord) -> Option<String> {
+    let last = record.retried.last()?;
+    Some(format!(
+        "task `{task}` is flaky: it succeeded in attempt {}, after: {last}",
+        record.attempts
+    ))
 }
 
 /// What `work` makes, unless it takes longer than `limit`.

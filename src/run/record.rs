@@ -37,6 +37,9 @@ pub struct TaskRecord {
     /// The reason why it ran, was skipped or failed; empty if it was cached.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// Why earlier attempts failed; a task that then succeeded is flaky.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retried: Vec<String>,
     /// What probably made its command fail; `reason` mentions each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<Cause>,
@@ -133,6 +136,7 @@ impl RunRecord {
                 "causes": {"type": "array", "items": cause},
                 "outputs": {"type": "array", "items": output},
                 "files": {"type": "array", "items": text},
+                "retried": {"type": "array", "items": text},
                 "warnings": {"type": "array", "items": text},
                 "incremental": {"type": "boolean"},
                 "startMs": number, "wallMs": number, "attempts": number,

@@ -395,14 +395,53 @@ fn a_command_is_retried_only_after_the_failures_it_names() {
                 count.display()
             ),
         );
-        let said = sandbox.run(&["build", "--pipeline", "p.yaml"]);
+        let said = sandbox.run(&["build", "--pipeline", "p.yaml", "--summary", "run.json"]);
+        let flaky =
+            "task `a` is flaky: it succeeded in attempt 3, after: command exited with code 75";
+        assert_eq!(said.stderr.contains(flaky), code == 75, "{}", said.stderr);
+        let record = std::fs::read(sandbox.src().join("run.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        let retried = record["tasks"][0]["retried"].as_array().map_or(0, Vec::len);
         (
             said.code,
             std::fs::read_to_string(&count).unwrap().len() / 2,
+            retried,
         )
     };
-    assert_eq!(attempts(75), (Some(0), 3));
-    assert_eq!(attempts(1), (Some(1), 1));
+    assert_eq!(attempts(75), (Some(0), 3, 2));
+    assert_eq!(attempts(1), (Some(1), 1, 0));
+}
+
+#[test]
+fn a_task_without_outputs_is_remembered_as_passed_with_its_log() {
+    let sandbox = Sandbox::new();
+    sandbox.write("tested", "one\n");
+    sandbox.write(
+        "p.yaml",
+        "kind: JackalPipeline\nversion: 1\nname: p\ntasks:\n  t:\n    \
+         run: 'grep -v broken tested; echo 3 tests passed'\n    shell: sh -e\n    \
+         tools: [grep]\n    inputs: [tested]\n",
+    );
+    let run = |text: &str| {
+        sandbox.write("tested", text);
+        let said = sandbox.run(&["build", "--pipeline", "p.yaml", "--logs", "full"]);
+        let counts = said
+            .stderr
+            .lines()
+            .find(|line| line.contains(" executed, "));
+        let counts = counts.unwrap_or_default();
+        let counts = counts.split(" in ").next().unwrap_or_default().to_owned();
+        (counts, said.stderr.contains("  | 3 tests passed\n"))
+    };
+    let passed = |executed, cached, failed| {
+        format!("{executed} executed, {cached} cached, 0 skipped, {failed} failed")
+    };
+    assert_eq!(run("one\n"), (passed(1, 0, 0), true));
+    assert_eq!(run("one\n"), (passed(0, 1, 0), true));
+    // A failure is never remembered, and an earlier success still is.
+    assert_eq!(run("broken\n"), (passed(0, 0, 1), false));
+    assert_eq!(run("broken\n"), (passed(0, 0, 1), false));
+    assert_eq!(run("one\n"), (passed(0, 1, 0), true));
 }
 
 #[test]
