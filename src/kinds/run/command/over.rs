@@ -72,10 +72,10 @@ impl Over {
         outputs: &[DeclaredOutput],
         writable: &[String],
     ) -> Result<Option<Self>, RunError> {
-        if cas.refuses_overlays() || inputs.list(".").len() < MIN_ENTRIES {
+        let tree = stage::tree(layout, inputs);
+        if tree.entries.len() < MIN_ENTRIES || cas.refuses_overlays() {
             return Ok(None);
         }
-        let tree = stage::tree(layout, inputs);
         // Outputs are read from the upper folder alone.
         if outputs
             .iter()
@@ -88,18 +88,21 @@ impl Over {
             let mut folders = writable.iter();
             folders.any(|folder| folder.is_empty() || Path::new(path).starts_with(folder))
         };
-        let (copied, lower): (Vec<_>, Vec<_>) = tree
-            .entries
-            .iter()
-            .cloned()
-            .partition(|entry| is_writable(&entry.path));
-        if lower.len() < MIN_ENTRIES {
+        let (copied, lower): (Vec<_>, Option<Tree>) = match writable.is_empty() {
+            true => (Vec::new(), None),
+            false => {
+                let all = tree.entries.iter().cloned();
+                let (copied, entries) = all.partition(|entry| is_writable(&entry.path));
+                (copied, Some(Tree { entries }))
+            }
+        };
+        let lower = lower.as_ref().unwrap_or(&tree);
+        if lower.entries.len() < MIN_ENTRIES {
             return Ok(None);
         }
-        let lower = Tree { entries: lower };
-        let found = match Self::near(cas, task, &lower)? {
+        let found = match Self::near(cas, task, lower)? {
             Some(found) => Some(found),
-            None => made(cas, &lower, inputs, layout)?.map(Found::from),
+            None => made(cas, lower, inputs, layout)?.map(Found::from),
         };
         Ok(found.map(|mut found| {
             cas.note_base(task, found.base.name());

@@ -1,6 +1,5 @@
 //! The stage of one command: places inputs and finds outputs.
 
-use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -50,6 +49,9 @@ impl Layout {
 
     /// A path from the top, relative to the folder of the task.
     pub(crate) fn below_own(&self, path: &str) -> String {
+        if self.place.is_empty() {
+            return path.to_owned();
+        }
         relative_to(Path::new(&self.place), Path::new(path))
     }
 
@@ -60,6 +62,11 @@ impl Layout {
 
     /// `path` of the task, from the top.
     pub(crate) fn below_top(&self, path: &str) -> String {
+        let mut names = path.split('/');
+        // Of many paths, few have anything to be resolved.
+        if self.place.is_empty() && !names.any(|name| matches!(name, "" | "." | "..")) {
+            return path.to_owned();
+        }
         let full = lexical(&Path::new(&self.place).join(path));
         full.to_string_lossy().into_owned()
     }
@@ -129,18 +136,16 @@ pub(crate) fn places(
 
 /// What the stage holds, from its top.
 pub(crate) fn tree(layout: &Layout, inputs: &Inputs) -> Tree {
-    let mut entries = BTreeMap::new();
-    for (path, node) in inputs.list(".") {
-        let path = layout.below_top(&path);
-        let mut above = path.as_str();
-        while let Some((folder, _)) = above.rsplit_once('/') {
-            if entries.contains_key(folder) {
-                break;
-            }
-            entries.insert(folder.to_owned(), TreeKind::Directory);
-            above = folder;
-        }
-        let kind = match node {
+    let place = &layout.place;
+    let above = place.match_indices('/').map(|(end, _)| &place[..end]);
+    let above = above.chain([place.as_str()]).map(|folder| TreeEntry {
+        path: folder.to_owned(),
+        kind: TreeKind::Directory,
+    });
+    let listed = inputs.list(".").into_iter();
+    let listed = listed.map(|(path, node)| TreeEntry {
+        path: layout.below_top(&path),
+        kind: match node {
             InputNode::Directory(_) => TreeKind::Directory,
             InputNode::Link(target) => TreeKind::Symlink {
                 target: target.clone(),
@@ -150,17 +155,14 @@ pub(crate) fn tree(layout: &Layout, inputs: &Inputs) -> Tree {
                 size: file.size,
                 executable: file.executable,
             },
-        };
-        if !path.is_empty() {
-            entries.insert(path, kind);
-        }
-    }
-    let entries = entries.into_iter();
-    Tree {
-        entries: entries
-            .map(|(path, kind)| TreeEntry { path, kind })
-            .collect(),
-    }
+        },
+    });
+    let mut entries: Vec<TreeEntry> = above.chain(listed).collect();
+    entries.retain(|entry| !entry.path.is_empty());
+    entries.sort_by(|one, other| one.path.cmp(&other.path));
+    // A path that climbs names folders that are there already.
+    entries.dedup_by(|one, other| one.path == other.path);
+    Tree { entries }
 }
 
 /// Gives every folder in `stage` the mode that it has under the usual umask: a
