@@ -21,6 +21,7 @@ mod edges;
 mod failures;
 mod healing;
 mod help;
+mod init;
 mod kept;
 mod kustomizations;
 mod layouts;

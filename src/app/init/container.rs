@@ -68,27 +68,21 @@ pub(super) fn image(folder: &Folder, drafts: &[(&'static str, Draft)]) -> Option
                 };
                 for from in from {
                     match source(folder, drafts, from, built) {
-                        Some(from) => image
-                            .layers
-                            .push((from, to.trim_end_matches('/').to_owned())),
+                        Some((from, is_file)) => {
+                            let name = from.rsplit('/').next().unwrap_or_default();
+                            let to = match is_file && (to.ends_with('/') || names.len() > 2) {
+                                true => format!("{}/{name}", to.trim_end_matches('/')),
+                                false => to.trim_end_matches('/').to_owned(),
+                            };
+                            image.layers.push((from, to));
+                        }
                         None => image.left.push(line.to_owned()),
                     }
                 }
             }
             "ENV" => {
-                let pairs = match rest.contains('=') {
-                    true => rest
-                        .split_whitespace()
-                        .filter_map(|pair| pair.split_once('='))
-                        .collect(),
-                    false => rest.split_once(' ').into_iter().collect::<Vec<_>>(),
-                };
-                for (name, value) in pairs {
-                    env.push(format!(
-                        "{name}: {}",
-                        scalar(value.trim().trim_matches('"'))
-                    ));
-                }
+                let pairs = pairs(rest).into_iter();
+                env.extend(pairs.map(|(name, value)| format!("{name}: {}", scalar(&value))));
             }
             "WORKDIR" => {
                 rest.clone_into(&mut workdir);
@@ -109,28 +103,58 @@ pub(super) fn image(folder: &Folder, drafts: &[(&'static str, Draft)]) -> Option
     (!image.layers.is_empty()).then_some(image)
 }
 
+/// The variables of a line: `A=b C="d e"`, or `A b` as it was written once.
+fn pairs(text: &str) -> Vec<(String, String)> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for c in text.chars() {
+        match (c, quote) {
+            ('"' | '\'', None) => quote = Some(c),
+            (c, Some(open)) if c == open => quote = None,
+            (c, None) if c.is_whitespace() => words.push(String::new()),
+            (c, _) => {
+                if let Some(word) = words.last_mut() {
+                    word.push(c);
+                }
+            }
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    match words.first() {
+        Some(first) if !first.contains('=') => {
+            vec![(first.clone(), words[1..].join(" "))]
+        }
+        _ => words
+            .iter()
+            .filter_map(|word| word.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+    }
+}
+
 fn ports(text: &str) -> String {
     let ports = text.split_whitespace().map(|port| format!("\"{port}\""));
     ports.collect::<Vec<_>>().join(", ")
 }
 
-/// What a line copies: a file of the checkout, or what a task makes under that name.
+/// What a line copies, and whether that is a file: what a task makes under that name, or
+/// what the checkout has.
 fn source(
     folder: &Folder,
     drafts: &[(&'static str, Draft)],
     from: &str,
     built: bool,
-) -> Option<String> {
+) -> Option<(String, bool)> {
     let from = from.trim_start_matches("./").trim_end_matches('/');
     let name = from.rsplit('/').next()?;
     let mut made = drafts.iter().flat_map(|(_, draft)| {
         let files = draft.delivered.iter();
-        files.map(|file| draft.path(&file.source))
+        files.map(|file| (draft.path(&file.source), file.executable))
     });
-    let made = made.find(|path| path == from || built && path.rsplit('/').next() == Some(name));
-    made.or_else(|| {
-        (!built && !from.is_empty() && from != "." && folder.has(from)).then(|| from.to_owned())
-    })
+    let made =
+        made.find(|(path, _)| path == from || built && path.rsplit('/').next() == Some(name));
+    let there = !built && !from.is_empty() && from != "." && folder.has(from);
+    made.or_else(|| there.then(|| (from.to_owned(), !folder.is_folder(from))))
 }
 
 /// A command line as a list in YAML: one in JSON is one already.

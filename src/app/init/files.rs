@@ -56,6 +56,10 @@ impl Folder {
         Self::open(&self.path, path)
     }
 
+    pub(super) fn is_folder(&self, path: &str) -> bool {
+        self.path.join(path).is_dir()
+    }
+
     pub(super) fn has(&self, path: &str) -> bool {
         self.path.join(path).exists()
     }
